@@ -1,0 +1,1 @@
+"""The left wing, IN: registries become records, initiatives, verdicts and journal entries."""

@@ -1,0 +1,1 @@
+"""Protocols: how registries speak; one module each, all with the same ``collect``."""

@@ -1,0 +1,1 @@
+"""The hall: the ordered log of changes, the only thing that the wings share."""

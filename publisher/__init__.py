@@ -1,0 +1,1 @@
+"""The right wing, OUT: the journal becomes a shelf, and the shelf answers readers."""

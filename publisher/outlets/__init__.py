@@ -1,0 +1,1 @@
+"""Outlets: where readers come; one module each, all with a ``router``."""

@@ -1,0 +1,1 @@
+"""The rules: SHACL shapes and the one function that judges by them."""

@@ -1,0 +1,109 @@
+"""Terms: the namespaces that we borrow, and the lexical forms of N-Triples terms.
+
+Lexical forms are the canonical ones, so that what a store gives back is what was written
+(https://www.w3.org/TR/n-quads/#canonical-quads).
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime
+
+from vocab.iris import is_web
+
+XSD = "http://www.w3.org/2001/XMLSchema#"
+RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+RDFS = "http://www.w3.org/2000/01/rdf-schema#"
+DCT = "http://purl.org/dc/terms/"
+DCAT = "http://www.w3.org/ns/dcat#"
+FOAF = "http://xmlns.com/foaf/0.1/"
+SCHEMA = "https://schema.org/"
+ORG = "http://www.w3.org/ns/org#"
+PROV = "http://www.w3.org/ns/prov#"
+ADMS = "http://www.w3.org/ns/adms#"
+SKOS = "http://www.w3.org/2004/02/skos/core#"
+SIOC = "http://rdfs.org/sioc/ns#"
+SH = "http://www.w3.org/ns/shacl#"
+WGS = "http://www.w3.org/2003/01/geo/wgs84_pos#"
+VIVO = "http://vivoweb.org/ontology/core#"
+
+_ESCAPE = re.compile("[\x00-\x1f\"\\\\\x7f\ud800-\udfff]")
+_NAMED = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f"}
+_TAG = re.compile(r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*\Z")
+_YEAR = re.compile(r"[0-9]{4}\Z")
+_MONTH = re.compile(r"[0-9]{4}-(?:0[1-9]|1[0-2])\Z")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
+
+
+def _escaped(match: re.Match[str]) -> str:
+    char = match.group()
+    if char >= "\ud800":
+        return "\ufffd"  # a lone surrogate is in no UTF-8 text
+    return _NAMED.get(char) or f"\\u{ord(char):04X}"
+
+
+def literal(value: str, language: str | None = None) -> str:
+    """Write *value* as a canonical N-Triples literal; a malformed language tag is left out.
+
+    >>> literal('say "hi"', "EN")
+    '"say \\\\"hi\\\\""@en'
+    """
+    if _ESCAPE.search(value):
+        value = _ESCAPE.sub(_escaped, value)
+    if language and _TAG.match(language):
+        return f'"{value}"@{language.lower()}'
+    return f'"{value}"'
+
+
+def node(value: str) -> str:
+    """Write *value* as an IRI where it is a web address, else as a literal for the shapes to flag.
+
+    >>> node("https://example.org/"), node("example.org")
+    ('<https://example.org/>', '"example.org"')
+    """
+    return f"<{value}>" if is_web(value) else literal(value)
+
+
+def moment(value: str) -> str:
+    """Write a date as xsd:gYear, xsd:gYearMonth, xsd:date or xsd:dateTime (UTC); what is none stays a plain literal.
+
+    Source: https://www.w3.org/TR/xmlschema11-2/ sections 3.3.7 to 3.3.11.
+
+    >>> moment("2024-02-30"), moment("2024-02-29")
+    ('"2024-02-30"', '"2024-02-29"^^<http://www.w3.org/2001/XMLSchema#date>')
+    >>> moment("2024-05-01T12:00:00+02:00")
+    '"2024-05-01T10:00:00Z"^^<http://www.w3.org/2001/XMLSchema#dateTime>'
+    """
+    if _YEAR.match(value) and value != "0000":
+        return f'"{value}"^^<{XSD}gYear>'
+    if _MONTH.match(value) and value[:4] != "0000":
+        return f'"{value}"^^<{XSD}gYearMonth>'
+    try:
+        if _DAY.match(value):
+            return f'"{date.fromisoformat(value)}"^^<{XSD}date>'
+        if "T" in value:
+            return instant(datetime.fromisoformat(value))
+    except (ValueError, OverflowError):
+        pass
+    return literal(value)
+
+
+def instant(value: datetime) -> str:
+    """Write a time as xsd:dateTime in UTC, whole seconds; one without a zone is taken for UTC."""
+    utc = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    return f'"{utc:%Y-%m-%dT%H:%M:%S}Z"^^<{XSD}dateTime>' if utc.year >= 1000 else f'"{utc.isoformat()[:19]}Z"^^<{XSD}dateTime>'
+
+
+def decimal(value: float) -> str:
+    """Write a number as a canonical xsd:decimal, at most seven places.
+
+    >>> decimal(1.50)
+    '"1.5"^^<http://www.w3.org/2001/XMLSchema#decimal>'
+    """
+    text = f"{value:.7f}".rstrip("0").rstrip(".")
+    return f'"{"0" if text == "-0" else text}"^^<{XSD}decimal>'
+
+
+def integer(value: int) -> str:
+    """Write a whole number as xsd:integer."""
+    return f'"{value}"^^<{XSD}integer>'
