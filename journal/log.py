@@ -1,0 +1,108 @@
+"""The log: a folder of entries, numbered without gaps, each naming the hash of the one before."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from journal.entry import SUFFIX, Entry, read_header, write
+from journal.errors import ChainError, FullError
+
+
+class Journal:
+    """The ordered log of changes in *folder*, which is made when missing; readers and one writer at a time may share it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def head(self) -> Entry | None:
+        """Give the newest entry, None while there is none."""
+        numbers = self._numbers()
+        return read_header(self._path(numbers[-1])) if numbers else None
+
+    def entries(self, after: int = 0) -> Iterator[Entry]:
+        """Give the entries numbered above *after*, in order; raise ChainError at a gap."""
+        for expected, number in enumerate((n for n in self._numbers() if n > after), after + 1):
+            if number != expected:
+                raise ChainError(f"journal {self.folder}: entry {expected} is missing before {number}; restore it from a mirror")
+            yield read_header(self._path(number))
+
+    def append(self, blocks: Iterable[str], *, run: str, time: datetime) -> Entry:
+        """Commit one run: write its rows beside, then give them the next number; all of it is there or nothing.
+
+        A block is one or more rows ``A <s> <p> <o> <g> .`` or ``D ...``, joined by line ends, without the last. Raises
+        FullError where the folder cannot be written.
+        """
+        with self._alone():
+            head = self.head
+            number = head.number + 1 if head else 1
+            path = self._path(number)
+            part = path.with_suffix(".part")
+            try:
+                write(part, blocks, head.id if head else None, run, time)
+                _rename_durably(part, path)
+            except OSError as error:
+                part.unlink(missing_ok=True)
+                part.with_suffix(".body").unlink(missing_ok=True)
+                raise FullError(f"journal {self.folder}: run {run} could not be written: {error}") from error
+            return read_header(path)
+
+    def mend(self) -> Path | None:
+        """Clear what a crash left behind: part files go, and a torn last entry is set aside; give its new path or None.
+
+        Call it at the start of a writer, before anything reads the head.
+        """
+        with self._alone():
+            for left in [*self.folder.glob("*.part"), *self.folder.glob("*.body")]:
+                left.unlink()
+            numbers = self._numbers()
+            if not numbers:
+                return None
+            last = self._path(numbers[-1])
+            try:
+                read_header(last).check()
+            except ChainError:
+                aside = last.with_name(last.name + ".torn")
+                last.replace(aside)
+                return aside
+        return None
+
+    def verify(self) -> int:
+        """Check every entry and the chain; give the number of entries, raise ChainError at the first fault."""
+        previous, count = None, 0
+        for entry in self.entries():
+            entry.check()
+            if entry.previous != previous:
+                raise ChainError(f"journal entry {entry.number} names {entry.previous} as the one before, which is {previous}")
+            previous, count = entry.id, entry.number
+        return count
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"{number:09d}{SUFFIX}"
+
+    def _numbers(self) -> list[int]:
+        names = (path.name.removesuffix(SUFFIX) for path in self.folder.glob(f"*{SUFFIX}"))
+        return sorted(int(name) for name in names if name.isdigit())
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        with (self.folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def _rename_durably(part: Path, path: Path) -> None:
+    with part.open("rb") as file:
+        os.fsync(file.fileno())
+    part.rename(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
