@@ -1,0 +1,66 @@
+"""The archive: every reply as it came, in WARC files, one a run, before anything parses it.
+
+Source: https://iipc.github.io/warc-specifications/specifications/warc-format/warc-1.1/
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from warcio.archiveiterator import ArchiveIterator
+from warcio.statusandheaders import StatusAndHeaders
+from warcio.warcwriter import WARCWriter
+
+from harvesters.record import Position
+
+# A reply is stored as it was read, so what told how it travelled is no longer true of it.
+_TRAVEL = {"content-encoding", "transfer-encoding", "content-length"}
+
+
+class Archive:
+    """The WARC file of one run below *folder*; *keep_bytes* is where a resumed run goes on, what lies behind is cut off."""
+
+    def __init__(self, folder: Path, source: str, run: str, keep_bytes: int = 0) -> None:
+        self.folder = folder
+        self.name = f"{source}/{run}.warc.gz"
+        path = folder / self.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("ab")
+        self._file.truncate(keep_bytes)
+        self._file.seek(keep_bytes)
+
+    @property
+    def length(self) -> int:
+        """Give the bytes written so far, which a checkpoint names."""
+        return self._file.tell()
+
+    def keep(self, url: str, status: int, headers: Sequence[tuple[str, str]], content: bytes) -> Position:
+        """Write one reply as a gzip member of its own and tell where it lies."""
+        writer = WARCWriter(buffer := io.BytesIO(), gzip=False)
+        kept = [(name, value) for name, value in headers if name.lower() not in _TRAVEL] + [("Content-Length", str(len(content)))]
+        http = StatusAndHeaders(str(status), kept, protocol="HTTP/1.1")
+        times = {"WARC-Date": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}
+        writer.write_record(
+            writer.create_warc_record(url, "response", payload=io.BytesIO(content), length=len(content), http_headers=http, warc_headers_dict=times)
+        )
+        member = gzip.compress(buffer.getvalue(), compresslevel=1)
+        offset = self._file.tell()
+        self._file.write(member)
+        self._file.flush()
+        return Position(self.name, offset, len(member))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def read(folder: Path, at: Position) -> bytes:
+    """Give back the body of the reply that lies *at* this position."""
+    with (folder / at.file).open("rb") as file:
+        file.seek(at.offset)
+        record = next(ArchiveIterator(io.BytesIO(file.read(at.length))))
+        return bytes(record.content_stream().read())

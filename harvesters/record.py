@@ -1,0 +1,66 @@
+"""Records: what a protocol brings, page by page, before any mapping reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
+
+from lxml.etree import _Element
+
+Row: TypeAlias = Mapping[str, Any]  # a JSON object or a table's row; its values are the registry's own
+P = TypeVar("P", _Element, Row)
+
+
+class Position(NamedTuple):
+    """Where a reply lies in the archive: the WARC file's path below the archive, offset and length in bytes."""
+
+    file: str
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record(Generic[P]):
+    """One record: the source's own *key*, its *payload*, and its *raw* bytes, on which its digest rests.
+
+    *modified* is the source's word for when it changed, None where it tells none.
+    """
+
+    key: str
+    payload: P
+    raw: bytes
+    modified: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The source says that this record is deleted."""
+
+    key: str
+    modified: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A record that came but could not be read: withheld with its *reason*, never taken for a deletion."""
+
+    key: str | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[P]):
+    """One answer's records.
+
+    *cursor* asks for the next page (what ``collect`` takes to go on from there), None on the last one; *claimed* is the
+    total that the source declares, None where it declares none; *at* is where the answer lies in the archive.
+    """
+
+    items: tuple[Record[P] | Gone | Unreadable, ...]
+    cursor: str | None
+    claimed: int | None = None
+    at: Position | None = None
+
+
+Pages: TypeAlias = Iterator[Page[P]]

@@ -1,0 +1,116 @@
+"""Sources: a registry's card, read from TOML and checked, frozen."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from apscheduler.triggers.cron import CronTrigger
+
+from harvesters.errors import CardError
+from vocab.iris import is_web
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")  # a path segment of every IRI, never changed
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the guard lets pass: *expect* the fewest records of a full run, *vanished* the largest share that may vanish."""
+
+    expect: int = 1
+    vanished: float = 0.10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A registry's card. *every* is a cron line in UTC, *pause* the seconds between requests to its host."""
+
+    name: str
+    title: str
+    protocol: str
+    mapping: str
+    url: str
+    licence: str
+    publisher: str = ""
+    every: str = "0 3 * * *"
+    language: str | None = None
+    pause: float = 1.0
+    enabled: bool = True
+    limits: Limits = Limits()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+_TYPES: Mapping[str, type | tuple[type, ...]] = {
+    "pause": (int, float), "enabled": bool, "limits": dict, "options": dict, "fields": dict,
+}  # fmt: skip
+_KEYS = {item.name for item in fields(Source)} - {"name"}
+_NEEDED = ("title", "protocol", "mapping", "url", "licence")
+
+
+def load(card: Path) -> Source:
+    """Read a card; the file's stem is the source's name. Raises CardError, which names the file, the key and the cure."""
+    try:
+        table = tomllib.loads(card.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise CardError(f"{card}: not a readable TOML card: {error}") from error
+    return parse(card.stem, table, str(card))
+
+
+def load_all(folder: Path) -> list[Source]:
+    """Read all cards of *folder*, by name; raises CardError at the first wrong one or where the folder is missing."""
+    if not folder.is_dir():
+        raise CardError(f"{folder}: no such folder of cards; set STOCKTAKE_SOURCES or --sources to one")
+    return [load(card) for card in sorted(folder.glob("*.toml"))]
+
+
+def parse(name: str, table: Mapping[str, Any], where: str) -> Source:
+    """Check a card's table; *where* begins every message."""
+    if not _NAME.match(name):
+        raise CardError(f"{where}: the name {name!r} is part of every IRI: use a to z, 0 to 9 and hyphens")
+    for key in table:
+        if key not in _KEYS:
+            raise CardError(f"{where}: unknown key {key!r}; known are {', '.join(sorted(_KEYS))}")
+    for key in _NEEDED:
+        if not table.get(key):
+            raise CardError(f"{where}: {key!r} is missing")
+    for key, value in table.items():
+        if not isinstance(value, _TYPES.get(key, str)) or (key == "pause" and isinstance(value, bool)):
+            raise CardError(f"{where}: {key!r} is {value!r}, which is no {_named(_TYPES.get(key, str))}")
+    source = Source(name=name, **{**table, "limits": _limits(table.get("limits", {}), where)})
+    _check_values(source, where)
+    return source
+
+
+def _named(kind: type | tuple[type, ...]) -> str:
+    return {str: "text", bool: "true or false", dict: "table"}.get(kind, "number") if isinstance(kind, type) else "number"
+
+
+def _limits(table: Mapping[str, Any], where: str) -> Limits:
+    known = {item.name for item in fields(Limits)}
+    for key, value in table.items():
+        if key not in known:
+            raise CardError(f"{where}: unknown limit {key!r}; known are {', '.join(sorted(known))}")
+        if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+            raise CardError(f"{where}: limit {key!r} is {value!r}, which is no number from 0 up")
+    return Limits(**table)
+
+
+def _check_values(source: Source, where: str) -> None:
+    if not is_web(source.url):
+        raise CardError(f"{where}: url {source.url!r} is no http or https address")
+    if not is_web(source.licence):
+        raise CardError(f"{where}: licence {source.licence!r} is no web address; give the licence's own, e.g. of Creative Commons")
+    if source.pause < 0:
+        raise CardError(f"{where}: pause is {source.pause}, which is no number of seconds from 0 up")
+    try:
+        CronTrigger.from_crontab(source.every, timezone="UTC")
+    except ValueError as error:
+        raise CardError(f"{where}: every {source.every!r} is no cron line of five fields: {error}") from error
+    for key, value in source.fields.items():
+        if not isinstance(value, str):
+            raise CardError(f"{where}: field {key!r} is {value!r}; write the JMESPath or XPath as text")
