@@ -1,0 +1,144 @@
+"""Forms: how each registry writes a record: OAI-PMH with Dublin Core, a CKAN package, a JSON object, a row of CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from uuid import UUID
+
+import orjson
+
+from harvesters.demo.fate import Fate, stamp
+from harvesters.demo.generate import Project
+from harvesters.demo.words import LANGUAGES
+
+OAI_ID = "oai:demo.example.org:"
+_DC_HEAD = (
+    '<metadata><oai_dc:dc xmlns:oai_dc="http://www.openarchives.org/OAI/2.0/oai_dc/" xmlns:dc="http://purl.org/dc/elements/1.1/"'
+    ' xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:schemaLocation="http://www.openarchives.org/OAI/2.0/oai_dc/'
+    ' http://www.openarchives.org/OAI/2.0/oai_dc.xsd">'
+)
+_LICENCE_IDS = {"by": "cc-by", "zero": "cc-zero", "by-sa": "cc-by-sa"}
+
+
+def xml(text: str) -> str:
+    """Escape *text* for XML content or an attribute in double quotes."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
+
+
+def sets(project: Project) -> list[str]:
+    """Name the OAI-PMH sets of a record: its action lines, C7's eight below it, and its language."""
+    return [f"line:{code.replace('-', ':')}" for code in project["lines"]] + [f"language:{project['language'][0]}"]
+
+
+def _header(key: str, fate: Fate, specs: list[str]) -> str:
+    status = ' status="deleted"' if fate.deleted else ""
+    names = "".join(f"<setSpec>{spec}</setSpec>" for spec in specs)
+    return f"<header{status}><identifier>{OAI_ID}{key}</identifier><datestamp>{stamp(fate.touched)}</datestamp>{names}</header>"
+
+
+def _dublin_core(project: Project) -> str:
+    parts = [f'<dc:title xml:lang="{tag}">{xml(text)}</dc:title>' for tag, text in project["title"].items()]
+    parts += [f'<dc:description xml:lang="{tag}">{xml(text)}</dc:description>' for tag, text in project["summary"].items()]
+    plain = (
+        ("identifier", [project["id"], *project["links"]]),
+        ("subject", [*project["action_lines"], *project["goals"], *project["targets"], *project["tags"]]),
+        ("publisher", [project["lead"]["name"]]),
+        ("contributor", [party["name"] for party in (*project["partners"], *project["funders"])]),
+        ("date", [project["period"]["from"]]),
+        ("type", project["types"]),
+        ("coverage", project["countries"]),
+        ("language", project["language"]),
+        ("rights", [project["licence"]]),
+    )
+    parts += [f"<dc:{name}>{xml(text)}</dc:{name}>" for name, texts in plain for text in texts]
+    return "".join(parts)
+
+
+def oai(project: Project, fate: Fate) -> bytes:
+    """Write an OAI-PMH record; of a deleted one only the header."""
+    header = _header(project["id"], fate, sets(project))
+    body = "" if fate.deleted else f"{_DC_HEAD}{_dublin_core(project)}</oai_dc:dc></metadata>"
+    return f"<record>{header}{body}</record>\n".encode()
+
+
+def _extras(project: Project) -> list[dict[str, str]]:
+    place = project["location"]
+    point = orjson.dumps({"type": "Point", "coordinates": [place["longitude"], place["latitude"]]}).decode()
+    pairs = [("country", text) for text in project["countries"][:1]]
+    pairs += [("countries", "; ".join(project["countries"])), ("start_date", project["period"]["from"]), ("end_date", project["period"]["to"])]
+    pairs += [("action_lines", "; ".join(project["action_lines"])), ("sdg_goals", "; ".join(project["goals"]))]
+    pairs += [("sdg_targets", "; ".join(project["targets"])), ("status", project["status"]), ("coverage", project["coverage"])]
+    pairs += [("activity_type", project["types"][0]), ("spatial", point), ("lead_type", project["lead"]["type"])]
+    pairs += [("partners", "; ".join(party["name"] for party in project["partners"]))]
+    pairs += [("funders", "; ".join(party["name"] for party in project["funders"]))]
+    return [{"key": key, "value": value} for key, value in pairs if value]
+
+
+def ckan(project: Project, fate: Fate) -> bytes:
+    """Write a CKAN package, as package_show gives it; its own fields are extras, as most portals do it."""
+    language, name = project["language"][0], project["id"].lower()
+    licence = project["licence"]
+    package = {
+        "id": str(UUID(int=fate.number + (1 << 100) | 4 << 76 | 8 << 60)),
+        "name": name,
+        "title": project["title"].get(language, ""),
+        "title_translated": project["title"],
+        "notes": project["summary"][language],
+        "notes_translated": project["summary"],
+        "type": "dataset",
+        "state": "active",
+        "private": False,
+        "language": language,
+        "url": project["links"][0],
+        "license_id": _LICENCE_IDS[licence.split("/")[4]],
+        "license_url": licence,
+        "maintainer": project["contact"]["name"],
+        "maintainer_email": project["contact"]["email"],
+        "metadata_created": f"{project['created']}T00:00:00.000000",
+        "metadata_modified": f"{project['updated'][:-1]}.000000",
+        "organization": {"name": f"lead-{name}", "title": project["lead"]["name"], "type": "organization", "state": "active"},
+        "tags": [{"name": tag, "display_name": tag, "state": "active"} for tag in project["tags"]],
+        "groups": [{"name": code.lower(), "title": text} for code, text in zip(project["lines"], project["action_lines"], strict=True)],
+        "extras": _extras(project),
+        "resources": [{"url": link, "name": "Web page", "format": "HTML"} for link in project["links"]],
+        "num_tags": len(project["tags"]),
+        "num_resources": len(project["links"]),
+    }
+    return orjson.dumps(package) + b",\n"
+
+
+def json(project: Project, fate: Fate) -> bytes:
+    """Write a JSON object; the clean codes of the lines are ours, no registry tells them."""
+    return orjson.dumps({name: value for name, value in project.items() if name != "lines"}) + b",\n"
+
+
+COLUMNS = (
+    "id", *(f"title_{tag}" for tag in LANGUAGES), *(f"description_{tag}" for tag in LANGUAGES), "start", "end", "created", "updated",
+    "languages", "countries", "action_lines", "goals", "targets", "tags", "pages", "lead", "lead_type", "lead_country", "partners",
+    "funders", "status", "coverage", "activity_types", "latitude", "longitude", "licence", "contact_email",
+)  # fmt: skip
+
+
+def line(cells: list[str]) -> bytes:
+    """Write a line of CSV (RFC 4180: CRLF, quotes where needed)."""
+    out = io.StringIO()
+    csv.writer(out).writerow(cells)
+    return out.getvalue().encode()
+
+
+def row(project: Project, fate: Fate) -> bytes:
+    """Write a row of CSV in the order of COLUMNS; lists are joined by semicolons."""
+    place, lead = project["location"], project["lead"]
+    cells = [project["id"], *(project["title"].get(tag, "") for tag in LANGUAGES), *(project["summary"].get(tag, "") for tag in LANGUAGES)]
+    cells += [project["period"]["from"], project["period"]["to"], project["created"], project["updated"]]
+    lists = (project["language"], project["countries"], project["action_lines"], project["goals"], project["targets"])
+    cells += [";".join(texts) for texts in (*lists, project["tags"], project["links"])]
+    cells += [lead["name"], lead["type"], lead["country"]]
+    cells += [";".join(party["name"] for party in parties) for parties in (project["partners"], project["funders"])]
+    cells += [project["status"], project["coverage"], ";".join(project["types"]), str(place["latitude"]), str(place["longitude"])]
+    return line([*cells, project["licence"], project["contact"]["email"]])
+
+
+FORMS: dict[str, Callable[[Project, Fate], bytes]] = {"oai": oai, "ckan": ckan, "csv": row}

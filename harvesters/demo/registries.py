@@ -1,0 +1,135 @@
+"""Registries: the demo as a process of its own, and the handle that starts, moves and ends it.
+
+Run it by hand: ``python -m harvesters.demo.registries --port 8765 --size 4000 --seed 1``
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import TracebackType
+from typing import Any
+from urllib.request import Request, urlopen
+
+import uvicorn
+
+from harvesters.demo.app import Playground, build
+from harvesters.demo.fate import DEFAULT, SHARES, Age, Counts, Fault, registries, truth
+
+__all__ = ["DEFAULT", "SHARES", "Counts", "Demo", "Fault", "truth"]
+
+SIZE = 4000  # records of the demo in all
+
+
+@dataclass(slots=True)
+class Demo:
+    """Simulated registries in a child process on loopback; a context manager.
+
+    *size* records are shared out to the registries, or to those named in *only* (keys of SHARES); *page* is how many
+    records a page holds where the client does not say. The child ends with its parent, however that ends.
+    """
+
+    size: int = SIZE
+    seed: int = 1
+    faults: Collection[Fault] = DEFAULT
+    only: Collection[str] = ()
+    page: int = 100
+    port: int = 0
+    version: int = 1
+    _child: subprocess.Popen[str] | None = field(default=None, init=False)
+
+    def start(self) -> Demo:
+        """Start the child and wait until it answers; raises RuntimeError when it does not start."""
+        command = [sys.executable, "-m", "harvesters.demo.registries", "--attached", f"--port={self.port}", f"--size={self.size}"]
+        command += [f"--seed={self.seed}", f"--page={self.page}", f"--version={self.version}"]
+        command += [f"--faults={','.join(sorted(self.faults))}", f"--only={','.join(self.only)}"]
+        self._child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        line = self._child.stdout.readline() if self._child.stdout else ""
+        if not line.strip().isdecimal():
+            self.stop()
+            raise RuntimeError(f"the demo's registries did not start; try by hand: {' '.join(command[:3])}")
+        self.port = int(line)
+        return self
+
+    def stop(self) -> None:
+        """End the child and wait for it; to stop twice is no harm."""
+        if self._child is None:
+            return
+        child, self._child = self._child, None
+        child.communicate()
+
+    @property
+    def host(self) -> str:
+        """Give host and port."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """Give the address, without a slash at its end."""
+        return f"http://{self.host}"
+
+    def evolve(self, version: int | None = None, faults: Collection[Fault] | None = None, at: datetime | None = None) -> dict[str, Any]:
+        """Move to another version or other faults; *at* is when the version came (None: a fixed day). Tells the new age."""
+        told: dict[str, Any] = {"at": at.isoformat() if at else None}
+        told |= {"version": version} if version is not None else {}
+        told |= {"faults": sorted(faults)} if faults is not None else {}
+        return self._ask(json.dumps(told).encode())
+
+    def counters(self) -> dict[str, Any]:
+        """Tell the age and how many requests each registry has had."""
+        return self._ask(None)
+
+    def _ask(self, body: bytes | None) -> dict[str, Any]:
+        with urlopen(Request(f"{self.url}/control", data=body), timeout=60) as reply:
+            answer: dict[str, Any] = json.load(reply)
+            return answer
+
+    def __enter__(self) -> Demo:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+
+def _arguments(words: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m harvesters.demo.registries", description="Play simulated registries on loopback.")
+    parser.add_argument("--port", type=int, default=0, help="0: a free one; the first line printed names it")
+    parser.add_argument("--size", type=int, default=SIZE, help="records in all")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--page", type=int, default=100, help="records a page where the client does not say")
+    parser.add_argument("--version", type=int, default=1)
+    parser.add_argument("--faults", default=",".join(sorted(DEFAULT)), help=f"some of {', '.join(Fault)}, by commas")
+    parser.add_argument("--only", default="", help=f"some of {', '.join(SHARES)}, by commas; none: all")
+    parser.add_argument("--attached", action="store_true", help="end when standard input ends")
+    return parser.parse_args(words)
+
+
+def _end_with_input(server: uvicorn.Server) -> None:
+    sys.stdin.read()
+    server.should_exit = True
+
+
+def main(words: list[str] | None = None) -> None:
+    """Serve until interrupted."""
+    given = _arguments(words)
+    faults = frozenset(Fault(name) for name in given.faults.split(",") if name)
+    only = [name for name in given.only.split(",") if name]
+    playground = Playground(registries(given.size, given.seed, only), Age(given.version, faults), given.page)
+    config = uvicorn.Config(build(playground), log_level="warning", access_log=False, date_header=False, server_header=False, lifespan="off")
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", given.port), backlog=128) as listener:
+        print(listener.getsockname()[1], flush=True)
+        if given.attached:
+            threading.Thread(target=_end_with_input, args=(server,), daemon=True).start()
+        server.run(sockets=[listener])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""Words: the demo's word lists and countries, read from the TOML files beside this module."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+LANGUAGES = ("en", "fr", "es", "ar", "zh", "ru", "pt", "sw")
+
+
+@dataclass(frozen=True, slots=True)
+class Country:
+    """A country: codes, a city with WGS 84 coordinates, languages of its projects, and its name by language."""
+
+    iso2: str
+    iso3: str
+    city: str
+    latitude: float
+    longitude: float
+    languages: tuple[str, ...]
+    name: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Phrases by language (topics also by action line); the orders are those of the file, so that choices are repeatable."""
+
+    brands: tuple[str, ...]
+    endings: tuple[str, ...]
+    topics: Mapping[str, Mapping[str, str]]
+    audiences: Mapping[str, list[str]]
+    titles: Mapping[str, list[str]]
+    openers: Mapping[str, list[str]]
+    middles: Mapping[str, list[str]]
+    closers: Mapping[str, list[str]]
+    revised: Mapping[str, str]
+    organizations: Mapping[str, Mapping[str, list[str]]]
+    lines: Mapping[str, list[str]]
+    targets: Mapping[str, list[str]]
+    goals: Mapping[str, str]
+
+
+def _read(name: str) -> str:
+    return files("harvesters.demo").joinpath(name).read_text(encoding="utf-8")
+
+
+@cache
+def words() -> Words:
+    """Read the word lists, once a process."""
+    table = tomllib.loads(_read("words.toml"))
+    return Words(**{**table, "brands": tuple(table["brands"]), "endings": tuple(table["endings"])})
+
+
+@cache
+def countries() -> tuple[Country, ...]:
+    """Read the countries, once a process."""
+    table = tomllib.loads(_read("countries.toml"))
+    return tuple(Country(iso2=code, **{**row, "languages": tuple(row["languages"])}) for code, row in table.items())
