@@ -1,0 +1,48 @@
+# make run      the demo: simulated registries, harvested and served on http://127.0.0.1:8000/
+# make test     the tests            make lint    the linters and the types
+# make bench    the benchmarks       make lock    requirements.lock from pyproject.toml
+# make install  the virtual environment .venv, with all that is locked
+
+PYTHON ?= python3
+HOST ?= 127.0.0.1
+PORT ?= 8000
+
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+# A browser and a Java for the end-to-end tests and for Jena, the independent reader of what we write.
+TEST_PACKAGES := chromium default-jre-headless libapache-jena-java
+
+.PHONY: run install test lint bench lock
+
+run: $(INSTALLED)
+	$(BIN)/stocktake demo --host $(HOST) --port $(PORT)
+
+install: $(INSTALLED)
+
+test: $(INSTALLED)
+	@.ci/packages $(TEST_PACKAGES) || echo "Going on without them: the tests that need them say that they are skipped."
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(INSTALLED)
+	$(BIN)/python -m benchmarks $(ARGS)
+
+# No address of an index and no path goes into the file, so that it serves wherever the packages come from.
+lock: $(INSTALLED)
+	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --all-extras --generate-hashes \
+		--upgrade --no-header --no-config --quiet --output-file requirements.lock
+
+$(INSTALLED): requirements.lock pyproject.toml | $(BIN)/pip
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-build-isolation --no-deps --editable .
+	@touch $@
+
+# Debian keeps the part of Python that makes environments in a package of its own.
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || .ci/packages python3-venv
+	$(PYTHON) -m venv .venv
