@@ -1,0 +1,65 @@
+"""The reference engine: pyshacl (https://github.com/RDFLib/pySHACL), by which the fast one is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pyoxigraph as ox
+import pyshacl
+from rdflib import BNode, Graph, Literal, URIRef
+from rdflib.namespace import RDF, SH
+from rdflib.term import Node
+
+from shapes.engines.engine import Engine, EngineError
+from shapes.result import Result, Severity
+
+
+def _node(term: ox.NamedNode | ox.BlankNode | ox.Literal | ox.Triple) -> Node:
+    """Make rdflib's term; literals keep their lexical form, which rdflib's own parsers rewrite."""
+    if isinstance(term, ox.NamedNode):
+        return URIRef(term.value)
+    if isinstance(term, ox.BlankNode):
+        return BNode(term.value)
+    if not isinstance(term, ox.Literal):
+        raise EngineError("a triple inside a triple is no part of RDF 1.1")
+    if term.language:
+        return Literal(term.value, lang=term.language)
+    plain = term.datatype.value == "http://www.w3.org/2001/XMLSchema#string"
+    return Literal(term.value, datatype=None if plain else URIRef(term.datatype.value), normalize=False)
+
+
+def graph(text: str, format: ox.RdfFormat, base: str | None = None) -> Graph:
+    """Parse *text* into an rdflib graph; raises EngineError where it is malformed."""
+    into = Graph()
+    try:
+        for quad in ox.parse(text, format=format, base_iri=base):
+            into.add((_node(quad.subject), _node(quad.predicate), _node(quad.object)))
+    except SyntaxError as error:
+        raise EngineError(str(error)) from error
+    return into
+
+
+def _results(report: Graph) -> Iterator[Result]:
+    for found in report.subjects(RDF.type, SH.ValidationResult):
+        path, value = report.value(found, SH.resultPath), report.value(found, SH.value)
+        yield Result(
+            focus=str(report.value(found, SH.focusNode)),
+            path=str(path) if isinstance(path, URIRef) else None,
+            component=str(report.value(found, SH.sourceConstraintComponent)).removeprefix(str(SH)),
+            severity=Severity(str(report.value(found, SH.resultSeverity)).removeprefix(str(SH))),
+            value=None if value is None else value.n3(),
+            message=str(report.value(found, SH.resultMessage) or ""),
+            shape=str(report.value(found, SH.sourceShape)),
+        )
+
+
+def engine(turtle: str, base: str) -> Engine:
+    """Parse shapes once."""
+    shapes = graph(turtle, ox.RdfFormat.TURTLE, base)
+
+    def validate(text: str) -> list[Result]:
+        data = graph(text, ox.RdfFormat.N_TRIPLES)
+        _, report, _ = pyshacl.validate(data, shacl_graph=shapes, inplace=True)
+        return list(_results(report))
+
+    return validate
