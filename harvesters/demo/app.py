@@ -19,6 +19,9 @@ from harvesters.demo import ckan, oai, rows
 from harvesters.demo.book import Book
 from harvesters.demo.fate import Age, Fault, Registry
 
+Headers = Mapping[str, str]
+
+_NONE: Headers = {}
 _JSON = "application/json"
 _SLOW = 0.3  # seconds: long enough to be seen, short enough for tests
 _PAGE = b"<!DOCTYPE html>\n<html><head><title>Maintenance</title></head><body><h1>We will be back soon</h1></body></html>\n"
@@ -38,11 +41,15 @@ class Playground:
 
     def move(self, age: Age) -> None:
         """Bring all registries to another age."""
-        for book in self.books.values():
-            book.close()
+        self.close()
         self.age = age
         self.books = {registry.name: Book(registry, age) for registry in self.registries}
         self.since.clear()
+
+    def close(self) -> None:
+        """Give the books' files back."""
+        for book in self.books.values():
+            book.close()
 
     def count(self, name: str) -> int:
         """Count a request; tells how many the registry has had since the last move."""
@@ -79,10 +86,10 @@ async def _trouble(playground: Playground, name: str) -> Response | None:
     return Response(_PAGE, media_type="text/html") if Fault.HTML in faults else None
 
 
-def _reply(playground: Playground, name: str, body: bytes, kind: str, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+def _reply(playground: Playground, name: str, body: bytes, kind: str, status: int = 200, headers: Headers = _NONE) -> Response:
     if Fault.CUT in playground.age.faults and playground.since[name] == 2:
         body = body[: len(body) // 2]
-    stamped = {"Date": format_datetime(playground.age.now, usegmt=True), **(headers or {})}
+    stamped = {"Date": format_datetime(playground.age.now, usegmt=True), **headers}
     playground.answers[f"{name} {status}"] += 1
     return Response(body, status, stamped, kind)
 

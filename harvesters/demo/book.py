@@ -28,7 +28,7 @@ class Book:
         self.touched = array("q")
         self.groups: list[tuple[str, ...]] = []
         self._ends = array("Q", [0])
-        self._file = tempfile.TemporaryFile()
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 open as long as the book is
         for fragment in self._fragments():
             self._ends.append(self._ends[-1] + len(fragment))
             self._file.write(fragment)

@@ -164,9 +164,7 @@ class Counts:
     misplaced: int
 
 
-def truth(
-    size: int, seed: int, version: int = 1, faults: Collection[Fault] = DEFAULT, only: Collection[str] = ()
-) -> dict[str, Counts]:
+def truth(size: int, seed: int, version: int = 1, faults: Collection[Fault] = DEFAULT, only: Collection[str] = ()) -> dict[str, Counts]:
     """Count by registry what a complete harvest of the demo must find."""
     age = Age(version, frozenset(faults))
     return {registry.name: _count(list(fates(registry, age))) for registry in registries(size, seed, only)}

@@ -67,7 +67,8 @@ def _extras(project: Project) -> list[dict[str, str]]:
     place = project["location"]
     point = orjson.dumps({"type": "Point", "coordinates": [place["longitude"], place["latitude"]]}).decode()
     pairs = [("country", text) for text in project["countries"][:1]]
-    pairs += [("countries", "; ".join(project["countries"])), ("start_date", project["period"]["from"]), ("end_date", project["period"]["to"])]
+    pairs += [("countries", "; ".join(project["countries"]))]
+    pairs += [("start_date", project["period"]["from"]), ("end_date", project["period"]["to"])]
     pairs += [("action_lines", "; ".join(project["action_lines"])), ("sdg_goals", "; ".join(project["goals"]))]
     pairs += [("sdg_targets", "; ".join(project["targets"])), ("status", project["status"]), ("coverage", project["coverage"])]
     pairs += [("activity_type", project["types"][0]), ("spatial", point), ("lead_type", project["lead"]["type"])]

@@ -21,6 +21,7 @@ _LICENCES = (
 _COVERAGES = ("Local", "National", "National", "Regional", "International")
 _TYPES = ("Project", "Project", "Programme", "Training", "Conference", "Website", "Guideline", "Toolkit")
 _KINDS = ("Government", "Business entity", "Civil society", "Academia", "International organization", "Other")
+_KNOWN = frozenset({"en", "fr", "es", "ar", "zh", "ru"})  # the languages in which the vocabulary knows countries
 _TAGS = ("ICT4D", "open source", "open data", "mobile", "accessibility", "connectivity", "digital literacy", "data protection")
 
 
@@ -98,7 +99,8 @@ def _goal(it: Words, target: str, form: int) -> str:
 
 
 def _written(country: Country, language: str, form: int) -> str:
-    return (country.iso2, country.iso3, country.name["en"], country.name[language])[form % 4]
+    spoken = language if language in _KNOWN else "en"
+    return (country.iso2, country.iso3, country.name["en"], country.name[spoken])[form % 4]
 
 
 def _texts(it: Words, language: str, line: str, country: Country, d: tuple[int, ...], revision: int) -> tuple[str, str]:

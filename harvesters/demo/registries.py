@@ -122,7 +122,7 @@ def main(words: list[str] | None = None) -> None:
     faults = frozenset(Fault(name) for name in given.faults.split(",") if name)
     only = [name for name in given.only.split(",") if name]
     playground = Playground(registries(given.size, given.seed, only), Age(given.version, faults), given.page)
-    config = uvicorn.Config(build(playground), log_level="warning", access_log=False, date_header=False, server_header=False, lifespan="off")
+    config = uvicorn.Config(build(playground), log_level="warning", access_log=False, date_header=False, lifespan="off")
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", given.port), backlog=128) as listener:
         print(listener.getsockname()[1], flush=True)
