@@ -1,0 +1,108 @@
+"""Goals and targets: from the many ways to write them to the United Nations' own IRIs, or not at all."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+
+from vocab.names import Names, labelled
+from vocab.normal import fold
+from vocab.schemes import Concept, concepts
+
+SDG = "http://metadata.un.org/sdg/"
+
+# What stands before a number in the six languages: "SDG 4", "Goal 4", "ODD 4", "Цель 4", "目标4".
+_SDG = (
+    r"sdgs?|ods|odd|цур|sustainable\s+development\s+goals?|objectifs?\s+de\s+développement\s+durable"
+    r"|objetivos?\s+de\s+desarrollo\s+sostenible|цел[ьи]\s+устойчивого\s+развития|可持续发展目标|goals?|objectif|objetivo|цель|目标|الهدف"
+)
+_TARGET = r"targets?|cible|meta|задача|具体目标|الغاية"
+_AFTER = r"[\s:#_-]*(?:n(?:o\.|°)\s*)?"
+_WEB = r"https?://metadata\.un\.org/sdg/"
+_BEFORE = rf"#?(?P<before>(?:{_WEB}|(?:(?:the|un)\s+)*(?:(?:{{words}}){_AFTER}){{{{1,2}}}})?)0?(?P<goal>\d{{{{1,2}}}})(?!\d)(?P<rest>.*)\Z"
+_GOAL_NUMBER = re.compile(_BEFORE.format(words=_SDG), re.DOTALL)
+_TARGET_NUMBER = re.compile(_BEFORE.format(words=f"{_SDG}|{_TARGET}"), re.DOTALL)
+_POINT = re.compile(r"\s?\.\s?(?:0?(?P<number>[1-9]\d?)|0?(?P<letter>[a-d]))(?!\w)(?P<rest>.*)\Z", re.DOTALL)
+_OTHER = re.compile(r"\d|^[a-d]$")
+_MARKS = frozenset(":-–—.")
+
+
+def _kind(name: str) -> list[Concept]:
+    return [concept for concept in concepts("sdg").values() if f"{SDG}ontology#{name}" in concept.types]
+
+
+@lru_cache(maxsize=1)
+def _goals() -> Names:
+    return Names(labelled(_kind("Goal")))
+
+
+@lru_cache(maxsize=1)
+def _targets() -> Names:
+    return Names(labelled(_kind("Target")))
+
+
+def _agree(rest: str, iri: str, names: Names, *, strict: bool) -> str | None:
+    """Keep *iri* unless the words behind its number name another concept, more numbers, or nothing known (if *strict*)."""
+    words = fold(rest)
+    if not words:
+        return iri
+    named = names.find(words)
+    if named is not None or strict or _OTHER.search(words):
+        return iri if named == iri else None
+    return iri
+
+
+def _plain(text: str | int) -> str:
+    """Write full-width forms and the digits of every script as ASCII."""
+    plain = str(text).strip()
+    return plain if plain.isascii() else re.sub(r"\d", lambda digit: str(int(digit[0])), unicodedata.normalize("NFKC", plain))
+
+
+@lru_cache(maxsize=8192)
+def goal(text: str | int) -> str | None:
+    """Find the Sustainable Development Goal that *text* names, as its IRI; a target or several goals are none.
+
+    Source: http://metadata.un.org/sdg/ (the United Nations' own IRIs).
+
+    >>> goal("SDG 4: Quality education")
+    'http://metadata.un.org/sdg/4'
+    >>> goal("education") is None, goal("SDG 4.4") is None, goal(18) is None
+    (True, True, True)
+    """
+    plain = _plain(text)
+    found = _goals().find(fold(plain))
+    if found:
+        return found
+    match = _GOAL_NUMBER.match(plain.casefold())
+    if not match or not 1 <= int(match["goal"]) <= 17:
+        return None
+    iri = f"{SDG}{int(match['goal'])}"
+    return _agree(match["rest"], iri, _goals(), strict=not match["before"])
+
+
+@lru_cache(maxsize=8192)
+def target(text: str | int) -> str | None:
+    """Find the target of a Sustainable Development Goal that *text* names, as its IRI; an indicator is none.
+
+    Source: http://metadata.un.org/sdg/ (the United Nations' own IRIs).
+
+    >>> target("Target 4.b"), target("04.04")
+    ('http://metadata.un.org/sdg/4.b', 'http://metadata.un.org/sdg/4.4')
+    >>> target("4.4.1") is None, target("4.9") is None
+    (True, True)
+    """
+    plain = _plain(text)
+    found = _targets().find(fold(plain))
+    if found:
+        return found
+    match = _TARGET_NUMBER.match(plain.casefold())
+    point = _POINT.match(match["rest"]) if match else None
+    if not match or not point:
+        return None
+    iri = f"{SDG}{int(match['goal'])}.{point['number'] or point['letter']}"
+    if iri not in concepts("sdg"):
+        return None
+    rest = point["rest"].lstrip()
+    marked = bool(match["before"]) or rest[:1] in _MARKS
+    return _agree(rest, iri, _targets(), strict=not marked)

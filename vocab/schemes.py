@@ -1,0 +1,150 @@
+"""Schemes: the ontology, the concept schemes and the matrix, read from their Turtle files.
+
+A file's graph is the IRI of the one ontology, scheme or collection that it declares, so a new file needs no row anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+from typing import NamedTuple
+
+from pyoxigraph import Literal, NamedNode, RdfFormat, Triple, parse
+
+from vocab.iris import BASE
+from vocab.terms import DCT, RDF, SKOS
+
+_TYPE = NamedNode(f"{RDF}type")
+_WHOLE = {
+    NamedNode("http://www.w3.org/2002/07/owl#Ontology"),
+    NamedNode(f"{SKOS}ConceptScheme"),
+    NamedNode(f"{SKOS}Collection"),
+}
+_NAMES = tuple(NamedNode(f"{SKOS}{name}") for name in ("prefLabel", "altLabel", "hiddenLabel"))
+_MATCHES = tuple(NamedNode(f"{SKOS}{name}") for name in ("exactMatch", "closeMatch", "broadMatch"))
+_CODES = tuple(NamedNode(f"http://metadata.un.org/sdg/codes/geoArea#{name}") for name in ("iso2code", "iso3code"))
+
+
+class Label(NamedTuple):
+    """A name of a concept and its language; None where it is of no language."""
+
+    value: str
+    language: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Concept:
+    """A concept: its notations, its names (preferred ones first) and the concepts of other schemes that it matches."""
+
+    iri: str
+    types: frozenset[str]
+    notations: tuple[str, ...]
+    codes: tuple[str, ...]  # ISO 3166 alpha-2 and alpha-3, of a country
+    labels: tuple[Label, ...]
+    broader: tuple[str, ...]
+    matches: tuple[str, ...]
+
+
+def _texts() -> Iterator[bytes]:
+    data = files("vocab") / "data"
+    for folder in (data, data / "crosswalks"):
+        for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
+            if file.name.endswith(".ttl"):
+                yield file.read_bytes()
+
+
+def _graph(triples: list[Triple]) -> str:
+    """Find the one subject that a file declares as a whole."""
+    (whole,) = {t.subject.value for t in triples if t.predicate == _TYPE and t.object in _WHOLE and isinstance(t.subject, NamedNode)}
+    return whole.rstrip("#")
+
+
+@lru_cache(maxsize=4)
+def _graphs(base: str) -> dict[str, tuple[Triple, ...]]:
+    graphs: dict[str, tuple[Triple, ...]] = {}
+    for text in _texts():
+        triples = [quad.triple for quad in parse(text, format=RdfFormat.TURTLE, base_iri=base)]
+        graphs[_graph(triples)] = tuple(triples)
+    return graphs
+
+
+def statements(base: str = BASE) -> Iterator[tuple[str, list[str]]]:
+    """Give each named graph of the vocabulary: its IRI, and its statements sorted, without doubles or blank nodes.
+
+    >>> sorted(graph.removeprefix(BASE) for graph, _ in statements())[:3]
+    ['matrix', 'ns', 'scheme/action-line']
+    """
+    for graph, triples in sorted(_graphs(base).items()):
+        yield graph, sorted({str(triple) for triple in triples})
+
+
+def schemes(base: str = BASE) -> list[str]:
+    """List the names of the concept schemes, crosswalks among them, as ``concepts`` takes them.
+
+    >>> "coverage" in schemes(), "iati-activity-scope" in schemes()
+    (True, True)
+    """
+    before = f"{base}scheme/"
+    return sorted(graph.removeprefix(before) for graph in _graphs(base) if graph.startswith(before))
+
+
+@lru_cache(maxsize=64)
+def concepts(scheme: str, base: str = BASE) -> dict[str, Concept]:
+    """Give the concepts of a scheme (``action-line``, ``sdg``, ``area`` ...) by IRI, in the order of their file.
+
+    Raises KeyError where there is no such scheme.
+
+    >>> concepts("action-line")[BASE + "scheme/action-line/C7-ehea"].notations
+    ('C7-ehea',)
+    """
+    about: dict[str, list[Triple]] = {}
+    for triple in _graphs(base)[f"{base}scheme/{scheme}"]:
+        if isinstance(triple.subject, NamedNode):
+            about.setdefault(triple.subject.value, []).append(triple)
+    member = NamedNode(f"{SKOS}inScheme")
+    return {iri: _concept(iri, triples) for iri, triples in about.items() if any(t.predicate == member for t in triples)}
+
+
+def _concept(iri: str, triples: list[Triple]) -> Concept:
+    def values(*predicates: NamedNode) -> tuple[str, ...]:
+        return tuple(t.object.value for p in predicates for t in triples if t.predicate == p and isinstance(t.object, NamedNode | Literal))
+
+    def names() -> Iterator[Label]:
+        for predicate in _NAMES:
+            for triple in triples:
+                if triple.predicate == predicate and isinstance(triple.object, Literal):
+                    yield Label(triple.object.value, triple.object.language)
+
+    return Concept(
+        iri=iri,
+        types=frozenset(values(_TYPE)),
+        notations=values(NamedNode(f"{SKOS}notation")),
+        codes=values(*_CODES),
+        labels=tuple(names()),
+        broader=values(NamedNode(f"{SKOS}broader")),
+        matches=values(*_MATCHES),
+    )
+
+
+@lru_cache(maxsize=4)
+def _labels(base: str) -> dict[tuple[str, str], str]:
+    wanted = {NamedNode(f"{SKOS}prefLabel"), NamedNode("http://www.w3.org/2000/01/rdf-schema#label"), NamedNode(f"{DCT}title")}
+    found: dict[tuple[str, str], str] = {}
+    for triples in _graphs(base).values():
+        for triple in triples:
+            text = triple.object
+            if triple.predicate in wanted and isinstance(triple.subject, NamedNode) and isinstance(text, Literal) and text.language:
+                found[triple.subject.value, text.language] = text.value
+    return found
+
+
+def label(iri: str, language: str = "en", base: str = BASE) -> str | None:
+    """Give the label of a term, scheme or concept in *language*, else in English; None where it has none.
+
+    >>> label("http://metadata.un.org/sdg/codes/geoArea/404", "ar"), label(BASE + "scheme/coverage/local", "zh")
+    ('كينيا', 'Local')
+    """
+    labels = _labels(base)
+    return labels.get((iri, language)) or labels.get((iri, "en"))
