@@ -7,10 +7,13 @@ from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 from email.utils import format_datetime
+from typing import Any
+from urllib.parse import parse_qsl
 from zlib import crc32
 
 import orjson
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
@@ -69,18 +72,28 @@ async def _given(request: Request) -> list[tuple[str, str]]:
     pairs = list(request.query_params.multi_items())
     if request.method != "POST":
         return pairs
-    if request.headers.get("content-type", "").startswith(_JSON):
-        posted = orjson.loads(await request.body() or b"{}")
-        return pairs + [(name, value if isinstance(value, str) else orjson.dumps(value).decode()) for name, value in posted.items()]
-    form = await request.form()
-    return pairs + [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
+    body = await request.body()
+    if not request.headers.get("content-type", "").startswith(_JSON):
+        return pairs + parse_qsl(body.decode(errors="replace"), keep_blank_values=True)
+    posted = _posted(body)
+    return pairs + [(name, value if isinstance(value, str) else orjson.dumps(value).decode()) for name, value in posted.items()]
+
+
+def _posted(body: bytes) -> dict[str, Any]:
+    try:
+        posted = orjson.loads(body or b"{}")
+    except orjson.JSONDecodeError as error:
+        raise HTTPException(400, f"no JSON: {error}") from error
+    if not isinstance(posted, dict):
+        raise HTTPException(400, "post a JSON object")
+    return posted
 
 
 async def _trouble(playground: Playground, name: str) -> Response | None:
     """Play the faults that strike a whole answer, whatever was asked."""
     nth, faults = playground.count(name), playground.age.faults
     if Fault.BUSY in faults and nth == 2 and name in {"oai", "projects"}:
-        return PlainTextResponse("busy, come back in a second\n", 503, {"Retry-After": "1"})
+        return _reply(playground, name, b"busy, come back in a second\n", "text/plain", 503, {"Retry-After": "1"})
     if Fault.SLOW in faults and nth == 2 and name in {"ckan", "offset"}:
         await asyncio.sleep(_SLOW)
     return Response(_PAGE, media_type="text/html") if Fault.HTML in faults else None
@@ -158,15 +171,20 @@ async def _csv(request: Request) -> Response:
     return await _trouble(playground, "csv") or _cached(request, book, rows.table(book), "text/csv; charset=utf-8")
 
 
+def _moved(age: Age, asked: Mapping[str, Any]) -> Age:
+    version = int(asked.get("version", age.version))
+    came = {**age.came, version: datetime.fromisoformat(asked["at"])} if asked.get("at") else age.came
+    return Age(version, frozenset(map(Fault, asked.get("faults", age.faults))), came)
+
+
 async def _control(request: Request) -> Response:
     """Tell the age and the counters; a POST of version, faults and at (ISO 8601, when the version came) moves to another age."""
     playground = _playground(request)
     if request.method == "POST":
-        asked = orjson.loads(await request.body())
-        age = playground.age
-        version = int(asked.get("version", age.version))
-        came = {**age.came, version: datetime.fromisoformat(asked["at"])} if asked.get("at") else age.came
-        playground.move(Age(version, frozenset(map(Fault, asked.get("faults", age.faults))), came))
+        try:
+            playground.move(_moved(playground.age, _posted(await request.body())))
+        except (ValueError, TypeError) as error:
+            raise HTTPException(400, f"post version, faults ({', '.join(Fault)}) and at: {error}") from error
     told = {"version": playground.age.version, "faults": sorted(playground.age.faults), "now": playground.age.now.isoformat()}
     return JSONResponse({**told, "requests": dict(playground.requests), "answers": dict(playground.answers)})
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import TracebackType
@@ -25,6 +27,7 @@ from harvesters.demo.fate import DEFAULT, SHARES, Age, Counts, Fault, registries
 
 __all__ = ["DEFAULT", "SHARES", "Counts", "Demo", "Fault", "truth"]
 
+_PATIENCE = 10.0  # seconds that a child may take to end
 SIZE = 4000  # records of the demo in all
 
 
@@ -50,7 +53,7 @@ class Demo:
         command = [sys.executable, "-m", "harvesters.demo.registries", "--attached", f"--port={self.port}", f"--size={self.size}"]
         command += [f"--seed={self.seed}", f"--page={self.page}", f"--version={self.version}"]
         command += [f"--faults={','.join(sorted(self.faults))}", f"--only={','.join(self.only)}"]
-        self._child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
         line = self._child.stdout.readline() if self._child.stdout else ""
         if not line.strip().isdecimal():
             self.stop()
@@ -63,7 +66,11 @@ class Demo:
         if self._child is None:
             return
         child, self._child = self._child, None
-        child.communicate()
+        try:
+            child.communicate(timeout=_PATIENCE)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.communicate()
 
     @property
     def host(self) -> str:
@@ -111,24 +118,33 @@ def _arguments(words: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
+def _playground(given: argparse.Namespace) -> Playground:
+    faults = frozenset(Fault(name) for name in given.faults.split(",") if name)
+    only = [name for name in given.only.split(",") if name]
+    return Playground(registries(given.size, given.seed, only), Age(given.version, faults), given.page)
+
+
 def _end_with_input(server: uvicorn.Server) -> None:
-    sys.stdin.read()
+    while os.read(0, 1024):  # not sys.stdin, whose lock a waiting thread would hold at the end
+        pass
     server.should_exit = True
 
 
 def main(words: list[str] | None = None) -> None:
     """Serve until interrupted."""
     given = _arguments(words)
-    faults = frozenset(Fault(name) for name in given.faults.split(",") if name)
-    only = [name for name in given.only.split(",") if name]
-    playground = Playground(registries(given.size, given.seed, only), Age(given.version, faults), given.page)
+    try:
+        playground = _playground(given)
+    except ValueError as error:
+        raise SystemExit(f"demo: {error}") from error
     config = uvicorn.Config(build(playground), log_level="warning", access_log=False, date_header=False, lifespan="off")
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", given.port), backlog=128) as listener:
         print(listener.getsockname()[1], flush=True)
         if given.attached:
             threading.Thread(target=_end_with_input, args=(server,), daemon=True).start()
-        server.run(sockets=[listener])
+        with suppress(KeyboardInterrupt):  # uvicorn raises it again once all is closed
+            server.run(sockets=[listener])
 
 
 if __name__ == "__main__":

@@ -1,0 +1,58 @@
+"""A demo asked without a network, through its app; and one as a real process for real clients."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from harvesters.demo.app import Playground, build
+from harvesters.demo.fate import Age, Fault, registries
+from harvesters.demo.registries import Demo
+
+SIZE, SEED, PAGE = 600, 3, 50
+RECORD_FAULTS = frozenset({Fault.DATES, Fault.TITLES, Fault.COUNTRIES, Fault.DELETIONS})
+
+
+class Desk:
+    """A demo's app that answers one request at a time."""
+
+    def __init__(self, faults: frozenset[Fault], version: int) -> None:
+        self.playground = Playground(registries(SIZE, SEED), Age(version, faults), PAGE)
+        self._app = build(self.playground)
+
+    def ask(self, path: str, method: str = "GET", **how: Any) -> httpx.Response:
+        """Send a request to the app, as httpx would."""
+
+        async def sent() -> httpx.Response:
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(self._app), base_url="http://demo.test") as client:
+                return await client.request(method, path, **how)
+
+        return asyncio.run(sent())
+
+
+Open = Callable[..., Desk]
+
+
+@pytest.fixture
+def opened() -> Iterator[Open]:
+    """Open a demo with the faults and at the version that a test names."""
+    desks: list[Desk] = []
+
+    def start(faults: frozenset[Fault] = RECORD_FAULTS, version: int = 1) -> Desk:
+        desks.append(Desk(faults, version))
+        return desks[-1]
+
+    yield start
+    for desk in desks:
+        desk.playground.close()
+
+
+@pytest.fixture(scope="session")
+def demo() -> Iterator[Demo]:
+    """Run a demo; tests that move it start their own."""
+    with Demo(SIZE, SEED, RECORD_FAULTS, page=PAGE) as running:
+        yield running

@@ -1,0 +1,59 @@
+"""The generator: plausible, always the same, all numbers alone."""
+
+from __future__ import annotations
+
+from harvesters.demo.generate import make
+from harvesters.demo.words import LANGUAGES, countries, words
+
+
+def test_a_record_is_the_same_whenever_it_is_made() -> None:
+    first = [make(5, number) for number in (3, 1, 2)]
+
+    again = [make(5, number) for number in (1, 2, 3)]
+
+    assert [first[1], first[2], first[0]] == again
+
+
+def test_another_seed_makes_other_records() -> None:
+    assert make(1, 10) != make(2, 10)
+
+
+def test_a_revision_keeps_the_id_and_changes_the_text() -> None:
+    first, later = make(1, 10), make(1, 10, 1)
+
+    assert later["id"] == first["id"]
+    assert later["summary"] != first["summary"]
+
+
+def test_keys_differ_within_a_registry() -> None:
+    keys = [make(1, number)["id"] for number in range(2000)]
+
+    assert len(set(keys)) == 2000
+
+
+def test_all_languages_and_lines_occur() -> None:
+    made = [make(1, number) for number in range(2000)]
+
+    assert {tag for project in made for tag in project["title"]} == set(LANGUAGES)
+    assert {code for project in made for code in project["lines"]} == set(words().lines)
+
+
+def test_a_project_ends_after_it_starts() -> None:
+    periods = [make(1, number)["period"] for number in range(2000)]
+
+    assert all(period["from"] < period["to"] for period in periods)
+
+
+def test_every_target_belongs_to_a_goal_of_the_record() -> None:
+    for project in (make(1, number) for number in range(500)):
+        named = " ".join(project["goals"]).split()
+        assert all(target.partition(".")[0] in named for target in project["targets"])
+
+
+def test_every_phrase_is_there_in_every_language() -> None:
+    it = words()
+
+    assert all(set(topic) == set(LANGUAGES) for topic in it.topics.values())
+    for table in (it.audiences, it.titles, it.openers, it.middles, it.closers, it.revised, it.organizations):
+        assert set(table) == set(LANGUAGES)
+    assert all(set(country.name) == set(LANGUAGES) for country in countries())

@@ -1,0 +1,64 @@
+"""The demo as a process: it starts, moves, counts, and ends with its handle; its cards fit it."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import httpx
+import pytest
+
+from harvesters.demo.cards import cards
+from harvesters.demo.registries import SHARES, Demo, Fault, truth
+from harvesters.source import load
+
+
+def test_two_demos_of_one_seed_answer_alike() -> None:
+    with Demo(50, 9, (), only=["all"]) as one, Demo(50, 9, (), only=["all"]) as other:
+        first, second = httpx.get(f"{one.url}/json/all"), httpx.get(f"{other.url}/json/all")
+
+    assert first.content == second.content
+
+
+def test_a_demo_moves_to_another_version_and_counts_requests() -> None:
+    with Demo(200, 9, (), only=["all"]) as demo:
+        before = httpx.get(f"{demo.url}/json/all").json()
+        told = demo.evolve(2, faults=[Fault.TITLES])
+        after = httpx.get(f"{demo.url}/json/all").json()
+        counted = demo.counters()
+
+    assert (told["version"], told["faults"]) == (2, ["titles"])
+    assert len(before) == 200
+    assert len(after) == truth(200, 9, 2, [Fault.TITLES], ["all"])["all"].records
+    assert counted["requests"] == {"all": 2}
+
+
+def test_nobody_listens_after_the_stop() -> None:
+    with Demo(10, 1, (), only=["all"]) as demo:
+        url = demo.url
+
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(url)
+
+
+def test_a_demo_that_cannot_start_says_how_to_look() -> None:
+    with pytest.raises(RuntimeError, match=r"did not start; try by hand: .*harvesters\.demo\.registries"):
+        Demo(10, 1, (), only=["opac"]).start()
+
+
+def test_each_registry_has_a_card_that_loads_and_whose_address_answers(demo: Demo, tmp_path: Path) -> None:
+    written = cards(demo.url, tmp_path / "cards")
+
+    sources = [load(card) for card in written]
+
+    assert {source.name.removeprefix("demo-") for source in sources} == set(SHARES)
+    for source in sources:
+        path = "/api/3/action/package_search" if source.protocol == "ckan" else ""
+        assert httpx.get(f"{source.url}{path}").status_code == 200
+
+
+def test_cards_are_written_for_the_registries_that_are_played(tmp_path: Path) -> None:
+    written = cards("http://127.0.0.1:1", tmp_path, only=("oai", "all"))
+
+    assert [card.name for card in written] == ["demo-all.toml", "demo-oai.toml"]
+    assert tomllib.loads(written[0].read_text())["fields"]["key"] == "id"

@@ -1,0 +1,22 @@
+"""What the demo writes is what the vocabulary can read, but for its faults."""
+
+from __future__ import annotations
+
+from harvesters.demo.generate import make
+from vocab.crosswalks import Crosswalks
+from vocab.iris import Iris
+
+
+def test_the_crosswalks_know_every_word_of_the_demo() -> None:
+    walk = Crosswalks(Iris())
+    made = [make(1, number) for number in range(1000)]
+
+    words = {("action_line", text) for project in made for text in project["action_lines"]}
+    words |= {("goal", text) for project in made for text in project["goals"]}
+    words |= {("target", text) for project in made for text in project["targets"]}
+    words |= {("country", text) for project in made for text in project["countries"]}
+    words |= {("stakeholder_type", project["lead"]["type"]) for project in made}
+    words |= {("status", project["status"]) for project in made} | {("coverage", project["coverage"]) for project in made}
+    words |= {("activity_type", text) for project in made for text in project["types"]}
+
+    assert sorted(pair for pair in words if getattr(walk, pair[0])(pair[1]) is None) == []
