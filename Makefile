@@ -13,6 +13,8 @@ INSTALLED := .venv/.installed
 # A browser and a Java for the end-to-end tests and for Jena, the independent reader of what we write.
 TEST_PACKAGES := chromium default-jre-headless libapache-jena-java
 
+COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-config --quiet
+
 .PHONY: run install test lint bench lock
 
 run: $(INSTALLED)
@@ -31,10 +33,11 @@ lint: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks $(ARGS)
 
-# No address of an index and no path goes into the file, so that it serves wherever the packages come from.
+# requirements.lock is for working here, requirements-run.lock for the container. No address of an index and no path
+# goes into them, so that they serve wherever the packages come from.
 lock: $(INSTALLED)
-	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --all-extras --generate-hashes \
-		--upgrade --no-header --no-config --quiet --output-file requirements.lock
+	$(COMPILE) --all-extras --upgrade --output-file requirements.lock
+	$(COMPILE) --extra postgresql --constraint requirements.lock --no-annotate --output-file requirements-run.lock
 
 $(INSTALLED): requirements.lock pyproject.toml | $(BIN)/pip
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes --requirement requirements.lock

@@ -1,0 +1,69 @@
+"""The locks: what is installed is exactly what was tried, from wherever it comes."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+BUILD = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["build-system"]["requires"]
+EXTRAS = PROJECT["optional-dependencies"]
+WANTED = {
+    "requirements.lock": [*PROJECT["dependencies"], *EXTRAS["postgresql"], *EXTRAS["dev"], *BUILD],
+    "requirements-run.lock": [*PROJECT["dependencies"], *EXTRAS["postgresql"]],
+}
+_HASHES = r"(?: --hash=sha256:[0-9a-f]{64})+"
+_PIN = re.compile(rf"(?P<name>[a-z0-9._-]+)(?:\[[a-z,]+\])?==(?P<version>[^\s;]+)(?: ; .+?)?{_HASHES}")
+
+
+def _rows(lock: str) -> list[str]:
+    """Join the lines of *lock* that a backslash continues, without its comments."""
+    text = (ROOT / lock).read_text(encoding="utf-8").replace("\\\n", " ")
+    rows = (re.sub(r"\s+", " ", row).strip() for row in text.splitlines())
+    return [row for row in rows if row and not row.startswith("#")]
+
+
+def _pins(lock: str) -> dict[str, str]:
+    matches = (_PIN.fullmatch(row) for row in _rows(lock))
+    return {canonicalize_name(match["name"]): match["version"] for match in matches if match}
+
+
+@pytest.mark.parametrize("lock", WANTED)
+def test_every_row_is_one_version_with_its_hashes(lock):
+    unlocked = [row[:80] for row in _rows(lock) if not _PIN.fullmatch(row)]
+
+    assert unlocked == []
+
+
+@pytest.mark.parametrize("lock", WANTED)
+def test_the_lock_names_no_address_and_no_path(lock):
+    text = (ROOT / lock).read_text(encoding="utf-8")
+
+    addresses = re.findall(r"\w+://\S+|--(?:extra-)?index-url|--find-links|--trusted-host|\bfile:|(?<![\w.])/\w+", text)
+
+    assert addresses == []
+
+
+@pytest.mark.parametrize("lock", WANTED)
+def test_every_dependency_is_locked_within_its_range(lock):
+    pins = _pins(lock)
+
+    outside = [
+        text for text in WANTED[lock] if not Requirement(text).specifier.contains(pins.get(canonicalize_name(Requirement(text).name), "0"))
+    ]
+
+    assert outside == []
+
+
+def test_both_locks_agree():
+    all_pins, run_pins = _pins("requirements.lock"), _pins("requirements-run.lock")
+
+    differing = {name for name, version in run_pins.items() if all_pins.get(name) != version}
+
+    assert differing == set()

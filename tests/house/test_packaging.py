@@ -1,0 +1,47 @@
+"""The wheel: it carries every module and every data file, and nothing else."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ROOMS = ("vocab", "shapes", "journal", "harvesters", "publisher", "stocktake.py")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> zipfile.ZipFile:
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=120)
+    (file,) = folder.glob("*.whl")
+    with zipfile.ZipFile(file) as archive:
+        yield archive
+
+
+def _tracked() -> set[str]:
+    done = subprocess.run(["git", "ls-files", "-z", "--", *ROOMS], cwd=ROOT, check=True, capture_output=True, text=True)
+    return {name for name in done.stdout.split("\0") if name and (ROOT / name).exists()}
+
+
+def test_every_file_of_the_rooms_is_in_the_wheel(wheel):
+    missing = _tracked() - set(wheel.namelist())
+
+    assert missing == set()
+
+
+def test_nothing_but_the_rooms_is_in_the_wheel(wheel):
+    foreign = {name for name in wheel.namelist() if not name.startswith((*(f"{room}/" for room in ROOMS), "stocktake.py", "stocktake-"))}
+
+    assert foreign == set()
+
+
+def test_the_wheel_brings_the_command_and_the_licence(wheel):
+    (entries,) = (wheel.read(name).decode() for name in wheel.namelist() if name.endswith("entry_points.txt"))
+
+    assert "stocktake = stocktake:main" in entries
+    assert any(name.endswith("licenses/LICENSE") for name in wheel.namelist())
