@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime
+from functools import lru_cache
 
 from vocab.iris import is_web
 
@@ -27,9 +28,13 @@ SH = "http://www.w3.org/ns/shacl#"
 WGS = "http://www.w3.org/2003/01/geo/wgs84_pos#"
 VIVO = "http://vivoweb.org/ontology/core#"
 
-_ESCAPE = re.compile("[\x00-\x1f\"\\\\\x7f\ud800-\udfff]")
+_ESCAPE = re.compile("[\x00-\x1f\"\\\\\x7f\ud800-\udfff\ufffe\uffff]")
 _NAMED = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f"}
-_TAG = re.compile(r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*\Z")
+# RFC 5646 section 2.1 without its grandfathered tags: a store refuses the whole file for one tag that is none.
+_LANGUAGE = r"(?:[a-z]{2,3}(?:-[a-z]{3}){0,3}|[a-z]{4,8})(?:-[a-z]{4})?(?:-(?:[a-z]{2}|[0-9]{3}))?"
+_VARIANTS = r"(?:-(?:[a-z0-9]{5,8}|[0-9][a-z0-9]{3}))*(?:-[0-9a-wyz](?:-[a-z0-9]{2,8})+)*"
+_PRIVATE = r"x(?:-[a-z0-9]{1,8})+"
+_TAG = re.compile(rf"(?:{_LANGUAGE}{_VARIANTS}(?:-{_PRIVATE})?|{_PRIVATE})\Z", re.IGNORECASE | re.ASCII)
 _YEAR = re.compile(r"[0-9]{4}\Z")
 _MONTH = re.compile(r"[0-9]{4}-(?:0[1-9]|1[0-2])\Z")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
@@ -37,9 +42,14 @@ _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 
 def _escaped(match: re.Match[str]) -> str:
     char = match.group()
-    if char >= "\ud800":
+    if "\ud800" <= char <= "\udfff":
         return "\ufffd"  # a lone surrogate is in no UTF-8 text
     return _NAMED.get(char) or f"\\u{ord(char):04X}"
+
+
+@lru_cache(maxsize=512)
+def _tag(language: str) -> str:
+    return f"@{language.lower()}" if _TAG.match(language) else ""
 
 
 def literal(value: str, language: str | None = None) -> str:
@@ -47,12 +57,12 @@ def literal(value: str, language: str | None = None) -> str:
 
     >>> literal('say "hi"', "EN")
     '"say \\\\"hi\\\\""@en'
+    >>> literal("chat", "en-"), literal("chat", "zh-Hans")
+    ('"chat"', '"chat"@zh-hans')
     """
     if _ESCAPE.search(value):
         value = _ESCAPE.sub(_escaped, value)
-    if language and _TAG.match(language):
-        return f'"{value}"@{language.lower()}'
-    return f'"{value}"'
+    return f'"{value}"{_tag(language)}' if language else f'"{value}"'
 
 
 def node(value: str) -> str:

@@ -1,0 +1,16 @@
+"""What the tests of the vocabulary share: the facts beside the project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+FACTS = Path(__file__).parents[3] / "shared" / "facts"
+
+
+@pytest.fixture(scope="session")
+def facts() -> Path:
+    if not FACTS.is_dir():
+        pytest.skip("the folder ../shared/facts, which the vocabulary is compared with, is not here")
+    return FACTS

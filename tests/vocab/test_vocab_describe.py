@@ -1,0 +1,137 @@
+"""Describe: a store gives back what was written, whatever the texts, and every term of ours is declared."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+import pyoxigraph
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vocab.chronicle import Registry, Standing, bury, describe_run, describe_source, describe_standing
+from vocab.describe import Provenance, Remark, attest, describe, quads
+from vocab.initiative import Basis, Claim, Document, Event, Initiative, Party, Place, Post, Prize, Resource, Role, Text
+from vocab.iris import Iris
+from vocab.schemes import statements
+from vocab.terms import literal
+
+IRIS = Iris("https://example.org/")
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+SDG4 = "http://metadata.un.org/sdg/4"
+
+words = st.text(st.characters(), max_size=20) | st.sampled_from(["", '"', "\\", "\n\r\t", "\x00\x7f\ud800", "> <", "\u202e", "a" * 200, "\ufffe"])
+tags = st.none() | st.sampled_from(["en", "zh-Hans", "EN-GB", "a", "en-", "en-12", "en-a", "x-y", "i-klingon", "english"]) | words
+texts = st.builds(Text, words, tags)
+webs = words | words.map("https://example.org/".__add__) | words.map("http://".__add__) | st.just("https://example.org/a?b=c#d")
+dates = words | st.sampled_from(["2024", "2024-05", "2024-05-01", "2024-02-30", "0000", "0001-01-01T00:00:00Z", "2024-05-01T24:00:00", "2024-05-01T12:00:00.5+02:00"])
+shares = st.none() | st.floats(0, 1)
+degrees = st.floats(-180, 180)
+claims = st.lists(st.builds(Claim, webs, st.sampled_from(Basis), st.none() | words, shares), max_size=3).map(tuple)
+parties = st.lists(st.builds(Party, st.sampled_from(Role), texts, st.none() | words, st.none() | webs, st.none() | webs, st.none() | webs), max_size=2)
+places = st.lists(st.builds(Place, st.none() | texts, degrees, degrees), max_size=2).map(tuple)
+prizes = st.lists(st.builds(Prize, webs, webs, st.none() | st.integers(1, 9999)), max_size=2).map(tuple)
+
+
+def many(of: st.SearchStrategy[str]) -> st.SearchStrategy[tuple[str, ...]]:
+    return st.lists(of, max_size=2).map(tuple)
+
+
+COMMON = {
+    "key": words.filter(bool),
+    "titles": st.lists(texts, max_size=3).map(tuple),
+    "descriptions": st.lists(texts, max_size=2).map(tuple),
+    "identifiers": many(words),
+    "pages": many(webs),
+    "languages": many(words),
+    "licence": st.none() | webs,
+    "issued": st.none() | dates,
+    "modified": st.none() | dates,
+    "countries": many(webs),
+    "parties": parties.map(tuple),
+    "action_lines": claims,
+    "goals": claims,
+    "targets": claims,
+    "subjects": st.lists(texts, max_size=2).map(tuple),
+}
+PERIOD = {"start": st.none() | dates, "end": st.none() | dates, "places": places}
+CODED = {"coverage": st.none() | webs, "status": st.none() | webs, "activity_types": many(webs), "prizes": prizes}
+
+resources: st.SearchStrategy[Resource] = st.one_of(
+    st.builds(Initiative, **COMMON, **PERIOD, **CODED),
+    st.builds(Event, **COMMON, **PERIOD, venue=st.none() | texts, cancelled=st.booleans()),
+    st.builds(Document, **COMMON, creators=st.lists(texts, max_size=2).map(tuple), kind=st.none() | webs),
+    st.builds(Post, **COMMON, content=st.none() | texts, container=st.none() | webs),
+)
+
+
+def dumped(lines: list[str]) -> list[str]:
+    """Load lines into a store and give back what it dumps, sorted."""
+    store = pyoxigraph.Store()
+    store.load("\n".join(lines).encode(), format=pyoxigraph.RdfFormat.N_QUADS)
+    return sorted(store.dump(format=pyoxigraph.RdfFormat.N_QUADS).decode().removesuffix("\n").split("\n"))
+
+
+@settings(max_examples=150, deadline=None)
+@given(resources)
+def test_a_store_gives_back_a_description_as_it_was_written(resource: Resource) -> None:
+    lines = quads(describe(resource, IRIS, "source"), IRIS.record("source", resource.key))
+
+    assert dumped(lines) == sorted(lines)
+
+
+@settings(max_examples=50, deadline=None)
+@given(words.filter(bool), words, st.none() | st.just("https://example.org/path"))
+def test_a_store_gives_back_a_record_and_its_remarks_as_they_were_written(key: str, message: str, path: str | None) -> None:
+    remark = Remark("MinCountConstraintComponent", "Warning", message, path)
+    about = Provenance("source", "20260131T120000Z-1", "ckan_package", "00ff", NOON, NOON, (remark,))
+
+    lines = quads(attest(key, IRIS, about), IRIS.record("source", key))
+
+    assert dumped(lines) == sorted(lines)
+
+
+@settings(max_examples=300, deadline=None)
+@given(words, tags)
+def test_every_language_tag_that_is_written_is_one_that_a_store_takes(value: str, tag: str | None) -> None:
+    line = f"<a:s> <a:p> {literal(value, tag)} <a:g> ."
+
+    assert dumped([line]) == [line]
+
+
+def full() -> Initiative:
+    claims = tuple(Claim(SDG4, basis, "word", 0.5) for basis in Basis)
+    party = Party(Role.PARTNER, Text("A body"))
+    prize = Prize(IRIS.concept("prize-category", "C1"), IRIS.concept("prize-stage", "winner"), 2016)
+    coded = {name: IRIS.concept(name, "x") for name in ("coverage", "status")}
+    return Initiative(
+        key="1", action_lines=claims, goals=claims, targets=claims, parties=(party,), prizes=(prize,), activity_types=("x",), **coded
+    )
+
+
+def written() -> list[str]:
+    """Give an example of all that is ever written."""
+    about = Provenance("s", "r", "m", "00", NOON, NOON, (Remark("c", "Warning", "m", None),))
+    counts = ("claimed", "fetched", "new", "changed", "unchanged", "withheld", "unreadable", "duplicate", "gone", "vanished")
+    return [
+        *describe(full(), IRIS, "s"),
+        *describe(Event(key="2", venue=Text("Hall")), IRIS, "s"),
+        *attest("1", IRIS, about),
+        *bury("1", "s", "r", NOON, NOON, [], IRIS),
+        *describe_source(Registry("s", "S", "P", "https://s.org/", "", "csv", "fields", "0 3 * * *"), IRIS),
+        *describe_run("r", "s", NOON, NOON, dict.fromkeys(counts, 1), IRIS),
+        *describe_standing([Standing("s", NOON, NOON, "held", 1, "short")], IRIS),
+    ]
+
+
+def test_every_term_of_ours_that_is_written_is_declared_with_label_and_comment() -> None:
+    ontology = dict(statements(IRIS.base))[IRIS.ns.removesuffix("#")]
+    told = {
+        name: set(re.findall(rf"^<{re.escape(IRIS.ns)}(\w+)> <http://www.w3.org/2000/01/rdf-schema#{name}>", "\n".join(ontology), re.MULTILINE))
+        for name in ("label", "comment", "isDefinedBy")
+    }
+
+    used = set(re.findall(rf"<{re.escape(IRIS.ns)}(\w+)>", "\n".join(written())))
+
+    assert used - told["label"] == set()
+    assert told["label"] == told["comment"] == told["isDefinedBy"]
