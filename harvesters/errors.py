@@ -7,6 +7,7 @@ HarvestError
 │   ├── TooLargeError    an answer over the limit of size
 │   ├── OutageError      no answer, a 5xx, a 429 that stays
 │   └── DeniedError      401, 403, 404, 410: the address or the right to it is wrong
+├── BusyError        another run of the same source is under way
 ├── ParseError       an answer is not what its protocol says
 └── LedgerError      the ledger is locked, full or of another version
 """
@@ -38,6 +39,10 @@ class OutageError(FetchError):
 
 class DeniedError(FetchError):
     """A registry that refuses us, or an address that is not there."""
+
+
+class BusyError(HarvestError):
+    """Another run of the same source is under way."""
 
 
 class ParseError(HarvestError):

@@ -13,8 +13,27 @@ from functools import singledispatch
 
 from vocab.initiative import Basis, Claim, Document, Event, Initiative, Party, Place, Post, Prize, Resource, Role, Text
 from vocab.iris import Iris, slug
-from vocab.terms import ADMS, DCAT, DCT, FOAF, ORG, PROV, RDF, RDFS, SCHEMA, SH, SIOC, SKOS, VIVO, WGS
-from vocab.terms import decimal, instant, literal, moment, node
+from vocab.terms import (
+    ADMS,
+    DCAT,
+    DCT,
+    FOAF,
+    ORG,
+    PROV,
+    RDF,
+    RDFS,
+    SCHEMA,
+    SH,
+    SIOC,
+    SKOS,
+    VIVO,
+    WGS,
+    decimal,
+    instant,
+    literal,
+    moment,
+    node,
+)
 
 _A = f"<{RDF}type>"
 

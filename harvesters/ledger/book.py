@@ -1,0 +1,316 @@
+"""The book: the ledger's one class, over any database that SQLAlchemy speaks to."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import alembic.command
+import alembic.config
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from harvesters.errors import LedgerError
+from harvesters.fetch import Validator
+from harvesters.ledger import tables as t
+from harvesters.ledger.account import Draft, Known, Outcome, Run, State
+
+_ROWS = 500  # rows read at once: a few megabytes of descriptions
+
+
+def pack(statements: Iterable[str]) -> bytes:
+    """Compress a description for the ledger."""
+    return zlib.compress("\n".join(statements).encode(), 1)
+
+
+def unpack(data: bytes) -> list[str]:
+    """Give back what was packed."""
+    return zlib.decompress(data).decode().split("\n") if data else []
+
+
+class Ledger:
+    """Open the ledger at *url* (an SQLAlchemy URL) and bring it to this version's layout.
+
+    Raises LedgerError, here and in every method, where the database is locked, full or out of reach.
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            self._engine = sa.create_engine(url, **({"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}))
+        except (sa.exc.ArgumentError, ImportError) as error:
+            raise LedgerError(f"ledger {url!r}: no database address that can be used: {error}") from error
+        if self._engine.dialect.name == "sqlite":
+            sa.event.listen(self._engine, "connect", _wal)
+        self._insert: Any = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}.get(self._engine.dialect.name)
+        if self._insert is None:
+            raise LedgerError(f"ledger {url!r}: use sqlite or postgresql")
+        config = alembic.config.Config()
+        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        with self._begin() as connection:
+            config.attributes["connection"] = connection
+            alembic.command.upgrade(config, "head")
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _begin(self) -> Iterator[sa.Connection]:
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except sa.exc.DBAPIError as error:
+            raise LedgerError(f"ledger: {error.orig}; nothing of this step was kept, run again when it is mended") from error
+
+    # ---- runs
+
+    def open_run(self, source: str) -> Run | None:
+        """Give the source's run that was not finished, None where there is none."""
+        unfinished = [State.RUNNING.value, State.COMMITTING.value]
+        query = sa.select(t.run).where(t.run.c.source == source, t.run.c.state.in_(unfinished)).order_by(t.run.c.number.desc()).limit(1)
+        return next(iter(self._runs(query)), None)
+
+    def last_run(self, source: str, states: Iterable[State], *, sweeps: bool = False) -> Run | None:
+        """Give the source's newest run in one of *states*, of sweeps only where asked."""
+        wanted = [state.value for state in states]
+        query = sa.select(t.run).where(t.run.c.source == source, t.run.c.state.in_(wanted)).order_by(t.run.c.number.desc()).limit(1)
+        return next(iter(self._runs(query.where(t.run.c.sweep) if sweeps else query)), None)
+
+    def runs(self, source: str | None = None, limit: int = 50) -> list[Run]:
+        """List the newest runs, of one source or of all."""
+        query = sa.select(t.run).order_by(t.run.c.started.desc(), t.run.c.id.desc()).limit(limit)
+        return list(self._runs(query.where(t.run.c.source == source) if source else query))
+
+    def sources(self) -> list[str]:
+        """List the sources that were ever tried, by name."""
+        with self._begin() as connection:
+            return list(connection.scalars(sa.select(t.run.c.source).distinct().order_by(t.run.c.source)))
+
+    def begin(self, source: str, started: datetime, rules: str, *, sweep: bool, since: datetime | None) -> Run:
+        """Enter a new run; its id is the source's name and its number."""
+        with self._begin() as connection:
+            last = connection.scalar(sa.select(sa.func.max(t.run.c.number)).where(t.run.c.source == source)) or 0
+            run = Run(f"{source}.{last + 1}", source, last + 1, State.RUNNING, sweep, since, started, rules)
+            connection.execute(sa.insert(t.run).values(**_run_row(run)))
+        return run
+
+    def save(self, run: Run) -> None:
+        """Write a run's row anew."""
+        with self._begin() as connection:
+            self._save(connection, run)
+
+    def _save(self, connection: sa.Connection, run: Run) -> None:
+        connection.execute(sa.update(t.run).where(t.run.c.id == run.id).values(**_run_row(run)))
+
+    def _runs(self, query: sa.Select[Any]) -> Iterator[Run]:
+        with self._begin() as connection:
+            rows = connection.execute(query).mappings().all()
+        for row in rows:
+            values = {**row, "state": State(row["state"]), "counts": json.loads(row["counts"] or "{}")}
+            for name in ("since", "started", "planned", "ended"):
+                values[name] = _aware(values[name])
+            yield Run(**values)
+
+    # ---- a run's records
+
+    def known(self, source: str, keys: Sequence[str]) -> dict[str, Known]:
+        """Look up what is known of these keys."""
+        c = t.record.c
+        query = sa.select(c.key, c.digest, c.content, c.first_seen, c.state).where(c.source == source, c.key.in_(keys))
+        with self._begin() as connection:
+            rows = connection.execute(query).all()
+        return {key: Known(digest, content, first.replace(tzinfo=UTC), state == "gone") for key, digest, content, first, state in rows}
+
+    def met(self, run: Run, keys: Sequence[str]) -> set[str]:
+        """Tell which of these keys this run has met already."""
+        query = sa.select(t.staged.c.key).where(t.staged.c.run == run.id, t.staged.c.key.in_(keys))
+        with self._begin() as connection:
+            return set(connection.scalars(query))
+
+    def stage(self, run: Run, drafts: Sequence[Draft], first: int) -> None:
+        """Write a page's drafts, numbered from *first*, and the run's checkpoint in one transaction."""
+        rows = [_staged_row(run, number, draft) for number, draft in enumerate(drafts, first)]
+        with self._begin() as connection:
+            if rows:
+                connection.execute(sa.insert(t.staged), rows)
+            self._save(connection, run)
+
+    def staged(self, run: Run) -> int:
+        """Count what the run has staged so far."""
+        with self._begin() as connection:
+            return connection.scalar(sa.select(sa.func.count()).select_from(t.staged).where(t.staged.c.run == run.id)) or 0
+
+    def outcomes(self, run: Run) -> dict[Outcome, int]:
+        """Count the run's outcomes."""
+        query = sa.select(t.staged.c.outcome, sa.func.count()).where(t.staged.c.run == run.id).group_by(t.staged.c.outcome)
+        with self._begin() as connection:
+            found = {Outcome(name): count for name, count in connection.execute(query).all()}
+        return {outcome: found.get(outcome, 0) for outcome in Outcome}
+
+    def published(self, source: str) -> int:
+        """Count the source's published records."""
+        query = sa.select(sa.func.count()).select_from(t.record).where(t.record.c.source == source, t.record.c.state == "published")
+        with self._begin() as connection:
+            return connection.scalar(query) or 0
+
+    def _missing(self, run: Run) -> sa.ColumnElement[bool]:
+        came = sa.select(sa.literal(1)).where(t.staged.c.run == run.id, t.staged.c.key == t.record.c.key)
+        return sa.and_(t.record.c.source == run.source, t.record.c.state == "published", ~sa.exists(came))
+
+    def vanished(self, run: Run) -> int:
+        """Count the published records of the source that this run did not meet."""
+        with self._begin() as connection:
+            return connection.scalar(sa.select(sa.func.count()).select_from(t.record).where(self._missing(run))) or 0
+
+    def lost(self, run: Run, misses: int) -> Iterator[tuple[str, datetime, list[str]]]:
+        """Give key, first sight and description of those that vanished now and at least *misses* times before."""
+        c = t.record.c
+        query = sa.select(c.key, c.first_seen, c.description).where(self._missing(run), c.misses >= misses).order_by(c.key)
+        yield from ((key, _utc(first), unpack(data)) for key, first, data in self._stream(query))
+
+    def drafts(self, run: Run, outcomes: Iterable[Outcome]) -> Iterator[tuple[Draft, list[str]]]:
+        """Give the run's drafts with these outcomes in their order, each with the description that stands before it."""
+        s, r = t.staged, t.record
+        join = s.outerjoin(r, sa.and_(r.c.source == s.c.source, r.c.key == s.c.key))
+        wanted = [outcome.value for outcome in outcomes]
+        query = sa.select(s, r.c.description.label("before"), r.c.first_seen.label("seen")).select_from(join)
+        for row in self._stream(query.where(s.c.run == run.id, s.c.outcome.in_(wanted)).order_by(s.c.seq)):
+            statements = tuple(unpack(row.description)) if row.description else None
+            first = _aware(row.first_seen or row.seen)
+            draft = Draft(row.key, Outcome(row.outcome), row.digest, row.content, first, statements, row.reason)
+            yield draft, unpack(row.before or b"")
+
+    def _stream(self, query: sa.Select[Any]) -> Iterator[Any]:
+        with self._begin() as connection:
+            yield from connection.execution_options(yield_per=_ROWS).execute(query)
+
+    # ---- commit
+
+    def settle(self, run: Run, tombstones: Mapping[str, list[str]]) -> None:
+        """Take a committed run's drafts over into the records, in one transaction with the run's new state."""
+        s, r = t.staged, t.record
+        fresh = sa.select(
+            s.c.source, s.c.key, sa.literal("published"), s.c.digest, s.c.content, s.c.first_seen, s.c.run, sa.literal(0), s.c.description
+        ).where(s.c.run == run.id, s.c.outcome.in_([Outcome.NEW.value, Outcome.CHANGED.value]))
+        columns = ["source", "key", "state", "digest", "content", "first_seen", "run", "misses", "description"]
+        with self._begin() as connection:
+            if run.sweep:
+                connection.execute(sa.update(r).where(self._missing(run)).values(misses=r.c.misses + 1))
+            insert = self._insert(r).from_select(columns, fresh)
+            taken = {name: insert.excluded[name] for name in columns[2:]}
+            connection.execute(insert.on_conflict_do_update(index_elements=["source", "key"], set_=taken))
+            self._refresh(connection, run)
+            for key, statements in tombstones.items():
+                values = {"state": "gone", "digest": "", "content": "", "run": run.id, "description": pack(statements)}
+                connection.execute(sa.update(r).where(r.c.source == run.source, r.c.key == key).values(**values))
+            settled = [Outcome.NEW.value, Outcome.CHANGED.value, Outcome.UNCHANGED.value]
+            connection.execute(sa.delete(s).where(s.c.run == run.id, s.c.outcome.in_(settled)))
+            self._save(connection, run)
+
+    def _refresh(self, connection: sa.Connection, run: Run) -> None:
+        """Give the unchanged their new digests (their bytes may differ where their content does not) and forget their misses."""
+        s, r = t.staged, t.record
+        same = sa.and_(s.c.run == run.id, s.c.outcome == Outcome.UNCHANGED.value, s.c.digest.is_not(None))
+        digest = sa.select(s.c.digest).where(same, s.c.key == r.c.key).scalar_subquery()
+        keys = sa.select(s.c.key).where(same)
+        connection.execute(sa.update(r).where(r.c.source == run.source, r.c.key.in_(keys)).values(digest=digest))
+        came = sa.select(s.c.key).where(s.c.run == run.id, s.c.key.is_not(None))
+        connection.execute(sa.update(r).where(r.c.source == run.source, r.c.misses > 0, r.c.key.in_(came)).values(misses=0))
+
+    def drop(self, run: Run) -> None:
+        """Forget a run's drafts but those that name what was not published, and write its row anew."""
+        kept = [Outcome.WITHHELD.value, Outcome.UNREADABLE.value, Outcome.DUPLICATE.value]
+        with self._begin() as connection:
+            connection.execute(sa.delete(t.staged).where(t.staged.c.run == run.id, t.staged.c.outcome.not_in(kept)))
+            self._save(connection, run)
+
+    def forget(self, run: Run) -> None:
+        """Leave no trace of a run, as of a dry one."""
+        with self._begin() as connection:
+            connection.execute(sa.delete(t.staged).where(t.staged.c.run == run.id))
+            connection.execute(sa.delete(t.run).where(t.run.c.id == run.id))
+
+    def troubles(self, run: Run) -> list[Draft]:
+        """List what the run did not publish, with the reasons."""
+        kept = [Outcome.WITHHELD, Outcome.UNREADABLE, Outcome.DUPLICATE]
+        return [draft for draft, _ in self.drafts(run, kept)]
+
+    # ---- graphs and validators
+
+    def graph(self, iri: str) -> list[str]:
+        """Give the last description of a graph that is no record's, empty where there is none."""
+        with self._begin() as connection:
+            return unpack(connection.scalar(sa.select(t.graph.c.description).where(t.graph.c.iri == iri)) or b"")
+
+    def graphs(self) -> list[str]:
+        """List the graphs that are no record's."""
+        with self._begin() as connection:
+            return list(connection.scalars(sa.select(t.graph.c.iri).order_by(t.graph.c.iri)))
+
+    def set_graph(self, iri: str, statements: Sequence[str]) -> None:
+        """Keep the description of a graph that is no record's."""
+        insert = self._insert(t.graph).values(iri=iri, description=pack(statements))
+        with self._begin() as connection:
+            connection.execute(insert.on_conflict_do_update(index_elements=["iri"], set_={"description": insert.excluded.description}))
+
+    def validators(self, source: str) -> dict[str, Validator]:
+        """Give the validators of the source's last complete run, by address."""
+        c = t.validator.c
+        with self._begin() as connection:
+            rows = connection.execute(sa.select(c.url, c.etag, c.modified).where(c.source == source)).all()
+        return {url: Validator(etag, modified) for url, etag, modified in rows}
+
+    def set_validators(self, source: str, seen: Mapping[str, Validator]) -> None:
+        """Replace the source's validators."""
+        rows = [{"source": source, "url": url, **asdict(item)} for url, item in seen.items() if item.etag or item.modified]
+        with self._begin() as connection:
+            connection.execute(sa.delete(t.validator).where(t.validator.c.source == source))
+            if rows:
+                connection.execute(sa.insert(t.validator), rows)
+
+
+def _wal(connection: Any, _: object) -> None:
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute("PRAGMA cache_size=-32768")
+
+
+def _utc(value: datetime) -> datetime:
+    return value.replace(tzinfo=UTC)
+
+
+def _aware(value: datetime | None) -> datetime | None:
+    return value.replace(tzinfo=UTC) if value else None
+
+
+def _naive(value: datetime | None) -> datetime | None:
+    return value.astimezone(UTC).replace(tzinfo=None) if value else None
+
+
+def _run_row(run: Run) -> dict[str, object]:
+    times = {name: _naive(getattr(run, name)) for name in ("since", "started", "planned", "ended")}
+    return {**asdict(run), **times, "state": run.state.value, "counts": json.dumps(run.counts)}
+
+
+def _staged_row(run: Run, seq: int, draft: Draft) -> dict[str, object]:
+    return {
+        "run": run.id,
+        "seq": seq,
+        "source": run.source,
+        "key": draft.key,
+        "outcome": draft.outcome.value,
+        "digest": draft.digest,
+        "content": draft.content,
+        "first_seen": _naive(draft.first_seen),
+        "description": pack(draft.statements) if draft.statements is not None else None,
+        "reason": draft.reason,
+        "file": draft.at.file if draft.at else None,
+        "offset": draft.at.offset if draft.at else None,
+        "length": draft.at.length if draft.at else None,
+    }

@@ -1,0 +1,65 @@
+"""Means: what every run works with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import httpx
+import structlog
+
+from harvesters.fetch import Patience
+from harvesters.ledger.book import Ledger
+from journal.log import Journal
+from shapes.result import Result
+from shapes.validate import Name, judge
+from vocab.crosswalks import Crosswalks
+from vocab.iris import Iris
+
+log = structlog.get_logger()
+
+# Gives each description's results, in their order; shapes.validate makes one.
+Judge = Callable[[Sequence[Sequence[str]]], list[tuple[Result, ...]]]
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """The hall and the ledger, the base of the IRIs, and how the network is met.
+
+    *data* holds archive, locks and status file; *transport* replaces the network in tests; *now* gives UTC in whole seconds.
+    """
+
+    data: Path
+    ledger: Ledger
+    journal: Journal
+    iris: Iris
+    words: Crosswalks
+    judge: Judge
+    contact: str = "no contact given"
+    allow: frozenset[str] = frozenset()
+    patience: Patience = field(default_factory=Patience)
+    transport: httpx.BaseTransport | None = None
+    now: Callable[[], datetime] = _now
+
+
+@contextmanager
+def opened(data: Path, ledger: str, base: str, contact: str, allow: frozenset[str], engine: Name = "rust") -> Iterator[Means]:
+    """Open the ledger and the journal under *data*, set right what a crash left, and close them at the end."""
+    data.mkdir(parents=True, exist_ok=True)
+    journal = Journal(data / "journal")
+    if aside := journal.mend():
+        log.warning("a torn journal entry was set aside", file=str(aside), cure="nothing: its run is written again")
+    iris = Iris(base)
+    book = Ledger(ledger)
+    try:
+        yield Means(data, book, journal, iris, Crosswalks(iris), partial(judge, base=base, name=engine), contact, allow)
+    finally:
+        book.close()

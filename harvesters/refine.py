@@ -1,0 +1,113 @@
+"""Refining: a page of records becomes drafts: sifted by key and digest, mapped, described, judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+from harvesters.errors import ParseError
+from harvesters.ledger.account import Draft, Known, Outcome, Run
+from harvesters.means import Judge
+from harvesters.record import Gone, Page, Position, Record, Unreadable
+from shapes.result import Result, Severity
+from vocab.describe import Provenance, Remark, attest, describe
+from vocab.initiative import Resource
+from vocab.iris import Iris
+
+_DIGEST = 16  # bytes: 128 bits tell a hundred million records apart with room to spare
+
+
+@dataclass(frozen=True, slots=True)
+class Refiner:
+    """What turns one run's records into drafts; *read* is the mapping, *rules* its and the shapes' digest."""
+
+    run: Run
+    mapping: str
+    read: Callable[[Record[Any]], Resource]
+    iris: Iris
+    judge: Judge
+    bench: Executor  # the judges' threads: the engine lets go of the interpreter
+
+    def sift(self, page: Page[Any], known: Mapping[str, Known], met: set[str]) -> Batch:
+        """Settle what needs no judge and send the rest to them; *met* are the keys that this run has had, and grows."""
+        drafts: list[Draft | _Pending] = []
+        for item in page.items:
+            drafts.append(self._sift_one(item, known, met, page.at))
+            if item.key is not None:
+                met.add(item.key)
+        pending = [draft for draft in drafts if isinstance(draft, _Pending)]
+        verdicts = self.bench.submit(self.judge, [draft.judged for draft in pending]) if pending else None
+        return Batch(page, drafts, verdicts)
+
+    def _sift_one(self, item: Record[Any] | Gone | Unreadable, known: Mapping[str, Known], met: set[str], at: Position | None) -> Draft | _Pending:
+        if item.key is not None and item.key in met:
+            return Draft(item.key, Outcome.DUPLICATE, reason=f"the key {item.key!r} came before in this run; the first one counts", at=at)
+        before = known.get(item.key) if item.key is not None else None
+        if isinstance(item, Unreadable):
+            return Draft(item.key, Outcome.UNREADABLE, reason=item.reason, at=at)
+        if isinstance(item, Gone):
+            there = before is not None and not before.gone
+            return Draft(item.key, Outcome.GONE if there else Outcome.UNCHANGED, first_seen=before.first_seen if before else None, at=at)
+        return self._map(item, before, at)
+
+    def _map(self, record: Record[Any], before: Known | None, at: Position | None) -> Draft | _Pending:
+        digest = blake2b(record.raw, key=self.run.rules.encode()[:64], digest_size=_DIGEST).hexdigest()
+        if before and before.digest == digest and not before.gone:
+            return Draft(record.key, Outcome.UNCHANGED, digest, at=at)
+        try:
+            statements = describe(self.read(record), self.iris, self.run.source)
+        except ParseError as error:
+            return Draft(record.key, Outcome.UNREADABLE, reason=str(error), at=at)
+        content = blake2b("\n".join(statements).encode(), digest_size=_DIGEST).hexdigest()
+        if before and before.content == content and not before.gone:
+            return Draft(record.key, Outcome.UNCHANGED, digest, at=at)
+        first = before.first_seen if before else self.run.started
+        about = Provenance(self.run.source, self.run.id, self.mapping, digest, first, self.run.started)
+        outcome = Outcome.CHANGED if before and not before.gone else Outcome.NEW
+        return _Pending(record.key, outcome, about, content, statements, statements + attest(record.key, self.iris, about), at)
+
+    def finish(self, batch: Batch) -> list[Draft]:
+        """Wait for the judges and give the page's drafts in their order."""
+        verdicts = iter(batch.verdicts.result() if batch.verdicts else [])
+        return [self._decide(draft, next(verdicts)) if isinstance(draft, _Pending) else draft for draft in batch.drafts]
+
+    def _decide(self, it: _Pending, results: Sequence[Result]) -> Draft:
+        faults = [result for result in results if result.severity is Severity.VIOLATION]
+        if faults:
+            told = "; ".join(sorted({f"{fault.message} ({_local(fault.path)})" for fault in faults}))
+            return Draft(it.key, Outcome.WITHHELD, it.about.digest, reason=told, at=it.at)
+        statements = it.judged
+        if results:
+            remarks = {Remark(result.component, result.severity.value, result.message, result.path) for result in results}
+            ordered = tuple(sorted(remarks, key=lambda remark: (remark.path or "", remark.component, remark.message)))
+            about = it.about
+            told_about = Provenance(about.source, about.run, about.mapping, about.digest, about.first_seen, about.modified, ordered)
+            statements = it.statements + attest(it.key, self.iris, told_about)
+        return Draft(it.key, it.outcome, it.about.digest, it.content, it.about.first_seen, tuple(sorted(statements)), at=it.at)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    key: str
+    outcome: Outcome
+    about: Provenance
+    content: str
+    statements: list[str]
+    judged: list[str]
+    at: Position | None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A page on its way through the judges."""
+
+    page: Page[Any]
+    drafts: list[Draft | _Pending]
+    verdicts: Future[list[tuple[Result, ...]]] | None
+
+
+def _local(path: str | None) -> str:
+    return (path or "record").replace("#", "/").rpartition("/")[2]

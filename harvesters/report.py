@@ -1,0 +1,97 @@
+"""Reports: sources, runs and plans as rows, tables and a progress line."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from harvesters.ledger.account import Run, State
+from harvesters.ledger.book import Ledger
+from harvesters.plan import Plan
+from harvesters.source import Source
+from harvesters.stage import Progress as Step
+
+_ENDED = tuple(State)
+
+
+def sources(cards: Sequence[Source], ledger: Ledger) -> list[dict[str, object]]:
+    """Give a row for each card, with its last run's outcome."""
+    rows: list[dict[str, object]] = []
+    for card in cards:
+        last = ledger.last_run(card.name, _ENDED)
+        row = {"name": card.name, "title": card.title, "protocol": card.protocol, "mapping": card.mapping, "every": card.every}
+        told = {"last": last.state.value if last else None, "published": ledger.published(card.name)}
+        rows.append({**row, "enabled": card.enabled, **told})
+    return rows
+
+
+def run(it: Run) -> dict[str, object]:
+    """Give a run as a row: its times as ISO 8601, its counts as the ledger has them."""
+    took = (it.ended - it.started).total_seconds() if it.ended else None
+    kind = "sweep" if it.sweep else "changes"
+    row: dict[str, object] = {"run": it.id, "started": it.started.isoformat(), "seconds": took, "kind": kind, "outcome": it.state.value}
+    return {**row, "pages": it.pages, "entry": it.entry, "counts": it.counts, "reason": it.reason}
+
+
+def plan(it: Plan) -> dict[str, object]:
+    """Give a plan as a row."""
+    return {**run(it.run), "counts": it.counts, "published_before": it.before, "complete": it.complete, "held": it.held}
+
+
+def plan_table(it: Plan, *, dry_run: bool) -> Table:
+    """Show a plan's account."""
+    how = "dry run, nothing changed" if dry_run else it.run.state.value
+    table = Table(title=f"{it.run.source}: {how}", caption=escape(it.held) if it.held else None, show_header=False, title_justify="left")
+    for name, count in it.counts.items():
+        table.add_row(name, f"{count:,}")
+    return table
+
+
+def table(rows: Sequence[Mapping[str, object]], title: str) -> Table:
+    """Show rows; the columns are the keys of all of them, in the order met."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    made = Table(title=title, title_justify="left")
+    for name in names:
+        made.add_column(name, overflow="fold")
+    for row in rows:
+        made.add_row(*(escape(_cell(row.get(name))) for name in names))
+    return made
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {count:,}" for name, count in value.items() if count)
+    return "" if value is None else str(value)
+
+
+class Bar:
+    """The progress of the runs under way: pages, records, records a second."""
+
+    def __init__(self, console: Console, *, quiet: bool) -> None:
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[pace]}"))
+        self._progress = Progress(*columns, TimeElapsedColumn(), console=console, disable=quiet, transient=True)
+        self._tasks: dict[str, tuple[TaskID, float]] = {}
+
+    def __enter__(self) -> Bar:
+        """Begin to show."""
+        self._progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """End, and leave nothing on the screen."""
+        self._progress.stop()
+
+    def show(self, step: Step) -> None:
+        """Show how far a source's run has come."""
+        if step.source not in self._tasks:
+            self._tasks[step.source] = (self._progress.add_task(step.source, total=step.claimed, pace=""), time.monotonic())
+        task, began = self._tasks[step.source]
+        pace = step.records / max(time.monotonic() - began, 0.001)
+        told = f"{step.pages} pages, {pace:,.0f} records/s"
+        self._progress.update(task, completed=step.records, total=step.claimed, pace=told)

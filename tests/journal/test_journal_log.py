@@ -1,0 +1,123 @@
+"""The log: numbered, chained, all there or nothing."""
+
+import gzip
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from journal.errors import ChainError, FullError
+from journal.log import Journal
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+ONE = 'A <urn:s> <urn:p> "one" <urn:g> .'
+TWO = 'D <urn:s> <urn:p> "one" <urn:g> .\nA <urn:s> <urn:p> "two" <urn:g> .'
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    log = Journal(tmp_path / "journal")
+    log.append([ONE], run="s.1", time=NOW)
+    log.append([TWO], run="s.2", time=NOW)
+    return log
+
+
+def test_an_empty_journal_has_no_head(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+
+    assert journal.head is None
+    assert list(journal.entries()) == []
+    assert journal.verify() == 0
+
+
+def test_an_entry_gives_back_its_rows_and_names_the_one_before(journal: Journal) -> None:
+    first, second = journal.entries()
+
+    assert list(first.rows()) == [ONE]
+    assert list(second.rows()) == TWO.split("\n")
+    assert (first.number, first.previous, first.run, first.time) == (1, None, "s.1", NOW)
+    assert (second.number, second.previous) == (2, first.id)
+    assert journal.head == second
+
+
+def test_entries_are_read_from_a_position(journal: Journal) -> None:
+    numbers = [entry.number for entry in journal.entries(after=1)]
+
+    assert numbers == [2]
+
+
+def test_an_entry_is_an_rdf_patch_with_its_header_first(journal: Journal) -> None:
+    entry = list(journal.entries())[1]
+
+    lines = gzip.decompress(entry.path.read_bytes()).decode().split("\n")
+
+    assert lines[:5] == [f"H id <urn:sha256:{entry.id}> .", f"H prev <urn:sha256:{entry.previous}> .", 'H run "s.2" .', 'H time "2026-01-02T03:04:05Z" .', "TX ."]
+    assert lines[-2:] == ["TC .", ""]
+
+
+def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
+    entries = [Journal(tmp_path / name).append([ONE, TWO], run="s.1", time=NOW) for name in ("a", "b")]
+
+    assert entries[0].path.read_bytes() == entries[1].path.read_bytes()
+
+
+def test_a_sound_chain_is_verified(journal: Journal) -> None:
+    assert journal.verify() == 2
+
+
+def test_a_changed_entry_breaks_the_chain(journal: Journal) -> None:
+    entry = next(journal.entries())
+    entry.path.write_bytes(gzip.compress(gzip.decompress(entry.path.read_bytes()).replace(b"one", b"eno")))
+
+    with pytest.raises(ChainError, match="not what its id says"):
+        journal.verify()
+
+
+def test_a_missing_entry_is_a_gap(journal: Journal) -> None:
+    next(journal.entries()).path.unlink()
+
+    with pytest.raises(ChainError, match="entry 1 is missing"):
+        list(journal.entries())
+
+
+def test_an_entry_that_names_another_before_it_breaks_the_chain(journal: Journal, tmp_path: Path) -> None:
+    other = Journal(tmp_path / "other")
+    other.append(['A <urn:s> <urn:p> "other" <urn:g> .'], run="s.1", time=NOW)
+    next(journal.entries()).path.write_bytes(next(other.entries()).path.read_bytes())
+
+    with pytest.raises(ChainError, match="names"):
+        journal.verify()
+
+
+@pytest.mark.parametrize("bytes_lost", [1, 20, 60])
+def test_a_torn_last_entry_is_set_aside(journal: Journal, bytes_lost: int) -> None:
+    last = journal.head
+    assert last is not None
+    last.path.write_bytes(last.path.read_bytes()[:-bytes_lost])
+
+    aside = journal.mend()
+
+    assert aside is not None and aside.name == "000000002.rdfp.gz.torn"
+    assert journal.head is not None and journal.head.number == 1
+
+
+def test_what_a_crash_left_half_written_is_cleared(journal: Journal) -> None:
+    for name in ("000000003.rdfp.part", "000000003.rdfp.body"):
+        (journal.folder / name).write_bytes(b"half")
+
+    assert journal.mend() is None
+
+    assert not [path for path in journal.folder.iterdir() if path.suffix in {".part", ".body"}]
+    assert journal.verify() == 2
+
+
+def test_a_journal_that_cannot_be_written_says_so_and_shows_nothing(journal: Journal) -> None:
+    def broken():  # type: ignore[no-untyped-def]
+        yield ONE
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(FullError, match=r"s\.3 could not be written: .*No space left"):
+        journal.append(broken(), run="s.3", time=NOW)
+
+    assert journal.head is not None and journal.head.number == 2
+    assert sorted(path.name for path in journal.folder.iterdir()) == ["000000001.rdfp.gz", "000000002.rdfp.gz", "lock"]
