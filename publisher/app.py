@@ -1,0 +1,37 @@
+"""The app: all outlets over one shelf."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from starlette.staticfiles import StaticFiles
+
+from publisher.errors import PublisherError
+from publisher.outlets import health, sparql
+from publisher.pages import HERE, Pages
+from publisher.problems import Refused, on_error, on_refused
+from publisher.shelf import Shelf
+
+
+def create_app(shelf: Shelf) -> FastAPI:
+    """Make the app that answers from *shelf*, which is opened and closed with it."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with shelf:
+            yield
+
+    app = FastAPI(title="WSIS Stocktaking", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    pages = Pages(shelf.iris)
+    app.include_router(health.router(shelf))
+    app.include_router(sparql.router(shelf, pages))
+    app.mount("/static", StaticFiles(directory=HERE / "static"))
+    app.add_exception_handler(PublisherError, on_error)
+    app.add_exception_handler(Refused, on_refused)
+    app.add_middleware(
+        CORSMiddleware, allow_origins=["*"], allow_methods=["GET", "HEAD", "POST", "OPTIONS"], allow_headers=["*"], expose_headers=["Link"]
+    )
+    return app

@@ -1,0 +1,66 @@
+"""What can go wrong on the way out.
+
+PublisherError
+├── QueryError           the reader's query: SyntaxFault (line, column), FederationRefused, NoFormat
+├── LimitError           it asked too much: TimeLimit, MemoryLimit, RowLimit
+└── ShelfError           the shelf: NotReady, Busy, Broken
+"""
+
+from __future__ import annotations
+
+
+class PublisherError(Exception):
+    """Something is wrong on the way out."""
+
+
+class QueryError(PublisherError):
+    """The query cannot be answered as it is; the one who asked can mend it."""
+
+
+class SyntaxFault(QueryError):
+    """The query breaks the grammar of SPARQL; *line* and *column* count from 1."""
+
+    def __init__(self, message: str, line: int | None = None, column: int | None = None) -> None:
+        super().__init__(message)
+        self.line = line
+        self.column = column
+
+
+class FederationRefused(QueryError):
+    """The query asks another endpoint (SERVICE); ask that endpoint yourself and join the answers."""
+
+
+class NoFormat(QueryError):
+    """No format of the answer's kind is among those that were asked for."""
+
+
+class LimitError(PublisherError):
+    """The query asked more than the endpoint gives."""
+
+
+class TimeLimit(LimitError):
+    """The query was stopped at its time limit; narrow it, or take a dump."""
+
+
+class MemoryLimit(LimitError):
+    """The query was stopped at its memory limit; narrow it, or take a dump."""
+
+
+class RowLimit(LimitError):
+    """The answer has more rows than the endpoint gives; add LIMIT, or take a dump."""
+
+
+class ShelfError(PublisherError):
+    """The shelf cannot answer now."""
+
+
+class NotReady(ShelfError):
+    """No generation is up yet; try again in a moment."""
+
+
+class Busy(ShelfError):
+    """All readers are at work and the line is too long; try again in a moment."""
+
+
+class Broken(ShelfError):
+    """A reader or the follower stopped for no known reason; its log tells why."""

@@ -1,0 +1,143 @@
+"""Federation: find SERVICE in a query, so that it is refused before anything is asked of another host.
+
+The engine's grammar knows no word boundaries: it takes ``1service<x>{``, and ``servicex:y{`` or even ``service:y{``
+where no triple can stand. So a clause is looked for in the raw text, strings and comments included: the letters
+*service*, an address, a brace. What is found is let pass only where the text can be cut into tokens without doubt
+and the find lies in a comment, a string or a name. Source: https://www.w3.org/TR/sparql11-query/#sparqlGrammar
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from typing import NamedTuple
+
+_NAME = r"(?:\\.|[^\s{}()<>\"'#?$;,\\])*+"
+_WORD = re.compile(rf"service(?P<rest>{_NAME})", re.IGNORECASE)
+_SILENT = re.compile(r"silent", re.IGNORECASE)
+_TARGET = re.compile(rf"<[^<>{{}}\"\s]*+>|[?$][^\s{{}}<>\"'#?$.]++|{_NAME}")
+_SPACE = re.compile(r"\s*+")
+_LINE = re.compile(r"[\r\n]|\Z")
+
+_TOKEN = re.compile(
+    r"""(?P<comment>\#[^\r\n]*+)
+    |(?P<text>'''(?:[^'\\]|\\.|'(?!''))*+'''|\"\"\"(?:[^"\\]|\\.|"(?!""))*+\"\"\"|'(?:[^'\\\r\n]|\\.)*+'|"(?:[^"\\\r\n]|\\.)*+")
+    |(?P<iri><[^<>"{}|^`\\\x00-\x20]*+>)
+    |(?P<variable>[?$]\w++)
+    |(?P<tag>@[A-Za-z]++(?:-[A-Za-z0-9]++)*+)
+    |(?P<name>(?:[^\W\d_](?:[\w.-]*+)?)?:(?:\\.|%[0-9A-Fa-f]{2}|[\w.:-])*+)
+    |(?P<word>\w++)
+    |(?P<other>.)""",
+    re.VERBOSE | re.DOTALL,
+)
+_SURE = re.compile(r"<https?://", re.IGNORECASE)
+_BEFORE_NAME = frozenset({"graph", "from", "named", "describe"})
+
+
+class _Token(NamedTuple):
+    kind: str
+    start: int
+    end: int
+    text: str
+
+
+class _Gaps:
+    """The gaps of a text: where white space and comments that begin at a place end; each comment is read once."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._start, self._line_end = 0, -1  # the line that was looked at last
+        self._after_line: dict[int, int] = {}
+
+    def end(self, place: int) -> int:
+        """Give the place of the first character after *place* that is neither white space nor in a comment."""
+        passed = []
+        place = self._space(place)
+        while self._text.startswith("#", place):
+            line_end = self._end_of_line(place)
+            if line_end in self._after_line:
+                place = self._after_line[line_end]
+                break
+            passed.append(line_end)
+            place = self._space(line_end)
+        self._after_line.update(dict.fromkeys(passed, place))
+        return place
+
+    def _space(self, place: int) -> int:
+        match = _SPACE.match(self._text, place)
+        return match.end() if match else place
+
+    def _end_of_line(self, place: int) -> int:
+        if not self._start <= place <= self._line_end:
+            match = _LINE.search(self._text, place)
+            self._start, self._line_end = place, match.start() if match else len(self._text)
+        return self._line_end
+
+def _candidates(query: str) -> list[int]:
+    gaps = _Gaps(query)
+    return [match.start() for match in _WORD.finditer(query) if _opens(query, gaps, match)]
+
+
+def _opens(query: str, gaps: _Gaps, word: re.Match[str]) -> bool:
+    """Tell whether an address and a brace follow the letters *service*."""
+    place = gaps.end(word.end())
+    if ":" in word["rest"] and query.startswith("{", place):
+        return True
+    if silent := _SILENT.match(query, place):
+        beyond = gaps.end(silent.end())
+        if _braced(query, gaps, beyond):
+            return True
+    return _braced(query, gaps, place)
+
+
+def _braced(query: str, gaps: _Gaps, place: int) -> bool:
+    target = _TARGET.match(query, place)
+    return target is not None and query.startswith("{", gaps.end(target.end()))
+
+
+def _tokens(query: str) -> list[_Token]:
+    return [_Token(match.lastgroup or "other", match.start(), match.end(), match.group()) for match in _TOKEN.finditer(query)]
+
+
+def _doubtful(tokens: list[_Token]) -> bool:
+    """Tell whether some ``<`` may be an operator as well as the start of an IRI, which would shift all that follows."""
+    return any(token.kind == "iri" and not _SURE.match(token.text) for token in tokens)
+
+
+def _harmless(place: int, tokens: list[_Token]) -> bool:
+    index = bisect_right(tokens, place, key=lambda token: token.start) - 1
+    token = tokens[index]
+    if token.kind in {"comment", "text", "iri", "variable", "tag"}:
+        return True
+    if token.kind != "name":
+        return False
+    if ":" in token.text[: place - token.start]:
+        return True
+    before = next((t for t in reversed(tokens[:index]) if t.kind != "comment" and not t.text.isspace()), None)
+    return before is not None and before.kind == "word" and before.text.lower() in _BEFORE_NAME
+
+
+def asks_elsewhere(query: str) -> bool:
+    """Tell whether *query* may hold a SERVICE clause; in doubt, yes.
+
+    >>> asks_elsewhere("SELECT * { SERVICE <http://example.org/> { ?s ?p ?o } }")
+    True
+    >>> asks_elsewhere("SELECT * { ?service a <http://example.org/SERVICE> } # SERVICE <x> {")
+    False
+    """
+    places = _candidates(query)
+    if not places:
+        return False
+    tokens = _tokens(query)
+    return _doubtful(tokens) or not all(_harmless(place, tokens) for place in places)
+
+
+def names_dataset(query: str) -> bool:
+    """Tell whether *query* has a FROM clause, and so its own default graph.
+
+    >>> names_dataset("SELECT * FROM <a:g> { ?s ?p ?o }"), names_dataset('SELECT * { ?from a "FROM" }')
+    (True, False)
+    """
+    if "from" not in query.lower():
+        return False
+    return any(token.kind == "word" and token.text.lower() == "from" for token in _tokens(query))

@@ -1,0 +1,76 @@
+"""Generations: the finished states of the shelf, each a folder that is never changed once it has its name."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pyoxigraph import Store
+
+KEEP = 2  # the newest, and the one before it, which a reader may just be opening
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One state: *position* is the number of the last journal entry in it, *entry* its id, *quads* counts without the status graph."""
+
+    number: int
+    position: int
+    entry: str
+    quads: int
+    path: str
+
+
+def newest(folder: Path) -> Generation | None:
+    """Give the newest generation in *folder*, None while there is none."""
+    numbers = _numbers(folder)
+    return _read(folder, numbers[-1]) if numbers else None
+
+
+def make(folder: Path, store: Store, position: int, entry: str, quads: int) -> Generation:
+    """Make a generation of *store* as it is now: beside, then renamed."""
+    numbers = _numbers(folder)
+    number = numbers[-1] + 1 if numbers else 1
+    path, part = folder / f"{number:09d}", folder / ".part"
+    generation = Generation(number, position, entry, quads, str(path))
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    store.backup(part / "store")
+    (part / "about.json").write_text(json.dumps(asdict(generation)))
+    part.rename(path)
+    return generation
+
+
+def sweep(folder: Path) -> None:
+    """Remove what is neither among the newest nor open in a reader, and what a crash left behind."""
+    for left in folder.glob(".old-*"):
+        shutil.rmtree(left, ignore_errors=True)
+    for number in _numbers(folder)[:-KEEP]:
+        path = folder / f"{number:09d}"
+        if _unused(path):
+            gone = path.rename(path.with_name(f".old-{number}"))
+            shutil.rmtree(gone, ignore_errors=True)
+
+
+def _numbers(folder: Path) -> list[int]:
+    return sorted(int(path.name) for path in folder.glob("[0-9]*")) if folder.is_dir() else []
+
+
+def _read(folder: Path, number: int) -> Generation:
+    path = folder / f"{number:09d}"
+    return Generation(**{**json.loads((path / "about.json").read_text()), "path": str(path)})
+
+
+def _unused(path: Path) -> bool:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(handle)
+    return True

@@ -1,0 +1,42 @@
+"""Pages: the Jinja templates and what they may use; everything is escaped, and only http and https become links."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.responses import HTMLResponse
+
+from vocab.iris import Iris, is_web
+
+HERE = Path(__file__).parent
+# Nothing is loaded from another host, no script runs, and no other site may frame a page.
+POLICY = "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+
+class Pages:
+    """Render templates; *iris* tells which addresses are ours."""
+
+    def __init__(self, iris: Iris) -> None:
+        self.iris = iris
+        self._templates = Environment(
+            loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        )
+        self._templates.globals.update(path=self.path, is_web=is_web, base=iris.base)
+
+    def page(self, template: str, status: HTTPStatus = HTTPStatus.OK, **values: object) -> HTMLResponse:
+        """Render *template* with *values*."""
+        text = self._templates.get_template(template).render(values)
+        return HTMLResponse(text, status, {"Content-Security-Policy": POLICY, "Vary": "Accept"})
+
+    def path(self, iri: str) -> str:
+        """Give where an IRI of ours is served, as a path on this host; any other IRI as it is.
+
+        >>> Pages(Iris()).path("https://w3id.org/wsis-stocktaking/source/demo")
+        '/source/demo'
+        """
+        own = iri.removeprefix(self.iris.base)
+        if own == iri:
+            return iri
+        return "/page/" + own.removeprefix("id/") if own.startswith("id/") else "/" + own

@@ -1,0 +1,118 @@
+"""Pool: readers that wait for questions, with warm spares, so that the end of one is not felt."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Coroutine
+from dataclasses import dataclass
+
+import structlog
+
+from publisher.errors import Busy, NotReady, PublisherError, QueryError, RowLimit
+from publisher.frames import Kind
+from publisher.question import Question
+from publisher.worker import Answer, Worker
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one question may take: seconds from its start, bytes of memory, rows; *wait* is seconds in the line before it starts."""
+
+    seconds: float = 30.0
+    memory: int = 4 << 30
+    rows: int = 1_000_000
+    wait: float = 20.0
+
+
+class Pool:
+    """*size* readers at work at once, and *spares* that wait for one of them to be killed."""
+
+    def __init__(self, size: int, limits: Limits, spares: int = 1) -> None:
+        self.generation = ""
+        self.limits = limits
+        self._size, self._spares = size, spares
+        self._free = asyncio.Semaphore(size)
+        self._idle: deque[Worker] = deque()
+        self._all: set[Worker] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def show(self, generation: str) -> None:
+        """Answer from *generation* from now on; idle readers open it at once."""
+        self.generation = generation
+        waiting, self._idle = list(self._idle), deque()
+        for worker in waiting:
+            await self._prepare(worker)
+        while len(self._all) < self._size + self._spares:
+            await self._add()
+
+    async def ask(self, question: Question, seconds: float | None = None) -> Answer:
+        """Put *question* to a reader; the answer begins or an error is raised. *seconds* may shorten the time limit."""
+        if not self.generation:
+            raise NotReady("no generation is up yet")
+        try:
+            await asyncio.wait_for(self._free.acquire(), self.limits.wait)
+        except TimeoutError as error:
+            raise Busy(f"all {self._size} readers are at work") from error
+        return await self._begin(question, min(seconds or self.limits.seconds, self.limits.seconds))
+
+    async def _begin(self, question: Question, seconds: float) -> Answer:
+        worker = self._idle.popleft() if self._idle else await self._start()
+        timer = asyncio.get_running_loop().call_later(seconds, worker.expire)
+        try:
+            await worker.open(self.generation)
+            await worker.ask(question)
+            kind, payload = await worker.frame()
+            assert kind is Kind.HEAD
+        except BaseException as error:
+            timer.cancel()
+            self._give_back(worker, isinstance(error, QueryError | RowLimit))
+            raise
+        return Answer(payload.decode(), worker, self._give_back, timer)
+
+    def _give_back(self, worker: Worker, whole: bool) -> None:
+        self._free.release()
+        if whole and worker.process.returncode is None and not worker.late:
+            self._idle.appendleft(worker)  # the warmest first
+        else:
+            worker.kill()
+            self._keep(self._replace(worker))
+
+    async def _replace(self, worker: Worker) -> None:
+        self._all.discard(worker)
+        await worker.stop()
+        if len(self._all) < self._size + self._spares:
+            await self._add()
+
+    async def _add(self) -> None:
+        await self._prepare(await self._start())
+
+    async def _start(self) -> Worker:
+        worker = await Worker.start(self.limits.memory)
+        self._all.add(worker)
+        return worker
+
+    async def _prepare(self, worker: Worker) -> None:
+        try:
+            await worker.open(self.generation)
+            self._idle.append(worker)
+        except PublisherError as error:
+            log.warning("a reader could not open a generation", generation=self.generation, error=str(error))
+            self._all.discard(worker)
+            await worker.stop()
+
+    def _keep(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """End all readers."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*(worker.stop() for worker in self._all))
+        self._all.clear()
+        self._idle.clear()
+

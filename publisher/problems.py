@@ -1,0 +1,63 @@
+"""Problems: how an error is told to the reader, as RFC 9457 says (https://www.rfc-editor.org/rfc/rfc9457)."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from publisher.errors import Busy, FederationRefused, LimitError, NoFormat, NotReady, PublisherError, QueryError, ShelfError, SyntaxFault, TimeLimit
+
+MEDIA = "application/problem+json"
+
+# The first row that fits is told; the tree of errors is walked from its leaves.
+_STATUS: tuple[tuple[type[PublisherError], HTTPStatus, str], ...] = (
+    (SyntaxFault, HTTPStatus.BAD_REQUEST, "The query breaks the grammar"),
+    (FederationRefused, HTTPStatus.BAD_REQUEST, "SERVICE is refused"),
+    (NoFormat, HTTPStatus.NOT_ACCEPTABLE, "No such format for this answer"),
+    (QueryError, HTTPStatus.BAD_REQUEST, "The query cannot be answered"),
+    (TimeLimit, HTTPStatus.GATEWAY_TIMEOUT, "The query passed its time limit"),
+    (LimitError, HTTPStatus.UNPROCESSABLE_ENTITY, "The query asks more than the endpoint gives"),
+    (NotReady, HTTPStatus.SERVICE_UNAVAILABLE, "Not ready yet"),
+    (Busy, HTTPStatus.SERVICE_UNAVAILABLE, "Too busy"),
+    (ShelfError, HTTPStatus.INTERNAL_SERVER_ERROR, "The store cannot answer"),
+)
+
+
+class Refused(Exception):
+    """A request that is answered by a problem; *headers* go with it."""
+
+    def __init__(self, status: HTTPStatus, detail: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.headers = headers or {}
+
+
+def problem(status: HTTPStatus, title: str, detail: str, headers: dict[str, str] | None = None, **more: int | None) -> Response:
+    """Write a problem; *more* are members of its own, such as line and column, left out where None."""
+    told = {"type": "about:blank", "title": title, "status": int(status), "detail": detail}
+    told |= {name: value for name, value in more.items() if value is not None}
+    return Response(json.dumps(told), status, headers, MEDIA)
+
+
+def of_error(error: PublisherError) -> Response:
+    """Write the problem that *error* is."""
+    status, title = next(((code, text) for kind, code, text in _STATUS if isinstance(error, kind)), (HTTPStatus.INTERNAL_SERVER_ERROR, "Error"))
+    headers = {"Retry-After": "2"} if status is HTTPStatus.SERVICE_UNAVAILABLE else None
+    if isinstance(error, SyntaxFault):
+        return problem(status, title, str(error), line=error.line, column=error.column)
+    return problem(status, title, str(error), headers)
+
+
+async def on_error(request: Request, error: Exception) -> Response:
+    """Answer a PublisherError that a route raised."""
+    assert isinstance(error, PublisherError)
+    return of_error(error)
+
+
+async def on_refused(request: Request, error: Exception) -> Response:
+    """Answer a Refused that a route raised."""
+    assert isinstance(error, Refused)
+    return problem(error.status, error.status.phrase, str(error), error.headers)

@@ -1,0 +1,152 @@
+"""Shelf: the store that answers now; an index of the journal, thrown away and rebuilt at will."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+import structlog
+
+from journal.log import Journal
+from publisher.errors import NotReady, ShelfError
+from publisher.generations import Generation, newest
+from publisher.pool import Limits, Pool
+from publisher.process import command, environment
+from publisher.question import Question
+from publisher.terms import Row, rows_of
+from publisher.worker import Answer
+from vocab.iris import Iris
+
+log = structlog.get_logger(room="shelf")
+
+CACHED = 2_000  # answers to our own questions that are kept while a generation is shown
+
+
+class Shelf:
+    """Follow the journal under *data* and answer from its newest generation; use it as an asynchronous context.
+
+    Readers' queries and our own pages' have their own readers, so that heavy queries do not stop the pages.
+    """
+
+    def __init__(self, data: Path, iris: Iris, limits: Limits | None = None, *, readers: int | None = None, follow: bool = True) -> None:
+        self.data = data
+        self.iris = iris
+        self.journal = Journal(data / "journal")
+        self.limits = limits or Limits()
+        self.generation: Generation | None = None
+        cores = readers or os.cpu_count() or 1
+        self._public, self._own = Pool(cores, self.limits), Pool(max(1, cores // 2), self.limits, spares=0)
+        self._follow = follow
+        self._shown = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._answers: dict[tuple[str, tuple[tuple[str, str], ...]], list[Row]] = {}
+
+    async def __aenter__(self) -> Shelf:
+        await self._show(newest(self.data / "shelf" / "generations"))
+        if self._follow:
+            self._task = asyncio.get_running_loop().create_task(self._keep_following())
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._task:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self._public.close()
+        await self._own.close()
+
+    async def ready(self) -> Generation:
+        """Wait until a generation is up."""
+        await self._shown.wait()
+        return self.current
+
+    async def level(self) -> Generation:
+        """Wait until the shelf shows all that the journal holds."""
+        while self.lag or not self._shown.is_set():
+            await self._shown.wait()
+            await asyncio.sleep(0.05)
+        return self.current
+
+    @property
+    def current(self) -> Generation:
+        """Give the generation that answers now; raise NotReady before the first."""
+        if self.generation is None:
+            raise NotReady("no generation is up yet")
+        return self.generation
+
+    @property
+    def lag(self) -> int:
+        """Count the journal entries that are not yet shown."""
+        head = self.journal.head
+        return (head.number if head else 0) - (self.generation.position if self.generation else 0)
+
+    async def ask(self, question: Question, seconds: float | None = None) -> Answer:
+        """Put a reader's question; *seconds* may shorten the time limit. Raises PublisherError."""
+        return await self._public.ask(question, seconds)
+
+    async def rows(self, query: str, bindings: Mapping[str, str] | None = None) -> list[Row]:
+        """Answer a question of our own as a list of rows; kept until the generation changes.
+
+        *bindings* are N-Triples terms by variable, which must stand in the projection.
+        """
+        key = (query, tuple(sorted((bindings or {}).items())))
+        if key not in self._answers:
+            shown = self.generation
+            found = rows_of(await self._whole(Question(query, base=self.iris.base, bindings=dict(bindings or {}))))
+            if shown is not self.generation:
+                return found
+            if len(self._answers) >= CACHED:
+                self._answers.pop(next(iter(self._answers)))
+            self._answers[key] = found
+        return self._answers[key]
+
+    async def graph(self, query: str, suffix: str) -> bytes:
+        """Answer a question of our own that gives a graph, in the format of *suffix*."""
+        return await self._whole(Question(query, graph=suffix, base=self.iris.base))
+
+    async def _whole(self, question: Question) -> bytes:
+        answer = await self._own.ask(question)
+        try:
+            return b"".join([chunk async for chunk in answer.chunks()])
+        finally:
+            answer.close()
+
+    async def _show(self, generation: Generation | None) -> None:
+        if generation is None:
+            return
+        await asyncio.gather(self._public.show(generation.path), self._own.show(generation.path))
+        self._answers.clear()
+        self.generation = generation
+        self._shown.set()
+
+    async def _keep_following(self) -> None:
+        while True:
+            try:
+                await self._run_follower()
+            except (ShelfError, OSError, ValueError) as error:
+                log.error("a generation could not be shown", error=str(error))
+            log.error("the follower ended; it is started again")
+            await asyncio.sleep(1)
+
+    async def _run_follower(self) -> None:
+        line = command(
+            "publisher.follower",
+            str(self.journal.folder),
+            str(self.data / "shelf"),
+            str(self.data / "status.nq"),
+            self.iris.status,
+        )
+        process = await asyncio.create_subprocess_exec(
+            *line, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env=environment()
+        )
+        try:
+            assert process.stdout
+            async for told in process.stdout:
+                await self._show(Generation(**json.loads(told)))
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()

@@ -1,0 +1,60 @@
+"""Terms: what a query's JSON answer holds, as pages use it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from vocab.terms import literal
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """An IRI, a literal or a blank node; *kind* is ``uri``, ``literal`` or ``bnode``."""
+
+    value: str
+    kind: str = "uri"
+    language: str | None = None
+    datatype: str | None = None
+
+    def __str__(self) -> str:
+        return self.value
+
+    @property
+    def is_iri(self) -> bool:
+        """Tell whether it is an IRI."""
+        return self.kind == "uri"
+
+
+Row = dict[str, Term]
+
+
+def rows_of(data: bytes) -> list[Row]:
+    """Read SPARQL results in JSON; a variable without a value is left out of its row.
+
+    Source: https://www.w3.org/TR/sparql11-results-json/
+    """
+    return [{name: _term(cell) for name, cell in row.items()} for row in json.loads(data)["results"]["bindings"]]
+
+
+def _term(cell: dict[str, str]) -> Term:
+    return Term(cell["value"], cell["type"], cell.get("xml:lang"), cell.get("datatype"))
+
+
+def iri(value: str) -> str:
+    """Write an IRI as an N-Triples term; what cannot stand in one is escaped.
+
+    >>> iri("http://x/a b")
+    '<http://x/a%20b>'
+    """
+    return f"<{''.join(_escape(char) if char in _ILLEGAL else char for char in value)}>"
+
+
+_ILLEGAL = frozenset('<>"{}|^`\\') | {chr(code) for code in range(0x21)}
+
+
+def _escape(char: str) -> str:
+    return f"%{ord(char):02X}"
+
+
+__all__ = ["Row", "Term", "iri", "literal", "rows_of"]
