@@ -44,7 +44,7 @@ class _Guard(httpcore.SyncBackend):
             raise httpcore.ConnectError(f"{host} has no address: {error}") from error
         address = str(found[0][4][0])
         if host not in self.allow and not all(is_public(str(item[4][0])) for item in found):
-            raise RefusedError(f"{host} is at {address}, which is not on the open internet; name it in STOCKTAKE_ALLOW_HOSTS if you trust it")
+            raise RefusedError(f"{host} is at {address}, off the open internet; name it in STOCKTAKE_ALLOW_HOSTS if you trust it")
         return super().connect_tcp(address, port, timeout, local_address, socket_options)
 
 

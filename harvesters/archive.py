@@ -44,9 +44,8 @@ class Archive:
         kept = [(name, value) for name, value in headers if name.lower() not in _TRAVEL] + [("Content-Length", str(len(content)))]
         http = StatusAndHeaders(str(status), kept, protocol="HTTP/1.1")
         times = {"WARC-Date": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}
-        writer.write_record(
-            writer.create_warc_record(url, "response", payload=io.BytesIO(content), length=len(content), http_headers=http, warc_headers_dict=times)
-        )
+        record = writer.create_warc_record(url, "response", io.BytesIO(content), len(content), http_headers=http, warc_headers_dict=times)
+        writer.write_record(record)
         member = gzip.compress(buffer.getvalue(), compresslevel=1)
         offset = self._file.tell()
         self._file.write(member)

@@ -57,9 +57,9 @@ def difference(before: Sequence[str], after: Sequence[str], graph: str) -> Itera
 
 
 def _catalogue(source: Source, means: Means) -> list[str]:
-    return describe_source(
-        Registry(source.name, source.title, source.publisher, source.url, source.licence, source.protocol, source.mapping, source.every), means.iris
-    )
+    it = source
+    registry = Registry(it.name, it.title, it.publisher, it.url, it.licence, it.protocol, it.mapping, it.every)
+    return describe_source(registry, means.iris)
 
 
 def _buried(run: Run, means: Means) -> Iterator[tuple[str, list[str]]]:

@@ -169,7 +169,7 @@ class Fetch(AbstractContextManager["Fetch"]):
             parts.append(part)
             size += len(part)
             if size > self.patience.size:
-                raise TooLargeError(f"{response.url}: its answer is over {self.patience.size} bytes; ask for smaller pages in the card's options")
+                raise TooLargeError(f"{response.url}: over {self.patience.size} bytes; ask for smaller pages in the card's options")
             if time.monotonic() > until:
                 raise OutageError(f"{response.url}: its answer took over {self.patience.answer:.0f} seconds")
         return b"".join(parts)

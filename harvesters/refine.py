@@ -17,6 +17,7 @@ from vocab.describe import Provenance, Remark, attest, describe
 from vocab.initiative import Resource
 from vocab.iris import Iris
 
+Item = Record[Any] | Gone | Unreadable
 _DIGEST = 16  # bytes: 128 bits tell a hundred million records apart with room to spare
 
 
@@ -42,7 +43,7 @@ class Refiner:
         verdicts = self.bench.submit(self.judge, [draft.judged for draft in pending]) if pending else None
         return Batch(page, drafts, verdicts)
 
-    def _sift_one(self, item: Record[Any] | Gone | Unreadable, known: Mapping[str, Known], met: set[str], at: Position | None) -> Draft | _Pending:
+    def _sift_one(self, item: Item, known: Mapping[str, Known], met: set[str], at: Position | None) -> Draft | _Pending:
         if item.key is not None and item.key in met:
             return Draft(item.key, Outcome.DUPLICATE, reason=f"the key {item.key!r} came before in this run; the first one counts", at=at)
         before = known.get(item.key) if item.key is not None else None

@@ -33,6 +33,6 @@ def plan(sources: Sequence[Source], harvest: Callable[[Source], None]) -> Blocki
 
 def _tell(event: JobExecutionEvent) -> None:
     if event.code == EVENT_JOB_MISSED:
-        log.warning("run missed", source=event.job_id, due=str(event.scheduled_run_time), cure="run it by hand: stocktake harvest " + event.job_id)
+        log.warning("run missed", source=event.job_id, due=str(event.scheduled_run_time), cure=f"stocktake harvest {event.job_id}")
     else:
         log.warning("run left out: the last one is still under way", source=event.job_id)

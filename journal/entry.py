@@ -76,7 +76,8 @@ def read_header(path: Path) -> Entry:
                 if match is None:
                     break
                 found[match[1]] = match[2] or match[3]
-        return Entry(int(path.name.split(".")[0]), found["id"], found.get("prev"), found["run"], datetime.fromisoformat(found["time"]), path)
+        number, time = int(path.name.split(".")[0]), datetime.fromisoformat(found["time"])
+        return Entry(number, found["id"], found.get("prev"), found["run"], time, path)
     except (EOFError, OSError, zlib.error, KeyError, ValueError) as error:
         raise ChainError(f"journal entry {path.name}: its header cannot be read: {error!r}") from error
 
