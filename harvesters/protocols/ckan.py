@@ -1,0 +1,130 @@
+"""CKAN: a portal's packages by the Action API, or those changed since.
+
+Source: https://docs.ckan.org/en/latest/api/#ckan.logic.action.get.package_search
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from harvesters.answer import dump_json, load_json
+from harvesters.errors import ParseError
+from harvesters.fetch import Fetch, Reply
+from harvesters.protocols.document import cut
+from harvesters.protocols.option import Option, value
+from harvesters.record import Gone, Page, Pages, Record, Row, Unreadable
+from harvesters.source import Source
+
+OPTIONS: Mapping[str, Option] = {
+    "rows": Option(int, 100, "How many packages a page shall hold; portals give at most 1000."),
+    "fq": Option(str, None, "A filter query that keeps the harvest to some packages, e.g. `organization:ict-authority`."),
+}
+
+_SEARCH = "/api/3/action/package_search"
+_VOLATILE = ("tracking_summary",)  # visits: they change daily, and the package does not
+
+Item = Record[Row] | Gone | Unreadable
+
+
+def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[Row]:
+    """Collect all packages, or those changed since *since* less a second; a package in the state "deleted" is gone.
+
+    The card's url is the portal's root, or the whole address of an answer (what has /api/ in its path or ends in .json):
+    a search, or a document that holds one package or a list of them. Pages are asked for in the order of ids, so that a
+    package that changes meanwhile stays in its place. Raises ParseError where an answer is none of CKAN's, reports an
+    error or repeats an earlier page.
+    """
+    path = urlsplit(source.url).path
+    if "/api/" not in path and not path.endswith(".json"):
+        return _search(source, fetch, source.url.rstrip("/") + _SEARCH, since, cursor)
+    if path.endswith("package_search"):
+        return _search(source, fetch, source.url, since, cursor)
+    return _document(source, fetch, cursor)
+
+
+def _search(source: Source, fetch: Fetch, url: str, since: datetime | None, cursor: str | None) -> Pages[Row]:
+    start, seen = int(cursor or 0), set[int]()
+    terms = {"sort": "id asc", "rows": str(value(source, OPTIONS, "rows"))}
+    if filters := _filters(source, since):
+        terms["fq"] = filters
+    while True:
+        reply = fetch.get(url, {**terms, "start": str(start)}, accept="application/json")
+        result = _result(source, reply)
+        if not isinstance(result, dict) or not isinstance(result.get("results"), list):
+            raise ParseError(f"{source.name}: {reply.url} is no answer of package_search: it holds no results")
+        items = tuple(_items(result["results"]))
+        page = hash(tuple(item.raw if isinstance(item, Record) else item.key for item in items))
+        if items and page in seen:
+            raise ParseError(f"{source.name}: {reply.url} repeats the packages of an earlier page")
+        seen.add(page)
+        count = result.get("count")
+        claimed = count if isinstance(count, int) else None
+        start += len(items)
+        last = not items or (claimed is not None and start >= claimed)
+        yield Page(items, None if last else str(start), claimed, reply.at)
+        if last:
+            return
+
+
+def _document(source: Source, fetch: Fetch, cursor: str | None) -> Pages[Row]:
+    reply = fetch.get(source.url, accept="application/json", conditional=cursor is None)
+    if reply.unchanged:
+        yield Page((), None, at=reply.at, unchanged=True)
+        return
+    result = _result(source, reply)
+    if isinstance(result, dict) and isinstance(result.get("results"), list):
+        result = result["results"]
+    yield from cut(_items(_flat(result)), reply, cursor)
+
+
+def _filters(source: Source, since: datetime | None) -> str:
+    parts = [value(source, OPTIONS, "fq")]
+    if since is not None:
+        utc = since.replace(tzinfo=UTC) if since.tzinfo is None else since.astimezone(UTC)
+        parts.append(f"metadata_modified:[{utc - timedelta(seconds=1):%Y-%m-%dT%H:%M:%SZ} TO *]")
+    return " AND ".join(f"({part})" if len(parts) > 1 and all(parts) and index == 0 else part for index, part in enumerate(parts) if part)
+
+
+def _result(source: Source, reply: Reply) -> Any:
+    """Take the result out of CKAN's envelope; a document without one is its own result."""
+    document = load_json(reply)
+    if not isinstance(document, dict) or not ("success" in document or "result" in document):
+        return document
+    if document.get("success") is False:
+        error = document.get("error")
+        told = error.get("message") or error.get("__type") or error if isinstance(error, dict) else error
+        raise ParseError(f"{source.name}: {reply.url} says: {str(told)[:300]}")
+    return document.get("result")
+
+
+def _flat(result: Any) -> list[Any]:
+    """Give packages as one list: DKAN wraps lists in a list."""
+    if not isinstance(result, list):
+        return [result]
+    return [package for part in result for package in (part if isinstance(part, list) else [part])]
+
+
+def _items(packages: list[Any]) -> Iterator[Item]:
+    for package in _flat(packages):
+        if not isinstance(package, dict):
+            yield Unreadable(None, f"a package that is no object but {str(package)[:40]!r}")
+            continue
+        key = package.get("id") or package.get("name") or package.get("identifier")
+        if not isinstance(key, str) or not key.strip():
+            yield Unreadable(None, f"a package without an id, titled {str(package.get('title'))[:80]!r}")
+            continue
+        modified = package.get("metadata_modified")
+        yield _item(key.strip(), package, modified if isinstance(modified, str) else None)
+
+
+def _item(key: str, package: dict[str, Any], modified: str | None) -> Item:
+    if package.get("state") == "deleted":
+        return Gone(key, modified)
+    kept = {name: value for name, value in package.items() if name not in _VOLATILE}
+    try:
+        return Record(key, package, dump_json(kept), modified)
+    except ValueError as error:
+        return Unreadable(key.encode("utf-8", "replace").decode(), f"a package that holds {error}")

@@ -1,0 +1,30 @@
+"""Options: what a card may say to its protocol or mapping, declared once, checked when the card is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harvesters.source import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """An option's *type* (a tuple where it may be one of several), its *default*, and *help*, a sentence for the docs."""
+
+    type: type | tuple[type, ...]
+    default: Any = None
+    help: str = ""
+    required: bool = False
+
+
+def value(source: Source, options: Mapping[str, Option], name: str) -> Any:
+    """Give the card's value of an option, else its default."""
+    return source.options.get(name, options[name].default)
+
+
+def names(source: Source, options: Mapping[str, Option], name: str) -> tuple[str, ...]:
+    """Give an option that may be one text or a list of them, as a tuple."""
+    given = value(source, options, name)
+    return () if given is None else (given,) if isinstance(given, str) else tuple(str(item) for item in given)

@@ -1,0 +1,45 @@
+"""The table of protocols: a row for each way to ask a registry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from harvesters.protocols import ckan, csv_table, json_pages, oai_pmh
+from harvesters.protocols.option import Option
+from harvesters.record import Pages
+from harvesters.source import Source
+
+__all__ = ["PROTOCOLS", "Option", "Payload", "Protocol"]
+
+
+class Payload(Enum):
+    """What a record's payload is."""
+
+    XML = "an XML element"
+    ROW = "a JSON object or a table's row"
+
+
+def _nothing(source: Source) -> None:
+    """Check nothing beyond the types of the options."""
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """A way to ask. *incremental*: ``since`` can be asked for; *check* raises CardError on options that do not fit."""
+
+    collect: Callable[..., Pages[Any]]
+    brings: Payload
+    options: Mapping[str, Option]
+    incremental: bool
+    check: Callable[[Source], None] = _nothing
+
+
+PROTOCOLS: Mapping[str, Protocol] = {
+    "oai-pmh": Protocol(oai_pmh.collect, Payload.XML, oai_pmh.OPTIONS, incremental=True),
+    "ckan": Protocol(ckan.collect, Payload.ROW, ckan.OPTIONS, incremental=True),
+    "json": Protocol(json_pages.collect, Payload.ROW, json_pages.OPTIONS, incremental=True, check=json_pages.check),
+    "csv": Protocol(csv_table.collect, Payload.ROW, csv_table.OPTIONS, incremental=False, check=csv_table.check),
+}
