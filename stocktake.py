@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import sys
+import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -16,15 +19,20 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 import harvesters.cli
-import harvesters.demo.cli
 import publisher.cli
 import shapes.cli
+from harvesters.demo.cards import cards
+from harvesters.demo.registries import SIZE, Demo
 from harvesters.errors import HarvestError
 from journal.errors import JournalError
 from shapes.validate import Name
 from vocab.iris import BASE, is_web
 
+_BREATH = 2.0  # seconds before a process that died is started again
+_PATIENCE = 10.0  # seconds that a process has to end by itself
+
 _err = Console(stderr=True)
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +57,23 @@ class Settings:
     contact: str
     shapes_engine: Name
 
+    def environment(self) -> dict[str, str]:
+        """Give the environment of a process of ours that is to have the same settings."""
+        told = {
+            "STOCKTAKE_DATA": str(self.data),
+            "STOCKTAKE_SOURCES": str(self.sources),
+            "STOCKTAKE_BASE": self.base,
+            "STOCKTAKE_LEDGER": self.ledger,
+            "STOCKTAKE_ALLOW_HOSTS": ",".join(sorted(self.allow_hosts)),
+            "STOCKTAKE_CONTACT": self.contact,
+            "STOCKTAKE_SHAPES_ENGINE": self.shapes_engine,
+        }
+        return {**os.environ, **told}
+
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Harvest registries and publish them as linked data.")
 app.add_typer(harvesters.cli.app)
 app.add_typer(publisher.cli.app)
-app.add_typer(harvesters.demo.cli.app)
 app.add_typer(shapes.cli.app, name="shapes")
 
 
@@ -112,6 +132,68 @@ def _contact(text: str) -> str:
     return text
 
 
+Host = Annotated[str, typer.Option(help="Address to listen on.")]
+Port = Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)]
+
+
+@app.command()
+def up(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -> None:
+    """Run schedule and serve together, each as a process that is started again when it dies, until Ctrl-C."""
+    settings: Settings = context.obj
+    supervise({"schedule": ["schedule"], "serve": ["serve", "--host", host, "--port", str(port)]}, settings)
+
+
+@app.command()
+def demo(
+    context: typer.Context,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    size: Annotated[int, typer.Option(help="Records of the simulated registries in all.", min=100)] = SIZE,
+    seed: Annotated[int, typer.Option(help="What the simulated records grow from.")] = 1,
+    registries_port: Annotated[int, typer.Option(help="Port of the simulated registries, 0 for any.", min=0, max=65535)] = 8790,
+) -> None:
+    """Start simulated registries, harvest them, and serve; ready when /health answers 200."""
+    settings: Settings = context.obj
+    data = settings.data / "demo"
+    with Demo(size=size, seed=seed, port=registries_port) as registries:
+        cards(registries.url, data / "sources")
+        given = replace(settings, data=data, sources=data / "sources", ledger=f"sqlite:///{data}/ledger.sqlite", allow_hosts=frozenset({"127.0.0.1"}))
+        _err.print(f"The simulated registries are at {registries.url}; harvesting them into {data}.")
+        subprocess.run(_command(["harvest"]), env=given.environment(), check=False)
+        _err.print(f"Portal: http://{host}:{port}/   SPARQL: http://{host}:{port}/sparql   Ctrl-C ends it.")
+        supervise({"schedule": ["schedule"], "serve": ["serve", "--host", host, "--port", str(port)]}, given)
+
+
+def _command(words: list[str]) -> list[str]:
+    return [sys.executable, "-m", "stocktake", *words]
+
+
+def supervise(commands: Mapping[str, list[str]], settings: Settings) -> None:
+    """Keep processes running until SIGINT or SIGTERM, then end them all: first asked, after ten seconds made to."""
+    stopping = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda _number, _frame: stopping.set())
+    children: dict[str, subprocess.Popen[bytes]] = {}
+    try:
+        while not stopping.wait(0.2 if children else 0):
+            for name, words in commands.items():
+                if name in children and children[name].poll() is None:
+                    continue
+                if name in children:
+                    log.error("a process ended and is started again", process=name, code=children[name].returncode)
+                    stopping.wait(_BREATH)
+                children[name] = subprocess.Popen(_command(words), env=settings.environment(), start_new_session=True)
+    finally:
+        for child in children.values():
+            child.terminate()
+        for child in children.values():
+            try:
+                child.wait(_PATIENCE)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+
+
 def main() -> None:
     """Run the command line; a known trouble is one line on standard error and exit code 1."""
     structlog.configure(
@@ -128,3 +210,7 @@ def main() -> None:
     except (HarvestError, JournalError) as error:
         _err.print(str(error), style="red", markup=False)
         sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

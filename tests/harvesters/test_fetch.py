@@ -1,0 +1,180 @@
+"""The one door: polite, patient, bounded, and never where we must not go."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+import stamina
+
+from harvesters.errors import DeniedError, FetchError, OutageError, RefusedError, TooLargeError
+from harvesters.fetch import Fetch, Patience, Validator, retry_after
+
+URL = "https://registry.example/records"
+Handler = Callable[[httpx.Request], httpx.Response]
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting() -> object:
+    with stamina.set_testing(True, attempts=3, cap=True):
+        yield
+
+
+def door(handler: Handler, **settings: object) -> Fetch:
+    return Fetch(pause=0, transport=httpx.MockTransport(handler), **settings)  # type: ignore[arg-type]
+
+
+def answers(*replies: httpx.Response) -> tuple[Handler, list[httpx.Request]]:
+    asked: list[httpx.Request] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return replies[min(len(asked), len(replies)) - 1]
+
+    return handler, asked
+
+
+def test_a_reply_has_its_content_and_media_type() -> None:
+    handler, _ = answers(httpx.Response(200, content=b"{}", headers={"Content-Type": "Application/JSON; charset=utf-8"}))
+
+    with door(handler) as fetch:
+        reply = fetch.get(URL)
+
+    assert (reply.status, reply.content, reply.media_type) == (200, b"{}", "application/json")
+
+
+def test_the_user_agent_names_us_and_the_contact() -> None:
+    handler, asked = answers(httpx.Response(200))
+
+    with door(handler, contact="desk@example.org") as fetch:
+        fetch.get(URL)
+
+    assert asked[0].headers["user-agent"].startswith("Stocktake/")
+    assert "desk@example.org" in asked[0].headers["user-agent"]
+
+
+def test_parameters_join_those_of_the_address() -> None:
+    handler, asked = answers(httpx.Response(200))
+
+    with door(handler) as fetch:
+        fetch.get(URL + "?format=json", {"page": "2"})
+
+    assert str(asked[0].url) == URL + "?format=json&page=2"
+
+
+def test_a_503_is_asked_again() -> None:
+    handler, asked = answers(httpx.Response(503, headers={"Retry-After": "1"}), httpx.Response(200, content=b"there"))
+
+    with door(handler) as fetch:
+        reply = fetch.get(URL)
+
+    assert reply.content == b"there"
+    assert len(asked) == 2
+
+
+def test_an_outage_that_stays_is_an_error_that_names_the_address() -> None:
+    handler, asked = answers(httpx.Response(503))
+
+    with door(handler) as fetch, pytest.raises(OutageError, match=f"{URL}: answered 503"):
+        fetch.get(URL)
+
+    assert len(asked) == 3
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 410])
+def test_a_denial_is_not_asked_again(status: int) -> None:
+    handler, asked = answers(httpx.Response(status))
+
+    with door(handler) as fetch, pytest.raises(DeniedError, match=f"answered {status}; correct the card"):
+        fetch.get(URL)
+
+    assert len(asked) == 1
+
+
+def test_a_broken_connection_is_an_outage() -> None:
+    def handler(request: httpx.Request) -> httpx.Response:
+        raise httpx.ReadError("connection reset", request=request)
+
+    with door(handler) as fetch, pytest.raises(OutageError, match="connection reset"):
+        fetch.get(URL)
+
+
+def test_an_answer_over_the_limit_is_refused() -> None:
+    handler, _ = answers(httpx.Response(200, content=b"x" * 101))
+
+    with door(handler, patience=Patience(size=100)) as fetch, pytest.raises(TooLargeError, match="over 100 bytes"):
+        fetch.get(URL)
+
+
+def test_a_redirect_is_followed() -> None:
+    handler, asked = answers(httpx.Response(301, headers={"Location": "/new"}), httpx.Response(200, content=b"moved"))
+
+    with door(handler) as fetch:
+        reply = fetch.get(URL)
+
+    assert (reply.url, reply.content) == ("https://registry.example/new", b"moved")
+    assert len(asked) == 2
+
+
+def test_redirects_without_end_are_an_error() -> None:
+    handler, _ = answers(httpx.Response(302, headers={"Location": URL}))
+
+    with door(handler) as fetch, pytest.raises(FetchError, match="more than 5 redirects"):
+        fetch.get(URL)
+
+
+def test_a_redirect_off_the_web_is_refused() -> None:
+    handler, _ = answers(httpx.Response(302, headers={"Location": "file:///etc/passwd"}))
+
+    with door(handler) as fetch, pytest.raises(RefusedError, match="no web address"):
+        fetch.get(URL)
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:1/", "http://localhost:1/", "http://[::1]:1/", "http://10.0.0.1/", "http://169.254.169.254/"])
+def test_a_private_address_is_refused(address: str) -> None:
+    with Fetch(pause=0) as fetch, pytest.raises(RefusedError, match="off the open internet; name it in STOCKTAKE_ALLOW_HOSTS"):
+        fetch.get(address)
+
+
+def test_a_private_address_is_asked_when_the_operator_allows_its_host() -> None:
+    with Fetch(pause=0, allow=frozenset({"127.0.0.1"})) as fetch, pytest.raises(OutageError, match="ConnectError"):
+        fetch.get("http://127.0.0.1:1/")
+
+
+def test_requests_to_a_host_are_a_pause_apart() -> None:
+    handler, _ = answers(httpx.Response(200))
+    slept: list[float] = []
+    fetch = Fetch(pause=5, transport=httpx.MockTransport(handler), sleep=slept.append)
+
+    with fetch:
+        for _ in range(3):
+            fetch.get(URL)
+
+    assert [round(seconds) for seconds in slept] == [5, 10]
+
+
+def test_what_is_known_is_asked_for_conditionally() -> None:
+    handler, asked = answers(httpx.Response(304))
+    known = {URL: Validator('"v1"', "Mon, 01 Jan 2024 00:00:00 GMT")}
+
+    with door(handler, validators=known) as fetch:
+        reply = fetch.get(URL, conditional=True)
+
+    assert reply.unchanged
+    assert asked[0].headers["if-none-match"] == '"v1"'
+    assert asked[0].headers["if-modified-since"] == "Mon, 01 Jan 2024 00:00:00 GMT"
+    assert fetch.seen == known
+
+
+def test_validators_are_gathered_for_the_next_run() -> None:
+    handler, _ = answers(httpx.Response(200, headers={"ETag": '"v2"'}))
+
+    with door(handler) as fetch:
+        fetch.get(URL)
+
+    assert fetch.seen == {URL: Validator('"v2"', None)}
+
+
+@pytest.mark.parametrize(("value", "seconds"), [("soon", None), ("", None), (None, None), ("7", 7.0), ("Thu, 01 Jan 2026 00:01:00 GMT", 60.0)])
+def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float | None) -> None:
+    assert retry_after(value, datetime(2026, 1, 1, tzinfo=UTC)) == seconds

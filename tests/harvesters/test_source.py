@@ -1,0 +1,78 @@
+"""Cards: read strictly, with messages that name file, key and cure."""
+
+from pathlib import Path
+
+import pytest
+
+from harvesters.errors import CardError
+from harvesters.source import Limits, load, load_all
+
+GOOD = """
+title = "Projects"
+protocol = "json"
+mapping = "fields"
+url = "https://registry.example/api"
+licence = "https://creativecommons.org/licenses/by/4.0/"
+every = "15 3 * * *"
+[limits]
+expect = 100
+[fields]
+key = "id"
+"""
+
+
+def card(folder: Path, text: str, name: str = "kenya-ict.toml") -> Path:
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def test_a_card_is_a_source_named_after_its_file(tmp_path: Path) -> None:
+    source = load(card(tmp_path, GOOD))
+
+    assert (source.name, source.title, source.every, source.pause, source.enabled) == ("kenya-ict", "Projects", "15 3 * * *", 1.0, True)
+    assert source.limits == Limits(expect=100, vanished=0.10)
+    assert source.fields == {"key": "id"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("title", "titel", "unknown key 'titel'"),
+        ('title = "Projects"', "", "'title' is missing"),
+        ('title = "Projects"', "title = 3", "'title' is 3, which is no text"),
+        ("https://registry.example/api", "registry.example", "is no http or https address"),
+        ("https://creativecommons.org/licenses/by/4.0/", "CC BY", "licence 'CC BY' is no web address"),
+        ("15 3 * * *", "daily", "no cron line of five fields"),
+        ("expect = 100", "expects = 100", "unknown limit 'expects'"),
+        ("expect = 100", "expect = -1", "no number from 0 up"),
+        ('key = "id"', "key = 1", "field 'key' is 1"),
+        ("[limits]", "pause = -1\n[limits]", "pause is -1"),
+        ('title = "Projects"', "title = ", "not a readable TOML card"),
+    ],
+)
+def test_a_wrong_card_is_refused_with_its_fault(tmp_path: Path, old: str, new: str, told: str) -> None:
+    wrong = card(tmp_path, GOOD.replace(old, new, 1))
+
+    with pytest.raises(CardError) as caught:
+        load(wrong)
+
+    assert told in str(caught.value)
+    assert str(wrong) in str(caught.value)
+
+
+def test_a_name_that_cannot_be_in_an_address_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CardError, match="part of every IRI"):
+        load(card(tmp_path, GOOD, "Kenya ICT.toml"))
+
+
+def test_a_folder_gives_its_cards_by_name(tmp_path: Path) -> None:
+    for name in ("b.toml", "a.toml", "notes.txt"):
+        card(tmp_path, GOOD, name)
+
+    assert [source.name for source in load_all(tmp_path)] == ["a", "b"]
+
+
+def test_a_missing_folder_is_an_error_that_tells_the_setting(tmp_path: Path) -> None:
+    with pytest.raises(CardError, match="STOCKTAKE_SOURCES"):
+        load_all(tmp_path / "none")
