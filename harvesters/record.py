@@ -54,13 +54,15 @@ class Page(Generic[P]):
     """One answer's records.
 
     *cursor* asks for the next page (what ``collect`` takes to go on from there), None on the last one; *claimed* is the
-    total that the source declares, None where it declares none; *at* is where the answer lies in the archive.
+    total that the source declares, None where it declares none; *at* is where the answer lies in the archive;
+    *unchanged*: the source says that nothing changed since the last run (a 304), so there are no items to read.
     """
 
     items: tuple[Record[P] | Gone | Unreadable, ...]
     cursor: str | None
     claimed: int | None = None
     at: Position | None = None
+    unchanged: bool = False
 
 
 Pages: TypeAlias = Iterator[Page[P]]
