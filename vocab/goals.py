@@ -24,7 +24,7 @@ _BEFORE = rf"#?(?P<before>(?:{_WEB}|(?:(?:the|un)\s+)*(?:(?:{{words}}){_AFTER}){
 _GOAL_NUMBER = re.compile(_BEFORE.format(words=_SDG), re.DOTALL)
 _TARGET_NUMBER = re.compile(_BEFORE.format(words=f"{_SDG}|{_TARGET}"), re.DOTALL)
 _POINT = re.compile(r"\s?\.\s?(?:0?(?P<number>[1-9]\d?)|0?(?P<letter>[a-d]))(?!\w)(?P<rest>.*)\Z", re.DOTALL)
-_OTHER = re.compile(r"\d|^[a-d]$")
+_OTHER = re.compile(r"\b(?!(?:19|20)\d\d\b)\d|^[a-d]$")  # a year is no second number
 _MARKS = frozenset(":-–—.")
 
 

@@ -1,0 +1,304 @@
+"""Crosswalks: each free form resolves to the one concept that it names, and what names none or two resolves to None."""
+
+from __future__ import annotations
+
+import pytest
+
+from vocab.crosswalks import Crosswalks, area, country, goal, target
+from vocab.iris import Iris
+from vocab.schemes import concepts
+
+IRIS = Iris("https://example.org/")
+WALK = Crosswalks(IRIS)
+SDG = "http://metadata.un.org/sdg/"
+AREA = "http://metadata.un.org/sdg/codes/geoArea/"
+
+LINES = {
+    "C7. E-Health": "C7-ehea",
+    "C7 e-health": "C7-ehea",
+    "e-Health": "C7-ehea",
+    "eHealth": "C7-ehea",
+    "AL C7 (E-health)": "C7-ehea",
+    "C7-ehea": "C7-ehea",
+    "C7. ICT APPLICATIONS: E-HEALTH": "C7-ehea",
+    "ICT applications: e-science": "C7-esci",
+    "C7 ICT Applications I, e-government": "C7-egov",
+    "\u04217. \u0415-health": "C7-ehea",  # both in Cyrillic
+    "\u04212": "C2",
+    "\u0441 2": "C2",
+    "\uff23\uff12": "C2",  # full width
+    "C7": "C7",
+    "C7: ICT applications": "C7",
+    "C 5": "C5",
+    "c05": "C5",
+    "C10": "C10",
+    "C1": "C1",
+    "Action line C11": "C11",
+    "WSIS Action Line C4: Capacity building": "C4",
+    "C3: Access to information knowledge": "C3",
+    "C11. INTERNATIONAL AND REGIONAL COOPERATION": "C11",
+    "Media": "C9",
+    "Renforcement des capacités": None,
+    "Le renforcement des capacités": "C4",
+    "Электронное здравоохранение": "C7-ehea",
+    "能力建设": "C4",
+    "C12": None,
+    "C0": None,
+    "C": None,
+    "": None,
+    "C1, C2": None,
+    "C1; C7 e-health": None,
+    "C3. Media": None,
+    "C4. E-health": None,
+    "C7.4": None,
+    "C7: e-health and e-learning": None,
+    "C4 plants": None,
+    "C4ISR": None,
+    "health": None,
+    "information": None,
+}
+
+GOALS = {
+    "SDG 4": "4",
+    "SDG4": "4",
+    "#SDG4": "4",
+    "sdg-04": "4",
+    "Goal 4": "4",
+    "goal 04.": "4",
+    "UN SDG 17": "17",
+    "SDG4: Quality education": "4",
+    "SDG 4 - Quality Education": "4",
+    "4 - Quality Education": "4",
+    "4. Quality education": "4",
+    "Goal 16: Peace and Justice Strong Institutions": "16",
+    "Quality education": "4",
+    "Ensure inclusive and equitable quality education and promote lifelong learning opportunities for all": "4",
+    "4": "4",
+    4: "4",
+    "\u0664": "4",  # the digit in Arabic
+    "\uff14": "4",
+    "ODD 4": "4",
+    "ODS 4": "4",
+    "Objetivo 4: Educación de calidad": "4",
+    "Цель 4": "4",
+    "目标4:优质教育": "4",
+    "الهدف 4": "4",
+    "Éducation de qualité": "4",
+    "Качественное образование": "4",
+    "优质教育": "4",
+    "http://metadata.un.org/sdg/4": "4",
+    "https://metadata.un.org/sdg/4": "4",
+    "education": None,
+    "": None,
+    "SDG": None,
+    "0": None,
+    18: None,
+    -4: None,
+    "-4": None,
+    "4.4": None,
+    "SDG 4.4": None,
+    "Target 4": None,
+    "4 Mbps": None,
+    "4 - projects": None,
+    "SDG 4 and SDG 5": None,
+    "SDG 4: Gender equality": None,
+    "4, 5": None,
+    "2030": None,
+}
+
+TARGETS = {
+    "4.4": "4.4",
+    "04.04": "4.4",
+    "4.b": "4.b",
+    "4.B": "4.b",
+    "Target 4.4": "4.4",
+    "SDG 4.4": "4.4",
+    "SDG target 4.4": "4.4",
+    "Cible 4.4": "4.4",
+    "Meta 4.4": "4.4",
+    "17.19": "17.19",
+    "16.10": "16.10",
+    "16.1": "16.1",
+    "4.4: By 2030, substantially increase the number of youth": "4.4",
+    "http://metadata.un.org/sdg/4.4": "4.4",
+    "\uff14.\uff14": "4.4",
+    "4": None,
+    "4.9": None,
+    "4.d": None,
+    "4.4.1": None,
+    "18.1": None,
+    "4.4 Mbps": None,
+    "4.4, 4.5": None,
+    "1.5 degrees": None,
+    "": None,
+}
+
+COUNTRIES = {
+    "Kenya": "404",
+    "KENYA": "404",
+    " kenya ": "404",
+    "KE": "404",
+    "KEN": "404",
+    "404": "404",
+    404: "404",
+    4: "004",
+    "004": "004",
+    "肯尼亚": "404",
+    "كينيا": "404",
+    "Кения": "404",
+    "Kenia": "404",
+    "the Republic of Kenya": "404",
+    "Kenya, Republic of": "404",
+    "http://metadata.un.org/sdg/codes/geoArea/404": "404",
+    "Iran (Islamic Republic of)": "364",
+    "Iran, Islamic Rep.": "364",
+    "Tanzania, United Republic of": "834",
+    "Tanzania": "834",
+    "MONTENEGRO (REPUBLIC OF)": "499",
+    "KOREA (REP. OF)": "410",
+    "Korea, Republic of": "410",
+    "South Korea": "410",
+    "North Korea": "408",
+    "Korea, Democratic People's Republic of": "408",
+    "Congo": "178",
+    "Congo, Democratic Republic of the": "180",
+    "DR Congo": "180",
+    "COTE D'IVOIRE": "384",
+    "Ivory Coast": "384",
+    "Türkiye": "792",
+    "Turkey": "792",
+    "Sudan": "729",
+    "South Sudan": "728",
+    "Guinea": "324",
+    "Guinea Bissau": "624",
+    "Dominica": "212",
+    "Dominican Republic": "214",
+    "Samoa": "882",
+    "Viet Nam": "704",
+    "Vietnam": "704",
+    "UK": "826",
+    "USA": "840",
+    "Czech Republic": "203",
+    "Swaziland": "748",
+    "ke": None,  # a code in small letters may be a word: "no", "it", "is"
+    "no": None,
+    "Korea": None,
+    "Virgin Islands": None,
+    "Saint-Martin": None,
+    "Africa": None,
+    "World": None,
+    "001": None,
+    "999": None,
+    "INTERNATIONAL": None,
+    "Kenya, Uganda": None,
+    "": None,
+}
+
+NAMED = [
+    ("stakeholder_type", "stakeholder-type", "Private sector", "business-entity"),
+    ("stakeholder_type", "stakeholder-type", "BUSINESS ENTITY", "business-entity"),
+    ("stakeholder_type", "stakeholder-type", "international-organization", "international-organization"),
+    ("stakeholder_type", "stakeholder-type", "NGO", "civil-society"),
+    ("stakeholder_type", "stakeholder-type", "National NGO", "civil-society"),  # by the IATI crosswalk
+    ("stakeholder_type", "stakeholder-type", "Gouvernement", "government"),
+    ("stakeholder_type", "stakeholder-type", "people", None),
+    ("coverage", "coverage", "Global", "international"),
+    ("coverage", "coverage", "national", "national"),
+    ("coverage", "coverage", "10 km", None),
+    ("status", "status", "On-going", "ongoing"),
+    ("status", "status", "Closed", "completed"),
+    ("status", "status", "unknown", None),
+    ("activity_type", "activity-type", "Training initiative", "training"),
+    ("activity_type", "activity-type", "Programme", "programme"),
+    ("activity_type", "activity-type", "software", None),
+    ("prize_stage", "prize-stage", "Winners", "winner"),
+    ("prize_stage", "prize-stage", "nominee", "nominated"),
+    ("prize_stage", "prize-stage", "DPG", None),
+    ("prize_category", "prize-category", "C7. ICT APPLICATIONS: E-HEALTH", "C7-ehea"),
+    ("prize_category", "prize-category", "C9. MEDIA", "C9"),
+    ("prize_category", "prize-category", "C7", None),
+    ("iati_organisation_type", "stakeholder-type", "10", "government"),
+    ("iati_organisation_type", "stakeholder-type", "22", "civil-society"),
+    ("iati_organisation_type", "stakeholder-type", "99", None),
+    ("iati_activity_scope", "coverage", "1", "international"),
+    ("iati_activity_scope", "coverage", "8", "local"),
+    ("iati_activity_scope", "coverage", "Global", None),
+]
+
+
+@pytest.mark.parametrize(("text", "code"), LINES.items())
+def test_an_action_line_is_found_by_what_names_it(text: str, code: str | None) -> None:
+    assert WALK.action_line(text) == (code and IRIS.concept("action-line", code))
+
+
+@pytest.mark.parametrize(("text", "code"), GOALS.items())
+def test_a_goal_is_found_by_what_names_it(text: str | int, code: str | None) -> None:
+    assert goal(text) == (code and SDG + code)
+
+
+@pytest.mark.parametrize(("text", "code"), TARGETS.items())
+def test_a_target_is_found_by_what_names_it(text: str, code: str | None) -> None:
+    assert target(text) == (code and SDG + code)
+
+
+@pytest.mark.parametrize(("text", "code"), COUNTRIES.items())
+def test_a_country_is_found_by_what_names_it(text: str | int, code: str | None) -> None:
+    assert country(text) == (code and AREA + code)
+
+
+@pytest.mark.parametrize(("method", "scheme", "text", "code"), NAMED)
+def test_a_concept_is_found_by_what_names_it(method: str, scheme: str, text: str, code: str | None) -> None:
+    assert getattr(WALK, method)(text) == (code and IRIS.concept(scheme, code))
+
+
+@pytest.mark.parametrize(("text", "code"), [("Africa", "002"), ("Eastern Africa", "014"), ("001", "001"), ("Kenya", "404"), ("dc", None)])
+def test_an_area_is_a_country_or_a_region_of_m49(text: str, code: str | None) -> None:
+    assert area(text) == (code and AREA + code)
+
+
+def test_every_code_and_preferred_label_of_a_scheme_of_ours_is_found_again() -> None:
+    named = ("stakeholder-type", "coverage", "status", "activity-type", "prize-stage", "itu-region")
+
+    lost = [
+        (it.iri, word)
+        for scheme in named
+        for it in concepts(scheme, IRIS.base).values()
+        for word in (*it.notations, *(name.value for name in it.labels))
+        if WALK.named(scheme, word) != it.iri
+    ]
+
+    assert lost == []
+
+
+def test_every_title_of_a_line_goal_and_target_is_found_again() -> None:
+    lines = [(it, it.iri, WALK.action_line) for it in concepts("action-line", IRIS.base).values()]
+    goals = [(it, it.iri, goal) for it in concepts("sdg").values() if f"{SDG}ontology#Goal" in it.types]
+    targets = [(it, it.iri, target) for it in concepts("sdg").values() if f"{SDG}ontology#Target" in it.types]
+
+    lost = [(iri, name.value) for it, iri, find in (*lines, *goals, *targets) for name in it.labels if find(name.value) != iri]
+
+    assert len(goals) + len(targets) == 186
+    assert lost == []
+
+
+def test_only_names_that_two_countries_share_are_not_found_again() -> None:
+    countries = [it for it in concepts("area").values() if f"{AREA}co" in it.types]
+
+    lost = {name.value for it in countries for name in it.labels if country(name.value) != it.iri}
+
+    assert lost == {"Saint-Martin"}
+
+
+def test_every_prize_category_is_found_by_its_label_and_is_an_action_line() -> None:
+    categories = concepts("prize-category", IRIS.base).values()
+
+    assert len(categories) == 18
+    assert [it.iri for it in categories if WALK.prize_category(it.labels[0].value) != it.iri] == []
+    assert [it.iri for it in categories if it.matches != (WALK.action_line(it.labels[0].value),)] == []
+
+
+def test_look_ups_under_two_bases_give_concepts_under_each() -> None:
+    here, there = Crosswalks(Iris("https://here.example/")), Crosswalks(Iris("https://there.example/"))
+
+    assert here.status("ongoing") == "https://here.example/scheme/status/ongoing"
+    assert there.status("ongoing") == "https://there.example/scheme/status/ongoing"

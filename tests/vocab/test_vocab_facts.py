@@ -1,0 +1,185 @@
+"""Facts: the vocabulary says what the files of facts say, no more and no less."""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from pyoxigraph import Literal, NamedNode, RdfFormat, Store
+
+from vocab.iris import Iris
+from vocab.schemes import concepts, statements
+from vocab.terms import SKOS
+
+IRIS = Iris()
+NS = IRIS.ns
+AREA = "http://metadata.un.org/sdg/codes/geoArea/"
+LANGUAGES = {"en": "en", "ar": "ar", "zh": "zh-Hans", "fr": "fr", "ru": "ru", "es": "es"}
+
+
+@pytest.fixture(scope="module")
+def store() -> Store:
+    """Hold the vocabulary, each graph by its name."""
+    held = Store()
+    for graph, lines in statements():
+        held.load("".join(f"{line} <{graph}> .\n" for line in lines).encode(), format=RdfFormat.N_QUADS)
+    return held
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def values(store: Store, subject: str, predicate: str) -> set[str]:
+    quads = store.quads_for_pattern(NamedNode(subject), NamedNode(predicate), None, None)
+    return {quad.object.value for quad in quads if isinstance(quad.object, Literal | NamedNode)}
+
+
+def names(store: Store, subject: str, *kinds: str) -> set[tuple[str, str | None]]:
+    return {
+        (quad.object.value, quad.object.language)
+        for kind in kinds or ("prefLabel", "altLabel")
+        for quad in store.quads_for_pattern(NamedNode(subject), NamedNode(f"{SKOS}{kind}"), None, None)
+        if isinstance(quad.object, Literal)
+    }
+
+
+def plain(text: str) -> str:
+    return re.sub(r"\s+", " ", text).strip()
+
+
+def test_action_lines_have_the_titles_of_the_facts_and_no_others(store: Store, facts: Path) -> None:
+    given = {(row["code"], row["title"], row["lang"]) for row in rows(facts / "action_line_titles.csv")}
+
+    told = {(it.notations[0], *name) for it in concepts("action-line").values() for name in names(store, it.iri)}
+
+    assert told == given
+
+
+def test_every_title_from_memory_is_marked_unverified_and_no_copied_one_is(store: Store, facts: Path) -> None:
+    languages = {"fr": "French", "es": "Spanish", "ru": "Russian", "zh": "Chinese", "ar": "Arabic"}
+    given = {(row["code"], languages[row["lang"]]) for row in rows(facts / "action_line_titles.csv") if "memory" in row["sureness"]}
+
+    marked = {
+        (it.notations[0], language)
+        for it in concepts("action-line").values()
+        for note in values(store, it.iri, f"{SKOS}editorialNote")
+        for language in languages.values()
+        if language in note and "unverified" in note
+    }
+
+    assert marked == given
+
+
+def test_goals_targets_and_indicators_have_the_titles_and_iris_of_the_facts(store: Store, facts: Path) -> None:
+    given = rows(facts / "sdg-6lang" / "sdg_goals_targets_indicators_6lang.csv")
+    codes = {code: it.iri for it in concepts("sdg").values() for code in it.notations}
+
+    assert set(codes) == {row["code"] for row in given}
+    for row in given:
+        iri = codes[row["code"]]
+        assert iri == (row["iri_metadata_un_org"] or IRIS.concept("sdg", row["code"]))
+        for language in ("ar", "zh", "ru"):  # an indicator of several targets has a title for each: one is taken
+            title = plain(row[f"title_{LANGUAGES[language]}"])
+            assert (title, language) in names(store, iri, "prefLabel") or row["type"] == "Indicator"
+
+
+def test_english_french_and_spanish_titles_are_the_united_nations_own(store: Store, facts: Path) -> None:
+    own = Store()
+    own.load(path=str(facts / "sdg-kos" / "sdg-kos-goals-targets-indicators.ttl"), format=RdfFormat.TURTLE)
+    given: dict[tuple[str, str | None], set[str]] = {}
+    for quad in own.quads_for_pattern(None, NamedNode(f"{SKOS}prefLabel"), None, None):
+        if isinstance(quad.object, Literal) and quad.subject.value in concepts("sdg"):
+            given.setdefault((quad.subject.value, quad.object.language), set()).add(plain(quad.object.value))
+
+    told = {(iri, language): text for iri in concepts("sdg") for text, language in names(store, iri, "prefLabel")}
+
+    assert {(iri, language) for iri, language in given if told[iri, language] not in given[iri, language]} == set()
+
+
+def test_short_titles_of_goals_are_those_of_the_facts(store: Store, facts: Path) -> None:
+    given = [row for row in rows(facts / "sdg-6lang" / "sdg_goals_targets_indicators_6lang.csv") if row["type"] == "Goal"]
+
+    missing = [
+        (row["code"], language)
+        for row in given
+        for language, column in LANGUAGES.items()
+        if (plain(row[f"short_{column}"]), language) not in names(store, row["iri_metadata_un_org"])
+    ]
+
+    assert missing == []
+
+
+def test_countries_have_the_codes_groups_and_formal_names_of_the_facts(store: Store, facts: Path) -> None:
+    given = {f"{AREA}{row['M49'].zfill(3)}": row for row in rows(facts / "codelists" / "country-codes_country-codes.csv")}
+    countries = {iri for iri, it in concepts("area").items() if f"{AREA}co" in it.types}
+
+    assert set(given) - countries == {f"{AREA}158"}  # the United Nations' file has no area of this number
+    assert countries - set(given) == set()
+    for iri in countries:
+        row = given[iri]
+        assert concepts("area")[iri].codes == (row["ISO3166-1-Alpha-2"], row["ISO3166-1-Alpha-3"])
+        assert values(store, iri, f"{NS}ituCode") == {row["ITU"].strip()} - {""}
+        groups = {"ldc": "Least Developed Countries (LDC)", "sids": "Small Island Developing States (SIDS)"}
+        for group, column in groups.items():
+            assert (f"{AREA}{group}" in values(store, iri, f"{SKOS}broader")) == bool(row[column])
+        lldc = IRIS.concept("area", "lldc") in values(store, iri, f"{SKOS}broader")
+        assert lldc == bool(row["Land Locked Developing Countries (LLDC)"])
+
+
+def test_every_number_of_m49_is_an_area_with_the_united_nations_name(store: Store, facts: Path) -> None:
+    own = Store()
+    own.load(path=str(facts / "sdg-kos" / "sdg-codes.ttl"), format=RdfFormat.TURTLE)
+    given = {
+        quad.subject.value: quad.object.value
+        for quad in own.quads_for_pattern(None, NamedNode(f"{SKOS}prefLabel"), None, None)
+        if isinstance(quad.subject, NamedNode) and re.fullmatch(rf"{AREA}\d{{3}}", quad.subject.value)
+        if isinstance(quad.object, Literal) and quad.object.language == "en"
+    }
+
+    told = {iri: {text for text, language in names(store, iri) if language == "en"} for iri in given}
+
+    assert [iri for iri, name in given.items() if name not in told[iri]] == []
+
+
+def test_the_matrix_has_the_links_of_the_facts_but_for_two_errors(store: Store, facts: Path) -> None:
+    goals = {f"{row['action_line']}-{row['sdg']}" for row in rows(facts / "matrix_goals_compare.csv")}
+    targets = {f"{row['action_line']}-{row['target_or_goal']}" for row in rows(facts / "matrix_targets.csv")}
+
+    links = {quad.subject.value for quad in store.quads_for_pattern(None, NamedNode(f"{NS}linkStatus"), None, None)}
+
+    assert links == {f"{IRIS.base}matrix/{link}" for link in (goals | targets) - {"C7-ebus-3", "C7-eenv-16"}}
+
+
+def test_three_links_of_the_matrix_are_disputed_and_five_doubtful_ones_are_kept(store: Store) -> None:
+    disputed = {q.subject.value for q in store.quads_for_pattern(None, NamedNode(f"{NS}linkStatus"), NamedNode(f"{NS}disputed"), None)}
+    agreed = {q.subject.value for q in store.quads_for_pattern(None, NamedNode(f"{NS}linkStatus"), NamedNode(f"{NS}agreed"), None)}
+
+    assert disputed == {f"{IRIS.base}matrix/{link}" for link in ("C4-8", "C8-5", "C8-9")}
+    assert {f"{IRIS.base}matrix/{link}" for link in ("C2-8", "C3-4", "C7-ebus-2", "C7-eenv-14", "C9-5")} <= agreed
+
+
+def test_every_link_of_the_matrix_names_the_versions_that_have_it(store: Store, facts: Path) -> None:
+    columns = ["by_action_2019", "by_goal_2019", "by_target_2019", "by_action_2017-02-24", "by_goal_2017-02-24"]
+    dropped = {f"{IRIS.base}matrix/C7-ebus-3", f"{IRIS.base}matrix/C7-eenv-16"}
+
+    for row in rows(facts / "matrix_goals_compare.csv"):
+        link = f"{IRIS.base}matrix/{row['action_line']}-{row['sdg']}"
+        given = {f"{IRIS.base}matrix/version/{column.replace('_', '-')}" for column in columns if row[column] == "1"}
+
+        assert link in dropped or values(store, link, "http://purl.org/dc/terms/source") == given
+
+
+@pytest.mark.parametrize(
+    ("scheme", "file"), [("iati-organisation-type", "iati_OrganisationType.xml"), ("iati-activity-scope", "iati_ActivityScope.xml")]
+)
+def test_each_iati_crosswalk_has_every_code_of_its_list_and_matches_it_once(scheme: str, file: str, facts: Path) -> None:
+    given = {item.findtext("code", "") for item in ElementTree.parse(facts / "codelists" / file).iter("codelist-item")}
+
+    told = {it.notations[0]: len(it.matches) for it in concepts(scheme).values()}
+
+    assert told == dict.fromkeys(given, 1)

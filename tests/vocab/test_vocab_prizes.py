@@ -1,0 +1,37 @@
+"""The nominated projects of 2015: real words that the crosswalks must know."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from vocab.crosswalks import Crosswalks, country
+from vocab.iris import Iris
+
+# What stands in the column of countries and names none: projects of no one country, and a row whose organization has a bare comma.
+NO_COUNTRY = {"INTERNATIONAL": 9, "Ltd., THAILAND": 1}
+
+
+@pytest.fixture
+def nominated(facts: Path) -> list[dict[str, str]]:
+    # The file is no UTF-8; categories and countries are ASCII.
+    with (facts / "wsis-prizes-2015" / "scrapper_wsis-projects-data.csv").open(encoding="latin-1", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_category_of_2015_is_a_prize_category(nominated: list[dict[str, str]]) -> None:
+    walk = Crosswalks(Iris())
+
+    categories = {row["Category"]: walk.prize_category(row["Category"]) for row in nominated}
+
+    assert len(nominated) == 302
+    assert [text for text, found in categories.items() if found is None] == []
+    assert len(set(categories.values())) == 18
+
+
+def test_every_country_of_2015_is_a_country_but_for_ten_rows(nominated: list[dict[str, str]]) -> None:
+    unknown = [row["Country"] for row in nominated if country(row["Country"]) is None]
+
+    assert {text: unknown.count(text) for text in unknown} == NO_COUNTRY

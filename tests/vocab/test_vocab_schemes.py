@@ -1,0 +1,145 @@
+"""Schemes: what the vocabulary holds, in which languages, and that a store gives it back as it was handed in."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pyoxigraph
+import pytest
+
+from vocab.iris import BASE, Iris
+from vocab.schemes import Concept, concepts, label, schemes, statements
+from vocab.terms import SKOS
+
+SIX = {"en", "ar", "zh", "fr", "ru", "es"}
+SDGO = "http://metadata.un.org/sdg/ontology#"
+COUNTRY = "http://metadata.un.org/sdg/codes/geoArea/co"
+IRIS = Iris("https://example.org/")
+
+
+def preferred() -> dict[str, Counter[str]]:
+    """Count each concept's preferred labels by language."""
+    found: dict[str, Counter[str]] = {}
+    for _, lines in statements():
+        for line in lines:
+            subject, predicate, rest = line.split(" ", 2)
+            if predicate == f"<{SKOS}prefLabel>":
+                found.setdefault(subject.strip("<>"), Counter())[rest.rpartition("@")[2]] += 1
+    return found
+
+
+def of_kind(kind: str) -> list[Concept]:
+    return [concept for concept in concepts("sdg").values() if f"{SDGO}{kind}" in concept.types]
+
+
+def test_there_are_eighteen_leaf_lines_eight_of_them_under_c7() -> None:
+    lines = concepts("action-line", IRIS.base)
+
+    parents = {parent for line in lines.values() for parent in line.broader}
+    leaves = [iri for iri in lines if iri not in parents]
+
+    assert len(lines) == 19
+    assert parents == {IRIS.concept("action-line", "C7")}
+    assert len(leaves) == 18
+    assert sum("C7-" in iri for iri in leaves) == 8
+
+
+@pytest.mark.parametrize(("kind", "count"), [("Goal", 17), ("Target", 169), ("Indicator", 240)])
+def test_all_goals_targets_and_indicators_are_there_in_six_languages(kind: str, count: int) -> None:
+    languages = preferred()
+
+    kinds = of_kind(kind)
+
+    assert len(kinds) == count
+    assert [it.iri for it in kinds if languages[it.iri] != dict.fromkeys(SIX, 1)] == []
+
+
+def test_every_target_belongs_to_its_goal_and_every_indicator_to_its_targets() -> None:
+    wrong = [
+        (it.iri, parent)
+        for it in of_kind("Target") + of_kind("Indicator")
+        for parent in it.broader
+        if parent.rpartition("/")[2] not in {code.rpartition(".")[0] for code in it.notations}
+    ]
+
+    assert wrong == []
+
+
+def test_every_country_has_its_name_in_six_languages_and_its_codes() -> None:
+    languages = preferred()
+    countries = [it for it in concepts("area").values() if COUNTRY in it.types]
+
+    assert len(countries) == 248
+    assert [it.iri for it in countries if languages[it.iri] != dict.fromkeys(SIX, 1)] == []
+    assert [it.iri for it in countries if [len(code) for code in it.codes] != [2, 3]] == []
+    assert [it.iri for it in countries if not it.iri.endswith(f"/{it.notations[0]}")] == []
+
+
+@pytest.mark.parametrize(
+    ("region", "count"), [("africa", 44), ("arab-states", 22), ("asia-and-pacific", 39), ("americas", 35), ("cis", 9), ("europe", 46)]
+)
+def test_each_itu_region_has_its_countries(region: str, count: int) -> None:
+    members = [it for it in concepts("area").values() if Iris().concept("itu-region", region) in it.matches]
+
+    assert len(members) == count
+
+
+def test_every_scheme_has_a_title_and_every_concept_one_preferred_english_label() -> None:
+    languages = preferred()
+
+    untitled = [name for name in schemes() if label(Iris().scheme(name)) is None]
+    unlabelled = [iri for name in schemes() for iri in concepts(name) if languages.get(iri, Counter())["en"] != 1]
+
+    assert untitled == []
+    assert unlabelled == []
+
+
+def test_every_notation_is_given_once_in_its_scheme() -> None:
+    doubles = {
+        name: [code for code, count in Counter(code for it in concepts(name).values() for code in it.notations).items() if count > 1]
+        for name in schemes()
+    }
+
+    assert {name: codes for name, codes in doubles.items() if codes} == {}
+
+
+def test_every_link_and_match_leads_to_a_concept_that_is_there() -> None:
+    known = {iri for name in schemes(IRIS.base) for iri in concepts(name, IRIS.base)}
+    ours = (IRIS.base + "scheme/", "http://metadata.un.org/sdg/")
+    told = ("Match>", "broader>", "narrower>", "linkLine>", "linkGoal>", "linkTarget>", "hasTopConcept>")
+
+    lost = [
+        line
+        for _, lines in statements(IRIS.base)
+        for line in lines
+        if line.split(" ", 2)[1].endswith(told)
+        if line.split(" ", 2)[2].strip("<>").startswith(ours)
+        if line.split(" ", 2)[2].strip("<>") not in known
+    ]
+
+    assert lost == []
+
+
+@pytest.mark.parametrize("base", [BASE, IRIS.base])
+def test_a_store_gives_back_the_vocabulary_as_it_was_handed_in(base: str) -> None:
+    written = sorted(f"{line} <{graph}> ." for graph, lines in statements(base) for line in lines)
+    store = pyoxigraph.Store()
+    store.load("\n".join(written).encode(), format=pyoxigraph.RdfFormat.N_QUADS)
+
+    dumped = sorted(store.dump(format=pyoxigraph.RdfFormat.N_QUADS).decode().removesuffix("\n").split("\n"))
+
+    assert dumped == written
+
+
+def test_the_vocabulary_has_no_blank_nodes_and_follows_its_base() -> None:
+    lines = [line for _, lines in statements(IRIS.base) for line in lines]
+
+    assert [line for line in lines if line.startswith("_:") or " _:" in line.split('"')[0]] == []
+    assert [line for line in lines if BASE in line] == []
+    assert all(graph.startswith(IRIS.base) for graph, _ in statements(IRIS.base))
+
+
+def test_a_label_falls_back_to_english() -> None:
+    assert label("http://metadata.un.org/sdg/4", "ru") != label("http://metadata.un.org/sdg/4")
+    assert label(Iris().concept("status", "planned"), "ru") == "Planned"
+    assert label("https://example.org/unknown") is None
