@@ -1,0 +1,47 @@
+"""The archive: every reply as it came, and only up to the checkpoint."""
+
+from pathlib import Path
+
+from warcio.archiveiterator import ArchiveIterator
+
+from harvesters.archive import Archive, read
+
+HEADERS = [("Content-Type", "application/json"), ("Content-Encoding", "gzip"), ("ETag", '"v1"')]
+
+
+def test_a_reply_is_given_back_byte_for_byte(tmp_path: Path) -> None:
+    archive = Archive(tmp_path, "s", "s.1")
+    archive.keep("https://registry.example/1", 200, HEADERS, b"one")
+    at = archive.keep("https://registry.example/2", 200, HEADERS, b"two \x00\xff")
+    archive.close()
+
+    assert read(tmp_path, at) == b"two \x00\xff"
+
+
+def test_the_file_is_a_warc_that_others_read(tmp_path: Path) -> None:
+    archive = Archive(tmp_path, "s", "s.1")
+    archive.keep("https://registry.example/1", 503, HEADERS, b"come again")
+    archive.close()
+
+    with (tmp_path / "s" / "s.1.warc.gz").open("rb") as file:
+        (record,) = [
+            (item.rec_type, item.rec_headers["WARC-Target-URI"], item.http_headers.get_statuscode(), item.http_headers.get_header("ETag"))
+            for item in ArchiveIterator(file)
+        ]
+
+    assert record == ("response", "https://registry.example/1", "503", '"v1"')
+
+
+def test_a_resumed_run_cuts_off_what_came_after_its_checkpoint(tmp_path: Path) -> None:
+    archive = Archive(tmp_path, "s", "s.1")
+    archive.keep("https://registry.example/1", 200, HEADERS, b"kept")
+    checkpoint = archive.length
+    archive.keep("https://registry.example/2", 200, HEADERS, b"not kept")
+    archive.close()
+
+    resumed = Archive(tmp_path, "s", "s.1", checkpoint)
+    at = resumed.keep("https://registry.example/2", 200, HEADERS, b"again")
+    resumed.close()
+
+    assert at.offset == checkpoint
+    assert read(tmp_path, at) == b"again"
