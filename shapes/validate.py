@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import lru_cache
 from typing import Literal
 
@@ -47,14 +48,8 @@ def judge(
     def work(batch: list[Description]) -> list[tuple[int, tuple[Result, ...]]]:
         return _verdicts(batch, held, base)
 
-    if threads == 1:
-        done = map(work, batches(descriptions, size))
-        for found in done:
-            for number, results in found:
-                verdicts[number] = results
-        return verdicts
-    with ThreadPoolExecutor(threads) as pool:
-        for found in pool.map(work, batches(descriptions, size)):
+    with ThreadPoolExecutor(threads) if threads > 1 else nullcontext() as pool:
+        for found in (pool.map if pool else map)(work, batches(descriptions, size)):
             for number, results in found:
                 verdicts[number] = results
     return verdicts
@@ -72,7 +67,7 @@ def _verdicts(batch: list[Description], held: Engine, base: str) -> list[tuple[i
     found = report.by_focus
     if not found:
         return [(one.number, ()) for one in batch]
-    return [(one.number, tuple(result for subject in one.about for result in found.get(subject[1:-1], ()))) for one in batch]
+    return [(one.number, tuple(result for subject in one.about for result in found.get(subject.strip("<>"), ()))) for one in batch]
 
 
 def _unreadable(one: Description, error: EngineError, base: str) -> Result:

@@ -6,12 +6,15 @@ from collections.abc import Iterator
 
 import pyoxigraph as ox
 import pyshacl
+from pyshacl.errors import ReportableRuntimeError
 from rdflib import BNode, Graph, Literal, URIRef
 from rdflib.namespace import RDF, SH
 from rdflib.term import Node
 
 from shapes.engines.engine import Engine, EngineError
+from shapes.engines.order import compared, orders
 from shapes.result import Result, Severity
+from vocab.terms import literal
 
 
 def _node(term: ox.NamedNode | ox.BlankNode | ox.Literal | ox.Triple) -> Node:
@@ -39,6 +42,13 @@ def graph(text: str, format: ox.RdfFormat, base: str | None = None) -> Graph:
     return into
 
 
+def _text(term: Node) -> str:
+    """Write a term as canonical N-Triples."""
+    if not isinstance(term, Literal):
+        return f"<{term}>" if isinstance(term, URIRef) else f"_:{term}"
+    return literal(str(term), term.language) if term.language or not term.datatype else f"{literal(str(term))}^^<{term.datatype}>"
+
+
 def _results(report: Graph) -> Iterator[Result]:
     for found in report.subjects(RDF.type, SH.ValidationResult):
         path, value = report.value(found, SH.resultPath), report.value(found, SH.value)
@@ -47,19 +57,32 @@ def _results(report: Graph) -> Iterator[Result]:
             path=str(path) if isinstance(path, URIRef) else None,
             component=str(report.value(found, SH.sourceConstraintComponent)).removeprefix(str(SH)),
             severity=Severity(str(report.value(found, SH.resultSeverity)).removeprefix(str(SH))),
-            value=None if value is None else value.n3(),
+            value=None if value is None else _text(value),
             message=str(report.value(found, SH.resultMessage) or ""),
             shape=str(report.value(found, SH.sourceShape)),
         )
 
 
+def _strict(shapes: Graph) -> None:
+    """End patterns as XPath does: Python's ``$`` also matches before a last line end."""
+    for shape, pattern in list(shapes.subject_objects(SH.pattern)):
+        if str(pattern).endswith("$"):
+            shapes.remove((shape, SH.pattern, pattern))
+            shapes.add((shape, SH.pattern, Literal(f"{str(pattern)[:-1]}\\Z")))
+
+
 def engine(turtle: str, base: str) -> Engine:
-    """Parse shapes once."""
+    """Parse shapes once, and mend where pyshacl is not to the letter: the order of dates, and the end of a pattern."""
     shapes = graph(turtle, ox.RdfFormat.TURTLE, base)
+    asked = orders(shapes)
+    _strict(shapes)
 
     def validate(text: str) -> list[Result]:
         data = graph(text, ox.RdfFormat.N_TRIPLES)
-        _, report, _ = pyshacl.validate(data, shacl_graph=shapes, inplace=True)
-        return list(_results(report))
+        try:
+            _, report, _ = pyshacl.validate(data, shacl_graph=shapes, inplace=True)
+        except (ReportableRuntimeError, TypeError, ValueError) as error:
+            raise EngineError(str(error)) from error
+        return [*_results(report), *compared(text, asked)]
 
     return validate

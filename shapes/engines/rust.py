@@ -7,6 +7,8 @@ import shacl
 from shapes.engines.engine import Engine, EngineError
 from shapes.result import Result, Severity
 
+_PREFIX = "parse error: http://example.org/data: "  # a base that N-Triples does not need, before each message
+
 
 def _iri(term: str | None) -> str | None:
     """Give the IRI of a term or plain path, None for any other."""
@@ -35,7 +37,7 @@ def engine(turtle: str, base: str) -> Engine:
         try:
             return [_result(found) for found in shapes.validate_text(text, format="ntriples").results]
         except ValueError as error:
-            raise EngineError(str(error)) from error
+            raise EngineError(str(error).removeprefix(_PREFIX)) from error
         except BaseException as error:  # a panic in Rust is no Exception, and its class cannot be imported
             if type(error).__module__ != "pyo3_runtime":
                 raise
