@@ -1,0 +1,37 @@
+"""Every scheme has its heading and every term its row in the documentation."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pyoxigraph
+import pytest
+
+from vocab.iris import Iris
+from vocab.schemes import schemes, statements
+
+PAGE = (Path(__file__).parents[2] / "docs" / "vocabulary.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("scheme", schemes())
+def test_every_scheme_has_a_heading(scheme: str) -> None:
+    assert f"\n### {scheme}\n" in PAGE
+
+
+def test_every_term_of_the_ontology_has_a_row_and_every_row_a_term() -> None:
+    ns = Iris().ns
+    ontology = dict(statements())[ns.removesuffix("#")]
+    declared = {line.split("> ")[0].removeprefix(f"<{ns}") for line in ontology if line.startswith(f"<{ns}")}
+
+    told = set(re.findall(r"^\| `wsis:(\w+)` \|", PAGE, re.MULTILINE))
+
+    assert told == declared
+
+
+def test_the_example_of_a_crosswalk_is_good_turtle() -> None:
+    (example,) = re.findall(r"```turtle\n(.*?)```", PAGE, re.DOTALL)
+
+    parsed = list(pyoxigraph.parse(example, format=pyoxigraph.RdfFormat.TURTLE, base_iri=Iris().base))
+
+    assert len(parsed) == 8
