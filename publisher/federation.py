@@ -131,13 +131,3 @@ def asks_elsewhere(query: str) -> bool:
     tokens = _tokens(query)
     return _doubtful(tokens) or not all(_harmless(place, tokens) for place in places)
 
-
-def names_dataset(query: str) -> bool:
-    """Tell whether *query* has a FROM clause, and so its own default graph.
-
-    >>> names_dataset("SELECT * FROM <a:g> { ?s ?p ?o }"), names_dataset('SELECT * { ?from a "FROM" }')
-    (True, False)
-    """
-    if "from" not in query.lower():
-        return False
-    return any(token.kind == "word" and token.text.lower() == "from" for token in _tokens(query))

@@ -23,7 +23,7 @@ from pyoxigraph import NamedNode, RdfFormat, Store, parse
 from journal.entry import Entry
 from journal.errors import JournalError
 from journal.log import Journal
-from publisher.apply import apply, replace_graph, rows_of
+from publisher.apply import apply, count, replace_graph, rows_of
 from publisher.generations import Generation, make, newest, sweep
 
 PAUSE = 0.25  # seconds between looks at the journal
@@ -122,7 +122,7 @@ class Follower:
         return self.mark.quads or 0
 
     def _measure(self) -> int:
-        return len(self.store) - sum(1 for _ in self.store.quads_for_pattern(None, None, None, self._graph))
+        return count(self.store, self._graph)
 
     def _continues(self) -> bool:
         if not self.mark.position:

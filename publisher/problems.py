@@ -8,7 +8,17 @@ from http import HTTPStatus
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.errors import Busy, FederationRefused, LimitError, NoFormat, NotReady, PublisherError, QueryError, ShelfError, SyntaxFault, TimeLimit
+from publisher.errors import (
+    Busy,
+    FederationRefused,
+    LimitError,
+    NoFormat,
+    NotReady,
+    PublisherError,
+    QueryError,
+    SyntaxFault,
+    TimeLimit,
+)
 
 MEDIA = "application/problem+json"
 
@@ -22,7 +32,7 @@ _STATUS: tuple[tuple[type[PublisherError], HTTPStatus, str], ...] = (
     (LimitError, HTTPStatus.UNPROCESSABLE_ENTITY, "The query asks more than the endpoint gives"),
     (NotReady, HTTPStatus.SERVICE_UNAVAILABLE, "Not ready yet"),
     (Busy, HTTPStatus.SERVICE_UNAVAILABLE, "Too busy"),
-    (ShelfError, HTTPStatus.INTERNAL_SERVER_ERROR, "The store cannot answer"),
+    (PublisherError, HTTPStatus.INTERNAL_SERVER_ERROR, "The store cannot answer"),
 )
 
 
@@ -44,7 +54,7 @@ def problem(status: HTTPStatus, title: str, detail: str, headers: dict[str, str]
 
 def of_error(error: PublisherError) -> Response:
     """Write the problem that *error* is."""
-    status, title = next(((code, text) for kind, code, text in _STATUS if isinstance(error, kind)), (HTTPStatus.INTERNAL_SERVER_ERROR, "Error"))
+    status, title = next((status, title) for kind, status, title in _STATUS if isinstance(error, kind))
     headers = {"Retry-After": "2"} if status is HTTPStatus.SERVICE_UNAVAILABLE else None
     if isinstance(error, SyntaxFault):
         return problem(status, title, str(error), line=error.line, column=error.column)

@@ -12,7 +12,7 @@ class Question:
     """A query and how to answer it.
 
     *table* and *graph* are suffixes of formats, None where none of that kind is wanted. *default_graphs* None means
-    the union of all graphs, *named_graphs* None all of them. *bindings* are N-Triples terms by variable; the
+    the merge of all graphs or what the query's FROM says, *named_graphs* None all of them. *bindings* are N-Triples terms by variable; the
     variables must stand in the projection. *rows* is the most rows that are answered.
     """
 

@@ -77,7 +77,7 @@ class Outlet:
     def flush(self) -> None:
         """Send what waits."""
         if self._data:
-            self._waiting += pack(Kind.DATA, self._data)
+            self._waiting += pack(Kind.DATA, bytes(self._data))
             self._data = bytearray()
         self._connection.sendall(self._waiting)
         self._waiting = bytearray()
@@ -85,7 +85,7 @@ class Outlet:
     def end(self) -> None:
         """Send what waits and the end, together."""
         if self._data:
-            self._waiting += pack(Kind.DATA, self._data)
+            self._waiting += pack(Kind.DATA, bytes(self._data))
         self._connection.sendall(self._waiting + pack(Kind.END))
 
     def writable(self) -> bool:
@@ -102,15 +102,12 @@ def term(text: str) -> NamedNode | Literal:
 
 def evaluate(store: Store, question: Question) -> Result:
     """Ask *store*; raise Refusal where the query is no query."""
-    chosen = question.default_graphs
-    named = question.named_graphs
     try:
         return store.query(
             question.text,
             base_iri=question.base,
-            use_default_graph_as_union=chosen is None,
-            default_graph=None if not chosen else [NamedNode(iri) for iri in chosen],
-            named_graphs=None if named is None else [NamedNode(iri) for iri in named],
+            default_graph=None if question.default_graphs is None else [NamedNode(iri) for iri in question.default_graphs],
+            named_graphs=None if question.named_graphs is None else [NamedNode(iri) for iri in question.named_graphs],
             substitutions={Variable(name): term(text) for name, text in question.bindings.items()} or None,
         )
     except SyntaxError as error:

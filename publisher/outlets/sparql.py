@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from publisher.description import service
 from publisher.errors import FederationRefused
-from publisher.federation import asks_elsewhere, names_dataset
+from publisher.federation import asks_elsewhere
 from publisher.formats import GRAPHS, TABLES, Graph, Table
 from publisher.negotiation import best, wants_html
 from publisher.pages import Pages
@@ -113,9 +113,10 @@ def _wanted(parameters: Parameters, accept: str | None, shelf: Shelf) -> _Wanted
         raise FederationRefused("SERVICE is refused here: ask the other endpoint yourself and join the answers")
     table, graph = _formats(_one(parameters, "format"), accept)
     default, named = _graphs(parameters, "default-graph-uri"), _graphs(parameters, "named-graph-uri")
-    own = default is None and (named is not None or names_dataset(text))
+    if default is None and named is not None:
+        default = ()  # a dataset of named graphs alone
     return _Wanted(
-        Question(text, table, graph, shelf.iris.base, () if own else default, named, rows=shelf.limits.rows),
+        Question(text, table, graph, shelf.iris.base, default, named, rows=shelf.limits.rows),
         _seconds(_one(parameters, "timeout")),
     )
 

@@ -1,0 +1,229 @@
+"""The shelf follows the journal: the same store from the same log, whatever happens on the way."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from pyoxigraph import DefaultGraph, RdfFormat, Store
+
+from journal.log import Journal
+from publisher.apply import BULK, LARGE, apply, rows_of
+from publisher.follower import Follower
+from publisher.generations import newest
+from publisher.process import command, environment
+
+WHEN = datetime(2026, 1, 2, tzinfo=UTC)
+STATUS = "https://example.org/status"
+
+
+def quad(number: int, graph: int | None = None) -> str:
+    return f'<https://x.org/s{number}> <https://x.org/p> "value {number}"@en <https://x.org/g{number if graph is None else graph}> .'
+
+
+def commit(data: Path, rows: Iterable[str], run: str = "r1") -> None:
+    Journal(data / "journal").append(rows, run=run, time=WHEN)
+
+
+@pytest.fixture
+def follower() -> Iterator[Callable[[Path], Follower]]:
+    """Open followers; they are closed when the test ends."""
+    with ExitStack() as opened:
+
+        def start(data: Path) -> Follower:
+            following = Follower(Journal(data / "journal"), data / "shelf", data / "status.nq", STATUS)
+            opened.callback(following.close)
+            return following
+
+        yield start
+
+
+def named(store: Store) -> set[str]:
+    lines = store.dump(format=RdfFormat.N_QUADS) or b""
+    return {line for line in lines.decode().splitlines() if line.count("<https://x.org/g") or STATUS in line}
+
+
+def merged(store: Store) -> list[str]:
+    return sorted(f"{quad.subject} {quad.object}" for quad in store.quads_for_pattern(None, None, None, DefaultGraph()))
+
+
+def test_additions_and_deletions_end_in_the_state_that_the_journal_says(tmp_path: Path, follower: Callable[[Path], Follower]) -> None:
+    commit(tmp_path, (f"A {quad(n)}" for n in range(10)))
+    commit(tmp_path, [f"D {quad(3)}", f"A {quad(11)}", f"D {quad(11)}", f"A {quad(12)}"])
+
+    following = follower(tmp_path)
+    generation = following.step()
+
+    assert generation is not None
+    assert (generation.position, generation.quads) == (2, 10)
+    assert named(following.store) == {quad(n) for n in (0, 1, 2, 4, 5, 6, 7, 8, 9, 12)}
+
+
+def test_nothing_new_makes_no_generation(tmp_path: Path, follower: Callable[[Path], Follower]) -> None:
+    commit(tmp_path, [f"A {quad(1)}"])
+    following = follower(tmp_path)
+    following.step()
+
+    again = following.step()
+
+    assert again is None
+
+
+def test_an_empty_journal_is_shown_as_an_empty_generation(tmp_path: Path, follower: Callable[[Path], Follower]) -> None:
+    generation = follower(tmp_path).step()
+
+    assert generation is not None
+    assert (generation.position, generation.quads) == (0, 0)
+
+
+def test_the_merge_of_all_graphs_holds_a_triple_of_two_graphs_once(tmp_path: Path, follower: Callable[[Path], Follower]) -> None:
+    commit(tmp_path, [f"A {quad(1, 1)}", f"A {quad(1, 2)}"])
+    following = follower(tmp_path)
+    following.step()
+
+    assert len(merged(following.store)) == 1
+
+
+def test_the_merge_keeps_a_triple_until_the_last_graph_drops_it(tmp_path: Path, follower: Callable[[Path], Follower]) -> None:
+    commit(tmp_path, [f"A {quad(1, 1)}", f"A {quad(1, 2)}"])
+    following = follower(tmp_path)
+    following.step()
+
+    commit(tmp_path, [f"D {quad(1, 1)}"])
+    following.step()
+    with_one = merged(following.store)
+    commit(tmp_path, [f"D {quad(1, 2)}"])
+    following.step()
+
+    assert len(with_one) == 1
+    assert merged(following.store) == []
+
+
+def test_a_bulk_load_and_small_transactions_give_the_same_store(tmp_path: Path) -> None:
+    rows = [f"A {quad(n, n % 7)}\n".encode() for n in range(LARGE + 10)]
+    bulk, small = Store(), Store()
+
+    counted = apply(bulk, rows)
+    for start in range(0, len(rows), 20_000):
+        apply(small, rows[start : start + 20_000])
+
+    assert counted is None
+    assert set(bulk) == set(small)
+
+
+def test_a_bulk_load_goes_over_several_batches(tmp_path: Path, follower: Callable[[Path], Follower]) -> None:
+    commit(tmp_path, (f"A {quad(n, 1)}" for n in range(BULK + 5)))
+    following = follower(tmp_path)
+
+    generation = following.step()
+
+    assert generation is not None
+    assert generation.quads == BULK + 5
+
+
+@pytest.mark.parametrize("applied", [0, 1, 5, 10, 15])
+def test_rows_applied_in_part_and_then_all_again_give_the_same_store(applied: int) -> None:
+    written = [("A", 8), ("D", 4), ("A", 3)]
+    rows = [f"{op} {quad(n, n % 2)}\n".encode() for op, until in written for n in range(until)]
+    once, twice = Store(), Store()
+    apply(once, rows)
+
+    apply(twice, rows[:applied])
+    apply(twice, rows)
+
+    assert set(twice) == set(once)
+
+
+def _running(data: Path) -> subprocess.Popen[bytes]:
+    line = command("publisher.follower", str(data / "journal"), str(data / "shelf"), str(data / "status.nq"), STATUS)
+    return subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment())
+
+
+def _until(true: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "waited in vain"
+        os.sched_yield()
+
+
+def test_a_follower_killed_at_its_work_and_started_again_makes_the_same_store(tmp_path: Path, follower: Callable[[Path], Follower]) -> None:
+    commit(tmp_path, (f"A {quad(n, n % 100)}" for n in range(60_000)))
+    commit(tmp_path, (f"{op} {quad(n, n % 100)}" for n in range(0, 6_000, 3) for op in ("D", "A", "D")))
+    shelf = tmp_path / "shelf"
+    for reached in ("position.json", "store/CURRENT", "generations"):
+        process = _running(tmp_path)
+        _until(lambda: (shelf / reached).exists())  # noqa: B023  # called at once
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+
+    following = follower(tmp_path)
+    following.step()
+
+    undisturbed = Store()
+    for entry in Journal(tmp_path / "journal").entries():
+        apply(undisturbed, rows_of(entry.lines()))
+    shown = newest(shelf / "generations")
+    assert set(following.store) == set(undisturbed)
+    assert shown is not None
+    assert shown.quads == 58_000
+
+
+def test_another_journal_makes_the_shelf_anew(tmp_path: Path, follower: Callable[[Path], Follower]) -> None:
+    commit(tmp_path, [f"A {quad(1)}"])
+    first = Follower(Journal(tmp_path / "journal"), tmp_path / "shelf", tmp_path / "status.nq", STATUS)
+    first.step()
+    first.close()
+    for path in (tmp_path / "journal").iterdir():
+        path.unlink()
+    commit(tmp_path, [f"A {quad(2)}"], run="another")
+
+    second = follower(tmp_path)
+    second.step()
+
+    assert named(second.store) == {quad(2)}
+
+
+def test_the_status_file_is_shown_as_its_graph_and_is_not_counted(tmp_path: Path, follower: Callable[[Path], Follower]) -> None:
+    commit(tmp_path, [f"A {quad(1)}"])
+    line = f'<https://x.org/source> <https://x.org/outcome> "published" <{STATUS}> .'
+    (tmp_path / "status.nq").write_text(line + "\n")
+    following = follower(tmp_path)
+    generation = following.step()
+    shown = named(following.store)
+
+    (tmp_path / "status.nq").write_text(line.replace("published", "held, again") + "\n")
+    following.step()
+
+    assert generation is not None
+    assert generation.quads == 1
+    assert shown == {quad(1), line}
+    assert named(following.store) == {quad(1), line.replace("published", "held, again")}
+
+
+def test_old_generations_go_but_one_that_is_open_stays(tmp_path: Path, follower: Callable[[Path], Follower]) -> None:
+    commit(tmp_path, [f"A {quad(1)}"])
+    following = follower(tmp_path)
+    following.step()
+    first = newest(following.generations)
+    assert first is not None
+    handle = os.open(first.path, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_SH)
+
+    for number in range(2, 6):
+        commit(tmp_path, [f"A {quad(number)}"])
+        following.step()
+    with_reader = sorted(path.name for path in following.generations.iterdir())
+    os.close(handle)
+    commit(tmp_path, [f"A {quad(6)}"])
+    following.step()
+
+    assert with_reader == ["000000001", "000000004", "000000005"]
+    assert sorted(path.name for path in following.generations.iterdir()) == ["000000005", "000000006"]
