@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from vocab.names import Names, labelled
-from vocab.normal import fold
+from vocab.normal import LONGEST, fold
 from vocab.schemes import Concept, concepts
 
 AREA = "http://metadata.un.org/sdg/codes/geoArea/"
@@ -43,7 +43,6 @@ def _numbered(plain: str, known: Iterable[str]) -> str | None:
     return iri if iri in known else None
 
 
-@lru_cache(maxsize=16384)
 def country(text: str | int) -> str | None:
     """Find the country that *text* names, as its IRI: a name in six languages, ISO 3166 codes in capitals, or M49.
 
@@ -54,7 +53,13 @@ def country(text: str | int) -> str | None:
     >>> country("KENYA"), country("no") is None, country("Africa") is None
     ('http://metadata.un.org/sdg/codes/geoArea/404', True, True)
     """
-    plain = str(text).strip()
+    words = str(text)
+    return _country(words) if len(words) <= LONGEST else None
+
+
+@lru_cache(maxsize=16384)
+def _country(text: str) -> str | None:
+    plain = text.strip()
     if _CODE.match(plain) and plain in _codes():
         return _codes()[plain]
     if _NUMBER.match(plain):
@@ -64,14 +69,19 @@ def country(text: str | int) -> str | None:
     return _names().find(fold(plain))
 
 
-@lru_cache(maxsize=4096)
 def area(text: str | int) -> str | None:
     """Find the country or M49 area (continent, region) that *text* names, as its IRI.
 
     >>> area("Eastern Africa"), area("Kenya") == country("Kenya")
     ('http://metadata.un.org/sdg/codes/geoArea/014', True)
     """
-    plain = str(text).strip()
+    words = str(text)
+    return _area(words) if len(words) <= LONGEST else None
+
+
+@lru_cache(maxsize=4096)
+def _area(text: str) -> str | None:
+    plain = text.strip()
     if _NUMBER.match(plain):
         return _numbered(plain, concepts("area"))
     return country(plain) or _areas().find(fold(plain))

@@ -10,7 +10,7 @@ from vocab.goals import goal, target
 from vocab.iris import Iris
 from vocab.lines import line
 from vocab.names import Names, labelled
-from vocab.normal import fold
+from vocab.normal import LONGEST, fold
 from vocab.schemes import concepts, schemes
 
 __all__ = ["Crosswalks", "area", "country", "goal", "target"]
@@ -106,7 +106,7 @@ class Crosswalks:
 
     def named(self, scheme: str, text: str) -> str | None:
         """Find the concept of a scheme of ours that *text* names or that has it as its code."""
-        return _names(scheme, self.iris.base).find(fold(text))
+        return _names(scheme, self.iris.base).find(fold(text)) if len(text) <= LONGEST else None
 
     def matched(self, scheme: str, code: str) -> str | None:
         """Find the concept of ours that *code* of the foreign *scheme* (a file of ``data/crosswalks``) matches."""

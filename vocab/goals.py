@@ -7,7 +7,7 @@ import unicodedata
 from functools import lru_cache
 
 from vocab.names import Names, labelled
-from vocab.normal import fold
+from vocab.normal import LONGEST, fold
 from vocab.schemes import Concept, concepts
 
 SDG = "http://metadata.un.org/sdg/"
@@ -53,13 +53,12 @@ def _agree(rest: str, iri: str, names: Names, *, strict: bool) -> str | None:
     return iri
 
 
-def _plain(text: str | int) -> str:
+def _plain(text: str) -> str:
     """Write full-width forms and the digits of every script as ASCII."""
-    plain = str(text).strip()
+    plain = text.strip()
     return plain if plain.isascii() else re.sub(r"\d", lambda digit: str(int(digit[0])), unicodedata.normalize("NFKC", plain))
 
 
-@lru_cache(maxsize=8192)
 def goal(text: str | int) -> str | None:
     """Find the Sustainable Development Goal that *text* names, as its IRI; a target or several goals are none.
 
@@ -70,6 +69,12 @@ def goal(text: str | int) -> str | None:
     >>> goal("education") is None, goal("SDG 4.4") is None, goal(18) is None
     (True, True, True)
     """
+    words = str(text)
+    return _goal(words) if len(words) <= LONGEST else None
+
+
+@lru_cache(maxsize=8192)
+def _goal(text: str) -> str | None:
     plain = _plain(text)
     found = _goals().find(fold(plain))
     if found:
@@ -81,7 +86,6 @@ def goal(text: str | int) -> str | None:
     return _agree(match["rest"], iri, _goals(), strict=not match["before"])
 
 
-@lru_cache(maxsize=8192)
 def target(text: str | int) -> str | None:
     """Find the target of a Sustainable Development Goal that *text* names, as its IRI; an indicator is none.
 
@@ -92,6 +96,12 @@ def target(text: str | int) -> str | None:
     >>> target("4.4.1") is None, target("4.9") is None
     (True, True)
     """
+    words = str(text)
+    return _target(words) if len(words) <= LONGEST else None
+
+
+@lru_cache(maxsize=8192)
+def _target(text: str) -> str | None:
     plain = _plain(text)
     found = _targets().find(fold(plain))
     if found:

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from functools import lru_cache
 
-from vocab.normal import fold
+from vocab.normal import LONGEST, fold
 from vocab.schemes import concepts
 
 APPLICATIONS = {
@@ -68,7 +68,6 @@ def _coded(match: re.Match[str]) -> str | None:
     return None if _APPLICATION.search(rest) or _codes().get(rest, otherwise) != code else code
 
 
-@lru_cache(maxsize=8192)
 def line(text: str) -> str | None:
     """Find the code of the action line that *text* names, the application under C7 before C7 itself.
 
@@ -77,6 +76,11 @@ def line(text: str) -> str | None:
     >>> line("C12") is None, line("C1, C2") is None, line("health") is None, line("C4 plants") is None
     (True, True, True, True)
     """
+    return _line(text) if len(text) <= LONGEST else None
+
+
+@lru_cache(maxsize=8192)
+def _line(text: str) -> str | None:
     plain = _ALIKE_E.sub("e", _ALIKE_C.sub("c", text.strip()))
     for key in (fold(text), fold(plain)):
         if key in _codes():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+LONGEST = 1000  # characters: no name is longer (the longest title of a target has 747), and no longer text is remembered
+
 _GAPS = re.compile(r"[\W_]+")
 # Words that come and go between the forms of one name: "Tanzania, United Republic of" and "the United Republic of Tanzania".
 _SMALL = frozenset(("the", "of", "and"))

@@ -6,7 +6,8 @@ import pytest
 
 from vocab.crosswalks import Crosswalks, area, country, goal, target
 from vocab.iris import Iris
-from vocab.schemes import concepts
+from vocab.normal import LONGEST
+from vocab.schemes import concepts, schemes
 
 IRIS = Iris("https://example.org/")
 WALK = Crosswalks(IRIS)
@@ -302,3 +303,18 @@ def test_look_ups_under_two_bases_give_concepts_under_each() -> None:
 
     assert here.status("ongoing") == "https://here.example/scheme/status/ongoing"
     assert there.status("ongoing") == "https://there.example/scheme/status/ongoing"
+
+
+def test_a_truth_value_is_no_number_and_does_not_stand_for_one() -> None:
+    assert [goal(value) for value in (True, 1)] == [None, f"{SDG}1"]
+
+
+@pytest.mark.parametrize("text", ["SDG " * 100_000, "C7 " + "e-" * 100_000, "4" * 100_000, " " * 200_000 + "Kenya", "ongoing " * 50_000])
+def test_a_text_longer_than_any_name_names_nothing(text: str) -> None:
+    found = [goal(text), target(text), country(text), area(text), WALK.action_line(text), WALK.status(text)]
+
+    assert found == [None] * 6
+
+
+def test_no_name_is_longer_than_what_is_looked_up() -> None:
+    assert max(len(name.value) for scheme in schemes() for it in concepts(scheme).values() for name in it.labels) <= LONGEST
