@@ -9,7 +9,7 @@ from uuid import UUID
 
 import orjson
 
-from harvesters.demo.fate import Fate, stamp
+from harvesters.demo.fate import Fate, Fault, stamp
 from harvesters.demo.generate import Project
 from harvesters.demo.words import LANGUAGES
 
@@ -38,17 +38,30 @@ def _header(key: str, fate: Fate, specs: list[str]) -> str:
     return f"<header{status}><identifier>{OAI_ID}{key}</identifier><datestamp>{stamp(fate.touched)}</datestamp>{names}</header>"
 
 
-def _dublin_core(project: Project) -> str:
+def _times(project: Project, fate: Fate) -> tuple[list[str], list[str]]:
+    """Give the dates and the period as Dublin Core has them: of an unreadable start no interval can be made."""
+    start, end = project["period"]["from"], project["period"]["to"]
+    return ([start], []) if Fault.DATES in fate.faults else ([project["created"]], [f"{start}/{end}"])
+
+
+def _aims(project: Project) -> list[str]:
+    """Write goals and targets so that they stand out among the subjects, where a bare number says nothing."""
+    goals = [f"SDG {text}" if text.isdecimal() else text for text in project["goals"]]
+    return goals + [f"SDG target {text}" for text in project["targets"]]
+
+
+def _dublin_core(project: Project, fate: Fate) -> str:
+    dates, periods = _times(project, fate)
     parts = [f'<dc:title xml:lang="{tag}">{xml(text)}</dc:title>' for tag, text in project["title"].items()]
     parts += [f'<dc:description xml:lang="{tag}">{xml(text)}</dc:description>' for tag, text in project["summary"].items()]
     plain = (
         ("identifier", [project["id"], *project["links"]]),
-        ("subject", [*project["action_lines"], *project["goals"], *project["targets"], *project["tags"]]),
+        ("subject", [*project["action_lines"], *_aims(project), *project["tags"]]),
         ("publisher", [project["lead"]["name"]]),
         ("contributor", [party["name"] for party in (*project["partners"], *project["funders"])]),
-        ("date", [project["period"]["from"]]),
+        ("date", dates),
         ("type", project["types"]),
-        ("coverage", project["countries"]),
+        ("coverage", [*project["countries"], project["coverage"], *periods]),
         ("language", project["language"]),
         ("rights", [project["licence"]]),
     )
@@ -59,7 +72,7 @@ def _dublin_core(project: Project) -> str:
 def oai(project: Project, fate: Fate) -> bytes:
     """Write an OAI-PMH record; of a deleted one only the header."""
     header = _header(project["id"], fate, sets(project))
-    body = "" if fate.deleted else f"{_DC_HEAD}{_dublin_core(project)}</oai_dc:dc></metadata>"
+    body = "" if fate.deleted else f"{_DC_HEAD}{_dublin_core(project, fate)}</oai_dc:dc></metadata>"
     return f"<record>{header}{body}</record>\n".encode()
 
 
@@ -72,6 +85,7 @@ def _extras(project: Project) -> list[dict[str, str]]:
     pairs += [("action_lines", "; ".join(project["action_lines"])), ("sdg_goals", "; ".join(project["goals"]))]
     pairs += [("sdg_targets", "; ".join(project["targets"])), ("status", project["status"]), ("coverage", project["coverage"])]
     pairs += [("activity_type", project["types"][0]), ("spatial", point), ("lead_type", project["lead"]["type"])]
+    pairs += [("lead_country", project["lead"]["country"])]
     pairs += [("partners", "; ".join(party["name"] for party in project["partners"]))]
     pairs += [("funders", "; ".join(party["name"] for party in project["funders"]))]
     return [{"key": key, "value": value} for key, value in pairs if value]
