@@ -37,12 +37,20 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
     package that changes meanwhile stays in its place. Raises ParseError where an answer is none of CKAN's, reports an
     error or repeats an earlier page.
     """
+    if not searched(source):
+        return _document(source, fetch, cursor)
+    url = source.url if _names_an_answer(source) else source.url.rstrip("/") + _SEARCH
+    return _search(source, fetch, url, since, cursor)
+
+
+def searched(source: Source) -> bool:
+    """Tell whether the card's url leads to the search, which can be asked what changed since; a document cannot."""
+    return not _names_an_answer(source) or urlsplit(source.url).path.endswith("package_search")
+
+
+def _names_an_answer(source: Source) -> bool:
     path = urlsplit(source.url).path
-    if "/api/" not in path and not path.endswith(".json"):
-        return _search(source, fetch, source.url.rstrip("/") + _SEARCH, since, cursor)
-    if path.endswith("package_search"):
-        return _search(source, fetch, source.url, since, cursor)
-    return _document(source, fetch, cursor)
+    return "/api/" in path or path.endswith(".json")
 
 
 def _search(source: Source, fetch: Fetch, url: str, since: datetime | None, cursor: str | None) -> Pages[Row]:

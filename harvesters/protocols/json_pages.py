@@ -72,6 +72,11 @@ def check(source: Source) -> None:
         _expression(source, name)
 
 
+def dated(source: Source) -> bool:
+    """Tell whether the card says how to ask what changed since."""
+    return bool(source.options.get("since"))
+
+
 def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[Row]:
     """Collect all records, or those changed since *since* less a second where the card has the option ``since``.
 

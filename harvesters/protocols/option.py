@@ -19,6 +19,11 @@ class Option:
     required: bool = False
 
 
+def types(option: Option) -> tuple[type, ...]:
+    """Give the types that an option's value may have."""
+    return option.type if isinstance(option.type, tuple) else (option.type,)
+
+
 def value(source: Source, options: Mapping[str, Option], name: str) -> Any:
     """Give the card's value of an option, else its default."""
     return source.options.get(name, options[name].default)

@@ -26,20 +26,28 @@ def _nothing(source: Source) -> None:
     """Check nothing beyond the types of the options."""
 
 
+def _always(source: Source) -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """A way to ask. *incremental*: ``since`` can be asked for; *check* raises CardError on options that do not fit."""
+    """A way to ask. *incremental*: it can ask what changed since; *tells*: so can the registry of this card.
+
+    *check* raises CardError on options that do not fit together.
+    """
 
     collect: Callable[..., Pages[Any]]
     brings: Payload
     options: Mapping[str, Option]
     incremental: bool
     check: Callable[[Source], None] = _nothing
+    tells: Callable[[Source], bool] = _always
 
 
 PROTOCOLS: Mapping[str, Protocol] = {
     "oai-pmh": Protocol(oai_pmh.collect, Payload.XML, oai_pmh.OPTIONS, incremental=True),
-    "ckan": Protocol(ckan.collect, Payload.ROW, ckan.OPTIONS, incremental=True),
-    "json": Protocol(json_pages.collect, Payload.ROW, json_pages.OPTIONS, incremental=True, check=json_pages.check),
+    "ckan": Protocol(ckan.collect, Payload.ROW, ckan.OPTIONS, incremental=True, tells=ckan.searched),
+    "json": Protocol(json_pages.collect, Payload.ROW, json_pages.OPTIONS, incremental=True, check=json_pages.check, tells=json_pages.dated),
     "csv": Protocol(csv_table.collect, Payload.ROW, csv_table.OPTIONS, incremental=False, check=csv_table.check),
 }

@@ -1,0 +1,100 @@
+"""The nominations of the Digital Public Goods Alliance, in each of their three shapes: nominees, archive and screened goods.
+
+Source: https://github.com/DPGAlliance/publicgoods-candidates (nominee-schema.json)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from harvesters.errors import ParseError
+from harvesters.lexicon import Lexicon, joined
+from harvesters.protocols.option import Option
+from harvesters.reading import block, many, plain, private, public, titled, web
+from harvesters.record import Record, Row
+from harvesters.source import Source
+from vocab.crosswalks import Crosswalks
+from vocab.initiative import Initiative, Party, Resource, Role, Text
+
+OPTIONS: Mapping[str, Option] = {}
+
+_SPDX = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*\Z")
+_ROLES = {"owner": Role.LEAD, "funder": Role.FUNDER}  # maintainers, implementers and others are partners
+
+
+def reader(source: Source, words: Crosswalks) -> Callable[[Record[Row]], Resource]:
+    """Give the function that reads a nomination; it raises ParseError on a document that is none."""
+    lexicon = Lexicon(words)
+
+    def read(record: Record[Row]) -> Resource:
+        good = record.payload
+        if not plain(good.get("name")):
+            raise ParseError(f"{record.key}: it is no nomination: it has no name, only {', '.join(map(str, good))[:200]}")
+        types = [plain(text) for text in many(good.get("type"))]
+        said = lexicon.declared((), _goals(good), ())
+        subjects = joined(said, lexicon.subjects(plain(text) for text in many(good.get("sectors"))))
+        left = [*subjects.left, *(text for text in types if not lexicon.activity(text)), plain(good.get("stage"))]
+        return Initiative(
+            key=record.key,
+            titles=titled([(plain(good.get("name")), source.language)]),
+            descriptions=titled([(block(good.get("description")), source.language)]),
+            identifiers=public(plain(text) for text in many(good.get("aliases"))),
+            pages=_pages(good),
+            licence=_licence(good),
+            countries=tuple(dict.fromkeys(map(lexicon.country, _countries(good)))),
+            parties=tuple(_parties(good)),
+            action_lines=subjects.lines,
+            goals=subjects.goals,
+            targets=subjects.targets,
+            subjects=tuple(Text(private(word), source.language) for word in dict.fromkeys(left) if word),
+            activity_types=tuple(found for text in types if (found := lexicon.activity(text))),
+        )
+
+    return read
+
+
+def _objects(found: Any) -> Iterator[Mapping[str, Any]]:
+    return (it for it in many(found) if isinstance(it, dict))
+
+
+def _goals(good: Row) -> list[str]:
+    """Give the goals' numbers or names; SDGNumber may be a number, a name, or a list of either."""
+    goals = (it.get("SDGNumber") if isinstance(it, dict) else it for it in many(good.get("SDGs")))
+    return [text for goal in goals for it in many(goal) if (text := plain(it))]
+
+
+def _pages(good: Row) -> tuple[str, ...]:
+    addresses = [plain(good.get("website")), *(plain(it.get("url")) for it in _objects(good.get("repositories")))]
+    return public(addresses)
+
+
+def _licence(good: Row) -> str | None:
+    """Give the SPDX address of the first licence, else the page that the nomination links."""
+    licence = next(_objects(good.get("license")), {})
+    name = plain(licence.get("spdx"))
+    if _SPDX.match(name):
+        return f"https://spdx.org/licenses/{name}"
+    return next(iter(web([plain(licence.get("licenseURL"))])), None) or name or None
+
+
+def _countries(good: Row) -> list[str]:
+    places = good.get("locations")
+    if not isinstance(places, dict):
+        return []
+    named = ("deploymentCountries", "developmentCountries")
+    return [text for name in named for it in many(places.get(name)) if (text := plain(it))]
+
+
+def _parties(good: Row) -> Iterator[Party]:
+    """Give the first owner as lead, further owners as partners; their contact persons are not published."""
+    led = False
+    for it in _objects(good.get("organizations")):
+        name = private(plain(it.get("name")))
+        if not name:
+            continue
+        role = _ROLES.get(plain(it.get("org_type")).lower(), Role.PARTNER)
+        role = Role.PARTNER if role is Role.LEAD and led else role
+        led = led or role is Role.LEAD
+        yield Party(role, Text(name), page=next(iter(web([plain(it.get("website"))])), None))

@@ -1,0 +1,248 @@
+"""Fields: a card's own table, from the model's names to JMESPath (rows, JSON) or XPath (XML); no code is needed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from lxml import etree
+from lxml.etree import _Element
+
+from harvesters.errors import CardError, ParseError
+from harvesters.lexicon import Lexicon
+from harvesters.path import compiled
+from harvesters.protocols.option import Option, names, value
+from harvesters.reading import KINDS, block, date, language, many, number, parted, plain, private, public, titled
+from harvesters.record import Record
+from harvesters.source import Source
+from vocab.crosswalks import Crosswalks
+from vocab.initiative import Document, Event, Initiative, Party, Place, Post, Prize, Resource, Role, Text
+
+OPTIONS: Mapping[str, Option] = {
+    "split": Option(str, None, "What parts the values of a field that takes several, e.g. `;`."),
+    "dates": Option((str, list), None, "How the registry writes dates where it is not ISO 8601 (strptime), one form or several."),
+    "namespaces": Option(dict, None, "The prefixes of the XPath, `prefix = address`; `dc`, `dct`, `xsi` and `xml` are known."),
+}
+
+# The fields by the kind that has them, and what they take.
+TEXTS = ("title", "description", "subjects", "venue", "content")  # a language tag may follow: "title@en"
+LISTS = (
+    "countries", "action_lines", "goals", "targets", "subjects", "pages", "partners", "funders", "languages", "identifiers",
+    "activity_types",
+)  # fmt: skip
+_COMMON = frozenset(("key", "kind", "title", "description", "issued", "modified", "lead", "lead_type", "lead_country", "licence", *LISTS))
+FIELDS: Mapping[type[Resource], frozenset[str]] = {
+    Initiative: _COMMON
+    | {"start", "end", "status", "coverage", "latitude", "longitude", "place", "prize_category", "prize_stage", "prize_year"},
+    Event: (_COMMON | {"start", "end", "latitude", "longitude", "place", "venue"}) - {"activity_types"},
+    Document: (_COMMON | {"type"}) - {"activity_types"},
+    Post: (_COMMON | {"content", "container"}) - {"activity_types"},
+}
+_PREFIXES = {
+    "dc": "http://purl.org/dc/elements/1.1/",
+    "dct": "http://purl.org/dc/terms/",
+    "xsi": "http://www.w3.org/2001/XMLSchema-instance",
+    "xml": "http://www.w3.org/XML/1998/namespace",
+}
+_NAME = re.compile(r"([a-z_]+)(?:@([A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*))?\Z")
+_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
+
+Find = Callable[[Any], list[Any]]
+
+
+def kind_of(source: Source) -> type[Resource]:
+    """Give the kind of the card's records; raises CardError where there is no such kind."""
+    name = source.fields.get("kind", "initiative")
+    if name not in KINDS:
+        raise CardError(f"{source.name}: field 'kind' is {name!r}; it is one of {', '.join(KINDS)}")
+    return KINDS[name]
+
+
+def check(source: Source, *, xml: bool = False) -> None:
+    """Refuse a table with an unknown name or an expression that cannot be read; raises CardError, which names the cure."""
+    if not source.fields:
+        raise CardError(f"{source.name}: mapping 'fields' needs a [fields] table, at least with 'title'")
+    known = FIELDS[kind_of(source)]
+    for name, text in source.fields.items():
+        match = _NAME.match(name)
+        if not match or match[1] not in known:
+            raise CardError(f"{source.name}: unknown field {name!r}; known are {', '.join(sorted(known))}")
+        if match[2] and match[1] not in TEXTS:
+            raise CardError(f"{source.name}: field {name!r} takes no language; only {', '.join(TEXTS)} do")
+        if name == "key" and xml:
+            raise CardError(f"{source.name}: field 'key' is not to be given: the protocol's own identifier is the key")
+        if name != "kind":
+            _find(source, name, text, xml=xml)
+
+
+def reader(source: Source, words: Crosswalks) -> Callable[[Record[Any]], Resource]:
+    """Give the function that reads a row or an XML element as the card's table says."""
+    kind = kind_of(source)
+    rows = _Table(source, Lexicon(words), xml=False)
+    elements: list[_Table] = []  # XPath is compiled only where XML comes
+
+    def read(record: Record[Any]) -> Resource:
+        if isinstance(record.payload, dict):
+            return rows.read(kind, record)
+        if not elements:
+            elements.append(_Table(source, rows.lexicon, xml=True))
+        return elements[0].read(kind, record)
+
+    return read
+
+
+def _find(source: Source, name: str, text: str, *, xml: bool) -> Find:
+    where = f"{source.name}: field {name!r}"
+    if not xml:
+        found = compiled(text, where)
+        return lambda row: many(found(row))
+    try:
+        path = etree.XPath(text, namespaces={**_PREFIXES, **(value(source, OPTIONS, "namespaces") or {})}, smart_strings=False)
+    except (etree.XPathSyntaxError, ValueError) as error:
+        raise CardError(f"{where}: {text!r} is no XPath: {error}") from error
+
+    def find(node: Any) -> list[Any]:
+        try:
+            return many(path(node))
+        except etree.XPathEvalError as error:
+            raise ParseError(f"{where}: {text!r} does not fit the record: {error}") from error
+
+    return find
+
+
+def _text(found: Any) -> Any:
+    return "".join(map(str, found.itertext())) if isinstance(found, _Element) else found
+
+
+class _Table:
+    """A card's table, compiled: how each field is found in a record."""
+
+    def __init__(self, source: Source, lexicon: Lexicon, *, xml: bool) -> None:
+        self.lexicon = lexicon
+        self.language = source.language
+        self.mark = value(source, OPTIONS, "split")
+        self.forms = names(source, OPTIONS, "dates")
+        self.finds: dict[str, list[tuple[Find, str | None]]] = {}
+        for name, text in source.fields.items():
+            match = _NAME.match(name)
+            if match and name not in {"kind", "key"}:
+                self.finds.setdefault(match[1], []).append((_find(source, name, text, xml=xml), match[2]))
+
+    def texts(self, row: Any, name: str, form: Callable[[Any], str] = plain) -> list[tuple[str, str | None]]:
+        """Give a field's texts with their languages: the field's own, else what the record says, else the card's."""
+        found: list[tuple[str, str | None]] = []
+        for find, tag in self.finds.get(name, ()):
+            for it in find(row):
+                if isinstance(it, str):
+                    found.append((form(it), tag or self.language))
+                elif isinstance(it, dict):
+                    found += [(form(text), tag or language(key) or key) for key, text in it.items()]
+                elif isinstance(it, _Element):
+                    own = it.get(_LANG)
+                    found.append((form(_text(it)), tag or (own and language(own)) or own or self.language))
+                else:
+                    found.append((form(it), tag or self.language))
+        return found
+
+    def words(self, row: Any, name: str) -> list[str]:
+        """Give the words of a field that takes several."""
+        found = [text for find, _ in self.finds.get(name, ()) for it in find(row) if (text := plain(_text(it)))]
+        return parted(found, self.mark) if self.mark else found
+
+    def word(self, row: Any, name: str) -> str | None:
+        """Give the word of a field that takes one: the first there is."""
+        for find, _ in self.finds.get(name, ()):
+            for it in find(row):
+                if text := plain(_text(it)):
+                    return text
+        return None
+
+    def moment(self, row: Any, name: str) -> str | None:
+        """Give a field's date."""
+        return date(self.word(row, name), self.forms)
+
+    def known(self, row: Any, name: str, look: Callable[[str], str]) -> str | None:
+        """Give the concept that a field's word names, or the word."""
+        return look(word) if (word := self.word(row, name)) else None
+
+    def read(self, kind: type[Resource], record: Record[Any]) -> Resource:
+        """Read one record."""
+        row, lexicon = record.payload, self.lexicon
+        said = lexicon.declared(self.words(row, "action_lines"), self.words(row, "goals"), self.words(row, "targets"))
+        licence = self.word(row, "licence")
+        return kind(
+            key=record.key,
+            titles=titled(self.texts(row, "title")),
+            descriptions=titled(self.texts(row, "description", block)),
+            identifiers=public(text for text in self.words(row, "identifiers") if text != record.key),
+            pages=public(self.words(row, "pages")),
+            languages=tuple(dict.fromkeys(language(word) or word for word in self.words(row, "languages"))),
+            licence=licence,
+            issued=self.moment(row, "issued"),
+            modified=self.moment(row, "modified") or record.modified,
+            countries=tuple(dict.fromkeys(map(lexicon.country, self.words(row, "countries")))),
+            parties=tuple(self._parties(row)),
+            action_lines=said.lines,
+            goals=said.goals,
+            targets=said.targets,
+            subjects=tuple(self._subjects(row, said.left)),
+            **_OWN[kind](self, row),
+        )
+
+    def _subjects(self, row: Any, left: tuple[str, ...]) -> list[Text]:
+        texts = [(part, tag) for text, tag in self.texts(row, "subjects") for part in parted([text], self.mark) if part]
+        return list(titled([*texts, *((word, self.language) for word in left)]))
+
+    def _parties(self, row: Any) -> list[Party]:
+        parties: list[Party] = []
+        if lead := self.word(row, "lead"):
+            kind = self.known(row, "lead_type", self.lexicon.stakeholder_type)
+            parties.append(Party(Role.LEAD, Text(private(lead)), None, kind, self.known(row, "lead_country", self.lexicon.country)))
+        for role, name in ((Role.PARTNER, "partners"), (Role.FUNDER, "funders")):
+            parties += [Party(role, Text(private(word))) for word in self.words(row, name)]
+        return parties
+
+    def span(self, row: Any) -> dict[str, Any]:
+        """Give start, end and place."""
+        latitude, longitude = number(self.word(row, "latitude")), number(self.word(row, "longitude"))
+        name = next(iter(titled(self.texts(row, "place"))), None)
+        places = (Place(name, latitude, longitude),) if latitude is not None and longitude is not None else ()
+        return {"start": self.moment(row, "start"), "end": self.moment(row, "end"), "places": places}
+
+    def prizes(self, row: Any) -> tuple[Prize, ...]:
+        """Give the prize, where the record tells of one."""
+        category = self.known(row, "prize_category", self.lexicon.prize_category)
+        stage = self.known(row, "prize_stage", self.lexicon.prize_stage)
+        year = self.word(row, "prize_year") or ""
+        return (Prize(category or "", stage or "", int(year) if re.fullmatch("[0-9]{4}", year) else None),) if category or stage else ()
+
+
+def _initiative(table: _Table, row: Any) -> dict[str, Any]:
+    return {
+        **table.span(row),
+        "coverage": table.known(row, "coverage", table.lexicon.coverage),
+        "status": table.known(row, "status", table.lexicon.status),
+        "activity_types": tuple(dict.fromkeys(map(table.lexicon.activity_type, table.words(row, "activity_types")))),
+        "prizes": table.prizes(row),
+    }
+
+
+def _event(table: _Table, row: Any) -> dict[str, Any]:
+    return {**table.span(row), "venue": next(iter(titled(table.texts(row, "venue"))), None)}
+
+
+def _document(table: _Table, row: Any) -> dict[str, Any]:
+    return {"kind": table.word(row, "type")}
+
+
+def _post(table: _Table, row: Any) -> dict[str, Any]:
+    return {"content": next(iter(titled(table.texts(row, "content", block))), None), "container": table.word(row, "container")}
+
+
+_OWN: Mapping[type[Resource], Callable[[_Table, Any], dict[str, Any]]] = {
+    Initiative: _initiative,
+    Event: _event,
+    Document: _document,
+    Post: _post,
+}

@@ -1,0 +1,154 @@
+"""Dublin Core, the fifteen elements that every OAI-PMH repository speaks.
+
+Source: https://www.dublincore.org/specifications/dublin-core/dces/ and https://www.openarchives.org/OAI/2.0/oai_dc.xsd
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from lxml.etree import _Element
+
+from harvesters.errors import ParseError
+from harvesters.lexicon import Lexicon, Subjects
+from harvesters.protocols.option import Option, value
+from harvesters.reading import KINDS, block, date, interval, language, parted, plain, private, public, titled, web
+from harvesters.record import Record
+from harvesters.source import Source
+from vocab.crosswalks import Crosswalks
+from vocab.initiative import Document, Initiative, Party, Resource, Role, Text
+from vocab.iris import is_web
+
+OPTIONS: Mapping[str, Option] = {
+    "kind": Option(str, "initiative", "What the records are: `initiative`, `event`, `document` or `post`."),
+    "contributors": Option(bool, False, "The contributors are organizations, so they are published as partners; else they may be persons."),
+}
+
+_DC = "{http://purl.org/dc/elements/1.1/}"
+_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
+_ELEMENTS = ("title", "description", "subject", "publisher", "contributor", "date", "type", "identifier", "language",
+             "coverage", "rights", "relation")  # fmt: skip
+_PLACE = {f"{_DC}{name}": name for name in _ELEMENTS}
+_ADDRESS = re.compile(r"https?://[^\s<>\"]+")
+_DATED = re.compile(r"\d{4}(?!\d)")
+
+Fields = dict[str, list[tuple[str, str | None]]]
+
+
+def reader(source: Source, words: Crosswalks) -> Callable[[Record[_Element]], Resource]:
+    """Give the function that reads a record; it raises ParseError on one that holds no Dublin Core."""
+    lexicon = Lexicon(words)
+    kind = KINDS[value(source, OPTIONS, "kind")]
+    contributors = bool(value(source, OPTIONS, "contributors"))
+
+    def read(record: Record[_Element]) -> Resource:
+        fields = _fields(record, source.language)
+        subjects = lexicon.subjects(text for text, _ in fields.get("subject", ()))
+        covered = _coverage(lexicon, _words(fields, "coverage"))
+        types = _words(fields, "type")
+        known = tuple(dict.fromkeys(found for word in types if (found := lexicon.activity(word))))
+        own = _own(kind, fields, known, types, covered)
+        left = [*subjects.left, *covered["left"], *(word for word in types if kind is Initiative and not lexicon.activity(word))]
+        pages = web(_words(fields, "identifier"))
+        return kind(
+            key=record.key,
+            titles=titled(fields.get("title", ())),
+            descriptions=titled(fields.get("description", ())),
+            identifiers=public(text for text in _words(fields, "identifier") if text not in pages and text != record.key),
+            pages=pages,
+            languages=tuple(dict.fromkeys(language(word) or word for word in _words(fields, "language"))),
+            licence=_licence(_words(fields, "rights")),
+            countries=covered["countries"],
+            parties=_parties(fields, contributors),
+            **_claims(subjects),
+            subjects=_subjects(fields, left),
+            related=web(_words(fields, "relation")),
+            **own,
+        )
+
+    return read
+
+
+def _fields(record: Record[_Element], otherwise: str | None) -> Fields:
+    """Sort the elements by name: each text with its language; descriptions keep their paragraphs."""
+    fields: Fields = {}
+    for node in record.payload:
+        name = _PLACE.get(node.tag)
+        if name is None or not (text := node.text):
+            continue
+        text = block(text) if name == "description" else plain(text)
+        if text:
+            tag = node.get(_LANG)
+            fields.setdefault(name, []).append((text, (language(tag) or tag) if tag else otherwise))
+    if not fields:
+        raise ParseError(f"{record.key}: it holds no Dublin Core but <{record.payload.tag}>; set the option 'prefix' to oai_dc")
+    return fields
+
+
+def _words(fields: Fields, name: str) -> list[str]:
+    return [text for text, _ in fields.get(name, ())]
+
+
+def _claims(subjects: Subjects) -> dict[str, Any]:
+    return {"action_lines": subjects.lines, "goals": subjects.goals, "targets": subjects.targets}
+
+
+def _subjects(fields: Fields, left: list[str]) -> tuple[Text, ...]:
+    tags = dict(fields.get("subject", ()))
+    return tuple(Text(private(word), tags.get(word)) for word in dict.fromkeys(left))
+
+
+def _coverage(lexicon: Lexicon, words: list[str]) -> dict[str, Any]:
+    """Sort dc:coverage into countries, one scope (local to international), intervals, and words that are left."""
+    countries: dict[str, None] = {}
+    found: dict[str, Any] = {"scope": None, "period": None, "left": []}
+    for word in words:
+        parts = [land for part in parted([word], ";") if (land := lexicon.land(part))]
+        if land := lexicon.land(word):
+            countries[land] = None
+        elif parts and len(parts) == len(parted([word], ";")):
+            countries.update(dict.fromkeys(parts))
+        elif scope := lexicon.scope(word):
+            found["scope"] = scope
+        elif period := interval(word):
+            found["period"] = period
+        else:
+            found["left"].append(word)
+    return {**found, "countries": tuple(countries)}
+
+
+def _own(kind: type[Resource], fields: Fields, known: tuple[str, ...], types: list[str], covered: dict[str, Any]) -> dict[str, Any]:
+    """Give what is proper to the kind, and the dates.
+
+    Of several dates the earliest is when it was issued, since repositories add those of their own book-keeping.
+    """
+    dates = sorted(text for word in _words(fields, "date") if (text := date(word)) and _DATED.match(text) and not interval(text))
+    others = [text for word in _words(fields, "date") if (text := date(word)) and not _DATED.match(text)]
+    issued = dates[0] if dates else others[0] if others else None
+    own: dict[str, Any] = {"issued": issued, "modified": dates[-1] if dates and dates[-1] != issued else None}
+    if kind is Document:
+        return {**own, "kind": known[0] if known else types[0] if types else None}
+    if "start" in kind.__dataclass_fields__:
+        spans = [span for word in _words(fields, "date") if (span := interval(word))]
+        start, end = next(iter(spans), covered["period"] or (None, None))
+        own |= {"start": start, "end": end}
+    if kind is Initiative:
+        own |= {"coverage": covered["scope"], "activity_types": known}
+    return own
+
+
+def _parties(fields: Fields, contributors: bool) -> tuple[Party, ...]:
+    """Give the first publisher as lead, the others as partners; creators may be persons, who are not published."""
+    names = titled(fields.get("publisher", ()))
+    parties = [Party(Role.PARTNER if number else Role.LEAD, name) for number, name in enumerate(names)]
+    if contributors:
+        parties += [Party(Role.PARTNER, name) for name in titled(fields.get("contributor", ()))]
+    return tuple(dict.fromkeys(parties))
+
+
+def _licence(words: list[str]) -> str | None:
+    """Give the first web address among the rights."""
+    found = (match.group().rstrip(".,;)") for word in words if (match := _ADDRESS.search(word)))
+    return next((text for text in found if is_web(text)), None)

@@ -1,0 +1,40 @@
+"""The table of mappings: a row for each schema in which registries describe what they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from harvesters.mappings import ckan_package, dpg_nominee, fields, oai_dc
+from harvesters.protocols.option import Option
+from harvesters.protocols.table import Payload
+from harvesters.record import Record
+from harvesters.source import Source
+from vocab.crosswalks import Crosswalks
+from vocab.initiative import Resource
+
+__all__ = ["MAPPINGS", "Reader"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """A schema. *prepare* gives the function that reads a source's records, *reads* the payloads that it takes.
+
+    *kind* is what its records become: the option ``kind`` or the field of that name may say otherwise.
+    """
+
+    prepare: Callable[[Source, Crosswalks], Callable[[Record[Any]], Resource]]
+    reads: frozenset[Payload]
+    kind: str = "initiative"
+    options: Mapping[str, Option] = field(default_factory=dict)
+
+
+_XML, _ROW = frozenset({Payload.XML}), frozenset({Payload.ROW})
+
+MAPPINGS: Mapping[str, Reader] = {
+    "oai_dc": Reader(oai_dc.reader, _XML, options=oai_dc.OPTIONS),
+    "ckan_package": Reader(ckan_package.reader, _ROW, options=ckan_package.OPTIONS),
+    "dpg_nominee": Reader(dpg_nominee.reader, _ROW, options=dpg_nominee.OPTIONS),
+    "fields": Reader(fields.reader, _XML | _ROW, options=fields.OPTIONS),
+}

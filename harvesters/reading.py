@@ -1,0 +1,154 @@
+"""Reading: what every mapping does with a source's words: texts, dates and languages, and no person's contacts."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+import pycountry
+
+from vocab.initiative import Document, Event, Initiative, Post, Resource, Text
+from vocab.iris import is_web
+
+KINDS: Mapping[str, type[Resource]] = {"initiative": Initiative, "event": Event, "document": Document, "post": Post}
+
+_MAIL = re.compile(r"(?:mailto:)?[\w.%+\-]+@[\w\-]+(?:\.[\w\-]+)+", re.IGNORECASE)
+_PHONE = re.compile(r"(?:(?:tel|phone|telephone|fax|mobile|tél|тел)[.:]*\s*|(?=\+))\+?\(?\d[\d ()/.\-]{6,}\d", re.IGNORECASE)
+_NAMED_PHONE = re.compile(r"tel|phone|fax|mobile|tél|тел", re.IGNORECASE)
+_LEFT_OUT = "[…]"  # in the place of a contact, in no language
+_DAY_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d(?::\d\d)?)(\.\d+)?\s*(Z|[+-]\d\d:?\d\d)?\Z")
+_SLASHED = re.compile(r"\d{4}/\d\d/\d\d\Z")
+_INTERVAL = re.compile(r"(\d{4}(?:-\d\d){0,2})/(\d{4}(?:-\d\d){0,2})\Z")
+_TAG = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{1,8})*\Z")
+_MIDNIGHT = {"00:00", "00:00:00"}
+_MEMO = 4096  # words: more than there are languages with their spellings
+
+
+def plain(value: Any) -> str:
+    """Give a text or a number as one line without needless space; empty for anything else.
+
+    >>> plain("  A \\n b "), plain(4), plain(None), plain(["a"])
+    ('A b', '4', '', '')
+    """
+    if isinstance(value, str):
+        return " ".join(value.split())
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else ""
+
+
+def block(value: Any) -> str:
+    """Give a long text with its paragraphs, without space at its ends; empty for what is no text."""
+    return value.strip() if isinstance(value, str) else ""
+
+
+def private(text: str) -> str:
+    """Leave out e-mail addresses and telephone numbers, which are persons'.
+
+    >>> private("Ask jane.doe@example.org or tel. +254 20 555 01 02 in 2024")
+    'Ask […] or […] in 2024'
+    """
+    if "@" in text:
+        text = _MAIL.sub(_LEFT_OUT, text)
+    if "+" in text or _NAMED_PHONE.search(text):
+        text = _PHONE.sub(_LEFT_OUT, text)
+    return text
+
+
+def public(texts: Iterable[str]) -> tuple[str, ...]:
+    """Keep each text once, without the empty ones and those that are an e-mail address."""
+    return tuple(dict.fromkeys(text for text in texts if text and not ("@" in text and _MAIL.fullmatch(text))))
+
+
+def many(value: Any) -> list[Any]:
+    """Give a list as it is, nothing as an empty one, and anything else as a list of one."""
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def parted(texts: Iterable[str], mark: str | None) -> list[str]:
+    """Split texts at *mark*, where there is one.
+
+    >>> parted(["a; b;", "c"], ";")
+    ['a', 'b', 'c']
+    """
+    if not mark:
+        return list(texts)
+    return [part for text in texts for part in map(str.strip, text.split(mark)) if part]
+
+
+def date(value: Any, forms: Sequence[str] = ()) -> str | None:
+    """Write a date as ISO 8601 where it can be read without a guess, else as the source wrote it; None for nothing.
+
+    *forms* (strptime) are the card's. Midnight without a zone, as databases write a day, is that day.
+
+    >>> date("2024-09-13 00:00:00.0"), date("2024/05/01"), date("3/4/2026"), date(2015)
+    ('2024-09-13', '2024-05-01', '3/4/2026', '2015')
+    >>> date("3/31/2026 12:00:00 AM", ["%m/%d/%Y %I:%M:%S %p"])
+    '2026-03-31'
+    """
+    text = plain(value)
+    if len(text) == 10 and text[4] == text[7] == "-":
+        return text
+    if match := _DAY_TIME.match(text):
+        day, time, fraction, zone = match.groups()
+        if zone is None and time in _MIDNIGHT and not (fraction or "").strip(".0"):
+            return day
+        return f"{day}T{time}{(fraction or '')[:7] if time.count(':') == 2 else ''}{zone or ''}"
+    if _SLASHED.match(text):
+        return text.replace("/", "-")
+    for form in forms:
+        try:
+            return date(datetime.strptime(text, form).isoformat())
+        except ValueError:
+            continue
+    return text or None
+
+
+def interval(text: str) -> tuple[str, str] | None:
+    """Read an interval of ISO 8601, e.g. 2019/2021 or 2019-01-01/2021-12-31; None where there is none."""
+    match = _INTERVAL.match(text)
+    return (match[1], match[2]) if match else None
+
+
+def number(value: Any) -> float | None:
+    """Read a decimal number; None where there is none."""
+    try:
+        found = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
+    except (ValueError, OverflowError):
+        return None
+    return found if math.isfinite(found) and abs(found) < 1e9 else None
+
+
+@lru_cache(maxsize=_MEMO)
+def language(word: str) -> str | None:
+    """Give the BCP 47 tag of a language that *word* names by a tag, an ISO 639 code or in English; None for others.
+
+    Source: https://www.rfc-editor.org/info/bcp47 and ISO 639 by pycountry.
+
+    >>> language("eng"), language("en_US"), language("fre"), language("French"), language("http://id.loc.gov/vocabulary/iso639-1/es")
+    ('en', 'en-US', 'fr', 'fr', 'es')
+    >>> language("misc") is None
+    True
+    """
+    text = word.strip().rpartition("/")[2] if word.startswith("http") else word.strip()
+    head, _, rest = text.replace("_", "-").partition("-")
+    if _TAG.match(text):
+        code = head.lower()
+        found = next((it for kind in ("alpha_2", "alpha_3", "bibliographic") if (it := pycountry.languages.get(**{kind: code}))), None)
+    else:
+        found, rest = None, ""
+    found = found or pycountry.languages.get(name=text.capitalize())
+    short = getattr(found, "alpha_2", None) or getattr(found, "alpha_3", None)
+    return f"{short}-{rest}" if short and rest else short
+
+
+def web(texts: Iterable[str]) -> tuple[str, ...]:
+    """Keep the web addresses, each once."""
+    return tuple(dict.fromkeys(text for text in texts if is_web(text)))
+
+
+def titled(texts: Iterable[tuple[str, str | None]]) -> tuple[Text, ...]:
+    """Give texts with their languages, each once, without contacts and empty ones."""
+    return tuple(dict.fromkeys(Text(private(text), tag) for text, tag in texts if text))
