@@ -132,7 +132,7 @@ def json(project: Project, fate: Fate) -> bytes:
 COLUMNS = (
     "id", *(f"title_{tag}" for tag in LANGUAGES), *(f"description_{tag}" for tag in LANGUAGES), "start", "end", "created", "updated",
     "languages", "countries", "action_lines", "goals", "targets", "tags", "pages", "lead", "lead_type", "lead_country", "partners",
-    "funders", "status", "coverage", "activity_types", "latitude", "longitude", "licence", "contact_email",
+    "funders", "status", "coverage", "activity_types", "place", "latitude", "longitude", "licence", "contact_email",
 )  # fmt: skip
 
 
@@ -152,7 +152,14 @@ def row(project: Project, fate: Fate) -> bytes:
     cells += [";".join(texts) for texts in (*lists, project["tags"], project["links"])]
     cells += [lead["name"], lead["type"], lead["country"]]
     cells += [";".join(party["name"] for party in parties) for parties in (project["partners"], project["funders"])]
-    cells += [project["status"], project["coverage"], ";".join(project["types"]), str(place["latitude"]), str(place["longitude"])]
+    cells += [
+        project["status"],
+        project["coverage"],
+        ";".join(project["types"]),
+        place["name"],
+        str(place["latitude"]),
+        str(place["longitude"]),
+    ]
     return line([*cells, project["licence"], project["contact"]["email"]])
 
 
