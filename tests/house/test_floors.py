@@ -30,7 +30,7 @@ STAIRS = {
     "publisher": ({"formats"}, {"negotiation", "shelf"}, {"outlets"}, {"app"}, {"cli"}),
     "vocab": ({"iris"}, {"terms"}, {"schemes"}, {"crosswalks"}),
 }
-ROWS = {"harvesters.protocols": "collect", "harvesters.mappings": "read", "publisher.outlets": "router"}  # and their doors' one deed
+ROWS = {"harvesters.protocols": "collect", "harvesters.mappings": "reader", "publisher.outlets": "router"}  # and their doors' one deed
 SHAPELESS = {"utils", "util", "common", "core", "helpers", "helper", "base", "manager", "misc", "lib"}
 
 
