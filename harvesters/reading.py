@@ -18,7 +18,7 @@ KINDS: Mapping[str, type[Resource]] = {"initiative": Initiative, "event": Event,
 
 _MAIL = re.compile(r"(?:mailto:)?[\w.%+\-]+@[\w\-]+(?:\.[\w\-]+)+", re.IGNORECASE)
 _PHONE = re.compile(r"(?:(?:tel|phone|telephone|fax|mobile|tél|тел)[.:]*\s*|(?=\+))\+?\(?\d[\d ()/.\-]{6,}\d", re.IGNORECASE)
-_NAMED_PHONE = re.compile(r"tel|phone|fax|mobile|tél|тел", re.IGNORECASE)
+_DIGITS = re.compile(r"\d[\d ()/.\-]{6,}\d")  # looked for first: it is quick to say no
 _LEFT_OUT = "[…]"  # in the place of a contact, in no language
 _DAY_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d(?::\d\d)?)(\.\d+)?\s*(Z|[+-]\d\d:?\d\d)?\Z")
 _SLASHED = re.compile(r"\d{4}/\d\d/\d\d\Z")
@@ -52,7 +52,7 @@ def private(text: str) -> str:
     """
     if "@" in text:
         text = _MAIL.sub(_LEFT_OUT, text)
-    if "+" in text or _NAMED_PHONE.search(text):
+    if _DIGITS.search(text):
         text = _PHONE.sub(_LEFT_OUT, text)
     return text
 

@@ -1,0 +1,73 @@
+"""What the tests of the left wing share: simulated registries, and the crosswalks."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import stamina
+
+from harvesters.fetch import Fetch
+from harvesters.source import Source
+from vocab.crosswalks import Crosswalks
+from vocab.iris import Iris
+
+sys.path.insert(0, str(Path(__file__).parent))  # where `replay` lies
+
+URL = "https://registry.example/api"
+Handler = Callable[[httpx.Request], httpx.Response]
+
+
+@pytest.fixture(scope="session")
+def words() -> Crosswalks:
+    return Crosswalks(Iris())
+
+
+@pytest.fixture
+def quick() -> Iterator[None]:
+    """Try again without waiting."""
+    with stamina.set_testing(True, attempts=2, cap=True):
+        yield
+
+
+@pytest.fixture
+def card() -> Callable[..., Source]:
+    """Make a card that says what a test needs."""
+
+    def make(protocol: str = "json", mapping: str = "fields", **rest: Any) -> Source:
+        given: dict[str, Any] = {"fields": {"title": "name"} if mapping == "fields" else {}, "url": URL, **rest}
+        return Source(name="a", title="A", protocol=protocol, mapping=mapping, licence="https://example.org/l", **given)
+
+    return make
+
+
+class Registry:
+    """A registry that answers from a table of queries, or by a function, and remembers what it was asked."""
+
+    def __init__(self, answers: Mapping[str, Any] | Handler) -> None:
+        self.answers = answers
+        self.asked: list[str] = []
+        self.requests: list[httpx.Request] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        query = request.url.query.decode()
+        self.asked.append(query or request.url.path)
+        self.requests.append(request)
+        if callable(self.answers):
+            return self.answers(request)
+        answer = self.answers.get(query, self.answers.get(request.url.path, 404))
+        if isinstance(answer, httpx.Response):
+            return answer
+        return httpx.Response(answer) if isinstance(answer, int) else httpx.Response(200, content=answer)
+
+    def door(self, **settings: Any) -> Fetch:
+        return Fetch(pause=0, transport=httpx.MockTransport(self), **settings)
+
+
+@pytest.fixture
+def registry() -> Callable[..., Registry]:
+    return Registry

@@ -1,0 +1,124 @@
+"""Replay: real answers of real registries, served as one simulated host from the folder of feeds beside the project.
+
+Nothing is copied: where that folder is missing, the tests that need it are skipped.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from pathlib import Path
+
+import httpx
+from lxml import etree
+
+SHARED = Path(__file__).parents[3] / "shared"
+FEEDS = SHARED / "feeds"
+HOST = "registry.example"
+MISSING = f"no real feeds at {FEEDS}"
+
+_OAI = "{http://www.openarchives.org/OAI/2.0/}"
+_PAGE = 10  # records a page of the list that is made of single recordings
+
+Answer = Callable[[Mapping[str, str]], bytes | None]
+
+
+def transport() -> httpx.MockTransport:
+    """Give the simulated host."""
+    return httpx.MockTransport(_answer)
+
+
+def _answer(request: httpx.Request) -> httpx.Response:
+    if request.url.host != HOST:
+        return httpx.Response(404)
+    path, asked = request.url.path, dict(request.url.params)
+    folder, _, name = path.removeprefix("/").rpartition("/")
+    if folder in _FOLDERS:
+        content = _index(_FOLDERS[folder]) if name == "index.json" else _file(_FOLDERS[folder], name)
+    else:
+        answer = _ANSWERS.get(path)
+        content = answer(asked) if answer else None
+    return httpx.Response(404) if content is None else httpx.Response(200, content=content)
+
+
+def _index(folder: Path) -> bytes:
+    return json.dumps({"files": sorted(file.name for file in folder.glob("*.json"))}).encode()
+
+
+def _file(folder: Path, name: str) -> bytes | None:
+    file = folder / name
+    return file.read_bytes() if name in {entry.name for entry in folder.iterdir()} else None
+
+
+@lru_cache
+def _recorded() -> dict[tuple[tuple[str, str], ...], bytes]:
+    """Give MIT's recorded answers by what was asked, as each of them repeats it in its <request>."""
+    found = {}
+    for file in sorted((FEEDS / "oai").glob("mit_*.xml")):
+        request = etree.fromstring(file.read_bytes()).find(f"{_OAI}request")
+        if request is not None:
+            found[_terms(request.attrib)] = file.read_bytes()
+    return found
+
+
+def _terms(asked: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Sort arguments; a day stands for its first second, as MIT's server takes it."""
+    return tuple(sorted((name, f"{text}T00:00:00Z" if name in {"from", "until"} and len(text) == 10 else text) for name, text in asked.items()))
+
+
+def _mit(asked: Mapping[str, str]) -> bytes | None:
+    if asked.get("verb") == "Identify":
+        return (FEEDS / "oai" / "sickle_Identify.xml").read_bytes()
+    return _recorded().get(_terms(asked))
+
+
+def _singles(asked: Mapping[str, str]) -> bytes:
+    """Give the records that were recorded one by one as a list, in pages."""
+    records = [
+        etree.tostring(record)
+        for file in sorted((FEEDS / "oai").glob("mit_*.xml"))
+        for record in etree.fromstring(file.read_bytes()).iterfind(f"{_OAI}GetRecord/{_OAI}record")
+    ]
+    first = int(asked.get("resumptionToken", "0"))
+    later = str(first + _PAGE) if first + _PAGE < len(records) else ""
+    token = f'<resumptionToken completeListSize="{len(records)}" cursor="{first}">{later}</resumptionToken>'
+    body = b"".join(records[first : first + _PAGE])
+    return b'<OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/"><ListRecords>' + body + token.encode() + b"</ListRecords></OAI-PMH>"
+
+
+def _sickle(asked: Mapping[str, str]) -> bytes | None:
+    return _file(FEEDS / "oai", f"sickle_{asked.get('resumptionToken', 'ListRecords.xml')}")
+
+
+def _ckan(asked: Mapping[str, str]) -> bytes:
+    """Give the sample packages as a portal's search does."""
+    packages = []
+    for file in sorted((FEEDS / "ckan").glob("*.json")):
+        document = json.loads(file.read_bytes())
+        packages += document if isinstance(document, list) else [document]
+    start, rows = int(asked.get("start", "0")), int(asked.get("rows", "10"))
+    return json.dumps({"success": True, "result": {"count": len(packages), "results": packages[start : start + rows]}}).encode()
+
+
+def _bank(asked: Mapping[str, str]) -> bytes:
+    """Give the two pages of the World Bank's answer that were recorded, of eight; then nothing more."""
+    file = FEEDS / "worldbank" / f"az_donor_pipeline_page_os{asked.get('os', '0')}.raw.json"
+    return file.read_bytes() if file.exists() else b'{"rows":10,"os":"20","page":"3","total":"79","projects":{}}'
+
+
+def _whole(file: Path) -> Answer:
+    return lambda asked: file.read_bytes()
+
+
+_FOLDERS = {"dpg/nominees": FEEDS / "dpg" / "nominees", "dpg/archive": FEEDS / "dpg" / "archive"}
+_ANSWERS: Mapping[str, Answer] = {
+    "/mit/oai": _mit,
+    "/mit/singles": _singles,
+    "/sickle/oai": _sickle,
+    "/ckan/api/3/action/package_search": _ckan,
+    "/worldbank/projects": _bank,
+    "/wsis/2015.csv": _whole(SHARED / "facts" / "wsis-prizes-2015" / "scrapper_wsis-projects-data.csv"),
+    "/redcross/projects.csv": _whole(FEEDS / "tabular" / "projects.csv"),
+    "/cordis/projects.csv": _whole(FEEDS / "tabular" / "cordis_projects_horizon.csv"),
+}

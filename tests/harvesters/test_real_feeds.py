@@ -1,0 +1,115 @@
+"""Real answers, each through its own card: all that came is mapped, or told with its reason."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import replay
+
+from harvesters.errors import ParseError
+from harvesters.fetch import Fetch
+from harvesters.pairs import pair
+from harvesters.record import Record, Unreadable
+from harvesters.source import load
+from vocab.describe import describe
+from vocab.initiative import Resource
+from vocab.iris import Iris
+
+pytestmark = pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
+
+CARDS = sorted((Path(__file__).parent / "cards").glob("*.toml"))
+
+# What each registry really holds: records, told deletions, unreadable ones; keys that are told apart; what it claims.
+TRUTH = {
+    "dpg-nominees": ({"Record": 228}, 228, 228),
+    "dpg-archive": ({"Record": 486}, 486, 486),
+    "mit-set": ({"Record": 58}, 58, None),
+    "mit-singles": ({"Record": 26, "Gone": 1}, 27, 27),
+    "ckan-samples": ({"Record": 8}, 7, 8),  # two samples bear one name
+    "world-bank": ({"Record": 20}, 20, 79),
+    "wsis-prizes-2015": ({"Record": 302}, 302, None),
+    "red-cross": ({"Record": 394}, 140, None),
+    "cordis": ({"Record": 3}, 3, None),
+}
+
+
+def harvested(card: Path, words: Any) -> tuple[list[Any], list[Resource], list[str], int | None]:
+    """Give what came, what was mapped, and why the rest was not."""
+    source = load(card)
+    protocol, reader = pair(source)
+    read = reader.prepare(source, words)
+    with Fetch(pause=0, transport=replay.transport()) as fetch:
+        pages = list(protocol.collect(source, fetch, None))
+    items = [item for page in pages for item in page.items]
+    mapped, reasons = [], [item.reason for item in items if isinstance(item, Unreadable)]
+    for item in items:
+        if isinstance(item, Record):
+            try:
+                mapped.append(read(item))
+            except ParseError as error:
+                reasons.append(str(error))
+    return items, mapped, reasons, pages[0].claimed
+
+
+@pytest.mark.parametrize("card", CARDS, ids=lambda card: card.stem)
+def test_all_that_a_real_registry_holds_comes_and_is_mapped(card, words):
+    counts, keys, claimed = TRUTH[card.stem]
+
+    items, mapped, reasons, told = harvested(card, words)
+
+    assert Counter(type(item).__name__ for item in items) == counts
+    assert len({item.key for item in items if item.key}) == keys
+    assert told == claimed
+    assert len(mapped) == counts["Record"], reasons
+
+
+@pytest.mark.parametrize("card", CARDS, ids=lambda card: card.stem)
+def test_every_real_record_has_a_title_and_no_address_of_a_person(card, words):
+    _, mapped, _, _ = harvested(card, words)
+
+    texts = [text for it in mapped for text in describe(it, Iris(), card.stem)]
+
+    assert [it.key for it in mapped if not it.titles] == []
+    assert [text for text in texts if "@" in text and "mailto" in text] == []
+
+
+def test_every_goal_of_the_nominees_is_found(words):
+    card = next(card for card in CARDS if card.stem == "dpg-nominees")
+
+    _, mapped, _, _ = harvested(card, words)
+
+    assert sum(len(it.goals) for it in mapped) == 574
+    assert not any(text.value.isdigit() for it in mapped for text in it.subjects)
+
+
+def test_every_nominated_project_of_2015_has_its_line_and_its_prize(words):
+    card = next(card for card in CARDS if card.stem == "wsis-prizes-2015")
+
+    _, mapped, _, _ = harvested(card, words)
+
+    prizes = [prize for it in mapped for prize in it.prizes]
+    assert [len(it.action_lines) for it in mapped] == [1] * 302
+    assert {(prize.stage.rpartition("/")[2], prize.year) for prize in prizes} == {("nominated", 2015)}
+    assert len({prize.category for prize in prizes}) == 18
+    assert Counter(word for it in mapped for word in it.countries if not word.startswith("http")) == {"INTERNATIONAL": 9, "Ltd., THAILAND": 1}
+
+
+def test_recorded_pages_that_repeat_are_told_and_end_the_harvest(card):
+    source = card("oai-pmh", "oai_dc", url="https://registry.example/sickle/oai")  # its four pages hold the same two records
+
+    with Fetch(pause=0, transport=replay.transport()) as fetch, pytest.raises(ParseError, match="repeats the records"):
+        list(pair(source)[0].collect(source, fetch, None))
+
+
+@pytest.mark.parametrize("file", ["badArgument", "cannotDisseminateFormat", "idDoesNotExist", "noSetHierarchy", "undefinedError"])
+def test_each_error_of_a_repository_is_told_with_its_code(file, card):
+    content = (replay.FEEDS / "oai" / f"sickle_{file}.xml").read_bytes()
+    source = card("oai-pmh", "oai_dc")
+
+    with Fetch(pause=0, transport=httpx.MockTransport(lambda _: httpx.Response(200, content=content))) as fetch:
+        with pytest.raises(ParseError, match=f"says {file}"):
+            list(pair(source)[0].collect(source, fetch, None))
