@@ -1,0 +1,100 @@
+"""Each shape is seen to pass and to fail, by both engines, and is told in the documentation."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from shapes.examples import Example, examples
+from shapes.result import Result, Severity
+from shapes.rules import rules, shapes_digest, turtle
+from shapes.validate import Name, judge
+from vocab.iris import BASE
+from vocab.schemes import concepts
+
+DOCS = Path(__file__).parents[2] / "docs" / "shapes.md"
+EVERY = list(examples())
+
+
+@pytest.fixture(scope="module", params=get_args(Name))
+def verdicts(request: pytest.FixtureRequest) -> list[tuple[Example, tuple[Result, ...]]]:
+    """Give each example with what an engine says of it."""
+    return list(zip(EVERY, judge([one.statements for one in EVERY], name=request.param, size=100), strict=True))
+
+
+def test_each_shape_has_a_good_and_a_bad_example() -> None:
+    seen = [(one.shape, one.good) for one in EVERY]
+
+    assert sorted(seen) == sorted((shape, good) for shape in rules() for good in (True, False))
+
+
+def test_each_shape_passes_its_good_example_and_fails_its_bad_one(verdicts: list[tuple[Example, tuple[Result, ...]]]) -> None:
+    wrong = [one.shape for one, results in verdicts if one.good == any(result.shape == one.shape for result in results)]
+
+    assert wrong == []
+
+
+def test_a_result_says_what_its_shape_says(verdicts: list[tuple[Example, tuple[Result, ...]]]) -> None:
+    known = rules()
+
+    said = {(result.shape, result.severity, result.message) for _, results in verdicts for result in results}
+
+    assert said <= {(rule.iri, rule.severity, rule.message) for rule in known.values()}
+
+
+def test_a_bad_example_is_met_where_the_shape_looks() -> None:
+    bad = [one for one in EVERY if not one.good]
+
+    found = judge([one.statements for one in bad])
+
+    for one, results in zip(bad, found, strict=True):
+        subjects = {statement.partition(" ")[0].strip("<>") for statement in one.statements}
+        assert {result.focus for result in results} <= subjects
+
+
+def test_only_what_cannot_be_published_is_withheld() -> None:
+    grave = {rule.name for rule in rules().values() if rule.severity is Severity.VIOLATION}
+
+    told = {name for name in grave if not name.startswith(("Record", "Catalogue"))}
+
+    assert told == {
+        "ResourceTitle", "ResourceTitleBlank", "ResourceIdentifier", "ResourceIdentifierBlank", "ResourceParty",
+        "ClassificationBasis", "OrganizationName", "EventStartGiven", "PostContentActive",
+    }  # fmt: skip
+
+
+def test_each_shape_has_its_row_in_the_documentation() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \| (\w+) \| (.*?) \|$", DOCS.read_text("utf-8"), re.MULTILINE)
+
+    assert rows == [(rule.name, rule.message, rule.severity.value, rule.cure) for rule in rules().values()]
+
+
+@pytest.mark.parametrize(
+    "scheme", ["action-line", "coverage", "status", "activity-type", "prize-category", "prize-stage", "stakeholder-type"]
+)
+def test_a_list_of_codes_is_its_scheme(scheme: str) -> None:
+    listed = set(re.findall(rf"<(scheme/{scheme}/[^>]+)>", turtle()))
+
+    assert listed == {iri.removeprefix(BASE) for iri in concepts(scheme)}
+
+
+def test_the_list_of_areas_is_the_countries_and_regions_of_the_vocabulary() -> None:
+    listed = set(re.findall(r"\barea:(\d{3})\b", turtle()))
+
+    assert listed == {code for iri in concepts("area") if (code := iri.rpartition("/")[2]).isdigit()}
+
+
+def test_the_digest_of_the_shapes_follows_their_base() -> None:
+    other = shapes_digest("https://example.org/")
+
+    assert re.fullmatch(r"[0-9a-f]{64}", other)
+    assert other != shapes_digest()
+
+
+def test_no_namespace_is_left_at_another_base() -> None:
+    text = turtle("https://example.org/")
+
+    assert BASE not in text
