@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
+from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
 
 from publisher.errors import PublisherError
-from publisher.outlets import health, sparql
+from publisher.outlets import documents, dumps, health, home, sparql, things, void
 from publisher.pages import HERE, Pages
-from publisher.problems import Refused, on_error, on_refused
+from publisher.problems import Problems, Refused
 from publisher.shelf import Shelf
+
+Router = Callable[[Shelf, Pages], APIRouter]
+
+OUTLETS: dict[str, Router] = {
+    "home": home.router,
+    "sparql": sparql.router,
+    "things": things.router,
+    "documents": documents.router,
+    "dumps": dumps.router,
+    "void": void.router,
+    "health": health.router,
+}
 
 
 def create_app(shelf: Shelf) -> FastAPI:
@@ -26,11 +39,13 @@ def create_app(shelf: Shelf) -> FastAPI:
 
     app = FastAPI(title="WSIS Stocktaking", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     pages = Pages(shelf.iris)
-    app.include_router(health.router(shelf))
-    app.include_router(sparql.router(shelf, pages))
+    for router in OUTLETS.values():
+        app.include_router(router(shelf, pages))
     app.mount("/static", StaticFiles(directory=HERE / "static"))
-    app.add_exception_handler(PublisherError, on_error)
-    app.add_exception_handler(Refused, on_refused)
+    problems = Problems(pages)
+    app.add_exception_handler(PublisherError, problems.on_error)
+    app.add_exception_handler(Refused, problems.on_refused)
+    app.add_exception_handler(HTTPException, problems.on_http)
     app.add_middleware(
         CORSMiddleware, allow_origins=["*"], allow_methods=["GET", "HEAD", "POST", "OPTIONS"], allow_headers=["*"], expose_headers=["Link"]
     )

@@ -73,6 +73,7 @@ class _Gaps:
             self._start, self._line_end = place, match.start() if match else len(self._text)
         return self._line_end
 
+
 def _candidates(query: str) -> list[int]:
     gaps = _Gaps(query)
     return [match.start() for match in _WORD.finditer(query) if _opens(query, gaps, match)]
@@ -130,4 +131,3 @@ def asks_elsewhere(query: str) -> bool:
         return False
     tokens = _tokens(query)
     return _doubtful(tokens) or not all(_harmless(place, tokens) for place in places)
-

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from http import HTTPStatus
 from pathlib import Path
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from vocab.iris import Iris, is_web
 
+_UNITED_NATIONS = "http://metadata.un.org/sdg/"  # its concepts have pages here too, with all that bears them
 HERE = Path(__file__).parent
 # Nothing is loaded from another host, no script runs, and no other site may frame a page.
 POLICY = "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -25,17 +27,19 @@ class Pages:
         )
         self._templates.globals.update(path=self.path, is_web=is_web, base=iris.base)
 
-    def page(self, template: str, status: HTTPStatus = HTTPStatus.OK, **values: object) -> HTMLResponse:
-        """Render *template* with *values*."""
+    def page(self, template: str, code: HTTPStatus = HTTPStatus.OK, **values: object) -> HTMLResponse:
+        """Render *template* with *values*; *code* is the answer's status."""
         text = self._templates.get_template(template).render(values)
-        return HTMLResponse(text, status, {"Content-Security-Policy": POLICY, "Vary": "Accept"})
+        return HTMLResponse(text, code, {"Content-Security-Policy": POLICY, "Vary": "Accept"})
 
     def path(self, iri: str) -> str:
-        """Give where an IRI of ours is served, as a path on this host; any other IRI as it is.
+        """Give where an IRI of ours, or a concept of the United Nations, is shown on this host; any other IRI as it is.
 
         >>> Pages(Iris()).path("https://w3id.org/wsis-stocktaking/source/demo")
         '/source/demo'
         """
+        if iri.startswith(_UNITED_NATIONS):
+            return "/concept?iri=" + quote(iri, safe=":/")
         own = iri.removeprefix(self.iris.base)
         if own == iri:
             return iri

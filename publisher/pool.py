@@ -115,4 +115,3 @@ class Pool:
         await asyncio.gather(*(worker.stop() for worker in self._all))
         self._all.clear()
         self._idle.clear()
-

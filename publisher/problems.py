@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from http import HTTPStatus
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -19,6 +20,8 @@ from publisher.errors import (
     SyntaxFault,
     TimeLimit,
 )
+from publisher.negotiation import quality
+from publisher.pages import Pages
 
 MEDIA = "application/problem+json"
 
@@ -52,22 +55,41 @@ def problem(status: HTTPStatus, title: str, detail: str, headers: dict[str, str]
     return Response(json.dumps(told), status, headers, MEDIA)
 
 
-def of_error(error: PublisherError) -> Response:
-    """Write the problem that *error* is."""
+def of_error(error: PublisherError) -> tuple[HTTPStatus, str, dict[str, str]]:
+    """Give status, title and headers of the problem that *error* is."""
     status, title = next((status, title) for kind, status, title in _STATUS if isinstance(error, kind))
-    headers = {"Retry-After": "2"} if status is HTTPStatus.SERVICE_UNAVAILABLE else None
-    if isinstance(error, SyntaxFault):
-        return problem(status, title, str(error), line=error.line, column=error.column)
-    return problem(status, title, str(error), headers)
+    return status, title, {"Retry-After": "2"} if status is HTTPStatus.SERVICE_UNAVAILABLE else {}
 
 
-async def on_error(request: Request, error: Exception) -> Response:
-    """Answer a PublisherError that a route raised."""
-    assert isinstance(error, PublisherError)
-    return of_error(error)
+class Problems:
+    """Tell errors to readers: as a page to a browser, as problem+json to any other client."""
 
+    def __init__(self, pages: Pages) -> None:
+        self._pages = pages
 
-async def on_refused(request: Request, error: Exception) -> Response:
-    """Answer a Refused that a route raised."""
-    assert isinstance(error, Refused)
-    return problem(error.status, error.status.phrase, str(error), error.headers)
+    async def on_error(self, request: Request, error: Exception) -> Response:
+        """Answer a PublisherError that a route raised."""
+        assert isinstance(error, PublisherError)
+        status, title, headers = of_error(error)
+        if isinstance(error, SyntaxFault):
+            return self._tell(request, status, title, str(error), headers, line=error.line, column=error.column)
+        return self._tell(request, status, title, str(error), headers)
+
+    async def on_refused(self, request: Request, error: Exception) -> Response:
+        """Answer a Refused that a route raised."""
+        assert isinstance(error, Refused)
+        return self._tell(request, error.status, error.status.phrase, str(error), error.headers)
+
+    async def on_http(self, request: Request, error: Exception) -> Response:
+        """Answer what the framework refuses: an unknown address, a wrong method."""
+        assert isinstance(error, HTTPException)
+        status = HTTPStatus(error.status_code)
+        return self._tell(request, status, status.phrase, f"{request.method} {request.url.path}: {error.detail}", dict(error.headers or {}))
+
+    def _tell(self, request: Request, status: HTTPStatus, title: str, detail: str, headers: dict[str, str], **more: int | None) -> Response:
+        if quality(request.headers.get("accept", MEDIA), "text/html") <= quality(request.headers.get("accept", MEDIA), MEDIA):
+            return problem(status, title, detail, headers, **more)
+        place = f" (line {more['line']}, column {more['column']})" if more.get("line") else ""
+        response = self._pages.page("problem.html", status, title=title, detail=detail + place, status=int(status))
+        response.headers.update(headers)
+        return response

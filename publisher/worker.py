@@ -127,4 +127,3 @@ class Answer:
             self._closed = True
             self._timer.cancel()
             self._give_back(self._worker, whole)
-

@@ -8,10 +8,11 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from publisher.pages import Pages
 from publisher.shelf import Shelf
 
 
-def router(shelf: Shelf) -> APIRouter:
+def router(shelf: Shelf, pages: Pages) -> APIRouter:
     """Give the routes of ``/health``."""
     routes = APIRouter()
 

@@ -1,0 +1,126 @@
+"""Dump: all that is published, from the journal alone, in canonical N-Quads and in Turtle.
+
+Canonical N-Quads without blank nodes is a sort (https://www.w3.org/TR/rdf-canon/#canonical-quads), so a dump is an
+external merge sort of the journal's rows in which the last word on each quad counts. Memory stays flat.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import heapq
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from itertools import groupby, islice
+from pathlib import Path
+from typing import BinaryIO
+
+from pyoxigraph import RdfFormat, Triple, parse, serialize
+
+from journal.log import Journal
+from publisher.reader import PREFIXES
+
+RUN = 200_000  # rows sorted in memory at once: about 100 MB
+FAN = 100  # sorted files merged at once, below the usual limit of open files
+TAIL = 9  # bytes after a line in a sorted file: a tab, six digits, the operation, the line end
+
+
+def dump(journal: Journal, folder: Path) -> list[Path]:
+    """Write the dumps of the journal as it is now into *folder*, each with its SHA-256; give the files.
+
+    A dump that is already there is not made again.
+    """
+    head = journal.head
+    position = head.number if head else 0
+    folder.mkdir(parents=True, exist_ok=True)
+    quads, turtle = folder / f"stocktake-{position}.nq.gz", folder / f"stocktake-{position}.ttl.gz"
+    if not quads.exists():
+        with _beside(quads) as out:
+            out.writelines(lines(journal, position))
+    if not turtle.exists():
+        with gzip.open(quads) as text, _beside(turtle) as out:
+            serialize(_triples(text), out, RdfFormat.TURTLE, prefixes=PREFIXES)  # type: ignore[arg-type]  # it needs only write
+    return [file for path in (quads, turtle) for file in (path, _sum(path))]
+
+
+def lines(journal: Journal, position: int) -> Iterator[bytes]:
+    """Give the quads after entry *position*, sorted by their bytes, each once, with line ends."""
+    rows = (row for entry in journal.entries() if entry.number <= position for row in entry.lines() if row[:2] in (b"A ", b"D "))
+    with tempfile.TemporaryDirectory(prefix="stocktake-dump-") as folder, ExitStack() as opened:
+        files = _merged_down(list(_sorted_files(rows, Path(folder))), Path(folder))
+        merged = heapq.merge(*(opened.enter_context(file.open("rb")) for file in files))
+        for line, group in groupby(merged, key=lambda item: item[:-TAIL]):
+            *_, last = group
+            if last[-2:-1] == b"A":
+                yield line + b"\n"
+
+
+def _sorted_files(rows: Iterator[bytes], folder: Path) -> Iterator[Path]:
+    """Write sorted files; within one only the last word on a quad is kept, and a later file has the later number."""
+    for number in range(1_000_000):
+        last = {row[2:-1]: row[:1] for row in islice(rows, RUN)}
+        if not last:
+            return
+        path = folder / f"{number}"
+        with path.open("wb") as file:
+            file.writelines(b"%b\t%06d%b\n" % (line, number, last[line]) for line in sorted(last))
+        yield path
+
+
+def _merged_down(files: list[Path], folder: Path) -> list[Path]:
+    """Merge files until few enough are left to be open at once."""
+    step = 0
+    while len(files) > FAN:
+        step += 1
+        path = folder / f"merged-{step}"
+        with ExitStack() as opened, path.open("wb") as out:
+            out.writelines(heapq.merge(*(opened.enter_context(file.open("rb")) for file in files[:FAN])))
+        for file in files[:FAN]:
+            file.unlink()
+        files = [*files[FAN:], path]
+    return files
+
+
+def _triples(text: BinaryIO | gzip.GzipFile) -> Iterator[Triple]:
+    """Give the triples of sorted quads, each once: equal ones of several graphs follow each other."""
+    quads = parse(text, RdfFormat.N_QUADS, lenient=True)  # type: ignore[arg-type]  # it needs only read
+    return (triple for triple, _ in groupby(quad.triple for quad in quads))
+
+
+class _beside:  # used as a function
+    """Write a gzip file beside *path* and give it its name when it is whole; its bytes depend on its content alone."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._part = path, path.with_name(path.name + ".part")
+
+    def __enter__(self) -> gzip.GzipFile:
+        self._raw = self._part.open("wb")
+        self._file = gzip.GzipFile(filename="", fileobj=self._raw, mode="wb", compresslevel=6, mtime=0)
+        return self._file
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        self._file.close()
+        self._raw.close()
+        if kind is None:
+            _write_sum(self._path, self._part)
+            self._part.rename(self._path)
+        else:
+            self._part.unlink()
+
+
+def _sum(path: Path) -> Path:
+    return path.with_name(path.name + ".sha256")
+
+
+def _write_sum(path: Path, data: Path) -> None:
+    with data.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    part = _sum(path).with_suffix(".part")
+    part.write_text(f"{digest}  {path.name}\n")
+    part.rename(_sum(path))
+
+
+def sums(paths: Iterable[Path]) -> dict[str, str]:
+    """Give the SHA-256 of each dump by its name, from the file beside it."""
+    return {path.name: _sum(path).read_text().split()[0] for path in paths if _sum(path).exists()}

@@ -1,0 +1,34 @@
+"""Dumps: the files that ``stocktake dump`` made, listed and served, in parts where the client asks for parts."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+
+from publisher.dumpfiles import NAME, listed
+from publisher.pages import Pages
+from publisher.problems import Refused
+from publisher.shelf import Shelf
+
+
+def router(shelf: Shelf, pages: Pages) -> APIRouter:
+    """Give the routes of ``/dumps/``."""
+    routes = APIRouter()
+    folder = shelf.data / "dumps"
+
+    async def listing(request: Request) -> Response:
+        return pages.page("dumps.html", files=listed(folder))
+
+    async def file(request: Request) -> Response:
+        name = request.path_params["name"]
+        match = NAME.match(name)
+        if match is None or not (folder / name).is_file():
+            raise Refused(HTTPStatus.NOT_FOUND, f"There is no dump {name}")
+        return FileResponse(folder / name, media_type="text/plain; charset=utf-8" if match[2] else "application/gzip")
+
+    routes.add_route("/dumps/", listing, methods=["GET", "HEAD"])
+    routes.add_route("/dumps/{name}", file, methods=["GET", "HEAD"])
+    return routes

@@ -1,0 +1,14 @@
+"""Queries: the questions that our own pages ask, each in a file of its own; values are bound, never pasted."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+_HERE = Path(__file__).parent
+
+
+@cache
+def query(name: str) -> str:
+    """Give the text of the query *name*."""
+    return (_HERE / f"{name}.rq").read_text()

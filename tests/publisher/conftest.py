@@ -1,0 +1,175 @@
+"""A small published world: the vocabulary, two registries, a few things, one tombstone, hostile texts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from journal.log import Journal
+from publisher.app import create_app
+from publisher.pool import Limits
+from publisher.shelf import Shelf
+from vocab.chronicle import Registry, Standing, bury, describe_run, describe_source, describe_standing
+from vocab.describe import Provenance, Remark, attest, describe, quads
+from vocab.initiative import Basis, Claim, Document, Event, Initiative, Party, Place, Prize, Resource, Role, Text
+from vocab.iris import Iris
+from vocab.schemes import statements
+
+IRIS = Iris()
+SEEN = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
+CHANGED = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
+KENYA = "http://metadata.un.org/sdg/codes/geoArea/404"
+HOSTILE = '<script>alert("x")</script>'
+
+RICH = Initiative(
+    key="a/1",
+    titles=(
+        Text("Telemedicine for remote clinics", "en"),
+        Text("Télémédecine pour les cliniques isolées", "fr"),
+        Text("التطبيب عن بعد للعيادات النائية", "ar"),
+    ),
+    descriptions=(
+        Text(
+            "Forty clinics in the north get a link by satellite and a nurse who is trained to use it.\nA doctor in the capital sees "
+            "the patient the same day; prescriptions travel as structured data.",
+            "en",
+        ),
+        Text("Quarante cliniques du nord reçoivent une liaison par satellite et une infirmière formée.", "fr"),
+    ),
+    identifiers=("urn:example:1",),
+    pages=("https://example.org/telemedicine",),
+    languages=("en", "fr"),
+    licence="https://creativecommons.org/licenses/by/4.0/",
+    issued="2024-01-15",
+    modified="2025-06-30T10:00:00Z",
+    countries=(KENYA,),
+    parties=(
+        Party(Role.LEAD, Text("Ministry of Health", "en"), kind=IRIS.concept("stakeholder-type", "government"), country=KENYA),
+        Party(Role.PARTNER, Text("Clinics United", "en"), page="https://example.org/clinics"),
+        Party(Role.FUNDER, Text("Fund for Health", "en")),
+    ),
+    action_lines=(
+        Claim(IRIS.concept("action-line", "C7-ehea")),
+        Claim(IRIS.concept("action-line", "C2"), Basis.CROSSWALKED, "infrastructure"),
+        Claim(IRIS.concept("action-line", "C4"), Basis.SUGGESTED, None, 0.81),
+    ),
+    goals=(Claim("http://metadata.un.org/sdg/3"), Claim("http://metadata.un.org/sdg/9", Basis.CROSSWALKED, "SDG9")),
+    targets=(Claim("http://metadata.un.org/sdg/3.8"),),
+    subjects=(Text("telehealth", "en"),),
+    start="2024-02-01",
+    end="2027-01-31",
+    coverage=IRIS.concept("coverage", "national"),
+    status=IRIS.concept("status", "ongoing"),
+    activity_types=(IRIS.concept("activity-type", "project"),),
+    places=(Place(Text("Marsabit", "en"), 2.3284, 37.9899),),
+    prizes=(Prize(IRIS.concept("prize-category", "12"), IRIS.concept("prize-stage", "champion"), 2025),),
+)
+
+
+def plain(number: int) -> Initiative:
+    """Give one of many alike."""
+    return Initiative(
+        key=str(number),
+        titles=(Text(f"Community network {number}", "en"),),
+        descriptions=(Text("A village builds its own network.", "en"),),
+        countries=(KENYA,),
+        parties=(Party(Role.LEAD, Text("Ministry of Health", "en")),),
+        action_lines=(Claim(IRIS.concept("action-line", f"C{1 + number % 6}")),),
+        goals=(Claim(f"http://metadata.un.org/sdg/{1 + number % 17}"),),
+        start="2023-01-01",
+    )
+
+
+THINGS: tuple[Resource, ...] = (
+    RICH,
+    Initiative(key="evil", titles=(Text(HOSTILE, "en"),), pages=("https://example.org/?a=1&b='x'",), subjects=(Text("javascript:alert(1)"),)),
+    Event(key="e1", titles=(Text("Forum on digital health", "en"),), start="2025-05-01", venue=Text("Geneva", "en")),
+    Document(key="file.ttl", titles=(Text("Good practice report", "en"),)),
+    *(plain(number) for number in range(120)),
+)
+
+REMARKS = (Remark("MinCountConstraintComponent", "Warning", "No target is named.", IRIS.ns + "target"),)
+
+
+def provenance(source: str, remarks: tuple[Remark, ...] = ()) -> Provenance:
+    """Give the provenance of all records of the world."""
+    return Provenance(source, "run-2", "fields", "ab" * 32, SEEN, CHANGED, remarks)
+
+
+def record_rows(source: str, it: Resource) -> list[str]:
+    """Give the additions that publish *it*."""
+    remarks = REMARKS if it is RICH else ()
+    told = [*describe(it, IRIS, source), *attest(it.key, IRIS, provenance(source, remarks))]
+    return [f"A {quad}" for quad in quads(told, IRIS.record(source, it.key))]
+
+
+def _vocabulary() -> Iterator[str]:
+    for graph, lines in statements(IRIS.base):
+        yield from (f"A {quad}" for quad in quads(lines, graph))
+
+
+def _registry(name: str) -> Registry:
+    licence = "https://creativecommons.org/licenses/by/4.0/"
+    return Registry(name, f"Registry of {name}", "ICT Authority", f"https://{name}.example/oai", licence, "oai_pmh", "oai_dc", "15 3 * * *")
+
+
+def _gone_rows(source: str, it: Resource) -> Iterator[str]:
+    before = [*describe(it, IRIS, source), *attest(it.key, IRIS, provenance(source))]
+    after = bury(it.key, source, "run-3", SEEN, CHANGED, before, IRIS)
+    graph = IRIS.record(source, it.key)
+    yield from (f"D {quad}" for quad in quads(sorted({*before} - {*after}), graph))
+    yield from (f"A {quad}" for quad in quads(sorted({*after} - {*before}), graph))
+
+
+def build(data: Path) -> None:
+    """Write the world's journal and status file under *data*."""
+    journal = Journal(data / "journal")
+    journal.append(_vocabulary(), run="run-1", time=SEEN)
+    counts = {"claimed": 124, "fetched": 124, "new": 124, "changed": 0}
+    rows = [row for it in THINGS for row in record_rows("demo", it)]
+    rows += [f"A {quad}" for quad in quads(describe_source(_registry("demo"), IRIS), IRIS.source("demo"))]
+    rows += [f"A {quad}" for quad in quads(describe_run("run-2", "demo", SEEN, CHANGED, counts, IRIS), IRIS.run("run-2"))]
+    rows += record_rows("demo", Initiative(key="lost", titles=(Text("Lost project", "en"),)))
+    journal.append(rows, run="run-2", time=CHANGED)
+    journal.append(_gone_rows("demo", Initiative(key="lost", titles=(Text("Lost project", "en"),))), run="run-3", time=CHANGED)
+    told = describe_standing([Standing("demo", CHANGED, CHANGED, "published", 124, None)], IRIS)
+    write_status(data, told)
+
+
+def write_status(data: Path, told: Iterable[str]) -> None:
+    """Write the status file."""
+    (data / "status.nq").write_text("\n".join(quads(told, IRIS.status)) + "\n")
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the data folder of the world; read it, do not change it."""
+    data = tmp_path_factory.mktemp("world")
+    build(data)
+    return data
+
+
+@pytest.fixture
+async def shelf(world: Path) -> AsyncIterator[Shelf]:
+    """Give the open shelf of the world."""
+    async with Shelf(world, IRIS, Limits(seconds=10), readers=2) as opened:
+        await opened.level()
+        yield opened
+
+
+@pytest.fixture
+def app(shelf: Shelf) -> FastAPI:
+    """Give the app over the open shelf."""
+    return create_app(shelf)
+
+
+@pytest.fixture
+async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """Give a client of the app that follows no redirect."""
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test") as opened:
+        yield opened
