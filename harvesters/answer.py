@@ -14,7 +14,7 @@ from lxml.etree import _Element
 from harvesters.errors import ParseError
 from harvesters.fetch import Reply
 
-_HTML = re.compile(rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL)
+_HTML = re.compile(rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body|title|meta|div|p)\b", re.IGNORECASE | re.DOTALL)
 _PROLOGUE = re.compile(rb"(?:\s+|<\?.*?\?>|<!--.*?-->)*<!DOCTYPE", re.DOTALL)
 _LOOK = 4096  # bytes in which an HTML page shows what it is
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:\-]+)", re.IGNORECASE)
@@ -34,7 +34,7 @@ def xml(reply: Reply) -> _Element:
     try:
         root = etree.fromstring(content, parser)
     except (etree.XMLSyntaxError, ValueError, LookupError) as error:
-        raise ParseError(f"{reply.url}: not well-formed XML: {error}") from error
+        raise ParseError(f"{reply.url}: not well-formed XML: {getattr(error, 'msg', error)}") from error
     if root.getroottree().docinfo.internalDTD is not None:
         raise ParseError(f"{reply.url}: its XML has a DOCTYPE, which is refused: it can hide entities")
     return root

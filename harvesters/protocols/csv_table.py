@@ -130,16 +130,21 @@ def _table(source: Source, reply: Reply, cells: list[str]) -> _Table:
     return _Table(tuple(columns), _digested(keys) if digest else _joined(keys), modified)
 
 
+def _cell(row: Row, name: str) -> str:
+    return " ".join(str(row.get(name, "")).split())
+
+
 def _joined(keys: tuple[str, ...]) -> Callable[[Row], str]:
-    if len(keys) == 1:
-        name = keys[0]
-        return lambda row: str(row.get(name, "")).strip()
-    return lambda row: ":".join(parts) if all(parts := [str(row.get(name, "")).strip() for name in keys]) else ""
+    def key(row: Row) -> str:
+        parts = [_cell(row, name) for name in keys]
+        return ":".join(parts) if all(parts) else ""
+
+    return key
 
 
 def _digested(keys: tuple[str, ...]) -> Callable[[Row], str]:
     def key(row: Row) -> str:
-        text = _MARK.join(" ".join(str(row.get(name, "")).split()) for name in keys)
+        text = _MARK.join(_cell(row, name) for name in keys)
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
     return key

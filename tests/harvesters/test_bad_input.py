@@ -1,0 +1,119 @@
+"""Bad input: whatever an answer holds, the harvest ends in a message, soon and in little memory."""
+
+from __future__ import annotations
+
+import resource
+from itertools import islice
+from pathlib import Path
+
+import httpx
+import pytest
+import replay
+
+from harvesters.errors import CardError, ParseError
+from harvesters.fetch import Fetch
+from harvesters.pairs import pair
+from harvesters.record import Record, Unreadable
+
+MOST = 50  # pages: an answer that never ends is one that is never told
+
+KINDS = {
+    "oai-pmh": ("oai_dc", {}, {}),
+    "ckan": ("ckan_package", {}, {}),
+    "json": ("fields", {}, {"title": "name"}),
+    "csv": ("fields", {"key": "id"}, {"title": "name"}),
+}
+FITTING = {".xml": "oai-pmh", ".rdf": "oai-pmh", ".html": "oai-pmh", ".json": "json", ".jsonld": "json"}
+
+
+def _files(*folders: str) -> list[Path]:
+    return [file for folder in folders for file in sorted((replay.FEEDS / folder).glob("*"))]
+
+
+# Files of these folders that are no answer of any registry's protocol here, each to a card of its kind and to all others.
+FOREIGN = [
+    *_files("broken", "html"),
+    *(file for file in _files("dcat") if file.suffix in {".rdf", ".ttl"}),
+    *(file for file in _files("oai") if "ListRecords" not in file.name and "list-records" not in file.name and "harvest-" not in file.name),
+    *_files("waf", "ical", "rss", "jsonapi"),
+]
+BOMBS = [file for file in FOREIGN if file.name.startswith("defused") and file.name != "defused_simple.xml"]
+OTHERS = [file for file in _files("dcat", "ckan", "datajson", "nde") if file.suffix in FITTING]
+NONSENSE = [b"", b"  \n", b"\xef\xbb\xbf", b"\x00", b"\xff\xfe", b"[", b"[" * 100_000, b'{"a":' * 100_000, b"<a>" * 100_000]
+
+
+def told(content: bytes, protocol: str, card: object, words: object) -> tuple[list[str], int]:
+    """Harvest one answer, given to every request; give what was told, and how many records could be mapped."""
+    mapping, options, fields = KINDS[protocol]
+    source = card(protocol, mapping, options=options, fields=fields)
+    collect, read = pair(source)[0].collect, pair(source)[1].prepare(source, words)
+    reasons, mapped = [], 0
+    try:
+        with Fetch(pause=0, transport=httpx.MockTransport(lambda _: httpx.Response(200, content=content))) as fetch:
+            for item in (item for page in islice(collect(source, fetch, None), MOST) for item in page.items):
+                if isinstance(item, Unreadable):
+                    reasons.append(item.reason)
+                elif isinstance(item, Record):
+                    read(item)
+                    mapped += 1
+    except (ParseError, CardError) as error:
+        reasons.append(str(error))
+    return reasons, mapped
+
+
+@pytest.mark.skipif(not FOREIGN, reason=replay.MISSING)
+@pytest.mark.parametrize("protocol", KINDS)
+def test_an_answer_of_another_kind_is_told_and_never_mapped(protocol, card, words):
+    outcomes = {file.name: told(file.read_bytes(), protocol, card, words) for file in FOREIGN}
+
+    assert {name for name, (reasons, _) in outcomes.items() if not reasons} - EMPTY_LISTS == set()
+    assert {name for name, (_, mapped) in outcomes.items() if mapped} == set()
+
+
+# These are whole answers of OAI-PMH, which hold no record.
+EMPTY_LISTS = {"mit_get-identifiers-no-matches_00.xml", "sickle_noRecordsMatch.xml"}
+
+
+@pytest.mark.skipif(not FOREIGN, reason=replay.MISSING)
+def test_html_is_told_to_be_html(card, words):
+    pages = _files("html", "waf")
+
+    reasons = {file.name: told(file.read_bytes(), "json", card, words)[0][0] for file in pages}
+
+    assert [name for name, reason in reasons.items() if "HTML" not in reason] == []
+
+
+@pytest.mark.skipif(not FOREIGN, reason=replay.MISSING)
+@pytest.mark.parametrize("file", BOMBS, ids=lambda file: file.name)
+def test_an_xml_bomb_is_refused_before_it_swells(file, card, words):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    reasons, _ = told(file.read_bytes(), "oai-pmh", card, words)
+
+    assert "DOCTYPE, which is refused" in reasons[0]
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000  # kilobytes
+
+
+@pytest.mark.parametrize("charset", ["utf-16", "utf-32"])
+def test_a_doctype_in_another_charset_is_refused_too(charset, card, words):
+    bomb = '<!DOCTYPE a [<!ENTITY b "cc">]><OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/">&b;</OAI-PMH>'
+
+    reasons, _ = told(bomb.encode(charset), "oai-pmh", card, words)
+
+    assert len(reasons) == 1
+
+
+@pytest.mark.parametrize("content", NONSENSE)
+@pytest.mark.parametrize("protocol", KINDS)
+def test_nothing_and_nonsense_are_told(protocol, content, card, words):
+    reasons, mapped = told(content, protocol, card, words)
+
+    assert (len(reasons), mapped) == (1, 0)
+
+
+@pytest.mark.skipif(not FOREIGN, reason=replay.MISSING)
+@pytest.mark.parametrize("file", OTHERS, ids=lambda file: file.name)
+def test_any_json_or_rdf_given_to_a_card_of_its_kind_ends_quietly(file, card, words):
+    reasons, mapped = told(file.read_bytes(), FITTING[file.suffix], card, words)
+
+    assert reasons or mapped

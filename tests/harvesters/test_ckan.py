@@ -1,0 +1,139 @@
+"""CKAN: a portal's packages, in pages, since a time, or as a document."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+
+from harvesters.errors import ParseError
+from harvesters.protocols.ckan import collect
+from harvesters.record import Gone, Record
+
+SEARCH = "https://registry.example/portal"
+
+
+def found(count, *packages):
+    return json.dumps({"success": True, "result": {"count": count, "results": list(packages)}}).encode()
+
+
+def package(key, **more):
+    return {"id": key, "title": key, "metadata_modified": "2026-01-01T00:00:00", **more}
+
+
+@pytest.fixture
+def portal(card):
+    def make(**rest):
+        return card("ckan", "ckan_package", url=rest.pop("url", SEARCH), **rest)
+
+    return make
+
+
+def harvest(there, source, since=None, cursor=None):
+    with there.door() as fetch:
+        return list(collect(source, fetch, since, cursor))
+
+
+def keys(pages):
+    return [item.key for page in pages for item in page.items]
+
+
+def test_a_search_is_followed_to_its_count(portal, registry):
+    there = registry({
+        "sort=id+asc&rows=2&start=0": found(3, package("a"), package("b")),
+        "sort=id+asc&rows=2&start=2": found(3, package("c")),
+    })  # fmt: skip
+
+    pages = harvest(there, portal(options={"rows": 2}))
+
+    assert keys(pages) == ["a", "b", "c"]
+    assert [page.claimed for page in pages] == [3, 3]
+    assert there.requests[0].url.path == "/portal/api/3/action/package_search"
+    assert keys(harvest(there, portal(options={"rows": 2}), cursor=pages[0].cursor)) == ["c"]
+
+
+def test_a_portal_that_gives_fewer_than_asked_is_read_to_the_end(portal, registry):
+    there = registry(lambda request: httpx.Response(200, content=found(3, package(request.url.params["start"]))))
+
+    assert keys(harvest(there, portal())) == ["0", "1", "2"]
+
+
+def test_since_is_a_filter_with_a_second_of_overlap(portal, registry):
+    there = registry(lambda request: httpx.Response(200, content=found(0)))
+
+    harvest(there, portal(options={"fq": "groups:ict"}), datetime(2026, 3, 1, tzinfo=UTC))
+
+    assert there.requests[0].url.params["fq"] == "(groups:ict) AND metadata_modified:[2026-02-28T23:59:59Z TO *]"
+
+
+def test_a_package_in_the_state_deleted_is_gone(portal, registry):
+    there = registry(lambda request: httpx.Response(200, content=found(1, package("a", state="deleted"))))
+
+    (page,) = harvest(there, portal())
+
+    assert page.items == (Gone("a", "2026-01-01T00:00:00"),)
+
+
+def test_visits_do_not_change_the_raw_bytes(portal, registry):
+    packages = [package("a", tracking_summary={"total": number}) for number in (1, 2)]
+    there = registry(lambda request: httpx.Response(200, content=found(2, *packages)))
+
+    (page,) = harvest(there, portal())
+
+    assert page.items[0].raw == page.items[1].raw
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        [package("a"), package("b")],
+        {"success": True, "result": [[package("a"), package("b")]]},  # DKAN
+        {"help": "", "success": True, "result": [package("a"), package("b")]},
+        {"success": True, "result": {"count": 2, "results": [package("a"), package("b")]}},
+    ],
+)
+def test_a_document_of_packages_is_read_in_each_of_its_shapes(document, portal, registry):
+    there = registry({"/data.json": json.dumps(document).encode()})
+
+    assert keys(harvest(there, portal(url="https://registry.example/data.json"))) == ["a", "b"]
+
+
+@pytest.mark.parametrize("document", [package("a"), {"success": True, "result": package("a")}, {"success": True, "result": [package("a")]}])
+def test_a_document_of_one_package_is_read(document, portal, registry):
+    there = registry(lambda request: httpx.Response(200, content=json.dumps(document)))
+
+    (page,) = harvest(there, portal(url="https://registry.example/api/3/action/package_show?id=a"))
+
+    assert [type(item) for item in page.items] == [Record]
+
+
+def test_a_package_without_an_id_or_that_is_no_object_is_unreadable(portal, registry):
+    there = registry(lambda request: httpx.Response(200, content=found(3, {"title": "x"}, "y", package("a"))))
+
+    (page,) = harvest(there, portal())
+
+    assert [item.key for item in page.items] == [None, None, "a"]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b'{"success": false, "error": {"__type": "Authorization Error", "message": "Access denied"}}', "says: Access denied"),
+        (b'{"success": false}', "says: None"),
+        (b'{"success": true, "result": []}', "holds no results"),
+        (b"<html>", "HTML page where JSON was expected"),
+        (b"oops", "not JSON"),
+    ],
+)
+def test_what_is_no_answer_of_a_search_is_told(content, told, portal, registry):
+    with pytest.raises(ParseError, match=told):
+        harvest(registry(lambda request: httpx.Response(200, content=content)), portal())
+
+
+def test_pages_that_repeat_are_told(portal, registry):
+    there = registry(lambda request: httpx.Response(200, content=found(9, package("a"))))
+
+    with pytest.raises(ParseError, match="repeats the packages"):
+        harvest(there, portal())
