@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
 
 from publisher.errors import PublisherError
-from publisher.outlets import documents, dumps, health, home, sparql, things, void
+from publisher.outlets.table import OUTLETS
 from publisher.pages import HERE, Pages
 from publisher.problems import Problems, Refused
 from publisher.shelf import Shelf
-
-Router = Callable[[Shelf, Pages], APIRouter]
-
-OUTLETS: dict[str, Router] = {
-    "home": home.router,
-    "sparql": sparql.router,
-    "things": things.router,
-    "documents": documents.router,
-    "dumps": dumps.router,
-    "void": void.router,
-    "health": health.router,
-}
 
 
 def create_app(shelf: Shelf) -> FastAPI:

@@ -1,18 +1,99 @@
-"""The publisher's commands: serve, dump, query; the front door hands them their settings as values."""
+"""The right wing's commands: serve, dump, query."""
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from pathlib import Path
+from typing import Annotated, Protocol
 
+import typer
 import uvicorn
+from rich.console import Console
 
+from journal.log import Journal
 from publisher.app import create_app
+from publisher.dump import dump as write_dumps
+from publisher.errors import PublisherError, SyntaxFault
+from publisher.federation import asks_elsewhere
+from publisher.formats import GRAPHS, TABLES
 from publisher.pool import Limits
+from publisher.question import Question
 from publisher.shelf import Shelf
 from vocab.iris import Iris
 
+app = typer.Typer(no_args_is_help=True)
+_err = Console(stderr=True)
 
-def serve(data: Path, base: str, host: str, port: int, limits: Limits | None = None) -> None:
-    """Serve what the journal under *data* holds until the process is ended."""
-    app = create_app(Shelf(data, Iris(base), limits))
-    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, server_header=False)
+PATIENCE = 3  # seconds that answers under way get when the server is asked to end
+
+
+class Settings(Protocol):
+    """What this wing needs of the front door's settings."""
+
+    @property
+    def data(self) -> Path: ...  # noqa: D102 - the front door's Settings say what each is
+    @property
+    def base(self) -> str: ...  # noqa: D102
+
+
+@app.command()
+def serve(
+    context: typer.Context,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8000,
+) -> None:
+    """Serve what is published: SPARQL, pages, linked data, dumps."""
+    settings: Settings = context.obj
+    served = create_app(Shelf(settings.data, Iris(settings.base)))
+    uvicorn.run(
+        served, host=host, port=port, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=PATIENCE
+    )
+
+
+@app.command()
+def dump(context: typer.Context) -> None:
+    """Write all that is published as canonical N-Quads and as Turtle, gzip, each with its SHA-256."""
+    settings: Settings = context.obj
+    for path in write_dumps(Journal(settings.data / "journal"), settings.data / "dumps"):
+        print(path)
+
+
+@app.command()
+def query(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="A file with a SPARQL query.", exists=True, dir_okay=False)],
+    form: Annotated[str, typer.Option("--format", help=f"Suffix of the answer's format: {', '.join([*TABLES, *GRAPHS])}.")] = "",
+    seconds: Annotated[float, typer.Option("--timeout", help="Time limit in seconds.", min=0.001)] = 600.0,
+) -> None:
+    """Answer a SPARQL query from what is published here, without a server."""
+    settings: Settings = context.obj
+    if form and form not in TABLES and form not in GRAPHS:
+        raise typer.BadParameter(f"no format {form!r}; there are {', '.join([*TABLES, *GRAPHS])}")
+    text = file.read_text(encoding="utf-8")
+    if asks_elsewhere(text):
+        _fail("SERVICE is refused: ask the other endpoint yourself and join the answers")
+    table, graph = form if form in TABLES else "tsv", form if form in GRAPHS else "ttl"
+    try:
+        asyncio.run(_answer(settings, Question(text, table, graph, settings.base), seconds))
+    except SyntaxFault as fault:
+        _fail(f"{file}:{fault.line}:{fault.column}: {fault}" if fault.line else f"{file}: {fault}")
+    except PublisherError as error:
+        _fail(str(error))
+
+
+async def _answer(settings: Settings, question: Question, seconds: float) -> None:
+    async with Shelf(settings.data, Iris(settings.base), Limits(seconds=seconds), readers=1) as shelf:
+        await shelf.level()
+        answer = await shelf.ask(question)
+        try:
+            async for chunk in answer.chunks():
+                sys.stdout.buffer.write(chunk)
+        finally:
+            answer.close()
+    sys.stdout.flush()
+
+
+def _fail(message: str) -> None:
+    _err.print(message, style="red", markup=False, highlight=False)
+    raise typer.Exit(1)

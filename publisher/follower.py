@@ -1,7 +1,7 @@
 """Follower: the one process that writes the shelf; it applies what the journal brings and shows it by a new generation.
 
-Kill it at any point: what it had not finished it does again, and doing it again changes nothing. It tells each
-generation by a line of JSON on its standard output and ends when its standard input is closed.
+Kill it at any point: what it had not finished it does again, and doing it again changes nothing. It ends when its
+standard input is closed.
 """
 
 from __future__ import annotations
@@ -182,8 +182,7 @@ def main() -> None:
     follower = Follower(Journal(Path(journal)), Path(shelf), Path(status), graph)
     while True:
         try:
-            if generation := follower.step():
-                print(json.dumps(asdict(generation)), flush=True)
+            follower.step()
         except JournalError as error:
             log.error("the journal cannot be followed", error=str(error))
             time.sleep(10)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +22,7 @@ from vocab.iris import Iris
 
 log = structlog.get_logger(room="shelf")
 
+PAUSE = 0.2  # seconds between looks for a new generation
 CACHED = 2_000  # answers to our own questions that are kept while a generation is shown
 
 
@@ -38,36 +38,31 @@ class Shelf:
         self.journal = Journal(data / "journal")
         self.limits = limits or Limits()
         self.generation: Generation | None = None
+        self._generations = data / "shelf" / "generations"
         cores = readers or os.cpu_count() or 1
         self._public, self._own = Pool(cores, self.limits), Pool(max(1, cores // 2), self.limits, spares=0)
         self._follow = follow
         self._shown = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._answers: dict[tuple[str, tuple[tuple[str, str], ...]], list[Row]] = {}
 
     async def __aenter__(self) -> Shelf:
-        await self._show(newest(self.data / "shelf" / "generations"))
-        if self._follow:
-            self._task = asyncio.get_running_loop().create_task(self._keep_following())
+        await self._look()
+        self._tasks = [asyncio.create_task(work) for work in (self._watch(), *([self._keep_following()] if self._follow else []))]
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._task:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._public.close()
         await self._own.close()
 
-    async def ready(self) -> Generation:
-        """Wait until a generation is up."""
-        await self._shown.wait()
-        return self.current
-
     async def level(self) -> Generation:
         """Wait until the shelf shows all that the journal holds."""
-        while self.lag or not self._shown.is_set():
-            await self._shown.wait()
-            await asyncio.sleep(0.05)
+        await self._shown.wait()
+        while self.lag:
+            await asyncio.sleep(PAUSE)
         return self.current
 
     @property
@@ -114,39 +109,34 @@ class Shelf:
         finally:
             answer.close()
 
-    async def _show(self, generation: Generation | None) -> None:
-        if generation is None:
+    async def _look(self) -> None:
+        """Show the newest generation, whichever process made it."""
+        generation = newest(self._generations)
+        if generation is None or generation == self.generation:
             return
         await asyncio.gather(self._public.show(generation.path), self._own.show(generation.path))
         self._answers.clear()
         self.generation = generation
         self._shown.set()
 
-    async def _keep_following(self) -> None:
+    async def _watch(self) -> None:
         while True:
+            await asyncio.sleep(PAUSE)
             try:
-                await self._run_follower()
+                await self._look()
             except (ShelfError, OSError, ValueError) as error:
                 log.error("a generation could not be shown", error=str(error))
-            log.error("the follower ended; it is started again")
-            await asyncio.sleep(1)
 
-    async def _run_follower(self) -> None:
-        line = command(
-            "publisher.follower",
-            str(self.journal.folder),
-            str(self.data / "shelf"),
-            str(self.data / "status.nq"),
-            self.iris.status,
-        )
-        process = await asyncio.create_subprocess_exec(
-            *line, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env=environment()
-        )
-        try:
-            assert process.stdout
-            async for told in process.stdout:
-                await self._show(Generation(**json.loads(told)))
-        finally:
-            if process.returncode is None:
+    async def _keep_following(self) -> None:
+        folders = (str(self.journal.folder), str(self.data / "shelf"), str(self.data / "status.nq"))
+        while True:
+            line = command("publisher.follower", *folders, self.iris.status)
+            process = await asyncio.create_subprocess_exec(*line, stdin=asyncio.subprocess.PIPE, env=environment())
+            try:
+                code = await process.wait()
+            except asyncio.CancelledError:
                 process.kill()
-            await process.wait()
+                await process.wait()
+                raise
+            log.error("the follower ended and is started again", code=code)
+            await asyncio.sleep(1)

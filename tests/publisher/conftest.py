@@ -87,7 +87,9 @@ def plain(number: int) -> Initiative:
 
 THINGS: tuple[Resource, ...] = (
     RICH,
-    Initiative(key="evil", titles=(Text(HOSTILE, "en"),), pages=("https://example.org/?a=1&b='x'",), subjects=(Text("javascript:alert(1)"),)),
+    Initiative(
+        key="evil", titles=(Text(HOSTILE, "en"),), pages=("https://example.org/?a=1&b='x'",), subjects=(Text("javascript:alert(1)"),)
+    ),
     Event(key="e1", titles=(Text("Forum on digital health", "en"),), start="2025-05-01", venue=Text("Geneva", "en")),
     Document(key="file.ttl", titles=(Text("Good practice report", "en"),)),
     *(plain(number) for number in range(120)),

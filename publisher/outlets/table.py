@@ -1,0 +1,23 @@
+"""The table of outlets: a row for each way in which the world reads us."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fastapi import APIRouter
+
+from publisher.outlets import documents, dumps, health, home, sparql, things, void
+from publisher.pages import Pages
+from publisher.shelf import Shelf
+
+Router = Callable[[Shelf, Pages], APIRouter]
+
+OUTLETS: dict[str, Router] = {
+    "home": home.router,
+    "sparql": sparql.router,
+    "things": things.router,
+    "documents": documents.router,
+    "dumps": dumps.router,
+    "void": void.router,
+    "health": health.router,
+}
