@@ -1,0 +1,161 @@
+"""The docs: whatever a person can type, set, ask or meet has its heading or its row."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import typer
+
+from harvesters.mappings.fields import FIELDS
+from harvesters.mappings.table import MAPPINGS
+from harvesters.protocols.table import PROTOCOLS
+from harvesters.source import Limits, Source
+from publisher.app import OUTLETS, create_app
+from publisher.formats import GRAPHS, TABLES
+from publisher.shelf import Shelf
+from shapes.rules import rules
+from stocktake import Settings, app
+from vocab.iris import Iris
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+
+
+def _text(name: str) -> str:
+    return (DOCS / name).read_text(encoding="utf-8")
+
+
+def _section(name: str, title: str) -> str:
+    """Give the text under the heading that names *title* in backticks, down to the next of its level or above; "" if there is none."""
+    match = re.search(rf"^(#+) `{re.escape(title)}`[^\n]*\n(.*?)(?=^#{{1,6}} |\Z)", _text(name), re.MULTILINE | re.DOTALL)
+    return match.group() if match else ""
+
+
+def _rows(name: str) -> set[str]:
+    """Give what stands in backticks in the first cell of the tables' rows."""
+    return {word for cell in re.findall(r"^\|([^|]*)\|", _text(name), re.MULTILINE) for word in re.findall(r"`([^`]+)`", cell)}
+
+
+def _commands(group: object, path: str) -> Iterator[tuple[str, list[str]]]:
+    """Give each command's words and its own long options."""
+    options = [option for parameter in group.params for option in parameter.opts if option.startswith("--") and option != "--help"]
+    if options or not hasattr(group, "commands"):
+        yield path, options
+    for name, command in getattr(group, "commands", {}).items():
+        yield from _commands(command, f"{path} {name}")
+
+
+def _paths(routes: Iterable[object]) -> Iterator[str]:
+    """Give the routes' paths without their converters; a router that was included holds its routes itself."""
+    for route in routes:
+        included = getattr(route, "original_router", None)
+        if included is not None:
+            yield from _paths(included.routes)
+        else:
+            yield re.sub(r":\w+\}", "}", route.path)
+
+
+COMMANDS = dict(_commands(typer.main.get_command(app), "stocktake"))
+
+
+@pytest.mark.parametrize("path", COMMANDS)
+def test_every_command_has_its_heading_and_every_option_its_word(path):
+    section = _section("commands.md", path)
+
+    missing = [option for option in COMMANDS[path] if f"`{option}" not in section]
+
+    assert section, f"docs/commands.md has no heading `{path}`"
+    assert missing == []
+
+
+def test_no_command_is_told_that_is_none():
+    told = set(re.findall(r"^#+ `(stocktake[^`]*)`", _text("commands.md"), re.MULTILINE))
+
+    assert told - set(COMMANDS) == set()
+
+
+@pytest.mark.parametrize("variable", Settings.VARIABLES)
+def test_every_setting_has_its_heading(variable):
+    assert _section("settings.md", variable)
+
+
+def test_no_setting_is_told_that_is_none():
+    told = {name for file in DOCS.rglob("*.md") for name in re.findall(r"STOCKTAKE_[A-Z_]+", file.read_text(encoding="utf-8"))}
+
+    assert told - set(Settings.VARIABLES) == set()
+
+
+def test_the_readme_names_every_setting():
+    named = set(re.findall(r"STOCKTAKE_[A-Z_]+", (ROOT / "README.md").read_text(encoding="utf-8")))
+
+    assert named == set(Settings.VARIABLES)
+
+
+@pytest.mark.parametrize("key", [item.name for kind in (Source, Limits) for item in fields(kind)])
+def test_every_key_of_a_card_has_its_row(key):
+    assert key in _rows("sources.md")
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_every_protocol_has_its_heading_and_every_option_its_row(name):
+    section = _section("sources.md", name)
+
+    missing = [key for key, option in PROTOCOLS[name].options.items() if f"| `{key}` | {option.help} |" not in section]
+
+    assert section, f"docs/sources.md has no heading `{name}`"
+    assert missing == []
+
+
+@pytest.mark.parametrize("name", MAPPINGS)
+def test_every_mapping_has_its_heading_and_every_option_its_row(name):
+    section = _section("sources.md", name)
+
+    missing = [key for key, option in MAPPINGS[name].options.items() if f"| `{key}` | {option.help} |" not in section]
+
+    assert section, f"docs/sources.md has no heading `{name}`"
+    assert missing == []
+
+
+def test_every_field_of_the_model_has_its_row():
+    assert set().union(*FIELDS.values()) - _rows("sources.md") == set()
+
+
+@pytest.mark.parametrize("name", OUTLETS)
+def test_every_outlet_has_its_heading(name):
+    assert _section("endpoints.md", name)
+
+
+def test_every_endpoint_has_its_row_or_heading(tmp_path):
+    paths = set(_paths(create_app(Shelf(tmp_path, Iris())).routes))
+
+    told = set(re.findall(r"`(/[^`\s]*)`", _text("endpoints.md")))
+
+    assert "/health" in paths
+    assert paths - told == set()
+
+
+@pytest.mark.parametrize("row", [*GRAPHS.values(), *TABLES.values()], ids=lambda row: row.label)
+def test_every_format_has_its_row(row):
+    assert row.media.partition(";")[0] in _rows("endpoints.md")
+
+
+@pytest.mark.parametrize("rule", rules().values(), ids=lambda rule: rule.name)
+def test_every_shape_has_its_row(rule):
+    assert rule.name in _rows("shapes.md")
+
+
+@pytest.mark.parametrize("file", [*DOCS.rglob("*.md"), *ROOT.glob("*.md")], ids=lambda file: str(file.relative_to(ROOT)))
+def test_every_link_to_a_file_leads_to_one(file):
+    links = re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", file.read_text(encoding="utf-8"))
+
+    assert [link for link in links if not (file.parent / link).exists()] == []
+
+
+def test_decisions_are_numbered_without_gaps():
+    numbers = sorted(int(file.name[:4]) for file in (DOCS / "decisions").glob("*.md"))
+
+    assert numbers == list(range(1, len(numbers) + 1))
