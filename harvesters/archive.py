@@ -5,12 +5,12 @@ Source: https://iipc.github.io/warc-specifications/specifications/warc-format/wa
 
 from __future__ import annotations
 
-import gzip
 import io
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from isal import igzip
 from warcio.archiveiterator import ArchiveIterator
 from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
@@ -46,7 +46,7 @@ class Archive:
         times = {"WARC-Date": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}
         record = writer.create_warc_record(url, "response", io.BytesIO(content), len(content), http_headers=http, warc_headers_dict=times)
         writer.write_record(record)
-        member = gzip.compress(buffer.getvalue(), compresslevel=1)
+        member = igzip.compress(buffer.getvalue(), compresslevel=1)
         offset = self._file.tell()
         self._file.write(member)
         self._file.flush()

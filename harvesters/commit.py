@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 
 from harvesters.ledger.account import Outcome, Run, State
@@ -11,7 +11,6 @@ from harvesters.plan import MISSES, Plan
 from harvesters.source import Source
 from journal.entry import Entry
 from vocab.chronicle import Registry, bury, describe_run, describe_source
-from vocab.describe import quads
 
 
 def commit(plan: Plan, source: Source, means: Means) -> Run:
@@ -44,44 +43,45 @@ def written(run: Run, means: Means) -> Entry | None:
     return next((entry for entry in means.journal.entries(after=run.entry or 0) if entry.run == run.id), None)
 
 
-def difference(before: Sequence[str], after: Sequence[str], graph: str) -> Iterator[str]:
-    """Give the rows that turn one sorted description into the other, as one block, deletions first; nothing where they are equal."""
-    if not before:
-        tail = f" <{graph}> ."
-        yield "A " + f"{tail}\nA ".join(after) + tail
+def difference(before: str, after: str, graph: str) -> Iterator[str]:
+    """Give the rows that turn one description into the other, as one block, deletions first; nothing where they are equal."""
+    tail = f" <{graph}> ."
+    if after and not before:
+        yield "A " + after.replace("\n", f"{tail}\nA ") + tail
         return
-    old, new = set(before), set(after)
-    rows = ["D " + line for line in quads(sorted(old - new), graph)] + ["A " + line for line in quads(sorted(new - old), graph)]
+    old, new = ({line for line in text.split("\n") if line} for text in (before, after))
+    rows = [f"D {line}{tail}" for line in sorted(old - new)] + [f"A {line}{tail}" for line in sorted(new - old)]
     if rows:
         yield "\n".join(rows)
 
 
-def _catalogue(source: Source, means: Means) -> list[str]:
+def _catalogue(source: Source, means: Means) -> str:
     it = source
     registry = Registry(it.name, it.title, it.publisher, it.url, it.licence, it.protocol, it.mapping, it.every)
-    return describe_source(registry, means.iris)
+    return "\n".join(describe_source(registry, means.iris))
 
 
-def _buried(run: Run, means: Means) -> Iterator[tuple[str, list[str]]]:
+def _buried(run: Run, means: Means) -> Iterator[tuple[str, str]]:
     """Give the tombstones of what the source deleted and of what a complete sweep missed for the second time."""
     at = run.planned or run.started
     for draft, before in means.ledger.drafts(run, [Outcome.GONE]):
         if draft.key is not None and draft.first_seen is not None:
-            yield draft.key, bury(draft.key, run.source, run.id, draft.first_seen, at, before, means.iris)
+            yield draft.key, "\n".join(bury(draft.key, run.source, run.id, draft.first_seen, at, before.split("\n"), means.iris))
     if run.sweep:
         for key, first_seen, before in means.ledger.lost(run, MISSES):
-            yield key, bury(key, run.source, run.id, first_seen, at, before, means.iris)
+            yield key, "\n".join(bury(key, run.source, run.id, first_seen, at, before.split("\n"), means.iris))
 
 
-def _blocks(run: Run, source: Source, means: Means, buried: dict[str, list[str]]) -> Iterator[str]:
+def _blocks(run: Run, source: Source, means: Means, buried: dict[str, str]) -> Iterator[str]:
     iris = means.iris
     for draft, before in means.ledger.drafts(run, [Outcome.NEW, Outcome.CHANGED]):
-        yield from difference(before, draft.statements or (), iris.record(run.source, draft.key or ""))
+        yield from difference(before, draft.description, iris.record(run.source, draft.key or ""))
     gone = {draft.key: before for draft, before in means.ledger.drafts(run, [Outcome.GONE])}
     lost = {key: before for key, _, before in means.ledger.lost(run, MISSES)} if run.sweep else {}
-    for key, statements in buried.items():
-        yield from difference(gone.get(key) or lost[key], statements, iris.record(run.source, key))
+    for key, tombstone in buried.items():
+        yield from difference(gone.get(key) or lost[key], tombstone, iris.record(run.source, key))
     catalogue = iris.source(source.name)
     yield from difference(means.ledger.graph(catalogue), _catalogue(source, means), catalogue)
     ended = run.planned or run.started
-    yield from difference([], describe_run(run.id, run.source, run.started, ended, run.counts, iris), iris.run(run.id))
+    account = describe_run(run.id, run.source, run.started, ended, run.counts, iris)
+    yield from difference("", "\n".join(account), iris.run(run.id))

@@ -87,7 +87,7 @@ class Refiner:
             about = it.about
             told_about = Provenance(about.source, about.run, about.mapping, about.digest, about.first_seen, about.modified, ordered)
             statements = it.statements + attest(it.key, self.iris, told_about)
-        return Draft(it.key, it.outcome, it.about.digest, it.content, it.about.first_seen, tuple(sorted(statements)), at=it.at)
+        return Draft(it.key, it.outcome, it.about.digest, it.content, it.about.first_seen, "\n".join(sorted(statements)), at=it.at)
 
 
 @dataclass(frozen=True, slots=True)

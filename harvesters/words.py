@@ -31,11 +31,11 @@ def publish(means: Means) -> Run | None:
     return done
 
 
-def _changes(means: Means) -> list[tuple[str, list[str], list[str]]]:
-    now = dict(statements(means.iris.base))
+def _changes(means: Means) -> list[tuple[str, str, str]]:
+    now = {graph: "\n".join(lines) for graph, lines in statements(means.iris.base)}
     ours = [graph for graph in means.ledger.graphs() if graph in now or not graph.startswith(means.iris.source(""))]
     before = {graph: means.ledger.graph(graph) for graph in {*ours, *now}}
-    return [(graph, before[graph], now.get(graph, [])) for graph in sorted(before) if before[graph] != now.get(graph, [])]
+    return [(graph, before[graph], now.get(graph, "")) for graph in sorted(before) if before[graph] != now.get(graph, "")]
 
 
 def _blocks(means: Means) -> Iterator[str]:

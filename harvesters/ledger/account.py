@@ -67,13 +67,16 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What a run makes of one record; *statements* only where it is new or changed, *reason* where it is not published."""
+    """What a run makes of one record.
+
+    *description* (sorted statements, one a line) is there only where it is new or changed, *reason* where it is not published.
+    """
 
     key: str | None
     outcome: Outcome
     digest: str | None = None
     content: str | None = None
     first_seen: datetime | None = None
-    statements: tuple[str, ...] | None = None
+    description: str = ""
     reason: str | None = None
     at: Position | None = None

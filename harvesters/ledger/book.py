@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -20,18 +19,9 @@ from harvesters.errors import LedgerError
 from harvesters.fetch import Validator
 from harvesters.ledger import tables as t
 from harvesters.ledger.account import Draft, Known, Outcome, Run, State
+from harvesters.ledger.press import pack, unpack
 
 _ROWS = 500  # rows read at once: a few megabytes of descriptions
-
-
-def pack(statements: Iterable[str]) -> bytes:
-    """Compress a description for the ledger."""
-    return zlib.compress("\n".join(statements).encode(), 1)
-
-
-def unpack(data: bytes) -> list[str]:
-    """Give back what was packed."""
-    return zlib.decompress(data).decode().split("\n") if data else []
 
 
 class Ledger:
@@ -139,6 +129,8 @@ class Ledger:
         with self._begin() as connection:
             if rows:
                 connection.execute(sa.insert(t.staged), rows)
+            if described := _descriptions(run, drafts, first):
+                connection.execute(sa.insert(t.description), described)
             self._save(connection, run)
 
     def staged(self, run: Run) -> int:
@@ -168,23 +160,26 @@ class Ledger:
         with self._begin() as connection:
             return connection.scalar(sa.select(sa.func.count()).select_from(t.record).where(self._missing(run))) or 0
 
-    def lost(self, run: Run, misses: int) -> Iterator[tuple[str, datetime, list[str]]]:
+    def lost(self, run: Run, misses: int) -> Iterator[tuple[str, datetime, str]]:
         """Give key, first sight and description of those that vanished now and at least *misses* times before."""
-        c = t.record.c
-        query = sa.select(c.key, c.first_seen, c.description).where(self._missing(run), c.misses >= misses).order_by(c.key)
-        yield from ((key, _utc(first), unpack(data)) for key, first, data in self._stream(query))
+        c, d = t.record.c, t.description.c
+        join = t.record.join(t.description, sa.and_(d.run == c.run, d.seq == c.seq))
+        query = sa.select(c.key, c.first_seen, d.statements).select_from(join)
+        found = self._stream(query.where(self._missing(run), c.misses >= misses).order_by(c.key))
+        yield from ((key, _utc(first), unpack(data)) for key, first, data in found)
 
-    def drafts(self, run: Run, outcomes: Iterable[Outcome]) -> Iterator[tuple[Draft, list[str]]]:
+    def drafts(self, run: Run, outcomes: Iterable[Outcome]) -> Iterator[tuple[Draft, str]]:
         """Give the run's drafts with these outcomes in their order, each with the description that stands before it."""
-        s, r = t.staged, t.record
-        join = s.outerjoin(r, sa.and_(r.c.source == s.c.source, r.c.key == s.c.key))
+        s, r, now, old = t.staged, t.record, t.description.alias("now"), t.description.alias("old")
+        join = s.outerjoin(now, sa.and_(now.c.run == s.c.run, now.c.seq == s.c.seq))
+        join = join.outerjoin(r, sa.and_(r.c.source == s.c.source, r.c.key == s.c.key))
+        join = join.outerjoin(old, sa.and_(old.c.run == r.c.run, old.c.seq == r.c.seq))
         wanted = [outcome.value for outcome in outcomes]
-        query = sa.select(s, r.c.description.label("before"), r.c.first_seen.label("seen")).select_from(join)
+        columns = (s.c.key, s.c.outcome, s.c.digest, s.c.content, s.c.first_seen, s.c.reason)
+        query = sa.select(*columns, now.c.statements, old.c.statements.label("before")).select_from(join)
         for row in self._stream(query.where(s.c.run == run.id, s.c.outcome.in_(wanted)).order_by(s.c.seq)):
-            statements = tuple(unpack(row.description)) if row.description else None
-            first = _aware(row.first_seen or row.seen)
-            draft = Draft(row.key, Outcome(row.outcome), row.digest, row.content, first, statements, row.reason)
-            yield draft, unpack(row.before or b"")
+            outcome, first = Outcome(row.outcome), _aware(row.first_seen)
+            yield Draft(row.key, outcome, row.digest, row.content, first, unpack(row.statements), row.reason), unpack(row.before)
 
     def _stream(self, query: sa.Select[Any]) -> Iterator[Any]:
         with self._begin() as connection:
@@ -192,26 +187,44 @@ class Ledger:
 
     # ---- commit
 
-    def settle(self, run: Run, tombstones: Mapping[str, list[str]]) -> None:
+    def settle(self, run: Run, tombstones: Mapping[str, str]) -> None:
         """Take a committed run's drafts over into the records, in one transaction with the run's new state."""
-        s, r = t.staged, t.record
-        fresh = sa.select(
-            s.c.source, s.c.key, sa.literal("published"), s.c.digest, s.c.content, s.c.first_seen, s.c.run, sa.literal(0), s.c.description
-        ).where(s.c.run == run.id, s.c.outcome.in_([Outcome.NEW.value, Outcome.CHANGED.value]))
-        columns = ["source", "key", "state", "digest", "content", "first_seen", "run", "misses", "description"]
+        s = t.staged
+        fresh = [Outcome.NEW.value, Outcome.CHANGED.value]
         with self._begin() as connection:
             if run.sweep:
-                connection.execute(sa.update(r).where(self._missing(run)).values(misses=r.c.misses + 1))
-            insert = self._insert(r).from_select(columns, fresh)
-            taken = {name: insert.excluded[name] for name in columns[2:]}
-            connection.execute(insert.on_conflict_do_update(index_elements=["source", "key"], set_=taken))
+                connection.execute(sa.update(t.record).where(self._missing(run)).values(misses=t.record.c.misses + 1))
+            self._forget_old(connection, run, [s.c.outcome.in_(fresh)])
+            self._take_over(connection, run, fresh)
             self._refresh(connection, run)
-            for key, statements in tombstones.items():
-                values = {"state": "gone", "digest": "", "content": "", "run": run.id, "description": pack(statements)}
-                connection.execute(sa.update(r).where(r.c.source == run.source, r.c.key == key).values(**values))
-            settled = [Outcome.NEW.value, Outcome.CHANGED.value, Outcome.UNCHANGED.value]
-            connection.execute(sa.delete(s).where(s.c.run == run.id, s.c.outcome.in_(settled)))
+            self._bury(connection, run, tombstones)
+            connection.execute(sa.delete(s).where(s.c.run == run.id, s.c.outcome.in_([*fresh, Outcome.UNCHANGED.value])))
             self._save(connection, run)
+
+    def _forget_old(self, connection: sa.Connection, run: Run, which: Sequence[sa.ColumnElement[bool]]) -> None:
+        """Delete the descriptions that this run's drafts replace."""
+        r, s, d = t.record, t.staged, t.description
+        pairs = sa.select(r.c.run, r.c.seq).join(s, sa.and_(s.c.source == r.c.source, s.c.key == r.c.key)).where(s.c.run == run.id, *which)
+        connection.execute(sa.delete(d).where(sa.tuple_(d.c.run, d.c.seq).in_(pairs)))
+
+    def _take_over(self, connection: sa.Connection, run: Run, fresh: Sequence[str]) -> None:
+        s = t.staged.c
+        published = (s.source, s.key, sa.literal("published"), s.digest, s.content, s.first_seen, s.run, s.seq, sa.literal(0))
+        columns = ["source", "key", "state", "digest", "content", "first_seen", "run", "seq", "misses"]
+        insert = self._insert(t.record).from_select(columns, sa.select(*published).where(s.run == run.id, s.outcome.in_(fresh)))
+        taken = {name: insert.excluded[name] for name in columns[2:]}
+        connection.execute(insert.on_conflict_do_update(index_elements=["source", "key"], set_=taken))
+
+    def _bury(self, connection: sa.Connection, run: Run, tombstones: Mapping[str, str]) -> None:
+        """Put tombstones in the place of records; they are numbered below zero, since no draft of the run stands for them."""
+        r, d = t.record, t.description
+        for number, (key, tombstone) in enumerate(tombstones.items(), 1):
+            mine = sa.and_(r.c.source == run.source, r.c.key == key)
+            old = sa.select(r.c.run, r.c.seq).where(mine)
+            connection.execute(sa.delete(d).where(sa.tuple_(d.c.run, d.c.seq).in_(old)))
+            connection.execute(sa.insert(d).values(run=run.id, seq=-number, statements=pack(tombstone)))
+            values = {"state": "gone", "digest": "", "content": "", "run": run.id, "seq": -number}
+            connection.execute(sa.update(r).where(mine).values(**values))
 
     def _refresh(self, connection: sa.Connection, run: Run) -> None:
         """Give the unchanged their new digests (their bytes may differ where their content does not) and forget their misses."""
@@ -228,12 +241,14 @@ class Ledger:
         kept = [Outcome.WITHHELD.value, Outcome.UNREADABLE.value, Outcome.DUPLICATE.value]
         with self._begin() as connection:
             connection.execute(sa.delete(t.staged).where(t.staged.c.run == run.id, t.staged.c.outcome.not_in(kept)))
+            connection.execute(sa.delete(t.description).where(t.description.c.run == run.id))
             self._save(connection, run)
 
     def forget(self, run: Run) -> None:
         """Leave no trace of a run, as of a dry one."""
         with self._begin() as connection:
             connection.execute(sa.delete(t.staged).where(t.staged.c.run == run.id))
+            connection.execute(sa.delete(t.description).where(t.description.c.run == run.id))
             connection.execute(sa.delete(t.run).where(t.run.c.id == run.id))
 
     def troubles(self, run: Run) -> list[Draft]:
@@ -243,19 +258,19 @@ class Ledger:
 
     # ---- graphs and validators
 
-    def graph(self, iri: str) -> list[str]:
+    def graph(self, iri: str) -> str:
         """Give the last description of a graph that is no record's, empty where there is none."""
         with self._begin() as connection:
-            return unpack(connection.scalar(sa.select(t.graph.c.description).where(t.graph.c.iri == iri)) or b"")
+            return unpack(connection.scalar(sa.select(t.graph.c.description).where(t.graph.c.iri == iri)))
 
     def graphs(self) -> list[str]:
         """List the graphs that are no record's."""
         with self._begin() as connection:
             return list(connection.scalars(sa.select(t.graph.c.iri).order_by(t.graph.c.iri)))
 
-    def set_graph(self, iri: str, statements: Sequence[str]) -> None:
+    def set_graph(self, iri: str, description: str) -> None:
         """Keep the description of a graph that is no record's."""
-        insert = self._insert(t.graph).values(iri=iri, description=pack(statements))
+        insert = self._insert(t.graph).values(iri=iri, description=pack(description))
         with self._begin() as connection:
             connection.execute(insert.on_conflict_do_update(index_elements=["iri"], set_={"description": insert.excluded.description}))
 
@@ -278,7 +293,8 @@ class Ledger:
 def _wal(connection: Any, _: object) -> None:
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
-    connection.execute("PRAGMA cache_size=-32768")
+    connection.execute("PRAGMA cache_size=-32768")  # KiB
+    connection.execute("PRAGMA wal_autocheckpoint=20000")  # pages: 80 MB; every thousand, the default, costs a third of staging
 
 
 def _utc(value: datetime) -> datetime:
@@ -298,6 +314,11 @@ def _run_row(run: Run) -> dict[str, object]:
     return {**asdict(run), **times, "state": run.state.value, "counts": json.dumps(run.counts)}
 
 
+def _descriptions(run: Run, drafts: Sequence[Draft], first: int) -> list[dict[str, object]]:
+    told = ((number, draft.description) for number, draft in enumerate(drafts, first))
+    return [{"run": run.id, "seq": number, "statements": pack(text)} for number, text in told if text]
+
+
 def _staged_row(run: Run, seq: int, draft: Draft) -> dict[str, object]:
     return {
         "run": run.id,
@@ -308,7 +329,6 @@ def _staged_row(run: Run, seq: int, draft: Draft) -> dict[str, object]:
         "digest": draft.digest,
         "content": draft.content,
         "first_seen": _naive(draft.first_seen),
-        "description": pack(draft.statements) if draft.statements is not None else None,
         "reason": draft.reason,
         "file": draft.at.file if draft.at else None,
         "offset": draft.at.offset if draft.at else None,

@@ -38,10 +38,19 @@ record = Table(
     Column("digest", String, nullable=False),  # of the raw record and the rules
     Column("content", String, nullable=False),  # of the description without its provenance
     Column("first_seen", DateTime, nullable=False),
-    Column("run", String, nullable=False),
+    Column("run", String, nullable=False),  # with seq: which description stands
+    Column("seq", Integer, nullable=False),
     Column("misses", Integer, nullable=False, default=0),  # complete sweeps in a row in which it did not come
-    Column("description", LargeBinary, nullable=False),  # zlib of the sorted statements
     sqlite_with_rowid=False,
+)
+
+# Written once, when a page is staged: a commit moves small rows and leaves these where they lie.
+description = Table(
+    "description",
+    metadata,
+    Column("run", String, primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("statements", LargeBinary, nullable=False),  # sorted, zstd
 )
 
 staged = Table(
@@ -55,7 +64,6 @@ staged = Table(
     Column("digest", String),
     Column("content", String),
     Column("first_seen", DateTime),
-    Column("description", LargeBinary),
     Column("reason", Text),
     Column("file", String),
     Column("offset", BigInteger),

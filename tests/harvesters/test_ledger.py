@@ -23,14 +23,14 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 
 def new(key: str, *statements: str) -> Draft:
-    return Draft(key, Outcome.NEW, f"digest of {key}", f"content of {key}", NOW, statements or (f"<{key}> <p> <o>",))
+    return Draft(key, Outcome.NEW, f"digest of {key}", f"content of {key}", NOW, "\n".join(statements) or f"<{key}> <p> <o>")
 
 
 def begun(ledger: Ledger) -> Run:
     return ledger.begin("s", NOW, "rules", sweep=True, since=None)
 
 
-def settled(ledger: Ledger, *drafts: Draft, tombstones: dict[str, list[str]] | None = None) -> Run:
+def settled(ledger: Ledger, *drafts: Draft, tombstones: dict[str, str] | None = None) -> Run:
     run = replace(begun(ledger), state=State.COMMITTED)
     ledger.stage(run, drafts, 0)
     ledger.settle(run, tombstones or {})
@@ -74,7 +74,7 @@ def test_a_record_that_two_sweeps_miss_is_lost(ledger: Ledger) -> None:
     run = begun(ledger)
     ledger.stage(run, [Draft("a", Outcome.UNCHANGED, "digest of a")], 0)
 
-    assert list(ledger.lost(run, misses=1)) == [("b", NOW, ["<b> <p> <o>"])]
+    assert list(ledger.lost(run, misses=1)) == [("b", NOW, "<b> <p> <o>")]
 
 
 def test_a_record_that_comes_back_has_no_misses(ledger: Ledger) -> None:
@@ -92,12 +92,12 @@ def test_a_changed_draft_comes_with_the_description_before_it(ledger: Ledger) ->
     changed = replace(new("a", "<a> <p> <new>"), outcome=Outcome.CHANGED)
     ledger.stage(run, [changed], 0)
 
-    assert list(ledger.drafts(run, [Outcome.CHANGED])) == [(changed, ["<a> <p> <old>"])]
+    assert list(ledger.drafts(run, [Outcome.CHANGED])) == [(changed, "<a> <p> <old>")]
 
 
 def test_a_gone_record_keeps_its_tombstone_and_is_no_longer_published(ledger: Ledger) -> None:
     settled(ledger, new("a"))
-    settled(ledger, Draft("a", Outcome.GONE), tombstones={"a": ["<a> <p> <tombstone>"]})
+    settled(ledger, Draft("a", Outcome.GONE), tombstones={"a": "<a> <p> <tombstone>"})
 
     assert ledger.known("s", ["a"])["a"].gone
     assert ledger.published("s") == 0

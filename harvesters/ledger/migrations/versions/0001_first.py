@@ -41,9 +41,15 @@ def upgrade() -> None:
         sa.Column("content", sa.String, nullable=False),
         sa.Column("first_seen", sa.DateTime, nullable=False),
         sa.Column("run", sa.String, nullable=False),
+        sa.Column("seq", sa.Integer, nullable=False),
         sa.Column("misses", sa.Integer, nullable=False),
-        sa.Column("description", sa.LargeBinary, nullable=False),
         sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "description",
+        sa.Column("run", sa.String, primary_key=True),
+        sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("statements", sa.LargeBinary, nullable=False),
     )
     op.create_table(
         "staged",
@@ -55,7 +61,6 @@ def upgrade() -> None:
         sa.Column("digest", sa.String),
         sa.Column("content", sa.String),
         sa.Column("first_seen", sa.DateTime),
-        sa.Column("description", sa.LargeBinary),
         sa.Column("reason", sa.Text),
         sa.Column("file", sa.String),
         sa.Column("offset", sa.BigInteger),
@@ -75,5 +80,5 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop the tables."""
-    for table in ("validator", "graph", "staged", "record", "run"):
+    for table in ("validator", "graph", "staged", "description", "record", "run"):
         op.drop_table(table)
