@@ -79,15 +79,14 @@ def check(source: Source, *, xml: bool = False) -> None:
 def reader(source: Source, words: Crosswalks) -> Callable[[Record[Any]], Resource]:
     """Give the function that reads a row or an XML element as the card's table says."""
     kind = kind_of(source)
-    rows = _Table(source, Lexicon(words), xml=False)
-    elements: list[_Table] = []  # XPath is compiled only where XML comes
+    lexicon = Lexicon(words)
+    tables: dict[bool, _Table] = {}  # by whether it is XML that comes, which the first record shows
 
     def read(record: Record[Any]) -> Resource:
-        if isinstance(record.payload, dict):
-            return rows.read(kind, record)
-        if not elements:
-            elements.append(_Table(source, rows.lexicon, xml=True))
-        return elements[0].read(kind, record)
+        xml = not isinstance(record.payload, dict)
+        if xml not in tables:
+            tables[xml] = _Table(source, lexicon, xml=xml)
+        return tables[xml].read(kind, record)
 
     return read
 

@@ -1,0 +1,62 @@
+"""Golden files: what each mapping makes of a reply lies beside it, statement by statement."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+from harvesters.errors import ParseError
+from harvesters.fetch import Fetch
+from harvesters.mappings.table import MAPPINGS
+from harvesters.pairs import pair
+from harvesters.protocols.table import PROTOCOLS
+from harvesters.record import Gone, Record
+from harvesters.source import load
+from vocab.describe import describe
+from vocab.iris import Iris
+
+REPLIES = Path(__file__).parent / "replies"
+FOLDERS = sorted(folder.name for folder in REPLIES.iterdir())
+SHORT = Iris("https://w3id.org/wsis-stocktaking/")
+
+
+def made(name: str, words: object) -> list[str]:
+    """Give the statements that a folder's reply becomes; what is gone or unreadable is a line that says so."""
+    folder = REPLIES / name
+    source = load(folder / "card.toml")
+    protocol, reader = pair(source)
+    read = reader.prepare(source, words)
+    (reply,) = folder.glob("reply.*")
+    lines = []
+    with Fetch(pause=0, transport=httpx.MockTransport(lambda _: httpx.Response(200, content=reply.read_bytes()))) as fetch:
+        for item in (item for page in protocol.collect(source, fetch, None) for item in page.items):
+            if isinstance(item, Record):
+                try:
+                    lines += [f"{line} ." for line in describe(read(item), SHORT, name)]
+                except ParseError as error:
+                    lines.append(f"# unreadable: {error}")
+            else:
+                lines.append(f"# gone: {item.key}" if isinstance(item, Gone) else f"# unreadable: {item.reason}")
+    return lines
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_a_reply_becomes_the_statements_that_lie_beside_it(name, words):
+    expected = (REPLIES / name / "expected.nt").read_text(encoding="utf-8").splitlines()
+
+    assert made(name, words) == expected
+
+
+def test_every_protocol_and_every_mapping_has_its_reply():
+    cards = [load(REPLIES / name / "card.toml") for name in FOLDERS]
+
+    assert {card.protocol for card in cards} == set(PROTOCOLS)
+    assert {card.mapping for card in cards} == set(MAPPINGS)
+
+
+def test_no_person_is_published(words):
+    lines = [line for name in FOLDERS for line in made(name, words)]
+
+    assert [line for line in lines if "jane" in line.lower() or "doe" in line.lower() or "@example" in line] == []

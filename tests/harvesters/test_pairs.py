@@ -1,0 +1,70 @@
+"""Pairs: a card that cannot work is refused when it is loaded, with the key and the cure."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from harvesters.errors import CardError
+from harvesters.mappings.table import MAPPINGS
+from harvesters.pairs import pair
+from harvesters.protocols.table import PROTOCOLS
+
+FIELDS = {"title": "name"}
+
+
+def test_a_good_card_gives_its_protocol_and_mapping(card):
+    protocol, reader = pair(card("csv", options={"key": "No", "split": ";"}))
+
+    assert protocol.brings is PROTOCOLS["csv"].brings
+    assert reader is MAPPINGS["fields"]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"protocol": "oai"}, "protocol 'oai' is unknown; known are oai-pmh, ckan, json, csv"),
+        ({"mapping": "dc"}, "mapping 'dc' is unknown; known are oai_dc, ckan_package, dpg_nominee, fields"),
+        ({"mapping": "oai_dc"}, "cannot read what protocol 'json' brings, a JSON object or a table's row; these can: ckan_package"),
+        ({"protocol": "oai-pmh", "mapping": "ckan_package"}, "brings, an XML element; these can: oai_dc, fields"),
+        ({"options": {"pages": "p"}}, "unknown option 'pages'; json with fields knows charset, cursor"),
+        ({"options": {"size": "10"}}, "option 'size' is '10'; write a whole number"),
+        ({"options": {"size": True}}, "option 'size' is True; write a whole number"),
+        ({"options": {"size": -1}}, "option 'size' is -1; write a number from 0 up"),
+        ({"protocol": "csv", "options": {"key": 3}}, "option 'key' is 3; write text or a list"),
+        ({"protocol": "csv", "options": {"digest": [1]}}, "write a list of texts"),
+        ({"protocol": "oai-pmh", "mapping": "oai_dc", "options": {"kind": "thing"}}, "option 'kind' is 'thing'; it is one of initiative"),
+        ({"mapping": "dpg_nominee", "fields": FIELDS}, "[fields] is for mapping 'fields'"),
+        ({"fields": {}}, "needs a [fields] table"),
+        ({"fields": {"name": "x"}}, "unknown field 'name'; known are action_lines"),
+        ({"fields": {"start@en": "x"}}, "field 'start@en' takes no language"),
+        ({"fields": {"title@!": "x"}}, "unknown field 'title@!'"),
+        ({"fields": {"title": "a["}}, "field 'title': 'a[' is no JMESPath"),
+        ({"fields": {"kind": "thing"}}, "field 'kind' is 'thing'; it is one of initiative, event, document, post"),
+        ({"fields": {"kind": "document", "start": "x"}}, "unknown field 'start'"),
+        ({"protocol": "oai-pmh", "fields": {"title": "//["}}, "field 'title': '//[' is no XPath"),
+        ({"protocol": "oai-pmh", "fields": {"key": "x"}}, "the protocol's own identifier is the key"),
+        ({"options": {"page": "p", "files": "f"}}, "two ways to page"),
+    ],
+)
+def test_a_card_that_cannot_work_is_refused(given, told, card):
+    with pytest.raises(CardError, match=re.escape(told)) as error:
+        pair(card(**given))
+
+    assert str(error.value).startswith("a: ")
+
+
+@pytest.mark.parametrize(
+    ("given", "incremental"),
+    [
+        ({"protocol": "oai-pmh", "mapping": "oai_dc"}, True),
+        ({"protocol": "ckan", "mapping": "ckan_package"}, True),
+        ({"protocol": "ckan", "mapping": "ckan_package", "url": "https://registry.example/data.json"}, False),
+        ({"protocol": "json"}, False),
+        ({"protocol": "json", "options": {"since": "changed_since"}}, True),
+        ({"protocol": "csv"}, False),
+    ],
+)
+def test_a_protocol_is_incremental_where_this_registry_can_be_asked_since(given, incremental, card):
+    assert pair(card(**given))[0].incremental is incremental

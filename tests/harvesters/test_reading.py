@@ -1,0 +1,73 @@
+"""Reading: dates, numbers and contacts are read without a guess."""
+
+from __future__ import annotations
+
+import pytest
+
+from harvesters.lexicon import Lexicon
+from harvesters.reading import date, language, number, private, public
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("2024", "2024"), ("2024-05", "2024-05"), ("2024-05-01", "2024-05-01"), (" 2024-05-01 ", "2024-05-01"),
+        ("2024-05-01 00:00:00", "2024-05-01"), ("2024-05-01T00:00:00Z", "2024-05-01T00:00:00Z"),
+        ("2024-05-01 10:20", "2024-05-01T10:20"), ("2024-05-01T10:20:30.1234567+0300", "2024-05-01T10:20:30.123456+0300"),
+        ("01/02/2024", "01/02/2024"), ("soon", "soon"), ("", None), (None, None), (2024, "2024"), (True, None), (["2024"], None),
+    ],
+)  # fmt: skip
+def test_a_date_is_read_where_there_is_one_way_to_read_it(given, read):
+    assert date(given) == read
+
+
+def test_a_card_can_say_how_dates_are_written():
+    assert [date("01/02/2024", [form]) for form in ("%d/%m/%Y", "%m/%d/%Y", "%Y")] == ["2024-02-01", "2024-01-02", "01/02/2024"]
+
+
+@pytest.mark.parametrize(
+    ("given", "read"), [("1.5", 1.5), (2, 2.0), ("1,5", None), ("nan", None), ("1e999", None), (None, None), (True, None)]
+)
+def test_a_number_is_finite_and_has_a_point(given, read):
+    assert number(given) == read
+
+
+@pytest.mark.parametrize(
+    ("given", "left"),
+    [
+        ("write to jane.doe+x@mail.example.org!", "write to […]!"),
+        ("mailto:info@example.org", "[…]"),
+        ("call +41 (0)22 730 51 11 or Tel: 022 730 5111", "call […] or […]"),
+        ("Fax. 0041-22-730-5111", "[…]"),
+        ("from 2019-05-01 to 2021-12-31, 1 000 000 people", "from 2019-05-01 to 2021-12-31, 1 000 000 people"),
+        ("ISBN 978-3-16-148410-0, +20 % a year, a @ b", "ISBN 978-3-16-148410-0, +20 % a year, a @ b"),
+    ],
+)
+def test_contacts_are_left_out_and_other_numbers_are_not(given, left):
+    assert private(given) == left
+
+
+def test_a_text_that_is_only_a_mail_address_is_not_kept():
+    assert public(["a", "", "info@example.org", "a", "mailto:x@example.org"]) == ("a",)
+
+
+@pytest.mark.parametrize(
+    ("word", "tag"), [("pt-BR", "pt-BR"), ("zh_Hans", "zh-Hans"), ("ger", "de"), ("swa", "sw"), ("Arabic", "ar"), ("xx", None)]
+)
+def test_a_language_is_named_by_its_shortest_tag(word, tag):
+    assert language(word) == tag
+
+
+def test_free_words_declare_only_what_they_name(words):
+    found = Lexicon(words).subjects(["SDG 4", "4", "SDG 4.4", "C7. E-Health", "education", "SDG 4", ""])
+
+    assert [claim.concept.rpartition("/")[2] for claim in (*found.lines, *found.goals, *found.targets)] == ["C7-ehea", "4", "4.4"]
+    assert found.left == ("4", "education")
+
+
+def test_a_bare_number_is_a_goal_where_goals_are_declared(words):
+    found = Lexicon(words).declared(["C4", "moon"], ["4", "4.4", "x"], ["5.b", "6"])
+
+    assert [claim.concept.rpartition("/")[2] for claim in found.goals] == ["4", "6"]
+    assert [claim.concept.rpartition("/")[2] for claim in found.targets] == ["5.b", "4.4"]
+    assert found.left == ("moon", "x")
