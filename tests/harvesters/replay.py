@@ -69,13 +69,20 @@ def _terms(asked: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 
 
 def _mit(asked: Mapping[str, str]) -> bytes | None:
+    return _repeated(asked) or _recorded().get(_terms(asked))
+
+
+def _repeated(asked: Mapping[str, str]) -> bytes | None:
+    """Answer what a second harvest asks: nothing has changed since the recordings were made."""
     if asked.get("verb") == "Identify":
         return (FEEDS / "oai" / "sickle_Identify.xml").read_bytes()
-    return _recorded().get(_terms(asked))
+    return (FEEDS / "oai" / "sickle_noRecordsMatch.xml").read_bytes() if "from" in asked and "until" not in asked else None
 
 
 def _singles(asked: Mapping[str, str]) -> bytes:
     """Give the records that were recorded one by one as a list, in pages."""
+    if repeated := _repeated(asked):
+        return repeated
     records = [
         etree.tostring(record)
         for file in sorted((FEEDS / "oai").glob("mit_*.xml"))
