@@ -8,7 +8,7 @@ import pyoxigraph as ox
 import pyshacl
 from pyshacl.errors import ReportableRuntimeError
 from rdflib import BNode, Graph, Literal, URIRef
-from rdflib.namespace import RDF, SH
+from rdflib.namespace import SH
 from rdflib.term import Node
 
 from shapes.engines.engine import Engine, EngineError
@@ -42,7 +42,7 @@ def graph(text: str, format: ox.RdfFormat, base: str | None = None) -> Graph:
     return into
 
 
-def _text(term: Node) -> str:
+def _text(term: Node | None) -> str:
     """Write a term as canonical N-Triples."""
     if not isinstance(term, Literal):
         return f"<{term}>" if isinstance(term, URIRef) else f"_:{term}"
@@ -50,10 +50,10 @@ def _text(term: Node) -> str:
 
 
 def _results(report: Graph) -> Iterator[Result]:
-    for found in report.subjects(RDF.type, SH.ValidationResult):
-        path, value = report.value(found, SH.resultPath), report.value(found, SH.value)
+    for found in report.objects(None, SH.result):  # what hangs under sh:detail is no result of its own
+        focus, path, value = (report.value(found, name) for name in (SH.focusNode, SH.resultPath, SH.value))
         yield Result(
-            focus=str(report.value(found, SH.focusNode)),
+            focus=str(focus) if isinstance(focus, URIRef) else _text(focus),
             path=str(path) if isinstance(path, URIRef) else None,
             component=str(report.value(found, SH.sourceConstraintComponent)).removeprefix(str(SH)),
             severity=Severity(str(report.value(found, SH.resultSeverity)).removeprefix(str(SH))),
@@ -81,8 +81,10 @@ def engine(turtle: str, base: str) -> Engine:
         data = graph(text, ox.RdfFormat.N_TRIPLES)
         try:
             _, report, _ = pyshacl.validate(data, shacl_graph=shapes, inplace=True)
-        except (ReportableRuntimeError, TypeError, ValueError) as error:
+        except (ReportableRuntimeError, NotImplementedError, TypeError, ValueError) as error:
             raise EngineError(str(error)) from error
+        if not isinstance(report, Graph):
+            raise EngineError(str(report))
         return [*_results(report), *compared(text, asked)]
 
     return validate

@@ -6,6 +6,7 @@ import shacl
 
 from shapes.engines.engine import Engine, EngineError
 from shapes.result import Result, Severity
+from vocab.terms import SH
 
 _PREFIX = "parse error: http://example.org/data: "  # a base that N-Triples does not need, before each message
 
@@ -21,7 +22,7 @@ def _result(found: shacl.Result) -> Result:
     return Result(
         focus=_iri(found.focus_node) or found.focus_node,
         path=_iri(found.path),
-        component=found.component,
+        component=found.component_iri.removeprefix(SH),
         severity=Severity(found.severity),
         value=found.value,
         message=found.message or "",

@@ -1,0 +1,77 @@
+"""The fast engine gives the reference's results, on generated records good and bad."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from itertools import chain, product
+from multiprocessing import get_context
+
+import pytest
+
+from shapes.result import Result
+from shapes.rules import rules
+from shapes.validate import judge, validate
+from vocab.terms import DCAT, DCT, RDF, XSD, literal
+
+Records = Callable[[int, int], list[list[str]]]
+
+COUNT = 2000  # records: the reference takes 20 ms for one, on each of two processes
+CHUNK = 200  # records a task: its best batch
+
+DATES = [
+    *(f'"{text}"^^<{XSD}gYear>' for text in ("2019", "2020")),
+    *(f'"{text}"^^<{XSD}gYearMonth>' for text in ("2019-03", "2020-03")),
+    *(f'"{text}"^^<{XSD}date>' for text in ("2019-03-01", "2020-03-01", "2019-13-45")),
+    *(f'"{text}"^^<{XSD}dateTime>' for text in ("2019-03-01T00:00:00Z", "2020-03-01T00:00:00+02:00", "2019-03-01T25:00:00Z")),
+    literal("2019"),
+    literal("next spring"),
+    "<https://example.org/>",
+]
+
+
+@pytest.fixture(scope="module")
+def judged(records: Records) -> list[tuple[tuple[Result, ...], tuple[Result, ...]]]:
+    """Give each generated record's results by the fast engine and by the reference."""
+    made = records(20250701, COUNT)
+    chunks = [made[start : start + CHUNK] for start in range(0, COUNT, CHUNK)]
+
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        slow = chain.from_iterable(pool.map(partial(judge, name="reference", size=CHUNK), chunks))
+        return list(zip(judge(made, threads=2), slow, strict=True))
+
+
+def test_both_engines_give_every_record_the_same_results(judged: list[tuple[tuple[Result, ...], tuple[Result, ...]]]) -> None:
+    differing = [(fast, slow) for fast, slow in judged if fast != slow]
+
+    assert differing == []
+
+
+def test_the_generated_records_fail_nearly_every_shape_and_none_in_all(judged: list[tuple[tuple[Result, ...], tuple[Result, ...]]]) -> None:
+    failed = {result.shape for results, _ in judged for result in results}
+    asked = {rule.iri for rule in rules().values() if not rule.name.startswith("Catalogue")}
+
+    assert {shape.rpartition("#")[2] for shape in asked - failed} <= {"ResourceParty", "EventStatus", "ClassificationBasis"}
+    assert all(len({result.shape for result in results}) < len(asked) / 2 for results, _ in judged)
+
+
+@pytest.mark.parametrize(("earlier", "later"), list(product(DATES, DATES)))
+def test_both_engines_order_dates_alike_and_tell_of_those_that_cannot_be_compared(earlier: str, later: str) -> None:
+    record = [f"<a:r> <{RDF}type> <{DCAT}CatalogRecord>", f"<a:r> <{DCT}issued> {earlier}", f"<a:r> <{DCT}modified> {later}"]
+
+    fast, slow = validate(record, name="rust"), validate(record, name="reference")
+
+    assert fast == slow
+
+
+def test_a_day_that_is_none_and_a_word_cannot_be_compared_so_the_record_is_remarked() -> None:
+    record = [
+        f"<a:r> <{RDF}type> <{DCAT}CatalogRecord>",
+        f'<a:r> <{DCT}issued> "2024-02-30"^^<{XSD}dateTime>',
+        f'<a:r> <{DCT}modified> "soon"',
+    ]
+
+    shapes = [result.shape.rpartition("#")[2] for result in validate(record, name="reference").results]
+
+    assert "RecordOrder" in shapes

@@ -1,0 +1,115 @@
+"""The judge gives each description its own verdict, whatever company it is judged in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+import pytest
+
+from shapes.batch import batches
+from shapes.engines.engine import EngineError
+from shapes.result import Severity
+from shapes.validate import judge, validate
+from vocab.describe import describe
+from vocab.initiative import Initiative, Party, Role, Text
+from vocab.iris import BASE, Iris
+
+Records = Callable[[int, int], list[list[str]]]
+
+POISON = ['<a:s> <a:p> "never closed']
+
+
+def _initiative(key: str, lead: Text, base: str = BASE, *titles: Text) -> list[str]:
+    it = Initiative(key=key, titles=titles or (Text("Digital health", "en"),), parties=(Party(Role.LEAD, lead, key="itu"),))
+    return describe(it, Iris(base), "test")
+
+
+def test_a_verdict_does_not_depend_on_the_batch(records: Records) -> None:
+    made = records(7, 300)
+
+    alone = judge(made, size=1)
+
+    assert judge(made, size=50) == alone
+    assert judge(made, size=50, threads=2) == alone
+    assert judge(made[::-1], size=7) == alone[::-1]
+
+
+def test_a_shared_organization_is_told_of_in_each_record_that_describes_it() -> None:
+    both = [_initiative("1", Text("ITU")), _initiative("2", Text("ITU"))]
+
+    first, second = judge(both)
+
+    told = [[result.focus for result in verdict if result.shape.endswith("OrganizationNameLanguage")] for verdict in (first, second)]
+    assert told == [[f"{BASE}id/organization/test/itu"]] * 2
+
+
+def test_two_records_that_name_one_organization_in_two_ways_are_not_blamed_for_each_other() -> None:
+    both = [_initiative("1", Text("ITU", "en")), _initiative("2", Text("International Telecommunication Union", "en"))]
+
+    verdicts = judge(both)
+
+    assert all(not result.shape.endswith("OrganizationNameUnique") for verdict in verdicts for result in verdict)
+    assert any(result.shape.endswith("OrganizationNameUnique") for result in validate([*both[0], *both[1]]).results)
+
+
+def test_records_of_one_source_share_a_batch(records: Records) -> None:
+    made = [_initiative(str(number), Text("ITU", "en")) for number in range(120)]
+
+    sizes = [len(batch) for batch in batches(made, 50)]
+
+    assert sizes == [50, 50, 20]
+
+
+@pytest.mark.parametrize("name", ["rust", "reference"])
+def test_one_description_that_cannot_be_read_costs_the_others_nothing(name: str, records: Records) -> None:
+    made = records(3, 10)
+    poisoned = [*made[:4], POISON, *made[4:]]
+
+    verdicts = judge(poisoned, name="rust" if name == "rust" else "reference")
+
+    (told,) = verdicts.pop(4)
+    assert (told.focus, told.component, told.severity) == ("a:s", "Unreadable", Severity.VIOLATION)
+    assert told.message.startswith("It cannot be read: Parser error")
+    assert verdicts == judge(made)
+
+
+def test_text_of_any_kind_is_judged_or_refused_but_never_raises() -> None:
+    random = Random(1)
+    texts = ["\ud800", "\x00", "a b", "<a:s> <a:p> <a:o> . <a:s> <a:p> <a:q>", "_:b <a:p> _:b", ""]
+    odd = [["<a:s> <a:p> " + "".join(random.choices("<>\"\\ \n.@^:é\U0001f3e5", k=20))] for _ in range(200)]
+
+    verdicts = judge([*([text] for text in texts), [], *odd])
+
+    assert len(verdicts) == len(texts) + 1 + len(odd)
+    assert {result.component for verdict in verdicts for result in verdict} == {"Unreadable"}
+
+
+def test_nothing_is_judged_without_complaint() -> None:
+    assert judge([]) == []
+    assert judge([[]]) == [()]
+
+
+def test_a_graph_that_is_no_n_triples_is_an_error() -> None:
+    with pytest.raises(EngineError, match="Parser error"):
+        validate(POISON)
+
+
+def test_shapes_follow_the_base() -> None:
+    base = "https://example.org/wsis/"
+
+    (verdict,) = judge([_initiative("1", Text("ITU", "en"), base)], base=base)
+
+    assert {result.shape.rpartition("#")[2] for result in verdict} == {"ResourceDescription", "InitiativeSubject", "InitiativeCountry"}
+    assert all(result.shape.startswith(base) for result in verdict)
+
+
+def test_a_record_without_a_title_is_withheld_and_one_without_a_lead_is_published() -> None:
+    bare = describe(Initiative(key="1"), Iris(), "test")
+
+    report = validate(bare)
+
+    severities = {result.shape.rpartition("#")[2]: result.severity for result in report.by_focus[f"{BASE}id/initiative/test/1"]}
+    assert not report.conforms
+    assert severities["ResourceTitle"] is Severity.VIOLATION
+    assert severities["InitiativeLead"] is Severity.WARNING

@@ -1,0 +1,125 @@
+"""The W3C SHACL test suite, from its own manifests, by both engines (https://w3c.github.io/data-shapes/data-shapes-test-suite/)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+import pyoxigraph as ox
+import pytest
+from pyshacl.errors import ReportableRuntimeError
+from rdflib import BNode, Graph, Literal, URIRef
+from rdflib.namespace import SH, Namespace
+from rdflib.term import Node
+
+from shapes.engines.engine import EngineError
+from shapes.engines.reference import graph
+from shapes.result import Result
+from shapes.validate import ENGINES, Name
+
+SUITE = Path(__file__).parents[3] / "shared" / "suites" / "w3c-shacl"
+MF = Namespace("http://www.w3.org/2001/sw/DataAccess/tests/test-manifest#")
+SHT = Namespace("http://www.w3.org/ns/shacl-test#")
+
+Told = Counter[tuple[str, str | None, str, str | None]]
+
+# What is known to differ, and why. A case that begins to pass fails, so that this list stays true.
+KNOWN = {
+    ("rust", "core/misc/severity-002"): "our results know the three severities of SHACL, not a fourth",
+    ("reference", "core/misc/severity-002"): "our results know the three severities of SHACL, not a fourth",
+    ("rust", "sparql/pre-binding/unsupported-sparql-004"): "shacl judges by a query that a processor should refuse",
+    ("reference", "core/property/uniqueLang-002"): 'rdflib takes "1"^^xsd:boolean for true, the suite wants true alone to count',
+    ("reference", "sparql/node/prefixes-001"): "pyshacl does not find prefixes that the shapes inherit from an ontology",
+    ("reference", "sparql/pre-binding/shapesGraph-001"): "pyshacl has no $shapesGraph",
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One entry of a manifest: its data, its shapes, and the results that it wants; None: that the shapes are refused."""
+
+    name: str
+    data: Path
+    shapes: Path
+    wanted: Told | None
+
+
+def _cases(manifest: Path) -> Iterator[Case]:
+    base = manifest.as_uri()
+    read = graph(manifest.read_text("utf-8"), ox.RdfFormat.TURTLE, base)
+    for include in read.objects(URIRef(base), MF.include):
+        yield from _cases(_path(include))
+    for entries in read.objects(URIRef(base), MF.entries):
+        for entry in read.items(entries):
+            action = read.value(entry, MF.action)
+            yield Case(
+                name=f"{manifest.parent.relative_to(SUITE)}/{str(entry).rpartition('/')[2].rpartition('#')[2]}",
+                data=_path(read.value(action, SHT.dataGraph)),
+                shapes=_path(read.value(action, SHT.shapesGraph)),
+                wanted=_wanted(read, read.value(entry, MF.result)),
+            )
+
+
+def _path(iri: Node | None) -> Path:
+    return Path(str(iri).removeprefix("file://"))
+
+
+def _wanted(read: Graph, report: Node | None) -> Told | None:
+    if report == SHT.Failure:
+        return None
+    return Counter(
+        (
+            _term(read.value(found, SH.focusNode)) or "",
+            str(path) if isinstance(path := read.value(found, SH.resultPath), URIRef) else None,
+            str(read.value(found, SH.sourceConstraintComponent)).removeprefix(str(SH)),
+            _term(read.value(found, SH.value)),
+        )
+        for found in read.objects(report, SH.result)
+    )
+
+
+def _term(term: Node | None) -> str | None:
+    """Write a term so that any blank node equals any other."""
+    if term is None or isinstance(term, BNode):
+        return term and "_:"
+    return term.n3() if isinstance(term, Literal) else str(term)
+
+
+def _told(results: list[Result]) -> Told:
+    def plain(text: str | None) -> str | None:
+        return "_:" if text and text.startswith("_:") else text.strip("<>") if text and text.startswith("<") else text
+
+    return Counter((plain(it.focus) or "", it.path, it.component, plain(it.value)) for it in results)
+
+
+CASES = list(_cases(SUITE / "manifest.ttl")) if SUITE.exists() else []
+
+
+def test_the_suite_is_there() -> None:
+    if not SUITE.exists():
+        pytest.skip(f"no W3C SHACL suite at {SUITE}")
+
+    assert len(CASES) > 100
+
+
+@pytest.mark.parametrize("name", get_args(Name))
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_w3c(case: Case, name: Name, request: pytest.FixtureRequest) -> None:
+    if known := KNOWN.get((name, case.name)):
+        request.applymarker(pytest.mark.xfail(reason=known, strict=True))
+
+    actual = _run(case, name)
+
+    assert actual == case.wanted
+
+
+def _run(case: Case, name: Name) -> Told | None:
+    data = "".join(f"{quad.triple} .\n" for quad in ox.parse(path=case.data, format=ox.RdfFormat.TURTLE, base_iri=case.data.as_uri()))
+    try:
+        engine = ENGINES[name](case.shapes.read_text("utf-8"), case.shapes.as_uri())
+        return _told(engine(data))
+    except (EngineError, ReportableRuntimeError, ValueError):
+        return None
