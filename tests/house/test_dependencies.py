@@ -1,0 +1,57 @@
+"""The dependencies: whatever is imported is declared, and what is declared for the program is imported by it."""
+
+from __future__ import annotations
+
+import ast
+import sys
+import tomllib
+from collections.abc import Iterable
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+OURS = {"vocab", "shapes", "journal", "harvesters", "publisher", "stocktake", "benchmarks"}
+# Brought by what it names, which promises it as a part of itself.
+BROUGHT = {"pydantic": "fastapi", "click": "typer"}
+# Never imported by name: uvicorn finds them by itself.
+UNSEEN = {"uvloop", "httptools"}
+
+
+def _declared(texts: Iterable[str]) -> set[str]:
+    return {canonicalize_name(Requirement(text).name) for text in texts}
+
+
+def _imported(trees: Iterable[ast.Module]) -> set[str]:
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level}
+    return {name.partition(".")[0] for name in names} - set(sys.stdlib_module_names)
+
+
+def _distributions(modules: set[str]) -> set[str]:
+    known = packages_distributions()
+    return {BROUGHT.get(module) or canonicalize_name(known.get(module, [module])[0]) for module in modules}
+
+
+def test_what_the_program_imports_is_declared(house):
+    imported = _distributions(_imported(house.trees.values()) - OURS)
+
+    assert imported - _declared(PROJECT["dependencies"]) == set()
+
+
+def test_what_is_declared_for_the_program_is_imported(house):
+    imported = _distributions(_imported(house.trees.values()) - OURS)
+
+    assert _declared(PROJECT["dependencies"]) - imported - UNSEEN == set()
+
+
+def test_what_the_tests_import_is_declared():
+    files = [*(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
+    beside = {file.stem for file in files}
+    imported = _distributions(_imported(ast.parse(file.read_bytes()) for file in files) - OURS - beside)
+
+    assert imported - _declared([*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]) == set()
