@@ -112,7 +112,7 @@ class Fetch(AbstractContextManager["Fetch"]):
         Tries again on 429, 5xx and broken connections, after Retry-After where it is given. Raises OutageError when that
         does not help, DeniedError on 401, 403, 404 and 410, RefusedError, TooLargeError; each names the address.
         """
-        address = str(httpx.URL(url, params={**dict(httpx.URL(url).params), **params}) if params else httpx.URL(url))
+        address = str(httpx.URL(url).copy_merge_params(params) if params else httpx.URL(url))
         headers = {"Accept": accept, **(self._conditions(address) if conditional else {})}
         for attempt in stamina.retry_context(on=_backoff, attempts=self.patience.tries, timeout=None, wait_initial=0.5, wait_max=30.0):
             with attempt:

@@ -9,7 +9,8 @@ from typing import NamedTuple
 from vocab.crosswalks import Crosswalks
 from vocab.initiative import Claim
 
-_MEMO = 65536  # words: more than any registry's vocabulary, and about 10 MB
+_MEMO = 16384  # words: a registry's vocabulary, some 3 MB
+_LONGEST = 300  # characters of a name; what is longer is a text, and is not looked up
 
 
 class Subjects(NamedTuple):
@@ -54,7 +55,7 @@ class Lexicon:
         places: tuple[dict[str, Claim], ...] = ({}, {}, {})
         left: dict[str, None] = {}
         for word in words:
-            if found := self._word(word):
+            if found := self._word(word) if len(word) <= _LONGEST else None:
                 places[found[0]].setdefault(found[1].concept, found[1])
             elif word:
                 left[word] = None
@@ -77,14 +78,14 @@ def _known(find: Callable[[str], str | None]) -> Callable[[str], str]:
     def known(word: str) -> str:
         return find(word) or word
 
-    return known
+    return lambda word: known(word) if len(word) <= _LONGEST else word
 
 
 def _claims(words: Iterable[str], finds: Sequence[Callable[[str], str | None]], left: dict[str, None]) -> list[tuple[Claim, ...]]:
     found: list[dict[str, Claim]] = [{} for _ in finds]
     for word in words:
         for place, find in zip(found, finds, strict=True):
-            if concept := find(word):
+            if concept := find(word) if len(word) <= _LONGEST else None:
                 place.setdefault(concept, Claim(concept, word=word))
                 break
         else:

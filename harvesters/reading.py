@@ -16,7 +16,8 @@ from vocab.iris import is_web
 
 KINDS: Mapping[str, type[Resource]] = {"initiative": Initiative, "event": Event, "document": Document, "post": Post}
 
-_MAIL = re.compile(r"(?:mailto:)?[\w.%+\-]+@[\w\-]+(?:\.[\w\-]+)+", re.IGNORECASE)
+# At most 64 characters before the @ (RFC 5321), begun only where a word begins: a long word must not be tried at each of its letters.
+_MAIL = re.compile(r"(?<![\w.%+\-])(?:mailto:)?[\w.%+\-]{1,64}@[\w\-]+(?:\.[\w\-]+)+", re.IGNORECASE)
 _PHONE = re.compile(r"(?:(?:tel|phone|telephone|fax|mobile|tél|тел)[.:]*\s*|(?=\+))\+?\(?\d[\d ()/.\-]{6,}\d", re.IGNORECASE)
 _DIGITS = re.compile(r"\d[\d ()/.\-]{6,}\d")  # looked for first: it is quick to say no
 _LEFT_OUT = "[…]"  # in the place of a contact, in no language

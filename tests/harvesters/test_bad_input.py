@@ -40,6 +40,7 @@ FOREIGN = [
 BOMBS = [file for file in FOREIGN if file.name.startswith("defused") and file.name != "defused_simple.xml"]
 OTHERS = [file for file in _files("dcat", "ckan", "datajson", "nde") if file.suffix in FITTING]
 NONSENSE = [b"", b"  \n", b"\xef\xbb\xbf", b"\x00", b"\xff\xfe", b"[", b"[" * 100_000, b'{"a":' * 100_000, b"<a>" * 100_000]
+SLOW = [b" " * 100_000 + b"<a", b"<!-- -->" * 20_000 + b"<a", b"<?a?> " * 20_000 + b"<a", b"\n<!--" * 20_000]
 
 
 def told(content: bytes, protocol: str, card: object, words: object) -> tuple[list[str], int]:
@@ -103,7 +104,7 @@ def test_a_doctype_in_another_charset_is_refused_too(charset, card, words):
     assert len(reasons) == 1
 
 
-@pytest.mark.parametrize("content", NONSENSE)
+@pytest.mark.parametrize("content", [*NONSENSE, *SLOW], ids=lambda content: repr(content[:8]))
 @pytest.mark.parametrize("protocol", KINDS)
 def test_nothing_and_nonsense_are_told(protocol, content, card, words):
     reasons, mapped = told(content, protocol, card, words)

@@ -238,3 +238,11 @@ def test_an_answer_without_records_is_told(content, told, card, registry):
 def test_options_that_do_not_fit_are_refused(options, told, card):
     with pytest.raises(CardError, match=told):
         check(card(options=options))
+
+
+def test_the_arguments_of_the_cards_url_stay_repeated_ones_too(card, registry):
+    there = registry({"tag=a&tag=b&page=1": given([])})
+
+    harvest(there, card(url=f"{URL}?tag=a&tag=b", options={"page": "page"}))
+
+    assert there.asked == ["tag=a&tag=b&page=1"]

@@ -47,6 +47,12 @@ def test_contacts_are_left_out_and_other_numbers_are_not(given, left):
     assert private(given) == left
 
 
+def test_a_long_word_costs_no_more_than_its_length():
+    text = "a" * 300_000 + " @ " + "1 " * 3 + " " * 300_000 + "tel" * 10_000
+
+    assert private(text) == text
+
+
 def test_a_text_that_is_only_a_mail_address_is_not_kept():
     assert public(["a", "", "info@example.org", "a", "mailto:x@example.org"]) == ("a",)
 
