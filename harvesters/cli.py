@@ -138,18 +138,19 @@ def harvest_all(sources: Sequence[Source], means: Means, *, full: bool, dry_run:
     plans: dict[str, Plan | None] = {}
     with report.Bar(_err, quiet=quiet) as bar:
         for source in sources:
-            plans[source.name] = plan = _one(source, means, full=full, dry_run=dry_run, bar=bar)
-            if plan and not quiet:
-                _out.print(report.plan_table(plan, dry_run=dry_run))
+            plans[source.name] = _one(source, means, full=full, dry_run=dry_run, bar=bar)
+    if not quiet:
+        _out.print(report.account(plans, dry_run=dry_run))
     return plans
 
 
 def _one(source: Source, means: Means, *, full: bool, dry_run: bool, bar: report.Bar | None) -> Plan | None:
-    log.info("run began", source=source.name, url=source.url)
+    told = log.debug if bar else log.info  # who watches the bar and the table needs no lines of the same
+    told("run began", source=source.name, url=source.url)
     plan = None
     try:
         plan = harvest_one(source, means, full=full, dry_run=dry_run, watch=bar.show if bar else lambda _: None)
-        log.info("run ended", source=source.name, run=plan.run.id, outcome=plan.run.state.value, held=plan.held, **plan.counts)
+        told("run ended", source=source.name, run=plan.run.id, outcome=plan.run.state.value, held=plan.held, **plan.counts)
     except HarvestError as error:
         log.error("run failed", source=source.name, reason=str(error))
     except Exception:  # the one place: a fault of ours in one source's run must not stop the others

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 import httpx
 import structlog
 
+from harvesters.bench import Bench
 from harvesters.fetch import Patience
 from harvesters.ledger.book import Ledger
 from journal.log import Journal
-from shapes.result import Result
-from shapes.validate import Name, judge
+from shapes.validate import Name
 from vocab.crosswalks import Crosswalks
 from vocab.iris import Iris
 
 log = structlog.get_logger()
-
-# Gives each description's results, in their order; shapes.validate makes one.
-Judge = Callable[[Sequence[Sequence[str]]], list[tuple[Result, ...]]]
-
 
 def _now() -> datetime:
     return datetime.now(UTC).replace(microsecond=0)
@@ -42,7 +37,7 @@ class Means:
     journal: Journal
     iris: Iris
     words: Crosswalks
-    judge: Judge
+    bench: Bench
     contact: str = "no contact given"
     allow: frozenset[str] = frozenset()
     patience: Patience = field(default_factory=Patience)
@@ -60,6 +55,7 @@ def opened(data: Path, ledger: str, base: str, contact: str, allow: frozenset[st
     iris = Iris(base)
     book = Ledger(ledger)
     try:
-        yield Means(data, book, journal, iris, Crosswalks(iris), partial(judge, base=base, name=engine), contact, allow)
+        with Bench(base, engine) as bench:
+            yield Means(data, book, journal, iris, Crosswalks(iris), bench, contact, allow)
     finally:
         book.close()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
+from harvesters.bench import Bench, Verdicts
 from harvesters.errors import ParseError
 from harvesters.ledger.account import Draft, Known, Outcome, Run
-from harvesters.means import Judge
 from harvesters.record import Gone, Page, Position, Record, Unreadable
 from shapes.result import Result, Severity
 from vocab.describe import Provenance, Remark, attest, describe
@@ -29,8 +29,7 @@ class Refiner:
     mapping: str
     read: Callable[[Record[Any]], Resource]
     iris: Iris
-    judge: Judge
-    bench: Executor  # the judges' threads: the engine lets go of the interpreter
+    bench: Bench
 
     def sift(self, page: Page[Any], known: Mapping[str, Known], met: set[str]) -> Batch:
         """Settle what needs no judge and send the rest to them; *met* are the keys that this run has had, and grows."""
@@ -40,7 +39,7 @@ class Refiner:
             if item.key is not None:
                 met.add(item.key)
         pending = [draft for draft in drafts if isinstance(draft, _Pending)]
-        verdicts = self.bench.submit(self.judge, [draft.judged for draft in pending]) if pending else None
+        verdicts = self.bench.judge([draft.judged for draft in pending]) if pending else None
         return Batch(page, drafts, verdicts)
 
     def _sift_one(self, item: Item, known: Mapping[str, Known], met: set[str], at: Position | None) -> Draft | _Pending:
@@ -51,7 +50,7 @@ class Refiner:
             return Draft(item.key, Outcome.UNREADABLE, reason=item.reason, at=at)
         if isinstance(item, Gone):
             there = before is not None and not before.gone
-            return Draft(item.key, Outcome.GONE if there else Outcome.UNCHANGED, first_seen=before.first_seen if before else None, at=at)
+            return Draft(item.key, Outcome.GONE if there else Outcome.ABSENT, first_seen=before.first_seen if before else None, at=at)
         return self._map(item, before, at)
 
     def _map(self, record: Record[Any], before: Known | None, at: Position | None) -> Draft | _Pending:
@@ -107,7 +106,7 @@ class Batch:
 
     page: Page[Any]
     drafts: list[Draft | _Pending]
-    verdicts: Future[list[tuple[Result, ...]]] | None
+    verdicts: Future[Verdicts] | None
 
 
 def _local(path: str | None) -> str:

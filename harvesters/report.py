@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
@@ -18,6 +20,7 @@ from harvesters.source import Source
 from harvesters.stage import Progress as Step
 
 _ENDED = tuple(State)
+_SHOWN = {"fetched", "new", "changed", "unchanged"}  # counts that are shown even where all are 0
 
 
 def sources(cards: Sequence[Source], ledger: Ledger) -> list[dict[str, object]]:
@@ -44,13 +47,33 @@ def plan(it: Plan) -> dict[str, object]:
     return {**run(it.run), "counts": it.counts, "published_before": it.before, "complete": it.complete, "held": it.held}
 
 
-def plan_table(it: Plan, *, dry_run: bool) -> Table:
-    """Show a plan's account."""
-    how = "dry run, nothing changed" if dry_run else it.run.state.value
-    table = Table(title=f"{it.run.source}: {how}", caption=escape(it.held) if it.held else None, show_header=False, title_justify="left")
-    for name, count in it.counts.items():
-        table.add_row(name, f"{count:,}")
-    return table
+def account(plans: Mapping[str, Plan | None], *, dry_run: bool) -> Table:
+    """Show what each source's run did: a row a source, a column a count; None is a run that failed."""
+    title = "What a run would do (dry run, nothing changed)" if dry_run else "Runs"
+    made = Table(title=title, title_justify="left", show_footer=len(plans) > 1, box=SIMPLE)
+    totals = Counter[str]()
+    for it in plans.values():
+        totals.update(it.counts if it else {})
+    made.add_column("source", footer="in all", no_wrap=True)
+    made.add_column("outcome", overflow="fold")
+    names = [name for name in dict.fromkeys(name for it in plans.values() if it for name in it.counts) if totals[name] or name in _SHOWN]
+    for name in names:
+        made.add_column(name, footer=f"{totals[name]:,}", justify="right")
+    for source, it in plans.items():
+        made.add_row(source, _outcome(it, dry_run=dry_run), *(_number(it, name) for name in names))
+    return made
+
+
+def _outcome(it: Plan | None, *, dry_run: bool) -> str:
+    if it is None:
+        return "[red]failed, see above[/red]"
+    if it.held:
+        return f"[yellow]held: {escape(it.held)}[/yellow]"
+    return "would commit" if dry_run else it.run.state.value
+
+
+def _number(it: Plan | None, name: str) -> str:
+    return f"{it.counts[name]:,}" if it and name in it.counts else ""
 
 
 def table(rows: Sequence[Mapping[str, object]], title: str) -> Table:

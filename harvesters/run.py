@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -94,8 +93,8 @@ def _collect(source: Source, means: Means, protocol: Protocol, reader: Reader, r
     archive = Archive(means.data / "archive", source.name, run.id, run.archived)
     known = means.ledger.validators(source.name) if run.rules == _last_rules(source, means) and not run.pages else {}
     door = Fetch(means.contact, source.pause, means.allow, archive, known, means.patience, means.transport)
-    with closing(archive), door, ThreadPoolExecutor(2, thread_name_prefix="judge") as bench:
-        refiner = Refiner(run, source.mapping, reader.prepare(source, means.words), means.iris, means.judge, bench)
+    with closing(archive), door:
+        refiner = Refiner(run, source.mapping, reader.prepare(source, means.words), means.iris, means.bench)
         desk = Desk(means.ledger, refiner, run, watch)
         for page in protocol.collect(source, door, run.since, run.cursor):
             desk.take(page, archive.length)

@@ -30,6 +30,7 @@ class Outcome(Enum):
     UNREADABLE = "unreadable"
     DUPLICATE = "duplicate"
     GONE = "gone"
+    ABSENT = "absent"  # deleted at its source, and never here
 
 
 @dataclass(frozen=True, slots=True)

@@ -191,6 +191,7 @@ class Ledger:
         """Take a committed run's drafts over into the records, in one transaction with the run's new state."""
         s = t.staged
         fresh = [Outcome.NEW.value, Outcome.CHANGED.value]
+        over = [*fresh, Outcome.UNCHANGED.value, Outcome.ABSENT.value]
         with self._begin() as connection:
             if run.sweep:
                 connection.execute(sa.update(t.record).where(self._missing(run)).values(misses=t.record.c.misses + 1))
@@ -198,7 +199,7 @@ class Ledger:
             self._take_over(connection, run, fresh)
             self._refresh(connection, run)
             self._bury(connection, run, tombstones)
-            connection.execute(sa.delete(s).where(s.c.run == run.id, s.c.outcome.in_([*fresh, Outcome.UNCHANGED.value])))
+            connection.execute(sa.delete(s).where(s.c.run == run.id, s.c.outcome.in_(over)))
             self._save(connection, run)
 
     def _forget_old(self, connection: sa.Connection, run: Run, which: Sequence[sa.ColumnElement[bool]]) -> None:
