@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -17,6 +18,7 @@ import typer
 from rich.console import Console
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
+from typer.models import OptionInfo
 
 import harvesters.cli
 import publisher.cli
@@ -77,9 +79,10 @@ app.add_typer(publisher.cli.app)
 app.add_typer(shapes.cli.app, name="shapes")
 
 
-def _option(variable: str) -> typer.models.OptionInfo:
+def _option(variable: str) -> OptionInfo:
     flag = "--" + variable.removeprefix("STOCKTAKE_").lower().replace("_", "-")
-    return typer.Option(flag, envvar=variable, help=Settings.VARIABLES[variable])
+    option: OptionInfo = typer.Option(flag, envvar=variable, help=Settings.VARIABLES[variable])
+    return option
 
 
 @app.callback()
@@ -157,7 +160,8 @@ def demo(
     data = settings.data / "demo"
     with Demo(size=size, seed=seed, port=registries_port) as registries:
         cards(registries.url, data / "sources")
-        given = replace(settings, data=data, sources=data / "sources", ledger=f"sqlite:///{data}/ledger.sqlite", allow_hosts=frozenset({"127.0.0.1"}))
+        home, ledger, loopback = data / "sources", f"sqlite:///{data}/ledger.sqlite", frozenset({"127.0.0.1"})
+        given = replace(settings, data=data, sources=home, ledger=ledger, allow_hosts=loopback)
         _err.print(f"The simulated registries are at {registries.url}; harvesting them into {data}.")
         subprocess.run(_command(["harvest"]), env=given.environment(), check=False)
         _err.print(f"Portal: http://{host}:{port}/   SPARQL: http://{host}:{port}/sparql   Ctrl-C ends it.")
@@ -203,6 +207,7 @@ def main() -> None:
             structlog.processors.format_exc_info,
             structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "source", "event"]),
         ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     try:
