@@ -1,0 +1,1 @@
+"""Benchmarks: what the house costs next to its peers, measured side by side in one run."""

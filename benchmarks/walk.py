@@ -1,0 +1,164 @@
+"""The walk: a registry's pages on loopback to an answer at /sparql, and once more when nothing has changed.
+
+Each process is a real one: the registry, `stocktake serve`, `stocktake harvest`. By hand: ``python benchmarks/walk.py --records 10000``
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import httpx
+import typer
+
+from benchmarks.processes import Watch, until
+from benchmarks.table import Aim, Json, Line, err, show
+from harvesters.demo.cards import cards
+from harvesters.demo.registries import Demo
+from journal.log import Journal
+
+SOURCE = "demo-ckan"  # 38 statements a record
+RATE, MEMORY, AGAIN, GROWTH = 2500, 500, 10, 1.2  # the aims: records a second, MB, times cheaper, times more memory
+_PATIENCE = 1200.0  # seconds
+_COUNT = "SELECT (COUNT(*) AS ?records) { ?record a <http://www.w3.org/ns/dcat#CatalogRecord> }"
+
+
+@dataclass(frozen=True, slots=True)
+class Harvest:
+    """One harvest: seconds until it had committed and until the shelf answered; processor seconds and peaks in MB by role."""
+
+    committed: float
+    answered: float
+    records: int
+    processor: Mapping[str, float]
+    peaks: Mapping[str, float]
+    together: float
+
+
+def settings(data: Path) -> dict[str, str]:
+    """Give the environment of our processes."""
+    told = {"STOCKTAKE_DATA": str(data), "STOCKTAKE_SOURCES": str(data / "sources"), "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1"}
+    return {**{name: value for name, value in os.environ.items() if not name.startswith("STOCKTAKE_")}, **told}
+
+
+@contextmanager
+def served(data: Path) -> Iterator[str]:
+    """Serve *data* with `stocktake serve`; give the address."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "stocktake", "serve", "--port", str(port)]
+    with subprocess.Popen(command, env=settings(data)) as server:
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.terminate()
+
+
+def shown(client: httpx.Client, journal: Journal) -> bool:
+    """Tell whether the server shows all that the journal holds."""
+    try:
+        told = client.get("/health").json()
+    except httpx.TransportError:
+        return False
+    head = journal.head
+    return bool(told["position"] == (head.number if head else 0))
+
+
+def count(client: httpx.Client) -> int:
+    """Ask /sparql how many records there are."""
+    answer = client.get("/sparql", params={"query": _COUNT}, headers={"Accept": "application/sparql-results+json"})
+    return int(answer.raise_for_status().json()["results"]["bindings"][0]["records"]["value"])
+
+
+def harvested(data: Path, client: httpx.Client, *options: str) -> Harvest:
+    """Harvest once and wait for the answer."""
+    journal = Journal(data / "journal")
+    command = [sys.executable, "-m", "stocktake", "harvest", SOURCE, "--json", *options]
+    with Watch() as watch:
+        base, since = dict(watch.seconds()), time.perf_counter()
+        subprocess.run(command, env=settings(data), check=True, stdout=subprocess.DEVNULL)
+        committed = time.perf_counter() - since
+        until(lambda: shown(client, journal), _PATIENCE)
+        records = count(client)
+        answered = time.perf_counter() - since
+    spent = {role: seconds - base.get(role, 0.0) for role, seconds in watch.seconds().items()}
+    return Harvest(committed, answered, records, spent, watch.peaks(), watch.together)
+
+
+def walk(records: int, folder: Path) -> dict[str, Harvest]:
+    """Harvest a new registry of *records*, then the same again: what changed, and in full."""
+    with Demo(size=records, only=("ckan",), faults=()) as registry:
+        cards(registry.url, folder / "sources", ("ckan",))
+        client = httpx.Client(timeout=_PATIENCE)
+        httpx.get(f"{registry.url}/ckan/api/3/action/package_search?rows=1", timeout=_PATIENCE)  # it writes its pages when first asked
+        with served(folder) as address, client:
+            client.base_url = httpx.URL(address)
+            until(lambda: _ready(client), 60)
+            return {
+                "first": harvested(folder, client),
+                "again": harvested(folder, client),
+                "again, all read": harvested(folder, client, "--full"),
+            }
+
+
+def _ready(client: httpx.Client) -> bool:
+    try:
+        return client.get("/health").is_success
+    except httpx.TransportError:
+        return False
+
+
+def _lines(records: int, done: Mapping[str, Harvest]) -> list[Line]:
+    first, size = done["first"], f"{records:,} records: "
+    lines = [
+        Line(f"{size}page to answer at /sparql", "records/s", first.records / first.answered, aim=Aim("least", RATE, "ours"),
+             note=f"{first.records:,} records answered"),
+        Line(f"{size}committed after", "s", first.committed),
+        Line(f"{size}answered after", "s", first.answered),
+        *(Line(f"{size}processor, {role}", "s", seconds) for role, seconds in sorted(first.processor.items())),
+        *(Line(f"{size}peak memory, {role}", "MB", value, aim=Aim("most", MEMORY, "ours") if role != "registry" else None,
+               note="the greatest process") for role, value in sorted(first.peaks.items())),
+        Line(f"{size}memory of all processes at once", "MB", first.together, aim=Aim("most", MEMORY, "ours"), note="without the registry"),
+    ]  # fmt: skip
+    for name in ("again", "again, all read"):
+        aim = Aim("least", AGAIN)
+        lines.append(Line(f"{size}{name}", "s", done[name].committed, first.answered, first.answered / done[name].committed, aim, "peer: the first"))
+    return lines
+
+
+def _growth(walks: Mapping[int, Mapping[str, Harvest]]) -> list[Line]:
+    if len(walks) < 2:
+        return []
+    few, many = min(walks), max(walks)
+    less, more = walks[few]["first"], walks[many]["first"]
+    aim = Aim("most", GROWTH)
+    named = [role for role in sorted(more.peaks) if role != "registry"]
+    what = f"memory, {many:,} next to {few:,} records: "
+    return [Line(what + role, "MB", more.peaks[role], less.peaks[role], more.peaks[role] / less.peaks[role], aim) for role in named]
+
+
+def main(
+    records: Annotated[list[int] | None, typer.Option(help="Records of the registry; may be given more than once.", min=100)] = None,
+    json: Json = False,
+) -> None:
+    """Walk with 10,000 records and with 100,000, or with as many as are given."""
+    walks: dict[int, Mapping[str, Harvest]] = {}
+    for size in records or [10_000, 100_000]:
+        err.print(f"walking with {size:,} records")
+        with tempfile.TemporaryDirectory(prefix="walk-") as folder:
+            walks[size] = walk(size, Path(folder))
+    lines = [line for size, done in walks.items() for line in _lines(size, done)]
+    show("The whole run", lines + _growth(walks), json)
+
+
+if __name__ == "__main__":
+    typer.run(main)
