@@ -85,14 +85,14 @@ def harvest(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Compute and print the plan; change nothing.")] = False,
     json: Json = False,
 ) -> None:
-    """Harvest registries: collect, map, judge, plan, commit; 1 where a run failed or was held."""
+    """Harvest registries: collect, map, judge, plan, commit; 1 where a run failed, was held or is incomplete."""
     settings: Settings = context.obj
     chosen = _chosen(_cards(settings), names or [])
     with _means(settings) as means:
         plans = harvest_all(chosen, means, full=full, dry_run=dry_run, quiet=json)
     if json:
         print(orjson.dumps([report.plan(plan) for plan in plans.values() if plan]).decode())
-    raise typer.Exit(int(any(plan is None or plan.held is not None for plan in plans.values())))
+    raise typer.Exit(int(any(plan is None or plan.held or plan.short for plan in plans.values())))
 
 
 @app.command()

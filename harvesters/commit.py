@@ -15,15 +15,15 @@ from vocab.chronicle import Registry, bury, describe_run, describe_source
 
 def commit(plan: Plan, source: Source, means: Means) -> Run:
     """Write the plan's changes to the journal and settle the ledger; where nothing changes no entry is written."""
-    run = replace(plan.run, planned=means.now(), counts=plan.counts, cursor=None)
+    run = replace(plan.run, planned=means.now(), counts=plan.counts, cursor=None, sweep=plan.complete, reason=plan.short)
     changes = plan.outcomes[Outcome.NEW] + plan.outcomes[Outcome.CHANGED] + plan.outcomes[Outcome.GONE]
     lost = plan.complete and any(True for _ in means.ledger.lost(run, MISSES))
     if not changes and not lost and means.ledger.graph(means.iris.source(source.name)) == _catalogue(source, means):
-        done = replace(run, state=State.UNCHANGED, ended=means.now())
-        means.ledger.settle(done if plan.complete else replace(done, sweep=False), {})
+        done = replace(run, state=State.INCOMPLETE if run.reason else State.UNCHANGED, ended=means.now())
+        means.ledger.settle(done, {})
         return done
     head = means.journal.head
-    run = replace(run, state=State.COMMITTING, sweep=plan.complete, entry=head.number if head else 0)
+    run = replace(run, state=State.COMMITTING, entry=head.number if head else 0)
     means.ledger.save(run)
     return finish(run, source, means)
 
@@ -33,7 +33,8 @@ def finish(run: Run, source: Source, means: Means) -> Run:
     buried = dict(_buried(run, means))
     entry = written(run, means) or means.journal.append(_blocks(run, source, means, buried), run=run.id, time=run.started)
     means.ledger.set_graph(means.iris.source(source.name), _catalogue(source, means))
-    done = replace(run, state=State.COMMITTED, ended=means.now(), entry=entry.number)
+    state = State.INCOMPLETE if run.reason else State.COMMITTED
+    done = replace(run, state=state, ended=means.now(), entry=entry.number)
     means.ledger.settle(done, buried)
     return done
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harvesters.ledger.account import Outcome, Run
 from harvesters.ledger.book import Ledger
@@ -15,21 +15,32 @@ MISSES = 1  # complete sweeps before this one that a vanished record must have m
 class Plan:
     """A run's account before its commit.
 
-    *vanished* are published records that a sweep did not meet, *before* is what is published now, *complete* tells that
-    the sweep saw all that its source claims, *held* why a person must look, None when the run may commit.
+    *vanished* are published records that a sweep did not meet, *before* is what is published now, *held* why a person must
+    look, None when the run may commit.
     """
 
     run: Run
     outcomes: dict[Outcome, int]
     vanished: int
     before: int
-    complete: bool
     held: str | None = None
 
     @property
     def fetched(self) -> int:
         """Give the number of records that came, deletions and unreadable ones too."""
         return sum(self.outcomes.values())
+
+    @property
+    def complete(self) -> bool:
+        """Tell whether this was a sweep that saw all that its source claims."""
+        return self.run.sweep and self.short is None
+
+    @property
+    def short(self) -> str | None:
+        """Tell that a sweep brought less than the source claims, None where it did not."""
+        if self.run.sweep and self.run.claimed is not None and self.fetched < self.run.claimed:
+            return f"the source claims {self.run.claimed} records and brought {self.fetched}; nothing was taken for deleted"
+        return None
 
     @property
     def counts(self) -> dict[str, int]:
@@ -41,12 +52,9 @@ class Plan:
 def draw(run: Run, ledger: Ledger, limits: Limits) -> Plan:
     """Count what *run* has staged against what is published, and let the guard look at it."""
     outcomes = ledger.outcomes(run)
-    fetched = sum(outcomes.values())
-    complete = run.sweep and (run.claimed is None or fetched >= run.claimed)
     vanished = ledger.vanished(run) if run.sweep else 0
-    before = ledger.published(run.source)
-    plan = Plan(run, outcomes, vanished, before, complete)
-    return Plan(run, outcomes, vanished, before, complete, guard(plan, limits))
+    plan = Plan(run, outcomes, vanished, ledger.published(run.source))
+    return replace(plan, held=guard(plan, limits))
 
 
 def guard(plan: Plan, limits: Limits) -> str | None:

@@ -69,7 +69,8 @@ def _outcome(it: Plan | None, *, dry_run: bool) -> str:
         return "[red]failed, see above[/red]"
     if it.held:
         return f"[yellow]held: {escape(it.held)}[/yellow]"
-    return "would commit" if dry_run else it.run.state.value
+    told = "would commit" if dry_run else it.run.state.value
+    return f"[yellow]{told}: {escape(it.short)}[/yellow]" if it.short else told
 
 
 def _number(it: Plan | None, name: str) -> str:

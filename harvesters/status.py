@@ -7,7 +7,7 @@ from harvesters.means import Means
 from vocab.chronicle import Standing, describe_standing
 from vocab.describe import quads
 
-_ENDED = (State.COMMITTED, State.UNCHANGED, State.HELD, State.FAILED)
+_ENDED = (State.COMMITTED, State.UNCHANGED, State.INCOMPLETE, State.HELD, State.FAILED)
 _GOOD = (State.COMMITTED, State.UNCHANGED)
 
 

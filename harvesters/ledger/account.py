@@ -17,6 +17,7 @@ class State(Enum):
     COMMITTING = "committing"
     COMMITTED = "committed"
     UNCHANGED = "unchanged"
+    INCOMPLETE = "incomplete"  # what came is published, but less came than the source claims
     FAILED = "failed"
 
 

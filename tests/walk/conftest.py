@@ -1,0 +1,82 @@
+"""A small registry that answers as it is told, and the means to harvest it with a clock that is handed in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+import stamina
+
+from harvesters.means import Means, opened
+from harvesters.source import Source, parse
+from vocab.iris import BASE
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+CARD = {
+    "title": "Projects",
+    "protocol": "json",
+    "mapping": "fields",
+    "url": "https://registry.example/api",
+    "licence": "https://creativecommons.org/licenses/by/4.0/",
+    "language": "en",
+    "pause": 0,
+    "options": {"records": "results", "total": "total", "page": "page", "key": "id"},
+    "fields": {"key": "id", "title@en": "name", "goals": "sdgs", "lead": "owner"},
+}
+
+
+@dataclass
+class Registry:
+    """Pages of three projects; *total* is what it claims, *answer* replaces what it says of a page."""
+
+    projects: list[dict[str, Any]] = field(default_factory=list)
+    total: int | None = None
+    answer: Callable[[int], httpx.Response | None] = lambda _: None
+    asked: list[int] = field(default_factory=list)
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        page = int(request.url.params.get("page", "1"))
+        self.asked.append(page)
+        if told := self.answer(page):
+            return told
+        total = len(self.projects) if self.total is None else self.total
+        return httpx.Response(200, content=orjson.dumps({"total": total, "results": self.projects[page * 3 - 3 : page * 3]}))
+
+
+@pytest.fixture(name="project")
+def _project() -> Callable[..., dict[str, Any]]:
+    return project
+
+
+def project(number: int, name: str | None = None) -> dict[str, Any]:
+    return {"id": f"p{number}", "name": f"Project {number}" if name is None else name, "sdgs": "SDG 4", "owner": "Ministry"}
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting() -> Iterator[None]:
+    with stamina.set_testing(True, attempts=2, cap=True):
+        yield
+
+
+@pytest.fixture
+def registry() -> Registry:
+    return Registry([project(number) for number in range(1, 11)])
+
+
+@pytest.fixture
+def source() -> Source:
+    return parse("projects", CARD, "card")
+
+
+@pytest.fixture
+def means(tmp_path: Path, registry: Registry) -> Iterator[Means]:
+    """Means whose clock goes on by a minute whenever it is read."""
+    ticks = iter(NOON + timedelta(minutes=number) for number in range(10_000))
+    with opened(tmp_path / "data", f"sqlite:///{tmp_path}/ledger.sqlite", BASE, "desk@example.org", frozenset()) as real:
+        yield replace(real, transport=httpx.MockTransport(registry), now=lambda: next(ticks))

@@ -1,0 +1,82 @@
+"""kill -9 at any moment, then start again: the journal is, byte for byte, that of an undisturbed run."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from harvesters import words
+from harvesters.demo.cards import cards
+from harvesters.demo.registries import Demo
+from harvesters.means import opened
+from harvesters.run import harvest
+from harvesters.source import load
+from journal.entry import Entry
+from journal.log import Journal
+from vocab.iris import BASE
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+STAGES = ["page 1", "page 2", "page 17", "page 30", "page 45", "written", "settled"]
+SPAWN = multiprocessing.get_context("spawn")
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Dying(Journal):
+    """A journal that dies when it has written a run's entry."""
+
+    def append(self, blocks: Iterable[str], *, run: str, time: datetime) -> Entry:
+        entry = super().append(blocks, run=run, time=time)
+        if not run.startswith(words.SOURCE):
+            die()
+        return entry
+
+
+def work(folder: str, card: str, stage: str = "") -> None:
+    """Harvest with a clock that stands still; die at *stage*."""
+    home = Path(folder)
+    with opened(home, f"sqlite:///{home}/ledger.sqlite", BASE, "desk@example.org", frozenset({"127.0.0.1"})) as means:
+        log = Dying(home / "journal") if stage == "written" else means.journal
+        still = replace(means, now=lambda: NOON, journal=log)
+        words.publish(still)
+        source = replace(load(Path(card)), pause=0.0)
+        harvest(source, still, full=True, watch=lambda step: die() if stage == f"page {step.pages}" else None)
+        if stage == "settled":
+            die()
+
+
+def journal(folder: Path) -> list[bytes]:
+    return [path.read_bytes() for path in sorted((folder / "journal").glob("*.rdfp.gz"))]
+
+
+@pytest.fixture(scope="module")
+def card(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with Demo(size=900, seed=5, faults=(), only=("ckan",), page=20) as demo:
+        (path,) = cards(demo.url, tmp_path_factory.mktemp("cards"), ("ckan",))
+        path.write_text(path.read_text().replace("rows = 500", "rows = 20"))
+        yield str(path)
+
+
+def test_a_harvest_that_is_killed_again_and_again_ends_as_an_undisturbed_one(tmp_path: Path, card: str) -> None:
+    work(str(tmp_path / "undisturbed"), card)
+
+    exits = []
+    for stage in STAGES:
+        process = SPAWN.Process(target=work, args=(str(tmp_path / "killed"), card, stage))
+        process.start()
+        process.join()
+        exits.append(process.exitcode)
+    work(str(tmp_path / "killed"), card)
+
+    assert exits == [-signal.SIGKILL] * len(STAGES)
+    assert len(journal(tmp_path / "undisturbed")) == 2
+    assert journal(tmp_path / "killed") == journal(tmp_path / "undisturbed")

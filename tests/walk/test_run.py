@@ -1,0 +1,283 @@
+"""Runs: what a source says becomes one journal entry, or nothing changes and the reason is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import pytest
+
+from harvesters.errors import HarvestError, ParseError
+from harvesters.ledger.account import Outcome, State
+from harvesters.means import Means
+from harvesters.run import harvest
+from harvesters.source import Limits, Source
+
+Project = Callable[..., dict[str, Any]]
+
+
+def rows(means: Means, entry: int) -> list[str]:
+    return list(next(means.journal.entries(after=entry - 1)).rows())
+
+
+def graphs(means: Means) -> dict[str, set[str]]:
+    """Play the journal: each graph's statements as they stand now."""
+    played: dict[str, set[str]] = {}
+    for entry in means.journal.entries():
+        for row in entry.rows():
+            statement, _, graph = row[2:].removesuffix(" .").rpartition(" ")
+            lines = played.setdefault(graph.strip("<>"), set())
+            (lines.add if row[0] == "A" else lines.remove)(statement)
+    return {graph: lines for graph, lines in played.items() if lines}
+
+
+def test_a_first_run_publishes_what_came(source: Source, means: Means) -> None:
+    plan = harvest(source, means)
+
+    assert (plan.run.state, plan.run.entry) == (State.COMMITTED, 1)
+    assert {name: count for name, count in plan.counts.items() if count} == {"claimed": 10, "fetched": 10, "new": 10}
+    assert means.ledger.published("projects") == 10
+
+
+def test_each_record_is_a_graph_of_its_own_with_its_provenance(source: Source, means: Means) -> None:
+    harvest(source, means)
+
+    record = means.iris.record("projects", "p1")
+    told = graphs(means)[record]
+    assert f'<{means.iris.thing("initiative", "projects", "p1")}> <http://purl.org/dc/terms/title> "Project 1"@en' in told
+    assert f"<{record}> <http://www.w3.org/ns/prov#wasGeneratedBy> <{means.iris.run('projects.1')}>" in told
+
+
+def test_the_entry_holds_source_and_run_too(source: Source, means: Means) -> None:
+    harvest(source, means)
+
+    told = graphs(means)
+    assert len(told[means.iris.source("projects")]) > 5
+    assert any(line.endswith('"10"^^<http://www.w3.org/2001/XMLSchema#integer>') for line in told[means.iris.run("projects.1")])
+
+
+def test_an_unchanged_source_writes_no_entry(source: Source, means: Means) -> None:
+    harvest(source, means)
+
+    plan = harvest(source, means)
+
+    assert plan.run.state is State.UNCHANGED
+    assert plan.outcomes[Outcome.UNCHANGED] == 10
+    assert [entry.number for entry in means.journal.entries()] == [1]
+
+
+def test_a_changed_record_writes_only_its_difference(source: Source, means: Means, registry: Any) -> None:
+    harvest(source, means)
+    registry.projects[0]["name"] = "Renamed"
+
+    plan = harvest(source, means)
+
+    record = means.iris.record("projects", "p1")
+    changed = [row for row in rows(means, 2) if row.endswith(f"<{record}> .")]
+    assert plan.outcomes[Outcome.CHANGED] == 1
+    assert sum('"Project 1"@en' in row and row[0] == "D" for row in changed) == 1
+    assert sum('"Renamed"@en' in row and row[0] == "A" for row in changed) == 1
+    assert not any("primaryTopic" in row for row in changed)
+
+
+def test_a_change_that_means_nothing_to_us_is_no_change(source: Source, means: Means, registry: Any) -> None:
+    harvest(source, means)
+    registry.projects[0]["internal"] = "new"
+
+    plan = harvest(source, means)
+
+    assert plan.run.state is State.UNCHANGED
+
+
+def test_a_record_without_a_title_is_withheld_with_its_reason(source: Source, means: Means, registry: Any) -> None:
+    registry.projects[0]["name"] = ""
+
+    plan = harvest(source, means)
+
+    (trouble,) = means.ledger.troubles(plan.run)
+    assert (trouble.key, trouble.outcome) == ("p1", Outcome.WITHHELD)
+    assert "title" in (trouble.reason or "")
+    assert means.iris.record("projects", "p1") not in graphs(means)
+
+
+def test_a_record_that_turns_bad_keeps_its_last_good_data(source: Source, means: Means, registry: Any) -> None:
+    harvest(source, means)
+    before = graphs(means)
+    registry.projects[0]["name"] = ""
+
+    plan = harvest(source, means)
+
+    assert plan.outcomes[Outcome.WITHHELD] == 1
+    assert graphs(means) == before
+
+
+def test_a_key_that_comes_twice_counts_once(source: Source, means: Means, registry: Any, project: Project) -> None:
+    registry.projects[9] = project(1, "Another one")
+
+    plan = harvest(source, means)
+
+    assert (plan.outcomes[Outcome.NEW], plan.outcomes[Outcome.DUPLICATE]) == (9, 1)
+    assert any('"Project 1"@en' in line for line in graphs(means)[means.iris.record("projects", "p1")])
+
+
+def test_a_dry_run_changes_nothing(source: Source, means: Means) -> None:
+    plan = harvest(source, means, dry_run=True)
+
+    assert plan.outcomes[Outcome.NEW] == 10
+    assert means.journal.head is None
+    assert means.ledger.runs() == []
+
+
+@pytest.mark.parametrize("kept", [0, 5])
+def test_a_source_that_brings_too_little_is_held(source: Source, means: Means, registry: Any, kept: int) -> None:
+    careful = replace(source, limits=Limits(expect=8))
+    harvest(careful, means)
+    before = graphs(means)
+    del registry.projects[kept:]
+
+    plan = harvest(careful, means)
+
+    assert plan.run.state is State.HELD
+    assert plan.held
+    assert graphs(means) == before
+
+
+def test_too_large_a_vanished_share_is_held(source: Source, means: Means, registry: Any) -> None:
+    harvest(source, means)
+    del registry.projects[5:]
+
+    plan = harvest(source, means)
+
+    assert plan.run.state is State.HELD
+    assert plan.held == "5 of 10 published records vanished, more than the 10% that the card lets pass"
+
+
+def test_growth_alone_is_not_held(source: Source, means: Means, registry: Any, project: Project) -> None:
+    harvest(source, means)
+    registry.projects += [project(number) for number in range(11, 91)]
+
+    plan = harvest(source, means)
+
+    assert (plan.run.state, plan.outcomes[Outcome.NEW]) == (State.COMMITTED, 80)
+
+
+def test_less_than_the_source_claims_is_incomplete_and_deletes_nothing(source: Source, means: Means, registry: Any) -> None:
+    harvest(source, means)
+    registry.total = 10
+    registry.projects = registry.projects[:9]
+
+    plan = harvest(source, means)
+
+    assert plan.run.state is State.INCOMPLETE
+    assert plan.run.reason == "the source claims 10 records and brought 9; nothing was taken for deleted"
+    assert means.ledger.published("projects") == 10
+
+
+def test_a_record_that_two_complete_sweeps_miss_is_gone_and_leaves_a_tombstone(source: Source, means: Means, registry: Any) -> None:
+    harvest(source, means)
+    del registry.projects[9]
+    harvest(source, means)
+    published_after_one = means.ledger.published("projects")
+
+    harvest(source, means)
+
+    record = means.iris.record("projects", "p10")
+    told = graphs(means)[record]
+    assert published_after_one == 10
+    assert means.ledger.published("projects") == 9
+    assert f"<{record}> <http://www.w3.org/ns/adms#status> <{means.iris.ns}gone>" in told
+    assert not any("Initiative>" in line for line in told)
+
+
+def test_a_record_that_was_gone_comes_back_under_its_address(source: Source, means: Means, registry: Any) -> None:
+    harvest(source, means)
+    lost = registry.projects.pop()
+    harvest(source, means)
+    harvest(source, means)
+    registry.projects.append(lost)
+
+    plan = harvest(source, means)
+
+    told = graphs(means)[means.iris.record("projects", "p10")]
+    assert plan.outcomes[Outcome.NEW] == 1
+    assert any("Initiative>" in line for line in told)
+    assert not any("gone>" in line for line in told)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx.Response(200, content=b"<!DOCTYPE html><html><body>Please log in</body></html>"),
+        httpx.Response(200, content=b'{"results": ['),
+        httpx.Response(503),
+        httpx.Response(404),
+    ],
+    ids=["html", "cut", "503", "404"],
+)
+def test_a_bad_answer_fails_the_run_and_keeps_the_last_good_data(
+    source: Source, means: Means, registry: Any, answer: httpx.Response
+) -> None:
+    harvest(source, means)
+    before = graphs(means)
+    registry.answer = lambda page: answer if page == 2 else None
+
+    with pytest.raises(HarvestError, match=r"registry\.example"):
+        harvest(source, means)
+
+    assert means.ledger.runs("projects")[0].state is State.FAILED
+    assert graphs(means) == before
+
+
+def test_pages_that_repeat_are_an_error_not_a_harvest(source: Source, means: Means, registry: Any) -> None:
+    registry.total = 9
+    registry.projects = registry.projects[:3] * 3
+
+    with pytest.raises(ParseError, match="repeat"):
+        harvest(source, means)
+
+    assert means.journal.head is None
+
+
+class Crash(BaseException):
+    """The end of the process, as far as the code under test can tell."""
+
+
+@pytest.mark.parametrize("page", [1, 2, 3, 4])
+def test_a_run_that_is_cut_off_goes_on_at_its_last_page(source: Source, means: Means, registry: Any, page: int) -> None:
+    def crash(asked: int) -> None:
+        if asked == page and registry.asked.count(page) == 1:
+            raise Crash
+
+    registry.answer = crash
+    with pytest.raises(Crash):
+        harvest(source, means)
+
+    plan = harvest(source, means)
+
+    assert (plan.run.id, plan.run.state, plan.outcomes[Outcome.NEW]) == ("projects.1", State.COMMITTED, 10)
+    assert means.ledger.published("projects") == 10
+
+
+@pytest.fixture
+def torn(means: Means) -> Means:
+    """Means whose journal dies after it has written an entry."""
+
+    class Dying(type(means.journal)):  # type: ignore[misc]
+        def append(self, *given: object, **named: object) -> None:
+            super().append(*given, **named)
+            raise Crash
+
+    return replace(means, journal=Dying(means.journal.folder))
+
+
+def test_a_crash_between_journal_and_ledger_is_mended_at_the_next_start(source: Source, means: Means, torn: Means) -> None:
+    with pytest.raises(Crash):
+        harvest(source, torn)
+
+    plan = harvest(source, means)
+
+    assert [entry.run for entry in means.journal.entries()] == ["projects.1"]
+    assert plan.run.state is State.UNCHANGED
+    assert means.ledger.published("projects") == 10
