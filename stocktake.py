@@ -97,6 +97,7 @@ def settle(
     shapes_engine: Annotated[str, _option("STOCKTAKE_SHAPES_ENGINE")] = "rust",
 ) -> None:
     """Check the settings before any command runs."""
+    _log_to_stderr()
     for name in sorted(os.environ):
         if name.startswith("STOCKTAKE_") and name not in Settings.VARIABLES:
             raise typer.BadParameter(f"unknown setting {name}; known are {', '.join(Settings.VARIABLES)}")
@@ -198,8 +199,8 @@ def supervise(commands: Mapping[str, list[str]], settings: Settings) -> None:
                 child.wait()
 
 
-def main() -> None:
-    """Run the command line; a known trouble is one line on standard error and exit code 1."""
+def _log_to_stderr() -> None:
+    """Leave standard output to results; the stream is looked up at each line, since tests replace it."""
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -208,8 +209,12 @@ def main() -> None:
             structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "source", "event"]),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
     )
+
+
+def main() -> None:
+    """Run the command line; a known trouble is one line on standard error and exit code 1."""
     try:
         app()
     except (HarvestError, JournalError) as error:

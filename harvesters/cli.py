@@ -90,8 +90,9 @@ def harvest(
     chosen = _chosen(_cards(settings), names or [])
     with _means(settings) as means:
         plans = harvest_all(chosen, means, full=full, dry_run=dry_run, quiet=json)
+        rows = [report.plan(plan) if plan else report.failure(name, means.ledger) for name, plan in plans.items()]
     if json:
-        print(orjson.dumps([report.plan(plan) for plan in plans.values() if plan]).decode())
+        print(orjson.dumps(rows).decode())
     raise typer.Exit(int(any(plan is None or plan.held or plan.short for plan in plans.values())))
 
 

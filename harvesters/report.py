@@ -47,6 +47,12 @@ def plan(it: Plan) -> dict[str, object]:
     return {**run(it.run), "counts": it.counts, "published_before": it.before, "complete": it.complete, "held": it.held}
 
 
+def failure(source: str, ledger: Ledger) -> dict[str, object]:
+    """Give the row of a source whose run failed: the run's, or no more than its name where it did not even begin."""
+    failed = ledger.last_run(source, [State.FAILED])
+    return run(failed) if failed else {"run": source, "outcome": State.FAILED.value}
+
+
 def account(plans: Mapping[str, Plan | None], *, dry_run: bool) -> Table:
     """Show what each source's run did: a row a source, a column a count; None is a run that failed."""
     title = "What a run would do (dry run, nothing changed)" if dry_run else "Runs"

@@ -27,11 +27,12 @@ def plan(sources: Sequence[Source], harvest: Callable[[Source], None]) -> Blocki
             scheduler.add_job(
                 harvest, trigger, (source,), id=source.name, name=source.title, coalesce=True, max_instances=1, misfire_grace_time=_GRACE
             )
-    scheduler.add_listener(_tell, EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
+    scheduler.add_listener(tell, EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
     return scheduler
 
 
-def _tell(event: JobExecutionEvent) -> None:
+def tell(event: JobExecutionEvent) -> None:
+    """Log what was missed, or left out since the last run is still under way."""
     if event.code == EVENT_JOB_MISSED:
         log.warning("run missed", source=event.job_id, due=str(event.scheduled_run_time), cure=f"stocktake harvest {event.job_id}")
     else:

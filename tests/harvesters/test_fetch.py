@@ -175,6 +175,8 @@ def test_validators_are_gathered_for_the_next_run() -> None:
     assert fetch.seen == {URL: Validator('"v2"', None)}
 
 
-@pytest.mark.parametrize(("value", "seconds"), [("soon", None), ("", None), (None, None), ("7", 7.0), ("Thu, 01 Jan 2026 00:01:00 GMT", 60.0)])
+@pytest.mark.parametrize(
+    ("value", "seconds"), [("soon", None), ("", None), (None, None), ("7", 7.0), ("Thu, 01 Jan 2026 00:01:00 GMT", 60.0)]
+)
 def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float | None) -> None:
     assert retry_after(value, datetime(2026, 1, 1, tzinfo=UTC)) == seconds

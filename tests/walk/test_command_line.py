@@ -1,0 +1,122 @@
+"""The command line: exit codes, JSON, and settings that are checked before anything runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from harvesters.demo.cards import cards
+from harvesters.demo.registries import Demo
+from stocktake import Settings, app
+
+RUN = CliRunner()
+WRONG = 'title = "A"\nprotocol = "json"\nmapping = "oai_dc"\nurl = "https://registry.example/"\nlicence = "https://example.org/l"\n'
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    (tmp_path / "sources").mkdir()
+    return {"STOCKTAKE_DATA": str(tmp_path / "data"), "STOCKTAKE_SOURCES": str(tmp_path / "sources"), "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1"}
+
+
+def test_the_front_door_lists_every_command() -> None:
+    shown = RUN.invoke(app, ["--help"])
+
+    assert shown.exit_code == 0
+    for command in ("sources", "harvest", "schedule", "runs", "serve", "up", "dump", "query", "demo", "shapes"):
+        assert command in shown.output
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("STOCKTAKE_SUORCES", "x"),
+        ("STOCKTAKE_BASE", "no address"),
+        ("STOCKTAKE_BASE", "https://example.org/without-slash"),
+        ("STOCKTAKE_LEDGER", "no url"),
+        ("STOCKTAKE_CONTACT", "two\nlines"),
+        ("STOCKTAKE_SHAPES_ENGINE", "guess"),
+    ],
+)
+def test_an_unknown_or_malformed_setting_is_named_and_is_wrong_use(environment: dict[str, str], name: str, value: str) -> None:
+    done = RUN.invoke(app, ["runs"], env={**environment, name: value})
+
+    assert done.exit_code == 2
+    assert name in done.output
+
+
+def test_settings_reach_a_process_of_ours_as_they_are() -> None:
+    settings = Settings(Path("d"), Path("s"), "https://example.org/", "sqlite:///x", frozenset({"b", "a"}), "me", "reference")
+
+    told = settings.environment()
+
+    assert {name: told[name] for name in Settings.VARIABLES} == {
+        "STOCKTAKE_DATA": "d",
+        "STOCKTAKE_SOURCES": "s",
+        "STOCKTAKE_BASE": "https://example.org/",
+        "STOCKTAKE_LEDGER": "sqlite:///x",
+        "STOCKTAKE_ALLOW_HOSTS": "a,b",
+        "STOCKTAKE_CONTACT": "me",
+        "STOCKTAKE_SHAPES_ENGINE": "reference",
+    }
+
+
+def test_a_wrong_card_is_told_and_exits_with_1(environment: dict[str, str]) -> None:
+    (Path(environment["STOCKTAKE_SOURCES"]) / "a.toml").write_text(WRONG)
+
+    done = RUN.invoke(app, ["sources", "check", "--json"], env=environment)
+
+    assert done.exit_code == 1
+    assert "cannot read what protocol" in json.loads(done.stdout)[0]["verdict"]
+
+
+def test_harvesting_with_a_wrong_card_is_wrong_use(environment: dict[str, str]) -> None:
+    (Path(environment["STOCKTAKE_SOURCES"]) / "a.toml").write_text(WRONG)
+
+    assert RUN.invoke(app, ["harvest"], env=environment).exit_code == 2
+
+
+def test_an_unknown_source_is_wrong_use(environment: dict[str, str]) -> None:
+    done = RUN.invoke(app, ["harvest", "nobody"], env=environment)
+
+    assert done.exit_code == 2
+    assert "nobody" in done.output
+
+
+def test_a_folder_without_cards_is_wrong_use(environment: dict[str, str]) -> None:
+    assert RUN.invoke(app, ["sources", "check"], env=environment).exit_code == 2
+
+
+def test_a_harvest_is_listed_as_json_and_its_data_can_be_asked_and_dumped(environment: dict[str, str], tmp_path: Path) -> None:
+    asked = tmp_path / "count.rq"
+    asked.write_text("SELECT (COUNT(*) AS ?n) WHERE { ?i a <https://w3id.org/wsis-stocktaking/ns#Initiative> }")
+    with Demo(size=60, only=("ckan",), faults=()) as demo:
+        cards(demo.url, Path(environment["STOCKTAKE_SOURCES"]), ("ckan",))
+
+        harvested = RUN.invoke(app, ["harvest", "--json"], env=environment)
+        listed = RUN.invoke(app, ["sources", "list", "--json"], env=environment)
+        runs = RUN.invoke(app, ["runs", "demo-ckan", "--json"], env=environment)
+        dumped = RUN.invoke(app, ["dump"], env=environment)
+        answer = RUN.invoke(app, ["query", str(asked)], env=environment)
+
+    assert [done.exit_code for done in (harvested, listed, runs, dumped, answer)] == [0] * 5
+    assert json.loads(harvested.stdout)[0]["counts"]["new"] == 60
+    assert [(row["name"], row["last"], row["published"]) for row in json.loads(listed.stdout)] == [("demo-ckan", "committed", 60)]
+    assert json.loads(runs.stdout)[0]["run"] == "demo-ckan.1"
+    assert "60" in answer.stdout
+    assert all(Path(line).exists() for line in dumped.stdout.split())
+
+
+def test_a_registry_that_is_not_there_fails_the_run_with_1(environment: dict[str, str]) -> None:
+    card = WRONG.replace("oai_dc", "fields").replace("https://registry.example/", "http://127.0.0.1:9/") + '[fields]\ntitle = "name"\n'
+    (Path(environment["STOCKTAKE_SOURCES"]) / "a.toml").write_text("pause = 0\n" + card)
+
+    done = RUN.invoke(app, ["harvest", "--json"], env=environment)
+
+    assert done.exit_code == 1
+    (row,) = json.loads(done.stdout)
+    assert (row["run"], row["outcome"]) == ("a.1", "failed")
+    assert "http://127.0.0.1:9/" in row["reason"]

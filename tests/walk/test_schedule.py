@@ -1,0 +1,41 @@
+"""The schedule: one job a card, at its time, never twice at once."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobExecutionEvent
+from structlog.testing import capture_logs
+
+from harvesters.schedule import plan, tell
+from harvesters.source import Source
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def test_each_enabled_card_has_one_job_at_its_cron_line(source: Source) -> None:
+    quiet = replace(source, name="quiet", enabled=False)
+    often = replace(source, name="often", every="*/10 * * * *")
+
+    jobs = {job.id: job for job in plan([source, quiet, often], lambda _: None).get_jobs()}
+
+    assert sorted(jobs) == ["often", "projects"]
+    assert jobs["projects"].trigger.get_next_fire_time(None, NOON) == datetime(2026, 3, 2, 3, tzinfo=UTC)
+    assert jobs["often"].trigger.get_next_fire_time(None, NOON) == NOON
+
+
+def test_runs_of_one_source_are_coalesced_and_never_overlap(source: Source) -> None:
+    (job,) = plan([source], lambda _: None).get_jobs()
+
+    assert (job.coalesce, job.max_instances) == (True, 1)
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [(EVENT_JOB_MISSED, "run missed"), (EVENT_JOB_MAX_INSTANCES, "run left out: the last one is still under way")],
+)
+def test_what_the_schedule_misses_is_told(code: int, told: str) -> None:
+    with capture_logs() as logs:
+        tell(JobExecutionEvent(code, "projects", "default", NOON))
+
+    assert [(log["event"], log["source"], log["log_level"]) for log in logs] == [(told, "projects", "warning")]
