@@ -16,6 +16,7 @@ from rich.console import Console
 
 from harvesters import report, words
 from harvesters.errors import CardError, HarvestError
+from harvesters.ledger.account import State
 from harvesters.means import Means, opened
 from harvesters.pairs import pair
 from harvesters.plan import Plan
@@ -93,7 +94,7 @@ def harvest(
         rows = [report.plan(plan) if plan else report.failure(name, means.ledger) for name, plan in plans.items()]
     if json:
         print(orjson.dumps(rows).decode())
-    raise typer.Exit(int(any(plan is None or plan.held or plan.short for plan in plans.values())))
+    raise typer.Exit(int(any(plan is None or plan.held or plan.run.state is State.INCOMPLETE for plan in plans.values())))
 
 
 @app.command()

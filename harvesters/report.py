@@ -76,7 +76,7 @@ def _outcome(it: Plan | None, *, dry_run: bool) -> str:
     if it.held:
         return f"[yellow]held: {escape(it.held)}[/yellow]"
     told = "would commit" if dry_run else it.run.state.value
-    return f"[yellow]{told}: {escape(it.short)}[/yellow]" if it.short else told
+    return f"[yellow]{told}: {escape(it.run.reason)}[/yellow]" if it.run.reason else told
 
 
 def _number(it: Plan | None, name: str) -> str:
