@@ -35,11 +35,15 @@ log = structlog.get_logger(room="follower")
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """How far the store is: *quads* None while an entry is being applied, when the number is not known."""
+    """How far the store is: *quads* None while an entry is being applied, when the number is not known.
+
+    *rough*: something was loaded in bulk since the store was last optimized.
+    """
 
     position: int = 0
     entry: str = ""
     quads: int | None = 0
+    rough: bool = False
 
 
 class Follower:
@@ -66,7 +70,9 @@ class Follower:
         changed = self._show_status() or changed
         current = newest(self.generations)
         if not changed and current and (current.position, current.entry) == (self.mark.position, self.mark.entry):
-            return None
+            if not self.mark.rough:
+                return None
+            self._smooth()
         generation = make(self.generations, self.store, self.mark.position, self.mark.entry, self._count())
         sweep(self.generations)
         return generation
@@ -86,7 +92,7 @@ class Follower:
                 self._write_mark(replace(self.mark, quads=None))
             grown = apply(self.store, rows_of(entry.lines()))
             quads = quads + grown if grown is not None and quads is not None else None
-            self.mark = Mark(entry.number, entry.id, None)
+            self.mark = Mark(entry.number, entry.id, None, self.mark.rough or grown is None)
             if time.monotonic() - since > CHECKPOINT:
                 self._keep(self.mark)
                 since = time.monotonic()
@@ -95,6 +101,14 @@ class Follower:
             return False
         self._keep(replace(self.mark, quads=self._measure() if quads is None else quads))
         return True
+
+    def _smooth(self) -> None:
+        """Merge the files that bulk loads left: queries are then five to twenty times faster.
+
+        That waits until what was loaded is shown, since it takes some minutes for tens of millions of quads.
+        """
+        self.store.optimize()
+        self._keep(replace(self.mark, rough=False))
 
     def _keep(self, mark: Mark) -> None:
         self.store.flush()

@@ -22,7 +22,7 @@ class Limits:
     """What one question may take: seconds from its start, bytes of memory, rows; *wait* is seconds in the line before it starts."""
 
     seconds: float = 30.0
-    memory: int = 4 << 30
+    memory: int = 2 << 30
     rows: int = 1_000_000
     wait: float = 20.0
 

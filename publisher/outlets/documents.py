@@ -13,11 +13,13 @@ from publisher.addresses import segments
 from publisher.formats import GRAPHS
 from publisher.negotiation import best, wants_html
 from publisher.pages import Pages
+from publisher.paging import after, titled
 from publisher.problems import Refused
 from publisher.queries import query
 from publisher.resources import Description, of_graph, of_thing, write
 from publisher.shelf import Shelf
 from publisher.terms import Row, iri
+from vocab.iris import is_web
 
 Show = Callable[[Description, Request], Awaitable[Response]]
 
@@ -58,15 +60,18 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
 
     async def concept(request: Request) -> Response:
         """Answer for a concept that others minted: the United Nations' goals, targets and areas."""
-        return await _answer(request, await of_thing(shelf, request.query_params.get("iri", "")), _concept)
+        named = request.query_params.get("iri", "")
+        if not is_web(named):
+            raise Refused(HTTPStatus.NOT_FOUND, "The parameter iri names a concept by its web address")
+        return await _answer(request, await of_thing(shelf, named), _concept)
 
     async def _resource(told: Description, request: Request) -> Response:
         return pages.page("resource.html", it=told, graphs=GRAPHS.values())
 
     async def _source(told: Description, request: Request) -> Response:
         about = await of_thing_status(shelf, told.iri)
-        rows = await shelf.rows(query("source-things"), {"source": iri(told.iri), "after": iri(_after(request, shelf))})
-        return pages.page("source.html", it=told, standing=about, things=_titled(rows, "record"), graphs=GRAPHS.values())
+        rows = await shelf.rows(query("source-things"), {"source": iri(told.iri), "after": iri(after(request, shelf))})
+        return pages.page("source.html", it=told, standing=about, things=titled(rows, "record"), graphs=GRAPHS.values())
 
     async def _scheme(told: Description, request: Request) -> Response:
         bound = {"scheme": iri(told.iri)}
@@ -76,9 +81,9 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
 
     async def _concept(told: Description, request: Request) -> Response:
         bound = {"concept": iri(told.iri)}
-        rows = await shelf.rows(query("concept-things"), {**bound, "after": iri(_after(request, shelf))})
+        rows = await shelf.rows(query("concept-things"), {**bound, "after": iri(after(request, shelf))})
         matrix = await shelf.rows(query("matrix"), bound)
-        return pages.page("concept.html", it=told, things=_titled(rows, "thing"), matrix=matrix, graphs=GRAPHS.values())
+        return pages.page("concept.html", it=told, things=titled(rows, "thing"), matrix=matrix, graphs=GRAPHS.values())
 
     async def _answer(request: Request, told: Description, show: Show, status: HTTPStatus = HTTPStatus.OK) -> Response:
         if not told.statements:
@@ -116,16 +121,6 @@ def _exactly(parts: list[str], number: int) -> list[str]:
     if len(parts) != number or not all(parts):
         raise Refused(HTTPStatus.NOT_FOUND, "There is no such address")
     return parts
-
-
-def _after(request: Request, shelf: Shelf) -> str:
-    return request.query_params.get("after") or shelf.iris.base
-
-
-def _titled(rows: list[Row], key: str) -> list[Row]:
-    """Give one row a thing, in order, with the English title where there is one."""
-    ordered = sorted(rows, key=lambda row: (row[key].value, "title" not in row or row["title"].language != "en"))
-    return list({row[key].value: row for row in reversed(ordered)}.values())[::-1]
 
 
 def _nested(rows: list[Row]) -> list[tuple[int, Row]]:

@@ -16,6 +16,7 @@ from publisher.addresses import segments, thing, without_suffix
 from publisher.formats import GRAPHS, Graph
 from publisher.negotiation import best, wants_html
 from publisher.pages import Pages
+from publisher.paging import after, titled
 from publisher.problems import Refused
 from publisher.queries import query
 from publisher.resources import Description, of_graph, of_thing, write
@@ -59,8 +60,9 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         if found.gone:
             return pages.page("gone.html", HTTPStatus.GONE, it=told, record=found.record)
         if found.record is None:
-            parts = await shelf.rows(query("organization-things"), {"organization": iri(found.address)})
-            return pages.page("organization.html", it=told, parts=parts, graphs=GRAPHS.values())
+            bound = {"organization": iri(found.address), "after": iri(after(request, shelf))}
+            things = titled(await shelf.rows(query("organization-things"), bound), "thing")
+            return pages.page("organization.html", it=told, things=things, graphs=GRAPHS.values())
         return pages.page("thing.html", it=told, kind=kind, record=found.record, view=view(told, found.record), graphs=GRAPHS.values())
 
     for path, endpoint in (("/id", identify), ("/data", data), ("/page", page)):

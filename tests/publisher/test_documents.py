@@ -1,0 +1,82 @@
+"""Documents: registries, records, runs, schemes and the vocabulary at their own addresses."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+from pyoxigraph import RdfFormat, parse
+
+BASE = "https://w3id.org/wsis-stocktaking/"
+PATHS = [
+    "/record/demo/a%2F1",
+    "/source/demo",
+    "/run/run-2",
+    "/ns",
+    "/matrix",
+    "/matrix/C1-1",
+    "/scheme/action-line",
+    "/scheme/action-line/C4",
+]
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_a_document_tells_of_itself_in_rdf(client: httpx.AsyncClient, path: str) -> None:
+    answer = await client.get(path, headers={"Accept": "text/turtle"})
+
+    subjects = {str(quad.subject).strip("<>") for quad in parse(answer.content, RdfFormat.TURTLE)}
+
+    assert answer.headers["content-type"].startswith("text/turtle")
+    assert BASE + path[1:] in subjects
+
+
+@pytest.mark.parametrize("path", [*PATHS, "/scheme/sdg", "/scheme/area", "/concept?iri=http://metadata.un.org/sdg/3"])
+async def test_a_document_is_a_page_to_a_browser(client: httpx.AsyncClient, path: str) -> None:
+    answer = await client.get(path, headers={"Accept": "text/html"})
+
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+
+
+@pytest.mark.parametrize(
+    "path", ["/record/demo/none", "/record/demo", "/source/none", "/run/none", "/scheme/none", "/scheme/a/b/c", "/concept"]
+)
+async def test_what_is_not_known_is_not_found(client: httpx.AsyncClient, path: str) -> None:
+    answer = await client.get(path)
+
+    assert answer.status_code == 404
+
+
+async def test_a_format_may_be_named_by_its_suffix(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/source/demo?format=jsonld", headers={"Accept": "text/html"})
+
+    assert answer.headers["content-type"] == "application/ld+json"
+
+
+async def test_the_registrys_page_tells_how_it_fares(client: httpx.AsyncClient) -> None:
+    page = (await client.get("/source/demo", headers={"Accept": "text/html"})).text
+
+    assert [text for text in ("ICT Authority", "15 3 * * *", "published", "2026-03-02T08:00:00Z") if text not in page] == []
+
+
+async def test_all_records_of_a_registry_are_reached_by_going_on(client: httpx.AsyncClient) -> None:
+    path: str | None = "/source/demo"
+    seen: list[str] = []
+    while path:
+        page = (await client.get(path, headers={"Accept": "text/html"})).text
+        seen += [part.partition('"')[0] for part in page.split('<a href="/page/')[1:]]
+        path = "/source/demo" + page.partition('rel="next" href="')[2].partition('"')[0] if 'rel="next"' in page else None
+
+    assert (len(seen), len(set(seen))) == (125, 125)
+
+
+async def test_a_concept_lists_what_bears_it(client: httpx.AsyncClient) -> None:
+    page = (await client.get("/scheme/action-line/C4", headers={"Accept": "text/html"})).text
+
+    assert "Community network 105" in page
+    assert "Telemedicine for remote clinics" in page
+    assert "suggestedActionLine" in page
+
+
+async def test_an_iri_with_what_no_iri_holds_finds_nothing(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/concept", params={"iri": 'x:y> ?p ?o } # "'})
+
+    assert answer.status_code == 404

@@ -1,0 +1,129 @@
+"""Dumps: from the journal alone, the same bytes as the store's, and served in parts."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import shutil
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+from pyoxigraph import DefaultGraph, RdfFormat, Store, parse
+
+from journal.log import Journal
+from publisher import dump as module
+from publisher.app import create_app
+from publisher.apply import apply, rows_of
+from publisher.dump import dump, lines
+from publisher.shelf import Shelf
+from vocab.iris import Iris
+
+WHEN = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+def journal_of(folder: Path, *entries: Iterable[str]) -> Journal:
+    journal = Journal(folder)
+    for number, rows in enumerate(entries):
+        journal.append(rows, run=f"run-{number}", time=WHEN)
+    return journal
+
+
+def quad(number: int) -> str:
+    return f'<https://x.org/s> <https://x.org/p> "{number}" <https://x.org/g> .'
+
+
+def stored(journal: Journal) -> list[bytes]:
+    store = Store()
+    for entry in journal.entries():
+        apply(store, rows_of(entry.lines()))
+    for held in store.quads_for_pattern(None, None, None, DefaultGraph()):
+        store.remove(held)
+    return sorted((store.dump(format=RdfFormat.N_QUADS) or b"").splitlines(keepends=True))
+
+
+def test_the_dump_is_the_sorted_dump_of_the_store(world: Path) -> None:
+    journal = Journal(world / "journal")
+
+    assert list(lines(journal, 3)) == stored(journal)
+
+
+def test_the_last_word_on_a_quad_counts(tmp_path: Path) -> None:
+    journal = journal_of(
+        tmp_path, [f"A {quad(1)}", f"A {quad(2)}"], [f"D {quad(1)}", f"A {quad(3)}"], [f"D {quad(3)}", f"A {quad(1)}", f"D {quad(2)}"]
+    )
+
+    told = {position: [line.split(b'"')[1] for line in lines(journal, position)] for position in (1, 2, 3)}
+
+    assert told == {1: [b"1", b"2"], 2: [b"2", b"3"], 3: [b"1"]}
+
+
+def test_many_sorted_files_are_merged_in_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "RUN", 3)
+    monkeypatch.setattr(module, "FAN", 2)
+    journal = journal_of(tmp_path, [f"A {quad(n)}" for n in range(50, 0, -1)], [f"D {quad(n)}" for n in range(1, 51, 2)])
+
+    assert list(lines(journal, 2)) == stored(journal)
+
+
+def test_a_dump_made_twice_has_the_same_bytes(tmp_path: Path) -> None:
+    journal = journal_of(tmp_path / "journal", [f"A {quad(n)}" for n in range(9)])
+
+    first = [path.read_bytes() for path in dump(journal, tmp_path / "one")]
+    second = [path.read_bytes() for path in dump(journal, tmp_path / "two")]
+
+    assert first == second
+
+
+def test_a_sum_stands_beside_each_dump(tmp_path: Path) -> None:
+    journal = journal_of(tmp_path / "journal", [f"A {quad(1)}"])
+
+    quads, quads_sum, turtle, turtle_sum = dump(journal, tmp_path / "dumps")
+
+    assert quads_sum.read_text() == f"{hashlib.sha256(quads.read_bytes()).hexdigest()}  stocktake-1.nq.gz\n"
+    assert turtle_sum.read_text() == f"{hashlib.sha256(turtle.read_bytes()).hexdigest()}  stocktake-1.ttl.gz\n"
+    assert not list((tmp_path / "dumps").glob("*.part"))
+
+
+def test_the_turtle_holds_each_triple_once(tmp_path: Path) -> None:
+    journal = journal_of(tmp_path / "journal", [f"A {quad(1)}", f"A {quad(1).replace('/g>', '/h>')}"])
+
+    turtle = dump(journal, tmp_path / "dumps")[2]
+
+    assert len(list(parse(gzip.decompress(turtle.read_bytes()), RdfFormat.TURTLE))) == 1
+
+
+async def _client(world: Path, tmp_path: Path) -> httpx.AsyncClient:
+    shutil.copytree(world / "journal", tmp_path / "journal")
+    dump(Journal(tmp_path / "journal"), tmp_path / "dumps")
+    app = create_app(Shelf(tmp_path, Iris(), follow=False))
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test")
+
+
+async def test_dumps_are_listed_and_served(world: Path, tmp_path: Path) -> None:
+    async with await _client(world, tmp_path) as client:
+        listing = await client.get("/dumps/")
+        whole = await client.get("/dumps/stocktake-3.nq.gz")
+        told = await client.get("/dumps/stocktake-3.nq.gz.sha256")
+
+    assert "stocktake-3.ttl.gz" in listing.text
+    assert whole.headers["content-type"] == "application/gzip"
+    assert told.text.split()[0] == hashlib.sha256(whole.content).hexdigest()
+
+
+async def test_a_part_of_a_dump_is_served(world: Path, tmp_path: Path) -> None:
+    async with await _client(world, tmp_path) as client:
+        part = await client.get("/dumps/stocktake-3.nq.gz", headers={"Range": "bytes=2-5"})
+
+    assert part.status_code == 206
+    assert part.content == (tmp_path / "dumps" / "stocktake-3.nq.gz").read_bytes()[2:6]
+
+
+@pytest.mark.parametrize("name", ["none.gz", "..%2Fstatus.nq", "stocktake-9.nq.gz", "stocktake-3.nq.gz.part"])
+async def test_nothing_else_is_served(world: Path, tmp_path: Path, name: str) -> None:
+    async with await _client(world, tmp_path) as client:
+        answer = await client.get(f"/dumps/{name}")
+
+    assert answer.status_code == 404

@@ -1,0 +1,32 @@
+"""Health: 503 until the first generation is up, then what is shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+
+from publisher.app import create_app
+from publisher.shelf import Shelf
+from vocab.iris import Iris
+
+
+async def test_health_tells_position_quads_and_lag(client: httpx.AsyncClient, shelf: Shelf) -> None:
+    answer = await client.get("/health")
+
+    told = answer.json()
+
+    assert answer.status_code == 200
+    assert (told["status"], told["position"], told["quads"], told["lag"]) == ("ok", 3, shelf.current.quads, 0)
+
+
+async def test_before_the_first_generation_health_is_unavailable(tmp_path: Path) -> None:
+    app = create_app(Shelf(tmp_path, Iris()))
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test") as client:
+        health = await client.get("/health")
+        query = await client.get("/sparql", params={"query": "ASK {}"})
+        home = await client.get("/")
+
+    assert (health.status_code, query.status_code, home.status_code) == (503, 503, 503)
+    assert query.headers["retry-after"] == "2"

@@ -1,0 +1,39 @@
+"""Home: what there is, how fresh it is, and where to go on."""
+
+from __future__ import annotations
+
+import re
+
+import httpx
+
+
+async def test_the_front_page_counts_and_links(client: httpx.AsyncClient) -> None:
+    page = (await client.get("/", headers={"Accept": "text/html"})).text
+
+    assert "<dt>Initiatives</dt><dd>122</dd>" in page
+    assert [link for link in ("/source/demo", "/sparql", "/dumps/", "/scheme/sdg", "/ns") if f'href="{link}"' not in page] == []
+
+
+async def test_every_link_of_the_front_page_leads_somewhere(client: httpx.AsyncClient) -> None:
+    page = (await client.get("/", headers={"Accept": "text/html"})).text
+
+    links = {link.replace("&amp;", "&") for link in re.findall(r'(?:href|src)="(/[^"]*)"', page)}
+    wrong = [link for link in sorted(links) if (await client.get(link, headers={"Accept": "text/html"})).status_code != 200]
+
+    assert len(links) > 20
+    assert wrong == []
+
+
+async def test_a_page_asks_nothing_of_another_host_and_runs_no_script(client: httpx.AsyncClient) -> None:
+    page = (await client.get("/", headers={"Accept": "text/html"})).text
+    style = (await client.get("/static/style.css")).text
+
+    assert re.findall(r'(?:src|href)="(?:https?:)?//[^"]*\.(?:css|js|png|woff2?)', page) == []
+    assert "<script" not in page
+    assert "url(" not in style
+
+
+async def test_an_unknown_address_is_told_to_a_browser_as_a_page(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/nowhere", headers={"Accept": "text/html"})
+
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")

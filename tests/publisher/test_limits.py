@@ -1,0 +1,150 @@
+"""Limits, asked of a real server: what asks too much is stopped, and the others feel nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+import uvicorn
+
+from journal.log import Journal
+from publisher.app import create_app
+from publisher.pool import Limits
+from publisher.shelf import Shelf
+from vocab.iris import Iris
+
+WHEN = datetime(2026, 1, 2, tzinfo=UTC)
+RUNAWAY = "SELECT (COUNT(*) AS ?n) { ?a ?b ?c . ?d ?e ?f . ?g ?h ?i }"
+ENDLESS = "SELECT * { ?a ?b ?c . ?d ?e ?f . ?g ?h ?i }"
+GREEDY = "SELECT * { ?a ?b ?c . ?d ?e ?f . ?g ?h ?i } ORDER BY ?a ?d ?g"
+SMALL = "SELECT * { ?s ?p ?o } LIMIT 1"
+LIMITS = Limits(seconds=1.5, memory=1 << 30, rows=5_000)
+
+
+class Quiet(uvicorn.Server):
+    """A server that leaves the signals to the tests."""
+
+    def install_signal_handlers(self) -> None:
+        """Do nothing."""
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+    rows = (f'A <https://x.org/s{n}> <https://x.org/p> "{n}" <https://x.org/g> .' for n in range(3_000))
+    Journal(tmp_path / "journal").append(rows, run="r", time=WHEN)
+    shelf = Shelf(tmp_path, Iris(), LIMITS, readers=2)
+    running = Quiet(uvicorn.Config(create_app(shelf), port=0, log_level="critical", lifespan="on"))
+    task = asyncio.create_task(running.serve())
+    while not running.started:
+        await asyncio.sleep(0.01)
+    await shelf.level()
+    port = running.servers[0].sockets[0].getsockname()[1]
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+        yield client
+    running.should_exit = True
+    await task
+
+
+async def ask(client: httpx.AsyncClient, query: str, **more: str) -> httpx.Response:
+    return await client.get("/sparql", params={"query": query, **more})
+
+
+async def test_a_runaway_is_stopped_at_its_limit_while_the_others_answer(server: httpx.AsyncClient) -> None:
+    began = time.monotonic()
+    runaway = asyncio.create_task(ask(server, RUNAWAY))
+    await asyncio.sleep(0)
+    answered = 0
+    while not runaway.done():
+        small = await ask(server, SMALL)
+        answered += small.status_code == 200
+    stopped = time.monotonic() - began
+
+    assert runaway.result().status_code == 504
+    assert runaway.result().headers["content-type"] == "application/problem+json"
+    assert 1.4 < stopped < 3
+    assert answered > 20
+
+
+async def test_a_client_may_shorten_the_limit(server: httpx.AsyncClient) -> None:
+    began = time.monotonic()
+
+    answer = await ask(server, RUNAWAY, timeout="0.3")
+
+    assert answer.status_code == 504
+    assert time.monotonic() - began < 1.2
+
+
+async def test_after_runaways_the_server_still_answers(server: httpx.AsyncClient) -> None:
+    stopped = await asyncio.gather(*(ask(server, RUNAWAY, timeout="0.3") for _ in range(5)))
+
+    after = await ask(server, SMALL)
+
+    assert {answer.status_code for answer in stopped} == {504}
+    assert after.status_code == 200
+
+
+async def test_an_answer_past_its_limit_is_cut_and_never_looks_whole(server: httpx.AsyncClient) -> None:
+    async with server.stream("GET", "/sparql", params={"query": ENDLESS, "format": "csv"}) as answer:
+        first = await anext(answer.aiter_raw())
+        with pytest.raises(httpx.StreamError):
+            await answer.aread()
+
+    assert (answer.status_code, first[:1]) == (200, b"a")
+
+
+async def test_more_rows_than_the_limit_are_cut(server: httpx.AsyncClient) -> None:
+    few = await ask(server, "SELECT * { ?s ?p ?o }", format="csv")
+    with pytest.raises(httpx.RemoteProtocolError):
+        await ask(server, "SELECT * { ?a ?b ?c . ?d ?e ?f } LIMIT 5100", format="csv")
+
+    assert len(few.text.split()) == 3_001
+
+
+@pytest.mark.parametrize("form", ["json", "xml", "csv", "tsv"])
+async def test_a_small_answer_over_the_row_limit_is_told(server: httpx.AsyncClient, form: str) -> None:
+    query = "SELECT (1 AS ?x) { ?a ?b ?c . ?d ?e ?f } LIMIT 5100"
+
+    try:
+        answer = await ask(server, query, format=form)
+    except httpx.RemoteProtocolError:
+        return  # it was on its way already
+
+    assert (answer.status_code, answer.json()["detail"]) == (422, "the answer has more than 5000 rows")
+
+
+async def test_a_greedy_query_is_stopped_at_the_memory_limit(server: httpx.AsyncClient) -> None:
+    answer = await ask(server, GREEDY)
+
+    after = await ask(server, SMALL)
+
+    assert answer.status_code in (422, 504)  # a slow machine reaches the time limit first
+    assert after.status_code == 200
+
+
+async def test_a_client_that_leaves_frees_its_reader(server: httpx.AsyncClient) -> None:
+    for _ in range(4):
+        with pytest.raises(httpx.ReadTimeout):
+            await server.get("/sparql", params={"query": RUNAWAY}, timeout=0.15)
+
+    began = time.monotonic()
+    after = await ask(server, SMALL)
+
+    assert after.status_code == 200
+    assert time.monotonic() - began < 1.2
+
+
+async def test_a_new_entry_is_shown_while_the_server_runs(server: httpx.AsyncClient, tmp_path: Path) -> None:
+    before = await ask(server, "ASK { ?s <https://x.org/new> ?o }")
+
+    Journal(tmp_path / "journal").append(['A <https://x.org/s> <https://x.org/new> "1" <https://x.org/g> .'], run="r2", time=WHEN)
+    end = time.monotonic() + 20
+    while (await server.get("/health")).json()["position"] < 2 and time.monotonic() < end:
+        await asyncio.sleep(0.05)
+    after = await ask(server, "ASK { ?s <https://x.org/new> ?o }")
+
+    assert (before.json()["boolean"], after.json()["boolean"]) == (False, True)

@@ -1,0 +1,123 @@
+"""Things: 303 to page or data, both with the record's provenance; what is gone answers 410."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+from pyoxigraph import RdfFormat, parse
+
+BASE = "https://w3id.org/wsis-stocktaking/"
+HTML = {"Accept": "text/html"}
+
+
+async def test_a_browser_is_sent_to_the_page(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/id/initiative/demo/1", headers=HTML)
+
+    assert (answer.status_code, answer.headers["location"]) == (303, "/page/initiative/demo/1")
+    assert "Accept" in answer.headers["vary"]
+
+
+@pytest.mark.parametrize(
+    ("accept", "suffix"), [("text/turtle", "ttl"), ("application/ld+json", "jsonld"), ("*/*", "ttl"), ("application/rdf+xml", "rdf")]
+)
+async def test_a_machine_is_sent_to_the_data(client: httpx.AsyncClient, accept: str, suffix: str) -> None:
+    answer = await client.get("/id/initiative/demo/1", headers={"Accept": accept})
+
+    assert (answer.status_code, answer.headers["location"]) == (303, f"/data/initiative/demo/1.{suffix}")
+
+
+async def test_a_slash_in_a_key_survives(client: httpx.AsyncClient) -> None:
+    sent = await client.get("/id/initiative/demo/a%2F1", headers={"Accept": "text/turtle"})
+    data = await client.get(sent.headers["location"])
+
+    assert sent.headers["location"] == "/data/initiative/demo/a%2F1.ttl"
+    assert f"<{BASE}id/initiative/demo/a%2F1>" in {str(quad.subject) for quad in parse(data.content, RdfFormat.TURTLE)}
+
+
+async def test_a_key_that_ends_like_a_suffix_is_found(client: httpx.AsyncClient) -> None:
+    sent = await client.get("/id/document/demo/file.ttl", headers={"Accept": "application/n-triples"})
+    data = await client.get(sent.headers["location"])
+
+    assert data.status_code == 200
+    assert b"Good practice report" in data.content
+
+
+@pytest.mark.parametrize(
+    ("suffix", "form"), [("ttl", RdfFormat.TURTLE), ("nt", RdfFormat.N_TRIPLES), ("jsonld", RdfFormat.JSON_LD), ("rdf", RdfFormat.RDF_XML)]
+)
+async def test_the_data_is_the_records_whole_graph_in_every_format(client: httpx.AsyncClient, suffix: str, form: RdfFormat) -> None:
+    graph = await client.get(
+        "/sparql", params={"query": "CONSTRUCT { ?s ?p ?o } { GRAPH <record/demo/a%2F1> { ?s ?p ?o } }", "format": "nt"}
+    )
+
+    data = await client.get(f"/data/initiative/demo/a%2F1.{suffix}", headers=HTML)
+
+    assert {quad.triple for quad in parse(data.content, form)} == {quad.triple for quad in parse(graph.content, RdfFormat.N_TRIPLES)}
+
+
+@pytest.mark.parametrize(
+    "path", ["/id/initiative/demo/none", "/page/initiative/none/1", "/data/event/demo/1.ttl", "/id/organization/demo/none", "/id/x"]
+)
+async def test_what_is_not_known_is_not_found(client: httpx.AsyncClient, path: str) -> None:
+    answer = await client.get(path)
+
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+
+
+@pytest.mark.parametrize("path", ["/page/initiative/demo/lost", "/data/initiative/demo/lost.ttl", "/record/demo/lost"])
+async def test_what_is_gone_answers_410_with_its_tombstone(client: httpx.AsyncClient, path: str) -> None:
+    answer = await client.get(path, headers={"Accept": "text/turtle, text/html;q=0.9"})
+
+    assert answer.status_code == 410
+    assert "Lost project" in answer.text
+
+
+async def test_the_address_of_what_is_gone_still_leads_to_its_tombstone(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/id/initiative/demo/lost", headers=HTML)
+
+    assert answer.status_code == 303
+
+
+async def test_the_page_shows_titles_claims_parties_and_provenance(client: httpx.AsyncClient) -> None:
+    page = (await client.get("/page/initiative/demo/a%2F1", headers=HTML)).text
+
+    shown = [
+        "Télémédecine pour les cliniques isolées",
+        '<span lang="ar" dir="auto">',
+        "E-health",
+        '<span class="basis crosswalked">crosswalked</span>',
+        "from “infrastructure”",
+        "confidence 81 %",
+        "Ministry of Health",
+        "Kenya",
+        "2027-01-31",
+        "run-2",
+        "ab" * 32,
+        "2026-03-01T08:00:00Z",
+        "No target is named.",
+        'href="https://example.org/telemedicine"',
+    ]
+    assert [text for text in shown if text not in page] == []
+
+
+async def test_a_hostile_title_is_escaped(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/page/initiative/demo/evil", headers=HTML)
+
+    assert "<script" not in answer.text
+    assert "&lt;script&gt;alert(&#34;x&#34;)&lt;/script&gt;" in answer.text
+    assert "script-src" not in answer.headers["content-security-policy"]
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
+async def test_only_web_addresses_become_links(client: httpx.AsyncClient) -> None:
+    page = (await client.get("/page/initiative/demo/evil", headers=HTML)).text
+
+    assert "javascript:alert(1)" in page
+    assert 'href="javascript' not in page
+
+
+async def test_an_organization_shows_what_it_has_a_part_in(client: httpx.AsyncClient) -> None:
+    page = await client.get("/page/organization/demo/clinics-united", headers=HTML)
+
+    assert "Telemedicine for remote clinics" in page.text
+    assert "partner" in page.text
