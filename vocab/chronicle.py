@@ -64,7 +64,7 @@ def describe_run(run: str, source: str, started: datetime, ended: datetime, coun
         f"{address} <{PROV}used> <{iris.source(source)}>",
         f"{address} <{PROV}startedAtTime> {instant(started)}",
         f"{address} <{PROV}endedAtTime> {instant(ended)}",
-        *(f"{address} <{iris.ns}{name}> {integer(count)}" for name, count in counts.items()),
+        *(f"{address} <{iris.ns}{name}Records> {integer(count)}" for name, count in counts.items()),
     ]
     return sorted(out)
 

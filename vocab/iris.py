@@ -16,6 +16,8 @@ _UCS = "\u00a0-\ud7ff\uf900-\ufdcf\ufdf0-\uffef\U00010000-\U0001fffd\U00020000-\
 _CHAR = rf"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@{_UCS}]|%[0-9A-Fa-f]{{2}})"
 _HOST = rf"(?:[A-Za-z0-9\-._~!$&'()*+,;={_UCS}]|%[0-9A-Fa-f]{{2}})+"
 _WEB = re.compile(rf"https?://(?:{_CHAR}*@)?{_HOST}(?::[0-9]{{0,5}})?(?:/{_CHAR}*)*(?:\?(?:{_CHAR}|[/?])*)?(?:#(?:{_CHAR}|[/?])*)?\Z")
+_SEGMENT = re.compile(r"[A-Za-z0-9:@!$'()*,;=~\-_][A-Za-z0-9:@!$'()*,;=~\-._]*\Z")  # needs no encoding; begins with no dot
+_GAPS = re.compile(r"[\W_]+")
 _PLAIN = re.compile(r"https?://[A-Za-z0-9.\-]+(?:/[A-Za-z0-9\-._~/=,:@+]*)?\Z")
 
 
@@ -38,6 +40,8 @@ def encode(key: str) -> str:
     >>> encode("oai:x.org:1/2 ü")
     'oai:x.org:1%2F2%20%C3%BC'
     """
+    if _SEGMENT.match(key):
+        return key
     encoded = quote(key.encode("utf-8", "replace"), safe=":@!$'()*,;=~-._")
     return encoded.replace(".", "%2E") if encoded in {".", ".."} else encoded
 
@@ -95,5 +99,5 @@ def slug(name: str) -> str:
     >>> slug("...").startswith("x-")
     True
     """
-    words = re.sub(r"[\W_]+", "-", name.casefold()).strip("-")
+    words = _GAPS.sub("-", name.casefold()).strip("-")
     return words[:80] if words else "x-" + hashlib.blake2b(name.encode("utf-8", "replace"), digest_size=8).hexdigest()

@@ -28,6 +28,7 @@ SH = "http://www.w3.org/ns/shacl#"
 WGS = "http://www.w3.org/2003/01/geo/wgs84_pos#"
 VIVO = "http://vivoweb.org/ontology/core#"
 
+_MEMO = 8192  # days: twenty years of them, some 1 MB
 _ESCAPE = re.compile("[\x00-\x1f\"\\\\\x7f\ud800-\udfff\ufffe\uffff]")
 _NAMED = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f"}
 # RFC 5646 section 2.1 without its grandfathered tags: a store refuses the whole file for one tag that is none.
@@ -35,6 +36,7 @@ _LANGUAGE = r"(?:[a-z]{2,3}(?:-[a-z]{3}){0,3}|[a-z]{4,8})(?:-[a-z]{4})?(?:-(?:[a
 _VARIANTS = r"(?:-(?:[a-z0-9]{5,8}|[0-9][a-z0-9]{3}))*(?:-[0-9a-wyz](?:-[a-z0-9]{2,8})+)*"
 _PRIVATE = r"x(?:-[a-z0-9]{1,8})+"
 _TAG = re.compile(rf"(?:{_LANGUAGE}{_VARIANTS}(?:-{_PRIVATE})?|{_PRIVATE})\Z", re.IGNORECASE | re.ASCII)
+_DATE = len("2024-02-29")  # longer ones have a time: they come once, and are not remembered
 _YEAR = re.compile(r"[0-9]{4}\Z")
 _MONTH = re.compile(r"[0-9]{4}-(?:0[1-9]|1[0-2])\Z")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
@@ -60,7 +62,7 @@ def literal(value: str, language: str | None = None) -> str:
     >>> literal("chat", "en-"), literal("chat", "zh-Hans")
     ('"chat"', '"chat"@zh-hans')
     """
-    if _ESCAPE.search(value):
+    if not value.isprintable() or '"' in value or "\\" in value:  # the quick look: all that is escaped is among these
         value = _ESCAPE.sub(_escaped, value)
     return f'"{value}"{_tag(language)}' if language else f'"{value}"'
 
@@ -84,6 +86,10 @@ def moment(value: str) -> str:
     >>> moment("2024-05-01T12:00:00+02:00")
     '"2024-05-01T10:00:00Z"^^<http://www.w3.org/2001/XMLSchema#dateTime>'
     """
+    return _moment(value) if len(value) <= _DATE else _written(value)
+
+
+def _written(value: str) -> str:
     if _YEAR.match(value) and value != "0000":
         return f'"{value}"^^<{XSD}gYear>'
     if _MONTH.match(value) and value[:4] != "0000":
@@ -98,10 +104,13 @@ def moment(value: str) -> str:
     return literal(value)
 
 
+_moment = lru_cache(_MEMO)(_written)
+
+
 def instant(value: datetime) -> str:
     """Write a time as xsd:dateTime in UTC, whole seconds; one without a zone is taken for UTC."""
-    utc = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-    return f'"{utc:%Y-%m-%dT%H:%M:%S}Z"^^<{XSD}dateTime>' if utc.year >= 1000 else f'"{utc.isoformat()[:19]}Z"^^<{XSD}dateTime>'
+    utc = value if value.tzinfo is UTC else value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    return f'"{utc.isoformat()[:19]}Z"^^<{XSD}dateTime>'
 
 
 def decimal(value: float) -> str:
