@@ -59,7 +59,7 @@ class Pool:
         return await self._begin(question, min(seconds or self.limits.seconds, self.limits.seconds))
 
     async def _begin(self, question: Question, seconds: float) -> Answer:
-        worker = self._idle.popleft() if self._idle else await self._start()
+        worker = self._next() or await self._start()
         timer = asyncio.get_running_loop().call_later(seconds, worker.expire)
         try:
             await worker.open(self.generation)
@@ -72,13 +72,33 @@ class Pool:
             raise
         return Answer(payload.decode(), worker, self._give_back, timer)
 
+    def _next(self) -> Worker | None:
+        """Give a waiting reader; one that died while it waited is replaced."""
+        while self._idle:
+            worker = self._idle.popleft()
+            if worker.process.returncode is None:
+                return worker
+            self._keep(self._replace(worker))
+        return None
+
     def _give_back(self, worker: Worker, whole: bool) -> None:
-        self._free.release()
-        if whole and worker.process.returncode is None and not worker.late:
-            self._idle.appendleft(worker)  # the warmest first
-        else:
+        fit = whole and worker.process.returncode is None and not worker.late
+        if not fit or len(self._all) > self._size + self._spares:
+            self._free.release()
             worker.kill()
             self._keep(self._replace(worker))
+        elif worker.generation != self.generation:
+            self._keep(self._refresh(worker))
+        else:
+            self._free.release()
+            self._idle.appendleft(worker)  # the warmest first
+
+    async def _refresh(self, worker: Worker) -> None:
+        """Let a reader that was at work while the generation changed open the new one, so that the old one can go."""
+        try:
+            await self._prepare(worker)
+        finally:
+            self._free.release()
 
     async def _replace(self, worker: Worker) -> None:
         self._all.discard(worker)

@@ -1,0 +1,127 @@
+"""The pool: readers come back, are replaced, follow the generation, and do not multiply."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from journal.log import Journal
+from publisher.errors import Broken, MemoryLimit, NotReady, PublisherError, SyntaxFault
+from publisher.follower import Follower
+from publisher.pool import Limits, Pool
+from publisher.question import Question
+
+WHEN = datetime(2026, 1, 2, tzinfo=UTC)
+COUNT = Question("SELECT (COUNT(*) AS ?n) { ?s ?p ?o }", table="csv")
+
+
+def generation(data: Path, number: int) -> str:
+    Journal(data / "journal").append([f'A <https://x.org/s> <https://x.org/p> "{number}" <https://x.org/g> .'], run="r", time=WHEN)
+    following = Follower(Journal(data / "journal"), data / "shelf", data / "status.nq", "https://x.org/status")
+    shown = following.step()
+    following.close()
+    assert shown is not None
+    return shown.path
+
+
+@pytest.fixture
+async def pool() -> AsyncIterator[Pool]:
+    opened = Pool(2, Limits(seconds=20), spares=1)
+    yield opened
+    await opened.close()
+
+
+async def text(pool: Pool, question: Question = COUNT) -> str:
+    answer = await pool.ask(question)
+    try:
+        return b"".join([chunk async for chunk in answer.chunks()]).decode()
+    finally:
+        answer.close()
+
+
+def readers(pool: Pool) -> set[int]:
+    return {worker.process.pid for worker in pool._all}
+
+
+async def test_before_the_first_generation_nothing_is_answered(pool: Pool) -> None:
+    with pytest.raises(NotReady):
+        await pool.ask(COUNT)
+
+
+async def test_a_new_generation_is_answered_from_at_once(pool: Pool, tmp_path: Path) -> None:
+    await pool.show(generation(tmp_path, 1))
+    before = await text(pool)
+
+    await pool.show(generation(tmp_path, 2))
+    after = await text(pool)
+
+    assert (before.split(), after.split()) == (["n", "1"], ["n", "2"])
+
+
+async def test_readers_do_not_multiply_when_generations_change_under_load(pool: Pool, tmp_path: Path) -> None:
+    await pool.show(generation(tmp_path, 1))
+
+    for number in range(2, 6):
+        path = generation(tmp_path, number)
+        await asyncio.gather(pool.show(path), *(text(pool) for _ in range(6)))
+    while pool._tasks:
+        await asyncio.gather(*pool._tasks)
+    await text(pool)
+    while pool._tasks:
+        await asyncio.gather(*pool._tasks)
+
+    assert len(readers(pool)) <= 3
+    assert {worker.generation for worker in pool._idle} == {pool.generation}
+
+
+async def test_a_wrong_query_leaves_its_reader_at_work(pool: Pool, tmp_path: Path) -> None:
+    await pool.show(generation(tmp_path, 1))
+    before = readers(pool)
+
+    for _ in range(5):
+        with pytest.raises(SyntaxFault):
+            await pool.ask(Question("SELECT"))
+
+    assert readers(pool) == before
+
+
+async def test_a_reader_that_was_killed_is_replaced(pool: Pool, tmp_path: Path) -> None:
+    await pool.show(generation(tmp_path, 1))
+    for reader in readers(pool):
+        os.kill(reader, signal.SIGKILL)
+
+    answers = []
+    for _ in range(6):
+        try:
+            answers.append(await text(pool))
+        except (MemoryLimit, Broken):
+            answers.append("lost")  # its end had not been heard of yet
+
+    assert answers[-1].split() == ["n", "1"]
+    assert answers.count("lost") <= 3
+
+
+async def test_an_answer_that_is_not_read_to_its_end_ends_its_reader(pool: Pool, tmp_path: Path) -> None:
+    await pool.show(generation(tmp_path, 1))
+    before = readers(pool)
+
+    answer = await pool.ask(COUNT)
+    answer.close()
+    while pool._tasks:
+        await asyncio.gather(*pool._tasks)
+
+    assert len(readers(pool) & before) == len(before) - 1
+    assert len(readers(pool)) == len(before)
+
+
+async def test_a_reader_opens_no_socket(pool: Pool, tmp_path: Path) -> None:
+    await pool.show(generation(tmp_path, 1))
+
+    with pytest.raises(PublisherError, match="Permission denied"):
+        await pool.ask(Question("SELECT * { SERVICE <http://127.0.0.1:8099/> { ?s ?p ?o } }"))
