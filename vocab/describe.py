@@ -6,36 +6,25 @@ doubles, and ``quads`` puts it into its record's graph. There are no blank nodes
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import singledispatch
+from functools import lru_cache
+from operator import lt
+from typing import Any, NamedTuple
 
-from vocab.initiative import Basis, Claim, Document, Event, Initiative, Party, Place, Post, Prize, Resource, Role, Text
+from vocab import properties as p
+from vocab.initiative import Basis, Claim, Document, Event, Initiative, Party, Place, Post, Prize, Resource, Role
 from vocab.iris import Iris, slug
-from vocab.terms import (
-    ADMS,
-    DCAT,
-    DCT,
-    FOAF,
-    ORG,
-    PROV,
-    RDF,
-    RDFS,
-    SCHEMA,
-    SH,
-    SIOC,
-    SKOS,
-    VIVO,
-    WGS,
-    decimal,
-    instant,
-    literal,
-    moment,
-    node,
-)
+from vocab.properties import Ours, ours
+from vocab.terms import DCAT, FOAF, ORG, SCHEMA, SH, SIOC, VIVO, decimal, instant, literal, moment, node
 
-_A = f"<{RDF}type>"
+_MEMO = 16384  # coded values: a registry's concepts, countries and licences, some 4 MB
+_LONGEST = 300  # characters of a value that is remembered: concepts' addresses are shorter
+
+# Statements grow by subject: the subject's own as what follows it, each other subject's as a part, in the order of its properties.
+Tails = list[str]
+Part = list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,160 +50,183 @@ class Provenance:
     remarks: tuple[Remark, ...] = ()
 
 
-def _texts(out: list[str], subject: str, predicate: str, texts: Iterable[Text]) -> None:
-    out.extend(f"{subject} {predicate} {literal(text.value, text.language)}" for text in texts)
+class _At(NamedTuple):
+    """Where a description is: the addresses that its statements share."""
+
+    iris: Iris
+    source: str
+    record: str
+    subject: str
+    ns: str
+    ours: Ours
 
 
-def _coded(out: list[str], subject: str, predicate: str, values: Iterable[str | None]) -> None:
-    out.extend(f"{subject} {predicate} {node(value)}" for value in values if value)
+@lru_cache(_MEMO)
+def _remembered(predicate: str, value: str) -> str:
+    return predicate + node(value)
+
+
+def _coded(predicate: str, value: str) -> str:
+    """Write a value that comes often: a concept, a country, a licence."""
+    return _remembered(predicate, value) if len(value) <= _LONGEST else predicate + node(value)
 
 
 # The three bases have a property each, so that no query mixes them unless it asks to.
-_CLAIM = {Basis.DECLARED: "", Basis.CROSSWALKED: "crosswalked", Basis.SUGGESTED: "suggested"}
+_CLAIM = {Basis.CROSSWALKED: "crosswalked", Basis.SUGGESTED: "suggested"}
 
 
-def _claims(out: list[str], subject: str, record: str, ns: str, name: str, claims: Iterable[Claim]) -> None:
+def _claims(tails: Tails, parts: list[Part], at: _At, predicate: str, claims: Iterable[Claim]) -> None:
     for claim in claims:
-        basis = _CLAIM[claim.basis]
-        term = f"{basis}{name[0].upper()}{name[1:]}" if basis else name
-        out.append(f"{subject} <{ns}{term}> {node(claim.concept)}")
-        if not basis:
-            continue
-        part = f"<{record}#{basis}-{slug(claim.concept.rpartition('/')[2])}>"
-        out += [
-            f"{part} {_A} <{ns}Classification>",
-            f"{part} <{ns}classified> {subject}",
-            f"{part} <{ns}concept> {node(claim.concept)}",
-            f"{part} <{ns}basis> <{ns}{basis}>",
-        ]
-        if claim.word:
-            out.append(f"{part} <{ns}sourceWord> {literal(claim.word)}")
-        if claim.confidence is not None:
-            out.append(f"{part} <{ns}confidence> {decimal(claim.confidence)}")
+        if claim.basis is Basis.DECLARED:
+            tails.append(_coded(predicate, claim.concept))
+        else:
+            name = _CLAIM[claim.basis]
+            first = len(at.ns) + 1  # behind the < and the namespace
+            tails.append(f"{predicate[:first]}{name}{predicate[first].upper()}{predicate[first + 1 :]}{node(claim.concept)}")
+            parts.append(_classification(at, name, claim))
 
 
-_ROLE = {Role.LEAD: f"<{DCT}publisher>", Role.FUNDER: f"<{SCHEMA}funder>"}
+def _classification(at: _At, basis: str, claim: Claim) -> Part:
+    its, our = f"<{at.record}#{basis}-{slug(claim.concept.rpartition('/')[2])}> ", at.ours
+    part = [
+        f"{its}{p.TYPE}<{at.ns}Classification>",
+        f"{its}{our.classified}{at.subject}",
+        f"{its}{our.concept}{node(claim.concept)}",
+        f"{its}{our.basis}<{at.ns}{basis}>",
+    ]
+    if claim.word:
+        part.append(f"{its}{our.source_word}{literal(claim.word)}")
+    if claim.confidence is not None:
+        part.append(f"{its}{our.confidence}{decimal(claim.confidence)}")
+    return part
 
 
-def _parties(out: list[str], subject: str, iris: Iris, source: str, parties: Iterable[Party]) -> None:
-    for party in parties:
-        organization = f"<{iris.thing('organization', source, party.key or slug(party.name.value))}>"
-        out += [
-            f"{subject} {_ROLE.get(party.role) or f'<{iris.ns}partner>'} {organization}",
-            f"{organization} {_A} <{ORG}Organization>",
-            f"{organization} <{SKOS}prefLabel> {literal(*party.name)}",
-        ]
-        _coded(out, organization, f"<{ORG}classification>", [party.kind])
-        _coded(out, organization, f"<{DCT}spatial>", [party.country])
-        _coded(out, organization, f"<{FOAF}homepage>", [party.page])
+def _parties(tails: Tails, parts: list[Part], at: _At, parties: Iterable[Party]) -> None:
+    for role, name, key, kind, country, page in parties:
+        organization = f"<{at.iris.thing('organization', at.source, key or slug(name.value))}>"
+        tails.append((p.PUBLISHER if role is Role.LEAD else p.FUNDER if role is Role.FUNDER else at.ours.partner) + organization)
+        its = organization + " "
+        part = [its + _coded(p.SPATIAL, country)] if country else []
+        part += (f"{its}{p.TYPE}<{ORG}Organization>", f"{its}{p.PREFERRED}{literal(*name)}")
+        if kind:
+            part.append(its + _coded(p.CLASSIFICATION, kind))
+        if page:
+            part.append(f"{its}{p.HOMEPAGE}{node(page)}")
+        parts.append(part)
 
 
-def _places(out: list[str], subject: str, record: str, places: Iterable[Place]) -> None:
+def _places(tails: Tails, parts: list[Part], at: _At, places: Iterable[Place]) -> None:
     for number, place in enumerate(places, 1):
-        part = f"<{record}#place-{number}>"
-        out += [
-            f"{subject} <{SCHEMA}location> {part}",
-            f"{part} {_A} <{SCHEMA}Place>",
-            f"{part} <{WGS}lat> {decimal(place.latitude)}",
-            f"{part} <{WGS}long> {decimal(place.longitude)}",
-        ]
+        its = f"<{at.record}#place-{number}> "
+        tails.append(p.LOCATION + its[:-1])
+        part = [f"{its}{p.TYPE}<{SCHEMA}Place>"]
         if place.name:
-            out.append(f"{part} <{RDFS}label> {literal(*place.name)}")
+            part.append(f"{its}{p.LABEL}{literal(*place.name)}")
+        part += (f"{its}{p.LATITUDE}{decimal(place.latitude)}", f"{its}{p.LONGITUDE}{decimal(place.longitude)}")
+        parts.append(part)
 
 
-def _prizes(out: list[str], subject: str, record: str, ns: str, prizes: Iterable[Prize]) -> None:
+def _prizes(tails: Tails, parts: list[Part], at: _At, prizes: Iterable[Prize]) -> None:
     for number, prize in enumerate(prizes, 1):
-        part = f"<{record}#prize-{number}>"
-        out += [
-            f"{part} {_A} <{VIVO}AwardReceipt>",
-            f"{subject} <{VIVO}relatedBy> {part}",
-            f"{part} <{ns}prizeCategory> {node(prize.category)}",
-            f"{part} <{ns}prizeStage> {node(prize.stage)}",
+        its, our = f"<{at.record}#prize-{number}> ", at.ours
+        tails.append(p.RELATED_BY + its[:-1])
+        part = [
+            f"{its}{p.TYPE}<{VIVO}AwardReceipt>",
+            its + _coded(our.prize_category, prize.category),
+            its + _coded(our.prize_stage, prize.stage),
         ]
         if prize.year is not None:
-            out.append(f"{part} <{ns}prizeYear> {moment(f'{prize.year:04d}')}")
+            part.append(f"{its}{our.prize_year}{moment(f'{prize.year:04d}')}")
+        parts.append(part)
 
 
-def _dates(out: list[str], subject: str, start: str | None, end: str | None) -> None:
-    if start:
-        out.append(f"{subject} <{SCHEMA}startDate> {moment(start)}")
-    if end:
-        out.append(f"{subject} <{SCHEMA}endDate> {moment(end)}")
-
-
-def _common(out: list[str], it: Resource, subject: str, record: str, iris: Iris, source: str) -> None:
-    _texts(out, subject, f"<{DCT}title>", it.titles)
-    _texts(out, subject, f"<{DCT}description>", it.descriptions)
-    _texts(out, subject, f"<{DCT}subject>", it.subjects)
-    out.append(f"{subject} <{DCT}identifier> {literal(it.key)}")
-    out.extend(f"{subject} <{DCT}identifier> {literal(text)}" for text in it.identifiers)
-    _coded(out, subject, f"<{FOAF}page>", it.pages)
-    out.extend(f"{subject} <{DCT}language> {literal(text)}" for text in it.languages)
-    _coded(out, subject, f"<{DCT}license>", [it.licence])
+def _common(tails: Tails, parts: list[Part], at: _At, it: Resource) -> None:
+    tails += [p.DESCRIPTION + literal(text, tag) for text, tag in it.descriptions]
+    tails += [p.IDENTIFIER + literal(text) for text in (it.key, *it.identifiers)]
     if it.issued:
-        out.append(f"{subject} <{DCT}issued> {moment(it.issued)}")
+        tails.append(p.ISSUED + moment(it.issued))
+    tails += [p.LANGUAGE + literal(text) for text in it.languages]
+    if it.licence:
+        tails.append(_coded(p.LICENCE, it.licence))
     if it.modified:
-        out.append(f"{subject} <{DCT}modified> {moment(it.modified)}")
-    _coded(out, subject, f"<{DCT}spatial>", it.countries)
-    _coded(out, subject, f"<{DCT}relation>", it.related)
-    _claims(out, subject, record, iris.ns, "actionLine", it.action_lines)
-    _claims(out, subject, record, iris.ns, "goal", it.goals)
-    _claims(out, subject, record, iris.ns, "target", it.targets)
-    _parties(out, subject, iris, source, it.parties)
+        tails.append(p.MODIFIED + moment(it.modified))
+    tails += [p.RELATION + node(text) for text in it.related if text]
+    tails += [_coded(p.SPATIAL, text) for text in it.countries if text]
+    tails += [p.SUBJECT + literal(text, tag) for text, tag in it.subjects]
+    tails += [p.TITLE + literal(text, tag) for text, tag in it.titles]
+    tails += [p.PAGE + node(text) for text in it.pages if text]
+    _claims(tails, parts, at, at.ours.action_line, it.action_lines)
+    _claims(tails, parts, at, at.ours.goal, it.goals)
+    _claims(tails, parts, at, at.ours.target, it.targets)
+    _parties(tails, parts, at, it.parties)
 
 
-@singledispatch
-def _own(it: Resource, out: list[str], subject: str, record: str, ns: str) -> None:
-    """Write what is proper to one kind."""
-    raise TypeError(f"no description for {type(it).__name__}")
+def _span(tails: Tails, parts: list[Part], at: _At, it: Initiative | Event) -> None:
+    if it.start:
+        tails.append(p.START + moment(it.start))
+    if it.end:
+        tails.append(p.END + moment(it.end))
+    _places(tails, parts, at, it.places)
 
 
-@_own.register
-def _initiative(it: Initiative, out: list[str], subject: str, record: str, ns: str) -> None:
-    out.append(f"{subject} {_A} <{ns}Initiative>")
-    _dates(out, subject, it.start, it.end)
-    _coded(out, subject, f"<{ns}coverage>", [it.coverage])
-    _coded(out, subject, f"<{ns}status>", [it.status])
-    _coded(out, subject, f"<{ns}activityType>", it.activity_types)
-    _places(out, subject, record, it.places)
-    _prizes(out, subject, record, ns, it.prizes)
+def _initiative(tails: Tails, parts: list[Part], at: _At, it: Initiative) -> None:
+    tails.append(f"{p.TYPE}<{at.ns}Initiative>")
+    _span(tails, parts, at, it)
+    if it.coverage:
+        tails.append(_coded(at.ours.coverage, it.coverage))
+    if it.status:
+        tails.append(_coded(at.ours.status, it.status))
+    tails += [_coded(at.ours.activity_type, text) for text in it.activity_types if text]
+    _prizes(tails, parts, at, it.prizes)
 
 
-@_own.register
-def _event(it: Event, out: list[str], subject: str, record: str, ns: str) -> None:
-    out.append(f"{subject} {_A} <{SCHEMA}Event>")
-    _dates(out, subject, it.start, it.end)
-    _places(out, subject, record, it.places)
-    _texts(out, subject, f"<{ns}venue>", [it.venue] if it.venue else [])
+def _event(tails: Tails, parts: list[Part], at: _At, it: Event) -> None:
+    tails.append(f"{p.TYPE}<{SCHEMA}Event>")
+    _span(tails, parts, at, it)
+    if it.venue:
+        tails.append(at.ours.venue + literal(*it.venue))
     if it.cancelled:
-        out.append(f"{subject} <{SCHEMA}eventStatus> <{SCHEMA}EventCancelled>")
+        tails.append(f"{p.STATUS}<{SCHEMA}EventCancelled>")
 
 
-@_own.register
-def _document(it: Document, out: list[str], subject: str, record: str, ns: str) -> None:
-    out.append(f"{subject} {_A} <{FOAF}Document>")
-    _texts(out, subject, f"<{DCT}creator>", it.creators)
-    _coded(out, subject, f"<{DCT}type>", [it.kind])
+def _document(tails: Tails, parts: list[Part], at: _At, it: Document) -> None:
+    tails.append(f"{p.TYPE}<{FOAF}Document>")
+    tails += [p.CREATOR + literal(text, tag) for text, tag in it.creators]
+    if it.kind:
+        tails.append(_coded(p.SORT, it.kind))
 
 
-@_own.register
-def _post(it: Post, out: list[str], subject: str, record: str, ns: str) -> None:
-    out.append(f"{subject} {_A} <{SIOC}Post>")
-    _texts(out, subject, f"<{SIOC}content>", [it.content] if it.content else [])
-    _coded(out, subject, f"<{SIOC}has_container>", [it.container])
+def _post(tails: Tails, parts: list[Part], at: _At, it: Post) -> None:
+    tails.append(f"{p.TYPE}<{SIOC}Post>")
+    if it.content:
+        tails.append(p.CONTENT + literal(*it.content))
+    if it.container:
+        tails.append(p.CONTAINER + node(it.container))
 
 
 KIND = {Initiative: "initiative", Event: "event", Document: "document", Post: "post"}
+_OWN: Mapping[type[Resource], Callable[[Tails, list[Part], _At, Any], None]] = {
+    Initiative: _initiative, Event: _event, Document: _document, Post: _post,
+}  # fmt: skip
 
 
 def describe(it: Resource, iris: Iris, source: str) -> list[str]:
     """Write all that *source* says of *it*, as sorted statements; the record's own provenance is apart (``attest``)."""
-    record = iris.record(source, it.key)
+    record, ns = iris.record(source, it.key), iris.ns
     subject = f"<{iris.thing(KIND[type(it)], source, it.key)}>"
-    out: list[str] = [f"<{record}> <{FOAF}primaryTopic> {subject}"]
-    _common(out, it, subject, record, iris, source)
-    _own(it, out, subject, record, iris.ns)
-    return sorted(set(out))
+    at = _At(iris, source, record, subject, ns, ours(ns))
+    tails: Tails = []
+    parts: list[Part] = [[f"<{record}> {p.TOPIC}{subject}"]]
+    _common(tails, parts, at, it)
+    _OWN[type(it)](tails, parts, at, it)
+    its = subject + " "
+    parts.append([its + tail for tail in sorted(tails)])
+    return _ordered([statement for part in sorted(parts) for statement in part])
+
+
+def _ordered(statements: list[str]) -> list[str]:
+    """Sort statements that mostly are in order, and give each once: to see that nothing is to be done is quicker than to do it."""
+    return statements if all(map(lt, statements, statements[1:])) else sorted(set(statements))
 
 
 def attest(key: str, iris: Iris, about: Provenance) -> list[str]:
@@ -222,30 +234,30 @@ def attest(key: str, iris: Iris, about: Provenance) -> list[str]:
 
     Source: https://www.w3.org/TR/vocab-dcat-3/#Class:Catalog_Record
     """
-    address = iris.record(about.source, key)
-    record = f"<{address}>"
+    address, ns, our = iris.record(about.source, key), iris.ns, ours(iris.ns)
+    its = f"<{address}> "
     out = [
-        f"<{iris.source(about.source)}> <{DCAT}record> {record}",
-        f"{record} {_A} <{DCAT}CatalogRecord>",
-        f"{record} <{DCT}identifier> {literal(key)}",
-        f"{record} <{DCT}issued> {instant(about.first_seen)}",
-        f"{record} <{DCT}modified> {instant(about.modified)}",
-        f"{record} <{PROV}wasGeneratedBy> <{iris.run(about.run)}>",
-        f"{record} <{iris.ns}digest> {literal(about.digest)}",
-        f"{record} <{iris.ns}mapping> {literal(about.mapping)}",
-        f"{record} <{ADMS}status> <{iris.ns}published>",
+        f"{its}{p.IDENTIFIER}{literal(key)}",
+        f"{its}{p.ISSUED}{instant(about.first_seen)}",
+        f"{its}{p.MODIFIED}{instant(about.modified)}",
+        f"{its}{p.TYPE}<{DCAT}CatalogRecord>",
+        f"{its}{p.STATE}<{ns}published>",
+        f"{its}{p.GENERATED}<{iris.run(about.run)}>",
+        f"{its}{our.digest}{literal(about.digest)}",
+        f"{its}{our.mapping}{literal(about.mapping)}",
+        f"<{iris.source(about.source)}> {p.CATALOGUED}<{address}>",
     ]
     for number, remark in enumerate(about.remarks, 1):
-        part = f"<{address}#result-{number}>"
+        part = f"<{address}#result-{number}> "
         out += [
-            f"{part} {_A} <{SH}ValidationResult>",
-            f"{record} <{iris.ns}result> {part}",
-            f"{part} <{SH}resultMessage> {literal(remark.message, 'en')}",
-            f"{part} <{SH}resultSeverity> <{SH}{remark.severity}>",
-            f"{part} <{SH}sourceConstraintComponent> <{SH}{remark.component}>",
+            f"{part}{p.TYPE}<{SH}ValidationResult>",
+            f"{its}{our.result}{part[:-1]}",
+            f"{part}{p.MESSAGE}{literal(remark.message, 'en')}",
+            f"{part}{p.SEVERITY}<{SH}{remark.severity}>",
+            f"{part}{p.COMPONENT}<{SH}{remark.component}>",
         ]
         if remark.path:
-            out.append(f"{part} <{SH}resultPath> <{remark.path}>")
+            out.append(f"{part}{p.PATH}<{remark.path}>")
     return sorted(out)
 
 

@@ -1,0 +1,58 @@
+"""Properties: what a description says of things, written once as ``<p> ``, ready to stand before an object."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+from vocab.terms import ADMS, DCAT, DCT, FOAF, ORG, PROV, RDF, RDFS, SCHEMA, SH, SIOC, SKOS, VIVO, WGS
+
+TYPE = f"<{RDF}type> "
+TITLE, DESCRIPTION, SUBJECT = f"<{DCT}title> ", f"<{DCT}description> ", f"<{DCT}subject> "
+IDENTIFIER, LANGUAGE, LICENCE = f"<{DCT}identifier> ", f"<{DCT}language> ", f"<{DCT}license> "
+ISSUED, MODIFIED = f"<{DCT}issued> ", f"<{DCT}modified> "
+SPATIAL, RELATION, PUBLISHER = f"<{DCT}spatial> ", f"<{DCT}relation> ", f"<{DCT}publisher> "
+CREATOR, SORT = f"<{DCT}creator> ", f"<{DCT}type> "
+PAGE, HOMEPAGE, TOPIC = f"<{FOAF}page> ", f"<{FOAF}homepage> ", f"<{FOAF}primaryTopic> "
+START, END, STATUS, FUNDER = f"<{SCHEMA}startDate> ", f"<{SCHEMA}endDate> ", f"<{SCHEMA}eventStatus> ", f"<{SCHEMA}funder> "
+LOCATION, LATITUDE, LONGITUDE, LABEL = f"<{SCHEMA}location> ", f"<{WGS}lat> ", f"<{WGS}long> ", f"<{RDFS}label> "
+PREFERRED, CLASSIFICATION = f"<{SKOS}prefLabel> ", f"<{ORG}classification> "
+CONTENT, CONTAINER, RELATED_BY = f"<{SIOC}content> ", f"<{SIOC}has_container> ", f"<{VIVO}relatedBy> "
+CATALOGUED, GENERATED, STATE = f"<{DCAT}record> ", f"<{PROV}wasGeneratedBy> ", f"<{ADMS}status> "
+MESSAGE, SEVERITY = f"<{SH}resultMessage> ", f"<{SH}resultSeverity> "
+COMPONENT, PATH = f"<{SH}sourceConstraintComponent> ", f"<{SH}resultPath> "
+
+
+class Ours(NamedTuple):
+    """The properties of our own ontology."""
+
+    action_line: str
+    goal: str
+    target: str
+    coverage: str
+    status: str
+    activity_type: str
+    partner: str
+    venue: str
+    prize_category: str
+    prize_stage: str
+    prize_year: str
+    classified: str
+    concept: str
+    basis: str
+    source_word: str
+    confidence: str
+    digest: str
+    mapping: str
+    result: str
+
+
+@lru_cache(maxsize=8)  # one base in a run, a few in tests
+def ours(ns: str) -> Ours:
+    """Write the properties of the ontology at *ns*.
+
+    >>> ours("a:").action_line, ours("a:").goal
+    ('<a:actionLine> ', '<a:goal> ')
+    """
+    words = (name.split("_") for name in Ours._fields)
+    return Ours(*(f"<{ns}{first}{''.join(map(str.capitalize, rest))}> " for first, *rest in words))
