@@ -73,7 +73,8 @@ def pairs(ours: Callable[[], object], peer: Callable[[], object], times: int) ->
 def show(title: str, lines: Sequence[Line], json: bool) -> None:
     """Print a benchmark's lines and how many of its aims are met."""
     if json:
-        print(orjson.dumps([{"benchmark": title, **asdict(line), "met": line.aim.met(line) if line.aim else None} for line in lines]).decode())
+        rows = [{"benchmark": title, **asdict(line), "met": line.aim.met(line) if line.aim else None} for line in lines]
+        print(orjson.dumps(rows).decode())
         return
     table = Table(title=title, title_justify="left")
     table.add_column("measured")

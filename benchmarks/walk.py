@@ -102,7 +102,7 @@ def walk(records: int, folder: Path) -> dict[str, Harvest]:
         httpx.get(f"{registry.url}/ckan/api/3/action/package_search?rows=1", timeout=_PATIENCE)  # it writes its pages when first asked
         with served(folder) as address, client:
             client.base_url = httpx.URL(address)
-            until(lambda: _ready(client), 60)
+            until(lambda: ready(client), 60)
             return {
                 "first": harvested(folder, client),
                 "again": harvested(folder, client),
@@ -110,7 +110,8 @@ def walk(records: int, folder: Path) -> dict[str, Harvest]:
             }
 
 
-def _ready(client: httpx.Client) -> bool:
+def ready(client: httpx.Client) -> bool:
+    """Tell whether the server answers."""
     try:
         return client.get("/health").is_success
     except httpx.TransportError:
@@ -130,8 +131,8 @@ def _lines(records: int, done: Mapping[str, Harvest]) -> list[Line]:
         Line(f"{size}memory of all processes at once", "MB", first.together, aim=Aim("most", MEMORY, "ours"), note="without the registry"),
     ]  # fmt: skip
     for name in ("again", "again, all read"):
-        aim = Aim("least", AGAIN)
-        lines.append(Line(f"{size}{name}", "s", done[name].committed, first.answered, first.answered / done[name].committed, aim, "peer: the first"))
+        ratio = first.answered / done[name].committed
+        lines.append(Line(f"{size}{name}", "s", done[name].committed, first.answered, ratio, Aim("least", AGAIN), "peer: the first"))
     return lines
 
 

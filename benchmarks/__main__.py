@@ -1,0 +1,47 @@
+"""All benchmarks, one after the other, each in a process of its own; `make bench` runs this."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Annotated, Any
+
+import orjson
+import typer
+
+from benchmarks.table import Aim, Json, Line, show
+
+_ALL = ("map", "judge", "walk", "sparql")
+
+
+def main(
+    names: Annotated[list[str] | None, typer.Argument(help=f"Which to run: {', '.join(_ALL)}; all where none is named.")] = None,
+    json: Json = False,
+) -> None:
+    """Measure what the house costs next to its peers, and sum up which aims are met; 1 where a benchmark could not be run."""
+    failed, rows = [], list[dict[str, Any]]()
+    for name in names or _ALL:
+        done = subprocess.run([sys.executable, "-m", f"benchmarks.{name}", "--json"], stdout=subprocess.PIPE, check=False)
+        if done.returncode:
+            failed.append(name)
+            continue
+        found = orjson.loads(done.stdout)
+        rows += found
+        if not json:
+            show(found[0]["benchmark"], [_line(row) for row in found], json=False)
+    if json:
+        print(orjson.dumps(rows).decode())
+    else:
+        show("In sum", [_line(row) for row in rows if row["aim"]], json=False)
+    if failed:
+        print(f"not run: {', '.join(failed)}", file=sys.stderr)
+    raise typer.Exit(int(bool(failed)))
+
+
+def _line(row: dict[str, Any]) -> Line:
+    told = {name: value for name, value in row.items() if name not in ("benchmark", "met", "aim")}
+    return Line(**told, aim=Aim(**row["aim"]) if row["aim"] else None)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,47 @@
+"""Judging: the fast SHACL engine next to pyshacl, the same descriptions in the same batches, and the same verdicts.
+
+By hand: ``python benchmarks/judge.py --records 400``
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from benchmarks.payloads import payloads, reader, records, statements
+from benchmarks.table import Aim, Json, Line, pairs, show
+from harvesters.demo.fate import Fault
+from shapes.batch import BATCH
+from shapes.validate import judge
+
+_FAULTS = (Fault.DATES, Fault.TITLES, Fault.COUNTRIES)
+_TIMES = 3
+_AGAIN = 10  # the fast engine does the same records so many times: once is too short to be measured well
+_BEST = 200  # descriptions a batch at which pyshacl is quickest
+
+
+def main(count: Annotated[int, typer.Option("--records", help="Descriptions to judge.", min=50)] = 400, json: Json = False) -> None:
+    """Judge generated descriptions, some of them faulty, with both engines in turn."""
+    read = reader()
+    described = [statements(read(record)) for record in records(payloads(count, _FAULTS))]
+    fast, slow = judge(described), judge(described, name="reference")
+    if fast != slow:
+        raise SystemExit("the two engines' verdicts differ: the benchmark compares nothing")
+    told = f"verdicts equal: {sum(map(len, fast)):,} results on {sum(map(bool, fast)):,} of {count:,} records"
+
+    def ours() -> None:
+        for _ in range(_AGAIN):
+            judge(described)
+
+    lines = []
+    for size, aim in ((BATCH, Aim("least", 60)), (_BEST, None)):
+        pair = pairs(ours, lambda size=size: judge(described, name="reference", size=size), _TIMES)  # type: ignore[misc]
+        what = f"batches of {BATCH}, one thread each" if size == BATCH else f"pyshacl in its best batches, of {size}"
+        lines.append(Line(what, "records/s", count * _AGAIN / pair.ours, count / pair.peer, pair.ratio * _AGAIN, aim, told))
+        told = ""
+    show("Judging, next to pyshacl", lines, json)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,120 @@
+"""RML: the same statements by morph-kgc (https://github.com/morph-kgc/morph-kgc), in an environment of its own.
+
+It is given more than a registry gives: a table whose cells are ready IRIs and texts, so that it has only triples to make.
+"""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+import venv
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from benchmarks.graphs import Parts
+
+_RML = "http://w3id.org/rml/"
+_RUN = """
+import sys, time, morph_kgc
+since = time.perf_counter()
+made = morph_kgc.materialize_set(sys.argv[1])
+with open(sys.argv[2], "w", encoding="utf-8") as out:
+    out.writelines(f"{triple} .\\n" for triple in made)
+print(time.perf_counter() - since)
+"""
+
+
+class NotThere(Exception):
+    """morph-kgc cannot be had; the message says why."""
+
+
+def environment(folder: Path) -> Path:
+    """Give the Python of an environment below *folder* that has morph-kgc, made if need be; raises NotThere."""
+    home = folder / "morph-kgc"
+    python = home / "bin" / "python"
+    if not python.exists():
+        venv.create(home, with_pip=True)
+    if subprocess.run([python, "-c", "import morph_kgc"], capture_output=True, check=False).returncode:
+        done = subprocess.run([python, "-m", "pip", "install", "--quiet", "morph-kgc"], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise NotThere((done.stderr.strip().splitlines() or ["pip failed"])[-1])
+    return python
+
+
+Column = tuple[int, str, str, int]  # which subject of the record, predicate, kind of value, which of such values
+
+
+def rows(described: Iterable[list[Parts]]) -> Iterator[dict[Column | int, Parts]]:
+    """Lay each record's statements into one row: a cell for its first title, its second, and so on."""
+    for record in described:
+        subjects = {subject: number for number, subject in enumerate(dict.fromkeys(it.subject for it in record))}
+        met: Counter[tuple[int, str, str]] = Counter()
+        row: dict[Column | int, Parts] = {}
+        for it in record:
+            kind = "iri" if it.iri is not None else "language" if it.language else it.datatype or "text"
+            place = (subjects[it.subject], it.predicate, kind)
+            met[place] += 1
+            row[(*place, met[place])] = it
+            row[subjects[it.subject]] = it
+        yield row
+
+
+def write(described: list[list[Parts]], folder: Path) -> Path:
+    """Write table, RML mapping and configuration into *folder*; give the configuration."""
+    table = list(rows(described))
+    columns = sorted({column for row in table for column in row if isinstance(column, tuple)})
+    names = {column: f"c{number}" for number, column in enumerate(columns)}
+    with (folder / "records.csv").open("w", newline="", encoding="utf-8") as file:
+        out = csv.writer(file)
+        out.writerow([f"s{number}" for number in range(_subjects(columns))] + [name for it in columns for name in _heads(it, names[it])])
+        for row in table:
+            out.writerow(_cells(row, columns))
+    (folder / "mapping.ttl").write_text(_mapping(columns, names, folder / "records.csv"), encoding="utf-8")
+    config = folder / "config.ini"
+    config.write_text(f"[CONFIGURATION]\nnumber_of_processes: 1\nlogging_level: ERROR\n[records]\nmappings: {folder / 'mapping.ttl'}\n")
+    return config
+
+
+def _subjects(columns: Iterable[Column]) -> int:
+    return 1 + max(column[0] for column in columns)
+
+
+def _heads(column: Column, name: str) -> list[str]:
+    return [name, f"{name}l"] if column[2] == "language" else [name]
+
+
+def _cells(row: dict[Column | int, Parts], columns: list[Column]) -> Iterator[str]:
+    for number in range(_subjects(columns)):
+        yield row[number].subject if number in row else ""
+    for column in columns:
+        it = row.get(column)
+        yield (it.text if it.iri is None else it.iri) if it else ""
+        if column[2] == "language":
+            yield (it.language or "") if it else ""
+
+
+def _mapping(columns: list[Column], names: dict[Column, str], table: Path) -> str:
+    source = f'rml:logicalSource [ rml:source "{table}" ; rml:referenceFormulation rml:CSV ]'
+    maps = [f"@prefix rml: <{_RML}> .\n@prefix rr: <http://www.w3.org/ns/r2rml#> .\n"]
+    for subject in range(_subjects(columns)):
+        verbs = "".join(f" ;\n  {_verb(it, names[it])}" for it in columns if it[0] == subject)
+        maps.append(f'<urn:map:{subject}> {source} ;\n  rml:subjectMap [ rml:reference "s{subject}" ; rml:termType rml:IRI ]{verbs} .\n')
+    return "\n".join(maps)
+
+
+def _verb(column: Column, name: str) -> str:
+    kind = column[2]
+    more = {"iri": "rml:termType rml:IRI", "language": f'rml:languageMap [ rml:reference "{name}l" ]', "text": "rml:termType rml:Literal"}
+    value = f'rml:objectMap [ rml:reference "{name}" ; {more.get(kind) or f"rml:datatype <{kind}>"} ]'
+    return f"rml:predicateObjectMap [ rml:predicate <{column[1]}> ; {value} ]"
+
+
+def made(python: Path, config: Path, out: Path) -> float:
+    """Have morph-kgc write its triples to *out*; give its seconds without its start."""
+    done = subprocess.run([python, "-c", _RUN, config, out], capture_output=True, text=True, check=False)
+    if done.returncode:
+        print(done.stderr[-2000:], file=sys.stderr)
+        raise NotThere((done.stderr.strip().splitlines() or ["it failed"])[-1])
+    return float(done.stdout.split()[-1])
