@@ -26,7 +26,6 @@ from harvesters.demo.cards import cards
 from harvesters.demo.registries import Demo
 from journal.log import Journal
 
-SOURCE = "demo-ckan"  # 38 statements a record
 RATE, MEMORY, AGAIN, GROWTH = 2500, 500, 10, 1.2  # the aims: records a second, MB, times cheaper, times more memory
 _PATIENCE = 1200.0  # seconds
 _COUNT = "SELECT (COUNT(*) AS ?records) { ?record a <http://www.w3.org/ns/dcat#CatalogRecord> }"
@@ -39,6 +38,7 @@ class Harvest:
     committed: float
     answered: float
     records: int
+    quads: int
     processor: Mapping[str, float]
     peaks: Mapping[str, float]
     together: float
@@ -80,9 +80,9 @@ def count(client: httpx.Client) -> int:
 
 
 def harvested(data: Path, client: httpx.Client, *options: str) -> Harvest:
-    """Harvest once and wait for the answer."""
+    """Harvest all cards once and wait for the answer."""
     journal = Journal(data / "journal")
-    command = [sys.executable, "-m", "stocktake", "harvest", SOURCE, "--json", *options]
+    command = [sys.executable, "-m", "stocktake", "harvest", "--json", *options]
     with Watch() as watch:
         base, since = dict(watch.seconds()), time.perf_counter()
         subprocess.run(command, env=settings(data), check=True, stdout=subprocess.DEVNULL)
@@ -90,18 +90,16 @@ def harvested(data: Path, client: httpx.Client, *options: str) -> Harvest:
         until(lambda: shown(client, journal), _PATIENCE)
         records = count(client)
         answered = time.perf_counter() - since
+        quads = int(client.get("/health").json()["quads"])
     spent = {role: seconds - base.get(role, 0.0) for role, seconds in watch.seconds().items()}
-    return Harvest(committed, answered, records, spent, watch.peaks(), watch.together)
+    return Harvest(committed, answered, records, quads, spent, watch.peaks(), watch.together)
 
 
-def walk(records: int, folder: Path) -> dict[str, Harvest]:
+def walk(registry: str, records: int, folder: Path) -> dict[str, Harvest]:
     """Harvest a new registry of *records*, then the same again: what changed, and in full."""
-    with Demo(size=records, only=("ckan",), faults=()) as registry:
-        cards(registry.url, folder / "sources", ("ckan",))
-        client = httpx.Client(timeout=_PATIENCE)
-        httpx.get(f"{registry.url}/ckan/api/3/action/package_search?rows=1", timeout=_PATIENCE)  # it writes its pages when first asked
-        with served(folder) as address, client:
-            client.base_url = httpx.URL(address)
+    with Demo(size=records, only=(registry,), faults=()) as portal:
+        cards(portal.url, folder / "sources", (registry,))
+        with served(folder) as address, httpx.Client(base_url=address, timeout=_PATIENCE) as client:
             until(lambda: ready(client), 60)
             return {
                 "first": harvested(folder, client),
@@ -122,7 +120,7 @@ def _lines(records: int, done: Mapping[str, Harvest]) -> list[Line]:
     first, size = done["first"], f"{records:,} records: "
     lines = [
         Line(f"{size}page to answer at /sparql", "records/s", first.records / first.answered, aim=Aim("least", RATE, "ours"),
-             note=f"{first.records:,} records answered"),
+             note=f"{first.records:,} records answered, {first.quads / max(1, first.records):.0f} quads each, the vocabulary's in"),
         Line(f"{size}committed after", "s", first.committed),
         Line(f"{size}answered after", "s", first.answered),
         *(Line(f"{size}processor, {role}", "s", seconds) for role, seconds in sorted(first.processor.items())),
@@ -149,6 +147,7 @@ def _growth(walks: Mapping[int, Mapping[str, Harvest]]) -> list[Line]:
 
 def main(
     records: Annotated[list[int] | None, typer.Option(help="Records of the registry; may be given more than once.", min=100)] = None,
+    registry: Annotated[str, typer.Option(help="Which simulated registry: ckan, oai, csv, projects ...")] = "ckan",
     json: Json = False,
 ) -> None:
     """Walk with 10,000 records and with 100,000, or with as many as are given."""
@@ -156,9 +155,9 @@ def main(
     for size in records or [10_000, 100_000]:
         err.print(f"walking with {size:,} records")
         with tempfile.TemporaryDirectory(prefix="walk-") as folder:
-            walks[size] = walk(size, Path(folder))
+            walks[size] = walk(registry, size, Path(folder))
     lines = [line for size, done in walks.items() for line in _lines(size, done)]
-    show("The whole run", lines + _growth(walks), json)
+    show(f"The whole run ({registry})", lines + _growth(walks), json)
 
 
 if __name__ == "__main__":
