@@ -53,13 +53,18 @@ class Pool:
         if not self.generation:
             raise NotReady("no generation is up yet")
         try:
-            await asyncio.wait_for(self._free.acquire(), self.limits.wait)
+            async with asyncio.timeout(self.limits.wait):  # wait_for would lose the place of one who leaves just then
+                await self._free.acquire()
         except TimeoutError as error:
             raise Busy(f"all {self._size} readers are at work") from error
         return await self._begin(question, min(seconds or self.limits.seconds, self.limits.seconds))
 
     async def _begin(self, question: Question, seconds: float) -> Answer:
-        worker = self._next() or await self._start()
+        try:
+            worker = self._next() or await self._start()
+        except BaseException:
+            self._free.release()
+            raise
         timer = asyncio.get_running_loop().call_later(seconds, worker.expire)
         try:
             await worker.open(self.generation)
@@ -110,7 +115,12 @@ class Pool:
         await self._prepare(await self._start())
 
     async def _start(self) -> Worker:
-        worker = await Worker.start(self.limits.memory)
+        starting = asyncio.ensure_future(Worker.start(self.limits.memory))
+        try:
+            worker = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            self._keep(_abandon(starting))  # or its process would be left without anyone who knows it
+            raise
         self._all.add(worker)
         return worker
 
@@ -130,8 +140,13 @@ class Pool:
 
     async def close(self) -> None:
         """End all readers."""
-        for task in self._tasks:
-            task.cancel()
+        self._size = self._spares = 0  # none is added any more
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(worker.stop() for worker in self._all))
         self._all.clear()
         self._idle.clear()
+
+
+async def _abandon(starting: asyncio.Future[Worker]) -> None:
+    await (await starting).stop()

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 
 from publisher import errors
 from publisher.errors import Broken, MemoryLimit, PublisherError, SyntaxFault, TimeLimit
@@ -74,6 +75,8 @@ class Worker:
         """Kill it and wait for its end."""
         self.kill()
         self._writer.close()
+        with suppress(ConnectionError):
+            await self._writer.wait_closed()
         await self.process.wait()
 
     async def _send(self, kind: Kind, payload: bytes) -> None:

@@ -125,3 +125,19 @@ async def test_a_reader_opens_no_socket(pool: Pool, tmp_path: Path) -> None:
 
     with pytest.raises(PublisherError, match="Permission denied"):
         await pool.ask(Question("SELECT * { SERVICE <http://127.0.0.1:8099/> { ?s ?p ?o } }"))
+
+
+async def test_askers_that_leave_while_a_reader_starts_leave_nothing_behind(tmp_path: Path) -> None:
+    pool = Pool(1, Limits(seconds=20), spares=0)
+    pool.generation = generation(tmp_path, 1)
+
+    for _ in range(3):
+        asking = asyncio.create_task(pool.ask(COUNT))
+        await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+    answered = await text(pool)
+    await pool.close()
+
+    assert answered.split() == ["n", "1"]
+    assert readers(pool) == set()
