@@ -6,12 +6,16 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
+from harvesters.reading import LONGEST
 from vocab.crosswalks import Crosswalks
 from vocab.initiative import Claim
 
 _MEMO = 16384  # words: a registry's vocabulary, some 3 MB
-_LONGEST = 300  # characters of a name; what is longer is a text, and is not looked up
+_LINE, _GOAL, _TARGET = 0, 1, 2  # where Subjects has them
 
+_NONE: Sequence[tuple[Claim, ...]] = ((), (), ())
+
+Found = tuple[int, Claim]  # one of these places, and the claim
 
 class Subjects(NamedTuple):
     """Words, sorted by what they name; *left* names nothing that we know."""
@@ -40,34 +44,24 @@ class Lexicon:
         self.activity = lru_cache(_MEMO)(words.activity_type)
         self.prize_category = _known(words.prize_category)
         self.prize_stage = _known(words.prize_stage)
-        self._word = lru_cache(_MEMO)(self._sorted)
-
-    def _sorted(self, word: str) -> tuple[int, Claim] | None:
-        if word.isascii() and not any(map(str.isalpha, word)):
-            return None  # a bare number among free words may be anything
-        for place, find in ((2, self.target), (1, self.goal), (0, self.line)):
-            if concept := find(word):
-                return place, Claim(concept, word=word)
-        return None
+        as_line, as_goal, as_target = (_LINE, self.line), (_GOAL, self.goal), (_TARGET, self.target)
+        self._lines = _sorter(as_line)
+        self._goals = _sorter(as_goal, as_target)
+        self._targets = _sorter(as_target, as_goal)
+        self._words = _sorter(as_target, as_goal, as_line, bare=False)
 
     def subjects(self, words: Iterable[str]) -> Subjects:
         """Sort free words: a target's, goal's or action line's name or code declares it, all others are left."""
-        places: tuple[dict[str, Claim], ...] = ({}, {}, {})
         left: dict[str, None] = {}
-        for word in words:
-            if found := self._word(word) if len(word) <= _LONGEST else None:
-                places[found[0]].setdefault(found[1].concept, found[1])
-            elif word:
-                left[word] = None
-        lines, goals, targets = (tuple(place.values()) for place in places)
+        lines, goals, targets = _sorted(words, self._words, left)
         return Subjects(lines, goals, targets, tuple(left))
 
     def declared(self, lines: Iterable[str], goals: Iterable[str], targets: Iterable[str]) -> Subjects:
         """Sort words that the source gives as action lines, goals and targets; a bare 4 is a goal here, a 4.4 a target."""
         left: dict[str, None] = {}
-        found_lines = _claims(lines, (self.line,), left)[0]
-        first_goals, more_targets = _claims(goals, (self.goal, self.target), left)
-        first_targets, more_goals = _claims(targets, (self.target, self.goal), left)
+        found_lines, _, _ = _sorted(lines, self._lines, left)
+        _, first_goals, more_targets = _sorted(goals, self._goals, left)
+        _, more_goals, first_targets = _sorted(targets, self._targets, left)
         return Subjects(found_lines, _merged(first_goals, more_goals), _merged(first_targets, more_targets), tuple(left))
 
 
@@ -78,19 +72,34 @@ def _known(find: Callable[[str], str | None]) -> Callable[[str], str]:
     def known(word: str) -> str:
         return find(word) or word
 
-    return lambda word: known(word) if len(word) <= _LONGEST else word
+    return lambda word: known(word) if len(word) <= LONGEST else word
 
 
-def _claims(words: Iterable[str], finds: Sequence[Callable[[str], str | None]], left: dict[str, None]) -> list[tuple[Claim, ...]]:
-    found: list[dict[str, Claim]] = [{} for _ in finds]
+def _sorter(*finds: tuple[int, Callable[[str], str | None]], bare: bool = True) -> Callable[[str], Found | None]:
+    """Give what sorts a word by the first of *finds* that knows it; *bare* numbers among free words may be anything."""
+
+    @lru_cache(_MEMO)
+    def sort(word: str) -> Found | None:
+        if not bare and word.isascii() and not any(map(str.isalpha, word)):
+            return None
+        claims = ((place, Claim(concept, word=word)) for place, find in finds if (concept := find(word)))
+        return next(claims, None)
+
+    return sort
+
+
+def _sorted(words: Iterable[str], sort: Callable[[str], Found | None], left: dict[str, None]) -> Sequence[tuple[Claim, ...]]:
+    if not words:
+        return _NONE
+    found: tuple[dict[str, Claim], ...] = ({}, {}, {})
     for word in words:
-        for place, find in zip(found, finds, strict=True):
-            if concept := find(word) if len(word) <= _LONGEST else None:
-                place.setdefault(concept, Claim(concept, word=word))
-                break
-        else:
+        if it := sort(word) if len(word) <= LONGEST else None:
+            place, claim = it
+            found[place].setdefault(claim.concept, claim)
+        elif word:
             left[word] = None
-    return [tuple(place.values()) for place in found]
+    lines, goals, targets = found
+    return tuple(lines.values()), tuple(goals.values()), tuple(targets.values())
 
 
 def _merged(first: tuple[Claim, ...], more: tuple[Claim, ...]) -> tuple[Claim, ...]:
@@ -106,5 +115,5 @@ def joined(first: Subjects, second: Subjects) -> Subjects:
         _merged(first.lines, second.lines),
         _merged(first.goals, second.goals),
         _merged(first.targets, second.targets),
-        tuple(dict.fromkeys((*first.left, *second.left))),
+        tuple(dict.fromkeys(first.left + second.left)) if first.left else second.left,
     )

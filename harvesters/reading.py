@@ -27,6 +27,8 @@ _INTERVAL = re.compile(r"(\d{4}(?:-\d\d){0,2})/(\d{4}(?:-\d\d){0,2})\Z")
 _TAG = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{1,8})*\Z")
 _MIDNIGHT = {"00:00", "00:00:00"}
 _MEMO = 4096  # words: more than there are languages with their spellings
+_NAMES = 16384  # names and values that come again: a registry's vocabulary and organizations, some 4 MB
+LONGEST = 300  # characters of a name; what is longer is a text, and is neither looked up nor remembered
 
 
 def plain(value: Any) -> str:
@@ -53,9 +55,31 @@ def private(text: str) -> str:
     """
     if "@" in text:
         text = _MAIL.sub(_LEFT_OUT, text)
-    if _DIGITS.search(text):
+    if _numbered(text):
         text = _PHONE.sub(_LEFT_OUT, text)
     return text
+
+
+def _numbered(text: str) -> bool:
+    """Tell whether a text may hold a telephone number: what _PHONE begins with is quicker to look for than its digits.
+
+    The words lack their i and т, which have more than two cases.
+    """
+    if "+" not in text:
+        low = text.lower()
+        if not ("tel" in low or "phone" in low or "fax" in low or "mob" in low or "tél" in low or "ел" in low):
+            return False
+    return bool(_DIGITS.search(text))
+
+
+@lru_cache(_NAMES)
+def _named(text: str, tag: str | None) -> Text:
+    return Text(private(text), tag)
+
+
+def named(text: str, tag: str | None = None) -> Text:
+    """Give a name or word, which may come often, with its language and without contacts."""
+    return _named(text, tag) if len(text) <= LONGEST else Text(private(text), tag)
 
 
 def public(texts: Iterable[str]) -> tuple[str, ...]:
@@ -77,6 +101,26 @@ def parted(texts: Iterable[str], mark: str | None) -> list[str]:
     if not mark:
         return list(texts)
     return [part for text in texts for part in map(str.strip, text.split(mark)) if part]
+
+
+def _split(text: str, mark: str | None) -> tuple[str, ...]:
+    whole = plain(text)
+    return tuple(parted([whole], mark)) if whole else ()
+
+
+_pieces = lru_cache(_NAMES)(_split)
+
+
+def pieces(value: Any, mark: str | None) -> tuple[str, ...]:
+    """Give the words of a value: those of a list, or of a text, each split at *mark* where there is one.
+
+    >>> pieces("a; b", ";"), pieces(["a", None, 4], None), pieces(None, ";")
+    (('a', 'b'), ('a', '4'), ())
+    """
+    if isinstance(value, str):
+        return (_pieces if len(value) <= LONGEST else _split)(value, mark)
+    words = [text for it in many(value) if (text := plain(it))]
+    return tuple(parted(words, mark))
 
 
 def date(value: Any, forms: Sequence[str] = ()) -> str | None:
@@ -152,4 +196,5 @@ def web(texts: Iterable[str]) -> tuple[str, ...]:
 
 def titled(texts: Iterable[tuple[str, str | None]]) -> tuple[Text, ...]:
     """Give texts with their languages, each once, without contacts and empty ones."""
-    return tuple(dict.fromkeys(Text(private(text), tag) for text, tag in texts if text))
+    found = [Text(private(text), tag) for text, tag in texts if text]
+    return tuple(dict.fromkeys(found) if len(found) > 1 else found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lxml import etree
@@ -13,7 +13,7 @@ from harvesters.errors import CardError, ParseError
 from harvesters.lexicon import Lexicon
 from harvesters.path import compiled
 from harvesters.protocols.option import Option, names, value
-from harvesters.reading import KINDS, block, date, language, many, number, parted, plain, private, public, titled
+from harvesters.reading import KINDS, block, date, language, many, named, number, parted, pieces, plain, public, titled
 from harvesters.record import Record
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
@@ -48,7 +48,7 @@ _PREFIXES = {
 _NAME = re.compile(r"([a-z_]+)(?:@([A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*))?\Z")
 _LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 
-Find = Callable[[Any], list[Any]]
+Find = Callable[[Any], Any]
 
 
 def kind_of(source: Source) -> type[Resource]:
@@ -94,16 +94,15 @@ def reader(source: Source, words: Crosswalks) -> Callable[[Record[Any]], Resourc
 def _find(source: Source, name: str, text: str, *, xml: bool) -> Find:
     where = f"{source.name}: field {name!r}"
     if not xml:
-        found = compiled(text, where)
-        return lambda row: many(found(row))
+        return compiled(text, where)
     try:
         path = etree.XPath(text, namespaces={**_PREFIXES, **(value(source, OPTIONS, "namespaces") or {})}, smart_strings=False)
     except (etree.XPathSyntaxError, ValueError) as error:
         raise CardError(f"{where}: {text!r} is no XPath: {error}") from error
 
-    def find(node: Any) -> list[Any]:
+    def find(node: Any) -> Any:
         try:
-            return many(path(node))
+            return path(node)
         except etree.XPathEvalError as error:
             raise ParseError(f"{where}: {text!r} does not fit the record: {error}") from error
 
@@ -132,29 +131,45 @@ class _Table:
         """Give a field's texts with their languages: the field's own, else what the record says, else the card's."""
         found: list[tuple[str, str | None]] = []
         for find, tag in self.finds.get(name, ()):
-            for it in find(row):
-                if isinstance(it, str):
-                    found.append((form(it), tag or self.language))
-                elif isinstance(it, dict):
-                    found += [(form(text), tag or language(key) or key) for key, text in it.items()]
-                elif isinstance(it, _Element):
-                    own = it.get(_LANG)
-                    found.append((form(_text(it)), tag or (own and language(own)) or own or self.language))
-                else:
-                    found.append((form(it), tag or self.language))
+            value = find(row)
+            if isinstance(value, str):
+                found.append((form(value), tag or self.language))
+            elif value is not None:
+                for it in many(value):
+                    found += self._tagged(it, tag, form)
         return found
 
-    def words(self, row: Any, name: str) -> list[str]:
+    def _tagged(self, it: Any, tag: str | None, form: Callable[[Any], str]) -> list[tuple[str, str | None]]:
+        if isinstance(it, dict):
+            return [(form(text), tag or language(key) or key) for key, text in it.items()]
+        if isinstance(it, _Element):
+            own = it.get(_LANG)
+            return [(form(_text(it)), tag or (own and language(own)) or own or self.language)]
+        return [(form(it), tag or self.language)]
+
+    def words(self, row: Any, name: str) -> Sequence[str]:
         """Give the words of a field that takes several."""
-        found = [text for find, _ in self.finds.get(name, ()) for it in find(row) if (text := plain(_text(it)))]
-        return parted(found, self.mark) if self.mark else found
+        finds = self.finds.get(name, ())
+        if len(finds) == 1:
+            return self._split(finds[0][0](row))
+        return [word for find, _ in finds for word in self._split(find(row))]
+
+    def _split(self, value: Any) -> tuple[str, ...]:
+        if value is None or isinstance(value, str):
+            return pieces(value, self.mark)
+        return pieces([_text(it) for it in many(value)], self.mark)
 
     def word(self, row: Any, name: str) -> str | None:
         """Give the word of a field that takes one: the first there is."""
         for find, _ in self.finds.get(name, ()):
-            for it in find(row):
-                if text := plain(_text(it)):
+            value = find(row)
+            if isinstance(value, str):
+                if text := plain(value):
                     return text
+            elif value is not None:
+                for it in many(value):
+                    if text := plain(_text(it)):
+                        return text
         return None
 
     def moment(self, row: Any, name: str) -> str | None:
@@ -174,9 +189,9 @@ class _Table:
             key=record.key,
             titles=titled(self.texts(row, "title")),
             descriptions=titled(self.texts(row, "description", block)),
-            identifiers=public(text for text in self.words(row, "identifiers") if text != record.key),
+            identifiers=public([text for text in self.words(row, "identifiers") if text != record.key]),
             pages=public(self.words(row, "pages")),
-            languages=tuple(dict.fromkeys(language(word) or word for word in self.words(row, "languages"))),
+            languages=tuple(dict.fromkeys([language(word) or word for word in self.words(row, "languages")])),
             licence=licence,
             issued=self.moment(row, "issued"),
             modified=self.moment(row, "modified") or record.modified,
@@ -185,21 +200,21 @@ class _Table:
             action_lines=said.lines,
             goals=said.goals,
             targets=said.targets,
-            subjects=tuple(self._subjects(row, said.left)),
+            subjects=self._subjects(row, said.left),
             **_OWN[kind](self, row),
         )
 
-    def _subjects(self, row: Any, left: tuple[str, ...]) -> list[Text]:
-        texts = [(part, tag) for text, tag in self.texts(row, "subjects") for part in parted([text], self.mark) if part]
-        return list(titled([*texts, *((word, self.language) for word in left)]))
+    def _subjects(self, row: Any, left: tuple[str, ...]) -> tuple[Text, ...]:
+        texts = [named(part, tag) for text, tag in self.texts(row, "subjects") for part in parted([text], self.mark) if part]
+        return tuple(dict.fromkeys([*texts, *[named(word, self.language) for word in left if word]]))
 
     def _parties(self, row: Any) -> list[Party]:
         parties: list[Party] = []
         if lead := self.word(row, "lead"):
             kind = self.known(row, "lead_type", self.lexicon.stakeholder_type)
-            parties.append(Party(Role.LEAD, Text(private(lead)), None, kind, self.known(row, "lead_country", self.lexicon.country)))
+            parties.append(Party(Role.LEAD, named(lead), None, kind, self.known(row, "lead_country", self.lexicon.country)))
         for role, name in ((Role.PARTNER, "partners"), (Role.FUNDER, "funders")):
-            parties += [Party(role, Text(private(word))) for word in self.words(row, name)]
+            parties += [Party(role, named(word)) for word in self.words(row, name)]
         return parties
 
     def span(self, row: Any) -> dict[str, Any]:
