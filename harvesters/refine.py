@@ -13,7 +13,7 @@ from harvesters.errors import ParseError
 from harvesters.ledger.account import Draft, Known, Outcome, Run
 from harvesters.record import Gone, Page, Position, Record, Unreadable
 from shapes.result import Result, Severity
-from vocab.describe import Provenance, Remark, attest, describe
+from vocab.describe import Provenance, Remark, attest, comment, describe
 from vocab.initiative import Resource
 from vocab.iris import Iris
 
@@ -23,13 +23,18 @@ _DIGEST = 16  # bytes: 128 bits tell a hundred million records apart with room t
 
 @dataclass(frozen=True, slots=True)
 class Refiner:
-    """What turns one run's records into drafts; *read* is the mapping, *rules* its and the shapes' digest."""
+    """What turns one run's records into drafts.
+
+    *read* is the mapping; *tried* tells that the last run judged by the same mapping and shapes, so that what says the same
+    as before has the same verdict.
+    """
 
     run: Run
     mapping: str
     read: Callable[[Record[Any]], Resource]
     iris: Iris
     bench: Bench
+    tried: bool
 
     def sift(self, page: Page[Any], known: Mapping[str, Known], met: set[str]) -> Batch:
         """Settle what needs no judge and send the rest to them; *met* are the keys that this run has had, and grows."""
@@ -62,12 +67,12 @@ class Refiner:
         except ParseError as error:
             return Draft(record.key, Outcome.UNREADABLE, reason=str(error), at=at)
         content = blake2b("\n".join(statements).encode(), digest_size=_DIGEST).hexdigest()
-        if before and before.content == content and not before.gone:
+        if self.tried and before and before.content == content and not before.gone:
             return Draft(record.key, Outcome.UNCHANGED, digest, at=at)
         first = before.first_seen if before else self.run.started
         about = Provenance(self.run.source, self.run.id, self.mapping, digest, first, self.run.started)
         outcome = Outcome.CHANGED if before and not before.gone else Outcome.NEW
-        return _Pending(record.key, outcome, about, content, statements, statements + attest(record.key, self.iris, about), at)
+        return _Pending(record.key, outcome, about, content, statements + attest(record.key, self.iris, about), at)
 
     def finish(self, batch: Batch) -> list[Draft]:
         """Wait for the judges and give the page's drafts in their order."""
@@ -79,14 +84,10 @@ class Refiner:
         if faults:
             told = "; ".join(sorted({f"{fault.message} ({_local(fault.path)})" for fault in faults}))
             return Draft(it.key, Outcome.WITHHELD, it.about.digest, reason=told, at=it.at)
-        statements = it.judged
-        if results:
-            remarks = {Remark(result.component, result.severity.value, result.message, result.path) for result in results}
-            ordered = tuple(sorted(remarks, key=lambda remark: (remark.path or "", remark.component, remark.message)))
-            about = it.about
-            told_about = Provenance(about.source, about.run, about.mapping, about.digest, about.first_seen, about.modified, ordered)
-            statements = it.statements + attest(it.key, self.iris, told_about)
-        return Draft(it.key, it.outcome, it.about.digest, it.content, it.about.first_seen, "\n".join(sorted(statements)), at=it.at)
+        remarks = {Remark(result.component, result.severity.value, result.message, result.path) for result in results}
+        ordered = sorted(remarks, key=lambda remark: (remark.path or "", remark.component, remark.message))
+        statements = sorted(it.judged + comment(it.key, self.iris, it.about.source, ordered))
+        return Draft(it.key, it.outcome, it.about.digest, it.content, it.about.first_seen, "\n".join(statements), at=it.at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,6 @@ class _Pending:
     outcome: Outcome
     about: Provenance
     content: str
-    statements: list[str]
     judged: list[str]
     at: Position | None
 

@@ -91,10 +91,11 @@ def _collect(source: Source, means: Means, protocol: Protocol, reader: Reader, r
     if run.pages and run.cursor is None:
         return run, {}
     archive = Archive(means.data / "archive", source.name, run.id, run.archived)
-    known = means.ledger.validators(source.name) if run.rules == _last_rules(source, means) and not run.pages else {}
+    tried = run.rules == _last_rules(source, means)
+    known = means.ledger.validators(source.name) if tried and not run.pages else {}
     door = Fetch(means.contact, source.pause, means.allow, archive, known, means.patience, means.transport)
     with closing(archive), door:
-        refiner = Refiner(run, source.mapping, reader.prepare(source, means.words), means.iris, means.bench)
+        refiner = Refiner(run, source.mapping, reader.prepare(source, means.words), means.iris, means.bench, tried)
         desk = Desk(means.ledger, refiner, run, watch)
         for page in protocol.collect(source, door, run.since, run.cursor):
             desk.take(page, archive.length)

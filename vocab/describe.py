@@ -247,7 +247,14 @@ def attest(key: str, iris: Iris, about: Provenance) -> list[str]:
         f"{its}{our.mapping}{literal(about.mapping)}",
         f"<{iris.source(about.source)}> {p.CATALOGUED}<{address}>",
     ]
-    for number, remark in enumerate(about.remarks, 1):
+    return sorted(out + comment(key, iris, about.source, about.remarks))
+
+
+def comment(key: str, iris: Iris, source: str, remarks: Iterable[Remark]) -> list[str]:
+    """Write the judges' remarks on a record, a ``sh:ValidationResult`` each; the statements are in no order."""
+    address, our, out = iris.record(source, key), ours(iris.ns), list[str]()
+    its = f"<{address}> "
+    for number, remark in enumerate(remarks, 1):
         part = f"<{address}#result-{number}> "
         out += [
             f"{part}{p.TYPE}<{SH}ValidationResult>",
@@ -258,7 +265,7 @@ def attest(key: str, iris: Iris, about: Provenance) -> list[str]:
         ]
         if remark.path:
             out.append(f"{part}{p.PATH}<{remark.path}>")
-    return sorted(out)
+    return out
 
 
 def quads(statements: Iterable[str], graph: str) -> list[str]:

@@ -281,3 +281,11 @@ def test_a_crash_between_journal_and_ledger_is_mended_at_the_next_start(source: 
     assert [entry.run for entry in means.journal.entries()] == ["projects.1"]
     assert plan.run.state is State.UNCHANGED
     assert means.ledger.published("projects") == 10
+
+
+def test_records_are_judged_again_when_what_judges_them_has_changed(source: Source, means: Means) -> None:
+    harvest(source, means)
+
+    plan = harvest(replace(source, options={**source.options, "size": 50}), means)
+
+    assert plan.outcomes[Outcome.CHANGED] == 10
