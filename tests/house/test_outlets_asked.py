@@ -1,0 +1,27 @@
+"""The outlets: each of their paths is asked by a test of the publisher."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from publisher.app import OUTLETS
+from publisher.pages import Pages
+from publisher.shelf import Shelf
+from vocab.iris import Iris
+
+TESTS = Path(__file__).parents[1] / "publisher"
+
+
+@pytest.mark.parametrize("name", OUTLETS)
+def test_every_path_of_an_outlet_is_asked_by_a_test(name, tmp_path):
+    shelf = Shelf(tmp_path, Iris())
+    paths = {route.path.partition("{")[0] for route in OUTLETS[name](shelf, Pages(shelf.iris)).routes}
+
+    texts = "\n".join(file.read_text(encoding="utf-8") for file in sorted(TESTS.rglob("*.py")))
+
+    unasked = [path for path in paths if not re.search(rf"""["'}}]{re.escape(path)}""", texts)]
+
+    assert unasked == []
