@@ -17,6 +17,7 @@ _NONE: Sequence[tuple[Claim, ...]] = ((), (), ())
 
 Found = tuple[int, Claim]  # one of these places, and the claim
 
+
 class Subjects(NamedTuple):
     """Words, sorted by what they name; *left* names nothing that we know."""
 

@@ -84,7 +84,7 @@ def named(text: str, tag: str | None = None) -> Text:
 
 def public(texts: Iterable[str]) -> tuple[str, ...]:
     """Keep each text once, without the empty ones and those that are an e-mail address."""
-    return tuple(dict.fromkeys(text for text in texts if text and not ("@" in text and _MAIL.fullmatch(text))))
+    return tuple(dict.fromkeys([text for text in texts if text and not ("@" in text and _MAIL.fullmatch(text))]))
 
 
 def many(value: Any) -> list[Any]:
@@ -153,7 +153,7 @@ def date(value: Any, forms: Sequence[str] = ()) -> str | None:
 
 def interval(text: str) -> tuple[str, str] | None:
     """Read an interval of ISO 8601, e.g. 2019/2021 or 2019-01-01/2021-12-31; None where there is none."""
-    match = _INTERVAL.match(text)
+    match = _INTERVAL.match(text) if "/" in text else None
     return (match[1], match[2]) if match else None
 
 
@@ -191,7 +191,7 @@ def language(word: str) -> str | None:
 
 def web(texts: Iterable[str]) -> tuple[str, ...]:
     """Keep the web addresses, each once."""
-    return tuple(dict.fromkeys(text for text in texts if is_web(text)))
+    return tuple(dict.fromkeys([text for text in texts if is_web(text)]))
 
 
 def titled(texts: Iterable[tuple[str, str | None]]) -> tuple[Text, ...]:

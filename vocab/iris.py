@@ -29,7 +29,7 @@ def is_web(text: str) -> bool:
     >>> is_web("https://example.org/a?b=c"), is_web("www.example.org"), is_web("http://a b/")
     (True, False, False)
     """
-    return bool(_PLAIN.match(text) or _WEB.match(text))
+    return text.startswith("http") and bool(_PLAIN.match(text) or _WEB.match(text))
 
 
 def encode(key: str) -> str:

@@ -136,6 +136,8 @@ def _whole(fields: Fields, names: tuple[str, ...]) -> Iterable[str]:
 def _texts(fields: Fields, names: tuple[str, ...]) -> Iterable[str]:
     """Give the texts of all these fields, each once, lists that are written as one text taken apart."""
     found = [pieces(fields[name], _MARK) for name in names if name in fields]
+    if not found or (len(found) == 1 and len(found[0]) == 1):  # most often
+        return found[0] if found else ()
     return dict.fromkeys([word for words in found for word in words])
 
 
@@ -153,8 +155,10 @@ def _translated(package: Row, name: str, tag: str | None, form: Callable[[Any], 
     """Give a text in all its languages; the plain one only where no translation says the same."""
     translated = package.get(f"{name}_translated")
     texts = [(form(text), language(key) or key) for key, text in translated.items()] if isinstance(translated, dict) else []
+    if any(tag == key for _, key in texts):
+        return texts
     text = form(package.get(name)) or (form(package.get("name")) if name == "title" and not texts else "")
-    if text and not any(text == other or tag == key for other, key in texts):
+    if text and not any(text == other for other, _ in texts):
         texts.append((text, tag))
     return texts
 

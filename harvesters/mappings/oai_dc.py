@@ -14,7 +14,7 @@ from lxml.etree import _Element
 from harvesters.errors import ParseError
 from harvesters.lexicon import Lexicon, Subjects
 from harvesters.protocols.option import Option, value
-from harvesters.reading import KINDS, block, date, interval, language, parted, plain, private, public, titled, web
+from harvesters.reading import KINDS, block, date, interval, language, named, parted, plain, public, titled, web
 from harvesters.record import Record
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
@@ -45,20 +45,21 @@ def reader(source: Source, words: Crosswalks) -> Callable[[Record[_Element]], Re
 
     def read(record: Record[_Element]) -> Resource:
         fields = _fields(record, source.language)
-        subjects = lexicon.subjects(text for text, _ in fields.get("subject", ()))
+        named_by = _words(fields, "identifier")
+        subjects = lexicon.subjects(_words(fields, "subject"))
         covered = _coverage(lexicon, _words(fields, "coverage"))
         types = _words(fields, "type")
         known = tuple(dict.fromkeys(found for word in types if (found := lexicon.activity(word))))
         own = _own(kind, fields, known, types, covered)
         left = [*subjects.left, *covered["left"], *(word for word in types if kind is Initiative and not lexicon.activity(word))]
-        pages = web(_words(fields, "identifier"))
+        pages = web(named_by)
         return kind(
             key=record.key,
             titles=titled(fields.get("title", ())),
             descriptions=titled(fields.get("description", ())),
-            identifiers=public(text for text in _words(fields, "identifier") if text not in pages and text != record.key),
+            identifiers=public([text for text in named_by if text not in pages and text != record.key]),
             pages=pages,
-            languages=tuple(dict.fromkeys(language(word) or word for word in _words(fields, "language"))),
+            languages=tuple(dict.fromkeys([language(word) or word for word in _words(fields, "language")])),
             licence=_licence(_words(fields, "rights")),
             countries=covered["countries"],
             parties=_parties(fields, contributors),
@@ -97,7 +98,7 @@ def _claims(subjects: Subjects) -> dict[str, Any]:
 
 def _subjects(fields: Fields, left: list[str]) -> tuple[Text, ...]:
     tags = dict(fields.get("subject", ()))
-    return tuple(Text(private(word), tags.get(word)) for word in dict.fromkeys(left))
+    return tuple([named(word, tags.get(word)) for word in dict.fromkeys(left)])
 
 
 def _coverage(lexicon: Lexicon, words: list[str]) -> dict[str, Any]:
@@ -105,11 +106,10 @@ def _coverage(lexicon: Lexicon, words: list[str]) -> dict[str, Any]:
     countries: dict[str, None] = {}
     found: dict[str, Any] = {"scope": None, "period": None, "left": []}
     for word in words:
-        parts = [land for part in parted([word], ";") if (land := lexicon.land(part))]
         if land := lexicon.land(word):
             countries[land] = None
-        elif parts and len(parts) == len(parted([word], ";")):
-            countries.update(dict.fromkeys(parts))
+        elif lands := _lands(lexicon, word):
+            countries.update(dict.fromkeys(lands))
         elif scope := lexicon.scope(word):
             found["scope"] = scope
         elif period := interval(word):
@@ -119,19 +119,29 @@ def _coverage(lexicon: Lexicon, words: list[str]) -> dict[str, Any]:
     return {**found, "countries": tuple(countries)}
 
 
+def _lands(lexicon: Lexicon, word: str) -> list[str]:
+    """Give the countries of a list that is written as one text, none where it names anything else."""
+    if ";" not in word:
+        return []
+    lands = [lexicon.land(part) for part in parted([word], ";")]
+    return [land for land in lands if land] if all(lands) else []
+
+
 def _own(kind: type[Resource], fields: Fields, known: tuple[str, ...], types: list[str], covered: dict[str, Any]) -> dict[str, Any]:
     """Give what is proper to the kind, and the dates.
 
     Of several dates the earliest is when it was issued, since repositories add those of their own book-keeping.
     """
-    dates = sorted(text for word in _words(fields, "date") if (text := date(word)) and _DATED.match(text) and not interval(text))
-    others = [text for word in _words(fields, "date") if (text := date(word)) and not _DATED.match(text)]
+    words = _words(fields, "date")
+    texts = [text for word in words if (text := date(word))]
+    dates = sorted([text for text in texts if _DATED.match(text) and not interval(text)])
+    others = [text for text in texts if not _DATED.match(text)]
     issued = dates[0] if dates else others[0] if others else None
     own: dict[str, Any] = {"issued": issued, "modified": dates[-1] if dates and dates[-1] != issued else None}
     if kind is Document:
         return {**own, "kind": known[0] if known else types[0] if types else None}
     if "start" in kind.__dataclass_fields__:
-        spans = [span for word in _words(fields, "date") if (span := interval(word))]
+        spans = [span for word in words if (span := interval(word))]
         start, end = next(iter(spans), covered["period"] or (None, None))
         own |= {"start": start, "end": end}
     if kind is Initiative:
