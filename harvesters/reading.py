@@ -133,7 +133,11 @@ def date(value: Any, forms: Sequence[str] = ()) -> str | None:
     >>> date("3/31/2026 12:00:00 AM", ["%m/%d/%Y %I:%M:%S %p"])
     '2026-03-31'
     """
-    text = plain(value)
+    return dated(plain(value), forms)
+
+
+def dated(text: str, forms: Sequence[str] = ()) -> str | None:
+    """Write a date that is one line already, as ``date`` does."""
     if len(text) == 10 and text[4] == text[7] == "-":
         return text
     if match := _DAY_TIME.match(text):

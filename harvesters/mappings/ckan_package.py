@@ -13,7 +13,7 @@ import orjson
 from harvesters.errors import ParseError
 from harvesters.lexicon import Lexicon, joined
 from harvesters.protocols.option import Option, value
-from harvesters.reading import KINDS, block, date, language, many, named, number, pieces, plain, public, titled
+from harvesters.reading import KINDS, block, dated, language, many, named, number, pieces, plain, public, titled
 from harvesters.record import Record, Row
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
@@ -73,8 +73,8 @@ def reader(source: Source, words: Crosswalks) -> Callable[[Record[Row]], Resourc
             pages=public(_whole(fields, _PAGES)),
             languages=tuple(dict.fromkeys([language(word) or word for word in _texts(fields, _LANGUAGES)])),
             licence=_licence(fields),
-            issued=date(_first(fields, _ISSUED)),
-            modified=date(_first(fields, _MODIFIED)),
+            issued=dated(_first(fields, _ISSUED)),
+            modified=dated(_first(fields, _MODIFIED)),
             countries=tuple(dict.fromkeys([lexicon.country(text) for text in _texts(fields, _COUNTRIES) if text[0] != "{"])),
             parties=_parties(package, fields, lexicon),
             action_lines=subjects.lines,
@@ -91,20 +91,21 @@ def _fields(package: Row) -> Fields:
     """Lay the extras over the package's own fields, of both what is asked for; keys differ by hyphens and case."""
     fields: dict[str, Any] = {}
     for key, it in package.items():
-        name = key if key in _ASKED else _respelled(key)
-        if name in _ASKED and (it or it not in _NOTHING):
-            fields[name] = it
+        if key in _ASKED or not key.islower() or "-" in key:  # as most keys are written that are not asked for
+            name = _respelled(key)
+            if name in _ASKED and (it or it not in _NOTHING):
+                fields[name] = it
     for extra in _objects(package.get("extras")):
         word, it = extra.get("key"), extra.get("value")
         if isinstance(word, str):
-            name = word if word in _ASKED else _respelled(word)
+            name = _respelled(word)
             if name in _ASKED and name not in fields and (it or it not in _NOTHING):
                 fields[name] = _unpacked(it) if isinstance(it, str) and it[0] in "[{" else it
     return fields
 
 
 def _respelled(key: str) -> str:
-    return key.replace("-", "_").lower()
+    return key if key in _ASKED else key.replace("-", "_").lower()
 
 
 def _unpacked(text: Any) -> Any:
@@ -121,11 +122,12 @@ def _objects(found: Any) -> list[Mapping[str, Any]]:
     return [it for it in many(found) if isinstance(it, dict)]
 
 
-def _first(fields: Fields, names: tuple[str, ...]) -> Any:
+def _first(fields: Fields, names: tuple[str, ...]) -> str:
+    """Give the text of the first of these fields that has one, else an empty one."""
     for name in names:
-        if name in fields and plain(fields[name]):
-            return fields[name]
-    return None
+        if name in fields and (text := plain(fields[name])):
+            return text
+    return ""
 
 
 def _whole(fields: Fields, names: tuple[str, ...]) -> Iterable[str]:
@@ -184,7 +186,7 @@ def _licence(fields: Fields) -> str | None:
 
 def _parties(package: Row, fields: Fields, lexicon: Lexicon) -> tuple[Party, ...]:
     """Give organization (else publisher) as lead, partners and funders; author and maintainer are persons, who are not published."""
-    kind = lexicon.stakeholder_type(text) if (text := plain(_first(fields, _KINDS))) else None
+    kind = lexicon.stakeholder_type(text) if (text := _first(fields, _KINDS)) else None
     country = lexicon.country(text) if (text := plain(fields.get("lead_country"))) else None
     lead = package.get("organization")
     parties: list[Party] = []
@@ -192,7 +194,7 @@ def _parties(package: Row, fields: Fields, lexicon: Lexicon) -> tuple[Party, ...
         parties.append(Party(Role.LEAD, named(name), plain(lead.get("name") or lead.get("id")) or None, kind, country))
     else:
         names = [plain(it.get("name")) for it in _objects(fields.get("publisher")) if it.get("type") != "person"]
-        names += [plain(_first(fields, _LEADS)), plain(lead)]
+        names += [_first(fields, _LEADS), plain(lead)]
         parties += [Party(Role.LEAD, named(name), None, kind, country) for name in names if name][:1]
     for role, keys in _ROLES:
         parties += [Party(role, named(name)) for name in _texts(fields, keys)]
@@ -201,10 +203,10 @@ def _parties(package: Row, fields: Fields, lexicon: Lexicon) -> tuple[Party, ...
 
 def _own(kind: type[Resource], fields: Fields, lexicon: Lexicon) -> dict[str, Any]:
     if kind is Document:
-        return {"kind": plain(_first(fields, _SORTS)) or None}
+        return {"kind": _first(fields, _SORTS) or None}
     if kind not in {Initiative, Event}:
         return {}
-    own: dict[str, Any] = {"start": date(_first(fields, _START)), "end": date(_first(fields, _END)), "places": tuple(_points(fields))}
+    own: dict[str, Any] = {"start": dated(_first(fields, _START)), "end": dated(_first(fields, _END)), "places": tuple(_points(fields))}
     if kind is Initiative:
         own["status"] = lexicon.status(text) if (text := plain(fields.get("status"))) else None
         own["coverage"] = lexicon.coverage(text) if (text := plain(fields.get("coverage"))) else None

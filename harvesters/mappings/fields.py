@@ -13,7 +13,7 @@ from harvesters.errors import CardError, ParseError
 from harvesters.lexicon import Lexicon
 from harvesters.path import compiled
 from harvesters.protocols.option import Option, names, value
-from harvesters.reading import KINDS, block, date, language, many, named, number, parted, pieces, plain, public, titled
+from harvesters.reading import KINDS, block, dated, language, many, named, number, parted, pieces, plain, public, titled
 from harvesters.record import Record
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
@@ -174,7 +174,7 @@ class _Table:
 
     def moment(self, row: Any, name: str) -> str | None:
         """Give a field's date."""
-        return date(self.word(row, name), self.forms)
+        return dated(word, self.forms) if (word := self.word(row, name)) else None
 
     def known(self, row: Any, name: str, look: Callable[[str], str]) -> str | None:
         """Give the concept that a field's word names, or the word."""
