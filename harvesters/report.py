@@ -20,7 +20,6 @@ from harvesters.source import Source
 from harvesters.stage import Progress as Step
 
 _ENDED = tuple(State)
-_SHOWN = {"fetched", "new", "changed", "unchanged"}  # counts that are shown even where all are 0
 
 
 def sources(cards: Sequence[Source], ledger: Ledger) -> list[dict[str, object]]:
@@ -54,33 +53,33 @@ def failure(source: str, ledger: Ledger) -> dict[str, object]:
 
 
 def account(plans: Mapping[str, Plan | None], *, dry_run: bool) -> Table:
-    """Show what each source's run did: a row a source, a column a count; None is a run that failed."""
+    """Show what each source's run did, a row a source; None is a run that failed."""
     title = "What a run would do (dry run, nothing changed)" if dry_run else "Runs"
     made = Table(title=title, title_justify="left", show_footer=len(plans) > 1, box=SIMPLE)
     totals = Counter[str]()
     for it in plans.values():
         totals.update(it.counts if it else {})
+    totals.pop("claimed", None)  # not every source claims a number
     made.add_column("source", footer="in all", no_wrap=True)
-    made.add_column("outcome", overflow="fold")
-    names = [name for name in dict.fromkeys(name for it in plans.values() if it for name in it.counts) if totals[name] or name in _SHOWN]
-    for name in names:
-        made.add_column(name, footer=f"{totals[name]:,}", justify="right")
+    made.add_column("outcome", no_wrap=True)
+    made.add_column("records", footer=_cell(dict(totals)), overflow="fold")
     for source, it in plans.items():
-        made.add_row(source, _outcome(it, dry_run=dry_run), *(_number(it, name) for name in names))
+        made.add_row(source, _outcome(it, dry_run=dry_run), _told(it))
     return made
 
 
 def _outcome(it: Plan | None, *, dry_run: bool) -> str:
     if it is None:
-        return "[red]failed, see above[/red]"
-    if it.held:
-        return f"[yellow]held: {escape(it.held)}[/yellow]"
-    told = "would commit" if dry_run else it.run.state.value
-    return f"[yellow]{told}: {escape(it.run.reason)}[/yellow]" if it.run.reason else told
+        return "[red]failed[/red]"
+    told = "held" if it.held else "would commit" if dry_run else it.run.state.value
+    return f"[yellow]{told}[/yellow]" if it.held or it.run.reason else told
 
 
-def _number(it: Plan | None, name: str) -> str:
-    return f"{it.counts[name]:,}" if it and name in it.counts else ""
+def _told(it: Plan | None) -> str:
+    if it is None:
+        return "see the error above"
+    why = it.held or it.run.reason
+    return escape(_cell(it.counts) or "none came") + (f"\n[yellow]{escape(why)}[/yellow]" if why else "")
 
 
 def table(rows: Sequence[Mapping[str, object]], title: str) -> Table:
