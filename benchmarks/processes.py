@@ -75,6 +75,7 @@ class Watch:
             self._look()
 
     def __enter__(self) -> Watch:
+        self._look()
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
         return self

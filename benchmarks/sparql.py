@@ -5,11 +5,9 @@ By hand: ``python benchmarks/sparql.py --records 20000``
 
 from __future__ import annotations
 
-import json as plain_json
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,7 +21,7 @@ from pyoxigraph import QuerySolutions, Store
 from benchmarks.endpoint import Endpoint, loaded, peer, rows
 from benchmarks.processes import until
 from benchmarks.table import Aim, Json, Line, Pair, err, pairs, show, timed
-from benchmarks.walk import harvested, ready, served, settings
+from benchmarks.walk import harvested, ready, served, settings, settled
 from harvesters.demo.cards import cards
 from harvesters.demo.registries import Demo
 from vocab.iris import BASE
@@ -104,17 +102,6 @@ def _compare(ours: str, theirs: str, store: Path, asked: dict[str, str]) -> list
 
 def _line(what: str, pair: Pair, bound: float | None, note: str = "") -> Line:
     return Line(what, "ms", pair.ours * 1000, pair.peer * 1000, 1 / pair.ratio, Aim("most", bound) if bound else None, note)
-
-
-def settled(data: Path, client: httpx.Client) -> None:
-    """Wait until the shelf has put its files in order after a bulk load, and shows them so."""
-    mark = data / "shelf" / "position.json"
-    until(lambda: not plain_json.loads(mark.read_text()).get("rough"), 600)
-    before, since = None, time.monotonic()
-    while time.monotonic() - since < 2:  # seconds without a new generation
-        now = client.get("/health").json().get("generation")
-        before, since = now, since if now == before else time.monotonic()
-        time.sleep(0.2)
 
 
 def main(
