@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from vocab import properties as p
 from vocab.initiative import Basis, Claim, Document, Event, Initiative, Party, Place, Post, Prize, Resource, Role
-from vocab.iris import Iris, slug
+from vocab.iris import Iris, encode, slug
 from vocab.properties import Ours, ours
 from vocab.terms import DCAT, FOAF, ORG, SCHEMA, SH, SIOC, VIVO, decimal, instant, literal, moment, node
 
@@ -53,10 +53,9 @@ class Provenance:
 class _At(NamedTuple):
     """Where a description is: the addresses that its statements share."""
 
-    iris: Iris
-    source: str
     record: str
     subject: str
+    organizations: str  # what their addresses begin with
     ns: str
     ours: Ours
 
@@ -103,7 +102,7 @@ def _classification(at: _At, basis: str, claim: Claim) -> Part:
 
 def _parties(tails: Tails, parts: list[Part], at: _At, parties: Iterable[Party]) -> None:
     for role, name, key, kind, country, page in parties:
-        organization = f"<{at.iris.thing('organization', at.source, key or slug(name.value))}>"
+        organization = f"<{at.organizations}{encode(key or slug(name.value))}>"
         tails.append((p.PUBLISHER if role is Role.LEAD else p.FUNDER if role is Role.FUNDER else at.ours.partner) + organization)
         its = organization + " "
         part = [its + _coded(p.SPATIAL, country)] if country else []
@@ -214,7 +213,7 @@ def describe(it: Resource, iris: Iris, source: str) -> list[str]:
     """Write all that *source* says of *it*, as sorted statements; the record's own provenance is apart (``attest``)."""
     record, ns = iris.record(source, it.key), iris.ns
     subject = f"<{iris.thing(KIND[type(it)], source, it.key)}>"
-    at = _At(iris, source, record, subject, ns, ours(ns))
+    at = _At(record, subject, iris.thing("organization", source, ""), ns, ours(ns))
     tails: Tails = []
     parts: list[Part] = [[f"<{record}> {p.TOPIC}{subject}"]]
     _common(tails, parts, at, it)
