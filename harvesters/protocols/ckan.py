@@ -24,7 +24,7 @@ OPTIONS: Mapping[str, Option] = {
 }
 
 _SEARCH = "/api/3/action/package_search"
-_VOLATILE = ("tracking_summary",)  # visits: they change daily, and the package does not
+_VOLATILE = frozenset(("tracking_summary",))  # visits: they change daily, and the package does not
 
 Item = Record[Row] | Gone | Unreadable
 
@@ -131,7 +131,7 @@ def _items(packages: list[Any]) -> Iterator[Item]:
 def _item(key: str, package: dict[str, Any], modified: str | None) -> Item:
     if package.get("state") == "deleted":
         return Gone(key, modified)
-    kept = {name: value for name, value in package.items() if name not in _VOLATILE}
+    kept = package if _VOLATILE.isdisjoint(package) else {name: value for name, value in package.items() if name not in _VOLATILE}
     try:
         return Record(key, package, dump_json(kept), modified)
     except ValueError as error:
