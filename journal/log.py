@@ -47,6 +47,7 @@ class Journal:
             try:
                 write(part, blocks, head.id if head else None, run, time)
                 _rename_durably(part, path)
+                self._vouch(path)
             except OSError as error:
                 part.unlink(missing_ok=True)
                 part.with_suffix(".body").unlink(missing_ok=True)
@@ -65,8 +66,11 @@ class Journal:
             if not numbers:
                 return None
             last = self._path(numbers[-1])
+            if self._sound() == _mark(last):
+                return None
             try:
                 read_header(last).check()
+                self._vouch(last)
             except ChainError:
                 aside = last.with_name(last.name + ".torn")
                 last.replace(aside)
@@ -83,6 +87,16 @@ class Journal:
             previous, count = entry.id, entry.number
         return count
 
+    def _vouch(self, path: Path) -> None:
+        """Note that an entry is whole, so that the next start need not read it again; a note that is lost costs only time."""
+        (self.folder / "sound").write_text(_mark(path))
+
+    def _sound(self) -> str | None:
+        try:
+            return (self.folder / "sound").read_text()
+        except OSError:
+            return None
+
     def _path(self, number: int) -> Path:
         return self.folder / f"{number:09d}{SUFFIX}"
 
@@ -95,6 +109,10 @@ class Journal:
         with (self.folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def _mark(path: Path) -> str:
+    return f"{path.name} {path.stat().st_size}"
 
 
 def _rename_durably(part: Path, path: Path) -> None:

@@ -230,12 +230,10 @@ class Ledger:
     def _refresh(self, connection: sa.Connection, run: Run) -> None:
         """Give the unchanged their new digests (their bytes may differ where their content does not) and forget their misses."""
         s, r = t.staged, t.record
-        same = sa.and_(s.c.run == run.id, s.c.outcome == Outcome.UNCHANGED.value, s.c.digest.is_not(None))
-        digest = sa.select(s.c.digest).where(same, s.c.key == r.c.key).scalar_subquery()
-        keys = sa.select(s.c.key).where(same)
-        connection.execute(sa.update(r).where(r.c.source == run.source, r.c.key.in_(keys)).values(digest=digest))
-        came = sa.select(s.c.key).where(s.c.run == run.id, s.c.key.is_not(None))
-        connection.execute(sa.update(r).where(r.c.source == run.source, r.c.misses > 0, r.c.key.in_(came)).values(misses=0))
+        mine = sa.and_(s.c.run == run.id, r.c.source == s.c.source, r.c.key == s.c.key)
+        other = sa.and_(s.c.outcome == Outcome.UNCHANGED.value, r.c.digest != s.c.digest)
+        connection.execute(sa.update(r).where(mine, other).values(digest=s.c.digest))
+        connection.execute(sa.update(r).where(mine, r.c.misses > 0).values(misses=0))
 
     def drop(self, run: Run) -> None:
         """Forget a run's drafts but those that name what was not published, and write its row anew."""

@@ -102,6 +102,23 @@ def test_a_torn_last_entry_is_set_aside(journal: Journal, bytes_lost: int) -> No
     assert [entry.number for entry in journal.entries()] == [1]
 
 
+def test_a_whole_entry_that_nobody_has_vouched_for_is_read_and_kept(journal: Journal) -> None:
+    (journal.folder / "sound").unlink()
+
+    assert journal.mend() is None
+
+    assert (journal.folder / "sound").read_text().startswith("000000002.rdfp.gz ")
+
+
+def test_a_torn_entry_that_nobody_has_vouched_for_is_set_aside(journal: Journal) -> None:
+    last = journal.head
+    assert last is not None
+    (journal.folder / "sound").unlink()
+    last.path.write_bytes(last.path.read_bytes()[:-1])
+
+    assert journal.mend() is not None
+
+
 def test_what_a_crash_left_half_written_is_cleared(journal: Journal) -> None:
     for name in ("000000003.rdfp.part", "000000003.rdfp.body"):
         (journal.folder / name).write_bytes(b"half")
@@ -121,4 +138,4 @@ def test_a_journal_that_cannot_be_written_says_so_and_shows_nothing(journal: Jou
         journal.append(broken(), run="s.3", time=NOW)
 
     assert journal.verify() == 2
-    assert sorted(path.name for path in journal.folder.iterdir()) == ["000000001.rdfp.gz", "000000002.rdfp.gz", "lock"]
+    assert sorted(path.name for path in journal.folder.iterdir()) == ["000000001.rdfp.gz", "000000002.rdfp.gz", "lock", "sound"]

@@ -36,11 +36,11 @@ def test_a_verdict_does_not_depend_on_the_batch(records: Records) -> None:
 
 
 def test_a_shared_organization_is_told_of_in_each_record_that_describes_it() -> None:
-    both = [_initiative("1", Text("ITU")), _initiative("2", Text("ITU"))]
+    both = [_initiative("1", Text(" ")), _initiative("2", Text(" "))]
 
     first, second = judge(both)
 
-    told = [[result.focus for result in verdict if result.shape.endswith("OrganizationNameLanguage")] for verdict in (first, second)]
+    told = [[result.focus for result in verdict if result.shape.endswith("OrganizationNameBlank")] for verdict in (first, second)]
     assert told == [[f"{BASE}id/organization/test/itu"]] * 2
 
 
