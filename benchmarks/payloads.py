@@ -13,8 +13,9 @@ from harvesters.demo.fate import Age, Fault, registries
 from harvesters.mappings.table import MAPPINGS
 from harvesters.record import Record
 from harvesters.source import Source
+from vocab.chronicle import Provenance, attest
 from vocab.crosswalks import Crosswalks
-from vocab.describe import Provenance, attest, describe
+from vocab.describe import describe
 from vocab.initiative import Resource
 from vocab.iris import Iris
 

@@ -13,7 +13,8 @@ from harvesters.errors import ParseError
 from harvesters.ledger.account import Draft, Known, Outcome, Run
 from harvesters.record import Gone, Page, Position, Record, Unreadable
 from shapes.result import Result, Severity
-from vocab.describe import Provenance, Remark, attest, comment, describe
+from vocab.chronicle import Provenance, Remark, attest, comment
+from vocab.describe import describe
 from vocab.initiative import Resource
 from vocab.iris import Iris
 

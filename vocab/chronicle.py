@@ -1,15 +1,41 @@
-"""Chronicle: what is said of sources, runs, tombstones and the state of things, in the same statements as descriptions."""
+"""Chronicle: what is said of records, runs, sources, tombstones and the state of things, in the same statements as descriptions."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
+from vocab import properties as p
 from vocab.iris import Iris
-from vocab.terms import ADMS, DCAT, DCT, FOAF, PROV, RDF, instant, integer, literal, node
+from vocab.properties import ours
+from vocab.terms import ADMS, DCAT, DCT, FOAF, PROV, RDF, SH, instant, integer, literal, node
 
 _A = f"<{RDF}type>"
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """A warning of the judges that is published with the record; *path* is an IRI or None."""
+
+    component: str
+    severity: str
+    message: str
+    path: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a record came from and by which run it is what it is; *digest* is hexadecimal, the times are UTC."""
+
+    source: str
+    run: str
+    mapping: str
+    digest: str
+    first_seen: datetime
+    modified: datetime
+    remarks: tuple[Remark, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +62,56 @@ class Standing:
     outcome: str
     published: int
     reason: str | None
+
+
+def attest(key: str, iris: Iris, about: Provenance) -> list[str]:
+    """Write the record's ``dcat:CatalogRecord``: source, times, run, mapping, digest and the judges' remarks.
+
+    Source: https://www.w3.org/TR/vocab-dcat-3/#Class:Catalog_Record
+    """
+    address = iris.record(about.source, key)
+    its = f"<{address}> "
+    stamp, source, digest = _stamp(iris, about.source, about.run, about.mapping, about.modified)
+    out = [its + tail for tail in stamp]
+    out += [
+        f"{its}{p.IDENTIFIER}{literal(key)}",
+        f"{its}{p.ISSUED}{instant(about.first_seen)}",
+        f"{its}{digest}{literal(about.digest)}",
+        f"{source}<{address}>",
+    ]
+    return sorted(out + comment(key, iris, about.source, about.remarks))
+
+
+@lru_cache(maxsize=64)  # runs under way at once
+def _stamp(iris: Iris, source: str, run: str, mapping: str, modified: datetime) -> tuple[tuple[str, ...], str, str]:
+    """Give what a run says of all its records, and how the statements of source and digest begin."""
+    ns, our = iris.ns, ours(iris.ns)
+    tails = (
+        f"{p.MODIFIED}{instant(modified)}",
+        f"{p.TYPE}<{DCAT}CatalogRecord>",
+        f"{p.STATE}<{ns}published>",
+        f"{p.GENERATED}<{iris.run(run)}>",
+        f"{our.mapping}{literal(mapping)}",
+    )
+    return tails, f"<{iris.source(source)}> {p.CATALOGUED}", our.digest
+
+
+def comment(key: str, iris: Iris, source: str, remarks: Iterable[Remark]) -> list[str]:
+    """Write the judges' remarks on a record, a ``sh:ValidationResult`` each; the statements are in no order."""
+    address, our, out = iris.record(source, key), ours(iris.ns), list[str]()
+    its = f"<{address}> "
+    for number, remark in enumerate(remarks, 1):
+        part = f"<{address}#result-{number}> "
+        out += [
+            f"{part}{p.TYPE}<{SH}ValidationResult>",
+            f"{its}{our.result}{part[:-1]}",
+            f"{part}{p.MESSAGE}{literal(remark.message, 'en')}",
+            f"{part}{p.SEVERITY}<{SH}{remark.severity}>",
+            f"{part}{p.COMPONENT}<{SH}{remark.component}>",
+        ]
+        if remark.path:
+            out.append(f"{part}{p.PATH}<{remark.path}>")
+    return out
 
 
 def describe_source(it: Registry, iris: Iris) -> list[str]:

@@ -7,8 +7,6 @@ doubles, and ``quads`` puts it into its record's graph. There are no blank nodes
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
 from functools import lru_cache
 from operator import lt
 from typing import Any, NamedTuple
@@ -17,7 +15,7 @@ from vocab import properties as p
 from vocab.initiative import Basis, Claim, Document, Event, Initiative, Party, Place, Post, Prize, Resource, Role
 from vocab.iris import Iris, encode, slug
 from vocab.properties import Ours, ours
-from vocab.terms import DCAT, FOAF, ORG, SCHEMA, SH, SIOC, VIVO, decimal, instant, literal, moment, node
+from vocab.terms import FOAF, ORG, SCHEMA, SIOC, VIVO, decimal, literal, moment, node
 
 _MEMO = 16384  # coded values: a registry's concepts, countries and licences, some 4 MB
 _LONGEST = 300  # characters of a value that is remembered: concepts' addresses are shorter
@@ -25,29 +23,6 @@ _LONGEST = 300  # characters of a value that is remembered: concepts' addresses 
 # Statements grow by subject: the subject's own as what follows it, each other subject's as a part, in the order of its properties.
 Tails = list[str]
 Part = list[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Remark:
-    """A warning of the judges that is published with the record; *path* is an IRI or None."""
-
-    component: str
-    severity: str
-    message: str
-    path: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Provenance:
-    """Where a record came from and by which run it is what it is; *digest* is hexadecimal, the times are UTC."""
-
-    source: str
-    run: str
-    mapping: str
-    digest: str
-    first_seen: datetime
-    modified: datetime
-    remarks: tuple[Remark, ...] = ()
 
 
 class _At(NamedTuple):
@@ -210,7 +185,7 @@ _OWN: Mapping[type[Resource], Callable[[Tails, list[Part], _At, Any], None]] = {
 
 
 def describe(it: Resource, iris: Iris, source: str) -> list[str]:
-    """Write all that *source* says of *it*, as sorted statements; the record's own provenance is apart (``attest``)."""
+    """Write all that *source* says of *it*, as sorted statements; the record's own provenance is apart (``vocab.chronicle.attest``)."""
     record, ns = iris.record(source, it.key), iris.ns
     subject = f"<{iris.thing(KIND[type(it)], source, it.key)}>"
     at = _At(record, subject, iris.thing("organization", source, ""), ns, ours(ns))
@@ -226,45 +201,6 @@ def describe(it: Resource, iris: Iris, source: str) -> list[str]:
 def _ordered(statements: list[str]) -> list[str]:
     """Sort statements that mostly are in order, and give each once: to see that nothing is to be done is quicker than to do it."""
     return statements if all(map(lt, statements, statements[1:])) else sorted(set(statements))
-
-
-def attest(key: str, iris: Iris, about: Provenance) -> list[str]:
-    """Write the record's ``dcat:CatalogRecord``: source, times, run, mapping, digest and the judges' remarks.
-
-    Source: https://www.w3.org/TR/vocab-dcat-3/#Class:Catalog_Record
-    """
-    address, ns, our = iris.record(about.source, key), iris.ns, ours(iris.ns)
-    its = f"<{address}> "
-    out = [
-        f"{its}{p.IDENTIFIER}{literal(key)}",
-        f"{its}{p.ISSUED}{instant(about.first_seen)}",
-        f"{its}{p.MODIFIED}{instant(about.modified)}",
-        f"{its}{p.TYPE}<{DCAT}CatalogRecord>",
-        f"{its}{p.STATE}<{ns}published>",
-        f"{its}{p.GENERATED}<{iris.run(about.run)}>",
-        f"{its}{our.digest}{literal(about.digest)}",
-        f"{its}{our.mapping}{literal(about.mapping)}",
-        f"<{iris.source(about.source)}> {p.CATALOGUED}<{address}>",
-    ]
-    return sorted(out + comment(key, iris, about.source, about.remarks))
-
-
-def comment(key: str, iris: Iris, source: str, remarks: Iterable[Remark]) -> list[str]:
-    """Write the judges' remarks on a record, a ``sh:ValidationResult`` each; the statements are in no order."""
-    address, our, out = iris.record(source, key), ours(iris.ns), list[str]()
-    its = f"<{address}> "
-    for number, remark in enumerate(remarks, 1):
-        part = f"<{address}#result-{number}> "
-        out += [
-            f"{part}{p.TYPE}<{SH}ValidationResult>",
-            f"{its}{our.result}{part[:-1]}",
-            f"{part}{p.MESSAGE}{literal(remark.message, 'en')}",
-            f"{part}{p.SEVERITY}<{SH}{remark.severity}>",
-            f"{part}{p.COMPONENT}<{SH}{remark.component}>",
-        ]
-        if remark.path:
-            out.append(f"{part}{p.PATH}<{remark.path}>")
-    return out
 
 
 def quads(statements: Iterable[str], graph: str) -> list[str]:

@@ -14,8 +14,8 @@ from journal.log import Journal
 from publisher.app import create_app
 from publisher.pool import Limits
 from publisher.shelf import Shelf
-from vocab.chronicle import Registry, Standing, bury, describe_run, describe_source, describe_standing
-from vocab.describe import Provenance, Remark, attest, describe, quads
+from vocab.chronicle import Provenance, Registry, Remark, Standing, attest, bury, describe_run, describe_source, describe_standing
+from vocab.describe import describe, quads
 from vocab.initiative import Basis, Claim, Document, Event, Initiative, Party, Place, Prize, Resource, Role, Text
 from vocab.iris import Iris
 from vocab.schemes import statements

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 import pytest
 
-from vocab.describe import Provenance, attest, describe
+from vocab.chronicle import Provenance, attest
+from vocab.describe import describe
 from vocab.initiative import Basis, Claim, Document, Event, Initiative, Party, Place, Post, Prize, Resource, Role, Text
 from vocab.iris import Iris
 

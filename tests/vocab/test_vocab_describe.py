@@ -9,8 +9,8 @@ import pyoxigraph
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vocab.chronicle import Registry, Standing, bury, describe_run, describe_source, describe_standing
-from vocab.describe import Provenance, Remark, attest, describe, quads
+from vocab.chronicle import Provenance, Registry, Remark, Standing, attest, bury, describe_run, describe_source, describe_standing
+from vocab.describe import describe, quads
 from vocab.initiative import Basis, Claim, Document, Event, Initiative, Party, Place, Post, Prize, Resource, Role, Text
 from vocab.iris import Iris
 from vocab.schemes import statements
