@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-_MALLOC = {"MALLOC_ARENA_MAX": "2", "MALLOC_TRIM_THRESHOLD_": "1000000"}  # glibc gives memory back: a load peaks a tenth lower
+_MALLOC = {"MALLOC_TRIM_THRESHOLD_": "1000000"}  # bytes that glibc keeps at most: a load peaks a tenth lower
 _ROOT = Path(__file__).resolve().parents[1]
 
 
