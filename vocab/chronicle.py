@@ -75,11 +75,16 @@ def attest(key: str, iris: Iris, about: Provenance) -> list[str]:
     out = [its + tail for tail in stamp]
     out += [
         f"{its}{p.IDENTIFIER}{literal(key)}",
-        f"{its}{p.ISSUED}{instant(about.first_seen)}",
-        f"{its}{digest}{literal(about.digest)}",
+        f"{its}{p.ISSUED}{_first_seen(about.first_seen)}",
+        f'{its}{digest}"{about.digest}"',
         f"{source}<{address}>",
     ]
-    return sorted(out + comment(key, iris, about.source, about.remarks))
+    if about.remarks:
+        out += comment(key, iris, about.source, about.remarks)
+    return sorted(out)
+
+
+_first_seen = lru_cache(maxsize=256)(instant)  # most records of a source were first seen in a few runs
 
 
 @lru_cache(maxsize=64)  # runs under way at once

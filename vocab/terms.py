@@ -39,6 +39,7 @@ _TAG = re.compile(rf"(?:{_LANGUAGE}{_VARIANTS}(?:-{_PRIVATE})?|{_PRIVATE})\Z", r
 _DATE = len("2024-02-29")  # longer ones have a time: they come once, and are not remembered
 _YEAR = re.compile(r"[0-9]{4}\Z")
 _MONTH = re.compile(r"[0-9]{4}-(?:0[1-9]|1[0-2])\Z")
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z\Z")  # as we write it ourselves
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 
 
@@ -97,6 +98,9 @@ def _written(value: str) -> str:
     try:
         if _DAY.match(value):
             return f'"{date.fromisoformat(value)}"^^<{XSD}date>'
+        if _TIME.match(value):
+            datetime.fromisoformat(value)
+            return f'"{value}"^^<{XSD}dateTime>'
         if "T" in value:
             return instant(datetime.fromisoformat(value))
     except (ValueError, OverflowError):
