@@ -9,9 +9,10 @@ from typing import Any
 from harvesters.errors import CardError
 from harvesters.mappings import fields
 from harvesters.mappings.table import MAPPINGS, Reader
-from harvesters.protocols.option import Option, types
-from harvesters.protocols.table import PROTOCOLS, Payload, Protocol
+from harvesters.option import Option, types
+from harvesters.protocols.table import PROTOCOLS, Protocol
 from harvesters.reading import KINDS
+from harvesters.record import Payload
 from harvesters.source import Source
 
 _NAMED: Mapping[type, str] = {str: "text", int: "a whole number", float: "a number", bool: "true or false", list: "a list", dict: "a table"}

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from lxml.etree import _Element
 
 Row: TypeAlias = Mapping[str, Any]  # a JSON object or a table's row; its values are the registry's own
 P = TypeVar("P", _Element, Row)
+
+
+class Payload(Enum):
+    """What a record's payload is."""
+
+    XML = "an XML element"
+    ROW = "a JSON object or a table's row"
 
 
 class Position(NamedTuple):

@@ -20,6 +20,7 @@ from harvesters.fetch import Validator
 from harvesters.ledger import tables as t
 from harvesters.ledger.account import Draft, Known, Outcome, Run, State
 from harvesters.ledger.press import pack, unpack
+from harvesters.ledger.rows import aware, descriptions, run_row, staged_row, utc
 
 _ROWS = 500  # rows read at once: a few megabytes of descriptions
 
@@ -87,7 +88,7 @@ class Ledger:
         with self._begin() as connection:
             last = connection.scalar(sa.select(sa.func.max(t.run.c.number)).where(t.run.c.source == source)) or 0
             run = Run(f"{source}.{last + 1}", source, last + 1, State.RUNNING, sweep, since, started, rules)
-            connection.execute(sa.insert(t.run).values(**_run_row(run)))
+            connection.execute(sa.insert(t.run).values(**run_row(run)))
         return run
 
     def save(self, run: Run) -> None:
@@ -96,7 +97,7 @@ class Ledger:
             self._save(connection, run)
 
     def _save(self, connection: sa.Connection, run: Run) -> None:
-        connection.execute(sa.update(t.run).where(t.run.c.id == run.id).values(**_run_row(run)))
+        connection.execute(sa.update(t.run).where(t.run.c.id == run.id).values(**run_row(run)))
 
     def _runs(self, query: sa.Select[Any]) -> Iterator[Run]:
         with self._begin() as connection:
@@ -104,7 +105,7 @@ class Ledger:
         for row in rows:
             values = {**row, "state": State(row["state"]), "counts": json.loads(row["counts"] or "{}")}
             for name in ("since", "started", "planned", "ended"):
-                values[name] = _aware(values[name])
+                values[name] = aware(values[name])
             yield Run(**values)
 
     # ---- a run's records
@@ -125,11 +126,11 @@ class Ledger:
 
     def stage(self, run: Run, drafts: Sequence[Draft], first: int) -> None:
         """Write a page's drafts, numbered from *first*, and the run's checkpoint in one transaction."""
-        rows = [_staged_row(run, number, draft) for number, draft in enumerate(drafts, first)]
+        rows = [staged_row(run, number, draft) for number, draft in enumerate(drafts, first)]
         with self._begin() as connection:
             if rows:
                 connection.execute(sa.insert(t.staged), rows)
-            if described := _descriptions(run, drafts, first):
+            if described := descriptions(run, drafts, first):
                 connection.execute(sa.insert(t.description), described)
             self._save(connection, run)
 
@@ -166,7 +167,7 @@ class Ledger:
         join = t.record.join(t.description, sa.and_(d.run == c.run, d.seq == c.seq))
         query = sa.select(c.key, c.first_seen, d.statements).select_from(join)
         found = self._stream(query.where(self._missing(run), c.misses >= misses).order_by(c.key))
-        yield from ((key, _utc(first), unpack(data)) for key, first, data in found)
+        yield from ((key, utc(first), unpack(data)) for key, first, data in found)
 
     def drafts(self, run: Run, outcomes: Iterable[Outcome]) -> Iterator[tuple[Draft, str]]:
         """Give the run's drafts with these outcomes in their order, each with the description that stands before it."""
@@ -178,7 +179,7 @@ class Ledger:
         columns = (s.c.key, s.c.outcome, s.c.digest, s.c.content, s.c.first_seen, s.c.reason)
         query = sa.select(*columns, now.c.statements, old.c.statements.label("before")).select_from(join)
         for row in self._stream(query.where(s.c.run == run.id, s.c.outcome.in_(wanted)).order_by(s.c.seq)):
-            outcome, first = Outcome(row.outcome), _aware(row.first_seen)
+            outcome, first = Outcome(row.outcome), aware(row.first_seen)
             yield Draft(row.key, outcome, row.digest, row.content, first, unpack(row.statements), row.reason), unpack(row.before)
 
     def _stream(self, query: sa.Select[Any]) -> Iterator[Any]:
@@ -294,42 +295,3 @@ def _wal(connection: Any, _: object) -> None:
     connection.execute("PRAGMA synchronous=NORMAL")
     connection.execute("PRAGMA cache_size=-32768")  # KiB
     connection.execute("PRAGMA wal_autocheckpoint=20000")  # pages: 80 MB; every thousand, the default, costs a third of staging
-
-
-def _utc(value: datetime) -> datetime:
-    return value.replace(tzinfo=UTC)
-
-
-def _aware(value: datetime | None) -> datetime | None:
-    return value.replace(tzinfo=UTC) if value else None
-
-
-def _naive(value: datetime | None) -> datetime | None:
-    return value.astimezone(UTC).replace(tzinfo=None) if value else None
-
-
-def _run_row(run: Run) -> dict[str, object]:
-    times = {name: _naive(getattr(run, name)) for name in ("since", "started", "planned", "ended")}
-    return {**asdict(run), **times, "state": run.state.value, "counts": json.dumps(run.counts)}
-
-
-def _descriptions(run: Run, drafts: Sequence[Draft], first: int) -> list[dict[str, object]]:
-    told = ((number, draft.description) for number, draft in enumerate(drafts, first))
-    return [{"run": run.id, "seq": number, "statements": pack(text)} for number, text in told if text]
-
-
-def _staged_row(run: Run, seq: int, draft: Draft) -> dict[str, object]:
-    return {
-        "run": run.id,
-        "seq": seq,
-        "source": run.source,
-        "key": draft.key,
-        "outcome": draft.outcome.value,
-        "digest": draft.digest,
-        "content": draft.content,
-        "first_seen": _naive(draft.first_seen),
-        "reason": draft.reason,
-        "file": draft.at.file if draft.at else None,
-        "offset": draft.at.offset if draft.at else None,
-        "length": draft.at.length if draft.at else None,
-    }

@@ -12,7 +12,7 @@ import orjson
 
 from harvesters.errors import ParseError
 from harvesters.lexicon import Lexicon, joined
-from harvesters.protocols.option import Option, value
+from harvesters.option import Option, value
 from harvesters.reading import KINDS, block, dated, language, many, named, number, pieces, plain, public, titled
 from harvesters.record import Record, Row
 from harvesters.source import Source

@@ -11,7 +11,7 @@ from typing import Any
 
 from harvesters.errors import ParseError
 from harvesters.lexicon import Lexicon, joined
-from harvesters.protocols.option import Option
+from harvesters.option import Option
 from harvesters.reading import block, many, plain, private, public, titled, web
 from harvesters.record import Record, Row
 from harvesters.source import Source

@@ -13,7 +13,7 @@ from lxml.etree import _Element
 
 from harvesters.errors import ParseError
 from harvesters.lexicon import Lexicon, Subjects
-from harvesters.protocols.option import Option, value
+from harvesters.option import Option, value
 from harvesters.reading import KINDS, block, date, interval, language, named, parted, plain, public, titled, web
 from harvesters.record import Record
 from harvesters.source import Source

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harvesters.mappings import ckan_package, dpg_nominee, fields, oai_dc
-from harvesters.protocols.option import Option
-from harvesters.protocols.table import Payload
-from harvesters.record import Record
+from harvesters.option import Option
+from harvesters.record import Payload, Record
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
 from vocab.initiative import Resource

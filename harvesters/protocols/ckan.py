@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 from harvesters.answer import dump_json, load_json
 from harvesters.errors import ParseError
 from harvesters.fetch import Fetch, Reply
+from harvesters.option import Option, value
 from harvesters.protocols.document import cut
-from harvesters.protocols.option import Option, value
 from harvesters.record import Gone, Page, Pages, Record, Row, Unreadable
 from harvesters.source import Source
 

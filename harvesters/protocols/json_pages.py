@@ -13,9 +13,9 @@ from urllib.parse import unquote, urljoin, urlsplit
 from harvesters.answer import dump_json, load_json
 from harvesters.errors import CardError, DeniedError, ParseError
 from harvesters.fetch import Fetch, Reply
+from harvesters.option import Option, value
 from harvesters.path import compiled
 from harvesters.protocols.document import cut
-from harvesters.protocols.option import Option, value
 from harvesters.record import Gone, Page, Pages, Record, Row, Unreadable
 from harvesters.source import Source
 

@@ -16,7 +16,7 @@ from lxml.etree import _Element
 from harvesters.answer import xml
 from harvesters.errors import ParseError
 from harvesters.fetch import Fetch, Reply
-from harvesters.protocols.option import Option, names, value
+from harvesters.option import Option, names, value
 from harvesters.record import Gone, Page, Pages, Record, Unreadable
 from harvesters.source import Source
 

@@ -4,22 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
+from harvesters.option import Option
 from harvesters.protocols import ckan, csv_table, json_pages, oai_pmh
-from harvesters.protocols.option import Option
-from harvesters.record import Pages
+from harvesters.record import Pages, Payload
 from harvesters.source import Source
 
-__all__ = ["PROTOCOLS", "Option", "Payload", "Protocol"]
-
-
-class Payload(Enum):
-    """What a record's payload is."""
-
-    XML = "an XML element"
-    ROW = "a JSON object or a table's row"
+__all__ = ["PROTOCOLS", "Option", "Protocol"]
 
 
 def _nothing(source: Source) -> None:
