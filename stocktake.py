@@ -26,6 +26,7 @@ import shapes.cli
 from harvesters.demo.cards import cards
 from harvesters.demo.registries import SIZE, Demo
 from harvesters.errors import HarvestError
+from harvesters.fetch import tell_retries
 from journal.errors import JournalError
 from shapes.validate import Name
 from vocab.iris import BASE, is_web
@@ -164,7 +165,8 @@ def demo(
         home, ledger, loopback = data / "sources", f"sqlite:///{data}/ledger.sqlite", frozenset({"127.0.0.1"})
         given = replace(settings, data=data, sources=home, ledger=ledger, allow_hosts=loopback)
         _err.print(f"The simulated registries are at {registries.url}; harvesting them into {data}.")
-        subprocess.run(_command(["harvest"]), env=given.environment(), check=False)
+        for words in (["harvest"], ["dump"]):
+            subprocess.run(_command(words), env=given.environment(), check=False)
         _err.print(f"Portal: http://{host}:{port}/   SPARQL: http://{host}:{port}/sparql   Ctrl-C ends it.")
         supervise({"schedule": ["schedule"], "serve": ["serve", "--host", host, "--port", str(port)]}, given)
 
@@ -215,6 +217,7 @@ def _log_to_stderr() -> None:
 
 def main() -> None:
     """Run the command line; a known trouble is one line on standard error and exit code 1."""
+    tell_retries()
     try:
         app()
     except (HarvestError, JournalError) as error:

@@ -13,12 +13,16 @@ from typing import Protocol
 
 import httpx
 import stamina
+import structlog
+from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
 from harvesters.address import guarded
 from harvesters.errors import DeniedError, FetchError, OutageError, RefusedError, TooLargeError
 from harvesters.record import Position
 
 AGENT = "Stocktake/0.1 (+https://w3id.org/wsis-stocktaking/; {contact})"
+log = structlog.get_logger()
+
 _HOPS = 5  # redirects followed, as browsers' fetch allows 20 and no honest registry needs 3
 _LONGEST_WAIT = 300.0  # seconds of Retry-After that a run waits for; longer is an outage
 _BUSY = {429, 500, 502, 503, 504}
@@ -193,6 +197,15 @@ class Busy(OutageError):
     def __init__(self, message: str, after: float | None) -> None:
         super().__init__(message)
         self.after = after
+
+
+def tell_retries() -> None:
+    """Have each new try told in our own words; for the whole program, so its front door calls it."""
+    set_on_retry_hooks([_tell])
+
+
+def _tell(details: RetryDetails) -> None:
+    log.info("asked again", why=str(details.caused_by), wait=details.wait_for, tries=details.retry_num)
 
 
 def _backoff(error: Exception) -> bool | float:

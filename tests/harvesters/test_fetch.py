@@ -6,9 +6,11 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 import stamina
+from stamina.instrumentation import set_on_retry_hooks
+from structlog.testing import capture_logs
 
 from harvesters.errors import DeniedError, FetchError, OutageError, RefusedError, TooLargeError
-from harvesters.fetch import Fetch, Patience, Validator, retry_after
+from harvesters.fetch import Fetch, Patience, Validator, retry_after, tell_retries
 
 URL = "https://registry.example/records"
 Handler = Callable[[httpx.Request], httpx.Response]
@@ -180,3 +182,14 @@ def test_validators_are_gathered_for_the_next_run() -> None:
 )
 def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float | None) -> None:
     assert retry_after(value, datetime(2026, 1, 1, tzinfo=UTC)) == seconds
+
+
+def test_a_new_try_is_told_with_its_reason() -> None:
+    handler, _ = answers(httpx.Response(503, headers={"Retry-After": "2"}), httpx.Response(200))
+    tell_retries()
+
+    with capture_logs() as logs, door(handler) as fetch:
+        fetch.get(URL)
+
+    set_on_retry_hooks(None)
+    assert [(log["event"], log["why"], log["tries"]) for log in logs] == [("asked again", f"{URL}: answered 503", 1)]
