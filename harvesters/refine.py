@@ -19,6 +19,8 @@ from vocab.initiative import Resource
 from vocab.iris import Iris
 
 Item = Record[Any] | Gone | Unreadable
+# What a mapping of ours raises on a payload that it did not foresee: that record is withheld, the others go on.
+_FAULTS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 _DIGEST = 16  # bytes: 128 bits tell a hundred million records apart with room to spare
 
 
@@ -67,6 +69,9 @@ class Refiner:
             statements = describe(self.read(record), self.iris, self.run.source)
         except ParseError as error:
             return Draft(record.key, Outcome.UNREADABLE, reason=str(error), at=at)
+        except _FAULTS as error:
+            why = f"the mapping {self.mapping} is not ready for it ({type(error).__name__}: {error}); please report it"
+            return Draft(record.key, Outcome.UNREADABLE, reason=why, at=at)
         content = blake2b("\n".join(statements).encode(), digest_size=_DIGEST).hexdigest()
         if self.tried and before and before.content == content and not before.gone:
             return Draft(record.key, Outcome.UNCHANGED, digest, at=at)

@@ -43,7 +43,7 @@ def harvest(source: Source, means: Means, *, full: bool = False, dry_run: bool =
             finish(run, source, means)
             run = _begin(source, means, protocol, full=full)
         try:
-            run, seen = _collect(source, means, protocol, reader, run, watch)
+            run, seen = _collect(source, means, protocol, reader, run, watch, full=full)
             return _conclude(source, means, run, seen, dry_run=dry_run)
         except HarvestError as error:
             means.ledger.drop(replace(run, state=State.FAILED, ended=means.now(), reason=str(error)))
@@ -86,13 +86,15 @@ def _begin(source: Source, means: Means, protocol: Protocol, *, full: bool) -> R
     return means.ledger.begin(source.name, now, digest, sweep=since is None, since=since)
 
 
-def _collect(source: Source, means: Means, protocol: Protocol, reader: Reader, run: Run, watch: Watch) -> tuple[Run, dict[str, Validator]]:
+def _collect(
+    source: Source, means: Means, protocol: Protocol, reader: Reader, run: Run, watch: Watch, *, full: bool
+) -> tuple[Run, dict[str, Validator]]:
     """Stage every page; give the run as it stands after the last one, and what to ask "changed since?" with next time."""
     if run.pages and run.cursor is None:
         return run, {}
     archive = Archive(means.data / "archive", source.name, run.id, run.archived)
     tried = run.rules == _last_rules(source, means)
-    known = means.ledger.validators(source.name) if tried and not run.pages else {}
+    known = means.ledger.validators(source.name) if tried and not run.pages and not full else {}
     door = Fetch(means.contact, source.pause, means.allow, archive, known, means.patience, means.transport)
     with closing(archive), door:
         refiner = Refiner(run, source.mapping, reader.prepare(source, means.words), means.iris, means.bench, tried)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import threading
+
 from harvesters.ledger.account import State
 from harvesters.means import Means
 from vocab.chronicle import Standing, describe_standing
@@ -15,7 +18,7 @@ def write(means: Means) -> None:
     """Write ``status.nq`` from the ledger: one graph, all sources that were ever tried."""
     found = [standing for source in means.ledger.sources() if (standing := _standing(means, source))]
     lines = quads(describe_standing(found, means.iris), means.iris.status)
-    part = means.data / "status.nq.part"
+    part = means.data / f"status.nq.{os.getpid()}.{threading.get_ident()}.part"  # runs of other sources may end at the same time
     part.write_text("".join(line + "\n" for line in sorted(lines)), encoding="utf-8")
     part.replace(means.data / "status.nq")
 
