@@ -1,0 +1,54 @@
+"""Bad input through a whole run: it fails with a message, or is held, and what is published stays."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+
+from harvesters.errors import HarvestError
+from harvesters.ledger.account import State
+from harvesters.means import Means
+from harvesters.run import harvest
+from harvesters.source import Source, parse
+
+FEEDS = Path(__file__).parents[3] / "shared" / "feeds"
+BAD = [file for folder in ("broken", "html") for file in sorted((FEEDS / folder).glob("*"))]
+BAD += [FEEDS / "oai" / "sickle_ListRecordsBroken.xml", FEEDS / "oai" / "sickle_undefinedError.xml"]
+CARDS = {"oai-pmh": "oai_dc", "ckan": "ckan_package", "json": "fields"}
+
+
+def card(protocol: str) -> Source:
+    table = {
+        "title": "Broken",
+        "protocol": protocol,
+        "mapping": CARDS[protocol],
+        "url": "https://broken.example/api",
+        "licence": "https://example.org/l",
+        "pause": 0,
+        "fields": {"title": "name"} if protocol == "json" else {},
+    }
+    return parse(f"broken-{protocol}", table, "card")
+
+
+@pytest.mark.skipif(not FEEDS.is_dir(), reason=f"no real feeds at {FEEDS}")
+@pytest.mark.parametrize("protocol", CARDS)
+def test_no_bad_answer_changes_what_is_published(protocol: str, source: Source, means: Means) -> None:
+    harvest(source, means)
+    published = [path.read_bytes() for path in sorted(means.journal.folder.glob("*.gz"))]
+    ended, told = set(), []
+
+    for file in BAD:
+        content = file.read_bytes()
+        bad = replace(means, transport=httpx.MockTransport(lambda _, content=content: httpx.Response(200, content=content)))
+        try:
+            ended.add(harvest(card(protocol), bad).run.state)
+        except HarvestError as error:
+            told.append(str(error))
+            ended.add(means.ledger.runs(f"broken-{protocol}")[0].state)
+
+    assert ended <= {State.FAILED, State.HELD}
+    assert all("broken" in message for message in told)
+    assert [path.read_bytes() for path in sorted(means.journal.folder.glob("*.gz"))] == published
