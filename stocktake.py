@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -33,6 +34,8 @@ from vocab.iris import BASE, is_web
 
 _BREATH = 2.0  # seconds before a process that died is started again
 _PATIENCE = 10.0  # seconds that a process has to end by itself
+
+_HOST = re.compile(r"[A-Za-z0-9._-]+\Z|[0-9A-Fa-f:.]+\Z")  # a name, IPv4 or IPv6 address
 
 _err = Console(stderr=True)
 log = structlog.get_logger()
@@ -105,14 +108,29 @@ def settle(
     if shapes_engine not in ("rust", "reference"):
         raise typer.BadParameter(f"STOCKTAKE_SHAPES_ENGINE is {shapes_engine!r}; use rust or reference")
     context.obj = Settings(
-        data=data,
+        data=_folder(data),
         sources=sources,
         base=_base(base),
         ledger=_ledger(ledger, data),
-        allow_hosts=frozenset(host.strip() for host in allow_hosts.split(",") if host.strip()),
+        allow_hosts=_hosts(allow_hosts),
         contact=_contact(contact),
         shapes_engine="reference" if shapes_engine == "reference" else "rust",
     )
+
+
+def _folder(data: Path) -> Path:
+    there = next(path for path in (data.absolute(), *data.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise typer.BadParameter(f"STOCKTAKE_DATA is {str(data)!r}, but {there} is no folder that we may write to")
+    return data
+
+
+def _hosts(text: str) -> frozenset[str]:
+    hosts = frozenset(host.strip() for host in text.split(",") if host.strip())
+    for host in sorted(hosts):
+        if not _HOST.match(host):
+            raise typer.BadParameter(f"STOCKTAKE_ALLOW_HOSTS names {host!r}; give hosts as in an address, without scheme, port and path")
+    return hosts
 
 
 def _base(base: str) -> str:

@@ -39,6 +39,8 @@ def test_the_front_door_lists_every_command() -> None:
         ("STOCKTAKE_LEDGER", "no url"),
         ("STOCKTAKE_CONTACT", "two\nlines"),
         ("STOCKTAKE_SHAPES_ENGINE", "guess"),
+        ("STOCKTAKE_DATA", __file__),
+        ("STOCKTAKE_ALLOW_HOSTS", "http://127.0.0.1:8000/"),
     ],
 )
 def test_an_unknown_or_malformed_setting_is_named_and_is_wrong_use(environment: dict[str, str], name: str, value: str) -> None:
