@@ -124,7 +124,8 @@ def _common(tails: Tails, parts: list[Part], at: _At, it: Resource) -> None:
         tails.append(_coded(p.LICENCE, it.licence))
     if it.modified:
         tails.append(p.MODIFIED + moment(it.modified))
-    tails += [p.RELATION + node(text) for text in it.related if text]
+    if it.related:
+        tails += [p.RELATION + node(text) for text in it.related if text]
     tails += [_coded(p.SPATIAL, text) for text in it.countries if text]
     tails += [p.SUBJECT + literal(text, tag) for text, tag in it.subjects]
     tails += [p.TITLE + literal(text, tag) for text, tag in it.titles]
@@ -186,9 +187,10 @@ _OWN: Mapping[type[Resource], Callable[[Tails, list[Part], _At, Any], None]] = {
 
 def describe(it: Resource, iris: Iris, source: str) -> list[str]:
     """Write all that *source* says of *it*, as sorted statements; the record's own provenance is apart (``vocab.chronicle.attest``)."""
-    record, ns = iris.record(source, it.key), iris.ns
-    subject = f"<{iris.thing(KIND[type(it)], source, it.key)}>"
-    at = _At(record, subject, iris.thing("organization", source, ""), ns, ours(ns))
+    records, things, organizations, ns, our = _roots(iris, source, KIND[type(it)])
+    segment = encode(it.key)
+    record, subject = records + segment, f"<{things}{segment}>"
+    at = _At(record, subject, organizations, ns, our)
     tails: Tails = []
     parts: list[Part] = [[f"<{record}> {p.TOPIC}{subject}"]]
     _common(tails, parts, at, it)
@@ -196,6 +198,12 @@ def describe(it: Resource, iris: Iris, source: str) -> list[str]:
     its = subject + " "
     parts.append([its + tail for tail in sorted(tails)])
     return _ordered([statement for part in sorted(parts) for statement in part])
+
+
+@lru_cache(maxsize=256)  # sources under way at once, by kind
+def _roots(iris: Iris, source: str, kind: str) -> tuple[str, str, str, str, Ours]:
+    """Give what the addresses of a source's records, things and organizations begin with, and our namespace with its properties."""
+    return iris.record(source, ""), iris.thing(kind, source, ""), iris.thing("organization", source, ""), iris.ns, ours(iris.ns)
 
 
 def _ordered(statements: list[str]) -> list[str]:
