@@ -73,7 +73,8 @@ async def test_a_concept_lists_what_bears_it(client: httpx.AsyncClient) -> None:
 
     assert "Community network 105" in page
     assert "Telemedicine for remote clinics" in page
-    assert "suggestedActionLine" in page
+    assert "initiative · suggested<" in page
+    assert "initiative · declared<" in page
 
 
 async def test_an_iri_with_what_no_iri_holds_finds_nothing(client: httpx.AsyncClient) -> None:
