@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, groupby, islice
+from typing import NamedTuple
 
 from pyoxigraph import DefaultGraph, NamedNode, Quad, QuerySolutions, RdfFormat, Store, parse
 
@@ -27,29 +28,36 @@ def rows_of(lines: Iterable[bytes]) -> Iterator[bytes]:
     return (line for line in lines if line[:2] in (b"A ", b"D "))
 
 
-def apply(store: Store, rows: Iterable[bytes]) -> int | None:
-    """Apply the rows ``A <s> <p> <o> <g> .`` and ``D ...``, in their order; give how many quads the store has grown by.
+class Growth(NamedTuple):
+    """How many quads a store has grown by, and whether some of them were loaded in bulk.
 
-    None where that was not counted, because much was loaded at once.
+    A bulk load counts what it is given, for a journal adds only what is not there; where an entry is applied again after a
+    crash the number is too large.
     """
-    grown: int | None = 0
+
+    quads: int
+    bulk: bool
+
+
+def apply(store: Store, rows: Iterable[bytes]) -> Growth:
+    """Apply the rows ``A <s> <p> <o> <g> .`` and ``D ...``, in their order."""
+    quads, bulk = 0, False
     for added, group in groupby(rows, key=lambda row: row[:1] == b"A"):
-        quads = (row[2:] for row in group)
-        change = _add(store, quads) if added else _remove(store, quads)
-        grown = None if grown is None or change is None else grown + change
-    return grown
+        lines = (row[2:] for row in group)
+        change = _add(store, lines) if added else Growth(_remove(store, lines), False)
+        quads, bulk = quads + change.quads, bulk or change.bulk
+    return Growth(quads, bulk)
 
 
 def _quads(lines: Iterable[bytes]) -> list[Quad]:
     return list(parse(b"".join(lines), RdfFormat.N_QUADS, lenient=True))
 
 
-def _add(store: Store, lines: Iterator[bytes]) -> int | None:
+def _add(store: Store, lines: Iterator[bytes]) -> Growth:
     first = list(islice(lines, LARGE))
     if len(first) == LARGE:
-        _load(store, chain(first, lines))
-        return None
-    return sum(_extend(store, _quads(first[start : start + BATCH])) for start in range(0, len(first), BATCH))
+        return Growth(_load(store, chain(first, lines)), True)
+    return Growth(sum(_extend(store, _quads(first[start : start + BATCH])) for start in range(0, len(first), BATCH)), False)
 
 
 def _extend(store: Store, quads: Iterable[Quad]) -> int:
@@ -58,19 +66,21 @@ def _extend(store: Store, quads: Iterable[Quad]) -> int:
     return len(new)
 
 
-def _load(store: Store, lines: Iterator[bytes]) -> None:
+def _load(store: Store, lines: Iterator[bytes]) -> int:
     def load(text: bytes) -> None:
         store.bulk_load(text, RdfFormat.N_QUADS, lenient=True)
 
-    running: deque[Future[None]] = deque()
+    loaded, running = 0, deque[Future[None]]()
     with ThreadPoolExecutor(THREADS) as threads:
         while batch := list(islice(lines, BULK)):
+            loaded += len(batch)
             for text in (b"".join(batch), b"".join(line[: line.rindex(b" <")] + b" .\n" for line in batch)):
                 if len(running) == THREADS:
                     running.popleft().result()
                 running.append(threads.submit(load, text))
         while running:
             running.popleft().result()
+    return loaded
 
 
 def _remove(store: Store, lines: Iterator[bytes]) -> int:

@@ -91,8 +91,8 @@ class Follower:
             if self.mark.quads is not None:
                 self._write_mark(replace(self.mark, quads=None))
             grown = apply(self.store, rows_of(entry.lines()))
-            quads = quads + grown if grown is not None and quads is not None else None
-            self.mark = Mark(entry.number, entry.id, None, self.mark.rough or grown is None)
+            quads = quads + grown.quads if quads is not None else None
+            self.mark = Mark(entry.number, entry.id, None, self.mark.rough or grown.bulk)
             if time.monotonic() - since > CHECKPOINT:
                 self._keep(self.mark)
                 since = time.monotonic()
