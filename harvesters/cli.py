@@ -92,7 +92,7 @@ def harvest(
     chosen = _chosen(_cards(settings), names or [])
     with _means(settings) as means:
         plans = harvest_all(chosen, means, full=full, dry_run=dry_run, quiet=json)
-        rows = [report.plan(plan) if plan else report.failure(name, means.ledger) for name, plan in plans.items()]
+        rows = [report.harvested(plan, means.ledger) if plan else report.failure(name, means.ledger) for name, plan in plans.items()]
     if json:
         print(orjson.dumps(rows).decode())
     raise typer.Exit(int(any(plan is None or plan.held or plan.run.state is State.INCOMPLETE for plan in plans.values())))
@@ -144,6 +144,9 @@ def harvest_all(sources: Sequence[Source], means: Means, *, full: bool, dry_run:
             plans[source.name] = _one(source, means, full=full, dry_run=dry_run, bar=bar)
     if not quiet:
         _out.print(report.account(plans, dry_run=dry_run))
+        for name, plan in plans.items():
+            for line in report.reasons(name, plan, means.ledger):
+                _out.print(line)
     return plans
 
 

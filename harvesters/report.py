@@ -20,6 +20,7 @@ from harvesters.source import Source
 from harvesters.stage import Progress as Step
 
 _ENDED = tuple(State)
+_REASONS = 5  # told on the terminal for each source
 
 
 def sources(cards: Sequence[Source], ledger: Ledger) -> list[dict[str, object]]:
@@ -46,6 +47,12 @@ def plan(it: Plan) -> dict[str, object]:
     return {**run(it.run), "counts": it.counts, "published_before": it.before, "complete": it.complete, "held": it.held}
 
 
+def harvested(it: Plan, ledger: Ledger) -> dict[str, object]:
+    """Give a plan as a row, with each record that was not published and why; a dry run keeps none."""
+    kept = [{"key": draft.key, "outcome": draft.outcome.value, "reason": draft.reason} for draft in ledger.troubles(it.run)]
+    return {**plan(it), "not_published": kept}
+
+
 def failure(source: str, ledger: Ledger) -> dict[str, object]:
     """Give the row of a source whose run failed: the run's, or no more than its name where it did not even begin."""
     failed = ledger.last_run(source, [State.FAILED])
@@ -66,6 +73,13 @@ def account(plans: Mapping[str, Plan | None], *, dry_run: bool) -> Table:
     for source, it in plans.items():
         made.add_row(source, _outcome(it, dry_run=dry_run), _told(it))
     return made
+
+
+def reasons(source: str, it: Plan | None, ledger: Ledger) -> list[str]:
+    """Tell in lines why records of a run were not published, at most five reasons; a dry run keeps none."""
+    found = list(ledger.reasons(it.run).items()) if it else []
+    lines = [f"{source}: {count:,} not published: {escape(reason)}" for reason, count in found[:_REASONS]]
+    return lines + ([f"{source}: and {len(found) - _REASONS:,} other reasons; --json tells all"] if len(found) > _REASONS else [])
 
 
 def _outcome(it: Plan | None, *, dry_run: bool) -> str:

@@ -12,7 +12,7 @@ from harvesters.ledger.book import Ledger
 from harvesters.record import Page
 from harvesters.refine import Batch, Refiner
 
-_AHEAD = 4  # pages that wait for the judges while the next are read: about 2 MB each
+_AHEAD = 4  # pages that wait for the judges while the next are read: enough to keep them busy, and soon kept
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from harvesters.ledger.account import Draft, Known, Outcome, Run, State
 from harvesters.ledger.press import pack, unpack
 from harvesters.ledger.rows import aware, descriptions, run_row, staged_row, utc
 
-_ROWS = 500  # rows read at once: a few megabytes of descriptions
+_ROWS = 500  # rows read at once: under a megabyte of compressed descriptions
 
 
 class Ledger:
@@ -256,6 +256,15 @@ class Ledger:
         kept = [Outcome.WITHHELD, Outcome.UNREADABLE, Outcome.DUPLICATE]
         return [draft for draft, _ in self.drafts(run, kept)]
 
+    def reasons(self, run: Run) -> dict[str, int]:
+        """Count the reasons for which records of the run were withheld or could not be read, the commonest first."""
+        s = t.staged.c
+        which = sa.and_(s.run == run.id, s.outcome.in_([Outcome.WITHHELD.value, Outcome.UNREADABLE.value]))
+        count = sa.func.count().label("count")
+        query = sa.select(s.reason, count).where(which).group_by(s.reason).order_by(count.desc(), s.reason)
+        with self._begin() as connection:
+            return {reason or "": number for reason, number in connection.execute(query).all()}
+
     # ---- graphs and validators
 
     def graph(self, iri: str) -> str:
@@ -294,4 +303,4 @@ def _wal(connection: Any, _: object) -> None:
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
     connection.execute("PRAGMA cache_size=-32768")  # KiB
-    connection.execute("PRAGMA wal_autocheckpoint=20000")  # pages: 80 MB; every thousand, the default, costs a third of staging
+    connection.execute("PRAGMA wal_autocheckpoint=20000")  # pages, 80 MB: each checkpoint waits for the disk

@@ -109,6 +109,15 @@ def test_what_was_not_published_stays_listed_with_its_reason(ledger: Ledger) -> 
     assert [(draft.key, draft.reason) for draft in ledger.troubles(run)] == [("b", "no title")]
 
 
+def test_reasons_are_counted_the_commonest_first(ledger: Ledger) -> None:
+    withheld = [Draft(key, Outcome.WITHHELD, reason="no title") for key in ("a", "c")]
+    others = [Draft("b", Outcome.UNREADABLE, reason="cut"), Draft("d", Outcome.DUPLICATE, reason="twice")]
+
+    run = settled(ledger, *withheld, *others)
+
+    assert list(ledger.reasons(run).items()) == [("no title", 2), ("cut", 1)]
+
+
 def test_a_forgotten_run_leaves_no_trace(ledger: Ledger) -> None:
     run = begun(ledger)
     ledger.stage(run, [new("a")], 0)

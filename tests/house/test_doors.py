@@ -30,7 +30,9 @@ def _modules(room: str) -> str:
 
 @pytest.mark.parametrize("card", CARDS, ids=lambda card: card.stem)
 def test_every_card_is_good(card):
-    pair(load(card))
+    source = load(card)
+
+    assert pair(source)[0].brings in pair(source)[1].reads
 
 
 @pytest.mark.parametrize("card", [card for card in CARDS if card.is_relative_to(TESTS)], ids=lambda card: card.stem)
@@ -39,8 +41,9 @@ def test_every_card_has_its_test(card):
 
 
 def test_every_card_of_the_demo_is_good(tmp_path):
-    for card in _played(tmp_path):
-        pair(load(card))
+    sources = [load(card) for card in _played(tmp_path)]
+
+    assert [pair(source)[0].brings in pair(source)[1].reads for source in sources] == [True] * len(sources)
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
