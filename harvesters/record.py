@@ -63,7 +63,9 @@ class Page(Generic[P]):
 
     *cursor* asks for the next page (what ``collect`` takes to go on from there), None on the last one; *claimed* is the
     total that the source declares, None where it declares none; *at* is where the answer lies in the archive;
-    *unchanged*: the source says that nothing changed since the last run (a 304), so there are no items to read.
+    *unchanged*: the source says that nothing changed since the last run (a 304), so there are no items to read; *again*:
+    the page may bring records that this run has had already (after an expired token, or a page read in parts), which are
+    no duplicates; *doubt*: why this run cannot be a complete sweep, whatever else comes, None where nothing speaks against it.
     """
 
     items: tuple[Record[P] | Gone | Unreadable, ...]
@@ -71,6 +73,8 @@ class Page(Generic[P]):
     claimed: int | None = None
     at: Position | None = None
     unchanged: bool = False
+    again: bool = False
+    doubt: str | None = None
 
 
 Pages: TypeAlias = Iterator[Page[P]]
