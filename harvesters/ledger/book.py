@@ -28,12 +28,13 @@ _ROWS = 500  # rows read at once: under a megabyte of compressed descriptions
 class Ledger:
     """Open the ledger at *url* (an SQLAlchemy URL) and bring it to this version's layout.
 
-    Raises LedgerError, here and in every method, where the database is locked, full or out of reach.
+    *patience* is how many seconds a lock of another process is waited for. Raises LedgerError, here and in every method,
+    where the database is locked, full or out of reach.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, patience: int = 60) -> None:
         try:
-            self._engine = sa.create_engine(url, **({"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}))
+            self._engine = sa.create_engine(url, connect_args=_patient(url, patience))
         except (sa.exc.ArgumentError, ImportError) as error:
             raise LedgerError(f"ledger {url!r}: no database address that can be used: {error}") from error
         if self._engine.dialect.name == "sqlite":
@@ -58,6 +59,12 @@ class Ledger:
                 yield connection
         except sa.exc.DBAPIError as error:
             raise LedgerError(f"ledger: {error.orig}; nothing of this step was kept, run again when it is mended") from error
+
+    @contextmanager
+    def transaction(self) -> Iterator[sa.Connection]:
+        """Give a connection in one transaction, to who keeps a table of its own in the ledger."""
+        with self._begin() as connection:
+            yield connection
 
     # ---- runs
 
@@ -297,6 +304,14 @@ class Ledger:
             connection.execute(sa.delete(t.validator).where(t.validator.c.source == source))
             if rows:
                 connection.execute(sa.insert(t.validator), rows)
+
+
+def _patient(url: str, seconds: int) -> dict[str, Any]:
+    """Say to a database's driver how long to wait for another's lock."""
+    if url.startswith("sqlite"):
+        return {"timeout": seconds}
+    libpq = url.startswith(("postgresql:", "postgresql+psycopg"))
+    return {"connect_timeout": seconds, "options": f"-c lock_timeout={seconds}s"} if libpq else {}
 
 
 def _wal(connection: Any, _: object) -> None:
