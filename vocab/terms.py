@@ -17,6 +17,7 @@ RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 RDFS = "http://www.w3.org/2000/01/rdf-schema#"
 DCT = "http://purl.org/dc/terms/"
 DCAT = "http://www.w3.org/ns/dcat#"
+DQV = "http://www.w3.org/ns/dqv#"
 FOAF = "http://xmlns.com/foaf/0.1/"
 SCHEMA = "https://schema.org/"
 ORG = "http://www.w3.org/ns/org#"
@@ -36,6 +37,7 @@ _LANGUAGE = r"(?:[a-z]{2,3}(?:-[a-z]{3}){0,3}|[a-z]{4,8})(?:-[a-z]{4})?(?:-(?:[a
 _VARIANTS = r"(?:-(?:[a-z0-9]{5,8}|[0-9][a-z0-9]{3}))*(?:-[0-9a-wyz](?:-[a-z0-9]{2,8})+)*"
 _PRIVATE = r"x(?:-[a-z0-9]{1,8})+"
 _TAG = re.compile(rf"(?:{_LANGUAGE}{_VARIANTS}(?:-{_PRIVATE})?|{_PRIVATE})\Z", re.IGNORECASE | re.ASCII)
+_SECONDS = len("2024-02-29T12:00:00Z")
 _DATE = len("2024-02-29")  # longer ones have a time: they come once, and are not remembered
 _YEAR = re.compile(r"[0-9]{4}\Z")
 _MONTH = re.compile(r"[0-9]{4}-(?:0[1-9]|1[0-2])\Z")
@@ -91,6 +93,12 @@ def moment(value: str) -> str:
 
 
 def _written(value: str) -> str:
+    if len(value) == _SECONDS and _TIME.match(value):  # the longest way to see otherwise, and the commonest form
+        try:
+            datetime.fromisoformat(value)
+        except ValueError:
+            return literal(value)
+        return f'"{value}"^^<{XSD}dateTime>'
     if _YEAR.match(value) and value != "0000":
         return f'"{value}"^^<{XSD}gYear>'
     if _MONTH.match(value) and value[:4] != "0000":
@@ -98,9 +106,6 @@ def _written(value: str) -> str:
     try:
         if _DAY.match(value):
             return f'"{date.fromisoformat(value)}"^^<{XSD}date>'
-        if _TIME.match(value):
-            datetime.fromisoformat(value)
-            return f'"{value}"^^<{XSD}dateTime>'
         if "T" in value:
             return instant(datetime.fromisoformat(value))
     except (ValueError, OverflowError):

@@ -1,0 +1,100 @@
+"""Accounts: every number of a run is told twice, as an integer and as a measurement, and the count of statements is known beforehand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pyoxigraph
+import pytest
+
+from vocab.account import METRICS, Account, describe_account
+from vocab.iris import Iris
+from vocab.schemes import statements
+from vocab.terms import DQV, PROV, RDF
+
+IRIS = Iris()
+RUN = IRIS.run("demo.7")
+ACCOUNT = Account(
+    run="demo.7",
+    source="demo",
+    started=datetime(2026, 3, 1, 3, 15, tzinfo=UTC),
+    ended=datetime(2026, 3, 1, 3, 20, tzinfo=UTC),
+    state="committed",
+    sweep=True,
+    claimed=124,
+    fetched=124,
+    new=4,
+    unchanged=118,
+    withheld=2,
+    published_before=118,
+    published_after=122,
+    quads_added=400,
+    quads_removed=0,
+    quads_after=7_000,
+    network={"200": 3, "429 too many": 1},
+    reason='the source said "later"',
+    entry=17,
+)
+
+
+def stored(account: Account) -> pyoxigraph.Store:
+    store = pyoxigraph.Store()
+    store.load("".join(f"{line} .\n" for line in describe_account(account, IRIS)), pyoxigraph.RdfFormat.N_TRIPLES)
+    return store
+
+
+def test_a_run_is_an_activity_of_our_software_on_its_source() -> None:
+    told = describe_account(ACCOUNT, IRIS)
+
+    assert f"<{RUN}> <{RDF}type> <{PROV}Activity>" in told
+    assert f"<{RUN}> <{PROV}used> <{IRIS.source('demo')}>" in told
+    assert f"<{RUN}> <{PROV}wasAssociatedWith> <{IRIS.ns}harvester>" in told
+    assert f'<{RUN}> <{PROV}startedAtTime> "2026-03-01T03:15:00Z"^^<http://www.w3.org/2001/XMLSchema#dateTime>' in told
+
+
+def test_each_number_is_told_as_an_integer_and_as_a_measurement_of_the_same_metric() -> None:
+    query = f"""SELECT ?metric ?plain ?value {{
+        ?measure a <{DQV}QualityMeasurement> ; <{DQV}isMeasurementOf> ?metric ; <{DQV}computedOn> <{IRIS.source("demo")}> ;
+            <{DQV}value> ?value ; <{PROV}wasGeneratedBy> ?run .
+        ?run ?metric ?plain }}"""
+
+    found = {row["metric"].value.rpartition("#")[2]: (row["plain"].value, row["value"].value) for row in stored(ACCOUNT).query(query)}
+
+    assert found == {METRICS[name]: (str(count), str(count)) for name, count in ACCOUNT.counts.items()}
+
+
+def test_every_metric_is_declared_in_the_ontology() -> None:
+    ontology = dict(statements())[IRIS.ns.removesuffix("#")]
+
+    missing = [term for term in [*METRICS.values(), "requests"] if f"<{IRIS.ns}{term}> <{RDF}type> <{DQV}Metric>" not in ontology]
+
+    assert missing == []
+
+
+def test_what_the_network_gave_is_counted_by_name() -> None:
+    query = f"SELECT ?name ?value {{ ?m <{IRIS.ns}networkOutcome> ?name ; <{DQV}value> ?value }}"
+
+    found = {row["name"].value: int(row["value"].value) for row in stored(ACCOUNT).query(query)}
+
+    assert found == {"200": 3, "429 too many": 1}
+
+
+def test_no_account_has_a_blank_node_and_all_are_sorted_without_doubles() -> None:
+    told = describe_account(ACCOUNT, IRIS)
+
+    assert "_:" not in "\n".join(told)
+    assert told == sorted(set(told))
+
+
+def test_how_many_statements_there_are_does_not_depend_on_the_numbers() -> None:
+    other = replace(ACCOUNT, **dict.fromkeys(ACCOUNT.counts, 0))
+
+    assert len(describe_account(other, IRIS)) == len(describe_account(ACCOUNT, IRIS))
+
+
+@pytest.mark.parametrize("name", ["claimed", "published_before", "quads_after"])
+def test_a_number_that_nobody_knows_is_not_told_as_none_or_zero(name: str) -> None:
+    told = describe_account(replace(ACCOUNT, **{name: None}), IRIS)
+
+    assert not [line for line in told if f"{IRIS.ns}{METRICS[name]}>" in line]
