@@ -2,19 +2,39 @@
 
 HarvestError
 ├── CardError        a card is wrong: it names file, key and cure
-├── FetchError       the network's door
+├── FetchError       the network's door; each class has the name under which ``Fetch.met`` counts it
 │   ├── RefusedError     we won't go there: a private address, a scheme that is no web address
-│   ├── TooLargeError    an answer over the limit of size
-│   ├── OutageError      no answer, a 5xx, a 429 that stays
-│   └── DeniedError      401, 403, 404, 410: the address or the right to it is wrong
+│   ├── LoopError        redirects without end
+│   ├── TooLargeError    an answer over the limit of size, as it comes or once it is decoded
+│   ├── DeniedError      401, 403: the right to the address is missing
+│   │   └── MissingError     404, 410: the address is wrong
+│   ├── BotWallError     a bot wall stands before the registry: the message has the line that lets us in
+│   ├── RobotsError      robots.txt does not let us in: the message has the line
+│   ├── QuietError       the registry's quiet hours: the run goes on after them
+│   └── OutageError      no answer now; what stands below is asked again, the last one is not
+│       ├── LimitedError     429
+│       ├── UnavailableError 500, 502, 503, 504
+│       ├── UnreachableError no connection, or one that breaks before an answer begins
+│       ├── StalledError     too slow, or silent
+│       ├── TruncatedError   a body that ends too soon, or whose chunks are broken
+│       ├── UndecodableError a body that is not in the encoding that it declares
+│       ├── MalformedError   what comes is no HTTP
+│       └── UnexpectedError  any other status
 ├── BusyError        another run of the same source is under way
 ├── ParseError       an answer is not what its protocol says
+│   └── WebPageError     a web page came where data was asked for
+├── PlanError        a plan cannot be approved, rejected, held or released
+├── ArchiveError     the archive cannot be written
 └── LedgerError      the ledger is locked, full or of another version
 """
 
+from typing import ClassVar
+
 
 class HarvestError(Exception):
-    """A run cannot go on; its last good data stays."""
+    """A run cannot go on; its last good data stays. *outcome* is its name where outcomes are counted."""
+
+    outcome: ClassVar[str] = "failed"
 
 
 class CardError(HarvestError):
@@ -28,17 +48,109 @@ class FetchError(HarvestError):
 class RefusedError(FetchError):
     """An address that we do not visit."""
 
+    outcome = "refused"
+
+
+class LoopError(FetchError):
+    """Redirects that do not end."""
+
+    outcome = "looped"
+
 
 class TooLargeError(FetchError):
     """An answer that is over its limit."""
+
+    outcome = "too_large"
+
+
+class DeniedError(FetchError):
+    """A registry that refuses us."""
+
+    outcome = "denied"
+
+
+class MissingError(DeniedError):
+    """An address that is not there."""
+
+    outcome = "missing"
+
+
+class BotWallError(FetchError):
+    """A bot wall that stands before a registry, and may well be there without its knowing."""
+
+    outcome = "wall"
+
+
+class RobotsError(FetchError):
+    """A robots.txt that does not let us in."""
+
+    outcome = "robots"
+
+
+class QuietError(FetchError):
+    """A time in which a registry is not to be asked."""
+
+    outcome = "quiet"
 
 
 class OutageError(FetchError):
     """A registry that does not answer now."""
 
+    outcome = "unavailable"
 
-class DeniedError(FetchError):
-    """A registry that refuses us, or an address that is not there."""
+
+class Busy(OutageError):
+    """A registry that asks us to come again; *after* seconds, None where it does not say when."""
+
+    def __init__(self, message: str, after: float | None = None) -> None:
+        super().__init__(message)
+        self.after = after
+
+
+class LimitedError(Busy):
+    """A registry that was asked too often."""
+
+    outcome = "limited"
+
+
+class UnavailableError(Busy):
+    """A registry that says that it cannot answer now."""
+
+
+class UnreachableError(OutageError):
+    """A registry to which there is no way."""
+
+    outcome = "unreachable"
+
+
+class StalledError(OutageError):
+    """An answer that does not come, or not to its end in time."""
+
+    outcome = "stalled"
+
+
+class TruncatedError(OutageError):
+    """An answer of which a part is missing."""
+
+    outcome = "truncated"
+
+
+class UndecodableError(OutageError):
+    """An answer that is not in the encoding that it declares."""
+
+    outcome = "undecodable"
+
+
+class MalformedError(OutageError):
+    """An answer that is no HTTP."""
+
+    outcome = "malformed"
+
+
+class UnexpectedError(OutageError):
+    """An answer with a status that means nothing here."""
+
+    outcome = "unexpected"
 
 
 class BusyError(HarvestError):
@@ -47,6 +159,20 @@ class BusyError(HarvestError):
 
 class ParseError(HarvestError):
     """An answer that is not what its protocol says."""
+
+
+class WebPageError(ParseError):
+    """A web page where data was asked for."""
+
+    outcome = "web_page"
+
+
+class PlanError(HarvestError):
+    """A plan that cannot be approved, rejected, held or released as asked."""
+
+
+class ArchiveError(HarvestError):
+    """The archive cannot be written."""
 
 
 class LedgerError(HarvestError):
