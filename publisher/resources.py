@@ -15,7 +15,7 @@ from publisher.reader import PREFIXES
 from publisher.shelf import Shelf
 from publisher.terms import Row, Term, iri
 from vocab.iris import Iris
-from vocab.terms import ADMS, DCAT, DCT, DQV, FOAF, ORG, PROV, RDF, RDFS, SCHEMA, SH, SIOC, SKOS, VIVO, WGS
+from vocab.terms import ADMS, DCAT, DCT, DQV, FOAF, GEO, ORG, PROV, RDF, RDFS, SCHEMA, SH, SIOC, SKOS, VIVO, WGS
 
 
 class Statement(NamedTuple):
@@ -32,6 +32,7 @@ SPACES = {
     "dct": DCT,
     "dqv": DQV,
     "foaf": FOAF,
+    "geo": GEO,
     "org": ORG,
     "owl": "http://www.w3.org/2002/07/owl#",
     "prov": PROV,

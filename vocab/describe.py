@@ -15,7 +15,7 @@ from vocab import properties as p
 from vocab.initiative import Basis, Claim, Document, Event, Initiative, Party, Place, Post, Prize, Resource, Role
 from vocab.iris import Iris, encode, slug
 from vocab.properties import Ours, ours
-from vocab.terms import FOAF, ORG, SCHEMA, SIOC, VIVO, decimal, literal, moment, node
+from vocab.terms import FOAF, ORG, SCHEMA, SIOC, VIVO, decimal, literal, moment, node, point
 
 _MEMO = 16384  # coded values: a registry's concepts, countries and licences, some 4 MB
 _LONGEST = 300  # characters of a value that is remembered: concepts' addresses are shorter
@@ -91,9 +91,10 @@ def _parties(tails: Tails, parts: list[Part], at: _At, parties: Iterable[Party])
 
 def _places(tails: Tails, parts: list[Part], at: _At, places: Iterable[Place]) -> None:
     for number, place in enumerate(places, 1):
-        its = f"<{at.record}#place-{number}> "
+        its, spot = f"<{at.record}#place-{number}> ", f"<{at.record}#place-{number}-point>"
         tails.append(p.LOCATION + its[:-1])
-        part = [f"{its}{p.TYPE}<{SCHEMA}Place>"]
+        parts.append([f"{spot} {p.WKT}{point(place.latitude, place.longitude)}"])
+        part = [f"{its}{p.GEOMETRY}{spot}", f"{its}{p.TYPE}<{SCHEMA}Place>"]
         if place.name:
             part.append(f"{its}{p.LABEL}{literal(*place.name)}")
         part += (f"{its}{p.LATITUDE}{decimal(place.latitude)}", f"{its}{p.LONGITUDE}{decimal(place.longitude)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
-from vocab.terms import ADMS, DCAT, DCT, FOAF, ORG, PROV, RDF, RDFS, SCHEMA, SH, SIOC, SKOS, VIVO, WGS
+from vocab.terms import ADMS, DCAT, DCT, FOAF, GEO, ORG, PROV, RDF, RDFS, SCHEMA, SH, SIOC, SKOS, VIVO, WGS
 
 TYPE = f"<{RDF}type> "
 TITLE, DESCRIPTION, SUBJECT = f"<{DCT}title> ", f"<{DCT}description> ", f"<{DCT}subject> "
@@ -16,6 +16,7 @@ CREATOR, SORT = f"<{DCT}creator> ", f"<{DCT}type> "
 PAGE, HOMEPAGE, TOPIC = f"<{FOAF}page> ", f"<{FOAF}homepage> ", f"<{FOAF}primaryTopic> "
 START, END, STATUS, FUNDER = f"<{SCHEMA}startDate> ", f"<{SCHEMA}endDate> ", f"<{SCHEMA}eventStatus> ", f"<{SCHEMA}funder> "
 LOCATION, LATITUDE, LONGITUDE, LABEL = f"<{SCHEMA}location> ", f"<{WGS}lat> ", f"<{WGS}long> ", f"<{RDFS}label> "
+GEOMETRY, WKT = f"<{GEO}hasGeometry> ", f"<{GEO}asWKT> "
 PREFERRED, CLASSIFICATION = f"<{SKOS}prefLabel> ", f"<{ORG}classification> "
 CONTENT, CONTAINER, RELATED_BY = f"<{SIOC}content> ", f"<{SIOC}has_container> ", f"<{VIVO}relatedBy> "
 CATALOGUED, GENERATED, STATE = f"<{DCAT}record> ", f"<{PROV}wasGeneratedBy> ", f"<{ADMS}status> "

@@ -27,6 +27,7 @@ SKOS = "http://www.w3.org/2004/02/skos/core#"
 SIOC = "http://rdfs.org/sioc/ns#"
 SH = "http://www.w3.org/ns/shacl#"
 WGS = "http://www.w3.org/2003/01/geo/wgs84_pos#"
+GEO = "http://www.opengis.net/ont/geosparql#"
 VIVO = "http://vivoweb.org/ontology/core#"
 
 _MEMO = 8192  # days: twenty years of them, some 1 MB
@@ -128,8 +129,23 @@ def decimal(value: float) -> str:
     >>> decimal(1.50)
     '"1.5"^^<http://www.w3.org/2001/XMLSchema#decimal>'
     """
+    return f'"{_number(value)}"^^<{XSD}decimal>'
+
+
+def point(latitude: float, longitude: float) -> str:
+    """Write a place as a GeoSPARQL point in WGS 84, the longitude first.
+
+    Source: https://docs.ogc.org/is/22-047r1/22-047r1.html section 8.5.1.
+
+    >>> point(-1.28, 36.8)
+    '"POINT(36.8 -1.28)"^^<http://www.opengis.net/ont/geosparql#wktLiteral>'
+    """
+    return f'"POINT({_number(longitude)} {_number(latitude)})"^^<{GEO}wktLiteral>'
+
+
+def _number(value: float) -> str:
     text = f"{value:.7f}".rstrip("0").rstrip(".")
-    return f'"{"0" if text == "-0" else text}"^^<{XSD}decimal>'
+    return "0" if text == "-0" else text
 
 
 def integer(value: int) -> str:

@@ -1,0 +1,57 @@
+"""Places: each has a point as GeoSPARQL says, and the queries of the docs find it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from pyoxigraph import QuerySolutions, RdfFormat, Store
+
+from vocab.describe import describe
+from vocab.initiative import Initiative, Place, Text
+from vocab.iris import Iris
+
+DOCS = Path(__file__).parents[2] / "docs" / "sparql.md"
+QUERIES = re.findall(r"```sparql\n(.*?)```", DOCS.read_text(encoding="utf-8").partition("## Places")[2].partition("\n## ")[0], re.DOTALL)
+
+
+@pytest.fixture
+def store() -> Store:
+    """Give a place in Nairobi and one in Geneva."""
+    spots = {"nairobi": Place(Text("Nairobi", "en"), -1.2921, 36.8219), "geneva": Place(None, 46.2044, 6.1432)}
+    told = [line for key, spot in spots.items() for line in describe(Initiative(key=key, places=(spot,)), Iris(), "demo")]
+    made = Store()
+    made.load("".join(f"{line} .\n" for line in told).encode(), RdfFormat.N_TRIPLES)
+    return made
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_the_queries_of_the_docs_find_what_is_near_and_nothing_else(store, query):
+    found = store.query(query)
+
+    assert isinstance(found, QuerySolutions)
+    assert [row["thing"].value.rpartition("/")[2] for row in found] == ["nairobi"]
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ('geof:sfWithin(?spot, "POLYGON((30 -5,40 -5,40 5,30 5,30 -5))"^^geo:wktLiteral)', {"nairobi": "true", "geneva": "false"}),
+        ('geof:sfIntersects(?spot, "POLYGON((30 -5,40 -5,40 5,30 5,30 -5))"^^geo:wktLiteral)', {"nairobi": "true", "geneva": "false"}),
+        ('geof:sfContains("POLYGON((5 45,7 45,7 47,5 47,5 45))"^^geo:wktLiteral, ?spot)', {"nairobi": "false", "geneva": "true"}),
+        (
+            'REPLACE(STR(geof:asGeoJSON(?spot)), ".*coordinates", "")',
+            {"nairobi": '":[36.8219,-1.2921]}', "geneva": '":[6.1432,46.2044]}'},
+        ),
+    ],
+    ids=lambda value: value.partition("(")[0] if isinstance(value, str) else "",
+)
+def test_each_function_that_the_docs_name_gives_its_value(store, expression, expected):
+    spaces = "PREFIX geo: <http://www.opengis.net/ont/geosparql#> PREFIX geof: <http://www.opengis.net/def/function/geosparql/> "
+    query = f"{spaces} SELECT ?thing ?value {{ ?thing <https://schema.org/location>/geo:hasGeometry/geo:asWKT ?spot BIND({expression} AS ?value) }}"
+
+    found = store.query(query)
+
+    assert isinstance(found, QuerySolutions)
+    assert {row["thing"].value.rpartition("/")[2]: row["value"].value for row in found} == expected
