@@ -19,6 +19,8 @@ class State(Enum):
     UNCHANGED = "unchanged"
     INCOMPLETE = "incomplete"  # what came is published, but less came than the source claims
     FAILED = "failed"
+    REJECTED = "rejected"  # a person would not have what it brought
+    SUPERSEDED = "superseded"  # held, and a newer run of the source came to its plan
 
 
 class Outcome(Enum):
@@ -36,7 +38,11 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run; times are UTC, *cursor* is None before the first page and after the last, *claimed* when not told."""
+    """One run; times are UTC, *cursor* is None before the first page and after the last, *claimed* when not told.
+
+    *network* counts the outcomes of requests, *fetched* the records that came, *doubt* is why it cannot be a complete sweep.
+    *added* and *removed* count the quads of its journal entry, *after* those of all entries up to it; None while there is none.
+    """
 
     id: str
     source: str
@@ -55,6 +61,12 @@ class Run:
     entry: int | None = None
     reason: str | None = None
     counts: dict[str, int] = field(default_factory=dict)
+    network: dict[str, int] = field(default_factory=dict)
+    fetched: int = 0
+    doubt: str | None = None
+    added: int | None = None
+    removed: int | None = None
+    after: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,67 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-import alembic.command
-import alembic.config
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
-from harvesters.errors import LedgerError
 from harvesters.fetch import Validator
 from harvesters.ledger import tables as t
 from harvesters.ledger.account import Draft, Known, Outcome, Run, State
+from harvesters.ledger.decisions import Decisions
 from harvesters.ledger.press import pack, unpack
 from harvesters.ledger.rows import aware, descriptions, run_row, staged_row, utc
 
-_ROWS = 500  # rows read at once: under a megabyte of compressed descriptions
 
-
-class Ledger:
-    """Open the ledger at *url* (an SQLAlchemy URL) and bring it to this version's layout.
-
-    *patience* is how many seconds a lock of another process is waited for. Raises LedgerError, here and in every method,
-    where the database is locked, full or out of reach.
-    """
-
-    def __init__(self, url: str, patience: int = 60) -> None:
-        try:
-            self._engine = sa.create_engine(url, connect_args=_patient(url, patience))
-        except (sa.exc.ArgumentError, ImportError) as error:
-            raise LedgerError(f"ledger {url!r}: no database address that can be used: {error}") from error
-        if self._engine.dialect.name == "sqlite":
-            sa.event.listen(self._engine, "connect", _wal)
-        self._insert: Any = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}.get(self._engine.dialect.name)
-        if self._insert is None:
-            raise LedgerError(f"ledger {url!r}: use sqlite or postgresql")
-        config = alembic.config.Config()
-        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-        with self._begin() as connection:
-            config.attributes["connection"] = connection
-            alembic.command.upgrade(config, "head")
-
-    def close(self) -> None:
-        """Close all connections."""
-        self._engine.dispose()
-
-    @contextmanager
-    def _begin(self) -> Iterator[sa.Connection]:
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except sa.exc.DBAPIError as error:
-            raise LedgerError(f"ledger: {error.orig}; nothing of this step was kept, run again when it is mended") from error
-
-    @contextmanager
-    def transaction(self) -> Iterator[sa.Connection]:
-        """Give a connection in one transaction, to who keeps a table of its own in the ledger."""
-        with self._begin() as connection:
-            yield connection
+class Ledger(Decisions):
+    """The ledger, whole; ``Door`` tells how it is opened."""
 
     # ---- runs
 
@@ -111,6 +66,7 @@ class Ledger:
             rows = connection.execute(query).mappings().all()
         for row in rows:
             values = {**row, "state": State(row["state"]), "counts": json.loads(row["counts"] or "{}")}
+            values["network"] = json.loads(row["network"] or "{}")
             for name in ("since", "started", "planned", "ended"):
                 values[name] = aware(values[name])
             yield Run(**values)
@@ -188,10 +144,6 @@ class Ledger:
         for row in self._stream(query.where(s.c.run == run.id, s.c.outcome.in_(wanted)).order_by(s.c.seq)):
             outcome, first = Outcome(row.outcome), aware(row.first_seen)
             yield Draft(row.key, outcome, row.digest, row.content, first, unpack(row.statements), row.reason), unpack(row.before)
-
-    def _stream(self, query: sa.Select[Any]) -> Iterator[Any]:
-        with self._begin() as connection:
-            yield from connection.execution_options(yield_per=_ROWS).execute(query)
 
     # ---- commit
 
@@ -304,18 +256,3 @@ class Ledger:
             connection.execute(sa.delete(t.validator).where(t.validator.c.source == source))
             if rows:
                 connection.execute(sa.insert(t.validator), rows)
-
-
-def _patient(url: str, seconds: int) -> dict[str, Any]:
-    """Say to a database's driver how long to wait for another's lock."""
-    if url.startswith("sqlite"):
-        return {"timeout": seconds}
-    libpq = url.startswith(("postgresql:", "postgresql+psycopg"))
-    return {"connect_timeout": seconds, "options": f"-c lock_timeout={seconds}s"} if libpq else {}
-
-
-def _wal(connection: Any, _: object) -> None:
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=NORMAL")
-    connection.execute("PRAGMA cache_size=-32768")  # KiB
-    connection.execute("PRAGMA wal_autocheckpoint=20000")  # pages, 80 MB: each checkpoint waits for the disk

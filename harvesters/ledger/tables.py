@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, DateTime, Index, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, DateTime, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
 metadata = MetaData()
 
@@ -26,6 +26,12 @@ run = Table(
     Column("rules", String, nullable=False),  # digest of mapping, shapes and words
     Column("reason", Text),
     Column("counts", Text),  # JSON
+    Column("network", Text),  # JSON: how often each outcome of a request was met
+    Column("fetched", Integer, nullable=False, default=0),  # records that came, counted as pages were taken in
+    Column("doubt", Text),  # why this cannot be a complete sweep
+    Column("added", BigInteger),  # quads of the run's journal entry
+    Column("removed", BigInteger),
+    Column("after", BigInteger),  # quads that a store holds of all entries up to the run's
     Index("run_by_source", "source", "number", unique=True),
 )
 
@@ -41,6 +47,11 @@ record = Table(
     Column("run", String, nullable=False),  # with seq: which description stands
     Column("seq", Integer, nullable=False),
     Column("misses", Integer, nullable=False, default=0),  # complete sweeps in a row in which it did not come
+    Column("vanished_since", DateTime),
+    Column("likeness", BigInteger),  # what the description says, whatever its key: the same in two records tells the same thing
+    Column("page", BigInteger),  # of its first web address
+    Index("record_by_likeness", "likeness"),
+    Index("record_by_page", "page"),
     sqlite_with_rowid=False,
 )
 
@@ -57,7 +68,7 @@ staged = Table(
     "staged",
     metadata,
     Column("run", String, primary_key=True),
-    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("seq", Integer, primary_key=True, autoincrement=False),  # from 0 what came, below 0 what did not
     Column("source", String, nullable=False),
     Column("key", String),
     Column("outcome", String, nullable=False),
@@ -68,8 +79,94 @@ staged = Table(
     Column("file", String),
     Column("offset", BigInteger),
     Column("length", BigInteger),
+    Column("other", String),  # the key of the same thing before or after
+    Column("likeness", BigInteger),
+    Column("page", BigInteger),
     Index("staged_by_key", "run", "key"),
     sqlite_with_rowid=False,
+)
+
+# What was unchanged on one page: a hundred thousand rows a run would say no more.
+unchanged = Table(
+    "unchanged",
+    metadata,
+    Column("run", String, primary_key=True),
+    Column("page", Integer, primary_key=True, autoincrement=False),
+    Column("file", String),
+    Column("offset", BigInteger),
+    Column("length", BigInteger),
+    Column("count", Integer, nullable=False),
+    Column("keys", LargeBinary, nullable=False),  # JSON, zstd
+)
+
+# What a person should know of a run that changes nothing of it.
+notice = Table(
+    "notice",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("run", String, nullable=False, index=True),
+    Column("kind", String, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("key", String),
+    Column("source", String),  # of the record that is meant beside *key*
+    Column("other", String),  # its key
+)
+
+hold = Table(
+    "hold",
+    metadata,
+    Column("source", String, primary_key=True),
+    Column("since", DateTime, nullable=False),
+    Column("by", String, nullable=False),
+    Column("reason", Text, nullable=False),
+)
+
+act = Table(
+    "act",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("when", DateTime, nullable=False),
+    Column("who", String, nullable=False),
+    Column("what", String, nullable=False),
+    Column("source", String),
+    Column("run", String),
+    Column("note", Text),
+)
+
+override = Table(
+    "override",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("source", String, nullable=False),
+    Column("limit", String, nullable=False),
+    Column("value", Float, nullable=False),
+    Column("until", DateTime, nullable=False),
+    Column("by", String, nullable=False),
+    Column("given", DateTime, nullable=False),
+    Column("used", String),  # the run that needed it
+    Index("override_by_source", "source"),
+)
+
+errand = Table(
+    "errand",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("source", String, nullable=False),
+    Column("full", Boolean, nullable=False),
+    Column("asked", DateTime, nullable=False),
+    Column("by", String, nullable=False),
+    Column("taken", DateTime),
+    Column("run", String),  # the run that came of it
+)
+
+# How many quads stand after each journal entry, counted once.
+balance = Table(
+    "balance",
+    metadata,
+    Column("entry", Integer, primary_key=True, autoincrement=False),
+    Column("added", BigInteger, nullable=False),
+    Column("removed", BigInteger, nullable=False),
+    Column("after", BigInteger, nullable=False),
 )
 
 graph = Table(
@@ -86,4 +183,18 @@ validator = Table(
     Column("url", String, primary_key=True),
     Column("etag", Text),
     Column("modified", Text),
+)
+
+# Who may ask the operators' desk for what; of a key itself only the hash is kept.
+key = Table(
+    "key",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("scope", String, nullable=False),
+    Column("hash", String, nullable=False),  # SHA-256 of the secret, in hexadecimal
+    Column("created", DateTime, nullable=False),
+    Column("expires", DateTime),
+    Column("revoked", DateTime),
+    Column("last_used", DateTime),
 )

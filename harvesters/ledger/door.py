@@ -1,0 +1,78 @@
+"""The ledger's door: the database, opened once, and each trouble with it told as a LedgerError."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import alembic.command
+import alembic.config
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from harvesters.errors import LedgerError
+
+_ROWS = 500  # rows read at once: under a megabyte of compressed descriptions
+
+
+class Door:
+    """Open the ledger at *url* (an SQLAlchemy URL) and bring it to this version's layout.
+
+    *patience* is how many seconds a lock of another process is waited for. Raises LedgerError, here and in every method,
+    where the database is locked, full or out of reach.
+    """
+
+    def __init__(self, url: str, patience: int = 60) -> None:
+        try:
+            self._engine = sa.create_engine(url, connect_args=_patient(url, patience))
+        except (sa.exc.ArgumentError, ImportError) as error:
+            raise LedgerError(f"ledger {url!r}: no database address that can be used: {error}") from error
+        if self._engine.dialect.name == "sqlite":
+            sa.event.listen(self._engine, "connect", _wal)
+        self._insert: Any = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}.get(self._engine.dialect.name)
+        if self._insert is None:
+            raise LedgerError(f"ledger {url!r}: use sqlite or postgresql")
+        config = alembic.config.Config()
+        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        with self._begin() as connection:
+            config.attributes["connection"] = connection
+            alembic.command.upgrade(config, "head")
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sa.Connection]:
+        """Give a connection in one transaction, to who keeps a table of its own in the ledger."""
+        with self._begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _begin(self) -> Iterator[sa.Connection]:
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except sa.exc.DBAPIError as error:
+            raise LedgerError(f"ledger: {error.orig}; nothing of this step was kept, run again when it is mended") from error
+
+    def _stream(self, query: sa.Select[Any]) -> Iterator[Any]:
+        with self._begin() as connection:
+            yield from connection.execution_options(yield_per=_ROWS).execute(query)
+
+
+def _patient(url: str, seconds: int) -> dict[str, Any]:
+    """Say to a database's driver how long to wait for another's lock."""
+    if url.startswith("sqlite"):
+        return {"timeout": seconds}
+    libpq = url.startswith(("postgresql:", "postgresql+psycopg"))
+    return {"connect_timeout": seconds, "options": f"-c lock_timeout={seconds}s"} if libpq else {}
+
+
+def _wal(connection: Any, _: object) -> None:
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute("PRAGMA cache_size=-32768")  # KiB
+    connection.execute("PRAGMA wal_autocheckpoint=20000")  # pages, 80 MB: each checkpoint waits for the disk
