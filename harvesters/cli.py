@@ -123,7 +123,14 @@ def schedule(context: typer.Context) -> None:
         def run(source: Source) -> None:
             _one(source, means, full=False, dry_run=False, bar=None)
 
-        scheduler = plan_schedule(cards, run)
+        def refresh() -> None:
+            try:
+                write_status(means)
+            except HarvestError as error:
+                log.error("the status could not be told", reason=str(error))
+
+        refresh()
+        scheduler = plan_schedule(cards, run, refresh)
 
         def stop(_number: int, _frame: FrameType | None) -> None:
             scheduler.shutdown(wait=False)
@@ -167,7 +174,8 @@ def _one(source: Source, means: Means, *, full: bool, dry_run: bool, bar: report
 
 
 def _means(settings: Settings) -> AbstractContextManager[Means]:
-    return opened(settings.data, settings.ledger, settings.base, settings.contact, settings.allow_hosts, settings.shapes_engine)
+    it = settings
+    return opened(it.data, it.ledger, it.base, it.contact, it.allow_hosts, it.shapes_engine, it.sources)
 
 
 def _cards(settings: Settings) -> list[Source]:

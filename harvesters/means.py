@@ -29,7 +29,8 @@ def _now() -> datetime:
 class Means:
     """The hall and the ledger, the base of the IRIs, and how the network is met.
 
-    *data* holds archive, locks and status file; *transport* replaces the network in tests; *now* gives UTC in whole seconds.
+    *data* holds archive, locks and status file, *cards* the registries' cards (None: not known); *transport* replaces the
+    network in tests; *now* gives UTC in whole seconds.
     """
 
     data: Path
@@ -43,10 +44,13 @@ class Means:
     patience: Patience = field(default_factory=Patience)
     transport: httpx.BaseTransport | None = None
     now: Callable[[], datetime] = _now
+    cards: Path | None = None
 
 
 @contextmanager
-def opened(data: Path, ledger: str, base: str, contact: str, allow: frozenset[str], engine: Name = "rust") -> Iterator[Means]:
+def opened(
+    data: Path, ledger: str, base: str, contact: str, allow: frozenset[str], engine: Name = "rust", cards: Path | None = None
+) -> Iterator[Means]:
     """Open the ledger and the journal under *data*, set right what a crash left, and close them at the end."""
     data.mkdir(parents=True, exist_ok=True)
     journal = Journal(data / "journal")
@@ -56,6 +60,6 @@ def opened(data: Path, ledger: str, base: str, contact: str, allow: frozenset[st
     book = Ledger(ledger)
     try:
         with Bench(base, engine) as bench:
-            yield Means(data, book, journal, iris, Crosswalks(iris), bench, contact, allow)
+            yield Means(data, book, journal, iris, Crosswalks(iris), bench, contact, allow, cards=cards)
     finally:
         book.close()

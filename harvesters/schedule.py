@@ -13,13 +13,17 @@ from apscheduler.triggers.cron import CronTrigger
 from harvesters.source import Source
 
 _GRACE = 3600  # seconds after its time that a run is still started, as after a machine's sleep
+_REFRESH = 60  # seconds
 _AT_ONCE = 4  # sources harvested at the same time: they mostly wait for their hosts
 
 log = structlog.get_logger()
 
 
-def plan(sources: Sequence[Source], harvest: Callable[[Source], None]) -> BlockingScheduler:
-    """Give a scheduler with one job for each enabled source, coalesced; ``start()`` blocks until ``shutdown()``."""
+def plan(sources: Sequence[Source], harvest: Callable[[Source], None], refresh: Callable[[], None] | None = None) -> BlockingScheduler:
+    """Give a scheduler with one job for each enabled source, coalesced; ``start()`` blocks until ``shutdown()``.
+
+    *refresh* is called every minute, to tell how the sources fare also while none is harvested.
+    """
     scheduler = BlockingScheduler(timezone="UTC", executors={"default": ThreadPoolExecutor(_AT_ONCE)})
     for source in sources:
         if source.enabled:
@@ -27,6 +31,8 @@ def plan(sources: Sequence[Source], harvest: Callable[[Source], None]) -> Blocki
             scheduler.add_job(
                 harvest, trigger, (source,), id=source.name, name=source.title, coalesce=True, max_instances=1, misfire_grace_time=_GRACE
             )
+    if refresh is not None:  # under an id that is no source's name
+        scheduler.add_job(refresh, "interval", seconds=_REFRESH, id=":status", coalesce=True, misfire_grace_time=None)
     scheduler.add_listener(tell, EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
     return scheduler
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 
 from vocab import properties as p
+from vocab.account import Account, describe_account
+from vocab.freshness import Marks, freshness
 from vocab.iris import Iris
 from vocab.properties import ours
 from vocab.terms import ADMS, DCAT, DCT, FOAF, PROV, RDF, SH, instant, integer, literal, node
@@ -54,14 +56,28 @@ class Registry:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a source fares: times are UTC, None where there was none yet; *outcome* is the last run's state."""
+    """How a source fares: times are UTC, None where there was none yet; *outcome* is the last run's state.
+
+    *sweep* is when the last run began that met all records, *missing* how many of them are marked as vanished, *hold* an
+    operator's reason to hold the source, *plan* the run whose plan waits, *account* that of the last run where no journal
+    entry tells it.
+    """
 
     source: str
-    attempt: datetime
+    attempt: datetime | None
     success: datetime | None
-    outcome: str
+    outcome: str | None
     published: int
     reason: str | None
+    marks: Marks = field(default_factory=Marks)
+    run: str | None = None
+    plan: str | None = None
+    account: Account | None = None
+    sweep: datetime | None = None
+    change: datetime | None = None
+    due: datetime | None = None
+    missing: int = 0
+    hold: str | None = None
 
 
 def attest(key: str, iris: Iris, about: Provenance) -> list[str]:
@@ -172,18 +188,40 @@ def bury(key: str, source: str, run: str, first_seen: datetime, at: datetime, be
     return sorted(out)
 
 
-def describe_standing(standings: Iterable[Standing], iris: Iris) -> list[str]:
-    """Describe how the sources fare: the statements of the status graph, which no release contains."""
-    out: list[str] = []
+def describe_standing(standings: Iterable[Standing], iris: Iris, at: datetime | None = None) -> list[str]:
+    """Describe how the sources fare: the statements of the status graph, which no release contains.
+
+    *at* is the instant for which freshness is told; the follower tells it anew when its time comes.
+    """
+    out: set[str] = set()
     for it in standings:
-        source = f"<{iris.source(it.source)}>"
-        out += [
-            f"{source} <{iris.ns}lastAttempt> {instant(it.attempt)}",
-            f"{source} <{iris.ns}lastOutcome> {literal(it.outcome)}",
-            f"{source} <{iris.ns}publishedRecords> {integer(it.published)}",
-        ]
-        if it.success:
-            out.append(f"{source} <{iris.ns}lastSuccess> {instant(it.success)}")
-        if it.reason:
-            out.append(f"{source} <{iris.ns}lastReason> {literal(it.reason, 'en')}")
+        source = f"<{iris.source(it.source)}> "
+        out.update(f"{source}<{iris.ns}{name}> {value}" for name, value in _facts(it, iris))
+        if at is not None:
+            out.add(f"{source}<{iris.ns}freshness> <{iris.ns}{freshness(it.marks, at).value}>")
+        if it.account is not None:
+            out.update(describe_account(it.account, iris))
     return sorted(out)
+
+
+def _facts(it: Standing, iris: Iris) -> Iterator[tuple[str, str]]:
+    """Give name and value of what is told of a source in the status graph."""
+    yield "publishedRecords", integer(it.published)
+    yield "missingRecords", integer(it.missing)
+    yield "consecutiveFailures", integer(it.marks.failures)
+    times = {
+        "lastAttempt": it.attempt,
+        "lastSuccess": it.success,
+        "lastSweep": it.sweep,
+        "lastChange": it.change,
+        "nextDue": it.due,
+        "lateFrom": it.marks.late_from,
+        "frozenFrom": it.marks.frozen_from,
+    }
+    yield from ((name, instant(time)) for name, time in times.items() if time is not None)
+    texts = {"lastReason": it.reason, "hold": it.hold}
+    yield from ((name, literal(text, "en")) for name, text in texts.items() if text)
+    if it.outcome:
+        yield "lastOutcome", literal(it.outcome)
+    runs = {"lastRun": it.run, "heldPlan": it.plan}
+    yield from ((name, f"<{iris.run(run)}>") for name, run in runs.items() if run)

@@ -1,7 +1,7 @@
 """The schedule: one job a card, at its time, never twice at once."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobExecutionEvent
@@ -22,6 +22,12 @@ def test_each_enabled_card_has_one_job_at_its_cron_line(source: Source) -> None:
     assert sorted(jobs) == ["often", "projects"]
     assert jobs["projects"].trigger.get_next_fire_time(None, NOON) == datetime(2026, 3, 2, 3, tzinfo=UTC)
     assert jobs["often"].trigger.get_next_fire_time(None, NOON) == NOON
+
+
+def test_the_status_is_told_anew_every_minute(source: Source) -> None:
+    jobs = plan([source], lambda _: None, lambda: None).get_jobs()
+
+    assert [(job.id, job.trigger.interval) for job in jobs if job.id != source.name] == [(":status", timedelta(minutes=1))]
 
 
 def test_runs_of_one_source_are_coalesced_and_never_overlap(source: Source) -> None:

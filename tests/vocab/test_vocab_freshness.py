@@ -1,0 +1,68 @@
+"""Freshness: the state of a source at every side of every boundary, by clocks that are handed in."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from vocab.chronicle import Standing, describe_standing
+from vocab.freshness import FAILING, Freshness, Marks, freshness, next_turn
+from vocab.iris import Iris
+from vocab.schemes import statements
+
+IRIS = Iris()
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+LATE, FROZEN = NOON + timedelta(days=2), NOON + timedelta(days=90)
+MARKS = Marks(success=NOON, late_from=LATE, frozen_from=FROZEN)
+
+
+@pytest.mark.parametrize(
+    ("at", "state"), [(NOON, "live"), (LATE - SECOND, "live"), (LATE, "late"), (LATE + SECOND, "late"), (FROZEN + SECOND, "late")]
+)
+def test_a_source_turns_late_at_the_instant_and_not_a_second_before(at: datetime, state: str) -> None:
+    assert freshness(MARKS, at).value == state
+
+
+@pytest.mark.parametrize(("at", "state"), [(FROZEN - SECOND, "live"), (FROZEN, "frozen")])
+def test_a_source_that_answers_and_never_changes_turns_frozen(at: datetime, state: str) -> None:
+    assert freshness(replace(MARKS, success=at, late_from=at + timedelta(days=2)), at).value == state
+
+
+@pytest.mark.parametrize(("failures", "state"), [(0, "live"), (FAILING - 1, "live"), (FAILING, "failing"), (FAILING + 9, "failing")])
+def test_three_failures_in_a_row_are_failing(failures: int, state: str) -> None:
+    assert freshness(replace(MARKS, failures=failures), NOON).value == state
+
+
+def test_a_source_of_which_no_run_ever_succeeded_is_late() -> None:
+    assert freshness(Marks(), NOON) is Freshness.LATE
+
+
+def test_what_weighs_more_is_told_first() -> None:
+    worst = Marks(success=NOON, failures=9, late_from=NOON, frozen_from=NOON, held=True, retired=True)
+    steps = [worst, replace(worst, retired=False), replace(worst, retired=False, held=False), replace(MARKS, late_from=NOON)]
+
+    assert [freshness(marks, NOON).value for marks in steps] == ["retired", "frozen", "failing", "late"]
+
+
+def test_the_next_turn_is_the_first_that_is_still_to_come() -> None:
+    turns = [next_turn(MARKS, at) for at in (NOON, LATE - SECOND, LATE, FROZEN)]
+
+    assert turns == [LATE, LATE, FROZEN, None]
+
+
+def test_every_state_is_a_concept_of_the_ontology() -> None:
+    ontology = dict(statements())[IRIS.ns.removesuffix("#")]
+
+    assert [it for it in Freshness if not any(line.startswith(f"<{IRIS.ns}{it.value}> ") for line in ontology)] == []
+
+
+def test_the_status_graph_tells_the_state_and_all_that_decides_it() -> None:
+    told = describe_standing([Standing("s", NOON, NOON, "held", 1, "short", MARKS, run="s.2", plan="s.2")], IRIS, LATE)
+
+    source = f"<{IRIS.source('s')}> <{IRIS.ns}"
+    assert f"{source}freshness> <{IRIS.ns}late>" in told
+    assert any(line.startswith(f'{source}lateFrom> "2026-03-03T12:00:00Z"') for line in told)
+    assert f"{source}heldPlan> <{IRIS.run('s.2')}>" in told

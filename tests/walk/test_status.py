@@ -1,0 +1,175 @@
+"""The status file: what it tells of each source, whatever its last run came to, by clocks that are handed in."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pyoxigraph
+import pytest
+
+from harvesters.errors import HarvestError
+from harvesters.means import Means
+from harvesters.run import harvest
+from harvesters.source import Limits, Source
+from harvesters.status import write
+
+CARD = """title = "Projects"
+protocol = "json"
+mapping = "fields"
+url = "https://registry.example/api"
+licence = "https://creativecommons.org/licenses/by/4.0/"
+every = "0 12 * * *"
+enabled = true
+[options]
+records = "results"
+key = "id"
+[fields]
+key = "id"
+"""
+Told = dict[str, str]
+
+
+@pytest.fixture
+def carded(means: Means, tmp_path: Path) -> Means:
+    """Means that know a folder with the source's card."""
+    folder = tmp_path / "cards"
+    folder.mkdir()
+    (folder / "projects.toml").write_text(CARD)
+    return replace(means, cards=folder)
+
+
+def told(means: Means, name: str = "projects", after: timedelta = timedelta()) -> Told:
+    """Write the status as it is so much later; give what it says of a source, by the terms' names."""
+    now: Callable[[], datetime] = means.now
+    write(replace(means, now=lambda: now() + after))
+    store = pyoxigraph.Store()
+    store.load((means.data / "status.nq").read_bytes(), pyoxigraph.RdfFormat.N_QUADS)
+    source = pyoxigraph.NamedNode(means.iris.source(name))
+    found = store.quads_for_pattern(source, None, None, pyoxigraph.NamedNode(means.iris.status))
+    return {quad.predicate.value.rpartition("#")[2]: quad.object.value.removeprefix(means.iris.base) for quad in found}
+
+
+def fail(source: Source, means: Means, registry: Any) -> None:
+    registry.answer = lambda _: httpx.Response(404)
+    with pytest.raises(HarvestError):
+        harvest(source, means)
+
+
+def test_a_source_that_succeeded_is_live_and_tells_when_it_will_be_late(source: Source, carded: Means) -> None:
+    harvest(source, carded)
+
+    found = told(carded)
+
+    assert (found["freshness"], found["lastOutcome"], found["lastRun"]) == ("ns#live", "committed", "run/projects.1")
+    assert found["lastSuccess"] < found["nextDue"] < found["lateFrom"] < found["frozenFrom"]
+    assert (found["publishedRecords"], found["consecutiveFailures"], found["missingRecords"]) == ("10", "0", "0")
+
+
+@pytest.mark.parametrize(("after", "state"), [(timedelta(days=1, hours=23), "live"), (timedelta(days=2), "late")])
+def test_the_writer_tells_a_late_source_late_though_nothing_was_run(source: Source, carded: Means, after: timedelta, state: str) -> None:
+    harvest(source, carded)
+
+    assert told(carded, after=after)["freshness"] == f"ns#{state}"
+
+
+def test_three_failures_are_failing_and_one_success_ends_them(source: Source, carded: Means, registry: Any) -> None:
+    harvest(source, carded)
+    states = []
+    for _ in range(3):
+        fail(source, carded, registry)
+        states.append(told(carded)["freshness"])
+    failures = told(carded)["consecutiveFailures"]
+    registry.answer = lambda _: None
+    harvest(source, carded)
+
+    after = told(carded)
+
+    assert states == ["ns#live", "ns#live", "ns#failing"]
+    assert failures == "3"
+    assert (after["freshness"], after["consecutiveFailures"]) == ("ns#live", "0")
+
+
+def test_a_failed_run_tells_its_account_though_no_entry_does(source: Source, carded: Means, registry: Any) -> None:
+    fail(source, carded, registry)
+
+    write(carded)
+
+    text = (carded.data / "status.nq").read_text()
+    run = f"<{carded.iris.run('projects.1')}>"
+    assert f'{run} <{carded.iris.ns}outcome> "failed" <{carded.iris.status}>' in text
+    assert f"{run} <http://www.w3.org/ns/prov#used>" in text
+
+
+def test_a_committed_run_tells_its_account_once_in_the_journal(source: Source, carded: Means) -> None:
+    harvest(source, carded)
+
+    write(carded)
+
+    assert "prov#Activity" not in (carded.data / "status.nq").read_text()
+
+
+def test_a_held_plan_is_told_with_its_run_and_reason(source: Source, carded: Means, registry: Any) -> None:
+    careful = replace(source, limits=Limits(expect=8))
+    harvest(careful, carded)
+    del registry.projects[5:]
+    harvest(careful, carded)
+
+    found = told(carded)
+
+    assert (found["heldPlan"], found["lastOutcome"], found["consecutiveFailures"]) == ("run/projects.2", "held", "0")
+    assert "5" in found["lastReason"]
+
+
+@pytest.mark.parametrize("way", ["disabled", "removed"])
+def test_a_card_that_is_disabled_or_removed_retires_its_source(source: Source, carded: Means, way: str) -> None:
+    harvest(source, carded)
+    assert carded.cards is not None
+    card = carded.cards / "projects.toml"
+    if way == "removed":
+        card.unlink()
+    else:
+        card.write_text(CARD.replace("enabled = true", "enabled = false"))
+
+    found = told(carded)
+
+    assert found["freshness"] == "ns#retired"
+    assert "nextDue" not in found
+
+
+def test_a_card_that_cannot_be_read_retires_nothing(source: Source, carded: Means) -> None:
+    harvest(source, carded)
+    assert carded.cards is not None
+    (carded.cards / "projects.toml").write_text("title = ")
+
+    assert told(carded)["freshness"] == "ns#live"
+
+
+def test_a_folder_of_cards_that_is_not_there_retires_nothing(source: Source, carded: Means) -> None:
+    harvest(source, carded)
+    assert carded.cards is not None
+    shutil.rmtree(carded.cards)
+
+    assert told(carded)["freshness"] == "ns#live"
+
+
+def test_a_source_that_was_never_tried_is_told_too(carded: Means) -> None:
+    found = told(carded)
+
+    assert (found["freshness"], found["publishedRecords"]) == ("ns#late", "0")
+    assert "lastAttempt" not in found
+
+
+def test_a_status_that_has_not_changed_is_not_written_again(source: Source, carded: Means) -> None:
+    harvest(source, carded)
+    write(carded)
+    before = (carded.data / "status.nq").stat().st_ino
+
+    write(carded)
+
+    assert (carded.data / "status.nq").stat().st_ino == before
