@@ -1,0 +1,55 @@
+"""Tides: what the status graph tells of each source, and how fresh that makes it at a given instant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from pyoxigraph import NamedNode, Quad
+
+from vocab.freshness import Freshness, Marks, freshness, next_turn
+
+
+def marks(told: Mapping[str, str]) -> Marks:
+    """Read the marks of a source from the values of our terms, by the terms' names."""
+    return Marks(
+        success=moment(told.get("lastSuccess")),
+        failures=int(told.get("consecutiveFailures", "0")),
+        late_from=moment(told.get("lateFrom")),
+        frozen_from=moment(told.get("frozenFrom")),
+        held="hold" in told,
+        retired=told.get("freshness", "").endswith(f"#{Freshness.RETIRED.value}"),
+    )
+
+
+def moment(text: str | None) -> datetime | None:
+    """Read a time of the status graph, None where there is none."""
+    return datetime.fromisoformat(text) if text else None
+
+
+def told_of(statements: Iterable[tuple[str, str, str]], ns: str) -> dict[str, dict[str, str]]:
+    """Gather subject, predicate and value of our terms by subject and by the term's name."""
+    found: dict[str, dict[str, str]] = {}
+    for subject, predicate, value in statements:
+        if predicate.startswith(ns):
+            found.setdefault(subject, {})[predicate.removeprefix(ns)] = value
+    return found
+
+
+def restated(quads: Iterable[Quad], ns: str, at: datetime) -> tuple[set[Quad], datetime | None]:
+    """Tell the freshness of every source as it is at *at*; give the quads, and the next instant at which that changes."""
+    held = list(quads)
+    told = told_of(((_text(quad.subject), quad.predicate.value, _text(quad.object)) for quad in held), ns)
+    term = NamedNode(f"{ns}freshness")
+    now = {source: marks(values) for source, values in told.items() if "freshness" in values}
+    out = {
+        Quad(quad.subject, term, NamedNode(ns + freshness(now[_text(quad.subject)], at).value), quad.graph_name)
+        if quad.predicate == term
+        else quad
+        for quad in held
+    }
+    return out, min((turn for it in now.values() if (turn := next_turn(it, at))), default=None)
+
+
+def _text(term: object) -> str:
+    return str(getattr(term, "value", term))
