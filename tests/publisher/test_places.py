@@ -48,8 +48,9 @@ def test_the_queries_of_the_docs_find_what_is_near_and_nothing_else(store, query
     ids=lambda value: value.partition("(")[0] if isinstance(value, str) else "",
 )
 def test_each_function_that_the_docs_name_gives_its_value(store, expression, expected):
-    spaces = "PREFIX geo: <http://www.opengis.net/ont/geosparql#> PREFIX geof: <http://www.opengis.net/def/function/geosparql/> "
-    query = f"{spaces} SELECT ?thing ?value {{ ?thing <https://schema.org/location>/geo:hasGeometry/geo:asWKT ?spot BIND({expression} AS ?value) }}"
+    spaces = "PREFIX geo: <http://www.opengis.net/ont/geosparql#> PREFIX geof: <http://www.opengis.net/def/function/geosparql/>"
+    spot = "?thing <https://schema.org/location>/geo:hasGeometry/geo:asWKT ?spot"
+    query = f"{spaces} SELECT ?thing ?value {{ {spot} BIND({expression} AS ?value) }}"
 
     found = store.query(query)
 

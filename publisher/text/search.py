@@ -1,0 +1,77 @@
+"""Search: what the index of one generation finds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import orjson
+import tantivy
+from tantivy import Order, Query
+
+from publisher.text.ask import Wish, build, clauses
+from publisher.text.index import Entry, open_index
+
+ENTRIES = 1_000  # values of a list that are counted, at most
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """What was found: *total* in all, *scores* in order, best or newest first; *loose* where words were taken for similar ones."""
+
+    total: int
+    scores: tuple[tuple[str, float], ...]
+    entries: tuple[Entry, ...]
+    loose: bool
+
+
+class Search:
+    """The index in *folder*, which does not change while it is open."""
+
+    def __init__(self, folder: Path) -> None:
+        index = open_index(folder)
+        index.config_reader("manual")
+        index.reload()
+        self._found = index.searcher()
+
+    def find(self, wish: Wish, limit: int, offset: int = 0, *, newest: bool = False, told: bool = True) -> Hits:
+        """Find *limit* things from the place *offset* on; *told* gives what they are, not their IRIs and scores alone."""
+        exact = self._page(build(wish), limit, offset, newest)
+        loose = _count(exact) == 0 and bool(clauses(wish.words))
+        page = self._page(build(wish, loose=True), limit, offset, newest) if loose else exact
+        found = [(self._found.doc(address), 0.0 if newest else float(score)) for score, address in page.hits]
+        scores = tuple((str(document.get_first("thing")), score) for document, score in found)
+        entries = tuple(_entry(document) for document, _ in found) if told else ()
+        return Hits(_count(page), scores, entries, loose and _count(page) > 0)
+
+    def values(self, name: str) -> list[tuple[str, int]]:
+        """Give the values of ``language``, ``kind`` or ``source`` with the number of things, the most frequent first."""
+        told = self._found.aggregate(Query.all_query(), {"all": {"terms": {"field": name, "size": ENTRIES}}})
+        return [(bucket["key"], bucket["doc_count"]) for bucket in told["all"]["buckets"]]
+
+    def _page(self, query: Query, limit: int, offset: int, newest: bool) -> tantivy.SearchResult:
+        if newest:
+            return self._found.search(query, limit, offset=offset, order_by_field="modified", order=Order.Desc)
+        return self._found.search(query, limit, offset=offset)
+
+
+def _count(page: tantivy.SearchResult) -> int:
+    count: int = page.count  # type: ignore[attr-defined]  # its stubs leave it out
+    return count
+
+
+def _entry(document: tantivy.Document) -> Entry:
+    kind, source, modified, titles, texts = orjson.loads(bytes(document["told"][0]))
+    return Entry(str(document.get_first("thing")), kind, source, modified, _texts(titles), _texts(texts))
+
+
+def _texts(rows: list[list[str | None]]) -> tuple[tuple[str, str | None], ...]:
+    return tuple((text or "", tag) for text, tag in rows)
+
+
+@lru_cache(maxsize=2)  # the generation that is shown, and the one before it while they change
+def search_in(generation: str) -> Search | None:
+    """Open the index of the generation in the folder *generation*; None where it has none yet."""
+    folder = Path(generation) / "text"
+    return Search(folder) if (folder / "meta.json").exists() else None

@@ -1,0 +1,141 @@
+"""Words: how a text of any language is cut into what is looked up.
+
+Words are compared without case, accents and vowel points; where a stemmer is known for a text's language, by their stems too.
+Scripts without spaces, and Hangul, are cut into pairs of characters, so that any run of them is found as a phrase.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from functools import cache, lru_cache
+
+import Stemmer
+
+LONGEST = 64  # characters of a word that are kept: longer ones are no words
+_MEMO = 1 << 16  # words that are remembered with their stems: some 10 MB
+
+# Snowball's stemmers (https://snowballstem.org/algorithms/) by the language tags of what they stem.
+STEMMERS = {
+    "ar": "arabic", "ca": "catalan", "da": "danish", "de": "german", "el": "greek", "en": "english", "es": "spanish", "eu": "basque",
+    "fi": "finnish", "fr": "french", "ga": "irish", "hi": "hindi", "hu": "hungarian", "hy": "armenian", "id": "indonesian",
+    "it": "italian", "lt": "lithuanian", "nb": "norwegian", "ne": "nepali", "nl": "dutch", "nn": "norwegian", "no": "norwegian",
+    "pt": "portuguese", "ro": "romanian", "ru": "russian", "sr": "serbian", "sv": "swedish", "ta": "tamil", "tr": "turkish",
+}  # fmt: skip
+
+_UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Burmese, Khmer
+    "\u3005\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Japanese, Chinese
+    "\u1100-\u11ff\uac00-\ud7af"  # Korean, whose particles cling to the words
+)
+_POINTS = re.compile("[\u0300-\u036f\u0483-\u0489\u0591-\u05c7\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06ed]")  # 0640 stretches
+_ALEF = str.maketrans("أإآٱى", "ااااي")  # letters that are written the one way or the other
+_ARTICLE = re.compile("^(?:و?(?:ال|بال|كال|لل)|فال)(?=.{2})")  # what clings to the front of Arabic words, as Light10 has it
+_CLINGING = re.compile(r"\b(?:[cdjlmnst]|qu)['’](?=\w)|['’]s\b")  # l'eau, d'eau, women's
+
+
+def _marks() -> str:
+    """Give the marks that stand within words, such as the vowel signs of Hindi, which Python's \\w leaves out."""
+    marks = (chr(code) for code in range(0x300, 0x20000) if unicodedata.category(chr(code)) in ("Mn", "Mc"))
+    return re.escape("".join(marks))
+
+
+@cache
+def _word() -> re.Pattern[str]:
+    return re.compile(rf"[\w{_marks()}\u200c\u200d]+")
+
+
+_HEBREW = "\u0590"  # the first script whose words hold marks even when composed
+_PLAIN = re.compile(r"\w+")  # eight times as fast
+_PART = re.compile(rf"(?P<run>[{_UNSPACED}]+)|[^{_UNSPACED}]+")
+
+
+def _pieces(text: str) -> list[str]:
+    plain = text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
+    if "'" in plain or "’" in plain:
+        plain = _CLINGING.sub(" ", plain)
+    return (_PLAIN if plain.isascii() or max(plain) < _HEBREW else _word()).findall(plain)
+
+
+def _parts(piece: str) -> Iterator[tuple[str, bool]]:
+    for match in _PART.finditer(piece):
+        word = match.group().strip("_\u200c\u200d")
+        if word:
+            yield word[:LONGEST] if match["run"] is None else word, match["run"] is not None
+
+
+def tokens(text: str) -> list[tuple[str, bool]]:
+    """Cut *text* into words, and runs of a script without spaces, which are told by True; in lower case, composed.
+
+    >>> tokens("L’eau: 水資源 C7-eHealth")
+    [('eau', False), ('水資源', True), ('c7', False), ('ehealth', False)]
+    """
+    return [part for piece in _pieces(text) for part in _parts(piece)]
+
+
+@lru_cache(_MEMO)
+def fold(word: str) -> str:
+    """Leave out accents and vowel points.
+
+    >>> fold("santé"), fold("größe"), fold("صِحَّة"), fold("हिन्दी")
+    ('sante', 'große', 'صحة', 'हिन्दी')
+    """
+    if word.isascii():
+        return word
+    return unicodedata.normalize("NFC", _POINTS.sub("", unicodedata.normalize("NFD", word))).translate(_ALEF)
+
+
+def pairs(run: str) -> list[str]:
+    """Cut a run into its pairs of characters, one after the other, and its last character alone.
+
+    >>> pairs("水資源")
+    ['水資', '資源', '源']
+    """
+    return [run[place : place + 2] for place in range(len(run))]
+
+
+@cache
+def _stemmer(name: str) -> Stemmer.Stemmer:
+    return Stemmer.Stemmer(name, 0)
+
+
+@lru_cache(_MEMO)
+def stem(word: str, language: str) -> str:
+    """Give the stem of a word as it is looked up, with the language, for which a stemmer is known.
+
+    >>> stem("cliniques", "fr"), stem("clinics", "en")
+    ('fr:cliniqu', 'en:clinic')
+    """
+    bare = _ARTICLE.sub("", fold(word)) if language == "ar" else word
+    return f"{language}:{fold(_stemmer(STEMMERS[language]).stemWord(bare))}"
+
+
+def primary(tag: str | None) -> str:
+    """Give the language of a tag without script and region; a text without a tag is taken for English.
+
+    >>> primary("zh-hans"), primary(None)
+    ('zh', 'en')
+    """
+    return (tag or "en").partition("-")[0].lower()
+
+
+def cut(text: str, language: str) -> tuple[str, str]:
+    """Cut a text into what is looked up: its words in their order, and their stems, each joined by spaces.
+
+    >>> cut("Cliniques isolées", "fr")
+    ('cliniques isolees', 'fr:cliniqu fr:isol')
+    """
+    found = [_looked_up(piece, language) for piece in _pieces(text)]
+    return " ".join([words for words, _ in found]), " ".join([stems for _, stems in found if stems])
+
+
+@lru_cache(_MEMO)
+def _looked_up(piece: str, language: str) -> tuple[str, str]:
+    words: list[str] = []
+    stems: list[str] = []
+    for word, run in _parts(piece):
+        words += pairs(fold(word)) if run else [fold(word)]
+        if not run and language in STEMMERS:
+            stems.append(stem(word, language))
+    return " ".join(words), " ".join(stems)
