@@ -5,19 +5,21 @@ Source: https://www.openarchives.org/OAI/openarchivesprotocol.html
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-import orjson
-from lxml import etree
 from lxml.etree import _Element
 
-from harvesters.answer import xml
-from harvesters.errors import ParseError
-from harvesters.fetch import Fetch, Reply
+from harvesters.errors import HarvestError
+from harvesters.fetch import Fetch
 from harvesters.option import Option, names, value
-from harvesters.record import Gone, Page, Pages, Record, Unreadable
+from harvesters.protocols.cursor import read, write
+from harvesters.protocols.oai_answer import Item, Listed, Told
+from harvesters.protocols.oai_parts import Held, alone, anew, split
+from harvesters.protocols.oai_spot import Repository, Spot
+from harvesters.protocols.trouble import POISON, REFUSED, Repeats, changed, empties
+from harvesters.record import Page, Pages, Position, Unreadable
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
@@ -25,28 +27,10 @@ OPTIONS: Mapping[str, Option] = {
     "set": Option((str, list), None, "The set, or the list of sets, to which the harvest is kept; all records without it."),
 }
 
-_NS = "{http://www.openarchives.org/OAI/2.0/}"
-_HEADER, _METADATA, _RECORD = f"{_NS}header", f"{_NS}metadata", f"{_NS}record"
-_IDENTIFIER, _DATESTAMP, _SET = f"{_NS}identifier", f"{_NS}datestamp", f"{_NS}setSpec"
+_EXPIRED = frozenset({"badResumptionToken", "badArgument"})  # a token is a request's only argument, so no other can be bad
+_REFUSED: tuple[type[HarvestError], ...] = (Told, *REFUSED)
 
-
-@dataclass(frozen=True, slots=True)
-class _Spot:
-    """Where a list stands: the set's number, the window's start, the next token, the newest datestamp, and whether they rose."""
-
-    set: int = 0
-    start: str | None = None
-    token: str | None = None
-    newest: str = ""
-    rising: bool = True
-
-    def text(self) -> str:
-        """Write it as a cursor."""
-        return orjson.dumps([self.set, self.start, self.token, self.newest, self.rising]).decode()
-
-
-class _Expired(Exception):
-    """The repository no longer knows a resumption token."""
+_Step = tuple[tuple[Item, ...] | None, Position | None, Spot]  # a page's items, None where none came; and where to go on
 
 
 def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[_Element]:
@@ -54,134 +38,100 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
 
     A record's payload is the child of its ``<metadata>``, its raw bytes are that child's. With several sets, a record that
     is in more than one comes once. A token that has expired is followed by a list that starts at the newest datestamp,
-    or, where datestamps did not rise, anew; records that come twice thereby are the ledger's to tell. Raises ParseError
-    where an answer is no OAI-PMH, reports an error or repeats itself.
+    or, where datestamps did not rise, anew; a page that cannot be read is read in parts, down to single records. Raises
+    ParseError where an answer is no OAI-PMH, reports an error or repeats itself.
     """
-    sets: tuple[str | None, ...] = names(source, OPTIONS, "set") or (None,)
-    spot = _Spot(*orjson.loads(cursor)) if cursor else _Spot(start=_from(source, fetch, since))
-    for number in range(spot.set, len(sets)):
-        spot = replace(spot, set=number) if number == spot.set else _Spot(number, spot.start)
-        yield from _walk(source, fetch, sets, spot)
+    there = Repository(source, fetch, value(source, OPTIONS, "prefix"), names(source, OPTIONS, "set") or (None,))
+    spot = read(Spot, cursor)
+    if spot is None:
+        start = _from(there, since)
+        spot = Spot(origin=start, todo=((start, None),), again=cursor is not None)
+    yield from _walk(there, spot)
 
 
-def _walk(source: Source, fetch: Fetch, sets: tuple[str | None, ...], spot: _Spot) -> Pages[_Element]:
-    """Go through one set's list; ``origin`` is where the window of the whole run began."""
-    origin, restarts, tokens, pages = spot.start, set[str](), set[str](), set[int]()
-    while True:
-        try:
-            reply, root = _ask(source, fetch, sets[spot.set], spot)
-        except _Expired as error:
-            start = spot.newest if spot.rising and spot.newest else origin
-            if (start or "") in restarts:
-                raise ParseError(f"{source.name}: {error}; its list cannot be read to the end") from error
-            restarts.add(start or "")
-            spot, tokens, pages = _Spot(spot.set, start), set(), set()
-            continue
-        items = tuple(_items(root, sets[: spot.set]))
-        spot = _step(root, spot)
-        _once(source, reply, root, spot, tokens, pages)
-        last = spot.token is None and spot.set + 1 == len(sets)
-        following = spot if spot.token else _Spot(spot.set + 1, origin)
-        yield Page(items, None if last else following.text(), _claimed(root) if len(sets) == 1 else None, reply.at)
-        if spot.token is None:
-            return
+def _walk(there: Repository, spot: Spot) -> Pages[_Element]:
+    held = Held(Repeats(there.source.name))
+    while spot.todo:
+        before = spot
+        items, at, spot = _single(there, spot, held) if spot.alone else _part(there, spot, held)
+        if (spot.group, spot.todo, spot.restarts) != (before.group, before.todo, before.restarts):
+            held.repeats.forget()
+        if (spot.group, spot.todo[:1]) != (before.group, before.todo[:1]):
+            held.had.clear()
+        if items is not None or not spot.todo:
+            following = write(spot) if spot.todo else None
+            yield Page(items or (), following, _claimed(there, before, spot), at, again=before.again, doubt=spot.doubt)
 
 
-def _ask(source: Source, fetch: Fetch, group: str | None, spot: _Spot) -> tuple[Reply, _Element]:
-    if spot.token is not None:
-        asked = {"verb": "ListRecords", "resumptionToken": spot.token}
-    else:
-        wanted = {"verb": "ListRecords", "metadataPrefix": value(source, OPTIONS, "prefix"), "set": group, "from": spot.start}
-        asked = {name: text for name, text in wanted.items() if text}
-    reply = fetch.get(source.url, asked, accept="text/xml, application/xml")
-    root = xml(reply)
-    if root.tag != f"{_NS}OAI-PMH":
-        raise ParseError(f"{source.name}: {reply.url} is no OAI-PMH answer but <{etree.QName(root).localname}>; correct the card's url")
-    _check(source, reply, root)
-    return reply, root
+def _claimed(there: Repository, before: Spot, spot: Spot) -> int | None:
+    """Give what the repository says to hold; the numbers of several sets cannot be added, since records are in more than one."""
+    return (spot.total if spot.group == before.group else before.total) if len(there.groups) == 1 else None
 
 
-def _check(source: Source, reply: Reply, root: _Element) -> None:
-    errors = [(node.get("code") or "no code", " ".join((node.text or "").split())) for node in root.iterfind(f"{_NS}error")]
-    codes = {code for code, _ in errors}
-    if not errors or codes == {"noRecordsMatch"}:
-        if not errors and root.find(f"{_NS}ListRecords") is None:
-            raise ParseError(f"{source.name}: {reply.url} holds no ListRecords")
-        return
-    told = "; ".join(f"{code}: {text}" if text else code for code, text in errors)
-    if "badResumptionToken" in codes:
-        raise _Expired(f"{reply.url} says {told}")
-    raise ParseError(f"{source.name}: {reply.url} says {told}")
+def _single(there: Repository, spot: Spot, held: Held) -> _Step:
+    item, at, spot = alone(there, spot, held)
+    return None if item is None else (item,), at, spot
 
 
-def _items(root: _Element, earlier: tuple[str | None, ...]) -> Iterator[Record[_Element] | Gone | Unreadable]:
-    for record in root.iterfind(f"{_NS}ListRecords/{_RECORD}"):
-        header = record.find(_HEADER)
-        if header is None:
-            yield Unreadable(None, "a record without a header")
-            continue
-        if not earlier or not _within(header, earlier):
-            yield _item(record, header)
+def _part(there: Repository, spot: Spot, held: Held) -> _Step:
+    """Read a part of the present list, or find where to go on when it cannot be read."""
+    try:
+        part = there.list("ListRecords", spot.group, spot.todo[0], spot.token)
+    except _REFUSED as error:
+        if spot.token is None or (isinstance(error, Told) and not error.codes & _EXPIRED):
+            raise
+        return None, None, anew(there, spot, _dated(error, spot))
+    except POISON as error:
+        return None, None, split(there, spot, error)
+    earlier = there.groups[: spot.group]
+    pairs = zip(part.heads, part.items, strict=True)
+    items = tuple(item for head, item in pairs if not (earlier and head and head.within(earlier)))
+    if spot.todo[0][0] == spot.todo[0][1] is not None:
+        held.had.update(item.key for item in items if item.key and not isinstance(item, Unreadable))
+    held.repeats.page(part.reply.url, part.items, part.reply.content)
+    held.repeats.token(part.reply.url, part.token)
+    spot = _after(spot, part, empties(there.source.name, part.reply.url, spot.empty, part.items))
+    return items, part.reply.at, spot if spot.token is not None else _ended(spot, part).done(len(there.groups))
 
 
-def _item(record: _Element, header: _Element) -> Record[_Element] | Gone | Unreadable:
-    key = (header.findtext(_IDENTIFIER) or "").strip()
-    stamp = (header.findtext(_DATESTAMP) or "").strip() or None
-    if not key:
-        return Unreadable(None, "a record without an identifier")
-    if header.get("status") == "deleted":
-        return Gone(key, stamp)
-    metadata = record.find(_METADATA)
-    if metadata is None or not len(metadata):
-        return Unreadable(key, "a record without metadata")
-    payload = metadata[0]
-    return Record(key, payload, etree.tostring(payload, encoding="utf-8", with_tail=False), stamp)
+def _dated(error: HarvestError, spot: Spot) -> HarvestError:
+    if spot.expires:
+        error.add_note(f"the token was to last to {spot.expires}")
+    return error
 
 
-def _within(header: _Element, sets: tuple[str | None, ...]) -> bool:
-    """Tell whether a record is in one of *sets* or below it (a set's parts are parted by colons)."""
-    specs = [(node.text or "").strip() for node in header.iterfind(_SET)]
-    return any(spec == name or spec.startswith(f"{name}:") for spec in specs for name in sets)
-
-
-def _step(root: _Element, spot: _Spot) -> _Spot:
-    """Give the spot after this page."""
-    rising, newest = spot.rising, spot.newest
-    for node in root.iterfind(f"{_NS}ListRecords/{_RECORD}/{_HEADER}/{_DATESTAMP}"):
-        stamp = (node.text or "").strip()
-        rising = rising and stamp >= newest
+def _after(spot: Spot, part: Listed, empty: int) -> Spot:
+    """Give the spot after a part of a list."""
+    newest, rising = spot.newest, spot.rising
+    for head in part.heads:
+        stamp = head.stamp if head else ""
+        rising = rising and stamp != "" and stamp >= newest and len(stamp) == len(newest or stamp)
         newest = max(newest, stamp)
-    token = (root.findtext(f"{_NS}ListRecords/{_NS}resumptionToken") or "").strip() or None
-    return _Spot(spot.set, spot.start, token, newest, rising)
+    came = spot.came + len(part.items)
+    after = replace(
+        spot, token=part.token, expires=part.expires, newest=newest, rising=rising, came=came, empty=empty,
+        faults=0 if part.items else spot.faults, place=None if part.place is None else part.place + len(part.items),
+    )  # fmt: skip
+    if spot.whole:
+        after = replace(after.doubted(changed(spot.total, part.size)), total=spot.total if part.size is None else part.size)
+    if spot.place is not None and part.place is not None and part.place > spot.place:
+        after = after.doubted(f"the list goes on at its record {part.place} where {spot.place} should come, so records were passed over")
+    return after
 
 
-def _once(source: Source, reply: Reply, root: _Element, spot: _Spot, tokens: set[str], pages: set[int]) -> None:
-    """Refuse a token or a page that came before, which would go on for ever."""
-    headers = root.iterfind(f"{_NS}ListRecords/{_RECORD}/{_HEADER}")
-    page = hash(tuple((node.findtext(_IDENTIFIER), node.findtext(_DATESTAMP)) for node in headers))
-    if spot.token is not None and spot.token in tokens:
-        raise ParseError(f"{source.name}: {reply.url} repeats the resumption token {spot.token!r}")
-    if page in pages and root.find(f"{_NS}ListRecords/{_RECORD}") is not None:
-        raise ParseError(f"{source.name}: {reply.url} repeats the records of an earlier page")
-    tokens.add(spot.token or "")
-    pages.add(page)
+def _ended(spot: Spot, part: Listed) -> Spot:
+    """Doubt a list that ended before its own size, or without saying that it ends."""
+    size = part.size if part.size is not None else spot.total if spot.whole else None
+    if size is not None and spot.came < size:
+        return spot.doubted(f"the list ended after {spot.came} of {size} records")
+    if part.none and spot.came and size is None:
+        return spot.doubted("the list ended in noRecordsMatch, which is no end that the protocol knows")
+    return spot
 
 
-def _claimed(root: _Element) -> int | None:
-    token = root.find(f"{_NS}ListRecords/{_NS}resumptionToken")
-    size = (token.get("completeListSize") or "") if token is not None else ""
-    return int(size) if size.isascii() and size.isdigit() else None
-
-
-def _from(source: Source, fetch: Fetch, since: datetime | None) -> str | None:
+def _from(there: Repository, since: datetime | None) -> str | None:
     """Write *since*, less one step, in the granularity that the repository declares."""
     if since is None:
         return None
-    reply = fetch.get(source.url, {"verb": "Identify"}, accept="text/xml, application/xml")
-    granularity = (xml(reply).findtext(f"{_NS}Identify/{_NS}granularity") or "").strip()
-    utc = since.replace(tzinfo=UTC) if since.tzinfo is None else since.astimezone(UTC)
-    if granularity == "YYYY-MM-DD":
-        return f"{utc - timedelta(days=1):%Y-%m-%d}"
-    if granularity == "YYYY-MM-DDThh:mm:ssZ":
-        return f"{utc - timedelta(seconds=1):%Y-%m-%dT%H:%M:%SZ}"
-    raise ParseError(f"{source.name}: {reply.url} declares the granularity {granularity!r}, which is none of OAI-PMH's two")
+    calendar = there.calendar()
+    return calendar.text((since.replace(tzinfo=UTC) if since.tzinfo is None else since) - max(calendar.step, timedelta(seconds=1)))

@@ -154,6 +154,7 @@ def test_an_expired_token_is_followed_from_the_newest_datestamp(source, registry
     there = registry({
         FIRST: listed(record("a", "2026-01-01"), record("b", "2026-01-05"), token="t1"),
         "verb=ListRecords&resumptionToken=t1": error("badResumptionToken"),
+        "verb=Identify": identify("YYYY-MM-DD"),
         f"{FIRST}&from=2026-01-05": listed(record("b", "2026-01-05"), record("c", "2026-01-06")),
     })  # fmt: skip
 

@@ -1,0 +1,117 @@
+"""Simulated registries with faults that are put where a test wants them: an OAI-PMH repository, and lists by offset, page and cursor."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import httpx
+
+FORMS = {"day": ("YYYY-MM-DD", "%Y-%m-%d"), "second": ("YYYY-MM-DDThh:mm:ssZ", "%Y-%m-%dT%H:%M:%SZ")}
+START = datetime(2025, 1, 1, tzinfo=UTC)
+HEAD = '<?xml version="1.0" encoding="UTF-8"?><OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/"><responseDate>{now}</responseDate>'
+
+
+@dataclass(frozen=True)
+class Held:
+    """A record of the repository."""
+
+    key: str
+    stamp: datetime
+    deleted: bool = False
+    groups: tuple[str, ...] = ()
+
+
+def records(count: int, *, apart: timedelta = timedelta(hours=7), deleted: Collection[int] = ()) -> list[Held]:
+    return [Held(f"k{number:04}", START + number * apart, number in deleted) for number in range(count)]
+
+
+def broken(body: bytes) -> httpx.Response:
+    return httpx.Response(200, content=body.replace(b"<title>", b"<title>\x01", 1))
+
+
+def truncated(body: bytes) -> httpx.Response:
+    return httpx.Response(200, content=body[: len(body) * 2 // 3])
+
+
+def crashed(body: bytes) -> httpx.Response:
+    return httpx.Response(500)
+
+
+@dataclass
+class Oai:
+    """A repository: *held* in the order of its lists, *page* records a part, the *poison* keys that spoil each answer that they are in.
+
+    *expired* tells which tokens are refused, by how often any was asked for and the token's offset; *asked* remembers all requests.
+    """
+
+    held: Sequence[Held]
+    page: int = 10
+    granularity: str = "second"
+    poison: Collection[str] = ()
+    spoil: Callable[[bytes], httpx.Response] = broken
+    expired: Callable[[int, int], bool] = lambda times, offset: False
+    sized: bool = True
+    mute: Collection[str] = ()  # verbs that always fail
+    asked: list[dict[str, str]] = field(default_factory=list)
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        given = dict(request.url.params)
+        self.asked.append(given)
+        verb = given["verb"]
+        if verb in self.mute:
+            return httpx.Response(500)
+        if verb == "Identify":
+            name = FORMS[self.granularity][0]
+            return self._said(f"<Identify><earliestDatestamp>2025-01-01</earliestDatestamp><granularity>{name}</granularity></Identify>")
+        if verb == "GetRecord":
+            one = next(it for it in self.held if it.key == given["identifier"])
+            return self._spoilt(f"<GetRecord>{self._record(one)}</GetRecord>", [one])
+        return self._list(verb, given)
+
+    def _list(self, verb: str, given: Mapping[str, str]) -> httpx.Response:
+        terms, offset = dict(given), 0
+        if token := given.get("resumptionToken"):
+            terms = json.loads(token)
+            offset = terms.pop("offset")
+            if self.expired(sum("resumptionToken" in it for it in self.asked), offset):
+                return self._said('<error code="badResumptionToken">expired</error>')
+        chosen = [it for it in self.held if self._wanted(it, terms)]
+        if not chosen:
+            return self._said('<error code="noRecordsMatch"/>')
+        part = chosen[offset : offset + self.page]
+        body = "".join(self._record(it) if verb == "ListRecords" else self._header(it) for it in part)
+        after = json.dumps({**terms, "offset": offset + self.page}) if offset + self.page < len(chosen) else ""
+        size = f' completeListSize="{len(chosen)}" cursor="{offset}"' if self.sized else ""
+        last = f"<resumptionToken{size}>{after}</resumptionToken>" if after or offset else ""
+        text = f"<{verb}>{body}{last}</{verb}>"
+        return self._spoilt(text, part) if verb == "ListRecords" else self._said(text)
+
+    def _wanted(self, it: Held, terms: Mapping[str, str]) -> bool:
+        """Hold the repository to the protocol: one granularity, its own."""
+        stamp = self._stamp(it)
+        for name in ("from", "until"):
+            assert len(terms.get(name, stamp)) == len(stamp), "from and until are in the repository's granularity"
+        return terms.get("from", stamp) <= stamp <= terms.get("until", stamp) and terms.get("set", "") in ("", *it.groups)
+
+    def _stamp(self, it: Held) -> str:
+        return f"{it.stamp:{FORMS[self.granularity][1]}}"
+
+    def _header(self, it: Held) -> str:
+        sets = "".join(f"<setSpec>{name}</setSpec>" for name in it.groups)
+        status = ' status="deleted"' if it.deleted else ""
+        return f"<header{status}><identifier>{it.key}</identifier><datestamp>{self._stamp(it)}</datestamp>{sets}</header>"
+
+    def _record(self, it: Held) -> str:
+        body = "" if it.deleted else f"<metadata><dc><title>{it.key}</title></dc></metadata>"
+        return f"<record>{self._header(it)}{body}</record>"
+
+    def _said(self, body: str) -> httpx.Response:
+        now = START + timedelta(days=400)
+        return httpx.Response(200, content=(HEAD.format(now=f"{now:%Y-%m-%dT%H:%M:%SZ}") + body + "</OAI-PMH>").encode())
+
+    def _spoilt(self, body: str, part: Sequence[Held]) -> httpx.Response:
+        said = self._said(body)
+        return self.spoil(said.content) if any(it.key in self.poison for it in part) else said
