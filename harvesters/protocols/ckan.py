@@ -10,10 +10,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from harvesters.answer import dump_json, load_json
-from harvesters.errors import ParseError
-from harvesters.fetch import Fetch, Reply
+from harvesters.answer import dump_json
+from harvesters.fetch import Fetch
 from harvesters.option import Option, value
+from harvesters.protocols.ckan_search import Item, Search, searching, unwrapped
 from harvesters.protocols.document import cut
 from harvesters.record import Gone, Page, Pages, Record, Row, Unreadable
 from harvesters.source import Source
@@ -25,8 +25,6 @@ OPTIONS: Mapping[str, Option] = {
 
 _SEARCH = "/api/3/action/package_search"
 _VOLATILE = frozenset(("tracking_summary",))  # visits: they change daily, and the package does not
-
-Item = Record[Row] | Gone | Unreadable
 
 
 def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[Row]:
@@ -40,7 +38,8 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
     if not searched(source):
         return _document(source, fetch, cursor)
     url = source.url if _names_an_answer(source) else source.url.rstrip("/") + _SEARCH
-    return _search(source, fetch, url, since, cursor)
+    terms = {"sort": "id asc"}
+    return searching(Search(source, fetch, url, terms, _filters(source, since), value(source, OPTIONS, "rows"), _items), cursor)
 
 
 def searched(source: Source) -> bool:
@@ -53,36 +52,12 @@ def _names_an_answer(source: Source) -> bool:
     return "/api/" in path or path.endswith(".json")
 
 
-def _search(source: Source, fetch: Fetch, url: str, since: datetime | None, cursor: str | None) -> Pages[Row]:
-    start, seen = int(cursor or 0), set[int]()
-    terms = {"sort": "id asc", "rows": str(value(source, OPTIONS, "rows"))}
-    if filters := _filters(source, since):
-        terms["fq"] = filters
-    while True:
-        reply = fetch.get(url, {**terms, "start": str(start)}, accept="application/json")
-        result = _result(source, reply)
-        if not isinstance(result, dict) or not isinstance(result.get("results"), list):
-            raise ParseError(f"{source.name}: {reply.url} is no answer of package_search: it holds no results")
-        items = tuple(_items(result["results"]))
-        page = hash(tuple(item.raw if isinstance(item, Record) else item.key for item in items))
-        if items and page in seen:
-            raise ParseError(f"{source.name}: {reply.url} repeats the packages of an earlier page")
-        seen.add(page)
-        count = result.get("count")
-        claimed = count if isinstance(count, int) else None
-        start += len(items)
-        last = not items or (claimed is not None and start >= claimed)
-        yield Page(items, None if last else str(start), claimed, reply.at)
-        if last:
-            return
-
-
 def _document(source: Source, fetch: Fetch, cursor: str | None) -> Pages[Row]:
     reply = fetch.get(source.url, accept="application/json", conditional=cursor is None)
     if reply.unchanged:
         yield Page((), None, at=reply.at, unchanged=True)
         return
-    result = _result(source, reply)
+    result = unwrapped(source, reply)
     if isinstance(result, dict) and isinstance(result.get("results"), list):
         result = result["results"]
     yield from cut(_items(_flat(result)), reply, cursor)
@@ -94,18 +69,6 @@ def _filters(source: Source, since: datetime | None) -> str:
         utc = since.replace(tzinfo=UTC) if since.tzinfo is None else since.astimezone(UTC)
         parts.append(f"metadata_modified:[{utc - timedelta(seconds=1):%Y-%m-%dT%H:%M:%SZ} TO *]")
     return " AND ".join(f"({part})" if len(parts) > 1 and all(parts) and index == 0 else part for index, part in enumerate(parts) if part)
-
-
-def _result(source: Source, reply: Reply) -> Any:
-    """Take the result out of CKAN's envelope; a document without one is its own result."""
-    document = load_json(reply)
-    if not isinstance(document, dict) or not ("success" in document or "result" in document):
-        return document
-    if document.get("success") is False:
-        error = document.get("error")
-        told = error.get("message") or error.get("__type") or error if isinstance(error, dict) else error
-        raise ParseError(f"{source.name}: {reply.url} says: {str(told)[:300]}")
-    return document.get("result")
 
 
 def _flat(result: Any) -> list[Any]:

@@ -135,5 +135,5 @@ def test_what_is_no_answer_of_a_search_is_told(content, told, portal, registry):
 def test_pages_that_repeat_are_told(portal, registry):
     there = registry(lambda request: httpx.Response(200, content=found(9, package("a"))))
 
-    with pytest.raises(ParseError, match="repeats the packages"):
+    with pytest.raises(ParseError, match="repeats the records"):
         harvest(there, portal())
