@@ -99,12 +99,13 @@ def _discard(store: Store, quad: Quad) -> bool:
     return held
 
 
-def replace_graph(store: Store, graph: NamedNode, quads: Iterable[Quad]) -> None:
-    """Make *quads* all that *graph* holds."""
+def replace_graph(store: Store, graph: NamedNode, quads: Iterable[Quad]) -> bool:
+    """Make *quads* all that *graph* holds; tell whether that changed anything."""
     old, new = set(store.quads_for_pattern(None, None, None, graph)), {quad for quad in quads if quad.graph_name == graph}
     for quad in old - new:
         _discard(store, quad)
     _extend(store, new - old)
+    return old != new
 
 
 def count(store: Store, but: NamedNode) -> int:

@@ -53,7 +53,7 @@ def serve(
 
 @app.command()
 def dump(context: typer.Context) -> None:
-    """Write all that is published as canonical N-Quads and as Turtle, gzip, each with its SHA-256."""
+    """Write all that is published as canonical N-Quads and as Turtle, and what is gone as CSV, gzip, each with its SHA-256."""
     settings: Settings = context.obj
     for path in write_dumps(Journal(settings.data / "journal"), settings.data / "dumps"):
         print(path)

@@ -1,4 +1,4 @@
-"""Dump: all that is published, from the journal alone, in canonical N-Quads and in Turtle.
+"""Dump: all that is published, from the journal alone, in canonical N-Quads and in Turtle, and what is gone, in CSV.
 
 Canonical N-Quads without blank nodes is a sort (https://www.w3.org/TR/rdf-canon/#canonical-quads), so a dump is an
 external merge sort of the journal's rows in which the last word on each quad counts. Memory stays flat.
@@ -19,6 +19,7 @@ from typing import BinaryIO
 from pyoxigraph import RdfFormat, Triple, parse, serialize
 
 from journal.log import Journal
+from publisher.departures import departures
 from publisher.reader import PREFIXES
 
 RUN = 200_000  # rows sorted in memory at once: about 100 MB
@@ -28,21 +29,24 @@ TAIL = 9  # bytes after a line in a sorted file: a tab, six digits, the operatio
 
 
 def dump(journal: Journal, folder: Path) -> list[Path]:
-    """Write the dumps of the journal as it is now into *folder*, each with its SHA-256; give the files.
+    """Write the dumps of the journal as it is now and the list of what is gone into *folder*, each with its SHA-256; give the files.
 
     A dump that is already there is not made again.
     """
     head = journal.head
     position = head.number if head else 0
     folder.mkdir(parents=True, exist_ok=True)
-    quads, turtle = folder / f"stocktake-{position}.nq.gz", folder / f"stocktake-{position}.ttl.gz"
+    quads, turtle, gone = (folder / f"stocktake-{position}.{suffix}.gz" for suffix in ("nq", "ttl", "gone.csv"))
     if not quads.exists():
         with _beside(quads) as out:
             out.writelines(lines(journal, position))
     if not turtle.exists():
         with gzip.open(quads) as text, _beside(turtle) as out:
             serialize(_triples(text), out, RdfFormat.TURTLE, prefixes=PREFIXES)  # type: ignore[arg-type]  # it needs only write
-    return [file for path in (quads, turtle) for file in (path, _sum(path))]
+    if not gone.exists():
+        with gzip.open(quads) as text, _beside(gone) as out:
+            out.writelines(departures(text))
+    return [file for path in (quads, turtle, gone) for file in (path, _sum(path))]
 
 
 def lines(journal: Journal, position: int) -> Iterator[bytes]:

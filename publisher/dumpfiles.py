@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from publisher.dump import sums
 
-NAME = re.compile(r"stocktake-(\d+)\.(?:nq|ttl)\.gz(\.sha256)?\Z")
+NAME = re.compile(r"stocktake-(\d+)\.(?:nq|ttl|gone\.csv)\.gz(\.sha256)?\Z")
 
 
 class File(NamedTuple):

@@ -13,7 +13,9 @@ import shutil
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
@@ -25,6 +27,8 @@ from journal.errors import JournalError
 from journal.log import Journal
 from publisher.apply import apply, count, replace_graph, rows_of
 from publisher.generations import Generation, make, newest, sweep
+from publisher.tides import restated
+from vocab.iris import Iris
 
 PAUSE = 0.25  # seconds between looks at the journal
 SETTLED = 2_000_000_000  # nanoseconds after which a folder's time of change tells two changes apart on any file system
@@ -47,11 +51,17 @@ class Mark:
 
 
 class Follower:
-    """Keep the store in *shelf* level with *journal* and the *status* file, whose graph is *status_graph*."""
+    """Keep the store in *shelf* level with *journal* and the *status* file, whose graph is *status_graph*.
 
-    def __init__(self, journal: Journal, shelf: Path, status: Path, status_graph: str) -> None:
+    How fresh the sources are is told anew when time alone changes it, by the clock *now*.
+    """
+
+    def __init__(
+        self, journal: Journal, shelf: Path, status: Path, status_graph: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
         self._journal, self._shelf, self._status_file = journal, shelf, status
-        self._graph = NamedNode(status_graph)
+        self._graph, self._ns, self._now = NamedNode(status_graph), Iris(status_graph.removesuffix("status")).ns, now
+        self._turn: datetime | None = None  # when the status graph is to be told anew though its file is the same
         self._seen: tuple[int, int, int] | None = None  # what the status file was when it was last read
         self._listed: int | None = None  # when the journal's folder was last changed, if that was long enough ago
         self.generations = shelf / "generations"
@@ -119,16 +129,16 @@ class Follower:
             found = self._status_file.stat()
         except FileNotFoundError:
             return False
-        seen = (found.st_mtime_ns, found.st_size, found.st_ino)
-        if seen == self._seen:
+        seen, at = (found.st_mtime_ns, found.st_size, found.st_ino), self._now()
+        if seen == self._seen and (self._turn is None or at < self._turn):
             return False
         self._seen = seen
         try:
-            replace_graph(self.store, self._graph, parse(self._status_file.read_bytes(), RdfFormat.N_QUADS))
-        except SyntaxError as error:
-            log.warning("the status file is no N-Quads; the last one stays", error=str(error))
+            told, self._turn = restated(parse(self._status_file.read_bytes(), RdfFormat.N_QUADS), self._ns, at)
+        except (SyntaxError, ValueError) as error:
+            log.warning("the status file cannot be read; the last one stays", error=str(error))
             return False
-        return True
+        return replace_graph(self.store, self._graph, told)
 
     def _count(self) -> int:
         if self.mark.quads is None:

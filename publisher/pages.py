@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import quote
@@ -18,14 +19,14 @@ POLICY = "default-src 'none'; style-src 'self'; img-src 'self' data:; form-actio
 
 
 class Pages:
-    """Render templates; *iris* tells which addresses are ours."""
+    """Render templates; *iris* tells which addresses are ours, *newest_entry* gives the last journal entry that is shown."""
 
-    def __init__(self, iris: Iris) -> None:
+    def __init__(self, iris: Iris, newest_entry: Callable[[], object] = lambda: None) -> None:
         self.iris = iris
         self._templates = Environment(
             loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
         )
-        self._templates.globals.update(path=self.path, is_web=is_web, base=iris.base)
+        self._templates.globals.update(path=self.path, is_web=is_web, base=iris.base, newest_entry=newest_entry)
 
     def page(self, template: str, code: HTTPStatus = HTTPStatus.OK, **values: object) -> HTMLResponse:
         """Render *template* with *values*; *code* is the answer's status."""

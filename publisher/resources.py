@@ -108,6 +108,16 @@ async def of_thing(shelf: Shelf, thing: str) -> Description:
     return Description(thing, _statements(found), english(named), spaces(shelf.iris))
 
 
+async def replaced(shelf: Shelf, record: str) -> dict[str, Row]:
+    """Give what replaced a record that is gone, by the heir's record: what that is about and its title."""
+    rows = await shelf.rows(query("heir"), {"record": iri(record)})
+    found: dict[str, Row] = {}
+    for row in rows:
+        if row["heir"].value not in found or ("title" in row and row["title"].language == "en"):
+            found[row["heir"].value] = row
+    return found
+
+
 def _statements(rows: Iterable[Row]) -> tuple[Statement, ...]:
     ordered = sorted(
         rows, key=lambda row: (row["subject"].value, row["predicate"].value, row["object"].language or "", row["object"].value)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from http import HTTPStatus
 
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
+from publisher.accounts import account, as_json
 from publisher.addresses import segments
 from publisher.formats import GRAPHS
 from publisher.negotiation import best, wants_html
@@ -16,8 +18,9 @@ from publisher.pages import Pages
 from publisher.paging import after, titled
 from publisher.problems import Refused
 from publisher.queries import query
-from publisher.resources import Description, of_graph, of_thing, write
+from publisher.resources import Description, of_graph, of_thing, replaced, write
 from publisher.shelf import Shelf
+from publisher.standings import Standing, clock, standings
 from publisher.terms import Row, iri
 from vocab.iris import is_web
 
@@ -34,7 +37,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         told = await of_graph(shelf, f"{base}record/{source}/{key}")
         status = told.one("adms:status")
         gone = status is not None and status.value == f"{shelf.iris.ns}gone"
-        return await _answer(request, told, _resource, HTTPStatus.GONE if gone else HTTPStatus.OK)
+        return await _answer(request, told, _gone if gone else _resource, HTTPStatus.GONE if gone else HTTPStatus.OK)
 
     async def source(request: Request) -> Response:
         (name,) = _exactly(segments(request), 1)
@@ -42,7 +45,10 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
 
     async def run(request: Request) -> Response:
         (name,) = _exactly(segments(request), 1)
-        return await _answer(request, await of_graph(shelf, f"{base}run/{name}"), _resource)
+        told = await of_run(shelf, f"{base}run/{name}")
+        if told.statements and request.query_params.get("format") == "json":
+            return JSONResponse(as_json(told))
+        return await _answer(request, told, _run)
 
     async def whole(request: Request) -> Response:
         return await _answer(request, await of_graph(shelf, base + request.url.path.strip("/")), _resource)
@@ -66,12 +72,25 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         return await _answer(request, await of_thing(shelf, named), _concept)
 
     async def _resource(told: Description, request: Request) -> Response:
-        return pages.page("resource.html", it=told, graphs=GRAPHS.values())
+        return pages.page("resource.html", it=told, graphs=GRAPHS.values(), standing=await _standing(request))
+
+    async def _gone(told: Description, request: Request) -> Response:
+        standing, heirs = await _standing(request), await replaced(shelf, told.iri)
+        return pages.page("gone.html", it=told, record=told.iri, heirs=heirs, graphs=GRAPHS.values(), standing=standing)
+
+    async def _run(told: Description, request: Request) -> Response:
+        return pages.page("run.html", it=told, account=account(told), graphs=GRAPHS.values())
+
+    async def _standing(request: Request) -> Standing | None:
+        """Tell how the source fares whose record is asked for; None where the address is no record's."""
+        kind, _, rest = request.url.path.strip("/").partition("/")
+        return (await standings(shelf)).get(rest.partition("/")[0]) if kind == "record" else None
 
     async def _source(told: Description, request: Request) -> Response:
-        about = await of_thing_status(shelf, told.iri)
+        about = (await standings(shelf)).get(told.iri.removeprefix(f"{base}source/"))
+        state = about.state(clock()).value if about else None
         rows = await shelf.rows(query("source-things"), {"source": iri(told.iri), "after": iri(after(request, shelf))})
-        return pages.page("source.html", it=told, standing=about, things=titled(rows, "record"), graphs=GRAPHS.values())
+        return pages.page("source.html", it=told, standing=about, state=state, things=titled(rows, "record"), graphs=GRAPHS.values())
 
     async def _scheme(told: Description, request: Request) -> Response:
         bound = {"scheme": iri(told.iri)}
@@ -112,9 +131,13 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     return routes
 
 
-async def of_thing_status(shelf: Shelf, source: str) -> Description:
-    """Describe how a source fares, from the status graph."""
-    return await of_graph(shelf, shelf.iris.status, source)
+async def of_run(shelf: Shelf, run: str) -> Description:
+    """Describe a run: from its own graph, or from the status graph where it wrote no journal entry."""
+    told = await of_graph(shelf, run)
+    if told.statements:
+        return told
+    status = await of_graph(shelf, shelf.iris.status, run)
+    return replace(status, statements=tuple(it for it in status.statements if it.subject == run or it.subject.startswith(f"{run}#")))
 
 
 def _exactly(parts: list[str], number: int) -> list[str]:

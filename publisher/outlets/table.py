@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from fastapi import APIRouter
 
-from publisher.outlets import documents, dumps, health, home, sparql, things, void
+from publisher.outlets import documents, dumps, health, home, sparql, status, things, void
 from publisher.pages import Pages
 from publisher.shelf import Shelf
 
@@ -20,4 +20,5 @@ OUTLETS: dict[str, Router] = {
     "dumps": dumps.router,
     "void": void.router,
     "health": health.router,
+    "status": status.router,
 }

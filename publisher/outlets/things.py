@@ -19,8 +19,9 @@ from publisher.pages import Pages
 from publisher.paging import after, titled
 from publisher.problems import Refused
 from publisher.queries import query
-from publisher.resources import Description, of_graph, of_thing, write
+from publisher.resources import Description, of_graph, of_thing, replaced, write
 from publisher.shelf import Shelf
+from publisher.standings import standings
 from publisher.terms import iri
 from publisher.views import view
 
@@ -58,12 +59,15 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         found = await _find(shelf, kind, source, key)
         told = await _describe(shelf, found)
         if found.gone:
-            return pages.page("gone.html", HTTPStatus.GONE, it=told, record=found.record)
+            standing = (await standings(shelf)).get(source)
+            values = {"it": told, "record": found.record, "heirs": await replaced(shelf, found.record or ""), "standing": standing}
+            return pages.page("gone.html", HTTPStatus.GONE, graphs=GRAPHS.values(), **values)
         if found.record is None:
             bound = {"organization": iri(found.address), "after": iri(after(request, shelf))}
             things = titled(await shelf.rows(query("organization-things"), bound), "thing")
             return pages.page("organization.html", it=told, things=things, graphs=GRAPHS.values())
-        return pages.page("thing.html", it=told, kind=kind, record=found.record, view=view(told, found.record), graphs=GRAPHS.values())
+        standing, seen = (await standings(shelf)).get(source), view(told, found.record)
+        return pages.page("thing.html", it=told, kind=kind, record=found.record, view=seen, standing=standing, graphs=GRAPHS.values())
 
     for path, endpoint in (("/id", identify), ("/data", data), ("/page", page)):
         routes.add_route(path + "/{rest:path}", endpoint, methods=["GET", "HEAD"])

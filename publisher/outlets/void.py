@@ -69,7 +69,7 @@ def _dataset(shelf: Shelf, dataset: str) -> Iterator[Statement]:
     yield Statement(dataset, f"{VOID}vocabulary", Term(shelf.iris.ns))
     for name in ("Turtle", "N-Triples", "JSON-LD", "RDF_XML"):
         yield Statement(dataset, f"{VOID}feature", Term(_FORMATS + name))
-    for file in listed(shelf.data / "dumps"):
+    for file in (it for it in listed(shelf.data / "dumps") if ".gone." not in it.name):
         yield Statement(dataset, f"{VOID}dataDump", Term(f"{base}dumps/{file.name}"))
 
 

@@ -1,0 +1,62 @@
+"""Departures: the list of all that is gone, drawn from a dump's own lines, so that who keeps a copy knows what to delete.
+
+The form is CSV (https://www.rfc-editor.org/rfc/rfc4180), a line for each tombstone in the order of their IRIs.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+
+from pyoxigraph import RdfFormat, parse
+
+from vocab.terms import ADMS, DCT, FOAF, PROV
+
+_GONE = b"ns#gone>"
+_STATUS = f" <{ADMS}status> ".encode()
+# The columns, and the property of the tombstone that fills each; that of the last two may be missing.
+COLUMNS = {
+    "record": None,
+    "thing": f"{FOAF}primaryTopic",
+    "identifier": f"{DCT}identifier",
+    "title": f"{DCT}title",
+    "first_seen": f"{DCT}issued",
+    "gone": f"{PROV}invalidatedAtTime",
+    "run": f"{PROV}wasInvalidatedBy",
+    "reason": "#reason",
+    "replaced_by": f"{DCT}isReplacedBy",
+}
+
+
+def departures(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Give the rows of the list, the head first, from sorted N-Quads with line ends."""
+    yield _row(list(COLUMNS))
+    records = (line for line in lines if b"/record/" in line[: line.find(b" ")])
+    for _, group in groupby(records, key=lambda line: line[: line.find(b" ")]):
+        held = list(group)
+        if any(_STATUS in line and _GONE in line for line in held):
+            yield _departed(b"".join(held))
+
+
+def _departed(text: bytes) -> bytes:
+    told: dict[str, list[tuple[int, str]]] = {}
+    subject = ""
+    for quad in parse(text, RdfFormat.N_QUADS, lenient=True):
+        subject, value = getattr(quad.subject, "value", ""), getattr(quad.object, "value", "")
+        language = getattr(quad.object, "language", None)
+        told.setdefault(quad.predicate.value, []).append(({"en": 0, None: 1}.get(language, 2), value))
+    return _row([subject if name is None else _first(told, name) for name in COLUMNS.values()])
+
+
+def _first(told: dict[str, list[tuple[int, str]]], name: str) -> str:
+    """Give the English value, else one of no language, else any; *name* may be the end of a property's IRI."""
+    values = next((values for property_, values in told.items() if property_.endswith(name)), [])
+    return min(values, default=(0, ""))[1]
+
+
+def _row(cells: list[str]) -> bytes:
+    out = io.StringIO()
+    csv.writer(out).writerow(cells)
+    return out.getvalue().encode()

@@ -1,0 +1,242 @@
+"""Status: what the pages, the headers, JSON and SPARQL tell of freshness is one and the same, and time alone changes it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from pyoxigraph import NamedNode
+
+from journal.log import Journal
+from publisher.app import create_app
+from publisher.follower import Follower
+from publisher.pool import Limits
+from publisher.shelf import Shelf
+from vocab.account import Account, describe_account
+from vocab.chronicle import Standing, describe_standing
+from vocab.describe import quads
+from vocab.freshness import Marks
+from vocab.iris import Iris
+
+IRIS = Iris()
+NOW = datetime.now(UTC).replace(microsecond=0)
+DAY = timedelta(days=1)
+HTML = {"Accept": "text/html"}
+
+
+def account(run: str, state: str, **more: int) -> Account:
+    return Account(run=run, source=run.partition(".")[0], started=NOW - DAY, ended=NOW, state=state, network={"200": 3, "429": 1}, **more)
+
+
+def told() -> list[Standing]:
+    """Tell of a source in each state, one of them with a plan that waits."""
+    live = Marks(success=NOW - DAY, late_from=NOW + DAY)
+    late = Marks(success=NOW - 9 * DAY, late_from=NOW - 7 * DAY)
+    failed = account("beta.7", "failed", withheld=4)
+    return [
+        Standing("demo", NOW - DAY, NOW - DAY, "committed", 124, None, live, sweep=NOW - DAY, due=NOW + DAY, missing=2),
+        Standing("alpha", NOW - DAY, NOW - 9 * DAY, "held", 9, "5 of 9 vanished <b>", late, run="alpha.3", plan="alpha.3"),
+        Standing("beta", NOW, NOW - DAY, "failed", 9, "503", Marks(NOW - DAY, 3, NOW + DAY), run="beta.7", account=failed),
+        Standing("gamma", NOW, NOW, "unchanged", 9, None, Marks(NOW, 0, NOW + DAY, held=True), hold="they migrate"),
+        Standing("omega", None, None, None, 0, None, Marks(retired=True)),
+    ]
+
+
+@pytest.fixture(scope="module")
+def data(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a copy of the world in which a fourth entry tells its run's account, rightly."""
+    data = tmp_path_factory.mktemp("status")
+    shutil.copytree(world / "journal", data / "journal")
+    journal = Journal(data / "journal")
+    before = sum(1 if row[0] == "A" else -1 for entry in journal.entries() for row in entry.rows())
+    size = len(describe_account(account("demo.4", "committed", quads_after=0), IRIS))
+    right = describe_account(account("demo.4", "committed", quads_after=before + size), IRIS)
+    journal.append([f"A {quad}" for quad in quads(right, IRIS.run("demo.4"))], run="demo.4", time=NOW)
+    (data / "status.nq").write_text("".join(f"{quad}\n" for quad in quads(describe_standing(told(), IRIS, NOW), IRIS.status)))
+    return data
+
+
+@pytest.fixture
+async def client(data: Path) -> AsyncIterator[httpx.AsyncClient]:
+    async with Shelf(data, IRIS, Limits(seconds=10), readers=1) as shelf:
+        await shelf.level()
+        transport = httpx.ASGITransport(app=create_app(shelf))
+        async with httpx.AsyncClient(transport=transport, base_url="http://stocktake.test") as opened:
+            yield opened
+
+
+async def test_json_page_and_sparql_tell_the_same_states(client: httpx.AsyncClient) -> None:
+    wanted = {"alpha": "late", "beta": "failing", "demo": "live", "gamma": "frozen", "omega": "retired"}
+    asked = "PREFIX wsis: <ns#> SELECT ?source ?state { ?source wsis:freshness ?state }"
+
+    json = (await client.get("/status.json")).json()
+    page = await client.get("/status", headers=HTML)
+    rows = (await client.get("/sparql", params={"query": asked, "format": "json"})).json()["results"]["bindings"]
+    turtle = await client.get("/status", headers={"Accept": "text/turtle"})
+
+    assert {it["source"]: it["state"] for it in json["sources"]} == wanted
+    assert {row["source"]["value"].rpartition("/")[2]: row["state"]["value"].rpartition("#")[2] for row in rows} == wanted
+    assert [page.text.count(f'<span class="state {state}">{state}</span>') for state in wanted.values()] == [1] * 5
+    assert "they migrate" in page.text
+    assert "vanished &lt;b&gt;" in page.text
+    assert "wsis:lateFrom" in turtle.text
+
+
+async def test_json_tells_all_that_a_person_would_ask(client: httpx.AsyncClient) -> None:
+    told = (await client.get("/status", headers={"Accept": "application/json"})).json()
+
+    alpha, beta = told["sources"][0], told["sources"][1]
+    assert (alpha["held_plan"], alpha["last_outcome"], alpha["last_reason"]) == ("alpha.3", "held", "5 of 9 vanished <b>")
+    assert (beta["consecutive_failures"], beta["withheld"], beta["published"]) == (3, 4, 9)
+    assert told["states"] == {"live": 1, "late": 1, "failing": 1, "frozen": 1, "retired": 1}
+    assert (told["store"]["position"], told["store"]["run"], told["store"]["lag"]) == (4, "demo.4", 0)
+
+
+async def test_the_store_agrees_with_the_account_of_the_newest_run(client: httpx.AsyncClient) -> None:
+    store = (await client.get("/status.json")).json()["store"]
+
+    assert store["quads"] == store["quads_by_account"]
+    assert store["agrees"] is True
+    assert "the same" in (await client.get("/status", headers=HTML)).text
+
+
+async def test_a_store_that_holds_other_than_its_account_says_is_told(data: Path, tmp_path: Path) -> None:
+    shutil.copytree(data / "journal", tmp_path / "journal")
+    wrong = describe_account(account("demo.5", "committed", quads_after=7), IRIS)
+    Journal(tmp_path / "journal").append([f"A {quad}" for quad in quads(wrong, IRIS.run("demo.5"))], run="demo.5", time=NOW)
+
+    async with Shelf(tmp_path, IRIS, Limits(seconds=10), readers=1) as shelf:
+        await shelf.level()
+        transport = httpx.ASGITransport(app=create_app(shelf))
+        async with httpx.AsyncClient(transport=transport, base_url="http://stocktake.test") as client:
+            store = (await client.get("/status.json")).json()["store"]
+            page = await client.get("/status", headers=HTML)
+
+    assert (store["agrees"], store["quads_by_account"]) == (False, 7)
+    assert "not the same" in page.text
+
+
+@pytest.mark.parametrize(
+    ("path", "state"),
+    [
+        ("/source/demo", "live"),
+        ("/record/demo/a%2F1", "live"),
+        ("/page/initiative/demo/a%2F1", "live"),
+        ("/data/initiative/demo/a%2F1.ttl", "live"),
+        ("/sparql?query=ASK%20%7B%7D", "live=1, late=1, failing=1, frozen=1, retired=1"),
+        ("/", "live=1, late=1, failing=1, frozen=1, retired=1"),
+    ],
+)
+async def test_answers_say_what_they_were_made_from(client: httpx.AsyncClient, path: str, state: str) -> None:
+    headers = (await client.get(path, headers={"Origin": "https://elsewhere.example"})).headers
+
+    assert (headers["stocktake-position"], headers["stocktake-time"]) == ("4", f"{NOW:%Y-%m-%dT%H:%M:%SZ}")
+    assert headers["stocktake-freshness"] == state
+    assert headers.get("stocktake-confirmed") == (f"{NOW - DAY:%Y-%m-%dT%H:%M:%SZ}" if state == "live" else None)
+    assert "Stocktake-Freshness" in headers["access-control-expose-headers"]
+
+
+async def test_every_page_tells_the_entry_and_a_record_when_it_was_confirmed(client: httpx.AsyncClient) -> None:
+    home, thing = (await client.get("/", headers=HTML)).text, (await client.get("/page/initiative/demo/a%2F1", headers=HTML)).text
+
+    assert "Journal entry 4" in home
+    assert 'href="/status"' in home
+    assert "confirmed" not in home
+    assert f'last confirmed at its source <time datetime="{NOW - DAY:%Y-%m-%dT%H:%M:%SZ}">' in thing
+
+
+@pytest.mark.parametrize("run", ["demo.4", "beta.7"])
+async def test_a_run_tells_its_account_whether_or_not_the_journal_has_it(client: httpx.AsyncClient, run: str) -> None:
+    page, json = await client.get(f"/run/{run}", headers=HTML), (await client.get(f"/run/{run}?format=json")).json()
+    turtle = await client.get(f"/run/{run}", headers={"Accept": "text/turtle"})
+
+    assert "429" in page.text
+    assert (json["run"], json["network"], json["counts"]["fetched"]) == (run, {"200": 3, "429": 1}, 0)
+    assert json["outcome"] == ("committed" if run == "demo.4" else "failed")
+    assert "QualityMeasurement" in turtle.text
+    assert "lastAttempt" not in turtle.text
+
+
+async def test_a_source_page_tells_its_state_and_the_reason(client: httpx.AsyncClient) -> None:
+    page = (await client.get("/source/demo", headers=HTML)).text
+
+    assert '<span class="state live">live</span>' in page
+    assert "Of these vanished" in page
+
+
+@pytest.mark.parametrize("query", ["format=csv", "format=nonsense"])
+async def test_a_format_that_the_status_has_not_is_refused(client: httpx.AsyncClient, query: str) -> None:
+    assert (await client.get(f"/status?{query}")).status_code == 406
+
+
+class Clock:
+    """A clock that stands where it is put."""
+
+    def __init__(self, at: datetime) -> None:
+        self.at = at
+
+    def __call__(self) -> datetime:
+        return self.at
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock(NOW)
+
+
+@pytest.fixture
+def follower(tmp_path: Path, clock: Clock) -> Iterator[Follower]:
+    """Open a follower of a journal of one entry and a status file, by *clock*."""
+    journal = Journal(tmp_path / "journal")
+    journal.append(["A <https://x.org/s> <https://x.org/p> <https://x.org/o> <https://x.org/g> ."], run="r", time=NOW)
+    marks = Marks(success=NOW, late_from=NOW + 2 * DAY)
+    lines = quads(describe_standing([Standing("demo", NOW, NOW, "committed", 1, None, marks)], IRIS, NOW), IRIS.status)
+    (tmp_path / "status.nq").write_text("".join(f"{line}\n" for line in lines))
+    with closing(Follower(journal, tmp_path / "shelf", tmp_path / "status.nq", IRIS.status, clock)) as opened:
+        yield opened
+
+
+def shown(follower: Follower) -> set[str]:
+    """Give the states that the store tells, by the graph and by the merge of all graphs."""
+    found = follower.store.quads_for_pattern(None, NamedNode(f"{IRIS.ns}freshness"), None, None)
+    return {quad.object.value.rpartition("#")[2] for quad in found}
+
+
+def test_the_store_turns_a_source_late_at_its_instant_though_no_file_changed(follower: Follower, clock: Clock) -> None:
+    follower.step()
+    before = shown(follower)
+    clock.at = NOW + 2 * DAY - timedelta(seconds=1)
+    quiet = follower.step()
+    still = shown(follower)
+    clock.at = NOW + 2 * DAY
+
+    turned = follower.step()
+
+    assert (before, still, shown(follower)) == ({"live"}, {"live"}, {"late"})
+    assert quiet is None
+    assert turned is not None
+
+
+def test_a_status_file_that_is_written_anew_with_the_same_makes_no_generation(follower: Follower, tmp_path: Path) -> None:
+    follower.step()
+    text = (tmp_path / "status.nq").read_bytes()
+    (tmp_path / "status.part").write_bytes(text)
+    (tmp_path / "status.part").replace(tmp_path / "status.nq")
+
+    assert follower.step() is None
+
+
+@pytest.mark.parametrize("bad", ["no quads", f'<{IRIS.source("demo")}> <{IRIS.ns}lateFrom> "soon" <{IRIS.status}> .\n'])
+def test_a_status_file_that_cannot_be_read_changes_nothing(follower: Follower, tmp_path: Path, bad: str) -> None:
+    follower.step()
+    good = (tmp_path / "status.nq").read_text()
+    (tmp_path / "status.nq").write_text(good.replace("\n", "\n" + bad, 1) if "soon" in bad else bad)
+
+    follower.step()
+
+    assert shown(follower) == {"live"}
