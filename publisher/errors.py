@@ -2,7 +2,7 @@
 
 PublisherError
 ├── QueryError           the reader's query: SyntaxFault (line, column), FederationRefused, NoFormat
-├── LimitError           it asked too much: TimeLimit, MemoryLimit, RowLimit
+├── LimitError           it asked too much: TimeLimit, MemoryLimit, RowLimit; its client did: Spent, Crowded
 └── ShelfError           the shelf: NotReady, Busy, Broken
 """
 
@@ -10,7 +10,9 @@ from __future__ import annotations
 
 
 class PublisherError(Exception):
-    """Something is wrong on the way out."""
+    """Something is wrong on the way out; *seconds* of evaluation were spent until then."""
+
+    seconds = 0.0
 
 
 class QueryError(PublisherError):
@@ -39,15 +41,27 @@ class LimitError(PublisherError):
 
 
 class TimeLimit(LimitError):
-    """The query was stopped at its time limit; narrow it, or take a dump."""
+    """The query was stopped at its time limit; narrow it, put it as an export, or take a dump."""
 
 
 class MemoryLimit(LimitError):
-    """The query was stopped at its memory limit; narrow it, or take a dump."""
+    """The query was stopped at its memory limit; narrow it, put it as an export, or take a dump."""
 
 
 class RowLimit(LimitError):
-    """The answer has more rows than the endpoint gives; add LIMIT, or take a dump."""
+    """The answer has more rows than the endpoint gives; add LIMIT, put it as an export, or take a dump."""
+
+
+class Spent(LimitError):
+    """The client has spent its seconds of evaluation; *wait* is in how many seconds it may ask again."""
+
+    def __init__(self, message: str, wait: int) -> None:
+        super().__init__(message)
+        self.wait = wait
+
+
+class Crowded(LimitError):
+    """The client has too many questions in the line; ask fewer at once."""
 
 
 class ShelfError(PublisherError):

@@ -26,10 +26,9 @@ class Graph(Format):
 
 @dataclass(frozen=True, slots=True)
 class Table(Format):
-    """A way to write solutions; *mark* stands once in every row of the text, so that rows can be counted as they pass."""
+    """A way to write solutions."""
 
     writer: QueryResultsFormat = QueryResultsFormat.JSON
-    mark: bytes = b"\n"
 
 
 _GRAPHS = (
@@ -39,12 +38,10 @@ _GRAPHS = (
     Graph("rdf", "RDF/XML", "application/rdf+xml", ("application/xml", "text/xml"), RdfFormat.RDF_XML),
 )
 _TABLES = (
-    # The marks cannot stand in a value: JSON escapes quotes, XML escapes <, TSV escapes line ends. In CSV a line end
-    # within a quoted value counts as a row too, which errs on the safe side.
-    Table("json", "JSON", "application/sparql-results+json", ("application/json",), QueryResultsFormat.JSON, b',{"'),
-    Table("xml", "XML", "application/sparql-results+xml", ("application/xml", "text/xml"), QueryResultsFormat.XML, b"<result>"),
-    Table("csv", "CSV", "text/csv; charset=utf-8", (), QueryResultsFormat.CSV, b"\r\n"),
-    Table("tsv", "TSV", "text/tab-separated-values; charset=utf-8", (), QueryResultsFormat.TSV, b"\n"),
+    Table("json", "JSON", "application/sparql-results+json", ("application/json",), QueryResultsFormat.JSON),
+    Table("xml", "XML", "application/sparql-results+xml", ("application/xml", "text/xml"), QueryResultsFormat.XML),
+    Table("csv", "CSV", "text/csv; charset=utf-8", (), QueryResultsFormat.CSV),
+    Table("tsv", "TSV", "text/tab-separated-values; charset=utf-8", (), QueryResultsFormat.TSV),
 )
 
 GRAPHS: dict[str, Graph] = {row.suffix: row for row in _GRAPHS}

@@ -18,7 +18,8 @@ class Kind(Enum):
     ASK = b"A"  # to the reader: a question
     HEAD = b"H"  # the answer's format begins
     DATA = b"D"
-    END = b"E"
+    CUT = b"C"  # the answer ends early, at the limit that the payload tells; END follows
+    END = b"E"  # with the number of rows, where it is known
     FAULT = b"F"  # the answer ends here for a reason
 
 

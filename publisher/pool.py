@@ -1,43 +1,52 @@
-"""Pool: readers that wait for questions, with warm spares, so that the end of one is not felt."""
+"""Pool: readers that wait for questions, with warm spares, so that the end of one is not felt.
+
+A question that takes long is set aside: it goes on at low priority and gives its place to the next in the line, so that a few that
+run away never keep the many that are quick.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
-from publisher.errors import Busy, NotReady, PublisherError, QueryError, RowLimit
+from publisher.budget import Budget
+from publisher.errors import NotReady, PublisherError, QueryError, RowLimit
 from publisher.frames import Kind
+from publisher.limits import Limits
+from publisher.line import Line
 from publisher.question import Question
+from publisher.ticket import Ticket
 from publisher.worker import Answer, Worker
+
+__all__ = ["Limits", "Pool"]
 
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one question may take: seconds from its start, bytes of memory, rows; *wait* is seconds in the line before it starts."""
-
-    seconds: float = 30.0
-    memory: int = 2 << 30
-    rows: int = 1_000_000
-    wait: float = 20.0
+ASIDE = 10  # nice value of a question that takes long: beside it, one that is quick gets ten times as much processor
 
 
 class Pool:
     """*size* readers at work at once, and *spares* that wait for one of them to be killed."""
 
-    def __init__(self, size: int, limits: Limits, spares: int = 1) -> None:
+    def __init__(self, size: int, limits: Limits, spares: int = 1, budget: Budget | None = None) -> None:
         self.generation = ""
         self.limits = limits
-        self._size, self._spares = size, spares
-        self._free = asyncio.Semaphore(size)
+        self.line = Line(size, limits)
+        self._size, self._spares, self._budget = size, spares, budget
         self._idle: deque[Worker] = deque()
         self._all: set[Worker] = set()
+        self._aside: set[Worker] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def _crew(self) -> int:
+        """Count the readers without those that were set aside."""
+        return len(self._all) - len(self._aside)
 
     async def show(self, generation: str) -> None:
         """Answer from *generation* from now on; idle readers open it at once."""
@@ -45,37 +54,48 @@ class Pool:
         waiting, self._idle = list(self._idle), deque()
         for worker in waiting:
             await self._prepare(worker)
-        while len(self._all) < self._size + self._spares:
+        while self._crew < self._size + self._spares:
             await self._add()
 
-    async def ask(self, question: Question, seconds: float | None = None) -> Answer:
-        """Put *question* to a reader; the answer begins or an error is raised. *seconds* may shorten the time limit."""
+    async def ask(self, question: Question, seconds: float | None = None, client: str = "") -> Answer:
+        """Put *question* of *client* to a reader; the answer begins or an error is raised. *seconds* may shorten the time limit."""
         if not self.generation:
-            raise NotReady("no generation is up yet")
-        try:
-            async with asyncio.timeout(self.limits.wait):  # wait_for would lose the place of one who leaves just then
-                await self._free.acquire()
-        except TimeoutError as error:
-            raise Busy(f"all {self._size} readers are at work") from error
-        return await self._begin(question, min(seconds or self.limits.seconds, self.limits.seconds))
+            raise NotReady("no generation is up yet; ask again in a moment")
+        if self._budget:
+            self._budget.admit(client)
+        await self.line.enter(client)
+        return await self._begin(question, min(seconds or self.limits.seconds, self.limits.seconds), client)
 
-    async def _begin(self, question: Question, seconds: float) -> Answer:
+    async def _begin(self, question: Question, seconds: float, client: str) -> Answer:
         try:
             worker = self._next() or await self._start()
         except BaseException:
-            self._free.release()
+            self.line.leave(client)
             raise
-        timer = asyncio.get_running_loop().call_later(seconds, worker.expire)
+        loop = asyncio.get_running_loop()
+        ticket = Ticket(client, seconds, loop.time, partial(self._give_back, worker))
+        ticket.timers = [loop.call_later(seconds, worker.expire), loop.call_later(self.limits.quick, self._set_aside, worker, ticket)]
         try:
             await worker.open(self.generation)
             await worker.ask(question)
             kind, payload = await worker.frame()
             assert kind is Kind.HEAD
         except BaseException as error:
-            timer.cancel()
-            self._give_back(worker, isinstance(error, QueryError | RowLimit))
+            ticket.close(isinstance(error, QueryError | RowLimit))
+            if isinstance(error, PublisherError):
+                error.seconds = ticket.seconds
             raise
-        return Answer(payload.decode(), worker, self._give_back, timer)
+        return Answer(payload.decode(), worker, ticket)
+
+    def _set_aside(self, worker: Worker, ticket: Ticket) -> None:
+        if len(self._aside) >= self.limits.slow:
+            ticket.timers.append(asyncio.get_running_loop().call_later(self.limits.quick, self._set_aside, worker, ticket))
+            return
+        ticket.aside = True
+        self._aside.add(worker)
+        worker.step_back(ASIDE)
+        self.line.lend()
+        self._keep(self._fill())
 
     def _next(self) -> Worker | None:
         """Give a waiting reader; one that died while it waited is replaced."""
@@ -86,29 +106,44 @@ class Pool:
             self._keep(self._replace(worker))
         return None
 
-    def _give_back(self, worker: Worker, whole: bool) -> None:
-        fit = whole and worker.process.returncode is None and not worker.late
-        if not fit or len(self._all) > self._size + self._spares:
-            self._free.release()
-            worker.kill()
-            self._keep(self._replace(worker))
+    def _give_back(self, worker: Worker, ticket: Ticket, whole: bool) -> None:
+        if self._budget:
+            self._budget.charge(ticket.client, ticket.seconds)
+        if ticket.aside:
+            self.line.ended(ticket.client)
+            self._retire(worker)
+        elif not whole or worker.process.returncode is not None or worker.late or self._crew > self._size + self._spares:
+            self.line.leave(ticket.client)
+            self._retire(worker)
         elif worker.generation != self.generation:
+            self.line.ended(ticket.client)
             self._keep(self._refresh(worker))
         else:
-            self._free.release()
             self._idle.appendleft(worker)  # the warmest first
+            self.line.leave(ticket.client)
+
+    def _retire(self, worker: Worker) -> None:
+        worker.kill()
+        self._keep(self._replace(worker))
 
     async def _refresh(self, worker: Worker) -> None:
         """Let a reader that was at work while the generation changed open the new one, so that the old one can go."""
         try:
             await self._prepare(worker)
         finally:
-            self._free.release()
+            self.line.lend()
 
     async def _replace(self, worker: Worker) -> None:
-        self._all.discard(worker)
+        self._forget(worker)
         await worker.stop()
-        if len(self._all) < self._size + self._spares:
+        await self._fill()
+
+    def _forget(self, worker: Worker) -> None:
+        self._all.discard(worker)
+        self._aside.discard(worker)
+
+    async def _fill(self) -> None:
+        if self._crew < self._size + self._spares:
             await self._add()
 
     async def _add(self) -> None:
@@ -130,7 +165,7 @@ class Pool:
             self._idle.append(worker)
         except PublisherError as error:
             log.warning("a reader could not open a generation", generation=self.generation, error=str(error))
-            self._all.discard(worker)
+            self._forget(worker)
             await worker.stop()
 
     def _keep(self, work: Coroutine[object, object, None]) -> None:

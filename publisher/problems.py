@@ -11,12 +11,14 @@ from starlette.responses import Response
 
 from publisher.errors import (
     Busy,
+    Crowded,
     FederationRefused,
     LimitError,
     NoFormat,
     NotReady,
     PublisherError,
     QueryError,
+    Spent,
     SyntaxFault,
     TimeLimit,
 )
@@ -31,12 +33,18 @@ _STATUS: tuple[tuple[type[PublisherError], HTTPStatus, str], ...] = (
     (FederationRefused, HTTPStatus.BAD_REQUEST, "SERVICE is refused"),
     (NoFormat, HTTPStatus.NOT_ACCEPTABLE, "No such format for this answer"),
     (QueryError, HTTPStatus.BAD_REQUEST, "The query cannot be answered"),
+    (Spent, HTTPStatus.TOO_MANY_REQUESTS, "The budget of this address is spent"),
+    (Crowded, HTTPStatus.TOO_MANY_REQUESTS, "Too many queries at once"),
     (TimeLimit, HTTPStatus.GATEWAY_TIMEOUT, "The query passed its time limit"),
     (LimitError, HTTPStatus.UNPROCESSABLE_ENTITY, "The query asks more than the endpoint gives"),
     (NotReady, HTTPStatus.SERVICE_UNAVAILABLE, "Not ready yet"),
     (Busy, HTTPStatus.SERVICE_UNAVAILABLE, "Too busy"),
     (PublisherError, HTTPStatus.INTERNAL_SERVER_ERROR, "The store cannot answer"),
 )
+
+
+COST = "Stocktake-Cost"  # seconds of evaluation
+EXPORTS = '</exports>; rel="related"; title="put the query as an export"'
 
 
 class Refused(Exception):
@@ -58,7 +66,14 @@ def problem(status: HTTPStatus, title: str, detail: str, headers: dict[str, str]
 def of_error(error: PublisherError) -> tuple[HTTPStatus, str, dict[str, str]]:
     """Give status, title and headers of the problem that *error* is."""
     status, title = next((status, title) for kind, status, title in _STATUS if isinstance(error, kind))
-    return status, title, {"Retry-After": "2"} if status is HTTPStatus.SERVICE_UNAVAILABLE else {}
+    headers = {COST: f"{error.seconds:.3f}"}
+    if isinstance(error, Spent):
+        headers["Retry-After"] = str(error.wait)
+    elif status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
+        headers["Retry-After"] = "2"
+    elif isinstance(error, LimitError):
+        headers["Link"] = EXPORTS
+    return status, title, headers
 
 
 class Problems:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+
+# NOW(), RAND(), UUID() and STRUUID(), with what may stand before the bracket; one in a comment or a string counts too.
+_VOLATILE = re.compile(r"(?:now|rand|uuid)(?:\s|#[^\r\n]*)*+\(", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +18,8 @@ class Question:
     *table* and *graph* are suffixes of formats, None where none of that kind is wanted. *default_graphs* None means
     the merge of all graphs or what the query's FROM says, *named_graphs* None all of them. *bindings* are N-Triples terms by variable; the
     variables must stand in the projection. *rows* is the most rows that are answered.
+
+    Of a text that was rewritten, *inserted* are line, column and width of what was put in, and *note* is what the reader is to be told.
     """
 
     text: str
@@ -24,9 +30,20 @@ class Question:
     named_graphs: tuple[str, ...] | None = None
     bindings: Mapping[str, str] = field(default_factory=dict)
     rows: int | None = None
+    inserted: tuple[tuple[int, int, int], ...] = ()
+    note: str = ""
+
+    @property
+    def volatile(self) -> bool:
+        """Tell whether the answer may differ each time, whatever the store holds; in doubt, yes.
+
+        >>> Question("SELECT (NOW () AS ?now) {}").volatile, Question("SELECT ?now {}").volatile
+        (True, False)
+        """
+        return _VOLATILE.search(self.text) is not None
 
     def pack(self) -> bytes:
-        """Write it as JSON."""
+        """Write it as JSON; two that are equal are written alike."""
         return json.dumps(asdict(self)).encode()
 
     @classmethod

@@ -13,19 +13,23 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from pyoxigraph import Literal, NamedNode, QueryBoolean, QuerySolutions, QueryTriples, RdfFormat, Store, Triple, Variable, parse, serialize
 
+from publisher.cut import Bound, Cut
 from publisher.formats import GRAPHS, TABLES
 from publisher.frames import SIZE, Kind, pack, read
 from publisher.question import Question
+from publisher.rows import ROWS, Rows
 from publisher.sandbox import limit_memory, refuse_sockets
+from publisher.text.places import original
 
 Result = QuerySolutions | QueryBoolean | QueryTriples
 
 _PLACE = re.compile(r"error at (\d+):(\d+): (.*)", re.DOTALL)
+_UNKNOWN = "The custom function"  # how the engine's message begins where a query calls what it does not have
 _SETS = re.compile(r"\[[^\[\]]*\](?:,\s*|\s*\|\s*)?|'\\u\S+")
 
 
@@ -35,6 +39,10 @@ class Refusal(Exception):
     def __init__(self, reason: str, message: str = "", **more: int) -> None:
         super().__init__(message)
         self.payload = {"reason": reason, "message": message, **more}
+
+
+class Full(Exception):
+    """The answer has its most rows and another would follow."""
 
 
 class Generation:
@@ -53,40 +61,63 @@ class Generation:
 
 
 class Outlet:
-    """A file to write an answer to: it leaves in frames as it grows; rows are counted as they pass."""
+    """A file to write an answer to: it leaves in frames as it grows, each after a whole row; at most *most* rows leave."""
 
-    def __init__(self, connection: socket.socket, suffix: str, mark: bytes = b"", most: int | None = None) -> None:
+    def __init__(self, connection: socket.socket, suffix: str, most: int | None = None) -> None:
         self._connection = connection
         self._waiting = bytearray(pack(Kind.HEAD, suffix.encode()))
         self._data = bytearray()
-        self._mark, self._most, self._rows, self._tail = mark, most, 0, b""
+        self._rows, self._most, self._marks = ROWS.get(suffix), most, 0
+        self._due, self._full = SIZE, False
 
     def write(self, data: bytes) -> int:
-        """Take *data*; raise Refusal above the most rows."""
-        if self._most is not None and self._mark:
-            text = self._tail + data
-            self._rows += text.count(self._mark)
-            self._tail = text[len(text) - len(self._mark) + 1 :] if len(self._mark) > 1 else b""
-            if self._rows > self._most:
-                raise Refusal("RowLimit", f"the answer has more than {self._most} rows")
+        """Take *data*; raise Full above the most rows. What the writer still hands over then is not taken."""
+        if self._full:
+            return len(data)
         self._data += data
-        if len(self._data) >= SIZE:
-            self.flush()
+        if len(self._data) >= self._due:
+            self._leave()
+            self._due = len(self._data) + SIZE  # a row may be longer than a frame
         return len(data)
 
     def flush(self) -> None:
-        """Send what waits."""
-        if self._data:
-            self._waiting += pack(Kind.DATA, bytes(self._data))
-            self._data = bytearray()
+        """Do nothing: what waits leaves by ``end``, together with it."""
+
+    def _leave(self) -> None:
+        """Send what waits, up to the last border between two rows."""
+        border = len(self._data)
+        if self._rows:
+            border = self._rows.border(self._counted(self._rows))
+            self._marks += self._rows.clear(bytes(self._data[:border])).count(self._rows.mark)
+        self._push(border)
         self._connection.sendall(self._waiting)
         self._waiting = bytearray()
 
-    def end(self) -> None:
-        """Send what waits and the end, together."""
-        if self._data:
-            self._waiting += pack(Kind.DATA, bytes(self._data))
-        self._connection.sendall(self._waiting + pack(Kind.END))
+    def _counted(self, rows: Rows) -> bytes:
+        """Give the data clear for counting; where it has a row too many, leave only what comes before that and raise Full."""
+        clear = rows.clear(bytes(self._data))
+        marks = self._marks + clear.count(rows.mark)
+        if self._most is not None and marks + rows.more > self._most:
+            last = self._most - rows.more + (rows.before)  # the mark at which the last row ends
+            del self._data[rows.nth(clear, last - self._marks) :]
+            self._full = True
+            raise Full
+        return clear
+
+    def _push(self, border: int) -> None:
+        if border:
+            self._waiting += pack(Kind.DATA, bytes(self._data[:border]))
+            del self._data[:border]
+
+    def end(self, rows: int | None = None, cut: Cut | None = None) -> None:
+        """Send what waits and the end, together; *rows* where they are not counted here. Raises Full as ``write`` does."""
+        if rows is None and cut is None and self._rows:
+            marks = self._marks + self._counted(self._rows).count(self._rows.mark)
+            rows = 0 if self._data.endswith(b'"bindings":[]}}') else max(0, marks + self._rows.more)
+        self._push(len(self._data))
+        if cut:
+            self._waiting += pack(Kind.CUT, cut.pack())
+        self._connection.sendall(self._waiting + pack(Kind.END, b"" if rows is None else str(rows).encode()))
 
     def writable(self) -> bool:
         """Say yes, as files do."""
@@ -111,14 +142,15 @@ def evaluate(store: Store, question: Question) -> Result:
             substitutions={Variable(name): term(text) for name, text in question.bindings.items()} or None,
         )
     except SyntaxError as error:
-        raise _fault(str(error)) from error
+        raise _fault(str(error), question) from error
 
 
-def _fault(message: str) -> Refusal:
+def _fault(message: str, question: Question) -> Refusal:
     match = _PLACE.match(message)
     if match is None:
         return Refusal("SyntaxFault", message)
-    return Refusal("SyntaxFault", _readable(match[3]), line=int(match[1]), column=int(match[2]))
+    line, column = int(match[1]), int(match[2])
+    return Refusal("SyntaxFault", _readable(match[3]), line=line, column=original(line, column, question.inserted))
 
 
 def _readable(expected: str) -> str:
@@ -133,16 +165,34 @@ def answer(result: Result, question: Question, connection: socket.socket) -> Non
     if isinstance(result, QueryTriples):
         if question.graph is None:
             raise Refusal("NoFormat", "the answer is a graph, and no format of graphs was asked for")
-        row = GRAPHS[question.graph]
-        out = Outlet(connection, row.suffix)
-        serialize(_limited(result, question.rows), out, row.writer, prefixes=PREFIXES)  # type: ignore[arg-type]  # it needs only write
-        return out.end()
+        return _graph(result, question, Outlet(connection, question.graph))
     if question.table is None:
         raise Refusal("NoFormat", "the answer is a table, and no format of tables was asked for")
-    table = TABLES[question.table]
-    out = Outlet(connection, table.suffix, table.mark, question.rows)
-    result.serialize(out, table.writer)  # type: ignore[arg-type]  # as above
-    return out.end()
+    bounded = isinstance(result, QuerySolutions)  # a yes or no has no rows
+    out = Outlet(connection, question.table, question.rows if bounded else None)
+    try:
+        result.serialize(out, TABLES[question.table].writer)  # type: ignore[arg-type]  # it needs only write
+        return out.end(rows=None if bounded else 1)
+    except Full:
+        most = question.rows or 0
+        return out.end(rows=most, cut=Cut(Bound.ROWS, most))
+
+
+def _graph(result: QueryTriples, question: Question, out: Outlet) -> None:
+    passed = 0
+    cut: Cut | None = None
+
+    def limited() -> Iterator[Triple]:
+        nonlocal passed, cut
+        for triple in result:
+            if question.rows is not None and passed >= question.rows:
+                cut = Cut(Bound.ROWS, passed)
+                return
+            passed += 1
+            yield triple
+
+    serialize(limited(), out, GRAPHS[question.graph or ""].writer, prefixes=PREFIXES)  # type: ignore[arg-type]  # as above
+    out.end(rows=passed, cut=cut)
 
 
 PREFIXES = {
@@ -155,13 +205,6 @@ PREFIXES = {
     "skos": "http://www.w3.org/2004/02/skos/core#",
     "xsd": "http://www.w3.org/2001/XMLSchema#",
 }
-
-
-def _limited(triples: Iterable[Triple], most: int | None) -> Iterator[Triple]:
-    for number, triple in enumerate(triples, 1):
-        if most is not None and number > most:
-            raise Refusal("RowLimit", f"the answer has more than {most} triples")
-        yield triple
 
 
 def attend(connection: socket.socket) -> None:
@@ -184,7 +227,8 @@ def attend(connection: socket.socket) -> None:
         except MemoryError:
             connection.sendall(pack(Kind.FAULT, b'{"reason": "MemoryLimit", "message": "the query was stopped at its memory limit"}'))
         except (OSError, RuntimeError, ValueError) as error:
-            connection.sendall(pack(Kind.FAULT, json.dumps({"reason": "Broken", "message": str(error)}).encode()))
+            reason = "QueryError" if str(error).startswith(_UNKNOWN) else "Broken"
+            connection.sendall(pack(Kind.FAULT, json.dumps({"reason": reason, "message": str(error)}).encode()))
 
 
 def _leave_with(parent: int) -> None:

@@ -42,5 +42,6 @@ def refuse_sockets() -> bool:
 
 
 def limit_memory(size: int) -> None:
-    """Let this process map at most *size* bytes; what asks for more fails or aborts."""
+    """Let this process map at most *size* bytes; what asks for more fails or aborts, and leaves no core on the disk, which others feel."""
     resource.setrlimit(resource.RLIMIT_AS, (size, size))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

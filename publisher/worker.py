@@ -7,16 +7,20 @@ import json
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import suppress
 
 from publisher import errors
-from publisher.errors import Broken, MemoryLimit, PublisherError, SyntaxFault, TimeLimit
+from publisher.cut import Bound, Cut, ending
+from publisher.errors import Broken, LimitError, MemoryLimit, PublisherError, RowLimit, SyntaxFault, TimeLimit
 from publisher.frames import Kind, pack, receive
 from publisher.process import command, environment
 from publisher.question import Question
+from publisher.ticket import Ticket
 
 _OUT_OF_MEMORY = {-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGKILL}  # how the engine ends when it gets no memory
+
+_MEMORY = "the query was stopped at its memory limit; narrow it, sort or group fewer rows, put it as an export, or take a dump"
 
 
 class Worker:
@@ -24,6 +28,7 @@ class Worker:
 
     def __init__(self, process: asyncio.subprocess.Process, stream: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.process = process
+        self.memory = 0
         self.generation = ""
         self.late = False
         self._stream, self._writer = stream, writer
@@ -38,7 +43,9 @@ class Worker:
                 *line, stdin=asyncio.subprocess.DEVNULL, pass_fds=[theirs.fileno()], env=environment()
             )
         stream, writer = await asyncio.open_connection(sock=ours)
-        return cls(process, stream, writer)
+        worker = cls(process, stream, writer)
+        worker.memory = memory
+        return worker
 
     async def open(self, generation: str) -> None:
         """Let it open *generation*, a folder; at once where it is open."""
@@ -71,6 +78,11 @@ class Worker:
         self.late = True
         self.kill()
 
+    def step_back(self, nice: int) -> None:
+        """Let the others go first from now on; there is no way back, so it ends with its question."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.setpriority(os.PRIO_PROCESS, self.process.pid, nice)
+
     async def stop(self) -> None:
         """Kill it and wait for its end."""
         self.kill()
@@ -89,9 +101,9 @@ class Worker:
     async def _ending(self) -> PublisherError:
         code = await self.process.wait()
         if self.late:
-            return TimeLimit("the query was stopped at its time limit; narrow it, or take a dump")
+            return TimeLimit("the query was stopped at its time limit; narrow it, put it as an export, or take a dump")
         if code in _OUT_OF_MEMORY:
-            return MemoryLimit("the query was stopped at its memory limit; narrow it, or take a dump")
+            return MemoryLimit(_MEMORY)
         return Broken(f"a reader ended with code {code}")
 
 
@@ -100,6 +112,8 @@ def fault(payload: bytes) -> PublisherError:
     told = json.loads(payload)
     if told["reason"] == "SyntaxFault":
         return SyntaxFault(told["message"], told.get("line"), told.get("column"))
+    if told["reason"] == "MemoryLimit":
+        return MemoryLimit(_MEMORY)
     kind: type[PublisherError] = getattr(errors, told["reason"])
     return kind(told["message"])
 
@@ -107,26 +121,68 @@ def fault(payload: bytes) -> PublisherError:
 class Answer:
     """An answer that begins: its format's suffix, and its bytes as they come. Close it in every case.
 
-    Raises LimitError from ``chunks`` where the query passes a limit after the first byte.
+    After the last byte, *rows* is how many it has, None where nobody counted, and *cut* tells where it ended early. *seconds* is what it
+    has cost so far.
     """
 
-    def __init__(self, suffix: str, worker: Worker, give_back: Callable[[Worker, bool], None], timer: asyncio.TimerHandle) -> None:
+    def __init__(self, suffix: str, worker: Worker, ticket: Ticket) -> None:
         self.suffix = suffix
-        self._worker, self._give_back, self._timer = worker, give_back, timer
-        self._closed = False
+        self.generation = worker.generation  # the folder of the generation that answers
+        self.rows: int | None = None
+        self.cut: Cut | None = None
+        self.marked = False  # the cut stands in the bytes too
+        self._worker, self._ticket = worker, ticket
+        self._sent = self._closed = False
+
+    @property
+    def seconds(self) -> float:
+        """Tell how many seconds its evaluation has taken so far; in all, once it is closed."""
+        return self._ticket.seconds
+
+    @property
+    def client(self) -> str:
+        """Tell who asked; "" is ourselves."""
+        return self._ticket.client
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Give the bytes in pieces of about 64 KiB."""
+        """Give the bytes in pieces of about 64 KiB; raise LimitError where the answer ends early at a limit."""
         while not self._closed:
             kind, payload = await self._worker.frame()
             if kind is Kind.END:
+                self.rows = int(payload) if payload else None
                 self.close(whole=True)
-                return
-            yield payload
+                if self.cut:
+                    raise RowLimit(f"the answer has more than {self.cut.value:.0f} rows; add LIMIT, put it as an export, or take a dump")
+            elif kind is Kind.CUT:
+                self.cut = Cut.unpack(payload)
+            else:
+                self._sent = True
+                yield payload
+
+    async def marked_chunks(self) -> AsyncIterator[bytes]:
+        """Give the bytes in pieces; an answer that ends early ends with a mark where its format has a place for one.
+
+        Look at *cut* and *marked* then. Raises LimitError only where not a byte has been given.
+        """
+        try:
+            async for chunk in self.chunks():
+                yield chunk
+        except LimitError as error:
+            self.cut = self.cut or (self._broken_off(error) if self._sent else None)
+            if self.cut is None:
+                raise
+            mark = ending(self.suffix, self.cut)
+            self.marked = mark is not None
+            if mark:
+                yield mark
+
+    def _broken_off(self, error: LimitError) -> Cut:
+        if isinstance(error, TimeLimit):
+            return Cut(Bound.SECONDS, self._ticket.limit)
+        return Cut(Bound.MEMORY, self._worker.memory)
 
     def close(self, *, whole: bool = False) -> None:
         """Give the reader back, or end it where the answer was not read to its end."""
         if not self._closed:
             self._closed = True
-            self._timer.cancel()
-            self._give_back(self._worker, whole)
+            self._ticket.close(whole)

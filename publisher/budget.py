@@ -1,0 +1,89 @@
+"""Budget: the seconds of evaluation that one client may take, as a bucket that fills again while it waits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
+from math import ceil
+
+from publisher.errors import Spent
+from publisher.limits import Limits
+
+_NAME = "query-seconds"
+_MOST = 10_000  # clients that are remembered before those whose bucket is full again are forgotten
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What a client has *left* of its budget, in seconds, below 0 when overdrawn, and in how many seconds it is *full* again."""
+
+    quota: float
+    window: float
+    left: float
+    full: float
+
+    def headers(self) -> dict[str, str]:
+        """Tell it as the IETF's draft does: https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/ (10)."""
+        return {
+            "RateLimit-Policy": f'"{_NAME}";q={self.quota:.0f};w={self.window:.0f};qu="seconds"',
+            "RateLimit": f'"{_NAME}";r={max(0, int(self.left))};t={ceil(self.full)}',
+        }
+
+
+class Budget:
+    """The buckets of all clients; *now* gives seconds of a clock that only goes forward.
+
+    What a question costs is known when it has ended, so a client may start while anything is left, and may overdraw.
+    """
+
+    def __init__(self, limits: Limits, now: Callable[[], float]) -> None:
+        self._quota, self._window, self._now = limits.budget, limits.window, now
+        self._spent: dict[str, tuple[float, float]] = {}  # by client: seconds spent, and when that was so
+
+    def account(self, client: str) -> Account | None:
+        """Give a client's account; None where there is no budget, or no client (our own questions)."""
+        if not self._quota or not client:
+            return None
+        spent = self._owed(client)
+        return Account(self._quota, self._window, self._quota - spent, spent * self._window / self._quota)
+
+    def admit(self, client: str) -> None:
+        """Raise Spent where nothing is left."""
+        account = self.account(client)
+        if account and account.left <= 0:
+            wait = max(1, ceil((1 - account.left) * self._window / self._quota))
+            raise Spent(
+                f"this address has spent its {self._quota:g} seconds of evaluation; ask again in {wait} seconds, "
+                "ask the same again as it was (a kept answer costs nothing), or put the query as an export",
+                wait,
+            )
+
+    def charge(self, client: str, seconds: float) -> None:
+        """Take *seconds* from a client's bucket."""
+        if not self._quota or not client:
+            return
+        if len(self._spent) >= _MOST:
+            self._spent = {known: self._spent[known] for known in list(self._spent) if self._owed(known) > 0}
+        self._spent[client] = (self._owed(client) + seconds, self._now())
+
+    def _owed(self, client: str) -> float:
+        spent, since = self._spent.get(client, (0.0, 0.0))
+        return max(0.0, spent - (self._now() - since) * self._quota / self._window)
+
+
+def client_of(address: str) -> str:
+    """Give the client that an address stands for: an IPv6 client has a whole /64 and would else have as many budgets as it likes.
+
+    >>> client_of("2001:db8::17"), client_of("192.0.2.1"), client_of("::ffff:192.0.2.1")
+    ('2001:db8::/64', '192.0.2.1', '192.0.2.1')
+    """
+    try:
+        found = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if not isinstance(found, IPv6Address):
+        return str(found)
+    if found.ipv4_mapped:
+        return str(found.ipv4_mapped)
+    return f"{IPv6Address(int(found) >> 64 << 64)}/64"

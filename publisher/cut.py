@@ -1,0 +1,66 @@
+"""Cut: an answer that ends early at a limit, and how each format tells it.
+
+What was sent ends after a whole row. Then the document is closed and marked where its format has a place for a mark that no reader
+trips over: a member of its own in JSON, a processing instruction in XML and RDF/XML, a comment in Turtle and N-Triples.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from enum import Enum
+
+FIELD = "Stocktake-Cut"
+
+
+class Bound(Enum):
+    """The limit that ended an answer."""
+
+    ROWS = "rows"
+    SECONDS = "seconds"
+    MEMORY = "memory"
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """An answer's early end: at which limit, and where that stands (rows, seconds or bytes)."""
+
+    bound: Bound
+    value: float
+
+    @property
+    def field(self) -> str:
+        """Write it as the header or trailer field's value, a dictionary by https://www.rfc-editor.org/rfc/rfc9651.
+
+        >>> Cut(Bound.ROWS, 5000).field
+        'rows=5000'
+        """
+        return f"{self.bound.value}={self.value:.10g}"
+
+    def pack(self) -> bytes:
+        """Write it as JSON."""
+        return json.dumps({self.bound.value: self.value}).encode()
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Cut:
+        """Read what ``pack`` wrote."""
+        ((name, value),) = json.loads(data).items()
+        return cls(Bound(name), value)
+
+
+def ending(suffix: str, cut: Cut) -> bytes | None:
+    """Give the bytes that close and mark a document of the format *suffix* after a whole row; None where it has no place for a mark.
+
+    >>> ending("json", Cut(Bound.ROWS, 2))
+    b']},"cut":{"rows": 2}}'
+    """
+    mark = f"stocktake-cut {cut.field}"
+    if suffix == "json":
+        return b']},"cut":' + cut.pack() + b"}"
+    if suffix == "xml":
+        return f"</results><?{mark}?></sparql>".encode()
+    if suffix in ("ttl", "nt"):
+        return f"# {mark}\n".encode()
+    if suffix == "rdf" and cut.bound is Bound.ROWS:  # the writer has closed it; a stop in the middle leaves it open
+        return f"<?{mark}?>\n".encode()
+    return None

@@ -1,0 +1,56 @@
+"""Limits: what one question, one client and the line of all may take; every number that stands between readers."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, fields, replace
+
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(K|M|G)?(?:iB|B)?\Z")
+_TIMES = {None: 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+_MORE_THAN_NOTHING = frozenset({"seconds", "memory", "rows", "window", "quick"})
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is given. The docs tell each (docs/limits.md); 0 takes *budget*, *each* and *share* away.
+
+    One question: *seconds* from its start, *memory* bytes, *rows* of its answer. The line: *wait* seconds before the start, *queue*
+    places. One client: *budget* seconds of evaluation in *window* seconds, *each* questions at work, *share* places in the line.
+    A question at work for *quick* seconds goes on at low priority beside the others, where *slow* have room.
+    """
+
+    seconds: float = 30.0
+    memory: int = 2 << 30
+    rows: int = 1_000_000
+    wait: float = 20.0
+    queue: int = 64
+    budget: float = 60.0
+    window: float = 60.0
+    each: int = 4
+    share: int = 32
+    quick: float = 1.0
+    slow: int = 4
+
+
+def read(text: str, given: Limits | None = None) -> Limits:
+    """Read ``name=number`` pairs, comma-separated, over *given* or the defaults; sizes take KiB, MiB and GiB.
+
+    Raises ValueError with what is wrong.
+
+    >>> read("seconds=5, memory=512MiB").memory
+    536870912
+    """
+    limits = given or Limits()
+    kinds = {item.name: type(getattr(limits, item.name)) for item in fields(Limits)}
+    for pair in filter(None, (part.strip() for part in text.split(","))):
+        name, _, value = (part.strip() for part in pair.partition("="))
+        match = _SIZE.match(value)
+        if name not in kinds:
+            raise ValueError(f"no limit is named {name!r}; there are {', '.join(kinds)}")
+        if match is None:
+            raise ValueError(f"{name} is a number of 0 or more, such as {getattr(limits, name):g}, not {value!r}")
+        number = kinds[name](float(match[1]) * _TIMES[match[2]])
+        if not number and name in _MORE_THAN_NOTHING:
+            raise ValueError(f"{name} must be above 0")
+        limits = replace(limits, **{name: number})
+    return limits

@@ -1,0 +1,39 @@
+"""Ticket: a question at work: whose it is, since when, and what is to happen at its end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """*limit* is the seconds it may take, *now* the clock, *at_end* is told whether the answer was read whole.
+
+    *aside*: it went on for so long that its place was given to another.
+    """
+
+    client: str
+    limit: float
+    now: Callable[[], float]
+    at_end: Callable[[Ticket, bool], None]
+    timers: list[asyncio.TimerHandle] = field(default_factory=list)
+    aside: bool = False
+    began: float = 0.0
+    ended: float | None = None
+
+    def __post_init__(self) -> None:
+        self.began = self.now()
+
+    @property
+    def seconds(self) -> float:
+        """Tell how long it has been at work."""
+        return (self.now() if self.ended is None else self.ended) - self.began
+
+    def close(self, whole: bool) -> None:
+        """End it."""
+        self.ended = self.now()
+        for timer in self.timers:
+            timer.cancel()
+        self.at_end(self, whole)
