@@ -5,37 +5,68 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from harvesters.ledger.account import Outcome, Run, State
+from harvesters.balance import Tally, counted, faults
+from harvesters.closing import account
+from harvesters.ledger.account import BURIED, CAME, FRESH, Change, Outcome, Presence, Rewritten, Run, State
+from harvesters.lock import writing
 from harvesters.means import Means
-from harvesters.plan import MISSES, Plan
+from harvesters.plan import Plan, doubt
 from harvesters.source import Source
 from journal.entry import Entry
-from vocab.chronicle import Registry, bury, describe_run, describe_source
+from vocab.account import describe_account
+from vocab.chronicle import Registry, describe_source
+from vocab.tombstone import Burial, bury, mark, unmarked
+
+_MET = tuple(outcome for outcome in CAME if outcome not in (*FRESH, Outcome.DELETED, Outcome.ABSENT))
 
 
 def commit(plan: Plan, source: Source, means: Means) -> Run:
     """Write the plan's changes to the journal and settle the ledger; where nothing changes no entry is written."""
-    run = replace(plan.run, planned=means.now(), counts=plan.counts, cursor=None, sweep=plan.complete, reason=plan.short)
-    changes = plan.outcomes[Outcome.NEW] + plan.outcomes[Outcome.CHANGED] + plan.outcomes[Outcome.GONE]
-    lost = plan.complete and any(True for _ in means.ledger.lost(run, MISSES))
-    if not changes and not lost and means.ledger.graph(means.iris.source(source.name)) == _catalogue(source, means):
-        done = replace(run, state=State.INCOMPLETE if run.reason else State.UNCHANGED, ended=means.now())
-        means.ledger.settle(done, {})
-        return done
-    head = means.journal.head
-    run = replace(run, state=State.COMMITTING, entry=head.number if head else 0)
-    means.ledger.save(run)
-    return finish(run, source, means)
+    planned = max(means.now(), plan.run.started)
+    run = replace(plan.run, planned=planned, ended=None, counts=plan.counts, cursor=None, reason=doubt(plan.run))
+    same = means.ledger.graph(means.iris.source(source.name)) == _catalogue(source, means)
+    if same and not plan.changing and not any(True for _ in _returned(run, means)):
+        return _close(replace(run, state=State.UNCHANGED), means)
+    with writing(means):
+        head = means.journal.head
+        run = replace(run, state=State.COMMITTING, entry=head.number if head else 0)
+        means.ledger.save(run)
+        return _finish(run, source, means)
 
 
 def finish(run: Run, source: Source, means: Means) -> Run:
     """Bring a run that is committing to its end, whether or not its entry was written before a crash."""
-    buried = dict(_buried(run, means))
-    entry = written(run, means) or means.journal.append(_blocks(run, source, means, buried), run=run.id, time=run.started)
+    with writing(means):
+        if written(run, means) is None:
+            head = means.journal.head
+            run = replace(run, entry=head.number if head else 0)
+            means.ledger.save(run)
+        return _finish(run, source, means)
+
+
+def _finish(run: Run, source: Source, means: Means) -> Run:
+    before = counted(run.entry or 0, means)
+    entry = written(run, means)
+    if entry is None:
+        tally = Tally()
+        entry = means.journal.append(tally.count(_blocks(run, source, means, before, tally)), run=run.id, time=run.started)
+        means.ledger.set_balance(entry.number, tally.added, tally.removed, before + tally.net)
+    else:
+        tally = Tally.of(entry)
+        means.ledger.set_balance(entry.number, tally.added, tally.removed, before + tally.net)
     means.ledger.set_graph(means.iris.source(source.name), _catalogue(source, means))
-    state = State.INCOMPLETE if run.reason else State.COMMITTED
-    done = replace(run, state=state, ended=means.now(), entry=entry.number)
-    means.ledger.settle(done, buried)
+    done = replace(run, state=State.COMMITTED, entry=entry.number, added=tally.added, removed=tally.removed, after=before + tally.net)
+    return _close(done, means)
+
+
+def _close(run: Run, means: Means) -> Run:
+    """Settle the ledger and close the account; a run whose account does not close is incomplete."""
+    state = State.INCOMPLETE if run.reason else run.state
+    done = replace(run, state=state, ended=max(means.now(), run.planned or run.started))
+    means.ledger.settle(done, (it for _, it in _rewritten(done, means)))
+    if wrong := faults(done, means.ledger):
+        done = replace(done, state=State.INCOMPLETE, reason="; ".join([*([done.reason] if done.reason else []), *wrong]))
+        means.ledger.save(done)
     return done
 
 
@@ -56,33 +87,61 @@ def difference(before: str, after: str, graph: str) -> Iterator[str]:
         yield "\n".join(rows)
 
 
+def becomes(run: Run, change: Change, means: Means) -> Rewritten | None:
+    """Tell what a record becomes where its draft does not say it, None where it stays as it is or its draft says it."""
+    draft, iris = change.draft, means.iris
+    key, before, outcome = draft.key or "", change.before, draft.outcome
+    if outcome in BURIED:
+        why = draft.reason or "its source says that it was deleted"
+        burial = Burial(run.id, run.planned or run.started, why, draft.other)
+        told = bury(key, run.source, burial, draft.first_seen or run.started, before.split("\n"), iris)
+        return Rewritten(change.seq, key, Presence.GONE, "\n".join(told))
+    if outcome is Outcome.VANISHED:
+        return Rewritten(change.seq, key, Presence.VANISHED, mark(before, key, run.source, run.started, iris), run.started)
+    if outcome in _MET and change.presence is Presence.VANISHED:  # at its source, be it readable or not
+        return Rewritten(change.seq, key, Presence.PUBLISHED, unmarked(before, key, run.source, iris))
+    return None
+
+
+def _returned(run: Run, means: Means) -> Iterator[Change]:
+    return means.ledger.changes(run, _MET, Presence.VANISHED)
+
+
+def _rewritten(run: Run, means: Means) -> Iterator[tuple[Change, Rewritten]]:
+    met: set[str] = set()
+    for change in means.ledger.changes(run, (*BURIED, Outcome.VANISHED)):
+        if (it := becomes(run, change, means)) is not None:
+            yield change, it
+    for change in _returned(run, means):
+        it = becomes(run, change, means)
+        if it is not None and it.key not in met:  # a key may come more than once
+            met.add(it.key)
+            yield change, it
+
+
 def _catalogue(source: Source, means: Means) -> str:
     it = source
     registry = Registry(it.name, it.title, it.publisher, it.url, it.licence, it.protocol, it.mapping, it.every)
     return "\n".join(describe_source(registry, means.iris))
 
 
-def _buried(run: Run, means: Means) -> Iterator[tuple[str, str]]:
-    """Give the tombstones of what the source deleted and of what a complete sweep missed for the second time."""
-    at = run.planned or run.started
-    for draft, before in means.ledger.drafts(run, [Outcome.GONE]):
-        if draft.key is not None and draft.first_seen is not None:
-            yield draft.key, "\n".join(bury(draft.key, run.source, run.id, draft.first_seen, at, before.split("\n"), means.iris))
-    if run.sweep:
-        for key, first_seen, before in means.ledger.lost(run, MISSES):
-            yield key, "\n".join(bury(key, run.source, run.id, first_seen, at, before.split("\n"), means.iris))
-
-
-def _blocks(run: Run, source: Source, means: Means, buried: dict[str, str]) -> Iterator[str]:
+def _blocks(run: Run, source: Source, means: Means, before: int, tally: Tally) -> Iterator[str]:
     iris = means.iris
-    for draft, before in means.ledger.drafts(run, [Outcome.NEW, Outcome.CHANGED]):
-        yield from difference(before, draft.description, iris.record(run.source, draft.key or ""))
-    gone = {draft.key: before for draft, before in means.ledger.drafts(run, [Outcome.GONE])}
-    lost = {key: before for key, _, before in means.ledger.lost(run, MISSES)} if run.sweep else {}
-    for key, tombstone in buried.items():
-        yield from difference(gone.get(key) or lost[key], tombstone, iris.record(run.source, key))
+    for change in means.ledger.changes(run, FRESH):
+        yield from difference(change.before, change.draft.description, iris.record(run.source, change.draft.key or ""))
+    for change, it in _rewritten(run, means):
+        yield from difference(change.before, it.description, iris.record(run.source, it.key))
     catalogue = iris.source(source.name)
     yield from difference(means.ledger.graph(catalogue), _catalogue(source, means), catalogue)
-    ended = run.planned or run.started
-    account = describe_run(run.id, run.source, run.started, ended, run.counts, iris)
-    yield from difference("", "\n".join(account), iris.run(run.id))
+    yield from difference("", "\n".join(_account(run, means, before, tally)), iris.run(run.id))
+
+
+def _account(run: Run, means: Means, before: int, tally: Tally) -> list[str]:
+    """Describe the run with the quads that its entry holds, these too; how often the network was asked is no part of it.
+
+    A run that a crash cut off asks more often, and shall write what an undisturbed one writes.
+    """
+    state = State.INCOMPLETE if run.reason else State.COMMITTED
+    told = replace(run, state=state, entry=(run.entry or 0) + 1, network={}, added=0, removed=tally.removed, after=0)
+    more = tally.added + len(describe_account(account(told), means.iris))
+    return describe_account(account(replace(told, added=more, after=before + more - tally.removed)), means.iris)

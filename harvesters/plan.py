@@ -1,70 +1,126 @@
-"""Plans: what a run would change, counted before anything changes, and the guard that holds what looks wrong."""
+"""Plans: what a run would change, counted and listed record by record before anything changes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
 
-from harvesters.ledger.account import Outcome, Run
+from harvesters.ledger.account import BURIED, CAME, FRESH, Draft, Notice, Outcome, Presence, Run
 from harvesters.ledger.book import Ledger
+from harvesters.ledger.missed import Absentee
 from harvesters.source import Limits
 
-MISSES = 1  # complete sweeps before this one that a vanished record must have missed to be gone
+_TWINS = 1000  # records of other sources told of one run: more are a sign that two sources are the same registry
+TWIN = "twin"
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """A run's account before its commit.
 
-    *vanished* are published records that a sweep did not meet, *before* is what is published now, *held* why a person must
-    look, None when the run may commit.
+    *outcomes* counts what came and, of a complete sweep, what did not; *before* is what is published now, *held* why a person
+    must look, None when the run may commit.
     """
 
     run: Run
-    outcomes: dict[Outcome, int]
-    vanished: int
+    outcomes: Mapping[Outcome, int]
     before: int
     held: str | None = None
 
     @property
     def fetched(self) -> int:
         """Give the number of records that came, deletions and unreadable ones too."""
-        return sum(self.outcomes.values())
+        return sum(self.outcomes[outcome] for outcome in CAME)
+
+    @property
+    def gone(self) -> int:
+        """Give the number of records that leave only a tombstone."""
+        return sum(self.outcomes[outcome] for outcome in BURIED)
+
+    @property
+    def vanished(self) -> int:
+        """Give the number of published records that this sweep is the first to miss."""
+        return self.outcomes[Outcome.VANISHED]
+
+    @property
+    def after(self) -> int:
+        """Give the number of records that are published after the commit."""
+        return self.before + self.outcomes[Outcome.NEW] + self.outcomes[Outcome.REIDENTIFIED] - self.gone
+
+    @property
+    def changing(self) -> int:
+        """Give the number of records whose descriptions the commit changes."""
+        return sum(self.outcomes[outcome] for outcome in (*FRESH, Outcome.RETURNED, Outcome.VANISHED)) + self.gone
 
     @property
     def complete(self) -> bool:
-        """Tell whether this was a sweep that saw all that its source claims."""
-        return self.run.sweep and self.short is None
-
-    @property
-    def short(self) -> str | None:
-        """Tell that a sweep brought less than the source claims, None where it did not."""
-        if self.run.sweep and self.run.claimed is not None and self.fetched < self.run.claimed:
-            return f"the source claims {self.run.claimed} records and brought {self.fetched}; nothing was taken for deleted"
-        return None
+        """Tell whether this was a sweep that is proven to have seen all."""
+        return self.run.sweep and doubt(self.run) is None
 
     @property
     def counts(self) -> dict[str, int]:
         """Give the account by the names that the ledger, the store and the pages use."""
         told = {"claimed": self.run.claimed} if self.run.claimed is not None else {}
-        return {**told, "fetched": self.fetched, **{outcome.value: n for outcome, n in self.outcomes.items()}, "vanished": self.vanished}
+        came = {outcome.value: count for outcome, count in self.outcomes.items()}
+        ended = {"gone": self.gone, "published_before": self.before, "published_after": self.after}
+        return {**told, "fetched": self.run.fetched, **came, **ended}
+
+
+def doubt(run: Run) -> str | None:
+    """Tell why a sweep is not proven complete, None where it is, or where the run was no sweep."""
+    if not run.sweep:
+        return None
+    if run.doubt:
+        return f"{run.doubt}; nothing was taken for deleted"
+    if run.claimed is not None and run.fetched < run.claimed:
+        return f"the source claims {run.claimed} records and brought {run.fetched}; nothing was taken for deleted"
+    return None
 
 
 def draw(run: Run, ledger: Ledger, limits: Limits) -> Plan:
-    """Count what *run* has staged against what is published, and let the guard look at it."""
-    outcomes = ledger.outcomes(run)
-    vanished = ledger.vanished(run) if run.sweep else 0
-    plan = Plan(run, outcomes, vanished, ledger.published(run.source))
-    return replace(plan, held=guard(plan, limits))
+    """Compare what *run* has staged with what is published, and write down what it missed; it may be done again."""
+    before = ledger.published(run.source)
+    moved = ledger.moved(run) if before else {}
+    sweep = run.sweep and doubt(run) is None
+    ledger.plan(run, moved, lambda: _missed(run, ledger, limits, moved) if sweep else iter(()))
+    ledger.tell(run, TWIN, _twins(run, ledger))
+    return seen(run, ledger)
 
 
-def guard(plan: Plan, limits: Limits) -> str | None:
-    """Tell why *plan* must wait for a person, or None; only a sweep can be short, and growth alone never blocks."""
-    if not plan.run.sweep:
-        return None
-    if plan.fetched == 0:
-        return "the source brought nothing; its last good data stays"
-    if plan.fetched < limits.expect:
-        return f"the source brought {plan.fetched} records where its card expects at least {limits.expect:g}"
-    if plan.before and plan.complete and plan.vanished / plan.before > limits.vanished:
-        return f"{plan.vanished} of {plan.before} published records vanished, more than the {limits.vanished:.0%} that the card lets pass"
-    return None
+def seen(run: Run, ledger: Ledger) -> Plan:
+    """Give a plan as it was drawn."""
+    return Plan(run, ledger.outcomes(run), ledger.published(run.source), run.reason)
+
+
+def _missed(run: Run, ledger: Ledger, limits: Limits, moved: Mapping[str, str]) -> Iterator[Draft]:
+    """Give a draft for each record that a complete sweep did not meet."""
+    absent = list(ledger.absent(run))
+    fates = {it.key: _fate(run, it, limits) for it in absent if it.key not in moved}
+    heirs = ledger.heirs(run, [key for key, fate in fates.items() if fate is Outcome.LOST])
+    for it in absent:
+        if new := moved.get(it.key):
+            yield Draft(it.key, Outcome.REPLACED, reason="its source lists the same record under another key", other=new)
+        else:
+            yield Draft(it.key, fates[it.key], reason=_why(run, it, fates[it.key]), other=heirs.get(it.key))
+
+
+def _fate(run: Run, it: Absentee, limits: Limits) -> Outcome:
+    since = it.since or run.started
+    first = it.presence is Presence.PUBLISHED
+    late = run.started - since >= timedelta(limits.grace)
+    spent = late or limits.sweeps == 0 if first else late or it.misses >= limits.sweeps
+    return Outcome.LOST if spent else Outcome.VANISHED if first else Outcome.MISSING
+
+
+def _why(run: Run, it: Absentee, fate: Outcome) -> str:
+    since = it.since or run.started
+    if fate is Outcome.LOST:
+        return f"complete sweeps no longer meet it at its source since {since:%Y-%m-%d}, {it.misses + 1} by now"
+    return f"not met since {since:%Y-%m-%d %H:%M} UTC; still served"
+
+
+def _twins(run: Run, ledger: Ledger) -> list[Notice]:
+    same = {True: "has the same web address as", False: "says the same as"}
+    found = ledger.twins(run, _TWINS)
+    return [Notice(TWIN, f"{it.key} {same[it.page]} {it.other} of {it.source}", it.key, it.source, it.other) for it in found]

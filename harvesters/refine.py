@@ -10,17 +10,19 @@ from typing import Any
 
 from harvesters.bench import Bench, Verdicts
 from harvesters.errors import ParseError
-from harvesters.ledger.account import Draft, Known, Outcome, Run
+from harvesters.ledger.account import Draft, Known, Outcome, Presence, Run
+from harvesters.likeness import likeness, page
 from harvesters.record import Gone, Page, Position, Record, Unreadable
 from shapes.result import Result, Severity
 from vocab.chronicle import Provenance, Remark, attest, comment
-from vocab.describe import describe
+from vocab.describe import KIND, describe
 from vocab.initiative import Resource
 from vocab.iris import Iris
 
 Item = Record[Any] | Gone | Unreadable
 # What a mapping of ours raises on a payload that it did not foresee: that record is withheld, the others go on.
 _FAULTS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+_SAME = {Presence.PUBLISHED: Outcome.UNCHANGED, Presence.VANISHED: Outcome.RETURNED}
 _DIGEST = 16  # bytes: 128 bits tell a hundred million records apart with room to spare
 
 
@@ -39,16 +41,19 @@ class Refiner:
     bench: Bench
     tried: bool
 
-    def sift(self, page: Page[Any], known: Mapping[str, Known], met: set[str]) -> Batch:
+    def sift(self, its: Page[Any], known: Mapping[str, Known], met: set[str]) -> Batch:
         """Settle what needs no judge and send the rest to them; *met* are the keys that this run has had, and grows."""
         drafts: list[Draft | _Pending] = []
-        for item in page.items:
-            drafts.append(self._sift_one(item, known, met, page.at))
+        repeats = bool(its.items) and not its.again and all(item.key in met for item in its.items)
+        for item in its.items:
+            if its.again and item.key in met:
+                continue
+            drafts.append(self._sift_one(item, known, met, its.at))
             if item.key is not None:
                 met.add(item.key)
         pending = [draft for draft in drafts if isinstance(draft, _Pending)]
         verdicts = self.bench.judge([draft.judged for draft in pending]) if pending else None
-        return Batch(page, drafts, verdicts)
+        return Batch(its, drafts, verdicts, repeats)
 
     def _sift_one(self, item: Item, known: Mapping[str, Known], met: set[str], at: Position | None) -> Draft | _Pending:
         if item.key is not None and item.key in met:
@@ -58,27 +63,32 @@ class Refiner:
             return Draft(item.key, Outcome.UNREADABLE, reason=item.reason, at=at)
         if isinstance(item, Gone):
             there = before is not None and not before.gone
-            return Draft(item.key, Outcome.GONE if there else Outcome.ABSENT, first_seen=before.first_seen if before else None, at=at)
+            return Draft(item.key, Outcome.DELETED if there else Outcome.ABSENT, first_seen=before.first_seen if before else None, at=at)
         return self._map(item, before, at)
 
     def _map(self, record: Record[Any], before: Known | None, at: Position | None) -> Draft | _Pending:
         digest = blake2b(record.raw, key=self.run.rules.encode()[:64], digest_size=_DIGEST).hexdigest()
         if before and before.digest == digest and not before.gone:
-            return Draft(record.key, Outcome.UNCHANGED, digest, at=at)
+            return Draft(record.key, _SAME[before.state], digest, at=at)
         try:
-            statements = describe(self.read(record), self.iris, self.run.source)
+            resource = self.read(record)
+            statements = describe(resource, self.iris, self.run.source)
         except ParseError as error:
             return Draft(record.key, Outcome.UNREADABLE, reason=str(error), at=at)
         except _FAULTS as error:
             why = f"the mapping {self.mapping} is not ready for it ({type(error).__name__}: {error}); please report it"
             return Draft(record.key, Outcome.UNREADABLE, reason=why, at=at)
-        content = blake2b("\n".join(statements).encode(), digest_size=_DIGEST).hexdigest()
+        text = "\n".join(statements)
+        content = blake2b(text.encode(), digest_size=_DIGEST).hexdigest()
         if self.tried and before and before.content == content and not before.gone:
-            return Draft(record.key, Outcome.UNCHANGED, digest, at=at)
+            return Draft(record.key, _SAME[before.state], digest, at=at)
         first = before.first_seen if before else self.run.started
         about = Provenance(self.run.source, self.run.id, self.mapping, digest, first, self.run.started)
         outcome = Outcome.CHANGED if before and not before.gone else Outcome.NEW
-        return _Pending(record.key, outcome, about, content, statements + attest(record.key, self.iris, about), at)
+        judged = statements + attest(record.key, self.iris, about)
+        thing = self.iris.thing(KIND[type(resource)], self.run.source, record.key)
+        like = likeness(statements, thing, self.iris.record(self.run.source, record.key), record.key)
+        return _Pending(record.key, outcome, about, content, judged, at, like, page(text))
 
     def finish(self, batch: Batch) -> list[Draft]:
         """Wait for the judges and give the page's drafts in their order."""
@@ -93,7 +103,9 @@ class Refiner:
         remarks = {Remark(result.component, result.severity.value, result.message, result.path) for result in results}
         ordered = sorted(remarks, key=lambda remark: (remark.path or "", remark.component, remark.message))
         statements = sorted(it.judged + comment(it.key, self.iris, it.about.source, ordered))
-        return Draft(it.key, it.outcome, it.about.digest, it.content, it.about.first_seen, "\n".join(statements), at=it.at)
+        told = "\n".join(statements)
+        about, like = it.about, it.likeness
+        return Draft(it.key, it.outcome, about.digest, it.content, about.first_seen, told, at=it.at, likeness=like, page=it.page)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +116,18 @@ class _Pending:
     content: str
     judged: list[str]
     at: Position | None
+    likeness: int
+    page: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A page on its way through the judges."""
+    """A page on its way through the judges; *repeats* tells that the run had met all its records before."""
 
     page: Page[Any]
     drafts: list[Draft | _Pending]
     verdicts: Future[Verdicts] | None
+    repeats: bool = False
 
 
 def _local(path: str | None) -> str:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from hashlib import blake2b
+
+import structlog
 
 from harvesters.archive import Archive
 from harvesters.commit import commit, finish
-from harvesters.errors import BusyError, HarvestError
+from harvesters.errors import HarvestError
 from harvesters.fetch import Fetch, Validator
-from harvesters.ledger.account import Run, State
+from harvesters.guard import judge
+from harvesters.ledger.account import Notice, Run, State
+from harvesters.lock import alone
 from harvesters.mappings.table import Reader
 from harvesters.means import Means
 from harvesters.pairs import pair
@@ -27,7 +29,10 @@ from shapes.rules import shapes_digest
 VERSION = "1"  # of describing: raise it when the same record is to be described anew
 _GOOD = (State.COMMITTED, State.UNCHANGED)
 _SWEEP = timedelta(days=7)  # how often a source that tells its changes is read in full all the same
+_CLOCK, _OVERRIDE = "clock", "override"  # kinds of notices
 _OVERLAP = timedelta(hours=1)  # asked again, since the source's clock is not ours; digests drop what is known
+
+log = structlog.get_logger()
 
 
 def harvest(source: Source, means: Means, *, full: bool = False, dry_run: bool = False, watch: Watch = lambda _: None) -> Plan:
@@ -37,7 +42,7 @@ def harvest(source: Source, means: Means, *, full: bool = False, dry_run: bool =
     A run that a crash cut off is taken up where its last page was kept.
     """
     protocol, reader = pair(source)
-    with _alone(source, means):
+    with alone(source.name, means):
         run = _begin(source, means, protocol, full=full)
         if run.state is State.COMMITTING:  # a crash came between plan and settlement
             finish(run, source, means)
@@ -46,21 +51,16 @@ def harvest(source: Source, means: Means, *, full: bool = False, dry_run: bool =
             run, seen = _collect(source, means, protocol, reader, run, watch, full=full)
             return _conclude(source, means, run, seen, dry_run=dry_run)
         except HarvestError as error:
-            means.ledger.drop(replace(run, state=State.FAILED, ended=means.now(), reason=str(error)))
+            _fail(run, means, str(error))
             raise
 
 
-@contextmanager
-def _alone(source: Source, means: Means) -> Iterator[None]:
-    """Hold the source's lock, which the system frees when the process dies."""
-    folder = means.data / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{source.name}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise BusyError(f"{source.name}: another run of it is under way; wait for it to end") from error
-        yield
+def _fail(run: Run, means: Means, reason: str) -> None:
+    """End a run as its last checkpoint left it, with what had come until then."""
+    kept = means.ledger.run(run.id) or run
+    counts = {"fetched": kept.fetched, **{outcome.value: count for outcome, count in means.ledger.outcomes(kept).items()}}
+    ended = max(means.now(), kept.started)
+    means.ledger.drop(replace(kept, state=State.FAILED, ended=ended, reason=reason, counts=counts, network=run.network or kept.network))
 
 
 def rules(source: Source, means: Means) -> str:
@@ -72,18 +72,28 @@ def rules(source: Source, means: Means) -> str:
 
 def _begin(source: Source, means: Means, protocol: Protocol, *, full: bool) -> Run:
     """Take up the run that a crash cut off, or begin a new one: incremental where the protocol can and the last is fresh."""
-    now, digest = means.now(), rules(source, means)
+    digest = rules(source, means)
     if opened := means.ledger.open_run(source.name):
         if opened.state is State.COMMITTING or opened.rules == digest:
             return opened
-        means.ledger.drop(replace(opened, state=State.FAILED, ended=now, reason="cut off, then begun anew: mapping or shapes have changed"))
-    if held := means.ledger.last_run(source.name, [State.HELD]):
-        means.ledger.drop(held)  # this run's plan takes its place
+        _fail(opened, means, "cut off, then begun anew: mapping or shapes have changed")
+    clock, latest = means.now(), means.ledger.latest(source.name)
+    now = max(clock, latest or clock)
     last = means.ledger.last_run(source.name, _GOOD)
     sweep = means.ledger.last_run(source.name, _GOOD, sweeps=True)
     fresh = last and sweep and last.rules == digest and now - sweep.started < _SWEEP
     since = last.started - _OVERLAP if last and fresh and protocol.incremental and not full else None
-    return means.ledger.begin(source.name, now, digest, sweep=since is None, since=since)
+    run = means.ledger.begin(source.name, now, digest, sweep=since is None, since=since)
+    if now != clock:
+        _tell_clock(run, clock, means)
+    return run
+
+
+def _tell_clock(run: Run, clock: datetime, means: Means) -> None:
+    """Tell that the clock went back; the run goes by the latest time that is known, so that no change is asked for too late."""
+    text = f"the clock says {clock.isoformat()}, before {run.started.isoformat()}, which an earlier run tells; the later time counts"
+    log.warning("the clock went back", source=run.source, clock=clock.isoformat(), counts=run.started.isoformat(), cure="set the clock")
+    means.ledger.tell(run, _CLOCK, [Notice(_CLOCK, text)])
 
 
 def _collect(
@@ -100,7 +110,7 @@ def _collect(
         refiner = Refiner(run, source.mapping, reader.prepare(source, means.words), means.iris, means.bench, tried)
         desk = Desk(means.ledger, refiner, run, watch)
         for page in protocol.collect(source, door, run.since, run.cursor):
-            desk.take(page, archive.length)
+            desk.take(page, archive.length, getattr(door, "met", {}))
         desk.clear()
     return desk.run, door.seen
 
@@ -112,13 +122,34 @@ def _last_rules(source: Source, means: Means) -> str | None:
 
 def _conclude(source: Source, means: Means, run: Run, seen: dict[str, Validator], *, dry_run: bool) -> Plan:
     plan = draw(run, means.ledger, source.limits)
+    given, hold = means.ledger.overrides(source.name), means.ledger.holds().get(source.name)
+    anew = run.rules != _last_rules(source, means)
+    verdict = judge(plan, source.limits, given, hold, run.started, anew=anew)
     if dry_run:
         means.ledger.forget(run)
-        return plan
-    if plan.held:
-        held = replace(run, state=State.HELD, planned=means.now(), ended=means.now(), counts=plan.counts, reason=plan.held)
-        means.ledger.save(held)
-        return replace(plan, run=held)
+        return replace(plan, held=verdict.held)
+    _supersede(run, means)
+    if verdict.held:
+        return _hold(replace(plan, held=verdict.held), means)
+    if verdict.used:
+        means.ledger.use([it.id for it in verdict.used], run.id)
+        told = [Notice(_OVERRIDE, f"{it.by} let {it.override.limit} pass up to {it.override.value:g} once") for it in verdict.used]
+        means.ledger.tell(run, _OVERRIDE, told)
     done = commit(plan, source, means)
     means.ledger.set_validators(source.name, seen)
     return replace(plan, run=done)
+
+
+def _supersede(run: Run, means: Means) -> None:
+    """Let go of the source's held plan: this run's plan takes its place."""
+    if held := means.ledger.last_run(run.source, [State.HELD]):
+        means.ledger.drop(replace(held, state=State.SUPERSEDED, reason=f"{held.reason}; then {run.id} came to its own plan"))
+
+
+def _hold(plan: Plan, means: Means) -> Plan:
+    """Keep the plan for a person, and say what to do."""
+    run, at = plan.run, max(means.now(), plan.run.started)
+    cure = f"look at it with `stocktake plans show {run.id} --diff`, then `stocktake plans approve {run.id}` or `reject`"
+    held = replace(run, state=State.HELD, planned=at, ended=at, counts=plan.counts, reason=f"{plan.held}; {cure}")
+    means.ledger.save(held)
+    return replace(plan, run=held)

@@ -19,10 +19,23 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")  # a path segment of every IRI,
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the guard lets pass: *expect* the fewest records of a full run, *vanished* the largest share that may vanish."""
+    """What the guard lets pass, shares from 0 to 1, and how long a vanished record is served.
 
-    expect: int = 1
+    *expect* is the fewest records of a full run; *vanished*, *changed* and *reidentified* are the largest shares of the published
+    records, *withheld* that of those that came. A vanished record is gone at a complete sweep that misses it when *sweeps*
+    sweeps after the first have missed it, or when *grace* days have passed, whichever comes first.
+    """
+
+    expect: float = 1
     vanished: float = 0.10
+    changed: float = 0.50
+    reidentified: float = 0.05
+    withheld: float = 0.25
+    sweeps: int = 2
+    grace: float = 7.0
+
+
+SHARES = ("vanished", "changed", "reidentified", "withheld")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +110,8 @@ def _limits(table: Mapping[str, Any], where: str) -> Limits:
             raise CardError(f"{where}: unknown limit {key!r}; known are {', '.join(sorted(known))}")
         if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
             raise CardError(f"{where}: limit {key!r} is {value!r}, which is no number from 0 up")
+        if key in SHARES and value > 1:
+            raise CardError(f"{where}: limit {key!r} is {value!r}; write a share from 0 to 1, such as 0.1 for a tenth")
     return Limits(**table)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -38,13 +38,16 @@ class Desk:
     watch: Watch
     _waiting: deque[tuple[Batch, int]] = field(default_factory=deque)
     _records: int = field(init=False)
+    _before: Counter[str] = field(init=False)
 
     def __post_init__(self) -> None:
         """Count what a run that was cut off has staged."""
         self._records = self.ledger.staged(self.run)
+        self._before = Counter(self.run.network)
 
-    def take(self, page: Page[Any], archived: int) -> None:
-        """Take a page in; *archived* is the archive's length when it came."""
+    def take(self, page: Page[Any], archived: int, network: Mapping[str, int]) -> None:
+        """Take a page in; *archived* is the archive's length when it came, *network* how the requests ended up to it."""
+        self.run = replace(self.run, network=dict(self._before + Counter(network)))
         if page.unchanged:  # the source says that all is as it was: nothing is missing, and nothing is swept
             self.run = replace(self.run, sweep=False)
         keys = [item.key for item in page.items if item.key is not None]
@@ -61,8 +64,21 @@ class Desk:
 
     def _keep(self, batch: Batch, archived: int) -> None:
         drafts, page, run = self.refiner.finish(batch), batch.page, self.run
-        claimed = page.claimed if page.claimed is not None else run.claimed
-        self.run = replace(run, cursor=page.cursor, pages=run.pages + 1, claimed=claimed, archived=archived)
+        claimed = max((number for number in (page.claimed, run.claimed) if number is not None), default=None)
+        fetched, doubt = run.fetched + len(drafts), run.doubt or _doubt(batch, run)
+        self.run = replace(run, cursor=page.cursor, pages=run.pages + 1, claimed=claimed, archived=archived, fetched=fetched, doubt=doubt)
         self.ledger.stage(self.run, drafts, self._records)
         self._records += len(drafts)
         self.watch(Progress(run.source, self.run.pages, self._records, claimed))
+
+
+def _doubt(batch: Batch, run: Run) -> str | None:
+    """Tell why a run with this page cannot be a complete sweep, None where nothing speaks against it."""
+    page, number = batch.page, run.pages + 1
+    if page.doubt:
+        return page.doubt
+    if batch.repeats:
+        return f"page {number} brought only records that had come before"
+    if page.claimed is not None and run.claimed is not None and page.claimed < run.claimed:
+        return f"the source claimed {run.claimed:,} records, and {page.claimed:,} on page {number}"
+    return None

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from harvesters.commit import difference, written
 from harvesters.ledger.account import Run, State
+from harvesters.lock import writing
 from harvesters.means import Means
 from vocab.schemes import statements
 
@@ -15,6 +16,11 @@ SOURCE = "vocabulary"  # its runs' name in the ledger; no card may have it
 
 def publish(means: Means) -> Run | None:
     """Write what has changed in the vocabulary since it was last published as one entry; None where nothing has."""
+    with writing(means):
+        return _publish(means)
+
+
+def _publish(means: Means) -> Run | None:
     run = means.ledger.open_run(SOURCE)
     if run is None:
         if not _changes(means):

@@ -20,10 +20,14 @@ METRICS: Mapping[str, str] = {
     "duplicate": "duplicateRecords",
     "withheld": "withheldRecords",
     "unchanged": "unchangedRecords",
+    "returned": "returnedRecords",
     "new": "newRecords",
     "changed": "changedRecords",
     "reidentified": "reidentifiedRecords",
     "vanished": "vanishedRecords",
+    "deleted": "deletedRecords",
+    "lost": "lostRecords",
+    "replaced": "replacedRecords",
     "gone": "goneRecords",
     "absent": "absentRecords",
     "published_before": "publishedBefore",
@@ -54,10 +58,14 @@ class Account:
     duplicate: int = 0
     withheld: int = 0
     unchanged: int = 0
+    returned: int = 0
     new: int = 0
     changed: int = 0
     reidentified: int = 0
     vanished: int = 0
+    deleted: int = 0
+    lost: int = 0
+    replaced: int = 0
     gone: int = 0
     absent: int = 0
     published_before: int | None = None

@@ -1,4 +1,4 @@
-"""Chronicle: what is said of records, runs, sources, tombstones and the state of things, in the same statements as descriptions."""
+"""Chronicle: what is said of records, sources and the state of things, in the same statements as descriptions."""
 
 from __future__ import annotations
 

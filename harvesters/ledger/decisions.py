@@ -150,6 +150,12 @@ class Decisions(Door):
             rows = connection.execute(sa.select(t.errand).order_by(t.errand.c.id.desc()).limit(limit)).all()
         return [_errand(row) for row in rows]
 
+    def errand(self, number: int) -> Errand | None:
+        """Give an errand by its number, None where there is none."""
+        with self._begin() as connection:
+            row = connection.execute(sa.select(t.errand).where(t.errand.c.id == number)).one_or_none()
+        return _errand(row) if row else None
+
     def waiting(self) -> list[Errand]:
         """List the errands that nobody has taken up, the oldest first."""
         with self._begin() as connection:

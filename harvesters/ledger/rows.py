@@ -6,9 +6,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import Any
 
-from harvesters.ledger.account import Draft, Run
+from harvesters.ledger.account import Draft, Outcome, Run
 from harvesters.ledger.press import pack
+from harvesters.record import Position
 
 
 def utc(value: datetime) -> datetime:
@@ -53,4 +55,24 @@ def staged_row(run: Run, seq: int, draft: Draft) -> dict[str, object]:
         "file": draft.at.file if draft.at else None,
         "offset": draft.at.offset if draft.at else None,
         "length": draft.at.length if draft.at else None,
+        "other": draft.other,
+        "likeness": draft.likeness,
+        "page": draft.page,
     }
+
+
+def draft_of(row: Any, description: str = "") -> Draft:
+    """Read a draft's row."""
+    at = Position(row.file, row.offset, row.length) if row.file is not None else None
+    first, outcome = aware(row.first_seen), Outcome(row.outcome)
+    return Draft(row.key, outcome, row.digest, row.content, first, description, row.reason, at, row.other, row.likeness, row.page)
+
+
+def unchanged_row(run: Run, drafts: Sequence[Draft]) -> dict[str, object] | None:
+    """Write what was unchanged of a page, the run's last, as one row; None where nothing was."""
+    same = [draft for draft in drafts if draft.outcome is Outcome.UNCHANGED]
+    if not same:
+        return None
+    at, keys = same[0].at, json.dumps([draft.key for draft in same])
+    place = {"file": at.file, "offset": at.offset, "length": at.length} if at else {}
+    return {"run": run.id, "page": run.pages, **place, "count": len(same), "keys": pack(keys)}

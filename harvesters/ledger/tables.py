@@ -50,8 +50,8 @@ record = Table(
     Column("vanished_since", DateTime),
     Column("likeness", BigInteger),  # what the description says, whatever its key: the same in two records tells the same thing
     Column("page", BigInteger),  # of its first web address
-    Index("record_by_likeness", "likeness"),
-    Index("record_by_page", "page"),
+    Index("record_by_likeness", "likeness", "source"),
+    Index("record_by_page", "page", "source"),
     sqlite_with_rowid=False,
 )
 

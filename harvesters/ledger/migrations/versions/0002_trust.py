@@ -24,8 +24,9 @@ def upgrade() -> None:
         for name, kind in columns.items():
             op.add_column(table, sa.Column(name, kind))
     op.add_column("run", sa.Column("fetched", sa.Integer, nullable=False, server_default="0"))
-    op.create_index("record_by_likeness", "record", ["likeness"])
-    op.create_index("record_by_page", "record", ["page"])
+    op.create_index("record_by_likeness", "record", ["likeness", "source"])
+    op.create_index("record_by_page", "record", ["page", "source"])
+    op.execute("UPDATE staged SET outcome = 'deleted' WHERE outcome = 'gone'")
     _of_runs()
     _of_persons()
 

@@ -1,0 +1,48 @@
+"""Graphs: the ledger's part on graphs that are no record's, and on what sources are asked "changed since?" with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+
+import sqlalchemy as sa
+
+from harvesters.fetch import Validator
+from harvesters.ledger import tables as t
+from harvesters.ledger.door import Door
+from harvesters.ledger.press import pack, unpack
+
+
+class Graphs(Door):
+    """The ledger's part on graphs and validators."""
+
+    def graph(self, iri: str) -> str:
+        """Give the last description of a graph that is no record's, empty where there is none."""
+        with self._begin() as connection:
+            return unpack(connection.scalar(sa.select(t.graph.c.description).where(t.graph.c.iri == iri)))
+
+    def graphs(self) -> list[str]:
+        """List the graphs that are no record's."""
+        with self._begin() as connection:
+            return list(connection.scalars(sa.select(t.graph.c.iri).order_by(t.graph.c.iri)))
+
+    def set_graph(self, iri: str, description: str) -> None:
+        """Keep the description of a graph that is no record's."""
+        insert = self._insert(t.graph).values(iri=iri, description=pack(description))
+        with self._begin() as connection:
+            connection.execute(insert.on_conflict_do_update(index_elements=["iri"], set_={"description": insert.excluded.description}))
+
+    def validators(self, source: str) -> dict[str, Validator]:
+        """Give the validators of the source's last complete run, by address."""
+        c = t.validator.c
+        with self._begin() as connection:
+            rows = connection.execute(sa.select(c.url, c.etag, c.modified).where(c.source == source)).all()
+        return {url: Validator(etag, modified) for url, etag, modified in rows}
+
+    def set_validators(self, source: str, seen: Mapping[str, Validator]) -> None:
+        """Replace the source's validators."""
+        rows = [{"source": source, "url": url, **asdict(item)} for url, item in seen.items() if item.etag or item.modified]
+        with self._begin() as connection:
+            connection.execute(sa.delete(t.validator).where(t.validator.c.source == source))
+            if rows:
+                connection.execute(sa.insert(t.validator), rows)
