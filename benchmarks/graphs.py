@@ -1,12 +1,10 @@
-"""Graphs: the same statements by rdflib, as most programs of the field make them: terms, a graph, a serialisation."""
+"""Graphs: statements taken apart, and compared with what another program wrote."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
-
-from rdflib import Graph, Literal, URIRef
 
 _STATEMENT = re.compile(r'<([^>]*)> <([^>]*)> (?:<([^>]*)>|"((?:[^"\\]|\\.)*)"(?:@(\S+)|\^\^<([^>]*)>)?)\Z', re.DOTALL)
 _ESCAPED = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|(.))", re.DOTALL)
@@ -37,20 +35,8 @@ def _unescaped(match: re.Match[str]) -> str:
     return chr(int(match[1], 16)) if match[1] else _NAMED.get(match[2], match[2])
 
 
-def built(statements: Iterable[Parts]) -> str:
-    """Build a graph and write it as N-Triples; literals keep their form, which spares rdflib to parse their values."""
-    graph = Graph()
-    for it in statements:
-        value = URIRef(it.iri) if it.iri is not None else _literal(it)
-        graph.add((URIRef(it.subject), URIRef(it.predicate), value))
-    return graph.serialize(format="nt")
-
-
-def _literal(it: Parts) -> Literal:
-    return Literal(it.text, lang=it.language, datatype=URIRef(it.datatype) if it.datatype else None, normalize=False)
-
-
 def same(statements: Sequence[str], written: str) -> bool:
-    """Tell whether *written*, N-Triples by any writer, says just what *statements* say."""
-    theirs = {parts(line.rstrip().removesuffix(".").rstrip()) for line in written.splitlines() if line.strip()}
+    """Tell whether *written*, N-Triples by any writer, says just what *statements* say; a time in UTC may end in +00:00."""
+    lines = written.replace('+00:00"^^', 'Z"^^').splitlines()
+    theirs = {parts(line.rstrip().removesuffix(".").rstrip()) for line in lines if line.strip()}
     return {parts(statement) for statement in statements} == theirs

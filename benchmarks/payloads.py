@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import fields
 from datetime import UTC, datetime
+from enum import Enum
 from typing import Any
 
 import orjson
 
+from benchmarks.peer import built
 from harvesters.demo.book import Book
 from harvesters.demo.fate import Age, Fault, registries
 from harvesters.mappings.table import MAPPINGS
@@ -16,7 +19,7 @@ from harvesters.source import Source
 from vocab.chronicle import Provenance, attest
 from vocab.crosswalks import Crosswalks
 from vocab.describe import describe
-from vocab.initiative import Resource
+from vocab.initiative import Basis, Claim, Initiative, Party, Place, Resource, Role, Text
 from vocab.iris import Iris
 
 IRIS = Iris()
@@ -41,10 +44,11 @@ def payloads(count: int, faults: Collection[Fault] = ()) -> Iterator[bytes]:
 
 def records(raws: Iterator[bytes]) -> list[Record[Any]]:
     """Parse packages."""
-    return [_record(raw) for raw in raws]
+    return [record(raw) for raw in raws]
 
 
-def _record(raw: bytes) -> Record[Any]:
+def record(raw: bytes) -> Record[Any]:
+    """Parse a package."""
     package = orjson.loads(raw)
     return Record(package["id"], package, raw)
 
@@ -57,3 +61,31 @@ def reader() -> Callable[[Record[Any]], Resource]:
 def statements(it: Resource) -> list[str]:
     """Describe one record: its own statements and its record's, as N-Triples without the closing dot."""
     return describe(it, IRIS, SOURCE.name) + attest(it.key, IRIS, _ABOUT)
+
+
+def ready(it: Resource) -> bytes:
+    """Write the model as a line of JSON, so that it can be read without a mapping."""
+    return orjson.dumps({field.name: getattr(it, field.name) for field in fields(it)}, default=_plain)
+
+
+def _plain(value: object) -> object:
+    return value.value if isinstance(value, Enum) else list(value)  # type: ignore[call-overload]  # a named tuple
+
+
+def model(raw: bytes) -> Resource:
+    """Read what ``ready`` wrote."""
+    row = orjson.loads(raw)
+    for name in ("titles", "descriptions", "subjects"):
+        row[name] = [Text(*it) for it in row[name]]
+    for name in ("action_lines", "goals", "targets"):
+        row[name] = [Claim(concept, Basis(basis), *rest) for concept, basis, *rest in row[name]]
+    row["parties"] = [Party(Role(role), Text(*name), *rest) for role, name, *rest in row["parties"]]
+    row["places"] = [Place(name and Text(*name), *rest) for name, *rest in row["places"]]
+    return Initiative(**row)
+
+
+def theirs(it: Resource) -> str:
+    """Describe the same record with rdflib, as N-Triples."""
+    if not isinstance(it, Initiative):
+        raise TypeError("the simulated portal has initiatives alone")
+    return built(it, IRIS, _ABOUT)
