@@ -9,23 +9,31 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, ClassVar
 
 import structlog
 import typer
+from fastapi import FastAPI
 from rich.console import Console
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
+from starlette.applications import Starlette
+from starlette.responses import RedirectResponse
+from starlette.routing import Mount, Route
 from typer.models import OptionInfo
 
 import harvesters.cli
+import harvesters.desk.cli
 import publisher.cli
 import shapes.cli
 from harvesters.demo.cards import cards
 from harvesters.demo.registries import SIZE, Demo
+from harvesters.desk.app import create_desk
+from harvesters.desk.office import Office
 from harvesters.errors import HarvestError
 from harvesters.fetch import tell_retries
 from journal.errors import JournalError
@@ -80,6 +88,7 @@ class Settings:
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Harvest registries and publish them as linked data.")
 app.add_typer(harvesters.cli.app)
 app.add_typer(publisher.cli.app)
+app.add_typer(harvesters.desk.cli.app, name="keys")
 app.add_typer(shapes.cli.app, name="shapes")
 
 
@@ -160,6 +169,26 @@ Port = Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)]
 
 
 @app.command()
+def serve(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -> None:
+    """Serve what is published (SPARQL, pages, linked data, dumps), and the operators' desk at /desk/."""
+    settings: Settings = context.obj
+    desk = create_desk(Office(settings.data, settings.sources, settings.ledger, settings.base))
+    publisher.cli.listen(under_one_address(publisher.cli.site(settings), desk), settings, host, port)
+
+
+def under_one_address(public: FastAPI, desk: FastAPI) -> Starlette:
+    """Put the operators' desk beside what the public reads; neither sees the other's requests, errors or headers."""
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with desk.router.lifespan_context(desk), public.router.lifespan_context(public):
+            yield
+
+    doors = [Route("/desk", lambda _: RedirectResponse("/desk/", 308)), Mount("/desk", desk), Mount("", public)]
+    return Starlette(routes=doors, lifespan=lifespan)
+
+
+@app.command()
 def up(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -> None:
     """Run schedule and serve together, each as a process that is started again when it dies, until Ctrl-C."""
     settings: Settings = context.obj
@@ -186,6 +215,8 @@ def demo(
         for words in (["harvest"], ["dump"]):
             subprocess.run(_command(words), env=given.environment(), check=False)
         _err.print(f"Portal: http://{host}:{port}/   SPARQL: http://{host}:{port}/sparql   Ctrl-C ends it.")
+        key = f"stocktake --data {data} keys create NAME --scope admin"
+        _err.print(f"Operators' desk: http://{host}:{port}/desk/   It wants a key; make one in another terminal: {key}", soft_wrap=True)
         supervise({"schedule": ["schedule"], "serve": ["serve", "--host", host, "--port", str(port)]}, given)
 
 

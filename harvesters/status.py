@@ -29,10 +29,8 @@ Cards = Mapping[str, Source | None]  # by name; None where a card cannot be read
 
 def write(means: Means) -> None:
     """Write ``status.nq`` from the ledger and the cards: one graph, all sources; nothing is written where nothing has changed."""
-    at, cards = means.now(), _cards(means.cards)
-    names = sorted({*means.ledger.sources(), *(cards or {})})
-    found = [_standing(means, name, cards, at) for name in names]
-    lines = quads(describe_standing(found, means.iris, at), means.iris.status)
+    at = means.now()
+    lines = quads(describe_standing(standings(means, at), means.iris, at), means.iris.status)
     text = "".join(line + "\n" for line in sorted(lines)).encode()
     file = means.data / "status.nq"
     if file.exists() and file.read_bytes() == text:
@@ -40,6 +38,12 @@ def write(means: Means) -> None:
     part = means.data / f"status.nq.{os.getpid()}.{threading.get_ident()}.part"  # runs of other sources may end at the same time
     part.write_bytes(text)
     part.replace(file)
+
+
+def standings(means: Means, at: datetime) -> list[Standing]:
+    """Tell how each source fares that has a card or was ever tried, by name."""
+    cards = _cards(means.cards)
+    return [_standing(means, name, cards, at) for name in sorted({*means.ledger.sources(), *(cards or {})})]
 
 
 def _cards(folder: Path | None) -> Cards | None:

@@ -1,4 +1,4 @@
-"""The right wing's commands: serve, dump, query."""
+"""The right wing's commands: dump, query; and how an app is served."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Annotated, Protocol
 
 import typer
 import uvicorn
+from fastapi import FastAPI
 from rich.console import Console
+from starlette.types import ASGIApp
 
 from journal.log import Journal
 from publisher.app import create_app
@@ -37,15 +39,13 @@ class Settings(Protocol):
     def base(self) -> str: ...  # noqa: D102
 
 
-@app.command()
-def serve(
-    context: typer.Context,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8000,
-) -> None:
-    """Serve what is published: SPARQL, pages, linked data, dumps."""
-    settings: Settings = context.obj
-    served = create_app(Shelf(settings.data, Iris(settings.base)))
+def site(settings: Settings) -> FastAPI:
+    """Make the app of all that the public reads."""
+    return create_app(Shelf(settings.data, Iris(settings.base)))
+
+
+def listen(served: ASGIApp, settings: Settings, host: str, port: int) -> None:
+    """Answer requests at an address until the process is asked to end."""
     uvicorn.run(
         served, host=host, port=port, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=PATIENCE
     )

@@ -1,0 +1,1 @@
+"""The desk's API: what a program may ask, by bearer key."""

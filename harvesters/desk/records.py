@@ -1,0 +1,77 @@
+"""Records: those behind a number of a run's account, a page at a time, and what a plan would change in each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from harvesters.desk.views import RecordView
+from harvesters.ledger import tables as t
+from harvesters.ledger.account import BURIED, FRESH, Outcome, Run, State
+from harvesters.ledger.book import Ledger
+from harvesters.ledger.press import unpack
+
+LINES = 400  # statements shown of one record's difference: a page must stay readable, whatever a registry sends
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """Records of one outcome, in the order in which they came; *next* is what to ask for with ``after``, None at the end."""
+
+    items: list[RecordView]
+    next: str | None
+
+
+def listed(ledger: Ledger, run: Run, outcome: Outcome, limit: int, after: int | None = None, *, diff: bool = False) -> Records:
+    """List the run's records with this outcome; *diff* adds what changes in each, which only an open plan can tell."""
+    if outcome is Outcome.UNCHANGED:
+        return _unchanged(ledger, run, limit, after or 0)
+    s = t.staged.c
+    query = sa.select(s.seq, s.key, s.outcome, s.reason, s.other).where(s.run == run.id, s.outcome == outcome.value)
+    query = query.where(s.seq > after) if after is not None else query
+    with ledger.transaction() as connection:
+        rows = connection.execute(query.order_by(s.seq).limit(limit + 1)).all()
+        shown = rows[:limit]
+        told = _differences(connection, run, shown) if diff and run.state is State.HELD else {}
+    items = [RecordView(row.seq, row.key, row.outcome, row.reason, row.other, *told.get(row.seq, ([], []))) for row in shown]
+    return Records(items, str(shown[-1].seq) if len(rows) > limit else None)
+
+
+def _differences(connection: sa.Connection, run: Run, rows: Sequence[Any]) -> dict[int, tuple[list[str], list[str]]]:
+    """Give, for each draft, the statements that its record loses and those that it gains."""
+    r, d = t.record.c, t.description.c
+    stands = t.record.join(t.description, sa.and_(d.run == r.run, d.seq == r.seq))
+    keys = [key for row in rows for key in (row.key, row.other) if key is not None]
+    old = sa.select(r.key, d.statements).select_from(stands).where(r.source == run.source, r.key.in_(keys))
+    new = sa.select(d.seq, d.statements).where(d.run == run.id, d.seq.in_([row.seq for row in rows]))
+    before = {key: unpack(packed) for key, packed in connection.execute(old).all()}
+    after = {seq: unpack(packed) for seq, packed in connection.execute(new).all()}
+    return {row.seq: _difference(before.get(row.key, ""), after.get(row.seq, ""), Outcome(row.outcome)) for row in rows}
+
+
+def _difference(before: str, after: str, outcome: Outcome) -> tuple[list[str], list[str]]:
+    """Compare two descriptions; what is neither made anew nor buried keeps all its statements."""
+    if outcome not in (*FRESH, *BURIED):
+        return [], []
+    old, new = ({line for line in text.split("\n") if line} for text in (before, after if outcome in FRESH else ""))
+    return sorted(old - new)[:LINES], sorted(new - old)[:LINES]
+
+
+def _unchanged(ledger: Ledger, run: Run, limit: int, after: int) -> Records:
+    """List unchanged records, which are kept a page of the source in one row; *after* counts those that were shown."""
+    u = t.unchanged.c
+    with ledger.transaction() as connection:
+        counts = connection.execute(sa.select(u.page, u["count"]).where(u.run == run.id).order_by(u.page)).all()
+        found: list[str] = []
+        begins = 0
+        for page, count in counts:
+            if begins + count > after and len(found) <= limit:
+                keys = json.loads(unpack(connection.scalar(sa.select(u["keys"]).where(u.run == run.id, u.page == page))))
+                found += keys[max(0, after - begins) :]
+            begins += count
+    items = [RecordView(number, key, Outcome.UNCHANGED.value, None, None, [], []) for number, key in enumerate(found[:limit], after)]
+    return Records(items, str(after + limit) if len(found) > limit else None)
