@@ -14,6 +14,7 @@ from harvesters.ledger.account import Run, State
 from harvesters.means import Means
 from harvesters.source import Source, load
 from harvesters.timetable import frozen_from, late_from, next_due
+from harvesters.words import SOURCE as VOCABULARY
 from vocab.chronicle import Standing, describe_standing
 from vocab.describe import quads
 from vocab.freshness import Marks
@@ -43,7 +44,8 @@ def write(means: Means) -> None:
 def standings(means: Means, at: datetime) -> list[Standing]:
     """Tell how each source fares that has a card or was ever tried, by name."""
     cards = _cards(means.cards)
-    return [_standing(means, name, cards, at) for name in sorted({*means.ledger.sources(), *(cards or {})})]
+    names = {*means.ledger.sources(), *(cards or {})} - {VOCABULARY}
+    return [_standing(means, name, cards, at) for name in sorted(names)]
 
 
 def _cards(folder: Path | None) -> Cards | None:
@@ -88,6 +90,7 @@ def _standing(means: Means, name: str, cards: Cards | None, at: datetime) -> Sta
         sweep=sweep.started if sweep else None,
         change=change,
         due=next_due(every, at) if every else None,
+        missing=ledger.missing(name),
         hold=(hold.reason or f"held by {hold.by}") if hold else None,
     )
 

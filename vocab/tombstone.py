@@ -30,6 +30,7 @@ def bury(key: str, source: str, about: Burial, first_seen: datetime, before: Seq
     (https://www.dublincore.org/specifications/dublin-core/dcmi-terms/#isReplacedBy).
     """
     record = f"<{iris.record(source, key)}>"
+    since = f"{record} <{iris.ns}vanishedSince> "
     out = [
         f"<{iris.source(source)}> <{DCAT}record> {record}",
         f"{record} <{RDF}type> <{DCAT}CatalogRecord>",
@@ -41,6 +42,7 @@ def bury(key: str, source: str, about: Burial, first_seen: datetime, before: Seq
         f"{record} <{iris.ns}reason> {literal(about.reason, 'en')}",
         f"{record} <{ADMS}status> <{iris.ns}gone>",
         *_was(record, before),
+        *(line for line in before if line.startswith(since)),
     ]
     if about.heir is not None:
         out.append(f"{record} <{DCT}isReplacedBy> <{iris.record(source, about.heir)}>")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,12 @@ import pyoxigraph
 import pytest
 
 from harvesters.errors import HarvestError
+from harvesters.ledger.decisions import Hold
 from harvesters.means import Means
 from harvesters.run import harvest
 from harvesters.source import Limits, Source
 from harvesters.status import write
+from harvesters.words import publish
 
 CARD = """title = "Projects"
 protocol = "json"
@@ -32,6 +34,7 @@ key = "id"
 [fields]
 key = "id"
 """
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 Told = dict[str, str]
 
 
@@ -156,6 +159,31 @@ def test_a_folder_of_cards_that_is_not_there_retires_nothing(source: Source, car
     shutil.rmtree(carded.cards)
 
     assert told(carded)["freshness"] == "ns#live"
+
+
+def test_a_vanished_record_is_counted_while_it_is_still_served(source: Source, carded: Means, registry: Any) -> None:
+    harvest(source, carded)
+    del registry.projects[9]
+    harvest(source, carded)
+
+    found = told(carded)
+
+    assert (found["publishedRecords"], found["missingRecords"]) == ("10", "1")
+
+
+def test_the_vocabulary_is_no_source(source: Source, carded: Means) -> None:
+    publish(carded)
+
+    assert told(carded, "vocabulary") == {}
+
+
+def test_a_source_on_hold_is_frozen_with_the_operators_reason(source: Source, carded: Means) -> None:
+    harvest(source, carded)
+    carded.ledger.hold(Hold("projects", NOON, "amina", "they migrate"))
+
+    found = told(carded)
+
+    assert (found["freshness"], found["hold"]) == ("ns#frozen", "they migrate")
 
 
 def test_a_source_that_was_never_tried_is_told_too(carded: Means) -> None:

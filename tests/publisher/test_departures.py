@@ -1,0 +1,149 @@
+"""Departures: what is gone answers 410 in every format with all that is kept of it, and each dump lists it."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+
+from journal.log import Journal
+from publisher.app import create_app
+from publisher.departures import COLUMNS
+from publisher.dump import dump
+from publisher.formats import GRAPHS
+from publisher.pool import Limits
+from publisher.shelf import Shelf
+from vocab.chronicle import Provenance, attest
+from vocab.describe import describe, quads
+from vocab.initiative import Initiative, Text
+from vocab.iris import Iris
+from vocab.tombstone import Burial, bury, mark
+
+IRIS = Iris()
+SEEN, MISSED, GONE = (datetime(2026, 3, day, 8, tzinfo=UTC) for day in (1, 5, 9))
+HOSTILE = 'Lost, "bold" <b>\nand more'
+HTML = {"Accept": "text/html"}
+PLACES = ("/page/initiative/demo/old", "/record/demo/old")
+
+
+def record(key: str, *titles: Text) -> list[str]:
+    told = describe(Initiative(key=key, titles=titles), IRIS, "demo")
+    return sorted([*told, *attest(key, IRIS, Provenance("demo", "demo.1", "fields", "ab" * 16, SEEN, SEEN))])
+
+
+def rows(told: list[str], key: str) -> list[str]:
+    return [f"A {quad}" for quad in quads(told, IRIS.record("demo", key))]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a world of one record that was replaced, its heir, one that went without a trace, and one that has vanished."""
+    data = tmp_path_factory.mktemp("departures")
+    old, lost = record("old", Text("Ancien", "fr"), Text("Old project", "en")), record("lost", Text(HOSTILE))
+    old = mark("\n".join(old), "old", "demo", MISSED, IRIS).split("\n")
+    told = [
+        *rows(bury("old", "demo", Burial("demo.2", GONE, "its content came under a new key", "new"), SEEN, old, IRIS), "old"),
+        *rows(bury("lost", "demo", Burial("demo.3", GONE, "two complete sweeps missed it"), SEEN, lost, IRIS), "lost"),
+        *rows(record("new", Text("New project", "en")), "new"),
+        *rows(mark("\n".join(record("away", Text("Away", "en"))), "away", "demo", GONE, IRIS).split("\n"), "away"),
+    ]
+    Journal(data / "journal").append(told, run="demo.3", time=GONE)
+    return data
+
+
+@pytest.fixture
+async def client(data: Path) -> AsyncIterator[httpx.AsyncClient]:
+    async with Shelf(data, IRIS, Limits(seconds=10), readers=1) as shelf:
+        await shelf.level()
+        transport = httpx.ASGITransport(app=create_app(shelf))
+        async with httpx.AsyncClient(transport=transport, base_url="http://stocktake.test") as opened:
+            yield opened
+
+
+async def test_a_tombstone_tells_when_why_by_which_run_what_it_was_and_what_replaced_it(client: httpx.AsyncClient) -> None:
+    for path in PLACES:
+        answer = await client.get(path, headers=HTML)
+
+        assert answer.status_code == 410
+        assert [f"2026-03-0{day} 08:00" in answer.text for day in (1, 5, 9)] == [True] * 3
+        assert "its content came under a new key" in answer.text
+        assert 'href="/run/demo.2"' in answer.text
+        assert "Old project" in answer.text
+        assert "Ancien" in answer.text
+        assert '<a href="/page/initiative/demo/new"><span lang="en" dir="auto">New project</span></a>' in answer.text
+
+
+async def test_what_is_gone_answers_410_in_every_format(client: httpx.AsyncClient) -> None:
+    answers = [await client.get("/record/demo/old", headers={"Accept": row.media}) for row in GRAPHS.values()]
+    answers += [await client.get(f"/record/demo/old?format={suffix}") for suffix in GRAPHS]
+    answers += [await client.get(f"/data/initiative/demo/old.{suffix}") for suffix in GRAPHS]
+
+    assert [answer.status_code for answer in answers] == [410] * len(answers)
+    assert all("isReplacedBy" in answer.text and "wasInvalidatedBy" in answer.text for answer in answers)
+
+
+async def test_a_tombstone_without_a_reason_or_an_heir_has_a_page_too(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/page/initiative/demo/lost", headers=HTML)
+
+    assert answer.status_code == 410
+    assert "replaced" not in answer.text
+    assert "<b>\nand" not in answer.text
+
+
+@pytest.mark.parametrize("path", ["/page/initiative/demo/away", "/record/demo/away"])
+async def test_what_has_vanished_is_served_and_marked(client: httpx.AsyncClient, path: str) -> None:
+    answer = await client.get(path, headers=HTML)
+
+    assert answer.status_code == 200
+    assert "Not met in its registry since" in answer.text
+    assert "2026-03-09 08:00" in answer.text
+
+
+async def test_what_is_there_is_not_marked(client: httpx.AsyncClient) -> None:
+    assert "Not met" not in (await client.get("/page/initiative/demo/new", headers=HTML)).text
+
+
+def test_the_deletions_file_lists_what_is_gone_and_nothing_else(data: Path, tmp_path: Path) -> None:
+    files = {file.name: file for file in dump(Journal(data / "journal"), tmp_path)}
+
+    text = gzip.decompress(files["stocktake-1.gone.csv.gz"].read_bytes()).decode()
+    lost, old = csv.DictReader(text.splitlines(keepends=True))
+
+    assert list(old) == list(COLUMNS)
+    assert old == {
+        "record": IRIS.record("demo", "old"),
+        "thing": IRIS.thing("initiative", "demo", "old"),
+        "identifier": "old",
+        "title": "Old project",
+        "first_seen": "2026-03-01T08:00:00Z",
+        "gone": "2026-03-09T08:00:00Z",
+        "run": IRIS.run("demo.2"),
+        "reason": "its content came under a new key",
+        "replaced_by": IRIS.record("demo", "new"),
+    }
+    assert (lost["title"], lost["replaced_by"]) == (HOSTILE, "")
+
+
+async def test_the_deletions_file_is_listed_and_served_with_its_sum(data: Path, client: httpx.AsyncClient) -> None:
+    dump(Journal(data / "journal"), data / "dumps")
+
+    listing, whole = await client.get("/dumps/"), await client.get("/dumps/stocktake-1.gone.csv.gz")
+    told = await client.get("/dumps/stocktake-1.gone.csv.gz.sha256")
+
+    assert "stocktake-1.gone.csv.gz" in listing.text
+    assert told.text == f"{hashlib.sha256(whole.content).hexdigest()}  stocktake-1.gone.csv.gz\n"
+
+
+def test_where_nothing_is_gone_the_list_has_its_head_alone(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal")
+    journal.append(rows(record("new", Text("New", "en")), "new"), run="r", time=SEEN)
+
+    *_, path, _ = dump(journal, tmp_path / "dumps")
+
+    assert gzip.decompress(path.read_bytes()).decode() == ",".join(COLUMNS) + "\r\n"
