@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from types import TracebackType
+from typing import Any
 
 from rich.box import SIMPLE
 from rich.console import Console
@@ -26,11 +27,13 @@ _REASONS = 5  # told on the terminal for each source
 def sources(cards: Sequence[Source], ledger: Ledger) -> list[dict[str, object]]:
     """Give a row for each card, with its last run's outcome."""
     rows: list[dict[str, object]] = []
+    holds = ledger.holds()
     for card in cards:
         last = ledger.last_run(card.name, _ENDED)
         row = {"name": card.name, "title": card.title, "protocol": card.protocol, "mapping": card.mapping, "every": card.every}
         told = {"last": last.state.value if last else None, "published": ledger.published(card.name)}
-        rows.append({**row, "enabled": card.enabled, **told})
+        held = holds.get(card.name)
+        rows.append({**row, "enabled": card.enabled, **told, "hold": (held.reason or f"held by {held.by}") if held else None})
     return rows
 
 
@@ -92,7 +95,7 @@ def _outcome(it: Plan | None, *, dry_run: bool) -> str:
 def _told(it: Plan | None) -> str:
     if it is None:
         return "see the error above"
-    why = it.held or it.run.reason
+    why = it.run.reason or it.held
     return escape(_cell(it.counts) or "none came") + (f"\n[yellow]{escape(why)}[/yellow]" if why else "")
 
 
@@ -107,9 +110,71 @@ def table(rows: Sequence[Mapping[str, object]], title: str) -> Table:
     return made
 
 
+def sums(row: Mapping[str, Any]) -> Table:
+    """Show a run's account (``accounts.account``), a number a line, in the order in which they add up."""
+    made = Table(title=f"{row['run']}: {row['outcome']}", title_justify="left", box=SIMPLE, show_header=False)
+    for name in ("number", "what", "more"):
+        made.add_column(name, justify="right" if name == "number" else "left", overflow="fold")
+    counts, quads = row["counts"], row["quads"]
+    for name, told in _SUMS.items():
+        if name in counts and (counts[name] or name in _ALWAYS):
+            made.add_row(f"{counts[name]:,}", name.replace("_", " "), told)
+    for name, told in _QUADS.items():
+        if quads[name] is not None:
+            made.add_row(f"{quads[name]:,}", f"quads {name}", told)
+    for name, count in sorted(row["network"].items()):
+        made.add_row(f"{count:,}", f"requests: {name}", "")
+    made.caption, made.caption_justify = escape("\n".join(_said(row))), "left"
+    return made
+
+
+def _said(row: Mapping[str, Any]) -> list[str]:
+    """Tell in lines what is no number."""
+    took = f", {row['seconds']:,.0f} s" if row["seconds"] is not None else ""
+    entry = f", journal entry {row['entry']}" if row["entry"] else ""
+    lines = [f"{row['kind']}, begun {row['started']}{took}, {row['pages']:,} pages{entry}"]
+    texts = [notice["text"] for notice in row["notices"]]
+    more = [f"and {len(texts) - _REASONS:,} more such; --json tells all"] if len(texts) > _REASONS else []
+    return [*lines, *([row["reason"]] if row["reason"] else []), *texts[:_REASONS], *more]
+
+
+def difference(row: Mapping[str, Any]) -> list[str]:
+    """Show a record's row (``accounts.differences``) as lines: what it is, what it loses, what it gains."""
+    why = f" ({row['reason']})" if row["reason"] else ""
+    other = f" -> {row['other']}" if row["outcome"] == "replaced" else f" <- {row['other']}" if row["other"] else ""
+    lost, gained = ([f"[{colour}]{sign} {escape(line)}[/]" for line in row[name]] for name, sign, colour in _SIDES)
+    return [f"[bold]{escape(str(row['key']) + other)}[/bold] {row['outcome']}{escape(why)}", *lost, *gained]
+
+
+_SIDES = (("removed", "-", "red"), ("added", "+", "green"))
+_ALWAYS = ("fetched", "published_before", "published_after")
+_SUMS = {
+    "claimed": "the source says it has so many",
+    "fetched": "came: the sum of the next lines",
+    "unreadable": "+ could not be read",
+    "duplicate": "+ came again under a key that this run had met",
+    "withheld": "+ break a rule; their last good data stays",
+    "unchanged": "+ are as before",
+    "returned": "+ are as before, and no longer vanished",
+    "new": "+ are new",
+    "changed": "+ have changed",
+    "reidentified": "+ say what another record said, under a new key",
+    "deleted": "+ are deleted, as the source says",
+    "absent": "+ are deleted, as the source says, and were never here",
+    "vanished": "did not come for the first time; still served, and marked",
+    "missing": "did not come again; still served, and marked",
+    "lost": "did not come for their whole time of grace: tombstones",
+    "replaced": "are under a new key now: tombstones that name it",
+    "published_before": "were published before",
+    "published_after": "are published now: before + new + reidentified - deleted - lost - replaced",
+}
+_QUADS = {"added": "in the journal entry", "removed": "in the journal entry", "after": "that a store holds of all entries up to it"}
+_TOLD_APART = ("published_before", "published_after", "gone")  # in the account; a line of the listing tells what a run did
+
+
 def _cell(value: object) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name} {count:,}" for name, count in value.items() if count)
+        return ", ".join(f"{name} {count:,}" for name, count in value.items() if count and name not in _TOLD_APART)
     return "" if value is None else str(value)
 
 

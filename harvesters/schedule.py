@@ -10,21 +10,33 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.blocking import BlockingScheduler
 from apscheduler.triggers.cron import CronTrigger
 
+from harvesters.ledger.decisions import Errand
 from harvesters.source import Source
 
 _GRACE = 3600  # seconds after its time that a run is still started, as after a machine's sleep
 _REFRESH = 60  # seconds
+_LOOK = 3  # seconds between two looks for errands: who asks for a run waits for it
+_ERRANDS = 2  # errands at the same time, beside what the cards' times bring
 _AT_ONCE = 4  # sources harvested at the same time: they mostly wait for their hosts
 
 log = structlog.get_logger()
 
+Errands = tuple[Callable[[], Sequence[Errand]], Callable[[Errand], None]]  # how they are taken up, and done
 
-def plan(sources: Sequence[Source], harvest: Callable[[Source], None], refresh: Callable[[], None] | None = None) -> BlockingScheduler:
+
+def plan(
+    sources: Sequence[Source],
+    harvest: Callable[[Source], None],
+    refresh: Callable[[], None] | None = None,
+    errands: Errands | None = None,
+) -> BlockingScheduler:
     """Give a scheduler with one job for each enabled source, coalesced; ``start()`` blocks until ``shutdown()``.
 
-    *refresh* is called every minute, to tell how the sources fare also while none is harvested.
+    *refresh* is called every minute, to tell how the sources fare also while none is harvested. *errands* are looked for every
+    three seconds, and done beside what the cards' times bring.
     """
-    scheduler = BlockingScheduler(timezone="UTC", executors={"default": ThreadPoolExecutor(_AT_ONCE)})
+    pools = {"default": ThreadPoolExecutor(_AT_ONCE), "errands": ThreadPoolExecutor(_ERRANDS), "clock": ThreadPoolExecutor(1)}
+    scheduler = BlockingScheduler(timezone="UTC", executors=pools)
     for source in sources:
         if source.enabled:
             trigger = CronTrigger.from_crontab(source.every, timezone="UTC")
@@ -32,9 +44,19 @@ def plan(sources: Sequence[Source], harvest: Callable[[Source], None], refresh: 
                 harvest, trigger, (source,), id=source.name, name=source.title, coalesce=True, max_instances=1, misfire_grace_time=_GRACE
             )
     if refresh is not None:  # under an id that is no source's name
-        scheduler.add_job(refresh, "interval", seconds=_REFRESH, id=":status", coalesce=True, misfire_grace_time=None)
+        scheduler.add_job(refresh, "interval", seconds=_REFRESH, id=":status", coalesce=True, misfire_grace_time=None, executor="clock")
+    if errands is not None:
+        _run_errands(scheduler, *errands)
     scheduler.add_listener(tell, EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
     return scheduler
+
+
+def _run_errands(scheduler: BlockingScheduler, take: Callable[[], Sequence[Errand]], run: Callable[[Errand], None]) -> None:
+    def look() -> None:
+        for it in take():
+            scheduler.add_job(run, args=(it,), id=f":errand-{it.id}", misfire_grace_time=None, executor="errands", replace_existing=True)
+
+    scheduler.add_job(look, "interval", seconds=_LOOK, id=":errands", coalesce=True, misfire_grace_time=None, executor="clock")
 
 
 def tell(event: JobExecutionEvent) -> None:

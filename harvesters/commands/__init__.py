@@ -1,0 +1,1 @@
+"""The left wing's commands, a file for each noun."""

@@ -1,0 +1,119 @@
+"""Plans at the terminal: list those that wait, show what one would change, approve or reject it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import orjson
+import typer
+
+from harvesters import accounts, decide, report
+from harvesters.commands.runs import Outcomes
+from harvesters.commands.terminal import Json, Settings, cards_of, chosen, me, means_of, out, show
+from harvesters.errors import PlanError
+from harvesters.ledger.account import Outcome, Run, State
+from harvesters.ledger.decisions import Override
+from harvesters.means import Means
+from harvesters.status import write as write_status
+
+app = typer.Typer(no_args_is_help=True, help="Plans that wait for a person.")
+_Id = Annotated[str, typer.Argument(metavar="ID", help="The plan, which has its run's name.")]
+_QUIET = (Outcome.UNCHANGED, Outcome.ABSENT, Outcome.MISSING)  # what a plan leaves as it is
+
+
+@app.command("list")
+def list_plans(context: typer.Context, json: Json = False) -> None:
+    """List the plans that wait, the oldest first, and why each does."""
+    settings: Settings = context.obj
+    with means_of(settings) as means:
+        rows = [report.run(run) for run in means.ledger.held()]
+    show(rows, "Plans that wait", json)
+
+
+@app.command("show")
+def show_plan(
+    context: typer.Context,
+    id: _Id,
+    diff: Annotated[bool, typer.Option("--diff", help="Show the statements that each record loses and gains.")] = False,
+    outcome: Outcomes = None,
+    json: Json = False,
+) -> None:
+    """Show what a plan would do: its account, and each record that it would change or could not publish."""
+    settings: Settings = context.obj
+    with means_of(settings) as means:
+        run = _held(id, means)
+        outcomes = outcome or [it for it in Outcome if it not in _QUIET]
+        rows = accounts.differences(run, means, outcomes) if diff else accounts.records(run, means.ledger, outcomes)
+        if json:
+            print(orjson.dumps({**accounts.account(run, means.ledger), "records": list(rows)}).decode())
+            return
+        out.print(report.sums(accounts.account(run, means.ledger)))
+        if diff:
+            for row in rows:
+                out.print("\n".join(report.difference(row)), soft_wrap=True, highlight=False)
+        else:
+            out.print(report.table(list(rows), f"What {id} would do"))
+
+
+@app.command()
+def approve(
+    context: typer.Context,
+    id: _Id,
+    override: Annotated[str | None, typer.Option(metavar="LIMIT=VALUE", help="Raise a limit for one later run: vanished=0.6.")] = None,
+    until: Annotated[str, typer.Option(help="When the override ends: a day (2026-03-31), or a number of days.")] = "7",
+    note: Annotated[str, typer.Option(help="Why, for those who read the acts.")] = "",
+    json: Json = False,
+) -> None:
+    """Commit a plan exactly as it was drawn."""
+    settings: Settings = context.obj
+    cards = cards_of(settings)
+    with means_of(settings) as means:
+        (source,) = chosen(cards, [_held(id, means).source])
+        raised = _override(override, until, means.now()) if override else None
+        done = decide.approve(means, source, id, by=me(), override=raised, note=note)
+        write_status(means)
+    show([report.run(done)], "Approved", json)
+
+
+@app.command()
+def reject(
+    context: typer.Context, id: _Id, reason: Annotated[str, typer.Option(help="Why, for those who read the acts.")] = "", json: Json = False
+) -> None:
+    """Let a plan go; the last good data stays."""
+    settings: Settings = context.obj
+    cards = cards_of(settings)
+    with means_of(settings) as means:
+        (source,) = chosen(cards, [_held(id, means).source])
+        done = decide.reject(means, source, id, by=me(), reason=reason)
+        write_status(means)
+    show([report.run(done)], "Rejected", json)
+
+
+def _held(id: str, means: Means) -> Run:
+    run = accounts.found(id, means.ledger)
+    if run.state is not State.HELD:
+        raise PlanError(f"{id}: it is {run.state.value} and waits for nobody; `stocktake runs show {id}` tells what it did")
+    return run
+
+
+def _override(text: str, until: str, now: datetime) -> Override:
+    """Read an override; wrong use where it is none."""
+    limit, _, value = text.partition("=")
+    try:
+        raised = float(value)
+    except ValueError as error:
+        raise typer.BadParameter(f"--override is {text!r}; write a limit and its value, such as vanished=0.6") from error
+    return Override(limit, raised, _until(until, now))
+
+
+def _until(text: str, now: datetime) -> datetime:
+    """Read a day (to its end), a time, or a number of days from *now*."""
+    try:
+        if text.isdigit():
+            return now + timedelta(days=int(text))
+        time = datetime.fromisoformat(text)
+    except (ValueError, OverflowError) as error:
+        raise typer.BadParameter(f"--until is {text!r}; write a day such as 2026-03-31, or a number of days") from error
+    whole = time + timedelta(days=1) if len(text) <= len("2026-03-31") else time
+    return whole.replace(tzinfo=UTC) if whole.tzinfo is None else whole.astimezone(UTC)

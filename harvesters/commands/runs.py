@@ -1,0 +1,75 @@
+"""Runs at the terminal: list them, and show one's account with every record behind every number."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import orjson
+import typer
+from typer.core import TyperGroup
+
+from harvesters import accounts, report
+from harvesters.commands.terminal import Json, Settings, means_of, out, show
+from harvesters.ledger.account import Outcome
+from harvesters.means import Means
+
+_FEW = 10  # records shown of each number where none is asked for
+
+
+class _Listing(TyperGroup):
+    """``stocktake runs [SOURCE]`` is ``stocktake runs list [SOURCE]``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # click's Context, which typer brings
+        """Put in the command that is meant where none is named."""
+        named = bool(args) and (args[0] in self.commands or args[0] == "--help")
+        return super().parse_args(ctx, args if named else ["list", *args])
+
+
+app = typer.Typer(cls=_Listing, help="What each run did. Without a command: list.")
+Outcomes = Annotated[list[Outcome] | None, typer.Option("--outcome", help="Only records with this outcome; may be given more than once.")]
+
+
+@app.command("list")
+def list_runs(
+    context: typer.Context,
+    source: Annotated[str | None, typer.Argument(help="Only this source's runs.")] = None,
+    limit: Annotated[int, typer.Option(help="How many, newest first.", min=1)] = 50,
+    json: Json = False,
+) -> None:
+    """List the runs, newest first, with what each brought and how it ended."""
+    settings: Settings = context.obj
+    with means_of(settings) as means:
+        rows = [report.run(run) for run in means.ledger.runs(source, limit)]
+    show(rows, "Runs", json)
+
+
+@app.command("show")
+def show_run(
+    context: typer.Context,
+    id: Annotated[str, typer.Argument(metavar="ID", help="The run, as `stocktake runs` names it.")],
+    outcome: Outcomes = None,
+    json: Json = False,
+) -> None:
+    """Show a run's account, and the records behind its numbers: all with one outcome, or some of each."""
+    settings: Settings = context.obj
+    with means_of(settings) as means:
+        shown(means, id, outcome or [], json=json)
+
+
+def shown(means: Means, id: str, outcomes: list[Outcome], *, json: bool) -> None:
+    """Print a run's account and records."""
+    run, ledger = accounts.found(id, means.ledger), means.ledger
+    records = accounts.records(run, ledger, outcomes or list(Outcome))
+    if json:
+        print(orjson.dumps({**accounts.account(run, ledger), "records": list(records)}).decode())
+        return
+    out.print(report.sums(accounts.account(run, ledger)))
+    if outcomes:
+        out.print(report.table(list(records), f"{id}: {', '.join(it.value for it in outcomes)}"))
+        return
+    for it in Outcome:
+        rows = accounts.some(accounts.records(run, ledger, [it]), _FEW)
+        if rows:
+            out.print(report.table(rows, f"{id}: {it.value}"))
+        if (left := ledger.outcomes(run)[it] - len(rows)) > 0 and rows:
+            out.print(f"and {left:,} more: stocktake runs show {id} --outcome {it.value}", highlight=False)
