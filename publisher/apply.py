@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from hashlib import blake2b
 from itertools import chain, groupby, islice
 from typing import NamedTuple
 
@@ -106,6 +107,12 @@ def replace_graph(store: Store, graph: NamedNode, quads: Iterable[Quad]) -> bool
         _discard(store, quad)
     _extend(store, new - old)
     return old != new
+
+
+def digest(store: Store, graph: NamedNode) -> str:
+    """Give a digest of what *graph* holds, the same wherever it holds the same."""
+    lines = sorted(str(quad.triple) for quad in store.quads_for_pattern(None, None, None, graph))
+    return blake2b("\n".join(lines).encode(), digest_size=8).hexdigest()
 
 
 def count(store: Store, but: NamedNode) -> int:

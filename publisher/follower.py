@@ -25,14 +25,16 @@ from pyoxigraph import NamedNode, RdfFormat, Store, parse
 from journal.entry import Entry
 from journal.errors import JournalError
 from journal.log import Journal
-from publisher.apply import apply, count, replace_graph, rows_of
+from publisher.apply import apply, count, digest, replace_graph, rows_of
 from publisher.generations import Generation, make, newest, sweep
+from publisher.text.follow import Following
 from publisher.tides import restated
 from vocab.iris import Iris
 
 PAUSE = 0.25  # seconds between looks at the journal
 SETTLED = 2_000_000_000  # nanoseconds after which a folder's time of change tells two changes apart on any file system
 CHECKPOINT = 5.0  # seconds of catching up after which the position is kept, so that a crash does not throw all away
+ATTENTION = 2.0  # seconds that the text index gets before the journal is looked at again
 
 log = structlog.get_logger(room="follower")
 
@@ -73,22 +75,29 @@ class Follower:
             log.warning("the journal is not the one that the shelf was made from; the shelf is made anew", position=self.mark.position)
             self._forget()
         self.store = self._open()
+        self._texts = Following(shelf / "text", journal, status_graph.removesuffix("status"))
 
     def step(self) -> Generation | None:
         """Apply what is new; give the new generation, None where nothing was new."""
         changed = self._catch_up()
         changed = self._show_status() or changed
+        # Texts wait until what was loaded in bulk is shown and smooth: they take about as long as the load.
+        if not self.mark.rough:
+            self._texts.step(self.store, self.mark.position, self.mark.entry, ATTENTION)
         current = newest(self.generations)
         if not changed and current and (current.position, current.entry) == (self.mark.position, self.mark.entry):
-            if not self.mark.rough:
+            if not self.mark.rough and current.text == self._texts.position:
                 return None
-            self._smooth()
-        generation = make(self.generations, self.store, self.mark.position, self.mark.entry, self._count())
+            if self.mark.rough:
+                self._smooth()
+        at, status = self.mark, digest(self.store, self._graph)
+        generation = make(self.generations, self.store, at.position, at.entry, self._count(), status, self._texts.shown)
         sweep(self.generations)
         return generation
 
     def close(self) -> None:
         """Let the shelf go."""
+        self._texts.close()
         del self.store
         self._lock.close()
 

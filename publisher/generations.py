@@ -6,23 +6,39 @@ import fcntl
 import json
 import os
 import shutil
-from dataclasses import asdict, dataclass
+import time
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from pyoxigraph import Store
+
+from publisher.text.follow import copy
 
 KEEP = 2  # the newest, and the one before it, which a reader may just be opening
 
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """One state: *position* is the number of the last journal entry in it, *entry* its id, *quads* counts without the status graph."""
+    """One state: *position* is the number of the last journal entry in it, *entry* its id, *quads* counts without the status graph.
+
+    *status* is a digest of the status graph, which changes without an entry. *modified* are whole seconds since 1970 when what is
+    shown last changed; a later state has a later second, even where two were made in one. *text* is the number of the last entry that
+    the text index beside the store knows, -1 where there is none.
+    """
 
     number: int
     position: int
     entry: str
     quads: int
     path: str
+    status: str = ""
+    modified: int = 0
+    text: int = -1
+
+    @property
+    def version(self) -> str:
+        """Name all that is shown: two states with one version hold the same quads."""
+        return f"{self.position}-{self.entry}-{self.status}-{self.text}"
 
 
 def newest(folder: Path) -> Generation | None:
@@ -31,18 +47,27 @@ def newest(folder: Path) -> Generation | None:
     return _read(folder, numbers[-1]) if numbers else None
 
 
-def make(folder: Path, store: Store, position: int, entry: str, quads: int) -> Generation:
-    """Make a generation of *store* as it is now: beside, then renamed."""
-    numbers = _numbers(folder)
-    number = numbers[-1] + 1 if numbers else 1
+def make(folder: Path, store: Store, position: int, entry: str, quads: int, status: str = "", text: Path | None = None) -> Generation:
+    """Make a generation of *store* as it is now, with the text index that *text* shows: beside, then renamed."""
+    before = newest(folder)
+    number = before.number + 1 if before else 1
     path, part = folder / f"{number:09d}", folder / ".part"
-    generation = Generation(number, position, entry, quads, str(path))
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
+    known = copy(text, part / "text") if text else -1
+    generation = Generation(number, position, entry, quads, str(path), status, text=known)
+    generation = replace(generation, modified=_modified(generation, before))
     store.backup(part / "store")
     (part / "about.json").write_text(json.dumps(asdict(generation)))
     part.rename(path)
     return generation
+
+
+def _modified(made: Generation, before: Generation | None) -> int:
+    now = int(time.time())
+    if before is None:
+        return now
+    return before.modified if before.version == made.version else max(now, before.modified + 1)
 
 
 def sweep(folder: Path) -> None:

@@ -7,16 +7,17 @@ from dataclasses import dataclass, fields, replace
 
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(K|M|G)?(?:iB|B)?\Z")
 _TIMES = {None: 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
-_MORE_THAN_NOTHING = frozenset({"seconds", "memory", "rows", "window", "quick"})
+_MORE_THAN_NOTHING = frozenset({"seconds", "memory", "rows", "window", "quick", "export_seconds", "export_memory", "export_rows"})
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is given. The docs tell each (docs/limits.md); 0 takes *budget*, *each* and *share* away.
+    """What is given. The docs tell each (docs/limits.md); 0 takes *budget*, *each*, *share* and *exports* away.
 
     One question: *seconds* from its start, *memory* bytes, *rows* of its answer. The line: *wait* seconds before the start, *queue*
     places. One client: *budget* seconds of evaluation in *window* seconds, *each* questions at work, *share* places in the line.
-    A question at work for *quick* seconds goes on at low priority beside the others, where *slow* have room.
+    A question at work for *quick* seconds goes on at low priority beside the others, where *slow* have room. A client has *exports* under
+    way at once, each with its own seconds, memory, rows and size of the result in bytes.
     """
 
     seconds: float = 30.0
@@ -30,6 +31,11 @@ class Limits:
     share: int = 32
     quick: float = 1.0
     slow: int = 4
+    exports: int = 2
+    export_seconds: float = 1800.0
+    export_memory: int = 4 << 30
+    export_rows: int = 100_000_000
+    export_size: int = 4 << 30
 
 
 def read(text: str, given: Limits | None = None) -> Limits:

@@ -17,7 +17,8 @@ class Question:
 
     *table* and *graph* are suffixes of formats, None where none of that kind is wanted. *default_graphs* None means
     the merge of all graphs or what the query's FROM says, *named_graphs* None all of them. *bindings* are N-Triples terms by variable; the
-    variables must stand in the projection. *rows* is the most rows that are answered.
+    variables must stand in the projection. *rows* is the most rows that are answered. With *check*
+    it is only tried whether it is a query.
 
     Of a text that was rewritten, *inserted* are line, column and width of what was put in, and *note* is what the reader is to be told.
     """
@@ -32,6 +33,7 @@ class Question:
     rows: int | None = None
     inserted: tuple[tuple[int, int, int], ...] = ()
     note: str = ""
+    check: bool = False
 
     @property
     def volatile(self) -> bool:

@@ -221,7 +221,11 @@ def attend(connection: socket.socket) -> None:
                 connection.sendall(pack(Kind.END))
             elif generation:
                 question = Question.unpack(payload)
-                answer(evaluate(generation.store, question), question, connection)
+                if question.check:
+                    evaluate(Store(), question)
+                    Outlet(connection, "").end()
+                else:
+                    answer(evaluate(generation.store, question), question, connection)
         except Refusal as refusal:
             connection.sendall(pack(Kind.FAULT, json.dumps(refusal.payload).encode()))
         except MemoryError:

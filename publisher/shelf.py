@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
 import structlog
 
 from journal.log import Journal
+from publisher.budget import Budget
+from publisher.cache import Cache
 from publisher.errors import NotReady, ShelfError
+from publisher.flight import Flights
 from publisher.generations import Generation, newest
 from publisher.pool import Limits, Pool
 from publisher.process import command, environment
 from publisher.question import Question
+from publisher.spool import Room
 from publisher.terms import Row, rows_of
 from publisher.worker import Answer
 from vocab.iris import Iris
@@ -38,16 +44,19 @@ class Shelf:
         self.journal = Journal(data / "journal")
         self.limits = limits or Limits()
         self.generation: Generation | None = None
+        self.cache, self.flights = Cache(), Flights()
         self._generations = data / "shelf" / "generations"
         cores = readers or os.cpu_count() or 1
-        self._public, self._own = Pool(cores, self.limits), Pool(max(1, cores // 2), self.limits, spares=0)
+        self.budget, self.room = Budget(self.limits, time.monotonic), Room()
+        self._public, self._own = Pool(cores, self.limits, budget=self.budget), Pool(max(1, cores // 2), self.limits, spares=0)
         self._follow = follow
+        self._known: dict[str, Generation] = {}  # by folder; while generations change, answers come from both
         self._shown = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._answers: dict[tuple[str, tuple[tuple[str, str], ...]], list[Row]] = {}
 
     async def __aenter__(self) -> Shelf:
-        await self._look()
+        await self.look()
         self._tasks = [asyncio.create_task(work) for work in (self._watch(), *([self._keep_following()] if self._follow else []))]
         return self
 
@@ -72,15 +81,23 @@ class Shelf:
             raise NotReady("no generation is up yet")
         return self.generation
 
+    def made_by(self, answer: Answer) -> Generation | None:
+        """Give the generation that gives *answer*, None where it has long been replaced."""
+        return self._known.get(answer.generation)
+
     @property
     def lag(self) -> int:
         """Count the journal entries that are not yet shown."""
         head = self.journal.head
         return (head.number if head else 0) - (self.generation.position if self.generation else 0)
 
-    async def ask(self, question: Question, seconds: float | None = None) -> Answer:
-        """Put a reader's question; *seconds* may shorten the time limit. Raises PublisherError."""
-        return await self._public.ask(question, seconds)
+    async def ask(self, question: Question, seconds: float | None = None, client: str = "") -> Answer:
+        """Put a reader's question, whose cost *client* bears; *seconds* may shorten the time limit. Raises PublisherError."""
+        return await self._public.ask(question, seconds, client)
+
+    async def check(self, question: Question) -> None:
+        """Raise QueryError where *question* is none, without answering it."""
+        await self._whole(replace(question, check=True))
 
     async def rows(self, query: str, bindings: Mapping[str, str] | None = None) -> list[Row]:
         """Answer a question of our own as a list of rows; kept until the generation changes.
@@ -109,11 +126,12 @@ class Shelf:
         finally:
             answer.close()
 
-    async def _look(self) -> None:
-        """Show the newest generation, whichever process made it."""
+    async def look(self) -> None:
+        """Show the newest generation now, whichever process made it; the shelf does so by itself within a moment."""
         generation = newest(self._generations)
         if generation is None or generation == self.generation:
             return
+        self._known = {it.path: it for it in (self.generation, generation) if it}
         await asyncio.gather(self._public.show(generation.path), self._own.show(generation.path))
         self._answers.clear()
         self.generation = generation
@@ -123,7 +141,7 @@ class Shelf:
         while True:
             await asyncio.sleep(PAUSE)
             try:
-                await self._look()
+                await self.look()
             except (ShelfError, OSError, ValueError) as error:
                 log.error("a generation could not be shown", error=str(error))
 

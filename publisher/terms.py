@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+from pyoxigraph import NamedNode
+
 from vocab.terms import literal
 
 
@@ -41,6 +43,19 @@ def _term(cell: dict[str, str]) -> Term:
     return Term(cell["value"], cell["type"], cell.get("xml:lang"), cell.get("datatype"))
 
 
+def is_iri(text: str) -> bool:
+    """Tell whether *text* is an absolute IRI, of whatever scheme, that can name a graph.
+
+    >>> is_iri("urn:x:y"), is_iri("record/demo/1"), is_iri("http://a b/")
+    (True, False, False)
+    """
+    try:
+        NamedNode(text)
+    except ValueError:
+        return False
+    return True
+
+
 def iri(value: str) -> str:
     """Write an IRI as an N-Triples term; what cannot stand in one is escaped.
 
@@ -57,4 +72,4 @@ def _escape(char: str) -> str:
     return f"%{ord(char):02X}"
 
 
-__all__ = ["Row", "Term", "iri", "literal", "rows_of"]
+__all__ = ["Row", "Term", "iri", "is_iri", "literal", "rows_of"]

@@ -1,0 +1,143 @@
+"""Answering: a question's way to an HTTP response: held by the client, held by us, under way already, or evaluated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from publisher.cache import Entry, digest
+from publisher.conditional import modified, tag, unchanged
+from publisher.flight import Flight
+from publisher.formats import GRAPHS, TABLES
+from publisher.frames import SIZE
+from publisher.generations import Generation
+from publisher.problems import Refused
+from publisher.question import Question
+from publisher.shelf import Shelf
+from publisher.streaming import Streamed, ask, bill, client, respond, unless_gone
+from publisher.worker import Answer
+
+# How an answer came to be, by https://www.rfc-editor.org/rfc/rfc9211
+_HIT, _SHARED, _MISS, _BYPASS = (f"stocktake; {how}" for how in ("hit", "fwd=miss; collapsed", "fwd=miss", "fwd=bypass"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A question that was put, and what its answer is kept by."""
+
+    request: Request
+    shelf: Shelf
+    question: Question
+    seconds: float | None
+    packed: bytes
+
+    @property
+    def key(self) -> bytes:
+        return digest(self.packed)
+
+    async def fresh(self) -> Answer:
+        return await self.shelf.ask(self.question, self.seconds, client(self.request))
+
+    def land(self, answer: Answer, body: bytes) -> Entry:
+        generation = self.shelf.made_by(answer)
+        if generation is None or answer.cut:
+            return Entry(answer.suffix, "", body, answer.seconds, answer.cut)
+        entry = Entry(answer.suffix, tag(generation, self.packed), body, answer.seconds)
+        self.shelf.cache.put(generation.version, self.key, entry)
+        return entry
+
+
+async def reply(request: Request, shelf: Shelf, question: Question, seconds: float | None = None, name: bytes | None = None) -> Response:
+    """Answer *question* to *request*; *seconds* may shorten the time limit. Raises PublisherError and Refused.
+
+    *name* is a digest of the request; what is put in the same bytes again is then answered by ``repeated``.
+    """
+    if question.volatile:
+        answer = await ask(request, shelf, question, seconds)
+        told = {"Content-Type": media(answer.suffix), "Vary": "Accept", "Cache-Control": "no-store", "Cache-Status": _BYPASS}
+        return await respond(answer, told, shelf.room)
+    # White space at the ends means nothing, so it makes no other answer; it only moves the place of a fault.
+    shown, packed = shelf.current, replace(question, text=question.text.strip(" \t\r\n")).pack()
+    asked = _Asked(request, shelf, question, seconds, packed)
+    etag = tag(shown, packed)
+    if done := _unchanged(request, etag, shown):
+        return done
+    entry = shelf.cache.get(shown.version, asked.key)
+    response = _whole(request, entry, shown, _HIT) if entry else await _flown(asked)
+    if name:
+        shelf.cache.name(shown.version, name, asked.key)
+    return response
+
+
+def repeated(request: Request, shelf: Shelf, name: bytes) -> Response | None:
+    """Answer a request that was put before in the same bytes, without reading it; None where its answer is not held."""
+    shown = shelf.generation
+    if shown is None:
+        return None
+    entry = shelf.cache.known(shown.version, name)
+    return (_unchanged(request, entry.etag, shown) or _whole(request, entry, shown, _HIT)) if entry else None
+
+
+def media(suffix: str) -> str:
+    """Give the media type of the format *suffix*."""
+    return (TABLES.get(suffix) or GRAPHS[suffix]).media
+
+
+async def _flown(asked: _Asked) -> Response:
+    flights, shown = asked.shelf.flights, asked.shelf.current
+    key = (shown.version, asked.question.pack(), asked.seconds)
+    flight, first = flights.join(key, lambda: Flight(asked.fresh(), asked.land))
+    streams = False
+    try:
+        await unless_gone(asked.request, flight.until(SIZE if first else None))
+        if flight.entry:
+            return _whole(asked.request, flight.entry, _generation(asked, flight), _MISS if first else _SHARED)
+        streams = first
+        if first:
+            return _growing(asked, flight)
+    finally:
+        if not streams:
+            flight.close()
+    answer = await ask(asked.request, asked.shelf, asked.question, asked.seconds)  # it was too large to wait for
+    return await respond(answer, _headers(answer.suffix, asked, asked.shelf.made_by(answer)), asked.shelf.room)
+
+
+def _growing(asked: _Asked, flight: Flight) -> Response:
+    assert flight.answer
+    headers = _headers(flight.answer.suffix, asked, _generation(asked, flight))
+    return Streamed(flight.chunks(), flight, flight.answer, headers, asked.shelf.room)
+
+
+def _generation(asked: _Asked, flight: Flight) -> Generation | None:
+    return asked.shelf.made_by(flight.answer) if flight.answer else None
+
+
+def _headers(suffix: str, asked: _Asked, generation: Generation | None) -> dict[str, str]:
+    etag = tag(generation, asked.packed) if generation else ""
+    return {"Content-Type": media(suffix), "Cache-Status": _MISS, **_validators(etag, generation)}
+
+
+def _validators(etag: str, generation: Generation | None) -> dict[str, str]:
+    told = {"Vary": "Accept", "Cache-Control": "public, no-cache"}
+    if etag:
+        told["ETag"] = etag
+    if generation and (date := modified(generation)):
+        told["Last-Modified"] = date
+    return told
+
+
+def _unchanged(request: Request, etag: str, shown: Generation) -> Response | None:
+    status = unchanged(request.method, request.headers, etag, shown)
+    if status is HTTPStatus.PRECONDITION_FAILED:
+        raise Refused(status, "The answer is the one that If-None-Match names")
+    return Response(status_code=status, headers=_validators(etag, shown)) if status else None
+
+
+def _whole(request: Request, entry: Entry, generation: Generation | None, how: str) -> Response:
+    headers = {"Content-Type": media(entry.suffix), "Cache-Status": how, **_validators(entry.etag, generation)}
+    headers["Content-Length"] = str(len(entry.body))
+    headers |= bill(entry.seconds if how is _MISS else 0.0, entry.cut)  # what is held costs nothing
+    return Response(b"" if request.method == "HEAD" else entry.body, headers=headers)

@@ -1,0 +1,142 @@
+"""Protocol: what a request asks, by the SPARQL 1.1 Protocol (https://www.w3.org/TR/sparql11-protocol/#protocol)."""
+
+from __future__ import annotations
+
+import math
+from http import HTTPStatus
+from typing import NamedTuple
+from urllib.parse import parse_qs
+
+from starlette.requests import Request
+
+from publisher.errors import FederationRefused
+from publisher.federation import asks_elsewhere
+from publisher.formats import GRAPHS, TABLES, Graph, Table
+from publisher.negotiation import best
+from publisher.problems import Refused
+from publisher.question import Question
+from publisher.terms import is_iri
+
+MOST = 256 * 1024  # bytes of a query: the longest that a person wrote was under 20,000
+FORM, QUERY, UPDATE = "application/x-www-form-urlencoded", "application/sparql-query", "application/sparql-update"
+_ANSWERS: tuple[Table | Graph, ...] = (*TABLES.values(), *GRAPHS.values())
+
+Parameters = dict[str, list[str]]
+
+
+class Wanted(NamedTuple):
+    """A question, and the seconds that the client wants to wait at most."""
+
+    question: Question
+    seconds: float | None
+
+
+async def body(request: Request, most: int = 3 * MOST) -> bytes:
+    """Read the body of a POST, at most *most* bytes (percent-encoding triples a byte); empty for other methods."""
+    data = bytearray()
+    if request.method == "POST":
+        async for chunk in request.stream():
+            data += chunk
+            if len(data) > most:
+                raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A query has at most {MOST} bytes")
+    return bytes(data)
+
+
+def parameters(request: Request, data: bytes, kinds: tuple[str, ...] = (QUERY,)) -> Parameters:
+    """Read the parameters of the address and of the body *data*; *kinds* are the media types that may stand in it alone.
+
+    A text of such a type is the parameter that the type is named after.
+    """
+    found = decoded(request.scope["query_string"])
+    if request.method != "POST":
+        return found
+    kind = _kind(request.headers.get("content-type", ""), kinds)
+    if kind == FORM:
+        more = decoded(data)
+        return {name: found.get(name, []) + more.get(name, []) for name in (found | more)}
+    name = kind.rpartition("-")[2]
+    if name in found:
+        raise Refused(HTTPStatus.BAD_REQUEST, f"The {name} stands in the body and in the address; give it once")
+    return {**found, name: [_text(data, name)]}
+
+
+def _kind(given: str, kinds: tuple[str, ...]) -> str:
+    kind, _, rest = given.partition(";")
+    kind, charset = kind.strip().lower(), rest.lower().partition("charset=")[2].strip(' "')
+    if kind not in (FORM, *kinds) or charset not in ("", "utf-8", "utf8", "us-ascii"):
+        accepted = ", ".join((FORM, *kinds))
+        raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"POST one of {accepted}, in UTF-8", {"Accept-Post": accepted})
+    return kind
+
+
+def _text(data: bytes, name: str) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise Refused(HTTPStatus.BAD_REQUEST, f"The {name} is not in UTF-8") from error
+
+
+def decoded(data: bytes) -> Parameters:
+    """Read percent-encoded parameters, each with all its values in their order."""
+    try:
+        return parse_qs(data.decode(), keep_blank_values=True, errors="strict", max_num_fields=1000)
+    except ValueError as error:
+        raise Refused(HTTPStatus.BAD_REQUEST, f"The parameters cannot be read: {error}") from error
+
+
+def wanted(given: Parameters, accept: str | None, base: str, rows: int | None) -> Wanted:
+    """Read the question that the parameters put; *base* resolves its IRIs, *rows* are the most that are answered."""
+    text = one(given, "query")
+    if text is None:
+        raise Refused(HTTPStatus.BAD_REQUEST, "The parameter query is missing; updates are not offered: published data changes by harvests")
+    if len(text) > MOST:
+        raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A query has at most {MOST} characters")
+    if asks_elsewhere(text):
+        raise FederationRefused("SERVICE is refused here: ask the other endpoint yourself and join the answers")
+    table, graph = _formats(one(given, "format"), accept)
+    default, named = graphs(given, "default-graph-uri"), graphs(given, "named-graph-uri")
+    if default is not None or named is not None:  # a dataset that the protocol names takes the place of all that FROM says (2.1.4)
+        default, named = default or (), named or ()
+    question = Question(text, table, graph, base, default, named, rows=rows)
+    return Wanted(question, _seconds(one(given, "timeout")))
+
+
+def one(given: Parameters, name: str) -> str | None:
+    """Give the value of a parameter that stands at most once."""
+    values = given.get(name, [])
+    if len(values) > 1:
+        raise Refused(HTTPStatus.BAD_REQUEST, f"The parameter {name} is given {len(values)} times; give it once")
+    return values[0] if values else None
+
+
+def _formats(named: str | None, accept: str | None) -> tuple[str | None, str | None]:
+    """Choose a table and a graph format: the one that the parameter ``format`` names by its suffix, else by Accept."""
+    if named:
+        if named not in TABLES and named not in GRAPHS:
+            raise Refused(HTTPStatus.BAD_REQUEST, f"No format {named!r}; there are {', '.join([*TABLES, *GRAPHS])}")
+        return (named if named in TABLES else "json"), (named if named in GRAPHS else "ttl")
+    table, graph = best(accept, TABLES.values()), best(accept, GRAPHS.values())
+    if table is None and graph is None:
+        raise Refused(HTTPStatus.NOT_ACCEPTABLE, "Answers are given as " + ", ".join(row.media for row in _ANSWERS))
+    return (table.suffix if table else None), (graph.suffix if graph else None)
+
+
+def graphs(given: Parameters, name: str) -> tuple[str, ...] | None:
+    """Read a parameter whose values name graphs; None where it is not given."""
+    values = given.get(name)
+    for value in values or ():
+        if not is_iri(value):
+            raise Refused(HTTPStatus.BAD_REQUEST, f"The parameter {name} is no absolute IRI: {value}")
+    return None if values is None else tuple(values)
+
+
+def _seconds(text: str | None) -> float | None:
+    if not text:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise Refused(HTTPStatus.BAD_REQUEST, f"The parameter timeout is a number of seconds above 0, not {text!r}")
+    return seconds

@@ -1,0 +1,83 @@
+"""Validators and the cache that they vouch for, without a shelf."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from pyoxigraph import Store
+
+from publisher.cache import Cache, Entry, digest
+from publisher.conditional import modified, unchanged
+from publisher.generations import Generation, make
+
+SHOWN = Generation(3, 7, "ab", 10, "/x", "cd", 1_700_000_000)
+DATE = "Tue, 14 Nov 2023 22:13:20 GMT"
+
+
+def test_a_date_that_is_not_over_is_not_told() -> None:
+    future = Generation(1, 1, "", 0, "/x", "", int(time.time()) + 60)
+
+    assert (modified(SHOWN), modified(future)) == (DATE, None)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"if-modified-since": DATE}, 304),
+        ({"if-modified-since": "Tue, 14 Nov 2023 22:13:19 GMT"}, None),
+        ({"if-modified-since": "yesterday"}, None),
+        ({"if-modified-since": DATE, "if-none-match": '"other"'}, None),
+        ({"if-none-match": "*"}, None),
+        ({"if-none-match": "tag"}, None),
+        ({"if-none-match": '"tag"'}, 304),
+        ({"if-none-match": 'W/"tag"'}, 304),
+    ],
+)
+def test_conditions_have_their_order(headers: dict[str, str], status: int | None) -> None:
+    assert unchanged("GET", headers, 'W/"tag"', SHOWN) == status
+
+
+def test_two_states_made_in_one_second_have_two_dates(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+
+    made = [make(tmp_path / "made", store, position, str(position), 0) for position in (1, 2, 3)]
+
+    assert made[0].modified < made[1].modified < made[2].modified
+
+
+def test_the_same_state_made_again_keeps_date_and_version(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+
+    first, again = (make(tmp_path / "made", store, 1, "a", 0, "s") for _ in range(2))
+
+    assert (first.modified, first.version) == (again.modified, again.version)
+
+
+def test_the_cache_has_room_for_so_many_bytes_and_drops_the_longest_unused() -> None:
+    cache, entry = Cache(room=10_000), Entry("json", "", b"x" * 2_000)
+    cache.get("v", b"")
+    for key in (b"a", b"b", b"c"):
+        cache.put("v", key, entry)
+
+    cache.get("v", b"a")
+    cache.put("v", b"d", entry)
+
+    assert [cache.get("v", key) is not None for key in (b"a", b"b", b"c", b"d")] == [True, False, True, True]
+
+
+def test_the_cache_holds_one_version_alone() -> None:
+    cache, entry = Cache(), Entry("json", "", b"x")
+    cache.get("old", b"")
+    cache.put("old", b"a", entry)
+    cache.name("old", b"request", b"a")
+
+    found = cache.get("new", b"a")
+    cache.put("old", b"a", entry)
+
+    assert (found, cache.get("new", b"a"), cache.known("new", b"request")) == (None, None, None)
+
+
+def test_parts_that_are_joined_alike_have_two_digests() -> None:
+    assert digest(b"a", b"bc") != digest(b"ab", b"c")

@@ -1,0 +1,173 @@
+"""The W3C SPARQL 1.1 query tests and result formats, each asked of our endpoint over a shelf that holds its data.
+
+https://www.w3.org/2009/sparql/docs/tests/ ; what is tested is the whole way: protocol, pool, reader process, engine, writer.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import tomllib
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+import pytest_asyncio
+from pyoxigraph import QueryResultsFormat, RdfFormat, Store
+from suite import SUITE, Case, cases, graph, load, result_set, table
+
+from publisher.app import create_app
+from publisher.generations import make, sweep
+from publisher.pool import Limits
+from publisher.shelf import Shelf
+from vocab.iris import Iris
+
+KNOWN: dict[str, str] = tomllib.loads((Path(__file__).parent / "w3c_known.toml").read_text("utf-8"))
+QUERY = ("QueryEvaluationTest", "CSVResultFormatTest")
+ELSEWHERE = ("service", "syntax-fed")  # SERVICE is refused: they are asked for their refusal
+NONE = "entailment"  # the service description says that there is none
+
+CASES = [case for case in cases(SUITE / "manifest-all.ttl") if not case.name.startswith(f"{NONE}/")] if SUITE.exists() else []
+HERE = [case for case in CASES if case.name.partition("/")[0] not in ELSEWHERE]
+EVALUATED = [case for case in HERE if case.kind in QUERY]
+RIGHT = [case for case in HERE if case.kind == "PositiveSyntaxTest11"]
+WRONG = [case for case in HERE if case.kind == "NegativeSyntaxTest11"]
+REFUSED = [case for case in CASES if case.name.partition("/")[0] in ELSEWHERE and case.kind in (*QUERY, "PositiveSyntaxTest11")]
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@dataclass
+class Endpoint:
+    """A shelf whose store is another for each case, and a client of its endpoint."""
+
+    shelf: Shelf
+    store: Store
+    client: httpx.AsyncClient
+    held: tuple[object, ...] = ()
+    number: int = 0
+
+    async def show(self, case: Case) -> None:
+        """Put the data of *case* on the shelf."""
+        if (case.default, case.named) != self.held:
+            load(self.store, case)
+            self.number += 1
+            folder = self.shelf.data / "shelf" / "generations"
+            make(folder, self.store, self.number, case.name, 0)
+            sweep(folder)
+            await self.shelf.look()
+            self.held = (case.default, case.named)
+
+    async def ask(self, case: Case, form: str) -> httpx.Response:
+        """Ask the query of *case*, whose relative IRIs stand under its file's."""
+        text = f"BASE <{case.query.as_uri()}>\n" + case.query.read_text("utf-8")
+        headers = {"Content-Type": "application/sparql-query", "Accept": form}
+        return await self.client.post("/sparql", content=text.encode(), headers=headers)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def endpoint(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Endpoint]:
+    data = tmp_path_factory.mktemp("w3c")
+    shelf = Shelf(data, Iris(), Limits(), readers=1, follow=False)
+    async with shelf, httpx.AsyncClient(transport=httpx.ASGITransport(create_app(shelf)), base_url="http://w3c.test") as client:
+        yield Endpoint(shelf, Store(str(data / "store")), client)
+
+
+@pytest.fixture(autouse=True)
+def known(request: pytest.FixtureRequest) -> None:
+    case = request.node.callspec.params.get("case") if hasattr(request.node, "callspec") else None
+    if case and (reason := KNOWN.get(case.name)):
+        request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
+
+
+async def test_the_suite_is_there() -> None:
+    if not SUITE.exists():
+        pytest.skip(f"no W3C SPARQL suite at {SUITE}")
+
+    kinds = Counter(case.kind for case in HERE)
+
+    assert {kind: kinds[kind] for kind in (*QUERY, "PositiveSyntaxTest11", "NegativeSyntaxTest11")} == {
+        "QueryEvaluationTest": 232,
+        "CSVResultFormatTest": 3,
+        "PositiveSyntaxTest11": 63,
+        "NegativeSyntaxTest11": 48,
+    }
+    assert set(KNOWN) <= {case.name for case in HERE}
+
+
+@pytest.mark.parametrize("case", EVALUATED, ids=lambda case: case.name)
+async def test_a_query_has_the_answer_of_the_suite(case: Case, endpoint: Endpoint) -> None:
+    await endpoint.show(case)
+    assert case.result
+
+    wanted, actual = await _compared(case, case.result, endpoint)
+
+    assert actual == wanted
+
+
+@pytest.mark.parametrize("case", RIGHT, ids=lambda case: case.name)
+async def test_a_right_query_is_answered(case: Case, endpoint: Endpoint) -> None:
+    await endpoint.show(Case("", "", case.query))
+
+    answer = await endpoint.ask(case, "*/*")
+
+    assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.parametrize("case", WRONG, ids=lambda case: case.name)
+async def test_a_wrong_query_is_refused(case: Case, endpoint: Endpoint) -> None:
+    await endpoint.show(Case("", "", case.query))
+
+    answer = await endpoint.ask(case, "*/*")
+
+    assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json")
+
+
+@pytest.mark.parametrize("case", REFUSED, ids=lambda case: case.name)
+async def test_a_query_that_asks_elsewhere_is_refused(case: Case, endpoint: Endpoint) -> None:
+    await endpoint.show(Case("", "", case.query))
+
+    answer = await endpoint.ask(case, "*/*")
+
+    assert (answer.status_code, answer.json()["title"]) == (400, "SERVICE is refused")
+
+
+async def _compared(case: Case, result: Path, endpoint: Endpoint) -> tuple[object, object]:
+    """Give what the suite wants and what was answered, in the same format where the suite's is one of ours."""
+    data, suffix = result.read_bytes(), result.suffix
+    if suffix == ".csv":
+        return _cells(data), _cells(await _answer(case, endpoint, "text/csv"))
+    if form := _TABLES.get(suffix):
+        return table(data, form), table(await _answer(case, endpoint, form.media_type), form)
+    wanted = result_set(result) if suffix == ".ttl" else None
+    if wanted is not None:
+        return wanted, table(await _answer(case, endpoint, _JSON.media_type), _JSON)
+    form_of_graph = RdfFormat.from_extension(suffix[1:])
+    assert form_of_graph
+    told = await _answer(case, endpoint, form_of_graph.media_type)
+    return graph(data, form_of_graph, result.as_uri()), graph(told, form_of_graph, "http://w3c.test/")
+
+
+async def _answer(case: Case, endpoint: Endpoint, form: str) -> bytes:
+    answer = await endpoint.ask(case, form)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"].startswith(form)
+    return answer.content
+
+
+_JSON = QueryResultsFormat.JSON
+_TABLES = {".srx": QueryResultsFormat.XML, ".srj": _JSON, ".tsv": QueryResultsFormat.TSV}
+
+
+def _cells(data: bytes) -> list[list[str]]:
+    """Read CSV, rows and columns in an order of their own: the suite asks for SELECT *, whose columns have none.
+
+    Blank nodes bear no names (section 3.2) and are all alike.
+    """
+    head, *rows = csv.reader(io.StringIO(data.decode(), newline=""))
+    columns = sorted(range(len(head)), key=lambda column: head[column])
+    told = [["_:" if row[column].startswith("_:") else row[column] for column in columns] for row in rows]
+    return [[head[column] for column in columns], *sorted(told)]
