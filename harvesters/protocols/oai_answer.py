@@ -13,7 +13,8 @@ from lxml.etree import _Element
 from harvesters.answer import xml
 from harvesters.errors import ParseError
 from harvesters.fetch import Reply
-from harvesters.protocols.oai_window import FORMS, Calendar, read_stamp
+from harvesters.protocols.oai_window import FORMS, Calendar
+from harvesters.protocols.stamp import read_stamp
 from harvesters.record import Gone, Record, Unreadable
 from harvesters.source import Source
 

@@ -12,11 +12,12 @@ from harvesters.errors import HarvestError, ParseError
 from harvesters.protocols import oai_answer
 from harvesters.protocols.oai_answer import Head, Item, Listed, Told
 from harvesters.protocols.oai_spot import Repository, Spot
-from harvesters.protocols.oai_window import Calendar, Window, by_stamps, by_time
+from harvesters.protocols.oai_window import Calendar, Window, by_stamps, by_time, step
 from harvesters.protocols.trouble import UNREAD, Repeats, empties, fault
 from harvesters.record import Gone, Position, Unreadable
 
 _FEW = 8  # records that are asked for one by one: cutting their window further would cost as many requests
+_ORDER = 8  # datestamps that rose: records without order do so once in 40,320 times
 
 
 @dataclass(slots=True)
@@ -55,19 +56,36 @@ def split(there: Repository, spot: Spot, error: HarvestError) -> Spot:
 
 
 def _rest(there: Repository, spot: Spot, calendar: Calendar) -> tuple[tuple[Window, ...], str | None]:
-    """Give the windows that are still to be read, and why they may not be all: a list in order so far need not stay so."""
+    """Give the windows that are still to be read, and why they may not be all.
+
+    A list in order so far is taken up at its newest datestamp if the repository has no more records before that than were read;
+    where it does not count them, if the list is too long to be in order by chance.
+    """
     start, until = spot.todo[0]
     newest = calendar.floor(spot.newest) if spot.rising and spot.newest else None
     if newest is None or (start is not None and newest <= start) or (until is not None and newest > until):
         return spot.todo, None
-    counted = spot.total is not None and len(there.groups) == 1
-    why = f"the list was taken up at the datestamp {newest}, up to which it was in order; without a total that does not prove it complete"
-    return ((newest, until), *spot.todo[1:]), None if counted else why
+    count, read = _counted(there, spot, (start, calendar.before(newest))), spot.came - spot.ties
+    if count > read if count is not None else spot.steps < _ORDER:
+        return spot.todo, None
+    proven = count == read or (spot.total is not None and len(there.groups) == 1)
+    why = f"the list was taken up at the datestamp {newest}, up to which it was in order; that alone does not prove it complete"
+    return ((newest, until), *spot.todo[1:]), None if proven else why
+
+
+def _counted(there: Repository, spot: Spot, window: Window) -> int | None:
+    """Ask how many records *window* holds, None where that is not told."""
+    part = _named(there, spot, window)
+    if part is None:
+        return None
+    return part.size if part.size is not None else len(part.heads) if part.token is None else None
 
 
 def _cut(there: Repository, spot: Spot, calendar: Calendar) -> Spot:
     """Cut the present window by what ListIdentifiers tells of it, else in its middle; ask singly where no cut helps."""
     window = spot.todo[0]
+    if step(window):
+        return spot.singly(window)
     part = _named(there, spot, window)
     if part is not None and part.token is None and (len(part.heads) <= _FEW or len({head.stamp for head in part.heads if head}) == 1):
         return spot.singly(window)
@@ -78,8 +96,6 @@ def _cut(there: Repository, spot: Spot, calendar: Calendar) -> Spot:
 
 def _named(there: Repository, spot: Spot, window: Window) -> Listed | None:
     """Ask for the headers of *window*, the first part of them; None where they cannot be read either."""
-    if window[0] == window[1] is not None:
-        return None
     try:
         return there.list("ListIdentifiers", spot.group, window, None)
     except UNREAD:
@@ -92,11 +108,10 @@ def alone(there: Repository, spot: Spot, held: Held) -> tuple[Item | None, Posit
         try:
             held.left = _all_named(there, spot, held)
         except UNREAD as error:
-            if isinstance(error, Told) and "badResumptionToken" in error.codes:
+            if (isinstance(error, Told) and "badResumptionToken" in error.codes) or not step(spot.todo[0]):
                 raise ParseError(f"{error}; its list cannot be read to the end") from error
             there.calendar(error)
-            start, until = spot.todo[0]
-            why = f"the records from {start or 'the first'} to {until or 'the last'} can be neither read nor listed: {error}"
+            why = f"the records of {spot.todo[0][0]} can be neither read nor listed: {error}"
             return Unreadable(None, why), None, spot.doubted(why).done(len(there.groups))
     if not held.left:
         held.left = None

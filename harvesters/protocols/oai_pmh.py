@@ -18,6 +18,8 @@ from harvesters.protocols.cursor import read, write
 from harvesters.protocols.oai_answer import Item, Listed, Told
 from harvesters.protocols.oai_parts import Held, alone, anew, split
 from harvesters.protocols.oai_spot import Repository, Spot
+from harvesters.protocols.oai_window import step
+from harvesters.protocols.stamp import risen
 from harvesters.protocols.trouble import POISON, REFUSED, Repeats, changed, empties
 from harvesters.record import Page, Pages, Position, Unreadable
 from harvesters.source import Source
@@ -86,7 +88,7 @@ def _part(there: Repository, spot: Spot, held: Held) -> _Step:
     earlier = there.groups[: spot.group]
     pairs = zip(part.heads, part.items, strict=True)
     items = tuple(item for head, item in pairs if not (earlier and head and head.within(earlier)))
-    if spot.todo[0][0] == spot.todo[0][1] is not None:
+    if step(spot.todo[0]):
         held.had.update(item.key for item in items if item.key and not isinstance(item, Unreadable))
     held.repeats.page(part.reply.url, part.items, part.reply.content)
     held.repeats.token(part.reply.url, part.token)
@@ -102,15 +104,14 @@ def _dated(error: HarvestError, spot: Spot) -> HarvestError:
 
 def _after(spot: Spot, part: Listed, empty: int) -> Spot:
     """Give the spot after a part of a list."""
-    newest, rising = spot.newest, spot.rising
-    for head in part.heads:
-        stamp = head.stamp if head else ""
-        rising = rising and stamp != "" and stamp >= newest and len(stamp) == len(newest or stamp)
-        newest = max(newest, stamp)
+    stamps = [head.stamp if head else "" for head in part.heads]
+    newest, rising = risen(spot.newest, spot.rising, stamps)
+    ties = stamps.count(newest) + (spot.ties if newest == spot.newest else 0)
+    steps = spot.steps + len({stamp for stamp in stamps if stamp > spot.newest})
     came = spot.came + len(part.items)
     after = replace(
-        spot, token=part.token, expires=part.expires, newest=newest, rising=rising, came=came, empty=empty,
-        faults=0 if part.items else spot.faults, place=None if part.place is None else part.place + len(part.items),
+        spot, token=part.token, expires=part.expires, newest=newest, rising=rising, came=came, ties=ties, steps=steps,
+        empty=empty, faults=0 if part.items else spot.faults, place=None if part.place is None else part.place + len(part.items),
     )  # fmt: skip
     if spot.whole:
         after = replace(after.doubted(changed(spot.total, part.size)), total=spot.total if part.size is None else part.size)

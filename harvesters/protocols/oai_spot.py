@@ -52,9 +52,10 @@ class Spot:
 
     *group* is the set's number, *origin* where the run's window began; *todo* are the windows still to be read, the present one
     first, *token* its next part (None: the first), which lasts to *expires*. *newest* is the greatest datestamp of the
-    present list, which is in order as long as *rising*; *came* is how many records it brought, *place* where its next part should
-    begin. *again*, *doubt*: as on a page. *restarts* counts how often the present list was begun anew, *faults* and
-    *empty* answers in a row. *alone*: the window's records are asked for one by one, and *after* was the last.
+    present list, which is in order as long as *rising*, and rose *steps* times; *came* is how many records it brought, *ties* how
+    many of these are as new as *newest*, *place* where its next part should begin. *again*, *doubt*: as on a page. *restarts* counts
+    how often the present list was begun anew, *faults* and *empty* answers in a row. *alone*: the window's records are asked
+    for one by one, and *after* was the last.
     """
 
     group: int = 0
@@ -65,6 +66,8 @@ class Spot:
     newest: str = ""
     rising: bool = True
     came: int = 0
+    ties: int = 0
+    steps: int = 0
     place: int | None = None
     total: int | None = None
     again: bool = False

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
 
+from harvesters.protocols.stamp import read_stamp
+
 Window: TypeAlias = tuple[str | None, str | None]  # from and until, both within, in the repository's granularity; None is open
 
 FORMS = {"YYYY-MM-DD": ("%Y-%m-%d", timedelta(days=1)), "YYYY-MM-DDThh:mm:ssZ": ("%Y-%m-%dT%H:%M:%SZ", timedelta(seconds=1))}
@@ -42,19 +44,9 @@ class Calendar:
         return self.text((read_stamp(text) or datetime.min.replace(tzinfo=UTC)) + step)
 
 
-def read_stamp(text: str) -> datetime | None:
-    """Read a datestamp of either granularity, None where it is none.
-
-    >>> read_stamp("2026-01-31")
-    datetime.datetime(2026, 1, 31, 0, 0, tzinfo=datetime.timezone.utc)
-    >>> read_stamp("soon") is None
-    True
-    """
-    try:
-        moment = datetime.fromisoformat(text.strip())
-    except ValueError:
-        return None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+def step(window: Window) -> bool:
+    """Tell whether *window* is a single step, which cannot be cut."""
+    return window[0] is not None and window[0] == window[1]
 
 
 def by_stamps(window: Window, stamps: Sequence[str], calendar: Calendar) -> tuple[Window, ...]:
@@ -71,7 +63,7 @@ def by_stamps(window: Window, stamps: Sequence[str], calendar: Calendar) -> tupl
     start, until = window
     floors = (calendar.floor(stamp) for stamp in stamps)
     inside = sorted(text for text in floors if text and (start is None or text >= start) and (until is None or text <= until))
-    if not inside or start == until is not None:
+    if not inside or step(window):
         return ()
     middle = inside[(len(inside) - 1) // 2]
     if middle == inside[-1]:

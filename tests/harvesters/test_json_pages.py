@@ -206,7 +206,7 @@ def test_a_cursor_that_repeats_is_told(card, registry):
     numbers = iter(range(100))
     there = registry(lambda request: httpx.Response(200, content=given({"d": rows(next(numbers)), "next": "same"})))
 
-    with pytest.raises(ParseError, match="repeats 'same'"):
+    with pytest.raises(ParseError, match="repeats the cursor 'same'"):
         harvest(there, card(options={"cursor": "c", "next": "next", "records": "d"}))
 
 

@@ -35,6 +35,11 @@ def answer(body):
     return f"{head}<responseDate>2026-01-01T00:00:00Z</responseDate>{body}</OAI-PMH>".encode()
 
 
+def named(*names):
+    headers = "".join(f"<header><identifier>{key}</identifier><datestamp>2026-01-01</datestamp></header>" for key in names)
+    return answer(f"<ListIdentifiers>{headers}</ListIdentifiers>")
+
+
 def error(code, text=""):
     return answer(f'<error code="{code}">{text}</error>')
 
@@ -155,6 +160,7 @@ def test_an_expired_token_is_followed_from_the_newest_datestamp(source, registry
         FIRST: listed(record("a", "2026-01-01"), record("b", "2026-01-05"), token="t1"),
         "verb=ListRecords&resumptionToken=t1": error("badResumptionToken"),
         "verb=Identify": identify("YYYY-MM-DD"),
+        "verb=ListIdentifiers&metadataPrefix=oai_dc&until=2026-01-04": named("a"),
         f"{FIRST}&from=2026-01-05": listed(record("b", "2026-01-05"), record("c", "2026-01-06")),
     })  # fmt: skip
 
