@@ -30,12 +30,12 @@ import harvesters.cli
 import harvesters.desk.cli
 import publisher.cli
 import shapes.cli
+from harvesters.again import tell_retries
 from harvesters.demo.cards import cards
 from harvesters.demo.registries import SIZE, Demo
 from harvesters.desk.app import create_desk
 from harvesters.desk.office import Office
 from harvesters.errors import HarvestError
-from harvesters.fetch import tell_retries
 from journal.errors import JournalError
 from shapes.validate import Name
 from vocab.iris import BASE, is_web

@@ -11,15 +11,11 @@ import orjson
 from lxml import etree
 from lxml.etree import _Element
 
-from harvesters.errors import ParseError
+from harvesters.errors import ParseError, WebPageError
 from harvesters.fetch import Reply
+from harvesters.markup import is_page, told
 
-# Nothing is tried twice (++, ?>): a body of blanks or comments must not cost more than its length.
-_HTML = re.compile(
-    rb"\s*+(?:<\?xml[^>]*+>\s*+)?+(?>(?><!--.*?-->)\s*+)*+<(?:!doctype\s+html|html|head|body|title|meta|div|p)\b", re.IGNORECASE | re.DOTALL
-)
 _PROLOGUE = re.compile(rb"(?>\s++|<\?.*?\?>|<!--.*?-->)*+<!DOCTYPE", re.DOTALL)
-_LOOK = 4096  # bytes in which an HTML page shows what it is
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:\-]+)", re.IGNORECASE)
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
          (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip
@@ -121,8 +117,8 @@ def _declared(reply: Reply) -> list[str]:
 def _not_html(reply: Reply, wanted: str) -> bytes:
     if not reply.content.strip():
         raise ParseError(f"{reply.url}: answered with nothing where {wanted} was expected")
-    if _HTML.match(reply.content[:_LOOK].removeprefix(codecs.BOM_UTF8)):
-        raise ParseError(f"{reply.url}: answered with an HTML page where {wanted} was expected; open it in a browser")
+    if is_page(reply.content):
+        raise WebPageError(f"{reply.url}: answered with {told(reply.content)} where {wanted} was expected; open it in a browser")
     return reply.content
 
 

@@ -3,7 +3,8 @@
 HarvestError
 ├── CardError        a card is wrong: it names file, key and cure
 ├── FetchError       the network's door; each class has the name under which ``Fetch.met`` counts it
-│   ├── RefusedError     we won't go there: a private address, a scheme that is no web address
+│   ├── RefusedError     we won't go there: a private address
+│   │   └── ElsewhereError   what is no web address
 │   ├── LoopError        redirects without end
 │   ├── TooLargeError    an answer over the limit of size, as it comes or once it is decoded
 │   ├── DeniedError      401, 403: the right to the address is missing
@@ -49,6 +50,12 @@ class RefusedError(FetchError):
     """An address that we do not visit."""
 
     outcome = "refused"
+
+
+class ElsewhereError(RefusedError):
+    """An address that is none of the web."""
+
+    outcome = "elsewhere"
 
 
 class LoopError(FetchError):

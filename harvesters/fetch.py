@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
-import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Protocol
 
 import httpx
-import stamina
 import structlog
-from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
-from harvesters.address import guarded
-from harvesters.errors import DeniedError, FetchError, OutageError, RefusedError, TooLargeError
+from harvesters import robots
+from harvesters.address import Deadline, guarded
+from harvesters.again import Patience
+from harvesters.body import body
+from harvesters.encoding import OFFERED
+from harvesters.errors import (
+    Busy,
+    ElsewhereError,
+    HarvestError,
+    LoopError,
+    MalformedError,
+    QuietError,
+    RobotsError,
+    StalledError,
+    UnexpectedError,
+    UnreachableError,
+)
+from harvesters.pace import Pace
+from harvesters.quiet import Quiet
 from harvesters.record import Position
+from harvesters.robots import TOKEN, Robots
+from harvesters.verdict import judge, judge_robots, unsure
 
-AGENT = "Stocktake/0.1 (+https://w3id.org/wsis-stocktaking/; {contact})"
+AGENT = f"{TOKEN}/0.1 (+https://w3id.org/wsis-stocktaking/; {{contact}})"
 log = structlog.get_logger()
 
-_HOPS = 5  # redirects followed, as browsers' fetch allows 20 and no honest registry needs 3
-_LONGEST_WAIT = 300.0  # seconds of Retry-After that a run waits for; longer is an outage
-_BUSY = {429, 500, 502, 503, 504}
+_HOPS = 5  # redirects followed, as RFC 9309 asks for robots.txt; no honest registry needs 3
 _AWAY = {301, 302, 303, 307, 308}
 
 
@@ -66,14 +80,11 @@ class Reply:
         return str(self.headers.get("content-type", "")).partition(";")[0].strip().lower()
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long and how much: seconds for each read and for a whole answer, bytes of an answer, tries of a request."""
+Judge = Callable[[Reply], None]  # raises what is wrong with a reply
 
-    read: float = 60.0
-    answer: float = 300.0
-    size: int = 512 * 1024 * 1024
-    tries: int = 5
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 @dataclass(slots=True)
@@ -82,6 +93,8 @@ class Fetch(AbstractContextManager["Fetch"]):
 
     *validators* are the last run's by address; ``seen`` gathers this run's. Redirects are followed and checked at every
     hop, and addresses that are private, loopback or link-local are refused after DNS unless their host is in *allow*.
+    Each host's robots.txt is kept to, its crawl-delay too; a *grant* (who let us in, in writing) sets its Disallow aside. No
+    request is made in *quiet* hours. *pace* is shared by all doors of a process. ``met`` counts how each request ended.
     """
 
     contact: str = "no contact given"
@@ -89,20 +102,25 @@ class Fetch(AbstractContextManager["Fetch"]):
     allow: frozenset[str] = frozenset()
     keeper: Keeper | None = None
     validators: Mapping[str, Validator] = field(default_factory=dict)
-    patience: Patience = Patience()
+    patience: Patience = field(default_factory=Patience)
     transport: httpx.BaseTransport | None = None
-    sleep: Callable[[float], None] = time.sleep
+    pace: Pace = field(default_factory=Pace)
+    robots: bool = True
+    grant: str = ""
+    quiet: Quiet | None = None
+    now: Callable[[], datetime] = _now
     seen: dict[str, Validator] = field(default_factory=dict)
-    requests: int = 0
-    _next: dict[str, float] = field(default_factory=dict)
+    met: Counter[str] = field(default_factory=Counter)
+    _rules: dict[str, Robots] = field(default_factory=dict)
+    _deadline: Deadline = field(default_factory=Deadline)
     _client: httpx.Client = field(init=False)
 
     def __post_init__(self) -> None:
         """Open the client."""
         self._client = httpx.Client(
-            transport=self.transport or guarded(self.allow),
-            headers={"User-Agent": AGENT.format(contact=self.contact)},
-            timeout=httpx.Timeout(self.patience.read, connect=15.0),
+            transport=self.transport or guarded(self.allow, self._deadline),
+            headers={"User-Agent": self.agent, "Accept-Encoding": OFFERED},
+            timeout=httpx.Timeout(self.patience.read, connect=self.patience.connect),
             trust_env=False,
         )
 
@@ -110,17 +128,22 @@ class Fetch(AbstractContextManager["Fetch"]):
         """Close the client."""
         self._client.close()
 
+    @property
+    def agent(self) -> str:
+        """Give our User-Agent."""
+        return AGENT.format(contact=" ".join(self.contact.encode("ascii", "replace").decode().split()))
+
     def get(self, url: str, params: Mapping[str, str] | None = None, *, accept: str = "*/*", conditional: bool = False) -> Reply:
         """Get an answer with status 200, or 304 where *conditional* and nothing has changed.
 
-        Tries again on 429, 5xx and broken connections, after Retry-After where it is given. Raises OutageError when that
-        does not help, DeniedError on 401, 403, 404 and 410, RefusedError, TooLargeError; each names the address.
+        Tries again where an outage may pass, after Retry-After where it is given. Raises a FetchError whose class tells what
+        was met (harvesters.errors draws them), WebPageError where *accept* asks for data and a web page comes; each names the
+        address, and the cure where there is one.
         """
-        address = str(httpx.URL(url).copy_merge_params(params) if params else httpx.URL(url))
+        parsed = self._parsed(url)
+        address = str(parsed.copy_merge_params(params) if params else parsed)
         headers = {"Accept": accept, **(self._conditions(address) if conditional else {})}
-        for attempt in stamina.retry_context(on=_backoff, attempts=self.patience.tries, timeout=None, wait_initial=0.5, wait_max=30.0):
-            with attempt:
-                reply = self._follow(address, headers)
+        reply = self._follow(address, headers, lambda it: judge(it, accept, self.agent))
         if reply.status == 200:
             self.seen[address] = Validator(reply.headers.get("etag"), reply.headers.get("last-modified"))
         elif reply.unchanged and (old := self.validators.get(address)):
@@ -132,106 +155,105 @@ class Fetch(AbstractContextManager["Fetch"]):
         pairs = (("If-None-Match", known.etag), ("If-Modified-Since", known.modified)) if known else ()
         return {name: value for name, value in pairs if value}
 
-    def _follow(self, address: str, headers: Mapping[str, str]) -> Reply:
-        url = httpx.URL(address)
+    def _follow(self, address: str, headers: Mapping[str, str], judged: Judge, *, admit: bool = True) -> Reply:
+        """Ask, and go where the answers lead; each hop has its own robots.txt, its own turn and its own tries."""
+        url = self._parsed(address)
         for _ in range(_HOPS + 1):
             if url.scheme not in {"http", "https"}:
-                raise RefusedError(f"{address}: leads to {url}, which is no web address")
-            self._wait(url.host)
-            reply = self._once(url, headers)
-            if reply.status not in _AWAY or "location" not in reply.headers:
-                return _judged(reply)
-            url = url.join(reply.headers["location"])
-        raise FetchError(f"{address}: more than {_HOPS} redirects, the last to {url}; correct the card's url")
+                raise self._counted(ElsewhereError(f"{address}: leads to {url}, which is no web address"))
+            pause = self._admitted(url) if admit and self.robots else self.pause
+            reply = self._patiently(url, headers, judged, pause)
+            if not _leads_on(reply):
+                return reply
+            url = self._parsed(str(url), reply.headers["location"])
+        raise self._counted(LoopError(f"{address}: more than {_HOPS} redirects, the last to {url}; correct the card's url"))
 
-    def _wait(self, host: str) -> None:
-        now = time.monotonic()
-        if (due := self._next.get(host, 0.0)) > now:
-            self.sleep(due - now)
-        self._next[host] = max(due, now) + self.pause
+    def _patiently(self, url: httpx.URL, headers: Mapping[str, str], judged: Judge, pause: float) -> Reply:
+        for attempt in self.patience.attempts():
+            if attempt.num > 1:
+                self.met["retried"] += 1
+            with attempt:
+                return self._try(url, headers, judged, pause)
+        raise AssertionError("the last try gives or raises")
+
+    def _try(self, url: httpx.URL, headers: Mapping[str, str], judged: Judge, pause: float) -> Reply:
+        """Ask once, and count how it ended: what was asked is the sum of how it ended."""
+        self._wait(url, pause)
+        self.met["asked"] += 1
+        try:
+            reply = self._once(url, headers)
+            if not _leads_on(reply):
+                judged(reply)
+        except HarvestError as error:
+            if isinstance(error, Busy) and error.after:
+                self.pace.hold(url.host, min(error.after, self.patience.longest))
+            self._counted(error)
+            raise
+        self.met["redirected" if _leads_on(reply) else "unchanged" if reply.unchanged else "answered"] += 1
+        return reply
+
+    def _parsed(self, url: str, location: str | None = None) -> httpx.URL:
+        try:
+            return httpx.URL(url) if location is None else httpx.URL(url).join(location)
+        except httpx.InvalidURL as error:
+            raise self._counted(ElsewhereError(f"{location or url}: no address that can be asked: {error}")) from error
+
+    def _counted(self, error: HarvestError) -> HarvestError:
+        self.met[error.outcome] += 1
+        return error
+
+    def _admitted(self, url: httpx.URL) -> float:
+        """Give the pause that this host asks for; raises RobotsError where its robots.txt forbids the address."""
+        rules = self._robots(str(url.copy_with(path="/robots.txt", query=None, fragment=None)))
+        if not self.grant and (line := rules.forbids(str(url))):
+            cure = f'ask its publisher for "User-agent: {TOKEN}" and "Allow: {url.path}" there, or for a grant to name in the card'
+            raise self._counted(RobotsError(f"{url}: {rules.url} forbids it in {line}; {cure}"))
+        return max(self.pause, min(rules.delay, robots.LONGEST))
+
+    def _robots(self, address: str) -> Robots:
+        if address not in self._rules:
+            self._rules[address] = rules = self._ask_robots(address)
+            if rules.delay > robots.LONGEST:
+                told = {"asked": rules.delay, "kept": robots.LONGEST, "cure": "agree on a pause with its publisher"}
+                log.warning("crawl-delay is cut short", robots=address, **told)
+        return self._rules[address]
+
+    def _ask_robots(self, address: str) -> Robots:
+        """Read a robots.txt: 4xx or redirects without end mean that there is none, 5xx that nothing is allowed for now."""
+        try:
+            reply = self._follow(address, {"Accept": "text/plain"}, judge_robots, admit=False)
+        except LoopError:
+            return robots.free(address)
+        except (Busy, UnexpectedError) as error:
+            raise self._counted(unsure(address, str(error).partition(": ")[2])) from error
+        return robots.read(address, reply.content) if reply.status == 200 else robots.free(address)
+
+    def _wait(self, url: httpx.URL, pause: float) -> None:
+        self.pace.turn(url.host, pause)
+        if self.quiet and (end := self.quiet.until(self.now())):
+            told = f"its quiet hours are {self.quiet} UTC; the run goes on after {end:%Y-%m-%d %H:%M} UTC"
+            raise self._counted(QuietError(f"{url.host}: {told}"))
 
     def _once(self, url: httpx.URL, headers: Mapping[str, str]) -> Reply:
-        self.requests += 1
+        self._deadline.start(self.patience.answer)
         try:
             with self._client.stream("GET", url, headers=headers) as response:
-                content = self._body(response)
-        except httpx.InvalidURL as error:
-            raise RefusedError(f"{url}: no address that can be asked: {error}") from error
-        except httpx.DecodingError as error:
-            raise OutageError(f"{url}: its body is not in the encoding that it declares: {error}") from error
+                content = body(response, self.patience.size, self._deadline)
         except httpx.TransportError as error:
-            raise OutageError(f"{url}: {type(error).__name__}: {error}") from error
+            raise _failed(url, error) from error
         pairs = list(response.headers.multi_items())
         at = self.keeper.keep(str(url), response.status_code, pairs, content) if self.keeper else None
         return Reply(str(url), response.status_code, response.headers, content, at)
 
-    def _body(self, response: httpx.Response) -> bytes:
-        until = time.monotonic() + self.patience.answer
-        parts: list[bytes] = []
-        size = 0
-        for part in response.iter_bytes():
-            parts.append(part)
-            size += len(part)
-            if size > self.patience.size:
-                raise TooLargeError(f"{response.url}: over {self.patience.size} bytes; ask for smaller pages in the card's options")
-            if time.monotonic() > until:
-                raise OutageError(f"{response.url}: its answer took over {self.patience.answer:.0f} seconds")
-        return b"".join(parts)
+
+def _failed(url: httpx.URL, error: httpx.TransportError) -> HarvestError:
+    """Tell what it means that no answer began."""
+    if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout):
+        return StalledError(f"{url}: no answer in time: {error or type(error).__name__}")
+    if isinstance(error, httpx.RemoteProtocolError) and "disconnected" not in str(error):
+        return MalformedError(f"{url}: {error}")
+    return UnreachableError(f"{url}: {type(error).__name__}: {error}")
 
 
-
-
-def _judged(reply: Reply) -> Reply:
-    if reply.status in {200, 304}:
-        return reply
-    if reply.status in _BUSY:
-        raise Busy(f"{reply.url}: answered {reply.status}", retry_after(reply.headers.get("retry-after"), datetime.now(UTC)))
-    if reply.status in {401, 403, 404, 410}:
-        raise DeniedError(f"{reply.url}: answered {reply.status}; correct the card's url, or ask the registry to let us in")
-    raise OutageError(f"{reply.url}: answered {reply.status}")
-
-
-class Busy(OutageError):
-    """A registry that asks us to come again; *after* seconds, None where it does not say when."""
-
-    def __init__(self, message: str, after: float | None) -> None:
-        super().__init__(message)
-        self.after = after
-
-
-def tell_retries() -> None:
-    """Have each new try told in our own words; for the whole program, so its front door calls it."""
-    set_on_retry_hooks([_tell])
-
-
-def _tell(details: RetryDetails) -> None:
-    log.info("asked again", why=str(details.caused_by), wait=details.wait_for, tries=details.retry_num)
-
-
-def _backoff(error: Exception) -> bool | float:
-    """Tell stamina whether to try again, and when."""
-    if isinstance(error, Busy) and error.after is not None:
-        return error.after if error.after <= _LONGEST_WAIT else False
-    return isinstance(error, OutageError)
-
-
-def retry_after(value: str | None, now: datetime) -> float | None:
-    """Read a Retry-After header, seconds or an HTTP date, as seconds from *now*; None where there is none to read.
-
-    Source: https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
-
-    >>> retry_after("120", datetime(2026, 1, 1, tzinfo=UTC))
-    120.0
-    >>> retry_after("Thu, 01 Jan 2026 00:00:30 GMT", datetime(2026, 1, 1, tzinfo=UTC))
-    30.0
-    """
-    if not value:
-        return None
-    if value.strip().isdigit():
-        return float(value)
-    try:
-        when = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    when = when.replace(tzinfo=UTC) if when.tzinfo is None else when
-    return max(0.0, (when - now).total_seconds())
+def _leads_on(reply: Reply) -> bool:
+    return reply.status in _AWAY and "location" in reply.headers

@@ -11,9 +11,10 @@ from pathlib import Path
 import httpx
 import structlog
 
+from harvesters.again import Patience
 from harvesters.bench import Bench
-from harvesters.fetch import Patience
 from harvesters.ledger.book import Ledger
+from harvesters.pace import Pace
 from journal.log import Journal
 from shapes.validate import Name
 from vocab.crosswalks import Crosswalks
@@ -30,7 +31,7 @@ class Means:
     """The hall and the ledger, the base of the IRIs, and how the network is met.
 
     *data* holds archive, locks and status file, *cards* the registries' cards (None: not known); *transport* replaces the
-    network in tests; *now* gives UTC in whole seconds.
+    network in tests, *pace* is shared by all runs; *now* gives UTC in whole seconds.
     """
 
     data: Path
@@ -43,6 +44,7 @@ class Means:
     allow: frozenset[str] = frozenset()
     patience: Patience = field(default_factory=Patience)
     transport: httpx.BaseTransport | None = None
+    pace: Pace = field(default_factory=Pace)
     now: Callable[[], datetime] = _now
     cards: Path | None = None
 

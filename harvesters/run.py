@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -11,7 +12,7 @@ import structlog
 
 from harvesters.archive import Archive
 from harvesters.commit import commit, finish
-from harvesters.errors import HarvestError
+from harvesters.errors import HarvestError, QuietError
 from harvesters.fetch import Fetch, Validator
 from harvesters.guard import judge
 from harvesters.ledger.account import Notice, Run, State
@@ -50,6 +51,9 @@ def harvest(source: Source, means: Means, *, full: bool = False, dry_run: bool =
         try:
             run, seen = _collect(source, means, protocol, reader, run, watch, full=full)
             return _conclude(source, means, run, seen, dry_run=dry_run)
+        except QuietError as error:  # the run stays open, and the next one takes it up
+            means.ledger.save(replace(means.ledger.run(run.id) or run, reason=str(error)))
+            raise
         except HarvestError as error:
             _fail(run, means, str(error))
             raise
@@ -60,7 +64,7 @@ def _fail(run: Run, means: Means, reason: str) -> None:
     kept = means.ledger.run(run.id) or run
     counts = {"fetched": kept.fetched, **{outcome.value: count for outcome, count in means.ledger.outcomes(kept).items()}}
     ended = max(means.now(), kept.started)
-    means.ledger.drop(replace(kept, state=State.FAILED, ended=ended, reason=reason, counts=counts, network=run.network or kept.network))
+    means.ledger.drop(replace(kept, state=State.FAILED, ended=ended, reason=reason, counts=counts, network=kept.network or run.network))
 
 
 def rules(source: Source, means: Means) -> str:
@@ -75,7 +79,7 @@ def _begin(source: Source, means: Means, protocol: Protocol, *, full: bool) -> R
     digest = rules(source, means)
     if opened := means.ledger.open_run(source.name):
         if opened.state is State.COMMITTING or opened.rules == digest:
-            return opened
+            return replace(opened, reason=None)
         _fail(opened, means, "cut off, then begun anew: mapping or shapes have changed")
     clock, latest = means.now(), means.ledger.latest(source.name)
     now = max(clock, latest or clock)
@@ -105,14 +109,30 @@ def _collect(
     archive = Archive(means.data / "archive", source.name, run.id, run.archived)
     tried = run.rules == _last_rules(source, means)
     known = means.ledger.validators(source.name) if tried and not run.pages and not full else {}
-    door = Fetch(means.contact, source.pause, means.allow, archive, known, means.patience, means.transport)
+    door = _door(source, means, archive, known)
     with closing(archive), door:
         refiner = Refiner(run, source.mapping, reader.prepare(source, means.words), means.iris, means.bench, tried)
         desk = Desk(means.ledger, refiner, run, watch)
-        for page in protocol.collect(source, door, run.since, run.cursor):
-            desk.take(page, archive.length, getattr(door, "met", {}))
-        desk.clear()
+        try:
+            for page in protocol.collect(source, door, run.since, run.cursor):
+                desk.take(page, archive.length, door.met)
+            desk.clear()
+        except HarvestError:
+            _count(run, door, means)
+            raise
     return desk.run, door.seen
+
+
+def _door(source: Source, means: Means, archive: Archive, known: dict[str, Validator]) -> Fetch:
+    door = Fetch(means.contact, source.pause, means.allow, archive, known, means.patience, means.transport)
+    door.pace, door.grant, door.quiet, door.now = means.pace, source.grant, source.quiet, means.now
+    return door
+
+
+def _count(run: Run, door: Fetch, means: Means) -> None:
+    """Write down how the requests of a run ended, also of one that fails at the last of them."""
+    kept = means.ledger.run(run.id) or run
+    means.ledger.save(replace(kept, network=dict(Counter(run.network) + door.met)))
 
 
 def _last_rules(source: Source, means: Means) -> str | None:

@@ -12,6 +12,7 @@ from typing import Any
 from apscheduler.triggers.cron import CronTrigger
 
 from harvesters.errors import CardError
+from harvesters.quiet import Quiet, quiet
 from vocab.iris import is_web
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")  # a path segment of every IRI, never changed
@@ -40,7 +41,10 @@ SHARES = ("vanished", "changed", "reidentified", "withheld")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A registry's card. *every* is a cron line in UTC, *pause* the seconds between requests to its host."""
+    """A registry's card. *every* is a cron line in UTC, *pause* the seconds between requests to its host.
+
+    In *quiet* hours nothing is asked; *grant* says who let us in, in writing, where robots.txt does not.
+    """
 
     name: str
     title: str
@@ -52,6 +56,8 @@ class Source:
     every: str = "0 3 * * *"
     language: str | None = None
     pause: float = 1.0
+    quiet: Quiet | None = None
+    grant: str = ""
     enabled: bool = True
     limits: Limits = Limits()
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -94,7 +100,8 @@ def parse(name: str, table: Mapping[str, Any], where: str) -> Source:
     for key, value in table.items():
         if not isinstance(value, _TYPES.get(key, str)) or (key == "pause" and isinstance(value, bool)):
             raise CardError(f"{where}: {key!r} is {value!r}, which is no {_named(_TYPES.get(key, str))}")
-    source = Source(name=name, **{**table, "limits": _limits(table.get("limits", {}), where)})
+    read = {"limits": _limits(table.get("limits", {}), where), "quiet": _quiet(table.get("quiet"), where)}
+    source = Source(name=name, **{**table, **read})
     _check_values(source, where)
     return source
 
@@ -113,6 +120,13 @@ def _limits(table: Mapping[str, Any], where: str) -> Limits:
         if key in SHARES and value > 1:
             raise CardError(f"{where}: limit {key!r} is {value!r}; write a share from 0 to 1, such as 0.1 for a tenth")
     return Limits(**table)
+
+
+def _quiet(text: str | None, where: str) -> Quiet | None:
+    try:
+        return None if text is None else quiet(text)
+    except ValueError as error:
+        raise CardError(f"{where}: quiet {text!r} is no window of time: {error}") from error
 
 
 def _check_values(source: Source, where: str) -> None:

@@ -65,7 +65,7 @@ class Registry:
         return httpx.Response(answer) if isinstance(answer, int) else httpx.Response(200, content=answer)
 
     def door(self, **settings: Any) -> Fetch:
-        return Fetch(pause=0, transport=httpx.MockTransport(self), **settings)
+        return Fetch(pause=0, transport=httpx.MockTransport(self), **{"robots": False, **settings})
 
 
 @pytest.fixture

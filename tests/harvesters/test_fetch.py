@@ -9,8 +9,10 @@ import stamina
 from stamina.instrumentation import set_on_retry_hooks
 from structlog.testing import capture_logs
 
+from harvesters.again import Patience, retry_after, tell_retries
 from harvesters.errors import DeniedError, FetchError, OutageError, RefusedError, TooLargeError
-from harvesters.fetch import Fetch, Patience, Validator, retry_after, tell_retries
+from harvesters.fetch import Fetch, Validator
+from harvesters.pace import Pace
 
 URL = "https://registry.example/records"
 Handler = Callable[[httpx.Request], httpx.Response]
@@ -23,7 +25,7 @@ def _no_waiting() -> object:
 
 
 def door(handler: Handler, **settings: object) -> Fetch:
-    return Fetch(pause=0, transport=httpx.MockTransport(handler), **settings)  # type: ignore[arg-type]
+    return Fetch(transport=httpx.MockTransport(handler), **{"pause": 0, "robots": False, "pace": Pace(sleep=lambda _: None), **settings})  # type: ignore[arg-type]
 
 
 def answers(*replies: httpx.Response) -> tuple[Handler, list[httpx.Request]]:
@@ -146,7 +148,7 @@ def test_a_private_address_is_asked_when_the_operator_allows_its_host() -> None:
 def test_requests_to_a_host_are_a_pause_apart() -> None:
     handler, _ = answers(httpx.Response(200))
     slept: list[float] = []
-    fetch = Fetch(pause=5, transport=httpx.MockTransport(handler), sleep=slept.append)
+    fetch = door(handler, pause=5, pace=Pace(slept.append, lambda: 0.0))
 
     with fetch:
         for _ in range(3):
@@ -181,7 +183,7 @@ def test_validators_are_gathered_for_the_next_run() -> None:
     ("value", "seconds"), [("soon", None), ("", None), (None, None), ("7", 7.0), ("Thu, 01 Jan 2026 00:01:00 GMT", 60.0)]
 )
 def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float | None) -> None:
-    assert retry_after(value, datetime(2026, 1, 1, tzinfo=UTC)) == seconds
+    assert retry_after(value, None, datetime(2026, 1, 1, tzinfo=UTC)) == seconds
 
 
 def test_a_new_try_is_told_with_its_reason() -> None:
@@ -192,4 +194,4 @@ def test_a_new_try_is_told_with_its_reason() -> None:
         fetch.get(URL)
 
     set_on_retry_hooks(None)
-    assert [(log["event"], log["why"], log["tries"]) for log in logs] == [("asked again", f"{URL}: answered 503", 1)]
+    assert [(log["event"], log["why"], log["tries"]) for log in logs] == [("asked again", f"{URL}: answered 503 and asks us to come again in 2 seconds", 1)]

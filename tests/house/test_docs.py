@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from harvesters.errors import FetchError, HarvestError, WebPageError
 from harvesters.mappings.fields import FIELDS
 from harvesters.mappings.table import MAPPINGS
 from harvesters.protocols.table import PROTOCOLS
@@ -122,6 +123,18 @@ def test_every_mapping_has_its_heading_and_every_option_its_row(name):
 
 def test_every_field_of_the_model_has_its_row():
     assert set().union(*FIELDS.values()) - _rows("sources.md") == set()
+
+
+def _outcomes(kind: type[HarvestError]) -> Iterator[str]:
+    yield kind.outcome
+    for below in kind.__subclasses__():
+        yield from _outcomes(below)
+
+
+def test_every_outcome_of_a_request_has_its_row():
+    known = {"asked", "answered", "unchanged", "redirected", "retried", *_outcomes(FetchError), *_outcomes(WebPageError)}
+
+    assert known - {FetchError.outcome} - _rows("harvesting.md") == set()
 
 
 @pytest.mark.parametrize("name", OUTLETS)

@@ -41,6 +41,8 @@ class Registry:
     asked: list[int] = field(default_factory=list)
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/robots.txt":
+            return httpx.Response(404)
         page = int(request.url.params.get("page", "1"))
         self.asked.append(page)
         if told := self.answer(page):

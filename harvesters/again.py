@@ -1,0 +1,82 @@
+"""Again: when a request that failed is worth another try, and how that is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import stamina
+import structlog
+from stamina.instrumentation import RetryDetails, set_on_retry_hooks
+
+from harvesters.errors import Busy, OutageError, UnexpectedError
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long and how much.
+
+    *read* and *connect* are seconds without a byte, *answer* those of a whole answer with its headers, *size* the bytes of an
+    answer (as it comes, and decoded), *tries* those of a request. Between tries lie *first* seconds, doubled each time up
+    to *most*; a registry that asks for more than *longest* is left for this run.
+    """
+
+    read: float = 60.0
+    connect: float = 15.0
+    answer: float = 300.0
+    size: int = 512 * 1024 * 1024
+    tries: int = 5
+    first: float = 0.5
+    most: float = 30.0
+    longest: float = 300.0
+
+    def attempts(self) -> Iterator[stamina.Attempt]:
+        """Give one try after the other, with the wait between them."""
+        wait = {"wait_initial": self.first, "wait_max": self.most, "wait_jitter": min(1.0, self.first)}
+        return iter(stamina.retry_context(on=self._again, attempts=self.tries, timeout=None, **wait))
+
+    def _again(self, error: Exception) -> bool | float:
+        """Tell stamina whether to try again, and when."""
+        if isinstance(error, Busy) and error.after is not None:
+            return error.after if error.after <= self.longest else False
+        return isinstance(error, OutageError) and not isinstance(error, UnexpectedError)
+
+
+def tell_retries() -> None:
+    """Have each new try told in our own words; for the whole program, so its front door calls it."""
+    set_on_retry_hooks([_tell])
+
+
+def _tell(details: RetryDetails) -> None:
+    log.info("asked again", why=str(details.caused_by), wait=details.wait_for, tries=details.retry_num)
+
+
+def retry_after(value: str | None, date: str | None, now: datetime) -> float | None:
+    """Read a Retry-After header, seconds or an HTTP date, as seconds; None where there is none to read.
+
+    A date is counted from the reply's own Date header, since the registry's clock may be wrong, and without one from *now*.
+
+    Source: https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
+
+    >>> retry_after("120", None, datetime(2026, 1, 1, tzinfo=UTC))
+    120.0
+    >>> retry_after("Thu, 01 Jan 2026 00:00:30 GMT", None, datetime(2026, 1, 1, tzinfo=UTC))
+    30.0
+    """
+    text = (value or "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
+    when = _date(text)
+    return None if when is None else max(0.0, (when - (_date(date or "") or now)).total_seconds())
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        when = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return when.replace(tzinfo=UTC) if when.tzinfo is None else when

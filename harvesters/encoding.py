@@ -1,0 +1,90 @@
+"""Encodings: a body is decoded piece by piece, so that a small body that unfolds to a huge one is found out in time.
+
+Source: https://www.rfc-editor.org/rfc/rfc9110#name-content-codings
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+
+import zstandard
+
+OFFERED = "gzip, deflate, zstd"
+_PIECE = 64 * 1024  # bytes that are unfolded at once
+_SLIVER = 64  # bytes of zstd that are fed at once: 4 can unfold to 128 KiB, so these to 2 MiB
+_WINDOW = 8 * 1024 * 1024  # bytes: what RFC 8878 asks every decoder to support, and no more
+_DEEP = 2  # encodings over one another; honest servers use one
+
+Parts = Iterable[bytes]
+
+
+def decoded(parts: Parts, encoding: str) -> Iterator[bytes]:
+    """Decode a body by its Content-Encoding, in pieces of at most 2 MiB; raises ValueError where it is not what that says."""
+    names = [name for name in (part.strip().lower() for part in encoding.split(",")) if name and name != "identity"]
+    if len(names) > _DEEP:
+        raise ValueError(f"{len(names)} encodings over one another")
+    for name in reversed(names):
+        if name not in _DECODERS:
+            raise ValueError(f"encoded as {name[:40]!r}, which was not asked for")
+        parts = _DECODERS[name](parts)
+    yield from parts
+
+
+def _gzip(parts: Parts) -> Iterator[bytes]:
+    """Unfold gzip, several members behind one another too; zeros behind the last are padding."""
+    member, begun = zlib.decompressobj(31), False
+    for part in parts:
+        while part:
+            if member.eof:
+                part = part.lstrip(b"\0")
+                if not part:
+                    break
+                member, begun = zlib.decompressobj(31), False
+            begun = True
+            yield from _pieces(member, part)
+            part = member.unused_data
+    if not member.eof and begun:
+        raise ValueError("its gzip ends in the middle")
+
+
+def _deflate(parts: Parts) -> Iterator[bytes]:
+    """Unfold deflate, with zlib's header as the specification says or bare as many servers send it."""
+    stream = None
+    for part in parts:
+        if stream is None and part:
+            stream = zlib.decompressobj(15 if part[0] & 0x0F == 8 else -15)
+        if stream is not None:
+            yield from _pieces(stream, part)
+    if stream is not None and not stream.eof:
+        raise ValueError("its deflate ends in the middle")
+
+
+def _pieces(stream: zlib._Decompress, part: bytes) -> Iterator[bytes]:
+    try:
+        while part and not stream.eof:  # behind its end, what is left over is told again and again
+            yield stream.decompress(part, _PIECE)
+            part = stream.unconsumed_tail
+        while not stream.eof and (more := stream.decompress(b"", _PIECE)):
+            yield more
+    except zlib.error as error:
+        raise ValueError(str(error)) from error
+
+
+def _zstd(parts: Parts) -> Iterator[bytes]:
+    stream = zstandard.ZstdDecompressor(max_window_size=_WINDOW).decompressobj(read_across_frames=False)
+    begun = False
+    try:
+        for part in parts:
+            for start in range(0, len(part), _SLIVER):
+                if stream.eof:
+                    raise ValueError("something lies behind its zstd frame")
+                begun = True
+                yield stream.decompress(part[start : start + _SLIVER])
+    except zstandard.ZstdError as error:
+        raise ValueError(str(error)) from error
+    if begun and not stream.eof:
+        raise ValueError("its zstd ends in the middle")
+
+
+_DECODERS: dict[str, Callable[[Parts], Iterator[bytes]]] = {"gzip": _gzip, "x-gzip": _gzip, "deflate": _deflate, "zstd": _zstd}

@@ -1,0 +1,40 @@
+"""Markup: how a web page is known where data was asked for, and what it is called."""
+
+from __future__ import annotations
+
+import codecs
+import html
+import re
+
+# Nothing is tried twice (++, ?>): a body of blanks or comments must not cost more than its length.
+_HTML = re.compile(
+    rb"\s*+(?:<\?xml[^>]*+>\s*+)?+(?>(?><!--.*?-->)\s*+)*+<(?:!doctype\s+html|html|head|body|title|meta|div|p)\b", re.IGNORECASE | re.DOTALL
+)
+_TITLE = re.compile(rb"<title[^>]{0,200}>([^<]{0,400})", re.IGNORECASE)
+_LOOK = 4096  # bytes in which an HTML page shows what it is
+_TITLES = 64 * 1024  # bytes in which it tells its title
+
+
+def is_page(content: bytes) -> bool:
+    """Tell whether *content* is an HTML page.
+
+    >>> is_page(b"<!DOCTYPE html><title>Maintenance</title>"), is_page(b"<OAI-PMH>")
+    (True, False)
+    """
+    return bool(_HTML.match(content[:_LOOK].removeprefix(codecs.BOM_UTF8)))
+
+
+def title(content: bytes) -> str:
+    """Give a page's title on one line, empty where it has none.
+
+    >>> title(b"<html><head><title> We are\\nback &amp; soon </title>")
+    'We are back & soon'
+    """
+    found = _TITLE.search(content[:_TITLES])
+    return " ".join(html.unescape(found.group(1).decode("utf-8", "replace")).split())[:120] if found else ""
+
+
+def told(content: bytes) -> str:
+    """Say which page came, to be read behind "answered with"."""
+    name = title(content)
+    return f'an HTML page titled "{name}"' if name else "an HTML page"
