@@ -10,7 +10,7 @@ import hashlib
 import io
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import orjson
@@ -36,6 +36,7 @@ OPTIONS: Mapping[str, Option] = {
 _DELIMITERS = (",", ";", "\t", "|")
 _CELL = 16 * 1024 * 1024  # characters: Python's own limit of 131,072 would cut long descriptions
 _MARK = "\x1f"  # between cells of a digest: the unit separator, which no cell holds
+_KEYLESS = "the key is empty"
 
 Item = Record[Row] | Gone | Unreadable
 
@@ -68,7 +69,14 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
     if reply.unchanged:
         yield Page((), None, at=reply.at, unchanged=True)
         return
-    yield from cut(_items(source, reply), reply, cursor)
+    for page in cut(_items(source, reply), reply, cursor):
+        yield replace(page, doubt=_doubt(page))
+
+
+def _doubt(page: Page[Row]) -> str | None:
+    """Doubt a sweep with a broken row: its key cannot be read, so it may be any record that seems to be missing."""
+    lost = next((it for it in page.items if isinstance(it, Unreadable) and it.key is None and not it.reason.endswith(_KEYLESS)), None)
+    return f"a row's key cannot be read ({lost.reason})" if lost else None
 
 
 def _items(source: Source, reply: Reply) -> Iterator[Item]:
@@ -156,6 +164,6 @@ def _item(table: _Table, cells: list[str], line: int) -> Item:
     if len(cells) < len(table.columns) or any(cells[len(table.columns) :]):
         return Unreadable(key, f"line {line}: {len(cells)} cells where the header has {len(table.columns)}")
     if key is None:
-        return Unreadable(None, f"line {line}: the key is empty")
+        return Unreadable(None, f"line {line}: {_KEYLESS}")
     modified = row[table.modified].strip() if table.modified else ""
     return Record(key, row, orjson.dumps(row), modified or None)

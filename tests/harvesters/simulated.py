@@ -1,4 +1,4 @@
-"""Simulated registries with faults that are put where a test wants them: an OAI-PMH repository, and lists by offset, page and cursor."""
+"""A simulated OAI-PMH repository with faults that are put where a test wants them, and a door that asks each thing once."""
 
 from __future__ import annotations
 
@@ -9,9 +9,15 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 
+from harvesters.fetch import Fetch, Patience
+
 FORMS = {"day": ("YYYY-MM-DD", "%Y-%m-%d"), "second": ("YYYY-MM-DDThh:mm:ssZ", "%Y-%m-%dT%H:%M:%SZ")}
 START = datetime(2025, 1, 1, tzinfo=UTC)
 HEAD = '<?xml version="1.0" encoding="UTF-8"?><OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/"><responseDate>{now}</responseDate>'
+
+
+def door(there: Callable[[httpx.Request], httpx.Response]) -> Fetch:
+    return Fetch(pause=0, robots=False, transport=httpx.MockTransport(there), patience=Patience(tries=1))
 
 
 @dataclass(frozen=True)
