@@ -96,7 +96,8 @@ def _braced(query: str, gaps: _Gaps, place: int) -> bool:
     return target is not None and query.startswith("{", gaps.end(target.end()))
 
 
-def _tokens(query: str) -> list[_Token]:
+def tokens(query: str) -> list[_Token]:
+    """Cut a query into its tokens, white space and comments among them."""
     return [_Token(match.lastgroup or "other", match.start(), match.end(), match.group()) for match in _TOKEN.finditer(query)]
 
 
@@ -129,5 +130,5 @@ def asks_elsewhere(query: str) -> bool:
     places = _candidates(query)
     if not places:
         return False
-    tokens = _tokens(query)
-    return _doubtful(tokens) or not all(_harmless(place, tokens) for place in places)
+    found = tokens(query)
+    return _doubtful(found) or not all(_harmless(place, found) for place in places)

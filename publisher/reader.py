@@ -19,6 +19,7 @@ from pathlib import Path
 from pyoxigraph import Literal, NamedNode, QueryBoolean, QuerySolutions, QueryTriples, RdfFormat, Store, Triple, Variable, parse, serialize
 
 from publisher.cut import Bound, Cut
+from publisher.dataset import dataset
 from publisher.formats import GRAPHS, TABLES
 from publisher.frames import SIZE, Kind, pack, read
 from publisher.question import Question
@@ -133,12 +134,13 @@ def term(text: str) -> NamedNode | Literal:
 
 def evaluate(store: Store, question: Question) -> Result:
     """Ask *store*; raise Refusal where the query is no query."""
+    asked = dataset(store, question)
     try:
-        return store.query(
+        return asked.store.query(
             question.text,
             base_iri=question.base,
-            default_graph=None if question.default_graphs is None else [NamedNode(iri) for iri in question.default_graphs],
-            named_graphs=None if question.named_graphs is None else [NamedNode(iri) for iri in question.named_graphs],
+            default_graph=asked.default,
+            named_graphs=asked.named,
             substitutions={Variable(name): term(text) for name, text in question.bindings.items()} or None,
         )
     except SyntaxError as error:

@@ -1,0 +1,73 @@
+"""The dataset of a query: FROM and FROM NAMED (SPARQL 1.1 Query, section 13), and the protocol's before them (Protocol, 2.1.4)."""
+
+from __future__ import annotations
+
+import pytest
+from pyoxigraph import QuerySolutions, Store
+
+from publisher.dataset import _clauses
+from publisher.question import Question
+from publisher.reader import evaluate
+
+DATA = """
+    PREFIX : <http://x/>
+    INSERT DATA { :s :p 1, 2, 3 . GRAPH :a { :s :p 1, 2 } GRAPH :b { :s :p 2, 3 } GRAPH :c { :s :p 3 } }
+"""
+VALUES = "SELECT ?o {} {{ ?s ?p ?o }} ORDER BY ?o"
+NAMES = "SELECT DISTINCT ?g {} {{ GRAPH ?g {{ ?s ?p ?o }} }} ORDER BY ?g"
+
+
+@pytest.fixture(scope="module")
+def store() -> Store:
+    held = Store()
+    held.update(DATA)
+    return held
+
+
+def ask(store: Store, text: str, default: tuple[str, ...] | None = None, named: tuple[str, ...] | None = None) -> list[str]:
+    found = evaluate(store, Question(text, base="http://x/", default_graphs=default, named_graphs=named))
+    assert isinstance(found, QuerySolutions)
+    return [row[0].value.removeprefix("http://x/") for row in found]
+
+
+@pytest.mark.parametrize(
+    ("clauses", "values"),
+    [
+        ("", "1 2 3"),
+        ("FROM <a>", "1 2"),
+        ("FROM <a> FROM <b>", "1 2 3"),
+        ("from<a>#x\nFROM <http://x/b>", "1 2 3"),
+        ("FROM <a> FROM <a>", "1 2"),
+        ("FROM <b> FROM NAMED <a> FROM <c>", "2 3"),
+        ("FROM <none> FROM <b>", "2 3"),
+        ("FROM NAMED <a> FROM NAMED <b>", ""),
+    ],
+)
+def test_default_graphs_are_merged_and_nothing_counts_twice(store: Store, clauses: str, values: str) -> None:
+    assert ask(store, VALUES.format(clauses)) == values.split()
+
+
+def test_prefixes_and_the_base_of_the_query_name_its_graphs(store: Store) -> None:
+    assert ask(store, "BASE <http://y/> PREFIX x: <http://x/> " + VALUES.format("FROM x:a FROM </b> FROM x:b")) == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize(
+    ("clauses", "names"),
+    [("", "a b c"), ("FROM <a>", ""), ("FROM NAMED <a>", "a"), ("FROM <a> FROM <c> FROM NAMED <b>", "b"), ("FROM <a> FROM <c>", "")],
+)
+def test_named_graphs_are_those_that_are_named(store: Store, clauses: str, names: str) -> None:
+    assert ask(store, NAMES.format(clauses)) == names.split()
+
+
+@pytest.mark.parametrize("clauses", ["", "FROM <c>", "FROM <c> FROM <b> FROM NAMED <c>"])
+def test_the_protocols_dataset_takes_the_place_of_the_querys(store: Store, clauses: str) -> None:
+    graphs = ("http://x/a", "http://x/b"), ("http://x/a",)
+
+    assert ask(store, VALUES.format(clauses), *graphs) == ["1", "2", "3"]
+    assert ask(store, NAMES.format(clauses), *graphs) == ["a"]
+
+
+def test_a_graph_pattern_or_a_text_is_no_clause() -> None:
+    text = 'SELECT ("FROM <a> FROM <b>" AS ?from) { ?s <from> "FROM" . <FROM> <x> ?o } # FROM <a> FROM <b>'
+
+    assert _clauses(text) == ("", [], [])
