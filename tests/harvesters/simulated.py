@@ -29,13 +29,15 @@ class Held:
     deleted: bool = False
     groups: tuple[str, ...] = ()
 
+DC = '<oai_dc:dc xmlns:oai_dc="http://www.openarchives.org/OAI/2.0/oai_dc/" xmlns:dc="http://purl.org/dc/elements/1.1/">'
+
 
 def records(count: int, *, apart: timedelta = timedelta(hours=7), deleted: Collection[int] = ()) -> list[Held]:
     return [Held(f"k{number:04}", START + number * apart, number in deleted) for number in range(count)]
 
 
 def broken(body: bytes) -> httpx.Response:
-    return httpx.Response(200, content=body.replace(b"<title>", b"<title>\x01", 1))
+    return httpx.Response(200, content=body.replace(b"<dc:title>", b"<dc:title>\x01", 1))
 
 
 def truncated(body: bytes) -> httpx.Response:
@@ -111,7 +113,7 @@ class Oai:
         return f"<header{status}><identifier>{it.key}</identifier><datestamp>{self._stamp(it)}</datestamp>{sets}</header>"
 
     def _record(self, it: Held) -> str:
-        body = "" if it.deleted else f"<metadata><dc><title>{it.key}</title></dc></metadata>"
+        body = "" if it.deleted else f"<metadata>{DC}<dc:title>Project {it.key}</dc:title></oai_dc:dc></metadata>"
         return f"<record>{self._header(it)}{body}</record>"
 
     def _said(self, body: str) -> httpx.Response:

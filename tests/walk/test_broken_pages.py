@@ -1,0 +1,118 @@
+"""Broken pages through a whole run: one poison record costs one record, whatever is done on the way, and a doubt deletes nothing."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import httpx
+import pytest
+
+from harvesters.ledger.account import Outcome, State
+from harvesters.means import Means
+from harvesters.plan import Plan
+from harvesters.run import harvest
+from harvesters.source import Source, parse
+from harvesters.stage import Progress
+
+
+@pytest.fixture(scope="module")
+def simulated() -> ModuleType:
+    """The simulated repository of the protocols' tests."""
+    path = Path(__file__).parents[1] / "harvesters" / "simulated.py"
+    spec = importlib.util.spec_from_file_location("simulated_walk", path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def card() -> Source:
+    table = {
+        "title": "Repository", "protocol": "oai-pmh", "mapping": "oai_dc", "url": "https://registry.example/oai",
+        "licence": "https://creativecommons.org/licenses/by/4.0/", "language": "en", "pause": 0,
+    }  # fmt: skip
+    return parse("repository", table, "card")
+
+
+def behind(means: Means, there: Callable[[httpx.Request], httpx.Response]) -> Means:
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(404) if request.url.path == "/robots.txt" else there(request)
+
+    return replace(means, transport=httpx.MockTransport(answer))
+
+
+def told(plan: Plan) -> dict[Outcome, int]:
+    return {outcome: count for outcome, count in plan.outcomes.items() if count}
+
+
+class KilledError(Exception):
+    """Stands for kill -9 between two pages."""
+
+
+def killed_at(page: int) -> Callable[[Progress], None]:
+    def watch(progress: Progress) -> None:
+        if progress.pages == page:
+            raise KilledError
+
+    return watch
+
+
+def test_a_poison_record_is_unreadable_and_all_others_are_published(simulated: ModuleType, means: Means, card: Source) -> None:
+    there = simulated.Oai(simulated.records(45), poison={"k0017"})
+
+    plan = harvest(card, behind(means, there))
+
+    assert plan.run.state is State.COMMITTED
+    assert plan.run.doubt is None
+    assert told(plan) == {Outcome.NEW: 44, Outcome.UNREADABLE: 1}
+    assert plan.run.fetched == plan.run.claimed == 45
+
+
+def test_a_record_that_becomes_poison_stays_published(simulated: ModuleType, means: Means, card: Source) -> None:
+    held = simulated.records(45)
+    harvest(card, behind(means, simulated.Oai(held)))
+
+    plan = harvest(card, behind(means, simulated.Oai(held, poison={"k0017"})), full=True)
+
+    assert told(plan) == {Outcome.UNCHANGED: 44, Outcome.UNREADABLE: 1}
+    assert means.ledger.published(card.name) == 45
+
+
+def test_a_sweep_in_doubt_deletes_nothing_and_says_why(simulated: ModuleType, means: Means, card: Source) -> None:
+    held = simulated.records(45)
+    harvest(card, behind(means, simulated.Oai(held)))
+    lame = simulated.Oai(held[:40], poison={"k0017"}, mute={"ListIdentifiers"})
+
+    plan = harvest(card, behind(means, lame), full=True)
+
+    assert plan.run.state is State.INCOMPLETE
+    assert "can be neither read nor listed" in (plan.run.reason or "")
+    assert means.ledger.published(card.name) == 45
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_a_run_that_is_killed_at_any_page_closes_the_same_account(
+    shuffled: bool, simulated: ModuleType, means: Means, card: Source
+) -> None:
+    held = simulated.records(30, deleted={4})
+    held = held[::-1] if shuffled else held
+    there = behind(means, simulated.Oai(held, 5, poison={"k0011", "k0012"}, expired=lambda times, place: times == 2))
+    page, plan = 1, None
+
+    while plan is None:
+        try:
+            plan = harvest(card, there, watch=killed_at(page))
+        except KilledError:
+            page += 1
+
+    assert page > 5
+    assert told(plan) == {Outcome.NEW: 27, Outcome.ABSENT: 1, Outcome.UNREADABLE: 2}
+    assert plan.run.fetched == plan.run.claimed == 30
