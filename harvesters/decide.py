@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 
-from harvesters.commit import commit
+from harvesters.commit import commit, finish
 from harvesters.errors import PlanError
 from harvesters.ledger.account import Run, State
 from harvesters.ledger.decisions import Act, Deed, Hold, Override
@@ -25,6 +25,9 @@ def approve(means: Means, source: Source, run: str, *, by: str, override: Overri
     """
     _check(override, means)
     with alone(source.name, means):
+        begun = means.ledger.run(run)
+        if begun and begun.state is State.COMMITTING and begun.source == source.name:  # a crash came into the commit
+            return finish(begun, source, means)
         held = _held(means, source.name, run)
         newer = means.ledger.last_run(source.name, _COMMITTED)
         if newer and newer.number > held.number:

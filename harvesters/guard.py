@@ -41,7 +41,8 @@ def _short(plan: Plan, limits: Limits) -> Iterator[Fault]:
 
 def _shares(plan: Plan, limits: Limits, *, anew: bool) -> Iterator[Fault]:
     of, before = plan.outcomes, plan.before
-    lost, kept_back = of[Outcome.VANISHED], of[Outcome.WITHHELD] + of[Outcome.UNREADABLE]
+    at_once = of[Outcome.LOST] if not (limits.sweeps and limits.grace) else 0  # without a time of grace
+    lost, kept_back = of[Outcome.VANISHED] + at_once, of[Outcome.WITHHELD] + of[Outcome.UNREADABLE]
     found = [
         ("vanished", lost + of[Outcome.DELETED], before, _vanished(lost, of[Outcome.DELETED])),
         ("changed", 0 if anew else of[Outcome.CHANGED], before, "published records changed"),

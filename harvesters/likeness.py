@@ -14,14 +14,14 @@ _SHORT = 3  # characters: numbers of goals and areas end addresses too, so short
 _PAGE = f"{p.PAGE}<"
 
 
-def likeness(statements: Sequence[str], thing: str, record: str, key: str) -> int:
+def likeness(statements: Sequence[str], thing: str, record: str, source: str, key: str) -> int:
     """Give the likeness of a sorted description, a signed number of 64 bits: of what it says of the *thing* itself, its key left out.
 
-    *thing* and *record* are their addresses. http and https are the same.
+    *thing* and *record* are their addresses. Sources are alike, and so are http and https.
 
     >>> one = ["<b:s/a1> <p:page> <https://x.example/a1>", "<b:s/a1> <p:title> 'A'"]
     >>> other = ["<b:s/b2345> <p:page> <http://x.example/a1>", "<b:s/b2345> <p:title> 'A'"]
-    >>> likeness(one, "b:s/a1", "", "a1") == likeness(other, "b:s/b2345", "", "b2345")
+    >>> likeness(one, "b:s/a1", "", "s", "a1") == likeness(other, "b:s/b2345", "", "s", "b2345")
     True
     """
     its = f"<{thing}> "
@@ -31,9 +31,7 @@ def likeness(statements: Sequence[str], thing: str, record: str, key: str) -> in
         text = text.replace(part, " <#")
     if len(segment := encode(key)) > _SHORT:
         text = text.replace(f"/{segment}>", "/>").replace(f"={segment}>", "=>")
-    if "https://" in text:
-        text = "\n".join(sorted(text.replace("https://", "http://").split("\n")))
-    return _number(text)
+    return _number(text.replace(f"/{source}/", "//").replace("https://", "http://"))
 
 
 def page(text: str) -> int | None:

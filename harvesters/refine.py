@@ -87,7 +87,7 @@ class Refiner:
         outcome = Outcome.CHANGED if before and not before.gone else Outcome.NEW
         judged = statements + attest(record.key, self.iris, about)
         thing = self.iris.thing(KIND[type(resource)], self.run.source, record.key)
-        like = likeness(statements, thing, self.iris.record(self.run.source, record.key), record.key)
+        like = likeness(statements, thing, self.iris.record(self.run.source, record.key), self.run.source, record.key)
         return _Pending(record.key, outcome, about, content, judged, at, like, page(text))
 
     def finish(self, batch: Batch) -> list[Draft]:

@@ -100,8 +100,8 @@ def _told(it: Plan | None) -> str:
 
 
 def table(rows: Sequence[Mapping[str, object]], title: str) -> Table:
-    """Show rows; the columns are the keys of all of them, in the order met."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
+    """Show rows; the columns are the keys of all of them, in the order met, without those in which nothing stands."""
+    names = list(dict.fromkeys(name for row in rows for name, value in row.items() if value is not None))
     made = Table(title=title, title_justify="left")
     for name in names:
         made.add_column(name, overflow="fold")

@@ -100,7 +100,8 @@ class Drafts(Runs):
             yield from self._unchanged(run)
         s = t.staged
         names = [outcome.value for outcome in wanted if outcome is not Outcome.UNCHANGED]
-        yield from map(draft_of, self._stream(sa.select(s).where(s.c.run == run.id, s.c.outcome.in_(names)).order_by(s.c.seq)))
+        query = sa.select(s).where(s.c.run == run.id, s.c.outcome.in_(names))
+        yield from map(draft_of, self._stream(query.order_by(s.c.seq < 0, sa.func.abs(s.c.seq))))  # what came, then what did not
 
     def _unchanged(self, run: Run) -> Iterator[Draft]:
         u = t.unchanged

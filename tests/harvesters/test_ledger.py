@@ -139,7 +139,7 @@ def test_a_plan_may_be_drawn_again(ledger: Ledger) -> None:
         ledger.plan(run, ledger.moved(run), lambda: iter([Draft("a", Outcome.REPLACED, other="z")]))
 
     listed = [(draft.key, draft.outcome, draft.other) for draft in ledger.listed(run, Outcome)]
-    assert listed == [("a", Outcome.REPLACED, "z"), ("z", Outcome.REIDENTIFIED, "a")]
+    assert listed == [("z", Outcome.REIDENTIFIED, "a"), ("a", Outcome.REPLACED, "z")]
 
 
 def test_a_record_of_another_source_that_says_the_same_or_has_the_same_page_is_a_twin(ledger: Ledger) -> None:
