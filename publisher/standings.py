@@ -11,7 +11,7 @@ from pathlib import Path
 
 from journal.log import Journal
 from publisher.queries import query
-from publisher.resources import english
+from publisher.resources import Description, english
 from publisher.shelf import Shelf
 from publisher.terms import iri
 from publisher.tides import marks, told_of
@@ -41,6 +41,17 @@ class Standing:
     def met(self) -> str | None:
         """Give when its last complete sweep began, in which all that is published was met."""
         return self.told.get("lastSweep")
+
+
+def confirmed(standing: Standing | None, it: Description, record: str) -> str | None:
+    """Give when a record was last known to be at its source: in a complete sweep, or when a run last wrote it.
+
+    None where it has vanished or is gone, or where nothing tells.
+    """
+    status, modified = it.one("adms:status", record), it.one("dct:modified", record)
+    if status is None or status.value != it.expand("wsis:published"):
+        return None
+    return max([time for time in (standing.met if standing else None, modified.value if modified else None) if time], default=None)
 
 
 def clock() -> datetime:

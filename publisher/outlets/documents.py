@@ -20,7 +20,7 @@ from publisher.problems import Refused
 from publisher.queries import query
 from publisher.resources import Description, of_graph, of_thing, replaced, write
 from publisher.shelf import Shelf
-from publisher.standings import Standing, clock, standings
+from publisher.standings import Standing, clock, confirmed, standings
 from publisher.terms import Row, iri
 from vocab.iris import is_web
 
@@ -72,11 +72,11 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         return await _answer(request, await of_thing(shelf, named), _concept)
 
     async def _resource(told: Description, request: Request) -> Response:
-        return pages.page("resource.html", it=told, graphs=GRAPHS.values(), standing=await _standing(request))
+        known = confirmed(await _standing(request), told, told.iri)
+        return pages.page("resource.html", it=told, graphs=GRAPHS.values(), confirmed=known)
 
     async def _gone(told: Description, request: Request) -> Response:
-        standing, heirs = await _standing(request), await replaced(shelf, told.iri)
-        return pages.page("gone.html", it=told, record=told.iri, heirs=heirs, graphs=GRAPHS.values(), standing=standing)
+        return pages.page("gone.html", it=told, record=told.iri, heirs=await replaced(shelf, told.iri), graphs=GRAPHS.values())
 
     async def _run(told: Description, request: Request) -> Response:
         return pages.page("run.html", it=told, account=account(told), graphs=GRAPHS.values())
@@ -90,7 +90,8 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         about = (await standings(shelf)).get(told.iri.removeprefix(f"{base}source/"))
         state = about.state(clock()).value if about else None
         rows = await shelf.rows(query("source-things"), {"source": iri(told.iri), "after": iri(after(request, shelf))})
-        return pages.page("source.html", it=told, standing=about, state=state, things=titled(rows, "record"), graphs=GRAPHS.values())
+        known, things = about.met if about else None, titled(rows, "record")
+        return pages.page("source.html", it=told, standing=about, state=state, confirmed=known, things=things, graphs=GRAPHS.values())
 
     async def _scheme(told: Description, request: Request) -> Response:
         bound = {"scheme": iri(told.iri)}

@@ -21,7 +21,7 @@ from publisher.problems import Refused
 from publisher.queries import query
 from publisher.resources import Description, of_graph, of_thing, replaced, write
 from publisher.shelf import Shelf
-from publisher.standings import standings
+from publisher.standings import confirmed, standings
 from publisher.terms import iri
 from publisher.views import view
 
@@ -59,15 +59,15 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         found = await _find(shelf, kind, source, key)
         told = await _describe(shelf, found)
         if found.gone:
-            standing = (await standings(shelf)).get(source)
-            values = {"it": told, "record": found.record, "heirs": await replaced(shelf, found.record or ""), "standing": standing}
-            return pages.page("gone.html", HTTPStatus.GONE, graphs=GRAPHS.values(), **values)
+            heirs = await replaced(shelf, found.record or "")
+            return pages.page("gone.html", HTTPStatus.GONE, it=told, record=found.record, heirs=heirs, graphs=GRAPHS.values())
         if found.record is None:
             bound = {"organization": iri(found.address), "after": iri(after(request, shelf))}
             things = titled(await shelf.rows(query("organization-things"), bound), "thing")
             return pages.page("organization.html", it=told, things=things, graphs=GRAPHS.values())
-        standing, seen = (await standings(shelf)).get(source), view(told, found.record)
-        return pages.page("thing.html", it=told, kind=kind, record=found.record, view=seen, standing=standing, graphs=GRAPHS.values())
+        it, record, about, graphs = told, found.record, (await standings(shelf)).get(source), GRAPHS.values()
+        seen, known = view(it, record), confirmed(about, it, record)
+        return pages.page("thing.html", it=it, kind=kind, record=record, view=seen, standing=about, confirmed=known, graphs=graphs)
 
     for path, endpoint in (("/id", identify), ("/data", data), ("/page", page)):
         routes.add_route(path + "/{rest:path}", endpoint, methods=["GET", "HEAD"])

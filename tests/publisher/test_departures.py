@@ -103,6 +103,7 @@ async def test_what_has_vanished_is_served_and_marked(client: httpx.AsyncClient,
     assert answer.status_code == 200
     assert "Not met in its registry since" in answer.text
     assert "2026-03-09 08:00" in answer.text
+    assert "confirmed" not in answer.text
 
 
 async def test_what_is_there_is_not_marked(client: httpx.AsyncClient) -> None:
