@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse
 
 from harvesters.desk.keys import Scope
 from harvesters.desk.visible import shown
-from vocab.iris import is_web
+from vocab.iris import encode, is_web
 
 HERE = Path(__file__).parent
 ROOT = "/desk"
@@ -35,7 +35,7 @@ class Pages:
             finalize=shown,
         )
         self._templates.globals.update(is_web=is_web, when=_when, root=ROOT, Scope=Scope, visitor=None)
-        self._templates.filters["segment"] = lambda text: quote(str(text), safe="")
+        self._templates.filters.update(encode=encode, segment=_segment, why=_why)
 
     def page(self, template: str, values: Mapping[str, object], status: HTTPStatus = HTTPStatus.OK) -> HTMLResponse:
         """Render *template* with *values*."""
@@ -63,3 +63,12 @@ def local(path: str) -> str:
 
 def _when(value: datetime | None) -> str:
     return value.strftime("%Y-%m-%d %H:%M") if value else "–"
+
+
+def _segment(text: str) -> str:
+    return quote(text, safe="")
+
+
+def _why(reason: str | None) -> str:
+    """Give a run's reason without what to type at a terminal: the page has buttons for it."""
+    return (reason or "").partition("; look at it with `stocktake")[0]

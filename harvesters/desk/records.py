@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,8 @@ from harvesters.ledger.account import BURIED, FRESH, Outcome, Run, State
 from harvesters.ledger.book import Ledger
 from harvesters.ledger.press import unpack
 
+_TITLE = re.compile(r'<http://purl\.org/dc/terms/title> "((?:[^"\\]|\\.)*)"(@en)?')
+_ESCAPED = re.compile(r"\\(.)")
 LINES = 400  # statements shown of one record's difference: a page must stay readable, whatever a registry sends
 
 
@@ -37,12 +40,12 @@ def listed(ledger: Ledger, run: Run, outcome: Outcome, limit: int, after: int | 
         rows = connection.execute(query.order_by(s.seq).limit(limit + 1)).all()
         shown = rows[:limit]
         told = _differences(connection, run, shown) if diff and run.state is State.HELD else {}
-    items = [RecordView(row.seq, row.key, row.outcome, row.reason, row.other, *told.get(row.seq, ([], []))) for row in shown]
+    items = [RecordView(row.seq, row.key, row.outcome, row.reason, row.other, *told.get(row.seq, (None, [], []))) for row in shown]
     return Records(items, str(shown[-1].seq) if len(rows) > limit else None)
 
 
-def _differences(connection: sa.Connection, run: Run, rows: Sequence[Any]) -> dict[int, tuple[list[str], list[str]]]:
-    """Give, for each draft, the statements that its record loses and those that it gains."""
+def _differences(connection: sa.Connection, run: Run, rows: Sequence[Any]) -> dict[int, tuple[str | None, list[str], list[str]]]:
+    """Give, for each draft, its record's title, and the statements that it loses and gains."""
     r, d = t.record.c, t.description.c
     stands = t.record.join(t.description, sa.and_(d.run == r.run, d.seq == r.seq))
     keys = [key for row in rows for key in (row.key, row.other) if key is not None]
@@ -50,7 +53,8 @@ def _differences(connection: sa.Connection, run: Run, rows: Sequence[Any]) -> di
     new = sa.select(d.seq, d.statements).where(d.run == run.id, d.seq.in_([row.seq for row in rows]))
     before = {key: unpack(packed) for key, packed in connection.execute(old).all()}
     after = {seq: unpack(packed) for seq, packed in connection.execute(new).all()}
-    return {row.seq: _difference(before.get(row.key, ""), after.get(row.seq, ""), Outcome(row.outcome)) for row in rows}
+    pairs = {row.seq: (before.get(row.key, ""), after.get(row.seq, ""), Outcome(row.outcome)) for row in rows}
+    return {seq: (_title(new or old), *_difference(old, new, outcome)) for seq, (old, new, outcome) in pairs.items()}
 
 
 def _difference(before: str, after: str, outcome: Outcome) -> tuple[list[str], list[str]]:
@@ -59,6 +63,13 @@ def _difference(before: str, after: str, outcome: Outcome) -> tuple[list[str], l
         return [], []
     old, new = ({line for line in text.split("\n") if line} for text in (before, after if outcome in FRESH else ""))
     return sorted(old - new)[:LINES], sorted(new - old)[:LINES]
+
+
+def _title(description: str) -> str | None:
+    """Find what the record is called, in English where it is."""
+    found = _TITLE.findall(description)
+    text = next((text for text, english in found if english), found[0][0] if found else None)
+    return None if text is None else _ESCAPED.sub(lambda match: " " if match[1] in "nrt" else match[1], text)
 
 
 def _unchanged(ledger: Ledger, run: Run, limit: int, after: int) -> Records:
@@ -73,5 +84,5 @@ def _unchanged(ledger: Ledger, run: Run, limit: int, after: int) -> Records:
                 keys = json.loads(unpack(connection.scalar(sa.select(u["keys"]).where(u.run == run.id, u.page == page))))
                 found += keys[max(0, after - begins) :]
             begins += count
-    items = [RecordView(number, key, Outcome.UNCHANGED.value, None, None, [], []) for number, key in enumerate(found[:limit], after)]
+    items = [RecordView(number, key, Outcome.UNCHANGED.value, None, None, None, [], []) for number, key in enumerate(found[:limit], after)]
     return Records(items, str(after + limit) if len(found) > limit else None)

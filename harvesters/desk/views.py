@@ -116,13 +116,17 @@ class ActView:
 
 @dataclass(frozen=True, slots=True)
 class RecordView:
-    """A record behind a number; *removed* and *added* are statements, one a string, and *other* the key of the same thing before."""
+    """A record behind a number; *other* is the key of the same thing before or after.
+
+    Of an open plan also what it is called, and the statements that it loses and gains, one a string.
+    """
 
     seq: int
     key: str | None
     outcome: str
     reason: str | None
     other: str | None
+    title: str | None
     removed: list[str]
     added: list[str]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from harvesters.errors import LedgerError
 
+_LAYOUT = threading.Lock()  # Alembic keeps what it works on in its modules: two threads must not lay out at once
 _ROWS = 500  # rows read at once: under a megabyte of compressed descriptions
 
 
@@ -36,7 +38,7 @@ class Door:
             raise LedgerError(f"ledger {url!r}: use sqlite or postgresql")
         config = alembic.config.Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-        with self._begin() as connection:
+        with _LAYOUT, self._begin() as connection:
             config.attributes["connection"] = connection
             alembic.command.upgrade(config, "head")
 

@@ -72,7 +72,8 @@ class World:
         run = self.ledger.begin(source, self.clock.now(), "rules", sweep=True, since=None)
         self.ledger.stage(run, drafts, 0)
         counts = {"fetched": len(drafts), **{outcome.value: sum(it.outcome is outcome for it in drafts) for outcome in Outcome}}
-        held = replace(run, state=State.HELD, planned=self.clock.now(), ended=self.clock.now(), counts=counts, reason=reason)
+        at = self.clock.now()
+        held = replace(run, state=State.HELD, planned=at, ended=at, counts=counts, fetched=len(drafts), reason=reason)
         self.ledger.save(held)
         return held
 

@@ -11,6 +11,8 @@ import pytest
 import typer
 
 from harvesters.errors import FetchError, HarvestError, WebPageError
+from harvesters.desk.app import create_desk
+from harvesters.desk.office import Office
 from harvesters.mappings.fields import FIELDS
 from harvesters.mappings.table import MAPPINGS
 from harvesters.protocols.table import PROTOCOLS
@@ -149,6 +151,15 @@ def test_every_endpoint_has_its_row_or_heading(tmp_path):
 
     assert "/health" in paths
     assert paths - told == set()
+
+
+def test_every_address_of_the_desk_has_its_row(tmp_path):
+    desk = create_desk(Office(tmp_path, tmp_path, "sqlite://", "https://example.org/"))
+
+    asked = {f"{method.upper()} /desk{path}" for path, operations in desk.openapi()["paths"].items() for method in operations}
+
+    assert "GET /desk/plans" in asked
+    assert asked - _rows("desk.md") == set()
 
 
 @pytest.mark.parametrize("row", [*GRAPHS.values(), *TABLES.values()], ids=lambda row: row.label)

@@ -25,6 +25,7 @@ STAIRS = {
         {"plan"},
         {"run"},
         {"schedule"},
+        {"desk"},
         {"cli"},
     ),
     "publisher": ({"formats"}, {"negotiation", "shelf"}, {"outlets"}, {"app"}, {"cli"}),

@@ -1,0 +1,160 @@
+"""The desk as its operators have it: one server for public and desk, a plan that waits, and the words of docs/desk.md."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+
+import httpx
+import pytest
+from typer.testing import CliRunner
+
+from harvesters.demo.cards import cards
+from harvesters.demo.registries import Demo
+from stocktake import app
+
+ROOT = Path(__file__).parents[2]
+RUN = CliRunner()
+PATIENCE = 60  # seconds until the server must be up, or show what was approved: it takes 2 on an idle machine
+COUNT = "SELECT (COUNT(?i) AS ?n) { ?i a <https://w3id.org/wsis-stocktaking/ns#Initiative> }"
+
+
+@dataclass(frozen=True)
+class Served:
+    """A server on loopback over a ledger with a plan that waits."""
+
+    base: str
+    key: str
+    plan: str
+    data: Path
+
+    def ask(self, path: str, **how: object) -> httpx.Response:
+        return httpx.request("GET", self.base + path, trust_env=False, timeout=30, **how)  # type: ignore[arg-type]
+
+    def initiatives(self) -> int:
+        return int(self.ask("/sparql", params={"query": COUNT}, headers={"Accept": "text/csv"}).text.split()[1])
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait for a condition."""
+    end = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < end, "it did not come to hold"
+        time.sleep(0.1)
+
+
+def answering(address: str) -> bool:
+    try:
+        return httpx.get(address, trust_env=False, timeout=5).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def free_port() -> int:
+    with socket.socket() as door:
+        door.bind(("127.0.0.1", 0))
+        return int(door.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    home, port = tmp_path_factory.mktemp("served"), free_port()
+    told = {"STOCKTAKE_DATA": str(home / "data"), "STOCKTAKE_SOURCES": str(home / "sources"), "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1"}
+    environment = {**os.environ, **told, "PYTHONPATH": str(ROOT)}
+    with Demo(size=200, port=0) as registries:
+        cards(registries.url, home / "sources")
+        card = home / "sources" / "demo-projects.toml"
+        card.write_text(card.read_text(encoding="utf-8") + "\n[limits]\nexpect = 1000\n", encoding="utf-8")
+        assert RUN.invoke(app, ["harvest", "demo-projects"], env=told).exit_code == 1  # its plan is held
+    key = RUN.invoke(app, ["keys", "create", "Ada Lovelace", "--scope", "operate"], env=told).stdout.strip()
+    line = [sys.executable, "-m", "stocktake", "serve", "--port", str(port)]
+    with subprocess.Popen(line, cwd=home, env=environment, stderr=subprocess.DEVNULL) as process:
+        base = f"http://127.0.0.1:{port}"
+        try:
+            until(lambda: answering(f"{base}/health"))
+            yield Served(base, key, "demo-projects.1", home / "data")
+        finally:
+            process.terminate()
+
+
+def examples() -> list[str]:
+    """Give the lines of curl in docs/desk.md, in their order."""
+    text = (ROOT / "docs" / "desk.md").read_text(encoding="utf-8")
+    return [line for block in re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL) for line in block.splitlines()]
+
+
+def curl(line: str, served: Served) -> httpx.Response:
+    """Do what a line of curl says: -H, --json, -X, -i and an address."""
+    variables = {"KEY": served.key, "DESK": f"{served.base}/desk", "PLAN": served.plan, "SOURCE": "demo-projects"}
+    words = iter(shlex.split(Template(line).substitute(variables)))
+    assert next(words) == "curl"
+    method, headers, body, url = "GET", {"Accept": "*/*"}, None, ""
+    for word in words:
+        match word:
+            case "-H":
+                name, _, value = next(words).partition(": ")
+                headers[name] = value
+            case "--json":
+                method, body = "POST", next(words)
+                headers["Content-Type"] = "application/json"
+            case "-X":
+                method = next(words)
+            case "-i":
+                pass
+            case _:
+                url = word
+    return httpx.request(method, url, headers=headers, content=body, trust_env=False, timeout=60)
+
+
+def test_the_public_part_needs_no_key_and_the_desk_does(served: Served) -> None:
+    public = [served.ask(path, headers={"Accept": "text/html"}).status_code for path in ("/", "/sparql", "/static/style.css", "/health")]
+    desk = [served.ask(path).status_code for path in ("/desk/", "/desk/sources", "/desk/plans", "/desk/page/acts")]
+
+    assert public == [200] * 4
+    assert desk == [401] * 4
+    assert served.ask("/desk").headers["Location"] == "/desk/"
+
+
+def test_the_desk_lets_no_other_site_in_and_the_public_part_does(served: Served) -> None:
+    other = {"Origin": "https://elsewhere.example", "Authorization": f"Bearer {served.key}"}
+
+    assert served.ask("/sparql", params={"query": COUNT}, headers=other).headers["Access-Control-Allow-Origin"] == "*"
+    assert "Access-Control-Allow-Origin" not in served.ask("/desk/sources", headers=other).headers
+
+
+def test_a_ledger_that_is_away_stops_the_desk_alone(served: Served) -> None:
+    files = list(served.data.glob("ledger.sqlite*"))
+    key = {"Authorization": f"Bearer {served.key}"}
+    for file in files:
+        file.rename(file.with_name(f"away-{file.name}"))
+
+    desk = served.ask("/desk/sources", headers=key)
+    public = served.ask("/", headers={"Accept": "text/html"})
+    for file in files:
+        file.with_name(f"away-{file.name}").rename(file)
+
+    assert (desk.status_code, public.status_code) == (503, 200)
+    assert served.ask("/desk/sources", headers=key).status_code == 200
+
+
+def test_what_the_documentation_says_publishes_a_plan_that_was_held(served: Served) -> None:
+    before = served.initiatives()
+
+    answers = [curl(line, served) for line in examples()]
+    until(lambda: served.initiatives() > before)
+
+    acts = served.ask("/desk/acts", headers={"Authorization": f"Bearer {served.key}"}).json()["items"]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 200, 202]
+    assert [item["id"] for item in answers[0].json()["items"]] == [served.plan]
+    assert before == 0
+    assert [(act["what"], act["note"]) for act in acts[:2]] == [("asked for a run", "full"), ("approved", "the owner closed them")]
+    assert all(act["who"].startswith("Ada Lovelace (") for act in acts[:2])
