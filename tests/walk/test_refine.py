@@ -52,3 +52,22 @@ def test_verdicts_are_the_same_whatever_the_number_of_workers() -> None:
         there = [away.judge(page).result() for page in pages]
 
     assert here == there
+
+
+def sifted(page: Page[Any], met: set[str]) -> tuple[list[str | None], bool]:
+    with Bench(BASE, workers=0) as bench:
+        batch = Refiner(RUN, "fields", read, Iris(), bench, True).sift(page, {}, met)
+    return [draft.key for draft in batch.drafts], batch.repeats
+
+
+def test_what_a_page_brings_again_by_design_is_dropped_unseen() -> None:
+    page = Page((row("a", title="A"), row("b", title="B")), None, again=True)
+
+    assert sifted(page, {"a"}) == (["b"], False)
+
+
+def test_a_page_whose_records_all_came_before_repeats() -> None:
+    page = Page((row("a", title="A"), row("b", title="B")), None)
+
+    assert sifted(page, {"a", "b"}) == (["a", "b"], True)
+    assert sifted(page, {"a"}) == (["a", "b"], False)

@@ -1,0 +1,44 @@
+"""Likeness: what a description says, whatever its key, its source and the scheme of its addresses."""
+
+import pytest
+
+from harvesters.likeness import likeness, page
+from vocab.describe import describe
+from vocab.initiative import Initiative, Party, Role, Text
+from vocab.iris import Iris
+
+IRIS = Iris()
+
+
+def of(key: str, title: str = "A", source: str = "s", **more: object) -> int:
+    it = Initiative(key=key, titles=(Text(title, "en"),), parties=(Party(Role.LEAD, Text("Ministry", "en")),), **more)
+    told = describe(it, IRIS, source)
+    return likeness(told, IRIS.thing("initiative", source, key), IRIS.record(source, key), source, key)
+
+
+@pytest.mark.parametrize("key", ["q", "another-key", "http://x.example/1", "a b"])
+def test_a_key_does_not_count(key: str) -> None:
+    assert of(key) == of("p1")
+
+
+def test_nor_does_the_source() -> None:
+    assert of("p1", source="mirror") == of("p1")
+
+
+def test_nor_does_the_scheme_of_an_address() -> None:
+    assert of("p1", pages=("https://x.example/1",)) == of("p1", pages=("http://x.example/1",))
+
+
+def test_a_page_that_ends_with_the_key_is_the_same_page() -> None:
+    assert of("old-1", pages=("https://x.example/old-1",)) == of("new-1", pages=("https://x.example/new-1",))
+
+
+def test_what_is_said_counts() -> None:
+    assert of("p1", "A") != of("p1", "B")
+
+
+def test_the_first_page_is_one_number_with_and_without_tls() -> None:
+    pages = [page(f"<a> <http://xmlns.com/foaf/0.1/page> <{address}>") for address in ("https://x.example/a/", "http://x.example/a")]
+
+    assert pages[0] == pages[1]
+    assert page("<a> <b> <c>") is None

@@ -1,0 +1,86 @@
+"""Errands: runs that a person asked for are taken up once, and what came of them is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+from structlog.testing import capture_logs
+
+from harvesters import errands
+from harvesters.lock import alone
+from harvesters.means import Means
+from harvesters.plan import Plan
+from harvesters.run import harvest
+from harvesters.schedule import plan
+from harvesters.source import Source
+
+
+def asked(means: Means, source: str = "projects") -> int:
+    return means.ledger.ask_for(source, True, "ann", means.now())
+
+
+def done(means: Means, *cards: Source) -> None:
+    def run(source: Source, full: bool) -> Plan:
+        return harvest(source, means, full=full)
+
+    with capture_logs():
+        for it in errands.taken(means):
+            errands.run(it, cards, means, run)
+
+
+def test_an_errand_is_taken_once_and_names_its_run(source: Source, means: Means) -> None:
+    number = asked(means)
+
+    done(means, source)
+    done(means, source)
+
+    errand = means.ledger.errand(number)
+    assert errand is not None
+    assert (errand.run, [run.id for run in means.ledger.runs("projects")]) == ("projects.1", ["projects.1"])
+
+
+def test_an_errand_waits_while_its_source_is_busy(source: Source, means: Means) -> None:
+    asked(means)
+
+    with alone("projects", means):
+        done(means, source)
+
+    (waiting,) = means.ledger.waiting()
+    assert waiting.source == "projects"
+
+
+def test_an_errand_for_no_source_says_so(source: Source, means: Means) -> None:
+    number = asked(means, "nobody")
+
+    done(means, source)
+
+    errand = means.ledger.errand(number)
+    assert errand is not None
+    assert errand.run == "no card is named 'nobody'"
+
+
+def test_an_errand_whose_run_fails_names_the_run(source: Source, means: Means, registry: Any) -> None:
+    number = asked(means)
+    registry.answer = lambda _: httpx.Response(404)
+
+    done(means, source)
+
+    errand = means.ledger.errand(number)
+    assert errand is not None
+    assert errand.run == "projects.1"
+
+
+def test_what_was_taken_and_came_to_nothing_waits_again(means: Means) -> None:
+    asked(means)
+    errands.taken(means)
+
+    means.ledger.put_back_all()
+
+    assert len(errands.taken(means)) == 1
+
+
+def test_the_schedule_looks_for_errands_within_five_seconds(source: Source) -> None:
+    jobs = {job.id: job for job in plan([source], lambda _: None, None, (lambda: [], lambda _: None)).get_jobs()}
+
+    assert jobs[":errands"].trigger.interval.total_seconds() < 5

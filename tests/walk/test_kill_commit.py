@@ -1,0 +1,129 @@
+"""kill -9 between plan and settlement, also of a plan that was approved: the journal is that of an undisturbed run."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+import sqlalchemy as sa
+
+from harvesters import decide
+from harvesters.ledger.account import Draft, Rewritten, Run, State
+from harvesters.ledger.book import Ledger
+from harvesters.means import Means, opened
+from harvesters.run import harvest
+from harvesters.source import parse
+from journal.entry import Entry
+from journal.log import Journal
+from vocab.iris import BASE
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+STAGES = ["collected", "planned", "committing", "written", "balanced", "settling"]
+SPAWN = multiprocessing.get_context("forkserver")  # its processes have the program read already
+SPAWN.set_forkserver_preload(["harvesters.run", "harvesters.decide"])
+CARD = {
+    "title": "A",
+    "protocol": "json",
+    "mapping": "fields",
+    "url": "https://a.example/",
+    "licence": "https://a.example/l",
+    "pause": 0,
+    "options": {"total": "n", "records": "r"},
+    "fields": {"key": "id", "title@en": "id"},
+}
+OLD = [f"p{number:02}" for number in range(30)]
+FEEDS = [OLD, [*OLD[:28], "new"], OLD[:3]]  # the third is held, and approved
+
+
+def die(at: str, stage: str) -> None:
+    if at == stage:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Mortal(Ledger):
+    """A ledger whose process dies at a stage."""
+
+    dies_at = ""
+
+    def plan(self, run: Run, moved: Mapping[str, str], missed: Callable[[], Iterator[Draft]]) -> None:
+        die("collected", self.dies_at)
+        super().plan(run, moved, missed)
+        die("planned", self.dies_at)
+
+    def set_balance(self, entry: int, added: int, removed: int, after: int) -> None:
+        super().set_balance(entry, added, removed, after)
+        die("balanced", self.dies_at)
+
+    def save(self, run: Run) -> None:
+        super().save(run)
+        if run.state is State.COMMITTING:
+            die("committing", self.dies_at)
+
+    def _rewrite(self, connection: sa.Connection, run: Run, rewritten: Iterable[Rewritten]) -> None:
+        super()._rewrite(connection, run, rewritten)
+        die("settling", self.dies_at)
+
+
+class Dying(Journal):
+    """A journal that dies when it has written an entry."""
+
+    def append(self, blocks: Iterable[str], *, run: str, time: datetime) -> Entry:
+        entry = super().append(blocks, run=run, time=time)
+        os.kill(os.getpid(), signal.SIGKILL)
+        return entry
+
+
+def step(means: Means, number: int) -> None:
+    source = parse("a", CARD, "card")
+    if number < len(FEEDS):
+        feed = httpx.MockTransport(lambda request: answer(request, FEEDS[number]))
+        harvest(source, replace(means, transport=feed, now=lambda: NOON + timedelta(days=number)), full=True)
+    else:
+        decide.approve(replace(means, now=lambda: NOON + timedelta(days=number)), source, f"a.{len(FEEDS)}", by="ann")
+
+
+def answer(request: httpx.Request, keys: list[str]) -> httpx.Response:
+    if request.url.path == "/robots.txt":
+        return httpx.Response(404)
+    return httpx.Response(200, json={"n": len(keys), "r": [{"id": key} for key in keys]})
+
+
+def work(folder: str, number: int, stage: str = "") -> None:
+    home = Path(folder)
+    with opened(home, f"sqlite:///{home}/ledger.sqlite", BASE, "desk@example.org", frozenset()) as means:
+        means.ledger.__class__ = Mortal
+        means.ledger.dies_at = stage  # type: ignore[attr-defined]
+        step(replace(means, journal=Dying(home / "journal")) if stage == "written" else means, number)
+
+
+def journal(folder: Path) -> list[bytes]:
+    return [path.read_bytes() for path in sorted((folder / "journal").glob("*.rdfp.gz"))]
+
+
+@pytest.mark.parametrize("number", [1, 3], ids=["records vanish", "an approved plan"])
+def test_a_commit_that_is_killed_at_every_stage_ends_as_an_undisturbed_one(tmp_path: Path, number: int) -> None:
+    for folder in ("undisturbed", "killed"):
+        for earlier in range(number):
+            work(str(tmp_path / folder), earlier)
+    work(str(tmp_path / "undisturbed"), number)
+    stages = STAGES if number < len(FEEDS) else STAGES[2:]
+
+    exits = []
+    for stage in stages:
+        process = SPAWN.Process(target=work, args=(str(tmp_path / "killed"), number, stage))
+        process.start()
+        process.join()
+        exits.append(process.exitcode)
+    work(str(tmp_path / "killed"), number)
+
+    whole = journal(tmp_path / "undisturbed")
+    assert len(whole) == 2 + (number == len(FEEDS))
+    assert journal(tmp_path / "killed") == whole
+    assert exits == [-signal.SIGKILL] * len(stages)

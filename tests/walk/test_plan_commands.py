@@ -1,0 +1,123 @@
+"""Plans and runs at the terminal: a plan is listed, shown, approved or rejected, and a run names the records behind its numbers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from harvesters.demo.cards import cards
+from harvesters.demo.registries import Demo
+from harvesters.source import load
+from stocktake import app
+
+Stocktake = Callable[..., Result]
+
+
+@pytest.fixture(scope="module")
+def registry() -> Iterator[Demo]:
+    with Demo(size=40, only=("ckan",), faults=()) as demo:
+        yield demo
+
+
+@pytest.fixture
+def stocktake(tmp_path: Path, registry: Demo) -> Stocktake:
+    """Give the command line, with one source that was harvested, and whose next plan is held since it expects too much."""
+    folder = tmp_path / "sources"
+    (card,) = cards(registry.url, folder, ("ckan",))
+    environment = {"STOCKTAKE_DATA": str(tmp_path / "data"), "STOCKTAKE_SOURCES": str(folder), "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1"}
+
+    def run(*words: str) -> Result:
+        return CliRunner().invoke(app, list(words), env=environment)
+
+    if "[limits]" not in card.read_text():
+        card.write_text(card.read_text() + "\n[limits]\n")
+    card.write_text(card.read_text().replace("[limits]\n", "[limits]\nexpect = 50\n"))
+    assert load(card).limits.expect == 50
+    run("harvest")
+    return run
+
+
+def test_a_held_plan_is_listed_with_what_to_do(stocktake: Stocktake) -> None:
+    (row,) = json.loads(stocktake("plans", "list", "--json").stdout)
+
+    assert (row["run"], row["outcome"]) == ("demo-ckan.1", "held")
+    assert "expects at least 50" in row["reason"]
+    assert "stocktake plans show demo-ckan.1" in row["reason"]
+
+
+def test_a_plan_shows_each_record_and_its_difference(stocktake: Stocktake) -> None:
+    shown = json.loads(stocktake("plans", "show", "demo-ckan.1", "--diff", "--json").stdout)
+
+    assert len(shown["records"]) == shown["counts"]["new"] == 40
+    assert all(row["added"] and not row["removed"] for row in shown["records"])
+    assert "+ <" in stocktake("plans", "show", "demo-ckan.1", "--diff").stdout
+
+
+def test_an_approved_plan_is_committed_and_its_account_adds_up(stocktake: Stocktake) -> None:
+    approved = stocktake("plans", "approve", "demo-ckan.1", "--override", "expect=10", "--until", "3", "--json")
+
+    account = json.loads(stocktake("runs", "show", "demo-ckan.1", "--json").stdout)
+    again = stocktake("harvest", "--full", "--json")
+    assert (approved.exit_code, json.loads(approved.stdout)[0]["outcome"]) == (0, "committed")
+    assert account["counts"]["published_after"] == len(account["records"]) == 40
+    assert account["quads"]["added"] > 40
+    assert (again.exit_code, json.loads(again.stdout)[0]["outcome"]) == (0, "unchanged")
+
+
+def test_a_run_lists_the_records_of_one_outcome(stocktake: Stocktake) -> None:
+    stocktake("plans", "approve", "demo-ckan.1")
+
+    new, none = (stocktake("runs", "show", "demo-ckan.1", "--outcome", it, "--json") for it in ("new", "vanished"))
+
+    assert len(json.loads(new.stdout)["records"]) == 40
+    assert all(row["archive"].startswith("demo-ckan/demo-ckan.1.warc.gz ") for row in json.loads(new.stdout)["records"])
+    assert json.loads(none.stdout)["records"] == []
+    assert "published after" in stocktake("runs", "show", "demo-ckan.1").stdout
+
+
+def test_a_rejected_plan_waits_no_more(stocktake: Stocktake) -> None:
+    rejected = stocktake("plans", "reject", "demo-ckan.1", "--reason", "not yet")
+
+    assert rejected.exit_code == 0
+    assert json.loads(stocktake("plans", "list", "--json").stdout) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["plans", "show", "nobody.1"], "no run 'nobody.1'"),
+        (["runs", "show", "nobody.1"], "no run 'nobody.1'"),
+        (["plans", "approve", "demo-ckan.1", "--override", "vanished=1.5"], "share from 0 to 1"),
+    ],
+)
+def test_what_cannot_be_is_told(stocktake: Stocktake, words: list[str], told: str) -> None:
+    done = stocktake(*words)
+
+    assert done.exit_code == 1
+    assert told in str(done.exception)
+
+
+@pytest.mark.parametrize("words", [["--override", "vanished"], ["--override", "vanished=0.5", "--until", "soon"]])
+def test_an_override_that_cannot_be_read_is_wrong_use(stocktake: Stocktake, words: list[str]) -> None:
+    assert stocktake("plans", "approve", "demo-ckan.1", *words).exit_code == 2
+
+
+def test_a_source_is_held_and_released(stocktake: Stocktake) -> None:
+    held = stocktake("sources", "hold", "demo-ckan", "--reason", "moving house")
+
+    (row,) = json.loads(stocktake("sources", "list", "--json").stdout)
+    released = [stocktake("sources", "release", "demo-ckan").exit_code for _ in range(2)]
+    assert (held.exit_code, row["hold"]) == (0, "moving house")
+    assert released == [0, 1]
+
+
+def test_runs_without_a_command_lists_them(stocktake: Stocktake) -> None:
+    shown = [stocktake("runs", *words, "--json").stdout for words in ([], ["demo-ckan"], ["list", "demo-ckan"])]
+
+    assert {row["run"] for row in json.loads(shown[0])} == {"vocabulary.1", "demo-ckan.1"}
+    assert shown[1] == shown[2]
