@@ -12,6 +12,8 @@ import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -34,9 +36,11 @@ from harvesters.again import tell_retries
 from harvesters.demo.cards import cards
 from harvesters.demo.registries import SIZE, Demo
 from harvesters.desk.app import create_desk
+from harvesters.desk.gate import may_operate
 from harvesters.desk.office import Office
 from harvesters.errors import HarvestError
 from journal.errors import JournalError
+from publisher.limits import read as read_limits
 from shapes.validate import Name
 from vocab.iris import BASE, is_web
 
@@ -61,6 +65,8 @@ class Settings:
         "STOCKTAKE_ALLOW_HOSTS": "Hosts, comma-separated, that may lie on a private network.",
         "STOCKTAKE_CONTACT": "Address that registries find in our User-Agent.",
         "STOCKTAKE_SHAPES_ENGINE": "SHACL engine of the harvest: rust (fast) or reference (pyshacl).",
+        "STOCKTAKE_LIMITS": "What queries may take, such as seconds=30, memory=2GiB, budget=60; the rest stays as it is.",
+        "STOCKTAKE_PROXIES": "Addresses or networks, comma-separated, of reverse proxies that are believed whom they ask for.",
     }
 
     data: Path
@@ -70,6 +76,8 @@ class Settings:
     allow_hosts: frozenset[str]
     contact: str
     shapes_engine: Name
+    limits: str = ""
+    proxies: str = ""
 
     def environment(self) -> dict[str, str]:
         """Give the environment of a process of ours that is to have the same settings."""
@@ -81,6 +89,8 @@ class Settings:
             "STOCKTAKE_ALLOW_HOSTS": ",".join(sorted(self.allow_hosts)),
             "STOCKTAKE_CONTACT": self.contact,
             "STOCKTAKE_SHAPES_ENGINE": self.shapes_engine,
+            "STOCKTAKE_LIMITS": self.limits,
+            "STOCKTAKE_PROXIES": self.proxies,
         }
         return {**os.environ, **told}
 
@@ -108,6 +118,8 @@ def settle(
     allow_hosts: Annotated[str, _option("STOCKTAKE_ALLOW_HOSTS")] = "",
     contact: Annotated[str, _option("STOCKTAKE_CONTACT")] = "no contact given",
     shapes_engine: Annotated[str, _option("STOCKTAKE_SHAPES_ENGINE")] = "rust",
+    limits: Annotated[str, _option("STOCKTAKE_LIMITS")] = "",
+    proxies: Annotated[str, _option("STOCKTAKE_PROXIES")] = "",
 ) -> None:
     """Check the settings before any command runs."""
     _log_to_stderr()
@@ -124,6 +136,8 @@ def settle(
         allow_hosts=_hosts(allow_hosts),
         contact=_contact(contact),
         shapes_engine="reference" if shapes_engine == "reference" else "rust",
+        limits=_limits(limits),
+        proxies=_proxies(proxies),
     )
 
 
@@ -132,6 +146,23 @@ def _folder(data: Path) -> Path:
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise typer.BadParameter(f"STOCKTAKE_DATA is {str(data)!r}, but {there} is no folder that we may write to")
     return data
+
+
+def _limits(text: str) -> str:
+    try:
+        read_limits(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"STOCKTAKE_LIMITS is {text!r}: {error}") from error
+    return text
+
+
+def _proxies(text: str) -> str:
+    for network in filter(None, (part.strip() for part in text.split(","))):
+        try:
+            ip_network(network, strict=False)
+        except ValueError as error:
+            raise typer.BadParameter(f"STOCKTAKE_PROXIES names {network!r}; give addresses or networks, such as 10.0.0.0/8") from error
+    return text
 
 
 def _hosts(text: str) -> frozenset[str]:
@@ -172,8 +203,9 @@ Port = Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)]
 def serve(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -> None:
     """Serve what is published (SPARQL, pages, linked data, dumps), and the operators' desk at /desk/."""
     settings: Settings = context.obj
-    desk = create_desk(Office(settings.data, settings.sources, settings.ledger, settings.base))
-    publisher.cli.listen(under_one_address(publisher.cli.site(settings), desk), settings, host, port)
+    office = Office(settings.data, settings.sources, settings.ledger, settings.base)
+    public = publisher.cli.site(settings, partial(may_operate, office))
+    publisher.cli.listen(under_one_address(public, create_desk(office)), settings, host, port)
 
 
 def under_one_address(public: FastAPI, desk: FastAPI) -> Starlette:

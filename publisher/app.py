@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
 from starlette.staticfiles import StaticFiles
 
+from publisher.edge import Edge
 from publisher.errors import PublisherError
 from publisher.headings import NAMES, Headings
 from publisher.outlets.table import OUTLETS
 from publisher.pages import HERE, Pages
 from publisher.problems import Problems, Refused
+from publisher.rewriting import FIELD
 from publisher.shelf import Shelf
 from publisher.standings import place
 
+# What a script on another site may read of our answers.
+EXPOSED = ["Link", "ETag", "Location", "Retry-After", "RateLimit", "RateLimit-Policy", "Stocktake-Cost", "Stocktake-Cut", "Cache-Status"]
 
-def create_app(shelf: Shelf) -> FastAPI:
-    """Make the app that answers from *shelf*, which is opened and closed with it."""
+
+def nobody(request: Request) -> bool:
+    """Permit nothing."""
+    return False
+
+
+def create_app(shelf: Shelf, permit: Callable[[Request], bool] = nobody) -> FastAPI:
+    """Make the app that answers from *shelf*, which is opened and closed with it; *permit* tells whether an operator asks."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -28,6 +39,7 @@ def create_app(shelf: Shelf) -> FastAPI:
             yield
 
     app = FastAPI(title="WSIS Stocktaking", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.permit = permit
     pages = Pages(shelf.iris, lambda: place(shelf))
     for router in OUTLETS.values():
         app.include_router(router(shelf, pages))
@@ -40,8 +52,9 @@ def create_app(shelf: Shelf) -> FastAPI:
     app.add_middleware(
         CORSMiddleware,
         allow_origins=["*"],
-        allow_methods=["GET", "HEAD", "POST", "OPTIONS"],
+        allow_methods=["GET", "HEAD", "POST", "DELETE", "OPTIONS"],
         allow_headers=["*"],
-        expose_headers=["Link", *NAMES],
+        expose_headers=[*EXPOSED, *NAMES, FIELD],
     )
+    app.add_middleware(Edge, budget=shelf.budget)  # the outermost, so that it marks what the others answer
     return app

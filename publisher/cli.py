@@ -4,30 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Protocol
 
 import typer
-import uvicorn
 from fastapi import FastAPI
 from rich.console import Console
+from starlette.requests import Request
 from starlette.types import ASGIApp
 
 from journal.log import Journal
-from publisher.app import create_app
+from publisher.app import create_app, nobody
 from publisher.dump import dump as write_dumps
 from publisher.errors import PublisherError, SyntaxFault
 from publisher.federation import asks_elsewhere
 from publisher.formats import GRAPHS, TABLES
-from publisher.pool import Limits
+from publisher.limits import Limits, read
 from publisher.question import Question
+from publisher.rewriting import FIELD, ready, rewrite
+from publisher.server import configured, run
 from publisher.shelf import Shelf
 from vocab.iris import Iris
 
 app = typer.Typer(no_args_is_help=True)
 _err = Console(stderr=True)
-
-PATIENCE = 3  # seconds that answers under way get when the server is asked to end
 
 
 class Settings(Protocol):
@@ -37,18 +38,20 @@ class Settings(Protocol):
     def data(self) -> Path: ...  # noqa: D102 - the front door's Settings say what each is
     @property
     def base(self) -> str: ...  # noqa: D102
+    @property
+    def limits(self) -> str: ...  # noqa: D102
+    @property
+    def proxies(self) -> str: ...  # noqa: D102
 
 
-def site(settings: Settings) -> FastAPI:
-    """Make the app of all that the public reads."""
-    return create_app(Shelf(settings.data, Iris(settings.base)))
+def site(settings: Settings, permit: Callable[[Request], bool] = nobody) -> FastAPI:
+    """Make the app of all that the public reads; *permit* tells whether an operator asks."""
+    return create_app(Shelf(settings.data, Iris(settings.base), read(settings.limits)), permit)
 
 
 def listen(served: ASGIApp, settings: Settings, host: str, port: int) -> None:
     """Answer requests at an address until the process is asked to end."""
-    uvicorn.run(
-        served, host=host, port=port, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=PATIENCE
-    )
+    run(configured(served, host, port, settings.proxies))
 
 
 @app.command()
@@ -84,7 +87,10 @@ def query(
 
 async def _answer(settings: Settings, question: Question, seconds: float) -> None:
     async with Shelf(settings.data, Iris(settings.base), Limits(seconds=seconds), readers=1) as shelf:
-        await shelf.level()
+        await ready(shelf, question)
+        question = await rewrite(shelf, question)
+        if question.note:
+            _err.print(f"{FIELD}: {question.note}", markup=False, highlight=False)
         answer = await shelf.ask(question)
         try:
             async for chunk in answer.chunks():

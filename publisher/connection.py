@@ -16,10 +16,12 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 log = structlog.get_logger(room="connection")
 
-HEAD = 128 << 10  # bytes of address and headers: a query of 64 KiB in the address, and the rest
+ADDRESS = 65_535  # bytes, which is what the parser can count to
+HEAD = 128 << 10  # bytes of address and headers
 SEND_HEAD = 10.0  # seconds for them
 SEND_BODY = 30.0  # seconds for a body: a query of 256 KiB over the slowest line that anyone asks from
 TAKE = 30.0  # seconds in which a client takes what it was sent last, at most 64 KiB
+_WIDE = b"HTTP/1.1 414 URI Too Long\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 _LATE = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 _LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
@@ -44,8 +46,8 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Take bytes, unless the head grows too long."""
         super().data_received(data)
-        if self._length > HEAD and not self.transport.is_closing():
-            self._end(_LONG)
+        if self._too_long and not self.transport.is_closing():
+            self._end(_WIDE if len(self.url) > ADDRESS else _LONG)
 
     def on_message_begin(self) -> None:
         """Begin a head."""
@@ -65,14 +67,15 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Wait for the body."""
-        if self._length <= HEAD:
+        if not self._too_long:
             super().on_headers_complete()
         self._within(self.send_body, self._late)
 
     def on_message_complete(self) -> None:
         """Have it all."""
         self._within(None)
-        super().on_message_complete()
+        if not self._too_long:
+            super().on_message_complete()
 
     def timeout_keep_alive_handler(self) -> None:
         """Close what nobody uses; a client that never takes its last bytes cannot hold it open."""
@@ -81,6 +84,10 @@ class Connection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         super()._start_asgi_task(cycle, _Sender(cycle, app, self.take))
+
+    @property
+    def _too_long(self) -> bool:
+        return self._length > HEAD or (self._length > 0 and len(self.url) > ADDRESS)
 
     def _within(self, seconds: float | None, act: Callable[[], None] | None = None) -> None:
         if self._timer:

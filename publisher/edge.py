@@ -27,7 +27,7 @@ _HEADERS = {
     "X-Frame-Options": "DENY",  # for browsers that do not know frame-ancestors
 }
 _TLS = "max-age=31536000"  # a year; without includeSubDomains, which is not ours to say
-ADDRESS = 64 << 10  # bytes of a query string: what is longer is put by POST
+ADDRESS = 48 << 10  # bytes of a query string, well below what the connection's parser can count to: what is longer is put by POST
 BODY = 1 << 20  # bytes: a query of 256 KiB is at most 768 KiB when it is percent-encoded
 BODY_SECONDS = 30.0  # for all of it
 _COSTLY = ("/sparql", "/exports")

@@ -10,12 +10,11 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
+from publisher.visible import finalize, plain_host
 from vocab.iris import Iris, is_web
 
 _UNITED_NATIONS = "http://metadata.un.org/sdg/"  # its concepts have pages here too, with all that bears them
 HERE = Path(__file__).parent
-# Nothing is loaded from another host, no script runs, and no other site may frame a page.
-POLICY = "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 
 class Pages:
@@ -24,14 +23,19 @@ class Pages:
     def __init__(self, iris: Iris, newest_entry: Callable[[], object] = lambda: None) -> None:
         self.iris = iris
         self._templates = Environment(
-            loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+            loader=FileSystemLoader(HERE / "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            finalize=finalize,
         )
-        self._templates.globals.update(path=self.path, is_web=is_web, base=iris.base, newest_entry=newest_entry)
+        self._templates.globals.update(plain_host=plain_host, path=self.path, is_web=is_web, base=iris.base, newest_entry=newest_entry)
 
     def page(self, template: str, code: HTTPStatus = HTTPStatus.OK, **values: object) -> HTMLResponse:
         """Render *template* with *values*; *code* is the answer's status."""
         text = self._templates.get_template(template).render(values)
-        return HTMLResponse(text, code, {"Content-Security-Policy": POLICY, "Vary": "Accept"})
+        return HTMLResponse(text, code, {"Vary": "Accept"})
 
     def path(self, iri: str) -> str:
         """Give where an IRI of ours, or a concept of the United Nations, is shown on this host; any other IRI as it is.

@@ -6,6 +6,7 @@ Sources: https://www.unicode.org/reports/tr36/ (bidirectional text spoofing), ht
 from __future__ import annotations
 
 import re
+from urllib.parse import urlsplit
 
 # Controls (but tab and line ends), overrides, embeddings and isolates with their ends, line separators, and what has no width and no use.
 _SUSPECT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2061-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]")
@@ -47,3 +48,14 @@ def finalize(value: object) -> object:
 
 def _texty(value: object) -> bool:
     return value is not None and not isinstance(value, bool | int | float) and not hasattr(value, "__html__")
+
+
+def plain_host(address: str) -> str:
+    """Give the host of a web address in its ASCII form where letters of other scripts stand in it, which may look alike; else "".
+
+    >>> plain_host("https://аррӏе.example/"), plain_host("https://example.org/é")
+    ('xn--80ak6aa92e.example', '')
+    """
+    host = urlsplit(address).netloc.rpartition("@")[2].partition(":")[0]
+    labels = [label if label.isascii() else f"xn--{label.lower().encode('punycode').decode()}" for label in host.split(".")]
+    return "" if host.isascii() else ".".join(labels)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from fastapi import APIRouter
 
-from publisher.outlets import documents, dumps, health, home, sparql, status, things, void
+from publisher.outlets import documents, dumps, exports, health, home, sparql, status, things, void
 from publisher.pages import Pages
 from publisher.shelf import Shelf
 
@@ -18,6 +18,7 @@ OUTLETS: dict[str, Router] = {
     "things": things.router,
     "documents": documents.router,
     "dumps": dumps.router,
+    "exports": exports.router,
     "void": void.router,
     "health": health.router,
     "status": status.router,

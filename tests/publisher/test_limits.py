@@ -88,35 +88,6 @@ async def test_after_runaways_the_server_still_answers(server: httpx.AsyncClient
     assert after.status_code == 200
 
 
-async def test_an_answer_past_its_limit_is_cut_and_never_looks_whole(server: httpx.AsyncClient) -> None:
-    async with server.stream("GET", "/sparql", params={"query": ENDLESS, "format": "csv"}) as answer:
-        first = await anext(answer.aiter_raw())
-        with pytest.raises(httpx.StreamError):
-            await answer.aread()
-
-    assert (answer.status_code, first[:1]) == (200, b"a")
-
-
-async def test_more_rows_than_the_limit_are_cut(server: httpx.AsyncClient) -> None:
-    few = await ask(server, "SELECT * { ?s ?p ?o }", format="csv")
-    with pytest.raises(httpx.RemoteProtocolError):
-        await ask(server, "SELECT * { ?a ?b ?c . ?d ?e ?f } LIMIT 5100", format="csv")
-
-    assert len(few.text.split()) == 3_001
-
-
-@pytest.mark.parametrize("form", ["json", "xml", "csv", "tsv"])
-async def test_a_small_answer_over_the_row_limit_is_told(server: httpx.AsyncClient, form: str) -> None:
-    query = "SELECT (1 AS ?x) { ?a ?b ?c . ?d ?e ?f } LIMIT 5100"
-
-    try:
-        answer = await ask(server, query, format=form)
-    except httpx.RemoteProtocolError:
-        return  # it was on its way already
-
-    assert (answer.status_code, answer.json()["detail"]) == (422, "the answer has more than 5000 rows")
-
-
 async def test_a_greedy_query_is_stopped_at_the_memory_limit(server: httpx.AsyncClient) -> None:
     answer = await ask(server, GREEDY)
 

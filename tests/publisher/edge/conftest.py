@@ -1,0 +1,149 @@
+"""A real server on loopback over three thousand statements, with limits as a test wants them, and a raw way to speak to it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlencode
+
+import httpx
+import pytest
+import uvicorn
+
+from journal.log import Journal
+from publisher.app import create_app
+from publisher.connection import Connection
+from publisher.limits import Limits
+from publisher.server import configured
+from publisher.shelf import Shelf
+from vocab.iris import Iris
+
+WHEN = datetime(2026, 1, 2, tzinfo=UTC)
+TEXT = 'a,"b" {},{} .\\r\\n\\n<result>'  # what looks like the end of a row in some format and is none
+
+
+class Quiet(uvicorn.Server):
+    """A server that leaves the signals to the tests."""
+
+    def install_signal_handlers(self) -> None:
+        """Do nothing."""
+
+
+class Hasty(Connection):
+    """A connection with less patience."""
+
+    send_head, send_body, take = 0.3, 0.3, 0.5
+
+
+@dataclass
+class Raw:
+    """An answer as its bytes came: *whole* where its end came too."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    trailers: dict[str, str]
+    whole: bool
+
+
+@dataclass
+class Served:
+    """A running server."""
+
+    shelf: Shelf
+    port: int
+    client: httpx.AsyncClient
+    sessions: list[asyncio.StreamWriter] = field(default_factory=list)
+
+    async def ask(self, query: str, **more: str) -> httpx.Response:
+        """Ask by GET."""
+        return await self.client.get("/sparql", params={"query": query, **more})
+
+    async def connect(self, **more: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Open a connection."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, **more)
+        self.sessions.append(writer)
+        return reader, writer
+
+    async def raw(self, query: str, form: str, *headers: str) -> Raw:
+        """Ask by hand and read all that comes."""
+        reader, writer = await self.connect()
+        target = "/sparql?" + urlencode({"query": query, "format": form})
+        lines = [f"GET {target} HTTP/1.1", "Host: x", "Connection: close", *headers, "", ""]
+        writer.write("\r\n".join(lines).encode())
+        return parse(await reader.read())
+
+
+def parse(data: bytes) -> Raw:
+    head, _, rest = data.partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    headers = fields(lines)
+    if "content-length" in headers:
+        return Raw(int(first.split()[1]), headers, rest, {}, len(rest) == int(headers["content-length"]))
+    body = b""
+    while rest:
+        size, _, rest = rest.partition(b"\r\n")
+        if size == b"0":
+            return Raw(int(first.split()[1]), headers, body, fields(rest.decode().split("\r\n")), rest.endswith(b"\r\n"))
+        body, rest = body + rest[: int(size, 16)], rest[int(size, 16) + 2 :]
+    return Raw(int(first.split()[1]), headers, body, {}, False)
+
+
+def fields(lines: list[str]) -> dict[str, str]:
+    return {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines if line)}
+
+
+def publish(data: Path) -> None:
+    text = TEXT.replace('"', '\\"')
+    rows = (f'A <https://x.org/s{n}> <https://x.org/p> "{text}{n}" <https://x.org/g> .' for n in range(3_000))
+    Journal(data / "journal").append(rows, run="r", time=WHEN)
+
+
+Serve = Callable[..., Awaitable[Served]]
+
+
+@pytest.fixture(scope="session")
+def statements(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    data = tmp_path_factory.mktemp("statements")
+    publish(data)
+    asyncio.run(shown(data))
+    return data
+
+
+async def shown(data: Path) -> None:
+    """Make the one generation that all servers show."""
+    async with Shelf(data, Iris(), readers=1) as shelf:
+        await shelf.level()
+
+
+@pytest.fixture
+async def serve(statements: Path) -> AsyncIterator[Serve]:
+    ends: list[Callable[[], Awaitable[None]]] = []
+
+    async def start(limits: Limits, readers: int = 2, connection: type[Connection] = Hasty, proxies: str = "") -> Served:
+        shelf = Shelf(statements, Iris(), limits, readers=readers, follow=False)
+        running = Quiet(configured(create_app(shelf), "127.0.0.1", 0, proxies, connection))
+        task = asyncio.create_task(running.serve())
+        while not running.started:
+            await asyncio.sleep(0.01)
+        await shelf.level()
+        port = running.servers[0].sockets[0].getsockname()[1]
+        client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60)
+        served = Served(shelf, port, client)
+
+        async def end() -> None:
+            for session in served.sessions:
+                session.close()
+            await client.aclose()
+            running.should_exit = True
+            await task
+
+        ends.append(end)
+        return served
+
+    yield start
+    for end in ends:
+        await end()

@@ -1,0 +1,187 @@
+"""A client's budget and its place in the line, counted exactly; behind a proxy only where the setting says so."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from publisher.budget import Budget, client_of
+from publisher.errors import Busy, Crowded, Spent
+from publisher.limits import Limits, read
+from publisher.line import Line
+
+LIMITS = Limits(budget=60, window=60, queue=3, share=2, each=2, wait=30)
+SMALL = "SELECT * { ?s ?p ?o } LIMIT 1"
+RUNAWAY = "SELECT (COUNT(*) AS ?n) { ?a ?b ?c . ?d ?e ?f . ?g ?h ?i }"
+
+
+@pytest.fixture
+def clock() -> list[float]:
+    return [1_000.0]
+
+
+@pytest.fixture
+def budget(clock: list[float]) -> Budget:
+    return Budget(LIMITS, lambda: clock[0])
+
+
+def test_a_bucket_is_spent_and_fills_again(budget: Budget, clock: list[float]) -> None:
+    budget.charge("a", 45)
+    spent = budget.account("a")
+    clock[0] += 30
+    later = budget.account("a")
+
+    assert spent is not None
+    assert later is not None
+    assert spent.headers() == {"RateLimit-Policy": '"query-seconds";q=60;w=60;qu="seconds"', "RateLimit": '"query-seconds";r=15;t=45'}
+    assert (later.left, later.full) == (45, 15)
+
+
+def test_who_has_overdrawn_waits_until_a_second_is_there(budget: Budget, clock: list[float]) -> None:
+    budget.charge("a", 70)
+
+    with pytest.raises(Spent) as refused:
+        budget.admit("a")
+    budget.admit("b")
+    clock[0] += refused.value.wait
+    budget.admit("a")
+
+    assert refused.value.wait == 11
+
+
+def test_our_own_questions_cost_nothing(budget: Budget) -> None:
+    budget.charge("", 1_000)
+
+    budget.admit("")
+
+    assert budget.account("") is None
+
+
+def test_clients_whose_bucket_is_full_are_forgotten(budget: Budget, clock: list[float]) -> None:
+    for number in range(10_000):
+        budget.charge(str(number), 1)
+    clock[0] += 2
+
+    budget.charge("last", 1)
+
+    assert len(budget._spent) == 1
+
+
+def test_an_address_of_ipv6_stands_for_its_network() -> None:
+    assert client_of("2001:db8::1") == client_of("2001:db8::ffff") != client_of("2001:db8:0:1::1")
+    assert client_of("fe80::1%eth0") == "fe80::/64"
+    assert client_of("testclient") == "testclient"
+
+
+async def line_of(line: Line, *clients: str) -> list[asyncio.Task[None]]:
+    tasks = [asyncio.create_task(line.enter(client)) for client in clients]
+    await asyncio.sleep(0)
+    return tasks
+
+
+async def test_a_full_line_and_a_greedy_client_are_refused_at_once() -> None:
+    line = Line(1, LIMITS)
+    await line.enter("a")
+
+    waiting = await line_of(line, "b", "b")
+    with pytest.raises(Crowded):
+        await line.enter("b")
+    waiting += await line_of(line, "c")
+    with pytest.raises(Busy):
+        await line.enter("d")
+
+    assert line.waiting == 3
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert line.waiting == 0
+
+
+async def test_who_has_the_least_at_work_goes_first() -> None:
+    line = Line(2, LIMITS)
+    await line.enter("a")
+    await line.enter("a")
+
+    third, newcomer = await line_of(line, "a", "b")
+    line.leave("a")
+    await asyncio.sleep(0)
+
+    assert (third.done(), newcomer.done()) == (False, True)
+    line.leave("a")
+    await third
+    assert (line.free, line.waiting) == (0, 0)
+
+
+async def test_a_client_has_no_more_at_work_than_its_share_while_others_pass() -> None:
+    line = Line(3, LIMITS)
+    await line.enter("a")
+    await line.enter("a")
+
+    (third,) = await line_of(line, "a")
+    await line.enter("b")
+
+    assert (third.done(), line.free) == (False, 0)
+    third.cancel()
+    await asyncio.gather(third, return_exceptions=True)
+
+
+async def test_who_leaves_in_the_moment_of_being_called_gives_the_place_back() -> None:
+    line = Line(1, LIMITS)
+    await line.enter("a")
+
+    (gone,) = await line_of(line, "b")
+    line.leave("a")
+    gone.cancel()
+    await asyncio.gather(gone, return_exceptions=True)
+
+    assert line.free == 1
+    await line.enter("c")
+
+
+async def test_who_waits_too_long_is_told_to_come_back() -> None:
+    line = Line(1, Limits(wait=0.01))
+    await line.enter("a")
+
+    with pytest.raises(Busy, match="ask again"):
+        await line.enter("b")
+
+    assert line.waiting == 0
+
+
+async def test_a_spent_budget_is_told_with_its_headers_and_a_kept_answer_costs_nothing(serve) -> None:
+    served = await serve(Limits(seconds=0.5, budget=0.4, window=600))
+    first = await served.ask(SMALL)
+
+    runaway = await served.ask(RUNAWAY)
+    refused = await served.ask(SMALL + "0")
+    kept = await served.ask(SMALL)
+
+    assert [answer.status_code for answer in (first, runaway, refused, kept)] == [200, 504, 429, 200]
+    assert float(runaway.headers["stocktake-cost"]) >= 0.5
+    assert int(refused.headers["retry-after"]) > 100
+    assert refused.headers["ratelimit"].startswith('"query-seconds";r=0;t=')
+    assert (kept.headers["stocktake-cost"], kept.content) == ("0.000", first.content)
+    assert "export" in refused.json()["detail"]
+
+
+@pytest.mark.parametrize(("proxies", "status"), [("", 429), ("127.0.0.0/8", 200), ("192.0.2.1", 429)])
+async def test_only_a_proxy_of_the_setting_is_believed_whom_it_asks_for(serve, proxies: str, status: int) -> None:
+    served = await serve(Limits(seconds=0.3, budget=0.1, window=600), proxies=proxies)
+    await served.ask(RUNAWAY)
+
+    other = await served.client.get("/sparql", params={"query": SMALL}, headers={"X-Forwarded-For": "198.51.100.7"})
+
+    assert other.status_code == status
+
+
+def test_limits_are_read_over_the_defaults() -> None:
+    limits = read("seconds=5, memory=512MiB,rows=10 , budget=0")
+
+    assert (limits.seconds, limits.memory, limits.rows, limits.budget, limits.wait) == (5.0, 512 << 20, 10, 0.0, Limits().wait)
+
+
+@pytest.mark.parametrize("text", ["second=5", "seconds=", "seconds=-1", "seconds=0", "rows=many", "memory=2TiB"])
+def test_a_wrong_limit_is_refused_by_its_name(text: str) -> None:
+    with pytest.raises(ValueError, match=text.partition("=")[0]):
+        read(text)

@@ -1,0 +1,166 @@
+"""Exports: put, watched, fetched, deleted; nothing half-written is seen, and a restart loses none."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+
+from publisher.errors import Busy, Crowded
+from publisher.exports import KEPT, QUEUE, TRIES, Exports, State
+from publisher.limits import Limits
+from publisher.question import Question
+
+ALL = "SELECT ?s ?o { ?s ?p ?o }"
+LARGE = "SELECT ?a ?o { ?a ?b ?o . ?d ?e ?f }"
+ASK = Question("ASK { ?s ?p ?o }")
+LIMITS = Limits(seconds=5, rows=100, budget=0, export_seconds=20, export_rows=5_000_000)
+
+
+async def put(client: httpx.AsyncClient, query: str, form: str = "csv") -> httpx.Response:
+    return await client.post("/exports", data={"query": query, "format": form})
+
+
+async def ended(client: httpx.AsyncClient, where: str) -> dict[str, object]:
+    while True:
+        told = (await client.get(where)).json()
+        if told["state"] in ("done", "failed"):
+            return told
+        await asyncio.sleep(0.05)
+
+
+@pytest.fixture
+def clock() -> list[datetime]:
+    return [datetime(2026, 3, 1, tzinfo=UTC)]
+
+
+@pytest.fixture
+def exports(tmp_path: Path, clock: list[datetime]) -> Exports:
+    return Exports(tmp_path / "exports", Limits(), lambda: clock[0])
+
+
+async def test_an_export_answers_more_than_the_endpoint_gives_as_a_file_in_parts(serve) -> None:
+    served = await serve(LIMITS)
+
+    accepted = await put(served.client, ALL)
+    told = await ended(served.client, accepted.headers["location"])
+    result = await served.client.get(str(told["result"]))
+    part = await served.client.get(str(told["result"]), headers={"Range": "bytes=0-3", "If-Range": result.headers["etag"]})
+
+    assert (accepted.status_code, accepted.json()["state"]) == (202, "queued")
+    assert (told["state"], told["rows"], told["position"]) == ("done", 3_000, 1)
+    assert (len(result.content), hashlib.sha256(result.content).hexdigest()) == (told["size"], told["sha256"])
+    assert (part.status_code, part.content) == (206, b"s,o\r")
+    assert result.headers["content-disposition"].endswith('.csv"')
+
+
+async def test_an_export_past_its_own_limit_fails_with_the_reason(serve) -> None:
+    served = await serve(replace(LIMITS, export_rows=1_000))
+
+    told = await ended(served.client, (await put(served.client, ALL)).headers["location"])
+    result = await served.client.get(f"/exports/{told['id']}/result")
+
+    assert (told["state"], "more than 1000 rows" in str(told["reason"])) == ("failed", True)
+    assert result.status_code == 409
+
+
+async def test_what_is_no_query_or_asks_elsewhere_is_refused_at_once(serve) -> None:
+    served = await serve(LIMITS)
+
+    wrong, elsewhere = await put(served.client, "SELECT * {"), await put(served.client, "SELECT * { SERVICE <http://x.org/> { ?s ?p ?o } }")
+    nothing, unknown = await put(served.client, ""), await served.client.get("/exports/" + "A" * 22)
+
+    assert [answer.status_code for answer in (wrong, elsewhere, nothing, unknown)] == [400, 400, 400, 404]
+    assert wrong.json()["line"] == 1
+
+
+async def test_a_running_export_is_stopped_and_leaves_nothing_when_it_is_deleted(serve, statements: Path) -> None:
+    served = await serve(LIMITS)
+    where = (await put(served.client, LARGE + " ORDER BY RAND()")).headers["location"]
+    while (await served.client.get(where)).json()["state"] == "queued":
+        await asyncio.sleep(0.05)
+
+    deleted = await served.client.delete(where)
+    after = await served.client.get(where)
+    next_one = await ended(served.client, (await put(served.client, ALL)).headers["location"])
+
+    assert (deleted.status_code, after.status_code, next_one["state"]) == (204, 404, "done")
+    assert not (statements / where.strip("/")).exists()
+
+
+async def test_a_person_puts_and_watches_an_export_without_a_script(serve) -> None:
+    served = await serve(LIMITS)
+    browser = {"Accept": "text/html"}
+
+    form = await served.client.get("/exports", headers=browser)
+    sent = await served.client.post("/exports", data={"query": ALL, "format": "tsv"}, headers=browser)
+    waiting = await served.client.get(sent.headers["location"], headers=browser)
+    await ended(served.client, sent.headers["location"])
+    done = await served.client.get(sent.headers["location"], headers=browser)
+    gone = await served.client.post(sent.headers["location"] + "/delete", headers=browser)
+
+    assert ('action="/exports"' in form.text, sent.status_code) == (True, 303)
+    assert 'http-equiv="refresh"' in waiting.text or "Fetch the result" in waiting.text
+    assert ("Fetch the result" in done.text, 'http-equiv="refresh"' in done.text) == (True, False)
+    assert (gone.status_code, (await served.client.get(sent.headers["location"])).status_code) == (303, 404)
+
+
+async def test_a_client_has_so_many_under_way(exports: Exports) -> None:
+    exports.add(ASK, "192.0.2.1")
+    exports.add(ASK, "192.0.2.1")
+
+    with pytest.raises(Crowded):
+        exports.add(ASK, "192.0.2.1")
+    other = exports.add(ASK, "192.0.2.2")
+
+    assert exports.ahead(other) == 2 or other.asked == exports.all()[0].asked
+
+
+async def test_the_queue_is_bounded_for_all(exports: Exports) -> None:
+    for number in range(QUEUE):
+        exports.add(ASK, f"192.0.2.{number}")
+
+    with pytest.raises(Busy):
+        exports.add(ASK, "198.51.100.1")
+
+
+async def test_what_was_at_work_when_the_server_died_is_put_back_but_not_for_ever(exports: Exports) -> None:
+    first, often = exports.add(ASK, "a"), exports.add(ASK, "b")
+    exports.save(replace(first, state=State.RUNNING, tries=1))
+    exports.save(replace(often, state=State.RUNNING, tries=TRIES))
+    (exports.folder / first.id / "part").write_bytes(b"half")
+    (exports.folder / first.id / "export.part").write_bytes(b"{")
+
+    exports.recover()
+
+    assert [exports.get(it.id).state for it in (first, often)] == [State.QUEUED, State.FAILED]
+    assert not (exports.folder / first.id / "part").exists()
+
+
+async def test_a_result_is_deleted_a_day_after_it_ended(exports: Exports, clock: list[datetime]) -> None:
+    export = exports.add(ASK, "a")
+    waiting = exports.add(ASK, "b")
+    exports.save(replace(export, state=State.DONE, ended=exports.stamp()))
+
+    clock[0] += KEPT - timedelta(seconds=1)
+    exports.sweep()
+    before = exports.get(export.id)
+    clock[0] += timedelta(seconds=1)
+    exports.sweep()
+
+    assert (before is not None, exports.get(export.id), exports.get(waiting.id)) == (True, None, waiting)
+
+
+@pytest.mark.parametrize("name", ["..", "../../journal", "", "A" * 21 + "/", "A" * 22 + "\n"])
+async def test_no_name_leads_out_of_the_folder(exports: Exports, name: str) -> None:
+    exports.add(ASK, "a")
+
+    exports.drop(name)
+
+    assert exports.get(name) is None
+    assert len(exports.all()) == 1

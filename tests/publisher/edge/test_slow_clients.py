@@ -1,0 +1,127 @@
+"""Slow clients: whoever sends or takes too slowly, or too much, holds nobody up."""
+
+from __future__ import annotations
+
+import asyncio
+from urllib.parse import quote
+
+import pytest
+
+from publisher.connection import Connection
+from publisher.limits import Limits
+from publisher.spool import MEMORY, Room, Spool
+
+LARGE = "SELECT ?a ?o { ?a ?b ?o . ?d ?e ?f } LIMIT 150000"
+LIMITS = Limits(budget=0)
+
+
+async def unread(served, query: str) -> asyncio.StreamReader:
+    """Ask and take nothing."""
+    reader, writer = await served.connect(limit=1)
+    writer.write(f"GET /sparql?format=tsv&query={quote(query)} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    return reader
+
+
+async def test_a_slow_taker_of_a_large_answer_holds_no_reader(serve) -> None:
+    served = await serve(LIMITS, readers=1, connection=Connection)  # with all its patience
+    line = served.shelf._public.line
+
+    slow = [await unread(served, LARGE + str(number)) for number in range(3)]
+    answer = await served.ask("ASK { <https://x.org/s1> ?p ?o }")
+    while line.free < 1 or served.shelf.room.held == 0:
+        await asyncio.sleep(0.02)
+
+    assert answer.status_code == 200
+    assert (line.free, line.waiting, len(slow)) == (1, 0, 3)
+    assert served.shelf.room.held > MEMORY
+
+
+async def test_a_client_that_takes_nothing_is_left_and_its_answer_let_go(serve) -> None:
+    served = await serve(LIMITS)
+
+    reader = await unread(served, LARGE)
+    while served.shelf.room.held == 0:
+        await asyncio.sleep(0.02)
+    while served.shelf.room.held:
+        await asyncio.sleep(0.05)
+
+    with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+        await reader.readexactly(1 << 30)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"GET /sparql HTTP/1.1\r\nHost: x\r\nX-Slow: ",
+        b"POST /sparql HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\nContent-Type: application/sparql-query\r\n\r\nSELECT",
+    ],
+    ids=["nothing", "half a head", "half a body"],
+)
+async def test_who_sends_too_slowly_is_told_so_or_left(serve, sent: bytes) -> None:
+    served = await serve(LIMITS)
+    reader, writer = await served.connect()
+
+    writer.write(sent)
+    told = await reader.read()
+
+    assert told[:12] in (b"HTTP/1.1 408", b"")
+
+
+async def test_a_head_that_never_ends_is_refused(serve) -> None:
+    served = await serve(LIMITS, connection=Connection)
+    reader, writer = await served.connect()
+
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n" + b"".join(b"X-%d: %s\r\n" % (number, b"a" * 1000) for number in range(200)) + b"\r\n")
+
+    assert (await reader.read())[:12] == b"HTTP/1.1 431"
+
+
+async def test_too_much_is_refused_before_it_is_read(serve) -> None:
+    served = await serve(LIMITS, connection=Connection)
+    reader, writer = await served.connect()
+
+    address = await served.client.get("/sparql?query=" + "a" * 50_000)
+    writer.write(b"GET /sparql?query=" + b"a" * 70_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+    beyond = await reader.read()
+    told = await served.client.post("/sparql", content=b"a" * (1 << 20) + b"a", headers={"Content-Type": "application/sparql-query"})
+
+    assert (address.status_code, beyond[:12], told.status_code) == (414, b"HTTP/1.1 414", 413)
+    assert "put them by POST" in address.json()["detail"]
+    assert told.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_a_spool_gives_back_what_it_was_given_in_order() -> None:
+    room = Room()
+    spool = Spool(room)
+    chunks = [bytes([number]) * (MEMORY // 4) for number in range(20)]
+
+    for chunk in chunks[:10]:
+        await spool.put(chunk)
+    first = [await spool.get() for _ in range(8)]
+    for chunk in chunks[10:]:
+        await spool.put(chunk)
+    spool.end()
+    rest = []
+    while (chunk := await spool.get()) is not None:
+        rest.append(chunk)
+
+    assert [*first, *rest] == chunks
+    assert room.held == 0
+    spool.close()
+
+
+async def test_a_full_room_makes_the_reader_wait_until_the_client_has_taken() -> None:
+    spool = Spool(Room(most=MEMORY))
+    await spool.put(b"a" * MEMORY)
+    await spool.put(b"b" * MEMORY)
+
+    third = asyncio.create_task(spool.put(b"c" * MEMORY))
+    await asyncio.sleep(0)
+    waited = not third.done()
+    await spool.get()
+    await spool.get()
+    await third
+
+    assert (waited, await spool.get()) == (True, b"c" * MEMORY)
+    spool.close()
