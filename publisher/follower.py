@@ -35,6 +35,7 @@ PAUSE = 0.25  # seconds between looks at the journal
 SETTLED = 2_000_000_000  # nanoseconds after which a folder's time of change tells two changes apart on any file system
 CHECKPOINT = 5.0  # seconds of catching up after which the position is kept, so that a crash does not throw all away
 ATTENTION = 2.0  # seconds that the text index gets before the journal is looked at again
+GLANCE = 0.5  # seconds that it gets before what the journal brought is shown without it
 
 log = structlog.get_logger(room="follower")
 
@@ -83,7 +84,7 @@ class Follower:
         changed = self._show_status() or changed
         # Texts wait until what was loaded in bulk is shown and smooth: they take about as long as the load.
         if not self.mark.rough:
-            self._texts.step(self.store, self.mark.position, self.mark.entry, ATTENTION)
+            self._texts.step(self.store, self.mark.position, self.mark.entry, GLANCE if changed else ATTENTION)
         current = newest(self.generations)
         if not changed and current and (current.position, current.entry) == (self.mark.position, self.mark.entry):
             if not self.mark.rough and current.text == self._texts.position:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from fastapi import APIRouter
 
-from publisher.outlets import documents, dumps, exports, health, home, sparql, status, things, void
+from publisher.outlets import documents, dumps, exports, health, home, search, sparql, status, things, void
 from publisher.pages import Pages
 from publisher.shelf import Shelf
 
@@ -14,6 +14,7 @@ Router = Callable[[Shelf, Pages], APIRouter]
 
 OUTLETS: dict[str, Router] = {
     "home": home.router,
+    "search": search.router,
     "sparql": sparql.router,
     "things": things.router,
     "documents": documents.router,

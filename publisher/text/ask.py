@@ -76,10 +76,10 @@ def clauses(text: str) -> list[list[Clause]]:
     return found
 
 
-def build(wish: Wish, *, loose: bool = False) -> Query:
-    """Write *wish* as a query of the index; *loose* takes words for one another that are nearly alike."""
+def build(wish: Wish, spoken: Iterable[str], *, loose: bool = False) -> Query:
+    """Write *wish* as a query of an index of texts in the languages *spoken*; *loose* takes words for one another that are nearly alike."""
     fields = (wish.field,) if wish.field else FIELDS
-    languages = [wish.language] if wish.language in STEMMERS else list(dict.fromkeys(STEMMERS))
+    languages = [language for language in spoken if language in STEMMERS and wish.language in (language, None)]
     parts: list[tuple[Occur, Query]] = []
     for group in clauses(wish.words):
         asked = [(clause, _clause(clause, fields, languages, loose and not clause.no)) for clause in group]
@@ -142,8 +142,9 @@ def _word(word: str, run: bool, begin: bool, loose: bool, field: str, languages:
         return _weighed(_phrase(_inner(word), field), field)
     folded = fold(word)
     found = [_term(folded, field)]
-    stems = sorted({stem(word, language) for language in languages})
-    found.append(Query.boost_query(Query.const_score_query(Query.term_set_query(schema(), f"{field}_stems", stems), 1.0), _STEM))
+    stems = [Query.term_query(schema(), f"{field}_stems", stem(word, language), "freq") for language in languages]
+    if stems:
+        found.append(Query.boost_query(Query.disjunction_max_query(stems), _STEM))
     if begin:
         found.append(Query.regex_query(schema(), field, f"{folded}.*"))
     if loose and len(folded) >= _NEAR:

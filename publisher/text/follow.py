@@ -142,6 +142,8 @@ class Following:
             mark = Mark(**json.loads(self._mark_file.read_text()))
         except (FileNotFoundError, ValueError, TypeError):
             return Mark()
+        if not (self._folder / "index" / "meta.json").exists():
+            return Mark()
         at = next(iter(self._journal.entries(after=mark.position - 1)), None) if mark.position else None
         return mark if at is not None and at.id == mark.entry and mark.made == _MADE else Mark()
 

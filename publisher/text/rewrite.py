@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from publisher.text.ask import LONGEST, Wish
 from publisher.text.search import Search
-from publisher.text.sites import SPACE, Site, sites
+from publisher.text.sites import sites
 from publisher.text.tokens import Token, fault, position, value
+from publisher.text.walk import SPACE, Site
 from publisher.text.words import primary
 from vocab.terms import DCT, RDFS, SIOC, SKOS, XSD
 

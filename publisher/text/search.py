@@ -34,12 +34,14 @@ class Search:
         index.config_reader("manual")
         index.reload()
         self._found = index.searcher()
+        self._values: dict[str, list[tuple[str, int]]] = {}
 
     def find(self, wish: Wish, limit: int, offset: int = 0, *, newest: bool = False, told: bool = True) -> Hits:
         """Find *limit* things from the place *offset* on; *told* gives what they are, not their IRIs and scores alone."""
-        exact = self._page(build(wish), limit, offset, newest)
+        spoken = [language for language, _ in self.values("language")]
+        exact = self._page(build(wish, spoken), limit, offset, newest)
         loose = _count(exact) == 0 and bool(clauses(wish.words))
-        page = self._page(build(wish, loose=True), limit, offset, newest) if loose else exact
+        page = self._page(build(wish, spoken, loose=True), limit, offset, newest) if loose else exact
         found = [(self._found.doc(address), 0.0 if newest else float(score)) for score, address in page.hits]
         scores = tuple((str(document.get_first("thing")), score) for document, score in found)
         entries = tuple(_entry(document) for document, _ in found) if told else ()
@@ -47,6 +49,11 @@ class Search:
 
     def values(self, name: str) -> list[tuple[str, int]]:
         """Give the values of ``language``, ``kind`` or ``source`` with the number of things, the most frequent first."""
+        if name not in self._values:
+            self._values[name] = self._counted(name)
+        return self._values[name]
+
+    def _counted(self, name: str) -> list[tuple[str, int]]:
         told = self._found.aggregate(Query.all_query(), {"all": {"terms": {"field": name, "size": ENTRIES}}})
         return [(bucket["key"], bucket["doc_count"]) for bucket in told["all"]["buckets"]]
 
@@ -70,8 +77,16 @@ def _texts(rows: list[list[str | None]]) -> tuple[tuple[str, str | None], ...]:
     return tuple((text or "", tag) for text, tag in rows)
 
 
-@lru_cache(maxsize=2)  # the generation that is shown, and the one before it while they change
 def search_in(generation: str) -> Search | None:
     """Open the index of the generation in the folder *generation*; None where it has none yet."""
     folder = Path(generation) / "text"
-    return Search(folder) if (folder / "meta.json").exists() else None
+    try:
+        return _opened(folder, (folder / "meta.json").stat().st_ino)
+    except FileNotFoundError:
+        return None
+
+
+@lru_cache(maxsize=2)  # the generation that is shown, and the one before it while they change
+def _opened(folder: Path, _inode: int) -> Search:
+    """Open an index; the file's number tells one that was made anew at the same place from the one that was there."""
+    return Search(folder)

@@ -8,29 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from publisher.text.tokens import Token, fault, tokens
+from publisher.text.tokens import Token
+from publisher.text.walk import Site, Walk
 
-SPACE = "http://jena.apache.org/text#"
-PROPERTY = f"{SPACE}query"
-_DEEPEST = 100  # braces and brackets within one another
 _TERMS = frozenset({"iri", "variable", "blank", "name", "string", "number"})
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 _NEW_PATTERN = frozenset({"OPTIONAL", "MINUS", "UNION", "GRAPH", "SERVICE", "BIND", "VALUES"})
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """One search in a query.
-
-    *subject* and *asked* are its tokens left and right of the property, *place* is where bindings are to be put, and *gaps* are
-    the places (start, end) of what is to be taken out.
-    """
-
-    subject: tuple[Token, ...]
-    asked: tuple[Token, ...]
-    verb: Token
-    place: int
-    gaps: tuple[tuple[int, int], ...]
 
 
 @dataclass(slots=True)
@@ -43,51 +26,12 @@ class _Statement:
     after: list[int] = field(default_factory=list)  # how many parts stood before each semicolon
 
 
-class _Walk:
-    """A place in the tokens of a query."""
-
-    def __init__(self, query: str) -> None:
-        self.query, self.all, self.at, self.depth = query, tokens(query), 0, 0
-        self.prefixes: dict[str, str] = {}
-        self.found: list[Site] = []
-
-    @property
-    def here(self) -> Token:
-        return self.all[self.at] if self.at < len(self.all) else Token("end", "", len(self.query))
-
-    def take(self) -> Token:
-        token = self.here
-        self.at += 1
-        return token
-
-    def refuse(self, token: Token, why: str) -> Exception:
-        return fault(self.query, token.start, why)
-
-    def deeper(self, token: Token) -> None:
-        self.depth += 1
-        if self.depth > _DEEPEST:
-            raise self.refuse(token, f"a query that asks for texts nests at most {_DEEPEST} deep")
-
-    def searches(self, token: Token) -> bool:
-        if token.kind == "iri":
-            return token.text == f"<{PROPERTY}>"
-        prefix, _, local = token.text.partition(":")
-        return token.kind == "name" and self.prefixes.get(prefix, "") + local == PROPERTY
-
-    def full(self, token: Token) -> str | None:
-        """Give the IRI that a token names, None where it names none."""
-        if token.kind == "iri":
-            return token.text[1:-1]
-        prefix, _, local = token.text.partition(":")
-        return self.prefixes[prefix] + local if token.kind == "name" and prefix in self.prefixes else None
-
-
 def sites(query: str) -> tuple[list[Site], dict[str, str]]:
     """Find the searches in *query*, and give its prefixes.
 
     Raises SyntaxFault with the place where a search stands that cannot be put in.
     """
-    walk = _Walk(query)
+    walk = Walk(query)
     _prologue(walk)
     template = False
     while walk.here.kind != "end":
@@ -110,7 +54,7 @@ def sites(query: str) -> tuple[list[Site], dict[str, str]]:
     return walk.found, walk.prefixes
 
 
-def _prologue(walk: _Walk) -> None:
+def _prologue(walk: Walk) -> None:
     while walk.here.word() in ("PREFIX", "BASE"):
         if walk.take().word() == "PREFIX":
             name = walk.take()
@@ -118,13 +62,13 @@ def _prologue(walk: _Walk) -> None:
         walk.take()
 
 
-def _short(walk: _Walk) -> None:
+def _short(walk: Walk) -> None:
     """Pass the pattern of CONSTRUCT WHERE, which is its template at once."""
     if walk.here.text == "{":
         _closed(walk, walk.take())
 
 
-def _closed(walk: _Walk, opening: Token) -> None:
+def _closed(walk: Walk, opening: Token) -> None:
     """Pass all up to the closing brace or bracket; groups are looked into where EXISTS opens them, searches are refused."""
     walk.deeper(opening)
     before = opening
@@ -142,7 +86,7 @@ def _closed(walk: _Walk, opening: Token) -> None:
     walk.depth -= 1
 
 
-def _data(walk: _Walk) -> None:
+def _data(walk: Walk) -> None:
     """Pass what follows VALUES."""
     if walk.here.text == "(":
         _closed(walk, walk.take())
@@ -152,7 +96,7 @@ def _data(walk: _Walk) -> None:
         _closed(walk, walk.take())
 
 
-def _group(walk: _Walk, opening: Token) -> None:
+def _group(walk: Walk, opening: Token) -> None:
     """Walk through a group graph pattern up to its closing brace."""
     walk.deeper(opening)
     if walk.here.word() == "SELECT":
@@ -175,7 +119,7 @@ def _group(walk: _Walk, opening: Token) -> None:
     walk.depth -= 1
 
 
-def _other(walk: _Walk, token: Token) -> None:
+def _other(walk: Walk, token: Token) -> None:
     """Pass a part of a group that is no statement."""
     match token.word():
         case "VALUES":
@@ -183,7 +127,7 @@ def _other(walk: _Walk, token: Token) -> None:
         case "GRAPH":
             walk.take()
         case "BIND":
-            _closed(walk, walk.take())
+            _closed(walk, walk.opening("("))
         case "FILTER":
             _filter(walk)
         case _ if token.text == "{":
@@ -192,20 +136,20 @@ def _other(walk: _Walk, token: Token) -> None:
             raise walk.refuse(token, f"{token.text} is not understood in a query that asks for texts")
 
 
-def _filter(walk: _Walk) -> None:
+def _filter(walk: Walk) -> None:
     """Pass a constraint: in brackets, a call, or (NOT) EXISTS with its group."""
     token = walk.take()
     if token.word() == "NOT":
         token = walk.take()
     if token.word() == "EXISTS":
-        _group(walk, walk.take())
+        _group(walk, walk.opening("{"))
     elif token.text == "(":
         _closed(walk, token)
     elif walk.here.text == "(":
         _closed(walk, walk.take())
 
 
-def _select(walk: _Walk, opening: Token) -> None:
+def _select(walk: Walk, opening: Token) -> None:
     """Walk through a subquery up to the brace that closes it."""
     while (token := walk.take()).text != "}" or token.kind == "string":
         if token.kind == "end":
@@ -218,7 +162,7 @@ def _select(walk: _Walk, opening: Token) -> None:
             _closed(walk, token)
 
 
-def _term(walk: _Walk) -> tuple[Token, ...]:
+def _term(walk: Walk) -> tuple[Token, ...]:
     """Take one term: a name, a literal with its tag or type, a list or a blank node's properties."""
     first = walk.here
     if first.text in ("(", "[") and first.kind == "other":
@@ -240,7 +184,7 @@ def _term(walk: _Walk) -> tuple[Token, ...]:
     return tuple(walk.all[begin : walk.at])
 
 
-def _statement(walk: _Walk, start: int) -> None:
+def _statement(walk: Walk, start: int) -> None:
     """Walk through a subject with its properties and objects; *start* is where its basic graph pattern begins."""
     it = _Statement(_term(walk))
     while True:
@@ -262,7 +206,7 @@ def _verb_follows(token: Token) -> bool:
     return token.kind in ("iri", "name", "variable") or token.text in ("^", "!", "(") or token.text == "a"
 
 
-def _part(walk: _Walk, it: _Statement) -> None:
+def _part(walk: Walk, it: _Statement) -> None:
     """Take a property or a path, and its objects."""
     verb, path = walk.here, _path(walk)
     search = path == 1 and walk.searches(verb)
@@ -276,7 +220,7 @@ def _part(walk: _Walk, it: _Statement) -> None:
     it.parts.append((verb, tuple(walk.all[begin : walk.at]), walk.all[walk.at - 1].end, search))
 
 
-def _path(walk: _Walk) -> int:
+def _path(walk: Walk) -> int:
     """Take a property path; give the number of its tokens."""
     begin = walk.at
     while True:
@@ -295,7 +239,7 @@ def _path(walk: _Walk) -> int:
     return walk.at - begin
 
 
-def _found(walk: _Walk, it: _Statement, start: int, end: int) -> Iterator[Site]:
+def _found(walk: Walk, it: _Statement, start: int, end: int) -> Iterator[Site]:
     """Give the searches of a statement, each with what is to be taken out for it."""
     wanted = [place for place, part in enumerate(it.parts) if part[3]]
     if not wanted:

@@ -58,6 +58,11 @@ def _pieces(text: str) -> list[str]:
     return (_PLAIN if plain.isascii() or max(plain) < _HEBREW else _word()).findall(plain)
 
 
+def words_in(text: str) -> Iterator[re.Match[str]]:
+    """Find the words of *text* as it is written."""
+    return (_PLAIN if text.isascii() or not text or max(text) < _HEBREW else _word()).finditer(text)
+
+
 def _parts(piece: str) -> Iterator[tuple[str, bool]]:
     for match in _PART.finditer(piece):
         word = match.group().strip("_\u200c\u200d")

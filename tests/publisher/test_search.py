@@ -1,0 +1,260 @@
+"""/search: what is published by its words, as a page, as data and by SPARQL, always the same."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+import pytest_asyncio
+from pyoxigraph import Store
+
+from publisher.app import create_app
+from publisher.limits import Limits
+from publisher.question import Question
+from publisher.rewriting import ready
+from publisher.shelf import Shelf
+from vocab.iris import Iris
+
+HTML = {"Accept": "text/html"}
+SPACE = "PREFIX text: <http://jena.apache.org/text#> "
+
+
+# One shelf for all: they only read it, and to open it takes longer than to ask.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def client(world: Path) -> AsyncIterator[httpx.AsyncClient]:
+    """Give a client of the app whose texts are looked up."""
+    limits = Limits(seconds=10)
+    async with Shelf(world, Iris(), limits, readers=2) as shelf:
+        await ready(shelf, Question(SPACE))
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(shelf)), base_url="http://stocktake.test") as opened:
+            yield opened
+
+
+async def found(client: httpx.AsyncClient, **given: str) -> dict:
+    answer = await client.get("/search", params={"format": "json", **given})
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def test_a_search_finds_titles_and_descriptions_in_each_language(client):
+    english, french, arabic = [await found(client, q=words) for words in ("clinic satellite", "cliniques isolées", "عيادات")]
+
+    things = [[it["thing"].rpartition("/id/")[2] for it in page["results"]] for page in (english, french, arabic)]
+    assert things == [["initiative/demo/a%2F1"]] * 3
+    assert english["results"][0]["passage"].startswith("Forty clinics")
+
+
+async def test_an_organization_is_found_by_its_name(client):
+    page = await found(client, q='"clinics united"')
+
+    assert [(it["kind"], it["titles"][0]["text"]) for it in page["results"]] == [("organization", "Clinics United")]
+
+
+async def test_what_is_gone_is_not_found(client):
+    assert (await found(client, q="lost"))["total"] == 0
+
+
+async def test_filters_narrow_a_search(client):
+    kinds = [(await found(client, q="health", kind=kind))["total"] for kind in ("", "event", "organization", "post")]
+    languages = [(await found(client, q="clinics", language=language))["total"] for language in ("ar", "fr", "zh")]
+    sources = [(await found(client, q="network", source=source))["total"] for source in ("demo", "other")]
+
+    assert kinds[1:] == [1, 2, 0]
+    assert kinds[0] >= 3
+    assert languages == [1, 1, 0]
+    assert sources == [120, 0]
+
+
+async def test_pages_hold_each_result_once_and_lead_to_one_another(client):
+    things, address = [], "/search?q=network&format=json&per=50"
+    while address:
+        page = (await client.get(address)).json()
+        things += [it["thing"] for it in page["results"]]
+        address = page["next"]
+
+    assert (page["total"], page["page"], page["pages"]) == (120, 3, 3)
+    assert len(set(things)) == len(things) == 120
+    assert "page=2" in page["previous"]
+
+
+async def test_the_page_works_as_a_form_whose_address_can_be_kept(client):
+    answer = await client.get("/search?q=network&kind=initiative&sort=newest&page=2", headers=HTML)
+
+    assert answer.headers["content-type"].startswith("text/html")
+    assert 'value="network"' in answer.text
+    assert '<option value="initiative" selected>' in answer.text
+    assert '<option value="newest" selected>' in answer.text
+    assert '<a class="button" rel="next" href="/search?q=network&amp;kind=initiative&amp;sort=newest&amp;page=3">' in answer.text
+    assert "<mark>network</mark>" in answer.text
+    assert "<script" not in answer.text
+
+
+async def test_a_search_without_words_lists_everything(client):
+    page = await found(client)
+
+    assert page["total"] > 120
+    assert (await client.get("/search", headers=HTML)).status_code == 200
+
+
+async def test_similar_words_are_told(client):
+    page = await found(client, q="telemidicine")
+    told = await client.get("/search?q=telemidicine", headers=HTML)
+
+    assert (page["total"], page["similar"]) == (1, True)
+    assert "Nothing has these words as they are written" in told.text
+
+
+async def test_harvested_text_is_escaped(client):
+    answer = await client.get("/search?q=alert", headers=HTML)
+
+    assert "&lt;script&gt;" in answer.text
+    assert "<script" not in answer.text
+
+
+async def test_what_was_typed_is_escaped(client):
+    answer = await client.get("/search", params={"q": '"><script>alert(1)</script>', "source": '"><b>'}, headers=HTML)
+
+    assert answer.status_code == 200
+    assert "<script" not in answer.text
+    assert "<b>" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("application/json", "application/json"),
+        ("text/csv", "text/csv"),
+        ("text/turtle", "text/turtle"),
+        ("application/n-triples", "application/n-triples"),
+        ("application/ld+json", "application/ld+json"),
+        ("application/rdf+xml", "application/rdf+xml"),
+        ("text/html,application/xhtml+xml,*/*;q=0.8", "text/html"),
+    ],
+)
+async def test_findings_come_in_the_format_that_is_asked_for(client, accept, kind):
+    answer = await client.get("/search?q=telemedicine", headers={"Accept": accept})
+
+    assert answer.headers["content-type"].partition(";")[0] == kind
+    assert "Telemedicine for remote clinics" in re.sub("</?mark>", "", answer.text)
+
+
+async def test_csv_has_a_row_for_each_result(client):
+    answer = await client.get("/search?q=network&format=csv&per=7")
+
+    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    assert len(rows) == 7
+    assert rows[0]["kind"] == "initiative"
+    assert rows[0]["title"].startswith("Community network")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"kind": "ship"},
+        {"sort": "best"},
+        {"page": "0"},
+        {"page": "x"},
+        {"page": "9999999999999999999999"},
+        {"per": "1001"},
+        {"page": "600", "per": "20"},
+        {"q": "x" * 1001},
+    ],
+    ids=str,
+)
+async def test_what_cannot_be_asked_is_refused(client, given):
+    answer = await client.get("/search", params=given)
+
+    assert answer.status_code == 400
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_an_unknown_format_is_not_acceptable(client):
+    assert (await client.get("/search?format=pdf")).status_code == 406
+    assert (await client.get("/search", headers={"Accept": "image/png"})).status_code == 406
+
+
+HOSTILE = [
+    '"' * 1000,
+    "(" * 1000,
+    "-" * 1000,
+    "* " * 500,
+    "a* " * 300,
+    ".*.*.*.*.*.*[a-z]{1,9}+?|^$",
+    "OR " * 300,
+    "AND NOT OR \\ \x00 \ud7ff \u202e ~ ^9 title:x {x TO y} [a TO b] /re.*/",
+    " ".join(f"abcdefgh{number}" for number in range(80)),
+    "水" * 1000,
+    "a" * 1000,
+]
+
+
+@pytest.mark.parametrize("words", HOSTILE, ids=lambda words: ascii(words)[:12])
+async def test_no_search_is_an_error_of_ours(client, words):
+    answers = [await client.get("/search", params={"q": words}, headers=headers) for headers in (HTML, {"Accept": "application/json"})]
+
+    assert {answer.status_code for answer in answers} == {200}
+
+
+@pytest.mark.parametrize("words", ['"' * 10_000, "(" * 10_000, "水" * 3_000])
+async def test_a_search_that_is_too_long_is_refused(client, words):
+    assert (await client.get("/search", params={"q": words})).status_code == 400
+
+
+async def sparql(client: httpx.AsyncClient, query: str) -> httpx.Response:
+    return await client.post("/sparql", data={"query": SPACE + query, "format": "json"})
+
+
+@pytest.mark.parametrize(
+    "words", ["network", "health", "clinics", "telemidicine", "عيادات", "report -digital", '"good practice"', "minist*", "zzz"]
+)
+async def test_sparql_and_the_page_find_the_same(client, words):
+    page = await found(client, q=words, per="1000")
+
+    answer = await sparql(client, f"SELECT ?thing ?score {{ (?thing ?score) text:query {json.dumps(words)} }} ORDER BY DESC(?score)")
+
+    rows = answer.json()["results"]["bindings"]
+    assert {row["thing"]["value"] for row in rows} == {it["thing"] for it in page["results"]}
+    assert [float(row["score"]["value"]) for row in rows] == pytest.approx([it["score"] for it in page["results"]], rel=1e-3)
+    assert ("similar" in answer.headers.get("stocktake-text", "")) == page["similar"]
+
+
+async def test_a_search_joins_with_what_is_said_of_things(client):
+    answer = await sparql(
+        client, 'SELECT ?title { ?thing text:query "satellite" ; <http://purl.org/dc/terms/title> ?title FILTER(lang(?title) = "fr") }'
+    )
+
+    assert [row["title"]["value"] for row in answer.json()["results"]["bindings"]] == ["Télémédecine pour les cliniques isolées"]
+
+
+async def test_a_search_that_is_written_wrongly_is_told_with_its_place(client):
+    answer = await sparql(client, "SELECT * {\n ?thing text:query ?words }")
+
+    assert answer.status_code == 400
+    assert (answer.json()["line"], answer.json()["column"]) == (2, 20)
+
+
+async def test_a_fault_behind_a_search_keeps_its_place(client):
+    query = 'SELECT * {\n ?thing text:query "network" FILTER(1 + ) }'
+    with pytest.raises(SyntaxError) as written:
+        Store().query(SPACE + query)
+
+    answer = await sparql(client, query)
+
+    assert answer.status_code == 400
+    assert str(written.value).startswith(f"error at {answer.json()['line']}:{answer.json()['column']}:")
+
+
+async def test_a_search_that_is_asked_again_is_answered_alike(client):
+    first, second = [await sparql(client, 'SELECT (COUNT(*) AS ?n) { ?thing text:query "network" }') for _ in range(2)]
+
+    assert first.json() == second.json()
+    assert first.headers.get("etag") == second.headers.get("etag")

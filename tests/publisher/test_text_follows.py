@@ -1,0 +1,181 @@
+"""The index follows the journal: it finds what is published, at the entry that the shelf shows, whatever happens on the way."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from journal.log import Journal
+from publisher.follower import Follower
+from publisher.generations import Generation, newest
+from publisher.process import command, environment
+from publisher.text.ask import Wish
+from publisher.text.search import search_in
+from vocab.chronicle import Provenance, attest, bury
+from vocab.describe import describe, quads
+from vocab.initiative import Initiative, Party, Role, Text
+from vocab.iris import Iris
+
+IRIS = Iris("https://x.org/")
+FIRST, LATER = datetime(2026, 1, 2, tzinfo=UTC), datetime(2026, 1, 3, tzinfo=UTC)
+
+Start = Callable[[Path], Follower]
+
+
+def told(key: str, title: str, lead: str = "Ministry of Health", at: datetime = FIRST) -> list[str]:
+    it = Initiative(key=key, titles=(Text(title, "en"),), parties=(Party(Role.LEAD, Text(lead, "en")),))
+    about = Provenance("demo", "run-1", "fields", "ab" * 32, FIRST, at)
+    return sorted([*describe(it, IRIS, "demo"), *attest(key, IRIS, about)])
+
+
+def commit(data: Path, key: str, before: list[str], after: list[str]) -> None:
+    rows = [f"D {quad}" for quad in quads(sorted({*before} - {*after}), IRIS.record("demo", key))]
+    rows += [f"A {quad}" for quad in quads(sorted({*after} - {*before}), IRIS.record("demo", key))]
+    Journal(data / "journal").append(rows, run="run-1", time=FIRST)
+
+
+@pytest.fixture
+def follower() -> Iterator[Start]:
+    """Open followers; they are closed when the test ends."""
+    with ExitStack() as opened:
+
+        def start(data: Path) -> Follower:
+            following = Follower(Journal(data / "journal"), data / "shelf", data / "status.nq", IRIS.status)
+            opened.callback(following.close)
+            return following
+
+        yield start
+
+
+def shown(following: Follower) -> Generation:
+    """Let *following* do all there is to do; give what it shows then."""
+    while following.step():
+        pass
+    generation = newest(following.generations)
+    assert generation
+    assert generation.text == generation.position
+    return generation
+
+
+def found(generation: Generation, words: str) -> list[str]:
+    search = search_in(generation.path)
+    assert search
+    return sorted(thing.removeprefix("https://x.org/id/") for thing, _ in search.find(Wish(words), 100_000).scores)
+
+
+def test_what_is_new_changed_gone_and_back_is_found_as_it_is_published(tmp_path: Path, follower: Start) -> None:
+    new, changed, back = told("1", "Remote clinics"), told("1", "Rural schools"), told("1", "Remote clinics", at=LATER)
+    gone = bury("1", "demo", "run-2", FIRST, LATER, changed, IRIS)
+    commit(tmp_path, "2", [], told("2", "Other things"))
+    following = follower(tmp_path)
+    states = []
+
+    for before, after in (([], new), (new, changed), (changed, gone), (gone, back)):
+        commit(tmp_path, "1", before, after)
+        at = shown(following)
+        states.append((found(at, "clinics"), found(at, "schools")))
+
+    assert states == [
+        (["initiative/demo/1"], []),
+        ([], ["initiative/demo/1"]),
+        ([], []),
+        (["initiative/demo/1"], []),
+    ]
+
+
+def test_an_organization_is_found_until_the_last_record_that_names_it_is_gone(tmp_path: Path, follower: Start) -> None:
+    one, two = told("1", "Remote clinics"), told("2", "Rural schools")
+    commit(tmp_path, "1", [], one)
+    commit(tmp_path, "2", [], two)
+    following = follower(tmp_path)
+    both = found(shown(following), "ministry")
+
+    commit(tmp_path, "1", one, bury("1", "demo", "run-2", FIRST, LATER, one, IRIS))
+    first = found(shown(following), "ministry")
+    commit(tmp_path, "2", two, bury("2", "demo", "run-2", FIRST, LATER, two, IRIS))
+    second = found(shown(following), "ministry")
+
+    assert (both, first, second) == (["organization/demo/ministry-of-health"],) * 2 + ([],)
+
+
+def test_a_record_that_changed_alone_is_newer(tmp_path: Path, follower: Start) -> None:
+    commit(tmp_path, "1", [], told("1", "One"))
+    commit(tmp_path, "2", [], told("2", "Two"))
+    following = follower(tmp_path)
+    shown(following)
+    commit(tmp_path, "1", told("1", "One"), told("1", "One", at=LATER))
+
+    search = search_in(shown(following).path)
+
+    assert search
+    hits = search.find(Wish("", kind="initiative"), 2, newest=True)
+    assert [entry.titles[0][0] for entry in hits.entries] == ["One", "Two"]
+
+
+def test_a_change_is_shown_in_store_and_index_at_once(tmp_path: Path, follower: Start) -> None:
+    commit(tmp_path, "1", [], told("1", "One"))
+    following = follower(tmp_path)
+    shown(following)
+
+    commit(tmp_path, "2", [], told("2", "Two"))
+    generation = following.step()
+
+    assert generation
+    assert (generation.position, generation.text) == (2, 2)
+    assert following.step() is None
+
+
+def test_an_older_state_still_finds_what_it_held(tmp_path: Path, follower: Start) -> None:
+    commit(tmp_path, "1", [], told("1", "One"))
+    following = follower(tmp_path)
+    old = shown(following)
+    commit(tmp_path, "1", told("1", "One"), told("1", "Two"))
+    new = shown(following)
+
+    assert (found(old, "one"), found(new, "one")) == (["initiative/demo/1"], [])
+
+
+@pytest.mark.parametrize("lost", ["text/index", "text/position.json", "text/shown", "text", "store", "position.json"])
+def test_what_is_lost_is_made_anew(tmp_path: Path, follower: Start, lost: str) -> None:
+    commit(tmp_path, "1", [], told("1", "One"))
+    commit(tmp_path, "2", [], told("2", "Two"))
+    first = Follower(Journal(tmp_path / "journal"), tmp_path / "shelf", tmp_path / "status.nq", IRIS.status)
+    before = found(shown(first), "")
+    first.close()
+    path = tmp_path / "shelf" / lost
+
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    commit(tmp_path, "3", [], told("3", "Three"))
+
+    assert found(shown(follower(tmp_path)), "") == [*before[:2], "initiative/demo/3", *before[2:]]
+
+
+@pytest.mark.parametrize("wait", [0.0, 0.2])
+def test_killed_at_any_point_it_ends_in_the_same_index(tmp_path: Path, follower: Start, wait: float) -> None:
+    records = {str(key): told(str(key), f"Thing {key}", f"Body {key % 50}") for key in range(800)}
+    rows = [f"A {quad}" for key, lines in records.items() for quad in quads(lines, IRIS.record("demo", key))]
+    for start in range(0, len(rows), 7_000):
+        Journal(tmp_path / "journal").append(rows[start : start + 7_000], run="r", time=FIRST)
+    folders = (str(tmp_path / "journal"), str(tmp_path / "shelf"), str(tmp_path / "status.nq"))
+    process = subprocess.Popen(command("publisher.follower", *folders, IRIS.status), stdin=subprocess.PIPE, env=environment())
+    until = time.monotonic() + 30
+    while not (tmp_path / "shelf" / "text" / "index" / "meta.json").exists() and time.monotonic() < until:
+        time.sleep(0.01)
+    time.sleep(wait)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.communicate()
+
+    at = shown(follower(tmp_path))
+
+    assert len(found(at, "thing")) == 800
+    assert len(found(at, "body")) == 50
+    assert found(at, '"thing 17"') == ["initiative/demo/17"]

@@ -1,0 +1,198 @@
+"""Texts of any language are found by the words of any who write it: with other endings, without accents, by parts of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from publisher.text.ask import Wish
+from publisher.text.index import Entry, Writer
+from publisher.text.search import Search
+from publisher.text.snippet import marker
+
+TITLES = {
+    "en": "Telemedicine for remote clinics, a women's programme",
+    "fr": "Télémédecine pour les cliniques isolées, l’accès à l’éducation",
+    "es": "La educación digital de los niños",
+    "ar": "التطبيب عن بعد للعيادات النائية والصحة",
+    "zh": "远程医疗诊所的水资源管理",
+    "ja": "東京都の遠隔医療システム",
+    "ru": "Телемедицина для удалённых клиник",
+    "hi": "ग्रामीण स्वास्थ्य सेवाओं का डिजिटलीकरण",
+    "th": "การแพทย์ทางไกลสำหรับคลินิกในชนบท",
+    "ko": "원격의료와 디지털교육의 확대",
+    "de": "Ausbau der Gesundheitsversorgung in Großstädten",
+    "tr": "Kırsal kütüphaneler için internet",
+    "el": "Ψηφιακές βιβλιοθήκες",
+    "km": "បណ្ណាល័យឌីជីថល",
+    "fa": "کتابخانه‌های دیجیتال",
+}
+
+
+@pytest.fixture(scope="module")
+def search(tmp_path_factory: pytest.TempPathFactory) -> Search:
+    """Give an index of one title a language."""
+    folder = tmp_path_factory.mktemp("texts")
+    writer = Writer(folder / "index")
+    for number, (language, title) in enumerate(TITLES.items()):
+        source = "a" if number % 2 else "b"
+        writer.add(Entry(f"https://x.org/id/event/{source}/{language}", "event", source, number, ((title, language),), ()))
+    writer.commit()
+    writer.snapshot(folder / "shown")
+    writer.close()
+    return Search(folder / "shown")
+
+
+def found(search: Search, words: str, **more: str) -> set[str]:
+    hits = search.find(Wish(words, **more), 50)
+    return {thing.rpartition("/")[2] for thing, _ in hits.scores}
+
+
+@pytest.mark.parametrize(
+    ("words", "languages"),
+    [
+        ("clinic", {"en"}),
+        ("CLINICS remote", {"en"}),
+        ("women", {"en"}),
+        ('"remote clinics"', {"en"}),
+        ('"clinics remote"', set()),
+        ("telemed*", {"en", "fr"}),
+        ("telemedecine", {"fr"}),
+        ("clinique isolée", {"fr"}),
+        ("education", {"fr"}),
+        ("l'éducation", {"fr"}),
+        ("niño", {"es"}),
+        ("educacion", {"es"}),
+        ("عيادات", {"ar"}),
+        ("صِحّة", {"ar"}),
+        ("الصحة", {"ar"}),
+        ("医疗", {"zh"}),
+        ("水资源", {"zh"}),
+        ("资源水", set()),
+        ("水", {"zh"}),
+        ("理", {"zh"}),
+        ("東京", {"ja"}),
+        ("医療システム", {"ja"}),
+        ("ｼｽﾃﾑ", {"ja"}),
+        ("клиника", {"ru"}),
+        ("УДАЛЕННЫХ", {"ru"}),
+        ("телемедицины", {"ru"}),
+        ("स्वास्थ्य", {"hi"}),
+        ("सेवा", {"hi"}),
+        ("คลินิก", {"th"}),
+        ("ชนบท", {"th"}),
+        ("의료", {"ko"}),
+        ("교육", {"ko"}),
+        ("Gesundheit*", {"de"}),
+        ("GROSSSTADT", {"de"}),
+        ("kutuphane", {"tr"}),
+        ("βιβλιοθήκη", {"el"}),
+        ("ΒΙΒΛΙΟΘΗΚΕΣ", {"el"}),
+        ("បណ្ណាល័យ", {"km"}),
+        ("دیجیتال", {"fa"}),
+        ("clinics -women", set()),
+        ("clinics OR 東京", {"en", "ja"}),
+        ("clinics 東京", set()),
+        ("", set(TITLES)),
+        ("-clinics", set(TITLES) - {"en"}),
+    ],
+)
+def test_words_find_what_has_them_and_nothing_else(search, words, languages):
+    assert found(search, words) == languages
+
+
+@pytest.mark.parametrize(
+    ("words", "languages"),
+    [
+        ("telemidicine", {"en", "fr"}),
+        ("woman", {"en"}),
+        ("Versorgung", {"de"}),
+        ("cliniqeus", {"fr"}),
+        ("bibliotheque", set()),
+        ("Телемедецина", {"ru"}),
+    ],
+)
+def test_where_nothing_has_the_words_similar_ones_are_taken_and_that_is_told(search, words, languages):
+    hits = search.find(Wish(words), 50)
+
+    assert {thing.rpartition("/")[2] for thing, _ in hits.scores} == languages
+    assert hits.loose == bool(languages)
+
+
+def test_a_search_is_narrowed_by_language_kind_and_source(search):
+    assert found(search, "educacion", language="es") == {"es"}
+    assert found(search, "educacion", language="de") == set()
+    assert found(search, "", source="a") == {language for number, language in enumerate(TITLES) if number % 2}
+    assert found(search, "", kind="post") == set()
+    assert found(search, "clinic", field="text") == set()
+
+
+def test_the_newest_come_first_when_asked_for(search):
+    hits = search.find(Wish(""), 3, newest=True)
+
+    assert [thing.rpartition("/")[2] for thing, _ in hits.scores] == list(TITLES)[:-4:-1]
+
+
+def test_pages_hold_everything_once(search):
+    pages = [search.find(Wish(""), 4, offset) for offset in range(0, len(TITLES), 4)]
+
+    things = [thing for page in pages for thing, _ in page.scores]
+    assert sorted(things) == sorted({*things})
+    assert {page.total for page in pages} == {len(TITLES)} == {len(things)}
+
+
+@given(st.text(max_size=300) | st.text("\"*-() OR:^~[]{}/\\+'?.ab水", max_size=300))
+@settings(max_examples=150, deadline=None)
+def test_no_search_is_an_error(search, words):
+    search.find(Wish(words), 5)
+    marker(words).passage("A text with some words and 水資源", "en")
+
+
+@pytest.mark.parametrize(
+    ("words", "text", "tag", "marked"),
+    [
+        ("clinic", "Remote clinics, clinical work", "en", ["clinics", "clinical"]),
+        ("telemed*", "Telemedicine", "en", ["Telemedicine"]),
+        ("sante", "La santé d’abord", "fr", ["santé"]),
+        ("资源", "水资源管理", "zh", ["资源"]),
+        ("-clinic", "Remote clinics", "en", []),
+        ("<b>", "a <b>bold</b> word", "en", ["b", "b"]),
+    ],
+)
+def test_what_was_found_is_marked_and_nothing_is_lost(words, text, tag, marked):
+    pieces = marker(words).pieces(text, tag)
+
+    assert [piece.text for piece in pieces if piece.found] == marked
+    assert "".join(piece.text for piece in pieces) == text
+
+
+def test_a_passage_shows_where_something_was_found():
+    text = "Many words stand before. " * 30 + "Here is the clinic. " + "Many words come after. " * 30
+
+    passage = marker("clinics").passage(text, "en")
+
+    assert [piece.text for piece in passage if piece.found] == ["clinic"]
+    assert passage[0].text == "… "
+    assert passage[-1].text == " …"
+    assert len("".join(piece.text for piece in passage)) < 280
+
+
+def test_a_snapshot_stays_as_it_is_while_the_index_changes(tmp_path: Path):
+    writer = Writer(tmp_path / "index")
+    writer.add(Entry("https://x.org/id/event/a/1", "event", "a", 1, (("One", "en"),), ()))
+    writer.commit()
+    writer.snapshot(tmp_path / "first")
+    before = Search(tmp_path / "first")
+
+    for number in range(2, 16):
+        writer.put(Entry(f"https://x.org/id/event/a/{number}", "event", "a", 1, (("One", "en"),), ()))
+        writer.commit()
+    writer.snapshot(tmp_path / "second")
+
+    assert before.find(Wish("one"), 1).total == 1
+    assert Search(tmp_path / "first").find(Wish("one"), 1).total == 1
+    assert Search(tmp_path / "second").find(Wish("one"), 1).total == 15
+    writer.close()

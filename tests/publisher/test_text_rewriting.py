@@ -1,0 +1,202 @@
+"""A search in a query becomes what it finds, wherever it may stand, and nothing else is taken for a search."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyoxigraph import QuerySolutions, RdfFormat, Store
+
+from publisher.errors import SyntaxFault
+from publisher.text.index import Entry, Writer
+from publisher.text.places import original
+from publisher.text.rewrite import MOST, rewrite
+from publisher.text.search import Search
+
+SPACE = "PREFIX text: <http://jena.apache.org/text#> PREFIX dct: <http://purl.org/dc/terms/> PREFIX x: <https://x.org/id/event/a/> "
+THINGS = {"clinic": "Remote clinics", "school": "Schools with a clinic", "farm": "Farmers' market {prices}"}
+DATA = "".join(
+    f'<https://x.org/id/event/a/{key}> a <https://x.org/Event> ; <http://purl.org/dc/terms/title> "{title}"@en .\n'
+    for key, title in THINGS.items()
+)
+
+
+@pytest.fixture(scope="module")
+def search(tmp_path_factory: pytest.TempPathFactory) -> Search:
+    """Give an index of three things."""
+    folder = tmp_path_factory.mktemp("rewriting")
+    writer = Writer(folder / "index")
+    for key, title in THINGS.items():
+        text = "Une école de village" if key == "school" else "A village"
+        tag = "fr" if key == "school" else "en"
+        writer.add(Entry(f"https://x.org/id/event/a/{key}", "event", "a", 1, ((title, "en"),), ((text, tag),)))
+    writer.commit()
+    writer.snapshot(folder / "shown")
+    writer.close()
+    return Search(folder / "shown")
+
+
+@pytest.fixture(scope="module")
+def store() -> Store:
+    """Give a store that holds the three things."""
+    made = Store()
+    made.load(DATA.encode(), RdfFormat.TURTLE)
+    return made
+
+
+def answer(store: Store, query: str) -> list[str]:
+    found = store.query(query)
+    assert isinstance(found, QuerySolutions)
+    return sorted(row["s"].value.rpartition("/")[2] for row in found)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ('?s text:query "clinic"', ["clinic", "school"]),
+        ('?s text:query "clinic" .', ["clinic", "school"]),
+        ("?s text:query 'clinic'", ["clinic", "school"]),
+        ('?s text:query """clinic\nremote"""', ["clinic"]),
+        (r'?s text:query "cl\u0069nic \"remote clinics\""', ["clinic"]),
+        ('?s <http://jena.apache.org/text#query> "clinic"', ["clinic", "school"]),
+        ('?s a <https://x.org/Event> ; text:query "clinic" ; dct:title ?t', ["clinic", "school"]),
+        ('?s text:query "clinic" ; dct:title ?t .', ["clinic", "school"]),
+        ('?s text:query "clinic" ;; dct:title ?t ; .', ["clinic", "school"]),
+        ('?s text:query "clinic" ; text:query "remote" .', ["clinic"]),
+        ('?s text:query "clinic" . ?s text:query "school"', ["school"]),
+        ('(?s ?score) text:query "clinic" . FILTER(?score > 0)', ["clinic", "school"]),
+        ('(?s ?score) text:query ("clinic" 1)', ["school"]),
+        ('(?s) text:query ("clinic")', ["clinic", "school"]),
+        ('?s text:query ("village" "lang:fr")', ["school"]),
+        ('?s text:query "village"@fr', ["school"]),
+        ('?s text:query (dct:title "village")', []),
+        ('?s text:query (dct:description "village" 2)', ["clinic", "school"]),
+        ('?s text:query (<http://purl.org/dc/terms/title> "clinic")', ["clinic", "school"]),
+        ('{ ?s text:query "remote" } UNION { ?s text:query "market" }', ["clinic", "farm"]),
+        ('?s a ?c OPTIONAL { ?s text:query "remote" . ?s dct:title ?t } FILTER(bound(?t))', ["clinic"]),
+        ('OPTIONAL { ?s dct:title ?t } ?s text:query "remote"', ["clinic"]),
+        ('?s a ?c MINUS { ?s text:query "clinic" }', ["farm"]),
+        ('?s a ?c FILTER NOT EXISTS { ?s text:query "clinic" }', ["farm"]),
+        ('?s a ?c FILTER(EXISTS { ?s text:query "clinic" } && 1 < 2)', ["clinic", "school"]),
+        ('{ SELECT ?s { ?s text:query "clinic" } ORDER BY ?s LIMIT 1 }', ["clinic"]),
+        ('?s a ?c . { ?s text:query "clinic" { ?s dct:title ?t } }', ["clinic", "school"]),
+        ('?s a ?c . ?s text:query "clinic" BIND(1 AS ?one) VALUES ?one { 1 }', ["clinic", "school"]),
+        ('?s a _:c . ?s text:query "clinic" . ?t a _:c . FILTER(?t = x:farm)', ["clinic", "school"]),
+        ('?s dct:title ?t . x:clinic text:query "remote" . FILTER(contains(?t, "market"))', ["farm"]),
+        ('?s dct:title ?t . x:farm text:query "remote"', []),
+        ('?s text:query "{prices} . } # \' text:query"', []),
+        ('?s text:query "market \\"prices\\"" # ?s text:query "clinic" }', ["farm"]),
+        ('?s dct:title "Remote clinics"@en # text:query', ["clinic"]),
+        ('?s dct:title ?t FILTER(?t = "text:query"@en || str(?t) = \'Remote clinics\')', ["clinic"]),
+        ('?s dct:title ?t FILTER(?s=<https://x.org/id/event/a/farm>)', ["farm"]),
+        ('?s dct:title|<https://x.org/none>/x:y* ?t ; text:query "clinic"', ["clinic", "school"]),
+        ('?s text:query "zzzzzz"', []),
+    ],
+)  # fmt: skip
+def test_a_search_gives_what_it_finds_wherever_it_stands(search, store, pattern, expected):
+    query = f"{SPACE} SELECT DISTINCT ?s {{ {pattern}\n}}"
+
+    done = rewrite(query, search)
+
+    assert answer(store, done.text) == expected
+    assert done.text.count("\n") == query.count("\n")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT ?s { ?s ?p 'text:query' }",
+        "SELECT ?s { ?s ?p ?o # ?s text:query 'x'\n }",
+        "SELECT ?s { ?s ?p <http://jena.apache.org/text#queries> }",
+        "SELECT ?s { ?s dct:title ?t } ORDER BY DESC(?s) LIMIT 3",
+    ],
+)
+def test_a_query_without_a_search_stays_as_it_is(search, query):
+    done = rewrite(SPACE + query, search)
+
+    assert done.text == SPACE + query
+    assert done.inserted == ()
+
+
+@pytest.mark.parametrize(
+    ("query", "at", "why"),
+    [
+        ("SELECT * {\n ?s text:query ?words }", (2, 16), "the words stand in quotes"),
+        ("SELECT * {\n ?s text:query () }", (2, 5), "the words stand in quotes"),
+        ("SELECT * {\n ?s text:query/dct:title 'x' }", (2, 5), "no part of a path"),
+        ("SELECT * {\n ?s ^text:query 'x' }", (2, 5), "no part of a path"),
+        ("SELECT * {\n ?s text:query 'x', 'y' }", (2, 19), "takes one search"),
+        ("SELECT * {\n [] text:query 'x' }", (2, 2), "?thing or (?thing ?score)"),
+        ("SELECT * {\n (?s ?s) text:query 'x' }", (2, 2), "?thing or (?thing ?score)"),
+        ("SELECT * {\n (?s ?t ?u) text:query 'x' }", (2, 2), "?thing or (?thing ?score)"),
+        ("SELECT * {\n (?s ?n) text:query 'x' ; a ?t }", (2, 2), "write the others apart"),
+        ("SELECT * {\n ?s text:query ('x' 0) }", (2, 21), "a whole number"),
+        ("SELECT * {\n ?s text:query ('x' 99999999999999999999) }", (2, 21), "a whole number"),
+        ("SELECT * {\n ?s text:query ('x' 'highlight:') }", (2, 21), "no option"),
+        ("SELECT * {\n ?s text:query (x:no 'x') }", (2, 17), "has no index"),
+        ("SELECT * {\n ?s text:query ('x' 5 'lang:fr' ?y) }", (2, 33), "not understood"),
+        ("SELECT * {\n ?s ?p [ text:query 'x' ] }", (2, 10), "where nothing is searched"),
+        ("CONSTRUCT {\n ?s text:query 'x' } WHERE { ?s ?p ?o }", (2, 5), "where nothing is searched"),
+        ("CONSTRUCT WHERE {\n ?s text:query 'x' }", (2, 5), "where nothing is searched"),
+        ("SELECT * {\n ?s text:query 'x' ", (1, None), "not closed"),
+        ("SELECT * {\n ?s text:query '" + "x" * 1001 + "' }", (2, 16), "at most 1000 characters"),
+        ("SELECT * {" + "\n ?s text:query 'x' . " * 9 + "}", (10, 5), "at most 8 searches"),
+        ("SELECT * {" + "{" * 500 + "?s text:query 'x' }", (1, None), "nests at most"),
+    ],
+    ids=lambda value: value[:40].replace("\n", "") if isinstance(value, str) else "",
+)  # fmt: skip
+def test_what_cannot_be_put_in_is_told_with_its_place(search, query, at, why):
+    with pytest.raises(SyntaxFault, match=r".") as told:
+        rewrite(SPACE.strip() + query, search)
+
+    assert why in str(told.value)
+    assert told.value.line == at[0]
+    assert at[1] is None or told.value.column == at[1]
+
+
+def test_a_fault_beyond_a_search_is_told_where_it_was_written(search):
+    query = f'{SPACE} SELECT * {{ ?s text:query "clinic" . FILTER(1 + ) }}'
+    done = rewrite(query, search)
+
+    with pytest.raises(SyntaxError) as written:
+        Store().query(query)
+    with pytest.raises(SyntaxError) as rewritten:
+        Store().query(done.text)
+
+    (line, column), (_, moved) = (
+        (int(part) for part in str(told.value).removeprefix("error at ").split(":")[:2]) for told in (written, rewritten)
+    )
+    assert moved > column
+    assert original(line, moved, done.inserted) == column
+
+
+def test_what_is_cut_is_told(tmp_path):
+    writer = Writer(tmp_path / "index")
+    for number in range(MOST + 2):
+        writer.add(Entry(f"https://x.org/id/event/a/{number}", "event", "a", 1, (("One", "en"),), ()))
+    writer.commit()
+    writer.snapshot(tmp_path / "shown")
+    writer.close()
+    many = Search(tmp_path / "shown")
+
+    all_, few = (rewrite(f"{SPACE} SELECT * {{ ?s text:query {words} }}", many) for words in ('"one"', '("one" 5)'))
+
+    assert (all_.cut, all_.text.count("<https://x.org/id/event/a/")) == (("one",), MOST + 1)
+    assert (few.cut, few.text.count("<https://x.org/id/event/a/")) == ((), 6)
+
+
+PIECES = re.findall(
+    r"\S+|\n",
+    """?s text:query "clinic" ' " { } ( ) [ ] . ; , # < > <x> a _:b \\ @en ^^ 5 \n
+    OPTIONAL FILTER EXISTS SELECT VALUES UNION GRAPH CONSTRUCT WHERE BIND MINUS""",
+)
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=40))
+@settings(max_examples=300, deadline=None)
+def test_no_text_breaks_the_rewriting(search, words):
+    with suppress(SyntaxFault):
+        rewrite(SPACE + " ".join(words), search)
