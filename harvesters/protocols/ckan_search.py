@@ -132,7 +132,7 @@ def _cut(search: Search, spot: Spot, size: int, error: HarvestError) -> Spot:
     faults = fault(search.source.name, spot.faults, error)
     try:
         _, _, count = search.ask(0, 0, spot.base)
-    except HarvestError as unwell:
+    except UNREAD as unwell:
         raise error from unwell
     if count is not None and spot.start >= count:
         raise error
@@ -162,6 +162,6 @@ def _by_id(search: Search, spot: Spot, error: HarvestError) -> Spot:
         raise error
     try:
         search.ask(0, 0, spot.last)
-    except HarvestError as unwell:
+    except UNREAD as unwell:
         raise error from unwell
     return replace(spot, start=0, base=spot.last, sizes=(), again=True)

@@ -13,7 +13,7 @@ from harvesters.fetch import Fetch, Reply
 from harvesters.protocols.cursor import read, write
 from harvesters.protocols.json_answer import WAYS, Item, Plan, changed_since, claimed, items
 from harvesters.protocols.stamp import read_stamp, risen
-from harvesters.protocols.trouble import POISON, REFUSED, Repeats, changed, empties, fault
+from harvesters.protocols.trouble import POISON, REFUSED, UNREAD, Repeats, changed, empties, fault
 from harvesters.record import Page, Pages, Position, Record, Row, Unreadable
 
 _LINK = re.compile(r"<([^>]*)>\s*;[^<]*\brel\s*=\s*\"?[^\",;]*\bnext\b", re.IGNORECASE)
@@ -205,7 +205,7 @@ def _readable(plan: Plan, fetch: Fetch, spot: Spot, error: HarvestError) -> int 
     for came in (0, 1) if spot.sizes else (0,):
         try:
             return _ask(plan, fetch, replace(spot, came=came)).total
-        except HarvestError as unwell:
+        except UNREAD as unwell:
             last = unwell
     raise error from last
 

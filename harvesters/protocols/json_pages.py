@@ -118,5 +118,5 @@ def _alive(plan: Plan, fetch: Fetch, error: HarvestError) -> None:
     """Raise *error* where the index can no longer be read either: it is then more than one file's."""
     try:
         load_json(fetch.get(plan.source.url, plan.extra, accept="application/json"), plan.option("charset"))
-    except HarvestError as unwell:
+    except UNREAD as unwell:
         raise error from unwell

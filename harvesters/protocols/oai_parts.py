@@ -41,9 +41,10 @@ def anew(there: Repository, spot: Spot, error: HarvestError) -> Spot:
             return spot.doubted(order).reading(todo)
         if spot.restarts:
             return _cut(there, spot, calendar)
-    except HarvestError as unwell:
+    except UNREAD as unwell:
         if spot.restarts:
-            raise ParseError(f"{error}; its list cannot be read to the end") from unwell
+            lasting = f" (the token was to last to {spot.expires})" if spot.expires else ""
+            raise ParseError(f"{error}{lasting}; its list cannot be read to the end") from unwell
     return spot.reading(spot.todo, restarts=1)
 
 
@@ -87,6 +88,8 @@ def _cut(there: Repository, spot: Spot, calendar: Calendar) -> Spot:
     if step(window):
         return spot.singly(window)
     part = _named(there, spot, window)
+    if part is not None and spot.whole and spot.total is None:
+        spot = replace(spot, total=part.size)
     if part is not None and part.token is None and (len(part.heads) <= _FEW or len({head.stamp for head in part.heads if head}) == 1):
         return spot.singly(window)
     halves = by_stamps(window, [head.stamp for head in part.heads if head], calendar) if part else ()

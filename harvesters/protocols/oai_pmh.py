@@ -82,7 +82,7 @@ def _part(there: Repository, spot: Spot, held: Held) -> _Step:
     except _REFUSED as error:
         if spot.token is None or (isinstance(error, Told) and not error.codes & _EXPIRED):
             raise
-        return None, None, anew(there, spot, _dated(error, spot))
+        return None, None, anew(there, spot, error)
     except POISON as error:
         return None, None, split(there, spot, error)
     earlier = there.groups[: spot.group]
@@ -94,12 +94,6 @@ def _part(there: Repository, spot: Spot, held: Held) -> _Step:
     held.repeats.token(part.reply.url, part.token)
     spot = _after(spot, part, empties(there.source.name, part.reply.url, spot.empty, part.items))
     return items, part.reply.at, spot if spot.token is not None else _ended(spot, part).done(len(there.groups))
-
-
-def _dated(error: HarvestError, spot: Spot) -> HarvestError:
-    if spot.expires:
-        error.add_note(f"the token was to last to {spot.expires}")
-    return error
 
 
 def _after(spot: Spot, part: Listed, empty: int) -> Spot:

@@ -10,6 +10,7 @@ from harvesters.fetch import Fetch, Reply
 from harvesters.protocols import oai_answer
 from harvesters.protocols.oai_answer import Listed
 from harvesters.protocols.oai_window import Calendar, Window
+from harvesters.protocols.trouble import UNREAD
 from harvesters.source import Source
 
 
@@ -40,7 +41,7 @@ class Repository:
         """Ask how time is written here; where that cannot be answered either, *error* is no single page's, and is raised."""
         try:
             return oai_answer.calendar(self.source, self.ask({"verb": "Identify"}))
-        except HarvestError as unwell:
+        except UNREAD as unwell:
             if error is None:
                 raise
             raise error from unwell

@@ -28,7 +28,9 @@ POISON: tuple[type[HarvestError], ...] = (
     ParseError, TooLargeError, UnavailableError, UnreachableError, StalledError, TruncatedError, UndecodableError, MalformedError,
 )  # fmt: skip
 REFUSED: tuple[type[HarvestError], ...] = (MissingError, UnexpectedError)  # how HTTP says that a token or cursor is not known
-UNREAD: tuple[type[HarvestError], ...] = (*POISON, *REFUSED, DeniedError)  # what keeps us from a single record
+# What keeps us from a single record, or shows that more than one page is amiss. A bot wall, a 429, quiet hours and a full disk are
+# none of these: they end the run under their own names.
+UNREAD: tuple[type[HarvestError], ...] = (*POISON, *REFUSED, DeniedError)
 
 FAULTS = 300  # answers in a row that cannot be read: a page of 100 broken records needs about 130, a broken registry never ends
 EMPTY = 100  # pages in a row without a record: repositories that filter a page after they have cut it send some

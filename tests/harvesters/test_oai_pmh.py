@@ -187,14 +187,14 @@ def _next(answers, request):
 
 
 def test_a_token_that_expires_again_without_progress_is_told(source, registry):
-    page = listed(record("a", "2026-01-01"), token="t1")
+    page = listed(record("a", "2026-01-01"), token="t1").replace(b"<resumptionToken", b'<resumptionToken expirationDate="2026-02-01"')
     there = registry({
         FIRST: page,
         f"{FIRST}&from=2026-01-01": page,
         "verb=ListRecords&resumptionToken=t1": error("badResumptionToken", "expired"),
     })  # fmt: skip
 
-    with there.door() as fetch, pytest.raises(ParseError, match="expired; its list cannot be read to the end"):
+    with there.door() as fetch, pytest.raises(ParseError, match=r"expired \(the token was to last to 2026-02-01\); its list cannot be read to the end"):
         list(collect(source, fetch, None))
 
 

@@ -11,7 +11,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from simulated import Held, Oai, broken, crashed, door, records, truncated
 
-from harvesters.errors import ParseError, UnavailableError
+from harvesters.errors import LimitedError, ParseError, UnavailableError
 from harvesters.protocols.oai_pmh import collect
 from harvesters.record import Gone, Record, Unreadable
 from harvesters.source import Source
@@ -121,6 +121,23 @@ def test_a_repository_that_is_down_is_not_cut_in_parts():
         harvest(there)
 
     assert [it["verb"] for it in there.asked] == ["ListRecords", "Identify"]
+
+
+@pytest.mark.parametrize(("status", "error"), [(429, LimitedError), (500, UnavailableError)])
+def test_what_ends_the_check_whether_the_repository_is_well_is_told_by_its_own_name(status, error):
+    there = Oai(records(30), poison={"k0004"}, spoil=crashed)
+
+    def limiting(request):
+        return httpx.Response(status) if request.url.params["verb"] == "Identify" else there(request)
+
+    with pytest.raises(error):
+        harvest(limiting)
+
+
+def test_the_total_is_told_where_the_first_page_is_the_broken_one():
+    pages = harvest(Oai(records(30), poison={"k0004"}))
+
+    assert (pages[-1].claimed, pages[-1].doubt) == (30, None)
 
 
 def test_a_repository_whose_every_record_is_broken_ends_the_run():
