@@ -3,7 +3,7 @@
 PublisherError
 ├── QueryError           the reader's query: SyntaxFault (line, column), FederationRefused, NoFormat
 ├── LimitError           it asked too much: TimeLimit, MemoryLimit, RowLimit; its client did: Spent, Crowded
-└── ShelfError           the shelf: NotReady, Busy, Broken
+└── ShelfError           the shelf: NotReady, Busy (ScratchFull), Broken
 """
 
 from __future__ import annotations
@@ -74,6 +74,10 @@ class NotReady(ShelfError):
 
 class Busy(ShelfError):
     """All readers are at work and the line is too long; try again in a moment."""
+
+
+class ScratchFull(Busy):
+    """There are as many scratch stores as there may be; delete one."""
 
 
 class Broken(ShelfError):

@@ -34,7 +34,9 @@ _SURE = re.compile(r"<https?://", re.IGNORECASE)
 _BEFORE_NAME = frozenset({"graph", "from", "named", "describe"})
 
 
-class _Token(NamedTuple):
+class Token(NamedTuple):
+    """A piece of a query: *kind* is one of the names in the pattern."""
+
     kind: str
     start: int
     end: int
@@ -96,17 +98,17 @@ def _braced(query: str, gaps: _Gaps, place: int) -> bool:
     return target is not None and query.startswith("{", gaps.end(target.end()))
 
 
-def tokens(query: str) -> list[_Token]:
+def tokens(query: str) -> list[Token]:
     """Cut a query into its tokens, white space and comments among them."""
-    return [_Token(match.lastgroup or "other", match.start(), match.end(), match.group()) for match in _TOKEN.finditer(query)]
+    return [Token(match.lastgroup or "other", match.start(), match.end(), match.group()) for match in _TOKEN.finditer(query)]
 
 
-def _doubtful(tokens: list[_Token]) -> bool:
+def _doubtful(tokens: list[Token]) -> bool:
     """Tell whether some ``<`` may be an operator as well as the start of an IRI, which would shift all that follows."""
     return any(token.kind == "iri" and not _SURE.match(token.text) for token in tokens)
 
 
-def _harmless(place: int, tokens: list[_Token]) -> bool:
+def _harmless(place: int, tokens: list[Token]) -> bool:
     index = bisect_right(tokens, place, key=lambda token: token.start) - 1
     token = tokens[index]
     if token.kind in {"comment", "text", "iri", "variable", "tag"}:

@@ -16,6 +16,7 @@ class Kind(Enum):
 
     OPEN = b"O"  # to the reader: open this generation
     ASK = b"A"  # to the reader: a question
+    WRITE = b"W"  # to a scribe: an update
     HEAD = b"H"  # the answer's format begins
     DATA = b"D"
     CUT = b"C"  # the answer ends early, at the limit that the payload tells; END follows

@@ -98,7 +98,7 @@ def wanted(given: Parameters, accept: str | None, base: str, rows: int | None) -
     if default is not None or named is not None:  # a dataset that the protocol names takes the place of all that FROM says (2.1.4)
         default, named = default or (), named or ()
     question = Question(text, table, graph, base, default, named, rows=rows)
-    return Wanted(question, _seconds(one(given, "timeout")))
+    return Wanted(question, seconds(one(given, "timeout")))
 
 
 def one(given: Parameters, name: str) -> str | None:
@@ -130,13 +130,14 @@ def graphs(given: Parameters, name: str) -> tuple[str, ...] | None:
     return None if values is None else tuple(values)
 
 
-def _seconds(text: str | None) -> float | None:
+def seconds(text: str | None) -> float | None:
+    """Read the parameter ``timeout``; None where it is not given."""
     if not text:
         return None
     try:
-        seconds = float(text)
+        value = float(text)
     except ValueError:
-        seconds = math.nan
-    if not 0 < seconds < math.inf:
+        value = math.nan
+    if not 0 < value < math.inf:
         raise Refused(HTTPStatus.BAD_REQUEST, f"The parameter timeout is a number of seconds above 0, not {text!r}")
-    return seconds
+    return value

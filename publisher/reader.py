@@ -144,15 +144,16 @@ def evaluate(store: Store, question: Question) -> Result:
             substitutions={Variable(name): term(text) for name, text in question.bindings.items()} or None,
         )
     except SyntaxError as error:
-        raise _fault(str(error), question) from error
+        raise fault(str(error), question.inserted) from error
 
 
-def _fault(message: str, question: Question) -> Refusal:
+def fault(message: str, inserted: tuple[tuple[int, int, int], ...] = ()) -> Refusal:
+    """Read the engine's message about the grammar; *inserted* is what was put into the text before."""
     match = _PLACE.match(message)
     if match is None:
         return Refusal("SyntaxFault", message)
     line, column = int(match[1]), int(match[2])
-    return Refusal("SyntaxFault", _readable(match[3]), line=line, column=original(line, column, question.inserted))
+    return Refusal("SyntaxFault", _readable(match[3]), line=line, column=original(line, column, inserted))
 
 
 def _readable(expected: str) -> str:
@@ -243,15 +244,15 @@ def _leave_with(parent: int) -> None:
     os._exit(0)
 
 
-def main() -> None:
-    """Run a reader: arguments are the socket's number, the memory limit in bytes and the parent's process id."""
-    handle, memory, parent = (int(text) for text in sys.argv[1:4])
+def begin(arguments: list[str]) -> socket.socket:
+    """Become a worker: *arguments* are the socket's number, the memory limit in bytes and the parent's process id."""
+    handle, memory, parent = (int(text) for text in arguments)
     refuse_sockets()
     connection = socket.socket(fileno=handle)
     limit_memory(memory)
     threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
-    attend(connection)
+    return connection
 
 
 if __name__ == "__main__":
-    main()
+    attend(begin(sys.argv[1:4]))

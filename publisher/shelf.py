@@ -21,6 +21,7 @@ from publisher.generations import Generation, newest
 from publisher.pool import Limits, Pool
 from publisher.process import command, environment
 from publisher.question import Question
+from publisher.scratch import Scratches
 from publisher.spool import Room
 from publisher.terms import Row, rows_of
 from publisher.worker import Answer
@@ -45,6 +46,7 @@ class Shelf:
         self.limits = limits or Limits()
         self.generation: Generation | None = None
         self.cache, self.flights = Cache(), Flights()
+        self.scratches = Scratches(data / "scratch", self.limits)
         self._generations = data / "shelf" / "generations"
         cores = readers or os.cpu_count() or 1
         self.budget, self.room = Budget(self.limits, time.monotonic), Room()
@@ -64,6 +66,7 @@ class Shelf:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.scratches.close()
         await self._public.close()
         await self._own.close()
 

@@ -17,6 +17,7 @@ from publisher.frames import Kind, pack, receive
 from publisher.process import command, environment
 from publisher.question import Question
 from publisher.ticket import Ticket
+from publisher.update import Update
 
 _OUT_OF_MEMORY = {-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGKILL}  # how the engine ends when it gets no memory
 
@@ -34,11 +35,11 @@ class Worker:
         self._stream, self._writer = stream, writer
 
     @classmethod
-    async def start(cls, memory: int) -> Worker:
-        """Start a reader with *memory* bytes at most."""
+    async def start(cls, memory: int, module: str = "publisher.reader") -> Worker:
+        """Start a reader, or what else talks as one, with *memory* bytes at most."""
         ours, theirs = socket.socketpair()
         with theirs:
-            line = command("publisher.reader", str(theirs.fileno()), str(memory), str(os.getpid()))
+            line = command(module, str(theirs.fileno()), str(memory), str(os.getpid()))
             process = await asyncio.create_subprocess_exec(
                 *line, stdin=asyncio.subprocess.DEVNULL, pass_fds=[theirs.fileno()], env=environment()
             )
@@ -57,6 +58,10 @@ class Worker:
     async def ask(self, question: Question) -> None:
         """Put a question; its answer comes by ``frame``."""
         await self._send(Kind.ASK, question.pack())
+
+    async def write(self, update: Update) -> None:
+        """Put an update to a scribe; how it went comes by ``frame``."""
+        await self._send(Kind.WRITE, update.pack())
 
     async def frame(self) -> tuple[Kind, bytes]:
         """Give the next frame of the answer; raise the error that it tells, or that the reader's end means."""

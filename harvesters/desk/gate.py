@@ -89,6 +89,18 @@ def administers(request: Request, shown: Shown) -> Key:
     return _allowed(request, shown, Scope.ADMIN)
 
 
+def may_operate(office: Office, request: Request) -> bool:
+    """Tell whether *request*, which is not put to the desk, shows a key with the scope operate or more."""
+    kind, _, token = request.headers.get("authorization", "").partition(" ")
+    client = client_of(request)
+    if kind.lower() != "bearer" or office.throttle.wait(client):
+        return False
+    key = keyring.check(office.ledger, token.strip(), office.now())
+    if key is None:
+        office.throttle.wrong(client)
+    return key is not None and key.scope >= Scope.OPERATE
+
+
 def visits(request: Request) -> Visitor:
     """Admit who has signed in; the key is looked at each time, since it may have been revoked."""
     office = office_of(request)

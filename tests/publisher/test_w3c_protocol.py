@@ -1,0 +1,103 @@
+"""The W3C SPARQL 1.1 Protocol tests from their manifest: those that query, of the endpoint; those that update, of a scratch store.
+
+The manifest's requests are sent as they are, but for the path: ``/sparql/`` is the endpoint that is tested.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+import pytest_asyncio
+from pyoxigraph import NamedNode, QueryResultsFormat, RdfFormat, Store, parse, parse_query_results
+from suite import SUITE
+from wire import Exchange, Step, exchanges
+
+from publisher.app import create_app
+from publisher.formats import GRAPHS, TABLES, names
+from publisher.generations import make
+from publisher.pool import Limits
+from publisher.shelf import Shelf
+from vocab.iris import Iris
+
+MANIFEST = SUITE / "protocol" / "manifest.ttl"
+ALL = list(exchanges(MANIFEST)) if SUITE.exists() else []
+UPDATES = [it for it in ALL if "update" in it.name]
+QUERIES = [it for it in ALL if "update" not in it.name]
+KINDS = {
+    "boolean": [name for row in TABLES.values() if row.suffix in ("json", "xml") for name in names(row)],
+    "tabular": [name for row in TABLES.values() for name in names(row)],
+    "RDF": [name for row in GRAPHS.values() for name in names(row)],
+}
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def client(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[httpx.AsyncClient]:
+    """Give a client of a shelf that holds all graphs which the tests name."""
+    data = tmp_path_factory.mktemp("protocol")
+    store = Store(str(data / "store"))
+    for name, file in {name: file for it in QUERIES for name, file in it.graphs.items()}.items():
+        store.load(path=str(file), format=RdfFormat.N_TRIPLES, to_graph=NamedNode(name))
+    make(data / "shelf" / "generations", store, 1, "w3c", len(store))
+    shelf = Shelf(data, Iris(), Limits(), readers=1, follow=False)
+    app = create_app(shelf, permit=lambda request: request.headers.get("authorization") == "Bearer right")
+    async with shelf, httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://www.example") as opened:
+        yield opened
+
+
+async def test_each_of_the_manifests_tests_is_run() -> None:
+    if not SUITE.exists():
+        pytest.skip(f"no W3C SPARQL suite at {SUITE}")
+
+    assert (len(QUERIES), len(UPDATES)) == (20, 14)
+
+
+@pytest.mark.parametrize("exchange", QUERIES, ids=lambda it: it.name)
+async def test_the_endpoint_keeps_the_protocol(exchange: Exchange, client: httpx.AsyncClient) -> None:
+    for step in exchange.steps:
+        await _take(client, step, "/sparql", {})
+
+
+@pytest.mark.parametrize("exchange", UPDATES, ids=lambda it: it.name)
+async def test_a_scratch_store_keeps_the_protocol(exchange: Exchange, client: httpx.AsyncClient) -> None:
+    key = {"Authorization": "Bearer right"}
+    place = (await client.post("/scratch", headers=key)).headers["location"]
+
+    try:
+        for name, file in exchange.graphs.items():
+            triples = "\n".join(f"{quad.triple} ." for quad in parse(path=str(file), format=RdfFormat.N_TRIPLES))
+            await client.post(f"{place}/sparql", data={"update": f"INSERT DATA {{ GRAPH <{name}> {{ {triples} }} }}"}, headers=key)
+        for step in exchange.steps:
+            await _take(client, step, f"{place}/sparql", key)
+    finally:
+        await client.delete(place, headers=key)
+
+
+@pytest.mark.parametrize("exchange", [it for it in UPDATES if it.name.startswith("update")], ids=lambda it: it.name)
+async def test_the_public_endpoint_takes_no_update(exchange: Exchange, client: httpx.AsyncClient) -> None:
+    step = exchange.steps[0]
+
+    answer = await _send(client, step, "/sparql", {"Authorization": "Bearer right"})
+
+    assert answer.status_code in (400, 415)
+
+
+async def _take(client: httpx.AsyncClient, step: Step, place: str, headers: dict[str, str]) -> None:
+    answer = await _send(client, step, place, headers)
+    kind = answer.headers.get("content-type", "").partition(";")[0]
+
+    assert str(answer.status_code).startswith(step.status), answer.text
+    if step.kind:
+        assert kind in KINDS[step.kind]
+    if step.boolean is not None:
+        form = QueryResultsFormat.from_media_type(kind)
+        assert form
+        assert bool(parse_query_results(answer.content, form)) is step.boolean
+
+
+async def _send(client: httpx.AsyncClient, step: Step, place: str, headers: dict[str, str]) -> httpx.Response:
+    told = {"Accept": "*/*", **step.headers, **headers}
+    return await client.request(step.method, step.path.replace("/sparql/", place, 1), content=step.body, headers=told)

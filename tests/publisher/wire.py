@@ -1,0 +1,95 @@
+"""The W3C suite's tests of protocols: the requests that their manifests describe, and the answers that they want.
+
+Vocabulary: https://www.w3.org/TR/HTTP-in-RDF10/ and the comment atop protocol/manifest.ttl.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from pyoxigraph import Literal, NamedNode
+from suite import MF, RDFS, UT, Facts, Node, local, path
+
+HT = "http://www.w3.org/2011/http#"
+CNT = "http://www.w3.org/2011/content#"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One request and what is wanted: the first digits of its status, ASK's answer, a header, a graph."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+    status: tuple[str, ...]
+    boolean: bool | None
+    kind: str | None
+    told: dict[str, str]
+    graph: str | None
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One test: files by the names of the graphs that it needs, and its requests."""
+
+    name: str
+    graphs: dict[str, Path]
+    steps: tuple[Step, ...]
+
+
+def exchanges(manifest: Path) -> Iterator[Exchange]:
+    """Give the tests of *manifest*, in its order."""
+    facts, here = Facts(manifest), NamedNode(manifest.as_uri())
+    for entry in facts.items(facts.one(here, MF + "entries")):
+        action = facts.one(entry, MF + "action")
+        graphs = {_text(facts.one(it, RDFS + "label")): it for it in facts.all(entry, UT + "graphData")}
+        yield Exchange(
+            local(entry),
+            {name: path(file) for name, it in graphs.items() if (file := facts.one(it, UT + "graph"))},
+            tuple(_step(facts, request) for request in facts.items(facts.one(action, HT + "requests"))),
+        )
+
+
+def _step(facts: Facts, request: Node) -> Step:
+    answer = facts.one(request, HT + "resp")
+    boolean, kind = facts.one(answer, MF + "expectedBoolean"), facts.one(answer, MF + "expectedFormat")
+    return Step(
+        _text(facts.one(request, HT + "methodName")),
+        _text(facts.one(request, HT + "absolutePath")),
+        _headers(facts, request),
+        _body(facts, request) or b"",
+        tuple(sorted(_status(node) for node in facts.all(answer, MF + "expectedStatus"))) if answer else (),
+        None if boolean is None else _text(boolean) == "true",
+        None if kind is None else _text(kind),
+        _headers(facts, answer) if answer else {},
+        body.decode() if answer and (body := _body(facts, answer)) else None,
+    )
+
+
+def _status(node: Node) -> str:
+    """Read StatusCode2xx as 2, and a name such as Created as its number."""
+    name = local(node)
+    if name.startswith("StatusCode"):
+        return name.removeprefix("StatusCode").rstrip("x")
+    names = {str(code.name).replace("_", "").lower(): str(int(code)) for code in httpx.codes}
+    return names[name.lower()]
+
+
+def _headers(facts: Facts, message: Node) -> dict[str, str]:
+    found = facts.items(facts.one(message, HT + "headers"))
+    return {_text(facts.one(it, HT + "fieldName")): _text(facts.one(it, HT + "fieldValue")) for it in found}
+
+
+def _body(facts: Facts, message: Node) -> bytes | None:
+    body = facts.one(message, HT + "body")
+    if body is None:
+        return None
+    return _text(facts.one(body, CNT + "chars")).encode(_text(facts.one(body, CNT + "characterEncoding")) or "UTF-8")
+
+
+def _text(node: Node | None) -> str:
+    return node.value if isinstance(node, Literal) else ""
