@@ -194,7 +194,7 @@ def test_a_token_that_expires_again_without_progress_is_told(source, registry):
         "verb=ListRecords&resumptionToken=t1": error("badResumptionToken", "expired"),
     })  # fmt: skip
 
-    with there.door() as fetch, pytest.raises(ParseError, match=r"expired \(the token was to last to 2026-02-01\); its list cannot be read to the end"):
+    with there.door() as fetch, pytest.raises(ParseError, match=r"expired \(.* last to 2026-02-01\); its list cannot be read to the end"):
         list(collect(source, fetch, None))
 
 
