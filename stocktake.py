@@ -247,7 +247,7 @@ def demo(
         for words in (["harvest"], ["dump"]):
             subprocess.run(_command(words), env=given.environment(), check=False)
         _err.print(f"Portal: http://{host}:{port}/   SPARQL: http://{host}:{port}/sparql   Ctrl-C ends it.")
-        key = f"stocktake --data {data} keys create NAME --scope admin"
+        key = f"{sys.argv[0]} --data {data} keys create NAME --scope admin"
         _err.print(f"Operators' desk: http://{host}:{port}/desk/   It wants a key; make one in another terminal: {key}", soft_wrap=True)
         supervise({"schedule": ["schedule"], "serve": ["serve", "--host", host, "--port", str(port)]}, given)
 

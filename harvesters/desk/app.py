@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse
 
 from harvesters.desk import forms, sheets
 from harvesters.desk.api import acts, keys, plans, runs, sources
 from harvesters.desk.office import Office
-from harvesters.desk.pages import HERE, POLICY, Pages
+from harvesters.desk.pages import HERE, Pages
 from harvesters.desk.problems import MEDIA, told
-
-AT_ONCE = 8  # requests at work: threads wait for a ledger in trouble, and the public part needs threads too
-
-_HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": POLICY,
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "same-origin",  # with no-referrer, browsers say "Origin: null" of our own forms
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-}
-
+from harvesters.desk.seal import Seal
 
 _PROBLEM = {"type": "object", "properties": {"type": {}, "title": {}, "status": {"type": "integer"}, "detail": {"type": "string"}}}
 _REFUSALS = {
@@ -63,22 +49,9 @@ def create_desk(office: Office) -> FastAPI:
         app.include_router(part.routes)
     app.add_api_route("/style.css", _style, include_in_schema=False)
     told(app, app.state.pages)
-    _seal(app)
+    app.add_middleware(Seal)
     return app
 
 
 def _style() -> FileResponse:
     return FileResponse(HERE / "static" / "desk.css", media_type="text/css")
-
-
-def _seal(app: FastAPI) -> None:
-    """Let only so many requests work at once, and give every answer the headers that keep it where it belongs."""
-    turns = asyncio.Semaphore(AT_ONCE)
-
-    @app.middleware("http")
-    async def seal(request: Request, follow: Callable[[Request], Awaitable[Response]]) -> Response:
-        async with turns:
-            response = await follow(request)
-        for name, value in _HEADERS.items():
-            response.headers.setdefault(name, value)
-        return response

@@ -61,10 +61,14 @@ class Office:
         if file and file != ":memory:" and not Path(file).exists():
             self.close()
             raise LedgerError("there is no ledger yet: a harvest or `stocktake keys create` makes it")
-        with self._lock:
+        if not self._lock.acquire(timeout=self.patience):
+            raise LedgerError("the ledger is being opened, and that takes long")
+        try:
             if self._ledger is None:
                 self._ledger = Ledger(self.url, self.patience)
             return self._ledger
+        finally:
+            self._lock.release()
 
     def close(self) -> None:
         """Let go of the ledger."""

@@ -18,6 +18,7 @@ from harvesters.errors import BusyError, CardError, HarvestError, LedgerError, P
 from journal.errors import JournalError
 
 MEDIA = "application/problem+json"
+_PLAIN = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.UNPROCESSABLE_ENTITY)  # slips, which nobody has to mend
 log = structlog.get_logger(room="desk")
 
 # The first row that fits is told.
@@ -82,4 +83,5 @@ def _note(request: Request, status: HTTPStatus, text: str) -> None:
     route = getattr(request.scope.get("route"), "path", "none")
     client = request.client.host if request.client else "unknown"
     who = getattr(request.state, "who", None)
-    log.warning("refused", status=int(status), method=request.method, route=route, client=client, who=who, reason=text)
+    tell = log.info if status in _PLAIN else log.warning
+    tell("refused", status=int(status), method=request.method, route=route, client=client, who=who, reason=text)

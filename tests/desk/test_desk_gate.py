@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from harvesters.desk import keyring
 from harvesters.desk.app import create_desk
 from harvesters.desk.keys import Scope
 from harvesters.desk.office import Office
+from harvesters.desk.seal import AT_ONCE, LARGEST
 from harvesters.desk.throttle import WINDOW, WRONG
 
 SCOPES = ("read", "operate", "admin")
@@ -248,3 +250,16 @@ async def test_every_answer_keeps_to_itself(client: httpx.AsyncClient, world: An
         assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
         assert "unsafe" not in answer.headers["Content-Security-Policy"]
         assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+async def test_a_body_that_is_too_large_is_refused_before_anything_is_read_of_it(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/desk/keys", content=b"x" * (LARGEST + 1))
+
+    assert (answer.status_code, answer.headers["Content-Type"]) == (413, "application/problem+json")
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+async def test_requests_over_the_limit_wait_for_their_turn(client: httpx.AsyncClient, world: Any) -> None:
+    answers = await asyncio.gather(*(ask(client, DOORS[0], world.tokens["read"]) for _ in range(3 * AT_ONCE)))
+
+    assert [answer.status_code for answer in answers] == [200] * 3 * AT_ONCE

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import typer
 
-from harvesters.errors import FetchError, HarvestError, WebPageError
 from harvesters.desk.app import create_desk
 from harvesters.desk.office import Office
+from harvesters.errors import FetchError, HarvestError, WebPageError
 from harvesters.mappings.fields import FIELDS
 from harvesters.mappings.table import MAPPINGS
 from harvesters.protocols.table import PROTOCOLS
