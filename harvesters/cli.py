@@ -71,9 +71,12 @@ def schedule(context: typer.Context) -> None:
             except HarvestError as error:
                 log.error("the status could not be told", reason=str(error))
 
+        def waits(source: Source) -> bool:
+            return means.ledger.open_run(source.name) is not None
+
         refresh()
         means.ledger.put_back_all()
-        scheduler = plan_schedule(cards, run, refresh, (lambda: errands.taken(means), errand))
+        scheduler = plan_schedule(cards, run, refresh, (lambda: errands.taken(means), errand), waits)
 
         def stop(_number: int, _frame: FrameType | None) -> None:
             scheduler.shutdown(wait=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import time
 
 import structlog
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobExecutionEvent
@@ -29,11 +30,12 @@ def plan(
     harvest: Callable[[Source], None],
     refresh: Callable[[], None] | None = None,
     errands: Errands | None = None,
+    waits: Callable[[Source], bool] = lambda _: False,
 ) -> BlockingScheduler:
     """Give a scheduler with one job for each enabled source, coalesced; ``start()`` blocks until ``shutdown()``.
 
     *refresh* is called every minute, to tell how the sources fare also while none is harvested. *errands* are looked for every
-    three seconds, and done beside what the cards' times bring.
+    three seconds, and done beside what the cards' times bring. When a source's quiet hours end, a run of it that *waits* goes on.
     """
     pools = {"default": ThreadPoolExecutor(_AT_ONCE), "errands": ThreadPoolExecutor(_ERRANDS), "clock": ThreadPoolExecutor(1)}
     scheduler = BlockingScheduler(timezone="UTC", executors=pools)
@@ -43,12 +45,19 @@ def plan(
             scheduler.add_job(
                 harvest, trigger, (source,), id=source.name, name=source.title, coalesce=True, max_instances=1, misfire_grace_time=_GRACE
             )
+            if source.quiet:
+                _go_on(scheduler, source, source.quiet.end, lambda it: harvest(it) if waits(it) else None)
     if refresh is not None:  # under an id that is no source's name
         scheduler.add_job(refresh, "interval", seconds=_REFRESH, id=":status", coalesce=True, misfire_grace_time=None, executor="clock")
     if errands is not None:
         _run_errands(scheduler, *errands)
     scheduler.add_listener(tell, EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
     return scheduler
+
+
+def _go_on(scheduler: BlockingScheduler, source: Source, end: time, harvest: Callable[[Source], None]) -> None:
+    trigger = CronTrigger(hour=end.hour, minute=end.minute, timezone="UTC")
+    scheduler.add_job(harvest, trigger, (source,), id=f":quiet-{source.name}", name=source.title, coalesce=True, misfire_grace_time=_GRACE)
 
 
 def _run_errands(scheduler: BlockingScheduler, take: Callable[[], Sequence[Errand]], run: Callable[[Errand], None]) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 from collections import Counter
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
 from urllib.parse import parse_qsl
@@ -21,6 +22,8 @@ from starlette.routing import Route
 from harvesters.demo import ckan, oai, rows
 from harvesters.demo.book import Book
 from harvesters.demo.fate import Age, Fault, Registry
+from harvesters.demo.refusals import REFUSALS, refusal, robots
+from harvesters.demo.wire import PLAYS, Wire
 
 Headers = Mapping[str, str]
 
@@ -89,20 +92,34 @@ def _posted(body: bytes) -> dict[str, Any]:
     return posted
 
 
-async def _trouble(playground: Playground, name: str) -> Response | None:
+async def _trouble(playground: Playground, name: str, url: str) -> Response | None:
     """Play the faults that strike a whole answer, whatever was asked."""
     nth, faults = playground.count(name), playground.age.faults
     if Fault.BUSY in faults and nth == 2 and name in {"oai", "projects"}:
         return _reply(playground, name, b"busy, come back in a second\n", "text/plain", 503, {"Retry-After": "1"})
     if Fault.SLOW in faults and nth == 2 and name in {"ckan", "offset"}:
         await asyncio.sleep(_SLOW)
-    return Response(_PAGE, media_type="text/html") if Fault.HTML in faults else None
+    if Fault.HTML in faults:
+        return Response(_PAGE, media_type="text/html")
+    if fault := next((fault for fault in PLAYS if playground.age.strikes(fault, nth)), None):
+        return Wire(PLAYS[fault])
+    if fault := next((fault for fault in REFUSALS if playground.age.strikes(fault, nth)), None):
+        status, headers, kind, body = refusal(fault, url, playground.age.now)
+        return _reply(playground, name, body, kind, status, headers)
+    return None
 
 
 def _reply(playground: Playground, name: str, body: bytes, kind: str, status: int = 200, headers: Headers = _NONE) -> Response:
     if Fault.CUT in playground.age.faults and playground.since[name] == 2:
         body = body[: len(body) // 2]
-    stamped = {"Date": format_datetime(playground.age.now, usegmt=True), **headers}
+    now = playground.age.now
+    if playground.age.strikes(Fault.CHARSET, playground.since[name]):
+        body = body.decode().encode("latin-1", "replace")
+    if Fault.BOM in playground.age.faults and kind.startswith(_JSON):
+        body = codecs.BOM_UTF8 + body
+    if Fault.CLOCK in playground.age.faults:
+        now -= timedelta(hours=playground.since[name])
+    stamped = {"Date": format_datetime(now, usegmt=True), **headers}
     playground.answers[f"{name} {status}"] += 1
     return Response(body, status, stamped, kind)
 
@@ -123,7 +140,7 @@ def _url(request: Request) -> str:
 
 async def _oai(request: Request) -> Response:
     playground = _playground(request)
-    trouble = await _trouble(playground, "oai")
+    trouble = await _trouble(playground, "oai", str(request.url))
     if trouble:
         return trouble
     pairs = await _given(request)
@@ -135,7 +152,7 @@ async def _oai(request: Request) -> Response:
 
 async def _ckan(request: Request) -> Response:
     playground = _playground(request)
-    trouble = await _trouble(playground, "ckan")
+    trouble = await _trouble(playground, "ckan", str(request.url))
     if trouble:
         return trouble
     url, _, action = _url(request).rpartition("/")
@@ -152,12 +169,12 @@ async def _list(request: Request) -> Response:
         return PlainTextResponse("no such registry\n", 404)
     book = playground.books[name]
     body = rows.LISTS[name](book, request.query_params, _url(request), playground.page)
-    return await _trouble(playground, name) or _cached(request, book, body, _JSON)
+    return await _trouble(playground, name, str(request.url)) or _cached(request, book, body, _JSON)
 
 
 async def _file(request: Request) -> Response:
     playground, name = _playground(request), request.path_params["name"]
-    trouble = await _trouble(playground, "files")
+    trouble = await _trouble(playground, "files", str(request.url))
     if trouble:
         return trouble
     book = playground.books["files"]
@@ -168,17 +185,17 @@ async def _file(request: Request) -> Response:
 async def _csv(request: Request) -> Response:
     playground = _playground(request)
     book = playground.books["csv"]
-    return await _trouble(playground, "csv") or _cached(request, book, rows.table(book), "text/csv; charset=utf-8")
+    return await _trouble(playground, "csv", str(request.url)) or _cached(request, book, rows.table(book), "text/csv; charset=utf-8")
 
 
 def _moved(age: Age, asked: Mapping[str, Any]) -> Age:
     version = int(asked.get("version", age.version))
     came = {**age.came, version: datetime.fromisoformat(asked["at"])} if asked.get("at") else age.came
-    return Age(version, frozenset(map(Fault, asked.get("faults", age.faults))), came)
+    return Age(version, frozenset(map(Fault, asked.get("faults", age.faults))), came, bool(asked.get("stays", age.stays)))
 
 
 async def _control(request: Request) -> Response:
-    """Tell the age and the counters; a POST of version, faults and at (ISO 8601, when the version came) moves to another age."""
+    """Tell the age and the counters; a POST of version, faults, stays and at (ISO 8601, when the version came) moves to another age."""
     playground = _playground(request)
     if request.method == "POST":
         try:
@@ -190,7 +207,8 @@ async def _control(request: Request) -> Response:
 
 
 async def _robots(request: Request) -> Response:
-    return PlainTextResponse("User-agent: *\nDisallow: /control\n")
+    status, text = robots(_playground(request).age.faults)
+    return PlainTextResponse(text, status)
 
 
 def build(playground: Playground) -> Starlette:

@@ -34,9 +34,12 @@ def search(book: Book, given: Mapping[str, str], url: str) -> tuple[int, bytes]:
     if start < 0 or rows < 0:
         return 409, failed(url, "Validation Error", "start and rows are natural numbers")
     first = 0 if Fault.REPEAT in book.age.faults else start
+    if Fault.TWICE in book.age.faults and first:
+        first, rows = first - 1, rows + 1
     found = book.all(chosen[first : first + rows]) if start < len(chosen) else b""
+    count = len(chosen) - len(chosen) // 10 * int(Fault.SHRINK in book.age.faults and start > 0)
     sort = given.get("sort") or "score desc, metadata_modified desc"
-    head = f'{{"help":"{url}/help_show?name=package_search","success":true,"result":{{"count":{len(chosen)},"facets":{{}},"sort":'
+    head = f'{{"help":"{url}/help_show?name=package_search","success":true,"result":{{"count":{count},"facets":{{}},"sort":'
     return 200, head.encode() + orjson.dumps(sort) + b',"search_facets":{},"results":[' + found[:-2] + b"]}}"
 
 

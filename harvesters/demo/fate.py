@@ -30,6 +30,32 @@ class Fault(StrEnum):
     EMPTY = "empty"  # lists are empty
     REPEAT = "repeat"  # each page is the first one again
     HTML = "html"  # a web page comes instead of data
+    TWICE = "twice"  # each page begins with the last record of the page before
+    SHRINK = "shrink"  # the total is smaller from the second page on
+    TOKEN = "token"  # the second page's token comes again and again
+    ENDLESS = "endless"  # behind the end come empty pages, each with a new token
+    BOM = "bom"  # JSON begins with a byte order mark
+    CLOCK = "clock"  # the registry's clock runs backwards
+    FORBIDS = "forbids"  # robots.txt keeps us out
+    MUTE = "mute"  # robots.txt is answered 503
+    CRAWL = "crawl"  # robots.txt asks for 1.5 seconds between two requests
+    # From here on: the second request is struck, or with ``stays`` each from the second on.
+    LIMITED = "limited"  # 429 with Retry-After in seconds
+    DATED = "dated"  # 503 with Retry-After as a date
+    DOWN = "down"  # 503
+    DENIED = "denied"  # 403, by the registry itself
+    WALL = "wall"  # 403, by a bot wall
+    INWARD = "inward"  # a redirect to a private address
+    ROUND = "round"  # a redirect to itself
+    CHARSET = "charset"  # Latin-1 that says it is UTF-8
+    LORIS = "loris"  # headers that come byte by byte and do not end
+    DRIP = "drip"  # a body that comes byte by byte
+    STALL = "stall"  # a body that stops in its middle
+    SHORT = "short"  # a body that ends before its Content-Length
+    CHUNK = "chunk"  # a body whose chunks are broken
+    BOMB = "bomb"  # a body that unfolds to gigabytes
+    SCRAP = "scrap"  # a body that is no gzip and says that it is
+    ALIEN = "alien"  # what comes is no HTTP
 
 
 DEFAULT = frozenset({Fault.DATES, Fault.TITLES, Fault.COUNTRIES, Fault.DELETIONS, Fault.SLOW, Fault.BUSY})
@@ -65,11 +91,19 @@ def registries(size: int, seed: int, only: Collection[str] = ()) -> list[Registr
 
 @dataclass(frozen=True, slots=True)
 class Age:
-    """How old the demo is: its *version*, its faults, and when versions came; one that is not in *came* has its own day."""
+    """How old the demo is: its *version*, its faults, and when versions came; one that is not in *came* has its own day.
+
+    *stays* tells that faults which strike the second request of a registry strike all that follow it too.
+    """
 
     version: int = 1
     faults: frozenset[Fault] = DEFAULT
     came: Mapping[int, datetime] = field(default_factory=dict)
+    stays: bool = False
+
+    def strikes(self, fault: Fault, nth: int) -> bool:
+        """Tell whether *fault* strikes a registry's *nth* request."""
+        return fault in self.faults and (nth == 2 or (self.stays and nth > 2))
 
     def start(self, version: int) -> datetime:
         """Tell when a version from 2 up came."""

@@ -161,22 +161,26 @@ def _list(book: Book, verb: str, given: dict[str, str], page: int) -> bytes:
     chosen = _select(book, window)
     if not chosen:
         raise Refused("noRecordsMatch", "nothing matches")
-    if window.cursor >= len(chosen):
+    endless = Fault.ENDLESS in book.age.faults
+    if window.cursor >= len(chosen) and not endless:
         raise Refused("badResumptionToken", "the token points behind the end")
     first = 0 if Fault.REPEAT in book.age.faults else window.cursor
-    places = chosen[first : first + page]
+    back = int(Fault.TWICE in book.age.faults and first > 0)
+    places = chosen[first - back : first + page]
     body = book.all(places) if verb == "ListRecords" else b"".join(_header(book.one(place)) for place in places)
-    return f"<{verb}>".encode() + body + _token(book, verb, window, len(chosen), page) + f"</{verb}>".encode()
+    return f"<{verb}>".encode() + body + _token(book, verb, window, len(chosen), page, endless) + f"</{verb}>".encode()
 
 
 def _header(record: bytes) -> bytes:
     return record[record.index(b"<header") : record.index(b"</header>") + 9]
 
 
-def _token(book: Book, verb: str, window: _Window, total: int, page: int) -> bytes:
+def _token(book: Book, verb: str, window: _Window, total: int, page: int, endless: bool) -> bytes:
     """Write the resumption token: none where one page holds all, an empty one at the end of a list."""
-    after = window.cursor + page
-    if total <= page:
+    after = page if Fault.TOKEN in book.age.faults else window.cursor + page
+    if total <= page and not endless:
         return b""
-    text = xml(replace(window, cursor=after).token(verb, book.age.version)) if after < total else ""
+    text = xml(replace(window, cursor=after).token(verb, book.age.version)) if after < total or endless else ""
+    if Fault.SHRINK in book.age.faults and window.cursor:
+        total -= total // 10
     return f'<resumptionToken completeListSize="{total}" cursor="{window.cursor}">{text}</resumptionToken>'.encode()

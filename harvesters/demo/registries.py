@@ -24,6 +24,7 @@ import uvicorn
 
 from harvesters.demo.app import Playground, build
 from harvesters.demo.fate import DEFAULT, SHARES, Age, Counts, Fault, registries, truth
+from harvesters.demo.wire import WireProtocol
 
 __all__ = ["DEFAULT", "SHARES", "Counts", "Demo", "Fault", "truth"]
 
@@ -82,9 +83,14 @@ class Demo:
         """Give the address, without a slash at its end."""
         return f"http://{self.host}"
 
-    def evolve(self, version: int | None = None, faults: Collection[Fault] | None = None, at: datetime | None = None) -> dict[str, Any]:
-        """Move to another version or other faults; *at* is when the version came (None: a fixed day). Tells the new age."""
-        told: dict[str, Any] = {"at": at.isoformat() if at else None}
+    def evolve(
+        self, version: int | None = None, faults: Collection[Fault] | None = None, at: datetime | None = None, *, stays: bool = False
+    ) -> dict[str, Any]:
+        """Move to another version or other faults; *at* is when the version came (None: a fixed day). Tells the new age.
+
+        With *stays*, faults that strike the second request strike all that follow it.
+        """
+        told: dict[str, Any] = {"at": at.isoformat() if at else None, "stays": stays}
         told |= {"version": version} if version is not None else {}
         told |= {"faults": sorted(faults)} if faults is not None else {}
         return self._ask(json.dumps(told).encode())
@@ -137,7 +143,7 @@ def main(words: list[str] | None = None) -> None:
         playground = _playground(given)
     except ValueError as error:
         raise SystemExit(f"demo: {error}") from error
-    config = uvicorn.Config(build(playground), log_level="warning", access_log=False, date_header=False, lifespan="off")
+    config = uvicorn.Config(build(playground), http=WireProtocol, log_level="warning", access_log=False, date_header=False, lifespan="off")
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", given.port), backlog=128) as listener:
         print(listener.getsockname()[1], flush=True)

@@ -24,7 +24,21 @@ def _places(book: Book) -> Sequence[int]:
 
 def _list(book: Book, first: int, size: int) -> bytes:
     first = 0 if Fault.REPEAT in book.age.faults else first
+    if Fault.TWICE in book.age.faults and first:
+        first, size = first - 1, size + 1
     return b"[" + book.all(_places(book)[first : first + size])[:-2] + b"]"
+
+
+def _total(book: Book, first: int) -> int:
+    """Give the number of all records, or less of them from the second page on where the total shrinks."""
+    total = len(_places(book))
+    return total - total // 10 if Fault.SHRINK in book.age.faults and first else total
+
+
+def _cursor(book: Book, first: int, page: int) -> str | None:
+    if Fault.TOKEN in book.age.faults:
+        return f"c{page}"
+    return f"c{first + page}" if first + page < len(_places(book)) or Fault.ENDLESS in book.age.faults else None
 
 
 def _wrap(head: Mapping[str, object], name: str, records: bytes) -> bytes:
@@ -35,7 +49,7 @@ def _wrap(head: Mapping[str, object], name: str, records: bytes) -> bytes:
 def projects(book: Book, given: Mapping[str, str], url: str, page: int) -> bytes:
     """Answer by page number: count, page_size, next_page, previous_page, results; pages count from 1."""
     number, size = max(1, _number(given, "page", 1)), min(_number(given, "page_size", page) or page, _MOST)
-    total = len(_places(book))
+    total = _total(book, number - 1)
     later = f"{url}?page={number + 1}&page_size={size}" if number * size < total else None
     earlier = f"{url}?page={number - 1}&page_size={size}" if number > 1 else None
     head = {"count": total, "page_size": size, "next_page": later, "previous_page": earlier}
@@ -45,14 +59,14 @@ def projects(book: Book, given: Mapping[str, str], url: str, page: int) -> bytes
 def offset(book: Book, given: Mapping[str, str], url: str, page: int) -> bytes:
     """Answer by offset and limit: total, offset, limit, items."""
     first, size = _number(given, "offset", 0), min(_number(given, "limit", page) or page, _MOST)
-    return _wrap({"total": len(_places(book)), "offset": first, "limit": size}, "items", _list(book, first, size))
+    return _wrap({"total": _total(book, first), "offset": first, "limit": size}, "items", _list(book, first, size))
 
 
 def cursor(book: Book, given: Mapping[str, str], url: str, page: int) -> bytes:
     """Answer by an opaque cursor: meta.next_cursor (null at the end) and data."""
     first = _number({"cursor": given.get("cursor", "").removeprefix("c")}, "cursor", 0)
-    after = f"c{first + page}" if first + page < len(_places(book)) else None
-    return _wrap({"meta": {"total": len(_places(book)), "next_cursor": after}}, "data", _list(book, first, page))
+    after = _cursor(book, first, page)
+    return _wrap({"meta": {"total": _total(book, first), "next_cursor": after}}, "data", _list(book, first, page))
 
 
 def following(book: Book, given: Mapping[str, str], url: str, page: int) -> bytes:

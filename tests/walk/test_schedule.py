@@ -7,6 +7,7 @@ import pytest
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobExecutionEvent
 from structlog.testing import capture_logs
 
+from harvesters.quiet import quiet
 from harvesters.schedule import plan, tell
 from harvesters.source import Source
 
@@ -34,6 +35,19 @@ def test_runs_of_one_source_are_coalesced_and_never_overlap(source: Source) -> N
     (job,) = plan([source], lambda _: None).get_jobs()
 
     assert (job.coalesce, job.max_instances) == (True, 1)
+
+
+def test_a_run_that_waits_goes_on_when_quiet_hours_end_and_nothing_else_does(source: Source) -> None:
+    calm, ran, waiting = replace(source, quiet=quiet("22:00-06:30")), list[str](), set[str]()
+    jobs = {job.id: job for job in plan([calm], lambda it: ran.append(it.name), waits=lambda it: it.name in waiting).get_jobs()}
+    job = jobs[":quiet-projects"]
+
+    job.func(*job.args)
+    waiting.add("projects")
+    job.func(*job.args)
+
+    assert ran == ["projects"]
+    assert job.trigger.get_next_fire_time(None, NOON) == datetime(2026, 3, 2, 6, 30, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(

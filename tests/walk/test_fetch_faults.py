@@ -1,0 +1,321 @@
+"""Faults of the network, each through a whole run against a real registry on loopback: how the run ends, what is counted, and that
+what was published before stays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+import httpcore
+import pytest
+import stamina
+
+from harvesters.address import guarded
+from harvesters.again import Patience
+from harvesters.demo.cards import cards
+from harvesters.demo.fate import Fault
+from harvesters.demo.registries import Demo
+from harvesters.errors import HarvestError
+from harvesters.ledger.account import Run, State
+from harvesters.means import Means, opened
+from harvesters.pace import Pace
+from harvesters.quiet import quiet
+from harvesters.run import harvest
+from harvesters.source import Source, load
+from vocab.iris import BASE
+
+HOST = "127.0.0.1"
+SOUND = Patience(size=2_000_000, tries=2)
+SHORT = Patience(read=0.2, answer=0.3, tries=2)  # seconds: for faults that would take for ever
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting() -> Iterator[None]:
+    with stamina.set_testing(True, attempts=2, cap=True):
+        yield
+
+
+@pytest.fixture(scope="module")
+def demo() -> Iterator[Demo]:
+    with Demo(400, 5, (), only=("cursor", "oai"), page=10) as running:
+        yield running
+
+
+@dataclass
+class Clock:
+    """Time that passes only while we wait."""
+
+    slept: list[float] = field(default_factory=list)
+    passed: float = 0.0
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.passed += seconds
+
+    def read(self) -> float:
+        return self.passed
+
+
+@dataclass(frozen=True)
+class Registry:
+    """A registry of the demo whose records are published, and the means to harvest it again; *slept* are the pauses kept."""
+
+    demo: Demo
+    source: Source
+    means: Means
+    slept: list[float]
+
+    def strike(self, *faults: Fault, stays: bool = True) -> None:
+        self.demo.evolve(faults=faults, stays=stays)
+        self.slept.clear()
+
+    def run(self, patience: Patience = SOUND) -> Run:
+        """Harvest all anew; gives the run as the ledger has it, also where it failed."""
+        with suppress(HarvestError):
+            harvest(self.source, replace(self.means, patience=patience), full=True)
+        return self.means.ledger.runs(self.source.name, 1)[0]
+
+    def published(self) -> list[bytes]:
+        return [file.read_bytes() for file in sorted(self.means.journal.folder.glob("*.gz"))]
+
+
+@pytest.fixture(scope="module")
+def published(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Registry]]:
+    home, clock = tmp_path_factory.mktemp("faults"), Clock()
+    with opened(home / "data", f"sqlite:///{home}/ledger.sqlite", BASE, "desk@example.org", frozenset({HOST})) as real:
+        means = replace(real, pace=Pace(clock.sleep, clock.read))
+        known: dict[str, Registry] = {}
+
+        def get(name: str) -> Registry:
+            if name not in known:
+                demo.evolve(faults=())
+                source = load(cards(demo.url, home / "cards", (name,))[0])
+                known[name] = Registry(demo, source, means, clock.slept)
+                assert known[name].run().state is State.COMMITTED
+            return known[name]
+
+        yield get
+
+
+@pytest.fixture
+def there(published: Callable[[str], Registry]) -> Registry:
+    return published("cursor")
+
+
+LASTING = [
+    (Fault.LIMITED, "limited", "answered 429 and asks us to come again in 2 seconds"),
+    (Fault.DATED, "unavailable", "answered 503 and asks us to come again in 2 seconds"),
+    (Fault.DOWN, "unavailable", "answered 503"),
+    (Fault.DENIED, "denied", "answered 403; correct the card's url, or ask the registry to let us in"),
+    (Fault.WALL, "wall", 'http.user_agent contains "Stocktake/"'),
+    (Fault.INWARD, "refused", "10.0.0.1, off the open internet"),
+    (Fault.ROUND, "looped", "more than 5 redirects"),
+    (Fault.SHORT, "truncated", "broke off after 6 bytes"),
+    (Fault.CHUNK, "truncated", "broke off after 6 bytes"),
+    (Fault.SCRAP, "undecodable", "not in the encoding that it declares"),
+    (Fault.BOMB, "too_large", "over 2000000 bytes"),
+    (Fault.ALIEN, "malformed", "127.0.0.1"),
+    (Fault.HTML, "web_page", 'an HTML page titled "Maintenance" where JSON was expected'),
+    (Fault.FORBIDS, "robots", 'forbids it in line 5, "Disallow: /"'),
+    (Fault.MUTE, "robots", "while a host cannot tell its rules"),
+]
+BESIDE = {"asked", "retried", "robots", "quiet", "looped", "elsewhere"}  # not how a request that was sent ended
+AGAIN = {"limited", "unavailable", "truncated", "undecodable", "malformed", "stalled"}
+
+
+@pytest.mark.parametrize(("fault", "outcome", "told"), LASTING, ids=[row[0] for row in LASTING])
+def test_a_fault_that_stays_fails_the_run_and_changes_nothing(there: Registry, fault: Fault, outcome: str, told: str) -> None:
+    before = there.published()
+    there.strike(fault)
+
+    run = there.run()
+
+    assert run.state is State.FAILED
+    assert told in str(run.reason)
+    assert run.network[outcome] >= (2 if outcome in AGAIN else 1)
+    assert run.network["asked"] == sum(count for name, count in run.network.items() if name not in BESIDE)
+    assert there.published() == before
+
+
+@pytest.mark.parametrize("fault", [Fault.LORIS, Fault.DRIP, Fault.STALL])
+def test_an_answer_that_takes_for_ever_ends_in_time(there: Registry, fault: Fault) -> None:
+    before = there.published()
+    there.strike(fault)
+
+    run = there.run(SHORT)
+
+    assert run.state is State.FAILED
+    assert run.network["stalled"] >= 2
+    assert there.published() == before
+
+
+PASSING = [row[:2] for row in LASTING if row[1] in AGAIN]
+
+
+@pytest.mark.parametrize(("fault", "outcome"), PASSING, ids=[row[0] for row in PASSING])
+def test_a_fault_that_passes_is_counted_and_costs_one_more_request(there: Registry, fault: Fault, outcome: str) -> None:
+    before = there.published()
+    there.strike(fault, stays=False)
+
+    run = there.run()
+
+    assert run.state is State.UNCHANGED
+    assert run.network[outcome] == run.network["retried"] == 1
+    assert run.network["asked"] == run.network["answered"] + 1
+    assert there.published() == before
+
+
+@pytest.mark.parametrize("fault", [Fault.LIMITED, Fault.DATED])
+def test_retry_after_is_kept_to_by_all_runs_of_the_process(there: Registry, fault: Fault) -> None:
+    there.strike(fault, stays=False)
+
+    there.run()
+
+    assert there.slept == [2.0]
+
+
+def test_text_in_another_charset_than_it_says_is_told(there: Registry) -> None:
+    before = there.published()
+    there.strike(Fault.CHARSET)
+
+    run = there.run()
+
+    assert run.state is State.FAILED
+    assert "not utf-8 at byte" in str(run.reason)
+    assert there.published() == before
+
+
+@pytest.mark.parametrize("fault", [Fault.BOM, Fault.CLOCK])
+def test_a_byte_order_mark_and_a_clock_that_runs_backwards_do_no_harm(there: Registry, fault: Fault) -> None:
+    before = there.published()
+    there.strike(fault)
+
+    run = there.run()
+
+    assert run.state is State.UNCHANGED
+    assert there.published() == before
+
+
+def test_the_crawl_delay_of_robots_txt_is_kept(there: Registry) -> None:
+    there.strike(Fault.CRAWL)
+
+    run = there.run()
+
+    assert run.state is State.UNCHANGED
+    assert there.slept == [1.5] * (run.network["asked"] - 1)
+
+
+def test_a_grant_sets_a_disallow_aside(there: Registry) -> None:
+    there.strike(Fault.FORBIDS)
+    granted = replace(there, source=replace(there.source, grant="letter of 1 March 2026"))
+
+    assert granted.run().state is State.UNCHANGED
+
+
+def test_robots_txt_is_asked_once_a_run(there: Registry) -> None:
+    there.strike()
+    before = there.demo.counters()["requests"]["cursor"]
+
+    run = there.run()
+
+    pages = there.demo.counters()["requests"]["cursor"] - before
+    assert run.network == {"asked": pages + 1, "answered": pages + 1}
+
+
+def test_in_quiet_hours_a_run_stops_with_what_it_has_and_goes_on_after_them(there: Registry) -> None:
+    there.strike()
+    before = there.published()
+    times = iter([datetime.fromisoformat("2026-03-01T21:59:00+00:00")] * 4)
+    night, morning = (datetime.fromisoformat(f"2026-03-0{text}:00:00+00:00") for text in ("1T23", "2T06"))
+    calm = replace(there.source, quiet=quiet("22:00-06:00"))
+
+    put_off = replace(there, source=calm, means=replace(there.means, now=lambda: next(times, night))).run()
+    went_on = replace(there, source=calm, means=replace(there.means, now=lambda: morning)).run()
+
+    assert put_off.state is State.RUNNING
+    assert put_off.network["quiet"] == 1
+    assert "goes on after 2026-03-02 06:00 UTC" in str(put_off.reason)
+    assert (went_on.id, went_on.state, went_on.reason) == (put_off.id, State.UNCHANGED, None)
+    assert there.published() == before
+
+
+class Line(httpcore.SyncBackend):
+    """Leads every address to the demo, and writes down which it was."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.dialled: list[str] = []
+
+    def connect_tcp(self, host, port, timeout=None, local_address=None, socket_options=None):
+        self.dialled.append(host)
+        return super().connect_tcp(HOST, self.port, timeout, local_address, socket_options)
+
+
+def test_a_name_that_turns_private_at_the_second_look_up_leads_nowhere(there: Registry) -> None:
+    before = there.published()
+    there.strike(Fault.SHORT, stays=False)  # the second connection brings the second look-up
+    answers, line = iter([["93.184.216.34"]]), Line(there.demo.port)
+    transport = guarded(frozenset(), resolve=lambda host, port: next(answers, ["10.0.0.7"]), dial=line)
+    turning = replace(there.source, url=there.source.url.replace(HOST, "registry.example"))
+
+    run = replace(there, source=turning, means=replace(there.means, transport=transport)).run()
+
+    assert run.state is State.FAILED
+    assert "registry.example is at 10.0.0.7, off the open internet" in str(run.reason)
+    assert (run.network["truncated"], run.network["refused"]) == (1, 1)
+    assert line.dialled == ["93.184.216.34"]
+    assert there.published() == before
+
+
+@pytest.mark.parametrize("name", ["cursor", "oai"])
+@pytest.mark.parametrize("fault", [Fault.TOKEN, Fault.ENDLESS, Fault.REPEAT])
+def test_a_list_without_end_ends_the_run_and_changes_nothing(published: Callable[[str], Registry], name: str, fault: Fault) -> None:
+    there = published(name)
+    before = there.published()
+    there.strike(fault)
+
+    run = there.run()
+
+    assert run.state in {State.FAILED, State.HELD, State.INCOMPLETE}
+    assert run.reason
+    assert run.network["asked"] < 200
+    assert there.published() == before
+
+
+@pytest.mark.parametrize("name", ["cursor", "oai"])
+def test_a_total_that_shrinks_is_told_and_loses_nothing(published: Callable[[str], Registry], name: str) -> None:
+    there = published(name)
+    held = there.means.ledger.published(there.source.name)
+    there.strike(Fault.SHRINK)
+
+    run = there.run()
+
+    assert run.counts["fetched"] == held
+    assert there.means.ledger.published(there.source.name) == held
+    assert run.counts.get("vanished", 0) == 0
+
+
+@pytest.mark.parametrize("name", ["cursor", "oai"])
+def test_a_key_that_comes_twice_counts_once(published: Callable[[str], Registry], name: str) -> None:
+    there = published(name)
+    before, held = there.published(), there.means.ledger.published(there.source.name)
+    there.strike(Fault.TWICE)
+
+    run = there.run()
+
+    assert run.counts["unchanged"] == held
+    assert run.counts["duplicate"] == run.pages - 1
+    assert there.published() == before
+
+
+def test_the_same_keys_of_two_sources_are_two_records_each_with_its_source(there: Registry) -> None:
+    there.strike()
+    held = there.means.ledger.published(there.source.name)
+    twin = replace(there, source=replace(there.source, name="twin", title="The same registry by another card"))
+
+    run = twin.run()
+
+    assert (run.state, run.counts["new"], run.counts["duplicate"]) == (State.COMMITTED, held, 0)
+    assert there.means.ledger.published("twin") == there.means.ledger.published(there.source.name) == held
