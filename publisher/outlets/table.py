@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from fastapi import APIRouter
 
-from publisher.outlets import documents, dumps, exports, health, home, scratch, search, sparql, status, things, void
+from publisher.outlets import documents, dumps, exports, graphs, health, home, scratch, search, sparql, status, things, void
 from publisher.pages import Pages
 from publisher.shelf import Shelf
 
@@ -16,6 +16,7 @@ OUTLETS: dict[str, Router] = {
     "home": home.router,
     "search": search.router,
     "sparql": sparql.router,
+    "graphs": graphs.router,
     "scratch": scratch.router,
     "things": things.router,
     "documents": documents.router,

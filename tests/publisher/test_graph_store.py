@@ -1,0 +1,192 @@
+"""The SPARQL 1.1 Graph Store Protocol, for reading: rule by rule, and the W3C suite's exchanges.
+
+What the suite writes the test puts on the shelf itself, since writing is refused; what it then reads is asked of our endpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+import pytest_asyncio
+from pyoxigraph import CanonicalizationAlgorithm, Dataset, DefaultGraph, NamedNode, RdfFormat, Store, parse
+from suite import SUITE, graph
+from wire import Exchange, Step, exchanges
+
+from publisher.app import create_app
+from publisher.generations import make, sweep
+from publisher.limits import Limits
+from publisher.shelf import Shelf
+from vocab.iris import BASE, Iris
+
+PLACE = "/rdf-graph-store"
+GRAPH = f"{BASE}record/demo/1"
+EXCHANGES = list(exchanges(SUITE / "graph-store-protocol" / "manifest-indirect.ttl")) if SUITE.exists() else []
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def client(world: Path) -> AsyncIterator[httpx.AsyncClient]:
+    async with Shelf(world, Iris(), Limits(seconds=10), readers=1) as shelf:
+        await shelf.level()
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(shelf)), base_url="http://test") as opened:
+            yield opened
+
+
+async def get(client: httpx.AsyncClient, method: str = "GET", accept: str = "*/*", **asked: str) -> httpx.Response:
+    return await client.request(method, PLACE, params=asked, headers={"Accept": accept})
+
+
+@pytest.mark.parametrize("form", [RdfFormat.TURTLE, RdfFormat.N_TRIPLES, RdfFormat.RDF_XML, RdfFormat.JSON_LD])
+async def test_a_named_graph_comes_whole_in_every_format(client: httpx.AsyncClient, form: RdfFormat) -> None:
+    direct = await client.get("/record/demo/1", headers={"Accept": "application/n-triples"})
+
+    answer = await get(client, graph=GRAPH, accept=form.media_type)
+
+    assert answer.headers["content-type"].startswith(form.media_type)
+    assert graph(answer.content, form, BASE) == graph(direct.content, RdfFormat.N_TRIPLES, BASE)
+
+
+async def test_the_default_graph_is_the_merge_of_all(client: httpx.AsyncClient) -> None:
+    counted = await client.get("/sparql", params={"query": "SELECT (COUNT(*) AS ?n) { ?s ?p ?o }", "format": "csv"})
+
+    answer = await client.get(f"{PLACE}?default", headers={"Accept": "application/n-triples"})
+
+    assert len(answer.text.splitlines()) == int(counted.text.split()[1])
+
+
+async def test_head_tells_what_get_would(client: httpx.AsyncClient) -> None:
+    whole = await get(client, graph=GRAPH)
+
+    head = await get(client, "HEAD", graph=GRAPH)
+
+    same = ("content-type", "content-length", "etag")
+    assert (head.content, [head.headers[name] for name in same]) == (b"", [whole.headers[name] for name in same])
+
+
+async def test_a_graph_that_the_client_holds_is_not_sent_again(client: httpx.AsyncClient) -> None:
+    first = await get(client, graph=GRAPH)
+
+    again = await client.get(PLACE, params={"graph": GRAPH}, headers={"If-None-Match": first.headers["etag"]})
+
+    assert again.status_code == 304
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_a_graph_that_is_not_there_is_not_found(client: httpx.AsyncClient, method: str) -> None:
+    assert (await get(client, method, graph="urn:no:graph")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "asked", [{}, {"graph": GRAPH, "default": ""}, {"graph": "record/demo/1"}, {"graph": ""}, {"graph": GRAPH, "format": "xls"}]
+)
+async def test_what_names_no_one_graph_is_a_bad_request(client: httpx.AsyncClient, asked: dict[str, str]) -> None:
+    assert (await get(client, **asked)).status_code == 400
+
+
+async def test_two_graphs_are_a_bad_request(client: httpx.AsyncClient) -> None:
+    assert (await client.get(f"{PLACE}?graph=urn:a:b&graph=urn:c:d")).status_code == 400
+
+
+async def test_a_format_that_is_not_offered_is_not_acceptable(client: httpx.AsyncClient) -> None:
+    assert (await get(client, graph=GRAPH, accept="image/png")).status_code == 406
+
+
+@pytest.mark.parametrize("method", ["PUT", "POST", "DELETE", "PATCH"])
+@pytest.mark.parametrize("place", [f"{PLACE}?default", f"{PLACE}?graph={GRAPH}", PLACE, "/record/demo/1", "/source/demo"])
+async def test_writing_is_not_allowed(client: httpx.AsyncClient, method: str, place: str) -> None:
+    answer = await client.request(method, place, content=b"<urn:s> <urn:p> 1 .", headers={"Content-Type": "text/turtle"})
+
+    assert (answer.status_code, {part.strip() for part in answer.headers["allow"].split(",")}) == (405, {"GET", "HEAD"})
+
+
+@pytest.mark.parametrize(
+    "place", ["/record/demo/1", "/record/demo/a%2F1", "/source/demo", "/run/run-2", "/ns", "/scheme/action-line", "/matrix"]
+)
+async def test_a_document_is_the_graph_of_its_address(client: httpx.AsyncClient, place: str) -> None:
+    direct = await client.get(place, headers={"Accept": "application/n-triples"})
+    head = await client.head(place, headers={"Accept": "application/n-triples"})
+
+    indirect = await get(client, graph=BASE + place[1:], accept="application/n-triples")
+
+    assert (direct.status_code, head.status_code, indirect.status_code) == (200, 200, 200)
+    assert graph(direct.content, RdfFormat.N_TRIPLES, BASE) == graph(indirect.content, RdfFormat.N_TRIPLES, BASE)
+
+
+@dataclass
+class Written:
+    """A shelf on which the test puts what the suite writes."""
+
+    shelf: Shelf
+    store: Store
+    client: httpx.AsyncClient
+    number: int = 0
+
+    async def write(self, step: Step, place: str) -> None:
+        asked = parse_qs(urlsplit(step.path.replace("$LOCATION$", place)).query, keep_blank_values=True)
+        name = NamedNode(asked["graph"][0]) if "graph" in asked else DefaultGraph() if "default" in asked else NamedNode(place)
+        if step.method in ("PUT", "DELETE"):
+            self.store.remove_graph(name) if isinstance(name, NamedNode) else self.store.clear_graph(name)
+        for text in _parts(step):
+            self.store.load(text.encode(), RdfFormat.TURTLE, base_iri=place, to_graph=name)
+        self.number += 1
+        folder = self.shelf.data / "shelf" / "generations"
+        make(folder, self.store, self.number, "w3c", 0)
+        sweep(folder)
+        await self.shelf.look()
+
+
+def _parts(step: Step) -> list[str]:
+    """Give the Turtle of a body, of which there are several in a form."""
+    if "multipart" not in "".join(step.headers.values()):
+        return [step.body.decode()] if step.body else []
+    boundary = next(value for value in step.headers.values() if "boundary" in value).partition("boundary=")[2]
+    parts = step.body.decode().replace("\r\n", "\n").split(f"--{boundary}")
+    return [body for part in parts if (body := part.lstrip("\n").partition("\n\n")[2].strip())]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def written(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Written]:
+    data = tmp_path_factory.mktemp("gsp")
+    shelf = Shelf(data, Iris(), Limits(), readers=1, follow=False)
+    async with shelf, httpx.AsyncClient(transport=httpx.ASGITransport(create_app(shelf)), base_url="http://www.example") as client:
+        yield Written(shelf, Store(str(data / "store")), client)
+
+
+async def test_each_of_the_suites_exchanges_is_run() -> None:
+    if not SUITE.exists():
+        pytest.skip(f"no W3C SPARQL suite at {SUITE}")
+
+    assert len(EXCHANGES) == 9
+
+
+@pytest.mark.parametrize("exchange", EXCHANGES, ids=lambda it: it.name)
+async def test_what_the_suite_reads_is_answered_as_it_wants(exchange: Exchange, written: Written) -> None:
+    written.store.clear()
+    reads = 0
+
+    for step in exchange.steps:
+        if step.method not in ("GET", "HEAD"):
+            await written.write(step, "http://www.example/gsp/made")
+            continue
+        reads += 1
+        place = step.path.replace("/gsp", PLACE, 1).replace("$LOCATION$", "http://www.example/gsp/made")
+        answer = await written.client.request(step.method, place, headers={"Accept": "*/*", **step.headers})
+        assert str(answer.status_code) in step.status
+        assert {name: answer.headers[name] for name in step.told if name != "content-length"} == {
+            name: value for name, value in step.told.items() if name != "content-length"
+        }
+        if step.graph is not None:
+            assert _graph(answer.content) == _graph(step.graph.encode())
+    assert reads
+
+
+def _graph(data: bytes) -> Dataset:
+    held = Dataset(parse(data, RdfFormat.TURTLE, base_iri="http://www.example/gsp/made"))
+    held.canonicalize(CanonicalizationAlgorithm.UNSTABLE)
+    return held
