@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Coroutine
 from functools import partial
+from pathlib import Path
 
 import structlog
 
@@ -76,7 +77,7 @@ class Pool:
         ticket = Ticket(client, seconds, loop.time, partial(self._give_back, worker))
         ticket.timers = [loop.call_later(seconds, worker.expire), loop.call_later(self.limits.quick, self._set_aside, worker, ticket)]
         try:
-            await worker.open(self.generation)
+            await worker.open(self._state(question))
             await worker.ask(question)
             kind, payload = await worker.frame()
             assert kind is Kind.HEAD
@@ -86,6 +87,10 @@ class Pool:
                 error.seconds = ticket.seconds
             raise
         return Answer(payload.decode(), worker, ticket)
+
+    def _state(self, question: Question) -> str:
+        """Give the generation to ask: while it changes, a question that was put together from the one is not asked of the other."""
+        return question.generation if question.generation and Path(question.generation).is_dir() else self.generation
 
     def _set_aside(self, worker: Worker, ticket: Ticket) -> None:
         if len(self._aside) >= self.limits.slow:

@@ -20,7 +20,8 @@ class Question:
     variables must stand in the projection. *rows* is the most rows that are answered. With *check*
     it is only tried whether it is a query.
 
-    Of a text that was rewritten, *inserted* are line, column and width of what was put in, and *note* is what the reader is to be told.
+    Of a text that was rewritten, *inserted* are line, column and width of what was put in, *note* is what the reader is to be told, and
+    *generation* is the folder of the state that it was rewritten by, which answers as long as it is there.
     """
 
     text: str
@@ -34,6 +35,7 @@ class Question:
     inserted: tuple[tuple[int, int, int], ...] = ()
     note: str = ""
     check: bool = False
+    generation: str = ""
 
     @property
     def volatile(self) -> bool:

@@ -25,7 +25,9 @@ async def rewrite(shelf: Shelf, question: Question) -> Question:
         return question
     shown = shelf.current
     done = await asyncio.to_thread(_rewritten, question.text, shown)
-    return replace(question, text=done.text, inserted=done.inserted, note=_note(done, shown)) if done.inserted else question
+    if not done.inserted:
+        return question
+    return replace(question, text=done.text, inserted=done.inserted, note=_note(done, shown), generation=shown.path)
 
 
 async def ready(shelf: Shelf, question: Question) -> None:

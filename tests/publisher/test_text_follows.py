@@ -17,6 +17,9 @@ from journal.log import Journal
 from publisher.follower import Follower
 from publisher.generations import Generation, newest
 from publisher.process import command, environment
+from publisher.question import Question
+from publisher.rewriting import ready, rewrite
+from publisher.shelf import Shelf
 from publisher.text.ask import Wish
 from publisher.text.search import search_in
 from vocab.chronicle import Provenance, attest, bury
@@ -179,3 +182,23 @@ def test_killed_at_any_point_it_ends_in_the_same_index(tmp_path: Path, follower:
     assert len(found(at, "thing")) == 800
     assert len(found(at, "body")) == 50
     assert found(at, '"thing 17"') == ["initiative/demo/17"]
+
+
+async def test_what_was_rewritten_by_a_state_is_answered_by_that_state(tmp_path: Path) -> None:
+    one, changed = told("1", "One"), told("1", "Two")
+    search = Question('SELECT ?title { ?thing <http://jena.apache.org/text#query> "one" ; <http://purl.org/dc/terms/title> ?title }', "csv")
+    commit(tmp_path, "1", [], one)
+    async with Shelf(tmp_path, IRIS, readers=1) as shelf:
+        await ready(shelf, search)
+        before = await rewrite(shelf, search)
+        commit(tmp_path, "1", one, changed)
+        await ready(shelf, search)
+        after = await rewrite(shelf, search)
+
+        answers = []
+        for question in (before, after):
+            answer = await shelf.ask(question)
+            answers.append(b"".join([chunk async for chunk in answer.chunks()]).split())
+            answer.close()
+
+    assert answers == [[b"title", b"One"], [b"title"]]
