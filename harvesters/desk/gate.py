@@ -107,11 +107,11 @@ def visits(request: Request) -> Visitor:
     number = request.cookies.get(COOKIE, "")
     session = office.sessions.find(number) if number else None
     if session is None:
-        raise SignedOut("sign in with your key", shown=False)
+        raise SignedOut("Sign in with your key.", shown=False)
     key = keyring.find(office.ledger, session.key)
     if key is None or not key.opens(office.now()):
         office.sessions.end(number)
-        raise SignedOut("your key is no longer good", shown=False)
+        raise SignedOut("Your key is no longer good.", shown=False)
     request.state.who = key.who
     return Visitor(key, session)
 
