@@ -54,7 +54,21 @@ class Following:
         self._work: Iterator[None] | None = None
 
     def step(self, store: Store, position: int, entry: str, seconds: float) -> bool:
-        """Work for about *seconds* toward *position*, where *store* is; tell whether the index is level with it and shown."""
+        """Work for about *seconds* toward *position*, where *store* is; tell whether the index is level with it and shown.
+
+        Where the index cannot be written, it is made anew: the store goes on without it.
+        """
+        try:
+            return self._step(store, position, entry, seconds)
+        except (ValueError, OSError) as error:
+            log.error("the text index cannot be written; it is made anew", error=str(error))
+            self._work, self.mark = None, Mark()
+            self._writer.abandon()
+            self._forget()
+            self._writer = self._open()
+            return False
+
+    def _step(self, store: Store, position: int, entry: str, seconds: float) -> bool:
         until, before = time.monotonic() + seconds, self.mark.position
         while self.mark.position < position:
             if self._work is None:

@@ -108,6 +108,10 @@ class Writer:
         self._writer.rollback()
         del self._writer
 
+    def abandon(self) -> None:
+        """Let a broken index go, whatever waits."""
+        del self._writer
+
     def snapshot(self, folder: Path) -> None:
         """Link the index as it was committed last into *folder*."""
         for _ in range(_TRIES):

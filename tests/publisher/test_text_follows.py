@@ -161,6 +161,33 @@ def test_what_is_lost_is_made_anew(tmp_path: Path, follower: Start, lost: str) -
     assert found(shown(follower(tmp_path)), "") == [*before[:2], "initiative/demo/3", *before[2:]]
 
 
+@pytest.mark.parametrize("spoiled", ["index/meta.json", "position.json", "shown/position"])
+def test_what_is_spoiled_is_made_anew(tmp_path: Path, spoiled: str) -> None:
+    commit(tmp_path, "1", [], told("1", "One"))
+    states = []
+    for _ in range(2):
+        following = Follower(Journal(tmp_path / "journal"), tmp_path / "shelf", tmp_path / "status.nq", IRIS.status)
+        states.append(found(shown(following), ""))
+        following.close()
+        (tmp_path / "shelf" / "text" / spoiled).write_bytes(b"\x00 no JSON {")
+
+    assert states[0] == states[1] != []
+
+
+def test_an_index_that_cannot_be_written_stops_nothing(tmp_path: Path, follower: Start) -> None:
+    commit(tmp_path, "1", [], told("1", "One"))
+    following = follower(tmp_path)
+    shown(following)
+
+    shutil.rmtree(tmp_path / "shelf" / "text")
+    commit(tmp_path, "2", [], told("2", "Two"))
+    generation = following.step()
+
+    assert generation
+    assert generation.position == 2
+    assert found(shown(following), "two") == ["initiative/demo/2"]
+
+
 @pytest.mark.parametrize("wait", [0.0, 0.2])
 def test_killed_at_any_point_it_ends_in_the_same_index(tmp_path: Path, follower: Start, wait: float) -> None:
     records = {str(key): told(str(key), f"Thing {key}", f"Body {key % 50}") for key in range(800)}
