@@ -81,6 +81,13 @@ def repeated(request: Request, shelf: Shelf, name: bytes) -> Response | None:
     return (_unchanged(request, entry.etag, shown) or _whole(request, entry, shown, _HIT)) if entry else None
 
 
+def described(request: Request, response: Response, shown: Generation, seed: bytes) -> Response:
+    """Give *response*, made from *shown* and told apart by *seed*, with its validators; 304 where the client holds it."""
+    etag = tag(shown, seed)
+    response.headers.update(_validators(etag, shown))
+    return _unchanged(request, etag, shown) or response
+
+
 def media(suffix: str) -> str:
     """Give the media type of the format *suffix*."""
     return (TABLES.get(suffix) or GRAPHS[suffix]).media

@@ -87,7 +87,11 @@ def _load(store: Store, lines: Iterator[bytes]) -> int:
 def _remove(store: Store, lines: Iterator[bytes]) -> int:
     grown = 0
     while batch := list(islice(lines, BATCH)):
-        grown -= sum(_discard(store, quad) for quad in _quads(batch))
+        quads = _quads(batch)
+        grown -= sum(_discard(store, quad) for quad in quads)
+        for graph in {quad.graph_name for quad in quads}:
+            if isinstance(graph, NamedNode) and next(store.quads_for_pattern(None, None, None, graph), None) is None:
+                store.remove_graph(graph)  # or ``GRAPH ?g {}`` would still find it
     return grown
 
 

@@ -30,8 +30,8 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         named, form = _asked(request)
         if named and not await shelf.rows(_HELD, {"graph": iri(named)}):
             raise Refused(HTTPStatus.NOT_FOUND, f"There is no graph {named}")
-        dataset = ((named,), ()) if named else (None, None)
-        return await reply(request, shelf, Question(_ALL, None, form, shelf.iris.base, *dataset, rows=shelf.limits.rows))
+        default, others = ((named,), ()) if named else (None, None)
+        return await reply(request, shelf, Question(_ALL, None, form, shelf.iris.base, default, others, rows=shelf.limits.rows))
 
     routes.add_route("/rdf-graph-store", graph_store, methods=["GET", "HEAD"])
     return routes

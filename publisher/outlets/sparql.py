@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.answering import repeated, reply
+from publisher.answering import described, repeated, reply
 from publisher.cache import digest
 from publisher.description import service
 from publisher.formats import GRAPHS, TABLES
@@ -31,7 +31,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
             return response
         given = parameters(request, data)
         if request.method != "POST" and not given:
-            return _introduction(request, shelf, pages)
+            return await _introduction(request, shelf, pages)
         asked = wanted(given, request.headers.get("accept"), shelf.iris.base, shelf.limits.rows)
         question = await rewrite(shelf, asked.question)
         response = await reply(request, shelf, question, asked.seconds, name if question is asked.question else None)
@@ -49,11 +49,14 @@ def _name(request: Request, data: bytes) -> bytes:
     return digest(b"POST" if request.method == "POST" else b"GET", request.scope["query_string"], data, *told)
 
 
-def _introduction(request: Request, shelf: Shelf, pages: Pages) -> Response:
+async def _introduction(request: Request, shelf: Shelf, pages: Pages) -> Response:
     accept = request.headers.get("accept")
     if wants_html(accept, GRAPHS.values()):
         return pages.page("sparql.html", limits=shelf.limits, tables=TABLES.values(), graphs=GRAPHS.values())
     row = best(accept, GRAPHS.values())
     if row is None:
         raise Refused(HTTPStatus.NOT_ACCEPTABLE, "The service description is given as " + ", ".join(row.media for row in GRAPHS.values()))
-    return Response(service(shelf.iris, row), headers={"Content-Type": row.media, "Vary": "Accept"})
+    shown = shelf.current
+    body = await service(shelf, row)
+    seed = f"service {row.suffix} {shelf.limits}".encode()  # the limits are set when the server starts
+    return described(request, Response(body, headers={"Content-Type": row.media}), shown, seed)

@@ -1,0 +1,209 @@
+"""The service description: the W3C suite's three rules, and every claim and number in it asked of the endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+import pytest_asyncio
+from pyoxigraph import Literal, NamedNode, RdfFormat, Store
+from suite import MF, SUITE, Facts, local
+
+from publisher.app import create_app
+from publisher.apply import apply
+from publisher.description import FUNCTIONS, LATERAL, PROPERTIES
+from publisher.formats import GRAPHS, TABLES
+from publisher.limits import Limits
+from publisher.protocol import MOST
+from publisher.shelf import Shelf
+from vocab.iris import BASE, Iris
+
+SD = "http://www.w3.org/ns/sparql-service-description#"
+VOID = "http://rdfs.org/ns/void#"
+RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+SERVICE, DATASET = f"{BASE}sparql", f"{BASE}.well-known/void#dataset"
+LIMITS = Limits(seconds=7.5, memory=1 << 30, rows=2_000, budget=40)
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def client(world: Path) -> AsyncIterator[httpx.AsyncClient]:
+    async with Shelf(world, Iris(), LIMITS, readers=1) as shelf:
+        await shelf.level()
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(shelf)), base_url="http://test") as opened:
+            yield opened
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def told(client: httpx.AsyncClient) -> Store:
+    store = Store()
+    store.load((await client.get("/sparql")).content, RdfFormat.TURTLE)
+    return store
+
+
+def values(told: Store, subject: str, predicate: str) -> set[str]:
+    found = (quad.object for quad in told.quads_for_pattern(NamedNode(subject), NamedNode(predicate), None))
+    return {term.value for term in found if isinstance(term, NamedNode | Literal)}
+
+
+async def ask(client: httpx.AsyncClient, query: str) -> str:
+    answer = await client.get("/sparql", params={"query": query, "format": "csv"})
+    return answer.text.split()[-1]
+
+
+async def test_the_rules_of_the_suite_are_those_that_are_tested_here() -> None:
+    if not SUITE.exists():
+        pytest.skip(f"no W3C SPARQL suite at {SUITE}")
+    manifest = SUITE / "service-description" / "manifest.ttl"
+    facts = Facts(manifest)
+
+    rules = {local(entry) for entry in facts.items(facts.one(NamedNode(manifest.as_uri()), MF + "entries"))}
+
+    assert rules == {"returns-rdf", "has-endpoint-triple", "conforms-to-schema"}
+
+
+@pytest.mark.parametrize("form", [RdfFormat.TURTLE, RdfFormat.N_TRIPLES, RdfFormat.RDF_XML, RdfFormat.JSON_LD])
+async def test_returns_rdf(client: httpx.AsyncClient, form: RdfFormat) -> None:
+    answer = await client.get("/sparql", headers={"Accept": form.media_type})
+
+    store = Store()
+    store.load(answer.content, form)
+
+    assert answer.headers["content-type"].startswith(form.media_type)
+    assert len(store) > 20
+
+
+async def test_has_endpoint_triple(told: Store) -> None:
+    assert values(told, SERVICE, f"{SD}endpoint") == {SERVICE}
+    assert values(told, SERVICE, f"{RDF}type") == {f"{SD}Service"}
+
+
+async def test_conforms_to_schema(told: Store) -> None:
+    """Each property of the namespace stands where its domain is, and its value is of its range (section 3)."""
+    types = {
+        "endpoint": None, "supportedLanguage": "Language", "languageExtension": None, "feature": "Feature", "defaultEntailmentRegime": None,
+        "resultFormat": None, "extensionFunction": None, "propertyFeature": None, "defaultDataset": "Dataset", "defaultGraph": "Graph",
+    }  # fmt: skip
+
+    for quad in told.quads_for_pattern(None, None, None, None):
+        if quad.predicate.value.startswith(SD):
+            name = quad.predicate.value.removeprefix(SD)
+            wanted = types[name]
+            domain = DATASET if name == "defaultGraph" else SERVICE
+            assert quad.subject == NamedNode(domain)
+            assert isinstance(quad.object, NamedNode)
+            if wanted in ("Dataset", "Graph"):
+                assert f"{SD}{wanted}" in values(told, quad.object.value, f"{RDF}type")
+
+
+async def test_no_blank_node_stands_in_it(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/sparql", headers={"Accept": "application/n-triples"})
+
+    assert "_:" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("name", "query"),
+    [
+        (f"{VOID}triples", "SELECT (COUNT(*) AS ?n) { ?s ?p ?o }"),
+        (f"{VOID}properties", "SELECT (COUNT(DISTINCT ?p) AS ?n) { ?s ?p ?o }"),
+        (f"{VOID}classes", "SELECT (COUNT(DISTINCT ?c) AS ?n) { ?s a ?c }"),
+        (f"{BASE}ns#namedGraphs", "SELECT (COUNT(DISTINCT ?g) AS ?n) { GRAPH ?g { ?s ?p ?o } }"),
+    ],
+)
+async def test_every_number_is_what_the_endpoint_counts(client: httpx.AsyncClient, told: Store, name: str, query: str) -> None:
+    assert values(told, DATASET, name) == {await ask(client, query)}
+
+
+async def test_the_dataset_is_that_of_void(client: httpx.AsyncClient, told: Store) -> None:
+    void = Store()
+    void.load((await client.get("/.well-known/void")).content, RdfFormat.TURTLE)
+
+    for name in ("triples", "properties", "classes"):
+        assert values(void, DATASET, VOID + name) == values(told, DATASET, VOID + name)
+
+
+async def test_the_limits_are_those_that_hold(told: Store) -> None:
+    names = ("queryTimeLimit", "queryMemoryLimit", "queryRowLimit", "queryLengthLimit", "queryBudget", "queryBudgetWindow")
+
+    limits = [float(*values(told, SERVICE, f"{BASE}ns#{name}")) for name in names]
+
+    assert limits == [7.5, 1 << 30, 2_000, MOST, 40, LIMITS.window]
+
+
+async def test_a_budget_that_is_not_set_is_not_told(world: Path) -> None:
+    async with Shelf(world, Iris(), Limits(budget=0), readers=1) as shelf:
+        await shelf.level()
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(shelf)), base_url="http://test") as client:
+            answer = await client.get("/sparql", headers={"Accept": "application/n-triples"})
+
+    assert "queryBudget" not in answer.text
+
+
+async def test_every_result_format_is_one_that_is_given(client: httpx.AsyncClient, told: Store) -> None:
+    formats = values(told, SERVICE, f"{SD}resultFormat")
+
+    tables = [await client.get("/sparql", params={"query": "ASK {}", "format": suffix}) for suffix in TABLES]
+    graphs = [await client.get("/sparql", params={"query": "CONSTRUCT {} {}", "format": suffix}) for suffix in GRAPHS]
+
+    assert [answer.status_code for answer in (*tables, *graphs)] == [200] * len(formats)
+    assert all(iri.startswith("http://www.w3.org/ns/formats/") for iri in formats)
+
+
+async def test_the_default_graph_is_the_union_of_the_named_ones(client: httpx.AsyncClient, told: Store) -> None:
+    outside = "SELECT (COUNT(*) AS ?n) { ?s ?p ?o FILTER NOT EXISTS { GRAPH ?g { ?s ?p ?o } } }"
+    beyond = "SELECT (COUNT(*) AS ?n) { GRAPH ?g { ?s ?p ?o } FILTER NOT EXISTS { ?s ?p ?o } }"
+
+    assert values(told, SERVICE, f"{SD}feature") == {f"{SD}UnionDefaultGraph"}
+    assert (await ask(client, outside), await ask(client, beyond)) == ("0", "0")
+
+
+async def test_there_is_no_entailment(client: httpx.AsyncClient, told: Store) -> None:
+    entailed = f"ASK {{ <{BASE}ns#Initiative> a <http://www.w3.org/2000/01/rdf-schema#Resource> }}"
+
+    assert values(told, SERVICE, f"{SD}defaultEntailmentRegime") == {"http://www.w3.org/ns/entailment/Simple"}
+    assert await ask(client, entailed) == "false"
+
+
+async def test_lateral_is_answered(client: httpx.AsyncClient, told: Store) -> None:
+    query = "SELECT (COUNT(*) AS ?n) { VALUES ?a { 1 2 } LATERAL { SELECT ?a ?s { ?s ?p ?o } LIMIT 1 } }"
+
+    assert values(told, SERVICE, f"{SD}languageExtension") == {LATERAL}
+    assert await ask(client, query) == "2"
+
+
+async def test_functions_and_properties_are_told_and_known(client: httpx.AsyncClient, told: Store) -> None:
+    assert values(told, SERVICE, f"{SD}extensionFunction") == set(FUNCTIONS)
+    assert values(told, SERVICE, f"{SD}propertyFeature") == set(PROPERTIES)
+    for function in FUNCTIONS:
+        called = await client.get("/sparql", params={"query": f"SELECT (<{function}>(1, 2, 3) AS ?x) {{}}"})
+        assert called.status_code == 200
+    found = f'SELECT (COUNT(*) AS ?n) {{ ?thing <{PROPERTIES[0]}> "telemedicine" }}'
+    assert await ask(client, found) != "0"
+
+
+async def test_a_function_that_nobody_knows_is_refused(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/sparql", params={"query": "SELECT (<urn:none>(1) AS ?x) {}"})
+
+    assert (answer.status_code, "urn:none" in answer.json()["detail"]) == (400, True)
+
+
+async def test_head_and_conditions_hold_for_it(client: httpx.AsyncClient) -> None:
+    whole = await client.get("/sparql", headers={"Accept": "text/turtle"})
+
+    head = await client.head("/sparql", headers={"Accept": "text/turtle"})
+    again = await client.get("/sparql", headers={"Accept": "text/turtle", "If-None-Match": whole.headers["etag"]})
+
+    assert (head.status_code, head.headers["etag"], again.status_code) == (200, whole.headers["etag"], 304)
+
+
+async def test_a_graph_whose_last_triple_went_is_no_graph(tmp_path: Path) -> None:
+    store = Store()
+    rows = [b'A <urn:s> <urn:p> "1" <urn:g> .\n', b'A <urn:s> <urn:p> "1" <urn:h> .\n', b'D <urn:s> <urn:p> "1" <urn:g> .\n']
+
+    apply(store, rows)
+
+    assert [graph.value for graph in store.named_graphs() if isinstance(graph, NamedNode)] == ["urn:h"]
