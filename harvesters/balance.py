@@ -27,7 +27,7 @@ class Tally:
         """Give the blocks on, each counted; a block's deletions stand before its additions."""
         for block in blocks:
             rows = block.count("\n") + 1
-            removed = block.count("\nD ") + block.startswith("D ")
+            removed = block.count("\nD ") + 1 if block.startswith("D ") else 0
             self.added += rows - removed
             self.removed += removed
             yield block

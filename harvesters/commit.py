@@ -127,8 +127,8 @@ def _catalogue(source: Source, means: Means) -> str:
 
 def _blocks(run: Run, source: Source, means: Means, before: int, tally: Tally) -> Iterator[str]:
     iris = means.iris
-    for change in means.ledger.changes(run, FRESH):
-        yield from difference(change.before, change.draft.description, iris.record(run.source, change.draft.key or ""))
+    for key, after, now in means.ledger.texts(run):
+        yield from difference(now, after, iris.record(run.source, key))
     for change, it in _rewritten(run, means):
         yield from difference(change.before, it.description, iris.record(run.source, it.key))
     catalogue = iris.source(source.name)

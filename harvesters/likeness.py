@@ -26,9 +26,7 @@ def likeness(statements: Sequence[str], thing: str, record: str, source: str, ke
     """
     its = f"<{thing}> "
     own = statements[bisect_left(statements, its) : bisect_left(statements, its[:-1] + "!")]  # what sorts next behind a space
-    text = ("\n" + "\n".join(own)).replace("\n" + its, "\n").replace(f"\n{p.IDENTIFIER}{literal(key)}", "")
-    if (part := f" <{record}#") in text:
-        text = text.replace(part, " <#")
+    text = ("\n" + "\n".join(own)).replace("\n" + its, "\n").replace(f"\n{p.IDENTIFIER}{literal(key)}", "").replace(f" <{record}#", " <#")
     if len(segment := encode(key)) > _SHORT:
         text = text.replace(f"/{segment}>", "/>").replace(f"={segment}>", "=>")
     return _number(text.replace(f"/{source}/", "//").replace("https://", "http://"))

@@ -9,7 +9,7 @@ from datetime import UTC
 import sqlalchemy as sa
 
 from harvesters.ledger import tables as t
-from harvesters.ledger.account import SERVED, Change, Draft, Known, Outcome, Presence, Run
+from harvesters.ledger.account import FRESH, SERVED, Change, Draft, Known, Outcome, Presence, Run
 from harvesters.ledger.press import unpack
 from harvesters.ledger.rows import descriptions, draft_of, staged_row, unchanged_row
 from harvesters.ledger.runs import Runs
@@ -92,6 +92,16 @@ class Drafts(Runs):
         for row in self._stream(query.order_by(s.c.seq)):
             stands = Presence(row.state) if row.state else None
             yield Change(row.seq, draft_of(row, unpack(row.statements)), unpack(row.before), stands)
+
+    def texts(self, run: Run) -> Iterator[tuple[str, str, str]]:
+        """Give key, description and what stands before it of each new or changed draft, in their order."""
+        s, r, now, old = t.staged, t.record, t.description.alias("now"), t.description.alias("old")
+        join = s.join(now, sa.and_(now.c.run == s.c.run, now.c.seq == s.c.seq))
+        join = join.outerjoin(r, sa.and_(r.c.source == s.c.source, r.c.key == s.c.key))
+        join = join.outerjoin(old, sa.and_(old.c.run == r.c.run, old.c.seq == r.c.seq))
+        mine = sa.and_(s.c.run == run.id, s.c.outcome.in_([outcome.value for outcome in FRESH]))
+        query = sa.select(s.c.key, now.c.statements, old.c.statements).select_from(join).where(mine).order_by(s.c.seq)
+        yield from ((key, unpack(after), unpack(before)) for key, after, before in self._stream(query))
 
     def listed(self, run: Run, outcomes: Iterable[Outcome]) -> Iterator[Draft]:
         """List the run's records with these outcomes, without descriptions: what was unchanged page by page, then the others."""
