@@ -15,6 +15,7 @@ from warcio.archiveiterator import ArchiveIterator
 from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
+from harvesters.errors import ArchiveError
 from harvesters.record import Position
 
 # A reply is stored as it was read, so what told how it travelled is no longer true of it.
@@ -22,16 +23,27 @@ _TRAVEL = {"content-encoding", "transfer-encoding", "content-length"}
 
 
 class Archive:
-    """The WARC file of one run below *folder*; *keep_bytes* is where a resumed run goes on, what lies behind is cut off."""
+    """The WARC file of one run below *folder*; *keep_bytes* is where a resumed run goes on, what lies behind is cut off.
+
+    Raises ArchiveError, here and in ``keep``, where the file cannot be written: the run ends, since a reply that is not kept must
+    not be read.
+    """
 
     def __init__(self, folder: Path, source: str, run: str, keep_bytes: int = 0) -> None:
         self.folder = folder
         self.name = f"{source}/{run}.warc.gz"
         path = folder / self.name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("ab")
-        self._file.truncate(keep_bytes)
-        self._file.seek(keep_bytes)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("ab")
+        except OSError as error:
+            raise _unwritten(path, error) from error
+        try:
+            self._file.truncate(keep_bytes)
+            self._file.seek(keep_bytes)
+        except OSError as error:
+            self._file.close()
+            raise _unwritten(path, error) from error
 
     @property
     def length(self) -> int:
@@ -48,13 +60,23 @@ class Archive:
         writer.write_record(record)
         member = igzip.compress(buffer.getvalue(), compresslevel=1)
         offset = self._file.tell()
-        self._file.write(member)
-        self._file.flush()
+        try:
+            self._file.write(member)
+            self._file.flush()
+        except OSError as error:
+            raise _unwritten(self.folder / self.name, error) from error
         return Position(self.name, offset, len(member))
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        try:
+            self._file.close()
+        except OSError as error:  # it tries to write what could not be written before
+            raise _unwritten(self.folder / self.name, error) from error
+
+
+def _unwritten(path: Path, error: OSError) -> ArchiveError:
+    return ArchiveError(f"archive {path}: {error.strerror}; make room or mend the folder, then run again")
 
 
 def read(folder: Path, at: Position) -> bytes:

@@ -16,14 +16,19 @@ _SIZE = 512 * 1024  # bytes that are read: the least that RFC 9309 asks for (500
 
 @dataclass(frozen=True, slots=True)
 class Robots:
-    """The rules of one host; *url* is where they came from, *lines* as they stand there."""
+    """The rules of one host; *url* is where they came from, *lines* as they stand there.
+
+    *delay* is the seconds between two requests that the host asks for, zero where it does not.
+    """
 
     url: str
     lines: tuple[str, ...]
+    rules: Protego
+    delay: float = 0.0
 
     def forbids(self, address: str) -> str | None:
         """Give the line that forbids *address*, with its number; None where none does."""
-        if Protego.parse("\n".join(self.lines)).can_fetch(address, TOKEN):
+        if self.rules.can_fetch(address, TOKEN):
             return None
         places = [place for place, line in enumerate(self.lines) if line.strip().lower().startswith("di")]
         low, high = 0, len(places)  # the first so many Disallow lines must be blank for the address to be allowed
@@ -37,21 +42,16 @@ class Robots:
         blank = set(places)
         return Protego.parse("\n".join("Disallow:" if place in blank else line for place, line in enumerate(self.lines)))
 
-    @property
-    def delay(self) -> float:
-        """Give the seconds between two requests that the host asks for, zero where it does not."""
-        parsed = Protego.parse("\n".join(self.lines))
-        rate = parsed.request_rate(TOKEN)
-        paced = rate.seconds / rate.requests if rate and rate.requests else 0.0
-        return max(parsed.crawl_delay(TOKEN) or 0.0, paced)
-
 
 def read(url: str, content: bytes) -> Robots:
     """Read a robots.txt; lines that are none of its own are passed over, as the specification says."""
     text = content[:_SIZE].decode("utf-8-sig", "replace")
-    return Robots(url, tuple(text.splitlines()))
+    rules = Protego.parse(text)
+    rate = rules.request_rate(TOKEN)
+    paced = rate.seconds / rate.requests if rate and rate.requests else 0.0
+    return Robots(url, tuple(text.splitlines()), rules, max(rules.crawl_delay(TOKEN) or 0.0, paced, 0.0))
 
 
 def free(url: str) -> Robots:
     """Give the rules of a host that has none."""
-    return Robots(url, ())
+    return read(url, b"")

@@ -52,7 +52,10 @@ def harvest(source: Source, means: Means, *, full: bool = False, dry_run: bool =
             run, seen = _collect(source, means, protocol, reader, run, watch, full=full)
             return _conclude(source, means, run, seen, dry_run=dry_run)
         except QuietError as error:  # the run stays open, and the next one takes it up
-            means.ledger.save(replace(means.ledger.run(run.id) or run, reason=str(error)))
+            if dry_run:
+                means.ledger.forget(run)
+            else:
+                means.ledger.save(replace(means.ledger.run(run.id) or run, reason=str(error)))
             raise
         except HarvestError as error:
             _fail(run, means, str(error))

@@ -1,0 +1,228 @@
+"""Bodies and connections: bounded in memory and time, whole or refused, and only to addresses that were checked."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import tracemalloc
+import zlib
+from collections.abc import Iterator
+
+import httpcore
+import httpx
+import pytest
+import zstandard
+
+from harvesters.address import Deadline, guarded, is_public
+from harvesters.again import Patience
+from harvesters.archive import Archive
+from harvesters.encoding import decoded
+from harvesters.errors import ArchiveError, OutageError, RefusedError, StalledError, TooLargeError, UndecodableError
+from harvesters.fetch import Fetch
+
+URL = "https://registry.example/records"
+TEXT = b'[{"id": 1}]' * 1000
+BARE = zlib.compressobj(wbits=-15)
+BODIES = {
+    "gzip": gzip.compress(TEXT),
+    "deflate": zlib.compress(TEXT),
+    "zstd": zstandard.compress(TEXT),
+    "gzip, gzip": gzip.compress(gzip.compress(TEXT)),
+}
+MANY = b"\0" * 50_000_000
+BOMBS = {
+    "gzip": gzip.compress(MANY),
+    "deflate": zlib.compress(MANY),
+    "zstd": zstandard.compress(MANY),
+    "gzip, gzip": gzip.compress(gzip.compress(MANY)),
+    "zstd, gzip": gzip.compress(zstandard.compress(MANY)),
+}
+
+
+def pieces(content: bytes, size: int = 1000) -> Iterator[bytes]:
+    return (content[start : start + size] for start in range(0, len(content), size))
+
+
+def ask(content: bytes, encoding: str, **patience: int) -> httpx.Response:
+    class Stream(httpx.SyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            return pieces(content)
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"Content-Encoding": encoding}, stream=Stream())
+
+    settings = Patience(tries=1, **patience)
+    with Fetch(pause=0, robots=False, patience=settings, transport=httpx.MockTransport(answer)) as door:
+        return door.get(URL).content
+
+
+@pytest.mark.parametrize("encoding", BODIES)
+def test_a_body_is_unpacked(encoding: str) -> None:
+    assert ask(BODIES[encoding], encoding) == TEXT
+
+
+def test_what_real_servers_send_is_unpacked_too() -> None:
+    bare = BARE.compress(TEXT) + BARE.flush()
+
+    assert ask(bare, "deflate") == TEXT
+    assert ask(gzip.compress(TEXT) + gzip.compress(b"[]") + b"\0" * 512, "x-gzip") == TEXT + b"[]"
+    assert ask(TEXT, "identity") == TEXT
+    assert ask(b"", "gzip") == b""
+
+
+@pytest.mark.parametrize("encoding", BODIES)
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_a_packed_body_that_ends_early_is_never_taken_for_the_whole(encoding: str, share: float) -> None:
+    content = BODIES[encoding]
+
+    with pytest.raises(UndecodableError, match="not in the encoding that it declares"):
+        ask(content[: int(len(content) * share)], encoding)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "zstd", "br", "compress", "gzip, gzip, gzip"])
+def test_what_is_not_as_it_is_declared_or_was_not_asked_for_is_refused(encoding: str) -> None:
+    with pytest.raises(UndecodableError, match="encod"):
+        ask(TEXT, encoding)
+
+
+@pytest.mark.parametrize("encoding", BOMBS)
+def test_a_bomb_is_refused_in_bounded_memory(encoding: str) -> None:
+    tracemalloc.start()
+
+    with pytest.raises(TooLargeError, match="over 1000000 bytes"):
+        ask(BOMBS[encoding], encoding, size=1_000_000)
+
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10_000_000
+
+
+def test_a_body_that_unfolds_to_nothing_does_not_go_on_for_ever() -> None:
+    empty = gzip.compress(b"") * 100_000
+
+    with pytest.raises(TooLargeError):
+        ask(empty, "gzip", size=1_000_000)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "zstd"])
+def test_pieces_are_small_however_they_are_packed(encoding: str) -> None:
+    assert max(map(len, decoded([BOMBS[encoding]], encoding))) <= 2 * 1024 * 1024
+
+
+# ---- addresses
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1", "255.255.255.255",
+     "::1", "::", "fe80::1%eth0", "fc00::1", "ff02::1", "::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:a00:1::1", "2001:db8::1"],
+)  # fmt: skip
+def test_an_address_off_the_open_internet_is_known(address: str) -> None:
+    assert not is_public(address)
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "93.184.216.34", "2606:4700::1111", "64:ff9b::808:808"])
+def test_an_address_of_the_open_internet_is_known(address: str) -> None:
+    assert is_public(address)
+
+
+class Line(httpcore.NetworkBackend):
+    """A network that refuses some addresses, and answers on the others from memory."""
+
+    def __init__(self, *dead: str) -> None:
+        self.dead = dead
+        self.dialled: list[str] = []
+
+    def connect_tcp(self, host, port, timeout=None, local_address=None, socket_options=None):
+        self.dialled.append(host)
+        if host in self.dead:
+            raise httpcore.ConnectError(f"{host} is dead")
+        return httpcore.MockStream([b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n[]"])
+
+
+def through(line: Line, *answers: list[str], allow: frozenset[str] = frozenset()) -> Fetch:
+    left = iter(answers)
+    transport = guarded(allow, resolve=lambda host, port: next(left), dial=line)
+    return Fetch(pause=0, robots=False, patience=Patience(tries=1), transport=transport)
+
+
+def test_the_address_that_was_checked_is_the_one_that_is_dialled() -> None:
+    line = Line()
+
+    with through(line, ["93.184.216.34"], ["10.0.0.1"]) as door:
+        assert door.get("http://registry.example/").content == b"[]"
+        with pytest.raises(RefusedError, match=r"registry.example is at 10.0.0.1, off the open internet"):
+            door.get("http://registry.example/")
+
+    assert line.dialled == ["93.184.216.34"]
+
+
+def test_a_name_with_one_private_address_among_others_is_refused() -> None:
+    line = Line()
+
+    with through(line, ["93.184.216.34", "10.0.0.1"]) as door, pytest.raises(RefusedError):
+        door.get("http://registry.example/")
+
+    assert line.dialled == []
+
+
+def test_a_dead_address_is_passed_over_for_the_next() -> None:
+    line = Line("2606:4700::1111")
+
+    with through(line, ["2606:4700::1111", "93.184.216.34"]) as door:
+        assert door.get("http://registry.example/").content == b"[]"
+
+    assert line.dialled == ["2606:4700::1111", "93.184.216.34"]
+
+
+@pytest.mark.parametrize("found", [["93.184.216.34"], []])
+def test_a_name_that_leads_nowhere_is_an_outage(found: list[str]) -> None:
+    with through(Line("93.184.216.34"), found) as door, pytest.raises(OutageError, match=r"is dead|has no address"):
+        door.get("http://registry.example/")
+
+
+def test_a_deadline_that_is_over_ends_every_step() -> None:
+    deadline = Deadline()
+    deadline.start(-1)
+
+    with pytest.raises(httpcore.ReadTimeout):
+        deadline.left(60.0, httpcore.ReadTimeout)
+
+
+def test_without_a_deadline_each_step_has_its_own_limit() -> None:
+    assert Deadline().left(60.0, httpcore.ReadTimeout) == 60.0
+
+
+def test_an_answer_that_takes_too_long_in_all_is_stalled() -> None:
+    with pytest.raises(StalledError, match="did not end in the time"):
+        ask(TEXT, "identity", answer=-1)
+
+
+# ---- the archive
+
+
+def test_a_reply_that_cannot_be_kept_ends_the_run(tmp_path) -> None:
+    (tmp_path / "a").write_text("a file where a folder must be")
+
+    with pytest.raises(ArchiveError, match="make room or mend the folder, then run again"):
+        Archive(tmp_path, "a", "a.1")
+
+
+def test_what_cannot_be_cut_back_to_its_checkpoint_ends_the_run(tmp_path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "a.1.warc.gz").symlink_to("/dev/full")
+
+    with pytest.raises(ArchiveError, match=r"a\.1\.warc\.gz"):
+        Archive(tmp_path, "a", "a.1", 10)
+
+
+def test_a_disk_that_fills_while_a_reply_is_kept_is_told(tmp_path) -> None:
+    archive = Archive(tmp_path, "a", "a.1")
+    full, file = open("/dev/full", "wb"), tmp_path / "a" / "a.1.warc.gz"  # noqa: SIM115 it takes the place of the file's own
+    os.dup2(full.fileno(), archive._file.fileno())
+
+    with full, pytest.raises(ArchiveError, match=f"archive {file}: No space left on device"):
+        archive.keep(URL, 200, [], b"[]")
+
+    with pytest.raises(ArchiveError):
+        archive.close()

@@ -1,0 +1,313 @@
+"""Manners: robots.txt, one pause a host, quiet hours, and how each outcome is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from threading import Barrier, Thread
+
+import httpx
+import pytest
+from structlog.testing import capture_logs
+
+from harvesters.again import Patience, retry_after
+from harvesters.errors import ElsewhereError, OutageError, QuietError, RobotsError, UnexpectedError
+from harvesters.fetch import Fetch
+from harvesters.pace import Pace
+from harvesters.quiet import quiet
+from harvesters.robots import LONGEST, read
+
+URL = "https://registry.example/api/records"
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+Handler = Callable[[httpx.Request], httpx.Response]
+
+
+@dataclass
+class Host:
+    """A registry with a robots.txt; *asked* are the paths in their order."""
+
+    robots: str | int | Handler = 404
+    answer: Handler = lambda _: httpx.Response(200, content=b"[]")
+    asked: list[str] = field(default_factory=list)
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.asked.append(f"{request.url.host}{request.url.path}")
+        if request.url.path != "/robots.txt":
+            return self.answer(request)
+        if callable(self.robots):
+            return self.robots(request)
+        return httpx.Response(self.robots) if isinstance(self.robots, int) else httpx.Response(200, text=self.robots)
+
+
+def door(host: Handler, **settings: object) -> Fetch:
+    given = {"pause": 0, "patience": Patience(tries=2, first=0, most=0), "pace": Pace(lambda _: None, lambda: 0.0), **settings}
+    return Fetch(transport=httpx.MockTransport(host), **given)  # type: ignore[arg-type]
+
+
+# ---- robots.txt
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("User-agent: *\nDisallow: /", 'line 2, "Disallow: /"'),
+        ("User-agent: *\nDisallow: /other\nDisallow: /api # not for programs", 'line 3, "Disallow: /api # not for programs"'),
+        ("user-agent: stocktake\ndisallow: /api/*/x\ndisallow: /*records", 'line 3, "disallow: /*records"'),
+        ("User-agent: other\nUser-agent: Stocktake\nDisallow: /api$\nDisallow: /api/", 'line 4, "Disallow: /api/"'),
+        ("\ufeffUser-agent: *\nDisallow: /api", 'line 2, "Disallow: /api"'),
+        ("User-agent: *\nDisallow: /*a*a*a*a*a*a*a*a*a*a*a*a*\nDisallow: /api/r", 'line 3, "Disallow: /api/r"'),
+    ],
+)
+def test_what_robots_txt_forbids_is_not_asked_and_its_line_is_named(text: str, line: str) -> None:
+    host = Host(text)
+
+    with door(host) as fetch, pytest.raises(RobotsError) as told:
+        fetch.get(URL)
+
+    assert f"https://registry.example/robots.txt forbids it in {line}" in str(told.value)
+    assert '"User-agent: Stocktake" and "Allow: /api/records"' in str(told.value)
+    assert host.asked == ["registry.example/robots.txt"]
+    assert fetch.met == {"asked": 1, "answered": 1, "robots": 1}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "User-agent: *\nDisallow:",
+        "User-agent: other\nDisallow: /",
+        "User-agent: *\nDisallow: /\n\nUser-agent: Stocktake\nAllow: /",
+        "User-agent: *\nDisallow: /api\nAllow: /api/records",
+        "<!DOCTYPE html><title>Not found</title>",
+        "\x00\xff garbage",
+    ],
+)
+def test_what_robots_txt_allows_is_asked(text: str) -> None:
+    host = Host(text)
+
+    with door(host) as fetch:
+        fetch.get(URL)
+
+    assert host.asked == ["registry.example/robots.txt", "registry.example/api/records"]
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 451])
+def test_a_robots_txt_that_is_not_there_forbids_nothing(status: int) -> None:
+    with door(Host(status)) as fetch:
+        assert fetch.get(URL).status == 200
+
+
+@pytest.mark.parametrize("status", [429, 500, 501, 503, 505, 520])
+def test_while_robots_txt_cannot_be_told_nothing_is_asked(status: int) -> None:
+    host = Host(status)
+
+    with door(host) as fetch, pytest.raises(RobotsError, match="while a host cannot tell its rules, nothing of it may be asked"):
+        fetch.get(URL)
+
+    assert set(host.asked) == {"registry.example/robots.txt"}
+
+
+def test_a_robots_txt_out_of_reach_is_an_outage_and_is_not_tried_beyond_measure() -> None:
+    def broken(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("no route", request=request)
+
+    host = Host(broken)
+
+    with door(host) as fetch, pytest.raises(OutageError, match="no route"):
+        fetch.get(URL)
+
+    assert len(host.asked) == 2
+
+
+def test_a_robots_txt_that_leads_in_circles_forbids_nothing() -> None:
+    with door(Host(lambda it: httpx.Response(302, headers={"Location": str(it.url)}))) as fetch:
+        assert fetch.get(URL).status == 200
+
+
+def test_each_host_on_the_way_is_asked_for_its_rules_once() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        there = request.url.host == "data.example"
+        return httpx.Response(200) if there else httpx.Response(307, headers={"Location": "https://data.example/records"})
+
+    host = Host("User-agent: *\nAllow: /", answer)
+
+    with door(host) as fetch:
+        fetch.get(URL)
+        fetch.get(URL)
+
+    assert host.asked.count("registry.example/robots.txt") == host.asked.count("data.example/robots.txt") == 1
+
+
+def test_a_redirect_does_not_lead_past_another_hosts_rules() -> None:
+    def rules(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, text="User-agent: *\nDisallow: /" if request.url.host == "data.example" else "")
+
+    host = Host(rules, lambda _: httpx.Response(302, headers={"Location": "https://data.example/records"}))
+
+    with door(host) as fetch, pytest.raises(RobotsError, match=r"https://data.example/robots.txt forbids it"):
+        fetch.get(URL)
+
+
+def test_a_grant_sets_disallow_aside_but_keeps_the_crawl_delay() -> None:
+    slept: list[float] = []
+    host = Host("User-agent: *\nDisallow: /\nCrawl-delay: 7")
+
+    with door(host, grant="letter of 1 March", pace=Pace(slept.append, lambda: 0.0)) as fetch:
+        fetch.get(URL)
+
+    assert slept == [7.0]
+
+
+@pytest.mark.parametrize(
+    ("text", "delay"),
+    [("Crawl-delay: 3", 3), ("Crawl-delay: 0.5", 2), ("Request-rate: 1/10", 10), ("Crawl-delay: soon", 2), ("Crawl-delay: -5", 2), ("", 2)],
+)
+def test_the_longer_of_the_cards_pause_and_the_hosts_is_kept(text: str, delay: float) -> None:
+    slept: list[float] = []
+
+    with door(Host(f"User-agent: *\n{text}"), pause=2, pace=Pace(slept.append, lambda: 0.0)) as fetch:
+        fetch.get(URL)
+
+    assert slept == [delay]
+
+
+def test_a_crawl_delay_beyond_measure_is_cut_short_and_told() -> None:
+    slept: list[float] = []
+
+    with capture_logs() as logs, door(Host("User-agent: *\nCrawl-delay: 86400"), pace=Pace(slept.append, lambda: 0.0)) as fetch:
+        fetch.get(URL)
+
+    assert slept == [LONGEST]
+    assert [(log["event"], log["asked"], log["kept"]) for log in logs] == [("crawl-delay is cut short", 86400.0, LONGEST)]
+
+
+def test_a_huge_robots_txt_is_read_from_its_beginning_only() -> None:
+    text = b"User-agent: *\n" + b"# nothing\n" * 60_000 + b"Disallow: /\n"
+
+    assert read("u", text).forbids(URL) is None
+
+
+# ---- pace
+
+
+def test_two_sources_of_a_host_share_its_pause_and_other_hosts_have_their_own() -> None:
+    slept: list[float] = []
+    pace = Pace(slept.append, lambda: 0.0)
+
+    with door(Host(), pause=4, robots=False, pace=pace) as one, door(Host(), pause=1, robots=False, pace=pace) as two:
+        one.get(URL)
+        two.get(URL)
+        two.get("https://other.example/")
+        one.get(URL)
+
+    assert slept == [4.0, 8.0]
+
+
+def test_requests_of_many_threads_go_out_a_pause_apart() -> None:
+    due: list[float] = []
+    pace, barrier = Pace(due.append, lambda: 0.0), Barrier(8)
+
+    def ask() -> None:
+        barrier.wait()
+        pace.turn("registry.example", 2.0)
+
+    threads = [Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(due) == [2.0 * number for number in range(1, 8)]
+
+
+def test_a_host_that_asks_one_source_to_wait_is_left_alone_by_the_others() -> None:
+    slept: list[float] = []
+    pace = Pace(slept.append, lambda: 0.0)
+    limited = Host(answer=lambda _: httpx.Response(429, headers={"Retry-After": "90"}))
+
+    with door(limited, robots=False, pace=pace, patience=Patience(tries=1)) as one, pytest.raises(OutageError, match="in 90 seconds"):
+        one.get(URL)
+    with door(Host(), robots=False, pace=pace) as two:
+        two.get(URL)
+
+    assert slept == [90.0]
+
+
+def test_who_asks_for_more_than_a_run_waits_is_left_at_once() -> None:
+    host = Host(answer=lambda _: httpx.Response(503, headers={"Retry-After": "86400"}))
+
+    with door(host, robots=False) as fetch, pytest.raises(OutageError, match="in 86400 seconds"):
+        fetch.get(URL)
+
+    assert len(host.asked) == 1
+
+
+def test_a_date_is_counted_from_the_registrys_own_clock() -> None:
+    later, date = "Thu, 01 Jan 2015 00:00:30 GMT", "Thu, 01 Jan 2015 00:00:00 GMT"
+
+    assert retry_after(later, date, NOON) == 30.0
+    assert retry_after(later, None, NOON) == 0.0
+    assert retry_after(date, later, NOON) == 0.0
+    assert retry_after("²", None, NOON) is None
+
+
+# ---- quiet hours
+
+
+def test_in_quiet_hours_nothing_is_asked() -> None:
+    host = Host()
+
+    with door(host, quiet=quiet("11:00-13:00"), now=lambda: NOON) as fetch, pytest.raises(QuietError, match="after 2026-03-01 13:00 UTC"):
+        fetch.get(URL)
+
+    assert host.asked == []
+    assert fetch.met == {"quiet": 1}
+
+
+@pytest.mark.parametrize("text", ["22-06", "22:00", "24:00-06:00", "22:00-22:00", "22:60-23:00", "", "ten to six", "２２:00-06:00"])
+def test_what_is_no_window_of_time_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"write it as|begins when it ends|must be in"):
+        quiet(text)
+
+
+# ---- what is counted
+
+
+def test_an_address_that_is_none_is_told_and_counted() -> None:
+    with door(Host()) as fetch:
+        for url in ("https://[::1", "ftp://registry.example/x", "https://registry.example:port/"):
+            with pytest.raises(ElsewhereError):
+                fetch.get(url)
+
+    assert fetch.met == {"elsewhere": 3}
+
+
+def test_a_location_that_is_no_address_fails_the_request() -> None:
+    host = Host(answer=lambda _: httpx.Response(302, headers={"Location": "https://[::1"}))
+
+    with door(host, robots=False) as fetch, pytest.raises((ElsewhereError, OutageError)):
+        fetch.get(URL)
+
+
+@pytest.mark.parametrize("status", [204, 206, 300, 400, 418, 422, 501])
+def test_a_status_that_means_nothing_here_is_not_asked_again(status: int) -> None:
+    host = Host(answer=lambda _: httpx.Response(status))
+
+    with door(host, robots=False) as fetch, pytest.raises(UnexpectedError, match=f"answered {status}"):
+        fetch.get(URL)
+
+    assert fetch.met == {"asked": 1, "unexpected": 1}
+
+
+def test_a_contact_cannot_break_the_header_that_holds_it() -> None:
+    seen: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers["user-agent"])
+        return httpx.Response(200)
+
+    with door(Host(answer=answer), contact="büro@example.org\r\nX-Evil: 1") as fetch:
+        fetch.get(URL)
+
+    assert seen == ["Stocktake/0.1 (+https://w3id.org/wsis-stocktaking/; b?ro@example.org X-Evil: 1)"]
