@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -12,7 +12,7 @@ from vocab.account import Account, describe_account
 from vocab.freshness import Marks, freshness
 from vocab.iris import Iris
 from vocab.properties import ours
-from vocab.terms import ADMS, DCAT, DCT, FOAF, PROV, RDF, SH, instant, integer, literal, node
+from vocab.terms import DCAT, DCT, RDF, SH, instant, integer, literal, node
 
 _A = f"<{RDF}type>"
 
@@ -150,41 +150,6 @@ def describe_source(it: Registry, iris: Iris) -> list[str]:
     ]
     if it.publisher:
         out.append(f"{source} <{DCT}publisher> {literal(it.publisher)}")
-    return sorted(out)
-
-
-def describe_run(run: str, source: str, started: datetime, ended: datetime, counts: Mapping[str, int], iris: Iris) -> list[str]:
-    """Describe a run as a ``prov:Activity`` with its counts (https://www.w3.org/TR/prov-o/#Activity)."""
-    address = f"<{iris.run(run)}>"
-    out = [
-        f"{address} {_A} <{PROV}Activity>",
-        f"{address} <{PROV}used> <{iris.source(source)}>",
-        f"{address} <{PROV}startedAtTime> {instant(started)}",
-        f"{address} <{PROV}endedAtTime> {instant(ended)}",
-        *(f"{address} <{iris.ns}{name}Records> {integer(count)}" for name, count in counts.items()),
-    ]
-    return sorted(out)
-
-
-def bury(key: str, source: str, run: str, first_seen: datetime, at: datetime, before: Iterable[str], iris: Iris) -> list[str]:
-    """Describe a record that is gone: its tombstone keeps its address, its topic and its title, and tells when and by which run."""
-    record = f"<{iris.record(source, key)}>"
-    topic = next((line for line in before if line.startswith(f"{record} <{FOAF}primaryTopic> ")), None)
-    subject = topic.rpartition(" ")[2] if topic else None
-    out = [
-        f"<{iris.source(source)}> <{DCAT}record> {record}",
-        f"{record} {_A} <{DCAT}CatalogRecord>",
-        f"{record} <{DCT}identifier> {literal(key)}",
-        f"{record} <{DCT}issued> {instant(first_seen)}",
-        f"{record} <{DCT}modified> {instant(at)}",
-        f"{record} <{PROV}invalidatedAtTime> {instant(at)}",
-        f"{record} <{PROV}wasInvalidatedBy> <{iris.run(run)}>",
-        f"{record} <{ADMS}status> <{iris.ns}gone>",
-    ]
-    if topic and subject:
-        out.append(topic)
-        # The title stays with the record, not with its topic, so that no query counts the topic as being there.
-        out += [f"{record} <{DCT}title> {line.split(' ', 2)[2]}" for line in before if line.startswith(f"{subject} <{DCT}title> ")]
     return sorted(out)
 
 

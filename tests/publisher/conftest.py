@@ -15,11 +15,13 @@ from journal.log import Journal
 from publisher.app import create_app
 from publisher.pool import Limits
 from publisher.shelf import Shelf
-from vocab.chronicle import Provenance, Registry, Remark, Standing, attest, bury, describe_run, describe_source, describe_standing
+from vocab.account import Account, describe_account
+from vocab.chronicle import Provenance, Registry, Remark, Standing, attest, describe_source, describe_standing
 from vocab.describe import describe, quads
 from vocab.initiative import Basis, Claim, Document, Event, Initiative, Party, Place, Prize, Resource, Role, Text
 from vocab.iris import Iris
 from vocab.schemes import statements
+from vocab.tombstone import Burial, bury
 
 sys.path.insert(0, str(Path(__file__).parent))  # where `suite` lies
 
@@ -125,7 +127,7 @@ def _registry(name: str) -> Registry:
 
 def _gone_rows(source: str, it: Resource) -> Iterator[str]:
     before = [*describe(it, IRIS, source), *attest(it.key, IRIS, provenance(source))]
-    after = bury(it.key, source, "run-3", SEEN, CHANGED, before, IRIS)
+    after = bury(it.key, source, Burial("run-3", CHANGED, "its source says that it was deleted"), SEEN, before, IRIS)
     graph = IRIS.record(source, it.key)
     yield from (f"D {quad}" for quad in quads(sorted({*before} - {*after}), graph))
     yield from (f"A {quad}" for quad in quads(sorted({*after} - {*before}), graph))
@@ -135,10 +137,10 @@ def build(data: Path) -> None:
     """Write the world's journal and status file under *data*."""
     journal = Journal(data / "journal")
     journal.append(_vocabulary(), run="run-1", time=SEEN)
-    counts = {"claimed": 124, "fetched": 124, "new": 124, "changed": 0}
+    run = Account(run="run-2", source="demo", started=SEEN, ended=CHANGED, state="committed", sweep=True, claimed=124, fetched=124, new=124)
     rows = [row for it in THINGS for row in record_rows("demo", it)]
     rows += [f"A {quad}" for quad in quads(describe_source(_registry("demo"), IRIS), IRIS.source("demo"))]
-    rows += [f"A {quad}" for quad in quads(describe_run("run-2", "demo", SEEN, CHANGED, counts, IRIS), IRIS.run("run-2"))]
+    rows += [f"A {quad}" for quad in quads(describe_account(run, IRIS), IRIS.run("run-2"))]
     rows += record_rows("demo", Initiative(key="lost", titles=(Text("Lost project", "en"),)))
     journal.append(rows, run="run-2", time=CHANGED)
     journal.append(_gone_rows("demo", Initiative(key="lost", titles=(Text("Lost project", "en"),))), run="run-3", time=CHANGED)

@@ -22,13 +22,15 @@ from publisher.rewriting import ready, rewrite
 from publisher.shelf import Shelf
 from publisher.text.ask import Wish
 from publisher.text.search import search_in
-from vocab.chronicle import Provenance, attest, bury
+from vocab.chronicle import Provenance, attest
 from vocab.describe import describe, quads
 from vocab.initiative import Initiative, Party, Role, Text
 from vocab.iris import Iris
+from vocab.tombstone import bury
 
 IRIS = Iris("https://x.org/")
 FIRST, LATER = datetime(2026, 1, 2, tzinfo=UTC), datetime(2026, 1, 3, tzinfo=UTC)
+GONE = Burial("run-2", LATER, "its source says that it was deleted")
 
 Start = Callable[[Path], Follower]
 
@@ -76,7 +78,7 @@ def found(generation: Generation, words: str) -> list[str]:
 
 def test_what_is_new_changed_gone_and_back_is_found_as_it_is_published(tmp_path: Path, follower: Start) -> None:
     new, changed, back = told("1", "Remote clinics"), told("1", "Rural schools"), told("1", "Remote clinics", at=LATER)
-    gone = bury("1", "demo", "run-2", FIRST, LATER, changed, IRIS)
+    gone = bury("1", "demo", GONE, FIRST, changed, IRIS)
     commit(tmp_path, "2", [], told("2", "Other things"))
     following = follower(tmp_path)
     states = []
@@ -101,9 +103,9 @@ def test_an_organization_is_found_until_the_last_record_that_names_it_is_gone(tm
     following = follower(tmp_path)
     both = found(shown(following), "ministry")
 
-    commit(tmp_path, "1", one, bury("1", "demo", "run-2", FIRST, LATER, one, IRIS))
+    commit(tmp_path, "1", one, bury("1", "demo", GONE, FIRST, one, IRIS))
     first = found(shown(following), "ministry")
-    commit(tmp_path, "2", two, bury("2", "demo", "run-2", FIRST, LATER, two, IRIS))
+    commit(tmp_path, "2", two, bury("2", "demo", GONE, FIRST, two, IRIS))
     second = found(shown(following), "ministry")
 
     assert (both, first, second) == (["organization/demo/ministry-of-health"],) * 2 + ([],)

@@ -9,12 +9,14 @@ import pyoxigraph
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vocab.chronicle import Provenance, Registry, Remark, Standing, attest, bury, describe_run, describe_source, describe_standing
+from vocab.account import METRICS, Account, describe_account
+from vocab.chronicle import Provenance, Registry, Remark, Standing, attest, describe_source, describe_standing
 from vocab.describe import describe, quads
 from vocab.initiative import Basis, Claim, Document, Event, Initiative, Party, Place, Post, Prize, Resource, Role, Text
 from vocab.iris import Iris
 from vocab.schemes import statements
 from vocab.terms import RDFS, literal
+from vocab.tombstone import Burial, bury, mark
 
 IRIS = Iris("https://example.org/")
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -116,14 +118,14 @@ def full() -> Initiative:
 def written() -> list[str]:
     """Give an example of all that is ever written."""
     about = Provenance("s", "r", "m", "00", NOON, NOON, (Remark("c", "Warning", "m", None),))
-    counts = ("claimed", "fetched", "new", "changed", "unchanged", "withheld", "unreadable", "duplicate", "gone", "vanished")
     return [
         *describe(full(), IRIS, "s"),
         *describe(Event(key="2", venue=Text("Hall")), IRIS, "s"),
         *attest("1", IRIS, about),
-        *bury("1", "s", "r", NOON, NOON, [], IRIS),
+        *bury("1", "s", Burial("r", NOON, "deleted", "2"), NOON, attest("1", IRIS, about), IRIS),
+        *mark("\n".join(attest("1", IRIS, about)), "1", "s", NOON, IRIS).split("\n"),
         *describe_source(Registry("s", "S", "P", "https://s.org/", "", "csv", "fields", "0 3 * * *"), IRIS),
-        *describe_run("r", "s", NOON, NOON, dict.fromkeys(counts, 1), IRIS),
+        *describe_account(Account(run="r", source="s", started=NOON, ended=NOON, state="held", **dict.fromkeys(METRICS, 1)), IRIS),
         *describe_standing([Standing("s", NOON, NOON, "held", 1, "short")], IRIS),
     ]
 
