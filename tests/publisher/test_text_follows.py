@@ -26,7 +26,7 @@ from vocab.chronicle import Provenance, attest
 from vocab.describe import describe, quads
 from vocab.initiative import Initiative, Party, Role, Text
 from vocab.iris import Iris
-from vocab.tombstone import bury
+from vocab.tombstone import Burial, bury
 
 IRIS = Iris("https://x.org/")
 FIRST, LATER = datetime(2026, 1, 2, tzinfo=UTC), datetime(2026, 1, 3, tzinfo=UTC)
