@@ -96,7 +96,7 @@ def harvest_all(sources: Sequence[Source], means: Means, *, full: bool, dry_run:
         for source in sources:
             plans[source.name] = _one(source, means, full=full, dry_run=dry_run, bar=bar)
     if not quiet:
-        out.print(report.account(plans, dry_run=dry_run))
+        out.print(report.account(plans, means.ledger, dry_run=dry_run))
         for name, plan in plans.items():
             for line in report.reasons(name, plan, means.ledger):
                 out.print(line)

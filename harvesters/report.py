@@ -62,8 +62,8 @@ def failure(source: str, ledger: Ledger) -> dict[str, object]:
     return run(failed) if failed else {"run": source, "outcome": State.FAILED.value}
 
 
-def account(plans: Mapping[str, Plan | None], *, dry_run: bool) -> Table:
-    """Show what each source's run did, a row a source; None is a run that failed."""
+def account(plans: Mapping[str, Plan | None], ledger: Ledger, *, dry_run: bool) -> Table:
+    """Show what each source's run did, a row a source; None is a run that failed, or that is put off and still open."""
     title = "What a run would do (dry run, nothing changed)" if dry_run else "Runs"
     made = Table(title=title, title_justify="left", show_footer=len(plans) > 1, box=SIMPLE)
     totals = Counter[str]()
@@ -74,7 +74,8 @@ def account(plans: Mapping[str, Plan | None], *, dry_run: bool) -> Table:
     made.add_column("outcome", no_wrap=True)
     made.add_column("records", footer=_cell(dict(totals)), overflow="fold")
     for source, it in plans.items():
-        made.add_row(source, _outcome(it, dry_run=dry_run), _told(it))
+        put_off = it is None and ledger.open_run(source) is not None
+        made.add_row(source, "[yellow]put off[/yellow]" if put_off else _outcome(it, dry_run=dry_run), _told(it))
     return made
 
 
@@ -94,7 +95,7 @@ def _outcome(it: Plan | None, *, dry_run: bool) -> str:
 
 def _told(it: Plan | None) -> str:
     if it is None:
-        return "see the error above"
+        return "see above"
     why = it.run.reason or it.held
     return escape(_cell(it.counts) or "none came") + (f"\n[yellow]{escape(why)}[/yellow]" if why else "")
 
