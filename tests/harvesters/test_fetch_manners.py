@@ -12,11 +12,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from harvesters.again import Patience, retry_after
-from harvesters.errors import ElsewhereError, OutageError, QuietError, RobotsError, UnexpectedError
+from harvesters.errors import CardError, ElsewhereError, OutageError, QuietError, RobotsError, UnexpectedError
 from harvesters.fetch import Fetch
 from harvesters.pace import Pace
 from harvesters.quiet import quiet
 from harvesters.robots import LONGEST, read
+from harvesters.source import parse
 
 URL = "https://registry.example/api/records"
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -311,3 +312,18 @@ def test_a_contact_cannot_break_the_header_that_holds_it() -> None:
         fetch.get(URL)
 
     assert seen == ["Stocktake/0.1 (+https://w3id.org/wsis-stocktaking/; b?ro@example.org X-Evil: 1)"]
+
+
+# ---- the card
+
+
+def test_a_card_says_quiet_hours_and_who_let_us_in() -> None:
+    table = {"title": "A", "protocol": "json", "mapping": "fields", "url": URL, "licence": "https://example.org/l"}
+
+    source = parse("a", {**table, "quiet": "22:00-06:00", "grant": "letter of 1 March 2026"}, "card")
+
+    assert (str(source.quiet), source.grant) == ("22:00-06:00", "letter of 1 March 2026")
+    with pytest.raises(CardError, match=r"card: quiet '22-06' is no window of time: write it as HH:MM-HH:MM in UTC"):
+        parse("a", {**table, "quiet": "22-06"}, "card")
+    with pytest.raises(CardError, match="'grant' is True, which is no text"):
+        parse("a", {**table, "grant": True}, "card")
