@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import NamedTuple
 from urllib.parse import parse_qs
@@ -11,7 +12,7 @@ from starlette.requests import Request
 
 from publisher.errors import FederationRefused
 from publisher.federation import asks_elsewhere
-from publisher.formats import GRAPHS, TABLES, Graph, Table
+from publisher.formats import GRAPHS, TABLES, Format, Graph, Table, names
 from publisher.negotiation import best
 from publisher.problems import Refused
 from publisher.question import Question
@@ -20,6 +21,14 @@ from publisher.terms import is_iri
 MOST = 256 * 1024  # bytes of a query: the longest that a person wrote was under 20,000
 FORM, QUERY, UPDATE = "application/x-www-form-urlencoded", "application/sparql-query", "application/sparql-update"
 _ANSWERS: tuple[Table | Graph, ...] = (*TABLES.values(), *GRAPHS.values())
+
+# What clients call a format, beside its suffix and its media types.
+_WORDS = {
+    "Turtle": ("turtle", "n3"),
+    "N-Triples": ("ntriples", "n-triples"),
+    "JSON-LD": ("json-ld", "json"),
+    "RDF/XML": ("rdf+xml", "rdfxml", "xml"),
+}
 
 Parameters = dict[str, list[str]]
 
@@ -93,7 +102,7 @@ def wanted(given: Parameters, accept: str | None, base: str, rows: int | None) -
         raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A query has at most {MOST} characters")
     if asks_elsewhere(text):
         raise FederationRefused("SERVICE is refused here: ask the other endpoint yourself and join the answers")
-    table, graph = _formats(one(given, "format"), accept)
+    table, graph = _formats(given.get("format", []), accept)
     default, named = graphs(given, "default-graph-uri"), graphs(given, "named-graph-uri")
     if default is not None or named is not None:  # a dataset that the protocol names takes the place of all that FROM says (2.1.4)
         default, named = default or (), named or ()
@@ -109,16 +118,27 @@ def one(given: Parameters, name: str) -> str | None:
     return values[0] if values else None
 
 
-def _formats(named: str | None, accept: str | None) -> tuple[str | None, str | None]:
-    """Choose a table and a graph format: the one that the parameter ``format`` names by its suffix, else by Accept."""
-    if named:
-        if named not in TABLES and named not in GRAPHS:
-            raise Refused(HTTPStatus.BAD_REQUEST, f"No format {named!r}; there are {', '.join([*TABLES, *GRAPHS])}")
-        return (named if named in TABLES else "json"), (named if named in GRAPHS else "ttl")
-    table, graph = best(accept, TABLES.values()), best(accept, GRAPHS.values())
-    if table is None and graph is None:
+def _formats(named: list[str], accept: str | None) -> tuple[str | None, str | None]:
+    """Choose a table and a graph format: those that the parameter ``format`` names, else by Accept.
+
+    The parameter is in no specification. Clients give a suffix, a word of their own or a media type, some two of these at once; the first
+    that is known counts.
+    """
+    if named := [name.strip().lower() for name in named if name.strip()]:
+        table, graph = _first(named, TABLES), _first(named, GRAPHS)
+        if table is None and graph is None:
+            raise Refused(HTTPStatus.BAD_REQUEST, f"No format {named[0]!r}; there are {', '.join([*TABLES, *GRAPHS])}")
+        return table or "json", graph or "ttl"
+    row, other = best(accept, TABLES.values()), best(accept, GRAPHS.values())
+    if row is None and other is None:
         raise Refused(HTTPStatus.NOT_ACCEPTABLE, "Answers are given as " + ", ".join(row.media for row in _ANSWERS))
-    return (table.suffix if table else None), (graph.suffix if graph else None)
+    return (row.suffix if row else None), (other.suffix if other else None)
+
+
+def _first(named: list[str], rows: Mapping[str, Format]) -> str | None:
+    return next(
+        (row.suffix for name in named for row in rows.values() if name in (row.suffix, *_WORDS.get(row.label, ()), *names(row))), None
+    )
 
 
 def graphs(given: Parameters, name: str) -> tuple[str, ...] | None:

@@ -1,0 +1,178 @@
+"""Real clients over a real server: SPARQLWrapper, rdflib, pandas and Comunica get every form of answer that they know."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+import httpx
+import pandas
+import pytest
+from pyoxigraph import RdfFormat, parse
+from rdflib import Graph, URIRef
+from rdflib.plugins.stores.sparqlstore import SPARQLStore
+from SPARQLWrapper import CSV, GET, JSON, JSONLD, N3, POST, POSTDIRECTLY, RDFXML, TSV, TURTLE, URLENCODED, XML, SPARQLWrapper
+
+from vocab.iris import BASE
+
+CLIENTS = Path(__file__).parents[1] / "clients"
+TITLES = """
+    PREFIX dct: <http://purl.org/dc/terms/>
+    SELECT ?thing ?title { ?thing dct:title ?title FILTER(STRSTARTS(STR(?title), "Community network 1")) } ORDER BY ?title
+"""
+GRAPH = f"CONSTRUCT {{ ?s ?p ?o }} {{ GRAPH <{BASE}record/demo/1> {{ ?s ?p ?o }} }}"
+WANTED = 31  # 1, 10 to 19, 100 to 119
+
+
+@pytest.fixture(scope="module")
+def endpoint(world: Path) -> Iterator[str]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    line = [sys.executable, "-m", "stocktake", "serve", "--port", str(port)]
+    settings = {**os.environ, "STOCKTAKE_DATA": str(world), "STOCKTAKE_LIMITS": "budget=0"}
+    server = subprocess.Popen(line, env=settings, cwd=Path(__file__).parents[2])
+    try:
+        _await(f"http://127.0.0.1:{port}/health")
+        yield f"http://127.0.0.1:{port}/sparql"
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def _await(url: str) -> None:
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        try:
+            if httpx.get(url).status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.05)
+    raise TimeoutError(url)
+
+
+@pytest.fixture(scope="module")
+def comunica(request: pytest.FixtureRequest) -> Path:
+    """Give Comunica's command, installed once for each lock into a folder that is kept."""
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip("no npm")
+    lock = (CLIENTS / "package-lock.json").read_bytes()
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stocktake-clients" / sha256(lock).hexdigest()[:16]
+    command = home / "node_modules" / ".bin" / "comunica-sparql"
+    if not command.exists():
+        home.mkdir(parents=True, exist_ok=True)
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(CLIENTS / name, home)
+        done = subprocess.run(
+            [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=home, capture_output=True, text=True, timeout=240
+        )
+        if done.returncode:
+            pytest.skip(f"npm cannot install Comunica: {done.stderr.strip()[-300:]}")
+    return command
+
+
+def wrapper(endpoint: str, query: str, form: str, method: str = GET, way: str = URLENCODED) -> SPARQLWrapper:
+    asking = SPARQLWrapper(endpoint, returnFormat=form)
+    asking.setMethod(method)
+    asking.setRequestMethod(way)
+    asking.setQuery(query)
+    return asking
+
+
+@pytest.mark.parametrize(("method", "way"), [(GET, URLENCODED), (POST, URLENCODED), (POST, POSTDIRECTLY)])
+def test_sparqlwrapper_gets_json_by_every_method(endpoint: str, method: str, way: str) -> None:
+    found = wrapper(endpoint, TITLES, JSON, method, way).queryAndConvert()
+
+    assert len(found["results"]["bindings"]) == WANTED
+
+
+def test_sparqlwrapper_gets_xml(endpoint: str) -> None:
+    found = wrapper(endpoint, TITLES, XML).queryAndConvert()
+
+    assert len(found.getElementsByTagName("result")) == WANTED
+
+
+@pytest.mark.parametrize(("form", "comma"), [(CSV, b","), (TSV, b"\t")])
+def test_sparqlwrapper_gets_csv_and_tsv(endpoint: str, form: str, comma: bytes) -> None:
+    found = wrapper(endpoint, TITLES, form).queryAndConvert()
+
+    assert (len(found.splitlines()), found.splitlines()[0].count(comma)) == (WANTED + 1, 1)
+
+
+@pytest.mark.parametrize("form", [TURTLE, N3])
+def test_sparqlwrapper_gets_turtle_for_what_it_calls_n3_too(endpoint: str, form: str) -> None:
+    found = wrapper(endpoint, GRAPH, form).queryAndConvert()
+
+    assert len(list(parse(found, RdfFormat.TURTLE))) > 5
+
+
+@pytest.mark.filterwarnings("ignore:ConjunctiveGraph is deprecated")  # SPARQLWrapper 2 still makes one
+@pytest.mark.parametrize("form", [XML, RDFXML, JSONLD])
+def test_sparqlwrapper_gets_graphs_that_it_reads_itself(endpoint: str, form: str) -> None:
+    found = wrapper(endpoint, GRAPH, form).queryAndConvert()
+
+    assert isinstance(found, Graph)
+    assert len(found) > 5
+
+
+def test_sparqlwrapper_gets_ask(endpoint: str) -> None:
+    assert wrapper(endpoint, "ASK {}", JSON).queryAndConvert()["boolean"] is True
+
+
+def test_rdflib_works_on_the_endpoint_as_on_a_store(endpoint: str) -> None:
+    graph = Graph(SPARQLStore(endpoint))
+
+    titles = list(graph.objects(URIRef(f"{BASE}id/initiative/demo/1"), URIRef("http://purl.org/dc/terms/title")))
+
+    assert [str(title) for title in titles] == ["Community network 1"]
+
+
+def test_pandas_reads_csv_from_the_endpoints_address(endpoint: str) -> None:
+    table = pandas.read_csv(str(httpx.URL(endpoint, params={"query": TITLES, "format": "csv"})))
+
+    assert list(table.columns) == ["thing", "title"]
+    assert (len(table), table["title"].iloc[0]) == (WANTED, "Community network 1")
+
+
+def test_pandas_counts_what_the_endpoint_counts(endpoint: str) -> None:
+    query = "SELECT ?class (COUNT(*) AS ?things) { ?s a ?class } GROUP BY ?class"
+    text = httpx.post(endpoint, data={"query": query}, headers={"Accept": "text/csv"}).text
+
+    table = pandas.read_csv(io.StringIO(text), index_col="class")
+
+    assert table.loc[f"{BASE}ns#Initiative", "things"] == 122
+
+
+def _asked(comunica: Path, source: str, query: str, form: str) -> str:
+    done = subprocess.run([str(comunica), source, query, "-t", form], capture_output=True, text=True, timeout=120, check=True)
+    return done.stdout
+
+
+def test_comunica_asks_the_endpoint(endpoint: str, comunica: Path) -> None:
+    found = json.loads(_asked(comunica, f"sparql@{endpoint}", TITLES, "application/sparql-results+json"))
+
+    assert len(found["results"]["bindings"]) == WANTED
+
+
+def test_comunica_finds_the_endpoint_by_its_description_and_constructs(endpoint: str, comunica: Path) -> None:
+    found = _asked(comunica, endpoint, GRAPH, "application/n-triples")
+
+    assert len(found.splitlines()) > 5
+
+
+def test_comunica_reads_a_graph_of_the_graph_store(endpoint: str, comunica: Path) -> None:
+    place = endpoint.replace("/sparql", f"/rdf-graph-store?graph={BASE}record/demo/1")
+
+    found = json.loads(_asked(comunica, place, TITLES, "application/sparql-results+json"))
+
+    assert [row["title"]["value"] for row in found["results"]["bindings"]] == ["Community network 1"]
