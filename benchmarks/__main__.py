@@ -11,7 +11,7 @@ import typer
 
 from benchmarks.table import Aim, Json, Line, show
 
-_ALL = ("map", "judge", "walk", "sparql")
+_ALL = ("map", "judge", "walk", "sparql", "runaways")
 
 
 def main(

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
@@ -25,6 +26,12 @@ from publisher.standings import place
 EXPOSED = ["Link", "ETag", "Location", "Retry-After", "RateLimit", "RateLimit-Policy", "Stocktake-Cost", "Stocktake-Cut", "Cache-Status"]
 
 
+class AnyPath(PathConvertor):
+    """The rest of a path, whatever stands in it: a registry's key may hold a line's end, percent-encoded."""
+
+    regex = "(?s:.*)"
+
+
 def nobody(request: Request) -> bool:
     """Permit nothing."""
     return False
@@ -38,6 +45,7 @@ def create_app(shelf: Shelf, permit: Callable[[Request], bool] = nobody) -> Fast
         async with shelf:
             yield
 
+    register_url_convertor("path", AnyPath())
     app = FastAPI(title="WSIS Stocktaking", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.permit = permit
     pages = Pages(shelf.iris, lambda: place(shelf))

@@ -16,7 +16,7 @@ class Limits:
 
     One question: *seconds* from its start, *memory* bytes, *rows* of its answer. The line: *wait* seconds before the start, *queue*
     places. One client: *budget* seconds of evaluation in *window* seconds, *each* questions at work, *share* places in the line.
-    A question at work for *quick* seconds goes on at low priority beside the others, where *slow* have room. A client has *exports* under
+    A question at work for *quick* seconds goes on beside the others, where *slow* have room, if others wait. A client has *exports* under
     way at once, each with its own seconds, memory, rows and size of the result in bytes.
     """
 
@@ -29,7 +29,7 @@ class Limits:
     window: float = 60.0
     each: int = 4
     share: int = 32
-    quick: float = 1.0
+    quick: float = 0.25
     slow: int = 4
     exports: int = 2
     export_seconds: float = 1800.0

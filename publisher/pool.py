@@ -1,7 +1,7 @@
 """Pool: readers that wait for questions, with warm spares, so that the end of one is not felt.
 
-A question that takes long is set aside: it goes on at low priority and gives its place to the next in the line, so that a few that
-run away never keep the many that are quick.
+A question that takes long is set aside while others wait: it gives its place to the next in the line, so that a few that run away never
+keep the many that are quick. One that takes very long goes on at low priority.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ __all__ = ["Limits", "Pool"]
 log = structlog.get_logger()
 
 
-ASIDE = 10  # nice value of a question that takes long: beside it, one that is quick gets ten times as much processor
+LONG = 1.0  # seconds after which a question goes on at low priority: long enough that the start of another reader is a small price
+ASIDE = 15  # nice value of a question that takes long: one that is quick gets thirty times as much processor beside it
 
 
 class Pool:
@@ -75,7 +76,8 @@ class Pool:
             raise
         loop = asyncio.get_running_loop()
         ticket = Ticket(client, seconds, loop.time, partial(self._give_back, worker))
-        ticket.timers = [loop.call_later(seconds, worker.expire), loop.call_later(self.limits.quick, self._set_aside, worker, ticket)]
+        ticket.timers = [loop.call_later(seconds, worker.expire), loop.call_later(LONG, worker.step_back, ASIDE)]
+        self._look_later(worker, ticket)
         try:
             await worker.open(self._state(question))
             await worker.ask(question)
@@ -92,13 +94,15 @@ class Pool:
         """Give the generation to ask: while it changes, a question that was put together from the one is not asked of the other."""
         return question.generation if question.generation and Path(question.generation).is_dir() else self.generation
 
+    def _look_later(self, worker: Worker, ticket: Ticket) -> None:
+        ticket.timers.append(asyncio.get_running_loop().call_later(self.limits.quick, self._set_aside, worker, ticket))
+
     def _set_aside(self, worker: Worker, ticket: Ticket) -> None:
-        if len(self._aside) >= self.limits.slow:
-            ticket.timers.append(asyncio.get_running_loop().call_later(self.limits.quick, self._set_aside, worker, ticket))
-            return
+        ticket.timers.pop()
+        if not self.line.waiting or len(self._aside) >= self.limits.slow:
+            return self._look_later(worker, ticket)
         ticket.aside = True
         self._aside.add(worker)
-        worker.step_back(ASIDE)
         self.line.lend()
         self._keep(self._fill())
 
@@ -114,29 +118,33 @@ class Pool:
     def _give_back(self, worker: Worker, ticket: Ticket, whole: bool) -> None:
         if self._budget:
             self._budget.charge(ticket.client, ticket.seconds)
-        if ticket.aside:
-            self.line.ended(ticket.client)
-            self._retire(worker)
-        elif not whole or worker.process.returncode is not None or worker.late or self._crew > self._size + self._spares:
-            self.line.leave(ticket.client)
+        self.line.ended(ticket.client)
+        most = self._size + self._spares + self.limits.slow
+        if not whole or worker.process.returncode is not None or worker.late or worker.slow or len(self._all) > most:
+            self._lend(ticket)
             self._retire(worker)
         elif worker.generation != self.generation:
-            self.line.ended(ticket.client)
-            self._keep(self._refresh(worker))
+            self._keep(self._refresh(worker, ticket))
         else:
             self._idle.appendleft(worker)  # the warmest first
-            self.line.leave(ticket.client)
+            self._lend(ticket)
+        self._aside.discard(worker)
+
+    def _lend(self, ticket: Ticket) -> None:
+        """Give the place to another, unless that was done already."""
+        if not ticket.aside:
+            self.line.lend()
 
     def _retire(self, worker: Worker) -> None:
         worker.kill()
         self._keep(self._replace(worker))
 
-    async def _refresh(self, worker: Worker) -> None:
+    async def _refresh(self, worker: Worker, ticket: Ticket) -> None:
         """Let a reader that was at work while the generation changed open the new one, so that the old one can go."""
         try:
             await self._prepare(worker)
         finally:
-            self.line.lend()
+            self._lend(ticket)
 
     async def _replace(self, worker: Worker) -> None:
         self._forget(worker)

@@ -105,6 +105,7 @@ class Problems:
         if quality(request.headers.get("accept", MEDIA), "text/html") <= quality(request.headers.get("accept", MEDIA), MEDIA):
             return problem(status, title, detail, headers, **more)
         place = f" (line {more['line']}, column {more['column']})" if more.get("line") else ""
-        response = self._pages.page("problem.html", status, title=title, detail=detail + place, status=int(status))
+        told = {"title": title, "detail": detail + place, "status": int(status), "export": "Link" in headers}
+        response = self._pages.page("problem.html", status, **told)
         response.headers.update(headers)
         return response

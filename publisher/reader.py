@@ -26,6 +26,7 @@ from publisher.question import Question
 from publisher.rows import ROWS, Rows
 from publisher.sandbox import limit_memory, refuse_sockets
 from publisher.text.places import original
+from publisher.wellformed import xml
 
 Result = QuerySolutions | QueryBoolean | QueryTriples
 
@@ -66,6 +67,7 @@ class Outlet:
 
     def __init__(self, connection: socket.socket, suffix: str, most: int | None = None) -> None:
         self._connection = connection
+        self._written = xml if suffix in ("xml", "rdf") else bytes
         self._waiting = bytearray(pack(Kind.HEAD, suffix.encode()))
         self._data = bytearray()
         self._rows, self._most, self._marks = ROWS.get(suffix), most, 0
@@ -107,7 +109,7 @@ class Outlet:
 
     def _push(self, border: int) -> None:
         if border:
-            self._waiting += pack(Kind.DATA, bytes(self._data[:border]))
+            self._waiting += pack(Kind.DATA, self._written(bytes(self._data[:border])))
             del self._data[:border]
 
     def end(self, rows: int | None = None, cut: Cut | None = None) -> None:

@@ -50,7 +50,7 @@ class Shelf:
         self._generations = data / "shelf" / "generations"
         cores = readers or os.cpu_count() or 1
         self.budget, self.room = Budget(self.limits, time.monotonic), Room()
-        self._public, self._own = Pool(cores, self.limits, budget=self.budget), Pool(max(1, cores // 2), self.limits, spares=0)
+        self._public, self._own = Pool(cores, self.limits, spares=2, budget=self.budget), Pool(max(1, cores // 2), self.limits, spares=0)
         self._follow = follow
         self._known: dict[str, Generation] = {}  # by folder; while generations change, answers come from both
         self._shown = asyncio.Event()

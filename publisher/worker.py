@@ -31,7 +31,7 @@ class Worker:
         self.process = process
         self.memory = 0
         self.generation = ""
-        self.late = False
+        self.late = self.slow = False
         self._stream, self._writer = stream, writer
 
     @classmethod
@@ -85,6 +85,7 @@ class Worker:
 
     def step_back(self, nice: int) -> None:
         """Let the others go first from now on; there is no way back, so it ends with its question."""
+        self.slow = True
         with suppress(ProcessLookupError, PermissionError):
             os.setpriority(os.PRIO_PROCESS, self.process.pid, nice)
 

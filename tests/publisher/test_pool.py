@@ -76,7 +76,7 @@ async def test_readers_do_not_multiply_when_generations_change_under_load(pool: 
     while pool._tasks:
         await asyncio.gather(*pool._tasks)
 
-    assert len(readers(pool)) <= 3
+    assert len(readers(pool)) <= 3 + pool.limits.slow
     assert {worker.generation for worker in pool._idle} == {pool.generation}
 
 

@@ -11,14 +11,14 @@ JOIN = "SELECT (COUNT(*) AS ?n) { ?a ?b ?c . ?d ?e ?f . ?g ?h ?i FILTER(STR(?c) 
 SORT = """SELECT ?a { { SELECT ?a ?c { ?a ?b ?c . ?d ?e ?f } LIMIT 300000 } }
 ORDER BY DESC(STRLEN(REPLACE(STR(?c), '(a|b)*[0-9]', STR(?a)))) LIMIT 1"""
 HOG = "SELECT (COUNT(*) AS ?n) { SELECT DISTINCT ?a ?d ?g { ?a ?b ?c . ?d ?e ?f . ?g ?h ?i } }"
-LIMITS = Limits(seconds=25, memory=1 << 30, quick=0.3, budget=0, each=0, share=0)
+LIMITS = Limits(seconds=60, memory=1 << 30, quick=0.3, budget=0, each=0, share=0)
 
 
 async def test_small_queries_do_not_feel_three_runaways_that_each_end_for_their_own_reason(serve) -> None:
     served = await serve(LIMITS, readers=2)
     began = time.monotonic()
 
-    runaways = [asyncio.create_task(served.ask(query, timeout=limit)) for query, limit in ((JOIN, "1.5"), (SORT, "1.5"), (HOG, "25"))]
+    runaways = [asyncio.create_task(served.ask(query, timeout=limit)) for query, limit in ((JOIN, "1.5"), (SORT, "1.5"), (HOG, "60"))]
     small = [served.ask(f"SELECT ?o {{ <https://x.org/s{number}> <https://x.org/p> ?o }}") for number in range(31)]
     answers = await asyncio.gather(*small)
     ended = await asyncio.gather(*runaways)
@@ -30,7 +30,7 @@ async def test_small_queries_do_not_feel_three_runaways_that_each_end_for_their_
     assert ["time limit" in answer.json()["detail"] for answer in ended] == [True, True, False]
     assert "memory limit" in ended[2].json()["detail"]
     assert all("export" in answer.json()["detail"] and "/exports" in answer.headers["link"] for answer in ended)
-    assert seconds < 30  # none was forgotten
+    assert seconds < 70  # none was forgotten
 
 
 async def test_more_runaways_than_there_is_room_beside_still_end_and_leave_all_places_free(serve) -> None:

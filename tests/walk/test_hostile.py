@@ -1,0 +1,201 @@
+"""Hostile records through a real harvest into everything that is published: nothing acts, nothing hides, nothing breaks a format."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import AsyncIterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import httpx
+import pytest
+import structlog
+from lxml import etree
+from pyoxigraph import RdfFormat
+from pyoxigraph import parse as read_rdf
+
+from harvesters.means import Means
+from harvesters.run import harvest
+from harvesters.source import parse
+from publisher.app import create_app
+from publisher.shelf import Shelf
+from vocab.iris import BASE, Iris
+
+TITLES = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "' onmouseover='alert(1)",
+    "</title></textarea></style></script><svg/onload=alert(1)>",
+    "<!--<![CDATA[<iframe srcdoc='x'>]]>-->",
+    "{{ 7*7 }}{% include 'layout.html' %}",
+    "&lt;script&gt;&#60;b&#62;",
+    "photo\u202egnp.exe",
+    "\u2067unclosed isolate",
+    "\u2066closed\u2069 isolate",
+    "a\u2028b\u2029c\x85d",
+    "bell\x07 escape\x1b[31m red nul",
+    "two\nlines\r\nSet-Cookie: a=b",
+    "=cmd|' /C calc'!A0",
+    "@SUM(1+1)*cmd|' /C calc'!A0",
+    "quote\" back\\slash ' comma, tab\t",
+    '""" . <https://x.org/s> <https://x.org/p> "injected" . #',
+    ']}}, {"injected": 1',
+    "تجربة עברית mixed English",
+    "\ufeff\U000e0041hidden tag",
+)
+ADDRESSES = (
+    "javascript:alert(1)",
+    "JaVaScRiPt:alert(1)",
+    " javascript:alert(1)",
+    "java\tscript:alert(1)",
+    "vbscript:msgbox(1)",
+    "data:text/html,<script>alert(1)</script>",
+    'https://example.org/"><script>alert(1)</script>',
+    "https://example.org/' onclick='alert(1)",
+    "//example.org/x",
+    "https://аррӏе.example/",
+    "https://user:password@example.org/",
+    "https://example.org/\u202egnp.exe",
+)
+ROUNDS = max(len(TITLES), len(ADDRESSES))
+CARD = {
+    "title": "Hostile <b>registry</b> \u202e",
+    "protocol": "json",
+    "mapping": "fields",
+    "url": "https://registry.example/api",
+    "licence": "https://creativecommons.org/licenses/by/4.0/",
+    "pause": 0,
+    "options": {"records": "results", "total": "total", "page": "page", "key": "id"},
+    "fields": {
+        "key": "id", "title@en": "name", "description@en": "name", "pages": "url", "lead": "name", "subjects": "name", "goals": "sdgs",
+    },
+}  # fmt: skip
+_HANDLER = re.compile(r"on[a-z]+\Z")
+_ACTING = {"script", "iframe", "object", "embed", "base", "style"}
+_SUSPECT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\ufeff\U000e0000-\U000e007f]")
+
+
+class Page(HTMLParser):
+    """What a browser would act on, or be misled by."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.found: list[str] = []
+        self.links: list[str] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        told = dict(attrs)
+        own = tag == "script" and (told.get("src") or "").startswith("/static/")
+        if tag in _ACTING and not own:
+            self.found.append(f"<{tag}>")
+        self.found += [f"{name}={value}" for name, value in attrs if _HANDLER.match(name) or name in ("style", "srcdoc")]
+        for name in ("href", "src", "action", "formaction"):
+            if (value := told.get(name)) is not None:
+                self.links.append(value)
+                if not re.match(r"(?:https?://|/(?!/)|\?|#)", value):
+                    self.found.append(f"{name}={value}")
+        self.text += "".join(value or "" for _, value in attrs)
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.fixture
+async def site(means: Means, registry) -> AsyncIterator[httpx.AsyncClient]:
+    """Harvest the corpus, and serve what became of it."""
+    registry.projects = [
+        {"id": f"h{n}{TITLES[n % len(TITLES)][:9]}", "name": TITLES[n % len(TITLES)], "url": ADDRESSES[n % len(ADDRESSES)], "sdgs": "SDG 4"}
+        for n in range(ROUNDS)
+    ]
+    done = harvest(parse("hostile", CARD, "card"), means)
+    assert done.run.state.value == "committed"
+    async with Shelf(means.journal.folder.parent, Iris(), readers=1) as shelf:
+        await shelf.level()
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(shelf)), base_url="http://stocktake.test") as client:
+            yield client
+
+
+async def subjects(site: httpx.AsyncClient) -> list[str]:
+    query = "SELECT DISTINCT ?s { GRAPH ?g { ?s a ?kind } FILTER(CONTAINS(STR(?s), '/hostile')) }"
+    told = (await site.get("/sparql", params={"query": query, "format": "json"})).json()
+    return [row["s"]["value"].removeprefix(BASE) for row in told["results"]["bindings"]]
+
+
+async def test_no_page_acts_on_what_a_registry_says_or_is_misled_by_it(site: httpx.AsyncClient) -> None:
+    found, texts = {}, ""
+    paths = ["/", "/sparql", "/exports", "/status", "/source/hostile"]
+    paths += ["/" + path.replace("id/", "page/", 1).partition("#")[0] for path in await subjects(site)]
+
+    for path in dict.fromkeys(paths):
+        answer = await site.get(path, headers={"Accept": "text/html"}, follow_redirects=True)
+        page = Page(answer.text)
+        texts += page.text
+        if page.found or _SUSPECT.search(page.text) or answer.status_code != 200 or "'unsafe" in answer.headers["content-security-policy"]:
+            found[path] = (answer.status_code, page.found, _SUSPECT.findall(page.text))
+
+    assert len(paths) > ROUNDS
+    assert found == {}
+    assert "<script>alert(1)</script>" in texts  # shown as text, not left out
+    assert "photo⟨U+202E⟩gnp.exe" in texts
+    assert "xn--80ak6aa92e.example" in texts
+
+
+async def test_every_graph_format_holds_the_same_statements(site: httpx.AsyncClient) -> None:
+    query = "CONSTRUCT { ?s ?p ?o } { ?s ?p ?o FILTER(CONTAINS(STR(?s), '/hostile')) }"
+    forms = {"ttl": RdfFormat.TURTLE, "nt": RdfFormat.N_TRIPLES, "jsonld": RdfFormat.JSON_LD, "rdf": RdfFormat.RDF_XML}
+
+    answers = {form: await site.get("/sparql", params={"query": query, "format": form}) for form in forms}
+    graphs = {form: {str(quad.triple) for quad in read_rdf(answers[form].content, kind)} for form, kind in forms.items()}
+
+    assert [answer.status_code for answer in answers.values()] == [200] * 4
+    assert not any("x.org" in triple.partition(" ")[0] for triple in graphs["nt"])  # nothing was injected as a statement
+    assert len(graphs["nt"]) > ROUNDS
+    assert [form for form in ("ttl", "jsonld") if graphs[form] != graphs["nt"]] == []
+    assert len(graphs["rdf"]) == len(graphs["nt"])
+    assert etree.fromstring(answers["rdf"].content).tag.endswith("}RDF")  # also to a parser that is strict
+
+
+async def test_every_table_format_holds_the_titles_as_they_are(site: httpx.AsyncClient) -> None:
+    query = "SELECT ?t { ?s <http://purl.org/dc/terms/title> ?t FILTER(CONTAINS(STR(?s), '/id/initiative/hostile/')) }"
+
+    answers = {form: (await site.get("/sparql", params={"query": query, "format": form})).content for form in ("json", "xml", "csv")}
+    told = {
+        "json": {row["t"]["value"] for row in json.loads(answers["json"])["results"]["bindings"]},
+        "csv": {row[0] for row in list(csv.reader(io.StringIO(answers["csv"].decode(), newline=""), strict=True))[1:]},
+    }
+
+    assert told["json"] == told["csv"]
+    assert {"=cmd|' /C calc'!A0", "<script>alert(1)</script>"} <= told["json"]
+    assert len(etree.fromstring(answers["xml"]).findall(".//{*}result")) == len(told["json"])
+
+
+async def test_no_header_and_no_log_line_is_broken_by_what_is_said(site: httpx.AsyncClient, capsys: pytest.CaptureFixture[str]) -> None:
+    evil = "a\r\nSet-Cookie: evil=1\r\n\r\n<script>"
+
+    answers = [
+        await site.get("/dumps/" + "x%0d%0aSet-Cookie:%20evil=1"),
+        await site.get("/page/initiative/hostile/%0d%0aSet-Cookie:%20evil"),
+        await site.get("/sparql", params={"query": "SELECT * {", "format": evil}),
+        await site.get("/sparql", params={"query": evil}),
+        await site.get("/concept", params={"iri": "http://x.org/" + evil}),
+        await site.get("/page/initiative/hostile/%0d%0aSet-Cookie:%20evil"),
+        await site.post("/sparql", content=b"x", headers={"Content-Type": 'text/x; a="b"'}),
+    ]
+
+    assert [answer.status_code for answer in answers if not 400 <= answer.status_code < 500] == []
+    assert [answer for answer in answers if "set-cookie" in answer.headers] == []
+    assert [answer for answer in answers if answer.headers["content-type"] != "application/problem+json"] == []
+
+
+def test_a_log_line_stays_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    renderer = structlog.processors.LogfmtRenderer(key_order=["event"])
+
+    line = renderer(None, "warning", {"event": "an answer was cut", "reason": "a\nb\r\nc"})
+
+    assert "\n" not in str(line)
+    assert Path(__file__).parents[2].joinpath("stocktake.py").read_text(encoding="utf-8").count("LogfmtRenderer") == 1
