@@ -9,8 +9,10 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+from journal import origin
 from journal.entry import SUFFIX, Entry, read_header, write
-from journal.errors import ChainError, FullError
+from journal.errors import ChainError, CopyError, FullError
+from journal.proof import prove
 
 
 class Journal:
@@ -33,12 +35,20 @@ class Journal:
                 raise ChainError(f"journal {self.folder}: entry {expected} is missing before {number}; restore it from a mirror")
             yield read_header(self._path(number))
 
+    def entry(self, number: int) -> Entry | None:
+        """Give the entry *number*, None where there is none."""
+        path = self._path(number)
+        return read_header(path) if path.exists() else None
+
     def append(self, blocks: Iterable[str], *, run: str, time: datetime) -> Entry:
         """Commit one run: write its rows beside, then give them the next number; all of it is there or nothing.
 
         A block is one or more rows ``A <s> <p> <o> <g> .`` or ``D ...``, joined by line ends, without the last. Raises
-        FullError where the folder cannot be written.
+        FullError where the folder cannot be written, CopyError where the journal is a mirror.
         """
+        if of := origin.read(self.folder):
+            told = f"to part from it for good, remove {self.folder / origin.NAME}"
+            raise CopyError(f"journal {self.folder} is a mirror of {of.url}, so run {run} is not written to it; {told}")
         with self._alone():
             head = self.head
             number = head.number + 1 if head else 1
@@ -52,6 +62,22 @@ class Journal:
                 part.unlink(missing_ok=True)
                 part.with_suffix(".body").unlink(missing_ok=True)
                 raise FullError(f"journal {self.folder}: run {run} could not be written: {error}") from error
+            return read_header(path)
+
+    def adopt(self, part: Path, most: int) -> Entry:
+        """Take in the file *part*, on the same file system, as the next entry, proved to be whole and to follow our head.
+
+        *most* bounds its bytes when unpacked. Raises ChainError or ForkError where it is not, and FullError; it then stays where it is.
+        """
+        with self._alone():
+            head = self.head
+            path = self._path(head.number + 1 if head else 1)
+            prove(part, head.number + 1 if head else 1, head.id if head else None, most)
+            try:
+                _rename_durably(part, path)
+                self._vouch(path)
+            except OSError as error:
+                raise FullError(f"journal {self.folder}: {part.name} could not be taken in: {error}") from error
             return read_header(path)
 
     def mend(self) -> Path | None:

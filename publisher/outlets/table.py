@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from fastapi import APIRouter
 
-from publisher.outlets import documents, dumps, exports, graphs, health, home, scratch, search, sparql, status, things, void
+from publisher.outlets import documents, dumps, examples, exports, graphs, health, home, journal, scratch, search, sparql, status, things, void
 from publisher.pages import Pages
 from publisher.shelf import Shelf
 
@@ -16,12 +16,14 @@ OUTLETS: dict[str, Router] = {
     "home": home.router,
     "search": search.router,
     "sparql": sparql.router,
+    "examples": examples.router,
     "graphs": graphs.router,
     "scratch": scratch.router,
     "things": things.router,
     "documents": documents.router,
     "dumps": dumps.router,
     "exports": exports.router,
+    "journal": journal.router,
     "void": void.router,
     "health": health.router,
     "status": status.router,

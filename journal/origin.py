@@ -1,0 +1,47 @@
+"""Origin: whose journal a journal is a copy of; a mirror says so in a file beside its entries, which both wings read."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from journal.errors import JournalError
+
+NAME = "origin.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The Stocktake at *url* whose IRIs begin with *base*.
+
+    *head* is the number of its newest entry when it was last asked, at *asked* (UTC, "" before the first answer); *trouble* tells why
+    the mirror could not follow it then, "" where it could.
+    """
+
+    url: str
+    base: str
+    head: int = 0
+    asked: str = ""
+    trouble: str = ""
+
+
+def read(folder: Path) -> Origin | None:
+    """Give the origin of the journal in *folder*, None where the journal is no mirror; raises JournalError where that cannot be told."""
+    try:
+        return Origin(**json.loads((folder / NAME).read_bytes()))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, TypeError) as error:
+        raise JournalError(f"{folder / NAME} cannot be read ({error}); write it again with stocktake mirror URL, or remove it") from error
+
+
+def write(folder: Path, origin: Origin) -> None:
+    """Note the origin; the file is replaced whole."""
+    part = folder / f"{NAME}.new"
+    with part.open("w", encoding="utf-8") as file:
+        json.dump(asdict(origin), file)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(folder / NAME)
