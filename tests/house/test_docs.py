@@ -26,6 +26,7 @@ from vocab.iris import Iris
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
+ROOMS = {"protocols": PROTOCOLS, "mappings": MAPPINGS}
 
 
 def _text(name: str) -> str:
@@ -41,6 +42,11 @@ def _section(name: str, title: str) -> str:
 def _rows(name: str) -> set[str]:
     """Give what stands in backticks in the first cell of the tables' rows."""
     return {word for cell in re.findall(r"^\|([^|]*)\|", _text(name), re.MULTILINE) for word in re.findall(r"`([^`]+)`", cell)}
+
+
+def _linked(name: str, room: str) -> set[str]:
+    """Give the pages of *room* that a page links by their names."""
+    return set(re.findall(rf"\[`([^`]+)`\]\({room}/\1\.md\)", _text(name)))
 
 
 def _commands(group: object, path: str) -> Iterator[tuple[str, list[str]]]:
@@ -103,28 +109,35 @@ def test_every_key_of_a_card_has_its_row(key):
     assert key in _rows("sources.md")
 
 
-@pytest.mark.parametrize("name", PROTOCOLS)
-def test_every_protocol_has_its_heading_and_every_option_its_row(name):
-    section = _section("sources.md", name)
+@pytest.mark.parametrize(
+    ("page", "options"),
+    [(f"{room}/{name}.md", row.options) for room, table in ROOMS.items() for name, row in table.items()],
+    ids=lambda given: given if isinstance(given, str) else "",
+)
+def test_every_protocol_and_mapping_has_its_page_and_every_option_its_row(page, options):
+    text = _text(page) if (DOCS / page).exists() else ""
 
-    missing = [key for key, option in PROTOCOLS[name].options.items() if f"| `{key}` | {option.help} |" not in section]
+    missing = [key for key, option in options.items() if f"| `{key}` | {option.help} |" not in text]
 
-    assert section, f"docs/sources.md has no heading `{name}`"
+    assert text.startswith(f"# `{Path(page).stem}`\n"), f"docs/{page} is missing or has another heading"
     assert missing == []
 
 
-@pytest.mark.parametrize("name", MAPPINGS)
-def test_every_mapping_has_its_heading_and_every_option_its_row(name):
-    section = _section("sources.md", name)
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_page_of_a_protocol_or_mapping_is_in_its_list(room):
+    pages = {file.stem for file in (DOCS / room).glob("*.md")}
 
-    missing = [key for key, option in MAPPINGS[name].options.items() if f"| `{key}` | {option.help} |" not in section]
+    assert pages == set(ROOMS[room]) == _linked(f"{room}.md", room) & set(ROOMS[room])
 
-    assert section, f"docs/sources.md has no heading `{name}`"
-    assert missing == []
+
+def test_every_protocol_and_mapping_is_in_the_readme():
+    named = set(re.findall(r"`([\w-]+)`", (ROOT / "README.md").read_text(encoding="utf-8")))
+
+    assert set().union(*ROOMS.values()) - named == set()
 
 
 def test_every_field_of_the_model_has_its_row():
-    assert set().union(*FIELDS.values()) - _rows("sources.md") == set()
+    assert set().union(*FIELDS.values()) - _rows("mappings/fields.md") == set()
 
 
 def _outcomes(kind: type[HarvestError]) -> Iterator[str]:
