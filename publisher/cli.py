@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Annotated, NoReturn, Protocol
 
 import typer
 from fastapi import FastAPI
@@ -22,6 +23,8 @@ from publisher.federation import asks_elsewhere
 from publisher.formats import GRAPHS, TABLES
 from publisher.limits import Limits, read
 from publisher.question import Question
+from publisher.releases import keeping
+from publisher.releases.making import as_json, make
 from publisher.rewriting import FIELD, ready, rewrite
 from publisher.server import configured, run
 from publisher.shelf import Shelf
@@ -63,6 +66,28 @@ def dump(context: typer.Context) -> None:
 
 
 @app.command()
+def release(
+    context: typer.Context,
+    keep: Annotated[int, typer.Option(help="How many releases keep their files; the numbers of older ones stay.", min=1)] = keeping.KEEP,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of lines.")] = False,
+) -> None:
+    """Cut the next release: all that is published as files, signed, numbered and kept; 1 where nothing has changed since the last."""
+    settings: Settings = context.obj
+    now = datetime.now(UTC)
+    try:
+        made = make(settings.data, Iris(settings.base), now, lambda step: _err.print(f"{step} ...", style="dim"))
+        gone = keeping.keep(settings.data / "releases", keep, now)
+    except PublisherError as error:
+        _fail(str(error))
+    if json:
+        print(as_json(made))
+        return
+    print(f"release {made.number} of journal entry {made.position}: {settings.data / 'releases' / str(made.number)}")
+    for it in gone:
+        print(f"release {it.number}: its files are removed, by --keep {keep}")
+
+
+@app.command()
 def query(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(help="A file with a SPARQL query.", exists=True, dir_okay=False)],
@@ -100,6 +125,6 @@ async def _answer(settings: Settings, question: Question, seconds: float) -> Non
     sys.stdout.flush()
 
 
-def _fail(message: str) -> None:
+def _fail(message: str) -> NoReturn:
     _err.print(message, style="red", markup=False, highlight=False)
     raise typer.Exit(1)

@@ -21,9 +21,9 @@ from pyoxigraph import RdfFormat, Triple, parse, serialize
 from journal.log import Journal
 from publisher.departures import departures
 from publisher.reader import PREFIXES
+from publisher.sorting import FAN, merged_down
 
 RUN = 200_000  # rows sorted in memory at once: about 100 MB
-FAN = 100  # sorted files merged at once, below the usual limit of open files
 LEVEL = 6  # gzip's: 9 takes twice the time for a hundredth less
 TAIL = 9  # bytes after a line in a sorted file: a tab, six digits, the operation, the line end
 
@@ -49,11 +49,14 @@ def dump(journal: Journal, folder: Path) -> list[Path]:
     return [file for path in (quads, turtle, gone) for file in (path, _sum(path))]
 
 
-def lines(journal: Journal, position: int) -> Iterator[bytes]:
-    """Give the quads after entry *position*, sorted by their bytes, each once, with line ends."""
+def lines(journal: Journal, position: int, beside: Path | None = None) -> Iterator[bytes]:
+    """Give the quads after entry *position*, sorted by their bytes, each once, with line ends.
+
+    What memory does not hold waits in the folder *beside*, or where the system keeps what is temporary.
+    """
     rows = (row for entry in journal.entries() if entry.number <= position for row in entry.lines() if row[:2] in (b"A ", b"D "))
-    with tempfile.TemporaryDirectory(prefix="stocktake-dump-") as folder, ExitStack() as opened:
-        files = _merged_down(list(_sorted_files(rows, Path(folder))), Path(folder))
+    with tempfile.TemporaryDirectory(prefix="stocktake-dump-", dir=beside) as folder, ExitStack() as opened:
+        files = merged_down(list(_sorted_files(rows, Path(folder))), Path(folder), FAN)
         merged = heapq.merge(*(opened.enter_context(file.open("rb")) for file in files))
         for line, group in groupby(merged, key=lambda item: item[:-TAIL]):
             *_, last = group
@@ -71,20 +74,6 @@ def _sorted_files(rows: Iterator[bytes], folder: Path) -> Iterator[Path]:
         with path.open("wb") as file:
             file.writelines(b"%b\t%06d%b\n" % (line, number, last[line]) for line in sorted(last))
         yield path
-
-
-def _merged_down(files: list[Path], folder: Path) -> list[Path]:
-    """Merge files until few enough are left to be open at once."""
-    step = 0
-    while len(files) > FAN:
-        step += 1
-        path = folder / f"merged-{step}"
-        with ExitStack() as opened, path.open("wb") as out:
-            out.writelines(heapq.merge(*(opened.enter_context(file.open("rb")) for file in files[:FAN])))
-        for file in files[:FAN]:
-            file.unlink()
-        files = [*files[FAN:], path]
-    return files
 
 
 def _triples(text: BinaryIO | gzip.GzipFile) -> Iterator[Triple]:

@@ -3,6 +3,7 @@
 PublisherError
 ├── QueryError           the reader's query: SyntaxFault (line, column), FederationRefused, NoFormat
 ├── LimitError           it asked too much: TimeLimit, MemoryLimit, RowLimit; its client did: Spent, Crowded
+├── ReleaseError         a release cannot be cut
 └── ShelfError           the shelf: NotReady, Busy (ScratchFull), Broken
 """
 
@@ -62,6 +63,10 @@ class Spent(LimitError):
 
 class Crowded(LimitError):
     """The client has too many questions in the line; ask fewer at once."""
+
+
+class ReleaseError(PublisherError):
+    """A release cannot be cut: the message tells why and what to do."""
 
 
 class ShelfError(PublisherError):

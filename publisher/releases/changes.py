@@ -1,0 +1,88 @@
+"""Changes: what is other than in the release before, in numbers, by kind, source and action line."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from publisher.releases.packed import unpacked
+
+csv.field_size_limit(sys.maxsize)  # a title may be as long as a registry likes
+
+ACTS = ("new", "changed", "vanished", "gone")
+
+
+class State(NamedTuple):
+    """What is kept of a record to tell a change: *lines* are codes of action lines by basis."""
+
+    record: str
+    kind: str
+    source: str
+    state: str
+    digest: str
+    lines: tuple[tuple[str, str], ...]
+
+
+def states(path: Path) -> Iterator[State]:
+    """Read the table of records of a release, in its order."""
+    text = (line.decode() for line in unpacked(path))
+    for row in csv.DictReader(text):
+        bases = (("declared", row["action_lines"]), ("crosswalked", row["action_lines_crosswalked"]))
+        lines = tuple((basis, code) for basis, codes in bases for code in codes.split())
+        yield State(row["record"], row["kind"], row["source"], row["state"], row["sha256"], lines)
+
+
+def changes(before: Iterator[State], now: Iterator[State]) -> dict[str, object]:
+    """Count what is new, changed, vanished and gone, from the states of two releases in the order of the records' addresses.
+
+    Action lines are counted apart for what sources declare and for what was crosswalked.
+    """
+    counted: Counter[tuple[str, str, str]] = Counter()
+    for old, new in _paired(before, now):
+        act = _act(old, new)
+        it = new if new and new.state != "gone" else old
+        if act and it:
+            told = [("all", ""), ("kind", it.kind), ("source", it.source), *((f"line {basis}", code) for basis, code in it.lines)]
+            counted.update((group, name, act) for group, name in told)
+    return {
+        **{act: counted["all", "", act] for act in ACTS},
+        "kinds": _by(counted, "kind"),
+        "sources": _by(counted, "source"),
+        "action_lines": {basis: _by(counted, f"line {basis}") for basis in ("declared", "crosswalked")},
+    }
+
+
+def _by(counted: Counter[tuple[str, str, str]], group: str) -> dict[str, dict[str, int]]:
+    names = sorted({name for kind, name, _ in counted if kind == group})
+    return {name: {act: counted[group, name, act] for act in ACTS} for name in names}
+
+
+def _act(old: State | None, new: State | None) -> str | None:
+    was, is_ = old is not None and old.state != "gone", new is not None and new.state != "gone"
+    if was and not is_:
+        return "gone"
+    if is_ and not was:
+        return "new"
+    if not was or old is None or new is None or old.digest == new.digest:
+        return None
+    return "vanished" if (old.state, new.state) == ("published", "vanished") else "changed"
+
+
+def _paired(before: Iterator[State], now: Iterator[State]) -> Iterator[tuple[State | None, State | None]]:
+    old, new = next(before, None), next(now, None)
+    while old or new:
+        first = min(_place(it) for it in (old, new) if it)
+        yield (old if old and _place(old) == first else None), (new if new and _place(new) == first else None)
+        if old and _place(old) == first:
+            old = next(before, None)
+        if new and _place(new) == first:
+            new = next(now, None)
+
+
+def _place(it: State) -> bytes:
+    """Give what the table is sorted by: the address as it is written in N-Quads."""
+    return f"{it.record}>".encode()

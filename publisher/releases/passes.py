@@ -1,0 +1,126 @@
+"""Passes: the journal's quads go through once by subject, for the texts, and once by graph, for the tables; memory stays flat."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import groupby, islice
+from pathlib import Path
+from typing import BinaryIO
+
+from publisher.departures import departures
+from publisher.lexical import Value, split, value
+from publisher.releases.packed import packed
+from publisher.releases.release import Registry
+from publisher.releases.writers import FORMS, Form, Triples, triple
+from publisher.sorting import Sorter
+from publisher.tables.files import Writing
+from publisher.tables.record import organization, record, rows
+from vocab.iris import Iris
+from vocab.terms import DCAT, DCT, RDF
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was counted on the way: *records* by state, *things* by kind."""
+
+    statements: int = 0
+    triples: int = 0
+    graphs: int = 0
+    records: Counter[str] = field(default_factory=Counter)
+    things: Counter[str] = field(default_factory=Counter)
+    sources: list[Registry] = field(default_factory=list)
+
+    def counts(self) -> dict[str, int]:
+        """Give the numbers that a manifest tells."""
+        there = self.records["published"] + self.records["vanished"]
+        whole = {"statements": self.statements, "triples": self.triples, "graphs": self.graphs, "records": there}
+        return whole | {"vanished": self.records["vanished"], "gone": self.records["gone"]} | dict(sorted(self.things.items()))
+
+
+def by_subject(lines: Iterable[bytes], folder: Path, name: str, iris: Iris, tables: Writing, sorter: Sorter, told: Tally) -> None:
+    """Write N-Quads, and the triples in every form, into *folder* as *name*, and the organizations; hand all to *sorter*."""
+    organizations = f"<{iris.base}id/organization/".encode()
+    with ExitStack() as opened:
+        quads = opened.enter_context(packed(folder / f"{name}.nq.gz"))
+        texts = [_Text(form, opened.enter_context(packed(folder / f"{name}.{end}.gz")), iris.base) for end, form in FORMS.items()]
+        for subject, group in groupby(lines, key=lambda line: line[: line.index(b" ")]):
+            held = list(group)
+            quads.writelines(held)
+            sorter.add(map(_by_graph, held))
+            triples = list(dict.fromkeys(map(triple, held)))
+            told.statements, told.triples = told.statements + len(held), told.triples + len(triples)
+            for text in texts:
+                text.put(triples)
+            if subject.startswith(organizations) and (row := organization(triples, iris)):
+                tables.put("organizations", row)
+        for text in texts:
+            text.end()
+
+
+def _by_graph(line: bytes) -> bytes:
+    """Put the graph before the triple; no term has a bare tab in it."""
+    place = line.rindex(b" <")
+    return line[place + 1 : -3] + b"\t" + line[:place] + b"\n"
+
+
+class _Text:
+    """A form of RDF while it is written."""
+
+    def __init__(self, form: Form, file: BinaryIO, base: str) -> None:
+        self._form, self._file, self._begun = form, file, False
+        file.write(form.head(base))
+
+    def put(self, triples: Triples) -> None:
+        """Write a subject."""
+        text = self._form.subject(triples)
+        self._file.write(self._form.between + text if self._begun else text)
+        self._begun = True
+
+    def end(self) -> None:
+        """Write what comes last."""
+        self._file.write(self._form.tail)
+
+
+def by_graph(lines: Iterable[bytes], gone: Path, iris: Iris, tables: Writing, told: Tally) -> None:
+    """Write the tables' rows and the list of what is gone, from lines that ``by_subject`` handed on, sorted."""
+    with packed(gone) as departed:
+        departed.writelines(islice(departures([]), 1))
+        for graph, triples in graphs(lines):
+            told.graphs += 1
+            if graph.startswith(f"{iris.base}record/"):
+                _record(graph, triples, iris, tables, told, departed)
+            elif graph.startswith(f"{iris.base}source/"):
+                told.sources += _source(graph, triples, iris)
+
+
+def graphs(lines: Iterable[bytes]) -> Iterator[tuple[str, list[bytes]]]:
+    """Give each graph with its triples."""
+    for graph, group in groupby(lines, key=lambda line: line[: line.index(b"\t")]):
+        yield graph[1:-1].decode(), [line[len(graph) + 1 : -1] for line in group]
+
+
+def _record(graph: str, triples: list[bytes], iris: Iris, tables: Writing, told: Tally, departed: BinaryIO) -> None:
+    it = record(graph, triples, iris)
+    told.records[it.state] += 1
+    if it.state == "gone":
+        end = f" <{graph}> .\n".encode()
+        departed.writelines(islice(departures(line + end for line in triples), 1, None))
+    elif it.kind:
+        told.things[it.kind] += 1
+    for table, row in rows(it):
+        tables.put(table, row)
+
+
+def _source(graph: str, triples: list[bytes], iris: Iris) -> Iterator[Registry]:
+    """Give a registry from its catalogue's graph."""
+    said: dict[str, Value] = {}
+    for subject, predicate, term in map(split, triples):
+        if subject[1:-1].decode() == graph:
+            said.setdefault(predicate[1:-1].decode(), value(term))
+    if f"{RDF}type" in said and said[f"{RDF}type"].text == f"{DCAT}Catalog":
+        title, publisher, licence = (said.get(f"{DCT}{name}", Value("")).text for name in ("title", "publisher", "license"))
+        name = graph.removeprefix(f"{iris.base}source/")
+        yield Registry(name, title or name, publisher, licence)

@@ -1,0 +1,102 @@
+"""Release: what its manifest tells, and where releases lie."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+MANIFEST = "release.json"
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file: *bytes* and *sha256* are of it as it lies there, packed or not; *rows* is how many a table has."""
+
+    name: str
+    media: str
+    bytes: int
+    sha256: str
+    says: str = ""
+    rows: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """A source of what is in a release."""
+
+    name: str
+    title: str
+    publisher: str = ""
+    licence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Release *number*: the state after journal entry *position*, whose id is *entry*, cut at *issued* (UTC, to the second).
+
+    *previous* is the release before. *counts* are of what is in it, *changes* of what is other than in the release before, by kind,
+    source and action line. *withdrawn* is when its files were removed by the policy, None while they are there.
+    """
+
+    number: int
+    iri: str
+    position: int
+    entry: str
+    issued: str
+    previous: int | None
+    counts: Mapping[str, int]
+    changes: Mapping[str, object]
+    sources: tuple[Registry, ...] = ()
+    files: tuple[File, ...] = ()
+    key: str = ""  # the public key, as minisign takes it after -P
+    withdrawn: str | None = None
+    format: int = field(default=1)
+
+    @property
+    def day(self) -> str:
+        """Give the day on which it was cut."""
+        return self.issued[:10]
+
+    def file(self, name: str) -> File | None:
+        """Give one of its files."""
+        return next((file for file in self.files if file.name == name), None)
+
+
+def write(folder: Path, it: Release) -> None:
+    """Write the manifest into *folder*; it replaces the one that is there at once."""
+    part = folder / f"{MANIFEST}.part"
+    part.write_text(json.dumps(asdict(it), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    part.replace(folder / MANIFEST)
+
+
+def read(folder: Path) -> Release:
+    """Read the manifest in *folder*; raise FileNotFoundError where there is none."""
+    told = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    made = Release(**told)
+    return replace(made, sources=tuple(Registry(**it) for it in told["sources"]), files=tuple(File(**it) for it in told["files"]))
+
+
+def numbers(releases: Path) -> list[int]:
+    """List the numbers of the releases that are there, ascending."""
+    return sorted(int(path.name) for path in releases.glob("[0-9]*") if path.name.isdigit()) if releases.is_dir() else []
+
+
+def newest(releases: Path) -> Release | None:
+    """Give the newest release, None while there is none."""
+    found = numbers(releases)
+    return read(releases / str(found[-1])) if found else None
+
+
+def listed(releases: Path) -> list[Release]:
+    """Give all releases, the newest first."""
+    return [read(releases / str(number)) for number in reversed(numbers(releases))]
+
+
+def one(releases: Path, number: int) -> Release | None:
+    """Give release *number*, None where there is none."""
+    try:
+        return read(releases / str(number))
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,47 @@
+"""Signatures: Ed25519 in the form of minisign (https://jedisct1.github.io/minisign/), by a key that is made at first use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from minisign import KeyPair, PublicKey, SecretKey
+
+SUFFIX = ".minisig"
+PUBLIC = "stocktake.pub"
+_SECRET = "stocktake.key"
+
+
+def key(folder: Path) -> SecretKey:
+    """Read the secret key in *folder*, or make one there. It has no password: who reads the folder can sign.
+
+    The public key is written beside it. Raises minisign.Error where the file is no key.
+    """
+    path = folder / _SECRET
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        part = folder / f"{_SECRET}.part"
+        part.unlink(missing_ok=True)
+        with open(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
+            file.write(bytes(KeyPair.generate().secret_key))
+            os.fsync(file.fileno())
+        part.rename(path)
+    secret = SecretKey.from_file(path)
+    public = bytes(secret.get_public_key())
+    if not (folder / PUBLIC).exists() or (folder / PUBLIC).read_bytes() != public:
+        (folder / PUBLIC).write_bytes(public)
+    return secret
+
+
+def text(public: PublicKey) -> str:
+    """Give a public key as ``minisign -P`` takes it."""
+    return bytes(public.to_base64()).decode()
+
+
+def sign(path: Path, secret: SecretKey, told: str) -> Path:
+    """Sign a file, read in pieces; *told* is a line that the signature covers too. Gives the signature's path."""
+    with path.open("rb") as file:
+        made = secret.sign(file, trusted_comment=f"{told}\tfile:{path.name}\thashed")
+    beside = path.with_name(path.name + SUFFIX)
+    beside.write_bytes(bytes(made).rstrip(b"\n") + b"\n")
+    return beside

@@ -1,0 +1,99 @@
+"""Writers: the triples of a release in N-Triples, Turtle and JSON-LD, subject by subject, from sorted N-Quads.
+
+A triple that several graphs hold is written once: in sorted N-Quads its lines follow each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from itertools import groupby
+from typing import NamedTuple
+
+from publisher.lexical import quoted, split
+from publisher.reader import PREFIXES
+from vocab.terms import RDF
+
+Triples = Sequence[bytes]  # of one subject, each ``<s> <p> o`` without its dot, sorted
+
+_A = f"<{RDF}type>".encode()
+
+
+class Form(NamedTuple):
+    """A form of RDF: what comes first, each subject's text, what stands between two of them, and what comes last."""
+
+    media: str
+    head: Callable[[str], bytes]
+    subject: Callable[[Triples], bytes]
+    between: bytes = b""
+    tail: bytes = b""
+
+
+def triple(line: bytes) -> bytes:
+    """Give the triple of a line of N-Quads, without graph and dot."""
+    return line[: line.rindex(b" <")]
+
+
+def _n_triples(triples: Triples) -> bytes:
+    return b" .\n".join(triples) + b" .\n"
+
+
+def _turtle(triples: Triples) -> bytes:
+    subject = split(triples[0])[0]
+    parts = []
+    for predicate, group in groupby(map(split, triples), key=lambda it: it[1]):
+        parts.append(_short(predicate) + b" " + b" , ".join(_object(predicate, it[2]) for it in group))
+    return subject + b" " + b" ;\n\t".join(parts) + b" .\n"
+
+
+def _object(predicate: bytes, term: bytes) -> bytes:
+    return _short(term) if predicate == _A else term
+
+
+@lru_cache(maxsize=1024)  # properties and classes
+def _short(iri: bytes) -> bytes:
+    """Give a property or class as a prefixed name where a prefix fits."""
+    if iri == _A:
+        return b"a"
+    text = iri[1:-1].decode()
+    for prefix, space in PREFIXES.items():
+        if text.startswith(space) and text[len(space) :].isidentifier() and text.isascii():
+            return f"{prefix}:{text[len(space) :]}".encode()
+    return iri
+
+
+def _prefixes(_: str) -> bytes:
+    return "".join(f"@prefix {prefix}: <{space}> .\n" for prefix, space in PREFIXES.items()).encode()
+
+
+def _json_ld(triples: Triples) -> bytes:
+    parts = [b'{"@id":"' + split(triples[0])[0][1:-1] + b'"']
+    for predicate, group in groupby(map(split, triples), key=lambda it: it[1]):
+        if predicate == _A:
+            parts.append(b'"@type":[' + b",".join(b'"' + it[2][1:-1] + b'"' for it in group) + b"]")
+        else:
+            parts.append(b'"' + predicate[1:-1] + b'":[' + b",".join(_json_value(it[2]) for it in group) + b"]")
+    return b",".join(parts) + b"}"
+
+
+def _json_value(term: bytes) -> bytes:
+    if term.startswith(b"<"):
+        return b'{"@id":"' + term[1:-1] + b'"}'
+    text, rest = quoted(term)
+    if not rest:
+        return b'{"@value":' + text + b"}"
+    if rest.startswith(b"@"):
+        return b'{"@value":' + text + b',"@language":"' + rest[1:] + b'"}'
+    return b'{"@value":' + text + b',"@type":"' + rest[3:-1] + b'"}'
+
+
+def _nothing(_: str) -> bytes:
+    return b""
+
+
+FORMS = {
+    "nt": Form("application/n-triples", _nothing, _n_triples),
+    "ttl": Form("text/turtle", _prefixes, _turtle),
+    # Expanded, a subject a line: no context needs to be fetched, and it can be read line by line.
+    "jsonld": Form("application/ld+json", lambda _: b"[\n", _json_ld, b",\n", b"\n]\n"),
+}

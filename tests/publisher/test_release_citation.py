@@ -1,0 +1,69 @@
+"""Citations: each is what its schema asks for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import yaml
+from datacite import schema45
+
+from publisher.releases import citation
+from publisher.releases.release import File, Registry, Release
+
+BY = "https://creativecommons.org/licenses/by/4.0/"
+SOURCES = (Registry("a", 'The "A": registry', "Ministry", BY), Registry("b", "B", "", ""))
+RELEASE = Release(
+    4, "https://x.org/release/4", 17, "ab" * 32, "2026-04-01T06:00:00Z", 3, {"records": 5, "statements": 99}, {}, SOURCES,
+    (File("a.nq.gz", "application/n-quads", 1, "00"),),
+)  # fmt: skip
+
+
+def test_datacite_takes_the_metadata() -> None:
+    told = citation.datacite(RELEASE)
+
+    assert schema45.validate(told)
+    assert told["publicationYear"] == "2026"
+    assert told["relatedIdentifiers"] == [
+        {"relatedIdentifier": "https://x.org/release/3", "relatedIdentifierType": "URL", "relationType": "IsNewVersionOf"}
+    ]
+
+
+def test_datacite_makes_its_xml_of_the_metadata() -> None:
+    assert "<version>4</version>" in schema45.tostring(citation.datacite(RELEASE))
+
+
+def test_the_citation_file_has_what_its_format_asks_for() -> None:
+    told = yaml.safe_load(citation.cff(RELEASE))
+
+    assert {"cff-version", "message", "title", "authors"} <= told.keys()
+    assert (told["cff-version"], told["type"], told["version"]) == ("1.2.0", "dataset", "4")
+    assert (told["date-released"], told["license"], told["url"]) == ("2026-04-01", "CC-BY-4.0", "https://x.org/release/4")
+    assert told["references"][0]["title"] == 'The "A": registry'
+    assert told["references"][1]["authors"] == [{"name": "B"}]
+
+
+@pytest.mark.parametrize(
+    ("licences", "zenodo", "spdx"),
+    [
+        ((BY, BY), "cc-by-4.0", "CC-BY-4.0"),
+        ((BY, "https://creativecommons.org/publicdomain/zero/1.0/"), "other-open", None),
+        (("https://example.org/terms",), "other-open", None),
+        ((), "other-open", None),
+    ],
+)
+def test_a_release_of_several_licences_claims_none_of_them(licences: tuple[str, ...], zenodo: str, spdx: str | None) -> None:
+    release = replace(RELEASE, sources=tuple(Registry(str(number), "t", "p", it) for number, it in enumerate(licences)))
+
+    told = yaml.safe_load(citation.cff(release))
+
+    assert citation.zenodo(release)["license"] == zenodo
+    assert told.get("license") == spdx
+
+
+def test_zenodo_gets_all_that_a_deposit_must_have() -> None:
+    told = citation.zenodo(RELEASE)
+
+    must = {"upload_type", "publication_date", "title", "creators", "description", "access_right", "license"}
+    assert must <= told.keys()
+    assert all(told[name] for name in must)

@@ -1,0 +1,175 @@
+"""Tables: the rows say what the graphs say, in CSV and Parquet alike, and read by others' programs by their own description."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import shutil
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import csvw
+import duckdb
+import pytest
+from pyoxigraph import QuerySolutions, RdfFormat, Store
+
+from publisher.releases.making import make
+from publisher.tables.columns import TABLES, Kind
+from publisher.tables.record import record, rows
+from vocab.iris import Iris
+
+IRIS = Iris()
+NOW = datetime(2026, 4, 1, 6, 0, tzinfo=UTC)
+RICH = IRIS.thing("initiative", "demo", "a/1")
+
+
+@pytest.fixture(scope="module")
+def folder(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the folder of a release; read it, do not change it."""
+    data = tmp_path_factory.mktemp("tables")
+    shutil.copytree(world / "journal", data / "journal")
+    make(data, IRIS, NOW)
+    return data / "releases/1"
+
+
+def table(folder: Path, name: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(gzip.decompress((folder / f"{name}.csv.gz").read_bytes()).decode(), newline="")))
+
+
+def rows_of(query: str) -> list[tuple[object, ...]]:
+    return duckdb.sql(query).fetchall()
+
+
+def test_an_initiative_is_one_row_with_all_that_facets_need(folder: Path) -> None:
+    (row,) = [row for row in table(folder, "initiatives") if row["initiative"] == RICH]
+
+    assert row["title"] == "Telemedicine for remote clinics"
+    assert "\n" in row["description"]
+    assert row["text_languages"] == "ar en fr"
+    assert (row["start_year"], row["end_year"], row["countries"], row["coverage"]) == ("2024", "2027", "404", "national")
+    assert (row["action_lines"], row["goals"], row["targets"]) == ("C7-ehea", "3", "3.8")
+    assert row["prizes"] == "12-champion-2025"
+    assert row["first_seen"] == "2026-03-01T08:00:00Z"
+
+
+def test_a_link_tells_its_basis_its_word_and_its_confidence(folder: Path) -> None:
+    found = [row for row in table(folder, "links") if row["thing"] == RICH]
+
+    told = {(row["scheme"], row["code"], row["basis"], row["word"], row["confidence"]) for row in found}
+
+    assert told == {
+        ("action-line", "C7-ehea", "declared", "", ""),
+        ("action-line", "C2", "crosswalked", "infrastructure", ""),
+        ("action-line", "C4", "suggested", "", "0.81"),
+        ("goal", "3", "declared", "", ""),
+        ("goal", "9", "crosswalked", "SDG9", ""),
+        ("target", "3.8", "declared", "", ""),
+    }
+
+
+def test_organizations_parties_and_places_are_told(folder: Path) -> None:
+    parties = {(row["organization"].rpartition("/")[2], row["role"]) for row in table(folder, "parties") if row["thing"] == RICH}
+    places = [(row["code"], row["name"], row["latitude"]) for row in table(folder, "places") if row["thing"] == RICH]
+    (ministry,) = [row for row in table(folder, "organizations") if row["name"] == "Ministry of Health"]
+
+    assert parties == {("ministry-of-health", "lead"), ("clinics-united", "partner"), ("fund-for-health", "funder")}
+    assert places == [("404", "", ""), ("", "Marsabit", "2.3284")]
+    assert (ministry["classification"], ministry["countries"], ministry["source"]) == ("government", "404", "demo")
+
+
+def test_what_is_gone_is_in_the_table_of_records_alone(folder: Path) -> None:
+    gone = [row for row in table(folder, "records") if row["state"] == "gone"]
+
+    assert [(row["identifier"], row["title"], row["gone"]) for row in gone] == [("lost", "Lost project", "2026-03-02T08:00:00Z")]
+    assert not any("lost" in row["initiative"] for row in table(folder, "initiatives"))
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_parquet_holds_the_rows_of_the_csv(folder: Path, name: str) -> None:
+    lists = {column.name for column in TABLES[name].columns if column.kind.is_list}
+    names = [column.name for column in TABLES[name].columns if column.kind not in (Kind.TIME, Kind.DECIMAL)]
+
+    picked = ", ".join(f"array_to_string({it}, ' ')" if it in lists else f"coalesce(CAST({it} AS VARCHAR), '')" for it in names)
+    found = rows_of(f"SELECT {picked} FROM '{folder}/{name}.parquet'")
+
+    assert found == [tuple(row[it] for it in names) for row in table(folder, name)]
+
+
+def test_counts_from_the_tables_are_those_of_sparql(folder: Path) -> None:
+    store = Store()
+    store.bulk_load(gzip.decompress((folder / "stocktake-1.nq.gz").read_bytes()), RdfFormat.N_QUADS)
+    query = f"""
+        SELECT ?line ?country (COUNT(DISTINCT ?thing) AS ?n)
+        {{ GRAPH ?g {{ ?thing <{IRIS.ns}actionLine> ?line ; <http://purl.org/dc/terms/spatial> ?country }} }} GROUP BY ?line ?country"""
+
+    asked = store.query(query)
+    assert isinstance(asked, QuerySolutions)
+    known = {(row["line"].value, row["country"].value, int(row["n"].value)) for row in asked}
+    found = rows_of(
+        f"""SELECT concept, area, count(DISTINCT thing) FROM '{folder}/links.parquet' JOIN '{folder}/places.parquet' USING (thing)
+        WHERE scheme = 'action-line' AND basis = 'declared' AND area IS NOT NULL GROUP BY ALL"""
+    )
+
+    assert len(known) > 5
+    assert set(found) == known
+
+
+def test_csvw_reads_the_tables_by_their_description(folder: Path, tmp_path: Path) -> None:
+    for path in folder.glob("*.csv.gz"):
+        (tmp_path / path.name).write_bytes(gzip.decompress(path.read_bytes()))  # the library unpacks nothing
+    shutil.copy(folder / "csv-metadata.json", tmp_path)
+    group = csvw.TableGroup.from_file(tmp_path / "csv-metadata.json")
+
+    read = {it.local_name.removesuffix(".csv.gz"): list(it.iterdicts(strict=True)) for it in group.tables}
+
+    assert {name: len(found) for name, found in read.items()} == {name: len(table(folder, name)) for name in TABLES}
+    (rich,) = [row for row in read["initiatives"] if row["initiative"] == RICH]
+    assert (rich["start_year"], rich["text_languages"]) == (2024, ["ar", "en", "fr"])
+    assert group.check_referential_integrity()
+
+
+def test_frictionless_finds_no_fault_in_the_package(folder: Path) -> None:
+    line = [sys.executable, "-m", "frictionless", "validate", str(folder / "datapackage.json"), "--json"]
+
+    done = subprocess.run(line, capture_output=True, text=True, check=False)  # in a process of its own: it leaves files open
+
+    tasks = json.loads(done.stdout)["tasks"]
+    found = {it["place"]: (it["valid"], it["stats"].get("rows")) for it in tasks if not it["place"].endswith(".parquet")}
+    assert {found[f"{name}.csv.gz"] for name in TABLES} == {(True, len(table(folder, name))) for name in TABLES}
+    assert all(valid for valid, _ in found.values())
+
+
+def test_the_package_names_every_file_that_was_there_when_it_was_written(folder: Path) -> None:
+    told = {it["path"] for it in json.loads((folder / "datapackage.json").read_text())["resources"]}
+
+    there = {path.name for path in folder.iterdir() if path.suffix != ".minisig"}
+
+    assert there - told == {"datapackage.json", "release.json", "SHA256SUMS"}
+
+
+def test_words_that_no_crosswalk_knows_do_not_break_a_row() -> None:
+    graph, thing, ns = IRIS.record("s", "k"), IRIS.thing("initiative", "s", "k"), IRIS.ns
+    triples = [
+        f'<{thing}> <http://purl.org/dc/terms/language> "two words"',
+        f'<{thing}> <http://purl.org/dc/terms/spatial> "Atlantis"',
+        f'<{thing}> <https://schema.org/startDate> "soon"',
+        f'<{thing}> <{ns}actionLine> "C12"',
+        f"<{graph}> <http://xmlns.com/foaf/0.1/primaryTopic> <{thing}>",
+    ]
+
+    told = dict(rows(record(graph, [it.encode() for it in triples], IRIS)))
+
+    assert told["initiatives"]["languages"] == []
+    assert (told["initiatives"]["start_date"], told["initiatives"]["start_year"]) == ("soon", None)
+    assert (told["links"]["concept"], told["links"]["code"]) == ("C12", None)
+    assert told["places"]["name"] == "Atlantis"
+
+
+def test_hostile_texts_are_kept_as_they_are(folder: Path) -> None:
+    (row,) = [row for row in table(folder, "initiatives") if row["identifier"] == "evil"]
+
+    assert row["title"] == '<script>alert("x")</script>'

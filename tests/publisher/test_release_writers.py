@@ -1,0 +1,56 @@
+"""Writers and terms: whatever may stand in N-Triples is written so that others read the same."""
+
+from __future__ import annotations
+
+import pytest
+from pyoxigraph import Literal, NamedNode, RdfFormat, Triple, parse
+
+from publisher.lexical import split, value
+from publisher.releases.writers import FORMS
+from publisher.sorting import Sorter
+
+S, P = NamedNode("https://x.org/s"), NamedNode("https://x.org/p#q")
+OBJECTS = [
+    NamedNode("https://x.org/ü?a=1&b='c'"),
+    Literal("plain"),
+    Literal('quotes " and \\ and \\" and ends in \\'),
+    Literal("lines\n\r\ttabs \b \f \x00 \x1f \x7f"),
+    Literal("中文 😀 \ufffe"),
+    Literal("chat", language="zh-hans"),
+    Literal("1.5", datatype=NamedNode("http://www.w3.org/2001/XMLSchema#decimal")),
+    Literal('"@en'),
+    Literal(""),
+]
+ODD = [rb'"\U0001F600"', rb'"it\'s"', rb'"\\U0001F600"', rb'"\\\'"']
+
+
+@pytest.mark.parametrize("form", ["nt", "ttl", "jsonld"])
+def test_every_term_survives_every_form(form: str) -> None:
+    triples = [Triple(S, P, it) for it in OBJECTS] + [Triple(S, NamedNode("http://purl.org/dc/terms/title"), Literal("t"))]
+    row = FORMS[form]
+
+    text = row.head("") + row.subject(sorted(str(it).encode() for it in triples)) + row.tail
+    read = {quad.triple for quad in parse(text, {"nt": RdfFormat.N_TRIPLES, "ttl": RdfFormat.TURTLE, "jsonld": RdfFormat.JSON_LD}[form])}
+
+    assert read == set(triples)
+
+
+@pytest.mark.parametrize("term", [str(it).encode() for it in OBJECTS] + ODD)
+def test_a_term_is_read_as_the_engine_reads_it(term: bytes) -> None:
+    (quad,) = parse(b"<https://x.org/s> <https://x.org/p> " + term + b" .", RdfFormat.N_TRIPLES)
+
+    it = value(split(b"<https://x.org/s> <https://x.org/p> " + term)[2])
+
+    known = quad.object
+    assert it.text == known.value
+    assert it.iri == isinstance(known, NamedNode)
+    assert it.language == getattr(known, "language", None)
+
+
+def test_more_lines_than_memory_holds_are_sorted(tmp_path) -> None:
+    lines = [b"%d\n" % (number * 7919 % 1000) for number in range(1000)]
+    sorter = Sorter(tmp_path, run=10, fan=3)
+    for start in range(0, 1000, 5):
+        sorter.add(lines[start : start + 5])
+
+    assert list(sorter.sorted()) == sorted(lines)
