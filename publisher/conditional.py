@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Mapping
 from email.utils import formatdate, parsedate_to_datetime
+from functools import lru_cache
 from hashlib import blake2b
 from http import HTTPStatus
 
@@ -32,7 +33,12 @@ def tag(generation: Generation, asked: bytes) -> str:
 
 def modified(generation: Generation) -> str | None:
     """Give when what *generation* shows last changed as an HTTP date; None while that second is not over or not known."""
-    return formatdate(generation.modified, usegmt=True) if 0 < generation.modified < time.time() else None
+    return _date(generation.modified) if 0 < generation.modified < time.time() else None
+
+
+@lru_cache(8)
+def _date(seconds: int) -> str:
+    return formatdate(seconds, usegmt=True)
 
 
 def unchanged(method: str, headers: Mapping[str, str], etag: str, generation: Generation) -> HTTPStatus | None:

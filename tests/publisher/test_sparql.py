@@ -94,6 +94,30 @@ async def test_a_format_may_be_named_by_its_suffix(client: httpx.AsyncClient) ->
     assert answer.headers["content-type"].startswith("text/csv")
 
 
+@pytest.mark.parametrize(
+    ("names", "table", "graph"),
+    [
+        (["json"], "application/sparql-results+json", "application/ld+json"),
+        (["xml"], "application/sparql-results+xml", "application/rdf+xml"),
+        (["turtle"], "application/sparql-results+json", "text/turtle; charset=utf-8"),
+        (["N3"], "application/sparql-results+json", "text/turtle; charset=utf-8"),
+        (["tsv", "text/tab-separated-values"], "text/tab-separated-values; charset=utf-8", "text/turtle; charset=utf-8"),
+        (["application/rdf+xml"], "application/sparql-results+json", "application/rdf+xml"),
+        (["", "csv"], "text/csv; charset=utf-8", "text/turtle; charset=utf-8"),
+    ],
+)
+async def test_a_format_may_be_named_in_the_words_of_clients(client: httpx.AsyncClient, names: list[str], table: str, graph: str) -> None:
+    answers = [await client.get("/sparql", params={"query": query, "format": names}) for query in (TITLE, TURTLE)]
+
+    assert [answer.headers["content-type"] for answer in answers] == [table, graph]
+
+
+async def test_a_format_that_nobody_knows_is_a_bad_request(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/sparql", params={"query": TITLE, "format": "xls"})
+
+    assert answer.status_code == 400
+
+
 @pytest.mark.parametrize("query", [TITLE, TURTLE])
 async def test_a_format_that_is_not_offered_is_not_acceptable(client: httpx.AsyncClient, query: str) -> None:
     answer = await client.get("/sparql", params={"query": query}, headers={"Accept": "image/png"})
