@@ -33,12 +33,15 @@ import harvesters.desk.cli
 import publisher.cli
 import shapes.cli
 from harvesters.again import tell_retries
+from harvesters.commands import mirror as mirroring
 from harvesters.demo.cards import cards
 from harvesters.demo.registries import SIZE, Demo
 from harvesters.desk.app import create_desk
 from harvesters.desk.gate import may_operate
 from harvesters.desk.office import Office
 from harvesters.errors import HarvestError
+from harvesters.mirror import catch_up, follow
+from journal import origin
 from journal.errors import JournalError
 from publisher.limits import read as read_limits
 from shapes.validate import Name
@@ -78,6 +81,7 @@ class Settings:
     shapes_engine: Name
     limits: str = ""
     proxies: str = ""
+    based: bool = False  # whether the base was given, and is not just the usual one
 
     def environment(self) -> dict[str, str]:
         """Give the environment of a process of ours that is to have the same settings."""
@@ -131,13 +135,14 @@ def settle(
     context.obj = Settings(
         data=_folder(data),
         sources=sources,
-        base=_base(base),
+        base=_base(base, data, given=_based(context)),
         ledger=_ledger(ledger, data),
         allow_hosts=_hosts(allow_hosts),
         contact=_contact(contact),
         shapes_engine="reference" if shapes_engine == "reference" else "rust",
         limits=_limits(limits),
         proxies=_proxies(proxies),
+        based=_based(context),
     )
 
 
@@ -173,10 +178,21 @@ def _hosts(text: str) -> frozenset[str]:
     return hosts
 
 
-def _base(base: str) -> str:
+def _based(context: typer.Context) -> bool:
+    """Tell whether a base was given, by a flag or by its variable."""
+    source = context.get_parameter_source("base")
+    return source is not None and source.name != "DEFAULT"
+
+
+def _base(base: str, data: Path, *, given: bool) -> str:
+    """Check the base; a mirror's is its origin's, which need not be given."""
     if not is_web(base) or base[-1] not in "/#":
         raise typer.BadParameter(f"STOCKTAKE_BASE is {base!r}; use a web address that ends with a slash")
-    return base
+    of = origin.read(data / "journal")
+    if of and given and of.base != base:
+        told = f"but {data} is a mirror of {of.url}, whose IRIs begin with {of.base}; leave it away"
+        raise typer.BadParameter(f"STOCKTAKE_BASE is {base!r}, {told}")
+    return of.base if of else base
 
 
 def _ledger(url: str, data: Path) -> str:
@@ -225,6 +241,34 @@ def up(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -> N
     """Run schedule and serve together, each as a process that is started again when it dies, until Ctrl-C."""
     settings: Settings = context.obj
     supervise({"schedule": ["schedule"], "serve": ["serve", "--host", host, "--port", str(port)]}, settings)
+
+
+@app.command()
+def mirror(
+    context: typer.Context,
+    url: Annotated[str, typer.Argument(help="Address of the other Stocktake's front page.")],
+    once: Annotated[bool, typer.Option("--once/--follow", help="Catch up and end, or go on until Ctrl-C.")] = True,
+    serving: Annotated[bool, typer.Option("--serve", help="Follow, and serve what was followed.")] = False,
+    every: Annotated[float, typer.Option(help="Seconds between looks when following.", min=1)] = mirroring.EVERY,
+    pause: Annotated[float, typer.Option(help="Seconds between two requests.", min=0)] = mirroring.PAUSE,
+    largest: Annotated[int, typer.Option(help="Bytes that an entry may have when unpacked.", min=1)] = mirroring.LARGEST,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+) -> None:
+    """Follow another Stocktake's journal into this data folder, each entry proved by its hash and place in the chain."""
+    settings: Settings = context.obj
+    address = mirroring.address(url)
+    with mirroring.opened(settings, address, settings.base if settings.based else None, pause, largest) as it:
+        if once and not serving:
+            print(mirroring.told(it, catch_up(it)))
+        elif not serving:
+            follow(it, every, threading.Event().wait)
+        else:
+            of = mirroring.met(it)
+    if serving:
+        words = ["mirror", address, "--follow", f"--every={every}", f"--pause={pause}", f"--largest={largest}"]
+        processes = {"mirror": words, "serve": ["serve", "--host", host, "--port", str(port)]}
+        supervise(processes, replace(settings, base=of.base))
 
 
 @app.command()

@@ -24,6 +24,7 @@ HarvestError
 ├── BusyError        another run of the same source is under way
 ├── ParseError       an answer is not what its protocol says
 │   └── WebPageError     a web page came where data was asked for
+├── MirrorError      another Stocktake cannot be mirrored here
 ├── PlanError        a plan cannot be approved, rejected, held or released
 ├── ArchiveError     the archive cannot be written
 └── LedgerError      the ledger is locked, full or of another version
@@ -172,6 +173,10 @@ class WebPageError(ParseError):
     """A web page where data was asked for."""
 
     outcome = "web_page"
+
+
+class MirrorError(HarvestError):
+    """A journal that is no mirror of what it is to follow, or an origin that cannot be followed."""
 
 
 class PlanError(HarvestError):

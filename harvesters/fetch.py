@@ -150,6 +150,14 @@ class Fetch(AbstractContextManager["Fetch"]):
             self.seen[address] = old
         return reply
 
+    def piece(self, url: str, wanted: range, etag: str | None = None) -> Reply:
+        """Get the bytes *wanted* of a file, with status 206; all of it, with 200, where it is not the one named *etag*, or has no parts.
+
+        Raises as ``get`` does. Source: https://www.rfc-editor.org/rfc/rfc9110 section 14.
+        """
+        asked = {"Range": f"bytes={wanted.start}-{wanted.stop - 1}", "Accept-Encoding": "identity", **({"If-Range": etag} if etag else {})}
+        return self._follow(url, {"Accept": "*/*", **asked}, lambda it: judge(it, "*/*", self.agent) if it.status != 206 else None)
+
     def _conditions(self, address: str) -> dict[str, str]:
         known = self.validators.get(address)
         pairs = (("If-None-Match", known.etag), ("If-Modified-Since", known.modified)) if known else ()

@@ -47,7 +47,7 @@ class Journal:
         FullError where the folder cannot be written, CopyError where the journal is a mirror.
         """
         if of := origin.read(self.folder):
-            told = f"to part from it for good, remove {self.folder / origin.NAME}"
+            told = "harvest into a data folder of its own"
             raise CopyError(f"journal {self.folder} is a mirror of {of.url}, so run {run} is not written to it; {told}")
         with self._alone():
             head = self.head

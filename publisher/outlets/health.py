@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from http import HTTPStatus
 
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from journal import origin
 from publisher.pages import Pages
 from publisher.shelf import Shelf
 
@@ -17,10 +19,12 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     routes = APIRouter()
 
     async def health(request: Request) -> Response:
-        shown = shelf.generation
+        shown, of = shelf.generation, origin.read(shelf.journal.folder)
+        mirror = {"mirror": asdict(of)} if of else {}
         if shown is None:
-            return JSONResponse({"status": "starting", "position": 0, "quads": 0, "lag": shelf.lag}, HTTPStatus.SERVICE_UNAVAILABLE)
-        told = {"status": "ok", "position": shown.position, "quads": shown.quads, "lag": shelf.lag, "generation": shown.number}
+            told = {"status": "starting", "position": 0, "quads": 0, "lag": shelf.lag}
+            return JSONResponse({**told, **mirror}, HTTPStatus.SERVICE_UNAVAILABLE)
+        told = {"status": "ok", "position": shown.position, "quads": shown.quads, "lag": shelf.lag, "generation": shown.number, **mirror}
         return JSONResponse(told, headers={"Cache-Control": "no-store"})
 
     routes.add_route("/health", health, methods=["GET"])

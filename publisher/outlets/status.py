@@ -11,6 +11,8 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from journal import origin
+from journal.origin import Origin
 from publisher.formats import GRAPHS, Format, Graph
 from publisher.negotiation import best, wants_html
 from publisher.pages import Pages
@@ -48,11 +50,12 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
             told = await of_graph(shelf, shelf.iris.status)
             return Response(write(told, row), headers={"Content-Type": row.media, **_FRESH})
         at, found, shown, quads = clock(), await standings(shelf), place(shelf), await _sum(shelf)
+        of = origin.read(shelf.journal.folder)
         if row is not None:
-            return JSONResponse(_json(shelf, at, found, shown, quads), headers=_FRESH)
+            return JSONResponse(_json(shelf, at, found, shown, quads, of), headers=_FRESH)
         sources = [(it, it.state(at).value) for it in found.values()]
         counts, formats = summary(found, at), _FORMATS.values()
-        response = pages.page("status.html", at=at, sources=sources, counts=counts, lag=shelf.lag, quads=quads, formats=formats)
+        response = pages.page("status.html", origin=of, at=at, sources=sources, counts=counts, lag=shelf.lag, quads=quads, formats=formats)
         response.headers.update(_FRESH)
         return response
 
@@ -80,7 +83,7 @@ async def _sum(shelf: Shelf) -> Sum:
     return Sum(shelf.current.quads, int(rows[0]["quads"].value) if rows else None)
 
 
-def _json(shelf: Shelf, at: datetime, found: dict[str, Standing], shown: Place | None, quads: Sum) -> dict[str, object]:
+def _json(shelf: Shelf, at: datetime, found: dict[str, Standing], shown: Place | None, quads: Sum, of: Origin | None) -> dict[str, object]:
     store = {
         **(asdict(shown) if shown else {"position": 0, "time": None, "run": None}),
         "lag": shelf.lag,
@@ -90,7 +93,8 @@ def _json(shelf: Shelf, at: datetime, found: dict[str, Standing], shown: Place |
     }
     sources = [_source(it, at) for it in found.values()]
     counts = {state.value: count for state, count in summary(found, at).items()}
-    return {"at": f"{at:%Y-%m-%dT%H:%M:%SZ}", "store": store, "states": counts, "sources": sources}
+    mirror = asdict(of) if of else None
+    return {"at": f"{at:%Y-%m-%dT%H:%M:%SZ}", "mirror": mirror, "store": store, "states": counts, "sources": sources}
 
 
 def _source(it: Standing, at: datetime) -> dict[str, object]:

@@ -1,0 +1,75 @@
+"""The command mirror: what it is given, and what it tells at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import urlsplit
+
+import structlog
+import typer
+
+from harvesters.again import Patience
+from harvesters.errors import HarvestError, MirrorError
+from harvesters.fetch import Fetch, Validator
+from harvesters.mirror import LARGEST, Mirror, meet
+from journal import origin
+from journal.errors import JournalError
+from journal.origin import Origin
+from vocab.iris import is_web
+
+EVERY = 60.0  # seconds between looks: harvests bring something a few times a day
+PAUSE = 0.1  # seconds between requests: an entry is a file, which costs its host next to nothing
+_ANSWER = 64 << 20  # bytes of an answer: four pieces, for hosts that know no parts
+log = structlog.get_logger(room="mirror")
+
+__all__ = ["EVERY", "LARGEST", "PAUSE", "address", "met", "opened", "told"]
+
+
+class Settings(Protocol):
+    """What this command needs of the front door's settings."""
+
+    @property
+    def data(self) -> Path: ...
+    @property
+    def contact(self) -> str: ...
+    @property
+    def allow_hosts(self) -> frozenset[str]: ...
+
+
+def address(url: str) -> str:
+    """Give the address of the other's front page with a slash at its end; exit with 2 where it is none."""
+    parts = urlsplit(url)
+    if not is_web(url) or parts.query or parts.fragment:
+        raise typer.BadParameter(f"{url!r} is no web address of a Stocktake's front page, such as https://stocktaking.example/")
+    return url.removesuffix("journal/").rstrip("/") + "/"
+
+
+@contextmanager
+def opened(settings: Settings, url: str, base: str | None, pause: float, largest: int) -> Iterator[Mirror]:
+    """Open the door to the other Stocktake."""
+    validators: dict[str, Validator] = {}
+    patience = Patience(size=_ANSWER)
+    with Fetch(settings.contact, pause, settings.allow_hosts, validators=validators, patience=patience) as door:
+        yield Mirror(settings.data, url, door, base, largest, validators=validators)
+
+
+def met(it: Mirror) -> Origin:
+    """Ask who the origin is before it is served; where it does not answer, the one that was followed before."""
+    try:
+        return meet(it)
+    except (HarvestError, JournalError) as error:
+        known = origin.read(it.journal.folder)
+        if known is None or isinstance(error, MirrorError | JournalError):
+            raise
+        log.warning("the origin does not answer; what is held here is served", origin=it.url, reason=str(error))
+        return known
+
+
+def told(it: Mirror, brought: int) -> str:
+    """Tell what a mirror holds after it caught up."""
+    head = it.journal.head
+    held = f"{head.number} entries, the last {head.id}" if head else "no entries"
+    return f"{it.data} is a mirror of {it.url}: {held}; {brought} came now"

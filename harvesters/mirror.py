@@ -1,0 +1,218 @@
+"""Mirror: another Stocktake's journal is followed into one of our own, each entry proved before it is taken in."""
+
+from __future__ import annotations
+
+import fcntl
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+from pyoxigraph import BlankNode, RdfFormat, parse
+
+from harvesters.answer import load_json
+from harvesters.download import bring, forget
+from harvesters.errors import BusyError, HarvestError, MirrorError, MissingError, ParseError
+from harvesters.fetch import Fetch, Validator
+from journal import origin
+from journal.entry import Entry
+from journal.errors import ChainError, ForkError, JournalError
+from journal.log import Journal
+from journal.origin import Origin
+from vocab.iris import Iris, is_web
+
+LARGEST = 64 << 30  # bytes of an entry when unpacked: the first harvest of ten million records has about that
+_ID = re.compile(r"[0-9a-f]{64}\Z")
+log = structlog.get_logger(room="mirror")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The origin's newest entry, number 0 and id None while it has none, and the base of its IRIs."""
+
+    base: str
+    number: int
+    id: str | None
+
+
+@dataclass(slots=True)
+class Mirror:
+    """The Stocktake at *url*, which ends with a slash, followed into the data folder *data*.
+
+    *base* is what IRIs must begin with, None to take the origin's. *largest* bounds an entry when unpacked, in bytes. *validators*
+    are those that *door* asks with, so that an origin without news answers in a few bytes.
+    """
+
+    data: Path
+    url: str
+    door: Fetch
+    base: str | None = None
+    largest: int = LARGEST
+    now: Callable[[], datetime] = _now
+    validators: dict[str, Validator] = field(default_factory=dict)
+    told: Head | None = None
+
+    @property
+    def journal(self) -> Journal:
+        """Give the journal that is written."""
+        return Journal(self.data / "journal")
+
+
+def catch_up(it: Mirror) -> int:
+    """Bring all entries that the origin has and we have not; give how many.
+
+    Each is taken in whole or not at all, so this may be killed at any point and begun again. Raises MirrorError, ForkError or
+    ChainError where the origin is not what we hold, and FetchError where it cannot be asked.
+    """
+    with _alone(it.data):
+        known = _belongs(it)
+        try:
+            head = _meet(it)
+            known = _origin(it, head)
+            _compare(it, head)
+            origin.write(it.journal.folder, known)
+            held = it.journal.head
+            first = held.number + 1 if held else 1
+            for number in range(first, head.number + 1):
+                entry = _take(it, number)
+                log.info("an entry was taken in", number=number, of=head.number, run=entry.run)
+            _show_status(it, head.base)
+        except (HarvestError, JournalError) as error:
+            if known:
+                origin.write(it.journal.folder, replace(known, trouble=str(error)))
+            raise
+        return head.number - first + 1
+
+
+def meet(it: Mirror) -> Origin:
+    """Ask who the origin is and note it, without following it yet; raises as ``catch_up`` does."""
+    with _alone(it.data):
+        _belongs(it)
+        known = _origin(it, _meet(it))
+        origin.write(it.journal.folder, known)
+        return known
+
+
+def follow(it: Mirror, every: float, wait: Callable[[float], bool]) -> None:
+    """Catch up every so many seconds until *wait* says that it is over; what goes wrong is told, and tried again."""
+    while True:
+        try:
+            catch_up(it)
+        except (HarvestError, JournalError) as error:
+            log.error("the mirror cannot follow; what it holds stays", origin=it.url, reason=str(error))
+        if wait(every):
+            return
+
+
+def _origin(it: Mirror, head: Head) -> Origin:
+    return Origin(it.url, head.base, head.number, f"{it.now():%Y-%m-%dT%H:%M:%SZ}")
+
+
+@contextmanager
+def _alone(data: Path) -> Iterator[None]:
+    folder = data / "mirror"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BusyError(f"{data}: another process mirrors into it; wait for it, or end it") from error
+        yield
+
+
+def _belongs(it: Mirror) -> Origin | None:
+    """Give the origin that the journal has been following; raise MirrorError where it is a journal of its own."""
+    journal, known = it.journal, origin.read(it.journal.folder)
+    if aside := journal.mend():
+        log.warning("a torn journal entry was set aside", file=str(aside), cure="nothing: it is asked for again")
+    if known is None and (head := journal.head):
+        raise MirrorError(f"{it.data} has a journal of its own with {head.number} entries; give a mirror a data folder of its own (--data)")
+    return known
+
+
+def _meet(it: Mirror) -> Head:
+    """Ask for the origin's newest entry; raise where its base is not ours."""
+    address = f"{it.url}journal/head"
+    try:
+        reply = it.door.get(address, accept="application/json", conditional=it.told is not None)
+    except MissingError as error:
+        raise MirrorError(f"{address}: there is no journal; give the address of a Stocktake's front page") from error
+    it.validators.update(it.door.seen)
+    if not reply.unchanged or it.told is None:
+        it.told = _head(load_json(reply), address)
+    if it.base not in (None, it.told.base):
+        cure = "leave STOCKTAKE_BASE away, and the origin's is taken"
+        raise MirrorError(f"{it.url}: its IRIs begin with {it.told.base}, but STOCKTAKE_BASE is {it.base}; {cure}")
+    if (known := origin.read(it.journal.folder)) and known.base != it.told.base:
+        cure = "give this Stocktake a data folder of its own"
+        raise MirrorError(f"{it.url}: its IRIs begin with {it.told.base}, but those that are held here with {known.base}; {cure}")
+    return it.told
+
+
+def _head(told: object, address: str) -> Head:
+    match told:
+        case {"base": str(base), "number": 0, "id": None} if is_web(base) and base[-1] in "/#":
+            return Head(base, 0, None)
+        case {"base": str(base), "number": int(number), "id": str(name)} if is_web(base) and base[-1] in "/#" and number > 0:
+            if _ID.match(name):
+                return Head(base, number, name)
+    raise ParseError(f"{address}: does not tell base, number and id of a newest entry")
+
+
+def _compare(it: Mirror, head: Head) -> None:
+    """Raise ForkError where what we hold cannot be what the origin had."""
+    held = it.journal.head
+    if held and held.number > head.number:
+        told = "it was set back, or is another one; what is held here stays"
+        raise ForkError(f"{it.url}: its journal ends with entry {head.number}, but {held.number} came from it; {told}")
+    if held and held.number == head.number and held.id != head.id:
+        raise ForkError(f"{it.url}: its entry {held.number} is {head.id}, but {held.id} came from it: the two journals have parted")
+
+
+def _take(it: Mirror, number: int) -> Entry:
+    """Bring an entry and take it in; one that was brought in two tries and does not hold is brought once more."""
+    part, address = it.data / "mirror" / f"{number:09d}.rdfp.gz", f"{it.url}journal/{number}.gz"
+    try:
+        resumed = bring(it.door, address, part, it.largest)
+        try:
+            entry = it.journal.adopt(part, it.largest)
+        except ForkError:
+            raise
+        except ChainError:
+            forget(part)
+            if not resumed:
+                raise
+            bring(it.door, address, part, it.largest)
+            entry = it.journal.adopt(part, it.largest)
+    except MissingError as error:
+        raise MirrorError(f"{address}: is missing, though later entries are there: its journal has a gap") from error
+    except ChainError as error:
+        forget(part)
+        raise type(error)(f"{it.url}: {error}; it is not taken in") from error
+    forget(part)
+    return entry
+
+
+def _show_status(it: Mirror, base: str) -> None:
+    """Bring what the origin says of its sources, which is in no entry; where it cannot be had, the last word stays."""
+    graph, file = Iris(base).status, it.data / "status.nq"
+    try:
+        reply = it.door.get(f"{it.url}status", {"format": "nt"}, accept="application/n-triples")
+        quads = list(parse(reply.content, RdfFormat.N_TRIPLES))
+        if any(isinstance(term, BlankNode) for quad in quads for term in (quad.subject, quad.object)):
+            raise ParseError(f"{reply.url}: has blank nodes")
+    except (HarvestError, SyntaxError, ValueError) as error:
+        log.warning("the origin's status could not be had", origin=it.url, reason=str(error))
+        return
+    text = "".join(sorted(f"{quad.triple} <{graph}> .\n" for quad in quads)).encode()
+    if not file.exists() or file.read_bytes() != text:
+        part = file.with_suffix(".part")
+        part.write_bytes(text)
+        part.replace(file)

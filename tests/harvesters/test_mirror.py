@@ -1,0 +1,466 @@
+"""The mirror: it follows another journal entry by entry, and takes in nothing that is not proved."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+
+from harvesters import download
+from harvesters.commands.mirror import address
+from harvesters.errors import BusyError, FetchError, MirrorError, ParseError, TooLargeError
+from harvesters.fetch import Fetch, Patience
+from harvesters.mirror import LARGEST, Mirror, catch_up, follow, meet
+from journal import origin
+from journal.errors import ChainError, CopyError, ForkError
+from journal.log import Journal
+
+URL = "https://origin.example/"
+BASE = "https://w3id.org/wsis-stocktaking/"
+WHEN = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def quad(number: int, name: str = "s") -> str:
+    return f'A <https://x.org/{name}/{number}> <https://x.org/p> "text {number} \\"é\\""@en <https://x.org/g> .'
+
+
+@dataclass
+class Origin:
+    """Another Stocktake: its journal's files, and answers that a test puts in their place; *asked* remembers each request."""
+
+    journal: Journal
+    base: str = BASE
+    instead: dict[str, Callable[[httpx.Request], httpx.Response]] = field(default_factory=dict)
+    asked: list[tuple[str, str]] = field(default_factory=list)
+    parts: bool = True
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        path = request.url.path
+        if path == "/robots.txt":
+            return httpx.Response(404)
+        self.asked.append((path, request.headers.get("range", "")))
+        if path in self.instead:
+            return self.instead[path](request)
+        if path == "/journal/head":
+            return self.head(request)
+        if path == "/status":
+            return httpx.Response(200, text=f"<{BASE}source/a> <{BASE}ns#publishedRecords> \"3\" .\n")
+        entry = self.journal.entry(int(path.removeprefix("/journal/").removesuffix(".gz")))
+        return self.file(request, entry.path.read_bytes(), entry.id) if entry else httpx.Response(404)
+
+    def head(self, request: httpx.Request) -> httpx.Response:
+        newest = self.journal.head
+        etag = f'"{newest.id if newest else ""}"'
+        if request.headers.get("if-none-match") == etag:
+            return httpx.Response(304)
+        told = {"base": self.base, "number": newest.number if newest else 0, "id": newest.id if newest else None}
+        return httpx.Response(200, json=told, headers={"ETag": etag})
+
+    def file(self, request: httpx.Request, content: bytes, name: str) -> httpx.Response:
+        if not self.parts or request.headers.get("if-range", f'"{name}"') != f'"{name}"':
+            return httpx.Response(200, content=content, headers={"ETag": f'"{name}"'})
+        first, last = map(int, request.headers["range"].removeprefix("bytes=").split("-"))
+        part = content[first : last + 1]
+        told = {"Content-Range": f"bytes {first}-{first + len(part) - 1}/{len(content)}", "ETag": f'"{name}"'}
+        return httpx.Response(206, content=part, headers=told)
+
+
+def grown(folder: Path, *entries: Iterable[str]) -> Journal:
+    journal = Journal(folder)
+    for rows in entries:
+        head = journal.head
+        journal.append(["\n".join(rows)], run=f"a.{head.number + 1 if head else 1}", time=WHEN)
+    return journal
+
+
+@pytest.fixture
+def there(tmp_path: Path) -> Origin:
+    return Origin(grown(tmp_path / "origin", [quad(1)], [quad(2)], [quad(n) for n in range(3, 200)]))
+
+
+def mirror(tmp_path: Path, there: Origin, **how: object) -> Mirror:
+    validators: dict[str, object] = {}
+    door = Fetch(pause=0, transport=httpx.MockTransport(there), patience=Patience(tries=1, size=1 << 20), validators=validators)  # type: ignore[arg-type]
+    return Mirror(tmp_path / "mirror", URL, door, now=lambda: WHEN, validators=validators, **how)  # type: ignore[arg-type]
+
+
+def files(journal: Journal) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(journal.folder.glob("*.rdfp.gz"))}
+
+
+def patch(*rows: str, previous: str | None = None) -> bytes:
+    """Write an entry that tells its own hash truly, whatever stands in it."""
+    head = [f"H prev <urn:sha256:{previous}> ."] if previous else []
+    rest = "".join(f"{line}\n" for line in [*head, 'H run "a.1" .', 'H time "2026-03-01T12:00:00Z" .', "TX .", *rows, "TC ."]).encode()
+    return gzip.compress(f"H id <urn:sha256:{hashlib.sha256(rest).hexdigest()}> .\n".encode() + rest)
+
+
+def test_a_mirror_holds_the_same_bytes(tmp_path: Path, there: Origin) -> None:
+    it = mirror(tmp_path, there)
+
+    brought = catch_up(it)
+
+    assert brought == 3
+    assert files(it.journal) == files(there.journal)
+    assert it.journal.verify() == 3
+    assert origin.read(it.journal.folder) == origin.Origin(URL, BASE, 3, "2026-03-01T12:00:00Z")
+
+
+def test_a_mirror_has_the_origins_status_graph(tmp_path: Path, there: Origin) -> None:
+    it = mirror(tmp_path, there)
+
+    catch_up(it)
+
+    assert (it.data / "status.nq").read_text() == f'<{BASE}source/a> <{BASE}ns#publishedRecords> "3" <{BASE}status> .\n'
+
+
+def test_only_what_is_new_is_asked_for(tmp_path: Path, there: Origin) -> None:
+    it = mirror(tmp_path, there)
+    catch_up(it)
+    there.asked.clear()
+    grown(there.journal.folder, [quad(500)])
+
+    catch_up(it)
+
+    assert [path for path, _ in there.asked] == ["/journal/head", "/journal/4.gz", "/status"]
+
+
+def test_an_origin_without_news_answers_in_a_few_bytes(tmp_path: Path, there: Origin) -> None:
+    it = mirror(tmp_path, there)
+    catch_up(it)
+
+    brought = catch_up(it)
+
+    assert (brought, it.door.met["unchanged"]) == (0, 1)
+
+
+def test_an_empty_origin_is_followed_too(tmp_path: Path) -> None:
+    there = Origin(Journal(tmp_path / "origin"))
+    it = mirror(tmp_path, there)
+
+    before = catch_up(it)
+    grown(there.journal.folder, [quad(1)])
+
+    assert (before, catch_up(it)) == (0, 1)
+
+
+def test_a_mirror_of_a_mirror_is_one_as_well(tmp_path: Path, there: Origin) -> None:
+    first = mirror(tmp_path, there)
+    catch_up(first)
+
+    second = mirror(tmp_path / "second", Origin(first.journal))
+    catch_up(second)
+
+    assert files(second.journal) == files(there.journal)
+
+
+def test_nothing_else_is_written_into_a_mirrors_journal(tmp_path: Path, there: Origin) -> None:
+    it = mirror(tmp_path, there)
+    catch_up(it)
+
+    with pytest.raises(CopyError, match=r"mirror of https://origin\.example/"):
+        it.journal.append([quad(9)], run="b.1", time=WHEN)
+
+    assert files(it.journal) == files(there.journal)
+
+
+def test_a_fork_at_the_same_length_is_refused(tmp_path: Path, there: Origin) -> None:
+    it = mirror(tmp_path, there)
+    catch_up(it)
+    held = files(it.journal)
+    other = Origin(grown(tmp_path / "other", [quad(1)], [quad(2)], [quad(9)]))
+
+    with pytest.raises(ForkError, match="have parted"):
+        catch_up(mirror(tmp_path, other))
+
+    assert files(it.journal) == held
+
+
+def test_a_fork_that_has_grown_longer_is_refused(tmp_path: Path, there: Origin) -> None:
+    it = mirror(tmp_path, there)
+    catch_up(it)
+    held = files(it.journal)
+    other = Origin(grown(tmp_path / "other", [quad(7)], [quad(2)], [quad(3)], [quad(4)]))
+
+    with pytest.raises(ForkError, match=r"entry 4 follows .* have parted"):
+        catch_up(mirror(tmp_path, other))
+
+    assert files(it.journal) == held
+    assert "have parted" in (known.trouble if (known := origin.read(it.journal.folder)) else "")
+    assert list((it.data / "mirror").iterdir()) == [it.data / "mirror" / "lock"]
+
+
+def test_an_origin_that_was_set_back_is_refused(tmp_path: Path, there: Origin) -> None:
+    it = mirror(tmp_path, there)
+    catch_up(it)
+    other = Origin(grown(tmp_path / "other", [quad(1)]))
+
+    with pytest.raises(ForkError, match="ends with entry 1, but 3 came from it"):
+        catch_up(mirror(tmp_path, other))
+
+
+def test_a_gap_is_refused_and_what_came_before_it_stays(tmp_path: Path, there: Origin) -> None:
+    there.instead["/journal/2.gz"] = lambda _: httpx.Response(404)
+    it = mirror(tmp_path, there)
+
+    with pytest.raises(MirrorError, match=r"journal/2\.gz: is missing.*gap"):
+        catch_up(it)
+
+    assert list(files(it.journal)) == ["000000001.rdfp.gz"]
+
+
+def _changed(entry: bytes) -> bytes:
+    return gzip.compress(gzip.decompress(entry).replace(b"text 2", b"text X"))
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (_changed, "is not what its id says"),
+        (lambda it: it[:-20], "cannot be unpacked"),
+        (lambda it: gzip.compress(gzip.decompress(it)[:-5]), "before its commit"),
+        (lambda it: it + gzip.compress(b"A more\n"), "no quad|goes on"),
+        (lambda it: b"<html>", "cannot be unpacked"),
+        (lambda it: gzip.compress(b"nothing of the kind"), "does not begin as"),
+    ],
+)
+def test_an_entry_that_was_changed_is_refused_and_nothing_of_it_stays(
+    tmp_path: Path, there: Origin, content: Callable[[bytes], bytes], why: str
+) -> None:
+    entry = there.journal.entry(2)
+    assert entry is not None
+    wrong = content(entry.path.read_bytes())
+    there.instead["/journal/2.gz"] = lambda request: there.file(request, wrong, "wrong")
+    it = mirror(tmp_path, there)
+
+    with pytest.raises(ChainError, match=f"https://origin.example/: entry 2 .*({why})"):
+        catch_up(it)
+
+    assert list(files(it.journal)) == ["000000001.rdfp.gz"]
+    assert list((it.data / "mirror").iterdir()) == [it.data / "mirror" / "lock"]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        'A _:b <https://x.org/p> "x" <https://x.org/g> .',
+        "A <https://x.org/s> <https://x.org/p> _:b <https://x.org/g> .",
+        'A <https://x.org/s> <https://x.org/p> "x" .',
+        'A <https://x.org/s s> <https://x.org/p> "x" <https://x.org/g> .',
+        'A <https://x.org/s> <https://x.org/p> "x\\q" <https://x.org/g> .',
+        "PA rdf <http://x.org/> .",
+        "",
+    ],
+)
+def test_a_row_that_no_store_of_ours_takes_is_refused(tmp_path: Path, there: Origin, row: str) -> None:
+    content = patch(quad(1), row)
+    there.instead["/journal/1.gz"] = lambda request: there.file(request, content, "odd")
+
+    with pytest.raises(ChainError, match="no quad in canonical form"):
+        catch_up(mirror(tmp_path, there))
+
+
+def test_an_entry_that_unpacks_to_more_than_the_limit_is_refused(tmp_path: Path, there: Origin) -> None:
+    content = patch(*(quad(1) for _ in range(40_000)))
+    there.instead["/journal/1.gz"] = lambda request: there.file(request, content, "bomb")
+
+    with pytest.raises(ChainError, match="more than 100000 bytes unpacked"):
+        catch_up(mirror(tmp_path, there, largest=100_000))
+
+    assert len(content) < 100_000
+
+
+def test_a_file_larger_than_the_limit_is_not_brought(tmp_path: Path, there: Origin) -> None:
+    it = mirror(tmp_path, there, largest=50)
+
+    with pytest.raises(TooLargeError, match="--largest"):
+        catch_up(it)
+
+    assert list((it.data / "mirror").iterdir()) == [it.data / "mirror" / "lock"]
+
+
+def test_a_download_goes_on_where_it_broke_off(tmp_path: Path, there: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "PIECE", 100)
+    entry = there.journal.entry(1)
+    assert entry is not None
+    pieces = iter([there.file, lambda *_: httpx.Response(403)])
+    there.instead["/journal/1.gz"] = lambda request: next(pieces)(request, entry.path.read_bytes(), entry.id)
+    it = mirror(tmp_path, there)
+    with pytest.raises(FetchError):
+        catch_up(it)
+    there.instead.clear()
+    there.asked.clear()
+
+    catch_up(it)
+
+    assert next(asked for path, asked in there.asked if path == "/journal/1.gz") == "bytes=100-199"
+    assert files(it.journal) == files(there.journal)
+
+
+def test_a_part_that_was_spoiled_is_brought_again_at_once(tmp_path: Path, there: Origin) -> None:
+    entry = there.journal.entry(1)
+    assert entry is not None
+    it = mirror(tmp_path, there)
+    part = it.data / "mirror" / "000000001.rdfp.gz"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(b"\0" * 50)
+    part.with_name(part.name + ".tag").write_text(json.dumps({"etag": f'"{entry.id}"', "total": entry.path.stat().st_size}))
+
+    catch_up(it)
+
+    assert files(it.journal) == files(there.journal)
+
+
+def test_a_part_of_another_file_is_thrown_away(tmp_path: Path, there: Origin) -> None:
+    it = mirror(tmp_path, there)
+    part = it.data / "mirror" / "000000001.rdfp.gz"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(b"old")
+    part.with_name(part.name + ".tag").write_text(json.dumps({"etag": '"another"', "total": 99}))
+
+    catch_up(it)
+
+    assert files(it.journal) == files(there.journal)
+
+
+def test_an_origin_that_gives_no_parts_is_followed_too(tmp_path: Path, there: Origin) -> None:
+    there.parts = False
+    it = mirror(tmp_path, there)
+
+    catch_up(it)
+
+    assert files(it.journal) == files(there.journal)
+
+
+def test_an_origin_that_gives_the_wrong_part_is_left(tmp_path: Path, there: Origin) -> None:
+    told = {"Content-Range": "bytes 7-8/400"}
+    there.instead["/journal/1.gz"] = lambda _: httpx.Response(206, content=b"xx", headers=told)
+
+    with pytest.raises(ParseError, match="do not fit together"):
+        catch_up(mirror(tmp_path, there))
+
+
+def test_a_base_that_is_not_the_origins_is_refused(tmp_path: Path, there: Origin) -> None:
+    it = mirror(tmp_path, there, base="https://data.example/")
+
+    with pytest.raises(MirrorError, match=r"STOCKTAKE_BASE is https://data\.example/"):
+        catch_up(it)
+
+    assert files(it.journal) == {}
+
+
+def test_an_origin_with_another_base_is_another_origin(tmp_path: Path, there: Origin) -> None:
+    catch_up(mirror(tmp_path, there))
+    there.base = "https://elsewhere.example/"
+
+    with pytest.raises(MirrorError, match="folder of its own"):
+        catch_up(mirror(tmp_path, there))
+
+
+def test_an_origin_may_move(tmp_path: Path, there: Origin) -> None:
+    catch_up(mirror(tmp_path, there))
+    moved = mirror(tmp_path, there)
+    moved.url = "https://moved.example/"
+
+    catch_up(moved)
+
+    assert (known.url if (known := origin.read(moved.journal.folder)) else None) == "https://moved.example/"
+
+
+def test_a_journal_of_its_own_is_never_made_a_mirror(tmp_path: Path, there: Origin) -> None:
+    own = grown(tmp_path / "mirror" / "journal", [quad(1)])
+
+    with pytest.raises(MirrorError, match="a journal of its own"):
+        catch_up(mirror(tmp_path, there))
+
+    assert origin.read(own.folder) is None
+    assert there.asked == []
+
+
+def test_two_mirrors_do_not_write_one_folder(tmp_path: Path, there: Origin) -> None:
+    it = mirror(tmp_path, there)
+    errors: list[type[Exception]] = []
+
+    def meanwhile(request: httpx.Request) -> httpx.Response:
+        with pytest.raises(BusyError) as caught:
+            catch_up(mirror(tmp_path, there))
+        errors.append(caught.type)
+        return there.head(request)
+
+    there.instead["/journal/head"] = meanwhile
+    catch_up(it)
+
+    assert errors == [BusyError]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        [],
+        {},
+        {"base": "x", "number": 1, "id": "a" * 64},
+        {"base": BASE, "number": 2, "id": None},
+        {"base": BASE, "number": -1, "id": "a" * 64},
+        {"base": BASE, "number": 1, "id": "../../etc"},
+    ],
+)
+def test_a_head_that_tells_nonsense_is_refused(tmp_path: Path, there: Origin, told: object) -> None:
+    there.instead["/journal/head"] = lambda _: httpx.Response(200, json=told)
+
+    with pytest.raises(ParseError, match="does not tell base, number and id"):
+        catch_up(mirror(tmp_path, there))
+
+
+def test_what_is_no_stocktake_is_told_as_such(tmp_path: Path, there: Origin) -> None:
+    there.instead["/journal/head"] = lambda _: httpx.Response(404)
+
+    with pytest.raises(MirrorError, match="front page"):
+        catch_up(mirror(tmp_path, there))
+
+
+@pytest.mark.parametrize(
+    "answer", [httpx.Response(500), httpx.Response(200, text="<s> nonsense"), httpx.Response(200, text="_:b <x:p> <x:o> .")]
+)
+def test_a_status_that_cannot_be_had_leaves_the_last_one(tmp_path: Path, there: Origin, answer: httpx.Response) -> None:
+    it = mirror(tmp_path, there)
+    catch_up(it)
+    before = (it.data / "status.nq").read_bytes()
+    there.instead["/status"] = lambda _: answer
+
+    catch_up(it)
+
+    assert (it.data / "status.nq").read_bytes() == before
+
+
+def test_following_goes_on_after_trouble_and_tells_it(tmp_path: Path, there: Origin) -> None:
+    it = mirror(tmp_path, there)
+    meet(it)
+    told: list[str] = []
+
+    def wait(seconds: float) -> bool:
+        known = origin.read(it.journal.folder)
+        told.append(known.trouble if known else "")
+        there.instead.clear()
+        return len(told) == 2
+
+    there.instead["/journal/2.gz"] = lambda _: httpx.Response(404)
+    follow(it, 60, wait)
+
+    assert ["gap" in trouble for trouble in told] == [True, False]
+    assert files(it.journal) == files(there.journal)
+
+
+@pytest.mark.parametrize("given", ["https://x.example", "https://x.example/", "https://x.example/journal/"])
+def test_the_address_is_that_of_the_front_page(given: str) -> None:
+    assert address(given) == "https://x.example/"
+
+
+def test_the_largest_entry_is_bounded_where_nothing_is_said(tmp_path: Path, there: Origin) -> None:
+    assert mirror(tmp_path, there).largest == LARGEST
