@@ -26,9 +26,8 @@ def xml(reply: Reply) -> _Element:
 
     A DOCTYPE is refused before anything is expanded: no registry's protocol needs one, and entities are how XML attacks.
     """
-    content = _not_html(reply, "XML").removeprefix(codecs.BOM_UTF8)
-    if _PROLOGUE.match(content):
-        raise ParseError(f"{reply.url}: its XML has a DOCTYPE, which is refused: it can hide entities")
+    content = refuse_html(reply, "XML").removeprefix(codecs.BOM_UTF8)
+    refuse_doctype(reply)
     parser = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=False, remove_comments=True, remove_pis=True)
     try:
         root = etree.fromstring(content, parser)
@@ -37,6 +36,12 @@ def xml(reply: Reply) -> _Element:
     if root.getroottree().docinfo.internalDTD is not None:
         raise ParseError(f"{reply.url}: its XML has a DOCTYPE, which is refused: it can hide entities")
     return root
+
+
+def refuse_doctype(reply: Reply) -> None:
+    """Refuse XML with a DOCTYPE before anything of it is read; raises ParseError."""
+    if _PROLOGUE.match(reply.content.removeprefix(codecs.BOM_UTF8)):
+        raise ParseError(f"{reply.url}: its XML has a DOCTYPE, which is refused: it can hide entities")
 
 
 class NotJson:
@@ -52,7 +57,7 @@ def load_json(reply: Reply, charset: str = "utf-8") -> Any:
     What JSON forbids but many programs write (NaN, half of a surrogate pair) comes through, to be found by ``dump_json``
     in the one record that holds it.
     """
-    content = _not_html(reply, "JSON")
+    content = refuse_html(reply, "JSON")
     if charset == "utf-8":
         try:
             return orjson.loads(content.removeprefix(codecs.BOM_UTF8))
@@ -105,7 +110,7 @@ def decode(reply: Reply, charset: str | None = None) -> str:
 
 def table_text(reply: Reply, charset: str | None) -> str:
     """Decode a table's text; an HTML page in its place is refused."""
-    _not_html(reply, "a table")
+    refuse_html(reply, "a table")
     return decode(reply, charset)
 
 
@@ -114,7 +119,8 @@ def _declared(reply: Reply) -> list[str]:
     return [found.group(1).lower()] if found and found.group(1).lower() not in {"utf-8", "utf8"} else []
 
 
-def _not_html(reply: Reply, wanted: str) -> bytes:
+def refuse_html(reply: Reply, wanted: str) -> bytes:
+    """Give the body; raises ParseError where it is empty, or a web page where *wanted* was expected."""
     if not reply.content.strip():
         raise ParseError(f"{reply.url}: answered with nothing where {wanted} was expected")
     if is_page(reply.content):
