@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,8 @@ import stamina
 from harvesters.means import Means, opened
 from harvesters.source import Source, parse
 from vocab.iris import BASE
+
+sys.path.insert(0, str(Path(__file__).parent))  # where `tracer`, `deeds` and `held` lie
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 CARD = {

@@ -1,0 +1,150 @@
+"""Deeds: each thing that writes, done once over a folder with a clock that stands still; run as a program, it does what it is told.
+
+A line on standard input is ``{"deed": ..., "home": ..., "at": ...}``, the answer is how the traced deed ended. The program has read
+all that a deed needs before it forks, so that a deed takes its own time only.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import structlog
+import tracer
+
+from harvesters import decide, errands, words
+from harvesters.means import Means, opened
+from harvesters.run import harvest
+from harvesters.source import Source, parse
+from harvesters.status import write as write_status
+from journal.log import Journal
+from publisher.dump import dump
+from publisher.follower import Follower
+from publisher.history.follow import Following
+from publisher.releases.making import make
+from publisher.releases.signature import key
+from vocab.iris import BASE, Iris
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+PAGE = 8
+CARD = {
+    "title": "Projects",
+    "protocol": "json",
+    "mapping": "fields",
+    "url": "https://registry.example/api",
+    "licence": "https://creativecommons.org/licenses/by/4.0/",
+    "language": "en",
+    "pause": 0,
+    "options": {"records": "results", "total": "total", "page": "page", "key": "id"},
+    "fields": {"key": "id", "title@en": "name", "goals": "sdgs", "lead": "owner"},
+}
+OLD = {f"p{number:02}": f"Project {number}, of water" for number in range(30)}
+CHANGED = {**dict(list(OLD.items())[:28]), "p03": "Project 3, of wells", "p05": "", "new": "A new one"}  # p05 is withheld
+FEEDS = {"first": OLD, "second": CHANGED, "held": dict(list(OLD.items())[:3]), "asked": {**CHANGED, "p07": "Project 7, of schools"}}
+ORDER = ["first", "follow", "second", "held", "follow on", "approve", "follow further", "note", "dump", "key", "release", "ask", "asked"]
+
+
+def registry(feed: dict[str, str]) -> Callable[[httpx.Request], httpx.Response]:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/robots.txt":
+            return httpx.Response(404)
+        page = int(request.url.params.get("page", "1"))
+        rows = [{"id": key, "name": name, "sdgs": "SDG 6", "owner": "Ministry"} for key, name in feed.items()]
+        return httpx.Response(200, json={"total": len(rows), "results": rows[page * PAGE - PAGE : page * PAGE]})
+
+    return answer
+
+
+@contextmanager
+def means(home: Path, deed: str) -> Iterator[Means]:
+    at = NOON + timedelta(days=ORDER.index(deed))
+    with opened(home, f"sqlite:///{home}/ledger.sqlite", BASE, "desk@example.org", frozenset()) as real:
+        yield replace(real, transport=httpx.MockTransport(registry(FEEDS.get(deed, {}))), now=lambda: at)
+
+
+def source() -> Source:
+    return parse("projects", CARD, "card")
+
+
+def run(home: Path, deed: str) -> None:
+    with means(home, deed) as it:
+        words.publish(it)
+        harvest(source(), it, full=True)
+        write_status(it)
+
+
+def approve(home: Path, deed: str) -> None:
+    with means(home, deed) as it:
+        held = it.ledger.held()
+        begun = it.ledger.open_run("projects")
+        if held or begun:
+            decide.approve(it, source(), (held or [begun])[0].id, by="ann")
+        write_status(it)
+
+
+def note(home: Path, deed: str) -> None:
+    """Go on as the process does that notes what touched each graph."""
+    history = Following(home / "shelf" / "history", Journal(home / "journal"), BASE)
+    history.step()
+    history.close()
+
+
+def follow(home: Path, deed: str) -> None:
+    at = NOON + timedelta(days=ORDER.index(deed))
+    follower = Follower(Journal(home / "journal"), home / "shelf", home / "status.nq", BASE + "status", lambda: at)
+    while follower.step() is not None:
+        pass
+    follower.close()
+
+
+def release(home: Path, deed: str) -> None:
+    if not (home / "releases" / "1").exists():
+        make(home, Iris(BASE), NOON)
+
+
+def ask(home: Path, deed: str) -> None:
+    with means(home, deed) as it:
+        if not it.ledger.errands():
+            it.ledger.ask_for("projects", True, "ann", it.now())
+
+
+def asked(home: Path, deed: str) -> None:
+    """Do what the schedule does when it starts and finds an errand."""
+    with means(home, deed) as it:
+        words.publish(it)
+        it.ledger.put_back_all()
+        for errand in errands.taken(it):
+            errands.run(errand, [source()], it, lambda card, full: harvest(card, it, full=full))
+
+
+DEEDS: dict[str, Callable[[Path, str], Any]] = {
+    **dict.fromkeys(("first", "second", "held"), run),
+    **dict.fromkeys(("follow", "follow on", "follow further"), follow),
+    "approve": approve,
+    "note": note,
+    "dump": lambda home, _: dump(Journal(home / "journal"), home / "dumps"),
+    "key": lambda home, _: key(home / "signing"),
+    "release": release,
+    "ask": ask,
+    "asked": asked,
+}
+
+
+def main() -> None:
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
+    for line in sys.stdin:
+        told = json.loads(line)
+        home = Path(told["home"])
+        ended = tracer.traced(lambda: DEEDS[told["deed"]](home, told["deed"]), told["at"], Path(told["errors"]))  # noqa: B023 - done now
+        print(json.dumps(asdict(ended)), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""Held: all that a data folder holds, as what two folders must have in common if they come from the same runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from pyoxigraph import Store
+
+from harvesters.archive import read
+from harvesters.record import Position
+from publisher.generations import newest
+from publisher.text.ask import Wish
+from publisher.text.search import Search
+
+# What tells how often the network was asked, or where a reply lies in an archive whose records carry random ids.
+_OWN = {"run": {"network", "archived"}, "staged": {"file", "offset", "length"}, "unchanged": {"file", "offset", "length"}, "notice": {"id"}}
+_WORDS = ("water", "project", "wells", "new", "ministry", "p07", "")
+_SHELF = {"store", "index", "shown", "generations"}  # the engines' own files, whose names are theirs
+
+
+def held(home: Path) -> dict[str, Any]:
+    return {
+        "journal": digests(home / "journal", "*.gz"),
+        "status": digests(home, "status.nq"),
+        "dumps": digests(home / "dumps", "*"),
+        "releases": digests(home / "releases", "*/*"),
+        "ledger": ledger(home),
+        "archive": archived(home),
+        "shelf": shelf(home),
+        "history": rows(home / "shelf" / "history" / "touches.db", {}),
+        "files": names(home),
+    }
+
+
+def digests(folder: Path, pattern: str) -> dict[str, str]:
+    found = sorted(path for path in folder.glob(pattern) if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
+
+
+def ledger(home: Path) -> dict[str, list[str]]:
+    return rows(home / "ledger.sqlite", _OWN)
+
+
+def rows(path: Path, own: dict[str, set[str]]) -> dict[str, list[str]]:
+    if not path.exists():
+        return {}
+    with closing(sqlite3.connect(path)) as file:
+        file.row_factory = sqlite3.Row
+        tables = [name for (name,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'")]
+        return {table: _rows(file, table, own.get(table, set())) for table in sorted(tables)}
+
+
+def _rows(file: sqlite3.Connection, table: str, own: set[str]) -> list[str]:
+    found = (dict(row) for row in file.execute(f'SELECT * FROM "{table}"'))
+    return sorted(repr({name: value for name, value in row.items() if name not in own}) for row in found)
+
+
+def archived(home: Path) -> list[str]:
+    """Read the reply of each record that the ledger lists from the archive."""
+    path = home / "ledger.sqlite"
+    if not path.exists():
+        return []
+    with closing(sqlite3.connect(path)) as file:
+        query = "SELECT {} , file, offset, length FROM {} WHERE file IS NOT NULL"
+        places = [*file.execute(query.format("run, seq", "staged")), *file.execute(query.format("run, page", "unchanged"))]
+    return sorted(f"{run} {seq} {hashlib.sha256(read(home / 'archive', Position(*at))).hexdigest()}" for run, seq, *at in places)
+
+
+def shelf(home: Path) -> dict[str, Any]:
+    generation = newest(home / "shelf" / "generations")
+    if generation is None:
+        return {}
+    folder = Path(generation.path.replace(generation.path, str(home / "shelf" / "generations" / f"{generation.number:09d}")))
+    quads = sorted(map(str, Store.read_only(str(folder / "store"))))
+    search = Search(folder / "text")
+    answers = {word: sorted((entry.thing, entry.modified, entry.titles) for entry in search.find(Wish(word), 100).entries) for word in _WORDS}
+    told = {name: getattr(generation, name) for name in ("position", "entry", "quads", "status", "text")}
+    mark = json.loads((home / "shelf" / "position.json").read_text())
+    return {"quads": quads, "answers": answers, "told": told, "mark": mark, "values": search.values("source")}
+
+
+def names(home: Path) -> list[str]:
+    """List the files that are ours by name, so that nothing half done is left."""
+    found = (path.relative_to(home) for path in home.rglob("*") if path.is_file())
+    return sorted(str(path) for path in found if not _SHELF & set(path.parts))

@@ -1,0 +1,142 @@
+"""Tracer: run work in a process of its own, count its calls to the kernel that change a file, and kill it before one of them.
+
+The kernel stops the process at those calls alone (a seccomp filter that says "trace") and tells us, its parent, of each (ptrace).
+So the work knows nothing of it, a database's own writes are met too, and the kill is a real SIGKILL.
+
+Sources: https://man7.org/linux/man-pages/man2/ptrace.2.html and https://man7.org/linux/man-pages/man2/seccomp.2.html
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import signal
+import struct
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+CALLS = {
+    "x86_64": {
+        "write": 1, "pwrite64": 18, "writev": 20, "ftruncate": 77, "truncate": 76, "fsync": 74, "fdatasync": 75, "rename": 82, "mkdir": 83,
+        "rmdir": 84, "link": 86, "unlink": 87, "mkdirat": 258, "unlinkat": 263, "renameat": 264, "linkat": 265, "fallocate": 285,
+        "pwritev": 296, "renameat2": 316, "copy_file_range": 326, "pwritev2": 328, "sendfile": 40,
+    },
+    "aarch64": {
+        "write": 64, "pwrite64": 68, "writev": 66, "ftruncate": 46, "truncate": 45, "fsync": 82, "fdatasync": 83, "mkdirat": 34,
+        "unlinkat": 35, "renameat": 38, "linkat": 37, "fallocate": 47, "pwritev": 70, "renameat2": 276, "copy_file_range": 285,
+        "pwritev2": 287, "sendfile": 71,
+    },
+}  # fmt: skip
+_TRACEME, _CONT, _SETOPTIONS, _SYSCALL_INFO = 0, 7, 0x4200, 0x420E
+_FORK, _VFORK, _CLONE, _SECCOMP, _EXITKILL = 1 << 1, 1 << 2, 1 << 3, 1 << 7, 1 << 20
+_STOPPED = signal.SIGTRAP | 7 << 8  # how wait tells of a call that the filter stopped at
+_ALL = 0x40000000  # __WALL: threads too
+_NO_NEW_PRIVILEGES, _SET_SECCOMP, _FILTER = 38, 22, 2
+_LOAD, _EQUAL, _RETURN, _TRACE, _ALLOW = 0x20, 0x15, 0x06, 0x7FF00000, 0x7FFF0000
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+_libc.ptrace.restype = ctypes.c_long
+
+
+@dataclass
+class Ended:
+    """How work ended: *calls* are those that were met, the last of them not made where it was *killed*; *code* is its exit code."""
+
+    calls: list[str] = field(default_factory=list)
+    killed: bool = False
+    code: int | None = None
+
+
+def traced(work: Callable[[], None], at: int | None, errors: Path) -> Ended:
+    """Run *work* in a fork; kill it before its call number *at*, counted from 1. What it says of errors goes to the file *errors*."""
+    child = os.fork()
+    if not child:
+        _be_traced(work, errors)
+    os.waitpid(child, 0)
+    _ptrace(_SETOPTIONS, child, data=_FORK | _VFORK | _CLONE | _SECCOMP | _EXITKILL)
+    _ptrace(_CONT, child)
+    return _follow(child, at)
+
+
+def refusal() -> str | None:
+    """Tell why processes cannot be traced here, None where they can."""
+    if platform.machine() not in CALLS:
+        return f"no numbers of kernel calls for {platform.machine()}"
+    try:
+        ended = traced(_try, None, Path(os.devnull))
+    except OSError as error:
+        return f"processes cannot be traced here: {error}"
+    return None if any(name.startswith("mkdir") for name in ended.calls) else "processes cannot be traced here: no call was met"
+
+
+def _try() -> None:
+    with suppress(OSError):
+        os.mkdir("/proc/none")
+
+
+def _follow(child: int, at: int | None) -> Ended:
+    names = {number: name for name, number in CALLS[platform.machine()].items()}
+    ended = Ended()
+    while True:
+        try:
+            task, status = os.waitpid(-1, _ALL)
+        except ChildProcessError:
+            return ended
+        if os.WIFSTOPPED(status):
+            if status >> 8 == _STOPPED and not ended.killed:
+                ended.calls.append(names.get(_number(task), "?"))
+                if len(ended.calls) == at:
+                    os.kill(child, signal.SIGKILL)
+                    ended.killed = True
+                    continue
+            _go_on(task, status)
+        elif task == child:
+            ended.code = os.waitstatus_to_exitcode(status)
+
+
+def _go_on(task: int, status: int) -> None:
+    number = os.WSTOPSIG(status)
+    own = number not in (signal.SIGTRAP, signal.SIGSTOP)  # a signal of its own, which it shall have
+    _libc.ptrace(_CONT, task, None, number if own else None)  # it may be gone by now
+
+
+def _number(task: int) -> int:
+    told = ctypes.create_string_buffer(88)
+    _libc.ptrace(_SYSCALL_INFO, task, 88, ctypes.addressof(told))
+    return int(struct.unpack_from("Q", told, 24)[0])
+
+
+def _ptrace(request: int, task: int, data: int | None = None) -> None:
+    if _libc.ptrace(request, task, None, data) < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+def _be_traced(work: Callable[[], None], errors: Path) -> None:
+    code = 1
+    try:
+        os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
+        _ptrace(_TRACEME, 0)
+        os.kill(os.getpid(), signal.SIGSTOP)
+        _filter(list(CALLS[platform.machine()].values()))
+        work()
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def _filter(numbers: list[int]) -> None:
+    """Have the kernel stop at calls with these numbers."""
+    count = len(numbers)
+    program = [(_LOAD, 0, 0, 0), *((_EQUAL, count - place, 0, number) for place, number in enumerate(numbers))]
+    program += [(_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _TRACE)]
+    code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in program))
+    told = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(program), ctypes.addressof(code)))
+    if _libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0) or _libc.prctl(_SET_SECCOMP, _FILTER, ctypes.c_void_p(ctypes.addressof(told)), 0, 0):
+        raise OSError(ctypes.get_errno(), "no filter can be set")
