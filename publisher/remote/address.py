@@ -1,0 +1,67 @@
+"""Addresses: where the store lies that is to answer."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+QUERY, UPDATE, GRAPHS = "STOCKTAKE_SHELF", "STOCKTAKE_SHELF_UPDATE", "STOCKTAKE_SHELF_GRAPHS"
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """An address to ask, without the *user* and *password* that may stand in it."""
+
+    url: str
+    user: str = ""
+    password: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the store takes queries and updates (SPARQL 1.1 Protocol), and whole graphs (Graph Store Protocol; "" where it does not)."""
+
+    query: str
+    update: str
+    graphs: str = ""
+
+    def environment(self) -> dict[str, str]:
+        """Give the variables by which a process of ours is told the same."""
+        return {QUERY: self.query, UPDATE: self.update, GRAPHS: self.graphs}
+
+
+def given(query: str, update: str = "", graphs: str = "") -> Address | None:
+    """Read the settings; None where the store is our own. Raises ValueError with what is wrong.
+
+    >>> given("http://127.0.0.1:7878/query", "http://127.0.0.1:7878/update").update
+    'http://127.0.0.1:7878/update'
+    """
+    for name, url in ((QUERY, query), (UPDATE, update), (GRAPHS, graphs)):
+        if url and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
+            raise ValueError(f"{name} is no web address, such as http://127.0.0.1:8890/sparql")
+    if not query:
+        if update or graphs:
+            raise ValueError(f"{UPDATE} and {GRAPHS} mean nothing without {QUERY}")
+        return None
+    return Address(query, update or query, graphs)
+
+
+def told(environment: Mapping[str, str] = os.environ) -> Address:
+    """Read what ``Address.environment`` wrote; raises ValueError where there is none."""
+    found = given(*(environment.get(name, "") for name in (QUERY, UPDATE, GRAPHS)))
+    if found is None:
+        raise ValueError(f"{QUERY} is not set")
+    return found
+
+
+def door(url: str) -> Door:
+    """Take user and password out of an address.
+
+    >>> door("http://dba:x%40y@host:8890/sparql-auth")
+    Door(url='http://host:8890/sparql-auth', user='dba', password='x@y')
+    """
+    parts = urlsplit(url)
+    plain = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    return Door(plain, unquote(parts.username or ""), unquote(parts.password or ""))

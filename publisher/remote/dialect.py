@@ -1,0 +1,85 @@
+"""Dialects: where an engine is not as SPARQL 1.1 says, and what is done about it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+MERGE = "urn:stocktake:merge"  # the graph that holds the merge of all, where the engine's default graph is none
+STATE = "urn:stocktake:shelf"  # the graph that tells how far the store is
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How an engine is spoken to.
+
+    *merged* is the graph with the merge of all graphs, "" where that is the default graph. *aside* are graphs of the engine's own, which
+    nobody asked for. *cap* is the header that tells after how many rows the engine ended an answer, *broken* the one that it sends with a
+    part of an answer. *quads* is the media type of what may be loaded at once, and *everything* what is added to the address for it.
+    """
+
+    name: str
+    merged: str = ""
+    aside: tuple[str, ...] = ()
+    cap: str = ""
+    broken: str = ""
+    everything: tuple[tuple[str, str], ...] = ()
+    default: tuple[str, str] = ("default", "")
+
+    @property
+    def hidden(self) -> tuple[str, ...]:
+        """Give the graphs that GRAPH must not find."""
+        return (self.merged, STATE, *self.aside) if self.merged else ()
+
+    @property
+    def prologue(self) -> str:
+        """Give the line that hides them."""
+        return " ".join(f"define input:named-graph-exclude <{graph}>" for graph in self.hidden)
+
+
+STANDARD = Dialect("standard")
+VIRTUOSO = Dialect(
+    "virtuoso",
+    MERGE,
+    (
+        "http://www.openlinksw.com/schemas/virtrdf#",
+        "http://www.w3.org/ns/ldp#",
+        "urn:activitystreams-owl:map",
+        "urn:core:services:sparql",
+    ),
+    "X-SPARQL-MaxRows",
+    "X-SQL-State",
+    (("graph-uri", MERGE),),  # each quad goes to its own graph even so
+    ("graph-uri", MERGE),
+)
+
+
+def of(server: str) -> Dialect:
+    """Tell the dialect by the Server header of an engine's answer.
+
+    >>> of("Virtuoso/07.20.3239 (Linux) x86_64-pc-linux-gnu").name, of("Oxigraph/0.5").name
+    ('virtuoso', 'standard')
+    """
+    return VIRTUOSO if server.startswith("Virtuoso") else STANDARD
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What an engine says when it cannot answer: *mark* is in its message; *reason* is its name in ``publisher.errors``, *advice* is ours."""
+
+    mark: re.Pattern[str]
+    reason: str
+    advice: str
+
+
+TROUBLES = (
+    Trouble(re.compile(r"SR353"), "RowLimit", "this store does not sort so many rows; ask for fewer by LIMIT and OFFSET, or sort them yourself"),
+    Trouble(
+        re.compile(r"22007|DT00\d|Function (year|month|day|hours|minutes|seconds) needs"),
+        "QueryError",
+        "this store stops where a single value is no date; leave such values out by a FILTER, or take the year by SUBSTR(STR(?date), 1, 4)",
+    ),
+    Trouble(re.compile(r"S1T00|42000 .*estimated execution time|[Tt]imeout"), "TimeLimit", "this store stopped the query at its own limit of time"),
+    Trouble(re.compile(r"FRVEC|MaxQueryMem|memory exhausted|out of memory"), "MemoryLimit", ""),
+    Trouble(re.compile(r"MaxConstructTriples|RDFXX|result set.* limit"), "RowLimit", "this store does not give so many triples; narrow the query"),
+)
