@@ -13,6 +13,9 @@ INSTALLED := .venv/.installed
 # A browser and a Java for the end-to-end tests and for Jena, the independent reader of what we write.
 TEST_PACKAGES := chromium default-jre-headless libapache-jena-java
 
+# What the query page's scripts are made of.
+QUERY_PAGE := $(wildcard publisher/web/* publisher/web/src/*)
+
 COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-config --quiet
 
 .PHONY: run install test lint bench lock
@@ -24,7 +27,7 @@ install: $(INSTALLED)
 
 test: $(INSTALLED)
 	@.ci/packages $(TEST_PACKAGES) || echo "Going on without them: the tests that need them say that they are skipped."
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile $(ARGS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -39,7 +42,9 @@ lock: $(INSTALLED)
 	$(COMPILE) --all-extras --upgrade --output-file requirements.lock
 	$(COMPILE) --extra postgresql --constraint requirements.lock --no-annotate --output-file requirements-run.lock
 
-$(INSTALLED): requirements.lock pyproject.toml | $(BIN)/pip
+# Where npm is missing and cannot be had, the query page is a plain form.
+$(INSTALLED): requirements.lock pyproject.toml hatch_build.py $(QUERY_PAGE) | $(BIN)/pip
+	@command -v npm >/dev/null || .ci/packages nodejs npm || echo "Going on without npm: the query page will be a plain form."
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes --requirement requirements.lock
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-build-isolation --no-deps --editable .
 	@touch $@
