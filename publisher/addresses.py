@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 from starlette.requests import Request
 
-from publisher.formats import GRAPHS
+from publisher.formats import FORMS
 from publisher.problems import Refused
 from vocab.iris import KINDS, encode
 
@@ -39,4 +39,4 @@ def without_suffix(key: str) -> tuple[str, str | None]:
     (('a.b', 'ttl'), ('a.b', None))
     """
     stem, dot, suffix = key.rpartition(".")
-    return (stem, suffix) if dot and stem and suffix in GRAPHS else (key, None)
+    return (stem, suffix) if dot and stem and suffix in FORMS else (key, None)

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.cache import Entry, digest
+from publisher.cache import Cache, Entry, digest
 from publisher.conditional import modified, tag, unchanged
 from publisher.flight import Flight
 from publisher.formats import GRAPHS, TABLES
@@ -26,46 +26,66 @@ _HIT, _SHARED, _MISS, _BYPASS = (f"stocktake; {how}" for how in ("hit", "fwd=mis
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A question that was put, and what its answer is kept by."""
+    """A question that was put, and what its answer is kept by; *of* is the release that it is asked of, None of what is shown."""
 
     request: Request
     shelf: Shelf
     question: Question
     seconds: float | None
     packed: bytes
+    of: Generation | None
 
     @property
     def key(self) -> bytes:
         return digest(self.packed)
 
+    @property
+    def shown(self) -> Generation:
+        return self.of or self.shelf.current
+
+    @property
+    def kept(self) -> tuple[Cache, str]:
+        """Give where its answer is kept, and the version there; the key tells one release from another."""
+        return (self.shelf.releases.cache, "releases") if self.of else (self.shelf.cache, self.shown.version)
+
     async def fresh(self) -> Answer:
         return await self.shelf.ask(self.question, self.seconds, client(self.request))
 
     def land(self, answer: Answer, body: bytes) -> Entry:
-        generation = self.shelf.made_by(answer)
+        generation = self.of or self.shelf.made_by(answer)
         if generation is None or answer.cut:
             return Entry(answer.suffix, "", body, answer.seconds, answer.cut)
         entry = Entry(answer.suffix, tag(generation, self.packed), body, answer.seconds)
-        self.shelf.cache.put(generation.version, self.key, entry)
+        cache, version = self.kept if self.of else (self.shelf.cache, generation.version)
+        cache.put(version, self.key, entry)
         return entry
 
 
-async def reply(request: Request, shelf: Shelf, question: Question, seconds: float | None = None, name: bytes | None = None) -> Response:
+async def reply(
+    request: Request,
+    shelf: Shelf,
+    question: Question,
+    seconds: float | None = None,
+    name: bytes | None = None,
+    of: Generation | None = None,
+) -> Response:
     """Answer *question* to *request*; *seconds* may shorten the time limit. Raises PublisherError and Refused.
 
-    *name* is a digest of the request; what is put in the same bytes again is then answered by ``repeated``.
+    *name* is a digest of the request; what is put in the same bytes again is then answered by ``repeated``. *of* is the release that the
+    question is asked of.
     """
     if question.volatile:
         answer = await ask(request, shelf, question, seconds)
         told = {"Content-Type": media(answer.suffix), "Vary": "Accept", "Cache-Control": "no-store", "Cache-Status": _BYPASS}
         return await respond(answer, told, shelf.room)
     # White space at the ends means nothing, so it makes no other answer; it only moves the place of a fault.
-    shown, packed = shelf.current, replace(question, text=question.text.strip(" \t\r\n")).pack()
-    asked = _Asked(request, shelf, question, seconds, packed)
+    packed = replace(question, text=question.text.strip(" \t\r\n")).pack()
+    asked = _Asked(request, shelf, question, seconds, packed, of)
+    shown, (cache, version) = asked.shown, asked.kept
     etag = tag(shown, packed)
     if done := _unchanged(request, etag, shown):
         return done
-    entry = shelf.cache.get(shown.version, asked.key)
+    entry = cache.get(version, asked.key)
     response = _whole(request, entry, shown, _HIT) if entry else await _flown(asked)
     if name:
         shelf.cache.name(shown.version, name, asked.key)
@@ -94,7 +114,7 @@ def media(suffix: str) -> str:
 
 
 async def _flown(asked: _Asked) -> Response:
-    flights, shown = asked.shelf.flights, asked.shelf.current
+    flights, shown = asked.shelf.flights, asked.shown
     key = (shown.version, asked.question.pack(), asked.seconds)
     flight, first = flights.join(key, lambda: Flight(asked.fresh(), asked.land))
     streams = False
@@ -109,7 +129,7 @@ async def _flown(asked: _Asked) -> Response:
         if not streams:
             flight.close()
     answer = await ask(asked.request, asked.shelf, asked.question, asked.seconds)  # it was too large to wait for
-    return await respond(answer, _headers(answer.suffix, asked, asked.shelf.made_by(answer)), asked.shelf.room)
+    return await respond(answer, _headers(answer.suffix, asked, asked.of or asked.shelf.made_by(answer)), asked.shelf.room)
 
 
 def _growing(asked: _Asked, flight: Flight) -> Response:
@@ -119,7 +139,7 @@ def _growing(asked: _Asked, flight: Flight) -> Response:
 
 
 def _generation(asked: _Asked, flight: Flight) -> Generation | None:
-    return asked.shelf.made_by(flight.answer) if flight.answer else None
+    return asked.of or (asked.shelf.made_by(flight.answer) if flight.answer else None)
 
 
 def _headers(suffix: str, asked: _Asked, generation: Generation | None) -> dict[str, str]:

@@ -14,7 +14,7 @@ from starlette.staticfiles import StaticFiles
 
 from publisher.edge import Edge
 from publisher.errors import PublisherError
-from publisher.headings import NAMES, Headings
+from publisher.headings import NAMES, RELEASE, Headings
 from publisher.outlets.table import OUTLETS
 from publisher.pages import HERE, Pages
 from publisher.problems import Problems, Refused
@@ -62,7 +62,7 @@ def create_app(shelf: Shelf, permit: Callable[[Request], bool] = nobody) -> Fast
         allow_origins=["*"],
         allow_methods=["GET", "HEAD", "POST", "DELETE", "OPTIONS"],
         allow_headers=["*"],
-        expose_headers=[*EXPOSED, *NAMES, FIELD],
+        expose_headers=[*EXPOSED, *NAMES, RELEASE, FIELD],
     )
     app.add_middleware(Edge, budget=shelf.budget)  # the outermost, so that it marks what the others answer
     return app

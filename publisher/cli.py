@@ -19,18 +19,21 @@ from journal.log import Journal
 from publisher.app import create_app, nobody
 from publisher.dump import dump as write_dumps
 from publisher.errors import PublisherError, SyntaxFault
+from publisher.examples_cli import app as examples
 from publisher.federation import asks_elsewhere
 from publisher.formats import GRAPHS, TABLES
 from publisher.limits import Limits, read
 from publisher.question import Question
-from publisher.releases import keeping
+from publisher.releases import keeping, shelving
 from publisher.releases.making import as_json, make
+from publisher.releases.release import listed
 from publisher.rewriting import FIELD, ready, rewrite
 from publisher.server import configured, run
 from publisher.shelf import Shelf
 from vocab.iris import Iris
 
 app = typer.Typer(no_args_is_help=True)
+app.add_typer(examples, name="examples")
 _err = Console(stderr=True)
 
 
@@ -76,7 +79,9 @@ def release(
     now = datetime.now(UTC)
     try:
         made = make(settings.data, Iris(settings.base), now, lambda step: _err.print(f"{step} ...", style="dim"))
+        shelving.keep(settings.data, made, Iris(settings.base))
         gone = keeping.keep(settings.data / "releases", keep, now)
+        shelving.sweep(settings.data, (it.number for it in listed(settings.data / "releases") if not it.withdrawn))
     except PublisherError as error:
         _fail(str(error))
     if json:

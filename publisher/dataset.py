@@ -7,6 +7,7 @@ The engine gives it once for each graph, so the merge is made here, in memory, w
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from pyoxigraph import BlankNode, DefaultGraph, NamedNode, Quad, QueryTriples, Store
@@ -29,22 +30,45 @@ class Dataset(NamedTuple):
 
 def dataset(store: Store, question: Question) -> Dataset:
     """Give what *question* is asked of."""
+    default, named = named_by(question)
+    if default is None or len(default) < 2:
+        return Dataset(store, None if default is None else [*default], None if named is None else [*named])
+    return merged(lambda graph: store.quads_for_pattern(None, None, None, graph), default, named or [])
+
+
+def named_by(question: Question) -> tuple[list[NamedNode] | None, list[NamedNode] | None]:
+    """Give the default graphs and the named ones by protocol or, where the text names several default graphs, by FROM; None: not told."""
     default = None if question.default_graphs is None else [NamedNode(iri) for iri in question.default_graphs]
     named = None if question.named_graphs is None else [NamedNode(iri) for iri in question.named_graphs]
     if default is None and _SEVERAL.search(question.text) and (told := _told(question)):
-        default, named = told
-    if default is None or len(default) < 2:
-        return Dataset(store, None if default is None else [*default], None if named is None else [*named])
-    return Dataset(_merged(store, default, named or []), [DefaultGraph()], [*(named or [])])
+        return told
+    return default, named
 
 
-def _merged(store: Store, default: list[NamedNode], named: list[NamedNode]) -> Store:
+def merged(quads: Callable[[NamedNode], Iterable[Quad]], default: list[NamedNode], named: list[NamedNode]) -> Dataset:
+    """Merge the graphs *default* beside those *named* in a store of their own; *quads* gives what a graph holds."""
     held = Store()
     for graph in default:
-        held.bulk_extend(Quad(*quad.triple) for quad in store.quads_for_pattern(None, None, None, graph))
+        held.bulk_extend(Quad(*quad.triple) for quad in quads(graph))
     for graph in named:
-        held.bulk_extend(store.quads_for_pattern(None, None, None, graph))
-    return held
+        held.bulk_extend(quads(graph))
+    return Dataset(held, [DefaultGraph()], [*named])
+
+
+def form(text: str) -> str:
+    """Tell which form a query has; "" where that cannot be seen.
+
+    >>> form("PREFIX select: <x:> CONSTRUCT WHERE { ?s select:p ?o }")
+    'construct'
+    """
+    words = (token.text.lower() for token in tokens(text) if token.kind == "word")
+    return next((word for word in words if word in _FORMS), "")
+
+
+def names_graphs(text: str) -> bool:
+    """Tell whether a query names the graphs that it asks, by FROM."""
+    found = _clauses(text)
+    return found is not None and bool(found[1] or found[2])
 
 
 def _told(question: Question) -> tuple[list[NamedNode], list[NamedNode]] | None:

@@ -42,6 +42,7 @@ async def service(shelf: Shelf, row: Graph) -> bytes:
         PREFIX sd: <http://www.w3.org/ns/sparql-service-description#>
         PREFIX void: <http://rdfs.org/ns/void#>
         PREFIX wsis: <ns#>
+        PREFIX rdfs: <http://www.w3.org/2000/01/rdf-schema#>
         <sparql> a sd:Service ;
             sd:endpoint <sparql> ;
             sd:supportedLanguage sd:SPARQL11Query ;
@@ -52,6 +53,7 @@ async def service(shelf: Shelf, row: Graph) -> bytes:
             sd:extensionFunction {_list(FUNCTIONS)} ;
             sd:propertyFeature {_list(PROPERTIES)} ;
             {_limits(shelf.limits)}
+            rdfs:seeAlso <examples> ;
             sd:defaultDataset <.well-known/void#dataset> .
         <.well-known/void#dataset> a sd:Dataset, void:Dataset ;
             {_told(numbers, "void:triples", "void:properties", "void:classes", "wsis:namedGraphs")}

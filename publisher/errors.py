@@ -3,7 +3,7 @@
 PublisherError
 ├── QueryError           the reader's query: SyntaxFault (line, column), FederationRefused, NoFormat
 ├── LimitError           it asked too much: TimeLimit, MemoryLimit, RowLimit; its client did: Spent, Crowded
-├── ReleaseError         a release cannot be cut
+├── ReleaseError         a release cannot be cut, or asked: NoRelease, Withdrawn
 └── ShelfError           the shelf: NotReady, Busy (ScratchFull), Broken
 """
 
@@ -67,6 +67,14 @@ class Crowded(LimitError):
 
 class ReleaseError(PublisherError):
     """A release cannot be cut: the message tells why and what to do."""
+
+
+class NoRelease(ReleaseError):
+    """There is no release of this number."""
+
+
+class Withdrawn(ReleaseError):
+    """The release's files are no longer kept; its numbers are."""
 
 
 class ShelfError(PublisherError):

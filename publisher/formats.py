@@ -37,6 +37,8 @@ _GRAPHS = (
     Graph("jsonld", "JSON-LD", "application/ld+json", ("application/json",), RdfFormat.JSON_LD),
     Graph("rdf", "RDF/XML", "application/rdf+xml", ("application/xml", "text/xml"), RdfFormat.RDF_XML),
 )
+HTML = Format("html", "HTML", "text/html; charset=utf-8", ("application/xhtml+xml",))
+TIDY = Format("json", "JSON", "application/json")
 _TABLES = (
     Table("json", "JSON", "application/sparql-results+json", ("application/json",), QueryResultsFormat.JSON),
     Table("xml", "XML", "application/sparql-results+xml", ("application/xml", "text/xml"), QueryResultsFormat.XML),
@@ -46,6 +48,9 @@ _TABLES = (
 
 GRAPHS: dict[str, Graph] = {row.suffix: row for row in _GRAPHS}
 TABLES: dict[str, Table] = {row.suffix: row for row in _TABLES}
+# In which forms a resource is told, a page apart: application/json is ours here, not an alias of JSON-LD.
+DATA: dict[str, Format] = {**{row.suffix: row for row in _GRAPHS}, "json": TIDY}
+FORMS: dict[str, Format] = {**DATA, "html": HTML}
 
 
 def names(row: Format) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from publisher.shelf import Shelf
 from publisher.standings import Standing, clock, place, standings, summary, turns
 
 NAMES = ("Stocktake-Position", "Stocktake-Time", "Stocktake-Freshness", "Stocktake-Confirmed")
+RELEASE = "Stocktake-Release"  # of an answer that was made from a release, and tells nothing of what is shown now
 _PLACE = {"id": 2, "page": 2, "data": 2, "record": 1, "source": 1}  # where in a path the source's name stands
 _SILENT = ("static", "health")  # a file is as it is; health must answer when the store does not
 
@@ -38,8 +39,8 @@ class Headings:
         told = await self._told(parts)
 
         async def tell(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(told)
+            if message["type"] == "http.response.start" and RELEASE not in (headers := MutableHeaders(scope=message)):
+                headers.update(told)
             await send(message)
 
         return await self._app(scope, receive, tell)

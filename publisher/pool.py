@@ -92,7 +92,11 @@ class Pool:
 
     def _state(self, question: Question) -> str:
         """Give the generation to ask: while it changes, a question that was put together from the one is not asked of the other."""
-        return question.generation if question.generation and Path(question.generation).is_dir() else self.generation
+        if question.generation and Path(question.generation).is_dir():
+            return question.generation
+        if question.release is not None:
+            raise NotReady(f"release {question.release} is no longer on the shelf; ask again in a moment")
+        return self.generation
 
     def _look_later(self, worker: Worker, ticket: Ticket) -> None:
         ticket.timers.append(asyncio.get_running_loop().call_later(self.limits.quick, self._set_aside, worker, ticket))

@@ -15,12 +15,14 @@ from publisher.errors import (
     FederationRefused,
     LimitError,
     NoFormat,
+    NoRelease,
     NotReady,
     PublisherError,
     QueryError,
     Spent,
     SyntaxFault,
     TimeLimit,
+    Withdrawn,
 )
 from publisher.negotiation import quality
 from publisher.pages import Pages
@@ -37,6 +39,8 @@ _STATUS: tuple[tuple[type[PublisherError], HTTPStatus, str], ...] = (
     (Crowded, HTTPStatus.TOO_MANY_REQUESTS, "Too many queries at once"),
     (TimeLimit, HTTPStatus.GATEWAY_TIMEOUT, "The query passed its time limit"),
     (LimitError, HTTPStatus.UNPROCESSABLE_ENTITY, "The query asks more than the endpoint gives"),
+    (NoRelease, HTTPStatus.NOT_FOUND, "No such release"),
+    (Withdrawn, HTTPStatus.GONE, "The release is no longer kept"),
     (NotReady, HTTPStatus.SERVICE_UNAVAILABLE, "Not ready yet"),
     (Busy, HTTPStatus.SERVICE_UNAVAILABLE, "Too busy"),
     (PublisherError, HTTPStatus.INTERNAL_SERVER_ERROR, "The store cannot answer"),

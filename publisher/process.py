@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 _MALLOC = {"MALLOC_TRIM_THRESHOLD_": "1000000"}  # bytes that glibc keeps at most: a load peaks a tenth lower
@@ -15,7 +16,7 @@ def command(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-m", module, *arguments]
 
 
-def environment() -> dict[str, str]:
-    """Give this process's environment, in which the packages beside this one are found, installed or not."""
+def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Give this process's environment and *more*; the packages beside this one are found in it, installed or not."""
     known = os.environ.get("PYTHONPATH")
-    return {**_MALLOC, **os.environ, "PYTHONPATH": f"{_ROOT}{os.pathsep}{known}" if known else str(_ROOT)}
+    return {**_MALLOC, **os.environ, **(more or {}), "PYTHONPATH": f"{_ROOT}{os.pathsep}{known}" if known else str(_ROOT)}

@@ -150,6 +150,15 @@ def graphs(given: Parameters, name: str) -> tuple[str, ...] | None:
     return None if values is None else tuple(values)
 
 
+def release(text: str | None) -> int | None:
+    """Read the parameter ``release``, the number of a release; None where it is not given."""
+    if text is None:
+        return None
+    if not text.isascii() or not text.isdigit() or len(text) > 9:
+        raise Refused(HTTPStatus.BAD_REQUEST, f"The parameter release is the number of a release, not {text!r}")
+    return int(text)
+
+
 def seconds(text: str | None) -> float | None:
     """Read the parameter ``timeout``; None where it is not given."""
     if not text:

@@ -19,7 +19,7 @@ from pathlib import Path
 from pyoxigraph import Literal, NamedNode, QueryBoolean, QuerySolutions, QueryTriples, RdfFormat, Store, Triple, Variable, parse, serialize
 
 from publisher.cut import Bound, Cut
-from publisher.dataset import dataset
+from publisher.dataset import Dataset, dataset
 from publisher.formats import GRAPHS, TABLES
 from publisher.frames import SIZE, Kind, pack, read
 from publisher.question import Question
@@ -136,7 +136,11 @@ def term(text: str) -> NamedNode | Literal:
 
 def evaluate(store: Store, question: Question) -> Result:
     """Ask *store*; raise Refusal where the query is no query."""
-    asked = dataset(store, question)
+    return ask(dataset(store, question), question)
+
+
+def ask(asked: Dataset, question: Question) -> Result:
+    """Put *question* to the graphs of a store; raise Refusal where it is none."""
     try:
         return asked.store.query(
             question.text,
@@ -252,8 +256,13 @@ def begin(arguments: list[str]) -> socket.socket:
     refuse_sockets()
     connection = socket.socket(fileno=handle)
     limit_memory(memory)
-    threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
+    stay_with(parent)
     return connection
+
+
+def stay_with(parent: int) -> None:
+    """End this process when *parent* is gone."""
+    threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from pyoxigraph import Literal, NamedNode, Triple, serialize
@@ -15,7 +15,9 @@ from publisher.reader import PREFIXES
 from publisher.shelf import Shelf
 from publisher.terms import Row, Term, iri
 from vocab.iris import Iris
-from vocab.terms import ADMS, DCAT, DCT, DQV, FOAF, GEO, ORG, PROV, RDF, RDFS, SCHEMA, SH, SIOC, SKOS, VIVO, WGS
+from vocab.terms import ADMS, DCAT, DCT, DQV, FOAF, GEO, ORG, PROV, RDF, RDFS, SCHEMA, SH, SIOC, SKOS, VIVO, WGS, XSD
+
+_STRING = f"{XSD}string"
 
 
 class Statement(NamedTuple):
@@ -135,13 +137,31 @@ def english(rows: Iterable[Row], thing: str = "thing", name: str = "name") -> di
     return found
 
 
+def triples(it: Description) -> Iterator[Triple]:
+    """Give the statements as the engine's triples."""
+    return (Triple(NamedNode(s.subject), NamedNode(s.predicate), _node(s.object)) for s in it.statements)
+
+
+def told(found: Iterable[Triple], about: Description) -> Description:
+    """Describe the same thing as *about* by other triples; its names stay."""
+    rows = ({"subject": _term(it.subject), "predicate": _term(it.predicate), "object": _term(it.object)} for it in found)
+    return replace(about, statements=_statements(rows))
+
+
 def write(it: Description, row: Graph) -> bytes:
     """Write the statements as RDF in the format *row*."""
-    triples = (Triple(NamedNode(s.subject), NamedNode(s.predicate), _node(s.object)) for s in it.statements)
-    return serialize(triples, format=row.writer, prefixes={**PREFIXES, "wsis": it.spaces["wsis"]}) or b""
+    return serialize(triples(it), format=row.writer, prefixes={**PREFIXES, "wsis": it.spaces["wsis"]}) or b""
 
 
 def _node(term: Term) -> NamedNode | Literal:
     if term.is_iri:
         return NamedNode(term.value)
     return Literal(term.value, language=term.language, datatype=NamedNode(term.datatype) if term.datatype and not term.language else None)
+
+
+def _term(node: object) -> Term:
+    if isinstance(node, Literal):
+        typed = node.datatype.value if not node.language and node.datatype.value != _STRING else None
+        return Term(node.value, "literal", node.language, typed)
+    assert isinstance(node, NamedNode)  # nothing that we publish has blank nodes
+    return Term(node.value)

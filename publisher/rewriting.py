@@ -15,15 +15,15 @@ from publisher.text.search import search_in
 FIELD = "Stocktake-Text"
 
 
-async def rewrite(shelf: Shelf, question: Question) -> Question:
-    """Give the question that is really asked; *question* itself where nothing is to be put in.
+async def rewrite(shelf: Shelf, question: Question, shown: Generation | None = None) -> Question:
+    """Give the question that is really asked of *shown*, or of what is shown now; *question* itself where nothing is to be put in.
 
     Answers are kept by what is given here, so it holds all that the answer depends on beside the generation. Raises
     SyntaxFault where a search is not written as it should be, NotReady while there is no index of texts.
     """
     if not texts.asks(question.text):
         return question
-    shown = shelf.current
+    shown = shown or shelf.current
     done = await asyncio.to_thread(_rewritten, question.text, shown)
     if not done.inserted:
         return question

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +21,7 @@ from publisher.generations import Generation, newest
 from publisher.pool import Limits, Pool
 from publisher.process import command, environment
 from publisher.question import Question
+from publisher.releases.pinned import Pinned
 from publisher.scratch import Scratches
 from publisher.spool import Room
 from publisher.terms import Row, rows_of
@@ -44,8 +45,10 @@ class Shelf:
         self.iris = iris
         self.journal = Journal(data / "journal")
         self.limits = limits or Limits()
+        self.history = data / "shelf" / "history"  # the folder where publisher.history keeps what touched each graph
         self.generation: Generation | None = None
         self.cache, self.flights = Cache(), Flights()
+        self.releases = Pinned(data, iris.base)
         self.scratches = Scratches(data / "scratch", self.limits)
         self._generations = data / "shelf" / "generations"
         cores = readers or os.cpu_count() or 1
@@ -59,13 +62,14 @@ class Shelf:
 
     async def __aenter__(self) -> Shelf:
         await self.look()
-        self._tasks = [asyncio.create_task(work) for work in (self._watch(), *([self._keep_following()] if self._follow else []))]
+        self._tasks = [asyncio.create_task(work) for work in (self._watch(), *(self._followers() if self._follow else []))]
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.releases.close()
         await self.scratches.close()
         await self._public.close()
         await self._own.close()
@@ -102,6 +106,10 @@ class Shelf:
         """Raise QueryError where *question* is none, without answering it."""
         await self._whole(replace(question, check=True))
 
+    async def at(self, release: int, texts: bool = False) -> Generation:
+        """Give what answers for a release, with its index of texts where *texts* are searched. Raises ReleaseError and NotReady."""
+        return await self.releases.at(release, texts)
+
     async def rows(self, query: str, bindings: Mapping[str, str] | None = None) -> list[Row]:
         """Answer a question of our own as a list of rows; kept until the generation changes.
 
@@ -110,7 +118,8 @@ class Shelf:
         key = (query, tuple(sorted((bindings or {}).items())))
         if key not in self._answers:
             shown = self.generation
-            found = rows_of(await self._whole(Question(query, base=self.iris.base, bindings=dict(bindings or {}))))
+            at = shown.path if shown else ""  # while generations change, all that a page asks is asked of one
+            found = rows_of(await self._whole(Question(query, base=self.iris.base, bindings=dict(bindings or {}), generation=at)))
             if shown is not self.generation:
                 return found
             if len(self._answers) >= CACHED:
@@ -148,10 +157,14 @@ class Shelf:
             except (ShelfError, OSError, ValueError) as error:
                 log.error("a generation could not be shown", error=str(error))
 
-    async def _keep_following(self) -> None:
-        folders = (str(self.journal.folder), str(self.data / "shelf"), str(self.data / "status.nq"))
+    def _followers(self) -> Iterator[Coroutine[None, None, None]]:
+        journal = str(self.journal.folder)
+        follower = (journal, str(self.data / "shelf"), str(self.data / "status.nq"), self.iris.status)
+        yield self._keep_running(command("publisher.follower", *follower))
+        yield self._keep_running(command("publisher.history.follow", str(self.history), journal, self.iris.base))
+
+    async def _keep_running(self, line: list[str]) -> None:
         while True:
-            line = command("publisher.follower", *folders, self.iris.status)
             process = await asyncio.create_subprocess_exec(*line, stdin=asyncio.subprocess.PIPE, env=environment())
             try:
                 code = await process.wait()
@@ -159,5 +172,5 @@ class Shelf:
                 process.kill()
                 await process.wait()
                 raise
-            log.error("the follower ended and is started again", code=code)
+            log.error("a follower ended and is started again", module=line[2], code=code)
             await asyncio.sleep(1)

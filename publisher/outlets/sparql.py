@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from http import HTTPStatus
 
 from fastapi import APIRouter
@@ -13,13 +15,16 @@ from starlette.types import Receive, Scope, Send
 from publisher.answering import described, repeated, reply
 from publisher.cache import digest
 from publisher.description import service
+from publisher.editor import bundled, given, words
 from publisher.formats import GRAPHS, TABLES
+from publisher.headings import RELEASE
 from publisher.negotiation import best, wants_html
 from publisher.pages import Pages
 from publisher.problems import Refused
-from publisher.protocol import body, parameters, wanted
+from publisher.protocol import Wanted, body, one, parameters, release, wanted
 from publisher.rewriting import FIELD, rewrite
 from publisher.shelf import Shelf
+from publisher.text.rewrite import asks
 
 
 class Endpoint:
@@ -37,24 +42,44 @@ class Endpoint:
 def router(shelf: Shelf, pages: Pages) -> APIRouter:
     """Give the routes of ``/sparql``."""
     routes = APIRouter()
+    scripts = bundled()
 
     async def sparql(request: Request) -> Response:
         data = await body(request)
         name = _name(request, data)
         if response := repeated(request, shelf, name):
             return response
-        given = parameters(request, data)
-        if request.method != "POST" and not given:
-            return await _introduction(request, shelf, pages)
-        asked = wanted(given, request.headers.get("accept"), shelf.iris.base, shelf.limits.rows)
+        asked_for = parameters(request, data)
+        if request.method != "POST" and not asked_for.keys() - {"example"}:
+            return await _introduction(request, shelf, pages, scripts, one(asked_for, "example"))
+        asked = wanted(asked_for, request.headers.get("accept"), shelf.iris.base, shelf.limits.rows)
+        if (number := release(one(asked_for, "release"))) is not None:
+            return await _of_release(request, shelf, asked, number)
         question = await rewrite(shelf, asked.question)
         response = await reply(request, shelf, question, asked.seconds, name if question is asked.question else None)
         if question.note:
             response.headers[FIELD] = question.note
         return response
 
+    async def completion(request: Request) -> Response:
+        shown = shelf.current
+        body = json.dumps(await words(shelf), ensure_ascii=False, separators=(",", ":"))
+        return described(request, Response(body, media_type="application/json"), shown, b"words")
+
     routes.add_route("/sparql", Endpoint(sparql), methods=["GET", "HEAD", "POST"])  # type: ignore[arg-type]  # it takes apps too
+    routes.add_route("/sparql/words", completion, methods=["GET", "HEAD"])
     return routes
+
+
+async def _of_release(request: Request, shelf: Shelf, asked: Wanted, number: int) -> Response:
+    """Answer from a release as it was answered on the day it was cut."""
+    of = await shelf.at(number, asks(asked.question.text))
+    question = await rewrite(shelf, replace(asked.question, generation=of.path, release=number), of)
+    response = await reply(request, shelf, question, asked.seconds, of=of)
+    response.headers.update({RELEASE: str(number), "Stocktake-Position": str(of.position)})
+    if question.note:
+        response.headers[FIELD] = question.note
+    return response
 
 
 def _name(request: Request, data: bytes) -> bytes:
@@ -63,10 +88,14 @@ def _name(request: Request, data: bytes) -> bytes:
     return digest(b"POST" if request.method == "POST" else b"GET", request.scope["query_string"], data, *told)
 
 
-async def _introduction(request: Request, shelf: Shelf, pages: Pages) -> Response:
+async def _introduction(request: Request, shelf: Shelf, pages: Pages, scripts: bool, example: str | None) -> Response:
     accept = request.headers.get("accept")
     if wants_html(accept, GRAPHS.values()):
-        return pages.page("sparql.html", limits=shelf.limits, tables=TABLES.values(), graphs=GRAPHS.values())
+        try:
+            told = given(shelf, example)
+        except KeyError as error:
+            raise Refused(HTTPStatus.NOT_FOUND, f"There is no example {example}; /examples lists them") from error
+        return pages.page("sparql.html", it=told, scripts=scripts, limits=shelf.limits, tables=TABLES.values(), graphs=GRAPHS.values())
     row = best(accept, GRAPHS.values())
     if row is None:
         raise Refused(HTTPStatus.NOT_ACCEPTABLE, "The service description is given as " + ", ".join(row.media for row in GRAPHS.values()))

@@ -6,7 +6,30 @@ from collections.abc import Callable
 
 from fastapi import APIRouter
 
-from publisher.outlets import documents, dumps, examples, exports, graphs, health, home, journal, scratch, search, sparql, status, things, void
+from publisher.outlets import (
+    concepts,
+    dumps,
+    examples,
+    exports,
+    graphs,
+    health,
+    home,
+    journal,
+    linksets,
+    lists,
+    mementos,
+    records,
+    releases,
+    runs,
+    scratch,
+    search,
+    sources,
+    sparql,
+    status,
+    things,
+    vocabulary,
+    void,
+)
 from publisher.pages import Pages
 from publisher.shelf import Shelf
 
@@ -20,7 +43,15 @@ OUTLETS: dict[str, Router] = {
     "graphs": graphs.router,
     "scratch": scratch.router,
     "things": things.router,
-    "documents": documents.router,
+    "linksets": linksets.router,
+    "records": records.router,
+    "mementos": mementos.router,
+    "sources": sources.router,
+    "runs": runs.router,
+    "concepts": concepts.router,
+    "vocabulary": vocabulary.router,
+    "lists": lists.router,
+    "releases": releases.router,
     "dumps": dumps.router,
     "exports": exports.router,
     "journal": journal.router,

@@ -5,32 +5,32 @@ Source: https://www.w3.org/TR/cooluris/#r303gendocument
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from http import HTTPStatus
+from collections.abc import Callable
+from dataclasses import replace
 
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
-from publisher.addresses import segments, thing, without_suffix
-from publisher.formats import GRAPHS, Graph
-from publisher.negotiation import best, wants_html
+from publisher.addresses import segments
+from publisher.finding import Found, found_or_suffixed, found_with_suffix
+from publisher.formats import DATA, HTML
+from publisher.history.changes import changes
+from publisher.history.versions import history
+from publisher.links import Link, origin
+from publisher.lists import listed
+from publisher.markup import block, of_thing
+from publisher.negotiation import quality
 from publisher.pages import Pages
-from publisher.paging import after, titled
-from publisher.problems import Refused
-from publisher.queries import query
-from publisher.resources import Description, of_graph, of_thing, replaced, write
+from publisher.representation import Place, by_accept, elsewhere, form
+from publisher.resources import Description, replaced
 from publisher.shelf import Shelf
+from publisher.signposts import Signed, data_links, page_links
 from publisher.standings import confirmed, standings
-from publisher.terms import iri
+from publisher.telling import Subject, tell
 from publisher.views import view
 
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    address: str
-    record: str | None  # None of an organization, which has no record of its own
-    gone: bool
+Links = Callable[[Signed], list[Link]]
 
 
 def router(shelf: Shelf, pages: Pages) -> APIRouter:
@@ -38,64 +38,56 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     routes = APIRouter()
 
     async def identify(request: Request) -> Response:
-        parts = segments(request)
-        await _find(shelf, *thing(parts))
-        rest = "/".join(parts)
-        accept = request.headers.get("accept")
-        where = f"/page/{rest}" if wants_html(accept, GRAPHS.values()) else f"/data/{rest}.{_graph(accept, None).suffix}"
-        return RedirectResponse(request.scope.get("root_path", "") + where, HTTPStatus.SEE_OTHER, {"Vary": "Accept"})
+        found, suffix = await found_or_suffixed(shelf, segments(request))
+        signed = Signed(Description(found.address, (), {}, {}), origin(request), found.path, found.record, shelf.iris.base)
+        return elsewhere(request, signed.place.form(form(request, signed.place, suffix)), vary="" if suffix else "Accept")
 
     async def data(request: Request) -> Response:
-        kind, source, last = thing(segments(request))
-        key, suffix = without_suffix(last)
-        row = _graph(request.headers.get("accept"), suffix)
-        found = await _find(shelf, kind, source, key)
-        told = await _describe(shelf, found)
-        headers = {"Content-Type": row.media, "Vary": "Accept", "Link": f'<{found.address}>; rel="describes"'}
-        return Response(write(told, row), HTTPStatus.GONE if found.gone else HTTPStatus.OK, headers)
+        found, suffix = await found_with_suffix(shelf, segments(request))
+        place = Place(f"/data/{found.path}", f"/page/{found.path}")
+        if form(request, place, suffix) is HTML:
+            return elsewhere(request, place.page, vary="" if suffix else "Accept")
+        return await _tell(request, found, suffix, data_links)
 
     async def page(request: Request) -> Response:
-        kind, source, key = thing(segments(request))
-        found = await _find(shelf, kind, source, key)
-        told = await _describe(shelf, found)
+        found, suffix = await found_or_suffixed(shelf, segments(request))
+        if not suffix and by_accept(request, suffix) and quality(request.headers.get("accept"), "text/html"):
+            suffix = HTML.suffix
+        place = Place(f"/data/{found.path}", f"/page/{found.path}")
+        if (row := form(request, place, suffix)) is not HTML:
+            return elsewhere(request, place.form(row))
+        return await _tell(request, found, HTML.suffix, page_links)
+
+    async def _tell(request: Request, found: Found, suffix: str | None, links: Links) -> Response:
+        it = await found.describe(shelf)
+        signed = Signed(it, origin(request), found.path, found.record, shelf.iris.base, await found.licence(shelf))
+        subject = Subject(it, signed.place, found.status, found.record or "", tuple(links(signed)))
+        return await tell(request, shelf, subject, suffix, lambda: _show(request, found, signed))
+
+    async def _show(request: Request, found: Found, signed: Signed) -> Response:
+        it, graphs = signed.it, DATA.values()
         if found.gone:
-            heirs = await replaced(shelf, found.record or "")
-            return pages.page("gone.html", HTTPStatus.GONE, it=told, record=found.record, heirs=heirs, graphs=GRAPHS.values())
+            record = found.record or ""
+            past = changes(await history(shelf, record) or (), replace(it, iri=record), shelf.iris)
+            return pages.page("gone.html", it=it, record=record, heirs=await replaced(shelf, record), graphs=graphs, changes=past)
+        told = block(of_thing(it, signed.kind, signed.licence))
         if found.record is None:
-            bound = {"organization": iri(found.address), "after": iri(after(request, shelf))}
-            things = titled(await shelf.rows(query("organization-things"), bound), "thing")
-            return pages.page("organization.html", it=told, things=things, graphs=GRAPHS.values())
-        it, record, about, graphs = told, found.record, (await standings(shelf)).get(source), GRAPHS.values()
-        seen, known = view(it, record), confirmed(about, it, record)
-        return pages.page("thing.html", it=it, kind=kind, record=record, view=seen, standing=about, confirmed=known, graphs=graphs)
+            things = await listed(request, shelf, "organization", found.address)
+            return pages.page("organization.html", it=it, listed=things, graphs=graphs, place=signed.place, block=told)
+        about = (await standings(shelf)).get(found.path.split("/")[1])
+        return pages.page(
+            "thing.html",
+            it=it,
+            kind=signed.kind,
+            record=found.record,
+            graphs=graphs,
+            place=signed.place,
+            block=told,
+            view=view(it, found.record),
+            standing=about,
+            confirmed=confirmed(about, it, found.record),
+        )
 
     for path, endpoint in (("/id", identify), ("/data", data), ("/page", page)):
         routes.add_route(path + "/{rest:path}", endpoint, methods=["GET", "HEAD"])
     return routes
-
-
-def _graph(accept: str | None, suffix: str | None) -> Graph:
-    row = GRAPHS[suffix] if suffix else best(accept, GRAPHS.values())
-    if row is None:
-        raise Refused(HTTPStatus.NOT_ACCEPTABLE, "Data is given as " + ", ".join(row.media for row in GRAPHS.values()))
-    return row
-
-
-async def _find(shelf: Shelf, kind: str, source: str, key: str) -> _Found:
-    address = f"{shelf.iris.base}id/{kind}/{source}/{key}"
-    missing = Refused(HTTPStatus.NOT_FOUND, f"Nothing is known of {address}")
-    if kind == "organization":
-        if not await shelf.rows(query("about"), {"subject": iri(address)}):
-            raise missing
-        return _Found(address, None, False)
-    record = f"{shelf.iris.base}record/{source}/{key}"
-    state = await shelf.rows(query("state"), {"record": iri(record)})
-    if not any("thing" not in row or row["thing"].value == address for row in state):
-        raise missing
-    return _Found(address, record, any(row["status"].value == f"{shelf.iris.ns}gone" for row in state))
-
-
-async def _describe(shelf: Shelf, found: _Found) -> Description:
-    if found.record is None:
-        return await of_thing(shelf, found.address)
-    return await of_graph(shelf, found.record, found.address)

@@ -7,7 +7,7 @@ import json
 from publisher.releases.release import Release
 
 NAME = "WSIS Stocktaking"
-_ABSTRACT = (
+ABSTRACT = (
     "Initiatives for the information society, gathered from public registries and published as linked data by WSIS action line and "
     "Sustainable Development Goal."
 )
@@ -43,7 +43,7 @@ def cff(it: Release) -> str:
         "type": "dataset",
         "title": title(it),
         "authors": [{"name": NAME}],
-        "abstract": _ABSTRACT,
+        "abstract": ABSTRACT,
         "version": str(it.number),
         "date-released": it.day,
         "url": it.iri,
@@ -85,7 +85,7 @@ def datacite(it: Release) -> dict[str, object]:
         "formats": sorted({file.media for file in it.files}),
         "version": str(it.number),
         "rightsList": [{"rightsUri": licence} for licence in licences(it) if licence.startswith("http")],
-        "descriptions": [{"description": _ABSTRACT, "descriptionType": "Abstract", "lang": "en"}],
+        "descriptions": [{"description": ABSTRACT, "descriptionType": "Abstract", "lang": "en"}],
     }
 
 
@@ -103,7 +103,7 @@ def zenodo(it: Release) -> dict[str, object]:
         "upload_type": "dataset",
         "title": title(it),
         "creators": [{"name": NAME}],
-        "description": _ABSTRACT,
+        "description": ABSTRACT,
         "publication_date": it.day,
         "access_right": "open",
         "license": names.pop() if len(names) == 1 else "other-open",

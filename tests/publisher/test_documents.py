@@ -63,7 +63,7 @@ async def test_all_records_of_a_registry_are_reached_by_going_on(client: httpx.A
     while path:
         page = (await client.get(path, headers={"Accept": "text/html"})).text
         seen += [part.partition('"')[0] for part in page.split('<a href="/page/')[1:]]
-        path = "/source/demo" + page.partition('rel="next" href="')[2].partition('"')[0] if 'rel="next"' in page else None
+        path = page.partition('rel="next" href="')[2].partition('"')[0].replace("&amp;", "&") if 'rel="next"' in page else None
 
     assert (len(seen), len(set(seen))) == (125, 125)
 
@@ -73,8 +73,8 @@ async def test_a_concept_lists_what_bears_it(client: httpx.AsyncClient) -> None:
 
     assert "Community network 105" in page
     assert "Telemedicine for remote clinics" in page
-    assert "initiative · suggested<" in page
-    assert "initiative · declared<" in page
+    assert " · suggested<" in page
+    assert " · declared<" in page
 
 
 async def test_an_iri_with_what_no_iri_holds_finds_nothing(client: httpx.AsyncClient) -> None:

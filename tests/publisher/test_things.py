@@ -103,7 +103,9 @@ async def test_the_page_shows_titles_claims_parties_and_provenance(client: httpx
 async def test_a_hostile_title_is_escaped(client: httpx.AsyncClient) -> None:
     answer = await client.get("/page/initiative/demo/evil", headers=HTML)
 
-    assert "<script" not in answer.text
+    assert "<script>" not in answer.text
+    assert answer.text.count("<script") == 1  # the block of data, in which it is escaped
+    assert "\\u003cscript\\u003ealert" in answer.text
     assert "&lt;script&gt;alert(&#34;x&#34;)&lt;/script&gt;" in answer.text
     assert "unsafe" not in answer.headers["content-security-policy"]
     assert "default-src 'none'" in answer.headers["content-security-policy"]

@@ -1,0 +1,71 @@
+"""The build: bundles the query page's scripts where npm is there; without it the page is a plain form."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+WEB, OUT, WORK = Path("publisher/web"), Path("publisher/static/query"), Path("build/web")
+STAMP = "made-from.txt"
+PATIENCE = 240  # seconds for npm, which may wait for a registry that does not answer
+
+
+class QueryPage(BuildHookInterface[Any]):
+    """Make publisher/static/query from publisher/web, for the wheel and for an editable install."""
+
+    PLUGIN_NAME = "custom"
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Bundle, unless what lies there was made from the same sources."""
+        root = Path(self.root)
+        if made(root):
+            return
+        npm = shutil.which("npm")
+        if npm is None:
+            self.app.display_warning("npm is not there: the query page will be a plain form. Install Node.js with npm, then build again.")
+            return
+        try:
+            bundle(root, npm)
+        except (subprocess.SubprocessError, OSError) as error:
+            output = getattr(error, "output", None) or ""
+            self.app.display_warning(f"The query page could not be bundled and will be a plain form: {error}\n{output[-2000:]}")
+
+
+def digest(root: Path) -> str:
+    """Tell by what the bundle is made; it is the same where all sources are."""
+    found = hashlib.sha256()
+    for file in sorted((root / WEB).rglob("*")):
+        if file.is_file() and "node_modules" not in file.parts:
+            found.update(f"{file.relative_to(root)}\0".encode() + file.read_bytes())
+    return found.hexdigest()
+
+
+def made(root: Path) -> bool:
+    """Tell whether the bundle that lies there was made from these sources."""
+    stamp = root / OUT / STAMP
+    return stamp.exists() and stamp.read_text() == digest(root)
+
+
+def bundle(root: Path, npm: str) -> None:
+    """Fetch the packages that package-lock.json pins, bundle them, and put the result in its place at once."""
+    work, out, beside = root / WORK, root / OUT, root / WORK / "out"
+    work.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(root / WEB, work, dirs_exist_ok=True, ignore=shutil.ignore_patterns("node_modules"))
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir()
+    _run(work, npm, "ci", "--no-progress", "--prefer-offline")
+    _run(work, npm, "run", "--silent", "build", "--", str(beside))
+    (beside / STAMP).write_text(digest(root))
+    shutil.rmtree(out, ignore_errors=True)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(beside, out)
+
+
+def _run(work: Path, *command: str) -> None:
+    subprocess.run(command, cwd=work, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=PATIENCE)

@@ -1,0 +1,82 @@
+"""Mementos: the past states of a graph, each with its time and its address, by which a reader finds the one that it wants.
+
+Source: https://www.rfc-editor.org/rfc/rfc7089 (sections 2.2, 4.5 and 5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from email.utils import formatdate
+from typing import NamedTuple
+
+from publisher.history.touches import Touch
+from publisher.links import Link
+
+MEDIA = "application/link-format"
+_STAMP = "%Y%m%d%H%M%S"
+
+
+class Memento(NamedTuple):
+    """What a graph was from *time* on (seconds since 1970), after *entry* of the journal."""
+
+    time: int
+    entry: int
+
+    @property
+    def stamp(self) -> str:
+        """Give its time in fourteen digits, UTC."""
+        return datetime.fromtimestamp(self.time, UTC).strftime(_STAMP)
+
+    @property
+    def date(self) -> str:
+        """Give its time as an HTTP date."""
+        return formatdate(self.time, usegmt=True)
+
+    def address(self, graph: str) -> str:
+        """Give the path of its address; *graph* is the path of the graph's own, without the first slash."""
+        return f"/memento/{self.stamp}/{graph}"
+
+
+def mementos(found: Sequence[Touch]) -> list[Memento]:
+    """Give the states after each touch, the first first; of those that fall in one second, the last."""
+    return [Memento(time, entry) for time, entry in {it.time: it.entry for it in found}.items()]
+
+
+def seconds(stamp: str) -> int | None:
+    """Read fourteen digits as seconds since 1970, None where they are no time.
+
+    >>> seconds("20260301080000"), seconds("20261301080000"), seconds("2026")
+    (1772352000, None, None)
+    """
+    try:
+        return int(datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC).timestamp()) if len(stamp) == 14 and stamp.isdecimal() else None
+    except ValueError:
+        return None
+
+
+def at(known: Sequence[Memento], time: int) -> Memento | None:
+    """Give the state that held at *time*, None before the first."""
+    return next((it for it in reversed(known) if it.time <= time), None)
+
+
+def links(host: str, graph: str, known: Sequence[Memento], shown: Memento | None = None) -> list[Link]:
+    """Give the links from *shown*, or from a time map, to its neighbours: all of *known* where nothing is shown."""
+    out = [Link("original", f"{host}/{graph}"), Link("timegate", f"{host}/timegate/{graph}")]
+    out.append(_range(Link("timemap" if shown else "self", f"{host}/timemap/{graph}", (("type", MEDIA),)), known))
+    if shown is None:
+        return out + [_linked(host, graph, it, known) for it in known]
+    place = known.index(shown)
+    near = {0: "", place - 1: "prev", place: "", place + 1: "next", len(known) - 1: ""}
+    return out + [_linked(host, graph, known[at], known, near[at]) for at in sorted(near) if 0 <= at < len(known)]
+
+
+def _linked(host: str, graph: str, it: Memento, known: Sequence[Memento], near: str = "") -> Link:
+    roles = [name for name, end in (("first", known[0]), ("last", known[-1])) if it == end]
+    rel = " ".join([*roles, *([near] if near else []), "memento"])
+    return Link(rel, host + it.address(graph), (("datetime", it.date),))
+
+
+def _range(link: Link, known: Sequence[Memento]) -> Link:
+    ends = (("from", known[0].date), ("until", known[-1].date)) if known else ()
+    return link._replace(attributes=(*link.attributes, *ends))

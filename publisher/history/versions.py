@@ -1,0 +1,55 @@
+"""Versions: what a graph held after an entry of the journal, and what that entry changed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from pyoxigraph import Quad, RdfFormat, Store, Triple, parse
+
+from publisher.history.touches import Touch, touches
+from publisher.resources import Description, of_graph, told, triples
+from publisher.shelf import Shelf
+
+
+async def history(shelf: Shelf, graph: str) -> tuple[Touch, ...] | None:
+    """Give what touched *graph* up to what is shown, the first first; None while that is not known, () where nothing ever did."""
+    position = shelf.current.position
+    return await asyncio.to_thread(touches, shelf.history, shelf.iris.base, graph, position)
+
+
+async def version(shelf: Shelf, graph: str, entry: int) -> Description | None:
+    """Describe *graph* as it was after *entry*; None while that is not known.
+
+    What is shown now is taken, and every later change is undone. The names that go with it are those of now.
+    """
+    shown, now, found = None, None, None
+    while now is None or shown is not shelf.current:
+        shown = shelf.current
+        now, found = await asyncio.gather(of_graph(shelf, graph), history(shelf, graph))
+    return undone(now, found, entry) if found is not None else None
+
+
+def undone(now: Description, found: Sequence[Touch], entry: int) -> Description:
+    """Undo all of *found*, which is the whole history up to *now*, that came after *entry*."""
+    if not found or found[0].entry > entry:
+        return replace(now, statements=())
+    store = Store()
+    store.extend(Quad(*it) for it in triples(now))
+    for touch in reversed(found):
+        if touch.entry > entry:
+            for it in _rows(touch, "A"):
+                store.remove(Quad(*it))
+            store.extend(Quad(*it) for it in _rows(touch, "D"))
+    return told((it.triple for it in store), now)
+
+
+def change(touch: Touch, about: Description) -> tuple[Description, Description]:
+    """Give what a change added and what it removed, as descriptions; that by which the graph came is not told row by row."""
+    return told(_rows(touch, "A"), about), told(_rows(touch, "D"), about)
+
+
+def _rows(touch: Touch, sign: str) -> Iterable[Triple]:
+    text = "".join(f"{row[2:]} .\n" for row in touch.rows or () if row.startswith(sign))
+    return (it.triple for it in parse(text.encode(), RdfFormat.N_TRIPLES, lenient=True))

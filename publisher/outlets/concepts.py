@@ -1,0 +1,81 @@
+"""Concepts: the schemes (action lines, goals and targets, places, kinds), each concept in them, and what bears it."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from urllib.parse import quote
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from publisher.addresses import segments
+from publisher.formats import DATA
+from publisher.links import Link, origin
+from publisher.lists import Listed, listed
+from publisher.markup import block, of_concept, of_scheme
+from publisher.named import Named, named
+from publisher.nesting import nested
+from publisher.pages import Pages
+from publisher.problems import Refused
+from publisher.queries import query
+from publisher.representation import Place
+from publisher.resources import of_graph, of_thing
+from publisher.shelf import Shelf
+from publisher.telling import Subject, tell
+from publisher.terms import iri
+from vocab.iris import is_web
+from vocab.terms import SCHEMA
+
+
+def router(shelf: Shelf, pages: Pages) -> APIRouter:
+    """Give the routes of the schemes and the concepts."""
+    routes = APIRouter()
+
+    async def scheme(request: Request) -> Response:
+        if len(segments(request)) > 1:
+            return await _tell(request, await named(request, shelf, of_thing, 3))
+        found = await named(request, shelf, of_graph, 2)
+        links = (Link("cite-as", found.it.iri), Link("type", f"{SCHEMA}DefinedTermSet"))
+        subject = Subject(found.it, found.place, graph=found.it.iri, links=links)
+        return await tell(request, shelf, subject, found.suffix, lambda: _scheme(found))
+
+    async def concept(request: Request) -> Response:
+        """Answer for a concept that others minted: the United Nations' goals, targets and areas."""
+        wanted = request.query_params.get("iri", "")
+        it = await of_thing(shelf, wanted) if is_web(wanted) else None
+        if it is None:
+            raise Refused(HTTPStatus.NOT_FOUND, "The parameter iri names a concept by its web address")
+        if not it.statements:
+            raise Refused(HTTPStatus.NOT_FOUND, f"Nothing is known of {wanted}")
+        return await _tell(request, Named(it, Place("/concept", query=f"?iri={quote(wanted, safe=':/')}"), None))
+
+    async def _tell(request: Request, found: Named) -> Response:
+        things = await listed(request, shelf, "concept", found.it.iri)
+        where = origin(request) + found.place.stem + found.place.query
+        links = (Link("cite-as", found.it.iri), Link("type", f"{SCHEMA}DefinedTerm"), *things.links(where))
+        return await tell(request, shelf, Subject(found.it, found.place, links=links), found.suffix, lambda: _concept(found, things))
+
+    async def _scheme(found: Named) -> Response:
+        bound = {"scheme": iri(found.it.iri)}
+        concepts, counts = await shelf.rows(query("scheme-concepts"), bound), await shelf.rows(query("scheme-counts"), bound)
+        return pages.page(
+            "scheme.html",
+            it=found.it,
+            concepts=nested(concepts),
+            things={row["concept"].value: int(row["things"].value) for row in counts},
+            graphs=DATA.values(),
+            place=found.place,
+            block=block(of_scheme(found.it)),
+        )
+
+    async def _concept(found: Named, things: Listed) -> Response:
+        matrix = await shelf.rows(query("matrix"), {"concept": iri(found.it.iri)})
+        told = block(of_concept(found.it))
+        return pages.page(
+            "concept.html", it=found.it, listed=things, matrix=matrix, graphs=DATA.values(), place=found.place, block=told
+        )
+
+    routes.add_route("/scheme/{rest:path}", scheme, methods=["GET", "HEAD"])
+    routes.add_route("/concept", concept, methods=["GET", "HEAD"])
+    return routes

@@ -1,0 +1,112 @@
+"""Releases: ``/releases/`` and each release's files, in parts where the client asks for parts; ``/release/{n}`` is the release itself."""
+
+from __future__ import annotations
+
+import base64
+from http import HTTPStatus
+from pathlib import Path
+
+from fastapi import APIRouter
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
+
+from publisher.addresses import without_suffix
+from publisher.formats import GRAPHS
+from publisher.negotiation import best, quality, wants_html
+from publisher.pages import Pages
+from publisher.problems import Refused
+from publisher.releases import citation
+from publisher.releases.dcat import statements
+from publisher.releases.making import SUMS
+from publisher.releases.release import MANIFEST, Release, listed, one
+from publisher.releases.signature import PUBLIC, SUFFIX
+from publisher.resources import Description, spaces, write
+from publisher.shelf import Shelf
+
+_FOR_EVER = "public, max-age=31536000, immutable"  # a release is never changed
+_OWN = {MANIFEST: "application/json", SUMS: "text/plain; charset=utf-8"}  # what a manifest does not list
+
+
+def router(shelf: Shelf, pages: Pages) -> APIRouter:
+    """Give the routes of ``/releases/`` and ``/release/{n}``."""
+    routes = APIRouter()
+    folder = shelf.data / "releases"
+
+    async def listing(request: Request) -> Response:
+        found = await run_in_threadpool(listed, folder)
+        accept = request.headers.get("accept")
+        if accept and quality(accept, "application/json") > quality(accept, "text/html"):
+            return JSONResponse({"releases": [_row(it) for it in found]}, headers={"Vary": "Accept"})
+        return pages.page("releases.html", releases=found)
+
+    async def release(request: Request) -> Response:
+        number, suffix = without_suffix(request.path_params["number"])
+        it = await _found(folder, number)
+        accept = request.headers.get("accept")
+        if not suffix and wants_html(accept, GRAPHS.values()):
+            return _page(pages, it)
+        row = GRAPHS[suffix] if suffix else best(accept, GRAPHS.values())
+        if row is None:
+            raise Refused(HTTPStatus.NOT_ACCEPTABLE, "A release is told as " + ", ".join(row.media for row in GRAPHS.values()))
+        told = Description(it.iri, tuple(statements(it, shelf.iris.base)), {}, spaces(shelf.iris))
+        return Response(write(told, row), headers={"Content-Type": row.media, "Vary": "Accept"})
+
+    async def page(request: Request) -> Response:
+        return _page(pages, await _found(folder, request.path_params["number"]))
+
+    async def slash(request: Request) -> Response:
+        return RedirectResponse(request.scope.get("root_path", "") + request.url.path + "/", HTTPStatus.PERMANENT_REDIRECT)
+
+    async def key(request: Request) -> Response:
+        path = shelf.data / "signing" / PUBLIC
+        if not path.is_file():
+            raise Refused(HTTPStatus.NOT_FOUND, "There is no public key before the first release")
+        return FileResponse(path, media_type="text/plain; charset=utf-8")
+
+    async def file(request: Request) -> Response:
+        it = await _found(folder, request.path_params["number"])
+        return await run_in_threadpool(_file, request, folder / str(it.number), it, request.path_params["name"])
+
+    reading = ["GET", "HEAD"]
+    routes.add_route("/releases", slash, methods=reading)
+    routes.add_route("/releases/", listing, methods=reading)
+    routes.add_route(f"/releases/{PUBLIC}", key, methods=reading)
+    routes.add_route("/releases/{number}", slash, methods=reading)
+    routes.add_route("/releases/{number}/", page, methods=reading)
+    routes.add_route("/releases/{number}/{name}", file, methods=reading)
+    routes.add_route("/release/{number}", release, methods=reading)
+    return routes
+
+
+async def _found(folder: Path, number: str) -> Release:
+    it = await run_in_threadpool(one, folder, int(number)) if number.isascii() and number.isdigit() and len(number) < 10 else None
+    if it is None or str(it.number) != number:
+        raise Refused(HTTPStatus.NOT_FOUND, f"There is no release {number}; /releases/ lists them")
+    return it
+
+
+def _row(it: Release) -> dict[str, object]:
+    told = {"number": it.number, "iri": it.iri, "issued": it.issued, "position": it.position, "entry": it.entry}
+    return {**told, "kept": not it.withdrawn}
+
+
+def _page(pages: Pages, it: Release) -> Response:
+    return pages.page("release.html", it=it, title=citation.title(it), licences=citation.licences(it))
+
+
+def _file(request: Request, folder: Path, it: Release, name: str) -> Response:
+    """Answer with a file of a release; what a client holds already is not sent again."""
+    stem = name.removesuffix(SUFFIX)
+    known = it.file(stem)
+    if known is None and stem not in _OWN:
+        raise Refused(HTTPStatus.NOT_FOUND, f"Release {it.number} has no file {name}")
+    if it.withdrawn and name != MANIFEST:
+        raise Refused(HTTPStatus.GONE, f"The files of release {it.number} were kept until {it.withdrawn}; /releases/ lists newer ones")
+    headers = {"Cache-Control": "no-cache" if name == MANIFEST else _FOR_EVER}
+    if known is None or stem != name:
+        return FileResponse(folder / name, media_type=_OWN.get(name, "text/plain; charset=utf-8"), headers=headers)
+    headers |= {"ETag": f'"{known.sha256}"', "Repr-Digest": f"sha-256=:{base64.b64encode(bytes.fromhex(known.sha256)).decode()}:"}
+    if f'"{known.sha256}"' in request.headers.get("if-none-match", ""):
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    return FileResponse(folder / name, media_type="application/gzip" if name.endswith(".gz") else known.media, headers=headers)

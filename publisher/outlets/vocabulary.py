@@ -1,0 +1,70 @@
+"""Vocabulary: the ontology, the matrix and its links, and the JSON-LD context and frames of our JSON."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+import orjson
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from publisher.context import FRAMES, PATH, context, frame
+from publisher.formats import DATA
+from publisher.links import Link
+from publisher.named import Named, named
+from publisher.pages import Pages
+from publisher.problems import Refused
+from publisher.representation import Told, answer
+from publisher.resources import of_graph, of_thing
+from publisher.shelf import Shelf
+from publisher.telling import Subject, tell
+
+_LD = "application/ld+json"
+_FRAME = '; profile="http://www.w3.org/ns/json-ld#frame"'
+
+
+def router(shelf: Shelf, pages: Pages) -> APIRouter:
+    """Give the routes of the vocabulary."""
+    routes = APIRouter()
+
+    async def whole(request: Request) -> Response:
+        found = await named(request, shelf, of_graph, 1)
+        return await _tell(request, found, found.it.iri)
+
+    async def part(request: Request) -> Response:
+        """Answer for a link or a version of the matrix."""
+        depth = request.url.path.strip("/").count("/") + 1
+        return await _tell(request, await named(request, shelf, of_thing, depth), "")
+
+    async def _tell(request: Request, found: Named, graph: str) -> Response:
+        subject = Subject(found.it, found.place, graph=graph, links=(Link("cite-as", found.it.iri),))
+        return await tell(request, shelf, subject, found.suffix, lambda: _show(found))
+
+    async def _show(found: Named) -> Response:
+        return pages.page("resource.html", it=found.it, graphs=DATA.values(), place=found.place, changes=[])
+
+    async def words(request: Request) -> Response:
+        return answer(request, Told(_json({"@context": context(shelf.iris)}), _LD))
+
+    async def framed(request: Request) -> Response:
+        name = request.path_params["name"]
+        if name not in FRAMES:
+            raise Refused(HTTPStatus.NOT_FOUND, f"There are frames of {', '.join(FRAMES)}")
+        return answer(request, Told(_json(frame(name, shelf.iris)), _LD + _FRAME))
+
+    for path, endpoint in (
+        ("/ns", whole),
+        ("/ns.{suffix}", whole),
+        ("/matrix", whole),
+        ("/matrix.{suffix}", whole),
+        ("/matrix/{rest:path}", part),
+        (f"/{PATH}", words),
+        ("/frame/{name}.jsonld", framed),
+    ):
+        routes.add_route(path, endpoint, methods=["GET", "HEAD"])
+    return routes
+
+
+def _json(told: object) -> bytes:
+    return orjson.dumps(told, option=orjson.OPT_INDENT_2)

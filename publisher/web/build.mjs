@@ -1,0 +1,73 @@
+// Bundles the query page into the folder that is named: query.js, query.css, NOTICE.txt. No host is asked.
+import { readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { build } from "esbuild";
+import { centres } from "./centres.mjs";
+
+const out = process.argv[2];
+
+// Yasgui's table writes a <style> element, which the Content-Security-Policy forbids; the same rules as a constructed sheet are allowed.
+const INLINE = /o\.type = "text\/css", o\.gripid = r, o\.styleSheet \? o\.styleSheet\.cssText = n : o\.appendChild\(document\.createTextNode\(n\)\), e\.appendChild\(o\);/g;
+const CONSTRUCTED = `if (!(globalThis.gripSheets ||= new Set()).has(r)) {
+  globalThis.gripSheets.add(r);
+  o = new CSSStyleSheet();
+  o.replaceSync(n);
+  document.adoptedStyleSheets = [...document.adoptedStyleSheets, o];
+}`;
+const styles = {
+  name: "styles",
+  setup(it) {
+    it.onLoad({ filter: /yasgui\.esm\.js$/ }, ({ path }) => {
+      const text = readFileSync(path, "utf8");
+      if (text.match(INLINE)?.length !== 1) throw new Error("Yasgui writes its styles in another way now: look at it, and at the policy");
+      return { contents: text.replace(INLINE, CONSTRUCTED), loader: "js" };
+    });
+  },
+};
+
+const places = {
+  name: "places",
+  setup(it) {
+    it.onResolve({ filter: /^places$/ }, () => ({ path: "places", namespace: "places" }));
+    it.onLoad({ filter: /.*/, namespace: "places" }, () => ({ contents: JSON.stringify(centres()), loader: "json" }));
+  },
+};
+
+const result = await build({
+  entryPoints: { query: "src/query.js" },
+  outdir: out,
+  bundle: true,
+  minify: true,
+  format: "iife", // a plain script: it runs after the page is there, by defer
+  target: "es2022",
+  legalComments: "none", // NOTICE.txt has them
+  metafile: true,
+  loader: { ".json": "json" },
+  plugins: [places, styles],
+  logLevel: "error",
+});
+
+// Licences: of the packages whose files went in, and of those that Yasgui's own build holds already.
+function packages() {
+  const names = new Set();
+  for (const file of Object.keys(result.metafile.inputs)) {
+    const found = file.match(/node_modules\/((?:@[^/]+\/)?[^/]+)/g)?.at(-1);
+    if (found) names.add(found.replace("node_modules/", ""));
+  }
+  const lock = JSON.parse(readFileSync("package-lock.json", "utf8")).packages;
+  for (const [path, it] of Object.entries(lock)) if (path && !it.dev && !it.devOptional) names.add(path.split("node_modules/").at(-1));
+  names.delete("@types/codemirror");
+  return [...names].filter((name) => !name.startsWith("@types/")).sort();
+}
+
+function told(name) {
+  const folder = join("node_modules", name);
+  const it = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
+  const texts = readdirSync(folder).filter((file) => /^(licen[cs]e|notice|copying)/i.test(file)).sort();
+  const licence = typeof it.license === "string" ? it.license : (it.license?.type ?? "see below");
+  const body = texts.map((file) => readFileSync(join(folder, file), "utf8").trim()).join("\n\n");
+  return `${it.name} ${it.version}\nLicence: ${licence}\n${it.homepage ?? ""}\n\n${body || `(The package brings no text of its licence; ${licence} is what it declares.)`}\n`;
+}
+
+const head = "The query page (query.js, query.css) is made of these packages, each under its own licence.\n";
+writeFileSync(join(out, "NOTICE.txt"), [head, ...packages().map(told)].join(`\n${"-".repeat(78)}\n\n`));

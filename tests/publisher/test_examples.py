@@ -1,0 +1,141 @@
+"""Examples: each is told in full, answers something, and is shown as a page and as RDF."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import httpx
+import pytest
+from pyoxigraph import NamedNode, RdfFormat, parse
+from typer.testing import CliRunner
+
+from publisher.example import example, examples
+from publisher.shelf import Shelf
+from publisher.trial import Outcome, tried
+from stocktake import app as commands
+from vocab.iris import Iris
+
+THEM = examples(Iris())
+SH = "http://www.w3.org/ns/shacl#"
+HTML = {"Accept": "text/html"}
+
+
+def test_there_are_at_least_25_with_names_and_places_of_their_own():
+    assert len(THEM) >= 25
+    assert len({it.title for it in THEM}) == len(THEM)
+    assert [it.place for it in THEM] == list(range(1, len(THEM) + 1))
+
+
+@pytest.mark.parametrize("it", THEM, ids=lambda it: it.name)
+async def test_an_example_answers_something(it, shelf):
+    (outcome,) = [outcome async for outcome in tried(shelf, [it])]
+
+    assert outcome.trouble == ""
+    assert outcome.rows > 0
+
+
+@pytest.mark.parametrize("it", THEM, ids=lambda it: it.name)
+def test_an_example_says_what_it_does_and_declares_what_it_uses(it):
+    body = re.sub(r'"[^"]*"|<[^>]*>', "", it.text)
+
+    declared, used = set(re.findall(r"PREFIX (\w+):", it.text)), set(re.findall(r"(?<!PREFIX )\b(\w+):\w", body))
+
+    assert it.comment.endswith(".")
+    assert it.keywords
+    assert declared == used
+
+
+@pytest.mark.parametrize("it", THEM, ids=lambda it: it.name)
+def test_how_a_claim_came_to_be_is_never_mixed_unasked(it):
+    named = set(re.findall(r"wsis:(crosswalked|suggested)(?:Goal|Target|ActionLine)", it.text))
+
+    assert named in (set(), {"crosswalked", "suggested"})
+    assert bool(named) == ("claims" in it.keywords)
+
+
+def test_an_example_asks_of_the_base_that_is_set():
+    base = "https://stocktaking.example/"
+
+    told = example(Iris(base), "prizes")
+
+    assert told is not None
+    assert told.iri == base + "examples/prizes"
+    assert f"<{base}ns#>" in told.text
+    assert "w3id.org" not in told.text
+
+
+async def test_one_that_fails_or_answers_nothing_is_not_good(shelf: Shelf):
+    wrong, empty = (THEM[0].__class__(**{**_fields(THEM[0]), "text": text}) for text in ("SELECT", "SELECT * { ?x <urn:none> ?y }"))
+
+    outcomes = [outcome async for outcome in tried(shelf, [wrong, empty])]
+
+    assert [it.good for it in outcomes] == [False, False]
+    assert outcomes[0].trouble
+    assert Outcome(THEM[0], 1, 0.1).good
+
+
+def _fields(it: object) -> dict[str, object]:
+    return {name: getattr(it, name) for name in it.__slots__}  # type: ignore[attr-defined]
+
+
+async def test_the_page_lists_them_all_and_leads_to_the_editor(client: httpx.AsyncClient):
+    page = await client.get("/examples", headers=HTML)
+
+    assert page.status_code == 200
+    assert page.text.count('class="card example"') == len(THEM)
+    assert "/sparql?example=prizes" in page.text
+
+
+@pytest.mark.parametrize(("suffix", "form"), [("ttl", RdfFormat.TURTLE), ("nt", RdfFormat.N_TRIPLES), ("rdf", RdfFormat.RDF_XML)])
+async def test_they_are_given_as_rdf(client: httpx.AsyncClient, suffix, form):
+    answer = await client.get("/examples", params={"format": suffix})
+
+    found = {quad.subject.value for quad in parse(answer.content, form) if quad.object == NamedNode(f"{SH}SPARQLExecutable")}
+
+    assert found == {it.iri for it in THEM}
+
+
+async def test_one_is_given_at_its_own_address(client: httpx.AsyncClient):
+    told = await client.get("/examples/prizes", headers={"Accept": "application/n-triples"})
+    page = await client.get("/examples/prizes", headers=HTML)
+
+    assert {quad.subject.value for quad in parse(told.content, RdfFormat.N_TRIPLES)} == {f"{Iris().base}examples/prizes"}
+    assert "Prizes by category" in page.text
+
+
+async def test_what_is_no_example_is_not_found(client: httpx.AsyncClient):
+    answers = [await client.get("/examples/none"), await client.get("/sparql?example=none", headers=HTML)]
+
+    assert [answer.status_code for answer in answers] == [404, 404]
+
+
+async def test_the_service_description_leads_to_them(client: httpx.AsyncClient):
+    told = await client.get("/sparql", headers={"Accept": "application/n-triples"})
+
+    assert f"<{Iris().base}examples>" in told.text
+
+
+def test_the_command_runs_them_and_tells_time_and_rows(world):
+    done = CliRunner().invoke(commands, ["--data", str(world), "examples", "run", "--json", "prizes", "full-text"])
+
+    told = json.loads(done.stdout)
+
+    assert done.exit_code == 0
+    assert [(it["name"], it["ok"], it["seconds"] > 0, it["rows"] > 0) for it in told] == [
+        ("prizes", True, True, True),
+        ("full-text", True, True, True),
+    ]
+
+
+def test_the_command_lists_them(tmp_path):
+    told = CliRunner().invoke(commands, ["--data", str(tmp_path), "examples", "list", "--json"])
+
+    assert [it["name"] for it in json.loads(told.stdout)] == [it.name for it in THEM]
+
+
+def test_the_command_refuses_a_name_that_it_does_not_know(tmp_path):
+    done = CliRunner().invoke(commands, ["--data", str(tmp_path), "examples", "run", "none"])
+
+    assert done.exit_code == 2
+    assert "stocktake examples list" in re.sub(r"\s*│?\s+│?\s*", " ", done.output)

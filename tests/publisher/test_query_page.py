@@ -1,0 +1,89 @@
+"""The query page without its scripts, and what its scripts are given."""
+
+from __future__ import annotations
+
+import html
+import re
+
+import httpx
+import pytest
+
+from publisher.edge import POLICY
+from publisher.editor import Editor, bundled
+from publisher.example import examples
+from publisher.formats import GRAPHS, TABLES
+from publisher.limits import Limits
+from publisher.pages import Pages
+from vocab.iris import Iris
+
+HTML = {"Accept": "text/html"}
+
+
+def _page(scripts: bool, releases: tuple[int, ...] = ()) -> str:
+    them = examples(Iris())
+    told = Editor(them[0], False, them, releases)
+    answer = Pages(Iris()).page("sparql.html", it=told, scripts=scripts, limits=Limits(), tables=TABLES.values(), graphs=GRAPHS.values())
+    return bytes(answer.body).decode()
+
+
+async def test_the_form_works_without_scripts(client: httpx.AsyncClient):
+    page = (await client.get("/sparql?example=prizes", headers=HTML)).text
+    (text,) = re.findall(r"<textarea[^>]*>(.*?)</textarea>", page, re.DOTALL)
+
+    answer = await client.get("/sparql", params={"query": html.unescape(text), "format": "csv", "timeout": "30", "release": ""}, headers=HTML)
+
+    assert answer.status_code == 200
+    assert "winners" in answer.text.splitlines()[0]
+
+
+def test_without_a_bundle_the_page_is_a_plain_form(tmp_path):
+    page = _page(bundled(tmp_path))
+
+    assert "<script" not in page
+    assert '<form class="card" id="plain"' in page
+
+
+def test_with_a_bundle_the_scripts_are_our_own(tmp_path):
+    page = _page(True)
+
+    assert re.findall(r"<script[^>]*>", page) == ['<script src="/static/query/query.js" defer>']
+    assert "style=" not in page
+
+
+def test_the_page_offers_the_releases(tmp_path):
+    page = _page(True, (3, 2))
+
+    assert 'data-releases="[3, 2]"' in page
+    assert '<option value="3">release 3</option>' in page
+
+
+async def test_the_page_has_the_policy_of_all_others(client: httpx.AsyncClient):
+    answer = await client.get("/sparql", headers=HTML)
+
+    assert answer.headers["Content-Security-Policy"] == POLICY
+    assert "unsafe" not in POLICY
+
+
+async def test_words_to_complete_are_our_own_vocabulary(client: httpx.AsyncClient):
+    told = (await client.get("/sparql/words")).json()
+    labels = {kind: {it["iri"]: it["label"] for it in told[kind]} for kind in ("classes", "properties", "concepts")}
+
+    assert labels["classes"][Iris().ns + "Initiative"] == "Initiative"
+    assert labels["properties"][Iris().ns + "suggestedTarget"] == "suggested target"
+    assert labels["concepts"]["http://metadata.un.org/sdg/4"].startswith("4 Ensure inclusive")
+    assert told["prefixes"]["wsis"] == Iris().ns
+
+
+async def test_words_are_not_sent_again_while_they_are_the_same(client: httpx.AsyncClient):
+    first = await client.get("/sparql/words")
+
+    again = await client.get("/sparql/words", headers={"If-None-Match": first.headers["ETag"]})
+
+    assert (first.status_code, again.status_code) == (200, 304)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_an_example_and_a_query_together_are_a_query(client: httpx.AsyncClient, method):
+    answer = await client.request(method, "/sparql", params={"query": "ASK {}", "example": "prizes", "format": "json"})
+
+    assert answer.status_code == 200
