@@ -32,7 +32,6 @@ import harvesters.cli
 import harvesters.desk.cli
 import publisher.cli
 import shapes.cli
-from harvesters.again import tell_retries
 from harvesters.commands import mirror as mirroring
 from harvesters.demo.cards import cards
 from harvesters.demo.registries import SIZE, Demo
@@ -41,6 +40,7 @@ from harvesters.desk.gate import may_operate
 from harvesters.desk.office import Office
 from harvesters.errors import HarvestError
 from harvesters.mirror import catch_up, follow
+from harvesters.network.again import tell_retries
 from journal import origin
 from journal.errors import JournalError
 from publisher.limits import read as read_limits

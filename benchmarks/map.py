@@ -17,8 +17,8 @@ from benchmarks.graphs import parts, same
 from benchmarks.payloads import model, payloads, reader, ready, record, records, statements, theirs
 from benchmarks.rml import NotThere, environment, made, write
 from benchmarks.table import Aim, Json, Line, err, pairs, show, timed
-from harvesters.memory import calm
 from harvesters.record import Record
+from harvesters.runs.memory import calm
 from vocab.initiative import Resource
 
 _TIMES = 5

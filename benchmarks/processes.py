@@ -14,8 +14,8 @@ from types import TracebackType
 _PAUSE = 0.1  # seconds between looks: a process that ends has lost no more than these of its account
 _TICKS = os.sysconf("SC_CLK_TCK")
 _ROLES = {
-    "publisher.follower": "follower",
-    "publisher.reader": "readers",
+    "publisher.shelf.follower": "follower",
+    "publisher.shelf.reader": "readers",
     "spawn_main": "judges",
     "resource_tracker": "judges",
     "harvesters.demo": "registry",

@@ -11,19 +11,19 @@ import orjson
 import structlog
 import typer
 
-from harvesters import errands, report, words
 from harvesters.commands import plans, runs, sources
 from harvesters.commands.terminal import Json, Settings, cards_of, chosen, err, means_of, out
 from harvesters.errors import HarvestError, QuietError
 from harvesters.ledger.account import State
 from harvesters.ledger.decisions import Errand
-from harvesters.means import Means
-from harvesters.memory import calm
-from harvesters.plan import Plan
-from harvesters.run import harvest as harvest_one
-from harvesters.schedule import plan as plan_schedule
+from harvesters.runs import errands, report, words
+from harvesters.runs.means import Means
+from harvesters.runs.memory import calm
+from harvesters.runs.plan import Plan
+from harvesters.runs.run import harvest as harvest_one
+from harvesters.runs.schedule import plan as plan_schedule
+from harvesters.runs.status import write as write_status
 from harvesters.source import Source
-from harvesters.status import write as write_status
 
 app = typer.Typer(no_args_is_help=True)
 app.add_typer(sources.app, name="sources")

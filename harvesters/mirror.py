@@ -13,10 +13,10 @@ from pathlib import Path
 import structlog
 from pyoxigraph import BlankNode, RdfFormat, parse
 
-from harvesters.answer import load_json
-from harvesters.download import bring, forget
 from harvesters.errors import BusyError, HarvestError, MirrorError, MissingError, ParseError
-from harvesters.fetch import Fetch, Validator
+from harvesters.network.answer import load_json
+from harvesters.network.download import bring, forget
+from harvesters.network.fetch import Fetch, Validator
 from journal import origin
 from journal.entry import Entry
 from journal.errors import ChainError, ForkError, JournalError

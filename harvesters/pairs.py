@@ -10,8 +10,8 @@ from harvesters.errors import CardError
 from harvesters.mappings import fields
 from harvesters.mappings.table import MAPPINGS, Reader
 from harvesters.option import Option, types
+from harvesters.payloads.reading import KINDS
 from harvesters.protocols.table import PROTOCOLS, Protocol
-from harvesters.reading import KINDS
 from harvesters.record import Payload
 from harvesters.source import Source
 

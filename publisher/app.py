@@ -12,15 +12,15 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.staticfiles import StaticFiles
 
-from publisher.edge import Edge
 from publisher.errors import PublisherError
-from publisher.headings import NAMES, RELEASE, Headings
+from publisher.http.edge import Edge
+from publisher.http.headings import NAMES, RELEASE, Headings
+from publisher.http.problems import Problems, Refused
 from publisher.outlets.table import OUTLETS
-from publisher.pages import HERE, Pages
-from publisher.problems import Problems, Refused
-from publisher.rewriting import FIELD
-from publisher.shelf import Shelf
-from publisher.standings import place
+from publisher.pages.pages import HERE, Pages
+from publisher.pages.standings import place
+from publisher.shelf.shelf import Shelf
+from publisher.sparql.rewriting import FIELD
 
 # What a script on another site may read of our answers.
 EXPOSED = ["Link", "ETag", "Location", "Retry-After", "RateLimit", "RateLimit-Policy", "Stocktake-Cost", "Stocktake-Cut", "Cache-Status"]

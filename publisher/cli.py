@@ -17,19 +17,19 @@ from starlette.types import ASGIApp
 
 from journal.log import Journal
 from publisher.app import create_app, nobody
-from publisher.dump import dump as write_dumps
 from publisher.errors import PublisherError, SyntaxFault
-from publisher.examples_cli import app as examples
-from publisher.federation import asks_elsewhere
+from publisher.examples.cli import app as examples
 from publisher.formats import GRAPHS, TABLES
+from publisher.http.server import configured, run
 from publisher.limits import Limits, read
-from publisher.question import Question
 from publisher.releases import keeping, shelving
+from publisher.releases.dump import dump as write_dumps
 from publisher.releases.making import as_json, make
 from publisher.releases.release import listed
-from publisher.rewriting import FIELD, ready, rewrite
-from publisher.server import configured, run
-from publisher.shelf import Shelf
+from publisher.shelf.federation import asks_elsewhere
+from publisher.shelf.question import Question
+from publisher.shelf.shelf import Shelf
+from publisher.sparql.rewriting import FIELD, ready, rewrite
 from vocab.iris import Iris
 
 app = typer.Typer(no_args_is_help=True)

@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 import structlog
 import typer
 
-from harvesters.again import Patience
 from harvesters.errors import HarvestError, MirrorError
-from harvesters.fetch import Fetch, Validator
 from harvesters.mirror import LARGEST, Mirror, meet
+from harvesters.network.again import Patience
+from harvesters.network.fetch import Fetch, Validator
 from journal import origin
 from journal.errors import JournalError
 from journal.origin import Origin

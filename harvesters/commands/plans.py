@@ -8,14 +8,14 @@ from typing import Annotated
 import orjson
 import typer
 
-from harvesters import accounts, decide, report
 from harvesters.commands.runs import Outcomes
 from harvesters.commands.terminal import Json, Settings, cards_of, chosen, me, means_of, out, show
 from harvesters.errors import PlanError
 from harvesters.ledger.account import Outcome, Run, State
 from harvesters.ledger.decisions import Override
-from harvesters.means import Means
-from harvesters.status import write as write_status
+from harvesters.runs import accounts, decide, report
+from harvesters.runs.means import Means
+from harvesters.runs.status import write as write_status
 
 app = typer.Typer(no_args_is_help=True, help="Plans that wait for a person.")
 _Id = Annotated[str, typer.Argument(metavar="ID", help="The plan, which has its run's name.")]

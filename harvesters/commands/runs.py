@@ -8,10 +8,10 @@ import orjson
 import typer
 from typer.core import TyperGroup
 
-from harvesters import accounts, report
 from harvesters.commands.terminal import Json, Settings, means_of, out, show
 from harvesters.ledger.account import Outcome
-from harvesters.means import Means
+from harvesters.runs import accounts, report
+from harvesters.runs.means import Means
 
 _FEW = 10  # records shown of each number where none is asked for
 

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from harvesters import decide, report
 from harvesters.commands.terminal import Json, Settings, cards_of, chosen, err, me, means_of, show
 from harvesters.errors import CardError
 from harvesters.pairs import pair
+from harvesters.runs import decide, report
+from harvesters.runs.status import write as write_status
 from harvesters.source import load
-from harvesters.status import write as write_status
 
 app = typer.Typer(no_args_is_help=True, help="The cards of the registries.")
 _Name = Annotated[str, typer.Argument(help="The source.")]

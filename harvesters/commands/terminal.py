@@ -13,10 +13,10 @@ import orjson
 import typer
 from rich.console import Console
 
-from harvesters import report
 from harvesters.errors import CardError
-from harvesters.means import Means, opened
 from harvesters.pairs import pair
+from harvesters.runs import report
+from harvesters.runs.means import Means, opened
 from harvesters.source import Source, load_all
 from shapes.validate import Name
 

@@ -15,12 +15,12 @@ import orjson
 import typer
 from rich.console import Console
 
-from harvesters import report
 from harvesters.desk import keyring
 from harvesters.desk.keys import Scope, scope
 from harvesters.desk.views import KeyView, key_view
 from harvesters.ledger.book import Ledger
 from harvesters.ledger.decisions import Act
+from harvesters.runs import report
 
 app = typer.Typer(no_args_is_help=True, help="The keys of the operators' desk.")
 _out, _err = Console(), Console(stderr=True)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import structlog
 
-from harvesters import decide, status
 from harvesters.desk import keyring
 from harvesters.desk.errors import Missing, Wrong
 from harvesters.desk.keys import Key, Scope
 from harvesters.desk.office import Office
 from harvesters.ledger.account import Run
 from harvesters.ledger.decisions import Act, Deed, Errand, Override
+from harvesters.runs import decide, status
 
 NOTE = 2_000  # letters of a note: a paragraph, not a file
 DAYS = 36_500  # days at most that a key may be good

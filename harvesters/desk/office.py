@@ -12,13 +12,13 @@ from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
-from harvesters.bench import Bench
 from harvesters.desk.errors import Missing
 from harvesters.desk.sessions import Sessions
 from harvesters.desk.throttle import Throttle
 from harvesters.errors import CardError, LedgerError
 from harvesters.ledger.book import Ledger
-from harvesters.means import Means
+from harvesters.runs.bench import Bench
+from harvesters.runs.means import Means
 from harvesters.source import Source, load
 from journal.log import Journal
 from vocab.crosswalks import Crosswalks

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
-from harvesters.decide import RAISABLE
 from harvesters.desk.errors import Wrong
 from harvesters.desk.office import Office
 from harvesters.desk.views import HoldView, RunView, run_view
 from harvesters.ledger.account import Outcome, Run, State
 from harvesters.ledger.decisions import Override
+from harvesters.runs.decide import RAISABLE
 from harvesters.source import SHARES
 
 LONGEST = timedelta(days=31)  # that an override may wait: a limit that is raised for longer belongs into the card

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from harvesters.decide import RAISABLE
 from harvesters.desk import keyring, listing, plans, records
 from harvesters.desk.gate import Guest, Here, Visitor, meant_for, page
 from harvesters.desk.keys import Scope
@@ -16,6 +15,7 @@ from harvesters.desk.pages import Pages
 from harvesters.desk.standing import source_views
 from harvesters.desk.views import key_view
 from harvesters.ledger.account import Outcome, State
+from harvesters.runs.decide import RAISABLE
 
 _FEW = 15  # rows of a list on the overview
 _ROWS = 50  # rows of a page

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from harvesters.desk.office import Office
 from harvesters.desk.views import HoldView, SourceView
+from harvesters.runs.status import standings
 from harvesters.source import Source
-from harvesters.status import standings
 from vocab.chronicle import Standing
 from vocab.freshness import freshness
 

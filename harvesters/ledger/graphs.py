@@ -7,10 +7,10 @@ from dataclasses import asdict
 
 import sqlalchemy as sa
 
-from harvesters.fetch import Validator
 from harvesters.ledger import tables as t
 from harvesters.ledger.door import Door
 from harvesters.ledger.press import pack, unpack
+from harvesters.network.fetch import Validator
 
 
 class Graphs(Door):

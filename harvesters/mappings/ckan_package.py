@@ -11,9 +11,9 @@ from typing import Any
 import orjson
 
 from harvesters.errors import ParseError
-from harvesters.lexicon import Lexicon, joined
 from harvesters.option import Option, value
-from harvesters.reading import KINDS, block, dated, language, many, named, number, pieces, plain, public, titled
+from harvesters.payloads.lexicon import Lexicon, joined
+from harvesters.payloads.reading import KINDS, block, dated, language, many, named, number, pieces, plain, public, titled
 from harvesters.record import Record, Row
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from harvesters.errors import ParseError
-from harvesters.lexicon import Lexicon, joined
 from harvesters.option import Option
-from harvesters.reading import block, many, plain, private, public, titled, web
+from harvesters.payloads.lexicon import Lexicon, joined
+from harvesters.payloads.reading import block, many, plain, private, public, titled, web
 from harvesters.record import Record, Row
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks

@@ -10,10 +10,10 @@ from lxml import etree
 from lxml.etree import _Element
 
 from harvesters.errors import CardError, ParseError
-from harvesters.lexicon import Lexicon
 from harvesters.option import Option, names, value
-from harvesters.path import compiled
-from harvesters.reading import KINDS, block, dated, language, many, named, number, parted, pieces, plain, public, titled
+from harvesters.payloads.lexicon import Lexicon
+from harvesters.payloads.path import compiled
+from harvesters.payloads.reading import KINDS, block, dated, language, many, named, number, parted, pieces, plain, public, titled
 from harvesters.record import Record
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks

@@ -12,9 +12,9 @@ from typing import Any
 from lxml.etree import _Element
 
 from harvesters.errors import ParseError
-from harvesters.lexicon import Lexicon, Subjects
 from harvesters.option import Option, value
-from harvesters.reading import KINDS, block, date, interval, language, named, parted, plain, public, titled, web
+from harvesters.payloads.lexicon import Lexicon, Subjects
+from harvesters.payloads.reading import KINDS, block, date, interval, language, named, parted, plain, public, titled, web
 from harvesters.record import Record
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks

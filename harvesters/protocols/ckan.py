@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from harvesters.answer import dump_json
-from harvesters.fetch import Fetch
+from harvesters.network.answer import dump_json
+from harvesters.network.fetch import Fetch
 from harvesters.option import Option, value
 from harvesters.protocols.ckan_search import Item, Search, searching, unwrapped
 from harvesters.protocols.document import cut

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from harvesters.answer import load_json
 from harvesters.errors import HarvestError, ParseError
-from harvesters.fetch import Fetch, Reply
+from harvesters.network.answer import load_json
+from harvesters.network.fetch import Fetch, Reply
 from harvesters.protocols.cursor import read, write
 from harvesters.protocols.trouble import POISON, REFUSED, UNREAD, Repeats, changed, empties, fault
 from harvesters.record import Gone, Page, Pages, Position, Record, Row, Unreadable

@@ -15,11 +15,11 @@ from datetime import datetime
 
 import orjson
 
-from harvesters.answer import table_text
 from harvesters.errors import CardError, ParseError
-from harvesters.fetch import Fetch, Reply
+from harvesters.network.answer import table_text
+from harvesters.network.fetch import Fetch, Reply
 from harvesters.option import Option, names, value
-from harvesters.path import compiled
+from harvesters.payloads.path import compiled
 from harvesters.protocols.document import cut
 from harvesters.record import Gone, Page, Pages, Record, Row, Unreadable
 from harvesters.source import Source

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from harvesters.fetch import Reply
+from harvesters.network.fetch import Reply
 from harvesters.protocols.cursor import read, write
 from harvesters.record import Gone, P, Page, Pages, Record, Unreadable
 

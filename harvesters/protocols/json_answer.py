@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from harvesters.answer import dump_json
 from harvesters.errors import ParseError
-from harvesters.fetch import Reply
+from harvesters.network.answer import dump_json
+from harvesters.network.fetch import Reply
 from harvesters.option import Option, value
-from harvesters.path import compiled
+from harvesters.payloads.path import compiled
 from harvesters.record import Gone, Record, Row, Unreadable
 from harvesters.source import Source
 

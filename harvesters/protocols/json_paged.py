@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urljoin
 
-from harvesters.answer import load_json
 from harvesters.errors import HarvestError, ParseError
-from harvesters.fetch import Fetch, Reply
+from harvesters.network.answer import load_json
+from harvesters.network.fetch import Fetch, Reply
 from harvesters.protocols.cursor import read, write
 from harvesters.protocols.json_answer import WAYS, Item, Plan, changed_since, claimed, items
 from harvesters.protocols.stamp import read_stamp, risen

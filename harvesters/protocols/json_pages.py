@@ -8,11 +8,11 @@ from datetime import datetime
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urljoin, urlsplit
 
-from harvesters.answer import load_json
 from harvesters.errors import CardError, DeniedError, HarvestError, ParseError
-from harvesters.fetch import Fetch, Reply
+from harvesters.network.answer import load_json
+from harvesters.network.fetch import Fetch, Reply
 from harvesters.option import Option
-from harvesters.path import compiled
+from harvesters.payloads.path import compiled
 from harvesters.protocols import json_answer
 from harvesters.protocols.cursor import read, write
 from harvesters.protocols.document import cut

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from lxml import etree
 from lxml.etree import _Element
 
-from harvesters.answer import xml
 from harvesters.errors import ParseError
-from harvesters.fetch import Reply
+from harvesters.network.answer import xml
+from harvesters.network.fetch import Reply
 from harvesters.protocols.oai_window import FORMS, Calendar
 from harvesters.protocols.stamp import read_stamp
 from harvesters.record import Gone, Record, Unreadable

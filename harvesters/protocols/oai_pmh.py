@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from lxml.etree import _Element
 
 from harvesters.errors import HarvestError
-from harvesters.fetch import Fetch
+from harvesters.network.fetch import Fetch
 from harvesters.option import Option, names, value
 from harvesters.protocols.cursor import read, write
 from harvesters.protocols.oai_answer import Item, Listed, Told

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from harvesters.errors import HarvestError
-from harvesters.fetch import Fetch, Reply
+from harvesters.network.fetch import Fetch, Reply
 from harvesters.protocols import oai_answer
 from harvesters.protocols.oai_answer import Listed
 from harvesters.protocols.oai_window import Calendar, Window

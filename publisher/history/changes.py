@@ -10,7 +10,7 @@ from itertools import islice
 from publisher.history.mementos import Memento, mementos
 from publisher.history.touches import Touch
 from publisher.history.versions import change
-from publisher.resources import Description, Statement
+from publisher.pages.resources import Description, Statement
 from vocab.iris import Iris
 
 MANY = 20  # changes that a page shows, the newest

@@ -11,7 +11,7 @@ from email.utils import formatdate
 from typing import NamedTuple
 
 from publisher.history.touches import Touch
-from publisher.links import Link
+from publisher.http.links import Link
 
 MEDIA = "application/link-format"
 _STAMP = "%Y%m%d%H%M%S"

@@ -9,21 +9,21 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.addresses import segments
 from publisher.formats import DATA
-from publisher.links import Link, origin
-from publisher.lists import Listed, listed
-from publisher.markup import block, of_concept, of_scheme
-from publisher.named import Named, named
-from publisher.nesting import nested
-from publisher.pages import Pages
-from publisher.problems import Refused
+from publisher.http.addresses import segments
+from publisher.http.links import Link, origin
+from publisher.http.named import Named, named
+from publisher.http.problems import Refused
+from publisher.http.representation import Place
+from publisher.http.telling import Subject, tell
+from publisher.pages.lists import Listed, listed
+from publisher.pages.markup import block, of_concept, of_scheme
+from publisher.pages.nesting import nested
+from publisher.pages.pages import Pages
+from publisher.pages.resources import of_graph, of_thing
+from publisher.pages.terms import iri
 from publisher.queries import query
-from publisher.representation import Place
-from publisher.resources import of_graph, of_thing
-from publisher.shelf import Shelf
-from publisher.telling import Subject, tell
-from publisher.terms import iri
+from publisher.shelf.shelf import Shelf
 from vocab.iris import is_web
 from vocab.terms import SCHEMA
 

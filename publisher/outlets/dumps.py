@@ -8,10 +8,10 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
-from publisher.dumpfiles import NAME, listed
-from publisher.pages import Pages
-from publisher.problems import Refused
-from publisher.shelf import Shelf
+from publisher.http.problems import Refused
+from publisher.pages.pages import Pages
+from publisher.releases.dumpfiles import NAME, listed
+from publisher.shelf.shelf import Shelf
 
 
 def router(shelf: Shelf, pages: Pages) -> APIRouter:

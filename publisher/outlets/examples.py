@@ -9,12 +9,12 @@ from pyoxigraph import serialize
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.example import Example, example, examples, triples
+from publisher.examples.example import Example, example, examples, triples
 from publisher.formats import GRAPHS
-from publisher.negotiation import best, wants_html
-from publisher.pages import Pages
-from publisher.problems import Refused
-from publisher.shelf import Shelf
+from publisher.http.negotiation import best, wants_html
+from publisher.http.problems import Refused
+from publisher.pages.pages import Pages
+from publisher.shelf.shelf import Shelf
 from vocab.terms import RDFS, SCHEMA, SH
 
 _PREFIXES = {"rdfs": RDFS, "schema": SCHEMA, "sh": SH}

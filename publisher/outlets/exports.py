@@ -11,15 +11,15 @@ from fastapi import APIRouter, FastAPI
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
 
-from publisher.exporter import Exporter
-from publisher.exports import Export, Exports, State
 from publisher.formats import GRAPHS, TABLES
-from publisher.negotiation import wants_html
-from publisher.pages import Pages
-from publisher.problems import Refused
-from publisher.protocol import body, parameters, wanted
-from publisher.shelf import Shelf
-from publisher.streaming import client
+from publisher.http.negotiation import wants_html
+from publisher.http.problems import Refused
+from publisher.pages.pages import Pages
+from publisher.shelf.shelf import Shelf
+from publisher.sparql.exporter import Exporter
+from publisher.sparql.exports import Export, Exports, State
+from publisher.sparql.protocol import body, parameters, wanted
+from publisher.sparql.streaming import client
 
 _NEVER_KEPT = {"Cache-Control": "no-store", "Vary": "Accept"}
 _JSON = (TABLES["json"],)  # what a client gets that asks for JSON or for nothing

@@ -8,15 +8,15 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.answering import reply
 from publisher.formats import GRAPHS
-from publisher.negotiation import best
-from publisher.pages import Pages
-from publisher.problems import Refused
-from publisher.protocol import decoded, graphs, one
-from publisher.question import Question
-from publisher.shelf import Shelf
-from publisher.terms import iri
+from publisher.http.negotiation import best
+from publisher.http.problems import Refused
+from publisher.pages.pages import Pages
+from publisher.pages.terms import iri
+from publisher.shelf.question import Question
+from publisher.shelf.shelf import Shelf
+from publisher.sparql.answering import reply
+from publisher.sparql.protocol import decoded, graphs, one
 
 _ALL = "CONSTRUCT { ?s ?p ?o } { ?s ?p ?o }"
 _HELD = "SELECT ?graph { GRAPH ?graph { ?s ?p ?o } } LIMIT 1"

@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from journal import origin
-from publisher.pages import Pages
-from publisher.shelf import Shelf
+from publisher.pages.pages import Pages
+from publisher.shelf.shelf import Shelf
 
 
 def router(shelf: Shelf, pages: Pages) -> APIRouter:

@@ -9,10 +9,10 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.pages import Pages
+from publisher.pages.pages import Pages
+from publisher.pages.terms import Row, Term, iri
 from publisher.queries import query
-from publisher.shelf import Shelf
-from publisher.terms import Row, Term, iri
+from publisher.shelf.shelf import Shelf
 
 NEWEST = 10  # records on the front page
 

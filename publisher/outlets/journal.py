@@ -18,13 +18,13 @@ from journal.entry import Entry
 from journal.errors import JournalError
 from journal.tally import Tally, tally
 from publisher.formats import GRAPHS, Format, Graph
-from publisher.negotiation import best, wants_html
-from publisher.pages import Pages
-from publisher.patches import send
-from publisher.problems import Refused
-from publisher.resources import Description, Statement, spaces, write
-from publisher.shelf import Shelf
-from publisher.terms import Term
+from publisher.http.negotiation import best, wants_html
+from publisher.http.problems import Refused
+from publisher.pages.pages import Pages
+from publisher.pages.resources import Description, Statement, spaces, write
+from publisher.pages.terms import Term
+from publisher.releases.patches import send
+from publisher.shelf.shelf import Shelf
 from vocab.iris import Iris
 from vocab.terms import DCAT, DCT, PROV, RDF, XSD
 

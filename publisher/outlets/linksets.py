@@ -11,16 +11,16 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.addresses import segments
-from publisher.finding import Found, found_or_suffixed
 from publisher.formats import Format
-from publisher.links import JSON, TEXT, as_json, as_text, origin
-from publisher.negotiation import best
-from publisher.pages import Pages
-from publisher.problems import Refused
-from publisher.representation import Told, answer
-from publisher.shelf import Shelf
-from publisher.signposts import Signed, linkset
+from publisher.http.addresses import segments
+from publisher.http.finding import Found, found_or_suffixed
+from publisher.http.links import JSON, TEXT, as_json, as_text, origin
+from publisher.http.negotiation import best
+from publisher.http.problems import Refused
+from publisher.http.representation import Told, answer
+from publisher.http.signposts import Signed, linkset
+from publisher.pages.pages import Pages
+from publisher.shelf.shelf import Shelf
 
 _FORMS = {"json": Format("json", "JSON", JSON, ("application/json",)), "txt": Format("txt", "text", TEXT, ("text/plain",))}
 

@@ -13,16 +13,16 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.addresses import without_suffix
 from publisher.formats import HTML, TIDY, Format
-from publisher.links import origin
-from publisher.lists import Listed, listed
-from publisher.negotiation import best, wants_html
-from publisher.pages import Pages
-from publisher.problems import Refused
-from publisher.representation import Told, answer
-from publisher.shelf import Shelf
-from publisher.terms import Row
+from publisher.http.addresses import without_suffix
+from publisher.http.links import origin
+from publisher.http.negotiation import best, wants_html
+from publisher.http.problems import Refused
+from publisher.http.representation import Told, answer
+from publisher.pages.lists import Listed, listed
+from publisher.pages.pages import Pages
+from publisher.pages.terms import Row
+from publisher.shelf.shelf import Shelf
 from vocab.iris import is_web
 
 _ABOUT = ("concept", "organization", "source")

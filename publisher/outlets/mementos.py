@@ -12,18 +12,18 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from publisher.addresses import segments, without_suffix
 from publisher.formats import DATA, HTML
 from publisher.history.mementos import MEDIA, Memento, at, links, mementos, seconds
 from publisher.history.touches import Touch
 from publisher.history.versions import history, version
-from publisher.links import as_text, header, origin
-from publisher.pages import Pages
-from publisher.problems import Refused
-from publisher.representation import Place, Told, answer, by_accept, form
-from publisher.resources import Description
-from publisher.shelf import Shelf
-from publisher.telling import written
+from publisher.http.addresses import segments, without_suffix
+from publisher.http.links import as_text, header, origin
+from publisher.http.problems import Refused
+from publisher.http.representation import Place, Told, answer, by_accept, form
+from publisher.http.telling import written
+from publisher.pages.pages import Pages
+from publisher.pages.resources import Description
+from publisher.shelf.shelf import Shelf
 
 _BEHIND = Refused(HTTPStatus.SERVICE_UNAVAILABLE, "The history is still being read from the journal", {"Retry-After": "5"})
 

@@ -8,18 +8,18 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.finding import licence_of
 from publisher.formats import DATA, HTML
 from publisher.history.changes import changes
 from publisher.history.versions import history
-from publisher.links import Link, origin, typed
-from publisher.named import Named, named
-from publisher.pages import Pages
-from publisher.resources import of_graph, replaced
-from publisher.shelf import Shelf
-from publisher.signposts import memento_links
-from publisher.standings import confirmed, standings
-from publisher.telling import Subject, tell
+from publisher.http.finding import licence_of
+from publisher.http.links import Link, origin, typed
+from publisher.http.named import Named, named
+from publisher.http.signposts import memento_links
+from publisher.http.telling import Subject, tell
+from publisher.pages.pages import Pages
+from publisher.pages.resources import of_graph, replaced
+from publisher.pages.standings import confirmed, standings
+from publisher.shelf.shelf import Shelf
 
 
 def router(shelf: Shelf, pages: Pages) -> APIRouter:

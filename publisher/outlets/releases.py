@@ -11,18 +11,18 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
 
-from publisher.addresses import without_suffix
 from publisher.formats import GRAPHS
-from publisher.negotiation import best, quality, wants_html
-from publisher.pages import Pages
-from publisher.problems import Refused
+from publisher.http.addresses import without_suffix
+from publisher.http.negotiation import best, quality, wants_html
+from publisher.http.problems import Refused
+from publisher.pages.pages import Pages
+from publisher.pages.resources import Description, spaces, write
 from publisher.releases import citation
 from publisher.releases.dcat import statements
 from publisher.releases.making import SUMS
 from publisher.releases.release import MANIFEST, Release, listed, one
 from publisher.releases.signature import PUBLIC, SUFFIX
-from publisher.resources import Description, spaces, write
-from publisher.shelf import Shelf
+from publisher.shelf.shelf import Shelf
 
 _FOR_EVER = "public, max-age=31536000, immutable"  # a release is never changed
 _OWN = {MANIFEST: "application/json", SUMS: "text/plain; charset=utf-8"}  # what a manifest does not list

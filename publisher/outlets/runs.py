@@ -9,14 +9,14 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.accounts import account, as_json
 from publisher.formats import DATA
-from publisher.links import Link
-from publisher.named import Named, named
-from publisher.pages import Pages
-from publisher.resources import Description, of_graph
-from publisher.shelf import Shelf
-from publisher.telling import Subject, tell
+from publisher.http.links import Link
+from publisher.http.named import Named, named
+from publisher.http.telling import Subject, tell
+from publisher.pages.accounts import account, as_json
+from publisher.pages.pages import Pages
+from publisher.pages.resources import Description, of_graph
+from publisher.shelf.shelf import Shelf
 
 
 def router(shelf: Shelf, pages: Pages) -> APIRouter:

@@ -11,16 +11,16 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.answering import media
 from publisher.errors import FederationRefused
-from publisher.federation import asks_elsewhere
-from publisher.pages import Pages
-from publisher.problems import Refused
-from publisher.protocol import QUERY, UPDATE, Parameters, body, graphs, one, parameters, seconds, wanted
-from publisher.scratch import QUADS, Scratch, Scratches
-from publisher.shelf import Shelf
-from publisher.streaming import respond, unless_gone
-from publisher.update import Update, using
+from publisher.http.problems import Refused
+from publisher.pages.pages import Pages
+from publisher.shelf.federation import asks_elsewhere
+from publisher.shelf.scratch import QUADS, Scratch, Scratches
+from publisher.shelf.shelf import Shelf
+from publisher.shelf.update import Update, using
+from publisher.sparql.answering import media
+from publisher.sparql.protocol import QUERY, UPDATE, Parameters, body, graphs, one, parameters, seconds, wanted
+from publisher.sparql.streaming import respond, unless_gone
 
 MOST = 4 << 20  # bytes of an update: it may bring data
 

@@ -15,14 +15,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.errors import NotReady
-from publisher.findings import FINDINGS, Finding, Page, written
-from publisher.negotiation import best as wanted
-from publisher.negotiation import wants_html
-from publisher.pages import Pages
-from publisher.problems import Refused
+from publisher.http.negotiation import best as wanted
+from publisher.http.negotiation import wants_html
+from publisher.http.problems import Refused
+from publisher.pages.findings import FINDINGS, Finding, Page, written
+from publisher.pages.pages import Pages
+from publisher.pages.resources import english
 from publisher.queries import query
-from publisher.resources import english
-from publisher.shelf import Shelf
+from publisher.shelf.shelf import Shelf
 from publisher.text.ask import LONGEST, Wish
 from publisher.text.search import Hits, Search, search_in
 from publisher.text.snippet import best, marker

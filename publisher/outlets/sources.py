@@ -7,16 +7,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.formats import DATA
-from publisher.links import Link, origin
-from publisher.lists import Listed, listed
-from publisher.markup import block, of_source
-from publisher.named import Named, named
-from publisher.pages import Pages
-from publisher.resources import of_graph
-from publisher.shelf import Shelf
-from publisher.signposts import memento_links
-from publisher.standings import clock, standings
-from publisher.telling import Subject, tell
+from publisher.http.links import Link, origin
+from publisher.http.named import Named, named
+from publisher.http.signposts import memento_links
+from publisher.http.telling import Subject, tell
+from publisher.pages.lists import Listed, listed
+from publisher.pages.markup import block, of_source
+from publisher.pages.pages import Pages
+from publisher.pages.resources import of_graph
+from publisher.pages.standings import clock, standings
+from publisher.shelf.shelf import Shelf
 from vocab.terms import SCHEMA
 
 

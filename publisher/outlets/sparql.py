@@ -12,18 +12,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from publisher.answering import described, repeated, reply
-from publisher.cache import digest
-from publisher.description import service
-from publisher.editor import bundled, given, words
 from publisher.formats import GRAPHS, TABLES
-from publisher.headings import RELEASE
-from publisher.negotiation import best, wants_html
-from publisher.pages import Pages
-from publisher.problems import Refused
-from publisher.protocol import Wanted, body, one, parameters, release, wanted
-from publisher.rewriting import FIELD, rewrite
-from publisher.shelf import Shelf
+from publisher.http.headings import RELEASE
+from publisher.http.negotiation import best, wants_html
+from publisher.http.problems import Refused
+from publisher.pages.editor import bundled, given, words
+from publisher.pages.pages import Pages
+from publisher.shelf.cache import digest
+from publisher.shelf.shelf import Shelf
+from publisher.sparql.answering import described, repeated, reply
+from publisher.sparql.description import service
+from publisher.sparql.protocol import Wanted, body, one, parameters, release, wanted
+from publisher.sparql.rewriting import FIELD, rewrite
 from publisher.text.rewrite import asks
 
 

@@ -14,14 +14,14 @@ from starlette.responses import JSONResponse, Response
 from journal import origin
 from journal.origin import Origin
 from publisher.formats import GRAPHS, Format, Graph
-from publisher.negotiation import best, wants_html
-from publisher.pages import Pages
-from publisher.problems import Refused
+from publisher.http.negotiation import best, wants_html
+from publisher.http.problems import Refused
+from publisher.pages.pages import Pages
+from publisher.pages.resources import of_graph, write
+from publisher.pages.standings import Place, Standing, clock, place, standings, summary
+from publisher.pages.terms import iri
 from publisher.queries import query
-from publisher.resources import of_graph, write
-from publisher.shelf import Shelf
-from publisher.standings import Place, Standing, clock, place, standings, summary
-from publisher.terms import iri
+from publisher.shelf.shelf import Shelf
 
 _JSON = Format("json", "JSON", "application/json")
 _FORMATS: dict[str, Format] = {"json": _JSON, **GRAPHS}

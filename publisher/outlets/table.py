@@ -30,8 +30,8 @@ from publisher.outlets import (
     vocabulary,
     void,
 )
-from publisher.pages import Pages
-from publisher.shelf import Shelf
+from publisher.pages.pages import Pages
+from publisher.shelf.shelf import Shelf
 
 Router = Callable[[Shelf, Pages], APIRouter]
 

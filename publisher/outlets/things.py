@@ -12,23 +12,23 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.addresses import segments
-from publisher.finding import Found, found_or_suffixed, found_with_suffix
 from publisher.formats import DATA, HTML
 from publisher.history.changes import changes
 from publisher.history.versions import history
-from publisher.links import Link, origin
-from publisher.lists import listed
-from publisher.markup import block, of_thing
-from publisher.negotiation import quality
-from publisher.pages import Pages
-from publisher.representation import Place, by_accept, elsewhere, form
-from publisher.resources import Description, replaced
-from publisher.shelf import Shelf
-from publisher.signposts import Signed, data_links, page_links
-from publisher.standings import confirmed, standings
-from publisher.telling import Subject, tell
-from publisher.views import view
+from publisher.http.addresses import segments
+from publisher.http.finding import Found, found_or_suffixed, found_with_suffix
+from publisher.http.links import Link, origin
+from publisher.http.negotiation import quality
+from publisher.http.representation import Place, by_accept, elsewhere, form
+from publisher.http.signposts import Signed, data_links, page_links
+from publisher.http.telling import Subject, tell
+from publisher.pages.lists import listed
+from publisher.pages.markup import block, of_thing
+from publisher.pages.pages import Pages
+from publisher.pages.resources import Description, replaced
+from publisher.pages.standings import confirmed, standings
+from publisher.pages.views import view
+from publisher.shelf.shelf import Shelf
 
 Links = Callable[[Signed], list[Link]]
 

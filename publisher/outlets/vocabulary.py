@@ -9,16 +9,16 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.context import FRAMES, PATH, context, frame
 from publisher.formats import DATA
-from publisher.links import Link
-from publisher.named import Named, named
-from publisher.pages import Pages
-from publisher.problems import Refused
-from publisher.representation import Told, answer
-from publisher.resources import of_graph, of_thing
-from publisher.shelf import Shelf
-from publisher.telling import Subject, tell
+from publisher.http.links import Link
+from publisher.http.named import Named, named
+from publisher.http.problems import Refused
+from publisher.http.representation import Told, answer
+from publisher.http.telling import Subject, tell
+from publisher.pages.context import FRAMES, PATH, context, frame
+from publisher.pages.pages import Pages
+from publisher.pages.resources import of_graph, of_thing
+from publisher.shelf.shelf import Shelf
 
 _LD = "application/ld+json"
 _FRAME = '; profile="http://www.w3.org/ns/json-ld#frame"'

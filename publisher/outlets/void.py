@@ -10,15 +10,15 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.dumpfiles import listed
 from publisher.formats import GRAPHS
-from publisher.negotiation import best
-from publisher.pages import Pages
-from publisher.problems import Refused
+from publisher.http.negotiation import best
+from publisher.http.problems import Refused
+from publisher.pages.pages import Pages
+from publisher.pages.resources import Description, Statement, spaces, write
+from publisher.pages.terms import Row, Term
 from publisher.queries import query
-from publisher.resources import Description, Statement, spaces, write
-from publisher.shelf import Shelf
-from publisher.terms import Row, Term
+from publisher.releases.dumpfiles import listed
+from publisher.shelf.shelf import Shelf
 from vocab.iris import encode
 from vocab.terms import DCT, FOAF, RDF, XSD
 

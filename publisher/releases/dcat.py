@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from publisher.pages.resources import Statement
+from publisher.pages.terms import Term
 from publisher.releases import citation
 from publisher.releases.release import File, Release
-from publisher.resources import Statement
-from publisher.terms import Term
 from vocab.terms import DCAT, DCT, PROV, RDF, XSD
 
 SPDX = "http://spdx.org/rdf/terms#"

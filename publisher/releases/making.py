@@ -20,16 +20,16 @@ import orjson
 
 from journal.entry import Entry
 from journal.log import Journal
-from publisher.dump import lines
 from publisher.errors import ReleaseError
 from publisher.releases import citation
 from publisher.releases.changes import changes, states
 from publisher.releases.described import csvw, data_package
+from publisher.releases.dump import lines
 from publisher.releases.passes import Tally, by_graph, by_subject
 from publisher.releases.release import MANIFEST, File, Release, newest, write
 from publisher.releases.signature import key, sign, text
+from publisher.releases.sorting import Sorter
 from publisher.releases.writers import FORMS
-from publisher.sorting import Sorter
 from publisher.tables.columns import TABLES
 from publisher.tables.files import writing
 from vocab.iris import Iris

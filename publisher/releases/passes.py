@@ -10,12 +10,12 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import BinaryIO
 
-from publisher.departures import departures
-from publisher.lexical import Value, split, value
+from publisher.releases.departures import departures
+from publisher.releases.lexical import Value, split, value
 from publisher.releases.packed import packed
 from publisher.releases.release import Registry
+from publisher.releases.sorting import Sorter
 from publisher.releases.writers import FORMS, Form, Triples, triple
-from publisher.sorting import Sorter
 from publisher.tables.files import Writing
 from publisher.tables.record import organization, record, rows
 from vocab.iris import Iris

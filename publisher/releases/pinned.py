@@ -7,12 +7,12 @@ from pathlib import Path
 
 import structlog
 
-from publisher.cache import Cache
 from publisher.errors import Broken, NoRelease, NotReady, Withdrawn
-from publisher.generations import Generation
-from publisher.process import command, environment
 from publisher.releases.release import Release, one
 from publisher.releases.shelving import folder_of, shelved
+from publisher.shelf.cache import Cache
+from publisher.shelf.generations import Generation
+from publisher.shelf.process import command, environment
 
 ROOM = 32 << 20  # bytes of answers of all releases that are kept
 _WAIT = 8.0  # seconds that a question waits for its release to be put on the shelf

@@ -21,10 +21,10 @@ import pyoxigraph
 from pyoxigraph import NamedNode, RdfFormat, Store
 
 from journal.log import Journal
-from publisher.apply import BULK, THREADS, replace_graph
-from publisher.generations import Generation, newest
 from publisher.releases.packed import unpacked
 from publisher.releases.release import Release, one
+from publisher.shelf.apply import BULK, THREADS, replace_graph
+from publisher.shelf.generations import Generation, newest
 from publisher.text.follow import Following, copy
 from vocab.iris import Iris
 
@@ -83,7 +83,7 @@ def make(data: Path, it: Release) -> None:
 
 
 def _load(store: Store, lines: Iterable[bytes]) -> None:
-    """Load sorted quads, and each triple once into the default graph, as ``publisher.apply`` does."""
+    """Load sorted quads, and each triple once into the default graph, as ``publisher.shelf.apply`` does."""
     running, before = deque[Future[None]](), b""
     rest = iter(lines)
     with ThreadPoolExecutor(THREADS) as threads:

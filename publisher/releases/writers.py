@@ -10,8 +10,8 @@ from functools import lru_cache
 from itertools import groupby
 from typing import NamedTuple
 
-from publisher.lexical import quoted, split
-from publisher.reader import PREFIXES
+from publisher.releases.lexical import quoted, split
+from publisher.shelf.reader import PREFIXES
 from vocab.terms import RDF
 
 Triples = Sequence[bytes]  # of one subject, each ``<s> <p> o`` without its dot, sorted

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from publisher.federation import Token, tokens
+from publisher.shelf.federation import Token, tokens
 
 _LISTS = {"select": {"{", "where", "from"}, "group": {"having", "order", "limit", "offset", "}", "values"}}
 

@@ -79,4 +79,4 @@ class Facts:
     def _asked(self, query: str) -> list[Quad]:
         found = parse_query_results(self._client.ask(query, TABLE), QueryResultsFormat.JSON)
         assert isinstance(found, QuerySolutions)
-        return [Quad(row["s"], row["p"], row["o"], _DEFAULT) for row in found]  # type: ignore[arg-type]  # the query says so
+        return [Quad(row["s"], row["p"], row["o"], _DEFAULT) for row in found]

@@ -1,6 +1,6 @@
 """Reader: a worker process that puts its questions to a store elsewhere and answers in the same frames and formats as our own.
 
-It is started by ``pool`` as ``publisher.reader`` is. Whatever the store, a text is first read by our own grammar, so that errors are
+It is started by ``pool`` as ``publisher.shelf.reader`` is. Whatever the store, a text is first read by our own grammar, so that errors are
 told alike and nothing of an engine's own is let in.
 """
 
@@ -13,7 +13,7 @@ import os
 import re
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import cast
 
 from pyoxigraph import (
@@ -27,16 +27,16 @@ from pyoxigraph import (
     parse_query_results,
 )
 
-from publisher.dataset import form, merged, named_by, names_graphs
-from publisher.federation import tokens
-from publisher.frames import Kind, pack, read
-from publisher.question import Question
-from publisher.reader import Outlet, Refusal, answer, ask, evaluate, stay_with
 from publisher.remote.address import told
 from publisher.remote.bound import bind
 from publisher.remote.client import TABLE, TRIPLES, Client, Refused
 from publisher.remote.dialect import Dialect
-from publisher.sandbox import limit_memory
+from publisher.shelf.dataset import form, merged, named_by, names_graphs
+from publisher.shelf.federation import tokens
+from publisher.shelf.frames import Kind, pack, read
+from publisher.shelf.question import Question
+from publisher.shelf.reader import Outlet, Refusal, answer, ask, evaluate, stay_with
+from publisher.shelf.sandbox import limit_memory
 
 _OWN = re.compile(r"<(?:bif|sql):|(?:^|\s)define\s+\w+:", re.IGNORECASE)
 _NOWHERE = "urn:stocktake:none"  # a graph that holds nothing
@@ -153,7 +153,7 @@ def attend(connection: socket.socket) -> None:
             _tell(connection, {"reason": "Broken", "message": str(error)})
 
 
-def _tell(connection: socket.socket, told: dict[str, str | int]) -> None:
+def _tell(connection: socket.socket, told: Mapping[str, object]) -> None:
     connection.sendall(pack(Kind.FAULT, json.dumps(told).encode()))
 
 

@@ -91,7 +91,8 @@ class Writer:
     def _post(self, body: bytes, media: str, where: tuple[tuple[str, str], ...]) -> bool:
         assert self._graphs
         at, digest = self._graphs, self._digest
-        secret = (httpx.DigestAuth if digest else httpx.BasicAuth)(at.user, at.password) if at.user else None
+        kind: type[httpx.DigestAuth] | type[httpx.BasicAuth] = httpx.DigestAuth if digest else httpx.BasicAuth
+        secret = kind(at.user, at.password) if at.user else httpx.USE_CLIENT_DEFAULT
         try:
             answer = self._http.post(at.url, params=dict(where), content=body, headers={"Content-Type": media}, auth=secret)
         except httpx.TransportError as error:

@@ -9,7 +9,7 @@ import pytest
 from harvesters.demo.cards import cards
 from harvesters.demo.fate import SHARES, truth
 from harvesters.demo.registries import Demo
-from harvesters.fetch import Fetch
+from harvesters.network.fetch import Fetch
 from harvesters.protocols.table import PROTOCOLS
 from harvesters.record import Gone, Record
 from harvesters.source import load

@@ -11,7 +11,7 @@ import httpx
 import pytest
 import stamina
 
-from harvesters.fetch import Fetch
+from harvesters.network.fetch import Fetch
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
 from vocab.iris import Iris

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 
-from harvesters.fetch import Fetch, Patience
+from harvesters.network.fetch import Fetch, Patience
 
 FORMS = {"day": ("YYYY-MM-DD", "%Y-%m-%d"), "second": ("YYYY-MM-DDThh:mm:ssZ", "%Y-%m-%dT%H:%M:%SZ")}
 START = datetime(2025, 1, 1, tzinfo=UTC)

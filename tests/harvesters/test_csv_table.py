@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from harvesters.errors import CardError, ParseError
-from harvesters.fetch import Validator
+from harvesters.network.fetch import Validator
 from harvesters.protocols.csv_table import check, collect
 from harvesters.record import Unreadable
 

@@ -9,10 +9,10 @@ import stamina
 from stamina.instrumentation import set_on_retry_hooks
 from structlog.testing import capture_logs
 
-from harvesters.again import Patience, retry_after, tell_retries
 from harvesters.errors import DeniedError, FetchError, OutageError, RefusedError, TooLargeError
-from harvesters.fetch import Fetch, Validator
-from harvesters.pace import Pace
+from harvesters.network.again import Patience, retry_after, tell_retries
+from harvesters.network.fetch import Fetch, Validator
+from harvesters.network.pace import Pace
 
 URL = "https://registry.example/records"
 Handler = Callable[[httpx.Request], httpx.Response]

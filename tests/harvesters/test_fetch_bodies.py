@@ -13,12 +13,12 @@ import httpx
 import pytest
 import zstandard
 
-from harvesters.address import Deadline, guarded, is_public
-from harvesters.again import Patience
 from harvesters.archive import Archive
-from harvesters.encoding import decoded
 from harvesters.errors import ArchiveError, OutageError, RefusedError, StalledError, TooLargeError, UndecodableError
-from harvesters.fetch import Fetch
+from harvesters.network.address import Deadline, guarded, is_public
+from harvesters.network.again import Patience
+from harvesters.network.encoding import decoded
+from harvesters.network.fetch import Fetch
 
 URL = "https://registry.example/records"
 TEXT = b'[{"id": 1}]' * 1000

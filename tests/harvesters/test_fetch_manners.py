@@ -11,12 +11,12 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from harvesters.again import Patience, retry_after
 from harvesters.errors import CardError, ElsewhereError, OutageError, QuietError, RobotsError, UnexpectedError
-from harvesters.fetch import Fetch
-from harvesters.pace import Pace
+from harvesters.network.again import Patience, retry_after
+from harvesters.network.fetch import Fetch
+from harvesters.network.pace import Pace
+from harvesters.network.robots import LONGEST, read
 from harvesters.quiet import quiet
-from harvesters.robots import LONGEST, read
 from harvesters.source import parse
 
 URL = "https://registry.example/api/records"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from harvesters.again import Patience
 from harvesters.errors import BotWallError, DeniedError, LimitedError, MissingError, UnavailableError, UnexpectedError, WebPageError
-from harvesters.fetch import Fetch
+from harvesters.network.again import Patience
+from harvesters.network.fetch import Fetch
 
 URL = "https://registry.example/oai"
 CHALLENGE = b"<!DOCTYPE html><title>Just a moment...</title><script>window._cf_chl_opt={};</script>"

@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from harvesters.errors import ParseError
-from harvesters.fetch import Fetch
 from harvesters.mappings.table import MAPPINGS
+from harvesters.network.fetch import Fetch
 from harvesters.pairs import pair
 from harvesters.protocols.table import PROTOCOLS
 from harvesters.record import Gone, Record

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from harvesters.errors import CardError, ParseError
-from harvesters.fetch import Validator
+from harvesters.network.fetch import Validator
 from harvesters.protocols import document
 from harvesters.protocols.json_pages import check, collect
 from harvesters.record import Unreadable

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from harvesters.errors import LedgerError
-from harvesters.fetch import Validator
 from harvesters.ledger.account import Change, Draft, Outcome, Presence, Rewritten, Run, State
 from harvesters.ledger.book import Ledger
 from harvesters.ledger.missed import Absentee, Twin
 from harvesters.ledger.settling import KEPT
+from harvesters.network.fetch import Validator
 from harvesters.record import Position
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -13,11 +13,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from harvesters import download
 from harvesters.commands.mirror import address
 from harvesters.errors import BusyError, FetchError, MirrorError, ParseError, TooLargeError
-from harvesters.fetch import Fetch, Patience
 from harvesters.mirror import LARGEST, Mirror, catch_up, follow, meet
+from harvesters.network import download
+from harvesters.network.fetch import Fetch, Patience
 from journal import origin
 from journal.errors import ChainError, CopyError, ForkError
 from journal.log import Journal

@@ -6,7 +6,7 @@ import jmespath
 import pytest
 
 from harvesters.errors import CardError, ParseError
-from harvesters.path import compiled
+from harvesters.payloads.path import compiled
 
 ROWS = [
     {},

@@ -11,7 +11,7 @@ import pytest
 import replay
 
 from harvesters.errors import ParseError
-from harvesters.fetch import Fetch
+from harvesters.network.fetch import Fetch
 from harvesters.pairs import pair
 from harvesters.record import Record, Unreadable
 from harvesters.source import load

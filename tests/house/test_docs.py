@@ -19,7 +19,7 @@ from harvesters.protocols.table import PROTOCOLS
 from harvesters.source import Limits, Source
 from publisher.app import OUTLETS, create_app
 from publisher.formats import GRAPHS, TABLES
-from publisher.shelf import Shelf
+from publisher.shelf.shelf import Shelf
 from shapes.rules import rules
 from stocktake import Settings, app
 from vocab.iris import Iris

@@ -20,15 +20,15 @@ STAIRS = {
     "harvesters": (
         {"errors"},
         {"source"},
-        {"record", "fetch", "ledger", "archive"},
+        {"record", "network", "ledger", "archive"},
         {"protocols", "mappings"},
-        {"plan"},
-        {"run"},
-        {"schedule"},
+        {"runs.plan"},
+        {"runs.run"},
+        {"runs.schedule"},
         {"desk"},
         {"cli"},
     ),
-    "publisher": ({"formats"}, {"negotiation", "shelf"}, {"outlets"}, {"app"}, {"cli"}),
+    "publisher": ({"formats"}, {"http", "shelf"}, {"outlets"}, {"app"}, {"cli"}),
     "vocab": ({"iris"}, {"terms"}, {"schemes"}, {"crosswalks"}),
 }
 ROWS = {"harvesters.protocols": "collect", "harvesters.mappings": "reader", "publisher.outlets": "router"}  # and their doors' one deed
@@ -41,8 +41,8 @@ def _room(module: str) -> str:
 
 def _step(module: str) -> int | None:
     room, _, rest = module.partition(".")
-    first = rest.partition(".")[0]
-    return next((number for number, step in enumerate(STAIRS.get(room, ())) if first in step), None)
+    names = {rest.partition(".")[0], rest}
+    return next((number for number, step in enumerate(STAIRS.get(room, ())) if names & step), None)
 
 
 def _inner(tree: ast.Module) -> Iterator[ast.stmt]:

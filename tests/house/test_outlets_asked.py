@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from publisher.app import OUTLETS
-from publisher.pages import Pages
-from publisher.shelf import Shelf
+from publisher.pages.pages import Pages
+from publisher.shelf.shelf import Shelf
 from vocab.iris import Iris
 
 TESTS = Path(__file__).parents[1] / "publisher"

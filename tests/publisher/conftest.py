@@ -13,8 +13,8 @@ from fastapi import FastAPI
 
 from journal.log import Journal
 from publisher.app import create_app
-from publisher.pool import Limits
-from publisher.shelf import Shelf
+from publisher.shelf.pool import Limits
+from publisher.shelf.shelf import Shelf
 from vocab.account import Account, describe_account
 from vocab.chronicle import Provenance, Registry, Remark, Standing, attest, describe_source, describe_standing
 from vocab.describe import describe, quads

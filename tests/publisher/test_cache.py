@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from pyoxigraph import Store
 
-from publisher.cache import Cache, Entry, digest
-from publisher.conditional import modified, unchanged
-from publisher.generations import Generation, make
+from publisher.http.conditional import modified, unchanged
+from publisher.shelf.cache import Cache, Entry, digest
+from publisher.shelf.generations import Generation, make
 
 SHOWN = Generation(3, 7, "ab", 10, "/x", "cd", 1_700_000_000)
 DATE = "Tue, 14 Nov 2023 22:13:20 GMT"

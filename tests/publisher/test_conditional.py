@@ -15,8 +15,8 @@ import pytest_asyncio
 
 from journal.log import Journal
 from publisher.app import create_app
-from publisher.pool import Limits
-from publisher.shelf import Shelf
+from publisher.shelf.pool import Limits
+from publisher.shelf.shelf import Shelf
 from vocab.iris import Iris
 
 COUNT = "SELECT (COUNT(*) AS ?n) { GRAPH ?g { ?s ?p ?o } }"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from pyoxigraph import QuerySolutions, Store
 
-from publisher.dataset import _clauses
-from publisher.question import Question
-from publisher.reader import evaluate
+from publisher.shelf.dataset import _clauses
+from publisher.shelf.question import Question
+from publisher.shelf.reader import evaluate
 
 DATA = """
     PREFIX : <http://x/>

@@ -14,11 +14,11 @@ import pytest
 
 from journal.log import Journal
 from publisher.app import create_app
-from publisher.departures import COLUMNS
-from publisher.dump import dump
 from publisher.formats import GRAPHS
-from publisher.pool import Limits
-from publisher.shelf import Shelf
+from publisher.releases.departures import COLUMNS
+from publisher.releases.dump import dump
+from publisher.shelf.pool import Limits
+from publisher.shelf.shelf import Shelf
 from vocab.chronicle import Provenance, attest
 from vocab.describe import describe, quads
 from vocab.initiative import Initiative, Text

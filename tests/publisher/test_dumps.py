@@ -14,11 +14,11 @@ import pytest
 from pyoxigraph import DefaultGraph, RdfFormat, Store, parse
 
 from journal.log import Journal
-from publisher import dump as module
 from publisher.app import create_app
-from publisher.apply import apply, rows_of
-from publisher.dump import dump, lines
-from publisher.shelf import Shelf
+from publisher.releases import dump as module
+from publisher.releases.dump import dump, lines
+from publisher.shelf.apply import apply, rows_of
+from publisher.shelf.shelf import Shelf
 from vocab.iris import Iris
 
 WHEN = datetime(2026, 1, 2, tzinfo=UTC)

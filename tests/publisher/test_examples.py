@@ -10,9 +10,9 @@ import pytest
 from pyoxigraph import NamedNode, RdfFormat, parse
 from typer.testing import CliRunner
 
-from publisher.example import example, examples
-from publisher.shelf import Shelf
-from publisher.trial import Outcome, tried
+from publisher.examples.example import example, examples
+from publisher.examples.trial import Outcome, tried
+from publisher.shelf.shelf import Shelf
 from stocktake import app as commands
 from vocab.iris import Iris
 

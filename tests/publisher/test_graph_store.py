@@ -18,9 +18,9 @@ from suite import SUITE, graph
 from wire import Exchange, Step, exchanges
 
 from publisher.app import create_app
-from publisher.generations import make, sweep
 from publisher.limits import Limits
-from publisher.shelf import Shelf
+from publisher.shelf.generations import make, sweep
+from publisher.shelf.shelf import Shelf
 from vocab.iris import BASE, Iris
 
 PLACE = "/rdf-graph-store"

@@ -14,8 +14,8 @@ from fastapi import FastAPI
 from pyoxigraph import RdfFormat, parse
 
 from journal.log import Journal
-from publisher.dump import lines
-from publisher.shelf import Shelf
+from publisher.releases.dump import lines
+from publisher.shelf.shelf import Shelf
 from vocab.iris import Iris
 
 IRIS = Iris()

@@ -14,8 +14,8 @@ import uvicorn
 
 from journal.log import Journal
 from publisher.app import create_app
-from publisher.pool import Limits
-from publisher.shelf import Shelf
+from publisher.shelf.pool import Limits
+from publisher.shelf.shelf import Shelf
 from vocab.iris import Iris
 
 WHEN = datetime(2026, 1, 2, tzinfo=UTC)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from publisher.formats import GRAPHS, TABLES
-from publisher.negotiation import best, quality, wants_html
+from publisher.http.negotiation import best, quality, wants_html
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
 

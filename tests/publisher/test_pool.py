@@ -13,9 +13,9 @@ import pytest
 
 from journal.log import Journal
 from publisher.errors import Broken, MemoryLimit, NotReady, PublisherError, SyntaxFault
-from publisher.follower import Follower
-from publisher.pool import Limits, Pool
-from publisher.question import Question
+from publisher.shelf.follower import Follower
+from publisher.shelf.pool import Limits, Pool
+from publisher.shelf.question import Question
 
 WHEN = datetime(2026, 1, 2, tzinfo=UTC)
 COUNT = Question("SELECT (COUNT(*) AS ?n) { ?s ?p ?o }", table="csv")

@@ -8,12 +8,12 @@ import re
 import httpx
 import pytest
 
-from publisher.edge import POLICY
-from publisher.editor import Editor, bundled
-from publisher.example import examples
+from publisher.examples.example import examples
 from publisher.formats import GRAPHS, TABLES
+from publisher.http.edge import POLICY
 from publisher.limits import Limits
-from publisher.pages import Pages
+from publisher.pages.editor import Editor, bundled
+from publisher.pages.pages import Pages
 from vocab.iris import Iris
 
 HTML = {"Accept": "text/html"}

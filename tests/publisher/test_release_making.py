@@ -18,9 +18,9 @@ from pyoxigraph import RdfFormat, parse
 from typer.testing import CliRunner
 
 from journal.log import Journal
-from publisher.dump import lines
 from publisher.errors import ReleaseError
 from publisher.releases import keeping
+from publisher.releases.dump import lines
 from publisher.releases.making import alone, make
 from publisher.releases.release import listed, newest, numbers, read
 from publisher.releases.signature import key

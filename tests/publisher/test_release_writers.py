@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from pyoxigraph import Literal, NamedNode, RdfFormat, Triple, parse
 
-from publisher.lexical import split, value
+from publisher.releases.lexical import split, value
+from publisher.releases.sorting import Sorter
 from publisher.releases.writers import FORMS
-from publisher.sorting import Sorter
 
 S, P = NamedNode("https://x.org/s"), NamedNode("https://x.org/p#q")
 OBJECTS = [

@@ -14,10 +14,10 @@ from starlette.requests import Request
 from publisher.app import create_app
 from publisher.errors import RowLimit, ScratchFull
 from publisher.limits import Limits
-from publisher.question import Question
-from publisher.scratch import LIFE, MOST, Scratches
-from publisher.shelf import Shelf
-from publisher.update import Update, using
+from publisher.shelf.question import Question
+from publisher.shelf.scratch import LIFE, MOST, Scratches
+from publisher.shelf.shelf import Shelf
+from publisher.shelf.update import Update, using
 from vocab.iris import Iris
 
 KEY = {"Authorization": "Bearer right"}

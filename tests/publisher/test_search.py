@@ -16,9 +16,9 @@ from pyoxigraph import Store
 
 from publisher.app import create_app
 from publisher.limits import Limits
-from publisher.question import Question
-from publisher.rewriting import ready
-from publisher.shelf import Shelf
+from publisher.shelf.question import Question
+from publisher.shelf.shelf import Shelf
+from publisher.sparql.rewriting import ready
 from vocab.iris import Iris
 
 HTML = {"Accept": "text/html"}

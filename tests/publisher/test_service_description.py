@@ -12,12 +12,12 @@ from pyoxigraph import Literal, NamedNode, RdfFormat, Store
 from suite import MF, SUITE, Facts, local
 
 from publisher.app import create_app
-from publisher.apply import apply
-from publisher.description import FUNCTIONS, LATERAL, PROPERTIES
 from publisher.formats import GRAPHS, TABLES
 from publisher.limits import Limits
-from publisher.protocol import MOST
-from publisher.shelf import Shelf
+from publisher.shelf.apply import apply
+from publisher.shelf.shelf import Shelf
+from publisher.sparql.description import FUNCTIONS, LATERAL, PROPERTIES
+from publisher.sparql.protocol import MOST
 from vocab.iris import BASE, Iris
 
 SD = "http://www.w3.org/ns/sparql-service-description#"

@@ -16,10 +16,10 @@ import pytest
 from pyoxigraph import DefaultGraph, RdfFormat, Store
 
 from journal.log import Journal
-from publisher.apply import BULK, LARGE, apply, rows_of
-from publisher.follower import Follower
-from publisher.generations import newest
-from publisher.process import command, environment
+from publisher.shelf.apply import BULK, LARGE, apply, rows_of
+from publisher.shelf.follower import Follower
+from publisher.shelf.generations import newest
+from publisher.shelf.process import command, environment
 
 WHEN = datetime(2026, 1, 2, tzinfo=UTC)
 STATUS = "https://example.org/status"
@@ -143,7 +143,7 @@ def test_rows_applied_in_part_and_then_all_again_give_the_same_store(applied: in
 
 
 def _running(data: Path) -> subprocess.Popen[bytes]:
-    line = command("publisher.follower", str(data / "journal"), str(data / "shelf"), str(data / "status.nq"), STATUS)
+    line = command("publisher.shelf.follower", str(data / "journal"), str(data / "shelf"), str(data / "status.nq"), STATUS)
     return subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment())
 
 

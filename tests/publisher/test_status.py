@@ -14,9 +14,9 @@ from pyoxigraph import NamedNode
 
 from journal.log import Journal
 from publisher.app import create_app
-from publisher.follower import Follower
-from publisher.pool import Limits
-from publisher.shelf import Shelf
+from publisher.shelf.follower import Follower
+from publisher.shelf.pool import Limits
+from publisher.shelf.shelf import Shelf
 from vocab.account import Account, describe_account
 from vocab.chronicle import Standing, describe_standing
 from vocab.describe import quads

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from journal.log import Journal
-from publisher.follower import Follower
-from publisher.generations import Generation, newest
-from publisher.process import command, environment
-from publisher.question import Question
-from publisher.rewriting import ready, rewrite
-from publisher.shelf import Shelf
+from publisher.shelf.follower import Follower
+from publisher.shelf.generations import Generation, newest
+from publisher.shelf.process import command, environment
+from publisher.shelf.question import Question
+from publisher.shelf.shelf import Shelf
+from publisher.sparql.rewriting import ready, rewrite
 from publisher.text.ask import Wish
 from publisher.text.search import search_in
 from vocab.chronicle import Provenance, attest
@@ -197,7 +197,7 @@ def test_killed_at_any_point_it_ends_in_the_same_index(tmp_path: Path, follower:
     for start in range(0, len(rows), 7_000):
         Journal(tmp_path / "journal").append(rows[start : start + 7_000], run="r", time=FIRST)
     folders = (str(tmp_path / "journal"), str(tmp_path / "shelf"), str(tmp_path / "status.nq"))
-    process = subprocess.Popen(command("publisher.follower", *folders, IRIS.status), stdin=subprocess.PIPE, env=environment())
+    process = subprocess.Popen(command("publisher.shelf.follower", *folders, IRIS.status), stdin=subprocess.PIPE, env=environment())
     until = time.monotonic() + 30
     while not (tmp_path / "shelf" / "text" / "index" / "meta.json").exists() and time.monotonic() < until:
         time.sleep(0.01)

@@ -19,17 +19,17 @@ import httpx
 import structlog
 import tracer
 
-from harvesters import decide, errands, words
-from harvesters.means import Means, opened
-from harvesters.run import harvest
+from harvesters.runs import decide, errands, words
+from harvesters.runs.means import Means, opened
+from harvesters.runs.run import harvest
+from harvesters.runs.status import write as write_status
 from harvesters.source import Source, parse
-from harvesters.status import write as write_status
 from journal.log import Journal
-from publisher.dump import dump
-from publisher.follower import Follower
 from publisher.history.follow import Following
+from publisher.releases.dump import dump
 from publisher.releases.making import make
 from publisher.releases.signature import key
+from publisher.shelf.follower import Follower
 from vocab.iris import BASE, Iris
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

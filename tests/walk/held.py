@@ -13,7 +13,7 @@ from pyoxigraph import Store
 
 from harvesters.archive import read
 from harvesters.record import Position
-from publisher.generations import newest
+from publisher.shelf.generations import newest
 from publisher.text.ask import Wish
 from publisher.text.search import Search
 

@@ -10,8 +10,8 @@ import pytest
 
 from harvesters.errors import HarvestError
 from harvesters.ledger.account import State
-from harvesters.means import Means
-from harvesters.run import harvest
+from harvesters.runs.means import Means
+from harvesters.runs.run import harvest
 from harvesters.source import Source, parse
 
 FEEDS = Path(__file__).parents[3] / "shared" / "feeds"

@@ -13,11 +13,11 @@ import httpx
 import pytest
 
 from harvesters.ledger.account import Outcome, State
-from harvesters.means import Means
-from harvesters.plan import Plan
-from harvesters.run import harvest
+from harvesters.runs.means import Means
+from harvesters.runs.plan import Plan
+from harvesters.runs.run import harvest
+from harvesters.runs.stage import Progress
 from harvesters.source import Source, parse
-from harvesters.stage import Progress
 
 
 @pytest.fixture(scope="module")

@@ -7,12 +7,12 @@ from typing import Any
 import httpx
 from structlog.testing import capture_logs
 
-from harvesters import errands
-from harvesters.lock import alone
-from harvesters.means import Means
-from harvesters.plan import Plan
-from harvesters.run import harvest
-from harvesters.schedule import plan
+from harvesters.runs import errands
+from harvesters.runs.lock import alone
+from harvesters.runs.means import Means
+from harvesters.runs.plan import Plan
+from harvesters.runs.run import harvest
+from harvesters.runs.schedule import plan
 from harvesters.source import Source
 
 

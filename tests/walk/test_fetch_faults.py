@@ -15,17 +15,17 @@ import pytest
 import stamina
 from typer.testing import CliRunner
 
-from harvesters.address import guarded
-from harvesters.again import Patience
 from harvesters.demo.cards import cards
 from harvesters.demo.fate import Fault
 from harvesters.demo.registries import Demo
 from harvesters.errors import HarvestError
 from harvesters.ledger.account import Run, State
-from harvesters.means import Means, opened
-from harvesters.pace import Pace
+from harvesters.network.address import guarded
+from harvesters.network.again import Patience
+from harvesters.network.pace import Pace
 from harvesters.quiet import quiet
-from harvesters.run import harvest
+from harvesters.runs.means import Means, opened
+from harvesters.runs.run import harvest
 from harvesters.source import Source, load
 from stocktake import app
 from vocab.iris import BASE

@@ -10,13 +10,13 @@ from typing import Any
 import httpx
 import pytest
 
-from harvesters import decide
-from harvesters.accounts import account, differences
 from harvesters.errors import HarvestError, PlanError
 from harvesters.ledger.account import Outcome, State
 from harvesters.ledger.decisions import Override
-from harvesters.means import Means
-from harvesters.run import harvest
+from harvesters.runs import decide
+from harvesters.runs.accounts import account, differences
+from harvesters.runs.means import Means
+from harvesters.runs.run import harvest
 from harvesters.source import Limits, Source, parse
 
 Project = Callable[..., dict[str, Any]]

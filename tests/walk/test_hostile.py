@@ -17,11 +17,11 @@ from lxml import etree
 from pyoxigraph import RdfFormat
 from pyoxigraph import parse as read_rdf
 
-from harvesters.means import Means
-from harvesters.run import harvest
+from harvesters.runs.means import Means
+from harvesters.runs.run import harvest
 from harvesters.source import parse
 from publisher.app import create_app
-from publisher.shelf import Shelf
+from publisher.shelf.shelf import Shelf
 from vocab.iris import BASE, Iris
 
 TITLES = (

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from harvesters import words
 from harvesters.demo.cards import cards
 from harvesters.demo.registries import Demo
-from harvesters.means import opened
-from harvesters.run import harvest
+from harvesters.runs import words
+from harvesters.runs.means import opened
+from harvesters.runs.run import harvest
 from harvesters.source import load
 from journal.entry import Entry
 from journal.log import Journal

@@ -14,11 +14,11 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from harvesters import decide
 from harvesters.ledger.account import Draft, Rewritten, Run, State
 from harvesters.ledger.book import Ledger
-from harvesters.means import Means, opened
-from harvesters.run import harvest
+from harvesters.runs import decide
+from harvesters.runs.means import Means, opened
+from harvesters.runs.run import harvest
 from harvesters.source import parse
 from journal.entry import Entry
 from journal.log import Journal
@@ -27,7 +27,7 @@ from vocab.iris import BASE
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 STAGES = ["collected", "planned", "committing", "written", "balanced", "settling"]
 SPAWN = multiprocessing.get_context("forkserver")  # its processes have the program read already
-SPAWN.set_forkserver_preload(["harvesters.run", "harvesters.decide"])
+SPAWN.set_forkserver_preload(["harvesters.runs.run", "harvesters.runs.decide"])
 CARD = {
     "title": "A",
     "protocol": "json",

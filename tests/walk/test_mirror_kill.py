@@ -11,9 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from harvesters import download
-from harvesters.fetch import Fetch
 from harvesters.mirror import Mirror, catch_up
+from harvesters.network import download
+from harvesters.network.fetch import Fetch
 from journal.log import Journal
 from vocab.iris import BASE
 

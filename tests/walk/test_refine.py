@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from harvesters.bench import Bench
 from harvesters.ledger.account import Outcome, Run, State
 from harvesters.record import Gone, Page, Record, Unreadable
-from harvesters.refine import Refiner
+from harvesters.runs.bench import Bench
+from harvesters.runs.refine import Refiner
 from vocab.initiative import Initiative, Text
 from vocab.iris import BASE, Iris
 

@@ -11,8 +11,8 @@ import pytest
 
 from harvesters.errors import HarvestError, ParseError
 from harvesters.ledger.account import Outcome, State
-from harvesters.means import Means
-from harvesters.run import harvest
+from harvesters.runs.means import Means
+from harvesters.runs.run import harvest
 from harvesters.source import Limits, Source
 
 Project = Callable[..., dict[str, Any]]

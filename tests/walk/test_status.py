@@ -15,11 +15,11 @@ import pytest
 
 from harvesters.errors import HarvestError
 from harvesters.ledger.decisions import Hold
-from harvesters.means import Means
-from harvesters.run import harvest
+from harvesters.runs.means import Means
+from harvesters.runs.run import harvest
+from harvesters.runs.status import write
+from harvesters.runs.words import publish
 from harvesters.source import Limits, Source
-from harvesters.status import write
-from harvesters.words import publish
 
 CARD = """title = "Projects"
 protocol = "json"

@@ -9,12 +9,12 @@ from fastapi import APIRouter, Response
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from harvesters.decide import RAISABLE
 from harvesters.desk import deeds, listing, plans, records
 from harvesters.desk.api.paging import Limit, onward
 from harvesters.desk.gate import Here, Operator, Reader
 from harvesters.desk.views import RunView, run_view
 from harvesters.ledger.account import Outcome, State
+from harvesters.runs.decide import RAISABLE
 
 routes = APIRouter(tags=["plans"])
 

@@ -15,10 +15,10 @@ import uvicorn
 
 from journal.log import Journal
 from publisher.app import create_app
-from publisher.connection import Connection
+from publisher.http.connection import Connection
+from publisher.http.server import configured
 from publisher.limits import Limits
-from publisher.server import configured
-from publisher.shelf import Shelf
+from publisher.shelf.shelf import Shelf
 from vocab.iris import Iris
 
 WHEN = datetime(2026, 1, 2, tzinfo=UTC)

@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from publisher.budget import Budget, client_of
 from publisher.errors import Busy, Crowded, Spent
 from publisher.limits import Limits, read
-from publisher.line import Line
+from publisher.shelf.budget import Budget, client_of
+from publisher.shelf.line import Line
 
 LIMITS = Limits(budget=60, window=60, queue=3, share=2, each=2, wait=30)
 SMALL = "SELECT * { ?s ?p ?o } LIMIT 1"

@@ -12,9 +12,9 @@ import httpx
 import pytest
 
 from publisher.errors import Busy, Crowded
-from publisher.exports import KEPT, QUEUE, TRIES, Exports, State
 from publisher.limits import Limits
-from publisher.question import Question
+from publisher.shelf.question import Question
+from publisher.sparql.exports import KEPT, QUEUE, TRIES, Exports, State
 
 ALL = "SELECT ?s ?o { ?s ?p ?o }"
 LARGE = "SELECT ?a ?o { ?a ?b ?o . ?d ?e ?f }"

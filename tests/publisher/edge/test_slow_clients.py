@@ -7,9 +7,9 @@ from urllib.parse import quote
 
 import pytest
 
-from publisher.connection import Connection
+from publisher.http.connection import Connection
 from publisher.limits import Limits
-from publisher.spool import MEMORY, Room, Spool
+from publisher.shelf.spool import MEMORY, Room, Spool
 
 LARGE = "SELECT ?a ?o { ?a ?b ?o . ?d ?e ?f } LIMIT 150000"
 LIMITS = Limits(budget=0)

@@ -1,0 +1,1 @@
+"""Network: the one door to registries, and how each answer is judged."""

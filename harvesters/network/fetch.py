@@ -1,0 +1,267 @@
+"""Fetch: the one door to the network."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Protocol
+
+import httpx
+import structlog
+
+from harvesters.errors import (
+    Busy,
+    ElsewhereError,
+    HarvestError,
+    LoopError,
+    MalformedError,
+    QuietError,
+    RobotsError,
+    StalledError,
+    UnexpectedError,
+    UnreachableError,
+)
+from harvesters.network import robots
+from harvesters.network.address import Deadline, guarded
+from harvesters.network.again import Patience
+from harvesters.network.body import body
+from harvesters.network.encoding import OFFERED
+from harvesters.network.pace import Pace
+from harvesters.network.robots import TOKEN, Robots
+from harvesters.network.verdict import judge, judge_robots, unsure
+from harvesters.quiet import Quiet
+from harvesters.record import Position
+
+AGENT = f"{TOKEN}/0.1 (+https://w3id.org/wsis-stocktaking/; {{contact}})"
+log = structlog.get_logger()
+
+_HOPS = 5  # redirects followed, as RFC 9309 asks for robots.txt; no honest registry needs 3
+_AWAY = {301, 302, 303, 307, 308}
+
+
+class Keeper(Protocol):
+    """What keeps a reply before anyone parses it; harvesters.archive does."""
+
+    def keep(self, url: str, status: int, headers: list[tuple[str, str]], content: bytes) -> Position:
+        """Keep a reply and tell where it lies."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Validator:
+    """What a registry gave to ask "changed since?" with: its ETag and Last-Modified, as it wrote them."""
+
+    etag: str | None
+    modified: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer: *content* is decoded from its transfer, *unchanged* tells a 304, *at* where it lies in the archive."""
+
+    url: str
+    status: int
+    headers: httpx.Headers
+    content: bytes
+    at: Position | None = None
+
+    @property
+    def unchanged(self) -> bool:
+        """Tell whether the registry said that nothing has changed."""
+        return self.status == 304
+
+    @property
+    def media_type(self) -> str:
+        """Give the media type in lower case without parameters, empty where none was sent."""
+        return str(self.headers.get("content-type", "")).partition(";")[0].strip().lower()
+
+
+Judge = Callable[[Reply], None]  # raises what is wrong with a reply
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(slots=True)
+class Fetch(AbstractContextManager["Fetch"]):
+    """Ask registries: politely (*pause* seconds between requests to a host), patiently, and never where we must not go.
+
+    *validators* are the last run's by address; ``seen`` gathers this run's. Redirects are followed and checked at every
+    hop, and addresses that are private, loopback or link-local are refused after DNS unless their host is in *allow*.
+    Each host's robots.txt is kept to, its crawl-delay too; a *grant* (who let us in, in writing) sets its Disallow aside. No
+    request is made in *quiet* hours. *pace* is shared by all doors of a process. ``met`` counts how each request ended.
+    """
+
+    contact: str = "no contact given"
+    pause: float = 1.0
+    allow: frozenset[str] = frozenset()
+    keeper: Keeper | None = None
+    validators: Mapping[str, Validator] = field(default_factory=dict)
+    patience: Patience = field(default_factory=Patience)
+    transport: httpx.BaseTransport | None = None
+    pace: Pace = field(default_factory=Pace)
+    robots: bool = True
+    grant: str = ""
+    quiet: Quiet | None = None
+    now: Callable[[], datetime] = _now
+    seen: dict[str, Validator] = field(default_factory=dict)
+    met: Counter[str] = field(default_factory=Counter)
+    _rules: dict[str, Robots] = field(default_factory=dict)
+    _deadline: Deadline = field(default_factory=Deadline)
+    _client: httpx.Client = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Open the client."""
+        self._client = httpx.Client(
+            transport=self.transport or guarded(self.allow, self._deadline),
+            headers={"User-Agent": self.agent, "Accept-Encoding": OFFERED},
+            timeout=httpx.Timeout(self.patience.read, connect=self.patience.connect),
+            trust_env=False,
+        )
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Close the client."""
+        self._client.close()
+
+    @property
+    def agent(self) -> str:
+        """Give our User-Agent."""
+        return AGENT.format(contact=" ".join(self.contact.encode("ascii", "replace").decode().split()))
+
+    def get(self, url: str, params: Mapping[str, str] | None = None, *, accept: str = "*/*", conditional: bool = False) -> Reply:
+        """Get an answer with status 200, or 304 where *conditional* and nothing has changed.
+
+        Tries again where an outage may pass, after Retry-After where it is given. Raises a FetchError whose class tells what
+        was met (harvesters.errors draws them), WebPageError where *accept* asks for data and a web page comes; each names the
+        address, and the cure where there is one.
+        """
+        parsed = self._parsed(url)
+        address = str(parsed.copy_merge_params(params) if params else parsed)
+        headers = {"Accept": accept, **(self._conditions(address) if conditional else {})}
+        reply = self._follow(address, headers, lambda it: judge(it, accept, self.agent))
+        if reply.status == 200:
+            self.seen[address] = Validator(reply.headers.get("etag"), reply.headers.get("last-modified"))
+        elif reply.unchanged and (old := self.validators.get(address)):
+            self.seen[address] = old
+        return reply
+
+    def piece(self, url: str, wanted: range, etag: str | None = None) -> Reply:
+        """Get the bytes *wanted* of a file, with status 206; all of it, with 200, where it is not the one named *etag*, or has no parts.
+
+        Raises as ``get`` does. Source: https://www.rfc-editor.org/rfc/rfc9110 section 14.
+        """
+        asked = {"Range": f"bytes={wanted.start}-{wanted.stop - 1}", "Accept-Encoding": "identity", **({"If-Range": etag} if etag else {})}
+        return self._follow(url, {"Accept": "*/*", **asked}, lambda it: judge(it, "*/*", self.agent) if it.status != 206 else None)
+
+    def _conditions(self, address: str) -> dict[str, str]:
+        known = self.validators.get(address)
+        pairs = (("If-None-Match", known.etag), ("If-Modified-Since", known.modified)) if known else ()
+        return {name: value for name, value in pairs if value}
+
+    def _follow(self, address: str, headers: Mapping[str, str], judged: Judge, *, admit: bool = True) -> Reply:
+        """Ask, and go where the answers lead; each hop has its own robots.txt, its own turn and its own tries."""
+        url = self._parsed(address)
+        for _ in range(_HOPS + 1):
+            if url.scheme not in {"http", "https"}:
+                raise self._counted(ElsewhereError(f"{address}: leads to {url}, which is no web address"))
+            pause = self._admitted(url) if admit and self.robots else self.pause
+            reply = self._patiently(url, headers, judged, pause)
+            if not _leads_on(reply):
+                return reply
+            url = self._parsed(str(url), reply.headers["location"])
+        raise self._counted(LoopError(f"{address}: more than {_HOPS} redirects, the last to {url}; correct the card's url"))
+
+    def _patiently(self, url: httpx.URL, headers: Mapping[str, str], judged: Judge, pause: float) -> Reply:
+        for attempt in self.patience.attempts():
+            if attempt.num > 1:
+                self.met["retried"] += 1
+            with attempt:
+                return self._try(url, headers, judged, pause)
+        raise AssertionError("the last try gives or raises")
+
+    def _try(self, url: httpx.URL, headers: Mapping[str, str], judged: Judge, pause: float) -> Reply:
+        """Ask once, and count how it ended: what was asked is the sum of how it ended."""
+        self._wait(url, pause)
+        self.met["asked"] += 1
+        try:
+            reply = self._once(url, headers)
+            if not _leads_on(reply):
+                judged(reply)
+        except HarvestError as error:
+            if isinstance(error, Busy) and error.after:
+                self.pace.hold(url.host, min(error.after, self.patience.longest))
+            self._counted(error)
+            raise
+        self.met["redirected" if _leads_on(reply) else "unchanged" if reply.unchanged else "answered"] += 1
+        return reply
+
+    def _parsed(self, url: str, location: str | None = None) -> httpx.URL:
+        try:
+            return httpx.URL(url) if location is None else httpx.URL(url).join(location)
+        except httpx.InvalidURL as error:
+            raise self._counted(ElsewhereError(f"{location or url}: no address that can be asked: {error}")) from error
+
+    def _counted(self, error: HarvestError) -> HarvestError:
+        self.met[error.outcome] += 1
+        return error
+
+    def _admitted(self, url: httpx.URL) -> float:
+        """Give the pause that this host asks for; raises RobotsError where its robots.txt forbids the address."""
+        rules = self._robots(str(url.copy_with(path="/robots.txt", query=None, fragment=None)))
+        if not self.grant and (line := rules.forbids(str(url))):
+            cure = f'ask its publisher for "User-agent: {TOKEN}" and "Allow: {url.path}" there, or for a grant to name in the card'
+            raise self._counted(RobotsError(f"{url}: {rules.url} forbids it in {line}; {cure}"))
+        return max(self.pause, min(rules.delay, robots.LONGEST))
+
+    def _robots(self, address: str) -> Robots:
+        if address not in self._rules:
+            self._rules[address] = rules = self._ask_robots(address)
+            if rules.delay > robots.LONGEST:
+                told = {"asked": rules.delay, "kept": robots.LONGEST, "cure": "agree on a pause with its publisher"}
+                log.warning("crawl-delay is cut short", robots=address, **told)
+        return self._rules[address]
+
+    def _ask_robots(self, address: str) -> Robots:
+        """Read a robots.txt: 4xx or redirects without end mean that there is none, 5xx that nothing is allowed for now."""
+        try:
+            reply = self._follow(address, {"Accept": "text/plain"}, judge_robots, admit=False)
+        except LoopError:
+            return robots.free(address)
+        except (Busy, UnexpectedError) as error:
+            raise self._counted(unsure(address, str(error).partition(": ")[2])) from error
+        return robots.read(address, reply.content) if reply.status == 200 else robots.free(address)
+
+    def _wait(self, url: httpx.URL, pause: float) -> None:
+        self.pace.turn(url.host, pause)
+        if self.quiet and (end := self.quiet.until(self.now())):
+            told = f"its quiet hours are {self.quiet} UTC; the run goes on after {end:%Y-%m-%d %H:%M} UTC"
+            raise self._counted(QuietError(f"{url.host}: {told}"))
+
+    def _once(self, url: httpx.URL, headers: Mapping[str, str]) -> Reply:
+        self._deadline.start(self.patience.answer)
+        try:
+            with self._client.stream("GET", url, headers=headers) as response:
+                content = body(response, self.patience.size, self._deadline)
+        except httpx.TransportError as error:
+            raise _failed(url, error) from error
+        pairs = list(response.headers.multi_items())
+        at = self.keeper.keep(str(url), response.status_code, pairs, content) if self.keeper else None
+        return Reply(str(url), response.status_code, response.headers, content, at)
+
+
+def _failed(url: httpx.URL, error: httpx.TransportError) -> HarvestError:
+    """Tell what it means that no answer began."""
+    if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout):
+        return StalledError(f"{url}: no answer in time: {error or type(error).__name__}")
+    if isinstance(error, httpx.RemoteProtocolError) and "disconnected" not in str(error):
+        return MalformedError(f"{url}: {error}")
+    return UnreachableError(f"{url}: {type(error).__name__}: {error}")
+
+
+def _leads_on(reply: Reply) -> bool:
+    return reply.status in _AWAY and "location" in reply.headers

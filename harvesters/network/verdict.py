@@ -1,0 +1,85 @@
+"""Verdicts: what a reply's status and marks mean for a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Protocol
+
+from harvesters.errors import (
+    BotWallError,
+    Busy,
+    DeniedError,
+    LimitedError,
+    MissingError,
+    RobotsError,
+    UnavailableError,
+    UnexpectedError,
+    WebPageError,
+)
+from harvesters.network import wall
+from harvesters.network.again import retry_after
+from harvesters.network.markup import is_page, told
+
+_DOWN = {500, 502, 503, 504, 520, 521, 522, 523, 524, 525, 526, 527, 530}  # from 520 on: Cloudflare, which does not reach the registry
+_KINDS = {"json": "JSON", "xml": "XML", "csv": "a table"}  # what is asked for, by a part of its media type
+
+
+class Answer(Protocol):
+    """What is judged; harvesters.network.fetch's Reply is one."""
+
+    @property
+    def url(self) -> str: ...  # noqa: D102
+    @property
+    def status(self) -> int: ...  # noqa: D102
+    @property
+    def headers(self) -> Mapping[str, str]: ...  # noqa: D102
+    @property
+    def content(self) -> bytes: ...  # noqa: D102
+
+
+def judge(reply: Answer, accept: str, agent: str) -> None:
+    """Let 200 and 304 pass; raises what anything else means, a bot wall before all, and a web page where *accept* asks for data."""
+    if reply.status == 304:
+        return
+    if found := wall.stands(reply.status, reply.headers, reply.content):
+        cure = wall.cure(found, reply.url, agent)
+        raise BotWallError(f"{reply.url}: answered {reply.status} by a bot wall ({found.name}), so the registry was not reached; {cure}")
+    if reply.status != 200:
+        raise _refusal(reply)
+    if accept != "*/*" and "html" not in accept and is_page(reply.content):
+        wanted = next((name for part, name in _KINDS.items() if part in accept), "data")
+        raise WebPageError(f"{reply.url}: answered with {told(reply.content)} where {wanted} was expected; open it in a browser")
+
+
+def _refusal(reply: Answer) -> Exception:
+    text = f"{reply.url}: answered {reply.status}"
+    if reply.status == 429 or reply.status in _DOWN:
+        return _busy(reply, text)
+    if reply.status in {401, 403}:
+        return DeniedError(f"{text}; correct the card's url, or ask the registry to let us in")
+    if reply.status in {404, 410}:
+        return MissingError(f"{text}; correct the card's url, or ask the registry where it is now")
+    return UnexpectedError(text)
+
+
+def _busy(reply: Answer, text: str) -> Busy:
+    after = retry_after(reply.headers.get("retry-after"), reply.headers.get("date"), datetime.now(UTC))
+    text += f" and asks us to come again in {after:.0f} seconds" if after else ""
+    return LimitedError(text, after) if reply.status == 429 else UnavailableError(text, after)
+
+
+def judge_robots(reply: Answer) -> None:
+    """Let a robots.txt pass, and 4xx for none; raises where the host cannot tell, when nothing of it may be asked.
+
+    Source: https://www.rfc-editor.org/rfc/rfc9309#section-2.3.1
+    """
+    if reply.status == 429 or reply.status in _DOWN:
+        raise _busy(reply, f"{reply.url}: answered {reply.status}")
+    if reply.status >= 500:
+        raise UnexpectedError(f"{reply.url}: answered {reply.status}")
+
+
+def unsure(url: str, why: str) -> RobotsError:
+    """Write that a host's rules cannot be had, and what then holds."""
+    return RobotsError(f"{url}: {why}; while a host cannot tell its rules, nothing of it may be asked (RFC 9309); try again later")

@@ -1,0 +1,1 @@
+"""Payloads: what protocols bring and mappings read: paths, graphs, texts."""

@@ -1,0 +1,74 @@
+"""Contexts of JSON-LD that we have at hand, so that no harvested document sends us out into the network.
+
+They are written by us, from the properties that each vocabulary's own pages list; they hold what records of registries need.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+# The addresses of a context, without scheme and closing slash, and the file that stands for it.
+_OURS: Mapping[str, str] = {
+    "schema.org": "schema",
+    "www.schema.org": "schema",
+    "schema.org/docs/jsonldcontext.json": "schema",
+    "schema.org/docs/jsonldcontext.jsonld": "schema",
+    "project-open-data.cio.gov/v1.1/schema/catalog.jsonld": "pod",
+    "project-open-data.cio.gov/v1.1/schema/data.jsonld": "pod",
+    "www.w3.org/ns/hydra/core": "hydra",
+    "www.w3.org/ns/hydra/context.jsonld": "hydra",
+}
+
+Find = Callable[[str], Any]  # gives the context at an address; raises LookupError where there is none
+
+
+@cache
+def _read(name: str) -> Any:
+    return json.loads(files("harvesters.payloads.contexts").joinpath(f"{name}.jsonld").read_text(encoding="utf-8"))["@context"]
+
+
+def ours(address: str) -> Any:
+    """Give the context that we have for *address*; raises LookupError where there is none.
+
+    >>> ours("https://schema.org/")["@vocab"]
+    'http://schema.org/'
+    """
+    return _read(_OURS[address.partition("://")[2].rstrip("/").lower()])
+
+
+def placed(value: Any, find: Find) -> Any:
+    """Put contexts in the place of their addresses, wherever they stand in a document.
+
+    Raises LookupError, with the address, where *find* has none. The document must not be nested deeper than Python goes
+    (1000), which JSON that was read by orjson is not.
+    """
+    if isinstance(value, list):
+        return [placed(item, find) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {name: _context(it, find) if name == "@context" else placed(it, find) for name, it in value.items()}
+
+
+def _context(value: Any, find: Find) -> Any:
+    if isinstance(value, str):
+        return find(value)
+    if isinstance(value, list):
+        return [_context(item, find) for item in value]
+    return placed(value, find)  # a term of it may have a context of its own
+
+
+def addressed(value: Any) -> bool:
+    """Tell whether a document names a context by its address."""
+    if isinstance(value, list):
+        return any(map(addressed, value))
+    if not isinstance(value, dict):
+        return False
+    return any(_named(it) if name == "@context" else addressed(it) for name, it in value.items())
+
+
+def _named(value: Any) -> bool:
+    return isinstance(value, str) or (any(map(_named, value)) if isinstance(value, list) else addressed(value))

@@ -1,0 +1,110 @@
+"""Syntax: an answer in any syntax of RDF, told by its media type, its name or its look, read into a store of its own."""
+
+from __future__ import annotations
+
+import codecs
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import PurePosixPath
+from urllib.parse import urlsplit
+
+from pyoxigraph import RdfFormat, Store, parse
+
+from harvesters.errors import ParseError
+from harvesters.network.answer import dump_json, load_json, refuse_doctype, refuse_html
+from harvesters.network.fetch import Reply
+from harvesters.payloads.contexts import Find, addressed, placed
+from harvesters.payloads.graph import flat
+
+ACCEPT = (
+    "text/turtle, application/n-triples, application/n-quads, application/trig, application/rdf+xml, application/ld+json;q=0.9,"
+    " application/xml;q=0.5, application/json;q=0.5"
+)
+SYNTAXES: Mapping[str, RdfFormat] = {
+    "turtle": RdfFormat.TURTLE,
+    "n-triples": RdfFormat.N_TRIPLES,
+    "n-quads": RdfFormat.N_QUADS,
+    "trig": RdfFormat.TRIG,
+    "rdf-xml": RdfFormat.RDF_XML,
+    "json-ld": RdfFormat.JSON_LD,
+}
+_TYPES: Mapping[str, str] = {
+    "text/turtle": "turtle", "application/x-turtle": "turtle", "application/turtle": "turtle", "text/n3": "turtle",
+    "application/n-triples": "n-triples", "application/n-quads": "n-quads", "text/x-nquads": "n-quads", "text/nquads": "n-quads",
+    "application/trig": "trig", "application/x-trig": "trig", "application/rdf+xml": "rdf-xml", "text/rdf": "rdf-xml",
+    "application/ld+json": "json-ld", "application/x-json+ld": "json-ld",
+}  # fmt: skip
+_SUFFIXES: Mapping[str, str] = {
+    ".ttl": "turtle", ".n3": "turtle", ".nt": "n-triples", ".nq": "n-quads", ".nquads": "n-quads", ".trig": "trig",
+    ".rdf": "rdf-xml", ".owl": "rdf-xml", ".jsonld": "json-ld", ".json": "json-ld",
+}  # fmt: skip
+_LARGE = 32 * 1024 * 1024  # bytes of a document that is better kept on disk: in memory a store is some ten times as large
+_GRAPHS = re.compile(rb"(?m)^\s*(?:GRAPH\s+)?(?:<[^<>\s]*>|_:\w+|\w*:\w*)?\s*\{\s*$", re.IGNORECASE)
+
+
+def told(reply: Reply, forced: str | None = None) -> str:
+    """Tell an answer's syntax: *forced*, else by its media type, its address's suffix, or its look.
+
+    A media type or suffix that its look belies is not believed: servers call Turtle XML, and JSON-LD Turtle.
+    """
+    look = _look(reply.content)
+    if forced:
+        return forced
+    for name in (_TYPES.get(reply.media_type), _SUFFIXES.get(PurePosixPath(urlsplit(reply.url).path).suffix.lower())):
+        if name and (look == name or (look == "turtle" and name not in {"rdf-xml", "json-ld"})):
+            return name
+    return look
+
+
+def _look(content: bytes) -> str:
+    start = content[:4096].removeprefix(codecs.BOM_UTF8).lstrip()
+    if start.startswith((b"{", b"[")) and not start.startswith(b"[]"):
+        return "json-ld"
+    if start.startswith((b"<?xml", b"<rdf:RDF", b"<!--", b"<!DOCTYPE", b"<!ENTITY")) or re.match(rb"<[\w.-]+:?[\w.-]*[\s>][^.]*xmlns", start):
+        return "rdf-xml"
+    return "trig" if _GRAPHS.search(content[: 64 * 1024]) else "turtle"  # of which N-Triples are a part
+
+
+@contextmanager
+def loaded(reply: Reply, find: Find, forced: str | None = None) -> Iterator[Store]:
+    """Read an answer into a store that lasts as long as the context; a large one lies on disk meanwhile.
+
+    JSON-LD takes the contexts that it names from *find* alone. Raises ParseError at what is no RDF, with its place, at a DOCTYPE,
+    and at an answer that holds no statement at all.
+    """
+    with tempfile.TemporaryDirectory(prefix="stocktake-") as folder:
+        store = Store(folder) if len(reply.content) > _LARGE else Store()
+        name = told(reply, forced)
+        content = _prepared(reply, name, find)
+        try:
+            store.bulk_extend(flat(parse(content, SYNTAXES[name], base_iri=reply.url, lenient=True)))
+        except (SyntaxError, ValueError) as error:
+            raise ParseError(f"{reply.url}: not {_NAMED[name]} that can be read: {getattr(error, 'msg', error)}") from error
+        if not len(store):
+            raise ParseError(f"{reply.url}: holds no statement of RDF, read as {_NAMED[name]}")
+        yield store
+        del store
+
+
+_NAMED = {"turtle": "Turtle", "n-triples": "N-Triples", "n-quads": "N-Quads", "trig": "TriG", "rdf-xml": "RDF/XML", "json-ld": "JSON-LD"}
+
+
+def _prepared(reply: Reply, name: str, find: Find) -> bytes:
+    """Give what the parser may see: no DOCTYPE, and no context by its address."""
+    content = refuse_html(reply, "RDF").removeprefix(codecs.BOM_UTF8)
+    if name == "rdf-xml":
+        refuse_doctype(reply)
+    if name != "json-ld":
+        return content
+    document = load_json(reply)
+    if not addressed(document):
+        return content
+    try:
+        return dump_json(placed(document, find))
+    except LookupError as error:
+        cure = "none of those that we have at hand; name it in the card's option `contexts` if it may be asked for"
+        raise ParseError(f"{reply.url}: its JSON-LD needs the context {error.args[0]}, {cure}") from error
+    except (ValueError, RecursionError) as error:
+        raise ParseError(f"{reply.url}: its JSON-LD holds {error}") from error

@@ -1,0 +1,147 @@
+"""Commits: a plan becomes one journal entry, and the ledger takes it over; a crash between the two is mended at the next start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from harvesters.ledger.account import BURIED, CAME, FRESH, Change, Outcome, Presence, Rewritten, Run, State
+from harvesters.runs.balance import Tally, counted, faults
+from harvesters.runs.closing import account
+from harvesters.runs.lock import writing
+from harvesters.runs.means import Means
+from harvesters.runs.plan import Plan, doubt
+from harvesters.source import Source
+from journal.entry import Entry
+from vocab.account import describe_account
+from vocab.chronicle import Registry, describe_source
+from vocab.tombstone import Burial, bury, mark, unmarked
+
+_MET = tuple(outcome for outcome in CAME if outcome not in (*FRESH, Outcome.DELETED, Outcome.ABSENT))
+
+
+def commit(plan: Plan, source: Source, means: Means) -> Run:
+    """Write the plan's changes to the journal and settle the ledger; where nothing changes no entry is written."""
+    planned = max(means.now(), plan.run.started)
+    run = replace(plan.run, planned=planned, ended=None, counts=plan.counts, cursor=None, reason=doubt(plan.run))
+    same = means.ledger.graph(means.iris.source(source.name)) == _catalogue(source, means)
+    if same and not plan.changing and not any(True for _ in _returned(run, means)):
+        return _close(replace(run, state=State.UNCHANGED), means)
+    with writing(means):
+        head = means.journal.head
+        run = replace(run, state=State.COMMITTING, entry=head.number if head else 0)
+        means.ledger.save(run)
+        return _finish(run, source, means)
+
+
+def finish(run: Run, source: Source, means: Means) -> Run:
+    """Bring a run that is committing to its end, whether or not its entry was written before a crash."""
+    with writing(means):
+        if written(run, means) is None:
+            head = means.journal.head
+            run = replace(run, entry=head.number if head else 0)
+            means.ledger.save(run)
+        return _finish(run, source, means)
+
+
+def _finish(run: Run, source: Source, means: Means) -> Run:
+    before = counted(run.entry or 0, means)
+    entry = written(run, means)
+    if entry is None:
+        tally = Tally()
+        entry = means.journal.append(tally.count(_blocks(run, source, means, before, tally)), run=run.id, time=run.started)
+        means.ledger.set_balance(entry.number, tally.added, tally.removed, before + tally.net)
+    else:
+        tally = Tally.of(entry)
+        means.ledger.set_balance(entry.number, tally.added, tally.removed, before + tally.net)
+    means.ledger.set_graph(means.iris.source(source.name), _catalogue(source, means))
+    done = replace(run, state=State.COMMITTED, entry=entry.number, added=tally.added, removed=tally.removed, after=before + tally.net)
+    return _close(done, means)
+
+
+def _close(run: Run, means: Means) -> Run:
+    """Settle the ledger and close the account; a run whose account does not close is incomplete."""
+    state = State.INCOMPLETE if run.reason else run.state
+    done = replace(run, state=state, ended=max(means.now(), run.planned or run.started))
+    means.ledger.settle(done, (it for _, it in _rewritten(done, means)))
+    if wrong := faults(done, means.ledger):
+        done = replace(done, state=State.INCOMPLETE, reason="; ".join([*([done.reason] if done.reason else []), *wrong]))
+        means.ledger.save(done)
+    return done
+
+
+def written(run: Run, means: Means) -> Entry | None:
+    """Find the run's entry, if a crash came after it was written; while a run commits, *entry* is the head that it saw."""
+    return next((entry for entry in means.journal.entries(after=run.entry or 0) if entry.run == run.id), None)
+
+
+def difference(before: str, after: str, graph: str) -> Iterator[str]:
+    """Give the rows that turn one description into the other, as one block, deletions first; nothing where they are equal."""
+    tail = f" <{graph}> ."
+    if after and not before:
+        yield "A " + after.replace("\n", f"{tail}\nA ") + tail
+        return
+    old, new = ({line for line in text.split("\n") if line} for text in (before, after))
+    rows = [f"D {line}{tail}" for line in sorted(old - new)] + [f"A {line}{tail}" for line in sorted(new - old)]
+    if rows:
+        yield "\n".join(rows)
+
+
+def becomes(run: Run, change: Change, means: Means) -> Rewritten | None:
+    """Tell what a record becomes where its draft does not say it, None where it stays as it is or its draft says it."""
+    draft, iris = change.draft, means.iris
+    key, before, outcome = draft.key or "", change.before, draft.outcome
+    if outcome in BURIED:
+        why = draft.reason or "its source says that it was deleted"
+        burial = Burial(run.id, run.planned or run.started, why, draft.other)
+        told = bury(key, run.source, burial, draft.first_seen or run.started, before.split("\n"), iris)
+        return Rewritten(change.seq, key, Presence.GONE, "\n".join(told))
+    if outcome is Outcome.VANISHED:
+        return Rewritten(change.seq, key, Presence.VANISHED, mark(before, key, run.source, run.started, iris), run.started)
+    if outcome in _MET and change.presence is Presence.VANISHED:  # at its source, be it readable or not
+        return Rewritten(change.seq, key, Presence.PUBLISHED, unmarked(before, key, run.source, iris))
+    return None
+
+
+def _returned(run: Run, means: Means) -> Iterator[Change]:
+    return means.ledger.changes(run, _MET, Presence.VANISHED)
+
+
+def _rewritten(run: Run, means: Means) -> Iterator[tuple[Change, Rewritten]]:
+    met: set[str] = set()
+    for change in means.ledger.changes(run, (*BURIED, Outcome.VANISHED)):
+        if (it := becomes(run, change, means)) is not None:
+            yield change, it
+    for change in _returned(run, means):
+        it = becomes(run, change, means)
+        if it is not None and it.key not in met:  # a key may come more than once
+            met.add(it.key)
+            yield change, it
+
+
+def _catalogue(source: Source, means: Means) -> str:
+    it = source
+    registry = Registry(it.name, it.title, it.publisher, it.url, it.licence, it.protocol, it.mapping, it.every)
+    return "\n".join(describe_source(registry, means.iris))
+
+
+def _blocks(run: Run, source: Source, means: Means, before: int, tally: Tally) -> Iterator[str]:
+    iris = means.iris
+    for key, after, now in means.ledger.texts(run):
+        yield from difference(now, after, iris.record(run.source, key))
+    for change, it in _rewritten(run, means):
+        yield from difference(change.before, it.description, iris.record(run.source, it.key))
+    catalogue = iris.source(source.name)
+    yield from difference(means.ledger.graph(catalogue), _catalogue(source, means), catalogue)
+    yield from difference("", "\n".join(_account(run, means, before, tally)), iris.run(run.id))
+
+
+def _account(run: Run, means: Means, before: int, tally: Tally) -> list[str]:
+    """Describe the run with the quads that its entry holds, these too; how often the network was asked is no part of it.
+
+    A run that a crash cut off asks more often, and shall write what an undisturbed one writes.
+    """
+    state = State.INCOMPLETE if run.reason else State.COMMITTED
+    told = replace(run, state=state, entry=(run.entry or 0) + 1, network={}, added=0, removed=tally.removed, after=0)
+    more = tally.added + len(describe_account(account(told), means.iris))
+    return describe_account(account(replace(told, added=more, after=before + more - tally.removed)), means.iris)

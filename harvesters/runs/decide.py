@@ -1,0 +1,93 @@
+"""Deciding: a person approves or rejects a plan that is held, and holds or releases a source; each act is written down."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+from harvesters.errors import PlanError
+from harvesters.ledger.account import Run, State
+from harvesters.ledger.decisions import Act, Deed, Hold, Override
+from harvesters.runs.commit import commit, finish
+from harvesters.runs.lock import alone
+from harvesters.runs.means import Means
+from harvesters.runs.plan import seen
+from harvesters.source import SHARES, Limits, Source
+
+RAISABLE = ("expect", *SHARES)
+_COMMITTED = (State.COMMITTED, State.UNCHANGED, State.INCOMPLETE)
+
+
+def approve(means: Means, source: Source, run: str, *, by: str, override: Override | None = None, note: str = "") -> Run:
+    """Commit a held plan exactly as it was drawn; *override* raises a limit for the next run that needs it.
+
+    Raises PlanError where the plan is not held, or where the source has had another commit since, BusyError while a run of the
+    source is under way.
+    """
+    _check(override, means)
+    with alone(source.name, means):
+        begun = means.ledger.run(run)
+        if begun and begun.state is State.COMMITTING and begun.source == source.name:  # a crash came into the commit
+            return finish(begun, source, means)
+        held = _held(means, source.name, run)
+        newer = means.ledger.last_run(source.name, _COMMITTED)
+        if newer and newer.number > held.number:
+            raise PlanError(f"{run}: {newer.id} has been committed since, so the plan no longer fits; `stocktake plans reject {run}`")
+        at = means.now()
+        means.ledger.note(Act(at, by, Deed.APPROVED.value, source.name, run, _told(note, override)))
+        if override:
+            means.ledger.give(source.name, override, by, at)
+        return commit(seen(held, means.ledger), source, means)
+
+
+def reject(means: Means, source: Source, run: str, *, by: str, reason: str = "") -> Run:
+    """Let a held plan go; the last good data stays. Raises PlanError and BusyError as ``approve`` does."""
+    with alone(source.name, means):
+        held = _held(means, source.name, run)
+        means.ledger.note(Act(means.now(), by, Deed.REJECTED.value, source.name, run, reason or None))
+        told = f"rejected by {by}" + (f": {reason}" if reason else "")
+        done = replace(held, state=State.REJECTED, ended=max(means.now(), held.started), reason=f"{told}; it was held since {held.reason}")
+        means.ledger.drop(done)
+        return done
+
+
+def hold(means: Means, source: str, *, by: str, reason: str) -> None:
+    """Have a source's next plans wait for a person, whatever they bring, until it is released."""
+    at = means.now()
+    means.ledger.note(Act(at, by, Deed.HELD.value, source, note=reason or None))
+    means.ledger.hold(Hold(source, at, by, reason))
+
+
+def release(means: Means, source: str, *, by: str) -> None:
+    """Let a source's plans pass the guard again; a plan that waits goes on waiting. Raises PlanError where it is not on hold."""
+    if not means.ledger.release(source):
+        raise PlanError(f"{source}: it is not on hold; `stocktake sources list` tells which are")
+    means.ledger.note(Act(means.now(), by, Deed.RELEASED.value, source))
+
+
+def _held(means: Means, source: str, id: str) -> Run:
+    run = means.ledger.run(id)
+    if run is None:
+        raise PlanError(f"there is no plan {id!r}; `stocktake plans list` tells which wait")
+    if run.source != source:
+        raise PlanError(f"{id}: it is a plan of {run.source}, not of {source}; name that source")
+    if run.state is not State.HELD:
+        raise PlanError(f"{id}: it is {run.state.value}, so there is nothing to decide; `stocktake plans list` tells which wait")
+    return run
+
+
+def _check(override: Override | None, means: Means) -> None:
+    if override is None:
+        return
+    if override.limit not in RAISABLE:
+        known = ", ".join(RAISABLE)
+        never = " is no limit that holds a plan" if override.limit in {item.name for item in fields(Limits)} else " is no limit"
+        raise PlanError(f"{override.limit!r}{never}; known are {known}")
+    if override.value < 0 or (override.limit in SHARES and override.value > 1):
+        raise PlanError(f"{override.limit}={override.value:g}: write a share from 0 to 1, such as 0.6")
+    if override.until <= means.now():
+        raise PlanError(f"the override would end {override.until:%Y-%m-%d %H:%M} UTC, which is past; give a later day")
+
+
+def _told(note: str, override: Override | None) -> str | None:
+    raised = f"{override.limit} up to {override.value:g} once, until {override.until:%Y-%m-%d %H:%M} UTC" if override else ""
+    return "; ".join(text for text in (note, raised) if text) or None

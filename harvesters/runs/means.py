@@ -1,0 +1,67 @@
+"""Means: what every run works with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import structlog
+
+from harvesters.ledger.book import Ledger
+from harvesters.network.again import Patience
+from harvesters.network.pace import Pace
+from harvesters.runs.bench import Bench
+from journal.log import Journal
+from shapes.validate import Name
+from vocab.crosswalks import Crosswalks
+from vocab.iris import Iris
+
+log = structlog.get_logger()
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """The hall and the ledger, the base of the IRIs, and how the network is met.
+
+    *data* holds archive, locks and status file, *cards* the registries' cards (None: not known); *transport* replaces the
+    network in tests, *pace* is shared by all runs; *now* gives UTC in whole seconds.
+    """
+
+    data: Path
+    ledger: Ledger
+    journal: Journal
+    iris: Iris
+    words: Crosswalks
+    bench: Bench
+    contact: str = "no contact given"
+    allow: frozenset[str] = frozenset()
+    patience: Patience = field(default_factory=Patience)
+    transport: httpx.BaseTransport | None = None
+    pace: Pace = field(default_factory=Pace)
+    now: Callable[[], datetime] = _now
+    cards: Path | None = None
+
+
+@contextmanager
+def opened(
+    data: Path, ledger: str, base: str, contact: str, allow: frozenset[str], engine: Name = "rust", cards: Path | None = None
+) -> Iterator[Means]:
+    """Open the ledger and the journal under *data*, set right what a crash left, and close them at the end."""
+    data.mkdir(parents=True, exist_ok=True)
+    journal = Journal(data / "journal")
+    if aside := journal.mend():
+        log.warning("a torn journal entry was set aside", file=str(aside), cure="nothing: its run is written again")
+    iris = Iris(base)
+    book = Ledger(ledger)
+    try:
+        with Bench(base, engine) as bench:
+            yield Means(data, book, journal, iris, Crosswalks(iris), bench, contact, allow, cards=cards)
+    finally:
+        book.close()

@@ -1,0 +1,178 @@
+"""Runs: one source, from its card to the journal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import closing
+from dataclasses import replace
+from datetime import datetime, timedelta
+from hashlib import blake2b
+
+import structlog
+
+from harvesters.archive import Archive
+from harvesters.errors import HarvestError, QuietError
+from harvesters.ledger.account import Notice, Run, State
+from harvesters.mappings.table import Reader
+from harvesters.network.fetch import Fetch, Validator
+from harvesters.pairs import pair
+from harvesters.protocols.table import Protocol
+from harvesters.runs.commit import commit, finish
+from harvesters.runs.guard import judge
+from harvesters.runs.lock import alone
+from harvesters.runs.means import Means
+from harvesters.runs.plan import Plan, draw
+from harvesters.runs.refine import Refiner
+from harvesters.runs.stage import Desk, Watch
+from harvesters.source import Source
+from shapes.rules import shapes_digest
+
+VERSION = "1"  # of describing: raise it when the same record is to be described anew
+_GOOD = (State.COMMITTED, State.UNCHANGED)
+_SWEEP = timedelta(days=7)  # how often a source that tells its changes is read in full all the same
+_CLOCK, _OVERRIDE = "clock", "override"  # kinds of notices
+_OVERLAP = timedelta(hours=1)  # asked again, since the source's clock is not ours; digests drop what is known
+
+log = structlog.get_logger()
+
+
+def harvest(source: Source, means: Means, *, full: bool = False, dry_run: bool = False, watch: Watch = lambda _: None) -> Plan:
+    """Harvest one source: collect, map, judge, plan, and commit unless the guard holds the plan or it is a dry run.
+
+    The plan's run tells how it ended. Raises HarvestError where the source could not be read; the last good data stays.
+    A run that a crash cut off is taken up where its last page was kept.
+    """
+    protocol, reader = pair(source)
+    with alone(source.name, means):
+        run = _begin(source, means, protocol, full=full)
+        if run.state is State.COMMITTING:  # a crash came between plan and settlement
+            finish(run, source, means)
+            run = _begin(source, means, protocol, full=full)
+        try:
+            run, seen = _collect(source, means, protocol, reader, run, watch, full=full)
+            return _conclude(source, means, run, seen, dry_run=dry_run)
+        except QuietError as error:  # the run stays open, and the next one takes it up
+            if dry_run:
+                means.ledger.forget(run)
+            else:
+                means.ledger.save(replace(means.ledger.run(run.id) or run, reason=str(error)))
+            raise
+        except HarvestError as error:
+            _fail(run, means, str(error))
+            raise
+
+
+def _fail(run: Run, means: Means, reason: str) -> None:
+    """End a run as its last checkpoint left it, with what had come until then."""
+    kept = means.ledger.run(run.id) or run
+    counts = {"fetched": kept.fetched, **{outcome.value: count for outcome, count in means.ledger.outcomes(kept).items()}}
+    ended = max(means.now(), kept.started)
+    means.ledger.drop(replace(kept, state=State.FAILED, ended=ended, reason=reason, counts=counts, network=kept.network or run.network))
+
+
+def rules(source: Source, means: Means) -> str:
+    """Give the digest of all that decides how this source's records are described and judged, in hexadecimal."""
+    card = (source.mapping, source.language, sorted(source.fields.items()), sorted(source.options.items()))
+    told = repr((VERSION, card, means.iris.base, shapes_digest(means.iris.base)))
+    return blake2b(told.encode(), digest_size=16).hexdigest()
+
+
+def _begin(source: Source, means: Means, protocol: Protocol, *, full: bool) -> Run:
+    """Take up the run that a crash cut off, or begin a new one: incremental where the protocol can and the last is fresh."""
+    digest = rules(source, means)
+    if opened := means.ledger.open_run(source.name):
+        if opened.state is State.COMMITTING or opened.rules == digest:
+            return replace(opened, reason=None)
+        _fail(opened, means, "cut off, then begun anew: mapping or shapes have changed")
+    clock, latest = means.now(), means.ledger.latest(source.name)
+    now = max(clock, latest or clock)
+    last = means.ledger.last_run(source.name, _GOOD)
+    sweep = means.ledger.last_run(source.name, _GOOD, sweeps=True)
+    fresh = last and sweep and last.rules == digest and now - sweep.started < _SWEEP
+    since = last.started - _OVERLAP if last and fresh and protocol.incremental and not full else None
+    run = means.ledger.begin(source.name, now, digest, sweep=since is None, since=since)
+    if now != clock:
+        _tell_clock(run, clock, means)
+    return run
+
+
+def _tell_clock(run: Run, clock: datetime, means: Means) -> None:
+    """Tell that the clock went back; the run goes by the latest time that is known, so that no change is asked for too late."""
+    text = f"the clock says {clock.isoformat()}, before {run.started.isoformat()}, which an earlier run tells; the later time counts"
+    log.warning("the clock went back", source=run.source, clock=clock.isoformat(), counts=run.started.isoformat(), cure="set the clock")
+    means.ledger.tell(run, _CLOCK, [Notice(_CLOCK, text)])
+
+
+def _collect(
+    source: Source, means: Means, protocol: Protocol, reader: Reader, run: Run, watch: Watch, *, full: bool
+) -> tuple[Run, dict[str, Validator]]:
+    """Stage every page; give the run as it stands after the last one, and what to ask "changed since?" with next time."""
+    if run.pages and run.cursor is None:
+        return run, {}
+    archive = Archive(means.data / "archive", source.name, run.id, run.archived)
+    tried = run.rules == _last_rules(source, means)
+    known = means.ledger.validators(source.name) if tried and not run.pages and not full else {}
+    door = _door(source, means, archive, known)
+    with closing(archive), door:
+        refiner = Refiner(run, source.mapping, reader.prepare(source, means.words), means.iris, means.bench, tried)
+        desk = Desk(means.ledger, refiner, run, watch)
+        try:
+            for page in protocol.collect(source, door, run.since, run.cursor):
+                desk.take(page, archive.length, door.met)
+            desk.clear()
+        except HarvestError:
+            _count(run, door, means)
+            raise
+    return desk.run, door.seen
+
+
+def _door(source: Source, means: Means, archive: Archive, known: dict[str, Validator]) -> Fetch:
+    door = Fetch(means.contact, source.pause, means.allow, archive, known, means.patience, means.transport)
+    door.pace, door.grant, door.quiet, door.now = means.pace, source.grant, source.quiet, means.now
+    return door
+
+
+def _count(run: Run, door: Fetch, means: Means) -> None:
+    """Write down how the requests of a run ended, also of one that fails at the last of them."""
+    kept = means.ledger.run(run.id) or run
+    means.ledger.save(replace(kept, network=dict(Counter(run.network) + door.met)))
+
+
+def _last_rules(source: Source, means: Means) -> str | None:
+    last = means.ledger.last_run(source.name, _GOOD)
+    return last.rules if last else None
+
+
+def _conclude(source: Source, means: Means, run: Run, seen: dict[str, Validator], *, dry_run: bool) -> Plan:
+    plan = draw(run, means.ledger, source.limits)
+    given, hold = means.ledger.overrides(source.name), means.ledger.holds().get(source.name)
+    anew = run.rules != _last_rules(source, means)
+    verdict = judge(plan, source.limits, given, hold, run.started, anew=anew)
+    if dry_run:
+        means.ledger.forget(run)
+        return replace(plan, held=verdict.held)
+    _supersede(run, means)
+    if verdict.held:
+        return _hold(replace(plan, held=verdict.held), means)
+    if verdict.used:
+        means.ledger.use([it.id for it in verdict.used], run.id)
+        told = [Notice(_OVERRIDE, f"{it.by} let {it.override.limit} pass up to {it.override.value:g} once") for it in verdict.used]
+        means.ledger.tell(run, _OVERRIDE, told)
+    done = commit(plan, source, means)
+    means.ledger.set_validators(source.name, seen)
+    return replace(plan, run=done)
+
+
+def _supersede(run: Run, means: Means) -> None:
+    """Let go of the source's held plan: this run's plan takes its place."""
+    if held := means.ledger.last_run(run.source, [State.HELD]):
+        means.ledger.drop(replace(held, state=State.SUPERSEDED, reason=f"{held.reason}; then {run.id} came to its own plan"))
+
+
+def _hold(plan: Plan, means: Means) -> Plan:
+    """Keep the plan for a person, and say what to do."""
+    run, at = plan.run, max(means.now(), plan.run.started)
+    cure = f"look at it with `stocktake plans show {run.id} --diff`, then `stocktake plans approve {run.id}` or `reject`"
+    held = replace(run, state=State.HELD, planned=at, ended=at, counts=plan.counts, reason=f"{plan.held}; {cure}")
+    means.ledger.save(held)
+    return replace(plan, run=held)

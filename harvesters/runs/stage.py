@@ -1,0 +1,84 @@
+"""Staging: pages go to the judges in order and come back as drafts, each page kept with the checkpoint after it."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from harvesters.ledger.account import Run
+from harvesters.ledger.book import Ledger
+from harvesters.record import Page
+from harvesters.runs.refine import Batch, Refiner
+
+_AHEAD = 4  # pages that wait for the judges while the next are read: enough to keep them busy, and soon kept
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run has come; *claimed* is what the source says it has, None where it does not say."""
+
+    source: str
+    pages: int
+    records: int
+    claimed: int | None
+
+
+Watch = Callable[[Progress], None]
+
+
+@dataclass(slots=True)
+class Desk:
+    """Where a run's pages wait for their verdicts; *run* is as its last checkpoint says."""
+
+    ledger: Ledger
+    refiner: Refiner
+    run: Run
+    watch: Watch
+    _waiting: deque[tuple[Batch, int]] = field(default_factory=deque)
+    _records: int = field(init=False)
+    _before: Counter[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Count what a run that was cut off has staged."""
+        self._records = self.ledger.staged(self.run)
+        self._before = Counter(self.run.network)
+
+    def take(self, page: Page[Any], archived: int, network: Mapping[str, int]) -> None:
+        """Take a page in; *archived* is the archive's length when it came, *network* how the requests ended up to it."""
+        self.run = replace(self.run, network=dict(self._before + Counter(network)))
+        if page.unchanged:  # the source says that all is as it was: nothing is missing, and nothing is swept
+            self.run = replace(self.run, sweep=False)
+        keys = [item.key for item in page.items if item.key is not None]
+        met = self.ledger.met(self.run, keys)
+        met.update(item.key for batch, _ in self._waiting for item in batch.page.items if item.key is not None)
+        self._waiting.append((self.refiner.sift(page, self.ledger.known(self.run.source, keys), met), archived))
+        while len(self._waiting) > _AHEAD:
+            self._keep(*self._waiting.popleft())
+
+    def clear(self) -> None:
+        """Keep all that still waits."""
+        while self._waiting:
+            self._keep(*self._waiting.popleft())
+
+    def _keep(self, batch: Batch, archived: int) -> None:
+        drafts, page, run = self.refiner.finish(batch), batch.page, self.run
+        claimed = max((number for number in (page.claimed, run.claimed) if number is not None), default=None)
+        fetched, doubt = run.fetched + len(drafts), run.doubt or _doubt(batch, run)
+        self.run = replace(run, cursor=page.cursor, pages=run.pages + 1, claimed=claimed, archived=archived, fetched=fetched, doubt=doubt)
+        self.ledger.stage(self.run, drafts, self._records)
+        self._records += len(drafts)
+        self.watch(Progress(run.source, self.run.pages, self._records, claimed))
+
+
+def _doubt(batch: Batch, run: Run) -> str | None:
+    """Tell why a run with this page cannot be a complete sweep, None where nothing speaks against it."""
+    page, number = batch.page, run.pages + 1
+    if page.doubt:
+        return page.doubt
+    if batch.repeats:
+        return f"page {number} brought only records that had come before"
+    if page.claimed is not None and run.claimed is not None and page.claimed < run.claimed:
+        return f"the source claimed {run.claimed:,} records, and {page.claimed:,} on page {number}"
+    return None

@@ -1,0 +1,119 @@
+"""Status: how each source fares, a small file beside the journal that is replaced whole and that no release contains."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+
+from harvesters.errors import CardError
+from harvesters.ledger.account import Run, State
+from harvesters.runs.closing import account
+from harvesters.runs.means import Means
+from harvesters.runs.timetable import frozen_from, late_from, next_due
+from harvesters.runs.words import SOURCE as VOCABULARY
+from harvesters.source import Source, load
+from vocab.chronicle import Standing, describe_standing
+from vocab.describe import quads
+from vocab.freshness import Marks
+
+_FAILED = (State.FAILED, State.INCOMPLETE)
+_GOOD = (State.COMMITTED, State.UNCHANGED)
+_ENDED = (*_GOOD, *_FAILED, State.HELD, State.REJECTED, State.SUPERSEDED)
+_CHANGED = (State.COMMITTED, State.INCOMPLETE)
+_SOME = 20  # runs looked at first for a success; ten times as many each time after
+
+Cards = Mapping[str, Source | None]  # by name; None where a card cannot be read
+
+
+def write(means: Means) -> None:
+    """Write ``status.nq`` from the ledger and the cards: one graph, all sources; nothing is written where nothing has changed."""
+    at = means.now()
+    lines = quads(describe_standing(standings(means, at), means.iris, at), means.iris.status)
+    text = "".join(line + "\n" for line in sorted(lines)).encode()
+    file = means.data / "status.nq"
+    if file.exists() and file.read_bytes() == text:
+        return
+    part = means.data / f"status.nq.{os.getpid()}.{threading.get_ident()}.part"  # runs of other sources may end at the same time
+    part.write_bytes(text)
+    part.replace(file)
+
+
+def standings(means: Means, at: datetime) -> list[Standing]:
+    """Tell how each source fares that has a card or was ever tried, by name."""
+    cards = _cards(means.cards)
+    names = {*means.ledger.sources(), *(cards or {})} - {VOCABULARY}
+    return [_standing(means, name, cards, at) for name in sorted(names)]
+
+
+def _cards(folder: Path | None) -> Cards | None:
+    """Read all cards; None where there is no folder of cards, so that a wrong path retires nothing."""
+    if folder is None or not folder.is_dir():
+        return None
+    return {card.stem: _card(card) for card in sorted(folder.glob("*.toml"))}
+
+
+def _card(card: Path) -> Source | None:
+    try:
+        return load(card)
+    except CardError:
+        return None
+
+
+def _standing(means: Means, name: str, cards: Cards | None, at: datetime) -> Standing:
+    ledger = means.ledger
+    last, plan = ledger.last_run(name, _ENDED), ledger.last_run(name, [State.HELD])
+    good, sweep = ledger.last_run(name, _GOOD), ledger.last_run(name, _GOOD, sweeps=True)
+    source, retired = (cards or {}).get(name), cards is not None and _retired(name, cards)
+    hold, change, success = ledger.holds().get(name), _change(means, name), (good.ended or good.started) if good else None
+    every = source.every if source and not retired else None
+    return Standing(
+        source=name,
+        attempt=last.started if last else None,
+        success=success,
+        outcome=last.state.value if last else None,
+        published=ledger.published(name),
+        reason=last.reason if last else None,
+        marks=Marks(
+            success=success,
+            failures=_failures(means, name),
+            late_from=late_from(every, success) if every and success else None,
+            frozen_from=frozen_from(every, change) if every and change else None,
+            held=hold is not None,
+            retired=retired,
+        ),
+        run=last.id if last else None,
+        plan=plan.id if plan else None,
+        account=account(last) if last and last.entry is None else None,
+        sweep=sweep.started if sweep else None,
+        change=change,
+        due=next_due(every, at) if every else None,
+        missing=ledger.missing(name),
+        hold=(hold.reason or f"held by {hold.by}") if hold else None,
+    )
+
+
+def _retired(name: str, cards: Cards) -> bool:
+    """Tell whether a card is disabled or gone; one that cannot be read is a fault to mend, not a farewell."""
+    card = cards.get(name)
+    return name not in cards or (card is not None and not card.enabled)
+
+
+def _change(means: Means, name: str) -> datetime | None:
+    """Give when a run of the source last wrote a journal entry."""
+    found = [run for state in _CHANGED if (run := means.ledger.last_run(name, [state])) is not None and run.entry is not None]
+    newest: Run | None = max(found, key=lambda run: run.number, default=None)
+    return (newest.ended or newest.started) if newest else None
+
+
+def _failures(means: Means, name: str) -> int:
+    """Count the runs since the last success that failed or were incomplete; held ones are no failures of the source."""
+    limit = _SOME
+    while True:
+        runs = means.ledger.runs(name, limit)
+        since = next((number for number, run in enumerate(runs) if run.state in _GOOD), None)
+        if since is not None or len(runs) < limit:
+            return sum(1 for run in runs[:since] if run.state in _FAILED)
+        limit *= 10

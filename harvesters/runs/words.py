@@ -1,0 +1,49 @@
+"""Words: the vocabulary goes into the journal as data does, so that store, dumps and mirrors have the labels too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from harvesters.ledger.account import Run, State
+from harvesters.runs.commit import difference, written
+from harvesters.runs.lock import writing
+from harvesters.runs.means import Means
+from vocab.schemes import statements
+
+SOURCE = "vocabulary"  # its runs' name in the ledger; no card may have it
+
+
+def publish(means: Means) -> Run | None:
+    """Write what has changed in the vocabulary since it was last published as one entry; None where nothing has."""
+    with writing(means):
+        return _publish(means)
+
+
+def _publish(means: Means) -> Run | None:
+    run = means.ledger.open_run(SOURCE)
+    if run is None:
+        if not _changes(means):
+            return None
+        run = means.ledger.begin(SOURCE, means.now(), "", sweep=False, since=None)
+        head = means.journal.head
+        run = replace(run, state=State.COMMITTING, entry=head.number if head else 0)
+        means.ledger.save(run)
+    entry = written(run, means) or means.journal.append(_blocks(means), run=run.id, time=run.started)
+    for graph, _, after in _changes(means):
+        means.ledger.set_graph(graph, after)
+    done = replace(run, state=State.COMMITTED, ended=means.now(), entry=entry.number)
+    means.ledger.save(done)
+    return done
+
+
+def _changes(means: Means) -> list[tuple[str, str, str]]:
+    now = {graph: "\n".join(lines) for graph, lines in statements(means.iris.base)}
+    ours = [graph for graph in means.ledger.graphs() if graph in now or not graph.startswith(means.iris.source(""))]
+    before = {graph: means.ledger.graph(graph) for graph in {*ours, *now}}
+    return [(graph, before[graph], now.get(graph, "")) for graph in sorted(before) if before[graph] != now.get(graph, "")]
+
+
+def _blocks(means: Means) -> Iterator[str]:
+    for graph, before, after in _changes(means):
+        yield from difference(before, after, graph)

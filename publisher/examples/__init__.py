@@ -1,0 +1,1 @@
+"""Examples: queries to begin with, and how they are tried."""

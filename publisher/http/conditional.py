@@ -1,0 +1,62 @@
+"""Conditional requests: what a client holds already is not sent again.
+
+Source: https://www.rfc-editor.org/rfc/rfc9110 sections 8.8 (validators) and 13 (conditions).
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from email.utils import formatdate, parsedate_to_datetime
+from functools import lru_cache
+from hashlib import blake2b
+from http import HTTPStatus
+
+import pyoxigraph
+
+from publisher.shelf.generations import Generation
+
+_TAG = re.compile(r'(?:W/)?("[^"]*")')
+_WRITER = pyoxigraph.__version__  # another engine may write the same answer in other bytes
+READING = ("GET", "HEAD")
+
+
+def tag(generation: Generation, asked: bytes) -> str:
+    """Give the entity tag of the answer to the question *asked*, whole with format and dataset, from *generation*.
+
+    It is weak: evaluated again, an answer may name its blank nodes otherwise.
+    """
+    seed = b"\0".join((_WRITER.encode(), generation.version.encode(), asked))
+    return f'W/"{generation.position}-{blake2b(seed, digest_size=12).hexdigest()}"'
+
+
+def modified(generation: Generation) -> str | None:
+    """Give when what *generation* shows last changed as an HTTP date; None while that second is not over or not known."""
+    return _date(generation.modified) if 0 < generation.modified < time.time() else None
+
+
+@lru_cache(8)
+def _date(seconds: int) -> str:
+    return formatdate(seconds, usegmt=True)
+
+
+def unchanged(method: str, headers: Mapping[str, str], etag: str, generation: Generation) -> HTTPStatus | None:
+    """Tell the status that *headers* ask for where the client holds the answer already: 304, or 412 to a POST; None: answer in full.
+
+    Section 13.2.2: If-Modified-Since counts only without If-None-Match, and only for GET and HEAD.
+    """
+    if (held := headers.get("if-none-match")) is not None:
+        if etag.removeprefix("W/") not in _TAG.findall(held):
+            return None
+        return HTTPStatus.NOT_MODIFIED if method in READING else HTTPStatus.PRECONDITION_FAILED
+    since = _seconds(headers.get("if-modified-since")) if method in READING else None
+    known = since is not None and modified(generation) is not None and generation.modified <= since
+    return HTTPStatus.NOT_MODIFIED if known else None
+
+
+def _seconds(date: str | None) -> float | None:
+    try:
+        return parsedate_to_datetime(date).timestamp() if date else None
+    except (ValueError, TypeError):
+        return None  # section 13.1.3: a date that is none is ignored

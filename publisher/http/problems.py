@@ -1,0 +1,115 @@
+"""Problems: how an error is told to the reader, as RFC 9457 says (https://www.rfc-editor.org/rfc/rfc9457)."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from publisher.errors import (
+    Busy,
+    Crowded,
+    FederationRefused,
+    LimitError,
+    NoFormat,
+    NoRelease,
+    NotReady,
+    PublisherError,
+    QueryError,
+    Spent,
+    SyntaxFault,
+    TimeLimit,
+    Withdrawn,
+)
+from publisher.http.negotiation import quality
+from publisher.pages.pages import Pages
+
+MEDIA = "application/problem+json"
+
+# The first row that fits is told; the tree of errors is walked from its leaves.
+_STATUS: tuple[tuple[type[PublisherError], HTTPStatus, str], ...] = (
+    (SyntaxFault, HTTPStatus.BAD_REQUEST, "The query breaks the grammar"),
+    (FederationRefused, HTTPStatus.BAD_REQUEST, "SERVICE is refused"),
+    (NoFormat, HTTPStatus.NOT_ACCEPTABLE, "No such format for this answer"),
+    (QueryError, HTTPStatus.BAD_REQUEST, "The query cannot be answered"),
+    (Spent, HTTPStatus.TOO_MANY_REQUESTS, "The budget of this address is spent"),
+    (Crowded, HTTPStatus.TOO_MANY_REQUESTS, "Too many queries at once"),
+    (TimeLimit, HTTPStatus.GATEWAY_TIMEOUT, "The query passed its time limit"),
+    (LimitError, HTTPStatus.UNPROCESSABLE_ENTITY, "The query asks more than the endpoint gives"),
+    (NoRelease, HTTPStatus.NOT_FOUND, "No such release"),
+    (Withdrawn, HTTPStatus.GONE, "The release is no longer kept"),
+    (NotReady, HTTPStatus.SERVICE_UNAVAILABLE, "Not ready yet"),
+    (Busy, HTTPStatus.SERVICE_UNAVAILABLE, "Too busy"),
+    (PublisherError, HTTPStatus.INTERNAL_SERVER_ERROR, "The store cannot answer"),
+)
+
+
+COST = "Stocktake-Cost"  # seconds of evaluation
+EXPORTS = '</exports>; rel="related"; title="put the query as an export"'
+
+
+class Refused(Exception):
+    """A request that is answered by a problem; *headers* go with it."""
+
+    def __init__(self, status: HTTPStatus, detail: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.headers = headers or {}
+
+
+def problem(status: HTTPStatus, title: str, detail: str, headers: dict[str, str] | None = None, **more: int | None) -> Response:
+    """Write a problem; *more* are members of its own, such as line and column, left out where None."""
+    told = {"type": "about:blank", "title": title, "status": int(status), "detail": detail}
+    told |= {name: value for name, value in more.items() if value is not None}
+    return Response(json.dumps(told), status, headers, MEDIA)
+
+
+def of_error(error: PublisherError) -> tuple[HTTPStatus, str, dict[str, str]]:
+    """Give status, title and headers of the problem that *error* is."""
+    status, title = next((status, title) for kind, status, title in _STATUS if isinstance(error, kind))
+    headers = {COST: f"{error.seconds:.3f}"}
+    if isinstance(error, Spent):
+        headers["Retry-After"] = str(error.wait)
+    elif status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
+        headers["Retry-After"] = "2"
+    elif isinstance(error, LimitError):
+        headers["Link"] = EXPORTS
+    return status, title, headers
+
+
+class Problems:
+    """Tell errors to readers: as a page to a browser, as problem+json to any other client."""
+
+    def __init__(self, pages: Pages) -> None:
+        self._pages = pages
+
+    async def on_error(self, request: Request, error: Exception) -> Response:
+        """Answer a PublisherError that a route raised."""
+        assert isinstance(error, PublisherError)
+        status, title, headers = of_error(error)
+        if isinstance(error, SyntaxFault):
+            return self._tell(request, status, title, str(error), headers, line=error.line, column=error.column)
+        return self._tell(request, status, title, str(error), headers)
+
+    async def on_refused(self, request: Request, error: Exception) -> Response:
+        """Answer a Refused that a route raised."""
+        assert isinstance(error, Refused)
+        return self._tell(request, error.status, error.status.phrase, str(error), error.headers)
+
+    async def on_http(self, request: Request, error: Exception) -> Response:
+        """Answer what the framework refuses: an unknown address, a wrong method."""
+        assert isinstance(error, HTTPException)
+        status = HTTPStatus(error.status_code)
+        return self._tell(request, status, status.phrase, f"{request.method} {request.url.path}: {error.detail}", dict(error.headers or {}))
+
+    def _tell(self, request: Request, status: HTTPStatus, title: str, detail: str, headers: dict[str, str], **more: int | None) -> Response:
+        if quality(request.headers.get("accept", MEDIA), "text/html") <= quality(request.headers.get("accept", MEDIA), MEDIA):
+            return problem(status, title, detail, headers, **more)
+        place = f" (line {more['line']}, column {more['column']})" if more.get("line") else ""
+        told = {"title": title, "detail": detail + place, "status": int(status), "export": "Link" in headers}
+        response = self._pages.page("problem.html", status, **told)
+        response.headers.update(headers)
+        return response

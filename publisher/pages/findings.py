@@ -1,0 +1,116 @@
+"""Findings: a page of what was searched for, and how it is written as JSON, CSV and RDF."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import orjson
+
+from publisher.formats import GRAPHS, Format, Graph
+from publisher.pages.resources import Description, Statement, spaces, write
+from publisher.pages.terms import Term
+from publisher.text.index import Entry
+from publisher.text.snippet import Piece
+from vocab.iris import Iris
+from vocab.terms import DCT, FOAF, ORG, RDF, SCHEMA, SIOC, SKOS
+
+FINDINGS: dict[str, Format] = {
+    "json": Format("json", "JSON", "application/json"),
+    "csv": Format("csv", "CSV", "text/csv; charset=utf-8"),
+    **{suffix: row for suffix, row in GRAPHS.items() if suffix in ("ttl", "nt", "jsonld", "rdf")},
+}
+_CLASS = {"event": f"{SCHEMA}Event", "document": f"{FOAF}Document", "post": f"{SIOC}Post", "organization": f"{ORG}Organization"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was found: *title* is the one to show, *passage* where in its description; *modified* is a time in UTC."""
+
+    entry: Entry
+    score: float
+    modified: str | None
+    title: tuple[str, str | None] | None
+    title_pieces: tuple[Piece, ...]
+    language: str | None
+    passage: tuple[Piece, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of findings; *similar* tells that nothing had the words as typed.
+
+    *links* lead to the pages before and after, "" where there is none.
+    """
+
+    words: str
+    total: int
+    number: int
+    last: int
+    per: int
+    similar: bool
+    findings: tuple[Finding, ...]
+    links: Mapping[str, str]
+
+
+def written(page: Page, row: Format, iris: Iris) -> bytes:
+    """Write *page* in the format *row*."""
+    if isinstance(row, Graph):
+        return write(_described(page, iris), row)
+    return _csv(page) if row.suffix == "csv" else _json(page)
+
+
+def _json(page: Page) -> bytes:
+    told = {
+        "query": page.words,
+        "total": page.total,
+        "page": page.number,
+        "pages": page.last,
+        "per": page.per,
+        "similar": page.similar,
+        "previous": page.links["previous"] or None,
+        "next": page.links["next"] or None,
+        "results": [_row(it) for it in page.findings],
+    }
+    return orjson.dumps(told, option=orjson.OPT_INDENT_2)
+
+
+def _row(it: Finding) -> dict[str, object]:
+    return {
+        "thing": it.entry.thing,
+        "kind": it.entry.kind,
+        "source": it.entry.source,
+        "modified": it.modified,
+        "score": round(it.score, 4),
+        "titles": [{"text": text, "language": tag} for text, tag in it.entry.titles],
+        "passage": "".join(piece.text for piece in it.passage),
+        "languages": it.entry.languages,
+    }
+
+
+def _csv(page: Page) -> bytes:
+    out = io.StringIO()
+    lines = csv.writer(out)  # of RFC 4180: lines end with CR LF
+    lines.writerow(("thing", "kind", "source", "modified", "score", "title", "language", "passage"))
+    for it in page.findings:
+        title, tag = it.title or ("", None)
+        passage = "".join(piece.text for piece in it.passage)
+        lines.writerow((it.entry.thing, it.entry.kind, it.entry.source, it.modified or "", f"{it.score:.4f}", title, tag or "", passage))
+    return out.getvalue().encode()
+
+
+def _described(page: Page, iris: Iris) -> Description:
+    statements = tuple(statement for it in page.findings for statement in _statements(it, iris))
+    return Description(iris.base, statements, {}, spaces(iris))
+
+
+def _statements(it: Finding, iris: Iris) -> Iterator[Statement]:
+    thing = it.entry.thing
+    yield Statement(thing, f"{RDF}type", Term(_CLASS.get(it.entry.kind, f"{iris.ns}Initiative")))
+    title = f"{SKOS}prefLabel" if it.entry.kind == "organization" else f"{DCT}title"
+    text = f"{SIOC}content" if it.entry.kind == "post" else f"{DCT}description"
+    for name, texts in ((title, it.entry.titles), (text, it.entry.texts)):
+        for value, tag in texts:
+            yield Statement(thing, name, Term(value, "literal", tag))

@@ -1,0 +1,160 @@
+"""Lists: what there is, a page at a time, sorted; a page goes on after what was shown, so that nothing is counted from the start.
+
+A cursor holds the key and the address of the last thing shown: what comes or goes meanwhile moves no other thing to another page.
+"""
+
+from __future__ import annotations
+
+import binascii
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import dataclass
+from enum import Enum
+from http import HTTPStatus
+from typing import NamedTuple
+from urllib.parse import urlencode
+
+import orjson
+from starlette.requests import Request
+
+from publisher.http.links import Link
+from publisher.http.problems import Refused
+from publisher.pages.terms import Row, iri, literal
+from publisher.queries import query
+from publisher.shelf.shelf import Shelf
+
+SIZE = 50  # things a page
+
+
+class Order(Enum):
+    """By what a list is sorted."""
+
+    TITLE = "title"  # English titles first, then those in other languages
+    NEWEST = "newest"
+    ADDRESS = "address"
+
+
+class List(NamedTuple):
+    """A list: the patterns of its members ?thing, of their titles ?name, and of what is told of each; the first order is the default."""
+
+    members: str
+    titles: str
+    details: str
+    orders: tuple[Order, ...] = (Order.TITLE, Order.NEWEST, Order.ADDRESS)
+
+
+_MODIFIED = "OPTIONAL { ?record foaf:primaryTopic ?thing ; dct:modified ?modified }"
+_TITLED = "?thing dct:title ?name ."
+_DETAILS = f"OPTIONAL {{ ?thing dct:title ?title }} {_MODIFIED}"
+_OURS = "FILTER(STRSTARTS(str(?thing), str(<id/>)))"
+
+LISTS = {
+    "concept": List(f"?thing ?any ?about . {_OURS}", _TITLED, f"?thing ?property ?about . {_DETAILS}"),
+    "organization": List("?thing dct:publisher|wsis:partner|schema:funder ?about .", _TITLED, f"?thing ?property ?about . {_DETAILS}"),
+    "source": List(
+        "?about dcat:record ?record . ?record foaf:primaryTopic ?thing .",
+        "{ ?thing dct:title ?name } UNION { ?record dct:title ?name }",
+        "?record foaf:primaryTopic ?thing ; adms:status ?status ; dct:modified ?modified . "
+        "OPTIONAL { ?thing dct:title ?title } OPTIONAL { ?record dct:title ?title }",
+        (Order.ADDRESS, Order.TITLE, Order.NEWEST),  # a registry may have a million
+    ),
+    "organizations": List(
+        "?thing a org:Organization .", "?thing skos:prefLabel ?name .", "?thing skos:prefLabel ?title .", (Order.TITLE, Order.ADDRESS)
+    ),
+    "sources": List("?thing a dcat:Catalog .", _TITLED, "?thing dct:title ?title .", (Order.TITLE, Order.ADDRESS)),
+}
+_KEYS = {
+    Order.TITLE: 'MIN(COALESCE(CONCAT(IF(lang(?name) = "en", "0", "1"), LCASE(str(?name))), "2"))',
+    Order.NEWEST: "MAX(str(?changed))",
+    Order.ADDRESS: '""',
+}
+_LAST = "\uffff"  # behind all keys
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A page of a list; *after* and *before* are the cursors of the next and the previous page, None where there is none."""
+
+    rows: list[Row]
+    order: Order
+    orders: tuple[Order, ...]
+    after: str | None
+    before: str | None
+
+    def address(self, path: str, **cursor: str) -> str:
+        """Give the address of another page of the list at *path*."""
+        told = {**({} if self.order is self.orders[0] else {"sort": self.order.value}), **cursor}
+        return f"{path}{'&' if '?' in path else '?'}{urlencode(told)}"
+
+    def links(self, path: str) -> list[Link]:
+        """Give the links to its neighbours (https://www.rfc-editor.org/rfc/rfc8288)."""
+        return [
+            *([Link("next", self.address(path, after=self.after))] if self.after else []),
+            *([Link("prev", self.address(path, before=self.before))] if self.before else []),
+        ]
+
+
+async def listed(request: Request, shelf: Shelf, name: str, about: str = "") -> Listed:
+    """Give the page of the list *name*, of what *about* has, that *request* asks for by ``sort``, ``after`` and ``before``.
+
+    Raises Refused for an order or a cursor that is none.
+    """
+    it, asked = LISTS[name], request.query_params
+    order = next((order for order in it.orders if order.value == asked.get("sort", it.orders[0].value)), None)
+    if order is None:
+        raise Refused(HTTPStatus.BAD_REQUEST, f"sort is one of {', '.join(order.value for order in it.orders)}")
+    back = "before" in asked
+    cursor = asked.get("before") or asked.get("after")
+    upward = (order is not Order.NEWEST) != back
+    key, address = _read(cursor) if cursor else ("", "") if upward else (_LAST, _LAST)
+    found = await shelf.rows(_text(it, order, upward), _bound(about, key, address))
+    return _page(_titled(found, upward), order, it.orders, back, bool(cursor))
+
+
+def _page(rows: list[Row], order: Order, orders: tuple[Order, ...], back: bool, moved: bool) -> Listed:
+    more, shown = len(rows) > SIZE, rows[:SIZE]
+    shown = shown[::-1] if back else shown
+    if not shown:
+        return Listed([], order, orders, None, None)
+    onward, backward = (True, more) if back else (more, moved)
+    return Listed(shown, order, orders, cursor_of(shown[-1]) if onward else None, cursor_of(shown[0]) if backward else None)
+
+
+def _titled(rows: list[Row], upward: bool) -> list[Row]:
+    """Give one row for each thing, in order, with the English title where there is one."""
+    ranked = sorted(rows, key=lambda row: "title" in row and row["title"].language == "en")
+    kept = {row["thing"].value: row for row in ranked}
+    return sorted(kept.values(), key=lambda row: (row["key"].value, row["thing"].value), reverse=not upward)
+
+
+def _bound(about: str, key: str, address: str) -> dict[str, str]:
+    told = {"since": literal(key), "after": literal(address)}
+    return told | ({"about": iri(about)} if about else {})
+
+
+def _text(it: List, order: Order, upward: bool) -> str:
+    newest = "?dated foaf:primaryTopic ?thing ; dct:modified ?changed ."
+    keyed = {Order.TITLE: f"OPTIONAL {{ {it.titles} }}", Order.NEWEST: newest, Order.ADDRESS: ""}[order]
+    parts = {
+        "PATTERN": f"{it.members} {keyed}",
+        "KEY": _KEYS[order],
+        "COMPARES": ">" if upward else "<",
+        "ORDER(": "ASC(" if upward else "DESC(",
+        "DETAILS": it.details,
+    }
+    text = query("listing")
+    for name, part in parts.items():
+        text = text.replace(name, part)
+    return text
+
+
+def cursor_of(row: Row) -> str:
+    """Write the place of a row as a cursor."""
+    return urlsafe_b64encode(orjson.dumps([row["key"].value, row["thing"].value])).decode().rstrip("=")
+
+
+def _read(cursor: str) -> tuple[str, str]:
+    try:
+        key, address = orjson.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        return str(key), str(address)
+    except (binascii.Error, ValueError) as error:
+        raise Refused(HTTPStatus.BAD_REQUEST, "The cursor is none of ours; begin again without it") from error

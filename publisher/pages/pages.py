@@ -1,0 +1,51 @@
+"""Pages: the Jinja templates and what they may use; everything is escaped, and only http and https become links."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from pathlib import Path
+from urllib.parse import quote
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.responses import HTMLResponse
+
+from publisher.pages.visible import finalize, plain_host
+from vocab.iris import Iris, is_web
+
+_UNITED_NATIONS = "http://metadata.un.org/sdg/"  # its concepts have pages here too, with all that bears them
+HERE = Path(__file__).parents[1]
+
+
+class Pages:
+    """Render templates; *iris* tells which addresses are ours, *newest_entry* gives the last journal entry that is shown."""
+
+    def __init__(self, iris: Iris, newest_entry: Callable[[], object] = lambda: None) -> None:
+        self.iris = iris
+        self._templates = Environment(
+            loader=FileSystemLoader(HERE / "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            finalize=finalize,
+        )
+        self._templates.globals.update(plain_host=plain_host, path=self.path, is_web=is_web, base=iris.base, newest_entry=newest_entry)
+
+    def page(self, template: str, code: HTTPStatus = HTTPStatus.OK, **values: object) -> HTMLResponse:
+        """Render *template* with *values*; *code* is the answer's status."""
+        text = self._templates.get_template(template).render(values)
+        return HTMLResponse(text, code, {"Vary": "Accept"})
+
+    def path(self, iri: str) -> str:
+        """Give where an IRI of ours, or a concept of the United Nations, is shown on this host; any other IRI as it is.
+
+        >>> Pages(Iris()).path("https://w3id.org/wsis-stocktaking/source/demo")
+        '/source/demo'
+        """
+        if iri.startswith(_UNITED_NATIONS):
+            return "/concept?iri=" + quote(iri, safe=":/")
+        own = iri.removeprefix(self.iris.base)
+        if own == iri:
+            return iri
+        return "/page/" + own.removeprefix("id/") if own.startswith("id/") else "/" + own

@@ -1,0 +1,105 @@
+"""Dump: all that is published, from the journal alone, in canonical N-Quads and in Turtle, and what is gone, in CSV.
+
+Canonical N-Quads without blank nodes is a sort (https://www.w3.org/TR/rdf-canon/#canonical-quads), so a dump is an
+external merge sort of the journal's rows in which the last word on each quad counts. Memory stays flat.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import heapq
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import groupby, islice
+from pathlib import Path
+from typing import BinaryIO
+
+from pyoxigraph import RdfFormat, Triple, parse, serialize
+
+from journal.log import Journal
+from publisher.releases.departures import departures
+from publisher.releases.sorting import FAN, merged_down
+from publisher.shelf.reader import PREFIXES
+
+RUN = 200_000  # rows sorted in memory at once: about 100 MB
+LEVEL = 6  # gzip's: 9 takes twice the time for a hundredth less
+TAIL = 9  # bytes after a line in a sorted file: a tab, six digits, the operation, the line end
+
+
+def dump(journal: Journal, folder: Path) -> list[Path]:
+    """Write the dumps of the journal as it is now and the list of what is gone into *folder*, each with its SHA-256; give the files.
+
+    A dump that is already there is not made again.
+    """
+    head = journal.head
+    position = head.number if head else 0
+    folder.mkdir(parents=True, exist_ok=True)
+    quads, turtle, gone = (folder / f"stocktake-{position}.{suffix}.gz" for suffix in ("nq", "ttl", "gone.csv"))
+    if not quads.exists():
+        with _beside(quads) as out:
+            out.writelines(lines(journal, position))
+    if not turtle.exists():
+        with gzip.open(quads) as text, _beside(turtle) as out:
+            serialize(_triples(text), out, RdfFormat.TURTLE, prefixes=PREFIXES)  # type: ignore[arg-type]  # it needs only write
+    if not gone.exists():
+        with gzip.open(quads) as text, _beside(gone) as out:
+            out.writelines(departures(text))
+    return [file for path in (quads, turtle, gone) for file in (path, _sum(path))]
+
+
+def lines(journal: Journal, position: int, beside: Path | None = None) -> Iterator[bytes]:
+    """Give the quads after entry *position*, sorted by their bytes, each once, with line ends.
+
+    What memory does not hold waits in the folder *beside*, or where the system keeps what is temporary.
+    """
+    rows = (row for entry in journal.entries() if entry.number <= position for row in entry.lines() if row[:2] in (b"A ", b"D "))
+    with tempfile.TemporaryDirectory(prefix="stocktake-dump-", dir=beside) as folder, ExitStack() as opened:
+        files = merged_down(list(_sorted_files(rows, Path(folder))), Path(folder), FAN)
+        merged = heapq.merge(*(opened.enter_context(file.open("rb")) for file in files))
+        for line, group in groupby(merged, key=lambda item: item[:-TAIL]):
+            *_, last = group
+            if last[-2:-1] == b"A":
+                yield line + b"\n"
+
+
+def _sorted_files(rows: Iterator[bytes], folder: Path) -> Iterator[Path]:
+    """Write sorted files; within one only the last word on a quad is kept, and a later file has the later number."""
+    for number in range(1_000_000):
+        last = {row[2:-1]: row[:1] for row in islice(rows, RUN)}
+        if not last:
+            return
+        path = folder / f"{number}"
+        with path.open("wb") as file:
+            file.writelines(b"%b\t%06d%b\n" % (line, number, last[line]) for line in sorted(last))
+        yield path
+
+
+def _triples(text: BinaryIO | gzip.GzipFile) -> Iterator[Triple]:
+    """Give the triples of sorted quads, each once: equal ones of several graphs follow each other."""
+    quads = parse(text, RdfFormat.N_QUADS, lenient=True)  # type: ignore[arg-type]  # it needs only read
+    return (triple for triple, _ in groupby(quad.triple for quad in quads))
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[gzip.GzipFile]:
+    """Write a gzip file beside *path*; it gets its name when it is whole, and its bytes depend on its content alone."""
+    part = path.with_name(path.name + ".part")
+    with part.open("wb") as raw, gzip.GzipFile(filename="", fileobj=raw, mode="wb", compresslevel=LEVEL, mtime=0) as file:
+        yield file
+    with part.open("rb") as whole:
+        digest = hashlib.file_digest(whole, "sha256").hexdigest()
+    told = _sum(path).with_name(_sum(path).name + ".part")
+    told.write_text(f"{digest}  {path.name}\n")
+    told.rename(_sum(path))
+    part.rename(path)
+
+
+def _sum(path: Path) -> Path:
+    return path.with_name(path.name + ".sha256")
+
+
+def sums(paths: Iterable[Path]) -> dict[str, str]:
+    """Give the SHA-256 of each dump by its name, from the file beside it."""
+    return {path.name: _sum(path).read_text().split()[0] for path in paths if _sum(path).exists()}

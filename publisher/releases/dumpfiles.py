@@ -1,0 +1,33 @@
+"""Releases at rest: the dumps that lie in a folder."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from publisher.releases.dump import sums
+
+NAME = re.compile(r"stocktake-(\d+)\.(?:nq|ttl|gone\.csv)\.gz(\.sha256)?\Z")
+
+
+class File(NamedTuple):
+    """A dump: *made* in UTC, *digest* its SHA-256 in hexadecimal."""
+
+    name: str
+    size: int
+    made: str
+    digest: str
+
+
+def listed(folder: Path) -> list[File]:
+    """List the dumps, the newest first."""
+    paths = [path for path in folder.glob("stocktake-*.gz") if NAME.match(path.name)]
+    digests = sums(paths)
+    paths.sort(key=lambda path: (-int(path.name.split("-")[1].split(".")[0]), path.name))
+    return [File(path.name, path.stat().st_size, _made(path), digests.get(path.name, "")) for path in paths]
+
+
+def _made(path: Path) -> str:
+    return f"{datetime.fromtimestamp(path.stat().st_mtime, UTC):%Y-%m-%dT%H:%M:%SZ}"

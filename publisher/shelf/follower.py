@@ -1,0 +1,227 @@
+"""Follower: the one process that writes the shelf; it applies what the journal brings and shows it by a new generation.
+
+Kill it at any point: what it had not finished it does again, and doing it again changes nothing. It ends when its
+standard input is closed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TextIO
+
+import structlog
+from pyoxigraph import NamedNode, RdfFormat, Store, parse
+
+from journal.entry import Entry
+from journal.errors import JournalError
+from journal.log import Journal
+from publisher.shelf.apply import apply, count, digest, replace_graph, rows_of
+from publisher.shelf.generations import Generation, make, newest, sweep
+from publisher.shelf.tides import restated
+from publisher.text.follow import Following
+from vocab.iris import Iris
+
+PAUSE = 0.25  # seconds between looks at the journal
+SETTLED = 2_000_000_000  # nanoseconds after which a folder's time of change tells two changes apart on any file system
+CHECKPOINT = 5.0  # seconds of catching up after which the position is kept, so that a crash does not throw all away
+ATTENTION = 2.0  # seconds that the text index gets before the journal is looked at again
+GLANCE = 0.5  # seconds that it gets before what the journal brought is shown without it
+
+log = structlog.get_logger(room="follower")
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How far the store is: *quads* None while an entry is being applied, when the number is not known.
+
+    *rough*: something was loaded in bulk since the store was last optimized.
+    """
+
+    position: int = 0
+    entry: str = ""
+    quads: int | None = 0
+    rough: bool = False
+
+
+class Follower:
+    """Keep the store in *shelf* level with *journal* and the *status* file, whose graph is *status_graph*.
+
+    How fresh the sources are is told anew when time alone changes it, by the clock *now*.
+    """
+
+    def __init__(
+        self, journal: Journal, shelf: Path, status: Path, status_graph: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self._journal, self._shelf, self._status_file = journal, shelf, status
+        self._graph, self._ns, self._now = NamedNode(status_graph), Iris(status_graph.removesuffix("status")).ns, now
+        self._turn: datetime | None = None  # when the status graph is to be told anew though its file is the same
+        self._seen: tuple[int, int, int] | None = None  # what the status file was when it was last read
+        self._listed: int | None = None  # when the journal's folder was last changed, if that was long enough ago
+        self.generations = shelf / "generations"
+        self.generations.mkdir(parents=True, exist_ok=True)
+        self._lock = _alone(shelf / "lock")
+        self._mark_file = shelf / "position.json"
+        self.mark = self._read_mark()
+        if not self._continues():
+            log.warning("the journal is not the one that the shelf was made from; the shelf is made anew", position=self.mark.position)
+            self._forget()
+        self.store = self._open()
+        self._texts = Following(shelf / "text", journal, status_graph.removesuffix("status"))
+
+    def step(self) -> Generation | None:
+        """Apply what is new; give the new generation, None where nothing was new."""
+        changed = self._catch_up()
+        changed = self._show_status() or changed
+        # Texts wait until what was loaded in bulk is shown and smooth: they take about as long as the load.
+        if not self.mark.rough:
+            self._texts.step(self.store, self.mark.position, self.mark.entry, GLANCE if changed else ATTENTION)
+        current = newest(self.generations)
+        if not changed and current and (current.position, current.entry) == (self.mark.position, self.mark.entry):
+            if not self.mark.rough and current.text == self._texts.position:
+                return None
+            if self.mark.rough:
+                self._smooth()
+        at, status = self.mark, digest(self.store, self._graph)
+        generation = make(self.generations, self.store, at.position, at.entry, self._count(), status, self._texts.shown)
+        sweep(self.generations)
+        return generation
+
+    def close(self) -> None:
+        """Let the shelf go."""
+        self._texts.close()
+        del self.store
+        self._lock.close()
+
+    def _catch_up(self) -> bool:
+        changed = self._journal.folder.stat().st_mtime_ns
+        if changed == self._listed:
+            return False
+        before, quads, since = self.mark.position, self.mark.quads, time.monotonic()
+        for entry in self._journal.entries(after=before):
+            if self.mark.quads is not None:
+                self._write_mark(replace(self.mark, quads=None))
+            grown = apply(self.store, rows_of(entry.lines()))
+            quads = quads + grown.quads if quads is not None else None
+            self.mark = Mark(entry.number, entry.id, None, self.mark.rough or grown.bulk)
+            if time.monotonic() - since > CHECKPOINT:
+                self._keep(self.mark)
+                since = time.monotonic()
+        self._listed = changed if time.time_ns() - changed > SETTLED else None
+        if self.mark.position == before:
+            return False
+        self._keep(replace(self.mark, quads=self._measure() if quads is None else quads))
+        return True
+
+    def _smooth(self) -> None:
+        """Merge the files that bulk loads left: queries are then five to twenty times faster.
+
+        That waits until what was loaded is shown, since it takes some minutes for tens of millions of quads.
+        """
+        self.store.optimize()
+        self._keep(replace(self.mark, rough=False))
+
+    def _keep(self, mark: Mark) -> None:
+        self.store.flush()
+        self._write_mark(mark)
+
+    def _show_status(self) -> bool:
+        try:
+            found = self._status_file.stat()
+        except FileNotFoundError:
+            return False
+        seen, at = (found.st_mtime_ns, found.st_size, found.st_ino), self._now()
+        if seen == self._seen and (self._turn is None or at < self._turn):
+            return False
+        self._seen = seen
+        try:
+            told, self._turn = restated(parse(self._status_file.read_bytes(), RdfFormat.N_QUADS), self._ns, at)
+        except (SyntaxError, ValueError) as error:
+            log.warning("the status file cannot be read; the last one stays", error=str(error))
+            return False
+        return replace_graph(self.store, self._graph, told)
+
+    def _count(self) -> int:
+        if self.mark.quads is None:
+            self._write_mark(replace(self.mark, quads=self._measure()))
+        return self.mark.quads or 0
+
+    def _measure(self) -> int:
+        return count(self.store, self._graph)
+
+    def _continues(self) -> bool:
+        if not self.mark.position:
+            return True
+        entry: Entry | None = next(iter(self._journal.entries(after=self.mark.position - 1)), None)
+        return entry is not None and entry.id == self.mark.entry
+
+    def _open(self) -> Store:
+        path = self._shelf / "store"
+        try:
+            return Store(path)
+        except OSError as error:
+            log.warning("the shelf's store cannot be opened; the shelf is made anew", error=str(error))
+            self._forget()
+            return Store(path)
+
+    def _forget(self) -> None:
+        self._mark_file.unlink(missing_ok=True)
+        shutil.rmtree(self._shelf / "store", ignore_errors=True)
+        self.mark = Mark()
+
+    def _read_mark(self) -> Mark:
+        try:
+            return Mark(**json.loads(self._mark_file.read_text()))
+        except (FileNotFoundError, ValueError, TypeError):
+            shutil.rmtree(self._shelf / "store", ignore_errors=True)
+            return Mark()
+
+    def _write_mark(self, mark: Mark) -> None:
+        part = self._mark_file.with_suffix(".part")
+        with part.open("w") as file:
+            json.dump(asdict(mark), file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(self._mark_file)
+        self.mark = mark
+
+
+def _alone(path: Path) -> TextIO:
+    """Wait until no other process writes this shelf; the file that is given keeps others waiting until it is closed."""
+    file = path.open("w")
+    fcntl.flock(file, fcntl.LOCK_EX)
+    return file
+
+
+def _leave_at_end_of_input() -> None:
+    while sys.stdin.buffer.read(1):
+        pass
+    os._exit(0)
+
+
+def main() -> None:
+    """Run a follower: arguments are the journal's folder, the shelf's, the status file and the status graph's IRI."""
+    journal, shelf, status, graph = sys.argv[1:5]
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    threading.Thread(target=_leave_at_end_of_input, daemon=True).start()
+    follower = Follower(Journal(Path(journal)), Path(shelf), Path(status), graph)
+    while True:
+        try:
+            follower.step()
+        except JournalError as error:
+            log.error("the journal cannot be followed", error=str(error))
+            time.sleep(10)
+        time.sleep(PAUSE)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,269 @@
+"""Reader: a worker process that opens a generation read-only and answers one question at a time, in frames.
+
+It is started by ``pool`` with one end of a socket and runs until that is closed; ``pool`` kills it at a time limit.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from pyoxigraph import Literal, NamedNode, QueryBoolean, QuerySolutions, QueryTriples, RdfFormat, Store, Triple, Variable, parse, serialize
+
+from publisher.formats import GRAPHS, TABLES
+from publisher.shelf.cut import Bound, Cut
+from publisher.shelf.dataset import Dataset, dataset
+from publisher.shelf.frames import SIZE, Kind, pack, read
+from publisher.shelf.question import Question
+from publisher.shelf.rows import ROWS, Rows
+from publisher.shelf.sandbox import limit_memory, refuse_sockets
+from publisher.shelf.wellformed import xml
+from publisher.text.places import original
+
+Result = QuerySolutions | QueryBoolean | QueryTriples
+
+_PLACE = re.compile(r"error at (\d+):(\d+): (.*)", re.DOTALL)
+_UNKNOWN = "The custom function"  # how the engine's message begins where a query calls what it does not have
+_SETS = re.compile(r"\[[^\[\]]*\](?:,\s*|\s*\|\s*)?|'\\u\S+")
+
+
+class Refusal(Exception):
+    """The answer stops here: a reason by its name in ``publisher.errors``."""
+
+    def __init__(self, reason: str, message: str = "", **more: int) -> None:
+        super().__init__(message)
+        self.payload = {"reason": reason, "message": message, **more}
+
+
+class Full(Exception):
+    """The answer has its most rows and another would follow."""
+
+
+class Generation:
+    """The open generation, kept from removal by a shared lock on its folder."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._lock = os.open(path, os.O_RDONLY)
+        fcntl.flock(self._lock, fcntl.LOCK_SH)
+        self.store = Store.read_only(str(Path(path) / "store"))
+
+    def close(self) -> None:
+        """Let the folder go."""
+        del self.store
+        os.close(self._lock)
+
+
+class Outlet:
+    """A file to write an answer to: it leaves in frames as it grows, each after a whole row; at most *most* rows leave."""
+
+    def __init__(self, connection: socket.socket, suffix: str, most: int | None = None) -> None:
+        self._connection = connection
+        self._written = xml if suffix in ("xml", "rdf") else bytes
+        self._waiting = bytearray(pack(Kind.HEAD, suffix.encode()))
+        self._data = bytearray()
+        self._rows, self._most, self._marks = ROWS.get(suffix), most, 0
+        self._due, self._full = SIZE, False
+
+    def write(self, data: bytes) -> int:
+        """Take *data*; raise Full above the most rows. What the writer still hands over then is not taken."""
+        if self._full:
+            return len(data)
+        self._data += data
+        if len(self._data) >= self._due:
+            self._leave()
+            self._due = len(self._data) + SIZE  # a row may be longer than a frame
+        return len(data)
+
+    def flush(self) -> None:
+        """Do nothing: what waits leaves by ``end``, together with it."""
+
+    def _leave(self) -> None:
+        """Send what waits, up to the last border between two rows."""
+        border = len(self._data)
+        if self._rows:
+            border = self._rows.border(self._counted(self._rows))
+            self._marks += self._rows.clear(bytes(self._data[:border])).count(self._rows.mark)
+        self._push(border)
+        self._connection.sendall(self._waiting)
+        self._waiting = bytearray()
+
+    def _counted(self, rows: Rows) -> bytes:
+        """Give the data clear for counting; where it has a row too many, leave only what comes before that and raise Full."""
+        clear = rows.clear(bytes(self._data))
+        marks = self._marks + clear.count(rows.mark)
+        if self._most is not None and marks + rows.more > self._most:
+            last = self._most - rows.more + (rows.before)  # the mark at which the last row ends
+            del self._data[rows.nth(clear, last - self._marks) :]
+            self._full = True
+            raise Full
+        return clear
+
+    def _push(self, border: int) -> None:
+        if border:
+            self._waiting += pack(Kind.DATA, self._written(bytes(self._data[:border])))
+            del self._data[:border]
+
+    def end(self, rows: int | None = None, cut: Cut | None = None) -> None:
+        """Send what waits and the end, together; *rows* where they are not counted here. Raises Full as ``write`` does."""
+        if rows is None and cut is None and self._rows:
+            marks = self._marks + self._counted(self._rows).count(self._rows.mark)
+            rows = 0 if self._data.endswith(b'"bindings":[]}}') else max(0, marks + self._rows.more)
+        self._push(len(self._data))
+        if cut:
+            self._waiting += pack(Kind.CUT, cut.pack())
+        self._connection.sendall(self._waiting + pack(Kind.END, b"" if rows is None else str(rows).encode()))
+
+    def writable(self) -> bool:
+        """Say yes, as files do."""
+        return True
+
+
+def term(text: str) -> NamedNode | Literal:
+    """Read one N-Triples term, an IRI or a literal."""
+    quad = next(iter(parse(f"<x:s> <x:p> {text} .", RdfFormat.N_TRIPLES)))
+    value: NamedNode | Literal = quad.object
+    return value
+
+
+def evaluate(store: Store, question: Question) -> Result:
+    """Ask *store*; raise Refusal where the query is no query."""
+    return ask(dataset(store, question), question)
+
+
+def ask(asked: Dataset, question: Question) -> Result:
+    """Put *question* to the graphs of a store; raise Refusal where it is none."""
+    try:
+        return asked.store.query(
+            question.text,
+            base_iri=question.base,
+            default_graph=asked.default,
+            named_graphs=asked.named,
+            substitutions={Variable(name): term(text) for name, text in question.bindings.items()} or None,
+        )
+    except SyntaxError as error:
+        raise fault(str(error), question.inserted) from error
+
+
+def fault(message: str, inserted: tuple[tuple[int, int, int], ...] = ()) -> Refusal:
+    """Read the engine's message about the grammar; *inserted* is what was put into the text before."""
+    match = _PLACE.match(message)
+    if match is None:
+        return Refusal("SyntaxFault", message)
+    line, column = int(match[1]), int(match[2])
+    return Refusal("SyntaxFault", _readable(match[3]), line=line, column=original(line, column, inserted))
+
+
+def _readable(expected: str) -> str:
+    """Leave out the parser's sets of characters, which no person reads."""
+    words = [part.strip() for part in _SETS.sub("", expected.removeprefix("expected one of ")).split(",\x20")]
+    kept = [word for word in dict.fromkeys(words) if word and not word.startswith(("'", "[", "|"))]
+    return "expected " + " or ".join(word.removeprefix("expected ") for word in kept[:8]) if kept else "not SPARQL"
+
+
+def answer(result: Result, question: Question, connection: socket.socket) -> None:
+    """Write *result* in the format that was asked for its kind."""
+    if isinstance(result, QueryTriples):
+        if question.graph is None:
+            raise Refusal("NoFormat", "the answer is a graph, and no format of graphs was asked for")
+        return _graph(result, question, Outlet(connection, question.graph))
+    if question.table is None:
+        raise Refusal("NoFormat", "the answer is a table, and no format of tables was asked for")
+    bounded = isinstance(result, QuerySolutions)  # a yes or no has no rows
+    out = Outlet(connection, question.table, question.rows if bounded else None)
+    try:
+        result.serialize(out, TABLES[question.table].writer)  # type: ignore[arg-type]  # it needs only write
+        return out.end(rows=None if bounded else 1)
+    except Full:
+        most = question.rows or 0
+        return out.end(rows=most, cut=Cut(Bound.ROWS, most))
+
+
+def _graph(result: QueryTriples, question: Question, out: Outlet) -> None:
+    passed = 0
+    cut: Cut | None = None
+
+    def limited() -> Iterator[Triple]:
+        nonlocal passed, cut
+        for triple in result:
+            if question.rows is not None and passed >= question.rows:
+                cut = Cut(Bound.ROWS, passed)
+                return
+            passed += 1
+            yield triple
+
+    serialize(limited(), out, GRAPHS[question.graph or ""].writer, prefixes=PREFIXES)  # type: ignore[arg-type]  # as above
+    out.end(rows=passed, cut=cut)
+
+
+PREFIXES = {
+    "dct": "http://purl.org/dc/terms/",
+    "dcat": "http://www.w3.org/ns/dcat#",
+    "foaf": "http://xmlns.com/foaf/0.1/",
+    "prov": "http://www.w3.org/ns/prov#",
+    "rdfs": "http://www.w3.org/2000/01/rdf-schema#",
+    "schema": "https://schema.org/",
+    "skos": "http://www.w3.org/2004/02/skos/core#",
+    "xsd": "http://www.w3.org/2001/XMLSchema#",
+}
+
+
+def attend(connection: socket.socket) -> None:
+    """Answer question after question until the other side closes."""
+    frames = connection.makefile("rb")
+    generation: Generation | None = None
+    while frame := read(frames):
+        kind, payload = frame
+        try:
+            if kind is Kind.OPEN:
+                if generation:
+                    generation.close()
+                generation = Generation(payload.decode())
+                connection.sendall(pack(Kind.END))
+            elif generation:
+                question = Question.unpack(payload)
+                if question.check:
+                    evaluate(Store(), question)
+                    Outlet(connection, "").end()
+                else:
+                    answer(evaluate(generation.store, question), question, connection)
+        except Refusal as refusal:
+            connection.sendall(pack(Kind.FAULT, json.dumps(refusal.payload).encode()))
+        except MemoryError:
+            connection.sendall(pack(Kind.FAULT, b'{"reason": "MemoryLimit", "message": "the query was stopped at its memory limit"}'))
+        except (OSError, RuntimeError, ValueError) as error:
+            reason = "QueryError" if str(error).startswith(_UNKNOWN) else "Broken"
+            connection.sendall(pack(Kind.FAULT, json.dumps({"reason": reason, "message": str(error)}).encode()))
+
+
+def _leave_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(0)
+
+
+def begin(arguments: list[str]) -> socket.socket:
+    """Become a worker: *arguments* are the socket's number, the memory limit in bytes and the parent's process id."""
+    handle, memory, parent = (int(text) for text in arguments)
+    refuse_sockets()
+    connection = socket.socket(fileno=handle)
+    limit_memory(memory)
+    stay_with(parent)
+    return connection
+
+
+def stay_with(parent: int) -> None:
+    """End this process when *parent* is gone."""
+    threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
+
+
+if __name__ == "__main__":
+    attend(begin(sys.argv[1:4]))

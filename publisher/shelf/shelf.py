@@ -1,0 +1,176 @@
+"""Shelf: the store that answers now; an index of the journal, thrown away and rebuilt at will."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Coroutine, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+
+import structlog
+
+from journal.log import Journal
+from publisher.errors import NotReady, ShelfError
+from publisher.pages.terms import Row, rows_of
+from publisher.releases.pinned import Pinned
+from publisher.shelf.budget import Budget
+from publisher.shelf.cache import Cache
+from publisher.shelf.flight import Flights
+from publisher.shelf.generations import Generation, newest
+from publisher.shelf.pool import Limits, Pool
+from publisher.shelf.process import command, environment
+from publisher.shelf.question import Question
+from publisher.shelf.scratch import Scratches
+from publisher.shelf.spool import Room
+from publisher.shelf.worker import Answer
+from vocab.iris import Iris
+
+log = structlog.get_logger(room="shelf")
+
+PAUSE = 0.2  # seconds between looks for a new generation
+CACHED = 2_000  # answers to our own questions that are kept while a generation is shown
+
+
+class Shelf:
+    """Follow the journal under *data* and answer from its newest generation; use it as an asynchronous context.
+
+    Readers' queries and our own pages' have their own readers, so that heavy queries do not stop the pages.
+    """
+
+    def __init__(self, data: Path, iris: Iris, limits: Limits | None = None, *, readers: int | None = None, follow: bool = True) -> None:
+        self.data = data
+        self.iris = iris
+        self.journal = Journal(data / "journal")
+        self.limits = limits or Limits()
+        self.history = data / "shelf" / "history"  # the folder where publisher.history keeps what touched each graph
+        self.generation: Generation | None = None
+        self.cache, self.flights = Cache(), Flights()
+        self.releases = Pinned(data, iris.base)
+        self.scratches = Scratches(data / "scratch", self.limits)
+        self._generations = data / "shelf" / "generations"
+        cores = readers or os.cpu_count() or 1
+        self.budget, self.room = Budget(self.limits, time.monotonic), Room()
+        self._public, self._own = Pool(cores, self.limits, spares=2, budget=self.budget), Pool(max(1, cores // 2), self.limits, spares=0)
+        self._follow = follow
+        self._known: dict[str, Generation] = {}  # by folder; while generations change, answers come from both
+        self._shown = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._answers: dict[tuple[str, tuple[tuple[str, str], ...]], list[Row]] = {}
+
+    async def __aenter__(self) -> Shelf:
+        await self.look()
+        self._tasks = [asyncio.create_task(work) for work in (self._watch(), *(self._followers() if self._follow else []))]
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.releases.close()
+        await self.scratches.close()
+        await self._public.close()
+        await self._own.close()
+
+    async def level(self) -> Generation:
+        """Wait until the shelf shows all that the journal holds."""
+        await self._shown.wait()
+        while self.lag:
+            await asyncio.sleep(PAUSE)
+        return self.current
+
+    @property
+    def current(self) -> Generation:
+        """Give the generation that answers now; raise NotReady before the first."""
+        if self.generation is None:
+            raise NotReady("no generation is up yet")
+        return self.generation
+
+    def made_by(self, answer: Answer) -> Generation | None:
+        """Give the generation that gives *answer*, None where it has long been replaced."""
+        return self._known.get(answer.generation)
+
+    @property
+    def lag(self) -> int:
+        """Count the journal entries that are not yet shown."""
+        head = self.journal.head
+        return (head.number if head else 0) - (self.generation.position if self.generation else 0)
+
+    async def ask(self, question: Question, seconds: float | None = None, client: str = "") -> Answer:
+        """Put a reader's question, whose cost *client* bears; *seconds* may shorten the time limit. Raises PublisherError."""
+        return await self._public.ask(question, seconds, client)
+
+    async def check(self, question: Question) -> None:
+        """Raise QueryError where *question* is none, without answering it."""
+        await self._whole(replace(question, check=True))
+
+    async def at(self, release: int, texts: bool = False) -> Generation:
+        """Give what answers for a release, with its index of texts where *texts* are searched. Raises ReleaseError and NotReady."""
+        return await self.releases.at(release, texts)
+
+    async def rows(self, query: str, bindings: Mapping[str, str] | None = None) -> list[Row]:
+        """Answer a question of our own as a list of rows; kept until the generation changes.
+
+        *bindings* are N-Triples terms by variable, which must stand in the projection.
+        """
+        key = (query, tuple(sorted((bindings or {}).items())))
+        if key not in self._answers:
+            shown = self.generation
+            at = shown.path if shown else ""  # while generations change, all that a page asks is asked of one
+            found = rows_of(await self._whole(Question(query, base=self.iris.base, bindings=dict(bindings or {}), generation=at)))
+            if shown is not self.generation:
+                return found
+            if len(self._answers) >= CACHED:
+                self._answers.pop(next(iter(self._answers)))
+            self._answers[key] = found
+        return self._answers[key]
+
+    async def graph(self, query: str, suffix: str) -> bytes:
+        """Answer a question of our own that gives a graph, in the format of *suffix*."""
+        return await self._whole(Question(query, graph=suffix, base=self.iris.base))
+
+    async def _whole(self, question: Question) -> bytes:
+        answer = await self._own.ask(question)
+        try:
+            return b"".join([chunk async for chunk in answer.chunks()])
+        finally:
+            answer.close()
+
+    async def look(self) -> None:
+        """Show the newest generation now, whichever process made it; the shelf does so by itself within a moment."""
+        generation = newest(self._generations)
+        if generation is None or generation == self.generation:
+            return
+        self._known = {it.path: it for it in (self.generation, generation) if it}
+        await asyncio.gather(self._public.show(generation.path), self._own.show(generation.path))
+        self._answers.clear()
+        self.generation = generation
+        self._shown.set()
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(PAUSE)
+            try:
+                await self.look()
+            except (ShelfError, OSError, ValueError) as error:
+                log.error("a generation could not be shown", error=str(error))
+
+    def _followers(self) -> Iterator[Coroutine[None, None, None]]:
+        journal = str(self.journal.folder)
+        follower = (journal, str(self.data / "shelf"), str(self.data / "status.nq"), self.iris.status)
+        yield self._keep_running(command("publisher.shelf.follower", *follower))
+        yield self._keep_running(command("publisher.history.follow", str(self.history), journal, self.iris.base))
+
+    async def _keep_running(self, line: list[str]) -> None:
+        while True:
+            process = await asyncio.create_subprocess_exec(*line, stdin=asyncio.subprocess.PIPE, env=environment())
+            try:
+                code = await process.wait()
+            except asyncio.CancelledError:
+                process.kill()
+                await process.wait()
+                raise
+            log.error("a follower ended and is started again", module=line[2], code=code)
+            await asyncio.sleep(1)

@@ -1,0 +1,107 @@
+"""Service description: what the endpoint is and does, true in every number (https://www.w3.org/TR/sparql11-service-description/)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from pyoxigraph import RdfFormat, parse, serialize
+
+from publisher.errors import LimitError
+from publisher.formats import GRAPHS, TABLES, Graph
+from publisher.limits import Limits
+from publisher.queries import query
+from publisher.shelf.shelf import Shelf
+from publisher.sparql.protocol import MOST
+from vocab.iris import Iris
+
+_FORMATS = "http://www.w3.org/ns/formats/"
+_NAMES = {
+    "json": "SPARQL_Results_JSON",
+    "xml": "SPARQL_Results_XML",
+    "csv": "SPARQL_Results_CSV",
+    "tsv": "SPARQL_Results_TSV",
+    "ttl": "Turtle",
+    "nt": "N-Triples",
+    "jsonld": "JSON-LD",
+    "rdf": "RDF_XML",
+}
+_GEOF = "http://www.opengis.net/def/function/geosparql/"
+# What is tested to give the values of its specification; the engine may know more.
+FUNCTIONS = tuple(f"{_GEOF}{name}" for name in ("asGeoJSON", "distance", "sfContains", "sfIntersects", "sfWithin"))
+PROPERTIES = ("http://jena.apache.org/text#query",)
+LATERAL = "https://github.com/w3c/sparql-dev/blob/main/SEP/SEP-0006/sep-0006.md"
+
+PREFIXES = {"sd": "http://www.w3.org/ns/sparql-service-description#", "void": "http://rdfs.org/ns/void#"}
+
+
+async def service(shelf: Shelf, row: Graph) -> bytes:
+    """Describe the endpoint in the format *row*; a number that takes longer to count than a query may is left out."""
+    numbers = await _numbers(shelf)
+    formats = " , ".join(f"<{_FORMATS}{_NAMES[suffix]}>" for suffix in [*TABLES, *GRAPHS])
+    text = f"""
+        PREFIX sd: <http://www.w3.org/ns/sparql-service-description#>
+        PREFIX void: <http://rdfs.org/ns/void#>
+        PREFIX wsis: <ns#>
+        PREFIX rdfs: <http://www.w3.org/2000/01/rdf-schema#>
+        <sparql> a sd:Service ;
+            sd:endpoint <sparql> ;
+            sd:supportedLanguage sd:SPARQL11Query ;
+            sd:feature sd:UnionDefaultGraph ;
+            sd:languageExtension <{LATERAL}> ;
+            sd:defaultEntailmentRegime <http://www.w3.org/ns/entailment/Simple> ;
+            sd:resultFormat {formats} ;
+            sd:extensionFunction {_list(FUNCTIONS)} ;
+            sd:propertyFeature {_list(PROPERTIES)} ;
+            {_limits(shelf.limits)}
+            rdfs:seeAlso <examples> ;
+            sd:defaultDataset <.well-known/void#dataset> .
+        <.well-known/void#dataset> a sd:Dataset, void:Dataset ;
+            {_told(numbers, "void:triples", "void:properties", "void:classes", "wsis:namedGraphs")}
+            sd:defaultGraph <.well-known/void#default-graph> .
+        <.well-known/void#default-graph> {_told(numbers, "void:triples")} a sd:Graph, void:Dataset .
+        """
+    return written(text, shelf.iris, row)
+
+
+def _list(iris: tuple[str, ...]) -> str:
+    return " , ".join(f"<{iri}>" for iri in iris)
+
+
+def _limits(limits: Limits) -> str:
+    """Tell the limits of a query by anyone, in the words of our ontology; one that is not set is not told."""
+    budget = limits.budget if limits.budget else None
+    told = {
+        "queryTimeLimit": limits.seconds,
+        "queryMemoryLimit": limits.memory,
+        "queryRowLimit": limits.rows,
+        "queryLengthLimit": MOST,
+        "queryBudget": budget,
+        "queryBudgetWindow": limits.window if budget else None,
+    }
+    return " ".join(f"wsis:{name} {value} ;" for name, value in told.items() if value is not None)
+
+
+def _told(numbers: dict[str, int], *names: str) -> str:
+    return " ".join(f"{name} {numbers[name]} ;" for name in names if name in numbers)
+
+
+async def _numbers(shelf: Shelf) -> dict[str, int]:
+    """Count what is shown; the counts are kept until it changes."""
+    return {name: number async for name, number in _counted(shelf)}
+
+
+async def _counted(shelf: Shelf) -> AsyncIterator[tuple[str, int]]:
+    try:
+        properties = await shelf.rows(query("void-properties"))
+        yield "void:triples", sum(int(row["triples"].value) for row in properties)
+        yield "void:properties", len(properties)
+        yield "void:classes", len(await shelf.rows(query("void-classes")))
+        yield "wsis:namedGraphs", int((await shelf.rows(query("named-graphs")))[0]["graphs"].value)
+    except LimitError:
+        return
+
+
+def written(turtle: str, iris: Iris, row: Graph) -> bytes:
+    """Write *turtle*, whose relative IRIs stand under the base, in the format *row*."""
+    triples = (quad.triple for quad in parse(turtle, RdfFormat.TURTLE, base_iri=iris.base))
+    return serialize(triples, format=row.writer, prefixes=PREFIXES) or b""

@@ -1,0 +1,52 @@
+"""Rewriting: what is put in place of properties that the store does not hold, before a question is asked."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from publisher.errors import NotReady
+from publisher.shelf.generations import Generation
+from publisher.shelf.question import Question
+from publisher.shelf.shelf import PAUSE, Shelf
+from publisher.text import rewrite as texts
+from publisher.text.search import search_in
+
+FIELD = "Stocktake-Text"
+
+
+async def rewrite(shelf: Shelf, question: Question, shown: Generation | None = None) -> Question:
+    """Give the question that is really asked of *shown*, or of what is shown now; *question* itself where nothing is to be put in.
+
+    Answers are kept by what is given here, so it holds all that the answer depends on beside the generation. Raises
+    SyntaxFault where a search is not written as it should be, NotReady while there is no index of texts.
+    """
+    if not texts.asks(question.text):
+        return question
+    shown = shown or shelf.current
+    done = await asyncio.to_thread(_rewritten, question.text, shown)
+    if not done.inserted:
+        return question
+    return replace(question, text=done.text, inserted=done.inserted, note=_note(done, shown), generation=shown.path)
+
+
+async def ready(shelf: Shelf, question: Question) -> None:
+    """Wait until all that the journal holds is shown, and where *question* searches texts until they are looked up too."""
+    await shelf.level()
+    while texts.asks(question.text) and shelf.current.text != shelf.current.position:
+        await asyncio.sleep(PAUSE)
+
+
+def _rewritten(text: str, shown: Generation) -> texts.Rewritten:
+    search = search_in(shown.path)
+    if search is None:
+        raise NotReady("the index of texts is being made; ask again in a moment")
+    return texts.rewrite(text, search)
+
+
+def _note(done: texts.Rewritten, shown: Generation) -> str:
+    """Write the header field that tells what a search did not do, a dictionary by https://www.rfc-editor.org/rfc/rfc9651."""
+    told = [f"cut={texts.MOST}"] if done.cut else []
+    told += ["similar"] if done.loose else []
+    told += [f"position={shown.text}"] if shown.text != shown.position else []
+    return ", ".join(told)

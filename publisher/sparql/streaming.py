@@ -1,0 +1,167 @@
+"""Streaming: an answer on its way to the client; one that ends early says so, or the connection is cut: never a part that looks whole."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from typing import Protocol, TypeVar
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from publisher.errors import PublisherError
+from publisher.http.problems import COST, EXPORTS
+from publisher.shelf.budget import client_of
+from publisher.shelf.cut import FIELD, Cut
+from publisher.shelf.frames import SIZE
+from publisher.shelf.question import Question
+from publisher.shelf.shelf import Shelf
+from publisher.shelf.spool import Room, Spool
+from publisher.shelf.worker import Answer
+
+log = structlog.get_logger(room="streaming")
+
+Result = TypeVar("Result")
+
+GRACE = 0.05  # seconds before it is worth a task to look whether the client is still there
+
+
+class Closing(Protocol):
+    """What is let go when the response has ended, whole or not."""
+
+    def close(self) -> None: ...  # noqa: D102
+
+
+class Streamed(Response):
+    """A response in pieces; what it cost, and whether it ended early, follows in trailer fields.
+
+    Where an error ends it, or it ends early with no mark in its text and the client reads no trailers, its end is not sent, so that
+    the server cuts the connection.
+    """
+
+    def __init__(self, rest: AsyncIterator[bytes], closing: Closing, answer: Answer, headers: dict[str, str], room: Room) -> None:
+        super().__init__(None, headers=headers)
+        del self.headers["content-length"]
+        self._rest, self._closing, self._answer = rest, closing, answer
+        self._spool = Spool(room)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it, until it ends or the client is gone; to HEAD no more than how it begins."""
+        if scope["method"] == "HEAD":
+            self._closing.close()
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            return await send({"type": "http.response.body", "body": b"", "more_body": False})
+        reading = asyncio.ensure_future(self._read())
+        sending = asyncio.ensure_future(self._send(reading, send, *_trailing(scope)))
+        gone = asyncio.ensure_future(_until_gone(receive))
+        try:
+            await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (reading, sending, gone):
+                task.cancel()
+            await asyncio.gather(reading, sending, gone, return_exceptions=True)
+            self._spool.close()
+            self._closing.close()
+
+    async def _read(self) -> None:
+        """Take the answer as fast as it comes."""
+        try:
+            async for chunk in self._rest:
+                await self._spool.put(chunk)
+        finally:
+            self._spool.end()
+
+    async def _send(self, reading: asyncio.Future[None], send: Send, able: bool, asked: bool) -> None:
+        start = {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+        if able:
+            start |= {"headers": [*self.raw_headers, (b"trailer", f"{FIELD}, {COST}".encode())], "trailers": True}
+        await send(start)
+        while (chunk := await self._spool.get()) is not None:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        try:
+            await reading
+        except PublisherError as error:
+            log.warning("an answer was broken off", reason=str(error))
+            return
+        if (cut := self._answer.cut) and not (self._answer.marked or asked):
+            log.warning("an answer was broken off, since its format has no place for a mark", cut=cut.field)
+            return
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        if able:
+            told = {**({FIELD: cut.field} if cut else {}), COST: cost(self._answer.seconds)}
+            fields = [(name.lower().encode(), value.encode()) for name, value in told.items()]
+            await send({"type": "http.response.trailers", "headers": fields, "more_trailers": False})
+
+
+def _trailing(scope: Scope) -> tuple[bool, bool]:
+    """Tell whether the server can send trailer fields, and whether the client said that it reads them (TE: trailers)."""
+    able = "http.response.trailers" in (scope.get("extensions") or {}) and scope.get("http_version") == "1.1"
+    wishes = b",".join(value for name, value in scope["headers"] if name == b"te").lower().split(b",")
+    return able, able and any(wish.partition(b";")[0].strip() == b"trailers" for wish in wishes)
+
+
+def cost(seconds: float) -> str:
+    """Write what an answer cost.
+
+    >>> cost(0.12345)
+    '0.123'
+    """
+    return f"{seconds:.3f}"
+
+
+def client(request: Request) -> str:
+    """Tell which client asks, by its address."""
+    return client_of(request.client.host) if request.client else ""
+
+
+def bill(seconds: float, cut: Cut | None = None) -> dict[str, str]:
+    """Give the headers of an answer that is ready before its first byte leaves: what it cost, and where it was cut."""
+    return {COST: cost(seconds), **({FIELD: cut.field, "Link": EXPORTS} if cut else {})}
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def ask(request: Request, shelf: Shelf, question: Question, seconds: float | None = None) -> Answer:
+    """Ask the shelf; where the client leaves before the answer begins, the query is stopped."""
+    return await unless_gone(request, shelf.ask(question, seconds, client(request)))
+
+
+async def unless_gone(request: Request, work: Coroutine[object, object, Result]) -> Result:
+    """Wait for *work*; where the client leaves before it is done, it is cancelled, and the request with it."""
+    asking = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait({asking}, timeout=GRACE)
+        if not asking.done():
+            gone = asyncio.ensure_future(_until_gone(request.receive))
+            await asyncio.wait({asking, gone}, return_when=asyncio.FIRST_COMPLETED)
+            gone.cancel()
+        if not asking.done():
+            raise asyncio.CancelledError
+        return asking.result()
+    finally:
+        asking.cancel()
+
+
+async def respond(answer: Answer, headers: dict[str, str], room: Room) -> Response:
+    """Send *answer*: at once where one frame holds it, else in pieces."""
+    chunks = answer.marked_chunks()
+    try:
+        first = await anext(chunks, b"")
+        if len(first) < SIZE:
+            whole = first + b"".join([chunk async for chunk in chunks])
+            return Response(whole, headers={**headers, **bill(answer.seconds, answer.cut)})
+    except BaseException:
+        answer.close()
+        raise
+    return Streamed(_joined(first, chunks), answer, answer, headers, room)
+
+
+async def _joined(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for chunk in rest:
+        yield chunk
