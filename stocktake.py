@@ -288,8 +288,9 @@ def demo(
         home, ledger, loopback = data / "sources", f"sqlite:///{data}/ledger.sqlite", frozenset({"127.0.0.1"})
         given = replace(settings, data=data, sources=home, ledger=ledger, allow_hosts=loopback)
         _err.print(f"The simulated registries are at {registries.url}; harvesting them into {data}.")
-        for words in (["harvest"], ["dump"]):
-            subprocess.run(_command(words), env=given.environment(), check=False)
+        for words in (["harvest"], ["dump"], ["examples", "run", "--json"]):
+            out = subprocess.DEVNULL if "--json" in words else None
+            subprocess.run(_command(words), env=given.environment(), stdout=out, check=False)
         _err.print(f"Portal: http://{host}:{port}/   SPARQL: http://{host}:{port}/sparql   Ctrl-C ends it.")
         key = f"{sys.argv[0]} --data {data} keys create NAME --scope admin"
         _err.print(f"Operators' desk: http://{host}:{port}/desk/   It wants a key; make one in another terminal: {key}", soft_wrap=True)

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from publisher.examples.example import Example, examples
+from publisher.examples.times import keep
 from publisher.examples.trial import Outcome, tried
 from publisher.limits import read
 from publisher.shelf.shelf import Shelf
@@ -75,6 +76,7 @@ async def _run(settings: Settings, chosen: list[Example], *, quiet: bool) -> lis
             if not quiet:
                 mark = "ok  " if it.good else "FAIL"
                 print(f"{mark} {it.rows:>7} rows {it.seconds:>8.3f} s  {it.example.name}  {it.trouble}".rstrip(), flush=True)
+        keep(settings.data, found, shelf.current.position)
     return found
 
 

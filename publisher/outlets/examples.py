@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.examples.example import Example, example, examples, triples
+from publisher.examples.times import times
 from publisher.formats import GRAPHS
 from publisher.http.negotiation import best, wants_html
 from publisher.http.problems import Refused
@@ -36,7 +37,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     def _answer(request: Request, them: tuple[Example, ...], name: str | None) -> Response:
         suffix, accept = request.query_params.get("format"), request.headers.get("accept")
         if suffix is None and wants_html(accept, GRAPHS.values()):
-            return pages.page("examples.html", examples=them, only=name, graphs=GRAPHS.values())
+            return pages.page("examples.html", examples=them, only=name, times=times(shelf.data), graphs=GRAPHS.values())
         row = GRAPHS.get(suffix) if suffix else best(accept, GRAPHS.values())
         if row is None:
             raise Refused(HTTPStatus.NOT_ACCEPTABLE, "Examples are given as " + ", ".join(row.media for row in GRAPHS.values()))

@@ -65,7 +65,10 @@ def of(server: str) -> Dialect:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """What an engine says when it cannot answer: *mark* is in its message; *reason* is its name in ``publisher.errors``, *advice* is ours."""
+    """What an engine says when it cannot answer.
+
+    *mark* is in its message, *reason* is its name in ``publisher.errors``, *advice* is ours.
+    """
 
     mark: re.Pattern[str]
     reason: str
@@ -73,13 +76,21 @@ class Trouble:
 
 
 TROUBLES = (
-    Trouble(re.compile(r"SR353"), "RowLimit", "this store does not sort so many rows; ask for fewer by LIMIT and OFFSET, or sort them yourself"),
+    Trouble(re.compile(r"SR353"), "RowLimit", "this store does not sort so many rows; ask for fewer by LIMIT, or sort them yourself"),
     Trouble(
         re.compile(r"22007|DT00\d|Function (year|month|day|hours|minutes|seconds) needs"),
         "QueryError",
         "this store stops where a single value is no date; leave such values out by a FILTER, or take the year by SUBSTR(STR(?date), 1, 4)",
     ),
-    Trouble(re.compile(r"S1T00|42000 .*estimated execution time|[Tt]imeout"), "TimeLimit", "this store stopped the query at its own limit of time"),
+    Trouble(
+        re.compile(r"S1T00|42000 .*estimated execution time|[Tt]imeout"),
+        "TimeLimit",
+        "this store stopped the query at its own limit of time",
+    ),
     Trouble(re.compile(r"FRVEC|MaxQueryMem|memory exhausted|out of memory"), "MemoryLimit", ""),
-    Trouble(re.compile(r"MaxConstructTriples|RDFXX|result set.* limit"), "RowLimit", "this store does not give so many triples; narrow the query"),
+    Trouble(
+        re.compile(r"MaxConstructTriples|RDFXX|result set.* limit"),
+        "RowLimit",
+        "this store does not give so many triples; narrow the query",
+    ),
 )

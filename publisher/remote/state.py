@@ -10,7 +10,7 @@ from publisher.remote.dialect import STATE
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """*position* and *entry* are number and id of the last journal entry that is wholly in it, *quads* how many quads of the journal it holds.
+    """How far it is: *position* and *entry* are number and id of the last journal entry that is wholly in it, *quads* how many it holds.
 
     *taking* is the number of the entry that is being taken in, 0 where none is. *writer* is who may write until *until*, in seconds
     since 1970.

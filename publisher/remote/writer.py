@@ -75,7 +75,8 @@ class Writer:
         except Broken as error:
             if len(lines) == 1:
                 self.left_out += 1
-                log.warning("the store does not take a quad; it is left out", quad=lines[0].decode(errors="replace")[:500], error=str(error))
+                told = lines[0].decode(errors="replace")[:500]
+                log.warning("the store does not take a quad; it is left out", quad=told, error=str(error))
                 return
         half = len(lines) // 2
         self._try(lines[:half], write)

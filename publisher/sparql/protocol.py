@@ -151,8 +151,8 @@ def graphs(given: Parameters, name: str) -> tuple[str, ...] | None:
 
 
 def release(text: str | None) -> int | None:
-    """Read the parameter ``release``, the number of a release; None where it is not given."""
-    if text is None:
+    """Read the parameter ``release``, the number of a release; None where it is not given, or empty as a form sends it."""
+    if not text:
         return None
     if not text.isascii() or not text.isdigit() or len(text) > 9:
         raise Refused(HTTPStatus.BAD_REQUEST, f"The parameter release is the number of a release, not {text!r}")

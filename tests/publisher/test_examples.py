@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 
@@ -11,6 +12,7 @@ from pyoxigraph import NamedNode, RdfFormat, parse
 from typer.testing import CliRunner
 
 from publisher.examples.example import example, examples
+from publisher.examples.times import FILE, Time, keep, times
 from publisher.examples.trial import Outcome, tried
 from publisher.shelf.shelf import Shelf
 from stocktake import app as commands
@@ -126,6 +128,29 @@ def test_the_command_runs_them_and_tells_time_and_rows(world):
         ("prizes", True, True, True),
         ("full-text", True, True, True),
     ]
+
+
+async def test_the_page_shows_the_time_that_the_command_took(world, client: httpx.AsyncClient):
+    words = ["--data", str(world), "examples", "run", "--json", "initiatives-by-goal"]
+    await asyncio.to_thread(CliRunner().invoke, commands, words)
+
+    page = (await client.get("/examples/initiatives-by-goal", headers=HTML)).text
+
+    assert re.search(r"17 rows in 0\.\d{3} s, of journal entry 3\.", page)
+
+
+@pytest.mark.parametrize("left", ["", "[1]", '{"prizes": {"hours": 1}}'])
+def test_a_file_of_times_that_cannot_be_read_tells_none(tmp_path, left):
+    (tmp_path / FILE).write_text(left)
+
+    assert times(tmp_path) == {}
+
+
+def test_an_example_that_is_no_longer_good_loses_its_time(tmp_path):
+    keep(tmp_path, [Outcome(THEM[0], 1, 0.1), Outcome(THEM[1], 2, 0.2)], 3)
+    keep(tmp_path, [Outcome(THEM[0], 0, 0.1)], 4)
+
+    assert times(tmp_path) == {THEM[1].name: Time(0.2, 2, 3)}
 
 
 def test_the_command_lists_them(tmp_path):

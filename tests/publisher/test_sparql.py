@@ -272,7 +272,7 @@ async def test_other_sites_may_ask(client: httpx.AsyncClient) -> None:
 async def test_a_browser_gets_a_form(client: httpx.AsyncClient) -> None:
     answer = await client.get("/sparql", headers={"Accept": "text/html"})
 
-    assert '<form class="card" action="/sparql" method="get">' in answer.text
+    assert '<form class="card" id="plain" action="/sparql" method="get">' in answer.text
 
 
 async def test_a_machine_gets_the_service_description(client: httpx.AsyncClient) -> None:
