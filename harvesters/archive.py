@@ -9,6 +9,7 @@ import io
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from isal import igzip
 from warcio.archiveiterator import ArchiveIterator
@@ -53,11 +54,7 @@ class Archive:
     def keep(self, url: str, status: int, headers: Sequence[tuple[str, str]], content: bytes) -> Position:
         """Write one reply as a gzip member of its own and tell where it lies."""
         writer = WARCWriter(buffer := io.BytesIO(), gzip=False)
-        kept = [(name, value) for name, value in headers if name.lower() not in _TRAVEL] + [("Content-Length", str(len(content)))]
-        http = StatusAndHeaders(str(status), kept, protocol="HTTP/1.1")
-        times = {"WARC-Date": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}
-        record = writer.create_warc_record(url, "response", io.BytesIO(content), len(content), http_headers=http, warc_headers_dict=times)
-        writer.write_record(record)
+        _write(writer, url, status, headers, io.BytesIO(content), len(content))
         member = igzip.compress(buffer.getvalue(), compresslevel=1)
         offset = self._file.tell()
         try:
@@ -67,12 +64,30 @@ class Archive:
             raise _unwritten(self.folder / self.name, error) from error
         return Position(self.name, offset, len(member))
 
+    def keep_file(self, url: str, status: int, headers: Sequence[tuple[str, str]], path: Path) -> Position:
+        """Write one reply whose body lies at *path*, piece by piece, and tell where it lies."""
+        offset = self._file.tell()
+        try:
+            with path.open("rb") as body, igzip.GzipFile(fileobj=self._file, mode="wb", compresslevel=1) as member:
+                _write(WARCWriter(member, gzip=False), url, status, headers, body, path.stat().st_size)
+            self._file.flush()
+        except OSError as error:
+            raise _unwritten(self.folder / self.name, error) from error
+        return Position(self.name, offset, self._file.tell() - offset)
+
     def close(self) -> None:
         """Close the file."""
         try:
             self._file.close()
         except OSError as error:  # it tries to write what could not be written before
             raise _unwritten(self.folder / self.name, error) from error
+
+
+def _write(writer: WARCWriter, url: str, status: int, headers: Sequence[tuple[str, str]], body: BinaryIO, length: int) -> None:
+    kept = [(name, value) for name, value in headers if name.lower() not in _TRAVEL] + [("Content-Length", str(length))]
+    http = StatusAndHeaders(str(status), kept, protocol="HTTP/1.1")
+    times = {"WARC-Date": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}
+    writer.write_record(writer.create_warc_record(url, "response", body, length, http_headers=http, warc_headers_dict=times))
 
 
 def _unwritten(path: Path, error: OSError) -> ArchiveError:

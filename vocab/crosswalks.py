@@ -39,6 +39,11 @@ def _matches(scheme: str, base: str) -> dict[str, str]:
     return {code: c.matches[0] for c in concepts(scheme, base).values() for code in c.notations if len(c.matches) == 1}
 
 
+@lru_cache(maxsize=4)
+def _purposes(base: str) -> dict[str, tuple[str, ...]]:
+    return {code: it.matches for it in concepts("dac-purpose", base).values() for code in it.notations}
+
+
 @dataclass(frozen=True, slots=True)
 class Crosswalks:
     """The look-ups under one base. Each gives an IRI, or None for what no crosswalk knows; nothing is guessed.
@@ -103,6 +108,23 @@ class Crosswalks:
     def iati_activity_scope(self, code: str) -> str | None:
         """Find the coverage that an IATI activity scope matches."""
         return self.matched("iati-activity-scope", code)
+
+    def iati_activity_status(self, code: str) -> str | None:
+        """Find the status that an IATI activity status matches."""
+        return self.matched("iati-activity-status", code)
+
+    def iati_region(self, code: str) -> str | None:
+        """Find the area of M49 that a region of the OECD's Development Assistance Committee matches."""
+        return self.matched("iati-region", code)
+
+    def dac_purpose(self, code: str) -> tuple[str, ...]:
+        """Find the goals and action lines that a purpose code of three or five digits serves; none where no crosswalk knows it.
+
+        >>> Crosswalks(Iris("https://example.org/")).dac_purpose("11220")
+        ('http://metadata.un.org/sdg/4',)
+        """
+        known = _purposes(self.iris.base)
+        return known.get(code.strip()) or (known.get(code.strip()[:3], ()) if len(code.strip()) == 5 else ())
 
     def named(self, scheme: str, text: str) -> str | None:
         """Find the concept of a scheme of ours that *text* names or that has it as its code."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from harvesters.mappings import ckan_package, dpg_nominee, fields, oai_dc
+from harvesters.mappings import ckan_package, dpg_nominee, fields, iati_activity, oai_dc
 from harvesters.option import Option
 from harvesters.record import Payload, Record
 from harvesters.source import Source
@@ -35,5 +35,6 @@ MAPPINGS: Mapping[str, Reader] = {
     "oai_dc": Reader(oai_dc.reader, _XML, options=oai_dc.OPTIONS),
     "ckan_package": Reader(ckan_package.reader, _ROW, options=ckan_package.OPTIONS),
     "dpg_nominee": Reader(dpg_nominee.reader, _ROW, options=dpg_nominee.OPTIONS),
+    "iati_activity": Reader(iati_activity.reader, _XML, options=iati_activity.OPTIONS),
     "fields": Reader(fields.reader, _XML | _ROW, options=fields.OPTIONS),
 }

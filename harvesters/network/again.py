@@ -21,14 +21,17 @@ class Patience:
     """How long and how much.
 
     *read* and *connect* are seconds without a byte, *answer* those of a whole answer with its headers, *size* the bytes of an
-    answer (as it comes, and decoded), *tries* those of a request. Between tries lie *first* seconds, doubled each time up
-    to *most*; a registry that asks for more than *longest* is left for this run.
+    answer (as it comes, and decoded), *file_answer* and *file_size* those of one that is brought into a file; *tries* those of a
+    request. Between tries lie *first* seconds, doubled each time up to *most*; a registry that asks for more than *longest* is
+    left for this run.
     """
 
     read: float = 60.0
     connect: float = 15.0
     answer: float = 300.0
     size: int = 512 * 1024 * 1024
+    file_answer: float = 3600.0
+    file_size: int = 8 * 1024**3
     tries: int = 5
     first: float = 0.5
     most: float = 30.0

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from hashlib import blake2b
+from pathlib import Path
 
 import httpx
 
-from harvesters.errors import StalledError, TooLargeError, TruncatedError, UndecodableError
+from harvesters.errors import ArchiveError, StalledError, TooLargeError, TruncatedError, UndecodableError
 from harvesters.network.address import Deadline
 from harvesters.network.encoding import decoded
+
+START = 256 * 1024  # bytes of a file in which it shows what it is
 
 
 def body(response: httpx.Response, size: int, deadline: Deadline) -> bytes:
@@ -17,17 +21,43 @@ def body(response: httpx.Response, size: int, deadline: Deadline) -> bytes:
     Raises TooLargeError, StalledError, TruncatedError or UndecodableError.
     """
     content = bytearray()
+    for part in _whole(response, size, deadline):
+        content += part
+    return bytes(content)
+
+
+def spooled(response: httpx.Response, path: Path, size: int, deadline: Deadline) -> tuple[bytes, str]:
+    """Read a body into the file at *path*, as ``body`` reads it; give its beginning, and a digest of the whole in hexadecimal.
+
+    Raises ArchiveError where there is no room for it.
+    """
+    start, digest = bytearray(), blake2b(digest_size=8)
+    try:
+        with path.open("wb") as file:
+            for part in _whole(response, size, deadline):
+                if len(start) < START:
+                    start += part[: START - len(start)]
+                digest.update(part)
+                file.write(part)
+    except OSError as error:
+        raise ArchiveError(f"{response.url}: cannot be kept in {path.parent}: {error.strerror}; make room, then run again") from error
+    return bytes(start), digest.hexdigest()
+
+
+def _whole(response: httpx.Response, size: int, deadline: Deadline) -> Iterator[bytes]:
+    """Give the body decoded, part by part; raises where it ends too soon, too late, or not in its encoding."""
+    came = 0
     try:
         for part in decoded(_parts(response, size, deadline), response.headers.get("content-encoding", "")):
-            content += part
-            _check(response.url, len(content), size, deadline)
+            came += len(part)
+            _check(response.url, came, size, deadline)
+            yield part
     except ValueError as error:
         raise UndecodableError(f"{response.url}: its body is not in the encoding that it declares: {error}") from error
     except httpx.TimeoutException as error:
-        raise StalledError(f"{response.url}: stalled after {len(content)} bytes: {error or type(error).__name__}") from error
+        raise StalledError(f"{response.url}: stalled after {came} bytes: {error or type(error).__name__}") from error
     except httpx.TransportError as error:
-        raise TruncatedError(f"{response.url}: broke off after {len(content)} bytes: {error}") from error
-    return bytes(content)
+        raise TruncatedError(f"{response.url}: broke off after {came} bytes: {error}") from error
 
 
 def _parts(response: httpx.Response, size: int, deadline: Deadline) -> Iterator[bytes]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from hashlib import blake2b
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Protocol
 
@@ -28,7 +31,7 @@ from harvesters.errors import (
 from harvesters.network import robots
 from harvesters.network.address import Deadline, guarded
 from harvesters.network.again import Patience
-from harvesters.network.body import body
+from harvesters.network.body import body, spooled
 from harvesters.network.encoding import OFFERED
 from harvesters.network.pace import Pace
 from harvesters.network.robots import TOKEN, Robots
@@ -50,6 +53,10 @@ class Keeper(Protocol):
         """Keep a reply and tell where it lies."""
         ...
 
+    def keep_file(self, url: str, status: int, headers: list[tuple[str, str]], path: Path) -> Position:
+        """Keep a reply whose body lies in a file, and tell where it lies."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Validator:
@@ -61,18 +68,28 @@ class Validator:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer: *content* is decoded from its transfer, *unchanged* tells a 304, *at* where it lies in the archive."""
+    """An answer: *content* is decoded from its transfer, *unchanged* tells a 304, *at* where it lies in the archive.
+
+    Of an answer that was brought into a file (*path*), *content* is the beginning, and *digest* that of the whole.
+    """
 
     url: str
     status: int
     headers: httpx.Headers
     content: bytes
     at: Position | None = None
+    path: Path | None = None
+    digest: str = ""
 
     @property
     def unchanged(self) -> bool:
         """Tell whether the registry said that nothing has changed."""
         return self.status == 304
+
+    @property
+    def mark(self) -> str:
+        """Give what tells the answer from another one: a digest of its bytes."""
+        return self.digest or blake2b(self.content, digest_size=8).hexdigest()
 
     @property
     def media_type(self) -> str:
@@ -113,6 +130,7 @@ class Fetch(AbstractContextManager["Fetch"]):
     met: Counter[str] = field(default_factory=Counter)
     _rules: dict[str, Robots] = field(default_factory=dict)
     _deadline: Deadline = field(default_factory=Deadline)
+    _into: Path | None = None
     _client: httpx.Client = field(init=False)
 
     def __post_init__(self) -> None:
@@ -149,6 +167,20 @@ class Fetch(AbstractContextManager["Fetch"]):
         elif reply.unchanged and (old := self.validators.get(address)):
             self.seen[address] = old
         return reply
+
+    @contextmanager
+    def file(self, url: str, *, accept: str = "*/*", conditional: bool = False) -> Iterator[Reply]:
+        """Get an answer as ``get`` does, but into a file that lasts as long as the context, so that memory stays flat.
+
+        It may be as large, and take as long, as *patience* lets a file.
+        """
+        with TemporaryDirectory(prefix="stocktake-") as folder:
+            self._into = Path(folder) / "body"
+            try:
+                reply = self.get(url, accept=accept, conditional=conditional)
+            finally:
+                self._into = None
+            yield reply
 
     def piece(self, url: str, wanted: range, etag: str | None = None) -> Reply:
         """Get the bytes *wanted* of a file, with status 206; all of it, with 200, where it is not the one named *etag*, or has no parts.
@@ -228,12 +260,15 @@ class Fetch(AbstractContextManager["Fetch"]):
 
     def _ask_robots(self, address: str) -> Robots:
         """Read a robots.txt: 4xx or redirects without end mean that there is none, 5xx that nothing is allowed for now."""
+        into, self._into = self._into, None
         try:
             reply = self._follow(address, {"Accept": "text/plain"}, judge_robots, admit=False)
         except LoopError:
             return robots.free(address)
         except (Busy, UnexpectedError) as error:
             raise self._counted(unsure(address, str(error).partition(": ")[2])) from error
+        finally:
+            self._into = into
         return robots.read(address, reply.content) if reply.status == 200 else robots.free(address)
 
     def _wait(self, url: httpx.URL, pause: float) -> None:
@@ -243,15 +278,27 @@ class Fetch(AbstractContextManager["Fetch"]):
             raise self._counted(QuietError(f"{url.host}: {told}"))
 
     def _once(self, url: httpx.URL, headers: Mapping[str, str]) -> Reply:
-        self._deadline.start(self.patience.answer)
+        self._deadline.start(self.patience.file_answer if self._into else self.patience.answer)
+        path, digest = None, ""
         try:
             with self._client.stream("GET", url, headers=headers) as response:
-                content = body(response, self.patience.size, self._deadline)
+                if self._into and response.status_code == 200:
+                    path = self._into
+                    content, digest = spooled(response, path, self.patience.file_size, self._deadline)
+                else:
+                    content = body(response, self.patience.size, self._deadline)
         except httpx.TransportError as error:
             raise _failed(url, error) from error
-        pairs = list(response.headers.multi_items())
-        at = self.keeper.keep(str(url), response.status_code, pairs, content) if self.keeper else None
-        return Reply(str(url), response.status_code, response.headers, content, at)
+        reply = Reply(str(url), response.status_code, response.headers, content, path=path, digest=digest)
+        return replace(reply, at=self._keep(reply)) if self.keeper else reply
+
+    def _keep(self, reply: Reply) -> Position | None:
+        pairs = list(reply.headers.multi_items())
+        if self.keeper is None:
+            return None
+        if reply.path is not None:
+            return self.keeper.keep_file(reply.url, reply.status, pairs, reply.path)
+        return self.keeper.keep(reply.url, reply.status, pairs, reply.content)
 
 
 def _failed(url: httpx.URL, error: httpx.TransportError) -> HarvestError:

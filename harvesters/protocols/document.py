@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -12,6 +11,7 @@ from harvesters.protocols.cursor import read, write
 from harvesters.record import Gone, P, Page, Pages, Record, Unreadable
 
 ROWS = 1000  # records a page: a checkpoint each, at about 5 MB
+BYTES = 8 * 1024 * 1024  # of a page's records, so that some large ones are not in memory at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,20 +24,31 @@ class _Spot:
 
 
 def cut(items: Iterable[Record[P] | Gone | Unreadable], reply: Reply, cursor: str | None, claimed: int | None = None) -> Pages[P]:
-    """Cut a document's items into pages of ROWS.
+    """Cut a document's items into pages of ROWS, or fewer where they are large.
 
     Where the document has changed since the cursor was made, it begins anew, and its pages may bring what came before.
     """
-    mark = hashlib.blake2b(reply.content, digest_size=8).hexdigest()
     spot = read(_Spot, cursor)
-    if spot is None or spot.mark != mark:
-        spot = _Spot(mark, again=cursor is not None)
+    if spot is None or spot.mark != reply.mark:
+        spot = _Spot(reply.mark, again=cursor is not None)
     left: Iterator[Record[P] | Gone | Unreadable] = islice(items, spot.passed, None)
-    page = tuple(islice(left, ROWS))
+    page = taken(left)
     while True:
-        following = tuple(islice(left, ROWS))
+        following = taken(left)
         spot = replace(spot, passed=spot.passed + len(page))
         yield Page(page, write(spot) if following else None, claimed, reply.at, again=spot.again)
         if not following:
             return
         page = following
+
+
+def taken(left: Iterator[Record[P] | Gone | Unreadable]) -> tuple[Record[P] | Gone | Unreadable, ...]:
+    """Take a page's items: at most ROWS, and no more once they have BYTES."""
+    page: list[Record[P] | Gone | Unreadable] = []
+    size = 0
+    for item in islice(left, ROWS):
+        page.append(item)
+        size += len(item.raw) if isinstance(item, Record) else 0
+        if size >= BYTES:
+            break
+    return tuple(page)

@@ -127,6 +127,7 @@ _ANSWERS: Mapping[str, Answer] = {
     "/ckan/api/3/action/package_search": _ckan,
     "/worldbank/projects": _bank,
     "/wsis/2015.csv": _whole(SHARED / "facts" / "wsis-prizes-2015" / "scrapper_wsis-projects-data.csv"),
+    "/iati/activities.xml": _whole(FEEDS / "iati" / "activity-standard-example-annotated.xml"),
     "/redcross/projects.csv": _whole(FEEDS / "tabular" / "projects.csv"),
     "/cordis/projects.csv": _whole(FEEDS / "tabular" / "cordis_projects_horizon.csv"),
 }

@@ -45,3 +45,16 @@ def test_a_resumed_run_cuts_off_what_came_after_its_checkpoint(tmp_path: Path) -
 
     assert at.offset == checkpoint
     assert read(tmp_path, at) == b"again"
+
+
+def test_a_file_is_given_back_byte_for_byte_among_other_replies(tmp_path: Path) -> None:
+    body = tmp_path / "body"
+    body.write_bytes(bytes(range(256)) * 5000)
+    archive = Archive(tmp_path, "s", "s.1")
+    archive.keep("https://registry.example/1", 200, HEADERS, b"one")
+    at = archive.keep_file("https://registry.example/2", 200, HEADERS, body)
+    after = archive.keep("https://registry.example/3", 200, HEADERS, b"three")
+    archive.close()
+
+    assert read(tmp_path, at) == body.read_bytes()
+    assert (after.offset, read(tmp_path, after)) == (at.offset + at.length, b"three")

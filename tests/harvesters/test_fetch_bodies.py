@@ -7,6 +7,7 @@ import os
 import tracemalloc
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpcore
 import httpx
@@ -43,16 +44,17 @@ def pieces(content: bytes, size: int = 1000) -> Iterator[bytes]:
     return (content[start : start + size] for start in range(0, len(content), size))
 
 
-def ask(content: bytes, encoding: str, **patience: int) -> httpx.Response:
+def sent(content: bytes, encoding: str) -> httpx.MockTransport:
     class Stream(httpx.SyncByteStream):
         def __iter__(self) -> Iterator[bytes]:
             return pieces(content)
 
-    def answer(_: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, headers={"Content-Encoding": encoding}, stream=Stream())
+    return httpx.MockTransport(lambda _: httpx.Response(200, headers={"Content-Encoding": encoding}, stream=Stream()))
 
+
+def ask(content: bytes, encoding: str, **patience: int) -> bytes:
     settings = Patience(tries=1, **patience)
-    with Fetch(pause=0, robots=False, patience=settings, transport=httpx.MockTransport(answer)) as door:
+    with Fetch(pause=0, robots=False, patience=settings, transport=sent(content, encoding)) as door:
         return door.get(URL).content
 
 
@@ -226,3 +228,28 @@ def test_a_disk_that_fills_while_a_reply_is_kept_is_told(tmp_path) -> None:
 
     with pytest.raises(ArchiveError):
         archive.close()
+
+
+def test_a_file_is_brought_to_disk_in_bounded_memory(tmp_path: Path) -> None:
+    archive = Archive(tmp_path, "s", "s.1")
+    tracemalloc.start()
+
+    with Fetch(pause=0, robots=False, keeper=archive, transport=sent(BOMBS["gzip"], "gzip")) as door, door.file(URL) as reply:
+        peak, path = tracemalloc.get_traced_memory()[1], reply.path
+        assert path is not None
+        size, start = path.stat().st_size, reply.content
+    tracemalloc.stop()
+    archive.close()
+
+    assert (size, start) == (len(MANY), MANY[: len(start)])
+    assert peak < 5_000_000
+    assert not path.exists()
+
+
+def test_a_file_over_its_limit_is_refused() -> None:
+    patience = Patience(tries=1, file_size=1000)
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, content=TEXT))
+
+    door = Fetch(pause=0, robots=False, patience=patience, transport=transport)
+    with door, pytest.raises(TooLargeError, match="over 1000 bytes"), door.file(URL):
+        pass

@@ -33,6 +33,7 @@ TRUTH = {
     "world-bank": ({"Record": 20}, 20, 79),
     "wsis-prizes-2015": ({"Record": 302}, 302, None),
     "red-cross": ({"Record": 394}, 140, None),
+    "iati-standard": ({"Record": 1}, 1, None),
     "cordis": ({"Record": 3}, 3, None),
 }
 

@@ -1,0 +1,170 @@
+"""IATI: the registry's list, each publisher's file, and activity by activity through it."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+from simulated import door
+
+from harvesters.errors import ParseError
+from harvesters.pairs import pair
+from harvesters.record import Page, Record, Unreadable
+
+ROOT = "https://registry.example"
+
+
+def activity(key: str, *, more: str = "", attributes: str = "", secondary: str = "0") -> str:
+    return (
+        f"<iati-activity {attributes}><iati-identifier>{key}</iati-identifier>"
+        f'<reporting-org secondary-reporter="{secondary}"/><title><narrative>{key}</narrative></title>{more}</iati-activity>'
+    )
+
+
+def file(*activities: str) -> bytes:
+    return f'<?xml version="1.0"?><iati-activities version="2.03">{"".join(activities)}</iati-activities>'.encode()
+
+
+class Portal:
+    """A registry that lists *files* by their publishers' names, and the publishers' own servers."""
+
+    def __init__(self, files: dict[str, bytes], **extras: str) -> None:
+        self.files = files
+        self.extras = extras
+        self.asked: list[httpx.URL] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.asked.append(request.url)
+        if request.url.path.endswith("package_search"):
+            packages = [
+                {"id": name, "name": name, "resources": [{"url": f"https://{name}.example/a.xml"}],
+                 "extras": [{"key": key, "value": value} for key, value in self.extras.items()]}
+                for name in self.files
+            ]  # fmt: skip
+            start, rows = int(request.url.params["start"]), int(request.url.params["rows"])
+            result = {"count": len(packages), "results": packages[start : start + rows]}
+            return httpx.Response(200, text=json.dumps({"success": True, "result": result}))
+        content = self.files[request.url.host.removesuffix(".example")]
+        return httpx.Response(200, content=content) if content else httpx.Response(404)
+
+
+def pages(
+    portal: Any, card: Any, *, cursor: str | None = None, since: datetime | None = None, url: str = ROOT, **options: Any
+) -> list[Page[Any]]:
+    source = card("iati", "iati_activity", url=url, options=options)
+    with door(portal) as fetch:
+        return list(pair(source)[0].collect(source, fetch, since, cursor))
+
+
+def keys(found: list[Page[Any]]) -> list[str | None]:
+    return [item.key for page in found for item in page.items]
+
+
+def test_the_files_of_all_publishers_come_one_after_the_other(card):
+    found = pages(Portal({"a": file(activity("A-1"), activity("A-2")), "b": file(activity("B-1"))}), card)
+
+    assert keys(found) == ["A-1", "A-2", "B-1"]
+    assert (found[-1].cursor, [page.doubt for page in found]) == (None, [None] * len(found))
+
+
+def test_a_run_goes_on_behind_each_page_that_was_kept(card):
+    portal = Portal({"a": file(activity("A-1")), "b": file(activity("B-1"))})
+    whole = pages(portal, card)
+
+    rests = [keys(whole[: number + 1]) + keys(pages(portal, card, cursor=page.cursor)) for number, page in enumerate(whole[:-1])]
+
+    assert rests == [["A-1", "B-1"]] * (len(whole) - 1)
+
+
+def test_a_file_that_changed_meanwhile_is_read_anew(card):
+    cursor = pages(Portal({"a": file(activity("A-1"), activity("A-2"))}), card)[0].cursor
+
+    found = pages(Portal({"a": file(activity("A-0"), activity("A-1"))}), card, cursor=cursor)
+
+    assert (keys(found), found[0].again) == (["A-0", "A-1"], True)
+
+
+def test_a_missing_file_costs_its_own_activities_and_leaves_the_sweep_in_doubt(card):
+    found = pages(Portal({"a": b"", "b": file(activity("B-1"))}), card)
+
+    (told,) = [item.reason for page in found for item in page.items if isinstance(item, Unreadable)]
+    assert "https://a.example/a.xml: answered 404" in told
+    assert keys(found) == [None, "B-1"]
+    assert found[-1].doubt
+
+
+def test_what_stands_before_a_fault_in_a_file_is_kept(card):
+    broken = file(activity("A-1"), activity("A-2"))[:-40]
+
+    found = pages(Portal({"a": broken, "b": file(activity("B-1"))}), card)
+
+    assert keys(found) == ["A-1", None, "B-1"]
+    assert "not well-formed XML" in str(found[-1].doubt)
+
+
+def test_a_registry_that_cannot_be_read_ends_the_run(card):
+    with pytest.raises(ParseError, match="no answer of package_search"):
+        pages(lambda request: httpx.Response(200, text='{"success":true,"result":[]}'), card)
+
+
+def test_only_what_changed_is_asked_for(card):
+    portal = Portal({"a": file(activity("A-1"))})
+
+    pages(portal, card, since=datetime(2026, 1, 2, tzinfo=UTC), publishers=["x", "y"])
+
+    assert portal.asked[0].params["fq"] == (
+        "(extras_filetype:activity) AND (organization:(x OR y)) AND (metadata_modified:[2026-01-01T23:59:59Z TO *])"
+    )
+
+
+@pytest.mark.parametrize(("options", "came"), [({}, ["A-1"]), ({"secondary": True}, ["A-1", "A-2"])])
+def test_what_is_told_at_second_hand_is_left_out_unless_the_card_takes_it(options, came, card):
+    portal = Portal({"a": file(activity("A-1"), activity("A-2", secondary="1"))})
+
+    assert keys(pages(portal, card, **options)) == came
+
+
+def test_files_of_secondary_publishers_are_not_asked_for(card):
+    portal = Portal({"a": file(activity("A-1"))}, publisher_source_type="secondary_source")
+
+    assert keys(pages(portal, card)) == []
+    assert [url.host for url in portal.asked] == ["registry.example"]
+
+
+@pytest.mark.parametrize(("level", "came"), [(0, ["P", "C", "N"]), (1, ["P", "N"]), (2, ["C"])])
+def test_a_card_may_take_one_level_of_the_hierarchy(level, came, card):
+    portal = Portal({"a": file(activity("P", attributes='hierarchy="1"'), activity("C", attributes='hierarchy="2"'), activity("N"))})
+
+    assert keys(pages(portal, card, hierarchy=level)) == came
+
+
+def test_one_file_that_has_not_changed_is_not_read_again(card):
+    found = pages(lambda request: httpx.Response(304), card, url=f"{ROOT}/a.xml")
+
+    assert [page.unchanged for page in found] == [True]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"<!DOCTYPE a [<!ENTITY b 'c'>]><iati-activities/>", "DOCTYPE, which is refused"),
+        ("<!DOCTYPE a [<!ENTITY b 'c'>]><iati-activities/>".encode("utf-16"), "DOCTYPE, which is refused"),
+        (b"<iati-organisations/>", "it begins with <iati-organisations>"),
+        (b"<html></html>", "an HTML page"),
+        (b"", "answered with nothing"),
+        (b"<iati-activities>", "not well-formed XML"),
+    ],
+)
+def test_what_is_no_file_of_activities_is_told(content, told, card):
+    with pytest.raises(ParseError, match=told):
+        pages(lambda request: httpx.Response(200, content=content), card, url=f"{ROOT}/a.xml")
+
+
+def test_each_activity_is_a_document_of_its_own(card):
+    (page,) = pages(lambda request: httpx.Response(200, content=file(activity("A-1"), activity("A-2"))), card, url=f"{ROOT}/a.xml")
+
+    payloads = [item.payload for item in page.items if isinstance(item, Record)]
+    assert [(it.getparent(), it.findtext("iati-identifier")) for it in payloads] == [(None, "A-1"), (None, "A-2")]
