@@ -12,7 +12,6 @@ from harvesters.mappings.table import MAPPINGS, Reader
 from harvesters.option import Option, types
 from harvesters.payloads.reading import KINDS
 from harvesters.protocols.table import PROTOCOLS, Protocol
-from harvesters.record import Payload
 from harvesters.source import Source
 
 _NAMED: Mapping[type, str] = {str: "text", int: "a whole number", float: "a number", bool: "true or false", list: "a list", dict: "a table"}
@@ -65,6 +64,6 @@ def _options(source: Source, known: Mapping[str, Option]) -> None:
 
 def _fields(source: Source, protocol: Protocol) -> None:
     if source.mapping == "fields":
-        fields.check(source, xml=protocol.brings is Payload.XML)
+        fields.check(source, protocol.brings)
     elif source.fields:
         raise CardError(f"{source.name}: [fields] is for mapping 'fields'; mapping {source.mapping!r} has its own, so remove the table")

@@ -9,8 +9,10 @@ from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from lxml.etree import _Element
 
+from harvesters.payloads.graph import Graph
+
 Row: TypeAlias = Mapping[str, Any]  # a JSON object or a table's row; its values are the registry's own
-P = TypeVar("P", _Element, Row)
+P = TypeVar("P", _Element, Row, Graph)
 
 
 class Payload(Enum):
@@ -18,6 +20,7 @@ class Payload(Enum):
 
     XML = "an XML element"
     ROW = "a JSON object or a table's row"
+    GRAPH = "an RDF graph"
 
 
 class Position(NamedTuple):

@@ -1,4 +1,4 @@
-"""Fields: a card's own table, from the model's names to JMESPath (rows, JSON) or XPath (XML); no code is needed."""
+"""Fields: a card's own table, from the model's names to JMESPath (rows, JSON), XPath (XML) or property paths (RDF); no code is needed."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from typing import Any
 
 from lxml import etree
 from lxml.etree import _Element
+from pyoxigraph import Literal, NamedNode
 
 from harvesters.errors import CardError, ParseError
 from harvesters.option import Option, names, value
+from harvesters.payloads import property_path
+from harvesters.payloads.graph import Graph
 from harvesters.payloads.lexicon import Lexicon
 from harvesters.payloads.path import compiled
 from harvesters.payloads.reading import KINDS, block, dated, language, many, named, number, parted, pieces, plain, public, titled
-from harvesters.record import Record
+from harvesters.record import Payload, Record
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
 from vocab.initiative import Document, Event, Initiative, Party, Place, Post, Prize, Resource, Role, Text
@@ -22,7 +25,7 @@ from vocab.initiative import Document, Event, Initiative, Party, Place, Post, Pr
 OPTIONS: Mapping[str, Option] = {
     "split": Option(str, None, "What parts the values of a field that takes several, e.g. `;`."),
     "dates": Option((str, list), None, "How the registry writes dates where it is not ISO 8601 (strptime), one form or several."),
-    "namespaces": Option(dict, None, "The prefixes of the XPath, `prefix = address`; `dc`, `dct`, `xsi` and `xml` are known."),
+    "namespaces": Option(dict, None, "Prefixes of the paths, `prefix = address`; `dc`, `dct`, `xsi`, `xml` are known, in RDF many more."),
 }
 
 # The fields by the kind that has them, and what they take.
@@ -59,7 +62,7 @@ def kind_of(source: Source) -> type[Resource]:
     return KINDS[name]
 
 
-def check(source: Source, *, xml: bool = False) -> None:
+def check(source: Source, brings: Payload = Payload.ROW) -> None:
     """Refuse a table with an unknown name or an expression that cannot be read; raises CardError, which names the cure."""
     if not source.fields:
         raise CardError(f"{source.name}: mapping 'fields' needs a [fields] table, at least with 'title'")
@@ -70,33 +73,39 @@ def check(source: Source, *, xml: bool = False) -> None:
             raise CardError(f"{source.name}: unknown field {name!r}; known are {', '.join(sorted(known))}")
         if match[2] and match[1] not in TEXTS:
             raise CardError(f"{source.name}: field {name!r} takes no language; only {', '.join(TEXTS)} do")
-        if name == "key" and xml:
+        if name == "key" and brings is not Payload.ROW:
             raise CardError(f"{source.name}: field 'key' is not to be given: the protocol's own identifier is the key")
         if name != "kind":
-            _find(source, name, text, xml=xml)
+            _find(source, name, text, brings)
 
 
 def reader(source: Source, words: Crosswalks) -> Callable[[Record[Any]], Resource]:
-    """Give the function that reads a row or an XML element as the card's table says."""
+    """Give the function that reads a row, an XML element or a graph as the card's table says."""
     kind = kind_of(source)
     lexicon = Lexicon(words)
-    tables: dict[bool, _Table] = {}  # by whether it is XML that comes, which the first record shows
+    tables: dict[Payload, _Table] = {}  # by what comes, which the first record shows
 
     def read(record: Record[Any]) -> Resource:
-        xml = not isinstance(record.payload, dict)
-        if xml not in tables:
-            tables[xml] = _Table(source, lexicon, xml=xml)
-        return tables[xml].read(kind, record)
+        came = _came(record.payload)
+        if came not in tables:
+            tables[came] = _Table(source, lexicon, came)
+        return tables[came].read(kind, record)
 
     return read
 
 
-def _find(source: Source, name: str, text: str, *, xml: bool) -> Find:
-    where = f"{source.name}: field {name!r}"
-    if not xml:
+def _came(payload: object) -> Payload:
+    return Payload.ROW if isinstance(payload, dict) else Payload.GRAPH if isinstance(payload, Graph) else Payload.XML
+
+
+def _find(source: Source, name: str, text: str, brings: Payload) -> Find:
+    where, prefixes = f"{source.name}: field {name!r}", value(source, OPTIONS, "namespaces") or {}
+    if brings is Payload.ROW:
         return compiled(text, where)
+    if brings is Payload.GRAPH:
+        return property_path.compiled(text, where, prefixes)
     try:
-        path = etree.XPath(text, namespaces={**_PREFIXES, **(value(source, OPTIONS, "namespaces") or {})}, smart_strings=False)
+        path = etree.XPath(text, namespaces={**_PREFIXES, **prefixes}, smart_strings=False)
     except (etree.XPathSyntaxError, ValueError) as error:
         raise CardError(f"{where}: {text!r} is no XPath: {error}") from error
 
@@ -110,13 +119,15 @@ def _find(source: Source, name: str, text: str, *, xml: bool) -> Find:
 
 
 def _text(found: Any) -> Any:
+    if isinstance(found, Literal | NamedNode):
+        return found.value
     return "".join(map(str, found.itertext())) if isinstance(found, _Element) else found
 
 
 class _Table:
     """A card's table, compiled: how each field is found in a record."""
 
-    def __init__(self, source: Source, lexicon: Lexicon, *, xml: bool) -> None:
+    def __init__(self, source: Source, lexicon: Lexicon, came: Payload) -> None:
         self.lexicon = lexicon
         self.language = source.language
         self.mark = value(source, OPTIONS, "split")
@@ -125,7 +136,7 @@ class _Table:
         for name, text in source.fields.items():
             match = _NAME.match(name)
             if match and name not in {"kind", "key"}:
-                self.finds.setdefault(match[1], []).append((_find(source, name, text, xml=xml), match[2]))
+                self.finds.setdefault(match[1], []).append((_find(source, name, text, came), match[2]))
 
     def texts(self, row: Any, name: str, form: Callable[[Any], str] = plain) -> list[tuple[str, str | None]]:
         """Give a field's texts with their languages: the field's own, else what the record says, else the card's."""
@@ -142,10 +153,10 @@ class _Table:
     def _tagged(self, it: Any, tag: str | None, form: Callable[[Any], str]) -> list[tuple[str, str | None]]:
         if isinstance(it, dict):
             return [(form(text), tag or language(key) or key) for key, text in it.items()]
-        if isinstance(it, _Element):
-            own = it.get(_LANG)
+        if isinstance(it, _Element | Literal):
+            own = it.language if isinstance(it, Literal) else it.get(_LANG)
             return [(form(_text(it)), tag or (own and language(own)) or own or self.language)]
-        return [(form(it), tag or self.language)]
+        return [(form(_text(it)), tag or self.language)]
 
     def words(self, row: Any, name: str) -> Sequence[str]:
         """Give the words of a field that takes several."""

@@ -29,12 +29,12 @@ class Reader:
     options: Mapping[str, Option] = field(default_factory=dict)
 
 
-_XML, _ROW = frozenset({Payload.XML}), frozenset({Payload.ROW})
+_XML, _ROW, _GRAPH = frozenset({Payload.XML}), frozenset({Payload.ROW}), frozenset({Payload.GRAPH})
 
 MAPPINGS: Mapping[str, Reader] = {
     "oai_dc": Reader(oai_dc.reader, _XML, options=oai_dc.OPTIONS),
     "ckan_package": Reader(ckan_package.reader, _ROW, options=ckan_package.OPTIONS),
     "dpg_nominee": Reader(dpg_nominee.reader, _ROW, options=dpg_nominee.OPTIONS),
     "iati_activity": Reader(iati_activity.reader, _XML, options=iati_activity.OPTIONS),
-    "fields": Reader(fields.reader, _XML | _ROW, options=fields.OPTIONS),
+    "fields": Reader(fields.reader, _XML | _ROW | _GRAPH, options=fields.OPTIONS),
 }

@@ -43,6 +43,8 @@ _SUFFIXES: Mapping[str, str] = {
 _LARGE = 32 * 1024 * 1024  # bytes of a document that is better kept on disk: in memory a store is some ten times as large
 _GRAPHS = re.compile(rb"(?m)^\s*(?:GRAPH\s+)?(?:<[^<>\s]*>|_:\w+|\w*:\w*)?\s*\{\s*$", re.IGNORECASE)
 
+_XML = re.compile(rb"<[\w.-]+:?[\w.-]*[\s>][^.]*xmlns")
+
 
 def told(reply: Reply, forced: str | None = None) -> str:
     """Tell an answer's syntax: *forced*, else by its media type, its address's suffix, or its look.
@@ -62,7 +64,7 @@ def _look(content: bytes) -> str:
     start = content[:4096].removeprefix(codecs.BOM_UTF8).lstrip()
     if start.startswith((b"{", b"[")) and not start.startswith(b"[]"):
         return "json-ld"
-    if start.startswith((b"<?xml", b"<rdf:RDF", b"<!--", b"<!DOCTYPE", b"<!ENTITY")) or re.match(rb"<[\w.-]+:?[\w.-]*[\s>][^.]*xmlns", start):
+    if start.startswith((b"<?xml", b"<rdf:RDF", b"<!--", b"<!DOCTYPE", b"<!ENTITY")) or _XML.match(start):
         return "rdf-xml"
     return "trig" if _GRAPHS.search(content[: 64 * 1024]) else "turtle"  # of which N-Triples are a part
 

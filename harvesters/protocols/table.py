@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from harvesters.option import Option
-from harvesters.protocols import ckan, csv_table, iati, json_pages, oai_pmh
+from harvesters.protocols import (
+    ckan,
+    csv_table,
+    iati,
+    json_pages,
+    oai_pmh,
+    rdf,
+)
 from harvesters.record import Pages, Payload
 from harvesters.source import Source
 
@@ -43,4 +50,5 @@ PROTOCOLS: Mapping[str, Protocol] = {
     "json": Protocol(json_pages.collect, Payload.ROW, json_pages.OPTIONS, incremental=True, check=json_pages.check, tells=json_pages.dated),
     "csv": Protocol(csv_table.collect, Payload.ROW, csv_table.OPTIONS, incremental=False, check=csv_table.check),
     "iati": Protocol(iati.collect, Payload.XML, iati.OPTIONS, incremental=True, tells=iati.tells),
+    "rdf": Protocol(rdf.collect, Payload.GRAPH, rdf.OPTIONS, incremental=False, check=rdf.check),
 }

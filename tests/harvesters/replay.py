@@ -119,7 +119,11 @@ def _whole(file: Path) -> Answer:
     return lambda asked: file.read_bytes()
 
 
-_FOLDERS = {"dpg/nominees": FEEDS / "dpg" / "nominees", "dpg/archive": FEEDS / "dpg" / "archive"}
+_FOLDERS = {
+    "dpg/nominees": FEEDS / "dpg" / "nominees",
+    "dpg/archive": FEEDS / "dpg" / "archive",
+    **{f"feeds/{name}": FEEDS / name for name in ("datajson", "dcat", "html", "ldes", "nde", "oai", "waf")},
+}
 _ANSWERS: Mapping[str, Answer] = {
     "/mit/oai": _mit,
     "/mit/singles": _singles,
@@ -129,5 +133,7 @@ _ANSWERS: Mapping[str, Answer] = {
     "/wsis/2015.csv": _whole(SHARED / "facts" / "wsis-prizes-2015" / "scrapper_wsis-projects-data.csv"),
     "/iati/activities.xml": _whole(FEEDS / "iati" / "activity-standard-example-annotated.xml"),
     "/redcross/projects.csv": _whole(FEEDS / "tabular" / "projects.csv"),
+    "/datasets/hydra-page1.jsonld": _whole(FEEDS / "nde" / "nde_hydra-page1.jsonld"),
+    "/datasets/hydra-page2.jsonld": _whole(FEEDS / "nde" / "nde_hydra-page2.jsonld"),
     "/cordis/projects.csv": _whole(FEEDS / "tabular" / "cordis_projects_horizon.csv"),
 }

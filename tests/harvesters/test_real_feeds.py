@@ -35,6 +35,8 @@ TRUTH = {
     "red-cross": ({"Record": 394}, 140, None),
     "iati-standard": ({"Record": 1}, 1, None),
     "cordis": ({"Record": 3}, 3, None),
+    "dcat-catalogue": ({"Record": 2}, 2, None),
+    "nde-pages": ({"Record": 3}, 3, None),
 }
 
 

@@ -1,0 +1,122 @@
+"""Property paths: how a card finds values in an RDF graph, from the record's subject on.
+
+Of SPARQL's paths (https://www.w3.org/TR/sparql11-query/#propertypaths) it knows `/` and `|`; `||` takes the first side that finds
+something, `.` is the node itself, and 'text' in quotes is that text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+from pyoxigraph import Literal, NamedNode
+
+from harvesters.errors import CardError
+from harvesters.payloads.graph import PREFIXES, TYPE, Graph, Term
+
+Find = Callable[[Graph], list[Term]]
+_Step = tuple[str, ...]  # IRIs of properties, any of them; empty for the node itself
+_Way = tuple[_Step, ...]
+
+_TOKEN = re.compile(r"\s*(?:'([^']*)'|<([^<>\s]+)>|([A-Za-z][\w.-]*):([\w.%-]+)|(a)\b|(\|\||[|/.()]))\s*")
+
+
+def compiled(text: str, where: str = "", prefixes: Mapping[str, str] | None = None) -> Find:
+    """Compile *text*; raises CardError, begun with *where*, where it is no path that is known here.
+
+    Blank nodes at its end are left out, since they say nothing by themselves. *prefixes* are those of the card, before our own.
+
+    >>> title = NamedNode("http://purl.org/dc/terms/title")
+    >>> found = {NamedNode("urn:a"): {title.value: (Literal("Wells", language="en"),)}}
+    >>> compiled("dct:title | rdfs:label")(Graph(NamedNode("urn:a"), found))
+    [<Literal value=Wells language=en>]
+    """
+    known = {**PREFIXES, **(prefixes or {})}
+    choices = [_choice(part, where, known) for part in _parted(text, where)]
+
+    def find(graph: Graph) -> list[Term]:
+        for choice in choices:
+            if found := choice(graph):
+                return found
+        return []
+
+    return find
+
+
+def _parted(text: str, where: str) -> list[list[tuple[str, str]]]:
+    """Cut a path at its `||`, each side into tokens: what kind, and its text."""
+    parts: list[list[tuple[str, str]]] = [[]]
+    at = 0
+    while at < len(text):
+        match = _TOKEN.match(text, at)
+        if match is None:
+            raise CardError(f"{where}: {text!r} is no path at character {at + 1}: write e.g. dct:title, or dct:publisher/foaf:name")
+        at = match.end()
+        quoted, full, prefix, local, kind, mark = match.groups()
+        if mark == "||":
+            parts.append([])
+        elif quoted is not None:
+            parts[-1].append(("text", quoted))
+        elif mark is not None:
+            parts[-1].append((mark, mark))
+        else:
+            parts[-1].append(("iri", full) if full else ("a", TYPE) if kind else ("name", f"{prefix}:{local}"))
+    return parts
+
+
+def _choice(tokens: Sequence[tuple[str, str]], where: str, prefixes: Mapping[str, str]) -> Find:
+    if [kind for kind, _ in tokens] == ["text"]:
+        literal = Literal(tokens[0][1])
+        return lambda graph: [literal]
+    ways: list[_Way] = []
+    rest = list(tokens)
+    while True:
+        way, rest = _way(rest, where, prefixes)
+        ways.append(way)
+        if not rest:
+            break
+        rest = rest[1:]
+    return lambda graph: list(dict.fromkeys(term for way in ways for term in _walked(graph, way)))
+
+
+def _way(tokens: list[tuple[str, str]], where: str, prefixes: Mapping[str, str]) -> tuple[_Way, list[tuple[str, str]]]:
+    """Read steps up to a `|` or the end."""
+    steps: list[_Step] = []
+    while True:
+        step, tokens = _step(tokens, where, prefixes)
+        steps.append(step)
+        if not tokens or tokens[0][0] == "|":
+            return tuple(steps), tokens
+        if tokens[0][0] != "/":
+            raise CardError(f"{where}: a / or | is missing before {tokens[0][1]!r}")
+        tokens = tokens[1:]
+
+
+def _step(tokens: list[tuple[str, str]], where: str, prefixes: Mapping[str, str]) -> tuple[_Step, list[tuple[str, str]]]:
+    """Read one step: a property, the node itself, or several properties in brackets."""
+    kind, text = tokens[0] if tokens else ("", "")
+    if kind == "(":
+        end = next((number for number, (mark, _) in enumerate(tokens) if mark == ")"), None)
+        if end is None or any(mark != "|" for mark, _ in tokens[2:end:2]):
+            raise CardError(f"{where}: brackets hold properties with | between them, such as (dct:creator|dct:publisher)/foaf:name")
+        names = tuple(_named(one, where, prefixes) for one in tokens[1:end:2])
+        return names, tokens[end + 1 :]
+    return (() if kind == "." else (_named((kind, text), where, prefixes),)), tokens[1:]
+
+
+def _named(token: tuple[str, str], where: str, prefixes: Mapping[str, str]) -> str:
+    kind, text = token
+    if kind not in {"iri", "a", "name"}:
+        raise CardError(f"{where}: a property is missing{f' before {text!r}' if text else ' at the end of the path'}")
+    prefix, _, local = text.partition(":")
+    if kind == "name" and prefix not in prefixes:
+        raise CardError(f"{where}: the prefix {prefix!r} is not known; give its address in the option `namespaces`")
+    return prefixes[prefix] + local if kind == "name" else text
+
+
+def _walked(graph: Graph, way: _Way) -> list[Term]:
+    nodes: list[Term] = [graph.subject]
+    for step in way:
+        if step:
+            nodes = list(dict.fromkeys(term for node in nodes for term in graph.all(node, *step)))
+    return [node for node in nodes if isinstance(node, NamedNode | Literal)]

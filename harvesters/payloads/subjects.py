@@ -1,0 +1,155 @@
+"""Subjects: which nodes of a document are its records, by which key each is known, and what the document leads on to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from pyoxigraph import BlankNode, DefaultGraph, Literal, NamedNode, Store
+
+from harvesters.payloads.graph import MEMBERS, TYPE, Node, Term, iri
+from vocab.iris import is_web
+
+CATALOGUES = frozenset(map(iri, (
+    "dcat:Catalog", "schema:DataCatalog", "hydra:Collection", "hydra:PagedCollection", "ldp:Container", "ldp:BasicContainer",
+)))  # fmt: skip
+_NO_RECORDS = CATALOGUES | frozenset(map(iri, ("dcat:CatalogRecord", "hydra:PartialCollectionView")))
+# What is a record wherever it stands. Parts of others (distributions, agents, places) are none; of schema.org, the kinds of the model.
+KNOWN = frozenset(map(iri, (
+    "dcat:Dataset", "dcat:DataService", "dcat:DatasetSeries", "dcat:Resource", "adms:Asset",
+    "foaf:Project", "doap:Project", "vivo:Project", "frapo:Project", "eurio:Project",
+    "schema:Dataset", "schema:Project", "schema:ResearchProject", "schema:Course", "schema:Report", "schema:ScholarlyArticle",
+    "schema:Article", "schema:NewsArticle", "schema:BlogPosting", "schema:Book", "schema:CreativeWork", "schema:SoftwareApplication",
+    "schema:SoftwareSourceCode", "schema:LearningResource", "schema:Guide", "schema:HowTo", "schema:TechArticle",
+    "schema:Event", "schema:BusinessEvent", "schema:EducationEvent", "schema:Hackathon", "schema:ExhibitionEvent",
+    "schema:CourseInstance", "schema:SocialEvent", "schema:Festival", "schema:MusicEvent", "schema:EventSeries",
+)))  # fmt: skip
+_LISTED = frozenset(map(iri, ("dcat:dataset", "dcat:service", "dcat:resource", "schema:dataset", "hydra:member", "ldp:contains")))
+_IDENTIFIERS = tuple(map(iri, ("dct:identifier", "schema:identifier", "dc:identifier", "adms:identifier")))
+_PAGES = tuple(map(iri, ("schema:url", "dcat:landingPage", "foaf:page", "foaf:homepage")))
+_MODIFIED = tuple(map(iri, ("dct:modified", "schema:dateModified")))
+_NEXT = tuple(NamedNode(iri(name)) for name in ("hydra:next", "hydra:nextPage"))
+_TOTAL = NamedNode(iri("hydra:totalItems"))
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a document holds: *records* by key, *keyless* ones, *elsewhere* members that it only names, *catalogues* that it leads to."""
+
+    records: tuple[tuple[str, Node], ...]
+    keyless: tuple[Node, ...]
+    elsewhere: tuple[str, ...]
+    catalogues: tuple[str, ...]
+
+
+def found(store: Store, classes: frozenset[str], page: str | None = None) -> Found:
+    """Find the records of a document: the instances of *classes*, else what its catalogues list and what is KNOWN as a record.
+
+    Without *classes* a blank node to which something but a catalogue points is a part of that, and no record. A blank
+    node's key is its identifier, else its page, else *page* where the document describes nothing else.
+    """
+    listed = _listed(store)
+    if classes:
+        chosen = {node for name in classes for node in _instances(store, name)}
+    else:
+        known = {node for name in KNOWN for node in _instances(store, name)}
+        whole = {node for node in known if isinstance(node, NamedNode) or not _part(store, node)} | listed
+        chosen = {node for node in whole if described(store, node) and not _types(store, node) & _NO_RECORDS}
+    named: dict[str, Node] = {}
+    keyless: list[Node] = []
+    for node in sorted(chosen, key=lambda it: (isinstance(it, BlankNode), it.value)):
+        key = node.value if isinstance(node, NamedNode) else key_of(store, node) or (page if len(chosen) == 1 else None)
+        if key and key not in named:
+            named[key] = node
+        elif not key:
+            keyless.append(node)
+    only_named = {node.value for node in listed if isinstance(node, NamedNode) and is_web(node.value) and not described(store, node)}
+    return Found(tuple(sorted(named.items())), tuple(keyless), tuple(sorted(only_named)), tuple(sorted(_catalogues(store))))
+
+
+def key_of(store: Store, node: Node) -> str | None:
+    """Give the key of a node that has no IRI: what it says to be its identifier, else its page."""
+    for name in (*_IDENTIFIERS, *_PAGES):
+        if told := sorted(text for term in _values(store, node, name) if (text := _key(term))):
+            return told[0]
+    return None
+
+
+def modified(store: Store, node: Node) -> str | None:
+    """Give when a node says that it changed."""
+    return next((term.value for name in _MODIFIED for term in _values(store, node, name) if isinstance(term, Literal)), None)
+
+
+def next_page(store: Store) -> str | None:
+    """Give the address of the collection's next page, that of a PartialCollectionView or a PagedCollection.
+
+    Source: https://www.hydra-cg.com/spec/latest/core/#collections
+    """
+    quads = (quad for name in _NEXT for quad in store.quads_for_pattern(None, name, None, DefaultGraph()))
+    return min((text for quad in quads if (text := _key(quad.object)) and is_web(text)), default=None)
+
+
+def total(store: Store) -> int | None:
+    """Give the number of members that the document's one collection claims."""
+    told = {quad.object.value for quad in store.quads_for_pattern(None, _TOTAL, None, DefaultGraph()) if isinstance(quad.object, Literal)}
+    number = next(iter(told)) if len(told) == 1 else ""
+    return int(number) if number.isascii() and number.isdigit() else None
+
+
+def classes(store: Store) -> list[str]:
+    """Give the classes of which the document has instances, the most frequent first, at most eight."""
+    count: dict[str, int] = {}
+    for quad in store.quads_for_pattern(None, NamedNode(TYPE), None, DefaultGraph()):
+        if isinstance(quad.object, NamedNode):
+            count[quad.object.value] = count.get(quad.object.value, 0) + 1
+    return sorted(count, key=lambda name: (-count[name], name))[:8]
+
+
+def _listed(store: Store) -> set[Node]:
+    return {term for name in _LISTED for term in _objects(store, name)}
+
+
+def _catalogues(store: Store) -> Iterator[str]:
+    """Give the catalogues that the document names as parts of another and lists no member of."""
+    parts = set(_objects(store, iri("dcat:catalog")))
+    for name in (*_LISTED, iri("dct:hasPart"), iri("schema:hasPart")):
+        parts |= {node for node in _objects(store, name) if _types(store, node) & CATALOGUES}
+    for node in parts:
+        if isinstance(node, NamedNode) and is_web(node.value) and not any(_values(store, node, name) for name in MEMBERS):
+            yield node.value
+
+
+def _objects(store: Store, name: str) -> Iterable[Node]:
+    quads = store.quads_for_pattern(None, NamedNode(name), None, DefaultGraph())
+    return (quad.object for quad in quads if isinstance(quad.object, NamedNode | BlankNode))
+
+
+def _instances(store: Store, name: str) -> Iterator[Node]:
+    quads = store.quads_for_pattern(None, NamedNode(TYPE), NamedNode(name), DefaultGraph())
+    return (quad.subject for quad in quads if isinstance(quad.subject, NamedNode | BlankNode))
+
+
+def _types(store: Store, node: Node) -> frozenset[str]:
+    return frozenset(term.value for term in _values(store, node, TYPE) if isinstance(term, NamedNode))
+
+
+def _values(store: Store, node: Node, name: str) -> list[Term]:
+    return [quad.object for quad in store.quads_for_pattern(node, NamedNode(name), None, DefaultGraph())]
+
+
+def _part(store: Store, node: Node) -> bool:
+    return any(quad.predicate.value not in MEMBERS for quad in store.quads_for_pattern(None, None, node, DefaultGraph()))
+
+
+def catalogue(store: Store) -> bool:
+    """Tell whether a document describes a catalogue or a collection, be it empty."""
+    return any(True for name in CATALOGUES for _ in _instances(store, name))
+
+
+def described(store: Store, node: Node) -> bool:
+    """Tell whether a document says anything of a node."""
+    return next(iter(store.quads_for_pattern(node, None, None, DefaultGraph())), None) is not None
+
+
+def _key(term: Term) -> str | None:
+    return " ".join(term.value.split()) or None if isinstance(term, NamedNode | Literal) else None

@@ -1,0 +1,104 @@
+"""RDF answers: how a card's options read them, and the records that come of a document."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from pyoxigraph import NamedNode, Store
+
+from harvesters.errors import CardError, ParseError
+from harvesters.network.answer import load_json
+from harvesters.network.fetch import Fetch, Reply
+from harvesters.option import Option, names, value
+from harvesters.payloads import subjects
+from harvesters.payloads.contexts import ours
+from harvesters.payloads.graph import Graph, Node, bounded, iri
+from harvesters.payloads.subjects import Found
+from harvesters.payloads.syntax import ACCEPT, SYNTAXES, loaded
+from harvesters.record import Gone, Record, Unreadable
+from harvesters.source import Source
+
+OPTIONS: Mapping[str, Option] = {
+    "types": Option(
+        (str, list), None, "Classes whose instances are records, e.g. `dcat:Dataset`; without it what is listed, and the usual ones."
+    ),
+    "syntax": Option(str, None, "The syntax of documents that tell a wrong one: " + ", ".join(f"`{name}`" for name in SYNTAXES) + "."),
+    "contexts": Option((str, list), None, "Addresses of JSON-LD contexts that may be asked for, beside those that we have at hand."),
+    "steps": Option(int, 2, "How many named nodes away from a record what is said belongs to it."),
+}
+
+Item = Record[Graph] | Gone | Unreadable
+
+
+@dataclass(slots=True)
+class Reading:
+    """How the card's documents are read; contexts that were asked for are remembered."""
+
+    source: Source
+    fetch: Fetch
+    classes: frozenset[str] = frozenset()
+    syntax: str | None = None
+    steps: int = 2
+    contexts: dict[str, Any] = field(default_factory=dict)
+
+    def get(self, address: str, *, conditional: bool = False) -> Reply:
+        """Ask for a document."""
+        return self.fetch.get(address, accept=ACCEPT, conditional=conditional)
+
+    @contextmanager
+    def store(self, reply: Reply) -> Iterator[Store]:
+        """Read an answer into a store that lasts as long as the context; raises ParseError at what is no RDF."""
+        with loaded(reply, self.context, self.syntax) as store:
+            yield store
+
+    def context(self, address: str) -> Any:
+        """Give a JSON-LD context, one of ours or one that the card lets us ask for; raises LookupError at any other."""
+        try:
+            return ours(address)
+        except LookupError:
+            if address not in names(self.source, OPTIONS, "contexts"):
+                raise LookupError(address) from None
+        if address not in self.contexts:
+            told = load_json(self.fetch.get(address, accept="application/ld+json, application/json;q=0.9"))
+            if not isinstance(told, dict) or "@context" not in told:
+                raise ParseError(f"{self.source.name}: {address} holds no context of JSON-LD")
+            self.contexts[address] = told["@context"]
+        return self.contexts[address]
+
+    def item(self, store: Store, key: str, node: Node) -> Item:
+        """Take one record out of a document's store."""
+        try:
+            graph = bounded(store, node, self.steps)
+        except ValueError as error:
+            return Unreadable(key, f"a record that holds {error}")
+        return Record(key, graph, graph.written(), subjects.modified(store, node))
+
+    def found(self, store: Store, page: str | None = None) -> Found:
+        """Find the records of a document."""
+        return subjects.found(store, self.classes, page)
+
+
+def reading(source: Source, fetch: Fetch) -> Reading:
+    """Make a card's options ready."""
+    classes = frozenset(map(iri, names(source, OPTIONS, "types")))
+    return Reading(source, fetch, classes, value(source, OPTIONS, "syntax"), value(source, OPTIONS, "steps"))
+
+
+def check(source: Source) -> None:
+    """Refuse a syntax or class that is none; raises CardError."""
+    syntax = value(source, OPTIONS, "syntax")
+    if syntax is not None and syntax not in SYNTAXES:
+        raise CardError(f"{source.name}: option 'syntax' is {syntax!r}; it is one of {', '.join(SYNTAXES)}")
+    for name in names(source, OPTIONS, "types"):
+        if ":" not in name or (iri(name) == name and not re.match("https?://|urn:", name)):
+            raise CardError(f"{source.name}: option 'types' holds {name!r}; write an IRI, or a name whose prefix is known: dcat:Dataset")
+
+
+def nameless(node: Node) -> Unreadable:
+    """Tell a record that has neither an IRI nor an identifier."""
+    told = node.value if isinstance(node, NamedNode) else "a node without an IRI"
+    return Unreadable(None, f"{told}: it has neither an identifier nor a page of its own, so nothing tells it from others")

@@ -1,0 +1,66 @@
+"""Property paths: how a card finds values in RDF."""
+
+from __future__ import annotations
+
+import pytest
+from pyoxigraph import BlankNode, Literal, NamedNode
+
+from harvesters.errors import CardError
+from harvesters.payloads.graph import Graph, iri
+from harvesters.payloads.property_path import compiled
+
+A, ORG, PLACE = NamedNode("https://registry.example/a"), NamedNode("https://registry.example/org"), BlankNode("p")
+GRAPH = Graph(
+    A,
+    {
+        A: {
+            iri("dct:title"): (Literal("Wells", language="en"), Literal("Puits", language="fr")),
+            iri("dct:publisher"): (ORG,),
+            iri("dct:creator"): (ORG, Literal("nobody")),
+            iri("dct:spatial"): (PLACE,),
+        },
+        ORG: {iri("foaf:name"): (Literal("Water"),), "https://terms.example/x": (A,)},
+        PLACE: {iri("dct:identifier"): (Literal("KE"),)},
+    },
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "values"),
+    [
+        ("dct:title", ["Wells", "Puits"]),
+        ("dct:publisher/foaf:name", ["Water"]),
+        ("(dct:creator|dct:publisher)/foaf:name", ["Water"]),
+        ("foaf:name | dct:title", ["Wells", "Puits"]),
+        ("foaf:name || dct:spatial/dct:identifier || dct:title", ["KE"]),
+        ("dct:spatial", []),
+        ("dct:publisher", ["https://registry.example/org"]),
+        (".", ["https://registry.example/a"]),
+        ("'project'", ["project"]),
+        ("a", []),
+        ("dct:publisher / <https://terms.example/x> / t:none", []),
+        ("dct:publisher/t:x/dct:title", ["Wells", "Puits"]),
+    ],
+)
+def test_a_path_finds_what_sparqls_would(path, values):
+    assert [term.value for term in compiled(path, "", {"t": "https://terms.example/"})(GRAPH)] == values
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("", "a property is missing at the end"),
+        ("dct:title/", "a property is missing at the end"),
+        ("dct:title ||", "a property is missing at the end"),
+        ("dct:title dct:b", "a / or | is missing before"),
+        ("nope:title", "the prefix 'nope' is not known"),
+        ("(dct:title", "brackets hold"),
+        ("(dct:title/dct:b)", "brackets hold"),
+        ("name", "no path at character 1"),
+        ("dct:title[1]", "no path at character 10"),
+        ("/dct:title", "a property is missing before '/'"),
+    ],
+)
+def test_what_is_no_path_is_told_with_its_field(path, why):
+    with pytest.raises(CardError, match=rf"a: field 'title'.*{why.replace('|', '[|]').replace('(', '[(]')}"):
+        compiled(path, "a: field 'title'")

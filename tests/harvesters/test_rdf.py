@@ -1,0 +1,349 @@
+"""RDF documents: any syntax, next pages, catalogues in catalogues."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import httpx
+import pytest
+import replay
+from pyoxigraph import Dataset, Literal, RdfFormat, parse, serialize
+
+from harvesters.errors import CardError, MissingError, ParseError
+from harvesters.network.fetch import Fetch, Validator
+from harvesters.pairs import pair
+from harvesters.payloads.property_path import compiled
+from harvesters.protocols.rdf import collect
+from harvesters.record import Record, Unreadable
+
+URL = "https://registry.example/api"
+HEAD = """
+@prefix dcat: <http://www.w3.org/ns/dcat#> . @prefix dct: <http://purl.org/dc/terms/> . @prefix hydra: <http://www.w3.org/ns/hydra/core#> .
+@prefix foaf: <http://xmlns.com/foaf/0.1/> . @prefix schema: <https://schema.org/> . @prefix xsd: <http://www.w3.org/2001/XMLSchema#> .
+@prefix : <https://registry.example/> .
+"""
+ONE = (
+    HEAD
+    + """
+:c a dcat:Catalog ; dcat:dataset :d1 , :d2 .
+:d1 a dcat:Dataset ; dct:title "Wells"@en , "Puits"@fr ; dct:publisher [ a foaf:Organization ; foaf:name "Water" ] ;
+    dct:modified "2026-01-31"^^xsd:date ; dcat:distribution :x .
+:d2 a dcat:Dataset ; dct:title "Roads"@en .
+:x dct:format "CSV" .
+"""
+)
+
+
+def harvest(there, source, cursor=None):
+    with there.door() as fetch:
+        return list(collect(source, fetch, None, cursor))
+
+
+def items(pages):
+    return [item for page in pages for item in page.items]
+
+
+def catalogue(name: str, *members: str, more: str = "") -> bytes:
+    told = "".join(f":{it} a dcat:Dataset ; dct:title '{it}' .\n" for it in members)
+    listed = f"; dcat:dataset {', '.join(f':{it}' for it in members)}" if members else ""
+    return f"{HEAD}:{name} a dcat:Catalog {listed} {more} .\n{told}".encode()
+
+
+def site(pages: Mapping[str, bytes | int]):
+    def answer(request: httpx.Request) -> httpx.Response:
+        content = pages.get(request.url.raw_path.decode(), 404)
+        return httpx.Response(content) if isinstance(content, int) else httpx.Response(200, content=content)
+
+    return answer
+
+
+SYNTAXES = {
+    "turtle": (RdfFormat.TURTLE, "text/turtle"),
+    "n-triples": (RdfFormat.N_TRIPLES, "application/n-triples"),
+    "n-quads": (RdfFormat.N_QUADS, "application/n-quads"),
+    "trig": (RdfFormat.TRIG, "application/trig"),
+    "rdf-xml": (RdfFormat.RDF_XML, "application/rdf+xml"),
+    "json-ld": (RdfFormat.JSON_LD, "application/ld+json"),
+}
+
+
+def written(name: str) -> bytes:
+    quads = Dataset(parse(ONE.encode(), RdfFormat.TURTLE))
+    return serialize(quads, format=SYNTAXES[name][0])
+
+
+@pytest.mark.parametrize("told", ["by its media type", "by its name", "by its look", "wrongly"])
+@pytest.mark.parametrize("name", SYNTAXES)
+def test_a_document_says_the_same_in_any_syntax(name, told, card, registry):
+    type_ = {"by its media type": SYNTAXES[name][1], "wrongly": "text/html; charset=utf-8"}.get(told, "application/octet-stream")
+    suffix = {"turtle": "ttl", "n-triples": "nt", "n-quads": "nq", "trig": "trig", "rdf-xml": "rdf", "json-ld": "jsonld"}[name]
+    there = registry(lambda _: httpx.Response(200, content=written(name), headers={"Content-Type": type_}))
+    url = f"https://registry.example/all.{suffix}" if told == "by its name" else URL
+
+    wells, roads = items(harvest(there, card("rdf", url=url)))
+    ours, _ = items(harvest(registry({"": ONE.encode()}), card("rdf")))
+
+    assert (wells.key, wells.modified, roads.key) == ("https://registry.example/d1", "2026-01-31", "https://registry.example/d2")
+    assert wells.raw == ours.raw
+    paths = ("dct:publisher/foaf:name", "dcat:distribution/dct:format")
+    assert [compiled(path)(wells.payload) for path in paths] == [[Literal("Water")], [Literal("CSV")]]
+
+
+def test_a_syntax_that_the_card_names_is_taken(card, registry):
+    there = registry({"": b"<https://registry.example/d> a <http://www.w3.org/ns/dcat#Dataset> ."})
+
+    with pytest.raises(ParseError, match="not RDF/XML that can be read"):
+        harvest(there, card("rdf", options={"syntax": "rdf-xml"}))
+
+
+def test_what_is_in_another_record_of_the_document_is_no_part_of_it(card, registry):
+    wells, roads = items(harvest(registry({"": ONE.encode()}), card("rdf")))
+
+    assert b"Roads" not in wells.raw
+    assert b"Wells" not in roads.raw
+
+
+@pytest.mark.parametrize("way", ["view", "paged", "text"])
+def test_pages_of_a_hydra_collection_are_followed(way, card, registry):
+    following = {
+        "view": "; hydra:view <?page=1> . <?page=1> a hydra:PartialCollectionView ; hydra:next <?page=2>",
+        "paged": "; hydra:nextPage <?page=2> . :c a hydra:PagedCollection",
+        "text": "; hydra:nextPage 'https://registry.example/api?page=2' . :c a hydra:PagedCollection",
+    }[way]
+    there = registry({"": catalogue("c", "d1", "d2", more=f"; hydra:totalItems 3 {following}"), "page=2": catalogue("c", "d3")})
+
+    pages = harvest(there, card("rdf"))
+
+    assert [item.key[-2:] for item in items(pages)] == ["d1", "d2", "d3"]
+    assert pages[0].claimed == 3
+
+
+def test_a_harvest_goes_on_from_each_of_its_cursors(card, registry):
+    pages = {
+        "/api": catalogue("c", "d1", "d2", more="; dcat:dataset :m1, :m2 ; dcat:catalog :sub ; hydra:nextPage <?page=2>"),
+        "/api?page=2": catalogue("c", "d3"),
+        "/m1": b"<https://registry.example/m1> <urn:p> 1 .",
+        "/m2": b"<https://registry.example/m2> <urn:p> 2 .",
+        "/sub": catalogue("sub", "d4"),
+    }
+    whole = harvest(registry(site(pages)), card("rdf"))
+
+    for number, page in enumerate(whole[:-1], 1):
+        rest = harvest(registry(site(pages)), card("rdf"), page.cursor)
+        assert [item.key for item in items(rest)] == [item.key for item in items(whole[number:])]
+        assert all(page.again for page in rest) is False
+
+    assert [item.key[-2:] for item in items(whole)] == ["d1", "d2", "m1", "m2", "d3", "d4"]
+    assert whole[-1].cursor is None
+
+
+def test_a_large_document_is_cut_into_pages_of_a_thousand(card, registry):
+    lines = "".join(f"<https://registry.example/{n:05}> a <http://www.w3.org/ns/dcat#Dataset> .\n" for n in range(2001))
+    there = registry({"": lines.encode()})
+
+    pages = harvest(there, card("rdf"))
+    rest = harvest(there, card("rdf"), pages[0].cursor)
+
+    assert [len(page.items) for page in pages] == [1000, 1000, 1]
+    assert [item.key for item in items(rest)] == [item.key for item in items(pages[1:])]
+
+
+def test_catalogues_that_hold_each_other_are_read_once(card, registry):
+    there = registry(site({
+        "/api": catalogue("api", "d1", more="; dcat:catalog :a, :b"),
+        "/a": catalogue("a", "d2", more="; dcat:catalog :b, :api, :a"),
+        "/b": catalogue("b", "d3", more="; dcat:catalog :a, :api"),
+    }))  # fmt: skip
+
+    pages = harvest(there, card("rdf"))
+
+    assert there.asked == ["/api", "/a", "/b"]
+    assert [item.key[-2:] for item in items(pages)] == ["d1", "d2", "d3"]
+    assert pages[-1].doubt is None
+
+
+def test_a_catalogue_that_cannot_be_read_leaves_the_sweep_in_doubt(card, registry):
+    there = registry(site({"/api": catalogue("api", "d1", more="; dcat:catalog :a, :b"), "/a": b"<html>", "/b": catalogue("b", "d3")}))
+
+    pages = harvest(there, card("rdf"))
+
+    assert [item.key for item in items(pages)] == ["https://registry.example/d1", None, "https://registry.example/d3"]
+    assert pages[-1].doubt.startswith("the catalogue https://registry.example/a cannot be read")
+
+
+def test_a_member_that_cannot_be_read_is_unreadable_under_its_own_key(card, registry):
+    there = registry(site({"/api": catalogue("c", more="; dcat:dataset :m1, :m2, :m3"), "/m1": 404, "/m2": b"<urn:a> <urn:b> 1 .",
+                           "/m3": b"<https://registry.example/m3> <urn:p> 2 ."}))  # fmt: skip
+
+    pages = harvest(there, card("rdf"))
+
+    assert [(type(item), item.key[-2:]) for item in items(pages)] == [(Unreadable, "m1"), (Unreadable, "m2"), (Record, "m3")]
+    assert pages[-1].doubt is None
+
+
+def test_other_hosts_are_left_alone_unless_the_card_lets_us_go_there(card, registry):
+    there = registry(site({"/api": catalogue("c", "d1", more="; dcat:catalog <https://elsewhere.example/a>"), "/a": catalogue("a", "d2")}))
+
+    near, far = (items(harvest(there, card("rdf", options={"elsewhere": far}))) for far in (False, True))
+
+    assert [[item.key[-2:] for item in some] for some in (near, far)] == [["d1"], ["d1", "d2"]]
+
+
+def test_pages_that_lead_back_end_the_harvest(card, registry):
+    there = registry(
+        {"": catalogue("c", "d1", more="; hydra:nextPage <?page=2>"), "page=2": catalogue("c", "d2", more="; hydra:nextPage :api")}
+    )
+
+    with pytest.raises(ParseError, match="repeats the next page"):
+        harvest(there, card("rdf"))
+
+
+def test_a_page_that_is_missing_ends_the_harvest(card, registry):
+    there = registry({"": catalogue("c", "d1", more="; hydra:nextPage <?page=2>"), "page=2": 404})
+
+    with pytest.raises(MissingError):
+        harvest(there, card("rdf"))
+
+
+@pytest.mark.parametrize(
+    ("said", "key"),
+    [
+        ("dct:identifier 'p-1'", "p-1"),
+        ("dcat:landingPage <https://registry.example/p>", "https://registry.example/p"),
+        ("dct:title 'only'", URL),
+    ],
+)
+def test_a_node_without_an_iri_is_known_by_what_it_says(said, key, card, registry):
+    (item,) = items(harvest(registry({"": f"{HEAD} [] a dcat:Dataset ; {said} .".encode()}), card("rdf")))
+
+    assert (type(item), item.key) == (Record, key)
+
+
+def test_nodes_that_nothing_tells_apart_are_unreadable(card, registry):
+    found = items(
+        harvest(registry({"": f"{HEAD} [] a dcat:Dataset ; dct:title 'a' . [] a dcat:Dataset ; dct:title 'b' .".encode()}), card("rdf"))
+    )
+
+    assert [(type(item), item.key) for item in found] == [(Unreadable, None)] * 2
+
+
+def test_the_digest_does_not_depend_on_how_blank_nodes_are_called(card, registry):
+    said = (
+        ":d a dcat:Dataset ; dct:spatial _:{0} , _:{1} . "
+        "_:{0} dct:title 'x' ; dct:relation _:{1} . _:{1} dct:title 'y' ; dct:relation _:{0} ."
+    )
+
+    raws = {items(harvest(registry({"": (HEAD + said.format(*names)).encode()}), card("rdf")))[0].raw for names in ("ab", "ba", "zq")}
+
+    assert len(raws) == 1
+
+
+def test_an_iri_that_is_none_spoils_only_its_record(card, registry):
+    line = "<https://registry.example/{}> a <http://www.w3.org/ns/dcat#Dataset> ; <urn:p> <http://a{}b> ."
+    lines = [line.format(number, mark) for number, mark in enumerate(("", " "))]
+
+    found = items(harvest(registry({"": "\n".join(lines).encode()}), card("rdf")))
+
+    assert [type(item) for item in found] == [Record, Unreadable]
+    assert "no IRI" in found[1].reason
+
+
+def test_contexts_come_from_us_or_from_where_the_card_says(card, registry):
+    document = {"@context": "https://terms.example/c", "@id": "https://registry.example/d", "@type": "Dataset", "name": "Wells"}
+    terms = {"@context": {"Dataset": "http://www.w3.org/ns/dcat#Dataset", "name": "http://purl.org/dc/terms/title"}}
+    there = registry(site({"/api": json.dumps(document).encode(), "/c": json.dumps(terms).encode()}))
+
+    (record,) = items(harvest(there, card("rdf", options={"contexts": "https://terms.example/c"})))
+    with pytest.raises(ParseError, match=r"needs the context https://terms.example/c, none of those .* option `contexts`"):
+        harvest(there, card("rdf"))
+
+    assert b"Wells" in record.raw
+    assert there.asked == ["/api", "/c", "/api"]
+
+
+def test_a_document_that_its_server_calls_unchanged_is_not_read_again(card, registry):
+    there = registry(lambda request: httpx.Response(304 if "if-none-match" in request.headers else 200, content=b""))
+
+    with there.door(validators={URL: Validator('"1"', None)}) as fetch:
+        (page,) = collect(card("rdf"), fetch, None)
+
+    assert page.unchanged
+
+
+@pytest.mark.parametrize(("more", "kept"), [("", True), ("; dcat:dataset :m", False), ("; hydra:nextPage <?page=2>", False)])
+def test_only_a_document_that_holds_all_is_asked_for_changes(more, kept, card, registry):
+    pages = {
+        "/api": catalogue("c", "d1", more=more),
+        "/api?page=2": catalogue("c", "d2"),
+        "/m": b"<https://registry.example/m> <urn:p> 1 .",
+    }
+    there = registry(site(pages))
+
+    with there.door() as fetch:
+        list(collect(card("rdf"), fetch, None))
+        validators = dict(fetch.seen)
+
+    assert (URL in validators) is kept
+
+
+def test_a_document_without_known_records_names_its_classes(card, registry):
+    there = registry({"": HEAD.encode() + b":a a <https://terms.example/Well> ."})
+
+    with pytest.raises(ParseError, match=r"no record that we know as one but https://terms.example/Well; set the option 'types'"):
+        harvest(there, card("rdf"))
+    (record,) = items(harvest(there, card("rdf", options={"types": "https://terms.example/Well"})))
+
+    assert record.key == "https://registry.example/a"
+
+
+def test_an_empty_catalogue_is_no_error(card, registry):
+    (page,) = harvest(registry({"": catalogue("c")}), card("rdf"))
+
+    assert page.items == ()
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"syntax": "n3"}, "'syntax' is 'n3'; it is one of turtle"),
+        ({"types": "Dataset"}, "'types' holds 'Dataset'; write an IRI"),
+        ({"types": "abc:Dataset"}, "'types' holds 'abc:Dataset'"),
+    ],
+)
+def test_a_card_with_a_wrong_option_is_refused(options, why, card):
+    with pytest.raises(CardError, match=why):
+        pair(card("rdf", options=options, fields={"title": "dct:title"}))
+
+
+# Real documents of which nothing can be read, and why; all others give at least one record.
+FAULTS = {
+    "ckanext_dataset.ttl": "The prefix healthdcatap: has not been declared",
+    "nde_catalog-schema-org-no-dataset.jsonld": "",  # a catalogue without a dataset
+    "nde_dataset-schema-org-valid-jsonld.html": "an HTML page",  # for the protocol `web`
+    "nde_invalid-dataset.json": "no record",  # recordings of a test server's answers, no RDF
+    "nde_post-dataset-query-fails.json": "no record",
+    "nde_utf8-bom.json": "no record",
+}
+
+
+@pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
+def test_the_real_documents_are_read(card):
+    files = [file for folder in ("dcat", "nde") for file in sorted((replay.FEEDS / folder).iterdir())]
+    lost = {}
+    for file in files:
+        near = {f"/{other.name.removeprefix('nde_')}": other for other in file.parent.iterdir()}
+        door = Fetch(pause=0, robots=False, transport=httpx.MockTransport(
+            lambda request, near=near: httpx.Response(200, content=near[f"/{request.url.path.rpartition('/')[2]}"].read_bytes())
+        ))  # fmt: skip
+        try:
+            with door as fetch:
+                found = items(collect(card("rdf", url=f"https://registry.example/datasets/{file.name.removeprefix('nde_')}"), fetch, None))
+            if not any(isinstance(item, Record) for item in found):
+                lost[file.name] = ""
+        except ParseError as error:
+            lost[file.name] = str(error)
+
+    assert lost.keys() == FAULTS.keys()
+    assert [name for name, why in FAULTS.items() if why not in lost[name]] == []
+    assert len(files) - len(lost) == 40
