@@ -88,16 +88,17 @@ def attest(key: str, iris: Iris, about: Provenance) -> list[str]:
     address = iris.record(about.source, key)
     its = f"<{address}> "
     stamp, source, digest = _stamp(iris, about.source, about.run, about.mapping, about.modified)
-    out = [its + tail for tail in stamp]
-    out += [
+    out = [  # nearly in order, which is quick to sort
         f"{its}{p.IDENTIFIER}{literal(key)}",
         f"{its}{p.ISSUED}{_first_seen(about.first_seen)}",
+        *[its + tail for tail in stamp],
         f'{its}{digest}"{about.digest}"',
         f"{source}<{address}>",
     ]
     if about.remarks:
         out += comment(key, iris, about.source, about.remarks)
-    return sorted(out)
+    out.sort()
+    return out
 
 
 _first_seen = lru_cache(maxsize=256)(instant)  # most records of a source were first seen in a few runs

@@ -45,13 +45,16 @@ def _coded(predicate: str, value: str) -> str:
     return _remembered(predicate, value) if len(value) <= _LONGEST else predicate + node(value)
 
 
+_ORGANIZATION, _PLACE = f"{p.TYPE}<{ORG}Organization>", f"{p.TYPE}<{SCHEMA}Place>"
+
 # The three bases have a property each, so that no query mixes them unless it asks to.
+_DECLARED, _LEAD, _FUNDER = Basis.DECLARED, Role.LEAD, Role.FUNDER  # looked up once: an enum's member costs as much as to write a statement
 _CLAIM = {Basis.CROSSWALKED: "crosswalked", Basis.SUGGESTED: "suggested"}
 
 
 def _claims(tails: Tails, parts: list[Part], at: _At, predicate: str, claims: Iterable[Claim]) -> None:
     for claim in claims:
-        if claim.basis is Basis.DECLARED:
+        if claim.basis is _DECLARED:
             tails.append(_coded(predicate, claim.concept))
         else:
             name = _CLAIM[claim.basis]
@@ -77,11 +80,10 @@ def _classification(at: _At, basis: str, claim: Claim) -> Part:
 
 def _parties(tails: Tails, parts: list[Part], at: _At, parties: Iterable[Party]) -> None:
     for role, name, key, kind, country, page in parties:
-        organization = f"<{at.organizations}{encode(key or slug(name.value))}>"
-        tails.append((p.PUBLISHER if role is Role.LEAD else p.FUNDER if role is Role.FUNDER else at.ours.partner) + organization)
-        its = organization + " "
+        its = f"<{at.organizations}{encode(key or slug(name.value))}> "
+        tails.append((p.PUBLISHER if role is _LEAD else p.FUNDER if role is _FUNDER else at.ours.partner) + its[:-1])
         part = [its + _coded(p.SPATIAL, country)] if country else []
-        part += (f"{its}{p.TYPE}<{ORG}Organization>", f"{its}{p.PREFERRED}{literal(*name)}")
+        part += (f"{its}{_ORGANIZATION}", f"{its}{p.PREFERRED}{literal(*name)}")
         if kind:
             part.append(its + _coded(p.CLASSIFICATION, kind))
         if page:
@@ -92,12 +94,13 @@ def _parties(tails: Tails, parts: list[Part], at: _At, parties: Iterable[Party])
 def _places(tails: Tails, parts: list[Part], at: _At, places: Iterable[Place]) -> None:
     for number, place in enumerate(places, 1):
         its, spot = f"<{at.record}#place-{number}> ", f"<{at.record}#place-{number}-point>"
+        latitude, longitude, wkt = point(place.latitude, place.longitude)
         tails.append(p.LOCATION + its[:-1])
-        parts.append([f"{spot} {p.WKT}{point(place.latitude, place.longitude)}"])
-        part = [f"{its}{p.GEOMETRY}{spot}", f"{its}{p.TYPE}<{SCHEMA}Place>"]
+        parts.append([f"{spot} {p.WKT}{wkt}"])
+        part = [f"{its}{p.GEOMETRY}{spot}", f"{its}{_PLACE}"]
         if place.name:
             part.append(f"{its}{p.LABEL}{literal(*place.name)}")
-        part += (f"{its}{p.LATITUDE}{decimal(place.latitude)}", f"{its}{p.LONGITUDE}{decimal(place.longitude)}")
+        part += (f"{its}{p.LATITUDE}{latitude}", f"{its}{p.LONGITUDE}{longitude}")
         parts.append(part)
 
 
@@ -116,21 +119,34 @@ def _prizes(tails: Tails, parts: list[Part], at: _At, prizes: Iterable[Prize]) -
 
 
 def _common(tails: Tails, parts: list[Part], at: _At, it: Resource) -> None:
-    tails += [p.DESCRIPTION + literal(text, tag) for text, tag in it.descriptions]
-    tails += [p.IDENTIFIER + literal(text) for text in (it.key, *it.identifiers)]
+    # Loops, since a comprehension of one or two values costs more than to append them.
+    add = tails.append
+    for text, tag in it.descriptions:
+        add(p.DESCRIPTION + literal(text, tag))
+    add(p.IDENTIFIER + literal(it.key))
+    for word in it.identifiers:
+        add(p.IDENTIFIER + literal(word))
     if it.issued:
-        tails.append(p.ISSUED + moment(it.issued))
-    tails += [p.LANGUAGE + literal(text) for text in it.languages]
+        add(p.ISSUED + moment(it.issued))
+    for word in it.languages:
+        add(p.LANGUAGE + literal(word))
     if it.licence:
-        tails.append(_coded(p.LICENCE, it.licence))
+        add(_coded(p.LICENCE, it.licence))
     if it.modified:
-        tails.append(p.MODIFIED + moment(it.modified))
-    if it.related:
-        tails += [p.RELATION + node(text) for text in it.related if text]
-    tails += [_coded(p.SPATIAL, text) for text in it.countries if text]
-    tails += [p.SUBJECT + literal(text, tag) for text, tag in it.subjects]
-    tails += [p.TITLE + literal(text, tag) for text, tag in it.titles]
-    tails += [p.PAGE + node(text) for text in it.pages if text]
+        add(p.MODIFIED + moment(it.modified))
+    for word in it.related:
+        if word:
+            add(p.RELATION + node(word))
+    for word in it.countries:
+        if word:
+            add(_coded(p.SPATIAL, word))
+    for text, tag in it.subjects:
+        add(p.SUBJECT + literal(text, tag))
+    for text, tag in it.titles:
+        add(p.TITLE + literal(text, tag))
+    for word in it.pages:
+        if word:
+            add(p.PAGE + node(word))
     _claims(tails, parts, at, at.ours.action_line, it.action_lines)
     _claims(tails, parts, at, at.ours.goal, it.goals)
     _claims(tails, parts, at, at.ours.target, it.targets)
@@ -152,8 +168,11 @@ def _initiative(tails: Tails, parts: list[Part], at: _At, it: Initiative) -> Non
         tails.append(_coded(at.ours.coverage, it.coverage))
     if it.status:
         tails.append(_coded(at.ours.status, it.status))
-    tails += [_coded(at.ours.activity_type, text) for text in it.activity_types if text]
-    _prizes(tails, parts, at, it.prizes)
+    for text in it.activity_types:
+        if text:
+            tails.append(_coded(at.ours.activity_type, text))
+    if it.prizes:
+        _prizes(tails, parts, at, it.prizes)
 
 
 def _event(tails: Tails, parts: list[Part], at: _At, it: Event) -> None:

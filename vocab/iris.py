@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from urllib.parse import quote
 
 BASE = "https://w3id.org/wsis-stocktaking/"
 
@@ -17,6 +16,7 @@ _CHAR = rf"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@{_UCS}]|%[0-9A-Fa-f]{{2}})"
 _HOST = rf"(?:[A-Za-z0-9\-._~!$&'()*+,;={_UCS}]|%[0-9A-Fa-f]{{2}})+"
 _WEB = re.compile(rf"https?://(?:{_CHAR}*@)?{_HOST}(?::[0-9]{{0,5}})?(?:/{_CHAR}*)*(?:\?(?:{_CHAR}|[/?])*)?(?:#(?:{_CHAR}|[/?])*)?\Z")
 _SEGMENT = re.compile(r"[A-Za-z0-9:@!$'()*,;=~\-_][A-Za-z0-9:@!$'()*,;=~\-._]*\Z")  # needs no encoding; begins with no dot
+_UNSAFE = re.compile(r"[^A-Za-z0-9:@!$'()*,;=~\-._]+")
 _GAPS = re.compile(r"[\W_]+")
 _PLAIN = re.compile(r"https?://[A-Za-z0-9.\-]+(?:/[A-Za-z0-9\-._~/=,:@+]*)?\Z")
 
@@ -42,8 +42,12 @@ def encode(key: str) -> str:
     """
     if _SEGMENT.match(key):
         return key
-    encoded = quote(key.encode("utf-8", "replace"), safe=":@!$'()*,;=~-._")
+    encoded = _UNSAFE.sub(_percent, key)
     return encoded.replace(".", "%2E") if encoded in {".", ".."} else encoded
+
+
+def _percent(match: re.Match[str]) -> str:
+    return "%" + match.group().encode("utf-8", "replace").hex("%").upper()
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,18 +31,18 @@ GEO = "http://www.opengis.net/ont/geosparql#"
 VIVO = "http://vivoweb.org/ontology/core#"
 
 _MEMO = 8192  # days: twenty years of them, some 1 MB
-_ESCAPE = re.compile("[\x00-\x1f\"\\\\\x7f\ud800-\udfff\ufffe\uffff]")
+_ESCAPE = re.compile('[\x00-\x1f"\\\\\x7f\ud800-\udfff\ufffe\uffff]')
 _NAMED = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f"}
 # RFC 5646 section 2.1 without its grandfathered tags: a store refuses the whole file for one tag that is none.
 _LANGUAGE = r"(?:[a-z]{2,3}(?:-[a-z]{3}){0,3}|[a-z]{4,8})(?:-[a-z]{4})?(?:-(?:[a-z]{2}|[0-9]{3}))?"
 _VARIANTS = r"(?:-(?:[a-z0-9]{5,8}|[0-9][a-z0-9]{3}))*(?:-[0-9a-wyz](?:-[a-z0-9]{2,8})+)*"
 _PRIVATE = r"x(?:-[a-z0-9]{1,8})+"
 _TAG = re.compile(rf"(?:{_LANGUAGE}{_VARIANTS}(?:-{_PRIVATE})?|{_PRIVATE})\Z", re.IGNORECASE | re.ASCII)
-_SECONDS = len("2024-02-29T12:00:00Z")
 _DATE = len("2024-02-29")  # longer ones have a time: they come once, and are not remembered
 _YEAR = re.compile(r"[0-9]{4}\Z")
 _MONTH = re.compile(r"[0-9]{4}-(?:0[1-9]|1[0-2])\Z")
-_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z\Z")  # as we write it ourselves
+_SECONDS = len("2024-02-29T12:00:00")
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?Z?\Z")  # in UTC or without a zone
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 
 
@@ -94,12 +94,12 @@ def moment(value: str) -> str:
 
 
 def _written(value: str) -> str:
-    if len(value) == _SECONDS and _TIME.match(value):  # the longest way to see otherwise, and the commonest form
+    if len(value) >= _SECONDS and _TIME.match(value):  # the longest way to see otherwise, and the commonest form
         try:
             datetime.fromisoformat(value)
         except ValueError:
             return literal(value)
-        return f'"{value}"^^<{XSD}dateTime>'
+        return f'"{value[:_SECONDS]}Z"^^<{XSD}dateTime>'
     if _YEAR.match(value) and value != "0000":
         return f'"{value}"^^<{XSD}gYear>'
     if _MONTH.match(value) and value[:4] != "0000":
@@ -132,15 +132,16 @@ def decimal(value: float) -> str:
     return f'"{_number(value)}"^^<{XSD}decimal>'
 
 
-def point(latitude: float, longitude: float) -> str:
-    """Write a place as a GeoSPARQL point in WGS 84, the longitude first.
+def point(latitude: float, longitude: float) -> tuple[str, str, str]:
+    """Write a place's two numbers as xsd:decimal, and both as a GeoSPARQL point in WGS 84, the longitude first.
 
     Source: https://docs.ogc.org/is/22-047r1/22-047r1.html section 8.5.1.
 
-    >>> point(-1.28, 36.8)
+    >>> point(-1.28, 36.8)[2]
     '"POINT(36.8 -1.28)"^^<http://www.opengis.net/ont/geosparql#wktLiteral>'
     """
-    return f'"POINT({_number(longitude)} {_number(latitude)})"^^<{GEO}wktLiteral>'
+    north, east = _number(latitude), _number(longitude)
+    return f'"{north}"^^<{XSD}decimal>', f'"{east}"^^<{XSD}decimal>', f'"POINT({east} {north})"^^<{GEO}wktLiteral>'
 
 
 def _number(value: float) -> str:
