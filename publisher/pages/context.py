@@ -5,6 +5,7 @@ Sources: https://www.w3.org/TR/json-ld11/#the-context and https://www.w3.org/TR/
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 from typing import NamedTuple
 
@@ -186,38 +187,64 @@ CLASSES = {
     "MatrixLink": "wsis:MatrixLink",
 }
 
+Frame = dict[str, object]
+_OMITTED: Frame = {"@omitDefault": True}  # a processor looks for it at each property, not only atop
+_NEVER: Frame = {"@embed": "@never", **_OMITTED}
+_TEXTS = {it.name: it.property for it in NAMES if it.kind is Kind.TEXT}
+
+
+def _only(*names: str, **nested: Frame) -> Frame:
+    """Frame a node with these names alone, or its statement that points back to where it stands would be told twice."""
+    return {"@explicit": True, **_OMITTED, **dict.fromkeys(names, _OMITTED), **nested}
+
+
 # What each class that has a frame holds inside.
-_THING: dict[str, object] = {"claims": {}, "record": {"registry": {}}}
-FRAMES: dict[str, dict[str, object]] = {
+_REGISTRY = _only()
+_TOMBSTONE = ("title", "page", "documentType", "vanishedSince", "goneSince", "goneBy", "reason", "replacedBy")
+_RECORD = ("identifier", "issuedAt", "modifiedAt", "state", "run", "mapping", "digest", "remarks")
+_CLAIMS = _only("concept", "basis", "sourceWord", "confidence")
+_CONCEPTS = _only(
+    *("name", "otherNames", "notation", "definition", "scopeNote", "editorialNote", "comment", "source", "exactMatch", "closeMatch"),
+    "broadMatch",
+    **dict.fromkeys(("topConceptOf", "broader", "narrower"), _NEVER),
+)
+_THING: Frame = {"claims": _CLAIMS, "record": _only(*_RECORD, *_TOMBSTONE, registry=_REGISTRY)}
+FRAMES: dict[str, Frame] = {
     "Initiative": _THING,
     "Event": _THING,
     "Document": _THING,
     "Post": _THING,
     "Organization": {},
     "Registry": {},
-    "Record": {"topic": {"claims": {}}, "registry": {}},
-    "Run": {"measurements": {}},
+    "Record": {"topic": {"claims": _CLAIMS, **_OMITTED}, "registry": _REGISTRY},
     "Concept": {},
-    "ConceptScheme": {"concepts": {}},
+    "ConceptScheme": {"topConcept": _NEVER, "concepts": _CONCEPTS},
 }
 
 
-def prefixes(iris: Iris) -> dict[str, str]:
-    """Give the prefixes of our JSON; ``geo`` is a scheme of URIs of its own, so it has another name here."""
-    return {{"geo": "geosparql"}.get(name, name): space for name, space in {**spaces(iris), "xsd": XSD}.items()}
-
-
 def context(iris: Iris) -> dict[str, object]:
-    """Give the context, to stand under ``@context``."""
-    names = {"geo": "geosparql"}
-    told: dict[str, object] = {"@version": 1.1, **prefixes(iris), "id": "@id", "type": "@type", "included": "@included"}
-    told |= CLASSES
+    """Give the context, to stand under ``@context``; it has no prefixes, so that what has no name of ours is told by its whole address."""
+    known = spaces(iris)
+    told: dict[str, object] = {"@version": 1.1, "id": "@id", "type": "@type", "included": "@included"}
+    told |= {name: _whole(property_, known) for name, property_ in CLASSES.items()}
     for it in NAMES:
-        prefix, _, local = it.property.partition(":")
-        told[it.name] = {"@reverse" if it.back else "@id": f"{names.get(prefix, prefix)}:{local}", **it.kind.definition}
+        told[it.name] = {"@reverse" if it.back else "@id": _whole(it.property, known), **it.kind.definition}
     return told
 
 
-def frame(name: str, iris: Iris) -> dict[str, object]:
+def _whole(name: str, known: Mapping[str, str]) -> str:
+    prefix, _, local = name.partition(":")
+    return known[prefix] + local
+
+
+def frame(name: str, iris: Iris) -> Frame:
     """Give the frame of the class *name*, one of FRAMES."""
-    return {"@context": iris.base + PATH, "@type": name, "@omitDefault": True, **FRAMES[name]}
+    return {"@context": iris.base + PATH, "@type": name, **_OMITTED, **_addressed(FRAMES[name], spaces(iris))}
+
+
+def _addressed(told: Frame, known: Mapping[str, str]) -> Frame:
+    """Call texts by their properties: under the name of a map of languages no frame could stand."""
+    return {
+        _whole(_TEXTS[name], known) if name in _TEXTS else name: _addressed(value, known) if isinstance(value, dict) else value
+        for name, value in told.items()
+    }

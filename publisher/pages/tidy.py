@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import orjson
 
-from publisher.pages.context import CLASSES, NAMES, PATH, Kind, Name, prefixes
+from publisher.pages.context import CLASSES, NAMES, PATH, Kind, Name
 from publisher.pages.resources import Description, Statement, spaces
 from publisher.pages.terms import Term
 from vocab.iris import Iris
@@ -48,7 +48,6 @@ class _Tree:
 
     def __init__(self, it: Description, iris: Iris) -> None:
         self._root, self._names, self._classes = it.iri, _names(iris), _classes(iris)
-        self._prefixes = prefixes(iris)
         self._of: dict[str, list[Statement]] = {}
         self._to: dict[tuple[str, str], list[Statement]] = {}
         for told in it.statements:
@@ -77,7 +76,7 @@ class _Tree:
         return {"id": subject, **({"type": _one(types)} if types else {}), **members, **others}
 
     def _grouped(self, subject: str) -> dict[str, list[Term]]:
-        """Give the objects by the name that tells them, or by the prefixed property where no name fits."""
+        """Give the objects by the name that tells them, or by the property where no name fits."""
         groups: dict[str, list[Term]] = {}
         for it in self._of.get(subject, ()):
             if it not in self._written and not (it.predicate == _TYPE and it.object.is_iri):
@@ -87,13 +86,13 @@ class _Tree:
 
     def _named(self, it: Statement) -> str:
         names = (name for name in self._names.get(it.predicate, ()) if not name.back and _fits(name.kind, it.object))
-        return next((name.name for name in names), None) or self._short(it.predicate)
+        return next((name.name for name in names), None) or it.predicate
 
     def _back(self, members: dict[str, Json], name: Name, subject: str) -> None:
         predicate = next(iri for iri, known in self._names.items() if name in known)
         found = [it for it in self._to.get((predicate, subject), ()) if it.subject not in self._begun]
         self._written.update(found)
-        nodes = [self._node(it.subject) for it in found if it.subject not in self._begun]
+        nodes = [_link(self._node(it.subject)) for it in found if it.subject not in self._begun]
         if nodes:
             members[name.name] = nodes if name.kind is Kind.LINKS else _one(nodes)
 
@@ -104,7 +103,7 @@ class _Tree:
         return values if name.kind in _LISTS else _one(values)
 
     def _linked(self, iri: str, nested: bool) -> Json:
-        return self._node(iri) if nested and iri in self._of and iri not in self._begun else iri
+        return _link(self._node(iri)) if nested and iri in self._of and iri not in self._begun else iri
 
     def _loose(self, term: Term) -> Json:
         """Write a value under a property that has no name of ours for it."""
@@ -115,13 +114,7 @@ class _Tree:
         return {"@value": term.value, "@type": term.datatype} if term.datatype else term.value
 
     def _class(self, iri: str) -> str:
-        return self._classes.get(iri) or self._short(iri)
-
-    def _short(self, iri: str) -> str:
-        for prefix, space in self._prefixes.items():
-            if iri.startswith(space) and iri != space and not iri[len(space) :].startswith("//"):
-                return f"{prefix}:{iri[len(space) :]}"
-        return iri
+        return self._classes.get(iri, iri)
 
 
 def _fits(kind: Kind, term: Term) -> bool:
@@ -148,6 +141,11 @@ def _native(kind: Kind, text: str) -> Json:
     if kind is Kind.INTEGER:
         return int(text)
     return _BOOLEANS[text] if kind is Kind.BOOLEAN else text
+
+
+def _link(node: Node) -> Json:
+    """Give a node of which nothing else is told as its address."""
+    return node["id"] if len(node) == 1 else node
 
 
 def _by_language(terms: Iterable[Term]) -> Json:

@@ -1,0 +1,160 @@
+"""Tidy JSON: to a reader of JSON-LD it says the same triples, and our frames give it to who has the triples from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from pyld import jsonld
+from pyoxigraph import RdfFormat, parse
+
+from publisher.formats import GRAPHS
+from publisher.pages.context import CLASSES, FRAMES, NAMES, context, frame
+from publisher.pages.resources import Description, Statement, spaces, write
+from publisher.pages.terms import Term
+from publisher.pages.tidy import tidy
+from vocab.iris import Iris
+from vocab.terms import DCT, RDF, SCHEMA, XSD
+
+IRIS = Iris()
+THING = IRIS.thing("initiative", "demo", "a/1")
+PATHS = {
+    "/data/initiative/demo/a%2F1": "Initiative",
+    "/data/initiative/demo/evil": "Initiative",
+    "/data/event/demo/e1": "Event",
+    "/data/document/demo/file.ttl": "Document",
+    "/data/organization/demo/ministry-of-health": "Organization",
+    "/record/demo/a%2F1": "Record",
+    "/record/demo/lost": "Record",
+    "/source/demo": "Registry",
+    "/scheme/action-line": "ConceptScheme",
+    "/scheme/action-line/C4": "Concept",
+    "/ns": "",
+    "/matrix/C1-1": "",
+}
+Load = Callable[[str, dict[str, object]], dict[str, object]]
+
+
+def local(address: str, options: dict[str, object]) -> dict[str, object]:
+    """Give our context, and no other document, to a processor of JSON-LD."""
+    assert address == f"{IRIS.base}context.jsonld"
+    return {"contentType": "application/ld+json", "contextUrl": None, "documentUrl": address, "document": {"@context": context(IRIS)}}
+
+
+def triples(told: object) -> set[str]:
+    """Expand JSON by its context, and give its triples as canonical N-Triples."""
+    text = jsonld.to_rdf(told, {"format": "application/n-quads", "documentLoader": local, "useNativeTypes": False})
+    return {str(quad.triple) for quad in parse(str(text).encode(), RdfFormat.N_QUADS)}
+
+
+def described(*statements: tuple[str, Term]) -> Description:
+    return Description(THING, tuple(Statement(THING, name, value) for name, value in statements), {}, spaces(IRIS))
+
+
+def typed(value: str, kind: str) -> Term:
+    return Term(value, "literal", None, XSD + kind)
+
+
+def loose(told: Any) -> Any:
+    """Give JSON without the order of its lists, which frames do not keep."""
+    if isinstance(told, dict):
+        return {key: loose(value) for key, value in told.items()}
+    return sorted((loose(it) for it in told), key=repr) if isinstance(told, list) else told
+
+
+async def test_expanded_it_says_the_same_triples(client: httpx.AsyncClient) -> None:
+    told = {path: ((await client.get(f"{path}.json")).json(), (await client.get(f"{path}.nt")).content) for path in PATHS}
+
+    said = {path: triples(tidied) for path, (tidied, _) in told.items()}
+
+    assert said == {path: {str(quad.triple) for quad in parse(plain, RdfFormat.N_TRIPLES)} for path, (_, plain) in told.items()}
+    assert all(said.values())
+
+
+async def test_our_frames_make_it_of_the_n_triples(client: httpx.AsyncClient) -> None:
+    paths = {path: name for path, name in PATHS.items() if name}
+    told = {path: (await client.get(f"{path}.json")).json() for path in paths}
+    forms = {name: (await client.get(f"/frame/{name}.jsonld")).json() for name in paths.values()}
+
+    framed = {}
+    for path, name in paths.items():
+        flat = jsonld.from_rdf((await client.get(f"{path}.nt")).text, {"format": "application/n-quads"})
+        asked = {**forms[name], "@id": told[path]["id"]}  # one of a class may point to others of it
+        framed[path] = jsonld.frame(flat, asked, {"documentLoader": local, "omitGraph": True, "embed": "@once"})
+
+    assert loose(framed) == loose(told)
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_every_frame_is_of_a_class_that_has_a_name(name: str) -> None:
+    assert frame(name, IRIS)["@type"] in CLASSES
+
+
+async def test_there_is_no_frame_of_what_is_no_class(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/frame/Nothing.jsonld")
+
+    assert answer.status_code == 404
+    assert "Initiative" in answer.json()["detail"]
+
+
+async def test_the_context_that_is_named_is_served(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/context.jsonld")
+
+    assert answer.headers["content-type"] == "application/ld+json"
+    assert answer.json() == {"@context": context(IRIS)}
+
+
+def test_no_two_names_are_alike() -> None:
+    names = [it.name for it in NAMES] + list(CLASSES)
+
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (f"{DCT}title", Term("no language", "literal")),
+        (f"{DCT}title", typed("2024", "gYear")),
+        (f"{DCT}title", Term("https://example.org/")),
+        (f"{SCHEMA}startDate", typed("2024-02", "gYearMonth")),
+        (f"{SCHEMA}startDate", Term("soon", "literal")),
+        (f"{DCT}spatial", Term("Atlantis", "literal", "en")),
+        (f"{DCT}identifier", Term("one", "literal", "en")),
+        (f"{DCT}license", Term("by", "literal")),
+        (f"{IRIS.ns}journalEntry", typed("007", "integer")),
+        (f"{IRIS.ns}journalEntry", typed("9007199254740993", "integer")),
+        (f"{IRIS.ns}sweep", typed("1", "boolean")),
+        (f"{IRIS.ns}confidence", typed("0.50", "decimal")),
+        ("https://other.example/ns#x", Term("y", "literal", "zh-hans")),
+        ("https://other.example/ns#x", typed("1.0E0", "double")),
+        (f"{RDF}type", Term("https://other.example/Class")),
+    ],
+)
+def test_a_value_of_any_kind_keeps_what_it_says(name: str, value: Term) -> None:
+    it = described((name, value))
+
+    told = jsonld.json.loads(tidy(it, IRIS))
+
+    assert triples(told) == {str(quad.triple) for quad in parse(write(it, GRAPHS["nt"]), RdfFormat.N_TRIPLES)}
+
+
+def test_what_hangs_on_nothing_is_included() -> None:
+    apart = Statement("https://example.org/apart", f"{DCT}title", Term("Apart", "literal", "en"))
+    it = Description(THING, (Statement(THING, f"{DCT}title", Term("Thing", "literal", "en")), apart), {}, spaces(IRIS))
+
+    told = jsonld.json.loads(tidy(it, IRIS))
+
+    assert told["included"] == [{"id": "https://example.org/apart", "title": {"en": "Apart"}}]
+    assert len(triples(told)) == 2
+
+
+def test_two_things_that_point_at_each_other_are_told_once_each() -> None:
+    other = IRIS.thing("organization", "demo", "o")
+    back = Statement(other, f"{DCT}publisher", Term(THING))
+    it = Description(THING, (Statement(THING, f"{DCT}publisher", Term(other)), back), {}, spaces(IRIS))
+
+    told = jsonld.json.loads(tidy(it, IRIS))
+
+    assert told["publisher"] == [{"id": other, "publisher": [THING]}]
