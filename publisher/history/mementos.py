@@ -67,8 +67,8 @@ def links(host: str, graph: str, known: Sequence[Memento], shown: Memento | None
     if shown is None:
         return out + [_linked(host, graph, it, known) for it in known]
     place = known.index(shown)
-    near = {0: "", place - 1: "prev", place: "", place + 1: "next", len(known) - 1: ""}
-    return out + [_linked(host, graph, known[at], known, near[at]) for at in sorted(near) if 0 <= at < len(known)]
+    near = {0: "", len(known) - 1: "", place - 1: "prev", place: "", place + 1: "next"}
+    return out + [_linked(host, graph, known[spot], known, near[spot]) for spot in sorted(near) if 0 <= spot < len(known)]
 
 
 def _linked(host: str, graph: str, it: Memento, known: Sequence[Memento], near: str = "") -> Link:

@@ -1,0 +1,140 @@
+"""Signposts, by FAIR Signposting level 2: typed links in the headers of page and data, and all of them in a set of links."""
+
+from __future__ import annotations
+
+import re
+
+import httpx
+import pytest
+
+BASE = "https://w3id.org/wsis-stocktaking/"
+HOST = "http://stocktake.test"
+THING = "initiative/demo/a%2F1"
+PAGE = f"{HOST}/page/{THING}"
+DATA = {
+    f"{HOST}/data/{THING}.{suffix}": media
+    for suffix, media in (
+        ("ttl", "text/turtle"),
+        ("nt", "application/n-triples"),
+        ("jsonld", "application/ld+json"),
+        ("rdf", "application/rdf+xml"),
+        ("json", "application/json"),
+    )
+}
+_LINK = re.compile(r'<([^>]*)>((?:; [\w-]+="[^"]*")*)')
+_ATTRIBUTE = re.compile(r'; ([\w-]+)="([^"]*)"')
+
+
+def read(text: str) -> list[dict[str, str]]:
+    """Read links as RFC 8288 writes them."""
+    return [{"href": target, **dict(_ATTRIBUTE.findall(rest))} for target, rest in _LINK.findall(text)]
+
+
+def of(links: list[dict[str, str]], rel: str) -> list[str]:
+    return [it["href"] for it in links if rel in it["rel"].split()]
+
+
+async def test_a_page_names_what_to_cite_its_kind_data_licence_authors_and_items(client: httpx.AsyncClient) -> None:
+    links = read((await client.get(f"/page/{THING}", headers={"Accept": "text/html"})).headers["link"])
+
+    assert of(links, "cite-as") == [f"{BASE}id/{THING}"]
+    assert of(links, "type") == ["https://schema.org/AboutPage", "https://schema.org/Project"]
+    assert {it["href"]: it["type"] for it in links if it["rel"] == "describedby"} == DATA
+    assert of(links, "license") == ["https://creativecommons.org/licenses/by/4.0/"]
+    assert of(links, "author") == [f"{BASE}id/organization/demo/ministry-of-health"]
+    assert of(links, "item") == ["https://example.org/telemedicine"]
+    assert of(links, "collection") == [f"{HOST}/source/demo"]
+
+
+@pytest.mark.parametrize("path", [f"/page/{THING}", f"/data/{THING}.jsonld"])
+async def test_page_and_data_name_the_set_of_links_in_both_forms(client: httpx.AsyncClient, path: str) -> None:
+    links = read((await client.get(path, headers={"Accept": "text/html"})).headers["link"])
+
+    assert {it["href"]: it["type"] for it in links if it["rel"] == "linkset"} == {
+        f"{HOST}/linkset/{THING}.json": "application/linkset+json",
+        f"{HOST}/linkset/{THING}.txt": "application/linkset",
+    }
+
+
+async def test_data_leads_back_to_its_page(client: httpx.AsyncClient) -> None:
+    links = read((await client.get(f"/data/{THING}.ttl")).headers["link"])
+
+    assert [(it["href"], it["type"]) for it in links if it["rel"] == "describes"] == [(PAGE, "text/html")]
+
+
+async def test_the_set_has_every_link_of_the_page_and_the_links_back(client: httpx.AsyncClient) -> None:
+    page = read((await client.get(f"/page/{THING}", headers={"Accept": "text/html"})).headers["link"])
+    told = (await client.get(f"/linkset/{THING}.json")).json()["linkset"]
+
+    first, *others = told
+    known = {(rel, link["href"]) for rel, links in first.items() if rel != "anchor" for link in links}
+    assert first["anchor"] == PAGE
+    assert {(it["rel"], it["href"]) for it in page if it["rel"] not in ("linkset", "alternate")} == known
+    assert {it["anchor"] for it in others if "describes" in it} == DATA.keys()
+    assert [it["anchor"] for it in others if "collection" in it] == ["https://example.org/telemedicine"]
+
+
+async def test_both_forms_of_the_set_say_the_same(client: httpx.AsyncClient) -> None:
+    text, told = await client.get(f"/linkset/{THING}.txt"), (await client.get(f"/linkset/{THING}.json")).json()
+
+    links = {(it["anchor"], it["rel"], it["href"]) for it in read(text.text)}
+
+    assert text.headers["content-type"].startswith("application/linkset")
+    assert links == {
+        (context["anchor"], rel, link["href"]) for context in told["linkset"] for rel in context if rel != "anchor" for link in context[rel]
+    }
+
+
+@pytest.mark.parametrize(
+    ("accept", "media"),
+    [
+        ("*/*", "application/linkset+json"),
+        ("application/linkset", "application/linkset"),
+        ("application/linkset;q=0.4, application/linkset+json;q=0.5", "application/linkset+json"),
+        ("application/json", "application/linkset+json"),
+        ("text/turtle", "application/problem+json"),
+    ],
+)
+async def test_accept_chooses_the_form_of_the_set(client: httpx.AsyncClient, accept: str, media: str) -> None:
+    answer = await client.get(f"/linkset/{THING}", headers={"Accept": accept})
+
+    assert answer.headers["content-type"].partition(";")[0] == media
+    assert "Accept" in answer.headers["vary"]
+    assert answer.status_code == (406 if "problem" in media else 200)
+
+
+async def test_an_organization_and_what_is_gone_have_their_sets(client: httpx.AsyncClient) -> None:
+    there, gone = await client.get("/linkset/organization/demo/clinics-united.json"), await client.get("/linkset/initiative/demo/lost.json")
+    none = await client.get("/linkset/initiative/demo/none.json")
+
+    assert [it["href"] for it in there.json()["linkset"][0]["type"]][1] == "https://schema.org/Organization"
+    assert (there.status_code, gone.status_code, none.status_code) == (200, 410, 404)
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/page/initiative/demo/a%2F1", "Project"),
+        ("/page/event/demo/e1", "Event"),
+        ("/page/document/demo/file.ttl", "Article"),
+        ("/page/organization/demo/ministry-of-health", "Organization"),
+        ("/source/demo", "Dataset"),
+        ("/scheme/action-line", "DefinedTermSet"),
+        ("/scheme/action-line/C4", "DefinedTerm"),
+        ("/concept?iri=http://metadata.un.org/sdg/3", "DefinedTerm"),
+    ],
+)
+async def test_a_page_tells_search_engines_what_it_is_about(client: httpx.AsyncClient, path: str, kind: str) -> None:
+    page = (await client.get(path, headers={"Accept": "text/html"})).text
+
+    block = httpx.Response(200, text=page.partition('<script type="application/ld+json">')[2].partition("</script>")[0]).json()
+
+    assert (block["@context"], block["@type"]) == ("https://schema.org/", kind)
+    assert block["name"]
+    assert block["@id"].startswith(("https://w3id.org/", "http://metadata.un.org/"))
+
+
+async def test_links_of_an_address_beyond_ascii_stand_in_ascii(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/linkset/initiative/demo/1.txt")
+
+    assert answer.text.isascii()

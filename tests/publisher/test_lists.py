@@ -1,0 +1,153 @@
+"""Lists: a page at a time, sorted, each thing once, whatever comes or goes between two pages."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+BASE = "https://w3id.org/wsis-stocktaking/"
+HTML = {"Accept": "text/html"}
+LINE = f"{BASE}scheme/action-line/C4"
+MINISTRY = f"{BASE}id/organization/demo/ministry-of-health"
+
+
+async def walked(client: httpx.AsyncClient, path: str, rel: str = "next") -> list[list[str]]:
+    """Follow a list to its end; give the things of each page."""
+    pages = []
+    address: str | None = path
+    while address:
+        told = (await client.get(address)).json()
+        pages.append([it["id"] for it in told["items"]])
+        address = told.get(rel)
+    return pages
+
+
+@pytest.mark.parametrize("sort", ["address", "title", "newest"])
+async def test_following_a_list_meets_each_thing_once(client: httpx.AsyncClient, sort: str) -> None:
+    pages = await walked(client, f"/things.json?source=demo&sort={sort}")
+
+    things = [thing for page in pages for thing in page]
+    assert [len(page) for page in pages] == [50, 50, 25]
+    assert len(set(things)) == 125
+
+
+async def test_a_list_is_walked_back_as_it_was_walked(client: httpx.AsyncClient) -> None:
+    path = "/things.json?source=demo&sort=title"
+    first = (await client.get(path)).json()
+    second = (await client.get(first["next"])).json()
+    third = (await client.get(second["next"])).json()
+
+    back = (await client.get(third["prev"])).json()
+    start = (await client.get(back["prev"])).json()
+
+    assert back["items"] == second["items"]
+    assert start["items"] == first["items"]
+    assert "prev" not in first
+
+
+async def test_titles_are_sorted_and_english_ones_come_first(client: httpx.AsyncClient) -> None:
+    told = (await client.get("/things.json?source=demo&sort=title")).json()
+
+    titles = [it["title"].lower() for it in told["items"]]
+
+    assert titles == sorted(titles)
+    assert titles[0].startswith("<script>")
+
+
+async def test_an_item_tells_title_page_record_and_state(client: httpx.AsyncClient) -> None:
+    pages = [(await client.get("/things.json?source=demo&sort=title")).json()]
+    while "next" in pages[-1]:
+        pages.append((await client.get(pages[-1]["next"])).json())
+
+    (lost,) = [it for page in pages for it in page["items"] if it["id"].endswith("/lost")]
+
+    assert lost == {
+        "id": f"{BASE}id/initiative/demo/lost",
+        "page": "http://stocktake.test/page/initiative/demo/lost",
+        "title": "Lost project",
+        "language": "en",
+        "record": f"{BASE}record/demo/lost",
+        "status": f"{BASE}ns#gone",
+        "modified": "2026-03-02T08:00:00Z",
+    }
+
+
+async def test_what_bears_a_concept_is_listed_with_how(client: httpx.AsyncClient) -> None:
+    told = (await client.get("/things.json", params={"concept": LINE})).json()
+
+    ways = {it["id"].rpartition("/")[2]: it["property"].rpartition("#")[2] for it in told["items"]}
+
+    assert len(ways) == 21
+    assert (ways["a%2F1"], ways["105"]) == ("suggestedActionLine", "actionLine")
+
+
+async def test_what_an_organization_has_a_part_in_is_listed(client: httpx.AsyncClient) -> None:
+    pages = await walked(client, f"/things.json?organization={MINISTRY}")
+
+    assert sum(len(page) for page in pages) == 121
+
+
+async def test_places_goals_and_countries_have_pages_and_data_of_their_things(client: httpx.AsyncClient) -> None:
+    address = "/concept?iri=http://metadata.un.org/sdg/codes/geoArea/404"
+    page, data = await client.get(address, headers=HTML), await client.get(f"{address}&format=json")
+
+    assert data.json()["name"]["en"] == "Kenya"
+    assert 'rel="next"' in page.headers["link"]
+    assert page.text.count('<a href="/page/initiative/') == 50
+    again = await client.get(page.text.partition('rel="next" href="')[2].partition('"')[0].replace("&amp;", "&"), headers=HTML)
+    assert again.status_code == 200
+    assert 'rel="prev"' in again.text
+
+
+async def test_all_organizations_and_registries_are_listed(client: httpx.AsyncClient) -> None:
+    organizations, sources = (await client.get("/organizations.json")).json(), (await client.get("/sources.json")).json()
+
+    assert [it["title"] for it in organizations["items"]] == ["Clinics United", "Fund for Health", "Ministry of Health"]
+    assert [it["id"] for it in sources["items"]] == [f"{BASE}source/demo"]
+
+
+@pytest.mark.parametrize("path", ["/organizations", "/sources", "/things?source=demo"])
+async def test_a_list_is_a_page_to_a_browser_and_json_to_others(client: httpx.AsyncClient, path: str) -> None:
+    page, data = await client.get(path, headers=HTML), await client.get(path)
+    neither = await client.get(path, headers={"Accept": "image/png"})
+
+    assert (page.headers["content-type"], data.headers["content-type"]) == ("text/html; charset=utf-8", "application/json")
+    assert "Accept" in page.headers["vary"]
+    assert neither.status_code == 406
+
+
+@pytest.mark.parametrize("path", ["/organizations.html", "/sources.html", "/things.html?source=demo"])
+async def test_the_suffix_of_a_list_chooses_its_page(client: httpx.AsyncClient, path: str) -> None:
+    page = await client.get(path, headers={"Accept": "application/json"})
+
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+
+
+async def test_the_links_of_a_page_stand_in_its_header(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/things?source=demo")
+
+    assert f'<{answer.json()["next"]}>; rel="next"' in answer.headers["link"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/things",
+        "/things?concept=nothing:here",
+        "/things?source=demo&sort=colour",
+        "/things?source=demo&after=nonsense",
+        "/organizations?sort=newest",
+    ],
+)
+async def test_what_cannot_be_asked_is_told(client: httpx.AsyncClient, path: str) -> None:
+    answer = await client.get(path)
+
+    assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json")
+
+
+async def test_who_holds_a_page_of_a_list_is_told_that_it_has_not_changed(client: httpx.AsyncClient) -> None:
+    first = await client.get("/organizations.json")
+
+    again = await client.get("/organizations.json", headers={"If-None-Match": first.headers["etag"]})
+
+    assert again.status_code == 304

@@ -1,0 +1,190 @@
+"""Mementos, by RFC 7089: what a record was at some time, from the journal, in every form."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+from pyoxigraph import RdfFormat, parse
+
+from journal.log import Journal
+from publisher.app import create_app
+from publisher.history.mementos import Memento, at, mementos, seconds
+from publisher.history.touches import Touch
+from publisher.shelf.pool import Limits
+from publisher.shelf.shelf import Shelf
+from vocab.iris import Iris
+
+IRIS = Iris()
+RECORD, GRAPH = "record/demo/a%2F1", IRIS.record("demo", "a/1")
+THING = IRIS.thing("initiative", "demo", "a/1")
+HOST = "http://stocktake.test"
+FIRST, SECOND, THIRD = "20260302080000", "20260401060000", "20260501060000"
+_LINK = re.compile(r'<([^>]*)>((?:; [\w-]+="[^"]*")*)')
+
+
+def quad(text: str) -> str:
+    return f'<{THING}> <http://purl.org/dc/terms/abstract> "{text}" <{GRAPH}> .'
+
+
+@pytest.fixture(scope="module")
+def moved(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a data folder in which one record was changed twice, in April and in May."""
+    data = tmp_path_factory.mktemp("moved")
+    shutil.copytree(world / "journal", data / "journal")
+    shutil.copy(world / "status.nq", data / "status.nq")
+    journal = Journal(data / "journal")
+    journal.append([f"A {quad('one')}", f"A {quad('two')}"], run="run-4", time=datetime(2026, 4, 1, 6, tzinfo=UTC))
+    journal.append([f"D {quad('two')}", f"A {quad('three')}"], run="run-5", time=datetime(2026, 5, 1, 6, tzinfo=UTC))
+    return data
+
+
+@pytest.fixture
+async def client(moved: Path) -> AsyncIterator[httpx.AsyncClient]:
+    async with Shelf(moved, IRIS, Limits(seconds=10), readers=2) as shelf:
+        await shelf.level()
+        transport = httpx.ASGITransport(app=create_app(shelf))
+        async with httpx.AsyncClient(transport=transport, base_url=HOST) as opened:
+            while (await opened.get(f"/timemap/{RECORD}")).status_code == 503:  # the history is read beside
+                pass
+            yield opened
+
+
+def links(text: str) -> Iterator[tuple[str, dict[str, str]]]:
+    for target, rest in _LINK.findall(text):
+        yield target, dict(re.findall(r'; ([\w-]+)="([^"]*)"', rest))
+
+
+def abstracts(answer: httpx.Response) -> set[str]:
+    return {it.object.value for it in parse(answer.content, RdfFormat.N_TRIPLES) if it.predicate.value.endswith("/abstract")}
+
+
+async def test_a_time_map_lists_every_state(client: httpx.AsyncClient) -> None:
+    answer = await client.get(f"/timemap/{RECORD}")
+
+    told = {target: it["rel"] for target, it in links(answer.text)}
+    assert answer.headers["content-type"] == "application/link-format"
+    assert told == {
+        f"{HOST}/{RECORD}": "original",
+        f"{HOST}/timegate/{RECORD}": "timegate",
+        f"{HOST}/timemap/{RECORD}": "self",
+        f"{HOST}/memento/{FIRST}/{RECORD}": "first memento",
+        f"{HOST}/memento/{SECOND}/{RECORD}": "memento",
+        f"{HOST}/memento/{THIRD}/{RECORD}": "last memento",
+    }
+    assert 'from="Mon, 02 Mar 2026 08:00:00 GMT"; until="Fri, 01 May 2026 06:00:00 GMT"' in answer.text
+
+
+async def test_a_time_gate_leads_to_the_state_that_held_then(client: httpx.AsyncClient) -> None:
+    asked = {
+        None: THIRD,
+        "Thu, 01 Jan 2026 00:00:00 GMT": FIRST,
+        "Mon, 02 Mar 2026 08:00:00 GMT": FIRST,
+        "Wed, 01 Apr 2026 05:59:59 GMT": FIRST,
+        "Wed, 01 Apr 2026 06:00:00 GMT": SECOND,
+        "Tue, 01 Jan 2030 00:00:00 GMT": THIRD,
+    }
+
+    found = {date: await client.get(f"/timegate/{RECORD}", headers={"Accept-Datetime": date} if date else {}) for date in asked}
+
+    assert {date: it.headers["location"] for date, it in found.items()} == {
+        date: f"/memento/{stamp}/{RECORD}" for date, stamp in asked.items()
+    }
+    assert {it.status_code for it in found.values()} == {302}
+    assert all("accept-datetime" in it.headers["vary"] for it in found.values())
+    assert {target for target, it in links(found[None].headers["link"]) if it["rel"] in ("original", "timemap")} == {
+        f"{HOST}/{RECORD}",
+        f"{HOST}/timemap/{RECORD}",
+    }
+
+
+async def test_a_time_that_is_none_is_refused(client: httpx.AsyncClient) -> None:
+    answer = await client.get(f"/timegate/{RECORD}", headers={"Accept-Datetime": "yesterday"})
+
+    assert answer.status_code == 400
+
+
+async def test_a_memento_is_what_the_record_was(client: httpx.AsyncClient) -> None:
+    found = {stamp: await client.get(f"/memento/{stamp}/{RECORD}.nt") for stamp in (FIRST, SECOND, THIRD)}
+
+    assert {stamp: abstracts(it) for stamp, it in found.items()} == {FIRST: set(), SECOND: {"one", "two"}, THIRD: {"one", "three"}}
+    assert found[SECOND].headers["memento-datetime"] == "Wed, 01 Apr 2026 06:00:00 GMT"
+    assert "last-modified" not in found[SECOND].headers  # RFC 7089, section 4.1.3: it never changes
+
+
+async def test_a_memento_links_to_its_neighbours(client: httpx.AsyncClient) -> None:
+    answer = await client.get(f"/memento/{SECOND}/{RECORD}.ttl")
+
+    told = {it["rel"]: target for target, it in links(answer.headers["link"])}
+
+    assert told["original"] == f"{HOST}/{RECORD}"
+    assert told["first prev memento"] == f"{HOST}/memento/{FIRST}/{RECORD}"
+    assert told["last next memento"] == f"{HOST}/memento/{THIRD}/{RECORD}"
+    assert told["memento"] == f"{HOST}/memento/{SECOND}/{RECORD}"
+
+
+async def test_a_time_between_two_states_leads_to_the_earlier(client: httpx.AsyncClient) -> None:
+    between, before = await client.get(f"/memento/20260415000000/{RECORD}.ttl"), await client.get(f"/memento/20200101000000/{RECORD}")
+
+    assert (between.status_code, between.headers["location"]) == (302, f"/memento/{SECOND}/{RECORD}.ttl")
+    assert (before.status_code, FIRST in before.json()["detail"]) == (404, True)
+
+
+async def test_a_memento_is_a_page_to_a_browser(client: httpx.AsyncClient) -> None:
+    page = await client.get(f"/memento/{SECOND}/{RECORD}", headers={"Accept": "text/html"})
+
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert "This is how it was from Wed, 01 Apr 2026 06:00:00 GMT on." in page.text
+    assert f'rel="prev" href="/memento/{FIRST}/{RECORD}"' in page.text
+
+
+async def test_what_was_gone_then_is_gone_in_its_memento(client: httpx.AsyncClient) -> None:
+    sent = await client.get("/timegate/record/demo/lost")
+
+    answer = await client.get(sent.headers["location"] + ".ttl")
+
+    assert (answer.status_code, "Lost project" in answer.text) == (410, True)
+
+
+async def test_a_record_names_its_time_gate(client: httpx.AsyncClient) -> None:
+    for path in (f"/{RECORD}", "/data/initiative/demo/a%2F1.ttl", "/source/demo"):
+        told = {it["rel"] for _, it in links((await client.get(path)).headers["link"])}
+
+        assert {"original", "timegate", "timemap"} <= told
+
+
+async def test_a_records_page_shows_what_changed(client: httpx.AsyncClient) -> None:
+    page = (await client.get(f"/{RECORD}", headers={"Accept": "text/html"})).text
+
+    assert "1 added, 1 removed" in page
+    assert f'href="/memento/{SECOND}/{RECORD}"' in page
+
+
+async def test_what_was_never_known_has_no_past(client: httpx.AsyncClient) -> None:
+    found = [await client.get(f"/{door}/record/demo/none") for door in ("timegate", "timemap", f"memento/{FIRST}")]
+
+    assert [it.status_code for it in found] == [404, 404, 404]
+
+
+def touch(entry: int, time: int) -> Touch:
+    return Touch(entry, f"run-{entry}", time, 1, 0, ())
+
+
+def test_of_states_in_one_second_the_last_counts() -> None:
+    assert mementos([touch(1, 10), touch(2, 10), touch(5, 20)]) == [Memento(10, 2), Memento(20, 5)]
+
+
+def test_no_state_held_before_the_first() -> None:
+    known = mementos([touch(1, 10), touch(2, 20)])
+
+    assert (at(known, 9), at(known, 19), at(known, 30)) == (None, Memento(10, 1), Memento(20, 2))
+
+
+@pytest.mark.parametrize("stamp", ["", "2026", "20260230000000", "٢٠٢٦٠٣٠١٠٨٠٠٠٠", "2026030108000x"])
+def test_a_stamp_that_is_no_time_is_none(stamp: str) -> None:
+    assert seconds(stamp) is None

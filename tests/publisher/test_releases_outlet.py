@@ -1,0 +1,226 @@
+"""Releases as they are served: pages, data, files in parts, signatures, and a query that is asked again of a release."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import shutil
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+from minisign import PublicKey, Signature
+from pyoxigraph import NamedNode, RdfFormat, Store
+
+from journal.log import Journal
+from publisher.app import create_app
+from publisher.releases import keeping, shelving
+from publisher.releases.making import make
+from publisher.releases.release import listed
+from publisher.shelf.pool import Limits
+from publisher.shelf.shelf import Shelf
+from vocab.iris import Iris
+
+IRIS = Iris()
+NOW = datetime(2026, 4, 1, 6, 0, tzinfo=UTC)
+HTML = {"Accept": "text/html"}
+ALL = "SELECT ?s ?p ?o { ?s ?p ?o }"
+COUNT = "SELECT (COUNT(*) AS ?n) { ?s ?p ?o }"
+FILE = "/releases/3/stocktake-3.nq.gz"
+
+
+def move_on(data: Path, number: int) -> None:
+    Journal(data / "journal").append(
+        [f'A <https://x.org/s> <https://x.org/p> "{number}" <https://x.org/g> .'], run=f"more-{number}", time=NOW
+    )
+
+
+@pytest.fixture(scope="module")
+def released(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a data folder with three releases, of which the first is no longer kept."""
+    data = tmp_path_factory.mktemp("released")
+    shutil.copytree(world / "journal", data / "journal")
+    shutil.copy(world / "status.nq", data / "status.nq")
+    for number in range(3):
+        make(data, IRIS, NOW)
+        move_on(data, number)
+    keeping.keep(data / "releases", 2, NOW)
+    return data
+
+
+@pytest.fixture
+async def shelf(released: Path) -> AsyncIterator[Shelf]:
+    async with Shelf(released, IRIS, Limits(seconds=10), readers=2) as opened:
+        await opened.level()
+        yield opened
+
+
+@pytest.fixture
+async def client(shelf: Shelf) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(shelf)), base_url="http://stocktake.test") as opened:
+        yield opened
+
+
+async def pinned(client: httpx.AsyncClient, number: int, query: str = ALL, **headers: str) -> httpx.Response:
+    """Ask a release; while it is put on the shelf, ask again."""
+    while True:
+        params = {"query": query, "format": "tsv", "release": str(number)}
+        if (answer := await client.get("/sparql", params=params, headers=headers)).status_code != 503:
+            return answer
+
+
+async def test_releases_are_listed_for_people_and_machines(client: httpx.AsyncClient) -> None:
+    page, told = await client.get("/releases/", headers=HTML), await client.get("/releases/", headers={"Accept": "application/json"})
+
+    assert "Release 3" in page.text
+    assert "no longer kept" in page.text
+    assert [(it["number"], it["position"], it["kept"]) for it in told.json()["releases"]] == [(3, 5, True), (2, 4, True), (1, 3, False)]
+
+
+async def test_addresses_without_a_slash_lead_to_those_with_one(client: httpx.AsyncClient) -> None:
+    found = [await client.get(path) for path in ("/releases", "/releases/3")]
+
+    assert [(it.status_code, it.headers["location"]) for it in found] == [(308, "/releases/"), (308, "/releases/3/")]
+
+
+async def test_a_release_is_a_page_and_a_dataset(client: httpx.AsyncClient) -> None:
+    page, same = await client.get("/release/3", headers=HTML), await client.get("/releases/3/", headers=HTML)
+    forms = [await client.get(f"/release/3.{suffix}") for suffix in ("ttl", "nt", "jsonld", "rdf")]
+    store = Store()
+    store.load(forms[0].content, RdfFormat.TURTLE)
+
+    iri = NamedNode(IRIS.release(3))
+    previous = {it.object.value for it in store.quads_for_pattern(iri, NamedNode("http://www.w3.org/ns/dcat#previousVersion"), None)}
+    files = {it.object.value for it in store.quads_for_pattern(iri, NamedNode("http://www.w3.org/ns/dcat#distribution"), None)}
+    assert previous == {IRIS.release(2)}
+    assert f"{IRIS.base}releases/3/stocktake-3.nq.gz" in files
+    assert [it.status_code for it in forms] == [200] * 4
+    assert page.text == same.text
+    assert "minisign -Vm FILE -P" in page.text
+
+
+async def test_the_sum_that_is_told_is_the_files(client: httpx.AsyncClient) -> None:
+    manifest = (await client.get("/releases/3/release.json")).json()
+    answer = await client.get(FILE)
+
+    digest = hashlib.sha256(answer.content)
+    (told,) = [it for it in manifest["files"] if it["name"] == "stocktake-3.nq.gz"]
+    assert (told["sha256"], told["bytes"]) == (digest.hexdigest(), len(answer.content))
+    assert answer.headers["etag"] == f'"{digest.hexdigest()}"'
+    assert answer.headers["repr-digest"] == f"sha-256=:{base64.b64encode(digest.digest()).decode()}:"
+    assert "immutable" in answer.headers["cache-control"]
+
+
+async def test_every_file_is_signed_by_the_key_that_is_served(client: httpx.AsyncClient, tmp_path: Path) -> None:
+    (tmp_path / "key").write_bytes((await client.get("/releases/stocktake.pub")).content)
+    key = PublicKey.from_file(tmp_path / "key")
+    names = [it["name"] for it in (await client.get("/releases/3/release.json")).json()["files"]] + ["release.json", "SHA256SUMS"]
+
+    for name in names:
+        (tmp_path / name).write_bytes((await client.get(f"/releases/3/{name}")).content)
+        (tmp_path / "sig").write_bytes((await client.get(f"/releases/3/{name}.minisig")).content)
+        key.verify_file(tmp_path / name, Signature.from_file(tmp_path / "sig"))  # raises where it does not hold
+
+
+async def test_a_download_that_broke_off_goes_on(client: httpx.AsyncClient) -> None:
+    whole = await client.get(FILE)
+    half = len(whole.content) // 2
+
+    first = await client.get(FILE, headers={"Range": f"bytes=0-{half - 1}"})
+    rest = await client.get(FILE, headers={"Range": f"bytes={half}-", "If-Range": whole.headers["etag"]})
+    changed = await client.get(FILE, headers={"Range": f"bytes={half}-", "If-Range": '"other"'})
+    beyond = await client.get(FILE, headers={"Range": f"bytes={len(whole.content)}-"})
+
+    assert [it.status_code for it in (first, rest, changed, beyond)] == [206, 206, 200, 416]
+    assert first.content + rest.content == whole.content
+    assert rest.headers["content-range"] == f"bytes {half}-{len(whole.content) - 1}/{len(whole.content)}"
+
+
+async def test_a_file_that_is_held_is_not_sent_again(client: httpx.AsyncClient) -> None:
+    first = await client.head(FILE)
+
+    again = await client.get(FILE, headers={"If-None-Match": first.headers["etag"]})
+
+    assert (first.status_code, again.status_code, again.content) == (200, 304, b"")
+
+
+async def test_a_release_that_is_not_kept_tells_what_it_was(client: httpx.AsyncClient) -> None:
+    page, manifest, file = [await client.get(f"/releases/1/{name}", headers=HTML) for name in ("", "release.json", "stocktake-1.nq.gz")]
+    asked = await pinned(client, 1)
+
+    assert (page.status_code, manifest.status_code, file.status_code, asked.status_code) == (200, 200, 410, 410)
+    assert "The files of this release are no longer kept." in page.text
+
+
+@pytest.mark.parametrize("path", ["/release/9", "/releases/9/", "/releases/03/", "/releases/x/", "/releases/3/none", "/releases/3/.lock"])
+async def test_what_is_not_there_is_not_found(client: httpx.AsyncClient, path: str) -> None:
+    assert (await client.get(path)).status_code == 404
+
+
+async def test_a_query_of_a_release_gives_what_was_published_then(client: httpx.AsyncClient, released: Path) -> None:
+    quads = Store()
+    quads.bulk_load(b"".join(shelving.unpacked(released / "releases/2/stocktake-2.nq.gz")), RdfFormat.N_QUADS)
+    triples = {it.triple for it in quads}
+
+    counts = {number: int((await pinned(client, number, COUNT)).text.split()[1]) for number in (2, 3)}
+    now = await client.get("/sparql", params={"query": COUNT, "format": "tsv"})
+
+    assert counts == {2: len(triples), 3: len(triples) + 1}
+    assert int(now.text.split()[1]) > counts[3]
+
+
+async def test_a_citation_is_answered_in_the_same_bytes_after_the_data_has_moved_on(released: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(released, data, ignore=shutil.ignore_patterns("shelf"))
+
+    async def answered() -> httpx.Response:
+        async with Shelf(data, IRIS, Limits(seconds=10), readers=2) as shelf:
+            await shelf.level()
+            transport = httpx.ASGITransport(app=create_app(shelf))
+            async with httpx.AsyncClient(transport=transport, base_url="http://stocktake.test") as client:
+                return await pinned(client, 3)
+
+    first = await answered()
+    move_on(data, 10)
+    shutil.rmtree(data / "shelf")  # its store is lost, and made again from the release's own file
+    again = await answered()
+
+    assert first.content.count(b"\n") > 1000
+    assert again.content == first.content
+    assert again.headers["stocktake-release"] == "3"
+
+
+async def test_who_holds_a_releases_answer_is_told_that_it_never_changes(client: httpx.AsyncClient) -> None:
+    first = await pinned(client, 3)
+
+    again = await pinned(client, 3, **{"If-None-Match": first.headers["etag"]})
+
+    assert (again.status_code, again.content) == (304, b"")
+
+
+async def test_the_store_is_kept_from_the_generation_that_showed_the_release(
+    shelf: Shelf, client: httpx.AsyncClient, released: Path
+) -> None:
+    query = f"SELECT * {{ GRAPH <{IRIS.status}> {{ ?s ?p ?o }} }}"
+    made = make(released, IRIS, NOW)
+
+    kept = shelving.keep(released, made, IRIS)
+    there = await pinned(client, made.number, COUNT)
+    status = await pinned(client, made.number, query)
+
+    assert kept
+    assert int(there.text.split()[1]) > 1000
+    assert status.text.count("\n") == 1  # the head alone
+    assert json.loads((shelving.folder_of(released, made.number) / "about.json").read_text())["position"] == made.position
+    shutil.rmtree(released / "releases" / str(made.number))
+    shelving.sweep(released, (it.number for it in listed(released / "releases")))
+
+
+@pytest.mark.parametrize(("number", "status"), [("99", 404), ("x", 400), ("0", 404), ("-1", 400)])
+async def test_a_release_that_is_none_is_told(client: httpx.AsyncClient, number: str, status: int) -> None:
+    answer = await client.get("/sparql", params={"query": COUNT, "release": number})
+
+    assert answer.status_code == status

@@ -1,0 +1,181 @@
+"""Representation: what each Accept and each suffix answers, with validators; the table of RFC 9110 for our resources."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
+THING = "/id/initiative/demo/1"
+DATA = "/data/initiative/demo/1"
+MEDIA = {
+    "ttl": "text/turtle; charset=utf-8",
+    "nt": "application/n-triples",
+    "jsonld": "application/ld+json",
+    "rdf": "application/rdf+xml",
+    "json": "application/json",
+    "html": "text/html; charset=utf-8",
+}
+ACCEPTED = [
+    (None, "ttl"),
+    ("*/*", "ttl"),
+    (BROWSER, "html"),
+    ("text/html", "html"),
+    ("application/xhtml+xml", "html"),
+    ("text/turtle", "ttl"),
+    ("TEXT/TURTLE", "ttl"),
+    ("text/*", "ttl"),
+    ("application/n-triples", "nt"),
+    ("text/plain", "nt"),
+    ("application/ld+json", "jsonld"),
+    ('application/ld+json;profile="http://www.w3.org/ns/json-ld#compacted"', "jsonld"),
+    ("application/rdf+xml", "rdf"),
+    ("application/xml", "rdf"),
+    ("application/json", "json"),
+    ("application/json, application/ld+json;q=0.9", "json"),
+    ("text/turtle;q=0.5, application/rdf+xml;q=0.7", "rdf"),
+    ("text/turtle;q=0.5, text/html;q=0.4", "ttl"),
+    ("text/html;q=0.5, text/turtle;q=0.5", "html"),
+    ("text/turtle;q=0, */*;q=0.1", "nt"),
+    ("image/png, */*;q=0.1", "ttl"),
+    ("text/html;q=0, text/*", "ttl"),
+]
+DOCUMENTS = [
+    "/record/demo/1",
+    "/source/demo",
+    "/run/run-2",
+    "/ns",
+    "/matrix",
+    "/matrix/C1-1",
+    "/scheme/action-line",
+    "/scheme/action-line/C4",
+]
+
+
+@pytest.fixture
+def asked(client: httpx.AsyncClient):
+    """Ask for a path with an Accept header, or with none."""
+
+    async def ask(path: str, accept: str | None = None, **headers: str) -> httpx.Response:
+        request = client.build_request("GET", path, headers=headers)
+        request.headers.pop("accept", None)
+        if accept is not None:
+            request.headers["accept"] = accept
+        return await client.send(request)
+
+    return ask
+
+
+async def test_accept_chooses_where_a_thing_leads_to(asked) -> None:
+    found = {accept: await asked(THING, accept) for accept, _ in ACCEPTED}
+
+    wanted = {accept: "/page/initiative/demo/1" if suffix == "html" else f"{DATA}.{suffix}" for accept, suffix in ACCEPTED}
+    assert {accept: answer.headers.get("location") for accept, answer in found.items()} == wanted
+    assert {answer.status_code for answer in found.values()} == {303}
+    assert {answer.headers["vary"].partition(",")[0] for answer in found.values()} == {"Accept"}
+
+
+async def test_accept_chooses_the_form_of_a_document(asked) -> None:
+    found = {accept: await asked("/source/demo", accept) for accept, _ in ACCEPTED}
+
+    assert {accept: answer.headers["content-type"] for accept, answer in found.items()} == {it: MEDIA[end] for it, end in ACCEPTED}
+    assert {accept: answer.headers["content-location"] for accept, answer in found.items()} == {
+        accept: f"/source/demo.{suffix}" for accept, suffix in ACCEPTED
+    }
+
+
+async def test_a_suffix_chooses_whatever_accept_says(asked) -> None:
+    found = {f"{path}.{suffix}": await asked(f"{path}.{suffix}", "image/png") for path in DOCUMENTS for suffix in MEDIA}
+
+    assert {path: answer.headers["content-type"] for path, answer in found.items()} == {
+        path: MEDIA[path.rpartition(".")[2]] for path in found
+    }
+    assert not any("Accept" in answer.headers.get("vary", "") for answer in found.values())
+
+
+async def test_ontology_and_matrix_have_forms_by_suffix_though_their_names_have_no_slash(asked) -> None:
+    found = [await asked(path) for path in ("/ns.ttl", "/matrix.json", "/ns.png")]
+
+    assert [it.status_code for it in found] == [200, 200, 404]
+
+
+async def test_a_suffix_of_a_things_address_leads_to_that_form(asked) -> None:
+    found = {suffix: await asked(f"{THING}.{suffix}", "image/png") for suffix in MEDIA}
+
+    assert {suffix: answer.headers["location"] for suffix, answer in found.items()} == {
+        suffix: "/page/initiative/demo/1" if suffix == "html" else f"{DATA}.{suffix}" for suffix in MEDIA
+    }
+    assert not any("Accept" in answer.headers.get("vary", "") for answer in found.values())
+
+
+async def test_what_cannot_be_told_as_wanted_is_406_with_a_list_of_what_there_is(asked) -> None:
+    paths = [THING, DATA, "/page/initiative/demo/1", "/source/demo", "/memento/20260302080000/record/demo/1"]
+
+    found = [await asked(path, "image/png") for path in paths]
+
+    assert {(it.status_code, it.headers["content-type"]) for it in found} == {(406, "application/problem+json")}
+    assert all("Accept" in it.headers["vary"] for it in found)
+    assert {it.headers["link"].count('rel="alternate"') for it in found} == {6}
+    assert all(".jsonld (application/ld+json)" in it.json()["detail"] for it in found)
+
+
+async def test_a_page_is_given_where_data_is_asked_for_at_its_address(asked) -> None:
+    page, data = await asked("/page/initiative/demo/1", "text/turtle"), await asked(DATA, "text/html")
+
+    assert (page.status_code, page.headers["location"]) == (303, f"{DATA}.ttl")
+    assert (data.status_code, data.headers["location"]) == (303, "/page/initiative/demo/1")
+
+
+async def test_who_holds_a_form_is_told_that_it_has_not_changed(asked) -> None:
+    first = [await asked(f"/record/demo/1.{suffix}") for suffix in MEDIA]
+
+    again = [await asked(it.url.path, **{"If-None-Match": f'"other", W/{it.headers["etag"]}'}) for it in first]
+    other = [await asked(it.url.path, **{"If-None-Match": '"other"'}) for it in first]
+
+    assert [(it.status_code, it.content, it.headers["etag"]) for it in again] == [(304, b"", it.headers["etag"]) for it in first]
+    assert {it.status_code for it in other} == {200}
+
+
+async def test_each_form_has_an_etag_of_its_own(asked) -> None:
+    tags = {(await asked(f"/record/demo/1.{suffix}")).headers["etag"] for suffix in MEDIA}
+
+    assert len(tags) == len(MEDIA)
+
+
+async def test_data_was_modified_when_the_journal_last_touched_it(asked) -> None:
+    first = await asked(f"{DATA}.ttl")
+
+    held = {"If-Modified-Since": first.headers["last-modified"]}
+    again, older = await asked(f"{DATA}.ttl", **held), await asked(f"{DATA}.ttl", **{"If-Modified-Since": "Sun, 01 Mar 2026 08:00:00 GMT"})
+    both = await asked(f"{DATA}.ttl", **held, **{"If-None-Match": '"other"'})
+    none = await asked(f"{DATA}.ttl", **{"If-Modified-Since": "yesterday"})
+
+    assert first.headers["last-modified"] == "Mon, 02 Mar 2026 08:00:00 GMT"
+    assert (again.status_code, older.status_code, both.status_code, none.status_code) == (304, 200, 200, 200)
+
+
+async def test_head_is_get_without_a_body(client: httpx.AsyncClient) -> None:
+    paths = [THING, f"{DATA}.ttl", "/page/initiative/demo/1", "/source/demo", "/record/demo/lost"]
+
+    told, whole = [await client.head(path) for path in paths], [await client.get(path) for path in paths]
+
+    names = ("content-type", "etag", "last-modified", "location", "link", "vary", "content-length")
+    assert [it.status_code for it in told] == [303, 200, 200, 200, 410]
+    assert {it.content for it in told} == {b""}
+    assert [[it.headers.get(name) for name in names] for it in told] == [[it.headers.get(name) for name in names] for it in whole]
+
+
+async def test_what_is_gone_is_410_in_every_form(asked) -> None:
+    found = {suffix: await asked(f"/data/initiative/demo/lost.{suffix}") for suffix in MEDIA if suffix != "html"}
+
+    assert {it.status_code for it in found.values()} == {410}
+    assert all("Lost project" in it.text for it in found.values())
+    assert {suffix: it.headers["content-type"] for suffix, it in found.items()} == {suffix: MEDIA[suffix] for suffix in found}
+
+
+async def test_what_is_gone_is_410_also_to_who_holds_it(asked) -> None:
+    first = await asked("/data/initiative/demo/lost.ttl")
+
+    again = await asked("/data/initiative/demo/lost.ttl", **{"If-None-Match": first.headers["etag"]})
+
+    assert again.status_code == 410
