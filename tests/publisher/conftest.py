@@ -23,7 +23,9 @@ from vocab.iris import Iris
 from vocab.schemes import statements
 from vocab.tombstone import Burial, bury
 
-sys.path.insert(0, str(Path(__file__).parent))  # where `suite` lies
+sys.path.insert(0, str(Path(__file__).parent))  # where `suite` and `serving` lie
+
+from serving import served
 
 IRIS = Iris()
 SEEN = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
@@ -159,6 +161,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = tmp_path_factory.mktemp("world")
     build(data)
     return data
+
+
+@pytest.fixture(scope="session")
+def endpoint(world: Path) -> Iterator[str]:
+    """Give the address of the endpoint of a real server over the world."""
+    with served(world, {"STOCKTAKE_LIMITS": "budget=0"}) as url:
+        yield f"{url}/sparql"
 
 
 @pytest.fixture

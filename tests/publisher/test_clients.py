@@ -6,11 +6,7 @@ import io
 import json
 import os
 import shutil
-import socket
 import subprocess
-import sys
-import time
-from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
@@ -31,33 +27,6 @@ TITLES = """
 """
 GRAPH = f"CONSTRUCT {{ ?s ?p ?o }} {{ GRAPH <{BASE}record/demo/1> {{ ?s ?p ?o }} }}"
 WANTED = 31  # 1, 10 to 19, 100 to 119
-
-
-@pytest.fixture(scope="module")
-def endpoint(world: Path) -> Iterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    line = [sys.executable, "-m", "stocktake", "serve", "--port", str(port)]
-    settings = {**os.environ, "STOCKTAKE_DATA": str(world), "STOCKTAKE_LIMITS": "budget=0"}
-    server = subprocess.Popen(line, env=settings, cwd=Path(__file__).parents[2])
-    try:
-        _await(f"http://127.0.0.1:{port}/health")
-        yield f"http://127.0.0.1:{port}/sparql"
-    finally:
-        server.terminate()
-        server.wait(20)
-
-
-def _await(url: str) -> None:
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
-        try:
-            if httpx.get(url).status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.05)
-    raise TimeoutError(url)
 
 
 @pytest.fixture(scope="module")

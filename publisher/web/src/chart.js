@@ -40,7 +40,8 @@ export class Chart {
     const values = this.numeric;
     const value = values.includes(settings?.value) ? settings.value : values[0];
     const others = names.filter((name) => name !== value);
-    const texts = others.filter((name) => this.rows.some((row) => row[name]?.type === "literal"));
+    const worded = (name) => this.rows.some((row) => row[name]?.["xml:lang"]); // a name, not a number or a code
+    const texts = others.filter((name) => this.rows.some((row) => row[name]?.type === "literal")).sort((one, other) => worded(other) - worded(one));
     const label = others.includes(settings?.label) ? settings.label : (texts[0] ?? others[0]);
     const choose = (title, chosen, among, key) => {
       const select = element("select", {}, ...among.map((name) => element("option", { value: name, ...(name === chosen ? { selected: "" } : {}) }, name)));

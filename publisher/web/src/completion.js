@@ -19,7 +19,8 @@ function typed(yasqe, prefixes) {
 function found(items, { start, space, rest }) {
   const within = (it) => it.iri.startsWith(space) && (it.iri.slice(space.length).toLowerCase().includes(rest) || it.label.toLowerCase().includes(rest));
   const fits = (it) => (space ? within(it) : it.iri.startsWith(start) || it.label.toLowerCase().includes(rest));
-  const rank = (it) => (it.iri.startsWith(start) || it.label.toLowerCase().startsWith(rest) ? 0 : 1000) + it.label.length;
+  const begins = (it) => ` ${it.label.toLowerCase()}`.includes(` ${rest}`); // education before reduce
+  const rank = (it) => (it.iri.startsWith(start) || it.label.toLowerCase().startsWith(rest) ? 0 : begins(it) ? 1000 : 2000) + it.label.length;
   return items.filter(fits).sort((one, other) => rank(one) - rank(other)).slice(0, MOST);
 }
 

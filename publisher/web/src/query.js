@@ -7,6 +7,7 @@ import { complete } from "./completion.js";
 import { element } from "./dom.js";
 import { Atlas } from "./map.js";
 import { linked, sharing } from "./share.js";
+import { Trouble } from "./trouble.js";
 
 const plain = document.getElementById("plain");
 const home = document.getElementById("yasgui");
@@ -32,6 +33,7 @@ function start() {
   complete(Yasqe, known);
   Yasr.registerPlugin("chart", Chart, true);
   Yasr.registerPlugin("map", Atlas, true);
+  Yasr.registerPlugin("error", Trouble, true);
   Yasr.defaults.pluginOrder = ["table", "chart", "map", "response"];
 
   const defaults = Yasgui.Tab.getDefaults; // a table begins without datatypes and row numbers, which are a click away
@@ -82,6 +84,7 @@ function start() {
       home.scrollIntoView();
     });
   }
+  home.addEventListener("fault", ({ detail }) => yasgui.getTab()?.getYasqe()?.setCursor({ line: detail.line - 1, ch: detail.column - 1 }));
   yasgui.on("queryResponse", (_, tab) => remark(tab.getYasr()?.results?.res ?? null));
   home.before(element("div", { id: "cut", class: "notice", hidden: "", role: "status" }, "The answer is cut: it has more rows, or took longer, than the endpoint gives."));
   window.stocktakeQuery = yasgui; // for scripts and tests
