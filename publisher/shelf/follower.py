@@ -26,15 +26,16 @@ from journal.entry import Entry
 from journal.errors import JournalError
 from journal.log import Journal
 from publisher.shelf.apply import apply, count, digest, replace_graph, rows_of
-from publisher.shelf.generations import Generation, make, newest, sweep
+from publisher.shelf.generations import Beside, Generation, make, newest, sweep
 from publisher.shelf.tides import restated
+from publisher.tables.follow import Following as Tables
 from publisher.text.follow import Following
 from vocab.iris import Iris
 
 PAUSE = 0.25  # seconds between looks at the journal
 SETTLED = 2_000_000_000  # nanoseconds after which a folder's time of change tells two changes apart on any file system
 CHECKPOINT = 5.0  # seconds of catching up after which the position is kept, so that a crash does not throw all away
-ATTENTION = 2.0  # seconds that the text index gets before the journal is looked at again
+ATTENTION = 2.0  # seconds that the tables and the text index get before the journal is looked at again
 GLANCE = 0.5  # seconds that it gets before what the journal brought is shown without it
 
 log = structlog.get_logger(room="follower")
@@ -77,28 +78,33 @@ class Follower:
             self._forget()
         self.store = self._open()
         self._texts = Following(shelf / "text", journal, status_graph.removesuffix("status"))
+        self._tables = Tables(shelf / "tables", journal, status_graph.removesuffix("status"))
 
     def step(self) -> Generation | None:
         """Apply what is new; give the new generation, None where nothing was new."""
         changed = self._catch_up()
         changed = self._show_status() or changed
-        # Texts wait until what was loaded in bulk is shown and smooth: they take about as long as the load.
+        # Tables and texts wait until what was loaded in bulk is shown and smooth: they take about as long as the load.
         if not self.mark.rough:
+            self._tables.step(self.store, self.mark.position, self.mark.entry, ATTENTION)
             self._texts.step(self.store, self.mark.position, self.mark.entry, GLANCE if changed else ATTENTION)
         current = newest(self.generations)
         if not changed and current and (current.position, current.entry) == (self.mark.position, self.mark.entry):
-            if not self.mark.rough and current.text == self._texts.position:
+            if not self.mark.rough and (current.text, current.tables) == (self._texts.position, self._tables.position):
                 return None
             if self.mark.rough:
                 self._smooth()
         at, status = self.mark, digest(self.store, self._graph)
-        generation = make(self.generations, self.store, at.position, at.entry, self._count(), status, self._texts.shown)
+        generation = make(
+            self.generations, self.store, at.position, at.entry, self._count(), status, Beside(self._texts.shown, self._tables.shown)
+        )
         sweep(self.generations)
         return generation
 
     def close(self) -> None:
         """Let the shelf go."""
         self._texts.close()
+        self._tables.close()
         del self.store
         self._lock.close()
 

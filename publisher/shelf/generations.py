@@ -9,12 +9,21 @@ import shutil
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from pyoxigraph import Store
 
+from publisher.tables import follow as tables
 from publisher.text.follow import copy
 
 KEEP = 2  # the newest, and the one before it, which a reader may just be opening
+
+
+class Beside(NamedTuple):
+    """The folders that show the text index and the tables, as they were when they were level last."""
+
+    text: Path
+    tables: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +32,7 @@ class Generation:
 
     *status* is a digest of the status graph, which changes without an entry. *modified* are whole seconds since 1970 when what is
     shown last changed; a later state has a later second, even where two were made in one. *text* is the number of the last entry that
-    the text index beside the store knows, -1 where there is none.
+    the text index beside the store knows, -1 where there is none; *tables* is that of the tables.
     """
 
     number: int
@@ -34,11 +43,12 @@ class Generation:
     status: str = ""
     modified: int = 0
     text: int = -1
+    tables: int = -1
 
     @property
     def version(self) -> str:
         """Name all that is shown: two states with one version hold the same quads."""
-        return f"{self.position}-{self.entry}-{self.status}-{self.text}"
+        return f"{self.position}-{self.entry}-{self.status}-{self.text}-{self.tables}"
 
 
 def newest(folder: Path) -> Generation | None:
@@ -47,15 +57,16 @@ def newest(folder: Path) -> Generation | None:
     return _read(folder, numbers[-1]) if numbers else None
 
 
-def make(folder: Path, store: Store, position: int, entry: str, quads: int, status: str = "", text: Path | None = None) -> Generation:
-    """Make a generation of *store* as it is now, with the text index that *text* shows: beside, then renamed."""
+def make(folder: Path, store: Store, position: int, entry: str, quads: int, status: str = "", beside: Beside | None = None) -> Generation:
+    """Make a generation of *store* as it is now, with what *beside* shows: in a folder of another name, then renamed."""
     before = newest(folder)
     number = before.number + 1 if before else 1
     path, part = folder / f"{number:09d}", folder / ".part"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    known = copy(text, part / "text") if text else -1
-    generation = Generation(number, position, entry, quads, str(path), status, text=known)
+    texts = copy(beside.text, part / "text") if beside else -1
+    counted = tables.copy(beside.tables, part / "tables") if beside else -1
+    generation = Generation(number, position, entry, quads, str(path), status, text=texts, tables=counted)
     generation = replace(generation, modified=_modified(generation, before))
     store.backup(part / "store")
     (part / "about.json").write_text(json.dumps(asdict(generation)))

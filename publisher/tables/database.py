@@ -1,0 +1,110 @@
+"""The file that holds the tables, open for writing by one process: rows go in and out in batches, and a crash leaves it whole.
+
+Source: https://duckdb.org/docs/stable/connect/concurrency (one process writes; copies are opened read-only).
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import duckdb
+import orjson
+
+from publisher.tables.things import Row
+
+FORMAT = 1  # count it up with every change of what is written, so that shelves make their tables anew
+MADE = f"{FORMAT} duckdb-{version('duckdb').partition('.')[0]}"
+MEMORY = "512MiB"  # what may be held; more of it waits beside
+_SQL = Path(__file__).parent / "sql"
+_COLUMNS = {
+    **dict.fromkeys(("iri", "source", "record", "title", "language", "begins", "ends"), "VARCHAR"),
+    **dict.fromkeys(("issued", "first_seen", "changed", "venue"), "VARCHAR"),
+    "kind": "UTINYINT",
+    "cancelled": "BOOLEAN",
+    "marks": "STRUCT(facet VARCHAR, code VARCHAR, bases UTINYINT)[]",
+    "parties": "STRUCT(organization VARCHAR, roles UTINYINT)[]",
+    "prizes": "STRUCT(category VARCHAR, stage VARCHAR, year VARCHAR)[]",
+    "classes": "VARCHAR[]",
+}
+_LONGEST = 64 << 20  # bytes of a row that are read
+
+
+@cache
+def sql(name: str) -> str:
+    """Give the text of the file *name*."""
+    return (_SQL / f"{name}.sql").read_text()
+
+
+class Database:
+    """The tables in the file *path*; what waits to go in is written beside it."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path, self._lines = path, path.with_name("coming.ndjson")
+        spilled = str(path.with_name("spilled"))
+        self._held = duckdb.connect(str(path), config={"memory_limit": MEMORY, "threads": 2, "temp_directory": spilled})
+        if not self._held.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'mark'").fetchall():
+            self._held.execute(sql("schema"))
+        self._held.execute("CREATE TEMP TABLE changed (thing UINTEGER)")
+
+    def mark(self) -> tuple[int, str, str]:
+        """Give how far the tables are: the journal entry's number and id, and by which form of ours they were made."""
+        found = self._held.execute("SELECT position, entry, made FROM mark").fetchone()
+        return (found[0], found[1], found[2]) if found else (0, "", "")
+
+    def begin(self) -> None:
+        """Begin a change; what is put until it is kept counts together."""
+        self._held.execute("BEGIN")
+        self._held.execute("DELETE FROM changed")
+
+    def put(self, iris: Iterable[str], rows: Iterable[Row]) -> None:
+        """Put *rows* in the place of what there is of *iris*."""
+        self._lines.write_bytes(b"".join(orjson.dumps(_named(row), option=orjson.OPT_APPEND_NEWLINE) for row in rows))
+        self._held.execute("CREATE OR REPLACE TEMP TABLE going AS SELECT unnest($iris) AS iri", {"iris": list(iris)})
+        self._held.execute(sql("take-out"))
+        found = self._held.read_json(str(self._lines), columns=_COLUMNS, format="newline_delimited", maximum_object_size=_LONGEST)
+        found.create_view("coming", replace=True)
+        self._held.execute(sql("put-in"))
+        self._held.execute("INSERT INTO changed SELECT thing FROM numbered")
+
+    def regions(self, found: set[tuple[str, str]]) -> None:
+        """Tell which area is in which region; where that is new, all things are marked anew."""
+        if found != set(self._held.execute("SELECT area, region FROM regions").fetchall()):
+            self._held.execute("DELETE FROM regions")
+            areas, regions = [area for area, _ in sorted(found)], [region for _, region in sorted(found)]
+            self._held.execute("INSERT INTO regions SELECT unnest($areas), unnest($regions)", {"areas": areas, "regions": regions})
+            self._held.execute("DELETE FROM changed; INSERT INTO changed SELECT thing FROM things")
+
+    def keep(self, position: int, entry: str) -> None:
+        """Keep what was put, as of a journal entry, with what follows from it."""
+        self._held.execute(sql("touched"))
+        self._held.execute(sql("derive"))
+        self._held.execute("DELETE FROM mark")
+        self._held.execute("INSERT INTO mark VALUES ($position, $entry, $made)", {"position": position, "entry": entry, "made": MADE})
+        self._held.execute("COMMIT")
+
+    def copy(self, path: Path) -> None:
+        """Write the tables as they were kept last into a file of their own."""
+        self._held.execute("CHECKPOINT")
+        shutil.copyfile(self._path, path)
+
+    def close(self) -> None:
+        """Let the file go; what was not kept is lost."""
+        self._held.close()
+
+
+def _named(row: Row) -> Row:
+    marks, parties, prizes = row["marks"], row["parties"], row["prizes"]
+    assert isinstance(marks, list)
+    assert isinstance(parties, list)
+    assert isinstance(prizes, list)
+    return {
+        **row,
+        "marks": [{"facet": facet, "code": code, "bases": bases} for facet, code, bases in marks],
+        "parties": [{"organization": who, "roles": roles} for who, roles in parties],
+        "prizes": [{"category": category, "stage": stage, "year": year} for category, stage, year in prizes],
+    }

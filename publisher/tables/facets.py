@@ -1,0 +1,129 @@
+"""Facets: by what things are counted and narrowed, each with the SPARQL that says the same.
+
+A *code* is what stands in an address, such as ``C7-ehea`` or ``404``; an IRI that is none of the facet's own is its own code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from vocab.countries import AREA
+from vocab.initiative import Basis
+from vocab.iris import Iris
+from vocab.terms import FOAF, ORG, SCHEMA, SIOC
+
+SDG = "http://metadata.un.org/sdg/"
+BITS = {Basis.DECLARED: 1, Basis.CROSSWALKED: 2, Basis.SUGGESTED: 4}
+_PREFIX = {Basis.DECLARED: "", Basis.CROSSWALKED: "crosswalked", Basis.SUGGESTED: "suggested"}
+_CODED = "FILTER(isIRI(?value))"
+
+
+class Facet(NamedTuple):
+    """A facet: *pattern* ties ?value to ?thing in SPARQL; *stem* is what a value's IRI begins with, "" of a plain text.
+
+    *scheme* is the concept scheme of its values, *tie* the property of a facet whose values are declared, crosswalked or suggested.
+    """
+
+    name: str
+    pattern: str
+    stem: str = ""
+    scheme: str = ""
+    tie: str = ""
+
+    def code(self, value: str, iris: Iris) -> str:
+        """Give the code of a value.
+
+        >>> FACETS["goal"].code("http://metadata.un.org/sdg/4", Iris())
+        '4'
+        """
+        if self.name == "kind":
+            return next((kind for kind, iri in classes(iris).items() if iri == value), value)
+        return value.removeprefix(self._stem(iris)) if self.stem else value
+
+    def iri(self, code: str, iris: Iris) -> str:
+        """Give the IRI of a code, "" where its values are plain texts."""
+        if self.name == "kind":
+            return classes(iris).get(code, code)
+        return "" if not self.stem else code if ":" in code else self._stem(iris) + code
+
+    def _stem(self, iris: Iris) -> str:
+        return self.stem if self.stem.startswith("http") else iris.base + self.stem
+
+    def told(self, bases: Iterable[Basis], variable: str = "") -> str:
+        """Write its pattern, with ?value under another name, for links that came to be by one of *bases*."""
+        path = "|".join(f"wsis:{_tied(self.tie, basis)}" for basis in bases) if self.tie else ""
+        return self.pattern.replace("?tie", path).replace("?value", f"?{variable or self.name}")
+
+
+def _tied(tie: str, basis: Basis) -> str:
+    return tie if basis is Basis.DECLARED else f"{_PREFIX[basis]}{tie[0].upper()}{tie[1:]}"
+
+
+def classes(iris: Iris) -> dict[str, str]:
+    """Give the class of each kind of thing."""
+    return {
+        "initiative": f"{iris.ns}Initiative",
+        "event": f"{SCHEMA}Event",
+        "document": f"{FOAF}Document",
+        "post": f"{SIOC}Post",
+        "organization": f"{ORG}Organization",
+    }
+
+
+def _tie(name: str, tie: str, stem: str, scheme: str) -> Facet:
+    return Facet(name, f"?thing ?tie ?value . {_CODED}", stem, scheme, tie)
+
+
+def _coded(name: str, path: str, scheme: str) -> Facet:
+    return Facet(name, f"?thing {path} ?value . {_CODED}", f"scheme/{scheme}/", scheme)
+
+
+_YEAR = (
+    "OPTIONAL { ?thing schema:startDate ?began } OPTIONAL { ?thing dct:issued ?issued } "
+    'BIND(SUBSTR(STR(COALESCE(?began, ?issued)), 1, 4) AS ?value) FILTER(REGEX(?value, "^[0-9]{4}$"))'
+)
+_LANGUAGE = (
+    "?thing dct:title|skos:prefLabel|dct:description|sioc:content ?text . "
+    'BIND(LCASE(STRBEFORE(CONCAT(IF(LANG(?text) = "", "en", LANG(?text)), "-"), "-")) AS ?value)'
+)
+_BASIS = " UNION ".join(
+    f"{{ ?thing {'|'.join(f'wsis:{_tied(tie, basis)}' for tie in ('actionLine', 'goal', 'target'))} ?any . FILTER(isIRI(?any)) "
+    f'BIND("{basis.value}" AS ?value) }}'
+    for basis in Basis
+)
+_PARTY = "dct:publisher|wsis:partner|schema:funder"
+
+FACETS: dict[str, Facet] = {
+    it.name: it
+    for it in (
+        Facet("kind", "?thing a ?value ."),
+        _tie("line", "actionLine", "scheme/action-line/", "action-line"),
+        _tie("goal", "goal", SDG, "sdg"),
+        _tie("target", "target", SDG, "sdg"),
+        Facet("basis", _BASIS),
+        Facet("country", f"?thing dct:spatial ?value . {_CODED}", AREA, "area"),
+        Facet(
+            "region",
+            "?thing dct:spatial ?area . ?area skos:broadMatch ?value . ?value skos:inScheme itu-region:",
+            "scheme/itu-region/",
+            "itu-region",
+        ),
+        Facet(
+            "stakeholder",
+            f"{{ ?thing ({_PARTY})/org:classification ?value }} UNION {{ ?thing org:classification ?value }} {_CODED}",
+            "scheme/stakeholder-type/",
+            "stakeholder-type",
+        ),
+        _coded("coverage", "wsis:coverage", "coverage"),
+        _coded("status", "wsis:status", "status"),
+        _coded("type", "wsis:activityType", "activity-type"),
+        Facet("year", _YEAR),
+        Facet("source", 'BIND(STRBEFORE(STRAFTER(STRAFTER(STR(?thing), "/id/"), "/"), "/") AS ?value)'),
+        Facet("language", _LANGUAGE),
+        Facet("document", "?thing a foaf:Document ; dct:type ?sort . BIND(STR(?sort) AS ?value)"),
+        _coded("prize", "vivo:relatedBy/wsis:prizeCategory", "prize-category"),
+        _coded("stage", "vivo:relatedBy/wsis:prizeStage", "prize-stage"),
+        Facet("prizeyear", "?thing vivo:relatedBy/wsis:prizeYear ?awarded . BIND(STR(?awarded) AS ?value)"),
+    )
+}

@@ -1,0 +1,1 @@
+SELECT thing FROM places

@@ -1,0 +1,1 @@
+SELECT thing FROM parties WHERE organization = $party AND roles <> 0

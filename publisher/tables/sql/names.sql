@@ -1,0 +1,1 @@
+SELECT iri, title FROM things WHERE iri IN (SELECT unnest($iris))

@@ -1,0 +1,6 @@
+-- found
+SELECT things.iri, title, language, category, stage, year
+FROM (SELECT * FROM prizes WHERE true
+    -- narrowed
+) AS prizes JOIN things USING (thing)
+ORDER BY year DESC NULLS LAST, category, stage, things.iri

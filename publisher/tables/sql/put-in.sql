@@ -1,0 +1,13 @@
+-- Puts in the rows that wait in the temporary view coming, and the codes that are new.
+CREATE OR REPLACE TEMP TABLE numbered AS SELECT nextval('ids')::UINTEGER AS thing, * FROM coming;
+INSERT INTO things
+    SELECT thing, iri, kind, source, record, title, language, begins, ends, issued, first_seen, changed, venue, cancelled FROM numbered;
+CREATE OR REPLACE TEMP TABLE marked AS
+    SELECT thing, kind, m.facet, m.code, m.bases FROM (SELECT thing, kind, unnest(marks) AS m FROM numbered);
+INSERT INTO terms
+    SELECT nextval('term_ids'), facet, code
+    FROM (SELECT DISTINCT facet, code FROM marked) AS met ANTI JOIN terms USING (facet, code);
+INSERT INTO marks SELECT thing, kind, value, bases FROM marked JOIN terms USING (facet, code);
+INSERT INTO parties SELECT thing, kind, p.organization, p.roles FROM (SELECT thing, kind, unnest(parties) AS p FROM numbered);
+INSERT INTO classes SELECT iri, unnest(classes) FROM numbered;
+INSERT INTO prizes SELECT thing, kind, p.category, p.stage, p.year FROM (SELECT thing, kind, unnest(prizes) AS p FROM numbered);

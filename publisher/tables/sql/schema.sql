@@ -1,0 +1,14 @@
+-- The tables of what is shown: things, what they are marked with, whom they name. Kinds are numbered as counting.py lists them.
+CREATE TABLE things (
+    thing UINTEGER, iri VARCHAR, kind UTINYINT, source VARCHAR, record VARCHAR, title VARCHAR, language VARCHAR,
+    begins VARCHAR, ends VARCHAR, issued VARCHAR, first_seen VARCHAR, changed VARCHAR, venue VARCHAR, cancelled BOOLEAN
+);
+CREATE TABLE terms (value UINTEGER, facet VARCHAR, code VARCHAR);
+CREATE TABLE marks (thing UINTEGER, kind UTINYINT, value UINTEGER, bases UTINYINT);
+CREATE TABLE parties (thing UINTEGER, kind UTINYINT, organization VARCHAR, roles UTINYINT);
+CREATE TABLE classes (organization VARCHAR, code VARCHAR);
+CREATE TABLE prizes (thing UINTEGER, kind UTINYINT, category VARCHAR, stage VARCHAR, year VARCHAR);
+CREATE TABLE regions (area VARCHAR, region VARCHAR);
+CREATE TABLE mark (position BIGINT, entry VARCHAR, made VARCHAR);
+CREATE SEQUENCE ids MAXVALUE 4294967295;
+CREATE SEQUENCE term_ids MAXVALUE 4294967295;

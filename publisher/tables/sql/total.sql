@@ -1,0 +1,3 @@
+-- found
+SELECT count(*) FROM things WHERE true
+-- narrowed

@@ -1,0 +1,106 @@
+"""The tables: every number that pages show is that of the query which they link."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from publisher.limits import Limits
+from publisher.shelf.question import Question
+from publisher.shelf.shelf import Shelf
+from publisher.sparql.rewriting import ready
+from publisher.tables import wanted as asking
+from publisher.tables.counting import Tables, tables_in
+from publisher.tables.facets import FACETS
+from publisher.tables.wanted import Wanted, wanted
+from vocab.initiative import Basis
+from vocab.iris import Iris
+
+IRIS = Iris()
+MINISTRY = IRIS.thing("organization", "demo", "ministry-of-health")
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+WISHES = {
+    "all": Wanted(),
+    "initiatives": wanted(kind="initiative"),
+    "a goal": wanted(goal="3"),
+    "two lines, one goal": wanted(goal="3", kind="initiative").having("line", "C2", "C7-ehea"),
+    "a translated goal": wanted(Basis.CROSSWALKED, goal="9"),
+    "every basis": wanted(*Basis, line="C2"),
+    "a country and a year": wanted(country="404", year="2023"),
+    "a source and a language": wanted(source="demo", language="fr"),
+    "a region and a type of stakeholder": wanted(region="africa", stakeholder="government"),
+    "a prize": wanted(prize="12", stage="champion", prizeyear="2025"),
+    "nothing": wanted(goal="17", status="ongoing"),
+    "a party": Wanted(party=MINISTRY),
+    "a party's initiatives for a goal": Wanted((("goal", ("4",)), ("kind", ("initiative",))), party=MINISTRY),
+}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shelf(world: Path) -> AsyncIterator[Shelf]:
+    async with Shelf(world, IRIS, Limits(seconds=20), readers=2) as opened:
+        await ready(opened, Question("PREFIX text: <http://jena.apache.org/text#>"))
+        yield opened
+
+
+@pytest.fixture
+def tables(shelf: Shelf) -> Tables:
+    found = tables_in(shelf.current.path)
+    assert found is not None
+    return found
+
+
+async def told(shelf: Shelf, query: str, *names: str) -> dict:
+    rows = await shelf.rows(query)
+    return {tuple(code(name, row[name].value) for name in names): int(row["things"].value) for row in rows}
+
+
+def code(name: str, value: str) -> str:
+    return FACETS[name].code(value, IRIS) if name in FACETS else value
+
+
+@pytest.mark.parametrize("wish", WISHES)
+async def test_a_total_is_that_of_its_query(shelf, tables, wish):
+    it = WISHES[wish]
+
+    assert tables.total(it) == (await told(shelf, asking.total(it, IRIS)))[()]
+
+
+@pytest.mark.parametrize("wish", WISHES)
+async def test_the_counts_of_every_facet_are_those_of_their_queries(shelf, tables, wish):
+    it = WISHES[wish]
+
+    counted = tables.counts(it)
+
+    for facet in FACETS:
+        asked = await told(shelf, asking.counts(it, facet, IRIS), facet)
+        assert (facet, {(code,): things for code, things in counted.get(facet, {}).items()}) == (facet, asked)
+
+
+@pytest.mark.parametrize("pair", list(combinations(("line", "goal", "country", "region", "year", "stakeholder"), 2)), ids="-".join)
+async def test_two_facets_at_once_are_counted_as_their_query_counts_them(shelf, tables, pair):
+    for it in (wanted(kind="initiative"), wanted(*Basis, region="africa")):
+        assert tables.cross(it, *pair) == await told(shelf, asking.cross(it, *pair, IRIS), *pair)
+
+
+async def test_organizations_and_those_that_work_together_are_counted_as_their_queries_count_them(shelf, tables):
+    for it in (Wanted(), wanted(country="404"), Wanted(party=MINISTRY)):
+        asked = await told(shelf, asking.organizations(it, IRIS), "organization")
+        pairs = await told(shelf, asking.partners(it, IRIS), "one", "other")
+
+        assert {(who,): things for who, _, things in tables.organizations(it, 100)} == asked
+        assert {(one, other): things for one, other, things in tables.partners(it, 100)} == pairs
+        assert pairs
+
+
+async def test_a_list_has_the_things_of_its_query(shelf, tables):
+    for it in WISHES.values():
+        rows = await shelf.rows(asking.listing(it, IRIS))
+
+        assert sorted(line.iri for line in tables.listed(it, "newest", 1000)) == [row["thing"].value for row in rows]

@@ -1,0 +1,124 @@
+"""The tables go after the store: what they say after changes is what they say when made anew, wherever the follower is stopped."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import duckdb
+import pytest
+from conftest import CHANGED, IRIS, RICH, SEEN, plain, record_rows
+
+from journal.log import Journal
+from publisher.shelf.follower import Follower
+from publisher.tables.counting import tables_in
+from publisher.tables.wanted import Wanted, wanted
+from vocab.describe import quads
+from vocab.initiative import Event, Initiative, Party, Role, Text
+from vocab.schemes import statements
+
+FUNDER = Party(Role.FUNDER, Text("Fund for Health", "en"), kind=IRIS.concept("stakeholder-type", "civil-society"))
+FIRST = (RICH, *(plain(number) for number in range(10)), Initiative(key="turns", titles=(Text("It turns", "en"),)))
+SECOND = (
+    replace(RICH, titles=(Text("Telemedicine, renamed", "en"),), goals=(), prizes=()),
+    replace(plain(3), countries=("http://metadata.un.org/sdg/codes/geoArea/250",), parties=(FUNDER,)),
+    Event(key="turns", titles=(Text("It turned into an event", "en"),), start="2026-05-01"),
+    plain(99),
+)
+TABLES = {
+    "things": "SELECT iri, kind, title, begins, changed FROM things",
+    "marks": "SELECT iri, facet, code, bases FROM marks JOIN terms USING (value) JOIN things USING (thing)",
+    "parties": "SELECT iri, organization, roles FROM parties JOIN things USING (thing)",
+    "prizes": "SELECT iri, category, stage, year FROM prizes JOIN things USING (thing)",
+}
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    journal = Journal(tmp_path / "journal")
+    rows = [f"A {quad}" for graph, lines in statements(IRIS.base) if graph.endswith(("area", "itu-region")) for quad in quads(lines, graph)]
+    journal.append([*rows, *(row for it in FIRST for row in record_rows("demo", it))], run="run-1", time=SEEN)
+    return tmp_path
+
+
+def change(data: Path) -> None:
+    """Replace some records, and take one out."""
+    old = {it.key: set(record_rows("demo", it)) for it in FIRST}
+    new = {it.key: set(record_rows("demo", it)) for it in SECOND} | {"5": set()}
+    gone = sorted(f"D {row[2:]}" for key, rows in new.items() for row in old.get(key, set()) - rows)
+    come = sorted(row for key, rows in new.items() for row in rows - old.get(key, set()))
+    Journal(data / "journal").append([*gone, *come], run="run-2", time=CHANGED)
+
+
+def follower(data: Path, shelf: str = "shelf") -> Follower:
+    return Follower(Journal(data / "journal"), data / shelf, data / "status.nq", IRIS.status)
+
+
+def level(it: Follower) -> str:
+    """Step until nothing is new; give the newest generation's folder."""
+    made = it.step()
+    path = made.path if made else ""
+    while (found := it.step()) is not None:
+        path = found.path
+    it.close()
+    return path
+
+
+def held(path: str) -> dict[str, list]:
+    with duckdb.connect(f"{path}/tables/tables.duckdb", read_only=True) as opened:
+        return {name: sorted(opened.execute(text).fetchall(), key=str) for name, text in TABLES.items()}
+
+
+def test_after_a_change_they_are_as_if_made_anew(data):
+    first = held(level(follower(data)))
+    change(data)
+
+    after, anew = held(level(follower(data))), held(level(follower(data, "anew")))
+
+    assert after == anew
+    assert {name: after[name] != first[name] for name in TABLES} == dict.fromkeys(TABLES, True)
+
+
+def test_a_type_that_another_record_tells_of_an_organization_counts_for_all_that_name_it(data):
+    level(follower(data))
+    change(data)
+
+    tables = tables_in(level(follower(data)))
+
+    rich = IRIS.thing("initiative", "demo", "a/1")
+    assert rich in [line.iri for line in tables.listed(wanted(stakeholder="civil-society"), "newest", 10)]
+
+
+def test_a_follower_that_was_stopped_at_any_step_goes_on_to_the_same_tables(data):
+    whole = held(level(follower(data)))
+    stopped = follower(data, "stopped")
+    stopped._catch_up()
+    stopped._tables._make(stopped.store, 1, stopped.mark.entry).__next__()  # put, and never kept
+    stopped.close()
+
+    again = held(level(follower(data, "stopped")))
+
+    assert again == whole
+
+
+def test_a_file_that_is_spoilt_is_made_anew(data):
+    whole = held(level(follower(data)))
+    (data / "shelf" / "tables" / "work.duckdb").write_bytes(b"spoilt")
+    change(data)
+
+    after = held(level(follower(data)))
+
+    assert after["things"] != whole["things"]
+    assert after == held(level(follower(data, "anew")))
+
+
+def test_a_generation_keeps_its_numbers_when_the_next_one_is_made(data):
+    before = tables_in(level(follower(data)))
+    counted = before.counts(Wanted())
+    change(data)
+
+    after = tables_in(level(follower(data)))
+
+    assert before.counts(wanted(kind="initiative"))["goal"] == counted["goal"]
+    assert after.counts(Wanted())["goal"] != counted["goal"]
+    assert (before.position, after.position) == (1, 2)
