@@ -108,12 +108,6 @@ def decode(reply: Reply, charset: str | None = None) -> str:
     raise ParseError(f"{reply.url}: its text is {' and '.join(faults)}; name its charset in the card's options")
 
 
-def table_text(reply: Reply, charset: str | None) -> str:
-    """Decode a table's text; an HTML page in its place is refused."""
-    refuse_html(reply, "a table")
-    return decode(reply, charset)
-
-
 def _declared(reply: Reply) -> list[str]:
     found = _CHARSET.search(reply.headers.get("content-type", ""))
     return [found.group(1).lower()] if found and found.group(1).lower() not in {"utf-8", "utf8"} else []

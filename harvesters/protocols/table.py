@@ -14,6 +14,7 @@ from harvesters.protocols import (
     json_pages,
     oai_pmh,
     rdf,
+    spreadsheet,
 )
 from harvesters.record import Pages, Payload
 from harvesters.source import Source
@@ -49,6 +50,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
     "ckan": Protocol(ckan.collect, Payload.ROW, ckan.OPTIONS, incremental=True, tells=ckan.searched),
     "json": Protocol(json_pages.collect, Payload.ROW, json_pages.OPTIONS, incremental=True, check=json_pages.check, tells=json_pages.dated),
     "csv": Protocol(csv_table.collect, Payload.ROW, csv_table.OPTIONS, incremental=False, check=csv_table.check),
+    "spreadsheet": Protocol(spreadsheet.collect, Payload.ROW, spreadsheet.OPTIONS, incremental=False, check=spreadsheet.check),
     "iati": Protocol(iati.collect, Payload.XML, iati.OPTIONS, incremental=True, tells=iati.tells),
     "rdf": Protocol(rdf.collect, Payload.GRAPH, rdf.OPTIONS, incremental=False, check=rdf.check),
 }

@@ -132,6 +132,7 @@ _ANSWERS: Mapping[str, Answer] = {
     "/worldbank/projects": _bank,
     "/wsis/2015.csv": _whole(SHARED / "facts" / "wsis-prizes-2015" / "scrapper_wsis-projects-data.csv"),
     "/iati/activities.xml": _whole(FEEDS / "iati" / "activity-standard-example-annotated.xml"),
+    "/legacy/book.xls": _whole(FEEDS / "tabular" / "book.xls"),
     "/redcross/projects.csv": _whole(FEEDS / "tabular" / "projects.csv"),
     "/datasets/hydra-page1.jsonld": _whole(FEEDS / "nde" / "nde_hydra-page1.jsonld"),
     "/datasets/hydra-page2.jsonld": _whole(FEEDS / "nde" / "nde_hydra-page2.jsonld"),

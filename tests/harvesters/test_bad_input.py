@@ -23,6 +23,8 @@ KINDS = {
     "json": ("fields", {}, {"title": "name"}),
     "csv": ("fields", {"key": "id"}, {"title": "name"}),
     "rdf": ("fields", {}, {"title": "dct:title|schema:name"}),
+    "spreadsheet": ("fields", {"key": "id"}, {"title": "name"}),
+    "iati": ("iati_activity", {"file": True}, {}),
 }
 FITTING = {".xml": "oai-pmh", ".rdf": "rdf", ".ttl": "rdf", ".html": "oai-pmh", ".json": "json", ".jsonld": "rdf"}
 

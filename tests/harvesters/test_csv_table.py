@@ -42,7 +42,7 @@ def test_the_delimiter_is_the_one_that_the_header_has_most_of(mark, card, regist
         ("id,n\n1,щ".encode("koi8-r"), "text/csv", {"charset": "koi8-r"}, "щ"),
     ],
 )
-def test_the_charset_is_told_never_guessed(content, type_, options, name, card, registry):
+def test_the_charset_is_what_is_told(content, type_, options, name, card, registry):
     there = registry({"": httpx.Response(200, content=content, headers={"Content-Type": type_})})
 
     (record,) = harvest(there, table(card, **options))
@@ -50,11 +50,65 @@ def test_the_charset_is_told_never_guessed(content, type_, options, name, card, 
     assert record.payload["n"] == name
 
 
-def test_bytes_of_an_unknown_charset_are_refused(card, registry):
+def test_a_charset_that_is_not_told_is_known_by_the_language_that_shows_in_it(card, registry):
+    text = "id,n\n" + "\n".join(f"{number},Оцифровка сельских школ и больниц, обучение учителей" for number in range(9)).replace(", ", " ")
+    there = registry({"": text.encode("cp1251")})
+
+    records = harvest(there, table(card))
+
+    assert records[0].payload["n"] == "Оцифровка сельских школ и больниц обучение учителей"
+
+
+def test_bytes_in_which_no_language_shows_are_refused(card, registry):
     there = registry({"": "id,n\n1,é".encode("cp1252")})
 
     with pytest.raises(ParseError, match=r"not utf-8 at byte 7 \(e9\); name its charset"):
         harvest(there, table(card))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"id^name^town\n1^a, b; c^x\n",
+        b"'id','name','town'\n'1','a, b; c','x'\n",
+        b"id\tname\ttown\r1\ta, b; c\tx\r",
+        b"A list of all, as of May; see notes\n\nid;name;town\n1;a, b; c;x\n".replace(b"a, b; c", b'"a, b; c"'),
+        b'"id";"name";"town"\r\n"1";"a, b; c";"x"\r\n',
+    ],
+)
+def test_any_dialect_is_read_by_its_header(content, card, registry):
+    (record,) = harvest(registry({"": content}), table(card))
+
+    assert record.payload == {"id": "1", "name": "a, b; c", "town": "x"}
+
+
+def test_a_card_may_say_how_a_table_is_quoted(card, registry):
+    there = registry({"": b'id,n\n1,"a \\"b\\" c"\n'})
+
+    (record,) = harvest(there, table(card, escape="\\"))
+
+    assert record.payload["n"] == 'a "b" c'
+
+
+def test_rows_of_one_key_are_one_record(card, registry):
+    there = registry({"": b"id,name,town,note\n2,B,x,\n1,A,x,\n2,B,y,late\n2,B,x,\n,C,z,\n"})
+
+    with there.door() as fetch:
+        (page,) = collect(table(card, group=True), fetch, None)
+
+    assert [getattr(item, "payload", item.key) for item in page.items] == [
+        None,
+        {"id": "1", "name": "A", "town": "x", "note": ""},
+        {"id": "2", "name": "B", "town": ["x", "y"], "note": "late"},
+    ]
+
+
+def test_grouped_rows_have_the_newest_time_of_change(card, registry):
+    there = registry({"": b"id,at\n1,2024-01-01\n1,2024-03-01\n1,\n"})
+
+    (record,) = harvest(there, table(card, group=True, modified="at"))
+
+    assert record.modified == "2024-03-01"
 
 
 def test_a_ragged_row_is_unreadable_and_known_by_its_line_and_key(card, registry):
@@ -161,7 +215,8 @@ def test_what_is_no_table_is_told(content, told, card, registry):
 
 
 @pytest.mark.parametrize(
-    ("options", "told"), [({"delimiter": ";;"}, "give one character"), ({"key": "a", "digest": ["b"]}, "keep one")]
+    ("options", "told"),
+    [({"delimiter": ";;"}, "give one character"), ({"quote": ""}, "give one character"), ({"key": "a", "digest": ["b"]}, "keep one")],
 )
 def test_options_that_do_not_fit_are_refused(options, told, card):
     with pytest.raises(CardError, match=told):

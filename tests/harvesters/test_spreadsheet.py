@@ -1,0 +1,163 @@
+"""Spreadsheets: any of the three families, the sheet that the card names, and the rows below its header."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from typing import Any
+
+import httpx
+import pytest
+import replay
+
+from harvesters.errors import CardError, ParseError
+from harvesters.network.fetch import Validator
+from harvesters.protocols.spreadsheet import check, collect
+from harvesters.record import Record, Unreadable
+
+URL = "https://registry.example/api"
+ROWS = [["Projects of 2026", "", ""], ["id", "name", "town"], ["1", "A", "x"], ["2", "B", "y"], ["2", "B", "z"]]
+_TYPES = (
+    '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"><Default Extension="xml" ContentType="application/xml"/>'
+    '<Override PartName="/xl/workbook.xml" ContentType="application/vnd.openxmlformats-officedocument.spreadsheetml.sheet.main+xml"/>'
+    "</Types>"
+)
+_BOOK = (
+    '<workbook xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main" xmlns:r="http://schemas.openxmlformats.org/officeDocument'
+    '/2006/relationships"><sheets><sheet name="Notes" sheetId="1" r:id="r1"/><sheet name="List" sheetId="2" r:id="r2"/></sheets></workbook>'
+)
+_KIND = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+_RELATIONS = (
+    '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">'
+    f'<Relationship Id="r1" Type="{_KIND}/worksheet" Target="worksheets/1.xml"/>'
+    f'<Relationship Id="r2" Type="{_KIND}/worksheet" Target="worksheets/2.xml"/></Relationships>'
+)
+
+_MANIFEST = '<m:manifest xmlns:m="urn:oasis:names:tc:opendocument:xmlns:manifest:1.0"/>'
+
+
+def packed(files: dict[str, str], told: int | None = None) -> bytes:
+    """Pack files; *told* is what the folder says of the size of each."""
+    with zipfile.ZipFile(buffer := io.BytesIO(), "w", zipfile.ZIP_DEFLATED) as folder:
+        for name, text in files.items():
+            folder.writestr(name, text)
+        for member in folder.infolist():
+            member.file_size = told or member.file_size
+    return buffer.getvalue()
+
+
+def xlsx(rows: list[list[str]], merged: str = "") -> bytes:
+    """Write a workbook with an empty sheet and *rows* in the second one."""
+
+    def sheet(lines: list[list[str]]) -> str:
+        cells = (
+            f'<row r="{y}">' + "".join(
+                f'<c r="{chr(64 + x)}{y}"><v>{cell}</v></c>' if cell.isdigit()
+                else f'<c r="{chr(64 + x)}{y}" t="inlineStr"><is><t>{cell}</t></is></c>'
+                for x, cell in enumerate(line, 1) if cell
+            ) + "</row>"
+            for y, line in enumerate(lines, 1)
+        )  # fmt: skip
+        merges = f'<mergeCells><mergeCell ref="{merged}"/></mergeCells>' if merged and lines else ""
+        head = '<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>'
+        return f"{head}{''.join(cells)}</sheetData>{merges}</worksheet>"
+
+    root = _RELATIONS.replace("worksheets/1.xml", "xl/workbook.xml").replace("/worksheet", "/officeDocument", 1)
+    return packed({
+        "[Content_Types].xml": _TYPES, "_rels/.rels": root, "xl/workbook.xml": _BOOK, "xl/_rels/workbook.xml.rels": _RELATIONS,
+        "xl/worksheets/1.xml": sheet([]), "xl/worksheets/2.xml": sheet(rows),
+    })  # fmt: skip
+
+
+def ods(rows: list[list[str]]) -> bytes:
+    lines = "".join(
+        "<table:table-row>"
+        + "".join(f'<table:table-cell office:value-type="string"><text:p>{cell}</text:p></table:table-cell>' for cell in row)
+        + "</table:table-row>"
+        for row in rows
+    )
+    spaces = " ".join(f'xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"' for name in ("office", "table", "text"))
+    tables = f'<table:table table:name="Notes"></table:table><table:table table:name="List">{lines}</table:table>'
+    body = f"<office:body><office:spreadsheet>{tables}</office:spreadsheet></office:body>"
+    content = f"<office:document-content {spaces}>{body}</office:document-content>"
+    kind = "application/vnd.oasis.opendocument.spreadsheet"
+    return packed({"mimetype": kind, "META-INF/manifest.xml": _MANIFEST, "content.xml": content})
+
+
+def harvest(content: bytes, card: Any, registry: Any, **options: Any) -> list[Any]:
+    source = card("spreadsheet", options={"sheet": 2, **options})
+    check(source)
+    with registry({"": content}).door() as fetch:
+        return [item for page in collect(source, fetch, None) for item in page.items]
+
+
+@pytest.mark.parametrize("write", [xlsx, ods])
+@pytest.mark.parametrize("sheet", [2, "List"])
+def test_the_rows_below_the_header_are_records(write, sheet, card, registry):
+    items = harvest(write(ROWS), card, registry, sheet=sheet)
+
+    assert [item.payload for item in items[:2]] == [{"id": "1", "name": "A", "town": "x"}, {"id": "2", "name": "B", "town": "y"}]
+
+
+def test_rows_of_one_key_are_one_record(card, registry):
+    items = harvest(xlsx(ROWS), card, registry, group=True)
+
+    assert [item.payload["town"] for item in items] == ["x", ["y", "z"]]
+
+
+def test_merged_cells_all_say_the_same(card, registry):
+    items = harvest(xlsx([["id", "name"], ["1", "A"], ["2", ""]], merged="B2:B3"), card, registry)
+
+    assert [item.payload["name"] for item in items] == ["A", "A"]
+
+
+@pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
+def test_a_legacy_workbook_is_read_with_its_numbers_and_dates(card, registry):
+    content = (replay.FEEDS / "tabular" / "book.xls").read_bytes()
+
+    (record,) = harvest(content, card, registry, sheet="basic", key="numeric")
+
+    assert (record.key, record.payload) == ("1", {"numeric": "1", "date": "2023-07-26", "text": "Hello, World!"})
+
+
+def test_a_row_without_a_key_is_unreadable_and_known_by_its_number(card, registry):
+    items = harvest(xlsx([*ROWS, ["", "C", "x"]]), card, registry)
+
+    assert items[-1] == Unreadable(None, "line 6: the key is empty")
+    assert [type(item) for item in items[:-1]] == [Record] * 3
+
+
+def test_a_workbook_that_has_not_changed_says_so(card, registry):
+    there = registry(lambda request: httpx.Response(304 if "if-none-match" in request.headers else 200))
+
+    with there.door(validators={URL: Validator('"1"', None)}) as fetch:
+        (page,) = collect(card("spreadsheet"), fetch, None)
+
+    assert page.unchanged
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"<html></html>", "an HTML page"),
+        (b"id,n\n1,x\n", "no spreadsheet that can be read"),
+        (b"PK\x03\x04" + b"x" * 50, "no spreadsheet that can be read"),
+        (xlsx(ROWS)[:-60], "no spreadsheet that can be read"),
+        (xlsx([["name"], ["x"]]), "no column 'id', only name"),
+        (xlsx([]), "holds no header line"),
+        (packed({"xl/workbook.xml": ""}, 600_000_000), "unfolds to 600000000 bytes"),
+    ],
+)
+def test_what_is_no_table_is_told(content, told, card, registry):
+    with pytest.raises(ParseError, match=told):
+        harvest(content, card, registry)
+
+
+def test_a_sheet_that_is_not_there_is_told_with_those_that_are(card, registry):
+    with pytest.raises(ParseError, match="has no sheet 3, only Notes, List"):
+        harvest(xlsx(ROWS), card, registry, sheet=3)
+
+
+def test_sheets_are_numbered_from_one(card):
+    with pytest.raises(CardError, match="numbered from 1"):
+        check(card("spreadsheet", options={"sheet": 0}))
