@@ -22,8 +22,9 @@ from harvesters.runs.memory import calm
 from harvesters.runs.plan import Plan
 from harvesters.runs.run import harvest as harvest_one
 from harvesters.runs.schedule import plan as plan_schedule
-from harvesters.runs.status import write as write_status
+from harvesters.runs.status import tell as tell_status
 from harvesters.source import Source
+from journal.errors import JournalError
 
 app = typer.Typer(no_args_is_help=True)
 app.add_typer(sources.app, name="sources")
@@ -65,18 +66,12 @@ def schedule(context: typer.Context) -> None:
         def errand(it: Errand) -> None:
             errands.run(it, cards, means, lambda source, full: _attempt(source, means, full=full, dry_run=False, bar=None))
 
-        def refresh() -> None:
-            try:
-                write_status(means)
-            except HarvestError as error:
-                log.error("the status could not be told", reason=str(error))
-
         def waits(source: Source) -> bool:
             return means.ledger.open_run(source.name) is not None
 
-        refresh()
-        means.ledger.put_back_all()
-        scheduler = plan_schedule(cards, run, refresh, (lambda: errands.taken(means), errand), waits)
+        tell_status(means)
+        errands.resume(means)
+        scheduler = plan_schedule(cards, run, lambda: tell_status(means), (lambda: errands.taken(means), errand), waits)
 
         def stop(_number: int, _frame: FrameType | None) -> None:
             scheduler.shutdown(wait=False)
@@ -108,7 +103,7 @@ def _one(source: Source, means: Means, *, full: bool, dry_run: bool, bar: report
         return _attempt(source, means, full=full, dry_run=dry_run, bar=bar)
     except QuietError as error:
         log.warning("run put off", source=source.name, reason=str(error))
-    except HarvestError as error:
+    except (HarvestError, JournalError) as error:
         log.error("run failed", source=source.name, reason=str(error))
     except Exception:  # the one place: a fault of ours in one source's run must not stop the others
         log.exception("run failed by a fault of this program; please report it", source=source.name)
@@ -123,4 +118,4 @@ def _attempt(source: Source, means: Means, *, full: bool, dry_run: bool, bar: re
         told("run ended", source=source.name, run=plan.run.id, outcome=plan.run.state.value, held=plan.held, **plan.counts)
         return plan
     finally:
-        write_status(means)
+        tell_status(means)

@@ -27,6 +27,8 @@ HarvestError
 ├── MirrorError      another Stocktake cannot be mirrored here
 ├── PlanError        a plan cannot be approved, rejected, held or released
 ├── ArchiveError     the archive cannot be written
+├── FolderError      another file of the data folder cannot be written
+├── JudgeError       a process of the judges died
 └── LedgerError      the ledger is locked, full or of another version
 """
 
@@ -185,6 +187,14 @@ class PlanError(HarvestError):
 
 class ArchiveError(HarvestError):
     """The archive cannot be written."""
+
+
+class FolderError(HarvestError):
+    """A file of the data folder cannot be written."""
+
+
+class JudgeError(HarvestError):
+    """A process that judges records died."""
 
 
 class LedgerError(HarvestError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -20,7 +20,10 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _unwritten(folder, error) from error
 
     @property
     def head(self) -> Entry | None:
@@ -115,7 +118,8 @@ class Journal:
 
     def _vouch(self, path: Path) -> None:
         """Note that an entry is whole, so that the next start need not read it again; a note that is lost costs only time."""
-        (self.folder / "sound").write_text(_mark(path))
+        with suppress(OSError):
+            (self.folder / "sound").write_text(_mark(path))
 
     def _sound(self) -> str | None:
         try:
@@ -132,9 +136,17 @@ class Journal:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        with (self.folder / "lock").open("w") as lock:
+        try:
+            lock = (self.folder / "lock").open("w")
+        except OSError as error:
+            raise _unwritten(self.folder, error) from error
+        with lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def _unwritten(folder: Path, error: OSError) -> FullError:
+    return FullError(f"journal {folder} cannot be written: {error.strerror}; make room or mend the folder, then run again")
 
 
 def _mark(path: Path) -> str:

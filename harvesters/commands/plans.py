@@ -15,7 +15,7 @@ from harvesters.ledger.account import Outcome, Run, State
 from harvesters.ledger.decisions import Override
 from harvesters.runs import accounts, decide, report
 from harvesters.runs.means import Means
-from harvesters.runs.status import write as write_status
+from harvesters.runs.status import tell as tell_status
 
 app = typer.Typer(no_args_is_help=True, help="Plans that wait for a person.")
 _Id = Annotated[str, typer.Argument(metavar="ID", help="The plan, which has its run's name.")]
@@ -72,7 +72,7 @@ def approve(
         (source,) = chosen(cards, [_held(id, means).source])
         raised = _override(override, until, means.now()) if override else None
         done = decide.approve(means, source, id, by=me(), override=raised, note=note)
-        write_status(means)
+        tell_status(means)
     show([report.run(done)], "Approved", json)
 
 
@@ -86,7 +86,7 @@ def reject(
     with means_of(settings) as means:
         (source,) = chosen(cards, [_held(id, means).source])
         done = decide.reject(means, source, id, by=me(), reason=reason)
-        write_status(means)
+        tell_status(means)
     show([report.run(done)], "Rejected", json)
 
 

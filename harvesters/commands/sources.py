@@ -11,7 +11,7 @@ from harvesters.commands.terminal import Json, Settings, cards_of, chosen, err, 
 from harvesters.errors import CardError
 from harvesters.pairs import pair
 from harvesters.runs import decide, report
-from harvesters.runs.status import write as write_status
+from harvesters.runs.status import tell as tell_status
 from harvesters.source import load
 
 app = typer.Typer(no_args_is_help=True, help="The cards of the registries.")
@@ -50,7 +50,7 @@ def hold(context: typer.Context, name: _Name, reason: Annotated[str, typer.Optio
     (source,) = chosen(cards_of(settings), [name])
     with means_of(settings) as means:
         decide.hold(means, source.name, by=me(), reason=reason)
-        write_status(means)
+        tell_status(means)
     err.print(f"{name} is on hold; `stocktake sources release {name}` ends it", markup=False)
 
 
@@ -60,7 +60,7 @@ def release(context: typer.Context, name: _Name) -> None:
     settings: Settings = context.obj
     with means_of(settings) as means:
         decide.release(means, name, by=me())
-        write_status(means)
+        tell_status(means)
     err.print(f"{name} is released", markup=False)
 
 

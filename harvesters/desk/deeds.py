@@ -41,7 +41,7 @@ def hold(office: Office, key: Key, source: str, reason: str) -> None:
     office.source(source)
     with office.deciding() as means:
         decide.hold(means, source, by=key.who, reason=_note(reason))
-        status.write(means)
+        status.tell(means)
     _tell(key, Deed.HELD.value, source=source)
 
 
@@ -50,7 +50,7 @@ def release(office: Office, key: Key, source: str) -> None:
     office.source(source)
     with office.deciding() as means:
         decide.release(means, source, by=key.who)
-        status.write(means)
+        status.tell(means)
     _tell(key, Deed.RELEASED.value, source=source)
 
 
@@ -59,7 +59,7 @@ def approve(office: Office, key: Key, run: Run, note: str, override: Override | 
     source = office.source(run.source)
     with office.deciding() as means:
         done = decide.approve(means, source, run.id, by=key.who, override=override, note=_note(note))
-        status.write(means)
+        status.tell(means)
     _tell(key, Deed.APPROVED.value, source=run.source, run=run.id)
     return done
 
@@ -69,7 +69,7 @@ def reject(office: Office, key: Key, run: Run, reason: str) -> Run:
     source = office.source(run.source)
     with office.deciding() as means:
         done = decide.reject(means, source, run.id, by=key.who, reason=_note(reason))
-        status.write(means)
+        status.tell(means)
     _tell(key, Deed.REJECTED.value, source=run.source, run=run.id)
     return done
 

@@ -162,6 +162,13 @@ class Decisions(Door):
             rows = connection.execute(sa.select(t.errand).where(t.errand.c.taken.is_(None)).order_by(t.errand.c.id)).all()
         return [_errand(row) for row in rows]
 
+    def errands_taken(self) -> list[Errand]:
+        """List the errands that were taken up and of which nothing is known yet."""
+        query = sa.select(t.errand).where(t.errand.c.taken.is_not(None), t.errand.c.run.is_(None)).order_by(t.errand.c.id)
+        with self._begin() as connection:
+            rows = connection.execute(query).all()
+        return [_errand(row) for row in rows]
+
     def take(self, errand: int, at: datetime) -> bool:
         """Take an errand up; tell whether no one else had."""
         query = sa.update(t.errand).where(t.errand.c.id == errand, t.errand.c.taken.is_(None)).values(taken=naive(at))

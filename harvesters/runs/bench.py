@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
@@ -30,6 +32,7 @@ class Bench:
     workers: int = max(1, (os.cpu_count() or 1) - 1)
     _judged: int = 0
     _pool: ProcessPoolExecutor | None = field(default=None, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)  # sources are harvested side by side
 
     def __enter__(self) -> Bench:
         """Begin; nothing is started yet."""
@@ -46,8 +49,20 @@ class Bench:
         self._judged += len(descriptions)
         work = partial(judge, descriptions, base=self.base, name=self.name)
         if self.workers and self._judged > _LITTLE:
-            self._pool = self._pool or ProcessPoolExecutor(self.workers, multiprocessing.get_context("spawn"))
-            return self._pool.submit(work)
+            return self._handed(work)
         done: Future[Verdicts] = Future()
         done.set_result(work())
         return done
+
+    def _handed(self, work: Callable[[], Verdicts]) -> Future[Verdicts]:
+        """Hand work to the processes; where one died they take none any more, and others come in their place."""
+        with self._lock:
+            try:
+                self._pool = self._pool or self._begun()
+                return self._pool.submit(work)
+            except BrokenProcessPool:
+                self._pool = self._begun()
+                return self._pool.submit(work)
+
+    def _begun(self) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(self.workers, multiprocessing.get_context("spawn"))

@@ -27,6 +27,7 @@ def commit(plan: Plan, source: Source, means: Means) -> Run:
     same = means.ledger.graph(means.iris.source(source.name)) == _catalogue(source, means)
     if same and not plan.changing and not any(True for _ in _returned(run, means)):
         return _close(replace(run, state=State.UNCHANGED), means)
+    means.ledger.set_validators(source.name, {})  # they tell of what was published until now
     with writing(means):
         head = means.journal.head
         run = replace(run, state=State.COMMITTING, entry=head.number if head else 0)

@@ -32,11 +32,19 @@ def approve(means: Means, source: Source, run: str, *, by: str, override: Overri
         newer = means.ledger.last_run(source.name, _COMMITTED)
         if newer and newer.number > held.number:
             raise PlanError(f"{run}: {newer.id} has been committed since, so the plan no longer fits; `stocktake plans reject {run}`")
-        at = means.now()
-        means.ledger.note(Act(at, by, Deed.APPROVED.value, source.name, run, _told(note, override)))
-        if override:
-            means.ledger.give(source.name, override, by, at)
+        _write_down(means, Act(means.now(), by, Deed.APPROVED.value, source.name, run, _told(note, override)), override)
         return commit(seen(held, means.ledger), source, means)
+
+
+def _write_down(means: Means, act: Act, override: Override | None) -> None:
+    """Write down an approval, once, though a crash may have come between it and the commit, and the person approves again."""
+    source = act.source or ""
+    last = next(iter(means.ledger.acts(1, source)), None)
+    if last is None or replace(last, when=act.when) != act:
+        means.ledger.note(act)
+    given = [(it.override, it.by) for it in means.ledger.overrides(source) if it.used is None]
+    if override and (override, act.who) not in given:
+        means.ledger.give(source, override, act.who, act.when)
 
 
 def reject(means: Means, source: Source, run: str, *, by: str, reason: str = "") -> Run:

@@ -22,6 +22,7 @@ from vocab.iris import Iris
 
 log = structlog.get_logger()
 
+
 def _now() -> datetime:
     return datetime.now(UTC).replace(microsecond=0)
 

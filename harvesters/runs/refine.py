@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
-from harvesters.errors import ParseError
+from harvesters.errors import JudgeError, ParseError
 from harvesters.ledger.account import Draft, Known, Outcome, Presence, Run
 from harvesters.record import Gone, Page, Position, Record, Unreadable
 from harvesters.runs.bench import Bench, Verdicts
@@ -91,8 +92,12 @@ class Refiner:
         return _Pending(record.key, outcome, about, content, judged, at, like, page(text))
 
     def finish(self, batch: Batch) -> list[Draft]:
-        """Wait for the judges and give the page's drafts in their order."""
-        verdicts = iter(batch.verdicts.result() if batch.verdicts else [])
+        """Wait for the judges and give the page's drafts in their order; raises JudgeError where one of their processes died."""
+        try:
+            verdicts = iter(batch.verdicts.result() if batch.verdicts else [])
+        except BrokenProcessPool as error:
+            cure = "run again, with more memory where the system killed it for want of some"
+            raise JudgeError(f"{self.run.source}: a process that judges records died; {cure}") from error
         return [self._decide(draft, next(verdicts)) if isinstance(draft, _Pending) else draft for draft in batch.drafts]
 
     def _decide(self, it: _Pending, results: Sequence[Result]) -> Draft:

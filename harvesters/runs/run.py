@@ -21,9 +21,10 @@ from harvesters.runs.commit import commit, finish
 from harvesters.runs.guard import judge
 from harvesters.runs.lock import alone
 from harvesters.runs.means import Means
-from harvesters.runs.plan import Plan, draw
+from harvesters.runs.plan import Plan, draw, seen
 from harvesters.runs.refine import Refiner
 from harvesters.runs.stage import Desk, Watch
+from harvesters.runs.timetable import next_due
 from harvesters.source import Source
 from shapes.rules import shapes_digest
 
@@ -40,17 +41,20 @@ def harvest(source: Source, means: Means, *, full: bool = False, dry_run: bool =
     """Harvest one source: collect, map, judge, plan, and commit unless the guard holds the plan or it is a dry run.
 
     The plan's run tells how it ended. Raises HarvestError where the source could not be read; the last good data stays.
-    A run that a crash cut off is taken up where its last page was kept.
+    A run that a crash cut off is taken up where its last page was kept, and is this one; where it had come to its commit, a new one
+    begins only if the source has been due since.
     """
     protocol, reader = pair(source)
     with alone(source.name, means):
         run = _begin(source, means, protocol, full=full)
         if run.state is State.COMMITTING:  # a crash came between plan and settlement
-            finish(run, source, means)
+            done = finish(run, source, means)
+            if not dry_run and (done.sweep or not full) and not _due_since(done, source, means):
+                return replace(seen(done, means.ledger), before=done.counts.get("published_before", 0), held=None)
             run = _begin(source, means, protocol, full=full)
         try:
-            run, seen = _collect(source, means, protocol, reader, run, watch, full=full)
-            return _conclude(source, means, run, seen, dry_run=dry_run)
+            run, validators = _collect(source, means, protocol, reader, run, watch, full=full)
+            return _conclude(source, means, run, validators, dry_run=dry_run)
         except QuietError as error:  # the run stays open, and the next one takes it up
             if dry_run:
                 means.ledger.forget(run)
@@ -60,6 +64,11 @@ def harvest(source: Source, means: Means, *, full: bool = False, dry_run: bool =
         except HarvestError as error:
             _fail(run, means, str(error))
             raise
+
+
+def _due_since(run: Run, source: Source, means: Means) -> bool:
+    due = next_due(source.every, run.started)
+    return due is not None and due <= means.now()
 
 
 def _fail(run: Run, means: Means, reason: str) -> None:
@@ -111,7 +120,7 @@ def _collect(
         return run, {}
     archive = Archive(means.data / "archive", source.name, run.id, run.archived)
     tried = run.rules == _last_rules(source, means)
-    known = means.ledger.validators(source.name) if tried and not run.pages and not full else {}
+    known = _validators(source, means, run) if tried and not run.pages and not full else {}
     door = _door(source, means, archive, known)
     with closing(archive), door:
         refiner = Refiner(run, source.mapping, reader.prepare(source, means.words), means.iris, means.bench, tried)
@@ -124,6 +133,14 @@ def _collect(
             _count(run, door, means)
             raise
     return desk.run, door.seen
+
+
+def _validators(source: Source, means: Means, run: Run) -> dict[str, Validator]:
+    """Give what the source may be asked "changed since?" with: nothing where all is to be read, to prove what is there and what is not."""
+    swept = means.ledger.last_run(source.name, _GOOD, sweeps=True)
+    if swept is None or run.started - swept.started >= _SWEEP or means.ledger.missing(source.name):
+        return {}
+    return means.ledger.validators(source.name)
 
 
 def _door(source: Source, means: Means, archive: Archive, known: dict[str, Validator]) -> Fetch:
@@ -143,7 +160,7 @@ def _last_rules(source: Source, means: Means) -> str | None:
     return last.rules if last else None
 
 
-def _conclude(source: Source, means: Means, run: Run, seen: dict[str, Validator], *, dry_run: bool) -> Plan:
+def _conclude(source: Source, means: Means, run: Run, validators: dict[str, Validator], *, dry_run: bool) -> Plan:
     plan = draw(run, means.ledger, source.limits)
     given, hold = means.ledger.overrides(source.name), means.ledger.holds().get(source.name)
     anew = run.rules != _last_rules(source, means)
@@ -159,7 +176,8 @@ def _conclude(source: Source, means: Means, run: Run, seen: dict[str, Validator]
         told = [Notice(_OVERRIDE, f"{it.by} let {it.override.limit} pass up to {it.override.value:g} once") for it in verdict.used]
         means.ledger.tell(run, _OVERRIDE, told)
     done = commit(plan, source, means)
-    means.ledger.set_validators(source.name, seen)
+    if done.state in _GOOD:  # else nobody may call unchanged what was not read to its end
+        means.ledger.set_validators(source.name, validators)
     return replace(plan, run=done)
 
 

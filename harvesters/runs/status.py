@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
-from harvesters.errors import CardError
+import structlog
+
+from harvesters.errors import CardError, FolderError, HarvestError
 from harvesters.ledger.account import Run, State
 from harvesters.runs.closing import account
+from harvesters.runs.lock import telling
 from harvesters.runs.means import Means
 from harvesters.runs.timetable import frozen_from, late_from, next_due
 from harvesters.runs.words import SOURCE as VOCABULARY
@@ -25,20 +26,39 @@ _ENDED = (*_GOOD, *_FAILED, State.HELD, State.REJECTED, State.SUPERSEDED)
 _CHANGED = (State.COMMITTED, State.INCOMPLETE)
 _SOME = 20  # runs looked at first for a success; ten times as many each time after
 
+log = structlog.get_logger()
+
 Cards = Mapping[str, Source | None]  # by name; None where a card cannot be read
 
 
 def write(means: Means) -> None:
-    """Write ``status.nq`` from the ledger and the cards: one graph, all sources; nothing is written where nothing has changed."""
-    at = means.now()
-    lines = quads(describe_standing(standings(means, at), means.iris, at), means.iris.status)
-    text = "".join(line + "\n" for line in sorted(lines)).encode()
-    file = means.data / "status.nq"
-    if file.exists() and file.read_bytes() == text:
-        return
-    part = means.data / f"status.nq.{os.getpid()}.{threading.get_ident()}.part"  # runs of other sources may end at the same time
-    part.write_bytes(text)
-    part.replace(file)
+    """Write ``status.nq`` from the ledger and the cards: one graph, all sources; nothing is written where nothing has changed.
+
+    Raises FolderError where it cannot be written; the last one stays.
+    """
+    with telling(means):  # runs of other sources may end at the same time
+        at = means.now()
+        lines = quads(describe_standing(standings(means, at), means.iris, at), means.iris.status)
+        _replace(means.data / "status.nq", "".join(line + "\n" for line in sorted(lines)).encode())
+
+
+def tell(means: Means) -> None:
+    """Write the status as ``write`` does; where it cannot be told, what was done before stands all the same, and the log says why."""
+    try:
+        write(means)
+    except HarvestError as error:
+        log.error("the status could not be told", reason=str(error))
+
+
+def _replace(file: Path, text: bytes) -> None:
+    part = file.with_suffix(".part")
+    try:
+        if file.exists() and file.read_bytes() == text:
+            return
+        part.write_bytes(text)
+        part.replace(file)
+    except OSError as error:
+        raise FolderError(f"{file}: {error.strerror}; make room or mend the folder, and the next run writes it") from error
 
 
 def standings(means: Means, at: datetime) -> list[Standing]:

@@ -1,12 +1,13 @@
 """Deeds: each thing that writes, done once over a folder with a clock that stands still; run as a program, it does what it is told.
 
-A line on standard input is ``{"deed": ..., "home": ..., "at": ...}``, the answer is how the traced deed ended. The program has read
-all that a deed needs before it forks, so that a deed takes its own time only.
+A line on standard input is ``{"deed": ..., "home": ..., "at": ...}``, the answer is how the traced deed ended, or what is held there. The
+program has read all that a deed needs before it forks, so that a deed takes its own time only.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +19,10 @@ from typing import Any
 import httpx
 import structlog
 import tracer
+from held import held
 
+from harvesters.ledger.account import State
+from harvesters.ledger.decisions import Override
 from harvesters.runs import decide, errands, words
 from harvesters.runs.means import Means, opened
 from harvesters.runs.run import harvest
@@ -74,9 +78,12 @@ def source() -> Source:
 
 
 def run(home: Path, deed: str) -> None:
+    """Harvest, unless that was done: who starts again after a kill behind a run's end does not harvest once more."""
     with means(home, deed) as it:
         words.publish(it)
-        harvest(source(), it, full=True)
+        last = it.ledger.last_run("projects", [state for state in State if state not in (State.RUNNING, State.COMMITTING)])
+        if last is None or last.started < it.now():
+            harvest(source(), it, full=True)
         write_status(it)
 
 
@@ -85,7 +92,7 @@ def approve(home: Path, deed: str) -> None:
         held = it.ledger.held()
         begun = it.ledger.open_run("projects")
         if held or begun:
-            decide.approve(it, source(), (held or [begun])[0].id, by="ann")
+            decide.approve(it, source(), (held or [begun])[0].id, by="ann", override=Override("vanished", 0.9, NOON + timedelta(days=40)))
         write_status(it)
 
 
@@ -119,7 +126,7 @@ def asked(home: Path, deed: str) -> None:
     """Do what the schedule does when it starts and finds an errand."""
     with means(home, deed) as it:
         words.publish(it)
-        it.ledger.put_back_all()
+        errands.resume(it)
         for errand in errands.taken(it):
             errands.run(errand, [source()], it, lambda card, full: harvest(card, it, full=full))
 
@@ -137,13 +144,33 @@ DEEDS: dict[str, Callable[[Path, str], Any]] = {
 }
 
 
+def done(home: Path, told: dict[str, Any]) -> tracer.Ended:
+    return tracer.traced(lambda: DEEDS[told["deed"]](home, told["deed"]), told["at"], Path(told["errors"]))
+
+
+def beside(work: Callable[[], str]) -> str:
+    """Do work in a fork, since a store that was opened leaves threads behind, which later forks would miss."""
+    reads, writes = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            with os.fdopen(writes, "w") as file:
+                file.write(work())
+        finally:
+            os._exit(0)
+    os.close(writes)
+    with os.fdopen(reads) as file:
+        told = file.read()
+    os.waitpid(child, 0)
+    return told
+
+
 def main() -> None:
     structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
     for line in sys.stdin:
         told = json.loads(line)
         home = Path(told["home"])
-        ended = tracer.traced(lambda: DEEDS[told["deed"]](home, told["deed"]), told["at"], Path(told["errors"]))  # noqa: B023 - done now
-        print(json.dumps(asdict(ended)), flush=True)
+        print(beside(lambda: json.dumps(held(home))) if told["deed"] == "held?" else json.dumps(asdict(done(home, told))), flush=True)  # noqa: B023 - done now
 
 
 if __name__ == "__main__":

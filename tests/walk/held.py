@@ -75,10 +75,11 @@ def shelf(home: Path) -> dict[str, Any]:
     generation = newest(home / "shelf" / "generations")
     if generation is None:
         return {}
-    folder = Path(generation.path.replace(generation.path, str(home / "shelf" / "generations" / f"{generation.number:09d}")))
+    folder = Path(generation.path)
     quads = sorted(map(str, Store.read_only(str(folder / "store"))))
     search = Search(folder / "text")
-    answers = {word: sorted((entry.thing, entry.modified, entry.titles) for entry in search.find(Wish(word), 100).entries) for word in _WORDS}
+    found = {word: search.find(Wish(word), 100).entries for word in _WORDS}
+    answers = {word: sorted((entry.thing, entry.modified, entry.titles) for entry in entries) for word, entries in found.items()}
     told = {name: getattr(generation, name) for name in ("position", "entry", "quads", "status", "text")}
     mark = json.loads((home / "shelf" / "position.json").read_text())
     return {"quads": quads, "answers": answers, "told": told, "mark": mark, "values": search.values("source")}

@@ -80,6 +80,28 @@ def test_what_was_taken_and_came_to_nothing_waits_again(means: Means) -> None:
     assert len(errands.taken(means)) == 1
 
 
+def test_an_errand_whose_run_ended_before_a_crash_is_done(source: Source, means: Means) -> None:
+    number = asked(means)
+    errands.taken(means)
+    done = harvest(source, means, full=True)
+
+    errands.resume(means)
+
+    assert (it := means.ledger.errand(number)) is not None
+    assert it.run == done.run.id
+    assert errands.taken(means) == []
+
+
+def test_an_errand_that_a_crash_left_without_a_run_waits_again(source: Source, means: Means) -> None:
+    harvest(source, means, full=True)
+    number = asked(means)
+    errands.taken(means)
+
+    errands.resume(means)
+
+    assert [it.id for it in errands.taken(means)] == [number]
+
+
 def test_the_schedule_looks_for_errands_within_five_seconds(source: Source) -> None:
     jobs = {job.id: job for job in plan([source], lambda _: None, None, (lambda: [], lambda _: None)).get_jobs()}
 

@@ -44,7 +44,7 @@ def test_deletions_and_unreadable_records_are_told_apart() -> None:
 
 
 def test_verdicts_are_the_same_whatever_the_number_of_workers() -> None:
-    described = [[f"<{BASE}id/initiative/s/{number}> <http://purl.org/dc/terms/title> \"T\"@en"] for number in range(2100)]
+    described = [[f'<{BASE}id/initiative/s/{number}> <http://purl.org/dc/terms/title> "T"@en'] for number in range(2100)]
     with Bench(BASE, workers=0) as home, Bench(BASE, workers=1) as away:
         pages = [described[:2050], described[2050:]]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -284,8 +285,19 @@ def test_a_crash_between_journal_and_ledger_is_mended_at_the_next_start(source: 
     plan = harvest(source, means)
 
     assert [entry.run for entry in means.journal.entries()] == ["projects.1"]
-    assert plan.run.state is State.UNCHANGED
+    assert (plan.run.id, plan.run.state, plan.outcomes[Outcome.NEW], plan.before) == ("projects.1", State.COMMITTED, 10, 0)
     assert means.ledger.published("projects") == 10
+
+
+def test_a_source_that_has_been_due_since_a_crash_is_read_anew(source: Source, means: Means, torn: Means) -> None:
+    with pytest.raises(Crash):
+        harvest(source, torn)
+    later = means.now() + timedelta(days=1)
+
+    plan = harvest(source, replace(means, now=lambda: later))
+
+    assert [entry.run for entry in means.journal.entries()] == ["projects.1"]
+    assert (plan.run.id, plan.run.state) == ("projects.2", State.UNCHANGED)
 
 
 def test_records_are_judged_again_when_what_judges_them_has_changed(source: Source, means: Means) -> None:

@@ -31,6 +31,8 @@ CALLS = {
         "pwritev2": 287, "sendfile": 71,
     },
 }  # fmt: skip
+_NEW_NAME = {"rename": 1, "renameat": 3, "renameat2": 3}  # which argument is the name that a file gets
+_LONGEST = 4096  # bytes of a path
 _TRACEME, _CONT, _SETOPTIONS, _SYSCALL_INFO = 0, 7, 0x4200, 0x420E
 _FORK, _VFORK, _CLONE, _SECCOMP, _EXITKILL = 1 << 1, 1 << 2, 1 << 3, 1 << 7, 1 << 20
 _STOPPED = signal.SIGTRAP | 7 << 8  # how wait tells of a call that the filter stopped at
@@ -89,7 +91,7 @@ def _follow(child: int, at: int | None) -> Ended:
             return ended
         if os.WIFSTOPPED(status):
             if status >> 8 == _STOPPED and not ended.killed:
-                ended.calls.append(names.get(_number(task), "?"))
+                ended.calls.append(_told(task, names))
                 if len(ended.calls) == at:
                     os.kill(child, signal.SIGKILL)
                     ended.killed = True
@@ -105,10 +107,22 @@ def _go_on(task: int, status: int) -> None:
     _libc.ptrace(_CONT, task, None, number if own else None)  # it may be gone by now
 
 
-def _number(task: int) -> int:
+def _told(task: int, names: dict[int, str]) -> str:
+    """Tell which call a task is stopped at, and what file it would show under which name."""
     told = ctypes.create_string_buffer(88)
     _libc.ptrace(_SYSCALL_INFO, task, 88, ctypes.addressof(told))
-    return int(struct.unpack_from("Q", told, 24)[0])
+    number, *given = struct.unpack_from("7Q", told, 24)
+    name = names.get(int(number), "?")
+    return f"{name} {_text(task, given[_NEW_NAME[name]])}" if name in _NEW_NAME else name
+
+
+def _text(task: int, address: int) -> str:
+    try:
+        with Path(f"/proc/{task}/mem").open("rb", buffering=0) as memory:
+            memory.seek(address)
+            return os.fsdecode(memory.read(_LONGEST).partition(b"\0")[0])
+    except OSError:  # it is gone by now
+        return "?"
 
 
 def _ptrace(request: int, task: int, data: int | None = None) -> None:

@@ -1,0 +1,121 @@
+"""What a registry calls unchanged (304) is believed only where what it brought last was complete, and not for ever."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from harvesters.ledger.account import State
+from harvesters.runs import decide
+from harvesters.runs.means import Means
+from harvesters.runs.run import harvest
+from harvesters.source import Source
+
+NAMES = [f"p{number}" for number in range(1, 21)]
+
+
+@dataclass
+class Whole:
+    """A registry that answers whole, with an ETag, and 304 to who knows it; *claimed* is how many it says it has."""
+
+    names: list[str] = field(default_factory=lambda: list(NAMES))
+    claimed: int = len(NAMES)
+    statuses: list[int] = field(default_factory=list)
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/robots.txt":
+            return httpx.Response(404)
+        etag = f'"{hash((*self.names, self.claimed))}"'
+        same = request.headers.get("if-none-match") == etag
+        self.statuses.append(304 if same else 200)
+        if same:
+            return httpx.Response(304, headers={"etag": etag})
+        rows = [{"id": name, "name": f"Project {name}"} for name in self.names]
+        return httpx.Response(200, json={"total": self.claimed, "results": rows}, headers={"etag": etag})
+
+
+@pytest.fixture
+def whole() -> Whole:
+    return Whole()
+
+
+@pytest.fixture
+def means(means: Means, whole: Whole) -> Means:
+    return replace(means, transport=httpx.MockTransport(whole))
+
+
+@pytest.fixture
+def source(source: Source) -> Source:
+    return replace(source, options={"records": "results", "total": "total", "key": "id"})
+
+
+def test_what_has_not_changed_is_not_asked_for_again(source: Source, means: Means, whole: Whole) -> None:
+    harvest(source, means)
+
+    again = harvest(source, means)
+
+    assert again.run.state is State.UNCHANGED
+    assert whole.statuses == [200, 304]
+
+
+def test_a_run_that_was_incomplete_is_no_success_when_nothing_changes_after_it(source: Source, means: Means, whole: Whole) -> None:
+    harvest(source, means)
+    whole.names = NAMES[:15]
+
+    states = [harvest(source, means).run.state for _ in range(3)]
+
+    assert states == [State.INCOMPLETE] * 3
+
+
+def test_what_an_incomplete_run_changed_is_changed_back_when_the_source_goes_back(source: Source, means: Means, whole: Whole) -> None:
+    harvest(source, means)
+    whole.names = [*NAMES[1:], "other", "another"]
+    whole.claimed = 99
+    harvest(source, means)
+    whole.names, whole.claimed = list(NAMES), len(NAMES)
+
+    back = harvest(source, means)
+
+    assert back.run.counts["fetched"] == len(NAMES)
+    assert back.run.counts["vanished"] == 2
+
+
+def test_after_a_plan_was_approved_the_source_is_read_anew(source: Source, means: Means, whole: Whole) -> None:
+    harvest(source, means)
+    whole.names, whole.claimed = NAMES[:10], 10
+    held = harvest(source, means)
+    decide.approve(means, source, held.run.id, by="ann")
+    whole.names, whole.claimed = list(NAMES), len(NAMES)
+
+    back = harvest(source, means)
+
+    assert back.run.counts["returned"] == 10
+    assert means.ledger.missing(source.name) == 0
+
+
+def test_a_record_that_vanished_goes_its_way_though_the_source_changes_no_more(source: Source, means: Means, whole: Whole) -> None:
+    harvest(source, means)
+    whole.names, whole.claimed = NAMES[:19], 19
+
+    plans = [harvest(source, means) for _ in range(4)]
+
+    assert [plan.run.state for plan in plans] == [State.COMMITTED, State.UNCHANGED, State.COMMITTED, State.UNCHANGED]
+    assert means.ledger.published(source.name) == 19
+
+
+def test_what_has_not_changed_for_a_week_is_read_in_full_all_the_same(source: Source, means: Means, whole: Whole) -> None:
+    harvest(source, means)
+    later = means.now() + timedelta(days=8)
+
+    harvest(source, replace(means, now=lambda: later))
+
+    assert whole.statuses == [200, 200]
+    assert _sweep(means, source).started == later
+
+
+def _sweep(means: Means, source: Source) -> Any:
+    return means.ledger.last_run(source.name, [State.COMMITTED, State.UNCHANGED], sweeps=True)

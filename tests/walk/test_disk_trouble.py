@@ -1,0 +1,143 @@
+"""What cannot be written: the run fails with a clear error, nothing half done is seen, and the next run goes on."""
+
+from __future__ import annotations
+
+import multiprocessing
+import sqlite3
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from harvesters.cli import harvest_all
+from harvesters.errors import FolderError, HarvestError, JudgeError
+from harvesters.ledger.account import State
+from harvesters.ledger.book import Ledger
+from harvesters.runs import status
+from harvesters.runs.bench import Bench, Verdicts
+from harvesters.runs.means import Means
+from harvesters.runs.run import harvest
+from harvesters.source import Source
+from journal.entry import Entry
+from journal.errors import FullError
+from journal.log import Journal
+from vocab.iris import BASE
+
+
+class Full(Journal):
+    """A journal on a disk that is full."""
+
+    def append(self, blocks: Iterable[str], *, run: str, time: datetime) -> Entry:
+        def filling() -> Iterable[str]:
+            yield next(iter(blocks))
+            raise OSError(28, "No space left on device")
+
+        return super().append(filling(), run=run, time=time)
+
+
+def told(source: Source, means: Means) -> list[dict[str, Any]]:
+    """Harvest as the command does; give the errors that it logs."""
+    with capture_logs() as logs:
+        harvest_all([source], means, full=True, dry_run=False, quiet=True)
+    return [dict(log) for log in logs if log["log_level"] == "error"]
+
+
+def test_a_journal_that_is_full_fails_the_run_in_one_line_and_the_next_one_ends_it(source: Source, means: Means) -> None:
+    harvest_all([], means, full=True, dry_run=False, quiet=True)  # the words
+    full = replace(means, journal=Full(means.journal.folder))
+
+    (error,) = told(source, full)
+    seen = [entry.run for entry in means.journal.entries()]
+    plan = harvest(source, means, full=True)
+
+    assert error["event"] == "run failed"
+    assert "projects.1 could not be written: [Errno 28] No space left on device" in error["reason"]
+    assert seen == ["vocabulary.1"]
+    assert [entry.run for entry in means.journal.entries()] == ["vocabulary.1", "projects.1"]
+    assert (plan.run.id, plan.run.state) == ("projects.1", State.COMMITTED)
+
+
+def test_a_journal_whose_folder_cannot_be_written_is_told_with_the_cure(tmp_path: Path) -> None:
+    (tmp_path / "journal").write_text("a file where the folder should be")
+
+    with pytest.raises(FullError, match=r"journal .*/journal cannot be written: .*; make room or mend the folder, then run again"):
+        Journal(tmp_path / "journal")
+
+
+def test_a_status_that_cannot_be_written_undoes_no_run(source: Source, means: Means) -> None:
+    (means.data / "status.part").mkdir()
+
+    (error,) = told(source, means)
+
+    assert error["event"] == "the status could not be told"
+    assert "status.nq: Is a directory; make room or mend the folder" in error["reason"]
+    assert means.ledger.runs("projects")[0].state is State.COMMITTED
+
+
+def test_a_status_that_was_half_written_is_written_whole_and_leaves_nothing(source: Source, means: Means) -> None:
+    harvest(source, means)
+    (means.data / "status.part").write_text("half")
+
+    status.write(means)
+
+    assert sorted(path.name for path in means.data.glob("status*")) == ["status.nq"]
+
+
+def test_locks_that_cannot_be_made_fail_the_run_with_the_cure(source: Source, means: Means) -> None:
+    (means.data / "locks").write_text("a file where the folder should be")
+
+    with pytest.raises(FolderError, match=r"locks/projects\.lock: .*; make room or mend the folder, then run again"):
+        harvest(source, means)
+
+
+def test_a_ledger_that_another_program_locks_fails_the_step_and_keeps_nothing_of_it(source: Source, tmp_path: Path, means: Means) -> None:
+    harvest(source, means)
+    impatient = replace(means, ledger=Ledger(f"sqlite:///{tmp_path}/ledger.sqlite", patience=0))
+    with sqlite3.connect(tmp_path / "ledger.sqlite", isolation_level=None) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(HarvestError, match="ledger: database is locked; nothing of this step was kept, run again when it is mended"):
+            harvest(source, impatient, full=True)
+    other.close()
+    impatient.ledger.close()
+
+    plan = harvest(source, means, full=True)
+
+    assert (plan.run.id, plan.run.state) == ("projects.2", State.UNCHANGED)
+
+
+class Dead(Bench):
+    """A bench whose process was killed while it judged."""
+
+    def judge(self, descriptions: Sequence[Sequence[str]]) -> Future[Verdicts]:
+        died: Future[Verdicts] = Future()
+        died.set_exception(BrokenProcessPool("a process was terminated abruptly"))
+        return died
+
+
+def test_judges_that_die_fail_the_run_with_the_cure(source: Source, means: Means) -> None:
+    with pytest.raises(JudgeError, match="projects: a process that judges records died; run again"):
+        harvest(source, replace(means, bench=Dead(BASE)))
+
+    assert means.ledger.runs("projects")[0].state is State.FAILED
+
+
+def test_where_judges_died_others_come_in_their_place(source: Source, means: Means) -> None:
+    with Bench(BASE, workers=1) as bench:
+        bench._judged = 10_000  # as after a large source: what comes next goes to a process
+        bench.judge([]).result()
+        (process,) = multiprocessing.active_children()
+        process.kill()
+        process.join()
+        with suppress(BrokenProcessPool):  # whoever comes before it is noticed
+            bench.judge([]).result()
+
+        plan = harvest(source, replace(means, bench=bench))
+
+    assert plan.run.state is State.COMMITTED
