@@ -51,7 +51,8 @@ def test_an_unknown_or_malformed_setting_is_named_and_is_wrong_use(environment: 
 
 
 def test_settings_reach_a_process_of_ours_as_they_are() -> None:
-    settings = Settings(Path("d"), Path("s"), "https://example.org/", "sqlite:///x", frozenset({"b", "a"}), "me", "reference")
+    hosts = frozenset({"b", "a"})
+    settings = Settings(Path("d"), Path("s"), "https://example.org/", "sqlite:///x", hosts, "me", "reference", "rows=9", "::1")
 
     told = settings.environment()
 
@@ -63,6 +64,8 @@ def test_settings_reach_a_process_of_ours_as_they_are() -> None:
         "STOCKTAKE_ALLOW_HOSTS": "a,b",
         "STOCKTAKE_CONTACT": "me",
         "STOCKTAKE_SHAPES_ENGINE": "reference",
+        "STOCKTAKE_LIMITS": "rows=9",
+        "STOCKTAKE_PROXIES": "::1",
     }
 
 

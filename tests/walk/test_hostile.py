@@ -85,13 +85,18 @@ class Page(HTMLParser):
         super().__init__(convert_charrefs=True)
         self.found: list[str] = []
         self.links: list[str] = []
+        self.blocks: list[str] = []
         self.text = ""
+        self._inside = False
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         told = dict(attrs)
         own = tag == "script" and (told.get("src") or "").startswith("/static/")
-        if tag in _ACTING and not own:
+        self._inside = tag == "script" and attrs == [("type", "application/ld+json")]  # data, which no browser runs
+        if self._inside:
+            self.blocks.append("")
+        elif tag in _ACTING and not own:
             self.found.append(f"<{tag}>")
         self.found += [f"{name}={value}" for name, value in attrs if _HANDLER.match(name) or name in ("style", "srcdoc")]
         for name in ("href", "src", "action", "formaction"):
@@ -101,8 +106,14 @@ class Page(HTMLParser):
                     self.found.append(f"{name}={value}")
         self.text += "".join(value or "" for _, value in attrs)
 
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = False
+
     def handle_data(self, data: str) -> None:
-        self.text += data
+        if self._inside:
+            self.blocks[-1] += data
+        else:
+            self.text += data
 
 
 @pytest.fixture
@@ -127,7 +138,7 @@ async def subjects(site: httpx.AsyncClient) -> list[str]:
 
 
 async def test_no_page_acts_on_what_a_registry_says_or_is_misled_by_it(site: httpx.AsyncClient) -> None:
-    found, texts = {}, ""
+    found, texts, described = {}, "", ""
     paths = ["/", "/sparql", "/exports", "/status", "/source/hostile"]
     paths += ["/" + path.replace("id/", "page/", 1).partition("#")[0] for path in await subjects(site)]
 
@@ -135,12 +146,14 @@ async def test_no_page_acts_on_what_a_registry_says_or_is_misled_by_it(site: htt
         answer = await site.get(path, headers={"Accept": "text/html"}, follow_redirects=True)
         page = Page(answer.text)
         texts += page.text
+        described += "".join(json.dumps(json.loads(block), ensure_ascii=False) for block in page.blocks)
         if page.found or _SUSPECT.search(page.text) or answer.status_code != 200 or "'unsafe" in answer.headers["content-security-policy"]:
             found[path] = (answer.status_code, page.found, _SUSPECT.findall(page.text))
 
     assert len(paths) > ROUNDS
     assert found == {}
     assert "<script>alert(1)</script>" in texts  # shown as text, not left out
+    assert "<script>alert(1)</script>" in described  # and in what a page tells programs, as data
     assert "photo⟨U+202E⟩gnp.exe" in texts
     assert "xn--80ak6aa92e.example" in texts
 
