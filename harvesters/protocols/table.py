@@ -14,6 +14,7 @@ from harvesters.protocols import (
     json_pages,
     oai_pmh,
     rdf,
+    sparql,
     spreadsheet,
 )
 from harvesters.record import Pages, Payload
@@ -52,5 +53,6 @@ PROTOCOLS: Mapping[str, Protocol] = {
     "csv": Protocol(csv_table.collect, Payload.ROW, csv_table.OPTIONS, incremental=False, check=csv_table.check),
     "spreadsheet": Protocol(spreadsheet.collect, Payload.ROW, spreadsheet.OPTIONS, incremental=False, check=spreadsheet.check),
     "iati": Protocol(iati.collect, Payload.XML, iati.OPTIONS, incremental=True, tells=iati.tells),
+    "sparql": Protocol(sparql.collect, Payload.GRAPH, sparql.OPTIONS, incremental=True, check=sparql.check, tells=sparql.told_changes),
     "rdf": Protocol(rdf.collect, Payload.GRAPH, rdf.OPTIONS, incremental=False, check=rdf.check),
 }

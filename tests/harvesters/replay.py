@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
+from urllib.parse import unquote
 
 import httpx
 from lxml import etree
+from pyoxigraph import QueryResultsFormat, QueryTriples, RdfFormat, Store, parse
 
 SHARED = Path(__file__).parents[3] / "shared"
 FEEDS = SHARED / "feeds"
 HOST = "registry.example"
+SUFFIXES = {".rdf": RdfFormat.RDF_XML, ".ttl": RdfFormat.TURTLE, ".jsonld": RdfFormat.JSON_LD}
 MISSING = f"no real feeds at {FEEDS}"
 
 _OAI = "{http://www.openarchives.org/OAI/2.0/}"
@@ -29,10 +33,50 @@ def transport() -> httpx.MockTransport:
     return httpx.MockTransport(_answer)
 
 
+def played(folder: Path) -> httpx.MockTransport:
+    """Give a host that answers from *folder*: `store.ttl` as a SPARQL endpoint, `answers/` by the path's last part, else `reply.*`."""
+    if (folder / "store.ttl").exists():
+        store = Store()
+        store.bulk_load(path=str(folder / "store.ttl"), format=RdfFormat.TURTLE)
+        return httpx.MockTransport(lambda request: endpoint(store, request))
+    if (folder / "answers").is_dir():
+        files = {file.name: file for file in (folder / "answers").iterdir()}
+        return httpx.MockTransport(lambda request: _named(files, unquote(request.url.path.rstrip("/").rpartition("/")[2])))
+    (reply,) = folder.glob("reply.*")
+    return httpx.MockTransport(lambda _: httpx.Response(200, content=reply.read_bytes()))
+
+
+def _named(files: Mapping[str, Path], name: str) -> httpx.Response:
+    return httpx.Response(200, content=files[name].read_bytes()) if name in files else httpx.Response(404)
+
+
+def endpoint(store: Store, request: httpx.Request) -> httpx.Response:
+    """Answer a query by the SPARQL 1.1 Protocol."""
+    results = store.query(request.url.params["query"])
+    if isinstance(results, QueryTriples):
+        content, type_ = results.serialize(format=RdfFormat.N_TRIPLES), "application/n-triples"
+    else:
+        content, type_ = results.serialize(format=QueryResultsFormat.JSON), "application/sparql-results+json"
+    return httpx.Response(200, content=content, headers={"Content-Type": type_})
+
+
+@lru_cache
+def _catalogues() -> Store:
+    """Give all real DCAT documents that can be read as one store."""
+    store = Store()
+    for file in sorted((FEEDS / "dcat").iterdir()):
+        with suppress(SyntaxError):
+            quads = parse(file.read_bytes(), SUFFIXES[file.suffix], base_iri="https://registry.example/", rename_blank_nodes=True)
+            store.extend(list(quads))
+    return store
+
+
 def _answer(request: httpx.Request) -> httpx.Response:
     if request.url.host != HOST:
         return httpx.Response(404)
     path, asked = request.url.path, dict(request.url.params)
+    if path == "/dcat/sparql":
+        return endpoint(_catalogues(), request)
     folder, _, name = path.removeprefix("/").rpartition("/")
     if folder in _FOLDERS:
         content = _index(_FOLDERS[folder]) if name == "index.json" else _file(_FOLDERS[folder], name)

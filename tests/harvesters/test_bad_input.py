@@ -25,6 +25,7 @@ KINDS = {
     "rdf": ("fields", {}, {"title": "dct:title|schema:name"}),
     "spreadsheet": ("fields", {"key": "id"}, {"title": "name"}),
     "iati": ("iati_activity", {"file": True}, {}),
+    "sparql": ("fields", {"types": "dcat:Dataset"}, {"title": "dct:title|schema:name"}),
 }
 FITTING = {".xml": "oai-pmh", ".rdf": "rdf", ".ttl": "rdf", ".html": "oai-pmh", ".json": "json", ".jsonld": "rdf"}
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import httpx
 import pytest
+import replay
 
 from harvesters.errors import ParseError
 from harvesters.mappings.table import MAPPINGS
@@ -28,9 +28,8 @@ def made(name: str, words: object) -> list[str]:
     source = load(folder / "card.toml")
     protocol, reader = pair(source)
     read = reader.prepare(source, words)
-    (reply,) = folder.glob("reply.*")
     lines = []
-    with Fetch(pause=0, transport=httpx.MockTransport(lambda _: httpx.Response(200, content=reply.read_bytes()))) as fetch:
+    with Fetch(pause=0, robots=False, transport=replay.played(folder)) as fetch:
         for item in (item for page in protocol.collect(source, fetch, None) for item in page.items):
             if isinstance(item, Record):
                 try:

@@ -37,6 +37,7 @@ TRUTH = {
     "iati-standard": ({"Record": 1}, 1, None),
     "cordis": ({"Record": 3}, 3, None),
     "dcat-catalogue": ({"Record": 2}, 2, None),
+    "dcat-endpoint": ({"Record": 13}, 13, 13),
     "nde-pages": ({"Record": 3}, 3, None),
 }
 

@@ -1,0 +1,287 @@
+"""SPARQL endpoints: subjects listed, then described, whatever the endpoint cuts, refuses or cannot bear."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+import replay
+from pyoxigraph import RdfFormat, Store
+
+from harvesters.errors import CardError, ParseError, UnavailableError
+from harvesters.network.fetch import Fetch, Patience
+from harvesters.pairs import pair
+from harvesters.payloads.property_path import compiled
+from harvesters.protocols.sparql import collect
+from harvesters.record import Record, Unreadable
+
+HEAD = """
+PREFIX : <https://registry.example/> PREFIX dct: <http://purl.org/dc/terms/> PREFIX foaf: <http://xmlns.com/foaf/0.1/>
+PREFIX xsd: <http://www.w3.org/2001/XMLSchema#>
+"""
+
+
+def projects(count: int, more: str = "") -> str:
+    dated = ":p{0:03} a foaf:Project ; dct:title 'P{0}' ; dct:modified '2026-01-{1:02}'^^xsd:date ; "
+    said = dated + "dct:publisher [ foaf:name 'N{0}' ] {2} .\n"
+    return "".join(said.format(n, n % 28 + 1, more) for n in range(count))
+
+
+@dataclass
+class Endpoint:
+    """An endpoint over *data*: it cuts tables after *rows* and graphs after *triples*, in silence, and dies of the *poison* subjects.
+
+    What stands in a query of *mute* is answered 503; *part* is told as Virtuoso tells an answer that it had no time to end.
+    """
+
+    data: str
+    rows: int = 10_000
+    triples: int = 10_000
+    poison: Collection[str] = ()
+    mute: Sequence[str] = ()
+    part: bool = False
+    asked: list[str] = field(default_factory=list)
+    store: Store = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.store = Store()
+        self.store.load(input=(HEAD + self.data).encode(), format=RdfFormat.TURTLE)
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        query = request.url.params["query"]
+        self.asked.append(query)
+        construct = "CONSTRUCT {" in query
+        if any(word in query for word in self.mute) or (construct and any(f"/{name}>" in query for name in self.poison)):
+            return httpx.Response(503)
+        whole = replay.endpoint(self.store, request)
+        headers = {"Content-Type": whole.headers["content-type"], **({"X-SQL-State": "S1TAT"} if self.part else {})}
+        if construct:
+            return httpx.Response(200, content=b"".join(whole.content.splitlines(keepends=True)[: self.triples]), headers=headers)
+        told = whole.json()
+        told["results"]["bindings"] = told["results"]["bindings"][: self.rows]
+        return httpx.Response(200, json=told, headers=headers)
+
+    def door(self) -> Fetch:
+        return Fetch(pause=0, robots=False, transport=httpx.MockTransport(self), patience=Patience(tries=1))
+
+
+def harvest(there, source, since=None, cursor=None):
+    with there.door() as fetch:
+        return list(collect(source, fetch, since, cursor))
+
+
+def items(pages):
+    return [item for page in pages for item in page.items]
+
+
+def keys(pages):
+    return [item.key.rpartition("/")[2] for item in items(pages)]
+
+
+@pytest.fixture
+def source(card):
+    return lambda **options: card("sparql", fields={"title": "dct:title"}, options={"types": "foaf:Project", **options})
+
+
+def test_every_subject_comes_with_what_it_points_to(source):
+    there = Endpoint(projects(45))
+
+    pages = harvest(there, source())
+
+    names = [compiled("dct:publisher/foaf:name")(item.payload)[0].value for item in items(pages)]
+    assert names == [f"N{n}" for n in range(45)]
+    assert (pages[0].claimed, pages[0].items[0].modified, pages[-1].cursor, pages[-1].doubt) == (45, "2026-01-01", None, None)
+
+
+def test_a_graph_pattern_tells_the_records_too(source, card):
+    there = Endpoint(projects(3) + ":x dct:title 'none' .")
+
+    pages = harvest(
+        there,
+        card(
+            "sparql",
+            fields={"title": "dct:title"},
+            options={"pattern": "?subject dct:modified ?when FILTER(?when > '2026-01-01'^^xsd:date)"},
+        ),
+    )
+
+    assert keys(pages) == ["p001", "p002"]
+
+
+@pytest.mark.parametrize("rows", [1, 7, 44])
+def test_a_listing_that_is_cut_in_silence_is_read_to_its_end(rows, source):
+    pages = harvest(Endpoint(projects(45), rows=rows), source())
+
+    assert keys(pages) == [f"p{n:03}" for n in range(45)]
+    assert pages[-1].doubt is None
+
+
+@pytest.mark.parametrize("triples", [5, 17, 60])
+def test_a_description_that_is_cut_in_silence_is_asked_for_in_parts(triples, source):
+    pages = harvest(Endpoint(projects(20), triples=triples), source())
+
+    assert [type(item) for item in items(pages)] == [Record] * 20
+    assert {len(item.raw.splitlines()) for item in items(pages)} == {4}
+
+
+def test_what_is_cut_behind_the_subjects_own_statements_is_noticed_by_count(source):
+    hub = ":hub " + " ; ".join(f"dct:relation {n}" for n in range(1500)) + " ."
+    there = Endpoint(hub + projects(3, "; dct:isPartOf :hub"), triples=1200)
+
+    pages = harvest(there, source())
+
+    assert {type(item) for item in items(pages)} == {Unreadable}
+    assert "cuts its answers short: it gave 1,200 statements" in items(pages)[0].reason
+    assert pages[-1].doubt is None
+
+
+def test_a_record_that_is_larger_than_the_endpoint_gives_is_unreadable_alone(source):
+    there = Endpoint(projects(9) + ":p004 " + " ; ".join(f"dct:relation {n}" for n in range(50)) + " .", triples=20)
+
+    found = items(harvest(there, source()))
+
+    assert [item.key[-4:] for item in found if isinstance(item, Unreadable)] == ["p004"]
+    assert len(found) == 9
+
+
+def test_a_record_of_which_the_endpoint_dies_is_unreadable_alone(source):
+    found = items(harvest(Endpoint(projects(50), poison=["p013"]), source()))
+
+    assert [item.key[-4:] for item in found if isinstance(item, Unreadable)] == ["p013"]
+    assert len(found) == 50
+
+
+def test_an_endpoint_that_is_down_ends_the_harvest_under_its_own_error(source):
+    with pytest.raises(UnavailableError):
+        harvest(Endpoint(projects(5), mute=["SELECT"]), source())
+
+
+def test_an_endpoint_that_describes_nothing_loses_its_records_and_says_so(source):
+    found = items(harvest(Endpoint(projects(3), mute=["CONSTRUCT"]), source()))
+
+    assert [(type(item), "answered 503" in item.reason) for item in found] == [(Unreadable, True)] * 3
+
+
+def test_a_listing_that_is_too_much_is_asked_for_in_smaller_pages(source):
+    there = Endpoint(projects(45), mute=["LIMIT 1000", "LIMIT 250", "LIMIT 62"])
+
+    assert len(items(harvest(there, source()))) == 45
+    assert sum("LIMIT 15" in query for query in there.asked) == 4
+
+
+def test_a_count_that_is_not_reached_leaves_the_sweep_in_doubt(source):
+    class Short(Endpoint):
+        def __call__(self, request: httpx.Request) -> httpx.Response:
+            answer = super().__call__(request)
+            lost = "LIMIT" in request.url.params["query"]
+            return httpx.Response(200, json={**answer.json(), "results": {"bindings": []}}) if lost and len(self.asked) > 3 else answer
+
+    pages = harvest(Short(projects(45)), source(page=30))
+
+    assert pages[-1].doubt == "the endpoint listed 30 of 45 records"
+
+
+def test_an_endpoint_that_does_not_count_leaves_the_sweep_in_doubt(source):
+    pages = harvest(Endpoint(projects(5), mute=["COUNT(DISTINCT ?subject)"]), source())
+
+    assert len(items(pages)) == 5
+    assert pages[-1].doubt.startswith("the endpoint does not count its records")
+
+
+def test_an_answer_that_says_to_be_a_part_is_none(source):
+    with pytest.raises(ParseError, match="answered with a part only"):
+        harvest(Endpoint(projects(5), part=True), source())
+
+
+def test_only_what_changed_is_asked_for_where_all_tell_when(source):
+    there = Endpoint(projects(28))
+
+    pages = harvest(there, source(), datetime(2026, 1, 27, 8, tzinfo=UTC))
+
+    assert keys(pages) == ["p025", "p026", "p027"]
+    assert pages[0].claimed == 3
+
+
+def test_all_are_read_where_one_does_not_tell_when_it_changed(source):
+    there = Endpoint(projects(28) + ":q a foaf:Project .")
+
+    pages = harvest(there, source(), datetime(2026, 1, 27, 8, tzinfo=UTC))
+
+    assert len(items(pages)) == 29
+
+
+def test_a_harvest_goes_on_from_each_of_its_cursors(source):
+    there = Endpoint(projects(45))
+    whole = harvest(there, source(size=10))
+
+    for number, page in enumerate(whole[:-1], 1):
+        assert keys(harvest(there, source(size=10), cursor=page.cursor)) == keys(whole[number:])
+
+
+def test_an_iri_that_is_none_is_unreadable_and_goes_into_no_query(source):
+    class Loose(Endpoint):
+        def __call__(self, request: httpx.Request) -> httpx.Response:
+            answer = super().__call__(request)
+            return httpx.Response(200, content=answer.content.replace(b"/p001", b"/p001> } DROP"), headers=answer.headers)
+
+    there = Loose(projects(3))
+
+    found = items(harvest(there, source(size=1)))
+
+    assert [(type(item), item.key[-4:]) for item in found] == [(Record, "p000"), (Unreadable, "DROP"), (Record, "p002")]
+    assert [query for query in there.asked if "<https://registry.example/p001> }" in query] == []
+
+
+def test_addresses_stay_short(source):
+    there = Endpoint("".join(f"<https://registry.example/{'x' * 900}{n}> a foaf:Project .\n" for n in range(12)))
+
+    assert len(items(harvest(there, source()))) == 12
+    assert max(len(query) for query in there.asked) < 9000
+
+
+def test_a_graph_is_asked_for_by_the_protocol(source, registry):
+    there = registry(lambda request: replay.endpoint(Store(), httpx.Request("GET", request.url)))
+
+    harvest(there, source(graph="https://registry.example/g"))
+
+    assert all("default-graph-uri=https%3A%2F%2Fregistry.example%2Fg" in query for query in there.asked)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{}", b"[1]", b'{"head":{},"boolean":true}', b"<html>", b"<a/>", b'{"head":{"vars":["count"]},"results":{"bindings":['],
+)
+def test_what_is_no_table_is_told(content, source, registry):
+    with pytest.raises(ParseError):
+        harvest(registry(lambda _: httpx.Response(200, content=content)), source())
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({}, "give the option 'types' or the option 'pattern'"),
+        ({"types": "foaf:Project", "pattern": "?subject a ?b"}, "one of them"),
+        ({"types": "Project"}, "holds 'Project'; write an IRI"),
+        ({"pattern": "?s a ?b"}, r"does not bind \?subject"),
+        ({"pattern": "SERVICE <https://a.example/> { ?subject a ?b }"}, "asks another endpoint"),
+        ({"pattern": "?subject a"}, "make a query that is no SPARQL"),
+        ({"pattern": "?subject a nope:x"}, "make a query that is no SPARQL"),
+        ({"types": "foaf:Project", "modified": "dct:modified["}, "make a query that is no SPARQL"),
+        ({"types": "foaf:Project", "size": 0}, "write a number from 1 up"),
+    ],
+)
+def test_a_card_with_a_wrong_option_is_refused(options, why, card):
+    with pytest.raises(CardError, match=why):
+        pair(card("sparql", options=options, fields={"title": "dct:title"}))
+
+
+def test_no_query_has_a_word_of_the_registrys_own(source):
+    there = Endpoint(projects(2, "; dct:description '''} DROP ALL ; {'''"))
+
+    harvest(there, source())
+
+    assert [query for query in there.asked if re.search("DROP", query)] == []
