@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from harvesters.mappings import ckan_package, dpg_nominee, fields, iati_activity, oai_dc
+from harvesters.mappings import ckan_package, dcat, dpg_nominee, fields, iati_activity, oai_dc, schema_org
 from harvesters.option import Option
 from harvesters.record import Payload, Record
 from harvesters.source import Source
@@ -36,5 +36,7 @@ MAPPINGS: Mapping[str, Reader] = {
     "ckan_package": Reader(ckan_package.reader, _ROW, options=ckan_package.OPTIONS),
     "dpg_nominee": Reader(dpg_nominee.reader, _ROW, options=dpg_nominee.OPTIONS),
     "iati_activity": Reader(iati_activity.reader, _XML, options=iati_activity.OPTIONS),
+    "dcat": Reader(dcat.reader, _GRAPH, kind="document", options=dcat.OPTIONS),
+    "schema_org": Reader(schema_org.reader, _GRAPH, options=schema_org.OPTIONS),
     "fields": Reader(fields.reader, _XML | _ROW | _GRAPH, options=fields.OPTIONS),
 }

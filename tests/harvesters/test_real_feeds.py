@@ -34,6 +34,8 @@ TRUTH = {
     "wsis-prizes-2015": ({"Record": 302}, 302, None),
     "red-cross": ({"Record": 140}, 140, None),
     "legacy-workbook": ({"Record": 1}, 1, None),
+    "dcat-germany": ({"Record": 1}, 1, None),
+    "schema-org-datasets": ({"Record": 2}, 2, None),
     "iati-standard": ({"Record": 1}, 1, None),
     "cordis": ({"Record": 3}, 3, None),
     "dcat-catalogue": ({"Record": 2}, 2, None),

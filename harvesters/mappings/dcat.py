@@ -1,0 +1,141 @@
+"""DCAT 2 and 3 and their application profiles: datasets, services, series and whatever else is described in their terms.
+
+Source: https://www.w3.org/TR/vocab-dcat-3/ and https://semiceu.github.io/DCAT-AP/releases/3.0.0/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from harvesters.errors import ParseError
+from harvesters.option import Option, value
+from harvesters.payloads.graph import Graph, iri
+from harvesters.payloads.lexicon import Lexicon
+from harvesters.payloads.reading import KINDS, block, interval, language, named, public, titled, web
+from harvesters.payloads.said import LABELS, Said
+from harvesters.record import Record
+from harvesters.source import Source
+from vocab.crosswalks import Crosswalks
+from vocab.initiative import Document, Event, Initiative, Party, Resource, Role
+
+OPTIONS: Mapping[str, Option] = {
+    "kind": Option(str, "document", "What the resources are: `initiative`, `event`, `document` or `post`."),
+}
+
+
+def _names(*names: str) -> tuple[str, ...]:
+    return tuple(map(iri, names))
+
+
+_TITLE = (iri("dct:title"), iri("doap:name"), *LABELS)
+_TEXT = _names(
+    "dct:description", "dct:abstract", "doap:description", "doap:shortdesc", "schema:description", "dc:description", "rdfs:comment"
+)
+_WORDS = _names("dcat:keyword", "dcat:theme", "dct:subject", "dc:subject", "foaf:topic", "foaf:theme")
+_PAGES = _names("dcat:landingPage", "foaf:page", "foaf:homepage", "doap:homepage")
+_FILES = _names("dcat:accessURL", "dcat:downloadURL")
+_SPATIAL, _TEMPORAL = _names("dct:spatial"), _names("dct:temporal")
+_START, _END = _names("dcat:startDate", "schema:startDate"), _names("dcat:endDate", "schema:endDate")
+_RELATED = _names("dct:relation", "dct:isReferencedBy", "dct:references", "dct:isPartOf", "dcat:inSeries", "dct:isVersionOf")
+_PARTNERS, _FUNDERS = _names("dct:creator", "dct:contributor", "prov:qualifiedAttribution"), _names("schema:funder", "foaf:fundedBy")
+
+
+def reader(source: Source, words: Crosswalks) -> Callable[[Record[Graph]], Resource]:
+    """Give the function that reads a resource; it raises ParseError on one of which nothing is said that DCAT knows."""
+    lexicon = Lexicon(words)
+    kind = KINDS[value(source, OPTIONS, "kind")]
+
+    def read(record: Record[Graph]) -> Resource:
+        said = Said(record.payload, source.language)
+        titles, texts = titled(_one_name(said)), titled(_one_text(said))
+        if not titles and not texts:
+            told = ", ".join(record.payload.about.get(record.payload.subject, {}))[:200]
+            raise ParseError(f"{record.key}: neither a title nor a description in terms of DCAT, only {told or 'nothing'}")
+        subjects = lexicon.subjects(said.words(*_WORDS))
+        tags = dict(said.texts(*_WORDS))
+        return kind(
+            key=record.key,
+            titles=titles,
+            descriptions=texts,
+            identifiers=_identifiers(said, record.key),
+            pages=_pages(said),
+            languages=tuple(dict.fromkeys(language(word) or word for word in said.words(iri("dct:language")))),
+            licence=_licence(said),
+            issued=said.moment(*_names("dct:issued", "dct:created")),
+            modified=said.moment(iri("dct:modified")),
+            countries=said.lands(lexicon, *_SPATIAL),
+            parties=_parties(said),
+            action_lines=subjects.lines,
+            goals=subjects.goals,
+            targets=subjects.targets,
+            subjects=tuple(named(word, tags.get(word)) for word in subjects.left),
+            related=web(said.links(*_RELATED)),
+            **_own(kind, said),
+        )
+
+    return read
+
+
+def _one_name(said: Said) -> list[tuple[str, str | None]]:
+    """Give the texts of the first property that names the resource."""
+    return next((found for name in _TITLE if (found := said.texts(name))), [])
+
+
+def _one_text(said: Said) -> list[tuple[str, str | None]]:
+    return next((found for name in _TEXT if (found := said.texts(name, form=block))), [])
+
+
+def _identifiers(said: Said, key: str) -> tuple[str, ...]:
+    found = [*said.words(iri("dct:identifier"))]
+    for term in said.graph.all(said.graph.subject, iri("adms:identifier")):
+        found += said.words(iri("skos:notation"), of=term) or [said.word(term)]
+    return public(text for text in found if text != key)
+
+
+def _pages(said: Said) -> tuple[str, ...]:
+    """Give the landing pages, else where the files are."""
+    found = said.links(*_PAGES)
+    files = said.graph.all(said.graph.subject, iri("dcat:distribution"))
+    return public(found or [link for file in files for link in said.links(*_FILES, of=file)])
+
+
+def _licence(said: Said) -> str | None:
+    """Give the licence's address, of the resource or of all its files alike, else its name."""
+    own = said.links(*_names("dct:license", "dct:rights"))
+    if own:
+        return own[0]
+    files = said.graph.all(said.graph.subject, iri("dcat:distribution"))
+    theirs = {tuple(said.links(iri("dct:license"), of=file)[:1]) for file in files}
+    if len(theirs) == 1 and (only := theirs.pop()):
+        return only[0]
+    return said.first(iri("dct:license"))
+
+
+def _parties(said: Said) -> tuple[Party, ...]:
+    """Give the publisher as lead, organizations that made or funded it as partners and funders; persons are left out."""
+    leads = list(said.parties(Role.LEAD, iri("dct:publisher")))
+    parties = [*leads[:1], *(party._replace(role=Role.PARTNER) for party in leads[1:])]
+    known = {party.name.value for party in parties}
+    parties += [party for party in said.parties(Role.PARTNER, *_PARTNERS) if party.name.value not in known]
+    return tuple(dict.fromkeys([*parties, *said.parties(Role.FUNDER, *_FUNDERS)]))
+
+
+def _own(kind: type[Resource], said: Said) -> dict[str, Any]:
+    if kind is Document:
+        return {"kind": next(iter(said.links(iri("dct:type"))), None) or said.first(iri("dct:type"))}
+    if kind not in {Initiative, Event}:
+        return {}
+    start, end = _span(said)
+    return {"start": start, "end": end, "places": tuple(said.places(*_SPATIAL))}
+
+
+def _span(said: Said) -> tuple[str | None, str | None]:
+    """Give the first period of dct:temporal, a node with a start or an end or an interval as a text; else the resource's own."""
+    for term in said.graph.all(said.graph.subject, *_TEMPORAL):
+        start, end = said.moment(*_START, of=term), said.moment(*_END, of=term)
+        if start or end:
+            return start, end
+        if found := interval(said.word(term)):
+            return found
+    return said.moment(*_START), said.moment(*_END)

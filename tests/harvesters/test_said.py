@@ -1,0 +1,116 @@
+"""Said: what a graph says of a node, in whatever way registries write it."""
+
+from __future__ import annotations
+
+import pytest
+from pyoxigraph import NamedNode, RdfFormat, Store, parse
+
+from harvesters.errors import ParseError
+from harvesters.mappings import dcat, schema_org
+from harvesters.payloads.graph import bounded, flat
+from harvesters.record import Record
+from vocab.initiative import Document, Event, Initiative, Post, Role
+
+IT = "https://registry.example/it"
+HEAD = """@base <https://registry.example/> . @prefix dcat: <http://www.w3.org/ns/dcat#> . @prefix dct: <http://purl.org/dc/terms/> .
+@prefix foaf: <http://xmlns.com/foaf/0.1/> . @prefix locn: <http://www.w3.org/ns/locn#> . @prefix s: <https://schema.org/> ."""
+KENYA = "http://metadata.un.org/sdg/codes/geoArea/404"
+
+
+@pytest.fixture
+def read(card, words):
+    def make(mapping, text, **options):
+        store = Store()
+        store.bulk_extend(flat(parse(f"{HEAD} {text}".encode(), RdfFormat.TURTLE)))
+        source = card("rdf", mapping.__name__.rpartition(".")[2], options=options, language="en")
+        return mapping.reader(source, words)(Record(IT, bounded(store, NamedNode(IT), 2), b""))
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "place",
+    ['"Kenya"', '"KEN"', "<http://publications.europa.eu/resource/authority/country/KEN>", f"<{KENYA}>", '[ s:name "Kenya" ]'],
+)
+def test_a_country_is_known_by_its_name_its_code_or_the_end_of_its_address(place, read):
+    assert read(dcat, f'<it> dct:title "A" ; dct:spatial {place} .').countries == (KENYA,)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        '[ dcat:centroid "POINT(36.8 -1.28)" ]',
+        '[ locn:geometry "<http://www.opengis.net/def/crs/OGC/1.3/CRS84> Point(36.8 -1.28)" ]',
+        '[ locn:geometry \'{"type":"Point","coordinates":[36.8,-1.28]}\' ]',
+        "[ s:latitude -1.28 ; s:longitude 36.8 ]",
+        '[ s:geo [ s:latitude "-1.28" ; s:longitude "36.8" ] ]',
+    ],
+)
+def test_a_point_is_read_and_a_shape_is_no_country(place, read):
+    it = read(dcat, f'<it> dct:title "A" ; dct:spatial {place} .', kind="initiative")
+
+    assert [(spot.latitude, spot.longitude) for spot in it.places] == [(-1.28, 36.8)]
+    assert it.countries == ()
+
+
+def test_a_polygon_is_not_made_a_point(read):
+    it = read(dcat, '<it> dct:title "A" ; dct:spatial [ dcat:bbox "POLYGON((1 1,2 2,1 2,1 1))" ] .', kind="initiative")
+
+    assert (it.places, it.countries) == ((), ())
+
+
+@pytest.mark.parametrize(
+    "period", ['[ dcat:startDate "2020" ; dcat:endDate "2021" ]', '[ s:startDate "2020" ; s:endDate "2021" ]', '"2020/2021"']
+)
+def test_a_period_is_start_and_end(period, read):
+    it = read(dcat, f'<it> dct:title "A" ; dct:temporal {period} .', kind="initiative")
+
+    assert (it.start, it.end) == ("2020", "2021")
+
+
+def test_persons_are_left_out_and_organizations_have_their_roles(read):
+    it = read(
+        dcat,
+        """<it> dct:title "A" ; dct:publisher [ foaf:name "P" ] ; dct:creator [ a foaf:Person ; foaf:name "Jane" ],
+        [ a foaf:Organization ; foaf:name "Q" ], [ foaf:name "P" ] .""",
+    )
+
+    assert [(party.role, party.name.value) for party in it.parties] == [(Role.LEAD, "P"), (Role.PARTNER, "Q")]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("ResearchProject", Initiative), ("BusinessEvent", Event), ("SocialMediaPosting", Post), ("ScholarlyArticle", Document)],
+)
+def test_a_class_of_schema_org_tells_the_kind(name, kind, read):
+    assert isinstance(read(schema_org, f'<it> a s:{name} ; s:name "A" .'), kind)
+
+
+def test_an_organization_is_none_of_the_four_kinds_unless_the_card_says_so(read):
+    with pytest.raises(ParseError, match="it is Organization, which is none of the four kinds"):
+        read(schema_org, '<it> a s:Organization ; s:name "A" .')
+
+    assert isinstance(read(schema_org, '<it> a s:Organization ; s:name "A" .', kind="initiative"), Initiative)
+
+
+def test_what_a_thing_is_related_to_has_our_address_where_it_is_a_record_too(read):
+    it = read(schema_org, '<it> a s:Event ; s:name "A" ; s:superEvent <e>, <other> . <e> a s:Event ; s:name "B" .')
+
+    assert it.related == (
+        "https://w3id.org/wsis-stocktaking/id/event/a/https:%2F%2Fregistry.example%2Fe",
+        "https://registry.example/other",
+    )
+
+
+def test_a_venue_is_a_place_and_its_town_or_an_address_on_the_web(read):
+    hall = read(schema_org, '<it> a s:Event ; s:name "A" ; s:location [ s:name "Hall" ; s:address [ s:addressLocality "Kisumu" ] ] .')
+    text = read(schema_org, '<it> a s:Event ; s:name "A" ; s:location "Online" .')
+    web = read(schema_org, '<it> a s:Event ; s:name "A" ; s:location [ a s:VirtualLocation ; s:url <https://meet.example/> ] .')
+
+    assert [it.venue.value for it in (hall, text, web)] == ["Hall, Kisumu", "Online", "https://meet.example/"]
+
+
+@pytest.mark.parametrize("mapping", [dcat, schema_org])
+def test_what_has_no_name_is_unreadable(mapping, read):
+    with pytest.raises(ParseError):
+        read(mapping, '<it> a s:Event, dcat:Dataset ; dct:identifier "7" .')
