@@ -97,10 +97,10 @@ def _remove(store: Store, lines: Iterator[bytes]) -> int:
 
 def _discard(store: Store, quad: Quad) -> bool:
     held = quad in store
+    graphs = {other.graph_name for other in store.quads_for_pattern(quad.subject, quad.predicate, quad.object, None)}
+    if graphs <= {_DEFAULT, quad.graph_name}:
+        store.remove(Quad(*quad.triple))  # first: who comes again after a crash between the two must still find the quad
     store.remove(quad)
-    # Looked at even where the quad was not held: a crash may have come between the two removals.
-    if all(other.graph_name == _DEFAULT for other in store.quads_for_pattern(quad.subject, quad.predicate, quad.object, None)):
-        store.remove(Quad(*quad.triple))
     return held
 
 
