@@ -11,7 +11,8 @@ import typer
 
 from benchmarks.table import Aim, Json, Line, show
 
-_ALL = ("map", "judge", "walk", "sparql", "runaways")
+_ALL = ("map", "judge", "walk", "sparql", "runaways", "trust")
+_OWN = ("trust",)  # prints a table of its own: no times, and no peer
 
 
 def main(
@@ -21,6 +22,10 @@ def main(
     """Measure what the house costs next to its peers, and sum up which aims are met; 1 where a benchmark could not be run."""
     failed, rows = [], list[dict[str, Any]]()
     for name in names or _ALL:
+        if name in _OWN and not json:
+            if subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=False).returncode:
+                failed.append(name)
+            continue
         done = subprocess.run([sys.executable, "-m", f"benchmarks.{name}", "--json"], stdout=subprocess.PIPE, check=False)
         if done.returncode:
             failed.append(name)

@@ -1,0 +1,214 @@
+"""Trust: the ledger of a run over each trouble that empties or halves other harvesters' data, with what was published before and after.
+
+By hand: ``python -m benchmarks.trust --records 1000``. Nothing is measured here but whether the numbers are as they must be.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import structlog
+import typer
+from rich.box import MARKDOWN
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.feed import Feed, keys
+from benchmarks.kills import Killed, Work, kill
+from benchmarks.office import NAME, office
+from benchmarks.table import Json, err
+from harvesters.demo.cards import cards
+from harvesters.demo.fate import Fault, truth
+from harvesters.demo.registries import Demo
+from harvesters.errors import HarvestError
+from harvesters.ledger.account import Run, State
+from harvesters.runs import decide
+from harvesters.runs.means import Means
+from harvesters.runs.run import harvest
+from harvesters.source import Source, load, parse
+from journal.log import Journal
+
+_NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+_WHY = 110  # letters of a reason that are shown
+_NUMBERS = (
+    "claimed", "fetched", "unreadable", "unchanged", "returned", "new", "changed", "reidentified", "deleted", "vanished", "missing", "gone",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One run: its ledger, what was published before and after, and what must be published after it."""
+
+    trouble: str
+    run: Run
+    before: int
+    after: int
+    due: int
+    state: State
+
+    @property
+    def met(self) -> bool:
+        """Tell whether the run ended as it must, with as many records published."""
+        return (self.after, self.run.state) == (self.due, self.state)
+
+
+@dataclass(slots=True)
+class Story:
+    """A source whose runs come a day apart; *means* is the office that it is harvested in."""
+
+    source: Source
+    means: Means
+    days: int = 0
+
+    def run(self, trouble: str, due: int, state: State, deed: Callable[[Story], object] | None = None) -> Row:
+        """Harvest once more, or do another deed; give its row."""
+        self.days += 1
+        at = _NOON + timedelta(days=self.days)
+        self.means = replace(self.means, now=lambda: at)
+        ledger, name = self.means.ledger, self.source.name
+        before = ledger.published(name)
+        with suppress(HarvestError):  # its run tells it
+            deed(self) if deed else self.harvest()
+        return Row(trouble, ledger.runs(name, 1)[0], before, ledger.published(name), due, state)
+
+    def harvest(self) -> None:
+        """Harvest all that there is."""
+        harvest(self.source, self.means, full=True)
+
+    def approve(self) -> None:
+        """Approve the plan that waits."""
+        (held,) = self.means.ledger.held()
+        decide.approve(self.means, self.source, held.id, by="an operator")
+
+
+def _told(feed: Feed, home: Path, count: int) -> Iterator[Row]:
+    """Tell each story that a list of projects can suffer, each from the same beginning."""
+    whole = keys(count)
+    half, most = count // 2, count - count // 20
+    yield from _after(feed, home, count, ("empty feed", {"listed": []}, count, State.HELD))
+    yield from _after(feed, home, count, ("half feed, which claims all", {"listed": whole[:half], "total": count}, count, State.INCOMPLETE))
+    yield from _after(feed, home, count, ("200 with HTML", {"page": True}, count, State.FAILED))
+    flipped = {"listed": keys(count, "http")}
+    yield from _after(
+        feed, home, count, ("http to https flip", flipped, count, State.HELD), ("the same, approved", None, count, State.COMMITTED)
+    )
+    yield from _after(feed, home, count, ("nine-fold growth", {"listed": keys(9 * count)}, 9 * count, State.COMMITTED))
+    yield from _after(feed, home, count, ("poison page", {"poison": whole[half]}, count, State.INCOMPLETE))
+    yield from _after(
+        feed,
+        home,
+        count,
+        ("5 % vanished", {"listed": whole[:most]}, count, State.COMMITTED),
+        ("the same, the sweep after", {"listed": whole[:most]}, count, State.UNCHANGED),
+        ("the same, two sweeps after", {"listed": whole[:most]}, most, State.COMMITTED),
+        ("all back", {"listed": whole}, count, State.COMMITTED),
+    )
+    gone = {"listed": whole[:half]}
+    yield from _after(feed, home, count, ("50 % vanished", gone, count, State.HELD), ("the same, approved", None, count, State.COMMITTED))
+
+
+_Scene = tuple[str, dict[str, Any] | None, int, State]  # trouble, what the feed does (None: the plan is approved), what is due
+
+
+def _after(feed: Feed, home: Path, count: int, *scenes: _Scene) -> Iterator[Row]:
+    """Harvest all once, then go through the scenes."""
+    _set(feed, {"listed": keys(count, "https" if scenes[0][0] != "http to https flip" else "http")})
+    folder = home / scenes[0][0].replace(" ", "-").replace("%", "percent")
+    with office(folder, _NOON) as means:
+        story = Story(parse(NAME, feed.card, "card"), means)
+        story.harvest()
+        for trouble, told, due, state in scenes:
+            if told is not None:
+                _set(feed, told if trouble != "http to https flip" else {"listed": keys(count)}, keys(count))
+            yield story.run(trouble, due, state, None if told is not None else Story.approve)
+
+
+def _set(feed: Feed, told: dict[str, Any], listed: list[str] | None = None) -> None:
+    fresh = {"listed": listed, "total": None, "poison": "", "page": False, **told}
+    for name, value in fresh.items():
+        setattr(feed, name, value)
+
+
+def _token(home: Path, count: int) -> Row:
+    """Have an OAI-PMH repository refuse the token of its third page, after a version that changed some records."""
+    with Demo(size=count, faults=(), only=("oai",)) as demo, office(home / "token", _NOON) as means:
+        (card,) = cards(demo.url, home / "cards", ("oai",))
+        story = Story(replace(load(card), pause=0.0), means)
+        story.harvest()
+        demo.evolve(2, [Fault.EXPIRED])
+        return story.run("expired token", truth(count, 1, 2, (), ("oai",))["oai"].records, State.COMMITTED)
+
+
+def _killed(feed: Feed, home: Path, count: int, points: int, seed: int) -> tuple[Row, Killed]:
+    """Have 2 % vanish and as many come, and kill the run again and again."""
+    some, folder = count // 50, home / "killed" / "after"
+    _set(feed, {"listed": keys(count)})
+    first = Work(feed.card, folder, _NOON).do()
+    _set(feed, {"listed": keys(count + some)[some:]})
+    it = kill(Work(feed.card, folder, _NOON + timedelta(days=1)), points, seed)
+    with office(folder, _NOON) as means:
+        before, after = first.counts["published_after"], means.ledger.published(NAME)
+    trouble = f"kill -9 at {it.killed} points, {it.same} ended with the same journal"
+    return Row(trouble, it.run, before, after, count + some if it.same == points else -1, State.COMMITTED), it
+
+
+def main(
+    count: Annotated[int, typer.Option("--records", help="Records of the registries.", min=100)] = 1000,
+    points: Annotated[int, typer.Option(help="How often a run is killed.", min=0)] = 50,
+    seed: Annotated[int, typer.Option(help="What these points are chosen by.")] = 1,
+    json: Json = False,
+) -> None:
+    """Run into each trouble, and print the ledger of each run; 1 where one did not end as it must."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    with tempfile.TemporaryDirectory() as folder, Feed([]) as feed:
+        home, rows = Path(folder), list[Row]()
+        for row in _told(feed, home, count):
+            rows.append(row)
+            err.print(f"{row.trouble}: {row.run.state.value}", highlight=False)
+        rows.append(_token(home, count))
+        if points:
+            rows.append(_killed(feed, home, count, points, seed)[0])
+        for journal in sorted(home.rglob("journal")):
+            Journal(journal).verify()
+    _show(rows, json=json)
+    raise typer.Exit(int(not all(row.met for row in rows)))
+
+
+def _show(rows: list[Row], *, json: bool) -> None:
+    if json:
+        told = [{"trouble": it.trouble, "outcome": it.run.state.value, "counts": it.run.counts, "reason": it.run.reason} for it in rows]
+        more = [{"before": it.before, "after": it.after, "added": it.run.added, "removed": it.run.removed, "met": it.met} for it in rows]
+        print(orjson.dumps([{"benchmark": "Trust", "aim": None, **one, **two} for one, two in zip(told, more, strict=True)]).decode())
+        return
+    made = Table(box=MARKDOWN)
+    for name in ("trouble", "the run", "published before", "the ledger of the run", "quads + / -", "published after", "as it must"):
+        made.add_column(name, overflow="fold")
+    for it in rows:
+        quads = f"{it.run.added or 0:,} / {it.run.removed or 0:,}"
+        made.add_row(it.trouble, _outcome(it.run), f"{it.before:,}", _ledger(it.run), quads, f"{it.after:,}", "yes" if it.met else "no")
+    console = Console(width=None if sys.stdout.isatty() else 2000)
+    with console.capture() as shown:
+        console.print(made)
+    print("\n".join(line.rstrip() for line in shown.get().strip().split("\n")))
+
+
+def _outcome(run: Run) -> str:
+    why = (run.reason or "").partition("; look at it with")[0]
+    return run.state.value + (f": {why[:_WHY]}" + ("..." if len(why) > _WHY else "") if why else "")
+
+
+def _ledger(run: Run) -> str:
+    return ", ".join(f"{name} {run.counts[name]:,}" for name in _NUMBERS if run.counts.get(name))
+
+
+if __name__ == "__main__":
+    typer.run(main)
