@@ -36,7 +36,7 @@ def main(
             show(found[0]["benchmark"], [_line(row) for row in found], json=False)
     if json:
         print(orjson.dumps(rows).decode())
-    else:
+    elif rows:
         show("In sum", [_line(row) for row in rows if row["aim"]], json=False)
     if failed:
         print(f"not run: {', '.join(failed)}", file=sys.stderr)

@@ -16,6 +16,7 @@ from harvesters.desk.standing import source_views
 from harvesters.desk.views import key_view
 from harvesters.ledger.account import Outcome, State
 from harvesters.runs.decide import RAISABLE
+from vocab.iris import Iris
 
 _FEW = 15  # rows of a list on the overview
 _ROWS = 50  # rows of a page
@@ -74,7 +75,7 @@ def run(id: str, request: Request, visitor: Guest, office: Here, outcome: Outcom
     plan = plans.view(office, it)
     kinds = plans.told(plan.outcomes)
     chosen = outcome or next((kind for kind, _ in kinds if kind is not Outcome.UNCHANGED), None)
-    found = records.listed(office.ledger, it, chosen, _ROWS, after, diff=True) if chosen else records.Records([], None)
+    found = records.listed(office.ledger, it, chosen, _ROWS, after, diff=Iris(office.base)) if chosen else records.Records([], None)
     told = {"plan": plan, "run": plan.run, "kinds": kinds, "meanings": MEANINGS, "limits": RAISABLE}
     return pages_of(request).page("run.html", {"visitor": visitor, "chosen": chosen, "records": found, **told})
 

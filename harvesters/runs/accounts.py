@@ -44,7 +44,7 @@ def differences(run: Run, means: Means, outcomes: Iterable[Outcome]) -> Iterator
     """Give a row for each of a held run's records with these outcomes, with the statements that it would lose and gain."""
     for change in means.ledger.changes(run, outcomes):
         draft = change.draft
-        it = becomes(run, change, means)
+        it = becomes(run, change, means.iris)
         after = draft.description if draft.outcome in FRESH else it.description if it else change.before
         block = "\n".join(difference(change.before, after, ""))
         rows = [line.removesuffix(" <> .") for line in block.split("\n") if line]

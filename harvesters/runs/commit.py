@@ -15,6 +15,7 @@ from harvesters.source import Source
 from journal.entry import Entry
 from vocab.account import describe_account
 from vocab.chronicle import Registry, describe_source
+from vocab.iris import Iris
 from vocab.tombstone import Burial, bury, mark, unmarked
 
 _MET = tuple(outcome for outcome in CAME if outcome not in (*FRESH, Outcome.DELETED, Outcome.ABSENT))
@@ -88,9 +89,9 @@ def difference(before: str, after: str, graph: str) -> Iterator[str]:
         yield "\n".join(rows)
 
 
-def becomes(run: Run, change: Change, means: Means) -> Rewritten | None:
+def becomes(run: Run, change: Change, iris: Iris) -> Rewritten | None:
     """Tell what a record becomes where its draft does not say it, None where it stays as it is or its draft says it."""
-    draft, iris = change.draft, means.iris
+    draft = change.draft
     key, before, outcome = draft.key or "", change.before, draft.outcome
     if outcome in BURIED:
         why = draft.reason or "its source says that it was deleted"
@@ -111,10 +112,10 @@ def _returned(run: Run, means: Means) -> Iterator[Change]:
 def _rewritten(run: Run, means: Means) -> Iterator[tuple[Change, Rewritten]]:
     met: set[str] = set()
     for change in means.ledger.changes(run, (*BURIED, Outcome.VANISHED)):
-        if (it := becomes(run, change, means)) is not None:
+        if (it := becomes(run, change, means.iris)) is not None:
             yield change, it
     for change in _returned(run, means):
-        it = becomes(run, change, means)
+        it = becomes(run, change, means.iris)
         if it is not None and it.key not in met:  # a key may come more than once
             met.add(it.key)
             yield change, it

@@ -156,6 +156,27 @@ async def test_a_changed_record_tells_what_goes_and_what_comes(client: httpx.Asy
     assert ["New name" in line for line in told["added"]] == [True]
 
 
+async def test_a_plan_tells_the_very_statements_that_its_approval_writes(client: httpx.AsyncClient, world: Any) -> None:
+    first = world.held((draft("a"), draft("b"), draft("c")))
+    await client.post(f"/desk/plans/{first.id}/approve", headers=operator(world))
+    world.clock.on(timedelta(days=1))
+    drafts = (draft("a", Outcome.LOST, reason="no longer met"), draft("b", Outcome.VANISHED), draft("c", Outcome.CHANGED, title="New"))
+    second = world.held(drafts)
+
+    told = set()
+    for it in drafts:
+        address = f"/desk/plans/{second.id}/records?outcome={it.outcome.value}"
+        (record,) = (await client.get(address, headers=operator(world))).json()["items"]
+        told |= {f"{sign} {line}" for sign, name in (("D", "removed"), ("A", "added")) for line in record[name]}
+    await client.post(f"/desk/plans/{second.id}/approve", headers=operator(world))
+
+    entry = Journal(world.office.data / "journal").head
+    assert entry is not None
+    written = {row.rpartition(" <")[0] for row in entry.rows() if "/record/projects/" in row.rpartition(" <")[2]}
+    assert told == written
+    assert any("prov#invalidatedAtTime" in line for line in told)
+
+
 async def test_lists_go_on_where_the_last_page_ended(client: httpx.AsyncClient, world: Any) -> None:
     ids = []
     for _ in range(5):

@@ -15,6 +15,7 @@ from harvesters.desk.gate import Here, Operator, Reader
 from harvesters.desk.views import RunView, run_view
 from harvesters.ledger.account import Outcome, State
 from harvesters.runs.decide import RAISABLE
+from vocab.iris import Iris
 
 routes = APIRouter(tags=["plans"])
 
@@ -64,7 +65,7 @@ def list_changes(
     id: str, key: Reader, office: Here, response: Response, outcome: Outcome, limit: Limit = 50, after: int | None = None, diff: bool = True
 ) -> records.Records:
     """List the records that a plan would change in one way, each with the statements that it takes away and brings."""
-    found = records.listed(office.ledger, listing.run(office.ledger, id), outcome, limit, after, diff=diff)
+    found = records.listed(office.ledger, listing.run(office.ledger, id), outcome, limit, after, diff=Iris(office.base) if diff else None)
     onward(response, found.next, outcome=outcome.value, limit=limit, diff=str(diff).lower())
     return found
 
