@@ -10,8 +10,8 @@ PORT ?= 8000
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-# A browser and a Java for the end-to-end tests and for Jena, the independent reader of what we write.
-TEST_PACKAGES := chromium default-jre-headless libapache-jena-java
+# A browser, a Java and Jena, the independent reader of what we write; a database and networks of their own for the workers.
+TEST_PACKAGES := chromium default-jre-headless libapache-jena-java postgresql iproute2
 
 # What the query page's scripts are made of.
 QUERY_PAGE := $(wildcard publisher/web/* publisher/web/src/*)

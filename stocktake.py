@@ -240,7 +240,10 @@ def under_one_address(public: FastAPI, desk: FastAPI) -> Starlette:
 def up(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -> None:
     """Run schedule and serve together, each as a process that is started again when it dies, until Ctrl-C."""
     settings: Settings = context.obj
-    supervise({"schedule": ["schedule"], "serve": ["serve", "--host", host, "--port", str(port)]}, settings)
+    processes = {"schedule": ["schedule"], "serve": ["serve", "--host", host, "--port", str(port)]}
+    if make_url(settings.ledger).get_backend_name() == "postgresql":
+        processes["worker"] = ["worker"]  # the schedule only queues what is due
+    supervise(processes, settings)
 
 
 @app.command()

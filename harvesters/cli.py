@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Annotated
 
@@ -16,11 +16,12 @@ from harvesters.commands.terminal import Json, Settings, cards_of, chosen, err, 
 from harvesters.errors import HarvestError, QuietError
 from harvesters.ledger.account import State
 from harvesters.ledger.decisions import Errand
+from harvesters.queue.extra import room
 from harvesters.runs import errands, report, words
+from harvesters.runs.attempt import attempt
 from harvesters.runs.means import Means
 from harvesters.runs.memory import calm
 from harvesters.runs.plan import Plan
-from harvesters.runs.run import harvest as harvest_one
 from harvesters.runs.schedule import plan as plan_schedule
 from harvesters.runs.status import tell as tell_status
 from harvesters.source import Source
@@ -64,14 +65,20 @@ def schedule(context: typer.Context) -> None:
             _one(source, means, full=False, dry_run=False, bar=None)
 
         def errand(it: Errand) -> None:
-            errands.run(it, cards, means, lambda source, full: _attempt(source, means, full=full, dry_run=False, bar=None))
+            errands.run(it, cards, means, lambda source, full: attempt(source, means, full=full))
 
         def waits(source: Source) -> bool:
             return means.ledger.open_run(source.name) is not None
 
         tell_status(means)
-        errands.resume(means)
-        scheduler = plan_schedule(cards, run, lambda: tell_status(means), (lambda: errands.taken(means), errand), waits)
+        go_on: Callable[[Source], None] = run
+        if means.ledger.shared:
+            queue = room("harvesters.queue.deferring", "postgresql").Deferring(means, settings.ledger)
+            queue.prepare()
+            run, errand, go_on = queue.harvest, queue.errand, queue.go_on
+        else:
+            errands.resume(means)
+        scheduler = plan_schedule(cards, run, lambda: tell_status(means), (lambda: errands.taken(means), errand), waits, go_on)
 
         def stop(_number: int, _frame: FrameType | None) -> None:
             scheduler.shutdown(wait=False)
@@ -80,6 +87,24 @@ def schedule(context: typer.Context) -> None:
         signal.signal(signal.SIGINT, stop)
         log.info("schedule began", sources=[card.name for card in cards if card.enabled])
         scheduler.start()
+
+
+@app.command()
+def worker(
+    context: typer.Context,
+    concurrency: Annotated[int, typer.Option(help="Runs at the same time.", min=1, max=64)] = 2,
+    heartbeat: Annotated[float, typer.Option(help="Seconds between signs of life; others take over after three missed.", min=0.2)] = 10,
+) -> None:
+    """Do the runs that schedules have queued in a PostgreSQL ledger, on any number of machines, until Ctrl-C or SIGTERM."""
+    settings: Settings = context.obj
+    cards_of(settings)
+    with means_of(settings) as means:
+        if not means.ledger.shared:
+            err.print("[red]workers share a PostgreSQL ledger[/red]; set STOCKTAKE_LEDGER to one, such as postgresql+psycopg://user@host/name")
+            raise typer.Exit(2)
+        words.publish(means)
+        with calm():
+            room("harvesters.queue.worker", "postgresql").work(means, settings.ledger, settings.sources, concurrency, heartbeat)
 
 
 def harvest_all(sources: Sequence[Source], means: Means, *, full: bool, dry_run: bool, quiet: bool) -> dict[str, Plan | None]:
@@ -100,7 +125,7 @@ def harvest_all(sources: Sequence[Source], means: Means, *, full: bool, dry_run:
 
 def _one(source: Source, means: Means, *, full: bool, dry_run: bool, bar: report.Bar | None) -> Plan | None:
     try:
-        return _attempt(source, means, full=full, dry_run=dry_run, bar=bar)
+        return attempt(source, means, full=full, dry_run=dry_run, watch=bar.show if bar else None)
     except QuietError as error:
         log.warning("run put off", source=source.name, reason=str(error))
     except (HarvestError, JournalError) as error:
@@ -108,14 +133,3 @@ def _one(source: Source, means: Means, *, full: bool, dry_run: bool, bar: report
     except Exception:  # the one place: a fault of ours in one source's run must not stop the others
         log.exception("run failed by a fault of this program; please report it", source=source.name)
     return None
-
-
-def _attempt(source: Source, means: Means, *, full: bool, dry_run: bool, bar: report.Bar | None) -> Plan:
-    told = log.debug if bar else log.info  # who watches the bar and the table needs no lines of the same
-    told("run began", source=source.name, url=source.url)
-    try:
-        plan = harvest_one(source, means, full=full, dry_run=dry_run, watch=bar.show if bar else lambda _: None)
-        told("run ended", source=source.name, run=plan.run.id, outcome=plan.run.state.value, held=plan.held, **plan.counts)
-        return plan
-    finally:
-        tell_status(means)

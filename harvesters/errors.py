@@ -30,6 +30,7 @@ HarvestError
 ├── FolderError      another file of the data folder cannot be written
 ├── JudgeError       a process of the judges died
 └── LedgerError      the ledger is locked, full or of another version
+    └── FencedError      the lock that a run holds is lost: another process may have taken the run up
 """
 
 from typing import ClassVar
@@ -199,3 +200,7 @@ class JudgeError(HarvestError):
 
 class LedgerError(HarvestError):
     """The ledger cannot be read or written."""
+
+
+class FencedError(LedgerError):
+    """A run that has lost its lock, as when the way to the database is cut; it must write nothing any more."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +13,10 @@ from journal import origin
 from journal.entry import SUFFIX, Entry, read_header, write
 from journal.errors import ChainError, CopyError, FullError
 from journal.proof import prove
+
+
+def _open() -> None:
+    """Let every run pass."""
 
 
 class Journal:
@@ -43,11 +47,12 @@ class Journal:
         path = self._path(number)
         return read_header(path) if path.exists() else None
 
-    def append(self, blocks: Iterable[str], *, run: str, time: datetime) -> Entry:
+    def append(self, blocks: Iterable[str], *, run: str, time: datetime, fence: Callable[[], None] = _open) -> Entry:
         """Commit one run: write its rows beside, then give them the next number; all of it is there or nothing.
 
-        A block is one or more rows ``A <s> <p> <o> <g> .`` or ``D ...``, joined by line ends, without the last. Raises
-        FullError where the folder cannot be written, CopyError where the journal is a mirror.
+        A block is one or more rows ``A <s> <p> <o> <g> .`` or ``D ...``, joined by line ends, without the last. *fence* is called when
+        all is written and has no number yet, and raises where the run must not be committed any more. Raises FullError where the
+        folder cannot be written, CopyError where the journal is a mirror.
         """
         if of := origin.read(self.folder):
             told = "harvest into a data folder of its own"
@@ -59,12 +64,17 @@ class Journal:
             part = path.with_suffix(".part")
             try:
                 write(part, blocks, head.id if head else None, run, time)
-                _rename_durably(part, path)
+                fence()
+                _link_durably(part, path)
                 self._vouch(path)
+            except FileExistsError as error:
+                raise FullError(f"journal {self.folder}: another writer has taken number {number}; run {run} again") from error
             except OSError as error:
-                part.unlink(missing_ok=True)
-                part.with_suffix(".body").unlink(missing_ok=True)
                 raise FullError(f"journal {self.folder}: run {run} could not be written: {error}") from error
+            finally:
+                with suppress(OSError):  # ``mend`` clears what is left
+                    part.unlink(missing_ok=True)
+                    part.with_suffix(".body").unlink(missing_ok=True)
             return read_header(path)
 
     def adopt(self, part: Path, most: int) -> Entry:
@@ -153,11 +163,23 @@ def _mark(path: Path) -> str:
     return f"{path.name} {path.stat().st_size}"
 
 
+def _link_durably(part: Path, path: Path) -> None:
+    """Give a file its place for good; raises FileExistsError where another has it, whatever lock was thought to be held."""
+    with part.open("rb") as file:
+        os.fsync(file.fileno())
+    os.link(part, path)
+    _settle(path.parent)
+
+
 def _rename_durably(part: Path, path: Path) -> None:
     with part.open("rb") as file:
         os.fsync(file.fileno())
     part.rename(path)
-    folder = os.open(path.parent, os.O_RDONLY)
+    _settle(path.parent)
+
+
+def _settle(at: Path) -> None:
+    folder = os.open(at, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:

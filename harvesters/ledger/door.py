@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from harvesters.errors import LedgerError
+from harvesters.ledger.locks import SILENCE, Fence, attentive, held
 
 _LAYOUT = threading.Lock()  # Alembic keeps what it works on in its modules: two threads must not lay out at once
 _ROWS = 500  # rows read at once: under a megabyte of compressed descriptions
@@ -46,6 +47,20 @@ class Door:
         """Close all connections."""
         self._engine.dispose()
 
+    @property
+    def shared(self) -> bool:
+        """Tell whether processes on other machines may work with the same ledger."""
+        return self._engine.dialect.name == "postgresql"
+
+    @contextmanager
+    def exclusive(self, name: str, *, wait: bool) -> Iterator[Fence | None]:
+        """Hold a lock over all who share the ledger, which must be ``shared``; see ``locks.held``. Raises LedgerError."""
+        try:
+            with held(self._engine, name, wait=wait) as fence:
+                yield fence
+        except sa.exc.DBAPIError as error:
+            raise LedgerError(f"ledger: {error.orig}; the lock {name!r} could not be had, run again when it is mended") from error
+
     @contextmanager
     def transaction(self) -> Iterator[sa.Connection]:
         """Give a connection in one transaction, to who keeps a table of its own in the ledger."""
@@ -70,7 +85,10 @@ def _patient(url: str, seconds: int) -> dict[str, Any]:
     if url.startswith("sqlite"):
         return {"timeout": seconds}
     libpq = url.startswith(("postgresql:", "postgresql+psycopg"))
-    return {"connect_timeout": seconds, "options": f"-c lock_timeout={seconds}s"} if libpq else {}
+    if not libpq:
+        return {}
+    told = attentive()
+    return {**told, "connect_timeout": min(seconds, SILENCE), "options": f"{told['options']} -c lock_timeout={seconds}s"}
 
 
 def _wal(connection: Any, _: object) -> None:

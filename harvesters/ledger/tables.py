@@ -185,6 +185,16 @@ validator = Table(
     Column("modified", Text),
 )
 
+# When each host may be asked again, over all workers; used where the ledger is shared.
+turn = Table(
+    "turn",
+    metadata,
+    Column("host", String, primary_key=True),
+    Column("due", DateTime(timezone=True), nullable=False),  # the newest request's time
+    Column("pause", Float, nullable=False),  # seconds that it asked for
+    Column("held", DateTime(timezone=True), nullable=False),  # nobody asks before
+)
+
 # Who may ask the operators' desk for what; of a key itself only the hash is kept.
 key = Table(
     "key",

@@ -33,7 +33,7 @@ from harvesters.network.address import Deadline, guarded
 from harvesters.network.again import Patience
 from harvesters.network.body import body, spooled
 from harvesters.network.encoding import OFFERED
-from harvesters.network.pace import Pace
+from harvesters.network.pace import Pace, Turns
 from harvesters.network.robots import TOKEN, Robots
 from harvesters.network.verdict import judge, judge_robots, unsure
 from harvesters.quiet import Quiet
@@ -121,7 +121,7 @@ class Fetch(AbstractContextManager["Fetch"]):
     validators: Mapping[str, Validator] = field(default_factory=dict)
     patience: Patience = field(default_factory=Patience)
     transport: httpx.BaseTransport | None = None
-    pace: Pace = field(default_factory=Pace)
+    pace: Turns = field(default_factory=Pace)
     robots: bool = True
     grant: str = ""
     quiet: Quiet | None = None

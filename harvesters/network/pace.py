@@ -6,6 +6,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Lock
+from typing import Protocol
+
+
+class Turns(Protocol):
+    """Who may ask a host when; pauses are in seconds."""
+
+    def turn(self, host: str, pause: float) -> None:
+        """Wait for the turn to ask *host*."""
+
+    def hold(self, host: str, seconds: float) -> None:
+        """Let nobody ask *host* before so many *seconds* have passed."""
 
 
 @dataclass(slots=True)

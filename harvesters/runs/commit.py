@@ -29,7 +29,7 @@ def commit(plan: Plan, source: Source, means: Means) -> Run:
     if same and not plan.changing and not any(True for _ in _returned(run, means)):
         return _close(replace(run, state=State.UNCHANGED), means)
     means.ledger.set_validators(source.name, {})  # they tell of what was published until now
-    with writing(means):
+    with writing(means) as means:
         head = means.journal.head
         run = replace(run, state=State.COMMITTING, entry=head.number if head else 0)
         means.ledger.save(run)
@@ -38,7 +38,7 @@ def commit(plan: Plan, source: Source, means: Means) -> Run:
 
 def finish(run: Run, source: Source, means: Means) -> Run:
     """Bring a run that is committing to its end, whether or not its entry was written before a crash."""
-    with writing(means):
+    with writing(means) as means:
         if written(run, means) is None:
             head = means.journal.head
             run = replace(run, entry=head.number if head else 0)
@@ -51,7 +51,8 @@ def _finish(run: Run, source: Source, means: Means) -> Run:
     entry = written(run, means)
     if entry is None:
         tally = Tally()
-        entry = means.journal.append(tally.count(_blocks(run, source, means, before, tally)), run=run.id, time=run.started)
+        blocks = tally.count(_blocks(run, source, means, before, tally))
+        entry = means.journal.append(blocks, run=run.id, time=run.started, fence=means.fence)
         means.ledger.set_balance(entry.number, tally.added, tally.removed, before + tally.net)
     else:
         tally = Tally.of(entry)

@@ -24,7 +24,7 @@ def approve(means: Means, source: Source, run: str, *, by: str, override: Overri
     source is under way.
     """
     _check(override, means)
-    with alone(source.name, means):
+    with alone(source.name, means) as means:
         begun = means.ledger.run(run)
         if begun and begun.state is State.COMMITTING and begun.source == source.name:  # a crash came into the commit
             return finish(begun, source, means)
@@ -49,7 +49,7 @@ def _write_down(means: Means, act: Act, override: Override | None) -> None:
 
 def reject(means: Means, source: Source, run: str, *, by: str, reason: str = "") -> Run:
     """Let a held plan go; the last good data stays. Raises PlanError and BusyError as ``approve`` does."""
-    with alone(source.name, means):
+    with alone(source.name, means) as means:
         held = _held(means, source.name, run)
         means.ledger.note(Act(means.now(), by, Deed.REJECTED.value, source.name, run, reason or None))
         told = f"rejected by {by}" + (f": {reason}" if reason else "")

@@ -1,10 +1,15 @@
-"""Locks: one run of a source at a time, and one writer of the journal, over all processes on the data folder."""
+"""Locks: one run of a source at a time, and one writer of the journal.
+
+On a ledger of its own these are locks of the data folder, which the system frees when a process dies; on a ledger that machines
+share they are the ledger's, and the means that are given know how to find out that they were lost.
+"""
 
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from harvesters.errors import BusyError, FolderError
@@ -12,23 +17,35 @@ from harvesters.runs.means import Means
 
 
 @contextmanager
-def alone(source: str, means: Means) -> Iterator[None]:
-    """Hold a source's lock, which the system frees when the process dies.
+def alone(source: str, means: Means) -> Iterator[Means]:
+    """Hold a source's lock; go on with the means that are given.
 
     Raises BusyError where another holds it, FolderError where there can be no lock.
     """
-    try:
-        with _locked(means.data, f"{source}.lock", fcntl.LOCK_EX | fcntl.LOCK_NB):
-            yield
-    except BlockingIOError as error:
-        raise BusyError(f"{source}: another run of it is under way; wait for it to end") from error
+    busy = f"{source}: another run of it is under way; wait for it to end"
+    if not means.ledger.shared:
+        try:
+            with _locked(means.data, f"{source}.lock", fcntl.LOCK_EX | fcntl.LOCK_NB):
+                yield means
+        except BlockingIOError as error:
+            raise BusyError(busy) from error
+        return
+    with means.ledger.exclusive(f"source {source}", wait=False) as fence:
+        if fence is None:
+            raise BusyError(busy)
+        yield replace(means, fence=_both(means.fence, fence))
 
 
 @contextmanager
-def writing(means: Means) -> Iterator[None]:
+def writing(means: Means) -> Iterator[Means]:
     """Wait for the journal: what a run tells of it (its own entry's number, the quads before it) must still be so when it is written."""
-    with _locked(means.data, ".journal.lock"):  # no source's name begins with a dot
-        yield
+    if not means.ledger.shared:
+        with _locked(means.data, ".journal.lock"):  # no source's name begins with a dot
+            yield means
+        return
+    with means.ledger.exclusive("journal", wait=True) as fence:
+        assert fence is not None
+        yield replace(means, fence=_both(means.fence, fence))
 
 
 @contextmanager
@@ -36,6 +53,14 @@ def telling(means: Means) -> Iterator[None]:
     """Wait for the status file: what was looked up first must not be written last."""
     with _locked(means.data, ".status.lock"):
         yield
+
+
+def _both(one: Callable[[], None], other: Callable[[], None]) -> Callable[[], None]:
+    def check() -> None:
+        one()
+        other()
+
+    return check
 
 
 @contextmanager

@@ -12,8 +12,9 @@ import httpx
 import structlog
 
 from harvesters.ledger.book import Ledger
+from harvesters.ledger.turns import SharedPace
 from harvesters.network.again import Patience
-from harvesters.network.pace import Pace
+from harvesters.network.pace import Pace, Turns
 from harvesters.runs.bench import Bench
 from journal.log import Journal
 from shapes.validate import Name
@@ -27,12 +28,17 @@ def _now() -> datetime:
     return datetime.now(UTC).replace(microsecond=0)
 
 
+def _unfenced() -> None:
+    """Let everything pass: a lock of this machine is not lost while its process lives."""
+
+
 @dataclass(frozen=True, slots=True)
 class Means:
     """The hall and the ledger, the base of the IRIs, and how the network is met.
 
     *data* holds archive, locks and status file, *cards* the registries' cards (None: not known); *transport* replaces the
-    network in tests, *pace* is shared by all runs; *now* gives UTC in whole seconds.
+    network in tests, *pace* is shared by all runs; *now* gives UTC in whole seconds. *fence* raises FencedError once the lock that
+    a run holds is lost: it is called before anything is written that others would take for good.
     """
 
     data: Path
@@ -45,9 +51,10 @@ class Means:
     allow: frozenset[str] = frozenset()
     patience: Patience = field(default_factory=Patience)
     transport: httpx.BaseTransport | None = None
-    pace: Pace = field(default_factory=Pace)
+    pace: Turns = field(default_factory=Pace)
     now: Callable[[], datetime] = _now
     cards: Path | None = None
+    fence: Callable[[], None] = _unfenced
 
 
 @contextmanager
@@ -63,6 +70,7 @@ def opened(
     book = Ledger(ledger)
     try:
         with Bench(base, engine) as bench:
-            yield Means(data, book, journal, iris, Crosswalks(iris), bench, contact, allow, cards=cards)
+            pace: Turns = SharedPace(book) if book.shared else Pace()
+            yield Means(data, book, journal, iris, Crosswalks(iris), bench, contact, allow, pace=pace, cards=cards)
     finally:
         book.close()

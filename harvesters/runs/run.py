@@ -11,7 +11,7 @@ from hashlib import blake2b
 import structlog
 
 from harvesters.archive import Archive
-from harvesters.errors import HarvestError, QuietError
+from harvesters.errors import FencedError, HarvestError, QuietError
 from harvesters.ledger.account import Notice, Run, State
 from harvesters.mappings.table import Reader
 from harvesters.network.fetch import Fetch, Validator
@@ -45,7 +45,7 @@ def harvest(source: Source, means: Means, *, full: bool = False, dry_run: bool =
     begins only if the source has been due since.
     """
     protocol, reader = pair(source)
-    with alone(source.name, means):
+    with alone(source.name, means) as means:
         run = _begin(source, means, protocol, full=full)
         if run.state is State.COMMITTING:  # a crash came between plan and settlement
             done = finish(run, source, means)
@@ -61,6 +61,8 @@ def harvest(source: Source, means: Means, *, full: bool = False, dry_run: bool =
             else:
                 means.ledger.save(replace(means.ledger.run(run.id) or run, reason=str(error)))
             raise
+        except FencedError:
+            raise  # the run is another's now
         except HarvestError as error:
             _fail(run, means, str(error))
             raise
@@ -72,7 +74,8 @@ def _due_since(run: Run, source: Source, means: Means) -> bool:
 
 
 def _fail(run: Run, means: Means, reason: str) -> None:
-    """End a run as its last checkpoint left it, with what had come until then."""
+    """End a run as its last checkpoint left it, with what had come until then; raises FencedError where it is another's now."""
+    means.fence()
     kept = means.ledger.run(run.id) or run
     counts = {"fetched": kept.fetched, **{outcome.value: count for outcome, count in means.ledger.outcomes(kept).items()}}
     ended = max(means.now(), kept.started)
@@ -127,8 +130,11 @@ def _collect(
         desk = Desk(means.ledger, refiner, run, watch)
         try:
             for page in protocol.collect(source, door, run.since, run.cursor):
+                means.fence()
                 desk.take(page, archive.length, door.met)
             desk.clear()
+        except FencedError:
+            raise
         except HarvestError:
             _count(run, door, means)
             raise

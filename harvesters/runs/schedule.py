@@ -31,11 +31,13 @@ def plan(
     refresh: Callable[[], None] | None = None,
     errands: Errands | None = None,
     waits: Callable[[Source], bool] = lambda _: False,
+    go_on: Callable[[Source], None] | None = None,
 ) -> BlockingScheduler:
     """Give a scheduler with one job for each enabled source, coalesced; ``start()`` blocks until ``shutdown()``.
 
     *refresh* is called every minute, to tell how the sources fare also while none is harvested. *errands* are looked for every
-    three seconds, and done beside what the cards' times bring. When a source's quiet hours end, a run of it that *waits* goes on.
+    three seconds, and done beside what the cards' times bring. When a source's quiet hours end, a run of it that *waits* goes on, by
+    *go_on* where that is not *harvest* itself.
     """
     pools = {"default": ThreadPoolExecutor(_AT_ONCE), "errands": ThreadPoolExecutor(_ERRANDS), "clock": ThreadPoolExecutor(1)}
     scheduler = BlockingScheduler(timezone="UTC", executors=pools)
@@ -46,7 +48,7 @@ def plan(
                 harvest, trigger, (source,), id=source.name, name=source.title, coalesce=True, max_instances=1, misfire_grace_time=_GRACE
             )
             if source.quiet:
-                _go_on(scheduler, source, source.quiet.end, lambda it: harvest(it) if waits(it) else None)
+                _go_on(scheduler, source, source.quiet.end, lambda it: (go_on or harvest)(it) if waits(it) else None)
     if refresh is not None:  # under an id that is no source's name
         scheduler.add_job(refresh, "interval", seconds=_REFRESH, id=":status", coalesce=True, misfire_grace_time=None, executor="clock")
     if errands is not None:

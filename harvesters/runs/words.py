@@ -16,7 +16,7 @@ SOURCE = "vocabulary"  # its runs' name in the ledger; no card may have it
 
 def publish(means: Means) -> Run | None:
     """Write what has changed in the vocabulary since it was last published as one entry; None where nothing has."""
-    with writing(means):
+    with writing(means) as means:
         return _publish(means)
 
 
@@ -29,7 +29,7 @@ def _publish(means: Means) -> Run | None:
         head = means.journal.head
         run = replace(run, state=State.COMMITTING, entry=head.number if head else 0)
         means.ledger.save(run)
-    entry = written(run, means) or means.journal.append(_blocks(means), run=run.id, time=run.started)
+    entry = written(run, means) or means.journal.append(_blocks(means), run=run.id, time=run.started, fence=means.fence)
     for graph, _, after in _changes(means):
         means.ledger.set_graph(graph, after)
     done = replace(run, state=State.COMMITTED, ended=means.now(), entry=entry.number)

@@ -46,6 +46,25 @@ def test_entries_are_read_from_a_position(journal: Journal) -> None:
     assert numbers == [2]
 
 
+def test_a_run_that_must_not_commit_any_more_leaves_nothing(journal: Journal) -> None:
+    def fence() -> None:
+        raise PermissionError("the lock is lost")
+
+    with pytest.raises(FullError, match="the lock is lost"):
+        journal.append([ONE], run="s.3", time=NOW, fence=fence)
+
+    assert journal.verify() == 2
+    assert [path.name for path in journal.folder.iterdir() if path.suffix in (".part", ".body")] == []
+
+
+def test_a_number_is_given_once_whatever_another_writer_does(journal: Journal) -> None:
+    def another() -> None:
+        (journal.folder / "000000003.rdfp.gz").write_bytes((journal.folder / "000000002.rdfp.gz").read_bytes())
+
+    with pytest.raises(FullError, match="another writer has taken number 3"):
+        journal.append([ONE], run="s.3", time=NOW, fence=another)
+
+
 def test_an_entry_is_an_rdf_patch_with_its_header_first(journal: Journal) -> None:
     entry = list(journal.entries())[1]
 

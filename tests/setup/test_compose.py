@@ -42,10 +42,10 @@ def test_the_file_keeps_to_the_compose_specification():
     assert errors == []
 
 
-def test_harvester_publisher_and_ledger_start_and_virtuoso_only_when_asked():
+def test_harvester_worker_publisher_and_ledger_start_and_virtuoso_only_when_asked():
     always = {name for name, service in SERVICES.items() if "profiles" not in service}
 
-    assert always == {"harvester", "publisher", "postgresql"}
+    assert always == {"harvester", "worker", "publisher", "postgresql"}
     assert SERVICES["virtuoso"]["profiles"] == ["virtuoso"]
 
 

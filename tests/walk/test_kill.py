@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,8 +35,8 @@ def die() -> None:
 class Dying(Journal):
     """A journal that dies when it has written a run's entry."""
 
-    def append(self, blocks: Iterable[str], *, run: str, time: datetime) -> Entry:
-        entry = super().append(blocks, run=run, time=time)
+    def append(self, blocks: Iterable[str], *, run: str, time: datetime, **more: Any) -> Entry:
+        entry = super().append(blocks, run=run, time=time, **more)
         if not run.startswith(words.SOURCE):
             die()
         return entry

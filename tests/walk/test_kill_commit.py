@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -74,8 +75,8 @@ class Mortal(Ledger):
 class Dying(Journal):
     """A journal that dies when it has written an entry."""
 
-    def append(self, blocks: Iterable[str], *, run: str, time: datetime) -> Entry:
-        entry = super().append(blocks, run=run, time=time)
+    def append(self, blocks: Iterable[str], *, run: str, time: datetime, **more: Any) -> Entry:
+        entry = super().append(blocks, run=run, time=time, **more)
         os.kill(os.getpid(), signal.SIGKILL)
         return entry
 

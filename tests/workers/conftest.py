@@ -1,0 +1,255 @@
+"""A real PostgreSQL on loopback, a registry that answers as it is told, and processes of our own that work together."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import orjson
+import psycopg
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # where `queued` lies
+
+ROOT = Path(__file__).parents[2]
+CARD = """
+title    = "Projects {name}"
+protocol = "json"
+mapping  = "fields"
+url      = "{url}/{name}"
+licence  = "https://creativecommons.org/licenses/by/4.0/"
+language = "en"
+every    = "{every}"
+pause    = {pause}
+
+[options]
+records = "results"
+total   = "total"
+page    = "page"
+key     = "id"
+
+[fields]
+key        = "id"
+"title@en" = "name"
+goals      = "sdgs"
+"""
+
+
+def _binaries() -> Path | None:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda it: int(it.parts[4]))
+    return found[-1].parent if found else None
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A PostgreSQL cluster; *address* is that of its server, without a database."""
+
+    folder: Path
+    port: int
+    user: str
+
+    def url(self, database: str, host: str = "127.0.0.1") -> str:
+        return f"postgresql+psycopg://{self.user}@{host}:{self.port}/{database}"
+
+    def admin(self) -> psycopg.Connection[Any]:
+        return psycopg.connect(host="127.0.0.1", port=self.port, user=self.user, dbname="postgres", autocommit=True)
+
+
+def free_port() -> int:
+    with socket.socket() as it:
+        it.bind(("127.0.0.1", 0))
+        return int(it.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    binaries = _binaries()
+    if binaries is None:
+        pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
+    root = os.geteuid() == 0
+    if root and not _known("postgres"):
+        pytest.skip("PostgreSQL does not run as root, and there is no user postgres")
+    folder = Path(tempfile.mkdtemp(prefix="stocktake-postgresql-"))  # not below pytest's, which only who runs it may enter
+    user, port = "postgres", free_port()
+    if root:
+        shutil.chown(folder, user)
+    as_user = ["setpriv", f"--reuid={user}", f"--regid={pwd.getpwnam(user).pw_gid}", "--clear-groups"] if root else []
+    made = [binaries / "initdb", "-D", folder / "data", "-U", user, "-A", "trust", "-E", "UTF8", "--no-sync"]
+    subprocess.run([*as_user, *made], check=True, capture_output=True, cwd=folder)
+    with (folder / "data" / "pg_hba.conf").open("a") as rules:
+        rules.write("host all all 10.77.0.0/16 trust\n")
+    command = [binaries / "postgres", "-D", folder / "data", "-p", str(port), "-c", "listen_addresses=*", "-c", "fsync=off"]
+    command += ["-c", f"unix_socket_directories={folder}", "-c", "max_connections=200"]
+    with (folder / "log").open("w") as told:
+        server = subprocess.Popen([*as_user, *command], cwd=folder, stderr=told, stdout=told)
+    it = Cluster(folder, port, user)
+    try:
+        _await(lambda: _answers(it), 30)
+        yield it
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.wait(30)
+        shutil.rmtree(folder)
+
+
+def _known(user: str) -> bool:
+    try:
+        return bool(pwd.getpwnam(user))
+    except KeyError:
+        return False
+
+
+def _answers(it: Cluster) -> bool:
+    try:
+        it.admin().close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def _await(true: Callable[[], bool], seconds: float) -> None:
+    waiting = threading.Event()
+    for _ in range(int(seconds * 20)):
+        if true():
+            return
+        waiting.wait(0.05)
+    raise AssertionError(f"not so within {seconds} seconds: {true}")
+
+
+@pytest.fixture
+def until() -> Callable[..., None]:
+    return _await
+
+
+_COUNT = iter(range(1_000_000))
+
+
+@pytest.fixture
+def database(cluster: Cluster) -> str:
+    name = f"stocktake_{os.getpid()}_{next(_COUNT)}"
+    with cluster.admin() as admin:
+        admin.execute(f"CREATE DATABASE {name}")
+    return name
+
+
+@pytest.fixture
+def ledger(cluster: Cluster, database: str) -> str:
+    return cluster.url(database)
+
+
+@dataclass
+class Registry:
+    """Pages of ten projects of each source; *gate* holds back every page after the first while it is shut."""
+
+    url: str = ""
+    projects: int = 100
+    asked: list[tuple[float, str, int]] = field(default_factory=list)
+    gate: threading.Event = field(default_factory=threading.Event)
+    clock: Callable[[], float] = time.monotonic
+
+    def page(self, source: str, number: int) -> bytes:
+        self.asked.append((self.clock(), source, number))
+        if number > 1:
+            self.gate.wait(60)
+        every = [{"id": f"{source}-{it}", "name": f"Project {it} of {source}", "sdgs": "SDG 4"} for it in range(self.projects)]
+        return orjson.dumps({"total": self.projects, "results": every[number * 10 - 10 : number * 10]})
+
+
+@pytest.fixture
+def registry() -> Iterator[Registry]:
+    it = Registry()
+    it.gate.set()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            parts = urlsplit(self.path)
+            if parts.path == "/robots.txt":
+                self.send_error(404)
+                return
+            body = it.page(parts.path.strip("/"), int(parse_qs(parts.query).get("page", ["1"])[0]))
+            try:
+                self.send_response(200)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+            except BrokenPipeError:
+                pass  # who asked is no more
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("0.0.0.0", 0), Handler)
+    server.daemon_threads = True
+    it.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield it
+    it.gate.set()
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@dataclass
+class House:
+    """A data folder, cards and a ledger that several processes of ours share."""
+
+    folder: Path
+    ledger: str
+    registry: Registry
+    children: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
+    def card(self, name: str, *, every: str = "0 0 1 1 *", pause: float = 0, url: str = "") -> None:
+        cards = self.folder / "cards"
+        cards.mkdir(parents=True, exist_ok=True)
+        (cards / f"{name}.toml").write_text(CARD.format(name=name, url=url or self.registry.url, every=every, pause=pause))
+
+    def environment(self, ledger: str = "") -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("STOCKTAKE_")}
+        told = {"DATA": self.data, "SOURCES": self.folder / "cards", "LEDGER": ledger or self.ledger, "ALLOW_HOSTS": "127.0.0.1,10.77.0.1"}
+        return {**kept, **{f"STOCKTAKE_{name}": str(value) for name, value in told.items()}, "PYTHONPATH": str(ROOT)}
+
+    def start(self, *words: str, before: tuple[str, ...] = (), ledger: str = "") -> subprocess.Popen[bytes]:
+        told = (self.folder / f"{words[0]}-{len(self.children)}.log").open("wb")
+        child = subprocess.Popen(
+            [*before, sys.executable, "-m", "stocktake", *words], env=self.environment(ledger), stdout=told, stderr=told, cwd=self.folder
+        )
+        told.close()
+        self.children.append(child)
+        return child
+
+    def told(self, number: int) -> str:
+        return next(self.folder.glob(f"*-{number}.log")).read_text()
+
+    def rows(self, query: str) -> list[Any]:
+        with psycopg.connect(self.ledger.replace("+psycopg", "")) as connection:
+            return connection.execute(query).fetchall()
+
+
+@pytest.fixture
+def house(tmp_path: Path, ledger: str, registry: Registry) -> Iterator[House]:
+    it = House(tmp_path, ledger, registry)
+    yield it
+    registry.gate.set()
+    for child in it.children:
+        child.kill()
+        child.wait()

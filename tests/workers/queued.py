@@ -1,0 +1,37 @@
+"""What the tests of workers ask of a queue and find in a journal."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+from harvesters.ledger.account import State
+from harvesters.ledger.book import Ledger
+from harvesters.queue.jobs import Deferrer, lay_out, queue
+from journal.log import Journal
+
+BEAT = "0.5"  # seconds
+
+
+def put(ledger: str, *sources: str, at: int = 1) -> list[bool]:
+    async def all_of_them() -> list[bool]:
+        app = queue(ledger)
+        async with app.open_async():
+            return [await Deferrer(app).due(source, at) for source in sources]
+
+    book = Ledger(ledger)
+    lay_out(queue(ledger), book)
+    book.close()
+    return asyncio.run(all_of_them())
+
+
+def settled(house: Any, names: list[str]) -> bool:
+    rows = house.rows("SELECT source, state FROM run")
+    return {source for source, state in rows if state in (State.COMMITTED.value, State.UNCHANGED.value)} >= set(names) and not house.rows(
+        "SELECT id FROM procrastinate_jobs"
+    )
+
+
+def committed(house: Any) -> Counter[str]:
+    return Counter(entry.run.rpartition(".")[0] for entry in Journal(house.data / "journal").entries())

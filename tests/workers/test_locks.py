@@ -1,0 +1,87 @@
+"""Locks and turns in a ledger that machines share."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy as sa
+
+from harvesters.errors import FencedError
+from harvesters.ledger.book import Ledger
+from harvesters.ledger.turns import SharedPace
+
+_OUT = sa.text("""
+    SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
+""")
+
+
+@pytest.fixture
+def books(ledger: str) -> Iterator[list[Ledger]]:
+    found = [Ledger(ledger), Ledger(ledger)]
+    yield found
+    for book in found:
+        book.close()
+
+
+def test_one_at_a_time_holds_a_lock(books: list[Ledger]) -> None:
+    with books[0].exclusive("source a", wait=False) as first, books[1].exclusive("source a", wait=False) as second:
+        assert first is not None
+        assert second is None
+
+
+def test_a_lock_is_free_again_afterwards(books: list[Ledger]) -> None:
+    with books[0].exclusive("source a", wait=False):
+        pass
+
+    with books[1].exclusive("source a", wait=False) as later:
+        assert later is not None
+
+
+def test_who_waits_gets_the_lock_when_it_is_free(books: list[Ledger]) -> None:
+    order: list[str] = []
+
+    def wait() -> None:
+        with books[1].exclusive("journal", wait=True):
+            order.append("second")
+
+    with books[0].exclusive("journal", wait=True):
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        order.append("first")
+    waiting.join(10)
+
+    assert order == ["first", "second"]
+
+
+def test_who_has_lost_its_lock_is_told_and_another_has_it(books: list[Ledger]) -> None:
+    with books[0].exclusive("source a", wait=False) as fence:
+        assert fence is not None
+        fence()
+        with books[1].transaction() as connection:
+            connection.execute(_OUT)
+
+        with pytest.raises(FencedError, match="its lock in the ledger is lost"):
+            fence()
+        with books[1].exclusive("source a", wait=False) as other:
+            assert other is not None
+
+
+def test_two_workers_take_turns_at_a_host(books: list[Ledger]) -> None:
+    waits: list[float] = []
+    paces = [SharedPace(book, waits.append) for book in books]
+
+    for number in range(4):
+        paces[number % 2].turn("registry.example", 10)
+
+    assert [round(wait) for wait in waits] == [10, 20, 30]
+
+
+def test_a_host_that_asks_for_time_is_left_alone_by_all(books: list[Ledger]) -> None:
+    waits: list[float] = []
+
+    SharedPace(books[0], waits.append).hold("registry.example", 100)
+    SharedPace(books[1], waits.append).turn("registry.example", 1)
+
+    assert [round(wait) for wait in waits] == [100]

@@ -1,0 +1,65 @@
+"""A worker that is cut off from the database, in a network of its own: it writes nothing more, and another takes its run up."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
+
+import pytest
+from queued import BEAT, committed, put, settled
+
+from harvesters.queue.worker import FENCED
+from journal.log import Journal
+
+Until = Callable[[Callable[[], bool], float], None]
+NAME = f"stocktake{os.getpid() % 10_000}"
+DATABASE, REGISTRY = "10.77.0", "10.77.1"  # a link to each, so that one can be cut alone
+
+
+def ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True, capture_output=True)
+
+
+@pytest.fixture
+def apart() -> Iterator[str]:
+    """Make a network of its own; it gives the name of the link that leads to the database."""
+    if os.geteuid() or not shutil.which("ip"):
+        pytest.skip("network namespaces need root and the command ip: apt-get install iproute2")
+    try:
+        ip("netns", "add", NAME)
+    except subprocess.CalledProcessError as error:
+        pytest.skip(f"no network namespace can be made here: {error.stderr.decode().strip()}")
+    links = [(f"v{NAME[-5:]}{number}", net) for number, net in enumerate((DATABASE, REGISTRY))]
+    try:
+        for link, net in links:
+            ip("link", "add", link, "type", "veth", "peer", "name", f"{link}p", "netns", NAME)
+            ip("addr", "add", f"{net}.1/24", "dev", link)
+            ip("link", "set", link, "up")
+            ip("-n", NAME, "addr", "add", f"{net}.2/24", "dev", f"{link}p")
+            ip("-n", NAME, "link", "set", f"{link}p", "up")
+        yield links[0][0]
+    finally:
+        ip("netns", "del", NAME)
+
+
+def test_a_worker_that_is_cut_off_commits_nothing_and_another_takes_its_run_up(house, cluster, database, registry, apart, until: Until):
+    house.card("a", url=f"http://{REGISTRY}.1:{urlsplit(registry.url).port}")
+    put(house.ledger, "a")
+    registry.gate.clear()
+    words, inside = ("--allow-hosts", f"{REGISTRY}.1", "worker", "--heartbeat", BEAT), ("ip", "netns", "exec", NAME)
+    cut_off = house.start(*words, before=inside, ledger=cluster.url(database, f"{DATABASE}.1"))
+    until(lambda: any(page > 1 for _, _, page in registry.asked), 30)
+
+    ip("link", "set", apart, "down")
+    registry.gate.set()
+    house.start(*words)
+    until(lambda: settled(house, ["a"]), 60)
+
+    assert cut_off.wait(40) == FENCED, house.told(0)
+    assert committed(house)["a"] == 1
+    assert Journal(house.data / "journal").verify() == 2  # the vocabulary's entry, and the run's
+    assert house.rows("SELECT count(*) FROM run WHERE source = 'a'") == [(1,)]
+    assert "this worker ends" in house.told(0)

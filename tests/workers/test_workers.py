@@ -1,0 +1,143 @@
+"""Workers on one queue: each due run is done once, whoever dies."""
+
+from __future__ import annotations
+
+import random
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import pairwise
+
+from queued import BEAT, committed, put, settled
+
+from harvesters.queue.deferring import Deferring
+from harvesters.runs.means import opened
+from harvesters.runs.run import harvest
+from harvesters.source import load_all
+from journal.log import Journal
+from vocab.iris import BASE
+
+Until = Callable[[Callable[[], bool], float], None]
+AT = datetime(2026, 3, 1, 12, 0, 30, tzinfo=UTC)
+
+
+def test_a_shared_ledger_gives_the_journal_of_a_ledger_of_its_own(house, tmp_path, ledger):
+    house.card("a")
+    found = []
+    for number, url in enumerate((ledger, f"sqlite:///{tmp_path}/own.sqlite")):
+        with opened(tmp_path / f"{number}", url, BASE, "desk@example.org", frozenset({"127.0.0.1"})) as real:
+            harvest(load_all(house.folder / "cards")[0], replace(real, now=lambda: AT))
+        found.append([path.read_bytes() for path in sorted((tmp_path / f"{number}" / "journal").glob("*.gz"))])
+
+    assert len(found[0]) == 1
+    assert found[0] == found[1]
+
+
+def test_two_schedules_queue_a_due_run_once(house, ledger, tmp_path):
+    house.card("a", every="* * * * *")
+    source = load_all(house.folder / "cards")[0]
+    with opened(tmp_path / "data", ledger, BASE, "desk@example.org", frozenset()) as real:
+        schedules = [Deferring(replace(real, now=lambda: AT), ledger) for _ in range(2)]
+        schedules[0].prepare()
+
+        for it in schedules:
+            it.harvest(source)
+        house.rows("DELETE FROM procrastinate_jobs RETURNING id")  # as when a worker has done it already
+        schedules[1].harvest(source)
+
+    assert house.rows("SELECT id FROM procrastinate_jobs") == []
+    assert len(house.rows("SELECT id FROM procrastinate_periodic_defers")) == 1
+
+
+def test_a_worker_does_what_is_due_and_what_a_person_asked_for(house, ledger, until: Until):
+    house.card("a")
+    house.card("b")
+    put(ledger, "a")
+    with opened(house.data, ledger, BASE, "desk@example.org", frozenset()) as means:
+        number = means.ledger.ask_for("b", True, "ann", AT)
+        Deferring(means, ledger).errand(next(it for it in means.ledger.waiting() if it.id == number))
+    house.start("worker", "--heartbeat", BEAT)
+
+    until(lambda: settled(house, ["a", "b"]), 30)
+
+    assert (committed(house)["a"], committed(house)["b"]) == (1, 1)
+    assert house.rows("SELECT run FROM errand") == [("b.1",)]
+
+
+def test_a_worker_that_is_asked_to_stop_ends_the_run_that_it_has_begun(house, ledger, registry, until: Until):
+    house.card("a")
+    registry.gate.clear()
+    put(ledger, "a")
+    worker = house.start("worker", "--heartbeat", BEAT)
+    until(lambda: any(page > 1 for _, _, page in registry.asked), 30)
+
+    worker.send_signal(signal.SIGTERM)
+    registry.gate.set()
+
+    assert worker.wait(30) == 0
+    assert settled(house, ["a"])
+
+
+def test_a_run_whose_worker_died_is_taken_up_at_its_checkpoint(house, ledger, registry, until: Until):
+    house.card("a")
+    put(ledger, "a")
+    registry.gate.clear()
+    first = house.start("worker", "--heartbeat", BEAT)
+    until(lambda: any(page > 1 for _, _, page in registry.asked), 30)
+    first.kill()
+    first.wait()
+    house.start("worker", "--heartbeat", BEAT)
+    registry.gate.set()
+
+    until(lambda: settled(house, ["a"]), 40)
+
+    assert committed(house)["a"] == 1
+    assert house.rows("SELECT count(*) FROM run WHERE source = 'a'") == [(1,)]
+
+
+def test_hosts_are_asked_no_faster_by_many_workers(house, ledger, registry, until: Until):
+    registry.projects = 20
+    for name in ("a", "b", "c"):
+        house.card(name, pause=0.3)
+    put(ledger, "a", "b", "c")
+    for _ in range(2):
+        house.start("worker", "--heartbeat", BEAT, "--concurrency", "2")
+
+    until(lambda: settled(house, ["a", "b", "c"]), 40)
+
+    times = [at for at, _, _ in registry.asked]
+    gaps = [later - before for before, later in pairwise(times)]
+    assert min(gaps) > 0.2  # 0.3 seconds, less what the way of a request takes more or less
+
+
+def test_four_workers_that_are_killed_again_and_again_commit_each_run_once(house, ledger, registry, until: Until):
+    chance = random.Random(7)
+    names = [f"s{number}" for number in range(12)]
+    for name in names:
+        house.card(name, pause=0.05)
+    put(ledger, *names)
+    workers = [house.start("worker", "--heartbeat", BEAT) for _ in range(4)]
+    until(lambda: len(registry.asked) > 5, 30)
+
+    for _ in range(5):
+        enough = len(registry.asked) + 3
+        until(lambda enough=enough: len(registry.asked) > enough or settled(house, names), 40)
+        victim = chance.randrange(4)
+        workers[victim].kill()
+        workers[victim].wait()
+        workers[victim] = house.start("worker", "--heartbeat", BEAT)
+    until(lambda: settled(house, names), 90)
+
+    entries = committed(house)
+    assert {name: entries[name] for name in names} == dict.fromkeys(names, 1)
+    assert Journal(house.data / "journal").verify() == sum(entries.values())
+    assert house.rows("SELECT count(*) FROM record WHERE state = 'published'") == [(1200,)]
+
+
+def test_a_worker_without_a_shared_ledger_says_what_it_needs(house):
+    house.card("a")
+    child = house.start("worker", ledger=f"sqlite:///{house.folder}/own.sqlite")
+
+    assert child.wait(30) == 2
+    assert "set STOCKTAKE_LEDGER" in house.told(0)
