@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
 
@@ -11,18 +12,21 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
 
+from publisher.catalogue.dcat import dataset
+from publisher.catalogue.kept import of_release
 from publisher.formats import GRAPHS
 from publisher.http.addresses import without_suffix
 from publisher.http.negotiation import best, quality, wants_html
 from publisher.http.problems import Refused
 from publisher.pages.pages import Pages
-from publisher.pages.resources import Description, spaces, write
+from publisher.pages.resources import Description, Statement, spaces, write
+from publisher.pages.terms import Term
 from publisher.releases import citation
-from publisher.releases.dcat import statements
 from publisher.releases.making import SUMS
 from publisher.releases.release import MANIFEST, Release, listed, one
 from publisher.releases.signature import PUBLIC, SUFFIX
 from publisher.shelf.shelf import Shelf
+from vocab.terms import PROV, XSD
 
 _FOR_EVER = "public, max-age=31536000, immutable"  # a release is never changed
 _OWN = {MANIFEST: "application/json", SUMS: "text/plain; charset=utf-8"}  # what a manifest does not list
@@ -49,7 +53,9 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         row = GRAPHS[suffix] if suffix else best(accept, GRAPHS.values())
         if row is None:
             raise Refused(HTTPStatus.NOT_ACCEPTABLE, "A release is told as " + ", ".join(row.media for row in GRAPHS.values()))
-        told = Description(it.iri, tuple(statements(it, shelf.iris.base)), {}, spaces(shelf.iris))
+        told = Description(
+            it.iri, (*dataset(of_release(it, shelf.iris), shelf.iris.base), *_more(it, shelf.iris.ns)), {}, spaces(shelf.iris)
+        )
         return Response(write(told, row), headers={"Content-Type": row.media, "Vary": "Accept"})
 
     async def page(request: Request) -> Response:
@@ -84,6 +90,13 @@ async def _found(folder: Path, number: str) -> Release:
     if it is None or str(it.number) != number:
         raise Refused(HTTPStatus.NOT_FOUND, f"There is no release {number}; /releases/ lists them")
     return it
+
+
+def _more(it: Release, ns: str) -> Iterator[Statement]:
+    """Tell of a release what no other data set has: its place in the journal, and since when its files are no longer kept."""
+    yield Statement(it.iri, f"{ns}journalEntry", Term(str(it.position), "literal", None, f"{XSD}integer"))
+    if it.withdrawn:
+        yield Statement(it.iri, f"{PROV}invalidatedAtTime", Term(it.withdrawn, "literal", None, f"{XSD}dateTime"))
 
 
 def _row(it: Release) -> dict[str, object]:

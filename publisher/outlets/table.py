@@ -7,6 +7,7 @@ from collections.abc import Callable
 from fastapi import APIRouter
 
 from publisher.outlets import (
+    catalog,
     concepts,
     dumps,
     examples,
@@ -18,6 +19,7 @@ from publisher.outlets import (
     linksets,
     lists,
     mementos,
+    portals,
     records,
     releases,
     runs,
@@ -55,6 +57,8 @@ OUTLETS: dict[str, Router] = {
     "dumps": dumps.router,
     "exports": exports.router,
     "journal": journal.router,
+    "catalog": catalog.router,
+    "portals": portals.router,
     "void": void.router,
     "health": health.router,
     "status": status.router,

@@ -1,0 +1,101 @@
+"""Holding: something that can be had as a whole, and the ways to have it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+TITLE = "WSIS Stocktaking"
+ABOUT = (
+    "Initiatives, events, documents and posts from public registries of digital development, in one vocabulary, tied to the WSIS action "
+    "lines and the Sustainable Development Goals: as it is now. Each record names its registry, whose licence it keeps."
+)
+KEYWORDS = ("WSIS", "action lines", "Sustainable Development Goals", "SDG", "digital development", "ICT for development", "linked data")
+
+
+class Kind(Enum):
+    """What a holding is: all as it is now, all as it was at a release or a dump, or what one registry has."""
+
+    LIVING = "living"
+    RELEASE = "release"
+    DUMP = "dump"
+    SHARE = "share"
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """One way to have a holding: *media* is that of what is got, *packed* that of the packing around it, "" where there is none.
+
+    *file* tells a download from a service; *bytes* and *sha256* (hexadecimal) are of the file as it lies.
+    """
+
+    name: str
+    title: str
+    url: str
+    media: str
+    packed: str = ""
+    file: bool = False
+    bytes: int | None = None
+    sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """Something that can be had as a whole; times are UTC as xsd:dateTime, *licence* None where several hold within it.
+
+    *since* is when its oldest statement was first published, *previous* the IRI of the one before it, *sources* are those of its data.
+    """
+
+    kind: Kind
+    name: str
+    iri: str
+    title: str
+    about: str
+    page: str
+    issued: str
+    modified: str
+    copies: tuple[Copy, ...]
+    since: str
+    publisher: str = TITLE
+    licence: str | None = None
+    version: str | None = None
+    previous: str | None = None
+    sources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A registry as it is listed; *publisher*, *licence* and *endpoint* None where its card does not tell them.
+
+    *changed* is when what is published of it last changed, "" where that is not known.
+    """
+
+    iri: str
+    name: str
+    title: str
+    publisher: str | None
+    licence: str | None
+    endpoint: str | None
+    records: int
+    changed: str
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """All holdings and the registries behind them; *contact* is an address of mail, "" where none is told."""
+
+    living: Holding
+    kept: tuple[Holding, ...]
+    shares: tuple[Holding, ...]
+    sources: tuple[Source, ...]
+    contact: str = ""
+
+    @property
+    def all(self) -> tuple[Holding, ...]:
+        """Give all, the living one first, the releases or dumps newest first, then the shares by name."""
+        return (self.living, *self.kept, *self.shares)
+
+    @property
+    def releases(self) -> tuple[Holding, ...]:
+        """Give the releases, the newest first."""
+        return tuple(it for it in self.kept if it.kind is Kind.RELEASE)

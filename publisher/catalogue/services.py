@@ -1,0 +1,74 @@
+"""Services: the ways to ask us that keep to a standard, as a catalogue lists them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from starlette.applications import Starlette
+from starlette.routing import Match
+
+
+class Service(NamedTuple):
+    """A way to ask us: *path* is where, *described* where it tells of itself, *standards* what it keeps to."""
+
+    path: str
+    title: str
+    about: str
+    described: str
+    standards: tuple[str, ...]
+
+
+SERVICES = (
+    Service(
+        "sparql",
+        "SPARQL endpoint",
+        "Queries by SPARQL 1.1 over all that is published, and over each release that is kept.",
+        "sparql",
+        ("https://www.w3.org/TR/sparql11-protocol/", "https://www.w3.org/TR/sparql11-query/"),
+    ),
+    Service(
+        "oai",
+        "OAI-PMH repository",
+        "All records, and what is gone, for harvesters by OAI-PMH 2.0.",
+        "oai?verb=Identify",
+        ("http://www.openarchives.org/OAI/openarchivesprotocol.html",),
+    ),
+    Service(
+        "ldes",
+        "Linked data event stream",
+        "All changes of records, as versions, by Linked Data Event Streams.",
+        "ldes",
+        ("https://w3id.org/ldes/specification", "https://w3id.org/tree/specification"),
+    ),
+    Service(
+        "journal/",
+        "Journal",
+        "All changes, as hash-chained RDF Patches, from which every state is made again.",
+        "journal/head",
+        ("https://afs.github.io/rdf-delta/rdf-patch.html",),
+    ),
+    Service(
+        "rdf-graph-store",
+        "Graph store",
+        "Each record's graph, by the SPARQL 1.1 Graph Store HTTP Protocol, for reading.",
+        "sparql",
+        ("https://www.w3.org/TR/sparql11-http-rdf-update/",),
+    ),
+    Service(
+        "api/3/action/package_search",
+        "CKAN Action API",
+        "These data sets, as a CKAN portal would list them.",
+        "api/3/action/package_list",
+        ("https://docs.ckan.org/en/latest/api/",),
+    ),
+)
+
+
+def offered(app: Starlette) -> tuple[Service, ...]:
+    """Give the services that *app* answers, so that none is listed that is not there."""
+    return tuple(it for it in SERVICES if _answers(app, f"/{it.path}"))
+
+
+def _answers(app: Starlette, path: str) -> bool:
+    scope = {"type": "http", "method": "GET", "path": path, "root_path": "", "headers": []}
+    return any(route.matches(scope)[0] is Match.FULL for route in app.routes)
