@@ -21,6 +21,9 @@ import orjson
 from journal.entry import Entry
 from journal.log import Journal
 from publisher.errors import ReleaseError
+from publisher.formats import GRAPHS
+from publisher.pages.resources import Description, spaces
+from publisher.pages.resources import write as write_turtle
 from publisher.releases import citation
 from publisher.releases.changes import changes, states
 from publisher.releases.described import csvw, data_package
@@ -29,6 +32,7 @@ from publisher.releases.passes import Tally, by_graph, by_subject
 from publisher.releases.release import MANIFEST, File, Release, newest, write
 from publisher.releases.signature import key, sign, text
 from publisher.releases.sorting import Sorter
+from publisher.releases.void import Counting, statements
 from publisher.releases.writers import FORMS
 from publisher.tables.columns import TABLES
 from publisher.tables.files import writing
@@ -77,7 +81,7 @@ def _head(journal: Journal, before: Release | None) -> Entry:
 
 def _data(made: Release, journal: Journal, iris: Iris, part: Path, work: Path, watch: Watch) -> Release:
     """Write all that is drawn from the journal."""
-    told, name = Tally(), f"stocktake-{made.number}"
+    told, name = Tally(Counting(iris.base)), f"stocktake-{made.number}"
     watch("texts")
     with writing(part, work / "tables") as tables:
         sorter = Sorter(work / "graphs")
@@ -93,7 +97,14 @@ def _data(made: Release, journal: Journal, iris: Iris, part: Path, work: Path, w
         for end, media in (("csv.gz", "text/csv"), ("parquet", "application/vnd.apache.parquet")):
             files.append(_file(part / f"{table.name}.{end}", media, f"a row is {table.one}", tables.rows[table.name]))
     files.append(_file(part / "gone.csv.gz", "text/csv", "what is gone: who keeps a copy deletes these", told.records["gone"]))
+    files.append(_void(part / "void.ttl", told.counting, iris))
     return replace(made, counts=told.counts(), sources=tuple(told.sources), files=tuple(files))
+
+
+def _void(path: Path, counting: Counting, iris: Iris) -> File:
+    told = Description(iris.base, tuple(statements(counting.numbers(), iris, spaces(iris))), {}, spaces(iris))
+    path.write_bytes(write_turtle(told, GRAPHS["ttl"]))
+    return _file(path, "text/turtle", "what there is, in numbers: classes, properties and links, by VoID")
 
 
 def _told(made: Release, before: Release | None, releases: Path, part: Path, watch: Watch) -> Release:

@@ -15,6 +15,7 @@ from publisher.releases.lexical import Value, split, value
 from publisher.releases.packed import packed
 from publisher.releases.release import Registry
 from publisher.releases.sorting import Sorter
+from publisher.releases.void import Counting
 from publisher.releases.writers import FORMS, Form, Triples, triple
 from publisher.tables.files import Writing
 from publisher.tables.record import organization, record, rows
@@ -24,8 +25,9 @@ from vocab.terms import DCAT, DCT, RDF
 
 @dataclass(slots=True)
 class Tally:
-    """What was counted on the way: *records* by state, *things* by kind."""
+    """What was counted on the way: *records* by state, *things* by kind; *counting* is for VoID."""
 
+    counting: Counting
     statements: int = 0
     triples: int = 0
     graphs: int = 0
@@ -52,6 +54,7 @@ def by_subject(lines: Iterable[bytes], folder: Path, name: str, iris: Iris, tabl
             sorter.add(map(_by_graph, held))
             triples = list(dict.fromkeys(map(triple, held)))
             told.statements, told.triples = told.statements + len(held), told.triples + len(triples)
+            told.counting.put(subject, triples)
             for text in texts:
                 text.put(triples)
             if subject.startswith(organizations) and (row := organization(triples, iris)):

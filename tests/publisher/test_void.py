@@ -1,12 +1,23 @@
-"""VoID: true counts."""
+"""VoID: true counts, with the numbers of a release or of what is shown, which are the same where both hold the same."""
 
 from __future__ import annotations
 
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
 import httpx
-from pyoxigraph import NamedNode, RdfFormat, Store
+from pyoxigraph import NamedNode, RdfFormat, Store, parse
+
+from publisher.app import create_app
+from publisher.releases.making import make
+from publisher.shelf.pool import Limits
+from publisher.shelf.shelf import Shelf
+from vocab.iris import Iris
 
 VOID = "http://rdfs.org/ns/void#"
 BASE = "https://w3id.org/wsis-stocktaking/"
+IRIS = Iris()
 DATASET = NamedNode(f"{BASE}.well-known/void#dataset")
 
 
@@ -27,6 +38,56 @@ async def test_the_counts_are_those_that_the_endpoint_gives(client: httpx.AsyncC
     assert _number(store, "properties") == await _count(client, "COUNT(DISTINCT ?p)", "?s ?p ?o")
     assert _number(store, "classes") == await _count(client, "COUNT(DISTINCT ?c)", "?s a ?c")
     assert _number(store, "entities") == 127
+
+
+async def test_a_release_counts_as_the_endpoint_does(client: httpx.AsyncClient, world: Path, tmp_path: Path) -> None:
+    shutil.copytree(world / "journal", tmp_path / "journal")
+    make(tmp_path, IRIS, datetime(2026, 4, 1, tzinfo=UTC))
+    kept, shown = Store(), Store()
+    kept.load((tmp_path / "releases/1/void.ttl").read_bytes(), RdfFormat.TURTLE)
+    # What the status graph says is shown, but in no release.
+    status = {it.predicate.value for it in parse((world / "status.nq").read_bytes(), RdfFormat.N_QUADS)}
+    shown.load((await client.get("/.well-known/void")).content, RdfFormat.TURTLE)
+
+    counts, links = _parts(kept, "property", "triples"), _links(kept)
+
+    assert counts == {iri: count for iri, count in _parts(shown, "property", "triples").items() if iri not in status}
+    assert _parts(kept, "class", "entities") == _parts(shown, "class", "entities")
+    assert links == _links(shown)
+    assert links[f"{IRIS.ns}goal", "http://metadata.un.org/sdg/"] == 121
+    assert links["http://purl.org/dc/terms/spatial", "http://metadata.un.org/sdg/codes/geoArea/"] > 120
+    assert _number(kept, "entities") == 127
+
+
+async def test_its_address_tells_the_numbers_of_the_newest_release(world: Path, tmp_path: Path) -> None:
+    shutil.copytree(world / "journal", tmp_path / "journal")
+    make(tmp_path, IRIS, datetime(2026, 4, 1, tzinfo=UTC))
+    store = Store()
+
+    async with Shelf(tmp_path, IRIS, Limits(seconds=10), readers=1) as shelf:
+        await shelf.level()
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(shelf)), base_url="http://stocktake.test") as client:
+            answer = await client.get("/.well-known/void")
+            again = await client.get("/.well-known/void", headers={"If-None-Match": answer.headers["etag"]})
+    store.load(answer.content, RdfFormat.TURTLE)
+
+    dumps = {quad.object.value for quad in store.quads_for_pattern(DATASET, NamedNode(VOID + "dataDump"), None)}
+    assert f"{BASE}releases/1/stocktake-1.nq.gz" in dumps
+    assert _number(store, "distinctSubjects") > 1000
+    assert again.status_code == 304
+
+
+def _parts(store: Store, kind: str, unit: str) -> dict[str, int]:
+    rows = store.query(f"PREFIX void: <{VOID}> SELECT ?iri ?n {{ ?d void:{kind}Partition [ void:{kind} ?iri ; void:{unit} ?n ] }}")
+    return {row["iri"].value: int(row["n"].value) for row in rows}
+
+
+def _links(store: Store) -> dict[tuple[str, str], int]:
+    rows = store.query(
+        f"""PREFIX void: <{VOID}> SELECT ?name ?space ?n {{ ?it a void:Linkset ; void:linkPredicate ?name ; void:triples ?n ;
+        void:objectsTarget [ void:uriSpace ?space ] }}"""
+    )
+    return {(row["name"].value, row["space"].value): int(row["n"].value) for row in rows}
 
 
 async def test_the_endpoint_is_named(client: httpx.AsyncClient) -> None:

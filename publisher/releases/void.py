@@ -1,0 +1,128 @@
+"""VoID: what there is, in numbers: parts by class and property, and links to other data sets (https://www.w3.org/TR/void/)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from pyoxigraph import RdfFormat, parse
+
+from publisher.pages.resources import Statement
+from publisher.pages.terms import Term
+from publisher.releases.lexical import split
+from vocab.iris import Iris, encode
+from vocab.terms import DCT, RDF, XSD
+
+VOID = "http://rdfs.org/ns/void#"
+
+# The data sets that ours link to: the beginning of their addresses, and what they are; the first that fits counts.
+TARGETS = {
+    "http://metadata.un.org/sdg/codes/geoArea/": "Countries and areas of the United Nations (M49)",
+    "http://metadata.un.org/sdg/": "Sustainable Development Goals of the United Nations",
+    "http://www.wikidata.org/entity/": "Wikidata",
+    "https://ror.org/": "Research Organization Registry",
+    "http://publications.europa.eu/resource/authority/": "Authority tables of the European Union",
+    "http://id.loc.gov/": "Library of Congress",
+    "http://sws.geonames.org/": "GeoNames",
+}
+_SPACES = {f"<{space}".encode(): space for space in TARGETS}
+_STARTS = tuple(_SPACES)
+_A = f"<{RDF}type>".encode()
+
+
+@dataclass(slots=True)
+class Numbers:
+    """What was counted: *properties* and *classes* by their addresses, *links* by property and the beginning of the other's addresses."""
+
+    triples: int = 0
+    entities: int = 0
+    subjects: int = 0
+    properties: Counter[str] = field(default_factory=Counter)
+    classes: Counter[str] = field(default_factory=Counter)
+    links: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+
+class Counting:
+    """Count triples subject by subject; *base* is where our own addresses begin."""
+
+    def __init__(self, base: str) -> None:
+        self._thing, self._ours = f"<{base}id/".encode(), f"<{base}".encode()
+        self._numbers = Numbers()
+        self._properties, self._classes = Counter[bytes](), Counter[bytes]()
+        self._links = Counter[tuple[bytes, bytes]]()
+
+    def put(self, subject: bytes, triples: Sequence[bytes]) -> None:
+        """Count a subject with its triples, each ``<s> <p> o``."""
+        parts = [split(it) for it in triples]
+        self._properties.update(predicate for _, predicate, _ in parts)
+        self._numbers.triples += len(parts)
+        self._numbers.subjects += 1
+        kinds = [term for _, predicate, term in parts if predicate == _A]
+        self._classes.update(kinds)
+        self._numbers.entities += bool(kinds) and subject.startswith(self._thing)
+        if subject.startswith(self._ours):
+            outward = ((predicate, term) for _, predicate, term in parts if term.startswith(_STARTS))
+            self._links.update((predicate, next(start for start in _STARTS if term.startswith(start))) for predicate, term in outward)
+
+    def numbers(self) -> Numbers:
+        """Give what was counted."""
+        it = self._numbers
+        it.properties = Counter({_iri(term): count for term, count in self._properties.items()})
+        it.classes = Counter({_iri(term): count for term, count in self._classes.items()})
+        it.links = Counter({(_iri(name), _SPACES[start]): count for (name, start), count in self._links.items()})
+        return it
+
+
+def _iri(term: bytes) -> str:
+    return term[1:-1].decode()
+
+
+def statements(it: Numbers, iris: Iris, short: dict[str, str]) -> Iterator[Statement]:
+    """Tell numbers of our data set; *short* are prefixes, by which its parts are named."""
+    dataset = f"{iris.base}.well-known/void#dataset"
+    counted = {"triples": it.triples, "entities": it.entities, "distinctSubjects": it.subjects}
+    counted |= {"classes": len(it.classes), "properties": len(it.properties)}
+    yield Statement(dataset, f"{RDF}type", Term(f"{VOID}Dataset"))
+    yield from (Statement(dataset, VOID + name, _number(count)) for name, count in counted.items() if count)
+    for kind, unit, parts in (("property", "triples", it.properties), ("class", "entities", it.classes)):
+        for iri, count in sorted(parts.items()):
+            part = _part(iris, kind, iri, short)
+            yield Statement(dataset, f"{VOID}{kind}Partition", Term(part))
+            yield Statement(part, VOID + kind, Term(iri))
+            yield Statement(part, VOID + unit, _number(count))
+    for (name, space), count in sorted(it.links.items()):
+        yield from _linkset(iris, dataset, name, space, count, short)
+
+
+def _linkset(iris: Iris, dataset: str, name: str, space: str, count: int, short: dict[str, str]) -> Iterator[Statement]:
+    other = f"{iris.base}.well-known/void#target-{list(TARGETS).index(space) + 1}"
+    part = f"{_part(iris, 'links', name, short)}-{list(TARGETS).index(space) + 1}"
+    yield Statement(dataset, f"{VOID}subset", Term(part))
+    yield Statement(part, f"{RDF}type", Term(f"{VOID}Linkset"))
+    yield Statement(part, f"{VOID}subjectsTarget", Term(dataset))
+    yield Statement(part, f"{VOID}objectsTarget", Term(other))
+    yield Statement(part, f"{VOID}linkPredicate", Term(name))
+    yield Statement(part, f"{VOID}triples", _number(count))
+    yield Statement(other, f"{RDF}type", Term(f"{VOID}Dataset"))
+    yield Statement(other, f"{DCT}title", Term(TARGETS[space], "literal", "en"))
+    yield Statement(other, f"{VOID}uriSpace", Term(space, "literal"))
+
+
+def _part(iris: Iris, kind: str, iri: str, short: dict[str, str]) -> str:
+    prefix, space = next(((prefix, space) for prefix, space in short.items() if iri.startswith(space)), ("", ""))
+    name = f"{prefix}:{iri[len(space) :]}" if space else iri
+    return f"{iris.base}.well-known/void#{kind}-{encode(name).replace('/', '%2F')}"
+
+
+def read(text: bytes) -> Iterator[Statement]:
+    """Read what ``statements`` told, from Turtle."""
+    for quad in parse(text, RdfFormat.TURTLE):
+        it = quad.object
+        kind, language = ("uri", None) if not hasattr(it, "datatype") else ("literal", it.language)
+        typed = it.datatype.value if kind == "literal" and not language and it.datatype.value != f"{XSD}string" else None
+        yield Statement(quad.subject.value, quad.predicate.value, Term(it.value, kind, language, typed))
+
+
+def _number(value: int) -> Term:
+    return Term(str(value), "literal", None, f"{XSD}integer")
