@@ -34,12 +34,12 @@ from vocab.iris import BASE
 class Full(Journal):
     """A journal on a disk that is full."""
 
-    def append(self, blocks: Iterable[str], *, run: str, time: datetime) -> Entry:
+    def append(self, blocks: Iterable[str], *, run: str, time: datetime, **more: Any) -> Entry:
         def filling() -> Iterable[str]:
             yield next(iter(blocks))
             raise OSError(28, "No space left on device")
 
-        return super().append(filling(), run=run, time=time)
+        return super().append(filling(), run=run, time=time, **more)
 
 
 def told(source: Source, means: Means) -> list[dict[str, Any]]:
