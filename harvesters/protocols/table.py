@@ -16,6 +16,7 @@ from harvesters.protocols import (
     rdf,
     sparql,
     spreadsheet,
+    web,
 )
 from harvesters.record import Pages, Payload
 from harvesters.source import Source
@@ -53,6 +54,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
     "csv": Protocol(csv_table.collect, Payload.ROW, csv_table.OPTIONS, incremental=False, check=csv_table.check),
     "spreadsheet": Protocol(spreadsheet.collect, Payload.ROW, spreadsheet.OPTIONS, incremental=False, check=spreadsheet.check),
     "iati": Protocol(iati.collect, Payload.XML, iati.OPTIONS, incremental=True, tells=iati.tells),
+    "web": Protocol(web.collect, Payload.GRAPH, web.OPTIONS, incremental=True, check=web.check),
     "sparql": Protocol(sparql.collect, Payload.GRAPH, sparql.OPTIONS, incremental=True, check=sparql.check, tells=sparql.told_changes),
     "rdf": Protocol(rdf.collect, Payload.GRAPH, rdf.OPTIONS, incremental=False, check=rdf.check),
 }

@@ -159,6 +159,12 @@ def _bank(asked: Mapping[str, str]) -> bytes:
     return file.read_bytes() if file.exists() else b'{"rows":10,"os":"20","page":"3","total":"79","projects":{}}'
 
 
+def _sitemap(asked: Mapping[str, str]) -> bytes:
+    """Give a sitemap of the real pages."""
+    pages = "".join(f"<url><loc>https://{HOST}/feeds/html/{file.name}</loc></url>" for file in sorted((FEEDS / "html").iterdir()))
+    return f'<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">{pages}</urlset>'.encode()
+
+
 def _whole(file: Path) -> Answer:
     return lambda asked: file.read_bytes()
 
@@ -178,6 +184,7 @@ _ANSWERS: Mapping[str, Answer] = {
     "/iati/activities.xml": _whole(FEEDS / "iati" / "activity-standard-example-annotated.xml"),
     "/legacy/book.xls": _whole(FEEDS / "tabular" / "book.xls"),
     "/redcross/projects.csv": _whole(FEEDS / "tabular" / "projects.csv"),
+    "/sitemap.xml": _sitemap,
     "/datasets/hydra-page1.jsonld": _whole(FEEDS / "nde" / "nde_hydra-page1.jsonld"),
     "/datasets/hydra-page2.jsonld": _whole(FEEDS / "nde" / "nde_hydra-page2.jsonld"),
     "/cordis/projects.csv": _whole(FEEDS / "tabular" / "cordis_projects_horizon.csv"),

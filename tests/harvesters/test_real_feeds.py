@@ -40,6 +40,7 @@ TRUTH = {
     "cordis": ({"Record": 3}, 3, None),
     "dcat-catalogue": ({"Record": 2}, 2, None),
     "dcat-endpoint": ({"Record": 13}, 13, 13),
+    "web-pages": ({"Record": 23}, 23, None),
     "nde-pages": ({"Record": 3}, 3, None),
 }
 

@@ -1,0 +1,120 @@
+"""Markup: what a web page says in JSON-LD, microdata and RDFa, as RDF in one store.
+
+Source: https://html.spec.whatwg.org/multipage/microdata.html, https://www.w3.org/TR/rdfa-core/, https://www.w3.org/TR/json-ld11/#embedding-json-ld-in-html-documents
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from extruct.jsonld import JsonLdExtractor
+from extruct.rdfa import RDFaExtractor
+from extruct.utils import parse_html, parse_xmldom_html
+from extruct.w3cmicrodata import MicrodataExtractor
+from lxml import etree
+from pyoxigraph import Literal, NamedNode, Quad, RdfFormat, Store, parse
+
+from harvesters.network.answer import dump_json
+from harvesters.network.fetch import Reply
+from harvesters.payloads.contexts import ours, placed
+from harvesters.payloads.graph import flat
+from vocab.iris import is_web
+
+# What the extractors and the parser raise on a page that is not what it should be.
+FAULTS = (ValueError, TypeError, AttributeError, LookupError, RecursionError, SyntaxError, etree.LxmlError)
+_META = re.compile(rb"<meta[^>]{0,200}charset\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
+_TYPE = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
+_NAMESPACE = re.compile(r"(https?://.*[/#])[^/#]+\Z")
+
+
+def read(reply: Reply) -> tuple[Store, list[str]]:
+    """Read all that a page says into a store, and tell what of it could not be read."""
+    store, troubles = Store(), list[str]()
+    text = _text(reply).encode("utf-8", "replace")
+    for kind, extract in (("JSON-LD", _json_ld), ("microdata", _microdata), ("RDFa", _rdfa)):
+        try:
+            for item in extract(text, reply.url):
+                if isinstance(item, Exception):
+                    raise item
+                _put(store, item, reply.url)
+        except FAULTS as error:
+            troubles.append(f"its {kind} cannot be read: {' '.join(str(getattr(error, 'msg', error)).split())[:200]}")
+    return store, troubles
+
+
+def _text(reply: Reply) -> str:
+    """Decode a page as browsers do: by its byte order mark, its header, its meta element, else as UTF-8, else as Windows-1252."""
+    content = reply.content
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16", "replace")
+    told = _TYPE.search(reply.headers.get("content-type", ""))
+    meta = _META.search(content[:4096])
+    for name in (told.group(1) if told else "", meta.group(1).decode("ascii", "replace") if meta else "", "utf-8"):
+        try:
+            return content.decode(name).removeprefix("\ufeff")
+        except (LookupError, UnicodeDecodeError):
+            continue
+    return content.decode("cp1252", "replace")
+
+
+def _json_ld(text: bytes, url: str) -> Iterator[Any]:
+    """Give the items of each script by itself, so that a broken one spoils no other; what broke comes last."""
+    broken: Exception | None = None
+    for script in parse_html(text, encoding="utf-8").iterfind('.//script[@type="application/ld+json"]'):
+        try:
+            yield from (placed(item, ours) for item in JsonLdExtractor().extract_items(script))
+        except LookupError as error:
+            broken = ValueError(f"it needs the context {error.args[0]}, which we do not have at hand")
+        except (ValueError, RecursionError) as error:
+            broken = error
+    if broken is not None:
+        yield broken
+
+
+def _microdata(text: bytes, url: str) -> Iterator[Any]:
+    for item in MicrodataExtractor(strict=False).extract_items(parse_html(text, encoding="utf-8"), base_url=url):
+        yield _node(item, "")
+
+
+def _node(item: dict[str, Any], around: str) -> dict[str, Any]:
+    """Write an item of microdata as JSON-LD; a property is of the vocabulary of its item's type, or of the item around it."""
+    types = item.get("type", [])
+    types = [name for name in (types if isinstance(types, list) else str(types).split()) if is_web(name)]
+    match = _NAMESPACE.match(types[0]) if types else None
+    namespace = match.group(1) if match else around
+    schema = re.match(r"https?://(www\.)?schema\.org/", namespace)
+    node: dict[str, Any] = {"@context": ours("https://schema.org") if schema else {"@vocab": namespace}} if namespace else {}
+    node |= {"@type": types} if types else {}
+    node |= {"@id": item["id"]} if is_web(item.get("id", "")) else {}
+    for name, value in item.get("properties", {}).items():
+        if namespace or ":" in name:
+            node[name] = [_value(it, namespace) for it in (value if isinstance(value, list) else [value])]
+    return node
+
+
+def _value(value: Any, namespace: str) -> Any:
+    if isinstance(value, dict):
+        return _node(value, namespace)
+    return " ".join(value.split()) if isinstance(value, str) else value
+
+
+def _rdfa(text: bytes, url: str) -> Iterator[Any]:
+    yield from RDFaExtractor().extract_items(parse_xmldom_html(text, encoding="utf-8"), base_url=url)
+
+
+def _put(store: Store, item: Any, url: str) -> None:
+    quads = parse(dump_json(item), RdfFormat.JSON_LD, base_iri=url, lenient=True, rename_blank_nodes=True)
+    store.extend(list(mended(flat(quads))))
+
+
+def mended(quads: Iterable[Quad]) -> Iterator[Quad]:
+    """Keep as a text what stands as an address and is none, which authors of pages and of plain JSON write often."""
+    for quad in quads:
+        it = quad.object
+        if isinstance(it, NamedNode) and it.value.startswith("http") and not is_web(it.value):
+            yield Quad(quad.subject, quad.predicate, Literal(it.value))
+        else:
+            yield quad

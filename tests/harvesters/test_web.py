@@ -1,0 +1,279 @@
+"""Web pages: what they say in markup, found by sitemaps."""
+
+from __future__ import annotations
+
+import gzip
+from contextlib import suppress
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+import replay
+
+from harvesters.errors import CardError, DeniedError, ParseError, UnavailableError
+from harvesters.network.fetch import Fetch, Patience
+from harvesters.pairs import pair
+from harvesters.payloads.property_path import compiled
+from harvesters.protocols.web import collect
+from harvesters.record import Gone, Record, Unreadable
+
+HOST = "https://registry.example"
+JSON_LD = (
+    '<html><head><script type="application/ld+json">{"@context":"https://schema.org","@type":"Project","name":"Wells","url":"/w"}</script>'
+)
+MICRODATA = """<html><body><div itemscope itemtype="https://schema.org/Event"><h1 itemprop="name">Forum</h1>
+<a itemprop="url" href="/forum">more</a><div itemprop="location" itemscope itemtype="https://schema.org/Place">
+<span itemprop="name">Hall</span></div></div></body></html>"""
+RDFA = """<html><body vocab="http://schema.org/" typeof="Article" resource="#this"><h1 property="name" lang="fr">Puits</h1></body></html>"""
+
+
+def sitemap(*pages: str, kind: str = "url", stamps: dict[str, str] | None = None) -> bytes:
+    told = "".join(
+        f"<{kind}><loc>{HOST}{page}</loc>{f'<lastmod>{stamps[page]}</lastmod>' if stamps and page in stamps else ''}</{kind}>"
+        for page in pages
+    )
+    root = "urlset" if kind == "url" else "sitemapindex"
+    return f'<?xml version="1.0"?><{root} xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">{told}</{root}>'.encode()
+
+
+class Site:
+    """A site of *pages* by path; a number is a status."""
+
+    def __init__(self, pages: dict[str, object]) -> None:
+        self.pages = pages
+        self.asked: list[str] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.asked.append(request.url.path)
+        it = self.pages.get(request.url.path, 404)
+        if isinstance(it, httpx.Response):
+            return it
+        content = it.encode() if isinstance(it, str) else it
+        return httpx.Response(it) if isinstance(it, int) else httpx.Response(200, content=content)
+
+    def door(self) -> Fetch:
+        return Fetch(pause=0, robots=False, transport=httpx.MockTransport(self), patience=Patience(tries=1))
+
+
+@pytest.fixture
+def source(card):
+    return lambda url="/sitemap.xml", **options: card("web", url=HOST + url, fields={"title": "schema:name"}, options=options)
+
+
+def harvest(there, source, since=None, cursor=None):
+    with there.door() as fetch:
+        return list(collect(source, fetch, since, cursor))
+
+
+def items(pages):
+    return [item for page in pages for item in page.items]
+
+
+def paths(pages):
+    return [item.key.removeprefix(HOST) for item in items(pages)]
+
+
+def event(name: str) -> str:
+    return f'<html><script type="application/ld+json">{{"@context":"https://schema.org","@type":"Event","name":"{name}"}}</script></html>'
+
+
+@pytest.mark.parametrize(
+    ("page", "key", "title"),
+    [(JSON_LD, "/w", "Wells"), (MICRODATA, "/forum", "Forum"), (RDFA, "/p#this", "Puits"), (event("E"), "/p", "E")],
+)
+def test_a_page_is_read_whatever_its_markup(page, key, title, source):
+    (record,) = items(harvest(Site({"/sitemap.xml": sitemap("/p"), "/p": page}), source()))
+
+    assert record.key == HOST + key
+    assert compiled("schema:name")(record.payload)[0].value == title
+
+
+def test_parts_of_an_event_are_its_parts(source):
+    (record,) = items(harvest(Site({"/sitemap.xml": sitemap("/p"), "/p": MICRODATA}), source()))
+
+    assert [term.value for term in compiled("schema:location/schema:name")(record.payload)] == ["Hall"]
+
+
+def test_a_single_page_is_read_without_a_sitemap(source):
+    assert paths(harvest(Site({"/p": MICRODATA}), source("/p"))) == ["/forum"]
+
+
+def test_an_index_leads_to_its_sitemaps_packed_or_not(source):
+    there = Site({
+        "/sitemap.xml": sitemap("/b.xml.gz", "/a.txt", kind="sitemap"), "/b.xml.gz": gzip.compress(sitemap("/2", "/3")),
+        "/a.txt": f"{HOST}/1\n\n".encode(), **{f"/{n}": event(f"E{n}") for n in (1, 2, 3)},
+    })  # fmt: skip
+
+    assert paths(harvest(there, source())) == ["/1", "/2", "/3"]
+
+
+def test_robots_txt_names_the_sitemaps(source):
+    there = Site({"/robots.txt": f"User-agent: *\nDisallow:\nSitemap: {HOST}/s.xml\n", "/s.xml": sitemap("/1"), "/1": event("E")})
+
+    assert paths(harvest(there, source("/robots.txt"))) == ["/1"]
+
+
+def test_only_what_changed_is_asked_for(source):
+    stamps = {"/1": "2026-01-01", "/2": "2026-01-30T10:00:00+02:00"}
+    there = Site({"/sitemap.xml": sitemap("/1", "/2", "/3", stamps=stamps), **{f"/{n}": event(f"E{n}") for n in (1, 2, 3)}})
+
+    pages = harvest(there, source(), datetime(2026, 1, 31, tzinfo=UTC))
+
+    assert paths(pages) == ["/2", "/3"]
+    assert [item.modified for item in items(pages)] == ["2026-01-30T10:00:00+02:00", None]
+
+
+def test_an_index_spares_the_sitemaps_that_have_not_changed(source):
+    stamps = {"/a.xml": "2025-01-01", "/b.xml": "2026-02-01"}
+    there = Site({"/sitemap.xml": sitemap("/a.xml", "/b.xml", kind="sitemap", stamps=stamps), "/b.xml": sitemap("/2"), "/2": event("E")})
+
+    harvest(there, source(), datetime(2026, 1, 31, tzinfo=UTC))
+
+    assert there.asked == ["/sitemap.xml", "/b.xml", "/2"]
+
+
+def test_a_page_that_is_not_there_is_gone(source):
+    pages = harvest(Site({"/sitemap.xml": sitemap("/1", "/2"), "/1": 410, "/2": event("E")}), source())
+
+    assert items(pages)[0] == Gone(f"{HOST}/1")
+    assert pages[-1].doubt is None
+
+
+@pytest.mark.parametrize(
+    "fault", [500, 403, httpx.Response(200, content=b'<html><script type="application/ld+json">{"@type":</script></html>')]
+)
+def test_a_page_that_cannot_be_read_stops_nothing_but_leaves_the_sweep_in_doubt(fault, source):
+    pages = harvest(Site({"/sitemap.xml": sitemap("/1", "/2"), "/1": fault, "/2": event("E")}), source())
+
+    assert [(type(item), item.key.removeprefix(HOST)) for item in items(pages)] == [(Unreadable, "/1"), (Record, "/2")]
+    assert f"{HOST}/1" in pages[-1].doubt
+
+
+def test_a_site_that_goes_down_ends_the_harvest(source):
+    class Falling(Site):
+        def __call__(self, request: httpx.Request) -> httpx.Response:
+            return super().__call__(request) if len(self.asked) < 3 else httpx.Response(503)
+
+    with pytest.raises(UnavailableError):
+        harvest(Falling({"/sitemap.xml": sitemap("/1", "/2", "/3", "/4"), **{f"/{n}": event("E") for n in range(5)}}), source())
+
+
+def test_a_broken_script_spoils_no_other(source):
+    page = '<html><script type="application/ld+json">{"a":</script>' + event("E")
+
+    assert [type(item) for item in items(harvest(Site({"/sitemap.xml": sitemap("/1"), "/1": page}), source()))] == [Record]
+
+
+def test_pages_of_other_hosts_and_other_paths_are_left_alone(source):
+    foreign = sitemap("/projects/1", "/about").replace(b"</urlset>", b"<url><loc>https://elsewhere.example/projects/2</loc></url></urlset>")
+    there = Site({"/sitemap.xml": foreign, "/projects/1": event("E"), "/about": event("A")})
+
+    assert paths(harvest(there, source(only="/projects/"))) == ["/projects/1"]
+    assert there.asked == ["/sitemap.xml", "/projects/1"]
+
+
+def test_a_harvest_goes_on_from_each_of_its_cursors(source):
+    there = Site({
+        "/sitemap.xml": sitemap("/a.xml", "/b.xml", kind="sitemap"), "/a.xml": sitemap("/1", "/2"), "/b.xml": sitemap("/3", "/0"),
+        **{f"/{n}": event(f"E{n}") for n in range(4)},
+    })  # fmt: skip
+    whole = harvest(there, source())
+
+    for number, page in enumerate(whole[:-1], 1):
+        assert paths(harvest(there, source(), cursor=page.cursor)) == paths(whole[number:])
+    assert paths(whole) == ["/1", "/2", "/0", "/3"]
+    assert whole[-1].cursor is None
+
+
+def test_a_harvest_whose_sitemap_is_gone_begins_anew(source):
+    there = Site({"/sitemap.xml": sitemap("/a.xml", kind="sitemap"), "/a.xml": sitemap("/1"), "/1": event("E")})
+
+    pages = harvest(there, source(), cursor='{"v":1,"map":"https://registry.example/old.xml","last":"https://registry.example/x"}')
+
+    assert paths(pages) == ["/1"]
+    assert pages[0].again
+
+
+def test_sitemaps_that_hold_each_other_end(source):
+    there = Site({"/sitemap.xml": sitemap("/a.xml", kind="sitemap"), "/a.xml": sitemap("/sitemap.xml", kind="sitemap")})
+
+    with pytest.raises(ParseError, match="its sitemaps do not end"):
+        harvest(there, source())
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"<rss/>", "is no sitemap but <rss>"),
+        (b"hello", "neither XML nor web addresses"),
+        (b"<urlset", "not well-formed"),
+        (b"\x1f\x8bxx", "gzip cannot be unpacked"),
+        (b'<!DOCTYPE a [<!ENTITY b "c">]><urlset>&b;</urlset>', "DOCTYPE"),
+        (sitemap(*(f"/{n}" for n in range(50_001))), "more than the 50000"),
+    ],
+)
+def test_what_is_no_sitemap_is_told(content, why, source):
+    with pytest.raises(ParseError, match=why):
+        harvest(Site({"/sitemap.xml": content}), source())
+
+
+def test_a_denied_sitemap_ends_the_harvest(source):
+    with pytest.raises(DeniedError):
+        harvest(Site({"/sitemap.xml": 403}), source())
+
+
+@pytest.mark.parametrize(("head", "charset"), [("", "utf-8"), ('<meta charset="koi8-r">', "koi8-r"), ("", "cp1252"), ("", "utf-16")])
+def test_a_page_is_decoded_as_browsers_do(head, charset, source):
+    name = {"koi8-r": "Колодцы", "cp1252": "Été"}.get(charset, "Été Колодцы")
+    page = head + event(name)
+
+    (record,) = items(harvest(Site({"/sitemap.xml": sitemap("/p"), "/p": page.encode(charset)}), source()))
+
+    assert compiled("schema:name")(record.payload)[0].value == name
+
+
+def test_an_address_that_is_none_stays_a_text(source):
+    page = event("E").replace('"name"', '"url":"not an address","name"')
+
+    (record,) = items(harvest(Site({"/sitemap.xml": sitemap("/p"), "/p": page}), source()))
+
+    assert b'"https://registry.example/not an address"' in record.raw
+
+
+@pytest.mark.parametrize(
+    ("options", "why"), [({"only": "("}, "'only' is no regular expression"), ({"types": "Event"}, "'types' holds 'Event'")]
+)
+def test_a_card_with_a_wrong_option_is_refused(options, why, source):
+    with pytest.raises(CardError, match=why):
+        pair(source(**options))
+
+
+# Of the real pages, those that hold what is known as a record, and how many.
+HELD = {
+    "schema.org_CreativeWork.001.html": 2,
+    "schema.org_Event.004.html": 1,
+    "songkick_Elysian_Fields_Brooklyn_Tickets_The_Owl_Music_Parlor_31_Oct_2015.html": 1,
+    "songkick_Years_Years_Tickets_Tour_Dates_2015_Concerts.html": 13,
+    "songkick_elysianfields_1.html": 4,
+    "songkick_tovestyrke.html": 1,
+    "w3c_microdata.7.1.html": 1,
+    "nde_dataset-schema-org-valid-jsonld.html": 1,
+}
+
+
+@pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
+def test_the_real_pages_are_read(source):
+    files = [*sorted((replay.FEEDS / "html").iterdir()), replay.FEEDS / "nde" / "nde_dataset-schema-org-valid-jsonld.html"]
+
+    found = {}
+    for file in files:
+        with suppress(ParseError):
+            found[file.name] = len([it for it in items(harvest(Site({"/p": file.read_bytes()}), source("/p"))) if isinstance(it, Record)])
+
+    assert len(files) == 29
+    assert found == HELD
+
+
+def test_a_page_that_holds_no_record_is_told(source):
+    with pytest.raises(ParseError, match="says nothing which we know as a record"):
+        harvest(Site({"/p": "<html><p>Hello</p></html>"}), source("/p"))
