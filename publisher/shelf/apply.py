@@ -16,6 +16,8 @@ from typing import NamedTuple
 
 from pyoxigraph import DefaultGraph, NamedNode, Quad, QuerySolutions, RdfFormat, Store, parse
 
+from publisher.shelf.housekeeping import step_back
+
 BATCH = 1_000  # quads a transaction: a single one of 400,000 took twice as long and 1.8 GB
 LARGE = 50_000  # additions in a row from which a bulk load pays: it writes files of its own
 BULK = 100_000  # quads a bulk load: a million at once took 900 MB and a third longer, these 330 MB on two threads
@@ -79,8 +81,10 @@ def _load(store: Store, lines: Iterator[bytes]) -> int:
                 if len(running) == THREADS:
                     running.popleft().result()
                 running.append(threads.submit(load, text))
+            step_back()
         while running:
             running.popleft().result()
+    step_back()  # the last of them may have been made by the last load
     return loaded
 
 

@@ -6,6 +6,7 @@ import fcntl
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
@@ -19,6 +20,7 @@ from journal.log import Journal
 from publisher.shelf.apply import BULK, LARGE, apply, rows_of
 from publisher.shelf.follower import Follower
 from publisher.shelf.generations import newest
+from publisher.shelf.housekeeping import NICE, threads
 from publisher.shelf.process import command, environment
 
 WHEN = datetime(2026, 1, 2, tzinfo=UTC)
@@ -127,6 +129,17 @@ def test_a_bulk_load_goes_over_several_batches(tmp_path: Path, follower: Callabl
 
     assert generation is not None
     assert generation.quads == BULK + 5
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the threads of a process apart")
+def test_the_engines_own_merging_steps_back_for_a_bulk_load(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+
+    for part in range(5):  # files enough that the engine begins to merge them
+        apply(store, (f"A {quad(n, part)}\n".encode() for n in range(LARGE)))
+
+    found = {os.getpriority(os.PRIO_PROCESS, thread) for thread in threads()}
+    assert found == {NICE}
 
 
 @pytest.mark.parametrize("applied", [0, 1, 5, 10, 15])

@@ -1,0 +1,30 @@
+"""Housekeeping: the store's engine merges its files in threads of its own, which step back for what people wait for."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+NICE = 10  # nice value: a tenth of the processor beside a load, where the merging else takes a third; 19 made writes wait after it
+_TASKS = Path("/proc/self/task")
+_THREADS = "rocksdb:low"  # what RocksDB calls them
+
+
+def threads() -> list[int]:
+    """Give the numbers of the engine's merging threads in this process; none where the system does not tell (only Linux does)."""
+    return [int(task.name) for task in _TASKS.glob("[0-9]*") if _named(task).startswith(_THREADS)]
+
+
+def step_back(nice: int = NICE) -> None:
+    """Let the merging threads that there are by now go on at low priority, for good; the engine makes them as it needs them."""
+    for thread in threads():
+        with suppress(OSError):  # it has ended, or is as nice already
+            os.setpriority(os.PRIO_PROCESS, thread, nice)
+
+
+def _named(task: Path) -> str:
+    try:
+        return (task / "comm").read_text()
+    except OSError:  # it has ended
+        return ""
