@@ -68,7 +68,8 @@ class Page(Generic[P]):
     total that the source declares, None where it declares none; *at* is where the answer lies in the archive;
     *unchanged*: the source says that nothing changed since the last run (a 304), so there are no items to read; *again*:
     the page may bring records that this run has had already (after an expired token, or a page read in parts), which are
-    no duplicates; *doubt*: why this run cannot be a complete sweep, whatever else comes, None where nothing speaks against it.
+    no duplicates; *doubt*: why this run cannot be a complete sweep, whatever else comes, None where nothing speaks against it;
+    *moves*: the list is asked for page by page, and may change between two of them, so that a record comes twice and another never.
     """
 
     items: tuple[Record[P] | Gone | Unreadable, ...]
@@ -78,6 +79,7 @@ class Page(Generic[P]):
     unchanged: bool = False
     again: bool = False
     doubt: str | None = None
+    moves: bool = False
 
 
 Pages: TypeAlias = Iterator[Page[P]]

@@ -111,7 +111,7 @@ def searching(search: Search, cursor: str | None) -> Pages[Row]:
             items, at = tuple(search.items(packages)), reply.at
             repeats.page(reply.url, items, reply.content)
             spot, ended = _after(search, spot, size, reply, items, count)
-        yield Page(items, None if ended else write(spot), spot.total, at, again=again, doubt=spot.doubt)
+        yield Page(items, None if ended else write(spot), spot.total, at, again=again, doubt=spot.doubt, moves=True)
         if ended:
             return
 

@@ -82,7 +82,7 @@ def paged(plan: Plan, fetch: Fetch, cursor: str | None) -> Pages[Row]:
             repeats.page(answer.reply.url, found, answer.reply.content)
             spot, ended = _after(plan, spot, answer)
             repeats.token(answer.reply.url, None if ended or spot.sizes else spot.next, "the cursor")
-        yield Page(found, None if ended else write(spot), spot.total, at, again=again, doubt=spot.doubt)
+        yield Page(found, None if ended else write(spot), spot.total, at, again=again, doubt=spot.doubt, moves=True)
         if ended:
             return
 

@@ -62,7 +62,7 @@ def _walk(there: Repository, spot: Spot) -> Pages[_Element]:
             held.had.clear()
         if items is not None or not spot.todo:
             following = write(spot) if spot.todo else None
-            yield Page(items or (), following, _claimed(there, before, spot), at, again=before.again, doubt=spot.doubt)
+            yield Page(items or (), following, _claimed(there, before, spot), at, again=before.again, doubt=spot.doubt, moves=True)
 
 
 def _claimed(there: Repository, before: Spot, spot: Spot) -> int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from harvesters.ledger.account import BURIED, CAME, FRESH, Draft, Notice, Outcome, Presence, Run
@@ -13,6 +13,7 @@ from harvesters.source import Limits
 
 _TWINS = 1000  # records of other sources told of one run: more are a sign that two sources are the same registry
 TWIN = "twin"
+TWICE = "twice"  # among a run's counts until it is planned: how many records came on two pages of a list that moves
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +82,25 @@ def doubt(run: Run) -> str | None:
 def draw(run: Run, ledger: Ledger, limits: Limits) -> Plan:
     """Compare what *run* has staged with what is published, and write down what it missed; it may be done again."""
     before = ledger.published(run.source)
+    run = _settled(run, ledger)
     moved = ledger.moved(run) if before else {}
     sweep = run.sweep and doubt(run) is None
     ledger.plan(run, moved, lambda: _missed(run, ledger, limits, moved) if sweep else iter(()))
     ledger.tell(run, TWIN, _twins(run, ledger))
     return seen(run, ledger)
+
+
+def _settled(run: Run, ledger: Ledger) -> Run:
+    """Doubt a sweep whose list moved while it was read: what came twice stands in the place of what never came.
+
+    It is no harm where as many different records came as the source claims or, if it claims none, where every record came that is here.
+    """
+    twice = run.counts.get(TWICE, 0)
+    if not run.sweep or doubt(run) or not twice:
+        return run
+    whole = run.fetched - twice >= run.claimed if run.claimed is not None else next(ledger.absent(run), None) is None
+    told = f"{twice:,} {'record' if twice == 1 else 'records'} came on two pages, so others may have slipped between them"
+    return run if whole else replace(run, doubt=told)
 
 
 def seen(run: Run, ledger: Ledger) -> Plan:

@@ -45,7 +45,8 @@ class Refiner:
     def sift(self, its: Page[Any], known: Mapping[str, Known], met: set[str]) -> Batch:
         """Settle what needs no judge and send the rest to them; *met* are the keys that this run has had, and grows."""
         drafts: list[Draft | _Pending] = []
-        repeats = bool(its.items) and not its.again and all(item.key in met for item in its.items)
+        twice = 0 if its.again else sum(item.key in met for item in its.items if item.key is not None)
+        repeats = 0 < twice == len(its.items)
         for item in its.items:
             if its.again and item.key in met:
                 continue
@@ -54,7 +55,7 @@ class Refiner:
                 met.add(item.key)
         pending = [draft for draft in drafts if isinstance(draft, _Pending)]
         verdicts = self.bench.judge([draft.judged for draft in pending]) if pending else None
-        return Batch(its, drafts, verdicts, repeats)
+        return Batch(its, drafts, verdicts, repeats, twice if its.moves else 0)
 
     def _sift_one(self, item: Item, known: Mapping[str, Known], met: set[str], at: Position | None) -> Draft | _Pending:
         if item.key is not None and item.key in met:
@@ -127,12 +128,16 @@ class _Pending:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A page on its way through the judges; *repeats* tells that the run had met all its records before."""
+    """A page on its way through the judges; *repeats* tells that the run had met all its records before.
+
+    *twice* counts those that it had met on earlier pages of a list that moves.
+    """
 
     page: Page[Any]
     drafts: list[Draft | _Pending]
     verdicts: Future[Verdicts] | None
     repeats: bool = False
+    twice: int = 0
 
 
 def _local(path: str | None) -> str:

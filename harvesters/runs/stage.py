@@ -10,6 +10,7 @@ from typing import Any
 from harvesters.ledger.account import Run
 from harvesters.ledger.book import Ledger
 from harvesters.record import Page
+from harvesters.runs.plan import TWICE
 from harvesters.runs.refine import Batch, Refiner
 
 _AHEAD = 4  # pages that wait for the judges while the next are read: enough to keep them busy, and soon kept
@@ -66,7 +67,9 @@ class Desk:
         drafts, page, run = self.refiner.finish(batch), batch.page, self.run
         claimed = max((number for number in (page.claimed, run.claimed) if number is not None), default=None)
         fetched, doubt = run.fetched + len(drafts), run.doubt or _doubt(batch, run)
-        self.run = replace(run, cursor=page.cursor, pages=run.pages + 1, claimed=claimed, archived=archived, fetched=fetched, doubt=doubt)
+        counts = {**run.counts, TWICE: run.counts.get(TWICE, 0) + batch.twice}
+        run = replace(run, cursor=page.cursor, pages=run.pages + 1, claimed=claimed, archived=archived, counts=counts)
+        self.run = replace(run, fetched=fetched, doubt=doubt)
         self.ledger.stage(self.run, drafts, self._records)
         self._records += len(drafts)
         self.watch(Progress(run.source, self.run.pages, self._records, claimed))

@@ -411,6 +411,36 @@ def test_a_total_that_shrinks_makes_the_sweep_incomplete(source: Source, means: 
     assert "shrank from 39 to 38" in (plan.run.reason or "")
 
 
+@pytest.mark.parametrize("claims", [True, False], ids=["that claims a total", "that claims nothing"])
+def test_a_list_that_moves_while_it_is_read_is_incomplete_and_nothing_vanishes(
+    source: Source, means: Means, registry: Any, *, claims: bool
+) -> None:
+    source = source if claims else replace(source, options={name: it for name, it in source.options.items() if name != "total"})
+    harvest(source, means)
+    whole = registry.projects
+    moved = [whole[0], *whole[:-1]]  # one step down after the first page: its last record comes again, and the list's last one never
+    total = {"total": len(whole)} if claims else {}
+    registry.answer = lambda page: httpx.Response(200, json={**total, "results": (moved if page > 1 else whole)[page * 3 - 3 : page * 3]})
+
+    plan = harvest(source, means)
+
+    assert (plan.run.state, plan.run.counts["duplicate"], means.ledger.missing("projects")) == (State.INCOMPLETE, 1, 0)
+    assert "1 record came on two pages" in (plan.run.reason or "")
+
+
+def test_a_list_that_moves_and_yet_brings_all_is_complete(source: Source, means: Means, registry: Any) -> None:
+    harvest(source, means)
+    whole = registry.projects
+    moved = [whole[0], *whole]
+    registry.answer = lambda page: httpx.Response(
+        200, json={"total": len(whole), "results": (moved if page > 1 else whole)[page * 3 - 3 : page * 3]}
+    )
+
+    plan = harvest(source, means)
+
+    assert (plan.run.state, plan.run.counts["duplicate"]) == (State.UNCHANGED, 1)
+
+
 def test_the_account_closes_and_its_quads_are_those_of_the_store(source: Source, means: Means, registry: Any) -> None:
     harvest(source, means)
     registry.projects[0]["name"] = "Renamed"
