@@ -44,6 +44,7 @@ from harvesters.network.again import tell_retries
 from journal import origin
 from journal.errors import JournalError
 from publisher.limits import read as read_limits
+from publisher.releases.schedule import trigger
 from shapes.validate import Name
 from vocab.iris import BASE, is_web
 
@@ -69,6 +70,7 @@ class Settings:
         "STOCKTAKE_CONTACT": "Address that registries find in our User-Agent.",
         "STOCKTAKE_SHAPES_ENGINE": "SHACL engine of the harvest: rust (fast) or reference (pyshacl).",
         "STOCKTAKE_LIMITS": "What queries may take, such as seconds=30, memory=2GiB, budget=60; the rest stays as it is.",
+        "STOCKTAKE_RELEASES": "Cron line (UTC) at whose times `up` cuts a release; none is cut when not set.",
         "STOCKTAKE_PROXIES": "Addresses or networks, comma-separated, of reverse proxies that are believed whom they ask for.",
     }
 
@@ -81,6 +83,7 @@ class Settings:
     shapes_engine: Name
     limits: str = ""
     proxies: str = ""
+    releases: str = ""
     based: bool = False  # whether the base was given, and is not just the usual one
 
     def environment(self) -> dict[str, str]:
@@ -95,6 +98,7 @@ class Settings:
             "STOCKTAKE_SHAPES_ENGINE": self.shapes_engine,
             "STOCKTAKE_LIMITS": self.limits,
             "STOCKTAKE_PROXIES": self.proxies,
+            "STOCKTAKE_RELEASES": self.releases,
         }
         return {**os.environ, **told}
 
@@ -124,6 +128,7 @@ def settle(
     shapes_engine: Annotated[str, _option("STOCKTAKE_SHAPES_ENGINE")] = "rust",
     limits: Annotated[str, _option("STOCKTAKE_LIMITS")] = "",
     proxies: Annotated[str, _option("STOCKTAKE_PROXIES")] = "",
+    releases: Annotated[str, _option("STOCKTAKE_RELEASES")] = "",
 ) -> None:
     """Check the settings before any command runs."""
     _log_to_stderr()
@@ -142,6 +147,7 @@ def settle(
         shapes_engine="reference" if shapes_engine == "reference" else "rust",
         limits=_limits(limits),
         proxies=_proxies(proxies),
+        releases=_releases(releases),
         based=_based(context),
     )
 
@@ -168,6 +174,13 @@ def _proxies(text: str) -> str:
         except ValueError as error:
             raise typer.BadParameter(f"STOCKTAKE_PROXIES names {network!r}; give addresses or networks, such as 10.0.0.0/8") from error
     return text
+
+
+def _releases(text: str) -> str:
+    try:
+        return text and str(trigger(text)) and text
+    except ValueError as error:
+        raise typer.BadParameter(f"STOCKTAKE_RELEASES is {text!r}, no cron line of five fields: {error}") from error
 
 
 def _hosts(text: str) -> frozenset[str]:
@@ -238,11 +251,13 @@ def under_one_address(public: FastAPI, desk: FastAPI) -> Starlette:
 
 @app.command()
 def up(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -> None:
-    """Run schedule and serve together, each as a process that is started again when it dies, until Ctrl-C."""
+    """Run schedule and serve, and releases where they are set, each as a process that is started again when it dies, until Ctrl-C."""
     settings: Settings = context.obj
     processes = {"schedule": ["schedule"], "serve": ["serve", "--host", host, "--port", str(port)]}
     if make_url(settings.ledger).get_backend_name() == "postgresql":
         processes["worker"] = ["worker"]  # the schedule only queues what is due
+    if settings.releases:
+        processes["release"] = ["release", "--every", settings.releases]
     supervise(processes, settings)
 
 

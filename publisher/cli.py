@@ -22,10 +22,10 @@ from publisher.examples.cli import app as examples
 from publisher.formats import GRAPHS, TABLES
 from publisher.http.server import configured, run
 from publisher.limits import Limits, read
-from publisher.releases import keeping, shelving
+from publisher.releases import keeping, schedule, shelving
 from publisher.releases.dump import dump as write_dumps
 from publisher.releases.making import as_json, make
-from publisher.releases.release import listed
+from publisher.releases.release import Release, listed, newest
 from publisher.shelf.federation import asks_elsewhere
 from publisher.shelf.question import Question
 from publisher.shelf.shelf import Shelf
@@ -72,24 +72,42 @@ def dump(context: typer.Context) -> None:
 def release(
     context: typer.Context,
     keep: Annotated[int, typer.Option(help="How many releases keep their files; the numbers of older ones stay.", min=1)] = keeping.KEEP,
+    every: Annotated[str, typer.Option(help="Go on until Ctrl-C, and cut a release at each time of this cron line, in UTC.")] = "",
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of lines.")] = False,
 ) -> None:
     """Cut the next release: all that is published as files, signed, numbered and kept; 1 where nothing has changed since the last."""
     settings: Settings = context.obj
-    now = datetime.now(UTC)
+    if every:
+        _check_cron(every)
+        schedule.follow(every, newest(settings.data / "releases"), lambda: _cut(settings, keep, json))
+        return
     try:
-        made = make(settings.data, Iris(settings.base), now, lambda step: _err.print(f"{step} ...", style="dim"))
-        shelving.keep(settings.data, made, Iris(settings.base))
-        gone = keeping.keep(settings.data / "releases", keep, now)
-        shelving.sweep(settings.data, (it.number for it in listed(settings.data / "releases") if not it.withdrawn))
+        _cut(settings, keep, json)
     except PublisherError as error:
         _fail(str(error))
+
+
+def _check_cron(every: str) -> None:
+    try:
+        schedule.trigger(every)
+    except ValueError as error:
+        raise typer.BadParameter(f"--every is {every!r}, no cron line of five fields: {error}") from error
+
+
+def _cut(settings: Settings, keep: int, json: bool) -> Release:
+    """Cut a release, put it on the shelf, and let go of the files of old ones; print what was done."""
+    now, folder, iris = datetime.now(UTC), settings.data / "releases", Iris(settings.base)
+    made = make(settings.data, iris, now, lambda step: _err.print(f"{step} ...", style="dim"))
+    shelving.keep(settings.data, made, iris)
+    gone = keeping.keep(folder, keep, now)
+    shelving.sweep(settings.data, (it.number for it in listed(folder) if not it.withdrawn))
     if json:
         print(as_json(made))
-        return
-    print(f"release {made.number} of journal entry {made.position}: {settings.data / 'releases' / str(made.number)}")
-    for it in gone:
-        print(f"release {it.number}: its files are removed, by --keep {keep}")
+    else:
+        print(f"release {made.number} of journal entry {made.position}: {folder / str(made.number)}")
+        for it in gone:
+            print(f"release {it.number}: its files are removed, by --keep {keep}")
+    return made
 
 
 @app.command()

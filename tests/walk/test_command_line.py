@@ -41,6 +41,7 @@ def test_the_front_door_lists_every_command() -> None:
         ("STOCKTAKE_SHAPES_ENGINE", "guess"),
         ("STOCKTAKE_DATA", __file__),
         ("STOCKTAKE_ALLOW_HOSTS", "http://127.0.0.1:8000/"),
+        ("STOCKTAKE_RELEASES", "monthly"),
     ],
 )
 def test_an_unknown_or_malformed_setting_is_named_and_is_wrong_use(environment: dict[str, str], name: str, value: str) -> None:
@@ -52,7 +53,7 @@ def test_an_unknown_or_malformed_setting_is_named_and_is_wrong_use(environment: 
 
 def test_settings_reach_a_process_of_ours_as_they_are() -> None:
     hosts = frozenset({"b", "a"})
-    settings = Settings(Path("d"), Path("s"), "https://example.org/", "sqlite:///x", hosts, "me", "reference", "rows=9", "::1")
+    settings = Settings(Path("d"), Path("s"), "https://example.org/", "sqlite:///x", hosts, "me", "reference", "rows=9", "::1", "0 4 1 * *")
 
     told = settings.environment()
 
@@ -66,6 +67,7 @@ def test_settings_reach_a_process_of_ours_as_they_are() -> None:
         "STOCKTAKE_SHAPES_ENGINE": "reference",
         "STOCKTAKE_LIMITS": "rows=9",
         "STOCKTAKE_PROXIES": "::1",
+        "STOCKTAKE_RELEASES": "0 4 1 * *",
     }
 
 

@@ -1,0 +1,54 @@
+"""Schedule: releases at the times of a cron line; one that was due while no process ran is made up for once."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from apscheduler.schedulers.blocking import BlockingScheduler
+from apscheduler.triggers.cron import CronTrigger
+
+from publisher.errors import ReleaseError
+from publisher.releases.release import Release
+
+log = structlog.get_logger(room="releases")
+
+Cut = Callable[[], Release]
+
+
+def trigger(every: str) -> CronTrigger:
+    """Read a cron line of five fields, in UTC; raises ValueError where it is none."""
+    return CronTrigger.from_crontab(every, timezone="UTC")
+
+
+def overdue(every: str, last: Release | None, now: datetime) -> bool:
+    """Tell whether a release was due after the *last* one up to *now*; before the first nothing is."""
+    if last is None:
+        return False
+    due = trigger(every).get_next_fire_time(None, datetime.fromisoformat(last.issued) + timedelta(seconds=1))
+    return due is not None and due <= now
+
+
+def attempt(cut: Cut) -> Release | None:
+    """Cut a release; where none can be cut, tell why."""
+    try:
+        made = cut()
+    except ReleaseError as error:
+        log.info("no release was cut", reason=str(error))
+        return None
+    log.info("a release was cut", release=made.number, entry=made.position)
+    return made
+
+
+def follow(every: str, last: Release | None, cut: Cut, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    """Cut releases at the times of *every*, never two at once, until SIGINT or SIGTERM."""
+    scheduler = BlockingScheduler(timezone="UTC")
+    scheduler.add_job(attempt, trigger(every), (cut,), id="release", coalesce=True, max_instances=1, misfire_grace_time=None)
+    if overdue(every, last, now()):
+        scheduler.add_job(attempt, args=(cut,), id="overdue", misfire_grace_time=None)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda _number, _frame: scheduler.shutdown(wait=False))
+    log.info("releases are cut on schedule", every=every)
+    scheduler.start()

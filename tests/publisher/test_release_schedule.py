@@ -1,0 +1,85 @@
+"""Releases on schedule: at the times of a cron line, made up for once, never in the way of a broken one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from journal.log import Journal
+from publisher.errors import ReleaseError
+from publisher.releases.making import make
+from publisher.releases.release import Release, newest, numbers
+from publisher.releases.schedule import attempt, overdue
+from stocktake import app
+from vocab.iris import Iris
+
+ROOT = Path(__file__).parents[2]
+MONTHLY = "0 4 1 * *"
+
+
+def released(issued: str) -> Release:
+    return Release(1, "https://x.org/release/1", 1, "ab", issued, None, {}, {})
+
+
+def move_on(data: Path, number: int) -> None:
+    now = datetime(2026, 4, 1, tzinfo=UTC)
+    Journal(data / "journal").append([f'A <https://x.org/s> <https://x.org/p> "{number}" <https://x.org/g> .'], run=f"r-{number}", time=now)
+
+
+@pytest.mark.parametrize(
+    ("issued", "now", "due"),
+    [
+        ("2026-04-01T04:00:00Z", datetime(2026, 4, 30, 23, 59, tzinfo=UTC), False),
+        ("2026-04-01T04:00:00Z", datetime(2026, 5, 1, 4, 0, tzinfo=UTC), True),
+        ("2026-04-01T03:59:59Z", datetime(2026, 4, 1, 4, 0, tzinfo=UTC), True),
+    ],
+)
+def test_a_release_is_overdue_when_its_time_has_passed_since_the_last(issued: str, now: datetime, due: bool) -> None:
+    assert overdue(MONTHLY, released(issued), now) is due
+
+
+def test_before_the_first_release_none_is_overdue() -> None:
+    assert overdue(MONTHLY, None, datetime(2026, 4, 1, tzinfo=UTC)) is False
+
+
+def test_where_nothing_has_changed_the_schedule_goes_on() -> None:
+    def cut() -> Release:
+        raise ReleaseError("nothing has changed")
+
+    assert attempt(cut) is None
+
+
+def test_what_was_due_is_made_up_for_once_and_the_process_ends_when_asked(tmp_path: Path) -> None:
+    move_on(tmp_path, 1)
+    make(tmp_path, Iris(), datetime(2026, 4, 1, tzinfo=UTC))
+    move_on(tmp_path, 2)
+    line = [sys.executable, "-m", "stocktake", "--data", str(tmp_path), "release", "--every", MONTHLY]
+    with subprocess.Popen(
+        line, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stdout
+        told = process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(20)
+
+    assert "release 2 of journal entry 2" in told
+    assert (code, numbers(tmp_path / "releases")) == (0, [1, 2])
+    last = newest(tmp_path / "releases")
+    assert last is not None
+    assert datetime.fromisoformat(last.issued).timestamp() > time.time() - 60
+
+
+@pytest.mark.parametrize("line", [["release", "--every", "monthly"], ["--releases", "61 * * * *", "up"]])
+def test_a_line_that_is_no_cron_line_is_refused(tmp_path: Path, line: list[str]) -> None:
+    done = CliRunner().invoke(app, ["--data", str(tmp_path), *line])
+
+    assert done.exit_code == 2
+    assert "no cron line of five fields" in " ".join(done.output.replace("│", " ").split())
