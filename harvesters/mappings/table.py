@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from harvesters.mappings import ckan_package, dcat, dpg_nominee, fields, iati_activity, oai_dc, schema_org
+from harvesters.mappings import ckan_package, dcat, dpg_nominee, feed_entry, fields, iati_activity, ical_event, oai_dc, schema_org
 from harvesters.option import Option
 from harvesters.record import Payload, Record
 from harvesters.source import Source
@@ -38,5 +38,7 @@ MAPPINGS: Mapping[str, Reader] = {
     "iati_activity": Reader(iati_activity.reader, _XML, options=iati_activity.OPTIONS),
     "dcat": Reader(dcat.reader, _GRAPH, kind="document", options=dcat.OPTIONS),
     "schema_org": Reader(schema_org.reader, _GRAPH, options=schema_org.OPTIONS),
+    "feed_entry": Reader(feed_entry.reader, _ROW, kind="post", options=feed_entry.OPTIONS),
+    "ical_event": Reader(ical_event.reader, _ROW, kind="event", options=ical_event.OPTIONS),
     "fields": Reader(fields.reader, _XML | _ROW | _GRAPH, options=fields.OPTIONS),
 }

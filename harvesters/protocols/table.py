@@ -10,7 +10,9 @@ from harvesters.option import Option
 from harvesters.protocols import (
     ckan,
     csv_table,
+    feed,
     iati,
+    ical,
     json_pages,
     oai_pmh,
     rdf,
@@ -56,5 +58,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
     "iati": Protocol(iati.collect, Payload.XML, iati.OPTIONS, incremental=True, tells=iati.tells),
     "web": Protocol(web.collect, Payload.GRAPH, web.OPTIONS, incremental=True, check=web.check),
     "sparql": Protocol(sparql.collect, Payload.GRAPH, sparql.OPTIONS, incremental=True, check=sparql.check, tells=sparql.told_changes),
+    "feed": Protocol(feed.collect, Payload.ROW, feed.OPTIONS, incremental=True),
+    "ical": Protocol(ical.collect, Payload.ROW, ical.OPTIONS, incremental=False, check=ical.check),
     "rdf": Protocol(rdf.collect, Payload.GRAPH, rdf.OPTIONS, incremental=False, check=rdf.check),
 }

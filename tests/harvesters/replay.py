@@ -172,7 +172,7 @@ def _whole(file: Path) -> Answer:
 _FOLDERS = {
     "dpg/nominees": FEEDS / "dpg" / "nominees",
     "dpg/archive": FEEDS / "dpg" / "archive",
-    **{f"feeds/{name}": FEEDS / name for name in ("datajson", "dcat", "html", "ldes", "nde", "oai", "waf")},
+    **{f"feeds/{name}": FEEDS / name for name in ("datajson", "dcat", "html", "ical", "ldes", "nde", "oai", "rss", "waf")},
 }
 _ANSWERS: Mapping[str, Answer] = {
     "/mit/oai": _mit,

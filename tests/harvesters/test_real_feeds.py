@@ -36,6 +36,8 @@ TRUTH = {
     "legacy-workbook": ({"Record": 1}, 1, None),
     "dcat-germany": ({"Record": 1}, 1, None),
     "schema-org-datasets": ({"Record": 2}, 2, None),
+    "rss-one": ({"Record": 1}, 1, None),
+    "ical-zones": ({"Record": 3}, 3, None),
     "iati-standard": ({"Record": 1}, 1, None),
     "cordis": ({"Record": 3}, 3, None),
     "dcat-catalogue": ({"Record": 2}, 2, None),

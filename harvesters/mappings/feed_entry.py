@@ -1,0 +1,92 @@
+"""A feed's entry: a post of a blog or forum, or a document that a feed announces.
+
+Source: https://www.rfc-editor.org/rfc/rfc4287 and http://rdfs.org/sioc/spec/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from harvesters.errors import ParseError
+from harvesters.option import Option, value
+from harvesters.payloads.lexicon import Lexicon
+from harvesters.payloads.reading import KINDS, block, language, many, named, number, plain, public, titled, web
+from harvesters.record import Record, Row
+from harvesters.source import Source
+from vocab.crosswalks import Crosswalks
+from vocab.initiative import Document, Party, Place, Post, Resource, Role
+
+OPTIONS: Mapping[str, Option] = {
+    "kind": Option(str, "post", "What the entries are: `initiative`, `event`, `document` or `post`."),
+}
+
+
+def reader(source: Source, words: Crosswalks) -> Callable[[Record[Row]], Resource]:
+    """Give the function that reads an entry; it raises ParseError on a row that is none."""
+    lexicon = Lexicon(words)
+    kind = KINDS[value(source, OPTIONS, "kind")]
+
+    def read(record: Record[Row]) -> Resource:
+        entry = record.payload
+        feed = entry.get("feed")
+        if not isinstance(feed, dict):
+            raise ParseError(f"{record.key}: no entry of a feed but {', '.join(map(str, entry))[:200]}; use the protocol `feed`")
+        tag = _tag(feed.get("language")) or source.language
+        summary, content = _text(entry.get("summary"), tag), _text(entry.get("content"), tag)
+        title = [(plain(text), its) for text, its in _text(entry.get("title"), tag)]
+        subjects = lexicon.subjects(plain(word) for word in many(entry.get("tags")))
+        return kind(
+            key=record.key,
+            titles=titled(title),
+            descriptions=titled(summary or ([] if kind is Post else content)),
+            identifiers=public(text for text in (plain(entry.get("id")),) if text != record.key and text not in _pages(entry)),
+            pages=_pages(entry),
+            languages=tuple(dict.fromkeys(its for _, its in (*content, *summary, *title) if its))[:1],
+            licence=plain(entry.get("licence")) or plain(feed.get("licence")) or None,
+            issued=entry.get("published") or entry.get("updated"),
+            modified=entry.get("updated"),
+            parties=_parties(entry, feed, source),
+            action_lines=subjects.lines,
+            goals=subjects.goals,
+            targets=subjects.targets,
+            subjects=tuple(named(word, tag) for word in subjects.left),
+            related=web(plain(link) for link in many(entry.get("related"))),
+            **_own(kind, entry, feed, content or summary),
+        )
+
+    return read
+
+
+def _tag(word: Any) -> str | None:
+    text = plain(word)
+    return (language(text) or text) if text else None
+
+
+def _text(detail: Any, tag: str | None) -> list[tuple[str, str | None]]:
+    """Give a text with its language: its own where it names one, else the feed's, else the card's."""
+    if not isinstance(detail, dict) or not block(detail.get("value")):
+        return []
+    return [(block(detail["value"]), _tag(detail.get("language")) or tag)]
+
+
+def _pages(entry: Row) -> tuple[str, ...]:
+    links = [entry.get("link"), *many(entry.get("alternates")), *many(entry.get("enclosures"))]
+    return public(web(plain(link) for link in links))
+
+
+def _parties(entry: Row, feed: Mapping[str, Any], source: Source) -> tuple[Party, ...]:
+    """Give who publishes the entry, or the feed, else who publishes the registry by the card; authors are persons."""
+    name = next(
+        (text for text in (plain(entry.get("publisher")), plain(feed.get("publisher")), source.publisher) if text and "@" not in text), ""
+    )
+    return (Party(Role.LEAD, named(name)),) if name else ()
+
+
+def _own(kind: type[Resource], entry: Row, feed: Mapping[str, Any], content: list[tuple[str, str | None]]) -> dict[str, Any]:
+    if kind is Post:
+        return {"content": next(iter(titled(content)), None), "container": plain(feed.get("link")) or None}
+    if kind is Document:
+        return {}
+    spot = [number(it) for it in many(entry.get("where"))]
+    return {"places": (Place(None, spot[1], spot[0]),) if len(spot) == 2 and spot[0] is not None and spot[1] is not None else ()}

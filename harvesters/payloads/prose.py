@@ -1,0 +1,40 @@
+"""Prose: the text of a piece of HTML, with its paragraphs and without its programs."""
+
+from __future__ import annotations
+
+import re
+
+from lxml import etree, html
+
+_BLOCKS = frozenset((
+    "address", "article", "aside", "blockquote", "br", "dd", "div", "dl", "dt", "figcaption", "figure", "footer", "h1", "h2", "h3", "h4",
+    "h5", "h6", "header", "hr", "li", "main", "nav", "ol", "p", "pre", "section", "table", "td", "th", "tr", "ul",
+))  # fmt: skip
+_MUTE = ("script", "style", "iframe", "object", "embed", "noscript", "template", "svg", "form")
+_MARKUP = re.compile(r"</?[A-Za-z!]|&[#\w]+;")
+_LINES = re.compile(r"[ \t\xa0]*\n\s*")
+_LARGEST = 2_000_000  # characters: longer ones are no text for readers
+
+
+def prose(text: str) -> str:
+    r"""Give the text of *text* as its reader sees it; what holds no markup is given as it is.
+
+    >>> prose("<p>One &amp; <b>two</b></p><script>x()</script><p>Three</p>"), prose("a < b")
+    ('One & two\n\nThree', 'a < b')
+    """
+    if not _MARKUP.search(text) or len(text) > _LARGEST:
+        return text.strip()
+    try:
+        root = html.fragment_fromstring(text, create_parent="div")
+    except (etree.ParserError, etree.XMLSyntaxError, ValueError):
+        return text.strip()
+    etree.strip_elements(root, *_MUTE, etree.Comment, etree.ProcessingInstruction, with_tail=False)
+    parts: list[str] = []
+    for event, node in etree.iterwalk(root, events=("start", "end")):
+        if node.tag in _BLOCKS and node is not root:
+            parts.append("\n\n")
+        if event == "start":
+            parts.append(node.text or "")
+        elif node is not root:
+            parts.append(node.tail or "")
+    return "\n\n".join(" ".join(line.split()) for line in _LINES.split("".join(parts).strip()) if line.strip())

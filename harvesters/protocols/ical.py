@@ -1,0 +1,81 @@
+"""iCalendar: the events of calendars, each date of a series a record of its own.
+
+Source: https://www.rfc-editor.org/rfc/rfc5545
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import available_timezones
+
+import icalendar
+
+from harvesters.errors import CardError, ParseError
+from harvesters.network.answer import dump_json, refuse_html
+from harvesters.network.fetch import Fetch, Reply
+from harvesters.option import Option, value
+from harvesters.protocols.document import cut
+from harvesters.protocols.ical_event import calendars, event_row
+from harvesters.protocols.ical_series import TooOften, dates
+from harvesters.record import Gone, Page, Pages, Record, Row, Unreadable
+from harvesters.source import Source
+
+OPTIONS: Mapping[str, Option] = {
+    "ahead": Option(int, 400, "How many days ahead the dates of a series are told, from the day of the run."),
+    "zone": Option(str, None, "The time zone of times that name none, e.g. `Africa/Nairobi`; without it only their day is told."),
+}
+
+Item = Record[Row] | Gone | Unreadable
+
+
+def check(source: Source) -> None:
+    """Refuse a time zone that is none; raises CardError."""
+    zone = value(source, OPTIONS, "zone")
+    if zone is not None and zone not in available_timezones():
+        raise CardError(f"{source.name}: option 'zone' is {zone!r}, which is no time zone; write e.g. Africa/Nairobi")
+
+
+def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[Row]:
+    """Collect all events; *since* cannot be asked for, but a calendar that its server calls unchanged is not read again.
+
+    The dates of a series are told from its beginning up to *ahead* days from now, so that what has passed stays. Raises ParseError
+    where the answer is no calendar.
+    """
+    reply = fetch.get(source.url, accept="text/calendar, */*;q=0.5", conditional=cursor is None)
+    if reply.unchanged:
+        yield Page((), None, at=reply.at, unchanged=True)
+        return
+    yield from cut(_items(source, reply, fetch.now() + timedelta(days=value(source, OPTIONS, "ahead"))), reply, cursor)
+
+
+def _items(source: Source, reply: Reply, until: datetime) -> Iterator[Item]:
+    content = refuse_html(reply, "a calendar")
+    try:
+        found = calendars(content)
+    except (ValueError, LookupError) as error:
+        raise ParseError(f"{reply.url}: no calendar that can be read: {error}") from error
+    if not found:
+        raise ParseError(f"{reply.url}: no calendar: it has no BEGIN:VCALENDAR")
+    for calendar in found:
+        series: dict[str, list[icalendar.Event]] = {}
+        for number, event in enumerate(calendar.walk("VEVENT"), 1):
+            uid = " ".join(str(event.get("UID") or "").split())
+            if uid:
+                series.setdefault(uid, []).append(event)
+            else:
+                yield Unreadable(None, f"event {number} of the calendar has no UID, titled {str(event.get('SUMMARY'))[:80]!r}")
+        for uid, events in series.items():
+            yield from _told(source, calendar, uid, events, until)
+
+
+def _told(source: Source, calendar: Any, uid: str, events: list[icalendar.Event], until: datetime) -> Iterator[Item]:
+    """Give an event, or the dates of a series; one that cannot be read is unreadable under its UID."""
+    zone = value(source, OPTIONS, "zone")
+    try:
+        for key, event in dates(calendar, uid, events, until):
+            row = event_row(calendar, event, zone)
+            yield Record(key, row, dump_json(row), row["modified"])
+    except (TooOften, ValueError, TypeError, AttributeError, LookupError, OverflowError) as error:
+        yield Unreadable(uid, f"an event that cannot be read: {type(error).__name__}: {' '.join(str(error).split())[:200]}")

@@ -1,0 +1,173 @@
+"""Feeds: Atom and RSS, their pages, archives and tombstones, and what is made of those that are broken."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+import replay
+from simulated import door
+
+from harvesters.errors import HarvestError, ParseError
+from harvesters.pairs import pair
+from harvesters.record import Gone, Page, Record, Unreadable
+from vocab.initiative import Document, Post
+
+URL = "https://registry.example/feed"
+HISTORY = 'xmlns:fh="http://purl.org/syndication/history/1.0"'
+
+
+def atom(*keys: str, head: str = "", older: str = "", relation: str = "prev-archive", day: int = 1) -> bytes:
+    entries = "".join(f"<entry><id>urn:{key}</id><title>{key}</title><updated>2026-01-{day:02}T00:00:00Z</updated></entry>" for key in keys)
+    link = f'<link rel="{relation}" href="{older}"/>' if older else ""
+    return f'<feed xmlns="http://www.w3.org/2005/Atom" {HISTORY}><title>T</title>{link}{head}{entries}</feed>'.encode()
+
+
+def pages(
+    answers: Mapping[str, bytes], card: Any, *, cursor: str | None = None, since: datetime | None = None, **options: Any
+) -> list[Page[Any]]:
+    def there(request: httpx.Request) -> httpx.Response:
+        content = answers.get(request.url.path)
+        return httpx.Response(404) if content is None else httpx.Response(200, content=content)
+
+    source = card("feed", "feed_entry", url=URL, options=options)
+    with door(there) as fetch:
+        return list(pair(source)[0].collect(source, fetch, since, cursor))
+
+
+def keys(found: list[Page[Any]]) -> list[str | None]:
+    return [item.key and item.key.removeprefix("urn:") for page in found for item in page.items]
+
+
+ARCHIVES = {"/feed": atom("d", older="/2", day=9), "/2": atom("c", older="/1", day=8), "/1": atom("b", "a", day=7)}
+
+
+def test_archives_are_followed_to_the_oldest(card):
+    found = pages(ARCHIVES, card)
+
+    assert (keys(found), [page.doubt for page in found], found[-1].cursor) == (["d", "c", "b", "a"], [None] * 3, None)
+
+
+def test_pages_are_followed_as_archives_are(card):
+    assert keys(pages({"/feed": atom("b", older="/2", relation="next"), "/2": atom("a")}, card)) == ["b", "a"]
+
+
+def test_a_run_goes_on_behind_each_page_that_was_kept(card):
+    whole = pages(ARCHIVES, card)
+
+    assert keys(pages(ARCHIVES, card, cursor=whole[0].cursor)) == ["c", "b", "a"]
+
+
+def test_archives_older_than_the_last_run_are_not_asked_for(card):
+    assert keys(pages(ARCHIVES, card, since=datetime(2026, 1, 8, 12, tzinfo=UTC))) == ["d", "c"]
+
+
+def test_a_card_may_leave_archives_alone(card):
+    found = pages(ARCHIVES, card, archives=False)
+
+    assert (keys(found), found[0].doubt is not None) == (["d"], True)
+
+
+@pytest.mark.parametrize(("head", "doubted"), [("", True), ("<fh:complete/>", False)])
+def test_a_feed_of_its_newest_entries_deletes_nothing_and_a_complete_one_may(head, doubted, card):
+    (page,) = pages({"/feed": atom("a", head=head)}, card)
+
+    assert (page.doubt is not None) == doubted
+
+
+def test_a_tombstone_is_a_deletion(card):
+    head = '<at:deleted-entry xmlns:at="http://purl.org/atompub/tombstones/1.0" ref="x" when="2026-01-01T00:00:00Z"/>'
+
+    (page,) = pages({"/feed": atom("a", head=head)}, card)
+
+    assert page.items[1] == Gone("x", "2026-01-01T00:00:00Z")
+
+
+@pytest.mark.parametrize("older", ["/feed", "/2"])
+def test_archives_that_lead_in_a_circle_end(older, card):
+    with pytest.raises(ParseError, match="repeats"):
+        pages({"/feed": atom("a", older="/2"), "/2": atom("b", older=older)}, card)
+
+
+def test_a_feed_that_has_not_changed_is_not_read_again(card):
+    source = card("feed", "feed_entry", url=URL)
+    with door(lambda request: httpx.Response(304)) as fetch:
+        (page,) = pair(source)[0].collect(source, fetch, None)
+
+    assert page.unchanged
+
+
+def test_entries_before_a_fault_are_read_and_the_sweep_is_in_doubt(card):
+    (page,) = pages({"/feed": atom("a", "b", head="<fh:complete/>").replace(b"<title>b", b"<title>&nope; b")[:-20]}, card)
+
+    assert keys([page]) == ["a", "b"]
+    assert str(page.doubt).startswith("the feed is not well-formed: ")
+
+
+@pytest.mark.parametrize(
+    "item",
+    ["<guid>http://a.example/1</guid>", '<guid isPermaLink="false">1</guid>', "<link>http://a.example/1</link>"],
+)
+def test_an_item_of_rss_is_known_by_its_guid_else_by_its_link(item, card):
+    rss = f'<rss version="2.0"><channel><title>T</title><item><title>A</title>{item}</item></channel></rss>'
+
+    (page,) = pages({"/feed": rss.encode()}, card)
+
+    assert [type(it) for it in page.items] == [Record]
+
+
+def test_what_nothing_tells_from_others_is_unreadable(card):
+    (page,) = pages({"/feed": atom("a").replace(b"<id>urn:a</id>", b"")}, card)
+
+    assert page.items == (Unreadable(None, "an entry with neither an identifier nor a link, titled 'a'"),)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"<!DOCTYPE a [<!ENTITY b 'c'>]><feed/>", "DOCTYPE, which is refused"),
+        (b"<html><title>Back soon</title></html>", "an HTML page"),
+        (b'{"a": 1}', "neither Atom nor RSS"),
+        (b"<a/>", "neither Atom nor RSS"),
+        (b"", "answered with nothing"),
+    ],
+)
+def test_what_is_no_feed_is_told(content, told, card):
+    with pytest.raises(ParseError, match=told):
+        pages({"/feed": content}, card)
+
+
+@pytest.mark.parametrize(("kind", "made"), [("post", Post), ("document", Document)])
+def test_an_entry_is_a_post_or_what_the_card_says(kind, made, card, words):
+    source = card("feed", "feed_entry", url=URL, options={"kind": kind})
+
+    with door(lambda request: httpx.Response(200, content=atom("a"))) as fetch:
+        (page,) = pair(source)[0].collect(source, fetch, None)
+
+    assert isinstance(pair(source)[1].prepare(source, words)(page.items[0]), made)
+
+
+# Of the real feeds: entries that came, and those that could be mapped; the others have neither an identifier nor a link.
+TRUTH = {"rss": (20, 12), "broken": (10, 1)}
+
+
+@pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
+@pytest.mark.parametrize("folder", TRUTH)
+def test_every_real_feed_is_read_or_told(folder, card, words):
+    source = card("feed", "feed_entry", url=URL)
+    read = pair(source)[1].prepare(source, words)
+    came = mapped = 0
+    for file in sorted((replay.FEEDS / folder).iterdir()):
+        try:
+            found = pages({"/feed": file.read_bytes()}, card)
+        except HarvestError as error:
+            assert str(error).startswith(URL)  # noqa: PT017
+            continue
+        items = [item for page in found for item in page.items]
+        came += len(items)
+        mapped += sum(bool(read(item).key) for item in items if isinstance(item, Record))
+
+    assert (came, mapped) == TRUTH[folder]

@@ -1,0 +1,170 @@
+"""iCalendar: single events, the dates of series, time zones, and calendars that are broken."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+import replay
+from simulated import door
+
+from harvesters.errors import CardError, HarvestError, ParseError
+from harvesters.pairs import pair
+from harvesters.record import Page, Record, Unreadable
+from vocab.initiative import Event
+
+URL = "https://registry.example/calendar.ics"
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+
+
+def calendar(*events: str, head: str = "") -> bytes:
+    body = "\n".join(f"BEGIN:VEVENT\n{event}\nSUMMARY:A\nEND:VEVENT" for event in events)
+    return f"BEGIN:VCALENDAR\nVERSION:2.0\nPRODID:-//a//EN\n{head}{body}\nEND:VCALENDAR\n".replace("\n", "\r\n").encode()
+
+
+def pages(content: bytes, card: Any, *, status: int = 200, cursor: str | None = None, **options: Any) -> list[Page[Any]]:
+    source = card("ical", "ical_event", url=URL, options=options)
+    with door(lambda request: httpx.Response(status, content=content)) as fetch:
+        fetch.now = lambda: NOW
+        return list(pair(source)[0].collect(source, fetch, None, cursor))
+
+
+def rows(content: bytes, card: Any, **options: Any) -> list[Any]:
+    return [item.payload for page in pages(content, card, **options) for item in page.items]
+
+
+@pytest.mark.parametrize(
+    ("times", "told"),
+    [
+        ("DTSTART:20260501T090000Z\nDTEND:20260501T100000Z", ("2026-05-01T09:00:00+00:00", "2026-05-01T10:00:00+00:00")),
+        ("DTSTART;TZID=Africa/Nairobi:20260501T090000", ("2026-05-01T09:00:00+03:00", None)),
+        ("DTSTART;TZID=Africa/Nairobi:20260501T090000\nDURATION:PT90M", ("2026-05-01T09:00:00+03:00", "2026-05-01T10:30:00+03:00")),
+        ("DTSTART;VALUE=DATE:20260501\nDTEND;VALUE=DATE:20260504", ("2026-05-01", "2026-05-03")),
+        ("DTSTART;VALUE=DATE:20260501", ("2026-05-01", None)),
+        ("DTSTART:20260501T090000", ("2026-05-01", None)),
+    ],
+)
+def test_a_time_is_told_with_its_zone_or_as_a_day(times, told, card):
+    (row,) = rows(calendar(f"UID:1\n{times}"), card)
+
+    assert (row["start"], row["end"]) == told
+
+
+@pytest.mark.parametrize(("head", "options"), [("X-WR-TIMEZONE:Asia/Dhaka\n", {}), ("", {"zone": "Asia/Dhaka"})])
+def test_times_without_a_zone_have_that_of_the_calendar_or_the_card(head, options, card):
+    (row,) = rows(calendar("UID:1\nDTSTART:20260501T090000", head=head), card, **options)
+
+    assert row["start"] == "2026-05-01T09:00:00+06:00"
+
+
+def test_a_zone_that_the_calendar_defines_itself_is_kept(card):
+    standard = "BEGIN:STANDARD\nDTSTART:20200101T000000\nTZOFFSETFROM:+0530\nTZOFFSETTO:+0530\nEND:STANDARD\n"
+    zone = f"BEGIN:VTIMEZONE\nTZID:Ours\n{standard}END:VTIMEZONE\n"
+
+    (row,) = rows(calendar("UID:1\nDTSTART;TZID=Ours:20260501T090000", head=zone), card)
+
+    assert row["start"] == "2026-05-01T09:00:00+05:30"
+
+
+def test_the_dates_of_a_series_are_records_up_to_a_horizon(card):
+    content = calendar("UID:1\nDTSTART:20260501T090000Z\nRRULE:FREQ=MONTHLY\nEXDATE:20260601T090000Z")
+
+    (page,) = pages(content, card, ahead=90)
+
+    assert [item.key for item in page.items] == ["1#20260501T090000", "1#20260701T090000", "1#20260801T090000"]
+
+
+def test_a_date_that_is_moved_or_cancelled_keeps_its_key(card):
+    series = "UID:1\nDTSTART:20260501T090000Z\nRRULE:FREQ=DAILY;COUNT=3"
+    moved = "UID:1\nRECURRENCE-ID:20260502T090000Z\nDTSTART:20260509T090000Z"
+    cancelled = "UID:1\nRECURRENCE-ID:20260503T090000Z\nDTSTART:20260503T090000Z\nSTATUS:CANCELLED"
+
+    (page,) = pages(calendar(series, moved, cancelled), card)
+
+    told = {item.key: (item.payload["start"][:10], item.payload["cancelled"]) for item in page.items}
+    assert told == {
+        "1#20260501T090000": ("2026-05-01", False),
+        "1#20260502T090000": ("2026-05-09", False),
+        "1#20260503T090000": ("2026-05-03", True),
+    }
+
+
+def test_further_dates_are_told_too(card):
+    content = calendar("UID:1\nDTSTART:20260501T090000Z\nRDATE:20260505T090000Z")
+
+    (page,) = pages(content, card)
+
+    assert [item.key for item in page.items] == ["1#20260501T090000", "1#20260505T090000"]
+
+
+@pytest.mark.parametrize("rule", ["FREQ=SECONDLY", "FREQ=HOURLY", "FREQ=DAILY;BYMINUTE=1,2,3,4,5,6;BYSECOND=1,2,3,4,5,6"])
+def test_a_series_that_recurs_all_the_time_is_unreadable(rule, card):
+    (page,) = pages(calendar(f"UID:1\nDTSTART:20260501T090000Z\nRRULE:{rule}", "UID:2\nDTSTART:20260501T090000Z"), card)
+
+    assert [(type(item), item.key) for item in page.items] == [(Unreadable, "1"), (Record, "2")]
+
+
+def test_a_series_that_began_long_ago_is_told_for_twenty_years(card):
+    found = pages(calendar("UID:1\nDTSTART:00010101T090000Z\nRRULE:FREQ=MONTHLY"), card, ahead=0)
+
+    assert [sum(len(page.items) for page in found), found[0].items[0].key[:8]] == [239, "1#200607"]
+
+
+def test_a_calendar_that_cancels_cancels_all_its_events(card):
+    (row,) = rows(calendar("UID:1\nDTSTART:20260501T090000Z", head="METHOD:CANCEL\n"), card)
+
+    assert row["cancelled"] is True
+
+
+def test_when_a_calendar_was_exported_is_no_change(card):
+    one, two = (pages(calendar(f"UID:1\nDTSTART:20260501T090000Z\nDTSTAMP:2026010{day}T000000Z"), card)[0].items[0] for day in (1, 2))
+
+    assert one.raw == two.raw
+
+
+def test_an_event_without_a_uid_or_a_start_is_unreadable(card):
+    (page,) = pages(calendar("DTSTART:20260501T090000Z", "UID:2", "UID:3\nDTSTART:soon", "UID:4\nDTSTART:20260501T090000Z"), card)
+
+    assert [(type(item), item.key) for item in page.items] == [
+        (Unreadable, None), (Unreadable, "2"), (Unreadable, "3"), (Record, "4"),
+    ]  # fmt: skip
+
+
+def test_a_calendar_that_has_not_changed_is_not_read_again(card):
+    assert [page.unchanged for page in pages(b"", card, status=304)] == [True]
+
+
+@pytest.mark.parametrize("content", [b"", b"<html></html>", b"BEGIN", b'{"a": 1}', b"BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\n", b"\xff\xfe\x00"])
+def test_what_is_no_calendar_is_told(content, card):
+    with pytest.raises(ParseError, match="https://registry"):
+        pages(content, card)
+
+
+def test_a_time_zone_that_is_none_is_refused(card):
+    with pytest.raises(CardError, match="no time zone"):
+        pair(card("ical", "ical_event", options={"zone": "Nairobi"}))
+
+
+# Of the real calendars: what came, and what was mapped; the others have no UID or no start, or hold no event at all.
+TRUTH = {"ical": (299, 275), "broken": (2, 0)}
+
+
+@pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
+@pytest.mark.parametrize("folder", TRUTH)
+def test_every_real_calendar_is_read_or_told(folder, card, words):
+    source = card("ical", "ical_event", url=URL)
+    read = pair(source)[1].prepare(source, words)
+    came = mapped = 0
+    for file in sorted((replay.FEEDS / folder).iterdir()):
+        try:
+            found = pages(file.read_bytes(), card)
+        except HarvestError as error:
+            assert str(error).startswith(URL)  # noqa: PT017
+            continue
+        items = [item for page in found for item in page.items]
+        came += len(items)
+        mapped += sum(isinstance(read(item), Event) for item in items if isinstance(item, Record))
+
+    assert (came, mapped) == TRUTH[folder]
