@@ -72,6 +72,7 @@ class Settings:
         "STOCKTAKE_LIMITS": "What queries may take, such as seconds=30, memory=2GiB, budget=60; the rest stays as it is.",
         "STOCKTAKE_RELEASES": "Cron line (UTC) at whose times `up` cuts a release; none is cut when not set.",
         "STOCKTAKE_PROXIES": "Addresses or networks, comma-separated, of reverse proxies that are believed whom they ask for.",
+        "STOCKTAKE_HUB": "Address of a WebSub hub that is told of each commit, so that it tells those who follow our feeds.",
     }
 
     data: Path
@@ -84,6 +85,7 @@ class Settings:
     limits: str = ""
     proxies: str = ""
     releases: str = ""
+    hub: str = ""
     based: bool = False  # whether the base was given, and is not just the usual one
 
     def environment(self) -> dict[str, str]:
@@ -99,6 +101,7 @@ class Settings:
             "STOCKTAKE_LIMITS": self.limits,
             "STOCKTAKE_PROXIES": self.proxies,
             "STOCKTAKE_RELEASES": self.releases,
+            "STOCKTAKE_HUB": self.hub,
         }
         return {**os.environ, **told}
 
@@ -129,6 +132,7 @@ def settle(
     limits: Annotated[str, _option("STOCKTAKE_LIMITS")] = "",
     proxies: Annotated[str, _option("STOCKTAKE_PROXIES")] = "",
     releases: Annotated[str, _option("STOCKTAKE_RELEASES")] = "",
+    hub: Annotated[str, _option("STOCKTAKE_HUB")] = "",
 ) -> None:
     """Check the settings before any command runs."""
     _log_to_stderr()
@@ -148,6 +152,7 @@ def settle(
         limits=_limits(limits),
         proxies=_proxies(proxies),
         releases=_releases(releases),
+        hub=_hub(hub),
         based=_based(context),
     )
 
@@ -181,6 +186,10 @@ def _releases(text: str) -> str:
         return text and str(trigger(text)) and text
     except ValueError as error:
         raise typer.BadParameter(f"STOCKTAKE_RELEASES is {text!r}, no cron line of five fields: {error}") from error
+def _hub(url: str) -> str:
+    if url and not is_web(url):
+        raise typer.BadParameter(f"STOCKTAKE_HUB is {url!r}; use the web address of a WebSub hub")
+    return url
 
 
 def _hosts(text: str) -> frozenset[str]:

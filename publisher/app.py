@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from fastapi import FastAPI
 from starlette.convertors import PathConvertor, register_url_convertor
@@ -13,8 +15,10 @@ from starlette.requests import Request
 from starlette.staticfiles import StaticFiles
 
 from publisher.errors import PublisherError
+from publisher.feeds.hub import Announcer
 from publisher.http.edge import Edge
 from publisher.http.headings import NAMES, RELEASE, Headings
+from publisher.http.outward import outward
 from publisher.http.problems import Problems, Refused
 from publisher.outlets.table import OUTLETS
 from publisher.pages.pages import HERE, Pages
@@ -32,22 +36,38 @@ class AnyPath(PathConvertor):
     regex = "(?s:.*)"
 
 
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What the operators tell of this host.
+
+    *contact* is an address under which they can be reached and *hub* that of a WebSub hub that tells others of our changes, "" where there
+    is none; *allow* are hosts that may lie on a private network.
+    """
+
+    contact: str = ""
+    hub: str = ""
+    allow: frozenset[str] = frozenset()
+
+
+NOWHERE = Site()
+
+
 def nobody(request: Request) -> bool:
     """Permit nothing."""
     return False
 
 
-def create_app(shelf: Shelf, permit: Callable[[Request], bool] = nobody) -> FastAPI:
+def create_app(shelf: Shelf, permit: Callable[[Request], bool] = nobody, site: Site = NOWHERE) -> FastAPI:
     """Make the app that answers from *shelf*, which is opened and closed with it; *permit* tells whether an operator asks."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with shelf:
+        async with shelf, _announcing(shelf, site):
             yield
 
     register_url_convertor("path", AnyPath())
     app = FastAPI(title="WSIS Stocktaking", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.permit = permit
+    app.state.permit, app.state.contact, app.state.hub = permit, site.contact, site.hub
     pages = Pages(shelf.iris, lambda: place(shelf))
     for router in OUTLETS.values():
         app.include_router(router(shelf, pages))
@@ -66,3 +86,18 @@ def create_app(shelf: Shelf, permit: Callable[[Request], bool] = nobody) -> Fast
     )
     app.add_middleware(Edge, budget=shelf.budget)  # the outermost, so that it marks what the others answer
     return app
+
+
+@asynccontextmanager
+async def _announcing(shelf: Shelf, site: Site) -> AsyncIterator[None]:
+    """Tell the hub, if there is one, of each commit."""
+    if not site.hub:
+        yield
+        return
+    async with outward(site.allow) as client:
+        task = asyncio.create_task(Announcer(site.hub, shelf, client).run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp
 
 from journal.log import Journal
-from publisher.app import create_app, nobody
+from publisher.app import Site, create_app, nobody
 from publisher.errors import PublisherError, SyntaxFault
 from publisher.examples.cli import app as examples
 from publisher.formats import GRAPHS, TABLES
@@ -48,11 +48,18 @@ class Settings(Protocol):
     def limits(self) -> str: ...  # noqa: D102
     @property
     def proxies(self) -> str: ...  # noqa: D102
+    @property
+    def contact(self) -> str: ...  # noqa: D102
+    @property
+    def hub(self) -> str: ...  # noqa: D102
+    @property
+    def allow_hosts(self) -> frozenset[str]: ...  # noqa: D102
 
 
 def site(settings: Settings, permit: Callable[[Request], bool] = nobody) -> FastAPI:
     """Make the app of all that the public reads; *permit* tells whether an operator asks."""
-    return create_app(Shelf(settings.data, Iris(settings.base), read(settings.limits)), permit)
+    about = Site(settings.contact, settings.hub, settings.allow_hosts)
+    return create_app(Shelf(settings.data, Iris(settings.base), read(settings.limits)), permit, about)
 
 
 def listen(served: ASGIApp, settings: Settings, host: str, port: int) -> None:

@@ -20,10 +20,13 @@ import structlog
 from journal.entry import Entry
 from journal.errors import JournalError
 from journal.log import Journal
+from publisher.history.logbook import RECORD, Logbook
 from publisher.history.touches import FORMAT, NAME, SCHEMA, packed, short, unpacked
+from publisher.shelf.generations import newest
 
 PAUSE = 0.25  # seconds between looks at the journal
 SETTLED = 2_000_000_000  # nanoseconds after which a folder's time of change tells two changes apart on any file system
+LEAD = 2  # seconds from a generation to the moment when harvesters are told of it, within which every reader shows it
 PLACE = 5  # how much its priority is below that of the others
 
 log = structlog.get_logger(room="history")
@@ -64,15 +67,40 @@ class Following:
         self._listed = changed if time.time_ns() - changed > SETTLED else None
         return done
 
+    def show(self, generations: Path) -> None:
+        """Note when the entries that are noted and in a generation of the store are first told to harvesters (``log.horizon``).
+
+        What was in the journal before this file was made is told with the time when it came into the journal.
+        """
+        last, before = self._file.execute("SELECT MAX(entry), MAX(time) FROM shown").fetchone()
+        current = newest(generations)
+        upto = min(self.position, current.position if current else 0)
+        if upto <= (last or 0) or (last is None and self.position < _head(self._journal)):
+            return
+        now = int(time.time()) + LEAD
+        with self._file:
+            for entry in self._journal.entries(after=last or 0):
+                if entry.number > upto:
+                    break
+                before = max(before or 0, int(entry.path.stat().st_mtime) if last is None else now)
+                self._file.execute("INSERT INTO shown VALUES (?, ?)", (entry.number, before))
+
     def close(self) -> None:
         """Let the file go."""
         self._file.close()
         self._lock.close()
 
     def _note(self, entry: Entry) -> None:
-        self._file.execute("INSERT INTO entry VALUES (?, ?, ?)", (entry.number, entry.run, int(entry.time.timestamp())))
+        book = Logbook(self._file, self._base)
+        book.begin()
         for graph, rows in by_graph(entry.lines()):
-            self._touch(short(graph, self._base), entry.number, rows)
+            name = short(graph, self._base)
+            self._touch(name, entry.number, rows)
+            if name.startswith(RECORD):
+                book.note(name.removeprefix(RECORD), entry.number, rows)
+        time, before = int(entry.time.timestamp()), self._file.execute("SELECT MAX(stamp) FROM entry").fetchone()[0] or 0
+        row = (entry.number, entry.run, time, max(time, before), *book.end())
+        self._file.execute("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?)", row)
         self._file.execute("DELETE FROM mark")
         self._file.execute("INSERT INTO mark VALUES (?, ?, ?)", (entry.number, entry.id, FORMAT))
 
@@ -111,6 +139,11 @@ class Following:
             self._path.with_name(NAME + end).unlink(missing_ok=True)
 
 
+def _head(journal: Journal) -> int:
+    head = journal.head
+    return head.number if head else 0
+
+
 def by_graph(lines: Iterable[bytes]) -> Iterator[tuple[str, Rows]]:
     """Give the rows of a patch by their graphs, ``A <s> <p> <o>`` each; a graph comes again where its rows stand apart."""
     tail, rows = b"\0", Rows()  # no line ends so
@@ -141,6 +174,7 @@ def main() -> None:
     while True:
         try:
             following.step()
+            following.show(Path(folder).parent / "generations")
         except JournalError as error:
             log.error("the journal cannot be followed", error=str(error))
             time.sleep(10)

@@ -1,7 +1,7 @@
 """Touches: an SQLite file that knows for each graph the entries of the journal that changed it, and how.
 
 The rows of a change are kept, but not those by which a graph first came: what it held then is what it holds now with all later changes
-undone. So a first load, which is nearly all of a journal, costs some 100 bytes a graph.
+undone. So a first load, which is nearly all of a journal, costs some 100 bytes a graph. The log of records stands beside (``logbook``).
 """
 
 from __future__ import annotations
@@ -14,17 +14,19 @@ from pathlib import Path
 
 import zstandard
 
-FORMAT = "1"  # count it up with every change of what is written, so that the file is made anew
+from publisher.history import logbook
+
+FORMAT = "2"  # count it up with every change of what is written, so that the file is made anew
 NAME = "touches.db"
-SCHEMA = """
+SCHEMA = f"""
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = NORMAL;
 CREATE TABLE IF NOT EXISTS mark (position INTEGER, entry TEXT, format TEXT);
-CREATE TABLE IF NOT EXISTS entry (number INTEGER PRIMARY KEY, run TEXT, time INTEGER);
+CREATE TABLE IF NOT EXISTS entry (number INTEGER PRIMARY KEY, run TEXT, time INTEGER, stamp INTEGER, place INTEGER, count INTEGER);
 CREATE TABLE IF NOT EXISTS touch (
     graph TEXT, entry INTEGER, added INTEGER, removed INTEGER, rows BLOB, PRIMARY KEY (graph, entry)
 ) WITHOUT ROWID;
-"""
+{logbook.SCHEMA}"""
 _FOUND = """
 SELECT touch.entry, entry.run, entry.time, added, removed, rows FROM touch JOIN entry ON entry.number = touch.entry
 WHERE graph = ? AND touch.entry <= ? ORDER BY touch.entry

@@ -131,6 +131,10 @@ class Shelf:
         """Answer a question of our own that gives a graph, in the format of *suffix*."""
         return await self._whole(Question(query, graph=suffix, base=self.iris.base))
 
+    async def own(self, question: Question) -> bytes:
+        """Answer a large question of our own, whole; unlike ``rows`` it is not kept."""
+        return await self._whole(question)
+
     async def _whole(self, question: Question) -> bytes:
         answer = await self._own.ask(question)
         try:

@@ -1,0 +1,96 @@
+"""Atom: changes as a feed (https://www.rfc-editor.org/rfc/rfc4287), in archives that never change (https://www.rfc-editor.org/rfc/rfc5005,
+section 4); what is gone is told as a deleted entry (https://www.rfc-editor.org/rfc/rfc6721).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from publisher.feeds.card import Card, card
+from publisher.feeds.markup import element, empty, instant
+from publisher.feeds.sets import concept
+from publisher.formats import GRAPHS, HTML
+from publisher.history.log import Change, Deed
+from publisher.history.states import State, best
+from vocab.iris import Iris
+from vocab.terms import DCT
+
+MEDIA = "application/atom+xml"
+PER = 100  # changes an archive
+_HEAD = (
+    '<?xml version="1.0" encoding="UTF-8"?>\n<feed xmlns="http://www.w3.org/2005/Atom" xmlns:fh="http://purl.org/syndication/history/1.0" '
+    'xmlns:at="http://purl.org/atompub/tombstones/1.0">\n'
+)
+_BASES = ("declared", "crosswalked")
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """A feed or one of its archives: *url* is its own address, *current* that of the feed, *links* are (rel, address) of its neighbours."""
+
+    id: str
+    title: str
+    url: str
+    current: str
+    page: str
+    updated: int
+    archive: bool
+    links: tuple[tuple[str, str], ...] = ()
+
+
+def write(it: Feed, host: str, iris: Iris, changes: Sequence[Change], states: Sequence[State]) -> bytes:
+    """Write a feed; *changes* stand in the order in which they are told."""
+    entries = (_entry(change, state, host, iris) for change, state in zip(changes, states, strict=True))
+    return "\n".join((_HEAD + "\n".join(_head(it)), *entries, "</feed>\n")).encode()
+
+
+def _head(it: Feed) -> Iterator[str]:
+    yield element("id", it.id)
+    yield element("title", it.title)
+    yield element("updated", instant(it.updated))
+    yield f"<author>{element('name', 'WSIS Stocktaking')}</author>"
+    yield empty("link", rel="self", type=MEDIA, href=it.url)
+    yield empty("link", rel="alternate", type="text/html", href=it.page)
+    if it.archive:
+        yield "<fh:archive/>"
+        yield empty("link", rel="current", type=MEDIA, href=it.current)
+    yield from (empty("link", rel=rel, href=href) for rel, href in it.links)
+
+
+def _entry(change: Change, state: State, host: str, iris: Iris) -> str:
+    if change.deed is Deed.GONE:
+        reason = best(state.all(f"{iris.ns}reason", state.graph))
+        comment = element("at:comment", reason.value) if reason else ""
+        return f'<at:deleted-entry ref="{state.graph}" when="{instant(change.stamp)}">{comment}</at:deleted-entry>'
+    return f"<entry>{''.join(_told(change, state, card(change, state, iris), host, iris))}</entry>"
+
+
+def _told(change: Change, state: State, it: Card, host: str, iris: Iris) -> Iterator[str]:
+    first = state.one(f"{DCT}issued", state.graph)
+    title = best(it.titles)
+    yield element("id", state.graph)
+    yield element("title", it.name, xml_lang=title.language if title else None)
+    yield element("updated", instant(change.stamp))
+    if first:
+        yield element("published", first.value)
+    authors = [text.value for text in it.leads] or [it.source]
+    yield from (f"<author>{element('name', name)}</author>" for name in authors)
+    yield empty("link", rel="alternate", type=HTML.media.partition(";")[0], href=f"{host}/page/{change.thing}")
+    for row in GRAPHS.values():
+        yield empty("link", rel="alternate", type=row.media.partition(";")[0], href=f"{host}/data/{change.thing}.{row.suffix}")
+    yield from _categories(change, it, iris)
+    summary = best(it.descriptions)
+    if summary:
+        yield element("summary", summary.value, xml_lang=summary.language)
+    if it.licence:
+        yield element("rights", it.licence)
+
+
+def _categories(change: Change, it: Card, iris: Iris) -> Iterable[str]:
+    names = {bears.iri: bears.name for bears in (*it.concepts, *it.countries)}
+    for leaf in change.leaves:
+        about = concept(leaf, iris) or leaf
+        basis = leaf.rpartition(":")[2]
+        told = f" ({basis})" if basis in _BASES else ""
+        yield empty("category", term=leaf, scheme=about, label=names.get(about, leaf) + told)

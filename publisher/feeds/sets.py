@@ -1,0 +1,53 @@
+"""Sets: what the sets of records are called for people, and where each has its feed."""
+
+from __future__ import annotations
+
+from vocab.iris import Iris
+from vocab.schemes import label
+
+_AREA, _GOAL = "http://metadata.un.org/sdg/codes/geoArea/", "http://metadata.un.org/sdg/"
+FEEDS = ("line", "goal", "country", "source")  # the sets by which there are feeds of their own
+_TOP = {
+    "line": "By action line",
+    "goal": "By Sustainable Development Goal",
+    "country": "By country",
+    "source": "By registry",
+    "kind": "By kind",
+}
+_BASIS = {"declared": "stated by the registry", "crosswalked": "translated from the registry's own codes"}
+
+
+def concept(name: str, iris: Iris) -> str | None:
+    """Give the IRI of the concept, country or registry of a set, None where it has none.
+
+    >>> concept("goal:3:declared", Iris()), concept("kind:event", Iris())
+    ('http://metadata.un.org/sdg/3', None)
+    """
+    family, _, rest = name.partition(":")
+    code = rest.partition(":")[0]
+    of = {"line": iris.concept("action-line", code), "goal": _GOAL + code, "country": _AREA + code, "source": iris.source(code)}
+    return of.get(family) if code else None
+
+
+def title(name: str, iris: Iris) -> str:
+    """Name a set in English.
+
+    >>> title("goal:3:declared", Iris())
+    'Goal 3: Good Health and Well-being (stated by the registry)'
+    """
+    family, _, rest = name.partition(":")
+    code, _, basis = rest.partition(":")
+    if not code:
+        return _TOP.get(family, family)
+    named = label(concept(name, iris) or "", "en", iris.base) or code
+    before = {"goal": f"Goal {code}: ", "line": f"{code}: ", "source": "Registry ", "kind": "Kind "}.get(family, "")
+    return before + named.removeprefix(before).strip() + (f" ({_BASIS[basis]})" if basis in _BASIS else "")
+
+
+def path(name: str) -> str:
+    """Give the path of a set's feed, without its suffix.
+
+    >>> path("all"), path("goal:3")
+    ('/feeds/all', '/feeds/goal/3')
+    """
+    return "/feeds/" + name.replace(":", "/")

@@ -1,0 +1,78 @@
+"""Fragments: the stream cut by time: months, days, and pages of a day, which are full or belong to a day that is over, or are the last.
+
+Every fragment but the last of each kind is closed: nothing can be added to it any more, since the stamps of entries never go back. So
+it is the same for ever, in every copy of the journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from itertools import groupby
+
+PER = 250  # members a page, some 2 MB of TriG
+_DAY = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A fragment's part of time: from *begin* on, before *end* (seconds since 1970); *name* is ``2026-03`` or ``2026-03-02``."""
+
+    name: str
+    begin: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """A day and its changes: those numbered above *after* up to *last*; *over*: no other can come."""
+
+    span: Span
+    after: int
+    last: int
+    over: bool
+
+    @property
+    def pages(self) -> int:
+        """Count its pages; behind a full page there is always another, which may be empty."""
+        return (self.last - self.after) // PER + 1
+
+    def page(self, number: int) -> tuple[int, int]:
+        """Give the numbers that page *number*, counted from 1, lies above and goes up to."""
+        after = self.after + (number - 1) * PER
+        return after, min(after + PER, self.last)
+
+    def closed(self, number: int) -> bool:
+        """Tell whether nothing can be added to a page."""
+        return self.over or number < self.pages
+
+
+def days(found: Sequence[tuple[int, int]]) -> list[Day]:
+    """Give the days of *found*: pairs of a day, counted from 1970, and the number of its last change."""
+    afters = [0, *(last for _, last in found)]
+    return [Day(_span(day), afters[place], last, place + 1 < len(found)) for place, (day, last) in enumerate(found)]
+
+
+def months(found: Sequence[Day]) -> dict[str, list[Day]]:
+    """Give the days by month, such as ``2026-03``."""
+    return {name: list(those) for name, those in groupby(found, key=lambda it: it.span.name[:7])}
+
+
+def month(name: str) -> Span:
+    """Give the span of a month.
+
+    >>> month("1970-12")
+    Span(name='1970-12', begin=28857600, end=31536000)
+    """
+    first = date.fromisoformat(f"{name}-01")
+    after = (first + timedelta(days=31)).replace(day=1)
+    return Span(name, _seconds(first), _seconds(after))
+
+
+def _span(day: int) -> Span:
+    return Span((date(1970, 1, 1) + timedelta(days=day)).isoformat(), day * _DAY, (day + 1) * _DAY)
+
+
+def _seconds(day: date) -> int:
+    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())

@@ -1,0 +1,51 @@
+"""OAI-PMH: ``/oai``, by which repositories and aggregators harvest all records, or those of a set.
+
+Source: https://www.openarchives.org/OAI/openarchivesprotocol.html (2.0).
+"""
+
+from __future__ import annotations
+
+import time
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from publisher.feeds.markup import element, instant
+from publisher.http.links import origin
+from publisher.oai import tokens
+from publisher.oai.arguments import read
+from publisher.oai.errors import OaiError
+from publisher.oai.provider import Provider, address
+from publisher.pages.pages import Pages
+from publisher.shelf.shelf import Shelf
+
+_HEAD = (
+    '<?xml version="1.0" encoding="UTF-8"?>\n'
+    '<OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" '
+    'xsi:schemaLocation="http://www.openarchives.org/OAI/2.0/ http://www.openarchives.org/OAI/2.0/OAI-PMH.xsd">'
+)
+_UNECHOED = ("badVerb", "badArgument")  # section 3.6: their request element has no attributes
+
+
+def router(shelf: Shelf, pages: Pages) -> APIRouter:
+    """Give the route of ``/oai``."""
+    routes = APIRouter()
+
+    async def oai(request: Request) -> Response:
+        url = origin(request) + "/oai"
+        provider = Provider(shelf, url, address(request.app.state.contact, shelf.iris.base), tokens.key(shelf.data / "signing"))
+        at, asked = int(time.time()), dict[str, str]()
+        try:
+            form = await request.form() if request.method == "POST" else request.query_params
+            asked = read((name, str(value)) for name, value in form.multi_items())
+            told = await provider.answer(asked)
+        except OaiError as error:
+            told = element("error", str(error), code=error.code)
+            asked = {} if error.code in _UNECHOED else asked
+        echo = element("request", url, **asked)
+        body = f"{_HEAD}{element('responseDate', instant(at))}{echo}{told}</OAI-PMH>\n"
+        return Response(body.encode(), headers={"Content-Type": "text/xml; charset=utf-8", "Cache-Control": "no-cache"})
+
+    routes.add_route("/oai", oai, methods=["GET", "HEAD", "POST"])
+    return routes
