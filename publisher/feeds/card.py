@@ -12,7 +12,6 @@ from vocab.iris import Iris
 from vocab.schemes import label
 from vocab.terms import DCT, FOAF, RDFS, SCHEMA, SIOC, SKOS, WGS
 
-
 # What a classifier suggested (suggestedGoal) is not among them.
 _CLAIMED = ("actionLine", "crosswalkedActionLine", "goal", "crosswalkedGoal", "target", "crosswalkedTarget")
 

@@ -6,6 +6,7 @@ Source: https://www.openarchives.org/OAI/openarchivesprotocol.html (2.0).
 from __future__ import annotations
 
 import time
+from urllib.parse import parse_qsl
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -37,8 +38,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         provider = Provider(shelf, url, address(request.app.state.contact, shelf.iris.base), tokens.key(shelf.data / "signing"))
         at, asked = int(time.time()), dict[str, str]()
         try:
-            form = await request.form() if request.method == "POST" else request.query_params
-            asked = read((name, str(value)) for name, value in form.multi_items())
+            asked = read(await _pairs(request))
             told = await provider.answer(asked)
         except OaiError as error:
             told = element("error", str(error), code=error.code)
@@ -46,6 +46,13 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         echo = element("request", url, **asked)
         body = f"{_HEAD}{element('responseDate', instant(at))}{echo}{told}</OAI-PMH>\n"
         return Response(body.encode(), headers={"Content-Type": "text/xml; charset=utf-8", "Cache-Control": "no-cache"})
+
+    async def _pairs(request: Request) -> list[tuple[str, str]]:
+        data = await request.body() if request.method == "POST" else request.url.query.encode()
+        try:
+            return parse_qsl(data.decode(), keep_blank_values=True, errors="strict", max_num_fields=100)
+        except ValueError as error:
+            raise OaiError("badArgument", f"The arguments are no form: {error}") from error
 
     routes.add_route("/oai", oai, methods=["GET", "HEAD", "POST"])
     return routes

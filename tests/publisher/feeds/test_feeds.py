@@ -1,0 +1,194 @@
+"""Feeds: Atom with archives that never change, a calendar, activities, sitemaps and what crawlers are told."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import feedparser
+import httpx
+import pytest
+from icalendar import Calendar
+from lxml import etree
+from moving import IRIS
+
+from publisher.feeds.markup import element
+from publisher.history.log import SLICE
+from publisher.outlets.robots import contact_uri
+
+ATOM, HISTORY, AT = "{http://www.w3.org/2005/Atom}", "{http://purl.org/syndication/history/1.0}", "{http://purl.org/atompub/tombstones/1.0}"
+
+Still = tuple[Path, httpx.Client]
+
+
+def feed(still: Still, path: str) -> Any:
+    answer = still[1].get(path)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/atom+xml")
+    return etree.fromstring(answer.content)
+
+
+def link(it: Any, rel: str) -> str | None:
+    return next((found.get("href") for found in it.findall(f"{ATOM}link") if found.get("rel") == rel), None)
+
+
+def test_the_feed_has_the_newest_first_and_each_record_once(still: Still) -> None:
+    it = feed(still, "/feeds/all.atom")
+
+    names = [entry.findtext(f"{ATOM}id") or entry.get("ref") for entry in it if entry.tag in (f"{ATOM}entry", f"{AT}deleted-entry")]
+    assert len(names) == len(set(names)) == 100
+    assert names[0] == f"{IRIS.base}record/demo/e91"
+    assert len(it.findall(f"{AT}deleted-entry")) == 16
+
+
+def test_an_entry_has_all_that_atom_wants_and_leads_to_page_and_data(still: Still) -> None:
+    it = feedparser.parse(still[1].get("/feeds/all.atom").content)
+
+    entry = next(entry for entry in it.entries if entry.id == f"{IRIS.base}record/demo/i%2F7")
+    assert (entry.title, entry.author, entry.updated) == ("Renamed 7", "Ministry of ICT", "2026-04-28T23:30:00Z")
+    assert entry.published == "2026-03-28T23:30:00Z"
+    assert {(found.type, found.href.partition("/data/")[2] or found.href.partition("/page/")[2]) for found in entry.links} >= {
+        ("text/html", "initiative/demo/i%2F7"),
+        ("text/turtle", "initiative/demo/i%2F7.ttl"),
+    }
+    assert {"goal:8:crosswalked", "line:C2:declared", "country:404"} <= {tag.term for tag in entry.tags}
+    assert not it.bozo
+
+
+def test_the_archives_lead_back_to_the_first_change_and_never_change(still: Still) -> None:
+    it, sizes = feed(still, "/feeds/all.atom"), []
+
+    while address := link(it, "prev-archive"):
+        answer = still[1].get(address)
+        it = etree.fromstring(answer.content)
+        sizes.append(len(it.findall(f"{ATOM}entry")) + len(it.findall(f"{AT}deleted-entry")))
+        assert "immutable" in answer.headers["cache-control"]
+        assert it.find(f"{HISTORY}archive") is not None
+        assert link(it, "current") == str(still[1].base_url.join("/feeds/all.atom"))
+
+    assert sizes == [100] * 4
+
+
+@pytest.mark.parametrize(
+    "path", ["/feeds/line/C7-ehea", "/feeds/goal/4", "/feeds/goal/4/declared", "/feeds/country/404", "/feeds/source/alpha"]
+)
+def test_a_feed_by_line_goal_country_or_registry_has_just_that(still: Still, path: str) -> None:
+    it = feed(still, f"{path}.atom")
+
+    _, _, *parts = path.split("/")
+    wanted = ":".join(parts)
+    entries = it.findall(f"{ATOM}entry")
+    sources = [f"source:{entry.findtext(f'{ATOM}id').split('/')[-2]}" for entry in entries]
+    tags = [[tag.get("term") for tag in entry.findall(f"{ATOM}category")] for entry in entries]
+    terms = [{source, *those} for source, those in zip(sources, tags, strict=True)]
+    assert entries
+    assert all(any(term == wanted or term.startswith(f"{wanted}:") for term in those) for those in terms)
+    assert it.findtext(f"{ATOM}id") == f"{IRIS.base}{path[1:]}"
+
+
+@pytest.mark.parametrize(
+    "path", ["/feeds/goal/99.atom", "/feeds/kind/event.atom", "/feeds/all.atom?archive=5", "/feeds/all.atom?archive=x", "/feeds/a/b/c.atom"]
+)
+def test_what_is_no_feed_is_not_found(still: Still, path: str) -> None:
+    assert still[1].get(path).status_code == 404
+
+
+def test_what_xml_cannot_hold_is_replaced() -> None:
+    assert etree.fromstring(element("a", "bell\x07 & <\ud800>\uffff", b='"')).text == "bell\ufffd & <\ufffd>\ufffd"
+
+
+def events(still: Still) -> dict[str, Any]:
+    answer = still[1].get("/feeds/events.ics")
+    assert answer.headers["content-type"] == "text/calendar; charset=utf-8"
+    return {str(it["uid"]).rpartition("/")[2]: it for it in Calendar.from_ical(answer.content).walk("VEVENT")}
+
+
+@pytest.mark.parametrize(
+    ("name", "begin", "end"),
+    [
+        ("e4", date(2025, 5, 1), date(2025, 5, 4)),  # to the third of May, whose end is the fourth
+        ("e13", date(2025, 5, 1), date(2025, 6, 1)),  # May
+        ("e6", date(2025, 1, 1), date(2026, 1, 1)),  # 2025
+        ("e7", datetime(2025, 5, 1, 9, tzinfo=UTC), datetime(2025, 5, 1, 17, 30, tzinfo=UTC)),
+    ],
+)
+def test_a_date_is_a_day_a_month_or_year_all_of_it_and_an_instant_in_utc(still: Still, name: str, begin: date, end: date) -> None:
+    it = events(still)[name]
+
+    assert (it["dtstart"].dt, it["dtend"].dt) == (begin, end)
+
+
+def test_an_event_has_its_text_place_and_page_and_one_called_off_says_so(still: Still) -> None:
+    found = events(still)
+
+    assert str(found["e4"]["summary"]) == "Forum 4; on, digital health"
+    assert str(found["e4"]["location"]) == "Geneva, CICG"
+    assert str(found["e4"]["url"]) == f"{still[1].base_url}/page/event/demo/e4"
+    assert {name for name, it in found.items() if str(it["status"]) == "CANCELLED"} == {"e5"}
+
+
+def test_a_calendar_that_is_held_is_not_sent_again(still: Still) -> None:
+    etag = still[1].get("/feeds/events.ics").headers["etag"]
+
+    assert still[1].get("/feeds/events.ics", headers={"If-None-Match": etag}).status_code == 304
+
+
+def test_the_activities_are_pages_that_lead_on_and_never_change_once_full(still: Still) -> None:
+    whole = still[1].get("/activities").json()
+
+    assert (whole["type"], whole["totalItems"]) == ("OrderedCollection", 466)
+    assert (whole["first"], whole["last"]) == (f"{still[1].base_url}/activities/1", f"{still[1].base_url}/activities/5")
+    full, open_ = (still[1].get(f"/activities/{number}") for number in (4, 5))
+    assert ["immutable" in it.headers["cache-control"] for it in (full, open_)] == [True, False]
+    assert [len(it.json()["orderedItems"]) for it in (full, open_)] == [100, 66]
+    assert ("next" in full.json(), "next" in open_.json(), open_.json()["startIndex"]) == (True, False, 400)
+
+
+def test_an_activity_tells_who_did_what_to_which_and_when(still: Still) -> None:
+    items = {it["id"]: it for it in still[1].get("/activities/5").json()["orderedItems"]}
+
+    gone = items[f"{IRIS.base}ldes/version/4/demo/e9"]
+    assert (gone["type"], gone["object"]["type"], gone["object"]["formerType"]) == ("Delete", "Tombstone", "Event")
+    assert gone["actor"]["id"] == IRIS.source("demo")
+    assert (gone["object"]["id"], gone["published"]) == (f"{IRIS.base}id/event/demo/e9", "2026-04-28T23:30:00Z")
+
+
+@pytest.mark.parametrize("path", ["/activities/0", "/activities/7", "/activities/x", "/sitemap-2.xml", "/sitemap-x.xml"])
+def test_a_page_that_is_none_is_not_found(still: Still, path: str) -> None:
+    assert still[1].get(path).status_code == 404
+
+
+def test_the_sitemap_has_each_page_that_there_is_and_when_it_changed(still: Still) -> None:
+    index = etree.fromstring(still[1].get("/sitemap.xml").content)
+    (part,) = (it.text for it in index.iter("{*}loc"))
+
+    urls = {it.findtext("{*}loc"): it.findtext("{*}lastmod") for it in etree.fromstring(still[1].get(part).content)}
+
+    assert len(urls) == 407 - 16
+    assert urls[f"{still[1].base_url}/page/initiative/demo/i%2F7"] == "2026-04-28T23:30:00Z"
+    assert urls[f"{still[1].base_url}/page/document/demo/d.7"] == "2026-03-28T23:30:00Z"
+    assert f"{still[1].base_url}/page/initiative/demo/i%2F100" not in urls
+    assert still[1].get("/page/document/demo/d.7").status_code == 200
+    assert SLICE <= 50_000
+
+
+def test_crawlers_are_told_where_the_sitemap_is_and_what_to_leave_alone(still: Still) -> None:
+    lines = still[1].get("/robots.txt").text.splitlines()
+
+    assert f"Sitemap: {still[1].base_url}/sitemap.xml" in lines
+    assert {"User-agent: *", "Disallow: /sparql", "Disallow: /desk"} <= set(lines)
+
+
+def test_security_txt_tells_whom_to_write_to_and_expires_within_a_year(still: Still) -> None:
+    told = dict(line.split(": ", 1) for line in still[1].get("/.well-known/security.txt").text.splitlines())
+
+    assert told["Contact"] == "mailto:help@example.org"
+    assert told["Canonical"] == f"{still[1].base_url}/.well-known/security.txt"
+    assert timedelta(days=90) < datetime.fromisoformat(told["Expires"]) - datetime.now(UTC) < timedelta(days=365)
+
+
+async def test_without_a_contact_there_is_no_security_txt(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/.well-known/security.txt")
+
+    assert answer.status_code == 404
+    assert contact_uri("no contact given") is None

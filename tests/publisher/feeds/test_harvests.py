@@ -1,0 +1,131 @@
+"""Harvests by others: complete before, across and after a commit with changes and deletions, compared with the journal record by record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from harvesting import Scenario
+from moving import Held, alive, is_gone
+
+OAI = ("sickle", "scythe")
+TITLE = "<http://purl.org/dc/terms/title> "
+COUNT = """
+    SELECT ?graph (COUNT(*) AS ?quads) { GRAPH ?graph { ?s ?p ?o } FILTER(STRSTARTS(STR(?graph), STR(<record/>))) } GROUP BY ?graph
+"""
+
+
+def whole(state: Held) -> dict[str, frozenset[str] | None]:
+    """Give what a harvest by OAI-PMH has: the statements of each record, None where it is gone."""
+    return {record: None if is_gone(lines) else lines for record, lines in state.items()}
+
+
+def names(state: Held) -> dict[str, set[str]]:
+    """Give the titles of each record that is there."""
+    found = {record: {line.partition(TITLE)[2] for line in lines if TITLE in line} for record, lines in alive(state).items()}
+    return {record: {title.rpartition('"')[0][1:].replace('\\"', '"') for title in titles} for record, titles in found.items()}
+
+
+@pytest.mark.parametrize("client", OAI)
+def test_a_harvest_by_oai_pmh_before_the_commit_has_all_there_was(scenario: Scenario, client: str) -> None:
+    got = scenario.got["before", client]
+
+    assert got.last == whole(scenario.before)
+    assert got.doubled == []
+
+
+@pytest.mark.parametrize("client", OAI)
+def test_a_harvest_by_oai_pmh_across_the_commit_misses_nothing_and_doubles_nothing(scenario: Scenario, client: str) -> None:
+    got = scenario.got["across", client]
+
+    assert got.last == whole(scenario.before)
+    assert got.doubled == []
+
+
+@pytest.mark.parametrize("client", OAI)
+def test_the_next_harvest_by_date_has_just_what_the_commit_touched(scenario: Scenario, client: str) -> None:
+    got = scenario.got["since", client]
+
+    assert got.last == {record: lines for record, lines in whole(scenario.after).items() if record in scenario.touched}
+    assert got.doubled == []
+
+
+@pytest.mark.parametrize("client", OAI)
+def test_a_harvest_by_oai_pmh_after_the_commit_has_all_there_is_and_each_deletion(scenario: Scenario, client: str) -> None:
+    got = scenario.got["after", client]
+
+    assert got.last == whole(scenario.after)
+    assert sum(lines is None for lines in got.last.values()) == 16
+    assert got.doubled == []
+
+
+def replica(versions: list[tuple[str, Any]]) -> Held:
+    """Give what a follower of the stream holds: of each record the version with the last place."""
+    ordered = sorted(versions, key=lambda it: it[1][1])
+    return {record: lines for record, (_, _, _, lines) in ordered}
+
+
+@pytest.mark.parametrize(("when", "members"), [("before", 380), ("across", 466), ("after", 466)])
+def test_ldes_client_replicates_every_version_once_and_exactly(scenario: Scenario, when: str, members: int) -> None:
+    got = scenario.got[when, "ldes"].items
+
+    assert replica(got) == (scenario.before if when == "before" else scenario.after)
+    assert len({version for _, (version, *_) in got}) == len(got) == members
+
+
+def test_the_stream_tells_who_came_who_changed_and_who_went(scenario: Scenario) -> None:
+    new = [deed for record, (_, place, deed, _) in scenario.got["after", "ldes"].items if place > 380]
+
+    assert {deed: new.count(deed) for deed in new} == {"Create": 27, "Update": 43, "Delete": 16}
+
+
+def feed(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Give what a reader knows who went through the feed from the newest entry back: of each what it met first."""
+    out: dict[str, Any] = {}
+    for name, told in items:
+        out.setdefault(name, told)
+    return out
+
+
+@pytest.mark.parametrize("when", ["before", "across", "after"])
+def test_feedparser_finds_each_record_with_its_title_and_each_deletion_by_the_archives(scenario: Scenario, when: str) -> None:
+    state = scenario.after if when == "after" else scenario.before
+
+    got = feed(scenario.got[when, "feedparser"].items)
+
+    titles = names(state)
+    assert {record for record, told in got.items() if told is None} == {record for record, lines in state.items() if is_gone(lines)}
+    assert {record for record, told in got.items() if told and told[0] in titles[record]} == set(titles)
+
+
+@pytest.mark.parametrize("when", ["before", "across", "after"])
+def test_the_activities_tell_of_each_record_what_it_has_become(scenario: Scenario, when: str) -> None:
+    state = scenario.before if when == "before" else scenario.after  # a page that is asked after the commit has the commit in it
+
+    got = scenario.got[when, "activities"].last
+
+    topics = {next(line for line in lines if "primaryTopic" in line).rpartition("<")[2][:-1]: record for record, lines in state.items()}
+    assert {topics[topic] for topic, told in got.items() if told is not None} == set(alive(state))
+    assert {topics[topic] for topic, told in got.items() if told is None} == set(state) - set(alive(state))
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_icalendar_finds_each_event_once_with_its_title_and_no_other(scenario: Scenario, when: str) -> None:
+    state = scenario.after if when == "after" else scenario.before
+    events = {record: titles for record, titles in names(state).items() if "/record/demo/e" in record}
+
+    got = scenario.got[when, "icalendar"]
+
+    assert {uid: {str(it["summary"])} for uid, it in got.items} == events
+    assert got.doubled == []
+    assert len(events) == (31 if when == "after" else 30)
+
+
+def test_the_store_itself_holds_what_the_harvests_were_compared_with(scenario: Scenario, moving: tuple[Path, str]) -> None:
+    _, url = moving
+
+    rows = httpx.post(f"{url}/sparql", data={"query": COUNT}, headers={"Accept": "application/json"}).json()["results"]["bindings"]
+
+    assert {row["graph"]["value"]: int(row["quads"]["value"]) for row in rows} == {it: len(lines) for it, lines in scenario.after.items()}

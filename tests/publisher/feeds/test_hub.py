@@ -1,0 +1,104 @@
+"""The hub: told of each commit once, again where it was down, and never at a private address."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+import httpx
+import pytest
+from moving import IRIS, begin, move
+
+from publisher.app import Site, create_app
+from publisher.feeds.hub import NAME, Announcer
+from publisher.history.states import level
+from publisher.http.outward import Inside, outward
+from publisher.shelf.pool import Limits
+from publisher.shelf.shelf import Shelf
+
+HUB = "https://hub.example/publish"
+
+
+class Hub:
+    """A hub that keeps what it was told, and answers as it is set to."""
+
+    def __init__(self) -> None:
+        self.status = 204
+        self.told: list[list[str]] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        form = parse_qsl(request.content.decode())
+        assert (str(request.url), form[0]) == (HUB, ("hub.mode", "publish"))
+        if self.status < 400:
+            self.told.append([value for name, value in form if name == "hub.url"])
+        return httpx.Response(self.status)
+
+
+@pytest.fixture
+async def opened(tmp_path: Path) -> AsyncIterator[Shelf]:
+    begin(tmp_path)
+    async with Shelf(tmp_path, IRIS, Limits(seconds=10), readers=1) as shelf:
+        await shelf.level()
+        await level(shelf)
+        yield shelf
+
+
+async def until(shelf: Shelf, entry: int) -> None:
+    """Wait until harvesters are told of *entry*."""
+    while (await level(shelf)).entry < entry:
+        await shelf.look()
+
+
+async def test_the_hub_is_told_which_feeds_changed_once_and_again_where_it_was_down(opened: Shelf) -> None:
+    hub = Hub()
+    async with httpx.AsyncClient(transport=httpx.MockTransport(hub)) as client:
+        announcer = Announcer(HUB, opened, client)
+
+        first = await announcer.step()  # what is there already is no news
+        move(opened.data)
+        await until(opened, 4)
+        hub.status = 503
+        with pytest.raises(httpx.HTTPStatusError):
+            await announcer.step()
+        hub.status = 202
+        later = await Announcer(HUB, opened, client).step()  # as after a restart
+        again = await announcer.step()
+
+    feeds = {it for told in hub.told for it in told}
+    assert (first, again) == (0, 0)
+    assert later == len(feeds) == sum(map(len, hub.told))
+    assert {f"{IRIS.base}feeds/{name}.atom" for name in ("all", "source/demo", "country/404", "goal/4", "goal/4/declared")} <= feeds
+    assert f"{IRIS.base}feeds/source/alpha.atom" not in feeds
+    assert json.loads((opened.data / NAME).read_text()) == {"entry": 4}
+
+
+async def test_a_feed_names_the_hub_and_the_address_by_which_the_hub_knows_it(opened: Shelf) -> None:
+    app = create_app(opened, site=Site(hub=HUB))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test") as client:
+        answer = await client.get("/feeds/goal/4.atom")
+
+    assert f'<{HUB}>; rel="hub"' in answer.headers["link"]
+    assert f'<{IRIS.base}feeds/goal/4.atom>; rel="self"' in answer.headers["link"]
+    assert f'<link rel="hub" href="{HUB}"/>' in answer.text
+
+
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1", "10.1.2.3", "169.254.169.254", "::1", "fd00::1", "::ffff:192.168.0.1", "64:ff9b::a00:1", "224.0.0.1"]
+)
+async def test_a_hub_at_a_private_address_is_not_asked(address: str) -> None:
+    async def resolve(host: str, port: int) -> list[str]:
+        return ["93.184.216.34", address]  # one good address does not excuse the other
+
+    async with outward(resolve=resolve) as client:
+        with pytest.raises(httpx.ConnectError, match="STOCKTAKE_ALLOW_HOSTS"):
+            await client.post("http://hub.example:9/")
+
+
+async def test_a_private_hub_that_the_operators_name_is_asked() -> None:
+    async with outward(frozenset({"localhost"})) as client:
+        with pytest.raises(httpx.ConnectError) as caught:  # nobody listens on the port, which shows that it was tried
+            await client.post("http://localhost:9/")
+
+    assert not isinstance(caught.value.__cause__, Inside)

@@ -1,0 +1,179 @@
+"""LDES: pages that never change, a view of what is latest, and every page by the shapes of TREE."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import pytest
+from moving import FIRST, IRIS, held, plain
+from pyoxigraph import DefaultGraph, NamedNode, Quad, RdfFormat, parse
+from pyshacl import validate
+from rdflib import Graph
+from serving import ROOT
+
+SHAPES = ROOT.parent / "shared" / "suites" / "tree-shacl"
+TREE, LDES, A = "https://w3id.org/tree#", "https://w3id.org/ldes#", "http://www.w3.org/1999/02/22-rdf-syntax-ns#type"
+BELOW = "http://www.w3.org/2000/01/rdf-schema#subClassOf"
+KINDS = {
+    "TR3.1": ("/ldes",),
+    "TR3.2": ("/ldes/time", "/ldes/latest"),
+    "TR3.3": ("/ldes/time/2026-03", "/ldes/time/2026-03-28/1", "/ldes/time/2026-03-28/2", "/ldes/latest/265"),
+}
+NODES = [path for kind in ("TR3.2", "TR3.3") for path in KINDS[kind]]
+NQUADS = {"Accept": "application/n-quads"}
+
+Still = tuple[Path, httpx.Client]
+
+
+def quads(still: Still, path: str) -> list[Quad]:
+    answer = still[1].get(path, headers=NQUADS)
+    assert answer.status_code == 200
+    return list(parse(answer.content, RdfFormat.N_QUADS))
+
+
+def objects(found: list[Quad], name: str) -> list[str]:
+    return [quad.object.value for quad in found if quad.predicate.value == name]
+
+
+def members(found: list[Quad]) -> list[str]:
+    return objects(found, f"{TREE}member")
+
+
+@pytest.mark.parametrize("path", NODES)
+def test_every_page_keeps_the_shapes_of_tree(still: Still, path: str) -> None:
+    if not SHAPES.exists():
+        pytest.skip("no shapes of TREE beside the work tree")
+    other = [kind for kind, paths in KINDS.items() if path not in paths]  # the shapes of one kind of page contradict the others'
+    data = Graph()
+    data.parse(data="".join(f"{quad.triple} .\n" for quad in quads(still, path) if quad.graph_name == DefaultGraph()), format="nt")
+    for kind in ("GreaterThanOrEqualToRelation", "LessThanRelation"):  # as the vocabulary says that the shapes import
+        data.parse(data=f"<{TREE}{kind}> <{BELOW}> <{TREE}Relation> .", format="nt")
+
+    files = [file for file in sorted(SHAPES.glob("TR*.ttl")) if not file.name.startswith(tuple(other))]
+    found = {file.stem: validate(data, shacl_graph=shapes(file), allow_infos=True) for file in files}
+
+    assert {name: text for name, (conforms, _, text) in found.items() if not conforms} == {}
+    assert len(found) > 15
+
+
+def shapes(file: Path) -> Graph:
+    out = Graph()
+    for it in (SHAPES / "tree-common.ttl", file):
+        out.parse(it)
+    return out
+
+
+def test_the_stream_tells_its_shape_its_paths_and_its_views(still: Still) -> None:
+    found = quads(still, "/ldes")
+    host = str(still[1].base_url).rstrip("/")
+
+    assert objects(found, f"{TREE}view") == [f"{host}/ldes/time", f"{host}/ldes/latest"]
+    assert objects(found, f"{TREE}shape") == [f"{host}/ldes/shape"]
+    assert objects(found, f"{LDES}timestampPath") == ["http://www.w3.org/ns/prov#generatedAtTime"]
+    assert objects(found, f"{LDES}versionOfPath") == ["http://purl.org/dc/terms/isVersionOf"]
+    assert objects(found, f"{LDES}versionDeleteObject") == ["https://www.w3.org/ns/activitystreams#Delete"]
+
+
+def test_every_member_keeps_the_shape_that_the_stream_tells(still: Still) -> None:
+    data, shapes = Graph(), Graph()
+    found = [quad for quad in quads(still, "/ldes/latest") if quad.graph_name == DefaultGraph()]
+    data.parse(data="".join(f"{quad.triple} .\n" for quad in found), format="nt")
+    shapes.parse(data="".join(f"{quad.triple} .\n" for quad in quads(still, "/ldes/shape")), format="nt")
+    targets = "".join(f"<{still[1].base_url}/ldes/shape> <http://www.w3.org/ns/shacl#targetNode> <{it}> .\n" for it in members(found))
+    shapes.parse(data=targets, format="nt")
+
+    conforms, _, text = validate(data, shacl_graph=shapes)
+
+    assert conforms, text
+    assert len(members(found)) == 250
+
+
+@pytest.mark.parametrize(
+    ("path", "immutable"),
+    [
+        ("/ldes/time", False),
+        ("/ldes/time/2026-03", True),
+        ("/ldes/time/2026-04", False),
+        ("/ldes/time/2026-03-28/1", True),  # full
+        ("/ldes/time/2026-03-28/2", True),  # of a day behind which there is another
+        ("/ldes/time/2026-04-28/1", False),
+        ("/ldes/latest", False),
+        ("/ldes/version/4/demo/i%2F7", True),
+    ],
+)
+def test_what_can_never_change_says_so_and_what_grows_does_not(still: Still, path: str, immutable: bool) -> None:
+    answer = still[1].get(path, headers=NQUADS)
+
+    assert ("immutable" in answer.headers["cache-control"]) == immutable
+    assert still[1].get(path, headers={**NQUADS, "If-None-Match": answer.headers["etag"]}).status_code == 304
+
+
+def test_a_page_holds_what_the_records_held_then_though_they_have_changed(still: Still) -> None:
+    then = held(still[0], upto=1)
+
+    found = quads(still, "/ldes/time/2026-03-28/1")
+
+    for number in (0, 39, 100):
+        record = f"{IRIS.base}record/demo/i%2F{number}"
+        version = NamedNode(f"{IRIS.base}ldes/version/1/demo/i%2F{number}")
+        assert plain(str(quad.triple) for quad in found if quad.graph_name == version) == then[record]
+
+
+def test_pages_are_cut_by_the_day_of_the_entry_and_lead_to_the_next(still: Still) -> None:
+    first, second = quads(still, "/ldes/time/2026-03-28/1"), quads(still, "/ldes/time/2026-03-28/2")
+
+    assert (len(members(first)), len(members(second))) == (250, 10)
+    assert objects(first, f"{TREE}node") == [f"{still[1].base_url}/ldes/time/2026-03-28/2"] * 2
+    assert objects(second, f"{TREE}node") == []
+    assert {quad.object.value for quad in first if quad.predicate.value.endswith("generatedAtTime")} == {f"{FIRST:%Y-%m-%dT%H:%M:%SZ}"}
+
+
+def test_the_latest_view_has_one_version_of_each_record_and_the_tombstones(still: Still) -> None:
+    first = quads(still, "/ldes/latest")
+    second = quads(still, objects(first, f"{TREE}node")[0].removeprefix(str(still[1].base_url).rstrip("/")))
+
+    of = objects(first + second, "http://purl.org/dc/terms/isVersionOf")
+    assert sorted(of) == sorted(held(still[0]))
+    assert objects(first + second, A).count("https://www.w3.org/ns/activitystreams#Delete") == 16
+    assert objects(first, f"{LDES}versionAmount") == ["1"]
+
+
+def test_a_deletion_is_a_member_that_holds_the_tombstone(still: Still) -> None:
+    found = quads(still, "/ldes/version/4/demo/i%2F100")
+
+    assert "https://www.w3.org/ns/activitystreams#Delete" in objects(found, A)
+    assert f"{IRIS.ns}gone" in objects(found, "http://www.w3.org/ns/adms#status")
+
+
+@pytest.mark.parametrize("form", ["trig", "nq", "jsonld"])
+def test_each_form_says_the_same(still: Still, form: str) -> None:
+    formats = {"trig": RdfFormat.TRIG, "nq": RdfFormat.N_QUADS, "jsonld": RdfFormat.JSON_LD}
+
+    answer = still[1].get(f"/ldes/time/2026-03-28/2?format={form}")
+
+    assert {str(it) for it in parse(answer.content, formats[form])} == {str(it) for it in quads(still, "/ldes/time/2026-03-28/2")}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/ldes/time/2026-02",
+        "/ldes/time/nonsense",
+        "/ldes/time/2026-03-28/3",
+        "/ldes/time/2026-03-28/0",
+        "/ldes/time/2026-03-27/1",
+        "/ldes/version/3/demo/i%2F7",
+        "/ldes/version/x/demo/i",
+        "/ldes/latest/x",
+    ],
+)
+def test_what_is_no_page_is_not_found(still: Still, path: str) -> None:
+    assert still[1].get(path).status_code == 404
+
+
+def test_who_takes_no_form_with_graphs_is_told_which_there_are(still: Still) -> None:
+    answer = still[1].get("/ldes", headers={"Accept": "text/html"})
+
+    assert answer.status_code == 406
+    assert "application/trig" in answer.text

@@ -1,0 +1,154 @@
+"""The log: places in the order of the journal, sets that follow what a record bears, and horizons that never hide a change."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from moving import FIRST, IRIS, begin, move
+
+from journal.log import Journal
+from publisher.history import log
+from publisher.history.follow import LEAD, Following
+from publisher.history.log import Change, Deed
+from publisher.history.touches import NAME
+from publisher.shelf.generations import Generation
+
+RECORD = f"{IRIS.base}record/x/1"
+TOPIC = f"<{IRIS.base}id/initiative/x/1>"
+GOAL, LINE = (
+    f"{TOPIC} <{IRIS.ns}goal> <http://metadata.un.org/sdg/",
+    f"{TOPIC} <{IRIS.ns}crosswalkedActionLine> <{IRIS.base}scheme/action-line/",
+)
+ABOUT = f"<{RECORD}> <http://xmlns.com/foaf/0.1/primaryTopic> {TOPIC}"
+GONE = f"<{RECORD}> <http://www.w3.org/ns/adms#status> <{IRIS.ns}gone>"
+
+
+def append(data: Path, *rows: str, graph: str = RECORD) -> None:
+    Journal(data / "journal").append([f"{row} <{graph}> ." for row in rows], run="x.1", time=FIRST)
+
+
+def followed(data: Path) -> Following:
+    following = Following(data / "history", Journal(data / "journal"), IRIS.base)
+    following.step()
+    return following
+
+
+def changes(data: Path, of: str = log.ALL) -> list[Change]:
+    followed(data).close()
+    with log.reading(data / "history") as file:
+        assert file
+        return log.changes(file, of, 0, 1_000, 1_000)
+
+
+def test_a_record_that_comes_changes_goes_and_comes_again_is_told_so(tmp_path: Path) -> None:
+    append(tmp_path, f"A {ABOUT}", f"A {GOAL}3>")
+    append(tmp_path, f"A {LINE}C2>")
+    append(tmp_path, f"D {GOAL}3>", f"D {LINE}C2>", f"A {GONE}")
+    append(tmp_path, f"D {GONE}", f"A {GOAL}4>")
+
+    found = changes(tmp_path)
+
+    assert [(it.entry, it.deed.name, it.leaves) for it in found] == [
+        (1, "NEW", ("goal:3:declared",)),
+        (2, "CHANGED", ("goal:3:declared", "line:C2:crosswalked")),
+        (3, "GONE", ("goal:3:declared", "line:C2:crosswalked")),  # so that who harvests these sets hears that it went
+        (4, "NEW", ("goal:4:declared",)),
+    ]
+    assert {it.kind for it in found} == {"initiative"}
+
+
+def test_a_graph_that_is_emptied_without_a_tombstone_is_gone(tmp_path: Path) -> None:
+    append(tmp_path, f"A {ABOUT}")
+    append(tmp_path, f"D {ABOUT}")
+
+    assert [it.deed for it in changes(tmp_path)] == [Deed.NEW, Deed.GONE]
+
+
+def test_rows_of_one_record_that_stand_apart_in_an_entry_are_one_change(tmp_path: Path) -> None:
+    other = f"{IRIS.base}record/x/2"
+    rows = [f"A {ABOUT} <{RECORD}> .", f"A {ABOUT} <{other}> .", f"A {GOAL}3> <{RECORD}> ."]
+    Journal(tmp_path / "journal").append(rows, run="x.1", time=FIRST)
+
+    found = changes(tmp_path)
+
+    assert [(it.name, it.deed) for it in found] == [("x/2", Deed.NEW), ("x/1", Deed.NEW)]
+    assert found[1].leaves == ("goal:3:declared",)
+
+
+@pytest.mark.parametrize(
+    "row", [f"{TOPIC} <{IRIS.ns}suggestedGoal> <http://metadata.un.org/sdg/3>", f"{GOAL}3 4>", f'{TOPIC} <{IRIS.ns}goal> "3"', f"{GOAL}3/x>"]
+)
+def test_what_a_classifier_suggests_or_no_concept_is_in_no_set(tmp_path: Path, row: str) -> None:
+    append(tmp_path, f"A {ABOUT}", f"A {row}")
+
+    assert [it.leaves for it in changes(tmp_path)] == [()]
+
+
+def test_graphs_that_are_no_records_have_no_place(tmp_path: Path) -> None:
+    append(tmp_path, f"A {ABOUT}", graph=f"{IRIS.base}source/x")
+
+    assert changes(tmp_path) == []
+
+
+def test_the_log_is_the_same_when_it_is_made_anew(tmp_path: Path) -> None:
+    begin(tmp_path)
+    first = changes(tmp_path)  # in two goes
+    move(tmp_path)
+    grown = changes(tmp_path)
+    (tmp_path / "history" / NAME).unlink()
+
+    assert grown[: len(first)] == [*first]
+    assert changes(tmp_path) == grown
+
+
+def test_a_list_as_it_was_at_a_place_has_each_record_where_it_last_changed_before(tmp_path: Path) -> None:
+    begin(tmp_path)
+    move(tmp_path)
+    changes(tmp_path)
+
+    with log.reading(tmp_path / "history") as file:
+        assert file
+        then, now = (log.changes(file, log.ALL, 0, 1_000, 1_000, place) for place in (380, 466))
+
+    assert [it.number for it in then if it.number <= 380] == list(range(1, 381))
+    assert (len({it.name for it in now}), len(now)) == (407, 407)
+
+
+def generation(folder: Path, number: int, position: int) -> None:
+    path = folder / f"{number:09d}"
+    path.mkdir(parents=True)
+    told = Generation(number, position, "x", 1, str(path))
+    (path / "about.json").write_text(f'{{"number": {number}, "position": {position}, "entry": "x", "quads": 1, "path": "{told.path}"}}')
+
+
+def test_what_was_there_before_the_log_is_told_with_its_time_and_what_comes_later_with_a_time_that_is_yet_to_come(tmp_path: Path) -> None:
+    append(tmp_path, f"A {ABOUT}")
+    old = datetime(2026, 5, 1, tzinfo=UTC).timestamp()
+    os.utime(Journal(tmp_path / "journal").head.path, (old, old))
+    generation(tmp_path / "generations", 1, 1)
+    following = followed(tmp_path)
+
+    following.show(tmp_path / "generations")
+    before = datetime.now(UTC).timestamp()
+    append(tmp_path, f"A {GOAL}3>")
+    following.step()
+    following.show(tmp_path / "generations")  # the store does not show it yet
+    hidden = log.horizon(tmp_path / "history", before + 100)
+    generation(tmp_path / "generations", 2, 2)
+    following.show(tmp_path / "generations")
+    after = datetime.now(UTC).timestamp()
+    following.close()
+
+    now, soon = (log.horizon(tmp_path / "history", time) for time in (before, after + LEAD))
+    assert hidden is not None
+    assert (hidden.entry, hidden.since) == (1, int(old))
+    assert now == hidden
+    assert soon is not None
+    assert (soon.entry, int(before) + LEAD <= soon.since <= int(after) + LEAD) == (2, True)
+
+
+def test_before_the_log_is_made_there_is_no_horizon(tmp_path: Path) -> None:
+    assert log.horizon(tmp_path, 0.0) is None

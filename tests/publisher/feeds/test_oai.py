@@ -1,0 +1,261 @@
+"""OAI-PMH: one test a rule of the protocol, and every answer against its schema."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from lxml import etree
+from moving import IRIS, SECOND
+from serving import ROOT
+
+from publisher.oai import tokens
+
+XSD = ROOT.parent / "shared" / "suites" / "oai-pmh-xsd" / "oai-all.xsd"
+OAI = "{http://www.openarchives.org/OAI/2.0/}"
+LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
+ONE = f"{IRIS.base}record/demo/i%2F7"
+LOST = f"{IRIS.base}record/demo/i%2F100"
+
+Still = tuple[Path, httpx.Client]
+
+
+def asked(still: Still, **arguments: str) -> Any:
+    answer = still[1].get("/oai", params={name.rstrip("_"): value for name, value in arguments.items()})
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "text/xml; charset=utf-8"
+    return etree.fromstring(answer.content)
+
+
+def texts(answer: Any, name: str) -> list[str]:
+    return [it.text for it in answer.iter(f"{OAI}{name}")]
+
+
+def listed(still: Still, **arguments: str) -> list[Any]:
+    """Give all pages of a list."""
+    pages = [asked(still, **arguments)]
+    while token := "".join(text or "" for text in texts(pages[-1], "resumptionToken")):
+        pages.append(asked(still, verb=arguments["verb"], resumptionToken=token))
+    return pages
+
+
+@pytest.fixture(scope="module")
+def schema() -> etree.XMLSchema:
+    if not XSD.exists():
+        pytest.skip("no schemas of OAI-PMH beside the work tree")
+    return etree.XMLSchema(etree.parse(XSD))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"verb": "Identify"},
+        {"verb": "ListSets"},
+        {"verb": "ListMetadataFormats"},
+        {"verb": "ListMetadataFormats", "identifier": ONE},
+        {"verb": "ListIdentifiers", "metadataPrefix": "oai_dc"},
+        {"verb": "ListRecords", "metadataPrefix": "oai_dc"},
+        {"verb": "ListRecords", "metadataPrefix": "oai_dc", "set": "kind:event", "from": "2026-03-01", "until": "2999-01-01"},
+        {"verb": "GetRecord", "metadataPrefix": "oai_dc", "identifier": ONE},
+        {"verb": "GetRecord", "metadataPrefix": "oai_dc", "identifier": LOST},
+        {"verb": "GetRecord", "metadataPrefix": "marc21", "identifier": ONE},
+        {"verb": "GetRecord", "metadataPrefix": "oai_dc", "identifier": "urn:no-such"},
+        {"verb": "ListRecords", "metadataPrefix": "oai_dc", "set": "no:such"},
+        {"verb": "ListRecords", "resumptionToken": "none"},
+        {"verb": "Nonsense"},
+        {"verb": "ListRecords", "metadataPrefix": "<&>"},
+        {},
+    ],
+    ids=lambda it: "&".join(it.values()).replace("/", "_"),
+)
+def test_every_answer_is_valid_by_the_schema(still: Still, schema: etree.XMLSchema, arguments: dict[str, str]) -> None:
+    for page in listed(still, **arguments) if arguments.get("verb", "").startswith("ListRecords") else [asked(still, **arguments)]:
+        schema.assertValid(page)
+
+
+@pytest.mark.parametrize("prefix", ["datacite", "oai_datacite", "rdf"])
+def test_the_envelope_of_other_formats_is_valid_too(still: Still, schema: etree.XMLSchema, prefix: str) -> None:
+    page = asked(still, verb="ListRecords", metadataPrefix=prefix)
+    for metadata in page.iter(f"{OAI}metadata"):  # whose own schema is not among the suites
+        metadata.getparent().remove(metadata)
+
+    schema.assertValid(page)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ({}, "badVerb"),
+        ({"verb": "identify"}, "badVerb"),
+        ({"verb": "Identify", "set": "x"}, "badArgument"),
+        ({"verb": "GetRecord", "identifier": ONE}, "badArgument"),
+        ({"verb": "ListRecords", "metadataPrefix": "oai_dc", "resumptionToken": "x"}, "badArgument"),
+        ({"verb": "ListRecords", "metadataPrefix": "oai_dc", "from": "yesterday"}, "badArgument"),
+        ({"verb": "ListRecords", "metadataPrefix": "oai_dc", "from": "2026-02-30"}, "badArgument"),
+        ({"verb": "ListRecords", "metadataPrefix": "oai_dc", "from": "2026-01-01", "until": "2026-01-01T00:00:00Z"}, "badArgument"),
+        ({"verb": "ListRecords", "metadataPrefix": "oai_dc", "from": "2026-01-02", "until": "2026-01-01"}, "badArgument"),
+        ({"verb": "ListRecords", "metadataPrefix": "oai_dc", "set": "a b"}, "badArgument"),
+        ({"verb": "ListRecords", "metadataPrefix": "oai_dc", "until": "1999-01-01"}, "noRecordsMatch"),
+        ({"verb": "ListIdentifiers", "metadataPrefix": "oai_dc", "set": "goal:99"}, "noRecordsMatch"),
+        ({"verb": "ListRecords", "metadataPrefix": "marc21"}, "cannotDisseminateFormat"),
+        ({"verb": "GetRecord", "metadataPrefix": "oai_dc", "identifier": f"{IRIS.base}record/demo/none"}, "idDoesNotExist"),
+        ({"verb": "ListMetadataFormats", "identifier": "oai:elsewhere:1"}, "idDoesNotExist"),
+        ({"verb": "ListSets", "resumptionToken": "x"}, "badResumptionToken"),
+        ({"verb": "ListRecords", "resumptionToken": "ä"}, "badResumptionToken"),
+    ],
+)
+def test_what_a_harvester_does_wrong_has_its_code(still: Still, arguments: dict[str, str], code: str) -> None:
+    answer = asked(still, **arguments)
+
+    assert [it.get("code") for it in answer.iter(f"{OAI}error")] == [code]
+    echoed = dict(answer.find(f"{OAI}request").attrib)
+    assert echoed == ({} if code in ("badVerb", "badArgument") else arguments)
+
+
+def test_an_argument_that_comes_twice_is_a_bad_argument(still: Still) -> None:
+    answer = etree.fromstring(still[1].get("/oai?verb=ListRecords&metadataPrefix=oai_dc&metadataPrefix=rdf").content)
+
+    assert answer.find(f"{OAI}error").get("code") == "badArgument"
+
+
+def test_a_request_by_post_is_answered_as_one_by_get(still: Still) -> None:
+    arguments = {"verb": "GetRecord", "metadataPrefix": "oai_dc", "identifier": ONE}
+
+    posted = etree.fromstring(still[1].post("/oai", data=arguments).content)
+
+    assert etree.tostring(posted.find(f"{OAI}GetRecord")) == etree.tostring(asked(still, **arguments).find(f"{OAI}GetRecord"))
+
+
+def test_identify_tells_the_operators_and_that_deletions_persist(still: Still) -> None:
+    answer = asked(still, verb="Identify")
+
+    assert texts(answer, "adminEmail") == ["help@example.org"]
+    assert (texts(answer, "deletedRecord"), texts(answer, "granularity")) == (["persistent"], ["YYYY-MM-DDThh:mm:ssZ"])
+    assert texts(answer, "earliestDatestamp") == [min(texts(asked(still, verb="ListIdentifiers", metadataPrefix="rdf"), "datestamp"))]
+
+
+def test_there_are_sets_by_registry_line_goal_country_and_kind(still: Still) -> None:
+    answer = asked(still, verb="ListSets")
+
+    names = dict(zip(texts(answer, "setSpec"), texts(answer, "setName"), strict=True))
+    assert {"source:demo", "source:alpha", "line:C7-ehea", "goal:4", "goal:4:crosswalked", "country:404", "kind:post"} <= set(names)
+    assert (names["source:demo"], names["country:404"]) == ("Registry: Registry of <demo>", "Kenya")
+
+
+@pytest.mark.parametrize("name", ["source:alpha", "line:C1", "goal:4:declared", "country:604", "kind:event", "kind"])
+def test_a_set_has_just_the_records_whose_headers_name_it(still: Still, name: str) -> None:
+    every = [it for page in listed(still, verb="ListIdentifiers", metadataPrefix="rdf") for it in page.iter(f"{OAI}header")]
+    of = [it for page in listed(still, verb="ListIdentifiers", metadataPrefix="rdf", set=name) for it in page.iter(f"{OAI}header")]
+
+    wanted = [it for it in every if any(spec == name or spec.startswith(f"{name}:") for spec in texts(it, "setSpec"))]
+    assert [etree.tostring(it) for it in of] == [etree.tostring(it) for it in wanted]
+    assert of
+
+
+def test_a_set_tells_what_went_from_it(still: Still) -> None:
+    pages = listed(still, verb="ListIdentifiers", metadataPrefix="rdf", set="country:404")
+    gone = [it for page in pages for it in page.iter(f"{OAI}header")]
+
+    deleted = {texts(it, "identifier")[0] for it in gone if it.get("status") == "deleted"}
+    assert deleted == {f"{IRIS.base}record/demo/i%2F{number}" for number in range(101, 115, 2)}
+
+
+def test_what_is_gone_is_a_header_without_metadata(still: Still) -> None:
+    answer = asked(still, verb="GetRecord", metadataPrefix="oai_dc", identifier=LOST)
+
+    assert answer.find(f".//{OAI}header").get("status") == "deleted"
+    assert answer.find(f".//{OAI}metadata") is None
+
+
+def test_dublin_core_has_titles_by_language_and_what_catalogues_want(still: Still) -> None:
+    answer = asked(still, verb="GetRecord", metadataPrefix="oai_dc", identifier=ONE)
+
+    dc = [(it.tag.rpartition("}")[2], it.get(LANGUAGE), it.text) for it in answer.find(".//{*}dc")]
+    assert ("title", "en", "Renamed 7") in dc
+    assert ("title", "fr", "Réseau «7» & <frères>") in dc
+    assert ("publisher", "en", "Ministry of ICT") in dc
+    assert ("coverage", None, "Kenya") in dc
+    assert ("identifier", None, f"{IRIS.base}id/initiative/demo/i%2F7") in dc
+    assert ("rights", None, "https://creativecommons.org/licenses/by/4.0/") in dc
+
+
+def test_datacite_has_all_that_its_schema_needs(still: Still) -> None:
+    answer = asked(still, verb="GetRecord", metadataPrefix="datacite", identifier=ONE)
+
+    kernel = "{http://datacite.org/schema/kernel-4}"
+    resource = answer.find(f".//{kernel}resource")
+    needed = ("identifier", "creators", "titles", "publisher", "publicationYear", "resourceType")
+    assert [resource.find(f"{kernel}{name}") is not None for name in needed] == [True] * 6
+    assert resource.findtext(f"{kernel}publicationYear") == "2022"
+    assert resource.find(f".//{kernel}geoLocationPoint/{kernel}pointLatitude").text == "-0.1"
+    assert resource.find(f".//{kernel}fundingReference/{kernel}funderName").text == "Fund"
+
+
+def test_a_list_tells_its_size_and_how_far_it_is(still: Still) -> None:
+    pages = listed(still, verb="ListRecords", metadataPrefix="rdf")
+
+    tokens_ = [page.find(f".//{OAI}resumptionToken") for page in pages]
+    assert [(it.get("completeListSize"), it.get("cursor")) for it in tokens_] == [("407", str(at)) for at in range(0, 407, 100)]
+    assert tokens_[-1].text is None
+    assert sum(len(texts(page, "datestamp")) for page in pages) == 407
+
+
+def test_a_list_of_one_page_has_no_token(still: Still) -> None:
+    (page,) = listed(still, verb="ListRecords", metadataPrefix="rdf", set="kind:post")
+
+    assert page.find(f".//{OAI}resumptionToken") is None
+
+
+def test_from_and_until_are_inclusive(still: Still) -> None:
+    stamps = [it for page in listed(still, verb="ListIdentifiers", metadataPrefix="rdf") for it in texts(page, "datestamp")]
+    since = max(stamps)
+
+    found = asked(still, verb="ListIdentifiers", metadataPrefix="rdf", **{"from": since, "until": since})
+
+    assert set(texts(found, "datestamp")) == {since}
+    assert len(texts(found, "datestamp")) == sum(it == since for it in stamps)
+
+
+def test_a_datestamp_is_when_it_could_be_heard_here_and_not_when_the_run_began(still: Still) -> None:
+    stamps = texts(asked(still, verb="ListIdentifiers", metadataPrefix="rdf"), "datestamp")
+
+    assert min(stamps) > f"{SECOND:%Y-%m-%dT%H:%M:%SZ}"
+
+
+@pytest.mark.parametrize("place", [0, 7, -1])
+def test_a_token_that_was_changed_is_refused(still: Still, place: int) -> None:
+    token = texts(asked(still, verb="ListRecords", metadataPrefix="rdf"), "resumptionToken")[0]
+    changed = list(token)
+    changed[place] = "A" if token[place] != "A" else "B"
+
+    answer = asked(still, verb="ListRecords", resumptionToken="".join(changed))
+
+    assert answer.find(f"{OAI}error").get("code") == "badResumptionToken"
+
+
+def test_a_token_of_one_verb_is_none_of_another(still: Still) -> None:
+    token = texts(asked(still, verb="ListRecords", metadataPrefix="rdf"), "resumptionToken")[0]
+
+    answer = asked(still, verb="ListIdentifiers", resumptionToken=token)
+
+    assert answer.find(f"{OAI}error").get("code") == "badResumptionToken"
+
+
+def test_a_token_of_another_journal_is_refused(still: Still) -> None:
+    data, _ = still
+    secret = tokens.key(data / "signing")
+    token = tokens.Token("ListRecords", "rdf", "all", 100, 407, 466, 4, "0" * 16, 100, 407)
+
+    answer = asked(still, verb="ListRecords", resumptionToken=tokens.write(token, secret))
+
+    assert answer.find(f"{OAI}error").get("code") == "badResumptionToken"
+
+
+def test_the_key_of_the_tokens_is_made_once_and_read_by_its_owner_alone(tmp_path: Path) -> None:
+    made = tokens.key(tmp_path / "signing")
+
+    assert tokens.key(tmp_path / "signing") == made
+    assert len(made) == 32
+    assert (tmp_path / "signing" / tokens.NAME).stat().st_mode & 0o077 == 0
