@@ -18,10 +18,10 @@ from publisher.shelf.generations import Generation
 
 RECORD = f"{IRIS.base}record/x/1"
 TOPIC = f"<{IRIS.base}id/initiative/x/1>"
-GOAL, LINE = (
-    f"{TOPIC} <{IRIS.ns}goal> <http://metadata.un.org/sdg/",
-    f"{TOPIC} <{IRIS.ns}crosswalkedActionLine> <{IRIS.base}scheme/action-line/",
-)
+GOAL = f"{TOPIC} <{IRIS.ns}goal> <http://metadata.un.org/sdg/"
+LINE = f"{TOPIC} <{IRIS.ns}crosswalkedActionLine> <{IRIS.base}scheme/action-line/"
+SUGGESTED = f"{TOPIC} <{IRIS.ns}suggestedGoal> <http://metadata.un.org/sdg/3>"
+NO_CONCEPTS = (SUGGESTED, f"{GOAL}3 4>", f'{TOPIC} <{IRIS.ns}goal> "3"', f"{GOAL}3/x>")
 ABOUT = f"<{RECORD}> <http://xmlns.com/foaf/0.1/primaryTopic> {TOPIC}"
 GONE = f"<{RECORD}> <http://www.w3.org/ns/adms#status> <{IRIS.ns}gone>"
 
@@ -78,9 +78,7 @@ def test_rows_of_one_record_that_stand_apart_in_an_entry_are_one_change(tmp_path
     assert found[1].leaves == ("goal:3:declared",)
 
 
-@pytest.mark.parametrize(
-    "row", [f"{TOPIC} <{IRIS.ns}suggestedGoal> <http://metadata.un.org/sdg/3>", f"{GOAL}3 4>", f'{TOPIC} <{IRIS.ns}goal> "3"', f"{GOAL}3/x>"]
-)
+@pytest.mark.parametrize("row", NO_CONCEPTS)
 def test_what_a_classifier_suggests_or_no_concept_is_in_no_set(tmp_path: Path, row: str) -> None:
     append(tmp_path, f"A {ABOUT}", f"A {row}")
 
