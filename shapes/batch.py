@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from vocab.terms import RDF
 
@@ -23,7 +24,7 @@ class Description:
     @property
     def text(self) -> str:
         """Write it as an N-Triples document."""
-        return "".join(f"{statement} .\n" for statements in self.about.values() for statement in statements)
+        return " .\n".join(chain(*self.about.values(), [""]))
 
 
 @dataclass(slots=True)
@@ -51,8 +52,13 @@ class Batch:
 def description(number: int, statements: Iterable[str]) -> Description:
     """Sort statements by their subject, each once."""
     about: dict[str, dict[str, None]] = {}
+    begins: str | None = None
+    its: dict[str, None] = {}
     for statement in statements:
-        about.setdefault(statement.partition(" ")[0], {})[statement] = None
+        if begins is None or not statement.startswith(begins):  # sorted ones change their subject a few times only
+            subject = statement.partition(" ")[0]
+            begins, its = f"{subject} ", about.setdefault(subject, {})
+        its[statement] = None
     return Description(number, {subject: tuple(sorted(found)) for subject, found in about.items()})
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
 
+from harvesters.runs.memory import calmed
 from shapes.result import Result
 from shapes.validate import Name, judge
 
@@ -65,4 +66,4 @@ class Bench:
                 return self._pool.submit(work)
 
     def _begun(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(self.workers, multiprocessing.get_context("spawn"))
+        return ProcessPoolExecutor(self.workers, multiprocessing.get_context("spawn"), calmed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 
 from vocab import properties as p
@@ -26,10 +26,23 @@ def likeness(statements: Sequence[str], thing: str, record: str, source: str, ke
     """
     its = f"<{thing}> "
     own = statements[bisect_left(statements, its) : bisect_left(statements, its[:-1] + "!")]  # what sorts next behind a space
-    text = ("\n" + "\n".join(own)).replace("\n" + its, "\n").replace(f"\n{p.IDENTIFIER}{literal(key)}", "").replace(f" <{record}#", " <#")
+    start = len(its)
+    # Bytes, which are searched three times as fast as a text with letters of many scripts.
+    text = ("\n" + "\n".join([statement[start:] for statement in own])).encode()
+    for what, instead in _left_out(record, source, key):
+        text = text.replace(what, instead)
+    return _number(text)
+
+
+def _left_out(record: str, source: str, key: str) -> Iterator[tuple[bytes, bytes]]:
+    """Give what does not count of a description, and what is put there instead, in this order."""
+    yield f"\n{p.IDENTIFIER}{literal(key)}".encode(), b""
+    yield f" <{record}#".encode(), b" <#"
     if len(segment := encode(key)) > _SHORT:
-        text = text.replace(f"/{segment}>", "/>").replace(f"={segment}>", "=>")
-    return _number(text.replace(f"/{source}/", "//").replace("https://", "http://"))
+        yield f"/{segment}>".encode(), b"/>"
+        yield f"={segment}>".encode(), b"=>"
+    yield f"/{source}/".encode(), b"//"
+    yield b"https://", b"http://"
 
 
 def page(text: str) -> int | None:
@@ -38,8 +51,8 @@ def page(text: str) -> int | None:
     if found < 0:
         return None
     start = found + len(_PAGE)
-    return _number(text[start : text.index(">", start)].removeprefix("https://").removeprefix("http://").rstrip("/"))
+    return _number(text[start : text.index(">", start)].removeprefix("https://").removeprefix("http://").rstrip("/").encode())
 
 
-def _number(text: str) -> int:
-    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big", signed=True)
+def _number(text: bytes) -> int:
+    return int.from_bytes(blake2b(text, digest_size=8).digest(), "big", signed=True)

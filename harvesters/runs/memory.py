@@ -13,10 +13,15 @@ _OBJECTS = 50_000  # made before it looks: a page's records hold no circles, and
 def calm() -> Iterator[None]:
     """Have the collector look at every fifty thousandth object, and not at those that are there already."""
     before = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(_OBJECTS, 20, 20)
+    calmed()
     try:
         yield
     finally:
         gc.set_threshold(*before)
         gc.unfreeze()
+
+
+def calmed() -> None:
+    """Begin to have it so, for a process that does nothing else."""
+    gc.freeze()
+    gc.set_threshold(_OBJECTS, 20, 20)
