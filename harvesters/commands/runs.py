@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from harvesters.commands.terminal import Json, Settings, means_of, out, show
 from harvesters.ledger.account import Outcome
+from harvesters.ledger.settling import KEPT
 from harvesters.runs import accounts, report
 from harvesters.runs.means import Means
 
@@ -63,7 +64,11 @@ def shown(means: Means, id: str, outcomes: list[Outcome], *, json: bool) -> None
     if json:
         print(orjson.dumps({**accounts.account(run, ledger), "records": list(records)}).decode())
         return
-    out.print(report.sums(accounts.account(run, ledger)))
+    account = accounts.account(run, ledger)
+    out.print(report.sums(account))
+    if not account["listed"]:
+        out.print(f"Its records are no longer listed: those of the last {KEPT} runs of a source are.", highlight=False)
+        return
     if outcomes:
         out.print(report.table(list(records), f"{id}: {', '.join(it.value for it in outcomes)}"))
         return

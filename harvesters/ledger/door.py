@@ -34,6 +34,7 @@ class Door:
             raise LedgerError(f"ledger {url!r}: no database address that can be used: {error}") from error
         if self._engine.dialect.name == "sqlite":
             sa.event.listen(self._engine, "connect", _wal)
+            sa.event.listen(self._engine, "checkin", _at_ease)
         self._insert: Any = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}.get(self._engine.dialect.name)
         if self._insert is None:
             raise LedgerError(f"ledger {url!r}: use sqlite or postgresql")
@@ -68,9 +69,12 @@ class Door:
             yield connection
 
     @contextmanager
-    def _begin(self) -> Iterator[sa.Connection]:
+    def _begin(self, *, lasting: bool = False) -> Iterator[sa.Connection]:
+        """Begin a transaction; one that is *lasting* has reached the disk when it ends, and all before it have too."""
         try:
             with self._engine.begin() as connection:
+                if lasting and self._engine.dialect.name == "sqlite":
+                    connection.exec_driver_sql("PRAGMA synchronous=FULL")
                 yield connection
         except sa.exc.DBAPIError as error:
             raise LedgerError(f"ledger: {error.orig}; nothing of this step was kept, run again when it is mended") from error
@@ -89,6 +93,11 @@ def _patient(url: str, seconds: int) -> dict[str, Any]:
         return {}
     told = attentive()
     return {**told, "connect_timeout": min(seconds, SILENCE), "options": f"{told['options']} -c lock_timeout={seconds}s"}
+
+
+def _at_ease(connection: Any, _: object) -> None:
+    if connection is not None:
+        connection.execute("PRAGMA synchronous=NORMAL")
 
 
 def _wal(connection: Any, _: object) -> None:

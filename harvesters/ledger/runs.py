@@ -63,8 +63,8 @@ class Runs(Door):
         return run
 
     def save(self, run: Run) -> None:
-        """Write a run's row anew."""
-        with self._begin() as connection:
+        """Write a run's row anew; one that is about to write the journal must not know less than the journal, even without power."""
+        with self._begin(lasting=run.state is State.COMMITTING) as connection:
             self._save(connection, run)
 
     def _save(self, connection: sa.Connection, run: Run) -> None:

@@ -24,10 +24,14 @@ def found(id: str, ledger: Ledger) -> Run:
 
 
 def account(run: Run, ledger: Ledger) -> Row:
-    """Give a run's row with its numbers, what its requests met, and what a person should know of it."""
+    """Give a run's row with its numbers, what its requests met, and what a person should know of it.
+
+    *listed* tells whether its records are still kept one by one: those of the source's last runs are.
+    """
     quads = {"added": run.added, "removed": run.removed, "after": run.after}
     told = [{"kind": it.kind, "text": it.text, "key": it.key, "source": it.source, "other": it.other} for it in ledger.notices(run)]
-    return {**report.run(run), "quads": quads, "network": run.network, "notices": told}
+    listed = not run.counts.get("fetched") or any(ledger.outcomes(run).values())
+    return {**report.run(run), "quads": quads, "network": run.network, "notices": told, "listed": listed}
 
 
 def records(run: Run, ledger: Ledger, outcomes: Iterable[Outcome]) -> Iterator[Row]:

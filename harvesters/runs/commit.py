@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from harvesters.errors import LedgerError
 from harvesters.ledger.account import BURIED, CAME, FRESH, Change, Outcome, Presence, Rewritten, Run, State
 from harvesters.runs.balance import Tally, counted, faults
 from harvesters.runs.closing import account
@@ -12,6 +13,7 @@ from harvesters.runs.lock import writing
 from harvesters.runs.means import Means
 from harvesters.runs.plan import Plan, doubt
 from harvesters.source import Source
+from journal import origin
 from journal.entry import Entry
 from vocab.account import describe_account
 from vocab.chronicle import Registry, describe_source
@@ -71,6 +73,15 @@ def _close(run: Run, means: Means) -> Run:
         done = replace(done, state=State.INCOMPLETE, reason="; ".join([*([done.reason] if done.reason else []), *wrong]))
         means.ledger.save(done)
     return done
+
+
+def belong_together(means: Means) -> None:
+    """Raise LedgerError where the ledger is not the one that the journal was written by: what it does not know, it would write again."""
+    head = means.journal.head
+    if head is None or means.ledger.run(head.run) is not None or origin.read(means.journal.folder):
+        return
+    told = f"the journal's last entry, {head.number}, was written by {head.run}, of which this ledger knows nothing"
+    raise LedgerError(f"{told}; give the ledger that belongs to this data folder, or harvest into a folder of its own")
 
 
 def written(run: Run, means: Means) -> Entry | None:

@@ -24,11 +24,8 @@ def alone(source: str, means: Means) -> Iterator[Means]:
     """
     busy = f"{source}: another run of it is under way; wait for it to end"
     if not means.ledger.shared:
-        try:
-            with _locked(means.data, f"{source}.lock", fcntl.LOCK_EX | fcntl.LOCK_NB):
-                yield means
-        except BlockingIOError as error:
-            raise BusyError(busy) from error
+        with _locked(means.data, f"{source}.lock", busy):
+            yield means
         return
     with means.ledger.exclusive(f"source {source}", wait=False) as fence:
         if fence is None:
@@ -64,12 +61,16 @@ def _both(one: Callable[[], None], other: Callable[[], None]) -> Callable[[], No
 
 
 @contextmanager
-def _locked(data: Path, name: str, how: int = fcntl.LOCK_EX) -> Iterator[None]:
+def _locked(data: Path, name: str, busy: str = "") -> Iterator[None]:
+    """Hold a lock; wait for it, or raise BusyError with the text *busy*, where there is one."""
     try:
         (data / "locks").mkdir(parents=True, exist_ok=True)
         lock = (data / "locks" / name).open("w")
     except OSError as error:
         raise FolderError(f"{data / 'locks' / name}: {error.strerror}; make room or mend the folder, then run again") from error
     with lock:
-        fcntl.flock(lock, how)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
+        except BlockingIOError as error:
+            raise BusyError(busy) from error
         yield

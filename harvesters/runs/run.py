@@ -17,7 +17,7 @@ from harvesters.mappings.table import Reader
 from harvesters.network.fetch import Fetch, Validator
 from harvesters.pairs import pair
 from harvesters.protocols.table import Protocol
-from harvesters.runs.commit import commit, finish
+from harvesters.runs.commit import belong_together, commit, finish
 from harvesters.runs.guard import judge
 from harvesters.runs.lock import alone
 from harvesters.runs.means import Means
@@ -40,12 +40,14 @@ log = structlog.get_logger()
 def harvest(source: Source, means: Means, *, full: bool = False, dry_run: bool = False, watch: Watch = lambda _: None) -> Plan:
     """Harvest one source: collect, map, judge, plan, and commit unless the guard holds the plan or it is a dry run.
 
-    The plan's run tells how it ended. Raises HarvestError where the source could not be read; the last good data stays.
+    The plan's run tells how it ended. Raises HarvestError where the source could not be read, or the ledger is not the journal's; the
+    last good data stays.
     A run that a crash cut off is taken up where its last page was kept, and is this one; where it had come to its commit, a new one
     begins only if the source has been due since.
     """
     protocol, reader = pair(source)
     with alone(source.name, means) as means:
+        belong_together(means)
         run = _begin(source, means, protocol, full=full)
         if run.state is State.COMMITTING:  # a crash came between plan and settlement
             done = finish(run, source, means)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from harvesters.ledger.account import Run, State
-from harvesters.runs.commit import difference, written
+from harvesters.runs.commit import belong_together, difference, written
 from harvesters.runs.lock import writing
 from harvesters.runs.means import Means
 from vocab.schemes import statements
@@ -15,8 +15,12 @@ SOURCE = "vocabulary"  # its runs' name in the ledger; no card may have it
 
 
 def publish(means: Means) -> Run | None:
-    """Write what has changed in the vocabulary since it was last published as one entry; None where nothing has."""
+    """Write what has changed in the vocabulary since it was last published as one entry; None where nothing has.
+
+    Raises LedgerError where the ledger is not the journal's.
+    """
     with writing(means) as means:
+        belong_together(means)
         return _publish(means)
 
 

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import sqlite3
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tracer
 from structlog.testing import capture_logs
 
 from harvesters.cli import harvest_all
-from harvesters.errors import FolderError, HarvestError, JudgeError
+from harvesters.errors import FolderError, HarvestError, JudgeError, LedgerError
 from harvesters.ledger.account import State
 from harvesters.ledger.book import Ledger
-from harvesters.runs import status
+from harvesters.runs import status, words
 from harvesters.runs.bench import Bench, Verdicts
 from harvesters.runs.means import Means
 from harvesters.runs.run import harvest
@@ -29,6 +31,8 @@ from journal.entry import Entry
 from journal.errors import FullError
 from journal.log import Journal
 from vocab.iris import BASE
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 class Full(Journal):
@@ -110,6 +114,36 @@ def test_a_ledger_that_another_program_locks_fails_the_step_and_keeps_nothing_of
     plan = harvest(source, means, full=True)
 
     assert (plan.run.id, plan.run.state) == ("projects.2", State.UNCHANGED)
+
+
+def test_a_ledger_that_is_not_the_journals_writes_nothing(source: Source, tmp_path: Path, means: Means) -> None:
+    harvest(source, means)
+    other = replace(means, ledger=Ledger(f"sqlite:///{tmp_path}/another.sqlite"))
+
+    for deed in (lambda: harvest(source, other), lambda: words.publish(other)):
+        with pytest.raises(
+            LedgerError, match=r"the journal's last entry, 1, was written by projects\.1, of which this ledger knows nothing; "
+        ):
+            deed()
+    other.ledger.close()
+
+    assert [entry.run for entry in means.journal.entries()] == ["projects.1"]
+
+
+def test_a_run_is_on_the_disk_before_its_entry_is(tmp_path: Path, means: Means) -> None:
+    if why := tracer.refusal():
+        pytest.skip(why)
+    run = means.ledger.begin("projects", NOON, "rules", sweep=True, since=None)
+
+    def save(state: State) -> int:
+        def work() -> None:
+            ledger = Ledger(f"sqlite:///{tmp_path}/ledger.sqlite")
+            ledger.save(replace(run, state=state))
+            os._exit(0)  # closing would bring all to the disk
+
+        return sum(call == "fdatasync" for call in tracer.traced(work, None, tmp_path / "errors").calls)
+
+    assert (save(State.RUNNING), save(State.COMMITTING) > 0) == (0, True)
 
 
 class Dead(Bench):

@@ -10,8 +10,10 @@ from typing import Any
 import httpx
 import pytest
 
+from harvesters.commands.runs import shown
 from harvesters.errors import HarvestError, ParseError
 from harvesters.ledger.account import Outcome, State
+from harvesters.ledger.settling import KEPT
 from harvesters.runs.means import Means
 from harvesters.runs.run import harvest
 from harvesters.source import Limits, Source
@@ -306,3 +308,16 @@ def test_records_are_judged_again_when_what_judges_them_has_changed(source: Sour
     plan = harvest(replace(source, options={**source.options, "size": 50}), means)
 
     assert plan.outcomes[Outcome.CHANGED] == 10
+
+
+def test_a_run_of_long_ago_says_that_its_records_are_no_longer_listed(
+    source: Source, means: Means, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(KEPT + 1):
+        harvest(source, means)
+
+    shown(means, "projects.1", [Outcome.NEW], json=False)
+
+    told = capsys.readouterr().out
+    assert "10   fetched" in told
+    assert f"Its records are no longer listed: those of the last {KEPT} runs of a source are." in told
