@@ -22,6 +22,7 @@ from harvesters.runs.attempt import attempt
 from harvesters.runs.means import Means
 from harvesters.runs.memory import calm
 from harvesters.runs.plan import Plan
+from harvesters.runs.run import give_up
 from harvesters.runs.schedule import plan as plan_schedule
 from harvesters.runs.status import tell as tell_status
 from harvesters.source import Source
@@ -100,7 +101,9 @@ def worker(
     cards_of(settings)
     with means_of(settings) as means:
         if not means.ledger.shared:
-            err.print("[red]workers share a PostgreSQL ledger[/red]; set STOCKTAKE_LEDGER to one, such as postgresql+psycopg://user@host/name")
+            err.print(
+                "[red]workers share a PostgreSQL ledger[/red]; set STOCKTAKE_LEDGER to one, such as postgresql+psycopg://user@host/name"
+            )
             raise typer.Exit(2)
         words.publish(means)
         with calm():
@@ -130,6 +133,8 @@ def _one(source: Source, means: Means, *, full: bool, dry_run: bool, bar: report
         log.warning("run put off", source=source.name, reason=str(error))
     except (HarvestError, JournalError) as error:
         log.error("run failed", source=source.name, reason=str(error))
-    except Exception:  # the one place: a fault of ours in one source's run must not stop the others
+    except Exception as error:  # the one place: a fault of ours in one source's run must not stop the others
         log.exception("run failed by a fault of this program; please report it", source=source.name)
+        give_up(source, means, f"a fault of this program, please report it ({type(error).__name__}: {error})")
+        tell_status(means)
     return None

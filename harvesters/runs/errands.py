@@ -12,6 +12,7 @@ from harvesters.ledger.decisions import Errand
 from harvesters.runs.means import Means
 from harvesters.runs.plan import Plan
 from harvesters.source import Source
+from journal.errors import JournalError
 
 _ENDED = tuple(state for state in State if state not in (State.RUNNING, State.COMMITTING))
 log = structlog.get_logger()
@@ -53,6 +54,6 @@ def run(it: Errand, cards: Sequence[Source], means: Means, harvest: Callable[[So
         means.ledger.done(it.id, harvest(source, it.full).run.id)
     except BusyError:
         means.ledger.put_back(it.id)
-    except HarvestError as error:
+    except (HarvestError, JournalError) as error:
         last = means.ledger.last_run(it.source, [State.FAILED])
         means.ledger.done(it.id, last.id if last and last.started >= it.asked else str(error))

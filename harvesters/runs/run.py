@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from hashlib import blake2b
@@ -82,6 +82,14 @@ def _fail(run: Run, means: Means, reason: str) -> None:
     counts = {"fetched": kept.fetched, **{outcome.value: count for outcome, count in means.ledger.outcomes(kept).items()}}
     ended = max(means.now(), kept.started)
     means.ledger.drop(replace(kept, state=State.FAILED, ended=ended, reason=reason, counts=counts, network=kept.network or run.network))
+
+
+def give_up(source: Source, means: Means, reason: str) -> None:
+    """End a run that a fault of this program broke off, so that it is counted; one that came to its commit is left to the next."""
+    with suppress(HarvestError), alone(source.name, means) as means:
+        run = means.ledger.open_run(source.name)
+        if run and run.state is State.RUNNING:
+            _fail(run, means, reason)
 
 
 def rules(source: Source, means: Means) -> str:

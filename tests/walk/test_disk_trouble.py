@@ -155,6 +155,23 @@ class Dead(Bench):
         return died
 
 
+class Wrong(Bench):
+    """A bench with a fault that no one foresaw."""
+
+    def judge(self, descriptions: Sequence[Sequence[str]]) -> Future[Verdicts]:
+        raise RuntimeError("dictionary changed size during iteration")
+
+
+def test_a_fault_of_ours_ends_the_run_and_is_counted(source: Source, means: Means) -> None:
+    (error,) = told(source, replace(means, bench=Wrong(BASE)))
+
+    (run,) = means.ledger.runs("projects")
+    assert error["event"] == "run failed by a fault of this program; please report it"
+    assert run.state is State.FAILED
+    assert run.reason == "a fault of this program, please report it (RuntimeError: dictionary changed size during iteration)"
+    assert status.standings(means, NOON)[0].marks.failures == 1
+
+
 def test_judges_that_die_fail_the_run_with_the_cure(source: Source, means: Means) -> None:
     with pytest.raises(JudgeError, match="projects: a process that judges records died; run again"):
         harvest(source, replace(means, bench=Dead(BASE)))
