@@ -42,6 +42,7 @@ from harvesters.errors import HarvestError
 from harvesters.mirror import catch_up, follow
 from harvesters.network.again import tell_retries
 from journal import origin
+from journal import store as shared
 from journal.errors import JournalError
 from publisher.limits import read as read_limits
 from publisher.releases.schedule import trigger
@@ -71,6 +72,7 @@ class Settings:
         "STOCKTAKE_SHAPES_ENGINE": "SHACL engine of the harvest: rust (fast) or reference (pyshacl).",
         "STOCKTAKE_LIMITS": "What queries may take, such as seconds=30, memory=2GiB, budget=60; the rest stays as it is.",
         "STOCKTAKE_RELEASES": "Cron line (UTC) at whose times `up` cuts a release; none is cut when not set.",
+        "STOCKTAKE_STORE": "Address of the store that machines share, e.g. s3://bucket/stocktake: journal, archive and releases lie there.",
         "STOCKTAKE_PROXIES": "Addresses or networks, comma-separated, of reverse proxies that are believed whom they ask for.",
         "STOCKTAKE_HUB": "Address of a WebSub hub that is told of each commit, so that it tells those who follow our feeds.",
     }
@@ -86,6 +88,7 @@ class Settings:
     proxies: str = ""
     releases: str = ""
     hub: str = ""
+    store: str = ""
     based: bool = False  # whether the base was given, and is not just the usual one
 
     def environment(self) -> dict[str, str]:
@@ -102,6 +105,7 @@ class Settings:
             "STOCKTAKE_PROXIES": self.proxies,
             "STOCKTAKE_RELEASES": self.releases,
             "STOCKTAKE_HUB": self.hub,
+            "STOCKTAKE_STORE": self.store,
         }
         return {**os.environ, **told}
 
@@ -133,6 +137,7 @@ def settle(
     proxies: Annotated[str, _option("STOCKTAKE_PROXIES")] = "",
     releases: Annotated[str, _option("STOCKTAKE_RELEASES")] = "",
     hub: Annotated[str, _option("STOCKTAKE_HUB")] = "",
+    store: Annotated[str, _option("STOCKTAKE_STORE")] = "",
 ) -> None:
     """Check the settings before any command runs."""
     _log_to_stderr()
@@ -153,6 +158,7 @@ def settle(
         proxies=_proxies(proxies),
         releases=_releases(releases),
         hub=_hub(hub),
+        store=_store(store, data),
         based=_based(context),
     )
 
@@ -162,6 +168,18 @@ def _folder(data: Path) -> Path:
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise typer.BadParameter(f"STOCKTAKE_DATA is {str(data)!r}, but {there} is no folder that we may write to")
     return data
+
+
+def _store(url: str, data: Path) -> str:
+    """Note where the journal lies; a folder that was told so once need not be told again."""
+    if url:
+        if "://" not in url:
+            raise typer.BadParameter(f"STOCKTAKE_STORE is {url!r}; use an address such as s3://bucket/stocktake")
+        try:
+            shared.settle(data / "journal", url)
+        except JournalError as error:
+            raise typer.BadParameter(f"STOCKTAKE_STORE: {error}") from error
+    return url
 
 
 def _limits(text: str) -> str:

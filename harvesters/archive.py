@@ -6,6 +6,8 @@ Source: https://iipc.github.io/warc-specifications/specifications/warc-format/wa
 from __future__ import annotations
 
 import io
+import shutil
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +20,10 @@ from warcio.warcwriter import WARCWriter
 
 from harvesters.errors import ArchiveError
 from harvesters.record import Position
+from journal.errors import FullError
+from journal.store import Store
+
+_ROOM = "archive"  # the archive's folder in a store
 
 # A reply is stored as it was read, so what told how it travelled is no longer true of it.
 _TRAVEL = {"content-encoding", "transfer-encoding", "content-length"}
@@ -30,12 +36,15 @@ class Archive:
     not be read.
     """
 
-    def __init__(self, folder: Path, source: str, run: str, keep_bytes: int = 0) -> None:
+    def __init__(self, folder: Path, source: str, run: str, keep_bytes: int = 0, store: Store | None = None) -> None:
         self.folder = folder
         self.name = f"{source}/{run}.warc.gz"
+        self._store, self._shared, self._begun = store, keep_bytes, time.time_ns()
         path = folder / self.name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            if store and keep_bytes and (not path.exists() or path.stat().st_size < keep_bytes):
+                _gather(store, self.name, path)
             self._file = path.open("ab")
         except OSError as error:
             raise _unwritten(path, error) from error
@@ -75,6 +84,24 @@ class Archive:
             raise _unwritten(self.folder / self.name, error) from error
         return Position(self.name, offset, self._file.tell() - offset)
 
+    def share(self) -> None:
+        """Put what was written since the last time into the store, where there is one, before a checkpoint names it."""
+        self._file.flush()
+        if self._store is None or self.length == self._shared:
+            return
+        path = self.folder / self.name
+        piece = path.with_suffix(".piece")
+        with path.open("rb") as whole, piece.open("wb") as part:
+            whole.seek(self._shared)
+            shutil.copyfileobj(whole, part)
+        try:
+            self._store.add(f"{_ROOM}/{self.name}/{self._shared:015d}-{self._begun:020d}", piece)
+        except FullError as error:
+            raise ArchiveError(str(error)) from error
+        finally:
+            piece.unlink()
+        self._shared = self.length
+
     def close(self) -> None:
         """Close the file."""
         try:
@@ -90,12 +117,29 @@ def _write(writer: WARCWriter, url: str, status: int, headers: Sequence[tuple[st
     writer.write_record(writer.create_warc_record(url, "response", body, length, http_headers=http, warc_headers_dict=times))
 
 
+def _gather(store: Store, name: str, path: Path) -> None:
+    """Put a file together again from the pieces that other machines have put into the store.
+
+    A worker that died may have put pieces that no checkpoint names: those of who went on after it began later, and count.
+    """
+    got = path.with_suffix(".got")
+    newest = {int(piece.partition("-")[0]): piece for piece in store.names(f"{_ROOM}/{name}")}
+    with path.open("wb") as whole:
+        while (piece := newest.get(whole.tell())) and store.get(f"{_ROOM}/{name}/{piece}", got):
+            with got.open("rb") as part:
+                shutil.copyfileobj(part, whole)
+    got.unlink(missing_ok=True)
+
+
 def _unwritten(path: Path, error: OSError) -> ArchiveError:
     return ArchiveError(f"archive {path}: {error.strerror}; make room or mend the folder, then run again")
 
 
-def read(folder: Path, at: Position) -> bytes:
-    """Give back the body of the reply that lies *at* this position."""
+def read(folder: Path, at: Position, store: Store | None = None) -> bytes:
+    """Give back the body of the reply that lies *at* this position; what another machine has kept is fetched from the *store*."""
+    if store and not (folder / at.file).exists():
+        (folder / at.file).parent.mkdir(parents=True, exist_ok=True)
+        _gather(store, at.file, folder / at.file)
     with (folder / at.file).open("rb") as file:
         file.seek(at.offset)
         record = next(ArchiveIterator(io.BytesIO(file.read(at.length))))

@@ -7,12 +7,19 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from math import inf
 from pathlib import Path
+from threading import get_ident
+from time import monotonic
 
-from journal import origin
+from journal import origin, store
 from journal.entry import SUFFIX, Entry, read_header, write
 from journal.errors import ChainError, CopyError, FullError
 from journal.proof import prove
+
+_ROOM = "journal"  # the journal's folder in a store
+_LARGEST = 1 << 40  # bytes of an entry when unpacked: who may write the store is trusted not to fill our disk
+_LOOK = 1.0  # seconds between two looks into a store
 
 
 def _open() -> None:
@@ -28,15 +35,19 @@ class Journal:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise _unwritten(folder, error) from error
+        self.store = store.read(folder)
+        self._looked = -inf
 
     @property
     def head(self) -> Entry | None:
         """Give the newest entry, None while there is none."""
+        self._pull()
         numbers = self._numbers()
         return read_header(self._path(numbers[-1])) if numbers else None
 
     def entries(self, after: int = 0) -> Iterator[Entry]:
         """Give the entries numbered above *after*, in order; raise ChainError at a gap."""
+        self._pull()
         for expected, number in enumerate((n for n in self._numbers() if n > after), after + 1):
             if number != expected:
                 raise ChainError(f"journal {self.folder}: entry {expected} is missing before {number}; restore it from a mirror")
@@ -45,6 +56,8 @@ class Journal:
     def entry(self, number: int) -> Entry | None:
         """Give the entry *number*, None where there is none."""
         path = self._path(number)
+        if not path.exists():
+            self._pull()
         return read_header(path) if path.exists() else None
 
     def append(self, blocks: Iterable[str], *, run: str, time: datetime, fence: Callable[[], None] = _open) -> Entry:
@@ -58,6 +71,7 @@ class Journal:
             told = "harvest into a data folder of its own"
             raise CopyError(f"journal {self.folder} is a mirror of {of.url}, so run {run} is not written to it; {told}")
         with self._alone():
+            self._looked = -inf
             head = self.head
             number = head.number + 1 if head else 1
             path = self._path(number)
@@ -65,6 +79,8 @@ class Journal:
             try:
                 write(part, blocks, head.id if head else None, run, time)
                 fence()
+                if self.store:
+                    self.store.add(f"{_ROOM}/{path.name}", part)
                 _link_durably(part, path)
                 self._vouch(path)
             except FileExistsError as error:
@@ -125,6 +141,21 @@ class Journal:
                 raise ChainError(f"journal entry {entry.number} names {entry.previous} as the one before, which is {previous}")
             previous, count = entry.id, entry.number
         return count
+
+    def _pull(self) -> None:
+        """Fetch what is new in the store, where there is one: it is asked for the next number, so that its age costs nothing."""
+        now = monotonic()
+        if self.store is None or now - self._looked < _LOOK:
+            return
+        self._looked = now
+        number = max(self._numbers(), default=0)
+        last = read_header(self._path(number)).id if number else None
+        got = self.folder / f"{os.getpid()}-{get_ident()}.got"  # others may fetch it into the same folder at the same time
+        while self.store.get(f"{_ROOM}/{self._path(number + 1).name}", got):
+            number += 1
+            prove(got, number, last, _LARGEST)
+            _rename_durably(got, self._path(number))
+            last = read_header(self._path(number)).id
 
     def _vouch(self, path: Path) -> None:
         """Note that an entry is whole, so that the next start need not read it again; a note that is lost costs only time."""

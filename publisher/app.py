@@ -23,6 +23,7 @@ from publisher.http.problems import Problems, Refused
 from publisher.outlets.table import OUTLETS
 from publisher.pages.pages import HERE, Pages
 from publisher.pages.standings import place
+from publisher.releases.stored import followed
 from publisher.shelf.shelf import Shelf
 from publisher.sparql.rewriting import FIELD
 
@@ -62,7 +63,7 @@ def create_app(shelf: Shelf, permit: Callable[[Request], bool] = nobody, site: S
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with shelf, _announcing(shelf, site):
+        async with shelf, _announcing(shelf, site), followed(shelf.data):
             yield
 
     register_url_convertor("path", AnyPath())

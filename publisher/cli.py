@@ -22,7 +22,7 @@ from publisher.examples.cli import app as examples
 from publisher.formats import GRAPHS, TABLES
 from publisher.http.server import configured, run
 from publisher.limits import Limits, read
-from publisher.releases import keeping, schedule, shelving
+from publisher.releases import keeping, schedule, shelving, stored
 from publisher.releases.dump import dump as write_dumps
 from publisher.releases.making import as_json, make
 from publisher.releases.release import Release, listed, newest
@@ -104,7 +104,9 @@ def _check_cron(every: str) -> None:
 def _cut(settings: Settings, keep: int, json: bool) -> Release:
     """Cut a release, put it on the shelf, and let go of the files of old ones; print what was done."""
     now, folder, iris = datetime.now(UTC), settings.data / "releases", Iris(settings.base)
+    stored.fetch(settings.data)
     made = make(settings.data, iris, now, lambda step: _err.print(f"{step} ...", style="dim"))
+    stored.put(settings.data, made.number)
     shelving.keep(settings.data, made, iris)
     gone = keeping.keep(folder, keep, now)
     shelving.sweep(settings.data, (it.number for it in listed(folder) if not it.withdrawn))

@@ -131,7 +131,7 @@ def _collect(
     """Stage every page; give the run as it stands after the last one, and what to ask "changed since?" with next time."""
     if run.pages and run.cursor is None:
         return run, {}
-    archive = Archive(means.data / "archive", source.name, run.id, run.archived)
+    archive = Archive(means.data / "archive", source.name, run.id, run.archived, means.journal.store)
     tried = run.rules == _last_rules(source, means)
     known = _validators(source, means, run) if tried and not run.pages and not full else {}
     door = _door(source, means, archive, known)
@@ -141,6 +141,7 @@ def _collect(
         try:
             for page in protocol.collect(source, door, run.since, run.cursor):
                 means.fence()
+                archive.share()
                 desk.take(page, archive.length, door.met)
             desk.clear()
         except FencedError:

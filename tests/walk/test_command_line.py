@@ -68,6 +68,7 @@ def test_settings_reach_a_process_of_ours_as_they_are() -> None:
         "STOCKTAKE_LIMITS": "rows=9",
         "STOCKTAKE_PROXIES": "::1",
         "STOCKTAKE_RELEASES": "0 4 1 * *",
+        "STOCKTAKE_STORE": "",
     }
 
 
