@@ -1,6 +1,7 @@
-"""Dublin Core, the fifteen elements that every OAI-PMH repository speaks.
+"""Dublin Core in its dialects: the fifteen elements that every OAI-PMH repository speaks, qualified by DCMI terms, and DSpace's DIM.
 
-Source: https://www.dublincore.org/specifications/dublin-core/dces/ and https://www.openarchives.org/OAI/2.0/oai_dc.xsd
+Source: https://www.dublincore.org/specifications/dublin-core/dcmi-terms/, https://www.openarchives.org/OAI/2.0/oai_dc.xsd and
+https://wiki.lyrasis.org/display/DSDOC7x/DSpace+Intermediate+Metadata
 """
 
 from __future__ import annotations
@@ -30,7 +31,26 @@ _DC = "{http://purl.org/dc/elements/1.1/}"
 _LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 _ELEMENTS = ("title", "description", "subject", "publisher", "contributor", "date", "type", "identifier", "language",
              "coverage", "rights", "relation")  # fmt: skip
-_PLACE = {f"{_DC}{name}": name for name in _ELEMENTS}
+# What refines an element, by the name of the term (of DCMI or, behind a dot, of DIM), and the element that it is read as.
+_REFINED = {
+    "abstract": "description", "tableOfContents": "description",
+    "issued": "issued", "dateIssued": "issued", "modified": "modified", "updated": "modified",
+    "created": "date", "available": "date", "valid": "date", "dateSubmitted": "date", "dateAccepted": "date", "dateCopyrighted": "date",
+    "spatial": "coverage", "temporal": "coverage", "rightsHolder": "", "license": "rights", "accessRights": "rights", "uri": "identifier",
+    "bibliographicCitation": "identifier", "alternative": "",
+    "isPartOf": "relation", "hasPart": "relation", "references": "relation", "isReferencedBy": "relation", "isVersionOf": "relation",
+    "hasVersion": "relation", "replaces": "relation", "requires": "relation",
+}  # fmt: skip
+_TERMS, _DIM = "{http://purl.org/dc/terms/}", "{http://www.dspace.org/xmlns/dspace/dim}field"
+_PLACE = {
+    **{f"{space}{name}": name for space in (_DC, _TERMS) for name in _ELEMENTS},
+    **{f"{_TERMS}{name}": place for name, place in _REFINED.items()},
+}
+# DIM's own qualifiers: what is about the repository's book-keeping, and who of the contributors is an organization.
+_QUALIFIED = {
+    "accessioned": "", "available": "", "author": "", "advisor": "", "editor": "", "provenance": "", "embargo": "", "lift": "",
+    "sponsorship": "funder", "publisher": "publisher", "iso": "language",
+}  # fmt: skip
 _ADDRESS = re.compile(r"https?://[^\s<>\"]+")
 _DATED = re.compile(r"\d{4}(?!\d)")
 
@@ -75,17 +95,27 @@ def reader(source: Source, words: Crosswalks) -> Callable[[Record[_Element]], Re
 def _fields(record: Record[_Element], otherwise: str | None) -> Fields:
     """Sort the elements by name: each text with its language; descriptions keep their paragraphs."""
     fields: Fields = {}
-    for node in record.payload:
-        name = _PLACE.get(node.tag)
-        if name is None or not (text := node.text):
+    for node in record.payload.iter() if len(record.payload) == 1 else record.payload:  # some wrap it once more
+        name = _qualified(node) if node.tag == _DIM else _PLACE.get(node.tag)
+        if not name or not (text := node.text):
             continue
         text = block(text) if name == "description" else plain(text)
         if text:
-            tag = node.get(_LANG)
+            tag = node.get(_LANG) or node.get("lang")
             fields.setdefault(name, []).append((text, (language(tag) or tag) if tag else otherwise))
     if not fields:
         raise ParseError(f"{record.key}: it holds no Dublin Core but <{record.payload.tag}>; set the option 'prefix' to oai_dc")
     return fields
+
+
+def _qualified(field: _Element) -> str | None:
+    """Give the element that a field of DIM is read as; None for those of other schemas."""
+    if field.get("mdschema") not in {"dc", "dcterms"}:
+        return None
+    element, qualifier = field.get("element") or "", field.get("qualifier")
+    if not qualifier or qualifier == "none":
+        return element if element in _ELEMENTS else _REFINED.get(element)
+    return _QUALIFIED.get(qualifier, _REFINED.get(qualifier, element if element in _ELEMENTS else None))
 
 
 def _words(fields: Fields, name: str) -> list[str]:
@@ -112,11 +142,21 @@ def _coverage(lexicon: Lexicon, words: list[str]) -> dict[str, Any]:
             countries.update(dict.fromkeys(lands))
         elif scope := lexicon.scope(word):
             found["scope"] = scope
-        elif period := interval(word):
+        elif period := interval(word) or _dcmi_period(word):
             found["period"] = period
         else:
             found["left"].append(word)
     return {**found, "countries": tuple(countries)}
+
+
+def _dcmi_period(word: str) -> tuple[str, str] | None:
+    """Read a period of DCMI, e.g. "name=Pilot; start=2019; end=2021; scheme=W3C-DTF".
+
+    Source: https://www.dublincore.org/specifications/dublin-core/dcmi-period/
+    """
+    parts = dict(part.strip().partition("=")[::2] for part in word.split(";") if "=" in part)
+    start, end = date(parts.get("start")), date(parts.get("end"))
+    return (start, end or start) if start else None
 
 
 def _lands(lexicon: Lexicon, word: str) -> list[str]:
@@ -137,7 +177,9 @@ def _own(kind: type[Resource], fields: Fields, known: tuple[str, ...], types: li
     dates = sorted([text for text in texts if _DATED.match(text) and not interval(text)])
     others = [text for text in texts if not _DATED.match(text)]
     issued = dates[0] if dates else others[0] if others else None
-    own: dict[str, Any] = {"issued": issued, "modified": dates[-1] if dates and dates[-1] != issued else None}
+    told = {name: next((text for word in _words(fields, name) if (text := date(word))), None) for name in ("issued", "modified")}
+    issued = told["issued"] or issued
+    own: dict[str, Any] = {"issued": issued, "modified": told["modified"] or (dates[-1] if dates and dates[-1] != issued else None)}
     if kind is Document:
         return {**own, "kind": known[0] if known else types[0] if types else None}
     if "start" in kind.__dataclass_fields__:
@@ -153,6 +195,7 @@ def _parties(fields: Fields, contributors: bool) -> tuple[Party, ...]:
     """Give the first publisher as lead, the others as partners; creators may be persons, who are not published."""
     names = titled(fields.get("publisher", ()))
     parties = [Party(Role.PARTNER if number else Role.LEAD, name) for number, name in enumerate(names)]
+    parties += [Party(Role.FUNDER, name) for name in titled(fields.get("funder", ()))]
     if contributors:
         parties += [Party(Role.PARTNER, name) for name in titled(fields.get("contributor", ()))]
     return tuple(dict.fromkeys(parties))

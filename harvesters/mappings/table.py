@@ -6,7 +6,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from harvesters.mappings import ckan_package, dcat, dpg_nominee, feed_entry, fields, iati_activity, ical_event, oai_dc, schema_org
+from harvesters.mappings import (
+    ckan_package,
+    datacite,
+    dcat,
+    dpg_nominee,
+    feed_entry,
+    fields,
+    iati_activity,
+    ical_event,
+    mods,
+    oai_dc,
+    schema_org,
+)
 from harvesters.option import Option
 from harvesters.record import Payload, Record
 from harvesters.source import Source
@@ -33,6 +45,8 @@ _XML, _ROW, _GRAPH = frozenset({Payload.XML}), frozenset({Payload.ROW}), frozens
 
 MAPPINGS: Mapping[str, Reader] = {
     "oai_dc": Reader(oai_dc.reader, _XML, options=oai_dc.OPTIONS),
+    "mods": Reader(mods.reader, _XML, kind="document", options=mods.OPTIONS),
+    "datacite": Reader(datacite.reader, _XML, kind="document", options=datacite.OPTIONS),
     "ckan_package": Reader(ckan_package.reader, _ROW, options=ckan_package.OPTIONS),
     "dpg_nominee": Reader(dpg_nominee.reader, _ROW, options=dpg_nominee.OPTIONS),
     "iati_activity": Reader(iati_activity.reader, _XML, options=iati_activity.OPTIONS),

@@ -38,6 +38,8 @@ TRUTH = {
     "schema-org-datasets": ({"Record": 2}, 2, None),
     "rss-one": ({"Record": 1}, 1, None),
     "ical-zones": ({"Record": 3}, 3, None),
+    "mods-library": ({"Record": 1}, 1, None),
+    "datacite-repository": ({"Record": 2}, 2, None),
     "iati-standard": ({"Record": 1}, 1, None),
     "cordis": ({"Record": 3}, 3, None),
     "dcat-catalogue": ({"Record": 2}, 2, None),

@@ -1,0 +1,63 @@
+"""XML schemas: each mapping takes its own, and tells what came in its place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from lxml import etree
+
+from harvesters.errors import ParseError
+from harvesters.mappings.table import MAPPINGS
+from harvesters.record import Record
+from vocab.initiative import Role
+
+MODS, DIM = "http://www.loc.gov/mods/v3", "http://www.dspace.org/xmlns/dspace/dim"
+
+
+def read(mapping: str, xml: str, card: Any, words: Any, **options: Any) -> Any:
+    source = card("oai-pmh", mapping, options=options)
+    return MAPPINGS[mapping].prepare(source, words)(Record("k", etree.fromstring(xml), b""))
+
+
+@pytest.mark.parametrize("mapping", ["oai_dc", "mods", "datacite", "iati_activity"])
+@pytest.mark.parametrize("xml", ["<marc xmlns='http://www.loc.gov/MARC21/slim'/>", "<a><b>c</b></a>"])
+def test_an_element_of_another_schema_is_told(mapping, xml, card, words):
+    with pytest.raises(ParseError, match="k: .* but <"):
+        read(mapping, xml, card, words)
+
+
+def test_a_corporate_name_leads_where_no_publisher_is_named(card, words):
+    names = "".join(
+        f"<name type='corporate'><namePart>{name}</namePart><role><roleTerm>{role}</roleTerm></role></name>"
+        for name, role in (("A", "fnd"), ("B", "isb"), ("C", "ctb"))
+    )
+
+    it = read("mods", f"<mods xmlns='{MODS}'><titleInfo><title>T</title></titleInfo>{names}</mods>", card, words)
+
+    assert [(party.name.value, party.role) for party in it.parties] == [("A", Role.FUNDER), ("B", Role.LEAD), ("C", Role.PARTNER)]
+
+
+@pytest.mark.parametrize(
+    ("field", "name"),
+    [
+        ('element="title"', "titles"),
+        ('element="description" qualifier="abstract"', "descriptions"),
+        ('element="subject" qualifier="other"', "subjects"),
+        ('element="title" qualifier="none"', "titles"),
+    ],
+)
+def test_a_field_of_dim_is_read_as_its_element(field, name, card, words):
+    it = read("oai_dc", f'<d:dim xmlns:d="{DIM}"><d:field mdschema="dc" {field}>Wells</d:field></d:dim>', card, words)
+
+    assert [text.value for text in getattr(it, name)] == ["Wells"]
+
+
+def test_dates_of_a_kind_go_before_others(card, words):
+    dates = "".join(
+        f"<dcterms:{name}>{text}</dcterms:{name}>" for name, text in (("created", "2019"), ("issued", "2021"), ("modified", "2022"))
+    )
+
+    it = read("oai_dc", f'<q xmlns:dcterms="http://purl.org/dc/terms/">{dates}</q>', card, words)
+
+    assert (it.issued, it.modified) == ("2021", "2022")
