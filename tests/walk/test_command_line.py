@@ -57,7 +57,7 @@ def test_settings_reach_a_process_of_ours_as_they_are() -> None:
 
     told = settings.environment()
 
-    assert {name: told[name] for name in Settings.VARIABLES} == {
+    given = {
         "STOCKTAKE_DATA": "d",
         "STOCKTAKE_SOURCES": "s",
         "STOCKTAKE_BASE": "https://example.org/",
@@ -68,8 +68,8 @@ def test_settings_reach_a_process_of_ours_as_they_are() -> None:
         "STOCKTAKE_LIMITS": "rows=9",
         "STOCKTAKE_PROXIES": "::1",
         "STOCKTAKE_RELEASES": "0 4 1 * *",
-        "STOCKTAKE_STORE": "",
     }
+    assert {name: told[name] for name in Settings.VARIABLES} == {name: given.get(name, "") for name in Settings.VARIABLES}
 
 
 def test_a_wrong_card_is_told_and_exits_with_1(environment: dict[str, str]) -> None:
