@@ -23,7 +23,7 @@ def pair(source: Source) -> tuple[Protocol, Reader]:
     Raises CardError where there is no such row, where the mapping cannot read what the protocol brings, or where options
     and fields are none that these two know; the message names the card, the key and the cure.
     """
-    protocol = _row(source, "protocol", source.protocol, PROTOCOLS)
+    protocol = _chosen(source, _row(source, "protocol", source.protocol, PROTOCOLS))
     reader = _row(source, "mapping", source.mapping, MAPPINGS)
     if protocol.brings not in reader.reads:
         fit = ", ".join(name for name, other in MAPPINGS.items() if protocol.brings in other.reads)
@@ -35,6 +35,10 @@ def pair(source: Source) -> tuple[Protocol, Reader]:
     _fields(source, protocol)
     protocol.check(source)
     return replace(protocol, incremental=protocol.incremental and protocol.tells(source)), reader
+
+
+def _chosen(source: Source, protocol: Protocol) -> Protocol:
+    return protocol if protocol.chooses is None else replace(protocol, brings=protocol.chooses(source))
 
 
 def _row(source: Source, key: str, name: str, table: Mapping[str, Any]) -> Any:

@@ -10,11 +10,14 @@ from harvesters.option import Option
 from harvesters.protocols import (
     ckan,
     csv_table,
+    csw,
     feed,
+    file_folder,
     iati,
     ical,
     json_pages,
     oai_pmh,
+    pod,
     rdf,
     sparql,
     spreadsheet,
@@ -38,7 +41,7 @@ def _always(source: Source) -> bool:
 class Protocol:
     """A way to ask. *incremental*: it can ask what changed since; *tells*: so can the registry of this card.
 
-    *check* raises CardError on options that do not fit together.
+    *check* raises CardError on options that do not fit together; *chooses* tells what it brings where the card decides that.
     """
 
     collect: Callable[..., Pages[Any]]
@@ -47,6 +50,7 @@ class Protocol:
     incremental: bool
     check: Callable[[Source], None] = _nothing
     tells: Callable[[Source], bool] = _always
+    chooses: Callable[[Source], Payload] | None = None
 
 
 PROTOCOLS: Mapping[str, Protocol] = {
@@ -56,6 +60,11 @@ PROTOCOLS: Mapping[str, Protocol] = {
     "csv": Protocol(csv_table.collect, Payload.ROW, csv_table.OPTIONS, incremental=False, check=csv_table.check),
     "spreadsheet": Protocol(spreadsheet.collect, Payload.ROW, spreadsheet.OPTIONS, incremental=False, check=spreadsheet.check),
     "iati": Protocol(iati.collect, Payload.XML, iati.OPTIONS, incremental=True, tells=iati.tells),
+    "pod": Protocol(pod.collect, Payload.GRAPH, pod.OPTIONS, incremental=False),
+    "csw": Protocol(csw.collect, Payload.XML, csw.OPTIONS, incremental=True, check=csw.check, tells=csw.dated),
+    "files": Protocol(
+        file_folder.collect, Payload.ROW, file_folder.OPTIONS, incremental=True, check=file_folder.check, chooses=file_folder.brings
+    ),
     "web": Protocol(web.collect, Payload.GRAPH, web.OPTIONS, incremental=True, check=web.check),
     "sparql": Protocol(sparql.collect, Payload.GRAPH, sparql.OPTIONS, incremental=True, check=sparql.check, tells=sparql.told_changes),
     "feed": Protocol(feed.collect, Payload.ROW, feed.OPTIONS, incremental=True),

@@ -23,6 +23,8 @@ SUFFIXES = {".rdf": RdfFormat.RDF_XML, ".ttl": RdfFormat.TURTLE, ".jsonld": RdfF
 MISSING = f"no real feeds at {FEEDS}"
 
 _OAI = "{http://www.openarchives.org/OAI/2.0/}"
+_DC = "http://purl.org/dc/elements/1.1/"
+_CSW = "http://www.opengis.net/cat/csw/2.0.2"
 _PAGE = 10  # records a page of the list that is made of single recordings
 
 Answer = Callable[[Mapping[str, str]], bytes | None]
@@ -159,6 +161,27 @@ def _bank(asked: Mapping[str, str]) -> bytes:
     return file.read_bytes() if file.exists() else b'{"rows":10,"os":"20","page":"3","total":"79","projects":{}}'
 
 
+def _git_tree(asked: Mapping[str, str]) -> bytes:
+    """Give the nominees as a code host tells a tree of git."""
+    rows = [{"path": f"nominees/{file.name}", "type": "blob"} for file in sorted((FEEDS / "dpg" / "nominees").glob("*.json"))]
+    return json.dumps({"tree": [{"path": "nominees", "type": "tree"}, {"path": "LICENSE", "type": "blob"}, *rows]}).encode()
+
+
+def _csw(asked: Mapping[str, str]) -> bytes:
+    """Give the records of MIT that were recorded one by one as a catalogue service does, its identifier before the others."""
+    found = []
+    for file in sorted((FEEDS / "oai").glob("mit_*.xml")):
+        for record in etree.fromstring(file.read_bytes()).iterfind(f"{_OAI}GetRecord/{_OAI}record"):
+            parts = [etree.tostring(part, encoding="unicode", with_tail=False) for part in record.iterfind(f"{_OAI}metadata/*/*")]
+            key = f'<dc:identifier xmlns:dc="{_DC}">{record.findtext(f"{_OAI}header/{_OAI}identifier")}</dc:identifier>'
+            found += [f"<csw:Record>{key}{''.join(parts)}</csw:Record>"] if parts else []
+    start, size = int(asked["startPosition"]), int(asked["maxRecords"])
+    following = start + size if start + size <= len(found) else 0
+    told = f'<csw:SearchResults numberOfRecordsMatched="{len(found)}" nextRecord="{following}">'
+    body = "".join(found[start - 1 : start - 1 + size])
+    return f'<csw:GetRecordsResponse xmlns:csw="{_CSW}">{told}{body}</csw:SearchResults></csw:GetRecordsResponse>'.encode()
+
+
 def _sitemap(asked: Mapping[str, str]) -> bytes:
     """Give a sitemap of the real pages."""
     pages = "".join(f"<url><loc>https://{HOST}/feeds/html/{file.name}</loc></url>" for file in sorted((FEEDS / "html").iterdir()))
@@ -171,6 +194,7 @@ def _whole(file: Path) -> Answer:
 
 _FOLDERS = {
     "dpg/nominees": FEEDS / "dpg" / "nominees",
+    "raw/main/nominees": FEEDS / "dpg" / "nominees",
     "dpg/archive": FEEDS / "dpg" / "archive",
     **{f"feeds/{name}": FEEDS / name for name in ("datajson", "dcat", "html", "ical", "ldes", "nde", "oai", "rss", "waf")},
 }
@@ -187,6 +211,8 @@ _ANSWERS: Mapping[str, Answer] = {
     "/legacy/book.xls": _whole(FEEDS / "tabular" / "book.xls"),
     "/redcross/projects.csv": _whole(FEEDS / "tabular" / "projects.csv"),
     "/sitemap.xml": _sitemap,
+    "/git/trees/main": _git_tree,
+    "/csw": _csw,
     "/datasets/hydra-page1.jsonld": _whole(FEEDS / "nde" / "nde_hydra-page1.jsonld"),
     "/datasets/hydra-page2.jsonld": _whole(FEEDS / "nde" / "nde_hydra-page2.jsonld"),
     "/cordis/projects.csv": _whole(FEEDS / "tabular" / "cordis_projects_horizon.csv"),

@@ -27,6 +27,9 @@ KINDS = {
     "iati": ("iati_activity", {"file": True}, {}),
     "sparql": ("fields", {"types": "dcat:Dataset"}, {"title": "dct:title|schema:name"}),
     "web": ("fields", {}, {"title": "schema:name"}),
+    "pod": ("fields", {}, {"title": "dct:title"}),
+    "csw": ("fields", {}, {"title": "dc:title"}),
+    "files": ("fields", {}, {"title": "name"}),
 }
 OWN = {"rdf": {"dcat"}, "web": {"html", "jsonapi", "waf"}}  # folders of whose files these protocols can read some
 FITTING = {".xml": "oai-pmh", ".rdf": "rdf", ".ttl": "rdf", ".html": "oai-pmh", ".json": "json", ".jsonld": "rdf"}

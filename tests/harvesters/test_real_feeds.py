@@ -44,6 +44,9 @@ TRUTH = {
     "cordis": ({"Record": 3}, 3, None),
     "dcat-catalogue": ({"Record": 2}, 2, None),
     "dcat-endpoint": ({"Record": 13}, 13, 13),
+    "pod-inventory": ({"Record": 6}, 6, None),
+    "csw-service": ({"Record": 26}, 26, 26),
+    "dpg-tree": ({"Record": 228}, 228, None),
     "web-pages": ({"Record": 23}, 23, None),
     "nde-pages": ({"Record": 3}, 3, None),
 }

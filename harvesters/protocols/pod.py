@@ -1,0 +1,131 @@
+"""data.json: an inventory of datasets, as Project Open Data 1.1 and DCAT-US 3 write it, each dataset as a graph of DCAT.
+
+Source: https://resources.data.gov/resources/dcat-us/, https://resources.data.gov/resources/dcat-us-3-catalog/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from pyoxigraph import BlankNode, NamedNode, RdfFormat, Store, parse
+
+from harvesters.errors import ParseError
+from harvesters.network.answer import dump_json, load_json
+from harvesters.network.fetch import Fetch, Reply
+from harvesters.option import Option, value
+from harvesters.payloads.contexts import ours
+from harvesters.payloads.graph import Graph, bounded, flat
+from harvesters.payloads.markup import mended
+from harvesters.protocols.document import cut
+from harvesters.record import Page, Pages, Record, Unreadable
+from harvesters.source import Source
+from vocab.iris import is_web
+
+OPTIONS: Mapping[str, Option] = {
+    "series": Option(bool, True, "Bring what DCAT-US 3 lists as series of datasets and as services too, not the datasets alone."),
+    "charset": Option(str, "utf-8", "The text's charset, where it is not UTF-8 as JSON demands."),
+}
+
+Item = Record[Graph] | Unreadable
+_CONTEXT = "https://project-open-data.cio.gov/v1.1/schema/data.jsonld"
+_LISTS = {"dataset": "Dataset", "datasetSeries": "DatasetSeries", "service": "DataService"}
+_NESTED = ("catalog", "hasPart")
+_SUBJECT = BlankNode("record")
+
+
+def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[Graph]:
+    """Collect all datasets, those of catalogues within too; *since* cannot be asked for, but a file that is unchanged is not read again.
+
+    A dataset's key is its identifier, its raw bytes are its JSON with sorted keys. Raises ParseError where the answer is no inventory.
+    """
+    reply = fetch.get(source.url, accept="application/json", conditional=cursor is None)
+    if reply.unchanged:
+        yield Page((), None, at=reply.at, unchanged=True)
+        return
+    document = load_json(reply, value(source, OPTIONS, "charset"))
+    yield from cut(_items(source, reply, document), reply, cursor)
+
+
+def _items(source: Source, reply: Reply, document: Any) -> Iterator[Item]:
+    if isinstance(document, dict) and not any(name in document for name in (*_LISTS, *_NESTED)) and "title" in document:
+        document = [document]  # one dataset by itself
+    if isinstance(document, list):
+        document = {"dataset": document}  # as before version 1.1
+    if not isinstance(document, dict) or not any(isinstance(document.get(name), list) for name in (*_LISTS, *_NESTED)):
+        kind = f"an object with {', '.join(map(str, document))[:200]}" if isinstance(document, dict) else type(document).__name__
+        raise ParseError(f"{source.name}: {reply.url} is no data.json with a list 'dataset'; it is {kind}")
+    wanted = _LISTS if value(source, OPTIONS, "series") else {"dataset": "Dataset"}
+    yield from _listed(document, reply, wanted)
+
+
+def _listed(catalogue: Mapping[str, Any], reply: Reply, wanted: Mapping[str, str]) -> Iterator[Item]:
+    """Give what a catalogue lists, then what the catalogues within it do."""
+    for name, kind in wanted.items():
+        for row in _many(catalogue.get(name)):
+            yield _item(row, kind, reply)
+    for name in _NESTED:
+        for row in _many(catalogue.get(name)):
+            if isinstance(row, dict) and any(part in row for part in (*_LISTS, *_NESTED)):
+                yield from _listed(row, reply, wanted)
+
+
+def _many(found: Any) -> Iterable[Any]:
+    return found if isinstance(found, list) else ()
+
+
+def _item(row: Any, kind: str, reply: Reply) -> Item:
+    if not isinstance(row, dict):
+        return Unreadable(None, f"a dataset that is no object but {str(row)[:40]!r}")
+    key = _key(row)
+    if key is None:
+        return Unreadable(None, f"a dataset without an identifier, titled {str(row.get('title'))[:80]!r}")
+    try:
+        raw = dump_json(row)
+        graph = _graph(row, kind, reply.url)
+    except (ValueError, SyntaxError, RecursionError) as error:
+        return Unreadable(key.encode("utf-8", "replace").decode(), f"a dataset that holds {getattr(error, 'msg', error)}")
+    modified = row.get("modified")
+    return Record(key, graph, raw, modified if isinstance(modified, str) else None)
+
+
+def _key(row: Mapping[str, Any]) -> str | None:
+    """Give the identifier: a text, or the notation of an Identifier, else the dataset's IRI."""
+    told = row.get("identifier")
+    told = told[0] if isinstance(told, list) and told else told
+    for text in (told.get("notation") or told.get("@id") if isinstance(told, dict) else told, row.get("@id")):
+        if isinstance(text, str | int) and not isinstance(text, bool) and str(text).strip():
+            return str(text).strip()
+    return None
+
+
+def _graph(row: Mapping[str, Any], kind: str, base: str) -> Graph:
+    """Read a dataset as JSON-LD by our own context, whatever context the file names."""
+    context = ours(_CONTEXT)
+    node = row.get("@id")
+    subject = NamedNode(node) if isinstance(node, str) and is_web(node) else _SUBJECT
+    document = {"@type": kind, **_told(row, context), "@context": context, "@id": str(subject) if subject == _SUBJECT else node}
+    store = Store()
+    store.extend(list(mended(flat(parse(dump_json(document), RdfFormat.JSON_LD, base_iri=base, lenient=True)))))
+    return bounded(store, subject, 1)
+
+
+def _told(value: Any, context: Mapping[str, Any]) -> Any:
+    """Write as a text what stands in the place of an address and is none, such as `Public domain` for a licence."""
+    if isinstance(value, list):
+        return [_told(item, context) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {name: _term(name, it, context) for name, it in value.items() if name != "@context" and not (name == "@id" and not _iri(it))}
+
+
+def _term(name: str, value: Any, context: Mapping[str, Any]) -> Any:
+    if isinstance(value, list):
+        return [_term(name, item, context) for item in value]
+    addressed = isinstance(context.get(name), dict) and context[name].get("@type") == "@id"
+    return {"@value": value} if addressed and isinstance(value, str) and not _iri(value) else _told(value, context)
+
+
+def _iri(value: Any) -> bool:
+    return isinstance(value, str) and (is_web(value) or value.startswith(("mailto:", "urn:", "_:")))

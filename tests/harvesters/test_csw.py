@@ -1,0 +1,181 @@
+"""CSW 2.0.2: records by GetRecords, page after page."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+
+from harvesters.errors import CardError, ParseError, UnavailableError
+from harvesters.network.fetch import Fetch, Patience
+from harvesters.pairs import pair
+from harvesters.protocols.csw import collect
+from harvesters.record import Record, Unreadable
+
+HEAD = (
+    '<csw:GetRecordsResponse xmlns:csw="http://www.opengis.net/cat/csw/2.0.2" xmlns:dc="http://purl.org/dc/elements/1.1/"'
+    ' xmlns:dct="http://purl.org/dc/terms/">'
+)
+
+
+EXCEPTION = (
+    b'<ows:ExceptionReport xmlns:ows="http://www.opengis.net/ows"><ows:Exception exceptionCode="InvalidParameterValue" locator="sortby">'
+    b"<ows:ExceptionText>No such\n field</ows:ExceptionText></ows:Exception></ows:ExceptionReport>"
+)
+
+
+@dataclass
+class Service:
+    """A service with *count* records; it gives at most *most* at once, and dies of those that are *poison* or in *mute*'s place."""
+
+    count: int
+    most: int = 1000
+    poison: Collection[int] = ()
+    next: bool = True
+    down: bool = False
+    asked: list[dict[str, str]] = field(default_factory=list)
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        given = dict(request.url.params)
+        self.asked.append(given)
+        start, size = int(given["startPosition"]), min(self.most, int(given["maxRecords"]))
+        numbers = range(start, min(self.count, start + size - 1) + 1)
+        if self.down:
+            return httpx.Response(503)
+        body = "".join(
+            f"<csw:Record><dc:identifier>r{n:03}</dc:identifier><dct:modified>2026-01-01</dct:modified></csw:Record>" for n in numbers
+        )
+        following = numbers.stop if numbers and numbers.stop <= self.count else 0
+        told = f' nextRecord="{following}"' if self.next else ""
+        if any(number in self.poison for number in numbers):
+            body += "\x01"
+        text = f'{HEAD}<csw:SearchResults numberOfRecordsMatched="{self.count}"{told}>{body}</csw:SearchResults></csw:GetRecordsResponse>'
+        return httpx.Response(200, content=text.encode())
+
+    def door(self) -> Fetch:
+        return Fetch(pause=0, robots=False, transport=httpx.MockTransport(self), patience=Patience(tries=1))
+
+
+def harvest(there, source, since=None, cursor=None):
+    with there.door() as fetch:
+        return list(collect(source, fetch, since, cursor))
+
+
+def keys(pages):
+    return [item.key for page in pages for item in page.items]
+
+
+@pytest.fixture
+def source(card):
+    return lambda **options: card("csw", fields={"title": "dc:title"}, options=options)
+
+
+@pytest.mark.parametrize("most", [1000, 7])
+@pytest.mark.parametrize("told", [True, False])
+def test_all_records_come_page_by_page(told, most, source):
+    pages = harvest(Service(120, most=most, next=told), source())
+
+    assert keys(pages) == [f"r{n:03}" for n in range(1, 121)]
+    assert (pages[0].claimed, pages[-1].cursor, pages[-1].doubt) == (120, None, None)
+
+
+def test_the_request_is_that_of_the_specification(source):
+    there = Service(1)
+
+    harvest(there, source(types="gmd:MD_Metadata", schema="http://www.isotc211.org/2005/gmd", sort="dc:identifier:A", constraint="a = 'b'"))
+
+    assert there.asked[0] == {
+        "service": "CSW", "version": "2.0.2", "request": "GetRecords", "resultType": "results", "elementSetName": "full",
+        "typeNames": "gmd:MD_Metadata", "outputSchema": "http://www.isotc211.org/2005/gmd", "sortby": "dc:identifier:A",
+        "constraintLanguage": "CQL_TEXT", "constraint_language_version": "1.1.0", "constraint": "a = 'b'",
+        "startPosition": "1", "maxRecords": "50",
+    }  # fmt: skip
+
+
+def test_what_changed_is_asked_for_where_the_card_says_how(source):
+    there = Service(1)
+
+    harvest(there, source(modified="dct:modified", constraint="a = 'b'"), datetime(2026, 1, 31, tzinfo=UTC))
+
+    assert there.asked[0]["constraint"] == "(a = 'b') AND (dct:modified >= '2026-01-30')"
+    assert pair(source())[0].incremental is False
+
+
+@pytest.mark.parametrize("bad", [[1], [33], [50, 51], [120]])
+def test_a_record_that_spoils_its_page_costs_only_itself(bad, source):
+    there = Service(120, poison=bad)
+
+    pages = harvest(there, source())
+
+    assert keys(pages) == [None if n in bad else f"r{n:03}" for n in range(1, 121)]
+    assert pages[-1].doubt.startswith(f"the record at {bad[0]} of the list cannot be read")
+    assert len(there.asked) < 45
+
+
+def test_a_service_that_is_down_ends_the_harvest(source):
+    with pytest.raises(UnavailableError):
+        harvest(Service(5, down=True), source())
+
+
+def test_a_harvest_goes_on_from_each_of_its_cursors(source):
+    there = Service(60, poison=[33])
+    whole = harvest(there, source(size=20))
+
+    for number, page in enumerate(whole[:-1], 1):
+        assert keys(harvest(there, source(size=20), cursor=page.cursor)) == keys(whole[number:])
+
+
+def test_a_list_that_ends_too_soon_leaves_the_sweep_in_doubt(source):
+    class Short(Service):
+        def __call__(self, request: httpx.Request) -> httpx.Response:
+            answer = super().__call__(request)
+            return httpx.Response(200, content=answer.content.replace(b'nextRecord="51"', b'nextRecord="0"'))
+
+    pages = harvest(Short(120), source())
+
+    assert pages[-1].doubt == "the list ended after 50 of 120 records"
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (EXCEPTION, "says InvalidParameterValue sortby No such field"),
+        (b"<a/>", "no answer to GetRecords but <a>"),
+        (b"<html>", "HTML page"),
+        (b"<a", "not well-formed"),
+        (b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', "DOCTYPE"),
+    ],
+)  # fmt: skip
+def test_what_is_no_answer_is_told(content, why, source, registry):
+    with pytest.raises(ParseError, match=why):
+        harvest(registry(lambda _: httpx.Response(200, content=content)), source())
+
+
+def test_a_list_that_repeats_itself_ends_the_harvest(source, registry):
+    body = "<csw:Record><dc:identifier>a</dc:identifier></csw:Record>"
+    text = f'{HEAD}<csw:SearchResults numberOfRecordsMatched="9">{body}</csw:SearchResults></csw:GetRecordsResponse>'
+
+    with pytest.raises(ParseError, match="repeats the records"):
+        harvest(registry(lambda _: httpx.Response(200, content=text.encode())), source())
+
+
+def test_iso_records_have_their_file_identifier_and_others_are_unreadable(source, registry):
+    body = (
+        '<g:MD_Metadata xmlns:g="http://www.isotc211.org/2005/gmd" xmlns:c="http://www.isotc211.org/2005/gco">'
+        "<g:fileIdentifier><c:CharacterString> f-1 "
+        "</c:CharacterString></g:fileIdentifier><g:dateStamp><c:Date>2026-02-01</c:Date></g:dateStamp></g:MD_Metadata><csw:Record/>"
+    )
+    text = f'{HEAD}<csw:SearchResults numberOfRecordsMatched="2" nextRecord="0">{body}</csw:SearchResults></csw:GetRecordsResponse>'
+
+    (page,) = harvest(registry(lambda _: httpx.Response(200, content=text.encode())), source())
+
+    assert [(type(item), item.key) for item in page.items] == [(Record, "f-1"), (Unreadable, None)]
+    assert page.items[0].modified == "2026-02-01"
+
+
+def test_a_size_of_nothing_is_refused(source):
+    with pytest.raises(CardError, match="write a number from 1 up"):
+        pair(source(size=0))

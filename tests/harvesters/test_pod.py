@@ -1,0 +1,144 @@
+"""data.json: Project Open Data 1.1 and DCAT-US 3, dataset by dataset."""
+
+from __future__ import annotations
+
+import json
+
+import httpx
+import pytest
+import replay
+
+from harvesters.errors import ParseError
+from harvesters.network.fetch import Validator
+from harvesters.payloads.property_path import compiled
+from harvesters.protocols.pod import collect
+from harvesters.record import Record, Unreadable
+
+URL = "https://registry.example/api"
+
+
+def harvest(there, source, cursor=None):
+    with there.door() as fetch:
+        return [item for page in collect(source, fetch, None, cursor) for item in page.items]
+
+
+def found(record, path):
+    return [term.value for term in compiled(path)(record.payload)]
+
+
+@pytest.fixture
+def source(card):
+    return lambda **options: card("pod", fields={"title": "dct:title"}, options=options)
+
+
+def inventory(*rows, **more) -> bytes:
+    return json.dumps({"dataset": rows, **more}).encode()
+
+
+def test_a_dataset_is_a_graph_of_dcat(source, registry):
+    row = {"@type": "dcat:Dataset", "identifier": "w-1", "title": "Wells", "keyword": ["water"], "modified": "2026-01-31",
+           "publisher": {"@type": "org:Organization", "name": "Water"}, "landingPage": "https://registry.example/w",
+           "distribution": [{"@type": "dcat:Distribution", "downloadURL": "https://registry.example/w.csv"}]}  # fmt: skip
+
+    (record,) = harvest(registry({"": inventory(row)}), source())
+
+    assert (record.key, record.modified) == ("w-1", "2026-01-31")
+    assert found(record, "a") == ["http://www.w3.org/ns/dcat#Dataset"]
+    assert found(record, "dct:publisher/foaf:name") == ["Water"]
+    assert found(record, "dcat:distribution/dcat:downloadURL") == ["https://registry.example/w.csv"]
+    assert found(record, "dcat:landingPage") == ["https://registry.example/w"]
+
+
+def test_dcat_us_3_brings_series_services_and_catalogues_within(source, registry):
+    document = {
+        "@type": "Catalog",
+        "dataset": [{"@type": "Dataset", "identifier": "d", "title": "D", "theme": [{"@type": "Concept", "prefLabel": "Water"}],
+                     "temporal": [{"@type": "PeriodOfTime", "startDate": "2024-01-01"}], "license": "https://registry.example/l"}],
+        "datasetSeries": [{"@type": "DatasetSeries", "identifier": {"@type": "Identifier", "notation": "s"}, "title": "S"}],
+        "service": [{"@id": "https://registry.example/v", "title": "V"}],
+        "catalog": [{"dataset": [{"identifier": "n", "title": "N"}]}],
+    }  # fmt: skip
+    there = registry({"": json.dumps(document).encode()})
+
+    records = harvest(there, source())
+    alone = harvest(there, source(series=False))
+
+    assert [record.key for record in records] == ["d", "s", "https://registry.example/v", "n"]
+    assert [found(record, "a")[0].rpartition("#")[2] for record in records] == ["Dataset", "DatasetSeries", "DataService", "Dataset"]
+    assert (found(records[0], "dcat:theme/skos:prefLabel"), found(records[0], "dct:temporal/dcat:startDate")) == (["Water"], ["2024-01-01"])
+    assert [record.key for record in alone] == ["d", "n"]
+
+
+@pytest.mark.parametrize("document", [[{"identifier": "a", "title": "A"}], {"identifier": "a", "title": "A"}])
+def test_a_bare_list_and_a_single_dataset_are_read_too(document, source, registry):
+    assert [record.key for record in harvest(registry({"": json.dumps(document).encode()}), source())] == ["a"]
+
+
+def test_what_stands_for_an_address_and_is_none_stays_a_text(source, registry):
+    row = {"identifier": "a", "title": "A", "license": "Public domain", "@id": "not an iri", "landingPage": "http://a b"}
+
+    (record,) = harvest(registry({"": inventory(row)}), source())
+
+    assert (found(record, "dct:license"), found(record, "dcat:landingPage")) == (["Public domain"], ["http://a b"])
+
+
+@pytest.mark.parametrize(
+    ("row", "key", "why"),
+    [
+        ("text", None, "no object"),
+        ({"title": "A"}, None, "without an identifier, titled 'A'"),
+        ({"identifier": "a", "title": "\ud800"}, "a", "surrogate"),
+        ({"identifier": "a", "@type": 7}, "a", "a dataset that holds"),
+    ],
+)
+def test_a_broken_dataset_spoils_no_other(row, key, why, source, registry):
+    broken, good = harvest(registry({"": inventory(row, {"identifier": "b", "title": "B"})}), source())
+
+    assert (type(broken), broken.key, type(good)) == (Unreadable, key, Record)
+    assert why in broken.reason
+
+
+def test_the_context_that_a_file_names_is_never_asked_for(source, registry):
+    there = registry({"": inventory({"identifier": "a", "title": "A"}, **{"@context": "https://elsewhere.example/evil.jsonld"})})
+
+    assert len(harvest(there, source())) == 1
+    assert len(there.asked) == 1
+
+
+def test_a_file_that_its_server_calls_unchanged_is_not_read_again(source, registry):
+    there = registry(lambda request: httpx.Response(304 if "if-none-match" in request.headers else 200, content=b""))
+
+    with there.door(validators={URL: Validator('"1"', None)}) as fetch:
+        (page,) = collect(source(), fetch, None)
+
+    assert page.unchanged
+
+
+def test_a_long_inventory_is_cut_into_pages_that_go_on(source, registry):
+    there = registry({"": inventory(*({"identifier": f"{n:04}", "title": "T"} for n in range(1001)))})
+
+    with there.door() as fetch:
+        pages = list(collect(source(), fetch, None))
+        rest = list(collect(source(), fetch, None, pages[0].cursor))
+
+    assert [len(page.items) for page in pages] == [1000, 1]
+    assert [item.key for page in rest for item in page.items] == ["1000"]
+
+
+@pytest.mark.parametrize("content", [b"{}", b"7", b'{"dataset": {}}', b'{"packages": []}'])
+def test_what_is_no_inventory_is_told(content, source, registry):
+    with pytest.raises(ParseError, match=r"no data.json with a list 'dataset'; it is"):
+        harvest(registry({"": content}), source())
+
+
+@pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
+def test_the_real_inventories_are_read(source, registry):
+    files = sorted((replay.FEEDS / "datajson").iterdir())
+
+    counts = {file.name: [type(item) for item in harvest(registry({"": file.read_bytes()}), source())] for file in files}
+
+    assert {name: len(items) for name, items in counts.items()} == {
+        "arm.data.json": 3, "collection-2-parent-4-children.data.json": 6, "dol-example.json": 1, "large-spatial.data.json": 1,
+        "reserved-title.data.json": 1,
+    }  # fmt: skip
+    assert {kind for items in counts.values() for kind in items} == {Record}
