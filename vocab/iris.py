@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 BASE = "https://w3id.org/wsis-stocktaking/"
 
@@ -40,8 +41,11 @@ def encode(key: str) -> str:
     >>> encode("oai:x.org:1/2 ü")
     'oai:x.org:1%2F2%20%C3%BC'
     """
-    if _SEGMENT.match(key):
-        return key
+    return key if _SEGMENT.match(key) else _encoded(key)
+
+
+@lru_cache(maxsize=1024)  # the records of a page or two: a record's key is written some ten times
+def _encoded(key: str) -> str:
     encoded = _UNSAFE.sub(_percent, key)
     return encoded.replace(".", "%2E") if encoded in {".", ".."} else encoded
 
