@@ -9,7 +9,7 @@ from harvesters.ledger.account import Run, State
 from harvesters.runs.commit import belong_together, difference, written
 from harvesters.runs.lock import writing
 from harvesters.runs.means import Means
-from vocab.schemes import statements
+from vocab.schemes import digest, statements
 
 SOURCE = "vocabulary"  # its runs' name in the ledger; no card may have it
 
@@ -27,9 +27,10 @@ def publish(means: Means) -> Run | None:
 def _publish(means: Means) -> Run | None:
     run = means.ledger.open_run(SOURCE)
     if run is None:
-        if not _changes(means):
+        made, last = digest(means.iris.base), means.ledger.last_run(SOURCE, [State.COMMITTED])
+        if (last and last.rules == made) or not _changes(means):  # to parse it all takes a third of a second
             return None
-        run = means.ledger.begin(SOURCE, means.now(), "", sweep=False, since=None)
+        run = means.ledger.begin(SOURCE, means.now(), made, sweep=False, since=None)
         head = means.journal.head
         run = replace(run, state=State.COMMITTING, entry=head.number if head else 0)
         means.ledger.save(run)

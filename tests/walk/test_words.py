@@ -1,0 +1,62 @@
+"""The vocabulary goes into the journal when it has changed, and only then."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from harvesters.ledger.account import Run, State
+from harvesters.runs import words
+from harvesters.runs.means import Means
+from vocab.iris import Iris
+from vocab.schemes import statements
+
+GONE = "https://w3id.org/wsis-stocktaking/scheme/of-old"
+
+
+def published(means: Means) -> Run:
+    run = words.publish(means)
+    assert run is not None
+    return run
+
+
+def rows(means: Means, run: Run) -> list[str]:
+    entry = means.journal.entry(run.entry or 0)
+    assert entry is not None
+    return list(entry.rows())
+
+
+def test_the_vocabulary_is_published_once(means: Means) -> None:
+    first = published(means)
+
+    again = words.publish(means)
+
+    assert again is None
+    assert len(rows(means, first)) == sum(len(lines) for _, lines in statements(means.iris.base))
+
+
+def test_a_vocabulary_from_other_files_is_compared_and_what_it_lacks_now_goes(means: Means) -> None:
+    first = published(means)
+    means.ledger.set_graph(GONE, f'<{GONE}> <https://x.org/p> "old"')
+    means.ledger.save(replace(first, rules="of other files"))
+
+    second = published(means)
+
+    assert rows(means, second) == [f'D <{GONE}> <https://x.org/p> "old" <{GONE}> .']
+    assert words.publish(means) is None
+
+
+def test_other_files_that_say_the_same_make_no_entry(means: Means) -> None:
+    means.ledger.save(replace(published(means), rules="of other files"))
+
+    again = words.publish(means)
+
+    assert again is None
+
+
+def test_another_base_makes_another_vocabulary(means: Means) -> None:
+    first = published(means)
+
+    second = words.publish(replace(means, iris=Iris("https://example.org/")))
+
+    assert second is not None
+    assert (second.state, second.rules == first.rules) == (State.COMMITTED, False)
