@@ -60,7 +60,8 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def _oxigraph(*words: str | Path) -> list[str]:
+def oxigraph(*words: str | Path) -> list[str]:
+    """Give the peer's command line."""
     return [str(Path(sys.executable).with_name("oxigraph")), *map(str, words)]
 
 
@@ -72,8 +73,8 @@ def loaded(dumps: Path, folder: Path) -> Path:
         with gzip.open(packed) as source, files[-1].open("wb") as out:
             shutil.copyfileobj(source, out, _BLOCK)
     store = folder / "oxigraph"
-    subprocess.run(_oxigraph("load", "--lenient", "--location", store, "--file", *files), check=True, capture_output=True)
-    subprocess.run(_oxigraph("optimize", "--location", store), check=True, capture_output=True)
+    subprocess.run(oxigraph("load", "--lenient", "--location", store, "--file", *files), check=True, capture_output=True)
+    subprocess.run(oxigraph("optimize", "--location", store), check=True, capture_output=True)
     return store
 
 
@@ -81,7 +82,7 @@ def loaded(dumps: Path, folder: Path) -> Path:
 def peer(store: Path) -> Iterator[str]:
     """Serve *store* with `oxigraph serve`; give the endpoint's address."""
     port = free_port()
-    with subprocess.Popen(_oxigraph("serve", "--location", store, "--bind", f"127.0.0.1:{port}"), stderr=subprocess.DEVNULL) as server:
+    with subprocess.Popen(oxigraph("serve", "--location", store, "--bind", f"127.0.0.1:{port}"), stderr=subprocess.DEVNULL) as server:
         try:
             until(lambda: _listens(port), 60)
             yield f"http://127.0.0.1:{port}/query"

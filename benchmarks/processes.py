@@ -21,6 +21,8 @@ _ROLES = {
     "harvesters.demo": "registry",
     " harvest ": "harvester",
     " serve ": "server",
+    " release ": "release",
+    " mirror ": "mirror",
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
@@ -10,8 +12,9 @@ from publisher.catalogue.dcat import catalogue
 from publisher.catalogue.holding import Holdings
 from publisher.catalogue.holdings import holdings, reachable
 from publisher.catalogue.services import Service, offered
-from publisher.formats import DATA, HTML
+from publisher.formats import DATA, FORMS, HTML
 from publisher.http.links import Link
+from publisher.http.problems import Refused
 from publisher.http.representation import Place, Told, answer, by_accept, form
 from publisher.http.telling import others, written
 from publisher.pages.pages import Pages
@@ -27,6 +30,8 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
 
     async def catalog(request: Request) -> Response:
         suffix = request.path_params.get("suffix")
+        if suffix is not None and suffix not in FORMS:
+            raise Refused(HTTPStatus.NOT_FOUND, "There is no such address")
         row = form(request, _PLACE, suffix)
         found, services = await holdings(shelf, reachable(request)), offered(request.app)
         body = _page(found, services) if row is HTML else written(_described(found, services), row, shelf)

@@ -72,9 +72,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     async def _concept(found: Named, things: Listed) -> Response:
         matrix = await shelf.rows(query("matrix"), {"concept": iri(found.it.iri)})
         told = block(of_concept(found.it))
-        return pages.page(
-            "concept.html", it=found.it, listed=things, matrix=matrix, graphs=DATA.values(), place=found.place, block=told
-        )
+        return pages.page("concept.html", it=found.it, listed=things, matrix=matrix, graphs=DATA.values(), place=found.place, block=told)
 
     routes.add_route("/scheme/{rest:path}", scheme, methods=["GET", "HEAD"])
     routes.add_route("/concept", concept, methods=["GET", "HEAD"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
 
@@ -14,19 +13,25 @@ from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Re
 
 from publisher.catalogue.dcat import dataset
 from publisher.catalogue.kept import of_release
-from publisher.formats import GRAPHS
+from publisher.catalogue.markup import of_holding
+from publisher.formats import DATA, HTML
 from publisher.http.addresses import without_suffix
-from publisher.http.negotiation import best, quality, wants_html
+from publisher.http.links import Link, origin, typed
+from publisher.http.negotiation import quality
 from publisher.http.problems import Refused
+from publisher.http.representation import Place, Told, answer, by_accept, form
+from publisher.http.telling import written
+from publisher.pages.markup import block
 from publisher.pages.pages import Pages
-from publisher.pages.resources import Description, Statement, spaces, write
+from publisher.pages.resources import Description, Statement, spaces
 from publisher.pages.terms import Term
 from publisher.releases import citation
 from publisher.releases.making import SUMS
 from publisher.releases.release import MANIFEST, Release, listed, one
 from publisher.releases.signature import PUBLIC, SUFFIX
 from publisher.shelf.shelf import Shelf
-from vocab.terms import PROV, XSD
+from vocab.iris import Iris
+from vocab.terms import PROV, SCHEMA, XSD
 
 _FOR_EVER = "public, max-age=31536000, immutable"  # a release is never changed
 _OWN = {MANIFEST: "application/json", SUMS: "text/plain; charset=utf-8"}  # what a manifest does not list
@@ -47,19 +52,15 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     async def release(request: Request) -> Response:
         number, suffix = without_suffix(request.path_params["number"])
         it = await _found(folder, number)
-        accept = request.headers.get("accept")
-        if not suffix and wants_html(accept, GRAPHS.values()):
-            return _page(pages, it)
-        row = GRAPHS[suffix] if suffix else best(accept, GRAPHS.values())
-        if row is None:
-            raise Refused(HTTPStatus.NOT_ACCEPTABLE, "A release is told as " + ", ".join(row.media for row in GRAPHS.values()))
-        told = Description(
-            it.iri, (*dataset(of_release(it, shelf.iris), shelf.iris.base), *_more(it, shelf.iris.ns)), {}, spaces(shelf.iris)
-        )
-        return Response(write(told, row), headers={"Content-Type": row.media, "Vary": "Accept"})
+        place = _place(it)
+        row, negotiated = form(request, place, suffix), by_accept(request, suffix)
+        body = _page(pages, it, shelf.iris) if row is HTML else written(_described(it, shelf.iris), row, shelf)
+        headers = {"Content-Location": place.form(row)} if negotiated else {}
+        return answer(request, Told(body, row.media, negotiated=negotiated, links=_links(request, it, shelf.iris), headers=headers))
 
     async def page(request: Request) -> Response:
-        return _page(pages, await _found(folder, request.path_params["number"]))
+        it = await _found(folder, request.path_params["number"])
+        return answer(request, Told(_page(pages, it, shelf.iris), HTML.media, links=_links(request, it, shelf.iris)))
 
     async def slash(request: Request) -> Response:
         return RedirectResponse(request.scope.get("root_path", "") + request.url.path + "/", HTTPStatus.PERMANENT_REDIRECT)
@@ -92,11 +93,30 @@ async def _found(folder: Path, number: str) -> Release:
     return it
 
 
-def _more(it: Release, ns: str) -> Iterator[Statement]:
-    """Tell of a release what no other data set has: its place in the journal, and since when its files are no longer kept."""
-    yield Statement(it.iri, f"{ns}journalEntry", Term(str(it.position), "literal", None, f"{XSD}integer"))
+def _place(it: Release) -> Place:
+    return Place(f"/release/{it.number}")
+
+
+def _described(it: Release, iris: Iris) -> Description:
+    """Describe a release as a data set, with its place in the journal, and since when its files are no longer kept."""
+    told = list(dataset(of_release(it, iris), iris.base))
+    told.append(Statement(it.iri, f"{iris.ns}journalEntry", Term(str(it.position), "literal", None, f"{XSD}integer")))
     if it.withdrawn:
-        yield Statement(it.iri, f"{PROV}invalidatedAtTime", Term(it.withdrawn, "literal", None, f"{XSD}dateTime"))
+        told.append(Statement(it.iri, f"{PROV}invalidatedAtTime", Term(it.withdrawn, "literal", None, f"{XSD}dateTime")))
+    return Description(it.iri, tuple(told), {}, spaces(iris))
+
+
+def _links(request: Request, it: Release, iris: Iris) -> list[Link]:
+    """Give the signposts of a release: what to cite, what it is, its data, its licence and its files."""
+    host, holding = origin(request), of_release(it, iris)
+    return [
+        Link("cite-as", it.iri),
+        Link("type", f"{SCHEMA}Dataset"),
+        *_place(it).alternates("describedby", DATA.values()),
+        *([Link("license", holding.licence)] if holding.licence else []),
+        *(typed("item", f"{host}/{copy.url.removeprefix(iris.base)}", copy.packed or copy.media) for copy in holding.copies),
+        Link("collection", f"{host}/releases/"),
+    ]
 
 
 def _row(it: Release) -> dict[str, object]:
@@ -104,8 +124,11 @@ def _row(it: Release) -> dict[str, object]:
     return {**told, "kept": not it.withdrawn}
 
 
-def _page(pages: Pages, it: Release) -> Response:
-    return pages.page("release.html", it=it, title=citation.title(it), licences=citation.licences(it))
+def _page(pages: Pages, it: Release, iris: Iris) -> bytes:
+    told = block(of_holding(of_release(it, iris)))
+    title, place, licences = citation.title(it), _place(it), citation.licences(it)
+    shown = pages.page("release.html", it=it, title=title, licences=licences, place=place, graphs=DATA.values(), block=told)
+    return bytes(shown.body)
 
 
 def _file(request: Request, folder: Path, it: Release, name: str) -> Response:

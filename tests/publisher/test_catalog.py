@@ -12,16 +12,19 @@ from pathlib import Path
 import httpx
 import pyshacl
 import pytest
+import pytest_asyncio
 import rdflib
 from pyoxigraph import QuerySolutions, RdfFormat, Store
 from rdflib.namespace import RDF, SH
+from served import served
 
 from harvesters.network.fetch import Fetch
 from harvesters.protocols.ckan import collect
 from harvesters.source import Source
+from journal import origin
 from journal.log import Journal
+from journal.origin import Origin
 from publisher.app import create_app
-from publisher.catalogue.ckan import Search, searched
 from publisher.releases.dump import dump
 from publisher.releases.making import make
 from publisher.shelf.pool import Limits
@@ -36,6 +39,15 @@ DCAT = "http://www.w3.org/ns/dcat#"
 PREFIXES = f"PREFIX dcat: <{DCAT}> PREFIX dct: <http://purl.org/dc/terms/> PREFIX foaf: <http://xmlns.com/foaf/0.1/> "
 
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def client(released: Path) -> AsyncIterator[httpx.AsyncClient]:
+    async with served(released, "mailto:desk@example.org") as opened:
+        yield opened
+
+
 @pytest.fixture(scope="module")
 def released(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a data folder with two releases."""
@@ -46,16 +58,6 @@ def released(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     Journal(data / "journal").append(['A <https://x.org/s> <https://x.org/p> "1" <https://x.org/g> .'], run="more", time=NOW)
     make(data, IRIS, NOW)
     return data
-
-
-@pytest.fixture
-async def client(released: Path) -> AsyncIterator[httpx.AsyncClient]:
-    async with Shelf(released, IRIS, Limits(seconds=10), readers=2) as shelf:
-        await shelf.level()
-        app = create_app(shelf)
-        app.state.contact = "mailto:desk@example.org"
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test") as opened:
-            yield opened
 
 
 async def told(client: httpx.AsyncClient, path: str = "/catalog.ttl") -> Store:
@@ -205,6 +207,19 @@ async def test_before_the_first_release_the_dumps_are_listed(world: Path, tmp_pa
     assert rows == {(f"{BASE}dumps/stocktake-3.{end}.gz",) for end in ("nq", "ttl", "gone.csv")}
 
 
+async def test_a_mirror_names_its_origin(world: Path, tmp_path: Path) -> None:
+    shutil.copytree(world / "journal", tmp_path / "journal")
+    origin.write(tmp_path / "journal", Origin("https://other.example/", BASE))
+    async with Shelf(tmp_path, IRIS, Limits(seconds=10), readers=1) as shelf:
+        await shelf.level()
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(shelf)), base_url="http://stocktake.test") as client:
+            store = await told(client)
+
+    rows = found(store, f"SELECT ?of {{ <{BASE}.well-known/void#dataset> <http://www.w3.org/ns/prov#wasDerivedFrom> ?of }}")
+
+    assert ("https://other.example/",) in rows
+
+
 async def test_data_json_has_what_its_schema_requires_of_every_data_set(client: httpx.AsyncClient) -> None:
     it = (await client.get("/data.json")).json()
 
@@ -254,31 +269,6 @@ async def test_a_package_is_shown_by_name_and_by_id_to_get_and_post(client: http
     assert (first["success"], again["result"]) == (True, first["result"])
     assert (quads["format"], quads["mimetype"], quads["mimetype_inner"]) == ("N-Quads", "application/gzip", "application/n-quads")
     assert quads["hash"].startswith("sha256:")
-
-
-@pytest.mark.parametrize(
-    ("asked", "names"),
-    [
-        (Search(q="*:*", rows=1), ["b"]),
-        (Search(q="*:*", rows=1, start=1), ["c"]),
-        (Search(sort="name asc"), ["a", "b", "c"]),
-        (Search(sort="title desc, name asc"), ["b", "a", "c"]),
-        (Search(q="health"), ["a"]),
-        (Search(q='"HEALTH" network'), []),
-        (Search(fq="metadata_modified:[2026-02-01T00:00:00Z TO *]"), ["b", "c"]),
-        (Search(q="metadata_modified:[* TO 2026-01-31T00:00:00Z]"), ["a"]),
-    ],
-)
-def test_packages_are_searched_as_ckan_does(asked: Search, names: list[str]) -> None:
-    found = [
-        {"id": "1", "name": "a", "title": "A", "notes": "health", "author": "", "tags": [], "metadata_modified": "2026-01-01T00:00:00"},
-        {"id": "2", "name": "b", "title": "B", "notes": "", "author": "", "tags": [], "metadata_modified": "2026-03-01T00:00:00"},
-        {"id": "3", "name": "c", "title": "A", "notes": "", "author": "", "tags": [], "metadata_modified": "2026-02-01T00:00:00"},
-    ]
-
-    answer = searched(found, asked)
-
-    assert [it["name"] for it in answer["results"]] == names
 
 
 @pytest.mark.parametrize(

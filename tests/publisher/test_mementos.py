@@ -10,14 +10,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+import pytest_asyncio
 from pyoxigraph import RdfFormat, parse
+from served import served
 
 from journal.log import Journal
-from publisher.app import create_app
-from publisher.history.mementos import Memento, at, mementos, seconds
-from publisher.history.touches import Touch
-from publisher.shelf.pool import Limits
-from publisher.shelf.shelf import Shelf
 from vocab.iris import Iris
 
 IRIS = Iris()
@@ -26,6 +23,15 @@ THING = IRIS.thing("initiative", "demo", "a/1")
 HOST = "http://stocktake.test"
 FIRST, SECOND, THIRD = "20260302080000", "20260401060000", "20260501060000"
 _LINK = re.compile(r'<([^>]*)>((?:; [\w-]+="[^"]*")*)')
+
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def client(moved: Path) -> AsyncIterator[httpx.AsyncClient]:
+    async with served(moved) as opened:
+        yield opened
 
 
 def quad(text: str) -> str:
@@ -42,17 +48,6 @@ def moved(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     journal.append([f"A {quad('one')}", f"A {quad('two')}"], run="run-4", time=datetime(2026, 4, 1, 6, tzinfo=UTC))
     journal.append([f"D {quad('two')}", f"A {quad('three')}"], run="run-5", time=datetime(2026, 5, 1, 6, tzinfo=UTC))
     return data
-
-
-@pytest.fixture
-async def client(moved: Path) -> AsyncIterator[httpx.AsyncClient]:
-    async with Shelf(moved, IRIS, Limits(seconds=10), readers=2) as shelf:
-        await shelf.level()
-        transport = httpx.ASGITransport(app=create_app(shelf))
-        async with httpx.AsyncClient(transport=transport, base_url=HOST) as opened:
-            while (await opened.get(f"/timemap/{RECORD}")).status_code == 503:  # the history is read beside
-                pass
-            yield opened
 
 
 def links(text: str) -> Iterator[tuple[str, dict[str, str]]]:
@@ -169,22 +164,3 @@ async def test_what_was_never_known_has_no_past(client: httpx.AsyncClient) -> No
     found = [await client.get(f"/{door}/record/demo/none") for door in ("timegate", "timemap", f"memento/{FIRST}")]
 
     assert [it.status_code for it in found] == [404, 404, 404]
-
-
-def touch(entry: int, time: int) -> Touch:
-    return Touch(entry, f"run-{entry}", time, 1, 0, ())
-
-
-def test_of_states_in_one_second_the_last_counts() -> None:
-    assert mementos([touch(1, 10), touch(2, 10), touch(5, 20)]) == [Memento(10, 2), Memento(20, 5)]
-
-
-def test_no_state_held_before_the_first() -> None:
-    known = mementos([touch(1, 10), touch(2, 20)])
-
-    assert (at(known, 9), at(known, 19), at(known, 30)) == (None, Memento(10, 1), Memento(20, 2))
-
-
-@pytest.mark.parametrize("stamp", ["", "2026", "20260230000000", "٢٠٢٦٠٣٠١٠٨٠٠٠٠", "2026030108000x"])
-def test_a_stamp_that_is_no_time_is_none(stamp: str) -> None:
-    assert seconds(stamp) is None

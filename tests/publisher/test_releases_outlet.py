@@ -88,7 +88,7 @@ async def test_addresses_without_a_slash_lead_to_those_with_one(client: httpx.As
 
 async def test_a_release_is_a_page_and_a_dataset(client: httpx.AsyncClient) -> None:
     page, same = await client.get("/release/3", headers=HTML), await client.get("/releases/3/", headers=HTML)
-    forms = [await client.get(f"/release/3.{suffix}") for suffix in ("ttl", "nt", "jsonld", "rdf")]
+    forms = [await client.get(f"/release/3.{suffix}") for suffix in ("ttl", "nt", "jsonld", "rdf", "json", "html")]
     store = Store()
     store.load(forms[0].content, RdfFormat.TURTLE)
 
@@ -97,9 +97,24 @@ async def test_a_release_is_a_page_and_a_dataset(client: httpx.AsyncClient) -> N
     files = {it.object.value for it in store.quads_for_pattern(iri, NamedNode("http://www.w3.org/ns/dcat#distribution"), None)}
     assert previous == {IRIS.release(2)}
     assert f"{IRIS.base}releases/3/stocktake-3.nq.gz" in files
-    assert [it.status_code for it in forms] == [200] * 4
+    assert [it.status_code for it in forms] == [200] * 6
     assert page.text == same.text
     assert "minisign -Vm FILE -P" in page.text
+
+
+async def test_a_release_has_signposts_and_is_a_dataset_to_search_engines(client: httpx.AsyncClient) -> None:
+    page = await client.get("/release/3", headers=HTML)
+    again = await client.get("/release/3", headers={**HTML, "If-None-Match": page.headers["etag"]})
+
+    block = json.loads(page.text.partition('<script type="application/ld+json">')[2].partition("</script>")[0])
+    links = page.headers["link"]
+    assert f'<{IRIS.release(3)}>; rel="cite-as"' in links
+    assert '<https://creativecommons.org/licenses/by/4.0/>; rel="license"' in links
+    assert f'<http://stocktake.test{FILE}>; rel="item"; type="application/gzip"' in links
+    assert '</release/3.ttl>; rel="describedby"; type="text/turtle"' in links
+    assert (block["@type"], block["version"]) == ("Dataset", "3")
+    assert f"{IRIS.base}{FILE[1:]}" in {it["contentUrl"] for it in block["distribution"]}
+    assert again.status_code == 304
 
 
 async def test_the_sum_that_is_told_is_the_files(client: httpx.AsyncClient) -> None:

@@ -1,0 +1,242 @@
+"""Release: a cut next to `oxigraph dump | sort | gzip` of the same data, a pinned query next to the newest data, a mirror of changes.
+
+Each process is a real one. By hand: ``python -m benchmarks.release --records 20000``
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from statistics import median
+from typing import Annotated
+
+import httpx
+import structlog
+import typer
+from isal import igzip
+
+from benchmarks.endpoint import oxigraph
+from benchmarks.payloads import IRIS, SOURCE, payloads, reader, record, statements
+from benchmarks.processes import Watch, until
+from benchmarks.sparql import queries
+from benchmarks.table import Aim, Json, Line, err, pairs, show, timed
+from benchmarks.walk import ready, served, settings, settled, shown
+from harvesters.commands.mirror import LARGEST, opened
+from harvesters.mirror import catch_up
+from journal.log import Journal
+from publisher.releases.dump import lines
+from publisher.releases.packed import packed
+from vocab.chronicle import Registry, describe_source
+from vocab.describe import quads
+from vocab.schemes import statements as vocabulary
+
+MEMORY = 500  # MB: the aim
+_TIME = datetime(2026, 1, 1, tzinfo=UTC)
+_SUBJECT = "http://purl.org/dc/terms/abstract"  # what a change adds to a record
+_PATIENCE = 1800.0  # seconds
+
+
+def write(journal: Journal, records: int) -> None:
+    """Write a journal of the vocabulary, a registry and *records* records."""
+    journal.append((f"A {row}" for graph, told in vocabulary(IRIS.base) for row in quads(told, graph)), run="vocabulary", time=_TIME)
+    journal.append(_rows(records), run=f"{SOURCE.name}.1", time=_TIME)
+
+
+def _rows(records: int) -> Iterator[str]:
+    it = Registry(SOURCE.name, SOURCE.title, "", SOURCE.url, SOURCE.licence, SOURCE.protocol, SOURCE.mapping, SOURCE.every)
+    yield from (f"A {row}" for row in quads(describe_source(it, IRIS), IRIS.source(SOURCE.name)))
+    read = reader()
+    for raw in payloads(records):
+        thing = read(record(raw))
+        yield from (f"A {row}" for row in quads(statements(thing), IRIS.record(SOURCE.name, thing.key)))
+
+
+def change(journal: Journal, first: int, count: int) -> None:
+    """Write an entry that changes the records numbered from *first*: one statement goes, one comes, as after an edit."""
+    number = (journal.head.number if journal.head else 0) + 1
+
+    def rows() -> Iterator[str]:
+        for place in range(first, first + count):
+            graph = IRIS.record(SOURCE.name, f"changed-{place}")
+            if number > 3:
+                yield f'D <{graph}> <{_SUBJECT}> "state {number - 1}" <{graph}> .'
+            yield f'A <{graph}> <{_SUBJECT}> "state {number}" <{graph}> .'
+
+    journal.append(rows(), run=f"{SOURCE.name}.{number}", time=_TIME + timedelta(hours=number))
+
+
+def cut(data: Path) -> tuple[float, float]:
+    """Cut a release; give its seconds and its process's peak of memory in MB."""
+    with Watch() as watch:
+        taken = timed(lambda: _stocktake(data, "release"))
+    return taken, watch.peaks()["release"]
+
+
+def _stocktake(data: Path, *words: str) -> None:
+    subprocess.run([sys.executable, "-m", "stocktake", *words], env=settings(data), check=True, stdout=subprocess.DEVNULL)
+
+
+def quads_alone(data: Path, folder: Path) -> None:
+    """Write the canonical N-Quads of a journal, packed, and nothing else."""
+    journal = Journal(data / "journal")
+    head = journal.head
+    with packed(folder / "alone.nq.gz") as out:
+        out.writelines(lines(journal, head.number if head else 0, folder))
+
+
+def loaded(data: Path, folder: Path) -> Path:
+    """Load the newest release's quads into a store of the peer's."""
+    text, store = folder / "quads.nq", folder / "oxigraph"
+    with igzip.open(max((data / "releases").glob("*/stocktake-*.nq.gz")), "rb") as source, text.open("wb") as out:
+        while block := source.read(1 << 20):
+            out.write(block)
+    subprocess.run(oxigraph("load", "--lenient", "--location", store, "--file", text), check=True, capture_output=True)
+    subprocess.run(oxigraph("optimize", "--location", store), check=True, capture_output=True)
+    text.unlink()
+    return store
+
+
+def theirs(store: Path, out: Path) -> tuple[float, float]:
+    """Dump, sort and pack by the system's tools; give the seconds and the greatest peak of memory in MB."""
+    line = " ".join(oxigraph("dump", "--location", store, "--format", "nq")) + f" | sort | gzip > {out}"
+    with Watch() as watch:
+        taken = timed(
+            lambda: subprocess.run(["/bin/sh", "-c", line], env=os.environ | {"LC_ALL": "C"}, check=True, stderr=subprocess.DEVNULL)
+        )
+    return taken, max(watch.peaks().values())
+
+
+def digest(path: Path) -> str:
+    """Give the SHA-256 of a gzip file's content."""
+    told = hashlib.sha256()
+    with igzip.open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            told.update(block)
+    return told.hexdigest()
+
+
+def releases(data: Path, folder: Path, records: int) -> list[Line]:
+    """Cut a release next to the peer, and compare the bytes."""
+    taken, memory = cut(data)
+    err.print("loading the peer's store")
+    store = loaded(data, folder)
+    other, their_memory = theirs(store, folder / "theirs.nq.gz")
+    alone = timed(lambda: quads_alone(data, folder))
+    ours = next((data / "releases/1").glob("*.nq.gz"))
+    if len({digest(path) for path in (ours, folder / "theirs.nq.gz", folder / "alone.nq.gz")}) != 1:
+        raise SystemExit("the quads differ: the benchmark compares nothing")
+    size, files = f"{records:,} records: ", len(list((data / "releases/1").iterdir()))
+    return [
+        Line(f"{size}canonical N-Quads alone", "s", alone, other, other / alone, note="peer: oxigraph dump | sort | gzip; the same bytes"),
+        Line(f"{size}the whole release", "s", taken, other, other / taken, note=f"{files} files: four forms, tables, sums, signatures"),
+        Line(
+            f"{size}peak memory of a release",
+            "MB",
+            memory,
+            their_memory,
+            aim=Aim("most", MEMORY, "ours"),
+            note="peer: its greatest process",
+        ),
+    ]
+
+
+def pinned(data: Path, url: str) -> list[Line]:
+    """Ask a release and the newest data the same, in turn; each text is new, so that no answer was held."""
+    asked = {name: query for name, query in queries().items() if name != "rows"}
+    with httpx.Client(base_url=url, timeout=120) as client:
+
+        def ask(query: str, **more: str) -> bytes:
+            return (
+                client.get("/sparql", params={"query": f"{query}\n# {time.perf_counter_ns()}", "format": "tsv", **more})
+                .raise_for_status()
+                .content
+            )
+
+        for query in asked.values():
+            ask(query)
+            ask(query, release="2")
+        found = [pairs(lambda query=query: ask(query, release="2"), lambda query=query: ask(query), 7) for query in asked.values()]  # type: ignore[misc]
+    ratios = [1 / pair.ratio for pair in found]
+    ours, peer = (median(seconds) * 1000 for seconds in ([pair.ours for pair in found], [pair.peer for pair in found]))
+    return [
+        Line(f"{len(found)} queries of a release, the middle", "ms", ours, peer, median(ratios), note="peer: the same on the newest data"),
+        Line("the worst of them", "", None, None, max(ratios)),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Here:
+    """What a mirror on this machine needs of the settings."""
+
+    data: Path
+    contact: str = "no contact given"
+    allow_hosts: frozenset[str] = frozenset({"127.0.0.1"})
+
+
+def mirrored(data: Path, url: str, folder: Path, changes: int) -> list[Line]:
+    """Follow a journal: all of it, one entry of many changes, and as many changes in a hundred entries."""
+    mirror, journal, found = folder / "mirror", Journal(data / "journal"), list[Line]()
+
+    def bring() -> float:
+        with opened(_Here(mirror), f"{url}/", None, 0.0, LARGEST) as it:
+            return timed(lambda: catch_up(it))
+
+    plain = sum(1 for entry in journal.entries() for _ in entry.lines())
+    whole = bring()
+    found.append(Line("a mirror's first copy, each entry proved", "rows/s", plain / whole, note=f"{plain:,} rows in {whole:.1f} s"))
+    change(journal, 0, changes)
+    one = bring()
+    found.append(Line(f"{changes:,} changes in one entry", "s", one, note=f"{changes / one:,.0f} a second"))
+    for first in range(0, changes, changes // 100):
+        change(journal, first, changes // 100)
+    many = bring()
+    found.append(Line(f"{changes:,} changes in 100 entries", "s", many, one, many / one, note="peer: in one entry"))
+    if Journal(mirror / "journal").verify() != journal.verify() or digest_of(mirror) != digest_of(data):
+        raise SystemExit("the mirror holds another journal than its origin")
+    return found
+
+
+def digest_of(data: Path) -> str | None:
+    """Give the id of a journal's newest entry."""
+    head = Journal(data / "journal").head
+    return head.id if head else None
+
+
+def main(
+    records: Annotated[int, typer.Option(help="Records of the generated store.", min=1000)] = 20_000,
+    changes: Annotated[int, typer.Option(help="Records that change, for the mirror.", min=100)] = 10_000,
+    serving: Annotated[bool, typer.Option("--serving/--cut-only", help="Measure pinned queries and the mirror too.")] = True,
+    json: Json = False,
+) -> None:
+    """Write a journal, cut a release of it, ask it again, and mirror it."""
+    with tempfile.TemporaryDirectory(prefix="release-") as name:
+        folder = Path(name)
+        data = folder / "data"
+        journal = Journal(data / "journal")
+        err.print(f"writing {records:,} records")
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))  # not a line for each entry
+        write(journal, records)
+        found = releases(data, folder, records)
+        if serving:
+            with served(data, "seconds=600") as url, httpx.Client(base_url=url, timeout=_PATIENCE) as client:
+                err.print("the shelf is made")
+                until(lambda: ready(client) and shown(client, journal), _PATIENCE)
+                change(journal, 0, 10)
+                until(lambda: shown(client, journal), _PATIENCE)
+                settled(data, client)
+                cut(data)
+                found += pinned(data, url) + mirrored(data, url, folder, changes)
+    show("Releases, pinned queries and mirrors", found, json)
+
+
+if __name__ == "__main__":
+    typer.run(main)

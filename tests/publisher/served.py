@@ -1,0 +1,27 @@
+"""Served: a client of the app over a data folder, for modules whose tests only read, so that one shelf does for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+
+from publisher.app import create_app
+from publisher.shelf.pool import Limits
+from publisher.shelf.shelf import Shelf
+from vocab.iris import Iris
+
+
+@asynccontextmanager
+async def served(data: Path, contact: str = "") -> AsyncIterator[httpx.AsyncClient]:
+    """Open the shelf of *data* and give a client that follows no redirect."""
+    async with Shelf(data, Iris(), Limits(seconds=10), readers=2) as shelf:
+        await shelf.level()
+        app = create_app(shelf)
+        app.state.contact = contact
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test") as client:
+            while (await client.get("/timemap/scheme/sdg")).status_code == 503:  # the history is read beside
+                pass
+            yield client

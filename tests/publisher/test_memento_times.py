@@ -1,0 +1,27 @@
+"""Mementos' times: which state held when."""
+
+from __future__ import annotations
+
+import pytest
+
+from publisher.history.mementos import Memento, at, mementos, seconds
+from publisher.history.touches import Touch
+
+
+def touch(entry: int, time: int) -> Touch:
+    return Touch(entry, f"run-{entry}", time, 1, 0, ())
+
+
+def test_of_states_in_one_second_the_last_counts() -> None:
+    assert mementos([touch(1, 10), touch(2, 10), touch(5, 20)]) == [Memento(10, 2), Memento(20, 5)]
+
+
+def test_no_state_held_before_the_first() -> None:
+    known = mementos([touch(1, 10), touch(2, 20)])
+
+    assert (at(known, 9), at(known, 19), at(known, 30)) == (None, Memento(10, 1), Memento(20, 2))
+
+
+@pytest.mark.parametrize("stamp", ["", "2026", "20260230000000", "٢٠٢٦٠٣٠١٠٨٠٠٠٠", "2026030108000x"])
+def test_a_stamp_that_is_no_time_is_none(stamp: str) -> None:
+    assert seconds(stamp) is None
