@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from publisher.http.links import Link, typed
 from vocab.iris import Iris
 from vocab.schemes import label
 
@@ -33,7 +34,7 @@ def title(name: str, iris: Iris) -> str:
     """Name a set in English.
 
     >>> title("goal:3:declared", Iris())
-    'Goal 3: Good Health and Well-being (stated by the registry)'
+    'Goal 3: Ensure healthy lives and promote well-being for all at all ages (stated by the registry)'
     """
     family, _, rest = name.partition(":")
     code, _, basis = rest.partition(":")
@@ -42,6 +43,24 @@ def title(name: str, iris: Iris) -> str:
     named = label(concept(name, iris) or "", "en", iris.base) or code
     before = {"goal": f"Goal {code}: ", "line": f"{code}: ", "source": "Registry ", "kind": "Kind "}.get(family, "")
     return before + named.removeprefix(before).strip() + (f" ({_BASIS[basis]})" if basis in _BASIS else "")
+
+
+def about(iri: str, iris: Iris) -> str | None:
+    """Give the set of what bears a concept, country or goal or comes from a registry, None where there is no feed of it.
+
+    >>> about("http://metadata.un.org/sdg/codes/geoArea/404", Iris()), about("http://metadata.un.org/sdg/3.8", Iris())
+    ('country:404', None)
+    """
+    spaces = {"country": _AREA, "goal": _GOAL, "line": iris.concept("action-line", ""), "source": iris.source("")}
+    family = next((name for name, space in spaces.items() if iri.startswith(space)), None)
+    code = iri.removeprefix(spaces[family]) if family else ""
+    return f"{family}:{code}" if code and (code.isdecimal() if family in ("country", "goal") else "/" not in code) else None
+
+
+def links(host: str, iri: str, iris: Iris) -> list[Link]:
+    """Give the link from the page of *iri* to its feed, none where there is no feed of it."""
+    of = about(iri, iris)
+    return [typed("alternate", f"{host}{path(of)}.atom", "application/atom+xml")] if of else []
 
 
 def path(name: str) -> str:

@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from publisher.feeds.sets import links as feed_links
 from publisher.formats import DATA
 from publisher.http.addresses import segments
 from publisher.http.links import Link, origin
@@ -53,7 +54,8 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     async def _tell(request: Request, found: Named) -> Response:
         things = await listed(request, shelf, "concept", found.it.iri)
         where = origin(request) + found.place.stem + found.place.query
-        links = (Link("cite-as", found.it.iri), Link("type", f"{SCHEMA}DefinedTerm"), *things.links(where))
+        fed = feed_links(origin(request), found.it.iri, shelf.iris) if things.rows else []
+        links = (Link("cite-as", found.it.iri), Link("type", f"{SCHEMA}DefinedTerm"), *things.links(where), *fed)
         return await tell(request, shelf, Subject(found.it, found.place, links=links), found.suffix, lambda: _concept(found, things))
 
     async def _scheme(found: Named) -> Response:

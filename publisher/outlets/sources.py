@@ -6,6 +6,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from publisher.feeds.sets import links as feed_links
 from publisher.formats import DATA
 from publisher.http.links import Link, origin
 from publisher.http.named import Named, named
@@ -27,7 +28,12 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     async def source(request: Request) -> Response:
         found = await named(request, shelf, of_graph, 2)
         things = await listed(request, shelf, "source", found.it.iri)
-        subject = Subject(found.it, found.place, graph=found.it.iri, links=tuple(_links(request, found, things)))
+        subject = Subject(
+            found.it,
+            found.place,
+            graph=found.it.iri,
+            links=(*_links(request, found, things), *feed_links(origin(request), found.it.iri, shelf.iris)),
+        )
         return await tell(request, shelf, subject, found.suffix, lambda: _show(request, found, things))
 
     async def _show(request: Request, found: Named, things: Listed) -> Response:

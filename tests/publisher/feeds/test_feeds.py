@@ -192,3 +192,26 @@ async def test_without_a_contact_there_is_no_security_txt(client: httpx.AsyncCli
 
     assert answer.status_code == 404
     assert contact_uri("no contact given") is None
+
+
+@pytest.mark.parametrize(
+    ("page", "feed"),
+    [
+        ("/source/demo", "/feeds/source/demo.atom"),
+        ("/concept?iri=http://metadata.un.org/sdg/codes/geoArea/404", "/feeds/country/404.atom"),
+        ("/concept?iri=http://metadata.un.org/sdg/4", "/feeds/goal/4.atom"),
+    ],
+)
+def test_a_page_leads_to_the_feed_of_its_things(still: Still, page: str, feed: str) -> None:
+    answer = still[1].get(page, headers={"Accept": "text/html"})
+
+    assert f'<{still[1].base_url}{feed}>; rel="alternate"; type="application/atom+xml"' in answer.headers["link"]
+    assert still[1].get(feed).status_code == 200
+    assert 'type="application/atom+xml"' in answer.text
+
+
+def test_each_feed_is_a_service_of_the_catalogue(still: Still) -> None:
+    told = still[1].get("/catalog.nt").text
+
+    for path in ("oai", "ldes", "feeds/all.atom", "activities", "feeds/events.ics"):
+        assert f"<http://www.w3.org/ns/dcat#endpointURL> <{IRIS.base}{path}>" in told
