@@ -93,6 +93,16 @@ def single(source: Source, reply: Reply) -> Item:
     return _item(record)
 
 
+def named(source: Source, reply: Reply, verb: str, part: str, name: str) -> tuple[list[str], str | None]:
+    """Read what ListSets or ListMetadataFormats names, and the resumption token; raises like ``listed``."""
+    root, _ = _checked(source, reply, verb)
+    found = root.find(f"{_NS}{verb}")
+    if found is None:
+        return [], None
+    texts = [text for node in found.iterfind(f"{_NS}{part}") if (text := _text(node, f"{_NS}{name}"))]
+    return texts, _text(found, _TOKEN) or None
+
+
 def calendar(source: Source, reply: Reply) -> Calendar:
     """Read from the answer to Identify how the repository writes time; raises ParseError at no granularity of OAI-PMH's."""
     root = xml(reply)

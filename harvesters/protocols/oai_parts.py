@@ -118,7 +118,7 @@ def alone(there: Repository, spot: Spot, held: Held) -> tuple[Item | None, Posit
             return Unreadable(None, why), None, spot.doubted(why).done(len(there.groups))
     if not held.left:
         held.left = None
-        lost = not spot.after and not held.had
+        lost = not (spot.after or held.had or there.singly)
         told = "a page of ListRecords cannot be read, and ListIdentifiers names no record that was on it" if lost else None
         return None, None, spot.doubted(told).done(len(there.groups))
     head = held.left.pop(0)

@@ -8,50 +8,76 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatchcase
+from typing import Any
 
-from lxml.etree import _Element
-
-from harvesters.errors import HarvestError
+from harvesters.errors import HarvestError, ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.option import Option, names, value
 from harvesters.protocols.cursor import read, write
 from harvesters.protocols.oai_answer import Item, Listed, Told
+from harvesters.protocols.oai_graph import as_graph
 from harvesters.protocols.oai_parts import Held, alone, anew, split
 from harvesters.protocols.oai_spot import Repository, Spot
 from harvesters.protocols.oai_window import step
 from harvesters.protocols.stamp import risen
-from harvesters.protocols.trouble import POISON, REFUSED, Repeats, changed, empties
-from harvesters.record import Page, Pages, Position, Unreadable
+from harvesters.protocols.trouble import POISON, REFUSED, UNREAD, Repeats, changed, empties
+from harvesters.record import Page, Pages, Payload, Position, Unreadable
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
     "prefix": Option(str, "oai_dc", "The metadataPrefix that is asked for."),
-    "set": Option((str, list), None, "The set, or the list of sets, to which the harvest is kept; all records without it."),
+    "set": Option((str, list), None, "The set, or the list of sets, to which the harvest is kept; `project:*` for all that begin so."),
+    "singly": Option(bool, False, "List identifiers and ask for each record by itself, where ListRecords does not work."),
+    "graph": Option(bool, None, "The metadata is RDF/XML, so records are graphs; without it so with the prefix `rdf`."),
 }
 
+_UNTOLD = "cannotDisseminateFormat"
 _EXPIRED = frozenset({"badResumptionToken", "badArgument"})  # a token is a request's only argument, so no other can be bad
 _REFUSED: tuple[type[HarvestError], ...] = (Told, *REFUSED)
 
 _Step = tuple[tuple[Item, ...] | None, Position | None, Spot]  # a page's items, None where none came; and where to go on
 
 
-def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[_Element]:
+def brings(source: Source) -> Payload:
+    """Tell whether the card's metadata is RDF, which comes as a graph, or any other XML."""
+    told = value(source, OPTIONS, "graph")
+    return Payload.GRAPH if (value(source, OPTIONS, "prefix") == "rdf" if told is None else told) else Payload.XML
+
+
+def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[Any]:
     """Collect all records, or those changed since *since* less one step of the repository's granularity.
 
-    A record's payload is the child of its ``<metadata>``, its raw bytes are that child's. With several sets, a record that
-    is in more than one comes once. A token that has expired is followed by a list that starts at the newest datestamp,
-    or, where datestamps did not rise, anew; a page that cannot be read is read in parts, down to single records. Raises
-    ParseError where an answer is no OAI-PMH, reports an error or repeats itself.
+    A record's payload is the child of its ``<metadata>``, or as a graph what that says of its first resource; its raw bytes are
+    the child's. With several sets, a record that is in more than one comes once. A token that has expired is followed by a list
+    that starts at the newest datestamp, or, where datestamps did not rise, anew; a page that cannot be read is read in parts,
+    down to single records. Raises ParseError where an answer is no OAI-PMH, reports an error or repeats itself.
     """
-    there = Repository(source, fetch, value(source, OPTIONS, "prefix"), names(source, OPTIONS, "set") or (None,))
+    there = Repository(source, fetch, value(source, OPTIONS, "prefix"), (None,), value(source, OPTIONS, "singly"))
+    there = replace(there, groups=_sets(there, names(source, OPTIONS, "set")))
     spot = read(Spot, cursor)
     if spot is None:
         start = _from(there, since)
-        spot = Spot(origin=start, todo=((start, None),), again=cursor is not None)
-    yield from _walk(there, spot)
+        spot = Spot(origin=start, todo=((start, None),), again=cursor is not None, alone=there.singly)
+    graphs = brings(source) is Payload.GRAPH
+    for page in _walk(there, spot):
+        yield replace(page, items=tuple(map(as_graph, page.items))) if graphs else page
 
 
-def _walk(there: Repository, spot: Spot) -> Pages[_Element]:
+def _sets(there: Repository, wanted: tuple[str, ...]) -> tuple[str | None, ...]:
+    """Give the sets that are wanted, those with a * by the repository's own list of sets."""
+    if not any("*" in name for name in wanted):
+        return wanted or (None,)
+    known = there.names("ListSets", "set", "setSpec")
+    found = [spec for spec in sorted(set(known)) if any(fnmatchcase(spec, name) for name in wanted)]
+    if not found:
+        some = ", ".join(known[:20]) or "none"
+        told = f"no set is called {' or '.join(wanted)}; the repository has {some}"
+        raise ParseError(f"{there.source.name}: {told}; correct the option 'set'")
+    return tuple(found)
+
+
+def _walk(there: Repository, spot: Spot) -> Pages[Any]:
     held = Held(Repeats(there.source.name))
     while spot.todo:
         before = spot
@@ -80,6 +106,10 @@ def _part(there: Repository, spot: Spot, held: Held) -> _Step:
     try:
         part = there.list("ListRecords", spot.group, spot.todo[0], spot.token)
     except _REFUSED as error:
+        if spot.token is None and isinstance(error, Told) and "badVerb" in error.codes:
+            return None, None, replace(spot, alone=True)
+        if isinstance(error, Told) and _UNTOLD in error.codes:
+            raise _other(there, error) from error
         if spot.token is None or (isinstance(error, Told) and not error.codes & _EXPIRED):
             raise
         return None, None, anew(there, spot, error)
@@ -94,6 +124,15 @@ def _part(there: Repository, spot: Spot, held: Held) -> _Step:
     held.repeats.token(part.reply.url, part.token)
     spot = _after(spot, part, empties(there.source.name, part.reply.url, spot.empty, part.items))
     return items, part.reply.at, spot if spot.token is not None else _ended(spot, part).done(len(there.groups))
+
+
+def _other(there: Repository, error: Told) -> ParseError:
+    """Tell which prefixes the repository has instead."""
+    try:
+        told = ", ".join(there.names("ListMetadataFormats", "metadataFormat", "metadataPrefix"))
+    except UNREAD as unwell:
+        told = f"what cannot be told: {unwell}"
+    return ParseError(f"{error}; it has {told}; correct the option 'prefix'")
 
 
 def _after(spot: Spot, part: Listed, empty: int) -> Spot:

@@ -10,23 +10,37 @@ from harvesters.network.fetch import Fetch, Reply
 from harvesters.protocols import oai_answer
 from harvesters.protocols.oai_answer import Listed
 from harvesters.protocols.oai_window import Calendar, Window
-from harvesters.protocols.trouble import UNREAD
+from harvesters.protocols.trouble import UNREAD, Repeats
 from harvesters.source import Source
 
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """Who is asked, for what: *prefix* and the sets, (None,) for all records."""
+    """Who is asked, for what: *prefix* and the sets, (None,) for all records; *singly*: record by record, since the card says so."""
 
     source: Source
     fetch: Fetch
     prefix: str
     groups: tuple[str | None, ...]
+    singly: bool = False
 
     def ask(self, terms: Mapping[str, str | None]) -> Reply:
         """Ask; terms without a value are left out."""
         given = {name: text for name, text in terms.items() if text}
         return self.fetch.get(self.source.url, given, accept="text/xml, application/xml")
+
+    def names(self, verb: str, part: str, name: str) -> list[str]:
+        """Ask for all names that ListSets or ListMetadataFormats gives; raises ParseError where its list does not end."""
+        found = []
+        token: str | None = None
+        repeats = Repeats(self.source.name)
+        while True:
+            reply = self.ask({"verb": verb, "resumptionToken": token})
+            some, token = oai_answer.named(self.source, reply, verb, part, name)
+            found += some
+            if token is None:
+                return found
+            repeats.token(reply.url, token)
 
     def list(self, verb: str, group: int, window: Window, token: str | None) -> Listed:
         """Ask for a part of a list: the one that *token* stands for, else the first of *window*."""

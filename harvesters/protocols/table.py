@@ -54,7 +54,7 @@ class Protocol:
 
 
 PROTOCOLS: Mapping[str, Protocol] = {
-    "oai-pmh": Protocol(oai_pmh.collect, Payload.XML, oai_pmh.OPTIONS, incremental=True),
+    "oai-pmh": Protocol(oai_pmh.collect, Payload.XML, oai_pmh.OPTIONS, incremental=True, chooses=oai_pmh.brings),
     "ckan": Protocol(ckan.collect, Payload.ROW, ckan.OPTIONS, incremental=True, tells=ckan.searched),
     "json": Protocol(json_pages.collect, Payload.ROW, json_pages.OPTIONS, incremental=True, check=json_pages.check, tells=json_pages.dated),
     "csv": Protocol(csv_table.collect, Payload.ROW, csv_table.OPTIONS, incremental=False, check=csv_table.check),

@@ -245,10 +245,10 @@ def test_a_token_refused_by_a_status_has_expired(status):
 
 
 def test_an_error_of_the_protocol_is_no_broken_page():
-    said = b'<OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/"><error code="cannotDisseminateFormat">no</error></OAI-PMH>'
+    said = b'<OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/"><error code="noSetHierarchy">no</error></OAI-PMH>'
     asked = []
 
-    with pytest.raises(ParseError, match="cannotDisseminateFormat: no"):
+    with pytest.raises(ParseError, match="noSetHierarchy: no"):
         harvest(lambda request: asked.append(request) or httpx.Response(200, content=said))
 
     assert len(asked) == 1

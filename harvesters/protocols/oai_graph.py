@@ -1,0 +1,38 @@
+"""OAI-PMH metadata in RDF/XML: the record as a graph of its first resource."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lxml.etree import _Element
+from pyoxigraph import NamedNode, RdfFormat, Store, parse
+
+from harvesters.payloads.graph import bounded, flat
+from harvesters.payloads.markup import mended
+from harvesters.protocols.oai_answer import Item
+from harvesters.record import Gone, Record, Unreadable
+
+_RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
+_STEPS = 2  # named nodes away from the resource: all of them came in its own record
+
+
+def as_graph(item: Item) -> Record[Any] | Gone | Unreadable:
+    """Read a record's metadata as RDF/XML; one that is none, or whose first resource has no IRI, is unreadable."""
+    if not isinstance(item, Record):
+        return item
+    first = _first(item.payload)
+    about = None if first is None else first.get(f"{_RDF}about")
+    if not about:
+        return Unreadable(item.key, f"its metadata, <{item.payload.tag}>, is no RDF/XML whose first resource has an IRI (rdf:about)")
+    store = Store()
+    try:
+        store.extend(list(mended(flat(parse(item.raw, RdfFormat.RDF_XML, base_iri="urn:record:", lenient=True)))))
+        return Record(item.key, bounded(store, NamedNode(about), _STEPS), item.raw, item.modified)
+    except (SyntaxError, ValueError) as error:
+        return Unreadable(item.key, f"its RDF/XML cannot be read: {getattr(error, 'msg', error)}")
+
+
+def _first(payload: _Element) -> _Element | None:
+    if payload.tag != f"{_RDF}RDF":
+        return payload
+    return next(payload.iterchildren("*"), None)

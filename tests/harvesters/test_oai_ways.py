@@ -1,0 +1,173 @@
+"""OAI-PMH beyond Dublin Core: other prefixes, RDF, sets by pattern, records one by one."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+import replay
+import simulated
+
+from harvesters.errors import CardError, ParseError
+from harvesters.pairs import pair
+from harvesters.payloads.property_path import compiled
+from harvesters.protocols.oai_pmh import collect
+from harvesters.record import Gone, Payload, Record, Unreadable
+
+HEAD = '<OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/"><responseDate>2026-01-01T00:00:00Z</responseDate>'
+RDF = """<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns:dct="http://purl.org/dc/terms/" xmlns:foaf="http://xmlns.com/foaf/0.1/">
+<rdf:Description rdf:about="https://registry.example/w"><dct:title xml:lang="en">Wells</dct:title><dct:publisher><foaf:Organization>
+<foaf:name>Water</foaf:name></foaf:Organization></dct:publisher></rdf:Description></rdf:RDF>"""
+
+# One record in each of the prefixes that repositories speak beside oai_dc, in short.
+METADATA = {
+    "datacite": '<resource xmlns="http://datacite.org/schema/kernel-4"><titles><title>Wells</title></titles></resource>',
+    "oai_datacite": '<oai_datacite xmlns="http://schema.datacite.org/oai/oai-1.1/"><schemaVersion>4</schemaVersion><payload>'
+    '<resource xmlns="http://datacite.org/schema/kernel-4"><titles><title>Wells</title></titles></resource></payload></oai_datacite>',
+    "mods": '<mods xmlns="http://www.loc.gov/mods/v3"><titleInfo><title>Wells</title></titleInfo></mods>',
+    "dim": '<dim:dim xmlns:dim="http://www.dspace.org/xmlns/dspace/dim"><dim:field element="title">Wells</dim:field></dim:dim>',
+}
+PATHS = {
+    "datacite": ("d:titles/d:title", {"d": "http://datacite.org/schema/kernel-4"}),
+    "oai_datacite": (".//d:titles/d:title", {"d": "http://datacite.org/schema/kernel-4"}),
+    "mods": ("m:titleInfo/m:title", {"m": "http://www.loc.gov/mods/v3"}),
+    "dim": ("i:field[@element='title']", {"i": "http://www.dspace.org/xmlns/dspace/dim"}),
+}
+
+
+def answer(body: str) -> httpx.Response:
+    return httpx.Response(200, content=f"{HEAD}{body}</OAI-PMH>".encode())
+
+
+def one(metadata: str) -> str:
+    head = "<header><identifier>k</identifier><datestamp>2026-01-01</datestamp></header>"
+    return f"<ListRecords><record>{head}<metadata>{metadata}</metadata></record></ListRecords>"
+
+
+def harvest(there, source, cursor=None):
+    with simulated.door(there) as fetch:
+        return list(collect(source, fetch, None, cursor))
+
+
+def items(pages):
+    return [item for page in pages for item in page.items]
+
+
+@pytest.mark.parametrize("prefix", METADATA)
+def test_any_prefix_brings_its_element_to_a_mapping_that_reads_it(prefix, card, words):
+    path, prefixes = PATHS[prefix]
+    source = card("oai-pmh", fields={"title": path}, options={"prefix": prefix, "namespaces": prefixes})
+
+    (record,) = items(harvest(lambda request: answer(one(METADATA[request.url.params["metadataPrefix"]])), source))
+
+    assert [text.value for text in pair(source)[1].prepare(source, words)(record).titles] == ["Wells"]
+
+
+def test_rdf_brings_a_graph(card):
+    source = card("oai-pmh", fields={"title": "dct:title"}, options={"prefix": "rdf"})
+
+    (record,) = items(harvest(lambda _: answer(one(RDF)), source))
+
+    assert pair(source)[0].brings is Payload.GRAPH
+    assert (record.key, record.payload.subject.value) == ("k", "https://registry.example/w")
+    assert [term.value for term in compiled("dct:title | dct:publisher/foaf:name")(record.payload)] == ["Wells", "Water"]
+
+
+@pytest.mark.parametrize(
+    "body", ["<a/>", "<r:RDF xmlns:r='http://www.w3.org/1999/02/22-rdf-syntax-ns#'/>", RDF.replace("rdf:about", "rdf:nodeID")]
+)
+def test_metadata_that_is_no_rdf_is_unreadable_alone(body, card):
+    (item,) = items(harvest(lambda _: answer(one(body)), card("oai-pmh", fields={"title": "dct:title"}, options={"prefix": "rdf"})))
+
+    assert (type(item), item.key) == (Unreadable, "k")
+
+
+def test_a_mapping_of_xml_is_refused_where_graphs_come(card):
+    with pytest.raises(CardError, match="cannot read what protocol 'oai-pmh' brings, an RDF graph"):
+        pair(card("oai-pmh", "oai_dc", fields={}, options={"prefix": "edm", "graph": True}))
+
+
+def test_a_prefix_that_the_repository_does_not_have_is_told_with_those_that_it_has(card):
+    formats = "".join(f"<metadataFormat><metadataPrefix>{name}</metadataPrefix></metadataFormat>" for name in ("oai_dc", "mods"))
+
+    def there(request: httpx.Request) -> httpx.Response:
+        told = request.url.params["verb"] == "ListMetadataFormats"
+        return answer(f"<ListMetadataFormats>{formats}</ListMetadataFormats>" if told else '<error code="cannotDisseminateFormat"/>')
+
+    with pytest.raises(ParseError, match="cannotDisseminateFormat; it has oai_dc, mods; correct the option 'prefix'"):
+        harvest(there, card("oai-pmh", "oai_dc", options={"prefix": "datacite"}))
+
+
+class Sets(simulated.Oai):
+    """A repository that lists its sets, two at a time."""
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        given = dict(request.url.params)
+        if given["verb"] != "ListSets":
+            return super().__call__(request)
+        self.asked.append(given)
+        names = sorted({name for it in self.held for name in it.groups})
+        start = int(given.get("resumptionToken", 0))
+        told = "".join(f"<set><setSpec>{name}</setSpec></set>" for name in names[start : start + 2])
+        return answer(f"<ListSets>{told}<resumptionToken>{start + 2 if start + 2 < len(names) else ''}</resumptionToken></ListSets>")
+
+
+def repository() -> Sets:
+    groups = [("project:a",), ("project:b",), ("news",), ("project:a", "project:b"), ("other",)]
+    return Sets([simulated.Held(f"k{number}", simulated.START, groups=names) for number, names in enumerate(groups)])
+
+
+def test_sets_are_chosen_by_their_beginning(card):
+    there = repository()
+
+    pages = harvest(there, card("oai-pmh", "oai_dc", options={"set": "project:*"}))
+
+    assert sorted(item.key for item in items(pages)) == ["k0", "k1", "k3"]
+    assert [it["set"] for it in there.asked if it["verb"] == "ListRecords"] == ["project:a", "project:b"]
+
+
+def test_sets_that_nothing_is_called_are_told_with_those_that_there_are(card):
+    with pytest.raises(ParseError, match=r"no set is called proj-\*; the repository has news, other, project:a, project:b; correct"):
+        harvest(repository(), card("oai-pmh", "oai_dc", options={"set": "proj-*"}))
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_records_are_asked_for_one_by_one_where_the_card_says_so_or_the_repository_knows_no_list(told, card):
+    held = simulated.records(25, deleted=[3])
+    there = simulated.Oai(held)
+
+    def deaf(request: httpx.Request) -> httpx.Response:
+        return answer('<error code="badVerb"/>') if request.url.params["verb"] == "ListRecords" else there(request)
+
+    pages = harvest(deaf, card("oai-pmh", "oai_dc", options={"singly": told}))
+
+    assert [(type(item), item.key) for item in items(pages)] == [(Gone if it.deleted else Record, it.key) for it in held]
+    assert pages[-1].doubt is None
+    assert sum(it["verb"] == "GetRecord" for it in there.asked) == 24
+
+
+def test_a_harvest_one_by_one_goes_on_from_each_of_its_cursors(card):
+    there, source = simulated.Oai(simulated.records(7)), card("oai-pmh", "oai_dc", options={"singly": True})
+    whole = harvest(there, source)
+
+    for number, page in enumerate(whole[:-1], 1):
+        assert [item.key for item in items(harvest(there, source, page.cursor))] == [item.key for item in items(whole[number:])]
+
+
+def test_a_repository_without_records_is_complete_one_by_one_too(card):
+    pages = harvest(simulated.Oai([]), card("oai-pmh", "oai_dc", options={"singly": True}))
+
+    assert (items(pages), pages[-1].doubt) == ([], None)
+
+
+@pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
+def test_real_lists_of_sets_and_prefixes_are_read(card):
+    files = {"ListSets": "sickle_ListSets.xml", "ListMetadataFormats": "sickle_ListMetadataFormats.xml"}
+
+    def there(request: httpx.Request) -> httpx.Response:
+        name = files.get(request.url.params["verb"], "sickle_cannotDisseminateFormat.xml")
+        return httpx.Response(200, content=(replay.FEEDS / "oai" / name).read_bytes())
+
+    with pytest.raises(ParseError, match=r"no set is called nothing\*; the repository has "):
+        harvest(there, card("oai-pmh", "oai_dc", options={"set": "nothing*"}))
+    with pytest.raises(ParseError, match=r"cannotDisseminateFormat.*; it has epicur, xMetaDissPlus, oai_dc, mods, "):
+        harvest(there, card("oai-pmh", "oai_dc"))
