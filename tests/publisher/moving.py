@@ -14,6 +14,7 @@ from vocab.chronicle import Provenance, Registry, attest, describe_source
 from vocab.describe import describe, quads
 from vocab.initiative import Basis, Claim, Document, Event, Initiative, Party, Place, Post, Resource, Role, Text
 from vocab.iris import Iris
+from vocab.schemes import statements
 from vocab.tombstone import Burial, bury
 
 IRIS = Iris()
@@ -84,14 +85,13 @@ def _rows(source: str, key: str, was: set[str], now: set[str]) -> Iterator[str]:
 
 
 def begin(data: Path) -> Journal:
-    """Write the journal's first three entries: 260 records of demo, a registry's description, 120 records of alpha."""
+    """Write the journal's first three entries: 260 records of demo, a registry's description and the vocabulary, 120 records of alpha."""
     journal = Journal(data / "journal")
     journal.append([row for it in things() for row in _put("demo", it, "demo.1")], run="demo.1", time=FIRST)
     licence = "https://creativecommons.org/licenses/by/4.0/"
-    told = describe_source(
-        Registry("demo", "Registry of <demo>", "ICT", "https://demo.example/", licence, "oai-pmh", "oai_dc", "1 * * * *"), IRIS
-    )
-    journal.append([f"A {quad}" for quad in quads(told, IRIS.source("demo"))], run="demo.2", time=SECOND)
+    registry = Registry("demo", "Registry of <demo>", "ICT", "https://demo.example/", licence, "oai-pmh", "oai_dc", "1 * * * *")
+    graphs = [(IRIS.source("demo"), describe_source(registry, IRIS)), *statements(IRIS.base)]
+    journal.append([f"A {quad}" for graph, lines in graphs for quad in quads(lines, graph)], run="demo.2", time=SECOND)
     journal.append([row for n in range(120) for row in _put("alpha", initiative(n, "Alpha"), "alpha.1")], run="alpha.1", time=SECOND)
     return journal
 
