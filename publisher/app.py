@@ -20,6 +20,7 @@ from publisher.http.edge import Edge
 from publisher.http.headings import NAMES, RELEASE, Headings
 from publisher.http.outward import outward
 from publisher.http.problems import Problems, Refused
+from publisher.languages.visit import Speaking
 from publisher.outlets.table import OUTLETS
 from publisher.pages.pages import HERE, Pages
 from publisher.pages.standings import place
@@ -78,6 +79,7 @@ def create_app(shelf: Shelf, permit: Callable[[Request], bool] = nobody, site: S
     app.add_exception_handler(Refused, problems.on_refused)
     app.add_exception_handler(HTTPException, problems.on_http)
     app.add_middleware(Headings, shelf=shelf)
+    app.add_middleware(Speaking)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=["*"],

@@ -1,36 +1,28 @@
-"""Home: what there is, how fresh it is, and where to go on."""
+"""Home: what there is, how fresh it is, what is new, and where to go on."""
 
 from __future__ import annotations
-
-import asyncio
-from dataclasses import dataclass
 
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from publisher.figures.sheet import Sheet
+from publisher.http.figured import forms, tell_sheets
 from publisher.pages.pages import Pages
-from publisher.pages.terms import Row, Term, iri
+from publisher.pages.standings import clock, standings, summary
+from publisher.pages.terms import Row
+from publisher.portal.atlas import countries
+from publisher.portal.lists import of_lines
+from publisher.portal.names import Names
+from publisher.portal.panels import Panel, panels
+from publisher.portal.sources import titles
 from publisher.queries import query
 from publisher.shelf.shelf import Shelf
+from publisher.tables.counting import Line, Tables, tables_in
+from publisher.tables.wanted import Wanted, listing, wanted
 
-NEWEST = 10  # records on the front page
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """One line of a chart: how many things bear a concept, by how the statement came to be."""
-
-    concept: str
-    notation: str
-    name: str
-    declared: int
-    crosswalked: int
-
-    @property
-    def things(self) -> int:
-        """Give both together."""
-        return self.declared + self.crosswalked
+NEWEST = 8  # things on the front page
+FACETS = ("kind", "line", "goal", "region", "country")
 
 
 def router(shelf: Shelf, pages: Pages) -> APIRouter:
@@ -38,52 +30,47 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     routes = APIRouter()
 
     async def home(request: Request) -> Response:
-        names = ("kinds", "sources", "source-counts", "lines", "goals", "schemes")
-        kinds, sources, counts, lines, goals, schemes = await asyncio.gather(*(shelf.rows(query(name)) for name in names))
-        return pages.page(
-            "home.html",
-            shown=shelf.current,
-            kinds={row["kind"].value: int(row["things"].value) for row in kinds},
-            sources=list({row["source"].value: row for row in sources}.values()),
-            counts={row["source"].value: int(row["records"].value) for row in counts},
-            lines=_bars(lines),
-            goals=_bars(goals),
-            schemes=schemes,
-            newest=await _newest(shelf),
-        )
+        names, sources = Names(shelf.iris, await titles(shelf)), await shelf.rows(query("sources"))
+        schemes, found = await shelf.rows(query("schemes")), await standings(shelf)
+        tables = tables_in(shelf.current.path)  # while they are made, the front page stands without them
+        made = _counted(tables, names) if tables else {}
+        newest = tables.listed(Wanted(), "newest", NEWEST) if tables else []
+        sheets = [*(panel.sheet for panel in made.values()), _newest(newest, names)]
 
-    routes.add_route("/", home, methods=["GET", "HEAD"])
+        def show() -> Response:
+            return pages.page(
+                "home.html",
+                shown=shelf.current,
+                panels=made,
+                kinds=tables.counts(Wanted()).get("kind", {}) if tables else {},
+                sources=_rows(sources, tables, names),
+                states=summary(found, clock()),
+                map=countries(tables, wanted(kind="initiative"), names) if tables else None,
+                newest=newest,
+                events=tables.between(wanted(kind="event"), f"{clock():%Y-%m-%d}", "9999")[:4] if tables else [],
+                schemes=schemes,
+                forms=forms(request),
+            )
+
+        return await tell_sheets(request, shelf, sheets, show)
+
+    for path in ("/", "/home.{suffix}"):
+        routes.add_route(path, home, methods=["GET", "HEAD"])
     return routes
 
 
-def _bars(rows: list[Row]) -> list[Bar]:
-    bars: dict[str, Bar] = {}
-    for row in rows:
-        concept, things = row["concept"].value, int(row["things"].value)
-        old = bars.get(concept) or Bar(concept, row["notation"].value, row["name"].value, 0, 0)
-        declared = row["basis"].value.endswith("declared")
-        bars[concept] = Bar(concept, old.notation, old.name, old.declared + things * declared, old.crosswalked + things * (not declared))
-    return sorted(bars.values(), key=_order)
+def _counted(tables: Tables, names: Names) -> dict[str, Panel]:
+    every, initiatives = panels(tables, Wanted(), FACETS[:1], names), panels(tables, wanted(kind="initiative"), FACETS[1:], names)
+    return {panel.facet: panel for panel in (*every, *initiatives)}
 
 
-def _order(bar: Bar) -> tuple[int, str]:
-    digits = "".join(char for char in bar.notation.partition("-")[0] if char.isdigit())
-    return int(digits or 0), bar.notation
+def _newest(lines: list[Line], names: Names) -> Sheet:
+    return of_lines("newest", "What changed last", lines, listing(Wanted(), names.iris))
 
 
-async def _newest(shelf: Shelf) -> list[Row]:
-    """Give some records of the last runs, one row each."""
-    found: dict[str, Row] = {}
-    for run in await shelf.rows(query("newest-runs")):
-        for row in await shelf.rows(query("run-records"), {"run": iri(run["run"].value)}):
-            known = found.get(row["record"].value)
-            if known is None or _language(row) == "en":
-                found[row["record"].value] = {**row, "source": run["source"], "ended": run["ended"]}
-        if len(found) >= NEWEST:
-            break
-    return list(found.values())[:NEWEST]
-
-
-def _language(row: Row) -> str | None:
-    title: Term | None = row.get("title")
-    return title.language if title else None
+def _rows(rows: list[Row], tables: Tables | None, names: Names) -> list[tuple[str, Row, int]]:
+    """Give the registries: name, what is told of each, and how many things it has here."""
+    counts = tables.counts(Wanted()).get("source", {}) if tables else {}
+    start = names.iris.source("")
+    found = {row["source"].value.removeprefix(start): row for row in rows}
+    return [(name, row, counts.get(name, 0)) for name, row in found.items()]

@@ -1,45 +1,52 @@
-"""Search: what is published, by the words of its titles and descriptions in any language; each search is an address of its own."""
+"""Search: what is published, by its words in any language and by facets; each search is an address of its own."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import lru_cache
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from urllib.parse import urlencode
 
-import pycountry
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.errors import NotReady
+from publisher.http.figured import counting
 from publisher.http.negotiation import best as wanted
 from publisher.http.negotiation import wants_html
 from publisher.http.problems import Refused
+from publisher.languages.catalogue import translated as _
+from publisher.languages.visit import visit
 from publisher.pages.findings import FINDINGS, Finding, Page, written
 from publisher.pages.pages import Pages
-from publisher.pages.resources import english
-from publisher.queries import query
+from publisher.portal.choices import asked as narrowed
+from publisher.portal.choices import groups
+from publisher.portal.names import Names
+from publisher.portal.panels import query_address
+from publisher.portal.sources import titles
 from publisher.shelf.shelf import Shelf
+from publisher.tables.counting import Line
+from publisher.tables.facets import FACETS
+from publisher.tables.wanted import Wanted, listing
 from publisher.text.ask import LONGEST, Wish
-from publisher.text.search import Hits, Search, search_in
-from publisher.text.snippet import best, marker
+from publisher.text.index import Entry
+from publisher.text.search import Reach, search_in
+from publisher.text.snippet import Marker, best, marker
 from vocab.iris import KINDS
 
 PER = 20  # results of a page, when nothing else is asked for
 MOST = 1_000  # results of a page, at most
-REACH = 10_000  # results that can be paged through
-_SORTS = {"relevance": "Best first", "newest": "Newest first"}
-_FILTERS = ("language", "kind", "source")
+REACH = 10_000  # results that can be paged through, and over which facets are counted where words are searched
+_SELECTS = ("kind", "language", "source")  # facets that stand in the form
 
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
     """What the address asks for."""
 
-    wish: Wish
+    words: str
+    wanted: Wanted
     sort: str
     page: int
     per: int
@@ -51,16 +58,12 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
 
     async def search(request: Request) -> Response:
         asked = _asked(request)
-        found, choices = await asyncio.to_thread(_found, shelf.current.path, asked)
+        page = await asyncio.to_thread(_found, request, shelf, asked)
         shown = shelf.current
-        page = _page(request, asked, found, pages)
         headers = {"Vary": "Accept"} | ({"Stocktake-Text": f"position={shown.text}"} if shown.text != shown.position else {})
         suffix = request.query_params.get("format")
         if not suffix and wants_html(request.headers.get("accept"), FINDINGS.values()):
-            titles = english(await shelf.rows(query("sources")), "source", "title")
-            lists = {name: _choices(name, choices[name], titles, shelf.iris.source("")) for name in _FILTERS}
-            formats = [(row.label, _link(request, asked.page, row.suffix)) for row in FINDINGS.values()]
-            response: Response = pages.page("search.html", asked=asked, it=page, lists=lists, sorts=_SORTS, formats=formats)
+            response = await _show(request, asked, page)
             response.headers.update(headers)
             return response
         row = FINDINGS.get(suffix) if suffix else wanted(request.headers.get("accept"), FINDINGS.values())
@@ -68,24 +71,56 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
             raise Refused(HTTPStatus.NOT_ACCEPTABLE, "Findings are given as " + ", ".join(row.media for row in FINDINGS.values()))
         return Response(written(page, row, shelf.iris), headers={"Content-Type": row.media, **headers})
 
+    async def _show(request: Request, asked: _Asked, page: Page) -> Response:
+        names = Names(shelf.iris, await titles(shelf))
+        choices = await asyncio.to_thread(groups, asked.wanted, page.facets, names)
+        return pages.page(
+            "search.html",
+            asked=asked,
+            it=page,
+            groups=choices,
+            lists={group.facet: (*group.first, *group.rest) for group in choices if group.facet in _SELECTS},
+            kept=[(name, value) for name, value in request.query_params.multi_items() if name in FACETS and name not in _SELECTS],
+            sorts=sorts(bool(asked.words)),
+            feeds=_feeds(asked.wanted),
+            query=query_address(page.query),
+            formats=[(row.label, _link(request, asked.page, row.suffix)) for row in FINDINGS.values()],
+            exports=[(row.label, _link(request, 1, row.suffix, str(MOST))) for row in FINDINGS.values() if row.suffix in ("csv", "json")],
+        )
+
     routes.add_route("/search", search, methods=["GET", "HEAD"])
     return routes
 
 
+def sorts(words: bool) -> dict[str, str]:
+    """Give the orders of a list and their names."""
+    told = {"relevance": _("Best first"), "newest": _("Newest first"), "title": _("By title"), "begins": _("By beginning")}
+    return told if words else {name: title for name, title in told.items() if name != "relevance"}
+
+
+def _feeds(it: Wanted) -> list[tuple[str, str]]:
+    """Give the feeds of what is chosen: facet and address; of all where nothing is."""
+    found = [(name, f"/feeds/{name}/{code}.atom") for name in ("line", "goal", "country", "source") for code in it.codes(name)]
+    return found or [("", "/feeds/all.atom")]
+
+
 def _asked(request: Request) -> _Asked:
     given = {name: value.strip() for name, value in request.query_params.items()}
-    words, sort, kind = given.get("q", ""), given.get("sort") or "relevance", given.get("kind") or None
+    words, sort = given.get("q", ""), given.get("sort") or "relevance"
     if len(words) > LONGEST:
         raise Refused(HTTPStatus.BAD_REQUEST, f"A search has at most {LONGEST} characters")
-    if sort not in _SORTS:
-        raise Refused(HTTPStatus.BAD_REQUEST, f"The parameter sort is one of {', '.join(_SORTS)}")
-    if kind and kind not in KINDS:
-        raise Refused(HTTPStatus.BAD_REQUEST, f"The parameter kind is one of {', '.join(KINDS)}")
+    if sort not in (every := sorts(words=True)):
+        raise Refused(HTTPStatus.BAD_REQUEST, f"The parameter sort is one of {', '.join(every)}")
+    try:
+        it = narrowed(request.query_params)
+    except ValueError as error:
+        raise Refused(HTTPStatus.BAD_REQUEST, str(error)) from error
+    if wrong := [kind for kind in it.codes("kind") if kind not in KINDS]:
+        raise Refused(HTTPStatus.BAD_REQUEST, f"The parameter kind is one of {', '.join(KINDS)}, not {wrong[0][:40]}")
     page, per = _number(given, "page", 1, REACH), _number(given, "per", PER, MOST)
     if page * per > REACH + per:
         raise Refused(HTTPStatus.BAD_REQUEST, f"The first {REACH} results can be paged through; narrow the search, or ask by SPARQL")
-    language = (given.get("language") or "").partition("-")[0].lower() or None
-    return _Asked(Wish(words, None, language, kind, given.get("source") or None), sort, page, per)
+    return _Asked(words, it, sort, page, per)
 
 
 def _number(given: dict[str, str], name: str, otherwise: int, most: int) -> int:
@@ -95,50 +130,53 @@ def _number(given: dict[str, str], name: str, otherwise: int, most: int) -> int:
     return int(text)
 
 
-def _found(generation: str, asked: _Asked) -> tuple[Hits, dict[str, list[tuple[str, int]]]]:
-    search: Search | None = search_in(generation)
+def _found(request: Request, shelf: Shelf, asked: _Asked) -> Page:
+    tables, search, it = counting(shelf), search_in(shelf.current.path), asked.wanted
     if search is None:
         raise NotReady("the index of texts is being made; try again in a moment")
-    newest = asked.sort == "newest" or not asked.wish.words
-    hits = search.find(asked.wish, asked.per, (asked.page - 1) * asked.per, newest=newest)
-    return hits, {name: search.values(name) for name in _FILTERS}
-
-
-def _page(request: Request, asked: _Asked, hits: Hits, pages: Pages) -> Page:
-    mark = marker(asked.wish.words, similar=hits.loose)
-    findings = []
-    for entry, (_, score) in zip(hits.entries, hits.scores, strict=True):
-        title, text = best(entry.titles, mark, asked.wish.language), best(entry.texts, mark, asked.wish.language)
-        findings.append(
-            Finding(
-                entry,
-                score,
-                datetime.fromtimestamp(entry.modified, UTC).isoformat()[:19] + "Z" if entry.modified else None,
-                title,
-                tuple(mark.pieces(*title)) if title else (),
-                text[1] if text else None,
-                tuple(mark.passage(*text)) if text else (),
-            )
-        )
-    last = max(1, -(-min(hits.total, REACH) // asked.per))
+    reach = search.reach(Wish(asked.words), REACH) if asked.words else Reach(0, {}, False)
+    if asked.words:
+        it = replace(it, words=asked.words, among=tuple(reach.scores))
+    total = reach.total if asked.words and not it.chosen else tables.total(it)
+    lines = tables.listed(it, asked.sort if asked.words or asked.sort != "relevance" else "newest", asked.per, (asked.page - 1) * asked.per)
+    mark = marker(asked.words, similar=reach.loose)
+    findings = tuple(
+        _finding(entry or _entry(line), mark, reach.scores.get(line.iri, 0.0), line.changed, _tongue(it))
+        for line, entry in zip(lines, search.entries(line.iri for line in lines), strict=True)
+    )
+    last = max(1, -(-min(total, REACH) // asked.per))
     around = {"previous": asked.page - 1, "next": asked.page + 1}
     links = {name: _link(request, page) if 1 <= page <= last else "" for name, page in around.items()}
-    return Page(asked.wish.words, hits.total, asked.page, last, asked.per, hits.loose, tuple(findings), links)
+    query, counted = listing(replace(it, among=None), shelf.iris), len(reach.scores) if asked.words else total
+    return Page(asked.words, total, asked.page, last, asked.per, reach.loose, findings, links, tables.counts(it), counted, query)
 
 
-def _link(request: Request, page: int, suffix: str = "") -> str:
-    given = {name: value for name, value in request.query_params.items() if value and name not in ("page", "format" if suffix else "")}
-    return "/search?" + urlencode({**given, **({"page": str(page)} if page > 1 else {}), **({"format": suffix} if suffix else {})})
+def _entry(line: Line) -> Entry:
+    """Give what the tables know of a thing that the index of texts does not know yet."""
+    return Entry(line.iri, line.kind, line.source, 0, ((line.title, line.language),) if line.title else (), ())
 
 
-def _choices(name: str, counted: list[tuple[str, int]], titles: dict[str, str], sources: str) -> list[tuple[str, str, int]]:
-    if name == "source":
-        return [(value, titles.get(sources + value, value), count) for value, count in counted]
-    label = _language if name == "language" else str.capitalize
-    return [(value, label(value), count) for value, count in counted]
+def _tongue(it: Wanted) -> str | None:
+    """Give the language in which titles are shown where there are several: the chosen one, else that of the visit, else the one that fits."""
+    codes, now = it.codes("language"), visit().language
+    return codes[0] if len(codes) == 1 else now if now != "en" else None
 
 
-@lru_cache(maxsize=1_000)
-def _language(code: str) -> str:
-    known = pycountry.languages.get(alpha_2=code) if len(code) == 2 else pycountry.languages.get(alpha_3=code)
-    return str(known.name).partition(" (")[0] if known else code
+def _finding(entry: Entry, mark: Marker, score: float, changed: str | None, language: str | None) -> Finding:
+    title, text = best(entry.titles, mark, language), best(entry.texts, mark, language)
+    return Finding(
+        entry,
+        score,
+        changed,
+        title,
+        tuple(mark.pieces(*title)) if title else (),
+        text[1] if text else None,
+        tuple(mark.passage(*text)) if text else (),
+    )
+
+
+def _link(request: Request, page: int, suffix: str = "", per: str = "") -> str:
+    without = {"page", *(["format"] if suffix else []), *(["per"] if per else [])}
+    given = [(name, value) for name, value in request.query_params.multi_items() if value and name not in without]
+    given += [("page", str(page))] if page > 1 else []
+    return "/search?" + urlencode([*given, *([("per", per)] if per else []), *([("format", suffix)] if suffix else [])])

@@ -16,7 +16,7 @@ from publisher.formats import GRAPHS, TABLES
 from publisher.http.headings import RELEASE
 from publisher.http.negotiation import best, wants_html
 from publisher.http.problems import Refused
-from publisher.pages.editor import bundled, given, words
+from publisher.pages.editor import bundled, given, shown, words
 from publisher.pages.pages import Pages
 from publisher.shelf.cache import digest
 from publisher.shelf.shelf import Shelf
@@ -50,8 +50,8 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         if response := repeated(request, shelf, name):
             return response
         asked_for = parameters(request, data)
-        if request.method != "POST" and not asked_for.keys() - {"example"}:
-            return await _introduction(request, shelf, pages, scripts, one(asked_for, "example"))
+        if request.method != "POST" and not asked_for.keys() - {"example", "show", "lang"}:
+            return await _introduction(request, shelf, pages, scripts, one(asked_for, "example"), one(asked_for, "show"))
         asked = wanted(asked_for, request.headers.get("accept"), shelf.iris.base, shelf.limits.rows)
         if (number := release(one(asked_for, "release"))) is not None:
             return await _of_release(request, shelf, asked, number)
@@ -88,18 +88,18 @@ def _name(request: Request, data: bytes) -> bytes:
     return digest(b"POST" if request.method == "POST" else b"GET", request.scope["query_string"], data, *told)
 
 
-async def _introduction(request: Request, shelf: Shelf, pages: Pages, scripts: bool, example: str | None) -> Response:
+async def _introduction(request: Request, shelf: Shelf, pages: Pages, scripts: bool, example: str | None, text: str | None) -> Response:
     accept = request.headers.get("accept")
     if wants_html(accept, GRAPHS.values()):
         try:
-            told = given(shelf, example)
+            told = shown(shelf, text) if text else given(shelf, example)
         except KeyError as error:
             raise Refused(HTTPStatus.NOT_FOUND, f"There is no example {example}; /examples lists them") from error
         return pages.page("sparql.html", it=told, scripts=scripts, limits=shelf.limits, tables=TABLES.values(), graphs=GRAPHS.values())
     row = best(accept, GRAPHS.values())
     if row is None:
         raise Refused(HTTPStatus.NOT_ACCEPTABLE, "The service description is given as " + ", ".join(row.media for row in GRAPHS.values()))
-    shown = shelf.current
+    current = shelf.current
     body = await service(shelf, row)
     seed = f"service {row.suffix} {shelf.limits}".encode()  # the limits are set when the server starts
-    return described(request, Response(body, headers={"Content-Type": row.media}), shown, seed)
+    return described(request, Response(body, headers={"Content-Type": row.media}), current, seed)

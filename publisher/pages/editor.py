@@ -79,6 +79,13 @@ def given(shelf: Shelf, name: str | None) -> Editor:
     return Editor(chosen, name is not None, examples(shelf.iris), _releases(shelf.data / "releases"))
 
 
+def shown(shelf: Shelf, text: str) -> Editor:
+    """Give what the page shows where another page has led to it with the query *text*, which is asked by who reads it, not by us."""
+    title, about = "The query behind the numbers", "It is that of the page you come from. Ask it as it is, or change it."
+    one = Example("shown", "", "select", title, about, (), text, 0)
+    return Editor(one, True, examples(shelf.iris), _releases(shelf.data / "releases"))
+
+
 def _releases(folder: Path) -> tuple[int, ...]:
     """List the releases that are there whole: their manifest is there."""
     names = (path.parent.name for path in folder.glob("*/release.json"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import orjson
 
@@ -42,7 +42,8 @@ class Finding:
 class Page:
     """A page of findings; *similar* tells that nothing had the words as typed.
 
-    *links* lead to the pages before and after, "" where there is none.
+    *links* lead to the pages before and after, "" where there is none. *facets* are counts by facet and code, over the *counted* things that
+    fit best where those that have the words are too many; *query* is the SPARQL that lists the same.
     """
 
     words: str
@@ -53,6 +54,9 @@ class Page:
     similar: bool
     findings: tuple[Finding, ...]
     links: Mapping[str, str]
+    facets: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    counted: int = 0
+    query: str = ""
 
 
 def written(page: Page, row: Format, iris: Iris) -> bytes:
@@ -72,6 +76,8 @@ def _json(page: Page) -> bytes:
         "similar": page.similar,
         "previous": page.links["previous"] or None,
         "next": page.links["next"] or None,
+        "sparql": page.query or None,
+        "facets": page.facets,
         "results": [_row(it) for it in page.findings],
     }
     return orjson.dumps(told, option=orjson.OPT_INDENT_2)

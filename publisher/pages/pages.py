@@ -5,16 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
+from publisher.languages.catalogue import day, number, several, translated
+from publisher.languages.visit import LANGUAGES, visit
+from publisher.pages.terms import Term
 from publisher.pages.visible import finalize, plain_host
 from vocab.iris import Iris, is_web
+from vocab.schemes import label
 
 _UNITED_NATIONS = "http://metadata.un.org/sdg/"  # its concepts have pages here too, with all that bears them
 HERE = Path(__file__).parents[1]
+
+
+class Named(Protocol):
+    """What knows names of the things that it points to."""
+
+    def name(self, value: str | Term) -> str: ...  # noqa: D102 - Description tells
 
 
 class Pages:
@@ -29,13 +40,21 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
             finalize=finalize,
+            extensions=["jinja2.ext.i18n"],
         )
+        self._templates.install_gettext_callables(translated, several, newstyle=True)  # type: ignore[attr-defined]  # of the extension
         self._templates.globals.update(plain_host=plain_host, path=self.path, is_web=is_web, base=iris.base, newest_entry=newest_entry)
+        self._templates.globals.update(languages=LANGUAGES, visit=visit, localized=number, day=day, word=self.word)
 
     def page(self, template: str, code: HTTPStatus = HTTPStatus.OK, **values: object) -> HTMLResponse:
         """Render *template* with *values*; *code* is the answer's status."""
         text = self._templates.get_template(template).render(values)
         return HTMLResponse(text, code, {"Vary": "Accept"})
+
+    def word(self, it: Named, term: str | Term) -> str:
+        """Give the name of what *term* names: the vocabulary's in the language of the visit, else the one that *it* knows."""
+        known = label(str(term), visit().language, self.iris.base)
+        return translated(known) if known else it.name(term)
 
     def path(self, iri: str) -> str:
         """Give where an IRI of ours, or a concept of the United Nations, is shown on this host; any other IRI as it is.

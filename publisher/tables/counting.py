@@ -84,6 +84,10 @@ class Tables:
         rows = self._once(("cross", it, one, other), lambda: self._rows("cross", it, one=one, other=other))
         return {(first, second): things for first, second, things in rows}
 
+    def filled(self, it: Wanted, facet: str) -> dict[str, int]:
+        """Count, by their registries, the things that have any value of a facet."""
+        return dict(self._once(("filled", it, facet), lambda: self._rows("filled", it, facet=facet)))
+
     def listed(self, it: Wanted, order: str, limit: int, offset: int = 0) -> list[Line]:
         """List things in one of ORDERS, or by ``relevance``: as *among* has them."""
         by = "place" if order == "relevance" and it.among is not None else ORDERS.get(order, ORDERS["newest"])

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from vocab.countries import AREA
 from vocab.initiative import Basis
 from vocab.iris import Iris
-from vocab.terms import FOAF, ORG, SCHEMA, SIOC
+from vocab.terms import FOAF, ORG, SCHEMA, SH, SIOC
 
 SDG = "http://metadata.un.org/sdg/"
 BITS = {Basis.DECLARED: 1, Basis.CROSSWALKED: 2, Basis.SUGGESTED: 4}
@@ -124,6 +124,7 @@ FACETS: dict[str, Facet] = {
         Facet("document", "?thing a foaf:Document ; dct:type ?sort . BIND(STR(?sort) AS ?value)"),
         _coded("prize", "vivo:relatedBy/wsis:prizeCategory", "prize-category"),
         _coded("stage", "vivo:relatedBy/wsis:prizeStage", "prize-stage"),
+        Facet("remark", "?record foaf:primaryTopic ?thing ; wsis:result/sh:resultSeverity ?value .", SH),
         Facet("prizeyear", "?thing vivo:relatedBy/wsis:prizeYear ?awarded . BIND(STR(?awarded) AS ?value)"),
     )
 }

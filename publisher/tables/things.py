@@ -12,7 +12,7 @@ from publisher.tables.facets import BITS, FACETS
 from publisher.tables.record import Graph, Record, best
 from publisher.text.words import primary
 from vocab.iris import Iris
-from vocab.terms import DCT, ORG, RDF, SCHEMA, SIOC, SKOS, VIVO
+from vocab.terms import DCT, ORG, RDF, SCHEMA, SH, SIOC, SKOS, VIVO
 
 Row = dict[str, object]
 KINDS = ("initiative", "event", "document", "post", "organization")  # in the order of their numbers in the tables, from 1
@@ -99,6 +99,8 @@ def _marks(it: Record) -> set[Mark]:
         found |= _coded("prize", it.graph.all(prize.text, f"{ns}prizeCategory"), it.iris)
         found |= _coded("stage", it.graph.all(prize.text, f"{ns}prizeStage"), it.iris)
         found |= {("prizeyear", year.text, _ALL) for year in it.graph.all(prize.text, f"{ns}prizeYear")}
+    for result in it.graph.all(it.record, f"{ns}result"):
+        found |= _coded("remark", it.graph.all(result.text, f"{SH}resultSeverity"), it.iris)
     began = it.graph.one(it.thing, f"{SCHEMA}startDate") or it.graph.one(it.thing, f"{DCT}issued") or ""
     if began[:4].isascii() and began[:4].isdigit() and len(began[:4]) == 4:
         found.add(("year", began[:4], _ALL))

@@ -9,7 +9,7 @@ from publisher.pages.terms import iri, literal
 from publisher.tables.facets import FACETS, Facet, classes
 from vocab.initiative import Basis
 from vocab.iris import Iris
-from vocab.terms import DCT, FOAF, ORG, SCHEMA, SIOC, SKOS, VIVO
+from vocab.terms import DCT, FOAF, ORG, SCHEMA, SH, SIOC, SKOS, VIVO
 
 _PREFIXES = {
     "dct": DCT,
@@ -17,6 +17,7 @@ _PREFIXES = {
     "org": ORG,
     "schema": SCHEMA,
     "sioc": SIOC,
+    "sh": SH,
     "skos": SKOS,
     "text": "http://jena.apache.org/text#",
     "vivo": VIVO,
@@ -72,6 +73,12 @@ def cross(it: Wanted, one: str, other: str, iris: Iris) -> str:
     lines = [*_where(it, iris), *(_told(facet, it.bases) for facet in (one, other))]
     head = f"SELECT ?{one} ?{other} (COUNT(DISTINCT ?thing) AS ?things)"
     return _query(iris, head, lines, f"GROUP BY ?{one} ?{other} ORDER BY ?{one} ?{other}")
+
+
+def filled(it: Wanted, facet: str, iris: Iris) -> str:
+    """Write the query that counts, by their registries, the things that have any value of a facet."""
+    lines = [*_where(it, iris), _told("source", it.bases), _told(facet, it.bases)]
+    return _query(iris, "SELECT ?source (COUNT(DISTINCT ?thing) AS ?things)", lines, "GROUP BY ?source ORDER BY ?source")
 
 
 def partners(it: Wanted, iris: Iris) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,8 +12,9 @@ import tantivy
 from tantivy import Order, Query
 
 from publisher.text.ask import Wish, build, clauses
-from publisher.text.index import Entry, open_index
+from publisher.text.index import Entry, open_index, schema
 
+REACHED = 50  # searches that are kept
 ENTRIES = 1_000  # values of a list that are counted, at most
 
 
@@ -26,6 +28,15 @@ class Hits:
     loose: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What can be reached of a search: *total* counts all that fits, *scores* are by IRI, the best first."""
+
+    total: int
+    scores: dict[str, float]
+    loose: bool
+
+
 class Search:
     """The index in *folder*, which does not change while it is open."""
 
@@ -34,6 +45,7 @@ class Search:
         index.config_reader("manual")
         index.reload()
         self._found = index.searcher()
+        self._reached: dict[tuple[Wish, int], Reach] = {}
         self._values: dict[str, list[tuple[str, int]]] = {}
 
     def find(self, wish: Wish, limit: int, offset: int = 0, *, newest: bool = False, told: bool = True) -> Hits:
@@ -46,6 +58,21 @@ class Search:
         scores = tuple((str(document.get_first("thing")), score) for document, score in found)
         entries = tuple(_entry(document) for document, _ in found) if told else ()
         return Hits(_count(page), scores, entries, loose and _count(page) > 0)
+
+    def reach(self, wish: Wish, most: int) -> Reach:
+        """Find the IRIs of the *most* things that fit best, with their scores; kept for the next who asks the same."""
+        key = (wish, most)
+        if key not in self._reached:
+            hits = self.find(wish, most, told=False)
+            if len(self._reached) >= REACHED:
+                self._reached.pop(next(iter(self._reached)))
+            self._reached[key] = Reach(hits.total, dict(hits.scores), hits.loose)
+        return self._reached[key]
+
+    def entries(self, things: Iterable[str]) -> list[Entry | None]:
+        """Give the entries of things by their IRIs, None of one that the index does not know."""
+        asked = (self._found.search(Query.term_query(schema(), "thing", thing, "basic"), 1).hits for thing in things)
+        return [_entry(self._found.doc(hits[0][1])) if hits else None for hits in asked]
 
     def values(self, name: str) -> list[tuple[str, int]]:
         """Give the values of ``language``, ``kind`` or ``source`` with the number of things, the most frequent first."""

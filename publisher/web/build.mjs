@@ -1,7 +1,8 @@
-// Bundles the query page into the folder that is named: query.js, query.css, NOTICE.txt. No host is asked.
+// Bundles the query page into the folder that is named: query.js, query.css, NOTICE.txt; and draws the world for the maps: world.json. No host is asked.
 import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { build } from "esbuild";
+import { atlas } from "./atlas.mjs";
 import { centres } from "./centres.mjs";
 
 const out = process.argv[2];
@@ -46,6 +47,8 @@ const result = await build({
   plugins: [places, styles],
   logLevel: "error",
 });
+
+writeFileSync(join(out, "world.json"), JSON.stringify(atlas()));
 
 // Licences: of the packages whose files went in, and of those that Yasgui's own build holds already.
 function packages() {

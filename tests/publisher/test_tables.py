@@ -99,6 +99,14 @@ async def test_organizations_and_those_that_work_together_are_counted_as_their_q
         assert pairs
 
 
+@pytest.mark.parametrize("facet", FACETS)
+async def test_what_is_filled_in_is_counted_as_its_query_counts_it(shelf, tables, facet):
+    for it in (wanted(kind="initiative"), wanted(*Basis, kind="initiative", country="404")):
+        assert {(source,): things for source, things in tables.filled(it, facet).items()} == await told(
+            shelf, asking.filled(it, facet, IRIS), "source"
+        )
+
+
 async def test_a_list_has_the_things_of_its_query(shelf, tables):
     for it in WISHES.values():
         rows = await shelf.rows(asking.listing(it, IRIS))

@@ -1,0 +1,114 @@
+"""Visits: who reads now, in which language, and at which address; the middleware tells, the pages read it.
+
+Sources: https://www.rfc-editor.org/rfc/rfc9110#section-12.5.4 (Accept-Language), https://www.rfc-editor.org/rfc/rfc4647#section-3.4 (lookup).
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from dataclasses import dataclass
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import parse_qsl, urlencode
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+LANGUAGES = {"en": "English", "ar": "العربية", "zh": "中文", "fr": "Français", "ru": "Русский", "es": "Español"}
+COOKIE, PARAMETER = "language", "lang"
+_YEAR = 31_536_000  # seconds that a choice is kept
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A request as pages see it: the language, and the path with its query."""
+
+    language: str = "en"
+    path: str = "/"
+    query: str = ""
+
+    @property
+    def direction(self) -> str:
+        """Give the direction in which its script is written."""
+        return "rtl" if self.language == "ar" else "ltr"
+
+    def address(self, **changed: str) -> str:
+        """Give the address of this page with other parameters; "" takes one away."""
+        told = [(name, value) for name, value in parse_qsl(self.query) if name not in changed]
+        told += [(name, value) for name, value in changed.items() if value]
+        return self.path + (f"?{urlencode(told)}" if told else "")
+
+
+_now: ContextVar[Visit] = ContextVar("visit", default=Visit())  # noqa: B039 - frozen
+
+
+def visit() -> Visit:
+    """Give the visit that is being answered."""
+    return _now.get()
+
+
+def chosen(query: str, cookies: str, accept: str) -> str:
+    """Choose the language: by the address, else by what was chosen before, else by what the browser asks for, else English.
+
+    >>> chosen("lang=ar", "language=fr", "es"), chosen("", "language=fr", "es"), chosen("", "", "pt;q=0.9, es-MX;q=0.8, fr;q=0.1")
+    ('ar', 'fr', 'es')
+    """
+    asked = dict(parse_qsl(query)).get(PARAMETER, "")
+    if asked in LANGUAGES:
+        return asked
+    kept = _kept(cookies)
+    return kept if kept in LANGUAGES else _accepted(accept)
+
+
+def _kept(cookies: str) -> str:
+    try:
+        found = SimpleCookie(cookies).get(COOKIE)
+    except CookieError:
+        return ""
+    return found.value if found else ""
+
+
+def _accepted(accept: str) -> str:
+    ranked: list[tuple[float, int, str]] = []
+    for place, part in enumerate(accept.split(",")[:50]):
+        name, _, weight = part.partition(";")
+        try:
+            quality = float(weight.partition("=")[2] or 1) if weight else 1.0
+        except ValueError:
+            continue
+        ranked.append((-quality, place, name.strip().partition("-")[0].lower()))
+    return next((name for quality, _, name in sorted(ranked) if name in LANGUAGES and quality < 0), "en")
+
+
+class Speaking:
+    """Tell the pages in which language they are read; keep a choice that the address makes."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer as the app does."""
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        headers, query = Headers(scope=scope), scope["query_string"].decode("latin-1")
+        language = chosen(query, headers.get("cookie", ""), headers.get("accept-language", ""))
+        token = _now.set(Visit(language, scope["path"], query))
+
+        async def tell(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                _mark(MutableHeaders(scope=message), language, dict(parse_qsl(query)).get(PARAMETER) == language)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, tell)
+        finally:
+            _now.reset(token)
+
+
+def _mark(headers: MutableHeaders, language: str, choice: bool) -> None:
+    if not headers.get("content-type", "").startswith("text/html"):
+        return
+    headers["Content-Language"] = language
+    headers.add_vary_header("Accept-Language")
+    headers.add_vary_header("Cookie")
+    if choice:
+        headers.append("Set-Cookie", f"{COOKIE}={language}; Path=/; Max-Age={_YEAR}; SameSite=Lax")

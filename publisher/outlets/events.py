@@ -1,0 +1,63 @@
+"""Events: a month as a calendar and as a list; the calendar that programs subscribe to is a feed."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from publisher.http.figured import counting, forms, tell_sheets
+from publisher.http.problems import Refused
+from publisher.languages.catalogue import months
+from publisher.pages.pages import Pages
+from publisher.pages.standings import clock
+from publisher.portal.choices import asked
+from publisher.portal.lists import of_lines
+from publisher.portal.months import Month, filled, month_of
+from publisher.portal.panels import query_address
+from publisher.shelf.shelf import Shelf
+from publisher.tables.wanted import listing
+
+COMING = 20  # events that are listed beside the month
+
+
+def router(shelf: Shelf, pages: Pages) -> APIRouter:
+    """Give the route of the events."""
+    routes = APIRouter()
+
+    async def events(request: Request) -> Response:
+        tables, it = counting(shelf), asked(request.query_params).having("kind", "event")
+        month, today = _month(request), clock().date()
+        lines = tables.between(it, month.first, month.last)
+        coming = [line for line in tables.between(it, f"{today}", "9999") if line not in lines][:COMING]
+        text = listing(it, shelf.iris)
+        whole = tables.between(it, "0000", "9999") if request.query_params.get("all") else lines
+
+        def show() -> Response:
+            return pages.page(
+                "events.html",
+                month=filled(month, lines),
+                name=months()[month.number],
+                lines=lines,
+                coming=coming,
+                last=tables.listed(it, "ends", COMING),
+                today=today,
+                forms=forms(request),
+                query=query_address(text),
+            )
+
+        return await tell_sheets(request, shelf, [of_lines("events", "Events", whole, text)], show)
+
+    for path in ("/events", "/events.{suffix}"):
+        routes.add_route(path, events, methods=["GET", "HEAD"])
+    return routes
+
+
+def _month(request: Request) -> Month:
+    text = request.query_params.get("month") or f"{clock():%Y-%m}"
+    try:
+        return month_of(text)
+    except ValueError as error:
+        raise Refused(HTTPStatus.BAD_REQUEST, "The parameter month is a year and a month, such as 2026-05") from error

@@ -1,0 +1,27 @@
+"""Matrix: the counts of the heat map as data and as a drawing; the page itself stands with the matrix that it is held against."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from publisher.http.figured import counting, tell_sheets
+from publisher.pages.pages import Pages
+from publisher.portal.choices import asked
+from publisher.portal.matrix import links, matrix
+from publisher.portal.names import Names
+from publisher.shelf.shelf import Shelf
+
+
+def router(shelf: Shelf, pages: Pages) -> APIRouter:
+    """Give the route of the counts."""
+    routes = APIRouter()
+
+    async def counts(request: Request) -> Response:
+        it = matrix(counting(shelf), asked(request.query_params).having("kind", "initiative"), Names(shelf.iris), await links(shelf))
+        return await tell_sheets(request, shelf, [it.sheet()], lambda: RedirectResponse("/matrix", 303), it.drawing())
+
+    for path in ("/matrix/counts", "/matrix/counts.{suffix}"):
+        routes.add_route(path, counts, methods=["GET", "HEAD"])
+    return routes

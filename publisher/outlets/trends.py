@@ -1,0 +1,41 @@
+"""Trends: how many initiatives begin in each year, by region, by stakeholder, by status and by goal."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from publisher.http.figured import counting, forms, tell_sheets
+from publisher.http.problems import Refused
+from publisher.pages.pages import Pages
+from publisher.portal.choices import asked
+from publisher.portal.names import Names
+from publisher.portal.sources import titles
+from publisher.portal.trends import trend
+from publisher.shelf.shelf import Shelf
+
+FACETS = ("region", "stakeholder", "status", "goal", "line", "source")
+
+
+def router(shelf: Shelf, pages: Pages) -> APIRouter:
+    """Give the route of the trends."""
+    routes = APIRouter()
+
+    async def trends(request: Request) -> Response:
+        by = request.query_params.get("by", "")
+        if by and by not in FACETS:
+            raise Refused(HTTPStatus.BAD_REQUEST, f"The parameter by is one of {', '.join(FACETS)}")
+        names, it = Names(shelf.iris, await titles(shelf)), asked(request.query_params).having("kind", "initiative")
+        made = [trend(counting(shelf), it, facet, names) for facet in ([by] if by else FACETS[:3])]
+
+        def show() -> Response:
+            return pages.page("trends.html", trends=made, by=by, facets=FACETS, forms=forms(request, drawn=True))
+
+        return await tell_sheets(request, shelf, [it.sheet for it in made], show, made[0].drawing())
+
+    for path in ("/trends", "/trends.{suffix}"):
+        routes.add_route(path, trends, methods=["GET", "HEAD"])
+    return routes

@@ -1,0 +1,70 @@
+"""Gaps: what the data say nothing of: countries, action lines, goals, targets, and official links that no initiative bears out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from publisher.figures.sheet import Column, Sheet
+from publisher.languages.catalogue import translated as _
+from publisher.portal.matrix import Matrix, leaves
+from publisher.portal.names import Names
+from publisher.portal.panels import order, query_address
+from publisher.tables import wanted as asking
+from publisher.tables.counting import Tables
+from publisher.tables.wanted import Wanted
+from vocab.countries import AREA
+from vocab.schemes import concepts
+
+
+class Missing(NamedTuple):
+    """A code of which nothing is reported, its name and where it leads."""
+
+    code: str
+    name: str
+    href: str
+
+
+class Gap(NamedTuple):
+    """What is missing of *all* codes; *query* is the address of the query that counts those which are there."""
+
+    name: str
+    title: str
+    missing: tuple[Missing, ...]
+    all: int
+    query: str
+    sheet: Sheet
+
+
+def gaps(tables: Tables, it: Wanted, names: Names) -> list[Gap]:
+    """Find what nothing is reported of."""
+    titles = {"country": _("Countries"), "line": _("Action lines"), "goal": _("Goals"), "target": _("Targets")}
+    return [_gap(tables, it, facet, title, names) for facet, title in titles.items()]
+
+
+def _gap(tables: Tables, it: Wanted, facet: str, title: str, names: Names) -> Gap:
+    there = tables.counts(it.having(facet)).get(facet, {})
+    every = list(_every(facet, names))
+    missing = sorted((code for code in every if not there.get(code)), key=lambda code: order(facet, code, 0))
+    told = tuple(Missing(code, names.short(facet, code), names.page(facet, code)) for code in missing)
+    if facet == "country":
+        told = tuple(sorted(told, key=lambda one: one.name))
+    text = asking.counts(it, facet, names.iris)
+    rows = tuple((one.code, one.name, 0) for one in told)
+    sheet = Sheet(facet, title, (Column(facet, facet), Column("name"), Column("things")), rows, text)
+    return Gap(facet, title, told, len(every), query_address(text), sheet)
+
+
+def _every(facet: str, names: Names) -> Iterable[str]:
+    if facet == "country":
+        found = concepts("area", names.iris.base)
+        return [iri.removeprefix(AREA) for iri, it in found.items() if f"{AREA}co" in it.types]
+    if facet == "target":
+        return [code for code in leaves("target", "sdg", names.iris) if code.count(".") == 1 and not code.startswith("C")]
+    return leaves(facet, {"line": "action-line", "goal": "sdg"}[facet], names.iris)
+
+
+def unborne(it: Matrix) -> list[tuple[str, str, str]]:
+    """Give the official links that nothing bears out: line, goal and status."""
+    return [(line.code, goal.code, it.links[line.code, goal.code]) for line in it.lines for goal in it.goals
+            if (line.code, goal.code) in it.links and not it.counts.get((line.code, goal.code))]  # fmt: skip

@@ -1,0 +1,93 @@
+"""The matrix: how many things stand at each meeting of an action line and a goal, against the official links."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from publisher.figures.drawing import shade
+from publisher.figures.heat import Head, heat
+from publisher.figures.sheet import Column, Sheet
+from publisher.languages.catalogue import translated as _
+from publisher.portal.names import Names
+from publisher.portal.panels import order
+from publisher.queries import query
+from publisher.shelf.shelf import Shelf
+from publisher.tables import wanted as asking
+from publisher.tables.counting import Tables
+from publisher.tables.facets import FACETS
+from publisher.tables.wanted import Wanted
+from vocab.iris import Iris
+from vocab.schemes import concepts
+
+Links = Mapping[tuple[str, str], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """The counts by line and goal, the official links with their status, and the heads of rows and columns."""
+
+    lines: tuple[Head, ...]
+    goals: tuple[Head, ...]
+    counts: Mapping[tuple[str, str], int]
+    links: Links
+    query: str
+
+    def shade(self, line: str, goal: str) -> int:
+        """Give the shade of a cell."""
+        return shade(self.counts.get((line, goal), 0), max(self.counts.values(), default=0))
+
+    @property
+    def agreeing(self) -> int:
+        """Count the official links that some thing bears out."""
+        return sum(1 for pair in self.links if self.counts.get(pair))
+
+    @property
+    def beyond(self) -> int:
+        """Count the meetings that things make and no official link does."""
+        return sum(1 for pair, things in self.counts.items() if things and pair not in self.links)
+
+    def drawing(self) -> Markup:
+        """Draw it."""
+        return heat(self.lines, self.goals, self.counts, self.links, _("Things by action line and goal, with the official links"))
+
+    def sheet(self) -> Sheet:
+        """Give it as rows: each meeting with its number and the official link's status."""
+        rows = [
+            (line.code, goal.code, self.links.get((line.code, goal.code), "none"), self.counts.get((line.code, goal.code), 0))
+            for line in self.lines
+            for goal in self.goals
+        ]
+        columns = (Column("line", "line"), Column("goal", "goal"), Column("official"), Column("things"))
+        return Sheet("matrix", "Things by action line and goal", columns, tuple(rows), self.query)
+
+
+async def links(shelf: Shelf) -> dict[tuple[str, str], str]:
+    """Give the official links by line and goal: ``agreed`` or ``disputed``."""
+    line, goal = FACETS["line"], FACETS["goal"]
+    return {
+        (line.code(row["line"].value, shelf.iris), goal.code(row["goal"].value, shelf.iris)): row["status"].value.rpartition("#")[2]
+        for row in await shelf.rows(query("matrix-links"))
+    }
+
+
+def matrix(tables: Tables, it: Wanted, names: Names, official: Links) -> Matrix:
+    """Count what is wanted by line and goal."""
+    counts = tables.cross(it, "line", "goal")
+    text = asking.cross(it, "line", "goal", names.iris)
+    return Matrix(_heads("line", "action-line", names), _heads("goal", "sdg", names), counts, official, text)
+
+
+def _heads(facet: str, scheme: str, names: Names) -> tuple[Head, ...]:
+    codes = sorted(leaves(facet, scheme, names.iris), key=lambda code: order(facet, code, 0))
+    return tuple(Head(code, names.name(facet, code), names.page(facet, code)) for code in codes)
+
+
+def leaves(facet: str, scheme: str, iris: Iris) -> list[str]:
+    """Give the codes of a scheme's action lines that have none below them, of its goals, or of all its other concepts."""
+    found = concepts(scheme, iris.base)
+    above = {broader for it in found.values() for broader in it.broader}
+    codes = [FACETS[facet].code(iri, iris) for iri in found if facet != "line" or iri not in above]
+    return [code for code in codes if facet != "goal" or code.isdigit()]

@@ -1,0 +1,75 @@
+"""Panels: how many things there are by each facet, as bars that lead on, and as sheets with their queries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+from urllib.parse import quote
+
+from publisher.figures.sheet import Sheet, counted
+from publisher.portal.names import Names, facet_title
+from publisher.tables import wanted as asking
+from publisher.tables.counting import Tables
+from publisher.tables.wanted import Wanted
+
+MOST = 12  # bars of a panel; all of them stand in its data
+_NUMBERED = ("line", "goal", "target", "year", "prizeyear")  # in the order of their codes, not of how many they are
+
+
+class Bar(NamedTuple):
+    """A code with its name, its number, and where it leads."""
+
+    code: str
+    name: str
+    value: int
+    href: str
+
+
+class Panel(NamedTuple):
+    """The counts of a facet: *bars* are the first of *all* codes, *query* is the address that shows the query behind them."""
+
+    facet: str
+    title: str
+    bars: tuple[Bar, ...]
+    all: int
+    query: str
+    sheet: Sheet
+
+    @property
+    def most(self) -> int:
+        """Give the greatest number."""
+        return max((bar.value for bar in self.bars), default=1)
+
+
+def panels(tables: Tables, it: Wanted, facets: Iterable[str], names: Names) -> list[Panel]:
+    """Count what is wanted by each of *facets*; those that have nothing are left out."""
+    counts = tables.counts(it)
+    return [panel(name, counts[name], it, names) for name in facets if counts.get(name)]
+
+
+def panel(facet: str, counts: Mapping[str, int], it: Wanted, names: Names) -> Panel:
+    """Make the panel of one facet."""
+    ranked = sorted(counts.items(), key=lambda pair: order(facet, *pair))
+    shown = ranked if facet in _NUMBERED else ranked[:MOST]
+    bars = tuple(Bar(code, names.short(facet, code), things, names.page(facet, code)) for code, things in shown)
+    text = asking.counts(it, facet, names.iris)
+    title = facet_title(facet)
+    return Panel(facet, title, bars, len(ranked), query_address(text), counted(facet, title, (facet,), ranked, text))
+
+
+def order(facet: str, code: str, things: int) -> tuple[object, ...]:
+    """Give by what a code is sorted: numbers by their value, others by how many things they have.
+
+    >>> sorted(["C10", "C7-ehea", "C2"], key=lambda code: order("line", code, 1))
+    ['C2', 'C7-ehea', 'C10']
+    """
+    if facet not in _NUMBERED:
+        return (-things, code)
+    head, _, tail = code.removeprefix("C").partition("-")
+    whole, _, part = head.partition(".")
+    return (int(whole) if whole.isdigit() else 1 << 30, int(part) if part.isdigit() else -1 if not part else 1 << 30, part, tail, code)
+
+
+def query_address(text: str) -> str:
+    """Give the address of the query page with *text* in its editor."""
+    return "/sparql?show=" + quote(text)

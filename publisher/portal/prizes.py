@@ -1,0 +1,44 @@
+"""Prizes: success stories by year and category, the highest stage first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from publisher.portal.names import Names
+from publisher.portal.panels import order
+from publisher.tables.counting import Prize
+
+_STAGES = ("winner", "champion", "nominee")  # the highest first
+
+
+class Category(NamedTuple):
+    """A category of prizes in a year, with those who had them: each prize and its stage's name."""
+
+    code: str
+    name: str
+    prizes: tuple[tuple[Prize, str], ...]
+
+
+class Year(NamedTuple):
+    """A year of prizes; "" where nobody tells the year."""
+
+    year: str
+    categories: tuple[Category, ...]
+
+
+def by_year(prizes: Iterable[Prize], names: Names) -> list[Year]:
+    """Sort prizes into years, the newest first, and categories in the order of their codes."""
+    found: dict[str, dict[str, list[Prize]]] = {}
+    for it in prizes:
+        found.setdefault(it.year or "", {}).setdefault(it.category or "", []).append(it)
+    return [Year(year, tuple(_category(code, them, names) for code, them in _sorted(found[year]))) for year in sorted(found, reverse=True)]
+
+
+def _sorted(found: dict[str, list[Prize]]) -> list[tuple[str, list[Prize]]]:
+    return sorted(found.items(), key=lambda pair: order("goal", pair[0], 0))
+
+
+def _category(code: str, prizes: list[Prize], names: Names) -> Category:
+    ranked = sorted(prizes, key=lambda it: (_STAGES.index(it.stage) if it.stage in _STAGES else len(_STAGES), it.title or "", it.iri))
+    return Category(code, names.name("prize", code) if code else "", tuple((it, names.name("stage", it.stage) if it.stage else "") for it in ranked))

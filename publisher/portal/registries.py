@@ -1,0 +1,58 @@
+"""Registries side by side: how fresh each is, what its last run did, how full and how free of remarks its records are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import NamedTuple
+
+from publisher.figures.sheet import Column, Sheet
+from publisher.pages.standings import Standing
+from publisher.pages.terms import Row
+from publisher.tables.counting import Tables
+from publisher.tables.wanted import filled as asking
+from publisher.tables.wanted import wanted
+from vocab.iris import Iris
+
+FILLED = ("line", "goal", "country", "year", "remark")  # what is looked for in each record
+
+
+class Registry(NamedTuple):
+    """A registry: *things* are published of it, *filled* of these have a value of each facet of FILLED, *state* is its freshness."""
+
+    name: str
+    title: str
+    row: Row
+    standing: Standing | None
+    state: str
+    things: int
+    filled: Mapping[str, int]
+
+    def share(self, facet: str) -> int | None:
+        """Give the share of its things that have a value of a facet, in percent; None where it has no things."""
+        return round(100 * self.filled.get(facet, 0) / self.things) if self.things else None
+
+
+def registries(rows: list[Row], standings: Mapping[str, Standing], tables: Tables | None, iris: Iris, at: datetime) -> list[Registry]:
+    """Give all registries, by their titles; without *tables* nothing is counted."""
+    every = wanted(kind="initiative")
+    counts = tables.counts(every).get("source", {}) if tables else {}
+    full = {facet: tables.filled(every, facet) for facet in FILLED} if tables else {}
+    start, found = iris.source(""), dict[str, Registry]()
+    for row in rows:
+        name = row["source"].value.removeprefix(start)
+        it = standings.get(name)
+        state = it.state(at).value if it else ""
+        told = {facet: numbers.get(name, 0) for facet, numbers in full.items()}
+        if name not in found or row["title"].language == "en":
+            found[name] = Registry(name, row["title"].value, row, it, state, counts.get(name, 0), told)
+    return sorted(found.values(), key=lambda it: it.title.lower())
+
+
+def sheet(found: list[Registry], iris: Iris) -> Sheet:
+    """Give registries as rows."""
+    rows = tuple(
+        (iris.source(it.name), it.title, it.state or None, it.things, *(it.filled.get(facet, 0) for facet in FILLED)) for it in found
+    )
+    columns = (Column("source"), Column("title"), Column("freshness"), Column("initiatives"), *(Column(f"with_{facet}") for facet in FILLED))
+    return Sheet("registries", "Registries", columns, rows, asking(wanted(kind="initiative"), "remark", iris), observed=False)

@@ -1,0 +1,62 @@
+"""Trends: how many things begin in each year, cut by another facet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from publisher.figures.bars import SERIES, columns
+from publisher.figures.sheet import Sheet, counted
+from publisher.languages.catalogue import translated as _
+from publisher.portal.names import Names, facet_title
+from publisher.portal.panels import order, query_address
+from publisher.tables import wanted as asking
+from publisher.tables.counting import Tables
+from publisher.tables.wanted import Wanted
+
+EARLIEST, LATEST = 1990, 2040  # years that are drawn: what registries write beyond them are slips, and stand in the data
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """Counts by year and by a facet: *series* are by name, the largest first, and what is beyond the colours is taken together."""
+
+    facet: str
+    title: str
+    years: tuple[str, ...]
+    series: dict[str, dict[str, int]]
+    hrefs: dict[str, str]
+    outside: int
+    query: str
+    sheet: Sheet
+
+    def drawing(self) -> Markup:
+        """Draw it."""
+        return columns(self.years, self.series, self.title)
+
+
+def trend(tables: Tables, it: Wanted, facet: str, names: Names) -> Trend:
+    """Count what is wanted by year and by a facet."""
+    counts = tables.cross(it, "year", facet)
+    years = sorted({year for year, _code in counts})
+    drawn = [year for year in years if EARLIEST <= int(year) <= LATEST]
+    whole: dict[str, int] = {}
+    for (_year, code), things in counts.items():
+        whole[code] = whole.get(code, 0) + things
+    ranked = sorted(whole, key=lambda code: order("", code, whole[code]))
+    own = ranked[: SERIES - 1] if len(ranked) > SERIES else ranked
+    series = {names.short(facet, code): {year: counts.get((year, code), 0) for year in drawn} for code in own}
+    if rest := ranked[len(own) :]:
+        series[_("All others")] = {year: sum(counts.get((year, code), 0) for code in rest) for year in drawn}
+    hrefs = {names.short(facet, code): names.page(facet, code) for code in own}
+    text = asking.cross(it, "year", facet, names.iris)
+    title = _("By year and") + " " + facet_title(facet)
+    rows = [(*pair, things) for pair, things in sorted(counts.items())]
+    between = _between(drawn)
+    return Trend(facet, title, between, series, hrefs, len(years) - len(drawn), query_address(text), counted(facet, title, ("year", facet), rows, text))
+
+
+def _between(years: list[str]) -> tuple[str, ...]:
+    """Give all years from the first to the last, so that a year without anything is seen."""
+    return tuple(str(year) for year in range(int(years[0]), int(years[-1]) + 1)) if years else ()
