@@ -39,7 +39,7 @@ class Column(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """Rows and their columns; *query* is the SPARQL that gives the same, "" where there is none. The first column of a list is the thing."""
+    """Rows and their columns; *query* is the SPARQL that gives the same, "" where there is none. A list begins with the thing."""
 
     name: str
     title: str

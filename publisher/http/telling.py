@@ -67,6 +67,3 @@ async def _modified(shelf: Shelf, graph: str) -> int | None:
         return shown if 0 < shown < int(time.time()) else None
     found = await history(shelf, graph)
     return found[-1].time if found else None
-
-
-

@@ -1,6 +1,7 @@
 """Visits: who reads now, in which language, and at which address; the middleware tells, the pages read it.
 
-Sources: https://www.rfc-editor.org/rfc/rfc9110#section-12.5.4 (Accept-Language), https://www.rfc-editor.org/rfc/rfc4647#section-3.4 (lookup).
+Sources: https://www.rfc-editor.org/rfc/rfc9110#section-12.5.4 (Accept-Language),
+https://www.rfc-editor.org/rfc/rfc4647#section-3.4 (lookup).
 """
 
 from __future__ import annotations

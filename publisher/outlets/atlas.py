@@ -27,7 +27,13 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
 
         def show() -> Response:
             return pages.page(
-                "map.html", panels=made, map=drawn, counts=counts, names=names, beyond=beyond(counts), forms=forms(request, drawn is not None)
+                "map.html",
+                panels=made,
+                map=drawn,
+                counts=counts,
+                names=names,
+                beyond=beyond(counts),
+                forms=forms(request, drawn is not None),
             )
 
         return await tell_sheets(request, shelf, [panel.sheet for panel in made.values()], show, drawn)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from http import HTTPStatus
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -23,8 +24,16 @@ from publisher.pages.nesting import nested
 from publisher.pages.pages import Pages
 from publisher.pages.resources import of_graph, of_thing
 from publisher.pages.terms import iri
+from publisher.portal.about import About, about
+from publisher.portal.choices import asked
+from publisher.portal.names import Names
+from publisher.portal.sources import titles
 from publisher.queries import query
 from publisher.shelf.shelf import Shelf
+from publisher.tables.counting import tables_in
+from publisher.tables.facets import FACETS, located
+from publisher.tables.wanted import Wanted, wanted
+from vocab.initiative import Basis
 from vocab.iris import is_web
 from vocab.terms import SCHEMA
 
@@ -56,25 +65,43 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         where = origin(request) + found.place.stem + found.place.query
         fed = feed_links(origin(request), found.it.iri, shelf.iris) if things.rows else []
         links = (Link("cite-as", found.it.iri), Link("type", f"{SCHEMA}DefinedTerm"), *things.links(where), *fed)
-        return await tell(request, shelf, Subject(found.it, found.place, links=links), found.suffix, lambda: _concept(found, things))
+        subject = Subject(found.it, found.place, links=links)
+        return await tell(request, shelf, subject, found.suffix, lambda: _concept(request, found, things))
 
     async def _scheme(found: Named) -> Response:
         bound = {"scheme": iri(found.it.iri)}
-        concepts, counts = await shelf.rows(query("scheme-concepts"), bound), await shelf.rows(query("scheme-counts"), bound)
+        concepts, tables = await shelf.rows(query("scheme-concepts"), bound), tables_in(shelf.current.path)
+        counts = tables.counts(wanted(*Basis, kind="initiative")) if tables else {}
+        facets = [facet for facet in FACETS.values() if found.it.iri == shelf.iris.scheme(facet.scheme)]
+        things = {facet.iri(code, shelf.iris): number for facet in facets for code, number in counts.get(facet.name, {}).items()}
         return pages.page(
             "scheme.html",
             it=found.it,
             concepts=nested(concepts),
-            things={row["concept"].value: int(row["things"].value) for row in counts},
+            things=things,
             graphs=DATA.values(),
             place=found.place,
             block=block(of_scheme(found.it)),
         )
 
-    async def _concept(found: Named, things: Listed) -> Response:
+    async def _concept(request: Request, found: Named, things: Listed) -> Response:
         matrix = await shelf.rows(query("matrix"), {"concept": iri(found.it.iri)})
         told = block(of_concept(found.it))
-        return pages.page("concept.html", it=found.it, listed=things, matrix=matrix, graphs=DATA.values(), place=found.place, block=told)
+        figures = await _figures(request, found.it.iri)
+        return pages.page(
+            "concept.html", it=found.it, listed=things, matrix=matrix, graphs=DATA.values(), place=found.place, block=told, about=figures
+        )
+
+    async def _figures(request: Request, concept: str) -> About | None:
+        """Draw the figures of a concept by which things are counted; None of any other, or while the tables are made."""
+        at, tables = located(concept, shelf.iris), tables_in(shelf.current.path)
+        if at is None or tables is None:
+            return None
+        facet, code = at
+        it = Wanted(((facet, (code,)),), asked(request.query_params).bases)
+        return await asyncio.to_thread(
+            about, tables, it, Names(shelf.iris, await titles(shelf)), f"/search?{urlencode({facet: code})}", (facet,)
+        )
 
     routes.add_route("/scheme/{rest:path}", scheme, methods=["GET", "HEAD"])
     routes.add_route("/concept", concept, methods=["GET", "HEAD"])

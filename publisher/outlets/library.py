@@ -22,7 +22,10 @@ from publisher.shelf.shelf import Shelf
 from publisher.tables.wanted import listing
 
 DATA = 1_000  # things in the data of a page
-_PANELS = {"document": ("document", "line", "goal", "country", "language", "source", "year"), "post": ("source", "language", "year", "line", "goal")}
+_PANELS = {
+    "document": ("document", "line", "goal", "country", "language", "source", "year"),
+    "post": ("source", "language", "year", "line", "goal"),
+}
 
 
 def router(shelf: Shelf, pages: Pages) -> APIRouter:
@@ -68,5 +71,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
 def _number(request: Request) -> int:
     text = request.query_params.get("page") or "1"
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= 10_000 // PER):
-        raise Refused(HTTPStatus.BAD_REQUEST, f"The parameter page is a whole number from 1 to {10_000 // PER}; narrow by the facets, or search")
+        raise Refused(
+            HTTPStatus.BAD_REQUEST, f"The parameter page is a whole number from 1 to {10_000 // PER}; narrow by the facets, or search"
+        )
     return int(text)

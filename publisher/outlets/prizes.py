@@ -28,7 +28,11 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         every = tables.prizes(it)
         years = sorted({prize.year or "" for prize in every}, reverse=True)
         chosen = request.query_params.get("prizeyear") or next(iter(years), "")
-        shown = [prize for prize in every if (prize.year or "") == chosen and _fits(prize.category, it.codes("prize")) and _fits(prize.stage, it.codes("stage"))]
+        shown = [
+            prize
+            for prize in every
+            if (prize.year or "") == chosen and _fits(prize.category, it.codes("prize")) and _fits(prize.stage, it.codes("stage"))
+        ]
         text = asking.cross(it, "prizeyear", "prize", shelf.iris)
         both = [(*pair, things) for pair, things in sorted(tables.cross(it, "prizeyear", "prize").items())]
         sheets = [

@@ -157,7 +157,7 @@ def _entry(line: Line) -> Entry:
 
 
 def _tongue(it: Wanted) -> str | None:
-    """Give the language in which titles are shown where there are several: the chosen one, else that of the visit, else the one that fits."""
+    """Give the language in which titles are shown where there are several: the chosen one, else the visit's, else what fits."""
     codes, now = it.codes("language"), visit().language
     return codes[0] if len(codes) == 1 else now if now != "en" else None
 

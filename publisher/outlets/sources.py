@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.feeds.sets import links as feed_links
 from publisher.formats import DATA
+from publisher.http.figured import forms, tell_sheets
 from publisher.http.links import Link, origin
 from publisher.http.named import Named, named
 from publisher.http.signposts import memento_links
@@ -17,7 +20,15 @@ from publisher.pages.markup import block, of_source
 from publisher.pages.pages import Pages
 from publisher.pages.resources import of_graph
 from publisher.pages.standings import clock, standings
+from publisher.portal.about import About, about
+from publisher.portal.names import Names, facet_title
+from publisher.portal.panels import query_address
+from publisher.portal.registries import FILLED, registries, sheet
+from publisher.portal.sources import titles
+from publisher.queries import query
 from publisher.shelf.shelf import Shelf
+from publisher.tables.counting import tables_in
+from publisher.tables.wanted import Wanted
 from vocab.terms import SCHEMA
 
 
@@ -38,21 +49,42 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
 
     async def _show(request: Request, found: Named, things: Listed) -> Response:
         it = found.it
-        about = (await standings(shelf)).get(found.name.removeprefix("source/"))
-        state, known = (about.state(clock()).value, about.met) if about else (None, None)
-        count = int(about.told.get("publishedRecords", 0)) if about else None
+        standing = (await standings(shelf)).get(found.name.removeprefix("source/"))
+        state, known = (standing.state(clock()).value, standing.met) if standing else (None, None)
+        count = int(standing.told.get("publishedRecords", 0)) if standing else None
         return pages.page(
             "source.html",
             it=it,
-            standing=about,
+            standing=standing,
             state=state,
             confirmed=known,
             listed=things,
             graphs=DATA.values(),
             place=found.place,
             block=block(of_source(it, count, origin(request))),
+            about=await _figures(found.name.removeprefix("source/")),
+            name=found.name.removeprefix("source/"),
         )
 
+    async def _figures(name: str) -> About | None:
+        tables = tables_in(shelf.current.path)
+        if tables is None:
+            return None
+        it = Wanted((("source", (name,)),))
+        return await asyncio.to_thread(about, tables, it, Names(shelf.iris, await titles(shelf)), f"/search?source={name}", ("source",))
+
+    async def registers(request: Request) -> Response:
+        tables = tables_in(shelf.current.path)
+        found = registries(await shelf.rows(query("sources")), await standings(shelf), tables, shelf.iris, clock())
+        whole = sheet(found, shelf.iris)
+        shown = [(facet, facet_title(facet)) for facet in FILLED]
+        return await tell_sheets(
+            request, shelf, [whole],
+            lambda: pages.page("registries.html", found=found, filled=shown, forms=forms(request), query=query_address(whole.query)),
+        )  # fmt: skip
+
+    for path in ("/registries", "/registries.{suffix}"):
+        routes.add_route(path, registers, methods=["GET", "HEAD"])
     routes.add_route("/source/{rest:path}", source, methods=["GET", "HEAD"])
     return routes
 

@@ -5,13 +5,17 @@ Source: https://www.w3.org/TR/cooluris/#r303gendocument
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from urllib.parse import quote
 
 from fastapi import APIRouter
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
+from publisher.figures.world import spots
 from publisher.formats import DATA, HTML
 from publisher.history.changes import changes
 from publisher.history.versions import history
@@ -22,14 +26,22 @@ from publisher.http.negotiation import quality
 from publisher.http.representation import Place, by_accept, elsewhere, form
 from publisher.http.signposts import Signed, data_links, page_links
 from publisher.http.telling import Subject, tell
+from publisher.languages.catalogue import translated
 from publisher.pages.lists import listed
 from publisher.pages.markup import block, of_thing
 from publisher.pages.pages import Pages
 from publisher.pages.resources import Description, replaced
 from publisher.pages.standings import confirmed, standings
-from publisher.pages.views import view
+from publisher.pages.views import View, view
+from publisher.portal.about import About, about
+from publisher.portal.names import Names
+from publisher.portal.sources import titles
 from publisher.shelf.shelf import Shelf
+from publisher.tables.counting import Line, tables_in
+from publisher.tables.facets import FACETS
+from publisher.tables.wanted import Wanted
 
+RELATED = 6  # things
 Links = Callable[[Signed], list[Link]]
 
 
@@ -73,8 +85,10 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         told = block(of_thing(it, signed.kind, signed.licence))
         if found.record is None:
             things = await listed(request, shelf, "organization", found.address)
-            return pages.page("organization.html", it=it, listed=things, graphs=graphs, place=signed.place, block=told)
-        about = (await standings(shelf)).get(found.path.split("/")[1])
+            figures = await _figures(found.address)
+            return pages.page("organization.html", it=it, listed=things, graphs=graphs, place=signed.place, block=told, about=figures)
+        standing = (await standings(shelf)).get(found.path.split("/")[1])
+        past = changes(await history(shelf, found.record) or (), replace(it, iri=found.record), shelf.iris)
         return pages.page(
             "thing.html",
             it=it,
@@ -84,9 +98,29 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
             place=signed.place,
             block=told,
             view=view(it, found.record),
-            standing=about,
-            confirmed=confirmed(about, it, found.record),
+            standing=standing,
+            confirmed=confirmed(standing, it, found.record),
+            changes=past,
+            related=await _related(found.address, it),
+            map=_places(it, view(it, found.record)),
         )
+
+    async def _related(thing: str, it: Description) -> list[Line]:
+        """Give what shares most action lines, goals and countries with a thing."""
+        tables = tables_in(shelf.current.path)
+        return await asyncio.to_thread(tables.related, thing, RELATED) if tables else []
+
+    def _places(it: Description, seen: View) -> Markup | None:
+        areas = frozenset(FACETS["country"].code(term.value, shelf.iris) for term in it.all("dct:spatial") if term.is_iri)
+        points = [(float(place.latitude), float(place.longitude), str(place.name or "")) for place in seen.places if place.latitude]
+        return spots(points, areas, translated("Where it takes place")) if areas or points else None
+
+    async def _figures(organization: str) -> About | None:
+        tables = tables_in(shelf.current.path)
+        if tables is None:
+            return None
+        it, where = Wanted(party=organization), f"/things?organization={quote(organization)}"
+        return await asyncio.to_thread(about, tables, it, Names(shelf.iris, await titles(shelf)), where, ("source",))
 
     for path, endpoint in (("/id", identify), ("/data", data), ("/page", page)):
         routes.add_route(path + "/{rest:path}", endpoint, methods=["GET", "HEAD"])

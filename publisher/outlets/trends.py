@@ -12,7 +12,7 @@ from publisher.http.figured import counting, forms, tell_sheets
 from publisher.http.problems import Refused
 from publisher.pages.pages import Pages
 from publisher.portal.choices import asked
-from publisher.portal.names import Names
+from publisher.portal.names import Names, facet_title
 from publisher.portal.sources import titles
 from publisher.portal.trends import trend
 from publisher.shelf.shelf import Shelf
@@ -32,7 +32,14 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         made = [trend(counting(shelf), it, facet, names) for facet in ([by] if by else FACETS[:3])]
 
         def show() -> Response:
-            return pages.page("trends.html", trends=made, by=by, facets=FACETS, forms=forms(request, drawn=True))
+            return pages.page(
+                "trends.html",
+                trends=made,
+                by=by,
+                facets=FACETS,
+                titles={name: facet_title(name) for name in FACETS},
+                forms=forms(request, drawn=True),
+            )
 
         return await tell_sheets(request, shelf, [it.sheet for it in made], show, made[0].drawing())
 

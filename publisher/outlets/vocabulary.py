@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from http import HTTPStatus
 
 import orjson
@@ -18,7 +19,13 @@ from publisher.http.telling import Subject, tell
 from publisher.pages.context import FRAMES, PATH, context, frame
 from publisher.pages.pages import Pages
 from publisher.pages.resources import of_graph, of_thing
+from publisher.portal.choices import asked
+from publisher.portal.matrix import links, matrix
+from publisher.portal.names import Names, basis_title
+from publisher.portal.panels import query_address
 from publisher.shelf.shelf import Shelf
+from publisher.tables.counting import tables_in
+from vocab.initiative import Basis
 
 _LD = "application/ld+json"
 _FRAME = '; profile="http://www.w3.org/ns/json-ld#frame"'
@@ -39,9 +46,15 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
 
     async def _tell(request: Request, found: Named, graph: str) -> Response:
         subject = Subject(found.it, found.place, graph=graph, links=(Link("cite-as", found.it.iri),))
-        return await tell(request, shelf, subject, found.suffix, lambda: _show(found))
+        return await tell(request, shelf, subject, found.suffix, lambda: _show(request, found))
 
-    async def _show(found: Named) -> Response:
+    async def _show(request: Request, found: Named) -> Response:
+        if found.it.iri == f"{shelf.iris.base}matrix" and (tables := tables_in(shelf.current.path)):
+            it, names = asked(request.query_params).having("kind", "initiative"), Names(shelf.iris)
+            whole = await asyncio.to_thread(matrix, tables, it, names, await links(shelf))
+            bases = [(basis.value, basis_title(basis.value), basis in it.bases) for basis in Basis]
+            query = query_address(whole.query)
+            return pages.page("matrix.html", it=found.it, matrix=whole, bases=bases, query=query, graphs=DATA.values(), place=found.place)
         return pages.page("resource.html", it=found.it, graphs=DATA.values(), place=found.place, changes=[])
 
     async def words(request: Request) -> Response:

@@ -5,6 +5,7 @@ A cursor holds the key and the address of the last thing shown: what comes or go
 
 from __future__ import annotations
 
+import asyncio
 import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
@@ -18,9 +19,13 @@ from starlette.requests import Request
 
 from publisher.http.links import Link
 from publisher.http.problems import Refused
-from publisher.pages.terms import Row, iri, literal
+from publisher.pages.terms import Row, Term, iri, literal
 from publisher.queries import query
 from publisher.shelf.shelf import Shelf
+from publisher.tables.counting import tables_in
+from publisher.tables.facets import located
+from publisher.tables.wanted import Wanted
+from vocab.initiative import Basis
 
 SIZE = 50  # things a page
 
@@ -39,6 +44,7 @@ class List(NamedTuple):
     members: str
     titles: str
     details: str
+    tied: bool = False  # whether it is told by which property a member has ?about
     orders: tuple[Order, ...] = (Order.TITLE, Order.NEWEST, Order.ADDRESS)
 
 
@@ -48,19 +54,22 @@ _DETAILS = f"OPTIONAL {{ ?thing dct:title ?title }} {_MODIFIED}"
 _OURS = "FILTER(STRSTARTS(str(?thing), str(<id/>)))"
 
 LISTS = {
-    "concept": List(f"?thing ?any ?about . {_OURS}", _TITLED, f"?thing ?property ?about . {_DETAILS}"),
-    "organization": List("?thing dct:publisher|wsis:partner|schema:funder ?about .", _TITLED, f"?thing ?property ?about . {_DETAILS}"),
+    "concept": List(f"?thing ?any ?about . {_OURS}", _TITLED, _DETAILS, tied=True),
+    "organization": List("?thing dct:publisher|wsis:partner|schema:funder ?about .", _TITLED, _DETAILS, tied=True),
     "source": List(
         "?about dcat:record ?record . ?record foaf:primaryTopic ?thing .",
         "{ ?thing dct:title ?name } UNION { ?record dct:title ?name }",
         "?record foaf:primaryTopic ?thing ; adms:status ?status ; dct:modified ?modified . "
         "OPTIONAL { ?thing dct:title ?title } OPTIONAL { ?record dct:title ?title }",
-        (Order.ADDRESS, Order.TITLE, Order.NEWEST),  # a registry may have a million
+        orders=(Order.ADDRESS, Order.TITLE, Order.NEWEST),  # a registry may have a million
     ),
     "organizations": List(
-        "?thing a org:Organization .", "?thing skos:prefLabel ?name .", "?thing skos:prefLabel ?title .", (Order.TITLE, Order.ADDRESS)
+        "?thing a org:Organization .",
+        "?thing skos:prefLabel ?name .",
+        "?thing skos:prefLabel ?title .",
+        orders=(Order.TITLE, Order.ADDRESS),
     ),
-    "sources": List("?thing a dcat:Catalog .", _TITLED, "?thing dct:title ?title .", (Order.TITLE, Order.ADDRESS)),
+    "sources": List("?thing a dcat:Catalog .", _TITLED, "?thing dct:title ?title .", orders=(Order.TITLE, Order.ADDRESS)),
 }
 _KEYS = {
     Order.TITLE: 'MIN(COALESCE(CONCAT(IF(lang(?name) = "en", "0", "1"), LCASE(str(?name))), "2"))',
@@ -106,8 +115,30 @@ async def listed(request: Request, shelf: Shelf, name: str, about: str = "") -> 
     cursor = asked.get("before") or asked.get("after")
     upward = (order is not Order.NEWEST) != back
     key, address = _read(cursor) if cursor else ("", "") if upward else (_LAST, _LAST)
-    found = await shelf.rows(_text(it, order, upward), _bound(about, key, address))
+    wish = _counted(name, about, shelf)
+    tables = tables_in(shelf.current.path) if wish else None
+    if wish and tables:
+        pairs = await asyncio.to_thread(tables.keyed, wish, order.value, upward, key, address, SIZE + 1)
+        found = await _told(pairs, it, about, shelf)
+    else:
+        found = await shelf.rows(_text(it, order, upward), _bound(about, key, address))
     return _page(_titled(found, upward), order, it.orders, back, bool(cursor))
+
+
+def _counted(name: str, about: str, shelf: Shelf) -> Wanted | None:
+    """Give what a list holds as the tables know it, None of a list that they do not hold."""
+    if name == "organization":
+        return Wanted(party=about)
+    at = located(about, shelf.iris) if name == "concept" else None
+    return Wanted(((at[0], (at[1],)),), tuple(Basis)) if at else None
+
+
+async def _told(pairs: list[tuple[str, str]], it: List, about: str, shelf: Shelf) -> list[Row]:
+    """Give the rows of things whose keys are known."""
+    text = query("listing-of").replace("THINGS", " ".join(iri(thing) for thing, _ in pairs)).replace("DETAILS", it.details)
+    rows = await shelf.rows(text, {"about": iri(about)}) if pairs else []
+    keys = dict(pairs)
+    return [row | {"key": Term(keys[row["thing"].value], "literal")} for row in rows]
 
 
 def _page(rows: list[Row], order: Order, orders: tuple[Order, ...], back: bool, moved: bool) -> Listed:
@@ -139,7 +170,7 @@ def _text(it: List, order: Order, upward: bool) -> str:
         "KEY": _KEYS[order],
         "COMPARES": ">" if upward else "<",
         "ORDER(": "ASC(" if upward else "DESC(",
-        "DETAILS": it.details,
+        "DETAILS": ("?thing ?property ?about . " if it.tied else "") + it.details,
     }
     text = query("listing")
     for name, part in parts.items():

@@ -19,7 +19,22 @@ from vocab.initiative import Basis
 SHOWN = 8  # values of a facet that are open to the eye; more of them wait behind a click
 MOST = 80  # values of a facet
 AT_ONCE = 50  # values of a facet that a search may name
-OFFERED = ("kind", "line", "goal", "target", "basis", "country", "region", "stakeholder", "coverage", "status", "type", "year", "source", "language")
+OFFERED = (
+    "kind",
+    "line",
+    "goal",
+    "target",
+    "basis",
+    "country",
+    "region",
+    "stakeholder",
+    "coverage",
+    "status",
+    "type",
+    "year",
+    "source",
+    "language",
+)
 
 
 class Choice(NamedTuple):
@@ -74,7 +89,9 @@ def _group(facet: str, it: Wanted, counts: Mapping[str, int], names: Names) -> G
     if facet in ("line", "goal"):
         ranked = sorted(counts.items(), key=lambda pair: order(facet, *pair))
     ranked += [(code, 0) for code in picked if code not in counts]
-    found = [Choice(code, names.short(facet, code), things, code in picked, _toggled(facet, code, picked)) for code, things in ranked[:MOST]]
+    found = [
+        Choice(code, names.short(facet, code), things, code in picked, _toggled(facet, code, picked)) for code, things in ranked[:MOST]
+    ]
     shown = len(found) if facet in ("line", "goal") and len(found) <= 20 else max(SHOWN, len(picked))
     query = query_address(asking.counts(replace(it, among=None), facet, names.iris))
     return Group(facet, facet_title(facet), tuple(found[:shown]), tuple(found[shown:]), query)

@@ -87,7 +87,13 @@ class Names:
     def short(self, facet: str, code: str) -> str:
         """Give a name with its code before it where the code says something to people."""
         name = self.name(facet, code)
-        return f"{code} {name}" if facet in ("line", "target") and name != code else f"{code}. {name}" if facet == "goal" and name != code else name
+        return (
+            f"{code} {name}"
+            if facet in ("line", "target") and name != code
+            else f"{code}. {name}"
+            if facet == "goal" and name != code
+            else name
+        )
 
     def page(self, facet: str, code: str) -> str:
         """Give the address of what a code names, where it has a page; else that of a search for it."""
@@ -96,7 +102,11 @@ class Names:
             return f"/source/{code}"
         if FACETS[facet].scheme and address.startswith("http://metadata.un.org/sdg/"):
             return f"/concept?iri={address}"
-        return "/" + address.removeprefix(self.iris.base) if FACETS[facet].scheme and address.startswith(self.iris.base) else f"/search?{facet}={code}"
+        return (
+            "/" + address.removeprefix(self.iris.base)
+            if FACETS[facet].scheme and address.startswith(self.iris.base)
+            else f"/search?{facet}={code}"
+        )
 
 
 @cache

@@ -41,4 +41,6 @@ def _sorted(found: dict[str, list[Prize]]) -> list[tuple[str, list[Prize]]]:
 
 def _category(code: str, prizes: list[Prize], names: Names) -> Category:
     ranked = sorted(prizes, key=lambda it: (_STAGES.index(it.stage) if it.stage in _STAGES else len(_STAGES), it.title or "", it.iri))
-    return Category(code, names.name("prize", code) if code else "", tuple((it, names.name("stage", it.stage) if it.stage else "") for it in ranked))
+    return Category(
+        code, names.name("prize", code) if code else "", tuple((it, names.name("stage", it.stage) if it.stage else "") for it in ranked)
+    )

@@ -13,7 +13,9 @@ from publisher.tables.counting import Tables
 from publisher.tables.wanted import filled as asking
 from publisher.tables.wanted import wanted
 from vocab.iris import Iris
+from vocab.terms import DCT
 
+ENTITIES = "http://rdfs.org/ns/void#entities"
 FILLED = ("line", "goal", "country", "year", "remark")  # what is looked for in each record
 
 
@@ -54,5 +56,11 @@ def sheet(found: list[Registry], iris: Iris) -> Sheet:
     rows = tuple(
         (iris.source(it.name), it.title, it.state or None, it.things, *(it.filled.get(facet, 0) for facet in FILLED)) for it in found
     )
-    columns = (Column("source"), Column("title"), Column("freshness"), Column("initiatives"), *(Column(f"with_{facet}") for facet in FILLED))
+    columns = (
+        Column("source"),
+        Column("title", property=f"{DCT}title"),
+        Column("freshness"),
+        Column("initiatives", property=ENTITIES),
+        *(Column(f"with_{facet}") for facet in FILLED),
+    )
     return Sheet("registries", "Registries", columns, rows, asking(wanted(kind="initiative"), "remark", iris), observed=False)

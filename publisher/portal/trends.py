@@ -54,7 +54,16 @@ def trend(tables: Tables, it: Wanted, facet: str, names: Names) -> Trend:
     title = _("By year and") + " " + facet_title(facet)
     rows = [(*pair, things) for pair, things in sorted(counts.items())]
     between = _between(drawn)
-    return Trend(facet, title, between, series, hrefs, len(years) - len(drawn), query_address(text), counted(facet, title, ("year", facet), rows, text))
+    return Trend(
+        facet,
+        title,
+        between,
+        series,
+        hrefs,
+        len(years) - len(drawn),
+        query_address(text),
+        counted(facet, title, ("year", facet), rows, text),
+    )
 
 
 def _between(years: list[str]) -> tuple[str, ...]:

@@ -54,6 +54,11 @@ class Prize(NamedTuple):
     year: str | None
 
 
+KEYS = {  # by what a list that goes on after a key is sorted; None stands in no such list
+    "title": "CASE WHEN title IS NULL THEN '2' WHEN language = 'en' THEN '0' || lower(title) ELSE '1' || lower(title) END",
+    "newest": "changed",
+    "address": "''",
+}
 ORDERS = {
     "newest": "changed DESC NULLS LAST",
     "title": "lower(title) NULLS LAST",
@@ -94,9 +99,20 @@ class Tables:
         text = sql("listed").replace("$order", by)  # one of ours, no reader's text
         return [_line(*row) for row in self._asked(text, it, limit=limit, offset=offset)]
 
+    def keyed(self, it: Wanted, key: str, upward: bool, since: str, after: str, limit: int) -> list[tuple[str, str]]:
+        """List the things behind the key *since* and the address *after*, by one of KEYS: IRI and key of each."""
+        compares, direction = (">", "ASC") if upward else ("<", "DESC")
+        text = sql("keyed").replace("$key", KEYS[key]).replace("$compares", compares).replace("$direction", direction)
+        return self._once(("keyed", it, text, since, after), lambda: self._pairs(text, it, since=since, after=after, limit=limit))
+
     def between(self, it: Wanted, first: str, last: str) -> list[Line]:
         """List what begins or goes on from the day *first* to the day *last*, by its beginning."""
         return self._once(("between", it, first, last), lambda: [_line(*row) for row in self._rows("between", it, first=first, last=last)])
+
+    def related(self, thing: str, limit: int) -> list[Line]:
+        """List what shares most with a thing: action lines, goals, targets, countries and types of activity, at least two of them."""
+        asked = {"iri": thing, "limit": limit}
+        return self._once(("related", thing, limit), lambda: [_line(*row) for row in self._plain(sql("related"), asked)])
 
     def prizes(self, it: Wanted) -> list[Prize]:
         """List the prizes, the newest first."""
@@ -116,6 +132,9 @@ class Tables:
         """Give the names of organizations."""
         rows = self._once(("names", organizations), lambda: self._plain(sql("names"), {"iris": list(organizations)}))
         return {iri: name or iri.rpartition("/")[2] for iri, name in rows}
+
+    def _pairs(self, text: str, it: Wanted, **bound: Any) -> list[tuple[str, str]]:
+        return [(iri, key) for iri, key in self._asked(text, it, **bound)]
 
     def _counts(self, it: Wanted) -> Counts:
         found: Counts = {}

@@ -128,3 +128,17 @@ FACETS: dict[str, Facet] = {
         Facet("prizeyear", "?thing vivo:relatedBy/wsis:prizeYear ?awarded . BIND(STR(?awarded) AS ?value)"),
     )
 }
+
+
+def located(iri: str, iris: Iris) -> tuple[str, str] | None:
+    """Give the facet and the code of a concept, None where things are not counted by it.
+
+    >>> located("http://metadata.un.org/sdg/4.4", Iris()), located("http://metadata.un.org/sdg/codes/geoArea/404", Iris())
+    (('target', '4.4'), ('country', '404'))
+    """
+    ranked = sorted((it for it in FACETS.values() if it.scheme), key=lambda it: -len(it.stem))
+    found = next((it for it in ranked if (code := it.code(iri, iris)) != iri and "/" not in code), None)
+    if found is None:
+        return None
+    code = found.code(iri, iris)
+    return ("target" if "." in code else "goal", code) if found.stem == SDG else (found.name, code)
