@@ -1,0 +1,306 @@
+"""The portal: each page in its language and its forms, its numbers those of the tables, each with its query."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import AsyncIterator
+from html import unescape
+from pathlib import Path
+from urllib.parse import unquote
+from xml.etree import ElementTree
+
+import httpx
+import pytest
+import pytest_asyncio
+from pyoxigraph import RdfFormat, parse
+
+from harvesters.mappings.table import MAPPINGS
+from harvesters.protocols.table import PROTOCOLS
+from harvesters.source import load
+from publisher.app import create_app
+from publisher.figures.world import atlas
+from publisher.limits import Limits
+from publisher.portal.card import KINDS, card, given
+from publisher.shelf.question import Question
+from publisher.shelf.shelf import Shelf
+from publisher.sparql.rewriting import ready
+from vocab.iris import Iris
+
+HTML = {"Accept": "text/html"}
+PAGES = ["/", "/map", "/matrix", "/trends", "/gaps", "/events", "/documents", "/posts", "/prizes", "/registries", "/join", "/search"]
+ABOUT = [
+    "/scheme/action-line/C4",
+    "/scheme/itu-region/africa",
+    "/concept?iri=http://metadata.un.org/sdg/3",
+    "/concept?iri=http://metadata.un.org/sdg/3.8",
+    "/concept?iri=http://metadata.un.org/sdg/codes/geoArea/404",
+    "/page/organization/demo/ministry-of-health",
+    "/source/demo",
+]
+FORMS = {
+    "json": "application/json",
+    "csv": "text/csv",
+    "ttl": "text/turtle",
+    "nt": "application/n-triples",
+    "jsonld": "application/ld+json",
+    "rdf": "application/rdf+xml",
+}
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def client(world: Path) -> AsyncIterator[httpx.AsyncClient]:
+    """Give a client of the app whose tables and texts are there."""
+    async with Shelf(world, Iris(), Limits(seconds=20), readers=2) as shelf:
+        await ready(shelf, Question("PREFIX text: <http://jena.apache.org/text#>"))
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(shelf)), base_url="http://stocktake.test") as opened:
+            yield opened
+
+
+async def page(client: httpx.AsyncClient, path: str, **headers: str) -> str:
+    answer = await client.get(path, headers=HTML | headers)
+    assert answer.status_code == 200, answer.text
+    return answer.text
+
+
+@pytest.mark.parametrize("path", [*PAGES, *ABOUT, "/page/initiative/demo/a%2F1"])
+async def test_a_page_is_whole_without_scripts_and_names_its_language(client, path):
+    text = await page(client, path)
+
+    assert '<html lang="en" dir="ltr">' in text
+    assert re.findall(r"<script(?! type=\"application/ld\+json\")", text) == []
+    assert 'style="' not in text
+    assert text.count("<h1") == 1
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_a_page_is_in_the_language_of_its_reader(client, path):
+    arabic, french = await page(client, path, **{"Accept-Language": "ar"}), await page(client, f"{path}?lang=fr")
+
+    assert '<html lang="ar" dir="rtl">' in arabic
+    assert ">بحث</a>" in arabic
+    assert '<html lang="fr" dir="ltr">' in french
+    assert ">Recherche</a>" in french
+
+
+async def test_a_language_that_was_chosen_is_kept_and_told(client):
+    chosen = await client.get("/map?lang=es", headers=HTML)
+    kept = await page(client, "/map", Cookie="language=es")
+
+    assert chosen.headers["set-cookie"].startswith("language=es; Path=/;")
+    assert chosen.headers["content-language"] == "es"
+    assert {"Accept-Language", "Cookie"} <= set(chosen.headers["vary"].split(", "))
+    assert '<html lang="es"' in kept
+
+
+@pytest.mark.parametrize("path", ["/data/initiative/demo/a%2F1.ttl", "/map.csv", "/sparql?query=ASK{}"])
+async def test_data_are_the_same_in_every_language(client, path):
+    one, other = [await client.get(path, headers={"Accept-Language": tag}) for tag in ("en", "ar")]
+
+    assert one.content == other.content
+    assert "set-cookie" not in other.headers
+
+
+@pytest.mark.parametrize(
+    "stem", ["/home.", "/map.", "/trends.", "/gaps.", "/events.", "/documents.", "/posts.", "/prizes.", "/registries.", "/matrix/counts."]
+)
+async def test_every_page_of_numbers_has_its_json_csv_and_rdf(client, stem):
+    found = {suffix: await client.get(stem + suffix) for suffix in FORMS}
+
+    assert {suffix: answer.headers["content-type"].partition(";")[0] for suffix, answer in found.items()} == FORMS
+    assert found["json"].json()["figures"]
+    assert next(csv.reader(io.StringIO(found["csv"].text)))
+    triples = {str(quad) for quad in parse(found["ttl"].content, RdfFormat.TURTLE)}
+    assert triples == {str(quad) for quad in parse(found["nt"].content, RdfFormat.N_TRIPLES)}
+
+
+async def test_an_observation_tells_its_goal_and_its_number(client):
+    answer = await client.get("/home.nt")
+
+    lines = [line for line in answer.text.splitlines() if "<http://stocktake.test/home#goal-3>" in line]
+    assert any("ns#goal> <http://metadata.un.org/sdg/3>" in line for line in lines)
+    assert any("measure#obsValue" in line and '"8"' in line for line in lines)
+
+
+@pytest.mark.parametrize("path", ["/map.svg", "/trends.svg", "/matrix/counts.svg"])
+async def test_a_drawing_is_a_file_of_its_own_with_its_style(client, path):
+    if path == "/map.svg" and atlas() is None:
+        pytest.skip("the outlines were not built, for which npm is needed")
+    answer = await client.get(path)
+
+    root = ElementTree.fromstring(answer.content)
+    assert answer.headers["content-type"] == "image/svg+xml"
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert ".drawing" in (root.findtext("{http://www.w3.org/2000/svg}style") or "")
+
+
+async def test_a_form_that_there_is_not_is_refused_with_what_there_is(client):
+    answer = await client.get("/map", headers={"Accept": "image/png"})
+
+    assert answer.status_code == 406
+    assert "/map.csv" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("path", ["/", "/map", "/trends", "/gaps", "/matrix", *ABOUT])
+async def test_every_query_that_a_page_links_is_answered(client, path):
+    text = await page(client, path)
+
+    queries = {unquote(unescape(found)) for found in re.findall(r'href="/sparql\?show=([^"]+)"', text)}
+    statuses = [(await client.post("/sparql", data={"query": query, "format": "json"})).status_code for query in sorted(queries)]
+    assert queries
+    assert set(statuses) == {200}
+
+
+async def test_the_query_page_shows_the_query_that_a_page_leads_to_and_does_not_ask_it(client):
+    text = await page(client, "/sparql?show=SELECT%20%2A%20%7B%3Cscript%3E")
+
+    assert ">SELECT * {&lt;script&gt;</textarea>" in text
+
+
+async def test_the_matrix_holds_the_numbers_against_the_official_links(client):
+    text, rows = await page(client, "/matrix"), (await client.get("/matrix/counts.json")).json()["figures"][0]["rows"]
+
+    cells = {(row["line"], row["goal"]): (row["official"], row["things"]) for row in rows}
+    assert len(cells) == 18 * 17
+    assert cells["C7-ehea", "3"] == ("agreed", 1)
+    assert sum(things for _, things in cells.values()) == 121
+    assert re.search(r'<td class="h\d agreed"><a href="/search\?kind=initiative&amp;line=C7-ehea&amp;goal=3"', text)
+
+
+async def test_the_matrix_mixes_no_bases_unless_it_is_asked_to(client):
+    declared, translated = [
+        {(row["line"], row["goal"]): row["things"] for row in (await client.get(path)).json()["figures"][0]["rows"]}
+        for path in ("/matrix/counts.json", "/matrix/counts.json?basis=crosswalked")
+    ]
+
+    assert (declared["C2", "9"], translated["C2", "9"]) == (1, 1)
+    assert (declared["C7-ehea", "3"], translated["C7-ehea", "3"]) == (1, 0)
+
+
+async def test_a_gap_is_what_nothing_is_reported_of(client):
+    told = {figure["name"]: figure["rows"] for figure in (await client.get("/gaps.json")).json()["figures"]}
+
+    codes = {name: {row[name] for row in told[name]} for name in ("country", "line", "goal", "target")}
+    assert "404" not in codes["country"]
+    assert "250" in codes["country"]
+    assert codes["goal"] == set()
+    assert "C8" in codes["line"]
+    assert "3.8" not in codes["target"]
+    assert len(codes["country"]) > 200
+
+
+async def test_a_month_shows_its_events_and_leads_to_the_next(client):
+    text = await page(client, "/events?month=2025-05")
+
+    assert '<a href="/page/event/demo/e1"' in text
+    assert 'href="/events?month=2025-06"' in text
+    assert 'href="/feeds/events.ics"' in text
+    assert "May 2025" in text
+
+
+@pytest.mark.parametrize(
+    "path", ["/events?month=2025-13", "/events?month=x", "/documents?page=0", "/trends?by=colour", "/events?month=0000-01"]
+)
+async def test_what_cannot_be_shown_is_refused(client, path):
+    assert (await client.get(path)).status_code == 400
+
+
+async def test_prizes_stand_by_year_and_category(client):
+    text, rows = await page(client, "/prizes"), list(csv.DictReader(io.StringIO((await client.get("/prizes.csv")).text)))
+
+    assert "Champion" in text
+    assert "Telemedicine for remote clinics" in text
+    assert [(row["prize"], row["stage"], row["year"]) for row in rows if row["figure"] == "prizes"] == [("12", "champion", "2025")]
+
+
+async def test_documents_are_listed_and_narrowed(client):
+    every, none = await page(client, "/documents"), await page(client, "/documents?country=404")
+
+    assert "Good practice report" in every
+    assert "Good practice report" not in none
+
+
+async def test_a_facet_narrows_the_search_and_tells_the_counts(client):
+    narrowed = (await client.get("/search?goal=3&kind=initiative&format=json")).json()
+    text = await page(client, "/search?goal=3&kind=initiative")
+
+    assert narrowed["total"] == 8
+    assert narrowed["facets"]["line"] == {"C3": 7, "C7-ehea": 1} or sum(narrowed["facets"]["line"].values()) == 8
+    assert re.search(r'aria-current="true"><span class="label">3\. Good health', text)
+    assert 'href="/feeds/goal/3.atom"' in text
+
+
+async def test_links_that_were_suggested_count_only_where_they_are_asked_for(client):
+    totals = [
+        (await client.get(f"/search?line=C4&{more}format=json")).json()["total"]
+        for more in ("", "basis=suggested&", "basis=declared&basis=suggested&")
+    ]
+
+    assert totals == [20, 1, 21]
+
+
+async def test_words_and_facets_work_together(client):
+    found = (await client.get("/search?q=network&goal=4&format=json&sort=title")).json()
+
+    titles = [it["titles"][0]["text"] for it in found["results"]]
+    assert found["total"] == 7 == len(titles)
+    assert titles == sorted(titles, key=str.lower)
+    assert "text:query" in found["sparql"]
+
+
+async def test_the_sparql_of_a_search_lists_the_same_things(client):
+    found = (await client.get("/search?q=network&goal=4&year=2023&format=json")).json()
+
+    rows = (await client.post("/sparql", data={"query": found["sparql"], "format": "json"})).json()["results"]["bindings"]
+    assert [row["thing"]["value"] for row in rows] == sorted(it["thing"] for it in found["results"])
+
+
+async def test_an_initiative_shows_its_places_relations_history_and_how_to_cite_it(client):
+    text = await page(client, "/page/initiative/demo/a%2F1")
+
+    assert [part for part in ("Cite this", 'id="history"', "Related", "No target is named", "confidence 81") if part not in text] == []
+    if atlas() is not None:
+        assert "<title>Marsabit</title>" in text
+
+
+async def test_an_organization_is_drawn_with_its_partners(client):
+    text = await page(client, "/page/organization/demo/ministry-of-health")
+
+    assert 'class="drawing network"' in text
+    assert "Ministry of Health – Fund for Health: 1" in text or "Fund for Health – Ministry of Health: 1" in text
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_card_that_the_page_writes_is_one_that_the_harvester_takes(client, kind, tmp_path):
+    told = {
+        "kind": kind,
+        "title": 'Registry "of" tests \\ é',
+        "url": KINDS[kind].example,
+        "licence": "https://creativecommons.org/licenses/by/4.0/",
+        "language": "en",
+        "key": "id",
+        "name": "name",
+        "records": "results",
+    }
+    file = tmp_path / f"{given(told).name}.toml"
+    file.write_text(card(given(told)), encoding="utf-8")
+
+    source = load(file)
+
+    text = unescape(await page(client, f"/join?{httpx.QueryParams(told)}"))
+    assert (source.title, source.url) == (told["title"], told["url"])
+    assert source.protocol in PROTOCOLS
+    assert source.mapping in MAPPINGS
+    assert file.read_text(encoding="utf-8") in text
+
+
+async def test_the_map_reads_its_countries_out(client):
+    if atlas() is None:
+        pytest.skip("the outlines were not built, for which npm is needed")
+    text = await page(client, "/map")
+
+    assert "<title>Kenya: 121</title>" in text
+    assert 'href="/concept?iri=http://metadata.un.org/sdg/codes/geoArea/404"' in text
