@@ -12,7 +12,7 @@ from operator import lt
 from typing import Any, NamedTuple
 
 from vocab import properties as p
-from vocab.initiative import Basis, Claim, Document, Event, Initiative, Party, Place, Post, Prize, Resource, Role
+from vocab.initiative import Basis, Claim, Detection, Document, Event, Initiative, Party, Place, Post, Prize, Resource, Role
 from vocab.iris import Iris, encode, slug
 from vocab.properties import Ours, ours
 from vocab.terms import FOAF, ORG, SCHEMA, SIOC, VIVO, decimal, literal, moment, node, point
@@ -118,6 +118,21 @@ def _prizes(tails: Tails, parts: list[Part], at: _At, prizes: Iterable[Prize]) -
         parts.append(part)
 
 
+_FIELDS = {"title": p.TITLE, "description": p.DESCRIPTION, "content": p.CONTENT}  # the venue's property is our own
+
+
+def _detections(parts: list[Part], at: _At, detected: Iterable[Detection]) -> None:
+    for field, language, confidence in detected:
+        its, our = f"<{at.record}#detected-{field}-{slug(language)}> ", at.ours
+        parts.append([
+            f"{its}{p.LANGUAGE}{literal(language)}",
+            f"{its}{p.TYPE}<{at.ns}LanguageDetection>",
+            f"{its}{our.confidence}{decimal(confidence)}",
+            f"{its}{our.detected_in}{_FIELDS.get(field, our.venue).rstrip()}",
+            f"{its}{our.detected_of}{at.subject}",
+        ])  # fmt: skip
+
+
 def _common(tails: Tails, parts: list[Part], at: _At, it: Resource) -> None:
     # Loops, since a comprehension of one or two values costs more than to append them.
     add = tails.append
@@ -151,6 +166,8 @@ def _common(tails: Tails, parts: list[Part], at: _At, it: Resource) -> None:
     _claims(tails, parts, at, at.ours.goal, it.goals)
     _claims(tails, parts, at, at.ours.target, it.targets)
     _parties(tails, parts, at, it.parties)
+    if it.detected:
+        _detections(parts, at, it.detected)
 
 
 def _span(tails: Tails, parts: list[Part], at: _At, it: Initiative | Event) -> None:

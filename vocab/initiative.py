@@ -58,6 +58,14 @@ class Place(NamedTuple):
     longitude: float
 
 
+class Detection(NamedTuple):
+    """A language that no one told, found in the texts of a *field*: title, description, venue or content."""
+
+    field: str
+    language: str
+    confidence: float  # 0 to 1
+
+
 class Prize(NamedTuple):
     """A WSIS prize: category and stage are IRIs or the source's words."""
 
@@ -90,6 +98,7 @@ class Resource:
     targets: tuple[Claim, ...] = ()
     subjects: tuple[Text, ...] = ()
     related: tuple[str, ...] = ()  # IRIs of other resources of ours
+    detected: tuple[Detection, ...] = ()  # of texts whose language was detected
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,6 +43,8 @@ class Ours(NamedTuple):
     basis: str
     source_word: str
     confidence: str
+    detected_of: str
+    detected_in: str
     digest: str
     mapping: str
     result: str

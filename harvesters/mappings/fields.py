@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from lxml import etree
@@ -21,10 +22,12 @@ from harvesters.record import Payload, Record
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
 from vocab.initiative import Document, Event, Initiative, Party, Place, Post, Prize, Resource, Role, Text
+from vocab.iris import Iris
 
 OPTIONS: Mapping[str, Option] = {
     "split": Option(str, None, "What parts the values of a field that takes several, e.g. `;`."),
     "dates": Option((str, list), None, "How the registry writes dates where it is not ISO 8601 (strptime), one form or several."),
+    "initiatives_of": Option(str, None, "The source whose initiatives the field `initiatives` names by their keys; without it this one."),
     "namespaces": Option(dict, None, "Prefixes of the paths, `prefix = address`; `dc`, `dct`, `xsi`, `xml` are known, in RDF many more."),
 }
 
@@ -32,13 +35,13 @@ OPTIONS: Mapping[str, Option] = {
 TEXTS = ("title", "description", "subjects", "venue", "content")  # a language tag may follow: "title@en"
 LISTS = (
     "countries", "action_lines", "goals", "targets", "subjects", "pages", "partners", "funders", "languages", "identifiers",
-    "activity_types",
+    "activity_types", "related", "initiatives",
 )  # fmt: skip
 _COMMON = frozenset(("key", "kind", "title", "description", "issued", "modified", "lead", "lead_type", "lead_country", "licence", *LISTS))
 FIELDS: Mapping[type[Resource], frozenset[str]] = {
     Initiative: _COMMON
     | {"start", "end", "status", "coverage", "latitude", "longitude", "place", "prize_category", "prize_stage", "prize_year"},
-    Event: (_COMMON | {"start", "end", "latitude", "longitude", "place", "venue"}) - {"activity_types"},
+    Event: (_COMMON | {"start", "end", "latitude", "longitude", "place", "venue", "cancelled"}) - {"activity_types"},
     Document: (_COMMON | {"type"}) - {"activity_types"},
     Post: (_COMMON | {"content", "container"}) - {"activity_types"},
 }
@@ -48,6 +51,7 @@ _PREFIXES = {
     "xsi": "http://www.w3.org/2001/XMLSchema-instance",
     "xml": "http://www.w3.org/XML/1998/namespace",
 }
+_YES = frozenset(("true", "yes", "1", "cancelled", "canceled"))
 _NAME = re.compile(r"([a-z_]+)(?:@([A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*))?\Z")
 _LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 
@@ -88,7 +92,7 @@ def reader(source: Source, words: Crosswalks) -> Callable[[Record[Any]], Resourc
     def read(record: Record[Any]) -> Resource:
         came = _came(record.payload)
         if came not in tables:
-            tables[came] = _Table(source, lexicon, came)
+            tables[came] = _Table(source, lexicon, words.iris, came)
         return tables[came].read(kind, record)
 
     return read
@@ -127,8 +131,9 @@ def _text(found: Any) -> Any:
 class _Table:
     """A card's table, compiled: how each field is found in a record."""
 
-    def __init__(self, source: Source, lexicon: Lexicon, came: Payload) -> None:
+    def __init__(self, source: Source, lexicon: Lexicon, iris: Iris, came: Payload) -> None:
         self.lexicon = lexicon
+        self.initiative = partial(iris.thing, "initiative", value(source, OPTIONS, "initiatives_of") or source.name)
         self.language = source.language
         self.mark = value(source, OPTIONS, "split")
         self.forms = names(source, OPTIONS, "dates")
@@ -183,6 +188,11 @@ class _Table:
                         return text
         return None
 
+    def flag(self, row: Any, name: str) -> bool:
+        """Tell whether a field says yes, as JSON does or in a word."""
+        found = [it for find, _ in self.finds.get(name, ()) for it in many(find(row))]
+        return any(it is True or plain(_text(it)).lower() in _YES for it in found)
+
     def moment(self, row: Any, name: str) -> str | None:
         """Give a field's date."""
         return dated(word, self.forms) if (word := self.word(row, name)) else None
@@ -212,6 +222,7 @@ class _Table:
             goals=said.goals,
             targets=said.targets,
             subjects=self._subjects(row, said.left),
+            related=(*self.words(row, "related"), *map(self.initiative, self.words(row, "initiatives"))),
             **_OWN[kind](self, row),
         )
 
@@ -254,7 +265,8 @@ def _initiative(table: _Table, row: Any) -> dict[str, Any]:
 
 
 def _event(table: _Table, row: Any) -> dict[str, Any]:
-    return {**table.span(row), "venue": next(iter(titled(table.texts(row, "venue"))), None)}
+    venue = next(iter(titled(table.texts(row, "venue"))), None)
+    return {**table.span(row), "venue": venue, "cancelled": table.flag(row, "cancelled")}
 
 
 def _document(table: _Table, row: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from harvesters.errors import JudgeError, ParseError
 from harvesters.ledger.account import Draft, Known, Outcome, Presence, Run
+from harvesters.payloads import tongue
 from harvesters.record import Gone, Page, Position, Record, Unreadable
 from harvesters.runs.bench import Bench, Verdicts
 from harvesters.runs.likeness import likeness, page
@@ -73,7 +74,7 @@ class Refiner:
         if before and before.digest == digest and not before.gone:
             return Draft(record.key, _SAME[before.state], digest, at=at)
         try:
-            resource = self.read(record)
+            resource = tongue.told(self.read(record))
             statements = describe(resource, self.iris, self.run.source)
         except ParseError as error:
             return Draft(record.key, Outcome.UNREADABLE, reason=str(error), at=at)

@@ -28,7 +28,7 @@ from harvesters.runs.timetable import next_due
 from harvesters.source import Source
 from shapes.rules import shapes_digest
 
-VERSION = "1"  # of describing: raise it when the same record is to be described anew
+VERSION = "2"  # of describing: raise it when the same record is to be described anew
 _GOOD = (State.COMMITTED, State.UNCHANGED)
 _SWEEP = timedelta(days=7)  # how often a source that tells its changes is read in full all the same
 _CLOCK, _OVERRIDE = "clock", "override"  # kinds of notices

@@ -1,0 +1,70 @@
+"""Tongues: what is declared wins, what is missing is detected where it is clear, and marked."""
+
+from __future__ import annotations
+
+import pytest
+
+from harvesters.payloads.tongue import told
+from vocab.describe import describe
+from vocab.initiative import Document, Event, Initiative, Post, Resource, Text
+from vocab.iris import Iris
+
+TEXTS = {
+    "en": "Forty schools in the countryside are connected to the internet, and their teachers learn how to teach with it.",
+    "fr": "Quarante écoles de campagne sont reliées à l'internet, et leurs enseignants apprennent à enseigner avec lui.",
+    "es": "Cuarenta escuelas rurales están conectadas a internet, y sus maestros aprenden a enseñar con esta herramienta.",
+    "ru": "Сорок сельских школ подключены к интернету, и их учителя учатся преподавать с его помощью.",
+    "ar": "تم ربط أربعين مدرسة ريفية بشبكة الإنترنت ويتعلم معلموها كيفية التدريس باستخدامها في الفصول الدراسية كل يوم",
+    "zh": "四十所乡村学校已接入互联网，教师们正在学习如何利用互联网进行教学，并且帮助学生提高数字技能。",
+    "sw": "Shule arobaini za vijijini zimeunganishwa na mtandao, na walimu wao wanajifunza jinsi ya kufundisha kwa kutumia mtandao huo.",
+    "pt": "Quarenta escolas rurais estão ligadas à internet, e os seus professores aprendem a ensinar com ela todos os dias.",
+}
+
+
+@pytest.mark.parametrize("language", TEXTS)
+def test_a_language_that_is_not_told_is_detected(language: str) -> None:
+    it = told(Initiative(key="1", descriptions=(Text(TEXTS[language]),)))
+
+    assert it.descriptions == (Text(TEXTS[language], language),)
+    assert [(one.field, one.language, one.confidence >= 0.9) for one in it.detected] == [("description", language, True)]
+
+
+def test_a_language_that_is_told_wins_whatever_shows() -> None:
+    it = Initiative(key="1", titles=(Text(TEXTS["fr"], "en"),), descriptions=(Text(TEXTS["es"], "xx"),))
+
+    assert told(it) is it
+
+
+def test_a_short_title_has_the_language_of_the_description_with_it() -> None:
+    it = told(Initiative(key="1", titles=(Text("Écoles en ligne"),), descriptions=(Text(TEXTS["fr"]),)))
+
+    assert [text.language for text in (*it.titles, *it.descriptions)] == ["fr", "fr"]
+
+
+@pytest.mark.parametrize("text", ["QUANTOP", "2024", "ICT4D e-Gov 2.0", "HelloMAMA WASH"])
+def test_where_no_language_shows_none_is_told(text: str) -> None:
+    it = Initiative(key="1", titles=(Text(text),))
+
+    assert told(it) is it
+
+
+@pytest.mark.parametrize(
+    ("it", "property_"),
+    [
+        (Event(key="1", venue=Text(TEXTS["es"])), "https://w3id.org/wsis-stocktaking/ns#venue"),
+        (Post(key="1", content=Text(TEXTS["es"])), "http://rdfs.org/sioc/ns#content"),
+        (Document(key="1", titles=(Text(TEXTS["es"]),)), "http://purl.org/dc/terms/title"),
+    ],
+)
+def test_what_was_detected_is_marked_in_the_data(it: Resource, property_: str) -> None:
+    field = {"venue": "venue", "content": "content", "title": "title"}[property_.replace("#", "/").rpartition("/")[2]]
+
+    lines = describe(told(it), Iris(), "a")
+
+    detection = f"<https://w3id.org/wsis-stocktaking/record/a/1#detected-{field}-es>"
+    assert any(line.endswith('"@es') and f"<{property_}>" in line for line in lines)
+    assert (
+        f"{detection} <http://www.w3.org/1999/02/22-rdf-syntax-ns#type> <https://w3id.org/wsis-stocktaking/ns#LanguageDetection>" in lines
+    )
+    assert f"{detection} <https://w3id.org/wsis-stocktaking/ns#detectedIn> <{property_}>" in lines
+    assert f'{detection} <http://purl.org/dc/terms/language> "es"' in lines
