@@ -26,6 +26,7 @@ from publisher.releases import keeping, schedule, shelving, stored
 from publisher.releases.dump import dump as write_dumps
 from publisher.releases.making import as_json, make
 from publisher.releases.release import Release, listed, newest
+from publisher.report import making as reporting
 from publisher.shelf.federation import asks_elsewhere
 from publisher.shelf.question import Question
 from publisher.shelf.shelf import Shelf
@@ -114,9 +115,41 @@ def _cut(settings: Settings, keep: int, json: bool) -> Release:
         print(as_json(made))
     else:
         print(f"release {made.number} of journal entry {made.position}: {folder / str(made.number)}")
+    _report(settings, made.number)
+    if not json:
         for it in gone:
             print(f"release {it.number}: its files are removed, by --keep {keep}")
     return made
+
+
+def _report(settings: Settings, number: int) -> None:
+    """Make the report of a release that was cut; where it cannot be made the release stands all the same."""
+    try:
+        reporting.make(settings.data, Iris(settings.base), number, "en", {})
+    except PublisherError as error:
+        _err.print(f"the report of release {number} was not made: {error}", style="yellow", markup=False, highlight=False)
+
+
+@app.command()
+def report(
+    context: typer.Context,
+    number: Annotated[int | None, typer.Option("--release", help="Release that it tells of; the newest if none is named.", min=1)] = None,
+    language: Annotated[str, typer.Option(help="Language: en, ar, zh, fr, ru or es.")] = "en",
+    year: Annotated[str, typer.Option(help="Only initiatives of this year.")] = "",
+    region: Annotated[str, typer.Option(help="Only of this ITU region, by its code.")] = "",
+    action_line: Annotated[str, typer.Option(help="Only of this action line, such as C7-ehea.")] = "",
+    goal: Annotated[str, typer.Option(help="Only of this Sustainable Development Goal, such as 4.")] = "",
+    country: Annotated[str, typer.Option(help="Only of this country, by its M49 code, such as 404.")] = "",
+) -> None:
+    """Write the stocktaking report of a release as HTML and PDF, its figures drawn from queries; made again it is the same."""
+    settings: Settings = context.obj
+    asked = {"year": year, "region": region, "line": action_line, "goal": goal, "country": country}
+    try:
+        made = reporting.make(settings.data, Iris(settings.base), number, language, {facet: code for facet, code in asked.items() if code})
+    except PublisherError as error:
+        _fail(str(error))
+    for file in made.files:
+        print(settings.data / "reports" / made.name / file)
 
 
 @app.command()

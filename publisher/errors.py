@@ -4,6 +4,7 @@ PublisherError
 ├── QueryError           the reader's query: SyntaxFault (line, column), FederationRefused, NoFormat
 ├── LimitError           it asked too much: TimeLimit, MemoryLimit, RowLimit; its client did: Spent, Crowded
 ├── ReleaseError         a release cannot be cut, or asked: NoRelease, Withdrawn
+├── ReportError          a report cannot be made
 └── ShelfError           the shelf: NotReady, Busy (ScratchFull), Broken
 """
 
@@ -63,6 +64,10 @@ class Spent(LimitError):
 
 class Crowded(LimitError):
     """The client has too many questions in the line; ask fewer at once."""
+
+
+class ReportError(PublisherError):
+    """A report cannot be made: the message tells why and what to do."""
 
 
 class ReleaseError(PublisherError):

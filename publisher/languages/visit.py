@@ -6,6 +6,8 @@ https://www.rfc-editor.org/rfc/rfc4647#section-3.4 (lookup).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
@@ -45,6 +47,16 @@ _now: ContextVar[Visit] = ContextVar("visit", default=Visit())  # noqa: B039 - f
 def visit() -> Visit:
     """Give the visit that is being answered."""
     return _now.get()
+
+
+@contextmanager
+def speaking(language: str) -> Iterator[None]:
+    """Have what is made within the context told in a language, outside of any request."""
+    token = _now.set(Visit(language))
+    try:
+        yield
+    finally:
+        _now.reset(token)
 
 
 def chosen(query: str, cookies: str, accept: str) -> str:

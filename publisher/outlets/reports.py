@@ -1,0 +1,53 @@
+"""Reports: ``/reports/`` lists the stocktaking reports that were made, each with its pages, its print and its numbers."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from fastapi import APIRouter
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
+
+from publisher.http.negotiation import quality
+from publisher.http.problems import Refused
+from publisher.languages.visit import LANGUAGES
+from publisher.pages.pages import Pages
+from publisher.report.making import NUMBERS, PRINT, REPORT, STYLE, listed
+from publisher.shelf.shelf import Shelf
+
+_MEDIA = {
+    REPORT: "text/html; charset=utf-8",
+    PRINT: "application/pdf",
+    STYLE: "text/css; charset=utf-8",
+    NUMBERS: "application/json",
+    "SHA256SUMS": "text/plain; charset=utf-8",
+}
+
+
+def router(shelf: Shelf, pages: Pages) -> APIRouter:
+    """Give the routes of ``/reports/``."""
+    routes = APIRouter()
+    folder = shelf.data / "reports"
+
+    async def listing(request: Request) -> Response:
+        found = await run_in_threadpool(listed, folder)
+        accept = request.headers.get("accept")
+        if accept and quality(accept, "application/json") > quality(accept, "text/html"):
+            told = [{"name": it.name, "title": it.title, "release": it.release, "language": it.language, "files": it.files} for it in found]
+            return JSONResponse({"reports": told}, headers={"Vary": "Accept"})
+        return pages.page("reports.html", reports=found, languages=LANGUAGES)
+
+    async def report(request: Request) -> Response:
+        return RedirectResponse(f"/reports/{request.path_params['name']}/{REPORT}", HTTPStatus.SEE_OTHER)
+
+    async def file(request: Request) -> Response:
+        name, wanted = request.path_params["name"], request.path_params["file"]
+        path = folder / name / wanted
+        if wanted not in _MEDIA or name not in {it.name for it in await run_in_threadpool(listed, folder)} or not path.is_file():
+            raise Refused(HTTPStatus.NOT_FOUND, "There is no such report; /reports/ lists them")
+        return FileResponse(path, media_type=_MEDIA[wanted])
+
+    for path, endpoint in (("/reports/", listing), ("/reports/{name}/", report), ("/reports/{name}/{file}", file)):
+        routes.add_route(path, endpoint, methods=["GET", "HEAD"])
+    return routes

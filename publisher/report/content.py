@@ -1,0 +1,171 @@
+"""Content: the sections of a report, each with its figure, its numbers and the query that gives the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from publisher.figures.bars import Bar, bars
+from publisher.languages.catalogue import number
+from publisher.languages.catalogue import translated as _
+from publisher.portal import gaps as missing
+from publisher.portal.atlas import countries
+from publisher.portal.matrix import matrix
+from publisher.portal.names import Names, facet_title
+from publisher.portal.panels import order, panel
+from publisher.portal.trends import trend
+from publisher.report.ground import Ground
+from publisher.report.scope import Scope
+from publisher.tables import wanted as asking
+from publisher.tables.wanted import Wanted
+from vocab.initiative import Basis
+
+_ROWS = 25  # of a table in print; the release's files have all
+_BARS = 20  # of a drawing
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A table: its heads and rows of texts; the last column is a number."""
+
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of a report; *query* is the SPARQL that gives its numbers, "" where they are the release's own."""
+
+    key: str
+    title: str
+    text: tuple[str, ...] = ()
+    drawing: Markup | None = None
+    grid: Grid | None = None
+    query: str = ""
+    keyed: bool = False  # whether the grid's first column is the colour of a series in the drawing
+
+
+def sections(it: Ground, of: Scope, names: Names) -> Iterator[Section]:
+    """Draw up a report in the language of the visit."""
+    wanted = of.wanted
+    counts = it.tables.counts(wanted)
+    yield _glance(it, of, names)
+    for facet in ("line", "goal"):
+        yield _bars(it, wanted, facet, names)
+    yield _matrix(it, wanted, names)
+    yield _map(it, wanted, names)
+    for facet in ("region", "stakeholder", "type", "status"):
+        if counts.get(facet):
+            yield _bars(it, wanted, facet, names)
+    yield _trend(it, wanted, names)
+    yield _basis(it, of, names)
+    yield _gaps(it, wanted, names)
+    yield _sources(it, wanted, names)
+    yield _remarks(it, wanted, names)
+
+
+def _glance(it: Ground, of: Scope, names: Names) -> Section:
+    every = asking.wanted(**dict(of.chosen))
+    kinds = it.tables.counts(every).get("kind", {})
+    rows = tuple((names.name("kind", kind), number(things)) for kind, things in sorted(kinds.items(), key=lambda pair: order("", *pair)))
+    told = _("This report counts what was published in the release; a thing that bears several codes is counted at each of them.")
+    grid = Grid((facet_title("kind"), _("Things")), rows)
+    return Section("kinds", _("At a glance"), (told,), None, grid, asking.counts(every, "kind", names.iris))
+
+
+def _bars(it: Ground, wanted: Wanted, facet: str, names: Names) -> Section:
+    found = panel(facet, it.tables.counts(wanted).get(facet, {}), wanted, names)
+    drawn = [bar for bar in found.bars if bar.value][:_BARS]
+    text = () if drawn else (_("Nothing is reported."),)
+    drawing = bars([Bar(bar.name, bar.value, bar.href) for bar in drawn], found.title) if drawn else None
+    return Section(facet, found.title, text, drawing, None, asking.counts(wanted, facet, names.iris))
+
+
+def _matrix(it: Ground, wanted: Wanted, names: Names) -> Section:
+    found = matrix(it.tables, wanted, names, it.links)
+    told = _("Of {links} official links between action lines and goals {borne} are borne out by initiatives.")
+    more = _("Beside them {beyond} pairs meet that no official link names.")
+    text = f"{told} {more}".format(links=number(len(found.links)), borne=number(found.agreeing), beyond=number(found.beyond))
+    ringed = _("A ring marks an official link, a broken one a link on which the versions of the matrix differ.")
+    return Section("matrix", _("Action lines and goals"), (text, ringed), found.drawing(), None, found.query)
+
+
+def _map(it: Ground, wanted: Wanted, names: Names) -> Section:
+    counts = it.tables.counts(wanted.having("country")).get("country", {})
+    ranked = sorted(counts.items(), key=lambda pair: order("", *pair))[:_ROWS]
+    grid = Grid((facet_title("country"), _("Things")), tuple((names.name("country", code), number(things)) for code, things in ranked))
+    drawing = countries(it.tables, wanted, names)
+    return Section("country", _("Countries"), (), drawing, grid, asking.counts(wanted, "country", names.iris))
+
+
+def _trend(it: Ground, wanted: Wanted, names: Names) -> Section:
+    found = trend(it.tables, wanted, "region", names)
+    text = (_("An initiative stands in the year in which it begins, or in which it was issued where it does not tell."),)
+    drawing = found.drawing() if found.years else None
+    return Section("year", found.title, text, drawing, _legend(found.series), found.sheet.query, keyed=True)
+
+
+def _legend(series: dict[str, dict[str, int]]) -> Grid | None:
+    rows = tuple((f"{place}", name, number(sum(told.values()))) for place, (name, told) in enumerate(series.items(), 1))
+    return Grid(("", facet_title("region"), _("Things")), rows) if rows else None
+
+
+def _basis(it: Ground, of: Scope, names: Names) -> Section:
+    every = asking.wanted(*Basis, kind="initiative", **dict(of.chosen))
+    counts = it.tables.counts(every).get("basis", {})
+    rows = tuple((names.name("basis", basis.value), number(counts.get(basis.value, 0))) for basis in Basis)
+    told = _("All other figures count only what registries declare themselves.")
+    told += " " + _("What was translated from a registry's codes, or suggested, is never mixed with it.")
+    grid = Grid((facet_title("basis"), _("Things")), rows)
+    return Section("basis", _("Declared, translated, suggested"), (told,), None, grid, asking.counts(every, "basis", names.iris))
+
+
+def _gaps(it: Ground, wanted: Wanted, names: Names) -> Section:
+    found = missing.gaps(it.tables, wanted, names)
+    rows = tuple((gap.title, number(gap.all), number(len(gap.missing))) for gap in found)
+    named = [f"{gap.title}: {', '.join(one.name for one in gap.missing)}." for gap in found if 0 < len(gap.missing) <= _ROWS]
+    grid = Grid(("", _("In all"), _("Not reported")), rows)
+    return Section("gaps", _("Where nothing is reported"), tuple(named), None, grid, found[0].sheet.query if found else "")
+
+
+def _sources(it: Ground, wanted: Wanted, names: Names) -> Section:
+    counts = it.tables.counts(wanted).get("source", {})
+    rows = tuple(
+        (source.title or source.name, source.publisher, source.licence, it.changed.get(source.name, ""), number(counts.get(source.name, 0)))
+        for source in it.release.sources
+    )
+    grid = Grid((facet_title("source"), _("Publisher"), _("Licence"), _("Last changed"), _("Things")), rows)
+    return Section("source", _("Registries"), (), None, grid, asking.counts(wanted, "source", names.iris))
+
+
+def _remarks(it: Ground, wanted: Wanted, names: Names) -> Section:
+    counts = it.tables.counts(wanted).get("remark", {})
+    rows = tuple((code.rpartition("#")[2], number(things)) for code, things in sorted(counts.items()))
+    told = _("Every record is judged by SHACL shapes before it is published. A violation withholds it; warnings are published with it.")
+    grid = Grid((facet_title("remark"), _("Things")), rows) if rows else None
+    return Section("remark", _("Quality"), (told,), None, grid, asking.counts(wanted, "remark", names.iris))
+
+
+def methods(it: Ground, of: Scope, base: str) -> Sequence[str]:
+    """Tell how a report came to be, and how each of its numbers is had again."""
+    told = it.release
+    return (
+        _("Release {release} of {day}: journal entry {position}, {records} records, {sources} registries.").format(
+            release=told.number,
+            day=told.day,
+            position=told.position,
+            records=number(told.counts.get("records", 0)),
+            sources=len(told.sources),
+        ),
+        _("It covers what these registries publish, and nothing else.")
+        + " "
+        + _("A country or a goal with few initiatives may be one with few registries."),
+        _("Every number is the answer to a query of the annex.")
+        + " "
+        + _("Put it to {endpoint} with release={release}, and it answers the same as long as the release is kept.").format(
+            endpoint=f"{base}sparql", release=told.number
+        ),
+        _("Made again from the same release by the same version of the program, this report is the same file, byte for byte."),
+    )

@@ -1,0 +1,55 @@
+"""Typesetting: a report as PDF, by Typst (https://typst.app/docs/); the same content gives the same bytes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import typst
+
+from publisher.errors import ReportError
+from publisher.figures.drawing import standalone, style
+from publisher.report.content import Section
+
+_TEMPLATE = Path(__file__).parent / "report.typ"
+_COLOURS = re.compile(r"\.s\d \{ fill: (#[0-9a-f]{6})")
+_FOREIGN = ("ar", "zh")  # scripts that Typst's own fonts have no letters for
+
+
+def pdf(title: str, lead: str, parts: Sequence[Section], method: Sequence[str], language: str, issued: str, words: dict[str, str]) -> bytes:
+    """Set a report; *issued* (UTC) becomes its date, *words* are the fixed ones of the template.
+
+    Arabic and Chinese are set with the system's fonts, since they have to come from somewhere. Raises ReportError.
+    """
+    with TemporaryDirectory(prefix="stocktake-typst-") as folder:
+        work = Path(folder)
+        told = [_part(section, work) for section in parts]
+        whole = {"title": title, "lead": lead, "parts": told, "methods": list(method), "language": language, "words": words}
+        whole["colours"] = _COLOURS.findall(style())
+        (work / "report.json").write_text(json.dumps(whole, ensure_ascii=False), encoding="utf-8")
+        (work / "report.typ").write_bytes(_TEMPLATE.read_bytes())
+        try:
+            made = typst.compile(
+                work / "report.typ",
+                root=work,
+                format="pdf",
+                ignore_system_fonts=language not in _FOREIGN,
+                timestamp=int(datetime.fromisoformat(issued).timestamp()),
+            )
+        except typst.TypstError as error:
+            raise ReportError(f"the report could not be set: {error}") from error
+    assert isinstance(made, bytes)
+    return made
+
+
+def _part(section: Section, work: Path) -> dict[str, object]:
+    if section.drawing is not None:
+        (work / f"{section.key}.svg").write_bytes(standalone(section.drawing))
+    grid = {"heads": section.grid.heads, "rows": section.grid.rows} if section.grid else None
+    drawing = f"{section.key}.svg" if section.drawing is not None else None
+    told = {"title": section.title, "text": section.text, "drawing": drawing, "grid": grid, "query": section.query}
+    return {**told, "keyed": section.keyed}

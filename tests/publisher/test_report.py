@@ -1,0 +1,132 @@
+"""Reports: drawn from a release by queries that anyone can put again, and the same whenever they are made of it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+from pyoxigraph import QuerySolutions, Store
+from typer.testing import CliRunner
+
+from publisher.app import create_app
+from publisher.errors import NoRelease, ReportError
+from publisher.releases import making, shelving
+from publisher.releases.release import one
+from publisher.report.making import Report, listed, make
+from publisher.shelf.shelf import Shelf
+from stocktake import app
+from vocab.iris import Iris
+
+IRIS = Iris()
+NOW = datetime(2026, 4, 1, 6, 0, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def data(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    it = tmp_path_factory.mktemp("report") / "data"
+    shutil.copytree(world / "journal", it / "journal")
+    making.make(it, IRIS, NOW)
+    return it
+
+
+@pytest.fixture(scope="module")
+def report(data: Path) -> Report:
+    return make(data, IRIS, None, "en", {})
+
+
+def told(data: Path, name: str) -> dict[str, dict[str, object]]:
+    figures = json.loads((data / "reports" / name / "report.json").read_bytes())["figures"]
+    return {figure["key"]: figure for figure in figures}
+
+
+def files(data: Path, name: str) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (data / "reports" / name).iterdir()}
+
+
+def test_a_report_has_pages_a_print_and_numbers_with_their_sums(data, report):
+    found = files(data, report.name)
+
+    assert sorted(found) == ["SHA256SUMS", "report.css", "report.html", "report.json", "report.pdf"]
+    assert found["report.pdf"].startswith(b"%PDF-")
+    assert report.name == "release-1.en"
+
+
+def test_made_again_of_the_same_release_it_is_the_same_bytes(data, report):
+    before = files(data, report.name)
+    shutil.rmtree(data / "shelf", ignore_errors=True)  # so that its store and tables are made anew
+
+    make(data, IRIS, 1, "en", {})
+
+    assert files(data, report.name) == before
+
+
+@pytest.mark.parametrize("key", ["kinds", "country", "source", "remark", "basis"])
+def test_each_number_is_the_answer_to_its_query(data, report, key):
+    figure = told(data, report.name)[key]
+    shelved = shelving.shelved(data, one(data / "releases", 1))
+    store = Store.read_only(str(Path(shelved.path) / "store"))
+
+    answer = store.query(figure["query"], base_iri=IRIS.base)
+
+    assert isinstance(answer, QuerySolutions)
+    counted = sorted((int(row["things"].value) for row in answer), reverse=True)
+    shown = sorted((int(row[-1].replace("\u202f", "")) for row in figure["rows"]), reverse=True)
+    assert shown == (counted + [0] * len(shown))[: len(shown)]
+    assert any(shown)
+
+
+def test_a_report_is_narrowed_and_told_in_another_language(data):
+    made = make(data, IRIS, 1, "ar", {"goal": "4"})
+
+    page = (data / "reports" / made.name / "report.html").read_text()
+    assert made.name == "release-1.goal-4.ar"
+    assert '<html lang="ar" dir="rtl">' in page
+
+
+@pytest.mark.parametrize(
+    ("number", "language", "chosen", "kind", "message"),
+    [
+        (1, "en", {"goal": "44"}, ReportError, "goal '44' is not known; give a number from 1 to 17"),
+        (1, "en", {"year": "12"}, ReportError, "give a year of four digits"),
+        (1, "tlh", {}, ReportError, "languages are en, ar, zh, fr, ru, es"),
+        (9, "en", {}, NoRelease, "there is no release 9"),
+    ],
+)
+def test_what_cannot_be_made_says_what_can(data, number, language, chosen, kind, message):
+    with pytest.raises(kind, match=message):
+        make(data, IRIS, number, language, chosen)
+
+
+def test_without_a_release_the_command_says_how_to_cut_one(tmp_path):
+    done = CliRunner().invoke(app, ["--data", str(tmp_path), "report"])
+
+    assert done.exit_code == 1
+    assert "none was cut yet: `stocktake release` cuts one" in done.stderr.replace("\n", " ")
+
+
+def test_the_command_names_the_files_that_it_wrote(data):
+    done = CliRunner().invoke(app, ["--data", str(data), "report", "--release", "1", "--action-line", "C7-ehea", "--language", "fr"])
+
+    assert done.exit_code == 0, done.stderr
+    assert [Path(line).name for line in done.stdout.split()] == ["report.html", "report.pdf", "report.css"]
+
+
+async def test_reports_are_listed_and_served(data, report):
+    site = create_app(Shelf(data, IRIS))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(site), base_url="http://x", follow_redirects=True) as client:
+        page = await client.get("/reports/", headers={"Accept": "text/html"})
+        rows = await client.get("/reports/", headers={"Accept": "application/json"})
+        whole = await client.get(f"/reports/{report.name}/")
+        printed = await client.get(f"/reports/{report.name}/report.pdf")
+        none = await client.get("/reports/release-1.en/../../journal/lock")
+        other = await client.get("/reports/release-9.en/report.html")
+
+    assert f"/reports/{report.name}/report.pdf" in page.text
+    assert {it["name"] for it in rows.json()["reports"]} == {it.name for it in listed(data / "reports")}
+    assert "WSIS Stocktaking report" in whole.text
+    assert printed.headers["content-type"] == "application/pdf"
+    assert (none.status_code, other.status_code) == (404, 404)
