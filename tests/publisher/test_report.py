@@ -105,7 +105,7 @@ def test_without_a_release_the_command_says_how_to_cut_one(tmp_path):
     done = CliRunner().invoke(app, ["--data", str(tmp_path), "report"])
 
     assert done.exit_code == 1
-    assert "none was cut yet: `stocktake release` cuts one" in done.stderr.replace("\n", " ")
+    assert "none was cut yet: `stocktake release` cuts one" in " ".join(done.stderr.split())
 
 
 def test_the_command_names_the_files_that_it_wrote(data):
