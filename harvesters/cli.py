@@ -48,7 +48,8 @@ def harvest(
     wanted = chosen(cards_of(settings), names or [])
     with means_of(settings) as means:
         plans = harvest_all(wanted, means, full=full, dry_run=dry_run, quiet=json)
-        rows = [report.harvested(plan, means.ledger) if plan else report.failure(name, means.ledger) for name, plan in plans.items()]
+        failed = {name: report.failure(name, means.ledger, dry_run=dry_run) for name, plan in plans.items() if plan is None}
+        rows = [report.harvested(plan, means.ledger) if plan else failed[name] for name, plan in plans.items()]
     if json:
         print(orjson.dumps(rows).decode())
     raise typer.Exit(int(any(plan is None or plan.held or plan.run.state is State.INCOMPLETE for plan in plans.values())))

@@ -56,9 +56,9 @@ def harvested(it: Plan, ledger: Ledger) -> dict[str, object]:
     return {**plan(it), "not_published": kept}
 
 
-def failure(source: str, ledger: Ledger) -> dict[str, object]:
-    """Give the row of a source whose run failed: the run's, or no more than its name where it did not even begin."""
-    failed = ledger.last_run(source, [State.FAILED])
+def failure(source: str, ledger: Ledger, *, dry_run: bool) -> dict[str, object]:
+    """Give the row of a source whose run failed: the run's, or no more than its name where it did not even begin or was a dry one."""
+    failed = None if dry_run else ledger.last_run(source, [State.FAILED])
     return run(failed) if failed else {"run": source, "outcome": State.FAILED.value}
 
 

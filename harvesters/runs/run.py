@@ -11,7 +11,7 @@ from hashlib import blake2b
 import structlog
 
 from harvesters.archive import Archive
-from harvesters.errors import FencedError, HarvestError, QuietError
+from harvesters.errors import FencedError, HarvestError, PlanError, QuietError
 from harvesters.ledger.account import Notice, Run, State
 from harvesters.mappings.table import Reader
 from harvesters.network.fetch import Fetch, Validator
@@ -41,17 +41,19 @@ def harvest(source: Source, means: Means, *, full: bool = False, dry_run: bool =
     """Harvest one source: collect, map, judge, plan, and commit unless the guard holds the plan or it is a dry run.
 
     The plan's run tells how it ended. Raises HarvestError where the source could not be read, or the ledger is not the journal's; the
-    last good data stays.
+    last good data stays. A dry run leaves no trace, and raises PlanError while an earlier run is still open.
     A run that a crash cut off is taken up where its last page was kept, and is this one; where it had come to its commit, a new one
     begins only if the source has been due since.
     """
     protocol, reader = pair(source)
     with alone(source.name, means) as means:
         belong_together(means)
+        if dry_run:
+            _look_only(source, means)
         run = _begin(source, means, protocol, full=full)
         if run.state is State.COMMITTING:  # a crash came between plan and settlement
             done = finish(run, source, means)
-            if not dry_run and (done.sweep or not full) and not _due_since(done, source, means):
+            if (done.sweep or not full) and not _due_since(done, source, means):
                 return replace(seen(done, means.ledger), before=done.counts.get("published_before", 0), held=None)
             run = _begin(source, means, protocol, full=full)
         try:
@@ -66,8 +68,14 @@ def harvest(source: Source, means: Means, *, full: bool = False, dry_run: bool =
         except FencedError:
             raise  # the run is another's now
         except HarvestError as error:
-            _fail(run, means, str(error))
+            means.ledger.forget(run) if dry_run else _fail(run, means, str(error))
             raise
+
+
+def _look_only(source: Source, means: Means) -> None:
+    """Refuse a dry run while a run is open: it would go on with that one, and then forget it."""
+    if opened := means.ledger.open_run(source.name):
+        raise PlanError(f"{source.name}: {opened.id} was cut off and is still open; `stocktake harvest {source.name}` brings it to its end")
 
 
 def _due_since(run: Run, source: Source, means: Means) -> bool:

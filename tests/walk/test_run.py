@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from harvesters.commands.runs import shown
-from harvesters.errors import HarvestError, ParseError
+from harvesters.errors import HarvestError, ParseError, PlanError
 from harvesters.ledger.account import Outcome, State
 from harvesters.ledger.settling import KEPT
 from harvesters.runs.means import Means
@@ -125,6 +125,26 @@ def test_a_key_that_comes_twice_counts_once(source: Source, means: Means, regist
 
     assert (plan.outcomes[Outcome.NEW], plan.outcomes[Outcome.DUPLICATE]) == (9, 1)
     assert any('"Project 1"@en' in line for line in graphs(means)[means.iris.record("projects", "p1")])
+
+
+def test_a_dry_run_that_fails_leaves_no_trace(source: Source, means: Means, registry: Any) -> None:
+    registry.answer = lambda _: httpx.Response(404)
+
+    with pytest.raises(HarvestError):
+        harvest(source, means, dry_run=True)
+
+    assert means.ledger.runs() == []
+
+
+def test_a_dry_run_neither_ends_nor_forgets_a_run_that_was_cut_off(source: Source, means: Means, torn: Means) -> None:
+    with pytest.raises(Crash):
+        harvest(source, torn)
+    (before,) = means.ledger.runs()
+
+    with pytest.raises(PlanError, match=r"projects\.1 was cut off and is still open; `stocktake harvest projects` brings it to its end"):
+        harvest(source, means, dry_run=True)
+
+    assert means.ledger.runs() == [before]
 
 
 def test_a_dry_run_changes_nothing(source: Source, means: Means) -> None:
