@@ -16,6 +16,7 @@ from harvesters.ledger.turns import SharedPace
 from harvesters.network.again import Patience
 from harvesters.network.pace import Pace, Turns
 from harvesters.runs.bench import Bench
+from journal.errors import FullError
 from journal.log import Journal
 from shapes.validate import Name
 from vocab.crosswalks import Crosswalks
@@ -57,6 +58,17 @@ class Means:
     fence: Callable[[], None] = _unfenced
 
 
+def _mend(journal: Journal) -> None:
+    """Set right what a crash left; where the journal cannot be written one may look all the same, and who writes is told."""
+    try:
+        aside = journal.mend()
+    except FullError as error:
+        log.warning("nothing can be published now", reason=str(error))
+        return
+    if aside:
+        log.warning("a torn journal entry was set aside", file=str(aside), cure="nothing: its run is written again")
+
+
 @contextmanager
 def opened(
     data: Path, ledger: str, base: str, contact: str, allow: frozenset[str], engine: Name = "rust", cards: Path | None = None
@@ -64,8 +76,7 @@ def opened(
     """Open the ledger and the journal under *data*, set right what a crash left, and close them at the end."""
     data.mkdir(parents=True, exist_ok=True)
     journal = Journal(data / "journal")
-    if aside := journal.mend():
-        log.warning("a torn journal entry was set aside", file=str(aside), cure="nothing: its run is written again")
+    _mend(journal)
     iris = Iris(base)
     book = Ledger(ledger)
     try:

@@ -24,7 +24,7 @@ from harvesters.ledger.account import State
 from harvesters.ledger.book import Ledger
 from harvesters.runs import status, words
 from harvesters.runs.bench import Bench, Verdicts
-from harvesters.runs.means import Means
+from harvesters.runs.means import Means, opened
 from harvesters.runs.run import harvest
 from harvesters.source import Source
 from journal.entry import Entry
@@ -73,6 +73,23 @@ def test_a_journal_whose_folder_cannot_be_written_is_told_with_the_cure(tmp_path
 
     with pytest.raises(FullError, match=r"journal .*/journal cannot be written: .*; make room or mend the folder, then run again"):
         Journal(tmp_path / "journal")
+
+
+def test_where_the_journal_cannot_be_written_one_may_look_and_a_run_that_changes_something_fails(
+    source: Source, tmp_path: Path, means: Means, registry: Any
+) -> None:
+    harvest(source, means)
+    registry.projects[0]["name"] = "Another name"
+    (means.data / "journal" / "lock").unlink()
+    (means.data / "journal" / "lock").mkdir()
+
+    with capture_logs() as logs, opened(means.data, f"sqlite:///{tmp_path}/ledger.sqlite", BASE, "", frozenset()) as looking:
+        runs = [run.id for run in looking.ledger.runs()]
+        with pytest.raises(FullError, match=r"journal .* cannot be written: Is a directory; make room or mend the folder, then run again"):
+            harvest(source, replace(looking, transport=means.transport))
+
+    assert runs == ["projects.1"]
+    assert [log["event"] for log in logs] == ["nothing can be published now"]
 
 
 def test_a_status_that_cannot_be_written_undoes_no_run(source: Source, means: Means) -> None:
