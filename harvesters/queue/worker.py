@@ -23,6 +23,7 @@ from harvesters.runs.attempt import attempt
 from harvesters.runs.means import Means
 from harvesters.runs.plan import Plan
 from harvesters.source import Source, load_all
+from journal.errors import JournalError
 
 FENCED = 75  # the exit code (EX_TEMPFAIL of sysexits.h) of a worker whose run another may have taken up
 _SILENT = 3  # heartbeats that may be missed
@@ -49,7 +50,7 @@ class Work:
             raise
         except QuietError as error:
             log.warning("run put off", source=name, reason=str(error))
-        except HarvestError as error:
+        except (HarvestError, JournalError) as error:
             log.error("run failed", source=name, reason=str(error))
 
     def errand(self, number: int) -> None:
