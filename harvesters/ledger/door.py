@@ -11,6 +11,8 @@ from typing import Any
 import alembic.command
 import alembic.config
 import sqlalchemy as sa
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy.dialects import postgresql, sqlite
 
 from harvesters.errors import LedgerError
@@ -40,7 +42,18 @@ class Door:
             raise LedgerError(f"ledger {url!r}: use sqlite or postgresql")
         config = alembic.config.Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-        with _LAYOUT, self._begin() as connection:
+        with _LAYOUT:
+            self._lay_out(config)
+
+    def _lay_out(self, config: alembic.config.Config) -> None:
+        """Bring the layout to this version's, all of it or nothing, while other processes wait."""
+        newest = ScriptDirectory.from_config(config).get_current_head()
+        with self._begin() as connection:
+            if MigrationContext.configure(connection).get_current_revision() == newest:
+                return
+        with self._begin() as connection:
+            if self._engine.dialect.name == "sqlite":
+                connection.exec_driver_sql("BEGIN IMMEDIATE")  # the driver begins no transaction for what changes the layout
             config.attributes["connection"] = connection
             alembic.command.upgrade(config, "head")
 

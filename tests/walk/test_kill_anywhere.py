@@ -24,7 +24,7 @@ import pytest
 import tracer
 
 ROOT = Path(__file__).parents[2]
-KEPT = {"fsync", "fdatasync", "link", "linkat", "unlink", "unlinkat", "rmdir", "ftruncate"}  # something is kept for good, or taken away
+KEPT = {"fsync", "fdatasync", "unlink", "unlinkat", "rmdir", "ftruncate"}  # something is kept for good, or taken away
 AGAIN = 3  # each third point is killed once more while it recovers
 DRIVERS = 2
 TRIES = 5  # the store works in threads: what was its thousandth call may be its last the next time

@@ -31,7 +31,7 @@ CALLS = {
         "pwritev2": 287, "sendfile": 71,
     },
 }  # fmt: skip
-_NEW_NAME = {"rename": 1, "renameat": 3, "renameat2": 3}  # which argument is the name that a file gets
+_NEW_NAME = {"rename": 1, "renameat": 3, "renameat2": 3, "link": 1, "linkat": 3}  # which argument is the name that a file gets
 _LONGEST = 4096  # bytes of a path
 _TRACEME, _CONT, _SETOPTIONS, _SYSCALL_INFO = 0, 7, 0x4200, 0x420E
 _FORK, _VFORK, _CLONE, _SECCOMP, _EXITKILL = 1 << 1, 1 << 2, 1 << 3, 1 << 7, 1 << 20

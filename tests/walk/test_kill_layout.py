@@ -1,0 +1,39 @@
+"""kill -9 while the ledger is laid out: the next start lays it out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+import tracer
+
+from harvesters.ledger import tables
+from harvesters.ledger.book import Ledger
+
+EVERY = 8  # calls between two points
+
+
+def opening(file: Path) -> Callable[[], None]:
+    return lambda: Ledger(f"sqlite:///{file}").close()
+
+
+def layout(file: Path) -> set[str]:
+    return set(sa.inspect(sa.create_engine(f"sqlite:///{file}")).get_table_names())
+
+
+def test_a_ledger_that_was_killed_while_it_was_laid_out_opens_again(tmp_path: Path) -> None:
+    if why := tracer.refusal():
+        pytest.skip(why)
+    calls = tracer.traced(opening(tmp_path / "whole"), None, tmp_path / "errors").calls
+
+    ends = []
+    for at in range(1, len(calls) + 1, EVERY):
+        killed = tracer.traced(opening(tmp_path / f"{at}"), at, tmp_path / "errors").killed
+        again = tracer.traced(opening(tmp_path / f"{at}"), None, tmp_path / "errors").code
+        ends.append((killed, again, layout(tmp_path / f"{at}") == layout(tmp_path / "whole")))
+
+    assert len(ends) > 10
+    assert ends == [(True, 0, True)] * len(ends)
+    assert layout(tmp_path / "whole") > set(tables.metadata.tables)
