@@ -13,6 +13,7 @@ from harvesters.protocols import (
     csw,
     feed,
     file_folder,
+    html_list,
     iati,
     ical,
     json_pages,
@@ -70,4 +71,5 @@ PROTOCOLS: Mapping[str, Protocol] = {
     "feed": Protocol(feed.collect, Payload.ROW, feed.OPTIONS, incremental=True),
     "ical": Protocol(ical.collect, Payload.ROW, ical.OPTIONS, incremental=False, check=ical.check),
     "rdf": Protocol(rdf.collect, Payload.GRAPH, rdf.OPTIONS, incremental=False, check=rdf.check),
+    "html": Protocol(html_list.collect, Payload.XML, html_list.OPTIONS, incremental=False, check=html_list.check),
 }

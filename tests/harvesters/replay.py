@@ -208,6 +208,7 @@ _ANSWERS: Mapping[str, Answer] = {
     "/iati/activities.xml": _whole(FEEDS / "iati" / "activity-standard-example-annotated.xml"),
     "/library/oai": _whole(Path(__file__).parent / "replies" / "mods" / "reply.xml"),
     "/repository/oai": _whole(Path(__file__).parent / "replies" / "datacite" / "reply.xml"),
+    "/wsis/2015.html": _whole(SHARED / "facts" / "wsis-prizes-2015" / "scrapper_wsis-nominated-projects.html"),
     "/legacy/book.xls": _whole(FEEDS / "tabular" / "book.xls"),
     "/redcross/projects.csv": _whole(FEEDS / "tabular" / "projects.csv"),
     "/sitemap.xml": _sitemap,

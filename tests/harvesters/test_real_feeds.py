@@ -40,6 +40,7 @@ TRUTH = {
     "ical-zones": ({"Record": 3}, 3, None),
     "mods-library": ({"Record": 1}, 1, None),
     "datacite-repository": ({"Record": 2}, 2, None),
+    "wsis-prize-page": ({"Record": 302}, 302, None),
     "iati-standard": ({"Record": 1}, 1, None),
     "cordis": ({"Record": 3}, 3, None),
     "dcat-catalogue": ({"Record": 2}, 2, None),

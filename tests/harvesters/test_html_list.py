@@ -1,0 +1,111 @@
+"""Lists in web pages: entries by XPath, their own pages, and the list's next pages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+import pytest
+from simulated import door
+
+from harvesters.errors import CardError, ParseError
+from harvesters.pairs import pair
+from harvesters.record import Page, Unreadable
+
+URL = "https://registry.example/list"
+OPTIONS = {"records": "//li", "key": "a/@id"}
+
+
+def listed(*entries: str, after: str = "") -> str:
+    items = "".join(f'<li><a id="{entry}" href="/p/{entry}">{entry}</a></li>' for entry in entries)
+    link = f'<a rel="next" href="{after}">more</a>' if after else ""
+    return f"<!DOCTYPE html><html><head><title>List</title><script>var x = 1</script></head><body><ul>{items}</ul>{link}</body></html>"
+
+
+def pages(answers: Mapping[str, str], card: Any, *, cursor: str | None = None, options: Mapping[str, Any] = OPTIONS) -> list[Page[Any]]:
+    def there(request: httpx.Request) -> httpx.Response:
+        content = answers.get(request.url.path)
+        return httpx.Response(404) if content is None else httpx.Response(200, html=content)
+
+    source = card("html", url=URL, options=dict(options), fields={"title": "a"})
+    with door(there) as fetch:
+        return list(pair(source)[0].collect(source, fetch, None, cursor))
+
+
+def keys(found: list[Page[Any]]) -> list[str | None]:
+    return [item.key for page in found for item in page.items]
+
+
+def test_the_entries_of_a_list_and_of_its_next_pages_are_records(card):
+    options = {**OPTIONS, "next": "//a[@rel = 'next']/@href"}
+
+    found = pages({"/list": listed("a", "b", after="/more"), "/more": listed("c")}, card, options=options)
+
+    assert (keys(found), found[-1].cursor) == (["a", "b", "c"], None)
+
+
+def test_a_run_goes_on_with_the_next_page(card):
+    options = {**OPTIONS, "next": "//a[@rel = 'next']/@href"}
+    answers = {"/list": listed("a", after="/more"), "/more": listed("b")}
+    cursor = pages(answers, card, options=options)[0].cursor
+
+    assert keys(pages(answers, card, cursor=cursor, options=options)) == ["b"]
+
+
+def test_the_page_of_each_entry_is_read_in_its_place(card):
+    answers = {"/list": listed("a", "b"), "/p/a": "<html><body><h1>A</h1><input value='7'></body></html>"}
+
+    (page,) = pages(answers, card, options={"records": "//li", "details": "a/@href"})
+
+    record, lost = page.items
+    assert (record.key, record.payload.findtext("body/h1"), b"input" in record.raw) == ("https://registry.example/p/a", "A", False)
+    assert (type(lost), lost.key) == (Unreadable, "https://registry.example/p/b")
+    assert page.doubt
+
+
+def test_many_pages_of_entries_are_kept_in_parts(card):
+    names = [f"e{number}" for number in range(70)]
+    answers = {"/list": listed(*names), **{f"/p/{name}": f"<html><body>{name}</body></html>" for name in names}}
+    options = {"records": "//li", "details": "a/@href"}
+
+    found = pages(answers, card, options=options)
+
+    assert [len(page.items) for page in found] == [50, 20]
+    assert keys(pages(answers, card, cursor=found[0].cursor, options=options)) == keys(found)[50:]
+
+
+def test_what_a_page_shows_to_no_one_is_no_change(card):
+    one, two = (pages({"/list": listed("a").replace("var x = 1", f"var x = {number}")}, card)[0].items[0] for number in (1, 2))
+
+    assert one.raw == two.raw
+
+
+def test_a_digest_of_texts_is_a_key(card):
+    (page,) = pages({"/list": listed("a", "b")}, card, options={"records": "//li", "digest": ["a", "a/@href"]})
+
+    assert len({item.key for item in page.items}) == 2
+
+
+def test_an_entry_without_a_key_is_unreadable(card):
+    (page,) = pages({"/list": listed("a", "")}, card)
+
+    assert [type(item).__name__ for item in page.items] == ["Record", "Unreadable"]
+
+
+@pytest.mark.parametrize(
+    ("answers", "told"),
+    [({"/list": ""}, "nothing"), ({"/list": listed()}, "holds no record at '//li'"), ({"/list": listed("a", after="/list")}, "repeats")],
+)
+def test_a_list_that_cannot_be_read_ends_the_run(answers, told, card):
+    with pytest.raises(ParseError, match=told):
+        pages(answers, card, options={**OPTIONS, "next": "//a[@rel = 'next']/@href"})
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [({"records": "//li["}, "no XPath"), ({"records": "//li"}, "nothing tells records apart"), ({"key": "a"}, "'records' is missing")],
+)
+def test_a_card_that_cannot_work_is_refused(options, told, card):
+    with pytest.raises(CardError, match=told):
+        pair(card("html", url=URL, options=options))
