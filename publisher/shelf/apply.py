@@ -20,7 +20,7 @@ from publisher.shelf.housekeeping import step_back
 
 BATCH = 1_000  # quads a transaction: a single one of 400,000 took twice as long and 1.8 GB
 LARGE = 50_000  # additions in a row from which a bulk load pays: it writes files of its own
-BULK = 100_000  # quads a bulk load: a million at once took 900 MB and a third longer, these 330 MB on two threads
+BULK = 80_000  # quads a bulk load: a million at once took 900 MB and a third longer, these 270 MB on two threads
 THREADS = 2  # bulk loads at once: a third faster than one after the other
 
 _DEFAULT = DefaultGraph()
