@@ -16,7 +16,7 @@ from publisher.releases.packed import packed
 from publisher.releases.release import Registry
 from publisher.releases.sorting import Sorter
 from publisher.releases.void import Counting
-from publisher.releases.writers import FORMS, Form, Triples, triple
+from publisher.releases.writers import FORMS, Form, Parts, Triples, triple
 from publisher.tables.files import Writing
 from publisher.tables.record import organization, record, rows
 from vocab.iris import Iris
@@ -54,9 +54,10 @@ def by_subject(lines: Iterable[bytes], folder: Path, name: str, iris: Iris, tabl
             sorter.add(map(_by_graph, held))
             triples = list(dict.fromkeys(map(triple, held)))
             told.statements, told.triples = told.statements + len(held), told.triples + len(triples)
-            told.counting.put(subject, triples)
+            parts = [it.split(b" ", 2) for it in triples]
+            told.counting.put(subject, parts)
             for text in texts:
-                text.put(triples)
+                text.put(triples, parts)
             if subject.startswith(organizations) and (row := organization(triples, iris)):
                 tables.put("organizations", row)
         for text in texts:
@@ -76,9 +77,9 @@ class _Text:
         self._form, self._file, self._begun = form, file, False
         file.write(form.head(base))
 
-    def put(self, triples: Triples) -> None:
+    def put(self, triples: Triples, parts: Parts) -> None:
         """Write a subject."""
-        text = self._form.subject(triples)
+        text = self._form.subject(triples, parts)
         self._file.write(self._form.between + text if self._begun else text)
         self._begun = True
 

@@ -10,7 +10,6 @@ from pyoxigraph import RdfFormat, parse
 
 from publisher.pages.resources import Statement
 from publisher.pages.terms import Term
-from publisher.releases.lexical import split
 from vocab.iris import Iris, encode
 from vocab.terms import DCT, RDF, XSD
 
@@ -52,18 +51,18 @@ class Counting:
         self._properties, self._classes = Counter[bytes](), Counter[bytes]()
         self._links = Counter[tuple[bytes, bytes]]()
 
-    def put(self, subject: bytes, triples: Sequence[bytes]) -> None:
-        """Count a subject with its triples, each ``<s> <p> o``."""
-        parts = [split(it) for it in triples]
-        self._properties.update(predicate for _, predicate, _ in parts)
+    def put(self, subject: bytes, parts: Sequence[Sequence[bytes]]) -> None:
+        """Count a subject with its triples, each in its three terms."""
+        self._properties.update([predicate for _, predicate, _ in parts])
         self._numbers.triples += len(parts)
         self._numbers.subjects += 1
         kinds = [term for _, predicate, term in parts if predicate == _A]
         self._classes.update(kinds)
         self._numbers.entities += bool(kinds) and subject.startswith(self._thing)
         if subject.startswith(self._ours):
-            outward = ((predicate, term) for _, predicate, term in parts if term.startswith(_STARTS))
-            self._links.update((predicate, next(start for start in _STARTS if term.startswith(start))) for predicate, term in outward)
+            for _, predicate, term in parts:
+                if term.startswith(_STARTS):
+                    self._links[predicate, next(start for start in _STARTS if term.startswith(start))] += 1
 
     def numbers(self) -> Numbers:
         """Give what was counted."""

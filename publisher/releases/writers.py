@@ -8,15 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple
 
-from publisher.releases.lexical import quoted, split
+from publisher.releases.lexical import quoted
 from publisher.shelf.reader import PREFIXES
 from vocab.terms import RDF
 
 Triples = Sequence[bytes]  # of one subject, each ``<s> <p> o`` without its dot, sorted
+Parts = Sequence[Sequence[bytes]]  # the same, each in its three terms
 
 _A = f"<{RDF}type>".encode()
+_PREDICATE = itemgetter(1)
 
 
 class Form(NamedTuple):
@@ -24,7 +27,7 @@ class Form(NamedTuple):
 
     media: str
     head: Callable[[str], bytes]
-    subject: Callable[[Triples], bytes]
+    subject: Callable[[Triples, Parts], bytes]
     between: bytes = b""
     tail: bytes = b""
 
@@ -34,16 +37,15 @@ def triple(line: bytes) -> bytes:
     return line[: line.rindex(b" <")]
 
 
-def _n_triples(triples: Triples) -> bytes:
+def _n_triples(triples: Triples, _: Parts) -> bytes:
     return b" .\n".join(triples) + b" .\n"
 
 
-def _turtle(triples: Triples) -> bytes:
-    subject = split(triples[0])[0]
-    parts = []
-    for predicate, group in groupby(map(split, triples), key=lambda it: it[1]):
-        parts.append(_short(predicate) + b" " + b" , ".join(_object(predicate, it[2]) for it in group))
-    return subject + b" " + b" ;\n\t".join(parts) + b" .\n"
+def _turtle(_: Triples, parts: Parts) -> bytes:
+    told = []
+    for predicate, group in groupby(parts, key=_PREDICATE):
+        told.append(_short(predicate) + b" " + b" , ".join([_object(predicate, it[2]) for it in group]))
+    return parts[0][0] + b" " + b" ;\n\t".join(told) + b" .\n"
 
 
 def _object(predicate: bytes, term: bytes) -> bytes:
@@ -66,14 +68,14 @@ def _prefixes(_: str) -> bytes:
     return "".join(f"@prefix {prefix}: <{space}> .\n" for prefix, space in PREFIXES.items()).encode()
 
 
-def _json_ld(triples: Triples) -> bytes:
-    parts = [b'{"@id":"' + split(triples[0])[0][1:-1] + b'"']
-    for predicate, group in groupby(map(split, triples), key=lambda it: it[1]):
+def _json_ld(_: Triples, parts: Parts) -> bytes:
+    told = [b'{"@id":"' + parts[0][0][1:-1] + b'"']
+    for predicate, group in groupby(parts, key=_PREDICATE):
         if predicate == _A:
-            parts.append(b'"@type":[' + b",".join(b'"' + it[2][1:-1] + b'"' for it in group) + b"]")
+            told.append(b'"@type":[' + b",".join([b'"' + it[2][1:-1] + b'"' for it in group]) + b"]")
         else:
-            parts.append(b'"' + predicate[1:-1] + b'":[' + b",".join(_json_value(it[2]) for it in group) + b"]")
-    return b",".join(parts) + b"}"
+            told.append(b'"' + predicate[1:-1] + b'":[' + b",".join([_json_value(it[2]) for it in group]) + b"]")
+    return b",".join(told) + b"}"
 
 
 def _json_value(term: bytes) -> bytes:
