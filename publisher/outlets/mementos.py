@@ -70,7 +70,8 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
 
     def _page(it: Description, shown: Memento, known: list[Memento], graph: str) -> Response:
         place = known.index(shown)
-        near = {name: known[at].address(graph) for name, at in (("before", place - 1), ("after", place + 1)) if 0 <= at < len(known)}
+        spots = {"before": place - 1, "after": place + 1}
+        near = {name: known[spot].address(graph) if 0 <= spot < len(known) else None for name, spot in spots.items()}
         return pages.page("memento.html", it=it, shown=shown, near=near, own=shown.address(graph), graph=graph, graphs=DATA.values())
 
     for path, endpoint in (("/timegate", gate), ("/timemap", map_), ("/memento", memento)):

@@ -138,6 +138,13 @@ async def test_a_memento_is_a_page_to_a_browser(client: httpx.AsyncClient) -> No
     assert f'rel="prev" href="/memento/{FIRST}/{RECORD}"' in page.text
 
 
+async def test_the_pages_of_the_first_and_the_last_state_lead_inward_alone(client: httpx.AsyncClient) -> None:
+    first, last = [(await client.get(f"/memento/{stamp}/{RECORD}.html")).text for stamp in (FIRST, THIRD)]
+
+    assert ('rel="prev"' in first, 'rel="next"' in first) == (False, True)
+    assert ('rel="prev"' in last, 'rel="next"' in last) == (True, False)
+
+
 async def test_what_was_gone_then_is_gone_in_its_memento(client: httpx.AsyncClient) -> None:
     sent = await client.get("/timegate/record/demo/lost")
 
