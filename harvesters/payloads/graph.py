@@ -183,11 +183,16 @@ def _objects(about: Mapping[Node, Said], node: Node) -> Iterator[BlankNode]:
 
 def flat(quads: Iterable[Quad]) -> Iterator[Quad]:
     """Put all statements into one graph, and schema.org's into its one namespace, http or https as they came."""
+    return (Quad(quad.subject, quad.predicate, quad.object) for quad in spelled(quads))
+
+
+def spelled(quads: Iterable[Quad]) -> Iterator[Quad]:
+    """Put schema.org's terms into their one namespace, and leave each statement in its graph."""
     for quad in quads:
         told = quad.object
         if isinstance(told, NamedNode) and quad.predicate.value == TYPE:
             told = _plain(told)
-        yield Quad(quad.subject, _plain(quad.predicate), told)
+        yield Quad(quad.subject, _plain(quad.predicate), told, quad.graph_name)
 
 
 def _plain(node: NamedNode) -> NamedNode:

@@ -16,7 +16,7 @@ from harvesters.errors import ParseError
 from harvesters.network.answer import dump_json, load_json, refuse_doctype, refuse_html
 from harvesters.network.fetch import Reply
 from harvesters.payloads.contexts import Find, addressed, placed
-from harvesters.payloads.graph import flat
+from harvesters.payloads.graph import flat, spelled
 
 ACCEPT = (
     "text/turtle, application/n-triples, application/n-quads, application/trig, application/rdf+xml, application/ld+json;q=0.9,"
@@ -70,18 +70,19 @@ def _look(content: bytes) -> str:
 
 
 @contextmanager
-def loaded(reply: Reply, find: Find, forced: str | None = None) -> Iterator[Store]:
+def loaded(reply: Reply, find: Find, forced: str | None = None, *, graphs: bool = False) -> Iterator[Store]:
     """Read an answer into a store that lasts as long as the context; a large one lies on disk meanwhile.
 
-    JSON-LD takes the contexts that it names from *find* alone. Raises ParseError at what is no RDF, with its place, at a DOCTYPE,
-    and at an answer that holds no statement at all.
+    All named graphs are read as one, unless *graphs* are to stay apart. JSON-LD takes the contexts that it names from *find*
+    alone. Raises ParseError at what is no RDF, with its place, at a DOCTYPE, and at an answer that holds no statement at all.
     """
     with tempfile.TemporaryDirectory(prefix="stocktake-") as folder:
         store = Store(folder) if len(reply.content) > _LARGE else Store()
         name = told(reply, forced)
         content = _prepared(reply, name, find)
+        syntax = RdfFormat.TRIG if name == "turtle" and not forced else SYNTAXES[name]  # all Turtle is TriG
         try:
-            store.bulk_extend(flat(parse(content, SYNTAXES[name], base_iri=reply.url, lenient=True)))
+            store.bulk_extend((spelled if graphs else flat)(parse(content, syntax, base_iri=reply.url, lenient=True)))
         except (SyntaxError, ValueError) as error:
             raise ParseError(f"{reply.url}: not {_NAMED[name]} that can be read: {getattr(error, 'msg', error)}") from error
         if not len(store):

@@ -17,6 +17,7 @@ from harvesters.protocols import (
     iati,
     ical,
     json_pages,
+    ldes,
     oai_pmh,
     pod,
     rdf,
@@ -66,6 +67,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
     "files": Protocol(
         file_folder.collect, Payload.ROW, file_folder.OPTIONS, incremental=True, check=file_folder.check, chooses=file_folder.brings
     ),
+    "ldes": Protocol(ldes.collect, Payload.GRAPH, ldes.OPTIONS, incremental=True, check=ldes.check),
     "web": Protocol(web.collect, Payload.GRAPH, web.OPTIONS, incremental=True, check=web.check),
     "sparql": Protocol(sparql.collect, Payload.GRAPH, sparql.OPTIONS, incremental=True, check=sparql.check, tells=sparql.told_changes),
     "feed": Protocol(feed.collect, Payload.ROW, feed.OPTIONS, incremental=True),

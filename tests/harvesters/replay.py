@@ -182,6 +182,17 @@ def _csw(asked: Mapping[str, str]) -> bytes:
     return f'<csw:GetRecordsResponse xmlns:csw="{_CSW}">{told}{body}</csw:SearchResults></csw:GetRecordsResponse>'.encode()
 
 
+def _stream(asked: Mapping[str, str]) -> bytes:
+    """Give the real versions of mobility hindrances as one page of a stream."""
+    files = [FEEDS / "ldes" / name for name in ("example-ldes-member.nq", "members_member_nquads.nq", "members_member_turtle.ttl")]
+    texts = [b"\n".join(file.read_bytes() for file in files)]
+    texts += [
+        f"<https://{HOST}/stream> <https://w3id.org/tree#member> <{quad.subject.value}> .".encode()
+        for quad in {quad.subject: quad for file in files[1:] for quad in parse(file.read_bytes(), RdfFormat.TRIG, lenient=True)}.values()
+    ]
+    return b"\n".join(texts)
+
+
 def _sitemap(asked: Mapping[str, str]) -> bytes:
     """Give a sitemap of the real pages."""
     pages = "".join(f"<url><loc>https://{HOST}/feeds/html/{file.name}</loc></url>" for file in sorted((FEEDS / "html").iterdir()))
@@ -214,6 +225,7 @@ _ANSWERS: Mapping[str, Answer] = {
     "/sitemap.xml": _sitemap,
     "/git/trees/main": _git_tree,
     "/csw": _csw,
+    "/stream": _stream,
     "/datasets/hydra-page1.jsonld": _whole(FEEDS / "nde" / "nde_hydra-page1.jsonld"),
     "/datasets/hydra-page2.jsonld": _whole(FEEDS / "nde" / "nde_hydra-page2.jsonld"),
     "/cordis/projects.csv": _whole(FEEDS / "tabular" / "cordis_projects_horizon.csv"),

@@ -30,6 +30,7 @@ KINDS = {
     "pod": ("fields", {}, {"title": "dct:title"}),
     "csw": ("fields", {}, {"title": "dc:title"}),
     "files": ("fields", {}, {"title": "name"}),
+    "ldes": ("fields", {}, {"title": "dct:title"}),
 }
 OWN = {"rdf": {"dcat"}, "web": {"html", "jsonapi", "waf"}}  # folders of whose files these protocols can read some
 FITTING = {".xml": "oai-pmh", ".rdf": "rdf", ".ttl": "rdf", ".html": "oai-pmh", ".json": "json", ".jsonld": "rdf"}

@@ -46,6 +46,7 @@ TRUTH = {
     "dcat-catalogue": ({"Record": 2}, 2, None),
     "dcat-endpoint": ({"Record": 13}, 13, 13),
     "pod-inventory": ({"Record": 6}, 6, None),
+    "ldes-members": ({"Record": 2}, 2, 2),  # three members, two of them versions of one
     "csw-service": ({"Record": 26}, 26, 26),
     "dpg-tree": ({"Record": 228}, 228, None),
     "web-pages": ({"Record": 23}, 23, None),

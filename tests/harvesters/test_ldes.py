@@ -1,0 +1,240 @@
+"""LDES: an event stream is replicated to the latest version of each entity, then followed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+import replay
+from pyoxigraph import NamedNode, RdfFormat, parse, serialize
+
+from harvesters.errors import MissingError, ParseError
+from harvesters.network.fetch import Fetch, Patience
+from harvesters.payloads.property_path import compiled
+from harvesters.protocols.ldes import collect
+from harvesters.record import Gone, Record, Unreadable
+
+HOST = "https://registry.example"
+HEAD = """@prefix ldes: <https://w3id.org/ldes#> . @prefix tree: <https://w3id.org/tree#> . @prefix dct: <http://purl.org/dc/terms/> .
+@prefix as: <https://www.w3.org/ns/activitystreams#> . @prefix xsd: <http://www.w3.org/2001/XMLSchema#> .
+@prefix foaf: <http://xmlns.com/foaf/0.1/> . @prefix : <https://registry.example/> .
+"""
+STREAM = ":s a ldes:EventStream ; ldes:timestampPath dct:created ; ldes:versionOfPath dct:isVersionOf .\n"
+
+
+def version(name: str, day: int, title: str = "", more: str = "") -> str:
+    said = f"dct:isVersionOf :{name} ; dct:created '2026-01-{day:02}T00:00:00Z'^^xsd:dateTime ; dct:title '{title or name}' {more} .\n"
+    return f":s tree:member :{name}-{day} .\n:{name}-{day} {said}"
+
+
+def link(page: str, target: str, below: int = 0, kind: str = "LessThanRelation") -> str:
+    bound = (
+        f"a tree:{kind} ; tree:path dct:created ; tree:value '2026-01-{below:02}T00:00:00Z'^^xsd:dateTime ;"
+        if below
+        else "a tree:Relation ;"
+    )
+    return f":{page} tree:relation [ {bound} tree:node :{target} ] .\n"
+
+
+class Site:
+    """A host of *pages* by path."""
+
+    def __init__(self, **pages: str | int) -> None:
+        self.pages = pages
+        self.asked: list[str] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        name = request.url.path.removeprefix("/")
+        self.asked.append(name)
+        it = self.pages.get(name, 404)
+        return (
+            httpx.Response(it) if isinstance(it, int) else httpx.Response(200, content=(it if it.startswith("<") else HEAD + it).encode())
+        )
+
+    def door(self) -> Fetch:
+        return Fetch(pause=0, robots=False, transport=httpx.MockTransport(self), patience=Patience(tries=1))
+
+
+@pytest.fixture
+def source(card):
+    return lambda url="/s", **options: card("ldes", url=HOST + url, fields={"title": "dct:title"}, options=options)
+
+
+def harvest(there, source, since=None, cursor=None):
+    with there.door() as fetch:
+        return list(collect(source, fetch, since, cursor))
+
+
+def items(pages):
+    return [item for page in pages for item in page.items]
+
+
+def told(pages):
+    return {
+        item.key.removeprefix(f"{HOST}/"): compiled("dct:title")(item.payload)[0].value for item in items(pages) if isinstance(item, Record)
+    }
+
+
+def by_time() -> Site:
+    """A stream in three pages, each with the versions of its days."""
+    return Site(
+        s=STREAM + ":s tree:view :root .",
+        root=STREAM + link("root", "a", 10) + link("root", "b", 20) + link("root", "c"),
+        a=STREAM + version("x", 1, "old") + version("y", 2, "Y"),
+        b=version("x", 11, "new") + version("z", 12, "Z"),
+        c=version("z", 21, "", "; a as:Delete"),
+    )
+
+
+def test_the_latest_version_of_each_entity_comes_and_what_was_deleted_is_gone(source):
+    pages = harvest(by_time(), source())
+
+    assert told(pages) == {"x": "new", "y": "Y"}
+    assert [item for item in items(pages) if isinstance(item, Gone)] == [Gone(f"{HOST}/z", "2026-01-21T00:00:00Z")]
+    assert (pages[0].claimed, pages[-1].doubt) == (3, None)
+
+
+def test_only_pages_that_may_hold_what_came_since_are_asked_for(source):
+    there = by_time()
+
+    pages = harvest(there, source(), datetime(2026, 1, 12, tzinfo=UTC))
+
+    assert there.asked == ["s", "root", "b", "c"]
+    assert [item.key for item in items(pages)] == [f"{HOST}/z"]
+
+
+@pytest.mark.parametrize("kind", ["LessThanOrEqualToRelation", "EqualToRelation", "LessThanRelation"])
+def test_each_relation_that_bounds_time_spares_its_page(kind, source):
+    there = Site(s=STREAM + link("s", "a", 10, kind) + link("s", "b"), a=version("x", 10), b=version("y", 12))
+
+    harvest(there, source(), datetime(2026, 1, 11, tzinfo=UTC))
+
+    assert "a" not in there.asked
+
+
+def test_the_digest_rests_on_the_entity_and_not_on_its_version(source):
+    first, second = (items(harvest(Site(s=STREAM + version("x", day, "same")), source())) for day in (1, 9))
+
+    assert first[0].raw == second[0].raw
+    assert first[0].modified != second[0].modified
+
+
+def test_a_member_that_is_a_graph_is_read_as_that_graph(source):
+    said = ":s tree:member :v1 . :v1 dct:isVersionOf :x ; dct:created '2026-01-01T00:00:00Z' . "
+    trig = STREAM + said + ":v1 { :x dct:title 'X' } :other { :x dct:title 'no' }"
+
+    assert told(harvest(Site(s=trig), source())) == {"x": "X"}
+
+
+def test_a_stream_without_versions_brings_its_members(source):
+    stream = ":s a ldes:EventStream ; tree:member :m1 , :m2 . :m1 dct:title 'A' . :m2 dct:title 'B' ; foaf:maker [ foaf:name 'Water' ] ."
+
+    pages = harvest(Site(s=stream), source())
+
+    assert told(pages) == {"m1": "A", "m2": "B"}
+    assert compiled("foaf:maker/foaf:name")(items(pages)[1].payload)[0].value == "Water"
+
+
+@pytest.mark.parametrize(("path", "deleted"), [("dct:type", "'gone'"), ("a", ":Tombstone")])
+def test_a_stream_says_itself_how_it_tells_deletions(path, deleted, source):
+    name = "<http://www.w3.org/1999/02/22-rdf-syntax-ns#type>" if path == "a" else path
+    stream = STREAM + f":s ldes:versionDeletePath {name} ; ldes:versionDeleteObject {deleted} .\n"
+
+    (item,) = items(harvest(Site(s=stream + version("x", 1, "X") + version("x", 2, "X", f"; {path} {deleted}")), source()))
+
+    assert type(item) is Gone
+
+
+def test_a_place_in_the_stream_decides_between_versions_of_one_time(source):
+    stream = STREAM + ":s ldes:sequencePath <https://schema.org/position> .\n"
+    version_of = ":s tree:member :v{0} . :v{0} dct:isVersionOf :x ; dct:created '2026-01-01' ; "
+    said = version_of + "<https://schema.org/position> {0} ; dct:title '{0}' .\n"
+    members = "".join(said.format(number) for number in (2, 10, 9))
+
+    assert told(harvest(Site(s=stream + members), source())) == {"x": "10"}
+
+
+def test_pages_that_lead_in_circles_are_read_once(source):
+    there = Site(s=STREAM + link("s", "a"), a=version("x", 1) + link("a", "b"), b=link("b", "a") + link("b", "s") + version("y", 1))
+
+    assert told(harvest(there, source())) == {"x": "x", "y": "y"}
+    assert sorted(there.asked) == ["a", "b", "s", "s"]
+
+
+def test_a_page_that_is_missing_ends_the_harvest_since_it_may_hold_the_latest(source):
+    with pytest.raises(MissingError):
+        harvest(Site(s=STREAM + link("s", "a") + link("s", "b"), a=version("x", 1), b=404), source())
+
+
+def test_a_sweep_takes_the_view_of_the_latest_versions_and_changes_the_other(source):
+    views = ":s tree:view :all , :latest . :latest ldes:retentionPolicy [ a ldes:LatestVersionSubset ; ldes:amount 1 ] ."
+    there = Site(s=STREAM + views, all=STREAM + version("x", 1), latest=STREAM + version("x", 2, "latest"))
+
+    assert told(harvest(there, source())) == {"x": "latest"}
+    assert told(harvest(there, source(), datetime(2026, 1, 1, tzinfo=UTC))) == {"x": "x"}
+    assert told(harvest(there, source(view=f"{HOST}/all"))) == {"x": "x"}
+
+
+@pytest.mark.parametrize(
+    ("policy", "doubted"),
+    [
+        ("a ldes:LatestVersionSubset ; ldes:amount 1", False),
+        ("a ldes:RetentionPolicy ; ldes:versionAmount 3", False),
+        ("a ldes:DurationAgoPolicy ; tree:value 'P1Y'", True),
+        ("a ldes:RetentionPolicy ; ldes:fullLogDuration 'P1Y'", True),
+        ("a ldes:RetentionPolicy ; ldes:versionAmount 1 ; ldes:versionDuration 'P1Y'", True),
+    ],
+)
+def test_a_stream_that_lets_members_go_leaves_the_sweep_in_doubt(policy, doubted, source):
+    pages = harvest(Site(s=f"{STREAM}:s ldes:retentionPolicy [ {policy} ] . {version('x', 1)}"), source())
+
+    assert (pages[-1].doubt is not None) is doubted
+
+
+def test_a_harvest_goes_on_from_its_cursor(source):
+    members = "".join(f":s tree:member :m{n:04} . :m{n:04} dct:title '{n}' .\n" for n in range(1001))
+    there = Site(s=":s a ldes:EventStream ." + members)
+
+    pages = harvest(there, source())
+    rest = harvest(there, source(), cursor=pages[0].cursor)
+
+    assert [len(page.items) for page in pages] == [1000, 1]
+    assert [item.key for item in items(rest)] == [f"{HOST}/m1000"]
+
+
+def test_a_member_that_cannot_be_read_is_unreadable_alone(source):
+    (bad, good) = items(harvest(Site(s=STREAM + version("a", 1, "", "; dct:relation <http://a b>") + version("b", 1)), source()))
+
+    assert [(type(it), it.key[-1]) for it in (bad, good)] == [(Unreadable, "a"), (Record, "b")]
+
+
+@pytest.mark.parametrize("content", [":a :b :c .", "<html>", "<a", ""])
+def test_what_is_no_stream_is_told(content, source):
+    with pytest.raises(ParseError):
+        harvest(Site(s=content), source())
+
+
+@pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
+def test_the_real_members_are_read_as_a_streams(source):
+    found: dict[str, str] = {}
+    for file in sorted((replay.FEEDS / "ldes").iterdir()):
+        content = file.read_bytes()
+        if file.suffix == ".json":
+            content = serialize(parse(content, RdfFormat.JSON_LD, base_iri=HOST), format=RdfFormat.N_QUADS)
+        (name, *_) = _roots(content)
+        page = content + f"\n<{HOST}/s> <https://w3id.org/tree#member> <{name}> .\n".encode()
+        door = Fetch(pause=0, robots=False, transport=httpx.MockTransport(lambda _, page=page: httpx.Response(200, content=page)))
+        with door as fetch:
+            found[file.name] = ", ".join(type(it).__name__ for page in collect(source(), fetch, None) for it in page.items)
+
+    assert found.pop("example-ldes-member.nq") == "Record, Record"  # its own member, and what we call one here
+    assert set(found.values()) == {"Record"}
+    assert len(found) == 9
+
+
+def _roots(content: bytes) -> list[str]:
+    """Give the subjects of a member's file to which nothing points, as they stand in its text."""
+    quads = list(parse(content, RdfFormat.TRIG, base_iri=HOST, lenient=True))
+    told = {quad.object for quad in quads}
+    return [quad.subject.value for quad in quads if quad.subject not in told and isinstance(quad.subject, NamedNode)]
