@@ -25,6 +25,7 @@ import tracer
 
 ROOT = Path(__file__).parents[2]
 KEPT = {"fsync", "fdatasync", "unlink", "unlinkat", "rmdir", "ftruncate"}  # something is kept for good, or taken away
+ENGINES = {"store", "store.tmp", "index", "shown", "shown.part"}  # where the engines show files of their own, too many to be stages
 AGAIN = 3  # each third point is killed once more while it recovers
 DRIVERS = 2
 TRIES = 5  # the store works in threads: what was its thousandth call may be its last the next time
@@ -89,7 +90,7 @@ class Undisturbed:
         first: dict[tuple[Any, str], Point] = {}
         for deed, calls in self.calls.items():
             for at, name in enumerate(calls, 1):
-                if " " in name:
+                if " " in name and not ENGINES & set(Path(name).parts):
                     first.setdefault((deeds.DEEDS[deed], re.sub(r"\d+", "N", name.rpartition("/")[2])), Point(deed, at))
         return iter(first.values())
 
