@@ -46,6 +46,8 @@ def harvest(
     """Harvest registries: collect, map, judge, plan, commit; 1 where a run failed, was held or is incomplete."""
     settings: Settings = context.obj
     wanted = chosen(cards_of(settings), names or [])
+    if not wanted:
+        err.print("no source is enabled; say `enabled = true` in a card, or name one: `stocktake harvest NAME --dry-run`", markup=False)
     with means_of(settings) as means:
         plans = harvest_all(wanted, means, full=full, dry_run=dry_run, quiet=json)
         failed = {name: report.failure(name, means.ledger, dry_run=dry_run) for name, plan in plans.items() if plan is None}

@@ -1,0 +1,145 @@
+"""Shipped cards: each reads what its registry answers, recorded or as its documents write it, and none runs by itself."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import replay
+from pyoxigraph import RdfFormat, Store, parse
+from simulated import door
+
+from harvesters.pairs import pair
+from harvesters.record import Record
+from harvesters.source import load
+from vocab.initiative import Resource
+
+CARDS = sorted((Path(__file__).parents[2] / "sources").glob("*.toml"))
+PARTNERS = replay.SHARED / "facts" / "partners"
+REPLIES = Path(__file__).parent / "replies"
+ROOT = Path(__file__).parents[2]
+
+CORDIS = """@prefix e: <http://data.europa.eu/s66#> . @prefix x: <http://www.w3.org/2001/XMLSchema#> .
+<http://data.europa.eu/s66/resource/project/101069359> a e:Project ; e:title "Full spectrum SOLar Direct Air Capture" ; e:acronym "SolDAC" ;
+  e:identifier "101069359" ; e:startDate "2022-09-01"^^x:date ; e:endDate "2025-08-31"^^x:date ; e:keyword "solar energy" ;
+  e:hasInvolvedParty [ e:isRoleOf [ e:legalName "Institute" ] ] ."""
+KOHESIO = """@prefix w: <https://linkedopendata.eu/prop/direct/> . @prefix r: <http://www.w3.org/2000/01/rdf-schema#> .
+@prefix i: <https://linkedopendata.eu/entity/> . @prefix x: <http://www.w3.org/2001/XMLSchema#> .
+i:Q7361953 w:P35 i:Q9934 ; r:label "Gottsunda"@en, "Gottsunda växer"@sv ; w:P20 "2023-09-04T00:00:00Z"^^x:dateTime ; w:P32 i:Q11 ;
+  w:P889 i:Q2757713 . i:Q11 r:label "Sweden"@en . i:Q2757713 r:label "Uppsala kommun"@sv ."""
+
+Answer = Callable[[httpx.Request], bytes | httpx.Response]
+
+
+def _sample(*parts: str) -> Any:
+    return json.loads(PARTNERS.joinpath(*parts).read_bytes())
+
+
+def _bank(asked: httpx.Request) -> bytes:
+    """Give the sample of version 3, then that of version 2, as pages of one list."""
+    three, two = _sample("worldbank", "projects_v3_sample.json"), _sample("worldbank", "projects_v2_sample.json")
+    rows = {**three["projects"], two["id"]: two}
+    left = dict(list(rows.items())[int(asked.url.params["os"]) :])
+    return json.dumps({"total": str(len(rows)), "projects": left}).encode()
+
+
+def _dial(asked: httpx.Request) -> bytes:
+    """Give two pages in the envelope and by the schema that the Exchange publishes."""
+    number = int(asked.url.params.get("page", "1"))
+    project = {"name": f"Project {number}", "slug": f"p{number}", "description": "D", "countries": ["Kenya"], "SDGs": [{"SDGNumber": 4}],
+               "startDate": "2020-01-01", "organizations": [{"name": "Org"}], "tags": ["health"]}  # fmt: skip
+    following = "https://exchange.dial.global/api/v1/projects?page=2" if number == 1 else None
+    return json.dumps({"count": 2, "page_size": 1, "next_page": following, "previous_page": None, "results": [project]}).encode()
+
+
+def _atlas(_: httpx.Request) -> bytes:
+    sample = _sample("dial", "who-digital-health-atlas-sample.json")
+    csv.writer(text := io.StringIO()).writerows([sample["columns"], [sample["sample"][name] for name in sample["columns"]]])
+    return text.getvalue().encode()
+
+
+def _iati(asked: httpx.Request) -> bytes:
+    if not asked.url.path.endswith("package_search"):
+        return (replay.FEEDS / "iati" / "activity-standard-example-annotated.xml").read_bytes()
+    package = json.loads((replay.FEEDS / "iati" / "meta_fixture-org_fixture-org-activities2.json").read_bytes())
+    return json.dumps({"success": True, "result": {"count": 1, "results": [package]}}).encode()
+
+
+def _endpoint(turtle: str) -> Answer:
+    store = Store()
+    store.extend(list(parse(turtle.encode(), RdfFormat.TURTLE)))
+    return lambda asked: replay.endpoint(store, asked)
+
+
+def _file(path: Path) -> Answer:
+    return lambda _: path.read_bytes()
+
+
+# What stands for each registry, and what its card makes of it: how many records, and the first one's title.
+PLAYED: dict[str, tuple[Answer, int, str]] = {
+    "cordis": (_endpoint(CORDIS), 1, "Full spectrum SOLar Direct Air Capture"),
+    "digital-impact-exchange": (_dial, 2, "Project 1"),
+    "dpga": (_file(PARTNERS / "dpga" / "all_nominees_2024-08-19.json"), 228, "Aajeevika"),
+    "iati": (_iati, 1, "Activity title"),
+    "kohesio": (_endpoint(KOHESIO), 1, "Gottsunda växer"),
+    "openaire": (_file(REPLIES / "oai_dc" / "reply.xml"), 1, "Village telecentres"),
+    "undp": (_iati, 1, "Activity title"),
+    "who-digital-health-atlas": (_atlas, 1, "HelloMAMA"),
+    "world-bank": (_bank, 2, "Sustainable and Inclusive Finance"),
+    "wsis-prizes-2015": (_file(replay.SHARED / "facts" / "wsis-prizes-2015" / "scrapper_wsis-nominated-projects.html"), 302,
+                         "Burkina Open Data Initiative"),
+}  # fmt: skip
+
+
+def harvested(card: Path, words: Any) -> list[Resource]:
+    source = load(card)
+    protocol, reader = pair(source)
+    read = reader.prepare(source, words)
+
+    def there(asked: httpx.Request) -> httpx.Response:
+        told = PLAYED[card.stem][0](asked)
+        return told if isinstance(told, httpx.Response) else httpx.Response(200, content=told)
+
+    with door(there) as fetch:
+        pages = list(protocol.collect(source, fetch, None))
+    assert [page.doubt for page in pages if page.doubt] == []
+    return [read(item) for page in pages for item in page.items if isinstance(item, Record)]
+
+
+@pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
+@pytest.mark.parametrize("card", CARDS, ids=lambda card: card.stem)
+def test_each_shipped_card_reads_what_its_registry_answers(card: Path, words: Any) -> None:
+    _, count, title = PLAYED[card.stem]
+
+    found = harvested(card, words)
+
+    assert (len(found), found[0].titles[0].value) == (count, title)
+
+
+@pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
+@pytest.mark.parametrize("card", CARDS, ids=lambda card: card.stem)
+def test_each_shipped_card_finds_more_than_titles(card: Path, words: Any) -> None:
+    found = harvested(card, words)
+
+    filled = {name for it in found for name in ("countries", "parties", "goals", "subjects", "action_lines") if getattr(it, name)}
+    assert len(filled) >= 2, filled
+
+
+@pytest.mark.parametrize("card", CARDS, ids=lambda card: card.stem)
+def test_no_shipped_card_runs_by_itself_and_each_names_its_owner(card: Path) -> None:
+    source = load(card)
+
+    assert (source.enabled, bool(source.publisher), "# Attribution: " in card.read_text(encoding="utf-8")) == (False, True, True)
+
+
+def test_the_readme_lists_every_shipped_card() -> None:
+    told = set(re.findall(r"^\| \[`([\w-]+)`\]\(sources/\1\.toml\)", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE))
+
+    assert told == {card.stem for card in CARDS} == set(PLAYED)
