@@ -61,6 +61,7 @@ async def client(world: Path) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def page(client: httpx.AsyncClient, path: str, **headers: str) -> str:
+    client.cookies.clear()  # each visit is by somebody else
     answer = await client.get(path, headers=HTML | headers)
     assert answer.status_code == 200, answer.text
     return answer.text

@@ -1,0 +1,110 @@
+"""A browser that tests drive: headless Chromium by its DevTools protocol over a pipe, which needs no port and no other package.
+
+Source: https://chromedevtools.github.io/devtools-protocol/
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import select
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update --disable-sync "
+    "--hide-scrollbars --remote-debugging-pipe"
+)
+PATIENCE = 30.0  # seconds for an answer
+
+
+class Browser:
+    """One page of a browser; *asked* are the addresses that it has asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        command = shutil.which("chromium")
+        if command is None:
+            pytest.skip("no chromium")
+        theirs_in, self._out = os.pipe()
+        self._in, theirs_out = os.pipe()
+        line = ["bash", "-c", f'exec 3<&{theirs_in} 4>&{theirs_out}; exec "$@"', "chromium", command, *FLAGS.split(), f"--user-data-dir={folder}"]
+        quiet = subprocess.DEVNULL
+        self._process = subprocess.Popen(line, pass_fds=(theirs_in, theirs_out), stdout=quiet, stderr=quiet)
+        os.close(theirs_in)
+        os.close(theirs_out)
+        self._number, self._rest, self._session, self.asked = 0, b"", "", list[str]()
+        target = self.tell("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self.tell("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Network"):
+            self.tell(f"{domain}.enable")
+
+    def close(self) -> None:
+        """End it."""
+        self._process.kill()
+        self._process.wait()
+        os.close(self._out)
+        os.close(self._in)
+
+    def tell(self, method: str, **params: Any) -> dict[str, Any]:
+        """Tell it something and give its answer."""
+        self._number += 1
+        message = {"id": self._number, "method": method, "params": params} | ({"sessionId": self._session} if self._session else {})
+        os.write(self._out, json.dumps(message).encode() + b"\0")
+        while True:
+            found = self._next()
+            if found.get("id") == self._number:
+                assert "error" not in found, found["error"]
+                return found["result"]
+
+    def open(self, url: str, width: int = 1280, height: int = 900, *, dark: bool = False) -> None:
+        """Open a page at a size, light or dark, and wait until it is loaded."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        self.tell("Emulation.setDeviceMetricsOverride", **size)
+        self.tell("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
+        self._loaded = False
+        self.tell("Page.navigate", url=url)
+        while not self._loaded:
+            self._next()
+
+    def run(self, script: str) -> Any:
+        """Run a script in the page and give its value; a promise is waited for."""
+        told = self.tell("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        assert "exceptionDetails" not in told, told["exceptionDetails"]
+        return told["result"].get("value")
+
+    def picture(self, file: Path) -> None:
+        """Take a picture of the whole page."""
+        told = self.tell("Page.captureScreenshot", format="png", captureBeyondViewport=True)
+        file.write_bytes(base64.b64decode(told["data"]))
+
+    def _next(self) -> dict[str, Any]:
+        until = time.monotonic() + PATIENCE
+        while b"\0" not in self._rest:
+            ready, _, _ = select.select([self._in], [], [], max(0.0, until - time.monotonic()))
+            assert ready, f"the browser did not answer within {PATIENCE} seconds"
+            self._rest += os.read(self._in, 1 << 20)
+        text, _, self._rest = self._rest.partition(b"\0")
+        found: dict[str, Any] = json.loads(text)
+        if found.get("method") == "Page.loadEventFired":
+            self._loaded = True
+        if found.get("method") == "Network.requestWillBeSent":
+            self.asked.append(found["params"]["request"]["url"])
+        return found
+
+
+@contextmanager
+def browsing(folder: Path) -> Iterator[Browser]:
+    """Open a browser whose profile lies in *folder*."""
+    opened = Browser(folder)
+    try:
+        yield opened
+    finally:
+        opened.close()

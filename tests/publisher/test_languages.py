@@ -1,0 +1,61 @@
+"""The languages of the pages: all six have all words, and names come in them where the vocabulary has them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from string import Formatter
+
+import pytest
+from babel.messages.extract import extract_from_dir
+from babel.messages.pofile import read_po
+
+from publisher.languages.catalogue import FOLDER, translations
+from publisher.languages.visit import LANGUAGES, chosen
+
+PUBLISHER = Path(__file__).parents[2] / "publisher"
+METHODS = [("**.py", "python"), ("templates/**.html", "jinja2")]
+KEYWORDS = {"_": None, "translated": None, "ngettext": (1, 2)}
+
+
+@pytest.fixture(scope="module")
+def words() -> set[str]:
+    """Give all words of the pages."""
+    options = {"templates/**.html": {"trim_blocks": "true", "lstrip_blocks": "true"}}
+    found = extract_from_dir(str(PUBLISHER), method_map=METHODS, options_map=options, keywords=KEYWORDS)
+    return {message for _file, _line, message, _comments, _context in found if isinstance(message, str)}
+
+
+@pytest.mark.parametrize("language", [tag for tag in LANGUAGES if tag != "en"])
+def test_every_word_of_the_pages_is_there_in_every_language(language, words):
+    with (FOLDER / f"{language}.po").open("rb") as file:
+        known = {message.id: message.string for message in read_po(file, locale=language) if message.id and not message.fuzzy}
+
+    assert sorted(words - known.keys()) == []
+    assert [text for text, translated in known.items() if not translated] == []
+    assert [text for text, translated in known.items() if _gaps(text) != _gaps(translated)] == []
+
+
+def _gaps(text: str) -> list[str]:
+    return sorted(name for _, name, _, _ in Formatter().parse(text.replace("{", "{{").replace("}", "}}")) if name)
+
+
+def test_a_word_that_nobody_has_translated_stays_english():
+    assert translations("fr").gettext("no such word") == "no such word"
+    assert translations("xx").gettext("Search") == "Search"
+
+
+@pytest.mark.parametrize(
+    ("query", "cookies", "accept", "language"),
+    [
+        ("lang=zh", "language=ru", "fr", "zh"),
+        ("lang=xx", "language=ru", "fr", "ru"),
+        ("", "language=xx", "fr-CH, en;q=0.5", "fr"),
+        ("", "a=b; language=es", "", "es"),
+        ("", "", "en;q=0.1, ar;q=0.9", "ar"),
+        ("", "", "ar;q=0, de", "en"),
+        ("", "", ";;q=x,,*", "en"),
+        ("", "\x00=;;", "zh-Hant-TW", "zh"),
+    ],
+)
+def test_a_language_is_chosen_by_address_then_by_choice_then_by_browser(query, cookies, accept, language):
+    assert chosen(query, cookies, accept) == language
