@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl, urlencode
 
@@ -108,7 +109,10 @@ class Speaking:
 
         async def tell(message: Message) -> None:
             if message["type"] == "http.response.start":
-                _mark(MutableHeaders(scope=message), language, dict(parse_qsl(query)).get(PARAMETER) == language)
+                told = MutableHeaders(scope=message)
+                _mark(told, language)
+                if dict(parse_qsl(query)).get(PARAMETER) == language and (_is_page(told) or message["status"] == HTTPStatus.NOT_MODIFIED):
+                    told.append("Set-Cookie", f"{COOKIE}={language}; Path=/; Max-Age={_YEAR}; SameSite=Lax")
             await send(message)
 
         try:
@@ -117,11 +121,12 @@ class Speaking:
             _now.reset(token)
 
 
-def _mark(headers: MutableHeaders, language: str, choice: bool) -> None:
-    if not headers.get("content-type", "").startswith("text/html"):
-        return
-    headers["Content-Language"] = language
-    headers.add_vary_header("Accept-Language")
-    headers.add_vary_header("Cookie")
-    if choice:
-        headers.append("Set-Cookie", f"{COOKIE}={language}; Path=/; Max-Age={_YEAR}; SameSite=Lax")
+def _mark(headers: MutableHeaders, language: str) -> None:
+    if _is_page(headers):
+        headers["Content-Language"] = language
+        headers.add_vary_header("Accept-Language")
+        headers.add_vary_header("Cookie")
+
+
+def _is_page(headers: MutableHeaders) -> bool:
+    return headers.get("content-type", "").startswith("text/html")

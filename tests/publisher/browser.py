@@ -35,7 +35,15 @@ class Browser:
             pytest.skip("no chromium")
         theirs_in, self._out = os.pipe()
         self._in, theirs_out = os.pipe()
-        line = ["bash", "-c", f'exec 3<&{theirs_in} 4>&{theirs_out}; exec "$@"', "chromium", command, *FLAGS.split(), f"--user-data-dir={folder}"]
+        line = [
+            "bash",
+            "-c",
+            f'exec 3<&{theirs_in} 4>&{theirs_out}; exec "$@"',
+            "chromium",
+            command,
+            *FLAGS.split(),
+            f"--user-data-dir={folder}",
+        ]
         quiet = subprocess.DEVNULL
         self._process = subprocess.Popen(line, pass_fds=(theirs_in, theirs_out), stdout=quiet, stderr=quiet)
         os.close(theirs_in)
@@ -79,6 +87,13 @@ class Browser:
         told = self.tell("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
         assert "exceptionDetails" not in told, told["exceptionDetails"]
         return told["result"].get("value")
+
+    def leave(self, script: str) -> None:
+        """Run a script that leads to another page, and wait until that is loaded."""
+        self._loaded = False
+        self.run(f"{{ {script} }} 0")
+        while not self._loaded:
+            self._next()
 
     def picture(self, file: Path) -> None:
         """Take a picture of the whole page."""

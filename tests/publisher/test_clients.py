@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import shutil
 import subprocess
-from hashlib import sha256
 from pathlib import Path
 
 import httpx
@@ -20,7 +17,6 @@ from SPARQLWrapper import CSV, GET, JSON, JSONLD, N3, POST, POSTDIRECTLY, RDFXML
 
 from vocab.iris import BASE
 
-CLIENTS = Path(__file__).parents[1] / "clients"
 TITLES = """
     PREFIX dct: <http://purl.org/dc/terms/>
     SELECT ?thing ?title { ?thing dct:title ?title FILTER(STRSTARTS(STR(?title), "Community network 1")) } ORDER BY ?title
@@ -30,24 +26,9 @@ WANTED = 31  # 1, 10 to 19, 100 to 119
 
 
 @pytest.fixture(scope="module")
-def comunica(request: pytest.FixtureRequest) -> Path:
-    """Give Comunica's command, installed once for each lock into a folder that is kept."""
-    npm = shutil.which("npm")
-    if npm is None:
-        pytest.skip("no npm")
-    lock = (CLIENTS / "package-lock.json").read_bytes()
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stocktake-clients" / sha256(lock).hexdigest()[:16]
-    command = home / "node_modules" / ".bin" / "comunica-sparql"
-    if not command.exists():
-        home.mkdir(parents=True, exist_ok=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(CLIENTS / name, home)
-        done = subprocess.run(
-            [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=home, capture_output=True, text=True, timeout=240
-        )
-        if done.returncode:
-            pytest.skip(f"npm cannot install Comunica: {done.stderr.strip()[-300:]}")
-    return command
+def comunica(packages: Path) -> Path:
+    """Give Comunica's command."""
+    return packages / ".bin" / "comunica-sparql"
 
 
 def wrapper(endpoint: str, query: str, form: str, method: str = GET, way: str = URLENCODED) -> SPARQLWrapper:

@@ -89,9 +89,11 @@ async def test_a_page_is_in_the_language_of_its_reader(client, path):
 
 async def test_a_language_that_was_chosen_is_kept_and_told(client):
     chosen = await client.get("/map?lang=es", headers=HTML)
+    again = await client.get("/map?lang=es", headers=HTML | {"If-None-Match": chosen.headers["etag"]})
     kept = await page(client, "/map", Cookie="language=es")
 
     assert chosen.headers["set-cookie"].startswith("language=es; Path=/;")
+    assert (again.status_code, again.headers["set-cookie"]) == (304, chosen.headers["set-cookie"])
     assert chosen.headers["content-language"] == "es"
     assert {"Accept-Language", "Cookie"} <= set(chosen.headers["vary"].split(", "))
     assert '<html lang="es"' in kept

@@ -1,0 +1,149 @@
+"""The portal in a real browser: usable by everyone (WCAG 2.2 AA), by keyboard, on a telephone, and from one page to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from browser import Browser, browsing
+
+from publisher.figures.world import atlas
+
+STANDARDS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+PAGES = {
+    "home": "/",
+    "search": "/search?q=network&goal=4",
+    "nothing found": "/search?q=zzz&goal=4",
+    "map": "/map",
+    "matrix": "/matrix",
+    "trends": "/trends",
+    "gaps": "/gaps",
+    "events": "/events?month=2025-05",
+    "documents": "/documents",
+    "prizes": "/prizes",
+    "registries": "/registries",
+    "join": "/join?kind=json&title=A&url=https://x.example&licence=https://x.example/l&key=id&name=name",
+    "initiative": "/page/initiative/demo/a%2F1",
+    "organization": "/page/organization/demo/ministry-of-health",
+    "country": "/concept?iri=http://metadata.un.org/sdg/codes/geoArea/404",
+    "line": "/scheme/action-line/C4",
+    "scheme": "/scheme/action-line",
+    "source": "/source/demo",
+    "missing": "/nowhere",
+}
+
+
+@pytest.fixture(scope="module")
+def host(endpoint: str) -> str:
+    """Give where a real server answers, once its numbers and texts are there."""
+    found = endpoint.removesuffix("/sparql")
+    for _ in range(200):
+        if httpx.get(f"{found}/search?format=json&q=network").status_code == 200:
+            return found
+    raise AssertionError("the tables and the index of texts were not made")
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with browsing(tmp_path_factory.mktemp("browser")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def axe(packages: Path) -> str:
+    """Give the script of axe-core (https://github.com/dequelabs/axe-core)."""
+    return (packages / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
+
+
+def address(host: str, name: str, language: str) -> str:
+    return f"{host}{PAGES[name]}{'&' if '?' in PAGES[name] else '?'}lang={language}"
+
+
+def faults(browser: Browser, axe: str) -> list[str]:
+    browser.run(axe + ";0")
+    told = browser.run(f"axe.run(document, {{runOnly: {STANDARDS}, resultTypes: ['violations']}}).then((it) => it.violations)")
+    return [f"{fault['id']}: {node['target']} {node.get('failureSummary', '')}" for fault in told for node in fault["nodes"][:3]]
+
+
+FORMS = {
+    "light, English, wide": PAGES,
+    "dark, Arabic, telephone": ("home", "search", "matrix", "trends", "events", "join", "initiative", "country"),
+}
+
+
+@pytest.mark.parametrize(("form", "name"), [(form, name) for form, names in FORMS.items() for name in names])
+def test_a_page_has_no_fault_that_axe_finds(host, browser, axe, form, name):
+    dark = form.startswith("dark")
+    language = "ar" if dark else "en"
+
+    browser.open(address(host, name, language), 390 if dark else 1280, dark=dark)
+
+    assert faults(browser, axe) == []
+    assert browser.run("document.documentElement.lang") == language
+
+
+@pytest.mark.parametrize("language", ["en", "ar"])
+def test_no_page_is_wider_than_a_small_telephone(host, browser, language):
+    widths = {}
+    for name in PAGES:
+        browser.open(address(host, name, language), 320)
+        widths[name] = browser.run("document.documentElement.scrollWidth")
+
+    assert {name: width for name, width in widths.items() if width > 320} == {}
+
+
+def test_a_reader_searches_narrows_opens_and_comes_to_the_query(host, browser):
+    browser.open(f"{host}/?lang=en")
+    browser.leave("document.querySelector('#q').value = 'network'; document.querySelector('form').submit()")
+    assert "120" in browser.run("document.querySelector('#found').textContent")
+
+    browser.leave("[...document.querySelectorAll('.facets a')].find((it) => it.textContent.includes('Quality education')).click()")
+    assert browser.run("document.querySelector('#found').textContent").startswith("7")
+    assert "goal=4" in browser.run("location.search")
+
+    browser.leave("document.querySelector('.findings a').click()")
+    assert browser.run("document.querySelector('h1').textContent").startswith("Community network")
+
+    browser.leave("document.querySelector('.claims a').click()")
+    browser.leave("document.querySelector('.panel a[href^=\"/sparql?show=\"]').click()")
+    assert "GROUP BY" in browser.run("document.querySelector('#query').value")
+
+
+def test_a_reader_goes_from_the_map_to_a_country(host, browser):
+    if atlas() is None:
+        pytest.skip("the outlines were not built, for which npm is needed")
+    browser.open(f"{host}/map?lang=en")
+
+    browser.leave("document.querySelector('.drawing a').dispatchEvent(new MouseEvent('click', {bubbles: true}))")
+
+    assert browser.run("document.querySelector('h1').textContent.trim()").endswith("Kenya")
+
+
+def test_a_reader_goes_from_a_cell_of_the_matrix_to_what_stands_there(host, browser):
+    browser.open(f"{host}/matrix?lang=en")
+
+    browser.leave("document.querySelector('table.heat td a').click()")
+
+    assert browser.run("location.search").startswith("?kind=initiative&line=C1&goal=")
+    assert int(browser.run("document.querySelectorAll('.findings li').length")) > 0
+
+
+def test_the_keyboard_reaches_the_content_first_and_shows_where_it_is(host, browser):
+    browser.open(f"{host}/map?lang=en")
+
+    for kind in ("keyDown", "keyUp"):
+        browser.tell("Input.dispatchKeyEvent", type=kind, key="Tab", code="Tab", windowsVirtualKeyCode=9)
+
+    assert browser.run("document.activeElement.className") == "skip"
+    assert browser.run("document.activeElement.getBoundingClientRect().left >= 0")
+    assert browser.run("getComputedStyle(document.activeElement).outlineStyle") != "none"
+
+
+def test_no_page_asks_another_host(host, browser):
+    before = len(browser.asked)
+    for path in PAGES.values():
+        browser.open(host + path)
+
+    assert {url.split("/")[2] for url in browser.asked[before:] if url.startswith("http")} == {host.split("/")[2]}
