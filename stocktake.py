@@ -204,6 +204,8 @@ def _releases(text: str) -> str:
         return text and str(trigger(text)) and text
     except ValueError as error:
         raise typer.BadParameter(f"STOCKTAKE_RELEASES is {text!r}, no cron line of five fields: {error}") from error
+
+
 def _hub(url: str) -> str:
     if url and not is_web(url):
         raise typer.BadParameter(f"STOCKTAKE_HUB is {url!r}; use the web address of a WebSub hub")
@@ -333,7 +335,8 @@ def demo(
         home, ledger, loopback = data / "sources", f"sqlite:///{data}/ledger.sqlite", frozenset({"127.0.0.1"})
         given = replace(settings, data=data, sources=home, ledger=ledger, allow_hosts=loopback)
         _err.print(f"The simulated registries are at {registries.url}; harvesting them into {data}.")
-        for words in (["harvest"], ["dump"], ["examples", "run", "--json"]):
+        first = [] if any((data / "releases").glob("[0-9]*")) else [["release"]]  # so that there is one to look at
+        for words in (["harvest"], ["dump"], *first, ["examples", "run", "--json"]):
             out = subprocess.DEVNULL if "--json" in words else None
             subprocess.run(_command(words), env=given.environment(), stdout=out, check=False)
         _err.print(f"Portal: http://{host}:{port}/   SPARQL: http://{host}:{port}/sparql   Ctrl-C ends it.")
