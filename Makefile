@@ -10,8 +10,9 @@ PORT ?= 8000
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-# A browser, a Java and Jena, the independent reader of what we write; a database and networks of their own for the workers.
-TEST_PACKAGES := chromium default-jre-headless libapache-jena-java postgresql iproute2
+# A browser, a Java and Jena, the independent reader of what we write; a database and networks of their own for the workers; a store that our
+# outlets also run on.
+TEST_PACKAGES := chromium default-jre-headless libapache-jena-java postgresql iproute2 virtuoso-opensource
 
 # What the query page's scripts are made of.
 QUERY_PAGE := $(wildcard publisher/web/* publisher/web/src/*)

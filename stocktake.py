@@ -46,6 +46,7 @@ from journal import store as shared
 from journal.errors import JournalError
 from publisher.limits import read as read_limits
 from publisher.releases.schedule import trigger
+from publisher.remote.address import Address, given
 from shapes.validate import Name
 from vocab.iris import BASE, is_web
 
@@ -73,6 +74,9 @@ class Settings:
         "STOCKTAKE_LIMITS": "What queries may take, such as seconds=30, memory=2GiB, budget=60; the rest stays as it is.",
         "STOCKTAKE_RELEASES": "Cron line (UTC) at whose times `up` cuts a release; none is cut when not set.",
         "STOCKTAKE_STORE": "Address of the store that machines share, e.g. s3://bucket/stocktake: journal, archive and releases lie there.",
+        "STOCKTAKE_SHELF": "Address of a SPARQL 1.1 endpoint that is to be the shelf; our own store when not set.",
+        "STOCKTAKE_SHELF_UPDATE": "Where that store takes updates, with user and password where it wants them; the same when not set.",
+        "STOCKTAKE_SHELF_GRAPHS": "Where that store takes whole loads (Graph Store Protocol); loads go in by updates when not set.",
         "STOCKTAKE_PROXIES": "Addresses or networks, comma-separated, of reverse proxies that are believed whom they ask for.",
         "STOCKTAKE_HUB": "Address of a WebSub hub that is told of each commit, so that it tells those who follow our feeds.",
     }
@@ -89,6 +93,7 @@ class Settings:
     releases: str = ""
     hub: str = ""
     store: str = ""
+    elsewhere: Address | None = None  # the shelf, where it is not our own
     based: bool = False  # whether the base was given, and is not just the usual one
 
     def environment(self) -> dict[str, str]:
@@ -107,7 +112,7 @@ class Settings:
             "STOCKTAKE_HUB": self.hub,
             "STOCKTAKE_STORE": self.store,
         }
-        return {**os.environ, **told}
+        return {**os.environ, **told, **(self.elsewhere.environment() if self.elsewhere else {})}
 
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Harvest registries and publish them as linked data.")
@@ -134,6 +139,9 @@ def settle(
     contact: Annotated[str, _option("STOCKTAKE_CONTACT")] = "no contact given",
     shapes_engine: Annotated[str, _option("STOCKTAKE_SHAPES_ENGINE")] = "rust",
     limits: Annotated[str, _option("STOCKTAKE_LIMITS")] = "",
+    shelf: Annotated[str, _option("STOCKTAKE_SHELF")] = "",
+    shelf_update: Annotated[str, _option("STOCKTAKE_SHELF_UPDATE")] = "",
+    shelf_graphs: Annotated[str, _option("STOCKTAKE_SHELF_GRAPHS")] = "",
     proxies: Annotated[str, _option("STOCKTAKE_PROXIES")] = "",
     releases: Annotated[str, _option("STOCKTAKE_RELEASES")] = "",
     hub: Annotated[str, _option("STOCKTAKE_HUB")] = "",
@@ -159,6 +167,7 @@ def settle(
         releases=_releases(releases),
         hub=_hub(hub),
         store=_store(store, data),
+        elsewhere=_elsewhere(shelf, shelf_update, shelf_graphs),
         based=_based(context),
     )
 
@@ -210,6 +219,13 @@ def _hub(url: str) -> str:
     if url and not is_web(url):
         raise typer.BadParameter(f"STOCKTAKE_HUB is {url!r}; use the web address of a WebSub hub")
     return url
+
+
+def _elsewhere(shelf: str, update: str, graphs: str) -> Address | None:
+    try:
+        return given(shelf, update, graphs)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def _hosts(text: str) -> frozenset[str]:

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 
 from journal.log import Journal
 from publisher.app import Site, create_app, nobody
+from publisher.audit.cli import app as shelf
 from publisher.errors import PublisherError, SyntaxFault
 from publisher.examples.cli import app as examples
 from publisher.formats import GRAPHS, TABLES
@@ -26,6 +27,7 @@ from publisher.releases import keeping, schedule, shelving, stored
 from publisher.releases.dump import dump as write_dumps
 from publisher.releases.making import as_json, make
 from publisher.releases.release import Release, listed, newest
+from publisher.remote.address import Address
 from publisher.report import making as reporting
 from publisher.shelf.federation import asks_elsewhere
 from publisher.shelf.question import Question
@@ -35,6 +37,7 @@ from vocab.iris import Iris
 
 app = typer.Typer(no_args_is_help=True)
 app.add_typer(examples, name="examples")
+app.add_typer(shelf, name="shelf")
 _err = Console(stderr=True)
 
 
@@ -55,12 +58,14 @@ class Settings(Protocol):
     def hub(self) -> str: ...  # noqa: D102
     @property
     def allow_hosts(self) -> frozenset[str]: ...  # noqa: D102
+    @property
+    def elsewhere(self) -> Address | None: ...  # noqa: D102
 
 
 def site(settings: Settings, permit: Callable[[Request], bool] = nobody) -> FastAPI:
     """Make the app of all that the public reads; *permit* tells whether an operator asks."""
     about = Site(settings.contact, settings.hub, settings.allow_hosts)
-    return create_app(Shelf(settings.data, Iris(settings.base), read(settings.limits)), permit, about)
+    return create_app(Shelf(settings.data, Iris(settings.base), read(settings.limits), elsewhere=settings.elsewhere), permit, about)
 
 
 def listen(served: ASGIApp, settings: Settings, host: str, port: int) -> None:
@@ -176,7 +181,7 @@ def query(
 
 
 async def _answer(settings: Settings, question: Question, seconds: float) -> None:
-    async with Shelf(settings.data, Iris(settings.base), Limits(seconds=seconds), readers=1) as shelf:
+    async with Shelf(settings.data, Iris(settings.base), Limits(seconds=seconds), readers=1, elsewhere=settings.elsewhere) as shelf:
         await ready(shelf, question)
         question = await rewrite(shelf, question)
         if question.note:

@@ -15,6 +15,7 @@ from publisher.examples.example import Example, examples
 from publisher.examples.times import keep
 from publisher.examples.trial import Outcome, tried
 from publisher.limits import read
+from publisher.remote.address import Address
 from publisher.shelf.shelf import Shelf
 from vocab.iris import Iris
 
@@ -31,6 +32,8 @@ class Settings(Protocol):
     def base(self) -> str: ...  # noqa: D102
     @property
     def limits(self) -> str: ...  # noqa: D102
+    @property
+    def elsewhere(self) -> Address | None: ...  # noqa: D102
 
 
 @app.command(name="list")
@@ -70,7 +73,7 @@ def run(
 
 async def _run(settings: Settings, chosen: list[Example], *, quiet: bool) -> list[Outcome]:
     found = []
-    async with Shelf(settings.data, Iris(settings.base), read(settings.limits), readers=1) as shelf:
+    async with Shelf(settings.data, Iris(settings.base), read(settings.limits), readers=1, elsewhere=settings.elsewhere) as shelf:
         async for it in tried(shelf, chosen):
             found.append(it)
             if not quiet:

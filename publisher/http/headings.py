@@ -11,7 +11,8 @@ from publisher.errors import PublisherError
 from publisher.pages.standings import Standing, clock, place, standings, summary, turns
 from publisher.shelf.shelf import Shelf
 
-NAMES = ("Stocktake-Position", "Stocktake-Time", "Stocktake-Freshness", "Stocktake-Confirmed")
+TAKING = "Stocktake-Taking"  # the entry of which an answer may hold a part
+NAMES = ("Stocktake-Position", "Stocktake-Time", "Stocktake-Freshness", "Stocktake-Confirmed", TAKING)
 RELEASE = "Stocktake-Release"  # of an answer that was made from a release, and tells nothing of what is shown now
 _PLACE = {"id": 2, "page": 2, "data": 2, "record": 1, "source": 1}  # where in a path the source's name stands
 _SILENT = ("static", "health")  # a file is as it is; health must answer when the store does not
@@ -50,6 +51,8 @@ class Headings:
         if shown is None:
             return {}
         headers = {"Stocktake-Position": str(shown.position)} | ({"Stocktake-Time": shown.time} if shown.time else {})
+        if not self._shelf.settled and self._shelf.generation:
+            headers[TAKING] = str(self._shelf.generation.taking)
         try:
             return headers | await self._freshness(parts)
         except PublisherError:  # the answer itself will tell the trouble

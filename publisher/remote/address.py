@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 QUERY, UPDATE, GRAPHS = "STOCKTAKE_SHELF", "STOCKTAKE_SHELF_UPDATE", "STOCKTAKE_SHELF_GRAPHS"
@@ -26,6 +27,11 @@ class Address:
     query: str
     update: str
     graphs: str = ""
+
+    @property
+    def folder(self) -> str:
+        """Name the folder of what is kept here of that store: how far it was, and the index of its texts."""
+        return f"elsewhere-{blake2b(door(self.query).url.encode(), digest_size=4).hexdigest()}"
 
     def environment(self) -> dict[str, str]:
         """Give the variables by which a process of ours is told the same."""

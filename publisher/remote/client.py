@@ -80,6 +80,14 @@ class Client:
         self._connection.close()
 
 
+def whole(found: http.client.HTTPResponse, dialect: Dialect) -> http.client.HTTPResponse:
+    """Give an answer of which nothing may be missing; raises Refused where the store has ended it early."""
+    most = found.headers.get(dialect.cap) if dialect.cap else None
+    if most or (dialect.broken and found.headers.get(dialect.broken)):
+        raise Refused("Broken", f"the store gives only {most or 'a part'} of the rows that are needed; raise its limits (docs/stores.md)")
+    return found
+
+
 def _refused(status: int, text: str, host: str) -> Refused:
     said = next((line.strip() for line in text.splitlines() if line.strip()), "")
     for trouble in TROUBLES:

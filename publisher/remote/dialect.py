@@ -28,13 +28,8 @@ class Dialect:
 
     @property
     def hidden(self) -> tuple[str, ...]:
-        """Give the graphs that GRAPH must not find."""
-        return (self.merged, STATE, *self.aside) if self.merged else ()
-
-    @property
-    def prologue(self) -> str:
-        """Give the line that hides them."""
-        return " ".join(f"define input:named-graph-exclude <{graph}>" for graph in self.hidden)
+        """Give the graphs that ``GRAPH ?g`` must not find."""
+        return (STATE, *((self.merged,) if self.merged else ()), *self.aside)
 
 
 STANDARD = Dialect("standard")
@@ -87,6 +82,7 @@ TROUBLES = (
         "TimeLimit",
         "this store stopped the query at its own limit of time",
     ),
+    Trouble(re.compile(r"SP031.*Unknown function"), "QueryError", "this store does not know a function of the query"),
     Trouble(re.compile(r"FRVEC|MaxQueryMem|memory exhausted|out of memory"), "MemoryLimit", ""),
     Trouble(
         re.compile(r"MaxConstructTriples|RDFXX|result set.* limit"),

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
+from typing import IO, cast
 
 from pyoxigraph import BlankNode, DefaultGraph, Literal, NamedNode, Quad, QueryResultsFormat, QuerySolutions, Triple, parse_query_results
 
-from publisher.remote.client import TABLE, Client
+from publisher.remote.client import TABLE, Client, whole
 from publisher.remote.dialect import Dialect
+from publisher.remote.points import Points
 
 KEPT = 20_000  # subjects that are remembered
 PAGE = 500  # subjects a question
 _DEFAULT = DefaultGraph()
+_GRAPHS = """SELECT DISTINCT ?graph {{ GRAPH ?graph {{ ?s ?p ?o }}
+  FILTER(STR(?graph) > "{last}" && ?graph NOT IN ({hidden})) }} ORDER BY STR(?graph) LIMIT {page}"""
 
 Term = NamedNode | BlankNode | Literal | Triple
 
@@ -21,7 +25,7 @@ class Facts:
     """Read the store that *client* asks, an engine of *dialect*; forget what is known when it changes."""
 
     def __init__(self, client: Client, dialect: Dialect) -> None:
-        self._client = client
+        self._client, self._dialect = client, dialect
         self._where = ("GRAPH <" + dialect.merged + "> {", "}") if dialect.merged else ("", "")
         self._known: OrderedDict[str, list[Quad]] = OrderedDict()
 
@@ -30,15 +34,20 @@ class Facts:
         self._known.clear()
 
     def quads_for_pattern(
-        self, subject: NamedNode | None, predicate: NamedNode | None, object: Term | None, graph: NamedNode | DefaultGraph | None = None
+        self,
+        subject: NamedNode | BlankNode | Triple | None,
+        predicate: NamedNode | None,
+        object: Term | None,
+        graph: NamedNode | BlankNode | DefaultGraph | None = None,
+        /,
     ) -> Iterator[Quad]:
         """Give what a store of our own would; of the merge of all graphs by subject or by predicate, and all that a named graph holds."""
         if isinstance(graph, NamedNode):
-            yield from self._graph(graph)
+            yield from self.graph(graph)
         elif subject is None:
             assert predicate is not None
-            yield from self._with(predicate)
-        else:
+            yield from self._with(predicate, object)
+        elif isinstance(subject, NamedNode):
             self.look_up([subject.value])
             found = self._known.get(subject.value, ())
             yield from (quad for quad in found if predicate in (None, quad.predicate) and object in (None, quad.object))
@@ -57,26 +66,36 @@ class Facts:
         while len(self._known) > KEPT:
             self._known.popitem(last=False)
 
-    def _graph(self, graph: NamedNode) -> Iterator[Quad]:
+    def graph(self, graph: NamedNode) -> Iterator[Quad]:
+        """Give all that a named graph holds."""
         found = self._asked(f"SELECT ?s ?p ?o {{ GRAPH {graph} {{ ?s ?p ?o }} }}")
         return (Quad(quad.subject, quad.predicate, quad.object, graph) for quad in found)
 
-    def _with(self, predicate: NamedNode) -> Iterator[Quad]:
+    def _with(self, predicate: NamedNode, object: Term | None) -> Iterator[Quad]:
         """Give all with one predicate, a page of subjects at a time, which are looked up whole: they are what is asked for next."""
         before, after = self._where
-        last = ""
+        last, value = "", str(object or "?o")
         while True:
             rest = f'FILTER(isIRI(?s) && STR(?s) > "{last}")'
-            asked = f"SELECT DISTINCT ?s {{ {before} ?s {predicate} ?o {after} {rest} }} ORDER BY STR(?s) LIMIT {PAGE * 10}"
+            asked = f"SELECT DISTINCT ?s {{ {before} ?s {predicate} {value} {after} {rest} }} ORDER BY STR(?s) LIMIT {PAGE * 10}"
             page = [row["s"] for row in self._client.rows(asked)]
             self.look_up(page)
             for iri in page:
-                yield from (quad for quad in self._known.get(iri, ()) if quad.predicate == predicate)
+                yield from (quad for quad in self._known.get(iri, ()) if quad.predicate == predicate and object in (None, quad.object))
             if not page:
                 return
             last = page[-1]
 
+    def named_graphs(self) -> Iterator[NamedNode]:
+        """Give the graphs that are ours, a page of them at a time."""
+        last, hidden = "", ", ".join(f"<{graph}>" for graph in self._dialect.hidden)
+        while page := self._client.rows(_GRAPHS.format(last=last, hidden=hidden, page=PAGE * 2)):
+            yield from (NamedNode(row["graph"]) for row in page)
+            last = page[-1]["graph"]
+
     def _asked(self, query: str) -> list[Quad]:
-        found = parse_query_results(self._client.ask(query, TABLE), QueryResultsFormat.JSON)
+        told = whole(self._client.ask(query, TABLE), self._dialect)
+        lines = cast(IO[bytes], Points(told) if self._dialect.merged else told)  # only ``read`` is asked of it
+        found = parse_query_results(lines, QueryResultsFormat.JSON)
         assert isinstance(found, QuerySolutions)
         return [Quad(row["s"], row["p"], row["o"], _DEFAULT) for row in found]

@@ -10,7 +10,7 @@ from publisher.remote.dialect import MERGE, STATE
 
 BATCH = 1_000  # quads an update: Virtuoso's compiler has no room for 5,000
 ROOM = 500_000  # bytes of one
-LARGE = 20_000  # additions in a row from which the Graph Store Protocol pays
+LARGE = 3_000  # additions in a row from which the Graph Store Protocol pays
 BULK = 50_000  # quads a load
 
 Quad = tuple[str, str]  # a triple as N-Triples without its dot, and the graph's IRI in its brackets

@@ -14,33 +14,39 @@ import re
 import socket
 import sys
 from collections.abc import Iterator, Mapping
-from typing import cast
+from pathlib import Path
+from typing import IO, cast
 
 from pyoxigraph import (
     NamedNode,
     Quad,
     QueryResultsFormat,
-    QueryTriples,
+    QuerySolutions,
     RdfFormat,
     Store,
+    Triple,
     parse,
     parse_query_results,
 )
 
 from publisher.remote.address import told
-from publisher.remote.bound import bind
+from publisher.remote.bound import bind, without
 from publisher.remote.client import TABLE, TRIPLES, Client, Refused
 from publisher.remote.dialect import Dialect
-from publisher.shelf.dataset import form, merged, named_by, names_graphs
+from publisher.remote.points import Points
+from publisher.shelf.dataset import form, merged, named_by, names_graphs, patterns
 from publisher.shelf.federation import tokens
 from publisher.shelf.frames import Kind, pack, read
 from publisher.shelf.question import Question
-from publisher.shelf.reader import Outlet, Refusal, answer, ask, evaluate, stay_with
+from publisher.shelf.reader import Generation, Outlet, Refusal, Result, answer, answer_graph, ask, evaluate, reason, stay_with
 from publisher.shelf.sandbox import limit_memory
 
 _OWN = re.compile(r"<(?:bif|sql):|(?:^|\s)define\s+\w+:", re.IGNORECASE)
 _NOWHERE = "urn:stocktake:none"  # a graph that holds nothing
 _ALL = "CONSTRUCT {{ ?s ?p ?o }} {{ GRAPH <{}> {{ ?s ?p ?o }} }}"
+
+
+YES, NO = "ASK {}", "ASK { FILTER(false) }"
 
 
 class Asking:
@@ -52,37 +58,44 @@ class Asking:
 
     def answer(self, question: Question, connection: socket.socket) -> None:
         """Answer *question*; raises Refusal and Refused."""
+        if _OWN.search(_bare(question.text)):
+            raise Refusal("QueryError", "functions and pragmas of the store's own are not answered here")
         evaluate(Store(), Question(question.text, base=question.base, bindings=question.bindings, inserted=question.inserted))
         if question.check:
             return Outlet(connection, "").end()
-        if _OWN.search(_bare(question.text)):
-            raise Refusal("QueryError", "functions and pragmas of the store's own are not answered here")
         default, named = named_by(question)
         if default and len(default) > 1:  # a merge is what few engines make of them: they are fetched and asked here
             return answer(ask(merged(self._held, default, named or []), question), question, connection)
         kind = form(question.text)
         if kind in ("construct", "describe"):
-            return answer(_triples(self._asked(question, TRIPLES)), question, connection)
+            return answer_graph(_triples(self._mended(self._asked(question, TRIPLES))), question, connection)
         found = self._asked(question, TABLE)
         most = _capped(found, self._known())
-        result = parse_query_results(found, QueryResultsFormat.JSON)
+        result: Result = parse_query_results(self._mended(found), QueryResultsFormat.JSON)
+        if kind == "ask" and isinstance(result, QuerySolutions):  # Virtuoso answers a number in a table
+            result = evaluate(Store(), Question(YES if any(str(row[0].value) == "1" for row in result) else NO))
         answer(result, question if most is None else _fewer(question, most), connection)
 
     def _asked(self, question: Question, accept: str) -> http.client.HTTPResponse:
         dialect = self._known()
         text = bind(question.text, question.bindings)
+        if question.named_graphs is None and not names_graphs(text):
+            text = without(text, dialect.hidden)
         base = f"BASE <{question.base}>\n" if question.base else ""
-        prologue = f"{dialect.prologue}\n" if dialect.hidden else ""
-        return self._client.ask(prologue + base + text, accept, list(_dataset(question, dialect)))
+        return self._client.ask(base + text, accept, list(_dataset(question, text, dialect)))
 
     def _known(self) -> Dialect:
         if self._dialect is None:
             self._dialect = self._client.dialect()
         return self._dialect
 
+    def _mended(self, found: http.client.HTTPResponse) -> IO[bytes]:
+        return cast(IO[bytes], Points(found) if self._known().merged else found)  # only ``read`` is asked of it
+
     def _held(self, graph: NamedNode) -> Iterator[Quad]:
         found = self._client.ask(_ALL.format(graph.value), TRIPLES)
-        return (Quad(quad.subject, quad.predicate, quad.object, graph) for quad in parse(found, RdfFormat.N_TRIPLES, lenient=True))
+        told = parse(self._mended(found), RdfFormat.N_TRIPLES, lenient=True)
+        return (Quad(quad.subject, quad.predicate, quad.object, graph) for quad in told)
 
 
 def _bare(text: str) -> str:
@@ -90,18 +103,22 @@ def _bare(text: str) -> str:
     return "".join(" " if token.kind in ("comment", "text") else token.text for token in tokens(text))
 
 
-def _dataset(question: Question, dialect: Dialect) -> Iterator[tuple[str, str]]:
+def _dataset(question: Question, text: str, dialect: Dialect) -> Iterator[tuple[str, str]]:
     """Give the parameters that name the graphs."""
     if question.default_graphs is not None or question.named_graphs is not None:
         yield from (("default-graph-uri", graph) for graph in question.default_graphs or (_NOWHERE,))
         yield from (("named-graph-uri", graph) for graph in question.named_graphs or (_NOWHERE,))
-    elif dialect.merged and not names_graphs(question.text):
+    elif dialect.merged and not names_graphs(text):
         yield "default-graph-uri", dialect.merged
+        # Where the default graph is named, Virtuoso finds any graph by a variable, but by an address only one that is named too.
+        named, variable = patterns(text, question.base)
+        if named and variable:
+            raise Refusal("QueryError", "this store cannot be asked of GRAPH with an address and GRAPH with a variable in one query")
+        yield from (("named-graph-uri", graph) for graph in named)
 
 
-def _triples(found: http.client.HTTPResponse) -> QueryTriples:
-    # It gives triples one by one, which is all that is asked of it.
-    return cast(QueryTriples, (quad.triple for quad in parse(found, RdfFormat.N_TRIPLES, lenient=True)))
+def _triples(found: IO[bytes]) -> Iterator[Triple]:
+    return (quad.triple for quad in parse(found, RdfFormat.N_TRIPLES, lenient=True))
 
 
 def _capped(found: http.client.HTTPResponse, dialect: Dialect) -> int | None:
@@ -119,7 +136,7 @@ def _fewer(question: Question, most: int) -> Question:
 
 
 class _Folder:
-    """The open generation's folder, kept from removal by a shared lock."""
+    """The open generation's folder, kept from removal by a shared lock; its store lies elsewhere."""
 
     def __init__(self, path: str) -> None:
         self._lock = os.open(path, os.O_RDONLY)
@@ -129,18 +146,26 @@ class _Folder:
         os.close(self._lock)
 
 
+def opened(path: str) -> _Folder | Generation:
+    """Open a generation: a release has a store of its own here."""
+    return Generation(path) if (Path(path) / "store").is_dir() else _Folder(path)
+
+
 def attend(connection: socket.socket) -> None:
     """Answer question after question until the other side closes."""
     frames, asking = connection.makefile("rb"), Asking(Client(told().query))
-    folder: _Folder | None = None
+    folder: _Folder | Generation | None = None
     while frame := read(frames):
         kind, payload = frame
         try:
             if kind is Kind.OPEN:
                 if folder:
                     folder.close()
-                folder = _Folder(payload.decode())
+                folder = opened(payload.decode())
                 connection.sendall(pack(Kind.END))
+            elif isinstance(folder, Generation):
+                question = Question.unpack(payload)
+                answer(evaluate(folder.store, question), question, connection)
             else:
                 asking.answer(Question.unpack(payload), connection)
         except Refusal as refusal:
@@ -150,7 +175,7 @@ def attend(connection: socket.socket) -> None:
         except MemoryError:
             _tell(connection, {"reason": "MemoryLimit", "message": ""})
         except (OSError, RuntimeError, ValueError, http.client.HTTPException) as error:
-            _tell(connection, {"reason": "Broken", "message": str(error)})
+            _tell(connection, {"reason": reason(error), "message": str(error)})
 
 
 def _tell(connection: socket.socket, told: Mapping[str, object]) -> None:

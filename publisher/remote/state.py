@@ -25,7 +25,7 @@ class State:
 
 
 ASK = f"SELECT ?name ?value {{ GRAPH <{STATE}> {{ <{STATE}> ?name ?value }} }}"
-ANY = f"SELECT ?graph {{ GRAPH ?graph {{ ?s ?p ?o }} FILTER(?graph != <{STATE}>) }} LIMIT 1"
+ANY = "SELECT ?graph { GRAPH ?graph { ?s ?p ?o } } LIMIT 1"
 
 
 def read(rows: Iterable[tuple[str, str]]) -> State | None:

@@ -117,9 +117,35 @@ def replace_graph(store: Store, graph: NamedNode, quads: Iterable[Quad]) -> bool
     return old != new
 
 
+def unmerged(store: Store) -> Iterator[Quad]:
+    """Give the triples of graphs that the merge lacks, some twice."""
+    for quad in store.quads_for_pattern(None, None, None, None):
+        if quad.graph_name != _DEFAULT and (merged := Quad(*quad.triple)) not in store:
+            yield merged
+
+
+def orphans(store: Store) -> Iterator[Quad]:
+    """Give the triples of the merge that no graph holds."""
+    for quad in store.quads_for_pattern(None, None, None, _DEFAULT):
+        if all(other.graph_name == _DEFAULT for other in store.quads_for_pattern(quad.subject, quad.predicate, quad.object, None)):
+            yield quad
+
+
+def remerge(store: Store) -> None:
+    """Make the default graph the merge of all graphs again."""
+    store.extend(set(unmerged(store)))
+    for quad in list(orphans(store)):
+        store.remove(quad)
+
+
 def digest(store: Store, graph: NamedNode) -> str:
     """Give a digest of what *graph* holds, the same wherever it holds the same."""
-    lines = sorted(str(quad.triple) for quad in store.quads_for_pattern(None, None, None, graph))
+    return digest_of(store.quads_for_pattern(None, None, None, graph))
+
+
+def digest_of(quads: Iterable[Quad]) -> str:
+    """Give a digest of the quads of a graph, whatever their order."""
+    lines = sorted(str(quad.triple) for quad in quads)
     return blake2b("\n".join(lines).encode(), digest_size=8).hexdigest()
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 from typing import NamedTuple
 
 from pyoxigraph import BlankNode, DefaultGraph, NamedNode, Quad, QueryTriples, Store
@@ -65,6 +66,20 @@ def form(text: str) -> str:
     return next((word for word in words if word in _FORMS), "")
 
 
+def patterns(text: str, base: str | None = None) -> tuple[list[str], bool]:
+    """Give the graphs that a query's patterns GRAPH name, and whether there are such of variables.
+
+    >>> patterns("PREFIX x: <http://x.org/> SELECT * { GRAPH x:g { ?s ?p ?o } GRAPH ?g { ?s a ?t } }")
+    (['http://x.org/g'], True)
+    """
+    told = [token for token in tokens(text) if token.kind != "comment" and not token.text.isspace()]
+    after = [second for word, second in pairwise(told) if word.kind == "word" and word.text.lower() == "graph"]
+    named = sorted({token.text for token in after if token.kind in ("iri", "name")})
+    clauses = _clauses(text)
+    resolved = _resolved(clauses[0], [(_NAMED, iri) for iri in named], base) if named and clauses else []
+    return [graph.value for _, graph in resolved or ()], any(token.kind == "variable" for token in after)
+
+
 def names_graphs(text: str) -> bool:
     """Tell whether a query names the graphs that it asks, by FROM."""
     found = _clauses(text)
@@ -72,19 +87,27 @@ def names_graphs(text: str) -> bool:
 
 
 def _told(question: Question) -> tuple[list[NamedNode], list[NamedNode]] | None:
-    """Read the clauses FROM and FROM NAMED; None where the text cannot be read, which the engine then says better."""
+    """Read the clauses FROM and FROM NAMED; None where there are none, or the text cannot be read, which the engine then says better."""
     clauses = _clauses(question.text)
-    if clauses is None:
+    if clauses is None or not (clauses[1] or clauses[2]):  # a variable may be named ?from
         return None
     prologue, default, named = clauses
-    told = [f"<{kind.value}> a {iri} ." for kind, iris in ((_DEFAULT, default), (_NAMED, named)) for iri in iris]
-    try:  # the engine resolves the names, by the query's own prefixes and base
-        found = Store().query(f"{prologue}\nCONSTRUCT {{ {' '.join(told)} }} {{}}", base_iri=question.base)
+    told = [*((_DEFAULT, iri) for iri in default), *((_NAMED, iri) for iri in named)]
+    graphs = _resolved(prologue, told, question.base)
+    if graphs is None:
+        return None
+    return [iri for kind, iri in graphs if kind == _DEFAULT], [iri for kind, iri in graphs if kind == _NAMED]
+
+
+def _resolved(prologue: str, told: Iterable[tuple[NamedNode, str]], base: str | None) -> list[tuple[NamedNode, NamedNode]] | None:
+    """Resolve names as they stand in a query, by its own prefixes and base; None where it cannot be read."""
+    template = " ".join(f"<{kind.value}> a {iri} ." for kind, iri in told)
+    try:
+        found = Store().query(f"{prologue}\nCONSTRUCT {{ {template} }} {{}}", base_iri=base)
     except SyntaxError:
         return None
     assert isinstance(found, QueryTriples)
-    graphs = [(triple.subject, triple.object) for triple in found]
-    return [_node(iri) for kind, iri in graphs if kind == _DEFAULT], [_node(iri) for kind, iri in graphs if kind == _NAMED]
+    return [(_node(triple.subject), _node(triple.object)) for triple in found]
 
 
 def _node(term: object) -> NamedNode:

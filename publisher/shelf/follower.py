@@ -13,19 +13,19 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
 import structlog
-from pyoxigraph import NamedNode, RdfFormat, Store, parse
+from pyoxigraph import NamedNode, Quad, RdfFormat, Store, parse
 
 from journal.entry import Entry
 from journal.errors import JournalError
 from journal.log import Journal
-from publisher.shelf.apply import apply, count, digest, replace_graph, rows_of
+from publisher.shelf.apply import apply, count, digest, remerge, replace_graph, rows_of
 from publisher.shelf.generations import Beside, Generation, make, newest, sweep
 from publisher.shelf.tides import restated
 from publisher.tables.follow import Following as Tables
@@ -70,7 +70,7 @@ class Follower:
         self._listed: int | None = None  # when the journal's folder was last changed, if that was long enough ago
         self.generations = shelf / "generations"
         self.generations.mkdir(parents=True, exist_ok=True)
-        self._lock = _alone(shelf / "lock")
+        self._lock = alone(shelf / "lock")
         self._mark_file = shelf / "position.json"
         self.mark = self._read_mark()
         if not self._continues():
@@ -100,6 +100,17 @@ class Follower:
         )
         sweep(self.generations)
         return generation
+
+    def mend(self, wanted: Mapping[NamedNode, set[Quad]]) -> Generation:
+        """Make graphs what is wanted, and the default graph the merge of all, and show it."""
+        self._write_mark(replace(self.mark, quads=None))
+        for graph, quads in wanted.items():
+            replace_graph(self.store, graph, quads)
+        remerge(self.store)
+        self._keep(replace(self.mark, quads=self._measure()))
+        at, status = self.mark, digest(self.store, self._graph)
+        beside = Beside(self._texts.shown, self._tables.shown)
+        return make(self.generations, self.store, at.position, at.entry, self._count(), status, beside)
 
     def close(self) -> None:
         """Let the shelf go."""
@@ -201,14 +212,15 @@ class Follower:
         self.mark = mark
 
 
-def _alone(path: Path) -> TextIO:
+def alone(path: Path) -> TextIO:
     """Wait until no other process writes this shelf; the file that is given keeps others waiting until it is closed."""
     file = path.open("w")
     fcntl.flock(file, fcntl.LOCK_EX)
     return file
 
 
-def _leave_at_end_of_input() -> None:
+def leave_at_end_of_input() -> None:
+    """End this process when its standard input is closed, as it is when its parent ends."""
     while sys.stdin.buffer.read(1):
         pass
     os._exit(0)
@@ -218,7 +230,7 @@ def main() -> None:
     """Run a follower: arguments are the journal's folder, the shelf's, the status file and the status graph's IRI."""
     journal, shelf, status, graph = sys.argv[1:5]
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    threading.Thread(target=_leave_at_end_of_input, daemon=True).start()
+    threading.Thread(target=leave_at_end_of_input, daemon=True).start()
     follower = Follower(Journal(Path(journal)), Path(shelf), Path(status), graph)
     while True:
         try:

@@ -32,7 +32,8 @@ class Generation:
 
     *status* is a digest of the status graph, which changes without an entry. *modified* are whole seconds since 1970 when what is
     shown last changed; a later state has a later second, even where two were made in one. *text* is the number of the last entry that
-    the text index beside the store knows, -1 where there is none; *tables* is that of the tables.
+    the text index beside the store knows, -1 where there is none; *tables* is that of the tables. Of a store elsewhere, *taking* is the
+    number of the entry that is being taken in, 0 where none is: answers may then hold a part of what it brings.
     """
 
     number: int
@@ -44,11 +45,13 @@ class Generation:
     modified: int = 0
     text: int = -1
     tables: int = -1
+    taking: int = 0
 
     @property
     def version(self) -> str:
         """Name all that is shown: two states with one version hold the same quads."""
-        return f"{self.position}-{self.entry}-{self.status}-{self.text}-{self.tables}"
+        told = f"{self.position}-{self.entry}-{self.status}-{self.text}-{self.tables}"
+        return f"{told}-{self.number}" if self.taking else told
 
 
 def newest(folder: Path) -> Generation | None:
@@ -59,6 +62,15 @@ def newest(folder: Path) -> Generation | None:
 
 def make(folder: Path, store: Store, position: int, entry: str, quads: int, status: str = "", beside: Beside | None = None) -> Generation:
     """Make a generation of *store* as it is now, with what *beside* shows: in a folder of another name, then renamed."""
+    return _made(folder, store, Generation(0, position, entry, quads, "", status), beside)
+
+
+def note(folder: Path, told: Generation, beside: Beside | None = None) -> Generation:
+    """Make a generation without a store, of one that lies elsewhere and is as *told*; number, path and texts are given here."""
+    return _made(folder, None, told, beside)
+
+
+def _made(folder: Path, store: Store | None, told: Generation, beside: Beside | None) -> Generation:
     before = newest(folder)
     number = before.number + 1 if before else 1
     path, part = folder / f"{number:09d}", folder / ".part"
@@ -66,9 +78,10 @@ def make(folder: Path, store: Store, position: int, entry: str, quads: int, stat
     part.mkdir(parents=True)
     texts = copy(beside.text, part / "text") if beside else -1
     counted = tables.copy(beside.tables, part / "tables") if beside else -1
-    generation = Generation(number, position, entry, quads, str(path), status, text=texts, tables=counted)
+    generation = replace(told, number=number, path=str(path), text=texts, tables=counted)
     generation = replace(generation, modified=_modified(generation, before))
-    store.backup(part / "store")
+    if store is not None:
+        store.backup(part / "store")
     (part / "about.json").write_text(json.dumps(asdict(generation)))
     part.rename(path)
     return generation

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from publisher.shelf.frames import Kind
 from publisher.shelf.line import Line
 from publisher.shelf.question import Question
 from publisher.shelf.ticket import Ticket
-from publisher.shelf.worker import Answer, Worker
+from publisher.shelf.worker import READER, Answer, Worker
 
 __all__ = ["Limits", "Pool"]
 
@@ -33,13 +33,25 @@ ASIDE = 15  # nice value of a question that takes long: one that is quick gets t
 
 
 class Pool:
-    """*size* readers at work at once, and *spares* that wait for one of them to be killed."""
+    """*size* readers at work at once, and *spares* that wait for one of them to be killed.
 
-    def __init__(self, size: int, limits: Limits, spares: int = 1, budget: Budget | None = None) -> None:
+    A reader is a process of *module*, with the variables that it is *told*.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        limits: Limits,
+        spares: int = 1,
+        budget: Budget | None = None,
+        module: str = READER,
+        told: Mapping[str, str] | None = None,
+    ) -> None:
         self.generation = ""
         self.limits = limits
         self.line = Line(size, limits)
         self._size, self._spares, self._budget = size, spares, budget
+        self._module, self._told = module, told
         self._idle: deque[Worker] = deque()
         self._all: set[Worker] = set()
         self._aside: set[Worker] = set()
@@ -167,7 +179,7 @@ class Pool:
         await self._prepare(await self._start())
 
     async def _start(self) -> Worker:
-        starting = asyncio.ensure_future(Worker.start(self.limits.memory))
+        starting = asyncio.ensure_future(Worker.start(self.limits.memory, self._module, self._told))
         try:
             worker = await asyncio.shield(starting)
         except asyncio.CancelledError:

@@ -13,7 +13,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pyoxigraph import Literal, NamedNode, QueryBoolean, QuerySolutions, QueryTriples, RdfFormat, Store, Triple, Variable, parse, serialize
@@ -172,9 +172,7 @@ def _readable(expected: str) -> str:
 def answer(result: Result, question: Question, connection: socket.socket) -> None:
     """Write *result* in the format that was asked for its kind."""
     if isinstance(result, QueryTriples):
-        if question.graph is None:
-            raise Refusal("NoFormat", "the answer is a graph, and no format of graphs was asked for")
-        return _graph(result, question, Outlet(connection, question.graph))
+        return answer_graph(result, question, connection)
     if question.table is None:
         raise Refusal("NoFormat", "the answer is a table, and no format of tables was asked for")
     bounded = isinstance(result, QuerySolutions)  # a yes or no has no rows
@@ -187,8 +185,11 @@ def answer(result: Result, question: Question, connection: socket.socket) -> Non
         return out.end(rows=most, cut=Cut(Bound.ROWS, most))
 
 
-def _graph(result: QueryTriples, question: Question, out: Outlet) -> None:
-    passed = 0
+def answer_graph(result: Iterable[Triple], question: Question, connection: socket.socket) -> None:
+    """Write triples in the format of graphs that was asked for."""
+    if question.graph is None:
+        raise Refusal("NoFormat", "the answer is a graph, and no format of graphs was asked for")
+    out, passed = Outlet(connection, question.graph), 0
     cut: Cut | None = None
 
     def limited() -> Iterator[Triple]:
@@ -200,7 +201,7 @@ def _graph(result: QueryTriples, question: Question, out: Outlet) -> None:
             passed += 1
             yield triple
 
-    serialize(limited(), out, GRAPHS[question.graph or ""].writer, prefixes=PREFIXES)  # type: ignore[arg-type]  # as above
+    serialize(limited(), out, GRAPHS[question.graph].writer, prefixes=PREFIXES)  # type: ignore[arg-type]  # as above
     out.end(rows=passed, cut=cut)
 
 
@@ -240,8 +241,12 @@ def attend(connection: socket.socket) -> None:
         except MemoryError:
             connection.sendall(pack(Kind.FAULT, b'{"reason": "MemoryLimit", "message": "the query was stopped at its memory limit"}'))
         except (OSError, RuntimeError, ValueError) as error:
-            reason = "QueryError" if str(error).startswith(_UNKNOWN) else "Broken"
-            connection.sendall(pack(Kind.FAULT, json.dumps({"reason": reason, "message": str(error)}).encode()))
+            connection.sendall(pack(Kind.FAULT, json.dumps({"reason": reason(error), "message": str(error)}).encode()))
+
+
+def reason(error: Exception) -> str:
+    """Name what the engine's *error* is by its name in ``publisher.errors``."""
+    return "QueryError" if str(error).startswith(_UNKNOWN) else "Broken"
 
 
 def _leave_with(parent: int) -> None:

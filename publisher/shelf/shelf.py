@@ -16,6 +16,7 @@ from journal.log import Journal
 from publisher.errors import NotReady, ShelfError
 from publisher.pages.terms import Row, rows_of
 from publisher.releases.pinned import Pinned
+from publisher.remote.address import Address
 from publisher.shelf.budget import Budget
 from publisher.shelf.cache import Cache
 from publisher.shelf.flight import Flights
@@ -25,11 +26,12 @@ from publisher.shelf.process import command, environment
 from publisher.shelf.question import Question
 from publisher.shelf.scratch import Scratches
 from publisher.shelf.spool import Room
-from publisher.shelf.worker import Answer
+from publisher.shelf.worker import READER, Answer
 from vocab.iris import Iris
 
 log = structlog.get_logger(room="shelf")
 
+REMOTE = "publisher.remote.reader"
 PAUSE = 0.2  # seconds between looks for a new generation
 CACHED = 2_000  # answers to our own questions that are kept while a generation is shown
 
@@ -37,10 +39,20 @@ CACHED = 2_000  # answers to our own questions that are kept while a generation 
 class Shelf:
     """Follow the journal under *data* and answer from its newest generation; use it as an asynchronous context.
 
-    Readers' queries and our own pages' have their own readers, so that heavy queries do not stop the pages.
+    Readers' queries and our own pages' have their own readers, so that heavy queries do not stop the pages. The store is our own, or the
+    one at the address *elsewhere*.
     """
 
-    def __init__(self, data: Path, iris: Iris, limits: Limits | None = None, *, readers: int | None = None, follow: bool = True) -> None:
+    def __init__(
+        self,
+        data: Path,
+        iris: Iris,
+        limits: Limits | None = None,
+        *,
+        readers: int | None = None,
+        follow: bool = True,
+        elsewhere: Address | None = None,
+    ) -> None:
         self.data = data
         self.iris = iris
         self.journal = Journal(data / "journal")
@@ -50,10 +62,14 @@ class Shelf:
         self.cache, self.flights = Cache(), Flights()
         self.releases = Pinned(data, iris.base)
         self.scratches = Scratches(data / "scratch", self.limits)
-        self._generations = data / "shelf" / "generations"
+        self._folder = data / "shelf" / (elsewhere.folder if elsewhere else "")
+        self._generations = self._folder / "generations"
         cores = readers or os.cpu_count() or 1
         self.budget, self.room = Budget(self.limits, time.monotonic), Room()
-        self._public, self._own = Pool(cores, self.limits, spares=2, budget=self.budget), Pool(max(1, cores // 2), self.limits, spares=0)
+        self._told = elsewhere.environment() if elsewhere else None
+        module = REMOTE if elsewhere else READER
+        self._public = Pool(cores, self.limits, 2, self.budget, module, self._told)
+        self._own = Pool(max(1, cores // 2), self.limits, 0, None, module, self._told)
         self._follow = follow
         self._known: dict[str, Generation] = {}  # by folder; while generations change, answers come from both
         self._shown = asyncio.Event()
@@ -91,6 +107,11 @@ class Shelf:
     def made_by(self, answer: Answer) -> Generation | None:
         """Give the generation that gives *answer*, None where it has long been replaced."""
         return self._known.get(answer.generation)
+
+    @property
+    def settled(self) -> bool:
+        """Tell whether what is shown is one state; a store elsewhere may show a part of the next while that is taken in."""
+        return self.generation is not None and not self.generation.taking
 
     @property
     def lag(self) -> int:
@@ -163,13 +184,13 @@ class Shelf:
 
     def _followers(self) -> Iterator[Coroutine[None, None, None]]:
         journal = str(self.journal.folder)
-        follower = (journal, str(self.data / "shelf"), str(self.data / "status.nq"), self.iris.status)
-        yield self._keep_running(command("publisher.shelf.follower", *follower))
+        follower = (journal, str(self._folder), str(self.data / "status.nq"), self.iris.status)
+        yield self._keep_running(command("publisher.remote.follower" if self._told else "publisher.shelf.follower", *follower))
         yield self._keep_running(command("publisher.history.follow", str(self.history), journal, self.iris.base))
 
     async def _keep_running(self, line: list[str]) -> None:
         while True:
-            process = await asyncio.create_subprocess_exec(*line, stdin=asyncio.subprocess.PIPE, env=environment())
+            process = await asyncio.create_subprocess_exec(*line, stdin=asyncio.subprocess.PIPE, env=environment(self._told))
             try:
                 code = await process.wait()
             except asyncio.CancelledError:

@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 
 from publisher import errors
@@ -19,6 +19,7 @@ from publisher.shelf.question import Question
 from publisher.shelf.ticket import Ticket
 from publisher.shelf.update import Update
 
+READER = "publisher.shelf.reader"
 _OUT_OF_MEMORY = {-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGKILL}  # how the engine ends when it gets no memory
 
 _MEMORY = "the query was stopped at its memory limit; narrow it, sort or group fewer rows, put it as an export, or take a dump"
@@ -35,13 +36,13 @@ class Worker:
         self._stream, self._writer = stream, writer
 
     @classmethod
-    async def start(cls, memory: int, module: str = "publisher.shelf.reader") -> Worker:
-        """Start a reader, or what else talks as one, with *memory* bytes at most."""
+    async def start(cls, memory: int, module: str = READER, told: Mapping[str, str] | None = None) -> Worker:
+        """Start a reader, or what else talks as one, with *memory* bytes at most and the variables that it is *told*."""
         ours, theirs = socket.socketpair()
         with theirs:
             line = command(module, str(theirs.fileno()), str(memory), str(os.getpid()))
             process = await asyncio.create_subprocess_exec(
-                *line, stdin=asyncio.subprocess.DEVNULL, pass_fds=[theirs.fileno()], env=environment()
+                *line, stdin=asyncio.subprocess.DEVNULL, pass_fds=[theirs.fileno()], env=environment(told)
             )
         stream, writer = await asyncio.open_connection(sock=ours)
         worker = cls(process, stream, writer)

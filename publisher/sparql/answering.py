@@ -74,7 +74,7 @@ async def reply(
     *name* is a digest of the request; what is put in the same bytes again is then answered by ``repeated``. *of* is the release that the
     question is asked of.
     """
-    if question.volatile:
+    if question.volatile or not (of or shelf.settled):
         answer = await ask(request, shelf, question, seconds)
         told = {"Content-Type": media(answer.suffix), "Vary": "Accept", "Cache-Control": "no-store", "Cache-Status": _BYPASS}
         return await respond(answer, told, shelf.room)

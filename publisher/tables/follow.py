@@ -14,14 +14,14 @@ from pathlib import Path
 
 import duckdb
 import structlog
-from pyoxigraph import DefaultGraph, NamedNode, Store
+from pyoxigraph import DefaultGraph, NamedNode
 
 from journal.log import Journal
 from publisher.tables.database import MADE, Database
 from publisher.tables.facets import FACETS
 from publisher.tables.record import Graph, read, record
 from publisher.tables.things import Row, organization, thing
-from publisher.text.told import parts, touched
+from publisher.text.told import Quads, parts, touched
 from vocab.iris import Iris
 from vocab.terms import ORG, RDF, SKOS
 
@@ -45,7 +45,7 @@ class Following:
             self._forget()
         self._work: Iterator[int] | None = None
 
-    def step(self, store: Store, position: int, entry: str, seconds: float) -> bool:
+    def step(self, store: Quads, position: int, entry: str, seconds: float) -> bool:
         """Work for about *seconds* toward *position*, where *store* is; tell whether the tables are level with it and shown.
 
         Where they cannot be written, they are made anew: the store goes on without them.
@@ -58,7 +58,7 @@ class Following:
             self._forget()
             return False
 
-    def _step(self, store: Store, position: int, entry: str, seconds: float) -> bool:
+    def _step(self, store: Quads, position: int, entry: str, seconds: float) -> bool:
         until = time.monotonic() + seconds
         while self.mark < position:
             if self._work is None:
@@ -82,7 +82,7 @@ class Following:
         self._work = None
         self._database.close()
 
-    def _make(self, store: Store, position: int, entry: str) -> Iterator[int]:
+    def _make(self, store: Quads, position: int, entry: str) -> Iterator[int]:
         """Make the tables from all that the store holds; what changes meanwhile is touched by later entries."""
         log.info("the tables are made", position=position)
         self._database.begin()
@@ -95,7 +95,7 @@ class Following:
         self._keep(store, position, entry)
         yield position
 
-    def _change(self, store: Store, position: int) -> Iterator[int]:
+    def _change(self, store: Quads, position: int) -> Iterator[int]:
         at, entry = self.mark, ""
         self._database.begin()
         for it in self._journal.entries(after=self.mark):
@@ -108,7 +108,7 @@ class Following:
         self._keep(store, at, entry)
         yield at
 
-    def _put(self, store: Store, graphs: Iterable[str], organizations: Iterable[str]) -> None:
+    def _put(self, store: Quads, graphs: Iterable[str], organizations: Iterable[str]) -> None:
         iris, rows = list(organizations), [row for name in organizations if (row := self._organization(store, name))]
         for graph in graphs:
             it = record(graph, _lines(store, None, NamedNode(graph)), self._iris)
@@ -118,11 +118,11 @@ class Following:
                 rows.append(thing(it))
         self._database.put(iris, rows)
 
-    def _organization(self, store: Store, name: str) -> Row | None:
+    def _organization(self, store: Quads, name: str) -> Row | None:
         held: Graph = read(_lines(store, NamedNode(name), _MERGED))
         return organization(held, name, self._iris)
 
-    def _keep(self, store: Store, position: int, entry: str) -> None:
+    def _keep(self, store: Quads, position: int, entry: str) -> None:
         stem = self._iris.scheme("itu-region") + "/"
         pairs = ((quad.subject, quad.object) for quad in store.quads_for_pattern(None, _MATCH, None, _MERGED))
         named = ((area.value, region.value) for area, region in pairs if isinstance(area, NamedNode) and isinstance(region, NamedNode))
@@ -163,12 +163,12 @@ class Following:
 _KINDS = ("initiative", "event", "document", "post")
 
 
-def _records(store: Store, base: str) -> Iterator[str]:
+def _records(store: Quads, base: str) -> Iterator[str]:
     start = f"{base}record/"
     return (graph.value for graph in store.named_graphs() if isinstance(graph, NamedNode) and graph.value.startswith(start))
 
 
-def _organizations(store: Store) -> Iterator[str]:
+def _organizations(store: Quads) -> Iterator[str]:
     found = store.quads_for_pattern(None, _TYPE, _ORGANIZATION, _MERGED)
     return (quad.subject.value for quad in found if isinstance(quad.subject, NamedNode))
 
@@ -199,7 +199,7 @@ def _batches(names: Iterator[str]) -> Iterator[list[str]]:
         yield batch
 
 
-def _lines(store: Store, subject: NamedNode | None, graph: NamedNode | DefaultGraph) -> list[bytes]:
+def _lines(store: Quads, subject: NamedNode | None, graph: NamedNode | DefaultGraph) -> list[bytes]:
     return sorted(str(quad.triple).encode() for quad in store.quads_for_pattern(subject, None, None, graph))
 
 

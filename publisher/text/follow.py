@@ -10,17 +10,17 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 
 import structlog
-from pyoxigraph import Store
 
 from journal.log import Journal
 from publisher.text.index import FORMAT, Writer, link
-from publisher.text.told import entry, things, topics, touched
+from publisher.text.told import Quads, entry, records, things, topics, touched
 
 BATCH = 2_000  # things between looks at the clock: some 0.5 s
 KEEP = 20.0  # seconds of work after which the index is written, so that a crash does not throw all away
@@ -40,12 +40,19 @@ class Mark:
 _MADE = f"{FORMAT} tantivy-{version('tantivy')} stemmer-{version('PyStemmer')}"
 
 
-class Following:
-    """Keep the index in *folder* level with a store that follows *journal*; ``shown`` is a folder with the last level state."""
+def _at_hand(_: Iterable[str]) -> None:
+    """Do nothing: a store of our own need not be told what will be asked of it."""
 
-    def __init__(self, folder: Path, journal: Journal, base: str) -> None:
+
+class Following:
+    """Keep the index in *folder* level with a store that follows *journal*; ``shown`` is a folder with the last level state.
+
+    *ahead* is told of which subjects the store will be asked next.
+    """
+
+    def __init__(self, folder: Path, journal: Journal, base: str, ahead: Callable[[Iterable[str]], None] = _at_hand) -> None:
         self.shown = folder / "shown"
-        self._folder, self._journal, self._base = folder, journal, base
+        self._folder, self._journal, self._base, self._ahead = folder, journal, base, ahead
         self._mark_file = folder / "position.json"
         self.mark = self._read_mark()
         if not self.mark.position:
@@ -53,7 +60,7 @@ class Following:
         self._writer = self._open()
         self._work: Iterator[None] | None = None
 
-    def step(self, store: Store, position: int, entry: str, seconds: float) -> bool:
+    def step(self, store: Quads, position: int, entry: str, seconds: float) -> bool:
         """Work for about *seconds* toward *position*, where *store* is; tell whether the index is level with it and shown.
 
         Where the index cannot be written, it is made anew: the store goes on without it.
@@ -68,7 +75,7 @@ class Following:
             self._writer = self._open()
             return False
 
-    def _step(self, store: Store, position: int, entry: str, seconds: float) -> bool:
+    def _step(self, store: Quads, position: int, entry: str, seconds: float) -> bool:
         until, before = time.monotonic() + seconds, self.mark.position
         while self.mark.position < position:
             if self._work is None:
@@ -88,23 +95,28 @@ class Following:
         self._work = None
         self._writer.close()
 
-    def _make(self, store: Store, position: int, entry_id: str) -> Iterator[None]:
+    def _make(self, store: Quads, position: int, entry_id: str) -> Iterator[None]:
         """Make the index from all that the store holds; what changes meanwhile is touched by later entries."""
         log.info("the text index is made", position=position)
         self._writer.clear()
-        for number, thing in enumerate(things(store, self._base), 1):
-            self._put(store, thing)
-            if number % BATCH == 0:
-                yield
+        all_of_them = things(store, self._base)
+        while found := list(islice(all_of_them, BATCH)):
+            self._ahead(records(found, self._base))
+            for thing in found:
+                self._put(store, thing)
+            yield
         self._keep(Mark(position, entry_id, _MADE))
 
-    def _change(self, store: Store, position: int) -> Iterator[None]:
+    def _change(self, store: Quads, position: int) -> Iterator[None]:
         since, mark = time.monotonic(), self.mark
         for it in self._journal.entries(after=mark.position):
             if it.number > position:
                 break
             for found in touched(it.lines(), self._base, BATCH):
-                for thing in topics(store, found, self._base):
+                self._ahead(found)
+                changed = topics(store, found, self._base)
+                self._ahead([*changed, *records(changed, self._base)])
+                for thing in changed:
                     self._put(store, thing)
                 yield
             mark = Mark(it.number, it.id, _MADE)
@@ -113,7 +125,7 @@ class Following:
                 since = time.monotonic()
         self._keep(mark)
 
-    def _put(self, store: Store, thing: str) -> None:
+    def _put(self, store: Quads, thing: str) -> None:
         found = entry(store, thing, self._base)
         if found:
             self._writer.put(found)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import Protocol
 
-from pyoxigraph import DefaultGraph, Literal, NamedNode, Store
+from pyoxigraph import BlankNode, DefaultGraph, Literal, NamedNode, Quad, Triple
 
 from publisher.text.index import Entry, Texts
 from vocab.iris import KINDS
@@ -18,7 +19,24 @@ _TYPE, _MODIFIED, _TOPIC = NamedNode(f"{RDF}type"), NamedNode(f"{DCT}modified"),
 _MERGED = DefaultGraph()
 
 
-def things(store: Store, base: str) -> Iterator[str]:
+class Quads(Protocol):
+    """What is asked of a store, of our own or elsewhere."""
+
+    def quads_for_pattern(
+        self,
+        subject: NamedNode | BlankNode | Triple | None,
+        predicate: NamedNode | None,
+        object: NamedNode | BlankNode | Literal | Triple | None,
+        graph_name: NamedNode | BlankNode | DefaultGraph | None = None,
+        /,
+    ) -> Iterator[Quad]:
+        """Give the quads of a pattern."""
+
+    def named_graphs(self) -> Iterator[NamedNode | BlankNode]:
+        """Give the graphs that it holds."""
+
+
+def things(store: Quads, base: str) -> Iterator[str]:
     """Give all things of the kinds that are looked up, some twice."""
     for quad in store.quads_for_pattern(None, _TYPE, None, _MERGED):
         if isinstance(quad.subject, NamedNode) and parts(quad.subject.value, base):
@@ -35,7 +53,7 @@ def parts(thing: str, base: str) -> tuple[str, str, str] | None:
     return (found[0], found[1], found[2]) if len(found) == 3 and found[0] in KINDS else None
 
 
-def entry(store: Store, thing: str, base: str) -> Entry | None:
+def entry(store: Quads, thing: str, base: str) -> Entry | None:
     """Read what is looked up of *thing*; None where the store says nothing of it, as of what is gone."""
     named, found = NamedNode(thing), parts(thing, base)
     if found is None or next(store.quads_for_pattern(named, _TYPE, None, _MERGED), None) is None:
@@ -45,12 +63,19 @@ def entry(store: Store, thing: str, base: str) -> Entry | None:
     return Entry(thing, kind, source, modified, _texts(store, named, _TITLES), _texts(store, named, _TEXTS))
 
 
-def _texts(store: Store, thing: NamedNode, properties: Iterable[NamedNode]) -> Texts:
+def records(things: Iterable[str], base: str) -> Iterator[str]:
+    """Give the records of things of ours."""
+    for thing in things:
+        if found := parts(thing, base):
+            yield f"{base}record/{found[1]}/{found[2]}"
+
+
+def _texts(store: Quads, thing: NamedNode, properties: Iterable[NamedNode]) -> Texts:
     objects = (quad.object for name in properties for quad in store.quads_for_pattern(thing, name, None, _MERGED))
     return tuple(sorted(((it.value, it.language) for it in objects if isinstance(it, Literal)), key=lambda text: (text[1] or "", text[0])))
 
 
-def _modified(store: Store, record: str) -> int:
+def _modified(store: Quads, record: str) -> int:
     for quad in store.quads_for_pattern(NamedNode(record), _MODIFIED, None, _MERGED):
         if isinstance(quad.object, Literal):
             with suppress(ValueError):
@@ -71,7 +96,7 @@ def touched(lines: Iterable[bytes], base: str, size: int) -> Iterator[set[str]]:
     yield {iri.decode() for iri in found}
 
 
-def topics(store: Store, found: Iterable[str], base: str) -> set[str]:
+def topics(store: Quads, found: Iterable[str], base: str) -> set[str]:
     """Give the things among what was found, and those whose records were found."""
     given: set[str] = set()
     for iri in found:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
 from pyoxigraph import QuerySolutions, Store
 
@@ -71,3 +72,11 @@ def test_a_graph_pattern_or_a_text_is_no_clause() -> None:
     text = 'SELECT ("FROM <a> FROM <b>" AS ?from) { ?s <from> "FROM" . <FROM> <x> ?o } # FROM <a> FROM <b>'
 
     assert _clauses(text) == ("", [], [])
+
+
+async def test_a_variable_named_from_names_no_graph(client: httpx.AsyncClient) -> None:
+    query = "SELECT (COUNT(*) AS ?n) { VALUES ?from { <http://www.w3.org/2004/02/skos/core#broader> } ?x ?from ?y # from, from\n}"
+
+    answer = await client.get("/sparql", params={"query": query, "format": "csv"})
+
+    assert int(answer.text.split()[1]) > 0

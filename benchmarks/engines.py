@@ -1,0 +1,133 @@
+"""Engines: other stores, started on loopback with a folder of their own, as they come from their packages."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from publisher.remote.address import Address
+
+_READY = 60.0  # seconds
+# As Debian's, but for the files' places and for the room that a test or a benchmark needs. Answers are not cut, sorts are (10,000 rows).
+_INI = """[Database]
+DatabaseFile = {at}/virtuoso.db
+ErrorLogFile = {at}/virtuoso.log
+LockFile = {at}/virtuoso.lck
+TransactionFile = {at}/virtuoso.trx
+xa_persistent_file = {at}/virtuoso.pxa
+FileExtend = 200
+MaxCheckpointRemap = 2000
+[TempDatabase]
+DatabaseFile = {at}/temp.db
+TransactionFile = {at}/temp.trx
+FileExtend = 200
+MaxCheckpointRemap = 2000
+[Parameters]
+ServerPort = 127.0.0.1:{sql}
+ServerThreads = 40
+CheckpointInterval = 60
+NumberOfBuffers = {buffers}
+MaxDirtyBuffers = {dirty}
+MaxQueryMem = 1G
+DirsAllowed = {at}
+LiteMode = 0
+DisableTcpSocket = 0
+[HTTPServer]
+ServerPort = 127.0.0.1:{port}
+ServerThreads = 40
+MaxClientConnections = 40
+[SPARQL]
+DefaultQuery = ASK {{}}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A store that runs: its name, its process, and where it is asked and changed."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    address: Address
+
+
+def missing(name: str) -> str:
+    """Tell why the engine *name* cannot be started here, "" where it can."""
+    command, cure = {
+        "oxigraph": (_oxigraph(), "install the package oxigraph of PyPI"),
+        "virtuoso": (shutil.which("virtuoso-t"), "install Debian's virtuoso-opensource"),
+    }[name]
+    return "" if command else f"no {name}: {cure}"
+
+
+@contextmanager
+def started(name: str, folder: Path, memory: int = 256 << 20) -> Iterator[Engine]:
+    """Start the engine *name* with an empty store in *folder*, and *memory* bytes of buffers where that can be said."""
+    folder.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    with (folder / "out.txt").open("wb") as out:
+        process = subprocess.Popen(_LINES[name](folder, port, memory), cwd=folder, stdout=out, stderr=out)
+    address = _ADDRESSES[name](f"127.0.0.1:{port}")
+    try:
+        _await(f"http://127.0.0.1:{port}/", process)
+        yield Engine(name, process, address)
+    finally:
+        process.terminate()
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()  # Virtuoso writes its checkpoint first, which nobody needs any more
+            process.wait()
+
+
+def free_port() -> int:
+    """Find a port on which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+    return port
+
+
+def _oxigraph() -> str | None:
+    beside = Path(sys.executable).with_name("oxigraph")
+    return str(beside) if beside.exists() else shutil.which("oxigraph")
+
+
+def _oxigraph_line(folder: Path, port: int, memory: int) -> list[str]:
+    return [_oxigraph() or "oxigraph", "serve", "--location", str(folder / "store"), "--bind", f"127.0.0.1:{port}"]
+
+
+def _virtuoso_line(folder: Path, port: int, memory: int) -> list[str]:
+    buffers = memory // 8500  # bytes that a buffer takes, by the comments in Debian's file
+    ini = folder / "virtuoso.ini"
+    ini.write_text(_INI.format(at=folder, sql=free_port(), port=port, buffers=buffers, dirty=buffers * 3 // 4))
+    return ["virtuoso-t", "+foreground", "+configfile", str(ini)]
+
+
+_LINES: dict[str, Callable[[Path, int, int], list[str]]] = {"oxigraph": _oxigraph_line, "virtuoso": _virtuoso_line}
+_ADDRESSES: dict[str, Callable[[str], Address]] = {
+    "oxigraph": lambda at: Address(f"http://{at}/query", f"http://{at}/update", f"http://{at}/store"),
+    "virtuoso": lambda at: Address(
+        f"http://{at}/sparql", f"http://dba:dba@{at}/sparql-auth", f"http://dba:dba@{at}/sparql-graph-crud-auth"
+    ),
+}
+
+
+def _await(url: str, process: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + _READY
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            httpx.get(url, trust_env=False, timeout=5)
+        except httpx.TransportError:
+            time.sleep(0.05)
+        else:
+            return
+    raise RuntimeError(f"{process.args!r} did not start; see out.txt in {os.getcwd()}")

@@ -1,0 +1,186 @@
+"""Follower: the one process that brings a store elsewhere level with the journal, and tells by generations how far it is.
+
+Kill it at any point: what it had not finished it does again, and doing it again changes nothing. An entry that one update can hold is seen
+wholly or not at all; of a larger one readers may see a part, so a generation that says so is shown before it begins. Several may
+follow one store: who holds its lease writes, the others watch.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from hashlib import blake2b
+from pathlib import Path
+
+import structlog
+from pyoxigraph import NamedNode, Quad, RdfFormat, parse
+
+from journal.entry import Entry
+from journal.errors import JournalError
+from journal.log import Journal
+from publisher.errors import PublisherError
+from publisher.remote import patch
+from publisher.remote.address import Address, told
+from publisher.remote.client import Client, Refused
+from publisher.remote.facts import Facts
+from publisher.remote.state import State
+from publisher.remote.tenure import Tenure
+from publisher.remote.writer import Writer
+from publisher.shelf.apply import digest_of, rows_of
+from publisher.shelf.follower import ATTENTION, GLANCE, alone, leave_at_end_of_input
+from publisher.shelf.generations import Beside, Generation, newest, note, sweep
+from publisher.shelf.tides import restated
+from publisher.tables.follow import Following as Tables
+from publisher.text.follow import Following
+from vocab.iris import Iris
+
+PAUSE = 0.5  # seconds between looks at the journal
+GRACE = 0.6  # seconds until every publisher shows that an entry is being taken in: they look each 0.2 s
+_AGAIN = 5.0  # seconds before a store that did not answer is asked again
+
+log = structlog.get_logger(room="follower")
+
+
+class Follower:
+    """Keep the store at *address* level with *journal* and the *status* file, whose graph is *status_graph*.
+
+    Raises NotReady where the store does not answer, Broken where it holds something else.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        journal: Journal,
+        shelf: Path,
+        status: Path,
+        status_graph: str,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        wait: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._journal, self._status_file, self._now, self._wait = journal, status, now, wait
+        self._graph, self._ns = NamedNode(status_graph), Iris(status_graph.removesuffix("status")).ns
+        self.generations = shelf / "generations"
+        self.generations.mkdir(parents=True, exist_ok=True)
+        self._lock = alone(shelf / "lock")
+        self._client = Client(address.query)
+        dialect = self._client.dialect()
+        self.writer = Writer(address, dialect)
+        self.tenure = Tenure(self._client, self.writer, journal, named(shelf))
+        self._facts = Facts(self._client, dialect)
+        self._status = set(self._facts.graph(self._graph))
+        self._turn: datetime | None = None
+        self._seen: tuple[int, int, int] | None = None
+        self._texts = Following(shelf / "text", journal, status_graph.removesuffix("status"), self._facts.look_up)
+        self._tables = Tables(shelf / "tables", journal, status_graph.removesuffix("status"))
+
+    def step(self) -> Generation | None:
+        """Take in what is new; give the new generation, None where nothing was new."""
+        before = self.tenure.read(self._now())
+        state = self._catch_up(before)
+        changed = self._show_status() or state.position != before.position
+        self._tables.step(self._facts, state.position, state.entry, ATTENTION)
+        self._texts.step(self._facts, state.position, state.entry, GLANCE if changed else ATTENTION)
+        return self._show(state)
+
+    def close(self) -> None:
+        """Let the store go."""
+        self._texts.close()
+        self._tables.close()
+        self.writer.close()
+        self._client.close()
+        self._lock.close()
+
+    def _catch_up(self, state: State) -> State:
+        head = self._journal.head
+        if head is None or head.number <= state.position or not self.tenure.claim(self._now()):
+            return state
+        if newest(self.generations):
+            self._show(replace(state, taking=head.number))
+            self._wait(GRACE)
+        for entry in self._journal.entries(after=state.position):
+            state = self._take(entry, state)
+        self._facts.forget()
+        return state
+
+    def _take(self, entry: Entry, state: State) -> State:
+        self.tenure.tell(replace(state, taking=entry.number), self._now())
+        quads, left_out = state.quads, self.writer.left_out
+        for run in patch.runs(rows_of(entry.lines()), patch.BULK):
+            self.tenure.renew(self._now())
+            (self.writer.add if run.added else self.writer.remove)(run.quads)
+            quads += len(run.quads) if run.added else -len(run.quads)
+        state = State(entry.number, entry.id, quads - (self.writer.left_out - left_out))
+        self.tenure.tell(state, self._now())
+        return state
+
+    def _show_status(self) -> bool:
+        try:
+            found = self._status_file.stat()
+        except FileNotFoundError:
+            return False
+        seen, at = (found.st_mtime_ns, found.st_size, found.st_ino), self._now()
+        if seen == self._seen and (self._turn is None or at < self._turn):
+            return False
+        if not self.tenure.claim(at):
+            held = set(self._facts.graph(self._graph))
+            changed, self._status = held != self._status, held
+            return changed
+        self._seen = seen
+        try:
+            new, self._turn = restated(parse(self._status_file.read_bytes(), RdfFormat.N_QUADS), self._ns, at)
+        except (SyntaxError, ValueError) as error:
+            log.warning("the status file cannot be read; the last one stays", error=str(error))
+            return False
+        changed = new != self._status
+        self.writer.remove(_lines(self._status - new))
+        self.writer.add(_lines(new - self._status))
+        self._status = new
+        return changed
+
+    def _show(self, state: State) -> Generation | None:
+        status = digest_of(self._status)
+        told = Generation(0, state.position, state.entry, state.quads, "", status, taking=state.taking)
+        current = newest(self.generations)
+        if (
+            current
+            and not state.taking
+            and replace(told, text=self._texts.position, tables=self._tables.position).version == current.version
+        ):
+            return None
+        shown = note(self.generations, told, Beside(self._texts.shown, self._tables.shown))
+        sweep(self.generations)
+        return shown
+
+
+def named(shelf: Path) -> str:
+    """Name who writes: a follower that is started again in the same folder, which its lock keeps for one, goes on at once."""
+    return f"{socket.gethostname()}-{blake2b(str(shelf.resolve()).encode(), digest_size=6).hexdigest()}"
+
+
+def _lines(quads: set[Quad]) -> list[bytes]:
+    return sorted(f"{quad} .\n".encode() for quad in quads)
+
+
+def main() -> None:
+    """Run a follower: arguments are the journal's folder, the shelf's, the status file and the status graph's IRI."""
+    journal, shelf, status, graph = sys.argv[1:5]
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    threading.Thread(target=leave_at_end_of_input, daemon=True).start()
+    while True:
+        try:
+            follower = Follower(told(), Journal(Path(journal)), Path(shelf), Path(status), graph)
+            while True:
+                follower.step()
+                time.sleep(PAUSE)
+        except (JournalError, PublisherError, Refused) as error:
+            log.error("the store cannot follow the journal", error=str(error))
+            time.sleep(_AGAIN)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""Points: Virtuoso makes geometries of its own of GeoSPARQL's WKT, in numbers of 32 bits, and numbers of truth values; here they become
+what was written.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from typing import Protocol
+
+_OWN = b"http://www.openlinksw.com/schemas/virtrdf#Geometry"
+_WKT = b"http://www.opengis.net/ont/geosparql#wktLiteral"
+_BOOLEAN = b"http://www.w3.org/2001/XMLSchema#boolean"
+_TRUTH = re.compile(rb'(#boolean", "value": ")([01])(")|(")([01])("\^\^<[^>]*#boolean>)')
+_POINT = re.compile(rb"POINT\(([-+.\deE]+) ([-+.\deE]+)\)")
+
+
+class _File(Protocol):
+    def readline(self, limit: int = -1, /) -> bytes: ...
+
+
+class Points:
+    """Read *found*, whose rows or statements stand in lines, with its points as they were."""
+
+    def __init__(self, found: _File) -> None:
+        self._found, self._rest = found, b""
+
+    def read(self, size: int = -1) -> bytes:
+        """Give at most *size* bytes, nothing at the end."""
+        while size < 0 or len(self._rest) < size:
+            line = self._found.readline()
+            if not line:
+                break
+            self._rest += mended(line)
+        size = len(self._rest) if size < 0 else size
+        given, self._rest = self._rest[:size], self._rest[size:]
+        return given
+
+
+def mended(line: bytes) -> bytes:
+    """Write the points of a line as they were.
+
+    >>> mended(b'"POINT(37.989898681641 2.3283998966217)"^^<http://www.openlinksw.com/schemas/virtrdf#Geometry> .')
+    b'"POINT(37.9899 2.3284)"^^<http://www.opengis.net/ont/geosparql#wktLiteral> .'
+    >>> mended(b'<x:s> <x:p> "1"^^<http://www.w3.org/2001/XMLSchema#boolean> .')
+    b'<x:s> <x:p> "true"^^<http://www.w3.org/2001/XMLSchema#boolean> .'
+    """
+    if _BOOLEAN in line:
+        line = _TRUTH.sub(_true, line)
+    if _OWN not in line:
+        return line
+    return _POINT.sub(lambda it: b"POINT(%s %s)" % (shortest(it[1]), shortest(it[2])), line.replace(_OWN, _WKT))
+
+
+def _true(it: re.Match[bytes]) -> bytes:
+    before, number, after = (one or other or b"" for one, other in zip(it.groups()[:3], it.groups()[3:], strict=True))
+    return before + (b"true" if number == b"1" else b"false") + after
+
+
+def shortest(text: bytes) -> bytes:
+    """Write the shortest number that is the same in 32 bits.
+
+    >>> shortest(b"2.3283998966217")
+    b'2.3284'
+    """
+    wanted = struct.pack("f", float(text))
+    tries = (f"{float(text):.{digits}g}" for digits in range(1, 10))
+    return next((told.encode() for told in tries if struct.pack("f", float(told)) == wanted), text)

@@ -1,0 +1,69 @@
+"""Tenure: who may write to a store elsewhere, and how far it says that it is; kept in the store itself, so that all who write see it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from journal.log import Journal
+from publisher.errors import Broken
+from publisher.remote.bound import without
+from publisher.remote.client import Client
+from publisher.remote.dialect import STATE
+from publisher.remote.state import ANY, ASK, State, read, update
+from publisher.remote.writer import Writer
+
+LEASE = 30.0  # seconds; who has died is followed by another after them
+_CLAIM = """DELETE {{ GRAPH <{state}> {{ <{state}> <{state}#writer> ?writer ; <{state}#until> ?until }} }}
+INSERT {{ GRAPH <{state}> {{ <{state}> <{state}#writer> "{name}" ; <{state}#until> "{until}" }} }}
+WHERE {{ GRAPH <{state}> {{ <{state}> <{state}#writer> ?writer ; <{state}#until> ?until }}
+  FILTER(STR(?writer) = "{name}" || STR(?until) < "{now}") }}"""
+
+
+class Tenure:
+    """The state of the store that *client* asks and *writer* changes, which is to follow *journal*; *name* is whose tenure this is."""
+
+    def __init__(self, client: Client, writer: Writer, journal: Journal, name: str) -> None:
+        self._client, self._writer, self._journal, self._name = client, writer, journal, name
+        self._until = 0.0
+
+    def read(self, now: datetime) -> State:
+        """Read how far the store is; one that is empty is made ours. Raises Broken where it holds what does not follow this journal."""
+        found = self._read()
+        if found is None:
+            if self._client.rows(without(ANY, self._client.dialect().hidden)):
+                raise Broken("the store holds what is not ours; give an empty one, or make it ours by stocktake shelf rebuild --whole")
+            found = State()
+            self._writer.update(update(found))
+        if found.position and not self._continues(found):
+            raise Broken("the store follows another journal than this one; make it anew with stocktake shelf rebuild --whole")
+        return replace(found, writer="", until=0.0)
+
+    def claim(self, now: datetime) -> bool:
+        """Tell whether we may write now, and for LEASE seconds from now on; the comparison is the store's, within one update."""
+        if now.timestamp() < self._until - LEASE / 2:
+            return True
+        until = now.timestamp() + LEASE
+        told = {"state": STATE, "name": self._name, "until": f"{until:.0f}", "now": f"{now.timestamp():.0f}"}
+        self._writer.update(_CLAIM.format(**told))
+        found = self._read()
+        held = found is not None and found.writer == self._name
+        self._until = until if held else 0.0
+        return held
+
+    def renew(self, now: datetime) -> None:
+        """Hold on; raises Broken where another has taken over meanwhile."""
+        if not self.claim(now):
+            raise Broken("another publisher writes to the store now; this one watches")
+
+    def tell(self, state: State, now: datetime) -> None:
+        """Make *state* the one that the store tells. Raises Broken as ``renew``."""
+        self.renew(now)
+        self._writer.update(update(replace(state, writer=self._name, until=self._until)))
+
+    def _read(self) -> State | None:
+        return read([(row["name"], row["value"]) for row in self._client.rows(ASK)])
+
+    def _continues(self, state: State) -> bool:
+        entry = next(iter(self._journal.entries(after=state.position - 1)), None)
+        return entry is not None and entry.id == state.entry

@@ -1,0 +1,112 @@
+"""The shelf is compared with the journal, graph by graph, and what differs is mended."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from conftest import IRIS
+from pyoxigraph import Literal, NamedNode, Quad, Store
+from typer.testing import CliRunner, Result
+
+from journal.log import Journal
+from publisher.shelf.follower import Follower
+from publisher.shelf.generations import newest
+from stocktake import app
+from vocab.iris import BASE
+
+LABEL = NamedNode("http://www.w3.org/2000/01/rdf-schema#label")
+RECORD = NamedNode(f"{BASE}record/demo/3")
+
+
+@pytest.fixture
+def data(world: Path, tmp_path: Path) -> Path:
+    """Give a copy of the world with a shelf that is level."""
+    shutil.copytree(world / "journal", tmp_path / "journal")
+    shutil.copy(world / "status.nq", tmp_path)
+    follower = _follower(tmp_path)
+    follower.step()
+    follower.close()
+    return tmp_path
+
+
+def _follower(data: Path) -> Follower:
+    return Follower(Journal(data / "journal"), data / "shelf", data / "status.nq", IRIS.status)
+
+
+def _spoil(data: Path) -> None:
+    """Take a quad of one graph away, and put one into the merge that no graph has; show that."""
+    follower = _follower(data)
+    quad = next(follower.store.quads_for_pattern(None, None, None, RECORD))
+    follower.store.remove(quad)
+    follower.store.add(Quad(NamedNode("urn:x"), LABEL, Literal("astray")))
+    shutil.rmtree(follower.generations)
+    follower.generations.mkdir()
+    follower.step()
+    follower.close()
+
+
+def _run(data: Path, *words: str) -> Result:
+    return CliRunner().invoke(app, ["--data", str(data), "shelf", *words])
+
+
+def test_a_shelf_that_is_level_is_what_the_journal_says(data: Path) -> None:
+    done = _run(data, "verify", "--json")
+
+    assert (done.exit_code, json.loads(done.stdout)) == (0, {"position": 3, "faults": []})
+
+
+def test_what_differs_is_told_by_graph(data: Path) -> None:
+    _spoil(data)
+
+    done = _run(data, "verify", "--json")
+
+    assert done.exit_code == 1
+    assert json.loads(done.stdout)["faults"] == [
+        {"graph": RECORD.value, "missing": 1, "added": 0},
+        {"graph": "", "missing": 0, "added": 2},
+    ]
+
+
+def test_what_differs_is_mended_and_shown(data: Path) -> None:
+    _spoil(data)
+
+    done = _run(data, "rebuild")
+    again = _run(data, "verify")
+
+    shown = newest(data / "shelf" / "generations")
+    assert (done.exit_code, again.exit_code) == (0, 0)
+    assert f"mended: {RECORD.value}: 1 were missing, 0 were too many" in done.stdout
+    assert shown is not None
+    assert next(Store.read_only(f"{shown.path}/store").quads_for_pattern(NamedNode("urn:x"), None, None, None), None) is None
+
+
+def test_a_shelf_is_made_anew(data: Path) -> None:
+    _spoil(data)
+
+    done = _run(data, "rebuild", "--whole", "--json")
+
+    assert (done.exit_code, json.loads(done.stdout)) == (0, {"position": 3, "faults": [], "mended": []})
+
+
+def test_a_shelf_that_a_server_follows_is_not_mended_beside_it(data: Path) -> None:
+    _spoil(data)
+    follower = _follower(data)
+
+    done = _run(data, "rebuild")
+    follower.close()
+
+    assert done.exit_code == 1
+    assert "a server follows the journal here" in done.output
+
+
+def test_without_a_shelf_there_is_nothing_to_compare(world: Path, tmp_path: Path) -> None:
+    shutil.copytree(world / "journal", tmp_path / "journal")
+
+    done = _run(tmp_path, "verify")
+    made = _run(tmp_path, "rebuild")
+
+    assert (done.exit_code, made.exit_code) == (1, 0)
+    assert "no shelf yet" in done.output

@@ -1,0 +1,264 @@
+"""The same outlets over stores elsewhere: what they answer is what our own store answers, and where an engine cannot, it is said."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from conftest import IRIS, plain, record_rows
+from pyoxigraph import RdfFormat, parse
+
+from benchmarks.engines import Engine, missing, started
+from journal.log import Journal
+from publisher.app import create_app
+from publisher.audit.elsewhere import Elsewhere
+from publisher.audit.tally import Fault, compare, mend
+from publisher.errors import Broken
+from publisher.examples.example import examples
+from publisher.limits import Limits
+from publisher.remote.client import Client
+from publisher.remote.follower import Follower
+from publisher.remote.tenure import LEASE
+from publisher.remote.writer import Writer
+from publisher.shelf.shelf import Shelf
+from vocab.iris import BASE
+
+ENGINES = ("oxigraph", "virtuoso")
+WHEN = datetime(2026, 4, 1, tzinfo=UTC)
+# Examples whose answers an engine cannot give, and how it says so.
+CANNOT = {("virtuoso", "near-nairobi"): "this store does not know a function of the query"}
+# A LIMIT without a whole order: which of the rows that are alike come is the engine's choice; that there are as many is compared.
+ANY_OF_THEM = frozenset(
+    {"provenance-of-a-record", "one-initiative-as-a-graph", "organization-networks", "full-text", "languages", "matrix"}
+)
+# What an expression says is true is an integer in Virtuoso.
+WITH_BOOLEANS = frozenset({("virtuoso", "matrix-and-practice")})
+# Each outlet's page or data; what is compared is told by ``_heard``.
+PATHS = (
+    "/page/organization/demo/ministry-of-health",
+    "/data/initiative/demo/a%2F1?format=nt",
+    "/record/demo/1?format=nt",
+    "/record/demo/lost?format=nt",
+    "/source/demo?format=nt",
+    "/run/run-2?format=nt",
+    "/ns?format=nt",
+    "/scheme/action-line",
+    "/scheme/action-line/C7-ehea?format=nt",
+    "/matrix",
+    "/concept?iri=http://metadata.un.org/sdg/3",
+    "/.well-known/void?format=nt",
+    "/status?format=json",
+    "/search?q=clinics&format=json",
+    "/search?q=cliniques&language=fr&format=json",
+    f"/rdf-graph-store?graph={BASE}record/demo/2&format=nt",
+    "/rdf-graph-store?graph=urn:none",
+    "/sparql?format=json&query=ASK { ?s a <urn:none> }",
+    "/sparql?format=json&query=SELECT (COUNT(*) AS ?n) { ?s ?p ?o }",
+    "/sparql?format=json&query=SELECT (COUNT(*) AS ?n) (COUNT(DISTINCT ?g) AS ?graphs) { GRAPH ?g { ?s ?p ?o } }",
+    "/sparql?format=json&query=SELECT * { ?s ?p",
+    "/sparql?format=nt&query=DESCRIBE <urn:none>",
+    f"/sparql?format=json&default-graph-uri={BASE}record/demo/1&query=SELECT (COUNT(*) AS ?n) {{ ?s ?p ?o }}",
+    f"/sparql?format=json&query=SELECT (COUNT(*) AS ?n) FROM <{BASE}record/demo/1> FROM <{BASE}record/demo/2> {{ ?s ?p ?o }}",
+    "/sparql/words",
+)
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    if why := missing(request.param):
+        pytest.skip(why)
+    with started(request.param, tmp_path_factory.mktemp(request.param)) as it:
+        yield it
+
+
+@pytest.fixture(scope="module")
+def data(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a copy of the world, without its own shelf."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    shutil.copytree(world / "journal", folder / "journal")
+    shutil.copy(world / "status.nq", folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def followed(engine: Engine, data: Path) -> Iterator[Engine]:
+    """Give the engine with all that the journal holds, and its texts looked up."""
+    follower = Follower(engine.address, Journal(data / "journal"), data / "shelf" / engine.address.folder, data / "status.nq", IRIS.status)
+    try:
+        while (shown := follower.step()) is None or not shown.text == shown.tables == shown.position:
+            pass
+        yield engine
+    finally:
+        follower.close()
+
+
+@pytest.fixture
+async def elsewhere(followed: Engine, data: Path) -> AsyncIterator[Shelf]:
+    async with Shelf(data, IRIS, Limits(seconds=20), readers=2, follow=False, elsewhere=followed.address) as opened:
+        await opened.level()
+        yield opened
+
+
+@pytest.fixture
+async def both(elsewhere: Shelf, shelf: Shelf) -> AsyncIterator[tuple[httpx.AsyncClient, httpx.AsyncClient]]:
+    """Give a client of the outlets over the engine, and one of those over our own store."""
+    async with _client(elsewhere) as theirs, _client(shelf) as ours:
+        yield theirs, ours
+
+
+def _client(shelf: Shelf) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(shelf)), base_url="http://stocktake.test")
+
+
+def _heard(answer: httpx.Response) -> object:
+    """Give what an answer says, without the order of rows, statements and lists that have none."""
+    media = answer.headers["content-type"].partition(";")[0]
+    if media == "application/n-triples":
+        return Counter(str(quad) for quad in parse(answer.content, RdfFormat.N_TRIPLES))
+    if media == "application/sparql-results+json":
+        told = answer.json()
+        return told["boolean"] if "boolean" in told else Counter(json.dumps(row, sort_keys=True) for row in told["results"]["bindings"])
+    return Counter(re.findall(r"\w+", answer.text))
+
+
+async def test_every_outlet_answers_as_over_our_own_store(both: tuple[httpx.AsyncClient, httpx.AsyncClient]) -> None:
+    different = []
+    for path in PATHS:
+        theirs, ours = [await client.get(path, headers={"Accept": "text/html"}) for client in both]
+        if (theirs.status_code, _heard(theirs)) != (ours.status_code, _heard(ours)):
+            different.append((path, theirs.status_code, ours.status_code))
+
+    assert different == []
+
+
+async def test_every_example_answers_as_over_our_own_store(both: tuple[httpx.AsyncClient, httpx.AsyncClient], followed: Engine) -> None:
+    different = []
+    for it in examples(IRIS):
+        form = "nt" if it.kind == "construct" else "json"
+        theirs, ours = [await client.get("/sparql", params={"query": it.text, "format": form}) for client in both]
+        if cannot := CANNOT.get((followed.name, it.name)):
+            assert (theirs.status_code, cannot in theirs.text) == (400, True)
+        elif it.name in ANY_OF_THEM or (followed.name, it.name) in WITH_BOOLEANS:
+            assert (theirs.status_code, bool(_heard(theirs))) == (200, True)
+        elif _heard(theirs) != _heard(ours):
+            different.append(it.name)
+
+    assert different == []
+
+
+async def test_an_answer_that_the_engine_cannot_sort_is_an_error_and_not_short(elsewhere: Shelf, followed: Engine) -> None:
+    async with _client(elsewhere) as client:
+        query = "SELECT ?s ?o { ?s ?p ?o } ORDER BY ?o LIMIT 10005"
+        answer = await client.get("/sparql", params={"query": query, "format": "csv"})
+
+    if followed.name == "virtuoso":
+        assert answer.status_code == 422
+        assert "does not sort so many rows" in answer.text
+    else:
+        assert len(answer.text.splitlines()) == 10_006
+
+
+async def test_a_value_that_is_no_date_stops_the_year_of_others_only_with_a_word(elsewhere: Shelf, followed: Engine) -> None:
+    async with _client(elsewhere) as client:
+        query = """PREFIX xsd: <http://www.w3.org/2001/XMLSchema#>
+            SELECT (YEAR(xsd:date(?d)) AS ?year) { VALUES ?d { "2024-01-15" "soon" } }"""
+        answer = await client.get("/sparql", params={"query": query, "format": "csv"})
+
+    if answer.status_code == 200:
+        assert sorted(answer.text.split()) == ["2024", "year"]
+    else:
+        assert answer.status_code == 400
+        assert "no date" in answer.text
+
+
+async def test_the_engines_own_language_is_not_let_in(elsewhere: Shelf) -> None:
+    async with _client(elsewhere) as client:
+        texts = ["SELECT (<bif:user>() AS ?u) {}", "define sql:log-enable 3 SELECT * {}", "SELECT (<sql:exec>('x') AS ?u) {}"]
+        answers = [await client.get("/sparql", params={"query": text}) for text in texts]
+
+    assert {answer.status_code for answer in answers} == {400}
+
+
+def test_the_store_is_what_the_journal_says_and_what_was_spoilt_is_mended(followed: Engine, data: Path) -> None:
+    journal = Journal(data / "journal")
+    later = datetime.now(UTC) + timedelta(seconds=6 * LEASE)
+    store = Elsewhere(followed.address, journal, IRIS, now=lambda: later)
+    client = Client(followed.address.query)
+    writer = Writer(followed.address, client.dialect())
+    record, label = f"{BASE}record/demo/3", "http://www.w3.org/2000/01/rdf-schema#label"
+
+    before = compare(journal, store)
+    writer.update(f"DELETE WHERE {{ GRAPH <{record}> {{ <{BASE}id/initiative/demo/3> ?p ?o }} }}")
+    writer.update(f'INSERT DATA {{ GRAPH <{BASE}record/demo/4> {{ <{BASE}x> <{label}> "astray" }} }}')
+    spoilt = compare(journal, store)
+    mend(journal, store, spoilt)
+    after = compare(journal, store)
+    for it in (store, writer, client):
+        it.close()
+
+    assert before == []
+    assert [it.graph for it in spoilt] == [record, f"{BASE}record/demo/4", ""]
+    assert (spoilt[0].missing > 5, spoilt[0].added, spoilt[1:2]) == (True, 0, [Fault(f"{BASE}record/demo/4", 0, 1)])
+    assert after == []
+
+
+def test_what_changes_is_taken_in_and_what_was_taken_in_stays(engine: Engine, followed: Engine, data: Path, tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+    shutil.copytree(data / "journal", journal)
+    changed = [row for number in range(500, 520) for row in record_rows("demo", plain(number))]
+    rows = [*changed, *(f"D {row[2:]}" for row in record_rows("demo", plain(7)))]
+    Journal(journal).append(rows, run="run-9", time=WHEN)
+    later = datetime.now(UTC) + timedelta(seconds=12 * LEASE)  # who wrote until now is no longer waited for
+    follower = Follower(
+        engine.address, Journal(journal), tmp_path / "shelf", data / "status.nq", IRIS.status, now=lambda: later, wait=lambda _: None
+    )
+    before = follower.tenure.read(datetime.now(UTC))
+
+    shown = follower.step()
+    again = follower.step()
+    back = _undone(rows, journal)
+    last = follower.step()
+    follower.close()
+
+    assert shown is not None
+    assert (shown.position, shown.quads) == (4, before.quads + len(changed) - len(record_rows("demo", plain(7))))
+    assert again is None or again.position == 4
+    assert last is not None
+    assert (last.position, last.quads) == (back, before.quads)
+
+
+def _undone(rows: list[str], journal: Path) -> int:
+    """Append an entry that undoes *rows*; give its number."""
+    other = {"A": "D", "D": "A"}
+    entry = Journal(journal).append([other[row[0]] + row[1:] for row in reversed(rows)], run="run-10", time=WHEN)
+    assert entry is not None
+    return entry.number
+
+
+def test_a_store_that_follows_another_journal_is_left_alone(engine: Engine, followed: Engine, tmp_path: Path) -> None:
+    Journal(tmp_path / "journal").append([f"A <{BASE}a> <{BASE}b> <{BASE}c> <{BASE}d> ."], run="other", time=WHEN)
+    follower = Follower(engine.address, Journal(tmp_path / "journal"), tmp_path / "shelf", tmp_path / "none", IRIS.status)
+
+    with pytest.raises(Broken, match="another journal"):
+        follower.step()
+
+    follower.close()
+
+
+async def test_a_reader_that_is_told_of_no_store_says_so(data: Path, tmp_path: Path, followed: Engine) -> None:
+    gone = followed.address.__class__("http://127.0.0.1:9/query", "http://127.0.0.1:9/update")
+    shutil.copytree(data / "shelf" / followed.address.folder, tmp_path / "shelf" / gone.folder)
+    shutil.copytree(data / "journal", tmp_path / "journal")
+
+    async with Shelf(tmp_path, IRIS, Limits(seconds=5), readers=1, follow=False, elsewhere=gone) as opened, _client(opened) as client:
+        answer = await client.get("/sparql", params={"query": "ASK {}"})
+
+    assert answer.status_code == 503
+    assert "does not answer" in answer.text
