@@ -77,7 +77,7 @@ def cross(it: Wanted, one: str, other: str, iris: Iris) -> str:
 
 def filled(it: Wanted, facet: str, iris: Iris) -> str:
     """Write the query that counts, by their registries, the things that have any value of a facet."""
-    lines = [*_where(it, iris), _told("source", it.bases), _told(facet, it.bases)]
+    lines = [*_where(it, iris), *(_told(name, it.bases) for name in dict.fromkeys(("source", facet)))]
     return _query(iris, "SELECT ?source (COUNT(DISTINCT ?thing) AS ?things)", lines, "GROUP BY ?source ORDER BY ?source")
 
 

@@ -194,4 +194,5 @@ def test_a_new_try_is_told_with_its_reason() -> None:
         fetch.get(URL)
 
     set_on_retry_hooks(None)
-    assert [(log["event"], log["why"], log["tries"]) for log in logs] == [("asked again", f"{URL}: answered 503 and asks us to come again in 2 seconds", 1)]
+    why = f"{URL}: answered 503 and asks us to come again in 2 seconds"
+    assert [(log["event"], log["why"], log["tries"]) for log in logs] == [("asked again", why, 1)]

@@ -1,0 +1,272 @@
+"""Simulation: ten thousand registries with a hundred million records, day by day, from costs that were measured here.
+
+Registries fall due, wait for a worker, for their host's turn and for a processor, commit one after the other, and the shelf follows.
+Source of the engine: https://simpy.readthedocs.io/. By hand: ``python -m benchmarks.simulate --measure 10000``
+"""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field, replace
+from math import ceil
+from pathlib import Path
+from statistics import quantiles
+from typing import Annotated, Any
+
+import simpy
+import typer
+
+from benchmarks.table import Json, Line, err, show
+from benchmarks.walk import Harvest, walk
+
+Steps = Generator[simpy.Event, Any, Any]
+DAY = 86_400.0  # seconds
+_PAGE = 100  # records an answer brings
+_CHUNK = 50  # pages between two looks at the clock: the simulation's grain
+_SLOTS = 4  # runs at once a worker process: they mostly wait for their hosts
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What was measured: seconds of one processor a record, seconds a commit, bytes a record.
+
+    *new* is to read, map, judge and stage a record that is new or changed, *same* to read one that is as it was, *commit* to write one
+    to the journal and settle it, *shelved* to put one that changed on the shelf, *loaded* to put one there by a bulk load.
+    """
+
+    new: float = 0.00065
+    same: float = 0.000085
+    commit: float = 0.00012
+    shelved: float = 0.0015
+    loaded: float = 0.0008
+    entry: float = 0.05  # seconds a commit takes, whatever it brings
+    archive: float = 900.0
+    journal: float = 450.0
+    ledger: float = 1_400.0
+    shelf: float = 9_000.0
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What is simulated: *changing* is the share of records that change a day, *telling* that of registries that tell what changed."""
+
+    registries: int = 10_000
+    records: int = 100_000_000
+    changing: float = 0.01
+    telling: float = 0.6
+    hosts: float = 0.8  # hosts a registry: some platforms hold several
+    pause: float = 1.0  # seconds between two requests to a host
+    answer: float = 0.4  # seconds until an answer is there
+    machines: int = 4
+    cores: int = 4
+    days: int = 3
+    first: bool = False  # whether all begins with a first harvest of everything
+    seed: int = 1
+
+    @property
+    def slots(self) -> int:
+        """Give how many runs go on at once: a worker a core."""
+        return self.machines * self.cores * _SLOTS
+
+
+@dataclass(slots=True)
+class Told:
+    """What came of it: seconds of work by station, and how long things took."""
+
+    busy: dict[str, float] = field(default_factory=dict)
+    waited: list[float] = field(default_factory=list)  # from due to begun
+    took: list[float] = field(default_factory=list)  # from due to committed
+    shown: list[float] = field(default_factory=list)  # from committed to shown
+    ended: list[float] = field(default_factory=list)  # when first harvests were committed
+    missed: int = 0  # due again before the last run had ended
+
+    def work(self, station: str, seconds: float) -> None:
+        """Count work."""
+        self.busy[station] = self.busy.get(station, 0.0) + seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """A registry: its records, its host, whether it tells what changed, its minute of the day, the day of its sweep."""
+
+    records: int
+    host: int
+    tells: bool
+    due: float
+    sweep: int
+
+
+def registries(world: World) -> list[Registry]:
+    """Draw the registries: a few are huge, most are small (Pareto), as catalogues of repositories are."""
+    chance = random.Random(world.seed)
+    weights = [min(chance.paretovariate(1.1), 5_000) for _ in range(world.registries)]
+    per, hosts = world.records / sum(weights), max(1, int(world.registries * world.hosts))
+    sizes = [max(1, round(weight * per)) for weight in weights]
+    return [
+        Registry(size, chance.randrange(hosts), chance.random() < world.telling, chance.uniform(0, DAY), chance.randrange(7))
+        for size in sizes
+    ]
+
+
+class Simulation:
+    """One run of the world; ``told`` has what came of it."""
+
+    def __init__(self, world: World, costs: Costs) -> None:
+        self._world, self._costs, self.told = world, costs, Told()
+        self._env = simpy.Environment()
+        self._slots = simpy.Resource(self._env, world.slots)
+        self._cores = simpy.Resource(self._env, world.machines * world.cores)
+        self._hosts: dict[int, Any] = {}
+        self._journal = simpy.Resource(self._env, 1)
+        self._shelf = simpy.Resource(self._env, 1)
+
+    def run(self) -> Told:
+        """Let the days pass."""
+        for it in registries(self._world):
+            self._env.process(self._live(it))
+        self._env.run(until=self._world.days * DAY)
+        return self.told
+
+    def _live(self, it: Registry) -> Steps:
+        yield self._env.timeout(it.due)
+        for day in range(self._world.days):
+            due = it.due + day * DAY
+            if self._env.now > due + DAY / 2:
+                self.told.missed += 1
+                continue
+            if self._env.now < due:
+                yield self._env.timeout(due - self._env.now)
+            yield from self._harvest(it, day, due)
+
+    def _harvest(self, it: Registry, day: int, due: float) -> Steps:
+        first = self._world.first and day == 0
+        changed = it.records * (1.0 if first else self._world.changing)
+        read = it.records if first or not it.tells or day % 7 == it.sweep else changed
+        with self._slots.request() as slot:
+            yield slot
+            self.told.waited.append(self._env.now - due)
+            begun = self._env.now
+            yield from self._read(it, read, changed)
+            self.told.work("workers", self._env.now - begun)
+            yield from self._commit(changed)
+        self.told.took.append(self._env.now - due)
+        if first:
+            self.told.ended.append(self._env.now)
+        self._env.process(self._show(changed * (self._costs.loaded if first else self._costs.shelved)))
+
+    def _read(self, it: Registry, read: float, changed: float) -> Steps:
+        host = self._hosts.setdefault(it.host, simpy.Resource(self._env, 1))
+        pages, costs = ceil(read / _PAGE), self._costs
+        each = (changed * costs.new + (read - changed) * costs.same) / max(1, pages)
+        for at in range(0, max(1, pages), _CHUNK):
+            chunk = min(_CHUNK, max(1, pages) - at)
+            with host.request() as turn:
+                yield turn
+                yield self._env.timeout(chunk * max(self._world.pause, self._world.answer))
+            with self._cores.request() as core:
+                yield core
+                yield self._env.timeout(chunk * each)
+            self.told.work("hosts", chunk * max(self._world.pause, self._world.answer))
+            self.told.work("processors", chunk * each)
+
+    def _commit(self, changed: float) -> Steps:
+        with self._journal.request() as turn:
+            yield turn
+            spent = self._costs.entry + changed * self._costs.commit
+            yield self._env.timeout(spent)
+        self.told.work("journal", spent)
+
+    def _show(self, spent: float) -> Steps:
+        since = self._env.now
+        with self._shelf.request() as turn:
+            yield turn
+            yield self._env.timeout(spent)
+        self.told.work("shelf", spent)
+        self.told.shown.append(self._env.now - since)
+
+
+def measured(records: int) -> tuple[Costs, Harvest]:
+    """Walk with so many records, and give what one costs."""
+    with tempfile.TemporaryDirectory(prefix="simulate-") as folder:
+        done = walk("oai", records, Path(folder))
+        sizes = {name: _size(Path(folder) / name) / records for name in ("archive", "journal", "shelf/generations")}
+        ledger = sum(path.stat().st_size for path in Path(folder).glob("ledger.sqlite*")) / records
+    first, again = done["first"], done["again, all read"]
+    ours = first.processor.get("harvester", 0.0) + first.processor.get("judges", 0.0)
+    same = again.processor.get("harvester", 0.0) / records
+    bulk = first.processor.get("follower", 0.0) / records
+    base = Costs()
+    costs = replace(base, new=ours / records - base.commit, same=same, loaded=bulk, ledger=ledger)
+    return replace(costs, archive=sizes["archive"], journal=sizes["journal"], shelf=sizes["shelf/generations"]), first
+
+
+def _size(folder: Path) -> int:
+    seen = {(path.stat().st_ino): path.stat().st_size for path in folder.rglob("*") if path.is_file()}
+    return sum(seen.values())
+
+
+def lines(world: World, costs: Costs, told: Told) -> list[Line]:
+    """Tell what came of a world."""
+    what = f"{world.registries:,} registries, {'first harvest' if world.first else 'every day'}: "
+    span = world.days * DAY
+    room = {"workers": world.slots, "processors": world.machines * world.cores, "journal": 1, "shelf": 1}
+    shares = {station: told.busy.get(station, 0.0) / span / places for station, places in room.items()}
+    fullest = max(shares, key=lambda it: shares[it])
+    found = [Line(f"{what}{station}", "% busy", 100 * share, note=f"of {room[station]}" + (", the fullest" if station == fullest else ""))
+             for station, share in shares.items()]  # fmt: skip
+    for name, times in (("due to begun", told.waited), ("due to committed", told.took), ("committed to shown", told.shown)):
+        if len(times) > 1:
+            cut = quantiles(times, n=100)
+            found.append(Line(f"{what}{name}, median", "s", cut[49], note=f"95 %: {cut[94]:,.0f} s, longest {max(times):,.0f} s"))
+    found.append(Line(f"{what}runs left out, the last one still going", "a day", told.missed / world.days))
+    if world.first:
+        found.append(Line(f"{what}all committed after", "days", max(told.ended, default=0.0) / DAY))
+        found += [Line(f"{what}{name}", "GB", world.records * size / 1e9) for name, size in _rooms(costs)]
+    return found
+
+
+def _alone(records: int, costs: Costs) -> float:
+    """Give the seconds that the model takes for one registry on a host that asks for no pause, on a machine of two cores."""
+    alone = World(1, records, telling=1.0, pause=0.0, answer=0.0, machines=1, cores=1, days=1, first=True)
+    told = Simulation(alone, costs).run()
+    return told.took[0] + told.shown[0]
+
+
+def _rooms(costs: Costs) -> Sequence[tuple[str, float]]:
+    return (
+        ("archive of a first harvest", costs.archive),
+        ("journal of a first harvest", costs.journal),
+        ("ledger", costs.ledger),
+        ("shelf", costs.shelf),
+    )
+
+
+def main(
+    measure: Annotated[int, typer.Option(help="Records of a real walk from which the costs are taken; 0 takes those of the docs.")] = 0,
+    times: Annotated[list[int] | None, typer.Option(help="How many times the world; may be given more than once.")] = None,
+    machines: Annotated[int, typer.Option(help="Machines with workers.", min=1)] = 4,
+    json: Json = False,
+) -> None:
+    """Simulate the world once, and as many times as it as are given."""
+    costs, found = Costs(), list[Line]()
+    if measure:
+        err.print(f"walking with {measure:,} records")
+        costs, first = measured(measure)
+        said = costs.new + costs.commit
+        found.append(Line(f"a real walk of {measure:,} records, a record", "ms", 1000 * said, note="processor, until it is committed"))
+        found.append(Line(f"a real walk of {measure:,} records, a record", "ms", 1000 * costs.loaded, note="processor, until it is shown"))
+        model = _alone(measure, costs)
+        ratio = first.answered / model
+        found.append(Line("the model's time for the same walk", "s", model, first.answered, ratio, note="peer: the real one"))
+    for factor in times or [1, 10]:
+        world = World(registries=10_000 * factor, records=100_000_000 * factor, machines=machines * factor)
+        for it in (replace(world, first=True, days=14), world):
+            err.print(f"simulating {it.registries:,} registries, {it.days} days")
+            found += lines(it, costs, Simulation(it, costs).run())
+    show("Simulation", found, json)
+
+
+if __name__ == "__main__":
+    typer.run(main)
