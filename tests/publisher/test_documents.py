@@ -62,7 +62,8 @@ async def test_all_records_of_a_registry_are_reached_by_going_on(client: httpx.A
     seen: list[str] = []
     while path:
         page = (await client.get(path, headers={"Accept": "text/html"})).text
-        seen += [part.partition('"')[0] for part in page.split('<a href="/page/')[1:]]
+        named = [part.partition('"')[0] for part in page.split('<a href="/page/')[1:]]
+        seen += [it for it in named if not it.startswith("organization/")]  # those of its records are named beside the list
         path = page.partition('rel="next" href="')[2].partition('"')[0].replace("&amp;", "&") if 'rel="next"' in page else None
 
     assert (len(seen), len(set(seen))) == (125, 125)
