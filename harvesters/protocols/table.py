@@ -8,11 +8,13 @@ from typing import Any
 
 from harvesters.option import Option
 from harvesters.protocols import (
+    activitystreams,
     ckan,
     csv_table,
     csw,
     feed,
     file_folder,
+    file_payload,
     html_list,
     iati,
     ical,
@@ -21,6 +23,7 @@ from harvesters.protocols import (
     oai_pmh,
     pod,
     rdf,
+    resourcesync,
     sparql,
     spreadsheet,
     web,
@@ -65,9 +68,20 @@ PROTOCOLS: Mapping[str, Protocol] = {
     "pod": Protocol(pod.collect, Payload.GRAPH, pod.OPTIONS, incremental=False),
     "csw": Protocol(csw.collect, Payload.XML, csw.OPTIONS, incremental=True, check=csw.check, tells=csw.dated),
     "files": Protocol(
-        file_folder.collect, Payload.ROW, file_folder.OPTIONS, incremental=True, check=file_folder.check, chooses=file_folder.brings
+        file_folder.collect, Payload.ROW, file_folder.OPTIONS, incremental=True, check=file_folder.check, chooses=file_payload.brings
     ),
     "ldes": Protocol(ldes.collect, Payload.GRAPH, ldes.OPTIONS, incremental=True, check=ldes.check),
+    "activitystreams": Protocol(
+        activitystreams.collect,
+        Payload.ROW,
+        activitystreams.OPTIONS,
+        incremental=True,
+        check=activitystreams.check,
+        chooses=activitystreams.brings,
+    ),
+    "resourcesync": Protocol(
+        resourcesync.collect, Payload.ROW, resourcesync.OPTIONS, incremental=True, check=resourcesync.check, chooses=file_payload.brings
+    ),
     "web": Protocol(web.collect, Payload.GRAPH, web.OPTIONS, incremental=True, check=web.check),
     "sparql": Protocol(sparql.collect, Payload.GRAPH, sparql.OPTIONS, incremental=True, check=sparql.check, tells=sparql.told_changes),
     "feed": Protocol(feed.collect, Payload.ROW, feed.OPTIONS, incremental=True),

@@ -182,6 +182,30 @@ def _csw(asked: Mapping[str, str]) -> bytes:
     return f'<csw:GetRecordsResponse xmlns:csw="{_CSW}">{told}{body}</csw:SearchResults></csw:GetRecordsResponse>'.encode()
 
 
+_SOME = 40  # nominees that are played as changes and as resources
+
+
+def _nominees() -> list[str]:
+    return [f"https://{HOST}/raw/main/nominees/{file.name}" for file in sorted((FEEDS / "dpg" / "nominees").glob("*.json"))[:_SOME]]
+
+
+def _activities(asked: Mapping[str, str]) -> bytes:
+    """Give some nominees as a collection of changes, each told twice."""
+    rows = [
+        {"type": kind, "endTime": f"2026-0{month}-01T00:00:00Z", "object": {"id": address, "type": "Document"}}
+        for month, kind in enumerate(("Create", "Update"), 1)
+        for address in _nominees()
+    ]
+    return json.dumps({"type": "OrderedCollection", "orderedItems": rows}).encode()
+
+
+def _resources(asked: Mapping[str, str]) -> bytes:
+    """Give some nominees as a resource list."""
+    names = 'xmlns="http://www.sitemaps.org/schemas/sitemap/0.9" xmlns:rs="http://www.openarchives.org/rs/terms/"'
+    told = "".join(f"<url><loc>{address}</loc></url>" for address in _nominees())
+    return f'<urlset {names}><rs:md capability="resourcelist"/>{told}</urlset>'.encode()
+
+
 def _stream(asked: Mapping[str, str]) -> bytes:
     """Give the real versions of mobility hindrances as one page of a stream."""
     files = [FEEDS / "ldes" / name for name in ("example-ldes-member.nq", "members_member_nquads.nq", "members_member_turtle.ttl")]
@@ -226,6 +250,8 @@ _ANSWERS: Mapping[str, Answer] = {
     "/git/trees/main": _git_tree,
     "/csw": _csw,
     "/stream": _stream,
+    "/activities": _activities,
+    "/resources": _resources,
     "/datasets/hydra-page1.jsonld": _whole(FEEDS / "nde" / "nde_hydra-page1.jsonld"),
     "/datasets/hydra-page2.jsonld": _whole(FEEDS / "nde" / "nde_hydra-page2.jsonld"),
     "/cordis/projects.csv": _whole(FEEDS / "tabular" / "cordis_projects_horizon.csv"),

@@ -31,6 +31,8 @@ KINDS = {
     "csw": ("fields", {}, {"title": "dc:title"}),
     "files": ("fields", {}, {"title": "name"}),
     "ldes": ("fields", {}, {"title": "dct:title"}),
+    "activitystreams": ("fields", {}, {"title": "name"}),
+    "resourcesync": ("fields", {}, {"title": "name"}),
 }
 OWN = {"rdf": {"dcat"}, "web": {"html", "jsonapi", "waf"}}  # folders of whose files these protocols can read some
 # These take other kinds of files than those of the folders below, whose own tests say what becomes of them.

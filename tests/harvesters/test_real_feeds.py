@@ -47,6 +47,8 @@ TRUTH = {
     "dcat-endpoint": ({"Record": 13}, 13, 13),
     "pod-inventory": ({"Record": 6}, 6, None),
     "ldes-members": ({"Record": 2}, 2, 2),  # three members, two of them versions of one
+    "dpg-activities": ({"Record": 40}, 40, None),
+    "dpg-resources": ({"Record": 40}, 40, None),
     "csw-service": ({"Record": 26}, 26, 26),
     "dpg-tree": ({"Record": 228}, 228, None),
     "web-pages": ({"Record": 23}, 23, None),

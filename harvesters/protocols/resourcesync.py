@@ -1,0 +1,130 @@
+"""ResourceSync: each resource of a source's lists, later those that its change lists name.
+
+Source: https://www.openarchives.org/rs/1.1/resourcesync (ANSI/NISO Z39.99-2017)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from harvesters.errors import CardError, DeniedError, HarvestError, MissingError, ParseError
+from harvesters.network.fetch import Fetch
+from harvesters.option import Option, value
+from harvesters.protocols import file_payload
+from harvesters.protocols.cursor import read, write
+from harvesters.protocols.file_payload import FORMATS, Item, records
+from harvesters.protocols.resourcesync_list import ACCEPT, Entry, lists
+from harvesters.protocols.trouble import UNREAD, fault
+from harvesters.record import Gone, Page, Pages, Position, Unreadable
+from harvesters.source import Source
+
+OPTIONS: Mapping[str, Option] = {
+    **file_payload.OPTIONS,
+    "only": Option(str, None, "A regular expression that the addresses of resources must hold."),
+}
+
+_OVERLAP = timedelta(days=1)  # a lastmod may be a day
+
+
+@dataclass(frozen=True, slots=True)
+class _Spot:
+    """Where a walk stands: behind the resource *last* of the list *list*; the others are as on a page, or count resources in a row."""
+
+    list: str = ""
+    last: str = ""
+    again: bool = False
+    doubt: str | None = None
+    faults: int = 0
+
+
+def check(source: Source) -> None:
+    """Refuse an unknown format and an expression that cannot be read; raises CardError."""
+    file_payload.check(source)
+    try:
+        re.compile(value(source, OPTIONS, "only") or "")
+    except re.error as error:
+        raise CardError(f"{source.name}: option 'only' is no regular expression: {error}") from error
+
+
+def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[Any]:
+    """Collect all resources, or what change lists tell since *since*; where these begin later, what resource lists date since.
+
+    A resource's key is its address; one that is told to be deleted is gone. One that cannot be read is unreadable and stops nothing.
+    Raises ParseError where the card's url leads to no list.
+    """
+    moment = None if since is None else since.replace(tzinfo=UTC) if since.tzinfo is None else since
+    spot = read(_Spot, cursor) or _Spot(again=cursor is not None)
+    only = re.compile(value(source, OPTIONS, "only") or "")
+    passed = not spot.list
+    for name, entries in _wanted(source, fetch, moment):
+        passed = passed or name == spot.list
+        for entry in entries if passed else []:
+            if (name != spot.list or entry.address > spot.last) and only.search(entry.address):
+                items, at, spot = _resource(source, fetch, entry, replace(spot, list=name, last=entry.address))
+                yield Page(items, write(spot), None, at, again=spot.again, doubt=spot.doubt)
+    if not passed:  # the list in which it stood is no longer there
+        yield from collect(source, fetch, since, write(_Spot(again=True, doubt=spot.doubt)))
+        return
+    yield Page((), None, again=spot.again, doubt=spot.doubt)
+
+
+def _wanted(source: Source, fetch: Fetch, moment: datetime | None) -> Iterator[tuple[str, list[Entry]]]:
+    """Give the entries that are wanted, list by list, each list in the order of addresses."""
+    changes = _changes(source, fetch, moment) if moment is not None else None
+    if changes is not None:
+        yield "changes", changes
+        return
+    there = 0
+    for it in lists(source, fetch, "resourcelist"):
+        there += 1
+        fresh = [entry for entry in it.entries if moment is None or entry.moment is None or entry.moment >= moment - _OVERLAP]
+        yield it.url, sorted(fresh, key=lambda entry: entry.address)
+    if not there:
+        raise ParseError(f"{source.name}: {source.url} leads to no resource list")
+
+
+def _changes(source: Source, fetch: Fetch, moment: datetime) -> list[Entry] | None:
+    """Give the newest change of each resource since *moment*; None where change lists do not reach back to it."""
+    found = list(lists(source, fetch, "changelist"))
+    if not any(it.begin is None or it.begin <= moment for it in found):
+        return None
+    told = (entry for it in found for entry in it.entries if entry.moment is None or entry.moment >= moment)
+    newest: dict[str, Entry] = {}
+    for entry in told:
+        known = newest.get(entry.address)
+        if known is None or (entry.moment or moment) >= (known.moment or moment):
+            newest[entry.address] = entry
+    return [newest[address] for address in sorted(newest)]
+
+
+def _resource(source: Source, fetch: Fetch, entry: Entry, spot: _Spot) -> tuple[tuple[Item, ...], Position | None, _Spot]:
+    """Bring one resource."""
+    key, kind = entry.address, value(source, OPTIONS, "format")
+    if entry.change == "deleted":
+        return (Gone(key, entry.stamp or None),), None, spot
+    at = None
+    try:
+        reply = fetch.get(key, accept=FORMATS[kind].accept)
+        at = reply.at
+        found = records(source, fetch, key, reply, entry.stamp or None)
+        alone = kind == "rdf" and len(found) == 1
+        return tuple(replace(item, key=key) for item in found) if alone else found, at, replace(spot, faults=0)
+    except MissingError:
+        return (Gone(key, entry.stamp or None),), at, replace(spot, faults=0)
+    except UNREAD as error:
+        faults = fault(source.name, spot.faults, error)
+        if not isinstance(error, DeniedError | ParseError):
+            _alive(source, fetch, error)
+        return (Unreadable(key, str(error)),), at, replace(spot, faults=faults)
+
+
+def _alive(source: Source, fetch: Fetch, error: HarvestError) -> None:
+    """Raise *error* where the card's own document can no longer be read either: it is then more than one resource's."""
+    try:
+        fetch.get(source.url, accept=ACCEPT)
+    except UNREAD as unwell:
+        raise error from unwell

@@ -1,0 +1,199 @@
+"""ActivityStreams 2: change collections, read from the newest page back."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+
+from harvesters.errors import CardError, ParseError, UnavailableError
+from harvesters.network.fetch import Fetch, Patience
+from harvesters.pairs import pair
+from harvesters.protocols.activitystreams import collect
+from harvesters.record import Gone, Payload, Record, Unreadable
+
+HOST = "https://registry.example"
+
+
+def act(kind: str, name: str, day: int, **more: object) -> dict[str, object]:
+    it = {"type": kind, "endTime": f"2026-01-{day:02}T00:00:00Z", **more}
+    return it if kind == "Refresh" else {"object": {"id": f"{HOST}/{name}", "type": "Article", "name": f"{name} of day {day}"}, **it}
+
+
+def page(*activities: object, **more: object) -> dict[str, object]:
+    return {"type": "OrderedCollectionPage", "orderedItems": list(activities), **{name: f"{HOST}/{it}" for name, it in more.items()}}
+
+
+TURTLE = b"<https://registry.example/a> a <http://schema.org/Project> ."
+COLLECTION = {"@context": "https://www.w3.org/ns/activitystreams", "type": "OrderedCollection", "last": f"{HOST}/p2", "first": f"{HOST}/p1"}
+
+
+class Site:
+    def __init__(self, pages: dict[str, object]) -> None:
+        self.pages = pages
+        self.asked: list[str] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        name = request.url.path.removeprefix("/")
+        self.asked.append(name)
+        it = self.pages.get(name, 404)
+        content = it if isinstance(it, bytes) else json.dumps(it).encode()
+        return httpx.Response(it) if isinstance(it, int) else httpx.Response(200, content=content)
+
+    def door(self) -> Fetch:
+        return Fetch(pause=0, robots=False, transport=httpx.MockTransport(self), patience=Patience(tries=1))
+
+
+@pytest.fixture
+def source(card):
+    return lambda **options: card("activitystreams", url=f"{HOST}/c", fields={"title": "name"}, options=options)
+
+
+def harvest(there, source, since=None, cursor=None):
+    with there.door() as fetch:
+        return list(collect(source, fetch, since, cursor))
+
+
+def told(pages):
+    """Give what came: the object and its name, or that it is gone."""
+    items = [item for page in pages for item in page.items]
+    return [(it.key.removeprefix(f"{HOST}/"), it.payload["name"] if isinstance(it, Record) else type(it).__name__) for it in items]
+
+
+def collection(**more: object) -> Site:
+    return Site({
+        "c": COLLECTION,
+        "p1": page(act("Create", "a", 1), act("Create", "b", 2), act("Create", "c", 3), next="p2"),
+        "p2": page(act("Update", "a", 11), act("Delete", "b", 12), act("Create", "d", 13), prev="p1"),
+        **more,
+    })  # fmt: skip
+
+
+def test_of_each_object_the_newest_activity_counts(source):
+    pages = harvest(collection(), source())
+
+    assert told(pages) == [("d", "d of day 13"), ("b", "Gone"), ("a", "a of day 11"), ("c", "c of day 3")]
+    assert (pages[-1].cursor, pages[-1].doubt, pages[0].again) == (None, None, True)
+
+
+def test_only_pages_with_news_are_asked_for(source):
+    there = collection()
+
+    assert told(harvest(there, source(), datetime(2026, 1, 12, tzinfo=UTC))) == [("d", "d of day 13"), ("b", "Gone")]
+    assert there.asked == ["c", "p2"]
+
+
+def test_a_collection_that_only_leads_on_is_read_from_its_end_too(source):
+    there = collection(c={"type": "OrderedCollection", "first": f"{HOST}/p1"})
+
+    assert told(harvest(there, source())) == told(harvest(collection(), source()))
+
+
+@pytest.mark.parametrize("name", ["orderedItems", "items"])
+def test_a_collection_without_pages_is_read(name, source):
+    rows = [act("Create", "a", 1), act("Update", "a", 3), act("Create", "b", 2)]
+    rows = rows if name == "items" else sorted(rows, key=lambda row: row["endTime"])
+
+    assert told(harvest(Site({"c": {"type": "Collection", name: rows}}), source())) == [("a", "a of day 3"), ("b", "b of day 2")]
+
+
+def test_what_moved_is_gone_there_and_comes_here(source):
+    move = act("Move", "a", 12, target={"id": f"{HOST}/z", "name": "moved"})
+
+    assert told(harvest(Site({"c": COLLECTION, "p2": page(act("Create", "a", 1), move)}), source())) == [("a", "Gone"), ("z", "moved")]
+
+
+def test_a_refresh_tells_all_anew_so_what_lies_before_it_tells_no_more_than_deletions(source):
+    pages = {"c": COLLECTION, "p2": page(act("Create", "old", 1), act("Delete", "gone", 2), act("Refresh", "", 3), act("Create", "new", 4))}
+
+    assert told(harvest(Site(pages), source())) == [("new", "new of day 4")]
+    assert told(harvest(Site(pages), source(), datetime(2026, 1, 1, tzinfo=UTC))) == [("new", "new of day 4"), ("gone", "Gone")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "payload"),
+    [("json", b'{"name": "A"}', Payload.ROW), ("xml", b"<a/>", Payload.XML), ("rdf", TURTLE, Payload.GRAPH)],
+)  # fmt: skip
+def test_an_object_is_brought_from_its_address_where_the_card_says_so(kind, content, payload, card):
+    source = card("activitystreams", url=f"{HOST}/c", fields={"title": "'x'"}, options={"format": kind})
+
+    (item,) = harvest(Site({"c": COLLECTION, "p2": page(act("Create", "a", 1)), "a": content}), source)[0].items
+
+    assert (item.key, type(item)) == (f"{HOST}/a", Record)
+    assert pair(source)[0].brings is payload
+
+
+def test_an_object_is_brought_once_however_often_it_changed(source):
+    there = Site(
+        {
+            "c": COLLECTION,
+            "p2": page(*(act("Update", "a", day) for day in range(1, 9)), prev="p1"),
+            "p1": page(act("Create", "a", 1)),
+            "a": {},
+        }
+    )
+
+    harvest(there, source(format="json"))
+
+    assert there.asked.count("a") == 1
+
+
+def test_an_object_is_brought_from_where_it_says_also(source):
+    it = act("Create", "a", 1)
+    it["object"]["seeAlso"] = [{"id": f"{HOST}/meta", "format": "application/json"}]
+
+    pages = harvest(Site({"c": COLLECTION, "p2": page(it, act("Create", "b", 1)), "meta": {"name": "A"}}), source(format="json", also=True))
+
+    assert told(pages) == [("b", "Unreadable"), ("a", "A")]
+
+
+@pytest.mark.parametrize(("broken", "kind"), [(404, Gone), (410, Gone), (403, Unreadable), (500, Unreadable), (b"{", Unreadable)])
+def test_an_object_that_cannot_be_brought_stops_nothing(broken, kind, source):
+    there = Site({"c": COLLECTION, "p2": page(act("Create", "a", 1), act("Create", "b", 1)), "a": broken, "b": {"name": "B"}})
+
+    assert told(harvest(there, source(format="json"))) == [("b", "B"), ("a", kind.__name__)]
+
+
+def test_a_registry_that_goes_down_ends_the_harvest(source):
+    class Falling(Site):
+        def __call__(self, request: httpx.Request) -> httpx.Response:
+            return super().__call__(request) if len(self.asked) < 2 else httpx.Response(503)
+
+    with pytest.raises(UnavailableError):
+        harvest(Falling({"c": COLLECTION, "p2": page(act("Create", "a", 1))}), source(format="json"))
+
+
+def test_a_harvest_goes_on_from_each_of_its_cursors(source):
+    there = collection()
+    whole = harvest(there, source())
+
+    assert told(harvest(there, source(), cursor=whole[0].cursor)) == [("c", "c of day 3"), ("b", "b of day 2"), ("a", "a of day 1")]
+
+
+def test_pages_that_lead_in_circles_end_the_harvest(source):
+    with pytest.raises(ParseError, match="repeats the page"):
+        harvest(collection(p1=page(act("Create", "a", 1), prev="p2")), source())
+    with pytest.raises(ParseError, match="repeats the page"):
+        harvest(Site({"c": {"type": "Collection", "first": f"{HOST}/p1"}, "p1": page(next="p1")}), source())
+
+
+@pytest.mark.parametrize(
+    "row", ["text", {"type": "Create"}, {"type": "Create", "object": {"name": "no id"}}, {"type": "Create", "object": [None]}]
+)
+def test_an_activity_that_cannot_be_read_is_told(row, source):
+    items = harvest(Site({"c": COLLECTION, "p2": page(row, act("Create", "a", 1))}), source())[0].items
+
+    assert [type(item) for item in items] == [Record, Unreadable]
+
+
+@pytest.mark.parametrize("content", [b"{}", b"[]", b"7", b'{"type": "Person"}', b"<html>", b""])
+def test_what_is_no_collection_is_told(content, source):
+    with pytest.raises(ParseError):
+        harvest(Site({"c": content}), source())
+
+
+def test_an_unknown_format_is_refused(source):
+    with pytest.raises(CardError, match="it is one of inline, json, xml, rdf"):
+        pair(source(format="csv"))

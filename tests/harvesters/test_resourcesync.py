@@ -1,0 +1,179 @@
+"""ResourceSync: resource lists, then change lists."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+
+from harvesters.errors import CardError, ParseError, UnavailableError
+from harvesters.network.fetch import Fetch, Patience
+from harvesters.pairs import pair
+from harvesters.protocols.resourcesync import collect
+from harvesters.record import Gone, Payload, Record, Unreadable
+
+HOST = "https://registry.example"
+SINCE = datetime(2026, 2, 1, tzinfo=UTC)
+
+
+def document(capability: str, *entries: str, index: bool = False, begin: str = "") -> bytes:
+    root, told = ("sitemapindex" if index else "urlset"), (f' from="{begin}"' if begin else "")
+    names = 'xmlns="http://www.sitemaps.org/schemas/sitemap/0.9" xmlns:rs="http://www.openarchives.org/rs/terms/"'
+    return (
+        f'<{root} {names}><rs:ln rel="up" href="{HOST}/cap"/><rs:md capability="{capability}"{told}/>{"".join(entries)}</{root}>'.encode()
+    )
+
+
+def entry(path: str, stamp: str = "", part: str = "url", **md: str) -> str:
+    told = "".join(f' {name}="{text}"' for name, text in md.items())
+    return f"<{part}><loc>{HOST}/{path}</loc>{f'<lastmod>{stamp}</lastmod>' if stamp else ''}<rs:md{told}/></{part}>"
+
+
+class Site:
+    def __init__(self, **pages: object) -> None:
+        self.pages = pages
+        self.asked: list[str] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        name = request.url.path.removeprefix("/")
+        self.asked.append(name)
+        it = self.pages.get(name, 404)
+        content = it if isinstance(it, bytes) else json.dumps(it).encode()
+        return httpx.Response(it) if isinstance(it, int) else httpx.Response(200, content=content)
+
+    def door(self) -> Fetch:
+        return Fetch(pause=0, robots=False, transport=httpx.MockTransport(self), patience=Patience(tries=1))
+
+
+@pytest.fixture
+def source(card):
+    return lambda url="desc", **options: card("resourcesync", url=f"{HOST}/{url}", fields={"title": "name"}, options=options)
+
+
+def harvest(there, source, since=None, cursor=None):
+    with there.door() as fetch:
+        return list(collect(source, fetch, since, cursor))
+
+
+def told(pages):
+    return [(item.key.removeprefix(f"{HOST}/"), type(item).__name__) for page in pages for item in page.items]
+
+
+def site(**more: object) -> Site:
+    return Site(**{
+        "desc": document("description", entry("cap", capability="capabilitylist")),
+        "cap": document("capabilitylist", entry("all", capability="resourcelist"), entry("changes", capability="changelist")),
+        "all": document("resourcelist", entry("two", part="sitemap"), entry("one", part="sitemap"), index=True),
+        "one": document("resourcelist", entry("b", "2026-01-02"), entry("a", "2026-02-03")),
+        "two": document("resourcelist", entry("c", "2026-01-01")),
+        "changes": document(
+            "changelist",
+            entry("a", change="created", datetime="2026-01-03T00:00:00Z"),
+            entry("a", change="updated", datetime="2026-02-03T00:00:00Z"),
+            entry("d", change="updated", datetime="2026-02-04T00:00:00Z"),
+            entry("d", change="deleted", datetime="2026-02-05T00:00:00Z"),
+            begin="2026-01-01T00:00:00Z",
+        ),
+        **{name: {"name": name} for name in "abc"},
+        **more,
+    })  # fmt: skip
+
+
+def test_all_resources_come_by_their_lists(source):
+    pages = harvest(site(), source())
+
+    assert told(pages) == [("a", "Record"), ("b", "Record"), ("c", "Record")]
+    assert [item.modified for page in pages for item in page.items] == ["2026-02-03", "2026-01-02", "2026-01-01"]
+    assert (pages[-1].cursor, pages[-1].doubt) == (None, None)
+
+
+@pytest.mark.parametrize("url", ["cap", "all", "one"])
+def test_the_card_may_name_any_document_on_the_way(url, source):
+    assert told(harvest(site(), source(url)))[:2] == [("a", "Record"), ("b", "Record")]
+
+
+def test_changes_are_taken_from_the_change_list_the_newest_of_each(source):
+    there = site()
+
+    pages = harvest(there, source(), SINCE)
+
+    assert told(pages) == [("a", "Record"), ("d", "Gone")]
+    assert not {"all", "b", "c", "d"} & set(there.asked)
+
+
+def test_a_change_list_that_begins_later_is_no_help_so_the_resource_lists_are_read(source):
+    late = document("changelist", entry("d", change="deleted", datetime="2026-02-05T00:00:00Z"), begin="2026-02-04T00:00:00Z")
+
+    assert told(harvest(site(changes=late), source(), SINCE)) == [("a", "Record")]
+
+
+def test_a_harvest_goes_on_from_each_of_its_cursors(source):
+    whole = harvest(site(), source())
+
+    for number, page in enumerate(whole[:-1], 1):
+        assert told(harvest(site(), source(), cursor=page.cursor)) == told(whole[number:])
+
+
+def test_a_harvest_whose_list_is_gone_begins_anew(source):
+    pages = harvest(site(), source(), cursor='{"v":1,"list":"https://registry.example/old","last":"https://registry.example/x"}')
+
+    assert (len(told(pages)), pages[0].again) == (3, True)
+
+
+@pytest.mark.parametrize(
+    ("broken", "kind"), [(404, Gone), (410, Gone), (403, Unreadable), (500, Unreadable), (b"{", Unreadable), ([1], Unreadable)]
+)
+def test_a_resource_that_cannot_be_read_stops_nothing(broken, kind, source):
+    pages = harvest(site(a=broken), source())
+
+    assert told(pages) == [("a", kind.__name__), ("b", "Record"), ("c", "Record")]
+    assert pages[-1].doubt is None
+
+
+def test_a_source_that_goes_down_ends_the_harvest(source):
+    class Falling(Site):
+        def __call__(self, request: httpx.Request) -> httpx.Response:
+            return super().__call__(request) if len(self.asked) < 5 else httpx.Response(503)
+
+    with pytest.raises(UnavailableError):
+        harvest(Falling(**site().pages), source())
+
+
+def test_only_resources_that_the_card_names_are_read(source):
+    assert told(harvest(site(), source(only="/[ac]$"))) == [("a", "Record"), ("c", "Record")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "payload"),
+    [("xml", b"<a/>", Payload.XML), ("rdf", b"<https://registry.example/x> a <http://schema.org/Project> .", Payload.GRAPH)],
+)
+def test_resources_are_what_the_card_says(kind, content, payload, card):
+    source = card("resourcesync", url=f"{HOST}/two", fields={"title": "'x'"}, options={"format": kind})
+
+    (page, _) = harvest(site(c=content), source)
+
+    assert [(item.key, type(item)) for item in page.items] == [(f"{HOST}/c", Record)]
+    assert pair(source)[0].brings is payload
+
+
+@pytest.mark.parametrize(
+    ("pages", "why"),
+    [
+        ({"desc": b"<urlset/>"}, "no document of ResourceSync, <urlset> without a capability"),
+        ({"desc": b"<a"}, "not well-formed"),
+        ({"desc": b"<html>"}, "HTML page"),
+        ({"cap": document("capabilitylist")}, "leads to no resource list"),
+        ({"all": document("resourcelist", entry("all", part="sitemap"), index=True)}, "repeats the document"),
+    ],
+)
+def test_what_leads_to_no_list_is_told(pages, why, source):
+    with pytest.raises(ParseError, match=why):
+        harvest(site(**pages), source())
+
+
+@pytest.mark.parametrize(("options", "why"), [({"format": "csv"}, "it is one of json, xml, rdf"), ({"only": "("}, "no regular expression")])
+def test_a_card_with_a_wrong_option_is_refused(options, why, source):
+    with pytest.raises(CardError, match=why):
+        pair(source(**options))
