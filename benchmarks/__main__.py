@@ -11,7 +11,7 @@ import typer
 
 from benchmarks.table import Aim, Json, Line, show
 
-_ALL = ("map", "judge", "walk", "sparql", "runaways", "release", "trust", "memory")
+_ALL = ("map", "judge", "walk", "sparql", "runaways", "release", "feeds", "trust", "memory")
 _OWN = ("trust",)  # prints a table of its own: no times, and no peer
 
 

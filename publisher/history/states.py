@@ -28,6 +28,7 @@ from vocab.terms import DCT, FOAF, XSD, literal
 AT_ONCE = 250  # records asked of the store at once: some 2 MB of answer
 PATIENCE = 10.0  # seconds that a harvester waits for the store or the history to catch up before it is sent away
 _PAUSE = 0.05
+_TOPIC = f"{FOAF}primaryTopic"
 _STRING = f"{XSD}string"
 _LATER = "SELECT entry, rows FROM touch WHERE graph = ? AND entry > ? AND entry <= ? ORDER BY entry DESC"
 
@@ -42,10 +43,7 @@ class State:
 
     def all(self, predicate: str, subject: str | None = None) -> list[Term]:
         """Give the values of a property, of what the record is about or of *subject*."""
-        if not self._facts:
-            for s, p, o in self.statements:
-                self._facts.setdefault((s, p), []).append(o)
-        return self._facts.get((subject or self.topic, predicate), [])
+        return self._known().get((subject or self.topic, predicate), [])
 
     def one(self, predicate: str, subject: str | None = None) -> Term | None:
         """Give the first value of a property, None where there is none."""
@@ -54,7 +52,13 @@ class State:
     @property
     def topic(self) -> str:
         """Give what the record is about; the record itself where that is not told."""
-        return next((o.value for s, p, o in self.statements if s == self.graph and p == f"{FOAF}primaryTopic"), self.graph)
+        return next((it.value for it in self._known().get((self.graph, _TOPIC), ())), self.graph)
+
+    def _known(self) -> dict[tuple[str, str], list[Term]]:
+        if not self._facts:
+            for s, p, o in self.statements:
+                self._facts.setdefault((s, p), []).append(o)
+        return self._facts
 
     def title(self, *languages: str) -> Term | None:
         """Give the title in the first of *languages* that there is, else in any; of a record that is gone, what it was called."""
@@ -63,7 +67,7 @@ class State:
 
     def lines(self) -> list[str]:
         """Write the statements in N-Triples, sorted, without the closing dot."""
-        return sorted(f"{iri(s)} {iri(p)} {written(o)}" for s, p, o in self.statements)
+        return sorted(f"<{s}> <{p}> {written(o)}" for s, p, o in self.statements)  # the store holds nothing that is no IRI
 
 
 def best(found: Sequence[Term], languages: Sequence[str] = ("en",)) -> Term | None:
@@ -76,7 +80,7 @@ def best(found: Sequence[Term], languages: Sequence[str] = ("en",)) -> Term | No
 def written(it: Term) -> str:
     """Write a term in canonical N-Triples."""
     if it.is_iri:
-        return iri(it.value)
+        return f"<{it.value}>"
     return literal(it.value, it.language) + (f"^^<{it.datatype}>" if it.datatype and not it.language else "")
 
 
