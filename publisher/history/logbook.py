@@ -26,6 +26,7 @@ CREATE TABLE IF NOT EXISTS named (id INTEGER PRIMARY KEY, name TEXT UNIQUE, size
 CREATE TABLE IF NOT EXISTS placed (of INTEGER, number INTEGER, place INTEGER, PRIMARY KEY (of, number)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS shown (entry INTEGER PRIMARY KEY, time INTEGER);
 """
+_SPATIAL, _STATUS, _TOPIC = "spatial", "status", "topic"
 _AREA, _GOAL = "http://metadata.un.org/sdg/codes/geoArea/", "http://metadata.un.org/sdg/"
 _SAFE = re.compile(r"[A-Za-z0-9_.!~*'()-]+\Z")  # of which a set's name may be made (OAI-PMH 2.0, section 2.6)
 
@@ -67,17 +68,12 @@ class Logbook:
     _places: int = 0
     _records: int = 0
     _sets: dict[str, _Set] = field(default_factory=dict)
-    _pattern: re.Pattern[bytes] = field(init=False)
+    _own: dict[bytes, str] = field(init=False)  # what is read, by the property
 
     def __post_init__(self) -> None:
-        root = re.escape(self.base.encode())
-        kinds = "|".join(KINDS[:-1]).encode()
-        ours = rb"(?P<own>actionLine|crosswalkedActionLine|goal|crosswalkedGoal)"
-        spatial, status, topic = (re.escape(iri.encode()) for iri in (f"{DCT}spatial", f"{ADMS}status", f"{FOAF}primaryTopic"))
-        told = rb"<%sid/(?:%s)/[^> ]*> <(?:%sns#%s|%s)> <(?P<value>[^>]*)>" % (root, kinds, root, ours, spatial)
-        state = rb"<%srecord/[^> ]*> <%s> <%sns#(?P<state>gone)>" % (root, status, root)
-        about = rb"<%srecord/[^> ]*> <%s> <%sid/(?P<kind>%s)/[^> ]*>" % (root, topic, root, kinds)
-        self._pattern = re.compile(rb"^(?P<sign>[AD]) (?:%s|%s|%s)$" % (told, state, about), re.MULTILINE)
+        ours = {f"{self.base}ns#{name}": name for name in ("actionLine", "crosswalkedActionLine", "goal", "crosswalkedGoal")}
+        told = {**ours, f"{DCT}spatial": _SPATIAL, f"{ADMS}status": _STATUS, f"{FOAF}primaryTopic": _TOPIC}
+        self._own = {f"<{iri}>".encode(): name for iri, name in told.items()}
 
     def begin(self) -> None:
         """Read how far the log is; call it before the first record of an entry."""
@@ -90,7 +86,7 @@ class Logbook:
         known = self._known(name)
         added = sum(row.startswith(b"A") for row in rows)
         size = known.size + 2 * added - len(rows)
-        kind, leaves, gone = self._read(b"\n".join(rows), known)
+        kind, leaves, gone = self._read(rows, known)
         deed = Deed.GONE if gone or size <= 0 else Deed.NEW if known.deed is Deed.GONE else Deed.CHANGED
         if known.entry == entry:
             deed = self._join(known, deed)
@@ -113,25 +109,36 @@ class Logbook:
         number, size, place, entry, deed, kind, sets = found
         return _Known(number, size, place, entry, Deed(deed), kind, frozenset(sets.split()))
 
-    def _read(self, rows: bytes, known: _Known) -> tuple[str, frozenset[str], bool]:
+    def _read(self, rows: list[bytes], known: _Known) -> tuple[str, frozenset[str], bool]:
         """Give kind and sets of the record after *rows*, and whether it is gone then."""
         kind, gone = known.kind, known.deed is Deed.GONE and known.size > 0
         came, went = set[str](), set[str]()
-        for match in self._pattern.finditer(rows):
-            added = match["sign"] == b"A"
-            if match["state"]:
-                gone = added
-            elif match["kind"]:
-                kind = match["kind"].decode() if added else kind
-            elif leaf := self._leaf((match["own"] or b"").decode(), match["value"].decode()):
-                (came if added else went).add(leaf)
+        for row in rows:
+            sign, subject, predicate, value = row.split(b" ", 3)
+            own = self._own.get(predicate)
+            if own is None or not value.startswith(b"<"):
+                continue
+            if own == _STATUS:
+                gone = sign == b"A" if value == self._iri("ns#gone") else gone
+            elif own == _TOPIC:
+                kind = self._kind(value) if sign == b"A" else kind
+            elif self._kind(subject) and (leaf := self._leaf(own, value[1:-1].decode())):
+                (came if sign == b"A" else went).add(leaf)
         if gone:  # it keeps the sets that it was in
             return kind, known.leaves | went, True
         before = frozenset[str]() if known.deed is Deed.GONE else known.leaves
         return kind, before - (went - came) | came, False
 
+    def _iri(self, path: str) -> bytes:
+        return f"<{self.base}{path}>".encode()
+
+    def _kind(self, thing: bytes) -> str:
+        """Tell of which kind a thing is, "" of what has no record of its own."""
+        found = thing.removeprefix(f"<{self.base}id/".encode()).partition(b"/")[0].decode()
+        return found if found in KINDS[:-1] else ""
+
     def _leaf(self, own: str, value: str) -> str | None:
-        if not own:
+        if own == _SPATIAL:
             return f"country:{code}" if value.startswith(_AREA) and (code := value[len(_AREA) :]).isdecimal() else None
         line = own.endswith("ine")
         space = f"{self.base}scheme/action-line/" if line else _GOAL
