@@ -107,12 +107,11 @@ async def states(shelf: Shelf, wanted: Sequence[Change]) -> list[State]:
 async def _some(shelf: Shelf, wanted: Sequence[Change]) -> list[State]:
     until = time.monotonic() + PATIENCE
     while True:
-        shown = shelf.current
         asked = sorted({shelf.iris.base + it.graph for it in wanted})
         text = query("graphs").replace("GRAPHS", " ".join(map(iri, asked)))
-        answered = await shelf.own(Question(text, base=shelf.iris.base, generation=shown.path))
-        later = await asyncio.to_thread(_later, shelf.history, wanted, shown.position)
-        if later is not None and shown is shelf.current:
+        answered, by = await shelf.own(Question(text, base=shelf.iris.base))
+        later = await asyncio.to_thread(_later, shelf.history, wanted, by.position) if by else None
+        if later is not None:
             now = await asyncio.to_thread(_read, answered)
             return [_state(shelf.iris.base + it.graph, now, later[number]) for number, it in enumerate(wanted)]
         if time.monotonic() > until:

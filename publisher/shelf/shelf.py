@@ -152,16 +152,16 @@ class Shelf:
         """Answer a question of our own that gives a graph, in the format of *suffix*."""
         return await self._whole(Question(query, graph=suffix, base=self.iris.base))
 
-    async def own(self, question: Question) -> bytes:
-        """Answer a large question of our own, whole; unlike ``rows`` it is not kept."""
-        return await self._whole(question)
-
-    async def _whole(self, question: Question) -> bytes:
+    async def own(self, question: Question) -> tuple[bytes, Generation | None]:
+        """Answer a large question of our own, whole, and tell which generation did (as ``made_by``); unlike ``rows`` it is not kept."""
         answer = await self._own.ask(question)
         try:
-            return b"".join([chunk async for chunk in answer.chunks()])
+            return b"".join([chunk async for chunk in answer.chunks()]), self.made_by(answer)
         finally:
             answer.close()
+
+    async def _whole(self, question: Question) -> bytes:
+        return (await self.own(question))[0]
 
     async def look(self) -> None:
         """Show the newest generation now, whichever process made it; the shelf does so by itself within a moment."""
