@@ -174,8 +174,8 @@ def main(
         write(journal, records - calendar)
         events(journal, calendar)
         with served(data) as address, httpx.Client(base_url=address, timeout=600) as client:
-            until(lambda: ready(client), 60)
             err.print("loading them")
+            until(lambda: ready(client), _PATIENCE)  # it answers once the journal is loaded
             until(lambda: shown(client, journal) and _told(client, records), _PATIENCE)
             settled(data, client)
             lines = [measured(name, follow, client, pages) for name, follow in FEEDS.items()]
