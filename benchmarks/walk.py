@@ -46,20 +46,20 @@ class Harvest:
     together: float
 
 
-def settings(data: Path, limits: str = "") -> dict[str, str]:
-    """Give the environment of our processes."""
+def settings(data: Path, limits: str = "", more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Give the environment of our processes, with the settings *more*."""
     told = {"STOCKTAKE_DATA": str(data), "STOCKTAKE_SOURCES": str(data / "sources"), "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1"}
     told["STOCKTAKE_LIMITS"] = f"budget=0, each=0, share=0, {limits}"  # the one address that asks here stands for many
-    return {**{name: value for name, value in os.environ.items() if not name.startswith("STOCKTAKE_")}, **told}
+    return {**{name: value for name, value in os.environ.items() if not name.startswith("STOCKTAKE_")}, **told, **(more or {})}
 
 
 @contextmanager
-def served(data: Path, limits: str = "") -> Iterator[str]:
-    """Serve *data* with `stocktake serve`; give the address."""
+def served(data: Path, limits: str = "", more: Mapping[str, str] | None = None) -> Iterator[str]:
+    """Serve *data* with `stocktake serve` and the settings *more*; give the address."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "stocktake", "serve", "--port", str(port)]
-    with subprocess.Popen(command, env=settings(data, limits)) as server:
+    with subprocess.Popen(command, env=settings(data, limits, more)) as server:
         try:
             yield f"http://127.0.0.1:{port}"
         finally:
