@@ -68,7 +68,7 @@ def oxigraph(*words: str | Path) -> list[str]:
 def loaded(dumps: Path, folder: Path) -> Path:
     """Load our dumps into a store of the peer's: the named graphs, and their merge as the default graph, as our shelf holds them."""
     files = []
-    for packed in sorted(dumps.glob("*.gz")):
+    for packed in sorted([*dumps.glob("*.nq.gz"), *dumps.glob("*.ttl.gz")]):
         files.append(folder / packed.name.removesuffix(".gz"))
         with gzip.open(packed) as source, files[-1].open("wb") as out:
             shutil.copyfileobj(source, out, _BLOCK)
