@@ -105,13 +105,17 @@ def measure(it: Column, small: Mapping[str, str], large: str) -> None:
 
 
 def _sum(it: Column, texts: Sequence[str]) -> float | str:
-    found = [_once(it, text) for text in texts]
-    return next((one for one in found if isinstance(one, str)), sum(one for one in found if isinstance(one, float)))
+    return _of([_once(it, text) for text in texts], sum)
 
 
 def _median(it: Column, query: str) -> float | str:
-    found = [_once(it, distinct(query)) for _ in range(3)]
-    return next((one for one in found if isinstance(one, str)), median(one for one in found if isinstance(one, float)))
+    return _of([_once(it, distinct(query)) for _ in range(3)], median)
+
+
+def _of(found: Sequence[float | str], joined: Callable[[list[float]], float]) -> float | str:
+    """Join seconds; where a question had no answer, tell the first such trouble."""
+    trouble = next((one for one in found if isinstance(one, str)), None)
+    return trouble or joined([one for one in found if isinstance(one, float)])
 
 
 def _once(it: Column, text: str) -> float | str:
@@ -280,7 +284,7 @@ def main(
             theirs = open_.enter_context(served(other, limits, engine.address.environment()))
             there = open_.enter_context(httpx.Client(base_url=theirs, timeout=600))
             since = time.perf_counter()
-            until(lambda: there.get("/health").json().get("lag") == 0, 3600, 1.0)
+            until(lambda: ready(there) and there.get("/health").json().get("lag") == 0, 3600, 1.0)
             columns.append(Column("Virtuoso", engine.address.query, [("default-graph-uri", MERGE)]))
             columns.append(Column("ours on Virtuoso", f"{theirs}/sparql", (), {"first load": _told(time.perf_counter() - since)}))
         if rdflib:

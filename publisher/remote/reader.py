@@ -81,7 +81,7 @@ class Asking:
         text = bind(question.text, question.bindings)
         if question.named_graphs is None and not names_graphs(text):
             text = without(text, dialect.hidden)
-        base = f"BASE <{question.base}>\n" if question.base else ""
+        base = f"BASE <{question.base}>\n" if question.base and not _based(text) else ""
         return self._client.ask(base + text, accept, list(_dataset(question, text, dialect)))
 
     def _known(self) -> Dialect:
@@ -96,6 +96,12 @@ class Asking:
         found = self._client.ask(_ALL.format(graph.value), TRIPLES)
         told = parse(self._mended(found), RdfFormat.N_TRIPLES, lenient=True)
         return (Quad(quad.subject, quad.predicate, quad.object, graph) for quad in told)
+
+
+def _based(text: str) -> bool:
+    """Tell whether a query begins with a base of its own: Virtuoso takes one, and only as the first word."""
+    first = next((token for token in tokens(text) if token.kind != "comment" and not token.text.isspace()), None)
+    return first is not None and first.kind == "word" and first.text.lower() == "base"
 
 
 def _bare(text: str) -> str:

@@ -66,6 +66,7 @@ PATHS = (
     "/sparql?format=nt&query=DESCRIBE <urn:none>",
     f"/sparql?format=json&default-graph-uri={BASE}record/demo/1&query=SELECT (COUNT(*) AS ?n) {{ ?s ?p ?o }}",
     f"/sparql?format=json&query=SELECT (COUNT(*) AS ?n) FROM <{BASE}record/demo/1> FROM <{BASE}record/demo/2> {{ ?s ?p ?o }}",
+    f"/sparql?format=json&query=BASE <{BASE}> SELECT (COUNT(*) AS ?n) {{ ?s a <ns%23Initiative> }}",
     "/sparql/words",
 )
 
