@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from multiprocessing import Process
 from pathlib import Path
 from statistics import median
 from typing import Annotated
@@ -224,7 +225,9 @@ def main(
         journal = Journal(data / "journal")
         err.print(f"writing {records:,} records")
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))  # not a line for each entry
-        write(journal, records)
+        writer = Process(target=write, args=(journal, records))  # or a process that is started below it would count its memory
+        writer.start()
+        writer.join()
         found = releases(data, folder, records)
         if serving:
             with served(data, "seconds=600") as url, httpx.Client(base_url=url, timeout=_PATIENCE) as client:

@@ -64,7 +64,17 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
 
     async def robots(request: Request) -> Response:
         barred = (f"Disallow: {path}" for path in _ALONE)
-        lines = ["User-agent: *", *barred, "Crawl-delay: 1", "", f"Sitemap: {origin(request)}/sitemap.xml"]
+        # Another Stocktake asks for one entry of the journal at a time, files that cost next to nothing: it sets its own pause.
+        lines = [
+            "User-agent: Stocktake",
+            "Allow: /",
+            "",
+            "User-agent: *",
+            *barred,
+            "Crawl-delay: 1",
+            "",
+            f"Sitemap: {origin(request)}/sitemap.xml",
+        ]
         return answer(request, Told("".join(f"{line}\n" for line in lines).encode(), _TEXT, headers=_SOON))
 
     async def security(request: Request) -> Response:

@@ -23,7 +23,7 @@ from publisher.releases.departures import departures
 from publisher.releases.sorting import FAN, merged_down
 from publisher.shelf.reader import PREFIXES
 
-RUN = 200_000  # rows sorted in memory at once: about 100 MB
+RUN = 100_000  # rows sorted in memory at once: about 50 MB
 LEVEL = 6  # gzip's: 9 takes twice the time for a hundredth less
 TAIL = 9  # bytes after a line in a sorted file: a tab, six digits, the operation, the line end
 

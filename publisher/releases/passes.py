@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import groupby, islice
@@ -21,6 +21,8 @@ from publisher.tables.files import Writing
 from publisher.tables.record import organization, record, rows
 from vocab.iris import Iris
 from vocab.terms import DCAT, DCT, RDF
+
+_HELD = 5_000  # triples of one subject held at once: only registries have more
 
 
 @dataclass(slots=True)
@@ -48,20 +50,41 @@ def by_subject(lines: Iterable[bytes], folder: Path, name: str, iris: Iris, tabl
     with ExitStack() as opened:
         quads = opened.enter_context(packed(folder / f"{name}.nq.gz"))
         texts = [_Text(form, opened.enter_context(packed(folder / f"{name}.{end}.gz")), iris.base) for end, form in FORMS.items()]
-        for subject, group in groupby(lines, key=lambda line: line[: line.index(b" ")]):
-            held = list(group)
+
+        def take(held: list[bytes]) -> None:
             quads.writelines(held)
             sorter.add(map(_by_graph, held))
-            triples = list(dict.fromkeys(map(triple, held)))
-            told.statements, told.triples = told.statements + len(held), told.triples + len(triples)
-            parts = [it.split(b" ", 2) for it in triples]
-            told.counting.put(subject, parts)
-            for text in texts:
-                text.put(triples, parts)
-            if subject.startswith(organizations) and (row := organization(triples, iris)):
-                tables.put("organizations", row)
+            told.statements += len(held)
+
+        for subject, group in groupby(lines, key=lambda line: line[: line.index(b" ")]):
+            for place, triples in enumerate(parted(group, take)):
+                told.triples += len(triples)
+                parts = [it.split(b" ", 2) for it in triples]
+                told.counting.put(subject, parts, again=place > 0)
+                for text in texts:
+                    text.put(triples, parts)
+                if place == 0 and subject.startswith(organizations) and (row := organization(triples, iris)):
+                    tables.put("organizations", row)
         for text in texts:
             text.end()
+
+
+def parted(lines: Iterable[bytes], take: Callable[[list[bytes]], None], most: int = _HELD) -> Iterator[list[bytes]]:
+    """Hand the quads of one subject to *take*, some at a time; give its triples, each once, at most about *most* at a time.
+
+    All triples of most subjects come at once, also where thousands of graphs repeat them; but a registry points to all of its records.
+    """
+    rest, before, triples = iter(lines), b"", list[bytes]()
+    while held := list(islice(rest, most)):
+        take(held)
+        found = list(dict.fromkeys(map(triple, held)))
+        triples += found[1:] if found[0] == before else found
+        before = found[-1]
+        if len(triples) >= most:
+            yield triples
+            triples = []
+    if triples:
+        yield triples
 
 
 def _by_graph(line: bytes) -> bytes:

@@ -51,11 +51,11 @@ class Counting:
         self._properties, self._classes = Counter[bytes](), Counter[bytes]()
         self._links = Counter[tuple[bytes, bytes]]()
 
-    def put(self, subject: bytes, parts: Sequence[Sequence[bytes]]) -> None:
-        """Count a subject with its triples, each in its three terms."""
+    def put(self, subject: bytes, parts: Sequence[Sequence[bytes]], *, again: bool = False) -> None:
+        """Count a subject with its triples, each in its three terms; *again* tells that some of it was counted before."""
         self._properties.update([predicate for _, predicate, _ in parts])
         self._numbers.triples += len(parts)
-        self._numbers.subjects += 1
+        self._numbers.subjects += not again
         kinds = [term for _, predicate, term in parts if predicate == _A]
         self._classes.update(kinds)
         self._numbers.entities += bool(kinds) and subject.startswith(self._thing)

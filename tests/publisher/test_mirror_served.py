@@ -16,6 +16,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from harvesters.network.robots import read as read_robots
+
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60  # seconds until both must show all: it takes 6 on an idle machine
 ALL = "SELECT * { GRAPH ?g { ?s ?p ?o } } ORDER BY ?g ?s ?p ?o"
@@ -96,3 +98,9 @@ def test_a_mirror_says_that_it_is_one(both: tuple[str, str]) -> None:
     assert "mirror" not in health(origin)
     assert f"{origin}/".encode() in ask(mirror, "/status.json")
     assert b"This is a mirror" in httpx.get(f"{mirror}/status", headers={"Accept": "text/html"}, trust_env=False).content
+
+
+def test_an_origin_lets_mirrors_set_their_own_pause(both: tuple[str, str]) -> None:
+    rules = read_robots(f"{both[0]}/robots.txt", ask(both[0], "/robots.txt"))
+
+    assert rules.delay == 0

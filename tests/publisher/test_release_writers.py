@@ -6,6 +6,7 @@ import pytest
 from pyoxigraph import Literal, NamedNode, RdfFormat, Triple, parse
 
 from publisher.releases.lexical import split, value
+from publisher.releases.passes import parted
 from publisher.releases.sorting import Sorter
 from publisher.releases.writers import FORMS
 
@@ -46,6 +47,28 @@ def test_a_term_is_read_as_the_engine_reads_it(term: bytes) -> None:
     assert it.text == known.value
     assert it.iri == isinstance(known, NamedNode)
     assert it.language == getattr(known, "language", None)
+
+
+def line(value: int, graph: int) -> bytes:
+    return f'<https://x.org/s> <https://x.org/p> "{value:04}" <https://x.org/g{graph:04}> .\n'.encode()
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 7, 1000])
+def test_a_subject_with_more_triples_than_are_held_is_told_in_parts_each_triple_once(most: int) -> None:
+    lines = [line(value, graph) for value in range(20) for graph in range(value % 4 + 1)]
+    taken: list[bytes] = []
+
+    found = list(parted(lines, taken.extend, most))
+
+    assert taken == lines
+    assert [it for part in found for it in part] == [b'<https://x.org/s> <https://x.org/p> "%04d"' % value for value in range(20)]
+    assert max(map(len, found)) < 2 * most
+
+
+def test_triples_that_thousands_of_graphs_repeat_come_at_once() -> None:
+    lines = [line(value, graph) for value in range(3) for graph in range(50)]
+
+    assert [len(part) for part in parted(lines, lambda _: None, 10)] == [3]
 
 
 def test_more_lines_than_memory_holds_are_sorted(tmp_path) -> None:
