@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import pickle
 import platform
 import signal
 import struct
@@ -56,6 +57,34 @@ class Ended:
 
 def traced(work: Callable[[], None], at: int | None, errors: Path) -> Ended:
     """Run *work* in a fork; kill it before its call number *at*, counted from 1. What it says of errors goes to the file *errors*."""
+    told, telling = os.pipe()
+    tracer = os.fork()
+    if not tracer:
+        os.close(told)
+        _trace(work, at, errors, telling)
+    os.close(telling)
+    with open(told, "rb") as pipe:
+        said = pipe.read()
+    os.waitpid(tracer, 0)
+    found: Ended | OSError = pickle.loads(said)
+    if isinstance(found, OSError):
+        raise found
+    return found
+
+
+def _trace(work: Callable[[], None], at: int | None, errors: Path, telling: int) -> None:
+    """Follow the work in a process that has no other children, whose ends it would wait for, and take from who started them."""
+    try:
+        found: Ended | OSError = _begin(work, at, errors)
+    except OSError as error:
+        found = error
+    finally:
+        with open(telling, "wb") as pipe:
+            pipe.write(pickle.dumps(found))
+        os._exit(0)
+
+
+def _begin(work: Callable[[], None], at: int | None, errors: Path) -> Ended:
     child = os.fork()
     if not child:
         _be_traced(work, errors)
