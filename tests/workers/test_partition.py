@@ -16,7 +16,8 @@ from journal.log import Journal
 
 Until = Callable[[Callable[[], bool], float], None]
 NAME = f"stocktake{os.getpid() % 10_000}"
-DATABASE, REGISTRY = "10.77.0", "10.77.1"  # a link to each, so that one can be cut alone
+NET = os.getpid() % 120 * 2  # of this process's own, whatever a test that was killed has left
+DATABASE, REGISTRY = f"10.77.{NET}", f"10.77.{NET + 1}"  # a link to each, so that one can be cut alone
 
 
 def ip(*words: str) -> None:
