@@ -12,13 +12,16 @@ from pathlib import Path
 from threading import get_ident
 from time import monotonic
 
-from journal import origin, store
+from journal import origin
 from journal.entry import SUFFIX, Entry, read_header, write
 from journal.errors import ChainError, CopyError, FullError
 from journal.proof import prove
+from journal.store import Store
+from journal.store import read as read_store
 
 _ROOM = "journal"  # the journal's folder in a store
 _LARGEST = 1 << 40  # bytes of an entry when unpacked: who may write the store is trusted not to fill our disk
+_COMING = "coming"  # where what is fetched lies until it is proved
 _LOOK = 1.0  # seconds between two looks into a store
 
 
@@ -35,7 +38,7 @@ class Journal:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise _unwritten(folder, error) from error
-        self.store = store.read(folder)
+        self.store = read_store(folder)
         self._looked = -inf
 
     @property
@@ -60,6 +63,17 @@ class Journal:
             self._pull()
         return read_header(path) if path.exists() else None
 
+    @property
+    def stamp(self) -> int:
+        """Give a number that changes when an entry comes, for who follows; what is new in a store is fetched first."""
+        self._pull()
+        return self.folder.stat().st_mtime_ns
+
+    def look(self) -> None:
+        """Fetch what is new in the store now, where there is one; raises FullError where it does not answer."""
+        if self.store:
+            self._fetch(self.store)
+
     def append(self, blocks: Iterable[str], *, run: str, time: datetime, fence: Callable[[], None] = _open) -> Entry:
         """Commit one run: write its rows beside, then give them the next number; all of it is there or nothing.
 
@@ -71,7 +85,7 @@ class Journal:
             told = "harvest into a data folder of its own"
             raise CopyError(f"journal {self.folder} is a mirror of {of.url}, so run {run} is not written to it; {told}")
         with self._alone():
-            self._looked = -inf
+            self.look()
             head = self.head
             number = head.number + 1 if head else 1
             path = self._path(number)
@@ -143,15 +157,20 @@ class Journal:
         return count
 
     def _pull(self) -> None:
-        """Fetch what is new in the store, where there is one: it is asked for the next number, so that its age costs nothing."""
-        now = monotonic()
-        if self.store is None or now - self._looked < _LOOK:
-            return
-        self._looked = now
+        """Fetch what is new in the store from time to time; while it does not answer, what is here is all that can be told."""
+        if self.store and monotonic() - self._looked >= _LOOK:
+            with suppress(FullError):
+                self._fetch(self.store)
+
+    def _fetch(self, store: Store) -> None:
+        """Ask the store for the number after our own last one, so that its age costs nothing, and prove what comes."""
+        self._looked = monotonic()
         number = max(self._numbers(), default=0)
         last = read_header(self._path(number)).id if number else None
-        got = self.folder / f"{os.getpid()}-{get_ident()}.got"  # others may fetch it into the same folder at the same time
-        while self.store.get(f"{_ROOM}/{self._path(number + 1).name}", got):
+        room = self.folder / _COMING  # apart, so that a look that finds nothing changes no ``stamp``
+        room.mkdir(exist_ok=True)
+        got = room / f"{os.getpid()}-{get_ident()}"  # others may fetch it at the same time
+        while store.get(f"{_ROOM}/{self._path(number + 1).name}", got):
             number += 1
             prove(got, number, last, _LARGEST)
             _rename_durably(got, self._path(number))

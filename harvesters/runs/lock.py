@@ -38,10 +38,12 @@ def writing(means: Means) -> Iterator[Means]:
     """Wait for the journal: what a run tells of it (its own entry's number, the quads before it) must still be so when it is written."""
     if not means.ledger.shared:
         with _locked(means.data, ".journal.lock"):  # no source's name begins with a dot
+            means.journal.look()
             yield means
         return
     with means.ledger.exclusive("journal", wait=True) as fence:
         assert fence is not None
+        means.journal.look()  # the head that a run counts on is the last one, on whichever machine it was written
         yield replace(means, fence=_both(means.fence, fence))
 
 

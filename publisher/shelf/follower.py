@@ -120,7 +120,7 @@ class Follower:
         self._lock.close()
 
     def _catch_up(self) -> bool:
-        changed = self._journal.folder.stat().st_mtime_ns
+        changed = self._journal.stamp
         if changed == self._listed:
             return False
         before, quads, since = self.mark.position, self.mark.quads, time.monotonic()

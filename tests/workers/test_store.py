@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -99,6 +100,45 @@ def test_a_write_whose_machine_died_before_its_copy_was_made_is_found_again(tmp_
     next(one.folder.glob("*.gz")).unlink()
 
     assert [entry.run for entry in journal(tmp_path / "1", url).entries()] == ["a.1"]
+
+
+def test_who_follows_by_the_stamp_alone_sees_what_another_machine_commits(tmp_path, url):
+    one, other = journal(tmp_path / "1", url), journal(tmp_path / "2", url)
+    before = other.stamp
+    one.append([ONE], run="a.1", time=NOW)
+
+    other = Journal(other.folder)  # a second later
+    after = other.stamp
+
+    assert after != before
+    assert [path.name for path in other.folder.glob("*.gz")] == ["000000001.rdfp.gz"]
+    assert Journal(other.folder).stamp == after  # a look that finds nothing changes nothing
+
+
+def test_who_writes_knows_the_last_entry_whenever_it_last_looked(tmp_path, url):
+    one, other = journal(tmp_path / "1", url), journal(tmp_path / "2", url)
+    none = other.head
+    one.append([ONE], run="a.1", time=NOW)
+
+    other.look()
+
+    assert none is None
+    assert other.head is not None
+    assert other.head.number == 1
+
+
+def test_a_store_that_does_not_answer_stops_a_writer_and_no_reader(tmp_path, url, monkeypatch):
+    one = journal(tmp_path / "1", url)
+    one.append([ONE], run="a.1", time=NOW)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    other = journal(tmp_path / "2", "s3://nowhere/stocktake").folder
+    shutil.copy(next(one.folder.glob("*.gz")), other)
+
+    reader = Journal(other)
+
+    assert [entry.run for entry in reader.entries()] == ["a.1"]
+    with pytest.raises(FullError, match="does not take or give journal/000000002"):
+        reader.append([TWO], run="b.1", time=NOW)
 
 
 def test_an_entry_that_was_spoiled_in_the_store_is_not_taken_in(tmp_path, url):
