@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from harvesters.errors import CardError
 from harvesters.source import Source
 
 
@@ -33,3 +35,11 @@ def names(source: Source, options: Mapping[str, Option], name: str) -> tuple[str
     """Give an option that may be one text or a list of them, as a tuple."""
     given = value(source, options, name)
     return () if given is None else (given,) if isinstance(given, str) else tuple(str(item) for item in given)
+
+
+def expression(source: Source, options: Mapping[str, Option], name: str) -> re.Pattern[str]:
+    """Give an option that is a regular expression, one that all texts hold where the card has none; raises CardError where it is none."""
+    try:
+        return re.compile(value(source, options, name) or "")
+    except re.error as error:
+        raise CardError(f"{source.name}: option {name!r} is no regular expression: {error}") from error

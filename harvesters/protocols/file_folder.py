@@ -10,9 +10,9 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
-from harvesters.errors import CardError, DeniedError, HarvestError, MissingError, ParseError
+from harvesters.errors import DeniedError, HarvestError, MissingError, ParseError
 from harvesters.network.fetch import Fetch
-from harvesters.option import Option, value
+from harvesters.option import Option, expression, value
 from harvesters.protocols import file_payload
 from harvesters.protocols.cursor import read, write
 from harvesters.protocols.file_payload import FORMATS, Item, records
@@ -45,10 +45,7 @@ class _Spot:
 def check(source: Source) -> None:
     """Refuse an unknown format and an expression that cannot be read; raises CardError."""
     file_payload.check(source)
-    try:
-        re.compile(value(source, OPTIONS, "only") or "")
-    except re.error as error:
-        raise CardError(f"{source.name}: option 'only' is no regular expression: {error}") from error
+    expression(source, OPTIONS, "only")
 
 
 def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[Any]:

@@ -5,15 +5,14 @@ Source: https://www.openarchives.org/rs/1.1/resourcesync (ANSI/NISO Z39.99-2017)
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from harvesters.errors import CardError, DeniedError, HarvestError, MissingError, ParseError
+from harvesters.errors import DeniedError, HarvestError, MissingError, ParseError
 from harvesters.network.fetch import Fetch
-from harvesters.option import Option, value
+from harvesters.option import Option, expression, value
 from harvesters.protocols import file_payload
 from harvesters.protocols.cursor import read, write
 from harvesters.protocols.file_payload import FORMATS, Item, records
@@ -44,10 +43,7 @@ class _Spot:
 def check(source: Source) -> None:
     """Refuse an unknown format and an expression that cannot be read; raises CardError."""
     file_payload.check(source)
-    try:
-        re.compile(value(source, OPTIONS, "only") or "")
-    except re.error as error:
-        raise CardError(f"{source.name}: option 'only' is no regular expression: {error}") from error
+    expression(source, OPTIONS, "only")
 
 
 def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[Any]:
@@ -58,7 +54,7 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
     """
     moment = None if since is None else since.replace(tzinfo=UTC) if since.tzinfo is None else since
     spot = read(_Spot, cursor) or _Spot(again=cursor is not None)
-    only = re.compile(value(source, OPTIONS, "only") or "")
+    only = expression(source, OPTIONS, "only")
     passed = not spot.list
     for name, entries in _wanted(source, fetch, moment):
         passed = passed or name == spot.list

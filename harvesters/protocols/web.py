@@ -5,7 +5,6 @@ Source: https://schema.org/docs/gs.html, https://www.sitemaps.org/protocol.html
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -13,10 +12,10 @@ from urllib.parse import urldefrag, urlsplit
 
 import structlog
 
-from harvesters.errors import CardError, DeniedError, HarvestError, MissingError, ParseError
+from harvesters.errors import DeniedError, HarvestError, MissingError, ParseError
 from harvesters.network.fetch import Fetch, Reply
 from harvesters.network.markup import is_page
-from harvesters.option import Option, value
+from harvesters.option import Option, expression
 from harvesters.payloads import markup
 from harvesters.payloads.graph import Graph
 from harvesters.protocols import rdf_reading
@@ -52,10 +51,7 @@ class _Spot:
 def check(source: Source) -> None:
     """Refuse classes that are none and an expression that cannot be read; raises CardError."""
     rdf_reading.check(source)
-    try:
-        re.compile(value(source, OPTIONS, "only") or "")
-    except re.error as error:
-        raise CardError(f"{source.name}: option 'only' is no regular expression: {error}") from error
+    expression(source, OPTIONS, "only")
 
 
 def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[Graph]:
@@ -91,7 +87,7 @@ def _maps(told: Reading, reply: Reply, moment: datetime | None, deep: int = 0) -
     """Give each sitemap with its pages, in an order that is the same each time."""
     found = read_sitemap(reply)
     hosts = {urlsplit(told.source.url).hostname, urlsplit(reply.url).hostname}
-    only = re.compile(value(told.source, OPTIONS, "only") or "")
+    only = expression(told.source, OPTIONS, "only")
     pages = [entry for entry in found.pages if urlsplit(entry.address).hostname in hosts and only.search(entry.address)]
     counts = {"pages": len(pages), "passed": len(found.pages) - len(pages), "unusable": found.left}
     log.info("a sitemap was read", source=told.source.name, sitemap=reply.url, maps=len(found.maps), **counts)

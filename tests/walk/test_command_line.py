@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from harvesters.demo.cards import cards
 from harvesters.demo.registries import Demo
+from publisher.remote.address import Address
 from stocktake import Settings, app
 
 RUN = CliRunner()
@@ -53,11 +54,13 @@ def test_an_unknown_or_malformed_setting_is_named_and_is_wrong_use(environment: 
 
 def test_settings_reach_a_process_of_ours_as_they_are() -> None:
     hosts = frozenset({"b", "a"})
-    settings = Settings(Path("d"), Path("s"), "https://example.org/", "sqlite:///x", hosts, "me", "reference", "rows=9", "::1", "0 4 1 * *")
+    whole = (Path("d"), Path("s"), "https://example.org/", "sqlite:///x", hosts, "me", "reference", "rows=9", "::1", "0 4 1 * *")
+    shelf = Address("http://x/query", "http://x/update", "http://x/graphs")
+    settings = Settings(*whole, hub="https://hub.example/", store="s3://bucket/x", elsewhere=shelf)
 
     told = settings.environment()
 
-    given = {
+    assert {name: told[name] for name in Settings.VARIABLES} == {
         "STOCKTAKE_DATA": "d",
         "STOCKTAKE_SOURCES": "s",
         "STOCKTAKE_BASE": "https://example.org/",
@@ -68,8 +71,12 @@ def test_settings_reach_a_process_of_ours_as_they_are() -> None:
         "STOCKTAKE_LIMITS": "rows=9",
         "STOCKTAKE_PROXIES": "::1",
         "STOCKTAKE_RELEASES": "0 4 1 * *",
+        "STOCKTAKE_HUB": "https://hub.example/",
+        "STOCKTAKE_STORE": "s3://bucket/x",
+        "STOCKTAKE_SHELF": "http://x/query",
+        "STOCKTAKE_SHELF_UPDATE": "http://x/update",
+        "STOCKTAKE_SHELF_GRAPHS": "http://x/graphs",
     }
-    assert {name: told.get(name, "") for name in Settings.VARIABLES} == {name: given.get(name, "") for name in Settings.VARIABLES}
 
 
 def test_a_wrong_card_is_told_and_exits_with_1(environment: dict[str, str]) -> None:
