@@ -22,12 +22,8 @@ def words() -> set[str]:
     """Give all words of the pages."""
     options = {"templates/**.html": {"trim_blocks": "true", "lstrip_blocks": "true"}}
     found = extract_from_dir(str(PUBLISHER), method_map=METHODS, options_map=options, keywords=KEYWORDS)
-    return {message for file, _line, message, _comments, _context in found if isinstance(message, str) and not _of_reports(file)}
+    return {message for _file, _line, message, _comments, _context in found if isinstance(message, str)}
 
-
-def _of_reports(file: str) -> bool:
-    """Tell the sentences of reports, which are English still, around figures whose names are in every language."""
-    return file.startswith("report/") or file == "templates/reports.html"
 
 
 @pytest.mark.parametrize("language", [tag for tag in LANGUAGES if tag != "en"])
