@@ -100,7 +100,8 @@ class Journal:
             except FileExistsError as error:
                 raise FullError(f"journal {self.folder}: another writer has taken number {number}; run {run} again") from error
             except OSError as error:
-                raise FullError(f"journal {self.folder}: run {run} could not be written: {error}") from error
+                told = f"journal {self.folder}: run {run} could not be written: {error.strerror or error}"
+                raise FullError(f"{told}; make room or mend the folder, then run again") from error
             finally:
                 with suppress(OSError):  # ``mend`` clears what is left
                     part.unlink(missing_ok=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
-from harvesters.errors import LedgerError
+from harvesters.errors import FencedError, HarvestError, LedgerError
 from harvesters.ledger.account import BURIED, CAME, FRESH, Change, Outcome, Presence, Rewritten, Run, State
 from harvesters.runs.balance import Tally, counted, faults
 from harvesters.runs.closing import account
@@ -15,11 +16,13 @@ from harvesters.runs.plan import Plan, doubt
 from harvesters.source import Source
 from journal import origin
 from journal.entry import Entry
+from journal.errors import JournalError
 from vocab.account import describe_account
 from vocab.chronicle import Registry, describe_source
 from vocab.iris import Iris
 from vocab.tombstone import Burial, bury, mark, unmarked
 
+_OPEN = (State.RUNNING, State.HELD, State.COMMITTING)
 _MET = tuple(outcome for outcome in CAME if outcome not in (*FRESH, Outcome.DELETED, Outcome.ABSENT))
 
 
@@ -31,7 +34,7 @@ def commit(plan: Plan, source: Source, means: Means) -> Run:
     if same and not plan.changing and not any(True for _ in _returned(run, means)):
         return _close(replace(run, state=State.UNCHANGED), means)
     means.ledger.set_validators(source.name, {})  # they tell of what was published until now
-    with writing(means) as means:
+    with _kept(run, means), writing(means) as means:
         head = means.journal.head
         run = replace(run, state=State.COMMITTING, entry=head.number if head else 0)
         means.ledger.save(run)
@@ -40,12 +43,42 @@ def commit(plan: Plan, source: Source, means: Means) -> Run:
 
 def finish(run: Run, source: Source, means: Means) -> Run:
     """Bring a run that is committing to its end, whether or not its entry was written before a crash."""
-    with writing(means) as means:
+    run = replace(run, ended=None, reason=doubt(run))
+    with _kept(run, means), writing(means) as means:
         if written(run, means) is None:
             head = means.journal.head
             run = replace(run, entry=head.number if head else 0)
             means.ledger.save(run)
         return _finish(run, source, means)
+
+
+def leave(run: Run, means: Means, reason: str) -> Run:
+    """Tell why a run's commit was refused, and what writes it; its plan stays in the ledger as it was drawn."""
+    cure = f"its plan is kept, and the next `stocktake harvest {run.source}` or the schedule writes it"
+    ended = max(means.now(), run.planned or run.started)
+    done = replace(run, state=State.COMMITTING, entry=run.entry or 0, ended=ended, reason=f"{reason}; {cure}")
+    means.ledger.save(done)
+    return done
+
+
+def left(run: Run) -> bool:
+    """Tell whether a run's commit was refused and waits; one that is under way, or that a crash cut off, has no end yet."""
+    return run.state is State.COMMITTING and run.ended is not None
+
+
+@contextmanager
+def _kept(run: Run, means: Means) -> Iterator[None]:
+    """Leave a run to the next one where the journal, or the ledger, refuses its commit."""
+    try:
+        yield
+    except FencedError:
+        raise  # the run is another's now
+    except (HarvestError, JournalError) as error:
+        with suppress(LedgerError):  # then its row stands as it does, and the error that came first is told
+            now = means.ledger.run(run.id)
+            if now and now.state in _OPEN:  # not where all but the check of its account is done
+                leave(now if now.state is State.COMMITTING else run, means, str(error))
+        raise
 
 
 def _finish(run: Run, source: Source, means: Means) -> Run:

@@ -55,5 +55,5 @@ def run(it: Errand, cards: Sequence[Source], means: Means, harvest: Callable[[So
     except BusyError:
         means.ledger.put_back(it.id)
     except (HarvestError, JournalError) as error:
-        last = means.ledger.last_run(it.source, [State.FAILED])
+        last = means.ledger.last_run(it.source, [State.FAILED, State.COMMITTING])
         means.ledger.done(it.id, last.id if last and last.started >= it.asked else str(error))

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from harvesters.ledger.account import Run, State
 from harvesters.ledger.book import Ledger
+from harvesters.runs.commit import left
 from harvesters.runs.plan import Plan
 from harvesters.runs.stage import Progress as Step
 from harvesters.source import Source
@@ -58,8 +59,14 @@ def harvested(it: Plan, ledger: Ledger) -> dict[str, object]:
 
 def failure(source: str, ledger: Ledger, *, dry_run: bool) -> dict[str, object]:
     """Give the row of a source whose run failed: the run's, or no more than its name where it did not even begin or was a dry one."""
-    failed = None if dry_run else ledger.last_run(source, [State.FAILED])
+    failed = None if dry_run else _stopped(source, ledger) or ledger.last_run(source, [State.FAILED])
     return run(failed) if failed else {"run": source, "outcome": State.FAILED.value}
+
+
+def _stopped(source: str, ledger: Ledger) -> Run | None:
+    """Give the run whose commit was refused and waits, None where there is none."""
+    opened = ledger.open_run(source)
+    return opened if opened and left(opened) else None
 
 
 def account(plans: Mapping[str, Plan | None], ledger: Ledger, *, dry_run: bool) -> Table:
@@ -74,8 +81,11 @@ def account(plans: Mapping[str, Plan | None], ledger: Ledger, *, dry_run: bool) 
     made.add_column("outcome", no_wrap=True)
     made.add_column("records", footer=_cell(dict(totals)), overflow="fold")
     for source, it in plans.items():
-        put_off = it is None and ledger.open_run(source) is not None
-        made.add_row(source, "[yellow]put off[/yellow]" if put_off else _outcome(it, dry_run=dry_run), _told(it))
+        opened = ledger.open_run(source) if it is None else None
+        if opened and left(opened):
+            made.add_row(source, f"[red]{opened.state.value}[/red]", _why(opened.reason or ""))
+            continue
+        made.add_row(source, "[yellow]put off[/yellow]" if opened else _outcome(it, dry_run=dry_run), _told(it))
     return made
 
 
@@ -97,7 +107,11 @@ def _told(it: Plan | None) -> str:
     if it is None:
         return "see above"
     why = it.run.reason or it.held
-    return escape(_cell(it.counts) or "none came") + (f"\n[yellow]{escape(why)}[/yellow]" if why else "")
+    return escape(_cell(it.counts) or "none came") + (f"\n{_why(why)}" if why else "")
+
+
+def _why(text: str) -> str:
+    return f"[yellow]{escape(text)}[/yellow]"
 
 
 def table(rows: Sequence[Mapping[str, object]], title: str) -> Table:

@@ -17,7 +17,7 @@ from harvesters.mappings.table import Reader
 from harvesters.network.fetch import Fetch, Validator
 from harvesters.pairs import pair
 from harvesters.protocols.table import Protocol
-from harvesters.runs.commit import belong_together, commit, finish
+from harvesters.runs.commit import belong_together, commit, finish, leave
 from harvesters.runs.guard import judge
 from harvesters.runs.lock import alone
 from harvesters.runs.means import Means
@@ -84,19 +84,26 @@ def _due_since(run: Run, source: Source, means: Means) -> bool:
 
 
 def _fail(run: Run, means: Means, reason: str) -> None:
-    """End a run as its last checkpoint left it, with what had come until then; raises FencedError where it is another's now."""
+    """End a run as its last checkpoint left it, with what had come until then; raises FencedError where it is another's now.
+
+    One that has come to its commit is left as it is: its entry may be in the journal.
+    """
     means.fence()
     kept = means.ledger.run(run.id) or run
+    if kept.state is State.COMMITTING:
+        return
     counts = {"fetched": kept.fetched, **{outcome.value: count for outcome, count in means.ledger.outcomes(kept).items()}}
     ended = max(means.now(), kept.started)
     means.ledger.drop(replace(kept, state=State.FAILED, ended=ended, reason=reason, counts=counts, network=kept.network or run.network))
 
 
 def give_up(source: Source, means: Means, reason: str) -> None:
-    """End a run that a fault of this program broke off, so that it is counted; one that came to its commit is left to the next."""
+    """End a run that a fault of this program broke off, so that it is counted; one that came to its commit is left to the next run."""
     with suppress(HarvestError), alone(source.name, means) as means:
         run = means.ledger.open_run(source.name)
-        if run and run.state is State.RUNNING:
+        if run and run.state is State.COMMITTING:
+            leave(run, means, reason)
+        elif run:
             _fail(run, means, reason)
 
 

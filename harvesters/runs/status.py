@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import structlog
 from harvesters.errors import CardError, FolderError, HarvestError
 from harvesters.ledger.account import Run, State
 from harvesters.runs.closing import account
+from harvesters.runs.commit import left
 from harvesters.runs.lock import telling
 from harvesters.runs.means import Means
 from harvesters.runs.timetable import frozen_from, late_from, next_due
@@ -84,7 +86,7 @@ def _card(card: Path) -> Source | None:
 
 def _standing(means: Means, name: str, cards: Cards | None, at: datetime) -> Standing:
     ledger = means.ledger
-    last, plan = ledger.last_run(name, _ENDED), ledger.last_run(name, [State.HELD])
+    last, plan = _last(means, name), ledger.last_run(name, [State.HELD])
     good, sweep = ledger.last_run(name, _GOOD), ledger.last_run(name, _GOOD, sweeps=True)
     source, retired = (cards or {}).get(name), cards is not None and _retired(name, cards)
     hold, change, success = ledger.holds().get(name), _change(means, name), (good.ended or good.started) if good else None
@@ -106,13 +108,19 @@ def _standing(means: Means, name: str, cards: Cards | None, at: datetime) -> Sta
         ),
         run=last.id if last else None,
         plan=plan.id if plan else None,
-        account=account(last) if last and last.entry is None else None,
+        account=account(replace(last, entry=None)) if last and (last.entry is None or left(last)) else None,
         sweep=sweep.started if sweep else None,
         change=change,
         due=next_due(every, at) if every else None,
         missing=ledger.missing(name),
         hold=(hold.reason or f"held by {hold.by}") if hold else None,
     )
+
+
+def _last(means: Means, name: str) -> Run | None:
+    """Give the run that ended last, one whose commit was refused among them: nothing of it is published yet, and that is to be told."""
+    last = means.ledger.last_run(name, (*_ENDED, State.COMMITTING))
+    return last if last is None or last.state is not State.COMMITTING or left(last) else means.ledger.last_run(name, _ENDED)
 
 
 def _retired(name: str, cards: Cards) -> bool:
@@ -129,11 +137,11 @@ def _change(means: Means, name: str) -> datetime | None:
 
 
 def _failures(means: Means, name: str) -> int:
-    """Count the runs since the last success that failed or were incomplete; held ones are no failures of the source."""
+    """Count the runs since the last success that failed, were incomplete or not written; held ones are no failures of the source."""
     limit = _SOME
     while True:
         runs = means.ledger.runs(name, limit)
         since = next((number for number, run in enumerate(runs) if run.state in _GOOD), None)
         if since is not None or len(runs) < limit:
-            return sum(1 for run in runs[:since] if run.state in _FAILED)
+            return sum(1 for run in runs[:since] if run.state in _FAILED or left(run))
         limit *= 10

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from harvesters.ledger.account import Run, State
-from harvesters.runs.commit import belong_together, difference, written
+from harvesters.runs.commit import belong_together, difference, leave, written
 from harvesters.runs.lock import writing
 from harvesters.runs.means import Means
+from journal.errors import JournalError
 from vocab.schemes import digest, statements
 
 SOURCE = "vocabulary"  # its runs' name in the ledger; no card may have it
@@ -34,10 +35,14 @@ def _publish(means: Means) -> Run | None:
         head = means.journal.head
         run = replace(run, state=State.COMMITTING, entry=head.number if head else 0)
         means.ledger.save(run)
-    entry = written(run, means) or means.journal.append(_blocks(means), run=run.id, time=run.started, fence=means.fence)
+    try:
+        entry = written(run, means) or means.journal.append(_blocks(means), run=run.id, time=run.started, fence=means.fence)
+    except JournalError as error:
+        leave(run, means, str(error))
+        raise
     for graph, _, after in _changes(means):
         means.ledger.set_graph(graph, after)
-    done = replace(run, state=State.COMMITTED, ended=means.now(), entry=entry.number)
+    done = replace(run, state=State.COMMITTED, ended=means.now(), entry=entry.number, reason=None)
     means.ledger.save(done)
     return done
 

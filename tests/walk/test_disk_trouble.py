@@ -22,7 +22,7 @@ from harvesters.cli import harvest_all
 from harvesters.errors import FolderError, HarvestError, JudgeError, LedgerError
 from harvesters.ledger.account import State
 from harvesters.ledger.book import Ledger
-from harvesters.runs import status, words
+from harvesters.runs import decide, report, status, words
 from harvesters.runs.bench import Bench, Verdicts
 from harvesters.runs.means import Means, opened
 from harvesters.runs.run import harvest
@@ -62,10 +62,114 @@ def test_a_journal_that_is_full_fails_the_run_in_one_line_and_the_next_one_ends_
     plan = harvest(source, means, full=True)
 
     assert error["event"] == "run failed"
-    assert "projects.1 could not be written: [Errno 28] No space left on device" in error["reason"]
+    assert "projects.1 could not be written: No space left on device; make room or mend the folder" in error["reason"]
     assert seen == ["vocabulary.1"]
     assert [entry.run for entry in means.journal.entries()] == ["vocabulary.1", "projects.1"]
     assert (plan.run.id, plan.run.state) == ("projects.1", State.COMMITTED)
+
+
+class Forgetful(Ledger):
+    """A ledger that is full once, just after the journal has taken the entry."""
+
+    full = True
+
+    def set_balance(self, entry: int, added: int, removed: int, after: int) -> None:
+        if self.full:
+            self.full = False
+            raise LedgerError("ledger: database or disk is full; nothing of this step was kept, run again when it is mended")
+        super().set_balance(entry, added, removed, after)
+
+
+def test_a_run_whose_entry_the_journal_refuses_is_told_with_cause_and_cure_until_it_is_written(source: Source, means: Means) -> None:
+    refusing = replace(means, journal=Full(means.journal.folder))
+    with pytest.raises(FullError, match="No space left on device"):
+        harvest(source, refusing)
+    for _ in range(2):  # told as long as it lasts, and once
+        with pytest.raises(FullError):
+            harvest(source, refusing)
+
+    (run,) = means.ledger.runs()
+    waiting = status.standings(means, means.now())[0]
+    row = report.run(run)
+    harvest(source, means)
+    written = status.standings(means, means.now())[0]
+
+    cure = "make room or mend the folder, then run again; "
+    cure += "its plan is kept, and the next `stocktake harvest projects` or the schedule writes it"
+    assert (row["run"], row["outcome"]) == ("projects.1", "committing")
+    assert str(row["reason"]).endswith(f"run projects.1 could not be written: No space left on device; {cure}")
+    assert (waiting.run, waiting.outcome, waiting.reason) == ("projects.1", "committing", row["reason"])
+    assert (waiting.marks.failures, waiting.published, waiting.success) == (1, 0, None)
+    assert waiting.account is not None
+    assert (waiting.account.state, waiting.account.new, waiting.account.entry) == ("committing", 10, None)
+    assert (written.run, written.outcome, written.reason) == ("projects.1", "committed", None)
+    assert (written.marks.failures, written.published) == (0, 10)
+
+
+def test_a_command_that_cannot_write_a_run_says_so_and_names_that_run(
+    source: Source, means: Means, capsys: pytest.CaptureFixture[str]
+) -> None:
+    harvest_all([], means, full=True, dry_run=False, quiet=True)  # the words
+    refusing = replace(means, journal=Full(means.journal.folder))
+
+    with capture_logs():
+        harvest_all([source], refusing, full=True, dry_run=False, quiet=False)
+
+    shown, row = " ".join(capsys.readouterr().out.split()), report.failure("projects", means.ledger, dry_run=False)
+    assert "projects committing" in shown
+    assert "its plan is kept, and the next" in shown
+    assert (row["run"], row["outcome"]) == ("projects.1", "committing")
+
+
+def test_an_incomplete_run_that_the_journal_refused_is_incomplete_when_it_is_written(source: Source, means: Means, registry: Any) -> None:
+    registry.total = 12
+    with pytest.raises(FullError):
+        harvest(source, replace(means, journal=Full(means.journal.folder)))
+
+    plan = harvest(source, means)
+
+    assert (plan.run.id, plan.run.state) == ("projects.1", State.INCOMPLETE)
+    assert plan.run.reason == "the source claims 12 records and brought 10; nothing was taken for deleted"
+
+
+def test_an_approved_plan_that_the_journal_refused_is_written_by_the_next_run(source: Source, means: Means, registry: Any) -> None:
+    harvest(source, means)
+    del registry.projects[3:]
+    assert harvest(source, means).held
+    with pytest.raises(FullError):
+        decide.approve(replace(means, journal=Full(means.journal.folder)), source, "projects.2", by="ann")
+    told = status.standings(means, NOON)[0]
+
+    plan = harvest(source, means)
+
+    assert (told.run, told.outcome, told.plan) == ("projects.2", "committing", None)
+    assert (plan.run.id, plan.run.state) == ("projects.2", State.COMMITTED)
+
+
+def test_a_ledger_that_fails_after_the_journal_has_taken_the_entry_loses_nothing(source: Source, tmp_path: Path, means: Means) -> None:
+    forgetful = Forgetful(f"sqlite:///{tmp_path}/ledger.sqlite")
+    with pytest.raises(LedgerError, match="disk is full"):
+        harvest(source, replace(means, ledger=forgetful))
+    forgetful.close()
+    told = status.standings(means, NOON)[0]
+
+    plan = harvest(source, means)
+
+    assert (told.run, told.outcome) == ("projects.1", "committing")
+    assert [entry.run for entry in means.journal.entries()] == ["projects.1"]
+    assert (plan.run.state, means.ledger.published("projects")) == (State.COMMITTED, 10)
+
+
+def test_words_that_the_journal_refuses_are_told_and_written_the_next_time(means: Means) -> None:
+    with pytest.raises(FullError):
+        words.publish(replace(means, journal=Full(means.journal.folder)))
+    (waiting,) = means.ledger.runs()
+
+    done = words.publish(means)
+
+    assert "No space left on device" in str(waiting.reason)
+    assert done is not None
+    assert (done.id, done.state, done.reason) == (waiting.id, State.COMMITTED, None)
 
 
 def test_a_journal_whose_folder_cannot_be_written_is_told_with_the_cure(tmp_path: Path) -> None:
