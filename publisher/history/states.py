@@ -105,22 +105,26 @@ async def states(shelf: Shelf, wanted: Sequence[Change]) -> list[State]:
 
 
 async def _some(shelf: Shelf, wanted: Sequence[Change]) -> list[State]:
-    until = time.monotonic() + PATIENCE
+    until, least = time.monotonic() + PATIENCE, max(it.entry for it in wanted)
     while True:
         asked = sorted({shelf.iris.base + it.graph for it in wanted})
         text = query("graphs").replace("GRAPHS", " ".join(map(iri, asked)))
         answered, by = await shelf.own(Question(text, base=shelf.iris.base))
-        later = await asyncio.to_thread(_later, shelf.history, wanted, by.position) if by else None
+        told = by is not None and by.position >= least  # a change is not told of before what it brought
+        later = await asyncio.to_thread(_later, shelf.history, wanted, shelf.reach(by)) if by and told else None
         if later is not None:
             now = await asyncio.to_thread(_read, answered)
             return [_state(shelf.iris.base + it.graph, now, later[number]) for number, it in enumerate(wanted)]
         if time.monotonic() > until:
-            raise NotReady("the history is still being read from the journal; ask again in a moment")
+            raise NotReady("store and history are still being brought level with the journal; ask again in a moment")
         await asyncio.sleep(_PAUSE)
 
 
 def _later(folder: Path, wanted: Sequence[Change], position: int) -> list[list[str]] | None:
-    """Give the rows of all changes after those *wanted* up to *position*, the last first; None where the history is not so far."""
+    """Give the rows of all changes after those *wanted* up to *position*, the last first; None where the history is not so far.
+
+    A change of which the store shows nothing yet may be among them: to undo it changes nothing that an earlier one does not set right.
+    """
     try:
         with closing(sqlite3.connect(f"file:{folder / NAME}?mode=ro", uri=True, timeout=5.0)) as file:
             file.execute("BEGIN")

@@ -108,6 +108,14 @@ class Shelf:
         """Give the generation that gives *answer*, None where it has long been replaced."""
         return self._known.get(answer.generation)
 
+    def reach(self, by: Generation) -> int:
+        """Give the number of the last entry of which an answer that was made *by* a generation, and is there now, may hold anything.
+
+        Our own generations never change; a store elsewhere may have taken in all that the journal holds by now.
+        """
+        head = self.journal.head if self._told else None
+        return max(by.position, head.number if head else 0)
+
     @property
     def settled(self) -> bool:
         """Tell whether what is shown is one state; a store elsewhere may show a part of the next while that is taken in."""

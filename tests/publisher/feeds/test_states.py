@@ -1,0 +1,84 @@
+"""States: what a change brought is told when the store shows it, and stays the same whatever the store has taken in since."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+import pytest
+from moving import IRIS, begin, held, move, plain
+from pyoxigraph import QueryResultsFormat, QuerySolutions, RdfFormat, Store, parse
+
+from journal.log import Journal
+from publisher.history import log
+from publisher.history.follow import Following
+from publisher.history.states import states
+from publisher.shelf.generations import Generation
+from publisher.shelf.question import Question
+from publisher.shelf.shelf import Shelf
+
+
+class Answering:
+    """A shelf whose store is at the next of *positions* at each question, and has *taken* in so many rows of the entry behind it."""
+
+    def __init__(self, data: Path, *positions: int, taken: int = 0) -> None:
+        self.history, self.iris, self.journal = data / "history", IRIS, Journal(data / "journal")
+        self.asked, self._positions, self._taken = 0, positions, taken
+
+    async def own(self, question: Question) -> tuple[bytes, Generation]:
+        position = self._positions[min(self.asked, len(self._positions) - 1)]
+        self.asked += 1
+        store = Store()
+        for sign, quad in self._rows(position):
+            (store.add if sign == "A" else store.remove)(next(iter(parse(quad.encode(), RdfFormat.N_QUADS))))
+        found = store.query(question.text)
+        assert isinstance(found, QuerySolutions)
+        return found.serialize(format=QueryResultsFormat.JSON) or b"", Generation(position, position, "", 0, "")
+
+    def reach(self, by: Generation) -> int:
+        return by.position + bool(self._taken)
+
+    def _rows(self, position: int) -> Iterator[tuple[str, str]]:
+        for entry in self.journal.entries():
+            rows = list(entry.rows())
+            yield from ((row[0], row[2:]) for row in (rows if entry.number <= position else rows[: self._taken]))
+            if entry.number > position:
+                return
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    data = tmp_path_factory.mktemp("states")
+    begin(data)
+    move(data)
+    following = Following(data / "history", Journal(data / "journal"), IRIS.base)
+    following.step()
+    following.close()
+    return data
+
+
+def told(data: Path, shelf: Answering, after: int, last: int) -> dict[str, frozenset[str]]:
+    with log.reading(data / "history") as file:
+        assert file
+        wanted = log.changes(file, log.ALL, after, last, 1_000)
+    found = asyncio.run(states(cast(Shelf, shelf), wanted))
+    return {it.graph: plain(it.lines()) for it in found}
+
+
+def test_a_store_that_is_an_entry_behind_is_asked_again(data: Path) -> None:
+    shelf = Answering(data, 3, 3, 4)
+
+    found = told(data, shelf, 380, 466)
+
+    assert shelf.asked == 3
+    assert found == {record: lines for record, lines in held(data).items() if record in found}
+    assert f"{IRIS.base}record/demo/e91" in found
+
+
+@pytest.mark.parametrize("taken", [0, 1, 40, 700, 10_000])
+def test_what_a_change_brought_is_told_while_a_store_elsewhere_takes_in_the_next(data: Path, taken: int) -> None:
+    found = told(data, Answering(data, 3, taken=taken), 0, 380)
+
+    assert found == held(data, 3)
