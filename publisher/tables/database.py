@@ -47,8 +47,16 @@ class Database:
         self._path, self._lines = path, path.with_name("coming.ndjson")
         spilled = str(path.with_name("spilled"))
         self._held = duckdb.connect(str(path), config={"memory_limit": MEMORY, "threads": 2, "temp_directory": spilled})
+        try:
+            self._lay_out()
+        except duckdb.Error:
+            self.close()  # else who opens a new file in its place would share this one
+            raise
+
+    def _lay_out(self) -> None:
+        """Make the tables where there are none: all of them or, where a crash comes, none."""
         if not self._held.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'mark'").fetchall():
-            self._held.execute(sql("schema"))
+            self._held.execute(f"BEGIN; {sql('schema')} COMMIT")
         self._held.execute("CREATE TEMP TABLE changed (thing UINTEGER)")
 
     def mark(self) -> tuple[int, str, str]:

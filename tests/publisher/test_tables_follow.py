@@ -112,6 +112,17 @@ def test_a_file_that_is_spoilt_is_made_anew(data):
     assert after == held(level(follower(data, "anew")))
 
 
+def test_a_file_whose_layout_a_kill_cut_off_is_made_anew(data):
+    expected = held(level(follower(data, "other")))
+    (data / "shelf" / "tables").mkdir(parents=True)
+    with duckdb.connect(str(data / "shelf" / "tables" / "work.duckdb")) as half:
+        half.execute("CREATE TABLE things (thing UINTEGER)")
+
+    actual = held(level(follower(data)))
+
+    assert actual == expected
+
+
 def test_a_generation_keeps_its_numbers_when_the_next_one_is_made(data):
     before = tables_in(level(follower(data)))
     counted = before.counts(Wanted())
