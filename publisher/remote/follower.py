@@ -18,7 +18,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 import structlog
-from pyoxigraph import NamedNode, Quad, RdfFormat, parse
+from pyoxigraph import NamedNode, Quad
 
 from journal.entry import Entry
 from journal.errors import JournalError
@@ -34,7 +34,7 @@ from publisher.remote.writer import Writer
 from publisher.shelf.apply import digest_of, rows_of
 from publisher.shelf.follower import ATTENTION, GLANCE, alone, leave_at_end_of_input
 from publisher.shelf.generations import Beside, Generation, newest, note, sweep
-from publisher.shelf.tides import restated
+from publisher.shelf.tidings import Tidings
 from publisher.tables.follow import Following as Tables
 from publisher.text.follow import Following
 from vocab.iris import Iris
@@ -62,8 +62,8 @@ class Follower:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         wait: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._journal, self._status_file, self._now, self._wait = journal, status, now, wait
-        self._graph, self._ns = NamedNode(status_graph), Iris(status_graph.removesuffix("status")).ns
+        self._journal, self._graph, self._now, self._wait = journal, NamedNode(status_graph), now, wait
+        self._tidings = Tidings(status, Iris(status_graph.removesuffix("status")).ns)
         self.generations = shelf / "generations"
         self.generations.mkdir(parents=True, exist_ok=True)
         self._lock = alone(shelf / "lock")
@@ -73,8 +73,6 @@ class Follower:
         self.tenure = Tenure(self._client, self.writer, journal, named(shelf))
         self._facts = Facts(self._client, dialect)
         self._status = set(self._facts.graph(self._graph))
-        self._turn: datetime | None = None
-        self._seen: tuple[int, int, int] | None = None
         self._texts = Following(shelf / "text", journal, status_graph.removesuffix("status"), self._facts.look_up)
         self._tables = Tables(shelf / "tables", journal, status_graph.removesuffix("status"))
 
@@ -119,22 +117,15 @@ class Follower:
         return state
 
     def _show_status(self) -> bool:
-        try:
-            found = self._status_file.stat()
-        except FileNotFoundError:
-            return False
-        seen, at = (found.st_mtime_ns, found.st_size, found.st_ino), self._now()
-        if seen == self._seen and (self._turn is None or at < self._turn):
+        at = self._now()
+        if not self._tidings.due(at):
             return False
         if not self.tenure.claim(at):
             held = set(self._facts.graph(self._graph))
             changed, self._status = held != self._status, held
             return changed
-        self._seen = seen
-        try:
-            new, self._turn = restated(parse(self._status_file.read_bytes(), RdfFormat.N_QUADS), self._ns, at)
-        except (SyntaxError, ValueError) as error:
-            log.warning("the status file cannot be read; the last one stays", error=str(error))
+        new = self._tidings.read(at)
+        if new is None:
             return False
         changed = new != self._status
         self.writer.remove(_lines(self._status - new))

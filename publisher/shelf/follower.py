@@ -20,14 +20,14 @@ from pathlib import Path
 from typing import TextIO
 
 import structlog
-from pyoxigraph import NamedNode, Quad, RdfFormat, Store, parse
+from pyoxigraph import NamedNode, Quad, Store
 
 from journal.entry import Entry
 from journal.errors import JournalError
 from journal.log import Journal
 from publisher.shelf.apply import apply, count, digest, remerge, replace_graph, rows_of
 from publisher.shelf.generations import Beside, Generation, make, newest, sweep
-from publisher.shelf.tides import restated
+from publisher.shelf.tidings import Tidings
 from publisher.tables.follow import Following as Tables
 from publisher.text.follow import Following
 from vocab.iris import Iris
@@ -63,10 +63,8 @@ class Follower:
     def __init__(
         self, journal: Journal, shelf: Path, status: Path, status_graph: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
-        self._journal, self._shelf, self._status_file = journal, shelf, status
-        self._graph, self._ns, self._now = NamedNode(status_graph), Iris(status_graph.removesuffix("status")).ns, now
-        self._turn: datetime | None = None  # when the status graph is to be told anew though its file is the same
-        self._seen: tuple[int, int, int] | None = None  # what the status file was when it was last read
+        self._journal, self._shelf, self._graph, self._now = journal, shelf, NamedNode(status_graph), now
+        self._tidings = Tidings(status, Iris(status_graph.removesuffix("status")).ns)
         self._listed: int | None = None  # when the journal's folder was last changed, if that was long enough ago
         self.generations = shelf / "generations"
         self.generations.mkdir(parents=True, exist_ok=True)
@@ -152,20 +150,9 @@ class Follower:
         self._write_mark(mark)
 
     def _show_status(self) -> bool:
-        try:
-            found = self._status_file.stat()
-        except FileNotFoundError:
-            return False
-        seen, at = (found.st_mtime_ns, found.st_size, found.st_ino), self._now()
-        if seen == self._seen and (self._turn is None or at < self._turn):
-            return False
-        self._seen = seen
-        try:
-            told, self._turn = restated(parse(self._status_file.read_bytes(), RdfFormat.N_QUADS), self._ns, at)
-        except (SyntaxError, ValueError) as error:
-            log.warning("the status file cannot be read; the last one stays", error=str(error))
-            return False
-        return replace_graph(self.store, self._graph, told)
+        at = self._now()
+        told = self._tidings.read(at) if self._tidings.due(at) else None
+        return told is not None and replace_graph(self.store, self._graph, told)
 
     def _count(self) -> int:
         if self.mark.quads is None:

@@ -17,6 +17,7 @@ import structlog
 from pyoxigraph import DefaultGraph, NamedNode
 
 from journal.log import Journal
+from publisher import position
 from publisher.tables.database import MADE, Database
 from publisher.tables.facets import FACETS
 from publisher.tables.record import Graph, read, record
@@ -75,7 +76,7 @@ class Following:
     @property
     def position(self) -> int:
         """Give the entry of the journal at which the tables that are shown stand, -1 where there are none."""
-        return position(self.shown)
+        return position.read(self.shown)
 
     def close(self) -> None:
         """Let the tables go."""
@@ -137,7 +138,7 @@ class Following:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir()
         self._database.copy(part / "tables.duckdb")
-        (part / "position").write_text(str(self.mark))
+        position.write(part, self.mark)
         shutil.rmtree(self.shown, ignore_errors=True)
         part.rename(self.shown)
 
@@ -203,20 +204,12 @@ def _lines(store: Quads, subject: NamedNode | None, graph: NamedNode | DefaultGr
     return sorted(str(quad.triple).encode() for quad in store.quads_for_pattern(subject, None, None, graph))
 
 
-def position(folder: Path) -> int:
-    """Tell at which entry of the journal the tables in *folder* stand, -1 where there are none."""
-    try:
-        return int((folder / "position").read_text())
-    except (FileNotFoundError, ValueError):
-        return -1
-
-
 def copy(shown: Path, folder: Path) -> int:
     """Link the tables that are shown into *folder*; give their position in the journal, -1 where there are none."""
-    found = position(shown)
+    found = position.read(shown)
     if found < 0:
         return found
     folder.mkdir(parents=True)
-    for name in ("tables.duckdb", "position"):
+    for name in ("tables.duckdb", position.NAME):
         os.link(shown / name, folder / name)
     return found

@@ -19,6 +19,7 @@ from pathlib import Path
 import structlog
 
 from journal.log import Journal
+from publisher import position
 from publisher.text.index import FORMAT, Writer, link
 from publisher.text.told import Quads, entry, records, things, topics, touched
 
@@ -145,14 +146,14 @@ class Following:
     def _show(self) -> None:
         part = self._folder / "shown.part"
         self._writer.snapshot(part)
-        (part / "position").write_text(str(self.mark.position))
+        position.write(part, self.mark.position)
         shutil.rmtree(self.shown, ignore_errors=True)
         part.rename(self.shown)
 
     @property
     def position(self) -> int:
         """Give the entry of the journal at which the index that is shown stands, -1 where there is none."""
-        return position(self.shown)
+        return position.read(self.shown)
 
     def _open(self) -> Writer:
         try:
@@ -179,20 +180,12 @@ class Following:
             shutil.rmtree(self._folder / name, ignore_errors=True)
 
 
-def position(folder: Path) -> int:
-    """Tell at which entry of the journal the index in *folder* stands, -1 where there is none."""
-    try:
-        return int((folder / "position").read_text())
-    except (FileNotFoundError, ValueError):
-        return -1
-
-
 def copy(shown: Path, folder: Path) -> int:
     """Link the index that is shown into *folder*; give its position in the journal, -1 where there is none."""
-    found = position(shown)
+    found = position.read(shown)
     if found < 0:
         return found
     folder.mkdir(parents=True)
     link(shown, folder)
-    (folder / "position").write_text(str(found))
+    position.write(folder, found)
     return found
