@@ -41,6 +41,7 @@ from harvesters.desk.office import Office
 from harvesters.errors import HarvestError
 from harvesters.mirror import catch_up, follow
 from harvesters.network.again import tell_retries
+from harvesters.runs.bench import BESIDE
 from journal import origin
 from journal import store as shared
 from journal.errors import JournalError
@@ -54,6 +55,8 @@ _BREATH = 2.0  # seconds before a process that died is started again
 _PATIENCE = 10.0  # seconds that a process has to end by itself
 
 _HOST = re.compile(r"[A-Za-z0-9._-]+\Z|[0-9A-Fa-f:.]+\Z")  # a name, IPv4 or IPv6 address
+
+_SCHEDULER = re.compile(r"(?:tcp|tls)://[^\s/]+:\d{1,5}\Z")
 
 _err = Console(stderr=True)
 log = structlog.get_logger()
@@ -71,6 +74,8 @@ class Settings:
         "STOCKTAKE_ALLOW_HOSTS": "Hosts, comma-separated, that may lie on a private network.",
         "STOCKTAKE_CONTACT": "Address that registries find in our User-Agent.",
         "STOCKTAKE_SHAPES_ENGINE": "SHACL engine of the harvest: rust (fast) or reference (pyshacl).",
+        "STOCKTAKE_PROCESSES": "Processes beside a harvest that map and judge what is much; 0 for none, one fewer than cores when not set.",
+        "STOCKTAKE_DASK": "Address of a Dask scheduler, e.g. tcp://host:8786, whose workers map and judge instead of these processes.",
         "STOCKTAKE_LIMITS": "What queries may take, such as seconds=30, memory=2GiB, budget=60; the rest stays as it is.",
         "STOCKTAKE_RELEASES": "Cron line (UTC) at whose times `up` cuts a release; none is cut when not set.",
         "STOCKTAKE_STORE": "Address of the store that machines share, e.g. s3://bucket/stocktake: journal, archive and releases lie there.",
@@ -93,6 +98,8 @@ class Settings:
     releases: str = ""
     hub: str = ""
     store: str = ""
+    processes: int = BESIDE
+    dask: str = ""
     elsewhere: Address | None = None  # the shelf, where it is not our own
     based: bool = False  # whether the base was given, and is not just the usual one
 
@@ -106,6 +113,8 @@ class Settings:
             "STOCKTAKE_ALLOW_HOSTS": ",".join(sorted(self.allow_hosts)),
             "STOCKTAKE_CONTACT": self.contact,
             "STOCKTAKE_SHAPES_ENGINE": self.shapes_engine,
+            "STOCKTAKE_PROCESSES": str(self.processes),
+            "STOCKTAKE_DASK": self.dask,
             "STOCKTAKE_LIMITS": self.limits,
             "STOCKTAKE_PROXIES": self.proxies,
             "STOCKTAKE_RELEASES": self.releases,
@@ -122,9 +131,9 @@ app.add_typer(harvesters.desk.cli.app, name="keys")
 app.add_typer(shapes.cli.app, name="shapes")
 
 
-def _option(variable: str) -> OptionInfo:
+def _option(variable: str, min: int | None = None, max: int | None = None) -> OptionInfo:
     flag = "--" + variable.removeprefix("STOCKTAKE_").lower().replace("_", "-")
-    option: OptionInfo = typer.Option(flag, envvar=variable, help=Settings.VARIABLES[variable])
+    option: OptionInfo = typer.Option(flag, envvar=variable, help=Settings.VARIABLES[variable], min=min, max=max)
     return option
 
 
@@ -138,6 +147,8 @@ def settle(
     allow_hosts: Annotated[str, _option("STOCKTAKE_ALLOW_HOSTS")] = "",
     contact: Annotated[str, _option("STOCKTAKE_CONTACT")] = "no contact given",
     shapes_engine: Annotated[str, _option("STOCKTAKE_SHAPES_ENGINE")] = "rust",
+    processes: Annotated[int, _option("STOCKTAKE_PROCESSES", min=0, max=512)] = BESIDE,
+    dask: Annotated[str, _option("STOCKTAKE_DASK")] = "",
     limits: Annotated[str, _option("STOCKTAKE_LIMITS")] = "",
     shelf: Annotated[str, _option("STOCKTAKE_SHELF")] = "",
     shelf_update: Annotated[str, _option("STOCKTAKE_SHELF_UPDATE")] = "",
@@ -162,6 +173,8 @@ def settle(
         allow_hosts=_hosts(allow_hosts),
         contact=_contact(contact),
         shapes_engine="reference" if shapes_engine == "reference" else "rust",
+        processes=processes,
+        dask=_dask(dask),
         limits=_limits(limits),
         proxies=_proxies(proxies),
         releases=_releases(releases),
@@ -197,6 +210,12 @@ def _limits(text: str) -> str:
     except ValueError as error:
         raise typer.BadParameter(f"STOCKTAKE_LIMITS is {text!r}: {error}") from error
     return text
+
+
+def _dask(url: str) -> str:
+    if url and not _SCHEDULER.match(url):
+        raise typer.BadParameter(f"STOCKTAKE_DASK is {url!r}; use the address of a Dask scheduler, such as tcp://host:8786")
+    return url
 
 
 def _proxies(text: str) -> str:

@@ -49,6 +49,7 @@ def harvest(
     if not wanted:
         err.print("no source is enabled; say `enabled = true` in a card, or name one: `stocktake harvest NAME --dry-run`", markup=False)
     with means_of(settings) as means:
+        means.bench.ask()
         plans = harvest_all(wanted, means, full=full, dry_run=dry_run, quiet=json)
         failed = {name: report.failure(name, means.ledger, dry_run=dry_run) for name, plan in plans.items() if plan is None}
         rows = [report.harvested(plan, means.ledger) if plan else failed[name] for name, plan in plans.items()]
@@ -63,6 +64,7 @@ def schedule(context: typer.Context) -> None:
     settings: Settings = context.obj
     cards = cards_of(settings)
     with means_of(settings) as means:
+        means.bench.ask()
         words.publish(means)
 
         def run(source: Source) -> None:
@@ -108,6 +110,7 @@ def worker(
                 "[red]workers share a PostgreSQL ledger[/red]; set STOCKTAKE_LEDGER to one, such as postgresql+psycopg://user@host/name"
             )
             raise typer.Exit(2)
+        means.bench.ask()
         words.publish(means)
         with calm():
             room("harvesters.queue.worker", "postgresql").work(means, settings.ledger, settings.sources, concurrency, heartbeat)

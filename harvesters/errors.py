@@ -28,7 +28,9 @@ HarvestError
 ├── PlanError        a plan cannot be approved, rejected, held or released
 ├── ArchiveError     the archive cannot be written
 ├── FolderError      another file of the data folder cannot be written
-├── JudgeError       a process of the judges died
+├── JudgeError       all processes died that judged some records
+├── ClusterError     a Dask cluster cannot be worked with: no answer, no workers, other code
+│   └── LostError        it was there, and is gone
 └── LedgerError      the ledger is locked, full or of another version
     └── FencedError      the lock that a run holds is lost: another process may have taken the run up
 """
@@ -195,7 +197,15 @@ class FolderError(HarvestError):
 
 
 class JudgeError(HarvestError):
-    """A process that judges records died."""
+    """Records that end every process that judges them."""
+
+
+class ClusterError(HarvestError):
+    """A Dask cluster that does not answer, has no workers, or workers with other code."""
+
+
+class LostError(ClusterError):
+    """A Dask cluster that is gone; its work is done here."""
 
 
 class LedgerError(HarvestError):

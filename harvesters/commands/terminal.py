@@ -41,11 +41,15 @@ class Settings(Protocol):
     def allow_hosts(self) -> frozenset[str]: ...  # noqa: D102
     @property
     def shapes_engine(self) -> Name: ...  # noqa: D102
+    @property
+    def processes(self) -> int: ...  # noqa: D102
+    @property
+    def dask(self) -> str: ...  # noqa: D102
 
 
 def means_of(it: Settings) -> AbstractContextManager[Means]:
     """Open what runs work with."""
-    return opened(it.data, it.ledger, it.base, it.contact, it.allow_hosts, it.shapes_engine, it.sources)
+    return opened(it.data, it.ledger, it.base, it.contact, it.allow_hosts, it.shapes_engine, it.sources, it.processes, it.dask)
 
 
 def cards_of(settings: Settings) -> list[Source]:

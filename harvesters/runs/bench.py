@@ -1,38 +1,62 @@
-"""The bench: where the judges sit, in this process for little work and in a process of their own for much."""
+"""The bench: where records are worked on: in this process for little work, for much in processes beside it or on a Dask cluster."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
+import pickle
+import socket
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
-from functools import partial
 from types import TracebackType
+from typing import Protocol
 
-from harvesters.runs.memory import calmed
-from shapes.result import Result
-from shapes.validate import Name, judge
+import structlog
 
-Verdicts = list[tuple[Result, ...]]
+from harvesters.errors import ClusterError, LostError
+from harvesters.ledger.account import Draft
+from harvesters.queue.extra import room
+from harvesters.runs.craft import Case, Craft
+from harvesters.runs.parcel import Parcel, packed, travels
+from harvesters.runs.processes import Processes
+from shapes.validate import Name
 
-_LITTLE = 2000  # descriptions judged at home before a process is started, which takes about a second
+BESIDE = max(1, (os.cpu_count() or 1) - 1)  # processes: one core is for this one, which reads and writes
+_LITTLE = 2000  # records worked on at home before a process is started, which takes about a second
+_CHUNK = 200  # records of a parcel: four batches of the judges; sending one takes a hundredth of the time of working on it
+_BYTES = 4 << 20  # of a parcel's records, unless a single one is larger
+_PATIENCE = 10.0  # seconds for a scheduler to take a connection
+
+log = structlog.get_logger()
+
+
+class Crew(Protocol):
+    """Those who work elsewhere."""
+
+    @property
+    def code(self) -> str: ...  # noqa: D102 - what they must have, "" where they have it anyway
+    @property
+    def hands(self) -> int: ...  # noqa: D102 - how many parcels they work on at once
+    def begin(self, parcel: Parcel) -> Future[list[Draft]]: ...  # noqa: D102
+    def end(self, parcel: Parcel, begun: Future[list[Draft]]) -> list[Draft]: ...  # noqa: D102 - raises LostError, JudgeError
+    def close(self) -> None: ...  # noqa: D102
 
 
 @dataclass(slots=True)
 class Bench:
-    """Judge descriptions by our shapes under *base* with the engine *name*; use it as a context.
+    """Have records worked on, judged with the engine *name* by our shapes under *base*; use it as a context.
 
-    *workers* are the processes beside this one, 0 for none; the verdicts are the same whatever their number.
+    *workers* are the processes beside this one, 0 for none; *dask* is the address of a Dask scheduler, whose workers take their place.
+    What comes is the same, in the same order, wherever it is done.
     """
 
     base: str
     name: Name = "rust"
-    workers: int = max(1, (os.cpu_count() or 1) - 1)
-    _judged: int = 0
-    _pool: ProcessPoolExecutor | None = field(default=None, init=False)
+    workers: int = BESIDE
+    dask: str = ""
+    _had: int = 0
+    _crew: Crew | None = field(default=None, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)  # sources are harvested side by side
 
     def __enter__(self) -> Bench:
@@ -40,30 +64,101 @@ class Bench:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """End the processes."""
-        if self._pool:
-            self._pool.shutdown(cancel_futures=True)
-            self._pool = None
+        """End the processes, or leave the cluster."""
+        if self._crew:
+            self._crew.close()
+            self._crew = None
 
-    def judge(self, descriptions: Sequence[Sequence[str]]) -> Future[Verdicts]:
-        """Have descriptions judged; the future gives each one's results, in their order."""
-        self._judged += len(descriptions)
-        work = partial(judge, descriptions, base=self.base, name=self.name)
-        if self.workers and self._judged > _LITTLE:
-            return self._handed(work)
-        done: Future[Verdicts] = Future()
-        done.set_result(work())
-        return done
+    @property
+    def hands(self) -> int:
+        """Give how many parcels are worked on at once."""
+        return max(1, self._crew.hands if self._crew else self.workers)
 
-    def _handed(self, work: Callable[[], Verdicts]) -> Future[Verdicts]:
-        """Hand work to the processes; where one died they take none any more, and others come in their place."""
+    def ask(self) -> None:
+        """Raise ClusterError where a Dask scheduler is named and nobody listens there, before any work is begun."""
+        if not self.dask:
+            return
+        host, _, port = self.dask.partition("://")[2].rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), _PATIENCE).close()
+        except (OSError, OverflowError) as error:
+            raise ClusterError(f"nobody answers at {self.dask} ({error}); start `dask scheduler` there, or unset STOCKTAKE_DASK") from error
+
+    def work(self, craft: Craft, cases: Sequence[Case]) -> Work:
+        """Have *cases* worked on.
+
+        Raises ClusterError where no Dask cluster answers at the address that was given, or its workers have other code.
+        """
+        self._had += len(cases)
+        if self._had <= _LITTLE or not travels(craft.task) or not (crew := self._called()):
+            return Work(self, [_Part(craft, cases, craft.work(cases))])
+        task = pickle.dumps(craft.task, pickle.HIGHEST_PROTOCOL)
+        return Work(self, [_sent(craft, chunk, task, crew) for chunk in _chunks(cases)])
+
+    def _called(self) -> Crew | None:
+        """Give those who work elsewhere, None where nobody does."""
         with self._lock:
-            try:
-                self._pool = self._pool or self._begun()
-                return self._pool.submit(work)
-            except BrokenProcessPool:
-                self._pool = self._begun()
-                return self._pool.submit(work)
+            if self._crew is None and self.dask:
+                self._crew = room("harvesters.runs.cluster", "dask").join(self.dask)
+            if self._crew is None and self.workers:
+                self._crew = Processes(self.workers)
+            return self._crew
 
-    def _begun(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(self.workers, multiprocessing.get_context("spawn"), calmed)
+    def dismiss(self, crew: Crew, reason: str) -> None:
+        """Go on without a cluster that was lost, in processes beside this one."""
+        with self._lock:
+            if self._crew is crew:
+                log.warning("the cluster is lost; what it had is done here", reason=reason)
+                crew.close()
+                self._crew, self.dask = None, ""
+
+
+@dataclass(slots=True)
+class Work:
+    """Records on their way; ``drafts`` waits for them."""
+
+    bench: Bench
+    parts: Sequence[_Part]
+
+    def drafts(self) -> list[Draft]:
+        """Give each record's draft, in their order; raises JudgeError where some records end every process that works on them."""
+        return [draft for part in self.parts for draft in self._of(part)]
+
+    def _of(self, part: _Part) -> list[Draft]:
+        if part.sent is None:
+            return part.drafts
+        crew, parcel, begun = part.sent
+        try:
+            return crew.end(parcel, begun)
+        except LostError as error:
+            self.bench.dismiss(crew, str(error))
+            return part.craft.work(part.cases)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Records that were worked on together: their *drafts*, or to whom they were *sent*."""
+
+    craft: Craft
+    cases: Sequence[Case]
+    drafts: list[Draft]
+    sent: tuple[Crew, Parcel, Future[list[Draft]]] | None = None
+
+
+def _sent(craft: Craft, cases: Sequence[Case], task: bytes, crew: Crew) -> _Part:
+    parcel = packed(task, cases, crew.code)
+    if parcel is None:
+        return _Part(craft, cases, craft.work(cases))
+    return _Part(craft, cases, [], (crew, parcel, crew.begin(parcel)))
+
+
+def _chunks(cases: Sequence[Case]) -> Iterator[Sequence[Case]]:
+    """Cut cases into parcels, by their number and their bytes."""
+    begin, size = 0, 0
+    for number, case in enumerate(cases):
+        if number > begin and (number - begin == _CHUNK or size + len(case.record.raw) > _BYTES):
+            yield cases[begin:number]
+            begin, size = number, 0
+        size += len(case.record.raw)
+    if begin < len(cases):
+        yield cases[begin:]

@@ -15,7 +15,7 @@ from harvesters.ledger.book import Ledger
 from harvesters.ledger.turns import SharedPace
 from harvesters.network.again import Patience
 from harvesters.network.pace import Pace, Turns
-from harvesters.runs.bench import Bench
+from harvesters.runs.bench import BESIDE, Bench
 from journal.errors import FullError
 from journal.log import Journal
 from shapes.validate import Name
@@ -71,16 +71,27 @@ def _mend(journal: Journal) -> None:
 
 @contextmanager
 def opened(
-    data: Path, ledger: str, base: str, contact: str, allow: frozenset[str], engine: Name = "rust", cards: Path | None = None
+    data: Path,
+    ledger: str,
+    base: str,
+    contact: str,
+    allow: frozenset[str],
+    engine: Name = "rust",
+    cards: Path | None = None,
+    workers: int = BESIDE,
+    dask: str = "",
 ) -> Iterator[Means]:
-    """Open the ledger and the journal under *data*, set right what a crash left, and close them at the end."""
+    """Open the ledger and the journal under *data*, set right what a crash left, and close them at the end.
+
+    *workers* and *dask* tell where records are worked on, as ``Bench`` has it.
+    """
     data.mkdir(parents=True, exist_ok=True)
     journal = Journal(data / "journal")
     _mend(journal)
     iris = Iris(base)
     book = Ledger(ledger)
     try:
-        with Bench(base, engine) as bench:
+        with Bench(base, engine, workers, dask) as bench:
             pace: Turns = SharedPace(book) if book.shared else Pace()
             yield Means(data, book, journal, iris, Crosswalks(iris), bench, contact, allow, pace=pace, cards=cards)
     finally:

@@ -13,11 +13,11 @@ import structlog
 from harvesters.archive import Archive
 from harvesters.errors import FencedError, HarvestError, PlanError, QuietError
 from harvesters.ledger.account import Notice, Run, State
-from harvesters.mappings.table import Reader
 from harvesters.network.fetch import Fetch, Validator
 from harvesters.pairs import pair
 from harvesters.protocols.table import Protocol
 from harvesters.runs.commit import belong_together, commit, finish, leave
+from harvesters.runs.craft import Task, prepared
 from harvesters.runs.guard import judge
 from harvesters.runs.lock import alone
 from harvesters.runs.means import Means
@@ -45,7 +45,7 @@ def harvest(source: Source, means: Means, *, full: bool = False, dry_run: bool =
     A run that a crash cut off is taken up where its last page was kept, and is this one; where it had come to its commit, a new one
     begins only if the source has been due since.
     """
-    protocol, reader = pair(source)
+    protocol, _ = pair(source)
     with alone(source.name, means) as means:
         belong_together(means)
         if dry_run:
@@ -57,7 +57,7 @@ def harvest(source: Source, means: Means, *, full: bool = False, dry_run: bool =
                 return replace(seen(done, means.ledger), before=done.counts.get("published_before", 0), held=None)
             run = _begin(source, means, protocol, full=full)
         try:
-            run, validators = _collect(source, means, protocol, reader, run, watch, full=full)
+            run, validators = _collect(source, means, protocol, run, watch, full=full)
             return _conclude(source, means, run, validators, dry_run=dry_run)
         except QuietError as error:  # the run stays open, and the next one takes it up
             if dry_run:
@@ -141,7 +141,7 @@ def _tell_clock(run: Run, clock: datetime, means: Means) -> None:
 
 
 def _collect(
-    source: Source, means: Means, protocol: Protocol, reader: Reader, run: Run, watch: Watch, *, full: bool
+    source: Source, means: Means, protocol: Protocol, run: Run, watch: Watch, *, full: bool
 ) -> tuple[Run, dict[str, Validator]]:
     """Stage every page; give the run as it stands after the last one, and what to ask "changed since?" with next time."""
     if run.pages and run.cursor is None:
@@ -151,7 +151,8 @@ def _collect(
     known = _validators(source, means, run) if tried and not run.pages and not full else {}
     door = _door(source, means, archive, known)
     with closing(archive), door:
-        refiner = Refiner(run, source.mapping, reader.prepare(source, means.words), means.iris, means.bench, tried)
+        task = Task(run, source, means.iris.base, means.bench.name, tried)
+        refiner = Refiner(prepared(task, means.words), means.bench)
         desk = Desk(means.ledger, refiner, run, watch)
         try:
             for page in protocol.collect(source, door, run.since, run.cursor):

@@ -13,7 +13,8 @@ from harvesters.record import Page
 from harvesters.runs.plan import TWICE
 from harvesters.runs.refine import Batch, Refiner
 
-_AHEAD = 4  # pages that wait for the judges while the next are read: enough to keep them busy, and soon kept
+_AHEAD = 4  # pages that wait for the bench while the next are read, at least: enough for one worker, and soon kept
+_RECORDS = 400  # records that wait for each worker beyond that: what it has, and what it takes next
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +56,11 @@ class Desk:
         met = self.ledger.met(self.run, keys)
         met.update(item.key for batch, _ in self._waiting for item in batch.page.items if item.key is not None)
         self._waiting.append((self.refiner.sift(page, self.ledger.known(self.run.source, keys), met), archived))
-        while len(self._waiting) > _AHEAD:
+        while len(self._waiting) > _AHEAD and self._ahead() > _RECORDS * self.refiner.bench.hands:
             self._keep(*self._waiting.popleft())
+
+    def _ahead(self) -> int:
+        return sum(len(batch.drafts) for batch, _ in self._waiting)
 
     def clear(self) -> None:
         """Keep all that still waits."""

@@ -43,6 +43,8 @@ def test_the_front_door_lists_every_command() -> None:
         ("STOCKTAKE_DATA", __file__),
         ("STOCKTAKE_ALLOW_HOSTS", "http://127.0.0.1:8000/"),
         ("STOCKTAKE_RELEASES", "monthly"),
+        ("STOCKTAKE_PROCESSES", "-1"),
+        ("STOCKTAKE_DASK", "http://host:8786"),
     ],
 )
 def test_an_unknown_or_malformed_setting_is_named_and_is_wrong_use(environment: dict[str, str], name: str, value: str) -> None:
@@ -56,12 +58,14 @@ def test_settings_reach_a_process_of_ours_as_they_are() -> None:
     hosts = frozenset({"b", "a"})
     whole = (Path("d"), Path("s"), "https://example.org/", "sqlite:///x", hosts, "me", "reference", "rows=9", "::1", "0 4 1 * *")
     shelf = Address("http://x/query", "http://x/update", "http://x/graphs")
-    settings = Settings(*whole, hub="https://hub.example/", store="s3://bucket/x", elsewhere=shelf)
+    settings = Settings(*whole, hub="https://hub.example/", store="s3://bucket/x", processes=3, dask="tcp://d:1", elsewhere=shelf)
 
     told = settings.environment()
 
     assert {name: told[name] for name in Settings.VARIABLES} == {
         "STOCKTAKE_DATA": "d",
+        "STOCKTAKE_PROCESSES": "3",
+        "STOCKTAKE_DASK": "tcp://d:1",
         "STOCKTAKE_SOURCES": "s",
         "STOCKTAKE_BASE": "https://example.org/",
         "STOCKTAKE_LEDGER": "sqlite:///x",

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import sqlite3
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,11 +18,14 @@ from structlog.testing import capture_logs
 
 from harvesters.cli import harvest_all
 from harvesters.errors import FolderError, HarvestError, JudgeError, LedgerError
-from harvesters.ledger.account import State
+from harvesters.ledger.account import Draft, State
 from harvesters.ledger.book import Ledger
 from harvesters.runs import decide, report, status, words
-from harvesters.runs.bench import Bench, Verdicts
+from harvesters.runs.bench import Bench, Work
+from harvesters.runs.craft import Case, Craft
 from harvesters.runs.means import Means, opened
+from harvesters.runs.parcel import Parcel
+from harvesters.runs.processes import Processes
 from harvesters.runs.run import harvest
 from harvesters.source import Source
 from journal.entry import Entry
@@ -267,19 +268,10 @@ def test_a_run_is_on_the_disk_before_its_entry_is(tmp_path: Path, means: Means) 
     assert (save(State.RUNNING), save(State.COMMITTING) > 0) == (0, True)
 
 
-class Dead(Bench):
-    """A bench whose process was killed while it judged."""
-
-    def judge(self, descriptions: Sequence[Sequence[str]]) -> Future[Verdicts]:
-        died: Future[Verdicts] = Future()
-        died.set_exception(BrokenProcessPool("a process was terminated abruptly"))
-        return died
-
-
 class Wrong(Bench):
     """A bench with a fault that no one foresaw."""
 
-    def judge(self, descriptions: Sequence[Sequence[str]]) -> Future[Verdicts]:
+    def work(self, craft: Craft, cases: Sequence[Case]) -> Work:
         raise RuntimeError("dictionary changed size during iteration")
 
 
@@ -293,23 +285,20 @@ def test_a_fault_of_ours_ends_the_run_and_is_counted(source: Source, means: Mean
     assert status.standings(means, NOON)[0].marks.failures == 1
 
 
-def test_judges_that_die_fail_the_run_with_the_cure(source: Source, means: Means) -> None:
-    with pytest.raises(JudgeError, match="projects: a process that judges records died; run again"):
-        harvest(source, replace(means, bench=Dead(BASE)))
+class Deadly(Processes):
+    """Processes of which each is killed as soon as it has work."""
+
+    def begin(self, parcel: Parcel) -> Future[list[Draft]]:
+        died: Future[list[Draft]] = Future()
+        died.set_exception(BrokenProcessPool("a process was terminated abruptly"))
+        return died
+
+
+def test_records_that_end_every_process_fail_the_run_with_the_cure(source: Source, means: Means) -> None:
+    bench = Bench(BASE)
+    bench._had, bench._crew = 10_000, Deadly(1)  # as after a large source: what comes next goes to a process
+
+    with pytest.raises(JudgeError, match="projects: 3 processes that judge the same records died; run again"):
+        harvest(source, replace(means, bench=bench))
 
     assert means.ledger.runs("projects")[0].state is State.FAILED
-
-
-def test_where_judges_died_others_come_in_their_place(source: Source, means: Means) -> None:
-    with Bench(BASE, workers=1) as bench:
-        bench._judged = 10_000  # as after a large source: what comes next goes to a process
-        bench.judge([]).result()
-        (process,) = multiprocessing.active_children()
-        process.kill()
-        process.join()
-        with suppress(BrokenProcessPool):  # whoever comes before it is noticed
-            bench.judge([]).result()
-
-        plan = harvest(source, replace(means, bench=bench))
-
-    assert plan.run.state is State.COMMITTED

@@ -8,20 +8,30 @@ from typing import Any
 from harvesters.ledger.account import Outcome, Run, State
 from harvesters.record import Gone, Page, Record, Unreadable
 from harvesters.runs.bench import Bench
+from harvesters.runs.craft import Craft, Task
 from harvesters.runs.refine import Refiner
+from harvesters.source import parse
 from vocab.initiative import Initiative, Text
 from vocab.iris import BASE, Iris
 
 RUN = Run("s.1", "s", 1, State.RUNNING, True, None, datetime(2026, 3, 1, tzinfo=UTC), "rules")
 
 
+CARD = {"title": "T", "protocol": "json", "mapping": "fields", "url": "https://a.example/", "licence": "https://a.example/l"}
+SOURCE = parse("s", {**CARD, "fields": {"key": "id", "title@en": "name"}}, "card")
+
+
 def read(record: Record[Any]) -> Initiative:
     return Initiative(key=record.key, titles=(Text(record.payload["title"] + "", "en"),))
 
 
+def refined_by(bench: Bench) -> Refiner:
+    return Refiner(Craft(Task(RUN, SOURCE, BASE, "rust", True), read, Iris()), bench)
+
+
 def outcomes(*items: Any) -> dict[str | None, tuple[Outcome, str | None]]:
     with Bench(BASE, workers=0) as bench:
-        refiner = Refiner(RUN, "fields", read, Iris(), bench, True)
+        refiner = refined_by(bench)
         drafts = refiner.finish(refiner.sift(Page(items, None), {}, set()))
     return {draft.key: (draft.outcome, draft.reason) for draft in drafts}
 
@@ -43,21 +53,11 @@ def test_deletions_and_unreadable_records_are_told_apart() -> None:
     assert found == {"a": (Outcome.ABSENT, None), "b": (Outcome.UNREADABLE, "cut in the middle")}
 
 
-def test_verdicts_are_the_same_whatever_the_number_of_workers() -> None:
-    described = [[f'<{BASE}id/initiative/s/{number}> <http://purl.org/dc/terms/title> "T"@en'] for number in range(2100)]
-    with Bench(BASE, workers=0) as home, Bench(BASE, workers=1) as away:
-        pages = [described[:2050], described[2050:]]
-
-        here = [home.judge(page).result() for page in pages]
-        there = [away.judge(page).result() for page in pages]
-
-    assert here == there
-
-
 def sifted(page: Page[Any], met: set[str]) -> tuple[list[str | None], bool]:
     with Bench(BASE, workers=0) as bench:
-        batch = Refiner(RUN, "fields", read, Iris(), bench, True).sift(page, {}, met)
-    return [draft.key for draft in batch.drafts], batch.repeats
+        refiner = refined_by(bench)
+        batch = refiner.sift(page, {}, met)
+        return [draft.key for draft in refiner.finish(batch)], batch.repeats
 
 
 def test_what_a_page_brings_again_by_design_is_dropped_unseen() -> None:

@@ -1,0 +1,84 @@
+"""The pool: mapping, describing and judging in one process beside this one and in several, the same records in turn.
+
+By hand: ``python -m benchmarks.pool --records 20000``
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Annotated
+
+import typer
+
+from benchmarks.payloads import SOURCE, payloads, records
+from benchmarks.table import Aim, Json, Line, err, pairs, show
+from harvesters.ledger.account import Draft, Run, State
+from harvesters.runs.bench import Bench, Work
+from harvesters.runs.craft import Case, Craft, Task, prepared
+from harvesters.runs.memory import calm
+from vocab.iris import BASE
+
+SPEED = 1.7  # the aim: how many times faster two processes are than one
+_TIMES = 5
+_PAGE, _AHEAD = 100, 8  # records of a page, and pages on their way at once, as a harvest has them
+_RUN = Run("demo-ckan.1", "demo-ckan", 1, State.RUNNING, True, None, datetime(2026, 1, 1, tzinfo=UTC), "rules")
+
+
+def worked(bench: Bench, craft: Craft, pages: Sequence[Sequence[Case]]) -> Iterator[Draft]:
+    """Have pages worked on, some ahead of others; give all drafts, in their order."""
+    waiting = deque[Work]()
+    for page in pages:
+        waiting.append(bench.work(craft, page))
+        if len(waiting) > _AHEAD:
+            yield from waiting.popleft().drafts()
+    while waiting:
+        yield from waiting.popleft().drafts()
+
+
+def digest(drafts: Iterator[Draft]) -> str:
+    """Give the digest of drafts, in their order."""
+    told = sha256()
+    for draft in drafts:
+        told.update(f"{draft.key} {draft.outcome} {draft.description}\n".encode())
+    return told.hexdigest()
+
+
+def gone(drafts: Iterator[Draft]) -> None:
+    """Let drafts pass."""
+    deque(drafts, maxlen=0)
+
+
+def main(
+    count: Annotated[int, typer.Option("--records", help="Records to work on.", min=4000)] = 20_000,
+    processes: Annotated[int, typer.Option(help="Processes of the one that is compared with a single one.", min=2)] = 2,
+    json: Json = False,
+) -> None:
+    """Work on generated CKAN packages with one process and with two, in turn."""
+    craft = prepared(Task(_RUN, SOURCE, BASE, "rust", False))
+    cases = [Case(record, "0" * 32, None, None) for record in records(iter(payloads(count)))]
+    pages = [cases[at : at + _PAGE] for at in range(0, len(cases), _PAGE)]
+    err.print(f"working on {len(cases):,} records")
+    with ExitStack() as stack, calm():
+        home, one, many = (stack.enter_context(Bench(BASE, workers=number)) for number in (0, 1, processes))
+        said = {digest(worked(bench, craft, pages)) for bench in (home, one, many)}  # the processes are warm then
+        if len(said) > 1:
+            raise SystemExit("the drafts differ by the number of processes: the benchmark compares nothing")
+        found = pairs(lambda: gone(worked(many, craft, pages)), lambda: gone(worked(one, craft, pages)), _TIMES)
+        alone = pairs(lambda: gone(worked(many, craft, pages)), lambda: gone(worked(home, craft, pages)), 2)
+    what, size = "mapped, described and judged by", len(cases)
+    note = f"drafts equal, bytes and order, by 0, 1 and {processes} processes"
+    lines = [
+        Line(f"{what} {processes} processes, next to one", "records/s", size / found.ours, size / found.peer, found.ratio,
+             Aim("least", SPEED), note),
+        Line(f"{what} {processes} processes, next to none", "records/s", size / alone.ours, size / alone.peer, alone.ratio,
+             note="peer: all in this process"),
+    ]  # fmt: skip
+    show("The pool", lines, json)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,150 @@
+"""Craft: records become drafts: mapped, described, judged; the same wherever it is done and in whatever company."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Any
+
+from harvesters.errors import ParseError
+from harvesters.ledger.account import Draft, Known, Outcome, Presence, Run
+from harvesters.ledger.press import unpack
+from harvesters.mappings.table import MAPPINGS
+from harvesters.payloads import tongue
+from harvesters.record import Position, Record
+from harvesters.runs.likeness import likeness, page
+from harvesters.source import Source
+from shapes.result import Result, Severity
+from shapes.validate import Name, judge
+from vocab import properties as p
+from vocab.chronicle import Provenance, Remark, attest, comment
+from vocab.crosswalks import Crosswalks
+from vocab.describe import KIND, describe
+from vocab.initiative import Resource
+from vocab.iris import Iris
+
+Read = Callable[[Record[Any]], Resource]
+# What a mapping of ours raises on a payload that it did not foresee: that record is withheld, the others go on.
+_FAULTS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+SAME = {Presence.PUBLISHED: Outcome.UNCHANGED, Presence.VANISHED: Outcome.RETURNED}
+DIGEST = 16  # bytes: 128 bits tell a hundred million records apart with room to spare
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """All that must be known of a run to do its work, here or elsewhere.
+
+    *tried* tells that the last run judged by the same mapping and shapes, so that what says the same as before has the same
+    verdict; *anew* that archived records are mapped again, so that what comes out as it stands is unchanged.
+    """
+
+    run: Run
+    source: Source
+    base: str
+    engine: Name
+    tried: bool
+    anew: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A record to be worked on, its *digest*, what is known of it *before*, and *at* which reply it came.
+
+    *stands* is its present description as the ledger packs it, None where it is not asked for.
+    """
+
+    record: Record[Any]
+    digest: str
+    before: Known | None
+    at: Position | None
+    stands: bytes | None = None
+
+
+@lru_cache(maxsize=4)
+def words(base: str) -> Crosswalks:
+    """Give the crosswalks under *base*, which take a while to read."""
+    return Crosswalks(Iris(base))
+
+
+def prepared(task: Task, known: Crosswalks | None = None) -> Craft:
+    """Make ready to work on *task*, with crosswalks that are *known* already or are read."""
+    return Craft(task, MAPPINGS[task.source.mapping].prepare(task.source, known or words(task.base)), Iris(task.base))
+
+
+@dataclass(frozen=True, slots=True)
+class Craft:
+    """What turns a task's records into drafts; *read* is its mapping."""
+
+    task: Task
+    read: Read
+    iris: Iris
+
+    def work(self, cases: Sequence[Case]) -> list[Draft]:
+        """Give each record's draft, in their order; the verdicts depend on no other record."""
+        drafts = [self._map(case) for case in cases]
+        pending = [draft.judged for draft in drafts if isinstance(draft, _Pending)]
+        verdicts = iter(judge(pending, base=self.task.base, name=self.task.engine) if pending else ())
+        return [self._decide(draft, next(verdicts)) if isinstance(draft, _Pending) else draft for draft in drafts]
+
+    def _map(self, it: Case) -> Draft | _Pending:
+        record, before, run = it.record, it.before, self.task.run
+        try:
+            resource = tongue.told(self.read(record))
+            statements = describe(resource, self.iris, run.source)
+        except ParseError as error:
+            return Draft(record.key, Outcome.UNREADABLE, reason=str(error), at=it.at)
+        except _FAULTS as error:
+            mapping = self.task.source.mapping
+            why = f"the mapping {mapping} is not ready for it ({type(error).__name__}: {error}); please report it"
+            return Draft(record.key, Outcome.UNREADABLE, reason=why, at=it.at)
+        text = "\n".join(statements)
+        content = blake2b(text.encode(), digest_size=DIGEST).hexdigest()
+        if self.task.tried and before and before.content == content and not before.gone:
+            return Draft(record.key, SAME[before.state], it.digest, at=it.at)
+        first = before.first_seen if before else run.started
+        about = Provenance(run.source, run.id, self.task.source.mapping, it.digest, first, run.started)
+        outcome = Outcome.CHANGED if before and not before.gone else Outcome.NEW
+        judged = statements + attest(record.key, self.iris, about)
+        thing = self.iris.thing(KIND[type(resource)], run.source, record.key)
+        like = likeness(statements, thing, self.iris.record(run.source, record.key), run.source, record.key)
+        return _Pending(record.key, outcome, about, content, judged, it.at, like, page(text), it.stands)
+
+    def _decide(self, it: _Pending, results: Sequence[Result]) -> Draft:
+        faults = [result for result in results if result.severity is Severity.VIOLATION]
+        if faults:
+            told = "; ".join(sorted({f"{fault.message} ({_local(fault.path)})" for fault in faults}))
+            return Draft(it.key, Outcome.WITHHELD, it.about.digest, reason=told, at=it.at)
+        remarks = {Remark(result.component, result.severity.value, result.message, result.path) for result in results}
+        ordered = sorted(remarks, key=lambda remark: (remark.path or "", remark.component, remark.message))
+        statements = sorted(it.judged + comment(it.key, self.iris, it.about.source, ordered))
+        if it.stands is not None and self._says_the_same(it, statements):
+            return Draft(it.key, Outcome.UNCHANGED, it.about.digest, at=it.at)
+        told = "\n".join(statements)
+        about, like = it.about, it.likeness
+        return Draft(it.key, it.outcome, about.digest, it.content, about.first_seen, told, at=it.at, likeness=like, page=it.page)
+
+    def _says_the_same(self, it: _Pending, statements: Sequence[str]) -> bool:
+        """Tell whether a description is the one that stands, but for which run made it, and when."""
+        its = f"<{self.iris.record(it.about.source, it.key)}> "
+        made = tuple(its + name for name in (p.MODIFIED, p.GENERATED, p.ours(self.iris.ns).digest))
+        now, stands = ({line for line in lines if not line.startswith(made)} for lines in (statements, unpack(it.stands).split("\n")))
+        return now == stands
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    key: str
+    outcome: Outcome
+    about: Provenance
+    content: str
+    judged: list[str]
+    at: Position | None
+    likeness: int
+    page: int | None
+    stands: bytes | None
+
+
+def _local(path: str | None) -> str:
+    return (path or "record").replace("#", "/").rpartition("/")[2]

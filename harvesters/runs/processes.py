@@ -1,0 +1,63 @@
+"""Processes: workers beside this one, on the same machine."""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+
+import structlog
+
+from harvesters.errors import JudgeError
+from harvesters.ledger.account import Draft
+from harvesters.runs.memory import calmed
+from harvesters.runs.parcel import Parcel, done
+
+_LIVES = 3  # processes that a parcel may cost: what ends as many would end the next one too
+
+log = structlog.get_logger()
+
+
+class Processes:
+    """So many processes, which begin with the first parcel; where one dies, others take their place and do its work again."""
+
+    code = ""  # they are started from the same folder
+
+    def __init__(self, hands: int) -> None:
+        self.hands = hands
+        self._pool: ProcessPoolExecutor | None = None
+        self._lock = threading.Lock()
+
+    def begin(self, parcel: Parcel) -> Future[list[Draft]]:
+        """Hand out a parcel; where a process died the others take none any more, and new ones come."""
+        with self._lock:
+            try:
+                self._pool = self._pool or self._begun()
+                return self._pool.submit(done, parcel)
+            except BrokenProcessPool:
+                self._pool = self._begun()
+                return self._pool.submit(done, parcel)
+
+    def end(self, parcel: Parcel, begun: Future[list[Draft]]) -> list[Draft]:
+        """Wait for a parcel's drafts; raises JudgeError where every process dies that works on it."""
+        for _ in range(_LIVES - 1):
+            try:
+                return begun.result()
+            except BrokenProcessPool:
+                log.warning("a process that worked on records died; its work is done again")
+                begun = self.begin(parcel)
+        try:
+            return begun.result()
+        except BrokenProcessPool as error:
+            cure = "run again, with more memory where the system killed them for want of some"
+            raise JudgeError(f"{_LIVES} processes that judge the same records died; {cure}") from error
+
+    def close(self) -> None:
+        """End the processes."""
+        if self._pool:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
+
+    def _begun(self) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(self.hands, multiprocessing.get_context("spawn"), calmed)

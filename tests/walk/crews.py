@@ -1,0 +1,77 @@
+"""A registry of three hundred projects of every fate, harvested by whoever is given into a folder of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+
+from harvesters.runs.means import Means, opened
+from harvesters.source import Source, parse
+from vocab.iris import BASE
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+CARD = {
+    "title": "Projects",
+    "protocol": "json",
+    "mapping": "fields",
+    "url": "https://registry.example/api",
+    "licence": "https://creativecommons.org/licenses/by/4.0/",
+    "language": "en",
+    "pause": 0,
+    "limits": {"withheld": 0.5},
+    "options": {"records": "results", "total": "total", "page": "page", "key": "id"},
+    "fields": {"key": "id", "title@en": "name", "goals": "sdgs", "lead": "owner", "start": "from", "end": "to"},
+}
+SIZE, PAGE = 300, 25
+
+
+def source() -> Source:
+    return parse("projects", CARD, "card")
+
+
+def project(number: int, name: str = "Project") -> dict[str, Any]:
+    """Give one that is good, without a title (withheld), with its end before its start (a remark), or twice the key of another."""
+    found = {"id": f"p{number}", "name": f"{name} {number}", "sdgs": f"SDG {number % 17 + 1}", "owner": f"Ministry {number % 7}"}
+    kinds: Mapping[int, dict[str, Any]] = {
+        3: {"name": ""},
+        5: {"from": "2024-05-01", "to": "2023-01-01"},
+        7: {"from": {"year": 2024}},
+        9: {"id": f"p{number - 1}"},  # on the same page
+    }
+    return {**found, **kinds.get(number % 10, {})}
+
+
+class Projects:
+    """What answers for the registry; *before* is called with the number of each page before it is given."""
+
+    def __init__(self, name: str = "Project", before: Callable[[int], None] = lambda _: None) -> None:
+        self.all, self._before = [project(number, name) for number in range(SIZE)], before
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/robots.txt":
+            return httpx.Response(404)
+        page = int(request.url.params.get("page", "1"))
+        self._before(page)
+        return httpx.Response(200, content=orjson.dumps({"total": SIZE, "results": self.all[page * PAGE - PAGE : page * PAGE]}))
+
+
+@contextmanager
+def means(folder: Path, registry: Callable[[httpx.Request], httpx.Response], workers: int = 0, dask: str = "") -> Iterator[Means]:
+    """Open means whose bench is warm, so that all goes to the workers, and whose clock goes on by a minute whenever it is read."""
+    ticks = iter(NOON + timedelta(minutes=number) for number in range(10_000))
+    with opened(folder, f"sqlite:///{folder}/ledger.sqlite", BASE, "", frozenset(), "rust", None, workers, dask) as it:
+        it.bench._had = 10_000 if workers or dask else 0
+        yield replace(it, transport=httpx.MockTransport(registry), now=lambda: next(ticks))
+
+
+def written(folder: Path) -> dict[str, str]:
+    """Give the digest of each file of the journal."""
+    return {file.name: sha256(file.read_bytes()).hexdigest() for file in sorted((folder / "journal").iterdir()) if file.is_file()}

@@ -1,0 +1,100 @@
+"""The bench: whoever works on the records, the journal is the same bytes; a lost process costs time only."""
+
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+from pathlib import Path
+
+import crews
+import pytest
+from lxml import etree, html
+
+from harvesters.errors import ClusterError
+from harvesters.ledger.account import Outcome, Run, State
+from harvesters.record import Record
+from harvesters.runs.bench import Bench
+from harvesters.runs.craft import Case, Task, prepared
+from harvesters.runs.parcel import Parcel, code, done, packed, travels
+from harvesters.runs.run import harvest
+from harvesters.source import parse
+from vocab.iris import BASE
+
+RUN = Run("projects.1", "projects", 1, State.RUNNING, True, None, crews.NOON, "rules")
+XML = {"title": "T", "protocol": "oai-pmh", "mapping": "fields", "url": "https://a.example/oai", "licence": "https://a.example/l"}
+
+
+def harvested(folder: Path, workers: int, **more) -> dict[str, str]:
+    with crews.means(folder, crews.Projects(**more), workers) as means:
+        plan = harvest(crews.source(), means)
+
+    assert plan.run.state is State.COMMITTED
+    assert {it for it, count in plan.outcomes.items() if count} == {Outcome.NEW, Outcome.WITHHELD, Outcome.DUPLICATE}
+    return crews.written(folder)
+
+
+def test_the_journal_is_the_same_bytes_whatever_the_number_of_processes(tmp_path):
+    at_home = harvested(tmp_path / "0", 0)
+
+    assert [harvested(tmp_path / str(workers), workers) for workers in (1, 2, 4)] == [at_home] * 3
+
+
+def test_a_process_that_is_killed_in_the_middle_costs_time_only(tmp_path):
+    killed = []
+
+    def kill_one(page: int) -> None:
+        if page == 7:
+            process = multiprocessing.active_children()[0]
+            process.kill()
+            process.join()
+            killed.append(process.exitcode)
+
+    undisturbed = harvested(tmp_path / "0", 0)
+
+    assert harvested(tmp_path / "2", 2, before=kill_one) == undisturbed
+    assert killed == [-9]
+
+
+def test_little_is_worked_on_without_any_process(tmp_path):
+    with crews.means(tmp_path, crews.Projects(), 2) as means:
+        means.bench._had = 0
+        harvest(crews.source(), means)
+
+        assert multiprocessing.active_children() == []
+
+
+def task(paths: dict[str, str]) -> Task:
+    return Task(RUN, parse("projects", {**XML, "options": {}, "fields": {"title@en": "string(t)", **paths}}, "card"), BASE, "rust", False)
+
+
+def test_an_element_travels_as_its_raw_bytes():
+    page = etree.fromstring('<page xml:lang="fr"><r xmlns="" lang="x"><t>Of <b>all</b> &amp; sundry</t><s>SDG 4</s></r> tail</page>')
+    case = Case(Record("a", page[0], etree.tostring(page[0], encoding="utf-8", with_tail=False)), "d", None, None)
+    it = task({"goals": "s/text()"})
+
+    parcel = packed(pickle.dumps(it), [case])
+
+    assert parcel is not None
+    assert done(parcel) == prepared(it).work([case])
+
+
+@pytest.mark.parametrize("path", ["ancestor::page/@name", "../h", "/page/h", "t[lang('en')]", "following::t", "string(//h)"])
+def test_a_record_whose_card_looks_around_it_does_not_travel(path):
+    assert (travels(task({"lead": path})), travels(task({"lead": "o/n/text()"}))) == (False, True)
+
+
+def test_what_cannot_be_packed_is_worked_on_at_home():
+    page = Record("a", html.fromstring("<p>a<br>b"), b"<p>a<br/>b</p>")
+    row = Record("a", {"t": lambda: None}, b"{}")
+
+    assert [packed(b"", [Case(record, "d", None, None)]) for record in (page, row)] == [None, None]
+
+
+def test_other_code_refuses_a_parcel():
+    with pytest.raises(ClusterError, match=f"a worker has other code \\({code()}\\) than this process \\(older\\)"):
+        done(Parcel("older", b"", b""))
+
+
+def test_a_scheduler_that_does_not_answer_is_told_before_anything_begins():
+    with pytest.raises(ClusterError, match=r"nobody answers at tcp://127\.0\.0\.1:1 .*unset STOCKTAKE_DASK"):
+        Bench(BASE, dask="tcp://127.0.0.1:1").ask()

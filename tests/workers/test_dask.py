@@ -1,0 +1,126 @@
+"""A real Dask cluster of separate processes on loopback: the same bytes, whoever is lost; other code is refused."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("distributed", reason="the extra dask is not installed")
+sys.path.insert(0, str(Path(__file__).parents[1] / "walk"))  # where `crews` lies
+
+import crews
+
+from harvesters.errors import ClusterError
+from harvesters.ledger.account import State
+from harvesters.runs.run import harvest
+
+ROOT = Path(__file__).parents[2]
+QUIET = {"DASK_DISTRIBUTED__SCHEDULER__DASHBOARD__ENABLED": "false", "DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "error"}
+
+
+@dataclass
+class Dask:
+    """A scheduler's address, and its processes: the scheduler, then the workers."""
+
+    address: str
+    home: Path
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def start(self, role: str, *words: str, code: Path = ROOT) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "distributed.cli.dask_" + role, *words]
+        environment = {**os.environ, **QUIET, "PYTHONPATH": str(code), "DASK_TEMPORARY_DIRECTORY": str(self.home)}
+        process = subprocess.Popen(command, cwd=self.home, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.processes.append(process)
+        return process
+
+    def worker(self, code: Path = ROOT) -> subprocess.Popen[bytes]:
+        return self.start("worker", self.address, "--no-nanny", "--nthreads", "1", "--no-dashboard", "--host", "127.0.0.1", code=code)
+
+
+@contextmanager
+def cluster(home: Path, workers: int, code: Path = ROOT) -> Iterator[Dask]:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    dask = Dask(f"tcp://127.0.0.1:{port}", home)
+    try:
+        dask.start("scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard")
+        _until_open(port)
+        for _ in range(workers):
+            dask.worker(code)
+        yield dask
+    finally:
+        for process in reversed(dask.processes):
+            process.kill()
+            process.wait()
+
+
+def _until_open(port: int) -> None:
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        with socket.socket() as door:
+            if door.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise TimeoutError("the scheduler did not begin")
+
+
+def harvested(folder: Path, dask: str, **more) -> dict[str, str]:
+    with crews.means(folder, crews.Projects(**more), 0, dask) as means:
+        plan = harvest(crews.source(), means)
+
+    assert plan.run.state is State.COMMITTED
+    return crews.written(folder)
+
+
+def test_the_journal_is_the_same_bytes_on_a_cluster_also_where_a_worker_is_killed_in_the_middle(tmp_path):
+    killed = []
+
+    def kill_one(page: int) -> None:
+        if page == 7 and not killed:
+            dask.processes[1].send_signal(signal.SIGKILL)
+            killed.append(dask.processes[1].wait())
+
+    at_home = harvested(tmp_path / "home", "")
+    with cluster(tmp_path, 2) as dask:
+        whole = harvested(tmp_path / "whole", dask.address)
+        less_one = harvested(tmp_path / "less-one", dask.address, before=kill_one)
+
+    assert (whole, less_one, killed) == (at_home, at_home, [-signal.SIGKILL])
+
+
+def test_where_the_scheduler_is_lost_the_work_is_done_here(tmp_path):
+    def kill_it(page: int) -> None:
+        if page == 7:
+            dask.processes[0].kill()
+            dask.processes[0].wait()
+
+    at_home = harvested(tmp_path / "home", "")
+    with cluster(tmp_path, 1) as dask:
+        without = harvested(tmp_path / "without", dask.address, before=kill_it)
+
+    assert without == at_home
+
+
+def test_a_worker_with_other_code_is_refused(tmp_path):
+    older = tmp_path / "older"
+    for room in ("vocab", "shapes", "journal", "harvesters"):
+        shutil.copytree(ROOT / room, older / room, ignore=shutil.ignore_patterns("__pycache__"))
+    with (older / "vocab" / "describe.py").open("a") as file:
+        file.write("# once it was another\n")
+
+    with cluster(tmp_path, 1, older) as dask, crews.means(tmp_path / "data", crews.Projects(), 0, dask.address) as means:
+        with pytest.raises(ClusterError, match=r"the Dask worker at tcp://127\.0\.0\.1:.* has other code"):
+            harvest(crews.source(), means)
+
+        assert means.ledger.runs("projects")[0].state is State.FAILED
