@@ -133,6 +133,14 @@ def _detections(parts: list[Part], at: _At, detected: Iterable[Detection]) -> No
         ])  # fmt: skip
 
 
+def _lineage(parts: list[Part], at: _At, it: Resource) -> None:
+    its = f"<{at.record}> "
+    part = [f"{its}{p.DERIVED}{node(record)}" for record in it.lineage]
+    part += [f"{its}{p.PRIMARY}{node(record)}" for record in it.lineage[:1]]
+    part += [f"{its}{p.CREDIT}{literal(it.credit)}"] if it.credit else []
+    parts.append(part)
+
+
 def _common(tails: Tails, parts: list[Part], at: _At, it: Resource) -> None:
     # Loops, since a comprehension of one or two values costs more than to append them.
     add = tails.append
@@ -168,6 +176,8 @@ def _common(tails: Tails, parts: list[Part], at: _At, it: Resource) -> None:
     _parties(tails, parts, at, it.parties)
     if it.detected:
         _detections(parts, at, it.detected)
+    if it.lineage or it.credit:
+        _lineage(parts, at, it)
 
 
 def _span(tails: Tails, parts: list[Part], at: _At, it: Initiative | Event) -> None:

@@ -99,6 +99,8 @@ class Resource:
     subjects: tuple[Text, ...] = ()
     related: tuple[str, ...] = ()  # IRIs of other resources of ours
     detected: tuple[Detection, ...] = ()  # of texts whose language was detected
+    lineage: tuple[str, ...] = ()  # IRIs of the records elsewhere that it was taken from, the first of all first
+    credit: str | None = None  # whom to name for it, where its source had it from another
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

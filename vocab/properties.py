@@ -20,6 +20,7 @@ GEOMETRY, WKT = f"<{GEO}hasGeometry> ", f"<{GEO}asWKT> "
 PREFERRED, CLASSIFICATION = f"<{SKOS}prefLabel> ", f"<{ORG}classification> "
 CONTENT, CONTAINER, RELATED_BY = f"<{SIOC}content> ", f"<{SIOC}has_container> ", f"<{VIVO}relatedBy> "
 CATALOGUED, GENERATED, STATE = f"<{DCAT}record> ", f"<{PROV}wasGeneratedBy> ", f"<{ADMS}status> "
+DERIVED, PRIMARY, CREDIT = f"<{PROV}wasDerivedFrom> ", f"<{PROV}hadPrimarySource> ", f"<{SCHEMA}creditText> "
 MESSAGE, SEVERITY = f"<{SH}resultMessage> ", f"<{SH}resultSeverity> "
 COMPONENT, PATH = f"<{SH}sourceConstraintComponent> ", f"<{SH}resultPath> "
 

@@ -18,6 +18,7 @@ from harvesters.mappings import (
     mods,
     oai_dc,
     schema_org,
+    stocktake_record,
 )
 from harvesters.option import Option
 from harvesters.record import Payload, Record
@@ -52,6 +53,7 @@ MAPPINGS: Mapping[str, Reader] = {
     "iati_activity": Reader(iati_activity.reader, _XML, options=iati_activity.OPTIONS),
     "dcat": Reader(dcat.reader, _GRAPH, kind="document", options=dcat.OPTIONS),
     "schema_org": Reader(schema_org.reader, _GRAPH, options=schema_org.OPTIONS),
+    "stocktake_record": Reader(stocktake_record.reader, _GRAPH, options=stocktake_record.OPTIONS),
     "feed_entry": Reader(feed_entry.reader, _ROW, kind="post", options=feed_entry.OPTIONS),
     "ical_event": Reader(ical_event.reader, _ROW, kind="event", options=ical_event.OPTIONS),
     "fields": Reader(fields.reader, _XML | _ROW | _GRAPH, options=fields.OPTIONS),

@@ -111,7 +111,8 @@ class Fetch(AbstractContextManager["Fetch"]):
     *validators* are the last run's by address; ``seen`` gathers this run's. Redirects are followed and checked at every
     hop, and addresses that are private, loopback or link-local are refused after DNS unless their host is in *allow*.
     Each host's robots.txt is kept to, its crawl-delay too; a *grant* (who let us in, in writing) sets its Disallow aside. No
-    request is made in *quiet* hours. *pace* is shared by all doors of a process. ``met`` counts how each request ended.
+    request is made in *quiet* hours. *pace* is shared by all doors of a process. ``met`` counts how each request ended. *base* is what
+    our own IRIs begin with, by which who asks another Stocktake knows what came from us.
     """
 
     contact: str = "no contact given"
@@ -125,6 +126,7 @@ class Fetch(AbstractContextManager["Fetch"]):
     robots: bool = True
     grant: str = ""
     quiet: Quiet | None = None
+    base: str = ""
     now: Callable[[], datetime] = _now
     seen: dict[str, Validator] = field(default_factory=dict)
     met: Counter[str] = field(default_factory=Counter)

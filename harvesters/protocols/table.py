@@ -24,6 +24,7 @@ from harvesters.protocols import (
     pod,
     rdf,
     resourcesync,
+    sibling,
     sparql,
     spreadsheet,
     web,
@@ -71,6 +72,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
         file_folder.collect, Payload.ROW, file_folder.OPTIONS, incremental=True, check=file_folder.check, chooses=file_payload.brings
     ),
     "ldes": Protocol(ldes.collect, Payload.GRAPH, ldes.OPTIONS, incremental=True, check=ldes.check),
+    "stocktake": Protocol(sibling.collect, Payload.GRAPH, sibling.OPTIONS, incremental=True),
     "activitystreams": Protocol(
         activitystreams.collect,
         Payload.ROW,

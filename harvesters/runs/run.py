@@ -178,7 +178,7 @@ def _validators(source: Source, means: Means, run: Run) -> dict[str, Validator]:
 
 def _door(source: Source, means: Means, archive: Archive, known: dict[str, Validator]) -> Fetch:
     door = Fetch(means.contact, source.pause, means.allow, archive, known, means.patience, means.transport)
-    door.pace, door.grant, door.quiet, door.now = means.pace, source.grant, source.quiet, means.now
+    door.pace, door.grant, door.quiet, door.now, door.base = means.pace, source.grant, source.quiet, means.now, means.iris.base
     return door
 
 

@@ -1,0 +1,125 @@
+"""Another Stocktake, simulated: a journal, and what its front page's addresses answer of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from harvesters.network.again import Patience
+from harvesters.network.fetch import Fetch, Validator
+from journal.log import Journal
+from vocab.chronicle import Provenance, Registry, attest, describe_source
+from vocab.describe import describe, quads
+from vocab.initiative import Initiative, Resource, Text
+from vocab.iris import Iris
+from vocab.tombstone import Burial, bury
+
+URL = "https://other.example/"
+BASE = "https://other.example/id/"
+OURS = "https://ours.example/"
+WHEN = datetime(2026, 3, 1, 12, tzinfo=UTC)
+KENYA = Registry(
+    "kenya", "Kenya ICT projects", "ICT Authority", "https://k.example/", "https://k.example/licence", "json", "fields", "1 * * * *"
+)
+
+
+def initiative(key: str, title: str = "Wells", **more: Any) -> Initiative:
+    return Initiative(key=key, titles=(Text(title, "en"),), **more)
+
+
+@dataclass
+class Other:
+    """*instead* answers an address in its place; *asked* remembers each; without *told* its feed does not know the newest entry yet."""
+
+    journal: Journal
+    base: str = BASE
+    told: bool = True
+    instead: dict[str, Callable[[httpx.Request], httpx.Response]] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+    held: dict[str, set[str]] = field(default_factory=dict)
+
+    @property
+    def iris(self) -> Iris:
+        return Iris(self.base)
+
+    def commit(self, registry: str, *things: Resource, gone: Iterable[Resource] = (), run: str = "r.1") -> None:
+        """Commit what things of a registry have become, and those that are gone."""
+        rows = [row for it in things for row in self._put(registry, it.key, self._described(registry, it, run))]
+        for it in gone:
+            before = self._described(registry, it, run)
+            rows += self._put(registry, it.key, bury(it.key, registry, Burial(run, WHEN, "deleted"), WHEN, before, self.iris))
+        self.journal.append(rows, run=run, time=WHEN)
+
+    def describe(self, registry: Registry = KENYA) -> None:
+        """Commit the description of a registry."""
+        graph = self.iris.source(registry.name)
+        self.journal.append([f"A {it}" for it in quads(describe_source(registry, self.iris), graph)], run="r.0", time=WHEN)
+
+    def _described(self, registry: str, it: Resource, run: str) -> list[str]:
+        about = Provenance(registry, run, "fields", "ab" * 32, WHEN, WHEN)
+        return sorted({*describe(it, self.iris, registry), *attest(it.key, self.iris, about)})
+
+    def _put(self, registry: str, key: str, lines: Iterable[str]) -> Iterator[str]:
+        graph, now = self.iris.record(registry, key), set(lines)
+        was = self.held.get(graph, set())
+        self.held[graph] = now
+        yield from (f"D {it}" for it in quads(sorted(was - now), graph))
+        yield from (f"A {it}" for it in quads(sorted(now - was), graph))
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        path = request.url.path
+        self.asked.append(path)
+        if path in self.instead:
+            return self.instead[path](request)
+        if path == "/journal/head":
+            return self._head(request)
+        if path == "/journal/":
+            return self._list(int(request.url.params["before"]), int(request.url.params["per"]))
+        if path.startswith("/ldes/version/"):
+            entry, registry, key = path.removeprefix("/ldes/version/").split("/")
+            known = self.told or int(entry) < self._newest
+            return (
+                self._graph(self.iris.record(registry, key), f"{self.base}ldes/version/{entry}/{registry}/{key}")
+                if known
+                else httpx.Response(404)
+            )
+        if path.startswith("/source/"):
+            return self._graph(self.iris.source(path.removeprefix("/source/")), "")
+        found = self.journal.entry(int(path.removeprefix("/journal/").removesuffix(".gz")))
+        return httpx.Response(200, content=found.path.read_bytes()) if found else httpx.Response(404)
+
+    @property
+    def _newest(self) -> int:
+        return self.journal.head.number if self.journal.head else 0
+
+    def _head(self, request: httpx.Request) -> httpx.Response:
+        newest = self.journal.head
+        etag = f'"{newest.id}-head"' if newest else '"empty"'
+        if request.headers.get("if-none-match") == etag:
+            return httpx.Response(304)
+        told = {"base": self.base, "number": self._newest, "id": newest.id if newest else None}
+        return httpx.Response(200, json=told, headers={"ETag": etag})
+
+    def _list(self, before: int, per: int) -> httpx.Response:
+        entries = [it for it in self.journal.entries() if before - per <= it.number < before]
+        return httpx.Response(200, json={"entries": [{"number": it.number, "id": it.id} for it in reversed(entries)]})
+
+    def _graph(self, name: str, version: str) -> httpx.Response:
+        rows = [row[2:] for entry in self.journal.entries() for row in entry.rows() if row[0] == "A" and row.endswith(f"<{name}> .")]
+        kept = [row.rpartition(" <")[0] for row in rows if not self.held.get(name) or row.rpartition(" <")[0] in self.held[name]]
+        text = "".join(f"{line}{f' <{version}>' if version else ''} .\n" for line in dict.fromkeys(kept))
+        return httpx.Response(200, text=text, headers={"content-type": "application/n-quads"})
+
+    def door(self, seen: dict[str, Validator] | None = None, base: str = OURS) -> Fetch:
+        return Fetch(
+            pause=0, robots=False, transport=httpx.MockTransport(self), patience=Patience(tries=1), validators=seen or {}, base=base
+        )
+
+
+def other(folder: Path, base: str = BASE) -> Other:
+    return Other(Journal(folder / "journal"), base)

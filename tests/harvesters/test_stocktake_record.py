@@ -1,0 +1,149 @@
+"""Records of another Stocktake: what it describes is read back whole, with our own concepts and the way that it came."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from other import BASE, KENYA, WHEN
+
+from harvesters.errors import ParseError
+from harvesters.mappings.stocktake_record import reader
+from harvesters.payloads.graph import Graph
+from harvesters.protocols.sibling_record import item, name, statements
+from harvesters.record import Record
+from vocab.chronicle import Provenance, Remark, attest, describe_source
+from vocab.describe import describe
+from vocab.initiative import Basis, Claim, Detection, Document, Event, Initiative, Party, Place, Post, Prize, Resource, Role, Text
+from vocab.iris import Iris
+
+THEIRS, OURS = Iris(BASE), Iris("https://ours.example/")
+KENYA_AREA = "http://metadata.un.org/sdg/codes/geoArea/404"
+CREDIT = "Kenya ICT projects, ICT Authority"
+
+
+def claims(iris: Iris) -> dict[str, tuple[Claim, ...]]:
+    return {
+        "action_lines": (
+            Claim(iris.concept("action-line", "C7-ehea")),
+            Claim(iris.concept("action-line", "C2"), Basis.CROSSWALKED, "Infrastructure"),
+        ),
+        "goals": (Claim("http://metadata.un.org/sdg/4"), Claim("http://metadata.un.org/sdg/3", Basis.SUGGESTED, None, 0.75)),
+        "targets": (Claim("http://metadata.un.org/sdg/4.4"),),
+    }
+
+
+def common(iris: Iris) -> dict[str, Any]:
+    return {
+        "key": "p/1 ü",
+        "titles": (Text('Wells "deep"', "en"), Text("Puits", "fr"), Text("Visima")),
+        "descriptions": (Text("A village\nbuilds a well.", "en"),),
+        "identifiers": ("K-1",),
+        "pages": ("https://k.example/1?a=b",),
+        "languages": ("en",),
+        "licence": "https://k.example/other-licence",
+        "issued": "2024-02",
+        "modified": "2024-03-01T10:00:00Z",
+        "countries": (KENYA_AREA, "Atlantis"),
+        "subjects": (Text("water", "en"),),
+        "related": ("https://k.example/2",),
+        "detected": (Detection("title", "sw", 0.95),),
+        **claims(iris),
+    }
+
+
+def things(iris: Iris) -> dict[str, Resource]:
+    kind = iris.concept("stakeholder-type", "government")
+    parties = (
+        Party(Role.LEAD, Text("Ministry of ICT", "en"), None, kind, KENYA_AREA, "https://m.example/"),
+        Party(Role.FUNDER, Text("Fund")),
+    )
+    places = (Place(Text("Kisumu", "en"), -0.1, 34.75), Place(None, 1.5, 36.0))
+    prizes = (Prize(iris.concept("prize-category", "C7-ehea"), iris.concept("prize-stage", "winner"), 2024),)
+    own = {
+        "coverage": iris.concept("coverage", "national"),
+        "status": iris.concept("status", "ongoing"),
+        "activity_types": (iris.concept("activity-type", "project"),),
+    }
+    return {
+        "initiative": Initiative(**common(iris), parties=parties, start="2023", end="2024-12-31", places=places, prizes=prizes, **own),
+        "event": Event(
+            **common(iris),
+            parties=parties,
+            start="2024-05-01T09:00:00Z",
+            end="2024-05-02",
+            places=places,
+            venue=Text("CICG", "en"),
+            cancelled=True,
+        ),
+        "document": Document(**common(iris), creators=(Text("Institute", "en"),), kind="https://d.example/report"),
+        "post": Post(**common(iris), content=Text("We met.\n\nTwice.", "en"), container="https://k.example/blog"),
+    }
+
+
+def brought(it: Resource, registry: str = "kenya", known: bool = True) -> Record[Graph]:
+    about = Provenance(registry, "kenya.7", "fields", "ab" * 32, WHEN, WHEN, (Remark("MinCount", "Warning", "No lead", None),))
+    graph = THEIRS.record(registry, it.key)
+    parts = name(graph, BASE)
+    assert parts
+    held = statements([*describe(it, THEIRS, registry), *attest(it.key, THEIRS, about)])
+    found = item(parts, graph, held, statements(describe_source(KENYA, THEIRS)) if known else [])
+    assert isinstance(found, Record)
+    return found
+
+
+@pytest.fixture
+def read(card, words):
+    return reader(card("stocktake", "stocktake_record"), replace(words, iris=OURS))
+
+
+@pytest.mark.parametrize("kind", ["initiative", "event", "document", "post"])
+def test_what_the_other_says_of_a_thing_of_each_kind_is_said_here(kind, read):
+    it, ours = things(THEIRS)[kind], things(OURS)[kind]
+
+    found = read(brought(it))
+
+    lineage = (THEIRS.record("kenya", it.key),)
+    expected = replace(ours, key="kenya/p/1 ü", identifiers=(it.key, "K-1"), lineage=lineage, credit=CREDIT)
+    assert describe(found, OURS, "from-other") == describe(expected, OURS, "from-other")
+
+
+def test_nothing_of_how_the_other_keeps_a_record_is_said_here(read):
+    said = "\n".join(describe(read(brought(things(THEIRS)["initiative"])), OURS, "from-other"))
+
+    assert not [
+        word for word in ("CatalogRecord", "kenya.7", "abab", "ValidationResult", "No lead", f"{BASE}ns#", f"{BASE}scheme/") if word in said
+    ]
+
+
+def test_a_record_without_a_licence_has_its_registrys(read):
+    found = read(brought(replace(things(THEIRS)["document"], licence=None)))
+
+    assert found.licence == "https://k.example/licence"
+
+
+def test_what_the_other_had_from_a_third_keeps_whom_to_name_and_where_it_came_from(read):
+    before = ("https://third.example/record/x/1", "https://fourth.example/record/third/x%2F1")
+    it = replace(things(THEIRS)["post"], lineage=before, credit="Registry X, Office of X")
+
+    found = read(brought(it, "fourth"))
+
+    assert found.lineage == (*before, THEIRS.record("fourth", it.key))
+    assert found.credit == "Registry X, Office of X"
+
+
+def test_organizations_that_two_registries_know_by_the_same_key_stay_two(read):
+    it = replace(things(THEIRS)["initiative"], parties=(Party(Role.LEAD, Text("Fund", "en"), "17"),))
+
+    keys = [read(brought(it, registry, known=False)).parties[0].key for registry in ("kenya", "peru")]
+
+    assert keys == ["kenya/17", "peru/17"]
+
+
+def test_a_graph_that_no_stocktake_wrote_is_unreadable(read):
+    it = brought(things(THEIRS)["post"])
+    strange = replace(it, payload=Graph(it.payload.subject, {}))
+
+    with pytest.raises(ParseError, match="no record of a Stocktake is about"):
+        read(strange)
