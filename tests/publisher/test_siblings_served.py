@@ -1,0 +1,130 @@
+"""Two Stocktakes that harvest each other, one of them from a third: what is new, changed and gone comes over, and nothing echoes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+from harvesting import wait
+from serving import served
+
+from harvesters.runs.means import Means, opened
+from harvesters.runs.run import harvest
+from harvesters.source import Source, parse
+from vocab.terms import DCT, PROV, SCHEMA
+
+LICENCE = "https://k.example/licence"
+CARD = {"title": "Projects", "publisher": "Ministry of ICT", "protocol": "json", "mapping": "fields", "url": "https://k.example/all"}
+FIELDS = {"key": "id", "title@en": "name", "goals": "sdgs", "lead": "owner"}
+LOOSE = {"vanished": 1, "changed": 1, "withheld": 1}
+
+
+@dataclass
+class Stocktake:
+    """One of the two: its means, its address, and what its registry holds."""
+
+    means: Means
+    url: str = ""
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+    def harvest_own(self) -> int:
+        """Harvest its own registry; give the number of the newest entry."""
+        there = httpx.MockTransport(
+            lambda asked: httpx.Response(404) if asked.url.path == "/robots.txt" else httpx.Response(200, content=orjson.dumps(self.rows))
+        )
+        source = parse("ministry", {**CARD, "licence": LICENCE, "fields": FIELDS, "limits": LOOSE, "pause": 0}, "card")
+        harvest(source, replace(self.means, transport=there), full=True)
+        return self.newest
+
+    def harvest(self, other: Stocktake, name: str) -> dict[str, int]:
+        """Harvest the other; give what the run would have counted."""
+        return {outcome.value: count for outcome, count in harvest(sibling(other.url, name), self.means).outcomes.items() if count}
+
+    @property
+    def newest(self) -> int:
+        return self.means.journal.head.number if self.means.journal.head else 0
+
+    def held(self) -> dict[str, list[str]]:
+        """Replay the journal: the statements of each record that is there."""
+        out: dict[str, set[str]] = {}
+        for entry in self.means.journal.entries():
+            for row in entry.rows():
+                line, _, graph = row[2:-3].rpartition(" <")
+                (out.setdefault(graph, set()).add if row[0] == "A" else out.setdefault(graph, set()).discard)(line)
+        records = {graph: lines for graph, lines in out.items() if "/record/" in graph}
+        return {graph: sorted(lines) for graph, lines in records.items() if not any(f"{self.means.iris.ns}gone>" in line for line in lines)}
+
+    def titles(self) -> dict[str, str]:
+        """Give the title of each record that is there, by its name."""
+        before = f"{self.means.iris.base}record/"
+        told = ((graph, line.partition(f"> <{DCT}title> ")[2]) for graph, lines in self.held().items() for line in lines)
+        return {graph.removeprefix(before): title.split('"')[1] for graph, title in told if title}
+
+
+def sibling(url: str, name: str) -> Source:
+    card = {"title": f"Records of {name}", "protocol": "stocktake", "mapping": "stocktake_record", "url": url, "licence": LICENCE}
+    return parse(f"from-{name}", {**card, "pause": 0, "limits": LOOSE}, "card")
+
+
+def project(number: int, name: str = "") -> dict[str, Any]:
+    return {"id": f"p/{number}", "name": name or f"Project {number}", "sdgs": "SDG 4", "owner": "Ministry"}
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stocktake, Stocktake]]:
+    with ExitStack() as stack:
+        both = []
+        for name in ("a", "b"):
+            data, base = tmp_path_factory.mktemp(name), f"https://{name}.example/"
+            means = stack.enter_context(opened(data, f"sqlite:///{data}/ledger.sqlite", base, "desk@example.org", frozenset({"127.0.0.1"})))
+            it = Stocktake(means, rows=[project(number, f"{name.upper()} {number}") for number in range(1, 4)])
+            it.harvest_own()
+            it.url = stack.enter_context(served(data, {"STOCKTAKE_BASE": base}))
+            both.append(it)
+        yield both[0], both[1]
+
+
+def test_what_is_new_changed_and_gone_comes_over_and_nothing_goes_round(two: tuple[Stocktake, Stocktake]) -> None:
+    a, b = two
+
+    first = b.harvest(a, "a"), a.harvest(b, "b")
+    a.rows = [project(1, "A 1"), project(2, "A two"), project(4, "A 4")]
+    for _ in range(3):  # gone is what three sweeps in a row have missed
+        a.harvest_own()
+    wait(lambda: httpx.get(f"{a.url}/ldes/version/{a.newest}/ministry/p%2F3").status_code == 200)  # its feed is level with its journal
+    second = b.harvest(a, "a")
+    rest = [a.harvest(b, "b"), b.harvest(a, "a")]
+    entries = a.newest, b.newest
+    rest += [it.harvest(other, name) for _ in range(2) for it, other, name in ((a, b, "b"), (b, a, "a"))]
+
+    assert [counts["new"] for counts in first] == [3, 3]
+    assert second == {"new": 1, "changed": 1, "deleted": 1}
+    assert (a.newest, b.newest) == entries
+    assert not any(counts.keys() & {"new", "changed", "deleted"} for counts in rest)
+    own_a, own_b = {"1": "A 1", "2": "A two", "4": "A 4"}, {"1": "B 1", "2": "B 2", "3": "B 3"}
+    assert a.titles() == named("ministry/p%2F", own_a) | named("from-b/ministry%2Fp%2F", own_b)
+    assert b.titles() == named("ministry/p%2F", own_b) | named("from-a/ministry%2Fp%2F", own_a)
+
+
+def named(before: str, titles: dict[str, str]) -> dict[str, str]:
+    return {before + name: title for name, title in titles.items()}
+
+
+def test_what_came_over_keeps_where_it_came_from_whom_to_name_and_its_licence(two: tuple[Stocktake, Stocktake]) -> None:
+    a, b = two
+
+    b.harvest(a, "a")
+
+    record, theirs = "https://b.example/record/from-a/ministry%2Fp%2F1", "https://a.example/record/ministry/p%2F1"
+    said = b.held()[record]
+    assert {
+        f"<{record}> <{PROV}wasDerivedFrom> <{theirs}>",
+        f"<{record}> <{PROV}hadPrimarySource> <{theirs}>",
+        f'<{record}> <{SCHEMA}creditText> "Projects, Ministry of ICT"',
+        f"<https://b.example/id/initiative/from-a/ministry%2Fp%2F1> <{DCT}license> <{LICENCE}>",
+    } <= set(said)
