@@ -18,6 +18,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 _ROLES = {
     "publisher.shelf.follower": "follower",
     "publisher.shelf.reader": "readers",
+    "publisher.report.process": "report",
     "spawn_main": "judges",
     "resource_tracker": "judges",
     "harvesters.demo": "registry",

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from multiprocessing import Process
@@ -75,15 +75,33 @@ def change(journal: Journal, first: int, count: int) -> None:
     journal.append(rows(), run=f"{SOURCE.name}.{number}", time=_TIME + timedelta(hours=number))
 
 
-def cut(data: Path) -> tuple[float, float]:
-    """Cut a release; give its seconds and its process's peak of memory in MB."""
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A release and its report, by the command: *seconds* in all and by stage; *peaks* of its processes, and of all *together*, in MB."""
+
+    seconds: float
+    stages: Mapping[str, float]
+    peaks: Mapping[str, float]
+    together: float
+
+
+def cut(data: Path) -> Cut:
+    """Cut a release and make its report, as the command does; the command tells on its standard error which stage begins."""
+    line = [sys.executable, "-m", "stocktake", "release"]
+    begun, begins = time.perf_counter(), [("start", 0.0)]
     with Watch() as watch:
-        taken = timed(lambda: _stocktake(data, "release"))
-    return taken, watch.peaks()["release"]
-
-
-def _stocktake(data: Path, *words: str) -> None:
-    subprocess.run([sys.executable, "-m", "stocktake", *words], env=settings(data), check=True, stdout=subprocess.DEVNULL)
+        quiet = subprocess.DEVNULL
+        with subprocess.Popen(line, env=settings(data), stdout=quiet, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stderr
+            for told in process.stderr:
+                if told.endswith(" ...\n"):
+                    begins.append((told.removesuffix(" ...\n"), time.perf_counter() - begun))
+    if process.returncode:
+        raise SystemExit("no release was cut")
+    taken = time.perf_counter() - begun
+    ends = [*(at for _, at in begins[1:]), taken]
+    stages = {name: end - at for (name, at), end in zip(begins, ends, strict=True)}
+    return Cut(taken, stages, watch.peaks(), watch.together)
 
 
 def quads_alone(data: Path, folder: Path) -> None:
@@ -127,7 +145,8 @@ def digest(path: Path) -> str:
 
 def releases(data: Path, folder: Path, records: int) -> list[Line]:
     """Cut a release next to the peer, and compare the bytes."""
-    taken, memory = cut(data)
+    made = cut(data)
+    taken, memory = made.seconds, max(made.peaks.values())
     err.print("loading the peer's store")
     store = loaded(data, folder)
     other, their_memory = theirs(store, folder / "theirs.nq.gz")
@@ -138,15 +157,24 @@ def releases(data: Path, folder: Path, records: int) -> list[Line]:
     size, files = f"{records:,} records: ", len(list((data / "releases/1").iterdir()))
     return [
         Line(f"{size}canonical N-Quads alone", "s", alone, other, other / alone, note="peer: oxigraph dump | sort | gzip; the same bytes"),
-        Line(f"{size}the whole release", "s", taken, other, other / taken, note=f"{files} files: four forms, tables, sums, signatures"),
         Line(
-            f"{size}peak memory of a release",
+            f"{size}the whole command",
+            "s",
+            taken,
+            other,
+            other / taken,
+            note=f"{files} files: four forms, tables, sums, signatures; and the report",
+        ),
+        *(Line(f"of it: {stage}", "s", seconds) for stage, seconds in made.stages.items()),
+        Line(
+            f"{size}its greatest process",
             "MB",
             memory,
             their_memory,
             aim=Aim("most", MEMORY, "ours"),
-            note="peer: its greatest process",
+            note="; ".join([f"{role} {peak:.0f}" for role, peak in made.peaks.items()]) + "; peer: its greatest process",
         ),
+        Line(f"{size}all its processes at once", "MB", made.together, note="pages that they share counted once"),
     ]
 
 

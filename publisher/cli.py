@@ -29,6 +29,7 @@ from publisher.releases.making import as_json, make
 from publisher.releases.release import Release, listed, newest
 from publisher.remote.address import Address
 from publisher.report import making as reporting
+from publisher.report.process import made_apart
 from publisher.shelf.federation import asks_elsewhere
 from publisher.shelf.question import Question
 from publisher.shelf.shelf import Shelf
@@ -120,6 +121,7 @@ def _cut(settings: Settings, keep: int, json: bool) -> Release:
         print(as_json(made))
     else:
         print(f"release {made.number} of journal entry {made.position}: {folder / str(made.number)}")
+    _err.print("report ...", style="dim")
     _report(settings, made.number)
     if not json:
         for it in gone:
@@ -130,7 +132,7 @@ def _cut(settings: Settings, keep: int, json: bool) -> Release:
 def _report(settings: Settings, number: int) -> None:
     """Make the report of a release that was cut; where it cannot be made the release stands all the same."""
     try:
-        reporting.make(settings.data, Iris(settings.base), number, "en", {})
+        made_apart(settings.data, settings.base, number)
     except PublisherError as error:
         _err.print(f"the report of release {number} was not made: {error}", style="yellow", markup=False, highlight=False)
 

@@ -28,10 +28,12 @@ from publisher.releases import citation
 from publisher.releases.changes import changes, states
 from publisher.releases.described import csvw, data_package
 from publisher.releases.dump import lines
-from publisher.releases.passes import Tally, by_graph, by_subject
+from publisher.releases.gathered import Gathering
+from publisher.releases.passes import Sinks, Tally, by_graph, by_subject
 from publisher.releases.release import MANIFEST, File, Release, newest, write
 from publisher.releases.signature import key, sign, text
 from publisher.releases.sorting import Sorter
+from publisher.releases.tabled import hand_over
 from publisher.releases.void import Counting, statements
 from publisher.releases.writers import FORMS
 from publisher.tables.columns import TABLES
@@ -63,6 +65,7 @@ def make(data: Path, iris: Iris, now: datetime, watch: Watch = lambda _: None) -
         made = _data(made, journal, iris, part, work, watch)
         made = _told(made, before, releases, part, watch)
         _signed(made, data / "signing", part, watch)
+        hand_over(work / "things", data, made)  # of no use without the release, and replaced by the next that gets its number
         shutil.rmtree(work)
         _name(part, releases / str(number), watch)
         return made
@@ -84,10 +87,11 @@ def _data(made: Release, journal: Journal, iris: Iris, part: Path, work: Path, w
     told, name = Tally(Counting(iris.base)), f"stocktake-{made.number}"
     watch("texts")
     with writing(part, work / "tables") as tables:
-        sorter = Sorter(work / "graphs")
-        by_subject(lines(journal, made.position, work), part, name, iris, tables, sorter, told)
+        into = Sinks(tables, Gathering(work / "things", iris), Sorter(work / "graphs"))
+        by_subject(lines(journal, made.position, work), part, name, iris, into, told)
         watch("tables")
-        by_graph(sorter.sorted(), part / "gone.csv.gz", iris, tables, told)
+        by_graph(part / "gone.csv.gz", iris, into, told)
+        into.things.keep()
         shutil.rmtree(work / "graphs")
         watch("parquet")
     files = [_file(part / f"{name}.nq.gz", "application/n-quads", "all statements with their graphs, sorted by their bytes, each once")]

@@ -8,9 +8,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import groupby, islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from publisher.releases.departures import departures
+from publisher.releases.gathered import Gathering
 from publisher.releases.lexical import Value, split, value
 from publisher.releases.packed import packed
 from publisher.releases.release import Registry
@@ -18,7 +19,7 @@ from publisher.releases.sorting import Sorter
 from publisher.releases.void import Counting
 from publisher.releases.writers import FORMS, Form, Parts, Triples, triple
 from publisher.tables.files import Writing
-from publisher.tables.record import organization, record, rows
+from publisher.tables.record import organization, read, record, rows
 from vocab.iris import Iris
 from vocab.terms import DCAT, DCT, RDF
 
@@ -44,8 +45,16 @@ class Tally:
         return whole | {"vanished": self.records["vanished"], "gone": self.records["gone"]} | dict(sorted(self.things.items()))
 
 
-def by_subject(lines: Iterable[bytes], folder: Path, name: str, iris: Iris, tables: Writing, sorter: Sorter, told: Tally) -> None:
-    """Write N-Quads, and the triples in every form, into *folder* as *name*, and the organizations; hand all to *sorter*."""
+class Sinks(NamedTuple):
+    """Where the passes put what they read: rows of the public tables, rows of things, and the quads for the next pass."""
+
+    tables: Writing
+    things: Gathering
+    sorter: Sorter
+
+
+def by_subject(lines: Iterable[bytes], folder: Path, name: str, iris: Iris, into: Sinks, told: Tally) -> None:
+    """Write N-Quads, and the triples in every form, into *folder* as *name*, and the organizations; hand all to the sorter."""
     organizations = f"<{iris.base}id/organization/".encode()
     with ExitStack() as opened:
         quads = opened.enter_context(packed(folder / f"{name}.nq.gz"))
@@ -53,7 +62,7 @@ def by_subject(lines: Iterable[bytes], folder: Path, name: str, iris: Iris, tabl
 
         def take(held: list[bytes]) -> None:
             quads.writelines(held)
-            sorter.add(map(_by_graph, held))
+            into.sorter.add(map(with_graph_first, held))
             told.statements += len(held)
 
         for subject, group in groupby(lines, key=lambda line: line[: line.index(b" ")]):
@@ -63,8 +72,13 @@ def by_subject(lines: Iterable[bytes], folder: Path, name: str, iris: Iris, tabl
                 told.counting.put(subject, parts, again=place > 0)
                 for text in texts:
                     text.put(triples, parts)
-                if place == 0 and subject.startswith(organizations) and (row := organization(triples, iris)):
-                    tables.put("organizations", row)
+                if place == 0 and subject.startswith(organizations):
+                    held = read(triples)
+                    into.things.organization(held)
+                    if row := organization(held, iris):
+                        into.tables.put("organizations", row)
+                elif place == 0:
+                    into.things.concept(subject, parts)
         for text in texts:
             text.end()
 
@@ -87,7 +101,7 @@ def parted(lines: Iterable[bytes], take: Callable[[list[bytes]], None], most: in
         yield triples
 
 
-def _by_graph(line: bytes) -> bytes:
+def with_graph_first(line: bytes) -> bytes:
     """Put the graph before the triple; no term has a bare tab in it."""
     place = line.rindex(b" <")
     return line[place + 1 : -3] + b"\t" + line[:place] + b"\n"
@@ -111,14 +125,14 @@ class _Text:
         self._file.write(self._form.tail)
 
 
-def by_graph(lines: Iterable[bytes], gone: Path, iris: Iris, tables: Writing, told: Tally) -> None:
-    """Write the tables' rows and the list of what is gone, from lines that ``by_subject`` handed on, sorted."""
+def by_graph(gone: Path, iris: Iris, into: Sinks, told: Tally) -> None:
+    """Write the tables' rows and the list of what is gone, from what ``by_subject`` handed on."""
     with packed(gone) as departed:
         departed.writelines(islice(departures([]), 1))
-        for graph, triples in graphs(lines):
+        for graph, triples in graphs(into.sorter.sorted()):
             told.graphs += 1
             if graph.startswith(f"{iris.base}record/"):
-                _record(graph, triples, iris, tables, told, departed)
+                _record(graph, triples, iris, into, told, departed)
             elif graph.startswith(f"{iris.base}source/"):
                 told.sources += _source(graph, triples, iris)
 
@@ -129,7 +143,7 @@ def graphs(lines: Iterable[bytes]) -> Iterator[tuple[str, list[bytes]]]:
         yield graph[1:-1].decode(), [line[len(graph) + 1 : -1] for line in group]
 
 
-def _record(graph: str, triples: list[bytes], iris: Iris, tables: Writing, told: Tally, departed: BinaryIO) -> None:
+def _record(graph: str, triples: list[bytes], iris: Iris, into: Sinks, told: Tally, departed: BinaryIO) -> None:
     it = record(graph, triples, iris)
     told.records[it.state] += 1
     if it.state == "gone":
@@ -137,8 +151,9 @@ def _record(graph: str, triples: list[bytes], iris: Iris, tables: Writing, told:
         departed.writelines(islice(departures(line + end for line in triples), 1, None))
     elif it.kind:
         told.things[it.kind] += 1
+    into.things.record(it)
     for table, row in rows(it):
-        tables.put(table, row)
+        into.tables.put(table, row)
 
 
 def _source(graph: str, triples: list[bytes], iris: Iris) -> Iterator[Registry]:

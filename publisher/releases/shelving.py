@@ -116,12 +116,12 @@ def index(data: Path, it: Release, iris: Iris) -> None:
 
 
 def sweep(data: Path, kept: Iterable[int]) -> None:
-    """Remove the stores of all releases but those *kept*; a reader that has one open reads on."""
+    """Remove the stores and tables of all releases but those *kept*; a reader that has one open reads on."""
     wanted = {str(number) for number in kept}
     for left in (data / "shelf" / "releases").glob(".old-*"):
         shutil.rmtree(left, ignore_errors=True)
     for folder in (data / "shelf" / "releases").glob("[0-9]*"):
-        if folder.name not in wanted:
+        if folder.name.partition(".")[0] not in wanted:
             shutil.rmtree(folder.rename(folder.with_name(f".old-{folder.name}")), ignore_errors=True)
 
 

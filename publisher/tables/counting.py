@@ -70,11 +70,15 @@ ORDERS = {
 class Tables:
     """The tables in the file *path*, which does not change while they are open."""
 
-    def __init__(self, path: Path, position: int) -> None:
+    def __init__(self, path: Path, position: int, memory: str = MEMORY) -> None:
         self.position = position  # the journal's entry of which they tell
-        self._held = duckdb.connect(str(path), read_only=True, config={"memory_limit": MEMORY})
+        self._held = duckdb.connect(str(path), read_only=True, config={"memory_limit": memory})
         self._kept: OrderedDict[object, object] = OrderedDict()
         self._lock = Lock()
+
+    def close(self) -> None:
+        """Let the file go."""
+        self._held.close()
 
     def total(self, it: Wanted) -> int:
         """Count the things."""

@@ -42,11 +42,11 @@ def sql(name: str) -> str:
 class Database:
     """The tables in the file *path*; what waits to go in is written beside it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, memory: str = MEMORY) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path, self._lines = path, path.with_name("coming.ndjson")
         spilled = str(path.with_name("spilled"))
-        self._held = duckdb.connect(str(path), config={"memory_limit": MEMORY, "threads": 2, "temp_directory": spilled})
+        self._held = duckdb.connect(str(path), config={"memory_limit": memory, "threads": 2, "temp_directory": spilled})
         try:
             self._lay_out()
         except duckdb.Error:
@@ -71,10 +71,14 @@ class Database:
 
     def put(self, iris: Iterable[str], rows: Iterable[Row]) -> None:
         """Put *rows* in the place of what there is of *iris*."""
-        self._lines.write_bytes(b"".join(orjson.dumps(_named(row), option=orjson.OPT_APPEND_NEWLINE) for row in rows))
+        self._lines.write_bytes(b"".join(map(line, rows)))
         self._held.execute("CREATE OR REPLACE TEMP TABLE going AS SELECT unnest($iris) AS iri", {"iris": list(iris)})
         self._held.execute(sql("take-out"))
-        found = self._held.read_json(str(self._lines), columns=_COLUMNS, format="newline_delimited", maximum_object_size=_LONGEST)
+        self.fill(self._lines)
+
+    def fill(self, lines: Path, longest: int = _LONGEST) -> None:
+        """Put in the rows of a file of lines, plain or packed, of which nothing is there yet; none has more than *longest* bytes."""
+        found = self._held.read_json(str(lines), columns=_COLUMNS, format="newline_delimited", maximum_object_size=longest)
         found.create_view("coming", replace=True)
         self._held.execute(sql("put-in"))
         self._held.execute("INSERT INTO changed SELECT thing FROM numbered")
@@ -103,6 +107,11 @@ class Database:
     def close(self) -> None:
         """Let the file go; what was not kept is lost."""
         self._held.close()
+
+
+def line(row: Row) -> bytes:
+    """Write a row as ``fill`` takes it."""
+    return orjson.dumps(_named(row), option=orjson.OPT_APPEND_NEWLINE)
 
 
 def _named(row: Row) -> Row:

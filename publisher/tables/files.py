@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -20,6 +19,18 @@ MEMORY = "192MiB"  # what DuckDB may hold; more of it waits beside
 _LONGEST = 16 << 20  # bytes of a row that DuckDB reads unless it is told
 _GROUP = 20_000  # rows that a reader of Parquet takes at once
 _TYPES = {Kind.NUMBER: "BIGINT", Kind.DECIMAL: "DOUBLE", Kind.IRIS: "VARCHAR[]", Kind.WORDS: "VARCHAR[]"}
+_NAMES = {name: [column.name for column in table.columns] for name, table in TABLES.items()}
+
+
+class _Text:
+    """A file of bytes that takes texts, as ``csv`` writes them."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def write(self, text: str) -> None:
+        """Write a text."""
+        self._file.write(text.encode())
 
 
 class Writing:
@@ -28,18 +39,19 @@ class Writing:
     def __init__(self, folder: Path, beside: Path, opened: ExitStack) -> None:
         beside.mkdir(parents=True, exist_ok=True)
         self._beside = beside
-        self._csv = {name: opened.enter_context(packed(folder / f"{name}.csv.gz")) for name in TABLES}
+        self._csv = {name: csv.writer(_Text(opened.enter_context(packed(folder / f"{name}.csv.gz")))) for name in TABLES}
         self._lines: dict[str, BinaryIO] = {name: opened.enter_context(lines_of(beside, name).open("wb")) for name in TABLES}
         self.rows = dict.fromkeys(TABLES, 0)
         self.longest = _LONGEST
         for name, table in TABLES.items():
-            self._csv[name].write(_line([column.name for column in table.columns]))
+            self._csv[name].writerow([column.name for column in table.columns])
 
     def put(self, table: str, row: Row) -> None:
         """Write a row."""
-        line = orjson.dumps({column.name: row[column.name] for column in TABLES[table].columns}, option=orjson.OPT_APPEND_NEWLINE)
+        cells = [row[name] for name in _NAMES[table]]
+        line = orjson.dumps(dict(zip(_NAMES[table], cells, strict=True)), option=orjson.OPT_APPEND_NEWLINE)
         self._lines[table].write(line)
-        self._csv[table].write(_line([_cell(row[column.name]) for column in TABLES[table].columns]))
+        self._csv[table].writerow([" ".join(map(str, cell)) if isinstance(cell, list) else cell for cell in cells])
         self.rows[table] += 1
         self.longest = max(self.longest, len(line))
 
@@ -69,13 +81,3 @@ def _parquet(table: Table, lines: Path, path: Path, longest: int) -> None:
 
 def _taken(column: Column) -> str:
     return f'TRY_CAST("{column.name}" AS TIMESTAMP) AS "{column.name}"' if column.kind is Kind.TIME else f'"{column.name}"'
-
-
-def _cell(value: object) -> object:
-    return " ".join(map(str, value)) if isinstance(value, list) else value
-
-
-def _line(cells: list[object] | list[str]) -> bytes:
-    out = io.StringIO()
-    csv.writer(out).writerow(cells)
-    return out.getvalue().encode()

@@ -7,10 +7,11 @@ entry touched, and put in those that are given here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from hashlib import sha256
 from typing import NamedTuple
 
-from publisher.releases.lexical import Value, split, value
+from publisher.releases.lexical import Value, value
 from vocab.iris import KINDS, Iris
 from vocab.terms import ADMS, DCT, FOAF, ORG, PROV, RDF, RDFS, SCHEMA, SKOS, VIVO, WGS
 
@@ -41,14 +42,21 @@ class Graph(NamedTuple):
 
 def read(triples: Iterable[bytes]) -> Graph:
     """Read sorted statements ``<s> <p> o``, without their dots."""
+    held = list(triples)
     said: dict[str, _Said] = {}
-    digest, statements = sha256(), 0
-    for triple in triples:
-        digest.update(triple + b" .\n")
-        statements += 1
-        subject, predicate, term = split(triple)
-        said.setdefault(subject[1:-1].decode(), {}).setdefault(predicate[1:-1].decode(), []).append(value(term))
-    return Graph(said, statements, digest.hexdigest())
+    before, of = b"", dict[str, list[Value]]()
+    for triple in held:
+        subject, predicate, term = triple.split(b" ", 2)
+        if subject != before:  # as they are sorted, it has not been met
+            before, of = subject, said.setdefault(subject[1:-1].decode(), {})
+        of.setdefault(_plain(predicate), []).append(value(term))
+    digest = sha256(b"".join([triple + b" .\n" for triple in held]))
+    return Graph(said, len(held), digest.hexdigest())
+
+
+@lru_cache(maxsize=1024)  # properties
+def _plain(iri: bytes) -> str:
+    return iri[1:-1].decode()
 
 
 def best(texts: Iterable[Value]) -> Value | None:
@@ -227,9 +235,8 @@ def _places(it: Record) -> Iterator[Row]:
             yield nowhere | {"name": name.text if name else None, "latitude": float(latitude), "longitude": float(longitude)}
 
 
-def organization(triples: Iterable[bytes], iris: Iris) -> Row | None:
+def organization(held: Graph, iris: Iris) -> Row | None:
     """Give the row of an organization from all that is said of it, in whatever graph; None where it is none."""
-    held = read(triples)
     subject = next(iter(held.said))
     own = subject.removeprefix(f"{iris.base}id/organization/")
     if own == subject or not any(it.text == f"{ORG}Organization" for it in held.all(subject, f"{RDF}type")):

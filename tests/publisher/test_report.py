@@ -16,6 +16,7 @@ from publisher.app import create_app
 from publisher.errors import NoRelease, ReportError
 from publisher.releases import making, shelving
 from publisher.releases.release import one
+from publisher.releases.tabled import rows_of, tables_of
 from publisher.report.making import Report, listed, make
 from publisher.shelf.shelf import Shelf
 from stocktake import app
@@ -38,6 +39,16 @@ def report(data: Path) -> Report:
     return make(data, IRIS, None, "en", {})
 
 
+@pytest.fixture(scope="module")
+def store(data: Path, report: Report) -> Store:
+    it = one(data / "releases", report.release)
+    assert it is not None
+    shelving.make(data, it)
+    shelved = shelving.shelved(data, it)
+    assert shelved is not None
+    return Store.read_only(str(Path(shelved.path) / "store"))
+
+
 def told(data: Path, name: str) -> dict[str, dict[str, object]]:
     figures = json.loads((data / "reports" / name / "report.json").read_bytes())["figures"]
     return {figure["key"]: figure for figure in figures}
@@ -57,7 +68,7 @@ def test_a_report_has_pages_a_print_and_numbers_with_their_sums(data, report):
 
 def test_made_again_of_the_same_release_it_is_the_same_bytes(data, report):
     before = files(data, report.name)
-    shutil.rmtree(data / "shelf", ignore_errors=True)  # so that its store and tables are made anew
+    shutil.rmtree(data / "shelf", ignore_errors=True)  # so that its tables are made anew, of its N-Quads
 
     make(data, IRIS, 1, "en", {})
 
@@ -65,10 +76,8 @@ def test_made_again_of_the_same_release_it_is_the_same_bytes(data, report):
 
 
 @pytest.mark.parametrize("key", ["kinds", "country", "source", "remark", "basis"])
-def test_each_number_is_the_answer_to_its_query(data, report, key):
+def test_each_number_is_the_answer_to_its_query(data, report, store, key):
     figure = told(data, report.name)[key]
-    shelved = shelving.shelved(data, one(data / "releases", 1))
-    store = Store.read_only(str(Path(shelved.path) / "store"))
 
     answer = store.query(figure["query"], base_iri=IRIS.base)
 
@@ -77,6 +86,34 @@ def test_each_number_is_the_answer_to_its_query(data, report, key):
     shown = sorted((int(row[-1].replace("\u202f", "")) for row in figure["rows"]), reverse=True)
     assert shown == (counted + [0] * len(shown))[: len(shown)]
     assert any(shown)
+
+
+def test_the_rows_that_a_cut_gathered_become_tables_that_are_kept(data, report):
+    held = data / "shelf" / "releases"
+
+    assert not rows_of(data, report.release).exists()
+    assert sorted(path.name for path in tables_of(data, report.release).iterdir()) == ["about.json", "beside.json", "tables.duckdb"]
+    assert list(held.glob(".part-*")) == []
+
+
+def test_a_release_stands_where_its_report_cannot_be_written(data, tmp_path):
+    shutil.copytree(data / "journal", tmp_path / "journal")
+    (tmp_path / "reports").write_text("no folder")
+
+    done = CliRunner().invoke(app, ["--data", str(tmp_path), "release"])
+
+    assert done.exit_code == 0
+    assert "the report of release 1 was not made" in " ".join(done.stderr.split())
+    assert one(tmp_path / "releases", 1) is not None
+
+
+def test_a_release_is_followed_by_its_report(data, tmp_path):
+    shutil.copytree(data / "journal", tmp_path / "journal")
+
+    done = CliRunner().invoke(app, ["--data", str(tmp_path), "release"])
+
+    assert done.exit_code == 0, done.stderr
+    assert [it.name for it in listed(tmp_path / "reports")] == ["release-1.en"]
 
 
 def test_a_report_is_narrowed_and_told_in_another_language(data):

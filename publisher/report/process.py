@@ -1,0 +1,33 @@
+"""Process: the report of a release is made by a process of its own, so that what it holds is gone when it ends."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from publisher.errors import PublisherError, ReportError
+from publisher.report.making import make
+from publisher.shelf.process import command, environment
+from vocab.iris import Iris
+
+
+def made_apart(data: Path, base: str, number: int, language: str = "en") -> None:
+    """Make the report of release *number* in a process, and wait for it; raises ReportError with what it said."""
+    line = command("publisher.report.process", str(data), base, str(number), language)
+    done = subprocess.run(line, env=environment(), stdin=subprocess.DEVNULL, capture_output=True, check=False, text=True)
+    if done.returncode:
+        raise ReportError(done.stderr.strip().rpartition("\n")[2] or f"its process ended with {done.returncode}")
+
+
+def main() -> None:
+    """Make a report: arguments are the data folder, the base of our IRIs, the release's number and the language."""
+    data, base, number, language = sys.argv[1:]
+    try:
+        make(Path(data), Iris(base), int(number), language, {})
+    except (PublisherError, OSError) as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()
