@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from babel.support import Translations
 
 from publisher.languages.visit import visit
 
+_DAY = 10  # characters of a date
 FOLDER = Path(__file__).parent / "locale"
 
 
@@ -58,6 +60,22 @@ def number(value: int) -> str:
 def day(value: object) -> str:
     """Write a date (``date`` of the standard library) as the language of the visit does."""
     return str(format_date(value, "medium", locale=_locale(visit().language)))  # type: ignore[arg-type]
+
+
+def moment(text: str) -> str:
+    """Write a date or time of ISO 8601 as the language of the visit does, to the minute; in English, and where it is none, as it stands.
+
+    >>> moment("2026-03-01T08:00:59Z"), moment("2024")
+    ('2026-03-01 08:00', '2024')
+    """
+    plain = text[:16].replace("T", " ")
+    if visit().language == "en":
+        return plain
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return plain
+    return f"{day(at)} {at:%H:%M}" if len(text) > _DAY else day(at)
 
 
 def months() -> dict[int, str]:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
-from publisher.languages.catalogue import day, number, several, translated
+from publisher.languages.catalogue import day, moment, number, several, translated
 from publisher.languages.visit import LANGUAGES, visit
 from publisher.pages.terms import Term
 from publisher.pages.visible import finalize, plain_host
@@ -44,7 +44,7 @@ class Pages:
         )
         self._templates.install_gettext_callables(translated, several, newstyle=True)  # type: ignore[attr-defined]  # of the extension
         self._templates.globals.update(plain_host=plain_host, path=self.path, is_web=is_web, base=iris.base, newest_entry=newest_entry)
-        self._templates.globals.update(languages=LANGUAGES, visit=visit, localized=number, day=day, word=self.word)
+        self._templates.globals.update(languages=LANGUAGES, visit=visit, localized=number, day=day, moment=moment, word=self.word)
 
     def page(self, template: str, code: HTTPStatus = HTTPStatus.OK, **values: object) -> HTMLResponse:
         """Render *template* with *values*; *code* is the answer's status."""

@@ -136,7 +136,7 @@ async def test_the_page_shows_the_time_that_the_command_took(world, client: http
 
     page = (await client.get("/examples/initiatives-by-goal", headers=HTML)).text
 
-    assert re.search(r"17 rows in 0\.\d{3} s, of journal entry 3\.", page)
+    assert re.search(r"Rows: 17 · 0\.\d{3} seconds · journal entry 3<", page)
 
 
 @pytest.mark.parametrize("left", ["", "[1]", '{"prizes": {"hours": 1}}'])

@@ -134,7 +134,7 @@ async def test_a_memento_is_a_page_to_a_browser(client: httpx.AsyncClient) -> No
     page = await client.get(f"/memento/{SECOND}/{RECORD}", headers={"Accept": "text/html"})
 
     assert page.headers["content-type"] == "text/html; charset=utf-8"
-    assert "This is how it was from Wed, 01 Apr 2026 06:00:00 GMT on." in page.text
+    assert "This is how it was from then on: <bdi>Wed, 01 Apr 2026 06:00:00 GMT</bdi>" in page.text
     assert f'rel="prev" href="/memento/{FIRST}/{RECORD}"' in page.text
 
 
@@ -163,7 +163,7 @@ async def test_a_record_names_its_time_gate(client: httpx.AsyncClient) -> None:
 async def test_a_records_page_shows_what_changed(client: httpx.AsyncClient) -> None:
     page = (await client.get(f"/{RECORD}", headers={"Accept": "text/html"})).text
 
-    assert "1 added, 1 removed" in page
+    assert "added: 1, removed: 1" in page
     assert f'href="/memento/{SECOND}/{RECORD}"' in page
 
 

@@ -1,0 +1,162 @@
+"""No sentence of ours stays English: the templates hold no bare text, and who walks the pages in a language meets none."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import httpx
+import pytest
+import pytest_asyncio
+from babel.messages.pofile import read_po
+from jinja2 import Environment, nodes
+from served import served
+
+from publisher.languages.catalogue import FOLDER
+from publisher.languages.visit import LANGUAGES
+
+TEMPLATES = Path(__file__).parents[2] / "publisher" / "templates"
+# Names, which are the same in every language, and what is typed as it stands.
+NAMES = {
+    *("WSIS", "Stocktaking", "RDF", "XML", "JSON", "CSV", "SPARQL", "Turtle", "VoID", "Atom", "PDF", "SVG", "SHA", "gzip", "DataCite"),
+    *("Zenodo", "CITATION", "cff", "release", "json", "CKAN", "IATI", "UTC", "SUMS", "stocktake", "sources", "check", "try", "harvest"),
+    *("dry", "run", "minisign"),
+}
+SHOWN = ("title", "alt", "aria-label", "placeholder", "data-label", "label")  # attributes that people read or hear
+SILENT = {"script", "style", "code", "pre", "textarea", "bdi", "time", "title"}
+VOCABULARY = ("scheme", "concept", "ns", "memento", "record", "run")  # pages that show statements as they are
+DATA = ("ICT Authority", "Registry of demo", "file.ttl", "Clinics United", "Ministry of Health", "Fund for Health")  # of the test world
+ADDRESS = re.compile(r"https?://|/feeds/|data\.json|source/")
+LATIN = re.compile(r"[A-Za-z]{3,}")
+
+
+class Texts(HTMLParser):
+    """The texts of a page that stand in its own language: what bears another, or has its direction by itself, is data."""
+
+    def __init__(self, language: str = "") -> None:
+        super().__init__()
+        self.language, self.found, self._depth, self._stack = language, set[str](), 0, list[bool]()
+        self.links: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        told = {name: value or "" for name, value in attrs}
+        foreign = tag not in ("html", "a") and told.get("lang", self.language) != self.language
+        data = tag in SILENT or foreign or ("dir" in told and tag not in ("html", "input")) or (tag == "a" and "lang" in told)
+        if tag not in ("meta", "link", "input", "img", "br", "col", "rect", "path", "circle", "hr", "line"):
+            self._stack.append(data)
+            self._depth += data
+        if not self._depth and not data:
+            self.found |= {told[name] for name in SHOWN if told.get(name)}
+        if tag == "a" and told.get("href", "").startswith("/"):
+            self.links.append(told["href"].partition("#")[0])
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in ("meta", "link", "input", "img", "br", "col", "rect", "path", "circle", "hr", "line") and self._stack:
+            self._depth -= self._stack.pop()
+
+    def handle_data(self, data: str) -> None:
+        if not self._depth and data.strip():
+            self.found.add(" ".join(data.split()))
+
+
+def bare(template: str) -> set[str]:
+    """Give the words of a template that stand outside of every sentence that is translated."""
+    tree = Environment(extensions=["jinja2.ext.i18n"], autoescape=True).parse(template)
+    told = "".join(node.data if isinstance(node, nodes.TemplateData) else "" for node in _leaves(tree))
+    reader = Texts()
+    reader.feed(re.sub(r'&[a-z]+;|\b(lang|dir)="[^"]*"', "", told))
+    return {word for text in reader.found for word in LATIN.findall(text)} - NAMES
+
+
+def _leaves(node: nodes.Node) -> list[nodes.Node]:
+    """Give what a template writes, in order: its literal text, and of each expression one leaf."""
+    found: list[nodes.Node] = []
+    for child in node.iter_child_nodes():
+        if isinstance(child, nodes.TemplateData):
+            found.append(child)
+        elif isinstance(child, nodes.Expr):
+            found.append(nodes.Const(""))
+        else:
+            found += _leaves(child)
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in TEMPLATES.glob("*.html")))
+def test_a_template_holds_no_sentence_that_cannot_be_translated(name):
+    assert bare((TEMPLATES / name).read_text(encoding="utf-8")) == set()
+
+
+def test_a_bare_sentence_in_a_template_is_found():
+    assert bare('<p title="Hello you">{{ _("Home") }} and more {% if x %}again{% endif %}</p>') == {"Hello", "you", "and", "more", "again"}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def client(world: Path) -> AsyncIterator[httpx.AsyncClient]:
+    async with served(world) as opened:
+        yield opened
+
+
+BEGIN = ("/", "/search?q=zz", "/record/demo/lost", "/nowhere", "/exports", "/organizations", "/sparql?example=matrix", "/reports/", "/join")
+WALKED: dict[str, dict[str, Texts]] = {}
+EACH = 1  # pages of a kind that are walked; the others are made by the same template
+
+
+def kind(href: str) -> str:
+    """Give what kind of page an address is of: its template's, as near as its path tells."""
+    parts = href.partition("?")[0].strip("/").split("/")
+    return "/".join(parts[:2] if parts[0] in ("page", "scheme") else parts[:1])
+
+
+async def walk(client: httpx.AsyncClient, language: str) -> dict[str, Texts]:
+    """Read the pages that links lead to from `/`, some of each kind."""
+    waiting, met, counts = list(BEGIN), WALKED.setdefault(language, {}), dict[str, int]()
+    if met:
+        return met
+    while waiting:
+        href = waiting.pop(0)
+        if href in met or "lang=" in href or "format=" in href or counts.get(kind(href), 0) >= EACH:
+            continue
+        headers = {"Accept": "text/html", "Accept-Language": language}
+        answer = await client.get(href, headers=headers, follow_redirects=True)
+        counts[kind(href)] = counts.get(kind(href), 0) + 1
+        if not answer.headers.get("content-type", "").startswith("text/html"):
+            continue
+        assert answer.headers["content-language"] == language
+        reader = Texts(language)
+        reader.feed(answer.text)
+        met[href] = reader
+        waiting += reader.links
+    return met
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("language", [tag for tag in LANGUAGES if tag != "en"])
+async def test_who_walks_the_pages_meets_no_sentence_of_ours_in_english(client, language):
+    with (FOLDER / f"{language}.po").open("rb") as file:
+        ours = {str(message.id): str(message.string) for message in read_po(file, locale=language) if message.id}
+    english = {text.casefold() for text, translated in ours.items() if LATIN.search(text) and translated.casefold() != text.casefold()}
+    english -= {translated.casefold() for translated in ours.values()}
+
+    pages = await walk(client, language)
+
+    kinds = {kind(href) for href in pages}
+    assert {"", "search", "map", "matrix", "trends", "gaps", "sparql", "releases", "status", "journal", "dumps", "catalog", "join"} <= kinds
+    left = {(text, href) for href, page in pages.items() for text in page.found if text.casefold().strip(" :·.,") in english}
+    assert left == set()
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_what_stands_alike_in_three_languages_is_a_name_or_data(client):
+    first, second, third = [await walk(client, language) for language in ("en", "fr", "zh")]
+
+    alike = {
+        (text, href)
+        for href in first.keys() & second.keys() & third.keys()
+        for text in first[href].found & second[href].found & third[href].found
+        if len(LATIN.findall(text)) >= 2 and kind(href).partition("/")[0] not in VOCABULARY
+    }
+
+    told = {(text, href) for text, href in alike if not set(LATIN.findall(text)) <= NAMES and not ADDRESS.match(text)}
+    assert {(text, href) for text, href in told if not text.startswith(DATA)} == set()
