@@ -26,6 +26,7 @@ from benchmarks.table import Aim, Json, Line, err, show
 from harvesters.demo.cards import cards
 from harvesters.demo.registries import Demo
 from journal.log import Journal
+from publisher.text.follow import position as place
 
 RATE, MEMORY, AGAIN, GROWTH = 2500, 500, 10, 1.2  # the aims: records a second, MB, times cheaper, times more memory
 _PATIENCE = 1200.0  # seconds
@@ -72,8 +73,13 @@ def shown(client: httpx.Client, journal: Journal) -> bool:
         told = client.get("/health").json()
     except httpx.TransportError:
         return False
+    return bool(told["position"] == latest(journal))
+
+
+def latest(journal: Journal) -> int:
+    """Give the number of the journal's last entry, 0 where there is none."""
     head = journal.head
-    return bool(told["position"] == (head.number if head else 0))
+    return head.number if head else 0
 
 
 def count(client: httpx.Client) -> int:
@@ -99,9 +105,10 @@ def harvested(data: Path, client: httpx.Client, *options: str) -> Harvest:
 
 
 def settled(data: Path, client: httpx.Client) -> None:
-    """Wait until the shelf has put its files in order after a bulk load, and shows them so."""
-    mark = data / "shelf" / "position.json"
+    """Wait until the shelf has put its files in order after a bulk load, its tables and texts have followed, and it shows them so."""
+    mark, journal = data / "shelf" / "position.json", Journal(data / "journal")
     until(lambda: not orjson.loads(mark.read_text()).get("rough"), 600)
+    until(lambda: min(place(data / "shelf" / beside / "shown") for beside in ("tables", "text")) == latest(journal), _PATIENCE)
     before, since = None, time.monotonic()
     while time.monotonic() - since < 2:  # seconds without a new generation
         now = client.get("/health").json().get("generation")

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +28,7 @@ from journal.errors import JournalError
 from journal.log import Journal
 from publisher.shelf.apply import apply, count, digest, remerge, replace_graph, rows_of
 from publisher.shelf.generations import Beside, Generation, make, newest, sweep
+from publisher.shelf.housekeeping import step_aside
 from publisher.shelf.tidings import Tidings
 from publisher.tables.follow import Following as Tables
 from publisher.text.follow import Following
@@ -75,6 +77,7 @@ class Follower:
             log.warning("the journal is not the one that the shelf was made from; the shelf is made anew", position=self.mark.position)
             self._forget()
         self.store = self._open()
+        self._aside = ThreadPoolExecutor(1, "aside", step_aside)
         self._texts = Following(shelf / "text", journal, status_graph.removesuffix("status"))
         self._tables = Tables(shelf / "tables", journal, status_graph.removesuffix("status"))
 
@@ -84,8 +87,7 @@ class Follower:
         changed = self._show_status() or changed
         # Tables and texts wait until what was loaded in bulk is shown and smooth: they take about as long as the load.
         if not self.mark.rough:
-            self._tables.step(self.store, self.mark.position, self.mark.entry, ATTENTION)
-            self._texts.step(self.store, self.mark.position, self.mark.entry, GLANCE if changed else ATTENTION)
+            self._aside.submit(self._look_beside, GLANCE if changed else ATTENTION).result()
         current = newest(self.generations)
         if not changed and current and (current.position, current.entry) == (self.mark.position, self.mark.entry):
             if not self.mark.rough and (current.text, current.tables) == (self._texts.position, self._tables.position):
@@ -98,6 +100,11 @@ class Follower:
         )
         sweep(self.generations)
         return generation
+
+    def _look_beside(self, seconds: float) -> None:
+        """Let tables and texts follow, in a thread of its own: who reads does not wait for them."""
+        self._tables.step(self.store, self.mark.position, self.mark.entry, ATTENTION)
+        self._texts.step(self.store, self.mark.position, self.mark.entry, seconds)
 
     def mend(self, wanted: Mapping[NamedNode, set[Quad]]) -> Generation:
         """Make graphs what is wanted, and the default graph the merge of all, and show it."""
@@ -112,6 +119,7 @@ class Follower:
 
     def close(self) -> None:
         """Let the shelf go."""
+        self._aside.shutdown()
         self._texts.close()
         self._tables.close()
         del self.store

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import struct
 from enum import Enum
 from typing import BinaryIO
 
 _TOP = struct.Struct("!cI")
+TOP = _TOP.size  # bytes before a payload
 SIZE = 64 * 1024  # bytes of a data frame: large enough that the crossing costs little, small enough to stream
 
 
@@ -30,20 +30,25 @@ def pack(kind: Kind, payload: bytes = b"") -> bytes:
     >>> pack(Kind.END)
     b'E\\x00\\x00\\x00\\x00'
     """
-    return _TOP.pack(kind.value, len(payload)) + payload
+    return top(kind, len(payload)) + payload
+
+
+def top(kind: Kind, length: int) -> bytes:
+    """Write what stands before a payload of *length* bytes."""
+    return _TOP.pack(kind.value, length)
+
+
+def told(begin: bytes) -> tuple[Kind, int]:
+    """Read what stands before a payload: its kind and its length."""
+    letter, length = _TOP.unpack(begin)
+    return Kind(letter), length
 
 
 def read(file: BinaryIO) -> tuple[Kind, bytes] | None:
     """Read a frame; None at the end of the file or within a torn frame."""
-    top = file.read(_TOP.size)
-    if len(top) < _TOP.size:
+    begin = file.read(TOP)
+    if len(begin) < TOP:
         return None
-    letter, length = _TOP.unpack(top)
+    kind, length = told(begin)
     payload = file.read(length)
-    return (Kind(letter), payload) if len(payload) == length else None
-
-
-async def receive(stream: asyncio.StreamReader) -> tuple[Kind, bytes]:
-    """Read a frame; raise asyncio.IncompleteReadError where the other side is gone."""
-    letter, length = _TOP.unpack(await stream.readexactly(_TOP.size))
-    return Kind(letter), await stream.readexactly(length) if length else b""
+    return (kind, payload) if len(payload) == length else None

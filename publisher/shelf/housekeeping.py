@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,6 +23,12 @@ def step_back(nice: int = NICE) -> None:
     for thread in threads():
         with suppress(OSError):  # it has ended, or is as nice already
             os.setpriority(os.PRIO_PROCESS, thread, nice)
+
+
+def step_aside() -> None:
+    """Let the thread that asks go on at low priority, for good, and those that it starts; where threads have no priority, nothing."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
 
 
 def _named(task: Path) -> str:

@@ -28,7 +28,8 @@ __all__ = ["Limits", "Pool"]
 log = structlog.get_logger()
 
 
-LONG = 1.0  # seconds after which a question goes on at low priority: long enough that the start of another reader is a small price
+LONG = 1.0  # seconds of processor time after which a question goes on at low priority: beside them another reader's start is a small price
+AGAIN = 0.25  # seconds at least between two looks at what it has taken
 ASIDE = 15  # nice value of a question that takes long: one that is quick gets thirty times as much processor beside it
 
 
@@ -88,7 +89,8 @@ class Pool:
             raise
         loop = asyncio.get_running_loop()
         ticket = Ticket(client, seconds, loop.time, partial(self._give_back, worker))
-        ticket.timers = [loop.call_later(seconds, worker.expire), loop.call_later(LONG, worker.step_back, ASIDE)]
+        ticket.timers["end"] = loop.call_later(seconds, worker.expire)
+        _step_back_later(worker, ticket, worker.spent(), LONG)
         self._look_later(worker, ticket)
         try:
             await worker.open(self._state(question))
@@ -111,10 +113,9 @@ class Pool:
         return self.generation
 
     def _look_later(self, worker: Worker, ticket: Ticket) -> None:
-        ticket.timers.append(asyncio.get_running_loop().call_later(self.limits.quick, self._set_aside, worker, ticket))
+        ticket.timers["aside"] = asyncio.get_running_loop().call_later(self.limits.quick, self._set_aside, worker, ticket)
 
     def _set_aside(self, worker: Worker, ticket: Ticket) -> None:
-        ticket.timers.pop()
         if not self.line.waiting or len(self._aside) >= self.limits.slow:
             return self._look_later(worker, ticket)
         ticket.aside = True
@@ -210,6 +211,18 @@ class Pool:
         await asyncio.gather(*(worker.stop() for worker in self._all))
         self._all.clear()
         self._idle.clear()
+
+
+def _step_back_later(worker: Worker, ticket: Ticket, before: float, seconds: float) -> None:
+    ticket.timers["nice"] = asyncio.get_running_loop().call_later(max(AGAIN, seconds), _step_back, worker, ticket, before)
+
+
+def _step_back(worker: Worker, ticket: Ticket, before: float) -> None:
+    """Let a reader that has worked long go on at low priority; one that has mostly waited for a processor is looked at again."""
+    left = LONG - (worker.spent() - before)
+    if left > 0:
+        return _step_back_later(worker, ticket, before, left)
+    worker.step_back(ASIDE)
 
 
 async def _abandon(starting: asyncio.Future[Worker]) -> None:

@@ -21,7 +21,7 @@ from pyoxigraph import Literal, NamedNode, QueryBoolean, QuerySolutions, QueryTr
 from publisher.formats import GRAPHS, TABLES
 from publisher.shelf.cut import Bound, Cut
 from publisher.shelf.dataset import Dataset, dataset
-from publisher.shelf.frames import SIZE, Kind, pack, read
+from publisher.shelf.frames import SIZE, Kind, pack, read, top
 from publisher.shelf.question import Question
 from publisher.shelf.rows import ROWS, Rows
 from publisher.shelf.sandbox import limit_memory, refuse_sockets
@@ -68,7 +68,7 @@ class Outlet:
     def __init__(self, connection: socket.socket, suffix: str, most: int | None = None) -> None:
         self._connection = connection
         self._written = xml if suffix in ("xml", "rdf") else bytes
-        self._waiting = bytearray(pack(Kind.HEAD, suffix.encode()))
+        self._waiting = [pack(Kind.HEAD, suffix.encode())]
         self._data = bytearray()
         self._rows, self._most, self._marks = ROWS.get(suffix), most, 0
         self._due, self._full = SIZE, False
@@ -90,37 +90,43 @@ class Outlet:
         """Send what waits, up to the last border between two rows."""
         border = len(self._data)
         if self._rows:
-            border = self._rows.border(self._counted(self._rows))
-            self._marks += self._rows.clear(bytes(self._data[:border])).count(self._rows.mark)
+            clear, marks = self._counted(self._rows)
+            border = self._rows.border(clear)
+            self._marks += marks - (1 if border and self._rows.before else 0)  # the mark at the border is the next one's
         self._push(border)
-        self._connection.sendall(self._waiting)
-        self._waiting = bytearray()
+        self._send()
 
-    def _counted(self, rows: Rows) -> bytes:
-        """Give the data clear for counting; where it has a row too many, leave only what comes before that and raise Full."""
+    def _counted(self, rows: Rows) -> tuple[bytes, int]:
+        """Give the data clear for counting, and its marks; where it has a row too many, leave only what comes before and raise Full."""
         clear = rows.clear(bytes(self._data))
-        marks = self._marks + clear.count(rows.mark)
-        if self._most is not None and marks + rows.more > self._most:
+        marks = clear.count(rows.mark)
+        if self._most is not None and self._marks + marks + rows.more > self._most:
             last = self._most - rows.more + (rows.before)  # the mark at which the last row ends
             del self._data[rows.nth(clear, last - self._marks) :]
             self._full = True
             raise Full
-        return clear
+        return clear, marks
 
     def _push(self, border: int) -> None:
         if border:
-            self._waiting += pack(Kind.DATA, self._written(bytes(self._data[:border])))
+            data = self._written(bytes(memoryview(self._data)[:border]))
+            self._waiting += [top(Kind.DATA, len(data)), data]
             del self._data[:border]
+
+    def _send(self) -> None:
+        self._connection.sendall(b"".join(self._waiting))
+        self._waiting = []
 
     def end(self, rows: int | None = None, cut: Cut | None = None) -> None:
         """Send what waits and the end, together; *rows* where they are not counted here. Raises Full as ``write`` does."""
         if rows is None and cut is None and self._rows:
-            marks = self._marks + self._counted(self._rows).count(self._rows.mark)
+            marks = self._marks + self._counted(self._rows)[1]
             rows = 0 if self._data.endswith(b'"bindings":[]}}') else max(0, marks + self._rows.more)
         self._push(len(self._data))
         if cut:
-            self._waiting += pack(Kind.CUT, cut.pack())
-        self._connection.sendall(self._waiting + pack(Kind.END, b"" if rows is None else str(rows).encode()))
+            self._waiting.append(pack(Kind.CUT, cut.pack()))
+        self._waiting.append(pack(Kind.END, b"" if rows is None else str(rows).encode()))
+        self._send()
 
     def writable(self) -> bool:
         """Say yes, as files do."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 _JSON_TEXT, _JSON_ROW = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)'), re.compile(rb",\{.")
 _CSV_TEXT = re.compile(rb'"[^"]*+(?:"|\Z)')
-_JSON_MARK = b",{\0"  # a NUL cannot stand in JSON
+_JSON_MARK = b',{"'  # in a text the quote would be escaped
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +40,9 @@ class Rows:
 
 
 def _json(text: bytes) -> bytes:
-    """Mark the rows. A quote in a text is escaped, so that texts need be passed over only where a row is empty."""
+    """Mark the rows. Only where one may be empty need texts be passed over; else nothing is copied."""
     if b",{}" not in text:
-        return text.replace(b',{"', _JSON_MARK)
+        return text
     return _JSON_ROW.sub(_JSON_MARK, _JSON_TEXT.sub(_hidden, text))
 
 

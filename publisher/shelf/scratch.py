@@ -74,7 +74,7 @@ class Scratch:
             raise
         loop = asyncio.get_running_loop()
         ticket = Ticket("", min(seconds or self._limits.seconds, self._limits.seconds), loop.time, self._give_back)
-        ticket.timers = [loop.call_later(ticket.limit, worker.expire)]
+        ticket.timers["end"] = loop.call_later(ticket.limit, worker.expire)
         return worker, ticket
 
     async def _ready(self) -> Worker:

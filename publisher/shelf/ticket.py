@@ -18,7 +18,7 @@ class Ticket:
     limit: float
     now: Callable[[], float]
     at_end: Callable[[Ticket, bool], None]
-    timers: list[asyncio.TimerHandle] = field(default_factory=list)
+    timers: dict[str, asyncio.TimerHandle] = field(default_factory=dict)
     aside: bool = False
     began: float = 0.0
     ended: float | None = None
@@ -34,6 +34,6 @@ class Ticket:
     def close(self, whole: bool) -> None:
         """End it."""
         self.ended = self.now()
-        for timer in self.timers:
+        for timer in self.timers.values():
             timer.cancel()
         self.at_end(self, whole)

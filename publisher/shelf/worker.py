@@ -7,18 +7,21 @@ import json
 import os
 import signal
 import socket
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
+from pathlib import Path
 
 from publisher import errors
 from publisher.errors import Broken, LimitError, MemoryLimit, PublisherError, RowLimit, SyntaxFault, TimeLimit
 from publisher.shelf.cut import Bound, Cut, ending
-from publisher.shelf.frames import Kind, pack, receive
+from publisher.shelf.frames import TOP, Kind, pack, told
 from publisher.shelf.process import command, environment
 from publisher.shelf.question import Question
 from publisher.shelf.ticket import Ticket
 from publisher.shelf.update import Update
 
+_TICKS = os.sysconf("SC_CLK_TCK")
 READER = "publisher.shelf.reader"
 _OUT_OF_MEMORY = {-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGKILL}  # how the engine ends when it gets no memory
 
@@ -36,13 +39,13 @@ class Worker:
         self._stream, self._writer = stream, writer
 
     @classmethod
-    async def start(cls, memory: int, module: str = READER, told: Mapping[str, str] | None = None) -> Worker:
-        """Start a reader, or what else talks as one, with *memory* bytes at most and the variables that it is *told*."""
+    async def start(cls, memory: int, module: str = READER, more: Mapping[str, str] | None = None) -> Worker:
+        """Start a reader, or what else talks as one, with *memory* bytes at most and *more* variables."""
         ours, theirs = socket.socketpair()
         with theirs:
             line = command(module, str(theirs.fileno()), str(memory), str(os.getpid()))
             process = await asyncio.create_subprocess_exec(
-                *line, stdin=asyncio.subprocess.DEVNULL, pass_fds=[theirs.fileno()], env=environment(told)
+                *line, stdin=asyncio.subprocess.DEVNULL, pass_fds=[theirs.fileno()], env=environment(more)
             )
         stream, writer = await asyncio.open_connection(sock=ours)
         worker = cls(process, stream, writer)
@@ -67,7 +70,8 @@ class Worker:
     async def frame(self) -> tuple[Kind, bytes]:
         """Give the next frame of the answer; raise the error that it tells, or that the reader's end means."""
         try:
-            kind, payload = await receive(self._stream)
+            kind, length = told(await self._stream.readexactly(TOP))
+            payload = await self._stream.readexactly(length) if length else b""
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             raise await self._ending() from error
         if kind is Kind.FAULT:
@@ -83,6 +87,15 @@ class Worker:
         """Kill it because its time is over."""
         self.late = True
         self.kill()
+
+    def spent(self) -> float:
+        """Tell the seconds of processor time that it has taken; where the system does not tell, those of the clock."""
+        try:
+            stat = Path(f"/proc/{self.process.pid}/stat").read_bytes()
+        except OSError:
+            return time.monotonic()
+        user, system = stat.rpartition(b")")[2].split()[11:13]
+        return (int(user) + int(system)) / _TICKS
 
     def step_back(self, nice: int) -> None:
         """Let the others go first from now on; there is no way back, so it ends with its question."""
@@ -116,13 +129,13 @@ class Worker:
 
 def fault(payload: bytes) -> PublisherError:
     """Read a fault frame as the error that it names."""
-    told = json.loads(payload)
-    if told["reason"] == "SyntaxFault":
-        return SyntaxFault(told["message"], told.get("line"), told.get("column"))
-    if told["reason"] == "MemoryLimit":
+    it = json.loads(payload)
+    if it["reason"] == "SyntaxFault":
+        return SyntaxFault(it["message"], it.get("line"), it.get("column"))
+    if it["reason"] == "MemoryLimit":
         return MemoryLimit(_MEMORY)
-    kind: type[PublisherError] = getattr(errors, told["reason"])
-    return kind(told["message"])
+    kind: type[PublisherError] = getattr(errors, it["reason"])
+    return kind(it["message"])
 
 
 class Answer:

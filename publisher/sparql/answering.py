@@ -119,7 +119,7 @@ async def _flown(asked: _Asked) -> Response:
     flight, first = flights.join(key, lambda: Flight(asked.fresh(), asked.land))
     streams = False
     try:
-        await unless_gone(asked.request, flight.until(SIZE if first else None))
+        await unless_gone(asked.request, flight.until(SIZE // 2 if first else None))
         if flight.entry:
             return _whole(asked.request, flight.entry, _generation(asked, flight), _MISS if first else _SHARED)
         streams = first

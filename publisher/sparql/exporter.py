@@ -102,7 +102,7 @@ class Exporter:
         limits, loop = self._shelf.limits, asyncio.get_running_loop()
         await worker.ask(await rewrite(self._shelf, replace(export.asks, rows=limits.export_rows)))
         ticket = Ticket("", limits.export_seconds, loop.time, lambda _ticket, _whole: None)
-        ticket.timers = [loop.call_later(limits.export_seconds, worker.expire)]
+        ticket.timers["end"] = loop.call_later(limits.export_seconds, worker.expire)
         try:
             kind, payload = await worker.frame()
             assert kind is Kind.HEAD
