@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import signal
@@ -46,6 +45,7 @@ from journal import origin
 from journal import store as shared
 from journal.errors import JournalError
 from publisher.limits import read as read_limits
+from publisher.logs import to_stderr
 from publisher.releases.schedule import trigger
 from publisher.remote.address import Address, given
 from shapes.validate import Name
@@ -159,7 +159,7 @@ def settle(
     store: Annotated[str, _option("STOCKTAKE_STORE")] = "",
 ) -> None:
     """Check the settings before any command runs."""
-    _log_to_stderr()
+    to_stderr()
     for name in sorted(os.environ):
         if name.startswith("STOCKTAKE_") and name not in Settings.VARIABLES:
             raise typer.BadParameter(f"unknown setting {name}; known are {', '.join(Settings.VARIABLES)}")
@@ -408,20 +408,6 @@ def supervise(commands: Mapping[str, list[str]], settings: Settings) -> None:
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
-
-
-def _log_to_stderr() -> None:
-    """Leave standard output to results; the stream is looked up at each line, since tests replace it."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "source", "event"]),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
-    )
 
 
 def main() -> None:

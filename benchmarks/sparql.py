@@ -27,7 +27,7 @@ from harvesters.demo.registries import Demo
 from vocab.iris import BASE
 
 _ROWS = "rows"  # the query with 100,000 rows; the others are the small ones
-_SMALL = 0.002  # seconds that a small query takes natively at least: below that it is the connection that is measured
+SMALL = 0.002  # seconds that a small query takes natively at least: below that it is the connection that is measured
 _AT_ONCE = 8
 _TIMES = 15
 
@@ -88,7 +88,7 @@ def _compare(ours: str, theirs: str, store: Path, asked: dict[str, str]) -> list
             raise SystemExit(f"the two answers to {name} differ: the benchmark compares nothing")
     inside = natively(store, asked)
     long = {_ROWS: asked.pop(_ROWS)}
-    small = {name: query for name, query in asked.items() if inside[name] >= _SMALL}
+    small = {name: query for name, query in asked.items() if inside[name] >= SMALL}
     each = {name: alone(ours, theirs, query) for name, query in asked.items()}
     lines = [_line(name, pair, None, f"natively {inside[name] * 1000:.1f} ms{'' if name in small else ', too quick to count'}")
              for name, pair in each.items()]  # fmt: skip

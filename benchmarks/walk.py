@@ -26,7 +26,7 @@ from benchmarks.table import Aim, Json, Line, err, show
 from harvesters.demo.cards import cards
 from harvesters.demo.registries import Demo
 from journal.log import Journal
-from publisher.text.follow import position as place
+from publisher import position
 
 RATE, MEMORY, AGAIN, GROWTH = 2500, 500, 10, 1.2  # the aims: records a second, MB, times cheaper, times more memory
 _PATIENCE = 1200.0  # seconds
@@ -108,7 +108,7 @@ def settled(data: Path, client: httpx.Client) -> None:
     """Wait until the shelf has put its files in order after a bulk load, its tables and texts have followed, and it shows them so."""
     mark, journal = data / "shelf" / "position.json", Journal(data / "journal")
     until(lambda: not orjson.loads(mark.read_text()).get("rough"), 600)
-    until(lambda: min(place(data / "shelf" / beside / "shown") for beside in ("tables", "text")) == latest(journal), _PATIENCE)
+    until(lambda: min(position.read(data / "shelf" / beside / "shown") for beside in ("tables", "text")) == latest(journal), _PATIENCE)
     before, since = None, time.monotonic()
     while time.monotonic() - since < 2:  # seconds without a new generation
         now = client.get("/health").json().get("generation")

@@ -22,6 +22,7 @@ from journal.errors import JournalError
 from journal.log import Journal
 from publisher.history.logbook import RECORD, Logbook
 from publisher.history.touches import FORMAT, NAME, SCHEMA, packed, short, unpacked
+from publisher.logs import to_stderr
 from publisher.shelf.generations import newest
 
 PAUSE = 0.25  # seconds between looks at the journal
@@ -167,7 +168,7 @@ def _leave_at_end_of_input() -> None:
 def main() -> None:
     """Follow: arguments are the folder of the file, the journal's folder and the base of all IRIs."""
     folder, journal, base = sys.argv[1:4]
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    to_stderr()
     threading.Thread(target=_leave_at_end_of_input, daemon=True).start()
     os.nice(PLACE)
     following = Following(Path(folder), Journal(Path(journal)), base)

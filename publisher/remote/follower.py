@@ -24,6 +24,7 @@ from journal.entry import Entry
 from journal.errors import JournalError
 from journal.log import Journal
 from publisher.errors import PublisherError
+from publisher.logs import to_stderr
 from publisher.remote import patch
 from publisher.remote.address import Address, told
 from publisher.remote.client import Client, Refused
@@ -160,7 +161,7 @@ def _lines(quads: set[Quad]) -> list[bytes]:
 def main() -> None:
     """Run a follower: arguments are the journal's folder, the shelf's, the status file and the status graph's IRI."""
     journal, shelf, status, graph = sys.argv[1:5]
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    to_stderr()
     threading.Thread(target=leave_at_end_of_input, daemon=True).start()
     while True:
         try:

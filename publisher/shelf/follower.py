@@ -26,6 +26,7 @@ from pyoxigraph import NamedNode, Quad, Store
 from journal.entry import Entry
 from journal.errors import JournalError
 from journal.log import Journal
+from publisher.logs import to_stderr
 from publisher.shelf.apply import apply, count, digest, remerge, replace_graph, rows_of
 from publisher.shelf.generations import Beside, Generation, make, newest, sweep
 from publisher.shelf.housekeeping import step_aside
@@ -224,7 +225,7 @@ def leave_at_end_of_input() -> None:
 def main() -> None:
     """Run a follower: arguments are the journal's folder, the shelf's, the status file and the status graph's IRI."""
     journal, shelf, status, graph = sys.argv[1:5]
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    to_stderr()
     threading.Thread(target=leave_at_end_of_input, daemon=True).start()
     follower = Follower(Journal(Path(journal)), Path(shelf), Path(status), graph)
     while True:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
+import os
 import subprocess
+import sys
 from pathlib import Path
 
 import httpx
@@ -126,3 +129,48 @@ def test_comunica_reads_a_graph_of_the_graph_store(endpoint: str, comunica: Path
     found = json.loads(_asked(comunica, place, TITLES, "application/sparql-results+json"))
 
     assert [row["title"]["value"] for row in found["results"]["bindings"]] == ["Community network 1"]
+
+
+SCRIPTS = Path(__file__).parents[2] / "docs" / "clients"
+
+
+def _ran(*line: str | Path, **more: str) -> str:
+    """Run a script of the docs and give what it prints."""
+    return subprocess.run([*map(str, line)], env={**os.environ, **more}, capture_output=True, text=True, timeout=120, check=True).stdout
+
+
+def _counted(endpoint: str, query: str) -> list[list[str]]:
+    """Ask *query* and give the rows as texts."""
+    told = httpx.post(endpoint, data={"query": query}, headers={"Accept": "text/csv"}).text
+    return list(csv.reader(io.StringIO(told)))[1:]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_the_docs_script_with_sparqlwrapper_prints_what_the_endpoint_counts(endpoint: str) -> None:
+    told = _ran(sys.executable, SCRIPTS / "goals_wrapper.py", endpoint)
+
+    script = (SCRIPTS / "goals_wrapper.py").read_text(encoding="utf-8")
+    rows = _counted(endpoint, script.partition('GOALS = """')[2].partition('"""')[0])
+    assert rows
+    assert told.splitlines()[: len(rows)] == [f"{number:>6}  {goal}" for goal, number in rows]
+    assert "a <https://w3id.org/wsis-stocktaking/ns#Initiative>" in told
+
+
+def test_the_docs_script_with_pandas_counts_what_the_endpoint_counts(endpoint: str) -> None:
+    told = _ran(sys.executable, SCRIPTS / "countries_pandas.py", endpoint)
+
+    query = (SCRIPTS / "countries_pandas.py").read_text(encoding="utf-8").partition('LINES = """')[2].partition('"""')[0]
+    rows = _counted(endpoint, query)
+    initiatives, countries = {row[0] for row in rows}, {row[1] for row in rows}
+    assert rows
+    assert told.splitlines()[0] == f"{len(rows)} rows, {len(initiatives)} initiatives in {len(countries)} countries"
+
+
+def test_the_docs_script_with_comunica_joins_the_endpoint_with_a_document(endpoint: str, comunica: Path) -> None:
+    told = _ran("sh", SCRIPTS / "lines_comunica.sh", endpoint.removesuffix("/sparql"), COMUNICA=str(comunica))
+
+    script = (SCRIPTS / "lines_comunica.sh").read_text(encoding="utf-8")
+    rows = _counted(endpoint, "PREFIX wsis:" + script.partition("PREFIX wsis:")[2].removesuffix("'\n"))
+    found = [[row["line"]["value"], row["initiatives"]["value"]] for row in json.loads(told)["results"]["bindings"]]
+    assert rows
+    assert sorted(found) == sorted(rows)

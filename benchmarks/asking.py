@@ -1,0 +1,172 @@
+"""Asking: what one endpoint takes for the questions that all are asked, by one client and by many."""
+
+from __future__ import annotations
+
+import http.client
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import count
+from statistics import median
+from urllib.parse import urlencode, urlsplit
+
+import orjson
+
+from benchmarks.table import err
+
+TABLE = "application/sparql-results+json"
+SECONDS = 5.0  # that each number of clients asks
+AT_ONCE = (1, 8, 32)
+LARGE = 100_000  # rows of the large answer
+COLD, REPEATED = "all queries once, cold, ms", "repeated, 8 at once, /s"
+FIRST, LAST = f"{LARGE:,} rows, to the first byte, ms", f"{LARGE:,} rows, to the last, ms"
+_TURNS = 3  # times that a question is asked by one client; the median is told
+_fresh = count()
+
+Figure = float | str  # a figure, or why there is none
+
+
+def crowded(clients: int) -> str:
+    """Name the line of so many clients that ask distinct queries."""
+    return f"distinct, {clients} at once, /s"
+
+
+@dataclass(slots=True)
+class Column:
+    """An endpoint and what was measured of it, by the line's name.
+
+    *more* are parameters of each question; one question may take *patience* seconds, and all of them *budget*: what is left then is told
+    as not asked.
+    """
+
+    name: str
+    url: str
+    more: Sequence[tuple[str, str]] = ()
+    patience: float = 60.0
+    budget: float = 3600.0
+    found: dict[str, Figure] = field(default_factory=dict)
+    spent: float = 0.0
+
+
+class Client:
+    """One connection to an endpoint, kept open."""
+
+    def __init__(self, it: Column) -> None:
+        self._it, at = it, urlsplit(it.url)
+        self._path = at.path or "/"
+        self._connection = http.client.HTTPConnection(at.netloc, timeout=it.patience)
+
+    def ask(self, query: str) -> tuple[bytes, float]:
+        """Give the answer and the seconds to its first byte; raises OSError where it does not come, or is an error."""
+        head = {"Content-Type": "application/x-www-form-urlencoded", "Accept": TABLE}
+        since = time.perf_counter()
+        self._connection.request("POST", self._path, urlencode([("query", query), *self._it.more]), head)
+        answer = self._connection.getresponse()
+        first = answer.read(1)
+        begun = time.perf_counter() - since
+        body = first + answer.read()
+        if answer.status != 200:
+            raise OSError(f"{answer.status} {body[:200]!r}")
+        return body, begun
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+
+def distinct(query: str) -> str:
+    """Make a query that was never asked, which no cache holds."""
+    return f"{query}\n# {next(_fresh)}"
+
+
+def measure(it: Column, small: Mapping[str, str], slow: Mapping[str, str], large: str) -> None:
+    """Ask an endpoint everything, and keep what it took; the crowds ask what is *slow* enough natively to be more than the connection."""
+    _note(it, COLD, lambda: _of([_once(it, distinct(query)) for query in small.values()], sum))
+    for name, query in small.items():
+        _note(it, f"{name}, ms", lambda query=query: _of([_once(it, distinct(query)) for _ in range(_TURNS)], median))  # type: ignore[misc]
+    for clients in AT_ONCE:
+        _note(it, crowded(clients), lambda clients=clients: _crowd(it, slow, clients, distinct))  # type: ignore[misc]
+    _note(it, REPEATED, lambda: _crowd(it, slow, 8, lambda query: query))
+    _large(it, large)
+
+
+def _note(it: Column, line: str, work: Callable[[], Figure]) -> None:
+    """Keep what *work* finds, and print it at once; nothing is asked of who has had its time."""
+    since = time.perf_counter()
+    it.found[line] = work() if it.spent < it.budget else "not asked"
+    it.spent += time.perf_counter() - since
+    err.print(f"  {it.name}: {line}: {told(it.found[line])}")
+
+
+def told(figure: Figure) -> str:
+    """Write a figure for people."""
+    return figure if isinstance(figure, str) else f"{figure:,.1f}" if figure < 100 else f"{figure:,.0f}"
+
+
+def _of(found: Sequence[Figure], joined: Callable[[list[float]], float]) -> Figure:
+    """Join seconds as milliseconds; where a question had no answer, tell the first such trouble."""
+    trouble = next((one for one in found if isinstance(one, str)), None)
+    return trouble or joined([one for one in found if isinstance(one, float)]) * 1000
+
+
+def _once(it: Column, text: str) -> Figure:
+    client, since = Client(it), time.perf_counter()
+    try:
+        client.ask(text)
+        return time.perf_counter() - since
+    except (OSError, http.client.HTTPException) as error:
+        return trouble(it, error)
+    finally:
+        client.close()
+
+
+def trouble(it: Column, error: Exception) -> str:
+    """Tell briefly why a question had no answer."""
+    return f"over {it.patience:.0f} s" if isinstance(error, TimeoutError) else f"error {str(error)[:3]}"
+
+
+def _crowd(it: Column, small: Mapping[str, str], clients: int, made: Callable[[str], str]) -> Figure:
+    """Give the questions a second that an endpoint answers to some clients at once, each beginning with another question."""
+    end, texts = time.perf_counter() + SECONDS, list(small.values())
+
+    def work(number: int) -> tuple[int, float, str]:
+        client, done, ended = Client(it), 0, ""
+        try:
+            while time.perf_counter() < end:
+                client.ask(made(texts[(number + done) % len(texts)]))
+                done += 1
+        except (OSError, http.client.HTTPException) as error:
+            ended = trouble(it, error)
+        finally:
+            client.close()
+        return done, time.perf_counter(), ended
+
+    since = time.perf_counter()
+    with ThreadPoolExecutor(clients) as pool:
+        found = list(pool.map(work, range(clients)))
+    ended = [why for _, _, why in found if why]
+    if ended:
+        return f"{len(ended)} of {clients} ended: {ended[0]}"
+    return sum(done for done, _, _ in found) / (max(at for _, at, _ in found) - since)
+
+
+def _large(it: Column, query: str) -> None:
+    taken: list[tuple[float, float]] = []
+
+    def last() -> Figure:
+        for _ in range(_TURNS):
+            client, since = Client(it), time.perf_counter()
+            try:
+                body, first = client.ask(distinct(query))
+                taken.append((first, time.perf_counter() - since))
+            except (OSError, http.client.HTTPException) as error:
+                return trouble(it, error)
+            finally:
+                client.close()
+            if (number := len(orjson.loads(body)["results"]["bindings"])) != LARGE:
+                return f"only {number:,} rows"
+        return median(whole for _, whole in taken) * 1000
+
+    _note(it, LAST, last)
+    _note(it, FIRST, lambda: median(first for first, _ in taken) * 1000 if isinstance(it.found[LAST], float) else "-")
