@@ -30,11 +30,15 @@ Cell = str | int | None
 
 
 class Column(NamedTuple):
-    """A column; *facet* is that of its codes, else *property* (an IRI) tells what stands in it, "" where RDF leaves it out."""
+    """A column; *facet* is that of its codes, else *property* (an IRI) tells what stands in it, "" where RDF leaves it out.
+
+    *linked*: its cells are IRIs.
+    """
 
     name: str
     facet: str = ""
     property: str = ""
+    linked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +112,6 @@ def _told(column: Column, cell: Cell, iris: Iris) -> tuple[str, Term]:
     if isinstance(cell, int):
         return column.property or VALUE, Term(str(cell), "literal", None, f"{XSD}integer")
     facet = FACETS.get(column.facet)
-    address = facet.iri(str(cell), iris) if facet else ""
+    address = facet.iri(str(cell), iris) if facet else str(cell) if column.linked else ""
     value = Term(address) if address else Term(str(cell), "literal")
     return (f"{iris.ns}{facet.tie}" if facet and facet.tie else column.property or f"{DCT}subject"), value

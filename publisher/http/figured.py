@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from markupsafe import Markup
 from starlette.requests import Request
@@ -59,18 +59,25 @@ async def tell_sheets(
 
 
 def _stem(request: Request) -> str:
-    stem, _, suffix = request.url.path.rpartition(".")
-    named = stem if suffix in SHEETS or suffix in ("svg", "html") else request.url.path
+    path = _path(request)
+    stem, _, suffix = path.rpartition(".")
+    named = stem if suffix in SHEETS or suffix in ("svg", "html") else path
     return HOME if named == "/" else named
 
 
+def _path(request: Request) -> str:
+    """Give the path as it was asked, since a percent-encoded slash is no other part of it."""
+    return quote(request.scope.get("raw_path", b"").partition(b"?")[0] or request.url.path, safe="/%:@!$&'()*+,;=~-._")
+
+
 def _suffixed(request: Request) -> bool:
-    return _stem(request) not in (request.url.path, HOME if request.url.path == "/" else "")
+    path = _path(request)
+    return _stem(request) not in (path, HOME if path == "/" else "")
 
 
 def _form(request: Request, drawn: bool) -> Format:
     rows = {**SHEETS, "html": HTML, **({"svg": SVG} if drawn else {})}
-    suffix = request.url.path.rpartition(".")[2] if _suffixed(request) else request.query_params.get("format", "")
+    suffix = _path(request).rpartition(".")[2] if _suffixed(request) else request.query_params.get("format", "")
     accept = request.headers.get("accept")
     row = rows.get(suffix) if suffix else HTML if wants_html(accept, SHEETS.values()) else best(accept, SHEETS.values())
     if row is None:

@@ -120,6 +120,73 @@ async def test_every_page_of_numbers_has_its_json_csv_and_rdf(client, stem):
     assert triples == {str(quad) for quad in parse(found["nt"].content, RdfFormat.N_TRIPLES)}
 
 
+FIGURES = {
+    "/scheme/action-line/C4": "/figures/line/C4",
+    "/scheme/itu-region/africa": "/figures/region/africa",
+    "/concept?iri=http://metadata.un.org/sdg/3": "/figures/goal/3",
+    "/concept?iri=http://metadata.un.org/sdg/3.8": "/figures/target/3.8",
+    "/concept?iri=http://metadata.un.org/sdg/codes/geoArea/404": "/figures/country/404",
+    "/page/organization/demo/ministry-of-health": "/figures/organization/demo/ministry-of-health",
+    "/source/demo": "/figures/source/demo",
+}
+
+
+@pytest.mark.parametrize("stem", FIGURES.values())
+async def test_each_figure_of_an_entity_is_the_answer_to_its_query(client, stem):
+    figures = (await client.get(f"{stem}.json")).json()["figures"]
+
+    assert {"initiatives", "organizations", "partners"} < {figure["name"] for figure in figures}
+    for figure in figures:
+        answer = await client.post("/sparql", data={"query": figure["query"], "format": "json"})
+        told = [[cell["value"] for cell in row.values()] for row in answer.json()["results"]["bindings"]]
+        numbers = sorted(int(row[-1]) for row in told)
+        assert sorted(row["things"] for row in figure["rows"]) == numbers, figure["name"]
+        if figure["name"] in ("organizations", "partners"):
+            assert sorted(map(list, {tuple(map(str, row.values())) for row in figure["rows"]})) == sorted(told)
+        elif figure["name"] != "initiatives":
+            coded = {(row[0].rpartition("/")[2].rpartition("#")[2], int(row[1])) for row in told}
+            assert {(row[figure["name"]].rpartition(":")[2], row["things"]) for row in figure["rows"]} == coded
+
+
+@pytest.mark.parametrize(("path", "stem"), FIGURES.items())
+async def test_the_figures_of_an_entity_are_linked_as_json_csv_and_rdf(client, path, stem):
+    text = await page(client, path)
+    found = {suffix: await client.get(f"{stem}.{suffix}") for suffix in FORMS}
+    people = await client.get(stem, headers=HTML)
+
+    assert {f"{stem}.{suffix}" for suffix in FORMS} <= set(re.findall(r'href="([^"]+)"', text))
+    assert {suffix: answer.headers["content-type"].partition(";")[0] for suffix, answer in found.items()} == FORMS
+    assert (people.status_code, people.headers["location"]) == (303, path)
+    rows = list(csv.DictReader(io.StringIO(found["csv"].text)))
+    figures = found["json"].json()["figures"]
+    assert len(rows) == sum(len(figure["rows"]) for figure in figures)
+    told = {int(row["things"]) for row in rows}
+    triples = list(parse(found["ttl"].content, RdfFormat.TURTLE))
+    observed = [quad for quad in triples if quad.predicate.value.endswith("measure#obsValue")]
+    assert {int(quad.object.value) for quad in observed} == told
+    assert len(observed) == len(rows)
+    assert {quad.subject.value.partition("#")[0] for quad in triples} == {f"http://stocktake.test{stem}"}
+
+
+async def test_the_figures_of_other_bases_are_other_figures(client):
+    declared = (await client.get("/figures/goal/3.json")).json()
+    crosswalked = (await client.get("/figures/goal/3.json?basis=crosswalked")).json()
+
+    assert declared["figures"][0]["name"] == "initiatives"
+    assert crosswalked["figures"][0]["name"] == "initiatives-crosswalked"
+    assert "wsis:crosswalkedGoal" in crosswalked["figures"][0]["query"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/figures/goal/44.csv", "/figures/year/2024", "/figures/organization/demo/nobody", "/figures/", "/figures/goal"]
+)
+async def test_where_nothing_is_counted_it_is_said_what_is(client, path):
+    answer = await client.get(f"/figures/{path}")
+
+    assert answer.status_code == 404
+    assert "a facet is one of line, goal, target" in answer.json()["detail"]
+
+
 async def test_an_observation_tells_its_goal_and_its_number(client):
     answer = await client.get("/home.nt")
 
