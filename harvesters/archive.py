@@ -8,10 +8,12 @@ from __future__ import annotations
 import io
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from isal import igzip
 from warcio.archiveiterator import ArchiveIterator
@@ -137,10 +139,45 @@ def _unwritten(path: Path, error: OSError) -> ArchiveError:
 
 def read(folder: Path, at: Position, store: Store | None = None) -> bytes:
     """Give back the body of the reply that lies *at* this position; what another machine has kept is fetched from the *store*."""
-    if store and not (folder / at.file).exists():
-        (folder / at.file).parent.mkdir(parents=True, exist_ok=True)
-        _gather(store, at.file, folder / at.file)
+    _fetch(folder, at.file, store)
+    with opened(folder, at) as body:
+        return bytes(body.read())
+
+
+@contextmanager
+def opened(folder: Path, at: Position) -> Iterator[BinaryIO]:
+    """Open the body of the reply that lies *at* this position, so that it need not fit into memory."""
     with (folder / at.file).open("rb") as file:
         file.seek(at.offset)
-        record = next(ArchiveIterator(io.BytesIO(file.read(at.length))))
-        return bytes(record.content_stream().read())
+        yield cast(BinaryIO, next(ArchiveIterator(file)).content_stream())
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A reply that was kept: what was asked, what came but for its body, and where that lies."""
+
+    url: str
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    at: Position
+
+
+def kept(folder: Path, name: str, store: Store | None = None) -> Iterator[Kept]:
+    """List what a run's file *name* holds, in the order in which it came. Raises ArchiveError where it is not there."""
+    _fetch(folder, name, store)
+    try:
+        with (folder / name).open("rb") as file:
+            found = ArchiveIterator(file)
+            for record in found:
+                http, url = record.http_headers, record.rec_headers.get_header("WARC-Target-URI")
+                found.read_to_end(record)
+                at = Position(name, found.get_record_offset(), found.get_record_length())
+                yield Kept(url, int(http.get_statuscode()), tuple(http.headers), at)
+    except OSError as error:
+        raise ArchiveError(f"archive {folder / name}: {error.strerror}; what is not there can only be asked for again") from error
+
+
+def _fetch(folder: Path, name: str, store: Store | None) -> None:
+    if store and not (folder / name).exists():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        _gather(store, name, folder / name)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import orjson
 import structlog
@@ -18,15 +19,23 @@ from harvesters.ledger.account import State
 from harvesters.ledger.decisions import Errand
 from harvesters.queue.extra import room
 from harvesters.runs import errands, report, words
-from harvesters.runs.attempt import attempt
+from harvesters.runs.attempt import attempt, attempt_remap
 from harvesters.runs.means import Means
 from harvesters.runs.memory import calm
 from harvesters.runs.plan import Plan
 from harvesters.runs.run import give_up
 from harvesters.runs.schedule import plan as plan_schedule
+from harvesters.runs.stage import Watch
 from harvesters.runs.status import tell as tell_status
 from harvesters.source import Source
 from journal.errors import JournalError
+
+
+class Deed(Protocol):
+    """What is done with each source in turn."""
+
+    def __call__(self, source: Source, means: Means, *, watch: Watch | None) -> Plan: ...  # noqa: D102
+
 
 app = typer.Typer(no_args_is_help=True)
 app.add_typer(sources.app, name="sources")
@@ -58,6 +67,29 @@ def harvest(
     raise typer.Exit(int(any(plan is None or plan.held or plan.run.state is State.INCOMPLETE for plan in plans.values())))
 
 
+@app.command("remap")
+def remap_sources(
+    context: typer.Context,
+    names: Annotated[list[str] | None, typer.Argument(help="Sources to map again; all that are archived where none is named.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Compute and print the plan; change nothing.")] = False,
+    json: Json = False,
+) -> None:
+    """Map again what is archived, as today's mappings and rules do it, without asking any registry; 1 where a run failed or was held."""
+    settings: Settings = context.obj
+    wanted = chosen(cards_of(settings), names or [])
+    with means_of(settings) as means:
+        means.bench.ask()
+        wanted = [source for source in wanted if names or means.ledger.heard(source.name, [State.COMMITTED, State.UNCHANGED])]
+        if not wanted:
+            err.print("nothing is archived yet; `stocktake harvest` asks the registries")
+        plans = _all(wanted, means, partial(attempt_remap, dry_run=dry_run), dry_run=dry_run, quiet=json)
+        failed = {name: report.failure(name, means.ledger, dry_run=dry_run) for name, plan in plans.items() if plan is None}
+        rows = [report.harvested(plan, means.ledger) if plan else failed[name] for name, plan in plans.items()]
+    if json:
+        print(orjson.dumps(rows).decode())
+    raise typer.Exit(int(any(plan is None or plan.held or plan.run.state is State.INCOMPLETE for plan in plans.values())))
+
+
 @app.command()
 def schedule(context: typer.Context) -> None:
     """Harvest each source at its card's times until Ctrl-C."""
@@ -68,7 +100,7 @@ def schedule(context: typer.Context) -> None:
         words.publish(means)
 
         def run(source: Source) -> None:
-            _one(source, means, full=False, dry_run=False, bar=None)
+            _one(source, means, attempt, None)
 
         def errand(it: Errand) -> None:
             errands.run(it, cards, means, lambda source, full: attempt(source, means, full=full))
@@ -118,12 +150,16 @@ def worker(
 
 def harvest_all(sources: Sequence[Source], means: Means, *, full: bool, dry_run: bool, quiet: bool) -> dict[str, Plan | None]:
     """Harvest sources one after the other; a source whose run failed has None, and stops no other."""
+    return _all(sources, means, partial(attempt, full=full, dry_run=dry_run), dry_run=dry_run, quiet=quiet)
+
+
+def _all(sources: Sequence[Source], means: Means, deed: Deed, *, dry_run: bool, quiet: bool) -> dict[str, Plan | None]:
     if not dry_run:
         words.publish(means)
     plans: dict[str, Plan | None] = {}
     with report.Bar(err, quiet=quiet) as bar, calm():
         for source in sources:
-            plans[source.name] = _one(source, means, full=full, dry_run=dry_run, bar=bar)
+            plans[source.name] = _one(source, means, deed, bar)
     if not quiet:
         out.print(report.account(plans, means.ledger, dry_run=dry_run))
         for name, plan in plans.items():
@@ -132,9 +168,9 @@ def harvest_all(sources: Sequence[Source], means: Means, *, full: bool, dry_run:
     return plans
 
 
-def _one(source: Source, means: Means, *, full: bool, dry_run: bool, bar: report.Bar | None) -> Plan | None:
+def _one(source: Source, means: Means, deed: Deed, bar: report.Bar | None) -> Plan | None:
     try:
-        return attempt(source, means, full=full, dry_run=dry_run, watch=bar.show if bar else None)
+        return deed(source, means, watch=bar.show if bar else None)
     except QuietError as error:
         log.warning("run put off", source=source.name, reason=str(error))
     except (HarvestError, JournalError) as error:

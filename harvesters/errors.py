@@ -26,7 +26,7 @@ HarvestError
 │   └── WebPageError     a web page came where data was asked for
 ├── MirrorError      another Stocktake cannot be mirrored here
 ├── PlanError        a plan cannot be approved, rejected, held or released
-├── ArchiveError     the archive cannot be written
+├── ArchiveError     the archive cannot be written, or does not hold what is to be read again
 ├── FolderError      another file of the data folder cannot be written
 ├── JudgeError       all processes died that judged some records
 ├── ClusterError     a Dask cluster cannot be worked with: no answer, no workers, other code
@@ -189,7 +189,7 @@ class PlanError(HarvestError):
 
 
 class ArchiveError(HarvestError):
-    """The archive cannot be written."""
+    """The archive cannot be written, or does not hold what is to be read again."""
 
 
 class FolderError(HarvestError):

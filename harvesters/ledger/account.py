@@ -65,6 +65,7 @@ class Run:
 
     *network* counts the outcomes of requests, *fetched* the records that came, *doubt* is why it cannot be a complete sweep.
     *added* and *removed* count the quads of its journal entry, *after* those of all entries up to it; None while there is none.
+    *heard* is when the source was last asked, of a run that maps archived replies again and asks nobody, None of any other.
     """
 
     id: str
@@ -90,6 +91,7 @@ class Run:
     added: int | None = None
     removed: int | None = None
     after: int | None = None
+    heard: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,14 @@ class Drafts(Runs):
             rows = connection.execute(query).all()
         return {key: Known(digest, content, first.replace(tzinfo=UTC), Presence(state)) for key, digest, content, first, state in rows}
 
+    def standing(self, source: str, keys: Sequence[str]) -> dict[str, bytes]:
+        """Give the present descriptions of these keys, packed."""
+        r, d = t.record, t.description
+        join = r.join(d, sa.and_(d.c.run == r.c.run, d.c.seq == r.c.seq))
+        query = sa.select(r.c.key, d.c.statements).select_from(join).where(r.c.source == source, r.c.key.in_(keys))
+        with self._begin() as connection:
+            return {key: bytes(statements) for key, statements in connection.execute(query).all()}
+
     def met(self, run: Run, keys: Sequence[str]) -> set[str]:
         """Tell which of these keys this run has met already."""
         query = sa.select(t.staged.c.key).where(t.staged.c.run == run.id, t.staged.c.key.in_(keys))

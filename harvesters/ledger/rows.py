@@ -30,7 +30,7 @@ def naive(value: datetime | None) -> datetime | None:
 
 def run_row(run: Run) -> dict[str, object]:
     """Write a run as a row."""
-    times = {name: naive(getattr(run, name)) for name in ("since", "started", "planned", "ended")}
+    times = {name: naive(getattr(run, name)) for name in ("since", "started", "planned", "ended", "heard")}
     return {**asdict(run), **times, "state": run.state.value, "counts": json.dumps(run.counts), "network": json.dumps(run.network)}
 
 

@@ -27,11 +27,21 @@ class Runs(Door):
         """Give the source's run that was not finished, None where there is none."""
         return self.last_run(source, [State.RUNNING, State.COMMITTING])
 
-    def last_run(self, source: str, states: Iterable[State], *, sweeps: bool = False) -> Run | None:
-        """Give the source's newest run in one of *states*, of sweeps only where asked."""
+    def last_run(self, source: str, states: Iterable[State], *, sweeps: bool = False, asking: bool = False) -> Run | None:
+        """Give the source's newest run in one of *states*, of sweeps only or of those that asked the source, where that is wanted."""
         wanted = [state.value for state in states]
         query = sa.select(t.run).where(t.run.c.source == source, t.run.c.state.in_(wanted)).order_by(t.run.c.number.desc()).limit(1)
+        query = query.where(t.run.c.heard.is_(None)) if asking else query
         return next(iter(self._runs(query.where(t.run.c.sweep) if sweeps else query)), None)
+
+    def heard(self, source: str, states: Iterable[State]) -> list[Run]:
+        """List the runs in *states* that asked the source, the newest first, down to the last complete sweep; none where none is."""
+        sweep = self.last_run(source, [State.COMMITTED, State.UNCHANGED], sweeps=True, asking=True)
+        if sweep is None:
+            return []
+        c, wanted = t.run.c, [state.value for state in states]
+        query = sa.select(t.run).where(c.source == source, c.state.in_(wanted), c.heard.is_(None), c.number >= sweep.number)
+        return list(self._runs(query.order_by(c.number.desc())))
 
     def runs(self, source: str | None = None, limit: int = 50) -> list[Run]:
         """List the newest runs, of one source or of all."""
@@ -75,7 +85,7 @@ class Runs(Door):
             rows = connection.execute(query).mappings().all()
         for row in rows:
             values = {**row, "state": State(row["state"])}
-            for name in ("since", "started", "planned", "ended"):
+            for name in ("since", "started", "planned", "ended", "heard"):
                 values[name] = aware(values[name])
             for name in ("counts", "network"):
                 values[name] = json.loads(values[name] or "{}")

@@ -32,6 +32,7 @@ run = Table(
     Column("added", BigInteger),  # quads of the run's journal entry
     Column("removed", BigInteger),
     Column("after", BigInteger),  # quads that a store holds of all entries up to the run's
+    Column("heard", DateTime),  # of a run that maps archived replies again: when the newest of them was asked for
     Index("run_by_source", "source", "number", unique=True),
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -58,7 +59,7 @@ def harvest(source: Source, means: Means, *, full: bool = False, dry_run: bool =
             run = _begin(source, means, protocol, full=full)
         try:
             run, validators = _collect(source, means, protocol, run, watch, full=full)
-            return _conclude(source, means, run, validators, dry_run=dry_run)
+            return conclude(source, means, run, validators, dry_run=dry_run)
         except QuietError as error:  # the run stays open, and the next one takes it up
             if dry_run:
                 means.ledger.forget(run)
@@ -68,7 +69,7 @@ def harvest(source: Source, means: Means, *, full: bool = False, dry_run: bool =
         except FencedError:
             raise  # the run is another's now
         except HarvestError as error:
-            means.ledger.forget(run) if dry_run else _fail(run, means, str(error))
+            means.ledger.forget(run) if dry_run else fail(run, means, str(error))
             raise
 
 
@@ -83,7 +84,7 @@ def _due_since(run: Run, source: Source, means: Means) -> bool:
     return due is not None and due <= means.now()
 
 
-def _fail(run: Run, means: Means, reason: str) -> None:
+def fail(run: Run, means: Means, reason: str) -> None:
     """End a run as its last checkpoint left it, with what had come until then; raises FencedError where it is another's now.
 
     One that has come to its commit is left as it is: its entry may be in the journal.
@@ -104,7 +105,7 @@ def give_up(source: Source, means: Means, reason: str) -> None:
         if run and run.state is State.COMMITTING:
             leave(run, means, reason)
         elif run:
-            _fail(run, means, reason)
+            fail(run, means, reason)
 
 
 def rules(source: Source, means: Means) -> str:
@@ -118,15 +119,16 @@ def _begin(source: Source, means: Means, protocol: Protocol, *, full: bool) -> R
     """Take up the run that a crash cut off, or begin a new one: incremental where the protocol can and the last is fresh."""
     digest = rules(source, means)
     if opened := means.ledger.open_run(source.name):
-        if opened.state is State.COMMITTING or opened.rules == digest:
+        if opened.state is State.COMMITTING or (opened.rules == digest and opened.heard is None):
             return replace(opened, reason=None)
-        _fail(opened, means, "cut off, then begun anew: mapping or shapes have changed")
+        why = "mapping or shapes have changed" if opened.heard is None else "it mapped again what was archived, and asked nobody"
+        fail(opened, means, f"cut off, then begun anew: {why}")
     clock, latest = means.now(), means.ledger.latest(source.name)
     now = max(clock, latest or clock)
     last = means.ledger.last_run(source.name, _GOOD)
     sweep = means.ledger.last_run(source.name, _GOOD, sweeps=True)
     fresh = last and sweep and last.rules == digest and now - sweep.started < _SWEEP
-    since = last.started - _OVERLAP if last and fresh and protocol.incremental and not full else None
+    since = (last.heard or last.started) - _OVERLAP if last and fresh and protocol.incremental and not full else None
     run = means.ledger.begin(source.name, now, digest, sweep=since is None, since=since)
     if now != clock:
         _tell_clock(run, clock, means)
@@ -147,7 +149,7 @@ def _collect(
     if run.pages and run.cursor is None:
         return run, {}
     archive = Archive(means.data / "archive", source.name, run.id, run.archived, means.journal.store)
-    tried = run.rules == _last_rules(source, means)
+    tried = run.rules == last_rules(source, means)
     known = _validators(source, means, run) if tried and not run.pages and not full else {}
     door = _door(source, means, archive, known)
     with closing(archive), door:
@@ -188,15 +190,20 @@ def _count(run: Run, door: Fetch, means: Means) -> None:
     means.ledger.save(replace(kept, network=dict(Counter(run.network) + door.met)))
 
 
-def _last_rules(source: Source, means: Means) -> str | None:
+def last_rules(source: Source, means: Means) -> str | None:
+    """Give the rules by which the source was last mapped and judged, None where it never was."""
     last = means.ledger.last_run(source.name, _GOOD)
     return last.rules if last else None
 
 
-def _conclude(source: Source, means: Means, run: Run, validators: dict[str, Validator], *, dry_run: bool) -> Plan:
+def conclude(source: Source, means: Means, run: Run, validators: Mapping[str, Validator], *, dry_run: bool) -> Plan:
+    """Plan a run whose pages are staged, have the guard look at it, and commit or hold it; a dry run is forgotten.
+
+    *validators* are what to ask "changed since?" with next time.
+    """
     plan = draw(run, means.ledger, source.limits)
     given, hold = means.ledger.overrides(source.name), means.ledger.holds().get(source.name)
-    anew = run.rules != _last_rules(source, means)
+    anew = run.heard is not None or run.rules != last_rules(source, means)
     verdict = judge(plan, source.limits, given, hold, run.started, anew=anew)
     if dry_run:
         means.ledger.forget(run)

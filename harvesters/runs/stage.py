@@ -55,7 +55,8 @@ class Desk:
         keys = [item.key for item in page.items if item.key is not None]
         met = self.ledger.met(self.run, keys)
         met.update(item.key for batch, _ in self._waiting for item in batch.page.items if item.key is not None)
-        self._waiting.append((self.refiner.sift(page, self.ledger.known(self.run.source, keys), met), archived))
+        stands = self.ledger.standing(self.run.source, keys) if self.refiner.craft.task.anew else None
+        self._waiting.append((self.refiner.sift(page, self.ledger.known(self.run.source, keys), met, stands), archived))
         while len(self._waiting) > _AHEAD and self._ahead() > _RECORDS * self.refiner.bench.hands:
             self._keep(*self._waiting.popleft())
 

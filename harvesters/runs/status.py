@@ -87,7 +87,7 @@ def _card(card: Path) -> Source | None:
 def _standing(means: Means, name: str, cards: Cards | None, at: datetime) -> Standing:
     ledger = means.ledger
     last, plan = _last(means, name), ledger.last_run(name, [State.HELD])
-    good, sweep = ledger.last_run(name, _GOOD), ledger.last_run(name, _GOOD, sweeps=True)
+    good, sweep = ledger.last_run(name, _GOOD, asking=True), ledger.last_run(name, _GOOD, sweeps=True)
     source, retired = (cards or {}).get(name), cards is not None and _retired(name, cards)
     hold, change, success = ledger.holds().get(name), _change(means, name), (good.ended or good.started) if good else None
     every = source.every if source and not retired else None
@@ -118,9 +118,12 @@ def _standing(means: Means, name: str, cards: Cards | None, at: datetime) -> Sta
 
 
 def _last(means: Means, name: str) -> Run | None:
-    """Give the run that ended last, one whose commit was refused among them: nothing of it is published yet, and that is to be told."""
-    last = means.ledger.last_run(name, (*_ENDED, State.COMMITTING))
-    return last if last is None or last.state is not State.COMMITTING or left(last) else means.ledger.last_run(name, _ENDED)
+    """Give the run that asked the source and ended last.
+
+    One whose commit was refused is among them: nothing of it is published yet, and that is to be told.
+    """
+    last = means.ledger.last_run(name, (*_ENDED, State.COMMITTING), asking=True)
+    return last if last is None or last.state is not State.COMMITTING or left(last) else means.ledger.last_run(name, _ENDED, asking=True)
 
 
 def _retired(name: str, cards: Cards) -> bool:
@@ -131,7 +134,7 @@ def _retired(name: str, cards: Cards) -> bool:
 
 def _change(means: Means, name: str) -> datetime | None:
     """Give when a run of the source last wrote a journal entry."""
-    found = [run for state in _CHANGED if (run := means.ledger.last_run(name, [state])) is not None and run.entry is not None]
+    found = [run for state in _CHANGED if (run := means.ledger.last_run(name, [state], asking=True)) is not None and run.entry is not None]
     newest: Run | None = max(found, key=lambda run: run.number, default=None)
     return (newest.ended or newest.started) if newest else None
 

@@ -1,0 +1,98 @@
+"""Remapping: what was archived is mapped, described and judged again as today's code does it; no registry is asked.
+
+The replies of the last complete sweep and of all good runs after it are read again, the newest first, so that of a record the newest
+word counts. What comes out as it stands is left alone, and so is what is no longer at its source.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import structlog
+
+from harvesters.errors import FencedError, HarvestError, PlanError
+from harvesters.ledger.account import Run, State
+from harvesters.network.again import Patience
+from harvesters.network.fetch import Fetch
+from harvesters.pairs import pair
+from harvesters.protocols.table import Protocol
+from harvesters.replay import Replay
+from harvesters.runs.commit import belong_together, finish
+from harvesters.runs.craft import Task, prepared
+from harvesters.runs.lock import alone
+from harvesters.runs.means import Means
+from harvesters.runs.plan import Plan
+from harvesters.runs.refine import Refiner
+from harvesters.runs.run import conclude, fail, rules
+from harvesters.runs.stage import Desk, Watch
+from harvesters.source import Source
+
+_GOOD = (State.COMMITTED, State.UNCHANGED, State.INCOMPLETE)  # whose records are published, as far as they came
+_SMOOTH = {"asked", "answered", "unchanged", "redirected", "retried"}  # outcomes of requests that all have a reply in the archive
+_AT_ONCE = Patience(tries=3, first=0.0, most=0.0)  # an archive is not asked to wait
+
+log = structlog.get_logger()
+
+
+def remap(source: Source, means: Means, *, dry_run: bool = False, watch: Watch = lambda _: None) -> Plan:
+    """Map one source's archived replies again: plan, guard and commit as a harvest does, or show the plan alone.
+
+    Raises PlanError where there is nothing to map again or a harvest is still open, ArchiveError where replies are missing.
+    """
+    protocol, _ = pair(source)
+    with alone(source.name, means) as means:
+        belong_together(means)
+        _clear(source, means, dry_run=dry_run)
+        heard = means.ledger.heard(source.name, _GOOD)
+        if not heard:
+            raise PlanError(f"{source.name}: no complete run of it is archived; `stocktake harvest {source.name}` makes one")
+        validators = means.ledger.validators(source.name)
+        run = _begun(source, means, heard)
+        try:
+            run = _collected(source, means, protocol, run, heard, watch)
+            return conclude(source, means, run, validators, dry_run=dry_run)
+        except FencedError:
+            raise
+        except HarvestError as error:
+            means.ledger.forget(run) if dry_run else fail(run, means, str(error))
+            raise
+
+
+def _clear(source: Source, means: Means, *, dry_run: bool) -> None:
+    """End what a crash left of an earlier remapping; a harvest that is open is the harvest's to end."""
+    opened = means.ledger.open_run(source.name)
+    if opened is None:
+        return
+    if opened.heard is None or dry_run:
+        again = "harvest" if opened.heard is None else "remap"
+        raise PlanError(f"{source.name}: {opened.id} was cut off and is still open; `stocktake {again} {source.name}` brings it to its end")
+    if opened.state is State.COMMITTING:
+        finish(opened, source, means)
+    else:
+        fail(opened, means, "cut off, then begun anew")
+
+
+def _begun(source: Source, means: Means, heard: list[Run]) -> Run:
+    now = max(filter(None, (means.now(), means.ledger.latest(source.name))))
+    run = means.ledger.begin(source.name, now, rules(source, means), sweep=False, since=None)
+    run = replace(run, heard=heard[0].heard or heard[0].started)
+    means.ledger.save(run)
+    return run
+
+
+def _collected(source: Source, means: Means, protocol: Protocol, run: Run, heard: list[Run], watch: Watch) -> Run:
+    """Stage every page of the archived runs, the newest first; of a key that comes again the first one counts."""
+    task = Task(run, source, means.iris.base, means.bench.name, tried=False, anew=True)
+    desk = Desk(means.ledger, Refiner(prepared(task, means.words), means.bench), run, watch)
+    for old in heard:
+        log.debug("mapping again", source=source.name, run=old.id)
+        whole = set(old.network) <= _SMOOTH
+        replay = Replay(means.data / "archive", f"{source.name}/{old.id}.warc.gz", means.journal.store, whole)
+        door = Fetch(means.contact, 0.0, means.allow, replay, {}, _AT_ONCE, replay, robots=False)
+        door.now = lambda at=old.started: at  # type: ignore[misc]  # what the protocol asked for then
+        with door:
+            for page in protocol.collect(source, door, old.since, None):
+                means.fence()
+                desk.take(replace(page, cursor=None, claimed=None, unchanged=False, again=True, doubt=None, moves=False), 0, {})
+    desk.clear()
+    return desk.run

@@ -1,0 +1,45 @@
+"""Mapping again, for registries that speak other protocols: what they said before is in the archive, whole."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import httpx
+import pytest
+
+from harvesters.demo.cards import cards
+from harvesters.demo.registries import SHARES, Demo
+from harvesters.ledger.account import CAME, Outcome, State
+from harvesters.runs.means import opened
+from harvesters.runs.remap import remap
+from harvesters.runs.run import harvest
+from harvesters.source import load_all
+from vocab.iris import BASE
+
+_HERE = frozenset({"127.0.0.1"})
+_LEFT = {Outcome.UNCHANGED, Outcome.WITHHELD, Outcome.UNREADABLE}
+
+
+def refuse(request: httpx.Request) -> httpx.Response:
+    raise AssertionError(f"{request.url} was asked")
+
+
+@pytest.mark.parametrize("registry", SHARES)
+def test_what_a_registry_said_in_two_versions_is_mapped_again_as_it_stands(tmp_path, registry):
+    with Demo(size=120, only=(registry,)) as there, opened(tmp_path, f"sqlite:///{tmp_path}/ledger.sqlite", BASE, "", _HERE) as means:
+        cards(there.url, tmp_path / "sources", (registry,))
+        (source,) = load_all(tmp_path / "sources")
+        source = replace(source, pause=0)
+        plans = [harvest(source, means)]
+        there.evolve(version=2)
+        plans.append(harvest(source, means))
+        if State.HELD in {plan.run.state for plan in plans}:
+            pytest.skip(f"the guard holds what {registry} says by design: {plans[-1].held}")
+        before = means.ledger.published(source.name) - means.ledger.missing(source.name)
+
+        plan = remap(source, replace(means, transport=httpx.MockTransport(refuse)))
+
+    counts = {outcome: plan.outcomes[outcome] for outcome in CAME if plan.outcomes[outcome]}
+    assert set(counts) <= _LEFT
+    assert counts[Outcome.UNCHANGED] <= before
+    assert plan.run.state is State.UNCHANGED
