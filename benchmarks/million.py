@@ -1,0 +1,237 @@
+"""The million: a registry with so many records end to end, the time and the peak of memory of each stage, next to what the model says.
+
+Stage after stage, so that each has the machine: collected, planned, committed, loaded, put in order, tables and text index, asked, dumped,
+released, read again. By hand: ``python -m benchmarks.million --records 20000``
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import orjson
+import typer
+
+from benchmarks.model import KEPT, Costs, kept, predicted
+from benchmarks.processes import Watch, below, fresh_peak
+from benchmarks.table import Aim, Json, Line, err, show
+from benchmarks.walk import count, ready, settings
+from harvesters.demo.cards import cards
+from harvesters.demo.registries import Demo
+from journal.log import Journal
+from publisher.shelf.generations import newest
+
+MEMORY = 500  # MB, the aim for the greatest process of a harvest
+_DAY = 86_400.0  # seconds: what a single answer may take where the shelf is large
+_TELL = 30.0  # seconds between two words on how far it is
+_NEED = 30_000  # bytes a record that the disk should have room for: twice what a run leaves, for what is sorted on the way
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What a stage took: seconds, processor seconds and peaks in MB by role, and at most *together* of all at once."""
+
+    seconds: float
+    processor: Mapping[str, float] = field(default_factory=dict)
+    peaks: Mapping[str, float] = field(default_factory=dict)
+    together: float = 0.0
+
+
+@dataclass(slots=True)
+class Course:
+    """A run as it goes on: its stages by name, the parts of the harvest's time, and the sizes on the disk in bytes."""
+
+    records: int
+    folder: Path
+    stages: dict[str, Stage] = field(default_factory=dict)
+    parts: dict[str, float] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    answered: int = 0
+    changed: int = 0
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Watch the processes of a stage."""
+        err.print(f"{name} ...", highlight=False)
+        for pid in below(os.getpid()):
+            fresh_peak(pid)
+        with Watch() as watch:
+            before, since = dict(watch.seconds()), time.perf_counter()
+            yield
+            took = time.perf_counter() - since
+        spent = {role: seconds - before.get(role, 0.0) for role, seconds in watch.seconds().items() if role != "registry"}
+        self.stages[name] = Stage(took, spent, {role: most for role, most in watch.peaks().items() if role != "registry"}, watch.together)
+        err.print(f"  {took:,.1f} s; {_gigabytes(size(self.folder))} in {self.folder}", highlight=False)
+
+
+def size(folder: Path) -> int:
+    """Give the bytes of all files below a folder, those with several names once."""
+    found = {}
+    for path in folder.rglob("*"):
+        try:
+            it = path.lstat()
+        except OSError:  # what is written at the moment may be gone
+            continue
+        found[it.st_ino] = it.st_blocks * 512
+    return sum(found.values())
+
+
+def _gigabytes(bytes_: float) -> str:
+    return f"{bytes_ / 1e9:,.2f} GB"
+
+
+def run(records: int, folder: Path, registry: str = "oai", *, changing: bool = False) -> Course:
+    """Take a new registry end to end; *changing*: then some of its records change, and are brought too."""
+    it = Course(records, folder)
+    with Demo(size=records, only=(registry,), faults=()) as portal:
+        cards(portal.url, folder / "sources", (registry,))
+        _harvest(it, "collect, plan and commit")
+        with served(folder) as (address, server), httpx.Client(base_url=address, timeout=_DAY) as client:
+            _shelve(it, client, server)
+            _harvest(it, "again, all read", "--full")
+            if changing:
+                portal.evolve(version=2)
+                told = _harvest(it, "some changed, all read", "--full")
+                it.changed = told["counts"]["changed"] + told["counts"]["new"]
+                with it.stage("some changed: shown, with tables and text index"):
+                    _until(lambda: _level(folder, text=True), server, folder)
+        _command(it, "dump")
+        _command(it, "release")
+    _measure(it)
+    return it
+
+
+def _harvest(it: Course, name: str, *options: str) -> dict[str, Any]:
+    command = [sys.executable, "-m", "benchmarks.stages", str(it.folder), *options]
+    with it.stage(name):
+        done = subprocess.run(command, env=settings(it.folder), check=True, stdout=subprocess.PIPE)
+    told: dict[str, Any] = orjson.loads(done.stdout.splitlines()[-1])
+    if not options:
+        whole = it.stages.pop(name)
+        for span, (seconds, most) in told["spans"].items():
+            peaks = {**whole.peaks, "harvester": most} if span == "collect" else {"harvester": most}
+            it.stages[span] = Stage(seconds, whole.processor, peaks, whole.together) if span == "collect" else Stage(seconds, {}, peaks)
+        it.parts.update(told["parts"])
+    return told
+
+
+@contextmanager
+def served(data: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "stocktake", "serve", "--port", str(port)]
+    with subprocess.Popen(command, env=settings(data), stderr=subprocess.DEVNULL) as server:
+        try:
+            yield f"http://127.0.0.1:{port}", server
+        finally:
+            server.terminate()
+
+
+def _shelve(it: Course, client: httpx.Client, server: subprocess.Popen[bytes]) -> None:
+    folder = it.folder
+    with it.stage("shelf: loaded and shown"):
+        _until(lambda: _level(folder) and ready(client), server, folder)
+    with it.stage("shelf: put in order"):
+        mark = folder / "shelf" / "position.json"
+        _until(lambda: not orjson.loads(mark.read_text()).get("rough"), server, folder)
+    with it.stage("tables and text index"):
+        _until(lambda: _level(folder, text=True), server, folder)
+    with it.stage("all records counted at /sparql"):
+        it.answered = count(client)
+    if it.answered != it.records:
+        raise SystemExit(f"{it.records:,} records were harvested, and {it.answered:,} are answered")
+
+
+def _level(folder: Path, *, text: bool = False) -> bool:
+    """Tell whether the newest generation shows all that the journal holds, with tables and text index where asked."""
+    shown, head = newest(folder / "shelf" / "generations"), Journal(folder / "journal").head
+    if shown is None or head is None or shown.position != head.number:
+        return False
+    return not text or (shown.text, shown.tables) == (head.number, head.number)
+
+
+def _until(done: Callable[[], bool], server: subprocess.Popen[bytes], folder: Path) -> None:
+    """Wait, however long it takes, while the server lives; say now and then that it goes on."""
+    told = since = time.monotonic()
+    while not done():
+        if server.poll() is not None:
+            raise SystemExit(f"the server ended with {server.returncode}")
+        if time.monotonic() - told > _TELL:
+            told = time.monotonic()
+            err.print(f"  {told - since:,.0f} s; the shelf has {_gigabytes(size(folder / 'shelf'))}", highlight=False)
+        time.sleep(0.1)
+
+
+def _command(it: Course, word: str) -> None:
+    with it.stage(word):
+        command = [sys.executable, "-m", "stocktake", word]
+        subprocess.run(command, env=settings(it.folder), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def _measure(it: Course) -> None:
+    folders = {
+        "archive": "archive", "journal": "journal", "shelf": "shelf/generations", "tables": "shelf/tables", "text": "shelf/text",
+        "dumps": "dumps", "releases": "releases",
+    }  # fmt: skip
+    it.sizes.update({name: size(it.folder / path) for name, path in folders.items()})
+    it.sizes["ledger"] = sum(path.stat().st_blocks * 512 for path in it.folder.glob("ledger.sqlite*"))
+
+
+def lines(it: Course, costs: Costs | None) -> list[Line]:
+    """Tell a run stage by stage, each next to what the model says of so many records."""
+    model = predicted(costs, it.records) if costs else {}
+    what, found = f"{it.records:,} records: ", list[Line]()
+    for name, stage in it.stages.items():
+        said = model.get(name)
+        spent = ", ".join(f"{role} {seconds:,.1f} s" for role, seconds in sorted(stage.processor.items()) if seconds >= 0.05)
+        held = ", ".join(f"{role} {most:,.0f} MB" for role, most in sorted(stage.peaks.items()) if most >= 1)
+        note = f"peaks: {held}" + (f"; processor: {spent}" if spent else "")
+        found.append(Line(what + name, "s", stage.seconds, said, said / stage.seconds if said else None, note=note))
+    found += [Line(f"{what}of the harvest, {part}", "s", seconds) for part, seconds in it.parts.items()]
+    sizes = costs.sizes if costs else {}
+    for name, whole in it.sizes.items():
+        said = it.records * sizes[name] / 1e9 if name in sizes else None
+        found.append(Line(f"{what}{name}", "GB", whole / 1e9, said, said / (whole / 1e9) if said else None))
+    peaks = [stage.peaks.get(role, 0.0) for stage in it.stages.values() for role in ("harvester", "judges")]
+    together = max(stage.together for stage in it.stages.values())
+    found.append(Line(f"{what}greatest process of a harvest", "MB", max(peaks), aim=Aim("most", MEMORY, "ours")))
+    found.append(Line(f"{what}memory of all processes at once", "MB", together, note="without the registry"))
+    return found
+
+
+@contextmanager
+def folder_for(records: int, under: Path | None) -> Iterator[Path]:
+    """Give an empty folder with room for so many records; it is removed afterwards."""
+    with tempfile.TemporaryDirectory(prefix="million-", dir=under) as name:
+        free = shutil.disk_usage(name).free
+        if free < records * _NEED:
+            told = f"{name} has room for {_gigabytes(free)}; {records:,} records may take {_gigabytes(records * _NEED)}"
+            raise SystemExit(f"{told}: name another --folder")
+        yield Path(name)
+
+
+def main(
+    records: Annotated[int, typer.Option(help="Records of the registry.", min=100)] = 1_000_000,
+    registry: Annotated[str, typer.Option(help="Which simulated registry: oai, ckan, csv ...")] = "oai",
+    folder: Annotated[Path | None, typer.Option(help="Where the data goes; a folder for temporary files when not named.")] = None,
+    json: Json = False,
+) -> None:
+    """Take a registry of a million records end to end, and print its stages next to the model's."""
+    with folder_for(records, folder) as data:
+        found = lines(run(records, data, registry), kept() if KEPT.exists() else None)
+    show(f"End to end ({registry}; the peer is the model)", found, json)
+
+
+if __name__ == "__main__":
+    typer.run(main)

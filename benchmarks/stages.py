@@ -1,0 +1,183 @@
+"""Stages: one harvest as `stocktake harvest` does it, with the time and the memory that each of its stages takes, as JSON.
+
+By hand: ``python -m benchmarks.stages DATA --full``; the cards lie in DATA/sources.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+
+from benchmarks.processes import fresh_peak, peak_of_own
+from benchmarks.table import err
+from harvesters.ledger.account import Draft, Known, Rewritten, Run, State
+from harvesters.ledger.book import Ledger
+from harvesters.runs import words
+from harvesters.runs.attempt import attempt
+from harvesters.runs.bench import Bench, Work
+from harvesters.runs.craft import Case, Craft
+from harvesters.runs.means import opened
+from harvesters.runs.memory import calm
+from harvesters.runs.stage import Progress
+from harvesters.source import load_all
+from journal.entry import Entry
+from journal.log import Journal
+from vocab.iris import BASE
+
+_HERE = frozenset({"127.0.0.1"})
+_TELL = 15.0  # seconds between two words on how far it is
+
+
+@dataclass(slots=True)
+class Clock:
+    """Seconds by stage; *spans* follow one upon the other, with the greatest memory of each, *parts* lie in them."""
+
+    parts: dict[str, float] = field(default_factory=dict)
+    spans: dict[str, tuple[float, float]] = field(default_factory=dict)
+    _now: str = ""
+    _since: float = field(default_factory=time.perf_counter)
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Count the seconds of the context to *name*."""
+        since = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.parts[name] = self.parts.get(name, 0.0) + time.perf_counter() - since
+
+    def begin(self, name: str) -> None:
+        """End the span before and begin the next; "" for none."""
+        if name == self._now:
+            return
+        if self._now:
+            seconds, most = self.spans.get(self._now, (0.0, 0.0))
+            self.spans[self._now] = (seconds + time.perf_counter() - self._since, max(most, peak_of_own()))
+        fresh_peak()
+        self._now, self._since = name, time.perf_counter()
+
+
+class TimedLedger(Ledger):
+    """A ledger whose work is timed, and whose calls tell where a run stands."""
+
+    def __init__(self, url: str, clock: Clock) -> None:
+        super().__init__(url)
+        self._clock = clock
+
+    def known(self, source: str, keys: Sequence[str]) -> dict[str, Known]:
+        """Look up what is known."""
+        with self._clock.part("ledger: keys looked up"):
+            return super().known(source, keys)
+
+    def met(self, run: Run, keys: Sequence[str]) -> set[str]:
+        """Tell which keys were met."""
+        with self._clock.part("ledger: keys looked up"):
+            return super().met(run, keys)
+
+    def stage(self, run: Run, drafts: Sequence[Draft], first: int) -> None:
+        """Keep a page's drafts."""
+        with self._clock.part("ledger: drafts kept"):
+            super().stage(run, drafts, first)
+
+    def published(self, source: str) -> int:
+        """Count what is published: a plan begins with it."""
+        if self._clock._now == "collect":
+            self._clock.begin("plan")
+        return super().published(source)
+
+    def save(self, run: Run) -> None:
+        """Write a run's row: one that is committing begins its commit."""
+        if run.state is State.COMMITTING:
+            self._clock.begin("commit")
+        super().save(run)
+
+    def settle(self, run: Run, rewritten: Iterable[Rewritten]) -> None:
+        """Take a run's drafts over."""
+        with self._clock.part("commit: ledger settled"):
+            super().settle(run, rewritten)
+
+
+class TimedJournal(Journal):
+    """A journal that is timed while it is written."""
+
+    clock: Clock
+
+    def append(self, *words: Any, **more: Any) -> Entry:
+        """Write an entry."""
+        with self.clock.part("commit: journal written"):
+            return super().append(*words, **more)
+
+
+class TimedBench(Bench):
+    """A bench that is timed while records are handed to it, and while they are waited for."""
+
+    clock: Clock
+
+    def work(self, craft: Craft, cases: Sequence[Case]) -> Work:
+        """Hand records over."""
+        with self.clock.part("map and judge: packed, or done here"):
+            work = super().work(craft, cases)
+        return TimedWork(self, work.parts)
+
+
+class TimedWork(Work):
+    """Work that is waited for by the clock."""
+
+    def drafts(self) -> list[Draft]:
+        """Wait for the drafts."""
+        assert isinstance(self.bench, TimedBench)
+        with self.bench.clock.part("map and judge: waited for"):
+            return Work.drafts(self)
+
+
+def harvested(data: Path, clock: Clock, *, full: bool) -> Mapping[str, int]:
+    """Harvest all cards once; give the runs' counts."""
+    last = time.monotonic()
+
+    def watch(it: Progress) -> None:
+        nonlocal last
+        if time.monotonic() - last > _TELL:
+            last = time.monotonic()
+            err.print(f"  {it.records:,} of {it.claimed or 0:,} records", highlight=False)
+
+    counts: dict[str, int] = {}
+    url = f"sqlite:///{data}/ledger.sqlite"
+    bench = TimedBench(BASE)
+    bench.clock = clock
+    with opened(data, url, BASE, "no contact given", _HERE, cards=data / "sources") as plain, bench, calm():
+        journal = TimedJournal(data / "journal")
+        journal.clock = clock
+        ledger = TimedLedger(url, clock)
+        try:
+            words.publish(plain)
+            journal.look()
+            means = replace(plain, ledger=ledger, bench=bench, journal=journal)
+            for source in load_all(data / "sources"):
+                clock.begin("collect")
+                counts.update(attempt(source, means, full=full, watch=watch).run.counts)
+                clock.begin("")
+        finally:
+            ledger.close()
+    return counts
+
+
+def main(
+    data: Annotated[Path, typer.Argument(help="The data folder.")],
+    full: Annotated[bool, typer.Option("--full", help="Read all.")] = False,
+) -> None:
+    """Harvest once and print the stages as JSON."""
+    clock = Clock()
+    counts = harvested(data, clock, full=full)
+    told = asdict(clock)
+    print(orjson.dumps({"parts": told["parts"], "spans": told["spans"], "counts": counts}).decode())
+
+
+if __name__ == "__main__":
+    typer.run(main)
