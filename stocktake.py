@@ -46,6 +46,7 @@ from journal import store as shared
 from journal.errors import JournalError
 from publisher.limits import read as read_limits
 from publisher.logs import to_stderr
+from publisher.portal.trial import MEMORY, Bench
 from publisher.releases.schedule import trigger
 from publisher.remote.address import Address, given
 from shapes.validate import Name
@@ -297,8 +298,14 @@ def serve(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -
     """Serve what is published (SPARQL, pages, linked data, dumps), and the operators' desk at /desk/."""
     settings: Settings = context.obj
     office = Office(settings.data, settings.sources, settings.ledger, settings.base)
-    public = publisher.cli.site(settings, partial(may_operate, office))
+    public = publisher.cli.site(settings, partial(may_operate, office), trials(settings))
     publisher.cli.listen(under_one_address(public, create_desk(office)), settings, host, port)
+
+
+def trials(settings: Settings) -> Bench:
+    """Give what tries the cards of registries that would join: it meets no private address, whatever hosts our own cards may."""
+    strict = replace(settings, allow_hosts=frozenset(), ledger="", store="", elsewhere=None)
+    return Bench((*_command(["sources", "try", "-", "--json", f"--memory={MEMORY}"]),), strict.environment())
 
 
 def under_one_address(public: FastAPI, desk: FastAPI) -> Starlette:

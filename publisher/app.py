@@ -24,6 +24,7 @@ from publisher.languages.visit import Speaking
 from publisher.outlets.table import OUTLETS
 from publisher.pages.pages import HERE, Pages
 from publisher.pages.standings import place
+from publisher.portal.trial import Bench
 from publisher.releases.stored import followed
 from publisher.shelf.shelf import Shelf
 from publisher.sparql.rewriting import FIELD
@@ -43,12 +44,14 @@ class Site:
     """What the operators tell of this host.
 
     *contact* is an address under which they can be reached and *hub* that of a WebSub hub that tells others of our changes, "" where there
-    is none; *allow* are hosts that may lie on a private network.
+    is none; *allow* are hosts that may lie on a private network. *trial* tries the cards of registries that would join; None: they are
+    only written.
     """
 
     contact: str = ""
     hub: str = ""
     allow: frozenset[str] = frozenset()
+    trial: Bench | None = None
 
 
 NOWHERE = Site()
@@ -70,6 +73,7 @@ def create_app(shelf: Shelf, permit: Callable[[Request], bool] = nobody, site: S
     register_url_convertor("path", AnyPath())
     app = FastAPI(title="WSIS Stocktaking", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.permit, app.state.contact, app.state.hub = permit, site.contact, site.hub
+    app.state.trial = site.trial
     pages = Pages(shelf.iris, lambda: place(shelf))
     for router in OUTLETS.values():
         app.include_router(router(shelf, pages))

@@ -23,6 +23,7 @@ from publisher.examples.cli import app as examples
 from publisher.formats import GRAPHS, TABLES
 from publisher.http.server import configured, run
 from publisher.limits import Limits, read
+from publisher.portal.trial import Bench
 from publisher.releases import keeping, schedule, shelving, stored
 from publisher.releases.dump import dump as write_dumps
 from publisher.releases.making import as_json, make
@@ -63,9 +64,9 @@ class Settings(Protocol):
     def elsewhere(self) -> Address | None: ...  # noqa: D102
 
 
-def site(settings: Settings, permit: Callable[[Request], bool] = nobody) -> FastAPI:
-    """Make the app of all that the public reads; *permit* tells whether an operator asks."""
-    about = Site(settings.contact, settings.hub, settings.allow_hosts)
+def site(settings: Settings, permit: Callable[[Request], bool] = nobody, trial: Bench | None = None) -> FastAPI:
+    """Make the app of all that the public reads; *permit* tells whether an operator asks, *trial* tries cards."""
+    about = Site(settings.contact, settings.hub, settings.allow_hosts, trial)
     return create_app(Shelf(settings.data, Iris(settings.base), read(settings.limits), elsewhere=settings.elsewhere), permit, about)
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import resource
+import sys
+import tomllib
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
+import orjson
 import typer
 
 from harvesters.commands.terminal import Json, Settings, cards_of, chosen, err, me, means_of, show
@@ -12,7 +17,8 @@ from harvesters.errors import CardError
 from harvesters.pairs import pair
 from harvesters.runs import decide, report
 from harvesters.runs.status import tell as tell_status
-from harvesters.source import load
+from harvesters.runs.trial import RECORDS, Trial, trial
+from harvesters.source import Source, load, parse
 
 app = typer.Typer(no_args_is_help=True, help="The cards of the registries.")
 _Name = Annotated[str, typer.Argument(help="The source.")]
@@ -41,6 +47,43 @@ def check_sources(
         err.print(f"no cards in {settings.sources}; set --sources or STOCKTAKE_SOURCES to a folder that has some")
         raise typer.Exit(2)
     raise typer.Exit(int(any(row["verdict"] != "good" for row in rows)))
+
+
+@app.command("try")
+def try_card(
+    context: typer.Context,
+    card: Annotated[str, typer.Argument(help="The card's file, or - for standard input.")],
+    records: Annotated[int, typer.Option(help="How many records are judged.", min=1, max=1000)] = RECORDS,
+    memory: Annotated[int, typer.Option(help="Bytes of memory that the trial may take; 0 for all there are.", min=0)] = 0,
+    json: Json = False,
+) -> None:
+    """Try a card: ask its registry for a few records, judge them, and keep nothing; 1 where it cannot be read."""
+    settings: Settings = context.obj
+    if memory:
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    try:
+        told = trial(
+            _card(card), settings.base, settings.contact, settings.allow_hosts, engine=settings.shapes_engine, records=records
+        )
+    except CardError as error:
+        told = Trial(kind="card", fault=str(error))
+    if json:
+        print(orjson.dumps(asdict(told)).decode())
+    else:
+        show([{**asdict(it), "remarks": "; ".join(it.remarks)} for it in told.verdicts], "Verdicts", json)
+        if told.fault:
+            err.print(told.fault, style="red", markup=False)
+    raise typer.Exit(int(bool(told.fault)))
+
+
+def _card(name: str) -> Source:
+    """Read a card from a file, or from standard input, where it is called registry."""
+    if name != "-":
+        return load(Path(name))
+    try:
+        return parse("registry", tomllib.loads(sys.stdin.read()), "card")
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise CardError(f"card: not a readable TOML card: {error}") from error
 
 
 @app.command()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-LONGEST = 500  # characters of an answer
+LONGEST = 500  # characters of an answer; options may have four times as many
+_BARE = re.compile(r"[A-Za-z0-9_-]+\Z")
 
 
 class Kind(NamedTuple):
@@ -35,10 +37,17 @@ KINDS: dict[str, Kind] = {
         Kind("iati", "IATI 2.03", "https://registry.example/activities.xml", "iati", "iati_activity"),
         Kind("dcat", "DCAT (RDF)", "https://registry.example/catalog.ttl", "rdf", "dcat"),
         Kind("sparql", "SPARQL 1.1", "https://registry.example/sparql", "sparql", "dcat"),
+        Kind("xml", "XML (OAI-PMH)", "https://registry.example/oai", "oai-pmh", "fields", fields=True),
+        Kind("pod", "data.json (POD, DCAT-US)", "https://registry.example/data.json", "pod", "dcat"),
+        Kind("feed", "Atom, RSS", "https://registry.example/feed.atom", "feed", "feed_entry"),
+        Kind("ical", "iCalendar", "https://registry.example/events.ics", "ical", "ical_event"),
         Kind("web", "schema.org (JSON-LD, microdata, RDFa)", "https://registry.example/sitemap.xml", "web", "schema_org"),
     )
 }
-_ASKED = ("title", "publisher", "url", "licence", "language", "records", "key", "name", "description", "start", "countries", "goals")
+_ASKED = (
+    *("title", "publisher", "url", "licence", "language", "options"),
+    *("records", "key", "name", "description", "start", "countries", "goals"),
+)
 _FIELDS = {"key": "key", "name": "title", "description": "description", "start": "start", "countries": "countries", "goals": "goals"}
 
 
@@ -60,18 +69,33 @@ class Answers:
         return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40].strip("-") or "registry"
 
     @property
+    def options(self) -> dict[str, Any]:
+        """Give the options that were written down, with where the records are; {} where they cannot be read."""
+        written = {} if self.fault else tomllib.loads(self.told.get("options", ""))
+        return {**({"records": self.told["records"]} if self.kind and self.kind.records and self.told.get("records") else {}), **written}
+
+    @property
+    def fault(self) -> str:
+        """Tell what is wrong with the options, "" where nothing is."""
+        try:
+            _table(tomllib.loads(self.told.get("options", "")))
+        except (tomllib.TOMLDecodeError, TypeError) as error:
+            return str(error)
+        return ""
+
+    @property
     def step(self) -> int:
         """Give the step that comes next: 1 how it is read, 2 who and where, 3 where the fields are, 4 the card is whole."""
         if self.kind is None:
             return 1
-        if not all(self.told.get(name) for name in ("title", "url", "licence")):
+        if self.fault or not all(self.told.get(name) for name in ("title", "url", "licence")):
             return 2
         return 3 if self.kind.fields and not (self.told.get("key") and self.told.get("name")) else 4
 
 
 def given(params: Mapping[str, str]) -> Answers:
     """Read the answers from an address."""
-    told = {name: params.get(name, "").strip()[:LONGEST] for name in _ASKED}
+    told = {name: params.get(name, "").strip()[: 4 * LONGEST if name == "options" else LONGEST] for name in _ASKED}
     return Answers(KINDS.get(params.get("kind", "")), told)
 
 
@@ -85,8 +109,8 @@ def card(it: Answers) -> str:
     lines += [_line("protocol", it.kind.protocol), _line("mapping", it.kind.mapping), _line("url", told["url"])]
     lines += [_line("every", "15 3 * * *") + "  # cron, UTC", _line("licence", told["licence"])]
     lines += [_line("language", told["language"])] if told["language"] else []
-    if it.kind.records and told["records"]:
-        lines += ["", "[options]", _line("records", told["records"])]
+    if it.options:
+        lines += ["", "[options]", *_table(it.options)]
     if it.kind.fields:
         language = f"@{told['language']}" if told["language"] else ""
         lines += ["", "[fields]"]
@@ -97,5 +121,20 @@ def card(it: Answers) -> str:
 
 
 def _line(key: str, text: str) -> str:
-    """Write a pair; JSON's strings are TOML's basic strings too (https://toml.io/en/v1.0.0#string), but for DEL."""
-    return f"{key} = {json.dumps(text, ensure_ascii=True)}".replace("\x7f", "\\u007f")
+    return f"{key} = {_value(text)}"
+
+
+def _table(table: Mapping[str, Any]) -> list[str]:
+    """Write a table's pairs; raises TypeError for a value that no option has."""
+    return [f"{key if _BARE.match(key) else _value(key)} = {_value(value)}" for key, value in table.items()]
+
+
+def _value(it: object) -> str:
+    """Write a value; JSON's strings are TOML's basic strings too (https://toml.io/en/v1.0.0#string), but for DEL."""
+    if isinstance(it, dict):
+        return "{ " + ", ".join(_table(it)) + " }"
+    if isinstance(it, list):
+        return "[" + ", ".join(_value(one) for one in it) + "]"
+    if not isinstance(it, str | bool | int | float):
+        raise TypeError(f"{it!r} is no value of an option; write text, a number, true, false, a list or a table")
+    return json.dumps(it, ensure_ascii=True).replace("\x7f", "\\u007f")

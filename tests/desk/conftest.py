@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,8 @@ from harvesters.desk.office import Office
 from harvesters.ledger.account import Draft, Outcome, Run, State
 from harvesters.ledger.book import Ledger
 from vocab.iris import BASE
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "publisher"))  # where `browser` lies
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOSTILE = '<script>alert("x")</script>\u202egnp.exe'

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from string import Template
 
 import httpx
 import pytest
+from browser import browsing
 from typer.testing import CliRunner
 
 from harvesters.demo.cards import cards
@@ -158,3 +160,30 @@ def test_what_the_documentation_says_publishes_a_plan_that_was_held(served: Serv
     assert before == 0
     assert [(act["what"], act["note"]) for act in acts[:2]] == [("asked for a run", "full"), ("approved", "the owner closed them")]
     assert all(act["who"].startswith("Ada Lovelace (") for act in acts[:2])
+
+
+def test_an_operator_approves_a_plan_in_a_browser_and_the_portal_shows_it(served: Served, tmp_path: Path) -> None:
+    told = {"STOCKTAKE_DATA": str(served.data), "STOCKTAKE_SOURCES": str(tmp_path / "sources"), "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1"}
+    with Demo(size=200, port=0) as registries:
+        cards(registries.url, tmp_path / "sources")
+        card = tmp_path / "sources" / "demo-csv.toml"
+        card.write_text(card.read_text(encoding="utf-8") + "\n[limits]\nexpect = 1000\n", encoding="utf-8")
+        shutil.copy(card, served.data.parent / "sources")
+        assert RUN.invoke(app, ["harvest", "demo-csv"], env=told).exit_code == 1  # its plan is held
+    before = served.initiatives()
+
+    with browsing(tmp_path / "browser") as browser:
+        browser.open(f"{served.base}/desk/")
+        browser.leave(f"document.querySelector('#key').value = '{served.key}'; document.querySelector('form').submit()")
+        browser.leave("document.querySelector('.waits a[href*=\"demo-csv\"]').click()")
+        waits = browser.run("document.querySelector('h1').textContent + document.querySelector('main').textContent")
+        browser.run("document.querySelector('#approval').value = 'looked at'")
+        browser.leave("document.querySelector('form[action$=approve] button').click()")
+        left = browser.run("document.querySelectorAll('form[action$=approve]').length")
+        until(lambda: served.initiatives() > before)
+        browser.open(f"{served.base}/source/demo-csv?lang=en")
+        shown = browser.run("document.querySelectorAll('.things li').length")
+
+    assert "fewer" in waits or "expect" in waits
+    assert left == 0
+    assert shown > 0

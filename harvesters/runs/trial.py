@@ -1,0 +1,122 @@
+"""Trials: a card is tried on a few records and judged; nothing is planned, archived or written down."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import Any
+
+import httpx
+import structlog
+from pyoxigraph import Literal, NamedNode, RdfFormat, parse
+
+from harvesters.errors import HarvestError
+from harvesters.ledger.account import Draft, Outcome, Run, State
+from harvesters.network.again import Patience
+from harvesters.network.fetch import Fetch
+from harvesters.pairs import pair
+from harvesters.record import Gone, Page, Record, Unreadable
+from harvesters.runs.craft import DIGEST, Case, Task, prepared
+from harvesters.source import Source
+from shapes.validate import Name
+
+RECORDS, LONGEST = 10, 25.0  # how many are judged, and the seconds after which no further page is asked for
+HASTE = Patience(read=10, connect=5, answer=20, size=32 << 20, file_answer=20, file_size=32 << 20, tries=1, longest=0)
+_TITLE = "http://purl.org/dc/terms/title"
+_MESSAGE = "http://www.w3.org/ns/shacl#resultMessage"
+_PRIMARY = "http://xmlns.com/foaf/0.1/primaryTopic"
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of one record: *outcome* is published, withheld, unreadable or deleted; *reason* why it is not published."""
+
+    key: str
+    outcome: str
+    title: str = ""
+    reason: str = ""
+    remarks: tuple[str, ...] = ()
+    statements: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """How a trial ended: *fault* says why it could not go on, by the class of trouble *kind*; *claimed* is the source's own count."""
+
+    verdicts: tuple[Verdict, ...] = ()
+    claimed: int | None = None
+    more: bool = False
+    kind: str = ""
+    fault: str = ""
+
+
+def trial(
+    source: Source,
+    base: str,
+    contact: str,
+    allow: frozenset[str] = frozenset(),
+    *,
+    engine: Name = "rust",
+    records: int = RECORDS,
+    transport: httpx.BaseTransport | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Trial:
+    """Ask a registry for a few records and judge them; raises CardError where the card is wrong.
+
+    What goes wrong on the way is told in the trial, beside the verdicts on what had come. The manners are those of a harvest:
+    robots.txt, the card's pause, quiet hours, and no address off the open internet but of the hosts in *allow*. *clock* gives
+    seconds that only go on.
+    """
+    protocol, _ = pair(source)
+    now = datetime.now(UTC).replace(microsecond=0)
+    craft = prepared(Task(Run("trial", source.name, 1, State.RUNNING, True, None, now, ""), source, base, engine, tried=False))
+    verdicts: list[Verdict] = []
+    claimed, until = None, clock() + LONGEST
+    door = Fetch(contact, source.pause, allow, patience=HASTE, transport=transport, grant=source.grant, quiet=source.quiet)
+    try:
+        with door:
+            pages: Iterator[Page[Any]] = protocol.collect(source, door, None, None)
+            for page in pages:
+                claimed = page.claimed if page.claimed is not None else claimed
+                wanted = page.items[: records - len(verdicts)]
+                verdicts += _judged(wanted, craft.work)
+                if len(verdicts) >= records or clock() > until:
+                    rest = len(page.items) > len(wanted) or page.cursor is not None
+                    return Trial(tuple(verdicts), claimed, rest)
+    except HarvestError as error:
+        return Trial(tuple(verdicts), claimed, kind=error.outcome, fault=str(error))
+    return Trial(tuple(verdicts), claimed)
+
+
+def _judged(items: tuple[Record[Any] | Gone | Unreadable, ...], work: Callable[[list[Case]], list[Draft]]) -> list[Verdict]:
+    """Judge the items of a page, in their order."""
+    drafts = iter(work([Case(item, _digest(item), None, None) for item in items if isinstance(item, Record)]))
+    found = []
+    for item in items:
+        if isinstance(item, Record):
+            found.append(_verdict(next(drafts)))
+        elif isinstance(item, Gone):
+            found.append(Verdict(item.key, Outcome.DELETED.value))
+        else:
+            found.append(Verdict(item.key or "", Outcome.UNREADABLE.value, reason=item.reason))
+    return found
+
+
+def _digest(record: Record[Any]) -> str:
+    return blake2b(record.raw, digest_size=DIGEST).hexdigest()
+
+
+def _verdict(draft: Draft) -> Verdict:
+    if not draft.description:
+        return Verdict(draft.key or "", draft.outcome.value, reason=draft.reason or "")
+    told = list(parse("".join(f"{line} .\n" for line in draft.description.split("\n")).encode(), format=RdfFormat.N_TRIPLES))
+    topic = next((it.object for it in told if it.predicate == NamedNode(_PRIMARY)), None)
+    texts = [(it.predicate, it.subject, it.object) for it in told if isinstance(it.object, Literal)]
+    title = next((text.value for name, of, text in texts if name == NamedNode(_TITLE) and of == topic), "")
+    remarks = tuple(sorted({text.value for name, _, text in texts if name == NamedNode(_MESSAGE)}))
+    return Verdict(draft.key or "", "published", title, remarks=remarks, statements=len(told))

@@ -1,0 +1,99 @@
+"""Trials: a card that a visitor wrote is tried by a process apart, one at a time, in bounds of time and memory; nothing is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import orjson
+
+from publisher.errors import Busy, Spent
+
+SECONDS = 60.0  # after which the process is ended, whatever it does
+MEMORY = 4 << 30  # bytes of addresses: libraries map much more than they use
+TRIES, WINDOW = 5, 600.0  # tries of one client, in so many seconds
+_CLIENTS = 10_000  # remembered at once; the one that was quiet longest goes first
+_LARGEST = 1 << 20  # bytes of an answer that is read
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of one record, as the harvesters judge it."""
+
+    key: str
+    outcome: str
+    title: str
+    reason: str
+    remarks: tuple[str, ...]
+    statements: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """How a trial ended; *kind* names the trouble where there was one, *fault* tells it in English."""
+
+    verdicts: tuple[Verdict, ...] = ()
+    claimed: int | None = None
+    more: bool = False
+    kind: str = ""
+    fault: str = ""
+
+
+@dataclass(slots=True)
+class Bench:
+    """Try cards by *command*, which reads one from standard input and answers in JSON; *clock* gives seconds that only go on."""
+
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    seconds: float = SECONDS
+    clock: Callable[[], float] = time.monotonic
+    _busy: bool = field(default=False, init=False)
+    _had: dict[str, list[float]] = field(default_factory=dict, init=False)
+
+    async def attempt(self, card: str, client: str) -> Tried:
+        """Try a card for a client; raises Busy while another is tried, and Spent where the client has had its share."""
+        if self._busy:
+            raise Busy("Another card is being tried, and one is tried at a time; send the form again in a minute")
+        self._admit(client)
+        self._busy = True
+        try:
+            return await self._run(card)
+        finally:
+            self._busy = False
+
+    def _admit(self, client: str) -> None:
+        now = self.clock()
+        times = [at for at in self._had.pop(client, []) if now - at < WINDOW]
+        self._had[client] = times
+        if len(times) >= TRIES:
+            wait = int(times[0] + WINDOW - now) + 1
+            raise Spent(f"This address has tried {TRIES} cards in {WINDOW / 60:g} minutes", wait)
+        times.append(now)
+        if len(self._had) > _CLIENTS:
+            self._had.pop(next(iter(self._had)))
+
+    async def _run(self, card: str) -> Tried:
+        pipe, none = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+        process = await asyncio.create_subprocess_exec(*self.command, stdin=pipe, stdout=pipe, stderr=none, env=dict(self.environment))
+        try:
+            async with asyncio.timeout(self.seconds):
+                answer, _ = await process.communicate(card.encode())
+        except TimeoutError:
+            return Tried(kind="late", fault=f"No end was come to in {self.seconds:g} seconds")
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.communicate()
+        return read(answer)
+
+
+def read(answer: bytes) -> Tried:
+    """Read what the command answered; what is no answer means that it was ended by its bounds."""
+    try:
+        told = orjson.loads(answer[:_LARGEST])
+        verdicts = tuple(Verdict(**{**it, "remarks": tuple(it["remarks"])}) for it in told.pop("verdicts"))
+        return Tried(verdicts, **told)
+    except (orjson.JSONDecodeError, TypeError, KeyError, AttributeError):
+        return Tried(kind="broken", fault="The trial came to no answer: it asked for more memory than it is given")

@@ -1,0 +1,160 @@
+"""Joining: the card that the form writes is tried, in bounds, and what went wrong is told in the visitor's language."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tomllib
+from pathlib import Path
+
+import httpx
+import orjson
+import pytest
+
+from publisher.app import Site, create_app
+from publisher.errors import Busy, Spent
+from publisher.portal.card import card, given
+from publisher.portal.trial import TRIES, WINDOW, Bench, Tried, Verdict, read
+from stocktake import Settings, trials
+from vocab.iris import BASE
+
+TOLD = {
+    "kind": "json",
+    "title": "Test",
+    "url": "https://registry.example/api",
+    "licence": "https://example.org/l",
+    "key": "id",
+    "name": "name",
+    "options": 'page = "page"',
+}
+ANSWER = {
+    "verdicts": [
+        {"key": "<p1>", "outcome": "published", "title": "One & all", "reason": "", "remarks": ["No goal."], "statements": 30},
+        {"key": "p2", "outcome": "withheld", "title": "", "reason": "No title (title)", "remarks": [], "statements": 0},
+    ],
+    "claimed": 1200,
+    "more": True,
+    "kind": "",
+    "fault": "",
+}
+ECHO = "import sys; sys.stdin.read(); print(sys.argv[1])"
+
+
+def bench(answer: object = ANSWER, **more) -> Bench:
+    return Bench((sys.executable, "-c", ECHO, orjson.dumps(answer).decode()), {}, **more)
+
+
+def visitor(shelf, trial: Bench | None) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(shelf, site=Site(trial=trial))), base_url="http://stocktake.test")
+
+
+async def test_a_dry_run_shows_the_verdict_on_each_record(shelf):
+    async with visitor(shelf, bench()) as client:
+        page = await client.post("/join", data=TOLD, headers={"Accept-Language": "fr"})
+
+    assert page.status_code == 200
+    assert page.headers["cache-control"] == "no-store"
+    for text in ("&lt;p1&gt;", "One &amp; all", "No goal.", "No title (title)", "serait publiée", "retenue", "1\u202f200"):
+        assert text in page.text
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"), [("refused", "not on the open internet"), ("late", "too long"), ("card", "not right yet"), ("x", "no good end")]
+)
+async def test_trouble_is_told_by_its_kind_and_a_private_address_is_not_told_at_all(shelf, kind, text):
+    trouble = {**ANSWER, "verdicts": [], "kind": kind, "fault": "host is at 10.1.2.3"}
+    async with visitor(shelf, bench(trouble)) as client:
+        page = await client.post("/join", data=TOLD)
+
+    assert text in page.text
+    assert ("10.1.2.3" in page.text) == (kind != "refused")
+
+
+async def test_a_form_that_is_not_whole_is_shown_again_and_nobody_is_asked(shelf):
+    async with visitor(shelf, Bench(("/nowhere",), {})) as client:
+        page = await client.post("/join", data={**TOLD, "options": "page = [1,"})
+
+    assert page.status_code == 200
+    assert "The options cannot be read" in page.text
+    assert 'aria-invalid="true"' in page.text
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [({"Sec-Fetch-Site": "cross-site"}, 403), ({"Content-Type": "text/plain"}, 415), ({"Content-Length": "70000"}, 413)],
+)
+async def test_what_is_no_form_of_ours_is_refused(shelf, headers, status):
+    async with visitor(shelf, bench()) as client:
+        body = b"x=" + b"y" * 69_998 if status == 413 else b"kind=json"
+        answer = await client.post("/join", content=body, headers={"Content-Type": "application/x-www-form-urlencoded", **headers})
+
+    assert answer.status_code == status
+
+
+async def test_a_host_without_a_bench_writes_the_card_alone(shelf):
+    async with visitor(shelf, None) as client:
+        page = await client.post("/join", data=TOLD)
+
+    assert "stocktake sources try" in page.text
+    assert "Try the card" not in page.text
+
+
+async def test_one_card_is_tried_at_a_time():
+    slow = Bench((sys.executable, "-c", "import sys; sys.stdin.read()"), {})
+
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(slow.attempt("", "a"))
+        await asyncio.sleep(0)
+        with pytest.raises(Busy):
+            await slow.attempt("", "b")
+
+    assert first.result().kind == "broken"
+
+
+async def test_a_client_has_so_many_tries_in_a_window_and_then_again():
+    now = [0.0]
+    it = bench(clock=lambda: now[0])
+    for _ in range(TRIES):
+        await it.attempt("", "a")
+
+    with pytest.raises(Spent) as spent:
+        await it.attempt("", "a")
+    assert (await it.attempt("", "b")).claimed == 1200
+    now[0] = WINDOW
+    assert (await it.attempt("", "a")).claimed == 1200
+    assert spent.value.wait == int(WINDOW) + 1
+
+
+async def test_a_trial_that_does_not_end_is_killed():
+    endless = Bench((sys.executable, "-c", "while True: pass"), {}, seconds=0.3)
+
+    told = await endless.attempt("", "a")
+
+    assert (told.kind, told.verdicts) == ("late", ())
+
+
+def test_an_answer_that_is_none_is_told_as_broken():
+    assert read(b"").kind == read(b"[1]").kind == read(b'{"verdicts": [{}]}').kind == "broken"
+    assert read(orjson.dumps({**ANSWER, "verdicts": []})) == Tried((), 1200, True)
+    assert read(orjson.dumps(ANSWER)).verdicts[0] == Verdict("<p1>", "published", "One & all", "", ("No goal.",), 30)
+
+
+def test_options_are_written_as_the_card_has_them_and_bring_no_other_table():
+    told = given({**TOLD, "records": "results", "options": 'page = "p"\nsize = 5\nnames = ["a", "b"]\nmore = { "x y" = true }'})
+
+    options = {"records": "results", "page": "p", "size": 5, "names": ["a", "b"], "more": {"x y": True}}
+    assert tomllib.loads(card(told))["options"] == options
+    sly = given({**TOLD, "options": '[limits]\nexpect = 5\n[fields]\nkey = "x"'})
+    assert {"limits", "fields"} <= tomllib.loads(card(sly))["options"].keys()  # they stay within the options, where none is known
+    assert tomllib.loads(card(sly))["fields"]["key"] == "id"
+    assert given({**TOLD, "options": "day = 2026-01-01"}).fault
+
+
+async def test_the_real_command_goes_to_no_private_address_even_where_our_own_cards_may(tmp_path: Path):
+    data, allowed = tmp_path / "data", frozenset({"127.0.0.1"})
+    it = trials(Settings(data, tmp_path, BASE, f"sqlite:///{data}/ledger.sqlite", allowed, "us@example.org", "rust"))
+
+    told = await it.attempt(card(given({**TOLD, "url": "http://127.0.0.1:1/api"})), "a")
+
+    assert (told.kind, told.verdicts) == ("refused", ())
+    assert not list(data.rglob("*"))
