@@ -18,6 +18,7 @@ from publisher.errors import PublisherError
 from publisher.feeds.hub import Announcer
 from publisher.http.edge import Edge
 from publisher.http.headings import NAMES, RELEASE, Headings
+from publisher.http.kept import Kept
 from publisher.http.outward import outward
 from publisher.http.problems import Problems, Refused
 from publisher.languages.visit import Speaking
@@ -82,6 +83,7 @@ def create_app(shelf: Shelf, permit: Callable[[Request], bool] = nobody, site: S
     app.add_exception_handler(PublisherError, problems.on_error)
     app.add_exception_handler(Refused, problems.on_refused)
     app.add_exception_handler(HTTPException, problems.on_http)
+    app.add_middleware(Kept, version=lambda: shelf.generation.version if shelf.generation and shelf.settled else "")
     app.add_middleware(Headings, shelf=shelf)
     app.add_middleware(Speaking)
     app.add_middleware(

@@ -43,16 +43,21 @@ def forms(request: Request, drawn: bool = False) -> list[tuple[str, str]]:
 
 
 async def tell_sheets(
-    request: Request, shelf: Shelf, sheets: Sequence[Sheet], show: Callable[[], Response], drawing: Markup | None = None
+    request: Request,
+    shelf: Shelf,
+    sheets: Sequence[Sheet] | Callable[[], Sequence[Sheet]],
+    show: Callable[[], Response],
+    drawing: Markup | None = None,
 ) -> Response:
-    """Tell *sheets* in the form that *request* wants; *show* makes the page, *drawing* is its figure."""
+    """Tell *sheets* in the form that *request* wants; *show* makes the page, *drawing* is its figure. Sheets may be made when asked for."""
     row = _form(request, drawing is not None)
     if row is HTML:
         body = bytes((await asyncio.to_thread(show)).body)
     elif row is SVG and drawing is not None:
         body = standalone(drawing)
     else:
-        body = await asyncio.to_thread(written, sheets, row, origin(request) + _stem(request), shelf.iris)
+        told = await asyncio.to_thread(sheets) if callable(sheets) else sheets
+        body = await asyncio.to_thread(written, told, row, origin(request) + _stem(request), shelf.iris)
     negotiated = not _suffixed(request) and "format" not in request.query_params
     links = [typed("alternate", address, SHEETS[address.partition("?")[0].rpartition(".")[2]].media) for _, address in forms(request)]
     return answer(request, Told(body, row.media, links=links, negotiated=negotiated))

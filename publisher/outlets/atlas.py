@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
@@ -21,8 +23,8 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
 
     async def world(request: Request) -> Response:
         tables, names, it = counting(shelf), Names(shelf.iris), asked(request.query_params).having("kind", "initiative")
-        made = {panel.facet: panel for panel in panels(tables, it, ("country", "region"), names)}
-        drawn = countries(tables, it, names)
+        made = {panel.facet: panel for panel in await asyncio.to_thread(panels, tables, it, ("country", "region"), names)}
+        drawn = await asyncio.to_thread(countries, tables, it, names)
         counts = tables.counts(it).get("country", {})
 
         def show() -> Response:

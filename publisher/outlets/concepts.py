@@ -71,7 +71,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     async def _scheme(found: Named) -> Response:
         bound = {"scheme": iri(found.it.iri)}
         concepts, tables = await shelf.rows(query("scheme-concepts"), bound), tables_in(shelf.current.path)
-        counts = tables.counts(wanted(*Basis, kind="initiative")) if tables else {}
+        counts = await asyncio.to_thread(tables.counts, wanted(*Basis, kind="initiative")) if tables else {}
         facets = [facet for facet in FACETS.values() if found.it.iri == shelf.iris.scheme(facet.scheme)]
         things = {facet.iri(code, shelf.iris): number for facet in facets for code, number in counts.get(facet.name, {}).items()}
         return pages.page(

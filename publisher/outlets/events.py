@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from http import HTTPStatus
 
 from fastapi import APIRouter
@@ -30,10 +31,11 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     async def events(request: Request) -> Response:
         tables, it = counting(shelf), asked(request.query_params).having("kind", "event")
         month, today = _month(request), clock().date()
-        lines = tables.between(it, month.first, month.last)
-        coming = [line for line in tables.between(it, f"{today}", "9999") if line not in lines][:COMING]
+        lines = await asyncio.to_thread(tables.between, it, month.first, month.last)
+        after = await asyncio.to_thread(tables.between, it, f"{today}", "9999", COMING + len(lines))
+        coming = [line for line in after if line not in lines][:COMING]
         text = listing(it, shelf.iris)
-        whole = tables.between(it, "0000", "9999") if request.query_params.get("all") else lines
+        whole = await asyncio.to_thread(tables.between, it, "0000", "9999") if request.query_params.get("all") else lines
 
         def show() -> Response:
             return pages.page(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
@@ -25,7 +27,8 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
 
     async def missing(request: Request) -> Response:
         tables, names, it = counting(shelf), Names(shelf.iris), asked(request.query_params).having("kind", "initiative")
-        found, whole = gaps(tables, it, names), matrix(tables, it, names, await links(shelf))
+        found = await asyncio.to_thread(gaps, tables, it, names)
+        whole = await asyncio.to_thread(matrix, tables, it, names, await links(shelf))
         pairs = unborne(whole)
         sheet = Sheet("links", "Official links that nothing bears out", _LINKS, tuple((*pair, 0) for pair in pairs), whole.query)
 

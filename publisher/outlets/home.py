@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
@@ -33,8 +35,8 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         names, sources = Names(shelf.iris, await titles(shelf)), await shelf.rows(query("sources"))
         schemes, found = await shelf.rows(query("schemes")), await standings(shelf)
         tables = tables_in(shelf.current.path)  # while they are made, the front page stands without them
-        made = _counted(tables, names) if tables else {}
-        newest = tables.listed(Wanted(), "newest", NEWEST) if tables else []
+        made = await asyncio.to_thread(_counted, tables, names) if tables else {}
+        newest = await asyncio.to_thread(tables.listed, Wanted(), "newest", NEWEST) if tables else []
         sheets = [*(panel.sheet for panel in made.values()), _newest(newest, names)]
 
         def show() -> Response:
@@ -47,7 +49,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
                 states=summary(found, clock()),
                 map=countries(tables, wanted(kind="initiative"), names) if tables else None,
                 newest=newest,
-                events=tables.between(wanted(kind="event"), f"{clock():%Y-%m-%d}", "9999")[:4] if tables else [],
+                events=tables.between(wanted(kind="event"), f"{clock():%Y-%m-%d}", "9999", 4) if tables else [],
                 schemes=schemes,
                 forms=forms(request),
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from http import HTTPStatus
 
 from fastapi import APIRouter
@@ -42,8 +43,9 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         tables, names = counting(shelf), Names(shelf.iris, await titles(shelf))
         it, number = asked(request.query_params).having("kind", kind), _number(request)
         text = listing(it, shelf.iris)
-        made = panels(tables, it, _PANELS[kind], names)
-        sheets = [of_lines(f"{kind}s", f"{kind.capitalize()}s", tables.listed(it, "newest", DATA), text), *(panel.sheet for panel in made)]
+        made = await asyncio.to_thread(panels, tables, it, _PANELS[kind], names)
+        newest = await asyncio.to_thread(tables.listed, it, "newest", DATA)
+        sheets = [of_lines(f"{kind}s", f"{kind.capitalize()}s", newest, text), *(panel.sheet for panel in made)]
 
         def show() -> Response:
             page = shelved(tables, shelf.current.path, it, "newest", number)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -19,7 +21,8 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     routes = APIRouter()
 
     async def counts(request: Request) -> Response:
-        it = matrix(counting(shelf), asked(request.query_params).having("kind", "initiative"), Names(shelf.iris), await links(shelf))
+        wish = asked(request.query_params).having("kind", "initiative")
+        it = await asyncio.to_thread(matrix, counting(shelf), wish, Names(shelf.iris), await links(shelf))
         return await tell_sheets(request, shelf, [it.sheet()], lambda: RedirectResponse("/matrix", 303), it.drawing())
 
     for path in ("/matrix/counts", "/matrix/counts.{suffix}"):

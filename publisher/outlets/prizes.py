@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.figures.sheet import counted
+from publisher.figures.sheet import Sheet, counted
 from publisher.http.figured import counting, forms, tell_sheets
 from publisher.pages.pages import Pages
 from publisher.portal.choices import asked
@@ -24,24 +26,25 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
 
     async def prizes(request: Request) -> Response:
         tables, names, it = counting(shelf), Names(shelf.iris), asked(request.query_params)
-        made = panels(tables, it, ("prizeyear", "prize", "stage"), names)
-        every = tables.prizes(it)
-        years = sorted({prize.year or "" for prize in every}, reverse=True)
+        made = await asyncio.to_thread(panels, tables, it, ("prizeyear", "prize", "stage"), names)
+        years = await asyncio.to_thread(tables.awarded, it)
         chosen = request.query_params.get("prizeyear") or next(iter(years), "")
-        shown = [
-            prize
-            for prize in every
-            if (prize.year or "") == chosen and _fits(prize.category, it.codes("prize")) and _fits(prize.stage, it.codes("stage"))
-        ]
         text = asking.cross(it, "prizeyear", "prize", shelf.iris)
-        both = [(*pair, things) for pair, things in sorted(tables.cross(it, "prizeyear", "prize").items())]
-        sheets = [
-            of_prizes("prizes", "Prizes", every, asking.listing(it, shelf.iris)),
-            counted("by-year-and-category", "Prizes by year and category", ("prizeyear", "prize"), both, text),
-            *(panel.sheet for panel in made),
-        ]
+
+        def sheets() -> list[Sheet]:
+            both = [(*pair, things) for pair, things in sorted(tables.cross(it, "prizeyear", "prize").items())]
+            return [
+                of_prizes("prizes", "Prizes", tables.prizes(it), asking.listing(it, shelf.iris)),
+                counted("by-year-and-category", "Prizes by year and category", ("prizeyear", "prize"), both, text),
+                *(panel.sheet for panel in made),
+            ]
 
         def show() -> Response:
+            shown = [
+                prize
+                for prize in tables.prizes(it, chosen)
+                if _fits(prize.category, it.codes("prize")) and _fits(prize.stage, it.codes("stage"))
+            ]
             return pages.page(
                 "prizes.html",
                 years=years,

@@ -75,7 +75,8 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
 
     async def registers(request: Request) -> Response:
         tables = tables_in(shelf.current.path)
-        found = registries(await shelf.rows(query("sources")), await standings(shelf), tables, shelf.iris, clock())
+        rows, fared = await shelf.rows(query("sources")), await standings(shelf)
+        found = await asyncio.to_thread(registries, rows, fared, tables, shelf.iris, clock())
         whole = sheet(found, shelf.iris)
         shown = [(facet, facet_title(facet)) for facet in FILLED]
         return await tell_sheets(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from http import HTTPStatus
 
 from fastapi import APIRouter
@@ -29,7 +30,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         if by and by not in FACETS:
             raise Refused(HTTPStatus.BAD_REQUEST, f"The parameter by is one of {', '.join(FACETS)}")
         names, it = Names(shelf.iris, await titles(shelf)), asked(request.query_params).having("kind", "initiative")
-        made = [trend(counting(shelf), it, facet, names) for facet in ([by] if by else FACETS[:3])]
+        made = [await asyncio.to_thread(trend, counting(shelf), it, facet, names) for facet in ([by] if by else FACETS[:3])]
 
         def show() -> Response:
             return pages.page(

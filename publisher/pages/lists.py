@@ -22,7 +22,7 @@ from publisher.http.problems import Refused
 from publisher.pages.terms import Row, Term, iri, literal
 from publisher.queries import query
 from publisher.shelf.shelf import Shelf
-from publisher.tables.counting import tables_in
+from publisher.tables.counting import LAST, tables_in
 from publisher.tables.facets import located
 from publisher.tables.wanted import Wanted
 from vocab.initiative import Basis
@@ -76,7 +76,6 @@ _KEYS = {
     Order.NEWEST: "MAX(str(?changed))",
     Order.ADDRESS: '""',
 }
-_LAST = "\uffff"  # behind all keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +113,7 @@ async def listed(request: Request, shelf: Shelf, name: str, about: str = "") -> 
     back = "before" in asked
     cursor = asked.get("before") or asked.get("after")
     upward = (order is not Order.NEWEST) != back
-    key, address = _read(cursor) if cursor else ("", "") if upward else (_LAST, _LAST)
+    key, address = _read(cursor) if cursor else ("", "") if upward else (LAST, LAST)
     wish = _counted(name, about, shelf)
     tables = tables_in(shelf.current.path) if wish else None
     if wish and tables:

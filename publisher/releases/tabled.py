@@ -19,6 +19,7 @@ from publisher.releases.passes import graphs, parted, with_graph_first
 from publisher.releases.release import Release
 from publisher.releases.sorting import Sorter
 from publisher.tables.database import MADE, Database
+from publisher.tables.prepared import prepare
 from publisher.tables.record import read, record
 from vocab.iris import Iris
 
@@ -73,6 +74,7 @@ def _make(data: Path, it: Release, iris: Iris, folder: Path) -> None:
         database.keep(it.position, it.entry)
     finally:
         database.close()
+    prepare(part / "tables.duckdb", MEMORY)
     (part / "beside.json").write_text(json.dumps(told))
     (part / _ABOUT).write_text(json.dumps(_about(it)))
     _name(part, folder)

@@ -8,12 +8,13 @@ from typing import IO, cast
 
 from pyoxigraph import BlankNode, DefaultGraph, Literal, NamedNode, Quad, QueryResultsFormat, QuerySolutions, Triple, parse_query_results
 
-from publisher.remote.client import TABLE, Client, whole
+from publisher.remote.client import TABLE, Client, Refused, whole
 from publisher.remote.dialect import Dialect
 from publisher.remote.points import Points
 
 KEPT = 20_000  # subjects that are remembered
 PAGE = 500  # subjects a question
+GRAPHS = 100  # graphs a question: of records some 5,000 rows, half of what an engine may end an answer at
 _DEFAULT = DefaultGraph()
 _GRAPHS = """SELECT DISTINCT ?graph {{ GRAPH ?graph {{ ?s ?p ?o }}
   FILTER(STR(?graph) > "{last}" && ?graph NOT IN ({hidden})) }} ORDER BY STR(?graph) LIMIT {page}"""
@@ -28,10 +29,21 @@ class Facts:
         self._client, self._dialect = client, dialect
         self._where = ("GRAPH <" + dialect.merged + "> {", "}") if dialect.merged else ("", "")
         self._known: OrderedDict[str, list[Quad]] = OrderedDict()
+        self._coming: dict[str, None] = {}  # graphs that will be asked for, in their order
+        self._brought: dict[str, list[Quad]] = {}  # what some of them hold
+        self._at_once = GRAPHS
 
     def forget(self) -> None:
         """Take nothing for known any more."""
         self._known.clear()
+        self._coming.clear()
+        self._brought.clear()
+
+    def expect(self, graphs: Iterable[str], subjects: Iterable[str]) -> None:
+        """Be told of *graphs* that will be read once each, and *subjects*, so that many are asked for at once."""
+        self._brought.clear()
+        self._coming = dict.fromkeys(graphs)
+        self.look_up(subjects)
 
     def quads_for_pattern(
         self,
@@ -68,8 +80,32 @@ class Facts:
 
     def graph(self, graph: NamedNode) -> Iterator[Quad]:
         """Give all that a named graph holds."""
+        if graph.value in self._coming:
+            self._bring()
+        if graph.value in self._brought:
+            return iter(self._brought.pop(graph.value))
         found = self._asked(f"SELECT ?s ?p ?o {{ GRAPH {graph} {{ ?s ?p ?o }} }}")
         return (Quad(quad.subject, quad.predicate, quad.object, graph) for quad in found)
+
+    def _bring(self) -> None:
+        """Ask for the next graphs that are expected, fewer at once where the store ends its answer early."""
+        names = list(self._coming)
+        while True:
+            page = {name: list[Quad]() for name in names[: self._at_once]}
+            try:
+                rows = self._rows(
+                    f"SELECT ?g ?s ?p ?o {{ VALUES ?g {{ {' '.join(f'<{name}>' for name in page)} }} GRAPH ?g {{ ?s ?p ?o }} }}"
+                )
+                for row in rows:
+                    page[row["g"].value].append(Quad(row["s"], row["p"], row["o"], row["g"]))
+                break
+            except Refused:
+                if self._at_once == 1:
+                    raise
+                self._at_once = max(1, self._at_once // 4)
+        self._brought |= page
+        for name in page:
+            del self._coming[name]
 
     def _with(self, predicate: NamedNode, object: Term | None) -> Iterator[Quad]:
         """Give all with one predicate, a page of subjects at a time, which are looked up whole: they are what is asked for next."""
@@ -94,8 +130,11 @@ class Facts:
             last = page[-1]["graph"]
 
     def _asked(self, query: str) -> list[Quad]:
+        return [Quad(row["s"], row["p"], row["o"], _DEFAULT) for row in self._rows(query)]
+
+    def _rows(self, query: str) -> QuerySolutions:
         told = whole(self._client.ask(query, TABLE), self._dialect)
         lines = cast(IO[bytes], Points(told) if self._dialect.merged else told)  # only ``read`` is asked of it
         found = parse_query_results(lines, QueryResultsFormat.JSON)
         assert isinstance(found, QuerySolutions)
-        return [Quad(row["s"], row["p"], row["o"], _DEFAULT) for row in found]
+        return found

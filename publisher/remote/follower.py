@@ -75,7 +75,7 @@ class Follower:
         self._facts = Facts(self._client, dialect)
         self._status = set(self._facts.graph(self._graph))
         self._texts = Following(shelf / "text", journal, status_graph.removesuffix("status"), self._facts.look_up)
-        self._tables = Tables(shelf / "tables", journal, status_graph.removesuffix("status"))
+        self._tables = Tables(shelf / "tables", journal, status_graph.removesuffix("status"), self._facts.expect)
 
     def step(self) -> Generation | None:
         """Take in what is new; give the new generation, None where nothing was new."""

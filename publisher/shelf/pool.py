@@ -36,7 +36,8 @@ ASIDE = 15  # nice value of a question that takes long: one that is quick gets t
 class Pool:
     """*size* readers at work at once, and *spares* that wait for one of them to be killed.
 
-    A reader is a process of *module*, with the variables that it is *told*.
+    A reader is a process of *module*, with the variables that it is *told*. Where the questions are *ours*, pages wait for them: none steps
+    back.
     """
 
     def __init__(
@@ -47,12 +48,14 @@ class Pool:
         budget: Budget | None = None,
         module: str = READER,
         told: Mapping[str, str] | None = None,
+        *,
+        ours: bool = False,
     ) -> None:
         self.generation = ""
         self.limits = limits
         self.line = Line(size, limits)
         self._size, self._spares, self._budget = size, spares, budget
-        self._module, self._told = module, told
+        self._module, self._told, self._ours = module, told, ours
         self._idle: deque[Worker] = deque()
         self._all: set[Worker] = set()
         self._aside: set[Worker] = set()
@@ -90,7 +93,8 @@ class Pool:
         loop = asyncio.get_running_loop()
         ticket = Ticket(client, seconds, loop.time, partial(self._give_back, worker))
         ticket.timers["end"] = loop.call_later(seconds, worker.expire)
-        _step_back_later(worker, ticket, worker.spent(), LONG)
+        if not self._ours:
+            _step_back_later(worker, ticket, worker.spent(), LONG)
         self._look_later(worker, ticket)
         try:
             await worker.open(self._state(question))

@@ -33,6 +33,7 @@ log = structlog.get_logger(room="shelf")
 
 REMOTE = "publisher.remote.reader"
 PAUSE = 0.2  # seconds between looks for a new generation
+LINE = 1_000  # questions of our own that may wait: as many as there may be connections
 CACHED = 2_000  # answers to our own questions that are kept while a generation is shown
 
 
@@ -69,7 +70,7 @@ class Shelf:
         self._told = elsewhere.environment() if elsewhere else None
         module = REMOTE if elsewhere else READER
         self._public = Pool(cores, self.limits, 2, self.budget, module, self._told)
-        self._own = Pool(max(1, cores // 2), self.limits, 0, None, module, self._told)
+        self._own = Pool(cores, replace(self.limits, queue=max(self.limits.queue, LINE)), 0, None, module, self._told, ours=True)
         self._follow = follow
         self._known: dict[str, Generation] = {}  # by folder; while generations change, answers come from both
         self._shown = asyncio.Event()

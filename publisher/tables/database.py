@@ -16,7 +16,7 @@ import orjson
 
 from publisher.tables.things import Row
 
-FORMAT = 2  # count it up with every change of what is written, so that shelves make their tables anew
+FORMAT = 3  # count it up with every change of what is written, so that shelves make their tables anew
 MADE = f"{FORMAT} duckdb-{version('duckdb').partition('.')[0]}"
 MEMORY = "512MiB"  # what may be held; more of it waits beside
 _SQL = Path(__file__).parent / "sql"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import duckdb
@@ -20,6 +20,7 @@ from journal.log import Journal
 from publisher import position
 from publisher.tables.database import MADE, Database
 from publisher.tables.facets import FACETS
+from publisher.tables.prepared import Preparing
 from publisher.tables.record import Graph, read, record
 from publisher.tables.things import Row, organization, thing
 from publisher.text.told import Quads, parts, touched
@@ -35,16 +36,26 @@ _MERGED = DefaultGraph()
 
 
 class Following:
-    """Keep the tables in *folder* level with a store that follows *journal*; ``shown`` is a file with the last level state."""
+    """Keep the tables in *folder* level with a store that follows *journal*; ``shown`` is a folder with the last level state.
 
-    def __init__(self, folder: Path, journal: Journal, base: str) -> None:
-        self.shown = folder / "shown"
+    A store that is asked over the network is told by *expect* which graphs and which subjects will be read next.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        journal: Journal,
+        base: str,
+        expect: Callable[[Collection[str], Collection[str]], None] = lambda graphs, subjects: None,
+    ) -> None:
+        self.shown, self._expect = folder / "shown", expect
         self._folder, self._journal, self._iris = folder, journal, Iris(base)
         self._database = self._open()
         self.mark = self._read_mark()
         if not self.mark and self._database.mark()[0]:
             self._forget()
         self._work: Iterator[int] | None = None
+        self._preparing: Preparing | None = None
 
     def step(self, store: Quads, position: int, entry: str, seconds: float) -> bool:
         """Work for about *seconds* toward *position*, where *store* is; tell whether the tables are level with it and shown.
@@ -56,6 +67,9 @@ class Following:
         except (duckdb.Error, OSError) as error:
             log.error("the tables cannot be written; they are made anew", error=str(error))
             self._work, self.mark = None, 0
+            if self._preparing is not None:
+                self._preparing.wait()
+                self._preparing = None
             self._forget()
             return False
 
@@ -69,9 +83,14 @@ class Following:
                 self.mark, self._work = done, None
             elif time.monotonic() > until:
                 return False
-        if self.mark == position and self.position != position:
-            self._show()
-        return self.mark == position
+        if self.mark == position and self.position != position and self._preparing is None:
+            self._preparing = self._prepare()
+        if self._preparing is not None:
+            self._preparing.wait(max(0.0, until - time.monotonic()))
+            if not self._preparing.done:
+                return False
+            self._show(self._preparing)
+        return self.position == position
 
     @property
     def position(self) -> int:
@@ -81,6 +100,9 @@ class Following:
     def close(self) -> None:
         """Let the tables go."""
         self._work = None
+        if self._preparing is not None:
+            self._preparing.wait()
+            self._preparing = None
         self._database.close()
 
     def _make(self, store: Quads, position: int, entry: str) -> Iterator[int]:
@@ -109,7 +131,8 @@ class Following:
         self._keep(store, at, entry)
         yield at
 
-    def _put(self, store: Quads, graphs: Iterable[str], organizations: Iterable[str]) -> None:
+    def _put(self, store: Quads, graphs: Collection[str], organizations: Collection[str]) -> None:
+        self._expect(graphs, organizations)
         iris, rows = list(organizations), [row for name in organizations if (row := self._organization(store, name))]
         for graph in graphs:
             it = record(graph, _lines(store, None, NamedNode(graph)), self._iris)
@@ -133,14 +156,21 @@ class Following:
         )
         self._database.keep(position, entry)
 
-    def _show(self) -> None:
+    def _prepare(self) -> Preparing:
+        """Copy the tables as they are, and prepare the copy aside: on a million things that takes longer than an entry may wait."""
         part = self._folder / "shown.part"
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir()
         self._database.copy(part / "tables.duckdb")
         position.write(part, self.mark)
+        return Preparing(part / "tables.duckdb")
+
+    def _show(self, prepared: Preparing) -> None:
+        self._preparing = None
+        if prepared.error is not None:
+            raise prepared.error
         shutil.rmtree(self.shown, ignore_errors=True)
-        part.rename(self.shown)
+        prepared.tables.parent.rename(self.shown)
 
     def _read_mark(self) -> int:
         number, entry, made = self._database.mark()
@@ -174,7 +204,7 @@ def _organizations(store: Quads) -> Iterator[str]:
     return (quad.subject.value for quad in found if isinstance(quad.subject, NamedNode))
 
 
-def _told(found: Iterable[str], iris: Iris) -> tuple[set[str], set[str]]:
+def _told(found: Collection[str], iris: Iris) -> tuple[set[str], set[str]]:
     """Give the records and the organizations among what an entry touched."""
     records, organizations = set(), set()
     for iri in found:
@@ -210,6 +240,6 @@ def copy(shown: Path, folder: Path) -> int:
     if found < 0:
         return found
     folder.mkdir(parents=True)
-    for name in ("tables.duckdb", position.NAME):
-        os.link(shown / name, folder / name)
+    for file in shown.iterdir():
+        os.link(file, folder / file.name)
     return found

@@ -14,8 +14,9 @@ from publisher.shelf.question import Question
 from publisher.shelf.shelf import Shelf
 from publisher.sparql.rewriting import ready
 from publisher.tables import wanted as asking
-from publisher.tables.counting import Tables, tables_in
+from publisher.tables.counting import LAST, Tables, tables_in
 from publisher.tables.facets import FACETS
+from publisher.tables.orders import KEYS
 from publisher.tables.wanted import Wanted, wanted
 from vocab.initiative import Basis
 from vocab.iris import Iris
@@ -112,3 +113,61 @@ async def test_a_list_has_the_things_of_its_query(shelf, tables):
         rows = await shelf.rows(asking.listing(it, IRIS))
 
         assert sorted(line.iri for line in tables.listed(it, "newest", 1000)) == [row["thing"].value for row in rows]
+
+
+@pytest.mark.parametrize("wish", ["initiatives", "a goal", "every basis", "a party", "nothing"])
+@pytest.mark.parametrize("key", KEYS)
+async def test_a_list_that_goes_on_after_each_page_gives_each_thing_once_in_order_and_back_again(tables, wish, key):
+    it, (since, after), down = WISHES[wish], ("", ""), list[tuple[str, str]]()
+    up = list[tuple[str, str]]()
+    while page := tables.keyed(it, key, True, since, after, 7):
+        up += page
+        after, since = page[-1]
+    since, after = LAST, LAST
+    while page := tables.keyed(it, key, False, since, after, 7):
+        down += page
+        after, since = page[-1]
+
+    assert sorted(iri for iri, _ in up) == sorted(line.iri for line in tables.listed(it, "newest", 1000))
+    assert up == sorted(up, key=lambda pair: (pair[1], pair[0])) == down[::-1]
+
+
+@pytest.mark.parametrize("order", ["newest", "title", "begins", "ends"])
+async def test_a_page_of_a_list_is_a_part_of_the_whole_list_and_that_is_sorted(tables, order):
+    by = {"newest": "changed", "title": "title", "begins": "begins", "ends": "begins"}[order]
+
+    whole = tables.listed(wanted(kind="initiative"), order, 1000)
+    parts = [line for offset in range(0, len(whole), 30) for line in tables.listed(wanted(kind="initiative"), order, 30, offset)]
+
+    told = [(getattr(line, by) or "").lower() for line in whole if getattr(line, by)]
+    assert parts == whole
+    assert told == sorted(told, reverse=order in ("newest", "ends"))
+
+
+async def test_things_that_share_most_are_related_and_a_thing_is_not_to_itself(tables):
+    one = IRIS.thing("initiative", "demo", "3")
+
+    found = tables.related(one, 6)
+
+    shared = [{(facet, code) for facet in ("line", "goal", "country") for code in marks(tables, line.iri, facet)} for line in found]
+    own = {(facet, code) for facet in ("line", "goal", "country") for code in marks(tables, one, facet)}
+    counted = [len(own & them) for them in shared]
+    assert one not in [line.iri for line in found]
+    assert counted == sorted(counted, reverse=True)
+    assert (len(found), counted[0], counted[-1] >= 2) == (6, 3, True)
+
+
+def marks(tables: Tables, thing: str, facet: str) -> list[str]:
+    return list(tables.counts(Wanted(words="it", among=(thing,), bases=tuple(Basis))).get(facet, {}))
+
+
+async def test_what_begins_or_goes_on_in_a_time_is_listed_by_its_beginning(tables):
+    every = tables.listed(wanted(kind="initiative"), "begins", 1000)
+
+    found = tables.between(wanted(kind="initiative"), "2024-06-01", "2024-06-30")
+
+    assert found == [it for it in every if it.begins and it.begins[:10] <= "2024-06-30" and (it.ends or it.begins)[:10] >= "2024-06-01"]
+    assert found
+    assert tables.between(wanted(kind="initiative", goal="17"), "2023-01-01", "2023-01-01", 3) == tables.listed(
+        wanted(kind="initiative", goal="17"), "begins", 3
+    )

@@ -1,6 +1,5 @@
--- found
-SELECT iri, kind, source, title, language, begins, ends, issued, changed, venue, cancelled
-FROM things
-WHERE begins IS NOT NULL AND begins[:10] <= $last AND coalesce(ends, begins)[:10] >= $first
+SELECT place FROM spans
+WHERE kind IN (SELECT unnest($kinds)) AND first <= $last AND last >= $first
 -- narrowed
-ORDER BY begins, iri
+ORDER BY begins, place
+LIMIT $limit

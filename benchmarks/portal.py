@@ -1,0 +1,168 @@
+"""Portal: each kind of page cold and warm against 200 ms, then a hundred visitors at once with pauses; the server is a real one.
+
+The store, the index of texts and the journal hold some things; the tables, from which facets, counts and lists come, hold as many as are
+asked for: the others are copies of those in the tables alone. First pages of lists show things of the store.
+
+By hand: ``python -m benchmarks portal --records 100000 --visitors 100``
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Annotated
+
+import httpx
+import typer
+
+from benchmarks.crowd import filled
+from benchmarks.processes import until
+from benchmarks.table import Aim, Json, Line, err, show
+from benchmarks.walk import ready, served
+from publisher.tables.facets import FACETS
+
+READY = 200.0  # ms: the aim
+STORED = 20_000  # things in the store: more of them take their time to load, and change what SPARQL answers, not the tables
+AGAIN = 3  # times that an address is asked once its answer is kept
+HTML = {"Accept": "text/html", "Accept-Encoding": "gzip"}
+TROUBLE = 300  # characters of an answer that is no page
+# How often each kind of page is asked: people come by search engines to things, and search here.
+MIX = {"initiative": 30,
+       "search, a facet": 14, "search, words": 10, "home": 8, "search": 6, "goal": 4, "line": 4, "country": 5, "target": 2,
+       "organization": 4, "source": 1, "region": 2, "map": 2, "matrix": 2, "trends": 1, "gaps": 1, "calendar": 2, "library": 2, "prizes": 1,
+       "search, two facets": 4, "search, words and a facet": 3, "search, by title": 1, "search, page 40": 1, "registries": 1}  # fmt: skip
+
+Addresses = Mapping[str, Sequence[str]]
+
+
+@dataclass(slots=True)
+class Found:
+    """What was measured of a kind of page: milliseconds of each answer."""
+
+    times: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    troubles: list[str] = field(default_factory=list)
+
+    def took(self, kind: str, since: float, address: str, answer: httpx.Response) -> None:
+        """Note an answer; one that is no page is a trouble and is told whole."""
+        self.times[kind].append((time.perf_counter() - since) * 1000)
+        if answer.status_code != httpx.codes.OK:
+            told = " ".join(answer.text.split())[:TROUBLE]
+            self.troubles.append(f"{answer.status_code} {address}: {told}")
+
+
+def addresses(things: Mapping[str, Sequence[str]], codes: Mapping[str, Sequence[str]]) -> Addresses:
+    """Give the addresses of each kind of page; *things* are pages by kind of thing, *codes* are by facet, the most frequent first."""
+    concept = {"line": "/scheme/action-line/{}", "goal": "/concept?iri=http://metadata.un.org/sdg/{}",
+               "target": "/concept?iri=http://metadata.un.org/sdg/{}", "region": "/scheme/itu-region/{}",
+               "country": "/concept?iri=http://metadata.un.org/sdg/codes/geoArea/{}", "source": "/source/{}"}  # fmt: skip
+    words = ("health", "rural schools", "telecentre", "training for women", "satellite", "e-government", "youth", "internet")
+    pairs = [f"/search?goal={goal}&country={country}" for goal, country in zip(codes["goal"], codes["country"], strict=False)]
+    return {
+        "home": ["/"],
+        "search": ["/search"],
+        "search, a facet": [f"/search?{name}={code}" for name in FACETS for code in codes.get(name, ())[:3]],
+        "search, two facets": pairs,
+        "search, words": [f"/search?q={word}" for word in words],
+        "search, words and a facet": [f"/search?q={word}&goal={goal}" for word, goal in zip(words, codes["goal"], strict=False)],
+        "search, by title": ["/search?sort=title", *(f"/search?sort=title&kind=initiative&goal={goal}" for goal in codes["goal"][:3])],
+        "search, page 40": ["/search?page=40", *(f"/search?page=40&goal={goal}" for goal in codes["goal"][:3])],
+        "initiative": things["initiative"],
+        "organization": things["organization"],
+        **{name: [form.format(code) for code in codes.get(name, ())] for name, form in concept.items()},
+        "matrix": ["/matrix", *(f"/matrix?country={code}" for code in codes["country"][:2])],
+        "map": ["/map", *(f"/map?goal={code}" for code in codes["goal"][:2])],
+        "trends": ["/trends", "/trends?by=goal", "/trends?by=source"],
+        "gaps": ["/gaps", *(f"/gaps?region={code}" for code in codes["region"][:2])],
+        "calendar": ["/events", "/events?month=2026-03", "/events?month=2026-07"],
+        "library": ["/documents", "/posts", "/documents?page=3"],
+        "prizes": ["/prizes", "/prizes?prizeyear=2025"],
+        "registries": ["/registries"],
+    }
+
+
+def alone(client: httpx.Client, every: Addresses, most: int) -> list[Line]:
+    """Ask at most *most* addresses of each kind for the first time, then again, one visitor at a time."""
+    lines: list[Line] = []
+    for kind, found in every.items():
+        cold, warm, shown = Found(), Found(), found[:most]
+        for it, times in ((cold, 1), (warm, AGAIN)):
+            for address in [*shown] * times:
+                since = time.perf_counter()
+                it.took(kind, since, address, client.get(address))
+        lines += [_line(f"{kind}, {name}", it.times[kind], it.troubles) for name, it in (("cold", cold), ("warm", warm))]
+        err.print(f"{kind}: {lines[-2].ours:,.0f} ms cold, {lines[-1].ours:,.0f} ms warm")
+    return lines
+
+
+def _line(what: str, times: Sequence[float], troubles: Sequence[str]) -> Line:
+    note = f"worst of {len(times)}; median {median(times):,.0f} ms" + "".join(f"; {it}" for it in troubles)
+    return Line(what, "ms", max(times), aim=Aim("most", READY, "ours"), note=note)
+
+
+async def crowd(address: str, every: Addresses, visitors: int, pause: float, seconds: float) -> tuple[Found, float]:
+    """Let *visitors* come and read for *seconds*, each with a *pause* of about so many seconds between pages; give what they met."""
+    met, dice, until_ = Found(), random.Random(8), time.perf_counter() + seconds
+    kinds, weights = list(MIX), list(MIX.values())
+
+    async def visitor(client: httpx.AsyncClient) -> None:
+        await asyncio.sleep(dice.uniform(0, pause))
+        while time.perf_counter() < until_:
+            kind = dice.choices(kinds, weights)[0]
+            page = every[kind][min(int(dice.expovariate(6 / len(every[kind]))), len(every[kind]) - 1)]  # the first ones more often
+            since = time.perf_counter()
+            met.took(kind, since, page, await client.get(page, headers=HTML))
+            await asyncio.sleep(dice.expovariate(1 / pause))
+
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=visitors)
+    async with httpx.AsyncClient(base_url=address, timeout=120, limits=limits) as client:
+        since = time.perf_counter()
+        await asyncio.gather(*(visitor(client) for _ in range(visitors)))
+        return met, time.perf_counter() - since
+
+
+def together(met: Found, seconds: float) -> Iterator[Line]:
+    """Tell what a crowd met: the percentiles of each kind of page, and of all."""
+    every = [it for times in met.times.values() for it in times]
+    for kind, times in (("all pages", every), *sorted(met.times.items())):
+        at = quantiles(times, n=100, method="inclusive") if len(times) > 1 else times * 99
+        note = f"p95 of {len(times)}; p50 {at[49]:,.0f}, p90 {at[89]:,.0f}, p99 {at[98]:,.0f}, worst {max(times):,.0f} ms"
+        yield Line(f"{kind}, in the crowd", "ms", at[94], aim=Aim("most", READY, "ours") if kind == "all pages" else None, note=note)
+    yield Line("pages a second, in the crowd", "pages/s", len(every) / seconds)
+    yield Line("answers that were no page", "answers", len(met.troubles), aim=Aim("most", 0, "ours"), note="; ".join(met.troubles[:5]))
+
+
+def main(
+    records: Annotated[int, typer.Option(help="Things in the tables.", min=2_000)] = 1_000_000,
+    stored: Annotated[int, typer.Option(help="Things in the store, of those; at most all.", min=1_000)] = STORED,
+    visitors: Annotated[int, typer.Option(help="Visitors at once.", min=1)] = 100,
+    pause: Annotated[float, typer.Option(help="Seconds that a visitor looks at a page, on average.", min=0.01)] = 5.0,
+    seconds: Annotated[float, typer.Option(help="Seconds that they keep coming.", min=1)] = 60.0,
+    each: Annotated[int, typer.Option(help="Addresses of a kind that are asked one after the other at most.", min=1)] = 20,
+    keep: Annotated[Path | None, typer.Option(help="Folder to fill, or one that was filled before.")] = None,
+    json: Json = False,
+) -> None:
+    """Fill the tables, serve, and measure."""
+    with tempfile.TemporaryDirectory(prefix="portal-") as folder:
+        data = keep or Path(folder)
+        things, codes = filled(data, min(stored, records), records, lambda text: err.print(text))
+        every = addresses(things, codes)
+        with served(data) as address, httpx.Client(base_url=address, timeout=120, headers=HTML) as client:
+            until(lambda: ready(client), 120)
+            client.get(f"{address}/void").raise_for_status()  # the readers are up
+            lines = alone(client, every, each)
+        err.print(f"{visitors} visitors, {seconds:,.0f} s")
+        with served(data) as address, httpx.Client(base_url=address, timeout=120) as client:  # anew: nothing is kept
+            until(lambda: ready(client), 120)
+            met = asyncio.run(crowd(address, every, visitors, pause, seconds))
+    show(f"The portal, {records:,} things in the tables, {min(stored, records):,} in the store", [*lines, *together(*met)], json)
+
+
+if __name__ == "__main__":
+    typer.run(main)

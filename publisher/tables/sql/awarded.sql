@@ -1,0 +1,3 @@
+SELECT DISTINCT coalesce(year, '') AS year FROM prizes WHERE true
+-- narrowed
+ORDER BY year DESC

@@ -1,1 +1,0 @@
-SELECT thing FROM parties WHERE organization = $party AND roles <> 0

@@ -1,1 +1,0 @@
-SELECT iri, title FROM things WHERE iri IN (SELECT unnest($iris))

@@ -1,3 +1,0 @@
--- found
-SELECT count(*) FROM things WHERE true
--- narrowed

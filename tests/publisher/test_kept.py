@@ -1,0 +1,131 @@
+"""Kept pages: each is made once for what is shown, and goes packed to those who take it so."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+import pytest_asyncio
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from publisher.http.kept import Kept
+from publisher.languages.visit import Speaking
+
+BROWSER = {"Accept": "text/html,*/*;q=0.8"}
+
+
+class Site:
+    """An app that counts what it makes; *version* is what it shows, *time* the clock."""
+
+    def __init__(self) -> None:
+        self.made, self.version, self.time, self.status, self.media = 0, "1", 0.0, 200, "text/html; charset=utf-8"
+        self.go = asyncio.Event()
+        self.go.set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await Request(scope, receive).body()
+        await self.go.wait()
+        self.made += 1
+        headers = {"ETag": f'"{self.made}"', "Last-Modified": "Sun, 01 Mar 2026 08:00:00 GMT", "Vary": "Accept"}
+        text = f"page {self.made} of {scope['path']}?{scope['query_string'].decode()}"
+        await Response(text, self.status, headers, self.media)(scope, receive, send)
+
+
+@pytest.fixture
+def site() -> Site:
+    return Site()
+
+
+@pytest_asyncio.fixture
+async def browser(site: Site) -> AsyncIterator[httpx.AsyncClient]:
+    app = Speaking(Kept(site, lambda: site.version, lambda: site.time))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://kept.example", headers=BROWSER) as client:
+        yield client
+
+
+async def test_a_page_is_made_once_while_the_same_is_shown(site, browser):
+    told = [(await browser.get("/search?q=x")).text for _ in range(3)]
+
+    assert (site.made, told) == (1, ["page 1 of /search?q=x"] * 3)
+
+
+async def test_those_who_ask_while_it_is_made_wait_for_it_together(site, browser):
+    site.go.clear()
+    asked = [asyncio.create_task(browser.get("/map")) for _ in range(5)]
+    await asyncio.sleep(0)
+    site.go.set()
+
+    told = {(await one).text for one in asked}
+
+    assert (site.made, told) == (1, {"page 1 of /map?"})
+
+
+async def test_another_state_another_minute_and_another_language_have_pages_of_their_own(site, browser):
+    await browser.get("/map")
+    site.version = "2"
+    await browser.get("/map")
+    site.time += 60
+    await browser.get("/map")
+
+    await browser.get("/map", headers={"Accept-Language": "fr"})
+
+    assert site.made == 4
+
+
+@pytest.mark.parametrize(
+    ("status", "media", "path", "accept"),
+    [
+        (503, "text/html", "/map", "text/html"),
+        (200, "text/csv", "/map", "text/html"),
+        (200, "text/html", "/sparql", "text/html"),
+        (200, "application/json", "/map", "application/json"),
+    ],
+)
+async def test_what_is_no_page_of_the_portal_is_made_each_time(site, browser, status, media, path, accept):
+    site.status, site.media = status, media
+
+    answers = [await browser.get(path, headers={"Accept": accept, "Accept-Encoding": "gzip"}) for _ in range(2)]
+
+    assert (site.made, {it.status_code for it in answers}, {it.headers.get("content-encoding") for it in answers}) == (2, {status}, {None})
+
+
+async def test_nothing_is_kept_while_nothing_is_shown(site, browser):
+    site.version = ""
+
+    await browser.get("/map")
+    await browser.get("/map")
+
+    assert site.made == 2
+
+
+async def test_a_page_goes_packed_to_those_who_take_it_so_under_a_tag_of_its_own(site, browser):
+    async with browser.stream("GET", "/map", headers={"Accept-Encoding": "br, gzip;q=0.5"}) as packed:
+        body = b"".join([part async for part in packed.aiter_raw()])
+    plain = await browser.get("/map", headers={"Accept-Encoding": "gzip;q=0, identity"})
+
+    assert (gzip.decompress(body), plain.content) == (b"page 1 of /map?", b"page 1 of /map?")
+    told = [packed.headers[name] for name in ("etag", "content-encoding", "content-length")]
+    assert told == ['"1-gzip"', "gzip", str(len(body))]
+    assert (plain.headers["etag"], plain.headers.get("content-encoding")) == ('"1"', None)
+    assert "Accept-Encoding" in plain.headers["vary"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "status"),
+    [
+        ("If-None-Match", '"1"', 304),
+        ("If-None-Match", '"0", W/"1-gzip"', 304),
+        ("If-None-Match", '"0"', 200),
+        ("If-Modified-Since", "Sun, 01 Mar 2026 08:00:00 GMT", 304),
+        ("If-Modified-Since", "Sun, 01 Mar 2026 08:00:01 GMT", 200),
+    ],
+)
+async def test_a_reader_who_holds_the_page_is_not_sent_it_again(browser, name, value, status):
+    answer = await browser.get("/map", headers={name: value})
+
+    assert (answer.status_code, bool(answer.content)) == (status, status == 200)

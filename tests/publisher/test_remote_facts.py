@@ -1,0 +1,71 @@
+"""Facts of a store elsewhere: what will be read is asked for many graphs at a time."""
+
+from __future__ import annotations
+
+import io
+from email.message import Message
+
+import pytest
+from pyoxigraph import Literal, NamedNode, Quad, QueryResultsFormat, Store
+
+from publisher.remote import facts
+from publisher.remote.client import Refused
+from publisher.remote.dialect import STANDARD
+from publisher.remote.facts import Facts
+
+GRAPHS = [f"http://graph.example/{number}" for number in range(250)]
+
+
+class Answer(io.BytesIO):
+    headers = Message()
+
+
+class Endpoint:
+    """A store with two statements in each of GRAPHS, that counts its questions and refuses more than *most* graphs in one."""
+
+    def __init__(self, most: int = 1000) -> None:
+        self.asked, self.most = 0, most
+        self.store = Store()
+        self.store.extend(
+            Quad(NamedNode(f"{graph}#{part}"), NamedNode("http://p.example/"), Literal(graph), NamedNode(graph))
+            for graph in GRAPHS
+            for part in "ab"
+        )
+
+    def ask(self, query: str, accept: str) -> Answer:
+        self.asked += 1
+        if query.count("<http://graph.example/") > self.most:
+            raise Refused("Broken", "the store gives only a part of the rows")
+        told = self.store.query(query).serialize(format=QueryResultsFormat.JSON)
+        assert told
+        return Answer(told)
+
+
+def read(endpoint: Endpoint) -> list[set[Quad]]:
+    known = Facts(endpoint, STANDARD)
+    known.expect(GRAPHS, ())
+    return [set(known.quads_for_pattern(None, None, None, NamedNode(graph))) for graph in GRAPHS]
+
+
+@pytest.mark.parametrize(("most", "questions"), [(1000, 3), (30, 11)])
+def test_graphs_that_are_expected_are_asked_for_together_and_fewer_where_the_store_ends_early(most, questions):
+    endpoint = Endpoint(most)
+
+    found = read(endpoint)
+
+    assert found == [set(endpoint.store.quads_for_pattern(None, None, None, NamedNode(graph))) for graph in GRAPHS]
+    assert endpoint.asked == questions
+
+
+def test_a_graph_that_nobody_expected_is_asked_for_by_itself():
+    endpoint = Endpoint()
+    known = Facts(endpoint, STANDARD)
+
+    found = set(known.quads_for_pattern(None, None, None, NamedNode(GRAPHS[7])))
+
+    assert (len(found), endpoint.asked, facts.GRAPHS) == (2, 1, 100)
+
+
+def test_a_store_that_gives_not_even_one_graph_whole_says_so():
+    with pytest.raises(Refused):
+        read(Endpoint(0))
