@@ -133,6 +133,7 @@ class Fetch(AbstractContextManager["Fetch"]):
     _rules: dict[str, Robots] = field(default_factory=dict)
     _deadline: Deadline = field(default_factory=Deadline)
     _into: Path | None = None
+    _asked: Mapping[str, str] | bytes | None = None
     _client: httpx.Client = field(init=False)
 
     def __post_init__(self) -> None:
@@ -152,6 +153,17 @@ class Fetch(AbstractContextManager["Fetch"]):
     def agent(self) -> str:
         """Give our User-Agent."""
         return AGENT.format(contact=" ".join(self.contact.encode("ascii", "replace").decode().split()))
+
+    def post(self, url: str, asked: Mapping[str, str] | bytes, *, accept: str = "*/*") -> Reply:
+        """Put a question, a form or an XML document, that an address takes by POST only; tried again and raising as ``get`` does.
+
+        It must be one that changes nothing, since it may be put more than once.
+        """
+        self._asked = asked
+        try:
+            return self._follow(str(self._parsed(url)), {"Accept": accept}, lambda it: judge(it, accept, self.agent))
+        finally:
+            self._asked = None
 
     def get(self, url: str, params: Mapping[str, str] | None = None, *, accept: str = "*/*", conditional: bool = False) -> Reply:
         """Get an answer with status 200, or 304 where *conditional* and nothing has changed.
@@ -262,7 +274,7 @@ class Fetch(AbstractContextManager["Fetch"]):
 
     def _ask_robots(self, address: str) -> Robots:
         """Read a robots.txt: 4xx or redirects without end mean that there is none, 5xx that nothing is allowed for now."""
-        into, self._into = self._into, None
+        into, self._into, asked, self._asked = self._into, None, self._asked, None
         try:
             reply = self._follow(address, {"Accept": "text/plain"}, judge_robots, admit=False)
         except LoopError:
@@ -270,7 +282,7 @@ class Fetch(AbstractContextManager["Fetch"]):
         except (Busy, UnexpectedError) as error:
             raise self._counted(unsure(address, str(error).partition(": ")[2])) from error
         finally:
-            self._into = into
+            self._into, self._asked = into, asked
         return robots.read(address, reply.content) if reply.status == 200 else robots.free(address)
 
     def _wait(self, url: httpx.URL, pause: float) -> None:
@@ -283,7 +295,7 @@ class Fetch(AbstractContextManager["Fetch"]):
         self._deadline.start(self.patience.file_answer if self._into else self.patience.answer)
         path, digest = None, ""
         try:
-            with self._client.stream("GET", url, headers=headers) as response:
+            with self._begun(url, headers) as response:
                 if self._into and response.status_code == 200:
                     path = self._into
                     content, digest = spooled(response, path, self.patience.file_size, self._deadline)
@@ -293,6 +305,13 @@ class Fetch(AbstractContextManager["Fetch"]):
             raise _failed(url, error) from error
         reply = Reply(str(url), response.status_code, response.headers, content, path=path, digest=digest)
         return replace(reply, at=self._keep(reply)) if self.keeper else reply
+
+    def _begun(self, url: httpx.URL, headers: Mapping[str, str]) -> AbstractContextManager[httpx.Response]:
+        if self._asked is None:
+            return self._client.stream("GET", url, headers=headers)
+        if isinstance(self._asked, bytes):
+            return self._client.stream("POST", url, headers={**headers, "Content-Type": "application/xml"}, content=self._asked)
+        return self._client.stream("POST", url, headers=headers, data=self._asked)
 
     def _keep(self, reply: Reply) -> Position | None:
         pairs = list(reply.headers.multi_items())

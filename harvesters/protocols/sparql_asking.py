@@ -28,6 +28,7 @@ OPTIONS: Mapping[str, Option] = {
         str, "dct:modified|schema:dateModified", "The property path to the time when a record changed; empty where none is told."
     ),
     "namespaces": Option(dict, None, "Prefixes of the pattern and of paths, `prefix = address`, beside those that are known."),
+    "method": Option(str, "get", "How the endpoint is asked: `get`, or `post` where it takes queries as forms only."),
     "page": Option(int, 1000, "How many subjects are listed at once."),
     "size": Option(int, 20, "How many records are asked for at once, as long as the address does not grow too long."),
     "steps": Option(int, 1, "How many steps away from a record what is said belongs to it."),
@@ -116,7 +117,9 @@ class Endpoint:
     def _ask(self, name: str, terms: Mapping[str, str], accept: str) -> Reply:
         graph = value(self.source, OPTIONS, "graph")
         asked = {"query": self.prologue + _query(name).substitute(terms), **({"default-graph-uri": graph} if graph else {})}
-        reply = self.fetch.get(self.source.url, asked, accept=accept)
+        post = value(self.source, OPTIONS, "method") == "post"
+        ask = self.fetch.post if post else self.fetch.get
+        reply = ask(self.source.url, asked, accept=accept)
         if state := reply.headers.get("x-sql-state"):  # Virtuoso ran out of its time, and gives what it has found
             raise ParseError(
                 f"{self.source.name}: {self.source.url} answered with a part only ({state}); ask for less at once (`page`, `size`)"
@@ -168,6 +171,8 @@ def check(source: Source) -> None:
     for name in names(source, OPTIONS, "types"):
         if ":" not in name or (iri(name) == name and not name.startswith(("http:", "https:", "urn:"))):
             raise CardError(f"{source.name}: option 'types' holds {name!r}; write an IRI, or a name whose prefix is known: eurio:Project")
+    if (method := value(source, OPTIONS, "method")) not in {"get", "post"}:
+        raise CardError(f"{source.name}: option 'method' is {method!r}; it is one of get, post")
     for name in ("page", "size"):
         if value(source, OPTIONS, name) < 1:
             raise CardError(f"{source.name}: option {name!r} is {value(source, OPTIONS, name)}; write a number from 1 up")

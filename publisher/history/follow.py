@@ -166,8 +166,8 @@ def _leave_at_end_of_input() -> None:
 
 
 def main() -> None:
-    """Follow: arguments are the folder of the file, the journal's folder and the base of all IRIs."""
-    folder, journal, base = sys.argv[1:4]
+    """Follow: arguments are the folder of the file, the journal's folder, the base of all IRIs and the folder of generations."""
+    folder, journal, base, generations = sys.argv[1:5]
     to_stderr()
     threading.Thread(target=_leave_at_end_of_input, daemon=True).start()
     os.nice(PLACE)
@@ -175,7 +175,7 @@ def main() -> None:
     while True:
         try:
             following.step()
-            following.show(Path(folder).parent / "generations")
+            following.show(Path(generations))
         except JournalError as error:
             log.error("the journal cannot be followed", error=str(error))
             time.sleep(10)

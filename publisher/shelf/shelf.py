@@ -195,7 +195,8 @@ class Shelf:
         journal = str(self.journal.folder)
         follower = (journal, str(self._folder), str(self.data / "status.nq"), self.iris.status)
         yield self._keep_running(command("publisher.remote.follower" if self._told else "publisher.shelf.follower", *follower))
-        yield self._keep_running(command("publisher.history.follow", str(self.history), journal, self.iris.base))
+        history = (str(self.history), journal, self.iris.base, str(self._generations))
+        yield self._keep_running(command("publisher.history.follow", *history))
 
     async def _keep_running(self, line: list[str]) -> None:
         while True:

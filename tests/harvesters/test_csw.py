@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import httpx
 import pytest
+from lxml import etree
 
 from harvesters.errors import CardError, ParseError, UnavailableError
 from harvesters.network.fetch import Fetch, Patience
@@ -36,10 +37,13 @@ class Service:
     poison: Collection[int] = ()
     next: bool = True
     down: bool = False
+    posts: bool = False
     asked: list[dict[str, str]] = field(default_factory=list)
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        given = dict(request.url.params)
+        given = dict(request.url.params) if request.method == "GET" else _told(request)
+        if self.posts and request.method == "GET":
+            return httpx.Response(405)
         self.asked.append(given)
         start, size = int(given["startPosition"]), min(self.most, int(given["maxRecords"]))
         numbers = range(start, min(self.count, start + size - 1) + 1)
@@ -57,6 +61,19 @@ class Service:
 
     def door(self) -> Fetch:
         return Fetch(pause=0, robots=False, transport=httpx.MockTransport(self), patience=Patience(tries=1))
+
+
+def _told(request: httpx.Request) -> dict[str, str]:
+    """Read a request in XML as the parameters that it stands for."""
+    assert request.headers["content-type"] == "application/xml"
+    root = etree.fromstring(request.content)
+    query = root.find("{*}Query")
+    below = {
+        "constraint": query.findtext(".//{*}CqlText"),
+        "sort": query.findtext(".//{*}PropertyName"),
+        "order": query.findtext(".//{*}SortOrder"),
+    }
+    return {**root.attrib, **query.attrib, **{name: text for name, text in below.items() if text}}
 
 
 def harvest(there, source, since=None, cursor=None):
@@ -179,3 +196,21 @@ def test_iso_records_have_their_file_identifier_and_others_are_unreadable(source
 def test_a_size_of_nothing_is_refused(source):
     with pytest.raises(CardError, match="write a number from 1 up"):
         pair(source(size=0))
+
+
+def test_a_service_that_takes_xml_only_is_asked_by_post(source):
+    there = Service(7, most=5, posts=True)
+
+    pages = harvest(there, source(method="post", constraint="dc:type = 'dataset'", sort="dc:identifier:D"))
+
+    assert keys(pages) == [f"r{number:03}" for number in range(1, 8)]
+    told = {"service": "CSW", "version": "2.0.2", "resultType": "results", "typeNames": "csw:Record", "maxRecords": "50"}
+    assert (
+        there.asked[1].items()
+        >= {**told, "startPosition": "6", "constraint": "dc:type = 'dataset'", "sort": "dc:identifier", "order": "DESC"}.items()
+    )
+
+
+def test_another_method_is_refused(source):
+    with pytest.raises(CardError, match="'method' is 'put'; it is one of get, post"):
+        pair(source(method="put"))

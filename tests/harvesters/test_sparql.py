@@ -12,7 +12,7 @@ import pytest
 import replay
 from pyoxigraph import RdfFormat, Store
 
-from harvesters.errors import CardError, ParseError, UnavailableError
+from harvesters.errors import CardError, ParseError, UnavailableError, UnexpectedError
 from harvesters.network.fetch import Fetch, Patience
 from harvesters.pairs import pair
 from harvesters.payloads.property_path import compiled
@@ -35,7 +35,8 @@ def projects(count: int, more: str = "") -> str:
 class Endpoint:
     """An endpoint over *data*: it cuts tables after *rows* and graphs after *triples*, in silence, and dies of the *poison* subjects.
 
-    What stands in a query of *mute* is answered 503; *part* is told as Virtuoso tells an answer that it had no time to end.
+    What stands in a query of *mute* is answered 503; *part* is told as Virtuoso tells an answer that it had no time to end; with *forms*
+    it takes queries by POST only.
     """
 
     data: str
@@ -44,6 +45,7 @@ class Endpoint:
     poison: Collection[str] = ()
     mute: Sequence[str] = ()
     part: bool = False
+    forms: bool = False
     asked: list[str] = field(default_factory=list)
     store: Store = field(init=False)
 
@@ -52,6 +54,10 @@ class Endpoint:
         self.store.load(input=(HEAD + self.data).encode(), format=RdfFormat.TURTLE)
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            return self._posted(request)
+        if self.forms:
+            return httpx.Response(405)
         query = request.url.params["query"]
         self.asked.append(query)
         construct = "CONSTRUCT {" in query
@@ -64,6 +70,14 @@ class Endpoint:
         told = whole.json()
         told["results"]["bindings"] = told["results"]["bindings"][: self.rows]
         return httpx.Response(200, json=told, headers=headers)
+
+    def _posted(self, request: httpx.Request) -> httpx.Response:
+        assert request.headers["content-type"] == "application/x-www-form-urlencoded"
+        self.forms = False
+        try:
+            return self(httpx.Request("GET", request.url.copy_with(query=request.content)))
+        finally:
+            self.forms = True
 
     def door(self) -> Fetch:
         return Fetch(pause=0, robots=False, transport=httpx.MockTransport(self), patience=Patience(tries=1))
@@ -285,3 +299,18 @@ def test_no_query_has_a_word_of_the_registrys_own(source):
     harvest(there, source())
 
     assert [query for query in there.asked if re.search("DROP", query)] == []
+
+
+def test_an_endpoint_that_takes_forms_only_is_asked_by_post(source):
+    there = Endpoint(projects(30), forms=True)
+
+    found = items(harvest(there, source(method="post")))
+
+    assert len(found) == 30
+    with pytest.raises(UnexpectedError):
+        harvest(there, source())
+
+
+def test_another_method_is_refused(source):
+    with pytest.raises(CardError, match="'method' is 'put'; it is one of get, post"):
+        pair(source(method="put"))
