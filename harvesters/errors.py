@@ -23,7 +23,10 @@ HarvestError
 │       └── UnexpectedError  any other status
 ├── BusyError        another run of the same source is under way
 ├── ParseError       an answer is not what its protocol says
-│   └── WebPageError     a web page came where data was asked for
+│   ├── WebPageError     a web page came where data was asked for
+│   ├── CharsetError     a text is not in the charset that it is said to be in
+│   ├── RepeatedError    a page brings what an earlier one brought
+│   └── EndlessError     a list that does not end: a token that comes again, empty pages without end
 ├── MirrorError      another Stocktake cannot be mirrored here
 ├── PlanError        a plan cannot be approved, rejected, held or released
 ├── ArchiveError     the archive cannot be written, or does not hold what is to be read again
@@ -178,6 +181,24 @@ class WebPageError(ParseError):
     """A web page where data was asked for."""
 
     outcome = "web_page"
+
+
+class CharsetError(ParseError):
+    """A text that is not in the charset that its header, its card or its mark names."""
+
+    outcome = "charset"
+
+
+class RepeatedError(ParseError):
+    """A page that brings the records of an earlier one."""
+
+    outcome = "repeated"
+
+
+class EndlessError(ParseError):
+    """A list that would go on for ever."""
+
+    outcome = "endless"
 
 
 class MirrorError(HarvestError):

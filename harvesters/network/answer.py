@@ -11,7 +11,7 @@ import orjson
 from lxml import etree
 from lxml.etree import _Element
 
-from harvesters.errors import ParseError, WebPageError
+from harvesters.errors import CharsetError, ParseError, WebPageError
 from harvesters.network.fetch import Reply
 from harvesters.network.markup import is_page, told
 
@@ -92,7 +92,7 @@ def _refuse(value: object) -> None:
 def decode(reply: Reply, charset: str | None = None) -> str:
     """Decode the body: by its byte order mark, else by *charset*; None tries UTF-8, then the charset of the reply's header.
 
-    Raises ParseError at bytes that are not in that charset: none is guessed.
+    Raises CharsetError at bytes that are not in that charset: none is guessed.
     """
     content = reply.content
     marked = next((name for mark, name in _BOMS if content.startswith(mark)), None)
@@ -105,7 +105,7 @@ def decode(reply: Reply, charset: str | None = None) -> str:
             faults.append(f"there is no charset {name!r}")
         except UnicodeDecodeError as error:
             faults.append(f"not {name} at byte {error.start} ({content[error.start : error.start + 1].hex()})")
-    raise ParseError(f"{reply.url}: its text is {' and '.join(faults)}; name its charset in the card's options")
+    raise CharsetError(f"{reply.url}: its text is {' and '.join(faults)}; name its charset in the card's options")
 
 
 def _declared(reply: Reply) -> list[str]:

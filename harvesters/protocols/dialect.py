@@ -13,7 +13,7 @@ from typing import NamedTuple
 import charset_normalizer
 import structlog
 
-from harvesters.errors import ParseError
+from harvesters.errors import CharsetError
 from harvesters.network.fetch import Reply
 
 DELIMITERS = (",", ";", "\t", "|", "^", ":")
@@ -54,7 +54,7 @@ def charset(reply: Reply, named: str | None) -> str:
         faults.append(fault)
     looks = None if marked or named else _look(reply.path)
     if looks is None:
-        raise ParseError(f"{reply.url}: its text is {' and '.join(faults)}; name its charset in the card's options")
+        raise CharsetError(f"{reply.url}: its text is {' and '.join(faults)}; name its charset in the card's options")
     log.warning("a charset was told by its look", url=reply.url, charset=looks, cure="name it in the card's option charset")
     return looks
 

@@ -9,10 +9,12 @@ from typing import Any
 
 from harvesters.errors import (
     DeniedError,
+    EndlessError,
     HarvestError,
     MalformedError,
     MissingError,
     ParseError,
+    RepeatedError,
     StalledError,
     TooLargeError,
     TruncatedError,
@@ -50,28 +52,28 @@ class Repeats:
         self.pages.clear()
 
     def token(self, url: str, token: str | None, kind: str = "the resumption token") -> None:
-        """Refuse a token that came before, which would go on for ever; raises ParseError."""
+        """Refuse a token that came before, which would go on for ever; raises EndlessError."""
         if token is not None and token in self.tokens:
-            raise ParseError(f"{self.name}: {url} repeats {kind} {token!r}")
+            raise EndlessError(f"{self.name}: {url} repeats {kind} {token!r}")
         self.tokens.add(token or "")
 
     def page(self, url: str, items: Sequence[Record[Any] | Gone | Unreadable], content: bytes) -> None:
-        """Refuse a page whose keys all came together in an earlier page; one without keys is known by its *content*."""
+        """Refuse a page whose keys all came together in an earlier page, or its *content* without keys; raises RepeatedError."""
         if not items:
             return
         keys = sorted(item.key for item in items if item.key is not None)
         mark = blake2b("\x1f".join(keys).encode("utf-8", "replace") if keys else content, digest_size=16).digest()
         if mark in self.pages:
-            raise ParseError(f"{self.name}: {url} repeats the records of an earlier page")
+            raise RepeatedError(f"{self.name}: {url} repeats the records of an earlier page")
         self.pages.add(mark)
 
 
 def empties(name: str, url: str, before: int, items: Sequence[object]) -> int:
-    """Count the pages in a row without a record; raises ParseError where they do not end."""
+    """Count the pages in a row without a record; raises EndlessError where they do not end."""
     if items:
         return 0
     if before >= EMPTY:
-        raise ParseError(f"{name}: {url} is page {before + 1} in a row without a record; its list does not end")
+        raise EndlessError(f"{name}: {url} is page {before + 1} in a row without a record; its list does not end")
     return before + 1
 
 

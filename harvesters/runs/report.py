@@ -85,7 +85,7 @@ def account(plans: Mapping[str, Plan | None], ledger: Ledger, *, dry_run: bool) 
         if opened and left(opened):
             made.add_row(source, f"[red]{opened.state.value}[/red]", _why(opened.reason or ""))
             continue
-        made.add_row(source, "[yellow]put off[/yellow]" if opened else _outcome(it, dry_run=dry_run), _told(it))
+        made.add_row(source, "[yellow]put off[/yellow]" if opened and opened.reason else _outcome(it, dry_run=dry_run), _told(it))
     return made
 
 

@@ -12,7 +12,7 @@ from hashlib import blake2b
 import structlog
 
 from harvesters.archive import Archive
-from harvesters.errors import FencedError, HarvestError, PlanError, QuietError
+from harvesters.errors import CharsetError, EndlessError, FencedError, HarvestError, PlanError, QuietError, RepeatedError
 from harvesters.ledger.account import Notice, Run, State
 from harvesters.network.fetch import Fetch, Validator
 from harvesters.pairs import pair
@@ -142,9 +142,7 @@ def _tell_clock(run: Run, clock: datetime, means: Means) -> None:
     means.ledger.tell(run, _CLOCK, [Notice(_CLOCK, text)])
 
 
-def _collect(
-    source: Source, means: Means, protocol: Protocol, run: Run, watch: Watch, *, full: bool
-) -> tuple[Run, dict[str, Validator]]:
+def _collect(source: Source, means: Means, protocol: Protocol, run: Run, watch: Watch, *, full: bool) -> tuple[Run, dict[str, Validator]]:
     """Stage every page; give the run as it stands after the last one, and what to ask "changed since?" with next time."""
     if run.pages and run.cursor is None:
         return run, {}
@@ -164,8 +162,8 @@ def _collect(
             desk.clear()
         except FencedError:
             raise
-        except HarvestError:
-            _count(run, door, means)
+        except HarvestError as error:
+            _count(run, Counter(door.met) + desk.met, error, means)
             raise
     return desk.run, door.seen
 
@@ -184,10 +182,12 @@ def _door(source: Source, means: Means, archive: Archive, known: dict[str, Valid
     return door
 
 
-def _count(run: Run, door: Fetch, means: Means) -> None:
-    """Write down how the requests of a run ended, also of one that fails at the last of them."""
+def _count(run: Run, met: Counter[str], error: HarvestError, means: Means) -> None:
+    """Write down how the requests of a run ended, also of one that fails at the last of them, and what was wrong with an answer."""
     kept = means.ledger.run(run.id) or run
-    means.ledger.save(replace(kept, network=dict(Counter(run.network) + door.met)))
+    if isinstance(error, CharsetError | RepeatedError | EndlessError):  # all others the door has counted
+        met[error.outcome] += 1
+    means.ledger.save(replace(kept, network=dict(Counter(run.network) + met)))
 
 
 def last_rules(source: Source, means: Means) -> str | None:

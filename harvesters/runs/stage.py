@@ -41,6 +41,7 @@ class Desk:
     _waiting: deque[tuple[Batch, int]] = field(default_factory=deque)
     _records: int = field(init=False)
     _before: Counter[str] = field(init=False)
+    met: Counter[str] = field(default_factory=Counter)  # pages that repeat, and totals that shrink, by the names of their outcomes
 
     def __post_init__(self) -> None:
         """Count what a run that was cut off has staged."""
@@ -49,7 +50,7 @@ class Desk:
 
     def take(self, page: Page[Any], archived: int, network: Mapping[str, int]) -> None:
         """Take a page in; *archived* is the archive's length when it came, *network* how the requests ended up to it."""
-        self.run = replace(self.run, network=dict(self._before + Counter(network)))
+        self.run = replace(self.run, network=dict(self._before + Counter(network) + self.met))
         if page.unchanged:  # the source says that all is as it was: nothing is missing, and nothing is swept
             self.run = replace(self.run, sweep=False)
         keys = [item.key for item in page.items if item.key is not None]
@@ -72,12 +73,20 @@ class Desk:
         drafts, page, run = self.refiner.finish(batch), batch.page, self.run
         claimed = max((number for number in (page.claimed, run.claimed) if number is not None), default=None)
         fetched, doubt = run.fetched + len(drafts), run.doubt or _doubt(batch, run)
+        noted = Counter({"repeated": int(batch.repeats), "shrunk": int(_shrunk(page, run))})
+        self.met += noted
+        run = replace(run, network=dict(Counter(run.network) + noted))
         counts = {**run.counts, TWICE: run.counts.get(TWICE, 0) + batch.twice}
         run = replace(run, cursor=page.cursor, pages=run.pages + 1, claimed=claimed, archived=archived, counts=counts)
         self.run = replace(run, fetched=fetched, doubt=doubt)
         self.ledger.stage(self.run, drafts, self._records)
         self._records += len(drafts)
         self.watch(Progress(run.source, self.run.pages, self._records, claimed))
+
+
+def _shrunk(page: Page[Any], run: Run) -> bool:
+    """Tell whether a page claims fewer records than the run's earlier ones."""
+    return page.claimed is not None and run.claimed is not None and page.claimed < run.claimed
 
 
 def _doubt(batch: Batch, run: Run) -> str | None:
@@ -87,6 +96,6 @@ def _doubt(batch: Batch, run: Run) -> str | None:
         return page.doubt
     if batch.repeats:
         return f"page {number} brought only records that had come before"
-    if page.claimed is not None and run.claimed is not None and page.claimed < run.claimed:
+    if _shrunk(page, run):
         return f"the source claimed {run.claimed:,} records, and {page.claimed:,} on page {number}"
     return None

@@ -18,7 +18,7 @@ from publisher.http.signposts import memento_links
 from publisher.http.telling import Subject, tell
 from publisher.pages.pages import Pages
 from publisher.pages.resources import of_graph, replaced
-from publisher.pages.standings import confirmed, standings
+from publisher.pages.standings import clock, confirmed, standings
 from publisher.shelf.shelf import Shelf
 
 
@@ -47,10 +47,12 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         it = found.it
         past = await history(shelf, it.iri)
         told, graphs = changes(past or (), it, shelf.iris), DATA.values()
+        standing, at = (await standings(shelf)).get(_source(found)), clock()
         if _gone(found):
-            return pages.page("gone.html", it=it, record=it.iri, heirs=await replaced(shelf, it.iri), graphs=graphs, changes=told)
-        known = confirmed((await standings(shelf)).get(_source(found)), it, it.iri)
-        return pages.page("resource.html", it=it, confirmed=known, place=found.place, graphs=graphs, changes=told)
+            heirs = await replaced(shelf, it.iri)
+            return pages.page("gone.html", it=it, record=it.iri, heirs=heirs, standing=standing, at=at, graphs=graphs, changes=told)
+        known = confirmed(standing, it, it.iri)
+        return pages.page("resource.html", it=it, confirmed=known, standing=standing, at=at, place=found.place, graphs=graphs, changes=told)
 
     routes.add_route("/record/{rest:path}", record, methods=["GET", "HEAD"])
     return routes

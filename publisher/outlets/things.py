@@ -31,7 +31,7 @@ from publisher.pages.lists import listed
 from publisher.pages.markup import block, of_thing
 from publisher.pages.pages import Pages
 from publisher.pages.resources import Description, replaced
-from publisher.pages.standings import confirmed, standings
+from publisher.pages.standings import clock, confirmed, standings
 from publisher.pages.views import View, view
 from publisher.portal.about import About, about
 from publisher.portal.names import Names
@@ -79,9 +79,11 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     async def _show(request: Request, found: Found, signed: Signed) -> Response:
         it, graphs = signed.it, DATA.values()
         if found.gone:
-            record = found.record or ""
+            record, standing = found.record or "", (await standings(shelf)).get(found.path.split("/")[1])
             past = changes(await history(shelf, record) or (), replace(it, iri=record), shelf.iris)
-            return pages.page("gone.html", it=it, record=record, heirs=await replaced(shelf, record), graphs=graphs, changes=past)
+            heirs = await replaced(shelf, record)
+            at = clock()
+            return pages.page("gone.html", it=it, record=record, heirs=heirs, standing=standing, at=at, graphs=graphs, changes=past)
         told = block(of_thing(it, signed.kind, signed.licence))
         if found.record is None:
             things = await listed(request, shelf, "organization", found.address)
@@ -99,6 +101,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
             block=told,
             view=view(it, found.record),
             standing=standing,
+            at=clock(),
             confirmed=confirmed(standing, it, found.record),
             changes=past,
             related=await _related(found.address, it),

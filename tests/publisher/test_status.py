@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
@@ -148,6 +149,16 @@ async def test_every_page_tells_the_entry_and_a_record_when_it_was_confirmed(cli
     assert 'href="/status"' in home
     assert "confirmed" not in home
     assert f'last confirmed at its source <time datetime="{NOW - DAY:%Y-%m-%dT%H:%M:%SZ}">' in thing
+
+
+@pytest.mark.parametrize("path", ["/page/initiative/demo/a%2F1", "/record/demo/a%2F1", "/source/demo"])
+async def test_the_page_of_a_record_tells_how_its_registry_fares(client: httpx.AsyncClient, path: str) -> None:
+    page = (await client.get(path, headers=HTML)).text
+
+    told = " ".join(re.sub(r"<[^>]*>", " ", page).split())
+    then = f"{NOW - DAY:%Y-%m-%d %H:%M}"
+    assert f"Freshness live Last attempt {then} Last success {then}" in told
+    assert "Failures in a row 0" in told
 
 
 @pytest.mark.parametrize("run", ["demo.4", "beta.7"])

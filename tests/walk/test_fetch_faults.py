@@ -125,7 +125,8 @@ LASTING = [
     (Fault.FORBIDS, "robots", 'forbids it in line 5, "Disallow: /"'),
     (Fault.MUTE, "robots", "while a host cannot tell its rules"),
 ]
-BESIDE = {"asked", "retried", "robots", "quiet", "looped", "elsewhere"}  # not how a request that was sent ended
+CONTENT = {"charset", "repeated", "shrunk", "endless"}
+BESIDE = {"asked", "retried", "robots", "quiet", "looped", "elsewhere", *CONTENT}  # not how a request that was sent ended
 AGAIN = {"limited", "unavailable", "truncated", "undecodable", "malformed", "stalled"}
 
 
@@ -188,6 +189,22 @@ def test_text_in_another_charset_than_it_says_is_told(there: Registry) -> None:
 
     assert run.state is State.FAILED
     assert "not utf-8 at byte" in str(run.reason)
+    assert run.network["charset"] == 1
+    assert there.published() == before
+
+
+@pytest.mark.parametrize(
+    ("fault", "outcome"),
+    [(Fault.REPEAT, "repeated"), (Fault.SHRINK, "shrunk"), (Fault.TOKEN, "endless"), (Fault.ENDLESS, "endless")],
+)
+def test_a_list_that_does_not_hold_together_is_counted_and_deletes_nothing(there: Registry, fault: Fault, outcome: str) -> None:
+    before = there.published()
+    there.strike(fault)
+
+    run = there.run()
+
+    assert run.state in (State.FAILED, State.INCOMPLETE)
+    assert run.network[outcome] >= 1
     assert there.published() == before
 
 
