@@ -7,8 +7,11 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
+from browser import browsing
+from serving import served
 
 from publisher.pages.editor import bundled
 
@@ -44,3 +47,24 @@ def test_the_editor_stands_in_the_forms_place_and_asks_no_other_host(endpoint, b
     assert 'class="yasqe_queryButton query_valid' in page
     assert "Prizes by category" in re.sub(r"<[^>]+>", "", page.partition('id="yasgui"')[2].partition("<form")[0])
     assert hosts == ["127.0.0.1"]
+
+
+ASKED = """new Promise((told, failed) => {
+  setTimeout(() => failed("no answer was drawn"), 20000);
+  const look = setInterval(() => {
+    const tab = document.querySelector(".tabPanel.active"), found = tab?.querySelector(".yasr_response_chip")?.textContent;
+    if (found?.match(/[0-9]+ results/)) { clearInterval(look); told([found, tab.querySelector("#cut:not([hidden])")?.textContent ?? ""]); }
+  }, 50);
+  document.querySelector(".tabPanel.active .yasqe_queryButton").click();
+})"""
+
+
+def test_an_answer_that_is_cut_says_so_above_its_rows_and_a_whole_one_does_not(world: Path, browser: str, tmp_path: Path) -> None:
+    with served(world, {"STOCKTAKE_LIMITS": "budget=0, rows=3000"}) as url, browsing(tmp_path) as opened:
+        opened.open(f"{url}/sparql?show={quote('SELECT * { ?s ?p ?o } LIMIT 4000')}")  # long, so that its cut stands in no header
+        cut = opened.run(ASKED)
+        opened.open(f"{url}/sparql?show={quote('SELECT * { ?s ?p ?o } LIMIT 2')}")
+        whole = opened.run(ASKED)
+
+    assert (cut[0].partition(" in ")[0], cut[1][:17]) == ("3000 results", "The answer is cut")
+    assert (whole[0].partition(" in ")[0], whole[1]) == ("2 results", "")

@@ -12,6 +12,7 @@ import { Trouble } from "./trouble.js";
 const plain = document.getElementById("plain");
 const home = document.getElementById("yasgui");
 const endpoint = new URL("/sparql", location.href).href;
+const notice = element("div", { id: "cut", class: "notice", hidden: "", role: "status" }, "The answer is cut: it has more rows, or took longer, than the endpoint gives.");
 const state = { release: "" }; // "" is what is published now
 
 async function words() {
@@ -19,10 +20,21 @@ async function words() {
   return answer.ok ? answer.json() : { prefixes: {}, classes: [], properties: [], concepts: [] };
 }
 
-// How the answer was limited stands in its headers; what is cut must not look whole.
-function remark(response) {
-  const cut = response?.headers?.["stocktake-cut"] ?? response?.headers?.get?.("stocktake-cut");
-  document.getElementById("cut").hidden = !cut;
+// What is cut must not look whole. A short answer says so in a header, a long one in a member of its own: scripts cannot read trailers.
+function remark(yasr) {
+  const { results } = yasr ?? {};
+  const headers = results?.res?.headers;
+  const cut = headers?.["stocktake-cut"] ?? headers?.get?.("stocktake-cut") ?? results?.getAsJson?.()?.cut;
+  notice.hidden = !cut;
+  if (cut) yasr.rootEl.querySelector(".yasr_header").after(notice);
+}
+
+const watched = new WeakSet();
+
+function watch(yasr) {
+  if (!yasr || watched.has(yasr)) return;
+  watched.add(yasr);
+  yasr.on("drawn", () => remark(yasr));
 }
 
 function start() {
@@ -85,8 +97,7 @@ function start() {
     });
   }
   home.addEventListener("fault", ({ detail }) => yasgui.getTab()?.getYasqe()?.setCursor({ line: detail.line - 1, ch: detail.column - 1 }));
-  yasgui.on("queryResponse", (_, tab) => remark(tab.getYasr()?.results?.res ?? null));
-  home.before(element("div", { id: "cut", class: "notice", hidden: "", role: "status" }, "The answer is cut: it has more rows, or took longer, than the endpoint gives."));
+  yasgui.on("queryResponse", (_, tab) => watch(tab.getYasr())); // it is told before the answer is drawn
   window.stocktakeQuery = yasgui; // for scripts and tests
 }
 
