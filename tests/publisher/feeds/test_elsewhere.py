@@ -1,0 +1,45 @@
+"""Feeds over a store by URL: a harvest of it is as exact as of our own store, before and after a commit."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from harvesting import Got, by_sickle, told, wait
+from moving import begin, held, is_gone, move
+from serving import free_port, served, wait_for
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """Run a store of its own; give the settings that name it."""
+    program = shutil.which("oxigraph", path=str(Path(sys.executable).parent)) or shutil.which("oxigraph")
+    if program is None:
+        pytest.skip("no oxigraph")
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    line = [program, "serve", "--location", str(tmp_path / "store"), "--bind", f"127.0.0.1:{port}"]
+    with subprocess.Popen(line, stderr=subprocess.DEVNULL) as store:
+        try:
+            wait_for(f"{url}/query?query=ASK%7B%7D", store)
+            names = {"SHELF": "query", "SHELF_UPDATE": "update", "SHELF_GRAPHS": "store"}
+            yield {f"STOCKTAKE_{name}": f"{url}/{path}" for name, path in names.items()}
+        finally:
+            store.terminate()
+
+
+def test_a_harvest_over_a_store_by_url_has_all_there_is_before_and_after_a_commit(tmp_path: Path, elsewhere: dict[str, str]) -> None:
+    data = tmp_path / "data"
+    begin(data)
+    with served(data, {"STOCKTAKE_LIMITS": "budget=0, each=0", "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1", **elsewhere}) as url:
+        wait(lambda: told(url) == 380)
+        before, first = held(data), Got(list(by_sickle(url)))
+        move(data)
+        wait(lambda: told(url) == 466)
+        second = Got(list(by_sickle(url)))
+
+    for state, got in ((before, first), (held(data), second)):
+        assert got.last == {record: None if is_gone(lines) else lines for record, lines in state.items()}
