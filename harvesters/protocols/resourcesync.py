@@ -5,17 +5,18 @@ Source: https://www.openarchives.org/rs/1.1/resourcesync (ANSI/NISO Z39.99-2017)
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from harvesters.errors import DeniedError, HarvestError, MissingError, ParseError
-from harvesters.network.fetch import Fetch
+from harvesters.network.fetch import Fetch, Reply
 from harvesters.option import Option, expression, value
 from harvesters.protocols import file_payload
 from harvesters.protocols.cursor import read, write
 from harvesters.protocols.file_payload import FORMATS, Item, records
+from harvesters.protocols.resourcesync_dump import packed
 from harvesters.protocols.resourcesync_list import ACCEPT, Entry, lists
 from harvesters.protocols.trouble import UNREAD, fault
 from harvesters.record import Gone, Page, Pages, Position, Unreadable
@@ -58,9 +59,9 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
     passed = not spot.list
     for name, entries in _wanted(source, fetch, moment):
         passed = passed or name == spot.list
-        for entry in entries if passed else []:
+        for entry, held in entries if passed else []:
             if (name != spot.list or entry.address > spot.last) and only.search(entry.address):
-                items, at, spot = _resource(source, fetch, entry, replace(spot, list=name, last=entry.address))
+                items, at, spot = _resource(source, fetch, entry, held, replace(spot, list=name, last=entry.address))
                 yield Page(items, write(spot), None, at, again=spot.again, doubt=spot.doubt)
     if not passed:  # the list in which it stood is no longer there
         yield from collect(source, fetch, since, write(_Spot(again=True, doubt=spot.doubt)))
@@ -68,19 +69,30 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
     yield Page((), None, again=spot.again, doubt=spot.doubt)
 
 
-def _wanted(source: Source, fetch: Fetch, moment: datetime | None) -> Iterator[tuple[str, list[Entry]]]:
-    """Give the entries that are wanted, list by list, each list in the order of addresses."""
+def _wanted(source: Source, fetch: Fetch, moment: datetime | None) -> Iterator[tuple[str, Iterable[tuple[Entry, Reply | None]]]]:
+    """Give the entries that are wanted, list by list or package by package, in the order of addresses; a package's with what it holds."""
     changes = _changes(source, fetch, moment) if moment is not None else None
     if changes is not None:
-        yield "changes", changes
+        yield "changes", [(entry, None) for entry in changes]
         return
     there = 0
     for it in lists(source, fetch, "resourcelist"):
         there += 1
-        fresh = [entry for entry in it.entries if moment is None or entry.moment is None or entry.moment >= moment - _OVERLAP]
-        yield it.url, sorted(fresh, key=lambda entry: entry.address)
+        yield it.url, [(entry, None) for entry in sorted(it.entries, key=lambda entry: entry.address) if _fresh(entry, moment)]
+    for package in [] if there else _packages(source, fetch):
+        there += 1
+        yield package, ((entry, held) for entry, held in packed(source, fetch, package) if _fresh(entry, moment))
     if not there:
-        raise ParseError(f"{source.name}: {source.url} leads to no resource list")
+        raise ParseError(f"{source.name}: {source.url} leads to no resource list, and to no resource dump")
+
+
+def _fresh(entry: Entry, moment: datetime | None) -> bool:
+    return moment is None or entry.moment is None or entry.moment >= moment - _OVERLAP
+
+
+def _packages(source: Source, fetch: Fetch) -> Iterator[str]:
+    for it in lists(source, fetch, "resourcedump"):
+        yield from sorted(entry.address for entry in it.entries)
 
 
 def _changes(source: Source, fetch: Fetch, moment: datetime) -> list[Entry] | None:
@@ -97,15 +109,19 @@ def _changes(source: Source, fetch: Fetch, moment: datetime) -> list[Entry] | No
     return [newest[address] for address in sorted(newest)]
 
 
-def _resource(source: Source, fetch: Fetch, entry: Entry, spot: _Spot) -> tuple[tuple[Item, ...], Position | None, _Spot]:
-    """Bring one resource."""
+def _resource(
+    source: Source, fetch: Fetch, entry: Entry, held: Reply | None, spot: _Spot
+) -> tuple[tuple[Item, ...], Position | None, _Spot]:
+    """Bring one resource, be it *held* by a package."""
     key, kind = entry.address, value(source, OPTIONS, "format")
     if entry.change == "deleted":
         return (Gone(key, entry.stamp or None),), None, spot
     at = None
     try:
-        reply = fetch.get(key, accept=FORMATS[kind].accept)
+        reply = held or fetch.get(key, accept=FORMATS[kind].accept)
         at = reply.at
+        if held and not held.content:
+            raise ParseError(f"{key}: its package does not hold it, or more of it than may come")
         found = records(source, fetch, key, reply, entry.stamp or None)
         alone = kind == "rdf" and len(found) == 1
         return tuple(replace(item, key=key) for item in found) if alone else found, at, replace(spot, faults=0)

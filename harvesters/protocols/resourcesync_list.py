@@ -15,7 +15,7 @@ from lxml.etree import _Element
 
 from harvesters.errors import ParseError
 from harvesters.network.answer import xml
-from harvesters.network.fetch import Fetch
+from harvesters.network.fetch import Fetch, Reply
 from harvesters.protocols.stamp import read_stamp
 from harvesters.protocols.trouble import Repeats
 from harvesters.source import Source
@@ -65,6 +65,20 @@ def ask(source: Source, fetch: Fetch, address: str) -> Document:
     return Document(reply.url, capability, kind == "sitemapindex", read_stamp(told.get("from", "")), entries)
 
 
+def read_manifest(source: Source, reply: Reply) -> list[tuple[Entry, str, str]]:
+    """Read a package's manifest: each resource with its path in the package and its media type, in the order of addresses."""
+    root = xml(reply)
+    capability = _md(root).get("capability", "")
+    if capability not in {"resourcedump-manifest", "changedump-manifest"}:
+        raise ParseError(f"{source.name}: the manifest of {reply.url} has the capability {capability!r}, not that of a dump's")
+    found = []
+    for node in root.iterfind("{*}url"):
+        if entry := _entry(node, reply.url, capability):
+            told = _md(node)
+            found.append((entry, told.get("path", ""), told.get("type", "")))
+    return sorted(found, key=lambda it: it[0].address)
+
+
 def _md(node: _Element) -> Mapping[str, str]:
     found = node.find(f"{_RS}md")
     return {} if found is None else {str(name): str(text) for name, text in found.attrib.items()}
@@ -80,7 +94,7 @@ def _entry(node: _Element, base: str, capability: str) -> Entry | None:
 
 
 def lists(source: Source, fetch: Fetch, wanted: str) -> Iterator[Document]:
-    """Give all lists of a capability, `resourcelist` or `changelist`, to which the card's url leads, in the order of their addresses."""
+    """Give all lists of a capability, such as `resourcelist`, to which the card's url leads, in the order of their addresses."""
     repeats = Repeats(source.name)
     yield from _lists(source, fetch, source.url, wanted, repeats, 0)
 

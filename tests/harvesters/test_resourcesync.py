@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from datetime import UTC, datetime
 
 import httpx
@@ -26,7 +28,7 @@ def document(capability: str, *entries: str, index: bool = False, begin: str = "
     )
 
 
-def entry(path: str, stamp: str = "", part: str = "url", **md: str) -> str:
+def entry(path: str, stamp: str = "", /, part: str = "url", **md: str) -> str:
     told = "".join(f' {name}="{text}"' for name, text in md.items())
     return f"<{part}><loc>{HOST}/{path}</loc>{f'<lastmod>{stamp}</lastmod>' if stamp else ''}<rs:md{told}/></{part}>"
 
@@ -177,3 +179,74 @@ def test_what_leads_to_no_list_is_told(pages, why, source):
 def test_a_card_with_a_wrong_option_is_refused(options, why, source):
     with pytest.raises(CardError, match=why):
         pair(source(**options))
+
+
+def package(manifest: bytes, **files: bytes) -> bytes:
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, content in {**({"manifest.xml": manifest} if manifest else {}), **files}.items():
+            file.writestr(name, content)
+    return held.getvalue()
+
+
+def dump(content: bytes) -> Site:
+    """A source that has a dump and no lists."""
+    return Site(
+        desc=document("description", entry("cap", capability="capabilitylist")),
+        cap=document("capabilitylist", entry("dump", capability="resourcedump")),
+        dump=document("resourcedump", entry("part.zip", type="application/zip")),
+        **{"part.zip": content},
+    )
+
+
+HELD = document(
+    "resourcedump-manifest",
+    entry("b", "2026-01-02", path="/b", type="application/json"),
+    entry("a", "2026-02-03", path="/a", type="application/json"),
+    entry("lost", "2026-02-03", path="/lost"),
+)
+
+
+def test_where_there_is_no_list_the_resources_of_a_dump_are_read_from_its_packages(source):
+    there = dump(package(HELD, a=b'{"name": "A"}', b=b'{"name": "B"}'))
+
+    pages = harvest(there, source())
+
+    assert told(pages) == [("a", "Record"), ("b", "Record"), ("lost", "Unreadable")]
+    assert [item.payload["name"] for page in pages for item in page.items if isinstance(item, Record)] == ["A", "B"]
+    assert not {"a", "b", "lost"} & set(there.asked)
+
+
+def test_later_runs_take_from_a_dump_what_it_dates_since(source):
+    there = dump(package(HELD, a=b'{"name": "A"}', b=b'{"name": "B"}'))
+
+    assert told(harvest(there, source(), SINCE)) == [("a", "Record"), ("lost", "Unreadable")]
+
+
+def test_a_harvest_of_a_dump_goes_on_behind_the_last_resource(source):
+    there = dump(package(HELD, a=b'{"name": "A"}', b=b'{"name": "B"}'))
+    first = harvest(there, source())
+
+    assert told(harvest(there, source(), cursor=first[0].cursor)) == [("b", "Record"), ("lost", "Unreadable")]
+
+
+def test_a_resource_that_swells_is_not_unpacked_and_the_others_come(source):
+    there = dump(package(HELD, a=b'{"name": "A"}', b=b" " * 5_000_000))
+
+    with Fetch(pause=0, robots=False, transport=httpx.MockTransport(there), patience=Patience(tries=1, size=1_000_000)) as fetch:
+        pages = list(collect(source(), fetch, None))
+
+    assert told(pages) == [("a", "Record"), ("b", "Unreadable"), ("lost", "Unreadable")]
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"PK\x03\x04 but no more", "no ZIP file that can be read"),
+        (package(b""), "without a manifest.xml"),
+        (package(document("resourcelist")), "not that of a dump's"),
+    ],
+)
+def test_what_is_no_package_ends_the_run(content, why, source):
+    with pytest.raises(ParseError, match=why):
+        harvest(dump(content), source())
