@@ -6,6 +6,7 @@ By hand: ``python -m benchmarks.trust --records 1000``. Nothing is measured here
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -39,6 +40,7 @@ from journal.log import Journal
 
 _NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 _WHY = 110  # letters of a reason that are shown
+_ADDRESS = re.compile(r"^http://127\.0\.0\.1:\S+: ")  # another one each time, and nothing to a reader
 _NUMBERS = (
     "claimed", "fetched", "unreadable", "unchanged", "returned", "new", "changed", "reidentified", "deleted", "vanished", "missing", "gone",
 )  # fmt: skip
@@ -202,7 +204,7 @@ def _show(rows: list[Row], *, json: bool) -> None:
 
 
 def _outcome(run: Run) -> str:
-    why = (run.reason or "").partition("; look at it with")[0]
+    why = _ADDRESS.sub("", run.reason or "").partition("; look at it with")[0]
     return run.state.value + (f": {why[:_WHY]}" + ("..." if len(why) > _WHY else "") if why else "")
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from harvesters.desk.keys import Key
-from harvesters.ledger.account import Run
+from harvesters.ledger.account import Run, State
 from harvesters.ledger.decisions import Act, Errand
 
 
@@ -152,7 +152,7 @@ def run_view(run: Run) -> RunView:
         ended=run.ended,
         pages=run.pages,
         claimed=run.claimed,
-        entry=run.entry,
+        entry=None if run.state is State.COMMITTING else run.entry,
         reason=run.reason,
         counts=run.counts,
         network=run.network,

@@ -43,7 +43,8 @@ def run(it: Run) -> dict[str, object]:
     took = (it.ended - it.started).total_seconds() if it.ended else None
     kind = "sweep" if it.sweep else "changes"
     row: dict[str, object] = {"run": it.id, "started": it.started.isoformat(), "seconds": took, "kind": kind, "outcome": it.state.value}
-    return {**row, "pages": it.pages, "entry": it.entry, "counts": it.counts, "reason": it.reason}
+    entry = None if it.state is State.COMMITTING else it.entry  # until then it is the head that was there before
+    return {**row, "pages": it.pages, "entry": entry, "counts": it.counts, "reason": it.reason}
 
 
 def plan(it: Plan) -> dict[str, object]:

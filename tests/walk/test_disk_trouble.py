@@ -97,7 +97,7 @@ def test_a_run_whose_entry_the_journal_refuses_is_told_with_cause_and_cure_until
 
     cure = "make room or mend the folder, then run again; "
     cure += "its plan is kept, and the next `stocktake harvest projects` or the schedule writes it"
-    assert (row["run"], row["outcome"]) == ("projects.1", "committing")
+    assert (row["run"], row["outcome"], row["entry"]) == ("projects.1", "committing", None)
     assert str(row["reason"]).endswith(f"run projects.1 could not be written: No space left on device; {cure}")
     assert (waiting.run, waiting.outcome, waiting.reason) == ("projects.1", "committing", row["reason"])
     assert (waiting.marks.failures, waiting.published, waiting.success) == (1, 0, None)
