@@ -9,6 +9,7 @@ By hand: ``python -m benchmarks portal --records 100000 --visitors 100``
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import tempfile
 import time
@@ -23,7 +24,8 @@ import httpx
 import typer
 
 from benchmarks.crowd import filled
-from benchmarks.processes import until
+from benchmarks.payloads import SOURCE
+from benchmarks.processes import below, processor, until
 from benchmarks.table import Aim, Json, Line, err, show
 from benchmarks.walk import ready, served
 from publisher.tables.facets import FACETS
@@ -48,6 +50,7 @@ class Found:
 
     times: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     troubles: list[str] = field(default_factory=list)
+    spent: float = 0.0  # ms of processor time a page
 
     def took(self, kind: str, since: float, address: str, answer: httpx.Response) -> None:
         """Note an answer; one that is no page is a trouble and is told whole."""
@@ -75,7 +78,10 @@ def addresses(things: Mapping[str, Sequence[str]], codes: Mapping[str, Sequence[
         "search, page 40": ["/search?page=40", *(f"/search?page=40&goal={goal}" for goal in codes["goal"][:3])],
         "initiative": things["initiative"],
         "organization": things["organization"],
-        **{name: [form.format(code) for code in codes.get(name, ())] for name, form in concept.items()},
+        **{
+            name: [form.format(code) for code in codes.get(name, ()) if name != "source" or code == SOURCE.name]
+            for name, form in concept.items()
+        },
         "matrix": ["/matrix", *(f"/matrix?country={code}" for code in codes["country"][:2])],
         "map": ["/map", *(f"/map?goal={code}" for code in codes["goal"][:2])],
         "trends": ["/trends", "/trends?by=goal", "/trends?by=source"],
@@ -93,16 +99,24 @@ def alone(client: httpx.Client, every: Addresses, most: int) -> list[Line]:
     for kind, found in every.items():
         cold, warm, shown = Found(), Found(), found[:most]
         for it, times in ((cold, 1), (warm, AGAIN)):
+            before = _spent()
             for address in [*shown] * times:
                 since = time.perf_counter()
                 it.took(kind, since, address, client.get(address))
-        lines += [_line(f"{kind}, {name}", it.times[kind], it.troubles) for name, it in (("cold", cold), ("warm", warm))]
+            it.spent = (_spent() - before) / (len(shown) * times)
+        lines += [_line(f"{kind}, {name}", it.times[kind], it) for name, it in (("cold", cold), ("warm", warm))]
         err.print(f"{kind}: {lines[-2].ours:,.0f} ms cold, {lines[-1].ours:,.0f} ms warm")
     return lines
 
 
-def _line(what: str, times: Sequence[float], troubles: Sequence[str]) -> Line:
-    note = f"worst of {len(times)}; median {median(times):,.0f} ms" + "".join(f"; {it}" for it in troubles)
+def _spent() -> float:
+    """Give the milliseconds of processor time that the server has taken, with its readers and followers, to 10 ms."""
+    return sum(processor(pid) for pid in below(os.getpid())) * 1000
+
+
+def _line(what: str, times: Sequence[float], found: Found) -> Line:
+    note = f"worst of {len(times)}; median {median(times):,.0f} ms; {found.spent:,.0f} ms of processor time a page"
+    note += "".join(f"; {it}" for it in found.troubles)
     return Line(what, "ms", max(times), aim=Aim("most", READY, "ours"), note=note)
 
 

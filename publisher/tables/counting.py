@@ -71,6 +71,7 @@ class Tables:
         self._held = duckdb.connect(str(path), read_only=True, config={"memory_limit": memory})
         self._sets = Sets(path, self._held.execute("SELECT value, facet, code FROM terms").fetchall())
         self._kept: OrderedDict[object, object] = OrderedDict()
+        self._titles: dict[str, str | None] = {}  # of organizations that were just counted
         self._lock = Lock()
         self._found = lru_cache(maxsize=RECENT)(self._narrowed)
 
@@ -205,11 +206,17 @@ class Tables:
     def _bodies(self, bodies: Iterable[int]) -> dict[int, tuple[str, str | None]]:
         named = ",".join(map(str, sorted(set(bodies))))
         rows = self._asked(f"SELECT body, iri, title FROM bodies WHERE body IN ({named})") if named else []
+        if len(self._titles) > KEPT:
+            self._titles.clear()
+        self._titles.update((iri, title) for _, iri, title in rows)  # their names are what is asked for next
         return {body: (iri, title) for body, iri, title in rows}
 
     def _names(self, organizations: tuple[str, ...]) -> dict[str, str]:
-        places = [place for place in self._sets.places(organizations) if place is not None]
-        return {line.iri: line.title or line.iri.rpartition("/")[2] for line in self._lines(places)}
+        known = dict(self._titles)
+        found = {iri: known[iri] for iri in organizations if iri in known}
+        places = [place for place in self._sets.places([iri for iri in organizations if iri not in found]) if place is not None]
+        found |= {line.iri: line.title for line in self._lines(places)}
+        return {iri: title or iri.rpartition("/")[2] for iri, title in found.items()}
 
     def _lines(self, places: Sequence[int]) -> list[Line]:
         """Give the lines of places, in their order."""
