@@ -144,10 +144,10 @@ def report(
     number: Annotated[int | None, typer.Option("--release", help="Release that it tells of; the newest if none is named.", min=1)] = None,
     language: Annotated[str, typer.Option(help="Language: en, ar, zh, fr, ru or es.")] = "en",
     year: Annotated[str, typer.Option(help="Only initiatives of this year.")] = "",
-    region: Annotated[str, typer.Option(help="Only of this ITU region, by its code.")] = "",
+    region: Annotated[str, typer.Option(help="Only of this ITU region, by its code, such as africa.")] = "",
     action_line: Annotated[str, typer.Option(help="Only of this action line, such as C7-ehea.")] = "",
     goal: Annotated[str, typer.Option(help="Only of this Sustainable Development Goal, such as 4.")] = "",
-    country: Annotated[str, typer.Option(help="Only of this country, by its M49 code, such as 404.")] = "",
+    country: Annotated[str, typer.Option(help="Only of this country, by its M49 code, ISO code or name, such as 404, KE or Kenya.")] = "",
 ) -> None:
     """Write the stocktaking report of a release as HTML and PDF, its figures drawn from queries; made again it is the same."""
     settings: Settings = context.obj
@@ -156,7 +156,7 @@ def report(
         made = reporting.make(settings.data, Iris(settings.base), number, language, {facet: code for facet, code in asked.items() if code})
     except PublisherError as error:
         _fail(str(error))
-    for file in made.files:
+    for file in (*made.files, reporting.NUMBERS):
         print(settings.data / "reports" / made.name / file)
 
 

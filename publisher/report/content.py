@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 
 from markupsafe import Markup
 
 from publisher.figures.bars import Bar, bars
-from publisher.languages.catalogue import number
+from publisher.languages.catalogue import day, number
 from publisher.languages.catalogue import translated as _
 from publisher.portal import gaps as missing
 from publisher.portal.atlas import countries
@@ -51,17 +52,20 @@ def sections(it: Ground, of: Scope, names: Names) -> Iterator[Section]:
     """Draw up a report in the language of the visit."""
     wanted = of.wanted
     counts = it.tables.counts(wanted)
+    chosen = {facet for facet, _ in of.chosen}  # their own counts would be of all, not of what the report is narrowed to
     yield _glance(it, of, names)
     for facet in ("line", "goal"):
-        yield _bars(it, wanted, facet, names)
+        if facet not in chosen:
+            yield _bars(it, wanted, facet, names)
     yield _matrix(it, wanted, names)
-    yield _map(it, wanted, names)
+    if "country" not in chosen:
+        yield _map(it, wanted, names)
     for facet in ("region", "stakeholder", "type", "status"):
-        if counts.get(facet):
+        if counts.get(facet) and facet not in chosen:
             yield _bars(it, wanted, facet, names)
     yield _trend(it, wanted, names)
     yield _basis(it, of, names)
-    yield _gaps(it, wanted, names)
+    yield _gaps(it, wanted, names, chosen)
     yield _sources(it, wanted, names)
     yield _remarks(it, wanted, names)
 
@@ -122,18 +126,25 @@ def _basis(it: Ground, of: Scope, names: Names) -> Section:
     return Section("basis", _("Declared, translated, suggested"), (told,), None, grid, asking.counts(every, "basis", names.iris))
 
 
-def _gaps(it: Ground, wanted: Wanted, names: Names) -> Section:
-    found = missing.gaps(it.tables, wanted, names)
+def _gaps(it: Ground, wanted: Wanted, names: Names, chosen: Container[str]) -> Section:
+    found = [gap for gap in missing.gaps(it.tables, wanted, names) if gap.name not in chosen]
     rows = tuple((gap.title, number(gap.all), number(len(gap.missing))) for gap in found)
     named = [f"{gap.title}: {', '.join(one.name for one in gap.missing)}." for gap in found if 0 < len(gap.missing) <= _ROWS]
     grid = Grid(("", _("In all"), _("Not reported")), rows)
-    return Section("gaps", _("Where nothing is reported"), tuple(named), None, grid, found[0].sheet.query if found else "")
+    asked = found[-1].sheet.query  # the targets'; the others' stand in their own sections
+    return Section("gaps", _("Where nothing is reported"), tuple(named), None, grid, asked)
 
 
 def _sources(it: Ground, wanted: Wanted, names: Names) -> Section:
     counts = it.tables.counts(wanted).get("source", {})
     rows = tuple(
-        (source.title or source.name, source.publisher, source.licence, it.changed.get(source.name, ""), number(counts.get(source.name, 0)))
+        (
+            source.title or source.name,
+            source.publisher,
+            source.licence.partition("://")[2] or source.licence,
+            it.changed.get(source.name, ""),
+            number(counts.get(source.name, 0)),
+        )
         for source in it.release.sources
     )
     grid = Grid((facet_title("source"), _("Publisher"), _("Licence"), _("Last changed"), _("Things")), rows)
@@ -145,7 +156,8 @@ def _remarks(it: Ground, wanted: Wanted, names: Names) -> Section:
     rows = tuple((code.rpartition("#")[2], number(things)) for code, things in sorted(counts.items()))
     told = _("Every record is judged by SHACL shapes before it is published. A violation withholds it; warnings are published with it.")
     grid = Grid((facet_title("remark"), _("Things")), rows) if rows else None
-    return Section("remark", _("Quality"), (told,), None, grid, asking.counts(wanted, "remark", names.iris))
+    text = (told,) if rows else (told, _("Nothing was remarked."))
+    return Section("remark", _("Quality"), text, None, grid, asking.counts(wanted, "remark", names.iris))
 
 
 def methods(it: Ground, of: Scope, base: str) -> Sequence[str]:
@@ -154,7 +166,7 @@ def methods(it: Ground, of: Scope, base: str) -> Sequence[str]:
     return (
         _("Release {release} of {day}: journal entry {position}, {records} records, {sources} registries.").format(
             release=told.number,
-            day=told.day,
+            day=day(date.fromisoformat(told.day)),
             position=told.position,
             records=number(told.counts.get("records", 0)),
             sources=len(told.sources),

@@ -6,12 +6,14 @@ import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import orjson
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from publisher.figures.drawing import style
+from publisher.languages.catalogue import day
 from publisher.languages.catalogue import translated as _
 from publisher.languages.visit import LANGUAGES, speaking, visit
 from publisher.portal.names import Names
@@ -80,7 +82,7 @@ def _title(of: Scope, names: Names) -> str:
 
 
 def _lead(release: Release) -> str:
-    return _("Drawn from release {release}, {day}").format(release=release.number, day=release.day)
+    return _("Drawn from release {release}, {day}").format(release=release.number, day=day(date.fromisoformat(release.day)))
 
 
 def _numbers(told: Report, parts: list[Section]) -> bytes:

@@ -10,6 +10,7 @@ from publisher.languages.visit import LANGUAGES
 from publisher.portal.names import Names
 from publisher.tables import wanted as asking
 from publisher.tables.wanted import Wanted
+from vocab.countries import AREA, country
 
 NARROWING = ("year", "region", "line", "goal", "country")  # facets by which a report can be narrowed
 
@@ -41,17 +42,25 @@ def scope(release: int, language: str, chosen: Mapping[str, str], names: Names) 
     """Check what a report is asked for; raises ReportError with the cure where a code is none."""
     if language not in LANGUAGES:
         raise ReportError(f"no report is written in {language!r}; languages are {', '.join(LANGUAGES)}")
+    chosen = {facet: _code(facet, code) for facet, code in chosen.items()}
     for facet, code in chosen.items():
         known = code.isdigit() and len(code) == 4 if facet == "year" else names.name(facet, code) != code
         if not known:
-            raise ReportError(f"{facet} {code!r} is not known; give {_HOW[facet]}")
+            raise ReportError(f"{_OPTION.get(facet, facet)} {code!r} is not known; give {_HOW[facet]}")
     return Scope(release, language, tuple(sorted(chosen.items())))
 
 
+def _code(facet: str, text: str) -> str:
+    """Give the code of a country by whatever name it has; of anything else what stands there."""
+    found = country(text) if facet == "country" else None
+    return found.removeprefix(AREA) if found else text
+
+
+_OPTION = {"line": "action line"}  # what the reader calls it, where that is another word
 _HOW = {
     "year": "a year of four digits",
-    "region": "a code of /scheme/itu-region",
+    "region": "a code of /scheme/itu-region, such as africa",
     "line": "a code of /scheme/action-line, such as C7-ehea",
     "goal": "a number from 1 to 17",
-    "country": "its M49 code, such as 404",
+    "country": "its M49 code, its ISO code or its name, such as 404, KE or Kenya",
 }

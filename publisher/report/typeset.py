@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import structlog
 import typst
 
 from publisher.errors import ReportError
@@ -17,7 +18,10 @@ from publisher.report.content import Section
 
 _TEMPLATE = Path(__file__).parent / "report.typ"
 _COLOURS = re.compile(r"\.s\d \{ fill: (#[0-9a-f]{6})")
-_FOREIGN = ("ar", "zh")  # scripts that Typst's own fonts have no letters for
+# Languages that Typst's own fonts have no letters for, and words in the names of fonts that have them.
+_FOREIGN = {"ar": ("Naskh", "Arabic", "DejaVu Sans"), "zh": ("CJK",)}
+
+log = structlog.get_logger(room="report")
 
 
 def pdf(title: str, lead: str, parts: Sequence[Section], method: Sequence[str], language: str, issued: str, words: dict[str, str]) -> bytes:
@@ -32,6 +36,7 @@ def pdf(title: str, lead: str, parts: Sequence[Section], method: Sequence[str], 
         whole["colours"] = _COLOURS.findall(style())
         (work / "report.json").write_text(json.dumps(whole, ensure_ascii=False), encoding="utf-8")
         (work / "report.typ").write_bytes(_TEMPLATE.read_bytes())
+        _look_for_letters(language)
         try:
             made = typst.compile(
                 work / "report.typ",
@@ -44,6 +49,13 @@ def pdf(title: str, lead: str, parts: Sequence[Section], method: Sequence[str], 
             raise ReportError(f"the report could not be set: {error}") from error
     assert isinstance(made, bytes)
     return made
+
+
+def _look_for_letters(language: str) -> None:
+    """Warn where no font of the machine has the letters of a language: its print would show none."""
+    marks = _FOREIGN.get(language, ())
+    if marks and not any(mark in family for family in typst.Fonts().families() for mark in marks):
+        log.warning("no font has the letters: the print lacks them", language=language, cure="install fonts-noto-core and fonts-noto-cjk")
 
 
 def _part(section: Section, work: Path) -> dict[str, object]:

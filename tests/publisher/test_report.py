@@ -126,10 +126,38 @@ def test_a_report_is_narrowed_and_told_in_another_language(data):
     assert '<html lang="ar" dir="rtl">' in page
 
 
+@pytest.mark.parametrize("country", ["404", "KE", "Kenya"])
+def test_a_country_is_named_by_code_or_by_name(data, country):
+    assert make(data, IRIS, 1, "en", {"country": country}).name == "release-1.country-404.en"
+
+
+NARROWINGS = [{"goal": "3"}, {"country": "404"}, {"line": "C4"}, {"region": "africa"}, {"year": "2025"}]
+
+
+@pytest.mark.parametrize("chosen", NARROWINGS, ids=lambda chosen: "-".join(*chosen.items()))
+def test_a_narrowed_report_tells_only_of_what_it_is_narrowed_to(data, store, chosen):
+    made = make(data, IRIS, 1, "en", chosen)
+
+    figures = told(data, made.name)
+    facet = next(iter(chosen))
+    assert facet == "year" or facet not in figures
+    assert {"kinds", "matrix", "basis", "gaps", "source"} <= set(figures)
+    for figure in figures.values():
+        assert isinstance(figure["query"], str)
+        assert isinstance(store.query(figure["query"], base_iri=IRIS.base), QuerySolutions), figure["key"]
+    kinds = store.query(str(figures["kinds"]["query"]), base_iri=IRIS.base)
+    assert isinstance(kinds, QuerySolutions)
+    rows = figures["kinds"]["rows"]
+    assert isinstance(rows, list)
+    assert sorted(int(row["things"].value) for row in kinds) == sorted(int(row[-1]) for row in rows)
+
+
 @pytest.mark.parametrize(
     ("number", "language", "chosen", "kind", "message"),
     [
         (1, "en", {"goal": "44"}, ReportError, "goal '44' is not known; give a number from 1 to 17"),
+        (1, "en", {"line": "C99"}, ReportError, "action line 'C99' is not known"),
+        (1, "fr", {"country": "Atlantis"}, ReportError, "its ISO code or its name, such as 404, KE or Kenya"),
         (1, "en", {"year": "12"}, ReportError, "give a year of four digits"),
         (1, "tlh", {}, ReportError, "languages are en, ar, zh, fr, ru, es"),
         (9, "en", {}, NoRelease, "there is no release 9"),
@@ -151,7 +179,7 @@ def test_the_command_names_the_files_that_it_wrote(data):
     done = CliRunner().invoke(app, ["--data", str(data), "report", "--release", "1", "--action-line", "C7-ehea", "--language", "fr"])
 
     assert done.exit_code == 0, done.stderr
-    assert [Path(line).name for line in done.stdout.split()] == ["report.html", "report.pdf", "report.css"]
+    assert [Path(line).name for line in done.stdout.split()] == ["report.html", "report.pdf", "report.css", "report.json"]
 
 
 async def test_reports_are_listed_and_served(data, report):
