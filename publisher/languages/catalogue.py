@@ -59,7 +59,9 @@ def number(value: int) -> str:
 
 def day(value: object) -> str:
     """Write a date (``date`` of the standard library) as the language of the visit does."""
-    return str(format_date(value, "medium", locale=_locale(visit().language)))  # type: ignore[arg-type]
+    language = visit().language
+    width = "long" if language == "ar" else "medium"  # the medium one is digits alone, of which nobody can tell day from month
+    return str(format_date(value, width, locale=_locale(language)))  # type: ignore[arg-type]
 
 
 def moment(text: str) -> str:

@@ -12,7 +12,7 @@ import select
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -95,9 +95,20 @@ class Browser:
         while not self._loaded:
             self._next()
 
+    def await_page(self, act: Callable[[], None]) -> None:
+        """Do what leads to another page, and wait until that is loaded."""
+        self._loaded = False
+        act()
+        while not self._loaded:
+            self._next()
+
     def picture(self, file: Path) -> None:
         """Take a picture of the whole page."""
-        told = self.tell("Page.captureScreenshot", format="png", captureBeyondViewport=True)
+        told = self.tell("Page.getLayoutMetrics")
+        size = told["cssContentSize"]
+        taller = size["height"] > told["cssLayoutViewport"]["clientHeight"]  # one that fits is shifted when it is written from right to left
+        clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
+        told = self.tell("Page.captureScreenshot", format="png", captureBeyondViewport=taller, clip=clip)
         file.write_bytes(base64.b64decode(told["data"]))
 
     def _next(self) -> dict[str, Any]:

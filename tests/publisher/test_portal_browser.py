@@ -32,6 +32,21 @@ PAGES = {
     "scheme": "/scheme/action-line",
     "source": "/source/demo",
     "missing": "/nowhere",
+    "join's first step": "/join",
+    "posts": "/posts",
+    "organizations": "/organizations",
+    "examples": "/examples",
+    "exports": "/exports",
+    "releases": "/releases/",
+    "reports": "/reports/",
+    "dumps": "/dumps/",
+    "status": "/status",
+    "journal": "/journal/",
+    "catalogue": "/catalog",
+    "vocabulary": "/ns",
+    "record": "/record/demo/a%2F1",
+    "gone": "/record/demo/lost",
+    "run": "/run/run-2",
 }
 
 
@@ -69,7 +84,7 @@ def faults(browser: Browser, axe: str) -> list[str]:
 
 FORMS = {
     "light, English, wide": PAGES,
-    "dark, Arabic, telephone": ("home", "search", "matrix", "trends", "events", "join", "initiative", "country"),
+    "dark, Arabic, telephone": PAGES,
 }
 
 
@@ -139,6 +154,73 @@ def test_the_keyboard_reaches_the_content_first_and_shows_where_it_is(host, brow
     assert browser.run("document.activeElement.className") == "skip"
     assert browser.run("document.activeElement.getBoundingClientRect().left >= 0")
     assert browser.run("getComputedStyle(document.activeElement).outlineStyle") != "none"
+
+
+def press(browser: Browser, key: str, code: int, text: str = "") -> None:
+    for kind in ("keyDown", "keyUp"):
+        more = {"text": text} if text and kind == "keyDown" else {}
+        browser.tell("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **more)
+
+
+@pytest.mark.parametrize("name", ["home", "search", "matrix", "join", "status"])
+def test_the_keyboard_walks_a_page_from_its_first_link_to_its_last_and_is_seen_everywhere(host, browser, name):
+    browser.open(address(host, name, "en"))
+    seen, hidden = [], []
+
+    for _ in range(60):
+        press(browser, "Tab", 9)
+        told = browser.run(
+            "(() => { const it = document.activeElement, style = getComputedStyle(it), box = it.getBoundingClientRect();"
+            "window.met = window.met || new Set(); const again = met.has(it); met.add(it);"
+            "return [it.tagName + ' ' + it.textContent.trim().slice(0, 30), again,"
+            " box.width > 0 && box.bottom > 0 && (style.outlineStyle !== 'none' || style.boxShadow !== 'none')] })()"
+        )
+        if told[0].startswith("BODY") or told[1]:
+            break
+        seen.append(told[0])
+        hidden += [] if told[2] else [told[0]]
+
+    assert len(seen) > 20
+    assert hidden == []
+
+
+def test_a_reader_without_scripts_and_mouse_searches_and_writes_a_card(host, browser):
+    browser.tell("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        browser.open(f"{host}/?lang=en")
+        browser.run("document.querySelector('#q').focus()")
+        browser.tell("Input.insertText", text="network")
+        _enter(browser)
+        assert browser.run("document.querySelector('#found').textContent").startswith("120")
+
+        browser.open(f"{host}/sparql?lang=en")
+        assert browser.run("document.querySelector('#plain').offsetHeight") > 100
+
+        browser.open(f"{host}/join?lang=en")
+        browser.run("document.querySelector('[name=kind][value=json]').focus()")
+        press(browser, " ", 32, " ")
+        browser.run("document.querySelector('.join button').focus()")
+        _enter(browser)
+        for name, text in {"title": "Ours", "url": "https://127.0.0.1/api", "licence": "https://r.example/licence"}.items():
+            browser.run(f"document.querySelector('#{name}').focus()")
+            browser.tell("Input.insertText", text=text)
+        _enter(browser)
+        for name, text in {"key": "id", "name": "name"}.items():
+            browser.run(f"document.querySelector('#{name}').focus()")
+            browser.tell("Input.insertText", text=text)
+        _enter(browser)
+        assert 'protocol = "json"' in browser.run("document.querySelector('#card + pre').textContent")
+
+        browser.run("document.querySelector('form[method=post] button').focus()")
+        _enter(browser)
+        assert "not on the open internet" in browser.run("document.querySelector('#verdicts').textContent")
+    finally:
+        browser.tell("Emulation.setScriptExecutionDisabled", value=False)
+
+
+def _enter(browser: Browser) -> None:
+    """Press Enter, which sends the form, and wait for the page that comes."""
+    browser.await_page(lambda: press(browser, "Enter", 13, "\r"))
 
 
 def test_no_page_asks_another_host(host, browser):
