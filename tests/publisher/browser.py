@@ -106,7 +106,7 @@ class Browser:
         """Take a picture of the whole page."""
         told = self.tell("Page.getLayoutMetrics")
         size = told["cssContentSize"]
-        taller = size["height"] > told["cssLayoutViewport"]["clientHeight"]  # one that fits is shifted when it is written from right to left
+        taller = size["height"] > told["cssLayoutViewport"]["clientHeight"]  # else it is shifted where text runs from right to left
         clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
         told = self.tell("Page.captureScreenshot", format="png", captureBeyondViewport=taller, clip=clip)
         file.write_bytes(base64.b64decode(told["data"]))
