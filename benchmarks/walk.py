@@ -64,6 +64,8 @@ def served(data: Path, limits: str = "", more: Mapping[str, str] | None = None) 
         try:
             yield f"http://127.0.0.1:{port}"
         finally:
+            if (code := server.poll()) is not None:  # else all that is seen is a connection that was refused
+                err.print(f"the server ended by itself with code {code}")
             server.terminate()
 
 
