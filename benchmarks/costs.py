@@ -5,6 +5,7 @@ By hand: ``python -m benchmarks.costs --records 20000``
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -15,39 +16,51 @@ from benchmarks.table import Json, Line, show
 
 
 def derived(few: Course, many: Course) -> Costs:
-    """Give what a record costs, from a run of *many*; what a commit takes whatever it brings is from both."""
-    n, stages, size = many.records, many.stages, many.sizes
-    a, b = (it.stages["commit"].seconds for it in (few, many))
-    slope = max(0.0, (b - a) / (n - few.records))
-    collect, again = stages["collect"].processor, stages["again, all read"].processor
-    later = ("shelf: put in order", "tables and text index", "some changed, all read", "some changed: shown, with tables and text index")
-    smoothed, beside = (stages[name].seconds for name in later[:2])
-    shown = sum(stages[name].processor.get("follower", 0.0) for name in later[2:])  # it follows while the harvest still runs
+    """Give what each further record costs, from two runs: what a process takes to begin is in both."""
+    more, later = many.records - few.records, ("some changed, all read", "some changed: shown, with tables and text index")
+
+    def each(what: Callable[[Course], float]) -> float:
+        return max(0.0, (what(many) - what(few)) / more)
+
+    def took(name: str) -> float:
+        return each(lambda it: it.stages[name].seconds)
+
+    def harvester(it: Course) -> float:
+        return it.stages["collect"].processor["harvester"] - it.stages["plan"].seconds - it.stages["commit"].seconds
+
+    changed = sum(many.stages[name].processor.get("follower", 0.0) for name in later)  # it follows while the harvest still runs
     return Costs(
-        records=n,
-        read=(collect["harvester"] - stages["plan"].seconds - b) / n,
-        work=collect.get("judges", 0.0) / n,
-        plan=stages["plan"].seconds / n,
-        commit=slope,
-        same=again["harvester"] / n,
-        entry=max(0.0, a - slope * few.records),
-        loaded=stages["shelf: loaded and shown"].seconds / n,
-        smoothed=smoothed / n,
-        beside=beside / n,
-        shelved=shown / max(1, many.changed),
-        dumped=stages["dump"].seconds / n,
-        released=stages["release"].seconds / n,
-        **{name: size[name] / n for name in ("archive", "journal", "ledger", "shelf", "tables", "text", "dumps", "releases")},
+        records=many.records,
+        read=each(harvester),
+        work=each(lambda it: it.stages["collect"].processor.get("judges", 0.0)),
+        plan=took("plan"),
+        commit=took("commit"),
+        same=each(lambda it: it.stages["again, all read"].processor["harvester"]),
+        entry=max(0.0, few.stages["commit"].seconds - took("commit") * few.records),
+        loaded=took("shelf: loaded and shown"),
+        smoothed=took("shelf: put in order"),
+        beside=took("tables and text index"),
+        shelved=changed / max(1, many.changed),
+        dumped=took("dump"),
+        released=took("release"),
+        archive=each(lambda it: it.sizes["archive"]),
+        journal=each(lambda it: it.sizes["journal"]),
+        ledger=each(lambda it: it.sizes["ledger"]),
+        shelf=each(lambda it: it.sizes["shelf"]),
+        tables=each(lambda it: it.sizes["tables"]),
+        text=each(lambda it: it.sizes["text"]),
+        dumps=each(lambda it: it.sizes["dumps"]),
+        releases=each(lambda it: it.sizes["releases"]),
     )
 
 
 def main(
-    records: Annotated[int, typer.Option(help="Records of the larger of the two runs.", min=5000)] = 20_000,
+    records: Annotated[int, typer.Option(help="Records of the larger of the two runs.", min=10_000)] = 40_000,
     json: Json = False,
 ) -> None:
     """Run end to end with a tenth of so many records and with all, and keep what one costs in costs.json."""
     runs = []
-    for number in (max(2500, records // 10), records):
+    for number in (max(2500, records // 4), records):
         with folder_for(number, None) as data:
             runs.append(run(number, data, changing=True))
     costs = derived(*runs)

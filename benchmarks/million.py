@@ -104,8 +104,9 @@ def run(records: int, folder: Path, registry: str = "oai", *, changing: bool = F
                 portal.evolve(version=2)
                 told = _harvest(it, "some changed, all read", "--full")
                 it.changed = told["counts"]["changed"] + told["counts"]["new"]
+                head = _head(folder)
                 with it.stage("some changed: shown, with tables and text index"):
-                    _until(lambda: _level(folder, text=True), server, folder)
+                    _until(lambda: _level(folder, head, whole=True), server, folder)
         _command(it, "dump")
         _command(it, "release")
     _measure(it)
@@ -131,7 +132,7 @@ def served(data: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "stocktake", "serve", "--port", str(port)]
-    with subprocess.Popen(command, env=settings(data), stderr=subprocess.DEVNULL) as server:
+    with subprocess.Popen(command, env=settings(data, "seconds=3600")) as server:
         try:
             yield f"http://127.0.0.1:{port}", server
         finally:
@@ -139,26 +140,29 @@ def served(data: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
 
 
 def _shelve(it: Course, client: httpx.Client, server: subprocess.Popen[bytes]) -> None:
-    folder = it.folder
+    folder, head = it.folder, _head(it.folder)
     with it.stage("shelf: loaded and shown"):
-        _until(lambda: _level(folder) and ready(client), server, folder)
+        _until(lambda: _level(folder, head) and ready(client), server, folder)
     with it.stage("shelf: put in order"):
         mark = folder / "shelf" / "position.json"
         _until(lambda: not orjson.loads(mark.read_text()).get("rough"), server, folder)
     with it.stage("tables and text index"):
-        _until(lambda: _level(folder, text=True), server, folder)
+        _until(lambda: _level(folder, head, whole=True), server, folder)
     with it.stage("all records counted at /sparql"):
         it.answered = count(client)
     if it.answered != it.records:
         raise SystemExit(f"{it.records:,} records were harvested, and {it.answered:,} are answered")
 
 
-def _level(folder: Path, *, text: bool = False) -> bool:
-    """Tell whether the newest generation shows all that the journal holds, with tables and text index where asked."""
-    shown, head = newest(folder / "shelf" / "generations"), Journal(folder / "journal").head
-    if shown is None or head is None or shown.position != head.number:
-        return False
-    return not text or (shown.text, shown.tables) == (head.number, head.number)
+def _head(folder: Path) -> int:
+    head = Journal(folder / "journal").head
+    return head.number if head else 0
+
+
+def _level(folder: Path, head: int, *, whole: bool = False) -> bool:
+    """Tell whether the newest generation shows the journal up to *head*; *whole*: with tables and text index."""
+    shown = newest(folder / "shelf" / "generations")
+    return shown is not None and shown.position == head and (not whole or (shown.text, shown.tables) == (head, head))
 
 
 def _until(done: Callable[[], bool], server: subprocess.Popen[bytes], folder: Path) -> None:
@@ -176,7 +180,7 @@ def _until(done: Callable[[], bool], server: subprocess.Popen[bytes], folder: Pa
 def _command(it: Course, word: str) -> None:
     with it.stage(word):
         command = [sys.executable, "-m", "stocktake", word]
-        subprocess.run(command, env=settings(it.folder), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.run(command, env=settings(it.folder), check=True, stdout=subprocess.DEVNULL)
 
 
 def _measure(it: Course) -> None:

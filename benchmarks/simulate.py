@@ -1,25 +1,24 @@
 """Simulation: ten thousand registries with a hundred million records, day by day, from costs that were measured here.
 
 Registries fall due, wait for a worker, for their host's turn and for a processor, commit one after the other, and the shelf follows.
-Source of the engine: https://simpy.readthedocs.io/. By hand: ``python -m benchmarks.simulate --measure 10000``
+Source of the engine: https://simpy.readthedocs.io/. By hand: ``python -m benchmarks.simulate``;
+the costs are those that ``python -m benchmarks.costs`` has measured.
 """
 
 from __future__ import annotations
 
 import random
-import tempfile
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from math import ceil
-from pathlib import Path
 from statistics import quantiles
 from typing import Annotated, Any
 
 import simpy
 import typer
 
+from benchmarks.model import KEPT, Costs, kept
 from benchmarks.table import Json, Line, err, show
-from benchmarks.walk import Harvest, walk
 
 Steps = Generator[simpy.Event, Any, Any]
 DAY = 86_400.0  # seconds
@@ -28,24 +27,12 @@ _CHUNK = 50  # pages between two looks at the clock: the simulation's grain
 _SLOTS = 4  # runs at once a worker process: they mostly wait for their hosts
 
 
-@dataclass(frozen=True, slots=True)
-class Costs:
-    """What was measured: seconds of one processor a record, seconds a commit, bytes a record.
-
-    *new* is to read, map, judge and stage a record that is new or changed, *same* to read one that is as it was, *commit* to write one
-    to the journal and settle it, *shelved* to put one that changed on the shelf, *loaded* to put one there by a bulk load.
-    """
-
-    new: float = 0.00065
-    same: float = 0.000085
-    commit: float = 0.00012
-    shelved: float = 0.0015
-    loaded: float = 0.0008
-    entry: float = 0.05  # seconds a commit takes, whatever it brings
-    archive: float = 900.0
-    journal: float = 450.0
-    ledger: float = 1_400.0
-    shelf: float = 9_000.0
+# Taken until `python -m benchmarks.costs` has measured them here: times of walks of 20,000 records; sizes and commits are assumed.
+STATED = Costs(
+    records=0, read=0.0004, work=0.00025, plan=0.00003, commit=0.00009, same=0.000085, entry=0.05,
+    loaded=0.0008, smoothed=0.00014, beside=0.0004, shelved=0.0015, dumped=0.00003, released=0.0003,
+    archive=900, journal=450, ledger=1400, shelf=9000, tables=300, text=500, dumps=900, releases=2000,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +51,7 @@ class World:
     days: int = 3
     first: bool = False  # whether all begins with a first harvest of everything
     seed: int = 1
+    stands: int = 1  # registries, with their hosts and workers, that each one stands for at the two stations that all of them share
 
     @property
     def slots(self) -> int:
@@ -154,7 +142,7 @@ class Simulation:
         self.told.took.append(self._env.now - due)
         if first:
             self.told.ended.append(self._env.now)
-        self._env.process(self._show(changed * (self._costs.loaded if first else self._costs.shelved)))
+        self._env.process(self._show(changed * (self._costs.first if first else self._costs.shelved)))
 
     def _read(self, it: Registry, read: float, changed: float) -> Steps:
         host = self._hosts.setdefault(it.host, simpy.Resource(self._env, 1))
@@ -174,12 +162,12 @@ class Simulation:
     def _commit(self, changed: float) -> Steps:
         with self._journal.request() as turn:
             yield turn
-            spent = self._costs.entry + changed * self._costs.commit
+            spent = (self._costs.entry + changed * self._costs.commit) * self._world.stands
             yield self._env.timeout(spent)
         self.told.work("journal", spent)
 
     def _show(self, spent: float) -> Steps:
-        since = self._env.now
+        since, spent = self._env.now, spent * self._world.stands
         with self._shelf.request() as turn:
             yield turn
             yield self._env.timeout(spent)
@@ -187,29 +175,9 @@ class Simulation:
         self.told.shown.append(self._env.now - since)
 
 
-def measured(records: int) -> tuple[Costs, Harvest]:
-    """Walk with so many records, and give what one costs."""
-    with tempfile.TemporaryDirectory(prefix="simulate-") as folder:
-        done = walk("oai", records, Path(folder))
-        sizes = {name: _size(Path(folder) / name) / records for name in ("archive", "journal", "shelf/generations")}
-        ledger = sum(path.stat().st_size for path in Path(folder).glob("ledger.sqlite*")) / records
-    first, again = done["first"], done["again, all read"]
-    ours = first.processor.get("harvester", 0.0) + first.processor.get("judges", 0.0)
-    same = again.processor.get("harvester", 0.0) / records
-    bulk = first.processor.get("follower", 0.0) / records
-    base = Costs()
-    costs = replace(base, new=ours / records - base.commit, same=same, loaded=bulk, ledger=ledger)
-    return replace(costs, archive=sizes["archive"], journal=sizes["journal"], shelf=sizes["shelf/generations"]), first
-
-
-def _size(folder: Path) -> int:
-    seen = {(path.stat().st_ino): path.stat().st_size for path in folder.rglob("*") if path.is_file()}
-    return sum(seen.values())
-
-
 def lines(world: World, costs: Costs, told: Told) -> list[Line]:
     """Tell what came of a world."""
-    what = f"{world.registries:,} registries, {'first harvest' if world.first else 'every day'}: "
+    what = f"{world.registries * world.stands:,} registries, {'first harvest' if world.first else 'every day'}: "
     span = world.days * DAY
     room = {"workers": world.slots, "processors": world.machines * world.cores, "journal": 1, "shelf": 1}
     shares = {station: told.busy.get(station, 0.0) / span / places for station, places in room.items()}
@@ -223,48 +191,39 @@ def lines(world: World, costs: Costs, told: Told) -> list[Line]:
     found.append(Line(f"{what}runs left out, the last one still going", "a day", told.missed / world.days))
     if world.first:
         found.append(Line(f"{what}all committed after", "days", max(told.ended, default=0.0) / DAY))
-        found += [Line(f"{what}{name}", "GB", world.records * size / 1e9) for name, size in _rooms(costs)]
+        found += [Line(f"{what}{name} of a first harvest", "GB", world.records * world.stands * size / 1e9)
+                  for name, size in costs.sizes.items()]  # fmt: skip
     return found
 
 
-def _alone(records: int, costs: Costs) -> float:
-    """Give the seconds that the model takes for one registry on a host that asks for no pause, on a machine of two cores."""
-    alone = World(1, records, telling=1.0, pause=0.0, answer=0.0, machines=1, cores=1, days=1, first=True)
-    told = Simulation(alone, costs).run()
-    return told.took[0] + told.shown[0]
-
-
-def _rooms(costs: Costs) -> Sequence[tuple[str, float]]:
-    return (
-        ("archive of a first harvest", costs.archive),
-        ("journal of a first harvest", costs.journal),
-        ("ledger", costs.ledger),
-        ("shelf", costs.shelf),
-    )
+def saturation(world: World, costs: Costs, told: Told) -> list[Line]:
+    """Tell at how many times the first world each station is full, by what it was busy in this one, and what politeness alone takes."""
+    span = world.days * DAY
+    places = {"workers": world.slots, "processors": world.machines * world.cores, "journal": 1, "shelf": 1}
+    full = {station: world.stands * span * room / told.busy[station] for station, room in places.items() if told.busy.get(station)}
+    largest = max(it.records for it in registries(world))
+    sweep = ceil(largest / _PAGE) * (world.pause + world.answer) / 3600
+    what = f"{world.registries * world.stands:,} registries, {'first harvest' if world.first else 'every day'}: "
+    ordered = sorted(full.items(), key=lambda it: it[1])
+    found = [Line(f"{what}{station} full at", "times the world", times, note=f"{places[station]} of it") for station, times in ordered]
+    return [*found, Line(f"{what}sweep of the largest registry", "h", sweep, note=f"{largest:,} records, {_PAGE} a page, politeness alone")]
 
 
 def main(
-    measure: Annotated[int, typer.Option(help="Records of a real walk from which the costs are taken; 0 takes those of the docs.")] = 0,
     times: Annotated[list[int] | None, typer.Option(help="How many times the world; may be given more than once.")] = None,
-    machines: Annotated[int, typer.Option(help="Machines with workers.", min=1)] = 4,
+    machines: Annotated[int, typer.Option(help="Machines with workers, for each of these times.", min=1)] = 4,
     json: Json = False,
 ) -> None:
-    """Simulate the world once, and as many times as it as are given."""
-    costs, found = Costs(), list[Line]()
-    if measure:
-        err.print(f"walking with {measure:,} records")
-        costs, first = measured(measure)
-        said = costs.new + costs.commit
-        found.append(Line(f"a real walk of {measure:,} records, a record", "ms", 1000 * said, note="processor, until it is committed"))
-        found.append(Line(f"a real walk of {measure:,} records, a record", "ms", 1000 * costs.loaded, note="processor, until it is shown"))
-        model = _alone(measure, costs)
-        ratio = first.answered / model
-        found.append(Line("the model's time for the same walk", "s", model, first.answered, ratio, note="peer: the real one"))
-    for factor in times or [1, 10]:
-        world = World(registries=10_000 * factor, records=100_000_000 * factor, machines=machines * factor)
+    """Simulate the world once, ten times and a hundred times as large, or as many times as are given."""
+    costs, found = kept() if KEPT.exists() else STATED, list[Line]()
+    if not costs.records:
+        err.print("the costs are not measured on this machine yet: python -m benchmarks.costs")
+    for factor in times or [1, 10, 100]:
+        world = World(machines=machines, stands=factor)
         for it in (replace(world, first=True, days=14), world):
-            err.print(f"simulating {it.registries:,} registries, {it.days} days")
-            found += lines(it, costs, Simulation(it, costs).run())
+            err.print(f"simulating {it.registries * factor:,} registries, {it.days} days")
+            told = Simulation(it, costs).run()
+            found += lines(it, costs, told) + saturation(it, costs, told)
     show("Simulation", found, json)
 
 
