@@ -169,7 +169,7 @@ def main(
         every = addresses(things, codes)
         with served(data) as address, httpx.Client(base_url=address, timeout=120, headers=HTML) as client:
             until(lambda: ready(client), 120)
-            client.get(f"{address}/void").raise_for_status()  # the readers are up
+            client.get("/sources.json").raise_for_status()  # the readers are up
             lines = alone(client, every, each)
         err.print(f"{visitors} visitors, {seconds:,.0f} s")
         with served(data) as address, httpx.Client(base_url=address, timeout=120) as client:  # anew: nothing is kept
