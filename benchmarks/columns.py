@@ -119,7 +119,7 @@ def _ours(open_: ExitStack, data: Path, records: int) -> str:
         cards(registry.url, data / "sources", ("ckan",))
         ours = open_.enter_context(served(data, LIMITS))
         client = open_.enter_context(httpx.Client(base_url=ours, timeout=600))
-        until(lambda: ready(client), 60)
+        until(lambda: ready(client), 300)
         err.print(f"harvesting {records:,} records")
         harvested(data, client)
     err.print("dumping, and waiting until tables and texts have followed")

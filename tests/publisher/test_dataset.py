@@ -68,6 +68,40 @@ def test_the_protocols_dataset_takes_the_place_of_the_querys(store: Store, claus
     assert ask(store, NAMES.format(clauses), *graphs) == ["a"]
 
 
+NAMED_AND_DEFAULT = "SELECT ?g ?o {} {{ ?s ?p 1 . GRAPH ?g {{ ?s ?p ?o }} }} ORDER BY ?g ?o"
+
+
+@pytest.mark.parametrize(
+    ("clauses", "names"),
+    [
+        ("FROM <a>", ""),  # one FROM and no FROM NAMED: there are no named graphs (13.2)
+        ("FROM <a> FROM <b>", ""),
+        ("FROM NAMED <b>", ""),  # and with FROM NAMED alone the default graph is empty
+        ("FROM <a> FROM NAMED <b>", "b b"),
+        ("FROM <c> FROM NAMED <b>", ""),
+        ("FROM <a> FROM NAMED <b> FROM NAMED <c>", "b b c"),
+    ],
+)
+def test_a_pattern_of_the_default_graph_and_one_of_a_variable_graph_see_each_its_own(store: Store, clauses: str, names: str) -> None:
+    assert ask(store, NAMED_AND_DEFAULT.format(clauses)) == names.split()
+
+
+@pytest.mark.parametrize(
+    ("default", "named", "names"),
+    [
+        (("http://x/a",), (), ""),
+        ((), ("http://x/b",), ""),
+        (("http://x/a",), ("http://x/b",), "b b"),
+        (("http://x/a", "http://x/c"), ("http://x/c",), "c"),
+    ],
+)
+def test_the_same_holds_for_the_protocols_dataset_over_any_clause(
+    store: Store, default: tuple[str, ...], named: tuple[str, ...], names: str
+) -> None:
+    for clauses in ("", "FROM <a>", "FROM <a> FROM NAMED <b>", "FROM NAMED <c>"):
+        assert ask(store, NAMED_AND_DEFAULT.format(clauses), default, named) == names.split()
+
+
 def test_a_graph_pattern_or_a_text_is_no_clause() -> None:
     text = 'SELECT ("FROM <a> FROM <b>" AS ?from) { ?s <from> "FROM" . <FROM> <x> ?o } # FROM <a> FROM <b>'
 

@@ -30,6 +30,55 @@ async def test_every_answer_carries_them(client: httpx.AsyncClient, path: str) -
     assert "strict-transport-security" not in answer.headers
 
 
+KINDS = {
+    ("GET", "/id/initiative/demo/a%2F1"): 303,
+    ("GET", "/page/initiative/demo/a%2F1"): 200,
+    ("HEAD", "/sparql"): 200,
+    ("GET", "/sparql?query=ASK%7B%7D"): 200,
+    ("GET", "/sparql?query=CONSTRUCT%20%7B?s?p?o%7D%20WHERE%20%7B?s?p?o%7D%20LIMIT%20900"): 200,  # streamed
+    ("POST", "/sparql"): 415,
+    ("DELETE", "/sparql"): 405,
+    ("OPTIONS", "/sparql"): 200,
+    ("GET", "/nowhere"): 404,
+    ("GET", "/static/none.css"): 404,
+    ("GET", "/static/world.svg/../../app.py"): 404,
+    ("GET", "/feeds/all.atom"): 200,
+    ("GET", "/feeds/events.ics"): 200,
+    ("GET", "/oai?verb=Identify"): 200,
+    ("GET", "/ldes"): 200,
+    ("GET", "/activities"): 200,
+    ("GET", "/sitemap.xml"): 200,
+    ("GET", "/robots.txt"): 200,
+    ("GET", "/journal"): 307,
+    ("GET", "/catalog"): 200,
+    ("GET", "/releases/99"): 308,
+    ("GET", "/search?text=%00"): 200,
+    ("GET", "/sparql?query=" + "x" * 60_000): 414,
+}
+
+
+@pytest.mark.parametrize(("method", "path"), KINDS, ids=lambda it: it[:40])
+async def test_every_kind_of_answer_carries_them(client: httpx.AsyncClient, method: str, path: str) -> None:
+    told = {"Origin": "https://other.example", "Access-Control-Request-Method": "GET"} if method == "OPTIONS" else {}
+
+    answer = await client.request(method, path, headers=told)
+
+    headers = answer.headers
+    assert answer.status_code == KINDS[method, path]
+    assert (headers["x-content-type-options"], headers["referrer-policy"]) == ("nosniff", "same-origin")
+    assert "default-src 'none'" in headers["content-security-policy"]
+    assert "unsafe" not in headers["content-security-policy"]
+
+
+async def test_what_the_client_holds_already_carries_them_too(client: httpx.AsyncClient) -> None:
+    etag = (await client.get("/sparql?query=ASK%7B%7D")).headers["etag"]
+
+    answer = await client.get("/sparql?query=ASK%7B%7D", headers={"If-None-Match": etag})
+
+    assert (answer.status_code, answer.headers["x-content-type-options"]) == (304, "nosniff")
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
 async def test_behind_tls_a_browser_is_told_to_stay_there(app: FastAPI) -> None:
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="https://stocktake.test") as client:
         answer = await client.get("/health")
