@@ -92,7 +92,7 @@ def main(records: Annotated[int, typer.Option(help="Records to harvest and ask a
         data = Path(name) / "data"
         cards(registry.url, data / "sources", ("ckan",))
         with served(data, _LIMITS) as url, httpx.Client(base_url=url, timeout=600) as client:
-            until(lambda: ready(client), 60)
+            until(lambda: ready(client), 300)
             err.print(f"harvesting {records:,} records")
             harvested(data, client)
             settled(data, client)
