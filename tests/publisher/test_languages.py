@@ -9,8 +9,8 @@ import pytest
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
-from publisher.languages.catalogue import FOLDER, translations
-from publisher.languages.visit import LANGUAGES, chosen
+from publisher.languages.catalogue import FOLDER, moment, translations
+from publisher.languages.visit import LANGUAGES, chosen, speaking
 
 PUBLISHER = Path(__file__).parents[2] / "publisher"
 METHODS = [("**.py", "python"), ("templates/**.html", "jinja2")]
@@ -60,3 +60,19 @@ def test_a_word_that_nobody_has_translated_stays_english():
 )
 def test_a_language_is_chosen_by_address_then_by_choice_then_by_browser(query, cookies, accept, language):
     assert chosen(query, cookies, accept) == language
+
+
+@pytest.mark.parametrize(
+    ("language", "written"),
+    [
+        ("en", "2026-03-01 08:05"),
+        ("ar", "1 مارس 2026 08:05"),
+        ("zh", "2026年3月1日 08:05"),
+        ("fr", "1 mars 2026 08:05"),
+        ("ru", "1 мар. 2026 г. 08:05"),
+        ("es", "1 mar 2026 08:05"),
+    ],
+)
+def test_a_time_is_written_as_the_language_writes_it_and_what_is_none_stays(language, written):
+    with speaking(language):
+        assert [moment("2026-03-01T08:05:59Z"), moment("2024"), moment("soon")] == [written, "2024", "soon"]
