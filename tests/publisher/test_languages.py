@@ -69,7 +69,7 @@ def test_a_language_is_chosen_by_address_then_by_choice_then_by_browser(query, c
         ("ar", "1 مارس 2026 08:05"),
         ("zh", "2026年3月1日 08:05"),
         ("fr", "1 mars 2026 08:05"),
-        ("ru", "1 мар. 2026 г. 08:05"),
+        ("ru", "1 мар. 2026\u202fг. 08:05"),
         ("es", "1 mar 2026 08:05"),
     ],
 )
