@@ -39,6 +39,7 @@ class Journal:
         except OSError as error:
             raise _unwritten(folder, error) from error
         self.store = read_store(folder)
+        self.trouble = ""  # why the store could not be looked into last, "" where it could
         self._looked = -inf
 
     @property
@@ -160,8 +161,11 @@ class Journal:
     def _pull(self) -> None:
         """Fetch what is new in the store from time to time; while it does not answer, what is here is all that can be told."""
         if self.store and monotonic() - self._looked >= _LOOK:
-            with suppress(FullError):
+            try:
                 self._fetch(self.store)
+                self.trouble = ""
+            except FullError as error:
+                self.trouble = str(error)
 
     def _fetch(self, store: Store) -> None:
         """Ask the store for the number after our own last one, so that its age costs nothing, and prove what comes."""

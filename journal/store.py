@@ -1,7 +1,7 @@
 """Store: the place that machines share, at any address that fsspec knows, such as ``s3://bucket/stocktake``; folders are copies of it.
 
-Nothing in it is ever changed: a name is given once, by a conditional put, so that of two writers one is told, and what is half
-written has no name. Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+Nothing in it but the status is ever changed: a name is given once, by a conditional put, so that of two writers one is told, and what is
+half written has no name. Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
 """
 
 from __future__ import annotations
@@ -37,6 +37,22 @@ class Store:
                 _beside(system, path, f"{root}/{name}")
         except FileExistsError:
             raise
+        except Exception as error:
+            if not _theirs(error):
+                raise
+            raise self._trouble(name, error) from error
+
+    def replace(self, name: str, path: Path) -> None:
+        """Put a file in the place of what lies under a name: the status, which alone is ever replaced; readers see the old or the new."""
+        system, root = _system(self.url)
+        try:
+            if system.async_impl:
+                system.put_file(str(path), f"{root}/{name}")
+            else:
+                system.makedirs(root, exist_ok=True)
+                part = f"{root}/{name}.{path.name}.part"
+                system.put_file(str(path), part)
+                system.mv(part, f"{root}/{name}")
         except Exception as error:
             if not _theirs(error):
                 raise

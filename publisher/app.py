@@ -68,7 +68,7 @@ def create_app(shelf: Shelf, permit: Callable[[Request], bool] = nobody, site: S
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with shelf, _announcing(shelf, site), followed(shelf.data):
+        async with shelf, _announcing(shelf, site), followed(shelf.data, site.allow):
             yield
 
     register_url_convertor("path", AnyPath())
@@ -79,7 +79,7 @@ def create_app(shelf: Shelf, permit: Callable[[Request], bool] = nobody, site: S
     for router in OUTLETS.values():
         app.include_router(router(shelf, pages))
     app.mount("/static", StaticFiles(directory=HERE / "static"))
-    problems = Problems(pages)
+    problems = Problems(pages, lambda: shelf.behind)
     app.add_exception_handler(PublisherError, problems.on_error)
     app.add_exception_handler(Refused, problems.on_refused)
     app.add_exception_handler(HTTPException, problems.on_http)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fcntl
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,7 +50,8 @@ def writing(means: Means) -> Iterator[Means]:
 @contextmanager
 def telling(means: Means) -> Iterator[None]:
     """Wait for the status file: what was looked up first must not be written last."""
-    with _locked(means.data, ".status.lock"):
+    shared = means.ledger.exclusive("status", wait=True) if means.ledger.shared else nullcontext()
+    with _locked(means.data, ".status.lock"), shared:
         yield
 
 

@@ -18,6 +18,8 @@ from harvesters.runs.means import Means
 from harvesters.runs.timetable import frozen_from, late_from, next_due
 from harvesters.runs.words import SOURCE as VOCABULARY
 from harvesters.source import Source, load
+from journal.errors import FullError
+from journal.store import Store
 from vocab.chronicle import Standing, describe_standing
 from vocab.describe import quads
 from vocab.freshness import Marks
@@ -41,7 +43,7 @@ def write(means: Means) -> None:
     with telling(means):  # runs of other sources may end at the same time
         at = means.now()
         lines = quads(describe_standing(standings(means, at), means.iris, at), means.iris.status)
-        _replace(means.data / "status.nq", "".join(line + "\n" for line in sorted(lines)).encode())
+        _replace(means.data / "status.nq", "".join(line + "\n" for line in sorted(lines)).encode(), means.journal.store)
 
 
 def tell(means: Means) -> None:
@@ -52,13 +54,18 @@ def tell(means: Means) -> None:
         log.error("the status could not be told", reason=str(error))
 
 
-def _replace(file: Path, text: bytes) -> None:
+def _replace(file: Path, text: bytes, store: Store | None) -> None:
+    """Replace the file, and before it the one that other machines read, so that what the store did not take is tried again."""
     part = file.with_suffix(".part")
     try:
         if file.exists() and file.read_bytes() == text:
             return
         part.write_bytes(text)
+        if store:
+            store.replace(file.name, part)
         part.replace(file)
+    except FullError as error:
+        raise FolderError(str(error)) from error
     except OSError as error:
         raise FolderError(f"{file}: {error.strerror}; make room or mend the folder, and the next run writes it") from error
 

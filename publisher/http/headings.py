@@ -12,7 +12,8 @@ from publisher.pages.standings import Standing, clock, place, standings, summary
 from publisher.shelf.shelf import Shelf
 
 TAKING = "Stocktake-Taking"  # the entry of which an answer may hold a part
-NAMES = ("Stocktake-Position", "Stocktake-Time", "Stocktake-Freshness", "Stocktake-Confirmed", TAKING)
+LAG = "Stocktake-Lag"  # how many entries that the journal has are not shown yet, where there are such
+NAMES = ("Stocktake-Position", "Stocktake-Time", "Stocktake-Freshness", "Stocktake-Confirmed", TAKING, LAG)
 RELEASE = "Stocktake-Release"  # of an answer that was made from a release, and tells nothing of what is shown now
 _PLACE = {"id": 2, "page": 2, "data": 2, "record": 1, "source": 1}  # where in a path the source's name stands
 _SILENT = ("static", "health")  # a file is as it is; health must answer when the store does not
@@ -51,6 +52,8 @@ class Headings:
         if shown is None:
             return {}
         headers = {"Stocktake-Position": str(shown.position)} | ({"Stocktake-Time": shown.time} if shown.time else {})
+        if self._shelf.behind:
+            headers[LAG] = str(self._shelf.behind)
         if not self._shelf.settled and self._shelf.generation:
             headers[TAKING] = str(self._shelf.generation.taking)
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from http import HTTPStatus
 
 from starlette.exceptions import HTTPException
@@ -81,10 +82,14 @@ def of_error(error: PublisherError) -> tuple[HTTPStatus, str, dict[str, str]]:
 
 
 class Problems:
-    """Tell errors to readers: as a page to a browser, as problem+json to any other client."""
+    """Tell errors to readers: as a page to a browser, as problem+json to any other client.
 
-    def __init__(self, pages: Pages) -> None:
-        self._pages = pages
+    *behind* tells how many entries of the journal are not shown yet. While there are such, what is not found may be among them, and another
+    publisher of the same journal may have linked it: so it is no 404.
+    """
+
+    def __init__(self, pages: Pages, behind: Callable[[], int] = lambda: 0) -> None:
+        self._pages, self._behind = pages, behind
 
     async def on_error(self, request: Request, error: Exception) -> Response:
         """Answer a PublisherError that a route raised."""
@@ -97,6 +102,9 @@ class Problems:
     async def on_refused(self, request: Request, error: Exception) -> Response:
         """Answer a Refused that a route raised."""
         assert isinstance(error, Refused)
+        if error.status is HTTPStatus.NOT_FOUND and (missing := self._behind()):
+            late = NotReady(f"{error}; but {missing} entries of the journal are not shown here yet: ask again in a moment")
+            return await self.on_error(request, late)
         return self._tell(request, error.status, error.status.phrase, str(error), error.headers)
 
     async def on_http(self, request: Request, error: Exception) -> Response:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
+from publisher.errors import NotReady
 from publisher.feeds.markup import element, empty, instant
 from publisher.feeds.sets import title
 from publisher.history import log
@@ -31,7 +32,7 @@ NAME = "WSIS Stocktaking"
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """Answers from *shelf* at the address *url*; *email* is whom to write to, *key* signs the tokens."""
+    """Answers from *shelf* at the address *url*; *email* is whom to write to, *key* seals the tokens."""
 
     shelf: Shelf
     url: str
@@ -162,8 +163,11 @@ class Provider:
 
     async def _resumed(self, text: str, verb: str) -> tokens.Token:
         token = tokens.read(text, verb, self.key)
+        _known(token.prefix)
         horizon = await level(self.shelf)
-        if token.entry > horizon.entry or token.id != await self._id(token.entry):
+        if token.entry > horizon.entry:  # another publisher of the journal, which is ahead, has given it
+            raise NotReady(f"the list is that of journal entry {token.entry}, this copy is only at {horizon.entry}; ask again in a moment")
+        if token.id != await self._id(token.entry):
             raise OaiError("badResumptionToken", "The token is of another journal than the one that is published now; begin the list again")
         return token
 

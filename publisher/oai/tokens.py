@@ -1,6 +1,7 @@
-"""Tokens: where a list goes on, told by the token alone and signed, so that no server remembers a harvest.
+"""Tokens: where a list goes on, told by the token alone, so that no server remembers a harvest.
 
-A token outlives restarts and releases: it names places in the journal, which never move, and its key lies beside that of the releases.
+A token outlives restarts and releases, and every publisher of the journal takes it: it names places in the journal, which never move. Its
+seal is no sealed. It keeps out what was cut short or is of another journal; who makes a token up reads what anybody may read.
 """
 
 from __future__ import annotations
@@ -8,20 +9,16 @@ from __future__ import annotations
 import binascii
 import hashlib
 import hmac
-import os
-import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from contextlib import suppress
-from dataclasses import astuple, dataclass
-from pathlib import Path
+from dataclasses import astuple, dataclass, fields
 
 import orjson
 
+from journal.log import Journal
 from publisher.oai.errors import OaiError
 
-NAME = "tokens.key"
-_BYTES = 32  # of the key
-_SIGNATURE = 16  # bytes of SHA-256 that are kept
+_SEAL = 16  # bytes of SHA-256 that are kept
+_LARGEST = 2**53  # of a number
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,41 +40,36 @@ class Token:
     total: int
 
 
-def key(folder: Path) -> bytes:
-    """Read the key in *folder*, or make one there that only its owner can read."""
-    path = folder / NAME
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        folder.mkdir(parents=True, exist_ok=True)
-        part = folder / f"{NAME}.{os.getpid()}.part"
-        with open(os.open(part, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "wb") as file:
-            file.write(secrets.token_bytes(_BYTES))
-            os.fsync(file.fileno())
-        with suppress(FileExistsError):
-            os.link(part, path)  # unlike a rename it fails where another process was first
-        part.unlink()
-        return path.read_bytes()
+def key(journal: Journal) -> bytes:
+    """Give what the tokens of *journal* are sealed with, which is the same wherever it is published."""
+    first = journal.entry(1)
+    return first.id.encode() if first else b""
 
 
-def write(token: Token, secret: bytes) -> str:
+def write(token: Token, sealed: bytes) -> str:
     """Write a token for the address."""
     told = orjson.dumps(astuple(token))
-    return urlsafe_b64encode(_sign(told, secret) + told).decode().rstrip("=")
+    return urlsafe_b64encode(_seal(told, sealed) + told).decode().rstrip("=")
 
 
-def read(text: str, verb: str, secret: bytes) -> Token:
+def read(text: str, verb: str, sealed: bytes) -> Token:
     """Read a token that was given for *verb*; raises OaiError where it is none of ours."""
     try:
         data = urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
-        if hmac.compare_digest(data[:_SIGNATURE], _sign(data[_SIGNATURE:], secret)):
-            token = Token(*orjson.loads(data[_SIGNATURE:]))
-            if token.verb == verb:
+        if hmac.compare_digest(data[:_SEAL], _seal(data[_SEAL:], sealed)):
+            token = Token(*orjson.loads(data[_SEAL:]))
+            if token.verb == verb and _sound(token):
                 return token
     except (binascii.Error, ValueError, TypeError):
         pass
     raise OaiError("badResumptionToken", "The token is none of ours for this verb; begin the list again")
 
 
-def _sign(told: bytes, secret: bytes) -> bytes:
-    return hmac.new(secret, told, hashlib.sha256).digest()[:_SIGNATURE]
+def _sound(token: Token) -> bool:
+    """Tell whether a token has texts and numbers where they belong."""
+    values = [(it.type, getattr(token, it.name)) for it in fields(token)]
+    return all(isinstance(value, str) if kind == "str" else type(value) is int and 0 <= value < _LARGEST for kind, value in values)
+
+
+def _seal(told: bytes, sealed: bytes) -> bytes:
+    return hmac.new(sealed, told, hashlib.sha256).digest()[:_SEAL]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import asdict
 from http import HTTPStatus
 
@@ -19,12 +20,13 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     routes = APIRouter()
 
     async def health(request: Request) -> Response:
-        shown, of = shelf.generation, origin.read(shelf.journal.folder)
+        shown, of, lag = shelf.generation, origin.read(shelf.journal.folder), await asyncio.to_thread(lambda: shelf.delay)
         mirror = {"mirror": asdict(of)} if of else {}
+        mirror |= {"store": {"trouble": shelf.journal.trouble}} if shelf.journal.store else {}
         if shown is None:
-            told = {"status": "starting", "position": 0, "quads": 0, "lag": shelf.lag}
+            told = {"status": "starting", "position": 0, "quads": 0, "lag": lag}
             return JSONResponse({**told, **mirror}, HTTPStatus.SERVICE_UNAVAILABLE)
-        told = {"status": "ok", "position": shown.position, "quads": shown.quads, "lag": shelf.lag, "generation": shown.number, **mirror}
+        told = {"status": "ok", "position": shown.position, "quads": shown.quads, "lag": lag, "generation": shown.number, **mirror}
         return JSONResponse(told, headers={"Cache-Control": "no-store"})
 
     routes.add_route("/health", health, methods=["GET"])

@@ -15,6 +15,7 @@ from pyoxigraph import RdfFormat, parse, serialize
 from starlette.requests import Request
 from starlette.responses import Response
 
+from publisher.errors import NotReady
 from publisher.formats import Graph
 from publisher.history import log
 from publisher.history.states import level, states
@@ -85,10 +86,12 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         text = request.path_params.get("after", "")
         if text and not _NUMBER.match(text):
             raise Refused(HTTPStatus.NOT_FOUND, "A page of the latest versions is /ldes/latest or one that such a page links")
-        horizon = await level(shelf)
+        horizon, least = await level(shelf), request.query_params.get("entry", "")
+        if _NUMBER.match(least) and int(least) > horizon.entry:  # another publisher, which is ahead, has linked this page
+            raise NotReady(f"the page before was of journal entry {least}, this copy is only at {horizon.entry}; ask again in a moment")
         found = await asyncio.to_thread(_changes, int(text or 0), horizon.place, horizon.place)
-        onward = [Relation(f"/ldes/latest/{found[-1].number}", found[-1].stamp)] if len(found) == PER else []
-        path = "/ldes/latest" + (f"/{text}" if text else "")
+        onward = [Relation(f"/ldes/latest/{found[-1].number}?entry={horizon.entry}", found[-1].stamp)] if len(found) == PER else []
+        path = "/ldes/latest" + (f"/{text}" if text else "") + (f"?entry={least}" if _NUMBER.match(least) else "")
         return await _node(request, path, iter(onward), found, more=_stream(request).latest(f"{origin(request)}{path}"))
 
     async def version(request: Request) -> Response:

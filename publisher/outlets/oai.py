@@ -5,6 +5,7 @@ Source: https://www.openarchives.org/OAI/openarchivesprotocol.html (2.0).
 
 from __future__ import annotations
 
+import asyncio
 import time
 from urllib.parse import parse_qsl
 
@@ -35,7 +36,8 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
 
     async def oai(request: Request) -> Response:
         url = origin(request) + "/oai"
-        provider = Provider(shelf, url, address(request.app.state.contact, shelf.iris.base), tokens.key(shelf.data / "signing"))
+        sealed = await asyncio.to_thread(tokens.key, shelf.journal)
+        provider = Provider(shelf, url, address(request.app.state.contact, shelf.iris.base), sealed)
         at, asked = int(time.time()), dict[str, str]()
         try:
             asked = read(await _pairs(request))

@@ -49,7 +49,7 @@ class List(NamedTuple):
 
 
 _MODIFIED = "OPTIONAL { ?record foaf:primaryTopic ?thing ; dct:modified ?modified }"
-_TITLED = "?thing dct:title ?name ."
+_TITLED = "OPTIONAL { ?thing dct:title ?name }"
 _DETAILS = f"OPTIONAL {{ ?thing dct:title ?title }} {_MODIFIED}"
 _OURS = "FILTER(STRSTARTS(str(?thing), str(<id/>)))"
 
@@ -58,14 +58,15 @@ LISTS = {
     "organization": List("?thing dct:publisher|wsis:partner|schema:funder ?about .", _TITLED, _DETAILS, tied=True),
     "source": List(
         "?about dcat:record ?record . ?record foaf:primaryTopic ?thing .",
-        "{ ?thing dct:title ?name } UNION { ?record dct:title ?name }",
+        # Not a UNION in one OPTIONAL, in which Virtuoso loses ?name.
+        "OPTIONAL { ?thing dct:title ?own } OPTIONAL { ?record dct:title ?old } BIND(COALESCE(?own, ?old) AS ?name)",
         "?record foaf:primaryTopic ?thing ; adms:status ?status ; dct:modified ?modified . "
         "OPTIONAL { ?thing dct:title ?title } OPTIONAL { ?record dct:title ?title }",
         orders=(Order.ADDRESS, Order.TITLE, Order.NEWEST),  # a registry may have a million
     ),
     "organizations": List(
         "?thing a org:Organization .",
-        "?thing skos:prefLabel ?name .",
+        "OPTIONAL { ?thing skos:prefLabel ?name }",
         "?thing skos:prefLabel ?title .",
         orders=(Order.TITLE, Order.ADDRESS),
     ),
@@ -163,7 +164,7 @@ def _bound(about: str, key: str, address: str) -> dict[str, str]:
 
 def _text(it: List, order: Order, upward: bool) -> str:
     newest = "?dated foaf:primaryTopic ?thing ; dct:modified ?changed ."
-    keyed = {Order.TITLE: f"OPTIONAL {{ {it.titles} }}", Order.NEWEST: newest, Order.ADDRESS: ""}[order]
+    keyed = {Order.TITLE: it.titles, Order.NEWEST: newest, Order.ADDRESS: ""}[order]
     parts = {
         "PATTERN": f"{it.members} {keyed}",
         "KEY": _KEYS[order],

@@ -9,17 +9,22 @@ import asyncio
 import hashlib
 import shutil
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+import httpx
 import structlog
 
+from journal import origin
 from journal.errors import ChainError, JournalError
 from journal.store import Store, read
 from publisher.errors import ReleaseError
+from publisher.http.outward import outward
+from publisher.releases import mirrored
 from publisher.releases.making import alone
 from publisher.releases.release import MANIFEST, newest
 from publisher.releases.release import read as manifest
+from publisher.releases.signature import PUBLIC
 
 _ROOM = "releases"  # the releases' folder in a store
 _CLAIM = "claim"
@@ -38,6 +43,9 @@ def put(data: Path, number: int) -> None:
         return
     folder = data / "releases" / str(number)
     _claim(store, number, folder, data / "releases" / ".claim")
+    if (public := data / "signing" / PUBLIC).exists():
+        with suppress(FileExistsError):
+            store.add(f"{_ROOM}/{PUBLIC}", public)
     names = sorted(path.name for path in folder.iterdir() if path.name != MANIFEST)
     for name in [*names, MANIFEST]:
         try:
@@ -62,9 +70,12 @@ def _claim(store: Store, number: int, folder: Path, claim: Path) -> None:
 
 
 @asynccontextmanager
-async def followed(data: Path) -> AsyncIterator[None]:
-    """Fetch what others cut as long as the context lasts, where releases lie in a store."""
-    task = asyncio.create_task(_follow(data)) if read(data / "journal") else None
+async def followed(data: Path, allow: frozenset[str] = frozenset()) -> AsyncIterator[None]:
+    """Fetch what others cut as long as the context lasts, where releases lie in a store, or the journal is a mirror's.
+
+    *allow* are hosts that may lie on a private network.
+    """
+    task = asyncio.create_task(_follow(data, allow)) if read(data / "journal") or origin.read(data / "journal") else None
     try:
         yield
     finally:
@@ -73,14 +84,16 @@ async def followed(data: Path) -> AsyncIterator[None]:
             await asyncio.gather(task, return_exceptions=True)
 
 
-async def _follow(data: Path) -> None:
-    while True:
-        try:
-            for number in await asyncio.to_thread(fetch, data):
-                log.info("a release was fetched", release=number)
-        except (ReleaseError, JournalError) as error:
-            log.warning("releases could not be fetched", reason=str(error))
-        await asyncio.sleep(_EVERY)
+async def _follow(data: Path, allow: frozenset[str]) -> None:
+    async with outward(allow) as client:
+        while True:
+            try:
+                of = origin.read(data / "journal")
+                for number in await (mirrored.fetch(data, of.url, client) if of else asyncio.to_thread(fetch, data)):
+                    log.info("a release was fetched", release=number)
+            except (ReleaseError, JournalError, httpx.HTTPError) as error:
+                log.warning("releases could not be fetched", reason=str(error))
+            await asyncio.sleep(_EVERY)
 
 
 def fetch(data: Path) -> list[int]:
@@ -96,6 +109,9 @@ def fetch(data: Path) -> list[int]:
         while _one(store, number, releases):
             found.append(number)
             number += 1
+    if found and not (public := data / "signing" / PUBLIC).exists():
+        public.parent.mkdir(exist_ok=True)
+        store.get(f"{_ROOM}/{PUBLIC}", public)
     return found
 
 

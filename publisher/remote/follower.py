@@ -64,7 +64,7 @@ class Follower:
         wait: Callable[[float], None] = time.sleep,
     ) -> None:
         self._journal, self._graph, self._now, self._wait = journal, NamedNode(status_graph), now, wait
-        self._tidings = Tidings(status, Iris(status_graph.removesuffix("status")).ns)
+        self._tidings = Tidings(status, Iris(status_graph.removesuffix("status")).ns, journal.store)
         self.generations = shelf / "generations"
         self.generations.mkdir(parents=True, exist_ok=True)
         self._lock = alone(shelf / "lock")

@@ -47,7 +47,7 @@ def mended(line: bytes) -> bytes:
     """
     if _BOOLEAN in line:
         line = _TRUTH.sub(_true, line)
-    if _OWN not in line:
+    if _OWN not in line and _WKT not in line:  # where it writes N-Triples, the type is ours, and the numbers are not
         return line
     return _POINT.sub(lambda it: b"POINT(%s %s)" % (shortest(it[1]), shortest(it[2])), line.replace(_OWN, _WKT))
 

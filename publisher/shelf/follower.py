@@ -67,7 +67,7 @@ class Follower:
         self, journal: Journal, shelf: Path, status: Path, status_graph: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
         self._journal, self._shelf, self._graph, self._now = journal, shelf, NamedNode(status_graph), now
-        self._tidings = Tidings(status, Iris(status_graph.removesuffix("status")).ns)
+        self._tidings = Tidings(status, Iris(status_graph.removesuffix("status")).ns, journal.store)
         self._listed: int | None = None  # when the journal's folder was last changed, if that was long enough ago
         self.generations = shelf / "generations"
         self.generations.mkdir(parents=True, exist_ok=True)

@@ -6,12 +6,15 @@ import asyncio
 import os
 import time
 from collections.abc import Coroutine, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
 import structlog
 
+from journal import origin
+from journal.errors import JournalError
 from journal.log import Journal
 from publisher.errors import NotReady, ShelfError
 from publisher.pages.terms import Row, rows_of
@@ -34,6 +37,7 @@ log = structlog.get_logger(room="shelf")
 REMOTE = "publisher.remote.reader"
 PAUSE = 0.2  # seconds between looks for a new generation
 LINE = 1_000  # questions of our own that may wait: as many as there may be connections
+RECKONING = 1.0  # seconds between counts of the entries that are not shown
 CACHED = 2_000  # answers to our own questions that are kept while a generation is shown
 
 
@@ -60,6 +64,7 @@ class Shelf:
         self.limits = limits or Limits()
         self.history = data / "shelf" / "history"  # the folder where publisher.history keeps what touched each graph
         self.generation: Generation | None = None
+        self.behind = 0  # how many entries are not shown yet, as it was within the last second
         self.cache, self.flights = Cache(), Flights()
         self.releases = Pinned(data, iris.base)
         self.scratches = Scratches(data / "scratch", self.limits)
@@ -79,7 +84,7 @@ class Shelf:
 
     async def __aenter__(self) -> Shelf:
         await self.look()
-        self._tasks = [asyncio.create_task(work) for work in (self._watch(), *(self._followers() if self._follow else []))]
+        self._tasks = [asyncio.create_task(work) for work in (self._watch(), self._reckon(), *(self._followers() if self._follow else []))]
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -94,7 +99,7 @@ class Shelf:
     async def level(self) -> Generation:
         """Wait until the shelf shows all that the journal holds."""
         await self._shown.wait()
-        while self.lag:
+        while await asyncio.to_thread(lambda: self.lag):
             await asyncio.sleep(PAUSE)
         return self.current
 
@@ -124,9 +129,15 @@ class Shelf:
 
     @property
     def lag(self) -> int:
-        """Count the journal entries that are not yet shown."""
+        """Count the journal entries that are not yet shown; ask in a thread, since a store that machines share is looked into."""
         head = self.journal.head
         return (head.number if head else 0) - (self.generation.position if self.generation else 0)
+
+    @property
+    def delay(self) -> int:
+        """Count, as ``lag`` does, also the entries of which only the origin of a mirror has told."""
+        of, lag = origin.read(self.journal.folder), self.lag
+        return max(lag, of.head - self.generation.position if of and self.generation else 0)
 
     async def ask(self, question: Question, seconds: float | None = None, client: str = "") -> Answer:
         """Put a reader's question, whose cost *client* bears; *seconds* may shorten the time limit. Raises PublisherError."""
@@ -190,6 +201,12 @@ class Shelf:
                 await self.look()
             except (ShelfError, OSError, ValueError) as error:
                 log.error("a generation could not be shown", error=str(error))
+
+    async def _reckon(self) -> None:
+        while True:
+            with suppress(JournalError, OSError):
+                self.behind = max(0, await asyncio.to_thread(lambda: self.delay))
+            await asyncio.sleep(RECKONING)
 
     def _followers(self) -> Iterator[Coroutine[None, None, None]]:
         journal = str(self.journal.folder)

@@ -6,8 +6,10 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
@@ -29,6 +31,7 @@ from vocab.tombstone import Burial, bury
 
 sys.path.insert(0, str(Path(__file__).parent))  # where `suite` and `serving` lie
 
+from published import STORES, published, visiting
 from serving import served
 
 CLIENTS = Path(__file__).parents[1] / "clients"
@@ -210,8 +213,28 @@ def app(shelf: Shelf) -> FastAPI:
     return create_app(shelf)
 
 
+@pytest.fixture(scope="session", params=STORES)
+def store(request: pytest.FixtureRequest) -> str:
+    """Name the store that the shelf lies in: what depends on this is tried over each."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def publishers(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], str]]:
+    """Give what starts a publisher of the world over a store, once."""
+    with ExitStack() as open_ones:
+        yield cache(lambda name: open_ones.enter_context(published(name, world, tmp_path_factory.mktemp(name))))
+
+
 @pytest.fixture
-async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    """Give a client of the app that follows no redirect."""
+async def client(store: str, publishers: Callable[[str], str]) -> AsyncIterator[httpx.AsyncClient]:
+    """Give a client of a publisher of the world over the store; it follows no redirect."""
+    async with visiting(publishers(store)) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def inside(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """Give a client of the app in this process, over a store of our own."""
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test") as opened:
         yield opened

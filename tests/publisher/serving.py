@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 60  # seconds
+PATIENCE = 180  # seconds: a start takes three on an idle machine, and tests run side by side
 
 
 def free_port() -> int:

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
-import pytest_asyncio
 from pyoxigraph import CanonicalizationAlgorithm, Dataset, DefaultGraph, NamedNode, RdfFormat, Store, parse
 from suite import SUITE, graph
 from wire import Exchange, Step, exchanges
@@ -26,16 +24,6 @@ from vocab.iris import BASE, Iris
 PLACE = "/rdf-graph-store"
 GRAPH = f"{BASE}record/demo/1"
 EXCHANGES = list(exchanges(SUITE / "graph-store-protocol" / "manifest-indirect.ttl")) if SUITE.exists() else []
-
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def client(world: Path) -> AsyncIterator[httpx.AsyncClient]:
-    async with Shelf(world, Iris(), Limits(seconds=10), readers=1) as shelf:
-        await shelf.level()
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(shelf)), base_url="http://test") as opened:
-            yield opened
 
 
 async def get(client: httpx.AsyncClient, method: str = "GET", accept: str = "*/*", **asked: str) -> httpx.Response:
@@ -150,7 +138,7 @@ def _parts(step: Step) -> list[str]:
     return [body for part in parts if (body := part.lstrip("\n").partition("\n\n")[2].strip())]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest.fixture
 async def written(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Written]:
     data = tmp_path_factory.mktemp("gsp")
     shelf = Shelf(data, Iris(), Limits(), readers=1, follow=False)

@@ -36,6 +36,12 @@ def shelf(world: Path) -> Shelf:
 
 
 @pytest.fixture
+def client(inside: httpx.AsyncClient) -> httpx.AsyncClient:
+    """Give a client of the app over that shelf: whatever the store, the journal answers."""
+    return inside
+
+
+@pytest.fixture
 def journal(world: Path) -> Journal:
     return Journal(world / "journal")
 

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import httpx
 import pytest
-import pytest_asyncio
-from served import served
 
 BASE = "https://w3id.org/wsis-stocktaking/"
 HOST = "http://stocktake.test"
@@ -27,15 +23,6 @@ DATA = {
 }
 _LINK = re.compile(r'<([^>]*)>((?:; [\w-]+="[^"]*")*)')
 _ATTRIBUTE = re.compile(r'; ([\w-]+)="([^"]*)"')
-
-
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def client(world: Path) -> AsyncIterator[httpx.AsyncClient]:
-    async with served(world) as opened:
-        yield opened
 
 
 def read(text: str) -> list[dict[str, str]]:

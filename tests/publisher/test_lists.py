@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import httpx
 import pytest
-import pytest_asyncio
-from served import served
 
 BASE = "https://w3id.org/wsis-stocktaking/"
 HTML = {"Accept": "text/html"}
 LINE = f"{BASE}scheme/action-line/C4"
 MINISTRY = f"{BASE}id/organization/demo/ministry-of-health"
-
-
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def client(world: Path) -> AsyncIterator[httpx.AsyncClient]:
-    async with served(world) as opened:
-        yield opened
 
 
 async def walked(client: httpx.AsyncClient, path: str, rel: str = "next") -> list[list[str]]:

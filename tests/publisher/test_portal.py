@@ -5,28 +5,19 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import AsyncIterator
 from html import unescape
-from pathlib import Path
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
 import httpx
 import pytest
-import pytest_asyncio
 from pyoxigraph import RdfFormat, parse
 
 from harvesters.mappings.table import MAPPINGS
 from harvesters.protocols.table import PROTOCOLS
 from harvesters.source import load
-from publisher.app import create_app
 from publisher.figures.world import atlas
-from publisher.limits import Limits
 from publisher.portal.card import KINDS, card, given
-from publisher.shelf.question import Question
-from publisher.shelf.shelf import Shelf
-from publisher.sparql.rewriting import ready
-from vocab.iris import Iris
 
 HTML = {"Accept": "text/html"}
 PAGES = ["/", "/map", "/matrix", "/trends", "/gaps", "/events", "/documents", "/posts", "/prizes", "/registries", "/join", "/search"]
@@ -47,17 +38,6 @@ FORMS = {
     "jsonld": "application/ld+json",
     "rdf": "application/rdf+xml",
 }
-
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def client(world: Path) -> AsyncIterator[httpx.AsyncClient]:
-    """Give a client of the app whose tables and texts are there."""
-    async with Shelf(world, Iris(), Limits(seconds=20), readers=2) as shelf:
-        await ready(shelf, Question("PREFIX text: <http://jena.apache.org/text#>"))
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(shelf)), base_url="http://stocktake.test") as opened:
-            yield opened
 
 
 async def page(client: httpx.AsyncClient, path: str, **headers: str) -> str:

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import httpx
 import pytest
-import pytest_asyncio
-from served import served
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
 THING = "/id/initiative/demo/1"
@@ -46,15 +41,6 @@ ACCEPTED = [
     ("text/html;q=0, text/*", "ttl"),
 ]
 DOCUMENTS = ["/record/demo/1", "/source/demo", "/run/run-2", "/matrix/C1-1", "/scheme/action-line/C4"]
-
-
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def client(world: Path) -> AsyncIterator[httpx.AsyncClient]:
-    async with served(world) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -6,39 +6,16 @@ import csv
 import io
 import json
 import re
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import httpx
 import pytest
-import pytest_asyncio
 from pyoxigraph import Store
-
-from publisher.app import create_app
-from publisher.limits import Limits
-from publisher.shelf.question import Question
-from publisher.shelf.shelf import Shelf
-from publisher.sparql.rewriting import ready
-from vocab.iris import Iris
 
 HTML = {"Accept": "text/html"}
 SPACE = "PREFIX text: <http://jena.apache.org/text#> "
 
 
 # One shelf for all: they only read it, and to open it takes longer than to ask.
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def client(world: Path) -> AsyncIterator[httpx.AsyncClient]:
-    """Give a client of the app whose texts are looked up."""
-    limits = Limits(seconds=10)
-    async with Shelf(world, Iris(), limits, readers=2) as shelf:
-        await ready(shelf, Question(SPACE))
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(shelf)), base_url="http://stocktake.test") as opened:
-            yield opened
-
-
 async def found(client: httpx.AsyncClient, **given: str) -> dict:
     answer = await client.get("/search", params={"format": "json", **given})
     assert answer.status_code == 200, answer.text

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import boto3
 import pytest
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.s3.models import s3_backends
 from moto.server import ThreadedMotoServer
 
 from harvesters.archive import Archive, read
 from journal import store
+from journal.entry import write
 from journal.errors import FullError, JournalError
 from journal.log import Journal
 from journal.store import Store
@@ -100,6 +104,63 @@ def test_a_write_whose_machine_died_before_its_copy_was_made_is_found_again(tmp_
     next(one.folder.glob("*.gz")).unlink()
 
     assert [entry.run for entry in journal(tmp_path / "1", url).entries()] == ["a.1"]
+
+
+@pytest.mark.parametrize("age", [10, 1_000])
+def test_what_a_look_and_a_commit_cost_does_not_grow_with_the_journals_age(tmp_path, url, caplog, age):
+    one, last, bucket = journal(tmp_path / "1", url), None, url.removeprefix("s3://").partition("/")[0]
+    for number in range(1, age + 1):
+        path = one.folder / f"{number:09d}.rdfp.gz"
+        last = write(path, [ONE if number % 2 else TWO], last, f"a.{number}", NOW)
+        s3_backends[DEFAULT_ACCOUNT_ID]["aws"].put_object(bucket, f"stocktake/journal/{path.name}", path.read_bytes())
+
+    requests = [_asked(caplog, one.look), _asked(caplog, lambda: one.append([ONE], run="b.1", time=NOW))]
+
+    assert requests == [["GET"], ["GET", "PUT"]]
+    assert one.head is not None
+    assert one.head.number == age + 1
+
+
+def _asked(caplog: pytest.LogCaptureFixture, deed: Callable[[], object]) -> list[str]:
+    """Give the methods of the requests that the server heard during *deed*."""
+    caplog.clear()
+    deed()
+    heard = [record.getMessage() for record in caplog.records if record.name == "werkzeug"]
+    return [match[1] for line in heard if (match := re.search(r"(GET|PUT|HEAD|POST|DELETE) /", line))]
+
+
+def test_of_two_committers_that_meet_at_every_number_one_has_each(tmp_path, url):
+    """The server of these tests looks and puts in two steps, so the committers meet at a place that is named, not by chance."""
+    journals, refused = [journal(tmp_path / str(number), url) for number in range(2)], []
+
+    for number in range(8):
+        first, second = journals[number % 2], journals[1 - number % 2]
+        try:
+            first.append([ONE], run=f"late.{number}", time=NOW, fence=lambda it=second, n=number: _commit(it, f"early.{n}"))
+        except FullError:
+            refused.append(number)
+
+    fresh = journal(tmp_path / "3", url)
+    assert refused == list(range(8))
+    assert fresh.verify() == 8
+    assert [entry.run for entry in fresh.entries()] == [f"early.{number}" for number in range(8)]
+
+
+def _commit(to: Journal, run: str) -> None:
+    to.append([TWO], run=run, time=NOW)
+
+
+def test_what_a_crash_left_half_written_in_a_folder_is_no_entry_and_stands_in_nobodys_way(tmp_path):
+    there = f"file://{tmp_path}/store"
+    (tmp_path / "store" / "journal").mkdir(parents=True)
+    half = tmp_path / "store" / "journal" / "000000001.rdfp.gz.000000001.rdfp.part.part"
+    half.write_bytes(b"half")
+
+    before = journal(tmp_path / "1", there).head
+    journal(tmp_path / "2", there).append([ONE], run="a.1", time=NOW)
+
+    assert before is None
+    assert journal(tmp_path / "3", there).verify() == 1
 
 
 def test_who_follows_by_the_stamp_alone_sees_what_another_machine_commits(tmp_path, url):

@@ -139,5 +139,5 @@ def test_a_worker_without_a_shared_ledger_says_what_it_needs(house):
     house.card("a")
     child = house.start("worker", ledger=f"sqlite:///{house.folder}/own.sqlite")
 
-    assert child.wait(30) == 2
+    assert child.wait(90) == 2
     assert "set STOCKTAKE_LEDGER" in house.told(0)

@@ -6,8 +6,9 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
@@ -29,7 +30,8 @@ from harvesting import (
     wait,
 )
 from moving import begin, held, move
-from serving import ROOT, served
+from published import published
+from serving import PATIENCE, ROOT, served
 
 CLIENT = ROOT / "tests" / "clients" / "ldes"
 
@@ -114,13 +116,27 @@ def scenario(moving: tuple[Path, str], ldes_client: list[str]) -> Scenario:
     return Scenario(before, held(data), touched, got)
 
 
+Still = tuple[Path, httpx.Client]
+
+
 @pytest.fixture(scope="session")
-def still(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, httpx.Client]]:
-    """Serve the world as it is after the commit; give its folder and a client of it."""
+def stills(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Still]]:
+    """Give what serves the world as it is after the commit, over a store, once: its folder and a client of it."""
     data = tmp_path_factory.mktemp("still")
     begin(data)
     move(data)
-    with served(data, {"STOCKTAKE_LIMITS": "budget=0, each=0", "STOCKTAKE_CONTACT": "help@example.org"}) as url:
-        wait(lambda: told(url) == 466)
-        with httpx.Client(base_url=url) as client:
-            yield data, client
+    with ExitStack() as open_ones:
+
+        def opened(store: str) -> Still:
+            contact = {"STOCKTAKE_CONTACT": "help@example.org"}
+            url = open_ones.enter_context(published(store, data, tmp_path_factory.mktemp(store), contact))
+            wait(lambda: told(url) == 466)
+            return data, open_ones.enter_context(httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE))
+
+        yield cache(opened)
+
+
+@pytest.fixture
+def still(store: str, stills: Callable[[str], Still]) -> Still:
+    """Give the world as it is after the commit, served over the store."""
+    return stills(store)

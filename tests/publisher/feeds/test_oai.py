@@ -13,6 +13,7 @@ from lxml import etree
 from moving import IRIS, SECOND
 from serving import ROOT
 
+from journal.log import Journal
 from publisher.oai import tokens
 
 XSD = ROOT.parent / "shared" / "suites" / "oai-pmh-xsd" / "oai-all.xsd"
@@ -272,7 +273,7 @@ def test_a_token_of_one_verb_is_none_of_another(still: Still) -> None:
 
 def test_a_token_of_another_journal_is_refused(still: Still) -> None:
     data, _ = still
-    secret = tokens.key(data / "signing")
+    secret = tokens.key(Journal(data / "journal"))
     token = tokens.Token("ListRecords", "rdf", "all", 100, 407, 466, 4, "0" * 16, 100, 407)
 
     answer = asked(still, verb="ListRecords", resumptionToken=tokens.write(token, secret))
@@ -280,9 +281,17 @@ def test_a_token_of_another_journal_is_refused(still: Still) -> None:
     assert answer.find(f"{OAI}error").get("code") == "badResumptionToken"
 
 
-def test_the_key_of_the_tokens_is_made_once_and_read_by_its_owner_alone(tmp_path: Path) -> None:
-    made = tokens.key(tmp_path / "signing")
+def test_publishers_of_one_journal_take_each_others_tokens(still: Still, tmp_path: Path) -> None:
+    data, _ = still
+    shutil.copytree(data / "journal", tmp_path / "journal")
 
-    assert tokens.key(tmp_path / "signing") == made
-    assert len(made) == 32
-    assert (tmp_path / "signing" / tokens.NAME).stat().st_mode & 0o077 == 0
+    assert tokens.key(Journal(tmp_path / "journal")) == tokens.key(Journal(data / "journal"))
+
+
+def test_a_token_that_was_made_up_of_wrong_values_is_refused(still: Still) -> None:
+    data, _ = still
+    made = tokens.Token("ListRecords", "rdf", "all", -1, 407, 466, 4, "0" * 16, 100, 407)
+
+    answer = asked(still, verb="ListRecords", resumptionToken=tokens.write(made, tokens.key(Journal(data / "journal"))))
+
+    assert answer.find(f"{OAI}error").get("code") == "badResumptionToken"

@@ -1,0 +1,74 @@
+"""Published: a publisher as a process of its own, over each store that a shelf may lie in, for tests that only read."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from serving import PATIENCE, served
+
+from benchmarks.engines import missing, started
+
+STORES = ("own", "oxigraph", "virtuoso")
+HOST = "stocktake.test"
+
+
+@contextmanager
+def published(store: str, data: Path, folder: Path, settings: dict[str, str] | None = None) -> Iterator[str]:
+    """Serve a copy of *data* in *folder*, its shelf in *store*, which is started empty; give the address when all is level."""
+    told = {"STOCKTAKE_LIMITS": "budget=0, each=0, seconds=20"} | (settings or {})
+    copied = shutil.copytree(data, folder / "data", ignore=shutil.ignore_patterns("shelf", "scratch"))
+    if store == "own":
+        with served(copied, told) as url:
+            settle(url)
+            yield url
+        return
+    if why := missing(store):
+        pytest.skip(why)
+    with started(store, folder / "store") as engine, served(copied, told | engine.address.environment()) as url:
+        settle(url)
+        yield url
+
+
+def settle(url: str) -> None:
+    """Wait until all that the journal holds is shown, its texts and tables too, and its history."""
+    with httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE) as client:
+        _until(lambda: client.get("/health").json()["lag"] == 0, "the store is level")
+        for path in ("/search?q=network", "/search?q=network&format=json", "/timemap/scheme/sdg", "/oai?verb=ListSets"):
+            _until(lambda path=path: client.get(path, headers={"Accept": "text/html"}).status_code != 503, path)
+
+
+def _until(true: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + PATIENCE
+    while not true():
+        if time.monotonic() > end:
+            raise TimeoutError(what)
+        time.sleep(0.05)
+
+
+class Toward(httpx.AsyncBaseTransport):
+    """Send what is asked of HOST to the server at *url*, which takes it for asked of HOST."""
+
+    def __init__(self, url: str) -> None:
+        self._at, self._inner = httpx.URL(url), httpx.AsyncHTTPTransport()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send it on, its header Host as it is."""
+        request.url = request.url.copy_with(scheme="http", host=self._at.host, port=self._at.port)
+        return await self._inner.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._inner.aclose()
+
+
+@asynccontextmanager
+async def visiting(url: str) -> AsyncIterator[httpx.AsyncClient]:
+    """Give a client of the publisher at *url* that follows no redirect."""
+    async with httpx.AsyncClient(transport=Toward(url), base_url=f"http://{HOST}", timeout=60) as client:
+        yield client

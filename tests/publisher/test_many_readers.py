@@ -1,0 +1,208 @@
+"""Many readers: publishers that follow one journal by its folder, a store and HTTP, behind one balancer, answer as one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import boto3
+import httpx
+import pytest
+from balanced import Publishers, balanced, child, get, patient, running
+from lxml import etree
+from moto.server import ThreadedMotoServer
+from moving import IRIS, begin, held, move
+from pyoxigraph import RdfFormat, parse
+from serving import PATIENCE
+
+from journal import store
+from publisher.releases import stored
+from publisher.releases.making import make
+from vocab.chronicle import Standing, describe_standing
+from vocab.describe import quads
+
+OAI = "{http://www.openarchives.org/OAI/2.0/}"
+SEEN = datetime(2026, 4, 28, tzinfo=UTC)
+ONE = {"verb": "GetRecord", "metadataPrefix": "oai_dc"}
+NEW = "/record/demo/i%2F900"
+PATHS = (
+    "/record/demo/i%2F1?format=nt",
+    "/data/initiative/demo/i%2F1?format=ttl",
+    "/page/initiative/demo/i%2F1",
+    "/sparql?format=json&query=SELECT (COUNT(*) AS ?n) { GRAPH ?g { ?s ?p ?o } }",
+    "/things.json?source=demo&sort=title",
+    "/journal/2",
+    "/.well-known/void?format=nt",
+)
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[dict[str, str]]:
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    told = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in told.items():
+            patch.setenv(name, value)
+        boto3.client("s3").create_bucket(Bucket="many")
+        yield told
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def publishers(s3: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Publishers]:
+    """Serve a journal and a release of it three times."""
+    one, two, three = (tmp_path_factory.mktemp(name) for name in ("folder", "store", "mirror"))
+    store.settle(one / "journal", "s3://many/stocktake")
+    journal = begin(one)
+    told = describe_standing([Standing("demo", SEEN, SEEN, "published", 260, None)], IRIS)
+    (one / "status.nq").write_text("".join(f"{quad}\n" for quad in quads(told, IRIS.status)))
+    assert journal.store
+    journal.store.replace("status.nq", one / "status.nq")
+    stored.put(one, make(one, IRIS, SEEN).number)
+    with (
+        running({"STOCKTAKE_DATA": str(one)}, "serve") as (first, _),
+        running({"STOCKTAKE_DATA": str(two), "STOCKTAKE_STORE": "s3://many/stocktake"}, "serve") as (second, process),
+    ):
+        settle(first)
+        with running({"STOCKTAKE_DATA": str(three)}, "mirror", first, "--serve", "--every", "1", "--pause", "0") as (third, _):
+            for url in (second, third):
+                settle(url)
+            with balanced(first, second, third) as balancer:
+                yield Publishers(first, second, third, balancer, one, child(process, "publisher.shelf.follower"))
+
+
+def settle(url: str) -> None:
+    until(lambda: health(url)["lag"] == 0)
+    for path in ("/search?q=network", "/oai?verb=ListSets", "/ldes/latest", "/releases/1/release.json", "/catalog.ttl"):
+        until(lambda path=path: get(url + path, Accept="*/*").status_code == 200)
+
+
+def until(true) -> None:
+    end = time.monotonic() + PATIENCE
+    while not true():
+        assert time.monotonic() < end, "it did not come to hold"
+        time.sleep(0.1)
+
+
+def health(url: str) -> dict:
+    return get(f"{url}/health").json()
+
+
+def same(publishers: Publishers, path: str) -> list[httpx.Response]:
+    """Ask each of them as if by one address."""
+    return [get(url + path, Host="data.example", Accept_Encoding="identity") for url in publishers.each]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_an_answer_has_the_same_bytes_and_tag_wherever_it_comes_from(publishers: Publishers, path: str) -> None:
+    until(lambda: len({it.headers.get("etag") for it in same(publishers, path)}) == 1)  # their texts and tables are level
+    answers = same(publishers, path)
+
+    again = [get(publishers.balancer + path, Host="data.example", If_None_Match=answers[0].headers["etag"]) for _ in range(3)]
+
+    assert {it.status_code for it in answers} == {200}
+    assert len({it.content for it in answers}) == 1
+    assert [it.status_code for it in again] == [304, 304, 304]
+
+
+def test_how_sources_fare_is_told_alike(publishers: Publishers) -> None:
+    answers = same(publishers, "/status?format=nt")
+
+    assert b"lastSuccess" in answers[0].content
+    assert len({it.content for it in answers}) == 1
+
+
+def test_a_release_is_the_same_bytes_wherever_it_comes_from(publishers: Publishers) -> None:
+    listed = get(f"{publishers.balancer}/releases/1/release.json").json()
+    names = [*(file["name"] for file in listed["files"]), "SHA256SUMS", "SHA256SUMS.minisig", "release.json"]
+
+    different = [name for name in names if len({it.content for it in same(publishers, f"/releases/1/{name}")}) != 1]
+    keys = {it.content for it in same(publishers, "/releases/stocktake.pub")}
+
+    assert len(names) > 20
+    assert (different, len(keys)) == ([], 1)
+
+
+def test_a_list_of_oai_that_is_walked_through_the_balancer_has_each_record_once(publishers: Publishers) -> None:
+    found, asked = list[str](), {"metadataPrefix": "oai_dc"}
+
+    while asked:
+        names, token = page(publishers.balancer, asked)
+        found, asked = found + names, {"resumptionToken": token} if token else {}
+
+    assert sorted(found) == sorted(held(publishers.data))
+
+
+def page(url: str, asked: dict[str, str]) -> tuple[list[str], str | None]:
+    answer = etree.fromstring(patient(f"{url}/oai", {"verb": "ListRecords", **asked}).content)
+    assert answer.find(f"{OAI}error") is None, etree.tostring(answer)
+    return [it.text for it in answer.iter(f"{OAI}identifier")], answer.findtext(f".//{OAI}resumptionToken") or None
+
+
+@pytest.mark.parametrize("view", ["/ldes/time", "/ldes/latest"])
+def test_a_stream_that_is_walked_through_the_balancer_has_each_member_once(publishers: Publishers, view: str) -> None:
+    found = members(publishers.balancer, f"{publishers.balancer}{view}")
+
+    assert sorted(found) == sorted(held(publishers.data))
+
+
+def members(balancer: str, first: str) -> list[str]:
+    """Follow a view of the stream to its end; give the records of which there are versions."""
+    found, seen, ahead = list[str](), {first}, [first]
+    while ahead:
+        answer = patient(ahead.pop(), Accept="application/n-quads")
+        assert answer.status_code == 200, answer.text
+        for quad in parse(answer.content, RdfFormat.N_QUADS):
+            if quad.predicate.value == "http://purl.org/dc/terms/isVersionOf":
+                found.append(quad.object.value)
+            if quad.predicate.value == "https://w3id.org/tree#node" and quad.object.value not in seen:
+                assert quad.object.value.startswith(balancer)
+                seen.add(quad.object.value)
+                ahead.append(quad.object.value)
+    return found
+
+
+def test_pages_of_a_search_through_the_balancer_have_each_thing_once(publishers: Publishers) -> None:
+    found, path = list[str](), "/search?q=network&format=json"
+
+    while path:
+        told = patient(publishers.balancer + path).json()
+        found += [it["thing"] for it in told["results"]]
+        path = told["next"]
+
+    assert len(found) == len(set(found)) == told["total"] >= 100
+
+
+def test_one_that_is_behind_says_so_and_a_list_goes_on_by_the_others(publishers: Publishers) -> None:
+    with publishers.held_back():
+        move(publishers.data)
+        for url in (publishers.folder, publishers.mirror):
+            until(lambda url=url: (health(url)["position"], health(url)["lag"]) == (4, 0))
+            until(lambda url=url: "<metadata>" in get(f"{url}/oai", {**ONE, "identifier": IRIS.record("demo", "i/900")}).text)
+        until(lambda: get(publishers.store + "/").headers.get("stocktake-lag") == "1")
+
+        late, early = get(publishers.store + NEW), get(publishers.folder + NEW, Accept="text/turtle")
+        _, token = page(publishers.folder, {"metadataPrefix": "oai_dc"})
+        sent_away = get(f"{publishers.store}/oai", {"verb": "ListRecords", "resumptionToken": token})
+        found, token = page(publishers.folder, {"metadataPrefix": "oai_dc"})
+        while token:
+            names, token = page(publishers.balancer, {"resumptionToken": token})
+            found += names
+        told = health(publishers.store)
+
+    assert (told["position"], told["lag"], told["store"]) == (3, 1, {"trouble": ""})
+    assert (late.status_code, late.headers["retry-after"], "1 entries" in late.text) == (503, "2", True)
+    assert early.status_code == 200
+    assert (sent_away.status_code, "only at 3" in sent_away.text) == (503, True)
+    assert sorted(found) == sorted(held(publishers.data))
+    until(lambda: health(publishers.store)["lag"] == 0)
+    until(lambda: len({it.headers.get("etag") for it in same(publishers, PATHS[0])}) == 1)
+    assert get(publishers.store + NEW, Accept="text/turtle").status_code == 200
