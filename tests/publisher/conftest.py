@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import subprocess
@@ -204,6 +205,8 @@ async def shelf(world: Path) -> AsyncIterator[Shelf]:
     """Give the open shelf of the world."""
     async with Shelf(world, IRIS, Limits(seconds=10), readers=2) as opened:
         await opened.level()
+        while opened.current.tables < opened.current.position:  # they may come a moment after what they count
+            await asyncio.sleep(0.05)
         yield opened
 
 
