@@ -28,7 +28,7 @@ install: $(INSTALLED)
 
 test: $(INSTALLED)
 	@.ci/packages $(TEST_PACKAGES) || echo "Going on without them: the tests that need them say that they are skipped."
-	$(BIN)/python -m pytest -n 3 --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder $(ARGS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 STORE = "store"  # the parameter that names what the shelf lies in
+ELSEWHERE = ("oxigraph", "virtuoso")
+LONG = {"walk", "workers", "test_engines_agree.py", "test_many_readers.py"}  # folders and files
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -16,13 +21,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--by-store", action="store_true", help="tell at the end how many tests of each outlet passed over each store")
 
 
-@pytest.hookimpl(tryfirst=True)  # before the groups are read
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+class _ByStore(LoadScopeScheduling):
     """Keep the tests of a file in one process, and those over a store elsewhere, so that each store is started once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file, _, rest = nodeid.partition("::")
+        return next((it for it in re.split(r"[][-]", rest) if it in ELSEWHERE), file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    return _ByStore(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest first, so that no process works alone at the end; have each report tell the store that its test was over."""
+    items.sort(key=lambda it: not (_store(it) in ELSEWHERE or LONG & {*it.path.parts}))
     for item in items:
-        store = _store(item)
-        item.add_marker(pytest.mark.xdist_group(store if store not in (None, "own") else item.nodeid.partition("::")[0]))
-        if store:
+        if store := _store(item):
             item.user_properties.append((STORE, store))
 
 
@@ -43,7 +58,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
                     key = (Path(report.nodeid.partition("::")[0]).stem.removeprefix("test_"), store)
                     all_[key] += 1
                     passed[key] += outcome == "passed"
-    stores = sorted({store for _, store in all_}, key=["own", "oxigraph", "virtuoso"].index)
+    stores = sorted({store for _, store in all_}, key=["own", *ELSEWHERE].index)
     terminalreporter.section("passed, by outlet and store")
     terminalreporter.write_line(" | ".join(["outlet", *stores]))
     for outlet in sorted({outlet for outlet, _ in all_}):

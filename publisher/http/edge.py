@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from http import HTTPStatus
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -30,6 +31,7 @@ _TLS = "max-age=31536000"  # a year; without includeSubDomains, which is not our
 ADDRESS = 48 << 10  # bytes of a query string, well below what the connection's parser can count to: what is longer is put by POST
 BODY = 1 << 20  # bytes: a query of 256 KiB is at most 768 KiB when it is percent-encoded
 BODY_SECONDS = 30.0  # for all of it
+DRAINED, DRAINING = 16 << 20, 5.0  # bytes and seconds of a body too large that are still taken, and thrown away
 _COSTLY = ("/sparql", "/exports")
 
 
@@ -49,7 +51,7 @@ class Edge:
         """Answer a request, or refuse it."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        started = False
+        started, bounded = False, _Bounded(receive)
 
         async def sending(message: Message) -> None:
             nonlocal started
@@ -60,8 +62,10 @@ class Edge:
 
         try:
             _judge(scope)
-            await self._app(scope, _Bounded(receive), sending)
+            await self._app(scope, bounded, sending)
         except _Stop as stop:
+            if stop.status is HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+                await bounded.drain()
             if not started:
                 await problem(stop.status, stop.status.phrase, str(stop), {"Connection": "close"})(scope, receive, sending)
         except ClientDisconnect:
@@ -111,3 +115,12 @@ class _Bounded:
         if self._size > BODY:
             raise _Stop(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A request has at most {BODY} bytes")
         return message
+
+    async def drain(self) -> None:
+        """Take what is still sent, in bounds: a connection that is closed while its client sends loses the answer."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DRAINING):
+                while not self._ended and self._size < DRAINED:
+                    message = await self._receive()
+                    self._size += len(message.get("body", b""))
+                    self._ended = not message.get("more_body", False)

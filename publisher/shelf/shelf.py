@@ -78,7 +78,7 @@ class Shelf:
         self._own = Pool(cores, replace(self.limits, queue=max(self.limits.queue, LINE)), 0, None, module, self._told, ours=True)
         self._follow = follow
         self._known: dict[str, Generation] = {}  # by folder; while generations change, answers come from both
-        self._shown = asyncio.Event()
+        self._shown, self._looking = asyncio.Event(), asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
         self._answers: dict[tuple[str, tuple[tuple[str, str], ...]], list[Row]] = {}
 
@@ -185,14 +185,16 @@ class Shelf:
 
     async def look(self) -> None:
         """Show the newest generation now, whichever process made it; the shelf does so by itself within a moment."""
-        generation = newest(self._generations)
-        if generation is None or generation == self.generation:
-            return
-        self._known = {it.path: it for it in (self.generation, generation) if it}
-        await asyncio.gather(self._public.show(generation.path), self._own.show(generation.path))
-        self._answers.clear()
-        self.generation = generation
-        self._shown.set()
+        async with self._looking:  # who began first would else show an older one last
+            generation = newest(self._generations)
+            if generation is None or generation == self.generation:
+                return
+            self._known = {it.path: it for it in (self.generation, generation) if it}
+            await asyncio.gather(self._public.show(generation.path), self._own.show(generation.path))
+            self._answers.clear()
+            self.behind = max(0, self.behind - generation.position + (self.generation.position if self.generation else 0))
+            self.generation = generation
+            self._shown.set()
 
     async def _watch(self) -> None:
         while True:
@@ -204,8 +206,12 @@ class Shelf:
 
     async def _reckon(self) -> None:
         while True:
+            shown = self.generation
             with suppress(JournalError, OSError):
-                self.behind = max(0, await asyncio.to_thread(lambda: self.delay))
+                missing = max(0, await asyncio.to_thread(lambda: self.delay))
+                if shown is not self.generation:
+                    continue  # what was counted is of the one before
+                self.behind = missing
             await asyncio.sleep(RECKONING)
 
     def _followers(self) -> Iterator[Coroutine[None, None, None]]:

@@ -130,11 +130,11 @@ def test_the_command_runs_them_and_tells_time_and_rows(world):
     ]
 
 
-async def test_the_page_shows_the_time_that_the_command_took(world, client: httpx.AsyncClient):
+async def test_the_page_shows_the_time_that_the_command_took(world, inside: httpx.AsyncClient):
     words = ["--data", str(world), "examples", "run", "--json", "initiatives-by-goal"]
     await asyncio.to_thread(CliRunner().invoke, commands, words)
 
-    page = (await client.get("/examples/initiatives-by-goal", headers=HTML)).text
+    page = (await inside.get("/examples/initiatives-by-goal", headers=HTML)).text
 
     assert re.search(r"Rows: 17 · 0\.\d{3} seconds · journal entry 3<", page)
 

@@ -122,6 +122,9 @@ class Written:
             self.store.remove_graph(name) if isinstance(name, NamedNode) else self.store.clear_graph(name)
         for text in _parts(step):
             self.store.load(text.encode(), RdfFormat.TURTLE, base_iri=place, to_graph=name)
+        await self.show()
+
+    async def show(self) -> None:
         self.number += 1
         folder = self.shelf.data / "shelf" / "generations"
         make(folder, self.store, self.number, "w3c", 0)
@@ -143,7 +146,9 @@ async def written(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Wri
     data = tmp_path_factory.mktemp("gsp")
     shelf = Shelf(data, Iris(), Limits(), readers=1, follow=False)
     async with shelf, httpx.AsyncClient(transport=httpx.ASGITransport(create_app(shelf)), base_url="http://www.example") as client:
-        yield Written(shelf, Store(str(data / "store")), client)
+        made = Written(shelf, Store(str(data / "store")), client)
+        await made.show()
+        yield made
 
 
 async def test_each_of_the_suites_exchanges_is_run() -> None:

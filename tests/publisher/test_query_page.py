@@ -55,7 +55,7 @@ def test_the_page_offers_the_releases(tmp_path):
     page = _page(True, (3, 2))
 
     assert 'data-releases="[3, 2]"' in page
-    assert '<option value="3">release 3</option>' in page
+    assert '<option value="3">Release 3</option>' in page
 
 
 async def test_the_page_has_the_policy_of_all_others(client: httpx.AsyncClient):
