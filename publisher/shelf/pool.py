@@ -60,6 +60,8 @@ class Pool:
         self._all: set[Worker] = set()
         self._aside: set[Worker] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._starting: set[asyncio.Future[Worker]] = set()
+        self._closed = False
 
     @property
     def _crew(self) -> int:
@@ -184,7 +186,11 @@ class Pool:
         await self._prepare(await self._start())
 
     async def _start(self) -> Worker:
+        if self._closed:
+            raise NotReady("the shelf is being closed")
         starting = asyncio.ensure_future(Worker.start(self.limits.memory, self._module, self._told))
+        self._starting.add(starting)
+        starting.add_done_callback(self._starting.discard)
         try:
             worker = await asyncio.shield(starting)
         except asyncio.CancelledError:
@@ -208,10 +214,12 @@ class Pool:
         task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
-        """End all readers."""
+        """End all readers, those too that are being started for someone who asks still."""
+        self._closed = True
         self._size = self._spares = 0  # none is added any more
-        while self._tasks:
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+        while self._tasks or self._starting:
+            await asyncio.gather(*self._tasks, *self._starting, return_exceptions=True)
+            await asyncio.sleep(0)  # who waited for one takes it
         await asyncio.gather(*(worker.stop() for worker in self._all))
         self._all.clear()
         self._idle.clear()

@@ -141,3 +141,12 @@ async def test_askers_that_leave_while_a_reader_starts_leave_nothing_behind(tmp_
 
     assert answered.split() == ["n", "1"]
     assert readers(pool) == set()
+
+
+async def test_who_asks_when_all_is_closed_starts_no_reader(pool: Pool, tmp_path: Path) -> None:
+    await pool.show(generation(tmp_path, 1))
+    await pool.close()
+
+    with pytest.raises(NotReady):
+        await pool.ask(COUNT)
+    assert readers(pool) == set()
