@@ -81,6 +81,9 @@ def of_error(error: PublisherError) -> tuple[HTTPStatus, str, dict[str, str]]:
     return status, title, headers
 
 
+_HERE_ALONE = ("/scratch", "/exports")  # what lies there is of no journal, so waiting for entries brings none of it
+
+
 class Problems:
     """Tell errors to readers: as a page to a browser, as problem+json to any other client.
 
@@ -102,7 +105,7 @@ class Problems:
     async def on_refused(self, request: Request, error: Exception) -> Response:
         """Answer a Refused that a route raised."""
         assert isinstance(error, Refused)
-        if error.status is HTTPStatus.NOT_FOUND and (missing := self._behind()):
+        if error.status is HTTPStatus.NOT_FOUND and not request.url.path.startswith(_HERE_ALONE) and (missing := self._behind()):
             late = NotReady(f"{error}; but {missing} entries of the journal are not shown here yet: ask again in a moment")
             return await self.on_error(request, late)
         return self._tell(request, error.status, error.status.phrase, str(error), error.headers)
