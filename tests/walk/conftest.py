@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +20,7 @@ from vocab.iris import BASE
 
 sys.path.insert(0, str(Path(__file__).parent))  # where `tracer`, `deeds` and `held` lie
 
-NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-CARD = {
-    "title": "Projects",
-    "protocol": "json",
-    "mapping": "fields",
-    "url": "https://registry.example/api",
-    "licence": "https://creativecommons.org/licenses/by/4.0/",
-    "language": "en",
-    "pause": 0,
-    "options": {"records": "results", "total": "total", "page": "page", "key": "id"},
-    "fields": {"key": "id", "title@en": "name", "goals": "sdgs", "lead": "owner"},
-}
+from projects import CARD, NOON
 
 
 @dataclass

@@ -5,31 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import httpx
 import orjson
+import projects
+from projects import NOON
 
 from harvesters.runs.means import Means, opened
 from harvesters.source import Source, parse
 from vocab.iris import BASE
 
-NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-CARD = {
-    "title": "Projects",
-    "protocol": "json",
-    "mapping": "fields",
-    "url": "https://registry.example/api",
-    "licence": "https://creativecommons.org/licenses/by/4.0/",
-    "language": "en",
-    "pause": 0,
-    "limits": {"withheld": 0.5},
-    "options": {"records": "results", "total": "total", "page": "page", "key": "id"},
-    "fields": {"key": "id", "title@en": "name", "goals": "sdgs", "lead": "owner", "start": "from", "end": "to"},
-}
+CARD = projects.CARD | {"limits": {"withheld": 0.5}, "fields": projects.CARD["fields"] | {"start": "from", "end": "to"}}
 SIZE, PAGE = 300, 25
 
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import httpx
 import structlog
 import tracer
 from held import held
+from projects import CARD, NOON
 
 from harvesters.ledger.account import State
 from harvesters.ledger.decisions import Override
@@ -36,19 +37,7 @@ from publisher.releases.signature import key
 from publisher.shelf.follower import Follower
 from vocab.iris import BASE, Iris
 
-NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PAGE = 8
-CARD = {
-    "title": "Projects",
-    "protocol": "json",
-    "mapping": "fields",
-    "url": "https://registry.example/api",
-    "licence": "https://creativecommons.org/licenses/by/4.0/",
-    "language": "en",
-    "pause": 0,
-    "options": {"records": "results", "total": "total", "page": "page", "key": "id"},
-    "fields": {"key": "id", "title@en": "name", "goals": "sdgs", "lead": "owner"},
-}
 OLD = {f"p{number:02}": f"Project {number}, of water" for number in range(30)}
 CHANGED = {**dict(list(OLD.items())[:28]), "p03": "Project 3, of wells", "p05": "", "new": "A new one"}  # p05 is withheld
 FEEDS = {"first": OLD, "second": CHANGED, "held": dict(list(OLD.items())[:3]), "asked": {**CHANGED, "p07": "Project 7, of schools"}}
