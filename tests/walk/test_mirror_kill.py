@@ -42,8 +42,8 @@ def follow(origin: str, folder: str, last: int) -> None:
         told = {"Content-Range": f"bytes {first}-{first + len(part) - 1}/{len(content)}", "ETag": f'"{entry.id}"'}
         return httpx.Response(206, content=part, headers=told)
 
-    download.PIECE = 150
-    with Fetch(pause=0, robots=False, transport=httpx.MockTransport(answer)) as door:
+    with pytest.MonkeyPatch.context() as small, Fetch(pause=0, robots=False, transport=httpx.MockTransport(answer)) as door:
+        small.setattr(download, "PIECE", 150)
         catch_up(Mirror(Path(folder), URL, door, now=lambda: WHEN))
 
 
