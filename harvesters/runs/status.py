@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -94,6 +95,7 @@ def _card(card: Path) -> Source | None:
 def _standing(means: Means, name: str, cards: Cards | None, at: datetime) -> Standing:
     ledger = means.ledger
     last, plan = _last(means, name), ledger.last_run(name, [State.HELD])
+    last = _public(last, means) if last else None
     good, sweep = ledger.last_run(name, _GOOD, asking=True), ledger.last_run(name, _GOOD, sweeps=True)
     source, retired = (cards or {}).get(name), cards is not None and _retired(name, cards)
     hold, change, success = ledger.holds().get(name), _change(means, name), (good.ended or good.started) if good else None
@@ -122,6 +124,12 @@ def _standing(means: Means, name: str, cards: Cards | None, at: datetime) -> Sta
         missing=ledger.missing(name),
         hold=(hold.reason or f"held by {hold.by}") if hold else None,
     )
+
+
+def _public(run: Run, means: Means) -> Run:
+    """Give a run as it may be published: its reason names files by their place in the data folder, not by the machine's."""
+    place = rf"(?<![\w.:/-]){re.escape(str(means.data.resolve()))}/"
+    return replace(run, reason=re.sub(place, "", run.reason)) if run.reason else run
 
 
 def _last(means: Means, name: str) -> Run | None:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from markupsafe import Markup, escape
 
+from publisher.pages.visible import visible
+
 Value = str | int | float | None
 STEPS = 6  # shades of a heat map, beside none at all
 
@@ -56,7 +58,7 @@ def standalone(it: Markup) -> bytes:
     opening, _, rest = it.partition(">")
     box = opening.partition('viewBox="')[2].partition('"')[0].split()
     sized = f' width="{box[2]}" height="{box[3]}"' if len(box) == 4 else ""
-    return f"{head}{opening.removeprefix('<svg')}{sized}><style>{style()}</style>{rest}".encode()
+    return visible(f"{head}{opening.removeprefix('<svg')}{sized}><style>{style()}</style>{rest}").encode()
 
 
 def shade(value: int, most: int) -> int:

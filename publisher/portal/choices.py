@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from starlette.datastructures import QueryParams
 
+from publisher.errors import QueryError
 from publisher.languages.visit import visit
 from publisher.portal.names import Names, facet_title
 from publisher.portal.panels import order, query_address
@@ -65,12 +66,12 @@ class Group(NamedTuple):
 def asked(params: QueryParams) -> Wanted:
     """Read what an address narrows a search to. Links count by the bases that it names, else those that registries declare.
 
-    Raises ValueError where it names too many values.
+    Raises QueryError where it names too many values.
     """
     chosen = {name: tuple(dict.fromkeys(filter(None, (code.strip() for code in params.getlist(name))))) for name in FACETS}
     chosen["language"] = tuple(code.partition("-")[0].lower() for code in chosen["language"])
     if any(len(codes) > AT_ONCE for codes in chosen.values()):
-        raise ValueError(f"A search names at most {AT_ONCE} values of a facet")
+        raise QueryError(f"A search names at most {AT_ONCE} values of a facet")
     bases = tuple(basis for basis in Basis if basis.value in chosen["basis"])
     return Wanted(tuple(sorted((name, codes) for name, codes in chosen.items() if codes)), bases or (Basis.DECLARED,))
 

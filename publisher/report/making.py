@@ -16,6 +16,7 @@ from publisher.figures.drawing import style
 from publisher.languages.catalogue import day
 from publisher.languages.catalogue import translated as _
 from publisher.languages.visit import LANGUAGES, speaking, visit
+from publisher.pages.visible import finalize
 from publisher.portal.names import Names
 from publisher.releases.release import Release
 from publisher.report.content import Grid, Section, methods, sections
@@ -73,7 +74,14 @@ def _files(release: Release, of: Scope, names: Names, parts: list[Section], meth
 
 
 def _templates() -> Environment:
-    return Environment(loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return Environment(
+        loader=FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
 def _title(of: Scope, names: Names) -> str:

@@ -14,6 +14,7 @@ import typst
 
 from publisher.errors import ReportError
 from publisher.figures.drawing import standalone, style
+from publisher.pages.visible import visible
 from publisher.report.content import Section
 
 _TEMPLATE = Path(__file__).parent / "report.typ"
@@ -34,7 +35,7 @@ def pdf(title: str, lead: str, parts: Sequence[Section], method: Sequence[str], 
         told = [_part(section, work) for section in parts]
         whole = {"title": title, "lead": lead, "parts": told, "methods": list(method), "language": language, "words": words}
         whole["colours"] = _COLOURS.findall(style())
-        (work / "report.json").write_text(json.dumps(whole, ensure_ascii=False), encoding="utf-8")
+        (work / "report.json").write_text(json.dumps(_shown(whole), ensure_ascii=False), encoding="utf-8")
         (work / "report.typ").write_bytes(_TEMPLATE.read_bytes())
         _look_for_letters(language)
         try:
@@ -49,6 +50,15 @@ def pdf(title: str, lead: str, parts: Sequence[Section], method: Sequence[str], 
             raise ReportError(f"the report could not be set: {error}") from error
     assert isinstance(made, bytes)
     return made
+
+
+def _shown(told: object) -> object:
+    """Make visible what a text would hide or turn, as pages do."""
+    if isinstance(told, dict):
+        return {name: _shown(value) for name, value in told.items()}
+    if isinstance(told, list | tuple):
+        return [_shown(value) for value in told]
+    return visible(told) if isinstance(told, str) else told
 
 
 def _look_for_letters(language: str) -> None:

@@ -258,6 +258,13 @@ async def test_what_cannot_be_shown_is_refused(client, path):
     assert (await client.get(path)).status_code == 400
 
 
+@pytest.mark.parametrize("path", ["/search", "/trends", "/matrix/counts", "/figures/goal/4", "/events", "/documents"])
+async def test_more_values_of_a_facet_than_are_taken_are_refused_with_how_many_are(client, path):
+    answer = await client.get(path, params={"country": [f"C{number}" for number in range(51)]})
+
+    assert (answer.status_code, "at most 50 values" in answer.text) == (400, True)
+
+
 async def test_prizes_stand_by_year_and_category(client):
     text, rows = await page(client, "/prizes"), list(csv.DictReader(io.StringIO((await client.get("/prizes.csv")).text)))
 

@@ -99,7 +99,9 @@ def test_a_run_whose_entry_the_journal_refuses_is_told_with_cause_and_cure_until
     cure += "its plan is kept, and the next `stocktake harvest projects` or the schedule writes it"
     assert (row["run"], row["outcome"], row["entry"]) == ("projects.1", "committing", None)
     assert str(row["reason"]).endswith(f"run projects.1 could not be written: No space left on device; {cure}")
-    assert (waiting.run, waiting.outcome, waiting.reason) == ("projects.1", "committing", row["reason"])
+    public = str(row["reason"]).replace(f"{means.data}/", "")  # the machine's folders are nobody's business
+    assert public.startswith("journal journal: run projects.1")
+    assert (waiting.run, waiting.outcome, waiting.reason) == ("projects.1", "committing", public)
     assert (waiting.marks.failures, waiting.published, waiting.success) == (1, 0, None)
     assert waiting.account is not None
     assert (waiting.account.state, waiting.account.new, waiting.account.entry) == ("committing", 10, None)

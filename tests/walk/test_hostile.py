@@ -14,7 +14,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from icalendar import Calendar
 from lxml import etree
+from projects import NOON
 from pyoxigraph import RdfFormat
 from pyoxigraph import parse as read_rdf
 
@@ -22,6 +24,8 @@ from harvesters.runs.means import Means
 from harvesters.runs.run import harvest
 from harvesters.source import parse
 from publisher.app import create_app
+from publisher.releases import making as release
+from publisher.report.making import make
 from publisher.shelf.shelf import Shelf
 from vocab.iris import BASE, Iris
 
@@ -200,6 +204,53 @@ async def test_every_feed_in_xml_is_well_formed_and_holds_text_as_text(site: htt
     tree = etree.fromstring(answer.content)  # a strict reader
     assert (answer.status_code, answer.headers["x-content-type-options"]) == (200, "nosniff")
     assert [node.tag for node in tree.iter("{*}script", "{*}img", "{*}iframe", "{*}svg")] == []
+
+
+async def test_the_event_stream_holds_the_same_statements_and_no_injected_one(site: httpx.AsyncClient) -> None:
+    answer = await site.get("/ldes/latest", headers={"Accept": "application/trig"})
+
+    assert answer.status_code == 200, answer.text
+    told = [quad.triple for quad in read_rdf(answer.content, RdfFormat.TRIG)]
+    assert set(TITLES[:2]) <= {getattr(triple.object, "value", "") for triple in told}
+    assert [triple for triple in told if str(triple.subject).startswith("<https://x.org/")] == []
+
+
+async def test_activities_hold_titles_as_text_and_no_key_of_another(site: httpx.AsyncClient) -> None:
+    answer = await site.get("/activities/1")
+
+    told = answer.json()
+    assert (answer.status_code, answer.headers["x-content-type-options"]) == (200, "nosniff")
+    assert "<script>alert(1)</script>" in {name for item in told["orderedItems"] for name in item["object"].get("nameMap", {}).values()}
+    assert "injected" not in {key for item in told["orderedItems"] for key in (*item, *item["object"])}
+
+
+async def test_a_calendar_holds_no_property_that_a_title_made(means: Means, registry) -> None:
+    evil = "Forum\r\nEND:VEVENT\r\nBEGIN:VALARM\r\nACTION:PROCEDURE; , \\n"
+    registry.projects = [{"id": "e1", "name": evil, "url": "https://example.org/", "starts": "2026-05-04", "ends": "2026-05-05"}]
+    fields = {"kind": "event", "key": "id", "title@en": "name", "start": "starts", "end": "ends", "pages": "url"}
+    assert harvest(parse("hostile", CARD | {"fields": fields}, "card"), means).run.state.value == "committed"
+
+    async with Shelf(means.journal.folder.parent, Iris(), readers=1) as shelf:
+        await shelf.level()
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(shelf)), base_url="http://stocktake.test") as client:
+            answer = await client.get("/feeds/events.ics", follow_redirects=True)
+
+    (event,) = Calendar.from_ical(answer.content).walk("VEVENT")
+    assert " ".join(str(event["SUMMARY"]).split()) == " ".join(evil.split())
+    assert event.subcomponents == []
+
+
+async def test_a_report_neither_acts_nor_misleads(means: Means, site: httpx.AsyncClient) -> None:
+    data = means.journal.folder.parent
+    release.make(data, Iris(), NOON)
+
+    told = make(data, Iris(), None, "en", {})
+
+    page = Page((data / "reports" / told.name / "report.html").read_text())
+    assert "Hostile <b>registry</b>" in page.text
+    assert [it for it in page.found if it not in ("href=report.css", "href=report.pdf", "<style>")] == []
+    assert _SUSPECT.findall(page.text) == []
+    assert (data / "reports" / told.name / "report.pdf").read_bytes().startswith(b"%PDF-")
 
 
 async def test_every_graph_format_holds_the_same_statements(site: httpx.AsyncClient) -> None:
