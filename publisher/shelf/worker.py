@@ -40,14 +40,21 @@ class Worker:
 
     @classmethod
     async def start(cls, memory: int, module: str = READER, more: Mapping[str, str] | None = None) -> Worker:
-        """Start a reader, or what else talks as one, with *memory* bytes at most and *more* variables."""
+        """Start a reader, or what else talks as one, with *memory* bytes at most and *more* variables.
+
+        Its process comes last: whoever gives up while it starts leaves none behind.
+        """
         ours, theirs = socket.socketpair()
         with theirs:
+            stream, writer = await asyncio.open_connection(sock=ours)
             line = command(module, str(theirs.fileno()), str(memory), str(os.getpid()))
-            process = await asyncio.create_subprocess_exec(
-                *line, stdin=asyncio.subprocess.DEVNULL, pass_fds=[theirs.fileno()], env=environment(more)
-            )
-        stream, writer = await asyncio.open_connection(sock=ours)
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *line, stdin=asyncio.subprocess.DEVNULL, pass_fds=[theirs.fileno()], env=environment(more)
+                )
+            except BaseException:
+                writer.close()
+                raise
         worker = cls(process, stream, writer)
         worker.memory = memory
         return worker

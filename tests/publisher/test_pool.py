@@ -16,6 +16,7 @@ from publisher.errors import Broken, MemoryLimit, NotReady, PublisherError, Synt
 from publisher.shelf.follower import Follower
 from publisher.shelf.pool import Limits, Pool
 from publisher.shelf.question import Question
+from publisher.shelf.worker import Worker
 
 WHEN = datetime(2026, 1, 2, tzinfo=UTC)
 COUNT = Question("SELECT (COUNT(*) AS ?n) { ?s ?p ?o }", table="csv")
@@ -47,6 +48,25 @@ async def text(pool: Pool, question: Question = COUNT) -> str:
 
 def readers(pool: Pool) -> set[int]:
     return {worker.process.pid for worker in pool._all}
+
+
+def children() -> set[str]:
+    return {pid for thread in Path("/proc/self/task").iterdir() for pid in (thread / "children").read_text().split()}
+
+
+@pytest.mark.parametrize("steps", range(8))
+async def test_who_gives_up_while_a_reader_starts_leaves_no_process_behind(steps: int) -> None:
+    before = children()
+    starting = asyncio.ensure_future(Worker.start(0))
+    for _ in range(steps):
+        await asyncio.sleep(0)
+
+    starting.cancel()
+    (made,) = await asyncio.gather(starting, return_exceptions=True)
+    if isinstance(made, Worker):  # it was there already
+        await made.stop()
+
+    assert children() <= before
 
 
 async def test_before_the_first_generation_nothing_is_answered(pool: Pool) -> None:
