@@ -25,7 +25,7 @@ from publisher.pages.terms import Row
 from publisher.shelf.shelf import Shelf
 from vocab.iris import is_web
 
-_ABOUT = ("concept", "organization", "source")
+_ABOUT = ("concept", "organization", "source", "gone")  # of a registry: what it has, and what it had
 
 
 def router(shelf: Shelf, pages: Pages) -> APIRouter:

@@ -24,6 +24,7 @@ from publisher.queries import query
 from publisher.shelf.shelf import Shelf
 from publisher.tables.counting import LAST, tables_in
 from publisher.tables.facets import located
+from publisher.tables.things import KINDS
 from publisher.tables.wanted import Wanted
 from vocab.initiative import Basis
 
@@ -50,19 +51,25 @@ class List(NamedTuple):
 
 _MODIFIED = "OPTIONAL { ?record foaf:primaryTopic ?thing ; dct:modified ?modified }"
 _TITLED = "OPTIONAL { ?thing dct:title ?name }"
-_DETAILS = f"OPTIONAL {{ ?thing dct:title ?title }} {_MODIFIED}"
+_TITLES = "OPTIONAL { ?thing dct:title ?title }"
+_DETAILS = f"{_TITLES} {_MODIFIED}"
 _OURS = "FILTER(STRSTARTS(str(?thing), str(<id/>)))"
+_FIRST_ADDRESS = (Order.ADDRESS, Order.TITLE, Order.NEWEST)  # a registry may have a million
 
 LISTS = {
     "concept": List(f"?thing ?any ?about . {_OURS}", _TITLED, _DETAILS, tied=True),
     "organization": List("?thing dct:publisher|wsis:partner|schema:funder ?about .", _TITLED, _DETAILS, tied=True),
     "source": List(
-        "?about dcat:record ?record . ?record foaf:primaryTopic ?thing .",
-        # Not a UNION in one OPTIONAL, in which Virtuoso loses ?name.
-        "OPTIONAL { ?thing dct:title ?own } OPTIONAL { ?record dct:title ?old } BIND(COALESCE(?own, ?old) AS ?name)",
-        "?record foaf:primaryTopic ?thing ; adms:status ?status ; dct:modified ?modified . "
-        "OPTIONAL { ?thing dct:title ?title } OPTIONAL { ?record dct:title ?title }",
-        orders=(Order.ADDRESS, Order.TITLE, Order.NEWEST),  # a registry may have a million
+        "?about dcat:record ?record . ?record adms:status ?any ; foaf:primaryTopic ?thing . FILTER(?any != <ns#gone>)",
+        _TITLED,
+        f"{_TITLES} OPTIONAL {{ ?record foaf:primaryTopic ?thing ; adms:status ?status ; dct:modified ?modified }}",
+        orders=_FIRST_ADDRESS,
+    ),
+    "gone": List(
+        "?record adms:status <ns#gone> ; foaf:primaryTopic ?thing . ?about dcat:record ?record .",
+        "OPTIONAL { ?record dct:title ?name }",
+        "?record foaf:primaryTopic ?thing ; adms:status ?status ; dct:modified ?modified . OPTIONAL { ?record dct:title ?title }",
+        orders=_FIRST_ADDRESS,
     ),
     "organizations": List(
         "?thing a org:Organization .",
@@ -129,6 +136,9 @@ def _counted(name: str, about: str, shelf: Shelf) -> Wanted | None:
     """Give what a list holds as the tables know it, None of a list that they do not hold."""
     if name == "organization":
         return Wanted(party=about)
+    if name == "source":
+        of_records = tuple(kind for kind in KINDS if kind != "organization")
+        return Wanted((("kind", of_records), ("source", (about.removeprefix(f"{shelf.iris.base}source/"),))))
     at = located(about, shelf.iris) if name == "concept" else None
     return Wanted(((at[0], (at[1],)),), tuple(Basis)) if at else None
 

@@ -27,8 +27,8 @@ async def test_following_a_list_meets_each_thing_once(client: httpx.AsyncClient,
     pages = await walked(client, f"/things.json?source=demo&sort={sort}")
 
     things = [thing for page in pages for thing in page]
-    assert [len(page) for page in pages] == [50, 50, 25]
-    assert len(set(things)) == 125
+    assert [len(page) for page in pages] == [50, 50, 24]
+    assert len(set(things)) == 124
 
 
 async def test_a_list_is_walked_back_as_it_was_walked(client: httpx.AsyncClient) -> None:
@@ -55,12 +55,10 @@ async def test_titles_are_sorted_and_english_ones_come_first(client: httpx.Async
 
 
 async def test_an_item_tells_title_page_record_and_state(client: httpx.AsyncClient) -> None:
-    pages = [(await client.get("/things.json?source=demo&sort=title")).json()]
-    while "next" in pages[-1]:
-        pages.append((await client.get(pages[-1]["next"])).json())
+    (lost,) = (await client.get("/things.json?gone=demo&sort=title")).json()["items"]
+    (held,) = [it for it in (await client.get("/things.json?source=demo&sort=title")).json()["items"] if it["id"].endswith("/105")]
 
-    (lost,) = [it for page in pages for it in page["items"] if it["id"].endswith("/lost")]
-
+    assert held["status"] == f"{BASE}ns#published"
     assert lost == {
         "id": f"{BASE}id/initiative/demo/lost",
         "page": "http://stocktake.test/page/initiative/demo/lost",
