@@ -1,15 +1,20 @@
-"""Options of the whole suite."""
+"""Options of the whole suite, its order, and the packages from npm that it uses."""
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
 from collections import Counter
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+CLIENTS = Path(__file__).parent / "clients"
 STORE = "store"  # the parameter that names what the shelf lies in
 ELSEWHERE = ("oxigraph", "virtuoso")
 LONG = {"walk", "workers", "test_engines_agree.py", "test_many_readers.py"}  # folders and files
@@ -63,3 +68,24 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     terminalreporter.write_line(" | ".join(["outlet", *stores]))
     for outlet in sorted({outlet for outlet, _ in all_}):
         terminalreporter.write_line(" | ".join([outlet, *(f"{passed[outlet, it]} of {all_[outlet, it]}" for it in stores)]))
+
+
+@pytest.fixture(scope="session")
+def packages() -> Path:
+    """Give the folder of the packages from npm that tests use, installed once for each lock into a folder that is kept."""
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip("no npm")
+    lock = (CLIENTS / "package-lock.json").read_bytes()
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stocktake-clients" / sha256(lock).hexdigest()[:16]
+    if not (home / "done").exists():
+        home.mkdir(parents=True, exist_ok=True)
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(CLIENTS / name, home)
+        done = subprocess.run(
+            [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=home, capture_output=True, text=True, timeout=240
+        )
+        if done.returncode:
+            pytest.skip(f"npm cannot install the clients: {done.stderr.strip()[-300:]}")
+        (home / "done").touch()
+    return home / "node_modules"

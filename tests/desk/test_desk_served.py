@@ -162,7 +162,7 @@ def test_what_the_documentation_says_publishes_a_plan_that_was_held(served: Serv
     assert all(act["who"].startswith("Ada Lovelace (") for act in acts[:2])
 
 
-def test_an_operator_approves_a_plan_in_a_browser_and_the_portal_shows_it(served: Served, tmp_path: Path) -> None:
+def test_an_operator_approves_a_plan_in_a_browser_and_the_portal_shows_it(served: Served, tmp_path: Path, packages: Path) -> None:
     told = {"STOCKTAKE_DATA": str(served.data), "STOCKTAKE_SOURCES": str(tmp_path / "sources"), "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1"}
     with Demo(size=200, port=0) as registries:
         cards(registries.url, tmp_path / "sources")
@@ -174,16 +174,22 @@ def test_an_operator_approves_a_plan_in_a_browser_and_the_portal_shows_it(served
 
     with browsing(tmp_path / "browser") as browser:
         browser.open(f"{served.base}/desk/")
+        found = browser.faults(packages)
         browser.leave(f"document.querySelector('#key').value = '{served.key}'; document.querySelector('form').submit()")
+        found += browser.faults(packages)
         browser.leave("document.querySelector('.waits a[href*=\"demo-csv\"]').click()")
+        found += browser.faults(packages)
         waits = browser.run("document.querySelector('h1').textContent + document.querySelector('main').textContent")
         browser.run("document.querySelector('#approval').value = 'looked at'")
         browser.leave("document.querySelector('form[action$=approve] button').click()")
         left = browser.run("document.querySelectorAll('form[action$=approve]').length")
         until(lambda: served.initiatives() > before)
+        for page in ("acts", "keys", "runs"):
+            browser.open(f"{served.base}/desk/page/{page}")
+            found += browser.faults(packages)
         browser.open(f"{served.base}/source/demo-csv?lang=en")
         shown = browser.run("document.querySelectorAll('.things li').length")
 
     assert "fewer" in waits or "expect" in waits
-    assert left == 0
+    assert (left, found) == (0, [])
     assert shown > 0

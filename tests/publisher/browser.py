@@ -24,6 +24,7 @@ FLAGS = (
     "--hide-scrollbars --remote-debugging-pipe"
 )
 PATIENCE = 30.0  # seconds for an answer
+STANDARDS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
 class Browser:
@@ -101,6 +102,12 @@ class Browser:
         act()
         while not self._loaded:
             self._next()
+
+    def faults(self, packages: Path) -> list[str]:
+        """Give what axe-core, one of *packages*, finds against WCAG 2.2 AA in the page (https://github.com/dequelabs/axe-core)."""
+        self.run((packages / "axe-core" / "axe.min.js").read_text(encoding="utf-8") + ";0")
+        told = self.run(f"axe.run(document, {{runOnly: {STANDARDS}, resultTypes: ['violations']}}).then((it) => it.violations)")
+        return [f"{fault['id']}: {node['target']} {node.get('failureSummary', '')}" for fault in told for node in fault["nodes"][:3]]
 
     def picture(self, file: Path) -> None:
         """Take a picture of the whole page."""

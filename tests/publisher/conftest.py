@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import cache
-from hashlib import sha256
 from pathlib import Path
 
 import httpx
@@ -35,7 +31,6 @@ sys.path.insert(0, str(Path(__file__).parent))  # where `suite` and `serving` li
 from published import STORES, published, visiting
 from serving import served
 
-CLIENTS = Path(__file__).parents[1] / "clients"
 IRIS = Iris()
 SEEN = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
 CHANGED = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
@@ -177,27 +172,6 @@ def endpoint(world: Path) -> Iterator[str]:
     """Give the address of the endpoint of a real server over the world."""
     with served(world, {"STOCKTAKE_LIMITS": "budget=0"}) as url:
         yield f"{url}/sparql"
-
-
-@pytest.fixture(scope="session")
-def packages() -> Path:
-    """Give the folder of the packages from npm that tests use, installed once for each lock into a folder that is kept."""
-    npm = shutil.which("npm")
-    if npm is None:
-        pytest.skip("no npm")
-    lock = (CLIENTS / "package-lock.json").read_bytes()
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stocktake-clients" / sha256(lock).hexdigest()[:16]
-    if not (home / "done").exists():
-        home.mkdir(parents=True, exist_ok=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(CLIENTS / name, home)
-        done = subprocess.run(
-            [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=home, capture_output=True, text=True, timeout=240
-        )
-        if done.returncode:
-            pytest.skip(f"npm cannot install the clients: {done.stderr.strip()[-300:]}")
-        (home / "done").touch()
-    return home / "node_modules"
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
@@ -11,7 +10,6 @@ from browser import Browser, browsing
 
 from publisher.figures.world import atlas
 
-STANDARDS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 PAGES = {
     "home": "/",
     "search": "/search?q=network&goal=4",
@@ -66,20 +64,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         yield opened
 
 
-@pytest.fixture(scope="module")
-def axe(packages: Path) -> str:
-    """Give the script of axe-core (https://github.com/dequelabs/axe-core)."""
-    return (packages / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
-
-
 def address(host: str, name: str, language: str) -> str:
     return f"{host}{PAGES[name]}{'&' if '?' in PAGES[name] else '?'}lang={language}"
-
-
-def faults(browser: Browser, axe: str) -> list[str]:
-    browser.run(axe + ";0")
-    told = browser.run(f"axe.run(document, {{runOnly: {STANDARDS}, resultTypes: ['violations']}}).then((it) => it.violations)")
-    return [f"{fault['id']}: {node['target']} {node.get('failureSummary', '')}" for fault in told for node in fault["nodes"][:3]]
 
 
 FORMS = {
@@ -89,13 +75,13 @@ FORMS = {
 
 
 @pytest.mark.parametrize(("form", "name"), [(form, name) for form, names in FORMS.items() for name in names])
-def test_a_page_has_no_fault_that_axe_finds(host, browser, axe, form, name):
+def test_a_page_has_no_fault_that_axe_finds(host, browser, packages, form, name):
     dark = form.startswith("dark")
     language = "ar" if dark else "en"
 
     browser.open(address(host, name, language), 390 if dark else 1280, dark=dark)
 
-    assert faults(browser, axe) == []
+    assert browser.faults(packages) == []
     assert browser.run("document.documentElement.lang") == language
 
 
