@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import shutil
@@ -28,6 +29,7 @@ from publisher.remote.client import Client
 from publisher.remote.follower import Follower
 from publisher.remote.tenure import LEASE
 from publisher.remote.writer import Writer
+from publisher.shelf.generations import newest
 from publisher.shelf.shelf import Shelf
 from vocab.iris import BASE
 
@@ -253,29 +255,49 @@ def test_the_store_is_what_the_journal_says_and_what_was_spoilt_is_mended(follow
     assert after == []
 
 
-def test_what_changes_is_taken_in_and_what_was_taken_in_stays(engine: Engine, followed: Engine, data: Path, tmp_path: Path) -> None:
-    journal = tmp_path / "journal"
-    shutil.copytree(data / "journal", journal)
+def test_what_changes_is_taken_in_and_stays_and_who_asks_meanwhile_is_told(
+    engine: Engine, followed: Engine, data: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(data / "journal", tmp_path / "journal")
+    journal, shelf = Journal(tmp_path / "journal"), tmp_path / "shelf" / engine.address.folder
+    later = datetime.now(UTC) + timedelta(seconds=12 * LEASE)  # who wrote until now is no longer waited for
+    meanwhile: list[tuple[str | None, str | None]] = []
+
+    def now() -> datetime:
+        if (shown := newest(shelf / "generations")) and shown.taking:
+            meanwhile.append(asyncio.run(_marks(tmp_path, engine)))
+        return later
+
+    follower = Follower(engine.address, journal, shelf, data / "status.nq", IRIS.status, now=now, wait=lambda _: None)
+    follower.step()
+    before = follower.tenure.read(later)
     changed = [row for number in range(500, 520) for row in record_rows("demo", plain(number))]
     rows = [*changed, *(f"D {row[2:]}" for row in record_rows("demo", plain(7)))]
-    Journal(journal).append(rows, run="run-9", time=WHEN)
-    later = datetime.now(UTC) + timedelta(seconds=12 * LEASE)  # who wrote until now is no longer waited for
-    follower = Follower(
-        engine.address, Journal(journal), tmp_path / "shelf", data / "status.nq", IRIS.status, now=lambda: later, wait=lambda _: None
-    )
-    before = follower.tenure.read(datetime.now(UTC))
+    journal.append(rows, run="run-9", time=WHEN)
 
     shown = follower.step()
+    after = asyncio.run(_marks(tmp_path, engine))
     again = follower.step()
-    back = _undone(rows, journal)
+    back = _undone(rows, tmp_path / "journal")
     last = follower.step()
     follower.close()
 
     assert shown is not None
     assert (shown.position, shown.quads) == (4, before.quads + len(changed) - len(record_rows("demo", plain(7))))
+    assert meanwhile[:2] == [("4", None), ("4", None)]  # a part of entry 4 may be in the answer, so it bears no tag and is not kept
+    assert (after[0], bool(after[1])) == (None, True)
     assert again is None or again.position == 4
     assert last is not None
     assert (last.position, last.quads) == (back, before.quads)
+
+
+async def _marks(data: Path, engine: Engine) -> tuple[str | None, str | None]:
+    """Ask the endpoint; give what it says of an entry that is being taken in, and the answer's tag."""
+    async with Shelf(data, IRIS, Limits(seconds=20), readers=1, follow=False, elsewhere=engine.address) as opened:
+        async with _client(opened) as client:
+            answer = await client.get("/sparql", params={"query": "ASK { ?s ?p ?o }"})
+    assert answer.status_code == 200
+    return answer.headers.get("Stocktake-Taking"), answer.headers.get("ETag")
 
 
 def _undone(rows: list[str], journal: Path) -> int:
