@@ -293,9 +293,9 @@ def test_what_changes_is_taken_in_and_stays_and_who_asks_meanwhile_is_told(
 
 async def _marks(data: Path, engine: Engine) -> tuple[str | None, str | None]:
     """Ask the endpoint; give what it says of an entry that is being taken in, and the answer's tag."""
-    async with Shelf(data, IRIS, Limits(seconds=20), readers=1, follow=False, elsewhere=engine.address) as opened:
-        async with _client(opened) as client:
-            answer = await client.get("/sparql", params={"query": "ASK { ?s ?p ?o }"})
+    shelf = Shelf(data, IRIS, Limits(seconds=20), readers=1, follow=False, elsewhere=engine.address)
+    async with shelf, _client(shelf) as client:
+        answer = await client.get("/sparql", params={"query": "ASK { ?s ?p ?o }"})
     assert answer.status_code == 200
     return answer.headers.get("Stocktake-Taking"), answer.headers.get("ETag")
 
