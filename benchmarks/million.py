@@ -72,7 +72,8 @@ class Course:
             took = time.perf_counter() - since
         spent = {role: seconds - before.get(role, 0.0) for role, seconds in watch.seconds().items() if role != "registry"}
         self.stages[name] = Stage(took, spent, {role: most for role, most in watch.peaks().items() if role != "registry"}, watch.together)
-        err.print(f"  {took:,.1f} s; {_gigabytes(size(self.folder))} in {self.folder}", highlight=False)
+        held = ", ".join(f"{role} {most:,.0f} MB" for role, most in self.stages[name].peaks.items() if most >= 1)
+        err.print(f"  {took:,.1f} s; {held}; {_gigabytes(size(self.folder))} in {self.folder}", highlight=False)
 
 
 def size(folder: Path) -> int:
