@@ -44,14 +44,17 @@ class Database:
 
     def __init__(self, path: Path, memory: str = MEMORY) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._path, self._lines = path, path.with_name("coming.ndjson")
-        spilled = str(path.with_name("spilled"))
-        self._held = duckdb.connect(str(path), config={"memory_limit": memory, "threads": 2, "temp_directory": spilled})
+        self._path, self._lines, self._memory = path, path.with_name("coming.ndjson"), memory
+        self._held = self._connect()
         try:
             self._lay_out()
         except duckdb.Error:
             self.close()  # else who opens a new file in its place would share this one
             raise
+
+    def _connect(self) -> duckdb.DuckDBPyConnection:
+        spilled = str(self._path.with_name("spilled"))
+        return duckdb.connect(str(self._path), config={"memory_limit": self._memory, "threads": 2, "temp_directory": spilled})
 
     def _lay_out(self) -> None:
         """Make the tables where there are none: all of them or, where a crash comes, none."""
@@ -100,9 +103,12 @@ class Database:
         self._held.execute("COMMIT")
 
     def copy(self, path: Path) -> None:
-        """Write the tables as they were kept last into a file of their own."""
+        """Write the tables as they were kept last into a file of their own; what memory held of them is let go."""
         self._held.execute("CHECKPOINT")
+        self.close()
         shutil.copyfile(self._path, path)
+        self._held = self._connect()
+        self._lay_out()
 
     def close(self) -> None:
         """Let the file go; what was not kept is lost."""
