@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -35,6 +36,7 @@ from publisher.remote.writer import Writer
 from publisher.shelf.apply import digest_of, rows_of
 from publisher.shelf.follower import ATTENTION, GLANCE, alone, leave_at_end_of_input
 from publisher.shelf.generations import Beside, Generation, newest, note, sweep
+from publisher.shelf.housekeeping import step_aside
 from publisher.shelf.tidings import Tidings
 from publisher.tables.follow import Following as Tables
 from publisher.text.follow import Following
@@ -74,6 +76,7 @@ class Follower:
         self.tenure = Tenure(self._client, self.writer, journal, named(shelf))
         self._facts = Facts(self._client, dialect)
         self._status = set(self._facts.graph(self._graph))
+        self._aside = ThreadPoolExecutor(1, "aside", step_aside)
         self._texts = Following(shelf / "text", journal, status_graph.removesuffix("status"), self._facts.look_up)
         self._tables = Tables(shelf / "tables", journal, status_graph.removesuffix("status"), self._facts.expect)
 
@@ -82,12 +85,17 @@ class Follower:
         before = self.tenure.read(self._now())
         state = self._catch_up(before)
         changed = self._show_status() or state.position != before.position
-        self._tables.step(self._facts, state.position, state.entry, ATTENTION)
-        self._texts.step(self._facts, state.position, state.entry, GLANCE if changed else ATTENTION)
+        self._aside.submit(self._look_beside, state, GLANCE if changed else ATTENTION).result()
         return self._show(state)
+
+    def _look_beside(self, state: State, seconds: float) -> None:
+        """Let tables and texts follow, in a thread of its own: who reads does not wait for them."""
+        self._tables.step(self._facts, state.position, state.entry, ATTENTION)
+        self._texts.step(self._facts, state.position, state.entry, seconds)
 
     def close(self) -> None:
         """Let the store go."""
+        self._aside.shutdown()
         self._texts.close()
         self._tables.close()
         self.writer.close()

@@ -24,16 +24,31 @@ class Run(NamedTuple):
 
 
 def runs(rows: Iterable[bytes], most: int) -> Iterator[Run]:
-    """Cut a patch's rows into runs of one kind, of at most *most* quads; each quad is a line of N-Quads."""
-    for added, group in groupby(rows, key=lambda row: row[:1] == b"A"):
-        held: list[bytes] = []
-        for row in group:
-            held.append(row[2:])
-            if len(held) == most:
-                yield Run(added, held)
-                held = []
-        if held:
-            yield Run(added, held)
+    """Cut a patch's rows into what is taken out and then what is added, of at most *most* quads in all; each quad is a line of N-Quads.
+
+    A journal takes out only what is there and adds only what is not, so a quad that goes and comes within a cut stays as it was.
+    Row by row, a record's old and new lines would be an update each.
+
+    >>> list(runs([b"D old .", b"A new .", b"A both .", b"D both ."], 10))
+    [Run(added=False, quads=[b'old .']), Run(added=True, quads=[b'new .'])]
+    """
+    held: dict[bytes, bool] = {}
+    for row in rows:
+        line, added = row[2:], row[:1] == b"A"
+        if held.get(line, added) is not added:
+            del held[line]
+        else:
+            held[line] = added
+        if len(held) == most:
+            yield from _sorted(held)
+            held = {}
+    yield from _sorted(held)
+
+
+def _sorted(held: dict[bytes, bool]) -> Iterator[Run]:
+    for added in (False, True):
+        if quads := [line for line, it in held.items() if it is added]:
+            yield Run(added, quads)
 
 
 def batches(lines: Iterable[bytes], most: int = BATCH, room: int = ROOM) -> Iterator[list[bytes]]:
