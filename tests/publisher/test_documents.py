@@ -57,6 +57,13 @@ async def test_the_registrys_page_tells_how_it_fares(client: httpx.AsyncClient) 
     assert [text for text in ("ICT Authority", "15 3 * * *", "published", "2026-03-02T08:00:00Z") if text not in page] == []
 
 
+async def test_addresses_and_times_of_harvests_run_from_left_to_right_on_an_arabic_page(client: httpx.AsyncClient) -> None:
+    page = (await client.get("/source/demo?lang=ar", headers={"Accept": "text/html"})).text
+
+    assert '<code dir="ltr">15 3 * * *</code>' in page
+    assert '<a dir="ltr" href="https://creativecommons.org/' in page
+
+
 async def test_all_that_a_registry_has_is_reached_by_going_on(client: httpx.AsyncClient) -> None:
     path: str | None = "/source/demo"
     seen: list[str] = []
