@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -177,7 +178,9 @@ async def test_questions_that_are_the_same_are_evaluated_once(client: httpx.Asyn
     answers = await asyncio.gather(*(ask(client, query) for _ in range(8)))
 
     assert len({answer.content for answer in answers}) == 1
-    assert [answer.headers["cache-status"] for answer in answers] == ["stocktake; fwd=miss"] + ["stocktake; fwd=miss; collapsed"] * 7
+    told = Counter(answer.headers["cache-status"].removeprefix("stocktake; ") for answer in answers)
+    assert told["fwd=miss"] == 1
+    assert told["fwd=miss; collapsed"] + told["hit"] == 7  # who comes when the answer is there gets it at once
 
 
 async def test_a_client_that_leaves_does_not_end_the_answer_of_the_others(client: httpx.AsyncClient) -> None:
