@@ -67,16 +67,27 @@ class Database:
         found = self._held.execute("SELECT position, entry, made FROM mark").fetchone()
         return (found[0], found[1], found[2]) if found else (0, "", "")
 
+    @property
+    def begun(self) -> bool:
+        """Tell whether anything was put in, also where it was never kept."""
+        found = self._held.execute("SELECT EXISTS (FROM things) OR EXISTS (FROM mark)").fetchone()
+        return bool(found and found[0])
+
     def begin(self) -> None:
         """Begin a change; what is put until it is kept counts together."""
         self._held.execute("BEGIN")
         self._held.execute("DELETE FROM changed")
 
+    def write(self) -> None:
+        """Let what was put go to the disk, though it counts for nothing until it is kept: it would be held in memory."""
+        self._held.execute("COMMIT; BEGIN")
+
     def put(self, iris: Iterable[str], rows: Iterable[Row]) -> None:
         """Put *rows* in the place of what there is of *iris*."""
         self._lines.write_bytes(b"".join(map(line, rows)))
-        self._held.execute("CREATE OR REPLACE TEMP TABLE going AS SELECT unnest($iris) AS iri", {"iris": list(iris)})
-        self._held.execute(sql("take-out"))
+        if gone := list(iris):
+            self._held.execute("CREATE OR REPLACE TEMP TABLE going AS SELECT unnest($iris) AS iri", {"iris": gone})
+            self._held.execute(sql("take-out"))
         self.fill(self._lines)
 
     def fill(self, lines: Path, longest: int = _LONGEST) -> None:

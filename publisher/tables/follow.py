@@ -28,6 +28,7 @@ from vocab.iris import Iris
 from vocab.terms import ORG, RDF, SKOS
 
 BATCH = 2_000  # graphs between looks at the clock: some 0.6 s
+WRITTEN = 10  # batches after which tables that are made go to the disk
 
 log = structlog.get_logger(room="tables")
 
@@ -52,7 +53,7 @@ class Following:
         self._folder, self._journal, self._iris = folder, journal, Iris(base)
         self._database = self._open()
         self.mark = self._read_mark()
-        if not self.mark and self._database.mark()[0]:
+        if not self.mark and self._database.begun:
             self._forget()
         self._work: Iterator[int] | None = None
         self._preparing: Preparing | None = None
@@ -109,11 +110,11 @@ class Following:
         """Make the tables from all that the store holds; what changes meanwhile is touched by later entries."""
         log.info("the tables are made", position=position)
         self._database.begin()
-        for graphs in _batches(_records(store, self._iris.base)):
-            self._put(store, graphs, ())
-            yield 0
-        for names in _batches(_organizations(store)):
-            self._put(store, (), names)
+        for number, (graphs, organizations) in enumerate(_everything(store, self._iris.base), 1):
+            _, rows = self._read(store, graphs, organizations)
+            self._database.put((), rows)  # nothing of it is there
+            if number % WRITTEN == 0:
+                self._database.write()
             yield 0
         self._keep(store, position, entry)
         yield position
@@ -132,6 +133,10 @@ class Following:
         yield at
 
     def _put(self, store: Quads, graphs: Collection[str], organizations: Collection[str]) -> None:
+        self._database.put(*self._read(store, graphs, organizations))
+
+    def _read(self, store: Quads, graphs: Collection[str], organizations: Collection[str]) -> tuple[list[str], list[Row]]:
+        """Read what records and organizations tell: the addresses that it concerns, and the rows of what is there."""
         self._expect(graphs, organizations)
         iris, rows = list(organizations), [row for name in organizations if (row := self._organization(store, name))]
         for graph in graphs:
@@ -140,7 +145,7 @@ class Following:
             iris += [it.thing, *(f"{self._iris.base}id/{kind}/{source}/{key}" for kind in _KINDS)]  # a record may have changed its kind
             if it.kind and it.kind != "organization" and it.state != "gone":
                 rows.append(thing(it))
-        self._database.put(iris, rows)
+        return iris, rows
 
     def _organization(self, store: Quads, name: str) -> Row | None:
         held: Graph = read(_lines(store, NamedNode(name), _MERGED))
@@ -192,6 +197,12 @@ class Following:
 
 
 _KINDS = ("initiative", "event", "document", "post")
+
+
+def _everything(store: Quads, base: str) -> Iterator[tuple[list[str], list[str]]]:
+    """Give all records and then all organizations of a store, in batches."""
+    yield from ((graphs, []) for graphs in _batches(_records(store, base)))
+    yield from (([], names) for names in _batches(_organizations(store)))
 
 
 def _records(store: Quads, base: str) -> Iterator[str]:
