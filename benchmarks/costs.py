@@ -58,7 +58,7 @@ def main(
     records: Annotated[int, typer.Option(help="Records of the larger of the two runs.", min=10_000)] = 40_000,
     json: Json = False,
 ) -> None:
-    """Run end to end with a tenth of so many records and with all, and keep what one costs in costs.json."""
+    """Run end to end with a quarter of so many records and with all, and keep what one costs in costs.json."""
     runs = []
     for number in (max(2500, records // 4), records):
         with folder_for(number, None) as data:

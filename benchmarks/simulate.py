@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import simpy
 import typer
 
-from benchmarks.model import KEPT, Costs, kept
+from benchmarks.model import Costs, kept
 from benchmarks.table import Json, Line, err, show
 
 Steps = Generator[simpy.Event, Any, Any]
@@ -25,14 +25,6 @@ DAY = 86_400.0  # seconds
 _PAGE = 100  # records an answer brings
 _CHUNK = 50  # pages between two looks at the clock: the simulation's grain
 _SLOTS = 4  # runs at once a worker process: they mostly wait for their hosts
-
-
-# Taken until `python -m benchmarks.costs` has measured them here: times of walks of 20,000 records; sizes and commits are assumed.
-STATED = Costs(
-    records=0, read=0.0004, work=0.00025, plan=0.00003, commit=0.00009, same=0.000085, entry=0.05,
-    loaded=0.0008, smoothed=0.00014, beside=0.0004, shelved=0.0015, dumped=0.00003, released=0.0003,
-    archive=900, journal=450, ledger=1400, shelf=9000, tables=300, text=500, dumps=900, releases=2000,
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,9 +207,7 @@ def main(
     json: Json = False,
 ) -> None:
     """Simulate the world once, ten times and a hundred times as large, or as many times as are given."""
-    costs, found = kept() if KEPT.exists() else STATED, list[Line]()
-    if not costs.records:
-        err.print("the costs are not measured on this machine yet: python -m benchmarks.costs")
+    costs, found = kept(), list[Line]()
     for factor in times or [1, 10, 100]:
         world = World(machines=machines, stands=factor)
         for it in (replace(world, first=True, days=14), world):
