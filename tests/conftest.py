@@ -14,6 +14,7 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+pytest_plugins = ("pytest_processes", "pytest_suites")
 CLIENTS = Path(__file__).parent / "clients"
 STORE = "store"  # the parameter that names what the shelf lies in
 ELSEWHERE = ("oxigraph", "virtuoso")

@@ -86,6 +86,7 @@ def judged(text: bytes, *names: str) -> Counter[tuple[str, str, str]]:
     return missed
 
 
+@pytest.mark.suite("dcat-ap-3")
 @pytest.mark.skipif(not SHAPES.is_dir(), reason="the shapes of DCAT-AP 3 lie in ../shared/suites/dcat-ap-3, which is not here")
 async def test_it_conforms_to_the_shapes_of_dcat_ap_3(client: httpx.AsyncClient) -> None:
     text = (await client.get("/catalog.ttl")).content
@@ -110,6 +111,7 @@ async def test_it_conforms_to_the_shapes_of_dcat_ap_3(client: httpx.AsyncClient)
     }
 
 
+@pytest.mark.suite("dcat-ap-3")
 @pytest.mark.skipif(not SHAPES.is_dir(), reason="the shapes of DCAT-AP 3 lie in ../shared/suites/dcat-ap-3, which is not here")
 async def test_its_codes_are_of_the_controlled_vocabularies(client: httpx.AsyncClient) -> None:
     text = (await client.get("/catalog.ttl")).content
@@ -121,6 +123,7 @@ async def test_its_codes_are_of_the_controlled_vocabularies(client: httpx.AsyncC
     assert wrong <= {("Checksum", "algorithm")}
 
 
+@pytest.mark.suite("dcat-ap-3")
 @pytest.mark.skipif(not SHAPES.is_dir(), reason="the shapes of DCAT-AP 3 lie in ../shared/suites/dcat-ap-3, which is not here")
 async def test_a_release_at_its_own_address_conforms_too(client: httpx.AsyncClient) -> None:
     text = (await client.get("/release/2.ttl")).content
@@ -128,6 +131,7 @@ async def test_a_release_at_its_own_address_conforms_too(client: httpx.AsyncClie
     assert [it for it in judged(text, "shapes", "range") if it[0] == "Violation"] == []
 
 
+@pytest.mark.suite("dcat-ap-3")
 @pytest.mark.skipif(not SHAPES.is_dir(), reason="the shapes of DCAT-AP 3 lie in ../shared/suites/dcat-ap-3, which is not here")
 async def test_the_shapes_find_what_is_missing(client: httpx.AsyncClient) -> None:
     text = (await client.get("/catalog.ttl")).content.replace(b"dct:title ", b"dct:alternative ")

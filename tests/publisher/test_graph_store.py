@@ -158,6 +158,7 @@ async def test_each_of_the_suites_exchanges_is_run() -> None:
     assert len(EXCHANGES) == 9
 
 
+@pytest.mark.suite("w3c-sparql11")
 @pytest.mark.parametrize("exchange", EXCHANGES, ids=lambda it: it.name)
 async def test_what_the_suite_reads_is_answered_as_it_wants(exchange: Exchange, written: Written) -> None:
     written.store.clear()

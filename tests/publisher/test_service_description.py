@@ -65,6 +65,7 @@ async def test_the_rules_of_the_suite_are_those_that_are_tested_here() -> None:
     assert rules == {"returns-rdf", "has-endpoint-triple", "conforms-to-schema"}
 
 
+@pytest.mark.suite("w3c-sparql11")
 @pytest.mark.parametrize("form", [RdfFormat.TURTLE, RdfFormat.N_TRIPLES, RdfFormat.RDF_XML, RdfFormat.JSON_LD])
 async def test_returns_rdf(client: httpx.AsyncClient, form: RdfFormat) -> None:
     answer = await client.get("/sparql", headers={"Accept": form.media_type})
@@ -76,11 +77,13 @@ async def test_returns_rdf(client: httpx.AsyncClient, form: RdfFormat) -> None:
     assert len(store) > 20
 
 
+@pytest.mark.suite("w3c-sparql11")
 async def test_has_endpoint_triple(told: Store) -> None:
     assert values(told, SERVICE, f"{SD}endpoint") == {SERVICE}
     assert values(told, SERVICE, f"{RDF}type") == {f"{SD}Service"}
 
 
+@pytest.mark.suite("w3c-sparql11")
 async def test_conforms_to_schema(told: Store) -> None:
     """Each property of the namespace stands where its domain is, and its value is of its range (section 3)."""
     types = {

@@ -55,12 +55,14 @@ async def test_each_of_the_manifests_tests_is_run() -> None:
     assert (len(QUERIES), len(UPDATES)) == (20, 14)
 
 
+@pytest.mark.suite("w3c-sparql11")
 @pytest.mark.parametrize("exchange", QUERIES, ids=lambda it: it.name)
 async def test_the_endpoint_keeps_the_protocol(exchange: Exchange, client: httpx.AsyncClient) -> None:
     for step in exchange.steps:
         await _take(client, step, "/sparql", {})
 
 
+@pytest.mark.suite("w3c-sparql11")
 @pytest.mark.parametrize("exchange", UPDATES, ids=lambda it: it.name)
 async def test_a_scratch_store_keeps_the_protocol(exchange: Exchange, client: httpx.AsyncClient) -> None:
     key = {"Authorization": "Bearer right"}

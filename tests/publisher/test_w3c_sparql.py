@@ -98,6 +98,7 @@ async def test_the_suite_is_there() -> None:
     assert set(KNOWN) <= {case.name for case in HERE}
 
 
+@pytest.mark.suite("w3c-sparql11")
 @pytest.mark.parametrize("case", EVALUATED, ids=lambda case: case.name)
 async def test_a_query_has_the_answer_of_the_suite(case: Case, endpoint: Endpoint) -> None:
     await endpoint.show(case)
@@ -108,6 +109,7 @@ async def test_a_query_has_the_answer_of_the_suite(case: Case, endpoint: Endpoin
     assert actual == wanted
 
 
+@pytest.mark.suite("w3c-sparql11")
 @pytest.mark.parametrize("case", RIGHT, ids=lambda case: case.name)
 async def test_a_right_query_is_answered(case: Case, endpoint: Endpoint) -> None:
     await endpoint.show(Case("", "", case.query))
@@ -117,6 +119,7 @@ async def test_a_right_query_is_answered(case: Case, endpoint: Endpoint) -> None
     assert answer.status_code == 200, answer.text
 
 
+@pytest.mark.suite("w3c-sparql11")
 @pytest.mark.parametrize("case", WRONG, ids=lambda case: case.name)
 async def test_a_wrong_query_is_refused(case: Case, endpoint: Endpoint) -> None:
     await endpoint.show(Case("", "", case.query))
@@ -126,6 +129,7 @@ async def test_a_wrong_query_is_refused(case: Case, endpoint: Endpoint) -> None:
     assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json")
 
 
+@pytest.mark.suite("w3c-sparql11")
 @pytest.mark.parametrize("case", REFUSED, ids=lambda case: case.name)
 async def test_a_query_that_asks_elsewhere_is_refused(case: Case, endpoint: Endpoint) -> None:
     await endpoint.show(Case("", "", case.query))

@@ -105,6 +105,7 @@ def test_the_suite_is_there() -> None:
     assert len(CASES) > 100
 
 
+@pytest.mark.suite("w3c-shacl")
 @pytest.mark.parametrize("name", get_args(Name))
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_w3c(case: Case, name: Name, request: pytest.FixtureRequest) -> None:

@@ -40,6 +40,7 @@ def members(found: list[Quad]) -> list[str]:
     return objects(found, f"{TREE}member")
 
 
+@pytest.mark.suite("tree-shacl")
 @pytest.mark.parametrize("path", NODES)
 def test_every_page_keeps_the_shapes_of_tree(still: Still, path: str) -> None:
     if not SHAPES.exists():

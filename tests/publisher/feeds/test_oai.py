@@ -51,6 +51,7 @@ def schema() -> etree.XMLSchema:
     return etree.XMLSchema(etree.parse(XSD))
 
 
+@pytest.mark.suite("oai-pmh-xsd")
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -78,6 +79,7 @@ def test_every_answer_is_valid_by_the_schema(still: Still, schema: etree.XMLSche
         schema.assertValid(page)
 
 
+@pytest.mark.suite("oai-pmh-xsd")
 @pytest.mark.parametrize("prefix", ["datacite", "oai_datacite", "rdf"])
 def test_the_envelope_of_other_formats_is_valid_too(still: Still, schema: etree.XMLSchema, prefix: str) -> None:
     page = asked(still, verb="ListRecords", metadataPrefix=prefix)

@@ -1,0 +1,134 @@
+"""Processes that tests start: they end with the process that started them, and what they write is kept for the report of a failure.
+
+Source: https://man7.org/linux/man-pages/man2/PR_SET_PDEATHSIG.2const.html
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+from waiting import wait_until
+
+STOP = 60.0  # seconds for an orderly end
+TAIL = 20_000  # bytes of output that a report shows
+_SET_PDEATHSIG = 1
+_started: list[Process] = []
+
+
+class Process(subprocess.Popen[bytes]):
+    """A process that the kernel ends when the thread that started it ends, however that happens.
+
+    Its output goes to an unnamed file unless *stdout* or *stderr* is passed. *ended_by* is the signal that it gets when its parent ends.
+    """
+
+    def __init__(self, command: Sequence[str | os.PathLike[str]], *, ended_by: str = "KILL", **settings: Any) -> None:
+        self._log = tempfile.TemporaryFile("a+b")  # noqa: SIM115 - closed by `stop`
+        self.title = shlex.join(map(str, command))
+        streams = {"stdout": self._log, "stderr": self._log}
+        super().__init__([*bound_to_parent(ended_by), *command], **{**streams, **settings})
+        _started.append(self)
+
+    def output(self) -> str:
+        """Return the last of what it wrote."""
+        if self._log.closed:
+            return ""
+        size = os.fstat(self._log.fileno()).st_size
+        text = os.pread(self._log.fileno(), TAIL, max(0, size - TAIL)).decode(errors="replace")
+        state = "running" if self.poll() is None else f"ended with {self.returncode}"
+        return f"[{self.title}: {state}]\n{text}"
+
+    def stop(self, sent: signal.Signals = signal.SIGTERM, within: float = STOP) -> int:
+        """End it and return its exit code; raises AssertionError with its output, and kills it, where it does not end."""
+        try:
+            if self.poll() is None:
+                self.send_signal(sent)
+            return self.wait(within)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"did not end within {within:g} s of {sent.name}\n{self.output()}") from None
+        finally:
+            self.discard()
+
+    def discard(self) -> None:
+        """Kill it if it runs, and forget its output."""
+        self.kill()
+        self.wait(STOP)
+        for stream in (self.stdin, self.stdout, self.stderr):
+            if stream:
+                stream.close()
+        self._log.close()
+        if self in _started:
+            _started.remove(self)
+
+
+@contextmanager
+def started(command: Sequence[str | os.PathLike[str]], **settings: Any) -> Iterator[Process]:
+    """Start a process and stop it at the end, also of a test that failed."""
+    process = Process(command, **settings)
+    try:
+        yield process
+    finally:
+        process.stop()
+
+
+def wait_for_url(url: str, process: Process, condition: Callable[[httpx.Response], bool] = lambda it: it.status_code == 200) -> None:
+    """Wait until *url* answers as *condition* wants; fails at once where *process* has ended."""
+
+    def answers() -> bool:
+        assert process.poll() is None, f"the server of {url} has ended\n{process.output()}"
+        try:
+            return condition(httpx.get(url, trust_env=False, timeout=30))
+        except httpx.TransportError:
+            return False
+
+    wait_until(answers, f"an answer of {url}", output=process.output)
+
+
+def bound_to_parent(ended_by: str = "KILL") -> list[str]:
+    """Return what stands before a command that is to end with its parent."""
+    return [found, "--pdeathsig", ended_by] if (found := shutil.which("setpriv")) else []
+
+
+def end_with_parent(sent: signal.Signals = signal.SIGKILL) -> None:
+    """Have the kernel send *sent* to this process when its parent ends."""
+    ctypes.CDLL(None, use_errno=True).prctl(_SET_PDEATHSIG, int(sent))
+
+
+def outputs() -> list[tuple[str, str]]:
+    """Return title and output of each process that was started and not stopped."""
+    return [(process.title, process.output()) for process in _started]
+
+
+def stop_all() -> list[str]:
+    """Kill each process that was started and not stopped; return their titles."""
+    left = [process for process in _started if process.poll() is None]
+    for process in [*_started]:
+        process.discard()
+    return [process.title for process in left]
+
+
+def children(pid: int) -> set[int]:
+    """Return the processes below *pid*, at any depth."""
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has ended
+    found, ahead = set[int](), [pid]
+    while ahead:
+        parent = ahead.pop()
+        below = [child for child, its_parent in parents.items() if its_parent == parent and child not in found]
+        found.update(below)
+        ahead.extend(below)
+    return found

@@ -1,0 +1,25 @@
+"""A plugin of pytest: a run leaves no process behind, and a failure shows what the servers of its tests wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import processes
+import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput"):  # a worker of xdist
+        processes.end_with_parent()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.failed:
+        report.sections += [(f"Output of {title}", output) for title, output in processes.outputs()]
+    return report
+
+
+def pytest_sessionfinish() -> None:
+    processes.stop_all()

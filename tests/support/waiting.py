@@ -1,0 +1,61 @@
+"""The one way to wait in a test: for a condition, with a deadline, and with an error that says what did not happen."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+WITHIN = 240.0  # seconds: many times what an idle machine needs, since tests also run beside other work
+PAUSE = 0.05
+
+T = TypeVar("T")
+
+
+def wait_until(
+    condition: Callable[[], T],
+    what: str,
+    within: float = WITHIN,
+    output: Callable[[], str] | None = None,
+    pause: float = PAUSE,
+) -> T:
+    """Call *condition* until its result is true, and return that result.
+
+    Raises AssertionError after *within* seconds: with *what* was waited for, the last result, and *output*, which returns what the
+    server wrote.
+
+    >>> wait_until(lambda: 7, "a number")
+    7
+    """
+    end = time.monotonic() + within
+    while not (result := condition()):
+        if time.monotonic() > end:
+            raise AssertionError(_message(what, within, result, output))
+        time.sleep(pause)
+    return result
+
+
+async def wait_until_async(
+    condition: Callable[[], T | Awaitable[T]],
+    what: str,
+    within: float = WITHIN,
+    output: Callable[[], str] | None = None,
+    pause: float = PAUSE,
+) -> T:
+    """Do what `wait_until` does without blocking the event loop; *condition* may be a coroutine function."""
+    end = time.monotonic() + within
+    while True:
+        found = condition()
+        result: T = await found if inspect.isawaitable(found) else found
+        if result:
+            return result
+        if time.monotonic() > end:
+            raise AssertionError(_message(what, within, result, output))
+        await asyncio.sleep(pause)
+
+
+def _message(what: str, within: float, result: object, output: Callable[[], str] | None) -> str:
+    message = f"waited {within:g} s for {what}; the last result was {result!r}"
+    return f"{message}\n{text}" if output and (text := output()) else message
