@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib.metadata import version
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -138,6 +139,12 @@ def _option(variable: str, min: int | None = None, max: int | None = None) -> Op
     return option
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"stocktake {version('stocktake')}")
+        raise typer.Exit
+
+
 @app.callback()
 def settle(
     context: typer.Context,
@@ -158,6 +165,9 @@ def settle(
     releases: Annotated[str, _option("STOCKTAKE_RELEASES")] = "",
     hub: Annotated[str, _option("STOCKTAKE_HUB")] = "",
     store: Annotated[str, _option("STOCKTAKE_STORE")] = "",
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
 ) -> None:
     """Check the settings before any command runs."""
     to_stderr()

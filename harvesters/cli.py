@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from types import FrameType
@@ -14,7 +15,7 @@ import typer
 
 from harvesters.commands import plans, runs, sources
 from harvesters.commands.terminal import Json, Settings, cards_of, chosen, err, means_of, out
-from harvesters.errors import HarvestError, QuietError
+from harvesters.errors import HarvestError, PlanError, QuietError
 from harvesters.ledger.account import State
 from harvesters.ledger.decisions import Errand
 from harvesters.queue.extra import room
@@ -37,6 +38,11 @@ class Deed(Protocol):
     def __call__(self, source: Source, means: Means, *, watch: Watch | None) -> Plan: ...  # noqa: D102
 
 
+Supersede = Annotated[
+    list[str] | None,
+    typer.Option("--supersede", metavar="PLAN", help="Run a source although this plan of it waits for approval; repeatable."),
+]
+
 app = typer.Typer(no_args_is_help=True)
 app.add_typer(sources.app, name="sources")
 app.add_typer(runs.app, name="runs")
@@ -50,6 +56,7 @@ def harvest(
     names: Annotated[list[str] | None, typer.Argument(help="Sources to harvest; all that are enabled where none is named.")] = None,
     full: Annotated[bool, typer.Option("--full", help="Read all, not only what changed since the last run.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Compute and print the plan; change nothing.")] = False,
+    supersede: Supersede = None,
     json: Json = False,
 ) -> None:
     """Harvest registries: collect, map, judge, plan, commit; 1 where a run failed, was held or is incomplete."""
@@ -59,12 +66,13 @@ def harvest(
         err.print("no source is enabled; say `enabled = true` in a card, or name one: `stocktake harvest NAME --dry-run`", markup=False)
     with means_of(settings) as means:
         means.bench.ask()
+        wanted, refused = (wanted, []) if dry_run else _confirmed(wanted, means, supersede or [], json=json)
         plans = harvest_all(wanted, means, full=full, dry_run=dry_run, quiet=json)
         failed = {name: report.failure(name, means.ledger, dry_run=dry_run) for name, plan in plans.items() if plan is None}
-        rows = [report.harvested(plan, means.ledger) if plan else failed[name] for name, plan in plans.items()]
+        rows = refused + [report.harvested(plan, means.ledger, dry_run=dry_run) if plan else failed[name] for name, plan in plans.items()]
     if json:
         print(orjson.dumps(rows).decode())
-    raise typer.Exit(int(any(plan is None or plan.held or plan.run.state is State.INCOMPLETE for plan in plans.values())))
+    raise typer.Exit(int(bool(refused) or any(plan is None or plan.held or plan.run.state is State.INCOMPLETE for plan in plans.values())))
 
 
 @app.command("remap")
@@ -72,6 +80,7 @@ def remap_sources(
     context: typer.Context,
     names: Annotated[list[str] | None, typer.Argument(help="Sources to map again; all that are archived where none is named.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Compute and print the plan; change nothing.")] = False,
+    supersede: Supersede = None,
     json: Json = False,
 ) -> None:
     """Map again what is archived, as today's mappings and rules do it, without asking any registry; 1 where a run failed or was held."""
@@ -82,12 +91,39 @@ def remap_sources(
         wanted = [source for source in wanted if names or means.ledger.heard(source.name, [State.COMMITTED, State.UNCHANGED])]
         if not wanted:
             err.print("nothing is archived yet; `stocktake harvest` asks the registries")
+        wanted, refused = (wanted, []) if dry_run else _confirmed(wanted, means, supersede or [], json=json)
         plans = _all(wanted, means, partial(attempt_remap, dry_run=dry_run), dry_run=dry_run, quiet=json)
         failed = {name: report.failure(name, means.ledger, dry_run=dry_run) for name, plan in plans.items() if plan is None}
-        rows = [report.harvested(plan, means.ledger) if plan else failed[name] for name, plan in plans.items()]
+        rows = refused + [report.harvested(plan, means.ledger, dry_run=dry_run) if plan else failed[name] for name, plan in plans.items()]
     if json:
         print(orjson.dumps(rows).decode())
-    raise typer.Exit(int(any(plan is None or plan.held or plan.run.state is State.INCOMPLETE for plan in plans.values())))
+    raise typer.Exit(int(bool(refused) or any(plan is None or plan.held or plan.run.state is State.INCOMPLETE for plan in plans.values())))
+
+
+def _confirmed(
+    sources: Sequence[Source], means: Means, supersede: Sequence[str], *, json: bool
+) -> tuple[list[Source], list[dict[str, object]]]:
+    """Return the sources that may run, and a row for each whose plan waits for approval and would be superseded unasked.
+
+    A person at a terminal is asked; elsewhere the plan must be named in *supersede*.
+    """
+    waiting = {plan.source: plan for plan in means.ledger.held()}
+    if unknown := [plan for plan in supersede if plan not in {it.id for it in waiting.values()}]:
+        raise PlanError(f"--supersede {unknown[0]}: no such plan waits for approval; `stocktake plans list` lists those that do")
+    ready, refused = [], []
+    for source in sources:
+        plan = waiting.get(source.name)
+        if plan is None or plan.id in supersede:
+            ready.append(source)
+            continue
+        err.print(f"{source.name}: the plan {plan.id} waits for approval: {plan.reason}", style="yellow", markup=False)
+        if not json and sys.stdin.isatty() and typer.confirm(f"A new run of {source.name} supersedes {plan.id}. Run it?", err=True):
+            ready.append(source)
+            continue
+        cure = f"not run: it would supersede {plan.id}; to run it all the same: --supersede {plan.id}"
+        err.print(f"{source.name}: {cure}", style="yellow", markup=False)
+        refused.append({**report.run(plan), "refused": cure})
+    return ready, refused
 
 
 @app.command()

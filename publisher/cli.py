@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 from journal.log import Journal
 from publisher.app import Site, create_app, nobody
 from publisher.audit.cli import app as shelf
-from publisher.errors import PublisherError, SyntaxFault
+from publisher.errors import NoFormat, PublisherError, SyntaxFault
 from publisher.examples.cli import app as examples
 from publisher.formats import GRAPHS, TABLES
 from publisher.http.server import configured, run
@@ -174,9 +174,13 @@ def query(
     text = file.read_text(encoding="utf-8")
     if asks_elsewhere(text):
         _fail("SERVICE is refused: ask the other endpoint yourself and join the answers")
-    table, graph = form if form in TABLES else "tsv", form if form in GRAPHS else "ttl"
+    table, graph = (form if form in TABLES else None, form if form in GRAPHS else None) if form else ("tsv", "ttl")
     try:
         asyncio.run(_answer(settings, Question(text, table, graph, settings.base), seconds))
+    except NoFormat as error:
+        kinds = "a table (SELECT, ASK)", TABLES, "a graph (CONSTRUCT, DESCRIBE)", GRAPHS
+        kind, formats, *_ = kinds if table is None else kinds[2:]
+        raise typer.BadParameter(f"--format {form}: the query returns {kind}, which has the formats {', '.join(formats)}") from error
     except SyntaxFault as fault:
         _fail(f"{file}:{fault.line}:{fault.column}: {fault}" if fault.line else f"{file}: {fault}")
     except PublisherError as error:

@@ -33,15 +33,28 @@ def list_sources(context: typer.Context, json: Json = False) -> None:
     show(rows, "Sources", json)
 
 
+def _card_file(folder: Path, card: str) -> Path:
+    """Return the file of a card: *card* is a path, or the name of a source as ``harvest`` takes it; exit with 2 where it is neither."""
+    named = folder / f"{card}.toml"
+    if Path(card).is_file():
+        return Path(card)
+    if not named.is_file():
+        there = ", ".join(sorted(it.stem for it in folder.glob("*.toml"))) or "none"
+        err.print(f"no file and no source named {card!r}; the sources in {folder} are: {there}", style="red", markup=False)
+        raise typer.Exit(2)
+    return named
+
+
 @app.command("check")
 def check_sources(
     context: typer.Context,
-    cards: Annotated[list[Path] | None, typer.Argument(help="Cards to check; all of the folder where none is named.")] = None,
+    cards: Annotated[list[str] | None, typer.Argument(help="Sources to check, by name or file; all of the folder by default.")] = None,
     json: Json = False,
 ) -> None:
     """Check cards without asking any registry; 1 where one is wrong."""
     settings: Settings = context.obj
-    rows = [_checked(card) for card in cards or sorted(settings.sources.glob("*.toml"))]
+    files = [_card_file(settings.sources, card) for card in cards] if cards else sorted(settings.sources.glob("*.toml"))
+    rows = [_checked(file) for file in files]
     show(rows, "Cards", json)
     if not rows:
         err.print(f"no cards in {settings.sources}; set --sources or STOCKTAKE_SOURCES to a folder that has some")
@@ -52,7 +65,7 @@ def check_sources(
 @app.command("try")
 def try_card(
     context: typer.Context,
-    card: Annotated[str, typer.Argument(help="The card's file, or - for standard input.")],
+    card: Annotated[str, typer.Argument(help="The source's name, its card's file, or - for standard input.")],
     records: Annotated[int, typer.Option(help="How many records are judged.", min=1, max=1000)] = RECORDS,
     memory: Annotated[int, typer.Option(help="Bytes of memory that the trial may take; 0 for all there are.", min=0)] = 0,
     json: Json = False,
@@ -61,10 +74,10 @@ def try_card(
     settings: Settings = context.obj
     if memory:
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    file = None if card == "-" else _card_file(settings.sources, card)
     try:
-        told = trial(
-            _card(card), settings.base, settings.contact, settings.allow_hosts, engine=settings.shapes_engine, records=records
-        )
+        source = load(file) if file else _read_card()
+        told = trial(source, settings.base, settings.contact, settings.allow_hosts, engine=settings.shapes_engine, records=records)
     except CardError as error:
         told = Trial(kind="card", fault=str(error))
     if json:
@@ -76,10 +89,8 @@ def try_card(
     raise typer.Exit(int(bool(told.fault)))
 
 
-def _card(name: str) -> Source:
-    """Read a card from a file, or from standard input, where it is called registry."""
-    if name != "-":
-        return load(Path(name))
+def _read_card() -> Source:
+    """Read a card from standard input; the source is called registry."""
     try:
         return parse("registry", tomllib.loads(sys.stdin.read()), "card")
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

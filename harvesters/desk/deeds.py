@@ -17,15 +17,24 @@ DAYS = 36_500  # days at most that a key may be good
 log = structlog.get_logger(room="desk")
 
 
-def ask(office: Office, key: Key, source: str, *, full: bool) -> Errand:
-    """Ask for a run now; the schedule takes it up. Raises Missing, and Wrong for a source that is disabled."""
+def ask(office: Office, key: Key, source: str, *, full: bool, supersede: str = "") -> Errand:
+    """Ask for a run now; the schedule takes it up.
+
+    *supersede* names the plan of the source that waits for approval, if there is one: the run supersedes it.
+    Raises Missing, Wrong for a source that is disabled, and PlanError for a waiting plan that is not named.
+    """
     if not office.source(source).enabled:
         raise Wrong(f"{source} is disabled by its card; set enabled = true there")
     at, ledger = office.now(), office.ledger
+    decide.check_supersede(ledger, source, supersede or None)
     number = ledger.ask_for(source, full, key.who, at)
-    ledger.note(Act(at, key.who, Deed.ASKED.value, source, note="full" if full else None))
+    ledger.note(Act(at, key.who, Deed.ASKED.value, source, note=_asked(supersede, full=full)))
     _tell(key, Deed.ASKED.value, source=source, errand=number)
     return errand(office, number)
+
+
+def _asked(supersede: str, *, full: bool) -> str | None:
+    return ", ".join([*(["full"] if full else []), *([f"supersedes {supersede}"] if supersede else [])]) or None
 
 
 def errand(office: Office, number: int) -> Errand:

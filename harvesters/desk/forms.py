@@ -79,7 +79,7 @@ def sign_out(form: Fields, request: Request, visitor: Guest, office: Here) -> Re
 def run_now(name: str, form: Fields, visitor: Guest, office: Here) -> Response:
     """Ask for a run now."""
     meant(visitor, form.get("csrf", ""), Scope.OPERATE)
-    deeds.ask(office, visitor.key, name, full=form.get("full") == "yes")
+    deeds.ask(office, visitor.key, name, full=form.get("full") == "yes", supersede=form.get("supersede", ""))
     return _to("/")
 
 

@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 
 from harvesters.errors import PlanError
 from harvesters.ledger.account import Run, State
+from harvesters.ledger.book import Ledger
 from harvesters.ledger.decisions import Act, Deed, Hold, Override
 from harvesters.runs.commit import commit, finish
 from harvesters.runs.lock import alone
@@ -15,6 +16,21 @@ from harvesters.source import SHARES, Limits, Source
 
 RAISABLE = ("expect", *SHARES)
 _COMMITTED = (State.COMMITTED, State.UNCHANGED, State.INCOMPLETE)
+
+
+def check_supersede(ledger: Ledger, source: str, plan: str | None) -> None:
+    """Raise PlanError where a plan of *source* waits for approval that *plan* does not name.
+
+    A new run computes a plan of its own and supersedes the one that waits. A person who starts a run confirms that by naming the plan.
+    """
+    waiting = ledger.last_run(source, [State.HELD])
+    if waiting and waiting.id != plan:
+        raise PlanError(
+            f"{source}: the plan {waiting.id} waits for approval, and a new run would supersede it: {waiting.reason}; "
+            f"to run all the same, confirm with supersede={waiting.id}"
+        )
+    if plan and not waiting:
+        raise PlanError(f"{source}: no plan {plan} waits for approval; `stocktake plans list` lists those that do")
 
 
 def approve(means: Means, source: Source, run: str, *, by: str, override: Override | None = None, note: str = "") -> Run:
@@ -78,6 +94,8 @@ def _held(means: Means, source: str, id: str) -> Run:
         raise PlanError(f"there is no plan {id!r}; `stocktake plans list` tells which wait")
     if run.source != source:
         raise PlanError(f"{id}: it is a plan of {run.source}, not of {source}; name that source")
+    if run.state is State.SUPERSEDED and (newer := means.ledger.last_run(source, [State.HELD])):
+        raise PlanError(f"{id}: it was superseded, and {newer.id} waits for approval now; `stocktake plans show {newer.id}`")
     if run.state is not State.HELD:
         raise PlanError(f"{id}: it is {run.state.value}, so there is nothing to decide; `stocktake plans list` tells which wait")
     return run

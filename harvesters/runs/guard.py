@@ -9,6 +9,7 @@ from datetime import datetime
 from harvesters.ledger.account import Outcome
 from harvesters.ledger.decisions import Given, Hold
 from harvesters.runs.plan import Plan
+from harvesters.runs.plan import doubt as incomplete
 from harvesters.source import Limits
 
 _ALONE = 1  # one record alone never holds a plan, however small its source is
@@ -35,7 +36,7 @@ def _short(plan: Plan, limits: Limits) -> Iterator[Fault]:
         return
     if plan.fetched == 0:
         yield Fault(None, "the source brought nothing; its last good data stays")
-    elif plan.fetched < limits.expect:
+    if plan.fetched < limits.expect:
         yield Fault("expect", f"the source brought {plan.fetched:,} records where its card expects at least {limits.expect:g}")
 
 
@@ -71,14 +72,20 @@ class Verdict:
 
 def judge(plan: Plan, limits: Limits, given: Sequence[Given], hold: Hold | None, now: datetime, *, anew: bool) -> Verdict:
     """Have the guard look at *plan*, with the overrides that are still good at *now* where the card's own limits do not let it pass."""
-    if hold is not None:
-        because = f": {hold.reason}" if hold.reason else ""
-        return Verdict(f"{hold.by} holds the source since {hold.since:%Y-%m-%d %H:%M} UTC{because}") if plan.changing else Verdict(None)
     faults = guard(plan, limits, anew=anew)
+    if hold is not None and (plan.changing or faults):
+        because = f": {hold.reason}" if hold.reason else ""
+        return Verdict(_joined(plan, [Fault(None, f"{hold.by} holds the source since {hold.since:%Y-%m-%d %H:%M} UTC{because}"), *faults]))
     over = {fault.limit for fault in faults}
     useful = [it for it in given if it.used in (None, plan.run.id) and now <= it.override.until and it.override.limit in over]
     left = guard(plan, _raised(limits, {it.override.limit: it.override.value for it in useful}), anew=anew)
-    return Verdict("; ".join(fault.text for fault in (left and faults))) if left else Verdict(None, tuple(useful))
+    return Verdict(_joined(plan, faults)) if left else Verdict(None, tuple(useful))
+
+
+def _joined(plan: Plan, faults: Sequence[Fault]) -> str:
+    """Return every reason why a plan waits, and why its sweep was incomplete if it was."""
+    texts = [fault.text for fault in faults]
+    return "; ".join([*texts, doubt] if (doubt := incomplete(plan.run)) else texts)
 
 
 def _raised(it: Limits, to: Mapping[str, float]) -> Limits:

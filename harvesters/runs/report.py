@@ -52,10 +52,11 @@ def plan(it: Plan) -> dict[str, object]:
     return {**run(it.run), "counts": it.counts, "published_before": it.before, "complete": it.complete, "held": it.held}
 
 
-def harvested(it: Plan, ledger: Ledger) -> dict[str, object]:
+def harvested(it: Plan, ledger: Ledger, *, dry_run: bool = False) -> dict[str, object]:
     """Give a plan as a row, with each record that was not published and why; a dry run keeps none."""
+    row = {**plan(it), "dry_run": dry_run, "outcome": outcome(it, dry_run=dry_run)}
     kept = [{"key": draft.key, "outcome": draft.outcome.value, "reason": draft.reason} for draft in ledger.troubles(it.run)]
-    return {**plan(it), "not_published": kept}
+    return {**row, "not_published": kept}
 
 
 def failure(source: str, ledger: Ledger, *, dry_run: bool) -> dict[str, object]:
@@ -100,8 +101,18 @@ def reasons(source: str, it: Plan | None, ledger: Ledger) -> list[str]:
 def _outcome(it: Plan | None, *, dry_run: bool) -> str:
     if it is None:
         return "[red]failed[/red]"
-    told = "held" if it.held else "would commit" if dry_run else it.run.state.value
+    told = outcome(it, dry_run=dry_run)
     return f"[yellow]{told}[/yellow]" if it.held or it.run.reason else told
+
+
+def outcome(it: Plan, *, dry_run: bool) -> str:
+    """Return how a run ended; of a dry run, how it would end.
+
+    A dry run has no state of its own: its row in the ledger is deleted while it is still ``running``.
+    """
+    if not dry_run:
+        return it.run.state.value
+    return "would be held" if it.held else "would commit"
 
 
 def _told(it: Plan | None) -> str:

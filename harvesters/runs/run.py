@@ -224,6 +224,7 @@ def conclude(source: Source, means: Means, run: Run, validators: Mapping[str, Va
 def _supersede(run: Run, means: Means) -> None:
     """Let go of the source's held plan: this run's plan takes its place."""
     if held := means.ledger.last_run(run.source, [State.HELD]):
+        log.warning("waiting plan superseded", source=run.source, plan=held.id, run=run.id)
         means.ledger.drop(replace(held, state=State.SUPERSEDED, reason=f"{held.reason}; then {run.id} came to its own plan"))
 
 

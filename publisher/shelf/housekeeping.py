@@ -21,14 +21,23 @@ def threads() -> list[int]:
 def step_back(nice: int = NICE) -> None:
     """Let the merging threads that there are by now go on at low priority, for good; the engine makes them as it needs them."""
     for thread in threads():
-        with suppress(OSError):  # it has ended, or is as nice already
-            os.setpriority(os.PRIO_PROCESS, thread, nice)
+        raise_nice(thread, nice)
 
 
 def step_aside() -> None:
     """Let the thread that asks go on at low priority, for good, and those that it starts; where threads have no priority, nothing."""
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+        raise_nice(threading.get_native_id(), NICE)
+
+
+def raise_nice(thread: int, nice: int) -> None:
+    """Raise the nice value of a thread to *nice*; never lower it, which only root may (setpriority(2)).
+
+    A process that was started under ``nice -n 10`` stays at 10. A thread that has exited is ignored.
+    """
+    with suppress(ProcessLookupError):
+        if os.getpriority(os.PRIO_PROCESS, thread) < nice:
+            os.setpriority(os.PRIO_PROCESS, thread, nice)
 
 
 def _named(task: Path) -> str:

@@ -16,6 +16,7 @@ from publisher import errors
 from publisher.errors import Broken, LimitError, MemoryLimit, PublisherError, RowLimit, SyntaxFault, TimeLimit
 from publisher.shelf.cut import Bound, Cut, ending
 from publisher.shelf.frames import TOP, Kind, pack, told
+from publisher.shelf.housekeeping import raise_nice
 from publisher.shelf.process import command, environment
 from publisher.shelf.question import Question
 from publisher.shelf.ticket import Ticket
@@ -107,8 +108,7 @@ class Worker:
     def step_back(self, nice: int) -> None:
         """Let the others go first from now on; there is no way back, so it ends with its question."""
         self.slow = True
-        with suppress(ProcessLookupError, PermissionError):
-            os.setpriority(os.PRIO_PROCESS, self.process.pid, nice)
+        raise_nice(self.process.pid, nice)
 
     async def stop(self) -> None:
         """Kill it and wait for its end."""

@@ -322,3 +322,17 @@ async def test_the_api_describes_itself_without_a_key(client: httpx.AsyncClient)
     assert schemes == {"key": ("http", "bearer")}
     assert [operation["operationId"] for operation in operations if operation.get("security") != [{"key": []}]] == []
     assert all({"401", "403", "429"} <= set(operation["responses"]) for operation in operations)
+
+
+async def test_a_run_that_would_supersede_a_waiting_plan_is_asked_for_by_the_plan_s_name(client: httpx.AsyncClient, world: Any) -> None:
+    plan = world.held((draft("a"),))
+
+    unnamed = await client.post("/desk/sources/projects/runs", headers=operator(world))
+    other = await client.post("/desk/sources/projects/runs", json={"supersede": "projects.9"}, headers=operator(world))
+    before = world.ledger.errands()
+    named = await client.post("/desk/sources/projects/runs", json={"supersede": plan.id}, headers=operator(world))
+
+    assert (unnamed.status_code, other.status_code, before) == (409, 409, [])
+    assert f"the plan {plan.id} waits for approval" in unnamed.json()["detail"]
+    assert named.status_code == 202
+    assert [act.note for act in world.ledger.acts()] == [f"supersedes {plan.id}"]

@@ -207,6 +207,21 @@ async def test_a_form_holds_and_releases_a_source_and_asks_for_a_run(client: htt
     assert [act.what for act in world.ledger.acts()] == ["asked for a run", "released", "held"]
 
 
+async def test_the_form_of_a_run_names_the_waiting_plan_that_it_would_supersede(client: httpx.AsyncClient, world: Any) -> None:
+    run = world.held((draft("a"),))
+    await sign_in(client, world.tokens["operate"])
+    token = await csrf(client)
+
+    page = (await client.get("/desk/")).text
+    unconfirmed = await client.post("/desk/page/sources/projects/runs", data={"csrf": token})
+    confirmed = await client.post("/desk/page/sources/projects/runs", data={"csrf": token, "supersede": run.id})
+
+    assert f'name="supersede" value="{run.id}" required' in page
+    assert (unconfirmed.status_code, confirmed.status_code) == (409, 303)
+    assert run.id in unconfirmed.text
+    assert len(world.ledger.waiting()) == 1
+
+
 async def test_a_form_rejects_a_plan_and_leads_to_its_run(client: httpx.AsyncClient, world: Any) -> None:
     run = world.held((draft("a"),))
     await sign_in(client, world.tokens["operate"])

@@ -142,6 +142,19 @@ def test_the_engines_own_merging_steps_back_for_a_bulk_load(tmp_path: Path) -> N
     assert found == {NICE}
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a nice value for each thread")
+@pytest.mark.parametrize(("started", "then"), [(0, NICE), (10, 10)])
+def test_the_nice_value_of_a_thread_is_raised_and_never_lowered(started: int, then: int) -> None:
+    ordinary = "os.getuid() or os.setuid(65534)"  # root may lower a nice value, nobody else
+    code = (
+        f"import os; from publisher.shelf.housekeeping import step_aside; {ordinary}; os.nice({started}); step_aside(); print(os.nice(0))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, timeout=60)
+
+    assert (done.stderr, done.stdout.strip()) == ("", str(then))
+
+
 @pytest.mark.parametrize("applied", [0, 1, 5, 10, 15])
 def test_rows_applied_in_part_and_then_all_again_give_the_same_store(applied: int) -> None:
     written = [("A", 8), ("D", 4), ("A", 3)]

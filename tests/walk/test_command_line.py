@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -139,3 +140,56 @@ def test_a_registry_that_is_not_there_fails_the_run_with_1(environment: dict[str
     (row,) = json.loads(done.stdout)
     assert (row["run"], row["outcome"]) == ("a.1", "failed")
     assert "http://127.0.0.1:9/" in row["reason"]
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    done = RUN.invoke(app, ["--version"])
+
+    assert (done.exit_code, done.stdout) == (0, f"stocktake {version('stocktake')}\n")
+
+
+@pytest.mark.parametrize("command", ["check", "try"])
+def test_a_source_is_checked_and_tried_by_its_name(environment: dict[str, str], command: str) -> None:
+    with Demo(size=60, only=("ckan",), faults=()) as demo:
+        cards(demo.url, Path(environment["STOCKTAKE_SOURCES"]), ("ckan",))
+
+        named = RUN.invoke(app, ["sources", command, "demo-ckan", "--json"], env=environment)
+        unknown = RUN.invoke(app, ["sources", command, "nobody"], env=environment)
+
+    assert named.exit_code == 0
+    assert ("demo-ckan" if command == "check" else '"claimed":60') in named.stdout
+    assert unknown.exit_code == 2
+    assert "demo-ckan" in " ".join(unknown.stderr.split())
+
+
+@pytest.mark.parametrize(("expect", "outcome"), [(0, "would commit"), (50, "would be held")])
+def test_the_json_of_a_dry_run_says_how_it_would_end(environment: dict[str, str], expect: int, outcome: str) -> None:
+    with Demo(size=40, only=("ckan",), faults=()) as demo:
+        (card,) = cards(demo.url, Path(environment["STOCKTAKE_SOURCES"]), ("ckan",))
+        card.write_text(card.read_text().replace("[limits]\n", "") + f"\n[limits]\nexpect = {expect}\n")
+
+        shown = RUN.invoke(app, ["harvest", "--dry-run", "--json"], env=environment)
+        text = RUN.invoke(app, ["harvest", "--dry-run"], env=environment)
+
+    (row,) = json.loads(shown.stdout)
+    assert (row["outcome"], row["dry_run"]) == (outcome, True)
+    assert outcome in text.stdout
+
+
+@pytest.mark.parametrize(
+    ("query", "form", "formats"),
+    [
+        ("SELECT * {}", "ttl", "json, xml, csv, tsv"),
+        ("ASK {}", "rdf", "json, xml, csv, tsv"),
+        ("CONSTRUCT WHERE {}", "csv", "ttl, nt, jsonld, rdf"),
+    ],
+)
+def test_a_query_is_not_written_in_a_format_of_another_kind(
+    environment: dict[str, str], tmp_path: Path, query: str, form: str, formats: str
+) -> None:
+    (tmp_path / "q.rq").write_text(query)
+
+    done = RUN.invoke(app, ["query", str(tmp_path / "q.rq"), "--format", form], env=environment)
+
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert formats in " ".join(done.stderr.replace("│", "").split())

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from harvesters.errors import HarvestError, PlanError
 from harvesters.ledger.account import Outcome, State
@@ -494,3 +495,42 @@ def test_limits_that_are_none_are_refused() -> None:
 
     with pytest.raises(HarvestError, match="share from 0 to 1"):
         parse("a", {**card, "limits": {"vanished": 10}}, "card")
+
+
+def test_a_source_on_hold_whose_plan_is_over_a_limit_waits_for_both_reasons(source: Source, means: Means, registry: Any) -> None:
+    harvest(source, means)
+    decide.hold(means, "projects", by="ann", reason="moving house")
+    del registry.projects[20:]
+
+    held = harvest(source, means).held
+
+    assert held is not None
+    assert held.startswith("ann holds the source since 2026-03-01 12:03 UTC: moving house; 20 of 40 published records vanished")
+
+
+def test_an_incomplete_sweep_over_a_limit_waits_for_both_reasons(source: Source, means: Means, registry: Any) -> None:
+    harvest(source, means)
+    registry.projects = [{**it, "name": f"Renamed {it['name']}"} for it in registry.projects]
+    registry.total = 80
+
+    held = harvest(source, means).held
+
+    assert held is not None
+    assert "40 of 40 published records changed" in held
+    assert "the source claims 80 records and brought 40" in held
+
+
+def test_a_scheduled_run_supersedes_a_waiting_plan_and_logs_both_names(source: Source, means: Means, registry: Any) -> None:
+    harvest(source, means)
+    kept = registry.projects.copy()
+    del registry.projects[3:]
+    waiting = harvest(source, means)
+    registry.projects = kept
+
+    with capture_logs() as logs:
+        plan = harvest(source, means)
+
+    (log,) = [log for log in logs if log["event"] == "waiting plan superseded"]
+    assert (log["plan"], log["run"]) == (waiting.run.id, plan.run.id)
+    assert plan.run.state is State.UNCHANGED
+    assert means.ledger.held() == []

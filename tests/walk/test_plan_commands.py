@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from harvesters.demo.cards import cards
 from harvesters.demo.registries import Demo
+from harvesters.errors import PlanError
 from harvesters.source import load
 from stocktake import app
 
@@ -121,3 +122,34 @@ def test_runs_without_a_command_lists_them(stocktake: Stocktake) -> None:
 
     assert {row["run"] for row in json.loads(shown[0])} == {"vocabulary.1", "demo-ckan.1"}
     assert shown[1] == shown[2]
+
+
+@pytest.mark.parametrize("command", ["harvest", "remap"])
+def test_a_run_that_would_supersede_a_waiting_plan_is_refused_and_the_plan_named(stocktake: Stocktake, command: str) -> None:
+    refused = stocktake(command, "demo-ckan", "--json")
+    waiting = json.loads(stocktake("plans", "list", "--json").stdout)
+
+    assert refused.exit_code == 1
+    assert "demo-ckan.1 waits for approval" in " ".join(refused.stderr.split())
+    assert "--supersede demo-ckan.1" in json.loads(refused.stdout)[0]["refused"]
+    assert [row["run"] for row in waiting] == ["demo-ckan.1"]
+
+
+def test_a_waiting_plan_is_superseded_where_it_is_named(stocktake: Stocktake) -> None:
+    stocktake("harvest", "demo-ckan", "--supersede", "demo-ckan.1")
+
+    waiting = json.loads(stocktake("plans", "list", "--json").stdout)
+    late = stocktake("plans", "approve", "demo-ckan.1")
+    unknown = stocktake("harvest", "--supersede", "demo-ckan.1")
+
+    assert [row["run"] for row in waiting] == ["demo-ckan.2"]
+    assert isinstance(late.exception, PlanError)
+    assert isinstance(unknown.exception, PlanError)
+    assert "demo-ckan.1" in str(unknown.exception)
+
+
+def test_a_dry_run_needs_no_confirmation_and_leaves_the_waiting_plan(stocktake: Stocktake) -> None:
+    dry = stocktake("harvest", "--dry-run", "--json")
+
+    assert json.loads(dry.stdout)[0]["outcome"] == "would be held"
+    assert [row["run"] for row in json.loads(stocktake("plans", "list", "--json").stdout)] == ["demo-ckan.1"]

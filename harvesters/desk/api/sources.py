@@ -19,9 +19,10 @@ routes = APIRouter(tags=["sources"])
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class RunWanted:
-    """A run now; *full* reads all, not only what changed since the last."""
+    """A run now; *full* reads all, not only what changed since the last. *supersede* is the id of the plan that waits for approval."""
 
     full: bool = False
+    supersede: Annotated[str, Field(max_length=200)] = ""
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -45,8 +46,12 @@ def show_source(name: str, key: Reader, office: Here) -> SourceView:
 
 @routes.post("/sources/{name}/runs", status_code=HTTPStatus.ACCEPTED)
 def run_now(name: str, key: Operator, office: Here, response: Response, wanted: RunWanted | None = None) -> ErrandView:
-    """Ask for a run now; the schedule takes it up within seconds. The answer's Location is the errand's."""
-    errand = deeds.ask(office, key, name, full=bool(wanted and wanted.full))
+    """Ask for a run now; the schedule takes it up within seconds. The answer's Location is the errand's.
+
+    409 where a plan of the source waits for approval that `supersede` does not name: the run would supersede it.
+    """
+    wanted = wanted or RunWanted()
+    errand = deeds.ask(office, key, name, full=wanted.full, supersede=wanted.supersede)
     response.headers["Location"] = f"/desk/errands/{errand.id}"
     return errand_view(errand)
 
