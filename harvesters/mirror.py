@@ -1,30 +1,35 @@
-"""Mirror: another Stocktake's journal is followed into one of our own, each entry proved before it is taken in."""
+"""Follow another Stocktake's journal into one of our own; each entry is checked before it is moved into place.
+
+An entry that fails a check is quarantined, and reported in ``journal/origin.json`` to all that serve the mirror.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
-from pyoxigraph import BlankNode, RdfFormat, parse
+from pyoxigraph import BlankNode, Literal, Quad, RdfFormat, parse
 
 from harvesters.errors import BusyError, HarvestError, MirrorError, MissingError, ParseError
 from harvesters.network.answer import load_json
-from harvesters.network.download import bring, forget
+from harvesters.network.download import bring, forget, is_unchanged, stored_etag
 from harvesters.network.fetch import Fetch, Validator
 from journal import origin
-from journal.entry import Entry
+from journal.entry import SUFFIX, Entry
 from journal.errors import ChainError, ForkError, JournalError
 from journal.log import Journal
-from journal.origin import Origin
+from journal.origin import Origin, RefusedEntry
+from vocab.chronicle import check_standing
 from vocab.iris import Iris, is_web
 
 LARGEST = 64 << 30  # bytes of an entry when unpacked: the first harvest of ten million records has about that
+REFUSED = "refused"  # the folder of quarantined entries, in the mirror's own
 _ID = re.compile(r"[0-9a-f]{64}\Z")
 log = structlog.get_logger(room="mirror")
 
@@ -75,18 +80,21 @@ def catch_up(it: Mirror) -> int:
         known = _belongs(it)
         try:
             head = _meet(it)
-            known = _origin(it, head)
+            known = _origin(it, head, known)
             _compare(it, head)
             origin.write(it.journal.folder, known)
             held = it.journal.head
             first = held.number + 1 if held else 1
             for number in range(first, head.number + 1):
-                entry = _take(it, number)
+                entry = _take(it, number, known)
                 log.info("an entry was taken in", number=number, of=head.number, run=entry.run)
+                known = _release(it, known)
+            known = _release(it, known)
             _show_status(it, head.base)
         except (HarvestError, JournalError) as error:
             if known:
-                origin.write(it.journal.folder, replace(known, trouble=str(error)))
+                before = origin.read(it.journal.folder)
+                origin.write(it.journal.folder, replace(known, trouble=str(error), refused=before.refused if before else None))
             raise
         return head.number - first + 1
 
@@ -94,8 +102,8 @@ def catch_up(it: Mirror) -> int:
 def meet(it: Mirror) -> Origin:
     """Ask who the origin is and note it, without following it yet; raises as ``catch_up`` does."""
     with _alone(it.data):
-        _belongs(it)
-        known = _origin(it, _meet(it))
+        known = _belongs(it)
+        known = _origin(it, _meet(it), known)
         origin.write(it.journal.folder, known)
         return known
 
@@ -111,8 +119,14 @@ def follow(it: Mirror, every: float, wait: Callable[[float], bool]) -> None:
             return
 
 
-def _origin(it: Mirror, head: Head) -> Origin:
-    return Origin(it.url, head.base, head.number, f"{it.now():%Y-%m-%dT%H:%M:%SZ}")
+def _origin(it: Mirror, head: Head, known: Origin | None) -> Origin:
+    """Return what is known of the origin now; an entry that was refused stays so until another comes in its place."""
+    refused = known.refused if known else None
+    return Origin(it.url, head.base, head.number, _timestamp(it), refused.reason if refused else "", refused)
+
+
+def _timestamp(it: Mirror) -> str:
+    return f"{it.now():%Y-%m-%dT%H:%M:%SZ}"
 
 
 @contextmanager
@@ -176,28 +190,63 @@ def _compare(it: Mirror, head: Head) -> None:
         raise ForkError(f"{it.url}: its entry {held.number} is {head.id}, but {held.id} came from it: the two journals have parted")
 
 
-def _take(it: Mirror, number: int) -> Entry:
-    """Bring an entry and take it in; one that was brought in two tries and does not hold is brought once more."""
-    part, address = it.data / "mirror" / f"{number:09d}.rdfp.gz", f"{it.url}journal/{number}.gz"
+def _take(it: Mirror, number: int, known: Origin) -> Entry:
+    """Download an entry and move it into place; one that was downloaded in two tries and fails a check is downloaded once more.
+
+    Raises ChainError where the entry fails a check; its file is then in quarantine, and is not downloaded again while the origin
+    serves the same one.
+    """
+    part, address = it.data / "mirror" / f"{number:09d}{SUFFIX}", f"{it.url}journal/{number}.gz"
     try:
+        if (refused := known.refused) and refused.number == number and _is_still_refused(it, refused, address):
+            raise ChainError(refused.reason)
         resumed = bring(it.door, address, part, it.largest)
         try:
             entry = it.journal.adopt(part, it.largest)
         except ForkError:
             raise
         except ChainError:
-            forget(part)
             if not resumed:
                 raise
+            forget(part)
             bring(it.door, address, part, it.largest)
             entry = it.journal.adopt(part, it.largest)
     except MissingError as error:
         raise MirrorError(f"{address}: is missing, though later entries are there: its journal has a gap") from error
     except ChainError as error:
-        forget(part)
-        raise type(error)(f"{it.url}: {error}; it is not taken in") from error
+        if not part.exists():
+            raise
+        raise type(error)(_quarantine(it, number, part, error, known)) from error
     forget(part)
     return entry
+
+
+def _is_still_refused(it: Mirror, refused: RefusedEntry, address: str) -> bool:
+    return bool((it.data / refused.file).exists() and refused.etag and is_unchanged(it.door, address, refused.etag))
+
+
+def _quarantine(it: Mirror, number: int, part: Path, error: ChainError, known: Origin) -> str:
+    """Move a refused entry's file aside and note it; return the reason."""
+    etag, file = stored_etag(part), Path("mirror") / REFUSED / part.name
+    reason = f"{it.url}: {error}; it is refused and kept as {file}, and what came before it is served on"
+    (it.data / file).parent.mkdir(exist_ok=True)
+    part.replace(it.data / file)
+    forget(part)
+    refused = RefusedEntry(number, reason, _timestamp(it), str(file), etag)
+    origin.write(it.journal.folder, replace(known, trouble=reason, refused=refused))
+    log.error("journal entry refused", number=number, origin=it.url, file=str(it.data / file), reason=str(error))
+    return reason
+
+
+def _release(it: Mirror, known: Origin) -> Origin:
+    """Remove a refused entry from quarantine once the journal has that number; return what is then known of the origin."""
+    head = it.journal.head
+    if known.refused is None or head is None or head.number < known.refused.number:
+        return known
+    (it.data / known.refused.file).unlink(missing_ok=True)
+    known = replace(known, trouble="", refused=None)
+    origin.write(it.journal.folder, known)
+    return known
 
 
 def _show_status(it: Mirror, base: str) -> None:
@@ -208,6 +257,7 @@ def _show_status(it: Mirror, base: str) -> None:
         quads = list(parse(reply.content, RdfFormat.N_TRIPLES))
         if any(isinstance(term, BlankNode) for quad in quads for term in (quad.subject, quad.object)):
             raise ParseError(f"{reply.url}: has blank nodes")
+        _check_status(quads, Iris(base).ns)
     except (HarvestError, SyntaxError, ValueError) as error:
         log.warning("the origin's status could not be had", origin=it.url, reason=str(error))
         return
@@ -216,3 +266,13 @@ def _show_status(it: Mirror, base: str) -> None:
         part = file.with_suffix(".part")
         part.write_bytes(text)
         part.replace(file)
+
+
+def _check_status(quads: Iterable[Quad], ns: str) -> None:
+    """Raise ValueError where the status of a source holds a time or a number that pages cannot read."""
+    sources: dict[str, dict[str, str]] = {}
+    for quad in quads:
+        if quad.predicate.value.startswith(ns) and isinstance(quad.object, Literal):
+            sources.setdefault(str(quad.subject), {})[quad.predicate.value.removeprefix(ns)] = quad.object.value
+    for values in sources.values():
+        check_standing(values)

@@ -17,12 +17,14 @@ from typing import BinaryIO
 
 from isal import igzip, isal_zlib
 
-from journal.errors import ChainError
+from journal.errors import ChainError, JournalError
 
 SUFFIX = ".rdfp.gz"
 _LEVEL = 1  # of isal, whose gzip takes a third of zlib's time for the same size here
 _BLOCK = 1 << 20  # bytes compressed at once
-_HEADER = re.compile(r'H (\w+) (?:<urn:sha256:([0-9a-f]{64})>|"([^"\\]*)") \.\n\Z')
+_HEADER = re.compile(r'H ([a-z]+) (?:<urn:sha256:([0-9a-f]{64})>|"([^"\\]*)") \.\n\Z', re.ASCII)
+_RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")  # a path segment of the run's IRI that needs no encoding
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,27 +68,46 @@ class Entry:
             raise ChainError(f"journal entry {self.number}: {self.path} is not what its id says; restore it from a mirror")
 
 
-def read_header(path: Path) -> Entry:
-    """Read an entry's header rows; raise ChainError where they are not an entry's."""
-    found: dict[str, str] = {}
+def read_header(path: Path, number: int | None = None) -> Entry:
+    """Read an entry's header rows; *number* is the entry's, None where the file's name says it.
+
+    Raises ChainError where the rows are not those of an entry: an id, a run and a time in UTC, each once.
+    """
+    values: dict[str, str] = {}
     try:
         with igzip.open(path, "rt", encoding="utf-8", newline="\n") as file:
             for line in file:
                 match = _HEADER.match(line)
                 if match is None:
                     break
-                found[match[1]] = match[2] or match[3]
-        number, time = int(path.name.split(".")[0]), datetime.fromisoformat(found["time"])
-        return Entry(number, found["id"], found.get("prev"), found["run"], time, path)
+                if match[1] in values:
+                    raise ValueError(f"the row H {match[1]} stands twice")
+                values[match[1]] = match[2] or match[3]
+        if not _RUN.match(values["run"]):
+            raise ValueError(f"{values['run'][:80]!r} is not the name of a run")
+        if number is None:
+            number = int(path.name.split(".")[0])
+        return Entry(number, values["id"], values.get("prev"), values["run"], _parse_time(values["time"]), path)
     except (EOFError, OSError, isal_zlib.IsalError, KeyError, ValueError) as error:
-        raise ChainError(f"journal entry {path.name}: its header cannot be read: {error!r}") from error
+        name = path.name if number is None else number
+        raise ChainError(f"journal entry {name}: its header cannot be read: {error!r}") from error
+
+
+def _parse_time(text: str) -> datetime:
+    if not _TIME.match(text):
+        raise ValueError(f"{text[:80]!r} is not a time such as 2026-03-01T03:15:00Z")
+    return datetime.fromisoformat(text)
 
 
 def write(path: Path, blocks: Iterable[str], previous: str | None, run: str, time: datetime) -> str:
     """Write a patch to *path* and give its id; *blocks* are texts of one or more rows without the last line end.
 
+    Raises JournalError where *run* is not a name that ``read_header`` takes.
+
     The id stands in a gzip member of its own before the body's, since it is known only after the body.
     """
+    if not _RUN.match(run):
+        raise JournalError(f"{run!r} is not the name of a run; use ASCII letters, digits, dots, hyphens and underscores")
     digest = hashlib.sha256()
     body = path.with_suffix(".body")
     with body.open("wb") as raw:

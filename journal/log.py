@@ -14,7 +14,7 @@ from time import monotonic
 
 from journal import origin
 from journal.entry import SUFFIX, Entry, read_header, write
-from journal.errors import ChainError, CopyError, FullError
+from journal.errors import ChainError, CopyError, FullError, JournalError
 from journal.proof import prove
 from journal.store import Store
 from journal.store import read as read_store
@@ -164,7 +164,7 @@ class Journal:
             try:
                 self._fetch(self.store)
                 self.trouble = ""
-            except FullError as error:
+            except JournalError as error:
                 self.trouble = str(error)
 
     def _fetch(self, store: Store) -> None:

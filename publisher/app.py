@@ -14,6 +14,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.staticfiles import StaticFiles
 
+from journal.errors import JournalError
 from publisher.errors import PublisherError
 from publisher.feeds.hub import Announcer
 from publisher.http.edge import Edge
@@ -79,8 +80,9 @@ def create_app(shelf: Shelf, permit: Callable[[Request], bool] = nobody, site: S
     for router in OUTLETS.values():
         app.include_router(router(shelf, pages))
     app.mount("/static", StaticFiles(directory=HERE / "static"))
-    problems = Problems(pages, lambda: shelf.behind)
+    problems = Problems(pages, lambda: shelf.awaited)
     app.add_exception_handler(PublisherError, problems.on_error)
+    app.add_exception_handler(JournalError, problems.on_journal)
     app.add_exception_handler(Refused, problems.on_refused)
     app.add_exception_handler(HTTPException, problems.on_http)
     app.add_middleware(Kept, version=lambda: shelf.generation.version if shelf.generation and shelf.settled else "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -78,6 +78,26 @@ class Standing:
     due: datetime | None = None
     missing: int = 0
     hold: str | None = None
+
+
+_COUNTS = ("publishedRecords", "missingRecords", "consecutiveFailures")
+_TIMES = ("lastAttempt", "lastSuccess", "lastSweep", "lastChange", "nextDue", "lateFrom", "frozenFrom")
+
+
+def check_standing(values: Mapping[str, str]) -> None:
+    """Check what a status graph says of one source, by the names of our terms; raise ValueError where a value cannot be read.
+
+    >>> check_standing({"lastSuccess": "2026-03-01T12:00:00Z", "publishedRecords": "7"})
+    >>> check_standing({"lastSuccess": "yesterday"})
+    Traceback (most recent call last):
+    ValueError: Invalid isoformat string: 'yesterday'
+    """
+    for name in _COUNTS:
+        if int(values.get(name, "0")) < 0:
+            raise ValueError(f"{name} is {values[name]}, less than 0")
+    for name in _TIMES:
+        if name in values and datetime.fromisoformat(values[name]).tzinfo is None:
+            raise ValueError(f"{name} is {values[name]}, which has no time zone")
 
 
 def attest(key: str, iris: Iris, about: Provenance) -> list[str]:

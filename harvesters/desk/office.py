@@ -20,7 +20,9 @@ from harvesters.ledger.book import Ledger
 from harvesters.runs.bench import Bench
 from harvesters.runs.means import Means
 from harvesters.source import Source, load
+from journal import origin
 from journal.log import Journal
+from journal.origin import Origin
 from vocab.crosswalks import Crosswalks
 from vocab.iris import Iris
 
@@ -80,6 +82,10 @@ class Office:
     def sources(self) -> list[Source]:
         """Read the cards as they are now, by name; those that are wrong are left out."""
         return [it for it in self._cards() if isinstance(it, Source)]
+
+    def origin(self) -> Origin | None:
+        """Return the Stocktake that this one is a mirror of, None where it is none. Raises JournalError."""
+        return origin.read(self.data / "journal")
 
     def wrong_cards(self) -> list[str]:
         """Tell which cards cannot be read, and why."""

@@ -55,6 +55,7 @@ def overview(request: Request, visitor: Guest, office: Here) -> Response:
         "plans": listing.runs(office.ledger, _ROWS, state=State.HELD).items,
         "sources": source_views(office),
         "wrong": office.wrong_cards(),
+        "origin": office.origin(),
         "errands": [it for it in office.ledger.errands() if it.run is None],
         "runs": listing.runs(office.ledger, _FEW).items,
     }

@@ -49,6 +49,17 @@ def bring(door: Fetch, url: str, path: Path, most: int) -> bool:
     return resumed
 
 
+def stored_etag(path: Path) -> str | None:
+    """Return the ETag of the file that ``bring`` wrote to *path*, None where its owner sent none."""
+    known = _known(path)
+    return known.etag if known else None
+
+
+def is_unchanged(door: Fetch, url: str, etag: str) -> bool:
+    """Return whether the file at *url* still has the strong *etag*, by a request for its first byte. Raises FetchError."""
+    return bool(door.piece(url, range(1), etag).headers.get("etag") == etag)
+
+
 def forget(path: Path) -> None:
     """Remove what was brought to *path* and what is known of it."""
     path.unlink(missing_ok=True)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from http import HTTPStatus
 
+import structlog
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -29,6 +30,7 @@ from publisher.http.negotiation import quality
 from publisher.pages.pages import Pages
 
 MEDIA = "application/problem+json"
+log = structlog.get_logger(room="problems")
 
 # The first row that fits is told; the tree of errors is walked from its leaves.
 _STATUS: tuple[tuple[type[PublisherError], HTTPStatus, str], ...] = (
@@ -101,6 +103,12 @@ class Problems:
         if isinstance(error, SyntaxFault):
             return self._tell(request, status, title, str(error), headers, line=error.line, column=error.column)
         return self._tell(request, status, title, str(error), headers)
+
+    async def on_journal(self, request: Request, error: Exception) -> Response:
+        """Answer a JournalError that a route raised; its text names files of ours, so it goes into the log alone."""
+        log.error("the journal cannot be read", path=request.url.path, reason=str(error))
+        status, detail = HTTPStatus.INTERNAL_SERVER_ERROR, "The journal of this server cannot be read; /health says more."
+        return self._tell(request, status, status.phrase, detail, {})
 
     async def on_refused(self, request: Request, error: Exception) -> Response:
         """Answer a Refused that a route raised."""

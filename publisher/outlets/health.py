@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from journal import origin
+from journal.errors import JournalError
 from publisher.pages.pages import Pages
 from publisher.shelf.shelf import Shelf
 
@@ -20,14 +21,21 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     routes = APIRouter()
 
     async def health(request: Request) -> Response:
-        shown, of, lag = shelf.generation, origin.read(shelf.journal.folder), await asyncio.to_thread(lambda: shelf.delay)
-        mirror = {"mirror": asdict(of)} if of else {}
-        mirror |= {"store": {"trouble": shelf.journal.trouble}} if shelf.journal.store else {}
+        shown, more = shelf.generation, dict[str, object]()
+        try:
+            of, lag = origin.read(shelf.journal.folder), await asyncio.to_thread(lambda: shelf.delay)
+        except JournalError as error:  # what is shown is answered from, whatever the journal is like now
+            of, lag = None, shelf.behind
+            more["journal"] = {"trouble": str(error).replace(f"{shelf.data}/", "")}
+        more |= {"mirror": asdict(of)} if of else {}
+        more |= {"store": {"trouble": shelf.journal.trouble}} if shelf.journal.store else {}
+        headers = {"Cache-Control": "no-store"}
         if shown is None:
-            told = {"status": "starting", "position": 0, "quads": 0, "lag": lag}
-            return JSONResponse({**told, **mirror}, HTTPStatus.SERVICE_UNAVAILABLE)
-        told = {"status": "ok", "position": shown.position, "quads": shown.quads, "lag": lag, "generation": shown.number, **mirror}
-        return JSONResponse(told, headers={"Cache-Control": "no-store"})
+            starting = {"status": "starting", "position": 0, "quads": 0, "lag": lag, **more}
+            return JSONResponse(starting, HTTPStatus.SERVICE_UNAVAILABLE, headers)
+        status = "degraded" if "journal" in more or (of and of.refused) else "ok"
+        answer = {"status": status, "position": shown.position, "quads": shown.quads, "lag": lag, "generation": shown.number, **more}
+        return JSONResponse(answer, headers=headers)
 
     routes.add_route("/health", health, methods=["GET"])
     return routes

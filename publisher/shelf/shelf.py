@@ -65,6 +65,7 @@ class Shelf:
         self.history = data / "shelf" / "history"  # the folder where publisher.history keeps what touched each graph
         self.generation: Generation | None = None
         self.behind = 0  # how many entries are not shown yet, as it was within the last second
+        self.awaited = 0  # how many of these are on their way; none where a mirror refused the next one
         self.cache, self.flights = Cache(), Flights()
         self.releases = Pinned(data, iris.base)
         self.scratches = Scratches(data / "scratch", self.limits)
@@ -193,6 +194,7 @@ class Shelf:
             await asyncio.gather(self._public.show(generation.path), self._own.show(generation.path))
             self._answers.clear()
             self.behind = max(0, self.behind - generation.position + (self.generation.position if self.generation else 0))
+            self.awaited = min(self.awaited, self.behind)
             self.generation = generation
             self._shown.set()
 
@@ -208,11 +210,16 @@ class Shelf:
         while True:
             shown = self.generation
             with suppress(JournalError, OSError):
-                missing = max(0, await asyncio.to_thread(lambda: self.delay))
+                missing, refused = await asyncio.to_thread(lambda: (max(0, self.delay), self.lag <= 0 and self._has_refused()))
                 if shown is not self.generation:
                     continue  # what was counted is of the one before
-                self.behind = missing
+                self.behind, self.awaited = missing, 0 if refused else missing
             await asyncio.sleep(RECKONING)
+
+    def _has_refused(self) -> bool:
+        """Return whether the journal is a mirror's that refused the next entry."""
+        of = origin.read(self.journal.folder)
+        return of is not None and of.refused is not None
 
     def _followers(self) -> Iterator[Coroutine[None, None, None]]:
         journal = str(self.journal.folder)

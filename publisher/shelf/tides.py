@@ -7,6 +7,7 @@ from datetime import datetime
 
 from pyoxigraph import NamedNode, Quad
 
+from vocab.chronicle import check_standing
 from vocab.freshness import Freshness, Marks, freshness, next_turn
 
 
@@ -37,10 +38,15 @@ def told_of(statements: Iterable[tuple[str, str, str]], ns: str) -> dict[str, di
 
 
 def restated(quads: Iterable[Quad], ns: str, at: datetime) -> tuple[set[Quad], datetime | None]:
-    """Tell the freshness of every source as it is at *at*; give the quads, and the next instant at which that changes."""
+    """Tell the freshness of every source as it is at *at*; give the quads, and the next instant at which that changes.
+
+    Raises ValueError where a time or a number cannot be read.
+    """
     held = list(quads)
     told = told_of(((_text(quad.subject), quad.predicate.value, _text(quad.object)) for quad in held), ns)
     term = NamedNode(f"{ns}freshness")
+    for values in told.values():
+        check_standing(values)
     now = {source: marks(values) for source, values in told.items() if "freshness" in values}
     out = {
         Quad(quad.subject, term, NamedNode(ns + freshness(now[_text(quad.subject)], at).value), quad.graph_name)

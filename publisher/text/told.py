@@ -78,7 +78,7 @@ def _texts(store: Quads, thing: NamedNode, properties: Iterable[NamedNode]) -> T
 def _modified(store: Quads, record: str) -> int:
     for quad in store.quads_for_pattern(NamedNode(record), _MODIFIED, None, _MERGED):
         if isinstance(quad.object, Literal):
-            with suppress(ValueError):
+            with suppress(ValueError, OverflowError):
                 return int(datetime.fromisoformat(quad.object.value).astimezone(UTC).timestamp())
     return 0
 

@@ -194,7 +194,7 @@ def test_a_fork_that_has_grown_longer_is_refused(tmp_path: Path, there: Origin) 
 
     assert files(it.journal) == held
     assert "have parted" in (known.trouble if (known := origin.read(it.journal.folder)) else "")
-    assert list((it.data / "mirror").iterdir()) == [it.data / "mirror" / "lock"]
+    assert sorted(path.name for path in (it.data / "mirror").iterdir()) == ["lock", "refused"]
 
 
 def test_an_origin_that_was_set_back_is_refused(tmp_path: Path, there: Origin) -> None:
@@ -231,7 +231,7 @@ def _changed(entry: bytes) -> bytes:
         (lambda it: gzip.compress(b"nothing of the kind"), "does not begin as"),
     ],
 )
-def test_an_entry_that_was_changed_is_refused_and_nothing_of_it_stays(
+def test_an_entry_that_was_changed_is_refused_and_quarantined(
     tmp_path: Path, there: Origin, content: Callable[[bytes], bytes], why: str
 ) -> None:
     entry = there.journal.entry(2)
@@ -244,7 +244,113 @@ def test_an_entry_that_was_changed_is_refused_and_nothing_of_it_stays(
         catch_up(it)
 
     assert list(files(it.journal)) == ["000000001.rdfp.gz"]
-    assert list((it.data / "mirror").iterdir()) == [it.data / "mirror" / "lock"]
+    assert (it.data / "mirror" / "refused" / "000000002.rdfp.gz").read_bytes() == wrong
+    assert not list((it.data / "mirror").glob("*.rdfp.gz*"))
+
+
+def forged(*rows: str, run: str = "a.1", time: str = "2026-03-01T12:00:00Z", headers: Iterable[str] = ()) -> bytes:
+    """Write a first entry with a header of its own and the hash of that."""
+    lines = [*headers, f'H run "{run}" .', f'H time "{time}" .', "TX .", *rows, "TC ."]
+    rest = "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogatepass")
+    return gzip.compress(f"H id <urn:sha256:{hashlib.sha256(rest).hexdigest()}> .\n".encode() + rest)
+
+
+def text(literal: str) -> str:
+    return f"A <https://x.org/s> <https://x.org/p> {literal} <https://x.org/g> ."
+
+
+UNREADABLE = {
+    "time is a word": forged(quad(1), time="yesterday"),
+    "time has no zone": forged(quad(1), time="2026-03-01T12:00:00"),
+    "time has another zone": forged(quad(1), time="2026-03-01T12:00:00+02:00"),
+    "time is no day of the calendar": forged(quad(1), time="2026-02-30T12:00:00Z"),
+    "time has digits of another script": forged(quad(1), time="٢٠٢٦-03-01T12:00:00Z"),
+    "time is missing": gzip.compress(gzip.decompress(forged(quad(1))).replace(b'H time "2026-03-01T12:00:00Z" .\n', b"")),
+    "time stands twice": forged(quad(1), headers=['H time "2026-03-01T12:00:00Z" .']),
+    "run is empty": forged(quad(1), run=""),
+    "run has spaces": forged(quad(1), run="a 1"),
+    "run leads out of its folder": forged(quad(1), run="../../x"),
+    "run has a control character": forged(quad(1), run="a\x1b[31m"),
+    "run is not UTF-8": forged(quad(1), run="a\ud800"),
+    "escape of a surrogate": forged(text(r'"\uD800"')),
+    "bytes of a surrogate": forged(text('"\ud800"')),
+    "escape beyond Unicode": forged(text(r'"\U00110000"')),
+    "escape that is not needed": forged(text(r'"\u0041"')),
+    "control character as itself": forged(text('"\x07"')),
+    "relative IRI": forged("A <s> <https://x.org/p> <https://x.org/o> <https://x.org/g> ."),
+    "IRI with a wrong percent-encoding": forged("A <https://x.org/%zz> <https://x.org/p> <https://x.org/o> <https://x.org/g> ."),
+    "IRI with a wrong host": forged("A <https://x.org/s> <https://x.org/p> <http://[x> <https://x.org/g> ."),
+    "datatype that is no IRI": forged(text('"1"^^<integer>')),
+    "datatype that is left out": forged(text('"x"^^<http://www.w3.org/2001/XMLSchema#string>')),
+    "datatype that wants a language": forged(text('"x"^^<http://www.w3.org/1999/02/22-rdf-syntax-ns#langString>')),
+    "language tag in capitals": forged(text('"x"@EN')),
+    "language tag that is too long": forged(text('"x"@abcdefghijk')),
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_entry_that_followers_cannot_read_is_refused(tmp_path: Path, there: Origin, name: str) -> None:
+    there.instead["/journal/1.gz"] = lambda request: there.file(request, UNREADABLE[name], "forged")
+    it = mirror(tmp_path, there)
+
+    with pytest.raises(ChainError, match=r"https://origin\.example/: .*entry 1"):
+        catch_up(it)
+
+    assert it.journal.head is None
+    assert (it.data / "mirror" / "refused" / "000000001.rdfp.gz").exists()
+
+
+def test_entry_in_canonical_form_is_accepted(tmp_path: Path, there: Origin) -> None:
+    rows = [text(r'"\u0007\t\n\r\b\f\"\\\u007F\uFFFE"'), text('"é\u2028\U0001f600"@zh-hans'), text('"1"^^<https://x.org/type>')]
+    there.journal = grown(tmp_path / "canonical", rows)
+
+    assert catch_up(mirror(tmp_path, there)) == 1
+
+
+def test_refused_entry_is_reported_and_not_downloaded_again(tmp_path: Path, there: Origin) -> None:
+    there.instead["/journal/2.gz"] = lambda request: there.file(request, UNREADABLE["time is a word"], "forged")
+    it = mirror(tmp_path, there)
+    for _ in range(2):
+        with pytest.raises(ChainError):
+            catch_up(it)
+
+    known = origin.read(it.journal.folder)
+    assert known
+    assert known.refused
+    assert (known.refused.number, known.refused.etag, known.refused.time) == (2, '"forged"', "2026-03-01T12:00:00Z")
+    assert known.trouble == known.refused.reason
+    assert [part for path, part in there.asked if path == "/journal/2.gz"][1:] == ["bytes=0-0"]
+
+
+def test_refused_entry_is_reported_while_the_origin_is_away(tmp_path: Path, there: Origin) -> None:
+    there.instead["/journal/2.gz"] = lambda request: there.file(request, UNREADABLE["time is a word"], "forged")
+    it = mirror(tmp_path, there)
+    with pytest.raises(ChainError):
+        catch_up(it)
+    there.instead["/journal/head"] = lambda _: httpx.Response(403)
+
+    with pytest.raises(FetchError):
+        catch_up(it)
+
+    known = origin.read(it.journal.folder)
+    assert known
+    assert known.refused
+    assert "403" in known.trouble
+
+
+def test_repaired_entry_replaces_the_refused_one(tmp_path: Path, there: Origin) -> None:
+    there.instead["/journal/2.gz"] = lambda request: there.file(request, UNREADABLE["time is a word"], "forged")
+    it = mirror(tmp_path, there)
+    with pytest.raises(ChainError):
+        catch_up(it)
+    there.instead.clear()
+
+    brought = catch_up(it)
+
+    assert brought == 2
+    assert files(it.journal) == files(there.journal)
+    assert origin.read(it.journal.folder) == origin.Origin(URL, BASE, 3, "2026-03-01T12:00:00Z")
+    assert list((it.data / "mirror" / "refused").iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
+import json
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
 import pytest
 
 from harvesters.network.robots import read as read_robots
+from journal.log import Journal
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60  # seconds until both must show all: it takes 6 on an idle machine
@@ -104,3 +113,125 @@ def test_an_origin_lets_mirrors_set_their_own_pause(both: tuple[str, str]) -> No
     rules = read_robots(f"{both[0]}/robots.txt", ask(both[0], "/robots.txt"))
 
     assert rules.delay == 0
+
+
+@dataclass
+class Forger:
+    """An origin that serves the journal in *folder*, then entries of its own making, each with a true hash of what it holds."""
+
+    folder: Path
+    base: str = "https://data.example/"
+    forged: list[bytes] = field(default_factory=list)
+
+    @property
+    def chain(self) -> list[tuple[str, bytes]]:
+        """Return the id and the file of each entry."""
+        files = [entry.path.read_bytes() for entry in Journal(self.folder).entries()] + self.forged
+        return [(re.match(rb"H id <urn:sha256:([0-9a-f]{64})>", gzip.decompress(file))[1].decode(), file) for file in files]  # type: ignore[index]
+
+    def forge(self, row: str, time: str = "2026-03-09T12:00:00Z") -> None:
+        """Make *row* the next entry, in the place of one that was forged before."""
+        self.forged.clear()
+        header = f'H prev <urn:sha256:{self.chain[-1][0]}> .\nH run "forged.1" .\nH time "{time}" .\nTX .\n'
+        rest = f"{header}{row}\nTC .\n".encode()
+        self.forged.append(gzip.compress(f"H id <urn:sha256:{hashlib.sha256(rest).hexdigest()}> .\n".encode() + rest))
+
+
+class ForgerHandler(BaseHTTPRequestHandler):
+    def __init__(self, forger: Forger, *args: object) -> None:
+        self.forger = forger
+        super().__init__(*args)  # type: ignore[arg-type]
+
+    def do_GET(self) -> None:
+        chain = self.forger.chain
+        if self.path == "/journal/head":
+            head = {"base": self.forger.base, "number": len(chain), "id": chain[-1][0]}
+            self.answer(json.dumps(head).encode(), chain[-1][0], "application/json")
+        elif match := re.fullmatch(r"/journal/([1-9]\d*)\.gz", self.path):
+            self.answer(chain[int(match[1]) - 1][1], chain[int(match[1]) - 1][0], "application/gzip")
+        else:
+            self.send_error(404)
+
+    def answer(self, content: bytes, tag: str, media: str) -> None:
+        self.send_response(200)
+        for name, value in (("ETag", f'"{tag}"'), ("Content-Type", media), ("Content-Length", str(len(content)))):
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Write no log."""
+
+
+@pytest.fixture
+def forger(world: Path) -> Iterator[tuple[Forger, str]]:
+    it = Forger(world / "journal")
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(ForgerHandler, it)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield it, f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+def text(value: str) -> str:
+    return f"A <https://data.example/record/forged/1> <http://purl.org/dc/terms/title> {value} <https://data.example/record/forged/1> ."
+
+
+FORGED = {
+    "time": (text('"A title"'), "yesterday"),
+    "surrogate": (text(r'"\uD800"'), "2026-03-09T12:00:00Z"),
+    "language": (text('"A title"@abcdefghijk'), "2026-03-09T12:00:00Z"),
+}
+
+
+def refused(address: str) -> dict[str, object]:
+    mirror = health(address).get("mirror")
+    return (mirror.get("refused") or {}) if isinstance(mirror, dict) else {}
+
+
+def admin_page(data: Path, address: str) -> str:
+    """Sign in with a new key; return the overview."""
+    line = [sys.executable, "-m", "stocktake", "--data", str(data), "keys", "create", "Ada", "--scope", "read"]
+    key = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stdout
+    token = re.search(r"stk_[\w-]+", key)
+    assert token
+    with httpx.Client(base_url=address, trust_env=False, follow_redirects=True, timeout=30) as browser:
+        return browser.post("/desk/sign-in", data={"key": token[0], "path": "/desk/"}).text
+
+
+@pytest.mark.parametrize("fault", FORGED)
+def test_mirror_serves_on_beside_a_forged_entry_and_reports_it(forger: tuple[Forger, str], tmp_path: Path, fault: str) -> None:
+    there, here = forger
+    there.forge(*FORGED[fault])
+    address = f"http://127.0.0.1:{free_port()}"
+
+    with running(tmp_path, "mirror", here, "--serve", "--every", "1", "--pause", "0", "--port", address.rpartition(":")[2]):
+        until(lambda: health(address).get("position") == 3 and bool(refused(address)))
+        told, page = health(address), admin_page(tmp_path, address)
+        answers = [httpx.get(address + path, trust_env=False, timeout=30).status_code for path in ("/", "/status", "/journal/", "/status.json")]
+        until(lambda: httpx.get(f"{address}/record/none/1", trust_env=False, timeout=30).status_code == 404)
+        there.forge(text('"A title"'))
+        until(lambda: health(address).get("position") == 4)
+        until(lambda: health(address).get("status") == "ok")
+
+    assert (told["status"], told["lag"]) == ("degraded", 1)
+    assert answers == [200] * 4
+    assert "Entry 4 was refused" in page
+    assert not list((tmp_path / "mirror" / "refused").iterdir())
+
+
+def test_server_answers_on_when_the_newest_entry_cannot_be_read(world: Path, tmp_path: Path) -> None:
+    shutil.copytree(world / "journal", tmp_path / "journal")
+    address = f"http://127.0.0.1:{free_port()}"
+
+    with running(tmp_path, "--base", "https://data.example/", "serve", "--port", address.rpartition(":")[2]):
+        until(lambda: health(address).get("position") == 3)
+        (tmp_path / "journal" / "000000004.rdfp.gz").write_bytes(b"no gzip")
+        until(lambda: health(address).get("status") == "degraded")
+        told = health(address)
+        home = httpx.get(f"{address}/", trust_env=False, timeout=30).status_code
+        status = httpx.get(f"{address}/status.json", trust_env=False, timeout=30)
+
+    assert "000000004" in str(told["journal"])
+    assert str(tmp_path) not in str(told)
+    assert home == 200
+    assert (status.status_code, status.headers["content-type"]) == (500, "application/problem+json")
