@@ -207,7 +207,8 @@ def test_mirror_serves_on_beside_a_forged_entry_and_reports_it(forger: tuple[For
     with running(tmp_path, "mirror", here, "--serve", "--every", "1", "--pause", "0", "--port", address.rpartition(":")[2]):
         until(lambda: health(address).get("position") == 3 and bool(refused(address)))
         told, page = health(address), admin_page(tmp_path, address)
-        answers = [httpx.get(address + path, trust_env=False, timeout=30).status_code for path in ("/", "/status", "/journal/", "/status.json")]
+        pages = ("/", "/status", "/journal/", "/status.json")
+        answers = [httpx.get(address + path, trust_env=False, timeout=30).status_code for path in pages]
         until(lambda: httpx.get(f"{address}/record/none/1", trust_env=False, timeout=30).status_code == 404)
         there.forge(text('"A title"'))
         until(lambda: health(address).get("position") == 4)
