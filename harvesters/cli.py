@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from types import FrameType
@@ -146,8 +147,9 @@ def schedule(context: typer.Context) -> None:
 
         tell_status(means)
         go_on: Callable[[Source], None] = run
+        stopping = threading.Event()
         if means.ledger.shared:
-            queue = room("harvesters.queue.deferring", "postgresql").Deferring(means, settings.ledger)
+            queue = room("harvesters.queue.deferring", "postgresql").Deferring(means, settings.ledger, stopping)
             queue.prepare()
             run, errand, go_on = queue.harvest, queue.errand, queue.go_on
         else:
@@ -155,6 +157,7 @@ def schedule(context: typer.Context) -> None:
         scheduler = plan_schedule(cards, run, lambda: tell_status(means), (lambda: errands.taken(means), errand), waits, go_on)
 
         def stop(_number: int, _frame: FrameType | None) -> None:
+            stopping.set()
             scheduler.shutdown(wait=False)
 
         signal.signal(signal.SIGTERM, stop)

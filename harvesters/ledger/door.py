@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.dialects import postgresql, sqlite
 
 from harvesters.errors import LedgerError
-from harvesters.ledger.locks import SILENCE, Fence, attentive, held
+from harvesters.ledger.locks import SILENCE, Fence, attentive, held, held_among
 
 _LAYOUT = threading.Lock()  # Alembic keeps what it works on in its modules: two threads must not lay out at once
 _ROWS = 500  # rows read at once: under a megabyte of compressed descriptions
@@ -74,6 +74,11 @@ class Door:
                 yield fence
         except sa.exc.DBAPIError as error:
             raise LedgerError(f"ledger: {error.orig}; the lock {name!r} could not be had, run again when it is mended") from error
+
+    def held_among(self, names: Collection[str]) -> set[str]:
+        """Return those of *names* whose locks are held by any process; see ``exclusive``."""
+        with self._begin() as connection:
+            return held_among(connection, names)
 
     @contextmanager
     def transaction(self) -> Iterator[sa.Connection]:

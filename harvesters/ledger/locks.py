@@ -7,7 +7,7 @@ ask whether it still does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,6 +22,13 @@ _TRY = sa.text("SELECT pg_try_advisory_lock(:space, hashtext(:name))")
 _WAIT = sa.text("SELECT pg_advisory_lock(:space, hashtext(:name))")
 _FREE = sa.text("SELECT pg_advisory_unlock(:space, hashtext(:name))")
 _HERE = sa.text("SELECT 1")
+_HELD = sa.text("""
+    SELECT name FROM unnest(CAST(:names AS text[])) AS name JOIN pg_locks
+    ON locktype = 'advisory' AND classid = :space AND objid::bigint = (hashtext(name)::bigint & 4294967295) AND granted
+    WHERE database = (SELECT oid FROM pg_database WHERE datname = current_database())
+""")
+
+_LOST = "{name}: its lock in the ledger's database is lost ({cause}), so nothing more is written; another worker goes on with the run"
 
 Fence = Callable[[], None]
 
@@ -65,11 +72,19 @@ def held(engine: sa.Engine, name: str, *, wait: bool) -> Iterator[Fence | None]:
         connection.close()
 
 
+def held_among(connection: sa.Connection, names: Collection[str]) -> set[str]:
+    """Return those of *names* whose locks are held by anyone."""
+    return set(connection.scalars(_HELD, {"space": _SPACE, "names": list(names)}))
+
+
 def _still(connection: sa.Connection, name: str) -> None:
+    if connection.invalidated:  # another connection would take its place, and that one holds no lock
+        raise FencedError(_LOST.format(name=name, cause="its connection was closed before"))
     try:
         connection.execute(_HERE)
     except (sa.exc.DBAPIError, sa.exc.InvalidRequestError) as error:
-        raise FencedError(f"{name}: its lock in the ledger is lost, so nothing more is written; another worker takes the run up") from error
+        cause = " ".join(str(error.orig if isinstance(error, sa.exc.DBAPIError) else error).split())
+        raise FencedError(_LOST.format(name=name, cause=cause)) from error
 
 
 def _free(connection: sa.Connection, given: dict[str, object]) -> None:

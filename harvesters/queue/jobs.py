@@ -7,11 +7,14 @@ schedules there are each run is queued once.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
-from procrastinate import App, PsycopgConnector, RetryStrategy, exceptions
+import structlog
+from procrastinate import App, JobContext, PsycopgConnector, exceptions
+from procrastinate.jobs import Job, Status
 from sqlalchemy.engine import make_url
 
 from harvesters.errors import BusyError, LedgerError
@@ -20,10 +23,12 @@ from harvesters.ledger.locks import attentive
 
 HARVEST, ERRAND = "harvest", "errand"
 _LAYOUT = "layout of the queue"
-_BUSY = RetryStrategy(max_attempts=40, wait=5, retry_exceptions=[BusyError])  # until the server frees the lock of a worker it lost
+_PAUSE, _TRIES = 5, 40  # seconds, and how often, a job waits for a run of its source that was begun elsewhere
 
-Harvest = Callable[[str, bool], None]  # a source's name, and whether all of it is read
-Errand = Callable[[int], None]  # its number in the ledger
+Harvest = Callable[[str, bool, int], None]  # a source's name, whether all of it is read, and when it was due (seconds since 1970)
+Errand = Callable[[int, bool], None]  # its number in the ledger, and whether its job was begun before
+
+log = structlog.get_logger()
 
 
 def address(ledger: str) -> str:
@@ -34,19 +39,35 @@ def address(ledger: str) -> str:
     return url.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
-def queue(ledger: str, harvest: Harvest = lambda *_: None, errand: Errand = lambda _: None) -> App:
+def queue(ledger: str, harvest: Harvest = lambda *_: None, errand: Errand = lambda *_: None) -> App:
     """Give the queue in the ledger's database with what is done for each of its jobs."""
     app = App(connector=PsycopgConnector(conninfo=address(ledger), kwargs=attentive()))
 
-    @app.task(name=HARVEST, retry=_BUSY)
-    def _harvest(source: str, full: bool = False, timestamp: int = 0) -> None:
-        harvest(source, full)
+    @app.task(name=HARVEST)
+    def _harvest(source: str, full: bool = False, timestamp: int = 0, tries: int = 0) -> None:
+        try:
+            harvest(source, full, timestamp)
+        except BusyError as error:
+            _defer_again(app, {"source": source, "full": full, "timestamp": timestamp, "tries": tries + 1}, error)
 
-    @app.task(name=ERRAND, retry=_BUSY)
-    def _errand(number: int) -> None:
-        errand(number)
+    @app.task(name=ERRAND, pass_context=True)
+    def _errand(context: JobContext, number: int) -> None:
+        errand(number, context.job.attempts > 0)
 
     return app
+
+
+def _defer_again(app: App, job: dict[str, Any], error: BusyError) -> None:
+    """Queue a job anew whose source is busy; where the source's next job is queued already, that one does its work.
+
+    Procrastinate's own retry puts the same job back, which fails where the next one is queued, and leaves the job as begun for ever.
+    """
+    if job["tries"] > _TRIES:
+        log.error("run skipped: previous run still in progress", source=job["source"], reason=str(error))
+        return
+    again = app.configure_task(HARVEST, lock=job["source"], queueing_lock=job["source"], schedule_in={"seconds": _PAUSE})
+    with suppress(exceptions.AlreadyEnqueued):
+        again.defer(**job)
 
 
 def lay_out(app: App, ledger: Door) -> None:
@@ -84,11 +105,22 @@ class Deferrer:
         return True
 
 
-async def resume(app: App, silence: float) -> Sequence[int]:
-    """Put the jobs of workers that were not heard of for *silence* seconds back into the queue; give their numbers."""
-    found = []
-    for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=silence):
-        if job.id is not None:
-            await app.job_manager.retry_job(job)
-            found.append(job.id)
-    return found
+async def begun(app: App) -> Sequence[Job]:
+    """List the jobs that workers have begun."""
+    return [job for job in await app.job_manager.list_jobs_async(status=Status.DOING.value) if job.lock]
+
+
+async def orphaned(app: App, silence: float) -> set[int]:
+    """Return the numbers of the jobs whose worker has sent no heartbeat for *silence* seconds."""
+    return {job.id for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=silence) if job.id is not None}
+
+
+async def requeue(app: App, job: Job) -> None:
+    """Put a job that lost its worker back into the queue.
+
+    Where the source's next job is queued already the lost one is removed, since the next one goes on with the run that it left.
+    """
+    try:
+        await app.job_manager.retry_job(job)
+    except exceptions.UniqueViolation:
+        await app.job_manager.finish_job(job, Status.ABORTED, delete_job=True)

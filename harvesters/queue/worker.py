@@ -1,25 +1,35 @@
 """Worker: takes runs from the queue, some at a time, until it is asked to stop; then it ends those that it has begun.
 
-A worker tells the database that it lives. The jobs of one that is not heard of go back into the queue, and who takes such a run up
-goes on at its last checkpoint. A worker that has lost its lock ends at once: the run is another's.
+A worker sends heartbeats to the database. The jobs of one whose heartbeat is lost go back into the queue, and who takes such a job goes on
+at the run's last checkpoint. A worker that has lost the lock of a run ends at once: the run is another's. One that has no run waits
+until the database answers again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import signal
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import psycopg
 import structlog
 from procrastinate import App
+from procrastinate.exceptions import ConnectorException
+from procrastinate.jobs import Job
 
-from harvesters.errors import BusyError, FencedError, HarvestError, QuietError
-from harvesters.queue.jobs import lay_out, queue, resume
+from harvesters.errors import BusyError, FencedError, HarvestError, LedgerError, QuietError
+from harvesters.outage import Outage, root_cause
+from harvesters.queue.jobs import begun, lay_out, orphaned, queue, requeue
 from harvesters.runs import errands
 from harvesters.runs.attempt import attempt
+from harvesters.runs.lock import alone, source_lock
 from harvesters.runs.means import Means
 from harvesters.runs.plan import Plan
 from harvesters.source import Source, load_all
@@ -27,6 +37,8 @@ from journal.errors import JournalError
 
 FENCED = 75  # the exit code (EX_TEMPFAIL of sysexits.h) of a worker whose run another may have taken up
 _SILENT = 3  # heartbeats that may be missed
+_QUIET = ("procrastinate.worker.worker", "procrastinate.utils", "psycopg.pool")  # they log each failed try; we log one line with its cause
+_LATE = 5.0  # seconds at most between two tries to reach the database
 
 log = structlog.get_logger()
 
@@ -38,13 +50,16 @@ class Work:
     means: Means
     cards: Path
 
-    def harvest(self, name: str, full: bool) -> None:
-        """Do a run that was due; raises BusyError, upon which the job is tried again."""
+    def harvest(self, name: str, full: bool, due: int) -> None:
+        """Do a run that was due at *due* (seconds since 1970); raises BusyError, upon which the job is queued again."""
         source = next((card for card in load_all(self.cards) if card.name == name), None)
         if source is None:
             log.error("a run was left out: there is no such card", source=name, cure=f"put {name}.toml into {self.cards}")
             return
         try:
+            if run := self._done_since(name, due):
+                log.info("run skipped: it was done before its worker was lost", source=name, run=run)
+                return
             self._attempt(source, full)
         except BusyError:
             raise
@@ -53,11 +68,21 @@ class Work:
         except (HarvestError, JournalError) as error:
             log.error("run failed", source=name, reason=str(error))
 
-    def errand(self, number: int) -> None:
-        """Do a run that a person asked for."""
+    def errand(self, number: int, again: bool) -> None:
+        """Do a run that a person asked for, unless it is done; *again* where a worker that was lost had begun it."""
         it = self.means.ledger.errand(number)
-        if it is not None:
-            errands.run(it, self._cards(), self.means, self._attempt)
+        if it is None or it.run is not None:
+            return
+        if again and (run := errands.came(it, self.means)):
+            self.means.ledger.done(number, run.id)
+            return
+        errands.run(it, self._cards(), self.means, self._attempt)
+
+    def _done_since(self, source: str, due: int) -> str | None:
+        """Return the run that was begun after *due* and has ended: the job's own, where its worker was lost after the run's end."""
+        last = self.means.ledger.last_run(source, errands.ENDED, asking=True)
+        done = due and last and last.started.timestamp() >= due and self.means.ledger.open_run(source) is None
+        return last.id if done and last else None
 
     def _cards(self) -> Sequence[Source]:
         return load_all(self.cards)
@@ -66,39 +91,111 @@ class Work:
         try:
             return attempt(source, self.means, full=full)
         except FencedError as error:
-            log.critical("this worker ends", source=source.name, reason=str(error))
+            log.critical("this worker ends", source=source.name, reason=str(error), code=FENCED, cure="start it again")
             os._exit(FENCED)  # nothing more may be said of a job that is another's, so the queue is not told either
 
 
 def work(means: Means, ledger: str, cards: Path, concurrency: int, heartbeat: float) -> None:
     """Take *concurrency* runs at a time from the queue in *ledger* until SIGTERM or SIGINT; *heartbeat* in seconds."""
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     doing = Work(means, cards)
-    app = queue(ledger, doing.harvest, doing.errand)
-    lay_out(app, means.ledger)
-    log.info("worker began", concurrency=concurrency, heartbeat=heartbeat)
-    asyncio.run(_work(app, concurrency, heartbeat))
+    outage = Outage("the database does not answer; the worker waits for it", "the database answers again")
+    began = False
+    while True:
+        try:
+            app = queue(ledger, doing.harvest, doing.errand)
+            lay_out(app, means.ledger)
+            outage.over()
+            if not began:
+                log.info("worker began", concurrency=concurrency, heartbeat=heartbeat)
+                began = True
+            if asyncio.run(_work(app, means, concurrency, heartbeat)):
+                break
+            outage.failed("its connections were closed")
+        except (ConnectorException, psycopg.Error, LedgerError) as error:
+            outage.failed(root_cause(error))
+        time.sleep(min(heartbeat, _LATE))
     log.info("worker ended")
 
 
-async def _work(app: App, concurrency: int, heartbeat: float) -> None:
-    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(concurrency + 1))
+async def _work(app: App, means: Means, concurrency: int, heartbeat: float) -> bool:
+    """Work until asked to stop, and return True then; False where Procrastinate's worker ended by itself, as it does without a database."""
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(concurrency + 2))
+    asked = False
     async with app.open_async():
-        looking = asyncio.create_task(_look(app, heartbeat))
-        try:
-            await app.run_worker_async(
+        looking = asyncio.create_task(_look(Recovery(app, means, heartbeat * _SILENT), heartbeat))
+        working = asyncio.create_task(
+            app.run_worker_async(
                 concurrency=concurrency,
                 fetch_job_polling_interval=heartbeat,
                 update_heartbeat_interval=heartbeat,
                 stalled_worker_timeout=heartbeat * _SILENT,
                 delete_jobs="always",
+                install_signal_handlers=False,
             )
+        )
+
+        def stop() -> None:
+            nonlocal asked
+            asked = True
+            working.cancel()  # upon which it ends the runs that it has begun
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop)
+        try:
+            with suppress(asyncio.CancelledError):
+                await working
         finally:
             looking.cancel()
+    return asked
 
 
-async def _look(app: App, heartbeat: float) -> None:
-    """Look for the jobs of workers that died."""
+@dataclass(slots=True)
+class Recovery:
+    """Finds jobs that lost their workers; *silence* is how many seconds a worker may send no heartbeat.
+
+    While a run lasts it holds its source's lock. A job whose worker is not heard of goes back when that lock is free, and so does one whose
+    lock has been free for *silence* seconds: its worker lives, but could not write down that the run had ended.
+    """
+
+    app: App
+    means: Means
+    silence: float
+    _free_since: dict[int, float] = field(default_factory=dict)
+
+    async def look(self) -> None:
+        """Requeue the jobs that have lost their workers."""
+        jobs = {job.id: job for job in await begun(self.app) if job.id is not None}
+        orphans = await orphaned(self.app, self.silence)
+        names = {source_lock(str(job.lock)) for job in jobs.values()}
+        held = await asyncio.to_thread(self.means.ledger.held_among, names) if names else set()
+        now = time.monotonic()
+        self._free_since = {
+            number: self._free_since.get(number, now) for number, job in jobs.items() if source_lock(str(job.lock)) not in held
+        }
+        for number, since in self._free_since.items():
+            if number in orphans or now - since > self.silence:
+                await asyncio.to_thread(self._requeue, jobs[number], asyncio.get_running_loop())
+
+    def _requeue(self, job: Job, loop: asyncio.AbstractEventLoop) -> None:
+        """Requeue a job while its source's lock is held, so that nobody has begun its run meanwhile."""
+        source = str(job.lock)
+        with suppress(BusyError), alone(source, self.means):
+            run = self.means.ledger.open_run(source)
+            asyncio.run_coroutine_threadsafe(requeue(self.app, job), loop).result()
+            left = {"run": run.id, "pages": run.pages, "records": run.fetched} if run else {}
+            log.warning("worker heartbeat lost; run requeued", source=source, worker=job.worker_id, job=job.id, **left)
+
+
+async def _look(recovery: Recovery, heartbeat: float) -> None:
+    """Look for jobs that lost their workers, again and again, whatever goes wrong."""
+    outage = Outage("lost workers cannot be looked for", "lost workers are looked for again")
     while True:
-        if found := await resume(app, heartbeat * _SILENT):
-            log.warning("a worker is not heard of; its runs are taken up", jobs=len(found))
+        [fault] = await asyncio.gather(recovery.look(), return_exceptions=True)
+        if fault is None:
+            outage.over()
+        else:
+            outage.failed(f"{type(fault).__name__}: {root_cause(fault)}")
         await asyncio.sleep(heartbeat)

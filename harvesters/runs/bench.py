@@ -120,6 +120,11 @@ class Work:
     bench: Bench
     parts: Sequence[_Part]
 
+    @property
+    def ready(self) -> bool:
+        """Return whether ``drafts`` has nothing to wait for."""
+        return all(part.sent is None or part.sent[2].done() for part in self.parts)
+
     def drafts(self) -> list[Draft]:
         """Give each record's draft, in their order; raises JudgeError where some records end every process that works on them."""
         return [draft for part in self.parts for draft in self._of(part)]

@@ -14,21 +14,21 @@ from harvesters.runs.plan import Plan
 from harvesters.source import Source
 from journal.errors import JournalError
 
-_ENDED = tuple(state for state in State if state not in (State.RUNNING, State.COMMITTING))
+ENDED = tuple(state for state in State if state not in (State.RUNNING, State.COMMITTING))
 log = structlog.get_logger()
 
 
 def resume(means: Means) -> None:
     """Set right what a crash left, at the start of the one who does errands: what came to nothing waits again, the rest has its run."""
     for it in means.ledger.errands_taken():
-        if run := _came(it, means):
+        if run := came(it, means):
             means.ledger.done(it.id, run.id)
     means.ledger.put_back_all()
 
 
-def _came(it: Errand, means: Means) -> Run | None:
+def came(it: Errand, means: Means) -> Run | None:
     """Give the run that came of an errand though no one wrote it down, None where there is none."""
-    last = means.ledger.last_run(it.source, _ENDED, sweeps=it.full)
+    last = means.ledger.last_run(it.source, ENDED, sweeps=it.full)
     return last if last and it.taken and last.started >= it.taken else None
 
 

@@ -16,6 +16,11 @@ from harvesters.errors import BusyError, FolderError
 from harvesters.runs.means import Means
 
 
+def source_lock(source: str) -> str:
+    """Return the name of a source's lock in a ledger that machines share."""
+    return f"source {source}"
+
+
 @contextmanager
 def alone(source: str, means: Means) -> Iterator[Means]:
     """Hold a source's lock; go on with the means that are given.
@@ -27,7 +32,7 @@ def alone(source: str, means: Means) -> Iterator[Means]:
         with _locked(means.data, f"{source}.lock", busy):
             yield means
         return
-    with means.ledger.exclusive(f"source {source}", wait=False) as fence:
+    with means.ledger.exclusive(source_lock(source), wait=False) as fence:
         if fence is None:
             raise BusyError(busy)
         yield replace(means, fence=_both(means.fence, fence))

@@ -58,11 +58,12 @@ class Desk:
         met.update(item.key for batch, _ in self._waiting for item in batch.page.items if item.key is not None)
         stands = self.ledger.standing(self.run.source, keys) if self.refiner.craft.task.anew else None
         self._waiting.append((self.refiner.sift(page, self.ledger.known(self.run.source, keys), met, stands), archived))
-        while len(self._waiting) > _AHEAD and self._ahead() > _RECORDS * self.refiner.bench.hands:
+        while self._waiting and (self._waiting[0][0].work.ready or self._is_far_ahead()):
             self._keep(*self._waiting.popleft())
 
-    def _ahead(self) -> int:
-        return sum(len(batch.drafts) for batch, _ in self._waiting)
+    def _is_far_ahead(self) -> bool:
+        """Return whether so much waits that the first page must be waited for; one that is ready is kept at once, as a checkpoint."""
+        return len(self._waiting) > _AHEAD and sum(len(batch.drafts) for batch, _ in self._waiting) > _RECORDS * self.refiner.bench.hands
 
     def clear(self) -> None:
         """Keep all that still waits."""

@@ -61,6 +61,20 @@ class Cluster:
     folder: Path
     port: int
     user: str
+    command: list[str] = field(default_factory=list)  # the server's command line
+    servers: list[subprocess.Popen[bytes]] = field(default_factory=list)  # the one that runs now comes last
+
+    def start(self) -> None:
+        """Start the server, which may have run before, and wait until it answers."""
+        with (self.folder / "log").open("a") as log:
+            self.servers.append(subprocess.Popen(self.command, cwd=self.folder, stderr=log, stdout=log))
+        _await(lambda: _answers(self), 30)
+
+    def stop(self, number: int = signal.SIGINT) -> None:
+        """Stop the server: SIGINT closes all connections, SIGKILL is a crash."""
+        if self.servers[-1].poll() is None:
+            self.servers[-1].send_signal(number)
+            self.servers[-1].wait(30)
 
     def url(self, database: str, host: str = "127.0.0.1") -> str:
         return f"postgresql+psycopg://{self.user}@{host}:{self.port}/{database}"
@@ -94,15 +108,12 @@ def cluster() -> Iterator[Cluster]:
         rules.write("host all all 10.77.0.0/16 trust\n")
     command = [binaries / "postgres", "-D", folder / "data", "-p", str(port), "-c", "listen_addresses=*", "-c", "fsync=off"]
     command += ["-c", f"unix_socket_directories={folder}", "-c", "max_connections=200"]
-    with (folder / "log").open("w") as told:
-        server = subprocess.Popen([*as_user, *command], cwd=folder, stderr=told, stdout=told)
-    it = Cluster(folder, port, user)
+    it = Cluster(folder, port, user, [str(word) for word in [*as_user, *command]])
     try:
-        _await(lambda: _answers(it), 30)
+        it.start()
         yield it
     finally:
-        server.send_signal(signal.SIGINT)
-        server.wait(30)
+        it.stop()
         shutil.rmtree(folder)
 
 
@@ -229,7 +240,7 @@ class House:
         return {**kept, **{f"STOCKTAKE_{name}": str(value) for name, value in told.items()}, "PYTHONPATH": str(ROOT)}
 
     def start(self, *words: str, before: tuple[str, ...] = (), ledger: str = "") -> subprocess.Popen[bytes]:
-        told = (self.folder / f"{words[0]}-{len(self.children)}.log").open("wb")
+        told = (self.folder / f"{words[0].strip('-')}-{len(self.children)}.log").open("wb")
         child = subprocess.Popen(
             [*before, sys.executable, "-m", "stocktake", *words], env=self.environment(ledger), stdout=told, stderr=told, cwd=self.folder
         )

@@ -1,0 +1,187 @@
+"""Recovery: workers killed, the database stopped, due times missed; afterwards everything is as if nothing had happened."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import free_port
+from queued import BEAT, committed, put, settled
+
+from journal.log import Journal
+
+Until = Callable[[Callable[[], bool], float], None]
+LATER = 2**31  # seconds since 1970: due after all runs so far
+TIME = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|\+00:00)")
+
+
+def published(data: Path) -> list[bytes]:
+    """Return all published statements in order, without their times."""
+    statements: set[bytes] = set()
+    for entry in Journal(data / "journal").entries():
+        for line in entry.lines():
+            if line[:2] == b"A ":
+                statements.add(line[2:])
+            elif line[:2] == b"D ":
+                statements.discard(line[2:])
+    return sorted(TIME.sub(b"TIME", statement) for statement in statements)
+
+
+def repeated(registry: Any) -> int:
+    """Count the requests for a page beyond the first one."""
+    pages = Counter((source, page) for _, source, page in registry.asked)
+    return sum(count - 1 for count in pages.values())
+
+
+def begun(registry: Any) -> bool:
+    return any(page > 1 for _, _, page in registry.asked)
+
+
+@pytest.fixture
+def undisturbed(house: Any, registry: Any) -> Callable[[str], list[bytes]]:
+    """Return what is published after one harvest of a source with a ledger and a data folder of its own."""
+
+    def harvest(source: str) -> list[bytes]:
+        asked, data = len(registry.asked), house.folder / "undisturbed"
+        words = ("--data", str(data), "harvest", source)
+        assert house.start(*words, ledger=f"sqlite:///{data}/ledger.sqlite").wait(60) == 0
+        del registry.asked[asked:]
+        return published(data)
+
+    return harvest
+
+
+def test_run_of_a_killed_worker_ends_although_the_next_is_queued(house, undisturbed, ledger, registry, until: Until) -> None:
+    house.card("a")
+    put(ledger, "a", at=1)
+    registry.gate.clear()
+    first = house.start("worker", "--heartbeat", BEAT)
+    until(lambda: begun(registry), 30)
+    assert put(ledger, "a", at=2) == [True]
+
+    first.kill()
+    first.wait()
+    house.start("worker", "--heartbeat", BEAT)
+    registry.gate.set()
+    until(lambda: settled(house, ["a"]), 40)
+
+    assert committed(house)["a"] == 1
+    assert published(house.data) == undisturbed("a")
+    assert repeated(registry) <= 1  # the page that the killed worker was waiting for
+    assert put(ledger, "a", at=LATER) == [True]
+    until(lambda: house.rows("SELECT count(*) FROM run WHERE source = 'a' AND state = 'unchanged'") == [(1,)], 40)
+
+
+def test_runs_go_on_after_the_database_was_stopped(house, undisturbed, cluster, ledger, registry, until: Until) -> None:
+    house.card("a")
+    put(ledger, "a", at=1)
+    registry.gate.clear()
+    house.start("up", "--port", str(free_port()))
+    until(lambda: begun(registry), 60)
+    assert put(ledger, "a", at=2) == [True]
+
+    cluster.stop()
+    registry.gate.set()
+    until(lambda: "this worker ends" in house.told(0), 30)
+    cluster.start()
+    until(lambda: settled(house, ["a"]), 90)
+
+    assert committed(house)["a"] == 1
+    assert published(house.data) == undisturbed("a")
+    assert repeated(registry) <= 1
+    assert put(ledger, "a", at=LATER) == [True]
+    until(lambda: house.rows("SELECT count(*) FROM run WHERE source = 'a' AND state = 'unchanged'") == [(1,)], 60)
+
+
+def test_idle_worker_waits_for_the_database_and_goes_on(house, cluster, ledger, until: Until) -> None:
+    house.card("a")
+    worker = house.start("worker", "--heartbeat", BEAT)
+    until(lambda: "worker began" in house.told(0), 30)
+
+    cluster.stop()
+    until(lambda: "the database does not answer" in house.told(0), 60)
+    cluster.start()
+    until(lambda: "the database answers again" in house.told(0), 60)
+    put(ledger, "a")
+    until(lambda: settled(house, ["a"]), 40)
+
+    assert house.told(0).count("the database does not answer") < 4  # each of its reasons once
+    assert "Traceback" not in house.told(0)
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(30) == 0
+
+
+def test_due_time_that_passed_without_database_is_queued_afterwards(house, cluster, ledger, until: Until) -> None:
+    house.card("a", every="* * * * *")
+    house.start("schedule")
+    until(lambda: "schedule began" in house.told(0), 30)
+
+    cluster.stop()
+    until(lambda: "a run cannot be queued" in house.told(0), 90)
+    cluster.start()
+
+    until(lambda: "event=\"run queued\"" in house.told(0), 30)
+    assert len(house.rows("SELECT id FROM procrastinate_jobs")) == 1
+
+
+def test_due_time_that_passed_without_workers_is_made_up_for(house, undisturbed, ledger, registry, until: Until) -> None:
+    house.card("a")
+    put(ledger, "a", at=1)
+    registry.gate.clear()
+    workers = [house.start("worker", "--heartbeat", BEAT) for _ in range(2)]
+    until(lambda: begun(registry), 30)
+    for worker in workers:
+        worker.kill()
+        worker.wait()
+    assert put(ledger, "a", at=2) == [True]
+    assert put(ledger, "a", at=3) == [False]  # one run makes up for all that were missed
+
+    registry.gate.set()
+    house.start("worker", "--heartbeat", BEAT)
+    until(lambda: settled(house, ["a"]), 40)
+
+    assert committed(house)["a"] == 1
+    assert published(house.data) == undisturbed("a")
+    assert repeated(registry) <= 1
+
+
+def test_job_whose_source_is_busy_waits_although_the_next_is_queued(house, ledger, registry, until: Until) -> None:
+    house.card("a")
+    registry.gate.clear()
+    by_hand = house.start("harvest", "a")
+    until(lambda: begun(registry), 30)
+    put(ledger, "a", at=1)
+    house.start("worker", "--heartbeat", BEAT)
+    until(lambda: house.rows("SELECT count(*) FROM procrastinate_jobs WHERE scheduled_at IS NOT NULL") == [(1,)], 30)
+
+    registry.gate.set()
+
+    assert by_hand.wait(60) == 0
+    until(lambda: settled(house, ["a"]), 40)
+    assert committed(house)["a"] == 1
+
+
+def test_job_that_was_done_before_its_worker_was_lost_is_not_done_again(house, ledger, registry, until: Until) -> None:
+    house.card("a")
+    put(ledger, "a", at=1)
+    first = house.start("worker", "--heartbeat", BEAT)
+    until(lambda: settled(house, ["a"]), 40)
+    first.kill()
+    first.wait()
+    asked = len(registry.asked)
+    arguments = '{"source": "a", "timestamp": 1}'
+    house.rows(
+        "INSERT INTO procrastinate_jobs (queue_name, task_name, lock, queueing_lock, args, status, worker_id)"
+        f" SELECT 'default', 'harvest', 'a', 'a', '{arguments}', 'doing', min(id) FROM procrastinate_workers RETURNING id"
+    )
+
+    house.start("worker", "--heartbeat", BEAT)
+    until(lambda: "run skipped: it was done" in house.told(1), 40)
+
+    assert len(registry.asked) == asked
+    until(lambda: house.rows("SELECT id FROM procrastinate_jobs") == [], 30)
