@@ -50,6 +50,7 @@ from publisher.logs import to_stderr
 from publisher.portal.trial import MEMORY, Bench
 from publisher.releases.schedule import trigger
 from publisher.remote.address import Address, given
+from publisher.shelf.process import end_with_parent
 from shapes.validate import Name
 from vocab.iris import BASE, is_web
 
@@ -165,12 +166,15 @@ def settle(
     releases: Annotated[str, _option("STOCKTAKE_RELEASES")] = "",
     hub: Annotated[str, _option("STOCKTAKE_HUB")] = "",
     store: Annotated[str, _option("STOCKTAKE_STORE")] = "",
+    parent: Annotated[int, typer.Option("--parent", help="End when the parent process, which has this number, ends; 0: go on.", min=0)] = 0,
     show_version: Annotated[
         bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
     """Check the settings before any command runs."""
     to_stderr()
+    if parent:
+        end_with_parent(parent, _PATIENCE)
     for name in sorted(os.environ):
         if name.startswith("STOCKTAKE_") and name not in Settings.VARIABLES:
             raise typer.BadParameter(f"unknown setting {name}; known are {', '.join(Settings.VARIABLES)}")
@@ -398,7 +402,8 @@ def demo(
 
 
 def _command(words: list[str]) -> list[str]:
-    return [sys.executable, "-m", "stocktake", *words]
+    """Return the command line of a process of ours that ends with this one."""
+    return [sys.executable, "-m", "stocktake", f"--parent={os.getpid()}", *words]
 
 
 def supervise(commands: Mapping[str, list[str]], settings: Settings) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import threading
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -60,4 +61,16 @@ class Processes:
             self._pool = None
 
     def _begun(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(self.hands, multiprocessing.get_context("spawn"), calmed)
+        return ProcessPoolExecutor(self.hands, multiprocessing.get_context("spawn"), _start)
+
+
+def _start() -> None:
+    """Prepare a process of the pool, which waits for work for ever: it ends with the process that started it, however that ends."""
+    calmed()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 import structlog
@@ -62,7 +63,8 @@ class Pinned:
         return found if found and (not texts or (folder_of(self._data, it.number) / "text").is_dir()) else None
 
     async def _shelve(self, it: Release, texts: bool) -> None:
-        line = command("publisher.releases.shelving", str(self._data), str(it.number), self._base, *(["texts"] if texts else []))
+        more = [str(os.getpid()), *(["texts"] if texts else [])]
+        line = command("publisher.releases.shelving", str(self._data), str(it.number), self._base, *more)
         async with self._turn:
             process = await asyncio.create_subprocess_exec(*line, stdin=asyncio.subprocess.DEVNULL, env=environment())
             try:

@@ -25,6 +25,7 @@ from publisher.releases.packed import unpacked
 from publisher.releases.release import Release, one
 from publisher.shelf.apply import BULK, THREADS, replace_graph
 from publisher.shelf.generations import Generation, newest
+from publisher.shelf.process import end_with_parent
 from publisher.text.follow import Following, copy
 from vocab.iris import Iris
 
@@ -139,8 +140,9 @@ def _name(part: Path, folder: Path, it: Release) -> None:
 
 
 def main() -> None:
-    """Put a release on the shelf: arguments are the data folder, its number, the base of our IRIs, and ``texts`` for their index."""
+    """Put a release on the shelf: arguments are the data folder, its number, our base, the parent's number, ``texts`` for an index."""
     data, number, base = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    end_with_parent(int(sys.argv[4]))
     it = one(data / "releases", number)
     if it is None or it.withdrawn:
         sys.exit(f"release {number} is not here")
@@ -148,7 +150,7 @@ def main() -> None:
         shutil.rmtree(left, ignore_errors=True)
     if shelved(data, it) is None:
         make(data, it)
-    if sys.argv[4:] == ["texts"] and not (folder_of(data, number) / "text").is_dir():
+    if sys.argv[5:] == ["texts"] and not (folder_of(data, number) / "text").is_dir():
         index(data, it, Iris(base))
 
 

@@ -37,8 +37,9 @@ from publisher.remote.points import Points
 from publisher.shelf.dataset import form, merged, named_by, names_graphs, patterns
 from publisher.shelf.federation import tokens
 from publisher.shelf.frames import Kind, pack, read
+from publisher.shelf.process import end_with_parent
 from publisher.shelf.question import Question
-from publisher.shelf.reader import Generation, Outlet, Refusal, Result, answer, answer_graph, ask, evaluate, reason, stay_with
+from publisher.shelf.reader import Generation, Outlet, Refusal, Result, answer, answer_graph, ask, evaluate, reason
 from publisher.shelf.sandbox import limit_memory
 
 _OWN = re.compile(r"<(?:bif|sql):|(?:^|\s)define\s+\w+:", re.IGNORECASE)
@@ -193,7 +194,7 @@ def main() -> None:
     handle, memory, parent = (int(text) for text in sys.argv[1:4])
     connection = socket.socket(fileno=handle)
     limit_memory(memory)
-    stay_with(parent)
+    end_with_parent(parent)
     attend(connection)
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,3 +23,20 @@ def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     """Give this process's environment and *more*; the packages beside this one are found in it, installed or not."""
     known = os.environ.get("PYTHONPATH")
     return {**_MALLOC, **os.environ, **(more or {}), "PYTHONPATH": f"{_ROOT}{os.pathsep}{known}" if known else str(_ROOT)}
+
+
+def end_with_parent(parent: int, grace: float = 0.0) -> None:
+    """End this process when the process *parent* has ended, however that ended.
+
+    A thread looks each second. With *grace* the process first gets SIGTERM, and has so many seconds to end by itself.
+    """
+    threading.Thread(target=_watch, args=(parent, grace), daemon=True).start()
+
+
+def _watch(parent: int, grace: float) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    if grace:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(grace)
+    os._exit(1)

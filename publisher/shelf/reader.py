@@ -11,8 +11,6 @@ import os
 import re
 import socket
 import sys
-import threading
-import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -22,6 +20,7 @@ from publisher.formats import GRAPHS, TABLES
 from publisher.shelf.cut import Bound, Cut
 from publisher.shelf.dataset import Dataset, dataset
 from publisher.shelf.frames import SIZE, Kind, pack, read, top
+from publisher.shelf.process import end_with_parent
 from publisher.shelf.question import Question
 from publisher.shelf.rows import ROWS, Rows
 from publisher.shelf.sandbox import limit_memory, refuse_sockets
@@ -255,25 +254,14 @@ def reason(error: Exception) -> str:
     return "QueryError" if str(error).startswith(_UNKNOWN) else "Broken"
 
 
-def _leave_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(0)
-
-
 def begin(arguments: list[str]) -> socket.socket:
     """Become a worker: *arguments* are the socket's number, the memory limit in bytes and the parent's process id."""
     handle, memory, parent = (int(text) for text in arguments)
     refuse_sockets()
     connection = socket.socket(fileno=handle)
     limit_memory(memory)
-    stay_with(parent)
+    end_with_parent(parent)
     return connection
-
-
-def stay_with(parent: int) -> None:
-    """End this process when *parent* is gone."""
-    threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
 
 
 if __name__ == "__main__":

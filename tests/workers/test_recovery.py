@@ -125,7 +125,7 @@ def test_due_time_that_passed_without_database_is_queued_afterwards(house, clust
     until(lambda: "a run cannot be queued" in house.told(0), 90)
     cluster.start()
 
-    until(lambda: "event=\"run queued\"" in house.told(0), 30)
+    until(lambda: 'event="run queued"' in house.told(0), 30)
     assert len(house.rows("SELECT id FROM procrastinate_jobs")) == 1
 
 

@@ -1,0 +1,172 @@
+"""Processes that a command starts end with it, also where it is killed."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import orjson
+import pytest
+from processes import Process, children, wait_for_url
+from waiting import wait_until
+
+ROOT = Path(__file__).parents[2]
+CARD = """
+title    = "Projects"
+protocol = "json"
+mapping  = "fields"
+url      = "{url}/projects"
+licence  = "https://creativecommons.org/licenses/by/4.0/"
+language = "en"
+every    = "0 0 1 1 *"
+pause    = 0
+
+[options]
+records = "results"
+total   = "total"
+page    = "page"
+key     = "id"
+
+[fields]
+key        = "id"
+"title@en" = "name"
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as it:
+        it.bind(("127.0.0.1", 0))
+        return int(it.getsockname()[1])
+
+
+@pytest.fixture
+def registry() -> Iterator[str]:
+    """Serve a first page that is large enough for worker processes, and never answer for the second."""
+    ended = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if "robots.txt" in self.path:
+                return self.send_error(404)
+            if "page=2" in self.path:
+                ended.wait(600)
+                return None
+            page = [{"id": number, "name": f"Project {number}"} for number in range(3000)]
+            body = orjson.dumps({"total": 6000, "results": page})
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    ended.set()
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def start(folder: Path, *words: str) -> Process:
+    """Start a command in a session of its own."""
+    (folder / "cards").mkdir(parents=True, exist_ok=True)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("STOCKTAKE_")}
+    settings = {"DATA": folder / "data", "SOURCES": folder / "cards", "ALLOW_HOSTS": "127.0.0.1", "PROCESSES": 2}
+    environment = {**kept, **{f"STOCKTAKE_{name}": str(value) for name, value in settings.items()}, "PYTHONPATH": str(ROOT)}
+    return Process([sys.executable, "-m", "stocktake", *words], env=environment, cwd=folder, start_new_session=True)
+
+
+def modules(pids: set[int]) -> set[str]:
+    """Return the commands of processes."""
+    found = set()
+    for pid in pids:
+        try:
+            found.add(Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode())
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has ended
+    return found
+
+
+def alive(pids: set[int]) -> set[int]:
+    """Return those of *pids* that have not ended; a zombie has."""
+    left = set()
+    for pid in pids:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if state not in "ZX":
+            left.add(pid)
+    return left
+
+
+def check_children_end(process: Process, *names: str) -> None:
+    """Kill *process* once it has children with all of *names* in their commands, and wait until none is left."""
+
+    def complete() -> bool:
+        assert process.poll() is None, process.output()
+        commands = modules(children(process.pid))
+        return all(any(name in command for command in commands) for name in names)
+
+    try:
+        wait_until(complete, f"children of {process.title}: {', '.join(names)}", output=process.output)
+        below = children(process.pid)
+        process.kill()
+        process.wait()
+        wait_until(lambda: not alive(below), f"the end of the children {below}: {modules(below)}", output=process.output)
+    finally:
+        process.discard()
+
+
+READERS = ("publisher.shelf.reader", "publisher.shelf.follower", "publisher.history.follow")
+
+
+def test_children_of_serve_end_with_it(tmp_path: Path) -> None:
+    check_children_end(start(tmp_path, "serve", "--port", str(free_port())), *READERS)
+
+
+def test_children_of_up_end_with_it_and_release_the_port(tmp_path: Path) -> None:
+    port = free_port()
+    up = start(tmp_path, "--releases", "0 0 1 1 *", "up", "--port", str(port))
+
+    check_children_end(up, "schedule", "release", "serve", *READERS)
+
+    with socket.socket() as it:
+        it.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        it.bind(("127.0.0.1", port))
+
+
+def test_children_of_a_serving_mirror_end_with_it(tmp_path: Path) -> None:
+    port = free_port()
+    origin = start(tmp_path / "origin", "serve", "--port", str(port))
+    try:
+        wait_for_url(f"http://127.0.0.1:{port}/health", origin)
+        mirror = start(tmp_path / "mirror", "mirror", f"http://127.0.0.1:{port}/", "--serve", "--port", str(free_port()))
+
+        check_children_end(mirror, "mirror", "serve", *READERS)
+    finally:
+        origin.stop()
+
+
+def test_children_of_the_demo_end_with_it(tmp_path: Path) -> None:
+    words = ("demo", "--size", "300", "--port", str(free_port()), "--registries-port", "0")
+
+    check_children_end(start(tmp_path, *words), "harvesters.demo.registries", "schedule", "serve", *READERS)
+
+
+def test_worker_processes_of_a_harvest_end_with_it(tmp_path: Path, registry: str) -> None:
+    (tmp_path / "cards").mkdir()
+    (tmp_path / "cards" / "projects.toml").write_text(CARD.format(url=registry))
+
+    check_children_end(start(tmp_path, "harvest"), "multiprocessing.spawn")
