@@ -62,7 +62,7 @@ def test_who_has_lost_its_lock_is_told_and_another_has_it(books: list[Ledger]) -
         with books[1].transaction() as connection:
             connection.execute(_OUT)
 
-        with pytest.raises(FencedError, match="its lock in the ledger is lost"):
+        with pytest.raises(FencedError, match=r"its lock in the ledger's database is lost \(terminating connection"):
             fence()
         with books[1].exclusive("source a", wait=False) as other:
             assert other is not None
