@@ -16,7 +16,7 @@ from publisher.formats import GRAPHS, TABLES
 from publisher.http.headings import RELEASE
 from publisher.http.negotiation import best, wants_html
 from publisher.http.problems import Refused
-from publisher.pages.editor import bundled, given, shown, words
+from publisher.pages.editor import bundled, given, shown, texts, view, words
 from publisher.pages.pages import Pages
 from publisher.shelf.cache import digest
 from publisher.shelf.shelf import Shelf
@@ -95,7 +95,16 @@ async def _introduction(request: Request, shelf: Shelf, pages: Pages, scripts: b
             told = shown(shelf, text) if text else given(shelf, example)
         except KeyError as error:
             raise Refused(HTTPStatus.NOT_FOUND, f"There is no example {example}; /examples lists them") from error
-        return pages.page("sparql.html", it=told, scripts=scripts, limits=shelf.limits, tables=TABLES.values(), graphs=GRAPHS.values())
+        return pages.page(
+            "sparql.html",
+            it=told,
+            scripts=scripts,
+            texts=texts(),
+            view=view,
+            limits=shelf.limits,
+            tables=TABLES.values(),
+            graphs=GRAPHS.values(),
+        )
     row = best(accept, GRAPHS.values())
     if row is None:
         raise Refused(HTTPStatus.NOT_ACCEPTABLE, "The service description is given as " + ", ".join(row.media for row in GRAPHS.values()))

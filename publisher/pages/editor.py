@@ -8,6 +8,7 @@ from pathlib import Path
 import structlog
 
 from publisher.examples.example import Example, example, examples
+from publisher.languages.catalogue import translated as _
 from publisher.pages.pages import HERE
 from publisher.pages.resources import spaces
 from publisher.pages.terms import Row
@@ -33,17 +34,21 @@ _MORE = {
 
 @dataclass(frozen=True, slots=True)
 class Editor:
-    """The example that the form holds, whether it was asked for, all examples, and the releases' numbers, the newest first."""
+    """The example that the form holds, whether it was asked for, all examples, and the releases' numbers, the newest first.
+
+    *runs*: the page runs the query when it is opened, since it is one of our own.
+    """
 
     chosen: Example
     named: bool
+    runs: bool
     examples: tuple[Example, ...]
     releases: tuple[int, ...]
 
 
 def bundled(folder: Path = BUNDLE) -> bool:
     """Tell whether the scripts are there; where they are not, the log says what to do."""
-    there = (folder / "query.js").exists() and (folder / "query.css").exists()
+    there = all((folder / name).exists() for name in ("query.js", "query.css", "worker.js"))
     if not there:
         log.warning("the query page is a plain form: its scripts were not built; install Node.js with npm and install stocktake again")
     return there
@@ -71,19 +76,97 @@ def _label(row: Row) -> str:
     return f"{notation} {label}".strip()[:MOST]
 
 
+def texts() -> dict[str, str]:
+    """Return the texts of the page's scripts in the language of the visit, by their English text."""
+    return {
+        "Add a new tab": _("Add a new tab"),
+        "Add tab": _("Add tab"),
+        "All": _("All"),
+        "An export has more time.": _("An export has more time."),
+        "Ask of": _("Ask of"),
+        "Bars of {name}": _("Bars of {name}"),
+        "Cancel": _("Cancel"),
+        "Cancelled after {time}": _("Cancelled after {time}"),
+        "Chart": _("Chart"),
+        "Circles by {name}.": _("Circles by {name}."),
+        "Close Tab": _("Close tab"),
+        "Close other tabs": _("Close other tabs"),
+        "Close tab": _("Close tab"),
+        "Copied.": _("Copied."),
+        "Copy Tab": _("Copy tab"),
+        "Download result": _("Download result"),
+        "Ellipse": _("Shorten long values"),
+        "False": _("False"),
+        "Filter query results": _("Filter the rows"),
+        "Label": _("Label"),
+        "Line of {name}": _("Line of {name}"),
+        "Line {line}, column {column}.": _("Line {line}, column {column}."),
+        "Link to this query": _("Link to this query"),
+        "Map": _("Map"),
+        "Map of places: {count}": _("Map of places: {count}"),
+        "New Tab": _("New tab"),
+        "No results": _("No results"),
+        "Page size: ": _("Rows on a page:") + " ",
+        "Put it as an export": _("Put it as an export"),
+        "Query": _("Query"),
+        "Regions, and areas without an outline, have no circle.": _("Regions, and areas without an outline, have no circle."),
+        "Release": _("Release"),
+        "Rename Tab": _("Rename tab"),
+        "Response": _("Response"),
+        "Rows _START_ to _END_ of _TOTAL_": _("Rows _START_ to _END_ of _TOTAL_"),
+        "Rows received: {count}": _("Rows received: {count}"),
+        "Rows with a place: {count} of {rows}.": _("Rows with a place: {count} of {rows}."),
+        "Rows: {count}": _("Rows: {count}"),
+        "Run query": _("Run query"),
+        "Running": _("Running"),
+        "Scroll or drag to look closer. Land: Natural Earth.": _("Scroll or drag to look closer. Land: Natural Earth."),
+        "Share": _("Share"),
+        "Shared": _("Shared"),
+        "Show all": _("Show all"),
+        "Simple view": _("Simple view"),
+        "Table": _("Table"),
+        "The answer could not be read.": _("The answer could not be read."),
+        "The answer is cut: it has more rows, or took longer, than the endpoint gives.": _(
+            "The answer is cut: it has more rows, or took longer, than the endpoint gives."
+        ),
+        "The beginning of the answer is shown.": _("The beginning of the answer is shown."),
+        "The endpoint does not answer": _("The endpoint does not answer"),
+        "The first {count} are drawn.": _("The first {count} are drawn."),
+        "The first {shown} of {rows} rows are shown.": _("The first {shown} of {rows} rows are shown."),
+        "The link holds the query, and the release that answers it: {release}.": _(
+            "The link holds the query, and the release that answers it: {release}."
+        ),
+        "The link holds the query. There is no release yet, so what is published on the day it is opened answers it.": _(
+            "The link holds the query. There is no release yet, so what is published on the day it is opened answers it."
+        ),
+        "The whole answer as a file:": _("The whole answer as a file:"),
+        "True": _("True"),
+        "Undo close Tab": _("Undo close tab"),
+        "Value": _("Value"),
+        "what is published now": _("what is published now"),
+        "(of _MAX_ in all)": _("(of _MAX_ in all)"),
+        "{seconds} s": _("{seconds} s"),
+    }
+
+
+def view(it: Example) -> str:
+    """Return the view of the query page that an example's answer opens in, "" where the page chooses."""
+    return "map" if "map" in it.keywords else ""
+
+
 def given(shelf: Shelf, name: str | None) -> Editor:
     """Give what the page shows; *name* is the example that the form begins with. Raises KeyError where there is none of that name."""
     chosen = example(shelf.iris, name or FIRST)
     if chosen is None:
         raise KeyError(name)
-    return Editor(chosen, name is not None, examples(shelf.iris), _releases(shelf.data / "releases"))
+    return Editor(chosen, name is not None, name is not None, examples(shelf.iris), _releases(shelf.data / "releases"))
 
 
 def shown(shelf: Shelf, text: str) -> Editor:
     """Give what the page shows where another page has led to it with the query *text*, which is asked by who reads it, not by us."""
     title, about = "The query behind the numbers", "It is that of the page you come from. Ask it as it is, or change it."
     one = Example("shown", "", "select", title, about, (), text, 0)
-    return Editor(one, True, examples(shelf.iris), _releases(shelf.data / "releases"))
+    return Editor(one, True, False, examples(shelf.iris), _releases(shelf.data / "releases"))
 
 
 def _releases(folder: Path) -> tuple[int, ...]:

@@ -14,6 +14,7 @@ import re
 import socket
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, cast
 
@@ -39,7 +40,18 @@ from publisher.shelf.federation import tokens
 from publisher.shelf.frames import Kind, pack, read
 from publisher.shelf.process import end_with_parent
 from publisher.shelf.question import Question
-from publisher.shelf.reader import Generation, Outlet, Refusal, Result, answer, answer_graph, ask, evaluate, reason
+from publisher.shelf.reader import (
+    Generation,
+    Outlet,
+    Refusal,
+    Result,
+    answer,
+    answer_graph,
+    ask,
+    evaluate,
+    in_written_order,
+    reason,
+)
 from publisher.shelf.sandbox import limit_memory
 
 _OWN = re.compile(r"<(?:bif|sql):|(?:^|\s)define\s+\w+:", re.IGNORECASE)
@@ -64,6 +76,7 @@ class Asking:
         evaluate(Store(), Question(question.text, base=question.base, bindings=question.bindings, inserted=question.inserted))
         if question.check:
             return Outlet(connection, "").end()
+        question = replace(question, text=in_written_order(question.text, question.base))
         default, named = named_by(question)
         if default and len(default) > 1:  # a merge is what few engines make of them: they are fetched and asked here
             return answer(ask(merged(self._held, default, named or []), question), question, connection)

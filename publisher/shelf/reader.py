@@ -26,6 +26,7 @@ from publisher.shelf.rows import ROWS, Rows
 from publisher.shelf.sandbox import limit_memory, refuse_sockets
 from publisher.shelf.wellformed import xml
 from publisher.text.places import original
+from publisher.text.tokens import tokens
 
 Result = QuerySolutions | QueryBoolean | QueryTriples
 
@@ -148,7 +149,7 @@ def ask(asked: Dataset, question: Question) -> Result:
     """Put *question* to the graphs of a store; raise Refusal where it is none."""
     try:
         return asked.store.query(
-            question.text,
+            in_written_order(question.text, question.base),
             base_iri=question.base,
             default_graph=asked.default,
             named_graphs=asked.named,
@@ -156,6 +157,33 @@ def ask(asked: Dataset, question: Question) -> Result:
         )
     except SyntaxError as error:
         raise fault(str(error), question.inserted) from error
+
+
+def in_written_order(text: str, base: str | None = None) -> str:
+    """Return *text* with the star of its outermost SELECT replaced by its variables, in the order in which they are first written.
+
+    The engine sorts the columns of ``SELECT *`` by name. Raises SyntaxError where *text* is not a query.
+
+    >>> in_written_order("SELECT * { ?s ?p ?o }")
+    'SELECT ?s ?p ?o { ?s ?p ?o }'
+    """
+    if "*" not in text:
+        return text
+    found = tokens(text)
+    head = next((at for at, token in enumerate(found) if token.word() in ("SELECT", "ASK", "CONSTRUCT", "DESCRIBE")), None)
+    if head is None or found[head].word() != "SELECT":
+        return text
+    star = next((token for token in found[head + 1 : head + 3] if token.word() not in ("DISTINCT", "REDUCED")), None)
+    if star is None or star.text != "*":
+        return text
+    result = Store().query(text, base_iri=base)  # on nothing, so that it costs no more than parsing
+    names = [variable.value for variable in result.variables] if isinstance(result, QuerySolutions) else []
+    written = [name for name in dict.fromkeys(token.text[1:] for token in found if token.kind == "variable") if name in names]
+    if not names or len(written) != len(names):
+        return text
+    columns = " ".join(f"?{name}" for name in written)
+    before, after = text[: star.start], text[star.end :]
+    return before + ("" if before[-1:].isspace() else " ") + columns + ("" if after[:1].isspace() else " ") + after
 
 
 def fault(message: str, inserted: tuple[tuple[int, int, int], ...] = ()) -> Refusal:

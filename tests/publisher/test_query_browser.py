@@ -6,11 +6,14 @@ import json
 import re
 import shutil
 import subprocess
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
-from browser import browsing
+from browser import Browser, browsing
 from serving import served
 
 from publisher.pages.editor import bundled
@@ -53,7 +56,7 @@ ASKED = """new Promise((told, failed) => {
   setTimeout(() => failed("no answer was drawn"), 20000);
   const look = setInterval(() => {
     const tab = document.querySelector(".tabPanel.active"), found = tab?.querySelector(".yasr_response_chip")?.textContent;
-    if (found?.match(/[0-9]+ results/)) { clearInterval(look); told([found, tab.querySelector("#cut:not([hidden])")?.textContent ?? ""]); }
+    if (found?.match(/^Rows: [0-9]+/)) { clearInterval(look); told([found, tab.querySelector("#cut:not([hidden])")?.textContent ?? ""]); }
   }, 50);
   document.querySelector(".tabPanel.active .yasqe_queryButton").click();
 })"""
@@ -66,5 +69,165 @@ def test_an_answer_that_is_cut_says_so_above_its_rows_and_a_whole_one_does_not(w
         opened.open(f"{url}/sparql?show={quote('SELECT * { ?s ?p ?o } LIMIT 2')}")
         whole = opened.run(ASKED)
 
-    assert (cut[0].partition(" in ")[0], cut[1][:17]) == ("3000 results", "The answer is cut")
-    assert (whole[0].partition(" in ")[0], whole[1]) == ("2 results", "")
+    assert (cut[0].partition(" · ")[0], cut[1][:17]) == ("Rows: 3,000", "The answer is cut")
+    assert (whole[0].partition(" · ")[0], whole[1]) == ("Rows: 2", "")
+
+
+LARGE = "SELECT * WHERE { ?s ?p ?o . ?b a ?a } LIMIT 195249"
+ENDLESS = "SELECT (COUNT(*) AS ?n) { ?a ?b ?c . ?d ?e ?f . ?g ?h ?i }"
+DEADLINE = 90.0  # seconds for what a page is waited for
+PANEL = "document.querySelector('.tabPanel.active')"
+STATE = f"{PANEL}.querySelector('.answer-bar')?.dataset.state"
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Open a browser for the tests below."""
+    if not bundled():
+        pytest.skip("the query page's scripts were not built, for which npm is needed")
+    with browsing(tmp_path_factory.mktemp("page")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def host(world: Path) -> Iterator[str]:
+    """Serve the world without a bound on the seconds of queries in a window."""
+    with served(world, {"STOCKTAKE_LIMITS": "budget=0"}) as url:
+        yield url
+
+
+def until(page: Browser, script: str) -> Any:
+    """Return the value of *script* once it is true; the page must answer all the time."""
+    end = time.monotonic() + DEADLINE
+    while not (value := page.run(f"(() => {{ const it = {script}; return it instanceof Node ? true : it; }})()")):
+        assert time.monotonic() < end, f"waited for {script}; the page shows: {page.run(PANEL + '.innerText')}"
+        time.sleep(0.05)
+    return value
+
+
+def put(page: Browser, query: str) -> None:
+    """Run *query* by the button of the editor."""
+    page.run(f"stocktakeQuery.getTab().setQuery({json.dumps(query)}); {PANEL}.querySelector('.yasqe_queryButton').click()")
+
+
+def rows(page: Browser) -> int:
+    return int(page.run(f"{PANEL}.querySelectorAll('.yasr_results tbody tr').length"))
+
+
+def test_the_page_works_while_a_large_answer_comes_and_shows_its_first_rows(host: str, page: Browser) -> None:
+    page.open(f"{host}/sparql?show={quote(LARGE)}")
+
+    put(page, LARGE)
+    until(page, f"/Rows received: [0-9,]+/.test({PANEL}.querySelector('.answer-bar .time').textContent)")
+    page.run("stocktakeQuery.getTab().getYasqe().replaceRange('# typed meanwhile\\n', {line: 0, ch: 0})")
+    assert page.run(STATE) == "running"
+    until(page, f"{STATE} === 'answered' && {PANEL}.querySelector('.yasr_results tbody tr') !== null")
+
+    told = page.run(f"{PANEL}.querySelector('.answer-bar').innerText")
+    assert "The first 1,000 of 195,249 rows are shown." in told
+    page.run(f"{{ const it = {PANEL}.querySelector('.tableSizer'); it.value = '-1'; it.dispatchEvent(new Event('change')); }} 0")
+    assert rows(page) == 1000
+    columns = page.run(f"[...{PANEL}.querySelectorAll('.yasr_results thead th')].map((it) => it.textContent)")
+    assert columns == ["s", "p", "o", "b", "a"]
+
+
+def test_a_large_answer_is_offered_whole_as_a_file_and_as_an_export(host: str, page: Browser) -> None:
+    page.open(f"{host}/sparql?show={quote(LARGE)}")
+    put(page, LARGE)
+    until(page, f"{PANEL}.querySelector('.answer-bar .files a')")
+
+    csv = "[...document.querySelectorAll('.tabPanel.active .files a')].find((it) => it.textContent === 'CSV')"
+    count = f"fetch({csv}.href).then((it) => it.text()).then((it) => it.trim().split('\\n').length)"
+    assert page.run(count) == 195_250  # and the names of the columns
+    assert page.run(f"{csv}.download").endswith(".csv")
+    form = f"new FormData({PANEL}.querySelector('.files form'))"
+    assert page.run(f"Object.fromEntries({form})") == {"query": LARGE, "format": "json"}
+
+
+def test_a_query_is_cancelled_by_a_button_and_leaves_no_error(host: str, page: Browser) -> None:
+    page.open(f"{host}/sparql?show={quote(ENDLESS)}")
+
+    put(page, ENDLESS)
+    until(page, f"{STATE} === 'running' && /[1-9]/.test({PANEL}.querySelector('.answer-bar .time').textContent)")
+    page.run(f"{PANEL}.querySelector('.answer-bar .cancel').click()")
+
+    said = until(page, f"{STATE} === 'cancelled' && {PANEL}.querySelector('.answer-bar [role=status]').textContent")
+    assert said.startswith("Cancelled after")
+    assert page.run(f"{PANEL}.querySelectorAll('[role=alert]').length") == 0
+    assert page.run(f"getComputedStyle({PANEL}.querySelector('.answer-bar .cancel')).display") == "none"
+    put(page, "SELECT ?s { ?s ?p ?o } LIMIT 3")
+    until(page, f"{PANEL}.querySelectorAll('.yasr_results tbody tr').length === 3")
+
+
+def test_an_error_goes_when_another_query_runs(host: str, page: Browser) -> None:
+    page.open(f"{host}/sparql?show=SELECT")
+    put(page, "SELECT ?s { ?s ?p }")
+    until(page, f"{PANEL}.querySelector('[role=alert]')?.textContent.includes('Line 1')")
+
+    put(page, ENDLESS)
+    until(page, f"{STATE} === 'running'")
+    left = page.run(f"[{PANEL}.querySelectorAll('[role=alert]').length, {PANEL}.querySelector('.yasr_results').textContent]")
+    page.run(f"{PANEL}.querySelector('.answer-bar .cancel').click()")
+
+    assert left == [0, ""]
+
+
+def test_an_example_runs_when_it_is_clicked(host: str, page: Browser) -> None:
+    page.open(f"{host}/sparql")
+
+    page.run("document.querySelector('a[href=\"/sparql?example=initiatives-by-goal\"]').click()")
+
+    until(page, f"{STATE} === 'answered' && {PANEL}.querySelectorAll('.yasr_results tbody tr').length >= 17")
+    assert page.run("stocktakeQuery.getTab().getName()").startswith("Initiatives by Sustainable Development")
+
+
+@pytest.mark.parametrize("name", ["places", "initiatives-by-country", "near-nairobi"])
+def test_an_example_of_places_opens_a_map(host: str, page: Browser, name: str) -> None:
+    page.open(f"{host}/sparql")
+
+    page.run(f"document.querySelector('a[href=\"/sparql?example={name}\"]').click()")
+
+    until(page, f"{PANEL}.querySelector('.stocktake-map svg circle')")
+    assert page.run(f"{PANEL}.querySelector('.select_map').classList.contains('selected')")
+
+
+def test_an_example_that_another_page_leads_to_runs_too(host: str, page: Browser) -> None:
+    page.open(f"{host}/sparql?example=prizes")
+
+    until(page, f"{STATE} === 'answered' && {PANEL}.querySelector('.yasr_results tbody tr')")
+
+
+def test_a_query_that_another_page_shows_waits_for_its_reader(host: str, page: Browser) -> None:
+    page.open(f"{host}/sparql?show={quote(ENDLESS)}")
+
+    until(page, f"{PANEL}.querySelector('.CodeMirror')")
+    assert page.run(STATE) is None
+
+
+def test_a_long_graph_is_cut_at_a_statement(host: str, page: Browser) -> None:
+    page.open(f"{host}/sparql?show=x")
+    put(page, "CONSTRUCT { ?x ?p ?o . ?o ?p ?s } { ?s ?p ?o . ?x a ?y } LIMIT 60000")
+
+    until(page, f"{STATE} === 'answered' && {PANEL}.querySelector('.answer-bar .files a')")
+
+    assert "The beginning of the answer is shown." in page.run(f"{PANEL}.querySelector('.answer-bar').innerText")
+    assert page.run("stocktakeQuery.getTab().getYasr().results.getBindings().length") > 1000
+
+
+def test_the_page_speaks_the_language_of_its_reader(host: str, page: Browser) -> None:
+    page.open(f"{host}/sparql?lang=zh&show={quote(LARGE)}")
+    put(page, LARGE)
+    until(page, f"{STATE} === 'running'")
+    page.run("document.querySelector('.answer-bar .cancel').click()")
+    put(page, "SELECT * { ?s ?p ?o } LIMIT 2000")
+    until(page, f"{STATE} === 'answered' && {PANEL}.querySelector('.tableFilter')")
+
+    shown = page.run(f"{PANEL}.innerText + ' ' + {PANEL}.querySelector('.yasqe_queryButton').title")
+    names = page.run(f"[...{PANEL}.querySelectorAll('.yasr_btnGroup li')].map((it) => it.innerText.trim())")
+    page.open(f"{host}/sparql?lang=en")  # the browser remembers the language
+
+    assert names == ["表格", "图表", "地图", "响应"]
+    assert "显示前 1,000 行，共 2,000 行。" in shown
+    assert "运行查询" in shown
+    latin = set(re.findall(r"[A-Za-z]{3,}", shown.partition("行数")[0]))
+    assert latin <= {"SELECT", "LIMIT", "JSON", "XML", "CSV", "TSV"}

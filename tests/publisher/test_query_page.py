@@ -12,7 +12,7 @@ from publisher.examples.example import examples
 from publisher.formats import GRAPHS, TABLES
 from publisher.http.edge import POLICY
 from publisher.limits import Limits
-from publisher.pages.editor import Editor, bundled
+from publisher.pages.editor import Editor, bundled, texts, view
 from publisher.pages.pages import Pages
 from vocab.iris import Iris
 
@@ -21,8 +21,17 @@ HTML = {"Accept": "text/html"}
 
 def _page(scripts: bool, releases: tuple[int, ...] = ()) -> str:
     them = examples(Iris())
-    told = Editor(them[0], False, them, releases)
-    answer = Pages(Iris()).page("sparql.html", it=told, scripts=scripts, limits=Limits(), tables=TABLES.values(), graphs=GRAPHS.values())
+    told = Editor(them[0], False, False, them, releases)
+    answer = Pages(Iris()).page(
+        "sparql.html",
+        it=told,
+        scripts=scripts,
+        texts=texts(),
+        view=view,
+        limits=Limits(),
+        tables=TABLES.values(),
+        graphs=GRAPHS.values(),
+    )
     return bytes(answer.body).decode()
 
 

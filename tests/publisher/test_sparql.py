@@ -56,6 +56,23 @@ async def test_a_table_comes_in_the_format_that_is_wanted(client: httpx.AsyncCli
     assert "Community network 1" in answer.text
 
 
+@pytest.mark.parametrize(
+    ("query", "columns"),
+    [
+        ("SELECT * { ?s ?p ?o } LIMIT 1", "s,p,o"),
+        ("select distinct*where { ?thing a ?class . ?thing ?b ?a } LIMIT 1", "thing,class,b,a"),
+        ("# SELECT *\nSELECT * { GRAPH ?g { $z ?y ?x MINUS { ?z ?w ?v } } } LIMIT 1", "g,z,y,x"),
+        ("SELECT * { { SELECT * { ?z a ?y } } ?z ?b ?x } LIMIT 1", "z,y,b,x"),
+        ("SELECT ?z (COUNT(*) AS ?a) { ?z ?y ?x } GROUP BY ?z LIMIT 1", "z,a"),
+    ],
+)
+async def test_columns_stand_in_the_order_of_the_query(client: httpx.AsyncClient, query: str, columns: str) -> None:
+    answer = await client.get("/sparql", params={"query": query}, headers={"Accept": "text/csv"})
+
+    assert answer.status_code == 200, answer.text
+    assert answer.text.partition("\r\n")[0] == columns
+
+
 async def test_csv_and_xml_are_well_formed(client: httpx.AsyncClient) -> None:
     rows = await client.get("/sparql", params={"query": TITLE}, headers={"Accept": "text/csv"})
     tree = await client.get("/sparql", params={"query": TITLE}, headers={"Accept": "application/sparql-results+xml"})

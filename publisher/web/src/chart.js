@@ -1,14 +1,14 @@
 // Chart: a bar a row, or a line where the labels are years or dates. What is drawn can be chosen; the numbers stand beside the bars.
-import { drawn, element, short, visible } from "./dom.js";
+import { drawn, element, short, total, visible } from "./dom.js";
+import { direction, number as shown, text } from "./texts.js";
 
-const MOST = 200; // bars that a person can still read
+export const SHOWN = 200; // bars that a person can still read
 const WIDTH = 900, ROW = 26, NAME = 330, HEIGHT = 320;
 const number = (cell) => (cell && cell.type !== "uri" && cell.value.trim() !== "" && Number.isFinite(Number(cell.value)) ? Number(cell.value) : null);
-const shown = (value) => value.toLocaleString("en", { maximumFractionDigits: 2 });
 
 export class Chart {
   priority = 8;
-  label = "Chart";
+  label = text("Chart");
   helpReference = undefined;
 
   constructor(yasr) {
@@ -53,10 +53,11 @@ export class Chart {
       });
       return element("label", {}, `${title} `, select);
     };
-    const pairs = this.rows.slice(0, MOST).map((row) => [row[label] ? visible(row[label].type === "uri" ? short(row[label].value) : row[label].value) : "–", number(row[value]) ?? 0]);
+    const pairs = this.rows.slice(0, SHOWN).map((row) => [row[label] ? visible(row[label].type === "uri" ? short(row[label].value) : row[label].value) : "–", number(row[value]) ?? 0]);
     const timely = pairs.length > 2 && pairs.every(([name]) => /^-?\d{4}(-\d\d){0,2}/.test(name));
-    const figure = element("figure", { class: "stocktake-chart" }, element("p", { class: "row" }, choose("Label", label, others, "label"), choose("Value", value, values, "value")), timely ? line(pairs, value) : bars(pairs, value));
-    if (this.rows.length > MOST) figure.append(element("figcaption", { class: "quiet" }, `The first ${MOST} of ${shown(this.rows.length)} rows.`));
+    const figure = element("figure", { class: "stocktake-chart" }, element("p", { class: "row", dir: direction }, choose(text("Label"), label, others, "label"), choose(text("Value"), value, values, "value")), timely ? line(pairs, value) : bars(pairs, value));
+    const rows = total(this.yasr.results);
+    if (rows > SHOWN) figure.append(element("figcaption", { class: "quiet", dir: direction }, text("The first {shown} of {rows} rows are shown.", { shown: SHOWN, rows })));
     this.yasr.resultsEl.append(figure);
   }
 }
@@ -64,7 +65,7 @@ export class Chart {
 function bars(pairs, title) {
   const most = Math.max(...pairs.map(([, size]) => Math.abs(size)), 1e-12);
   const height = pairs.length * ROW + 8;
-  const drawing = drawn("svg", { viewBox: `0 0 ${WIDTH} ${height}`, role: "img", "aria-label": `Bars of ${title}` });
+  const drawing = drawn("svg", { viewBox: `0 0 ${WIDTH} ${height}`, role: "img", "aria-label": text("Bars of {name}", { name: title }) });
   pairs.forEach(([name, size], at) => {
     const y = at * ROW + 4, long = (Math.abs(size) / most) * (WIDTH - NAME - 90);
     const text = name.length > 40 ? `${name.slice(0, 39)}…` : name;
@@ -77,7 +78,7 @@ function line(unsorted, title) {
   const pairs = [...unsorted].sort(([one], [other]) => (one < other ? -1 : 1));
   const most = Math.max(...pairs.map(([, size]) => size), 0) || 1, least = Math.min(...pairs.map(([, size]) => size), 0);
   const x = (at) => 60 + (at / Math.max(pairs.length - 1, 1)) * (WIDTH - 90), y = (size) => HEIGHT - 40 - ((size - least) / (most - least || 1)) * (HEIGHT - 70);
-  const drawing = drawn("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": `Line of ${title}` });
+  const drawing = drawn("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": text("Line of {name}", { name: title }) });
   for (const size of [least, (least + most) / 2, most]) drawing.append(drawn("line", { x1: 60, x2: WIDTH - 30, y1: y(size), y2: y(size), class: "grid" }), drawn("text", { x: 52, y: y(size) + 5, "text-anchor": "end" }, shown(size)));
   drawing.append(drawn("polyline", { points: pairs.map(([, size], at) => `${x(at)},${y(size)}`).join(" ") }));
   const every = Math.ceil(pairs.length / 12);

@@ -10,6 +10,9 @@ function made(it, attributes, children) {
 export const element = (name, attributes = {}, ...children) => made(document.createElement(name), attributes, children);
 export const drawn = (name, attributes = {}, ...children) => made(document.createElementNS(SVG, name), attributes, children);
 
+// How many rows an answer has, of which *results* may hold the first alone.
+export const total = (results) => results.getAsJson()?.total ?? results.getBindings()?.length ?? 0;
+
 // The last part of an IRI, or the text itself.
 export const short = (value) => (/^\w+:\/\//.test(value) ? decodeURIComponent(value.replace(/[/#]+$/, "").split(/[/#]/).pop()) : value);
 export const visible = (value) => value.replace(/[\u0000-\u001f\u007f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, " ");

@@ -2,7 +2,8 @@
 import land from "world-atlas/land-110m.json";
 import places from "places";
 import { feature } from "topojson-client";
-import { drawn, element, short, visible, web } from "./dom.js";
+import { drawn, element, short, total, visible, web } from "./dom.js";
+import { direction, text } from "./texts.js";
 
 const MOST = 5000; // marks
 const POINT = /^\s*(?:<[^>]*>\s*)?POINT\s*(?:Z\s*)?\(\s*(-?[\d.eE+-]+)\s+(-?[\d.eE+-]+)/i;
@@ -38,7 +39,7 @@ function outline() {
 
 export class Atlas {
   priority = 7;
-  label = "Map";
+  label = text("Map");
   helpReference = undefined;
 
   constructor(yasr) {
@@ -63,7 +64,7 @@ export class Atlas {
     const rows = this.yasr.results.getBindings(), placed = rows.map((row) => [row, spot(row[name])]).filter(([, it]) => it);
     const sized = names.find((other) => other !== name && placed.some(([row]) => row[other]) && placed.every(([row]) => !row[other] || (row[other].type !== "uri" && row[other].value !== "" && Number.isFinite(Number(row[other].value)))));
     const most = sized ? Math.max(...placed.map(([row]) => Number(row[sized]?.value ?? 0)), 1e-12) : 1;
-    const drawing = drawn("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": `Map of ${placed.length} places` }, drawn("path", { class: "land", d: outline() }));
+    const drawing = drawn("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": text("Map of places: {count}", { count: placed.length }) }, drawn("path", { class: "land", d: outline() }));
     for (const [row, { at, area }] of placed.slice(0, MOST)) {
       const size = sized ? 3 + 13 * Math.sqrt(Math.max(Number(row[sized]?.value ?? 0), 0) / most) : area ? 7 : 3.5;
       const told = names.filter((other) => row[other] && (other !== name || area)).map((other) => `${other}: ${visible(row[other].type === "uri" ? short(row[other].value) : row[other].value)}`).join("\n");
@@ -72,9 +73,14 @@ export class Atlas {
       drawing.append(link ? drawn("a", { href: link.value, target: "_blank", rel: "noopener" }, mark) : mark);
     }
     zoomable(drawing);
-    const left = rows.length - placed.length;
-    const note = `${placed.length} of ${rows.length} rows have a place${sized ? `; circles by ${sized}` : ""}${placed.length > MOST ? `; the first ${MOST} are drawn` : ""}${left && placed.some(([, it]) => it.area) ? "; regions and areas without an outline have none" : ""}. Scroll or drag to look closer. Land: Natural Earth.`;
-    this.yasr.resultsEl.append(element("figure", { class: "stocktake-map" }, drawing, element("figcaption", { class: "quiet" }, note)));
+    const left = rows.length - placed.length, all = total(this.yasr.results);
+    const notes = [text("Rows with a place: {count} of {rows}.", { count: placed.length, rows: rows.length })];
+    if (all > rows.length) notes.unshift(text("The first {shown} of {rows} rows are shown.", { shown: rows.length, rows: all }));
+    if (sized) notes.push(text("Circles by {name}.", { name: sized }));
+    if (placed.length > MOST) notes.push(text("The first {count} are drawn.", { count: MOST }));
+    if (left && placed.some(([, it]) => it.area)) notes.push(text("Regions, and areas without an outline, have no circle."));
+    notes.push(text("Scroll or drag to look closer. Land: Natural Earth."));
+    this.yasr.resultsEl.append(element("figure", { class: "stocktake-map" }, drawing, element("figcaption", { class: "quiet", dir: direction }, notes.join(" "))));
   }
 }
 

@@ -1,18 +1,21 @@
 // The query page: Yasgui over our own endpoint, with completion from our own vocabulary, a chart, a map, and links that pin a release.
+import "./texts.js"; // before Yasgui, whose own texts pass through it
 import "@zazuko/yasgui/build/yasgui.min.css";
 import "./query.css";
 import Yasgui from "@zazuko/yasgui";
 import { Chart } from "./chart.js";
 import { complete } from "./completion.js";
-import { element } from "./dom.js";
+import { element, total } from "./dom.js";
 import { Atlas } from "./map.js";
+import { Table, describe, run } from "./run.js";
 import { linked, sharing } from "./share.js";
+import { direction, text } from "./texts.js";
 import { Trouble } from "./trouble.js";
 
 const plain = document.getElementById("plain");
 const home = document.getElementById("yasgui");
 const endpoint = new URL("/sparql", location.href).href;
-const notice = element("div", { id: "cut", class: "notice", hidden: "", role: "status" }, "The answer is cut: it has more rows, or took longer, than the endpoint gives.");
+const notice = element("div", { id: "cut", class: "notice", hidden: "", role: "status", dir: direction }, text("The answer is cut: it has more rows, or took longer, than the endpoint gives."));
 const state = { release: "" }; // "" is what is published now
 
 async function words() {
@@ -31,18 +34,54 @@ function remark(yasr) {
 
 const watched = new WeakSet();
 
-function watch(yasr) {
+function watch(tab) {
+  const yasr = tab?.getYasr();
   if (!yasr || watched.has(yasr)) return;
   watched.add(yasr);
-  yasr.on("drawn", () => remark(yasr));
+  yasr.on("drawn", () => {
+    remark(yasr);
+    describe(tab, state.release);
+  });
+}
+
+// How many rows there are and how long they took, beside the choice of views.
+function info() {
+  const { results } = this, count = results?.getBindings() ? text("Rows: {count}", { count: total(results) }) : "";
+  const time = results?.getResponseTime() ? text("{seconds} s", { seconds: results.getResponseTime() / 1000 }) : "";
+  this.dataElement.textContent = [count, time].filter(Boolean).join(" · ");
+  this.dataElement.classList.toggle("empty", !results);
+}
+
+// Yasgui's classes in the reader's language; a query runs in a worker.
+function adapt({ Yasqe, Yasr }, ask) {
+  Yasqe.prototype.query = function (config) {
+    return ask(this, config);
+  };
+  Yasr.prototype.updateResponseInfo = info;
+  Yasr.prototype.fillFallbackBox = function () {
+    this.emptyFallbackElement(); // which view is shown is seen in the list of views
+  };
+  Table.defaults.tableConfig.language = {
+    paginate: { first: "«", last: "»", next: "›", previous: "‹" },
+    info: text("Rows _START_ to _END_ of _TOTAL_"),
+    infoEmpty: "",
+    infoFiltered: text("(of _MAX_ in all)"),
+    emptyTable: text("No results"),
+    zeroRecords: text("No results"),
+  };
 }
 
 function start() {
   const { Yasqe, Yasr } = Yasgui;
+  adapt(Yasgui, (yasqe, config) => {
+    notice.hidden = true;
+    return run(yasgui, yasqe, config, state.release);
+  });
   const known = words();
   for (const name of ["prefixes", "property", "class"]) delete Yasqe.Autocompleters[name]; // these ask other hosts, or complete what is not here
   Yasqe.defaults.autocompleters = Yasqe.defaults.autocompleters.filter((name) => name === "variables");
   complete(Yasqe, known);
+  Yasr.registerPlugin("table", Table, true);
   Yasr.registerPlugin("chart", Chart, true);
   Yasr.registerPlugin("map", Atlas, true);
   Yasr.registerPlugin("error", Trouble, true);
@@ -60,6 +99,7 @@ function start() {
     copyEndpointOnNewTab: false,
     populateFromUrl: false,
     persistenceId: "stocktake-query",
+    tabName: text("Query"),
     endpointCatalogueOptions: { getData: () => [], keys: [] },
     requestConfig: {
       endpoint,
@@ -79,25 +119,34 @@ function start() {
   sharing(yasgui, state, settle);
   settle();
   yasgui.on("tabAdd", settle);
-  yasgui.on("tabSelect", settle);
+  yasgui.on("tabSelect", () => {
+    settle();
+    watch(yasgui.getTab());
+  });
+  yasgui.on("queryResponse", (_, tab) => watch(tab)); // before the answer is drawn
+  watch(yasgui.getTab());
 
-  const open = (name, query) => {
-    const tab = yasgui.addTab(true, { ...Yasgui.Tab.getDefaults(yasgui), name, yasqe: { value: query } }, { avoidDuplicateTabs: true });
+  const open = (name, query, view) => {
+    const settings = Yasgui.Tab.getDefaults(yasgui);
+    if (view) settings.yasr.settings.selectedPlugin = view;
+    const tab = yasgui.addTab(true, { ...settings, name, yasqe: { value: query } }, { avoidDuplicateTabs: true });
     settle();
     return tab;
   };
+  const show = (name, query, view) => open(name, query, view).query().catch(() => {}); // what went wrong is shown where the answer would be
   const given = new URLSearchParams(location.hash.slice(1));
-  if (given.has("query")) open(given.get("name") || "Shared", given.get("query"));
+  if (given.has("query")) open(given.get("name") || text("Shared"), given.get("query"));
+  else if (plain.dataset.run) show(plain.dataset.example, written, plain.dataset.view);
   else if (plain.dataset.example) open(plain.dataset.example, written);
   for (const link of document.querySelectorAll("a[data-query]")) {
     link.addEventListener("click", (event) => {
+      if (event.ctrlKey || event.metaKey || event.shiftKey) return; // it opens another page
       event.preventDefault();
-      open(link.textContent.slice(0, 40), link.dataset.query);
+      show(link.textContent.slice(0, 40), link.dataset.query, link.dataset.view);
       home.scrollIntoView();
     });
   }
   home.addEventListener("fault", ({ detail }) => yasgui.getTab()?.getYasqe()?.setCursor({ line: detail.line - 1, ch: detail.column - 1 }));
-  yasgui.on("queryResponse", (_, tab) => watch(tab.getYasr())); // it is told before the answer is drawn
   window.stocktakeQuery = yasgui; // for scripts and tests
 }
 

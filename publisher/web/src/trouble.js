@@ -1,5 +1,6 @@
 // Trouble: why there is no answer, as the endpoint tells it (https://www.rfc-editor.org/rfc/rfc9457), and what to do.
 import { element, visible } from "./dom.js";
+import { direction, text } from "./texts.js";
 
 export class Trouble {
   priority = 20;
@@ -19,11 +20,11 @@ export class Trouble {
 
   draw() {
     const error = this.yasr.results.getError(), told = problem(error.text);
-    const place = told.line ? ` Line ${told.line}, column ${told.column}.` : "";
-    const lines = [element("p", {}, element("strong", {}, visible(`${told.title ?? error.statusText ?? "The endpoint does not answer"}.`)), place)];
+    const place = told.line ? ` ${text("Line {line}, column {column}.", told)}` : "";
+    const lines = [element("p", {}, element("strong", {}, visible(`${told.title ?? error.statusText ?? text("The endpoint does not answer")}.`)), place)];
     if (told.detail) lines.push(element("p", {}, visible(`${told.detail}`)));
-    if (told.status === 504 || told.status === 422) lines.push(element("p", {}, element("a", { href: "/exports" }, "Put it as an export"), ", which has more time."));
-    this.yasr.resultsEl.append(element("div", { class: "notice", role: "alert" }, ...lines));
+    if (told.status === 504 || told.status === 422) lines.push(element("p", {}, element("a", { href: "/exports" }, text("An export has more time."))));
+    this.yasr.resultsEl.append(element("div", { class: "notice", role: "alert", dir: direction }, ...lines));
     if (told.line) this.yasr.resultsEl.dispatchEvent(new CustomEvent("fault", { bubbles: true, detail: told }));
   }
 }
