@@ -1,25 +1,37 @@
-# Two stages: the first has the tools and builds, the second has what runs.
+# Three stages: the first bundles the scripts of the pages, the second builds and installs the wheel, the third has only what runs.
+FROM node:22-trixie-slim AS scripts
+WORKDIR /web
+COPY publisher/web ./
+RUN npm ci --no-progress && mkdir /bundle && npm run --silent build -- /bundle
+
+
 FROM python:3.13-slim-trixie AS build
 WORKDIR /build
+RUN apt-get update --quiet=2 && apt-get install --quiet=2 --yes --no-install-recommends binutils
 
-COPY requirements.lock requirements-run.lock ./
+COPY requirements-build.lock requirements-run.lock ./
 RUN python -m venv /tools \
-    && /tools/bin/pip install --no-cache-dir --require-hashes --requirement requirements.lock \
-    && python -m venv /stocktake \
-    && /stocktake/bin/pip install --no-cache-dir --require-hashes --requirement requirements-run.lock
+    && /tools/bin/pip install --no-cache-dir --require-hashes --requirement requirements-build.lock \
+    && python -m venv --without-pip /stocktake \
+    && /tools/bin/pip --python /stocktake/bin/python install --no-cache-dir --require-hashes --requirement requirements-run.lock
 
-COPY pyproject.toml README.md LICENSE stocktake.py ./
+COPY pyproject.toml hatch_build.py README.md LICENSE stocktake.py ./
 COPY vocab vocab
 COPY shapes shapes
 COPY journal journal
 COPY harvesters harvesters
 COPY publisher publisher
+COPY --from=scripts /bundle publisher/static/query
 RUN /tools/bin/hatchling build --target wheel --directory dist \
-    && /stocktake/bin/pip install --no-cache-dir --no-deps dist/*.whl
+    && /tools/bin/pip --python /stocktake/bin/python install --no-cache-dir --no-deps dist/*.whl
+
+# Debug symbols and the libraries' own tests are a tenth of what is installed. numpy.libs is left alone: stripping breaks it.
+RUN find /stocktake -name '*.so' -not -path '*.libs/*' -exec strip --strip-unneeded {} + \
+    && find /stocktake/lib -type d -name tests -prune -exec rm -r {} +
 
 
 FROM python:3.13-slim-trixie
-RUN useradd --system --uid 10001 --user-group --no-create-home stocktake \
+RUN useradd --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin stocktake \
     && install --directory --owner stocktake --group stocktake /data /sources
 COPY --from=build /stocktake /stocktake
 COPY sources /sources

@@ -17,7 +17,7 @@ TEST_PACKAGES := chromium default-jre-headless libapache-jena-java postgresql ip
 # What the query page's scripts are made of.
 QUERY_PAGE := $(wildcard publisher/web/* publisher/web/src/*)
 
-COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-config --quiet
+COMPILE = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-config --quiet
 
 .PHONY: run install test lint bench lock
 
@@ -37,11 +37,12 @@ lint: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks $(ARGS)
 
-# requirements.lock is for working here, requirements-run.lock for the container. No address of an index and no path
-# goes into them, so that they serve wherever the packages come from.
+# requirements.lock is for working here; the image is built with requirements-build.lock and runs requirements-run.lock.
+# They name no index address and no path, so that they work wherever the packages come from.
 lock: $(INSTALLED)
-	$(COMPILE) --all-extras --upgrade --output-file requirements.lock
-	$(COMPILE) --extra postgresql --constraint requirements.lock --no-annotate --output-file requirements-run.lock
+	$(COMPILE) pyproject.toml --all-extras --upgrade --output-file requirements.lock
+	$(COMPILE) pyproject.toml --extra postgresql --extra dask --extra s3 --constraint requirements.lock --no-annotate --output-file requirements-run.lock
+	echo hatchling | $(COMPILE) - --constraint requirements.lock --no-annotate --output-file requirements-build.lock
 
 # Where npm is missing and cannot be had, the query page is a plain form.
 $(INSTALLED): requirements.lock pyproject.toml hatch_build.py $(QUERY_PAGE) | $(BIN)/pip

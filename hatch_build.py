@@ -28,7 +28,8 @@ class QueryPage(BuildHookInterface[Any]):
             return
         npm = shutil.which("npm")
         if npm is None:
-            self.app.display_warning("npm is not there: the query page will be a plain form. Install Node.js with npm, then build again.")
+            if not (root / OUT).exists():  # where another build stage has made the bundle, it is used as it is
+                self.app.display_warning("npm is missing: the query page will be a plain form. Install Node.js with npm, then build again.")
             return
         try:
             bundle(root, npm)

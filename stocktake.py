@@ -435,6 +435,8 @@ def supervise(commands: Mapping[str, list[str]], settings: Settings) -> None:
 def main() -> None:
     """Run the command line; a known trouble is one line on standard error and exit code 1."""
     tell_retries()
+    for name in [name for name, value in os.environ.items() if name.startswith("STOCKTAKE_") and not value]:
+        del os.environ[name]  # an empty variable counts as not set, so that a compose file can pass all of them
     try:
         app()
     except (HarvestError, JournalError) as error:

@@ -16,6 +16,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 from urllib.request import Request, urlopen
@@ -23,6 +24,7 @@ from urllib.request import Request, urlopen
 import uvicorn
 
 from harvesters.demo.app import Playground, build
+from harvesters.demo.cards import cards
 from harvesters.demo.fate import DEFAULT, SHARES, Age, Counts, Fault, registries, truth
 from harvesters.demo.wire import WireProtocol
 
@@ -112,7 +114,8 @@ class Demo:
 
 
 def _arguments(words: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m harvesters.demo.registries", description="Play simulated registries on loopback.")
+    parser = argparse.ArgumentParser(prog="python -m harvesters.demo.registries", description="Serve simulated registries.")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=0, help="0: a free one; the first line printed names it")
     parser.add_argument("--size", type=int, default=SIZE, help="records in all")
     parser.add_argument("--seed", type=int, default=1)
@@ -121,6 +124,8 @@ def _arguments(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--faults", default=",".join(sorted(DEFAULT)), help=f"some of {', '.join(Fault)}, by commas")
     parser.add_argument("--only", default="", help=f"some of {', '.join(SHARES)}, by commas; none: all")
     parser.add_argument("--attached", action="store_true", help="end when standard input ends")
+    parser.add_argument("--write-sources", type=Path, metavar="DIR", help="write the registries' source definitions into this directory")
+    parser.add_argument("--public-host", default="", help="host in these definitions; default: the address listened on")
     return parser.parse_args(words)
 
 
@@ -145,8 +150,11 @@ def main(words: list[str] | None = None) -> None:
         raise SystemExit(f"demo: {error}") from error
     config = uvicorn.Config(build(playground), http=WireProtocol, log_level="warning", access_log=False, date_header=False, lifespan="off")
     server = uvicorn.Server(config)
-    with socket.create_server(("127.0.0.1", given.port), backlog=128) as listener:
-        print(listener.getsockname()[1], flush=True)
+    with socket.create_server((given.host, given.port), backlog=128) as listener:
+        port = listener.getsockname()[1]
+        if given.write_sources:
+            cards(f"http://{given.public_host or given.host}:{port}", given.write_sources, tuple(filter(None, given.only.split(","))))
+        print(port, flush=True)
         if given.attached:
             threading.Thread(target=_end_with_input, args=(server,), daemon=True).start()
         with suppress(KeyboardInterrupt):  # uvicorn raises it again once all is closed

@@ -16,7 +16,8 @@ BUILD = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["bu
 EXTRAS = PROJECT["optional-dependencies"]
 WANTED = {
     "requirements.lock": [*PROJECT["dependencies"], *EXTRAS["postgresql"], *EXTRAS["dev"], *BUILD],
-    "requirements-run.lock": [*PROJECT["dependencies"], *EXTRAS["postgresql"]],
+    "requirements-run.lock": [*PROJECT["dependencies"], *EXTRAS["postgresql"], *EXTRAS["dask"], *EXTRAS["s3"]],
+    "requirements-build.lock": BUILD,
 }
 _HASHES = r"(?: --hash=sha256:[0-9a-f]{64})+"
 _PIN = re.compile(rf"(?P<name>[a-z0-9._-]+)(?:\[[a-z,]+\])?==(?P<version>[^\s;]+)(?: ; .+?)?{_HASHES}")
@@ -61,9 +62,10 @@ def test_every_dependency_is_locked_within_its_range(lock):
     assert outside == []
 
 
-def test_both_locks_agree():
-    all_pins, run_pins = _pins("requirements.lock"), _pins("requirements-run.lock")
+@pytest.mark.parametrize("lock", ["requirements-run.lock", "requirements-build.lock"])
+def test_the_locks_agree(lock):
+    all_pins, pins = _pins("requirements.lock"), _pins(lock)
 
-    differing = {name for name, version in run_pins.items() if all_pins.get(name) != version}
+    differing = {name for name, version in pins.items() if all_pins.get(name) != version}
 
     assert differing == set()

@@ -1,12 +1,16 @@
-"""The containers: they cannot be started here, so all that their files name is looked up instead."""
+"""Check everything that the container files name; tests/setup/test_image.py builds and runs them."""
 
 from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
+import sys
+import zipfile
 from collections.abc import Iterator, Mapping
-from fnmatch import fnmatch
-from pathlib import Path
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import jsonschema
@@ -20,6 +24,7 @@ ROOT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 SERVICES: Mapping[str, Mapping[str, Any]] = COMPOSE["services"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
+BUNDLE = ROOT / "publisher/static/query"
 OURS = [name for name, service in SERVICES.items() if "build" in service]
 
 
@@ -42,14 +47,50 @@ def test_the_file_keeps_to_the_compose_specification():
     assert errors == []
 
 
-def test_harvester_worker_publisher_and_ledger_start_and_virtuoso_only_when_asked():
-    always = {name for name, service in SERVICES.items() if "profiles" not in service}
+def test_virtuoso_and_simulated_registries_start_only_with_their_profile():
+    profiles = {name: service.get("profiles", []) for name, service in SERVICES.items()}
 
-    assert always == {"harvester", "worker", "publisher", "postgresql"}
-    assert SERVICES["virtuoso"]["profiles"] == ["virtuoso"]
+    assert {name for name, of_service in profiles.items() if not of_service} == {
+        "harvester",
+        "worker",
+        "publisher",
+        "releases",
+        "postgresql",
+    }
+    assert {name for name, of_service in profiles.items() if of_service == ["virtuoso"]} == {"virtuoso"}
+    assert {name for name, of_service in profiles.items() if of_service == ["demo"]} == {"registries", "first-harvest"}
 
 
-@pytest.mark.parametrize("command", [*(SERVICES[name]["command"] for name in OURS), *map(json.loads, _instructions("CMD"))], ids=" ".join)
+@pytest.mark.parametrize("name", [name for name in SERVICES if "build" in SERVICES[name]])
+def test_every_setting_is_passed_on(name):
+    missing = set(Settings.VARIABLES) - {"STOCKTAKE_DATA"} - set(SERVICES[name]["environment"])
+
+    assert missing == set()
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "compose").glob("*.env")), ids=lambda file: file.name)
+def test_an_environment_file_sets_only_what_the_compose_file_reads(file):
+    names = {line.partition("=")[0] for line in file.read_text(encoding="utf-8").splitlines() if line and line[0] != "#"}
+
+    read = set(SERVICES["publisher"]["environment"]) | set(
+        re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+    )
+    assert names
+    assert names <= read
+
+
+def test_the_virtuoso_profile_is_the_publishers_store():
+    text = (ROOT / "compose/virtuoso.env").read_text(encoding="utf-8")
+    hosts = re.findall(r"^STOCKTAKE_\w+=http://(?:[^@\n]+@)?([^:/\n]+)", text, re.MULTILINE)
+
+    assert hosts == ["virtuoso"] * 3
+
+
+@pytest.mark.parametrize(
+    "command",
+    [*(c for c in (SERVICES[name]["command"] for name in OURS) if c[0] != "python"), *map(json.loads, _instructions("CMD"))],
+    ids=" ".join,
+)
 def test_every_command_is_one_of_the_programs(command):
     assert command[0] == "stocktake"
     assert _parse(command).command.name == command[1]
@@ -71,19 +112,58 @@ def test_every_path_that_is_copied_or_mounted_exists():
     assert missing == []
 
 
-def test_the_builder_is_sent_all_that_it_copies():
-    allowed = [line[1:] for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines() if line.startswith("!")]
-    copied = [word for line in _instructions("COPY") if not line.startswith("--from") for word in line.split()[:-1]]
+def _is_sent(path: str, patterns: list[str]) -> bool:
+    """Return whether .dockerignore lets *path* through: the last pattern that matches it or one of its parents decides."""
+    parents = [str(PurePosixPath(*PurePosixPath(path).parts[: n + 1])) for n in range(len(PurePosixPath(path).parts))]
+    sent = True
+    for pattern in patterns:
+        if any(fnmatchcase(part, name) for part in parents for name in (pattern.lstrip("!"), pattern.lstrip("!").removeprefix("**/"))):
+            sent = pattern.startswith("!")
+    return sent
 
-    assert [path for path in copied if not any(fnmatch(path, pattern) for pattern in allowed)] == []
+
+def _context() -> list[str]:
+    """List the files of this checkout, the bundled scripts included, that .dockerignore sends to the builder."""
+    patterns = [line for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines() if line and line[0] != "#"]
+    tracked = subprocess.run(["git", "ls-files", "-z", "-co", "--exclude-standard"], cwd=ROOT, check=True, capture_output=True, text=True)
+    bundle = [str(file.relative_to(ROOT)) for file in BUNDLE.glob("*")]
+    return [path for path in [*filter(None, tracked.stdout.split("\0")), *bundle] if (ROOT / path).is_file() and _is_sent(path, patterns)]
+
+
+def test_the_builder_receives_no_bundle_and_no_tests():
+    context = _context()
+
+    assert "hatch_build.py" in context
+    assert [path for path in context if path.startswith(("publisher/static/query/", "tests/", ".git/", "data/"))] == []
+
+
+def test_the_wheel_built_from_the_builders_files_has_the_query_editor(tmp_path):
+    if not BUNDLE.exists():
+        pytest.skip("the scripts are not bundled here: npm was missing when the project was installed")
+    copied = [word for line in _instructions("COPY") if not line.startswith("--from") for word in line.split()[:-1]]
+    for path in _context():
+        if any(path == word or path.startswith(f"{word}/") for word in copied):
+            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / path, tmp_path / path)
+    (from_scripts,) = (line.split()[-1] for line in _instructions("COPY") if line.startswith("--from=scripts"))
+    shutil.copytree(BUNDLE, tmp_path / from_scripts)  # what the stage with Node.js makes
+
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", "dist"]
+    subprocess.run(command, cwd=tmp_path, env={"PATH": "/nonexistent"}, check=True, capture_output=True, timeout=120)
+
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    assert {"publisher/static/query/query.js", "publisher/static/query/query.css", "publisher/static/query/world.json"} <= set(names)
+    assert "stocktake.py" in names
 
 
 @pytest.mark.parametrize("name", OURS)
 def test_data_and_cards_are_where_the_settings_say(name):
     mounts = {volume.split(":")[1] for volume in SERVICES[name]["volumes"]}
+    (defaults,) = _instructions("ENV")
 
-    assert SERVICES[name]["environment"]["STOCKTAKE_DATA"] in mounts
-    assert SERVICES[name]["environment"]["STOCKTAKE_SOURCES"] in mounts
+    assert set(re.findall(r"STOCKTAKE_\w+=(\S+)", defaults)) == mounts
 
 
 def test_every_volume_and_service_that_is_named_is_declared():

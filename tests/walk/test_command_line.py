@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -53,6 +56,15 @@ def test_an_unknown_or_malformed_setting_is_named_and_is_wrong_use(environment: 
 
     assert done.exit_code == 2
     assert name in done.output
+
+
+def test_an_empty_variable_counts_as_not_set(environment: dict[str, str]) -> None:
+    empty = dict.fromkeys(["STOCKTAKE_PROCESSES", "STOCKTAKE_BASE", "STOCKTAKE_SHELF"], "")
+    command = [sys.executable, "-m", "stocktake", "runs", "--json"]
+
+    result = subprocess.run(command, env={**os.environ, **environment, **empty}, capture_output=True, text=True, timeout=240)
+
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 def test_settings_reach_a_process_of_ours_as_they_are() -> None:
