@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -55,6 +57,7 @@ from shapes.validate import Name
 from vocab.iris import BASE, is_web
 
 _BREATH = 2.0  # seconds before a process that died is started again
+_STEADY = 30.0  # seconds after which a process that was started again is taken to run
 _PATIENCE = 10.0  # seconds that a process has to end by itself
 
 _HOST = re.compile(r"[A-Za-z0-9._-]+\Z|[0-9A-Fa-f:.]+\Z")  # a name, IPv4 or IPv6 address
@@ -412,14 +415,20 @@ def supervise(commands: Mapping[str, list[str]], settings: Settings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: stopping.set())
     children: dict[str, subprocess.Popen[bytes]] = {}
+    restarts: Counter[str] = Counter()
+    began: dict[str, float] = {}
     try:
         while not stopping.wait(0.2 if children else 0):
             for name, words in commands.items():
                 if name in children and children[name].poll() is None:
+                    if restarts[name] and time.monotonic() - began[name] > _STEADY:
+                        log.info("the process runs again", process=name, restarts=restarts.pop(name))
                     continue
                 if name in children:
                     log.error("a process ended and is started again", process=name, code=children[name].returncode)
+                    restarts[name] += 1
                     stopping.wait(_BREATH)
+                began[name] = time.monotonic()
                 children[name] = subprocess.Popen(_command(words), env=settings.environment(), start_new_session=True)
     finally:
         for child in children.values():
@@ -433,15 +442,15 @@ def supervise(commands: Mapping[str, list[str]], settings: Settings) -> None:
 
 
 def main() -> None:
-    """Run the command line; a known trouble is one line on standard error and exit code 1."""
+    """Run the command line; a known trouble is one line on standard error and exit code 1, or 2 where a setting is wrong."""
     tell_retries()
     for name in [name for name, value in os.environ.items() if name.startswith("STOCKTAKE_") and not value]:
         del os.environ[name]  # an empty variable counts as not set, so that a compose file can pass all of them
     try:
         app()
     except (HarvestError, JournalError) as error:
-        _err.print(str(error), style="red", markup=False)
-        sys.exit(1)
+        _err.print(str(error), style="red", markup=False, soft_wrap=True)
+        sys.exit(error.exit_code if isinstance(error, HarvestError) else 1)
 
 
 if __name__ == "__main__":

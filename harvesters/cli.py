@@ -19,6 +19,7 @@ from harvesters.commands.terminal import Json, Settings, cards_of, chosen, err, 
 from harvesters.errors import HarvestError, PlanError, QuietError
 from harvesters.ledger.account import State
 from harvesters.ledger.decisions import Errand
+from harvesters.outage import Outage
 from harvesters.queue.extra import room
 from harvesters.runs import errands, report, words
 from harvesters.runs.attempt import attempt, attempt_remap
@@ -148,13 +149,14 @@ def schedule(context: typer.Context) -> None:
         tell_status(means)
         go_on: Callable[[Source], None] = run
         stopping = threading.Event()
+        outage = Outage("requested runs cannot be read", "requested runs are read again")
         if means.ledger.shared:
             queue = room("harvesters.queue.deferring", "postgresql").Deferring(means, settings.ledger, stopping)
             queue.prepare()
             run, errand, go_on = queue.harvest, queue.errand, queue.go_on
         else:
             errands.resume(means)
-        scheduler = plan_schedule(cards, run, lambda: tell_status(means), (lambda: errands.taken(means), errand), waits, go_on)
+        scheduler = plan_schedule(cards, run, lambda: tell_status(means), (lambda: errands.taken(means, outage), errand), waits, go_on)
 
         def stop(_number: int, _frame: FrameType | None) -> None:
             stopping.set()

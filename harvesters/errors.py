@@ -35,6 +35,7 @@ HarvestError
 ├── ClusterError     a Dask cluster cannot be worked with: no answer, no workers, other code
 │   └── LostError        it was there, and is gone
 └── LedgerError      the ledger is locked, full or of another version
+    ├── EncodingError    its database is not in UTF-8
     └── FencedError      the lock that a run holds is lost: another process may have taken the run up
 """
 
@@ -42,9 +43,13 @@ from typing import ClassVar
 
 
 class HarvestError(Exception):
-    """A run cannot go on; its last good data stays. *outcome* is its name where outcomes are counted."""
+    """A run cannot go on; its last good data stays.
+
+    *outcome* is its name where outcomes are counted, *exit_code* that of a command which it ends: 2 where a setting is to be changed.
+    """
 
     outcome: ClassVar[str] = "failed"
+    exit_code: ClassVar[int] = 1
 
 
 class CardError(HarvestError):
@@ -231,6 +236,12 @@ class LostError(ClusterError):
 
 class LedgerError(HarvestError):
     """The ledger cannot be read or written."""
+
+
+class EncodingError(LedgerError):
+    """A ledger's database that cannot hold every text."""
+
+    exit_code = 2
 
 
 class FencedError(LedgerError):

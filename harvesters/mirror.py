@@ -20,6 +20,7 @@ from harvesters.errors import BusyError, HarvestError, MirrorError, MissingError
 from harvesters.network.answer import load_json
 from harvesters.network.download import bring, forget, is_unchanged, stored_etag
 from harvesters.network.fetch import Fetch, Validator
+from harvesters.outage import Outage
 from journal import origin
 from journal.entry import SUFFIX, Entry
 from journal.errors import ChainError, ForkError, JournalError
@@ -110,11 +111,13 @@ def meet(it: Mirror) -> Origin:
 
 def follow(it: Mirror, every: float, wait: Callable[[float], bool]) -> None:
     """Catch up every so many seconds until *wait* says that it is over; what goes wrong is told, and tried again."""
+    outage = Outage("the mirror cannot follow; what it holds stays", "the mirror follows again")
     while True:
         try:
             catch_up(it)
+            outage.over(origin=it.url)
         except (HarvestError, JournalError) as error:
-            log.error("the mirror cannot follow; what it holds stays", origin=it.url, reason=str(error))
+            outage.failed(str(error), origin=it.url)
         if wait(every):
             return
 

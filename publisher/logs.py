@@ -1,15 +1,28 @@
-"""Logs: each is one line on standard error, whatever stands in it."""
+"""Logs: each event is one line on standard error, whatever its fields hold; only the traceback of a fault of ours has lines of its own.
+
+What libraries log from a warning on comes the same way. An error that repeats is logged once, then counted.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-# What ends a line, moves a terminal's cursor or turns the order of what follows.
+WINDOW = 600.0  # seconds in which an error that repeats is counted
+_KEPT = 1000  # errors that are counted at once
+_COUNTED = {"warning", "error", "critical"}
+
+_BREAKS = re.compile(r"\s*[\r\n\u2028\u2029\x0b\x0c\x85]\s*")
+# What moves a terminal's cursor or turns the order of what follows.
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
@@ -17,25 +30,93 @@ def to_stderr() -> None:
     """Leave standard output to results; the stream is looked up at each line, since tests replace it."""
     structlog.configure(
         processors=[
+            structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
+            Repeats(),
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            visible,
-            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "source", "event"]),
+            fault,
+            Renderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
     )
+    root = logging.getLogger()
+    if not any(isinstance(handler, Libraries) for handler in root.handlers):
+        root.addHandler(Libraries(logging.WARNING))
+
+
+@dataclass(slots=True)
+class Repeats:
+    """Drop a warning or an error that was logged within *window* seconds; the next one after that says how often it was *repeated*."""
+
+    window: float = WINDOW
+    clock: Callable[[], float] = time.monotonic
+    _last: dict[tuple[tuple[str, str], ...], tuple[float, int]] = field(default_factory=dict)
+
+    def __call__(self, logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
+        """Pass an event on, or raise DropEvent."""
+        if event.get("level") not in _COUNTED:
+            return event
+        key = tuple(sorted((name, str(value)) for name, value in event.items()))
+        now = self.clock()
+        since, count = self._last.pop(key, (now, -1))
+        if count >= 0 and now - since < self.window:
+            self._last[key] = (since, count + 1)
+            raise structlog.DropEvent
+        self._last[key] = (now, 0)
+        if len(self._last) > _KEPT:
+            del self._last[next(iter(self._last))]
+        return {**event, "repeated": count} if count > 0 else event
+
+
+def fault(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
+    """Replace ``exc_info`` by the traceback's text, as ``exception``."""
+    found = event.pop("exc_info", None)
+    error = sys.exc_info()[1] if found is True else found[1] if isinstance(found, tuple) else found
+    return {**event, "exception": "".join(traceback.format_exception(error))} if isinstance(error, BaseException) else event
+
+
+class Renderer:
+    """Render an event as a line of ``name=value`` pairs; the lines of a traceback follow it, indented."""
+
+    def __init__(self) -> None:
+        order = ["timestamp", "level", "source", "event"]
+        self._line = structlog.processors.LogfmtRenderer(key_order=order, drop_missing=True)
+
+    def __call__(self, logger: WrappedLogger, name: str, event: EventDict) -> str:
+        """Return the text."""
+        lines = str(event.pop("exception", "")).splitlines()
+        return "\n    ".join([self._line(logger, name, visible(logger, name, event)), *map(_escaped, lines)])
 
 
 def visible(logger: WrappedLogger, name: str, told: EventDict) -> EventDict:
-    """Write what a terminal or a reader of lines would obey as an escape.
+    """Write line breaks as spaces, and what a terminal would obey as an escape.
 
-    >>> visible(None, "", {"event": "a\\r\\x1b[31m", "rows": 3})
-    {'event': 'a<U+000D><U+001B>[31m', 'rows': 3}
+    >>> visible(None, "", {"event": "a\\r\\x1b[31m", "reason": "refused\\n\\tis it running?", "rows": 3})
+    {'event': 'a <U+001B>[31m', 'reason': 'refused is it running?', 'rows': 3}
     """
-    return {key: value if isinstance(value, int | float | None) else _UNSEEN.sub(_code, str(value)) for key, value in told.items()}
+    return {key: value if isinstance(value, int | float | None) else _escaped(_BREAKS.sub(" ", str(value))) for key, value in told.items()}
 
 
-def _code(match: re.Match[str]) -> str:
-    return f"<U+{ord(match[0]):04X}>"
+def _escaped(text: str) -> str:
+    return _UNSEEN.sub(lambda match: f"<U+{ord(match[0]):04X}>", text)
+
+
+class Libraries(logging.Handler):
+    """Log what libraries say as our own events: one line each, with the cause and without the library's traceback."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log a record; one of a task that was cancelled says nothing."""
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, asyncio.CancelledError):
+            return
+        ours = error is not None and record.levelno >= logging.ERROR and _passes_ours(error)
+        reason = {"reason": f"{type(error).__name__}: {error}"} if error else {}
+        log = structlog.get_logger(library=record.name)
+        log.log(record.levelno, record.getMessage() or "an error of a library", **reason, **({"exc_info": error} if ours else {}))
+
+
+def _passes_ours(error: BaseException) -> bool:
+    """Return whether an exception passed through code of this program, so that its traceback is worth reading."""
+    modules = (frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__))
+    return any(module.partition(".")[0] in {"harvesters", "publisher", "journal", "shapes", "vocab", "stocktake"} for module in modules)

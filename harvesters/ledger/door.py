@@ -15,8 +15,9 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.dialects import postgresql, sqlite
 
-from harvesters.errors import LedgerError
+from harvesters.errors import EncodingError, LedgerError
 from harvesters.ledger.locks import SILENCE, Fence, attentive, held, held_among
+from harvesters.outage import root_cause
 
 _LAYOUT = threading.Lock()  # Alembic keeps what it works on in its modules: two threads must not lay out at once
 _ROWS = 500  # rows read at once: under a megabyte of compressed descriptions
@@ -42,8 +43,18 @@ class Door:
             raise LedgerError(f"ledger {url!r}: use sqlite or postgresql")
         config = alembic.config.Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        if self.shared:
+            self._check_encoding()
         with _LAYOUT:
             self._lay_out(config)
+
+    def _check_encoding(self) -> None:
+        with self._begin() as connection:
+            name, encoding = connection.execute(sa.text("SELECT current_database(), current_setting('server_encoding')")).one()
+        if encoding != "UTF8":
+            self.close()
+            cure = f"create one with `CREATE DATABASE {name}_utf8 ENCODING 'UTF8' TEMPLATE template0` and name it in STOCKTAKE_LEDGER"
+            raise EncodingError(f"ledger: the database {name!r} has the encoding {encoding}, which cannot hold every text; {cure}")
 
     def _lay_out(self, config: alembic.config.Config) -> None:
         """Bring the layout to this version's, all of it or nothing, while other processes wait."""
@@ -73,7 +84,7 @@ class Door:
             with held(self._engine, name, wait=wait) as fence:
                 yield fence
         except sa.exc.DBAPIError as error:
-            raise LedgerError(f"ledger: {error.orig}; the lock {name!r} could not be had, run again when it is mended") from error
+            raise LedgerError(f"ledger: {root_cause(error)}; the lock {name!r} could not be had, run again when it is mended") from error
 
     def held_among(self, names: Collection[str]) -> set[str]:
         """Return those of *names* whose locks are held by any process; see ``exclusive``."""
@@ -95,7 +106,7 @@ class Door:
                     connection.exec_driver_sql("PRAGMA synchronous=FULL")
                 yield connection
         except sa.exc.DBAPIError as error:
-            raise LedgerError(f"ledger: {error.orig}; nothing of this step was kept, run again when it is mended") from error
+            raise LedgerError(f"ledger: {root_cause(error)}; nothing of this step was kept, run again when it is mended") from error
 
     def _stream(self, query: sa.Select[Any]) -> Iterator[Any]:
         with self._begin() as connection:
@@ -110,7 +121,12 @@ def _patient(url: str, seconds: int) -> dict[str, Any]:
     if not libpq:
         return {}
     told = attentive()
-    return {**told, "connect_timeout": min(seconds, SILENCE), "options": f"{told['options']} -c lock_timeout={seconds}s"}
+    return {
+        **told,
+        "client_encoding": "utf8",
+        "connect_timeout": min(seconds, SILENCE),
+        "options": f"{told['options']} -c lock_timeout={seconds}s",
+    }
 
 
 def _at_ease(connection: Any, _: object) -> None:

@@ -50,12 +50,12 @@ class Patience:
 
 
 def tell_retries() -> None:
-    """Have each new try told in our own words; for the whole program, so its front door calls it."""
+    """Log each retry as an event of ours; for the whole program, so its front door calls it."""
     set_on_retry_hooks([_tell])
 
 
 def _tell(details: RetryDetails) -> None:
-    log.info("asked again", why=str(details.caused_by), wait=details.wait_for, tries=details.retry_num)
+    log.info("retrying request", reason=str(details.caused_by), wait=round(details.wait_for, 1), retry=details.retry_num)
 
 
 def retry_after(value: str | None, date: str | None, now: datetime) -> float | None:

@@ -29,6 +29,11 @@ def attempt_remap(source: Source, means: Means, *, dry_run: bool = False, watch:
 
 
 def _told(source: Source, means: Means, watch: Watch | None, deed: Callable[[Watch], Plan], **about: str) -> Plan:
+    with structlog.contextvars.bound_contextvars(source=source.name):  # for all that is logged meanwhile, a retried request above all
+        return _logged(source, means, watch, deed, **about)
+
+
+def _logged(source: Source, means: Means, watch: Watch | None, deed: Callable[[Watch], Plan], **about: str) -> Plan:
     told, fenced = log.debug if watch else log.info, False
     told("run began", source=source.name, **about)
     try:

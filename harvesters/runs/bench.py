@@ -108,7 +108,7 @@ class Bench:
         """Go on without a cluster that was lost, in processes beside this one."""
         with self._lock:
             if self._crew is crew:
-                log.warning("the cluster is lost; what it had is done here", reason=reason)
+                log.warning("Dask cluster lost; its work is done in this machine's processes", reason=reason)
                 crew.close()
                 self._crew, self.dask = None, ""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as Late
@@ -12,6 +13,7 @@ from distributed.comm.core import CommClosedError
 
 from harvesters.errors import ClusterError, JudgeError, LostError
 from harvesters.ledger.account import Draft
+from harvesters.outage import root_cause
 from harvesters.runs.parcel import Parcel, code, done, other
 
 _PATIENCE = 10.0  # seconds for a scheduler to answer, and for a first worker to be there
@@ -25,6 +27,9 @@ def join(address: str) -> Dask:
 
     Raises ClusterError where it does not answer, has no workers, or has some whose code is not ours.
     """
+    library = logging.getLogger("distributed")
+    library.handlers.clear()  # what it logs goes through the program's own log, one line for each event
+    library.propagate = True
     try:
         client: Any = cast(Any, Client)(address, timeout=_PATIENCE, set_as_default=False, name="stocktake")
     except (OSError, ValueError) as error:
@@ -93,7 +98,7 @@ class Dask:
             except ImportError as error:
                 raise ClusterError(f"a worker of {self._address} has not our code ({error}); install the same version there") from error
             except _LOST as error:
-                raise LostError(f"the scheduler at {self._address} is gone: {error or type(error).__name__}") from error
+                raise LostError(f"the scheduler at {self._address} does not answer any more ({root_cause(error)})") from error
 
     def _threads(self) -> int:
         try:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import structlog
-
 from harvesters.errors import BusyError, HarvestError
 from harvesters.ledger.account import Run, State
 from harvesters.ledger.decisions import Errand
+from harvesters.outage import Outage
 from harvesters.runs.means import Means
 from harvesters.runs.plan import Plan
 from harvesters.source import Source
 from journal.errors import JournalError
 
 ENDED = tuple(state for state in State if state not in (State.RUNNING, State.COMMITTING))
-log = structlog.get_logger()
 
 
 def resume(means: Means) -> None:
@@ -32,13 +30,16 @@ def came(it: Errand, means: Means) -> Run | None:
     return last if last and it.taken and last.started >= it.taken else None
 
 
-def taken(means: Means) -> list[Errand]:
-    """Take up the errands that wait; each is given to one caller only."""
+def taken(means: Means, outage: Outage | None = None) -> list[Errand]:
+    """Claim the errands that wait, each for one caller only; *outage* counts the failures of a caller that asks again and again."""
+    outage = outage or Outage("requested runs cannot be read", "requested runs are read again")
     try:
-        return [it for it in means.ledger.waiting() if means.ledger.take(it.id, means.now())]
+        claimed = [it for it in means.ledger.waiting() if means.ledger.take(it.id, means.now())]
     except HarvestError as error:
-        log.error("errands could not be taken up", reason=str(error))
+        outage.failed(str(error))
         return []
+    outage.over()
+    return claimed
 
 
 def run(it: Errand, cards: Sequence[Source], means: Means, harvest: Callable[[Source, bool], Plan]) -> None:

@@ -120,6 +120,8 @@ def _begin(source: Source, means: Means, protocol: Protocol, *, full: bool) -> R
     digest = rules(source, means)
     if opened := means.ledger.open_run(source.name):
         if opened.state is State.COMMITTING or (opened.rules == digest and opened.heard is None):
+            done = "all pages" if opened.state is State.COMMITTING or (opened.pages and opened.cursor is None) else opened.pages + 1
+            log.info("run resumed", source=source.name, run=opened.id, page=done, records=opened.fetched)
             return replace(opened, reason=None)
         why = "mapping or shapes have changed" if opened.heard is None else "it mapped again what was archived, and asked nobody"
         fail(opened, means, f"cut off, then begun anew: {why}")

@@ -195,4 +195,4 @@ def test_a_new_try_is_told_with_its_reason() -> None:
 
     set_on_retry_hooks(None)
     why = f"{URL}: answered 503 and asks us to come again in 2 seconds"
-    assert [(log["event"], log["why"], log["tries"]) for log in logs] == [("asked again", why, 1)]
+    assert [(log["event"], log["reason"], log["retry"]) for log in logs] == [("retrying request", why, 1)]

@@ -99,7 +99,7 @@ def test_the_journal_is_the_same_bytes_on_a_cluster_also_where_a_worker_is_kille
     assert (whole, less_one, killed) == (at_home, at_home, [-signal.SIGKILL])
 
 
-def test_where_the_scheduler_is_lost_the_work_is_done_here(tmp_path):
+def test_where_the_scheduler_is_lost_the_work_is_done_here_and_no_traceback_is_logged(tmp_path, capfd):
     def kill_it(page: int) -> None:
         if page == 7:
             dask.processes[0].kill()
@@ -110,6 +110,7 @@ def test_where_the_scheduler_is_lost_the_work_is_done_here(tmp_path):
         without = harvested(tmp_path / "without", dask.address, before=kill_it)
 
     assert without == at_home
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_a_worker_with_other_code_is_refused(tmp_path):

@@ -1,0 +1,111 @@
+"""Logs as an operator reads them: a line for each event, no line twice, and a traceback only for a fault of ours."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+
+from publisher.logs import Libraries, Renderer, Repeats, fault, to_stderr
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def stderr() -> Iterator[None]:
+    """Configure the logs as the program does, and undo that."""
+    to_stderr()
+    yield
+    structlog.reset_defaults()
+    root = logging.getLogger()
+    root.handlers = [handler for handler in root.handlers if not isinstance(handler, Libraries)]
+
+
+def test_line_breaks_of_a_message_become_spaces(stderr, capsys):
+    structlog.get_logger().warning("database lost", reason="connection failed: refused\n\tIs the server running?\r\n")
+
+    assert capsys.readouterr().err.endswith('event="database lost" reason="connection failed: refused Is the server running? "\n')
+
+
+def test_a_field_that_is_missing_is_not_named(stderr, capsys):
+    structlog.get_logger().info("worker began")
+
+    assert "source=" not in capsys.readouterr().err
+
+
+def test_a_traceback_has_indented_lines_after_its_event(stderr, capsys):
+    try:
+        raise ValueError("wrong\x1b[31m")
+    except ValueError:
+        structlog.get_logger().exception("run failed")
+
+    first, *more = capsys.readouterr().err.splitlines()
+    assert first.endswith('event="run failed"')
+    assert more[0] == "    Traceback (most recent call last):"
+    assert more[-1] == "    ValueError: wrong<U+001B>[31m"
+    assert all(line.startswith("    ") for line in more)
+
+
+def test_an_error_that_repeats_is_logged_once_and_then_counted():
+    now = [0.0]
+    repeats, passed = Repeats(window=600, clock=lambda: now[0]), []
+
+    for seconds in (0, 10, 20, 599, 601, 610):
+        now[0] = seconds
+        try:
+            passed.append(repeats(None, "", {"event": "no connection", "level": "error", "source": "a"}))
+        except structlog.DropEvent:
+            continue
+
+    assert [event.get("repeated") for event in passed] == [None, 3]
+
+
+@pytest.mark.parametrize("other", [{"source": "b"}, {"level": "info"}, {"reason": "timeout"}])
+def test_what_differs_or_only_informs_is_always_logged(other):
+    repeats, event = Repeats(), {"event": "no connection", "level": "error", "source": "a"}
+
+    assert repeats(None, "", event) == event
+    assert repeats(None, "", {**event, **other}) == {**event, **other}
+    if other.get("level") == "info":
+        assert repeats(None, "", {**event, **other}) == {**event, **other}
+
+
+def test_a_library_s_error_is_one_line_with_its_cause(stderr, capsys):
+    try:
+        open("/nowhere/at/all").close()
+    except OSError as error:
+        logging.getLogger("distributed.client").error("cannot connect", exc_info=error)
+
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert 'event="cannot connect" library=distributed.client reason="FileNotFoundError' in lines[0]
+
+
+def test_a_fault_of_ours_that_a_library_logs_keeps_its_traceback(stderr, capsys):
+    try:
+        Repeats()(None, "", None)  # type: ignore[arg-type]
+    except AttributeError as error:
+        logging.getLogger("procrastinate.worker").error("Job ended", exc_info=error)
+
+    assert "    Traceback (most recent call last):" in capsys.readouterr().err.splitlines()
+
+
+def test_an_exception_is_rendered_where_it_is_passed():
+    error = ValueError("wrong")
+
+    text = Renderer()(None, "", fault(None, "", {"event": "x", "level": "error", "exc_info": error}))
+
+    assert text == "level=error event=x\n    ValueError: wrong"
+
+
+def test_logs_of_libraries_come_once_although_the_program_configures_twice():
+    code = "import logging; from publisher.logs import to_stderr; to_stderr(); to_stderr(); logging.getLogger('x').warning('once')"
+
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True, text=True, timeout=60)
+
+    assert done.stderr.count("once") == 1

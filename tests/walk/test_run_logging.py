@@ -1,0 +1,60 @@
+"""What the log says of a run: whose request is retried, and where a run that was cut off goes on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import httpx
+import pytest
+import structlog
+from stamina.instrumentation import set_on_retry_hooks
+from structlog.testing import capture_logs
+
+from harvesters.network.again import tell_retries
+from harvesters.runs.attempt import attempt
+from publisher.logs import Libraries, to_stderr
+
+
+@pytest.fixture
+def log_to_stderr() -> Iterator[None]:
+    to_stderr()
+    tell_retries()
+    yield
+    set_on_retry_hooks(None)
+    structlog.reset_defaults()
+    root = logging.getLogger()
+    root.handlers = [handler for handler in root.handlers if not isinstance(handler, Libraries)]
+
+
+def test_a_retried_request_names_its_source(log_to_stderr, source, means, registry, project, capsys) -> None:
+    registry.projects = [project(1)]
+    registry.answer = lambda _: httpx.Response(503) if len(registry.asked) == 1 else None
+
+    attempt(source, means)
+
+    lines = [line for line in capsys.readouterr().err.splitlines() if "retrying request" in line]
+    assert len(lines) == 1
+    assert f'source={source.name} event="retrying request"' in lines[0]
+    assert source.url in lines[0]
+
+
+def test_a_run_that_was_cut_off_says_at_which_page_it_resumes(source, means, registry, project) -> None:
+    registry.projects = [project(number) for number in range(9)]
+
+    def cut_off(page: int) -> httpx.Response | None:
+        if page == 3:
+            raise RuntimeError("cut off")
+        return None
+
+    registry.answer = cut_off
+    with pytest.raises(RuntimeError, match="cut off"):
+        attempt(source, means)
+    registry.answer = lambda _: None
+
+    with capture_logs() as logs:
+        plan = attempt(source, means)
+
+    resumed = [(log["run"], log["page"], log["records"]) for log in logs if log["event"] == "run resumed"]
+    assert resumed == [(plan.run.id, 3, 6)]
+    assert registry.asked == [1, 2, 3, 3]

@@ -1,0 +1,21 @@
+"""A database that cannot hold every text is refused before anything is written to it."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+@pytest.mark.parametrize("words", [("runs", "list"), ("worker",), ("keys", "list")], ids=lambda words: words[0])
+def test_database_that_is_not_utf8_is_refused(house, cluster, database, encoding, words) -> None:
+    name = f"{database}_{encoding.lower()}"
+    with cluster.admin() as admin:
+        admin.execute(f"CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0")
+    house.card("a")
+
+    child = house.start(*words, ledger=cluster.url(name))
+
+    assert child.wait(120) == 2, house.told(0)
+    assert len(house.told(0).splitlines()) == 1
+    assert f"the database '{name}' has the encoding {encoding}" in house.told(0)
+    assert f"CREATE DATABASE {name}_utf8 ENCODING 'UTF8'" in house.told(0)
