@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl, urlencode
@@ -51,9 +51,9 @@ def visit() -> Visit:
 
 
 @contextmanager
-def speaking(language: str) -> Iterator[None]:
-    """Have what is made within the context told in a language, outside of any request."""
-    token = _now.set(Visit(language))
+def speaking(language: str, within: Visit | None = None) -> Iterator[None]:
+    """Have what is made within the context told in a language, outside of any request or at the address of a visit."""
+    token = _now.set(replace(within, language=language) if within else Visit(language))
     try:
         yield
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from urllib.parse import urlencode
@@ -17,7 +18,7 @@ from publisher.http.negotiation import best as wanted
 from publisher.http.negotiation import wants_html
 from publisher.http.problems import Refused
 from publisher.languages.catalogue import translated as _
-from publisher.languages.visit import visit
+from publisher.languages.visit import speaking, visit
 from publisher.pages.findings import FINDINGS, Finding, Page, written
 from publisher.pages.pages import Pages
 from publisher.portal.choices import asked as narrowed
@@ -25,19 +26,22 @@ from publisher.portal.choices import groups
 from publisher.portal.names import Names
 from publisher.portal.panels import query_address
 from publisher.portal.sources import titles
+from publisher.portal.topic_cards import topic_cards
 from publisher.shelf.shelf import Shelf
 from publisher.tables.counting import Line
-from publisher.tables.facets import FACETS
+from publisher.tables.facets import FACETS, located
 from publisher.tables.wanted import Wanted, listing
 from publisher.text.ask import LONGEST, Wish
 from publisher.text.index import Entry
 from publisher.text.search import Reach, search_in
 from publisher.text.snippet import Marker, best, marker
+from publisher.text.spelling import corrected
 from vocab.iris import KINDS
 
 PER = 20  # results of a page, when nothing else is asked for
 MOST = 1_000  # results of a page, at most
 REACH = 10_000  # results that can be paged through, and over which facets are counted where words are searched
+LINKED = 3  # concepts of a result that are named where the words name them
 _SELECTS = ("kind", "language", "source")  # facets that stand in the form
 
 
@@ -58,21 +62,23 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
 
     async def search(request: Request) -> Response:
         asked = _asked(request)
-        page = await asyncio.to_thread(_found, request, shelf, asked)
+        suffix, accept = request.query_params.get("format"), request.headers.get("accept")
+        html = not suffix and wants_html(accept, FINDINGS.values())
+        names = Names(shelf.iris, await titles(shelf))
+        with speaking(visit().language if html else "en", visit()):  # data are the same in all languages
+            page = await asyncio.to_thread(_found, request, shelf, asked, names)
         shown = shelf.current
         headers = {"Vary": "Accept"} | ({"Stocktake-Text": f"position={shown.text}"} if shown.text != shown.position else {})
-        suffix = request.query_params.get("format")
-        if not suffix and wants_html(request.headers.get("accept"), FINDINGS.values()):
-            response = await _show(request, asked, page)
+        if html:
+            response = await _show(request, asked, page, names)
             response.headers.update(headers)
             return response
-        row = FINDINGS.get(suffix) if suffix else wanted(request.headers.get("accept"), FINDINGS.values())
+        row = FINDINGS.get(suffix) if suffix else wanted(accept, FINDINGS.values())
         if row is None:
             raise Refused(HTTPStatus.NOT_ACCEPTABLE, "Findings are given as " + ", ".join(row.media for row in FINDINGS.values()))
         return Response(written(page, row, shelf.iris), headers={"Content-Type": row.media, **headers})
 
-    async def _show(request: Request, asked: _Asked, page: Page) -> Response:
-        names = Names(shelf.iris, await titles(shelf))
+    async def _show(request: Request, asked: _Asked, page: Page, names: Names) -> Response:
         choices = await asyncio.to_thread(groups, asked.wanted, page.facets, names)
         return pages.page(
             "search.html",
@@ -83,6 +89,8 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
             kept=[(name, value) for name, value in request.query_params.multi_items() if name in FACETS and name not in _SELECTS],
             sorts=sorts(bool(asked.words)),
             feeds=_feeds(asked.wanted),
+            meant=_meant(request, page.suggestion),
+            linked=lambda links: _linked(links, names),
             query=query_address(page.query),
             formats=[(row.label, _link(request, asked.page, row.suffix)) for row in FINDINGS.values()],
             exports=[(row.label, _link(request, 1, row.suffix, str(MOST))) for row in FINDINGS.values() if row.suffix in ("csv", "json")],
@@ -102,6 +110,19 @@ def _feeds(it: Wanted) -> list[tuple[str, str]]:
     """Give the feeds of what is chosen: facet and address; of all where nothing is."""
     found = [(name, f"/feeds/{name}/{code}.atom") for name in ("line", "goal", "country", "source") for code in it.codes(name)]
     return found or [("", "/feeds/all.atom")]
+
+
+def _meant(request: Request, words: str) -> str:
+    """Return the address of the same search with other *words*, "" where there are none."""
+    others = [(name, value) for name, value in request.query_params.multi_items() if value and name not in ("q", "page", "format")]
+    return "/search?" + urlencode([("q", words), *others]) if words else ""
+
+
+def _linked(links: Iterable[str], names: Names) -> list[tuple[str, str]]:
+    """Return the names of concepts and the addresses of their pages, targets last."""
+    found = [it for iri in links if (it := located(iri, names.iris))]
+    ranked = sorted(found, key=lambda it: it[0] == "target")[:LINKED]
+    return [(names.short(facet, code), names.page(facet, code)) for facet, code in ranked]
 
 
 def _asked(request: Request) -> _Asked:
@@ -127,7 +148,7 @@ def _number(given: dict[str, str], name: str, otherwise: int, most: int) -> int:
     return int(text)
 
 
-def _found(request: Request, shelf: Shelf, asked: _Asked) -> Page:
+def _found(request: Request, shelf: Shelf, asked: _Asked, names: Names) -> Page:
     tables, search, it = counting(shelf), search_in(shelf.current.path), asked.wanted
     if search is None:
         raise NotReady("the index of texts is being made; try again in a moment")
@@ -137,15 +158,30 @@ def _found(request: Request, shelf: Shelf, asked: _Asked) -> Page:
     total = reach.total if asked.words and not it.chosen else tables.total(it)
     lines = tables.listed(it, asked.sort if asked.words or asked.sort != "relevance" else "newest", asked.per, (asked.page - 1) * asked.per)
     mark = marker(asked.words, similar=reach.loose)
+    named = search.named_links(asked.words, loose=reach.loose)
     findings = tuple(
-        _finding(entry or _entry(line), mark, reach.scores.get(line.iri, 0.0), line.changed, _tongue(it))
+        _finding(entry or _entry(line), mark, reach.scores.get(line.iri, 0.0), line.changed, _tongue(it), named)
         for line, entry in zip(lines, search.entries(line.iri for line in lines), strict=True)
     )
     last = max(1, -(-min(total, REACH) // asked.per))
     around = {"previous": asked.page - 1, "next": asked.page + 1}
     links = {name: _link(request, page) if 1 <= page <= last else "" for name, page in around.items()}
     query, counted = listing(replace(it, among=None), shelf.iris), len(reach.scores) if asked.words else total
-    return Page(asked.words, total, asked.page, last, asked.per, reach.loose, findings, links, tables.counts(it), counted, query)
+    return Page(
+        words=asked.words,
+        total=total,
+        number=asked.page,
+        last=last,
+        per=asked.per,
+        similar=reach.loose,
+        findings=findings,
+        links=links,
+        facets=tables.counts(it),
+        counted=counted,
+        query=query,
+        topics=tuple(topic_cards(search, tables, names, asked.words, loose=reach.loose)) if asked.page == 1 else (),
+        suggestion=corrected(asked.words, search) or "" if asked.words and (reach.loose or not reach.total) else "",
+    )
 
 
 def _entry(line: Line) -> Entry:
@@ -159,8 +195,9 @@ def _tongue(it: Wanted) -> str | None:
     return codes[0] if len(codes) == 1 else now if now != "en" else None
 
 
-def _finding(entry: Entry, mark: Marker, score: float, changed: str | None, language: str | None) -> Finding:
+def _finding(entry: Entry, mark: Marker, score: float, changed: str | None, language: str | None, named: frozenset[str]) -> Finding:
     title, text = best(entry.titles, mark, language), best(entry.texts, mark, language)
+    parties = [(tuple(mark.pieces(name, tag)), tag) for name, tag in entry.parties]
     return Finding(
         entry,
         score,
@@ -169,6 +206,8 @@ def _finding(entry: Entry, mark: Marker, score: float, changed: str | None, lang
         tuple(mark.pieces(*title)) if title else (),
         text[1] if text else None,
         tuple(mark.passage(*text)) if text else (),
+        tuple(link for link in entry.links if link in named),
+        tuple((pieces, tag) for pieces, tag in parties if any(piece.found for piece in pieces)),
     )
 
 

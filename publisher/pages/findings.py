@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import orjson
 
@@ -27,7 +27,10 @@ _CLASS = {"event": f"{SCHEMA}Event", "document": f"{FOAF}Document", "post": f"{S
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was found: *title* is the one to show, *passage* where in its description; *modified* is a time in UTC."""
+    """One thing that was found: *title* is the one to show, *passage* where in its description; *modified* is a time in UTC.
+
+    *links* are the IRIs of its concepts that the words name, *parties* the names of its organizations that have some of the words.
+    """
 
     entry: Entry
     score: float
@@ -36,6 +39,24 @@ class Finding:
     title_pieces: tuple[Piece, ...]
     language: str | None
     passage: tuple[Piece, ...]
+    links: tuple[str, ...] = ()
+    parties: tuple[tuple[tuple[Piece, ...], str | None], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TopicCard:
+    """A topic with its *name* and *label* in the language of the visit; *initiatives* is how many have it, *page* is its page's path.
+
+    *facet* and *code* are those of the search; of an organization *facet* is ``organization`` and *code* its IRI.
+    """
+
+    facet: str
+    code: str
+    iri: str
+    name: str
+    label: str
+    initiatives: int
+    page: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +64,8 @@ class Page:
     """A page of findings; *similar* tells that nothing had the words as typed.
 
     *links* lead to the pages before and after, "" where there is none. *facets* are counts by facet and code, over the *counted* things
-    that fit best where those that have the words are too many; *query* is the SPARQL that lists the same.
+    that fit best where those that have the words are too many; *query* is the SPARQL that lists the same. *topics* are what the words
+    name, on the first page; *suggestion* is the search that was probably meant, "" where the words are found.
     """
 
     words: str
@@ -57,6 +79,8 @@ class Page:
     facets: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     counted: int = 0
     query: str = ""
+    topics: tuple[TopicCard, ...] = ()
+    suggestion: str = ""
 
 
 def written(page: Page, row: Format, iris: Iris) -> bytes:
@@ -74,6 +98,8 @@ def _json(page: Page) -> bytes:
         "pages": page.last,
         "per": page.per,
         "similar": page.similar,
+        "suggestion": page.suggestion or None,
+        "topics": [asdict(it) for it in page.topics],
         "previous": page.links["previous"] or None,
         "next": page.links["next"] or None,
         "sparql": page.query or None,
@@ -93,6 +119,8 @@ def _row(it: Finding) -> dict[str, object]:
         "titles": [{"text": text, "language": tag} for text, tag in it.entry.titles],
         "passage": "".join(piece.text for piece in it.passage),
         "languages": it.entry.languages,
+        "links": it.links,
+        "organizations": ["".join(piece.text for piece in pieces) for pieces, _tag in it.parties],
     }
 
 

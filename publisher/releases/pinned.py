@@ -14,6 +14,7 @@ from publisher.releases.shelving import folder_of, shelved
 from publisher.shelf.cache import Cache
 from publisher.shelf.generations import Generation
 from publisher.shelf.process import command, environment
+from publisher.text.index import is_current
 
 ROOM = 32 << 20  # bytes of answers of all releases that are kept
 _WAIT = 8.0  # seconds that a question waits for its release to be put on the shelf
@@ -60,7 +61,7 @@ class Pinned:
 
     def _there(self, it: Release, texts: bool) -> Generation | None:
         found = shelved(self._data, it)
-        return found if found and (not texts or (folder_of(self._data, it.number) / "text").is_dir()) else None
+        return found if found and (not texts or is_current(folder_of(self._data, it.number) / "text")) else None
 
     async def _shelve(self, it: Release, texts: bool) -> None:
         more = [str(os.getpid()), *(["texts"] if texts else [])]

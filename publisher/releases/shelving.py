@@ -27,6 +27,7 @@ from publisher.shelf.apply import BULK, THREADS, replace_graph
 from publisher.shelf.generations import Generation, newest
 from publisher.shelf.process import end_with_parent
 from publisher.text.follow import Following, copy
+from publisher.text.index import is_current
 from vocab.iris import Iris
 
 _ABOUT = "about.json"
@@ -112,6 +113,7 @@ def index(data: Path, it: Release, iris: Iris) -> None:
     following.close()
     shutil.rmtree(folder / ".text", ignore_errors=True)
     copy(following.shown, folder / ".text")
+    shutil.rmtree(folder / "text", ignore_errors=True)  # one of an older format
     (folder / ".text").rename(folder / "text")
     shutil.rmtree(work)
 
@@ -150,7 +152,7 @@ def main() -> None:
         shutil.rmtree(left, ignore_errors=True)
     if shelved(data, it) is None:
         make(data, it)
-    if sys.argv[5:] == ["texts"] and not (folder_of(data, number) / "text").is_dir():
+    if sys.argv[5:] == ["texts"] and not is_current(folder_of(data, number) / "text"):
         index(data, it, Iris(base))
 
 

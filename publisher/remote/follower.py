@@ -150,6 +150,7 @@ class Follower:
             current
             and not state.taking
             and replace(told, text=self._texts.position, tables=self._tables.position).version == current.version
+            and self._texts.is_shown_in(current.path)
         ):
             return None
         shown = note(self.generations, told, Beside(self._texts.shown, self._tables.shown))

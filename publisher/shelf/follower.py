@@ -91,7 +91,7 @@ class Follower:
             self._aside.submit(self._look_beside, GLANCE if changed else ATTENTION).result()
         current = newest(self.generations)
         if not changed and current and (current.position, current.entry) == (self.mark.position, self.mark.entry):
-            if not self.mark.rough and (current.text, current.tables) == (self._texts.position, self._tables.position):
+            if not self.mark.rough and self._texts.is_shown_in(current.path) and current.tables == self._tables.position:
                 return None
             if self.mark.rough:
                 self._smooth()

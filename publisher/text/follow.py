@@ -2,6 +2,9 @@
 
 What an entry touches is read anew from the store. So doing it again changes nothing, and an index is whole once it has
 been through the journal as far as the store has. Kill it at any point: it goes on where it was last written.
+
+A thing is looked up by the names of the organizations that take part in it: where such a name changes, the things are read again. The
+labels of concepts are kept apart (``topics``), so that a changed label costs no more than reading the vocabulary.
 """
 
 from __future__ import annotations
@@ -10,9 +13,8 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 
@@ -20,8 +22,10 @@ import structlog
 
 from journal.log import Journal
 from publisher import position
-from publisher.text.index import FORMAT, Writer, link
-from publisher.text.told import Quads, entry, records, things, topics, touched
+from publisher.text.index import MADE, Writer, is_current, link
+from publisher.text.search import Search
+from publisher.text.told import Organization, Quads, entry, linked_things, organizations_of, parts, records, things, topics, touched
+from publisher.text.topics import graph_endings, read_topics, write_topics
 
 BATCH = 2_000  # things between looks at the clock: some 0.5 s
 KEEP = 20.0  # seconds of work after which the index is written, so that a crash does not throw all away
@@ -38,28 +42,23 @@ class Mark:
     made: str = ""
 
 
-_MADE = f"{FORMAT} tantivy-{version('tantivy')} stemmer-{version('PyStemmer')}"
-
-
-def _at_hand(_: Iterable[str]) -> None:
-    """Do nothing: a store of our own need not be told what will be asked of it."""
-
-
 class Following:
     """Keep the index in *folder* level with a store that follows *journal*; ``shown`` is a folder with the last level state.
 
-    *ahead* is told of which subjects the store will be asked next.
+    *ahead* is called with the subjects that the store will be asked for next; None for a store of our own, where that saves nothing.
     """
 
-    def __init__(self, folder: Path, journal: Journal, base: str, ahead: Callable[[Iterable[str]], None] = _at_hand) -> None:
+    def __init__(self, folder: Path, journal: Journal, base: str, ahead: Callable[[Iterable[str]], None] | None = None) -> None:
         self.shown = folder / "shown"
         self._folder, self._journal, self._base, self._ahead = folder, journal, base, ahead
-        self._mark_file = folder / "position.json"
+        self._index, self._mark_file = folder / "index", folder / "position.json"
         self.mark = self._read_mark()
         if not self.mark.position:
             self._forget()
         self._writer = self._open()
         self._work: Iterator[None] | None = None
+        self._scheme_graphs = graph_endings(base)
+        self._labels_changed = False
 
     def step(self, store: Quads, position: int, entry: str, seconds: float) -> bool:
         """Work for about *seconds* toward *position*, where *store* is; tell whether the index is level with it and shown.
@@ -70,7 +69,7 @@ class Following:
             return self._step(store, position, entry, seconds)
         except (ValueError, OSError) as error:
             log.error("the text index cannot be written; it is made anew", error=str(error))
-            self._work, self.mark = None, Mark()
+            self._work, self.mark, self._labels_changed = None, Mark(), False
             self._writer.abandon()
             self._forget()
             self._writer = self._open()
@@ -102,36 +101,72 @@ class Following:
         self._writer.clear()
         all_of_them = things(store, self._base)
         while found := list(islice(all_of_them, BATCH)):
-            self._ahead(records(found, self._base))
-            for thing in found:
-                self._put(store, thing)
+            self._put_all(store, found)
             yield
-        self._keep(Mark(position, entry_id, _MADE))
+        write_topics(self._index, read_topics(store, self._base))
+        self._keep(Mark(position, entry_id, MADE))
 
     def _change(self, store: Quads, position: int) -> Iterator[None]:
         since, mark = time.monotonic(), self.mark
+        before = Search(self._index)
         for it in self._journal.entries(after=mark.position):
             if it.number > position:
                 break
-            for found in touched(it.lines(), self._base, BATCH):
-                self._ahead(found)
+            for found in touched(self._watched(it.lines()), self._base, BATCH):
+                self._expect(found)
                 changed = topics(store, found, self._base)
-                self._ahead([*changed, *records(changed, self._base)])
-                for thing in changed:
-                    self._put(store, thing)
+                self._put_all(store, changed)
                 yield
-            mark = Mark(it.number, it.id, _MADE)
+                for batch in _batches(self._renamed(store, before, changed)):
+                    self._put_all(store, batch)
+                    yield
+            mark = Mark(it.number, it.id, MADE)
             if time.monotonic() - since > KEEP:
-                self._keep(mark)
-                since = time.monotonic()
-        self._keep(mark)
+                self._keep_all(store, mark)
+                since, before = time.monotonic(), Search(self._index)
+        self._keep_all(store, mark)
 
-    def _put(self, store: Quads, thing: str) -> None:
-        found = entry(store, thing, self._base)
-        if found:
-            self._writer.put(found)
-        else:
-            self._writer.drop(thing)
+    def _watched(self, lines: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield *lines*, and note whether one of them changes the vocabulary."""
+        for line in lines:
+            if line.endswith(self._scheme_graphs):
+                self._labels_changed = True
+            yield line
+
+    def _renamed(self, store: Quads, before: Search, changed: Iterable[str]) -> set[str]:
+        """Return the things that are to be read again, since an organization among *changed* has another name or class than *before*.
+
+        *before* is what was committed last. So an entry that is done again after a crash finds the same difference, or none where the
+        things were committed with it.
+        """
+        organizations = sorted(thing for thing in changed if (parts(thing, self._base) or [""])[0] == "organization")
+        renamed: set[str] = set()
+        for organization, known in zip(organizations, before.entries(organizations), strict=True):
+            now = entry(store, organization, self._base) if known else None
+            if known and now and (known.titles, known.links) != (now.titles, now.links):
+                renamed.update(linked_things(store, organization, self._base))
+        return renamed
+
+    def _put_all(self, store: Quads, batch: Collection[str]) -> None:
+        self._expect([*batch, *records(batch, self._base)])
+        if self._ahead:
+            self._expect(organizations_of(store, batch, self._base))
+        organizations: dict[str, Organization] = {}
+        for thing in batch:
+            if found := entry(store, thing, self._base, organizations):
+                self._writer.put(found)
+            else:
+                self._writer.drop(thing)
+
+    def _expect(self, subjects: Iterable[str]) -> None:
+        if self._ahead:
+            self._ahead(subjects)
+
+    def _keep_all(self, store: Quads, mark: Mark) -> None:
+        if self._labels_changed:
+            write_topics(self._index, read_topics(store, self._base))
+        self._keep(mark)
+        self._labels_changed = False
 
     def _keep(self, mark: Mark) -> None:
         self._writer.commit()
@@ -155,29 +190,40 @@ class Following:
         """Give the entry of the journal at which the index that is shown stands, -1 where there is none."""
         return position.read(self.shown)
 
+    def is_shown_in(self, generation: str) -> bool:
+        """Return whether the generation in the folder *generation* has the index as it is shown now, in today's format."""
+        folder = Path(generation) / "text"
+        return position.read(folder) == self.position and (self.position < 0 or is_current(folder))
+
     def _open(self) -> Writer:
         try:
-            return Writer(self._folder / "index")
+            return Writer(self._index)
         except (ValueError, OSError) as error:
             log.warning("the text index cannot be opened; it is made anew", error=str(error))
             self.mark = Mark()
             self._forget()
-            return Writer(self._folder / "index")
+            return Writer(self._index)
 
     def _read_mark(self) -> Mark:
         try:
             mark = Mark(**json.loads(self._mark_file.read_text()))
         except (FileNotFoundError, ValueError, TypeError):
             return Mark()
-        if not (self._folder / "index" / "meta.json").exists():
+        if not (self._index / "meta.json").exists():
             return Mark()
         at = next(iter(self._journal.entries(after=mark.position - 1)), None) if mark.position else None
-        return mark if at is not None and at.id == mark.entry and mark.made == _MADE else Mark()
+        return mark if at is not None and at.id == mark.entry and mark.made == MADE else Mark()
 
     def _forget(self) -> None:
         self._mark_file.unlink(missing_ok=True)
         for name in ("index", "shown", "shown.part"):
             shutil.rmtree(self._folder / name, ignore_errors=True)
+
+
+def _batches(found: Iterable[str]) -> Iterator[list[str]]:
+    rest = iter(found)
+    while batch := list(islice(rest, BATCH)):
+        yield batch
 
 
 def copy(shown: Path, folder: Path) -> int:

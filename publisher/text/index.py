@@ -8,8 +8,10 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
 import orjson
@@ -17,8 +19,11 @@ import tantivy
 
 from publisher.text.words import cut, primary
 
-FORMAT = 1  # count it up with every change of what is written, so that shelves make their index anew
+FORMAT = 2  # count it up with every change of what is written, so that shelves make their index anew
 _HEAP = 30_000_000  # bytes that wait to be written, at most
+TOPICS = "topics.json"  # the labels of the concepts, beside tantivy's own files
+MADE = f"{FORMAT} tantivy-{version('tantivy')} stemmer-{version('PyStemmer')}"  # an index that was made otherwise cannot be searched
+_MADE_FILE = "made"
 _TRIES = 20  # snapshots that a merge of files may spoil, one after the other
 
 Texts = tuple[tuple[str, str | None], ...]
@@ -26,7 +31,10 @@ Texts = tuple[tuple[str, str | None], ...]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is looked up of a thing: texts with their language tags; *modified* is in seconds since 1970, 0 where not known."""
+    """What is looked up of a thing: texts with their language tags; *modified* is in seconds since 1970, 0 where not known.
+
+    *links* are the IRIs of the concepts that the thing is linked to, *parties* the names of the organizations that take part in it.
+    """
 
     thing: str
     kind: str
@@ -34,6 +42,8 @@ class Entry:
     modified: int
     titles: Texts
     texts: Texts
+    links: tuple[str, ...] = ()
+    parties: Texts = ()
 
     @property
     def languages(self) -> list[str]:
@@ -47,12 +57,35 @@ def schema() -> tantivy.Schema:
     made = tantivy.SchemaBuilder()
     for name in ("thing", "kind", "source", "language"):
         made.add_text_field(name, tokenizer_name="raw", index_option="basic", fast=name != "thing", stored=name == "thing")
-    for name in ("title", "text"):
+    made.add_text_field("link", tokenizer_name="raw", index_option="basic")
+    for name in ("title", "text", "party"):
         made.add_text_field(name, tokenizer_name="whitespace", index_option="position")
         made.add_text_field(f"{name}_stems", tokenizer_name="whitespace", index_option="freq")
     made.add_integer_field("modified", fast=True)
     made.add_bytes_field("told", stored=True)
     return made.build()
+
+
+def document(entry: Entry) -> tantivy.Document:
+    """Return *entry* as a document of the index."""
+    made = tantivy.Document()
+    made.add_text("thing", entry.thing)
+    made.add_text("kind", entry.kind)
+    made.add_text("source", entry.source)
+    made.add_integer("modified", entry.modified)
+    for language in entry.languages:
+        made.add_text("language", language)
+    for link in entry.links:
+        made.add_text("link", link)
+    for field, texts in (("title", entry.titles), ("text", entry.texts), ("party", entry.parties)):
+        for text, tag in texts:
+            words, stems = cut(text, primary(tag))
+            made.add_text(field, words)
+            if stems:
+                made.add_text(f"{field}_stems", stems)
+    told = [entry.kind, entry.source, entry.modified, entry.titles, entry.texts, entry.links, entry.parties]
+    made.add_bytes("told", orjson.dumps(told))
+    return made
 
 
 def open_index(path: Path) -> tantivy.Index:
@@ -75,21 +108,7 @@ class Writer:
 
     def add(self, entry: Entry) -> None:
         """Add the entry of a thing that has none."""
-        document = tantivy.Document()
-        document.add_text("thing", entry.thing)
-        document.add_text("kind", entry.kind)
-        document.add_text("source", entry.source)
-        document.add_integer("modified", entry.modified)
-        for language in entry.languages:
-            document.add_text("language", language)
-        for field, texts in (("title", entry.titles), ("text", entry.texts)):
-            for text, tag in texts:
-                words, stems = cut(text, primary(tag))
-                document.add_text(field, words)
-                if stems:
-                    document.add_text(f"{field}_stems", stems)
-        document.add_bytes("told", orjson.dumps([entry.kind, entry.source, entry.modified, entry.titles, entry.texts]))
-        self._writer.add_document(document)
+        self._writer.add_document(document(entry))
 
     def drop(self, thing: str) -> None:
         """Leave a thing out."""
@@ -124,6 +143,8 @@ class Writer:
 
 def link(index: Path, folder: Path) -> bool:
     """Link the files of *index* into *folder*, which is empty; tell whether no merge came between."""
+    with suppress(FileNotFoundError):  # a store without a vocabulary has none
+        os.link(index / TOPICS, folder / TOPICS)
     meta = (index / "meta.json").read_bytes()
     segments = {found["segment_id"].replace("-", "") for found in orjson.loads(meta)["segments"]}
     try:
@@ -133,4 +154,13 @@ def link(index: Path, folder: Path) -> bool:
     except FileNotFoundError:
         return False
     (folder / "meta.json").write_bytes(meta)
+    (folder / _MADE_FILE).write_text(MADE)
     return True
+
+
+def is_current(folder: Path) -> bool:
+    """Return whether the snapshot in *folder* was written by this version of the index's format."""
+    try:
+        return (folder / _MADE_FILE).read_text() == MADE
+    except FileNotFoundError:
+        return False

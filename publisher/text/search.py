@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import orjson
@@ -12,7 +12,8 @@ import tantivy
 from tantivy import Order, Query
 
 from publisher.text.ask import Wish, build, clauses
-from publisher.text.index import Entry, open_index, schema
+from publisher.text.index import Entry, Texts, is_current, open_index, schema
+from publisher.text.topic_index import TopicIndex, open_topics
 
 REACHED = 50  # searches that are kept
 ENTRIES = 1_000  # values of a list that are counted, at most
@@ -47,13 +48,23 @@ class Search:
         self._found = index.searcher()
         self._reached: dict[tuple[Wish, int], Reach] = {}
         self._values: dict[str, list[tuple[str, int]]] = {}
+        self._folder = folder
 
-    def find(self, wish: Wish, limit: int, offset: int = 0, *, newest: bool = False, told: bool = True) -> Hits:
-        """Find *limit* things from the place *offset* on; *told* gives what they are, not their IRIs and scores alone."""
+    @cached_property
+    def topics(self) -> TopicIndex | None:
+        """Return the concepts that things are linked to; None if the store has no vocabulary. The first call may build their index."""
+        return open_topics(self._folder)
+
+    def find(self, wish: Wish, limit: int, offset: int = 0, *, newest: bool = False, told: bool = True, similar: bool = True) -> Hits:
+        """Find *limit* things from the place *offset* on; *told* gives what they are, not their IRIs and scores alone.
+
+        Where nothing has the words, similar ones are taken for them, unless *similar* is False.
+        """
         spoken = [language for language, _ in self.values("language")]
-        exact = self._page(build(wish, spoken), limit, offset, newest)
-        loose = _count(exact) == 0 and bool(clauses(wish.words))
-        page = self._page(build(wish, spoken, loose=True), limit, offset, newest) if loose else exact
+        topics = self.topics if wish.words else None
+        exact = self._page(build(wish, spoken, topics=topics), limit, offset, newest)
+        loose = similar and _count(exact) == 0 and bool(clauses(wish.words))
+        page = self._page(build(wish, spoken, loose=True, topics=topics), limit, offset, newest) if loose else exact
         found = [(self._found.doc(address), 0.0 if newest else float(score)) for score, address in page.hits]
         scores = tuple((str(document.get_first("thing")), score) for document, score in found)
         entries = tuple(_entry(document) for document, _ in found) if told else ()
@@ -68,6 +79,19 @@ class Search:
                 self._reached.pop(next(iter(self._reached)))
             self._reached[key] = Reach(hits.total, dict(hits.scores), hits.loose)
         return self._reached[key]
+
+    def named_links(self, words: str, *, loose: bool = False) -> frozenset[str]:
+        """Return the IRIs of the concepts that any of *words* names; things that have one of them are found by it."""
+        if self.topics is None:
+            return frozenset()
+        parts = [
+            self.topics.named_by(word, run, clause.begin and word == clause.words[-1][0], loose)
+            for group in clauses(words)
+            for clause in group
+            for word, run in clause.words
+            if not clause.no
+        ]
+        return frozenset(iri for named in parts for iri in (*named.near, *named.far))
 
     def entries(self, things: Iterable[str]) -> list[Entry | None]:
         """Give the entries of things by their IRIs, None of one that the index does not know."""
@@ -96,11 +120,12 @@ def _count(page: tantivy.SearchResult) -> int:
 
 
 def _entry(document: tantivy.Document) -> Entry:
-    kind, source, modified, titles, texts = orjson.loads(bytes(document["told"][0]))
-    return Entry(str(document.get_first("thing")), kind, source, modified, _texts(titles), _texts(texts))
+    kind, source, modified, titles, texts, links, parties = orjson.loads(bytes(document["told"][0]))
+    thing = str(document.get_first("thing"))
+    return Entry(thing, kind, source, modified, _texts(titles), _texts(texts), tuple(links), _texts(parties))
 
 
-def _texts(rows: list[list[str | None]]) -> tuple[tuple[str, str | None], ...]:
+def _texts(rows: list[list[str | None]]) -> Texts:
     return tuple((text or "", tag) for text, tag in rows)
 
 
@@ -108,7 +133,7 @@ def search_in(generation: str) -> Search | None:
     """Open the index of the generation in the folder *generation*; None where it has none yet."""
     folder = Path(generation) / "text"
     try:
-        return _opened(folder, (folder / "meta.json").stat().st_ino)
+        return _opened(folder, (folder / "meta.json").stat().st_ino) if is_current(folder) else None
     except FileNotFoundError:
         return None
 

@@ -14,6 +14,8 @@ PAGES = {
     "home": "/",
     "search": "/search?q=network&goal=4",
     "nothing found": "/search?q=zzz&goal=4",
+    "topics and a slip": "/search?q=helth",
+    "suggestions": "/search/suggest?q=educ",
     "map": "/map",
     "matrix": "/matrix",
     "trends": "/trends",
@@ -207,6 +209,80 @@ def test_a_reader_without_scripts_and_mouse_searches_and_writes_a_card(host, bro
 def _enter(browser: Browser) -> None:
     """Press Enter, which sends the form, and wait for the page that comes."""
     browser.await_page(lambda: press(browser, "Enter", 13, "\r"))
+
+
+def suggestions(browser: Browser, text: str) -> list[str]:
+    """Type *text* into the search field and return the suggestions when they are there."""
+    browser.run("document.querySelector('#q').focus(); document.querySelector('#q').select()")
+    browser.tell("Input.insertText", text=text)
+    browser.run(
+        "new Promise((done, fail) => { const until = Date.now() + 20000; const look = () => {"
+        " const count = document.querySelectorAll('.suggestions [role=option]').length;"
+        " if (count) done(count); else if (Date.now() > until) fail(new Error('no suggestions came')); else setTimeout(look, 20) };"
+        " look() })"
+    )
+    return list(browser.run("[...document.querySelectorAll('.suggestions .name')].map((it) => it.textContent)"))
+
+
+@pytest.mark.parametrize(
+    ("language", "width", "dark", "text"), [("en", 1280, False, "healt"), ("ar", 390, True, "صح"), ("zh", 390, False, "健")]
+)
+def test_suggestions_while_typing_have_no_fault_that_axe_finds(host, browser, packages, language, width, dark, text):
+    browser.open(f"{host}/search?lang={language}", width, dark=dark)
+
+    found = suggestions(browser, text)
+    press(browser, "ArrowDown", 40)
+
+    assert len(found) >= 2
+    assert browser.faults(packages) == []
+    assert browser.run("document.documentElement.scrollWidth") <= width
+
+
+def test_the_keyboard_chooses_a_suggestion(host, browser):
+    browser.open(f"{host}/?lang=en")
+    state = "[q.getAttribute('aria-expanded'), q.getAttribute('aria-activedescendant'), document.querySelector('.suggestions').hidden]"
+
+    names = suggestions(browser, "telemed")
+    opened = browser.run(state)
+    press(browser, "ArrowDown", 40)
+    first = browser.run(state)
+    press(browser, "ArrowDown", 40)
+    press(browser, "ArrowDown", 40)  # behind the last one: back in the field
+    none = browser.run(state)
+    press(browser, "Escape", 27)
+    closed = browser.run(state)
+
+    assert names == ["C7-ehea E-health", "Telemedicine for remote clinics"]
+    assert [opened, first, none, closed] == [
+        ["true", None, False],
+        ["true", "q-suggestions-0", False],
+        ["true", None, False],
+        ["false", None, True],
+    ]
+    assert browser.run("document.activeElement.id") == "q"
+
+    suggestions(browser, "telemed")
+    press(browser, "ArrowDown", 40)
+    _enter(browser)
+    assert browser.run("location.pathname") == "/scheme/action-line/C7-ehea"
+
+
+def test_what_was_typed_is_searched_where_no_suggestion_is_chosen(host, browser):
+    browser.open(f"{host}/?lang=en")
+
+    suggestions(browser, "telemed")
+    _enter(browser)
+
+    assert browser.run("location.pathname + location.search") == "/search?q=telemed"
+
+
+def test_a_hostile_title_among_suggestions_is_text(host, browser):
+    browser.open(f"{host}/?lang=en")
+
+    names = suggestions(browser, "alert")
+
+    assert '<script>alert("x")</script>' in names
+    assert browser.run("document.querySelectorAll('.suggestions script').length") == 0
 
 
 def test_no_page_asks_another_host(host, browser):

@@ -12,6 +12,7 @@ import pytest
 from pyoxigraph import Store
 
 HTML = {"Accept": "text/html"}
+SCRIPT = '<script src="/static/suggest.js" defer></script>'  # the only one that the page has
 SPACE = "PREFIX text: <http://jena.apache.org/text#> "
 
 
@@ -31,7 +32,7 @@ async def test_a_search_finds_titles_and_descriptions_in_each_language(client):
 
 
 async def test_an_organization_is_found_by_its_name(client):
-    page = await found(client, q='"clinics united"')
+    page = await found(client, q='"clinics united"', kind="organization")
 
     assert [(it["kind"], it["titles"][0]["text"]) for it in page["results"]] == [("organization", "Clinics United")]
 
@@ -72,7 +73,7 @@ async def test_the_page_works_as_a_form_whose_address_can_be_kept(client):
     assert '<option value="newest" selected>' in answer.text
     assert '<a class="button" rel="next" href="/search?q=network&amp;kind=initiative&amp;sort=newest&amp;page=3">' in answer.text
     assert "<mark>network</mark>" in answer.text
-    assert "<script" not in answer.text
+    assert "<script" not in answer.text.replace(SCRIPT, "", 1)
 
 
 async def test_a_search_without_words_lists_everything(client):
@@ -94,14 +95,14 @@ async def test_harvested_text_is_escaped(client):
     answer = await client.get("/search?q=alert", headers=HTML)
 
     assert "&lt;script&gt;" in answer.text
-    assert "<script" not in answer.text
+    assert "<script" not in answer.text.replace(SCRIPT, "", 1)
 
 
 async def test_what_was_typed_is_escaped(client):
     answer = await client.get("/search", params={"q": '"><script>alert(1)</script>', "source": '"><b>'}, headers=HTML)
 
     assert answer.status_code == 200
-    assert "<script" not in answer.text
+    assert "<script" not in answer.text.replace(SCRIPT, "", 1)
     assert "<b>" not in answer.text
 
 
@@ -191,7 +192,21 @@ async def sparql(client: httpx.AsyncClient, query: str) -> httpx.Response:
 
 
 @pytest.mark.parametrize(
-    "words", ["network", "health", "clinics", "telemidicine", "عيادات", "report -digital", '"good practice"', "minist*", "zzz"]
+    "words",
+    [
+        "network",
+        "health",
+        "clinics",
+        "telemidicine",
+        "عيادات",
+        "report -digital",
+        '"good practice"',
+        "minist*",
+        "zzz",
+        "santé",
+        "肯尼亚",
+        "africa",
+    ],
 )
 async def test_sparql_and_the_page_find_the_same(client, words):
     page = await found(client, q=words, per="1000")

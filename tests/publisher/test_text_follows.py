@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import subprocess
@@ -108,7 +109,10 @@ def test_an_organization_is_found_until_the_last_record_that_names_it_is_gone(tm
     commit(tmp_path, "2", two, bury("2", "demo", GONE, FIRST, two, IRIS))
     second = found(shown(following), "ministry")
 
-    assert (both, first, second) == (["organization/demo/ministry-of-health"],) * 2 + ([],)
+    ministry = "organization/demo/ministry-of-health"
+    assert both == ["initiative/demo/1", "initiative/demo/2", ministry]
+    assert first == ["initiative/demo/2", ministry]
+    assert second == []
 
 
 def test_a_record_that_changed_alone_is_newer(tmp_path: Path, follower: Start) -> None:
@@ -146,6 +150,123 @@ def test_an_older_state_still_finds_what_it_held(tmp_path: Path, follower: Start
     new = shown(following)
 
     assert (found(old, "one"), found(new, "one")) == (["initiative/demo/1"], [])
+
+
+MINISTRY = "https://x.org/id/organization/demo/ministry-of-health"
+ALSO = f'<{MINISTRY}> <http://www.w3.org/2004/02/skos/core#prefLabel> "Ministère de la Santé"@fr'
+CLASS = f"<{MINISTRY}> <http://www.w3.org/ns/org#classification> <https://x.org/scheme/stakeholder-type/government>"
+
+
+def scheme(name: str, label: str, more: str = "") -> list[str]:
+    iri = f"<https://x.org/scheme/{name}>"
+    core = "http://www.w3.org/2004/02/skos/core#"
+    return [
+        f"{iri} <{core}inScheme> <https://x.org/scheme/{name.partition('/')[0]}>",
+        f"{iri} <{core}prefLabel> {label}",
+        *([more] if more else []),
+    ]
+
+
+def publish(data: Path, before: list[str], after: list[str]) -> None:
+    """Write an entry that changes the action lines or the types of organization."""
+    graph = "https://x.org/scheme/" + (before or after)[0].partition("/scheme/")[2].partition("/")[0]
+    rows = [f"D {quad}" for quad in quads(sorted({*before} - {*after}), graph)]
+    rows += [f"A {quad}" for quad in quads(sorted({*after} - {*before}), graph)]
+    Journal(data / "journal").append(rows, run="vocabulary", time=FIRST)
+
+
+def test_things_are_found_by_a_name_that_an_organization_gets_later(tmp_path: Path, follower: Start) -> None:
+    commit(tmp_path, "1", [], told("1", "Remote clinics"))
+    following = follower(tmp_path)
+    before = found(shown(following), "santé")
+
+    commit(tmp_path, "2", [], [*told("2", "Rural schools"), ALSO])
+    named = found(shown(following), "santé")
+    commit(tmp_path, "2", [*told("2", "Rural schools"), ALSO], told("2", "Rural schools"))
+
+    assert before == []
+    assert named == ["initiative/demo/1", "initiative/demo/2", "organization/demo/ministry-of-health"]
+    assert found(shown(following), "santé") == []
+
+
+def test_things_are_found_by_the_type_that_an_organization_gets_later(tmp_path: Path, follower: Start) -> None:
+    publish(tmp_path, [], scheme("stakeholder-type/government", '"Government"@en'))
+    commit(tmp_path, "1", [], told("1", "Remote clinics"))
+    following = follower(tmp_path)
+    before = found(shown(following), "government")
+
+    commit(tmp_path, "2", [], [*told("2", "Rural schools"), CLASS])
+
+    assert before == []
+    assert "initiative/demo/1" in found(shown(following), "government")
+
+
+def test_things_are_found_by_links_and_labels_as_they_are_now(tmp_path: Path, follower: Start) -> None:
+    line = "<https://x.org/scheme/action-line/C3>"
+    linked = [*told("1", "One"), f"<https://x.org/id/initiative/demo/1> <https://x.org/ns#actionLine> {line}"]
+    zebra, okapi = (scheme("action-line/C3", f'"{word}"@en') for word in ("Zebra", "Okapi"))
+    publish(tmp_path, [], zebra)
+    commit(tmp_path, "1", [], told("1", "One"))
+    following = follower(tmp_path)
+    states = [(found(at, "zebra"), found(at, "okapi")) for at in [shown(following)]]
+
+    for change in (
+        lambda: commit(tmp_path, "1", told("1", "One"), linked),
+        lambda: publish(tmp_path, zebra, okapi),
+        lambda: commit(tmp_path, "1", linked, told("1", "One")),
+    ):
+        change()
+        at = shown(following)
+        states.append((found(at, "zebra"), found(at, "okapi")))
+
+    assert states == [([], []), (["initiative/demo/1"], []), ([], ["initiative/demo/1"]), ([], [])]
+
+
+@pytest.mark.parametrize("wait", [0.0, 0.1, 0.3])
+def test_killed_while_an_organization_is_renamed_it_ends_in_the_same_index(tmp_path: Path, wait: float) -> None:
+    publish(tmp_path, [], scheme("action-line/C3", '"Zebra"@en'))
+    rows = [f"A {quad}" for key in range(1_500) for quad in quads(told(str(key), f"Thing {key}"), IRIS.record("demo", str(key)))]
+    Journal(tmp_path / "journal").append(rows, run="r", time=FIRST)
+    first = Follower(Journal(tmp_path / "journal"), tmp_path / "shelf", tmp_path / "status.nq", IRIS.status)
+    before = found(shown(first), "santé")
+    first.close()
+    commit(tmp_path, "new", [], [*told("new", "Thing new"), ALSO])
+    folders = (str(tmp_path / "journal"), str(tmp_path / "shelf"), str(tmp_path / "status.nq"))
+    process = subprocess.Popen(command("publisher.shelf.follower", *folders, IRIS.status), stdin=subprocess.PIPE, env=environment())
+    until = time.monotonic() + 30
+    while (at := newest(tmp_path / "shelf" / "generations")) and at.position < 3 and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.01)  # the store shows the entry first, then the index follows
+    time.sleep(wait)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.communicate()
+
+    second = Follower(Journal(tmp_path / "journal"), tmp_path / "shelf", tmp_path / "status.nq", IRIS.status)
+    try:
+        at = shown(second)
+    finally:
+        second.close()
+
+    assert before == []
+    assert len(found(at, "santé")) == 1_502
+    assert len(found(at, "zebra")) == 0
+
+
+def test_an_index_of_an_older_format_is_not_searched_but_made_anew(tmp_path: Path, follower: Start) -> None:
+    commit(tmp_path, "1", [], told("1", "One"))
+    first = Follower(Journal(tmp_path / "journal"), tmp_path / "shelf", tmp_path / "status.nq", IRIS.status)
+    old = shown(first)
+    first.close()
+    (Path(old.path) / "text" / "made").unlink()  # as before the format was written down
+    mark = json.loads((tmp_path / "shelf" / "text" / "position.json").read_text())
+    (tmp_path / "shelf" / "text" / "position.json").write_text(json.dumps(mark | {"made": "1 tantivy-0.25.0 stemmer-3.0.0"}))
+
+    meanwhile = search_in(old.path)
+    at = shown(follower(tmp_path))
+
+    assert meanwhile is None
+    assert at.number > old.number
+    assert found(at, "one") == ["initiative/demo/1"]
 
 
 @pytest.mark.parametrize("lost", ["text/index", "text/position.json", "text/shown", "text", "store", "position.json"])
@@ -209,7 +330,8 @@ def test_killed_at_any_point_it_ends_in_the_same_index(tmp_path: Path, follower:
     at = shown(follower(tmp_path))
 
     assert len(found(at, "thing")) == 800
-    assert len(found(at, "body")) == 50
+    assert sum(thing.startswith("organization/") for thing in found(at, "body")) == 50
+    assert len(found(at, "body")) == 850
     assert found(at, '"thing 17"') == ["initiative/demo/17"]
 
 

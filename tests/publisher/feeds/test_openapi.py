@@ -29,6 +29,7 @@ HEALTH = [*HealthCheck]  # of how long an example takes to make
 # A request of each that is answered in full: what is made up seldom finds a thing.
 KNOWN = {
     "/search": "?q=forum&format=json",
+    "/search/suggest": "?q=forum&format=json",
     "/things.json": "?source=demo&sort=newest",
     "/data/{kind}/{source}/{key}.json": "/data/initiative/demo/i%2F7.json",
     "/record/{source}/{key}.json": "/record/demo/i%2F7.json",

@@ -1,0 +1,49 @@
+"""Suggestions: what a search may be meant to find, by the beginning of its last word: topics first, then titles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from publisher.languages.catalogue import translated as _
+from publisher.languages.visit import visit
+from publisher.pages.pages import Pages
+from publisher.portal.names import Names
+from publisher.portal.topic_cards import common_topics, topic_cards
+from publisher.tables.counting import Tables
+from publisher.text.ask import Wish
+from publisher.text.search import Search
+from publisher.text.snippet import best, marker
+from publisher.text.words import tokens
+
+TOPICS = 5  # of the suggestions, at most
+_LETTERS = 3  # from which titles are looked up: fewer begin too many words
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A topic or a thing: *kind* is the facet or the kind of thing, *label* its name; *initiatives* is how many a topic has."""
+
+    text: str
+    language: str | None
+    kind: str
+    label: str
+    initiatives: int | None
+    page: str
+
+
+def suggestions(search: Search, tables: Tables, pages: Pages, names: Names, typed: str, most: int) -> list[Suggestion]:
+    """Return at most *most* suggestions for what was *typed* so far; the most common topics where nothing was."""
+    words = tokens(typed)
+    if not words:
+        cards = common_topics(search, tables, names, most)
+    else:
+        begun = typed if typed[-1:].isspace() or typed.endswith("*") else f"{typed}*"
+        cards = topic_cards(search, tables, names, begun, most=min(TOPICS, most))
+    found = [Suggestion(card.name, None, card.facet, card.label, card.initiatives, card.page) for card in cards]
+    if words and (words[-1][1] or len(words[-1][0]) >= _LETTERS) and len(found) < most:
+        mark, known = marker(begun), {card.iri for card in cards}
+        for entry in search.find(Wish(begun, "title"), most, similar=False).entries:
+            title = best(entry.titles, mark, visit().language)
+            if title and entry.thing not in known and len(found) < most:
+                found.append(Suggestion(title[0], title[1], entry.kind, _(entry.kind.capitalize()), None, pages.path(entry.thing)))
+    return found

@@ -1,0 +1,84 @@
+"""Topic cards: the concepts, registries and organizations that the words of a search name, with how many initiatives each has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from publisher.languages.catalogue import translated as _
+from publisher.languages.visit import visit
+from publisher.pages.findings import TopicCard
+from publisher.portal.about import PARTY
+from publisher.portal.names import Names, facet_title
+from publisher.tables.counting import Tables
+from publisher.tables.facets import located
+from publisher.tables.wanted import Wanted
+from publisher.text.ask import Wish, clauses
+from publisher.text.search import Search
+from publisher.text.snippet import best, marker
+from publisher.text.words import fold, tokens
+
+MOST = 6  # cards of a search
+_TARGETS, _PARTIES = 2, 3  # of them targets and organizations, at most
+_LOOKED_AT = 20  # organizations, of which those with the most initiatives are shown
+_ORGANIZATION = "organization"
+# What a hit counts, by facet: people look for action lines and goals more than for the targets, whose labels have many words.
+_WEIGHT = {"line": 1.3, "goal": 1.2, "target": 0.4}
+
+
+def topic_cards(search: Search, tables: Tables, names: Names, words: str, *, loose: bool = False, most: int = MOST) -> list[TopicCard]:
+    """Return the cards of what *words* name and initiatives have, the best first; *loose* accepts similar words."""
+    if not clauses(words):
+        return []
+    counts = tables.counts(Wanted().having("kind", "initiative"))
+    found = [
+        *_concepts(search, counts, names, words, loose),
+        *_registries(counts, names, words),
+        *_organizations(search, tables, names, words),
+    ]
+    return found[:most]
+
+
+def common_topics(search: Search, tables: Tables, names: Names, most: int) -> list[TopicCard]:
+    """Return the action lines, goals and regions that most initiatives have."""
+    counts = tables.counts(Wanted().having("kind", "initiative"))
+    iris = [iri for iri in (search.topics.topics if search.topics else ()) if (it := located(iri, names.iris)) and it[0] != "target"]
+    cards = [card for iri in iris if (card := _concept(iri, counts, names)) and card.facet in ("line", "goal", "region")]
+    return sorted(cards, key=lambda card: (-card.initiatives, card.iri))[:most]
+
+
+def _concepts(search: Search, counts: Mapping[str, Mapping[str, int]], names: Names, words: str, loose: bool) -> list[TopicCard]:
+    hits = search.topics.search(words, loose=loose) if search.topics else []
+    ranked = [(card, hit.score * _WEIGHT.get(card.facet, 1.0)) for hit in hits if (card := _concept(hit.topic.iri, counts, names))]
+    cards = [card for card, _score in sorted(ranked, key=lambda pair: -pair[1])]
+    targets = [card for card in cards if card.facet == "target"][:_TARGETS]
+    return [card for card in cards if card.facet != "target" or card in targets]
+
+
+def _concept(iri: str, counts: Mapping[str, Mapping[str, int]], names: Names) -> TopicCard | None:
+    """Return the card of a concept; None where no initiative has it."""
+    facet, code = located(iri, names.iris) or ("", "")
+    things = counts.get(facet, {}).get(code, 0)
+    return TopicCard(facet, code, iri, names.short(facet, code), facet_title(facet), things, names.page(facet, code)) if things else None
+
+
+def _registries(counts: Mapping[str, Mapping[str, int]], names: Names, words: str) -> Iterator[TopicCard]:
+    asked = [(fold(word), clause.begin) for group in clauses(words) for clause in group if not clause.no for word, _run in clause.words]
+    for code, title in sorted(names.sources.items()):
+        known = {fold(word) for word, _run in tokens(f"{title} {code}")}
+        if all(word in known or (begin and any(it.startswith(word) for it in known)) for word, begin in asked):
+            things = counts.get("source", {}).get(code, 0)
+            if asked and things:
+                yield TopicCard("source", code, names.iris.source(code), title, facet_title("source"), things, names.page("source", code))
+
+
+def _organizations(search: Search, tables: Tables, names: Names, words: str) -> list[TopicCard]:
+    """Return those that have the most initiatives; of several with one name, as registries have them, the first."""
+    mark, stem = marker(words), f"{names.iris.base}id/{PARTY}/"
+    found: dict[str, TopicCard] = {}
+    for entry in search.find(Wish(words, "title", kind=_ORGANIZATION), _LOOKED_AT, similar=False).entries:
+        title = best(entry.titles, mark, visit().language)
+        initiatives = tables.total(Wanted(party=entry.thing).having("kind", "initiative"))
+        if title and initiatives and (title[0] not in found or initiatives > found[title[0]].initiatives):
+            page = f"/page/{PARTY}/" + entry.thing.removeprefix(stem)
+            found[title[0]] = TopicCard(_ORGANIZATION, entry.thing, entry.thing, title[0], _("Organization"), initiatives, page)
+    return sorted(found.values(), key=lambda card: -card.initiatives)[:_PARTIES]

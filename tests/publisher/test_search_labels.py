@@ -1,0 +1,285 @@
+"""Search by labels: things are found by what they are linked to, in six languages, below what has the words in its texts."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import httpx
+import pytest
+from pyoxigraph import RdfFormat, Store
+
+from publisher.languages.visit import LANGUAGES
+from publisher.text.ask import Wish
+from publisher.text.index import Entry, Writer
+from publisher.text.search import Search
+from publisher.text.spelling import corrected
+from publisher.text.topic_index import SYNONYMS
+from publisher.text.topics import read_topics, write_topics
+from vocab.describe import quads
+from vocab.iris import Iris
+from vocab.schemes import concepts, statements
+
+IRIS = Iris()
+HTML = {"Accept": "text/html"}
+RICH = "initiative/demo/a%2F1"
+HEALTH = IRIS.concept("action-line", "C7-ehea")
+KENYA = "http://metadata.un.org/sdg/codes/geoArea/404"
+
+
+async def found(client: httpx.AsyncClient, **given: str) -> dict:
+    answer = await client.get("/search", params={"format": "json", "per": "1000", **given})
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "health",
+        "santé",
+        "salud",
+        "здоровье",
+        "صحة",
+        "健康",
+        "e-health",
+        "Télésanté",
+        "电子卫生",
+        "SDG 3",
+        "肯尼亚",
+        "كينيا",
+        "Кения",
+        "Afrique",
+        "projet",
+        "Gobierno",
+        '"universal health coverage"',
+        "telemedicine Kenya",
+    ],
+)
+async def test_a_thing_is_found_by_the_labels_of_what_it_is_linked_to(client, words):
+    page = await found(client, q=words, kind="initiative")
+
+    assert not page["similar"]
+    assert RICH in [it["thing"].rpartition("/id/")[2] for it in page["results"]]
+
+
+async def test_a_thing_is_found_by_the_names_of_its_organizations(client):
+    page = await found(client, q="clinics united", kind="initiative")
+
+    assert [(it["thing"].rpartition("/id/")[2], it["organizations"]) for it in page["results"]] == [(RICH, ["Clinics United"])]
+
+
+async def test_links_that_are_not_declared_find_nothing(client):
+    page = await found(client, q="broadband")  # of C2, to which the record is linked by a crosswalk alone
+
+    assert page["total"] > 0
+    assert RICH not in [it["thing"].rpartition("/id/")[2] for it in page["results"]]
+
+
+async def test_topics_come_with_their_numbers_and_lead_to_their_pages(client):
+    page = await found(client, q="health")
+    html = await client.get("/search?q=health", headers=HTML)
+
+    topics = [(it["name"], it["label"], it["initiatives"], it["page"]) for it in page["topics"]]
+    assert topics[0] == ("C7-ehea E-health", "Action line", 1, "/scheme/action-line/C7-ehea")
+    assert ("3. Good health and well-being", "Goal", 8, "/concept?iri=http://metadata.un.org/sdg/3") in topics
+    assert ("Ministry of Health", "Organization", 121, "/page/organization/demo/ministry-of-health") in topics
+    for *_, path in topics:
+        assert f'<a class="card" href="{path}">' in html.text
+        assert (await client.get(path, headers=HTML)).status_code == 200
+
+
+async def test_topics_are_named_in_the_language_of_the_reader_and_alike_in_data(client):
+    html = await client.get("/search?q=santé", headers={**HTML, "Accept-Language": "fr"})
+    data = [await client.get("/search?q=santé&format=json", headers={"Accept-Language": language}) for language in ("fr", "ar")]
+
+    assert "Télésanté" in html.text
+    assert data[0].content == data[1].content
+
+
+async def test_what_a_result_is_linked_to_is_said(client):
+    html = await client.get("/search", params={"q": "santé"}, headers=HTML)
+
+    linked = html.text.partition("Linked to:")[2].partition("</p>")[0]
+    assert '<a href="/scheme/action-line/C7-ehea"><bdi>C7-ehea E-health</bdi></a>' in linked
+
+
+async def test_a_slip_leads_to_the_word_that_was_meant(client):
+    page = await found(client, q="netwrok -fire")
+    html = await client.get("/search", params={"q": "netwrok -fire", "goal": "4"}, headers=HTML)
+
+    assert (page["similar"], page["suggestion"]) == (True, "network -fire")
+    assert '<a rel="nofollow" href="/search?q=network+-fire&amp;goal=4"><bdi>network -fire</bdi></a>' in html.text
+
+
+@pytest.mark.parametrize("words", ["network", "zzzzzz", "清华", '"<script>alert(1)</script>"', "-helth", ""])
+async def test_nothing_is_meant_where_words_are_found_or_like_none(client, words):
+    assert (await found(client, q=words))["suggestion"] is None
+
+
+async def test_a_field_of_sparql_leaves_labels_out(client):
+    query = "PREFIX text: <http://jena.apache.org/text#> PREFIX dct: <http://purl.org/dc/terms/> SELECT ?thing { ?thing text:query %s }"
+
+    answers = [
+        await client.get("/sparql", params={"query": query % words, "format": "json"}) for words in ('(dct:title "santé")', '"santé"')
+    ]
+
+    rows = [len(answer.json()["results"]["bindings"]) for answer in answers]
+    assert rows[0] == 0
+    assert rows[1] > 0
+
+
+@pytest.fixture
+def search(tmp_path: Path) -> Search:
+    """Give an index of one thing that has the word in its title, one in its text, one by its link, and one by its organization."""
+    store = Store()
+    for graph, lines in statements(IRIS.base):
+        store.bulk_load("\n".join(quads(lines, graph)).encode(), RdfFormat.N_QUADS)
+    texts = {
+        "link": Entry("", "event", "a", 1, (("One", "en"),), (), (HEALTH,)),
+        "party": Entry("", "event", "a", 1, (("Two", "en"),), (), (), (("Health for all", "en"),)),
+        "text": Entry("", "event", "a", 1, (("Three", "en"),), (("Many words, and among them health, in a text that is long.", "en"),)),
+        "title": Entry("", "event", "a", 1, (("Four for health", "en"),), ()),
+        "both": Entry("", "event", "a", 1, (("Health", "en"),), (), (HEALTH,)),
+    }
+    writer = Writer(tmp_path / "index")
+    for name, it in texts.items():
+        writer.add(Entry(f"https://x.org/id/event/a/{name}", *(getattr(it, field) for field in Entry.__slots__[1:])))
+    writer.commit()
+    write_topics(tmp_path / "index", read_topics(store, IRIS.base))
+    writer.snapshot(tmp_path / "shown")
+    writer.close()
+    return Search(tmp_path / "shown")
+
+
+def test_titles_come_before_texts_and_texts_before_labels(search):
+    hits = search.find(Wish("health"), 10)
+
+    order = [thing.rpartition("/")[2] for thing, _ in hits.scores]
+    assert order[:3] == ["both", "title", "text"]
+    assert {*order[3:]} == {"link", "party"}
+
+
+def test_a_word_that_most_labels_have_finds_nothing_by_them(search):
+    assert search.find(Wish("the"), 10).total == 0
+    assert search.topics.search("the") == []
+
+
+def test_a_spelling_is_corrected_from_labels_too(search):
+    assert corrected("telemedicnie", search) == "telemedicine"
+    assert corrected("health", search) is None
+
+
+def test_synonyms_name_topics_that_exist_in_the_six_languages():
+    with SYNONYMS.open("rb") as file:
+        rows = tomllib.load(file)["topic"]
+    known = {iri for scheme in ("action-line", "sdg", "itu-region") for iri in concepts(scheme)}
+
+    topics = [row["topic"] if row["topic"].startswith("http") else IRIS.base + row["topic"] for row in rows]
+    assert {*topics} - known == set()
+    assert len({*topics}) == len(topics)
+    assert [row["topic"] for row in rows if row.keys() - {"topic", "note", *LANGUAGES} or not row.keys() >= {*LANGUAGES}] == []
+    assert [(row["topic"], language) for row in rows for language in LANGUAGES if len({*row[language]}) != len(row[language])] == []
+
+
+async def suggested(client: httpx.AsyncClient, typed: str, **more: str) -> list[dict]:
+    answer = await client.get("/search/suggest", params={"q": typed, "format": "json", **more})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["query"] == typed.lstrip()
+    return answer.json()["suggestions"]
+
+
+async def test_suggestions_are_topics_first_then_titles(client):
+    rows = await suggested(client, "telemed")
+
+    assert [(row["text"], row["kind"], row["initiatives"]) for row in rows] == [
+        ("C7-ehea E-health", "line", 1),
+        ("Telemedicine for remote clinics", "initiative", None),
+    ]
+    assert [row["page"] for row in rows] == ["/scheme/action-line/C7-ehea", "/page/initiative/demo/a%2F1"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "language", "text"),
+    [("kén", "fr", "Kenya"), ("肯", "zh", "肯尼亚"), ("كين", "ar", "كينيا"), ("Ken", "ru", "Кения"), ("health ken", "en", "Kenya")],
+)
+async def test_suggestions_are_in_the_language_that_is_asked_for(client, typed, language, text):
+    assert text in [row["text"] for row in await suggested(client, typed, lang=language)]
+
+
+async def test_suggestions_are_a_page_for_who_has_no_script(client):
+    some = await client.get("/search/suggest?q=telemed", headers=HTML)
+    none = await client.get("/search/suggest", headers=HTML)
+
+    assert '<a href="/scheme/action-line/C7-ehea">C7-ehea E-health</a>' in some.text
+    assert '<a href="/search?q=telemed"' in re.sub(r' rel="nofollow"', "", some.text)
+    assert "<script" not in some.text
+    assert none.text.count("Initiatives: ") >= 6  # the most common topics
+
+
+async def test_suggestions_that_are_held_already_are_not_sent_again(client):
+    first = await client.get("/search/suggest?q=telemed&format=json")
+    again = await client.get("/search/suggest?q=telemed&format=json", headers={"If-None-Match": first.headers["etag"]})
+    head = await client.head("/search/suggest?q=telemed&format=json")
+
+    assert (again.status_code, again.content) == (304, b"")
+    assert head.headers["etag"] == first.headers["etag"]
+    assert {"Accept-Language", "Cookie"} <= {*first.headers["vary"].split(", ")}
+
+
+@pytest.mark.parametrize("given", [{"q": "x" * 101}, {"limit": "0"}, {"limit": "21"}, {"limit": "x"}])
+async def test_suggestions_that_cannot_be_asked_for_are_refused(client, given):
+    answer = await client.get("/search/suggest", params=given)
+
+    assert answer.status_code == 400
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_an_unknown_form_of_suggestions_is_not_acceptable(client):
+    assert (await client.get("/search/suggest?q=a&format=csv")).status_code == 406
+    assert (await client.get("/search/suggest?q=a", headers={"Accept": "image/png"})).status_code == 406
+
+
+HOSTILE = [
+    '"' * 100,
+    "(" * 100,
+    "*" * 100,
+    ".*.*.*[a-z]{1,9}+?|^$",
+    "a" * 100,
+    "水" * 100,
+    "\x00 \ud7ff \u202e",
+    "</script><b>",
+    " ",
+    "-",
+    "OR OR",
+]
+
+
+@pytest.mark.parametrize("typed", HOSTILE, ids=lambda typed: ascii(typed)[:12])
+async def test_nothing_that_is_typed_is_an_error_of_ours(client, typed):
+    data = await client.get("/search/suggest", params={"q": typed, "format": "json"})
+    page = await client.get("/search/suggest", params={"q": typed}, headers=HTML)
+
+    assert (data.status_code, page.status_code) == (200, 200)
+    assert "<script" not in page.text
+    assert "<b>" not in page.text
+
+
+async def test_harvested_titles_are_escaped_among_suggestions(client):
+    page = await client.get("/search/suggest?q=alert", headers=HTML)
+
+    assert "&lt;script&gt;" in page.text
+    assert "<script" not in page.text
+
+
+async def test_a_client_that_asks_without_end_is_told_to_wait(inside):
+    codes = []
+    while 429 not in codes and len(codes) < 1_000:
+        answer = await inside.get("/search/suggest?q=&limit=1&format=json")
+        codes.append(answer.status_code)
+
+    assert {*codes[:300]} == {200}
+    assert codes[-1] == 429
+    assert int(answer.headers["retry-after"]) >= 1
+    assert (await inside.get("/search?q=network&format=json")).status_code == 200
