@@ -12,6 +12,7 @@ import orjson
 
 from harvesters.errors import ParseError
 from harvesters.option import Option, value
+from harvesters.parsing import parser_errors
 from harvesters.payloads.lexicon import Lexicon, joined
 from harvesters.payloads.reading import KINDS, block, dated, language, many, named, number, pieces, plain, public, titled
 from harvesters.record import Record, Row
@@ -113,8 +114,9 @@ def _unpacked(text: Any) -> Any:
     if not isinstance(text, str) or text[:1] not in {"[", "{"}:
         return text
     try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
+        with parser_errors("JSON"):
+            return orjson.loads(text)
+    except ParseError:
         return text
 
 

@@ -11,8 +11,9 @@ from lxml import etree
 from lxml.etree import _Element
 from pyoxigraph import Literal, NamedNode
 
-from harvesters.errors import CardError, ParseError
+from harvesters.errors import CardError
 from harvesters.option import Option, names, value
+from harvesters.parsing import parser_errors
 from harvesters.payloads import property_path
 from harvesters.payloads.graph import Graph
 from harvesters.payloads.lexicon import Lexicon
@@ -114,10 +115,8 @@ def _find(source: Source, name: str, text: str, brings: Payload) -> Find:
         raise CardError(f"{where}: {text!r} is no XPath: {error}") from error
 
     def find(node: Any) -> Any:
-        try:
+        with parser_errors(f"{where}: {text!r} does not fit the record"):
             return path(node)
-        except etree.XPathEvalError as error:
-            raise ParseError(f"{where}: {text!r} does not fit the record: {error}") from error
 
     return find
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -12,11 +13,15 @@ from lxml import etree
 from lxml.etree import _Element
 
 from harvesters.errors import CharsetError, ParseError, WebPageError
+from harvesters.network.charset import is_charset
 from harvesters.network.fetch import Reply
 from harvesters.network.markup import is_page, told
+from harvesters.parsing import parser_errors
 
-_PROLOGUE = re.compile(rb"(?>\s++|<\?.*?\?>|<!--.*?-->)*+<!DOCTYPE", re.DOTALL)
+_PROLOGUE = re.compile(rb"(?>\s++|<\?.*?\?>|<!--.*?-->)*+<!DOCTYPE", re.DOTALL | re.IGNORECASE)
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:\-]+)", re.IGNORECASE)
+_LARGE_NUMBER = re.compile(rb"[:\[,\s](?:-\d{19}|\d{20})")  # integers that may need more than 64 bits, in which orjson rounds them
+_DIGITS = 4000  # of an integer: Python reads and writes no more than 4300
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
          (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip
 
@@ -29,10 +34,8 @@ def xml(reply: Reply) -> _Element:
     content = refuse_html(reply, "XML").removeprefix(codecs.BOM_UTF8)
     refuse_doctype(reply)
     parser = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=False, remove_comments=True, remove_pis=True)
-    try:
+    with parser_errors(f"{reply.url}: not well-formed XML"):
         root = etree.fromstring(content, parser)
-    except (etree.XMLSyntaxError, ValueError, LookupError) as error:
-        raise ParseError(f"{reply.url}: not well-formed XML: {getattr(error, 'msg', error)}") from error
     if root.getroottree().docinfo.internalDTD is not None:
         raise ParseError(f"{reply.url}: its XML has a DOCTYPE, which is refused: it can hide entities")
     return root
@@ -45,7 +48,7 @@ def refuse_doctype(reply: Reply) -> None:
 
 
 class NotJson:
-    """Stands for NaN or Infinity, which are no JSON, so that only the record that holds it is unreadable."""
+    """Stands for NaN, Infinity or an endless number, which are no JSON, so that only the record that holds it is unreadable."""
 
     def __init__(self, word: str) -> None:
         self.word = word
@@ -55,28 +58,30 @@ def load_json(reply: Reply, charset: str = "utf-8") -> Any:
     """Parse the body as JSON; a byte order mark is passed over.
 
     What JSON forbids but many programs write (NaN, half of a surrogate pair) comes through, to be found by ``dump_json``
-    in the one record that holds it.
+    in the one record that holds it. Integers of any size keep their digits.
     """
     content = refuse_html(reply, "JSON")
-    if charset == "utf-8":
+    with parser_errors(f"{reply.url}: not JSON that can be read"):
+        if charset == "utf-8" and not _LARGE_NUMBER.search(content):
+            with suppress(orjson.JSONDecodeError):  # the slower reader takes more, and tells more
+                return orjson.loads(content.removeprefix(codecs.BOM_UTF8))
         try:
-            return orjson.loads(content.removeprefix(codecs.BOM_UTF8))
-        except orjson.JSONDecodeError:
-            pass  # the slower reader takes more, and tells more
-    try:
-        return json.loads(decode(reply, charset), parse_constant=NotJson)
-    except json.JSONDecodeError as error:
-        raise ParseError(f"{reply.url}: not JSON: {error.msg} at line {error.lineno}, column {error.colno}{_sent(reply)}") from error
-    except (ValueError, RecursionError) as error:
-        raise ParseError(f"{reply.url}: not JSON that can be read: {error}") from error
+            return json.loads(decode(reply, charset), parse_constant=NotJson, parse_int=_integer)
+        except json.JSONDecodeError as error:
+            raise ParseError(f"{reply.url}: not JSON: {error.msg} at line {error.lineno}, column {error.colno}{_sent(reply)}") from error
+
+
+def _integer(digits: str) -> int | NotJson:
+    return int(digits) if len(digits) <= _DIGITS else NotJson(f"a number of {len(digits)} digits")
 
 
 def dump_json(value: Any) -> bytes:
-    """Write *value* canonically, with sorted keys; raises ValueError where it holds what is no JSON."""
+    """Write *value* canonically, with sorted keys; raises ValueError where it holds what is no JSON, or is nested over 254 deep."""
     try:
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
-    except TypeError:
-        pass
+    except TypeError as error:
+        if "recursion" in str(error).lower():
+            raise ValueError("values nested more than 254 deep") from error
     try:
         return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False, default=_refuse).encode()
     except UnicodeEncodeError as error:
@@ -99,18 +104,27 @@ def decode(reply: Reply, charset: str | None = None) -> str:
     names = [marked] if marked else [charset] if charset else ["utf-8", *_declared(reply)]
     faults: list[str] = []
     for name in names:
+        if not is_charset(name):
+            faults.append(f"in {name!r}, which is no charset")
+            continue
         try:
             return content.decode(name).removeprefix("\ufeff")
-        except LookupError:
-            faults.append(f"there is no charset {name!r}")
         except UnicodeDecodeError as error:
             faults.append(f"not {name} at byte {error.start} ({content[error.start : error.start + 1].hex()})")
+        except UnicodeError as error:
+            faults.append(f"not {name} ({error})")
     raise CharsetError(f"{reply.url}: its text is {' and '.join(faults)}; name its charset in the card's options")
 
 
-def _declared(reply: Reply) -> list[str]:
+def declared_charset(reply: Reply) -> str | None:
+    """Return the charset that the reply's header names, in lower case; None where it names none."""
     found = _CHARSET.search(reply.headers.get("content-type", ""))
-    return [found.group(1).lower()] if found and found.group(1).lower() not in {"utf-8", "utf8"} else []
+    return found.group(1).lower() if found else None
+
+
+def _declared(reply: Reply) -> list[str]:
+    name = declared_charset(reply)
+    return [name] if name and name not in {"utf-8", "utf8"} else []
 
 
 def refuse_html(reply: Reply, wanted: str) -> bytes:

@@ -14,17 +14,18 @@ from extruct.jsonld import JsonLdExtractor
 from extruct.rdfa import RDFaExtractor
 from extruct.utils import parse_html, parse_xmldom_html
 from extruct.w3cmicrodata import MicrodataExtractor
-from lxml import etree
-from pyoxigraph import Literal, NamedNode, Quad, RdfFormat, Store, parse
+from pyoxigraph import Literal, NamedNode, Quad, RdfFormat, Store
 
+from harvesters.errors import ParseError
 from harvesters.network.answer import dump_json
+from harvesters.network.charset import is_charset
 from harvesters.network.fetch import Reply
+from harvesters.parsing import parser_errors
 from harvesters.payloads.contexts import ours, placed
 from harvesters.payloads.graph import flat
+from harvesters.payloads.rdf_parser import parse_quads
 from vocab.iris import is_web
 
-# What the extractors and the parser raise on a page that is not what it should be.
-FAULTS = (ValueError, TypeError, AttributeError, LookupError, RecursionError, SyntaxError, etree.LxmlError)
 _META = re.compile(rb"<meta[^>]{0,200}charset\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
 _TYPE = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
 _NAMESPACE = re.compile(r"(https?://.*[/#])[^/#]+\Z")
@@ -36,12 +37,13 @@ def read(reply: Reply) -> tuple[Store, list[str]]:
     text = _text(reply).encode("utf-8", "replace")
     for kind, extract in (("JSON-LD", _json_ld), ("microdata", _microdata), ("RDFa", _rdfa)):
         try:
-            for item in extract(text, reply.url):
-                if isinstance(item, Exception):
-                    raise item
-                _put(store, item, reply.url)
-        except FAULTS as error:
-            troubles.append(f"its {kind} cannot be read: {' '.join(str(getattr(error, 'msg', error)).split())[:200]}")
+            with parser_errors(f"its {kind} cannot be read"):
+                for item in extract(text, reply.url):
+                    if isinstance(item, Exception):
+                        raise item
+                    _put(store, item, reply.url)
+        except ParseError as error:
+            troubles.append(str(error))
     return store, troubles
 
 
@@ -53,9 +55,11 @@ def _text(reply: Reply) -> str:
     told = _TYPE.search(reply.headers.get("content-type", ""))
     meta = _META.search(content[:4096])
     for name in (told.group(1) if told else "", meta.group(1).decode("ascii", "replace") if meta else "", "utf-8"):
+        if not is_charset(name):
+            continue
         try:
             return content.decode(name).removeprefix("\ufeff")
-        except (LookupError, UnicodeDecodeError):
+        except UnicodeError:
             continue
     return content.decode("cp1252", "replace")
 
@@ -68,7 +72,7 @@ def _json_ld(text: bytes, url: str) -> Iterator[Any]:
             yield from (placed(item, ours) for item in JsonLdExtractor().extract_items(script))
         except LookupError as error:
             broken = ValueError(f"it needs the context {error.args[0]}, which we do not have at hand")
-        except (ValueError, RecursionError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             broken = error
     if broken is not None:
         yield broken
@@ -106,7 +110,7 @@ def _rdfa(text: bytes, url: str) -> Iterator[Any]:
 
 
 def _put(store: Store, item: Any, url: str) -> None:
-    quads = parse(dump_json(item), RdfFormat.JSON_LD, base_iri=url, lenient=True, rename_blank_nodes=True)
+    quads = parse_quads(dump_json(item), RdfFormat.JSON_LD, "as JSON-LD", url, rename=True)
     store.extend(list(mended(flat(quads))))
 
 

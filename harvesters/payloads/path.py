@@ -11,7 +11,8 @@ from typing import Any, TypeAlias, cast
 import jmespath
 from jmespath.exceptions import JMESPathError
 
-from harvesters.errors import CardError, ParseError
+from harvesters.errors import CardError
+from harvesters.parsing import parser_errors
 
 Find: TypeAlias = Callable[[Any], Any]
 _Node: TypeAlias = dict[str, Any]
@@ -38,10 +39,8 @@ def _slow(text: str, where: str) -> Find:
     whole = jmespath.compile(text)
 
     def find(row: Any) -> Any:
-        try:
+        with parser_errors(f"{where}: {text!r} does not fit the record"):  # as where a function is given what it does not take
             return whole.search(row)
-        except JMESPathError as error:  # a function that was given what it does not take
-            raise ParseError(f"{where}: {text!r} does not fit the record: {' '.join(str(error).split())}") from error
 
     return find
 

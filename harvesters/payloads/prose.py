@@ -6,6 +6,9 @@ import re
 
 from lxml import etree, html
 
+from harvesters.errors import ParseError
+from harvesters.parsing import parser_errors
+
 _BLOCKS = frozenset((
     "address", "article", "aside", "blockquote", "br", "dd", "div", "dl", "dt", "figcaption", "figure", "footer", "h1", "h2", "h3", "h4",
     "h5", "h6", "header", "hr", "li", "main", "nav", "ol", "p", "pre", "section", "table", "td", "th", "tr", "ul",
@@ -25,8 +28,9 @@ def prose(text: str) -> str:
     if not _MARKUP.search(text) or len(text) > _LARGEST:
         return text.strip()
     try:
-        root = html.fragment_fromstring(text, create_parent="div")
-    except (etree.ParserError, etree.XMLSyntaxError, ValueError):
+        with parser_errors("markup"):
+            root = html.fragment_fromstring(text, create_parent="div")
+    except ParseError:
         return text.strip()
     etree.strip_elements(root, *_MUTE, etree.Comment, etree.ProcessingInstruction, with_tail=False)
     parts: list[str] = []

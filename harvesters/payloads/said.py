@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import orjson
 from pyoxigraph import BlankNode, Literal, NamedNode
 
+from harvesters.errors import ParseError
+from harvesters.parsing import parser_errors
 from harvesters.payloads.graph import Graph, Term, iri
 from harvesters.payloads.lexicon import Lexicon
 from harvesters.payloads.reading import dated, language, named, number, plain, public
@@ -126,8 +128,9 @@ def _spot(text: str) -> Iterator[tuple[float, float]]:
         yield from _pair(match[2], match[1])
     elif text.lstrip().startswith("{"):
         try:
-            shape = orjson.loads(text)
-        except orjson.JSONDecodeError:
+            with parser_errors("GeoJSON"):
+                shape = orjson.loads(text)
+        except ParseError:
             return
         if shape.get("type") == "Point" and isinstance(shape.get("coordinates"), list) and len(shape["coordinates"]) >= 2:
             yield from _pair(str(shape["coordinates"][1]), str(shape["coordinates"][0]))

@@ -10,13 +10,16 @@ from contextlib import contextmanager
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
-from pyoxigraph import RdfFormat, Store, parse
+from pyoxigraph import RdfFormat, Store
 
 from harvesters.errors import ParseError
-from harvesters.network.answer import dump_json, load_json, refuse_doctype, refuse_html
+from harvesters.network.answer import dump_json, load_json, refuse_html
 from harvesters.network.fetch import Reply
+from harvesters.parsing import parser_errors
 from harvesters.payloads.contexts import Find, addressed, placed
 from harvesters.payloads.graph import flat, spelled
+from harvesters.payloads.rdf_parser import Broken, parse_quads
+from harvesters.payloads.rdf_xml import LARGE, check_document, repair
 
 ACCEPT = (
     "text/turtle, application/n-triples, application/n-quads, application/trig, application/rdf+xml, application/ld+json;q=0.9,"
@@ -40,7 +43,6 @@ _SUFFIXES: Mapping[str, str] = {
     ".ttl": "turtle", ".n3": "turtle", ".nt": "n-triples", ".nq": "n-quads", ".nquads": "n-quads", ".trig": "trig",
     ".rdf": "rdf-xml", ".owl": "rdf-xml", ".jsonld": "json-ld", ".json": "json-ld",
 }  # fmt: skip
-_LARGE = 32 * 1024 * 1024  # bytes of a document that is better kept on disk: in memory a store is some ten times as large
 _GRAPHS = re.compile(rb"(?m)^\s*(?:GRAPH\s+)?(?:<[^<>\s]*>|_:\w+|\w*:\w*)?\s*\{\s*$", re.IGNORECASE)
 
 _XML = re.compile(rb"<[\w.-]+:?[\w.-]*[\s>][^.]*xmlns")
@@ -64,31 +66,41 @@ def _look(content: bytes) -> str:
     start = content[:4096].removeprefix(codecs.BOM_UTF8).lstrip()
     if start.startswith((b"{", b"[")) and not start.startswith(b"[]"):
         return "json-ld"
-    if start.startswith((b"<?xml", b"<rdf:RDF", b"<!--", b"<!DOCTYPE", b"<!ENTITY")) or _XML.match(start):
+    if start.lower().startswith((b"<?xml", b"<rdf:rdf", b"<!--", b"<!doctype", b"<!entity")) or _XML.match(start):
         return "rdf-xml"
     return "trig" if _GRAPHS.search(content[: 64 * 1024]) else "turtle"  # of which N-Triples are a part
 
 
 @contextmanager
-def loaded(reply: Reply, find: Find, forced: str | None = None, *, graphs: bool = False) -> Iterator[Store]:
+def loaded(reply: Reply, find: Find, forced: str | None = None, *, graphs: bool = False, broken: Broken | None = None) -> Iterator[Store]:
     """Read an answer into a store that lasts as long as the context; a large one lies on disk meanwhile.
 
     All named graphs are read as one, unless *graphs* are to stay apart. JSON-LD takes the contexts that it names from *find*
-    alone. Raises ParseError at what is no RDF, with its place, at a DOCTYPE, and at an answer that holds no statement at all.
+    alone. With *broken*, what cannot be read of a node is passed over, and the reason is put there by the node. Raises ParseError at
+    what is no RDF, with its place, at a DOCTYPE, and at an answer that holds no statement at all.
     """
     with tempfile.TemporaryDirectory(prefix="stocktake-") as folder:
-        store = Store(folder) if len(reply.content) > _LARGE else Store()
+        store = Store(folder) if len(reply.content) > LARGE else Store()
         name = told(reply, forced)
         content = _prepared(reply, name, find)
         syntax = RdfFormat.TRIG if name == "turtle" and not forced else SYNTAXES[name]  # all Turtle is TriG
+        form = spelled if graphs else flat
+        subject = f"{reply.url}: not {_NAMED[name]} that can be read"
         try:
-            store.bulk_extend((spelled if graphs else flat)(parse(content, syntax, base_iri=reply.url, lenient=True)))
-        except (SyntaxError, ValueError) as error:
-            raise ParseError(f"{reply.url}: not {_NAMED[name]} that can be read: {getattr(error, 'msg', error)}") from error
+            store.bulk_extend(form(parse_quads(content, syntax, subject, reply.url, broken=broken)))
+        except ParseError:
+            if syntax != RdfFormat.RDF_XML or broken is None:
+                raise
+            store.clear()
+            store.bulk_extend(form(parse_quads(repair(content, reply.url, broken), syntax, subject, reply.url)))
         if not len(store):
-            raise ParseError(f"{reply.url}: holds no statement of RDF, read as {_NAMED[name]}")
+            raise ParseError(f"{reply.url}: holds no statement of RDF, read as {_NAMED[name]}{_first(broken)}")
         yield store
         del store
+
+
+def _first(broken: Broken | None) -> str:
+    return f": {next(iter(broken.values()))}" if broken else ""
 
 
 _NAMED = {"turtle": "Turtle", "n-triples": "N-Triples", "n-quads": "N-Quads", "trig": "TriG", "rdf-xml": "RDF/XML", "json-ld": "JSON-LD"}
@@ -98,16 +110,15 @@ def _prepared(reply: Reply, name: str, find: Find) -> bytes:
     """Give what the parser may see: no DOCTYPE, and no context by its address."""
     content = refuse_html(reply, "RDF").removeprefix(codecs.BOM_UTF8)
     if name == "rdf-xml":
-        refuse_doctype(reply)
+        return check_document(content, reply.url)
     if name != "json-ld":
         return content
     document = load_json(reply)
-    if not addressed(document):
-        return content
-    try:
-        return dump_json(placed(document, find))
-    except LookupError as error:
-        cure = "none of those that we have at hand; name it in the card's option `contexts` if it may be asked for"
-        raise ParseError(f"{reply.url}: its JSON-LD needs the context {error.args[0]}, {cure}") from error
-    except (ValueError, RecursionError) as error:
-        raise ParseError(f"{reply.url}: its JSON-LD holds {error}") from error
+    with parser_errors(f"{reply.url}: its JSON-LD holds"):
+        if not addressed(document):
+            return content
+        try:
+            return dump_json(placed(document, find))
+        except LookupError as error:
+            cure = "none of those that we have at hand; name it in the card's option `contexts` if it may be asked for"
+            raise ParseError(f"{reply.url}: its JSON-LD needs the context {error.args[0]}, {cure}") from error

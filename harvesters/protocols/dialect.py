@@ -14,7 +14,9 @@ import charset_normalizer
 import structlog
 
 from harvesters.errors import CharsetError
+from harvesters.network.charset import is_charset
 from harvesters.network.fetch import Reply
+from harvesters.parsing import parser_errors
 
 DELIMITERS = (",", ";", "\t", "|", "^", ":")
 QUOTES = ('"', "'")
@@ -61,10 +63,9 @@ def charset(reply: Reply, named: str | None) -> str:
 
 def _fault(path: Path, name: str) -> str | None:
     """Say where a file is not in a charset; None where it is."""
-    try:
-        decoder = codecs.getincrementaldecoder(name)()
-    except LookupError:
-        return f"in no charset, as there is none called {name!r}"
+    if not is_charset(name):
+        return f"in {name!r}, which is no charset"
+    decoder = codecs.getincrementaldecoder(name)()
     passed = 0
     with path.open("rb") as file:
         while True:
@@ -74,6 +75,8 @@ def _fault(path: Path, name: str) -> str | None:
             except UnicodeDecodeError as error:
                 place = passed + len(part) - len(error.object) + error.start  # it may begin in what the part before left over
                 return f"not {name} at byte {place} ({error.object[error.start : error.start + 1].hex()})"
+            except UnicodeError as error:
+                return f"not {name} behind byte {passed} ({error})"
             if not part:
                 return None
             passed += len(part)
@@ -90,7 +93,8 @@ def _look(path: Path) -> str | None:
                 size += len(line)
                 if size > _EVIDENCE:
                     break
-    best = charset_normalizer.from_bytes(b"".join(lines)).best()
+    with parser_errors(f"{path.name}: no charset is found by its look"):
+        best = charset_normalizer.from_bytes(b"".join(lines)).best()
     return best.encoding if best is not None and best.coherence > 0 and best.encoding != "ascii" else None
 
 

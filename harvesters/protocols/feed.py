@@ -6,6 +6,7 @@ Source: https://www.rfc-editor.org/rfc/rfc4287, https://www.rssboard.org/rss-spe
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -16,9 +17,11 @@ import feedparser
 from lxml import etree
 
 from harvesters.errors import ParseError
-from harvesters.network.answer import dump_json, refuse_doctype, refuse_html
+from harvesters.network.answer import declared_charset, dump_json, refuse_doctype, refuse_html
+from harvesters.network.charset import is_charset
 from harvesters.network.fetch import Fetch, Reply
 from harvesters.option import Option, value
+from harvesters.parsing import parser_errors
 from harvesters.protocols.cursor import read, write
 from harvesters.protocols.feed_entry import entry_row, feed_row
 from harvesters.protocols.trouble import Repeats
@@ -29,6 +32,7 @@ OPTIONS: Mapping[str, Option] = {
     "archives": Option(bool, True, "Whether to go on to the feed's older pages and archives, where it links them."),
 }
 
+_DECLARATION = re.compile(rb"\A\s*+<\?xml\b[^>]{0,200}?\bencoding\s*+=\s*+[\"']([^\"'>]{0,60})[\"'][^>]{0,200}>")
 _ACCEPT = "application/atom+xml, application/rss+xml, application/rdf+xml;q=0.9, application/xml;q=0.8, text/xml;q=0.8, */*;q=0.5"
 _OLDER = ("prev-archive", "next")  # RFC 5005: sections 4 and 3
 _HISTORY = "http://purl.org/syndication/history/1.0"
@@ -77,12 +81,25 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
 def _parsed(reply: Reply) -> Any:
     content = refuse_html(reply, "a feed")
     refuse_doctype(reply)
-    headers = {"content-location": reply.url, "content-type": reply.headers.get("content-type", "")}
-    told = feedparser.parse(io.BytesIO(content), response_headers=headers)
+    headers = {"content-location": reply.url, "content-type": _content_type(reply)}
+    with parser_errors(f"{reply.url}: no feed that can be read"):
+        told = feedparser.parse(io.BytesIO(_DECLARATION.sub(_known, content)), response_headers=headers)
     if not told.version and not told.entries:
         why = _fault(told)
         raise ParseError(f"{reply.url}: neither Atom nor RSS{'; ' if why else ''}{why or ''}")
     return told
+
+
+def _content_type(reply: Reply) -> str:
+    """Return the media type with its charset, where that is one: feedparser tries any name that Python knows as a codec."""
+    declared = str(reply.headers.get("content-type", ""))
+    charset = declared_charset(reply)
+    return declared if charset is None or is_charset(charset) else reply.media_type
+
+
+def _known(declaration: re.Match[bytes]) -> bytes:
+    """Return an XML declaration, or nothing where its encoding is no charset."""
+    return declaration[0] if is_charset(declaration[1].decode("ascii", "replace")) else b""
 
 
 def _fault(told: Any) -> str | None:
@@ -113,14 +130,21 @@ def _passed(items: tuple[Item, ...], since: datetime | None) -> bool:
 
 
 def _items(reply: Reply, told: Any) -> Iterator[Item]:
-    about = feed_row(told)
+    with parser_errors(f"{reply.url}: no feed that can be read"):
+        about = feed_row(told)
     for entry in told.entries:
         key = entry.get("id") or entry.get("link")
         if not key:
             yield Unreadable(None, f"an entry with neither an identifier nor a link, titled {str(entry.get('title'))[:80]!r}")
             continue
-        row = entry_row(entry, about)
-        yield Record(str(key).strip(), row, dump_json(row), row["updated"] or row["published"])
+        try:
+            with parser_errors("an entry that cannot be read"):
+                row = entry_row(entry, about)
+                raw = dump_json(row)
+        except ParseError as error:
+            yield Unreadable(str(key).strip(), str(error))
+            continue
+        yield Record(str(key).strip(), row, raw, row["updated"] or row["published"])
     yield from _tombstones(reply)
 
 
@@ -128,8 +152,9 @@ def _tombstones(reply: Reply) -> Iterator[Gone]:
     if b"tombstones/1.0" not in reply.content:
         return
     try:
-        root = etree.fromstring(reply.content, etree.XMLParser(resolve_entities=False, no_network=True))
-    except etree.XMLSyntaxError:
+        with parser_errors(reply.url):
+            root = etree.fromstring(reply.content, etree.XMLParser(resolve_entities=False, no_network=True))
+    except ParseError:
         return
     for node in root.iter(_DELETED):
         if ref := node.get("ref"):

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from lxml import etree
 
-from harvesters.errors import CardError, ParseError
+from harvesters.errors import CardError
 from harvesters.network.answer import dump_json, load_json, xml
 from harvesters.network.fetch import Fetch, Reply
 from harvesters.option import Option, value
+from harvesters.parsing import parser_errors
 from harvesters.payloads.contexts import ours
+from harvesters.payloads.rdf_parser import Broken
 from harvesters.payloads.subjects import found
 from harvesters.payloads.syntax import loaded
-from harvesters.protocols.rdf_reading import nameless, reading
+from harvesters.protocols.rdf_reading import nameless, reading, unclaimed
 from harvesters.record import Gone, Payload, Record, Unreadable
 from harvesters.source import Source
 
@@ -68,11 +69,13 @@ def records(source: Source, fetch: Fetch, key: str, reply: Reply, stamp: str | N
         return (Record(key, root, etree.tostring(root, encoding="utf-8", with_tail=False), stamp),)
     if kind == "rdf":
         told = reading(source, fetch)
-        with loaded(reply, ours) as store:
+        broken: Broken = {}
+        with loaded(reply, ours, broken=broken) as store:
             these = found(store, told.classes, reply.url)
-            if not (these.records or these.keyless):
+            lost = unclaimed(these, broken)
+            if not (these.records or these.keyless or lost):
                 return (Unreadable(key, f"{reply.url}: holds nothing that we know as a record"),)
-            return (*(told.item(store, name, node) for name, node in these.records), *map(nameless, these.keyless))
+            return (*(told.item(store, name, node, broken) for name, node in these.records), *map(nameless, these.keyless), *lost)
     row = load_json(reply)
     if isinstance(row, dict) and row.get("encoding") == "base64" and isinstance(row.get("content"), str):
         row = load_json(replace(reply, content=_unpacked(reply, row["content"])))
@@ -86,7 +89,5 @@ def records(source: Source, fetch: Fetch, key: str, reply: Reply, stamp: str | N
 
 def _unpacked(reply: Reply, text: str) -> bytes:
     """Decode a file as code hosts give it in an object of theirs."""
-    try:
+    with parser_errors(f"{reply.url}: its content is no base64"):
         return base64.b64decode(text)
-    except (binascii.Error, ValueError) as error:
-        raise ParseError(f"{reply.url}: its content is no base64: {error}") from error

@@ -19,6 +19,7 @@ from lxml.etree import _Element
 from harvesters.errors import CardError, ParseError
 from harvesters.network.fetch import Fetch, Reply
 from harvesters.option import Option, value
+from harvesters.parsing import parser_errors
 from harvesters.protocols.cursor import read, write
 from harvesters.protocols.trouble import UNREAD, Repeats
 from harvesters.record import Gone, Page, Pages, Record, Unreadable
@@ -120,10 +121,8 @@ def _parsed(reply: Reply) -> _Element:
     if not reply.content.strip():
         raise ParseError(f"{reply.url}: answered with nothing where a web page was expected")
     charset = "utf-8" if "charset=utf-8" in reply.headers.get("content-type", "").lower().replace('"', "") else None
-    try:
+    with parser_errors(f"{reply.url}: no web page that can be read"):
         root = html.document_fromstring(reply.content, parser=html.HTMLParser(encoding=charset, huge_tree=False))
-    except (etree.ParserError, etree.XMLSyntaxError, ValueError) as error:
-        raise ParseError(f"{reply.url}: no web page that can be read: {error}") from error
     etree.strip_elements(root, *_MUTE, etree.Comment, etree.ProcessingInstruction, with_tail=False)
     return root
 

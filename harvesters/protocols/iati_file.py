@@ -13,6 +13,7 @@ from lxml.etree import _Element
 from harvesters.errors import ParseError
 from harvesters.network.answer import refuse_doctype, refuse_html
 from harvesters.network.fetch import Reply
+from harvesters.parsing import parser_errors
 from harvesters.record import Gone, Record, Unreadable
 
 Item = Record[_Element] | Gone | Unreadable
@@ -31,14 +32,11 @@ def activities(reply: Reply, wanted: Wanted) -> Iterator[Item]:
     refuse_html(reply, "an IATI file")
     refuse_doctype(reply)
     assert reply.path is not None
-    with reply.path.open("rb") as body:
+    with reply.path.open("rb") as body, parser_errors(f"{reply.url}: not well-formed XML"):
         events = etree.iterparse(
             body, events=("start", "end"), resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True
         )
-        try:
-            yield from _walked(reply, events, wanted)
-        except etree.XMLSyntaxError as error:
-            raise ParseError(f"{reply.url}: not well-formed XML: {error.msg}") from error
+        yield from _walked(reply, events, wanted)
 
 
 def _walked(reply: Reply, events: Iterable[tuple[str, _Element]], wanted: Wanted) -> Iterator[Item]:
@@ -68,7 +66,9 @@ def _item(node: _Element) -> Item:
     key = " ".join((node.findtext("iati-identifier") or "").split())
     if not key:
         return Unreadable(None, f"an activity without an iati-identifier, titled {_title(node)[:80]!r}")
-    return Record(key, etree.fromstring(raw, _BARE), raw, node.get("last-updated-datetime") or None)
+    with parser_errors(key):
+        alone = etree.fromstring(raw, _BARE)
+    return Record(key, alone, raw, node.get("last-updated-datetime") or None)
 
 
 def _title(node: _Element) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import available_timezones
 
 import icalendar
 
@@ -16,9 +15,10 @@ from harvesters.errors import CardError, ParseError
 from harvesters.network.answer import dump_json, refuse_html
 from harvesters.network.fetch import Fetch, Reply
 from harvesters.option import Option, value
+from harvesters.parsing import parser_errors
 from harvesters.protocols.document import cut
-from harvesters.protocols.ical_event import calendars, event_row
-from harvesters.protocols.ical_series import TooOften, dates
+from harvesters.protocols.ical_event import calendars, event_row, zones
+from harvesters.protocols.ical_series import dates
 from harvesters.record import Gone, Page, Pages, Record, Row, Unreadable
 from harvesters.source import Source
 
@@ -33,7 +33,7 @@ Item = Record[Row] | Gone | Unreadable
 def check(source: Source) -> None:
     """Refuse a time zone that is none; raises CardError."""
     zone = value(source, OPTIONS, "zone")
-    if zone is not None and zone not in available_timezones():
+    if zone is not None and zone not in zones():
         raise CardError(f"{source.name}: option 'zone' is {zone!r}, which is no time zone; write e.g. Africa/Nairobi")
 
 
@@ -52,10 +52,7 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
 
 def _items(source: Source, reply: Reply, until: datetime) -> Iterator[Item]:
     content = refuse_html(reply, "a calendar")
-    try:
-        found = calendars(content)
-    except (ValueError, LookupError) as error:
-        raise ParseError(f"{reply.url}: no calendar that can be read: {error}") from error
+    found = calendars(content, f"{reply.url}: no calendar that can be read")
     if not found:
         raise ParseError(f"{reply.url}: no calendar: it has no BEGIN:VCALENDAR")
     for calendar in found:
@@ -75,7 +72,9 @@ def _told(source: Source, calendar: Any, uid: str, events: list[icalendar.Event]
     zone = value(source, OPTIONS, "zone")
     try:
         for key, event in dates(calendar, uid, events, until):
-            row = event_row(calendar, event, zone)
-            yield Record(key, row, dump_json(row), row["modified"])
-    except (TooOften, ValueError, TypeError, AttributeError, LookupError, OverflowError) as error:
-        yield Unreadable(uid, f"an event that cannot be read: {type(error).__name__}: {' '.join(str(error).split())[:200]}")
+            with parser_errors("an event that cannot be read"):
+                row = event_row(calendar, event, zone)
+                raw = dump_json(row)
+            yield Record(key, row, raw, row["modified"])
+    except ParseError as error:
+        yield Unreadable(uid, str(error))

@@ -15,12 +15,13 @@ from pathlib import Path
 from urllib.parse import urldefrag, urlsplit
 
 import structlog
-from pyoxigraph import NamedNode, RdfFormat, Store, parse
+from pyoxigraph import NamedNode, RdfFormat, Store
 
 from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.option import Option, value
 from harvesters.payloads.graph import Graph
+from harvesters.payloads.rdf_parser import Broken, parse_quads
 from harvesters.payloads.subjects import described
 from harvesters.payloads.syntax import loaded
 from harvesters.protocols import rdf_reading, tree
@@ -103,11 +104,14 @@ def _members(told: Reading, moment: datetime | None, walk: _Walk) -> Iterator[tu
             raise ParseError(f"{told.source.name}: its stream has more than {_MOST} pages; it does not end")
         reply = told.fetch.get(address, accept=_ACCEPT)
         seen.add(urldefrag(reply.url).url)
-        with loaded(reply, told.context, told.syntax, graphs=True) as store:
+        broken: Broken = {}
+        with loaded(reply, told.context, told.syntax, graphs=True, broken=broken) as store:
             walk.stream, walk.pages = tree.stream(store, walk.stream), walk.pages + 1
             walk.doubt = walk.doubt or tree.lossy(store)
             links = tree.relations(store, urldefrag(reply.url).url, walk.stream)
-            found = list(tree.members(store, walk.stream, told.steps))
+            found = list(tree.members(store, walk.stream, told.steps, broken))
+        if broken and walk.doubt is None:  # a member has its own reason; what else is lost may be a relation to another page
+            walk.doubt = f"{reply.url} has parts that cannot be read: {next(iter(broken.values()))}"
         if walk.pages == 1 and not links and not found:
             raise ParseError(f"{told.source.name}: {reply.url} is no page of an event stream: it has neither members nor relations")
         todo += [link.address for link in reversed(links) if _wanted(link, moment) and link.address not in seen]
@@ -150,7 +154,7 @@ def _item(told: Reading, entity: str, rank: str, stamp: str, gone: int, text: st
     if gone:
         return Gone(entity, stamp or None)
     store = Store()
-    store.extend(list(parse(text.encode(), RdfFormat.N_TRIPLES, lenient=True)))
+    store.extend(list(parse_quads(text.encode(), RdfFormat.N_TRIPLES, entity)))
     name = next((name for name in (entity, rank.rpartition(" ")[2]) if described(store, NamedNode(name))), None)
     if name is None:
         return Unreadable(entity, "its latest version says nothing of it")

@@ -12,12 +12,13 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urldefrag, urljoin, urlsplit
 
-from lxml import etree, html
+from lxml import html
 
 from harvesters.errors import ParseError
 from harvesters.network.answer import load_json
 from harvesters.network.fetch import Reply
 from harvesters.network.markup import is_page
+from harvesters.parsing import parser_errors
 
 ACCEPT = "text/html, application/json;q=0.9, */*;q=0.5"
 _DATE = re.compile(
@@ -75,10 +76,8 @@ def folder_of(address: str) -> str:
 def _shown(reply: Reply, root: str) -> Iterator[Entry]:
     """Give what lies in the folder itself, of all to which the page links: its sorting, its parent and its advice are left out."""
     folder = folder_of(reply.url)
-    try:
+    with parser_errors(f"{reply.url}: is no page that can be read"):
         tree = html.fromstring(reply.content)
-    except (etree.LxmlError, ValueError) as error:
-        raise ParseError(f"{reply.url}: is no page that can be read: {error}") from error
     for link in tree.iter("a"):
         address = urljoin(folder, link.get("href") or "")
         name = address.removeprefix(folder)

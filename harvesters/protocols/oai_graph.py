@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from lxml.etree import _Element
-from pyoxigraph import NamedNode, RdfFormat, Store, parse
+from pyoxigraph import NamedNode, RdfFormat, Store
 
+from harvesters.errors import ParseError
 from harvesters.payloads.graph import bounded, flat
 from harvesters.payloads.markup import mended
+from harvesters.payloads.rdf_parser import parse_quads
 from harvesters.protocols.oai_answer import Item
 from harvesters.record import Gone, Record, Unreadable
 
@@ -26,10 +28,12 @@ def as_graph(item: Item) -> Record[Any] | Gone | Unreadable:
         return Unreadable(item.key, f"its metadata, <{item.payload.tag}>, is no RDF/XML whose first resource has an IRI (rdf:about)")
     store = Store()
     try:
-        store.extend(list(mended(flat(parse(item.raw, RdfFormat.RDF_XML, base_iri="urn:record:", lenient=True)))))
+        store.extend(list(mended(flat(parse_quads(item.raw, RdfFormat.RDF_XML, "its RDF/XML cannot be read", "urn:record:")))))
         return Record(item.key, bounded(store, NamedNode(about), _STEPS), item.raw, item.modified)
-    except (SyntaxError, ValueError) as error:
-        return Unreadable(item.key, f"its RDF/XML cannot be read: {getattr(error, 'msg', error)}")
+    except ParseError as error:
+        return Unreadable(item.key, str(error))
+    except ValueError as error:
+        return Unreadable(item.key, f"its RDF/XML holds {error}")
 
 
 def _first(payload: _Element) -> _Element | None:

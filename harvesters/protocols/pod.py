@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from pyoxigraph import BlankNode, NamedNode, RdfFormat, Store, parse
+from pyoxigraph import BlankNode, NamedNode, RdfFormat, Store
 
 from harvesters.errors import ParseError
 from harvesters.network.answer import dump_json, load_json
@@ -18,6 +18,7 @@ from harvesters.option import Option, value
 from harvesters.payloads.contexts import ours
 from harvesters.payloads.graph import Graph, bounded, flat
 from harvesters.payloads.markup import mended
+from harvesters.payloads.rdf_parser import parse_quads
 from harvesters.protocols.document import cut
 from harvesters.record import Page, Pages, Record, Unreadable
 from harvesters.source import Source
@@ -84,8 +85,8 @@ def _item(row: Any, kind: str, reply: Reply) -> Item:
     try:
         raw = dump_json(row)
         graph = _graph(row, kind, reply.url)
-    except (ValueError, SyntaxError, RecursionError) as error:
-        return Unreadable(key.encode("utf-8", "replace").decode(), f"a dataset that holds {getattr(error, 'msg', error)}")
+    except (ParseError, ValueError, RecursionError) as error:
+        return Unreadable(key.encode("utf-8", "replace").decode(), f"a dataset that holds {error}")
     modified = row.get("modified")
     return Record(key, graph, raw, modified if isinstance(modified, str) else None)
 
@@ -107,7 +108,7 @@ def _graph(row: Mapping[str, Any], kind: str, base: str) -> Graph:
     subject = NamedNode(node) if isinstance(node, str) and is_web(node) else _SUBJECT
     document = {"@type": kind, **_told(row, context), "@context": context, "@id": str(subject) if subject == _SUBJECT else node}
     store = Store()
-    store.extend(list(mended(flat(parse(dump_json(document), RdfFormat.JSON_LD, base_iri=base, lenient=True)))))
+    store.extend(list(mended(flat(parse_quads(dump_json(document), RdfFormat.JSON_LD, "what cannot be read", base)))))
     return bounded(store, subject, 1)
 
 

@@ -20,11 +20,12 @@ from harvesters.network.fetch import Fetch, Reply
 from harvesters.option import Option, value
 from harvesters.payloads import subjects
 from harvesters.payloads.graph import Graph, Node
+from harvesters.payloads.rdf_parser import Broken
 from harvesters.payloads.subjects import Found
 from harvesters.protocols import rdf_reading
 from harvesters.protocols.cursor import read, write
 from harvesters.protocols.document import ROWS
-from harvesters.protocols.rdf_reading import Item, Reading, nameless, reading
+from harvesters.protocols.rdf_reading import Item, Reading, nameless, reading, unclaimed
 from harvesters.protocols.trouble import UNREAD, Repeats, changed, empties
 from harvesters.record import Page, Pages, Position, Unreadable
 from harvesters.source import Source
@@ -88,14 +89,15 @@ def _walk(told: Reading, spot: _Spot, *, first: bool) -> Pages[Graph]:
             if reply.unchanged:
                 yield Page((), None, at=reply.at, unchanged=True)
                 return
-            with told.store(reply) as store:
+            broken: Broken = {}
+            with told.store(reply, broken) as store:
                 found, following = told.found(store, page=_page(reply)), subjects.next_page(store)
                 _checked(told, reply, store, found)
                 spot = _lined(told, spot, found, reply)
                 alone = first and not following and not found.elsewhere and len(spot.todo) == 1
                 repeats.token(reply.url, following and urljoin(reply.url, following), "the next page")
                 begun = spot
-                for page, after in _document(told, begun, store, found, reply, following):
+                for page, after in _document(told, begun, store, found, broken, reply, following):
                     spot = after
                     yield page
         except UNREAD as error:
@@ -151,7 +153,7 @@ def _near(told: Reading, addresses: Iterable[str], reply: Reply) -> list[str]:
 
 
 def _document(
-    told: Reading, spot: _Spot, store: Store, found: Found, reply: Reply, following: str | None
+    told: Reading, spot: _Spot, store: Store, found: Found, broken: Broken, reply: Reply, following: str | None
 ) -> Iterator[tuple[Page[Graph], _Spot]]:
     """Read one document: its records in pages, then each member that it only names."""
     told_total = subjects.total(store)
@@ -159,10 +161,12 @@ def _document(
     again = spot.again
     records = [(key, node) for key, node in found.records if ("d", key) > spot.last]
     members = [it for it in _near(told, found.elsewhere, reply) if ("m", it) > spot.last]
-    bad = [nameless(node) for node in found.keyless] if spot.last < ("m",) else []
+    lost = unclaimed(found, broken)
+    spot = spot.doubted(f"{reply.url} has parts that cannot be read: {next(iter(broken.values()))}" if broken else None)
+    bad = [*map(nameless, found.keyless), *lost] if spot.last < ("m",) else []
     chunks = _chunked(records) or [[]]
     for number, chunk in enumerate(chunks, 1):
-        items = (*(told.item(store, key, node) for key, node in chunk), *(bad if number == len(chunks) else []))
+        items = (*(told.item(store, key, node, broken) for key, node in chunk), *(bad if number == len(chunks) else []))
         more = number < len(chunks) or bool(members)
         empty = empties(told.source.name, reply.url, spot.empty, items)
         spot = replace(spot, last=("d", chunk[-1][0]) if chunk else spot.last, empty=empty)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from pyoxigraph import NamedNode, Store
+from pyoxigraph import BlankNode, NamedNode, Store
 
 from harvesters.errors import CardError, ParseError
 from harvesters.network.answer import load_json
@@ -17,6 +17,7 @@ from harvesters.option import Option, names, value
 from harvesters.payloads import subjects
 from harvesters.payloads.contexts import ours
 from harvesters.payloads.graph import Graph, Node, bounded, iri
+from harvesters.payloads.rdf_parser import Broken
 from harvesters.payloads.subjects import Found
 from harvesters.payloads.syntax import ACCEPT, SYNTAXES, loaded
 from harvesters.record import Gone, Record, Unreadable
@@ -50,9 +51,9 @@ class Reading:
         return self.fetch.get(address, accept=ACCEPT, conditional=conditional)
 
     @contextmanager
-    def store(self, reply: Reply) -> Iterator[Store]:
-        """Read an answer into a store that lasts as long as the context; raises ParseError at what is no RDF."""
-        with loaded(reply, self.context, self.syntax) as store:
+    def store(self, reply: Reply, broken: Broken | None = None) -> Iterator[Store]:
+        """Read an answer into a store that lasts as long as the context, as ``loaded`` does; raises ParseError at what is no RDF."""
+        with loaded(reply, self.context, self.syntax, broken=broken) as store:
             yield store
 
     def context(self, address: str) -> Any:
@@ -69,12 +70,15 @@ class Reading:
             self.contexts[address] = told["@context"]
         return self.contexts[address]
 
-    def item(self, store: Store, key: str, node: Node) -> Item:
-        """Take one record out of a document's store."""
+    def item(self, store: Store, key: str, node: Node, broken: Broken | None = None) -> Item:
+        """Take one record out of a document's store; one that is *broken*, or has a part that is, is unreadable."""
         try:
             graph = bounded(store, node, self.steps)
         except ValueError as error:
             return Unreadable(key, f"a record that holds {error}")
+        parts = (str(it) for it in graph.about if it == node or isinstance(it, BlankNode)) if broken else ()
+        if broken and (reasons := [broken[name] for name in parts if name in broken]):
+            return Unreadable(key, f"a record that cannot be read: {reasons[0]}")
         return Record(key, graph, graph.written(), subjects.modified(store, node))
 
     def found(self, store: Store, page: str | None = None) -> Found:
@@ -96,6 +100,13 @@ def check(source: Source) -> None:
     for name in names(source, OPTIONS, "types"):
         if ":" not in name or (iri(name) == name and not re.match("https?://|urn:", name)):
             raise CardError(f"{source.name}: option 'types' holds {name!r}; write an IRI, or a name whose prefix is known: dcat:Dataset")
+
+
+def unclaimed(found: Found, broken: Broken) -> list[Unreadable]:
+    """Return what cannot be read of a document and belongs to none of its records; a blank node is a part of what points to it."""
+    nodes = {str(node) for _, node in found.records}
+    lost = {name: why for name, why in broken.items() if name not in nodes and not name.startswith("_:")}
+    return [Unreadable(None, f"{name or 'a part of the document'} cannot be read: {why}") for name, why in lost.items()]
 
 
 def nameless(node: Node) -> Unreadable:

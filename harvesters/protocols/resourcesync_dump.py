@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import io
 import zipfile
-import zlib
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 
 import httpx
 
 from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch, Reply
+from harvesters.parsing import parser_errors
 from harvesters.protocols.resourcesync_list import Entry, read_manifest
 from harvesters.source import Source
 
@@ -27,17 +28,18 @@ def packed(source: Source, fetch: Fetch, address: str) -> Iterator[tuple[Entry, 
 
     Raises ParseError where it is no package; of a resource that it does not hold, or that is too large, the reply is empty.
     """
-    with fetch.file(address, accept="application/zip, application/octet-stream;q=0.9") as reply:
-        try:
-            with zipfile.ZipFile(reply.path or io.BytesIO(reply.content)) as package:
-                content = _unpacked(package, _NAME, _MANIFEST)
-                if content is None:
-                    raise ParseError(f"{source.name}: {address} is a ZIP file without a {_NAME}, so nothing tells what it holds")
-                for entry, path, media in read_manifest(source, replace(reply, content=content, path=None)):
-                    held = _unpacked(package, path, fetch.patience.size) if path else None
-                    yield entry, Reply(entry.address, 200, httpx.Headers({"content-type": media}), held or b"", reply.at)
-        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-            raise ParseError(f"{source.name}: {address} is no ZIP file that can be read: {error}") from error
+    subject = f"{source.name}: {address} is no ZIP file that can be read"
+    with fetch.file(address, accept="application/zip, application/octet-stream;q=0.9") as reply, ExitStack() as stack:
+        with parser_errors(subject):
+            package = stack.enter_context(zipfile.ZipFile(reply.path or io.BytesIO(reply.content)))
+            content = _unpacked(package, _NAME, _MANIFEST)
+        if content is None:
+            raise ParseError(f"{source.name}: {address} is a ZIP file without a {_NAME}, so nothing tells what it holds")
+        for entry, path, media in read_manifest(source, replace(reply, content=content, path=None)):
+            held: bytes | None = None
+            with suppress(ParseError), parser_errors(subject):  # one resource that cannot be unpacked stops no other
+                held = _unpacked(package, path, fetch.patience.size) if path else None
+            yield entry, Reply(entry.address, 200, httpx.Headers({"content-type": media}), held or b"", reply.at)
 
 
 def _unpacked(package: zipfile.ZipFile, path: str, most: int) -> bytes | None:

@@ -13,12 +13,13 @@ from datetime import datetime
 from pathlib import Path
 
 import structlog
-from pyoxigraph import NamedNode, Quad, RdfFormat, parse
+from pyoxigraph import NamedNode, Quad, RdfFormat
 
 from harvesters.errors import MissingError, ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.option import Option, names, value
 from harvesters.payloads.graph import Graph
+from harvesters.payloads.rdf_parser import parse_quads
 from harvesters.protocols import sibling_record
 from harvesters.protocols.cursor import read, write
 from harvesters.protocols.sibling_journal import Head, Replay, front, known, meet, number_of
@@ -188,9 +189,6 @@ def _graph(told: _Reading, path: str, graph: str) -> list[Quad]:
         reply = told.fetch.get(f"{told.head.url}{path}", accept="application/n-quads, application/n-triples;q=0.9")
     except MissingError as error:
         raise _Unlevel(str(error)) from error
-    try:
-        quads = list(parse(reply.content, RdfFormat.N_QUADS, lenient=True))
-    except (SyntaxError, ValueError) as error:
-        raise ParseError(f"{reply.url}: no N-Quads that can be read: {error}") from error
+    quads = list(parse_quads(reply.content, RdfFormat.N_QUADS, f"{reply.url}: no N-Quads that can be read"))
     own = [it for it in quads if it.graph_name == NamedNode(graph)] or quads
     return [Quad(it.subject, it.predicate, it.object) for it in own]

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from pyoxigraph import Literal, NamedNode, Quad, RdfFormat, parse
+from pyoxigraph import Literal, NamedNode, Quad, RdfFormat
 
 from harvesters.payloads.graph import Graph, Node, Term
+from harvesters.payloads.rdf_parser import parse_quads
 from harvesters.record import Gone, Record, Unreadable
 from vocab.terms import ADMS, DCAT, DCT, FOAF, PROV, SCHEMA
 
@@ -45,8 +46,8 @@ def name(graph: str, base: str) -> Name | None:
 
 
 def statements(lines: Iterable[str]) -> list[Quad]:
-    """Read statements ``<s> <p> <o>``; raises SyntaxError where one is none."""
-    return list(parse("".join(f"{line} .\n" for line in lines).encode(), RdfFormat.N_TRIPLES, lenient=True))
+    """Read statements ``<s> <p> <o>``; raises ParseError where one is none."""
+    return list(parse_quads("".join(f"{line} .\n" for line in lines).encode(), RdfFormat.N_TRIPLES, "no statement that can be read"))
 
 
 def lineage(graph: str, held: Iterable[Quad]) -> tuple[str, ...]:

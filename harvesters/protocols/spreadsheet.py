@@ -6,7 +6,6 @@ Source: https://github.com/tafia/calamine (which reads them) and https://www.iso
 from __future__ import annotations
 
 import io
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
@@ -18,6 +17,8 @@ from harvesters.errors import CardError, ParseError
 from harvesters.network.answer import refuse_html
 from harvesters.network.fetch import Fetch, Reply
 from harvesters.option import Option, value
+from harvesters.parsing import parser_errors
+from harvesters.payloads.workbook_area import MOST, check_areas
 from harvesters.protocols import tabular
 from harvesters.protocols.document import cut
 from harvesters.protocols.grouping import grouped
@@ -34,8 +35,6 @@ _ACCEPT = (
     "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet, application/vnd.ms-excel,"
     " application/vnd.oasis.opendocument.spreadsheet, */*;q=0.5"
 )
-_UNFOLDED = 512 * 1024 * 1024  # bytes of a workbook without its packing: what calamine makes of them stays below 3 GB
-_CELLS = 20_000_000  # of a sheet, with those that are empty: a single cell in the last corner makes 17 billion
 
 
 def check(source: Source) -> None:
@@ -61,42 +60,24 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
 
 
 def _lines(source: Source, reply: Reply) -> Iterator[Line]:
-    sheet = _sheet(source, reply)
-    if sheet.height * sheet.width > _CELLS:
-        raise ParseError(f"{source.name}: {reply.url} has a sheet of {sheet.height} rows and {sheet.width} columns, too many to be read")
-    rows = [[_text(cell) for cell in row] for row in sheet.to_python(skip_empty_area=False)]
-    for (top, left), (bottom, right) in sheet.merged_cell_ranges or ():
-        for row in rows[top : bottom + 1]:
-            row[left : right + 1] = [rows[top][left]] * len(row[left : right + 1])
-    skip = value(source, OPTIONS, "skip")
-    yield from (Line(number, row) for number, row in enumerate(rows[skip:], skip + 1))
-
-
-def _sheet(source: Source, reply: Reply) -> Any:
+    skip, wanted = value(source, OPTIONS, "skip"), value(source, OPTIONS, "sheet")
+    subject = f"{source.name}: {reply.url} is no spreadsheet that can be read"
     content = refuse_html(reply, "a spreadsheet")
-    _check_size(source, reply)
-    wanted = value(source, OPTIONS, "sheet")
-    try:
+    with parser_errors(subject):
+        check_areas(content, f"{source.name}: {reply.url}")
         book = calamine.CalamineWorkbook.from_filelike(io.BytesIO(content))
-        name = book.sheet_names[wanted - 1] if isinstance(wanted, int) else wanted
-        return book.get_sheet_by_name(name)
-    except (IndexError, calamine.WorksheetNotFound) as error:
-        raise ParseError(f"{source.name}: {reply.url} has no sheet {wanted!r}, only {', '.join(book.sheet_names)[:300]}") from error
-    except (calamine.CalamineError, OSError, ValueError) as error:
-        raise ParseError(f"{source.name}: {reply.url} is no spreadsheet that can be read: {error}") from error
-
-
-def _check_size(source: Source, reply: Reply) -> None:
-    """Refuse a workbook that is small packed and huge unpacked."""
-    if not zipfile.is_zipfile(io.BytesIO(reply.content)):
-        return
-    try:
-        with zipfile.ZipFile(io.BytesIO(reply.content)) as packed:
-            size = sum(member.file_size for member in packed.infolist())
-    except (zipfile.BadZipFile, ValueError) as error:
-        raise ParseError(f"{source.name}: {reply.url} is no spreadsheet that can be read: {error}") from error
-    if size > _UNFOLDED:
-        raise ParseError(f"{source.name}: {reply.url} unfolds to {size} bytes, more than the {_UNFOLDED} that a spreadsheet may have")
+        try:
+            sheet = book.get_sheet_by_name(book.sheet_names[wanted - 1] if isinstance(wanted, int) else wanted)
+        except (IndexError, calamine.WorksheetNotFound) as error:
+            raise ParseError(f"{source.name}: {reply.url} has no sheet {wanted!r}, only {', '.join(book.sheet_names)[:300]}") from error
+        if sheet.height * sheet.width > MOST:
+            size = f"{sheet.height} rows and {sheet.width} columns"
+            raise ParseError(f"{source.name}: {reply.url} has a sheet of {size}, too many to be read")
+        rows = [[_text(cell) for cell in row] for row in sheet.to_python(skip_empty_area=False)]
+        for (top, left), (bottom, right) in sheet.merged_cell_ranges or ():
+            for row in rows[top : bottom + 1]:
+                row[left : right + 1] = [rows[top][left]] * len(row[left : right + 1])
+    yield from (Line(number, row) for number, row in enumerate(rows[skip:], skip + 1))
 
 
 def _text(cell: Any) -> str:

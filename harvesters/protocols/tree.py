@@ -5,7 +5,7 @@ Source: https://w3id.org/tree/specification, https://w3id.org/ldes/specification
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -103,8 +103,8 @@ def relations(store: Store, page: str, told: Stream) -> list[Relation]:
     return [Relation(address, found[address]) for address in sorted(found)]
 
 
-def members(store: Store, told: Stream, steps: int) -> Iterator[Member | tuple[str, str]]:
-    """Give a page's members; for one that cannot be read, its entity and the reason."""
+def members(store: Store, told: Stream, steps: int, broken: Mapping[str, str] = {}) -> Iterator[Member | tuple[str, str]]:
+    """Give a page's members; for one that cannot be read, its entity and the reason. *broken* are nodes of the page that cannot."""
     for member in sorted({term for term in _objects(store, None, f"{TREE}member") if isinstance(term, NamedNode)}, key=str):
         entity = next((term.value for term in _objects(store, member, told.entity) if isinstance(term, NamedNode)), member.value)
         stamp = _literal(store, member, told.stamp)
@@ -112,6 +112,9 @@ def members(store: Store, told: Stream, steps: int) -> Iterator[Member | tuple[s
         place = _literal(store, member, told.place)
         rank = f"{moment.isoformat(timespec='microseconds') if moment else stamp} {int(place) if place.isdigit() else 0:020} {member.value}"
         gone = any(term.value == told.deleted for term in _objects(store, member, told.deletes) if isinstance(term, NamedNode | Literal))
+        if why := broken.get(str(member)) or broken.get(f"<{entity}>"):
+            yield entity, f"a member that cannot be read: {why}"
+            continue
         try:
             text = "" if gone else _text(store, member, entity, told, steps)
         except ValueError as error:

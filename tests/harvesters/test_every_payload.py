@@ -84,7 +84,7 @@ class Kind:
 KINDS = (
     Kind("ckan/*.json", "ckan", "ckan_package", (7, 8, 8, 8)),
     Kind("datajson/*.json", "pod", "dcat", (5, 12, 12, 12)),
-    Kind("dcat/*", "rdf", "dcat", (14, 16, 16, 16)),
+    Kind("dcat/*", "rdf", "dcat", (15, 20, 17, 17)),
     Kind("nde/*dcat*.json*", "rdf", "dcat", (10, 10, 9, 9)),
     Kind("nde/*schema*", "rdf", "schema_org", (14, 14, 14, 14)),
     Kind("dpg/nominees/*.json", "json", "dpg_nominee", (228, 228, 228, 228), {"key": "name"}),

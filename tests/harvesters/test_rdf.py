@@ -318,7 +318,6 @@ def test_a_card_with_a_wrong_option_is_refused(options, why, card):
 
 # Real documents of which nothing can be read, and why; all others give at least one record.
 FAULTS = {
-    "ckanext_dataset.ttl": "The prefix healthdcatap: has not been declared",
     "nde_catalog-schema-org-no-dataset.jsonld": "",  # a catalogue without a dataset
     "nde_dataset-schema-org-valid-jsonld.html": "an HTML page",  # for the protocol `web`
     "nde_invalid-dataset.json": "no record",  # recordings of a test server's answers, no RDF

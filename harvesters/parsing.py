@@ -1,0 +1,60 @@
+"""The one place where exceptions of parsing libraries become ours.
+
+Every call of a library that reads bytes from a registry stands inside ``parser_errors``, as `tests/harvesters/test_parser_errors.py`
+checks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urljoin
+
+from harvesters.errors import HarvestError, ParseError
+
+_PANIC = "pyo3_runtime"  # the module of PanicException, which libraries in Rust raise and which is no Exception
+_LENGTH = 200  # characters of a library's message that are repeated
+
+
+@contextmanager
+def parser_errors(subject: str) -> Iterator[None]:
+    """Raise ParseError, whose message begins with *subject*, for whatever a parsing library raises inside the block.
+
+    A HarvestError passes unchanged, and so do KeyboardInterrupt, SystemExit and GeneratorExit.
+
+    >>> with parser_errors("a.json: not JSON"):
+    ...     int("x")
+    Traceback (most recent call last):
+    harvesters.errors.ParseError: a.json: not JSON: invalid literal for int() with base 10: 'x'
+    """
+    try:
+        yield
+    except HarvestError:
+        raise
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__module__ != _PANIC:
+            raise
+        raise ParseError(f"{subject}: {message(error)}") from error
+
+
+def message(error: BaseException) -> str:
+    """Return what *error* says, on one line; the name of its class where it says nothing or the class says more.
+
+    >>> message(KeyError("a")), message(MemoryError())
+    ("KeyError: 'a'", 'MemoryError')
+    """
+    text = " ".join(str(getattr(error, "msg", None) or error).split())[:_LENGTH]
+    named = isinstance(error, SyntaxError | ValueError) or not isinstance(error, Exception)
+    return text if text and named else f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def join_url(base: str, address: str) -> str:
+    """Return *address* resolved against *base*; as it is where it cannot be, such as ``http://[a``.
+
+    >>> join_url("https://a.example/b", "c"), join_url("https://a.example/b", "http://[c")
+    ('https://a.example/c', 'http://[c')
+    """
+    try:
+        return urljoin(base, address)
+    except ValueError:
+        return address

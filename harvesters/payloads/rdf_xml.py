@@ -1,0 +1,129 @@
+"""RDF/XML made safe for its parser: no DOCTYPE, bounded depth, and stray text that costs the node in which it stands.
+
+Source: https://www.w3.org/TR/rdf12-xml/#section-Grammar-productions
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from itertools import count
+
+from lxml import etree
+from lxml.etree import _Element
+
+from harvesters.errors import ParseError
+from harvesters.parsing import join_url, parser_errors
+from harvesters.payloads.rdf_parser import Broken
+
+LARGE = 32 * 1024 * 1024  # bytes of a document that is checked piece by piece: its tree takes four times as much
+_RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
+_ROOT, _ABOUT, _ID, _NODE, _TYPE = f"{_RDF}RDF", f"{_RDF}about", f"{_RDF}ID", f"{_RDF}nodeID", f"{_RDF}parseType"
+_BASE = "{http://www.w3.org/XML/1998/namespace}base"
+_DOCTYPE = re.compile(rb"<!doctype", re.IGNORECASE)
+_REFERENCE = re.compile(rb"""((?:about|resource)\s*+=\s*+)("[^"]*+"|'[^']*+')""")  # attributes whose value is an IRI
+_AMPERSAND = re.compile(rb"&(?!(?:[A-Za-z]\w{0,30}|#\w{1,10});)")
+
+
+def check_document(content: bytes, url: str) -> bytes:
+    """Return *content* as the parser may read it: the same, or written anew where that is surer.
+
+    Raises ParseError where it has a DOCTYPE, is nested more than 256 deep, or is not well-formed XML. Markup in the value of rdf:about or
+    rdf:resource is escaped, so that only the record that has it is unreadable.
+    """
+    subject = f"{url}: not RDF/XML that can be read"
+    if len(content) > LARGE:
+        return _check_large(content, url, subject)
+    try:
+        with parser_errors(subject):
+            root = etree.fromstring(content, _parser())
+    except ParseError:
+        escaped = _REFERENCE.sub(lambda it: it[1] + _AMPERSAND.sub(b"&amp;", it[2]).replace(b"<", b"&lt;"), content)
+        if escaped == content:
+            raise
+        with parser_errors(subject):
+            root = etree.fromstring(escaped, _parser())
+        content = escaped
+    _refuse_doctype(root, url)
+    info = root.getroottree().docinfo
+    if _DOCTYPE.search(content) or (info.encoding or "utf-8").lower() not in {"utf-8", "utf8", "us-ascii"}:
+        return etree.tostring(root)  # which has neither a DOCTYPE nor a comment or CDATA section that only looks as if it had one
+    return content
+
+
+def repair(content: bytes, url: str, broken: Broken) -> bytes:
+    """Return a document without the text that stands where RDF/XML has none, and put the nodes that had it into *broken*."""
+    if len(content) > LARGE:
+        raise ParseError(f"{url}: its RDF/XML holds text between its elements, and is too large to be repaired")
+    with parser_errors(f"{url}: not RDF/XML that can be read"):
+        root = etree.fromstring(content, _parser())
+    number = count(1)
+    ahead = [(root, url)]
+    if root.tag == _ROOT:
+        _strip(root, "", broken)
+        ahead = [(node, join_url(url, root.get(_BASE, ""))) for node in root]
+    while ahead:
+        node, base = ahead.pop()
+        base = join_url(base, node.get(_BASE, ""))
+        name = _name(node, base, number)
+        _strip(node, name, broken)
+        for arc in node:
+            ahead += _inner(arc, name, base, broken)
+    return etree.tostring(root)
+
+
+def _inner(arc: _Element, name: str, base: str, broken: Broken) -> list[tuple[_Element, str]]:
+    """Return the node elements of a property element of the node *name*, each with its base."""
+    kind = arc.get(_TYPE)
+    base = join_url(base, arc.get(_BASE, ""))
+    if kind == "Resource":
+        _strip(arc, name, broken)
+        return [inner for child in arc for inner in _inner(child, name, base, broken)]
+    if not len(arc) or kind not in {None, "Collection", "Triple"}:
+        return []  # a literal
+    _strip(arc, name, broken)
+    return [(node, base) for node in arc]
+
+
+def _strip(element: _Element, name: str, broken: Broken) -> None:
+    """Remove the text of an element that has only elements, as *name* is broken by it."""
+    texts = [element.text, *(child.tail for child in element)]
+    stray = next((text for text in texts if text and text.strip()), None)
+    if stray is None:
+        return
+    element.text = None
+    for child in element:
+        child.tail = None
+    broken.setdefault(name, f"the text {' '.join(stray.split())[:80]!r} where RDF/XML has none")
+
+
+def _name(node: _Element, base: str, number: Iterator[int]) -> str:
+    """Return the IRI or blank node that a node element describes, as in N-Triples; one without a name is given one."""
+    if (about := node.get(_ABOUT)) is not None:
+        return f"<{join_url(base, about)}>"
+    if (fragment := node.get(_ID)) is not None:
+        return f"<{join_url(base, f'#{fragment}')}>"
+    if node.get(_NODE) is None:
+        node.set(_NODE, f"unnamed-{next(number)}")
+    return f"_:{node.get(_NODE)}"
+
+
+def _parser() -> etree.XMLParser:
+    return etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=False, remove_comments=True, remove_pis=True)
+
+
+def _refuse_doctype(root: _Element, url: str) -> None:
+    if root.getroottree().docinfo.internalDTD is not None:
+        raise ParseError(f"{url}: its XML has a DOCTYPE, which is refused: it can hide entities")
+
+
+def _check_large(content: bytes, url: str, subject: str) -> bytes:
+    if _DOCTYPE.search(content):
+        raise ParseError(f"{url}: its XML has a DOCTYPE, which is refused: it can hide entities")
+    with parser_errors(subject):
+        for _, node in etree.iterparse(io.BytesIO(content), events=("end",), resolve_entities=False, no_network=True):
+            node.clear(keep_tail=False)
+            while node.getprevious() is not None and (parent := node.getparent()) is not None:
+                del parent[0]
+    return content

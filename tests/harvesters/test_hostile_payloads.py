@@ -1,0 +1,302 @@
+"""Hostile payloads: what is small and would take all memory, all time or the stack is refused before a library reads it."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zipfile
+import zlib
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+from pyoxigraph import RdfFormat
+from python_calamine import CalamineWorkbook
+from simulated import door
+
+from harvesters.errors import CharsetError, ParseError
+from harvesters.network.answer import dump_json, load_json
+from harvesters.network.fetch import Reply
+from harvesters.pairs import pair
+from harvesters.parsing import parser_errors
+from harvesters.payloads.rdf_parser import DEPTH, parse_quads
+from harvesters.payloads.workbook_area import check_areas
+from harvesters.protocols.ical_event import zones
+from harvesters.record import Record, Unreadable
+
+URL = "https://registry.example/api"
+RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+HEAD = f'<rdf:RDF xmlns:rdf="{RDF}" xmlns:dcat="http://www.w3.org/ns/dcat#" xmlns:dct="http://purl.org/dc/terms/">'
+DATASET = '<dcat:Dataset rdf:about="https://a.example/{0}"><dct:title>Wells {0}</dct:title>{1}</dcat:Dataset>'
+WIDE = 't:number-columns-repeated="%d"'
+SHEET = '<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>{}</sheetData></worksheet>'
+ODS = (
+    '<o:document-content xmlns:o="urn:oasis:names:tc:opendocument:xmlns:office:1.0"'
+    ' xmlns:t="urn:oasis:names:tc:opendocument:xmlns:table:1.0">'
+    '<t:table t:name="S">{}</t:table></o:document-content>'
+)
+
+
+def answer(content: bytes, **headers: str) -> Reply:
+    return Reply(URL, 200, httpx.Headers({name.replace("_", "-"): value for name, value in headers.items()}), content)
+
+
+def harvest(content: bytes, card: Any, protocol: str, mapping: str, content_type: str = "", **options: Any) -> list[Any]:
+    source = card(protocol, mapping, url=URL, options=options)
+    with door(lambda request: httpx.Response(200, content=content, headers={"content-type": content_type})) as fetch:
+        fetch.now = lambda: datetime(2026, 6, 1, tzinfo=UTC)  # which decides how far ahead series are told
+        return [item for page in pair(source)[0].collect(source, fetch, None) for item in page.items]
+
+
+def nested(count: int) -> str:
+    return "<<( <a:s> <a:p> " * count + "<a:o>" + " )>>" * count
+
+
+@pytest.mark.parametrize("kind", ["text/turtle", "application/n-triples", "application/trig", "application/n-quads"])
+@pytest.mark.parametrize("hidden", ["", '"quoted \\" <<" ', "'''long ' <<''' ", "<https://a.example/?a='> ", "ex:a\\#b "])
+def test_deeply_nested_triple_terms_are_refused(kind, hidden, card):
+    content = f"<a:s> <a:p> <a:o> . # {hidden}\n<a:s> <a:p> {nested(60_000)} .".encode()
+
+    with pytest.raises(ParseError, match="nested more than 100 deep"):
+        harvest(content, card, "rdf", "dcat", kind)
+
+
+def test_triple_terms_side_by_side_are_no_depth():
+    from_text = "".join(f'<a:s{number}> <a:p> <<( <a:s> <a:p> "<<( <<(" )>> .\n' for number in range(3 * DEPTH)).encode()
+
+    quads = list(parse_quads(from_text, RdfFormat.TRIG, "a.ttl"))
+
+    assert len(quads) == 3 * DEPTH
+
+
+@pytest.mark.parametrize(
+    ("before", "inside"),
+    [
+        ('<!DOCTYPE a [<!ENTITY e "x">]>', ""),
+        ('<!doctype a [<!ENTITY e "x">]>', ""),
+        ("", '<!doctype a [<!ENTITY e "x">]>'),
+        ("<!-- a -->\n<!DocType a>", ""),
+    ],
+)
+@pytest.mark.parametrize("charset", ["utf-8", "utf-16"])
+def test_rdf_xml_with_a_doctype_anywhere_is_refused(before, inside, charset, card):
+    content = f"{before}{HEAD}{inside}{DATASET.format(1, '')}</rdf:RDF>"
+
+    with pytest.raises(ParseError, match=r"DOCTYPE|not RDF/XML that can be read"):
+        harvest(content.encode(charset), card, "rdf", "dcat", "application/rdf+xml", syntax="rdf-xml")
+
+
+def test_rdf_xml_may_mention_a_doctype_in_a_comment_or_a_text(card):
+    content = f"<!-- <!DOCTYPE a> -->{HEAD}{DATASET.format(1, '<dct:description><![CDATA[<!DOCTYPE html>]]></dct:description>')}</rdf:RDF>"
+
+    (item,) = harvest(content.encode(), card, "rdf", "dcat", "application/rdf+xml")
+
+    assert b"<!DOCTYPE html>" in item.raw
+
+
+def test_deeply_nested_rdf_xml_is_refused(card):
+    content = HEAD + "<dcat:Dataset><dct:relation>" * 20_000 + "</dct:relation></dcat:Dataset>" * 20_000 + "</rdf:RDF>"
+
+    with pytest.raises(ParseError, match="depth"):
+        harvest(content.encode(), card, "rdf", "dcat", "application/rdf+xml")
+
+
+@pytest.mark.parametrize(
+    "broken",
+    ["<dct:description>a</dct:description>stray", "<dcat:distribution><dcat:Distribution>stray</dcat:Distribution></dcat:distribution>",
+     '<dcat:landingPage rdf:resource="<p>https://b.example</p>"/>', '<dcat:landingPage rdf:resource="&lt;p&gt;https://b.example"/>'],
+)  # fmt: skip
+def test_stray_text_or_html_in_an_iri_costs_one_record_of_rdf_xml(broken, card):
+    content = HEAD + DATASET.format(1, "") + DATASET.format(2, broken) + DATASET.format(3, "") + "</rdf:RDF>"
+
+    items = harvest(content.encode(), card, "rdf", "dcat", "application/rdf+xml")
+
+    assert [(type(it), it.key[-1]) for it in items] == [(Record, "1"), (Unreadable, "2"), (Record, "3")]
+
+
+def test_stray_text_between_records_is_reported_beside_them(card):
+    content = f"{HEAD}{DATASET.format(1, '')}stray{DATASET.format(2, '')}</rdf:RDF>"
+
+    items = harvest(content.encode(), card, "rdf", "dcat", "application/rdf+xml")
+
+    assert [type(it) for it in items] == [Record, Record, Unreadable]
+    assert "'stray'" in items[-1].reason
+
+
+@pytest.mark.parametrize("iri", ["<p>https://b.example</p>", "https://b.example/<b>c</b>", '<a href="https://b.example">b</a>'])
+@pytest.mark.parametrize("kind", ["text/turtle", "application/n-triples"])
+def test_html_in_an_iri_costs_one_record_of_turtle(iri, kind, card):
+    lines = [
+        f"<https://a.example/{number}> <{RDF}type> <http://www.w3.org/ns/dcat#Dataset> .\n"
+        f'<https://a.example/{number}> <http://purl.org/dc/terms/title> "é {number}" .\n'
+        for number in (1, 2, 3)
+    ]
+    lines[1] += f"<https://a.example/2> <http://www.w3.org/ns/dcat#landingPage> <{iri}> .\n"
+
+    items = harvest("".join(lines).encode(), card, "rdf", "dcat", kind)
+
+    assert [(type(it), it.key[-1]) for it in items] == [(Record, "1"), (Unreadable, "2"), (Record, "3")]
+
+
+def test_a_broken_statement_is_laid_to_the_subject_that_a_prefix_shortens(card):
+    content = (
+        '@prefix : <https://a.example/> . @prefix dcat: <http://www.w3.org/ns/dcat#> . @prefix dct: <http://purl.org/dc/terms/> .\n'
+        ':1 a dcat:Dataset ; dct:title "One. Two" .\n# a note .\n:2 a dcat:Dataset ; dct:title "Two" ; dct:type <<p> .\n'
+        ':3 a dcat:Dataset ; dct:title "Three" .'
+    )  # fmt: skip
+
+    items = harvest(content.encode(), card, "rdf", "dcat", "text/turtle")
+
+    assert [(type(it), it.key[-1]) for it in items] == [(Record, "1"), (Unreadable, "2"), (Record, "3")]
+
+
+def xlsx(rows: str) -> bytes:
+    return packed({"xl/workbook.xml": "<workbook/>", "xl/worksheets/sheet1.xml": SHEET.format(rows)})
+
+
+def packed(files: dict[str, str | bytes]) -> bytes:
+    with zipfile.ZipFile(buffer := io.BytesIO(), "w", zipfile.ZIP_DEFLATED) as package:
+        for name, content in files.items():
+            package.writestr(name, content)
+    return buffer.getvalue()
+
+
+def xlsb(*records: tuple[int, int]) -> bytes:
+    return packed({"xl/worksheets/sheet1.bin": b"".join(bytes((kind, 8)) + struct.pack("<II", number, 0) for kind, number in records)})
+
+
+def ods(rows: str) -> bytes:
+    return packed({"content.xml": ODS.format(rows)})
+
+
+def row(cells: str, repeated: int = 1) -> str:
+    return f'<t:table-row t:number-rows-repeated="{repeated}">{cells}</t:table-row>'
+
+
+def cell(address: str) -> str:
+    return f'<c r="{address}"><v>1</v></c>'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        xlsx(f'<row r="1">{cell("A1")}</row><row r="1048576">{cell("XFD1048576")}</row>'),
+        xlsx(f'<row r="1">{cell("A1")}</row><row r="4294967295">{cell("ZZZZZZZ4294967295")}</row>'),
+        xlsx(f'<row r="1">{cell("A1")}</row><row r="1048576">{"<c><v>1</v></c>" * 5000}</row>'),
+        xlsb((0, 0), (2, 0), (0, 1_048_575), (2, 16_383)),
+        ods(row(f'<t:table-cell {WIDE % 16384} a="1"/>', 1_048_576)),
+        ods(row(f'<t:table-cell {WIDE % 1_000_000_000}/><t:table-cell a="1"/>')),
+    ],
+    ids=["far cell", "beyond all columns", "cells without addresses", "xlsb", "ods rows", "ods columns"],
+)  # fmt: skip
+def test_a_workbook_whose_cells_span_too_much_is_refused(content):
+    with pytest.raises(ParseError, match=r"spans \d+ cells"):
+        check_areas(content, "a")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        xlsx("".join(f'<row r="{row}">{cell(f"A{row}")}{cell(f"Z{row}")}</row>' for row in range(1, 2000))),
+        ods(row(f'<t:table-cell a="1"/><t:table-cell {WIDE % 16383}/>') + row(f"<t:table-cell {WIDE % 16384}/>", 1_048_575)),
+    ],
+    ids=["sparse", "ods as LibreOffice fills it"],
+)  # fmt: skip
+def test_a_workbook_of_people_is_let_through(content):
+    check_areas(content, "a")
+
+
+def test_a_panic_of_the_workbook_parser_is_a_parse_error(capfd):
+    kind = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    book = (
+        f'<workbook xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main" xmlns:r="{kind}">'
+        '<sheets><sheet name="S" sheetId="1" r:id="r1"/></sheets></workbook>'
+    )
+    relations = (
+        '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">'
+        f'<Relationship Id="r1" Type="{kind}/worksheet" Target="worksheets/sheet1.xml"/></Relationships>'
+    )
+    rows = f'<row r="1">{cell("A1")}</row><row r="4294967295">{cell("ZZZZZZZ99999999999")}</row>'
+    content = packed({"xl/workbook.xml": book, "xl/_rels/workbook.xml.rels": relations, "xl/worksheets/sheet1.xml": SHEET.format(rows)})
+
+    with pytest.raises(ParseError, match="a: capacity overflow"), parser_errors("a"):
+        CalamineWorkbook.from_filelike(io.BytesIO(content)).get_sheet_by_name("S")
+
+
+EVENT = "BEGIN:VCALENDAR\nVERSION:2.0\nPRODID:a\nBEGIN:VEVENT\nUID:1\nSUMMARY:A\n{}\nEND:VEVENT\nEND:VCALENDAR\n"
+MANY = ",".join(f"2024{month:02}{day:02}T{hour:02}{minute:02}00Z" for month in range(1, 13) for day in range(1, 29)
+                for hour in range(24) for minute in range(13))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        ("DTSTART:20240101T100000Z\nRRULE:FREQ=DAILY;INTERVAL=0", "INTERVAL below 1"),
+        ("DTSTART:00010101T100000Z\nRRULE:FREQ=DAILY", "takes too long"),
+        ("DTSTART;VALUE=DATE:00010101\nRRULE:FREQ=DAILY", "takes too long"),
+        ("DTSTART:20240101T100000Z\nRRULE:FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30", "day that none of its months has"),
+        ("DTSTART:20240101T100000Z\nRRULE:FREQ=DAILY;BYDAY=MO;BYSETPOS=300", "takes too long"),
+        (f"DTSTART:20240101T100000Z\nRDATE:{MANY}", "RDATE lists 104832 dates"),
+        (f"DTSTART:20240101T100000Z\nRRULE:FREQ=DAILY\nEXDATE:{MANY}", "EXDATE lists 104832 dates"),
+        ("DTSTART:20130101T100000Z\nRRULE:FREQ=DAILY;BYHOUR=1,2", "more than 10000"),
+    ],
+)
+def test_a_series_without_bound_is_one_unreadable_event(lines, reason, card):
+    (item,) = harvest(EVENT.format(lines).replace("\n", "\r\n").encode(), card, "ical", "ical_event")
+
+    assert isinstance(item, Unreadable)
+    assert reason in item.reason
+
+
+def test_the_time_zones_of_the_system_are_listed_once():
+    assert zones() is zones()
+
+
+@pytest.mark.parametrize("charset", ["zlib", "bz2", "punycode", "idna", "unicode_escape", "rot13"])
+@pytest.mark.parametrize(("protocol", "options"), [("csv", {"key": "id"}), ("json", {"records": "@"})])
+def test_a_compression_or_notation_is_no_charset(charset, protocol, options, card):
+    content = zlib.compress(b"id,name\n" + b"1,a\n" * 1_000_000) + b"\xff"
+
+    with pytest.raises(CharsetError, match=r"which is no charset|not utf-8"):
+        harvest(content, card, protocol, "fields", f"text/csv; charset={charset}", **options)
+
+
+def test_integers_above_64_bits_keep_their_digits_as_keys(card):
+    numbers = [12345678901234567890123, 12345678901234567890124, -9999999999999999999, 18446744073709551616, 7]
+    content = b"[" + b",".join(b'{"id": %d, "name": "a"}' % number for number in numbers) + b"]"
+
+    items = harvest(content, card, "json", "fields")
+
+    assert [it.key for it in items] == list(map(str, numbers))
+    assert [it.raw.count(str(number).encode()) for it, number in zip(items, numbers, strict=True)] == [1] * len(numbers)
+
+
+def test_a_number_without_end_costs_one_record(card):
+    content = b'[{"id": "a"}, {"id": "b", "n": ' + b"9" * 5000 + b"}]"
+
+    items = harvest(content, card, "json", "fields")
+
+    assert [(type(it), it.key) for it in items] == [(Record, "a"), (Unreadable, "b")]
+
+
+@pytest.mark.parametrize("depth", [300, 900])
+def test_json_that_is_nested_too_deep_costs_one_record(depth, card):
+    content = b'[{"id": "a"}, {"id": "b", "n": ' + b"[" * depth + b"]" * depth + b"}]"
+
+    items = harvest(content, card, "json", "fields")
+
+    assert [(type(it), it.key) for it in items] == [(Record, "a"), (Unreadable, "b")]
+    assert "nested more than 254 deep" in items[1].reason
+
+
+def test_json_that_is_nested_deeper_than_any_reader_goes_is_refused():
+    with pytest.raises(ParseError, match="not JSON"):
+        load_json(answer(b"[" * 100_000 + b"]" * 100_000))
+
+
+def test_json_of_good_data_is_written_as_before():
+    value = load_json(answer(b'{"b": 18446744073709551615, "a": [1.5, "12345678901234567890"]}'))
+
+    assert dump_json(value) == orjson.dumps({"a": [1.5, "12345678901234567890"], "b": 18446744073709551615})

@@ -1,0 +1,73 @@
+"""Parser errors: whatever a parsing library raises becomes ParseError, and every call of one stands where that happens."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harvesters.errors import CharsetError, ParseError
+from harvesters.parsing import parser_errors
+
+ROOT = Path(__file__).parents[2] / "harvesters"
+READERS = ("payloads", "protocols", "mappings")
+# The last two parts of the names by which parsing libraries are called.
+CALLS = {
+    "etree.fromstring", "etree.iterparse", "html.fromstring", "html.document_fromstring", "html.fragment_fromstring", "orjson.loads",
+    "json.loads", "feedparser.parse", "Calendar.from_ical", "recurring_ical_events.of", "CalamineWorkbook.from_filelike", "zipfile.ZipFile",
+    "base64.b64decode", "charset_normalizer.from_bytes", "whole.search", "pyoxigraph.parse", "parse",
+}  # fmt: skip
+# Bytes that are our own: a file of the program, a cursor, a row that was written as JSON just before.
+OWN = {"payloads/contexts/__init__.py", "protocols/cursor.py", "protocols/grouping.py"}
+
+
+class PanicException(BaseException):
+    """As pyo3 defines it."""
+
+
+PanicException.__module__ = "pyo3_runtime"
+
+
+def unwrapped(tree: ast.AST, inside: bool = False) -> Iterator[ast.Call]:
+    """Return the calls of parsing libraries outside of ``with parser_errors(...)``."""
+    for node in ast.iter_child_nodes(tree):
+        within = inside
+        if isinstance(node, ast.With):
+            within = inside or any(ast.unparse(it.context_expr).startswith("parser_errors(") for it in node.items)
+        elif isinstance(node, ast.FunctionDef):
+            within = False
+        if isinstance(node, ast.Call) and not within and ".".join(ast.unparse(node.func).split(".")[-2:]) in CALLS:
+            yield node
+        yield from unwrapped(node, within)
+
+
+def test_every_call_of_a_parsing_library_turns_its_exceptions_into_ours():
+    files = [file for reader in READERS for file in (ROOT / reader).rglob("*.py")] + [ROOT / "network" / "answer.py"]
+    found = [
+        f"{file.relative_to(ROOT)}:{call.lineno}: {ast.unparse(call.func)}"
+        for file in files
+        if str(file.relative_to(ROOT)) not in OWN
+        for call in unwrapped(ast.parse(file.read_text(encoding="utf-8")))
+    ]
+
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "error", [RecursionError("deep"), TypeError("None"), KeyError("a"), MemoryError(), UnicodeError("x"), PanicException("overflow")]
+)
+def test_whatever_a_library_raises_becomes_a_parse_error(error):
+    with pytest.raises(ParseError, match=r"\Aa\.json: not JSON: \S") as caught, parser_errors("a.json: not JSON"):
+        raise error
+
+    assert caught.value.__cause__ is error
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(2), GeneratorExit(), CharsetError("ours")])
+def test_what_is_no_fault_of_a_library_passes(error):
+    with pytest.raises(type(error)) as caught, parser_errors("a.json"):
+        raise error
+
+    assert caught.value is error
