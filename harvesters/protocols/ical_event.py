@@ -19,7 +19,10 @@ zones = cache(available_timezones)  # it walks over a folder of the system, whic
 
 
 def calendars(content: bytes, subject: str) -> list[Any]:
-    """Read the calendars of a file; raises ParseError, begun with *subject*, at what is none. A zone's vendor prefix is left off, as RFC 5545 has it."""
+    """Read the calendars of a file; raises ParseError, begun with *subject*, at what is none.
+
+    A zone's vendor prefix is left off, as RFC 5545 has it.
+    """
     with parser_errors(subject), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return list(icalendar.Calendar.from_ical(content, multiple=True))

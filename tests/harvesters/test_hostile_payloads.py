@@ -216,10 +216,16 @@ def test_a_panic_of_the_workbook_parser_is_a_parse_error(capfd):
     )
     relations = (
         '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">'
-        f'<Relationship Id="r1" Type="{kind}/worksheet" Target="worksheets/sheet1.xml"/></Relationships>'
+        f'<Relationship Id="r1" Type="{kind}/{{}}" Target="{{}}"/></Relationships>'
     )
     rows = f'<row r="1">{cell("A1")}</row><row r="4294967295">{cell("ZZZZZZZ99999999999")}</row>'
-    content = packed({"xl/workbook.xml": book, "xl/_rels/workbook.xml.rels": relations, "xl/worksheets/sheet1.xml": SHEET.format(rows)})
+    types = (
+        '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"><Override PartName="/xl/workbook.xml"'
+        ' ContentType="application/vnd.openxmlformats-officedocument.spreadsheetml.sheet.main+xml"/></Types>'
+    )
+    root, sheet = relations.format("officeDocument", "xl/workbook.xml"), relations.format("worksheet", "worksheets/sheet1.xml")
+    parts = {"_rels/.rels": root, "xl/_rels/workbook.xml.rels": sheet, "xl/worksheets/sheet1.xml": SHEET.format(rows)}
+    content = packed({"[Content_Types].xml": types, "xl/workbook.xml": book, **parts})
 
     with pytest.raises(ParseError, match="a: capacity overflow"), parser_errors("a"):
         CalamineWorkbook.from_filelike(io.BytesIO(content)).get_sheet_by_name("S")
