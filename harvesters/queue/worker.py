@@ -124,8 +124,10 @@ async def _work(app: App, means: Means, concurrency: int, heartbeat: float) -> b
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(concurrency + 2))
     asked = False
+    recovery = Recovery(app, means, heartbeat * _SILENT)
     async with app.open_async():
-        looking = asyncio.create_task(_look(Recovery(app, means, heartbeat * _SILENT), heartbeat))
+        await recovery.try_look()  # before Procrastinate's worker forgets those that it has lost, whose numbers the log names
+        looking = asyncio.create_task(_look(recovery, heartbeat))
         working = asyncio.create_task(
             app.run_worker_async(
                 concurrency=concurrency,
@@ -164,6 +166,15 @@ class Recovery:
     means: Means
     silence: float
     _free_since: dict[int, float] = field(default_factory=dict)
+    _outage: Outage = field(default_factory=lambda: Outage("lost workers cannot be looked for", "lost workers are looked for again"))
+
+    async def try_look(self) -> None:
+        """Look, and log whatever goes wrong: the next look follows."""
+        [fault] = await asyncio.gather(self.look(), return_exceptions=True)
+        if fault is None:
+            self._outage.over()
+        else:
+            self._outage.failed(f"{type(fault).__name__}: {root_cause(fault)}")
 
     async def look(self) -> None:
         """Requeue the jobs that have lost their workers."""
@@ -190,12 +201,7 @@ class Recovery:
 
 
 async def _look(recovery: Recovery, heartbeat: float) -> None:
-    """Look for jobs that lost their workers, again and again, whatever goes wrong."""
-    outage = Outage("lost workers cannot be looked for", "lost workers are looked for again")
+    """Look for jobs that lost their workers, again and again."""
     while True:
-        [fault] = await asyncio.gather(recovery.look(), return_exceptions=True)
-        if fault is None:
-            outage.over()
-        else:
-            outage.failed(f"{type(fault).__name__}: {root_cause(fault)}")
         await asyncio.sleep(heartbeat)
+        await recovery.try_look()
