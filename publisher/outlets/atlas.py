@@ -12,9 +12,12 @@ from publisher.http.figured import counting, forms, tell_sheets
 from publisher.pages.pages import Pages
 from publisher.portal.atlas import beyond, countries
 from publisher.portal.choices import asked
+from publisher.portal.coverage import coverage, missing
 from publisher.portal.names import Names
-from publisher.portal.panels import panels
+from publisher.portal.panels import fullest, panels
 from publisher.shelf.shelf import Shelf
+
+INSTEAD = ("goal", "line", "type", "status", "year", "language")  # what is shown where no country is named
 
 
 def router(shelf: Shelf, pages: Pages) -> APIRouter:
@@ -26,12 +29,17 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         made = {panel.facet: panel for panel in await asyncio.to_thread(panels, tables, it, ("country", "region"), names)}
         drawn = await asyncio.to_thread(countries, tables, it, names)
         counts = tables.counts(it).get("country", {})
+        placed = await asyncio.to_thread(coverage, tables, it, "country")
+        others = [] if counts else fullest(await asyncio.to_thread(panels, tables, it, INSTEAD, names), 2)
 
         def show() -> Response:
             return pages.page(
                 "map.html",
                 panels=made,
                 map=drawn,
+                placed=placed,
+                missing=[] if counts else [missing("country")],
+                others=others,
                 counts=counts,
                 names=names,
                 beyond=beyond(counts),

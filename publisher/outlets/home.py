@@ -14,9 +14,10 @@ from publisher.pages.pages import Pages
 from publisher.pages.standings import clock, standings, summary
 from publisher.pages.terms import Row
 from publisher.portal.atlas import countries
+from publisher.portal.coverage import coverage, missing
 from publisher.portal.lists import of_lines
 from publisher.portal.names import Names
-from publisher.portal.panels import Panel, panels
+from publisher.portal.panels import Panel, fullest, panels
 from publisher.portal.sources import titles
 from publisher.queries import query
 from publisher.shelf.shelf import Shelf
@@ -25,6 +26,8 @@ from publisher.tables.wanted import Wanted, listing, wanted
 
 NEWEST = 8  # things on the front page
 FACETS = ("kind", "line", "goal", "region", "country")
+SHOWN = ("line", "goal", "region", "stakeholder", "type", "status", "year", "target")  # figures, the most telling first
+FIGURES = 3  # beside the map
 
 
 def router(shelf: Shelf, pages: Pages) -> APIRouter:
@@ -36,6 +39,9 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         schemes, found = await shelf.rows(query("schemes")), await standings(shelf)
         tables = tables_in(shelf.current.path)  # while they are made, the front page stands without them
         made = await asyncio.to_thread(_counted, tables, names) if tables else {}
+        every = wanted(kind="initiative")
+        placed = await asyncio.to_thread(coverage, tables, every, "country") if tables else None
+        figures = await asyncio.to_thread(_figures, tables, names) if tables else []
         newest = await asyncio.to_thread(tables.listed, Wanted(), "newest", NEWEST) if tables else []
         sheets = [*(panel.sheet for panel in made.values()), _newest(newest, names)]
 
@@ -43,11 +49,13 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
             return pages.page(
                 "home.html",
                 shown=shelf.current,
-                panels=made,
+                panels=figures,
+                placed=placed,
+                missing=[missing(facet) for facet in ("country", "line") if tables and placed and placed.all and facet not in made],
                 kinds=tables.counts(Wanted()).get("kind", {}) if tables else {},
                 sources=_rows(sources, tables, names),
                 states=summary(found, clock()),
-                map=countries(tables, wanted(kind="initiative"), names) if tables else None,
+                map=countries(tables, every, names) if tables and placed and placed.part else None,
                 newest=newest,
                 events=tables.between(wanted(kind="event"), f"{clock():%Y-%m-%d}", "9999", 4) if tables else [],
                 schemes=schemes,
@@ -59,6 +67,11 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     for path in ("/", "/home.{suffix}"):
         routes.add_route(path, home, methods=["GET", "HEAD"])
     return routes
+
+
+def _figures(tables: Tables, names: Names) -> list[Panel]:
+    """Choose the figures: those that have something, before those that have little."""
+    return fullest(panels(tables, wanted(kind="initiative"), SHOWN, names), FIGURES)
 
 
 def _counted(tables: Tables, names: Names) -> dict[str, Panel]:

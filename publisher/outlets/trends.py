@@ -13,12 +13,16 @@ from publisher.http.figured import counting, forms, tell_sheets
 from publisher.http.problems import Refused
 from publisher.pages.pages import Pages
 from publisher.portal.choices import asked
+from publisher.portal.coverage import missing
 from publisher.portal.names import Names, facet_title
+from publisher.portal.panels import fullest, panels
 from publisher.portal.sources import titles
 from publisher.portal.trends import trend
 from publisher.shelf.shelf import Shelf
 
 FACETS = ("region", "stakeholder", "status", "goal", "line", "source")
+SHOWN = 3  # figures, of those that have something
+INSTEAD = ("goal", "line", "country", "type", "status", "language")  # what is shown where no year is named
 
 
 def router(shelf: Shelf, pages: Pages) -> APIRouter:
@@ -30,12 +34,19 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         if by and by not in FACETS:
             raise Refused(HTTPStatus.BAD_REQUEST, f"The parameter by is one of {', '.join(FACETS)}")
         names, it = Names(shelf.iris, await titles(shelf)), asked(request.query_params).having("kind", "initiative")
-        made = [await asyncio.to_thread(trend, counting(shelf), it, facet, names) for facet in ([by] if by else FACETS[:3])]
+        made = [await asyncio.to_thread(trend, counting(shelf), it, facet, names) for facet in ([by] if by else FACETS)]
+        made = made if by else ([it for it in made if it.years] or made[:1])[:SHOWN]
+        others = [] if made[0].years else fullest(await asyncio.to_thread(panels, counting(shelf), it, INSTEAD, names), 2)
+
+        told = counting(shelf).counts(it)
+        empty = [] if made[0].years else [missing(name) for name in ("year", by) if name and not told.get(name)]
 
         def show() -> Response:
             return pages.page(
                 "trends.html",
                 trends=made,
+                missing=empty,
+                others=others,
                 by=by,
                 facets=FACETS,
                 titles={name: facet_title(name) for name in FACETS},

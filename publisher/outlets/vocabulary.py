@@ -20,9 +20,10 @@ from publisher.pages.context import FRAMES, PATH, context, frame
 from publisher.pages.pages import Pages
 from publisher.pages.resources import of_graph, of_thing
 from publisher.portal.choices import asked
+from publisher.portal.coverage import coverage, missing
 from publisher.portal.matrix import links, matrix
 from publisher.portal.names import Names, basis_title
-from publisher.portal.panels import query_address
+from publisher.portal.panels import SPARSE, panels, query_address
 from publisher.shelf.shelf import Shelf
 from publisher.tables.counting import tables_in
 from vocab.initiative import Basis
@@ -53,8 +54,22 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
             it, names = asked(request.query_params).having("kind", "initiative"), Names(shelf.iris)
             whole = await asyncio.to_thread(matrix, tables, it, names, await links(shelf))
             bases = [(basis.value, basis_title(basis.value), basis in it.bases) for basis in Basis]
-            query = query_address(whole.query)
-            return pages.page("matrix.html", it=found.it, matrix=whole, bases=bases, query=query, graphs=DATA.values(), place=found.place)
+            pairs = (("line",), ("goal",), ("line", "goal"))
+            covered = {facets: await asyncio.to_thread(coverage, tables, it, *facets) for facets in pairs}
+            both = covered["line", "goal"]
+            sparse = both.part * SPARSE < both.all  # then the sides of the matrix say more than it does
+            return pages.page(
+                "matrix.html",
+                it=found.it,
+                matrix=whole,
+                bases=bases,
+                query=query_address(whole.query),
+                graphs=DATA.values(),
+                place=found.place,
+                coverage=[one.text for one in covered.values()],
+                missing=[missing(facet) for facet in ("line", "goal") if not covered[facet,].part] if both.all else [],
+                sides=await asyncio.to_thread(panels, tables, it, ("line", "goal"), names) if sparse else [],
+            )
         return pages.page("resource.html", it=found.it, graphs=DATA.values(), place=found.place, changes=[])
 
     async def words(request: Request) -> Response:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from publisher.figures.sheet import Column, Sheet
 from publisher.languages.catalogue import translated as _
+from publisher.portal.coverage import Coverage, coverage
 from publisher.portal.matrix import Matrix, leaves
 from publisher.portal.names import Names
 from publisher.portal.panels import order, query_address
@@ -34,6 +35,7 @@ class Gap(NamedTuple):
     all: int
     query: str
     sheet: Sheet
+    coverage: Coverage
 
 
 def gaps(tables: Tables, it: Wanted, names: Names) -> list[Gap]:
@@ -52,7 +54,7 @@ def _gap(tables: Tables, it: Wanted, facet: str, title: str, names: Names) -> Ga
     text = asking.counts(it, facet, names.iris)
     rows = tuple((one.code, one.name, 0) for one in told)
     sheet = Sheet(facet, title, (Column(facet, facet), Column("name"), Column("things")), rows, text)
-    return Gap(facet, title, told, len(every), query_address(text), sheet)
+    return Gap(facet, title, told, len(every), query_address(text), sheet, coverage(tables, it, facet))
 
 
 def _every(facet: str, names: Names) -> Iterable[str]:

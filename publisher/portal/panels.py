@@ -7,11 +7,13 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from publisher.figures.sheet import Sheet, counted
+from publisher.portal.coverage import Coverage, coverage_of
 from publisher.portal.names import Names, facet_title
 from publisher.tables import wanted as asking
 from publisher.tables.counting import Tables
 from publisher.tables.wanted import Wanted
 
+SPARSE = 20  # a panel that speaks of less than one in so many things gives way to others
 MOST = 12  # bars of a panel; all of them stand in its data
 _NUMBERED = ("line", "goal", "target", "year", "prizeyear")  # in the order of their codes, not of how many they are
 
@@ -26,7 +28,10 @@ class Bar(NamedTuple):
 
 
 class Panel(NamedTuple):
-    """The counts of a facet: *bars* are the first of *all* codes, *query* is the address that shows the query behind them."""
+    """The counts of a facet: *bars* are the first of *all* codes, *query* is the address that shows the query behind them.
+
+    *coverage* is None where it says nothing, or was not asked for.
+    """
 
     facet: str
     title: str
@@ -34,6 +39,7 @@ class Panel(NamedTuple):
     all: int
     query: str
     sheet: Sheet
+    coverage: Coverage | None = None
 
     @property
     def most(self) -> int:
@@ -44,7 +50,14 @@ class Panel(NamedTuple):
 def panels(tables: Tables, it: Wanted, facets: Iterable[str], names: Names) -> list[Panel]:
     """Count what is wanted by each of *facets*; those that have nothing are left out."""
     counts = tables.counts(it)
-    return [panel(name, counts[name], it, names) for name in facets if counts.get(name)]
+    return [panel(name, counts[name], it, names)._replace(coverage=coverage_of(tables, it, name)) for name in facets if counts.get(name)]
+
+
+def fullest(found: Iterable[Panel], most: int) -> list[Panel]:
+    """Return the first *most* panels; one with a single bar, or of few things, comes behind the others."""
+    ranked = list(found)
+    full = [it for it in ranked if len(it.bars) > 1 and (it.coverage is None or it.coverage.part * SPARSE >= it.coverage.all)]
+    return [*full, *(it for it in ranked if it not in full)][:most]
 
 
 def panel(facet: str, counts: Mapping[str, int], it: Wanted, names: Names) -> Panel:

@@ -9,6 +9,7 @@ from markupsafe import Markup
 from publisher.figures.bars import SERIES, columns
 from publisher.figures.sheet import Sheet, counted
 from publisher.languages.catalogue import translated as _
+from publisher.portal.coverage import Coverage, coverage
 from publisher.portal.names import Names, facet_title
 from publisher.portal.panels import order, query_address
 from publisher.tables import wanted as asking
@@ -30,6 +31,7 @@ class Trend:
     outside: int
     query: str
     sheet: Sheet
+    coverage: Coverage
 
     def drawing(self) -> Markup:
         """Draw it."""
@@ -63,6 +65,7 @@ def trend(tables: Tables, it: Wanted, facet: str, names: Names) -> Trend:
         len(years) - len(drawn),
         query_address(text),
         counted(facet, title, ("year", facet), rows, text),
+        coverage(tables, it, facet, "year"),
     )
 
 

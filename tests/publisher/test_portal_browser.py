@@ -291,3 +291,32 @@ def test_no_page_asks_another_host(host, browser):
         browser.open(host + path)
 
     assert {url.split("/")[2] for url in browser.asked[before:] if url.startswith("http")} == {host.split("/")[2]}
+
+
+LABELS = """[...document.querySelectorAll('table.chart tr')].map((row) => {
+  const name = row.querySelector('th .name').getBoundingClientRect(), bar = row.querySelector('td.bar').getBoundingClientRect();
+  return [row.innerText.split('\\n')[0], name.left - bar.right, bar.left - name.right];
+}).filter(([, one, other]) => Math.max(one, other) < 4)"""
+CODES = """[...document.querySelectorAll('table.heat tbody th a')].map((it) => {
+  const [code, name] = [it.querySelector('b'), it.querySelector('.name')].map((part) => part.getBoundingClientRect());
+  const cell = it.getBoundingClientRect(), whole = code.left >= cell.left && code.right <= cell.right + 0.5;
+  return { code: it.querySelector('b').innerText, whole, first: code.left >= name.right };
+})"""
+
+
+@pytest.mark.parametrize("language", ["ar", "zh", "en"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_labels_of_bars_keep_clear_of_them(host, browser, language, width):
+    browser.open(address(host, "home", language), width)
+
+    assert browser.run("document.querySelectorAll('table.chart tr').length") > 10
+    assert browser.run(LABELS) == []
+
+
+def test_rows_of_the_matrix_begin_with_their_code_in_arabic(host, browser):
+    browser.open(address(host, "matrix", "ar"), 1280)
+
+    rows = browser.run(CODES)
+
+    assert [row["code"] for row in rows][:3] == ["C1", "C2", "C3"]
+    assert [row for row in rows if not row["whole"] or not row["first"]] == []

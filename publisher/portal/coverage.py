@@ -1,0 +1,70 @@
+"""Coverage: of how many things a figure speaks, in words, and what would fill one that has nothing."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from publisher.languages.catalogue import number
+from publisher.languages.catalogue import translated as _
+from publisher.portal.names import facet_title
+from publisher.tables.counting import Tables
+from publisher.tables.wanted import Wanted
+
+_ALWAYS = ("kind", "source", "basis", "remark")  # facets that each thing has, or of which none is a good sign
+
+
+class Coverage(NamedTuple):
+    """*part* of *all* things have a value; *text* says so."""
+
+    part: int
+    all: int
+    text: str
+
+
+def coverage(tables: Tables, it: Wanted, *facets: str) -> Coverage:
+    """Count the things of *it* that have a value of each of *facets*; what is chosen of the last facet itself does not narrow them."""
+    *others, last = facets
+    within = it.having(last)
+    whole = tables.total(within)
+    for facet in others:
+        codes = tuple(tables.counts(within).get(facet, {}))
+        if not codes:
+            return Coverage(0, whole, sentence(facets, 0, whole))
+        within = within.having(facet, *codes)
+    part = sum(tables.filled(within, last).values())
+    return Coverage(part, whole, sentence(facets, part, whole))
+
+
+def coverage_of(tables: Tables, it: Wanted, facet: str) -> Coverage | None:
+    """Return the coverage of a figure by *facet*, None where it says nothing."""
+    return None if facet in _ALWAYS else coverage(tables, it, facet)
+
+
+def sentence(facets: tuple[str, ...], part: int, whole: int) -> str:
+    """Say how many of the things have a value of each of *facets*."""
+    known = {
+        ("line",): _("{part} of {all} name an action line"),
+        ("goal",): _("{part} of {all} name a goal"),
+        ("target",): _("{part} of {all} name a target"),
+        ("country",): _("{part} of {all} name a country"),
+        ("region",): _("{part} of {all} name a country of a region"),
+        ("year",): _("{part} of {all} name a year"),
+        ("line", "goal"): _("{part} of {all} name both an action line and a goal"),
+    }
+    titles = " + ".join(facet_title(facet) for facet in facets)
+    text = known.get(facets) or _("{part} of {all} have a value: {facets}")
+    return text.format(part=number(part), all=number(whole), facets=titles)
+
+
+def missing(facet: str) -> str:
+    """Say what would fill a figure by *facet* that has nothing."""
+    texts = {
+        "line": _(
+            "No initiative names an action line. A source definition fills this with a field that holds action lines, "
+            "or with a crosswalk of the registry's own codes."
+        ),
+        "country": _("No initiative names a country. A source definition fills this with a field that holds countries."),
+        "year": _("No initiative names a year. A source definition fills this with a field that holds the date of its beginning."),
+    }
+    text = texts.get(facet) or _("No initiative has a value here: {facet}. A source definition fills this with a field that holds it.")
+    return text.format(facet=facet_title(facet))

@@ -1,0 +1,140 @@
+"""Coverage: each figure says of how many things it speaks, and one that has nothing gives way to what there is or would fill it."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import re
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+
+from journal.log import Journal
+from publisher.app import create_app
+from publisher.shelf.pool import Limits
+from publisher.shelf.shelf import Shelf
+from vocab.chronicle import Provenance, Registry, attest, describe_source
+from vocab.describe import describe, quads
+from vocab.initiative import Claim, Initiative, Text
+from vocab.iris import Iris
+from vocab.schemes import statements
+
+IRIS = Iris()
+DAY = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
+HTML = {"Accept": "text/html"}
+LINE = IRIS.concept("action-line", "C9")
+
+
+def goods() -> list[Initiative]:
+    """Return forty initiatives that name goals, one of them an action line, and neither countries nor dates."""
+    return [
+        Initiative(
+            key=str(number),
+            titles=(Text(f"Digital public good {number}", "en"),),
+            goals=(Claim(f"http://metadata.un.org/sdg/{1 + number % 5}"),),
+            action_lines=(Claim(LINE),) if number == 0 else (),
+        )
+        for number in range(40)
+    ]
+
+
+@pytest.fixture
+async def sparse(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+    """Open a client of a publisher of these initiatives."""
+    journal = Journal(tmp_path / "journal")
+    rows = [f"A {quad}" for graph, lines in statements(IRIS.base) for quad in quads(lines, graph)]
+    journal.append(rows, run="run-1", time=DAY)
+    registry = Registry(
+        "goods", "Goods", "An alliance", "https://goods.example/", "https://goods.example/licence", "json", "fields", "0 3 * * *"
+    )
+    rows = [f"A {quad}" for quad in quads(describe_source(registry, IRIS), IRIS.source("goods"))]
+    for it in goods():
+        told = [*describe(it, IRIS, "goods"), *attest(it.key, IRIS, Provenance("goods", "run-2", "fields", "ab" * 32, DAY, DAY, ()))]
+        rows += [f"A {quad}" for quad in quads(told, IRIS.record("goods", it.key))]
+    journal.append(rows, run="run-2", time=DAY)
+    async with Shelf(tmp_path, IRIS, Limits(seconds=10), readers=1) as shelf:
+        await shelf.level()
+        async with asyncio.timeout(60):
+            while shelf.current.tables < shelf.current.position:
+                await asyncio.sleep(0.05)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(shelf)), base_url="http://stocktake.test") as client:
+            yield client
+
+
+async def text(client: httpx.AsyncClient, path: str) -> str:
+    answer = await client.get(path, headers=HTML)
+    assert answer.status_code == 200, answer.text
+    return html.unescape(answer.text)
+
+
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        ("/", "121 of 122 name a country"),
+        ("/map", "121 of 122 name a country"),
+        ("/matrix", "121 of 122 name both an action line and a goal"),
+        ("/trends", "121 of 122 have a value: Region + Year"),
+        ("/gaps", "1 of 122 name a target"),
+        ("/scheme/action-line/C4", "name a country"),
+    ],
+)
+async def test_figure_says_its_coverage(inside: httpx.AsyncClient, path: str, sentence: str) -> None:
+    assert sentence in await text(inside, path)
+
+
+async def test_home_without_countries_shows_goals_first_and_what_fills_a_map(sparse: httpx.AsyncClient) -> None:
+    page = await text(sparse, "/")
+
+    assert 'class="drawing world"' not in page
+    assert re.findall(r'id="by-(\w+)"', page) == ["goal", "line"]
+    assert re.findall(r'quiet coverage">([^<]+)<', page) == ["40 of 40 name a goal", "1 of 40 name an action line"]
+    assert "No initiative names a country." in page
+
+
+async def test_map_without_countries_gives_way_to_other_figures(sparse: httpx.AsyncClient) -> None:
+    page = await text(sparse, "/map")
+
+    assert "0 of 40 name a country" in page
+    assert "No initiative names a country." in page
+    assert 'class="drawing world"' not in page
+    assert 'id="by-goal"' in page
+
+
+async def test_sparse_matrix_stands_beside_its_two_sides(sparse: httpx.AsyncClient) -> None:
+    page = await text(sparse, "/matrix")
+
+    assert "1 of 40 name an action line · 40 of 40 name a goal · 1 of 40 name both an action line and a goal" in page
+    assert re.findall(r'id="by-(\w+)"', page) == ["line", "goal"]
+
+
+async def test_full_matrix_stands_alone(inside: httpx.AsyncClient) -> None:
+    page = await text(inside, "/matrix")
+
+    assert re.findall(r'id="by-(\w+)"', page) == []
+
+
+async def test_trends_without_years_say_what_fills_them(sparse: httpx.AsyncClient) -> None:
+    page = await text(sparse, "/trends")
+
+    assert "No initiative names a year." in page
+    assert 'id="by-goal"' in page
+
+
+async def test_sentences_of_coverage_are_translated(inside: httpx.AsyncClient) -> None:
+    assert "121 sur 122 nomment un pays" in await text(inside, "/map?lang=fr")
+    assert "122 项中有 121 项注明国家" in await text(inside, "/map?lang=zh")
+
+
+async def test_service_health_is_not_a_matter_of_medicine(inside: httpx.AsyncClient) -> None:
+    page = await text(inside, "/?lang=fr")
+
+    assert '<a href="/health">État du service</a>' in page
+
+
+async def test_coordinates_keep_their_direction_in_arabic(inside: httpx.AsyncClient) -> None:
+    page = await text(inside, "/page/initiative/demo/a%2F1?lang=ar")
+
+    assert '<bdi dir="ltr">2.3284, 37.9899</bdi>' in page
