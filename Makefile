@@ -1,11 +1,11 @@
-# make run      the demo: simulated registries, harvested and served on http://127.0.0.1:8000/
+# make run      the demo: simulated registries, harvested and served on http://127.0.0.1:8000/, or the next free port
 # make test     the tests            make lint    the linters and the types
 # make bench    the benchmarks       make lock    requirements.lock from pyproject.toml
 # make install  the virtual environment .venv, with all that is locked
 
 PYTHON ?= python3
 HOST ?= 127.0.0.1
-PORT ?= 8000
+PORT ?=
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -22,7 +22,7 @@ COMPILE = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-has
 .PHONY: run install test lint bench lock
 
 run: $(INSTALLED)
-	$(BIN)/stocktake demo --host $(HOST) --port $(PORT)
+	$(BIN)/stocktake demo --host $(HOST) $(if $(PORT),--port $(PORT))
 
 install: $(INSTALLED)
 

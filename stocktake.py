@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
+import pwd
 import re
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, ClassVar
+from urllib.request import urlopen
 
 import structlog
 import typer
@@ -36,6 +39,7 @@ import publisher.cli
 import shapes.cli
 from harvesters.commands import mirror as mirroring
 from harvesters.demo.cards import cards
+from harvesters.demo.folder import DemoFolder, FolderInUseError, is_demo, is_free, next_free
 from harvesters.demo.registries import SIZE, Demo
 from harvesters.desk.app import create_desk
 from harvesters.desk.gate import may_operate
@@ -49,6 +53,7 @@ from journal import store as shared
 from journal.errors import JournalError
 from publisher.limits import read as read_limits
 from publisher.logs import to_stderr
+from publisher.pages.branding import DEMO_NAME, NAME, NO_CONTACT, check_logo
 from publisher.portal.trial import MEMORY, Bench
 from publisher.releases.schedule import trigger
 from publisher.remote.address import Address, given
@@ -56,6 +61,8 @@ from publisher.shelf.process import end_with_parent
 from shapes.validate import Name
 from vocab.iris import BASE, is_web
 
+PORT, REGISTRIES_PORT = 8000, 8790  # of the demo; where one is in use, another is taken
+_LONGEST_NAME = 80  # characters of the name of an installation: it stands in every title
 _BREATH = 2.0  # seconds before a process that died is started again
 _STEADY = 30.0  # seconds after which a process that was started again is taken to run
 _PATIENCE = 10.0  # seconds that a process has to end by itself
@@ -78,7 +85,9 @@ class Settings:
         "STOCKTAKE_BASE": "What every IRI begins with; set it once, it never changes.",
         "STOCKTAKE_LEDGER": "SQLAlchemy URL of the ledger; SQLite in the data folder when not set.",
         "STOCKTAKE_ALLOW_HOSTS": "Hosts, comma-separated, that may lie on a private network.",
-        "STOCKTAKE_CONTACT": "Address that registries find in our User-Agent.",
+        "STOCKTAKE_CONTACT": "Address of the operator: on the pages, and in the User-Agent that registries see.",
+        "STOCKTAKE_NAME": "Name of this installation, as its pages and feeds show it.",
+        "STOCKTAKE_LOGO": "File of the logo that the pages show: SVG, PNG, WebP or JPEG.",
         "STOCKTAKE_SHAPES_ENGINE": "SHACL engine of the harvest: rust (fast) or reference (pyshacl).",
         "STOCKTAKE_PROCESSES": "Processes beside a harvest that map and judge what is much; 0 for none, one fewer than cores when not set.",
         "STOCKTAKE_DASK": "Address of a Dask scheduler, e.g. tcp://host:8786, whose workers map and judge instead of these processes.",
@@ -108,6 +117,9 @@ class Settings:
     dask: str = ""
     elsewhere: Address | None = None  # the shelf, where it is not our own
     based: bool = False  # whether the base was given, and is not just the usual one
+    name: str = NAME
+    logo: Path | None = None
+    demo: bool = False  # whether the data folder holds demonstration data
 
     def environment(self) -> dict[str, str]:
         """Give the environment of a process of ours that is to have the same settings."""
@@ -126,6 +138,8 @@ class Settings:
             "STOCKTAKE_RELEASES": self.releases,
             "STOCKTAKE_HUB": self.hub,
             "STOCKTAKE_STORE": self.store,
+            "STOCKTAKE_NAME": self.name,
+            "STOCKTAKE_LOGO": str(self.logo or ""),
         }
         return {**os.environ, **told, **(self.elsewhere.environment() if self.elsewhere else {})}
 
@@ -157,7 +171,9 @@ def settle(
     base: Annotated[str, _option("STOCKTAKE_BASE")] = BASE,
     ledger: Annotated[str, _option("STOCKTAKE_LEDGER")] = "",
     allow_hosts: Annotated[str, _option("STOCKTAKE_ALLOW_HOSTS")] = "",
-    contact: Annotated[str, _option("STOCKTAKE_CONTACT")] = "no contact given",
+    contact: Annotated[str, _option("STOCKTAKE_CONTACT")] = NO_CONTACT,
+    name: Annotated[str, _option("STOCKTAKE_NAME")] = "",
+    logo: Annotated[str, _option("STOCKTAKE_LOGO")] = "",
     shapes_engine: Annotated[str, _option("STOCKTAKE_SHAPES_ENGINE")] = "rust",
     processes: Annotated[int, _option("STOCKTAKE_PROCESSES", min=0, max=512)] = BESIDE,
     dask: Annotated[str, _option("STOCKTAKE_DASK")] = "",
@@ -178,9 +194,9 @@ def settle(
     to_stderr()
     if parent:
         end_with_parent(parent, _PATIENCE)
-    for name in sorted(os.environ):
-        if name.startswith("STOCKTAKE_") and name not in Settings.VARIABLES:
-            raise typer.BadParameter(f"unknown setting {name}; known are {', '.join(Settings.VARIABLES)}")
+    for variable in sorted(os.environ):
+        if variable.startswith("STOCKTAKE_") and variable not in Settings.VARIABLES:
+            raise typer.BadParameter(f"unknown setting {variable}; known are {', '.join(Settings.VARIABLES)}")
     if shapes_engine not in ("rust", "reference"):
         raise typer.BadParameter(f"STOCKTAKE_SHAPES_ENGINE is {shapes_engine!r}; use rust or reference")
     context.obj = Settings(
@@ -200,14 +216,47 @@ def settle(
         store=_store(store, data),
         elsewhere=_elsewhere(shelf, shelf_update, shelf_graphs),
         based=_based(context),
+        name=_name(name, data),
+        logo=_logo(logo),
+        demo=is_demo(data),
     )
 
 
 def _folder(data: Path) -> Path:
-    there = next(path for path in (data.absolute(), *data.absolute().parents) if path.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise typer.BadParameter(f"STOCKTAKE_DATA is {str(data)!r}, but {there} is no folder that we may write to")
+    """Check that the data folder, and what lies in it, can be written by this user."""
+    there = next(path for path in (data.absolute(), *data.absolute().parents) if os.path.exists(path))
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise typer.BadParameter(f"STOCKTAKE_DATA is {str(data)!r}, but {there} is no folder that we may write to{_owner(there)}")
+    for path in sorted(there.iterdir()) if there == data.absolute() else []:
+        if os.path.exists(path) and not os.access(path, os.W_OK | (os.X_OK if path.is_dir() else 0)):
+            raise typer.BadParameter(f"STOCKTAKE_DATA is {str(data)!r}, but we may not write to {path.name} in it{_owner(path)}")
     return data
+
+
+def _owner(path: Path) -> str:
+    """Return whose a file or folder is, and the cure, where that is another user."""
+    if (number := path.stat().st_uid) == os.getuid():
+        return ""
+    try:
+        owner = pwd.getpwuid(number).pw_name
+    except KeyError:
+        owner = f"user {number}"
+    return f": it belongs to {owner}; run as {owner}, change its owner, or use another folder (--data)"
+
+
+def _name(name: str, data: Path) -> str:
+    if not name.isprintable() or len(name) > _LONGEST_NAME:
+        raise typer.BadParameter(f"STOCKTAKE_NAME is {name!r}; use at most {_LONGEST_NAME} printable characters")
+    return name.strip() or (DEMO_NAME if is_demo(data) else NAME)
+
+
+def _logo(path: str) -> Path | None:
+    try:
+        if path:
+            check_logo(Path(path))
+    except (ValueError, OSError) as error:
+        raise typer.BadParameter(f"STOCKTAKE_LOGO is {path!r}: {error}") from error
+    return Path(path).absolute() if path else None
 
 
 def _store(url: str, data: Path) -> str:
@@ -306,6 +355,12 @@ def _contact(text: str) -> str:
     return text
 
 
+def _check_port(host: str, port: int) -> None:
+    """Exit with 2 where the port is in use: a server that is started again and again would not get it either."""
+    if not is_free(host, port):
+        raise typer.BadParameter(f"port {port} of {host} is in use; end what listens there, or choose another port with --port")
+
+
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 Port = Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)]
 
@@ -314,6 +369,7 @@ Port = Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)]
 def serve(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -> None:
     """Serve what is published (SPARQL, pages, linked data, dumps), and the operators' desk at /desk/."""
     settings: Settings = context.obj
+    _check_port(host, port)
     office = Office(settings.data, settings.sources, settings.ledger, settings.base)
     public = publisher.cli.site(settings, partial(may_operate, office), trials(settings))
     publisher.cli.listen(under_one_address(public, create_desk(office)), settings, host, port)
@@ -341,6 +397,7 @@ def under_one_address(public: FastAPI, desk: FastAPI) -> Starlette:
 def up(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -> None:
     """Run schedule and serve, and releases where they are set, each as a process that is started again when it dies, until Ctrl-C."""
     settings: Settings = context.obj
+    _check_port(host, port)
     processes = {"schedule": ["schedule"], "serve": ["serve", "--host", host, "--port", str(port)]}
     if make_url(settings.ledger).get_backend_name() == "postgresql":
         processes["worker"] = ["worker"]  # the schedule only queues what is due
@@ -381,27 +438,73 @@ def mirror(
 def demo(
     context: typer.Context,
     host: Host = "127.0.0.1",
-    port: Port = 8000,
+    port: Annotated[
+        int | None, typer.Option(help="Port to listen on; 8000, or the next free one, if none is given.", min=0, max=65535)
+    ] = None,
     size: Annotated[int, typer.Option(help="Records of the simulated registries in all.", min=100)] = SIZE,
     seed: Annotated[int, typer.Option(help="What the simulated records grow from.")] = 1,
-    registries_port: Annotated[int, typer.Option(help="Port of the simulated registries, 0 for any.", min=0, max=65535)] = 8790,
+    registries_port: Annotated[
+        int | None, typer.Option(help="Port of the simulated registries; 8790, or any free one, if none is given.", min=0, max=65535)
+    ] = None,
 ) -> None:
-    """Start simulated registries, harvest them, and serve; ready when /health answers 200."""
+    """Serve at once, start simulated registries, harvest them, and make a release; the portal shows how far that is."""
     settings: Settings = context.obj
     data = settings.data / "demo"
-    with Demo(size=size, seed=seed, port=registries_port) as registries:
-        cards(registries.url, data / "sources")
+    if port is not None:
+        _check_port(host, port)
+    if registries_port is not None:
+        _check_port("127.0.0.1", registries_port)
+    port = next_free(host, PORT) if port is None else port
+    url = f"http://{host}:{port}/"
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(DemoFolder(_folder(data), url))
+        except FolderInUseError as error:
+            raise typer.BadParameter(str(error)) from error
         home, ledger, loopback = data / "sources", f"sqlite:///{data}/ledger.sqlite", frozenset({"127.0.0.1"})
-        given = replace(settings, data=data, sources=home, ledger=ledger, allow_hosts=loopback)
-        _err.print(f"The simulated registries are at {registries.url}; harvesting them into {data}.")
-        first = [] if any((data / "releases").glob("[0-9]*")) else [["release"]]  # so that there is one to look at
-        for words in (["harvest"], ["dump"], *first, ["examples", "run", "--json"]):
-            out = subprocess.DEVNULL if "--json" in words else None
-            subprocess.run(_command(words), env=given.environment(), stdout=out, check=False)
-        _err.print(f"Portal: http://{host}:{port}/   SPARQL: http://{host}:{port}/sparql   Ctrl-C ends it.")
+        given = replace(settings, data=data, sources=home, ledger=ledger, allow_hosts=loopback, name=_demo_name(settings), demo=True)
+        chosen = registries_port if registries_port is not None else REGISTRIES_PORT if is_free("127.0.0.1", REGISTRIES_PORT) else 0
+
+        def begin() -> bool:
+            registries = stack.enter_context(Demo(size=size, seed=seed, port=chosen))
+            cards(registries.url, home)
+            _err.print(f"The simulated registries are at {registries.url}; their data go into {data}.", soft_wrap=True, highlight=False)
+            return True
+
+        _err.print(f"Starting the demo. Open {url} to watch it; Ctrl-C ends it.", soft_wrap=True, highlight=False)
+        released = any((data / "releases").glob("[0-9]*"))
         key = f"{sys.argv[0]} --data {data} keys create NAME --scope admin"
-        _err.print(f"Operators' desk: http://{host}:{port}/desk/   It wants a key; make one in another terminal: {key}", soft_wrap=True)
-        supervise({"schedule": ["schedule"], "serve": ["serve", "--host", host, "--port", str(port)]}, given)
+        jobs: list[Job] = [begin, ["harvest"], {"schedule": ["schedule"]}, *([] if released else [["release"]]), ["dump"]]
+        jobs += [lambda: _announced(url, data, key), ["examples", "run", "--json"]]
+        supervise({"serve": ["serve", "--host", host, "--port", str(port)]}, given, jobs)
+
+
+def _demo_name(settings: Settings) -> str:
+    return settings.name if settings.name != NAME else DEMO_NAME
+
+
+def _announced(url: str, data: Path, key: str) -> bool:
+    """Print where the demo is and what to do next once all of it can be seen; return False until then."""
+    try:
+        with urlopen(f"{url}health", timeout=2) as answer:
+            told = json.load(answer)
+    except (OSError, ValueError):
+        return False
+    if told.get("start") or told["lag"]:
+        return False
+    for line in (
+        "",
+        f"The demo is ready: {url}",
+        f"  Search             {url}search",
+        f"  SPARQL             {url}sparql",
+        f"  Admin pages        {url}desk/   (create a key: {key})",
+        f"  Add a registry     {url}join",
+        f"  Own data           end the demo with Ctrl-C; then put source definitions into {Path('sources').absolute()}",
+        "                     and run: stocktake harvest, stocktake serve (see README.md)",
+        "Ctrl-C ends the demo. Its data stay in " + str(data),
+    ):
+        _err.print(line, soft_wrap=True, highlight=False, markup=False)
+    return True
 
 
 def _command(words: list[str]) -> list[str]:
@@ -409,17 +512,26 @@ def _command(words: list[str]) -> list[str]:
     return [sys.executable, "-m", "stocktake", f"--parent={os.getpid()}", *words]
 
 
-def supervise(commands: Mapping[str, list[str]], settings: Settings) -> None:
-    """Keep processes running until SIGINT or SIGTERM, then end them all: first asked, after ten seconds made to."""
+Job = list[str] | dict[str, list[str]] | Callable[[], bool]
+
+
+def supervise(commands: Mapping[str, list[str]], settings: Settings, jobs: Sequence[Job] = ()) -> None:
+    """Keep processes running until SIGINT or SIGTERM, then end them all: first asked, after ten seconds made to.
+
+    *jobs* are done beside them, one after the other: a command is run once, a mapping names more processes to keep running, and a
+    function is called each second until it returns True.
+    """
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: stopping.set())
+    kept, waiting = dict(commands), deque(jobs)
     children: dict[str, subprocess.Popen[bytes]] = {}
     restarts: Counter[str] = Counter()
     began: dict[str, float] = {}
+    job: subprocess.Popen[bytes] | None = None
     try:
         while not stopping.wait(0.2 if children else 0):
-            for name, words in commands.items():
+            for name, words in kept.items():
                 if name in children and children[name].poll() is None:
                     if restarts[name] and time.monotonic() - began[name] > _STEADY:
                         log.info("the process runs again", process=name, restarts=restarts.pop(name))
@@ -429,25 +541,57 @@ def supervise(commands: Mapping[str, list[str]], settings: Settings) -> None:
                     restarts[name] += 1
                     stopping.wait(_BREATH)
                 began[name] = time.monotonic()
-                children[name] = subprocess.Popen(_command(words), env=settings.environment(), start_new_session=True)
+                children[name] = _started(words, settings)
+            if job is not None and (code := job.poll()) is not None:
+                if code:
+                    log.error("a job of the first start failed; the portal stays up", command=str(job.args), code=code)
+                job = None
+            if job is None and waiting:
+                job = _next(waiting, kept, settings, stopping)
     finally:
-        for child in children.values():
-            child.terminate()
-        for child in children.values():
-            try:
-                child.wait(_PATIENCE)
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()
+        _end([*children.values(), *([job] if job else [])])
+
+
+def _next(waiting: deque[Job], kept: dict[str, list[str]], settings: Settings, stopping: threading.Event) -> subprocess.Popen[bytes] | None:
+    """Do the next job; return its process where it has one. A function that is not done yet stays the next."""
+    job = waiting[0]
+    if callable(job) and not job():
+        stopping.wait(1)
+        return None
+    waiting.popleft()
+    if isinstance(job, dict):
+        kept.update(job)
+    return _started(job, settings, quiet="--json" in job) if isinstance(job, list) else None
+
+
+def _started(words: list[str], settings: Settings, *, quiet: bool = False) -> subprocess.Popen[bytes]:
+    out = subprocess.DEVNULL if quiet else None
+    return subprocess.Popen(_command(words), env=settings.environment(), start_new_session=True, stdout=out, stderr=out)
+
+
+def _end(children: Sequence[subprocess.Popen[bytes]]) -> None:
+    for child in children:
+        child.terminate()
+    for child in children:
+        try:
+            child.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
 
 
 def main() -> None:
-    """Run the command line; a known trouble is one line on standard error and exit code 1, or 2 where a setting is wrong."""
+    """Run the command line; a known trouble is one line on standard error and exit code 1, or 2 where a setting is wrong or a file is not ours."""
     tell_retries()
     for name in [name for name, value in os.environ.items() if name.startswith("STOCKTAKE_") and not value]:
         del os.environ[name]  # an empty variable counts as not set, so that a compose file can pass all of them
     try:
         app()
+    except PermissionError as error:
+        if error.filename is None:
+            raise
+        _err.print(f"{error.filename}: {error.strerror}; run as the user whose it is, or change its owner", style="red", markup=False)
+        sys.exit(2)
     except (HarvestError, JournalError) as error:
         _err.print(str(error), style="red", markup=False, soft_wrap=True)
         sys.exit(error.exit_code if isinstance(error, HarvestError) else 1)

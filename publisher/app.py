@@ -24,8 +24,10 @@ from publisher.http.outward import outward
 from publisher.http.problems import Problems, Refused
 from publisher.languages.visit import Speaking
 from publisher.outlets.table import OUTLETS
+from publisher.pages.branding import PLAIN, Branding
 from publisher.pages.pages import HERE, Pages
 from publisher.pages.standings import place
+from publisher.portal.start import FirstStart
 from publisher.portal.trial import Bench
 from publisher.releases.stored import followed
 from publisher.shelf.shelf import Shelf
@@ -45,12 +47,12 @@ class AnyPath(PathConvertor):
 class Site:
     """What the operators tell of this host.
 
-    *contact* is an address under which they can be reached and *hub* that of a WebSub hub that tells others of our changes, "" where there
+    *branding* is its name, logo and contact, *hub* the address of a WebSub hub that tells others of our changes, "" where there
     is none; *allow* are hosts that may lie on a private network. *trial* tries the cards of registries that would join; None: they are
     only written.
     """
 
-    contact: str = ""
+    branding: Branding = PLAIN
     hub: str = ""
     allow: frozenset[str] = frozenset()
     trial: Bench | None = None
@@ -73,19 +75,20 @@ def create_app(shelf: Shelf, permit: Callable[[Request], bool] = nobody, site: S
             yield
 
     register_url_convertor("path", AnyPath())
-    app = FastAPI(title="WSIS Stocktaking", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.permit, app.state.contact, app.state.hub = permit, site.contact, site.hub
+    app = FastAPI(title=site.branding.name, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.permit, app.state.contact, app.state.hub = permit, site.branding.contact, site.hub
+    app.state.start = start = FirstStart(shelf, release=site.branding.demo)
     app.state.trial = site.trial
-    pages = Pages(shelf.iris, lambda: place(shelf))
+    pages = Pages(shelf.iris, lambda: place(shelf), site.branding)
     for router in OUTLETS.values():
         app.include_router(router(shelf, pages))
     app.mount("/static", StaticFiles(directory=HERE / "static"))
-    problems = Problems(pages, lambda: shelf.awaited)
+    problems = Problems(pages, lambda: shelf.awaited, start.steps, lambda: shelf.starting)
     app.add_exception_handler(PublisherError, problems.on_error)
     app.add_exception_handler(JournalError, problems.on_journal)
     app.add_exception_handler(Refused, problems.on_refused)
     app.add_exception_handler(HTTPException, problems.on_http)
-    app.add_middleware(Kept, version=lambda: shelf.generation.version if shelf.generation and shelf.settled else "")
+    app.add_middleware(Kept, version=lambda: shelf.generation.version if shelf.generation and shelf.settled and not start.active else "")
     app.add_middleware(Headings, shelf=shelf)
     app.add_middleware(Speaking)
     app.add_middleware(

@@ -23,6 +23,7 @@ from publisher.examples.cli import app as examples
 from publisher.formats import GRAPHS, TABLES
 from publisher.http.server import configured, run
 from publisher.limits import Limits, read
+from publisher.pages.branding import NO_CONTACT, Branding
 from publisher.portal.trial import Bench
 from publisher.releases import keeping, schedule, shelving, stored
 from publisher.releases.dump import dump as write_dumps
@@ -59,6 +60,12 @@ class Settings(Protocol):
     @property
     def hub(self) -> str: ...  # noqa: D102
     @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def logo(self) -> Path | None: ...  # noqa: D102
+    @property
+    def demo(self) -> bool: ...  # noqa: D102
+    @property
     def allow_hosts(self) -> frozenset[str]: ...  # noqa: D102
     @property
     def elsewhere(self) -> Address | None: ...  # noqa: D102
@@ -66,7 +73,9 @@ class Settings(Protocol):
 
 def site(settings: Settings, permit: Callable[[Request], bool] = nobody, trial: Bench | None = None) -> FastAPI:
     """Make the app of all that the public reads; *permit* tells whether an operator asks, *trial* tries cards."""
-    about = Site(settings.contact, settings.hub, settings.allow_hosts, trial)
+    contact = settings.contact if settings.contact != NO_CONTACT else ""
+    branding = Branding(settings.name, contact, settings.logo, settings.demo)
+    about = Site(branding, settings.hub, settings.allow_hosts, trial)
     return create_app(Shelf(settings.data, Iris(settings.base), read(settings.limits), elsewhere=settings.elsewhere), permit, about)
 
 

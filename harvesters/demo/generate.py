@@ -109,7 +109,8 @@ def _texts(it: Words, language: str, line: str, country: Country, d: tuple[int, 
     topic, audience = it.topics[line][language], audiences[d[4] % len(audiences)]
     place = country.name[language]
     title = it.titles[language][d[5] % 3].format(brand=brand, topic=topic, audience=audience, country=place)
-    opener = it.openers[language][d[6] % 2].format(brand=brand, topic=topic, audience=audience, country=place, year=2012 + d[10] % 12)
+    phrases = {"brand": brand, "topic": topic, "article": it.articles[line].get(language, ""), "audience": audience, "country": place}
+    opener = it.openers[language][d[6] % 2].format(**phrases, year=2012 + d[10] % 12)
     middle = middles[d[7] % len(middles)].format(number=100 + d[41], sites=2 + d[8])
     closers = it.closers[language]
     summary = f"{opener} {middle} {closers[d[9] % len(closers)]}"

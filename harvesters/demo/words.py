@@ -26,11 +26,12 @@ class Country:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """Phrases by language (topics also by action line); the orders are those of the file, so that choices are repeatable."""
+    """Phrases by language (topics and their articles also by action line), in the order of the file, so that choices are repeatable."""
 
     brands: tuple[str, ...]
     endings: tuple[str, ...]
     topics: Mapping[str, Mapping[str, str]]
+    articles: Mapping[str, Mapping[str, str]]
     audiences: Mapping[str, list[str]]
     titles: Mapping[str, list[str]]
     openers: Mapping[str, list[str]]

@@ -13,6 +13,7 @@ from publisher.feeds.sets import concept
 from publisher.formats import GRAPHS, HTML
 from publisher.history.log import Change, Deed
 from publisher.history.states import State, best
+from publisher.pages.branding import NAME
 from vocab.iris import Iris
 from vocab.terms import DCT
 
@@ -37,6 +38,7 @@ class Feed:
     updated: int
     archive: bool
     links: tuple[tuple[str, str], ...] = ()
+    author: str = NAME
 
 
 def write(it: Feed, host: str, iris: Iris, changes: Sequence[Change], states: Sequence[State]) -> bytes:
@@ -49,7 +51,7 @@ def _head(it: Feed) -> Iterator[str]:
     yield element("id", it.id)
     yield element("title", it.title)
     yield element("updated", instant(it.updated))
-    yield f"<author>{element('name', 'WSIS Stocktaking')}</author>"
+    yield f"<author>{element('name', it.author)}</author>"
     yield empty("link", rel="self", type=MEDIA, href=it.url)
     yield empty("link", rel="alternate", type="text/html", href=it.page)
     if it.archive:

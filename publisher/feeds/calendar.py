@@ -18,15 +18,15 @@ END = b"END:VCALENDAR\r\n"
 _YEAR, _MONTH = re.compile(r"(\d{4})\Z", re.ASCII), re.compile(r"(\d{4})-(\d\d)\Z", re.ASCII)
 
 
-def begin(name: str) -> bytes:
-    """Write the head of a calendar, whose IRI is *name*."""
+def begin(name: str, of: str) -> bytes:
+    """Write the head of a calendar, whose IRI is *name*; *of* is the name of the installation."""
     whole = Calendar()
     whole.add("prodid", "-//WSIS Stocktaking//stocktake//EN")
     whole.add("version", "2.0")
     whole.add("method", "PUBLISH")
     whole.add("uid", name)
-    whole.add("name", "WSIS Stocktaking: events")
-    whole.add("x-wr-calname", "WSIS Stocktaking: events")
+    whole.add("name", f"{of}: events")
+    whole.add("x-wr-calname", f"{of}: events")
     return bytes(whole.to_ical()).removesuffix(END)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 
 import structlog
@@ -86,23 +86,45 @@ def of_error(error: PublisherError) -> tuple[HTTPStatus, str, dict[str, str]]:
 _HERE_ALONE = ("/scratch", "/exports")  # what lies there is of no journal, so waiting for entries brings none of it
 
 
+Steps = Callable[[], Awaitable[Sequence[object]]]
+REFRESH = 3  # seconds until a browser asks again for a page that is not ready
+
+
+async def _no_steps() -> Sequence[object]:
+    return []
+
+
+def wants_page(request: Request) -> bool:
+    """Return whether the client prefers a page to problem details: a browser does."""
+    accept = request.headers.get("accept", MEDIA)
+    return quality(accept, "text/html") > quality(accept, MEDIA)
+
+
 class Problems:
     """Tell errors to readers: as a page to a browser, as problem+json to any other client.
 
     *behind* tells how many entries of the journal are not shown yet. While there are such, what is not found may be among them, and another
-    publisher of the same journal may have linked it: so it is no 404.
+    publisher of the same journal may have linked it: so it is no 404. *steps* are those of the first start, shown while it is not ready;
+    *starting* returns why nothing is shown yet, "" once something is.
     """
 
-    def __init__(self, pages: Pages, behind: Callable[[], int] = lambda: 0) -> None:
-        self._pages, self._behind = pages, behind
+    def __init__(
+        self, pages: Pages, behind: Callable[[], int] = lambda: 0, steps: Steps = _no_steps, starting: Callable[[], str] = str
+    ) -> None:
+        self._pages, self._behind, self._steps, self._starting = pages, behind, steps, starting
 
     async def on_error(self, request: Request, error: Exception) -> Response:
         """Answer a PublisherError that a route raised."""
         assert isinstance(error, PublisherError)
         status, title, headers = of_error(error)
+        detail = (self._starting() if isinstance(error, NotReady) else "") or str(error)
+        if isinstance(error, NotReady) and wants_page(request) and (steps := await self._steps()):
+            response = self._pages.page("start.html", status, steps=steps, reason=detail, refresh=REFRESH)
+            response.headers.update(headers)
+            return response
         if isinstance(error, SyntaxFault):
             return self._tell(request, status, title, str(error), headers, line=error.line, column=error.column)
-        return self._tell(request, status, title, str(error), headers)
+        return self._tell(request, status, title, detail, headers)
 
     async def on_journal(self, request: Request, error: Exception) -> Response:
         """Answer a JournalError that a route raised; its text names files of ours, so it goes into the log alone."""
@@ -125,7 +147,7 @@ class Problems:
         return self._tell(request, status, status.phrase, f"{request.method} {request.url.path}: {error.detail}", dict(error.headers or {}))
 
     def _tell(self, request: Request, status: HTTPStatus, title: str, detail: str, headers: dict[str, str], **more: int | None) -> Response:
-        if quality(request.headers.get("accept", MEDIA), "text/html") <= quality(request.headers.get("accept", MEDIA), MEDIA):
+        if not wants_page(request):
             return problem(status, title, detail, headers, **more)
         place = f" (line {more['line']}, column {more['column']})" if more.get("line") else ""
         told = {"title": title, "detail": detail + place, "status": int(status), "export": "Link" in headers}

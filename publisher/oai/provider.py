@@ -21,23 +21,24 @@ from publisher.oai import tokens
 from publisher.oai.arguments import bounds
 from publisher.oai.errors import OaiError
 from publisher.oai.formats import FORMATS
+from publisher.pages.branding import NAME
 from publisher.pages.terms import Row
 from publisher.queries import query
 from publisher.shelf.shelf import Shelf
 
 RECORDS = 100  # a page, some 300 kB of oai_dc
 HEADERS = 1_000  # a page
-NAME = "WSIS Stocktaking"
 
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """Answers from *shelf* at the address *url*; *email* is whom to write to, *key* seals the tokens."""
+    """Answers from *shelf* at the address *url*; *email* is whom to write to, *key* seals the tokens, *name* names the repository."""
 
     shelf: Shelf
     url: str
     email: str
     key: bytes
+    name: str = NAME
 
     async def answer(self, asked: dict[str, str]) -> str:
         """Give the element that answers the verb of *asked*; raises OaiError and PublisherError."""
@@ -61,7 +62,7 @@ class Provider:
 
         since = await asyncio.to_thread(earliest)
         parts = (
-            element("repositoryName", NAME),
+            element("repositoryName", self.name),
             element("baseURL", self.url),
             element("protocolVersion", "2.0"),
             element("adminEmail", self.email),

@@ -67,7 +67,8 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         about = concept(of, shelf.iris)
         return atom.Feed(
             id=f"{shelf.iris.base}{path(of)[1:]}",
-            title="WSIS Stocktaking" + (f": {title(of, shelf.iris)}" if of != log.ALL else ""),
+            author=pages.branding.name,
+            title=pages.branding.name + (f": {title(of, shelf.iris)}" if of != log.ALL else ""),
             url=f"{host}{where}?archive={number}" if number else current,
             current=host + where,
             page=host + (pages.path(about) if about else "/"),
@@ -99,7 +100,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         return StreamingResponse(_calendar(origin(request), horizon.place), media_type="text/calendar; charset=utf-8", headers=headers)
 
     async def _calendar(host: str, place: int) -> AsyncIterator[bytes]:
-        yield calendar.begin(f"{shelf.iris.base}feeds/events")
+        yield calendar.begin(f"{shelf.iris.base}feeds/events", pages.branding.name)
         after = 0
         while found := await asyncio.to_thread(_latest, after, place):
             alive = [it for it in found if it.deed is not log.Deed.GONE]

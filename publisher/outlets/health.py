@@ -31,9 +31,12 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         more |= {"store": {"trouble": shelf.journal.trouble}} if shelf.journal.store else {}
         headers = {"Cache-Control": "no-store"}
         if shown is None:
-            starting = {"status": "starting", "position": 0, "quads": 0, "lag": lag, **more}
+            starting = {"status": "starting", "reason": shelf.starting, "position": 0, "quads": 0, "lag": lag, **more}
             return JSONResponse(starting, HTTPStatus.SERVICE_UNAVAILABLE, headers)
-        status = "degraded" if "journal" in more or (of and of.refused) else "ok"
+        more |= {"reason": shelf.reason} if shelf.reason else {}
+        if steps := await request.app.state.start.steps():
+            more["start"] = {step.name: step.state.value for step in steps}
+        status = "degraded" if "journal" in more or "reason" in more or (of and of.refused) else "ok"
         answer = {"status": status, "position": shown.position, "quads": shown.quads, "lag": lag, "generation": shown.number, **more}
         return JSONResponse(answer, headers=headers)
 

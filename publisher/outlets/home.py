@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from publisher.figures.sheet import Sheet
 from publisher.http.figured import forms, tell_sheets
+from publisher.http.problems import REFRESH
 from publisher.pages.pages import Pages
 from publisher.pages.standings import clock, standings, summary
 from publisher.pages.terms import Row
@@ -45,9 +46,13 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         newest = await asyncio.to_thread(tables.listed, Wanted(), "newest", NEWEST) if tables else []
         sheets = [*(panel.sheet for panel in made.values()), _newest(newest, names)]
 
+        steps = await request.app.state.start.steps()
+
         def show() -> Response:
             return pages.page(
                 "home.html",
+                steps=steps,
+                refresh=REFRESH if steps else 0,
                 shown=shelf.current,
                 panels=figures,
                 placed=placed,

@@ -37,7 +37,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     async def oai(request: Request) -> Response:
         url = origin(request) + "/oai"
         sealed = await asyncio.to_thread(tokens.key, shelf.journal)
-        provider = Provider(shelf, url, address(request.app.state.contact, shelf.iris.base), sealed)
+        provider = Provider(shelf, url, address(request.app.state.contact, shelf.iris.base), sealed, pages.branding.name)
         at, asked = int(time.time()), dict[str, str]()
         try:
             asked = read(await _pairs(request))

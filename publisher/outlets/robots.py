@@ -78,7 +78,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         return answer(request, Told("".join(f"{line}\n" for line in lines).encode(), _TEXT, headers=_SOON))
 
     async def security(request: Request) -> Response:
-        contact = contact_uri(request.app.state.contact)
+        contact = pages.branding.contact_url
         if contact is None:
             raise Refused(HTTPStatus.NOT_FOUND, "The operators have given no address (STOCKTAKE_CONTACT)")
         today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -98,17 +98,6 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     ):
         routes.add_route(path, endpoint, methods=["GET", "HEAD"])
     return routes
-
-
-def contact_uri(contact: str) -> str | None:
-    """Give a contact as an address that can be followed, None where it is none.
-
-    >>> contact_uri("help@example.org"), contact_uri("https://example.org/help"), contact_uri("no contact given")
-    ('mailto:help@example.org', 'https://example.org/help', None)
-    """
-    if contact.startswith(("https://", "mailto:", "tel:")):
-        return contact
-    return f"mailto:{contact}" if "@" in contact and " " not in contact else None
 
 
 def _tell(request: Request, whole: str, each: str, rows: Iterable[str]) -> Response:

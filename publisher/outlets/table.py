@@ -27,6 +27,7 @@ from publisher.outlets import (
     library,
     linksets,
     lists,
+    logo,
     matrix,
     mementos,
     oai,
@@ -56,6 +57,7 @@ Router = Callable[[Shelf, Pages], APIRouter]
 
 OUTLETS: dict[str, Router] = {
     "home": home.router,
+    "logo": logo.router,
     "atlas": atlas.router,
     "trends": trends.router,
     "gaps": gaps.router,

@@ -13,6 +13,7 @@ from starlette.responses import HTMLResponse
 
 from publisher.languages.catalogue import day, moment, number, several, translated
 from publisher.languages.visit import LANGUAGES, visit
+from publisher.pages.branding import PLAIN, Branding
 from publisher.pages.terms import Term
 from publisher.pages.visible import finalize, plain_host
 from vocab.iris import Iris, is_web
@@ -29,10 +30,13 @@ class Named(Protocol):
 
 
 class Pages:
-    """Render templates; *iris* tells which addresses are ours, *newest_entry* gives the last journal entry that is shown."""
+    """Render templates; *iris* tells which addresses are ours, *newest_entry* gives the last journal entry that is shown.
 
-    def __init__(self, iris: Iris, newest_entry: Callable[[], object] = lambda: None) -> None:
-        self.iris = iris
+    *branding* is the name, logo and contact of the installation.
+    """
+
+    def __init__(self, iris: Iris, newest_entry: Callable[[], object] = lambda: None, branding: Branding = PLAIN) -> None:
+        self.iris, self.branding = iris, branding
         self._templates = Environment(
             loader=FileSystemLoader(HERE / "templates"),
             autoescape=True,
@@ -44,6 +48,7 @@ class Pages:
         )
         self._templates.install_gettext_callables(translated, several, newstyle=True)  # type: ignore[attr-defined]  # of the extension
         self._templates.globals.update(plain_host=plain_host, path=self.path, is_web=is_web, base=iris.base, newest_entry=newest_entry)
+        self._templates.globals.update(branding=branding, refresh=0)
         self._templates.globals.update(languages=LANGUAGES, visit=visit, localized=number, day=day, moment=moment, word=self.word)
 
     def page(self, template: str, code: HTTPStatus = HTTPStatus.OK, **values: object) -> HTMLResponse:

@@ -34,7 +34,7 @@ from publisher.remote.state import State
 from publisher.remote.tenure import Tenure
 from publisher.remote.writer import Writer
 from publisher.shelf.apply import digest_of, rows_of
-from publisher.shelf.follower import ATTENTION, GLANCE, alone, leave_at_end_of_input
+from publisher.shelf.follower import ATTENTION, GLANCE, alone, leave_at_end_of_input, report, silent
 from publisher.shelf.generations import Beside, Generation, newest, note, sweep
 from publisher.shelf.housekeeping import step_aside
 from publisher.shelf.tidings import Tidings
@@ -64,12 +64,13 @@ class Follower:
         status_graph: str,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         wait: Callable[[float], None] = time.sleep,
+        report: Callable[[str], None] = silent,
     ) -> None:
         self._journal, self._graph, self._now, self._wait = journal, NamedNode(status_graph), now, wait
         self._tidings = Tidings(status, Iris(status_graph.removesuffix("status")).ns, journal.store)
         self.generations = shelf / "generations"
         self.generations.mkdir(parents=True, exist_ok=True)
-        self._lock = alone(shelf / "lock")
+        self._lock = alone(shelf / "lock", report)
         self._client = Client(address.query)
         dialect = self._client.dialect()
         self.writer = Writer(address, dialect)
@@ -174,12 +175,13 @@ def main() -> None:
     threading.Thread(target=leave_at_end_of_input, daemon=True).start()
     while True:
         try:
-            follower = Follower(told(), Journal(Path(journal)), Path(shelf), Path(status), graph)
+            follower = Follower(told(), Journal(Path(journal)), Path(shelf), Path(status), graph, report=report)
             while True:
                 follower.step()
                 time.sleep(PAUSE)
         except (JournalError, PublisherError, Refused) as error:
             log.error("the store cannot follow the journal", error=str(error))
+            report(f"the store cannot follow the journal: {error}")
             time.sleep(_AGAIN)
 
 

@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TextIO
+from typing import NoReturn, TextIO
 
 import structlog
 from pyoxigraph import NamedNode, Quad, Store
@@ -39,9 +39,14 @@ PAUSE = 0.25  # seconds between looks at the journal
 SETTLED = 2_000_000_000  # nanoseconds after which a folder's time of change tells two changes apart on any file system
 CHECKPOINT = 5.0  # seconds of catching up after which the position is kept, so that a crash does not throw all away
 ATTENTION = 2.0  # seconds that the tables and the text index get before the journal is looked at again
+AGAIN = 5.0  # seconds before a follower that cannot write ends, to be started again
 GLANCE = 0.5  # seconds that it gets before what the journal brought is shown without it
 
 log = structlog.get_logger(room="follower")
+
+
+def silent(_reason: str) -> None:
+    """Report to nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +65,25 @@ class Mark:
 class Follower:
     """Keep the store in *shelf* level with *journal* and the *status* file, whose graph is *status_graph*.
 
-    How fresh the sources are is told anew when time alone changes it, by the clock *now*.
+    How fresh the sources are is told anew when time alone changes it, by the clock *now*. *report* is given the reason while another
+    process keeps it waiting, and "" once it goes on.
     """
 
     def __init__(
-        self, journal: Journal, shelf: Path, status: Path, status_graph: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        journal: Journal,
+        shelf: Path,
+        status: Path,
+        status_graph: str,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        report: Callable[[str], None] = silent,
     ) -> None:
         self._journal, self._shelf, self._graph, self._now = journal, shelf, NamedNode(status_graph), now
         self._tidings = Tidings(status, Iris(status_graph.removesuffix("status")).ns, journal.store)
         self._listed: int | None = None  # when the journal's folder was last changed, if that was long enough ago
         self.generations = shelf / "generations"
         self.generations.mkdir(parents=True, exist_ok=True)
-        self._lock = alone(shelf / "lock")
+        self._lock = alone(shelf / "lock", report)
         self._mark_file = shelf / "position.json"
         self.mark = self._read_mark()
         if not self._continues():
@@ -208,11 +220,29 @@ class Follower:
         self.mark = mark
 
 
-def alone(path: Path) -> TextIO:
-    """Wait until no other process writes this shelf; the file that is given keeps others waiting until it is closed."""
-    file = path.open("w")
-    fcntl.flock(file, fcntl.LOCK_EX)
+def alone(path: Path, report: Callable[[str], None] = silent) -> TextIO:
+    """Wait until no other process writes this shelf; the file that is given keeps others waiting until it is closed.
+
+    While it waits, *report* is given the reason, with the process that is at work.
+    """
+    file = path.open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        other = file.read(20).strip()
+        report(f"process {other or 'unknown'} writes this shelf ({path.parent.name}/): another server uses the same data folder")
+        fcntl.flock(file, fcntl.LOCK_EX)
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    report("")
     return file
+
+
+def report(reason: str) -> None:
+    """Tell the server, by standard output, why the shelf does not follow the journal; "" where it does."""
+    print(json.dumps({"reason": reason}), flush=True)
 
 
 def leave_at_end_of_input() -> None:
@@ -227,14 +257,31 @@ def main() -> None:
     journal, shelf, status, graph = sys.argv[1:5]
     to_stderr()
     threading.Thread(target=leave_at_end_of_input, daemon=True).start()
-    follower = Follower(Journal(Path(journal)), Path(shelf), Path(status), graph)
+    try:
+        _follow(Follower(Journal(Path(journal)), Path(shelf), Path(status), graph, report=report))
+    except OSError as error:  # a full disk, a folder of another user: nothing to mend here, and started again it goes on
+        log.error("the shelf cannot be written", error=str(error), cure="make room or mend the folder; it goes on by itself")
+        report(f"the shelf cannot be written: {error}")
+        time.sleep(AGAIN)
+        os._exit(1)  # threads of its own may hang on the same fault
+    except Exception as error:
+        report(f"the follower ended: {type(error).__name__}: {error}; the log says more")
+        raise
+
+
+def _follow(follower: Follower) -> NoReturn:
+    reported = ""
     while True:
+        reason = ""
         try:
             follower.step()
         except JournalError as error:
             log.error("the journal cannot be followed", error=str(error))
-            time.sleep(10)
-        time.sleep(PAUSE)
+            reason = f"the journal cannot be followed: {error}"
+        if reason != reported:
+            report(reason)
+            reported = reason
+        time.sleep(10 if reason else PAUSE)
 
 
 if __name__ == "__main__":

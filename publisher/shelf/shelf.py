@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import time
 from collections.abc import Coroutine, Iterator, Mapping
@@ -35,6 +36,7 @@ from vocab.iris import Iris
 log = structlog.get_logger(room="shelf")
 
 REMOTE = "publisher.remote.reader"
+HISTORY = "publisher.history.follow"
 PAUSE = 0.2  # seconds between looks for a new generation
 LINE = 1_000  # questions of our own that may wait: as many as there may be connections
 RECKONING = 1.0  # seconds between counts of the entries that are not shown
@@ -64,6 +66,7 @@ class Shelf:
         self.limits = limits or Limits()
         self.history = data / "shelf" / "history"  # the folder where publisher.history keeps what touched each graph
         self.generation: Generation | None = None
+        self.reason = ""  # why the store does not follow the journal, "" where it does
         self.behind = 0  # how many entries are not shown yet, as it was within the last second
         self.awaited = 0  # how many of these are on their way; none where a mirror refused the next one
         self.cache, self.flights = Cache(), Flights()
@@ -108,7 +111,7 @@ class Shelf:
     def current(self) -> Generation:
         """Give the generation that answers now; raise NotReady before the first."""
         if self.generation is None:
-            raise NotReady("no generation is up yet")
+            raise NotReady(self.starting)
         return self.generation
 
     def made_by(self, answer: Answer) -> Generation | None:
@@ -127,6 +130,11 @@ class Shelf:
     def settled(self) -> bool:
         """Tell whether what is shown is one state; a store elsewhere may show a part of the next while that is taken in."""
         return self.generation is not None and not self.generation.taking
+
+    @property
+    def starting(self) -> str:
+        """Return why nothing is shown yet; "" once something is."""
+        return "" if self.generation else self.reason or "the journal is being loaded into the store"
 
     @property
     def lag(self) -> int:
@@ -226,16 +234,28 @@ class Shelf:
         follower = (journal, str(self._folder), str(self.data / "status.nq"), self.iris.status)
         yield self._keep_running(command("publisher.remote.follower" if self._told else "publisher.shelf.follower", *follower))
         history = (str(self.history), journal, self.iris.base, str(self._generations))
-        yield self._keep_running(command("publisher.history.follow", *history))
+        yield self._keep_running(command(HISTORY, *history))
+
+    def _local(self, reason: str) -> str:
+        """Name files by their place in the data folder: the machine's folders are no visitor's business."""
+        return reason.replace(f"{self.data.resolve()}/", "").replace(f"{self.data}/", "")
 
     async def _keep_running(self, line: list[str]) -> None:
         while True:
-            process = await asyncio.create_subprocess_exec(*line, stdin=asyncio.subprocess.PIPE, env=environment(self._told))
+            pipe = asyncio.subprocess.PIPE
+            process = await asyncio.create_subprocess_exec(*line, stdin=pipe, stdout=pipe, env=environment(self._told))
+            reports = line[2] != HISTORY  # only what writes the store decides whether pages can be shown
             try:
+                assert process.stdout is not None
+                async for said in process.stdout:
+                    with suppress(ValueError, KeyError, TypeError):
+                        self.reason = self._local(json.loads(said)["reason"]) if reports else self.reason
                 code = await process.wait()
             except asyncio.CancelledError:
                 process.kill()
                 await process.wait()
                 raise
             log.error("a follower ended and is started again", module=line[2], code=code)
+            if reports and not self.reason:
+                self.reason = f"the follower ended with code {code} and is started again; the log says more"
             await asyncio.sleep(1)

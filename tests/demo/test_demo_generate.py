@@ -57,3 +57,15 @@ def test_every_phrase_is_there_in_every_language() -> None:
     for table in (it.audiences, it.titles, it.openers, it.middles, it.closers, it.revised, it.organizations):
         assert set(table) == set(LANGUAGES)
     assert all(set(country.name) == set(LANGUAGES) for country in countries())
+
+
+def test_every_sentence_is_whole_and_has_the_article_of_its_topic() -> None:
+    it = words()
+    for language, articles in (("en", {"a", "an"}), ("fr", {"un", "une"}), ("es", {"un", "una"}), ("pt", {"um", "uma"})):
+        assert {articles_of[language] for articles_of in it.articles.values()} == articles
+        assert all("{article} {topic}" in opener for opener in it.openers[language])
+    summaries = [text for number in range(2000) for text in make(1, number)["summary"].values()]
+
+    assert [text for text in summaries if not text.endswith((".", "。"))] == []
+    assert [text for text in summaries for wrong in ("  ", "{", " a open", " a archive", " a online") if wrong in text] == []
+    assert set(it.articles) == set(it.topics)

@@ -49,6 +49,9 @@ def test_the_front_door_lists_every_command() -> None:
         ("STOCKTAKE_RELEASES", "monthly"),
         ("STOCKTAKE_PROCESSES", "-1"),
         ("STOCKTAKE_DASK", "http://host:8786"),
+        ("STOCKTAKE_NAME", "two\nlines"),
+        ("STOCKTAKE_LOGO", "nowhere.svg"),
+        ("STOCKTAKE_LOGO", __file__),
     ],
 )
 def test_an_unknown_or_malformed_setting_is_named_and_is_wrong_use(environment: dict[str, str], name: str, value: str) -> None:
@@ -71,7 +74,16 @@ def test_settings_reach_a_process_of_ours_as_they_are() -> None:
     hosts = frozenset({"b", "a"})
     whole = (Path("d"), Path("s"), "https://example.org/", "sqlite:///x", hosts, "me", "reference", "rows=9", "::1", "0 4 1 * *")
     shelf = Address("http://x/query", "http://x/update", "http://x/graphs")
-    settings = Settings(*whole, hub="https://hub.example/", store="s3://bucket/x", processes=3, dask="tcp://d:1", elsewhere=shelf)
+    settings = Settings(
+        *whole,
+        hub="https://hub.example/",
+        store="s3://bucket/x",
+        processes=3,
+        dask="tcp://d:1",
+        elsewhere=shelf,
+        name="Ours",
+        logo=Path("/x.png"),
+    )
 
     told = settings.environment()
 
@@ -90,6 +102,8 @@ def test_settings_reach_a_process_of_ours_as_they_are() -> None:
         "STOCKTAKE_RELEASES": "0 4 1 * *",
         "STOCKTAKE_HUB": "https://hub.example/",
         "STOCKTAKE_STORE": "s3://bucket/x",
+        "STOCKTAKE_NAME": "Ours",
+        "STOCKTAKE_LOGO": "/x.png",
         "STOCKTAKE_SHELF": "http://x/query",
         "STOCKTAKE_SHELF_UPDATE": "http://x/update",
         "STOCKTAKE_SHELF_GRAPHS": "http://x/graphs",
@@ -205,3 +219,27 @@ def test_a_query_is_not_written_in_a_format_of_another_kind(
 
     assert (done.exit_code, done.stdout) == (2, "")
     assert formats in " ".join(done.stderr.replace("│", "").split())
+
+
+@pytest.mark.parametrize("command", [["runs"], ["sources", "list"], ["release"], ["serve"]])
+def test_a_data_folder_with_files_of_another_user_is_wrong_use(command: list[str]) -> None:
+    code = """
+import os, sys, tempfile
+from pathlib import Path
+from typer.testing import CliRunner
+from stocktake import app
+
+data = Path(tempfile.mkdtemp())
+data.chmod(0o755 if os.getuid() else 0o777)
+(data / "journal").mkdir(mode=0o500)
+CliRunner().invoke(app, ["--data", "/dev/null", "runs"])  # loads what only root may read in a root's home
+os.getuid() or os.setuid(65534)
+done = CliRunner().invoke(app, ["--data", str(data), *sys.argv[1:]])
+print(done.exit_code, "journal" in done.output, "Traceback" in done.output, done.exception)
+"""
+
+    done = subprocess.run(
+        [sys.executable, "-c", code, *command], cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=120
+    )
+
+    assert done.stdout.strip() == "2 True False 2", done.stderr

@@ -9,12 +9,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
-PATIENCE = 120  # seconds until the demo must be up: it takes 15 on an idle machine
+from harvesters.demo.folder import is_free, next_free
+from stocktake import app
+
+PATIENCE = 400  # seconds until the demo must be whole: it takes 30 on an idle machine
 
 
 def free_port() -> int:
@@ -23,37 +28,50 @@ def free_port() -> int:
         return int(door.getsockname()[1])
 
 
-def healthy(base: str) -> bool:
+def whole(base: str) -> bool:
     try:
-        return httpx.get(f"{base}/health", trust_env=False, timeout=5).status_code == 200
+        answer = httpx.get(f"{base}/health", trust_env=False, timeout=30)
     except httpx.TransportError:
         return False
+    return answer.status_code == 200 and "start" not in answer.json()
+
+
+Running = tuple[str, "subprocess.Popen[bytes]", list[httpx.Response], Path]
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """Give the demo's address, its process, the front pages that were seen until all was there, and its folder."""
     port, home = free_port(), tmp_path_factory.mktemp("demo")
     words = ["--data", str(home / "data"), "demo", "--size", "200", "--port", str(port), "--registries-port", "0"]
     root = Path(__file__).parents[2]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "stocktake", *words], cwd=home, env={**os.environ, "PYTHONPATH": str(root)}, stderr=subprocess.DEVNULL
-    )
-    base, until = f"http://127.0.0.1:{port}", time.monotonic() + PATIENCE
-    while not healthy(base):
-        with pytest.raises(subprocess.TimeoutExpired):  # it goes on
-            process.wait(0.2)
-        assert time.monotonic() < until, "the demo did not come up"
-    yield base, process
-    if process.poll() is None:
-        process.kill()
-    process.wait()
+    with (home / "terminal").open("wb") as terminal:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "stocktake", *words],
+            cwd=home,
+            env={**os.environ, "PYTHONPATH": str(root)},
+            stderr=terminal,
+            stdout=terminal,
+        )
+        base, until, seen = f"http://127.0.0.1:{port}", time.monotonic() + PATIENCE, list[httpx.Response]()
+        try:
+            while not whole(base):
+                with pytest.raises(subprocess.TimeoutExpired):  # it goes on
+                    process.wait(0.2)
+                with suppress(httpx.TransportError):
+                    seen.append(ask(base, "/"))
+                assert time.monotonic() < until, f"the demo did not come up: {(home / 'terminal').read_text()[-2000:]}"
+            yield base, process, seen, home
+        finally:
+            process.kill() if process.poll() is None else None
+            process.wait()
 
 
 def ask(base: str, path: str, accept: str = "text/html", **parameters: str) -> httpx.Response:
     return httpx.get(base + path, params=parameters or None, headers={"Accept": accept}, trust_env=False, timeout=30, follow_redirects=True)
 
 
-def test_the_endpoint_answers_with_what_was_harvested(demo: tuple[str, subprocess.Popen[bytes]]) -> None:
+def test_the_endpoint_answers_with_what_was_harvested(demo: Running) -> None:
     counted = "SELECT (COUNT(?i) AS ?n) { ?i a <https://w3id.org/wsis-stocktaking/ns#Initiative> }"
 
     answer = ask(demo[0], "/sparql", "text/csv", query=counted)
@@ -62,25 +80,93 @@ def test_the_endpoint_answers_with_what_was_harvested(demo: tuple[str, subproces
     assert int(answer.text.split()[1]) > 150
 
 
-def test_home_names_the_registries(demo: tuple[str, subprocess.Popen[bytes]]) -> None:
+def test_home_names_the_registries(demo: Running) -> None:
     page = ask(demo[0], "/")
 
     assert page.status_code == 200
     assert "Demo portal (CKAN)" in page.text
 
 
-def test_a_dump_is_there(demo: tuple[str, subprocess.Popen[bytes]]) -> None:
+def test_a_dump_is_there(demo: Running) -> None:
     page = ask(demo[0], "/dumps/")
 
     assert ".nq.gz" in page.text
     assert ".ttl.gz" in page.text
 
 
-def test_an_interrupt_ends_all_processes(demo: tuple[str, subprocess.Popen[bytes]]) -> None:
-    base, process = demo
+def test_the_front_page_showed_the_steps_while_the_data_arrived(demo: Running) -> None:
+    steps = [page.text for page in demo[2] if '<section class="card start"' in page.text]
+
+    assert steps
+    assert all('<meta http-equiv="refresh"' in text for text in steps)
+    assert '<section class="card start"' not in ask(demo[0], "/").text
+
+
+def test_every_page_says_that_the_data_are_made_up_also_of_a_release_and_an_error(demo: Running) -> None:
+    pages = [ask(demo[0], path) for path in ("/", "/search", "/release/1", "/reports/", "/nowhere", "/status")]
+
+    assert ["<b>Demonstration data</b>" in page.text for page in pages] == [True] * len(pages)
+
+
+def test_the_terminal_ends_with_the_address_and_what_to_do_next(demo: Running) -> None:
+    until = time.monotonic() + PATIENCE
+    while "Ctrl-C ends the demo" not in (text := (demo[3] / "terminal").read_text()):
+        assert time.monotonic() < until, text[-2000:]
+        time.sleep(0.5)
+
+    end = text[text.index("The demo is ready") :]
+    assert f"{demo[0]}/sparql" in end
+    assert "keys create NAME" in end
+    assert "stocktake harvest" in end
+
+
+def test_a_second_demo_in_the_same_folder_names_the_address_of_the_first(demo: Running) -> None:
+    data = str(demo[3] / "data")
+
+    done = subprocess.run(
+        [sys.executable, "-m", "stocktake", "--data", data, "demo"],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+    assert done.returncode == 2
+    assert demo[0] in done.stderr.replace("\n", "").replace("│", "").replace(" ", "")
+
+
+def test_an_interrupt_ends_all_processes(demo: Running) -> None:
+    base, process, *_ = demo
 
     process.send_signal(signal.SIGINT)
 
-    assert process.wait(30) == 0
+    assert process.wait(60) == 0
     with pytest.raises(httpx.TransportError):
         ask(base, "/health")
+
+
+def test_a_port_that_is_in_use_is_not_taken() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+
+        found = next_free("127.0.0.1", port)
+
+        assert not is_free("127.0.0.1", port)
+        assert port < found < port + 100
+        assert is_free("127.0.0.1", found)
+
+
+def test_a_port_that_was_asked_for_and_is_in_use_is_wrong_use(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+
+        answers = [
+            CliRunner().invoke(app, ["--data", str(tmp_path / "data"), *words])
+            for words in (["demo", "--port", port], ["demo", "--registries-port", port], ["serve", "--port", port], ["up", "--port", port])
+        ]
+
+    assert [(it.exit_code, port in it.stderr) for it in answers] == [(2, True)] * 4

@@ -1,0 +1,82 @@
+"""The demo's data folder, which says of itself that its data are made up, and the ports that a demo takes."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import TextIO
+
+MARK = "demo.json"  # in the data folder, for good: whoever serves the folder shows the banner
+
+
+class FolderInUseError(Exception):
+    """Another demo is at work in the folder; the message names its address and the cure."""
+
+
+def is_demo(data: Path) -> bool:
+    """Return whether *data* is the data folder of a demo, also when another command serves it."""
+    return (data / MARK).exists()
+
+
+@dataclass(slots=True)
+class DemoFolder:
+    """Mark *data* as the folder of the demo at *url*, and keep other demos out of it; a context manager.
+
+    Raises FolderInUseError where another demo is at work there.
+    """
+
+    data: Path
+    url: str
+    _file: TextIO | None = field(default=None, init=False)
+
+    def __enter__(self) -> DemoFolder:
+        """Take the folder."""
+        self.data.mkdir(parents=True, exist_ok=True)
+        self._file = (self.data / MARK).open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            other = self._read()
+            message = f"{self.data}: another demo uses it, at {other}; end that one, or give this one another folder (--data)"
+            raise FolderInUseError(message) from error
+        self._file.truncate(0)
+        json.dump({"url": self.url, "pid": os.getpid()}, self._file)
+        self._file.flush()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Let the folder go; the mark stays."""
+        if self._file is not None:
+            self._file.close()
+
+    def _read(self) -> str:
+        assert self._file is not None
+        self._file.seek(0)
+        try:
+            return str(json.load(self._file)["url"])
+        except (ValueError, KeyError, TypeError):
+            return "an address that it has not written yet"
+
+
+def is_free(host: str, port: int) -> bool:
+    """Return whether a server can listen on *port* of *host*; any port will do where it is 0."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(
+            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+        )  # as the server does, which a connection that just ended does not keep out
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def next_free(host: str, port: int, attempts: int = 100) -> int:
+    """Return the first port from *port* on that is free; *port* itself where none of *attempts* is."""
+    return next((it for it in range(port, port + attempts) if is_free(host, it)), port)

@@ -1,0 +1,52 @@
+"""The name, logo and contact of an installation, as its pages show them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+NAME = "WSIS Stocktaking"
+DEMO_NAME = "Stocktake demo"
+NO_CONTACT = "no contact given"
+LOGO = "/logo"  # where the logo is served
+LARGEST_LOGO = 1 << 20  # bytes: it is sent with the first page
+LOGO_TYPES = {".svg": "image/svg+xml", ".png": "image/png", ".webp": "image/webp", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
+
+
+@dataclass(frozen=True, slots=True)
+class Branding:
+    """What names an installation: *logo* is the file of an image, None for ours; *demo* marks every page as demonstration data."""
+
+    name: str = NAME
+    contact: str = ""
+    logo: Path | None = None
+    demo: bool = False
+
+    @property
+    def logo_url(self) -> str:
+        """Return the path of the logo on this host."""
+        return LOGO if self.logo else "/static/icon.svg"
+
+    @property
+    def contact_url(self) -> str | None:
+        """Return the contact as an address that a browser opens, None where it is none.
+
+        >>> Branding(contact="help@example.org").contact_url, Branding(contact="ask at the desk").contact_url
+        ('mailto:help@example.org', None)
+        """
+        if self.contact.startswith(("https://", "mailto:", "tel:")):
+            return self.contact
+        return f"mailto:{self.contact}" if "@" in self.contact and " " not in self.contact else None
+
+
+PLAIN = Branding()
+
+
+def check_logo(path: Path) -> None:
+    """Raise ValueError where *path* is no image that pages can show."""
+    if path.suffix.lower() not in LOGO_TYPES:
+        raise ValueError(f"its name must end with one of {', '.join(LOGO_TYPES)}")
+    if not path.is_file():
+        raise ValueError("there is no such file")
+    if path.stat().st_size > LARGEST_LOGO:
+        raise ValueError(f"it has more than {LARGEST_LOGO:,} bytes")

@@ -1,0 +1,145 @@
+"""The first start: five steps that are read from what is there, on the front page, in /health, and while nothing can be shown."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from publisher.app import Site, create_app
+from publisher.pages.branding import Branding
+from publisher.portal.start import FirstStart
+from publisher.shelf.follower import alone
+from publisher.shelf.process import command, environment
+from publisher.shelf.shelf import Shelf
+from vocab.iris import Iris
+
+HTML = {"Accept": "text/html"}
+STEPS = ("server", "harvest", "store", "search", "release")
+LANGUAGES = ("en", "ar", "zh", "fr", "ru", "es")
+
+
+def client(shelf: Shelf, branding: Branding) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=httpx.ASGITransport(create_app(shelf, site=Site(branding))), base_url="http://portal.example")
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    """A shelf that nothing follows, so that it stays without a generation."""
+    return Shelf(tmp_path, Iris(), follow=False)
+
+
+@pytest.mark.parametrize("path", ["/", "/search?q=health", "/map", "/status"])
+async def test_a_page_that_cannot_be_shown_yet_shows_the_five_steps_and_reloads(shelf: Shelf, path: str) -> None:
+    async with client(shelf, Branding()) as site:
+        answer = await site.get(path, headers=HTML)
+
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
+    assert answer.text.count("<li class=") == 5
+    assert '<meta http-equiv="refresh" content="3">' in answer.text
+    assert "the journal is being loaded into the store" in answer.text
+    assert "<script" not in answer.text
+
+
+async def test_health_says_why_the_portal_is_starting(shelf: Shelf) -> None:
+    async with client(shelf, Branding()) as site:
+        plain = (await site.get("/health")).json()
+        shelf.reason = "the shelf cannot be written: [Errno 28] No space left on device"
+        full = await site.get("/health")
+        page = await site.get("/", headers=HTML)
+
+    assert plain["reason"] == "the journal is being loaded into the store"
+    assert (full.status_code, full.json()["status"], full.json()["reason"]) == (503, "starting", shelf.reason)
+    assert "No space left on device" in page.text
+
+
+async def test_a_first_start_that_is_over_stays_over(shelf: Shelf) -> None:
+    first = FirstStart(shelf)
+    begun = await first.steps()
+    (shelf.data / "shelf").mkdir()
+    (shelf.data / "shelf" / "first-start").touch()
+
+    again = FirstStart(shelf)
+
+    assert tuple(step.name for step in begun) == STEPS
+    assert [step.state.value for step in begun] == ["done", "active", "waiting", "waiting", "waiting"]
+    assert await again.steps() == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_every_page_of_a_demo_says_so_in_its_language(shelf: Shelf, language: str) -> None:
+    async with client(shelf, Branding(name="Stocktake demo", demo=True)) as demo, client(shelf, Branding()) as other:
+        pages = [await demo.get(path, params={"lang": language}, headers=HTML) for path in ("/", "/nowhere", "/join")]
+        plain = await other.get("/", params={"lang": language}, headers=HTML)
+
+    assert all('<p class="demo" role="note"><b>' in page.text for page in pages)
+    assert all("· Stocktake demo</title>" in page.text for page in pages)
+    assert ("Demonstration data" in pages[0].text) == (language == "en")
+    assert 'class="demo"' not in plain.text
+
+
+async def test_name_logo_and_contact_of_an_installation_are_on_its_pages(shelf: Shelf, tmp_path: Path) -> None:
+    (tmp_path / "logo.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
+    async with client(shelf, Branding("Stocktaking <of> Kenya", "help@example.org", tmp_path / "logo.svg")) as site:
+        page = (await site.get("/nowhere", headers=HTML)).text
+        logo = await site.get("/logo")
+    async with client(shelf, Branding()) as plain:
+        none = await plain.get("/logo")
+
+    assert "<bdi>Stocktaking &lt;of&gt; Kenya</bdi>" in page
+    assert '<img src="/logo"' in page
+    assert '<a href="mailto:help@example.org"><bdi>help@example.org</bdi></a>' in page
+    assert (logo.status_code, logo.headers["Content-Type"]) == (200, "image/svg+xml")
+    assert none.status_code == 404
+
+
+def test_a_follower_that_waits_for_another_one_reports_which(tmp_path: Path) -> None:
+    code = "from pathlib import Path; import sys; from publisher.shelf.follower import alone; held = alone(Path(sys.argv[1]))"
+    code += "; print(1, flush=True); input()"
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "lock")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment(), text=True
+    )
+    reasons: list[str] = []
+
+    def report(reason: str) -> None:
+        reasons.append(reason)
+        if reason:
+            other.communicate("", timeout=60)  # it ends, and lets the lock go
+
+    try:
+        assert other.stdout is not None
+        other.stdout.readline()
+        alone(tmp_path / "lock", report).close()
+    finally:
+        other.kill()
+        other.wait()
+
+    assert len(reasons) == 2
+    assert f"process {other.pid} writes this shelf" in reasons[0]
+    assert reasons[1] == ""
+
+
+async def test_a_follower_that_cannot_write_tells_its_server_why(tmp_path: Path) -> None:
+    (tmp_path / "shelf").mkdir()
+    (tmp_path / "shelf" / "generations").write_text("a file where a folder should be")
+    line = command(
+        "publisher.shelf.follower", str(tmp_path / "journal"), str(tmp_path / "shelf"), str(tmp_path / "status.nq"), "https://x/status"
+    )
+
+    process = await asyncio.create_subprocess_exec(
+        *line, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL, env=environment()
+    )
+    try:
+        assert process.stdout is not None
+        said = await asyncio.wait_for(process.stdout.readline(), 60)
+    finally:
+        process.kill()
+        await process.wait()
+
+    assert "the shelf cannot be written" in json.loads(said)["reason"]
+    assert "generations" in json.loads(said)["reason"]
