@@ -15,7 +15,7 @@ from moving import IRIS
 
 from publisher.feeds.markup import element
 from publisher.history.log import SLICE
-from publisher.outlets.robots import contact_uri
+from publisher.pages.branding import NO_CONTACT, Branding
 
 ATOM, HISTORY, AT = "{http://www.w3.org/2005/Atom}", "{http://purl.org/syndication/history/1.0}", "{http://purl.org/atompub/tombstones/1.0}"
 
@@ -191,7 +191,7 @@ async def test_without_a_contact_there_is_no_security_txt(client: httpx.AsyncCli
     answer = await client.get("/.well-known/security.txt")
 
     assert answer.status_code == 404
-    assert contact_uri("no contact given") is None
+    assert Branding(contact=NO_CONTACT).contact_url is None
 
 
 @pytest.mark.parametrize(
