@@ -581,7 +581,7 @@ def _end(children: Sequence[subprocess.Popen[bytes]]) -> None:
 
 
 def main() -> None:
-    """Run the command line; a known trouble is one line on standard error and exit code 1, or 2 where a setting is wrong or a file is not ours."""
+    """Run the command line; a known trouble is one line on standard error and exit code 1; a wrong setting or a file of another user, 2."""
     tell_retries()
     for name in [name for name, value in os.environ.items() if name.startswith("STOCKTAKE_") and not value]:
         del os.environ[name]  # an empty variable counts as not set, so that a compose file can pass all of them
