@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
+from harvesters.demo.folder import MARK
+
 
 def cards(url: str, folder: Path, only: tuple[str, ...] = ()) -> list[Path]:
     """Write the demo's cards into *folder*, which is made if need be, and list them.
@@ -12,6 +14,7 @@ def cards(url: str, folder: Path, only: tuple[str, ...] = ()) -> list[Path]:
     *url* is the demo's (``Demo.url``), *only* the registries to write cards for (keys of SHARES; none: all).
     """
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / MARK).touch()  # whoever harvests by these cards publishes demonstration data
     here = files("harvesters.demo")
     fields = here.joinpath("fields.toml").read_text(encoding="utf-8")
     host = url.partition("://")[2].rstrip("/")
