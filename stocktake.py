@@ -216,9 +216,9 @@ def settle(
         store=_store(store, data),
         elsewhere=_elsewhere(shelf, shelf_update, shelf_graphs),
         based=_based(context),
-        name=_name(name, data),
+        name=_name(name, demo=is_demo(data, sources)),
         logo=_logo(logo),
-        demo=is_demo(data),
+        demo=is_demo(data, sources),
     )
 
 
@@ -244,10 +244,10 @@ def _owner(path: Path) -> str:
     return f": it belongs to {owner}; run as {owner}, change its owner, or use another folder (--data)"
 
 
-def _name(name: str, data: Path) -> str:
+def _name(name: str, *, demo: bool) -> str:
     if not name.isprintable() or len(name) > _LONGEST_NAME:
         raise typer.BadParameter(f"STOCKTAKE_NAME is {name!r}; use at most {_LONGEST_NAME} printable characters")
-    return name.strip() or (DEMO_NAME if is_demo(data) else NAME)
+    return name.strip() or (DEMO_NAME if demo else NAME)
 
 
 def _logo(path: str) -> Path | None:

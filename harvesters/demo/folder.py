@@ -11,16 +11,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import TextIO
 
-MARK = "demo.json"  # in the data folder, for good: whoever serves the folder shows the banner
+MARK = "demo.json"  # in the data folder and beside the cards, for good: whoever serves or harvests these shows the banner
 
 
 class FolderInUseError(Exception):
     """Another demo is at work in the folder; the message names its address and the cure."""
 
 
-def is_demo(data: Path) -> bool:
-    """Return whether *data* is the data folder of a demo, also when another command serves it."""
-    return (data / MARK).exists()
+def is_demo(*folders: Path) -> bool:
+    """Return whether one of *folders*, of data or of cards, is a demo's, also when another command uses it."""
+    return any(os.path.exists(folder / MARK) for folder in folders)
 
 
 @dataclass(slots=True)
