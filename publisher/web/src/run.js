@@ -101,6 +101,6 @@ export function describe(tab, now) {
 function exporting(query, format) {
   const hidden = (name, value) => element("input", { type: "hidden", name, value });
   const form = element("form", { action: "/exports", method: "post", target: "_blank" }, hidden("query", query), hidden("format", format));
-  form.append(element("button", { type: "submit", class: "plain" }, text("Put it as an export")));
+  form.append(element("button", { type: "submit", class: "export" }, text("Put it as an export")));
   return form;
 }
