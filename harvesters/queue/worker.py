@@ -58,7 +58,7 @@ class Work:
             return
         try:
             if run := self._done_since(name, due):
-                log.info("run skipped: it was done before its worker was lost", source=name, run=run)
+                log.info("run skipped: the source was harvested since it was due", source=name, run=run)
                 return
             self._attempt(source, full)
         except BusyError:

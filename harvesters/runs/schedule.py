@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from datetime import time
 
@@ -39,6 +40,7 @@ def plan(
     three seconds, and done beside what the cards' times bring. When a source's quiet hours end, a run of it that *waits* goes on, by
     *go_on* where that is not *harvest* itself.
     """
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)  # what is below, runs that are missed or left out, is logged by `tell`
     pools = {"default": ThreadPoolExecutor(_AT_ONCE), "errands": ThreadPoolExecutor(_ERRANDS), "clock": ThreadPoolExecutor(1)}
     scheduler = BlockingScheduler(timezone="UTC", executors=pools)
     for source in sources:
@@ -71,7 +73,9 @@ def _run_errands(scheduler: BlockingScheduler, take: Callable[[], Sequence[Erran
 
 
 def tell(event: JobExecutionEvent) -> None:
-    """Log what was missed, or left out since the last run is still under way."""
+    """Log what was missed, or left out since the last run is still under way; what is no run, and comes again in a moment, is not named."""
+    if event.job_id.startswith(":"):
+        return
     if event.code == EVENT_JOB_MISSED:
         log.warning("run missed", source=event.job_id, due=str(event.scheduled_run_time), cure=f"stocktake harvest {event.job_id}")
     else:

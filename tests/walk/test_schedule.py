@@ -59,3 +59,10 @@ def test_what_the_schedule_misses_is_told(code: int, told: str) -> None:
         tell(JobExecutionEvent(code, "projects", "default", NOON))
 
     assert [(log["event"], log["source"], log["log_level"]) for log in logs] == [(told, "projects", "warning")]
+
+
+def test_what_the_schedule_does_for_itself_is_no_missed_run() -> None:
+    with capture_logs() as logs:
+        tell(JobExecutionEvent(EVENT_JOB_MAX_INSTANCES, ":errands", "default", NOON))
+
+    assert logs == []

@@ -49,7 +49,7 @@ def undisturbed(house: Any, registry: Any) -> Callable[[str], list[bytes]]:
     def harvest(source: str) -> list[bytes]:
         asked, data = len(registry.asked), house.folder / "undisturbed"
         words = ("--data", str(data), "harvest", source)
-        assert house.start(*words, ledger=f"sqlite:///{data}/ledger.sqlite").wait(60) == 0
+        assert house.start(*words, ledger=f"sqlite:///{data}/ledger.sqlite").wait(240) == 0
         del registry.asked[asked:]
         return published(data)
 
@@ -161,7 +161,7 @@ def test_job_whose_source_is_busy_waits_although_the_next_is_queued(house, ledge
 
     registry.gate.set()
 
-    assert by_hand.wait(60) == 0
+    assert by_hand.wait(240) == 0
     until(lambda: settled(house, ["a"]), 40)
     assert committed(house)["a"] == 1
 
@@ -181,7 +181,7 @@ def test_job_that_was_done_before_its_worker_was_lost_is_not_done_again(house, l
     )
 
     house.start("worker", "--heartbeat", BEAT)
-    until(lambda: "run skipped: it was done" in house.told(1), 40)
+    until(lambda: "run skipped: the source was harvested" in house.told(1), 40)
 
     assert len(registry.asked) == asked
     until(lambda: house.rows("SELECT id FROM procrastinate_jobs") == [], 30)
