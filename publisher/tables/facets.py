@@ -6,6 +6,7 @@ A *code* is what stands in an address, such as ``C7-ehea`` or ``404``; an IRI th
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 from vocab.countries import AREA
@@ -130,6 +131,7 @@ FACETS: dict[str, Facet] = {
 }
 
 
+@lru_cache(maxsize=10_000)  # more than there are concepts
 def located(iri: str, iris: Iris) -> tuple[str, str] | None:
     """Give the facet and the code of a concept, None where things are not counted by it.
 

@@ -48,13 +48,18 @@ class TopicIndex:
         self.topics = {topic.iri: topic for topic in topics}
         index = tantivy.Index(schema())
         writer = index.writer(_HEAP, 1)
-        self._whole: list[tuple[frozenset[str], str]] = []  # the words of each name, folded
+        self._whole: dict[str, list[tuple[frozenset[str], str]]] = {}  # the words of each name, folded, by each of them
+        self._runs: list[tuple[str, str]] = []  # names in scripts without spaces
         self._names: dict[str, Texts] = {}
         for topic in self.topics.values():
             names, others = _labels(topic, synonyms)
             writer.add_document(document(Entry(topic.iri, topic.scheme, "", 0, names, others)))
-            each = (frozenset(fold(word) for word, _ in tokens(text)) for text, _ in names)
-            self._whole += [(words, topic.iri) for words in each if words]
+            for words in map(tokens, dict.fromkeys(text for text, _ in names)):
+                folded = frozenset(fold(word) for word, _ in words)
+                if len(words) == 1 and words[0][1]:
+                    self._runs.append((fold(words[0][0]), topic.iri))
+                for word in folded:
+                    self._whole.setdefault(word, []).append((folded, topic.iri))
             self._names[topic.iri] = names
         writer.commit()
         writer.wait_merging_threads()
@@ -117,11 +122,10 @@ class TopicIndex:
         known = {fold(word) for clause in asked for word, run in clause.words if not run}
         runs = [fold(word) for clause in asked for word, run in clause.words if run]
         begun = tuple(fold(clause.words[-1][0]) for clause in asked if clause.begin)
-        return {
-            iri
-            for name, iri in self._whole
-            if all(word in known or (begun and word.startswith(begun)) or any(word in run for run in runs) for word in name)
-        }
+        if begun:
+            known.update(word for word in self._whole if word.startswith(begun))
+        found = {iri for word in known for name, iri in self._whole.get(word, ()) if name <= known}
+        return found | {iri for name, iri in self._runs if any(name in run for run in runs)}
 
 
 def _labels(topic: Topic, synonyms: Synonyms) -> tuple[Texts, Texts]:
