@@ -233,10 +233,10 @@ def alone(path: Path, report: Callable[[str], None] = silent) -> TextIO:
         other = file.read(20).strip()
         report(f"process {other or 'unknown'} writes this shelf ({path.parent.name}/): another server uses the same data folder")
         fcntl.flock(file, fcntl.LOCK_EX)
+        report("")
     file.truncate(0)
     file.write(str(os.getpid()))
     file.flush()
-    report("")
     return file
 
 
@@ -270,7 +270,7 @@ def main() -> None:
 
 
 def _follow(follower: Follower) -> NoReturn:
-    reported = ""
+    reported: str | None = None  # a follower before this one may have reported a reason, which holds until a step succeeds
     while True:
         reason = ""
         try:
