@@ -1,5 +1,6 @@
 # make run      the demo: simulated registries, harvested and served on http://127.0.0.1:8000/, or the next free port
 # make test     the tests            make lint    the linters and the types
+# make nightly  the tests that take an hour: 20,000 mutated payloads through all protocols
 # make bench    the benchmarks       make lock    requirements.lock from pyproject.toml
 # make install  the virtual environment .venv, with all that is locked
 
@@ -19,7 +20,7 @@ QUERY_PAGE := $(wildcard publisher/web/* publisher/web/src/*)
 
 COMPILE = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-config --quiet
 
-.PHONY: run install test lint bench lock
+.PHONY: run install test nightly lint bench lock
 
 run: $(INSTALLED)
 	$(BIN)/stocktake demo --host $(HOST) $(if $(PORT),--port $(PORT))
@@ -29,6 +30,9 @@ install: $(INSTALLED)
 test: $(INSTALLED)
 	@.ci/packages $(TEST_PACKAGES) || echo "Going on without them: the tests that need them say that they are skipped."
 	$(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder $(ARGS)
+
+nightly: $(INSTALLED)
+	$(BIN)/python -m pytest -m nightly -n 0 $(ARGS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

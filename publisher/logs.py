@@ -21,7 +21,7 @@ WINDOW = 600.0  # seconds in which an error that repeats is counted
 _KEPT = 1000  # errors that are counted at once
 _COUNTED = {"warning", "error", "critical"}
 
-_BREAKS = re.compile(r"\s*[\r\n\u2028\u2029\x0b\x0c\x85]\s*")
+_BREAKS = re.compile(r"[\r\n\u2028\u2029\x0b\x0c\x85]")
 # What moves a terminal's cursor or turns the order of what follows.
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
@@ -89,13 +89,19 @@ class Renderer:
         return "\n    ".join([self._line(logger, name, visible(logger, name, event)), *map(_escaped, lines)])
 
 
+def _one_line(text: str) -> str:
+    """Return *text* with a space in the place of each line break and of the space around it."""
+    parts = _BREAKS.split(text)
+    return " ".join(part for part in map(str.strip, parts) if part) if len(parts) > 1 else text
+
+
 def visible(logger: WrappedLogger, name: str, told: EventDict) -> EventDict:
     """Write line breaks as spaces, and what a terminal would obey as an escape.
 
     >>> visible(None, "", {"event": "a\\r\\x1b[31m", "reason": "refused\\n\\tis it running?", "rows": 3})
     {'event': 'a <U+001B>[31m', 'reason': 'refused is it running?', 'rows': 3}
     """
-    return {key: value if isinstance(value, int | float | None) else _escaped(_BREAKS.sub(" ", str(value))) for key, value in told.items()}
+    return {key: value if isinstance(value, int | float | None) else _escaped(_one_line(str(value))) for key, value in told.items()}
 
 
 def _escaped(text: str) -> str:

@@ -26,7 +26,7 @@ from harvesters.payloads.graph import flat
 from harvesters.payloads.rdf_parser import parse_quads
 from vocab.iris import is_web
 
-_META = re.compile(rb"<meta[^>]{0,200}charset\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
+_META = re.compile(rb"<meta[^>]{0,200}charset\s*+=\s*+[\"']?\s*+([\w.:-]++)", re.IGNORECASE)
 _TYPE = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
 _NAMESPACE = re.compile(r"(https?://.*[/#])[^/#]+\Z")
 

@@ -15,7 +15,6 @@ _BLOCKS = frozenset((
 ))  # fmt: skip
 _MUTE = ("script", "style", "iframe", "object", "embed", "noscript", "template", "svg", "form")
 _MARKUP = re.compile(r"</?[A-Za-z!]|&[#\w]+;")
-_LINES = re.compile(r"[ \t\xa0]*\n\s*")
 _LARGEST = 2_000_000  # characters: longer ones are no text for readers
 
 
@@ -41,4 +40,4 @@ def prose(text: str) -> str:
             parts.append(node.text or "")
         elif node is not root:
             parts.append(node.tail or "")
-    return "\n\n".join(" ".join(line.split()) for line in _LINES.split("".join(parts).strip()) if line.strip())
+    return "\n\n".join(" ".join(line.split()) for line in "".join(parts).split("\n") if line.strip())

@@ -19,7 +19,7 @@ from vocab.iris import is_web
 
 LABELS = tuple(map(iri, ("skos:prefLabel", "rdfs:label", "foaf:name", "schema:name", "dct:title", "vcard:fn", "org:name", "dc:title")))
 _PERSONS = frozenset(map(iri, ("foaf:Person", "schema:Person", "vcard:Individual", "prov:Person")))
-_POINT = re.compile(r"(?:<[^>]*>\s*)?POINT\s*Z?\s*\(\s*(-?[\d.]+)[\s,]+(-?[\d.]+)", re.IGNORECASE)
+_POINT = re.compile(r"(?:<[^>]*+>\s*+)?POINT\s*+Z?\s*+\(\s*+(-?[\d.]++)[\s,]++(-?[\d.]++)", re.IGNORECASE)
 _CODE = re.compile(r"[A-Za-z]{2,3}\Z")
 _SHAPES = tuple(map(iri, ("dcat:centroid", "locn:geometry", "gsp:asWKT", "gsp:hasGeometry", "schema:geo")))
 _LATITUDE, _LONGITUDE = tuple(map(iri, ("geo:lat", "schema:latitude"))), tuple(map(iri, ("geo:long", "schema:longitude")))

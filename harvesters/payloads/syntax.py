@@ -43,9 +43,9 @@ _SUFFIXES: Mapping[str, str] = {
     ".ttl": "turtle", ".n3": "turtle", ".nt": "n-triples", ".nq": "n-quads", ".nquads": "n-quads", ".trig": "trig",
     ".rdf": "rdf-xml", ".owl": "rdf-xml", ".jsonld": "json-ld", ".json": "json-ld",
 }  # fmt: skip
-_GRAPHS = re.compile(rb"(?m)^\s*(?:GRAPH\s+)?(?:<[^<>\s]*>|_:\w+|\w*:\w*)?\s*\{\s*$", re.IGNORECASE)
+_GRAPHS = re.compile(rb"(?m)^[ \t]*+(?:GRAPH[ \t]++)?(?:<[^<>\s]*+>|_:\w++|\w*+:\w*+)?[ \t]*+\{[ \t\r]*+$", re.IGNORECASE)
 
-_XML = re.compile(rb"<[\w.-]+:?[\w.-]*[\s>][^.]*xmlns")
+_XML = re.compile(rb"<[\w.-]++(?::[\w.-]*+)?[\s>][^.]*xmlns")
 
 
 def told(reply: Reply, forced: str | None = None) -> str:

@@ -16,7 +16,8 @@ from harvesters.protocols.stamp import read_stamp, risen
 from harvesters.protocols.trouble import POISON, REFUSED, UNREAD, Repeats, changed, empties, fault
 from harvesters.record import Page, Pages, Position, Record, Row, Unreadable
 
-_LINK = re.compile(r"<([^>]*)>\s*;[^<]*\brel\s*=\s*\"?[^\",;]*\bnext\b", re.IGNORECASE)
+_LINK = re.compile(r"<([^<>]*+)>\s*+;([^<]*+)")  # a link of a Link header, with its parameters (RFC 8288)
+_RELATIONS = re.compile(r"\brel\s*+=\s*+\"?([^\",;]*+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +140,20 @@ def _following(plan: Plan, answer: _Answer, spot: Spot, enough: bool) -> str:
     if plan.option("cursor"):
         return "" if told in (None, False, "") else str(told)
     if told is None and not plan.option("next"):
-        link = _LINK.search(answer.reply.headers.get("link", ""))
-        told = link.group(1) if link else None
+        told = _next_link(answer.reply.headers.get("link", ""))
     return urljoin(answer.reply.url, str(told)) if told else ""
+
+
+def _next_link(header: str) -> str | None:
+    """Return the address that a Link header calls the next one.
+
+    >>> _next_link('<https://a.example/1>; rel="prev", <https://a.example/3>; title="3"; rel="last next"')
+    'https://a.example/3'
+    """
+    for link in _LINK.finditer(header):
+        if any("next" in relations[1].lower().split() for relations in _RELATIONS.finditer(link[2])):
+            return link[1]
+    return None
 
 
 def _after_piece(plan: Plan, spot: Spot, answer: _Answer, enough: bool) -> tuple[Spot, bool]:

@@ -29,7 +29,7 @@ ROOMS = frozenset(
     ("", "search", "concept", "scheme", "source", "page", "matrix", "map", "trends", "gaps", "events", "documents", "posts", "prizes",
      "registries", "organizations", "things")
 )  # fmt: skip
-_PACKED = re.compile(r"(?:^|,)\s*(?:gzip|\*)\s*(?:;\s*q=(?!0(?:\.0*)?\s*(?:,|$))[^,]*)?\s*(?:,|$)")
+_PACKED = re.compile(r"(?:^|,)\s*+(?:gzip|\*)\s*+(?:;\s*+q=(?!0(?:\.0*+)?\s*+(?:,|$))[^,]*+)?(?:,|$)")
 _TAG = re.compile(r'(?:W/)?"([^"]*)"')
 _CONDITIONS = (b"if-none-match", b"if-modified-since")
 _OF_PACKED = "-gzip"  # behind the tag of a page that is sent packed: it is another representation

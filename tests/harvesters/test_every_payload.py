@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -143,7 +143,8 @@ def counted(kind: Kind, words: Crosswalks) -> tuple[tuple[int, int, int, int], C
     return (files, came, len(mapped), sum(not found for found in faults)), reasons
 
 
-def _items(source: Any, file: Path) -> Iterator[Any]:
+def answers(source: Any, file: Path) -> Callable[[httpx.Request], httpx.Response]:
+    """Return what answers requests of *source* by a recorded *file*."""
     content = _body(file)
 
     def there(asked: httpx.Request) -> httpx.Response:
@@ -159,7 +160,11 @@ def _items(source: Any, file: Path) -> Iterator[Any]:
         beside = file.with_name(f"nde_{asked.url.path.rpartition('/')[2]}")  # a next page that was recorded too
         return httpx.Response(200, content=beside.read_bytes()) if beside.exists() else httpx.Response(404)
 
-    with Fetch(pause=0, robots=False, transport=httpx.MockTransport(there), patience=Patience(tries=1)) as fetch:
+    return there
+
+
+def _items(source: Any, file: Path) -> Iterator[Any]:
+    with Fetch(pause=0, robots=False, transport=httpx.MockTransport(answers(source, file)), patience=Patience(tries=1)) as fetch:
         fetch.now = lambda: NOW  # which decides how far ahead series are told
         for page in pair(source)[0].collect(source, fetch, None):
             yield from page.items

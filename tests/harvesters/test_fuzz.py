@@ -1,0 +1,54 @@
+"""Fuzz: mutated real payloads, through every protocol and its mapping, bring our own errors, soon and in little memory, or none."""
+
+from __future__ import annotations
+
+import os
+
+import fuzz
+import pytest
+
+from harvesters.protocols.table import PROTOCOLS
+
+NIGHTLY = 20_000  # cases of all protocols
+
+
+def bad(found: list[fuzz.Outcome]) -> list[str]:
+    faults = [f"{it.target} {it.seed}: {it.fault}" for it in found if it.fault]
+    return faults + [f"{it.target} {it.seed}: {it.memory // 1024} MiB" for it in found if it.memory > fuzz.MEMORY]
+
+
+def test_every_protocol_is_fuzzed():
+    assert {it.source.protocol for it in fuzz.targets()} == set(PROTOCOLS)
+
+
+def test_a_mutation_depends_on_its_seed_alone():
+    wanted = fuzz.cases(2, 7)
+
+    first, second = (fuzz.run_all(wanted, 1, 300.0) for _ in range(2))
+
+    assert [(it.target, it.seed, it.records, it.fault) for it in first] == [(it.target, it.seed, it.records, it.fault) for it in second]
+
+
+def test_mutated_payloads_raise_our_errors_only():
+    found = fuzz.run_all(fuzz.cases(20, 1), 2, 300.0)
+
+    assert len(found) == 20 * len(PROTOCOLS)
+    assert sum(it.records for it in found) > 0
+    assert bad(found) == []
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(0)
+def test_twenty_thousand_mutated_payloads_raise_our_errors_only():
+    each = -(-NIGHTLY // len(PROTOCOLS))
+
+    found = fuzz.run_all(fuzz.cases(each, 1_000_000), os.cpu_count() or 1, 4 * 3600.0)
+
+    assert len(found) >= NIGHTLY
+    assert bad(found) == []
+
+
+def test_a_case_that_ends_its_process_is_a_fault():
+    died = fuzz.run_all([("none such", 1)], 1, 60.0)
+
+    assert [bool(it.fault) for it in died] == [True]
