@@ -69,6 +69,8 @@ _PATIENCE = 10.0  # seconds that a process has to end by itself
 
 _HOST = re.compile(r"[A-Za-z0-9._-]+\Z|[0-9A-Fa-f:.]+\Z")  # a name, IPv4 or IPv6 address
 
+_SITE = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?/?\Z")  # a whole host
+
 _SCHEDULER = re.compile(r"(?:tcp|tls)://[^\s/]+:\d{1,5}\Z")
 
 _err = Console(stderr=True)
@@ -98,6 +100,7 @@ class Settings:
         "STOCKTAKE_SHELF_UPDATE": "Where that store takes updates, with user and password where it wants them; the same when not set.",
         "STOCKTAKE_SHELF_GRAPHS": "Where that store takes whole loads (Graph Store Protocol); loads go in by updates when not set.",
         "STOCKTAKE_PROXIES": "Addresses or networks, comma-separated, of reverse proxies that are believed whom they ask for.",
+        "STOCKTAKE_PUBLIC_URL": "Where the public reaches this server, e.g. https://stocktaking.example: links in feeds begin with it.",
         "STOCKTAKE_HUB": "Address of a WebSub hub that is told of each commit, so that it tells those who follow our feeds.",
     }
 
@@ -115,6 +118,7 @@ class Settings:
     store: str = ""
     processes: int = BESIDE
     dask: str = ""
+    public_url: str = ""  # without a slash at its end
     elsewhere: Address | None = None  # the shelf, where it is not our own
     based: bool = False  # whether the base was given, and is not just the usual one
     name: str = NAME
@@ -135,6 +139,7 @@ class Settings:
             "STOCKTAKE_DASK": self.dask,
             "STOCKTAKE_LIMITS": self.limits,
             "STOCKTAKE_PROXIES": self.proxies,
+            "STOCKTAKE_PUBLIC_URL": self.public_url,
             "STOCKTAKE_RELEASES": self.releases,
             "STOCKTAKE_HUB": self.hub,
             "STOCKTAKE_STORE": self.store,
@@ -182,6 +187,7 @@ def settle(
     shelf_update: Annotated[str, _option("STOCKTAKE_SHELF_UPDATE")] = "",
     shelf_graphs: Annotated[str, _option("STOCKTAKE_SHELF_GRAPHS")] = "",
     proxies: Annotated[str, _option("STOCKTAKE_PROXIES")] = "",
+    public_url: Annotated[str, _option("STOCKTAKE_PUBLIC_URL")] = "",
     releases: Annotated[str, _option("STOCKTAKE_RELEASES")] = "",
     hub: Annotated[str, _option("STOCKTAKE_HUB")] = "",
     store: Annotated[str, _option("STOCKTAKE_STORE")] = "",
@@ -211,6 +217,7 @@ def settle(
         dask=_dask(dask),
         limits=_limits(limits),
         proxies=_proxies(proxies),
+        public_url=_public_url(public_url),
         releases=_releases(releases),
         hub=_hub(hub),
         store=_store(store, data),
@@ -294,6 +301,27 @@ def _proxies(text: str) -> str:
     return text
 
 
+def _public_url(url: str) -> str:
+    """Check the public address; return it without a slash at its end."""
+    if url and not _SITE.match(url):
+        told = "use a web address without a path, such as https://stocktaking.example"
+        raise typer.BadParameter(f"STOCKTAKE_PUBLIC_URL is {url!r}; {told}")
+    return url.rstrip("/")
+
+
+def reached_at(settings: Settings, host: str, port: int) -> str:
+    """Return where the public reaches a server that listens on *host* and *port*, without a slash at the end.
+
+    That is what is set; else the base of the IRIs where that is a whole host's, and not that of a mirror's origin; else the address itself.
+    """
+    if settings.public_url:
+        return settings.public_url
+    if _SITE.match(settings.base) and origin.read(settings.data / "journal") is None:
+        return settings.base.rstrip("/")
+    name = {"0.0.0.0": "localhost", "::": "localhost"}.get(host, host)
+    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+
+
 def _releases(text: str) -> str:
     try:
         return text and str(trigger(text)) and text
@@ -371,7 +399,7 @@ def serve(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -
     settings: Settings = context.obj
     _check_port(host, port)
     office = Office(settings.data, settings.sources, settings.ledger, settings.base)
-    public = publisher.cli.site(settings, partial(may_operate, office), trials(settings))
+    public = publisher.cli.site(settings, reached_at(settings, host, port), partial(may_operate, office), trials(settings))
     publisher.cli.listen(under_one_address(public, create_desk(office)), settings, host, port)
 
 

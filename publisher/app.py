@@ -22,6 +22,7 @@ from publisher.http.headings import NAMES, RELEASE, Headings
 from publisher.http.kept import Kept
 from publisher.http.outward import outward
 from publisher.http.problems import Problems, Refused
+from publisher.http.validators import Validators
 from publisher.languages.visit import Speaking
 from publisher.outlets.table import OUTLETS
 from publisher.pages.branding import PLAIN, Branding
@@ -49,13 +50,15 @@ class Site:
 
     *branding* is its name, logo and contact, *hub* the address of a WebSub hub that tells others of our changes, "" where there
     is none; *allow* are hosts that may lie on a private network. *trial* tries the cards of registries that would join; None: they are
-    only written.
+    only written. *url* is where the public reaches this host, scheme and authority, with which the links in feeds, sitemaps, OAI-PMH and
+    LDES begin; "": where a request says that it is.
     """
 
     branding: Branding = PLAIN
     hub: str = ""
     allow: frozenset[str] = frozenset()
     trial: Bench | None = None
+    url: str = ""
 
 
 NOWHERE = Site()
@@ -88,6 +91,7 @@ def create_app(shelf: Shelf, permit: Callable[[Request], bool] = nobody, site: S
     app.add_exception_handler(JournalError, problems.on_journal)
     app.add_exception_handler(Refused, problems.on_refused)
     app.add_exception_handler(HTTPException, problems.on_http)
+    app.add_middleware(Validators)
     app.add_middleware(Kept, version=lambda: shelf.generation.version if shelf.generation and shelf.settled and not start.active else "")
     app.add_middleware(Headings, shelf=shelf)
     app.add_middleware(Speaking)
@@ -98,7 +102,7 @@ def create_app(shelf: Shelf, permit: Callable[[Request], bool] = nobody, site: S
         allow_headers=["*"],
         expose_headers=[*EXPOSED, *NAMES, RELEASE, FIELD],
     )
-    app.add_middleware(Edge, budget=shelf.budget)  # the outermost, so that it marks what the others answer
+    app.add_middleware(Edge, budget=shelf.budget, url=site.url)  # the outermost, so that it marks what the others answer
     return app
 
 

@@ -71,11 +71,11 @@ class Settings(Protocol):
     def elsewhere(self) -> Address | None: ...  # noqa: D102
 
 
-def site(settings: Settings, permit: Callable[[Request], bool] = nobody, trial: Bench | None = None) -> FastAPI:
-    """Make the app of all that the public reads; *permit* tells whether an operator asks, *trial* tries cards."""
+def site(settings: Settings, url: str, permit: Callable[[Request], bool] = nobody, trial: Bench | None = None) -> FastAPI:
+    """Make the app of all that the public reads at *url*; *permit* tells whether an operator asks, *trial* tries cards."""
     contact = settings.contact if settings.contact != NO_CONTACT else ""
     branding = Branding(settings.name, contact, settings.logo, settings.demo)
-    about = Site(branding, settings.hub, settings.allow_hosts, trial)
+    about = Site(branding, settings.hub, settings.allow_hosts, trial, url)
     return create_app(Shelf(settings.data, Iris(settings.base), read(settings.limits), elsewhere=settings.elsewhere), permit, about)
 
 

@@ -1,7 +1,7 @@
 """What can go wrong on the way out.
 
 PublisherError
-├── QueryError           the reader's query: SyntaxFault (line, column), FederationRefused, NoFormat
+├── QueryError           the reader's query: SyntaxFault (line, column), FederationRefused, LoadRefused, NoFormat
 ├── LimitError           it asked too much: TimeLimit, MemoryLimit, RowLimit; its client did: Spent, Crowded
 ├── ReleaseError         a release cannot be cut, or asked: NoRelease, Withdrawn
 ├── ReportError          a report cannot be made
@@ -32,6 +32,10 @@ class SyntaxFault(QueryError):
 
 class FederationRefused(QueryError):
     """The query asks another endpoint (SERVICE); ask that endpoint yourself and join the answers."""
+
+
+class LoadRefused(FederationRefused):
+    """The update fetches data from another host (LOAD); fetch it yourself and put it into the update."""
 
 
 class NoFormat(QueryError):

@@ -49,12 +49,16 @@ def client_of(request: Request) -> str:
 
 
 def known(request: Request, token: str) -> Key:
-    """Give the key that *token* is, and note its use; raise NoKey where it is none, TooMany where too many before it were none."""
+    """Return the key that *token* is, and note its use.
+
+    Raises NoKey where it is none, and TooMany where too many before it were none either: a good key is never refused for
+    the wrong ones of others at the same address.
+    """
     office, client = office_of(request), client_of(request)
-    if seconds := office.throttle.wait(client):
-        raise TooMany(f"too many wrong keys came from here; wait {seconds} seconds", seconds)
     key = keyring.check(office.ledger, token, office.now())
     if key is None:
+        if seconds := office.throttle.wait(client):
+            raise TooMany(f"too many wrong keys came from here; wait {seconds} seconds", seconds)
         office.throttle.wrong(client)
         raise NoKey("this key is not good: it is mistyped, revoked or expired", shown=True)
     try:
@@ -92,12 +96,11 @@ def administers(request: Request, shown: Shown) -> Key:
 def may_operate(office: Office, request: Request) -> bool:
     """Tell whether *request*, which is not put to the desk, shows a key with the scope operate or more."""
     kind, _, token = request.headers.get("authorization", "").partition(" ")
-    client = client_of(request)
-    if kind.lower() != "bearer" or office.throttle.wait(client):
+    if kind.lower() != "bearer":
         return False
     key = keyring.check(office.ledger, token.strip(), office.now())
     if key is None:
-        office.throttle.wrong(client)
+        office.throttle.wrong(client_of(request))
     return key is not None and key.scope >= Scope.OPERATE
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from urllib.parse import urlsplit
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
@@ -18,6 +19,7 @@ _HEADERS = {
     "Content-Security-Policy": POLICY,
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
     "Referrer-Policy": "same-origin",  # with no-referrer, browsers say "Origin: null" of our own forms
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -36,12 +38,21 @@ class Seal:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
 
+        is_head = scope["method"] == "HEAD"
+
         async def sealed(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
+                if (location := urlsplit(headers.get("location", ""))).netloc:  # whatever host the request named
+                    headers["Location"] = location._replace(scheme="", netloc="").geturl()
+            elif is_head:  # the headers are those of GET, its length too (RFC 9110, section 9.3.2)
+                message = {**message, "body": b""}
             await send(message)
+
+        if is_head:
+            scope = {**scope, "method": "GET"}
 
         try:
             body = await _body(receive)

@@ -41,6 +41,12 @@ def _date(seconds: int) -> str:
     return formatdate(seconds, usegmt=True)
 
 
+def is_held(headers: Mapping[str, str], etag: str) -> bool:
+    """Return whether the header If-None-Match names *etag*; weak and strong tags count as the same (section 13.1.2)."""
+    known = headers.get("if-none-match", "")
+    return known.strip() == "*" or etag.removeprefix("W/") in _TAG.findall(known)
+
+
 def unchanged(method: str, headers: Mapping[str, str], etag: str, generation: Generation) -> HTTPStatus | None:
     """Tell the status that *headers* ask for where the client holds the answer already: 304, or 412 to a POST; None: answer in full.
 

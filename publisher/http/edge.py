@@ -10,6 +10,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from publisher.http.host import own_path, with_public_host
 from publisher.http.problems import COST, problem
 from publisher.shelf.budget import Budget, client_of
 
@@ -42,15 +43,20 @@ class _Stop(Exception):
 
 
 class Edge:
-    """The outermost layer of the app. *budget* tells what a client has left."""
+    """The outermost layer of the app. *budget* tells what a client has left.
 
-    def __init__(self, app: ASGIApp, budget: Budget) -> None:
-        self._app, self._budget = app, budget
+    *url* is where the public reaches us, with which absolute links begin; "": where a request says, for callers in this process.
+    """
+
+    def __init__(self, app: ASGIApp, budget: Budget, url: str = "") -> None:
+        self._app, self._budget, self._url = app, budget, url
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
+        if self._url:
+            scope = with_public_host(scope, self._url)
         started, bounded = False, _Bounded(receive)
 
         async def sending(message: Message) -> None:
@@ -74,6 +80,8 @@ class Edge:
     def _mark(self, scope: Scope, headers: MutableHeaders) -> None:
         for name, value in _HEADERS.items():
             headers.setdefault(name, value)
+        if self._url and (location := own_path(headers.get("location", ""), self._url)):
+            headers["Location"] = location
         if scope["scheme"] == "https":
             headers.setdefault("Strict-Transport-Security", _TLS)
         if scope["path"].startswith(_COSTLY):

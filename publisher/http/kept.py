@@ -116,7 +116,7 @@ async def _tell(page: _Page, asked: Headers, send: Send) -> None:
         if "etag" in headers:
             headers["ETag"] = headers["etag"][:-1] + _OF_PACKED + '"'
     status, body = page.status, page.body if packed is None else packed
-    if page.packed is not None and _held(asked, headers):
+    if page.status == HTTPStatus.OK and _held(asked, headers):
         status, body = HTTPStatus.NOT_MODIFIED, b""
         for name in ("content-length", "content-type", "content-encoding"):
             del headers[name]

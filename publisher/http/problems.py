@@ -16,6 +16,7 @@ from publisher.errors import (
     Crowded,
     FederationRefused,
     LimitError,
+    LoadRefused,
     NoFormat,
     NoRelease,
     NotReady,
@@ -35,6 +36,7 @@ log = structlog.get_logger(room="problems")
 # The first row that fits is told; the tree of errors is walked from its leaves.
 _STATUS: tuple[tuple[type[PublisherError], HTTPStatus, str], ...] = (
     (SyntaxFault, HTTPStatus.BAD_REQUEST, "The query breaks the grammar"),
+    (LoadRefused, HTTPStatus.BAD_REQUEST, "LOAD is refused"),
     (FederationRefused, HTTPStatus.BAD_REQUEST, "SERVICE is refused"),
     (NoFormat, HTTPStatus.NOT_ACCEPTABLE, "No such format for this answer"),
     (QueryError, HTTPStatus.BAD_REQUEST, "The query cannot be answered"),

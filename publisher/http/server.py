@@ -9,6 +9,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from publisher.http.connection import Connection
+from publisher.http.host import HostCheck
 
 CONNECTIONS = 1000  # at once: each takes a file handle, of which a process has 1024 unless it is told otherwise
 PATIENCE = 3  # seconds that answers under way get when the server is asked to end
@@ -17,7 +18,7 @@ PATIENCE = 3  # seconds that answers under way get when the server is asked to e
 def configured(app: ASGIApp, host: str, port: int, proxies: str = "", connection: type[Connection] = Connection) -> uvicorn.Config:
     """Give the server's settings. Of *proxies*, addresses or networks, the word is taken for whom they ask; else nobody's is."""
     return uvicorn.Config(
-        app,
+        HostCheck(app),
         host=host,
         port=port,
         http=connection,

@@ -5,10 +5,12 @@ from __future__ import annotations
 from http import HTTPStatus
 
 from fastapi import APIRouter
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 
 from publisher.http.problems import Refused
+from publisher.http.validators import send_file
 from publisher.pages.pages import Pages
 from publisher.releases.dumpfiles import NAME, listed
 from publisher.shelf.shelf import Shelf
@@ -27,7 +29,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         match = NAME.match(name)
         if match is None or not (folder / name).is_file():
             raise Refused(HTTPStatus.NOT_FOUND, f"There is no dump {name}")
-        return FileResponse(folder / name, media_type="text/plain; charset=utf-8" if match[2] else "application/gzip")
+        return await run_in_threadpool(send_file, request, folder / name, "text/plain; charset=utf-8" if match[2] else "application/gzip")
 
     routes.add_route("/dumps/", listing, methods=["GET", "HEAD"])
     routes.add_route("/dumps/{name}", file, methods=["GET", "HEAD"])

@@ -95,9 +95,9 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         return await _node(request, path, iter(onward), found, more=_stream(request).latest(f"{origin(request)}{path}"))
 
     async def version(request: Request) -> Response:
-        _, entry, *rest = segments(request)
+        _, entry, *record = segments(request) + [""] * 2  # of an address that is too short, what is missing is empty
         horizon = await level(shelf)
-        found = await asyncio.to_thread(_one, "/".join(rest), entry, horizon.place)
+        found = await asyncio.to_thread(_one, "/".join(record[:-2]), entry, horizon.place)
         if found is None:
             raise Refused(HTTPStatus.NOT_FOUND, "There is no such version; the pages of /ldes name them")
         (state,) = await states(shelf, [found])

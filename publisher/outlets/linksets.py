@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.formats import Format
-from publisher.http.addresses import segments
+from publisher.http.addresses import segments, thing
 from publisher.http.finding import Found, found_or_suffixed
 from publisher.http.links import JSON, TEXT, as_json, as_text, origin
 from publisher.http.negotiation import best
@@ -42,6 +42,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
 
     async def _found(request: Request) -> tuple[Found, str | None]:
         parts = segments(request)
+        thing(parts)
         stem, _, suffix = parts[-1].rpartition(".")
         if stem and suffix in _FORMS:
             return (await found_or_suffixed(shelf, [*parts[:-1], stem]))[0], suffix

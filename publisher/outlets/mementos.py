@@ -46,7 +46,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         return answer(request, Told(as_text(links(origin(request), graph, known)), MEDIA, modified=known[-1].time))
 
     async def memento(request: Request) -> Response:
-        stamp, *rest = segments(request)
+        stamp, *rest = segments(request) or [""]
         graph, suffix, found = await _named(shelf, "/".join(rest))
         time, known = seconds(stamp), mementos(found)
         shown = at(known, time) if time is not None else None

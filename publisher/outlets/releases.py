@@ -9,7 +9,7 @@ from pathlib import Path
 from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from publisher.catalogue.dcat import dataset
 from publisher.catalogue.kept import of_release
@@ -21,6 +21,7 @@ from publisher.http.negotiation import quality
 from publisher.http.problems import Refused
 from publisher.http.representation import Place, Told, answer, by_accept, form
 from publisher.http.telling import written
+from publisher.http.validators import send_file
 from publisher.pages.markup import block
 from publisher.pages.pages import Pages
 from publisher.pages.resources import Description, Statement, spaces
@@ -69,7 +70,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         path = shelf.data / "signing" / PUBLIC
         if not path.is_file():
             raise Refused(HTTPStatus.NOT_FOUND, "There is no public key before the first release")
-        return FileResponse(path, media_type="text/plain; charset=utf-8")
+        return await run_in_threadpool(send_file, request, path, "text/plain; charset=utf-8")
 
     async def file(request: Request) -> Response:
         it = await _found(folder, request.path_params["number"])
@@ -141,8 +142,6 @@ def _file(request: Request, folder: Path, it: Release, name: str) -> Response:
         raise Refused(HTTPStatus.GONE, f"The files of release {it.number} were kept until {it.withdrawn}; /releases/ lists newer ones")
     headers = {"Cache-Control": "no-cache" if name == MANIFEST else _FOR_EVER}
     if known is None or stem != name:
-        return FileResponse(folder / name, media_type=_OWN.get(name, "text/plain; charset=utf-8"), headers=headers)
+        return send_file(request, folder / name, _OWN.get(name, "text/plain; charset=utf-8"), headers)
     headers |= {"ETag": f'"{known.sha256}"', "Repr-Digest": f"sha-256=:{base64.b64encode(bytes.fromhex(known.sha256)).decode()}:"}
-    if f'"{known.sha256}"' in request.headers.get("if-none-match", ""):
-        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-    return FileResponse(folder / name, media_type="application/gzip" if name.endswith(".gz") else known.media, headers=headers)
+    return send_file(request, folder / name, "application/gzip" if name.endswith(".gz") else known.media, headers)

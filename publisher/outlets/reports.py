@@ -7,10 +7,11 @@ from http import HTTPStatus
 from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from publisher.http.negotiation import quality
 from publisher.http.problems import Refused
+from publisher.http.validators import send_file
 from publisher.languages.visit import LANGUAGES
 from publisher.pages.pages import Pages
 from publisher.report.making import NUMBERS, PRINT, REPORT, STYLE, listed
@@ -39,14 +40,22 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         return pages.page("reports.html", reports=found, languages=LANGUAGES)
 
     async def report(request: Request) -> Response:
-        return RedirectResponse(f"/reports/{request.path_params['name']}/{REPORT}", HTTPStatus.SEE_OTHER)
+        name = await _name(request)
+        return RedirectResponse(f"{request.scope.get('root_path', '')}/reports/{name}/{REPORT}", HTTPStatus.SEE_OTHER)
 
     async def file(request: Request) -> Response:
-        name, wanted = request.path_params["name"], request.path_params["file"]
-        path = folder / name / wanted
-        if wanted not in _MEDIA or name not in {it.name for it in await run_in_threadpool(listed, folder)} or not path.is_file():
+        wanted = request.path_params["file"]
+        path = folder / await _name(request) / wanted
+        if wanted not in _MEDIA or not path.is_file():
             raise Refused(HTTPStatus.NOT_FOUND, "There is no such report; /reports/ lists them")
-        return FileResponse(path, media_type=_MEDIA[wanted])
+        return await run_in_threadpool(send_file, request, path, _MEDIA[wanted])
+
+    async def _name(request: Request) -> str:
+        """Return the name of the report that the path names; raise Refused (404) where there is none."""
+        name: str = request.path_params["name"]
+        if name not in {it.name for it in await run_in_threadpool(listed, folder)}:
+            raise Refused(HTTPStatus.NOT_FOUND, "There is no such report; /reports/ lists them")
+        return name
 
     for path, endpoint in (("/reports/", listing), ("/reports/{name}/", report), ("/reports/{name}/{file}", file)):
         routes.add_route(path, endpoint, methods=["GET", "HEAD"])

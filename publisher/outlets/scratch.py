@@ -11,10 +11,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.errors import FederationRefused
+from publisher.errors import FederationRefused, LoadRefused
 from publisher.http.problems import Refused
 from publisher.pages.pages import Pages
-from publisher.shelf.federation import asks_elsewhere
+from publisher.shelf.federation import asks_elsewhere, has_load
 from publisher.shelf.scratch import QUADS, Scratch, Scratches
 from publisher.shelf.shelf import Shelf
 from publisher.shelf.update import Update, using
@@ -85,6 +85,8 @@ async def _write(request: Request, store: Scratch, given: Parameters, shelf: She
         raise Refused(HTTPStatus.BAD_REQUEST, "An update is put by POST, and without a query beside it")
     if asks_elsewhere(text):
         raise FederationRefused("SERVICE is refused here")
+    if has_load(text):
+        raise LoadRefused("LOAD is refused here; put the data into the update itself, with INSERT DATA")
     default, named = graphs(given, "using-graph-uri") or (), graphs(given, "using-named-graph-uri") or ()
     update = Update(using(text, default, named), shelf.iris.base, QUADS)
     await unless_gone(request, store.write(update, seconds(one(given, "timeout"))))

@@ -1,4 +1,4 @@
-"""Federation: find SERVICE in a query, so that it is refused before anything is asked of another host.
+"""Federation: find SERVICE in a query and LOAD in an update, so that they are refused before anything is asked of another host.
 
 The engine's grammar knows no word boundaries: it takes ``1service<x>{``, and ``servicex:y{`` or even ``service:y{``
 where no triple can stand. So a clause is looked for in the raw text, strings and comments included: the letters
@@ -31,6 +31,9 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _SURE = re.compile(r"<https?://", re.IGNORECASE)
+_LOAD = re.compile(r"load", re.IGNORECASE)
+_OPERAND = re.compile(rf"<|(?=[^\s:]*:){_NAME}")
+_BEFORE_GRAPH = frozenset({"prefix", "with", "using", "named", "graph", "into", "to", "copy", "move", "add", "silent"})
 _BEFORE_NAME = frozenset({"graph", "from", "named", "describe"})
 
 
@@ -134,3 +137,51 @@ def asks_elsewhere(query: str) -> bool:
         return False
     found = tokens(query)
     return _doubtful(found) or not all(_harmless(place, found) for place in places)
+
+
+def has_load(update: str) -> bool:
+    """Return whether *update* may hold a LOAD operation; in doubt, True.
+
+    The engine takes ``LOAD<x>``, ``LOADSILENT<x>`` and ``LOAD:x`` too. Source: https://www.w3.org/TR/sparql11-update/#load
+
+    >>> has_load("CLEAR ALL; LOAD SILENT <http://example.org/> INTO GRAPH <http://example.org/g>")
+    True
+    >>> has_load("INSERT DATA { <urn:s> <urn:p> '; LOAD <urn:x>' } # LOAD <urn:x>")
+    False
+    """
+    gaps = _Gaps(update)
+    places = {match.start() for match in _LOAD.finditer(update) if _may_load(update, gaps, match.start())}
+    if not places:
+        return False
+    found = tokens(update)
+    if any(it.kind == "iri" and not _SURE.match(it.text) and ("'" in it.text or "#" in it.text) for it in found):
+        return True  # it may be the operator <, and what follows is then cut wrongly
+    return _begins_operation(places, found)
+
+
+def _may_load(update: str, gaps: _Gaps, place: int) -> bool:
+    """Return whether an operation may begin at the letters *load*, and an operand follows them."""
+    before = place
+    while before and update[before - 1].isspace() and update[before - 1] not in "\r\n":
+        before -= 1
+    if before and update[before - 1] not in ";>\r\n":
+        return False
+    after = gaps.end(place + len("load"))
+    if _OPERAND.match(update, after):
+        return True
+    silent = _SILENT.match(update, after)
+    return silent is not None and _OPERAND.match(update, gaps.end(silent.end())) is not None
+
+
+def _begins_operation(places: set[int], found: list[Token]) -> bool:
+    """Return whether a word or name outside of braces begins at one of *places* and is not a graph's name or a prefix."""
+    depth, before = 0, ""
+    for token in found:
+        if token.kind == "other":
+            depth += {"{": 1, "}": -1}.get(token.text, 0)
+        named = token.kind == "name" and before in _BEFORE_GRAPH
+        if token.start in places and depth <= 0 and token.kind in {"word", "name"} and not named:
+            return True
+        if token.kind != "comment" and not token.text.isspace():
+            before = token.text.lower()
+    return False

@@ -199,14 +199,45 @@ async def test_a_key_in_the_address_opens_nothing(client: httpx.AsyncClient, wor
 async def test_a_client_with_too_many_wrong_keys_has_to_wait(client: httpx.AsyncClient, world: Any) -> None:
     wrong = [(await ask(client, DOORS[0], WRONG_KEY)).status_code for _ in range(WRONG)]
 
-    refused = await ask(client, DOORS[0], world.tokens["read"])
+    refused = await ask(client, DOORS[0], WRONG_KEY)
     world.clock.on(timedelta(seconds=WINDOW))
-    after = await ask(client, DOORS[0], world.tokens["read"])
+    after = await ask(client, DOORS[0], WRONG_KEY)
 
     assert wrong == [401] * WRONG
     assert refused.status_code == 429
     assert 0 < int(refused.headers["Retry-After"]) <= WINDOW + 1
-    assert after.status_code == 200
+    assert after.status_code == 401
+
+
+async def test_wrong_keys_do_not_lock_out_a_valid_key_of_the_same_address(client: httpx.AsyncClient, world: Any) -> None:
+    for _ in range(2 * WRONG):
+        await ask(client, DOORS[0], WRONG_KEY)
+
+    answers = [await ask(client, DOORS[0], token) for token in world.tokens.values()]
+
+    assert [answer.status_code for answer in answers] == [200] * 3
+
+
+async def test_pages_and_api_answer_head_as_get_without_a_body(client: httpx.AsyncClient, world: Any) -> None:
+    headers = {"Authorization": f"Bearer {world.tokens['admin']}"}
+    await client.post("/desk/sign-in", data={"key": world.tokens["admin"], "path": "/desk/"})
+    paths = [f"/desk/{path}" for path in ("", "page/runs", "page/acts", "page/keys", "sources", "runs", "keys", "style.css")]
+
+    gets = [await client.get(path, headers=headers) for path in paths]
+    heads = [await client.head(path, headers=headers) for path in paths]
+
+    assert [(head.status_code, head.headers["content-length"]) for head in heads] == [
+        (200, get.headers["content-length"]) for get in gets
+    ]
+    assert [head.content for head in heads] == [b""] * len(paths)
+
+
+async def test_every_answer_has_a_permissions_policy(client: httpx.AsyncClient) -> None:
+    answers = [await client.get(path) for path in ("/desk/", "/desk/sources", "/desk/style.css", "/desk/none")]
+
+    assert {answer.headers["Permissions-Policy"] for answer in answers} == {
+        "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"
+    }
 
 
 async def test_another_client_need_not_wait(world: Any) -> None:

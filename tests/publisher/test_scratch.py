@@ -112,6 +112,53 @@ async def test_a_store_tells_itself_and_is_gone_when_deleted(client: httpx.Async
     assert (await client.get("/scratch/none", headers=KEY)).status_code == 404
 
 
+_PREFIX = "PREFIX x: <http://127.0.0.1:9/> PREFIX : <http://127.0.0.1:9/> "
+LOADS = [
+    "LOAD SILENT <http://host.invalid/>",
+    "LOADSILENT<http://host.invalid/>",
+    "load\t<http://host.invalid/> INTO GRAPH <urn:g>",
+    "INSERT DATA { <urn:s> <urn:p> 1 };LOAD SILENT <http://host.invalid/>",
+    "# a comment\r LOAD # another\n SILENT <http://host.invalid/>",
+    "BASE <http://host.invalid/>LOAD SILENT <x>",
+    f"{_PREFIX}LOAD SILENT x:y",
+    f"{_PREFIX}LOADSILENTx:y",
+    f"{_PREFIX}LOAD SILENT:y",
+    "PREFIX load: <http://host.invalid/> LOAD SILENT load:x",
+    "INSERT { ?s ?p ?o } WHERE { ?s ?p ?o FILTER(?a<?b#> \n) }; LOAD SILENT <http://host.invalid/> #'",
+]
+
+
+@pytest.mark.parametrize("text", LOADS)
+async def test_load_is_refused_by_its_syntax(client: httpx.AsyncClient, place: str, text: str) -> None:
+    answer = await update(client, place, text)
+
+    assert (answer.status_code, answer.json()["title"]) == (400, "LOAD is refused")
+    assert await count(client, place) == "0"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "INSERT DATA { <urn:s> <urn:p> '; LOAD <urn:x>' } # LOAD <urn:x>",
+        "INSERT DATA { <urn:s> <urn:p> '''\nload: x\n''' }",
+        "PREFIX load: <urn:x:> INSERT DATA {\nload:a load:b load:c ; load:d load:e }",
+        "PREFIX load: <urn:x:> WITH load:g INSERT { load:a load:b load:c } WHERE {}",
+    ],
+)
+async def test_update_that_only_names_load_is_done(client: httpx.AsyncClient, place: str, text: str) -> None:
+    answer = await update(client, place, text)
+
+    assert answer.status_code == 204
+
+
+async def test_long_update_is_read_for_load_in_linear_steps(client: httpx.AsyncClient, place: str) -> None:
+    many = "\nload:a load:b load:c ." * 20_000
+
+    answer = await update(client, place, f"PREFIX load: <urn:x:> INSERT DATA {{{many}}}")
+
+    assert answer.status_code == 204
+
+
 @pytest.mark.parametrize(
     "text", ["LOAD <http://127.0.0.1:9/>", "LOAD <file:///etc/passwd>", "INSERT { ?s ?p ?o } WHERE { SERVICE <http://x/> { ?s ?p ?o } }"]
 )

@@ -47,6 +47,9 @@ def test_the_front_door_lists_every_command() -> None:
         ("STOCKTAKE_DATA", __file__),
         ("STOCKTAKE_ALLOW_HOSTS", "http://127.0.0.1:8000/"),
         ("STOCKTAKE_RELEASES", "monthly"),
+        ("STOCKTAKE_PUBLIC_URL", "stocktaking.example"),
+        ("STOCKTAKE_PUBLIC_URL", "https://stocktaking.example/path"),
+        ("STOCKTAKE_PUBLIC_URL", "https://user@stocktaking.example"),
         ("STOCKTAKE_PROCESSES", "-1"),
         ("STOCKTAKE_DASK", "http://host:8786"),
         ("STOCKTAKE_NAME", "two\nlines"),
@@ -83,6 +86,7 @@ def test_settings_reach_a_process_of_ours_as_they_are() -> None:
         elsewhere=shelf,
         name="Ours",
         logo=Path("/x.png"),
+        public_url="https://public.example",
     )
 
     told = settings.environment()
@@ -100,6 +104,7 @@ def test_settings_reach_a_process_of_ours_as_they_are() -> None:
         "STOCKTAKE_LIMITS": "rows=9",
         "STOCKTAKE_PROXIES": "::1",
         "STOCKTAKE_RELEASES": "0 4 1 * *",
+        "STOCKTAKE_PUBLIC_URL": "https://public.example",
         "STOCKTAKE_HUB": "https://hub.example/",
         "STOCKTAKE_STORE": "s3://bucket/x",
         "STOCKTAKE_NAME": "Ours",

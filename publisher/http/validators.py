@@ -1,0 +1,80 @@
+"""Entity tags for answers whose routes set none, so that what a client holds is not sent again.
+
+Source: https://www.rfc-editor.org/rfc/rfc9110 sections 8.8.3 (ETag) and 13.1.2 (If-None-Match).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import blake2b
+from http import HTTPStatus
+from pathlib import Path
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from publisher.http.conditional import READING, is_held
+
+_OF_BODY = ("content-length", "content-type", "content-encoding")
+
+
+class Validators:
+    """Give each whole answer to GET and HEAD the hash of its body as ETag, and answer 304 to a client that holds it.
+
+    Answers that have an ETag, must not be stored, or come in parts are let through as they are.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer as the app does."""
+        if scope["type"] != "http" or scope["method"] not in READING:
+            return await self._app(scope, receive, send)
+        waiting: list[Message] = []
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start" and _wants_tag(message):
+                waiting.append(message)
+                return
+            if waiting:
+                start = waiting.pop()
+                if not message.get("more_body", False):
+                    message = _tag(scope, start, message)
+                await send(start)
+            await send(message)
+
+        return await self._app(scope, receive, sending)
+
+
+def _wants_tag(start: Message) -> bool:
+    headers = Headers(raw=start["headers"])
+    return start["status"] == HTTPStatus.OK and "etag" not in headers and "no-store" not in headers.get("cache-control", "")
+
+
+def _tag(scope: Scope, start: Message, last: Message) -> Message:
+    """Set the ETag of the answer that *start* and *last* are; return what is to be sent as its body."""
+    headers = MutableHeaders(raw=start["headers"])
+    headers["ETag"] = f'"{blake2b(last.get("body", b""), digest_size=12).hexdigest()}"'
+    headers.setdefault("Cache-Control", "no-cache")
+    if not is_held(Headers(scope=scope), headers["etag"]):
+        return last
+    start["status"] = int(HTTPStatus.NOT_MODIFIED)
+    for name in _OF_BODY:
+        del headers[name]
+    return {**last, "body": b""}
+
+
+def send_file(request: Request, path: Path, media: str, headers: Mapping[str, str] | None = None) -> Response:
+    """Return an answer with the file at *path*, in parts where the client asks for them; 304 where it holds the file.
+
+    Its ETag is made from size and time of change where *headers* have none.
+    """
+    response = FileResponse(path, media_type=media, headers=dict(headers or {}), stat_result=path.stat())
+    response.headers.setdefault("Cache-Control", "no-cache")
+    if not is_held(request.headers, response.headers["etag"]):
+        return response
+    kept = {name: text for name, text in response.headers.items() if name not in _OF_BODY and name != "accept-ranges"}
+    return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=kept)

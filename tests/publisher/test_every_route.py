@@ -1,0 +1,293 @@
+"""What holds for every address of the publisher: validators, links, and answers to odd paths, over a real server."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import socket
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from serving import served
+
+from harvesters.desk.app import create_desk
+from harvesters.desk.office import Office
+from journal.log import Journal
+from publisher.outlets.table import OUTLETS
+from publisher.pages.pages import Pages
+from publisher.releases.dump import dump
+from publisher.releases.making import make
+from publisher.report import making as reports
+from publisher.shelf.shelf import Shelf
+from vocab.iris import Iris
+
+IRIS = Iris()
+NOW = datetime(2026, 4, 1, 6, 0, tzinfo=UTC)
+PUBLIC = "https://public.example"
+RICH = "initiative/demo/a%2F1"
+COUNT = "query=SELECT (COUNT(*) AS ?n) { ?s ?p ?o }"
+# An address, or some, of each route; "" where it has none that can be asked by GET without a key.
+ADDRESSES: dict[str, tuple[str, ...]] = {
+    "/": ("/",),
+    "/home.{suffix}": ("/home.json", "/home.csv"),
+    "/map": ("/map",),
+    "/map.{suffix}": ("/map.json", "/map.csv"),
+    "/trends": ("/trends",),
+    "/trends.{suffix}": ("/trends.json",),
+    "/gaps": ("/gaps",),
+    "/gaps.{suffix}": ("/gaps.json",),
+    "/figures/{rest:path}": ("/figures/line/C1", "/figures/goal/3.json"),
+    "/events": ("/events",),
+    "/events.{suffix}": ("/events.json",),
+    "/documents": ("/documents",),
+    "/documents.{suffix}": ("/documents.json",),
+    "/posts": ("/posts",),
+    "/posts.{suffix}": ("/posts.json",),
+    "/prizes": ("/prizes",),
+    "/prizes.{suffix}": ("/prizes.json",),
+    "/join": ("/join",),
+    "/matrix/counts": ("/matrix/counts",),
+    "/matrix/counts.{suffix}": ("/matrix/counts.json",),
+    "/search": ("/search", "/search?q=clinics"),
+    "/sparql": ("/sparql", f"/sparql?{COUNT}"),
+    "/sparql/words": ("/sparql/words",),
+    "/examples": ("/examples",),
+    "/examples/{name}": (),
+    "/rdf-graph-store": (f"/rdf-graph-store?graph={IRIS.record('demo', 'a/1').replace('%', '%25')}",),
+    "/scratch": (),
+    "/scratch/{name}": (),
+    "/scratch/{name}/sparql": (),
+    "/id/{rest:path}": (f"/id/{RICH}",),
+    "/data/{rest:path}": (f"/data/{RICH}", f"/data/{RICH}.ttl"),
+    "/page/{rest:path}": (f"/page/{RICH}",),
+    "/linkset/{rest:path}": (f"/linkset/{RICH}", f"/linkset/{RICH}.json"),
+    "/record/{rest:path}": ("/record/demo/a%2F1", "/record/demo/a%2F1.ttl"),
+    "/timegate/{rest:path}": ("/timegate/record/demo/a%2F1",),
+    "/timemap/{rest:path}": ("/timemap/record/demo/a%2F1",),
+    "/memento/{rest:path}": ("/memento/20260302080000/record/demo/a%2F1",),
+    "/registries": ("/registries",),
+    "/registries.{suffix}": ("/registries.json",),
+    "/source/{rest:path}": ("/source/demo", "/source/demo.ttl"),
+    "/run/{rest:path}": ("/run/run-2",),
+    "/scheme/{rest:path}": ("/scheme/action-line", "/scheme/action-line/C1"),
+    "/concept": ("/concept?iri=http://metadata.un.org/sdg/3",),
+    "/ns": ("/ns",),
+    "/ns.{suffix}": ("/ns.ttl",),
+    "/matrix": ("/matrix",),
+    "/matrix.{suffix}": ("/matrix.ttl",),
+    "/matrix/{rest:path}": (),
+    "/context.jsonld": ("/context.jsonld",),
+    "/frame/{name}.jsonld": ("/frame/Initiative.jsonld",),
+    **{f"/things{end}": (f"/things{end}?source=demo",) for end in ("", ".json", ".html")},
+    **{f"/{name}{end}": (f"/{name}{end}",) for name in ("organizations", "sources") for end in ("", ".json", ".html")},
+    "/releases": ("/releases",),
+    "/releases/": ("/releases/",),
+    "/releases/stocktake.pub": ("/releases/stocktake.pub",),
+    "/releases/{number}": ("/releases/1",),
+    "/releases/{number}/": ("/releases/1/",),
+    "/releases/{number}/{name}": (
+        "/releases/1/stocktake-1.nq.gz",
+        "/releases/1/stocktake-1.nq.gz.minisig",
+        "/releases/1/SHA256SUMS",
+        "/releases/1/release.json",
+    ),
+    "/release/{number}": ("/release/1", "/release/1.ttl"),
+    "/reports/": ("/reports/",),
+    "/reports/{name}/": ("/reports/release-1.en/",),
+    "/reports/{name}/{file}": ("/reports/release-1.en/report.html", "/reports/release-1.en/report.pdf"),
+    "/dumps/": ("/dumps/",),
+    "/dumps/{name}": ("/dumps/stocktake-3.nq.gz", "/dumps/stocktake-3.nq.gz.sha256"),
+    "/exports": ("/exports",),
+    "/exports/{name}": (),
+    "/exports/{name}/delete": (),
+    "/exports/{name}/result": (),
+    "/journal/": ("/journal/",),
+    "/journal/head": ("/journal/head",),
+    "/journal/{name}": ("/journal/2", "/journal/2.gz"),
+    "/catalog": ("/catalog",),
+    "/catalog.{suffix}": ("/catalog.ttl",),
+    "/data.json": ("/data.json",),
+    "/api/action/{action}": ("/api/action/status_show", "/api/action/package_list"),
+    "/api/3/action/{action}": ("/api/3/action/status_show", "/api/3/action/package_search"),
+    "/ldes": ("/ldes",),
+    "/ldes/shape": ("/ldes/shape",),
+    "/ldes/time": ("/ldes/time",),
+    "/ldes/time/{month}": ("/ldes/time/2026-03",),
+    "/ldes/time/{day}/{page}": ("/ldes/time/2026-03-02/1",),
+    "/ldes/latest": ("/ldes/latest",),
+    "/ldes/latest/{after}": (),
+    "/ldes/version/{rest:path}": ("/ldes/version/2/demo/a%2F1",),
+    "/oai": ("/oai?verb=Identify", "/oai?verb=ListRecords&metadataPrefix=oai_dc", "/oai?verb=none"),
+    "/feeds/events.ics": ("/feeds/events.ics",),
+    "/feeds/all.atom": ("/feeds/all.atom",),
+    "/feeds/{family}/{code}.atom": ("/feeds/source/demo.atom", "/feeds/goal/3.atom"),
+    "/feeds/{family}/{code}/{basis}.atom": ("/feeds/goal/3/declared.atom",),
+    "/activities": ("/activities",),
+    "/activities/{number}": ("/activities/1",),
+    "/sitemap.xml": ("/sitemap.xml",),
+    "/sitemap-{number}.xml": ("/sitemap-1.xml",),
+    "/robots.txt": ("/robots.txt",),
+    "/.well-known/security.txt": ("/.well-known/security.txt",),
+    "/openapi.json": ("/openapi.json",),
+    "/.well-known/void": ("/.well-known/void",),
+    "/health": ("/health",),
+    "/status": ("/status",),
+    "/status.json": ("/status.json",),
+}  # fmt: skip
+EVERY = sorted({address for addresses in ADDRESSES.values() for address in addresses})
+FORMS = {"page": "text/html", "data": "*/*"}
+
+
+@pytest.fixture(scope="module")
+def data(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a data folder with a release, its report and dumps."""
+    it = tmp_path_factory.mktemp("routes") / "data"
+    shutil.copytree(world / "journal", it / "journal")
+    shutil.copy(world / "status.nq", it / "status.nq")
+    make(it, IRIS, NOW)
+    reports.make(it, IRIS, None, "en", {})
+    list(dump(Journal(it / "journal"), it / "dumps"))
+    return it
+
+
+@pytest.fixture(scope="module")
+def server(data: Path) -> Iterator[str]:
+    settings = {"STOCKTAKE_LIMITS": "budget=0", "STOCKTAKE_PUBLIC_URL": PUBLIC, "STOCKTAKE_CONTACT": "help@public.example"}
+    with served(data, settings) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def client(server: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=server, trust_env=False, timeout=60) as it:
+        while it.get("/timemap/record/demo/a%2F1").status_code == 503 or it.get("/oai?verb=Identify").status_code == 503:
+            pass  # the history is read beside the store; the client's time limit ends this
+        yield it
+
+
+def test_every_route_has_an_address_here() -> None:
+    shelf = Shelf(Path(), IRIS, follow=False)
+    paths = {route.path for router in OUTLETS.values() for route in router(shelf, Pages(IRIS)).routes}
+
+    assert paths ^ set(ADDRESSES) == set()
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("address", EVERY)
+def test_what_a_client_holds_is_not_sent_again(client: httpx.Client, address: str, form: str) -> None:
+    headers = {"Accept": FORMS[form]}
+    first = client.get(address, headers=headers)
+
+    if first.status_code == 200 and "no-store" not in first.headers.get("Cache-Control", ""):
+        again = client.get(address, headers={**headers, "If-None-Match": first.headers["ETag"]})
+        if again.status_code == 200:  # a page may turn with the clock between the two
+            again = client.get(address, headers={**headers, "If-None-Match": again.headers["ETag"]})
+        other = client.get(address, headers={**headers, "If-None-Match": '"other"'})
+
+        assert (again.status_code, again.content) == (304, b"")
+        assert again.headers["ETag"]
+        assert other.status_code == 200
+    else:
+        assert first.status_code in (200, 302, 303, 307, 308, 406)
+
+
+@pytest.mark.parametrize("address", EVERY)
+def test_links_do_not_name_the_host_of_the_request(client: httpx.Client, address: str) -> None:
+    hostile = {"X-Forwarded-Host": "evil.example", "X-Forwarded-Server": "evil.example", "Forwarded": "host=evil.example"}
+
+    answers = [client.get(address, headers={"Host": "evil.example", "Accept": accept, **hostile}) for accept in FORMS.values()]
+
+    for answer in answers:
+        assert answer.status_code < 500
+        assert b"evil.example" not in answer.content
+        assert "evil.example" not in str(answer.headers)
+
+
+@pytest.mark.parametrize(
+    "address", ["/oai?verb=Identify", "/feeds/all.atom", "/sitemap.xml", "/robots.txt", "/ldes", "/activities", "/.well-known/security.txt"]
+)
+def test_links_begin_with_the_configured_address(client: httpx.Client, address: str) -> None:
+    text = client.get(address, headers={"Accept": "*/*"}).text
+
+    assert f"{PUBLIC}/" in text
+
+
+@pytest.mark.parametrize("address", ["/dumps", "/journal", "/reports", "/releases", "/releases/1", "/health/", "/desk", "/desk/sources/"])
+def test_redirects_stay_at_the_host_of_the_request(client: httpx.Client, address: str) -> None:
+    answer = client.get(address, headers={"Host": "evil.example"})
+
+    assert "evil.example" not in answer.headers.get("Location", "")
+    assert not urlsplit(answer.headers.get("Location", "")).netloc
+
+
+def ask(server: str, head: bytes) -> bytes:
+    with socket.create_connection(("127.0.0.1", urlsplit(server).port or 0), timeout=30) as connection:
+        connection.sendall(head)
+        answer = b""
+        while block := connection.recv(65_536):
+            answer += block
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"GET /robots.txt HTTP/1.1\r\nConnection: close\r\n\r\n", b"400"),
+        (b"GET /desk/ HTTP/1.1\r\nConnection: close\r\n\r\n", b"400"),
+        (b"GET /static/style.css HTTP/1.1\r\nConnection: close\r\n\r\n", b"400"),
+        (b"GET /robots.txt HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n", b"400"),
+        (b"GET /robots.txt HTTP/1.1\r\nHost: a b\r\nConnection: close\r\n\r\n", b"400"),
+        (b'GET /robots.txt HTTP/1.1\r\nHost: "><script>\r\nConnection: close\r\n\r\n', b"400"),
+        (b"GET /robots.txt HTTP/1.1\r\nHost: a.example/x\r\nConnection: close\r\n\r\n", b"400"),
+        (b"GET /robots.txt HTTP/1.1\r\nHost: a.example\r\nHost: b.example\r\nConnection: close\r\n\r\n", b"400"),
+        (b"GET /robots.txt HTTP/1.1\r\nHost: a.example:80\r\nConnection: close\r\n\r\n", b"200"),
+        (b"GET /robots.txt HTTP/1.1\r\nHost: [::1]:80\r\nConnection: close\r\n\r\n", b"200"),
+        (b"GET /robots.txt HTTP/1.0\r\n\r\n", b"200"),
+    ],
+)
+def test_request_without_a_valid_host_is_400(server: str, client: httpx.Client, head: bytes, status: bytes) -> None:
+    answer = ask(server, head)
+
+    assert answer.split(b" ", 2)[1] == status
+
+
+STEMS = sorted({path.partition("{")[0] for path in ADDRESSES if path not in ("/", "/scratch/{name}", "/scratch/{name}/sparql")})
+
+
+TAILS = ["/", "//", "///", "/%2F", "/.", "/..%2f", "/%00", "/%FF", "/a//b", "//a", "/a/", ".", "..", ".json", "?format=none"]
+
+
+@pytest.mark.parametrize("tail", TAILS)
+@pytest.mark.parametrize("stem", STEMS)
+def test_odd_path_is_no_server_error(client: httpx.Client, stem: str, tail: str) -> None:
+    answer = client.get(f"{stem.rstrip('/')}{tail}", headers={"Accept": "*/*"})
+
+    assert answer.status_code < 500
+
+
+MISSING = ["/reports/nope/", "/reports/nope/report.html", "/linkset/", "/linkset//", "/memento//", "/ldes/version//", "/dumps/nope"]
+
+
+@pytest.mark.parametrize("address", MISSING)
+def test_what_is_not_there_is_404(client: httpx.Client, address: str) -> None:
+    assert client.get(address).status_code == 404
+
+
+def test_report_is_found_by_its_name(client: httpx.Client) -> None:
+    answer = client.get("/reports/release-1.en/")
+
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/reports/release-1.en/report.html")
+
+
+def test_admin_addresses_do_not_name_the_host_of_the_request(client: httpx.Client, tmp_path: Path) -> None:
+    described = create_desk(Office(tmp_path, tmp_path, "sqlite://", IRIS.base)).openapi()["paths"]
+    paths = {re.sub(r"{\w+}", "x", path) for path in described} | {"/", "/page/runs", "/page/acts", "/page/keys", "/style.css"}
+
+    answers = [client.get(f"/desk{path}{end}", headers={"Host": "evil.example"}) for path in sorted(paths) for end in ("", "/")]
+
+    assert len(paths) > 15
+    assert [str(answer.url) for answer in answers if b"evil.example" in answer.content or "evil.example" in str(answer.headers)] == []
