@@ -69,6 +69,7 @@ _PATIENCE = 10.0  # seconds that a process has to end by itself
 
 _HOST = re.compile(r"[A-Za-z0-9._-]+\Z|[0-9A-Fa-f:.]+\Z")  # a name, IPv4 or IPv6 address
 
+_ANY = ("0.0.0.0", "::")  # all addresses of the machine
 _SITE = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?/?\Z")  # a whole host
 
 _SCHEDULER = re.compile(r"(?:tcp|tls)://[^\s/]+:\d{1,5}\Z")
@@ -318,7 +319,7 @@ def reached_at(settings: Settings, host: str, port: int) -> str:
         return settings.public_url
     if _SITE.match(settings.base) and origin.read(settings.data / "journal") is None:
         return settings.base.rstrip("/")
-    name = {"0.0.0.0": "localhost", "::": "localhost"}.get(host, host)
+    name = "localhost" if host in _ANY else host
     return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
 
 
@@ -399,7 +400,10 @@ def serve(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -
     settings: Settings = context.obj
     _check_port(host, port)
     office = Office(settings.data, settings.sources, settings.ledger, settings.base)
-    public = publisher.cli.site(settings, reached_at(settings, host, port), partial(may_operate, office), trials(settings))
+    url = reached_at(settings, host, port)
+    if host in _ANY and url == f"http://localhost:{port}":
+        log.warning("no public address is set; absolute links begin with this one", url=url, cure="set STOCKTAKE_PUBLIC_URL")
+    public = publisher.cli.site(settings, url, partial(may_operate, office), trials(settings))
     publisher.cli.listen(under_one_address(public, create_desk(office)), settings, host, port)
 
 

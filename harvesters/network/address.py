@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import math
 import socket
 import ssl
@@ -15,23 +14,10 @@ import httpcore
 import httpx
 
 from harvesters.errors import RefusedError
+from vocab.addresses import is_public
 
 Options = Iterable[httpcore.SOCKET_OPTION] | None
 Resolve = Callable[[str, int], list[str]]  # IP addresses of a host; raises OSError
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052: the last four bytes are an IPv4 address, and may be a private one
-
-
-def is_public(address: str) -> bool:
-    """Tell whether an IP address is one of the open internet: not private, loopback, link-local, reserved or multicast.
-
-    >>> is_public("10.0.0.1"), is_public("::ffff:127.0.0.1"), is_public("64:ff9b::10.0.0.1"), is_public("1.1.1.1")
-    (False, False, False, True)
-    """
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address):
-        inner = ip.ipv4_mapped or ip.sixtofour or (ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF) if ip in _NAT64 else None)
-        ip = inner or ip
-    return ip.is_global and not ip.is_multicast
 
 
 def look_up(host: str, port: int) -> list[str]:

@@ -6,32 +6,20 @@ The name is looked up once, every address that it has must be one of the open in
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import ssl
 from collections.abc import Awaitable, Callable, Iterable
 
 import httpcore
 import httpx
 
+from vocab.addresses import is_public
+
 Resolve = Callable[[str, int], Awaitable[list[str]]]  # IP addresses of a host; raises OSError
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052: the last four bytes are an IPv4 address, and may be a private one
 SECONDS = 10.0  # for an answer
 
 
 class Inside(httpcore.ConnectError):
     """The host lies off the open internet, and the operators have not named it among those that may."""
-
-
-def is_open(address: str) -> bool:
-    """Tell whether an IP address is one of the open internet: not private, loopback, link-local, reserved or multicast.
-
-    >>> is_open("192.168.0.1"), is_open("::ffff:10.0.0.1"), is_open("64:ff9b::7f00:1"), is_open("1.1.1.1")
-    (False, False, False, True)
-    """
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address):
-        ip = ip.ipv4_mapped or ip.sixtofour or (ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF) if ip in _NAT64 else ip)
-    return ip.is_global and not ip.is_multicast
 
 
 async def look_up(host: str, port: int) -> list[str]:
@@ -56,7 +44,7 @@ class _Guard(httpcore.AsyncNetworkBackend):
             found = list(dict.fromkeys(await self._resolve(host, port)))
         except OSError as error:
             raise httpcore.ConnectError(f"{host} has no address: {error}") from error
-        inside = [address for address in found if not is_open(address)]
+        inside = [address for address in found if not is_public(address)]
         if not found or (inside and host not in self._allow):
             raise Inside(f"{host} is at {', '.join(inside) or 'no address'}; name it in STOCKTAKE_ALLOW_HOSTS if you trust it")
         return await self._dial.connect_tcp(found[0], port, timeout, local_address, socket_options)

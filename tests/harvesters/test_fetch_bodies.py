@@ -16,7 +16,7 @@ import zstandard
 
 from harvesters.archive import Archive
 from harvesters.errors import ArchiveError, OutageError, RefusedError, StalledError, TooLargeError, UndecodableError
-from harvesters.network.address import Deadline, guarded, is_public
+from harvesters.network.address import Deadline, guarded
 from harvesters.network.again import Patience
 from harvesters.network.encoding import decoded
 from harvesters.network.fetch import Fetch
@@ -112,20 +112,6 @@ def test_pieces_are_small_however_they_are_packed(encoding: str) -> None:
 
 
 # ---- addresses
-
-
-@pytest.mark.parametrize(
-    "address",
-    ["127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1", "255.255.255.255",
-     "::1", "::", "fe80::1%eth0", "fc00::1", "ff02::1", "::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:a00:1::1", "2001:db8::1"],
-)  # fmt: skip
-def test_an_address_off_the_open_internet_is_known(address: str) -> None:
-    assert not is_public(address)
-
-
-@pytest.mark.parametrize("address", ["8.8.8.8", "93.184.216.34", "2606:4700::1111", "64:ff9b::808:808"])
-def test_an_address_of_the_open_internet_is_known(address: str) -> None:
-    assert is_public(address)
 
 
 class Line(httpcore.NetworkBackend):

@@ -1,0 +1,34 @@
+"""Which IP addresses are of the public internet: the one rule of both clients that ask other hosts.
+
+Sources: https://www.iana.org/assignments/iana-ipv4-special-registry/,
+https://www.iana.org/assignments/iana-ipv6-special-registry/ and https://www.iana.org/assignments/ipv6-unicast-address-assignments/.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Network, ip_address
+
+_GLOBAL_UNICAST = IPv6Network("2000::/3")  # the only range from which addresses are assigned to hosts of the public internet
+_SPECIAL = (
+    IPv6Network("2001::/23"),  # IETF protocol assignments, among them Teredo, benchmarking and ORCHID
+    IPv6Network("2001:db8::/32"),  # documentation
+    IPv6Network("2002::/16"),  # 6to4, which wraps an IPv4 address
+    IPv6Network("2620:4f:8000::/48"),  # AS112, which answers for private addresses
+    IPv6Network("3ffe::/16"),  # 6bone, returned
+    IPv6Network("3fff::/20"),  # documentation
+)
+
+
+def is_public(address: str) -> bool:
+    """Return whether an IP address, with or without a zone, is one of the public internet.
+
+    IPv4: what the IANA registry calls globally reachable, and no multicast. IPv6: global unicast without its special ranges, so
+    nothing that wraps an IPv4 address (mapped, 6to4, NAT64) either. Raises ValueError where *address* is none.
+
+    >>> is_public("10.0.0.1"), is_public("1.1.1.1"), is_public("::ffff:1.1.1.1"), is_public("2606:4700::1111")
+    (False, True, False, True)
+    """
+    ip = ip_address(address.partition("%")[0])
+    if isinstance(ip, IPv4Address):
+        return ip.is_global and not ip.is_multicast
+    return ip in _GLOBAL_UNICAST and ip.is_global and not any(ip in network for network in _SPECIAL)
