@@ -76,8 +76,8 @@ def child(of: int, module: str) -> int:
 
 
 @contextmanager
-def balanced(*urls: str) -> Iterator[str]:
-    """Give the address of a balancer before *urls*; it passes bytes on and knows nothing of what they say."""
+def balanced(port: int, *urls: str) -> Iterator[str]:
+    """Give the address of a balancer on *port* before *urls*; it passes bytes on and knows nothing of what they say."""
     turns = cycle((part.hostname, part.port) for part in map(urlsplit, urls))
 
     class Handler(socketserver.BaseRequestHandler):
@@ -94,7 +94,7 @@ def balanced(*urls: str) -> Iterator[str]:
     class Server(socketserver.ThreadingTCPServer):
         daemon_threads = allow_reuse_address = True
 
-    with Server(("127.0.0.1", 0), Handler) as server:
+    with Server(("127.0.0.1", port), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:

@@ -14,7 +14,7 @@ from lxml import etree
 from moto.server import ThreadedMotoServer
 from moving import IRIS, begin, held, move
 from pyoxigraph import RdfFormat, parse
-from serving import PATIENCE
+from serving import PATIENCE, free_port
 
 from journal import store
 from publisher.releases import stored
@@ -67,15 +67,16 @@ def publishers(s3: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> 
     assert journal.store
     journal.store.replace("status.nq", one / "status.nq")
     stored.put(one, make(one, IRIS, SEEN).number)
+    public = {"STOCKTAKE_PUBLIC_URL": f"http://127.0.0.1:{(port := free_port())}"}
     with (
-        running({"STOCKTAKE_DATA": str(one)}, "serve") as (first, _),
-        running({"STOCKTAKE_DATA": str(two), "STOCKTAKE_STORE": "s3://many/stocktake"}, "serve") as (second, process),
+        running({"STOCKTAKE_DATA": str(one), **public}, "serve") as (first, _),
+        running({"STOCKTAKE_DATA": str(two), "STOCKTAKE_STORE": "s3://many/stocktake", **public}, "serve") as (second, process),
     ):
         settle(first)
-        with running({"STOCKTAKE_DATA": str(three)}, "mirror", first, "--serve", "--every", "1", "--pause", "0") as (third, _):
+        with running({"STOCKTAKE_DATA": str(three), **public}, "mirror", first, "--serve", "--every", "1", "--pause", "0") as (third, _):
             for url in (second, third):
                 settle(url)
-            with balanced(first, second, third) as balancer:
+            with balanced(port, first, second, third) as balancer:
                 yield Publishers(first, second, third, balancer, one, child(process, "publisher.shelf.follower"))
 
 

@@ -128,7 +128,7 @@ def stills(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str],
     with ExitStack() as open_ones:
 
         def opened(store: str) -> Still:
-            contact = {"STOCKTAKE_CONTACT": "help@example.org"}
+            contact = {"STOCKTAKE_CONTACT": "help@example.org", "STOCKTAKE_PUBLIC_URL": ""}  # the address that it listens on
             url = open_ones.enter_context(published(store, data, tmp_path_factory.mktemp(store), contact))
             wait(lambda: told(url) == 466)
             return data, open_ones.enter_context(httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE))
