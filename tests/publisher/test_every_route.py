@@ -53,6 +53,7 @@ ADDRESSES: dict[str, tuple[str, ...]] = {
     "/matrix/counts": ("/matrix/counts",),
     "/matrix/counts.{suffix}": ("/matrix/counts.json",),
     "/search": ("/search", "/search?q=clinics"),
+    "/search/suggest": ("/search/suggest?q=clin",),
     "/sparql": ("/sparql", f"/sparql?{COUNT}"),
     "/sparql/words": ("/sparql/words",),
     "/examples": ("/examples",),
