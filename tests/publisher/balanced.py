@@ -7,7 +7,6 @@ import select
 import signal
 import socket
 import socketserver
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -18,7 +17,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
-from serving import ROOT, free_port, wait_for
+from processes import started, wait_for_url
+from serving import ROOT, free_port
 
 _PIECE = 1 << 16  # bytes
 
@@ -54,13 +54,9 @@ def running(settings: dict[str, str], *words: str) -> Iterator[tuple[str, int]]:
     url = f"http://127.0.0.1:{(port := free_port())}"
     line = [sys.executable, "-m", "stocktake", *words, "--port", str(port)]
     told = {"STOCKTAKE_LIMITS": "budget=0, each=0", "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1"}
-    process = subprocess.Popen(line, env={**os.environ, **told, **settings}, cwd=ROOT)
-    try:
-        wait_for(f"{url}/health", process)
+    with started(line, env={**os.environ, **told, **settings}, cwd=ROOT) as process:
+        wait_for_url(f"{url}/health", process)
         yield url, process.pid
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 def child(of: int, module: str) -> int:

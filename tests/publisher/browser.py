@@ -10,7 +10,6 @@ import json
 import os
 import select
 import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,12 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import Process
 
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update --disable-sync "
     "--hide-scrollbars --remote-debugging-pipe"
 )
-PATIENCE = 30.0  # seconds for an answer
+PATIENCE = 180.0  # seconds for an answer, or for a page
 STANDARDS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
@@ -45,8 +45,7 @@ class Browser:
             *FLAGS.split(),
             f"--user-data-dir={folder}",
         ]
-        quiet = subprocess.DEVNULL
-        self._process = subprocess.Popen(line, pass_fds=(theirs_in, theirs_out), stdout=quiet, stderr=quiet)
+        self._process = Process(line, pass_fds=(theirs_in, theirs_out))
         os.close(theirs_in)
         os.close(theirs_out)
         self._number, self._rest, self._session, self.asked = 0, b"", "", list[str]()
@@ -57,8 +56,7 @@ class Browser:
 
     def close(self) -> None:
         """End it."""
-        self._process.kill()
-        self._process.wait()
+        self._process.discard()
         os.close(self._out)
         os.close(self._in)
 
@@ -80,8 +78,7 @@ class Browser:
         self.tell("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
         self._loaded = False
         self.tell("Page.navigate", url=url)
-        while not self._loaded:
-            self._next()
+        self._wait_until_loaded(url)
 
     def run(self, script: str) -> Any:
         """Run a script in the page and give its value; a promise is waited for."""
@@ -93,15 +90,13 @@ class Browser:
         """Run a script that leads to another page, and wait until that is loaded."""
         self._loaded = False
         self.run(f"{{ {script} }} 0")
-        while not self._loaded:
-            self._next()
+        self._wait_until_loaded(script)
 
     def await_page(self, act: Callable[[], None]) -> None:
         """Do what leads to another page, and wait until that is loaded."""
         self._loaded = False
         act()
-        while not self._loaded:
-            self._next()
+        self._wait_until_loaded("the next page")
 
     def faults(self, packages: Path) -> list[str]:
         """Give what axe-core, one of *packages*, finds against WCAG 2.2 AA in the page (https://github.com/dequelabs/axe-core)."""
@@ -118,11 +113,17 @@ class Browser:
         told = self.tell("Page.captureScreenshot", format="png", captureBeyondViewport=taller, clip=clip)
         file.write_bytes(base64.b64decode(told["data"]))
 
+    def _wait_until_loaded(self, what: str) -> None:
+        end = time.monotonic() + PATIENCE
+        while not self._loaded:
+            assert time.monotonic() < end, f"not loaded within {PATIENCE:g} seconds: {what}\n{self._process.output()}"
+            self._next()
+
     def _next(self) -> dict[str, Any]:
         until = time.monotonic() + PATIENCE
         while b"\0" not in self._rest:
             ready, _, _ = select.select([self._in], [], [], max(0.0, until - time.monotonic()))
-            assert ready, f"the browser did not answer within {PATIENCE} seconds"
+            assert ready, f"the browser did not answer within {PATIENCE:g} seconds\n{self._process.output()}"
             self._rest += os.read(self._in, 1 << 20)
         text, _, self._rest = self._rest.partition(b"\0")
         found: dict[str, Any] = json.loads(text)

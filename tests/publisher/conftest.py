@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import ExitStack
@@ -30,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # where `suite` and `serving` li
 
 from published import STORES, published, visiting
 from serving import served
+from waiting import wait_until_async
 
 IRIS = Iris()
 SEEN = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
@@ -177,10 +177,10 @@ def endpoint(world: Path) -> Iterator[str]:
 @pytest.fixture
 async def shelf(world: Path) -> AsyncIterator[Shelf]:
     """Give the open shelf of the world."""
-    async with Shelf(world, IRIS, Limits(seconds=10), readers=2) as opened:
+    async with Shelf(world, IRIS, Limits(seconds=240, wait=240), readers=2) as opened:
         await opened.level()
-        while opened.current.tables < opened.current.position:  # they may come a moment after what they count
-            await asyncio.sleep(0.05)
+        # The tables may come a moment after what they count.
+        await wait_until_async(lambda: opened.current.tables >= opened.current.position, "tables of the last entry")
         yield opened
 
 

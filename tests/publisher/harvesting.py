@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,10 +15,10 @@ from moving import Held, plain
 from oaipmh_scythe import Scythe
 from pyoxigraph import DefaultGraph, NamedNode, RdfFormat, parse
 from sickle import Sickle
+from waiting import wait_until
 
 OAI, AT = "{http://www.openarchives.org/OAI/2.0/}", "{http://purl.org/atompub/tombstones/1.0}"
 RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}RDF"
-PATIENCE = 60  # seconds
 
 
 @dataclass
@@ -110,11 +109,7 @@ def by_ldes(lines: Iterable[str]) -> Iterator[tuple[str, Any]]:
 
 
 def wait(done: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not done():
-        if time.monotonic() > end:
-            raise TimeoutError
-        time.sleep(0.05)
+    wait_until(done, "what harvesters read to have changed")
 
 
 def told(url: str) -> int:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import shutil
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
+from processes import Process
 from serving import PATIENCE, served
+from waiting import wait_until
 
 from benchmarks.engines import missing, started
 
@@ -21,7 +22,8 @@ HOST = "stocktake.test"
 @contextmanager
 def published(store: str, data: Path, folder: Path, settings: dict[str, str] | None = None) -> Iterator[str]:
     """Serve a copy of *data* in *folder*, its shelf in *store*, which is started empty; give the address when all is level."""
-    told = {"STOCKTAKE_LIMITS": "budget=0, each=0, seconds=20", "STOCKTAKE_PUBLIC_URL": f"http://{HOST}"} | (settings or {})
+    limits = "budget=0, each=0, seconds=240, wait=240"
+    told = {"STOCKTAKE_LIMITS": limits, "STOCKTAKE_PUBLIC_URL": f"http://{HOST}"} | (settings or {})
     copied = shutil.copytree(data, folder / "data", ignore=shutil.ignore_patterns("shelf", "scratch"))
     if store == "own":
         with served(copied, told) as url:
@@ -30,7 +32,7 @@ def published(store: str, data: Path, folder: Path, settings: dict[str, str] | N
         return
     if why := missing(store):
         pytest.skip(why)
-    with started(store, folder / "store") as engine, served(copied, told | engine.address.environment()) as url:
+    with started(store, folder / "store", start=Process) as engine, served(copied, told | engine.address.environment()) as url:
         settle(url)
         yield url
 
@@ -38,17 +40,9 @@ def published(store: str, data: Path, folder: Path, settings: dict[str, str] | N
 def settle(url: str) -> None:
     """Wait until all that the journal holds is shown, its texts and tables too, and its history."""
     with httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE) as client:
-        _until(lambda: client.get("/health").json()["lag"] == 0, "the store is level")
+        wait_until(lambda: client.get("/health").json()["lag"] == 0, "the store to be level")
         for path in ("/search?q=network", "/search?q=network&format=json", "/timemap/scheme/sdg", "/oai?verb=ListSets"):
-            _until(lambda path=path: client.get(path, headers={"Accept": "text/html"}).status_code != 503, path)
-
-
-def _until(true: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + PATIENCE
-    while not true():
-        if time.monotonic() > end:
-            raise TimeoutError(what)
-        time.sleep(0.05)
+            wait_until(lambda path=path: client.get(path, headers={"Accept": "text/html"}).status_code != 503, f"{path} to be ready")
 
 
 class Toward(httpx.AsyncBaseTransport):
@@ -70,5 +64,5 @@ class Toward(httpx.AsyncBaseTransport):
 @asynccontextmanager
 async def visiting(url: str) -> AsyncIterator[httpx.AsyncClient]:
     """Give a client of the publisher at *url* that follows no redirect."""
-    async with httpx.AsyncClient(transport=Toward(url), base_url=f"http://{HOST}", timeout=60) as client:
+    async with httpx.AsyncClient(transport=Toward(url), base_url=f"http://{HOST}", timeout=PATIENCE) as client:
         yield client

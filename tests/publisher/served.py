@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
+from waiting import wait_until_async
 
 from publisher.app import create_app
 from publisher.shelf.pool import Limits
@@ -17,11 +18,14 @@ from vocab.iris import Iris
 @asynccontextmanager
 async def served(data: Path, contact: str = "") -> AsyncIterator[httpx.AsyncClient]:
     """Open the shelf of *data* and give a client that follows no redirect."""
-    async with Shelf(data, Iris(), Limits(seconds=10), readers=2) as shelf:
+    async with Shelf(data, Iris(), Limits(seconds=240, wait=240), readers=2) as shelf:
         await shelf.level()
         app = create_app(shelf)
         app.state.contact = contact
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test") as client:
-            while (await client.get("/timemap/scheme/sdg")).status_code == 503:  # the history is read beside
-                pass
+
+            async def has_history() -> bool:  # it is read beside
+                return (await client.get("/timemap/scheme/sdg")).status_code != 503
+
+            await wait_until_async(has_history, "the history to be read", pause=0)
             yield client

@@ -201,7 +201,7 @@ async def test_the_page_lists_the_same_for_people(client: httpx.AsyncClient) -> 
 async def test_before_the_first_release_the_dumps_are_listed(world: Path, tmp_path: Path) -> None:
     shutil.copytree(world / "journal", tmp_path / "journal")
     dump(Journal(tmp_path / "journal"), tmp_path / "dumps")
-    async with Shelf(tmp_path, IRIS, Limits(seconds=10), readers=1) as shelf:
+    async with Shelf(tmp_path, IRIS, Limits(seconds=240, wait=240), readers=1) as shelf:
         await shelf.level()
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(shelf)), base_url="http://stocktake.test") as client:
             store = await told(client)
@@ -214,7 +214,7 @@ async def test_before_the_first_release_the_dumps_are_listed(world: Path, tmp_pa
 async def test_a_mirror_names_its_origin(world: Path, tmp_path: Path) -> None:
     shutil.copytree(world / "journal", tmp_path / "journal")
     origin.write(tmp_path / "journal", Origin("https://other.example/", BASE))
-    async with Shelf(tmp_path, IRIS, Limits(seconds=10), readers=1) as shelf:
+    async with Shelf(tmp_path, IRIS, Limits(seconds=240, wait=240), readers=1) as shelf:
         await shelf.level()
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(shelf)), base_url="http://stocktake.test") as client:
             store = await told(client)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from waiting import wait_until_async
 
 from journal.log import Journal
 from publisher.app import create_app
@@ -42,10 +43,11 @@ async def own(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def until_changed(client: httpx.AsyncClient, etag: str) -> httpx.Response:
-    async with asyncio.timeout(20):
-        while (answer := await ask(client)).headers["etag"] == etag:
-            await asyncio.sleep(0.05)
-    return answer
+    async def changed() -> httpx.Response | None:
+        answer = await ask(client)
+        return answer if answer.headers["etag"] != etag else None
+
+    return await wait_until_async(changed, f"an answer with another tag than {etag}")
 
 
 async def test_an_answer_tells_position_and_that_it_must_be_revalidated(client: httpx.AsyncClient) -> None:
@@ -227,10 +229,11 @@ async def test_a_change_of_the_status_alone_ends_what_was_kept(own: httpx.AsyncC
 
 
 async def test_last_modified_is_when_what_is_shown_changed(world: Path, client: httpx.AsyncClient) -> None:
-    async with asyncio.timeout(5):
-        while "last-modified" not in (answer := await ask(client)).headers:
-            await asyncio.sleep(0.05)
+    async def dated() -> httpx.Response | None:
+        answer = await ask(client)
+        return answer if "last-modified" in answer.headers else None
 
+    answer = await wait_until_async(dated, "an answer with Last-Modified")
     told = parsedate_to_datetime(answer.headers["last-modified"]).timestamp()
     again = await ask(client, If_Modified_Since=answer.headers["last-modified"])
 

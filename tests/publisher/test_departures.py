@@ -59,7 +59,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 async def client(data: Path) -> AsyncIterator[httpx.AsyncClient]:
-    async with Shelf(data, IRIS, Limits(seconds=10), readers=1) as shelf:
+    async with Shelf(data, IRIS, Limits(seconds=240, wait=240), readers=1) as shelf:
         await shelf.level()
         transport = httpx.ASGITransport(app=create_app(shelf))
         async with httpx.AsyncClient(transport=transport, base_url="http://stocktake.test") as opened:

@@ -14,8 +14,10 @@ from pathlib import Path
 import httpx
 import pytest
 from conftest import IRIS, plain, record_rows
+from processes import Process
 from published import visiting
 from pyoxigraph import RdfFormat, parse
+from waiting import wait_until
 
 from benchmarks.engines import Engine, missing, started
 from journal.log import Journal
@@ -105,7 +107,7 @@ PATHS = (
     "/health",
 )
 # What tells the time of the answer, or a number of the publisher's own.
-_OWN = re.compile(r"<responseDate>[^<]*<|Stocktake-Cost[^\n]*|\"(generation|quads)\":\d+")
+_OWN = re.compile(r"<responseDate>[^<]*<|Stocktake-Cost[^\n]*|\"at\":\"[^\"]*\"|\"(generation|quads)\":\d+")
 OVER_EACH = pytest.mark.parametrize("store", ENGINES, indirect=True)
 
 
@@ -113,7 +115,7 @@ OVER_EACH = pytest.mark.parametrize("store", ENGINES, indirect=True)
 def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     if why := missing(request.param):
         pytest.skip(why)
-    with started(request.param, tmp_path_factory.mktemp(request.param)) as it:
+    with started(request.param, tmp_path_factory.mktemp(request.param), start=Process) as it:
         yield it
 
 
@@ -131,8 +133,12 @@ def followed(engine: Engine, data: Path) -> Iterator[Engine]:
     """Give the engine with all that the journal holds, and its texts looked up."""
     follower = Follower(engine.address, Journal(data / "journal"), data / "shelf" / engine.address.folder, data / "status.nq", IRIS.status)
     try:
-        while (shown := follower.step()) is None or not shown.text == shown.tables == shown.position:
-            pass
+
+        def is_level() -> bool:
+            shown = follower.step()
+            return shown is not None and shown.text == shown.tables == shown.position
+
+        wait_until(is_level, "texts and tables to be level with the store", pause=0)
         yield engine
     finally:
         follower.close()
@@ -140,7 +146,7 @@ def followed(engine: Engine, data: Path) -> Iterator[Engine]:
 
 @pytest.fixture
 async def elsewhere(followed: Engine, data: Path) -> AsyncIterator[Shelf]:
-    async with Shelf(data, IRIS, Limits(seconds=20), readers=2, follow=False, elsewhere=followed.address) as opened:
+    async with Shelf(data, IRIS, Limits(seconds=240, wait=240), readers=2, follow=False, elsewhere=followed.address) as opened:
         await opened.level()
         yield opened
 
@@ -277,7 +283,7 @@ def test_what_changes_is_taken_in_and_stays_and_who_asks_meanwhile_is_told(
 
     shown = follower.step()
     after = asyncio.run(_marks(tmp_path, engine))
-    again = follower.step()
+    again = [step.position for step in iter(follower.step, None)]  # its texts and tables, until there is nothing to do
     back = _undone(rows, tmp_path / "journal")
     last = follower.step()
     follower.close()
@@ -286,14 +292,14 @@ def test_what_changes_is_taken_in_and_stays_and_who_asks_meanwhile_is_told(
     assert (shown.position, shown.quads) == (4, before.quads + len(changed) - len(record_rows("demo", plain(7))))
     assert meanwhile[:2] == [("4", None), ("4", None)]  # a part of entry 4 may be in the answer, so it bears no tag and is not kept
     assert (after[0], bool(after[1])) == (None, True)
-    assert again is None or again.position == 4
+    assert set(again) <= {4}
     assert last is not None
     assert (last.position, last.quads) == (back, before.quads)
 
 
 async def _marks(data: Path, engine: Engine) -> tuple[str | None, str | None]:
     """Ask the endpoint; give what it says of an entry that is being taken in, and the answer's tag."""
-    shelf = Shelf(data, IRIS, Limits(seconds=20), readers=1, follow=False, elsewhere=engine.address)
+    shelf = Shelf(data, IRIS, Limits(seconds=240, wait=240), readers=1, follow=False, elsewhere=engine.address)
     async with shelf, _client(shelf) as client:
         answer = await client.get("/sparql", params={"query": "ASK { ?s ?p ?o }"})
     assert answer.status_code == 200

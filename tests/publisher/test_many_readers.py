@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -14,7 +13,8 @@ from lxml import etree
 from moto.server import ThreadedMotoServer
 from moving import IRIS, begin, held, move
 from pyoxigraph import RdfFormat, parse
-from serving import PATIENCE, free_port
+from serving import free_port
+from waiting import wait_until
 
 from journal import store
 from publisher.releases import stored
@@ -81,16 +81,9 @@ def publishers(s3: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def settle(url: str) -> None:
-    until(lambda: health(url)["lag"] == 0)
+    wait_until(lambda: health(url)["lag"] == 0, f"{url} to be level")
     for path in ("/search?q=network", "/oai?verb=ListSets", "/ldes/latest", "/releases/1/release.json", "/catalog.ttl"):
-        until(lambda path=path: get(url + path, Accept="*/*").status_code == 200)
-
-
-def until(true) -> None:
-    end = time.monotonic() + PATIENCE
-    while not true():
-        assert time.monotonic() < end, "it did not come to hold"
-        time.sleep(0.1)
+        wait_until(lambda path=path: get(url + path, Accept="*/*").status_code == 200, f"{url}{path}")
 
 
 def health(url: str) -> dict:
@@ -104,7 +97,7 @@ def same(publishers: Publishers, path: str) -> list[httpx.Response]:
 
 @pytest.mark.parametrize("path", PATHS)
 def test_an_answer_has_the_same_bytes_and_tag_wherever_it_comes_from(publishers: Publishers, path: str) -> None:
-    until(lambda: len({it.headers.get("etag") for it in same(publishers, path)}) == 1)  # their texts and tables are level
+    wait_until(lambda: len({it.headers.get("etag") for it in same(publishers, path)}) == 1, f"texts and tables of all to be level: {path}")
     answers = same(publishers, path)
 
     again = [get(publishers.balancer + path, Host="data.example", If_None_Match=answers[0].headers["etag"]) for _ in range(3)]
@@ -186,9 +179,10 @@ def test_one_that_is_behind_says_so_and_a_list_goes_on_by_the_others(publishers:
     with publishers.held_back():
         move(publishers.data)
         for url in (publishers.folder, publishers.mirror):
-            until(lambda url=url: (health(url)["position"], health(url)["lag"]) == (4, 0))
-            until(lambda url=url: "<metadata>" in get(f"{url}/oai", {**ONE, "identifier": IRIS.record("demo", "i/900")}).text)
-        until(lambda: get(publishers.store + "/").headers.get("stocktake-lag") == "1")
+            wait_until(lambda url=url: (health(url)["position"], health(url)["lag"]) == (4, 0), f"{url} to show entry 4")
+            new = {**ONE, "identifier": IRIS.record("demo", "i/900")}
+            wait_until(lambda url=url, new=new: "<metadata>" in get(f"{url}/oai", new).text, f"{url} to list a new record")
+        wait_until(lambda: get(publishers.store + "/").headers.get("stocktake-lag") == "1", "the one that is held back to be behind")
 
         late, early = get(publishers.store + NEW), get(publishers.folder + NEW, Accept="text/turtle")
         _, token = page(publishers.folder, {"metadataPrefix": "oai_dc"})
@@ -204,6 +198,6 @@ def test_one_that_is_behind_says_so_and_a_list_goes_on_by_the_others(publishers:
     assert early.status_code == 200
     assert (sent_away.status_code, "only at 3" in sent_away.text) == (503, True)
     assert sorted(found) == sorted(held(publishers.data))
-    until(lambda: health(publishers.store)["lag"] == 0)
-    until(lambda: len({it.headers.get("etag") for it in same(publishers, PATHS[0])}) == 1)
+    wait_until(lambda: health(publishers.store)["lag"] == 0, "the one that was held back to be level")
+    wait_until(lambda: len({it.headers.get("etag") for it in same(publishers, PATHS[0])}) == 1, "all to answer alike")
     assert get(publishers.store + NEW, Accept="text/turtle").status_code == 200

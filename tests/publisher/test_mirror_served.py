@@ -8,13 +8,11 @@ import json
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,12 +21,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+from processes import Process, started
+from waiting import wait_until
 
 from harvesters.network.robots import read as read_robots
 from journal.log import Journal
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 60  # seconds until both must show all: it takes 6 on an idle machine
 ALL = "SELECT * { GRAPH ?g { ?s ?p ?o } } ORDER BY ?g ?s ?p ?o"
 
 
@@ -38,33 +37,23 @@ def free_port() -> int:
         return int(door.getsockname()[1])
 
 
-def until(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < end, "it did not come to hold"
-        time.sleep(0.1)
-
-
 @contextmanager
-def running(data: Path, *words: str) -> Iterator[None]:
+def running(data: Path, *words: str) -> Iterator[Process]:
     told = {"STOCKTAKE_DATA": str(data), "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1", "PYTHONPATH": str(ROOT)}
     line = [sys.executable, "-m", "stocktake", *words]
-    with subprocess.Popen(line, cwd=data, env={**os.environ, **told}, stderr=subprocess.DEVNULL) as process:
-        try:
-            yield
-        finally:
-            process.send_signal(signal.SIGTERM)
+    with started(line, cwd=data, env={**os.environ, **told}) as process:
+        yield process
 
 
 def health(address: str) -> dict[str, object]:
     try:
-        return dict(httpx.get(f"{address}/health", trust_env=False, timeout=5).json())
+        return dict(httpx.get(f"{address}/health", trust_env=False, timeout=30).json())
     except (httpx.TransportError, ValueError):
         return {}
 
 
 def ask(address: str, path: str, **params: str) -> bytes:
-    answer = httpx.get(address + path, params=params, trust_env=False, timeout=30)
+    answer = httpx.get(address + path, params=params, trust_env=False, timeout=120)
     assert answer.status_code == 200
     return answer.content
 
@@ -75,10 +64,11 @@ def both(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tupl
     shutil.copytree(world / "journal", origin / "journal")
     shutil.copy(world / "status.nq", origin / "status.nq")
     here, there = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
-    with running(origin, "--base", "https://data.example/", "serve", "--port", here.rpartition(":")[2]):
-        until(lambda: health(here).get("position") == 3)
-        with running(mirror, "mirror", here, "--serve", "--every", "1", "--pause", "0", "--port", there.rpartition(":")[2]):
-            until(lambda: health(there).get("position") == 3)
+    with running(origin, "--base", "https://data.example/", "serve", "--port", here.rpartition(":")[2]) as server:
+        wait_until(lambda: health(here).get("position") == 3, "the origin to show entry 3", output=server.output)
+        words = ["mirror", here, "--serve", "--every", "1", "--pause", "0", "--port", there.rpartition(":")[2]]
+        with running(mirror, *words) as server:
+            wait_until(lambda: health(there).get("position") == 3, "the mirror to show entry 3", output=server.output)
             yield here, there
 
 
@@ -205,14 +195,20 @@ def test_mirror_serves_on_beside_a_forged_entry_and_reports_it(forger: tuple[For
     address = f"http://127.0.0.1:{free_port()}"
 
     with running(tmp_path, "mirror", here, "--serve", "--every", "1", "--pause", "0", "--port", address.rpartition(":")[2]):
-        until(lambda: health(address).get("position") == 3 and bool(refused(address)))
+        wait_until(
+            lambda: health(address).get("position") == 3 and bool(refused(address)),
+            "the mirror to refuse an entry and to go on",
+        )
         told, page = health(address), admin_page(tmp_path, address)
         pages = ("/", "/status", "/journal/", "/status.json")
         answers = [httpx.get(address + path, trust_env=False, timeout=30).status_code for path in pages]
-        until(lambda: httpx.get(f"{address}/record/none/1", trust_env=False, timeout=30).status_code == 404)
+        wait_until(
+            lambda: httpx.get(f"{address}/record/none/1", trust_env=False, timeout=30).status_code == 404,
+            "the record of the refused entry to be absent",
+        )
         there.forge(text('"A title"'))
-        until(lambda: health(address).get("position") == 4)
-        until(lambda: health(address).get("status") == "ok")
+        wait_until(lambda: health(address).get("position") == 4, 'health(address).get("position") == 4')
+        wait_until(lambda: health(address).get("status") == "ok", 'health(address).get("status") == "ok"')
 
     assert (told["status"], told["lag"]) == ("degraded", 1)
     assert answers == [200] * 4
@@ -225,9 +221,9 @@ def test_server_answers_on_when_the_newest_entry_cannot_be_read(world: Path, tmp
     address = f"http://127.0.0.1:{free_port()}"
 
     with running(tmp_path, "--base", "https://data.example/", "serve", "--port", address.rpartition(":")[2]):
-        until(lambda: health(address).get("position") == 3)
+        wait_until(lambda: health(address).get("position") == 3, 'health(address).get("position") == 3')
         (tmp_path / "journal" / "000000004.rdfp.gz").write_bytes(b"no gzip")
-        until(lambda: health(address).get("status") == "degraded")
+        wait_until(lambda: health(address).get("status") == "degraded", 'health(address).get("status") == "degraded"')
         told = health(address)
         home = httpx.get(f"{address}/", trust_env=False, timeout=30).status_code
         status = httpx.get(f"{address}/status.json", trust_env=False, timeout=30)

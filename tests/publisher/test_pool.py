@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from processes import children
+from waiting import wait_until_async
 
 from journal.log import Journal
 from publisher.errors import Broken, MemoryLimit, NotReady, PublisherError, SyntaxFault
@@ -33,7 +35,7 @@ def generation(data: Path, number: int) -> str:
 
 @pytest.fixture
 async def pool() -> AsyncIterator[Pool]:
-    opened = Pool(2, Limits(seconds=20), spares=1)
+    opened = Pool(2, Limits(seconds=240, wait=240), spares=1)
     yield opened
     await opened.close()
 
@@ -50,13 +52,13 @@ def readers(pool: Pool) -> set[int]:
     return {worker.process.pid for worker in pool._all}
 
 
-def children() -> set[str]:
-    return {pid for thread in Path("/proc/self/task").iterdir() for pid in (thread / "children").read_text().split()}
+async def all_settled(pool: Pool) -> None:
+    await wait_until_async(lambda: not pool._tasks, "the pool's tasks to end", pause=0)
 
 
 @pytest.mark.parametrize("steps", range(8))
 async def test_who_gives_up_while_a_reader_starts_leaves_no_process_behind(steps: int) -> None:
-    before = children()
+    before = children(os.getpid())
     starting = asyncio.ensure_future(Worker.start(0))
     for _ in range(steps):
         await asyncio.sleep(0)
@@ -66,7 +68,7 @@ async def test_who_gives_up_while_a_reader_starts_leaves_no_process_behind(steps
     if isinstance(made, Worker):  # it was there already
         await made.stop()
 
-    assert children() <= before
+    assert children(os.getpid()) <= before
 
 
 async def test_before_the_first_generation_nothing_is_answered(pool: Pool) -> None:
@@ -90,11 +92,9 @@ async def test_readers_do_not_multiply_when_generations_change_under_load(pool: 
     for number in range(2, 6):
         path = generation(tmp_path, number)
         await asyncio.gather(pool.show(path), *(text(pool) for _ in range(6)))
-    while pool._tasks:
-        await asyncio.gather(*pool._tasks)
+    await all_settled(pool)
     await text(pool)
-    while pool._tasks:
-        await asyncio.gather(*pool._tasks)
+    await all_settled(pool)
 
     assert len(readers(pool)) <= 3 + pool.limits.slow
     assert {worker.generation for worker in pool._idle} == {pool.generation}
@@ -133,8 +133,7 @@ async def test_an_answer_that_is_not_read_to_its_end_ends_its_reader(pool: Pool,
 
     answer = await pool.ask(COUNT)
     answer.close()
-    while pool._tasks:
-        await asyncio.gather(*pool._tasks)
+    await all_settled(pool)
 
     assert len(readers(pool) & before) == len(before) - 1
     assert len(readers(pool)) == len(before)
@@ -148,7 +147,7 @@ async def test_a_reader_opens_no_socket(pool: Pool, tmp_path: Path) -> None:
 
 
 async def test_askers_that_leave_while_a_reader_starts_leave_nothing_behind(tmp_path: Path) -> None:
-    pool = Pool(1, Limits(seconds=20), spares=0)
+    pool = Pool(1, Limits(seconds=240, wait=240), spares=0)
     pool.generation = generation(tmp_path, 1)
 
     for _ in range(3):

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-import signal
-import subprocess
 import sys
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from processes import Process
 from typer.testing import CliRunner
+from waiting import wait_until
 
 from journal.log import Journal
 from publisher.errors import ReleaseError
@@ -63,19 +62,17 @@ def test_what_was_due_is_made_up_for_once_and_the_process_ends_when_asked(tmp_pa
     make(tmp_path, Iris(), datetime(2026, 4, 1, tzinfo=UTC))
     move_on(tmp_path, 2)
     line = [sys.executable, "-m", "stocktake", "--data", str(tmp_path), "release", "--every", MONTHLY]
-    with subprocess.Popen(
-        line, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as process:
-        assert process.stdout
-        told = process.stdout.readline()
-        process.send_signal(signal.SIGTERM)
-        code = process.wait(20)
+    before = datetime.now(UTC).replace(microsecond=0)
+    process = Process(line, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    wait_until(lambda: "release 2" in process.output(), "the release that was due", output=process.output)
+    told = process.output()
+    code = process.stop()
 
     assert "release 2 of journal entry 2" in told
     assert (code, numbers(tmp_path / "releases")) == (0, [1, 2])
     last = newest(tmp_path / "releases")
     assert last is not None
-    assert datetime.fromisoformat(last.issued).timestamp() > time.time() - 60
+    assert before <= datetime.fromisoformat(last.issued) <= datetime.now(UTC)
 
 
 @pytest.mark.parametrize("line", [["release", "--every", "monthly"], ["--releases", "61 * * * *", "up"]])

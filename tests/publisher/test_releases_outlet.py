@@ -53,7 +53,7 @@ def released(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 async def shelf(released: Path) -> AsyncIterator[Shelf]:
-    async with Shelf(released, IRIS, Limits(seconds=10), readers=2) as opened:
+    async with Shelf(released, IRIS, Limits(seconds=240, wait=240), readers=2) as opened:
         await opened.level()
         yield opened
 
@@ -192,7 +192,7 @@ async def test_a_citation_is_answered_in_the_same_bytes_after_the_data_has_moved
     shutil.copytree(released, data, ignore=shutil.ignore_patterns("shelf"))
 
     async def answered() -> httpx.Response:
-        async with Shelf(data, IRIS, Limits(seconds=10), readers=2) as shelf:
+        async with Shelf(data, IRIS, Limits(seconds=240, wait=240), readers=2) as shelf:
             await shelf.level()
             transport = httpx.ASGITransport(app=create_app(shelf))
             async with httpx.AsyncClient(transport=transport, base_url="http://stocktake.test") as client:

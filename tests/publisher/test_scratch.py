@@ -34,7 +34,7 @@ def operator(request: Request) -> bool:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def client(world: Path) -> AsyncIterator[httpx.AsyncClient]:
-    shelf = Shelf(world, Iris(), Limits(seconds=10), readers=1, follow=False)
+    shelf = Shelf(world, Iris(), Limits(seconds=240, wait=240), readers=1, follow=False)
     transport = httpx.ASGITransport(app=create_app(shelf, operator))
     async with shelf, httpx.AsyncClient(transport=transport, base_url="http://scratch.test") as opened:
         yield opened

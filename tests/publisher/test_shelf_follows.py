@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import fcntl
 import os
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from processes import Process
 from pyoxigraph import DefaultGraph, RdfFormat, Store
+from waiting import wait_until
 
 from journal.log import Journal
 from publisher.shelf.apply import BULK, LARGE, apply, rows_of
@@ -168,16 +168,9 @@ def test_rows_applied_in_part_and_then_all_again_give_the_same_store(applied: in
     assert set(twice) == set(once)
 
 
-def _running(data: Path) -> subprocess.Popen[bytes]:
+def _running(data: Path) -> Process:
     line = command("publisher.shelf.follower", str(data / "journal"), str(data / "shelf"), str(data / "status.nq"), STATUS)
-    return subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment())
-
-
-def _until(true: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "waited in vain"
-        os.sched_yield()
+    return Process(line, stdin=subprocess.PIPE, env=environment())
 
 
 def test_a_follower_killed_at_its_work_and_started_again_makes_the_same_store(tmp_path: Path, follower: Callable[[Path], Follower]) -> None:
@@ -186,9 +179,8 @@ def test_a_follower_killed_at_its_work_and_started_again_makes_the_same_store(tm
     shelf = tmp_path / "shelf"
     for reached in ("position.json", "store/CURRENT", "generations"):
         process = _running(tmp_path)
-        _until(lambda: (shelf / reached).exists())  # noqa: B023  # called at once
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+        wait_until(lambda path=shelf / reached: path.exists(), f"the follower to write {reached}", output=process.output, pause=0)
+        process.discard()
 
     following = follower(tmp_path)
     following.step()

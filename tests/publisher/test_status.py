@@ -64,7 +64,7 @@ def data(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 async def client(data: Path) -> AsyncIterator[httpx.AsyncClient]:
-    async with Shelf(data, IRIS, Limits(seconds=10), readers=1) as shelf:
+    async with Shelf(data, IRIS, Limits(seconds=240, wait=240), readers=1) as shelf:
         await shelf.level()
         transport = httpx.ASGITransport(app=create_app(shelf))
         async with httpx.AsyncClient(transport=transport, base_url="http://stocktake.test") as opened:
@@ -111,7 +111,7 @@ async def test_a_store_that_holds_other_than_its_account_says_is_told(data: Path
     wrong = describe_account(account("demo.5", "committed", quads_after=7), IRIS)
     Journal(tmp_path / "journal").append([f"A {quad}" for quad in quads(wrong, IRIS.run("demo.5"))], run="demo.5", time=NOW)
 
-    async with Shelf(tmp_path, IRIS, Limits(seconds=10), readers=1) as shelf:
+    async with Shelf(tmp_path, IRIS, Limits(seconds=240, wait=240), readers=1) as shelf:
         await shelf.level()
         transport = httpx.ASGITransport(app=create_app(shelf))
         async with httpx.AsyncClient(transport=transport, base_url="http://stocktake.test") as client:

@@ -45,7 +45,7 @@ WISHES = {
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shelf(world: Path) -> AsyncIterator[Shelf]:
-    async with Shelf(world, IRIS, Limits(seconds=20), readers=2) as opened:
+    async with Shelf(world, IRIS, Limits(seconds=240, wait=240), readers=2) as opened:
         await ready(opened, Question("PREFIX text: <http://jena.apache.org/text#>"))
         yield opened
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from processes import Process
+from waiting import wait_until
 
 from journal.log import Journal
 from publisher.shelf.follower import Follower
@@ -222,8 +222,8 @@ def test_things_are_found_by_links_and_labels_as_they_are_now(tmp_path: Path, fo
     assert states == [([], []), (["initiative/demo/1"], []), ([], ["initiative/demo/1"]), ([], [])]
 
 
-@pytest.mark.parametrize("wait", [0.0, 0.1, 0.3])
-def test_killed_while_an_organization_is_renamed_it_ends_in_the_same_index(tmp_path: Path, wait: float) -> None:
+@pytest.mark.parametrize("reached", ["store", "index", "text"])
+def test_killed_while_an_organization_is_renamed_it_ends_in_the_same_index(tmp_path: Path, reached: str) -> None:
     publish(tmp_path, [], scheme("action-line/C3", '"Zebra"@en'))
     rows = [f"A {quad}" for key in range(1_500) for quad in quads(told(str(key), f"Thing {key}"), IRIS.record("demo", str(key)))]
     Journal(tmp_path / "journal").append(rows, run="r", time=FIRST)
@@ -232,14 +232,17 @@ def test_killed_while_an_organization_is_renamed_it_ends_in_the_same_index(tmp_p
     first.close()
     commit(tmp_path, "new", [], [*told("new", "Thing new"), ALSO])
     folders = (str(tmp_path / "journal"), str(tmp_path / "shelf"), str(tmp_path / "status.nq"))
-    process = subprocess.Popen(command("publisher.shelf.follower", *folders, IRIS.status), stdin=subprocess.PIPE, env=environment())
-    until = time.monotonic() + 30
-    while (at := newest(tmp_path / "shelf" / "generations")) and at.position < 3 and process.poll() is None and time.monotonic() < until:
-        time.sleep(0.01)  # the store shows the entry first, then the index follows
-    time.sleep(wait)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    process.communicate()
+    files = {*(tmp_path / "shelf" / "text" / "index").iterdir()}
+
+    def is_reached() -> bool:  # the store shows the entry first, then the index follows
+        at = newest(tmp_path / "shelf" / "generations")
+        if reached == "index":
+            return bool({*(tmp_path / "shelf" / "text" / "index").iterdir()} - files)
+        return at is not None and (at.position if reached == "store" else at.text) == 3
+
+    process = Process(command("publisher.shelf.follower", *folders, IRIS.status), stdin=subprocess.PIPE, env=environment())
+    wait_until(is_reached, f"the {reached} to reach entry 3", output=process.output, pause=0)
+    process.discard()
 
     second = Follower(Journal(tmp_path / "journal"), tmp_path / "shelf", tmp_path / "status.nq", IRIS.status)
     try:
@@ -311,21 +314,17 @@ def test_an_index_that_cannot_be_written_stops_nothing(tmp_path: Path, follower:
     assert found(shown(following), "two") == ["initiative/demo/2"]
 
 
-@pytest.mark.parametrize("wait", [0.0, 0.2])
-def test_killed_at_any_point_it_ends_in_the_same_index(tmp_path: Path, follower: Start, wait: float) -> None:
+@pytest.mark.parametrize("reached", ["index/meta.json", "index/*.term", "position.json"])
+def test_killed_at_any_point_it_ends_in_the_same_index(tmp_path: Path, follower: Start, reached: str) -> None:
     records = {str(key): told(str(key), f"Thing {key}", f"Body {key % 50}") for key in range(800)}
     rows = [f"A {quad}" for key, lines in records.items() for quad in quads(lines, IRIS.record("demo", key))]
     for start in range(0, len(rows), 7_000):
         Journal(tmp_path / "journal").append(rows[start : start + 7_000], run="r", time=FIRST)
     folders = (str(tmp_path / "journal"), str(tmp_path / "shelf"), str(tmp_path / "status.nq"))
-    process = subprocess.Popen(command("publisher.shelf.follower", *folders, IRIS.status), stdin=subprocess.PIPE, env=environment())
-    until = time.monotonic() + 30
-    while not (tmp_path / "shelf" / "text" / "index" / "meta.json").exists() and time.monotonic() < until:
-        time.sleep(0.01)
-    time.sleep(wait)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    process.communicate()
+    process = Process(command("publisher.shelf.follower", *folders, IRIS.status), stdin=subprocess.PIPE, env=environment())
+    text = tmp_path / "shelf" / "text"
+    wait_until(lambda: any(text.glob(reached)), f"the follower to write {reached}", output=process.output, pause=0)
+    process.discard()
 
     at = shown(follower(tmp_path))
 

@@ -64,7 +64,7 @@ async def test_its_address_tells_the_numbers_of_the_newest_release(world: Path, 
     make(tmp_path, IRIS, datetime(2026, 4, 1, tzinfo=UTC))
     store = Store()
 
-    async with Shelf(tmp_path, IRIS, Limits(seconds=10), readers=1) as shelf:
+    async with Shelf(tmp_path, IRIS, Limits(seconds=240, wait=240), readers=1) as shelf:
         await shelf.level()
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(shelf)), base_url="http://stocktake.test") as client:
             answer = await client.get("/.well-known/void")

@@ -21,7 +21,7 @@ import httpx
 from waiting import wait_until
 
 STOP = 60.0  # seconds for an orderly end
-TAIL = 20_000  # bytes of output that a report shows
+TAIL = 20_000  # characters of output that a report shows
 _SET_PDEATHSIG = 1
 _started: list[Process] = []
 
@@ -39,14 +39,16 @@ class Process(subprocess.Popen[bytes]):
         super().__init__([*bound_to_parent(ended_by), *command], **{**streams, **settings})
         _started.append(self)
 
-    def output(self) -> str:
-        """Return the last of what it wrote."""
+    def text(self) -> str:
+        """Return all that it wrote."""
         if self._log.closed:
             return ""
-        size = os.fstat(self._log.fileno()).st_size
-        text = os.pread(self._log.fileno(), TAIL, max(0, size - TAIL)).decode(errors="replace")
+        return os.pread(self._log.fileno(), os.fstat(self._log.fileno()).st_size, 0).decode(errors="replace")
+
+    def output(self) -> str:
+        """Return for a report what it is, how it is, and the last of what it wrote."""
         state = "running" if self.poll() is None else f"ended with {self.returncode}"
-        return f"[{self.title}: {state}]\n{text}"
+        return f"[{self.title}: {state}]\n{self.text()[-TAIL:]}"
 
     def stop(self, sent: signal.Signals = signal.SIGTERM, within: float = STOP) -> int:
         """End it and return its exit code; raises AssertionError with its output, and kills it, where it does not end."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Generator
 
 import processes
@@ -21,5 +22,7 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     return report
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish() -> None:
     processes.stop_all()
+    gc.collect()  # Python 3.11's parser fails where a warning of the collector interrupts it, and other plugins import at the end

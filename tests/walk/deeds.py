@@ -20,6 +20,7 @@ import httpx
 import structlog
 import tracer
 from held import held
+from processes import end_with_parent
 from projects import CARD, NOON
 
 from harvesters.ledger.account import State
@@ -142,6 +143,7 @@ def beside(work: Callable[[], str]) -> str:
     reads, writes = os.pipe()
     child = os.fork()
     if not child:
+        end_with_parent()
         try:
             with os.fdopen(writes, "w") as file:
                 file.write(work())

@@ -7,14 +7,15 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import httpx
 import pytest
+from processes import Process
 from typer.testing import CliRunner
+from waiting import WITHIN, wait_until
 
 from harvesters.demo.folder import is_free, next_free
 from stocktake import app
@@ -36,7 +37,7 @@ def whole(base: str) -> bool:
     return answer.status_code == 200 and "start" not in answer.json()
 
 
-Running = tuple[str, "subprocess.Popen[bytes]", list[httpx.Response], Path]
+Running = tuple[str, Process, list[httpx.Response], Path]
 
 
 @pytest.fixture(scope="module")
@@ -46,29 +47,25 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     words = ["--data", str(home / "data"), "demo", "--size", "200", "--port", str(port), "--registries-port", "0"]
     root = Path(__file__).parents[2]
     with (home / "terminal").open("wb") as terminal:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "stocktake", *words],
-            cwd=home,
-            env={**os.environ, "PYTHONPATH": str(root)},
-            stderr=terminal,
-            stdout=terminal,
-        )
-        base, until, seen = f"http://127.0.0.1:{port}", time.monotonic() + PATIENCE, list[httpx.Response]()
-        try:
-            while not (whole(base) and "Ctrl-C ends the demo" in (home / "terminal").read_text()):
-                with pytest.raises(subprocess.TimeoutExpired):  # it goes on
-                    process.wait(0.2)
-                with suppress(httpx.TransportError):
-                    seen.append(ask(base, "/"))
-                assert time.monotonic() < until, f"the demo did not come up: {(home / 'terminal').read_text()[-2000:]}"
-            yield base, process, seen, home
-        finally:
-            process.kill() if process.poll() is None else None
-            process.wait()
+        command = [sys.executable, "-m", "stocktake", *words]
+        process = Process(command, cwd=home, env={**os.environ, "PYTHONPATH": str(root)}, stderr=terminal, stdout=terminal)
+    base, seen = f"http://127.0.0.1:{port}", list[httpx.Response]()
+
+    def is_up() -> bool:
+        assert process.poll() is None, (home / "terminal").read_text()
+        with suppress(httpx.TransportError):
+            seen.append(ask(base, "/"))
+        return whole(base) and "Ctrl-C ends the demo" in (home / "terminal").read_text()
+
+    try:
+        wait_until(is_up, "the demo to be whole", PATIENCE, (home / "terminal").read_text, pause=0.2)
+        yield base, process, seen, home
+    finally:
+        process.discard()
 
 
 def ask(base: str, path: str, accept: str = "text/html", **parameters: str) -> httpx.Response:
-    return httpx.get(base + path, params=parameters or None, headers={"Accept": accept}, trust_env=False, timeout=30, follow_redirects=True)
+    return httpx.get(base + path, params=parameters or None, headers={"Accept": accept}, trust_env=False, timeout=99, follow_redirects=True)
 
 
 def test_the_endpoint_answers_with_what_was_harvested(demo: Running) -> None:
@@ -137,7 +134,7 @@ def test_an_interrupt_ends_all_processes(demo: Running) -> None:
 
     process.send_signal(signal.SIGINT)
 
-    assert process.wait(60) == 0
+    assert process.wait(WITHIN) == 0
     with pytest.raises(httpx.TransportError):
         ask(base, "/health")
 

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import end_with_parent
+from waiting import WITHIN
 
 from harvesters.demo.cards import cards
 from harvesters.demo.registries import Demo
@@ -44,6 +46,8 @@ class Dying(Journal):
 
 def work(folder: str, card: str, stage: str = "") -> None:
     """Harvest with a clock that stands still; die at *stage*."""
+    if multiprocessing.parent_process():
+        end_with_parent()
     home = Path(folder)
     with opened(home, f"sqlite:///{home}/ledger.sqlite", BASE, "desk@example.org", frozenset({"127.0.0.1"})) as means:
         log = Dying(home / "journal") if stage == "written" else means.journal
@@ -74,7 +78,7 @@ def test_a_harvest_that_is_killed_again_and_again_ends_as_an_undisturbed_one(tmp
     for stage in STAGES:
         process = SPAWN.Process(target=work, args=(str(tmp_path / "killed"), card, stage))
         process.start()
-        process.join()
+        process.join(WITHIN)
         exits.append(process.exitcode)
     work(str(tmp_path / "killed"), card)
 

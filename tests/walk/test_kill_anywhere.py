@@ -22,12 +22,14 @@ from typing import Any
 import deeds
 import pytest
 import tracer
+from processes import Process
 
 ROOT = Path(__file__).parents[2]
 KEPT = {"fsync", "fdatasync", "unlink", "unlinkat", "rmdir", "ftruncate"}  # something is kept for good, or taken away
 ENGINES = {"store", "store.tmp", "index", "shown", "shown.part"}  # where the engines show files of their own, too many to be stages
 AGAIN = 3  # each third point is killed once more while it recovers
 DRIVERS = 2
+PARTS = 8  # tests, so that each takes a minute at most
 TRIES = 5  # the store works in threads: what was its thousandth call may be its last the next time
 
 
@@ -36,24 +38,27 @@ class Driver:
     """A process that does deeds as it is told, in forks of its own."""
 
     errors: Path
-    process: subprocess.Popen[str] = field(init=False)
+    process: Process = field(init=False)
 
     def __enter__(self) -> Driver:
-        here = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(self.errors.parent)}
+        paths = os.pathsep.join(map(str, (ROOT, ROOT / "tests" / "support")))
+        here = {**os.environ, "PYTHONPATH": paths, "TMPDIR": str(self.errors.parent)}
         command = [sys.executable, str(Path(__file__).with_name("deeds.py"))]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=here)
+        self.process = Process(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=here)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.process.communicate()
+        self.process.discard()
 
     def tell(self, deed: str, home: Path, at: int | None = None) -> dict[str, Any]:
         assert self.process.stdin
         assert self.process.stdout
         told = {"deed": deed, "home": str(home), "at": at, "errors": str(self.errors)}
-        self.process.stdin.write(json.dumps(told) + "\n")
+        self.process.stdin.write(json.dumps(told).encode() + b"\n")
         self.process.stdin.flush()
-        answer: dict[str, Any] = json.loads(self.process.stdout.readline())
+        line = self.process.stdout.readline()
+        assert line, f"the driver has ended\n{self.process.output()}"
+        answer: dict[str, Any] = json.loads(line)
         return answer
 
     def do(self, deed: str, home: Path, at: int | None = None) -> tracer.Ended:
@@ -170,25 +175,36 @@ def wrong(points: Sequence[Point], drivers: list[Driver], undisturbed: Undisturb
         return [it for point in left for it in differences(point, driver, undisturbed, folder / str(next(places)))]
 
     with ThreadPoolExecutor(len(drivers)) as threads:
-        return [it for some in threads.map(work, drivers) for it in some]
+        try:
+            return [it for some in threads.map(work, drivers) for it in some]
+        except BaseException:
+            for driver in drivers:
+                driver.process.kill()  # so that no thread waits for it for ever
+            raise
 
 
+@pytest.mark.parametrize("part", range(PARTS))
 def test_what_is_killed_before_any_change_of_a_file_ends_as_if_it_had_not_been(
-    drivers: list[Driver], undisturbed: Undisturbed, tmp_path: Path, pytestconfig: pytest.Config
+    drivers: list[Driver], undisturbed: Undisturbed, tmp_path: Path, pytestconfig: pytest.Config, part: int
 ) -> None:
-    points = list(undisturbed.chosen(pytestconfig.getoption("--kills"), pytestconfig.getoption("--kill-seed")))
+    points = list(undisturbed.chosen(pytestconfig.getoption("--kills"), pytestconfig.getoption("--kill-seed")))[part::PARTS]
 
     found = wrong(points, drivers, undisturbed, tmp_path)
 
     assert not found, "\n".join(found)
 
 
+@pytest.mark.parametrize("part", range(PARTS))
 def test_what_is_killed_before_it_shows_what_it_made_ends_as_if_it_had_not_been(
-    drivers: list[Driver], undisturbed: Undisturbed, tmp_path: Path
+    drivers: list[Driver], undisturbed: Undisturbed, tmp_path: Path, part: int
 ) -> None:
-    points = list(undisturbed.stages())
+    points = list(undisturbed.stages())[part::PARTS]
 
     found = wrong(points, drivers, undisturbed, tmp_path)
 
-    assert {point.deed for point in points} >= {"first", "follow", "approve", "dump", "key", "release", "asked"}
+    assert points
     assert not found, "\n".join(found)
+
+
+def test_the_stages_are_those_of_every_part_of_the_program(undisturbed: Undisturbed) -> None:
+    assert {point.deed for point in undisturbed.stages()} >= {"first", "follow", "approve", "dump", "key", "release", "asked"}

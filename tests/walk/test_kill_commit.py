@@ -14,6 +14,8 @@ from typing import Any
 import httpx
 import pytest
 import sqlalchemy as sa
+from processes import end_with_parent
+from waiting import WITHIN
 
 from harvesters.ledger.account import Draft, Rewritten, Run, State
 from harvesters.ledger.book import Ledger
@@ -97,6 +99,8 @@ def answer(request: httpx.Request, keys: list[str]) -> httpx.Response:
 
 
 def work(folder: str, number: int, stage: str = "") -> None:
+    if multiprocessing.parent_process():
+        end_with_parent()
     home = Path(folder)
     with opened(home, f"sqlite:///{home}/ledger.sqlite", BASE, "desk@example.org", frozenset()) as means:
         means.ledger.__class__ = Mortal
@@ -120,7 +124,7 @@ def test_a_commit_that_is_killed_at_every_stage_ends_as_an_undisturbed_one(tmp_p
     for stage in stages:
         process = SPAWN.Process(target=work, args=(str(tmp_path / "killed"), number, stage))
         process.start()
-        process.join()
+        process.join(WITHIN)
         exits.append(process.exitcode)
     work(str(tmp_path / "killed"), number)
 

@@ -73,4 +73,7 @@ def test_what_is_wanting_is_a_remark_on_the_record(harvested: tuple[str, Means, 
     rows = [row for entry in means.journal.entries() for row in entry.rows() if f"<{record}" in row and "resultMessage" in row]
 
     wanted = {"initiative": "No lead entity", "document": "neither an author nor a publisher", "post": "has no text"}
-    assert kind == "event" or any(wanted[kind] in row for row in rows)
+    if kind == "event":  # without a start it is withheld, so that there is no record to remark on
+        assert rows == []
+    else:
+        assert [row for row in rows if wanted[kind] in row] != []

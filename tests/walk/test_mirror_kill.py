@@ -10,6 +10,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from processes import end_with_parent
+from waiting import WITHIN
 
 from harvesters.mirror import Mirror, catch_up
 from harvesters.network import download
@@ -24,6 +26,8 @@ URL = "https://origin.example/"
 
 def follow(origin: str, folder: str, last: int) -> None:
     """Follow the journal in *origin*; die at request *last*, 0 for never."""
+    if multiprocessing.parent_process():
+        end_with_parent()
     journal, asked = Journal(Path(origin)), 0
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -59,7 +63,7 @@ def test_a_mirror_that_was_killed_ends_with_the_same_bytes(tmp_path: Path, last:
         journal.append([f'A <https://x.org/{number}> <https://x.org/p> "{number}" <https://x.org/g> .'], run=f"a.{number}", time=WHEN)
     child = SPAWN.Process(target=follow, args=(str(origin), str(folder), last))
     child.start()
-    child.join(60)
+    child.join(WITHIN)
     held = files(folder / "journal")
 
     follow(str(origin), str(folder), 0)

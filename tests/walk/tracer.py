@@ -20,6 +20,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from processes import end_with_parent
+
 CALLS = {
     "x86_64": {
         "write": 1, "pwrite64": 18, "writev": 20, "ftruncate": 77, "truncate": 76, "fsync": 74, "fdatasync": 75, "rename": 82, "mkdir": 83,
@@ -74,6 +76,7 @@ def traced(work: Callable[[], None], at: int | None, errors: Path) -> Ended:
 
 def _trace(work: Callable[[], None], at: int | None, errors: Path, telling: int) -> None:
     """Follow the work in a process that has no other children, whose ends it would wait for, and take from who started them."""
+    end_with_parent()
     try:
         found: Ended | OSError = _begin(work, at, errors)
     except OSError as error:

@@ -22,8 +22,12 @@ from urllib.parse import parse_qs, urlsplit
 import orjson
 import psycopg
 import pytest
+from processes import Process, bound_to_parent
+from waiting import WITHIN, wait_until
 
 sys.path.insert(0, str(Path(__file__).parent))  # where `queued` lies
+
+from queued import settled
 
 ROOT = Path(__file__).parents[2]
 CARD = """
@@ -62,19 +66,16 @@ class Cluster:
     port: int
     user: str
     command: list[str] = field(default_factory=list)  # the server's command line
-    servers: list[subprocess.Popen[bytes]] = field(default_factory=list)  # the one that runs now comes last
+    servers: list[Process] = field(default_factory=list)  # the one that runs now comes last
 
     def start(self) -> None:
         """Start the server, which may have run before, and wait until it answers."""
-        with (self.folder / "log").open("a") as log:
-            self.servers.append(subprocess.Popen(self.command, cwd=self.folder, stderr=log, stdout=log))
-        _await(lambda: _answers(self), 30)
+        self.servers.append(Process(self.command, ended_by="QUIT", cwd=self.folder))
+        wait_until(lambda: _answers(self), "PostgreSQL", output=self.servers[-1].output)
 
-    def stop(self, number: int = signal.SIGINT) -> None:
+    def stop(self, number: signal.Signals = signal.SIGINT) -> None:
         """Stop the server: SIGINT closes all connections, SIGKILL is a crash."""
-        if self.servers[-1].poll() is None:
-            self.servers[-1].send_signal(number)
-            self.servers[-1].wait(30)
+        self.servers[-1].stop(number)
 
     def url(self, database: str, host: str = "127.0.0.1") -> str:
         return f"postgresql+psycopg://{self.user}@{host}:{self.port}/{database}"
@@ -108,7 +109,8 @@ def cluster() -> Iterator[Cluster]:
         rules.write("host all all 10.77.0.0/16 trust\n")
     command = [binaries / "postgres", "-D", folder / "data", "-p", str(port), "-c", "listen_addresses=*", "-c", "fsync=off"]
     command += ["-c", f"unix_socket_directories={folder}", "-c", "max_connections=200"]
-    it = Cluster(folder, port, user, [str(word) for word in [*as_user, *command]])
+    # An immediate shutdown leaves nothing of the server, whatever ends this process; a change of the user forgets the signal.
+    it = Cluster(folder, port, user, [str(word) for word in [*as_user, *bound_to_parent("QUIT"), *command]])
     try:
         it.start()
         yield it
@@ -130,20 +132,6 @@ def _answers(it: Cluster) -> bool:
     except psycopg.OperationalError:
         return False
     return True
-
-
-def _await(true: Callable[[], bool], seconds: float) -> None:
-    waiting = threading.Event()
-    for _ in range(int(seconds * 20)):
-        if true():
-            return
-        waiting.wait(0.05)
-    raise AssertionError(f"not so within {seconds} seconds: {true}")
-
-
-@pytest.fixture
-def until() -> Callable[..., None]:
-    return _await
 
 
 _COUNT = iter(range(1_000_000))
@@ -169,13 +157,13 @@ class Registry:
     url: str = ""
     projects: int = 100
     asked: list[tuple[float, str, int]] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)  # of each request, robots.txt's too
     gate: threading.Event = field(default_factory=threading.Event)
-    clock: Callable[[], float] = time.monotonic
 
     def page(self, source: str, number: int) -> bytes:
-        self.asked.append((self.clock(), source, number))
+        self.asked.append((time.time(), source, number))
         if number > 1:
-            self.gate.wait(60)
+            self.gate.wait(WITHIN)
         every = [{"id": f"{source}-{it}", "name": f"Project {it} of {source}", "sdgs": "SDG 4"} for it in range(self.projects)]
         return orjson.dumps({"total": self.projects, "results": every[number * 10 - 10 : number * 10]})
 
@@ -187,6 +175,7 @@ def registry() -> Iterator[Registry]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            it.times.append(time.time())
             parts = urlsplit(self.path)
             if parts.path == "/robots.txt":
                 self.send_error(404)
@@ -223,7 +212,7 @@ class House:
     folder: Path
     ledger: str
     registry: Registry
-    children: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    children: list[Process] = field(default_factory=list)
 
     @property
     def data(self) -> Path:
@@ -239,17 +228,25 @@ class House:
         told = {"DATA": self.data, "SOURCES": self.folder / "cards", "LEDGER": ledger or self.ledger, "ALLOW_HOSTS": "127.0.0.1,10.77.0.1"}
         return {**kept, **{f"STOCKTAKE_{name}": str(value) for name, value in told.items()}, "PYTHONPATH": str(ROOT)}
 
-    def start(self, *words: str, before: tuple[str, ...] = (), ledger: str = "") -> subprocess.Popen[bytes]:
-        told = (self.folder / f"{words[0].strip('-')}-{len(self.children)}.log").open("wb")
-        child = subprocess.Popen(
-            [*before, sys.executable, "-m", "stocktake", *words], env=self.environment(ledger), stdout=told, stderr=told, cwd=self.folder
-        )
-        told.close()
+    def start(self, *words: str, before: tuple[str, ...] = (), ledger: str = "") -> Process:
+        child = Process([*before, sys.executable, "-m", "stocktake", *words], env=self.environment(ledger), cwd=self.folder)
         self.children.append(child)
         return child
 
     def told(self, number: int) -> str:
-        return next(self.folder.glob(f"*-{number}.log")).read_text()
+        return self.children[number].text()
+
+    def wait_until(self, condition: Callable[[], bool], what: str) -> None:
+        """Wait for a condition; the error shows what all processes wrote."""
+        wait_until(condition, what, output=lambda: "\n".join(child.output() for child in self.children))
+
+    def settle(self, *names: str) -> None:
+        """Wait until each of these sources has been harvested and nothing is queued."""
+        self.wait_until(lambda: settled(self, [*names]), f"the runs of {', '.join(names)} to be committed")
+
+    def execute(self, statement: str) -> None:
+        with psycopg.connect(self.ledger.replace("+psycopg", "")) as connection:
+            connection.execute(statement)
 
     def rows(self, query: str) -> list[Any]:
         with psycopg.connect(self.ledger.replace("+psycopg", "")) as connection:
@@ -262,5 +259,4 @@ def house(tmp_path: Path, ledger: str, registry: Registry) -> Iterator[House]:
     yield it
     registry.gate.set()
     for child in it.children:
-        child.kill()
-        child.wait()
+        child.discard()

@@ -6,15 +6,15 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from processes import Process
+from waiting import wait_until
 
 pytest.importorskip("distributed", reason="the extra dask is not installed")
 sys.path.insert(0, str(Path(__file__).parents[1] / "walk"))  # where `crews` lies
@@ -35,16 +35,16 @@ class Dask:
 
     address: str
     home: Path
-    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    processes: list[Process] = field(default_factory=list)
 
-    def start(self, role: str, *words: str, code: Path = ROOT) -> subprocess.Popen[bytes]:
+    def start(self, role: str, *words: str, code: Path = ROOT) -> Process:
         command = [sys.executable, "-m", "distributed.cli.dask_" + role, *words]
         environment = {**os.environ, **QUIET, "PYTHONPATH": str(code), "DASK_TEMPORARY_DIRECTORY": str(self.home)}
-        process = subprocess.Popen(command, cwd=self.home, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = Process(command, cwd=self.home, env=environment)
         self.processes.append(process)
         return process
 
-    def worker(self, code: Path = ROOT) -> subprocess.Popen[bytes]:
+    def worker(self, code: Path = ROOT) -> Process:
         return self.start("worker", self.address, "--no-nanny", "--nthreads", "1", "--no-dashboard", "--host", "127.0.0.1", code=code)
 
 
@@ -54,25 +54,19 @@ def cluster(home: Path, workers: int, code: Path = ROOT) -> Iterator[Dask]:
         port = free.getsockname()[1]
     dask = Dask(f"tcp://127.0.0.1:{port}", home)
     try:
-        dask.start("scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard")
-        _until_open(port)
+        scheduler = dask.start("scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard")
+        wait_until(lambda: _is_open(port), "the scheduler", output=scheduler.output)
         for _ in range(workers):
             dask.worker(code)
         yield dask
     finally:
         for process in reversed(dask.processes):
-            process.kill()
-            process.wait()
+            process.discard()
 
 
-def _until_open(port: int) -> None:
-    end = time.monotonic() + 30
-    while time.monotonic() < end:
-        with socket.socket() as door:
-            if door.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    raise TimeoutError("the scheduler did not begin")
+def _is_open(port: int) -> bool:
+    with socket.socket() as door:
+        return door.connect_ex(("127.0.0.1", port)) == 0
 
 
 def harvested(folder: Path, dask: str, **more) -> dict[str, str]:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
-from queued import BEAT, committed, put, settled
+from queued import BEAT, committed, put
+from waiting import WITHIN
 
 from harvesters.queue.worker import FENCED
 from journal.log import Journal
 
-Until = Callable[[Callable[[], bool], float], None]
 NAME = f"stocktake{os.getpid() % 10_000}"
 NET = os.getpid() % 120 * 2  # of this process's own, whatever a test that was killed has left
 DATABASE, REGISTRY = f"10.77.{NET}", f"10.77.{NET + 1}"  # a link to each, so that one can be cut alone
@@ -46,20 +46,20 @@ def apart() -> Iterator[str]:
         ip("netns", "del", NAME)
 
 
-def test_a_worker_that_is_cut_off_commits_nothing_and_another_takes_its_run_up(house, cluster, database, registry, apart, until: Until):
+def test_a_worker_that_is_cut_off_commits_nothing_and_another_takes_its_run_up(house, cluster, database, registry, apart):
     house.card("a", url=f"http://{REGISTRY}.1:{urlsplit(registry.url).port}")
     put(house.ledger, "a")
     registry.gate.clear()
     words, inside = ("--allow-hosts", f"{REGISTRY}.1", "worker", "--heartbeat", BEAT), ("ip", "netns", "exec", NAME)
     cut_off = house.start(*words, before=inside, ledger=cluster.url(database, f"{DATABASE}.1"))
-    until(lambda: any(page > 1 for _, _, page in registry.asked), 30)
+    house.wait_until(lambda: any(page > 1 for _, _, page in registry.asked), "the second page to be asked for")
 
     ip("link", "set", apart, "down")
     registry.gate.set()
     house.start(*words)
-    until(lambda: settled(house, ["a"]), 60)
+    house.settle("a")
 
-    assert cut_off.wait(40) == FENCED, house.told(0)
+    assert cut_off.wait(WITHIN) == FENCED, house.told(0)
     assert committed(house)["a"] == 1
     assert Journal(house.data / "journal").verify() == 2  # the vocabulary's entry, and the run's
     assert house.rows("SELECT count(*) FROM run WHERE source = 'a'") == [(1,)]

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 from conftest import free_port
-from queued import BEAT, committed, put, settled
+from queued import BEAT, committed, put
+from waiting import WITHIN
 
 from journal.log import Journal
 
-Until = Callable[[Callable[[], bool], float], None]
 LATER = 2**31  # seconds since 1970: due after all runs so far
 TIME = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|\+00:00)")
 
@@ -49,92 +49,98 @@ def undisturbed(house: Any, registry: Any) -> Callable[[str], list[bytes]]:
     def harvest(source: str) -> list[bytes]:
         asked, data = len(registry.asked), house.folder / "undisturbed"
         words = ("--data", str(data), "harvest", source)
-        assert house.start(*words, ledger=f"sqlite:///{data}/ledger.sqlite").wait(240) == 0
+        assert house.start(*words, ledger=f"sqlite:///{data}/ledger.sqlite").wait(WITHIN) == 0
         del registry.asked[asked:]
         return published(data)
 
     return harvest
 
 
-def test_run_of_a_killed_worker_ends_although_the_next_is_queued(house, undisturbed, ledger, registry, until: Until) -> None:
+def test_run_of_a_killed_worker_ends_although_the_next_is_queued(house, undisturbed, ledger, registry) -> None:
     house.card("a")
     put(ledger, "a", at=1)
     registry.gate.clear()
     first = house.start("worker", "--heartbeat", BEAT)
-    until(lambda: begun(registry), 30)
+    house.wait_until(lambda: begun(registry), "the second page to be asked for")
     assert put(ledger, "a", at=2) == [True]
 
     first.kill()
     first.wait()
     house.start("worker", "--heartbeat", BEAT)
     registry.gate.set()
-    until(lambda: settled(house, ["a"]), 40)
+    house.settle("a")
 
     assert committed(house)["a"] == 1
     assert published(house.data) == undisturbed("a")
     assert repeated(registry) <= 1  # the page that the killed worker was waiting for
     assert put(ledger, "a", at=LATER) == [True]
-    until(lambda: house.rows("SELECT count(*) FROM run WHERE source = 'a' AND state = 'unchanged'") == [(1,)], 40)
+    house.wait_until(
+        lambda: house.rows("SELECT count(*) FROM run WHERE source = 'a' AND state = 'unchanged'") == [(1,)],
+        "a run without changes",
+    )
 
 
-def test_runs_go_on_after_the_database_was_stopped(house, undisturbed, cluster, ledger, registry, until: Until) -> None:
+def test_runs_go_on_after_the_database_was_stopped(house, undisturbed, cluster, ledger, registry) -> None:
     house.card("a")
     put(ledger, "a", at=1)
     registry.gate.clear()
     house.start("up", "--port", str(free_port()))
-    until(lambda: begun(registry), 60)
+    house.wait_until(lambda: begun(registry), "the second page to be asked for")
     assert put(ledger, "a", at=2) == [True]
 
     cluster.stop()
     registry.gate.set()
-    until(lambda: "this worker ends" in house.told(0), 30)
+    house.wait_until(lambda: "this worker ends" in house.told(0), '"this worker ends" in house.told(0)')
     cluster.start()
-    until(lambda: settled(house, ["a"]), 90)
+    house.settle("a")
 
     assert committed(house)["a"] == 1
     assert published(house.data) == undisturbed("a")
     assert repeated(registry) <= 1
     assert put(ledger, "a", at=LATER) == [True]
-    until(lambda: house.rows("SELECT count(*) FROM run WHERE source = 'a' AND state = 'unchanged'") == [(1,)], 60)
+    house.wait_until(
+        lambda: house.rows("SELECT count(*) FROM run WHERE source = 'a' AND state = 'unchanged'") == [(1,)],
+        "a run without changes",
+    )
 
 
-def test_idle_worker_waits_for_the_database_and_goes_on(house, cluster, ledger, until: Until) -> None:
+def test_idle_worker_waits_for_the_database_and_goes_on(house, cluster, ledger) -> None:
     house.card("a")
     worker = house.start("worker", "--heartbeat", BEAT)
-    until(lambda: "worker began" in house.told(0), 30)
+    house.wait_until(lambda: "worker began" in house.told(0), '"worker began" in house.told(0)')
 
     cluster.stop()
-    until(lambda: "the database does not answer" in house.told(0), 60)
+    house.wait_until(lambda: "the database does not answer" in house.told(0), '"the database does not answer" in house.told(0)')
     cluster.start()
-    until(lambda: "the database answers again" in house.told(0), 60)
+    house.wait_until(lambda: "the database answers again" in house.told(0), '"the database answers again" in house.told(0)')
     put(ledger, "a")
-    until(lambda: settled(house, ["a"]), 40)
+    house.settle("a")
 
     assert house.told(0).count("the database does not answer") < 4  # each of its reasons once
     assert "Traceback" not in house.told(0)
     worker.send_signal(signal.SIGTERM)
-    assert worker.wait(30) == 0
+    assert worker.wait(WITHIN) == 0
 
 
-def test_due_time_that_passed_without_database_is_queued_afterwards(house, cluster, ledger, until: Until) -> None:
+def test_due_time_that_passed_without_database_is_queued_afterwards(house, cluster, ledger) -> None:
     house.card("a", every="* * * * *")
     house.start("schedule")
-    until(lambda: "schedule began" in house.told(0), 30)
+    house.wait_until(lambda: "schedule began" in house.told(0), '"schedule began" in house.told(0)')
 
     cluster.stop()
-    until(lambda: "a run cannot be queued" in house.told(0), 90)
+    house.wait_until(lambda: "a run cannot be queued" in house.told(0), '"a run cannot be queued" in house.told(0)')
     cluster.start()
 
-    until(lambda: 'event="run queued"' in house.told(0), 30)
+    house.wait_until(lambda: 'event="run queued"' in house.told(0), "'event=\"run queued\"' in house.told(0)")
     assert len(house.rows("SELECT id FROM procrastinate_jobs")) == 1
 
 
-def test_due_time_that_passed_without_workers_is_made_up_for(house, undisturbed, ledger, registry, until: Until) -> None:
+def test_due_time_that_passed_without_workers_is_made_up_for(house, undisturbed, ledger, registry) -> None:
     house.card("a")
     put(ledger, "a", at=1)
     registry.gate.clear()
     workers = [house.start("worker", "--heartbeat", BEAT) for _ in range(2)]
-    until(lambda: begun(registry), 30)
+    house.wait_until(lambda: begun(registry), "the second page to be asked for")
     for worker in workers:
         worker.kill()
         worker.wait()
@@ -143,34 +149,37 @@ def test_due_time_that_passed_without_workers_is_made_up_for(house, undisturbed,
 
     registry.gate.set()
     house.start("worker", "--heartbeat", BEAT)
-    until(lambda: settled(house, ["a"]), 40)
+    house.settle("a")
 
     assert committed(house)["a"] == 1
     assert published(house.data) == undisturbed("a")
     assert repeated(registry) <= 1
 
 
-def test_job_whose_source_is_busy_waits_although_the_next_is_queued(house, ledger, registry, until: Until) -> None:
+def test_job_whose_source_is_busy_waits_although_the_next_is_queued(house, ledger, registry) -> None:
     house.card("a")
     registry.gate.clear()
     by_hand = house.start("harvest", "a")
-    until(lambda: begun(registry), 30)
+    house.wait_until(lambda: begun(registry), "the second page to be asked for")
     put(ledger, "a", at=1)
     house.start("worker", "--heartbeat", BEAT)
-    until(lambda: house.rows("SELECT count(*) FROM procrastinate_jobs WHERE scheduled_at IS NOT NULL") == [(1,)], 30)
+    house.wait_until(
+        lambda: house.rows("SELECT count(*) FROM procrastinate_jobs WHERE scheduled_at IS NOT NULL") == [(1,)],
+        "the job to be scheduled again",
+    )
 
     registry.gate.set()
 
-    assert by_hand.wait(240) == 0
-    until(lambda: settled(house, ["a"]), 40)
+    assert by_hand.wait(WITHIN) == 0
+    house.settle("a")
     assert committed(house)["a"] == 1
 
 
-def test_job_that_was_done_before_its_worker_was_lost_is_not_done_again(house, ledger, registry, until: Until) -> None:
+def test_job_that_was_done_before_its_worker_was_lost_is_not_done_again(house, ledger, registry) -> None:
     house.card("a")
     put(ledger, "a", at=1)
     first = house.start("worker", "--heartbeat", BEAT)
-    until(lambda: settled(house, ["a"]), 40)
+    house.settle("a")
     first.kill()
     first.wait()
     asked = len(registry.asked)
@@ -181,7 +190,7 @@ def test_job_that_was_done_before_its_worker_was_lost_is_not_done_again(house, l
     )
 
     house.start("worker", "--heartbeat", BEAT)
-    until(lambda: "run skipped: the source was harvested" in house.told(1), 40)
+    house.wait_until(lambda: "run skipped: the source was harvested" in house.told(1), "the run to be skipped")
 
     assert len(registry.asked) == asked
-    until(lambda: house.rows("SELECT id FROM procrastinate_jobs") == [], 30)
+    house.wait_until(lambda: house.rows("SELECT id FROM procrastinate_jobs") == [], 'house.rows("SELECT id FROM procrastinate_jobs") == []')

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 import uvicorn
+from waiting import wait_until_async
 
 from journal.log import Journal
 from publisher.app import create_app
@@ -127,11 +128,10 @@ async def serve(statements: Path) -> AsyncIterator[Serve]:
         shelf = Shelf(statements, Iris(), limits, readers=readers, follow=False)
         running = Quiet(configured(create_app(shelf), "127.0.0.1", 0, proxies, connection))
         task = asyncio.create_task(running.serve())
-        while not running.started:
-            await asyncio.sleep(0.01)
+        await wait_until_async(lambda: running.started or task.done(), "the server to start", pause=0.01)
         await shelf.level()
         port = running.servers[0].sockets[0].getsockname()[1]
-        client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60)
+        client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=240)
         served = Served(shelf, port, client)
 
         async def end() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 from publisher.limits import Limits
 
@@ -11,18 +10,16 @@ JOIN = "SELECT (COUNT(*) AS ?n) { ?a ?b ?c . ?d ?e ?f . ?g ?h ?i FILTER(STR(?c) 
 SORT = """SELECT ?a { { SELECT ?a ?c { ?a ?b ?c . ?d ?e ?f } LIMIT 1000000 } }
 ORDER BY DESC(STRLEN(REPLACE(STR(?c), '(a|b)*[0-9]', STR(?a)))) LIMIT 1"""
 HOG = "SELECT (COUNT(*) AS ?n) { SELECT DISTINCT ?a ?d ?g { ?a ?b ?c . ?d ?e ?f . ?g ?h ?i } }"
-LIMITS = Limits(seconds=60, memory=1 << 30, quick=0.3, budget=0, each=0, share=0)
+LIMITS = Limits(seconds=300, wait=300, memory=1 << 30, quick=0.3, budget=0, each=0, share=0)
 
 
 async def test_small_queries_do_not_feel_three_runaways_that_each_end_for_their_own_reason(serve) -> None:
     served = await serve(LIMITS, readers=2)
-    began = time.monotonic()
 
-    runaways = [asyncio.create_task(served.ask(query, timeout=limit)) for query, limit in ((JOIN, "1.5"), (SORT, "1.5"), (HOG, "60"))]
+    runaways = [asyncio.create_task(served.ask(query, timeout=limit)) for query, limit in ((JOIN, "1.5"), (SORT, "1.5"), (HOG, "300"))]
     small = [served.ask(f"SELECT ?o {{ <https://x.org/s{number}> <https://x.org/p> ?o }}") for number in range(31)]
     answers = await asyncio.gather(*small)
     ended = await asyncio.gather(*runaways)
-    seconds = time.monotonic() - began
 
     assert [answer.status_code for answer in answers] == [200] * 31
     assert [len(answer.json()["results"]["bindings"]) for answer in answers] == [1] * 31
@@ -30,11 +27,11 @@ async def test_small_queries_do_not_feel_three_runaways_that_each_end_for_their_
     assert ["time limit" in answer.json()["detail"] for answer in ended] == [True, True, False]
     assert "memory limit" in ended[2].json()["detail"]
     assert all("export" in answer.json()["detail"] and "/exports" in answer.headers["link"] for answer in ended)
-    assert seconds < 70  # none was forgotten
+    assert served.shelf._public.line.free == 2  # none was forgotten
 
 
 async def test_more_runaways_than_there_is_room_beside_still_end_and_leave_all_places_free(serve) -> None:
-    served = await serve(Limits(seconds=0.6, quick=0.1, slow=1, budget=0, each=0, share=0), readers=2)
+    served = await serve(Limits(seconds=240, wait=240, quick=0.1, slow=1, budget=0, each=0, share=0), readers=2)
 
     ended = await asyncio.gather(*(served.ask(JOIN, timeout=str(0.5 + number / 100)) for number in range(6)))
     after = await asyncio.gather(*(served.ask(f"ASK {{ <https://x.org/s{number}> ?p ?o }}") for number in range(6)))
@@ -45,7 +42,7 @@ async def test_more_runaways_than_there_is_room_beside_still_end_and_leave_all_p
 
 
 async def test_a_query_that_takes_long_and_ends_in_time_is_answered_whole(serve) -> None:
-    served = await serve(Limits(quick=0.001, budget=0), readers=1)
+    served = await serve(Limits(seconds=240, wait=240, quick=0.001, budget=0), readers=1)
 
     query = "SELECT (COUNT(*) AS ?n) {{ ?a ?b ?c . ?d ?e ?f . VALUES ?x {{ {0} {0}0 }} }} LIMIT 1"
     answers = await asyncio.gather(

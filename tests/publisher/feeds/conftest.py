@@ -30,6 +30,7 @@ from harvesting import (
     wait,
 )
 from moving import begin, held, move
+from processes import Process
 from published import published
 from serving import PATIENCE, ROOT, served
 
@@ -64,21 +65,21 @@ def following(line: list[str]) -> Iterator[Iterator[str]]:
     from those that wait to those that are asked for is for a moment among neither. While it follows it may give a version again that it
     meets in two polls at once.
     """
-    with subprocess.Popen([*line, "follow"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as client:
+    client = Process([*line, "follow"], stdout=subprocess.PIPE)
+    try:
         assert client.stdout
-        try:
-            yield once(client.stdout)
-        finally:
-            client.kill()
+        yield once(client.stdout)
+    finally:
+        client.discard()
 
 
-def once(lines: Iterable[str]) -> Iterator[str]:
+def once(lines: Iterable[bytes]) -> Iterator[str]:
     """Give the first line of each version."""
     known = set[str]()
     for line in lines:
         if (version := json.loads(line)["id"]) not in known:
             known.add(version)
-            yield line
+            yield line.decode()
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,8 @@ from pathlib import Path
 import pytest
 from harvesting import Got, by_sickle, told, wait
 from moving import begin, held, is_gone, move
-from serving import free_port, served, wait_for
+from processes import started, wait_for_url
+from serving import free_port, served
 
 
 @pytest.fixture
@@ -22,13 +22,10 @@ def elsewhere(tmp_path: Path) -> Iterator[dict[str, str]]:
         pytest.skip("no oxigraph")
     url = f"http://127.0.0.1:{(port := free_port())}"
     line = [program, "serve", "--location", str(tmp_path / "store"), "--bind", f"127.0.0.1:{port}"]
-    with subprocess.Popen(line, stderr=subprocess.DEVNULL) as store:
-        try:
-            wait_for(f"{url}/query?query=ASK%7B%7D", store)
-            names = {"SHELF": "query", "SHELF_UPDATE": "update", "SHELF_GRAPHS": "store"}
-            yield {f"STOCKTAKE_{name}": f"{url}/{path}" for name, path in names.items()}
-        finally:
-            store.terminate()
+    with started(line) as store:
+        wait_for_url(f"{url}/query?query=ASK%7B%7D", store)
+        names = {"SHELF": "query", "SHELF_UPDATE": "update", "SHELF_GRAPHS": "store"}
+        yield {f"STOCKTAKE_{name}": f"{url}/{path}" for name, path in names.items()}
 
 
 def test_a_harvest_over_a_store_by_url_has_all_there_is_before_and_after_a_commit(tmp_path: Path, elsewhere: dict[str, str]) -> None:

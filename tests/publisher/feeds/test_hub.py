@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 import httpx
 import pytest
 from moving import IRIS, begin, move
+from waiting import wait_until_async
 
 from publisher.app import Site, create_app
 from publisher.feeds.hub import NAME, Announcer
@@ -39,7 +40,7 @@ class Hub:
 @pytest.fixture
 async def opened(tmp_path: Path) -> AsyncIterator[Shelf]:
     begin(tmp_path)
-    async with Shelf(tmp_path, IRIS, Limits(seconds=10), readers=1) as shelf:
+    async with Shelf(tmp_path, IRIS, Limits(seconds=240, wait=240), readers=1) as shelf:
         await shelf.level()
         await level(shelf)
         yield shelf
@@ -47,8 +48,12 @@ async def opened(tmp_path: Path) -> AsyncIterator[Shelf]:
 
 async def until(shelf: Shelf, entry: int) -> None:
     """Wait until harvesters are told of *entry*."""
-    while (await level(shelf)).entry < entry:
+
+    async def reached() -> bool:
         await shelf.look()
+        return (await level(shelf)).entry >= entry
+
+    await wait_until_async(reached, f"entry {entry}", pause=0)
 
 
 async def test_the_hub_is_told_which_feeds_changed_once_and_again_where_it_was_down(opened: Shelf) -> None:
