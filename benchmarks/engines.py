@@ -70,11 +70,18 @@ def missing(name: str) -> str:
 
 @contextmanager
 def started(
-    name: str, folder: Path, memory: int = 256 << 20, start: Callable[..., subprocess.Popen[bytes]] = subprocess.Popen
+    name: str,
+    folder: Path,
+    memory: int = 256 << 20,
+    start: Callable[..., subprocess.Popen[bytes]] = subprocess.Popen,
+    port: int = 0,
 ) -> Iterator[Engine]:
-    """Start the engine *name* with an empty store in *folder*, and *memory* bytes of buffers where that can be set, by calling *start*."""
+    """Start the engine *name* by calling *start*, with its store in *folder*, on *port* (0: a free one).
+
+    *memory* bytes of buffers are set where that is possible.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    port = free_port()
+    port = port or free_port()
     with (folder / "out.txt").open("wb") as out:
         process = start(_LINES[name](folder, port, memory), cwd=folder, stdout=out, stderr=out)
     address = _ADDRESSES[name](f"127.0.0.1:{port}")

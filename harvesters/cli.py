@@ -19,7 +19,6 @@ from harvesters.commands.terminal import Json, Settings, cards_of, chosen, err, 
 from harvesters.errors import HarvestError, PlanError, QuietError
 from harvesters.ledger.account import State
 from harvesters.ledger.decisions import Errand
-from harvesters.outage import Outage
 from harvesters.queue.extra import room
 from harvesters.runs import errands, report, words
 from harvesters.runs.attempt import attempt, attempt_remap
@@ -32,6 +31,7 @@ from harvesters.runs.stage import Watch
 from harvesters.runs.status import tell as tell_status
 from harvesters.source import Source
 from journal.errors import JournalError
+from journal.outage import Outage
 
 
 class Deed(Protocol):
@@ -135,7 +135,6 @@ def schedule(context: typer.Context) -> None:
     cards = cards_of(settings)
     with means_of(settings) as means:
         means.bench.ask()
-        _prepare_collectors(means)
         words.publish(means)
 
         def run(source: Source) -> None:
@@ -185,16 +184,9 @@ def worker(
             )
             raise typer.Exit(2)
         means.bench.ask()
-        _prepare_collectors(means)
         words.publish(means)
         with calm():
             room("harvesters.queue.worker", "postgresql").work(means, settings.ledger, settings.sources, concurrency, heartbeat)
-
-
-def _prepare_collectors(means: Means) -> None:
-    """Start what collectors are forked from while this process has one thread."""
-    if means.collectors:
-        means.collectors.prepare()
 
 
 def harvest_all(sources: Sequence[Source], means: Means, *, full: bool, dry_run: bool, quiet: bool) -> dict[str, Plan | None]:
@@ -203,8 +195,6 @@ def harvest_all(sources: Sequence[Source], means: Means, *, full: bool, dry_run:
 
 
 def _all(sources: Sequence[Source], means: Means, deed: Deed, *, dry_run: bool, quiet: bool) -> dict[str, Plan | None]:
-    if sources:
-        _prepare_collectors(means)
     if not dry_run:
         words.publish(means)
         tell_status(means)  # so that pages list the sources that are still to come

@@ -20,12 +20,12 @@ from harvesters.errors import BusyError, HarvestError, MirrorError, MissingError
 from harvesters.network.answer import load_json
 from harvesters.network.download import bring, forget, is_unchanged, stored_etag
 from harvesters.network.fetch import Fetch, Validator
-from harvesters.outage import Outage
 from journal import origin
 from journal.entry import SUFFIX, Entry
 from journal.errors import ChainError, ForkError, JournalError
 from journal.log import Journal
 from journal.origin import Origin, RefusedEntry
+from journal.outage import Outage
 from vocab.chronicle import check_standing
 from vocab.iris import Iris, is_web
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -16,7 +17,7 @@ from journal import origin
 from journal.entry import SUFFIX, Entry, read_header, write
 from journal.errors import ChainError, CopyError, FullError, JournalError
 from journal.proof import prove
-from journal.store import Store
+from journal.store import PATIENCE, Store, peek
 from journal.store import read as read_store
 
 _ROOM = "journal"  # the journal's folder in a store
@@ -32,13 +33,14 @@ def _open() -> None:
 class Journal:
     """The ordered log of changes in *folder*, which is made when missing; readers and one writer at a time may share it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, patience: float = PATIENCE) -> None:
+        """Open the journal in *folder*; a writer waits *patience* seconds for a store that is out of reach."""
         self.folder = folder
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise _unwritten(folder, error) from error
-        self.store = read_store(folder)
+        self.store = read_store(folder, patience)
         self.trouble = ""  # why the store could not be looked into last, "" where it could
         self._looked = -inf
 
@@ -71,22 +73,22 @@ class Journal:
         return self.folder.stat().st_mtime_ns
 
     def look(self) -> None:
-        """Fetch what is new in the store now, where there is one; raises FullError where it does not answer."""
+        """Fetch what is new in the store now, where there is one; wait for it, and raise FullError where it does not answer in time."""
         if self.store:
-            self._fetch(self.store)
+            self._fetch(self.store, wait=True)
 
     def append(self, blocks: Iterable[str], *, run: str, time: datetime, fence: Callable[[], None] = _open) -> Entry:
         """Commit one run: write its rows beside, then give them the next number; all of it is there or nothing.
 
         A block is one or more rows ``A <s> <p> <o> <g> .`` or ``D ...``, joined by line ends, without the last. *fence* is called when
         all is written and has no number yet, and raises where the run must not be committed any more. Raises FullError where the
-        folder cannot be written, CopyError where the journal is a mirror.
+        folder cannot be written, CopyError where the journal is a mirror, and ChainError where the store does not end with our head.
         """
         if of := origin.read(self.folder):
             told = "harvest into a data folder of its own"
             raise CopyError(f"journal {self.folder} is a mirror of {of.url}, so run {run} is not written to it; {told}")
         with self._alone():
-            self.look()
+            self.check_store()
             head = self.head
             number = head.number + 1 if head else 1
             path = self._path(number)
@@ -167,7 +169,34 @@ class Journal:
             except JournalError as error:
                 self.trouble = str(error)
 
-    def _fetch(self, store: Store) -> None:
+    def check_store(self) -> None:
+        """Fetch what is new in the store, and raise ChainError unless its newest entry is then ours; nothing is done without a store.
+
+        So nothing is written after another installation's journal, after an entry that is cut short, or into a gap.
+        """
+        self.look()
+        if self.store:
+            self._compare(self.store, self.head)
+
+    def _compare(self, store: Store, head: Entry | None) -> None:
+        where, number = f"{store.url}/{_ROOM}", head.number if head else 0
+        names = (name.removesuffix(SUFFIX) for name in store.names(_ROOM, wait=True) if name.endswith(SUFFIX))
+        newest = max((int(name) for name in names if name.isdigit()), default=0)
+        if newest > number:
+            cure = "restore it from a backup or a mirror, then run again"
+            raise ChainError(f"{where} has entry {newest}, but entry {number + 1} is missing or cannot follow entry {number}; {cure}")
+        if head is None:
+            return
+        there, cure = store.peek(f"{_ROOM}/{head.path.name}"), f"put the entries of {self.folder} back there, or use an empty data folder"
+        if there is None:
+            raise ChainError(f"{where} has no entry {number}, which is {head.id} in {self.folder}: it was emptied or replaced; {cure}")
+        if there != peek(head.path):
+            raise ChainError(
+                f"{where} has another entry {number} than {self.folder}: {_id_of(there[1])} there, {head.id} here; "
+                f"it is cut short, or another installation's; {cure}"
+            )
+
+    def _fetch(self, store: Store, *, wait: bool = False) -> None:
         """Ask the store for the number after our own last one, so that its age costs nothing, and prove what comes."""
         self._looked = monotonic()
         number = max(self._numbers(), default=0)
@@ -175,9 +204,13 @@ class Journal:
         room = self.folder / _COMING  # apart, so that a look that finds nothing changes no ``stamp``
         room.mkdir(exist_ok=True)
         got = room / f"{os.getpid()}-{get_ident()}"  # others may fetch it at the same time
-        while store.get(f"{_ROOM}/{self._path(number + 1).name}", got):
+        while store.get(f"{_ROOM}/{self._path(number + 1).name}", got, wait=wait):
             number += 1
-            prove(got, number, last, _LARGEST)
+            try:
+                prove(got, number, last, _LARGEST)
+            except ChainError as error:
+                cure = "restore that entry from a backup or a mirror; if the store is another installation's, use another one"
+                raise type(error)(f"{store.url}/{_ROOM}: {error}; {cure}") from error
             _rename_durably(got, self._path(number))
             last = read_header(self._path(number)).id
 
@@ -212,6 +245,14 @@ class Journal:
 
 def _unwritten(folder: Path, error: OSError) -> FullError:
     return FullError(f"journal {folder} cannot be written: {error.strerror}; make room or mend the folder, then run again")
+
+
+def _id_of(start: bytes) -> str:
+    """Return the id that stands in the first bytes of an entry, or what stands there instead."""
+    try:
+        return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(start, 200).decode()[len("H id <urn:sha256:") :].partition(">")[0]
+    except (zlib.error, UnicodeDecodeError):
+        return "no entry of a journal"
 
 
 def _mark(path: Path) -> str:

@@ -7,36 +7,68 @@ half written has no name. Source: https://docs.aws.amazon.com/AmazonS3/latest/us
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from time import monotonic, sleep
+from typing import Any, TypeVar
 
 import fsspec
 
 from journal.errors import FullError, JournalError
+from journal.outage import Outage
 
+T = TypeVar("T")
+
+PATIENCE = 120.0  # seconds that a writer waits for a store that is out of reach
+PEEK = 65_536  # bytes that are compared: a header is in the first few hundred
 _THEIRS = ("botocore", "aiobotocore", "aiohttp", "gcsfs", "azure")  # whose errors are a store's
 NAME = "store.json"  # beside the journal's entries: where they lie
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """The store at *url*; every method raises FullError where it does not answer."""
+    """The store at *url*; every method raises FullError where it does not answer.
+
+    Whoever writes waits up to *patience* seconds while it is out of reach; readers never wait.
+    """
 
     url: str
+    patience: float = PATIENCE
 
     def add(self, name: str, path: Path) -> None:
-        """Put a file under a name that is new. Raises FileExistsError where the name is taken."""
+        """Put a file under a name that is new. Raises FileExistsError where the name is taken by other content."""
         system, root = _system(self.url)
-        try:
+        tries = 0
+
+        def put() -> None:
+            nonlocal tries
+            tries += 1
             if system.async_impl:
                 system.put_file(str(path), f"{root}/{name}", mode="create")
             else:
                 _beside(system, path, f"{root}/{name}")
+
+        try:
+            self._retry(put)
         except FileExistsError:
-            raise
+            if tries == 1 or self.peek(name) != peek(path):  # a put that succeeded, and whose answer was lost, is no conflict
+                raise
+        except Exception as error:
+            if not _theirs(error):
+                raise
+            raise self._trouble(name, error) from error
+
+    def peek(self, name: str) -> tuple[int, bytes] | None:
+        """Return the length of what lies under a name and its first PEEK bytes, None where there is nothing."""
+        system, root = _system(self.url)
+        try:
+            size = int(self._retry(lambda: system.size(f"{root}/{name}")))
+            return size, bytes(self._retry(lambda: system.cat_file(f"{root}/{name}", start=0, end=min(size, PEEK)))) if size else b""
+        except FileNotFoundError:
+            return None
         except Exception as error:
             if not _theirs(error):
                 raise
@@ -58,11 +90,14 @@ class Store:
                 raise
             raise self._trouble(name, error) from error
 
-    def get(self, name: str, path: Path) -> bool:
-        """Fetch what lies under a name into *path*; False where there is nothing."""
+    def get(self, name: str, path: Path, *, wait: bool = False) -> bool:
+        """Fetch what lies under a name into *path*; False where there is nothing. With *wait* it waits as a writer does."""
         system, root = _system(self.url)
         try:
-            system.get_file(f"{root}/{name}", str(path))
+            if wait:
+                self._retry(lambda: system.get_file(f"{root}/{name}", str(path)))
+            else:
+                system.get_file(f"{root}/{name}", str(path))
         except FileNotFoundError:
             path.unlink(missing_ok=True)
             return False
@@ -73,12 +108,16 @@ class Store:
             raise self._trouble(name, error) from error
         return True
 
-    def names(self, folder: str) -> list[str]:
-        """List the names in a folder, sorted."""
+    def names(self, folder: str, *, wait: bool = False) -> list[str]:
+        """List the names in a folder, sorted. With *wait* it waits as a writer does."""
         system, root = _system(self.url)
-        try:
+
+        def listed() -> list[str]:
             system.invalidate_cache()
             return sorted(str(path).rpartition("/")[2] for path in system.ls(f"{root}/{folder}", detail=False))
+
+        try:
+            return self._retry(listed) if wait else listed()
         except FileNotFoundError:
             return []
         except Exception as error:
@@ -86,8 +125,42 @@ class Store:
                 raise
             raise self._trouble(folder, error) from error
 
+    def _retry(self, call: Callable[[], T]) -> T:
+        """Call again, with growing pauses, while the store is out of reach, up to *patience* seconds; then raise its error."""
+        outage = Outage("object store does not answer; retrying", "object store answers again")
+        end, pause = monotonic() + self.patience, 0.5
+        while True:
+            try:
+                result = call()
+            except Exception as error:
+                if not _is_outage(error) or monotonic() + pause > end:
+                    raise
+                outage.failed(" ".join(str(error).split()), store=self.url)
+            else:
+                outage.over(store=self.url)
+                return result
+            sleep(pause)
+            pause = min(pause * 2, 5.0)
+
     def _trouble(self, name: str, error: Exception) -> FullError:
-        return FullError(f"the store {self.url} does not take or give {name}: {error}; mend it, then run again")
+        if isinstance(error, PermissionError):
+            cure = "give these keys the permission to list, read and write there"
+        elif isinstance(error, FileNotFoundError):
+            cure = "make the bucket first: it is not made here"
+        else:
+            cure = "repair it"
+        return FullError(f"the store {self.url} does not take or give {name}: {error}; {cure}, then run again")
+
+
+def peek(path: Path) -> tuple[int, bytes]:
+    """Return the length of a file and its first PEEK bytes, to compare with ``Store.peek``."""
+    with path.open("rb") as file:
+        return path.stat().st_size, file.read(PEEK)
+
+
+def _is_outage(error: Exception) -> bool:
+    """Return whether a store's error may pass by itself: not a missing or taken name, or a missing permission."""
+    return _theirs(error) and not isinstance(error, (FileExistsError, FileNotFoundError, PermissionError, NotADirectoryError))
 
 
 def _theirs(error: Exception) -> bool:
@@ -119,10 +192,10 @@ def _system(url: str) -> tuple[Any, str]:
     return system, root.rstrip("/")
 
 
-def read(folder: Path) -> Store | None:
+def read(folder: Path, patience: float = PATIENCE) -> Store | None:
     """Give the store of the journal in *folder*, None where the folder itself is the journal."""
     try:
-        return Store(json.loads((folder / NAME).read_bytes())["url"])
+        return Store(json.loads((folder / NAME).read_bytes())["url"], patience)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -17,7 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from harvesters.errors import EncodingError, LedgerError
 from harvesters.ledger.locks import SILENCE, Fence, attentive, held, held_among
-from harvesters.outage import root_cause
+from journal.outage import root_cause
 
 _LAYOUT = threading.Lock()  # Alembic keeps what it works on in its modules: two threads must not lay out at once
 _ROWS = 500  # rows read at once: under a megabyte of compressed descriptions

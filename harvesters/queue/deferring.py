@@ -14,11 +14,11 @@ from procrastinate.exceptions import ConnectorException
 
 from harvesters.errors import LedgerError
 from harvesters.ledger.decisions import Errand
-from harvesters.outage import Outage, root_cause
 from harvesters.queue.jobs import Deferrer, lay_out, queue
 from harvesters.runs.means import Means
 from harvesters.runs.timetable import last_due
 from harvesters.source import Source
+from journal.outage import Outage, root_cause
 
 _PAUSE = 5.0  # seconds between two tries while the database does not answer
 

@@ -25,7 +25,6 @@ from procrastinate.exceptions import ConnectorException
 from procrastinate.jobs import Job
 
 from harvesters.errors import BusyError, FencedError, HarvestError, LedgerError, QuietError
-from harvesters.outage import Outage, root_cause
 from harvesters.queue.jobs import begun, lay_out, orphaned, queue, requeue
 from harvesters.runs import errands
 from harvesters.runs.attempt import attempt
@@ -34,6 +33,7 @@ from harvesters.runs.means import Means
 from harvesters.runs.plan import Plan
 from harvesters.source import Source, load_all
 from journal.errors import JournalError
+from journal.outage import Outage, root_cause
 
 FENCED = 75  # the exit code (EX_TEMPFAIL of sysexits.h) of a worker whose run another may have taken up
 _SILENT = 3  # heartbeats that may be missed

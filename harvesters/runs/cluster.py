@@ -13,8 +13,8 @@ from distributed.comm.core import CommClosedError
 
 from harvesters.errors import ClusterError, JudgeError, LostError
 from harvesters.ledger.account import Draft
-from harvesters.outage import root_cause
 from harvesters.runs.parcel import Parcel, code, done, other
+from journal.outage import root_cause
 
 _PATIENCE = 10.0  # seconds for a scheduler to answer, and for a first worker to be there
 _LOOK = 15.0  # seconds without a parcel's drafts after which we look whether anybody is left to bring them

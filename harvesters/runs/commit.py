@@ -109,7 +109,11 @@ def _close(run: Run, means: Means) -> Run:
 
 
 def belong_together(means: Means) -> None:
-    """Raise LedgerError where the ledger is not the one that the journal was written by: what it does not know, it would write again."""
+    """Raise LedgerError where the ledger is not the one that the journal was written by: what it does not know, it would write again.
+
+    Raises ChainError where the store that machines share does not end with our last entry.
+    """
+    means.journal.check_store()
     head = means.journal.head
     if head is None or means.ledger.run(head.run) is not None or origin.read(means.journal.folder):
         return

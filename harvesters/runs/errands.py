@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from harvesters.errors import BusyError, HarvestError
 from harvesters.ledger.account import Run, State
 from harvesters.ledger.decisions import Errand
-from harvesters.outage import Outage
 from harvesters.runs.means import Means
 from harvesters.runs.plan import Plan
 from harvesters.source import Source
 from journal.errors import JournalError
+from journal.outage import Outage
 
 ENDED = tuple(state for state in State if state not in (State.RUNNING, State.COMMITTING))
 

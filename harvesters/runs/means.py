@@ -16,7 +16,6 @@ from harvesters.ledger.turns import SharedPace
 from harvesters.network.again import Patience
 from harvesters.network.pace import Pace, Turns
 from harvesters.runs.bench import BESIDE, Bench
-from harvesters.runs.isolation import Collectors
 from journal.errors import FullError
 from journal.log import Journal
 from shapes.validate import Name
@@ -40,8 +39,7 @@ class Means:
 
     *data* holds archive, locks and status file, *cards* the registries' cards (None: not known); *transport* replaces the
     network in tests, *pace* is shared by all runs; *now* gives UTC in whole seconds. *fence* raises FencedError once the lock that
-    a run holds is lost: it is called before anything is written that others would take for good. *collectors* are the processes in which
-    answers are read and records mapped; where None, that is done in this process.
+    a run holds is lost: it is called before anything is written that others would take for good.
     """
 
     data: Path
@@ -58,7 +56,6 @@ class Means:
     now: Callable[[], datetime] = _now
     cards: Path | None = None
     fence: Callable[[], None] = _unfenced
-    collectors: Collectors | None = None
 
 
 def _mend(journal: Journal) -> None:
@@ -83,11 +80,10 @@ def opened(
     cards: Path | None = None,
     workers: int = BESIDE,
     dask: str = "",
-    collectors: Collectors | None = None,
 ) -> Iterator[Means]:
     """Open the ledger and the journal under *data*, set right what a crash left, and close them at the end.
 
-    *workers* and *dask* tell where records are worked on, as ``Bench`` has it; *collectors* are closed at the end.
+    *workers* and *dask* tell where records are worked on, as ``Bench`` has it.
     """
     data.mkdir(parents=True, exist_ok=True)
     journal = Journal(data / "journal")
@@ -97,8 +93,6 @@ def opened(
     try:
         with Bench(base, engine, workers, dask) as bench:
             pace: Turns = SharedPace(book) if book.shared else Pace()
-            yield Means(data, book, journal, iris, Crosswalks(iris), bench, contact, allow, pace=pace, cards=cards, collectors=collectors)
+            yield Means(data, book, journal, iris, Crosswalks(iris), bench, contact, allow, pace=pace, cards=cards)
     finally:
-        if collectors:
-            collectors.close()
         book.close()

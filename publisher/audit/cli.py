@@ -20,6 +20,7 @@ from publisher.errors import PublisherError
 from publisher.remote.address import Address
 from publisher.remote.client import Refused
 from publisher.remote.follower import Follower
+from publisher.shelf.follower import require_unlocked
 from vocab.iris import Iris
 
 app = typer.Typer(no_args_is_help=True, help="The shelf: the store that answers.")
@@ -75,10 +76,11 @@ def _anew(settings: Settings, journal: Journal) -> None:
     if settings.elsewhere is None:
         anew(settings.data, iris)
         return
+    folder = settings.data / "shelf" / settings.elsewhere.folder
+    require_unlocked(folder / "lock")
     store = Elsewhere(settings.elsewhere, journal, iris)
     store.empty()
     store.close()
-    folder = settings.data / "shelf" / settings.elsewhere.folder
     follower = Follower(settings.elsewhere, journal, folder, settings.data / "status.nq", iris.status)
     follower.step()
     follower.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,9 +11,9 @@ from pyoxigraph import NamedNode, Quad, Store
 
 from journal.log import Journal
 from publisher.audit.tally import Fault, Tallies, Tally
-from publisher.errors import Busy, NotReady
+from publisher.errors import NotReady
 from publisher.shelf.apply import orphans, unmerged
-from publisher.shelf.follower import Follower
+from publisher.shelf.follower import Follower, require_unlocked
 from publisher.shelf.generations import newest
 from vocab.iris import Iris
 
@@ -58,7 +57,7 @@ def anew(data: Path, iris: Iris) -> int:
     """Throw the store away and make it anew from the journal; give the entry at which it stands. Raises Busy as ``Own.mend``."""
     shelf = data / "shelf"
     shelf.mkdir(parents=True, exist_ok=True)
-    _free(shelf)
+    require_unlocked(shelf / "lock")
     (shelf / "position.json").unlink(missing_ok=True)
     shutil.rmtree(shelf / "store", ignore_errors=True)
     with _follower(data, iris) as follower:
@@ -68,17 +67,9 @@ def anew(data: Path, iris: Iris) -> int:
 
 @contextmanager
 def _follower(data: Path, iris: Iris) -> Iterator[Follower]:
-    _free(data / "shelf")
+    require_unlocked(data / "shelf" / "lock")
     follower = Follower(Journal(data / "journal"), data / "shelf", data / "status.nq", iris.status)
     try:
         yield follower
     finally:
         follower.close()
-
-
-def _free(shelf: Path) -> None:
-    with (shelf / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise Busy("a server follows the journal here; end it, then mend the shelf") from error

@@ -6,6 +6,7 @@ import http.client
 import json
 from base64 import b64encode
 from collections.abc import Sequence
+from dataclasses import replace
 from urllib.parse import urlencode, urlsplit
 
 from publisher.remote.address import door
@@ -39,41 +40,54 @@ class Client:
             self._headers["Authorization"] = "Basic " + b64encode(f"{at.user}:{at.password}".encode()).decode()
         self._open: http.client.HTTPResponse | None = None
 
-    def dialect(self) -> Dialect:
-        """Find out how the engine is spoken to."""
-        answer = self.ask("ASK { }", TABLE)
+    def dialect(self, seconds: float = PATIENCE) -> Dialect:
+        """Return how the engine is spoken to. Raises Refused."""
+        answer = self.ask("ASK { }", TABLE, seconds=seconds)
         answer.read()
-        return of(answer.headers.get("Server", ""))
+        dialect = of(answer.headers.get("Server", ""))
+        if dialect.engine_graphs:
+            graphs = (row["graph"] for row in self.rows(dialect.engine_graphs, seconds))
+            dialect = replace(dialect, aside=(*dialect.aside, *sorted(graphs)))
+        return dialect
 
-    def ask(self, query: str, accept: str, more: Sequence[tuple[str, str]] = ()) -> http.client.HTTPResponse:
-        """Put a query; its answer is a file to read. Raises Refused."""
+    def ask(
+        self, query: str, accept: str, more: Sequence[tuple[str, str]] = (), *, seconds: float = PATIENCE
+    ) -> http.client.HTTPResponse:
+        """Send a query and return the response, a file to read. Raises Refused, also where the store is silent for *seconds*."""
         if self._open:
             self._open.close()  # what was not read of the last one
             if not self._open.isclosed():
                 self._connection.close()
         body = urlencode([("query", query), *more])
-        answer = self._sent(body, accept)
+        answer = self._sent(body, accept, seconds)
         self._open = answer
         if answer.status != 200:
             raise _refused(answer.status, answer.read(_HEAD).decode(errors="replace"), self.host)
         return answer
 
-    def _sent(self, body: str, accept: str) -> http.client.HTTPResponse:
+    def _sent(self, body: str, accept: str, seconds: float) -> http.client.HTTPResponse:
         """Send it, once more where the store has closed the connection meanwhile."""
+        self._connection.timeout = seconds
+        if self._connection.sock:
+            self._connection.sock.settimeout(seconds)
         for again in (True, False):
             try:
                 self._connection.request("POST", self._path, body, {**self._headers, "Accept": accept})
                 return self._connection.getresponse()
             except (OSError, http.client.HTTPException) as error:
                 self._connection.close()
-                if not again or isinstance(error, ConnectionRefusedError):
+                if not again or isinstance(error, (ConnectionRefusedError, TimeoutError)):
                     raise Refused("NotReady", f"the store at {self.host} does not answer ({error}); ask again in a moment") from error
         raise AssertionError("unreachable")
 
-    def rows(self, query: str) -> list[dict[str, str]]:
-        """Give the values of an answer by variable."""
-        found = json.load(self.ask(query, TABLE))["results"]["bindings"]
-        return [{name: cell["value"] for name, cell in row.items()} for row in found]
+    def rows(self, query: str, seconds: float = PATIENCE) -> list[dict[str, str]]:
+        """Return the values of an answer by variable. Raises Refused, also where the answer breaks off or is silent for *seconds*."""
+        try:
+            rows = json.load(self.ask(query, TABLE, seconds=seconds))["results"]["bindings"]
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            self._connection.close()
+            raise Refused("NotReady", f"the answer of the store at {self.host} broke off ({error}); ask again in a moment") from error
+        return [{name: cell["value"] for name, cell in row.items()} for row in rows]
 
     def close(self) -> None:
         """Close the connection."""

@@ -16,6 +16,7 @@ class Dialect:
     *merged* is the graph with the merge of all graphs, "" where that is the default graph. *aside* are graphs of the engine's own, which
     nobody asked for. *cap* is the header that tells after how many rows the engine ended an answer, *broken* the one that it sends with a
     part of an answer. *quads* is the media type of what may be loaded at once, and *everything* what is added to the address for it.
+    *engine_graphs* is a query for further graphs of the engine's own (``?graph``), whose names depend on its settings.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Dialect:
     broken: str = ""
     everything: tuple[tuple[str, str], ...] = ()
     default: tuple[str, str] = ("default", "")
+    engine_graphs: str = ""
 
     @property
     def hidden(self) -> tuple[str, ...]:
@@ -46,6 +48,9 @@ VIRTUOSO = Dialect(
     "X-SQL-State",
     (("graph-uri", MERGE),),  # each quad goes to its own graph even so
     ("graph-uri", MERGE),
+    # A fresh database describes its WebDAV folders in the graph http://HOST/DAV/, with HOST from [URIQA] DefaultHost in virtuoso.ini.
+    """SELECT DISTINCT ?graph { GRAPH ?graph { ?folder <http://www.openlinksw.com/schemas/DAV#ownerUser> ?owner }
+  FILTER(REGEX(STR(?graph), "^https?://[^/]+/DAV/$")) }""",
 )
 
 
@@ -85,8 +90,8 @@ TROUBLES = (
     Trouble(re.compile(r"SP031.*Unknown function"), "QueryError", "this store does not know a function of the query"),
     Trouble(re.compile(r"FRVEC|MaxQueryMem|memory exhausted|out of memory"), "MemoryLimit", ""),
     Trouble(
-        re.compile(r"MaxConstructTriples|RDFXX|result set.* limit"),
+        re.compile(r"D1CTX|MaxConstructTriples|RDFXX|result set.* limit"),
         "RowLimit",
-        "this store does not give so many triples; narrow the query",
+        "this store does not return so many triples; narrow the query, or ask the operator to raise MaxConstructTriples in virtuoso.ini",
     ),
 )

@@ -13,9 +13,11 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import blake2b
+from http.client import HTTPException
 from pathlib import Path
 
 import structlog
@@ -24,14 +26,15 @@ from pyoxigraph import NamedNode, Quad
 from journal.entry import Entry
 from journal.errors import JournalError
 from journal.log import Journal
-from publisher.errors import PublisherError
+from journal.outage import Outage
+from publisher.errors import Broken, PublisherError
 from publisher.logs import to_stderr
 from publisher.remote import patch
 from publisher.remote.address import Address, told
 from publisher.remote.client import Client, Refused
 from publisher.remote.facts import Facts
 from publisher.remote.state import State
-from publisher.remote.tenure import Tenure
+from publisher.remote.tenure import SILENCE, Tenure
 from publisher.remote.writer import Writer
 from publisher.shelf.apply import digest_of, rows_of
 from publisher.shelf.follower import ATTENTION, GLANCE, alone, leave_at_end_of_input, report, silent
@@ -70,21 +73,30 @@ class Follower:
         self._tidings = Tidings(status, Iris(status_graph.removesuffix("status")).ns, journal.store)
         self.generations = shelf / "generations"
         self.generations.mkdir(parents=True, exist_ok=True)
-        self._lock = alone(shelf / "lock", report)
-        self._client = Client(address.query)
-        dialect = self._client.dialect()
-        self.writer = Writer(address, dialect)
-        self.tenure = Tenure(self._client, self.writer, journal, named(shelf))
-        self._facts = Facts(self._client, dialect)
-        self._status = set(self._facts.graph(self._graph))
-        self._aside = ThreadPoolExecutor(1, "aside", step_aside)
-        self._texts = Following(shelf / "text", journal, status_graph.removesuffix("status"), self._facts.look_up)
-        self._tables = Tables(shelf / "tables", journal, status_graph.removesuffix("status"), self._facts.expect)
+        self._last = State()
+        with ExitStack() as opened:  # what was opened is closed where the next step fails, so that a new follower can lock the folder
+            opened.enter_context(alone(shelf / "lock", report))
+            self._client = opened.enter_context(closing(Client(address.query)))
+            dialect = self._client.dialect(SILENCE)
+            self.writer = opened.enter_context(closing(Writer(address, dialect)))
+            self.tenure = Tenure(self._client, self.writer, journal, named(shelf))
+            self._facts = Facts(self._client, dialect)
+            self._status = set(self._facts.graph(self._graph))
+            self._tables = opened.enter_context(
+                closing(Tables(shelf / "tables", journal, status_graph.removesuffix("status"), self._facts.expect))
+            )
+            self._texts = opened.enter_context(
+                closing(Following(shelf / "text", journal, status_graph.removesuffix("status"), self._facts.look_up))
+            )
+            self._aside = opened.enter_context(ThreadPoolExecutor(1, "aside", step_aside))
+            self._opened = opened.pop_all()
 
     def step(self) -> Generation | None:
         """Take in what is new; give the new generation, None where nothing was new."""
         before = self.tenure.read(self._now())
-        state = self._catch_up(before)
+        if before.position < self._last.position:
+            raise Broken(f"the store went back from entry {self._last.position} to {before.position}; it is loaded again from there")
+        state = self._last = self._catch_up(before)
         changed = self._show_status() or state.position != before.position
         self._aside.submit(self._look_beside, state, GLANCE if changed else ATTENTION).result()
         return self._show(state)
@@ -95,13 +107,8 @@ class Follower:
         self._texts.step(self._facts, state.position, state.entry, seconds)
 
     def close(self) -> None:
-        """Let the store go."""
-        self._aside.shutdown()
-        self._texts.close()
-        self._tables.close()
-        self.writer.close()
-        self._client.close()
-        self._lock.close()
+        """Close the store and the indexes, and release the lock."""
+        self._opened.close()
 
     def _catch_up(self, state: State) -> State:
         head = self._journal.head
@@ -173,14 +180,16 @@ def main() -> None:
     journal, shelf, status, graph = sys.argv[1:5]
     to_stderr()
     threading.Thread(target=leave_at_end_of_input, daemon=True).start()
+    outage = Outage("SPARQL store cannot be updated; retrying", "SPARQL store is updated again")
     while True:
         try:
-            follower = Follower(told(), Journal(Path(journal)), Path(shelf), Path(status), graph, report=report)
-            while True:
-                follower.step()
-                time.sleep(PAUSE)
-        except (JournalError, PublisherError, Refused) as error:
-            log.error("the store cannot follow the journal", error=str(error))
+            with closing(Follower(told(), Journal(Path(journal)), Path(shelf), Path(status), graph, report=report)) as follower:
+                while True:
+                    follower.step()
+                    outage.over()
+                    time.sleep(PAUSE)
+        except (JournalError, PublisherError, Refused, OSError, HTTPException, SyntaxError, ValueError) as error:  # an answer broke off
+            outage.failed(str(error))
             report(f"the store cannot follow the journal: {error}")
             time.sleep(_AGAIN)
 

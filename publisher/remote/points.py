@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 import struct
+from decimal import Decimal
 from typing import Protocol
 
 _OWN = b"http://www.openlinksw.com/schemas/virtrdf#Geometry"
@@ -58,11 +59,11 @@ def _true(it: re.Match[bytes]) -> bytes:
 
 
 def shortest(text: bytes) -> bytes:
-    """Write the shortest number that is the same in 32 bits.
+    """Return the shortest plain decimal that is the same number in 32 bits.
 
-    >>> shortest(b"2.3283998966217")
-    b'2.3284'
+    >>> shortest(b"2.3283998966217"), shortest(b"80"), shortest(b"1e-05")
+    (b'2.3284', b'80', b'0.00001')
     """
     wanted = struct.pack("f", float(text))
-    tries = (f"{float(text):.{digits}g}" for digits in range(1, 10))
-    return next((told.encode() for told in tries if struct.pack("f", float(told)) == wanted), text)
+    decimals = (f"{Decimal(f'{float(text):.{digits}g}'):f}" for digits in range(1, 10))
+    return next((decimal.encode() for decimal in decimals if struct.pack("f", float(decimal)) == wanted), text)

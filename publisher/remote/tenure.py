@@ -13,6 +13,7 @@ from publisher.remote.dialect import STATE
 from publisher.remote.state import ANY, ASK, State, read, update
 from publisher.remote.writer import Writer
 
+SILENCE = 30.0  # seconds without an answer to a small question, after which the store counts as down
 LEASE = 30.0  # seconds; who has died is followed by another after them
 _CLAIM = """DELETE {{ GRAPH <{state}> {{ <{state}> <{state}#writer> ?writer ; <{state}#until> ?until }} }}
 INSERT {{ GRAPH <{state}> {{ <{state}> <{state}#writer> "{name}" ; <{state}#until> "{until}" }} }}
@@ -31,7 +32,7 @@ class Tenure:
         """Read how far the store is; one that is empty is made ours. Raises Broken where it holds what does not follow this journal."""
         found = self._read()
         if found is None:
-            if self._client.rows(without(ANY, self._client.dialect().hidden)):
+            if self._client.rows(without(ANY, self._client.dialect(SILENCE).hidden), SILENCE):
                 raise Broken("the store holds what is not ours; give an empty one, or make it ours by stocktake shelf rebuild --whole")
             found = State()
             self._writer.update(update(found))
@@ -62,7 +63,7 @@ class Tenure:
         self._writer.update(update(replace(state, writer=self._name, until=self._until)))
 
     def _read(self) -> State | None:
-        return read([(row["name"], row["value"]) for row in self._client.rows(ASK)])
+        return read([(row["name"], row["value"]) for row in self._client.rows(ASK, SILENCE)])
 
     def _continues(self, state: State) -> bool:
         entry = next(iter(self._journal.entries(after=state.position - 1)), None)

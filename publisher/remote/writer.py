@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from http import HTTPStatus
+from http.client import HTTPException
 from urllib.error import URLError
 
 import httpx
@@ -52,7 +53,7 @@ class Writer:
             wrapper.query().response.read()
         except (QueryBadFormed, EndPointInternalError) as error:
             raise Broken(f"the store does not take an update: {str(error)[:500]}") from error
-        except (SPARQLWrapperException, EndPointNotFound, URLError, OSError) as error:
+        except (SPARQLWrapperException, EndPointNotFound, URLError, OSError, HTTPException) as error:
             raise NotReady(f"the store at {self._update.url} does not answer an update: {str(error)[:300]}") from error
 
     def add(self, lines: list[bytes]) -> None:

@@ -26,6 +26,7 @@ from pyoxigraph import NamedNode, Quad, Store
 from journal.entry import Entry
 from journal.errors import JournalError
 from journal.log import Journal
+from publisher.errors import Busy
 from publisher.logs import to_stderr
 from publisher.shelf.apply import apply, count, digest, remerge, replace_graph, rows_of
 from publisher.shelf.generations import Beside, Generation, make, newest, sweep
@@ -229,15 +230,36 @@ def alone(path: Path, report: Callable[[str], None] = silent) -> TextIO:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        file.seek(0)
-        other = file.read(20).strip()
-        report(f"process {other or 'unknown'} writes this shelf ({path.parent.name}/): another server uses the same data folder")
+        report(f"{_holder(path)} writes this shelf ({path.parent.name}/): another server uses the same data folder")
         fcntl.flock(file, fcntl.LOCK_EX)
         report("")
     file.truncate(0)
     file.write(str(os.getpid()))
     file.flush()
     return file
+
+
+def require_unlocked(path: Path) -> None:
+    """Raise Busy, which names the process that holds it, where the lock at *path* is taken; a missing file is no lock."""
+    try:
+        with path.open() as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return
+    except BlockingIOError as error:
+        raise Busy(f"a server follows the journal here ({_holder(path)}); end it, then run this again") from error
+
+
+def _holder(path: Path) -> str:
+    """Return the process that wrote its number into the lock at *path*, with its command."""
+    number = path.read_text().strip()
+    if not number.isdecimal():
+        return "process unknown"
+    try:
+        command = Path(f"/proc/{number}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    except OSError:
+        return f"process {number}"
+    return f"process {number}: {command[:200]}"
 
 
 def report(reason: str) -> None:

@@ -11,16 +11,20 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
+from urllib.parse import urlsplit
 
+import httpx
 import structlog
 
 from journal import origin
 from journal.errors import JournalError
 from journal.log import Journal
+from journal.outage import Outage
 from publisher.errors import NotReady, ShelfError
 from publisher.pages.terms import Row, rows_of
 from publisher.releases.pinned import Pinned
-from publisher.remote.address import Address
+from publisher.remote.address import Address, Door, door
+from publisher.remote.client import TABLE
 from publisher.shelf.budget import Budget
 from publisher.shelf.cache import Cache
 from publisher.shelf.flight import Flights
@@ -40,6 +44,8 @@ HISTORY = "publisher.history.follow"
 PAUSE = 0.2  # seconds between looks for a new generation
 LINE = 1_000  # questions of our own that may wait: as many as there may be connections
 RECKONING = 1.0  # seconds between counts of the entries that are not shown
+PROBE = 5.0  # seconds between two probes of an external store
+PROBE_TIMEOUT = 10.0  # seconds of silence after which it counts as down
 CACHED = 2_000  # answers to our own questions that are kept while a generation is shown
 
 
@@ -76,6 +82,8 @@ class Shelf:
         self._generations = self._folder / "generations"
         cores = readers or os.cpu_count() or 1
         self.budget, self.room = Budget(self.limits, time.monotonic), Room()
+        self._elsewhere = elsewhere
+        self.store_failure = ""  # why the external store did not answer its last probe, "" where it did
         self._told = elsewhere.environment() if elsewhere else None
         module = REMOTE if elsewhere else READER
         self._public = Pool(cores, self.limits, 2, self.budget, module, self._told)
@@ -88,7 +96,8 @@ class Shelf:
 
     async def __aenter__(self) -> Shelf:
         await self.look()
-        self._tasks = [asyncio.create_task(work) for work in (self._watch(), self._reckon(), *(self._followers() if self._follow else []))]
+        works = (self._watch(), self._reckon(), *self._probes(), *(self._followers() if self._follow else []))
+        self._tasks = [asyncio.create_task(work) for work in works]
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -228,6 +237,27 @@ class Shelf:
         """Return whether the journal is a mirror's that refused the next entry."""
         of = origin.read(self.journal.folder)
         return of is not None and of.refused is not None
+
+    def _probes(self) -> Iterator[Coroutine[None, None, None]]:
+        if self._elsewhere:
+            yield self._probe(door(self._elsewhere.query))
+
+    async def _probe(self, address: Door) -> None:
+        """Ask the external store again and again whether it answers, so that ``/health`` says so from memory."""
+        outage = Outage("SPARQL store does not answer", "SPARQL store answers again")
+        auth = (address.user, address.password) if address.user else None
+        async with httpx.AsyncClient(timeout=PROBE_TIMEOUT, trust_env=False, auth=auth) as client:
+            while True:
+                try:
+                    answer = await client.post(address.url, data={"query": "ASK {}"}, headers={"Accept": TABLE})
+                    self.store_failure = "" if answer.is_success else f"it answers {answer.status_code}"
+                except httpx.TransportError as error:
+                    self.store_failure = str(error) or f"no answer within {PROBE_TIMEOUT:g} s"
+                if self.store_failure:
+                    outage.failed(self.store_failure, host=urlsplit(address.url).netloc)
+                else:
+                    outage.over()
+                await asyncio.sleep(PROBE)
 
     def _followers(self) -> Iterator[Coroutine[None, None, None]]:
         journal = str(self.journal.folder)

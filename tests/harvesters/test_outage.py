@@ -2,7 +2,7 @@
 
 from structlog.testing import capture_logs
 
-from harvesters.outage import Outage, root_cause
+from journal.outage import Outage, root_cause
 
 
 def test_failures_are_logged_once_for_each_reason_and_counted_at_the_recovery():

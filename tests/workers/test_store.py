@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Timer
 
 import boto3
 import pytest
@@ -17,7 +18,7 @@ from moto.server import ThreadedMotoServer
 from harvesters.archive import Archive, read
 from journal import store
 from journal.entry import write
-from journal.errors import FullError, JournalError
+from journal.errors import ChainError, FullError, JournalError
 from journal.log import Journal
 from journal.store import Store
 from publisher.errors import ReleaseError
@@ -116,7 +117,8 @@ def test_what_a_look_and_a_commit_cost_does_not_grow_with_the_journals_age(tmp_p
 
     requests = [_asked(caplog, one.look), _asked(caplog, lambda: one.append([ONE], run="b.1", time=NOW))]
 
-    assert requests == [["GET"], ["GET", "PUT"]]
+    assert [(kinds[0], kinds.count("PUT")) for kinds in requests] == [("GET", 0), ("GET", 1)]
+    assert len(requests[1]) <= 6  # look, list, length and start of the last entry, put
     assert one.head is not None
     assert one.head.number == age + 1
 
@@ -195,7 +197,7 @@ def test_a_store_that_does_not_answer_stops_a_writer_and_no_reader(tmp_path, url
     other = journal(tmp_path / "2", "s3://nowhere/stocktake").folder
     shutil.copy(next(one.folder.glob("*.gz")), other)
 
-    reader = Journal(other)
+    reader = Journal(other, patience=0)
 
     assert [entry.run for entry in reader.entries()] == ["a.1"]
     with pytest.raises(FullError, match="does not take or give journal/000000002"):
@@ -208,8 +210,120 @@ def test_an_entry_that_was_spoiled_in_the_store_is_not_taken_in(tmp_path, url):
     (tmp_path / "spoiled").write_bytes(b"spoiled")
     Store(url).add("journal/000000002.rdfp.gz", tmp_path / "spoiled")
 
-    with pytest.raises(JournalError, match="entry 2 cannot be unpacked"):
-        list(journal(tmp_path / "2", url).entries())
+    reader = journal(tmp_path / "2", url)
+
+    assert [entry.run for entry in reader.entries()] == ["a.1"]
+    assert "entry 2 cannot be unpacked" in reader.trouble
+    assert "restore that entry from a backup or a mirror" in reader.trouble
+    with pytest.raises(ChainError, match="entry 2 cannot be unpacked"):
+        reader.append([TWO], run="b.1", time=NOW)
+
+
+def _put(url: str, name: str, body: bytes) -> None:
+    bucket = url.removeprefix("s3://").partition("/")[0]
+    s3_backends[DEFAULT_ACCOUNT_ID]["aws"].put_object(bucket, f"stocktake/journal/{name}", body)
+
+
+def _two_entries(tmp_path: Path, url: str) -> tuple[Journal, list[Path]]:
+    """Return a journal of two entries in the store at *url*, and their local copies."""
+    one = journal(tmp_path / "1", url)
+    for number, row in enumerate([ONE, TWO], 1):
+        one.append([row], run=f"a.{number}", time=NOW)
+    return one, [entry.path for entry in one.entries()]
+
+
+def _refused(one: Journal, url: str, match: str) -> None:
+    """Check that a commit is refused with a message, and that nothing was written."""
+    before = Store(url).names("journal")
+    with pytest.raises(ChainError, match=match):
+        one.append([ONE], run="a.3", time=NOW)
+    assert Store(url).names("journal") == before
+    assert list(one.folder.glob("*.part")) == []
+
+
+def test_a_store_that_was_emptied_is_not_written_to(tmp_path, url):
+    one, paths = _two_entries(tmp_path, url)
+    for path in paths:
+        boto3.client("s3").delete_object(Bucket=url.split("/")[2], Key=f"stocktake/journal/{path.name}")
+
+    _refused(one, url, r"has no entry 2, which is [0-9a-f]{64} .* emptied or replaced; put the entries of .* back")
+
+
+def test_a_store_of_another_installation_is_not_written_to(tmp_path, url):
+    one, paths = _two_entries(tmp_path, url)
+    other = Journal(tmp_path / "other")
+    for number in (1, 2):
+        other.append([TWO], run=f"other.{number}", time=NOW)
+    for path in paths:
+        _put(url, path.name, (other.folder / path.name).read_bytes())
+    ours, theirs = one.head, other.head
+
+    assert ours is not None
+    assert theirs is not None
+    _refused(one, url, f"has another entry 2 .*: {theirs.id} there, {ours.id} here")
+
+
+def test_a_longer_journal_of_another_installation_is_not_followed(tmp_path, url):
+    one, _ = _two_entries(tmp_path, url)
+    other = Journal(tmp_path / "other")
+    for number in (1, 2, 3):
+        other.append([TWO], run=f"other.{number}", time=NOW)
+    for entry in other.entries():
+        _put(url, entry.path.name, entry.path.read_bytes())
+
+    _refused(one, url, "entry 3 follows [0-9a-f]{64}, but what we hold before it is [0-9a-f]{64}.*use another one")
+
+
+def test_an_entry_that_was_cut_short_in_the_store_is_not_written_after(tmp_path, url):
+    one, paths = _two_entries(tmp_path, url)
+    _put(url, paths[1].name, paths[1].read_bytes()[:-20])
+
+    _refused(one, url, "has another entry 2 .* cut short")
+
+
+def test_a_gap_in_the_store_is_not_filled(tmp_path, url):
+    _, paths = _two_entries(tmp_path, url)
+    boto3.client("s3").delete_object(Bucket=url.split("/")[2], Key=f"stocktake/journal/{paths[0].name}")
+
+    _refused(journal(tmp_path / "2", url), url, "has entry 2, but entry 1 is missing .* restore it")
+
+
+def test_a_bucket_that_is_not_there_is_named(tmp_path, url):
+    one = journal(tmp_path / "1", "s3://no-such-bucket/stocktake")
+
+    with pytest.raises(FullError, match="make the bucket first"):
+        one.append([ONE], run="a.1", time=NOW)
+
+
+def test_keys_that_may_not_write_are_named():
+    error = Store("s3://bucket")._trouble("journal/000000001", PermissionError("Access Denied"))
+
+    assert "give these keys the permission" in str(error)
+
+
+def test_an_outage_while_a_run_commits_is_waited_out(tmp_path, monkeypatch):
+    first = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    first.start()
+    port = first.get_host_and_port()[1]
+    second = ThreadedMotoServer("127.0.0.1", port, verbose=False)
+    for name, value in {"ENDPOINT_URL": f"http://127.0.0.1:{port}", "ACCESS_KEY_ID": "key", "SECRET_ACCESS_KEY": "secret"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    boto3.client("s3", region_name="us-east-1").create_bucket(Bucket="outage")
+    one = journal(tmp_path / "1", "s3://outage/stocktake")
+    back = Timer(1.0, second.start)
+
+    def stop() -> None:
+        first.stop()
+        back.start()
+
+    try:
+        entry = one.append([ONE], run="a.1", time=NOW, fence=stop)
+        copied = [it.run for it in journal(tmp_path / "2", "s3://outage/stocktake").entries()]
+    finally:
+        back.join()
+        second.stop()
+
+    assert (entry.number, copied) == (1, ["a.1"])
 
 
 def test_a_folder_with_a_journal_of_its_own_becomes_no_copy(tmp_path, url):

@@ -1,0 +1,178 @@
+"""A publisher over an external store that is killed, stopped, restarted empty or killed in the middle of an entry."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from conftest import IRIS, plain, record_rows
+from published import settle
+from serving import served
+from waiting import WITHIN, wait_until
+
+from benchmarks.engines import Engine, free_port, missing, started
+from journal.log import Journal
+from publisher.audit.elsewhere import Elsewhere
+from publisher.audit.tally import compare
+from publisher.remote.client import Client
+from publisher.remote.tenure import LEASE, Tenure
+from publisher.remote.writer import Writer
+from publisher.shelf.generations import newest
+
+WHEN = datetime(2026, 4, 1, tzinfo=UTC)
+OVER_EACH = pytest.mark.parametrize("name", ["oxigraph", "virtuoso"])
+
+
+@dataclass
+class Site:
+    """A publisher at *url* whose data are in *data*, over a store on *port* whose files are in *folder*."""
+
+    name: str
+    data: Path
+    folder: Path
+    port: int
+    engine: Engine
+    engines: ExitStack
+    url: str = ""
+
+    def health(self) -> tuple[int, dict[str, Any]]:
+        answer = httpx.get(f"{self.url}/health", trust_env=False, timeout=60)
+        return answer.status_code, answer.json()
+
+    def start_store(self) -> None:
+        self.engine = self.engines.enter_context(started(self.name, self.folder, port=self.port))
+
+    def kill_store(self) -> None:
+        self.engine.process.kill()
+        self.engine.process.wait()
+
+    def append(self, count: int) -> int:
+        """Append an entry of *count* new records, and return its number."""
+        rows = [row for number in range(1000, 1000 + count) for row in record_rows("demo", plain(number))]
+        entry = Journal(self.data / "journal").append(rows, run="run-9", time=WHEN)
+        assert entry is not None
+        return entry.number
+
+    def is_level(self, position: int) -> bool:
+        status, answer = self.health()
+        return (status, answer["status"], answer["position"], answer["lag"]) == (200, "ok", position, 0)
+
+    def differences(self) -> list[Any]:
+        """Compare the store with the journal, graph by graph."""
+        later = datetime.now(UTC) + timedelta(seconds=6 * LEASE)
+        journal = Journal(self.data / "journal")
+        store = Elsewhere(self.engine.address, journal, IRIS, now=lambda: later)
+        try:
+            return compare(journal, store)
+        finally:
+            store.close()
+
+
+@contextmanager
+def _site(name: str, world: Path, folder: Path) -> Iterator[Site]:
+    if why := missing(name):
+        pytest.skip(why)
+    data = shutil.copytree(world, folder / "data", ignore=shutil.ignore_patterns("shelf", "scratch"))
+    with ExitStack() as engines:
+        port = free_port()
+        engine = engines.enter_context(started(name, folder / "store", port=port))
+        site = Site(name, data, folder / "store", port, engine, engines)
+        with served(data, engine.address.environment()) as site.url:
+            settle(site.url)
+            yield site
+
+
+def test_a_rebuild_beside_a_server_fails_at_once_and_names_it(world: Path, tmp_path: Path) -> None:
+    with _site("oxigraph", world, tmp_path) as site:
+        quads = site.health()[1]["quads"]
+        environment = {**os.environ, "STOCKTAKE_DATA": str(site.data), **site.engine.address.environment()}
+        command = [sys.executable, "-m", "stocktake", "shelf", "rebuild", "--whole"]
+
+        result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=WITHIN)
+
+        assert result.returncode == 1
+        assert re.search(r"process \d+: \S*python\S* -m publisher\.remote\.follower", " ".join(result.stderr.split()))
+        assert site.health()[1]["quads"] == quads
+
+
+def test_a_fresh_database_of_virtuoso_counts_as_empty(world: Path, tmp_path: Path) -> None:
+    if why := missing("virtuoso"):
+        pytest.skip(why)
+    with started("virtuoso", tmp_path / "store") as engine:
+        client = Client(engine.address.query)
+        writer = Writer(engine.address, client.dialect())
+        folder = "<http://localhost:8890/DAV/home/> <http://www.openlinksw.com/schemas/DAV#ownerUser> <mailto:somebody@example.domain>"
+        writer.update(f"INSERT DATA {{ GRAPH <http://localhost:8890/DAV/> {{ {folder} }} }}")
+        tenure = Tenure(client, writer, Journal(world / "journal"), "test")
+
+        assert tenure.read(WHEN).position == 0
+        assert "http://localhost:8890/DAV/" in client.dialect().hidden
+        writer.update("INSERT DATA { GRAPH <http://other.example/DAV/> { <http://other.example/a> <http://other.example/b> 1 } }")
+        assert "http://other.example/DAV/" not in client.dialect().hidden
+        writer.close()
+        client.close()
+
+
+@OVER_EACH
+def test_a_killed_store_is_reported_and_followed_again(name: str, world: Path, tmp_path: Path) -> None:
+    with _site(name, world, tmp_path) as site:
+        site.kill_store()
+        wait_until(lambda: site.health()[0] == 503, "/health to report the store")
+        status = site.health()[1]
+        position = site.append(3)
+        site.start_store()
+        wait_until(lambda: site.is_level(position), "the store to hold the new entry")
+
+        assert (status["status"], bool(status["sparql_store"]["error"])) == ("unavailable", True)
+        assert site.differences() == []
+
+
+@OVER_EACH
+def test_a_stopped_store_is_reported_and_followed_again(name: str, world: Path, tmp_path: Path) -> None:
+    with _site(name, world, tmp_path) as site:
+        os.kill(site.engine.process.pid, signal.SIGSTOP)
+        position = site.append(3)
+        wait_until(lambda: site.health()[0] == 503, "/health to report the store")
+        os.kill(site.engine.process.pid, signal.SIGCONT)
+        wait_until(lambda: site.is_level(position), "the store to hold the new entry")
+
+        assert site.differences() == []
+
+
+@OVER_EACH
+def test_a_store_that_is_restarted_empty_is_filled_again(name: str, world: Path, tmp_path: Path) -> None:
+    with _site(name, world, tmp_path) as site:
+        position = site.health()[1]["position"]
+        quads = site.health()[1]["quads"]
+        site.kill_store()
+        shutil.rmtree(site.folder)
+        site.start_store()
+        wait_until(lambda: site.is_level(position) and site.health()[1]["quads"] == quads, "the store to hold all entries")
+
+        assert site.differences() == []
+
+
+@OVER_EACH
+def test_a_store_killed_in_the_middle_of_an_entry_holds_it_whole_in_the_end(name: str, world: Path, tmp_path: Path) -> None:
+    with _site(name, world, tmp_path) as site:
+        generations = site.data / "shelf" / site.engine.address.folder / "generations"
+        position = site.append(400)
+        wait_until(lambda: (shown := newest(generations)) and shown.taking == position, "the entry to be applied", pause=0.005)
+        site.kill_store()
+        wait_until(lambda: site.health()[0] == 503, "/health to report the store")
+        site.start_store()
+        wait_until(lambda: site.is_level(position), "the store to hold the entry")
+
+        assert site.differences() == []
