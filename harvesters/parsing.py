@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 from harvesters.errors import HarvestError, ParseError
 
@@ -58,3 +58,15 @@ def join_url(base: str, address: str) -> str:
         return urljoin(base, address)
     except ValueError:
         return address
+
+
+def url_path(address: str) -> str:
+    """Return the path of *address*; empty where it is no address.
+
+    >>> url_path("https://a.example/b/c.json?d"), url_path("http://[a")
+    ('/b/c.json', '')
+    """
+    try:
+        return urlsplit(address).path
+    except ValueError:
+        return ""

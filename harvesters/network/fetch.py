@@ -172,8 +172,7 @@ class Fetch(AbstractContextManager["Fetch"]):
         was met (harvesters.errors draws them), WebPageError where *accept* asks for data and a web page comes; each names the
         address, and the cure where there is one.
         """
-        parsed = self._parsed(url)
-        address = str(parsed.copy_merge_params(params) if params else parsed)
+        address = str(self._parsed(url, params=params))
         headers = {"Accept": accept, **(self._conditions(address) if conditional else {})}
         reply = self._follow(address, headers, lambda it: judge(it, accept, self.agent))
         if reply.status == 200:
@@ -246,11 +245,13 @@ class Fetch(AbstractContextManager["Fetch"]):
         self.met["redirected" if _leads_on(reply) else "unchanged" if reply.unchanged else "answered"] += 1
         return reply
 
-    def _parsed(self, url: str, location: str | None = None) -> httpx.URL:
+    def _parsed(self, url: str, location: str | None = None, params: Mapping[str, str] | None = None) -> httpx.URL:
         try:
-            return httpx.URL(url) if location is None else httpx.URL(url).join(location)
-        except httpx.InvalidURL as error:
-            raise self._counted(ElsewhereError(f"{location or url}: no address that can be asked: {error}")) from error
+            parsed = httpx.URL(url) if location is None else httpx.URL(url).join(location)
+            return parsed.copy_merge_params(params) if params else parsed
+        except (httpx.InvalidURL, UnicodeError) as error:
+            shown = (location or url).encode("utf-8", "backslashreplace").decode()
+            raise self._counted(ElsewhereError(f"{shown}: no address that can be asked: {error}")) from error
 
     def _counted(self, error: HarvestError) -> HarvestError:
         self.met[error.outcome] += 1

@@ -21,8 +21,9 @@ MOST = 20_000_000  # cells of a sheet, with those that are empty
 _FREE, _EMPTY = 1_000_000, 100  # cells that any sheet may have, and how many of them for each that has a value
 _UNPACKED = 512 * 1024 * 1024  # bytes of all members of a packed workbook
 _PIECE = 1 << 20
-_OVERLAP = 64  # bytes of a piece that are read again with the next: longer than an address with its attribute
-_ADDRESS = re.compile(rb"\br\s?=\s?[\"']([A-Za-z]{0,9})([0-9]{1,12})[\"']")
+_OVERLAP = 4096  # bytes of a piece that are read again with the next: longer than an address with its attribute
+_ADDRESS = re.compile(rb"\br\s*+=\s*+[\"']([A-Za-z]*+)([0-9]++)")
+_DIGITS = 12  # of a number in an address; one that has more is as large as any
 _CELL = re.compile(rb"<(?:[\w.-]{1,20}:)?c[\s>]")
 _TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -116,9 +117,9 @@ def _add_addresses(area: Area, text: bytes, end: int) -> int:
         rows.add(found[2])
         columns.add(found[1])
     for row in rows:
-        area.add(int(row), None)
+        area.add(int(row[:_DIGITS]), None)
     for column in columns - {b""}:
-        area.add(None, _column(column))
+        area.add(None, _column(column[:_DIGITS]))
     return count
 
 

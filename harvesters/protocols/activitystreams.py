@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urljoin
 
 from harvesters.errors import CardError, DeniedError, HarvestError, MissingError, ParseError
 from harvesters.network.answer import dump_json, load_json
 from harvesters.network.fetch import Fetch
 from harvesters.option import Option, value
+from harvesters.parsing import join_url
 from harvesters.protocols.cursor import read, write
 from harvesters.protocols.file_payload import FORMATS, Item, records
 from harvesters.protocols.stamp import read_stamp
@@ -105,7 +105,7 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
             found, spot = _items(source, fetch, activity, met, spot)
             items += found
         earlier = document.get("prev") if spot.back else None
-        rest = (urljoin(reply.url, _id(earlier)),) if earlier else () if spot.back else spot.pages[1:]
+        rest = (join_url(reply.url, _id(earlier)),) if earlier else () if spot.back else spot.pages[1:]
         empty = empties(source.name, reply.url, spot.empty, told)
         spot = replace(spot, pages=() if ended else rest, empty=empty)
         yield Page(tuple(items), write(spot) if spot.pages else None, None, reply.at, again=True, doubt=spot.doubt)
@@ -116,17 +116,17 @@ def _begun(source: Source, fetch: Fetch) -> _Spot:
     reply = fetch.get(source.url, accept=_ACCEPT)
     document = _document(source, reply.url, load_json(reply))
     if last := _id(document.get("last")):
-        return _Spot((urljoin(reply.url, last),))
+        return _Spot((join_url(reply.url, last),))
     if not (first := _id(document.get("first"))):
         return _Spot((reply.url,))
-    pages, following = [], urljoin(reply.url, first)
+    pages, following = [], join_url(reply.url, first)
     repeats = Repeats(source.name)
     while following:
         repeats.token(reply.url, following, "the page")
         pages.append(following)
         reply = fetch.get(following, accept=_ACCEPT)
         after = _id(_document(source, reply.url, load_json(reply)).get("next"))
-        following = urljoin(reply.url, after) if after else ""
+        following = join_url(reply.url, after) if after else ""
     return _Spot(tuple(reversed(pages)), back=False)
 
 

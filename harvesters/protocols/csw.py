@@ -180,7 +180,7 @@ def _texts(node: _Element) -> list[str]:
 
 
 def _number(text: str | None) -> int | None:
-    return int(text) if text and text.isascii() and text.isdigit() else None
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 16 else None
 
 
 def _item(node: _Element) -> Item:

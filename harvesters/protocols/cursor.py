@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 import orjson
 
+from harvesters.parsing import parser_errors
+
 VERSION = 1  # raise it when a cursor of before can no longer be read: its list is then begun anew
 S = TypeVar("S")
 
@@ -27,7 +29,8 @@ def write(spot: Any) -> str:
     True
     """
     told = {field.name: getattr(spot, field.name) for field in fields(spot) if getattr(spot, field.name) != field.default}
-    return orjson.dumps({"v": VERSION, **told}).decode()
+    with parser_errors("the place in a list cannot be written down"):  # as a number above 64 bits, or half of a surrogate pair
+        return orjson.dumps({"v": VERSION, **told}).decode()
 
 
 def read(kind: type[S], text: str | None) -> S | None:

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urljoin
 
 import feedparser
 from lxml import etree
@@ -21,7 +20,7 @@ from harvesters.network.answer import declared_charset, dump_json, refuse_doctyp
 from harvesters.network.charset import is_charset
 from harvesters.network.fetch import Fetch, Reply
 from harvesters.option import Option, value
-from harvesters.parsing import parser_errors
+from harvesters.parsing import join_url, parser_errors
 from harvesters.protocols.cursor import read, write
 from harvesters.protocols.feed_entry import entry_row, feed_row
 from harvesters.protocols.trouble import Repeats
@@ -84,7 +83,7 @@ def _parsed(reply: Reply) -> Any:
     headers = {"content-location": reply.url, "content-type": _content_type(reply)}
     with parser_errors(f"{reply.url}: no feed that can be read"):
         told = feedparser.parse(io.BytesIO(_DECLARATION.sub(_known, content)), response_headers=headers)
-    if not told.version and not told.entries:
+    if not told.get("version") and not told.get("entries"):
         why = _fault(told)
         raise ParseError(f"{reply.url}: neither Atom nor RSS{'; ' if why else ''}{why or ''}")
     return told
@@ -117,7 +116,7 @@ def _complete(told: Any) -> bool:
 def _older(told: Any, reply: Reply) -> str | None:
     links = {it.get("rel"): it.get("href") for it in reversed(told.feed.get("links", []))}
     found = next((links[name] for name in _OLDER if links.get(name)), None)
-    return urljoin(reply.url, found) if found else None
+    return join_url(reply.url, found) if found else None
 
 
 def _passed(items: tuple[Item, ...], since: datetime | None) -> bool:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
 from typing import Any
-from urllib.parse import urljoin
 
 from lxml import etree, html
 from lxml.etree import _Element
@@ -19,7 +18,7 @@ from lxml.etree import _Element
 from harvesters.errors import CardError, ParseError
 from harvesters.network.fetch import Fetch, Reply
 from harvesters.option import Option, value
-from harvesters.parsing import parser_errors
+from harvesters.parsing import join_url, parser_errors
 from harvesters.protocols.cursor import read, write
 from harvesters.protocols.trouble import UNREAD, Repeats
 from harvesters.record import Gone, Page, Pages, Record, Unreadable
@@ -166,5 +165,5 @@ def _text(node: _Element) -> str:
 
 def _link(node: _Element, paths: _Paths, name: str, reply: Reply) -> str | None:
     told = _told(paths[name], node) if name in paths else ""
-    link = urljoin(reply.url, told) if told else ""
+    link = join_url(reply.url, told) if told else ""
     return link if is_web(link) else None

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import urljoin
 
 from harvesters.errors import HarvestError, ParseError
 from harvesters.network.answer import load_json
 from harvesters.network.fetch import Fetch, Reply
+from harvesters.parsing import join_url
 from harvesters.protocols.cursor import read, write
 from harvesters.protocols.json_answer import WAYS, Item, Plan, changed_since, claimed, items
 from harvesters.protocols.stamp import read_stamp, risen
@@ -141,7 +141,7 @@ def _following(plan: Plan, answer: _Answer, spot: Spot, enough: bool) -> str:
         return "" if told in (None, False, "") else str(told)
     if told is None and not plan.option("next"):
         told = _next_link(answer.reply.headers.get("link", ""))
-    return urljoin(answer.reply.url, str(told)) if told else ""
+    return join_url(answer.reply.url, str(told)) if told else ""
 
 
 def _next_link(header: str) -> str | None:

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import PurePosixPath
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import unquote
 
 from harvesters.errors import CardError, DeniedError, HarvestError, ParseError
 from harvesters.network.answer import load_json
 from harvesters.network.fetch import Fetch, Reply
 from harvesters.option import Option
+from harvesters.parsing import join_url, url_path
 from harvesters.payloads.path import compiled
 from harvesters.protocols import json_answer
 from harvesters.protocols.cursor import read, write
@@ -82,7 +83,7 @@ def _folder(plan: Plan, fetch: Fetch, cursor: str | None) -> Pages[Row]:
     if not isinstance(listed, list):
         raise ParseError(f"{plan.source.name}: {reply.url} holds no list at {plan.option('files')!r} (the option 'files')")
     names = [entry if isinstance(entry, str) else _ADDRESS(entry) for entry in listed]
-    addresses = sorted({urljoin(reply.url, name) for name in names if isinstance(name, str) and name})
+    addresses = sorted({join_url(reply.url, name) for name in names if isinstance(name, str) and name})
     spot = read(_Spot, cursor) or _Spot(again=cursor is not None)
     left = [address for address in addresses if address > spot.last]
     if not left:
@@ -103,7 +104,7 @@ def _doubted(plan: Plan, found: tuple[Item, ...], file: Reply | None) -> str | N
 
 def _file(plan: Plan, fetch: Fetch, address: str) -> tuple[tuple[Item, ...], Reply | None]:
     """Read one file; one that is missing or broken is unreadable, and stops nothing while the index can be read."""
-    stem = PurePosixPath(unquote(urlsplit(address).path)).stem
+    stem = PurePosixPath(unquote(url_path(address))).stem
     reply = None
     try:
         reply = fetch.get(address, accept="application/json")

@@ -155,7 +155,10 @@ def _item(told: Reading, entity: str, rank: str, stamp: str, gone: int, text: st
         return Gone(entity, stamp or None)
     store = Store()
     store.extend(list(parse_quads(text.encode(), RdfFormat.N_TRIPLES, entity)))
-    name = next((name for name in (entity, rank.rpartition(" ")[2]) if described(store, NamedNode(name))), None)
+    try:
+        name = next((name for name in (entity, rank.rpartition(" ")[2]) if described(store, NamedNode(name))), None)
+    except ValueError as error:
+        return Unreadable(entity, f"its latest version is called by what is no IRI: {error}")
     if name is None:
         return Unreadable(entity, "its latest version says nothing of it")
     item = told.item(store, entity, NamedNode(name))

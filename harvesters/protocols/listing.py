@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import quote, urldefrag, urljoin, urlsplit
+from urllib.parse import quote, urldefrag
 
 from lxml import html
 
@@ -18,13 +18,14 @@ from harvesters.errors import ParseError
 from harvesters.network.answer import load_json
 from harvesters.network.fetch import Reply
 from harvesters.network.markup import is_page
-from harvesters.parsing import parser_errors
+from harvesters.parsing import join_url, parser_errors
 
 ACCEPT = "text/html, application/json;q=0.9, */*;q=0.5"
 _DATE = re.compile(
     r"\d{4}-\d\d-\d\d \d\d:\d\d|\d\d-[A-Z][a-z]{2}-\d{4} \d\d:\d\d|\d{4}-[A-Z][a-z]{2}-\d\d \d\d:\d\d"
     r"|\d{1,2}/\d{1,2}/\d{4} +\d{1,2}:\d\d [AP]M"
 )
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*+:")
 _FORMS = ("%Y-%m-%d %H:%M", "%d-%b-%Y %H:%M", "%Y-%b-%d %H:%M", "%m/%d/%Y %I:%M %p")
 
 
@@ -79,7 +80,7 @@ def _shown(reply: Reply, root: str) -> Iterator[Entry]:
     with parser_errors(f"{reply.url}: is no page that can be read"):
         tree = html.fromstring(reply.content)
     for link in tree.iter("a"):
-        address = urljoin(folder, link.get("href") or "")
+        address = join_url(folder, link.get("href") or "")
         name = address.removeprefix(folder)
         if address.startswith(folder) and re.fullmatch(r"[^/?#]+/?", name):
             yield Entry(address, address.removeprefix(root), _date(link))
@@ -115,8 +116,8 @@ def _tree(reply: Reply, raw: str | None) -> Listing:
     files = {row["path"]: row for row in rows if row.get("type") in ("blob", "file", None)}
     entries = []
     for path, row in files.items():
-        address = urljoin(raw, quote(path)) if raw else row.get("download_url") or row.get("url")
-        if not isinstance(address, str) or not urlsplit(address).scheme:
+        address = join_url(raw, quote(path)) if raw else row.get("download_url") or row.get("url")
+        if not isinstance(address, str) or not _SCHEME.match(address):
             raise ParseError(f"{reply.url}: does not tell where {path!r} is; set the option 'raw' to the address of the files")
         entries.append(Entry(address, path))
     cut = isinstance(told, dict) and told.get("truncated") is True

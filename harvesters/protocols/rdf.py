@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import blake2b
 from itertools import islice
-from urllib.parse import urldefrag, urljoin, urlsplit
+from urllib.parse import urldefrag, urlsplit
 
 import structlog
 from pyoxigraph import NamedNode, Store
@@ -18,6 +18,7 @@ from pyoxigraph import NamedNode, Store
 from harvesters.errors import DeniedError, HarvestError, ParseError
 from harvesters.network.fetch import Fetch, Reply
 from harvesters.option import Option, value
+from harvesters.parsing import join_url
 from harvesters.payloads import subjects
 from harvesters.payloads.graph import Graph, Node
 from harvesters.payloads.rdf_parser import Broken
@@ -95,7 +96,7 @@ def _walk(told: Reading, spot: _Spot, *, first: bool) -> Pages[Graph]:
                 _checked(told, reply, store, found)
                 spot = _lined(told, spot, found, reply)
                 alone = first and not following and not found.elsewhere and len(spot.todo) == 1
-                repeats.token(reply.url, following and urljoin(reply.url, following), "the next page")
+                repeats.token(reply.url, following and join_url(reply.url, following), "the next page")
                 begun = spot
                 for page, after in _document(told, begun, store, found, broken, reply, following):
                     spot = after
@@ -170,12 +171,12 @@ def _document(
         more = number < len(chunks) or bool(members)
         empty = empties(told.source.name, reply.url, spot.empty, items)
         spot = replace(spot, last=("d", chunk[-1][0]) if chunk else spot.last, empty=empty)
-        spot = spot if more else _ended(spot, following and urljoin(reply.url, following))
+        spot = spot if more else _ended(spot, following and join_url(reply.url, following))
         yield Page(items, write(spot) if spot.todo else None, _claimed(spot, told_total), reply.at, again=again, doubt=spot.doubt), spot
     for address in members:
         item, at = _member(told, address)
         spot = replace(spot, last=("m", address))
-        spot = spot if address != members[-1] else _ended(spot, following and urljoin(reply.url, following))
+        spot = spot if address != members[-1] else _ended(spot, following and join_url(reply.url, following))
         yield Page((item,), write(spot) if spot.todo else None, _claimed(spot, told_total), at, again=again, doubt=spot.doubt), spot
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from urllib.parse import urljoin
 
 from lxml import etree
 from lxml.etree import _Element
@@ -16,6 +15,7 @@ from lxml.etree import _Element
 from harvesters.errors import ParseError
 from harvesters.network.answer import xml
 from harvesters.network.fetch import Fetch, Reply
+from harvesters.parsing import join_url
 from harvesters.protocols.stamp import read_stamp
 from harvesters.protocols.trouble import Repeats
 from harvesters.source import Source
@@ -85,7 +85,7 @@ def _md(node: _Element) -> Mapping[str, str]:
 
 
 def _entry(node: _Element, base: str, capability: str) -> Entry | None:
-    address = urljoin(base, " ".join((node.findtext("{*}loc") or "").split()))
+    address = join_url(base, " ".join((node.findtext("{*}loc") or "").split()))
     if etree.QName(node).localname not in {"url", "sitemap"} or not is_web(address) or node.find("{*}loc") is None:
         return None
     told = _md(node)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from urllib.parse import urljoin
 
 from lxml import etree
 from lxml.etree import _Element
@@ -17,6 +16,7 @@ from harvesters.errors import ParseError
 from harvesters.network.answer import decode, xml
 from harvesters.network.encoding import decoded
 from harvesters.network.fetch import Reply
+from harvesters.parsing import join_url
 from harvesters.protocols.stamp import read_stamp
 from vocab.iris import is_web
 
@@ -62,7 +62,7 @@ def read_sitemap(reply: Reply) -> Sitemap:
     entries = [
         (_text(node, "loc"), _text(node, "lastmod")) for node in root.iterfind("{*}*") if etree.QName(node).localname in {"url", "sitemap"}
     ]
-    found = _sorted(reply, ((urljoin(reply.url, address), stamp) for address, stamp in entries if address))
+    found = _sorted(reply, ((join_url(reply.url, address), stamp) for address, stamp in entries if address))
     left = len(entries) - len(found)
     return Sitemap(found, (), left) if kind == "urlset" else Sitemap((), found, left)
 

@@ -166,5 +166,9 @@ def _literal(store: Store, node: Node, name: str | None) -> str:
 def _objects(store: Store, node: Term | None, name: str) -> list[Term]:
     if isinstance(node, Literal):
         return []
+    try:
+        predicate = NamedNode(name)
+    except ValueError:  # the stream names a path that is no IRI
+        return []
     subject = node if isinstance(node, NamedNode | BlankNode) else None
-    return [quad.object for quad in store.quads_for_pattern(subject, NamedNode(name), None, DefaultGraph())]
+    return [quad.object for quad in store.quads_for_pattern(subject, predicate, None, DefaultGraph())]

@@ -19,6 +19,7 @@ import traceback
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -226,7 +227,7 @@ def _mutate_json(content: bytes, rng: random.Random) -> bytes:
                 with suppress(LookupError):  # it may be gone by now
                     holder[key] = json.loads(json.dumps(other[name]))
             case _:
-                holder[key] = rng.choice(VALUES)
+                holder[key] = deepcopy(rng.choice(VALUES))
     return json.dumps(document).encode()
 
 

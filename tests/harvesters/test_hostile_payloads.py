@@ -6,6 +6,7 @@ import io
 import struct
 import zipfile
 import zlib
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,7 +17,7 @@ from pyoxigraph import RdfFormat
 from python_calamine import CalamineWorkbook
 from simulated import door
 
-from harvesters.errors import CharsetError, ParseError
+from harvesters.errors import CharsetError, HarvestError, ParseError
 from harvesters.network.answer import dump_json, load_json
 from harvesters.network.fetch import Reply
 from harvesters.pairs import pair
@@ -184,12 +185,14 @@ def cell(address: str) -> str:
     [
         xlsx(f'<row r="1">{cell("A1")}</row><row r="1048576">{cell("XFD1048576")}</row>'),
         xlsx(f'<row r="1">{cell("A1")}</row><row r="4294967295">{cell("ZZZZZZZ4294967295")}</row>'),
+        xlsx(f'<row r="1">{cell("A1")}{cell("B" + "3" * 50)}</row>'),
+        xlsx(f'<row r="1">{cell("A1")}{cell("B" * 50 + "3")}</row>'),
         xlsx(f'<row r="1">{cell("A1")}</row><row r="1048576">{"<c><v>1</v></c>" * 5000}</row>'),
         xlsb((0, 0), (2, 0), (0, 1_048_575), (2, 16_383)),
         ods(row(f'<t:table-cell {WIDE % 16384} a="1"/>', 1_048_576)),
         ods(row(f'<t:table-cell {WIDE % 1_000_000_000}/><t:table-cell a="1"/>')),
     ],
-    ids=["far cell", "beyond all columns", "cells without addresses", "xlsb", "ods rows", "ods columns"],
+    ids=["far cell", "beyond all columns", "long row", "long column", "cells without addresses", "xlsb", "ods rows", "ods columns"],
 )  # fmt: skip
 def test_a_workbook_whose_cells_span_too_much_is_refused(content):
     with pytest.raises(ParseError, match=r"spans \d+ cells"):
@@ -267,6 +270,38 @@ def test_a_compression_or_notation_is_no_charset(charset, protocol, options, car
 
     with pytest.raises(CharsetError, match=r"which is no charset|not utf-8"):
         harvest(content, card, protocol, "fields", f"text/csv; charset={charset}", **options)
+
+
+@pytest.mark.parametrize("address", ["http://[", "http://[a]b/", "\\ud800", "http://a:b/"])
+@pytest.mark.parametrize(
+    ("protocol", "document"),
+    [
+        ("activitystreams", '{"type": "OrderedCollection", "last": "%s"}'),
+        ("json", '{"items": [{"id": 1}], "next": "%s"}'),
+        ("files", '[{"path": "a.json", "type": "file", "download_url": "%s"}]'),
+    ],
+)
+def test_an_address_that_is_none_raises_nothing_but_our_errors(address, protocol, document, card):
+    options = {"records": "items", "next": "next"} if protocol == "json" else {}
+
+    with suppress(HarvestError):
+        harvest((document % address).encode(), card, protocol, "fields", "application/json", **options)
+
+
+def test_a_feed_that_is_no_text_is_refused(card):
+    with pytest.raises(ParseError, match=r"neither Atom nor RSS|no feed that can be read"):
+        harvest(b'<?xml version="1.0" encoding="utf-16"?>\xed\xa0\x80<rss>\x00</rss>', card, "feed", "feed_entry")
+
+
+def test_a_stream_whose_paths_are_no_iris_is_read_without_them(card):
+    content = (
+        f"<{URL}> <https://w3id.org/tree#member> <https://a.example/1> ; <https://w3id.org/ldes#versionOfPath> \"a[b\" .\n"
+        '<https://a.example/1> <http://purl.org/dc/terms/title> "Wells" .'
+    )
+
+    (item,) = harvest(content.encode(), card, "ldes", "dcat", "text/turtle")
+
+    assert isinstance(item, Record)
 
 
 def test_integers_above_64_bits_keep_their_digits_as_keys(card):
