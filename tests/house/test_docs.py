@@ -98,12 +98,6 @@ def test_no_setting_is_told_that_is_none():
     assert told - set(Settings.VARIABLES) == set()
 
 
-def test_the_readme_names_every_setting():
-    named = set(re.findall(r"STOCKTAKE_[A-Z_]+", (ROOT / "README.md").read_text(encoding="utf-8")))
-
-    assert named == set(Settings.VARIABLES)
-
-
 @pytest.mark.parametrize("key", [item.name for kind in (Source, Limits) for item in fields(kind)])
 def test_every_key_of_a_card_has_its_row(key):
     assert key in _rows("sources.md")
@@ -130,10 +124,11 @@ def test_every_page_of_a_protocol_or_mapping_is_in_its_list(room):
     assert pages == set(ROOMS[room]) == _linked(f"{room}.md", room) & set(ROOMS[room])
 
 
-def test_every_protocol_and_mapping_is_in_the_readme():
-    named = set(re.findall(r"`([\w-]+)`", (ROOT / "README.md").read_text(encoding="utf-8")))
+def test_the_readme_counts_protocols_and_mappings():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
 
-    assert set().union(*ROOMS.values()) - named == set()
+    assert f"from {len(PROTOCOLS)} kinds of interface" in text
+    assert f"with {len(MAPPINGS)} [mappings]" in text
 
 
 def test_every_field_of_the_model_has_its_row():
