@@ -136,6 +136,7 @@ ADDRESSES: dict[str, tuple[str, ...]] = {
     "/openapi.json": ("/openapi.json",),
     "/.well-known/void": ("/.well-known/void",),
     "/health": ("/health",),
+    "/logo": (),
     "/status": ("/status",),
     "/status.json": ("/status.json",),
 }  # fmt: skip
