@@ -99,7 +99,7 @@ def targets() -> tuple[Target, ...]:
         source = parse("a", {**real.CARD, **given}, "a")
         for file in sorted(replay.FEEDS.glob(kind.files))[:40]:
             if file.stat().st_size <= LARGEST:
-                found.append(Target(str(file.relative_to(replay.FEEDS)), source, real.answers(source, file)))
+                found.append(Target(f"{file.relative_to(replay.FEEDS)} by {kind.protocol}", source, real.answers(source, file)))
     return tuple(found)
 
 
