@@ -92,17 +92,17 @@ class Settings:
         "STOCKTAKE_NAME": "Name of this installation, as its pages and feeds show it.",
         "STOCKTAKE_LOGO": "File of the logo that the pages show: SVG, PNG, WebP or JPEG.",
         "STOCKTAKE_SHAPES_ENGINE": "SHACL engine of the harvest: rust (fast) or reference (pyshacl).",
-        "STOCKTAKE_PROCESSES": "Processes beside a harvest that map and judge what is much; 0 for none, one fewer than cores when not set.",
+        "STOCKTAKE_WORKER_PROCESSES": "Processes beside a harvest that map and judge what is much; 0 for none, one fewer than cores when not set.",
         "STOCKTAKE_DASK": "Address of a Dask scheduler, e.g. tcp://host:8786, whose workers map and judge instead of these processes.",
-        "STOCKTAKE_LIMITS": "What queries may take, such as seconds=30, memory=2GiB, budget=60; the rest stays as it is.",
+        "STOCKTAKE_QUERY_LIMITS": "What queries may take, such as seconds=30, memory=2GiB, budget=60; the rest stays as it is.",
         "STOCKTAKE_RELEASES": "Cron line (UTC) at whose times `up` cuts a release; none is cut when not set.",
-        "STOCKTAKE_STORE": "Address of the store that machines share, e.g. s3://bucket/stocktake: journal, archive and releases lie there.",
-        "STOCKTAKE_SHELF": "Address of a SPARQL 1.1 endpoint that is to be the shelf; our own store when not set.",
-        "STOCKTAKE_SHELF_UPDATE": "Where that store takes updates, with user and password where it wants them; the same when not set.",
-        "STOCKTAKE_SHELF_GRAPHS": "Where that store takes whole loads (Graph Store Protocol); loads go in by updates when not set.",
-        "STOCKTAKE_PROXIES": "Addresses or networks, comma-separated, of reverse proxies that are believed whom they ask for.",
+        "STOCKTAKE_OBJECT_STORE_URL": "Address of the store that machines share, e.g. s3://bucket/stocktake: journal, archive and releases lie there.",
+        "STOCKTAKE_SPARQL_URL": "Address of a SPARQL 1.1 endpoint that is to be the shelf; our own store when not set.",
+        "STOCKTAKE_SPARQL_UPDATE_URL": "Where that store takes updates, with user and password where it wants them; the same when not set.",
+        "STOCKTAKE_GRAPH_STORE_URL": "Where that store takes whole loads (Graph Store Protocol); loads go in by updates when not set.",
+        "STOCKTAKE_TRUSTED_PROXIES": "Addresses or networks, comma-separated, of reverse proxies that are believed whom they ask for.",
         "STOCKTAKE_PUBLIC_URL": "Where the public reaches this server, e.g. https://stocktaking.example: links in feeds begin with it.",
-        "STOCKTAKE_HUB": "Address of a WebSub hub that is told of each commit, so that it tells those who follow our feeds.",
+        "STOCKTAKE_WEBSUB_HUB": "Address of a WebSub hub that is told of each commit, so that it tells those who follow our feeds.",
     }
 
     data: Path
@@ -136,14 +136,14 @@ class Settings:
             "STOCKTAKE_ALLOW_HOSTS": ",".join(sorted(self.allow_hosts)),
             "STOCKTAKE_CONTACT": self.contact,
             "STOCKTAKE_SHAPES_ENGINE": self.shapes_engine,
-            "STOCKTAKE_PROCESSES": str(self.processes),
+            "STOCKTAKE_WORKER_PROCESSES": str(self.processes),
             "STOCKTAKE_DASK": self.dask,
-            "STOCKTAKE_LIMITS": self.limits,
-            "STOCKTAKE_PROXIES": self.proxies,
+            "STOCKTAKE_QUERY_LIMITS": self.limits,
+            "STOCKTAKE_TRUSTED_PROXIES": self.proxies,
             "STOCKTAKE_PUBLIC_URL": self.public_url,
             "STOCKTAKE_RELEASES": self.releases,
-            "STOCKTAKE_HUB": self.hub,
-            "STOCKTAKE_STORE": self.store,
+            "STOCKTAKE_WEBSUB_HUB": self.hub,
+            "STOCKTAKE_OBJECT_STORE_URL": self.store,
             "STOCKTAKE_NAME": self.name,
             "STOCKTAKE_LOGO": str(self.logo or ""),
         }
@@ -181,17 +181,17 @@ def settle(
     name: Annotated[str, _option("STOCKTAKE_NAME")] = "",
     logo: Annotated[str, _option("STOCKTAKE_LOGO")] = "",
     shapes_engine: Annotated[str, _option("STOCKTAKE_SHAPES_ENGINE")] = "rust",
-    processes: Annotated[int, _option("STOCKTAKE_PROCESSES", min=0, max=512)] = BESIDE,
+    processes: Annotated[int, _option("STOCKTAKE_WORKER_PROCESSES", min=0, max=512)] = BESIDE,
     dask: Annotated[str, _option("STOCKTAKE_DASK")] = "",
-    limits: Annotated[str, _option("STOCKTAKE_LIMITS")] = "",
-    shelf: Annotated[str, _option("STOCKTAKE_SHELF")] = "",
-    shelf_update: Annotated[str, _option("STOCKTAKE_SHELF_UPDATE")] = "",
-    shelf_graphs: Annotated[str, _option("STOCKTAKE_SHELF_GRAPHS")] = "",
-    proxies: Annotated[str, _option("STOCKTAKE_PROXIES")] = "",
+    limits: Annotated[str, _option("STOCKTAKE_QUERY_LIMITS")] = "",
+    shelf: Annotated[str, _option("STOCKTAKE_SPARQL_URL")] = "",
+    shelf_update: Annotated[str, _option("STOCKTAKE_SPARQL_UPDATE_URL")] = "",
+    shelf_graphs: Annotated[str, _option("STOCKTAKE_GRAPH_STORE_URL")] = "",
+    proxies: Annotated[str, _option("STOCKTAKE_TRUSTED_PROXIES")] = "",
     public_url: Annotated[str, _option("STOCKTAKE_PUBLIC_URL")] = "",
     releases: Annotated[str, _option("STOCKTAKE_RELEASES")] = "",
-    hub: Annotated[str, _option("STOCKTAKE_HUB")] = "",
-    store: Annotated[str, _option("STOCKTAKE_STORE")] = "",
+    hub: Annotated[str, _option("STOCKTAKE_WEBSUB_HUB")] = "",
+    store: Annotated[str, _option("STOCKTAKE_OBJECT_STORE_URL")] = "",
     parent: Annotated[int, typer.Option("--parent", help="End when the parent process, which has this number, ends; 0: go on.", min=0)] = 0,
     show_version: Annotated[
         bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
@@ -271,11 +271,11 @@ def _store(url: str, data: Path) -> str:
     """Note where the journal lies; a folder that was told so once need not be told again."""
     if url:
         if "://" not in url:
-            raise typer.BadParameter(f"STOCKTAKE_STORE is {url!r}; use an address such as s3://bucket/stocktake")
+            raise typer.BadParameter(f"STOCKTAKE_OBJECT_STORE_URL is {url!r}; use an address such as s3://bucket/stocktake")
         try:
             shared.settle(data / "journal", url)
         except JournalError as error:
-            raise typer.BadParameter(f"STOCKTAKE_STORE: {error}") from error
+            raise typer.BadParameter(f"STOCKTAKE_OBJECT_STORE_URL: {error}") from error
     return url
 
 
@@ -283,7 +283,7 @@ def _limits(text: str) -> str:
     try:
         read_limits(text)
     except ValueError as error:
-        raise typer.BadParameter(f"STOCKTAKE_LIMITS is {text!r}: {error}") from error
+        raise typer.BadParameter(f"STOCKTAKE_QUERY_LIMITS is {text!r}: {error}") from error
     return text
 
 
@@ -298,7 +298,7 @@ def _proxies(text: str) -> str:
         try:
             ip_network(network, strict=False)
         except ValueError as error:
-            raise typer.BadParameter(f"STOCKTAKE_PROXIES names {network!r}; give addresses or networks, such as 10.0.0.0/8") from error
+            raise typer.BadParameter(f"STOCKTAKE_TRUSTED_PROXIES names {network!r}; give addresses or networks, such as 10.0.0.0/8") from error
     return text
 
 
@@ -332,7 +332,7 @@ def _releases(text: str) -> str:
 
 def _hub(url: str) -> str:
     if url and not is_web(url):
-        raise typer.BadParameter(f"STOCKTAKE_HUB is {url!r}; use the web address of a WebSub hub")
+        raise typer.BadParameter(f"STOCKTAKE_WEBSUB_HUB is {url!r}; use the web address of a WebSub hub")
     return url
 
 

@@ -50,7 +50,7 @@ class Harvest:
 def settings(data: Path, limits: str = "", more: Mapping[str, str] | None = None) -> dict[str, str]:
     """Give the environment of our processes, with the settings *more*."""
     told = {"STOCKTAKE_DATA": str(data), "STOCKTAKE_SOURCES": str(data / "sources"), "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1"}
-    told["STOCKTAKE_LIMITS"] = f"budget=0, each=0, share=0, {limits}"  # the one address that asks here stands for many
+    told["STOCKTAKE_QUERY_LIMITS"] = f"budget=0, each=0, share=0, {limits}"  # the one address that asks here stands for many
     return {**{name: value for name, value in os.environ.items() if not name.startswith("STOCKTAKE_")}, **told, **(more or {})}
 
 

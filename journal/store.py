@@ -199,7 +199,7 @@ def read(folder: Path, patience: float = PATIENCE) -> Store | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise JournalError(f"{folder / NAME} cannot be read ({error}); set STOCKTAKE_STORE again, or remove it") from error
+        raise JournalError(f"{folder / NAME} cannot be read ({error}); set STOCKTAKE_OBJECT_STORE_URL again, or remove it") from error
 
 
 def settle(folder: Path, url: str) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-QUERY, UPDATE, GRAPHS = "STOCKTAKE_SHELF", "STOCKTAKE_SHELF_UPDATE", "STOCKTAKE_SHELF_GRAPHS"
+QUERY, UPDATE, GRAPHS = "STOCKTAKE_SPARQL_URL", "STOCKTAKE_SPARQL_UPDATE_URL", "STOCKTAKE_GRAPH_STORE_URL"
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,7 @@ def running(settings: dict[str, str], *words: str) -> Iterator[tuple[str, int]]:
     """Run a command that serves; give its address and its process id."""
     url = f"http://127.0.0.1:{(port := free_port())}"
     line = [sys.executable, "-m", "stocktake", *words, "--port", str(port)]
-    told = {"STOCKTAKE_LIMITS": "budget=0, each=0", "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1"}
+    told = {"STOCKTAKE_QUERY_LIMITS": "budget=0, each=0", "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1"}
     with started(line, env={**os.environ, **told, **settings}, cwd=ROOT) as process:
         wait_for_url(f"{url}/health", process)
         yield url, process.pid

@@ -170,7 +170,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def endpoint(world: Path) -> Iterator[str]:
     """Give the address of the endpoint of a real server over the world."""
-    with served(world, {"STOCKTAKE_LIMITS": "budget=0"}) as url:
+    with served(world, {"STOCKTAKE_QUERY_LIMITS": "budget=0"}) as url:
         yield f"{url}/sparql"
 
 

@@ -23,7 +23,7 @@ HOST = "stocktake.test"
 def published(store: str, data: Path, folder: Path, settings: dict[str, str] | None = None) -> Iterator[str]:
     """Serve a copy of *data* in *folder*, its shelf in *store*, which is started empty; give the address when all is level."""
     limits = "budget=0, each=0, seconds=240, wait=240"
-    told = {"STOCKTAKE_LIMITS": limits, "STOCKTAKE_PUBLIC_URL": f"http://{HOST}"} | (settings or {})
+    told = {"STOCKTAKE_QUERY_LIMITS": limits, "STOCKTAKE_PUBLIC_URL": f"http://{HOST}"} | (settings or {})
     copied = shutil.copytree(data, folder / "data", ignore=shutil.ignore_patterns("shelf", "scratch"))
     if store == "own":
         with served(copied, told) as url:

@@ -158,7 +158,7 @@ def data(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(data: Path) -> Iterator[str]:
-    settings = {"STOCKTAKE_LIMITS": "budget=0", "STOCKTAKE_PUBLIC_URL": PUBLIC, "STOCKTAKE_CONTACT": "help@public.example"}
+    settings = {"STOCKTAKE_QUERY_LIMITS": "budget=0", "STOCKTAKE_PUBLIC_URL": PUBLIC, "STOCKTAKE_CONTACT": "help@public.example"}
     with served(data, settings) as url:
         yield url
 

@@ -70,7 +70,7 @@ def publishers(s3: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> 
     public = {"STOCKTAKE_PUBLIC_URL": f"http://127.0.0.1:{(port := free_port())}"}
     with (
         running({"STOCKTAKE_DATA": str(one), **public}, "serve") as (first, _),
-        running({"STOCKTAKE_DATA": str(two), "STOCKTAKE_STORE": "s3://many/stocktake", **public}, "serve") as (second, process),
+        running({"STOCKTAKE_DATA": str(two), "STOCKTAKE_OBJECT_STORE_URL": "s3://many/stocktake", **public}, "serve") as (second, process),
     ):
         settle(first)
         with running({"STOCKTAKE_DATA": str(three), **public}, "mirror", first, "--serve", "--every", "1", "--pause", "0") as (third, _):

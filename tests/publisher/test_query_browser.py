@@ -63,7 +63,7 @@ ASKED = """new Promise((told, failed) => {
 
 
 def test_an_answer_that_is_cut_says_so_above_its_rows_and_a_whole_one_does_not(world: Path, browser: str, tmp_path: Path) -> None:
-    with served(world, {"STOCKTAKE_LIMITS": "budget=0, rows=3000"}) as url, browsing(tmp_path) as opened:
+    with served(world, {"STOCKTAKE_QUERY_LIMITS": "budget=0, rows=3000"}) as url, browsing(tmp_path) as opened:
         opened.open(f"{url}/sparql?show={quote('SELECT * { ?s ?p ?o } LIMIT 4000')}")  # long, so that its cut stands in no header
         cut = opened.run(ASKED)
         opened.open(f"{url}/sparql?show={quote('SELECT * { ?s ?p ?o } LIMIT 2')}")
@@ -92,7 +92,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def host(world: Path) -> Iterator[str]:
     """Serve the world without a bound on the seconds of queries in a window."""
-    with served(world, {"STOCKTAKE_LIMITS": "budget=0"}) as url:
+    with served(world, {"STOCKTAKE_QUERY_LIMITS": "budget=0"}) as url:
         yield url
 
 

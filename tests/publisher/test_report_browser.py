@@ -29,7 +29,7 @@ def host(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
     making.make(data, IRIS, datetime(2026, 4, 1, 6, 0, tzinfo=UTC))
     make(data, IRIS, 1, "en", {})
     make(data, IRIS, 1, "ar", {"goal": "3"})
-    with served(data, {"STOCKTAKE_LIMITS": "budget=0"}) as url:
+    with served(data, {"STOCKTAKE_QUERY_LIMITS": "budget=0"}) as url:
         yield url
 
 

@@ -50,7 +50,7 @@ def test_the_front_door_lists_every_command() -> None:
         ("STOCKTAKE_PUBLIC_URL", "stocktaking.example"),
         ("STOCKTAKE_PUBLIC_URL", "https://stocktaking.example/path"),
         ("STOCKTAKE_PUBLIC_URL", "https://user@stocktaking.example"),
-        ("STOCKTAKE_PROCESSES", "-1"),
+        ("STOCKTAKE_WORKER_PROCESSES", "-1"),
         ("STOCKTAKE_DASK", "http://host:8786"),
         ("STOCKTAKE_NAME", "two\nlines"),
         ("STOCKTAKE_LOGO", "nowhere.svg"),
@@ -65,7 +65,7 @@ def test_an_unknown_or_malformed_setting_is_named_and_is_wrong_use(environment: 
 
 
 def test_an_empty_variable_counts_as_not_set(environment: dict[str, str]) -> None:
-    empty = dict.fromkeys(["STOCKTAKE_PROCESSES", "STOCKTAKE_BASE", "STOCKTAKE_SHELF"], "")
+    empty = dict.fromkeys(["STOCKTAKE_WORKER_PROCESSES", "STOCKTAKE_BASE", "STOCKTAKE_SPARQL_URL"], "")
     command = [sys.executable, "-m", "stocktake", "runs", "--json"]
 
     result = subprocess.run(command, env={**os.environ, **environment, **empty}, capture_output=True, text=True, timeout=240)
@@ -93,7 +93,7 @@ def test_settings_reach_a_process_of_ours_as_they_are() -> None:
 
     assert {name: told[name] for name in Settings.VARIABLES} == {
         "STOCKTAKE_DATA": "d",
-        "STOCKTAKE_PROCESSES": "3",
+        "STOCKTAKE_WORKER_PROCESSES": "3",
         "STOCKTAKE_DASK": "tcp://d:1",
         "STOCKTAKE_SOURCES": "s",
         "STOCKTAKE_BASE": "https://example.org/",
@@ -101,17 +101,17 @@ def test_settings_reach_a_process_of_ours_as_they_are() -> None:
         "STOCKTAKE_ALLOW_HOSTS": "a,b",
         "STOCKTAKE_CONTACT": "me",
         "STOCKTAKE_SHAPES_ENGINE": "reference",
-        "STOCKTAKE_LIMITS": "rows=9",
-        "STOCKTAKE_PROXIES": "::1",
+        "STOCKTAKE_QUERY_LIMITS": "rows=9",
+        "STOCKTAKE_TRUSTED_PROXIES": "::1",
         "STOCKTAKE_RELEASES": "0 4 1 * *",
         "STOCKTAKE_PUBLIC_URL": "https://public.example",
-        "STOCKTAKE_HUB": "https://hub.example/",
-        "STOCKTAKE_STORE": "s3://bucket/x",
+        "STOCKTAKE_WEBSUB_HUB": "https://hub.example/",
+        "STOCKTAKE_OBJECT_STORE_URL": "s3://bucket/x",
         "STOCKTAKE_NAME": "Ours",
         "STOCKTAKE_LOGO": "/x.png",
-        "STOCKTAKE_SHELF": "http://x/query",
-        "STOCKTAKE_SHELF_UPDATE": "http://x/update",
-        "STOCKTAKE_SHELF_GRAPHS": "http://x/graphs",
+        "STOCKTAKE_SPARQL_URL": "http://x/query",
+        "STOCKTAKE_SPARQL_UPDATE_URL": "http://x/update",
+        "STOCKTAKE_GRAPH_STORE_URL": "http://x/graphs",
     }
 
 

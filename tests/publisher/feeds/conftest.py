@@ -87,7 +87,7 @@ def moving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str
     """Serve the world that moves; give its folder and its address."""
     data = tmp_path_factory.mktemp("moving")
     begin(data)
-    with served(data, {"STOCKTAKE_LIMITS": "budget=0, each=0", "STOCKTAKE_CONTACT": "help@example.org"}) as url:
+    with served(data, {"STOCKTAKE_QUERY_LIMITS": "budget=0, each=0", "STOCKTAKE_CONTACT": "help@example.org"}) as url:
         wait(lambda: told(url) == 380)
         yield data, url
 

@@ -24,14 +24,14 @@ def elsewhere(tmp_path: Path) -> Iterator[dict[str, str]]:
     line = [program, "serve", "--location", str(tmp_path / "store"), "--bind", f"127.0.0.1:{port}"]
     with started(line) as store:
         wait_for_url(f"{url}/query?query=ASK%7B%7D", store)
-        names = {"SHELF": "query", "SHELF_UPDATE": "update", "SHELF_GRAPHS": "store"}
+        names = {"SPARQL_URL": "query", "SPARQL_UPDATE_URL": "update", "GRAPH_STORE_URL": "store"}
         yield {f"STOCKTAKE_{name}": f"{url}/{path}" for name, path in names.items()}
 
 
 def test_a_harvest_over_a_store_by_url_has_all_there_is_before_and_after_a_commit(tmp_path: Path, elsewhere: dict[str, str]) -> None:
     data = tmp_path / "data"
     begin(data)
-    with served(data, {"STOCKTAKE_LIMITS": "budget=0, each=0", "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1", **elsewhere}) as url:
+    with served(data, {"STOCKTAKE_QUERY_LIMITS": "budget=0, each=0", "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1", **elsewhere}) as url:
         wait(lambda: told(url) == 380)
         before, first = held(data), Got(list(by_sickle(url)))
         move(data)

@@ -14,7 +14,7 @@ from lxml import etree
 from moving import begin, held, is_gone, move
 from serving import ROOT, served
 
-SETTINGS = {"STOCKTAKE_LIMITS": "budget=0, each=0"}
+SETTINGS = {"STOCKTAKE_QUERY_LIMITS": "budget=0, each=0"}
 
 
 def page(url: str, **arguments: str) -> tuple[list[str], str | None]:
