@@ -1,4 +1,4 @@
-"""The front door: one command line over both wings, and the settings that they are given."""
+"""The command line of Stocktake and its settings."""
 
 from __future__ import annotations
 
@@ -61,11 +61,11 @@ from publisher.shelf.process import end_with_parent
 from shapes.validate import Name
 from vocab.iris import BASE, is_web
 
-PORT, REGISTRIES_PORT = 8000, 8790  # of the demo; where one is in use, another is taken
-_LONGEST_NAME = 80  # characters of the name of an installation: it stands in every title
-_BREATH = 2.0  # seconds before a process that died is started again
-_STEADY = 30.0  # seconds after which a process that was started again is taken to run
-_PATIENCE = 10.0  # seconds that a process has to end by itself
+PORT, REGISTRIES_PORT = 8000, 8790  # of the demo; if a port is in use, another is chosen
+_LONGEST_NAME = 80  # characters of the name of an installation; every page title contains it
+_BREATH = 2.0  # seconds before a process that exited is restarted
+_STEADY = 30.0  # seconds after which a restarted process counts as running
+_PATIENCE = 10.0  # seconds for a process to exit by itself
 
 _HOST = re.compile(r"[A-Za-z0-9._-]+\Z|[0-9A-Fa-f:.]+\Z")  # a name, IPv4 or IPv6 address
 
@@ -80,29 +80,29 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the wings are given; each comes from a flag or from its environment variable."""
+    """The settings. Each is an option or an environment variable."""
 
     VARIABLES: ClassVar[Mapping[str, str]] = {
-        "STOCKTAKE_DATA": "Folder of journal, archive, ledger, shelf and dumps.",
-        "STOCKTAKE_SOURCES": "Folder of the registries' cards.",
-        "STOCKTAKE_BASE": "What every IRI begins with; set it once, it never changes.",
-        "STOCKTAKE_LEDGER": "SQLAlchemy URL of the ledger; SQLite in the data folder when not set.",
-        "STOCKTAKE_ALLOW_HOSTS": "Hosts, comma-separated, that may lie on a private network.",
-        "STOCKTAKE_CONTACT": "Address of the operator: on the pages, and in the User-Agent that registries see.",
-        "STOCKTAKE_NAME": "Name of this installation, as its pages and feeds show it.",
-        "STOCKTAKE_LOGO": "File of the logo that the pages show: SVG, PNG, WebP or JPEG.",
-        "STOCKTAKE_SHAPES_ENGINE": "SHACL engine of the harvest: rust (fast) or reference (pyshacl).",
-        "STOCKTAKE_WORKER_PROCESSES": "Processes beside a harvest that map and judge what is much; 0 for none, one fewer than cores when not set.",
-        "STOCKTAKE_DASK": "Address of a Dask scheduler, e.g. tcp://host:8786, whose workers map and judge instead of these processes.",
-        "STOCKTAKE_QUERY_LIMITS": "What queries may take, such as seconds=30, memory=2GiB, budget=60; the rest stays as it is.",
-        "STOCKTAKE_RELEASES": "Cron line (UTC) at whose times `up` cuts a release; none is cut when not set.",
-        "STOCKTAKE_OBJECT_STORE_URL": "Address of the store that machines share, e.g. s3://bucket/stocktake: journal, archive and releases lie there.",
-        "STOCKTAKE_SPARQL_URL": "Address of a SPARQL 1.1 endpoint that is to be the shelf; our own store when not set.",
-        "STOCKTAKE_SPARQL_UPDATE_URL": "Where that store takes updates, with user and password where it wants them; the same when not set.",
-        "STOCKTAKE_GRAPH_STORE_URL": "Where that store takes whole loads (Graph Store Protocol); loads go in by updates when not set.",
-        "STOCKTAKE_TRUSTED_PROXIES": "Addresses or networks, comma-separated, of reverse proxies that are believed whom they ask for.",
-        "STOCKTAKE_PUBLIC_URL": "Where the public reaches this server, e.g. https://stocktaking.example: links in feeds begin with it.",
-        "STOCKTAKE_WEBSUB_HUB": "Address of a WebSub hub that is told of each commit, so that it tells those who follow our feeds.",
+        "STOCKTAKE_DATA": "Data directory: journal, archive, ledger, store and dumps.",
+        "STOCKTAKE_SOURCES": "Directory of the source definitions (one TOML file per registry).",
+        "STOCKTAKE_BASE": "Prefix of every IRI. Set it once: changing it makes other data.",
+        "STOCKTAKE_LEDGER": "SQLAlchemy URL of the ledger (the state database). Default: SQLite in the data directory.",
+        "STOCKTAKE_ALLOW_HOSTS": "Hosts on private networks that may be accessed (comma-separated).",
+        "STOCKTAKE_CONTACT": "Contact address of the operator, shown on every page and sent in the User-Agent.",
+        "STOCKTAKE_NAME": "Name of this installation, shown on pages and in feeds.",
+        "STOCKTAKE_LOGO": "Logo file shown on pages: SVG, PNG, WebP or JPEG.",
+        "STOCKTAKE_SHAPES_ENGINE": "SHACL engine for harvests: rust (fast) or reference (pyshacl).",
+        "STOCKTAKE_WORKER_PROCESSES": "Worker processes for mapping and validating large sources. Default: cores - 1; 0 = none.",
+        "STOCKTAKE_DASK": "Dask scheduler whose workers map and validate large sources instead, e.g. tcp://host:8786.",
+        "STOCKTAKE_QUERY_LIMITS": "Query limits, e.g. seconds=30,memory=2GiB,budget=60. Limits that are not named keep their default.",
+        "STOCKTAKE_RELEASES": "Cron line (UTC) of the releases that `up` makes. Default: no automatic releases.",
+        "STOCKTAKE_OBJECT_STORE_URL": "URL of an object store shared by several machines, e.g. s3://bucket/stocktake.",
+        "STOCKTAKE_SPARQL_URL": "URL of an external SPARQL endpoint to use instead of the embedded store.",
+        "STOCKTAKE_SPARQL_UPDATE_URL": "URL for SPARQL updates of the external store, with user and password. Default: the SPARQL URL.",
+        "STOCKTAKE_GRAPH_STORE_URL": "Graph Store Protocol URL of the external store, for bulk loads. Default: load with SPARQL updates.",
+        "STOCKTAKE_TRUSTED_PROXIES": "Trusted reverse proxies: addresses or networks, comma-separated (their X-Forwarded-For is honoured).",
+        "STOCKTAKE_PUBLIC_URL": "Public URL of this server, e.g. https://stocktaking.example. Absolute links begin with it.",
+        "STOCKTAKE_WEBSUB_HUB": "URL of the WebSub hub to notify of each change.",
     }
 
     data: Path
@@ -120,14 +120,14 @@ class Settings:
     processes: int = BESIDE
     dask: str = ""
     public_url: str = ""  # without a slash at its end
-    elsewhere: Address | None = None  # the shelf, where it is not our own
-    based: bool = False  # whether the base was given, and is not just the usual one
+    elsewhere: Address | None = None  # the external store, if one is set
+    based: bool = False  # whether the base was set
     name: str = NAME
     logo: Path | None = None
-    demo: bool = False  # whether the data folder holds demonstration data
+    demo: bool = False  # whether the data directory holds demo data
 
     def environment(self) -> dict[str, str]:
-        """Give the environment of a process of ours that is to have the same settings."""
+        """Return the environment for a child process with the same settings."""
         told = {
             "STOCKTAKE_DATA": str(self.data),
             "STOCKTAKE_SOURCES": str(self.sources),
@@ -192,7 +192,7 @@ def settle(
     releases: Annotated[str, _option("STOCKTAKE_RELEASES")] = "",
     hub: Annotated[str, _option("STOCKTAKE_WEBSUB_HUB")] = "",
     store: Annotated[str, _option("STOCKTAKE_OBJECT_STORE_URL")] = "",
-    parent: Annotated[int, typer.Option("--parent", help="End when the parent process, which has this number, ends; 0: go on.", min=0)] = 0,
+    parent: Annotated[int, typer.Option("--parent", help="Process id of the parent: exit when it exits; 0 = run on.", min=0)] = 0,
     show_version: Annotated[
         bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
     ] = False,
@@ -203,7 +203,7 @@ def settle(
         end_with_parent(parent, _PATIENCE)
     for variable in sorted(os.environ):
         if variable.startswith("STOCKTAKE_") and variable not in Settings.VARIABLES:
-            raise typer.BadParameter(f"unknown setting {variable}; known are {', '.join(Settings.VARIABLES)}")
+            raise typer.BadParameter(f"unknown setting {variable}; known settings: {', '.join(Settings.VARIABLES)}")
     if shapes_engine not in ("rust", "reference"):
         raise typer.BadParameter(f"STOCKTAKE_SHAPES_ENGINE is {shapes_engine!r}; use rust or reference")
     context.obj = Settings(
@@ -231,25 +231,25 @@ def settle(
 
 
 def _folder(data: Path) -> Path:
-    """Check that the data folder, and what lies in it, can be written by this user."""
+    """Check that this user can write the data directory and its files."""
     there = next(path for path in (data.absolute(), *data.absolute().parents) if os.path.exists(path))
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        raise typer.BadParameter(f"STOCKTAKE_DATA is {str(data)!r}, but {there} is no folder that we may write to{_owner(there)}")
+        raise typer.BadParameter(f"STOCKTAKE_DATA is {str(data)!r}, but {there} is not a writable directory{_owner(there)}")
     for path in sorted(there.iterdir()) if there == data.absolute() else []:
         if os.path.exists(path) and not os.access(path, os.W_OK | (os.X_OK if path.is_dir() else 0)):
-            raise typer.BadParameter(f"STOCKTAKE_DATA is {str(data)!r}, but we may not write to {path.name} in it{_owner(path)}")
+            raise typer.BadParameter(f"STOCKTAKE_DATA is {str(data)!r}, but {path.name} in it is not writable{_owner(path)}")
     return data
 
 
 def _owner(path: Path) -> str:
-    """Return whose a file or folder is, and the cure, where that is another user."""
+    """Return the owner of a file or directory and what to do, or "" if this user owns it."""
     if (number := path.stat().st_uid) == os.getuid():
         return ""
     try:
         owner = pwd.getpwuid(number).pw_name
     except KeyError:
         owner = f"user {number}"
-    return f": it belongs to {owner}; run as {owner}, change its owner, or use another folder (--data)"
+    return f": it belongs to {owner}; run as {owner}, change the owner, or use another directory (--data)"
 
 
 def _name(name: str, *, demo: bool) -> str:
@@ -268,10 +268,10 @@ def _logo(path: str) -> Path | None:
 
 
 def _store(url: str, data: Path) -> str:
-    """Note where the journal lies; a folder that was told so once need not be told again."""
+    """Record the object store in the data directory, so that later commands use it without the setting."""
     if url:
         if "://" not in url:
-            raise typer.BadParameter(f"STOCKTAKE_OBJECT_STORE_URL is {url!r}; use an address such as s3://bucket/stocktake")
+            raise typer.BadParameter(f"STOCKTAKE_OBJECT_STORE_URL is {url!r}; use a URL such as s3://bucket/stocktake")
         try:
             shared.settle(data / "journal", url)
         except JournalError as error:
@@ -289,7 +289,7 @@ def _limits(text: str) -> str:
 
 def _dask(url: str) -> str:
     if url and not _SCHEDULER.match(url):
-        raise typer.BadParameter(f"STOCKTAKE_DASK is {url!r}; use the address of a Dask scheduler, such as tcp://host:8786")
+        raise typer.BadParameter(f"STOCKTAKE_DASK is {url!r}; use the URL of a Dask scheduler, e.g. tcp://host:8786")
     return url
 
 
@@ -298,14 +298,14 @@ def _proxies(text: str) -> str:
         try:
             ip_network(network, strict=False)
         except ValueError as error:
-            raise typer.BadParameter(f"STOCKTAKE_TRUSTED_PROXIES names {network!r}; give addresses or networks, such as 10.0.0.0/8") from error
+            raise typer.BadParameter(f"STOCKTAKE_TRUSTED_PROXIES contains {network!r}; use addresses and networks (10.0.0.0/8)") from error
     return text
 
 
 def _public_url(url: str) -> str:
     """Check the public address; return it without a slash at its end."""
     if url and not _SITE.match(url):
-        told = "use a web address without a path, such as https://stocktaking.example"
+        told = "use a URL without a path, e.g. https://stocktaking.example"
         raise typer.BadParameter(f"STOCKTAKE_PUBLIC_URL is {url!r}; {told}")
     return url.rstrip("/")
 
@@ -327,12 +327,12 @@ def _releases(text: str) -> str:
     try:
         return text and str(trigger(text)) and text
     except ValueError as error:
-        raise typer.BadParameter(f"STOCKTAKE_RELEASES is {text!r}, no cron line of five fields: {error}") from error
+        raise typer.BadParameter(f"STOCKTAKE_RELEASES is {text!r}, which is not a cron line of five fields: {error}") from error
 
 
 def _hub(url: str) -> str:
     if url and not is_web(url):
-        raise typer.BadParameter(f"STOCKTAKE_WEBSUB_HUB is {url!r}; use the web address of a WebSub hub")
+        raise typer.BadParameter(f"STOCKTAKE_WEBSUB_HUB is {url!r}; use the URL of a WebSub hub")
     return url
 
 
@@ -347,23 +347,23 @@ def _hosts(text: str) -> frozenset[str]:
     hosts = frozenset(host.strip() for host in text.split(",") if host.strip())
     for host in sorted(hosts):
         if not _HOST.match(host):
-            raise typer.BadParameter(f"STOCKTAKE_ALLOW_HOSTS names {host!r}; give hosts as in an address, without scheme, port and path")
+            raise typer.BadParameter(f"STOCKTAKE_ALLOW_HOSTS contains {host!r}; use host names or IP addresses, without scheme and port")
     return hosts
 
 
 def _based(context: typer.Context) -> bool:
-    """Tell whether a base was given, by a flag or by its variable."""
+    """Return whether the base was set by an option or its variable."""
     source = context.get_parameter_source("base")
     return source is not None and source.name != "DEFAULT"
 
 
 def _base(base: str, data: Path, *, given: bool) -> str:
-    """Check the base; a mirror's is its origin's, which need not be given."""
+    """Check the base. A mirror uses its origin's base, which need not be set."""
     if not is_web(base) or base[-1] not in "/#":
-        raise typer.BadParameter(f"STOCKTAKE_BASE is {base!r}; use a web address that ends with a slash")
+        raise typer.BadParameter(f"STOCKTAKE_BASE is {base!r}; use a URL that ends with a slash")
     of = origin.read(data / "journal")
     if of and given and of.base != base:
-        told = f"but {data} is a mirror of {of.url}, whose IRIs begin with {of.base}; leave it away"
+        told = f"but {data} is a mirror of {of.url}, whose IRIs begin with {of.base}; remove the setting"
         raise typer.BadParameter(f"STOCKTAKE_BASE is {base!r}, {told}")
     return of.base if of else base
 
@@ -374,20 +374,20 @@ def _ledger(url: str, data: Path) -> str:
     try:
         make_url(url)
     except ArgumentError as error:
-        raise typer.BadParameter("STOCKTAKE_LEDGER is no SQLAlchemy URL, such as postgresql+psycopg://user@host/name") from error
+        raise typer.BadParameter("STOCKTAKE_LEDGER is not a SQLAlchemy URL, e.g. postgresql+psycopg://user@host/name") from error
     return url
 
 
 def _contact(text: str) -> str:
     if not text.isprintable() or not text.isascii():
-        raise typer.BadParameter(f"STOCKTAKE_CONTACT is {text!r}; use plain ASCII, e.g. an address of mail")
+        raise typer.BadParameter(f"STOCKTAKE_CONTACT is {text!r}; use plain ASCII, e.g. an e-mail address")
     return text
 
 
 def _check_port(host: str, port: int) -> None:
-    """Exit with 2 where the port is in use: a server that is started again and again would not get it either."""
+    """Exit with code 2 if the port is in use: a restart of the server would not free it."""
     if not is_free(host, port):
-        raise typer.BadParameter(f"port {port} of {host} is in use; end what listens there, or choose another port with --port")
+        raise typer.BadParameter(f"port {port} of {host} is in use; stop the program that uses it, or choose another port with --port")
 
 
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
@@ -396,25 +396,25 @@ Port = Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)]
 
 @app.command()
 def serve(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -> None:
-    """Serve what is published (SPARQL, pages, linked data, dumps), and the operators' desk at /desk/."""
+    """Serve the published data (SPARQL, pages, linked data, dumps) and the admin pages."""
     settings: Settings = context.obj
     _check_port(host, port)
     office = Office(settings.data, settings.sources, settings.ledger, settings.base)
     url = reached_at(settings, host, port)
     if host in _ANY and url == f"http://localhost:{port}":
-        log.warning("no public address is set; absolute links begin with this one", url=url, cure="set STOCKTAKE_PUBLIC_URL")
+        log.warning("no public URL is set; absolute links begin with the listening address", url=url, cure="set STOCKTAKE_PUBLIC_URL")
     public = publisher.cli.site(settings, url, partial(may_operate, office), trials(settings))
     publisher.cli.listen(under_one_address(public, create_desk(office)), settings, host, port)
 
 
 def trials(settings: Settings) -> Bench:
-    """Give what tries the cards of registries that would join: it meets no private address, whatever hosts our own cards may."""
+    """Return the runner for previews of new registries. It refuses all private addresses."""
     strict = replace(settings, allow_hosts=frozenset(), ledger="", store="", elsewhere=None)
     return Bench((*_command(["sources", "try", "-", "--json", f"--memory={MEMORY}"]),), strict.environment())
 
 
 def under_one_address(public: FastAPI, desk: FastAPI) -> Starlette:
-    """Put the operators' desk beside what the public reads; neither sees the other's requests, errors or headers."""
+    """Combine the public portal and the admin pages in one application. Each handles its own requests and errors."""
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -427,7 +427,7 @@ def under_one_address(public: FastAPI, desk: FastAPI) -> Starlette:
 
 @app.command()
 def up(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -> None:
-    """Run schedule and serve, and releases where they are set, each as a process that is started again when it dies, until Ctrl-C."""
+    """Run the scheduler, the server and (if set) releases until Ctrl-C, restarting each process that exits."""
     settings: Settings = context.obj
     _check_port(host, port)
     processes = {"schedule": ["schedule"], "serve": ["serve", "--host", host, "--port", str(port)]}
@@ -441,16 +441,16 @@ def up(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -> N
 @app.command()
 def mirror(
     context: typer.Context,
-    url: Annotated[str, typer.Argument(help="Address of the other Stocktake's front page.")],
-    once: Annotated[bool, typer.Option("--once/--follow", help="Catch up and end, or go on until Ctrl-C.")] = True,
-    serving: Annotated[bool, typer.Option("--serve", help="Follow, and serve what was followed.")] = False,
-    every: Annotated[float, typer.Option(help="Seconds between looks when following.", min=1)] = mirroring.EVERY,
-    pause: Annotated[float, typer.Option(help="Seconds between two requests.", min=0)] = mirroring.PAUSE,
-    largest: Annotated[int, typer.Option(help="Bytes that an entry may have when unpacked.", min=1)] = mirroring.LARGEST,
+    url: Annotated[str, typer.Argument(help="URL of the other Stocktake's home page.")],
+    once: Annotated[bool, typer.Option("--once/--follow", help="Copy new entries once, or keep copying until Ctrl-C.")] = True,
+    serving: Annotated[bool, typer.Option("--serve", help="Keep copying, and serve the copy.")] = False,
+    every: Annotated[float, typer.Option(help="Seconds between checks for new entries.", min=1)] = mirroring.EVERY,
+    pause: Annotated[float, typer.Option(help="Seconds between requests.", min=0)] = mirroring.PAUSE,
+    largest: Annotated[int, typer.Option(help="Maximum size of an uncompressed entry, in bytes.", min=1)] = mirroring.LARGEST,
     host: Host = "127.0.0.1",
     port: Port = 8000,
 ) -> None:
-    """Follow another Stocktake's journal into this data folder, each entry proved by its hash and place in the chain."""
+    """Mirror another Stocktake: copy its journal into this data directory, checking the hash of each entry."""
     settings: Settings = context.obj
     address = mirroring.address(url)
     with mirroring.opened(settings, address, settings.base if settings.based else None, pause, largest) as it:
@@ -470,16 +470,14 @@ def mirror(
 def demo(
     context: typer.Context,
     host: Host = "127.0.0.1",
-    port: Annotated[
-        int | None, typer.Option(help="Port to listen on; 8000, or the next free one, if none is given.", min=0, max=65535)
-    ] = None,
-    size: Annotated[int, typer.Option(help="Records of the simulated registries in all.", min=100)] = SIZE,
-    seed: Annotated[int, typer.Option(help="What the simulated records grow from.")] = 1,
+    port: Annotated[int | None, typer.Option(help="Port to listen on. Default: 8000, or the next free port.", min=0, max=65535)] = None,
+    size: Annotated[int, typer.Option(help="Total number of simulated records.", min=100)] = SIZE,
+    seed: Annotated[int, typer.Option(help="Random seed of the simulated records.")] = 1,
     registries_port: Annotated[
-        int | None, typer.Option(help="Port of the simulated registries; 8790, or any free one, if none is given.", min=0, max=65535)
+        int | None, typer.Option(help="Port of the simulated registries. Default: 8790, or any free port.", min=0, max=65535)
     ] = None,
 ) -> None:
-    """Serve at once, start simulated registries, harvest them, and make a release; the portal shows how far that is."""
+    """Run a demo: start the portal, harvest simulated registries and make a release. The portal shows the progress."""
     settings: Settings = context.obj
     data = settings.data / "demo"
     if port is not None:
@@ -516,7 +514,7 @@ def _demo_name(settings: Settings) -> str:
 
 
 def _announced(url: str, data: Path, key: str) -> bool:
-    """Print where the demo is and what to do next once all of it can be seen; return False until then."""
+    """Print the URLs of the demo and the next steps once it is complete; return False until then."""
     try:
         with urlopen(f"{url}health", timeout=2) as answer:
             told = json.load(answer)
@@ -548,9 +546,9 @@ Job = list[str] | dict[str, list[str]] | Callable[[], bool]
 
 
 def supervise(commands: Mapping[str, list[str]], settings: Settings, jobs: Sequence[Job] = ()) -> None:
-    """Keep processes running until SIGINT or SIGTERM, then end them all: first asked, after ten seconds made to.
+    """Keep processes running until SIGINT or SIGTERM, then terminate them; kill those still running after ten seconds.
 
-    *jobs* are done beside them, one after the other: a command is run once, a mapping names more processes to keep running, and a
+    *jobs* run meanwhile, one after the other: a command runs once, a mapping names more processes to keep running, and a
     function is called each second until it returns True.
     """
     stopping = threading.Event()
@@ -566,17 +564,17 @@ def supervise(commands: Mapping[str, list[str]], settings: Settings, jobs: Seque
             for name, words in kept.items():
                 if name in children and children[name].poll() is None:
                     if restarts[name] and time.monotonic() - began[name] > _STEADY:
-                        log.info("the process runs again", process=name, restarts=restarts.pop(name))
+                        log.info("process recovered", process=name, restarts=restarts.pop(name))
                     continue
                 if name in children:
-                    log.error("a process ended and is started again", process=name, code=children[name].returncode)
+                    log.error("process exited; restarting", process=name, code=children[name].returncode)
                     restarts[name] += 1
                     stopping.wait(_BREATH)
                 began[name] = time.monotonic()
                 children[name] = _started(words, settings)
             if job is not None and (code := job.poll()) is not None:
                 if code:
-                    log.error("a job of the first start failed; the portal stays up", command=str(job.args), code=code)
+                    log.error("setup step failed; the portal keeps running", command=str(job.args), code=code)
                 job = None
             if job is None and waiting:
                 job = _next(waiting, kept, settings, stopping)
@@ -585,7 +583,7 @@ def supervise(commands: Mapping[str, list[str]], settings: Settings, jobs: Seque
 
 
 def _next(waiting: deque[Job], kept: dict[str, list[str]], settings: Settings, stopping: threading.Event) -> subprocess.Popen[bytes] | None:
-    """Do the next job; return its process where it has one. A function that is not done yet stays the next."""
+    """Start the next job and return its process, if any. A function that returns False is called again later."""
     job = waiting[0]
     if callable(job) and not job():
         stopping.wait(1)
@@ -613,16 +611,16 @@ def _end(children: Sequence[subprocess.Popen[bytes]]) -> None:
 
 
 def main() -> None:
-    """Run the command line; a known trouble is one line on standard error and exit code 1; a wrong setting or a file of another user, 2."""
+    """Run the command line. Exit with 1 after a known error, printed on one line, with 2 after a wrong setting or permission error."""
     tell_retries()
     for name in [name for name, value in os.environ.items() if name.startswith("STOCKTAKE_") and not value]:
-        del os.environ[name]  # an empty variable counts as not set, so that a compose file can pass all of them
+        del os.environ[name]  # an empty variable counts as not set, so that a compose file can list all of them
     try:
         app()
     except PermissionError as error:
         if error.filename is None:
             raise
-        _err.print(f"{error.filename}: {error.strerror}; run as the user whose it is, or change its owner", style="red", markup=False)
+        _err.print(f"{error.filename}: {error.strerror}; run as its owner, or change the owner", style="red", markup=False)
         sys.exit(2)
     except (HarvestError, JournalError) as error:
         _err.print(str(error), style="red", markup=False, soft_wrap=True)

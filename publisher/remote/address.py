@@ -46,10 +46,10 @@ def given(query: str, update: str = "", graphs: str = "") -> Address | None:
     """
     for name, url in ((QUERY, query), (UPDATE, update), (GRAPHS, graphs)):
         if url and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
-            raise ValueError(f"{name} is no web address, such as http://127.0.0.1:8890/sparql")
+            raise ValueError(f"{name} is not a URL, e.g. http://127.0.0.1:8890/sparql")
     if not query:
         if update or graphs:
-            raise ValueError(f"{UPDATE} and {GRAPHS} mean nothing without {QUERY}")
+            raise ValueError(f"{UPDATE} and {GRAPHS} need {QUERY}")
         return None
     return Address(query, update or query, graphs)
 

@@ -82,7 +82,7 @@ def start(folder: Path, *words: str) -> Process:
     """Start a command in a session of its own."""
     (folder / "cards").mkdir(parents=True, exist_ok=True)
     kept = {name: value for name, value in os.environ.items() if not name.startswith("STOCKTAKE_")}
-    settings = {"DATA": folder / "data", "SOURCES": folder / "cards", "ALLOW_HOSTS": "127.0.0.1", "PROCESSES": 2}
+    settings = {"DATA": folder / "data", "SOURCES": folder / "cards", "ALLOW_HOSTS": "127.0.0.1", "WORKER_PROCESSES": 2}
     environment = {**kept, **{f"STOCKTAKE_{name}": str(value) for name, value in settings.items()}, "PYTHONPATH": str(ROOT)}
     return Process([sys.executable, "-m", "stocktake", *words], env=environment, cwd=folder, start_new_session=True)
 
