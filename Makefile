@@ -1,5 +1,6 @@
 # make run      the demo: simulated registries, harvested and served on http://127.0.0.1:8000/, or the next free port
-# make test     the tests            make lint    the linters and the types
+# make check    linters, types and the fast tests
+# make test     all tests            make lint    the linters and the types
 # make nightly  20,000 mutated payloads through all protocols: six minutes on two cores
 # make bench    the benchmarks       make lock    requirements.lock from pyproject.toml
 # make install  the virtual environment .venv, with all that is locked
@@ -20,7 +21,7 @@ QUERY_PAGE := $(wildcard publisher/web/* publisher/web/src/*)
 
 COMPILE = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-config --quiet
 
-.PHONY: run install test nightly lint bench lock
+.PHONY: run install check test nightly lint bench lock
 
 run: $(INSTALLED)
 	$(BIN)/stocktake demo --host $(HOST) $(if $(PORT),--port $(PORT))
@@ -33,6 +34,9 @@ test: $(INSTALLED)
 
 nightly: $(INSTALLED)
 	$(BIN)/python -m pytest -m nightly -n 0 $(ARGS)
+
+check: lint
+	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder -m "not slow and not nightly" $(ARGS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -49,10 +53,9 @@ lock: $(INSTALLED)
 	echo hatchling | $(COMPILE) - --constraint requirements.lock --no-annotate --output-file requirements-build.lock
 
 # Where npm is missing and cannot be had, the query page is a plain form.
-$(INSTALLED): requirements.lock pyproject.toml hatch_build.py $(QUERY_PAGE) | $(BIN)/pip
+$(INSTALLED): requirements.lock pyproject.toml hatch_build.py .ci/install $(QUERY_PAGE) | $(BIN)/pip
 	@command -v npm >/dev/null || .ci/packages nodejs npm || echo "Going on without npm: the query page will be a plain form."
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes --requirement requirements.lock
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-build-isolation --no-deps --editable .
+	.ci/install
 	@touch $@
 
 # Debian keeps the part of Python that makes environments in a package of its own.

@@ -18,7 +18,22 @@ pytest_plugins = ("pytest_processes", "pytest_suites")
 CLIENTS = Path(__file__).parent / "clients"
 STORE = "store"  # the parameter that names what the shelf lies in
 ELSEWHERE = ("oxigraph", "virtuoso")
-LONG = {"walk", "workers", "test_engines_agree.py", "test_many_readers.py"}  # folders and files
+# Folders and files of tests that take long: whole runs, killed processes, databases, browsers, other programs as clients. All else is fast.
+SLOW = {
+    "setup",
+    "support",
+    "walk",
+    "workers",
+    "test_clients.py",
+    "test_cuts.py",
+    "test_desk_served.py",
+    "test_engines_agree.py",
+    "test_many_readers.py",
+    "test_mirror_served.py",
+    "test_portal_browser.py",
+    "test_query_browser.py",
+    "test_report_browser.py",
+}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,13 +50,21 @@ class _ByStore(LoadScopeScheduling):
         return next((it for it in re.split(r"[][-]", rest) if it in ELSEWHERE), file)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: is left out of `make check` (set by this file)")
+
+
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
     return _ByStore(config, log)
 
 
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest first, so that no process works alone at the end; have each report tell the store that its test was over."""
-    items.sort(key=lambda it: not (_store(it) in ELSEWHERE or LONG & {*it.path.parts}))
+    """Mark the slow tests and put them first, so that no process works alone at the end; have each report tell its test's store."""
+    for item in items:
+        if _store(item) in ELSEWHERE or SLOW & {*item.path.parts}:
+            item.add_marker("slow")
+    items.sort(key=lambda it: it.get_closest_marker("slow") is None)
     for item in items:
         if store := _store(item):
             item.user_properties.append((STORE, store))

@@ -10,6 +10,7 @@ import os
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -94,6 +95,12 @@ def wait_for_url(url: str, process: Process, condition: Callable[[httpx.Response
             return False
 
     wait_until(answers, f"an answer of {url}", output=process.output)
+
+
+def free_port() -> int:
+    """Return a port of loopback on which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
 
 
 def bound_to_parent(ended_by: str = "KILL") -> list[str]:

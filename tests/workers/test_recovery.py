@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import free_port
+from processes import free_port
 from queued import BEAT, committed, put
 from waiting import WITHIN
 

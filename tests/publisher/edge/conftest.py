@@ -57,6 +57,7 @@ class Served:
     shelf: Shelf
     port: int
     client: httpx.AsyncClient
+    server: uvicorn.Server
     sessions: list[asyncio.StreamWriter] = field(default_factory=list)
 
     async def ask(self, query: str, **more: str) -> httpx.Response:
@@ -132,7 +133,7 @@ async def serve(statements: Path) -> AsyncIterator[Serve]:
         await shelf.level()
         port = running.servers[0].sockets[0].getsockname()[1]
         client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=240)
-        served = Served(shelf, port, client)
+        served = Served(shelf, port, client, running)
 
         async def end() -> None:
             for session in served.sessions:

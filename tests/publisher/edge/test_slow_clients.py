@@ -22,17 +22,6 @@ class Patient(Connection):
     take = 3600.0
 
 
-class Measured(Room):
-    """A room that remembers the most that was held in it."""
-
-    peak = 0
-
-    def __setattr__(self, name: str, value: int) -> None:
-        super().__setattr__(name, value)
-        if name == "held":
-            self.peak = max(self.peak, value)
-
-
 async def unread(served, query: str) -> asyncio.StreamReader:
     """Ask and take nothing."""
     reader, writer = await served.connect(limit=1)
@@ -57,10 +46,12 @@ async def test_a_slow_taker_of_a_large_answer_holds_no_reader(serve) -> None:
 
 async def test_a_client_that_takes_nothing_is_left_and_its_answer_let_go(serve) -> None:
     served = await serve(LIMITS)
-    room = served.shelf.room = Measured()
+    state = served.server.server_state
 
     reader = await unread(served, LARGE)
-    await wait_until_async(lambda: room.peak > 0 and room.held == 0, "the answer to be stored and let go")
+    await wait_until_async(lambda: state.connections, "the client to be connected", pause=0)
+    await wait_until_async(lambda: not state.connections, "the client to be left")
+    await wait_until_async(lambda: served.shelf.room.held == 0, "its answer to be let go")
 
     with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
         await reader.readexactly(1 << 30)
