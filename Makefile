@@ -33,7 +33,7 @@ test: $(INSTALLED)
 	$(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder $(ARGS)
 
 nightly: $(INSTALLED)
-	$(BIN)/python -m pytest -m nightly -n 0 $(ARGS)
+	$(BIN)/python -m pytest -m nightly -n 0 -o faulthandler_timeout=0 $(ARGS)
 
 check: lint
 	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder -m "not slow and not nightly" $(ARGS)
