@@ -20,6 +20,7 @@ from harvesters.errors import BusyError, HarvestError, MirrorError, MissingError
 from harvesters.network.answer import load_json
 from harvesters.network.download import bring, forget, is_unchanged, stored_etag
 from harvesters.network.fetch import Fetch, Validator
+from harvesters.payloads.rdf_parser import parse_quads
 from journal import origin
 from journal.entry import SUFFIX, Entry
 from journal.errors import ChainError, ForkError, JournalError
@@ -257,6 +258,8 @@ def _show_status(it: Mirror, base: str) -> None:
     graph, file = Iris(base).status, it.data / "status.nq"
     try:
         reply = it.door.get(f"{it.url}status", {"format": "nt"}, accept="application/n-triples")
+        for _ in parse_quads(reply.content, RdfFormat.N_TRIPLES, reply.url):  # refuses deep nesting, which crashes the strict parser
+            pass
         quads = list(parse(reply.content, RdfFormat.N_TRIPLES))
         if any(isinstance(term, BlankNode) for quad in quads for term in (quad.subject, quad.object)):
             raise ParseError(f"{reply.url}: has blank nodes")

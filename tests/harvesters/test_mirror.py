@@ -532,7 +532,14 @@ def test_what_is_no_stocktake_is_told_as_such(tmp_path: Path, there: Origin) -> 
 
 
 @pytest.mark.parametrize(
-    "answer", [httpx.Response(500), httpx.Response(200, text="<s> nonsense"), httpx.Response(200, text="_:b <x:p> <x:o> .")]
+    "answer",
+    [
+        httpx.Response(500),
+        httpx.Response(200, text="<s> nonsense"),
+        httpx.Response(200, text="_:b <x:p> <x:o> ."),
+        httpx.Response(200, text="<x:s> <x:p> " + "<<( <x:s> <x:p> " * 60_000 + "<x:o>" + " )>>" * 60_000 + " ."),
+    ],
+    ids=["500", "nonsense", "blank node", "deep nesting"],
 )
 def test_a_status_that_cannot_be_had_leaves_the_last_one(tmp_path: Path, there: Origin, answer: httpx.Response) -> None:
     it = mirror(tmp_path, there)
