@@ -33,17 +33,17 @@ from starlette.responses import RedirectResponse
 from starlette.routing import Mount, Route
 from typer.models import OptionInfo
 
+import harvesters.admin.cli
 import harvesters.cli
-import harvesters.desk.cli
 import publisher.cli
 import shapes.cli
+from harvesters.admin.app import create_admin
+from harvesters.admin.auth import is_operator
+from harvesters.admin.context import AdminContext
 from harvesters.commands import mirror as mirroring
 from harvesters.demo.cards import cards
 from harvesters.demo.folder import DemoFolder, FolderInUseError, is_demo, is_free, next_free
 from harvesters.demo.registries import SIZE, Demo
-from harvesters.desk.app import create_desk
-from harvesters.desk.gate import may_operate
-from harvesters.desk.office import Office
 from harvesters.errors import HarvestError
 from harvesters.mirror import catch_up, follow
 from harvesters.network.again import tell_retries
@@ -153,7 +153,7 @@ class Settings:
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Harvest registries and publish them as linked data.")
 app.add_typer(harvesters.cli.app)
 app.add_typer(publisher.cli.app)
-app.add_typer(harvesters.desk.cli.app, name="keys")
+app.add_typer(harvesters.admin.cli.app, name="keys")
 app.add_typer(shapes.cli.app, name="shapes")
 
 
@@ -399,12 +399,12 @@ def serve(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -
     """Serve the published data (SPARQL, pages, linked data, dumps) and the admin pages."""
     settings: Settings = context.obj
     _check_port(host, port)
-    office = Office(settings.data, settings.sources, settings.ledger, settings.base)
+    office = AdminContext(settings.data, settings.sources, settings.ledger, settings.base)
     url = reached_at(settings, host, port)
     if host in _ANY and url == f"http://localhost:{port}":
         log.warning("no public URL is set; absolute links begin with the listening address", url=url, cure="set STOCKTAKE_PUBLIC_URL")
-    public = publisher.cli.site(settings, url, partial(may_operate, office), trials(settings))
-    publisher.cli.listen(under_one_address(public, create_desk(office)), settings, host, port)
+    public = publisher.cli.site(settings, url, partial(is_operator, office), trials(settings))
+    publisher.cli.listen(under_one_address(public, create_admin(office)), settings, host, port)
 
 
 def trials(settings: Settings) -> Bench:

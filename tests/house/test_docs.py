@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from harvesters.desk.app import create_desk
-from harvesters.desk.office import Office
+from harvesters.admin.app import create_admin
+from harvesters.admin.context import AdminContext
 from harvesters.errors import FetchError, HarvestError, WebPageError
 from harvesters.mappings.fields import FIELDS
 from harvesters.mappings.table import MAPPINGS
@@ -162,7 +162,7 @@ def test_every_endpoint_has_its_row_or_heading(tmp_path):
 
 
 def test_every_address_of_the_desk_has_its_row(tmp_path):
-    desk = create_desk(Office(tmp_path, tmp_path, "sqlite://", "https://example.org/"))
+    desk = create_admin(AdminContext(tmp_path, tmp_path, "sqlite://", "https://example.org/"))
 
     asked = {f"{method.upper()} /desk{path}" for path, operations in desk.openapi()["paths"].items() for method in operations}
 

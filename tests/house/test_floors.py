@@ -25,7 +25,7 @@ STAIRS = {
         {"runs.plan"},
         {"runs.run"},
         {"runs.schedule"},
-        {"desk"},
+        {"admin"},
         {"cli"},
     ),
     "publisher": ({"formats"}, {"http", "shelf"}, {"outlets"}, {"app"}, {"cli"}),

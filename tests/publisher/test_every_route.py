@@ -14,8 +14,8 @@ import httpx
 import pytest
 from serving import served
 
-from harvesters.desk.app import create_desk
-from harvesters.desk.office import Office
+from harvesters.admin.app import create_admin
+from harvesters.admin.context import AdminContext
 from journal.log import Journal
 from publisher.outlets.table import OUTLETS
 from publisher.pages.pages import Pages
@@ -286,7 +286,7 @@ def test_report_is_found_by_its_name(client: httpx.Client) -> None:
 
 
 def test_admin_addresses_do_not_name_the_host_of_the_request(client: httpx.Client, tmp_path: Path) -> None:
-    described = create_desk(Office(tmp_path, tmp_path, "sqlite://", IRIS.base)).openapi()["paths"]
+    described = create_admin(AdminContext(tmp_path, tmp_path, "sqlite://", IRIS.base)).openapi()["paths"]
     paths = {re.sub(r"{\w+}", "x", path) for path in described} | {"/", "/page/runs", "/page/acts", "/page/keys", "/style.css"}
 
     answers = [client.get(f"/desk{path}{end}", headers={"Host": "evil.example"}) for path in sorted(paths) for end in ("", "/")]

@@ -1,0 +1,1 @@
+"""The admin API and pages, which operate the harvesters and require a key."""

@@ -1,0 +1,111 @@
+"""Perform what an operator asks for by API or page, and record each action with its author and time."""
+
+from __future__ import annotations
+
+import structlog
+
+from harvesters.admin import key_store
+from harvesters.admin.context import AdminContext
+from harvesters.admin.errors import InvalidValue, NotFound
+from harvesters.admin.keys import Key, Scope
+from harvesters.ledger.account import Run
+from harvesters.ledger.decisions import Act, Deed, Errand, Override
+from harvesters.runs import decide, status
+
+MAX_NOTE_LENGTH = 2_000  # characters: a paragraph, not a file
+MAX_KEY_DAYS = 36_500  # longest validity of a key
+log = structlog.get_logger(room="desk")
+
+
+def request_run(context: AdminContext, key: Key, source: str, *, full: bool, supersede: str = "") -> Errand:
+    """Request a run now; the scheduler claims it.
+
+    *supersede* names the source's plan that awaits approval, if there is one: the new run supersedes it.
+    Raises InvalidValue if the source is disabled, NotFound, and PlanError if a plan awaits approval and is not named.
+    """
+    if not context.source(source).enabled:
+        raise InvalidValue(f"{source} is disabled by its card; set enabled = true there")
+    now, ledger = context.now(), context.ledger
+    decide.check_supersede(ledger, source, supersede or None)
+    request_id = ledger.ask_for(source, full, key.display_name, now)
+    ledger.note(Act(now, key.display_name, Deed.ASKED.value, source, note=_request_note(supersede, full=full)))
+    _log_action(key, Deed.ASKED.value, source=source, errand=request_id)
+    return get_run_request(context, request_id)
+
+
+def _request_note(supersede: str, *, full: bool) -> str | None:
+    return ", ".join([*(["full"] if full else []), *([f"supersedes {supersede}"] if supersede else [])]) or None
+
+
+def get_run_request(context: AdminContext, request_id: int) -> Errand:
+    """Return a run request by its number; raise NotFound."""
+    request = context.ledger.errand(request_id)
+    if request is None:
+        raise NotFound(f"there is no errand {request_id}")
+    return request
+
+
+def hold(context: AdminContext, key: Key, source: str, reason: str) -> None:
+    """Make all plans of a source wait for approval."""
+    context.source(source)
+    with context.writer() as harvest:
+        decide.hold(harvest, source, by=key.display_name, reason=_check_note(reason))
+        status.tell(harvest)
+    _log_action(key, Deed.HELD.value, source=source)
+
+
+def release(context: AdminContext, key: Key, source: str) -> None:
+    """Remove the hold on a source; raise PlanError if it is not on hold."""
+    context.source(source)
+    with context.writer() as harvest:
+        decide.release(harvest, source, by=key.display_name)
+        status.tell(harvest)
+    _log_action(key, Deed.RELEASED.value, source=source)
+
+
+def approve(context: AdminContext, key: Key, run: Run, note: str, override: Override | None) -> Run:
+    """Approve a plan and commit it unchanged; raise PlanError if it is no longer open."""
+    source = context.source(run.source)
+    with context.writer() as harvest:
+        run_after = decide.approve(harvest, source, run.id, by=key.display_name, override=override, note=_check_note(note))
+        status.tell(harvest)
+    _log_action(key, Deed.APPROVED.value, source=run.source, run=run.id)
+    return run_after
+
+
+def reject(context: AdminContext, key: Key, run: Run, reason: str) -> Run:
+    """Reject a plan; raise PlanError if it is no longer open."""
+    source = context.source(run.source)
+    with context.writer() as harvest:
+        run_after = decide.reject(harvest, source, run.id, by=key.display_name, reason=_check_note(reason))
+        status.tell(harvest)
+    _log_action(key, Deed.REJECTED.value, source=run.source, run=run.id)
+    return run_after
+
+
+def create_key(context: AdminContext, key: Key, name: str, allowed: Scope, days: int | None) -> tuple[Key, str]:
+    """Create a key; return it and its token."""
+    if not key_store.is_valid_name(name):
+        raise InvalidValue(f"a key's name has 1 to {key_store.MAX_NAME_LENGTH} letters that can be seen")
+    created_key, token = key_store.create(context.ledger, name, allowed, context.now(), days)
+    context.ledger.note(Act(context.now(), key.display_name, "key created", note=f"{created_key.display_name}, {allowed.label}"))
+    _log_action(key, "key created", key=created_key.id)
+    return created_key, token
+
+
+def revoke_key(context: AdminContext, key: Key, key_id: str) -> Key:
+    """Revoke a key; raise KeyNotFound."""
+    revoked_key = key_store.revoke(context.ledger, key_id, context.now())
+    context.ledger.note(Act(context.now(), key.display_name, "key revoked", note=revoked_key.display_name))
+    _log_action(key, "key revoked", key=revoked_key.id)
+    return revoked_key
+
+
+def _check_note(text: str) -> str:
+    if len(text) > MAX_NOTE_LENGTH:
+        raise InvalidValue(f"a note has at most {MAX_NOTE_LENGTH:,} letters; this has {len(text):,}")
+    return text.strip()
+
+
+def _log_action(by: Key, event: str, **fields: str | int | None) -> None:
+    log.info(event, who=by.display_name, **fields)

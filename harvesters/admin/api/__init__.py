@@ -1,0 +1,1 @@
+"""The admin API, which requires a bearer key."""

@@ -1,0 +1,45 @@
+"""Show runs and the records behind each of their counts."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+
+from harvesters.admin import pagination, records
+from harvesters.admin.api.paging import Limit, add_next_link
+from harvesters.admin.auth import ContextDep, Reader
+from harvesters.admin.schemas import RunView, run_view
+from harvesters.ledger.account import Outcome, State
+
+routes = APIRouter(tags=["runs"])
+
+
+@routes.get("/runs")
+def list_runs(
+    key: Reader,
+    context: ContextDep,
+    response: Response,
+    limit: Limit = 50,
+    source: str | None = None,
+    state: State | None = None,
+    after: str | None = None,
+) -> pagination.RunPage:
+    """List the runs, newest first, of one source or of all."""
+    page = pagination.list_runs(context.ledger, limit, after, source, state)
+    add_next_link(response, page.next, limit=limit, source=source, state=state.value if state else None)
+    return page
+
+
+@routes.get("/runs/{id}")
+def show_run(id: str, key: Reader, context: ContextDep) -> RunView:
+    """Show a run: its counts, and why it ended as it did."""
+    return run_view(pagination.get_run(context.ledger, id))
+
+
+@routes.get("/runs/{id}/records")
+def list_records(
+    id: str, key: Reader, context: ContextDep, response: Response, outcome: Outcome, limit: Limit = 50, after: int | None = None
+) -> records.Records:
+    """List the records behind a count of the run."""
+    page = records.list_records(context.ledger, pagination.get_run(context.ledger, id), outcome, limit, after)
+    add_next_link(response, page.next, outcome=outcome.value, limit=limit)
+    return page

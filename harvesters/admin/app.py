@@ -1,0 +1,59 @@
+"""Build the admin application (API and pages) that is mounted at /desk."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.responses import FileResponse
+
+from harvesters.admin import form_routes, page_routes
+from harvesters.admin.api import audit_log, keys, plans, runs, sources
+from harvesters.admin.context import AdminContext
+from harvesters.admin.pages import PACKAGE_DIR, Pages
+from harvesters.admin.problems import PROBLEM_JSON, install_error_handlers
+from harvesters.admin.security_middleware import SecurityMiddleware
+
+_PROBLEM_SCHEMA = {"type": "object", "properties": {"type": {}, "title": {}, "status": {"type": "integer"}, "detail": {"type": "string"}}}
+_ERROR_RESPONSES = {
+    401: "No key, or no valid one.",
+    403: "The key's scope does not allow this.",
+    404: "Not found.",
+    409: "The plan is no longer open, or another run of the source is in progress.",
+    422: "A value is not allowed.",
+    429: "Too many invalid keys from this client.",
+    503: "The ledger is locked, missing or not reachable.",
+}
+
+
+def create_admin(context: AdminContext) -> FastAPI:
+    """Create the app for *context*, which the app closes on shutdown. The ledger is opened at the first request."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        context.close()
+
+    app = FastAPI(
+        title="stocktake: the operators' desk",
+        description="Commands the harvesters. Every address wants a key as a bearer token; docs/desk.md tells how to make one.",
+        version="1",
+        responses={
+            code: {"description": text, "content": {PROBLEM_JSON: {"schema": _PROBLEM_SCHEMA}}} for code, text in _ERROR_RESPONSES.items()
+        },
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.office, app.state.pages = context, Pages()
+    for part in (sources, plans, runs, audit_log, keys, page_routes, form_routes):
+        app.include_router(part.routes)
+    app.add_api_route("/style.css", _style, include_in_schema=False)
+    install_error_handlers(app, app.state.pages)
+    app.add_middleware(SecurityMiddleware)
+    return app
+
+
+def _style() -> FileResponse:
+    return FileResponse(PACKAGE_DIR / "static" / "desk.css", media_type="text/css")

@@ -1,0 +1,111 @@
+"""Define the commands `keys create`, `keys list` and `keys revoke`."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Protocol
+
+import orjson
+import typer
+from rich.console import Console
+
+from harvesters.admin import key_store
+from harvesters.admin.keys import Scope, parse_scope
+from harvesters.admin.schemas import KeyView, key_view
+from harvesters.ledger.book import Ledger
+from harvesters.ledger.decisions import Act
+from harvesters.runs import report
+
+app = typer.Typer(no_args_is_help=True, help="The keys of the operators' desk.")
+_out, _err = Console(), Console(stderr=True)
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+class Settings(Protocol):
+    """The settings that the commands for keys need."""
+
+    @property
+    def data(self) -> Path: ...  # noqa: D102 - the front door's Settings say what each is
+    @property
+    def ledger(self) -> str: ...  # noqa: D102
+
+
+@app.command()
+def create(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Whose key it is, as acts will tell: a person's name, or a machine's.")],
+    allowed: Annotated[str, typer.Option("--scope", help="read looks, operate also decides, admin also makes keys.")],
+    expires: Annotated[int | None, typer.Option(help="Days until it is no longer good; never where not given.", min=1, max=36500)] = None,
+    json: Json = False,
+) -> None:
+    """Create a key and print it once: the ledger stores only its hash."""
+    key_scope = parse_scope(allowed)
+    if key_scope is None:
+        raise typer.BadParameter(f"--scope is {allowed!r}; use {', '.join(scope.label for scope in Scope)}")
+    if not key_store.is_valid_name(name):
+        raise typer.BadParameter(f"NAME is {name!r}; use 1 to {key_store.MAX_NAME_LENGTH} letters that can be seen")
+    with _ledger(context.obj) as ledger:
+        key, token = key_store.create(ledger, name, key_scope, _now(), expires)
+        ledger.note(Act(_now(), _current_user(), "key created", note=f"{key.display_name}, {key.scope.label}"))
+    if json:
+        print(orjson.dumps({**asdict(key_view(key, _now())), "key": token}).decode())
+        return
+    print(token)
+    _err.print("This is the key. It is not shown again; keep it where you keep passwords.", highlight=False)
+
+
+@app.command("list")
+def list_keys(context: typer.Context, json: Json = False) -> None:
+    """List the keys, including revoked and expired ones. The secrets are not shown."""
+    with _ledger(context.obj) as ledger:
+        views = [key_view(key, _now()) for key in key_store.list_keys(ledger)]
+    if json:
+        print(orjson.dumps(views).decode())
+    else:
+        _out.print(report.table([_row(view) for view in views], "Keys"))
+
+
+@app.command()
+def revoke(
+    context: typer.Context,
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="The key's id, as `stocktake keys list` shows it.")],
+    json: Json = False,
+) -> None:
+    """Revoke a key immediately and for good, and end the sessions that it started."""
+    with _ledger(context.obj) as ledger:
+        key = key_store.revoke(ledger, key_id, _now())
+        ledger.note(Act(_now(), _current_user(), "key revoked", note=key.display_name))
+    print(orjson.dumps(key_view(key, _now())).decode() if json else f"{key.display_name} is revoked")
+
+
+@contextmanager
+def _ledger(settings: Settings) -> Iterator[Ledger]:
+    settings.data.mkdir(parents=True, exist_ok=True)
+    ledger = Ledger(settings.ledger)
+    try:
+        yield ledger
+    finally:
+        ledger.close()
+
+
+def _row(view: KeyView) -> dict[str, object]:
+    """Return a table row that fits a terminal, with times as dates."""
+    return {name: f"{value:%Y-%m-%d}" if isinstance(value, datetime) else value for name, value in asdict(view).items()}
+
+
+def _current_user() -> str:
+    """Return the name of the account at the terminal, or its number if it has no name, as in a container."""
+    try:
+        return f"{getpass.getuser()} (terminal)"
+    except (KeyError, OSError):  # until Python 3.12, and since
+        return f"account {os.getuid()} (terminal)"
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)

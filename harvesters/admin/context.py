@@ -1,0 +1,124 @@
+"""Hold what the admin app works with. The ledger is opened on first use, so that its failure affects the admin app alone."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy.engine import make_url
+
+from harvesters.admin.errors import NotFound
+from harvesters.admin.sessions import Sessions
+from harvesters.admin.throttle import Throttle
+from harvesters.errors import CardError, LedgerError
+from harvesters.ledger.book import Ledger
+from harvesters.runs.bench import Bench
+from harvesters.runs.means import Means
+from harvesters.source import Source, load
+from journal import origin
+from journal.log import Journal
+from journal.origin import Origin
+from vocab.crosswalks import Crosswalks
+from vocab.iris import Iris
+
+LOCK_TIMEOUT = 2  # seconds to wait for a ledger that another process has locked
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+@dataclass(slots=True)
+class AdminContext:
+    """The ledger, the sessions and the failed attempts; *source_dir* holds the source definitions.
+
+    *now* returns UTC in whole seconds, *clock* monotonic seconds.
+    """
+
+    data: Path
+    source_dir: Path
+    url: str
+    base: str
+    now: Callable[[], datetime] = _now
+    clock: Callable[[], float] = time.monotonic
+    lock_timeout: int = LOCK_TIMEOUT
+    sessions: Sessions = field(init=False)
+    throttle: Throttle = field(init=False)
+    _ledger: Ledger | None = field(default=None, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+
+    def __post_init__(self) -> None:
+        """Start without sessions and failed attempts."""
+        self.sessions, self.throttle = Sessions(self.now), Throttle(self.clock)
+
+    @property
+    def ledger(self) -> Ledger:
+        """Return the ledger, opened on first use; raise LedgerError if it is missing or locked."""
+        file = make_url(self.url).database if self.url.startswith("sqlite") else None
+        if file and file != ":memory:" and not Path(file).exists():
+            self.close()
+            raise LedgerError("there is no ledger yet: a harvest or `stocktake keys create` makes it")
+        if not self._lock.acquire(timeout=self.lock_timeout):
+            raise LedgerError("the ledger is being opened, and that takes long")
+        try:
+            if self._ledger is None:
+                self._ledger = Ledger(self.url, self.lock_timeout)
+            return self._ledger
+        finally:
+            self._lock.release()
+
+    def close(self) -> None:
+        """Close the ledger."""
+        with self._lock:
+            if self._ledger is not None:
+                self._ledger.close()
+            self._ledger = None
+
+    def sources(self) -> list[Source]:
+        """Return the valid source definitions as they are now, by name."""
+        return [source for source in self._load_sources() if isinstance(source, Source)]
+
+    def origin(self) -> Origin | None:
+        """Return the Stocktake that this one mirrors, or None. Raises JournalError."""
+        return origin.read(self.data / "journal")
+
+    def invalid_sources(self) -> list[str]:
+        """Return an error message for each invalid source definition."""
+        return [source for source in self._load_sources() if isinstance(source, str)]
+
+    def source(self, name: str) -> Source:
+        """Return a source by its name; raise NotFound."""
+        for source in self.sources():
+            if source.name == name:
+                return source
+        raise NotFound("there is no source with that name and a good card; GET /desk/sources lists them")
+
+    def _load_sources(self) -> Iterator[Source | str]:
+        for card in sorted(self.source_dir.glob("*.toml")):
+            try:
+                yield load(card)
+            except CardError as error:
+                yield str(error)
+
+    def reader(self) -> Means:
+        """Return a context to read with; if the ledger is locked it fails soon."""
+        return self._harvest_context(self.ledger)
+
+    @contextmanager
+    def writer(self) -> Iterator[Means]:
+        """Yield a context for a decision, which waits for the ledger while a harvest writes."""
+        ledger = Ledger(self.url)
+        try:
+            yield self._harvest_context(ledger)
+        finally:
+            ledger.close()
+
+    def _harvest_context(self, ledger: Ledger) -> Means:
+        """Create a context that neither uses the network nor validates."""
+        iris, journal = Iris(self.base), Journal(self.data / "journal")
+        return Means(self.data, ledger, journal, iris, Crosswalks(iris), Bench(self.base, workers=0), now=self.now, cards=self.source_dir)

@@ -1,0 +1,78 @@
+"""Render the admin templates: everything is escaped, no scripts run, browsers store nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from http import HTTPStatus
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+
+from harvesters.admin.keys import Scope
+from harvesters.admin.text_escaping import escape_value
+from vocab.iris import encode, is_web
+
+PACKAGE_DIR = Path(__file__).parent
+BASE_PATH = "/desk"
+# No scripts, no resources of other hosts, no framing, no forms sent elsewhere.
+POLICY = "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+
+class Pages:
+    """Render templates."""
+
+    def __init__(self) -> None:
+        self._templates = Environment(
+            loader=FileSystemLoader(PACKAGE_DIR / "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            finalize=escape_value,
+        )
+        self._templates.globals.update(is_web=is_web, when=_format_time, root=BASE_PATH, Scope=Scope, user=None)
+        self._templates.filters.update(encode=encode, segment=_quote_segment, why=_short_reason)
+
+    def render(self, template: str, values: Mapping[str, object], status: HTTPStatus = HTTPStatus.OK) -> HTMLResponse:
+        """Render *template* with *values*."""
+        return HTMLResponse(self._templates.get_template(template).render(values), status)
+
+    def return_path(self, request: Request) -> str:
+        """Return the path to go to after signing in: the requested page if the method was GET, else the overview."""
+        return (
+            local_path(request.url.path + (f"?{request.url.query}" if request.url.query else ""))
+            if request.method == "GET"
+            else BASE_PATH + "/"
+        )
+
+
+def local_path(path: str) -> str:
+    r"""Return *path* if it is an admin path, else that of the overview: a form must not redirect to other sites.
+
+    >>> local_path("/desk/page/acts"), local_path("https://evil.example/"), local_path("/desk/../x"), local_path("/desk/\\\\evil")
+    ('/desk/page/acts', '/desk/', '/desk/', '/desk/')
+    """
+    try:
+        parts = urlsplit(path)
+    except ValueError:
+        return BASE_PATH + "/"
+    safe = not parts.scheme and not parts.netloc and parts.path.startswith(BASE_PATH + "/")
+    plain = path.isascii() and path.isprintable() and ".." not in path and "\\" not in path and "//" not in path
+    return path if safe and plain else BASE_PATH + "/"
+
+
+def _format_time(value: datetime | None) -> str:
+    return value.strftime("%Y-%m-%d %H:%M") if value else "–"
+
+
+def _quote_segment(text: str) -> str:
+    return quote(text, safe="")
+
+
+def _short_reason(reason: str | None) -> str:
+    """Return a run's reason without its terminal command: the page has buttons instead."""
+    return (reason or "").partition("; look at it with `stocktake")[0]

@@ -1,0 +1,67 @@
+"""List rows of the ledger page by page, newest first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from harvesters.admin.errors import NotFound
+from harvesters.admin.schemas import AuditEntryView, RunView, run_view
+from harvesters.ledger import tables as t
+from harvesters.ledger.account import Run, State
+from harvesters.ledger.book import Ledger
+from harvesters.ledger.rows import utc
+
+MAX_ROWS = 500  # of a page
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPage:
+    """Audit entries, newest first; *next* is the value of ``after`` for the next page, None at the end."""
+
+    items: list[AuditEntryView]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunPage:
+    """Runs, newest first; *next* is the value of ``after`` for the next page, None at the end."""
+
+    items: list[RunView]
+    next: str | None
+
+
+def list_audit_entries(ledger: Ledger, limit: int, after: int | None = None, source: str | None = None) -> AuditPage:
+    """Return audit entries older than the one numbered *after*, of one source or of all."""
+    c = t.act.c
+    query = sa.select(t.act).order_by(c.id.desc()).limit(limit + 1)
+    query = query.where(c.id < after) if after is not None else query
+    with ledger.transaction() as connection:
+        rows = connection.execute(query.where(c.source == source) if source else query).all()
+    items = [AuditEntryView(utc(row.when), row.who, row.what, row.source, row.run, row.note) for row in rows[:limit]]
+    return AuditPage(items, str(rows[limit - 1].id) if len(rows) > limit else None)
+
+
+def list_runs(ledger: Ledger, limit: int, after: str | None = None, source: str | None = None, state: State | None = None) -> RunPage:
+    """Return runs started before the run *after*, filtered by source and state; raise NotFound if *after* is unknown."""
+    c = t.run.c
+    query = sa.select(c.id).order_by(c.started.desc(), c.id.desc()).limit(limit + 1)
+    with ledger.transaction() as connection:
+        if after is not None:
+            started = connection.scalar(sa.select(c.started).where(c.id == after))
+            if started is None:
+                raise NotFound("there is no run with that id to go on after")
+            query = query.where(sa.or_(c.started < started, sa.and_(c.started == started, c.id < after)))
+        query = query.where(c.source == source) if source else query
+        ids = connection.scalars(query.where(c.state == state.value) if state else query).all()
+    items = [run_view(get_run(ledger, run_id)) for run_id in ids[:limit]]
+    return RunPage(items, items[-1].id if len(ids) > limit else None)
+
+
+def get_run(ledger: Ledger, run_id: str) -> Run:
+    """Return a run by its id; raise NotFound."""
+    run = ledger.run(run_id)
+    if run is None:
+        raise NotFound("there is no run with that id; GET /desk/runs lists them")
+    return run

@@ -1,0 +1,92 @@
+"""Describe plans that await approval, with their source's limits and overrides."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+
+from harvesters.admin.context import AdminContext
+from harvesters.admin.errors import InvalidValue
+from harvesters.admin.schemas import HoldView, RunView, run_view
+from harvesters.ledger.account import Outcome, Run, State
+from harvesters.ledger.decisions import Override
+from harvesters.runs.decide import RAISABLE
+from harvesters.source import SHARES
+
+MAX_OVERRIDE_AGE = timedelta(days=31)  # longest validity; a limit to raise for longer belongs in the source definition
+
+
+@dataclass(frozen=True, slots=True)
+class OverrideView:
+    """A limit that was raised for one run; *used* is the run that needed it."""
+
+    limit: str
+    value: float
+    until: datetime
+    by: str
+    given: datetime
+    used: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeView:
+    """A notice about a run that does not affect its result."""
+
+    kind: str
+    text: str
+    key: str | None
+    source: str | None
+    other: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PlanView:
+    """A plan: its run, whether it is open, records by outcome, the source's limits, and granted overrides."""
+
+    run: RunView
+    open: bool
+    published: int
+    outcomes: dict[str, int]
+    limits: dict[str, float]
+    overrides: list[OverrideView]
+    notices: list[NoticeView]
+    hold: HoldView | None
+
+
+def plan_view(context: AdminContext, run: Run) -> PlanView:
+    """Return the view of a plan, also of one that is closed."""
+    ledger, source = context.ledger, context.source(run.source)
+    hold = ledger.holds().get(run.source)
+    overrides = [OverrideView(*_override_fields(item.override), item.by, item.given, item.used) for item in ledger.overrides(run.source)]
+    return PlanView(
+        run=run_view(run),
+        open=run.state is State.HELD,
+        published=ledger.published(run.source),
+        outcomes={outcome.value: count for outcome, count in ledger.outcomes(run).items()},
+        limits=asdict(source.limits),
+        overrides=overrides,
+        notices=[NoticeView(item.kind, item.text, item.key, item.source, item.other) for item in ledger.notices(run)],
+        hold=HoldView(hold.since, hold.by, hold.reason) if hold else None,
+    )
+
+
+def parse_override(context: AdminContext, limit: str, value: float, until: datetime) -> Override:
+    """Check a requested override; raise InvalidValue."""
+    if limit not in RAISABLE:
+        raise InvalidValue(f"limit: use {', '.join(RAISABLE)}")
+    if value < 0 or (limit in SHARES and value > 1):
+        raise InvalidValue("value: write a share from 0 to 1, such as 0.6, or a number of records for expect")
+    if until.tzinfo is None:
+        raise InvalidValue("until: tell the zone, as in 2026-03-01T12:00:00Z")
+    if not context.now() < until <= context.now() + MAX_OVERRIDE_AGE:
+        raise InvalidValue(f"until: use a time within {MAX_OVERRIDE_AGE.days} days; what is to hold for longer belongs into the card")
+    return Override(limit, value, until)
+
+
+def _override_fields(item: Override) -> tuple[str, float, datetime]:
+    return item.limit, item.value, item.until
+
+
+def outcome_counts(outcomes: dict[str, int]) -> list[tuple[Outcome, int]]:
+    """Return the outcomes that occur and their counts, in the order of Outcome."""
+    return [(outcome, count) for outcome in Outcome if (count := outcomes.get(outcome.value, 0))]

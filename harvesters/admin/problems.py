@@ -1,0 +1,93 @@
+"""Turn errors into responses: a page for pages, else problem+json (RFC 9457, https://www.rfc-editor.org/rfc/rfc9457)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+import structlog
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from harvesters.admin.errors import AdminError, SessionRequired
+from harvesters.admin.pages import Pages
+from harvesters.errors import BusyError, CardError, HarvestError, LedgerError, PlanError
+from journal.errors import JournalError
+
+PROBLEM_JSON = "application/problem+json"
+_CLIENT_ERRORS = (
+    HTTPStatus.NOT_FOUND,
+    HTTPStatus.METHOD_NOT_ALLOWED,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+)  # logged as information, since no operator has to act
+log = structlog.get_logger(room="desk")
+
+# The first matching row applies.
+_STATUS: tuple[tuple[type[Exception], HTTPStatus], ...] = (
+    (PlanError, HTTPStatus.CONFLICT),
+    (BusyError, HTTPStatus.CONFLICT),
+    (LedgerError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (CardError, HTTPStatus.INTERNAL_SERVER_ERROR),
+    (HarvestError, HTTPStatus.INTERNAL_SERVER_ERROR),
+    (JournalError, HTTPStatus.INTERNAL_SERVER_ERROR),
+)
+
+
+def install_error_handlers(app: FastAPI, pages: Pages) -> None:
+    """Install the error handlers on *app*."""
+
+    async def on_error(request: Request, error: Exception) -> Response:
+        status, headers = _status(error)
+        if isinstance(error, LedgerError):  # its text may name hosts and files, which must not be disclosed
+            log.error("the ledger cannot be used", reason=str(error))
+            error = LedgerError("the ledger is locked, missing or out of reach; the log of the server says more")
+        return _problem_response(request, pages, error, status, str(error), headers)
+
+    async def on_wrong(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        # Do not echo the input: it may contain a key.
+        messages = "; ".join(f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}" for problem in error.errors())
+        return _problem_response(request, pages, error, HTTPStatus.UNPROCESSABLE_ENTITY, messages, {})
+
+    async def on_http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return _problem_response(request, pages, error, HTTPStatus(error.status_code), error.detail, error.headers or {})
+
+    for error_type in (HarvestError, JournalError):
+        app.add_exception_handler(error_type, on_error)
+    app.add_exception_handler(RequestValidationError, on_wrong)
+    app.add_exception_handler(HTTPException, on_http)
+
+
+def _status(error: Exception) -> tuple[HTTPStatus, Mapping[str, str]]:
+    if isinstance(error, AdminError):
+        return error.status, error.headers
+    status = next(status for error_type, status in _STATUS if isinstance(error, error_type))
+    return status, {"Retry-After": "5"} if status is HTTPStatus.SERVICE_UNAVAILABLE else {}
+
+
+def _problem_response(
+    request: Request, pages: Pages, error: Exception, status: HTTPStatus, text: str, headers: Mapping[str, str]
+) -> Response:
+    _log_refusal(request, status, text)
+    if not getattr(request.state, "page", False):
+        body = {"type": "about:blank", "title": status.phrase, "status": int(status), "detail": text}
+        return JSONResponse(body, status, headers, PROBLEM_JSON)
+    if isinstance(error, SessionRequired):
+        response: Response = pages.render("sign-in.html", {"why": text, "path": pages.return_path(request)}, status)
+    else:
+        response = pages.render("problem.html", {"title": status.phrase, "detail": text, "code": int(status)}, status)
+    response.headers.update(headers)
+    return response
+
+
+def _log_refusal(request: Request, status: HTTPStatus, text: str) -> None:
+    """Log a refused request with its route template instead of its path, which may contain a key by mistake."""
+    route = getattr(request.scope.get("route"), "path", "none")
+    client = request.client.host if request.client else "unknown"
+    who = getattr(request.state, "who", None)
+    write = log.info if status in _CLIENT_ERRORS else log.warning
+    write("refused", status=int(status), method=request.method, route=route, client=client, who=who, reason=text)

@@ -1,0 +1,169 @@
+"""Define the responses of the admin API; times are UTC, and only NewKey holds a token."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from harvesters.admin.keys import Key
+from harvesters.ledger.account import Run, State
+from harvesters.ledger.decisions import Act, Errand
+
+
+@dataclass(frozen=True, slots=True)
+class KeyView:
+    """A key without its secret; *state* is good, expired or revoked."""
+
+    id: str
+    name: str
+    scope: str
+    state: str
+    created: datetime
+    expires: datetime | None
+    revoked: datetime | None
+    last_used: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key that was just created; *key* is its token, shown once."""
+
+    id: str
+    name: str
+    scope: str
+    expires: datetime | None
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """A run: its times, its state and reason, and its counts by the names of the run report."""
+
+    id: str
+    source: str
+    number: int
+    state: str
+    kind: str
+    since: datetime | None
+    started: datetime
+    planned: datetime | None
+    ended: datetime | None
+    pages: int
+    claimed: int | None
+    entry: int | None
+    reason: str | None
+    counts: dict[str, int]
+    network: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class HoldView:
+    """Why all plans of a source await approval."""
+
+    since: datetime
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceView:
+    """A source and its status; *freshness* is live, late, failing, frozen or retired, *failures* those since the last success."""
+
+    name: str
+    title: str
+    protocol: str
+    mapping: str
+    url: str
+    every: str
+    enabled: bool
+    freshness: str
+    published: int
+    last_run: str | None
+    outcome: str | None
+    reason: str | None
+    last_attempt: datetime | None
+    last_success: datetime | None
+    failures: int
+    next_due: datetime | None
+    open_plan: str | None
+    hold: HoldView | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequestView:
+    """A requested run; *run* is the id of the run once it exists."""
+
+    id: int
+    source: str
+    full: bool
+    asked: datetime
+    by: str
+    taken: datetime | None
+    run: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntryView:
+    """What a person did."""
+
+    when: datetime
+    who: str
+    what: str
+    source: str | None
+    run: str | None
+    note: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordView:
+    """A record of a run; *other* is the key of the same record before or after.
+
+    For an open plan also its title, and the statements that it removes and adds, one a string.
+    """
+
+    seq: int
+    key: str | None
+    outcome: str
+    reason: str | None
+    other: str | None
+    title: str | None
+    removed: list[str]
+    added: list[str]
+
+
+def key_view(key: Key, now: datetime) -> KeyView:
+    """Return the view of a key."""
+    state = "revoked" if key.revoked else "good" if key.is_valid(now) else "expired"
+    return KeyView(key.id, key.name, key.scope.label, state, key.created, key.expires, key.revoked, key.last_used)
+
+
+def run_view(run: Run) -> RunView:
+    """Return the view of a run."""
+    kind = "sweep" if run.sweep else "changes"
+    return RunView(
+        id=run.id,
+        source=run.source,
+        number=run.number,
+        state=run.state.value,
+        kind=kind,
+        since=run.since,
+        started=run.started,
+        planned=run.planned,
+        ended=run.ended,
+        pages=run.pages,
+        claimed=run.claimed,
+        entry=None if run.state is State.COMMITTING else run.entry,
+        reason=run.reason,
+        counts=run.counts,
+        network=run.network,
+    )
+
+
+def run_request_view(request: Errand) -> RunRequestView:
+    """Return the view of a run request."""
+    return RunRequestView(request.id, request.source, request.full, request.asked, request.by, request.taken, request.run)
+
+
+def audit_entry_view(entry: Act) -> AuditEntryView:
+    """Return the view of an audit entry."""
+    return AuditEntryView(entry.when, entry.who, entry.what, entry.source, entry.run, entry.note)

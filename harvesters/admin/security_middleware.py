@@ -1,0 +1,94 @@
+"""Limit the size and number of requests, and set the security headers."""
+
+from __future__ import annotations
+
+import asyncio
+from urllib.parse import urlsplit
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from harvesters.admin.pages import POLICY
+
+MAX_CONCURRENT_REQUESTS = 8  # threads may wait for a locked ledger, and the public app needs threads too
+MAX_BODY_BYTES = 65_536  # the longest is a note of 2,000 characters
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "Referrer-Policy": "same-origin",  # with no-referrer, browsers say "Origin: null" of our own forms
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+class SecurityMiddleware:
+    """The outermost middleware of the admin app."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._slots = asyncio.Semaphore(MAX_CONCURRENT_REQUESTS)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Read the body, which occupies no slot however slow the client is; then wait for a slot."""
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+
+        is_head = scope["method"] == "HEAD"
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+                if (location := urlsplit(headers.get("location", ""))).netloc:  # independent of the Host header
+                    headers["Location"] = location._replace(scheme="", netloc="").geturl()
+            elif is_head:  # same headers as GET, including the length (RFC 9110, section 9.3.2)
+                message = {**message, "body": b""}
+            await send(message)
+
+        if is_head:
+            scope = {**scope, "method": "GET"}
+
+        try:
+            body = await _read_body(receive)
+        except ClientDisconnect:  # the client left before it sent the body
+            return None
+        if body is None:
+            problem = {
+                "type": "about:blank",
+                "title": "Content Too Large",
+                "status": 413,
+                "detail": f"a body has at most {MAX_BODY_BYTES:,} bytes",
+            }
+            return await JSONResponse(problem, 413, media_type="application/problem+json")(scope, receive, send_with_headers)
+        async with self._slots:
+            return await self._app(scope, _replay_body(body, receive), send_with_headers)
+
+
+async def _read_body(receive: Receive) -> bytes | None:
+    """Return the request's body, or None if it is too large."""
+    body, has_more = bytearray(), True
+    while has_more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body += message.get("body", b"")
+        has_more = message.get("more_body", False)
+        if len(body) > MAX_BODY_BYTES:
+            return None
+    return bytes(body)
+
+
+def _replay_body(body: bytes, receive: Receive) -> Receive:
+    """Return a receive function that first returns *body*, which was read already."""
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive_replayed() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return receive_replayed

@@ -1,1 +1,0 @@
-"""The operators' desk: what commands the harvesters, behind keys, as an API and as pages."""

@@ -1,1 +1,0 @@
-"""The desk's API: what a program may ask, by bearer key."""

@@ -1,0 +1,125 @@
+"""A desk in a folder of its own: a source, a plan that waits, a key of each scope, and a clock that is handed in."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from shutil import copy
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from harvesters.admin import key_store
+from harvesters.admin.app import create_admin
+from harvesters.admin.context import AdminContext
+from harvesters.admin.keys import Key, Scope
+from harvesters.ledger.account import Draft, Outcome, Run, State
+from harvesters.ledger.book import Ledger
+from vocab.iris import BASE
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "publisher"))  # where `browser` lies
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+HOSTILE = '<script>alert("x")</script>\u202egnp.exe'
+CARD = """
+title = "Projects <b>of</b> the ministry"
+protocol = "json"
+mapping = "fields"
+url = "https://registry.example/api"
+licence = "https://creativecommons.org/licenses/by/4.0/"
+
+[options]
+records = "results"
+
+[fields]
+key = "id"
+"title@en" = "name"
+"""
+
+
+@dataclass
+class Clock:
+    """Time that goes on when it is told to."""
+
+    at: datetime = NOON
+    passed: float = 0.0
+
+    def now(self) -> datetime:
+        return self.at
+
+    def seconds(self) -> float:
+        return self.passed
+
+    def on(self, by: timedelta) -> None:
+        self.at += by
+        self.passed += by.total_seconds()
+
+
+@dataclass
+class World:
+    """What the tests of the desk see: the office, its clock, a good key of each scope, and the ledger behind it all."""
+
+    office: AdminContext
+    clock: Clock
+    ledger: Ledger
+    tokens: dict[str, str] = field(default_factory=dict)
+    keys: dict[str, Key] = field(default_factory=dict)
+
+    def held(self, drafts: tuple[Draft, ...] = (), source: str = "projects", reason: str = "too few came") -> Run:
+        """Give a run whose plan waits, with these drafts."""
+        run = self.ledger.begin(source, self.clock.now(), "rules", sweep=True, since=None)
+        self.ledger.stage(run, drafts, 0)
+        counts = {"fetched": len(drafts), **{outcome.value: sum(it.outcome is outcome for it in drafts) for outcome in Outcome}}
+        at = self.clock.now()
+        held = replace(run, state=State.HELD, planned=at, ended=at, counts=counts, fetched=len(drafts), reason=reason)
+        self.ledger.save(held)
+        return held
+
+
+def draft(key: str, outcome: Outcome = Outcome.NEW, title: str = "A project", reason: str | None = None) -> Draft:
+    """Give what a run makes of one record."""
+    subject = f"<{BASE}id/initiative/projects/{key}>"
+    said = f'{subject} <http://purl.org/dc/terms/title> "{title}"' if outcome in (Outcome.NEW, Outcome.CHANGED) else ""
+    return Draft(key, outcome, "aa", "bb", NOON, said, reason)
+
+
+@pytest.fixture(scope="session")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ledger that is laid out, to be copied: laying it out takes longer than most tests."""
+    file = tmp_path_factory.mktemp("desk") / "ledger.sqlite"
+    Ledger(f"sqlite:///{file}").close()
+    return file
+
+
+@pytest.fixture
+def world(tmp_path: Path, empty: Path) -> Iterator[World]:
+    (tmp_path / "sources").mkdir()
+    (tmp_path / "sources" / "projects.toml").write_text(CARD, encoding="utf-8")
+    copy(empty, tmp_path / "ledger.sqlite")
+    clock = Clock()
+    office = AdminContext(
+        tmp_path, tmp_path / "sources", f"sqlite:///{tmp_path}/ledger.sqlite", BASE, clock.now, clock.seconds, lock_timeout=1
+    )
+    ledger = office.ledger
+    made = World(office, clock, ledger)
+    for scope in Scope:
+        made.keys[scope.label], made.tokens[scope.label] = key_store.create(ledger, f"a person who may {scope.label}", scope, NOON)
+    yield made
+    office.close()
+
+
+@pytest.fixture
+async def client(world: World) -> AsyncIterator[httpx.AsyncClient]:
+    app = Starlette(routes=[Mount("/desk", create_admin(world.office))])
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://desk.example") as made:
+        yield made
+
+
+def bearer(token: str) -> dict[str, str]:
+    """Give the header that shows a key."""
+    return {"Authorization": f"Bearer {token}"}

@@ -1,0 +1,294 @@
+"""The gate: every address of the desk wants a key, and as much of one as what it does."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi.routing import APIRoute
+
+from harvesters.admin import key_store
+from harvesters.admin.app import create_admin
+from harvesters.admin.context import AdminContext
+from harvesters.admin.keys import Scope
+from harvesters.admin.security_middleware import MAX_BODY_BYTES, MAX_CONCURRENT_REQUESTS
+from harvesters.admin.throttle import MAX_FAILURES, WINDOW_SECONDS
+
+SCOPES = ("read", "operate", "admin")
+WRONG_KEY = "stk_00000000_" + "A" * 43
+
+
+@dataclass(frozen=True)
+class Door:
+    """A request, the least scope that it wants, and how it is answered with that."""
+
+    method: str
+    path: str
+    scope: str
+    status: int
+    body: dict[str, Any] | None = None
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+DOORS = [
+    Door("GET", "/sources", "read", 200),
+    Door("GET", "/sources/projects", "read", 200),
+    Door("POST", "/sources/projects/runs", "operate", 202, {"full": True}),
+    Door("DELETE", "/sources/projects/hold", "operate", 409),
+    Door("PUT", "/sources/projects/hold", "operate", 200, {"reason": "its owner asked"}),
+    Door("GET", "/errands", "read", 200),
+    Door("GET", "/errands/9", "read", 404),
+    Door("GET", "/plans", "read", 200),
+    Door("GET", "/plans/projects.1", "read", 404),
+    Door("GET", "/plans/projects.1/records?outcome=new", "read", 404),
+    Door("POST", "/plans/projects.1/approve", "operate", 404, {"note": "looked at it"}),
+    Door("POST", "/plans/projects.1/reject", "operate", 404, {"reason": "half of it is missing"}),
+    Door("GET", "/runs", "read", 200),
+    Door("GET", "/runs/projects.1", "read", 404),
+    Door("GET", "/runs/projects.1/records?outcome=new", "read", 404),
+    Door("GET", "/acts", "read", 200),
+    Door("GET", "/keys", "admin", 200),
+    Door("POST", "/keys", "admin", 201, {"name": "Ada", "scope": "read"}),
+    Door("GET", "/keys/00000000", "admin", 404),
+    Door("DELETE", "/keys/00000000", "admin", 404),
+]
+OPEN = {("GET", "/openapi.json"), ("GET", "/style.css"), ("POST", "/sign-in")}  # what anyone may ask: nothing of it tells of our data
+
+
+def routes(path: Path) -> Iterator[tuple[str, APIRoute | Any]]:
+    stack = list(create_admin(AdminContext(path, path, "sqlite://", "https://example.org/")).routes)
+    for route in stack:
+        included = getattr(route, "original_router", None)
+        if included is not None:
+            stack.extend(included.routes)
+        else:
+            yield from ((method, route) for method in route.methods - {"HEAD"})
+
+
+async def ask(client: httpx.AsyncClient, door: Door, token: str | None) -> httpx.Response:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    return await client.request(door.method, "/desk" + door.path, json=door.body, headers=headers)
+
+
+def test_every_address_of_the_api_is_in_the_table(tmp_path: Path) -> None:
+    told = {(door.method, door.path.partition("?")[0]) for door in DOORS}
+    shown = [(method, route.path) for method, route in routes(tmp_path) if getattr(route, "include_in_schema", False)]
+    patterns = [(method, re.sub(r"\{\w+\}", "[^/]+", path)) for method, path in shown]
+
+    untold = [(method, path) for method, path in patterns if not any(method == m and re.fullmatch(path, p) for m, p in told)]
+
+    assert [pair for pair in untold if pair not in OPEN] == []
+    assert len(patterns) >= len(DOORS)
+
+
+async def test_without_a_key_the_api_answers_401(client: httpx.AsyncClient) -> None:
+    answers = {str(door): await ask(client, door, None) for door in DOORS}
+
+    assert {name: answer.status_code for name, answer in answers.items()} == {str(door): 401 for door in DOORS}
+    assert {answer.headers["WWW-Authenticate"] for answer in answers.values()} == {'Bearer realm="stocktake"'}
+    assert {answer.headers["Content-Type"] for answer in answers.values()} == {"application/problem+json"}
+
+
+async def test_with_a_wrong_key_the_api_answers_401_and_says_so(client: httpx.AsyncClient, world: Any) -> None:
+    answers = {}
+    for door in DOORS:
+        world.clock.on(timedelta(seconds=WINDOW_SECONDS))
+        answers[str(door)] = await ask(client, door, WRONG_KEY)
+
+    assert {name: answer.status_code for name, answer in answers.items()} == {str(door): 401 for door in DOORS}
+    assert {answer.headers["WWW-Authenticate"] for answer in answers.values()} == {'Bearer realm="stocktake", error="invalid_token"'}
+    assert [name for name, answer in answers.items() if WRONG_KEY in answer.text] == []
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+async def test_a_key_opens_what_its_scope_allows_and_no_more(client: httpx.AsyncClient, world: Any, scope: str) -> None:
+    allowed = [door for door in DOORS if SCOPES.index(scope) >= SCOPES.index(door.scope)]
+    refused = [door for door in DOORS if door not in allowed]
+
+    denied = {str(door): await ask(client, door, world.tokens[scope]) for door in refused}
+    done = world.ledger.acts()
+    answers = {str(door): (await ask(client, door, world.tokens[scope])).status_code for door in allowed}
+
+    assert {name: answer.status_code for name, answer in denied.items()} == {str(door): 403 for door in refused}
+    for door in refused:
+        assert f'error="insufficient_scope", scope="{door.scope}"' in denied[str(door)].headers["WWW-Authenticate"]
+    assert done == []
+    assert answers == {str(door): door.status for door in allowed}
+
+
+def test_every_page_wants_a_session(tmp_path: Path) -> None:
+    pages = {(method, route.path) for method, route in routes(tmp_path) if not getattr(route, "include_in_schema", True)}
+
+    wanting = {(method, route.path) for method, route in routes(tmp_path) if "user" in _parameters(route)}
+
+    assert pages - wanting == {("GET", "/openapi.json"), ("GET", "/style.css"), ("POST", "/sign-in")}
+
+
+def _parameters(route: Any) -> set[str]:
+    dependant = getattr(route, "dependant", None)
+    return {it.name for it in dependant.dependencies} if dependant else set()
+
+
+async def test_a_revoked_key_is_refused_at_once(client: httpx.AsyncClient, world: Any) -> None:
+    door = DOORS[0]
+    before = await ask(client, door, world.tokens["read"])
+
+    key_store.revoke(world.ledger, world.keys["read"].id, world.clock.now())
+
+    assert before.status_code == 200
+    assert (await ask(client, door, world.tokens["read"])).status_code == 401
+
+
+async def test_an_expired_key_is_refused_from_its_last_instant_on(client: httpx.AsyncClient, world: Any) -> None:
+    _, token = key_store.create(world.ledger, "for a day", Scope.READ, world.clock.now(), 1)
+
+    world.clock.on(timedelta(days=1, seconds=-1))
+    good = await ask(client, DOORS[0], token)
+    world.clock.on(timedelta(seconds=1))
+    late = await ask(client, DOORS[0], token)
+
+    assert (good.status_code, late.status_code) == (200, 401)
+
+
+async def test_the_last_use_of_a_key_is_noted_to_the_minute(client: httpx.AsyncClient, world: Any) -> None:
+    began = world.clock.now()
+    number = world.keys["read"].id
+
+    await ask(client, DOORS[0], world.tokens["read"])
+    world.clock.on(timedelta(seconds=59))
+    await ask(client, DOORS[0], world.tokens["read"])
+    within = key_store.get(world.ledger, number).last_used
+    world.clock.on(timedelta(seconds=1))
+    await ask(client, DOORS[0], world.tokens["read"])
+
+    assert within == began
+    assert key_store.get(world.ledger, number).last_used == began + timedelta(minutes=1)
+
+
+async def test_what_has_not_the_form_of_a_key_is_a_wrong_key(client: httpx.AsyncClient) -> None:
+    shown = ["stk_", "x" * 10_000, "stk_00000000_" + "é" * 43, "' OR 1=1 --", "stk_%s_short", "stk_00000000_" + "A" * 44]
+
+    answers = [await client.get("/desk/sources", headers={b"Authorization": b"Bearer " + text.encode()}) for text in shown]
+
+    assert [answer.status_code for answer in answers] == [401] * len(shown)
+
+
+async def test_a_right_id_with_a_wrong_secret_is_a_wrong_key(client: httpx.AsyncClient, world: Any) -> None:
+    token = world.tokens["admin"]
+    turned = token[:-1] + ("A" if token[-1] != "A" else "B")
+
+    assert (await ask(client, DOORS[0], turned)).status_code == 401
+
+
+async def test_a_key_in_the_address_opens_nothing(client: httpx.AsyncClient, world: Any) -> None:
+    answer = await client.get("/desk/sources", params={"access_token": world.tokens["admin"]})
+
+    assert answer.status_code == 401
+    assert world.tokens["admin"] not in answer.text
+
+
+async def test_a_client_with_too_many_wrong_keys_has_to_wait(client: httpx.AsyncClient, world: Any) -> None:
+    wrong = [(await ask(client, DOORS[0], WRONG_KEY)).status_code for _ in range(MAX_FAILURES)]
+
+    refused = await ask(client, DOORS[0], WRONG_KEY)
+    world.clock.on(timedelta(seconds=WINDOW_SECONDS))
+    after = await ask(client, DOORS[0], WRONG_KEY)
+
+    assert wrong == [401] * MAX_FAILURES
+    assert refused.status_code == 429
+    assert 0 < int(refused.headers["Retry-After"]) <= WINDOW_SECONDS + 1
+    assert after.status_code == 401
+
+
+async def test_wrong_keys_do_not_lock_out_a_valid_key_of_the_same_address(client: httpx.AsyncClient, world: Any) -> None:
+    for _ in range(2 * MAX_FAILURES):
+        await ask(client, DOORS[0], WRONG_KEY)
+
+    answers = [await ask(client, DOORS[0], token) for token in world.tokens.values()]
+
+    assert [answer.status_code for answer in answers] == [200] * 3
+
+
+async def test_pages_and_api_answer_head_as_get_without_a_body(client: httpx.AsyncClient, world: Any) -> None:
+    headers = {"Authorization": f"Bearer {world.tokens['admin']}"}
+    await client.post("/desk/sign-in", data={"key": world.tokens["admin"], "path": "/desk/"})
+    paths = [f"/desk/{path}" for path in ("", "page/runs", "page/acts", "page/keys", "sources", "runs", "keys", "style.css")]
+
+    gets = [await client.get(path, headers=headers) for path in paths]
+    heads = [await client.head(path, headers=headers) for path in paths]
+
+    assert [(head.status_code, head.headers["content-length"]) for head in heads] == [(200, get.headers["content-length"]) for get in gets]
+    assert [head.content for head in heads] == [b""] * len(paths)
+
+
+async def test_every_answer_has_a_permissions_policy(client: httpx.AsyncClient) -> None:
+    answers = [await client.get(path) for path in ("/desk/", "/desk/sources", "/desk/style.css", "/desk/none")]
+
+    assert {answer.headers["Permissions-Policy"] for answer in answers} == {
+        "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"
+    }
+
+
+async def test_another_client_need_not_wait(world: Any) -> None:
+    for _ in range(MAX_FAILURES):
+        world.office.throttle.record_failure("2001:db8::1")
+
+    assert world.office.throttle.retry_after("2001:db8::ffff") > 0
+    assert world.office.throttle.retry_after("2001:db8:0:1::1") == 0
+    assert world.office.throttle.retry_after("192.0.2.1") == 0
+
+
+async def test_what_is_kept_of_a_key_opens_nothing(world: Any, tmp_path: Path) -> None:
+    world.ledger.close()
+
+    kept = b"".join(file.read_bytes() for file in tmp_path.glob("ledger.sqlite*"))
+
+    assert [scope for scope, token in world.tokens.items() if token.rpartition("_")[2].encode() in kept] == []
+    assert world.keys["admin"].hash.encode() in kept
+    assert world.keys["admin"].hash not in repr(world.keys["admin"])
+
+
+async def test_the_ledger_out_of_reach_is_503_of_the_desk(world: Any, client: httpx.AsyncClient, tmp_path: Path) -> None:
+    world.ledger.close()
+    for file in tmp_path.glob("ledger.sqlite*"):
+        file.rename(file.with_name(f"away-{file.name}"))
+
+    answer = await ask(client, DOORS[0], world.tokens["read"])
+
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"]
+    assert str(tmp_path) not in answer.text
+
+
+async def test_every_answer_keeps_to_itself(client: httpx.AsyncClient, world: Any) -> None:
+    answers = [await ask(client, DOORS[0], world.tokens["read"]), await ask(client, DOORS[0], None), await client.get("/desk/nowhere")]
+
+    assert [answer.status_code for answer in answers] == [200, 401, 404]
+    for answer in answers:
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+        assert "unsafe" not in answer.headers["Content-Security-Policy"]
+        assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+async def test_a_body_that_is_too_large_is_refused_before_anything_is_read_of_it(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/desk/keys", content=b"x" * (MAX_BODY_BYTES + 1))
+
+    assert (answer.status_code, answer.headers["Content-Type"]) == (413, "application/problem+json")
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+async def test_requests_over_the_limit_wait_for_their_turn(client: httpx.AsyncClient, world: Any) -> None:
+    answers = await asyncio.gather(*(ask(client, DOORS[0], world.tokens["read"]) for _ in range(3 * MAX_CONCURRENT_REQUESTS)))
+
+    assert [answer.status_code for answer in answers] == [200] * 3 * MAX_CONCURRENT_REQUESTS

@@ -1,0 +1,64 @@
+"""Keys at the terminal: shown once, listed without what opens, ended for good."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from harvesters.admin.keys import Scope, create_key, parse_token
+from harvesters.ledger.book import Ledger
+from stocktake import app
+
+from .conftest import NOON
+
+RUN = CliRunner()
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    return {"STOCKTAKE_DATA": str(tmp_path / "data"), "STOCKTAKE_SOURCES": str(tmp_path)}
+
+
+def test_a_key_is_made_shown_once_listed_and_ended(environment: dict[str, str], tmp_path: Path) -> None:
+    made = RUN.invoke(app, ["keys", "create", "Ada", "--scope", "operate", "--expires", "30"], env=environment)
+    listed = RUN.invoke(app, ["keys", "list", "--json"], env=environment)
+    (row,) = json.loads(listed.stdout)
+    ended = RUN.invoke(app, ["keys", "revoke", row["id"], "--json"], env=environment)
+
+    ledger = Ledger(f"sqlite:///{tmp_path}/data/ledger.sqlite")
+    acts = [(act.what, act.note) for act in ledger.acts()]
+    ledger.close()
+    assert re.fullmatch(r"stk_[0-9a-f]{8}_[\w-]{43}\n", made.stdout)
+    assert made.stdout.strip().rpartition("_")[2] not in listed.stdout + ended.stdout
+    assert (row["name"], row["scope"], row["state"], row["last_used"]) == ("Ada", "operate", "good", None)
+    assert json.loads(ended.stdout)["state"] == "revoked"
+    assert acts == [("key revoked", f"Ada ({row['id']})"), ("key created", f"Ada ({row['id']}), operate")]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["create", "Ada"],
+        ["create", "Ada", "--scope", "all"],
+        ["create", "", "--scope", "read"],
+        ["create", "a\nb", "--scope", "read"],
+        ["create", "a\u202eb", "--scope", "read"],
+        ["create", "Ada", "--scope", "read", "--expires", "0"],
+        ["revoke"],
+    ],
+)
+def test_a_key_that_cannot_be_is_wrong_use(environment: dict[str, str], words: list[str]) -> None:
+    assert RUN.invoke(app, ["keys", *words], env=environment).exit_code == 2
+
+
+def test_keys_are_never_the_same_and_never_guessable() -> None:
+    made = [create_key("Ada", Scope.READ, NOON) for _ in range(200)]
+
+    secrets = [parts[1] for _, token in made if (parts := parse_token(token))]
+    assert len(set(secrets)) == 200
+    assert {len(secret) for secret in secrets} == {43}
+    assert all(key.hash not in token for key, token in made)

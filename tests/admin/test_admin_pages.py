@@ -1,0 +1,310 @@
+"""The pages: a session for a person, forms that only its own pages can send, and nothing of a registry's text that acts."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from html.parser import HTMLParser
+from typing import Any
+
+import httpx
+import pytest
+
+from harvesters.admin import key_store
+from harvesters.admin.sessions import IDLE_TIMEOUT, MAX_AGE
+from harvesters.admin.throttle import MAX_FAILURES
+from harvesters.ledger.account import Draft, Outcome, State
+
+from .conftest import HOSTILE, draft
+
+PAGES = ("/desk/", "/desk/page/runs", "/desk/page/runs/projects.1", "/desk/page/acts", "/desk/page/keys")
+FORMS = {
+    "/desk/page/sources/projects/runs": "operate",
+    "/desk/page/sources/projects/hold": "operate",
+    "/desk/page/sources/projects/release": "operate",
+    "/desk/page/plans/projects.1/approve": "operate",
+    "/desk/page/plans/projects.1/reject": "operate",
+    "/desk/page/keys": "admin",
+    "/desk/page/keys/00000000/revoke": "admin",
+}
+
+
+async def sign_in(client: httpx.AsyncClient, token: str, path: str = "/desk/") -> httpx.Response:
+    return await client.post("/desk/sign-in", data={"key": token, "path": path})
+
+
+async def csrf(client: httpx.AsyncClient) -> str:
+    found = re.search(r'name="csrf" value="([^"]+)"', (await client.get("/desk/")).text)
+    assert found
+    return found[1]
+
+
+class Outline(HTMLParser):
+    """What a page holds: its elements by name, and all attributes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.elements: list[str] = []
+        self.attributes: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append(tag)
+        self.attributes += [name for name, _ in attrs]
+
+
+def outline(text: str) -> Outline:
+    made = Outline()
+    made.feed(text)
+    return made
+
+
+async def test_a_page_without_a_session_is_401_and_asks_for_the_key(client: httpx.AsyncClient) -> None:
+    answers = [await client.get(path) for path in PAGES]
+
+    assert [answer.status_code for answer in answers] == [401] * len(PAGES)
+    assert [path for path, answer in zip(PAGES, answers, strict=True) if f'name="path" value="{path}"' not in answer.text] == []
+    assert {answer.headers["WWW-Authenticate"] for answer in answers} == {'Bearer realm="stocktake"'}
+
+
+async def test_a_key_begins_a_session_whose_cookie_holds_no_key(client: httpx.AsyncClient, world: Any) -> None:
+    answer = await sign_in(client, world.tokens["read"], "/desk/page/acts")
+
+    cookie = answer.headers["Set-Cookie"]
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/desk/page/acts")
+    assert {part.strip().lower() for part in cookie.split(";")[1:]} >= {"httponly", "samesite=strict", "path=/desk"}
+    assert "secure" not in cookie.lower()
+    assert world.tokens["read"].rpartition("_")[2] not in cookie
+    assert (await client.get("/desk/")).status_code == 200
+
+
+async def test_over_https_the_cookie_is_for_https_alone(client: httpx.AsyncClient, world: Any) -> None:
+    answer = await client.post("https://desk.example/desk/sign-in", data={"key": world.tokens["read"]})
+
+    assert "; secure" in answer.headers["Set-Cookie"].lower()
+
+
+async def test_signing_in_leads_nowhere_but_to_the_desk(client: httpx.AsyncClient, world: Any) -> None:
+    elsewhere = ["https://evil.example/", "//evil.example/", "/desk/..//evil", "/desk/\\evil", "/sparql", "javascript:1", "/desk/\n/x"]
+
+    led = [(await sign_in(client, world.tokens["read"], path)).headers["Location"] for path in elsewhere]
+
+    assert led == ["/desk/"] * len(elsewhere)
+
+
+async def test_a_wrong_key_begins_no_session_and_is_counted(client: httpx.AsyncClient, world: Any) -> None:
+    answers = [await sign_in(client, "stk_00000000_" + "A" * 43) for _ in range(MAX_FAILURES + 1)]
+
+    assert [answer.status_code for answer in answers] == [401] * MAX_FAILURES + [429]
+    assert not client.cookies
+
+
+@pytest.mark.parametrize("passing", [IDLE_TIMEOUT, MAX_AGE])
+async def test_a_session_ends_by_itself(client: httpx.AsyncClient, world: Any, passing: timedelta) -> None:
+    await sign_in(client, world.tokens["read"])
+    step = IDLE_TIMEOUT / 2 if passing == MAX_AGE else passing
+    for _ in range(int(passing / step) - 1):
+        world.clock.on(step)
+        assert (await client.get("/desk/")).status_code == 200
+
+    world.clock.on(step)
+
+    assert (await client.get("/desk/")).status_code == 401
+
+
+async def test_a_session_ends_with_its_key(client: httpx.AsyncClient, world: Any) -> None:
+    await sign_in(client, world.tokens["read"])
+    before = (await client.get("/desk/")).status_code
+
+    key_store.revoke(world.ledger, world.keys["read"].id, world.clock.now())
+
+    assert (before, (await client.get("/desk/")).status_code) == (200, 401)
+
+
+async def test_signing_out_ends_the_session_at_the_server(client: httpx.AsyncClient, world: Any) -> None:
+    await sign_in(client, world.tokens["read"])
+    kept = dict(client.cookies)
+
+    await client.post("/desk/sign-out", data={"csrf": await csrf(client)})
+    client.cookies.update(kept)
+
+    assert (await client.get("/desk/")).status_code == 401
+
+
+async def test_signing_in_again_gives_another_session(client: httpx.AsyncClient, world: Any) -> None:
+    await sign_in(client, world.tokens["read"])
+    first = client.cookies["desk"]
+
+    await sign_in(client, world.tokens["admin"])
+
+    assert client.cookies["desk"] != first
+    assert world.office.sessions.find(first) is None
+
+
+async def test_a_form_without_its_sessions_token_does_nothing(client: httpx.AsyncClient, world: Any) -> None:
+    world.held((draft("a"),))
+    await sign_in(client, world.tokens["admin"])
+
+    without = [(await client.post(path, data={"note": "x"})).status_code for path in FORMS]
+    wrong = [(await client.post(path, data={"csrf": "é" * 43})).status_code for path in FORMS]
+
+    assert without == wrong == [403] * len(FORMS)
+    assert world.ledger.acts() == []
+    assert world.ledger.run("projects.1").state is State.HELD
+
+
+async def test_a_form_that_another_site_sends_does_nothing(client: httpx.AsyncClient, world: Any) -> None:
+    world.held((draft("a"),))
+    await sign_in(client, world.tokens["admin"])
+    form = {"csrf": await csrf(client)}
+
+    told = [(await client.post(path, data=form, headers={"Sec-Fetch-Site": "cross-site"})).status_code for path in FORMS]
+    older = [(await client.post(path, data=form, headers={"Origin": "https://evil.example"})).status_code for path in FORMS]
+
+    assert told == older == [403] * len(FORMS)
+    assert world.ledger.acts() == []
+
+
+async def test_a_form_wants_the_scope_of_its_deed(client: httpx.AsyncClient, world: Any) -> None:
+    world.held((draft("a"),))
+    answers = {}
+    for scope in ("read", "operate"):
+        await sign_in(client, world.tokens[scope])
+        form = {"csrf": await csrf(client)}
+        answers[scope] = [await client.post(path, data=form) for path, wanted in FORMS.items() if wanted != scope]
+
+    assert {answer.status_code for found in answers.values() for answer in found} == {403}
+    assert [len(found) for found in answers.values()] == [7, 2]
+    assert world.ledger.acts() == []
+
+
+async def test_another_site_cannot_sign_a_person_in(client: httpx.AsyncClient, world: Any) -> None:
+    answer = await client.post("/desk/sign-in", data={"key": world.tokens["read"]}, headers={"Origin": "https://evil.example"})
+
+    assert answer.status_code == 403
+    assert not client.cookies
+
+
+async def test_what_is_no_form_is_refused(client: httpx.AsyncClient, world: Any) -> None:
+    await sign_in(client, world.tokens["admin"])
+    bodies = [b"csrf=" + b"x" * 20_000, b"\xff\xfe", b"&".join(b"a%d=1" % number for number in range(99)), b"no form"]
+
+    answers = [(await client.post("/desk/page/keys", content=body)).status_code for body in bodies]
+
+    assert answers == [422] * len(bodies)
+
+
+async def test_a_form_holds_and_releases_a_source_and_asks_for_a_run(client: httpx.AsyncClient, world: Any) -> None:
+    await sign_in(client, world.tokens["operate"])
+    token = await csrf(client)
+
+    await client.post("/desk/page/sources/projects/hold", data={"csrf": token, "reason": "its owner asked"})
+    held = (await client.get("/desk/")).text
+    await client.post("/desk/page/sources/projects/release", data={"csrf": token})
+    await client.post("/desk/page/sources/projects/runs", data={"csrf": token, "full": "yes"})
+
+    assert "its owner asked" in held
+    assert [(it.source, it.full, it.by) for it in world.ledger.waiting()] == [("projects", True, world.keys["operate"].display_name)]
+    assert [act.what for act in world.ledger.acts()] == ["asked for a run", "released", "held"]
+
+
+async def test_the_form_of_a_run_names_the_waiting_plan_that_it_would_supersede(client: httpx.AsyncClient, world: Any) -> None:
+    run = world.held((draft("a"),))
+    await sign_in(client, world.tokens["operate"])
+    token = await csrf(client)
+
+    page = (await client.get("/desk/")).text
+    unconfirmed = await client.post("/desk/page/sources/projects/runs", data={"csrf": token})
+    confirmed = await client.post("/desk/page/sources/projects/runs", data={"csrf": token, "supersede": run.id})
+
+    assert f'name="supersede" value="{run.id}" required' in page
+    assert (unconfirmed.status_code, confirmed.status_code) == (409, 303)
+    assert run.id in unconfirmed.text
+    assert len(world.ledger.waiting()) == 1
+
+
+async def test_a_form_rejects_a_plan_and_leads_to_its_run(client: httpx.AsyncClient, world: Any) -> None:
+    run = world.held((draft("a"),))
+    await sign_in(client, world.tokens["operate"])
+
+    answer = await client.post(f"/desk/page/plans/{run.id}/reject", data={"csrf": await csrf(client), "note": "half is missing"})
+
+    assert (answer.status_code, answer.headers["Location"]) == (303, f"/desk/page/runs/{run.id}")
+    assert world.ledger.run(run.id).state is State.REJECTED
+    assert "half is missing" in (await client.get("/desk/page/acts")).text
+
+
+async def test_a_key_that_was_made_is_shown_once(client: httpx.AsyncClient, world: Any) -> None:
+    await sign_in(client, world.tokens["admin"])
+
+    made = await client.post("/desk/page/keys", data={"csrf": await csrf(client), "name": "Ada", "scope": "operate", "days": "30"})
+    token = re.search(r"stk_[0-9a-f]{8}_[\w-]{43}", made.text)
+    again = await client.get("/desk/page/keys")
+
+    assert token
+    assert key_store.check(world.ledger, token[0], world.clock.now()).name == "Ada"
+    assert token[0] not in again.text
+    assert "Ada" in again.text
+
+
+async def test_a_key_that_cannot_be_is_refused(client: httpx.AsyncClient, world: Any) -> None:
+    await sign_in(client, world.tokens["admin"])
+    good = {"csrf": await csrf(client), "name": "Ada", "scope": "read"}
+    wrong = [{"scope": "all"}, {"days": "0"}, {"days": "-1"}, {"days": "9" * 30}, {"name": ""}, {"name": "\u202e"}, {"name": "x" * 101}]
+
+    answers = [(await client.post("/desk/page/keys", data={**good, **form})).status_code for form in wrong]
+
+    assert answers == [422] * len(wrong)
+    assert len(key_store.list_keys(world.ledger)) == 3
+
+
+async def test_nothing_of_a_registry_acts_in_a_page(client: httpx.AsyncClient, world: Any) -> None:
+    drafts = (
+        draft(HOSTILE, title=HOSTILE),
+        draft("b", Outcome.WITHHELD, reason=HOSTILE),
+        Draft(HOSTILE, Outcome.REIDENTIFIED, "aa", "bb", other=HOSTILE),
+    )
+    run = world.held(drafts, reason=HOSTILE)
+    await sign_in(client, world.tokens["operate"])
+    paths = ["/desk/", "/desk/page/runs", *(f"/desk/page/runs/{run.id}?outcome={it}" for it in ("new", "withheld", "reidentified"))]
+
+    texts = [(await client.get(path)).text for path in paths]
+
+    for text in texts:
+        assert "&lt;script&gt;" in text
+        assert "\u202e" not in text
+        assert "[U+202E]" in text
+        assert {"script", "style", "iframe", "b"} & set(outline(text).elements) <= {"b"}
+        assert [name for name in outline(text).attributes if name.startswith("on") or name == "style"] == []
+
+
+async def test_a_plans_page_tells_why_it_waits_and_what_would_change(client: httpx.AsyncClient, world: Any) -> None:
+    run = world.held((draft("a", title="Clinics"), draft("b", Outcome.WITHHELD, reason="it has no title")), reason="9 of 10 vanished")
+    await sign_in(client, world.tokens["operate"])
+
+    page = (await client.get(f"/desk/page/runs/{run.id}")).text
+    withheld = (await client.get(f"/desk/page/runs/{run.id}?outcome=withheld")).text
+
+    assert "9 of 10 vanished" in page
+    assert "Clinics" in page
+    assert "it has no title" in withheld
+    assert f'action="/desk/page/plans/{run.id}/approve"' in page
+
+
+async def test_who_may_only_look_sees_no_buttons_of_deeds(client: httpx.AsyncClient, world: Any) -> None:
+    run = world.held((draft("a"),))
+    await sign_in(client, world.tokens["read"])
+
+    texts = [(await client.get(path)).text for path in ("/desk/", f"/desk/page/runs/{run.id}")]
+
+    assert [re.findall(r'action="([^"]+)"', text) for text in texts] == [["/desk/sign-out"]] * 2
+
+
+async def test_a_card_that_is_wrong_is_told_and_hides_no_other(client: httpx.AsyncClient, world: Any) -> None:
+    (world.office.source_dir / "wrong.toml").write_text("title = 1", encoding="utf-8")
+    await sign_in(client, world.tokens["read"])
+
+    page = await client.get("/desk/")
+
+    assert page.status_code == 200
+    assert "wrong.toml" in page.text
+    assert "Projects" in page.text
