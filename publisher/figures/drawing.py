@@ -61,6 +61,21 @@ def standalone(it: Markup) -> bytes:
     return visible(f"{head}{opening.removeprefix('<svg')}{sized}><style>{style()}</style>{rest}").encode()
 
 
+def ranges(most: int) -> list[tuple[int, int, int]]:
+    """Return the shades that numbers up to *most* have, each with its lowest and highest number, for a legend.
+
+    >>> ranges(100)
+    [(0, 0, 0), (1, 1, 2), (2, 3, 11), (3, 12, 25), (4, 26, 44), (5, 45, 69), (6, 70, 100)]
+    """
+    found, low = [(0, 0, 0)], 1
+    for step in range(1, STEPS + 1):
+        high = most * step * step // (STEPS * STEPS)
+        if low <= high:
+            found.append((step, low, high))
+            low = high + 1
+    return found
+
+
 def shade(value: int, most: int) -> int:
     """Give the shade of a number among others, 0 of none, else 1 to STEPS: by its root, since few are many times the others.
 

@@ -87,5 +87,5 @@ def _form(request: Request, drawn: bool) -> Format:
     row = rows.get(suffix) if suffix else HTML if wants_html(accept, SHEETS.values()) else best(accept, SHEETS.values())
     if row is None:
         told = ", ".join(f"{_stem(request)}.{it.suffix} ({it.media.partition(';')[0]})" for it in rows.values())
-        raise Refused(HTTPStatus.NOT_ACCEPTABLE, f"It is not told in a form that you accept. There is {told}", {"Vary": "Accept"})
+        raise Refused(HTTPStatus.NOT_ACCEPTABLE, f"None of the formats you asked for is available. Available: {told}", {"Vary": "Accept"})
     return row

@@ -67,7 +67,7 @@ async def found_with_suffix(shelf: Shelf, parts: list[str]) -> tuple[Found, str 
 
 
 def _missing(shelf: Shelf, parts: list[str]) -> Refused:
-    return Refused(HTTPStatus.NOT_FOUND, f"Nothing is known of {shelf.iris.base}id/{'/'.join(parts)}")
+    return Refused(HTTPStatus.NOT_FOUND, f"This record doesn't exist: {shelf.iris.base}id/{'/'.join(parts)}")
 
 
 async def _find(shelf: Shelf, parts: list[str]) -> Found | None:

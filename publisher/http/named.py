@@ -43,4 +43,4 @@ async def named(request: Request, shelf: Shelf, describe: Describe, depth: int) 
         it = await describe(shelf, shelf.iris.base + tried)
         if it.statements:
             return Named(it, Place(f"/{tried}"), end)
-    raise Refused(HTTPStatus.NOT_FOUND, f"Nothing is known of {shelf.iris.base}{name}")
+    raise Refused(HTTPStatus.NOT_FOUND, f"This record doesn't exist: {shelf.iris.base}{name}")

@@ -35,25 +35,25 @@ log = structlog.get_logger(room="problems")
 
 # The first row that fits is told; the tree of errors is walked from its leaves.
 _STATUS: tuple[tuple[type[PublisherError], HTTPStatus, str], ...] = (
-    (SyntaxFault, HTTPStatus.BAD_REQUEST, "The query breaks the grammar"),
-    (LoadRefused, HTTPStatus.BAD_REQUEST, "LOAD is refused"),
-    (FederationRefused, HTTPStatus.BAD_REQUEST, "SERVICE is refused"),
-    (NoFormat, HTTPStatus.NOT_ACCEPTABLE, "No such format for this answer"),
-    (QueryError, HTTPStatus.BAD_REQUEST, "The query cannot be answered"),
-    (Spent, HTTPStatus.TOO_MANY_REQUESTS, "The budget of this address is spent"),
+    (SyntaxFault, HTTPStatus.BAD_REQUEST, "Syntax error"),
+    (LoadRefused, HTTPStatus.BAD_REQUEST, "LOAD is not supported"),
+    (FederationRefused, HTTPStatus.BAD_REQUEST, "SERVICE is not supported"),
+    (NoFormat, HTTPStatus.NOT_ACCEPTABLE, "Format not available"),
+    (QueryError, HTTPStatus.BAD_REQUEST, "The query failed"),
+    (Spent, HTTPStatus.TOO_MANY_REQUESTS, "Query quota reached"),
     (Crowded, HTTPStatus.TOO_MANY_REQUESTS, "Too many queries at once"),
-    (TimeLimit, HTTPStatus.GATEWAY_TIMEOUT, "The query passed its time limit"),
-    (LimitError, HTTPStatus.UNPROCESSABLE_ENTITY, "The query asks more than the endpoint gives"),
-    (NoRelease, HTTPStatus.NOT_FOUND, "No such release"),
-    (Withdrawn, HTTPStatus.GONE, "The release is no longer kept"),
+    (TimeLimit, HTTPStatus.GATEWAY_TIMEOUT, "Time limit reached"),
+    (LimitError, HTTPStatus.UNPROCESSABLE_ENTITY, "Query limit exceeded"),
+    (NoRelease, HTTPStatus.NOT_FOUND, "Release not found"),
+    (Withdrawn, HTTPStatus.GONE, "Release withdrawn"),
     (NotReady, HTTPStatus.SERVICE_UNAVAILABLE, "Not ready yet"),
-    (Busy, HTTPStatus.SERVICE_UNAVAILABLE, "Too busy"),
-    (PublisherError, HTTPStatus.INTERNAL_SERVER_ERROR, "The store cannot answer"),
+    (Busy, HTTPStatus.SERVICE_UNAVAILABLE, "Server busy"),
+    (PublisherError, HTTPStatus.INTERNAL_SERVER_ERROR, "The database is unavailable"),
 )
 
 
 COST = "Stocktake-Cost"  # seconds of evaluation
-EXPORTS = '</exports>; rel="related"; title="put the query as an export"'
+EXPORTS = '</exports>; rel="related"; title="run the query as an export"'
 
 
 class Refused(Exception):
@@ -138,7 +138,7 @@ class Problems:
         """Answer a Refused that a route raised."""
         assert isinstance(error, Refused)
         if error.status is HTTPStatus.NOT_FOUND and not request.url.path.startswith(_HERE_ALONE) and (missing := self._behind()):
-            late = NotReady(f"{error}; but {missing} entries of the journal are not shown here yet: ask again in a moment")
+            late = NotReady(f"{error}; but {missing} journal entries are not loaded here yet; try again in a moment")
             return await self.on_error(request, late)
         return self._tell(request, error.status, error.status.phrase, str(error), error.headers)
 

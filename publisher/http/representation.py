@@ -69,7 +69,7 @@ def form(request: Request, place: Place, suffix: str | None) -> Format:
     if row is None:
         there = ", ".join(f"{place.form(row)} ({row.media.partition(';')[0]})" for row in FORMS.values())
         told = {"Link": header(place.alternates()), "Vary": "Accept"}
-        raise Refused(HTTPStatus.NOT_ACCEPTABLE, f"It is not told in a form that you accept. There is {there}", told)
+        raise Refused(HTTPStatus.NOT_ACCEPTABLE, f"None of the formats you asked for is available. Available: {there}", told)
     return row
 
 

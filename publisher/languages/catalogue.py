@@ -22,7 +22,7 @@ FOLDER = Path(__file__).parent / "locale"
 
 @cache
 def translations(language: str) -> Translations:
-    """Give the words of a language; of English, which the pages are written in, none."""
+    """Return the texts of a language. English texts are their own keys; its file names values of the data."""
     file = FOLDER / f"{language}.po"
     if not file.exists():
         return Translations()

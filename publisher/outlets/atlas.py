@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from publisher.figures.drawing import ranges
 from publisher.http.figured import counting, forms, tell_sheets
 from publisher.pages.pages import Pages
 from publisher.portal.atlas import beyond, countries
@@ -41,6 +42,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
                 missing=[] if counts else [missing("country")],
                 others=others,
                 counts=counts,
+                ranges=ranges(max(counts.values(), default=0)),
                 names=names,
                 beyond=beyond(counts),
                 forms=forms(request, drawn is not None),

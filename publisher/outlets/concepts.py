@@ -57,7 +57,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         if it is None:
             raise Refused(HTTPStatus.NOT_FOUND, "The parameter iri names a concept by its web address")
         if not it.statements:
-            raise Refused(HTTPStatus.NOT_FOUND, f"Nothing is known of {wanted}")
+            raise Refused(HTTPStatus.NOT_FOUND, f"This concept doesn't exist: {wanted}")
         return await _tell(request, Named(it, Place("/concept", query=f"?iri={quote(wanted, safe=':/')}"), None))
 
     async def _tell(request: Request, found: Named) -> Response:

@@ -36,7 +36,9 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         name = next((name for name in _ABOUT if name in request.query_params), None)
         about = _iri(request.query_params[name]) if name else ""
         if name is None or not is_web(about):
-            raise Refused(HTTPStatus.BAD_REQUEST, f"Say whose things: one of {', '.join(_ABOUT)} with an address, or a registry's name")
+            raise Refused(
+                HTTPStatus.BAD_REQUEST, f"Missing parameter: give one of {', '.join(_ABOUT)}, with an address or a registry's name"
+            )
         return await _tell(request, "things", {name: about}, await listed(request, shelf, name, about))
 
     async def organizations(request: Request) -> Response:

@@ -102,7 +102,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
 
 def sorts(words: bool) -> dict[str, str]:
     """Give the orders of a list and their names."""
-    told = {"relevance": _("Best first"), "newest": _("Newest first"), "title": _("By title"), "begins": _("By beginning")}
+    told = {"relevance": _("Most relevant"), "newest": _("Newest first"), "title": _("By title"), "begins": _("By start date")}
     return told if words else {name: title for name, title in told.items() if name != "relevance"}
 
 

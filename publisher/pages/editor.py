@@ -82,8 +82,8 @@ def texts() -> dict[str, str]:
         "Add a new tab": _("Add a new tab"),
         "Add tab": _("Add tab"),
         "All": _("All"),
-        "An export has more time.": _("An export has more time."),
-        "Ask of": _("Ask of"),
+        "An export has more time.": _("An export has a longer time limit."),
+        "Ask of": _("Query data of"),
         "Bars of {name}": _("Bars of {name}"),
         "Cancel": _("Cancel"),
         "Cancelled after {time}": _("Cancelled after {time}"),
@@ -95,7 +95,7 @@ def texts() -> dict[str, str]:
         "Copied.": _("Copied."),
         "Copy Tab": _("Copy tab"),
         "Download result": _("Download result"),
-        "Ellipse": _("Shorten long values"),
+        "Ellipse": _("Shorten long text"),
         "False": _("False"),
         "Filter query results": _("Filter the rows"),
         "Label": _("Label"),
@@ -107,9 +107,9 @@ def texts() -> dict[str, str]:
         "New Tab": _("New tab"),
         "No results": _("No results"),
         "Page size: ": _("Rows on a page:") + " ",
-        "Put it as an export": _("Put it as an export"),
+        "Put it as an export": _("Run as an export"),
         "Query": _("Query"),
-        "Regions, and areas without an outline, have no circle.": _("Regions, and areas without an outline, have no circle."),
+        "Regions, and areas without an outline, have no circle.": _("Regions and areas without a boundary are not shown."),
         "Release": _("Release"),
         "Rename Tab": _("Rename tab"),
         "Response": _("Response"),
@@ -119,31 +119,31 @@ def texts() -> dict[str, str]:
         "Rows: {count}": _("Rows: {count}"),
         "Run query": _("Run query"),
         "Running": _("Running"),
-        "Scroll or drag to look closer. Land: Natural Earth.": _("Scroll or drag to look closer. Land: Natural Earth."),
+        "Scroll or drag to look closer. Land: Natural Earth.": _("Scroll to zoom, drag to move. Land: Natural Earth."),
         "Share": _("Share"),
         "Shared": _("Shared"),
         "Show all": _("Show all"),
         "Simple view": _("Simple view"),
         "Table": _("Table"),
-        "The answer could not be read.": _("The answer could not be read."),
+        "The answer could not be read.": _("The response could not be read."),
         "The answer is cut: it has more rows, or took longer, than the endpoint gives.": _(
-            "The answer is cut: it has more rows, or took longer, than the endpoint gives."
+            "Results are incomplete: the row or time limit was reached."
         ),
-        "The beginning of the answer is shown.": _("The beginning of the answer is shown."),
-        "The endpoint does not answer": _("The endpoint does not answer"),
-        "The first {count} are drawn.": _("The first {count} are drawn."),
+        "The beginning of the answer is shown.": _("Only the beginning of the response is shown."),
+        "The endpoint does not answer": _("The server does not respond"),
+        "The first {count} are drawn.": _("The first {count} are shown."),
         "The first {shown} of {rows} rows are shown.": _("The first {shown} of {rows} rows are shown."),
         "The link holds the query, and the release that answers it: {release}.": _(
-            "The link holds the query, and the release that answers it: {release}."
+            "Link copied. It will always show the results of release {release}."
         ),
         "The link holds the query. There is no release yet, so what is published on the day it is opened answers it.": _(
-            "The link holds the query. There is no release yet, so what is published on the day it is opened answers it."
+            "Link copied. It runs the query on current data: there is no release yet."
         ),
-        "The whole answer as a file:": _("The whole answer as a file:"),
+        "The whole answer as a file:": _("Download all results:"),
         "True": _("True"),
         "Undo close Tab": _("Undo close tab"),
         "Value": _("Value"),
-        "what is published now": _("what is published now"),
+        "what is published now": _("current data"),
         "(of _MAX_ in all)": _("(of _MAX_ in all)"),
         "{seconds} s": _("{seconds} s"),
     }

@@ -96,8 +96,8 @@ def sheets(tables: Tables, it: Wanted, names: Names) -> list[Sheet]:
     who = tuple((one, things) for one, _name, things in tables.organizations(it, PAIRS))
     pairs = tuple(tables.partners(it, PAIRS))
     found += [
-        Sheet("organizations", _("Who takes part in most"), (_party("organization"), _THINGS), who, asking.organizations(it, iris)),
-        Sheet("partners", _("Who works with whom"), (_party("one"), _party("other"), _THINGS), pairs, asking.partners(it, iris)),
+        Sheet("organizations", _("Most active organizations"), (_party("organization"), _THINGS), who, asking.organizations(it, iris)),
+        Sheet("partners", _("Partnerships"), (_party("one"), _party("other"), _THINGS), pairs, asking.partners(it, iris)),
     ]
     if it.bases == (Basis.DECLARED,):
         return found

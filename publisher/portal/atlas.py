@@ -18,7 +18,7 @@ def countries(tables: Tables, it: Wanted, names: Names) -> Markup | None:
         {code.zfill(3): things for code, things in counts.items()},
         lambda code: names.name("country", code),
         lambda code: names.page("country", code),
-        _("World map of the number of things by country"),
+        _("World map: initiatives by country"),
     )
 
 

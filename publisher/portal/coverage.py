@@ -43,13 +43,13 @@ def coverage_of(tables: Tables, it: Wanted, facet: str) -> Coverage | None:
 def sentence(facets: tuple[str, ...], part: int, whole: int) -> str:
     """Say how many of the things have a value of each of *facets*."""
     known = {
-        ("line",): _("{part} of {all} name an action line"),
-        ("goal",): _("{part} of {all} name a goal"),
-        ("target",): _("{part} of {all} name a target"),
-        ("country",): _("{part} of {all} name a country"),
-        ("region",): _("{part} of {all} name a country of a region"),
-        ("year",): _("{part} of {all} name a year"),
-        ("line", "goal"): _("{part} of {all} name both an action line and a goal"),
+        ("line",): _("{part} of {all} have an action line"),
+        ("goal",): _("{part} of {all} have an SDG"),
+        ("target",): _("{part} of {all} have an SDG target"),
+        ("country",): _("{part} of {all} have a country"),
+        ("region",): _("{part} of {all} have a country in a region"),
+        ("year",): _("{part} of {all} have a start year"),
+        ("line", "goal"): _("{part} of {all} have both an action line and an SDG"),
     }
     titles = " + ".join(facet_title(facet) for facet in facets)
     text = known.get(facets) or _("{part} of {all} have a value: {facets}")
@@ -60,11 +60,11 @@ def missing(facet: str) -> str:
     """Say what would fill a figure by *facet* that has nothing."""
     texts = {
         "line": _(
-            "No initiative names an action line. A source definition fills this with a field that holds action lines, "
-            "or with a crosswalk of the registry's own codes."
+            "No initiative has an action line. To fill this chart, add a field with action lines to a source definition, "
+            "or a crosswalk from the registry's codes."
         ),
-        "country": _("No initiative names a country. A source definition fills this with a field that holds countries."),
-        "year": _("No initiative names a year. A source definition fills this with a field that holds the date of its beginning."),
+        "country": _("No initiative has a country. To fill this chart, add a field with countries to a source definition."),
+        "year": _("No initiative has a start year. To fill this chart, add a field with the start date to a source definition."),
     }
-    text = texts.get(facet) or _("No initiative has a value here: {facet}. A source definition fills this with a field that holds it.")
+    text = texts.get(facet) or _("No initiative has a value for: {facet}. To fill this chart, add such a field to a source definition.")
     return text.format(facet=facet_title(facet))

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from publisher.figures.sheet import Column, Sheet
+from publisher.languages.catalogue import number
 from publisher.languages.catalogue import translated as _
 from publisher.portal.coverage import Coverage, coverage
 from publisher.portal.matrix import Matrix, leaves
@@ -27,7 +28,7 @@ class Missing(NamedTuple):
 
 
 class Gap(NamedTuple):
-    """What is missing of *all* codes; *query* is the address of the query that counts those which are there."""
+    """What is missing of *all* codes, and in words; *query* is the address of the query that counts the covered ones."""
 
     name: str
     title: str
@@ -36,11 +37,12 @@ class Gap(NamedTuple):
     query: str
     sheet: Sheet
     coverage: Coverage
+    text: str
 
 
 def gaps(tables: Tables, it: Wanted, names: Names) -> list[Gap]:
     """Find what nothing is reported of."""
-    titles = {"country": _("Countries"), "line": _("Action lines"), "goal": _("Goals"), "target": _("Targets")}
+    titles = {"country": _("Countries"), "line": _("Action lines"), "goal": _("SDGs"), "target": _("Targets")}
     return [_gap(tables, it, facet, title, names) for facet, title in titles.items()]
 
 
@@ -54,7 +56,19 @@ def _gap(tables: Tables, it: Wanted, facet: str, title: str, names: Names) -> Ga
     text = asking.counts(it, facet, names.iris)
     rows = tuple((one.code, one.name, 0) for one in told)
     sheet = Sheet(facet, title, (Column(facet, facet), Column("name"), Column("things")), rows, text)
-    return Gap(facet, title, told, len(every), query_address(text), sheet, coverage(tables, it, facet))
+    return Gap(
+        facet, title, told, len(every), query_address(text), sheet, coverage(tables, it, facet), _sentence(facet, len(told), len(every))
+    )
+
+
+def _sentence(facet: str, missing: int, every: int) -> str:
+    texts = {
+        "country": _("{missing} of {all} countries have no initiative yet"),
+        "line": _("{missing} of {all} action lines have no initiative yet"),
+        "goal": _("{missing} of {all} SDGs have no initiative yet"),
+        "target": _("{missing} of {all} SDG targets have no initiative yet"),
+    }
+    return texts[facet].format(missing=number(missing), all=number(every))
 
 
 def _every(facet: str, names: Names) -> Iterable[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from publisher.figures.drawing import shade
+from publisher.figures.drawing import ranges, shade
 from publisher.figures.heat import Head, heat
 from publisher.figures.sheet import Column, Sheet
 from publisher.languages.catalogue import translated as _
@@ -40,6 +40,11 @@ class Matrix:
         return shade(self.counts.get((line, goal), 0), max(self.counts.values(), default=0))
 
     @property
+    def ranges(self) -> list[tuple[int, int, int]]:
+        """Return the shades of the cells with their lowest and highest number."""
+        return ranges(max(self.counts.values(), default=0))
+
+    @property
     def agreeing(self) -> int:
         """Count the official links that some thing bears out."""
         return sum(1 for pair in self.links if self.counts.get(pair))
@@ -51,7 +56,7 @@ class Matrix:
 
     def drawing(self) -> Markup:
         """Draw it."""
-        return heat(self.lines, self.goals, self.counts, self.links, _("Things by action line and goal, with the official links"))
+        return heat(self.lines, self.goals, self.counts, self.links, _("Initiatives by action line and SDG, with the official links"))
 
     def sheet(self) -> Sheet:
         """Give it as rows: each meeting with its number and the official link's status."""

@@ -21,11 +21,11 @@ _SHORT = ("goal",)  # whose preferred name is a whole sentence, and whose first 
 def facet_title(name: str) -> str:
     """Give the title of a facet."""
     return {
-        "kind": _("Kind"),
+        "kind": _("Type"),
         "line": _("Action line"),
-        "goal": _("Goal"),
+        "goal": _("SDG"),
         "target": _("Target"),
-        "basis": _("Basis of the link"),
+        "basis": _("How the link was made"),
         "country": _("Country"),
         "region": _("Region"),
         "stakeholder": _("Stakeholder type"),
@@ -39,8 +39,38 @@ def facet_title(name: str) -> str:
         "prize": _("Prize category"),
         "stage": _("Prize stage"),
         "prizeyear": _("Prize year"),
-        "remark": _("Remarks of the checks"),
+        "remark": _("Records with quality warnings"),
     }[name]
+
+
+def figure_title(name: str) -> str:
+    """Return the heading of a figure that counts initiatives by a facet."""
+    return {
+        "line": _("Initiatives by action line"),
+        "goal": _("Initiatives by SDG"),
+        "target": _("Initiatives by SDG target"),
+        "country": _("Initiatives by country"),
+        "region": _("Initiatives by region"),
+        "stakeholder": _("Initiatives by stakeholder type"),
+        "coverage": _("Initiatives by coverage"),
+        "status": _("Initiatives by status"),
+        "type": _("Initiatives by activity type"),
+        "year": _("Initiatives by year"),
+        "source": _("Initiatives by registry"),
+        "language": _("Initiatives by language"),
+    }.get(name) or facet_title(name)
+
+
+def trend_title(name: str) -> str:
+    """Return the heading of a figure that counts initiatives by year and by a facet."""
+    return {
+        "line": _("Initiatives per year, by action line"),
+        "goal": _("Initiatives per year, by SDG"),
+        "region": _("Initiatives per year, by region"),
+        "stakeholder": _("Initiatives per year, by stakeholder type"),
+        "status": _("Initiatives per year, by status"),
+        "source": _("Initiatives per year, by registry"),
+    }.get(name) or _("Initiatives per year")
 
 
 def kind_title(kind: str) -> str:
@@ -57,9 +87,9 @@ def kind_title(kind: str) -> str:
 def basis_title(basis: str) -> str:
     """Give in words how a link came to be."""
     return {
-        Basis.DECLARED.value: _("declared by the registry"),
-        Basis.CROSSWALKED.value: _("translated from the registry's own code"),
-        Basis.SUGGESTED.value: _("suggested by a classifier"),
+        Basis.DECLARED.value: _("stated by the registry"),
+        Basis.CROSSWALKED.value: _("mapped from the registry's code"),
+        Basis.SUGGESTED.value: _("suggested automatically"),
     }.get(basis, basis)
 
 

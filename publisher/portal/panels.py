@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from publisher.figures.sheet import Sheet, counted
 from publisher.portal.coverage import Coverage, coverage_of
-from publisher.portal.names import Names, facet_title
+from publisher.portal.names import Names, facet_title, figure_title
 from publisher.tables import wanted as asking
 from publisher.tables.counting import Tables
 from publisher.tables.wanted import Wanted
@@ -66,7 +66,8 @@ def panel(facet: str, counts: Mapping[str, int], it: Wanted, names: Names) -> Pa
     shown = ranked if facet in _NUMBERED else ranked[:MOST]
     bars = tuple(Bar(code, names.short(facet, code), things, names.page(facet, code)) for code, things in shown)
     text = asking.counts(it, facet, names.iris)
-    title = facet_title(facet)
+    initiatives = it.codes("kind") == ("initiative",)
+    title = figure_title(facet) if initiatives else facet_title(facet)
     return Panel(facet, title, bars, len(ranked), query_address(text), counted(facet, title, (facet,), ranked, text))
 
 

@@ -10,7 +10,7 @@ from publisher.figures.bars import SERIES, columns
 from publisher.figures.sheet import Sheet, counted
 from publisher.languages.catalogue import translated as _
 from publisher.portal.coverage import Coverage, coverage
-from publisher.portal.names import Names, facet_title
+from publisher.portal.names import Names, trend_title
 from publisher.portal.panels import order, query_address
 from publisher.tables import wanted as asking
 from publisher.tables.counting import Tables
@@ -21,7 +21,10 @@ EARLIEST, LATEST = 1990, 2040  # years that are drawn: what registries write bey
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """Counts by year and by a facet: *series* are by name, the largest first, and what is beyond the colours is taken together."""
+    """Counts by year and by a facet: *series* are by name, the largest first, the rest is summed up.
+
+    *outside* counts the initiatives whose year is not drawn.
+    """
 
     facet: str
     title: str
@@ -53,16 +56,17 @@ def trend(tables: Tables, it: Wanted, facet: str, names: Names) -> Trend:
         series[_("All others")] = {year: sum(counts.get((year, code), 0) for code in rest) for year in drawn}
     hrefs = {names.short(facet, code): names.page(facet, code) for code in own}
     text = asking.cross(it, "year", facet, names.iris)
-    title = _("By year and") + " " + facet_title(facet)
+    title = trend_title(facet)
     rows = [(*pair, things) for pair, things in sorted(counts.items())]
     between = _between(drawn)
+    outside = sum(things for year, things in tables.counts(it).get("year", {}).items() if year not in drawn)
     return Trend(
         facet,
         title,
         between,
         series,
         hrefs,
-        len(years) - len(drawn),
+        outside,
         query_address(text),
         counted(facet, title, ("year", facet), rows, text),
         coverage(tables, it, facet, "year"),

@@ -74,65 +74,65 @@ def _glance(it: Ground, of: Scope, names: Names) -> Section:
     every = asking.wanted(**dict(of.chosen))
     kinds = it.tables.counts(every).get("kind", {})
     rows = tuple((names.name("kind", kind), number(things)) for kind, things in sorted(kinds.items(), key=lambda pair: order("", *pair)))
-    told = _("This report counts what was published in the release; a thing that bears several codes is counted at each of them.")
-    grid = Grid((facet_title("kind"), _("Things")), rows)
+    told = _("An initiative linked to several action lines or SDGs is counted under each.")
+    grid = Grid((facet_title("kind"), _("Number")), rows)
     return Section("kinds", _("At a glance"), (told,), None, grid, asking.counts(every, "kind", names.iris))
 
 
 def _bars(it: Ground, wanted: Wanted, facet: str, names: Names) -> Section:
     found = panel(facet, it.tables.counts(wanted).get(facet, {}), wanted, names)
     drawn = [bar for bar in found.bars if bar.value][:_BARS]
-    text = () if drawn else (_("Nothing is reported."),)
+    text = () if drawn else (_("No data reported."),)
     drawing = bars([Bar(bar.name, bar.value, bar.href) for bar in drawn], found.title) if drawn else None
     return Section(facet, found.title, text, drawing, None, asking.counts(wanted, facet, names.iris))
 
 
 def _matrix(it: Ground, wanted: Wanted, names: Names) -> Section:
     found = matrix(it.tables, wanted, names, it.links)
-    told = _("Of {links} official links between action lines and goals {borne} are borne out by initiatives.")
-    more = _("Beside them {beyond} pairs meet that no official link names.")
+    told = _("{borne} of the {links} links in the official WSIS–SDG Matrix have at least one initiative.")
+    more = _("A further {beyond} pairs have initiatives but no official link.")
     text = f"{told} {more}".format(links=number(len(found.links)), borne=number(found.agreeing), beyond=number(found.beyond))
-    ringed = _("A ring marks an official link, a broken one a link on which the versions of the matrix differ.")
-    return Section("matrix", _("Action lines and goals"), (text, ringed), found.drawing(), None, found.query)
+    ringed = _("A solid outline marks an official link; a dashed one, a link on which editions of the matrix differ.")
+    return Section("matrix", _("Action lines and SDGs"), (text, ringed), found.drawing(), None, found.query)
 
 
 def _map(it: Ground, wanted: Wanted, names: Names) -> Section:
     counts = it.tables.counts(wanted.having("country")).get("country", {})
     ranked = sorted(counts.items(), key=lambda pair: order("", *pair))[:_ROWS]
-    grid = Grid((facet_title("country"), _("Things")), tuple((names.name("country", code), number(things)) for code, things in ranked))
+    grid = Grid((facet_title("country"), _("Initiatives")), tuple((names.name("country", code), number(things)) for code, things in ranked))
     drawing = countries(it.tables, wanted, names)
     return Section("country", _("Countries"), (), drawing, grid, asking.counts(wanted, "country", names.iris))
 
 
 def _trend(it: Ground, wanted: Wanted, names: Names) -> Section:
     found = trend(it.tables, wanted, "region", names)
-    text = (_("An initiative stands in the year in which it begins, or in which it was issued where it does not tell."),)
+    text = (_("Each initiative is counted in its start year, or in its year of publication if it has no start date."),)
     drawing = found.drawing() if found.years else None
     return Section("year", found.title, text, drawing, _legend(found.series), found.sheet.query, keyed=True)
 
 
 def _legend(series: dict[str, dict[str, int]]) -> Grid | None:
     rows = tuple((f"{place}", name, number(sum(told.values()))) for place, (name, told) in enumerate(series.items(), 1))
-    return Grid(("", facet_title("region"), _("Things")), rows) if rows else None
+    return Grid(("", facet_title("region"), _("Initiatives")), rows) if rows else None
 
 
 def _basis(it: Ground, of: Scope, names: Names) -> Section:
     every = asking.wanted(*Basis, kind="initiative", **dict(of.chosen))
     counts = it.tables.counts(every).get("basis", {})
     rows = tuple((names.name("basis", basis.value), number(counts.get(basis.value, 0))) for basis in Basis)
-    told = _("All other figures count only what registries declare themselves.")
-    told += " " + _("What was translated from a registry's codes, or suggested, is never mixed with it.")
-    grid = Grid((facet_title("basis"), _("Things")), rows)
-    return Section("basis", _("Declared, translated, suggested"), (told,), None, grid, asking.counts(every, "basis", names.iris))
+    told = _("All other figures count only links stated by registries.")
+    told += " " + _("Links mapped from a registry's codes and suggested links are never mixed with these.")
+    grid = Grid((facet_title("basis"), _("Initiatives")), rows)
+    return Section("basis", _("How links were made"), (told,), None, grid, asking.counts(every, "basis", names.iris))
 
 
 def _gaps(it: Ground, wanted: Wanted, names: Names, chosen: Container[str]) -> Section:
     found = [gap for gap in missing.gaps(it.tables, wanted, names) if gap.name not in chosen]
     rows = tuple((gap.title, number(gap.all), number(len(gap.missing))) for gap in found)
     named = [f"{gap.title}: {', '.join(one.name for one in gap.missing)}." for gap in found if 0 < len(gap.missing) <= _ROWS]
-    grid = Grid(("", _("In all"), _("Not reported")), rows)
+    grid = Grid(("", _("Total"), _("Without initiatives")), rows)
     asked = found[-1].sheet.query  # the targets'; the others' stand in their own sections
-    return Section("gaps", _("Where nothing is reported"), tuple(named), None, grid, asked)
+    return Section("gaps", _("Gaps"), tuple(named), None, grid, asked)
 
 
 def _sources(it: Ground, wanted: Wanted, names: Names) -> Section:
@@ -147,16 +147,19 @@ def _sources(it: Ground, wanted: Wanted, names: Names) -> Section:
         )
         for source in it.release.sources
     )
-    grid = Grid((facet_title("source"), _("Publisher"), _("Licence"), _("Last changed"), _("Things")), rows)
+    grid = Grid((facet_title("source"), _("Publisher"), _("Licence"), _("Last changed"), _("Initiatives")), rows)
     return Section("source", _("Registries"), (), None, grid, asking.counts(wanted, "source", names.iris))
 
 
 def _remarks(it: Ground, wanted: Wanted, names: Names) -> Section:
     counts = it.tables.counts(wanted).get("remark", {})
     rows = tuple((code.rpartition("#")[2], number(things)) for code, things in sorted(counts.items()))
-    told = _("Every record is judged by SHACL shapes before it is published. A violation withholds it; warnings are published with it.")
-    grid = Grid((facet_title("remark"), _("Things")), rows) if rows else None
-    text = (told,) if rows else (told, _("Nothing was remarked."))
+    told = _(
+        "Every record is checked against SHACL shapes before publication. "
+        "Records with violations are not published; warnings are published with the record."
+    )
+    grid = Grid((facet_title("remark"), _("Initiatives")), rows) if rows else None
+    text = (told,) if rows else (told, _("No quality warnings."))
     return Section("remark", _("Quality"), text, None, grid, asking.counts(wanted, "remark", names.iris))
 
 
@@ -171,13 +174,13 @@ def methods(it: Ground, of: Scope, base: str) -> Sequence[str]:
             records=number(told.counts.get("records", 0)),
             sources=len(told.sources),
         ),
-        _("It covers what these registries publish, and nothing else.")
+        _("This report covers only what these registries publish.")
         + " "
-        + _("A country or a goal with few initiatives may be one with few registries."),
-        _("Every number is the answer to a query of the annex.")
+        + _("A low number for a country or an SDG may mean that few registries cover it."),
+        _("Every number comes from a query in the annex.")
         + " "
-        + _("Put it to {endpoint} with release={release}, and it answers the same as long as the release is kept.").format(
+        + _("Run any query at {endpoint} with release={release} to reproduce the number.").format(
             endpoint=f"{base}sparql", release=told.number
         ),
-        _("Made again from the same release by the same version of the program, this report is the same file, byte for byte."),
+        _("This report is reproducible: the same release and software version give an identical file."),
     )

@@ -63,7 +63,7 @@ def make(data: Path, iris: Iris, number: int | None, language: str, chosen: Mapp
 
 def _files(release: Release, of: Scope, names: Names, parts: list[Section], method: Sequence[str], iris: Iris) -> dict[str, bytes]:
     title, lead = _title(of, names), _lead(release)
-    words = {"query": _("Query"), "methods": _("Methods"), "annex": _("Annex: the queries")}
+    words = {"query": _("Query"), "methods": _("Methods"), "annex": _("Annex: queries")}
     told = {"title": title, "lead": lead, "parts": parts, "methods": method, "words": words, "visit": visit(), "of": of}
     page = _templates().get_template("report.html").render(**told, printed=PRINT, style=STYLE)
     return {
@@ -90,7 +90,7 @@ def _title(of: Scope, names: Names) -> str:
 
 
 def _lead(release: Release) -> str:
-    return _("Drawn from release {release}, {day}").format(release=release.number, day=day(date.fromisoformat(release.day)))
+    return _("Based on data release {release} ({day})").format(release=release.number, day=day(date.fromisoformat(release.day)))
 
 
 def _numbers(told: Report, parts: list[Section]) -> bytes:

@@ -73,12 +73,12 @@ async def text(client: httpx.AsyncClient, path: str) -> str:
 @pytest.mark.parametrize(
     ("path", "sentence"),
     [
-        ("/", "121 of 122 name a country"),
-        ("/map", "121 of 122 name a country"),
-        ("/matrix", "121 of 122 name both an action line and a goal"),
+        ("/", "121 of 122 have a country"),
+        ("/map", "121 of 122 have a country"),
+        ("/matrix", "121 of 122 have both an action line and an SDG"),
         ("/trends", "121 of 122 have a value: Region + Year"),
-        ("/gaps", "1 of 122 name a target"),
-        ("/scheme/action-line/C4", "name a country"),
+        ("/gaps", "1 of 122 have an SDG target"),
+        ("/scheme/action-line/C4", "have a country"),
     ],
 )
 async def test_figure_says_its_coverage(inside: httpx.AsyncClient, path: str, sentence: str) -> None:
@@ -90,15 +90,15 @@ async def test_home_without_countries_shows_goals_first_and_what_fills_a_map(spa
 
     assert 'class="drawing world"' not in page
     assert re.findall(r'id="by-(\w+)"', page) == ["goal", "line"]
-    assert re.findall(r'quiet coverage">([^<]+)<', page) == ["40 of 40 name a goal", "1 of 40 name an action line"]
-    assert "No initiative names a country." in page
+    assert re.findall(r'quiet coverage">([^<]+)<', page) == ["40 of 40 have an SDG", "1 of 40 have an action line"]
+    assert "No initiative has a country." in page
 
 
 async def test_map_without_countries_gives_way_to_other_figures(sparse: httpx.AsyncClient) -> None:
     page = await text(sparse, "/map")
 
-    assert "0 of 40 name a country" in page
-    assert "No initiative names a country." in page
+    assert "0 of 40 have a country" in page
+    assert "No initiative has a country." in page
     assert 'class="drawing world"' not in page
     assert 'id="by-goal"' in page
 
@@ -106,7 +106,7 @@ async def test_map_without_countries_gives_way_to_other_figures(sparse: httpx.As
 async def test_sparse_matrix_stands_beside_its_two_sides(sparse: httpx.AsyncClient) -> None:
     page = await text(sparse, "/matrix")
 
-    assert "1 of 40 name an action line · 40 of 40 name a goal · 1 of 40 name both an action line and a goal" in page
+    assert "1 of 40 have an action line · 40 of 40 have an SDG · 1 of 40 have both an action line and an SDG" in page
     assert re.findall(r'id="by-(\w+)"', page) == ["line", "goal"]
 
 
@@ -119,13 +119,13 @@ async def test_full_matrix_stands_alone(inside: httpx.AsyncClient) -> None:
 async def test_trends_without_years_say_what_fills_them(sparse: httpx.AsyncClient) -> None:
     page = await text(sparse, "/trends")
 
-    assert "No initiative names a year." in page
+    assert "No initiative has a start year." in page
     assert 'id="by-goal"' in page
 
 
 async def test_sentences_of_coverage_are_translated(inside: httpx.AsyncClient) -> None:
-    assert "121 sur 122 nomment un pays" in await text(inside, "/map?lang=fr")
-    assert "122 项中有 121 项注明国家" in await text(inside, "/map?lang=zh")
+    assert "121 sur 122 ont un pays" in await text(inside, "/map?lang=fr")
+    assert "122 项中有 121 项标注了国家" in await text(inside, "/map?lang=zh")
 
 
 async def test_service_health_is_not_a_matter_of_medicine(inside: httpx.AsyncClient) -> None:

@@ -101,7 +101,7 @@ async def test_what_has_vanished_is_served_and_marked(client: httpx.AsyncClient,
     answer = await client.get(path, headers=HTML)
 
     assert answer.status_code == 200
-    assert "Not met in its registry since" in answer.text
+    assert "No longer listed at the source since" in answer.text
     assert "2026-03-09 08:00" in answer.text
     assert "confirmed" not in answer.text
 

@@ -59,7 +59,7 @@ async def test_a_dry_run_shows_the_verdict_on_each_record(shelf):
 
 
 @pytest.mark.parametrize(
-    ("kind", "text"), [("refused", "not on the open internet"), ("late", "too long"), ("card", "not right yet"), ("x", "no good end")]
+    ("kind", "text"), [("refused", "not on the public internet"), ("late", "too long"), ("card", "has errors"), ("x", "test failed")]
 )
 async def test_trouble_is_told_by_its_kind_and_a_private_address_is_not_told_at_all(shelf, kind, text):
     trouble = {**ANSWER, "verdicts": [], "kind": kind, "fault": "host is at 10.1.2.3"}
@@ -75,7 +75,7 @@ async def test_a_form_that_is_not_whole_is_shown_again_and_nobody_is_asked(shelf
         page = await client.post("/join", data={**TOLD, "options": "page = [1,"})
 
     assert page.status_code == 200
-    assert "The options cannot be read" in page.text
+    assert "The options are not valid" in page.text
     assert 'aria-invalid="true"' in page.text
 
 
@@ -96,7 +96,7 @@ async def test_a_host_without_a_bench_writes_the_card_alone(shelf):
         page = await client.post("/join", data=TOLD)
 
     assert "stocktake sources try" in page.text
-    assert "Try the card" not in page.text
+    assert "Run test" not in page.text
 
 
 async def test_one_card_is_tried_at_a_time():

@@ -14,7 +14,7 @@ from publisher.languages.visit import LANGUAGES, chosen, speaking
 
 PUBLISHER = Path(__file__).parents[2] / "publisher"
 METHODS = [("**.py", "python"), ("templates/**.html", "jinja2")]
-KEYWORDS = {"_": None, "translated": None, "ngettext": (1, 2)}
+KEYWORDS = {"_": None, "translated": None, "gettext": None, "ngettext": (1, 2)}  # gettext is that of trans blocks
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +37,11 @@ def test_every_word_of_the_pages_is_there_in_every_language(language, words):
 
 def _gaps(text: str) -> list[str]:
     return sorted(set(re.findall(r"%\((\w+)\)s|\{\w+\}|\b_[A-Z]+_", text) + re.findall(r"\{\w+\}|\b_[A-Z]+_", text)))
+
+
+@pytest.mark.parametrize(("value", "label"), [("live", "up to date"), ("frozen", "on hold"), ("committed", "updated")])
+def test_values_of_the_data_have_plain_english_labels(value, label):
+    assert translations("en").gettext(value) == label
 
 
 def test_a_word_that_nobody_has_translated_stays_english():

@@ -134,7 +134,7 @@ async def test_a_memento_is_a_page_to_a_browser(client: httpx.AsyncClient) -> No
     page = await client.get(f"/memento/{SECOND}/{RECORD}", headers={"Accept": "text/html"})
 
     assert page.headers["content-type"] == "text/html; charset=utf-8"
-    assert "This is how it was from then on: <bdi>Wed, 01 Apr 2026 06:00:00 GMT</bdi>" in page.text
+    assert "Earlier version, valid from <bdi>Wed, 01 Apr 2026 06:00:00 GMT</bdi>" in page.text
     assert f'rel="prev" href="/memento/{FIRST}/{RECORD}"' in page.text
 
 

@@ -210,7 +210,7 @@ def test_a_long_graph_is_cut_at_a_statement(host: str, page: Browser) -> None:
 
     until(page, f"{STATE} === 'answered' && {PANEL}.querySelector('.answer-bar .files a')")
 
-    assert "The beginning of the answer is shown." in page.run(f"{PANEL}.querySelector('.answer-bar').innerText")
+    assert "Only the beginning of the response is shown." in page.run(f"{PANEL}.querySelector('.answer-bar').innerText")
     assert page.run("stocktakeQuery.getTab().getYasr().results.getBindings().length") > 1000
 
 

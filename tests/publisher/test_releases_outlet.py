@@ -76,7 +76,7 @@ async def test_releases_are_listed_for_people_and_machines(client: httpx.AsyncCl
     page, told = await client.get("/releases/", headers=HTML), await client.get("/releases/", headers={"Accept": "application/json"})
 
     assert "Release 3" in page.text
-    assert "no longer kept" in page.text
+    assert "withdrawn" in page.text
     assert [(it["number"], it["position"], it["kept"]) for it in told.json()["releases"]] == [(3, 5, True), (2, 4, True), (1, 3, False)]
 
 
@@ -167,7 +167,7 @@ async def test_a_release_that_is_not_kept_tells_what_it_was(client: httpx.AsyncC
     asked = await pinned(client, 1)
 
     assert (page.status_code, manifest.status_code, file.status_code, asked.status_code) == (200, 200, 410, 410)
-    assert "The files of this release are no longer kept." in page.text
+    assert "The files of this release have been withdrawn." in page.text
 
 
 @pytest.mark.parametrize("path", ["/release/9", "/releases/9/", "/releases/03/", "/releases/x/", "/releases/3/none", "/releases/3/.lock"])

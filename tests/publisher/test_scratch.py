@@ -132,7 +132,7 @@ LOADS = [
 async def test_load_is_refused_by_its_syntax(client: httpx.AsyncClient, place: str, text: str) -> None:
     answer = await update(client, place, text)
 
-    assert (answer.status_code, answer.json()["title"]) == (400, "LOAD is refused")
+    assert (answer.status_code, answer.json()["title"]) == (400, "LOAD is not supported")
     assert await count(client, place) == "0"
 
 

@@ -83,7 +83,7 @@ async def test_topics_come_with_their_numbers_and_lead_to_their_pages(client):
 
     topics = [(it["name"], it["label"], it["initiatives"], it["page"]) for it in page["topics"]]
     assert topics[0] == ("C7-ehea E-health", "Action line", 1, "/scheme/action-line/C7-ehea")
-    assert ("3. Good health and well-being", "Goal", 8, "/concept?iri=http://metadata.un.org/sdg/3") in topics
+    assert ("3. Good health and well-being", "SDG", 8, "/concept?iri=http://metadata.un.org/sdg/3") in topics
     assert ("Ministry of Health", "Organization", 121, "/page/organization/demo/ministry-of-health") in topics
     for *_, path in topics:
         assert f'<a class="card" href="{path}">' in html.text

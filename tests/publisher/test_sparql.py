@@ -174,7 +174,7 @@ async def test_an_update_is_no_query(client: httpx.AsyncClient, query: str) -> N
 async def test_service_is_refused(client: httpx.AsyncClient, silent: str) -> None:
     answer = await client.get("/sparql", params={"query": f"SELECT * {{ SERVICE {silent}<http://127.0.0.1:9/> {{ ?s ?p ?o }} }}"})
 
-    assert (answer.status_code, answer.json()["title"]) == (400, "SERVICE is refused")
+    assert (answer.status_code, answer.json()["title"]) == (400, "SERVICE is not supported")
 
 
 async def test_no_query_is_a_bad_request(client: httpx.AsyncClient) -> None:

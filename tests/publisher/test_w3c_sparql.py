@@ -136,7 +136,7 @@ async def test_a_query_that_asks_elsewhere_is_refused(case: Case, endpoint: Endp
 
     answer = await endpoint.ask(case, "*/*")
 
-    assert (answer.status_code, answer.json()["title"]) == (400, "SERVICE is refused")
+    assert (answer.status_code, answer.json()["title"]) == (400, "SERVICE is not supported")
 
 
 async def _compared(case: Case, result: Path, endpoint: Endpoint) -> tuple[object, object]:

@@ -108,7 +108,7 @@ async def test_a_person_puts_and_watches_an_export_without_a_script(serve) -> No
     gone = await served.client.post(sent.headers["location"] + "/delete", headers=browser)
 
     assert ('action="/exports"' in form.text, sent.status_code) == (True, 303)
-    pages = [("Fetch the result" in page.text, 'http-equiv="refresh"' in page.text) for page in (waiting, done)]
+    pages = [("Download the result" in page.text, 'http-equiv="refresh"' in page.text) for page in (waiting, done)]
     assert pages[0] in ((False, True), (True, False))  # it may be done already, but is never both
     assert pages[1] == (True, False)
     assert (gone.status_code, (await served.client.get(sent.headers["location"])).status_code) == (303, 404)
