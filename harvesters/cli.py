@@ -195,6 +195,8 @@ def harvest_all(sources: Sequence[Source], means: Means, *, full: bool, dry_run:
 
 
 def _all(sources: Sequence[Source], means: Means, deed: Deed, *, dry_run: bool, quiet: bool) -> dict[str, Plan | None]:
+    if means.collectors and sources:
+        means.collectors.prepare()
     if not dry_run:
         words.publish(means)
         tell_status(means)  # so that pages list the sources that are still to come

@@ -25,6 +25,7 @@ HarvestError
 ├── ParseError       an answer is not what its protocol says
 │   ├── WebPageError     a web page came where data was asked for
 │   ├── CharsetError     a text is not in the charset that it is said to be in
+│   ├── CrashingReplyError  an answer ends or stalls the process that reads it
 │   ├── RepeatedError    a page brings what an earlier one brought
 │   └── EndlessError     a list that does not end: a token that comes again, empty pages without end
 ├── MirrorError      another Stocktake cannot be mirrored here
@@ -32,6 +33,7 @@ HarvestError
 ├── ArchiveError     the archive cannot be written, or does not hold what is to be read again
 ├── FolderError      another file of the data folder cannot be written
 ├── JudgeError       all processes died that judged some records
+├── CrashLoopError   the process that reads a source's answers ends again and again
 ├── ClusterError     a Dask cluster cannot be worked with: no answer, no workers, other code
 │   └── LostError        it was there, and is gone
 └── LedgerError      the ledger is locked, full or of another version
@@ -194,6 +196,12 @@ class CharsetError(ParseError):
     outcome = "charset"
 
 
+class CrashingReplyError(ParseError):
+    """An answer that ends or stalls the process that reads it."""
+
+    outcome = "crashing"
+
+
 class RepeatedError(ParseError):
     """A page that brings the records of an earlier one."""
 
@@ -224,6 +232,10 @@ class FolderError(HarvestError):
 
 class JudgeError(HarvestError):
     """Records that end every process that judges them."""
+
+
+class CrashLoopError(HarvestError):
+    """A run whose process ends again and again."""
 
 
 class ClusterError(HarvestError):

@@ -16,6 +16,7 @@ from rich.console import Console
 from harvesters.errors import CardError
 from harvesters.pairs import pair
 from harvesters.runs import report
+from harvesters.runs.isolation import Collectors
 from harvesters.runs.means import Means, opened
 from harvesters.source import Source, load_all
 from shapes.validate import Name
@@ -48,8 +49,10 @@ class Settings(Protocol):
 
 
 def means_of(it: Settings) -> AbstractContextManager[Means]:
-    """Open what runs work with."""
-    return opened(it.data, it.ledger, it.base, it.contact, it.allow_hosts, it.shapes_engine, it.sources, it.processes, it.dask)
+    """Open what runs work with; answers are read in processes of their own."""
+    return opened(
+        it.data, it.ledger, it.base, it.contact, it.allow_hosts, it.shapes_engine, it.sources, it.processes, it.dask, Collectors(it.base)
+    )
 
 
 def cards_of(settings: Settings) -> list[Source]:

@@ -6,7 +6,7 @@ import os
 import pickle
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -14,7 +14,7 @@ from typing import Protocol
 
 import structlog
 
-from harvesters.errors import ClusterError, LostError
+from harvesters.errors import ClusterError, JudgeError, LostError
 from harvesters.ledger.account import Draft
 from harvesters.queue.extra import room
 from harvesters.runs.craft import Case, Craft
@@ -48,14 +48,18 @@ class Bench:
     """Have records worked on, judged with the engine *name* by our shapes under *base*; use it as a context.
 
     *workers* are the processes beside this one, 0 for none; *dask* is the address of a Dask scheduler, whose workers take their place.
-    What comes is the same, in the same order, wherever it is done.
+    What comes is the same, in the same order, wherever it is done. *local* works on records in this process. Where this process is
+    itself *bounded*, it also works on those that end the processes beside it; *connect* then returns who works elsewhere.
     """
 
     base: str
     name: Name = "rust"
     workers: int = BESIDE
     dask: str = ""
-    _had: int = 0
+    local: Callable[[Craft, Sequence[Case]], list[Draft]] = Craft.work
+    bounded: bool = False
+    connect: Callable[[], Crew | None] | None = None
+    had: int = 0  # records so far
     _crew: Crew | None = field(default=None, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)  # sources are harvested side by side
 
@@ -89,15 +93,24 @@ class Bench:
 
         Raises ClusterError where no Dask cluster answers at the address that was given, or its workers have other code.
         """
-        self._had += len(cases)
-        if self._had <= _LITTLE or not travels(craft.task) or not (crew := self._called()):
-            return Work(self, [_Part(craft, cases, craft.work(cases))])
+        self.had += len(cases)
+        if self.had <= _LITTLE or not travels(craft.task) or not (crew := self.crew()):
+            return Work(self, [_Part(craft, cases, self.local(craft, cases))])
         task = pickle.dumps(craft.task, pickle.HIGHEST_PROTOCOL)
-        return Work(self, [_sent(craft, chunk, task, crew) for chunk in _chunks(cases)])
+        return Work(self, [self._sent(craft, chunk, task, crew) for chunk in _chunks(cases)])
 
-    def _called(self) -> Crew | None:
-        """Give those who work elsewhere, None where nobody does."""
+    def _sent(self, craft: Craft, cases: Sequence[Case], task: bytes, crew: Crew) -> _Part:
+        parcel = packed(task, cases, crew.code)
+        if parcel is None:
+            return _Part(craft, cases, self.local(craft, cases))
+        return _Part(craft, cases, [], (crew, parcel, crew.begin(parcel)))
+
+    def crew(self) -> Crew | None:
+        """Return those who work elsewhere, None where nobody does; raises ClusterError as ``work`` does."""
         with self._lock:
+            if self._crew is None and self.connect:
+                self._crew = self.connect()
+                return self._crew
             if self._crew is None and self.dask:
                 self._crew = room("harvesters.runs.cluster", "dask").join(self.dask)
             if self._crew is None and self.workers:
@@ -108,7 +121,8 @@ class Bench:
         """Go on without a cluster that was lost, in processes beside this one."""
         with self._lock:
             if self._crew is crew:
-                log.warning("Dask cluster lost; its work is done in this machine's processes", reason=reason)
+                if not self.bounded:  # else the parent, which has lost it too, says so
+                    log.warning("Dask cluster lost; its work is done in this machine's processes", reason=reason)
                 crew.close()
                 self._crew, self.dask = None, ""
 
@@ -137,7 +151,11 @@ class Work:
             return crew.end(parcel, begun)
         except LostError as error:
             self.bench.dismiss(crew, str(error))
-            return part.craft.work(part.cases)
+            return self.bench.local(part.craft, part.cases)
+        except JudgeError:
+            if not self.bench.bounded:
+                raise
+            return self.bench.local(part.craft, part.cases)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,13 +166,6 @@ class _Part:
     cases: Sequence[Case]
     drafts: list[Draft]
     sent: tuple[Crew, Parcel, Future[list[Draft]]] | None = None
-
-
-def _sent(craft: Craft, cases: Sequence[Case], task: bytes, crew: Crew) -> _Part:
-    parcel = packed(task, cases, crew.code)
-    if parcel is None:
-        return _Part(craft, cases, craft.work(cases))
-    return _Part(craft, cases, [], (crew, parcel, crew.begin(parcel)))
 
 
 def _chunks(cases: Sequence[Case]) -> Iterator[Sequence[Case]]:

@@ -26,6 +26,7 @@ from vocab.initiative import Resource
 from vocab.iris import Iris
 
 Read = Callable[[Record[Any]], Resource]
+Begin = Callable[["Case | None"], None]  # called before each record is mapped, and with None before the batch is validated
 # What a mapping of ours raises on a payload that it did not foresee: that record is withheld, the others go on.
 _FAULTS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 SAME = {Presence.PUBLISHED: Outcome.UNCHANGED, Presence.VANISHED: Outcome.RETURNED}
@@ -81,9 +82,13 @@ class Craft:
     read: Read
     iris: Iris
 
-    def work(self, cases: Sequence[Case]) -> list[Draft]:
-        """Give each record's draft, in their order; the verdicts depend on no other record."""
-        drafts = [self._map(case) for case in cases]
+    def work(self, cases: Sequence[Case], begin: Begin = lambda _: None) -> list[Draft]:
+        """Give each record's draft, in their order; the verdicts depend on no other record. *begin* is called before each step."""
+        drafts = []
+        for case in cases:
+            begin(case)
+            drafts.append(self._map(case))
+        begin(None)
         pending = [draft.judged for draft in drafts if isinstance(draft, _Pending)]
         verdicts = iter(judge(pending, base=self.task.base, name=self.task.engine) if pending else ())
         return [self._decide(draft, next(verdicts)) if isinstance(draft, _Pending) else draft for draft in drafts]

@@ -16,6 +16,7 @@ from harvesters.ledger.turns import SharedPace
 from harvesters.network.again import Patience
 from harvesters.network.pace import Pace, Turns
 from harvesters.runs.bench import BESIDE, Bench
+from harvesters.runs.isolation import Collectors
 from journal.errors import FullError
 from journal.log import Journal
 from shapes.validate import Name
@@ -39,7 +40,8 @@ class Means:
 
     *data* holds archive, locks and status file, *cards* the registries' cards (None: not known); *transport* replaces the
     network in tests, *pace* is shared by all runs; *now* gives UTC in whole seconds. *fence* raises FencedError once the lock that
-    a run holds is lost: it is called before anything is written that others would take for good.
+    a run holds is lost: it is called before anything is written that others would take for good. *collectors* are the processes in which
+    answers are read and records mapped; where None, that is done in this process.
     """
 
     data: Path
@@ -56,6 +58,7 @@ class Means:
     now: Callable[[], datetime] = _now
     cards: Path | None = None
     fence: Callable[[], None] = _unfenced
+    collectors: Collectors | None = None
 
 
 def _mend(journal: Journal) -> None:
@@ -80,10 +83,11 @@ def opened(
     cards: Path | None = None,
     workers: int = BESIDE,
     dask: str = "",
+    collectors: Collectors | None = None,
 ) -> Iterator[Means]:
     """Open the ledger and the journal under *data*, set right what a crash left, and close them at the end.
 
-    *workers* and *dask* tell where records are worked on, as ``Bench`` has it.
+    *workers* and *dask* tell where records are worked on, as ``Bench`` has it; *collectors* are closed at the end.
     """
     data.mkdir(parents=True, exist_ok=True)
     journal = Journal(data / "journal")
@@ -93,6 +97,8 @@ def opened(
     try:
         with Bench(base, engine, workers, dask) as bench:
             pace: Turns = SharedPace(book) if book.shared else Pace()
-            yield Means(data, book, journal, iris, Crosswalks(iris), bench, contact, allow, pace=pace, cards=cards)
+            yield Means(data, book, journal, iris, Crosswalks(iris), bench, contact, allow, pace=pace, cards=cards, collectors=collectors)
     finally:
+        if collectors:
+            collectors.close()
         book.close()

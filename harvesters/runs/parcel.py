@@ -21,7 +21,7 @@ from lxml.html import HtmlElement
 from harvesters.errors import ClusterError
 from harvesters.ledger.account import Draft
 from harvesters.record import Record
-from harvesters.runs.craft import Case, Craft, Task, prepared
+from harvesters.runs.craft import Begin, Case, Craft, Task, prepared
 
 _ROOMS = ("vocab", "shapes", "journal", "harvesters")
 _ENGINES = ("lxml", "orjson", "py3langid", "pycountry", "pyoxigraph", "pyshacl", "shacl")  # whose other versions may say other things
@@ -58,11 +58,11 @@ def packed(task: bytes, cases: Sequence[Case], code: str = "") -> Parcel | None:
         return None
 
 
-def done(parcel: Parcel) -> list[Draft]:
-    """Do the work of *parcel*; raises ClusterError where it was packed by other code than ours."""
+def done(parcel: Parcel, begin: Begin = lambda _: None) -> list[Draft]:
+    """Do the work of *parcel*; raises ClusterError where it was packed by other code than ours. *begin* is called before each step."""
     if parcel.code and parcel.code != code():
         raise ClusterError(other(code(), parcel.code))
-    return _ready(parcel.task).work([_whole(*bare) for bare in pickle.loads(parcel.cases)])
+    return _ready(parcel.task).work([_whole(*bare) for bare in pickle.loads(parcel.cases)], begin)
 
 
 def other(theirs: str, ours: str) -> str:

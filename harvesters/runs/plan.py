@@ -13,6 +13,7 @@ from harvesters.source import Limits
 
 _TWINS = 1000  # records of other sources told of one run: more are a sign that two sources are the same registry
 TWIN = "twin"
+RESUMED = "resumed"  # likewise: how often the run was resumed since its last page
 TWICE = "twice"  # among a run's counts until it is planned: how many records came on two pages of a list that moves
 
 

@@ -12,6 +12,8 @@ import structlog
 
 from harvesters.errors import JudgeError
 from harvesters.ledger.account import Draft
+from harvesters.runs.bounds import MEMORY_EXIT, Limits, Meter
+from harvesters.runs.craft import Case
 from harvesters.runs.memory import calmed
 from harvesters.runs.parcel import Parcel, done
 
@@ -19,14 +21,45 @@ _LIVES = 3  # processes that a parcel may cost: what ends as many would end the 
 
 log = structlog.get_logger()
 
+_meter: Meter | None = None  # of a process of the pool; None in the process that has the pool
+
+
+def _start(limits: Limits) -> None:
+    """Prepare a process of the pool, which waits for work for ever: it ends with the process that started it, however that ends."""
+    global _meter
+    calmed()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _meter = Meter(limits, alarm=True)
+
+
+def _bounded(parcel: Parcel) -> list[Draft]:
+    """Do the work of *parcel* in a process of the pool: the kernel ends it where a record takes more than the limits."""
+    assert _meter is not None
+    _meter.step()
+    try:
+        return done(parcel, _step)
+    except MemoryError:
+        os._exit(MEMORY_EXIT)
+    finally:
+        _meter.rest()
+
+
+def _step(_case: Case | None) -> None:
+    assert _meter is not None
+    _meter.step()
+
 
 class Processes:
-    """So many processes, which begin with the first parcel; where one dies, others take their place and do its work again."""
+    """So many processes, which begin with the first parcel; where one dies, others take their place and do its work again.
+
+    The kernel ends a process that takes more than *limits* for a record.
+    """
 
     code = ""  # they are started from the same folder
 
-    def __init__(self, hands: int) -> None:
+    def __init__(self, hands: int, limits: Limits | None = None) -> None:
         self.hands = hands
+        self._limits = limits or Limits()
         self._pool: ProcessPoolExecutor | None = None
         self._lock = threading.Lock()
 
@@ -35,10 +68,10 @@ class Processes:
         with self._lock:
             try:
                 self._pool = self._pool or self._begun()
-                return self._pool.submit(done, parcel)
+                return self._pool.submit(_bounded, parcel)
             except BrokenProcessPool:
                 self._pool = self._begun()
-                return self._pool.submit(done, parcel)
+                return self._pool.submit(_bounded, parcel)
 
     def end(self, parcel: Parcel, begun: Future[list[Draft]]) -> list[Draft]:
         """Wait for a parcel's drafts; raises JudgeError where every process dies that works on it."""
@@ -61,13 +94,7 @@ class Processes:
             self._pool = None
 
     def _begun(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(self.hands, multiprocessing.get_context("spawn"), _start)
-
-
-def _start() -> None:
-    """Prepare a process of the pool, which waits for work for ever: it ends with the process that started it, however that ends."""
-    calmed()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+        return ProcessPoolExecutor(self.hands, multiprocessing.get_context("spawn"), _start, (self._limits,))
 
 
 def _end_with_parent() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
@@ -18,10 +18,14 @@ Item = Record[Any] | Gone | Unreadable
 
 @dataclass(frozen=True, slots=True)
 class Refiner:
-    """What turns one run's pages into drafts: the *craft* for its records, and the *bench* where they are worked on."""
+    """What turns one run's pages into drafts: the *craft* for its records, and the *bench* where they are worked on.
+
+    *refused* are the digests of records that are not worked on, each with the reason.
+    """
 
     craft: Craft
     bench: Bench
+    refused: Mapping[str, str] = field(default_factory=dict)
 
     def sift(self, its: Page[Any], known: Mapping[str, Known], met: set[str], stands: Mapping[str, bytes] | None = None) -> Batch:
         """Settle what is known at once and send the rest to the bench; *met* are the keys that this run has had, and grows.
@@ -60,6 +64,8 @@ class Refiner:
         digest = blake2b(item.raw, key=self.craft.task.run.rules.encode()[:64], digest_size=DIGEST).hexdigest()
         if before and before.digest == digest and not before.gone and not self.craft.task.anew:
             return Draft(item.key, SAME[before.state], digest, at=at)
+        if digest in self.refused:
+            return Draft(item.key, Outcome.UNREADABLE, digest, reason=self.refused[digest], at=at)
         return Case(item, digest, before, at, (stands or {}).get(item.key))
 
     def finish(self, batch: Batch) -> list[Draft]:

@@ -6,6 +6,7 @@ word counts. What comes out as it stands is left alone, and so is what is no lon
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import structlog
@@ -18,13 +19,13 @@ from harvesters.pairs import pair
 from harvesters.protocols.table import Protocol
 from harvesters.replay import Replay
 from harvesters.runs.commit import belong_together, finish
-from harvesters.runs.craft import Task, prepared
+from harvesters.runs.craft import Task
 from harvesters.runs.lock import alone
 from harvesters.runs.means import Means
 from harvesters.runs.plan import Plan
-from harvesters.runs.refine import Refiner
+from harvesters.runs.reader import page_reader
 from harvesters.runs.run import conclude, fail, rules
-from harvesters.runs.stage import Desk, Watch
+from harvesters.runs.stage import Watch
 from harvesters.source import Source
 
 _GOOD = (State.COMMITTED, State.UNCHANGED, State.INCOMPLETE)  # whose records are published, as far as they came
@@ -82,8 +83,11 @@ def _begun(source: Source, means: Means, heard: list[Run]) -> Run:
 
 def _collected(source: Source, means: Means, protocol: Protocol, run: Run, heard: list[Run], watch: Watch) -> Run:
     """Stage every page of the archived runs, the newest first; of a key that comes again the first one counts."""
-    task = Task(run, source, means.iris.base, means.bench.name, tried=False, anew=True)
-    desk = Desk(means.ledger, Refiner(prepared(task, means.words), means.bench), run, watch)
+
+    def page() -> tuple[int, Mapping[str, int]]:
+        means.fence()
+        return 0, {}
+
     for old in heard:
         log.debug("mapping again", source=source.name, run=old.id)
         whole = set(old.network) <= _SMOOTH
@@ -91,8 +95,8 @@ def _collected(source: Source, means: Means, protocol: Protocol, run: Run, heard
         door = Fetch(means.contact, 0.0, means.allow, replay, {}, _AT_ONCE, replay, robots=False)
         door.now = lambda at=old.started: at  # type: ignore[misc]  # what the protocol asked for then
         with door:
-            for page in protocol.collect(source, door, old.since, None):
-                means.fence()
-                desk.take(replace(page, cursor=None, claimed=None, unchanged=False, again=True, doubt=None, moves=False), 0, {})
-    desk.clear()
-    return desk.run
+            task = Task(run, source, means.iris.base, means.bench.name, tried=False, anew=True)
+            reader = page_reader(means, task, protocol, door, old.since, page, watch)
+            reader.collect()
+            run = reader.run
+    return run

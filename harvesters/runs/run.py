@@ -12,19 +12,19 @@ from hashlib import blake2b
 import structlog
 
 from harvesters.archive import Archive
-from harvesters.errors import CharsetError, EndlessError, FencedError, HarvestError, PlanError, QuietError, RepeatedError
+from harvesters.errors import CharsetError, CrashingReplyError, CrashLoopError, EndlessError, FencedError, HarvestError, PlanError, QuietError, RepeatedError
 from harvesters.ledger.account import Notice, Run, State
 from harvesters.network.fetch import Fetch, Validator
 from harvesters.pairs import pair
 from harvesters.protocols.table import Protocol
 from harvesters.runs.commit import belong_together, commit, finish, leave
-from harvesters.runs.craft import Task, prepared
+from harvesters.runs.craft import Task
 from harvesters.runs.guard import judge
 from harvesters.runs.lock import alone
 from harvesters.runs.means import Means
-from harvesters.runs.plan import Plan, draw, seen
-from harvesters.runs.refine import Refiner
-from harvesters.runs.stage import Desk, Watch
+from harvesters.runs.plan import RESUMED, Plan, draw, seen
+from harvesters.runs.reader import page_reader
+from harvesters.runs.stage import Watch
 from harvesters.runs.timetable import next_due
 from harvesters.source import Source
 from shapes.rules import shapes_digest
@@ -33,6 +33,7 @@ VERSION = "2"  # of describing: raise it when the same record is to be described
 _GOOD = (State.COMMITTED, State.UNCHANGED)
 _SWEEP = timedelta(days=7)  # how often a source that tells its changes is read in full all the same
 _CLOCK, _OVERRIDE = "clock", "override"  # kinds of notices
+_RESUMPTIONS = 10  # of a run that brings no page in between: what ends its process each time would do so for ever
 _OVERLAP = timedelta(hours=1)  # asked again, since the source's clock is not ours; digests drop what is known
 
 log = structlog.get_logger()
@@ -119,10 +120,11 @@ def _begin(source: Source, means: Means, protocol: Protocol, *, full: bool) -> R
     """Take up the run that a crash cut off, or begin a new one: incremental where the protocol can and the last is fresh."""
     digest = rules(source, means)
     if opened := means.ledger.open_run(source.name):
-        if opened.state is State.COMMITTING or (opened.rules == digest and opened.heard is None):
-            done = "all pages" if opened.state is State.COMMITTING or (opened.pages and opened.cursor is None) else opened.pages + 1
-            log.info("run resumed", source=source.name, run=opened.id, page=done, records=opened.fetched)
+        if opened.state is State.COMMITTING:
+            log.info("run resumed", source=source.name, run=opened.id, page="all pages", records=opened.fetched)
             return replace(opened, reason=None)
+        if opened.rules == digest and opened.heard is None:
+            return _resume(opened, means)
         why = "mapping or shapes have changed" if opened.heard is None else "it mapped again what was archived, and asked nobody"
         fail(opened, means, f"cut off, then begun anew: {why}")
     clock, latest = means.now(), means.ledger.latest(source.name)
@@ -135,6 +137,20 @@ def _begin(source: Source, means: Means, protocol: Protocol, *, full: bool) -> R
     if now != clock:
         _tell_clock(run, clock, means)
     return run
+
+
+def _resume(run: Run, means: Means) -> Run:
+    """Resume a run that was cut off or put off; end one that is cut off again and again, so that it is not resumed for ever."""
+    cut_off = run.counts.get(RESUMED, 0) + (run.reason is None)
+    if cut_off > _RESUMPTIONS:
+        reason = f"its process was cut off {cut_off} times after page {run.pages}; see what the system or its log says of the cause"
+        fail(run, means, reason)
+        raise CrashLoopError(f"{run.source}: {run.id} is given up: {reason}")
+    resumed = replace(run, reason=None, counts={**run.counts, RESUMED: cut_off})
+    means.ledger.save(resumed)
+    page = "all pages" if run.pages and run.cursor is None else run.pages + 1
+    log.info("run resumed", source=run.source, run=run.id, page=page, records=run.fetched)
+    return resumed
 
 
 def _tell_clock(run: Run, clock: datetime, means: Means) -> None:
@@ -154,20 +170,21 @@ def _collect(source: Source, means: Means, protocol: Protocol, run: Run, watch: 
     door = _door(source, means, archive, known)
     with closing(archive), door:
         task = Task(run, source, means.iris.base, means.bench.name, tried)
-        refiner = Refiner(prepared(task, means.words), means.bench)
-        desk = Desk(means.ledger, refiner, run, watch)
+
+        def page() -> tuple[int, Mapping[str, int]]:
+            means.fence()
+            archive.share()
+            return archive.length, door.met
+
+        reader = page_reader(means, task, protocol, door, run.since, page, watch)
         try:
-            for page in protocol.collect(source, door, run.since, run.cursor):
-                means.fence()
-                archive.share()
-                desk.take(page, archive.length, door.met)
-            desk.clear()
+            reader.collect()
         except FencedError:
             raise
         except HarvestError as error:
-            _count(run, Counter(door.met) + desk.met, error, means)
+            _count(run, Counter(door.met) + reader.met, error, means)
             raise
-    return desk.run, door.seen
+    return reader.run, door.seen
 
 
 def _validators(source: Source, means: Means, run: Run) -> dict[str, Validator]:
@@ -187,7 +204,7 @@ def _door(source: Source, means: Means, archive: Archive, known: dict[str, Valid
 def _count(run: Run, met: Counter[str], error: HarvestError, means: Means) -> None:
     """Write down how the requests of a run ended, also of one that fails at the last of them, and what was wrong with an answer."""
     kept = means.ledger.run(run.id) or run
-    if isinstance(error, CharsetError | RepeatedError | EndlessError):  # all others the door has counted
+    if isinstance(error, CharsetError | CrashingReplyError | RepeatedError | EndlessError):  # all others the door has counted
         met[error.outcome] += 1
     means.ledger.save(replace(kept, network=dict(Counter(run.network) + met)))
 

@@ -10,7 +10,7 @@ from typing import Any
 from harvesters.ledger.account import Run
 from harvesters.ledger.book import Ledger
 from harvesters.record import Page
-from harvesters.runs.plan import TWICE
+from harvesters.runs.plan import RESUMED, TWICE
 from harvesters.runs.refine import Batch, Refiner
 
 _AHEAD = 4  # pages that wait for the bench while the next are read, at least: enough for one worker, and soon kept
@@ -77,12 +77,17 @@ class Desk:
         noted = Counter({"repeated": int(batch.repeats), "shrunk": int(_shrunk(page, run))})
         self.met += noted
         run = replace(run, network=dict(Counter(run.network) + noted))
-        counts = {**run.counts, TWICE: run.counts.get(TWICE, 0) + batch.twice}
+        counts = {**run.counts, TWICE: run.counts.get(TWICE, 0) + batch.twice, RESUMED: 0}
         run = replace(run, cursor=page.cursor, pages=run.pages + 1, claimed=claimed, archived=archived, counts=counts)
         self.run = replace(run, fetched=fetched, doubt=doubt)
         self.ledger.stage(self.run, drafts, self._records)
         self._records += len(drafts)
         self.watch(Progress(run.source, self.run.pages, self._records, claimed))
+
+
+def archived_page(page: Page[Any]) -> Page[Any]:
+    """Return a page that was read from the archive, without what its source said of the list then."""
+    return replace(page, cursor=None, claimed=None, unchanged=False, again=True, doubt=None, moves=False)
 
 
 def _shrunk(page: Page[Any], run: Run) -> bool:

@@ -58,7 +58,7 @@ def means(folder: Path, registry: Callable[[httpx.Request], httpx.Response], wor
     """Open means whose bench is warm, so that all goes to the workers, and whose clock goes on by a minute whenever it is read."""
     ticks = iter(NOON + timedelta(minutes=number) for number in range(10_000))
     with opened(folder, f"sqlite:///{folder}/ledger.sqlite", BASE, "", frozenset(), "rust", None, workers, dask) as it:
-        it.bench._had = 10_000 if workers or dask else 0
+        it.bench.had = 10_000 if workers or dask else 0
         yield replace(it, transport=httpx.MockTransport(registry), now=lambda: next(ticks))
 
 

@@ -57,7 +57,7 @@ def test_a_process_that_is_killed_in_the_middle_costs_time_only(tmp_path):
 
 def test_little_is_worked_on_without_any_process(tmp_path):
     with crews.means(tmp_path, crews.Projects(), 2) as means:
-        means.bench._had = 0
+        means.bench.had = 0
         harvest(crews.source(), means)
 
         assert multiprocessing.active_children() == []

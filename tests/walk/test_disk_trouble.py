@@ -298,7 +298,7 @@ class Deadly(Processes):
 
 def test_records_that_end_every_process_fail_the_run_with_the_cure(source: Source, means: Means) -> None:
     bench = Bench(BASE)
-    bench._had, bench._crew = 10_000, Deadly(1)  # as after a large source: what comes next goes to a process
+    bench.had, bench._crew = 10_000, Deadly(1)  # as after a large source: what comes next goes to a process
 
     with pytest.raises(JudgeError, match="projects: 3 processes that judge the same records died; run again"):
         harvest(source, replace(means, bench=bench))

@@ -173,6 +173,6 @@ def test_a_remapping_that_was_cut_off_is_begun_anew_by_whoever_comes(source, mea
 def test_a_journal_of_many_sources_is_mapped_by_processes_too(source, means, silent):
     harvest_all([source], means, full=False, dry_run=False, quiet=True)
     card = replace(source, fields={**source.fields, "description@en": "owner"})
-    silent.bench.workers, silent.bench._had = 1, 10_000
+    silent.bench.workers, silent.bench.had = 1, 10_000
 
     assert counted(remap(card, silent)) == {Outcome.CHANGED: 10}

@@ -1,0 +1,172 @@
+"""Limits of a process that reads what came from a registry, and the marks by which its parent learns what it was doing."""
+
+from __future__ import annotations
+
+import math
+import mmap
+import os
+import resource
+import signal
+import struct
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+
+MEMORY_EXIT = 77  # exit code of a process that met a MemoryError
+_OOM_SCORE = "1000"  # when the system itself runs out of memory, this process goes first
+_RENEWAL = 0.25  # seconds between two renewals of a time limit: a system call for each record would cost more than it tells
+_MEBIBYTE = 1 << 20
+_MARK = struct.Struct("<QB16s")  # steps, phase, digest of a record
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one step (reading an answer, mapping a record, validating a batch) may take, and what a run may.
+
+    *memory* is the address space in bytes beyond what the idle process has. *seconds* is processor time, *silence* elapsed
+    time. An answer adds to all three by its size. *crashes* is how often the process of one run is started again.
+    """
+
+    memory: int = 4 << 30  # as for a trial; the largest real answers (70 MB of JSON) need 0.6 GB
+    seconds: float = 60.0  # the slowest real page (a calendar) needs 9
+    silence: float = 300.0  # five times as long, since other processes need the processor too
+    crashes: int = 30  # a page of 100 records with one bad record costs about eight
+
+    def memory_for(self, size: int) -> int:
+        """Return the address space for an answer of *size* bytes: JSON and XML take up to eight times their size in memory."""
+        return self.memory + 8 * size
+
+    def seconds_for(self, size: int) -> float:
+        """Return the processor time for an answer of *size* bytes."""
+        return self.seconds + size / _MEBIBYTE
+
+    def silence_for(self, size: int) -> float:
+        """Return the elapsed time for an answer of *size* bytes."""
+        return self.silence + 5 * size / _MEBIBYTE
+
+
+class Phase(IntEnum):
+    """What the process is doing."""
+
+    OTHER = 0
+    READING = 1  # an answer: the last one that it got
+    MAPPING = 2  # a record
+    VALIDATING = 3  # a batch of records, or one of them where they are worked on one at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The last mark of a process: the number of steps so far, the phase, and the digest of the record in hexadecimal."""
+
+    steps: int
+    phase: Phase
+    digest: str
+
+
+class Marks:
+    """A few bytes of memory that a process and its parent share; the parent reads them after the process has died, too."""
+
+    def __init__(self, descriptor: int | None = None) -> None:
+        """Open the memory behind *descriptor*; create it where None."""
+        self.descriptor = os.memfd_create("stocktake-marks", 0) if descriptor is None else descriptor
+        if descriptor is None:
+            os.ftruncate(self.descriptor, _PAGE)
+        self._memory = mmap.mmap(self.descriptor, _PAGE)
+        self._steps = 0
+
+    def set(self, phase: Phase, digest: str = "") -> None:
+        """Count a step and write what it is about."""
+        self._steps += 1
+        _MARK.pack_into(self._memory, 0, self._steps, phase, bytes.fromhex(digest))
+
+    def read(self) -> Mark:
+        """Return the last mark."""
+        steps, phase, digest = _MARK.unpack_from(self._memory, 0)
+        return Mark(steps, Phase(phase), digest.hex())
+
+    def close(self) -> None:
+        """Release the memory."""
+        self._memory.close()
+        os.close(self.descriptor)
+
+
+class Meter:
+    """The limits of this process, renewed at each step; the kernel ends the process at a limit, whatever code runs.
+
+    With an *alarm* elapsed time is limited by SIGALRM too, for processes that no parent watches.
+    """
+
+    def __init__(self, limits: Limits, *, alarm: bool = False) -> None:
+        self._limits, self._alarm = limits, alarm
+        self._idle = address_space()
+        self._size, self._renewed = 0, -math.inf
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        with suppress(OSError):  # where /proc is not mounted or not ours to write
+            Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE)
+        self.answer(0)
+        self.rest()
+
+    def answer(self, size: int) -> None:
+        """Set the limits for work on an answer of *size* bytes."""
+        self._size = size
+        _limit(resource.RLIMIT_AS, self._idle + self._limits.memory_for(size))
+        self._renew(time.monotonic())
+
+    def step(self) -> None:
+        """Begin a step: its time counts from now on."""
+        now = time.monotonic()
+        if now - self._renewed >= _RENEWAL:
+            self._renew(now)
+
+    def rest(self) -> None:
+        """Stop the alarm while there is no work."""
+        self._renewed = -math.inf
+        if self._alarm:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def _renew(self, now: float) -> None:
+        self._renewed = now
+        used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
+        _limit(resource.RLIMIT_CPU, math.ceil(used + self._limits.seconds_for(self._size)))
+        if self._alarm:
+            signal.setitimer(signal.ITIMER_REAL, self._limits.silence_for(self._size))
+
+
+def address_space() -> int:
+    """Return the bytes of address space that this process has mapped; 0 where /proc does not tell."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[0]) * _PAGE
+    except OSError:
+        return 0
+
+
+def describe_exit(code: int, limits: Limits, size: int = 0) -> str:
+    """Return why a process ended with *code*, as the end of a sentence that begins with what it was doing."""
+    gibibytes = limits.memory_for(size) / (1 << 30)
+    if code == MEMORY_EXIT:
+        return f"needs more than {gibibytes:.1f} GiB of memory"
+    if code == -signal.SIGXCPU:
+        return f"takes more than {limits.seconds_for(size):.0f} s of processor time"
+    if code == -signal.SIGABRT:
+        return f"ends its process by SIGABRT, as libraries do at the limit of memory ({gibibytes:.1f} GiB)"
+    if code == -signal.SIGKILL:
+        return "ends its process by SIGKILL, as the system does when memory runs out"
+    if code < 0:
+        return f"ends its process by {_signal_name(-code)}"
+    return f"ends its process with exit code {code}"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _limit(which: int, most: int) -> None:
+    """Set a soft limit, within the hard one of whoever started this program."""
+    hard = resource.getrlimit(which)[1]
+    resource.setrlimit(which, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))

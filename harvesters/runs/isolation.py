@@ -1,0 +1,440 @@
+"""Isolation: what comes from a registry is read and mapped in a process of its own; this side has the network, the ledger and the limits.
+
+A process that dies or stalls is started again at the last page that was staged. What it was busy with is known by its marks: a record is
+withheld from then on; an answer is one that cannot be read, so that its protocol reads it in parts where it can.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from itertools import count
+from multiprocessing.connection import Connection
+from typing import Any
+
+import structlog
+
+from harvesters.errors import CrashingReplyError, CrashLoopError, HarvestError, LostError
+from harvesters.ledger.account import Draft, Run
+from harvesters.ledger.book import Ledger
+from harvesters.network.fetch import Fetch, Reply
+from harvesters.runs.bench import Bench, Crew
+from harvesters.runs.bounds import Limits, Marks, Phase, describe_exit
+from harvesters.runs.collector import NUMBER, Job
+from harvesters.runs.craft import Task
+from harvesters.runs.parcel import Parcel
+from harvesters.runs.stage import Progress, Watch
+
+_COMMAND = (sys.executable, "-c", "import sys; from harvesters.runs.collector import serve; serve(int(sys.argv[1]), sys.argv[2])")
+_LOOK = 0.5  # seconds between two looks at whether a process goes on
+_START = 120.0  # seconds that a process may take until it is ready: about one, longer on a busy machine
+_KEPT = 64 << 20  # bytes of answers that need not be asked for again when a process is started again
+
+_UNEXPLAINED = 3  # exits in a row with no answer and no record to blame
+_FORWARDED = {"get", "post", "piece", "file", "crew", "begin", "end"}  # calls whose errors are the protocol's to deal with
+
+log = structlog.get_logger()
+
+Key = tuple[Any, ...]  # what a request asks for
+
+
+class ExitedError(Exception):
+    """A collector process has exited; the message says why, as the end of a sentence. *foreign*: it was killed by somebody else."""
+
+    def __init__(self, message: str, *, foreign: bool = False) -> None:
+        super().__init__(message)
+        self.foreign = foreign
+
+
+class CollectorFault(Exception):
+    """A fault of this program in a collector process."""
+
+
+class Process:
+    """A collector process, forked by *fork_server*; ``end`` must be called in any case."""
+
+    def __init__(self, fork_server: ForkServer, limits: Limits) -> None:
+        self._fork_server, self._limits = fork_server, limits
+        self.marks = Marks()
+        self._folder = tempfile.TemporaryDirectory(prefix="stocktake-", ignore_cleanup_errors=True)
+        ours, theirs = socket.socketpair()
+        self._connection = Connection(ours.detach())
+        try:
+            with theirs:
+                self.id = fork_server.fork(theirs.fileno(), self.marks.descriptor)
+        except BaseException:
+            self._release()
+            raise
+        self.send((limits, self._folder.name))  # what a killed process leaves in its folder is removed with it
+
+    def send(self, message: object) -> None:
+        """Send a message; one that cannot be delivered is noticed by ``receive``."""
+        try:
+            self._connection.send(message)
+        except (BrokenPipeError, ConnectionResetError):
+            return
+
+    def receive(self, size: int) -> tuple[str, tuple[Any, ...]]:
+        """Wait for a call; raises ExitedError where the process exits, or makes no step within the time for an answer of *size* bytes."""
+        steps, since = self.marks.read().steps, time.monotonic()
+        most = self._limits.silence_for(size)
+        try:
+            while not self._connection.poll(_LOOK):
+                now = self.marks.read().steps
+                if now != steps:
+                    steps, since = now, time.monotonic()
+                elif time.monotonic() - since > most:
+                    raise ExitedError(f"does not end within {most:.0f} s")
+            name, arguments = self._connection.recv()
+            return name, arguments
+        except (EOFError, ConnectionResetError) as error:
+            code = self._fork_server.wait(self.id)
+            self.id = 0
+            raise ExitedError(describe_exit(code, self._limits, size), foreign=code == -signal.SIGKILL) from error
+
+    def end(self) -> None:
+        """Kill the process and remove what it leaves."""
+        if self.id:
+            os.kill(self.id, signal.SIGKILL)
+            self._fork_server.wait(self.id)
+        self._release()
+
+    def _release(self) -> None:
+        self._connection.close()
+        self.marks.close()
+        self._folder.cleanup()
+
+
+class ForkServer:
+    """The process that has loaded all that a collector needs, and forks one in some milliseconds; it reads nothing itself.
+
+    Raises CrashLoopError, here and in every method, where it cannot be started or has exited.
+    """
+
+    def __init__(self, command: Sequence[str], base: str) -> None:
+        self._lock = threading.Lock()
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._control.settimeout(_START)
+        with theirs:
+            arguments = [*command, str(theirs.fileno()), base]
+            # One thread alone can be forked; numpy, which detects languages, would start one for each processor.
+            environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+            try:
+                self._process = subprocess.Popen(
+                    arguments, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+                )
+            except OSError as error:
+                raise CrashLoopError(f"no process that reads answers can be started: {error}; free some memory, then run again") from error
+
+    @property
+    def alive(self) -> bool:
+        """Tell whether it still runs."""
+        return self._process.poll() is None
+
+    def fork(self, *descriptors: int) -> int:
+        """Fork a collector with copies of these file descriptors; return its number."""
+        return self._ask(lambda: socket.send_fds(self._control, [b"fork"], descriptors))
+
+    def wait(self, process: int) -> int:
+        """Wait for a collector that has exited or was killed; return its exit code, negative for a signal."""
+        return self._ask(lambda: self._control.send(NUMBER.pack(process)))
+
+    def _ask(self, send: Callable[[], int]) -> int:
+        try:
+            with self._lock:
+                send()
+                answer = self._control.recv(NUMBER.size)
+        except OSError:
+            answer = b""
+        if not answer:
+            raise CrashLoopError("the process that starts those that read answers has exited; run again")
+        return int(NUMBER.unpack(answer)[0])
+
+    def close(self) -> None:
+        """End it; collectors that still run exit by themselves."""
+        self._control.close()
+        self._process.kill()
+        self._process.wait()
+
+
+class Collectors:
+    """The collector processes of a program, for data under *base*; nothing is started before the first run, or ``prepare``."""
+
+    def __init__(self, base: str, limits: Limits | None = None, command: Sequence[str] = _COMMAND) -> None:
+        self.limits = limits or Limits()
+        self._base, self._command = base, command
+        self._fork_server: ForkServer | None = None
+        self._lock = threading.Lock()
+
+    def prepare(self) -> ForkServer:
+        """Begin to load what collectors need, which takes about a second."""
+        with self._lock:
+            if self._fork_server is None or not self._fork_server.alive:
+                self._fork_server = ForkServer(self._command, self._base)
+            return self._fork_server
+
+    def start(self) -> Process:
+        """Start a process; raises CrashLoopError where that fails."""
+        return Process(self.prepare(), self.limits)
+
+    def close(self) -> None:
+        """End what waits; processes that still run exit by themselves."""
+        with self._lock:
+            if self._fork_server:
+                self._fork_server.close()
+                self._fork_server = None
+
+
+@dataclass(slots=True)
+class _Answers:
+    """The answers since the last page that was staged: a process that is started again gets them once more, and no registry is asked."""
+
+    kept: deque[tuple[int, Key, Reply]] = field(default_factory=deque)
+    again: deque[tuple[int, Key, Reply]] = field(default_factory=deque)
+    size: int = 0
+
+    def find(self, key: Key) -> Reply | None:
+        """Take the answer to *key* from those of before the restart."""
+        for number, (_, known, reply) in enumerate(self.again):
+            if known == key:
+                del self.again[number]
+                return reply
+        return None
+
+    def keep(self, page: int, key: Key, reply: Reply) -> None:
+        """Keep the answer that came after *page* pages."""
+        self.kept.append((page, key, reply))
+        self.size += len(reply.content)
+        while self.size > _KEPT and len(self.kept) > 1:
+            self._drop()
+
+    def staged(self, pages: int) -> None:
+        """Let go of what belongs to the first *pages* pages; the last answer may hold more of them."""
+        while len(self.kept) > 1 and self.kept[0][0] < pages:
+            self._drop()
+
+    def restart(self) -> None:
+        """Have all that is kept found once more."""
+        self.again, self.kept, self.size = self.kept, deque(), 0
+
+    def _drop(self) -> None:
+        self.size -= len(self.kept.popleft()[2].content)
+
+
+class IsolatedReader:
+    """Collects one run's pages in a collector process.
+
+    *page* is called for each page before it is staged, and returns the archive's length and the counts of requests so far. ``run`` is as
+    the last checkpoint says; ``met`` counts pages that repeat, and totals that shrink.
+    """
+
+    def __init__(
+        self,
+        collectors: Collectors,
+        bench: Bench,
+        ledger: Ledger,
+        client: Fetch,
+        task: Task,
+        page: Callable[[], tuple[int, Mapping[str, int]]],
+        watch: Watch,
+        since: datetime | None,
+    ) -> None:
+        self.run, self.met = task.run, Counter[str]()
+        self._collectors, self._bench, self._ledger, self._client, self._task = collectors, bench, ledger, client, task
+        self._page, self._watch, self._since = page, watch, since
+        self._answers = _Answers()
+        self._pages = self._staged = 0  # pages that were read, and those that were staged
+        self._first = Counter(task.run.network)  # requests before this reader, and those up to the last page and the last stage
+        self._requests, self._staged_requests = Counter[str](), Counter[str]()
+        self._last: Reply | None = None
+        self._files: dict[int, ExitStack] = {}
+        self._begun: dict[int, tuple[Crew, Parcel, Future[list[Draft]]]] = {}
+        self._numbers = count()
+        self._refused: dict[str, str] = {}  # digests of records, with the reasons
+        self._crashing: dict[tuple[str, str], str] = {}  # addresses and marks of answers, with the reasons
+        self._singly = False
+        self._crashes = self._unexplained = 0
+        self._suspect: object = None
+        self._calls: Mapping[str, Callable[..., Any]] = {
+            "get": self._get, "post": self._post, "piece": self._piece, "file": self._file, "close_file": self._close_file,
+            "validator": client.validators.get, "forget": lambda address: client.seen.pop(address, None), "now": client.now,
+            "staged": ledger.staged, "met": ledger.met, "known": ledger.known, "standing": ledger.standing,
+            "stage": self._stage, "page": self._next_page,
+            "crew": self._crew, "begin": self._begin, "end": self._end,
+        }  # fmt: skip
+
+    def collect(self) -> None:
+        """Stage every page; raises HarvestError as a protocol's ``collect`` does, CrashLoopError where the process exits too often."""
+        while True:
+            process = self._collectors.start()
+            try:
+                self._serve(process)
+                return
+            except ExitedError as reason:
+                self._blame(process, reason)
+                if self._staged and self.run.cursor is None and not self._task.anew:
+                    return  # the last page was staged
+                self._restart()
+            finally:
+                self._release()
+                process.end()
+
+    def _serve(self, process: Process) -> None:
+        """Answer the calls of a process until its job ends."""
+        notes = self._notes()
+        network = dict(self._first + notes)
+        job = Job(
+            self._task, replace(self.run, network=network), self._since, self.run.cursor, self._refused, self._singly,
+            self._bench.had, self._client.base, self._client.patience.size,
+        )  # fmt: skip
+        process.send(job)
+        while True:
+            name, arguments = process.receive(len(self._last.content) if self._last else 0)
+            match name:
+                case "log":
+                    level, event = arguments
+                    getattr(log, level)(event.pop("event"), **event)
+                case "ended":
+                    self.run, met = arguments
+                    self.met = notes + met
+                    return
+                case "failed":
+                    error, met = arguments
+                    self.met = notes + met
+                    raise error
+                case "fault":
+                    expected, text, trace = arguments
+                    if not expected:
+                        raise ExitedError(f"ends in {text}")
+                    fault = CollectorFault(text)
+                    fault.add_note(trace)
+                    raise fault
+                case _:
+                    process.send(self._answer(name, arguments))
+
+    def _answer(self, name: str, arguments: tuple[Any, ...]) -> tuple[bool, Any]:
+        """Do what is asked; return what it returns, or what the process is to raise."""
+        try:
+            return False, self._calls[name](*arguments)
+        except HarvestError as error:
+            if name not in _FORWARDED:
+                raise
+            return True, error
+
+    def _notes(self) -> Counter[str]:
+        """Return what earlier processes of this run counted beside requests."""
+        return Counter(self.run.network) - self._staged_requests - self._first if self._staged else Counter()
+
+    def _blame(self, process: Process, reason: ExitedError) -> None:
+        """Find out what a process was busy with when it exited, so that the next one leaves it alone."""
+        mark = process.marks.read()
+        self._crashes += 1
+        source, at = self._task.source.name, ""
+        suspect: object = None
+        if mark.phase is Phase.READING and self._last is not None:
+            suspect, at = (self._last.url, self._last.mark), f"reading {self._last.url}"
+        elif mark.phase is Phase.MAPPING or (mark.phase is Phase.VALIDATING and self._singly):
+            suspect, at = mark.digest, f"{mark.phase.name.lower()} a record"
+        elif mark.phase is Phase.VALIDATING:
+            suspect, at = Phase.VALIDATING, "validating a batch of records"
+        log.warning("collector exited", source=source, busy=at or "nothing", reason=str(reason), exits=self._crashes)
+        self._unexplained = 0 if suspect else self._unexplained + 1
+        if self._crashes > self._collectors.limits.crashes or self._unexplained > _UNEXPLAINED:
+            told = f"{source}: the process that reads its answers has exited {self._crashes} times in this run"
+            raise CrashLoopError(f"{told}; the last time {at or 'its own work'} {reason}; the run is given up, the answers are archived")
+        if reason.foreign and suspect != self._suspect:  # perhaps a person killed it, or the system for the sake of another process
+            self._suspect = suspect
+        elif mark.phase is Phase.READING and self._last is not None:
+            self._crashing[self._last.url, self._last.mark] = f"{self._last.url}: reading it {reason}"
+        elif suspect is Phase.VALIDATING:
+            self._singly = True
+        elif suspect:
+            self._refused[mark.digest] = f"{mark.phase.name.lower()} it {reason}"
+
+    def _restart(self) -> None:
+        self._answers.restart()
+        self._last, self._pages = None, self._staged
+
+    def _release(self) -> None:
+        """Let go of what a process asked for and can no longer give back."""
+        for stack in self._files.values():
+            stack.close()
+        self._files.clear()
+        self._begun.clear()
+
+    def _get(self, url: str, params: Mapping[str, str] | None, accept: str, conditional: bool) -> Reply:
+        key = ("get", url, params, accept)
+        return self._kept(key, lambda: self._client.get(url, params, accept=accept, conditional=conditional))
+
+    def _post(self, url: str, asked: Mapping[str, str] | bytes, accept: str) -> Reply:
+        return self._kept(("post", url, asked, accept), lambda: self._client.post(url, asked, accept=accept))
+
+    def _piece(self, url: str, wanted: range, etag: str | None) -> Reply:
+        return self._kept(("piece", url, wanted, etag), lambda: self._client.piece(url, wanted, etag))
+
+    def _kept(self, key: Key, ask: Callable[[], Reply]) -> Reply:
+        reply = self._answers.find(key) or ask()
+        if not reply.unchanged:
+            self._answers.keep(self._pages, key, reply)
+        return self._readable(reply)
+
+    def _readable(self, reply: Reply) -> Reply:
+        """Return the answer; raises CrashingReplyError where reading it has ended a process of this run."""
+        self._last = reply
+        if self._crashing and (reason := self._crashing.get((reply.url, reply.mark))):
+            raise CrashingReplyError(reason)
+        return reply
+
+    def _file(self, url: str, accept: str, conditional: bool) -> tuple[int, Reply]:
+        with ExitStack() as stack:
+            reply = self._readable(stack.enter_context(self._client.file(url, accept=accept, conditional=conditional)))
+            number = next(self._numbers)
+            self._files[number] = stack.pop_all()
+        return number, reply
+
+    def _close_file(self, number: int) -> None:
+        self._files.pop(number).close()
+
+    def _next_page(self) -> tuple[int, Mapping[str, int]]:
+        archived, requests = self._page()
+        self._pages += 1
+        self._requests = Counter(requests)
+        return archived, dict(requests)
+
+    def _stage(self, run: Run, drafts: Sequence[Draft], first: int) -> None:
+        self._ledger.stage(run, drafts, first)
+        self.run, self._staged, self._staged_requests = run, self._staged + 1, self._requests
+        self._answers.staged(self._staged)
+        self._bench.had += sum(1 for draft in drafts if draft.description)
+        self._watch(Progress(run.source, run.pages, first + len(drafts), run.claimed))
+
+    def _crew(self) -> tuple[str, int] | None:
+        crew = self._bench.crew()
+        return None if crew is None else (crew.code, crew.hands)
+
+    def _begin(self, parcel: Parcel) -> tuple[int, int]:
+        crew = self._bench.crew()
+        assert crew is not None
+        number = next(self._numbers)
+        self._begun[number] = (crew, parcel, crew.begin(parcel))
+        return number, crew.hands
+
+    def _end(self, number: int) -> list[Draft]:
+        crew, parcel, begun = self._begun.pop(number)
+        try:
+            return crew.end(parcel, begun)
+        except LostError as error:
+            self._bench.dismiss(crew, str(error))
+            raise

@@ -1,0 +1,125 @@
+"""A collector process in which some answers and some records do what hostile ones do to a parser or a mapping.
+
+An answer or a record is hostile where it holds one of the words of ``DEEDS``; what it does is real: a signal, memory, an endless loop.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+from harvesters.mappings.table import MAPPINGS
+from harvesters.protocols.table import PROTOCOLS
+from harvesters.runs.bounds import Limits
+from harvesters.runs.collector import serve
+from harvesters.runs.isolation import Collectors
+from vocab.iris import BASE
+
+LIMITS = Limits(memory=1 << 30, seconds=2, silence=120, crashes=12)
+
+
+class Panic(BaseException):
+    """What libraries in Rust raise where they panic: no Exception, so that no handler catches it."""
+
+
+def _panic() -> None:
+    raise Panic("index out of bounds")
+
+
+def _allocate() -> None:
+    held = [b""]
+    while True:
+        held.append(b"x" * (64 << 20))
+
+
+def _loop() -> None:
+    while True:
+        pass
+
+
+DEEDS: Mapping[str, Callable[[], None]] = {
+    "segfault": lambda: os.kill(os.getpid(), signal.SIGSEGV),
+    "abort": os.abort,
+    "allocate": _allocate,
+    "loop": _loop,
+    "sleep": lambda: time.sleep(3600),
+    "panic": _panic,
+}
+REASONS: Mapping[str, str] = {
+    "segfault": "ends its process by SIGSEGV",
+    "abort": "ends its process by SIGABRT, as libraries do at the limit of memory (1.0 GiB)",
+    "allocate": "needs more than 1.0 GiB of memory",
+    "loop": "takes more than 2 s of processor time",
+    "sleep": "does not end within 6 s",
+    "panic": "ends in Panic: index out of bounds",
+}
+
+
+@contextmanager
+def collectors(kind: str = "", limits: Limits = LIMITS) -> Iterator[Collectors]:
+    """Open collector processes in which answers and records may be hostile; those that sleep are not waited for long."""
+    opened = Collectors(BASE, replace(limits, silence=6) if kind == "sleep" else limits, (sys.executable, str(Path(__file__))))
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def _act(content: bytes, kind: str) -> None:
+    for word, deed in DEEDS.items():
+        if f"{word} the {kind}".encode() in content:
+            deed()
+
+
+@dataclass(frozen=True)
+class _Client:
+    """A network client whose answers may be hostile to who reads them."""
+
+    real: Any
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
+
+    def get(self, *arguments: Any, **more: Any) -> Any:
+        reply = self.real.get(*arguments, **more)
+        _act(reply.content, "parser")
+        return reply
+
+    @contextmanager
+    def file(self, *arguments: Any, **more: Any) -> Iterator[Any]:
+        with self.real.file(*arguments, **more) as reply:
+            _act(reply.content, "parser")
+            yield reply
+
+
+def _register() -> None:
+    """Put hostile readers in the place of those in this process's tables."""
+    protocols, mappings = cast(dict[str, Any], PROTOCOLS), cast(dict[str, Any], MAPPINGS)
+    for name, protocol in list(protocols.items()):
+        protocols[name] = replace(protocol, collect=_collect(protocol.collect))
+    fields = mappings["fields"]
+    mappings["fields"] = replace(fields, prepare=lambda *arguments: _read(fields.prepare(*arguments)))
+
+
+def _collect(real: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda source, client, since, cursor=None: real(source, _Client(client), since, cursor)
+
+
+def _read(real: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def read(record: Any) -> Any:
+        _act(record.raw, "mapping")
+        return real(record)
+
+    return read
+
+
+if __name__ == "__main__":
+    _register()
+    serve(int(sys.argv[1]), sys.argv[2])

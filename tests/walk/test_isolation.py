@@ -1,0 +1,371 @@
+"""Isolation: an answer or a record that kills or stalls the process that reads it costs itself alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import crews
+import hostile
+import httpx
+import orjson
+import pytest
+from projects import CARD
+
+from harvesters.cli import harvest_all
+from harvesters.errors import CrashingReplyError, CrashLoopError, JudgeError
+from harvesters.ledger.account import Draft, Outcome, Run, State
+from harvesters.record import Record
+from harvesters.runs.bench import Bench
+from harvesters.runs.bounds import Limits
+from harvesters.runs.craft import Case, Craft, Task, prepared
+from harvesters.runs.isolation import Collectors
+from harvesters.runs.means import Means
+from harvesters.runs.plan import Plan
+from harvesters.runs.processes import Processes
+from harvesters.runs.remap import remap
+from harvesters.runs.run import harvest
+from harvesters.source import Source, parse
+from vocab.iris import BASE
+
+SIZE = 40
+DEADLINE = 60  # seconds for what takes two
+KINDS = sorted(hostile.DEEDS)
+
+
+@dataclass
+class Registry:
+    """Projects in pages of any size, by page and limit; *names* replaces those of some; *before* is called before each answer."""
+
+    names: dict[int, str] = field(default_factory=dict)
+    before: Callable[[int], None] = lambda _: None
+    asked: list[tuple[int, int]] = field(default_factory=list)
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/robots.txt":
+            return httpx.Response(404)
+        size, page = int(request.url.params.get("limit", "10")), int(request.url.params.get("page", "1"))
+        self.before(page)
+        self.asked.append((page, size))
+        rows = [self.project(number) for number in range(SIZE)]
+        return httpx.Response(200, content=orjson.dumps({"total": SIZE, "results": rows[page * size - size : page * size]}))
+
+    def project(self, number: int) -> dict[str, Any]:
+        return {"id": f"p{number}", "name": self.names.get(number, f"Project {number}"), "sdgs": "SDG 4", "owner": "Ministry"}
+
+
+@pytest.fixture
+def registry() -> Registry:
+    return Registry()
+
+
+@pytest.fixture
+def isolated(means: Means, request: pytest.FixtureRequest) -> Iterator[Means]:
+    """Means with hostile collectors, that suit the parameter *kind* where there is one."""
+    kind = request.node.callspec.params.get("kind", "") if hasattr(request.node, "callspec") else ""
+    with hostile.collectors(kind) as found:
+        yield replace(means, collectors=found)
+
+
+def card(name: str = "projects", **options: Any) -> Source:
+    return parse(name, CARD | {"options": CARD["options"] | {"limit": "limit", "size": 10} | options}, "card")
+
+
+def outcomes(plan: Plan) -> dict[Outcome, int]:
+    return {outcome: count for outcome, count in plan.outcomes.items() if count}
+
+
+def reasons(means: Means, run: Run) -> list[str]:
+    return [draft.reason or "" for draft in means.ledger.troubles(run)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_record_whose_mapping_kills_or_stalls_is_withheld_with_its_reason(kind: str, isolated: Means, registry: Registry) -> None:
+    registry.names[17] = f"{kind} the mapping"
+
+    plan = harvest(card(), isolated)
+
+    assert plan.run.state is State.COMMITTED
+    assert outcomes(plan) == {Outcome.NEW: SIZE - 1, Outcome.UNREADABLE: 1}
+    assert [(draft.key, draft.reason) for draft in isolated.ledger.troubles(plan.run)] == [("p17", f"mapping it {hostile.REASONS[kind]}")]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_page_whose_reading_kills_or_stalls_is_read_in_parts(kind: str, isolated: Means, registry: Registry) -> None:
+    registry.names[17] = f"{kind} the parser"
+
+    plan = harvest(card(), isolated)
+
+    assert plan.run.state is State.INCOMPLETE
+    assert plan.run.reason is not None
+    assert "the record at 17 of the list cannot be read" in plan.run.reason
+    assert outcomes(plan) == {Outcome.NEW: SIZE - 1, Outcome.UNREADABLE: 1}
+    assert "reading it" in reasons(isolated, plan.run)[0]
+
+
+def test_no_page_is_asked_for_again_after_a_crash(isolated: Means, registry: Registry) -> None:
+    registry.names |= {5: "segfault the mapping", 25: "segfault the mapping", 26: "abort the mapping"}
+
+    plan = harvest(card(), isolated)
+
+    assert registry.asked == [(page, 10) for page in range(1, 5)]
+    assert plan.run.network == {"asked": 5, "answered": 5}  # robots.txt among them
+
+
+def test_answer_that_cannot_be_read_in_parts_fails_its_run_alone(isolated: Means, registry: Registry) -> None:
+    table = {"protocol": "json", "options": {"records": "results", "key": "id"}}
+    bad, good = parse("bad", CARD | table | {"url": "https://registry.example/bad"}, "card"), card("good")
+    registry.names[3] = "segfault the parser"
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/api":
+            return Registry()(request)
+        return registry(request)
+
+    plans = harvest_all([bad, good], replace(isolated, transport=httpx.MockTransport(answer)), full=False, dry_run=False, quiet=True)
+
+    assert plans["bad"] is None
+    assert plans["good"] is not None
+    assert plans["good"].run.state is State.COMMITTED
+    failed = isolated.ledger.runs("bad")[0]
+    assert failed.state is State.FAILED
+    assert failed.reason is not None
+    assert failed.reason.startswith("https://registry.example/bad: reading it ends its process by SIGSEGV")
+    assert isolated.ledger.open_run("bad") is None
+
+
+def test_failed_answer_is_an_error_of_parsing(isolated: Means, registry: Registry) -> None:
+    registry.names[3] = "segfault the parser"
+
+    with pytest.raises(CrashingReplyError, match="SIGSEGV"):
+        harvest(parse("bad", CARD | {"options": {"records": "results", "key": "id"}}, "card"), isolated)
+
+
+def test_run_whose_process_keeps_exiting_fails_and_is_not_open(means: Means, registry: Registry) -> None:
+    registry.names |= {number: f"segfault the mapping {number}" for number in range(SIZE)}
+    told = "has exited 4 times in this run; the last time mapping a record ends its process by SIGSEGV"
+
+    with hostile.collectors(limits=replace(hostile.LIMITS, crashes=3)) as few, pytest.raises(CrashLoopError, match=told):
+        harvest(card(), replace(means, collectors=few))
+
+    assert [(run.state, run.ended is not None) for run in means.ledger.runs("projects")] == [(State.FAILED, True)]
+    assert means.ledger.open_run("projects") is None
+
+
+def test_process_that_cannot_start_fails_the_run(means: Means) -> None:
+    broken = Collectors(BASE, command=(sys.executable, "-c", "raise SystemExit(3)"))
+
+    with pytest.raises(CrashLoopError, match="the process that starts those that read answers has exited"):
+        harvest(card(), replace(means, collectors=broken))
+    broken.close()
+
+    assert means.ledger.runs("projects")[0].state is State.FAILED
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes whose parent is *pid*."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        try:
+            if folder.name.isdigit() and int((folder / "stat").read_text().rpartition(")")[2].split()[1]) == pid:
+                found.append(int(folder.name))
+        except OSError:
+            continue  # it has exited meanwhile
+    return found
+
+
+def collector_of(pid: int) -> int:
+    """Return the one collector process of the program *pid*."""
+    (fork_server,) = [it for it in children(pid) if b"harvesters.runs.collector" in Path(f"/proc/{it}/cmdline").read_bytes()]
+    (found,) = children(fork_server)
+    return found
+
+
+def harvested(folder: Path, collectors: Collectors | None, workers: int = 0, before: Callable[[int], None] | None = None) -> dict[str, str]:
+    with crews.means(folder, crews.Projects(before=before or (lambda _: None)), workers) as means:
+        plan = harvest(crews.source(), replace(means, collectors=collectors))
+
+    if collectors:
+        collectors.close()
+    assert plan.run.state is State.COMMITTED
+    return crews.written(folder)
+
+
+def test_journal_is_the_same_bytes_with_and_without_isolation(tmp_path: Path) -> None:
+    local = harvested(tmp_path / "local", None)
+
+    assert [harvested(tmp_path / f"{workers}", Collectors(BASE), workers) for workers in (0, 2)] == [local, local]
+
+
+def test_process_that_somebody_kills_costs_time_only(tmp_path: Path) -> None:
+    killed = []
+
+    def kill(page: int) -> None:
+        if page in (1, 4, 9):
+            killed.append(collector_of(os.getpid()))
+            os.kill(killed[-1], signal.SIGKILL)
+
+    disturbed = harvested(tmp_path / "killed", Collectors(BASE), before=kill)
+
+    assert disturbed == harvested(tmp_path / "local", None)
+    assert len(set(killed)) == 3
+
+
+def test_no_process_and_no_file_is_left_when_collectors_are_closed(isolated: Means, registry: Registry) -> None:
+    before = {*Path("/tmp").glob("stocktake-*")}, {*children(os.getpid())}
+    registry.names[5] = "segfault the mapping"
+
+    with hostile.collectors() as own:
+        harvest(card(), replace(isolated, collectors=own))
+
+    assert not {*children(os.getpid())} - before[1]
+    assert not [it for it in {*Path("/tmp").glob("stocktake-*")} - before[0] if (it / "body").exists()]
+
+
+def test_process_exits_when_its_parent_is_killed(tmp_path: Path) -> None:
+    script = "import time; from harvesters.runs.isolation import Collectors; it = Collectors('urn:x:').start(); print(it.id, flush=True)"
+    parent = subprocess.Popen([sys.executable, "-c", f"{script}; time.sleep(600)"], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    with parent:
+        number = int(parent.stdout.readline())
+        parent.kill()
+
+    until = time.monotonic() + DEADLINE
+    while Path(f"/proc/{number}").exists() and "Z (" not in Path(f"/proc/{number}/status").read_text():
+        assert time.monotonic() < until, f"process {number} is still there"
+        time.sleep(0.05)
+
+
+def test_hostile_record_is_withheld_when_the_archive_is_mapped_again(isolated: Means, registry: Registry) -> None:
+    registry.names[17] = "segfault the mapping"
+    harvest(card(), isolated)
+
+    plan = remap(card(), isolated)
+
+    assert plan.run.state is State.UNCHANGED
+    assert outcomes(plan) == {Outcome.UNCHANGED: SIZE - 1, Outcome.UNREADABLE: 1}
+
+
+class Bomb:
+    """A payload whose unpickling acts on the process that does it."""
+
+    def __init__(self, deed: str) -> None:
+        self.deed = deed
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return exec, (self.deed,)
+
+
+LOOP = "while True: pass"
+SLEEP = "import time; time.sleep(3600)"
+ALLOCATE = "all = [bytes(64 << 20) for _ in range(1 << 20)]"
+
+
+@pytest.mark.parametrize("deed", [LOOP, SLEEP, ALLOCATE])
+def test_records_that_kill_the_pool_are_worked_on_by_the_bounded_process(deed: str) -> None:
+    record: Record[Any] = Record("a", Bomb(deed), b"{}")
+    cases = [Case(record, "d" * 32, None, None)]
+    task = Task(Run("projects.1", "projects", 1, State.RUNNING, True, None, crews.NOON, "rules"), card(), BASE, "rust", tried=False)
+    withheld = [Draft("a", Outcome.UNREADABLE)]
+
+    def local(_craft: Craft, _cases: Any) -> list[Draft]:
+        return withheld
+
+    pool = Processes(1, Limits(memory=1 << 30, seconds=1, silence=3))
+    bounded = Bench(BASE, local=local, bounded=True, connect=lambda: pool, had=10_000)
+    try:
+        assert bounded.work(prepared(task), cases).drafts() == withheld
+        with pytest.raises(JudgeError):
+            Bench(BASE, connect=lambda: pool, had=10_000).work(prepared(task), cases).drafts()
+    finally:
+        pool.close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Answers with a triple term in a triple term, 60,000 deep, and with ten good projects."""
+
+    def do_GET(self) -> None:
+        depth = 60_000
+        nested = b"<< <urn:s> <urn:p> ".replace(b"<<", b"<<(") * depth + b"<urn:o>" + b" )>>" * depth
+        bodies = {
+            "/bad": b"<urn:a> a <http://www.w3.org/ns/dcat#Dataset> ; <urn:p> " + nested + b" .",
+            "/good": orjson.dumps({"results": [{"id": f"p{n}", "name": f"Project {n}", "sdgs": "SDG 4"} for n in range(10)]}),
+        }
+        body = bodies.get(self.path)
+        self.send_response(200 if body else 404)
+        self.send_header("Content-Type", "text/turtle" if self.path == "/bad" else "application/json")
+        self.send_header("Content-Length", str(len(body or b"")))
+        self.end_headers()
+        self.wfile.write(body or b"")
+
+    def log_message(self, *_: object) -> None:
+        """Stay silent."""
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as there:
+        threading.Thread(target=there.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{there.server_address[1]}"
+        there.shutdown()
+
+
+def test_deeply_nested_triple_term_ends_neither_the_program_nor_the_next_source(server: str, tmp_path: Path) -> None:
+    common = 'title = "T"\nlicence = "https://a.example/l"\npause = 0\n'
+    (tmp_path / "sources").mkdir()
+    (tmp_path / "sources" / "bad.toml").write_text(f'{common}protocol = "rdf"\nmapping = "dcat"\nurl = "{server}/bad"\n')
+    fields = '[options]\nrecords = "results"\nkey = "id"\n[fields]\nkey = "id"\n"title@en" = "name"\ngoals = "sdgs"\n'
+    (tmp_path / "sources" / "good.toml").write_text(f'{common}protocol = "json"\nmapping = "fields"\nurl = "{server}/good"\n{fields}')
+    folders = {"STOCKTAKE_DATA": str(tmp_path / "data"), "STOCKTAKE_SOURCES": str(tmp_path / "sources")}
+    environment = {**os.environ, **folders, "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1"}
+    command = [sys.executable, "-m", "stocktake", "harvest", "--json"]
+
+    done = subprocess.run(command, env=environment, capture_output=True, timeout=240, check=False)
+
+    rows = {row["source"]: row for row in orjson.loads(done.stdout)}
+    assert done.returncode == 1, done.stderr.decode()
+    assert rows["bad"]["outcome"] == "failed"
+    assert rows["good"]["outcome"] == "committed"
+
+
+class CutOffError(BaseException):
+    """Stands for kill -9 of the whole program."""
+
+
+def test_run_that_is_cut_off_again_and_again_without_a_page_fails(means: Means, registry: Registry) -> None:
+    def cut_off(page: int) -> None:
+        if page == 2:
+            raise CutOffError
+
+    registry.before = cut_off
+    for _ in range(11):
+        with pytest.raises(CutOffError):
+            harvest(card(), means)
+
+    with pytest.raises(CrashLoopError, match=r"projects: projects\.1 is given up: its process was cut off 11 times after page 0"):
+        harvest(card(), means)
+
+    assert means.ledger.runs("projects")[0].state is State.FAILED
+    assert means.ledger.open_run("projects") is None
+
+
+def test_run_that_gets_on_between_two_ends_is_resumed(means: Means, registry: Registry) -> None:
+    for page in range(1, 14):
+        with pytest.raises(CutOffError):
+            harvest(card(size=3), means, watch=lambda progress, at=page: _cut_off_at(progress.pages, at))
+
+    assert harvest(card(size=3), means).run.state is State.COMMITTED
+
+
+def _cut_off_at(pages: int, page: int) -> None:
+    if pages == page:
+        raise CutOffError
