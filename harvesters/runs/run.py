@@ -12,7 +12,17 @@ from hashlib import blake2b
 import structlog
 
 from harvesters.archive import Archive
-from harvesters.errors import CharsetError, CrashingReplyError, CrashLoopError, EndlessError, FencedError, HarvestError, PlanError, QuietError, RepeatedError
+from harvesters.errors import (
+    CharsetError,
+    CrashingReplyError,
+    CrashLoopError,
+    EndlessError,
+    FencedError,
+    HarvestError,
+    PlanError,
+    QuietError,
+    RepeatedError,
+)
 from harvesters.ledger.account import Notice, Run, State
 from harvesters.network.fetch import Fetch, Validator
 from harvesters.pairs import pair
