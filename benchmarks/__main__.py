@@ -11,7 +11,7 @@ import typer
 
 from benchmarks.table import Aim, Json, Line, show
 
-_ALL = ("map", "judge", "pool", "walk", "sparql", "columns", "runaways", "release", "feeds", "portal", "trust", "memory")
+_ALL = ("map", "judge", "pool", "isolation", "walk", "sparql", "columns", "runaways", "release", "feeds", "portal", "trust", "memory")
 _OWN = ("trust", "columns")  # these print tables of their own, that are no pairs
 
 

@@ -135,6 +135,7 @@ def schedule(context: typer.Context) -> None:
     cards = cards_of(settings)
     with means_of(settings) as means:
         means.bench.ask()
+        _prepare_collectors(means)
         words.publish(means)
 
         def run(source: Source) -> None:
@@ -184,9 +185,16 @@ def worker(
             )
             raise typer.Exit(2)
         means.bench.ask()
+        _prepare_collectors(means)
         words.publish(means)
         with calm():
             room("harvesters.queue.worker", "postgresql").work(means, settings.ledger, settings.sources, concurrency, heartbeat)
+
+
+def _prepare_collectors(means: Means) -> None:
+    """Start what collectors are forked from while this process has one thread."""
+    if means.collectors:
+        means.collectors.prepare()
 
 
 def harvest_all(sources: Sequence[Source], means: Means, *, full: bool, dry_run: bool, quiet: bool) -> dict[str, Plan | None]:
@@ -195,8 +203,8 @@ def harvest_all(sources: Sequence[Source], means: Means, *, full: bool, dry_run:
 
 
 def _all(sources: Sequence[Source], means: Means, deed: Deed, *, dry_run: bool, quiet: bool) -> dict[str, Plan | None]:
-    if means.collectors and sources:
-        means.collectors.prepare()
+    if sources:
+        _prepare_collectors(means)
     if not dry_run:
         words.publish(means)
         tell_status(means)  # so that pages list the sources that are still to come

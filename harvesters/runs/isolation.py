@@ -22,6 +22,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import count
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -32,7 +33,7 @@ from harvesters.ledger.book import Ledger
 from harvesters.network.fetch import Fetch, Reply
 from harvesters.runs.bench import Bench, Crew
 from harvesters.runs.bounds import Limits, Marks, Phase, describe_exit
-from harvesters.runs.collector import NUMBER, Job
+from harvesters.runs.collector import NUMBER, DraftReference, Job, exit_after, serve, unpack_draft
 from harvesters.runs.craft import Task
 from harvesters.runs.parcel import Parcel
 from harvesters.runs.stage import Progress, Watch
@@ -123,20 +124,25 @@ class ForkServer:
     Raises CrashLoopError, here and in every method, where it cannot be started or has exited.
     """
 
-    def __init__(self, command: Sequence[str], base: str) -> None:
+    def __init__(self, command: Sequence[str] | None, base: str) -> None:
         self._lock = threading.Lock()
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control.settimeout(_START)
-        with theirs:
-            arguments = [*command, str(theirs.fileno()), base]
-            # One thread alone can be forked; numpy, which detects languages, would start one for each processor.
-            environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
-            try:
-                self._process = subprocess.Popen(
-                    arguments, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-                )
-            except OSError as error:
-                raise CrashLoopError(f"no process that reads answers can be started: {error}; free some memory, then run again") from error
+        try:
+            with theirs:
+                if command is None and threading.active_count() == 1:
+                    self._process: subprocess.Popen[bytes] | _Fork = _Fork(lambda: self._serve(theirs, base))
+                else:
+                    self._process = _spawn([*(command or _COMMAND), str(theirs.fileno()), base], theirs.fileno())
+        except OSError as error:
+            raise CrashLoopError(f"no process that reads answers can be started: {error}; free some memory, then run again") from error
+
+    def _serve(self, link: socket.socket, base: str) -> None:
+        self._control.close()  # or this process would not see its parent's end
+        with Path(os.devnull).open("r+b") as nothing:
+            os.dup2(nothing.fileno(), 0)
+            os.dup2(nothing.fileno(), 1)
+        serve(link.detach(), base)
 
     @property
     def alive(self) -> bool:
@@ -169,17 +175,54 @@ class ForkServer:
         self._process.wait()
 
 
-class Collectors:
-    """The collector processes of a program, for data under *base*; nothing is started before the first run, or ``prepare``."""
+class _Fork:
+    """A fork of this process that does *work* and exits; it is used as ``subprocess.Popen`` is.
 
-    def __init__(self, base: str, limits: Limits | None = None, command: Sequence[str] = _COMMAND) -> None:
+    Only a process with one thread may be forked so: another thread might hold a lock that nobody releases in the fork.
+    """
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self._code: int | None = None
+        self._id = os.fork()
+        if self._id == 0:
+            exit_after(work)
+
+    def poll(self) -> int | None:
+        if self._code is None:
+            exited, status = os.waitpid(self._id, os.WNOHANG)
+            self._code = os.waitstatus_to_exitcode(status) if exited else None
+        return self._code
+
+    def kill(self) -> None:
+        if self.poll() is None:
+            os.kill(self._id, signal.SIGKILL)
+
+    def wait(self) -> int:
+        if self._code is None:
+            self._code = os.waitstatus_to_exitcode(os.waitpid(self._id, 0)[1])
+        return self._code
+
+
+def _spawn(command: Sequence[str], descriptor: int) -> subprocess.Popen[bytes]:
+    """Start a new interpreter, with one thread alone: numpy, which detects languages, would start one for each processor."""
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    return subprocess.Popen(command, pass_fds=[descriptor], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+
+class Collectors:
+    """The collector processes of a program, for data under *base*; nothing is started before the first run, or ``prepare``.
+
+    They descend from a fork of this process where it has one thread, else from a new interpreter, or from *command* where given.
+    """
+
+    def __init__(self, base: str, limits: Limits | None = None, command: Sequence[str] | None = None) -> None:
         self.limits = limits or Limits()
         self._base, self._command = base, command
         self._fork_server: ForkServer | None = None
         self._lock = threading.Lock()
 
     def prepare(self) -> ForkServer:
-        """Begin to load what collectors need, which takes about a second."""
+        """Start what collectors are forked from: at once where this process has no other threads yet, else that takes about a second."""
         with self._lock:
             if self._fork_server is None or not self._fork_server.alive:
                 self._fork_server = ForkServer(self._command, self._base)
@@ -261,6 +304,7 @@ class IsolatedReader:
         self._last: Reply | None = None
         self._files: dict[int, ExitStack] = {}
         self._begun: dict[int, tuple[Crew, Parcel, Future[list[Draft]]]] = {}
+        self._worked: dict[int, list[Draft]] = {}  # by the number of the parcel, until they are staged
         self._numbers = count()
         self._refused: dict[str, str] = {}  # digests of records, with the reasons
         self._crashing: dict[tuple[str, str], str] = {}  # addresses and marks of answers, with the reasons
@@ -373,6 +417,7 @@ class IsolatedReader:
             stack.close()
         self._files.clear()
         self._begun.clear()
+        self._worked.clear()
 
     def _get(self, url: str, params: Mapping[str, str] | None, accept: str, conditional: bool) -> Reply:
         key = ("get", url, params, accept)
@@ -413,7 +458,10 @@ class IsolatedReader:
         self._requests = Counter(requests)
         return archived, dict(requests)
 
-    def _stage(self, run: Run, drafts: Sequence[Draft], first: int) -> None:
+    def _stage(self, run: Run, packed: Sequence[tuple[Any, ...] | DraftReference], first: int) -> None:
+        drafts = [self._worked[it.number][it.place] if isinstance(it, DraftReference) else unpack_draft(it) for it in packed]
+        for number in {it.number for it in packed if isinstance(it, DraftReference)}:
+            del self._worked[number]
         self._ledger.stage(run, drafts, first)
         self.run, self._staged, self._staged_requests = run, self._staged + 1, self._requests
         self._answers.staged(self._staged)
@@ -431,10 +479,12 @@ class IsolatedReader:
         self._begun[number] = (crew, parcel, crew.begin(parcel))
         return number, crew.hands
 
-    def _end(self, number: int) -> list[Draft]:
+    def _end(self, number: int) -> int:
+        """Wait for what comes of a parcel, keep it until it is staged, and return how many drafts it is."""
         crew, parcel, begun = self._begun.pop(number)
         try:
-            return crew.end(parcel, begun)
+            self._worked[number] = crew.end(parcel, begun)
+            return len(self._worked[number])
         except LostError as error:
             self._bench.dismiss(crew, str(error))
             raise
