@@ -410,7 +410,7 @@ def serve(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -
 def trials(settings: Settings) -> Bench:
     """Return the runner for previews of new registries. It refuses all private addresses."""
     strict = replace(settings, allow_hosts=frozenset(), ledger="", store="", elsewhere=None)
-    return Bench((*_command(["sources", "try", "-", "--json", f"--memory={MEMORY}"]),), strict.environment())
+    return Bench((*_command(["sources", "preview", "-", "--json", f"--memory={MEMORY}"]),), strict.environment())
 
 
 def under_one_address(public: FastAPI, desk: FastAPI) -> Starlette:
@@ -421,7 +421,7 @@ def under_one_address(public: FastAPI, desk: FastAPI) -> Starlette:
         async with desk.router.lifespan_context(desk), public.router.lifespan_context(public):
             yield
 
-    doors = [Route("/desk", lambda _: RedirectResponse("/desk/", 308)), Mount("/desk", desk), Mount("", public)]
+    doors = [Route("/admin", lambda _: RedirectResponse("/admin/", 308)), Mount("/admin", desk), Mount("", public)]
     return Starlette(routes=doors, lifespan=lifespan)
 
 
@@ -527,7 +527,7 @@ def _announced(url: str, data: Path, key: str) -> bool:
         f"The demo is ready: {url}",
         f"  Search             {url}search",
         f"  SPARQL             {url}sparql",
-        f"  Admin pages        {url}desk/   (create a key: {key})",
+        f"  Admin pages        {url}admin/   (create a key: {key})",
         f"  Add a registry     {url}join",
         f"  Own data           end the demo with Ctrl-C; then put source definitions into {Path('sources').absolute()}",
         "                     and run: stocktake harvest, stocktake serve (see README.md)",

@@ -34,8 +34,11 @@ from publisher.releases.stored import followed
 from publisher.shelf.shelf import Shelf
 from publisher.sparql.rewriting import FIELD
 
-# What a script on another site may read of our answers.
-EXPOSED = ["Link", "ETag", "Location", "Retry-After", "RateLimit", "RateLimit-Policy", "Stocktake-Cost", "Stocktake-Cut", "Cache-Status"]
+# Response headers that scripts of other sites may read.
+EXPOSED = [
+    *("Link", "ETag", "Location", "Retry-After", "RateLimit", "RateLimit-Policy"),
+    *("Stocktake-Cost", "Stocktake-Truncated", "Cache-Status"),
+]
 
 
 class AnyPath(PathConvertor):

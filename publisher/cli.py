@@ -40,7 +40,7 @@ from vocab.iris import Iris
 
 app = typer.Typer(no_args_is_help=True)
 app.add_typer(examples, name="examples")
-app.add_typer(shelf, name="shelf")
+app.add_typer(shelf, name="store")
 _err = Console(stderr=True)
 
 

@@ -1,4 +1,4 @@
-"""Build the admin application (API and pages) that is mounted at /desk."""
+"""Build the admin application (API and pages) that is mounted at /admin."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def create_admin(context: AdminContext) -> FastAPI:
         context.close()
 
     app = FastAPI(
-        title="stocktake: the operators' desk",
-        description="Commands the harvesters. Every address wants a key as a bearer token; docs/desk.md tells how to make one.",
+        title="Stocktake admin API",
+        description="Controls the harvesters. Every request needs a key as a bearer token; see docs/admin.md.",
         version="1",
         responses={
             code: {"description": text, "content": {PROBLEM_JSON: {"schema": _PROBLEM_SCHEMA}}} for code, text in _ERROR_RESPONSES.items()

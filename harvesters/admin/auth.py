@@ -16,8 +16,8 @@ from harvesters.admin.keys import Key, Scope
 from harvesters.admin.sessions import Session
 from harvesters.errors import LedgerError
 
-COOKIE = "desk"
-log = structlog.get_logger(room="desk")
+COOKIE = "admin"
+log = structlog.get_logger(room="admin")
 
 Credentials = Annotated[
     HTTPAuthorizationCredentials | None,
@@ -124,7 +124,7 @@ def check_same_site(request: Request) -> None:
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     own_origin = f"{request.url.scheme}://{request.headers.get('host', '')}"
     if site not in (None, "same-origin", "none") or (site is None and origin is not None and origin != own_origin):
-        raise CSRFError("this form did not come from a page of the desk")
+        raise CSRFError("this form was not sent from an admin page")
 
 
 def render_errors_as_pages(request: Request) -> None:

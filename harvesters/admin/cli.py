@@ -22,7 +22,7 @@ from harvesters.ledger.book import Ledger
 from harvesters.ledger.decisions import Act
 from harvesters.runs import report
 
-app = typer.Typer(no_args_is_help=True, help="The keys of the operators' desk.")
+app = typer.Typer(no_args_is_help=True, help="Keys of the admin pages and API.")
 _out, _err = Console(), Console(stderr=True)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
@@ -39,9 +39,9 @@ class Settings(Protocol):
 @app.command()
 def create(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="Whose key it is, as acts will tell: a person's name, or a machine's.")],
-    allowed: Annotated[str, typer.Option("--scope", help="read looks, operate also decides, admin also makes keys.")],
-    expires: Annotated[int | None, typer.Option(help="Days until it is no longer good; never where not given.", min=1, max=36500)] = None,
+    name: Annotated[str, typer.Argument(help="Owner of the key, as the audit log shows it: a person or a program.")],
+    allowed: Annotated[str, typer.Option("--scope", help="read = look only; operate = also act; admin = also manage keys.")],
+    expires: Annotated[int | None, typer.Option(help="Expires after this many days (default: never).", min=1, max=36500)] = None,
     json: Json = False,
 ) -> None:
     """Create a key and print it once: the ledger stores only its hash."""
@@ -74,7 +74,7 @@ def list_keys(context: typer.Context, json: Json = False) -> None:
 @app.command()
 def revoke(
     context: typer.Context,
-    key_id: Annotated[str, typer.Argument(metavar="ID", help="The key's id, as `stocktake keys list` shows it.")],
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the key; see `stocktake keys list`.")],
     json: Json = False,
 ) -> None:
     """Revoke a key immediately and for good, and end the sessions that it started."""

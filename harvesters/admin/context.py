@@ -96,7 +96,7 @@ class AdminContext:
         for source in self.sources():
             if source.name == name:
                 return source
-        raise NotFound("there is no source with that name and a good card; GET /desk/sources lists them")
+        raise NotFound("there is no source with that name and a valid source definition; GET /admin/sources lists them")
 
     def _load_sources(self) -> Iterator[Source | str]:
         for card in sorted(self.source_dir.glob("*.toml")):

@@ -87,7 +87,7 @@ def run(
     return get_pages(request).render("run.html", {"user": user, "chosen": chosen, "records": page, **values})
 
 
-@routes.get("/page/acts")
+@routes.get("/page/audit-log")
 def acts(request: Request, user: CurrentUser, context: ContextDep, source: str | None = None, after: int | None = None) -> Response:
     """Show the audit log."""
     page = pagination.list_audit_entries(context.ledger, _PAGE_ROWS, after, source)

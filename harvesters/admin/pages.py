@@ -17,7 +17,7 @@ from harvesters.admin.text_escaping import escape_value
 from vocab.iris import encode, is_web
 
 PACKAGE_DIR = Path(__file__).parent
-BASE_PATH = "/desk"
+BASE_PATH = "/admin"
 # No scripts, no resources of other hosts, no framing, no forms sent elsewhere.
 POLICY = "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
@@ -53,8 +53,8 @@ class Pages:
 def local_path(path: str) -> str:
     r"""Return *path* if it is an admin path, else that of the overview: a form must not redirect to other sites.
 
-    >>> local_path("/desk/page/acts"), local_path("https://evil.example/"), local_path("/desk/../x"), local_path("/desk/\\\\evil")
-    ('/desk/page/acts', '/desk/', '/desk/', '/desk/')
+    >>> local_path("/admin/page/audit-log"), local_path("https://evil.example/"), local_path("/admin/../x"), local_path("/admin/\\\\evil")
+    ('/admin/page/audit-log', '/admin/', '/admin/', '/admin/')
     """
     try:
         parts = urlsplit(path)

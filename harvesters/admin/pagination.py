@@ -63,5 +63,5 @@ def get_run(ledger: Ledger, run_id: str) -> Run:
     """Return a run by its id; raise NotFound."""
     run = ledger.run(run_id)
     if run is None:
-        raise NotFound("there is no run with that id; GET /desk/runs lists them")
+        raise NotFound("there is no run with that id; GET /admin/runs lists them")
     return run

@@ -62,7 +62,7 @@ def check_sources(
     raise typer.Exit(int(any(row["verdict"] != "good" for row in rows)))
 
 
-@app.command("try")
+@app.command("preview")
 def try_card(
     context: typer.Context,
     card: Annotated[str, typer.Argument(help="The source's name, its card's file, or - for standard input.")],

@@ -11,7 +11,7 @@ from publisher.errors import PublisherError
 from publisher.pages.standings import Standing, clock, place, standings, summary, turns
 from publisher.shelf.shelf import Shelf
 
-TAKING = "Stocktake-Taking"  # the entry of which an answer may hold a part
+TAKING = "Stocktake-Applying-Entry"  # the entry of which an answer may hold a part
 LAG = "Stocktake-Lag"  # how many entries that the journal has are not shown yet, where there are such
 NAMES = ("Stocktake-Position", "Stocktake-Time", "Stocktake-Freshness", "Stocktake-Confirmed", TAKING, LAG)
 RELEASE = "Stocktake-Release"  # of an answer that was made from a release, and tells nothing of what is shown now

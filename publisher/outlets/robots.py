@@ -28,7 +28,7 @@ _XML, _TEXT = "application/xml", "text/plain; charset=utf-8"
 _NAMESPACE = "http://www.sitemaps.org/schemas/sitemap/0.9"
 _SOON = {"Cache-Control": "public, max-age=60"}
 # What answers questions or tells the past: without end for a crawler, and all of it is in the pages and dumps.
-_ALONE = ("/sparql", "/exports", "/scratch", "/rdf-graph-store", "/memento/", "/timegate/", "/timemap/", "/search", "/desk")
+_ALONE = ("/sparql", "/exports", "/scratch", "/rdf-graph-store", "/memento/", "/timegate/", "/timemap/", "/search", "/admin")
 _KEPT = timedelta(days=180)  # RFC 9116 wants less than a year
 
 

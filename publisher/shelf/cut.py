@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from enum import Enum
 
-FIELD = "Stocktake-Cut"
+FIELD = "Stocktake-Truncated"
 
 
 class Bound(Enum):
@@ -52,11 +52,11 @@ def ending(suffix: str, cut: Cut) -> bytes | None:
     """Give the bytes that close and mark a document of the format *suffix* after a whole row; None where it has no place for a mark.
 
     >>> ending("json", Cut(Bound.ROWS, 2))
-    b']},"cut":{"rows": 2}}'
+    b']},"truncated":{"rows": 2}}'
     """
-    mark = f"stocktake-cut {cut.field}"
+    mark = f"stocktake-truncated {cut.field}"
     if suffix == "json":
-        return b']},"cut":' + cut.pack() + b"}"
+        return b']},"truncated":' + cut.pack() + b"}"
     if suffix == "xml":
         return f"</results><?{mark}?></sparql>".encode()
     if suffix in ("ttl", "nt"):

@@ -115,7 +115,7 @@ def world(tmp_path: Path, empty: Path) -> Iterator[World]:
 
 @pytest.fixture
 async def client(world: World) -> AsyncIterator[httpx.AsyncClient]:
-    app = Starlette(routes=[Mount("/desk", create_admin(world.office))])
+    app = Starlette(routes=[Mount("/admin", create_admin(world.office))])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://desk.example") as made:
         yield made
 

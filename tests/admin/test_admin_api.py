@@ -28,10 +28,10 @@ async def test_an_approved_plan_is_in_the_journal_and_written_down(client: httpx
     run = world.held((draft("a"), draft("b")))
     world.clock.on(timedelta(minutes=5))
 
-    answer = await client.post(f"/desk/plans/{run.id}/approve", json={"note": "looked at it"}, headers=operator(world))
+    answer = await client.post(f"/admin/plans/{run.id}/approve", json={"note": "looked at it"}, headers=operator(world))
 
     entry = Journal(world.office.data / "journal").head
-    acts = (await client.get("/desk/acts", headers=operator(world))).json()["items"]
+    acts = (await client.get("/admin/audit-log", headers=operator(world))).json()["items"]
     assert (answer.status_code, answer.json()["state"]) == (200, "committed")
     assert entry is not None
     assert entry.run == run.id
@@ -51,7 +51,7 @@ async def test_a_plan_is_decided_once(client: httpx.AsyncClient, world: Any) -> 
     run = world.held((draft("a"),))
 
     answers = await asyncio.gather(
-        *(client.post(f"/desk/plans/{run.id}/{deed}", headers=operator(world)) for deed in ("approve", "approve", "reject", "reject"))
+        *(client.post(f"/admin/plans/{run.id}/{deed}", headers=operator(world)) for deed in ("approve", "approve", "reject", "reject"))
     )
 
     assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409]
@@ -63,7 +63,7 @@ async def test_a_plan_that_another_run_replaced_is_no_longer_open(client: httpx.
     run = world.held((draft("a"),))
     world.ledger.save(replace(run, state=State.SUPERSEDED))
 
-    answer = await client.post(f"/desk/plans/{run.id}/approve", headers=operator(world))
+    answer = await client.post(f"/admin/plans/{run.id}/approve", headers=operator(world))
 
     assert answer.status_code == 409
     assert "superseded" in answer.json()["detail"]
@@ -72,7 +72,7 @@ async def test_a_plan_that_another_run_replaced_is_no_longer_open(client: httpx.
 async def test_a_rejected_plan_changes_nothing(client: httpx.AsyncClient, world: Any) -> None:
     run = world.held((draft("a"),))
 
-    answer = await client.post(f"/desk/plans/{run.id}/reject", json={"reason": "half is missing"}, headers=operator(world))
+    answer = await client.post(f"/admin/plans/{run.id}/reject", json={"reason": "half is missing"}, headers=operator(world))
 
     assert (answer.status_code, answer.json()["state"]) == (200, "rejected")
     assert Journal(world.office.data / "journal").head is None
@@ -83,9 +83,9 @@ async def test_an_approval_can_let_a_later_run_pass_once(client: httpx.AsyncClie
     run = world.held((draft("a"),))
     override = {"limit": "vanished", "value": 0.6, "until": "2026-03-08T00:00:00+01:00"}
 
-    await client.post(f"/desk/plans/{run.id}/approve", json={"override": override}, headers=operator(world))
+    await client.post(f"/admin/plans/{run.id}/approve", json={"override": override}, headers=operator(world))
 
-    told = (await client.get(f"/desk/plans/{run.id}", headers=operator(world))).json()["overrides"]
+    told = (await client.get(f"/admin/plans/{run.id}", headers=operator(world))).json()["overrides"]
     assert [(it["limit"], it["value"], it["until"], it["used"]) for it in told] == [("vanished", 0.6, "2026-03-07T23:00:00Z", None)]
 
 
@@ -105,7 +105,7 @@ async def test_an_override_that_cannot_be_is_refused_and_nothing_is_published(cl
         {"more": 1},
     ]
 
-    address = f"/desk/plans/{run.id}/approve"
+    address = f"/admin/plans/{run.id}/approve"
     answers = [await client.post(address, json={"override": {**good, **part}}, headers=operator(world)) for part in wrong]
 
     assert [answer.status_code for answer in answers] == [422] * len(wrong)
@@ -115,8 +115,8 @@ async def test_an_override_that_cannot_be_is_refused_and_nothing_is_published(cl
 async def test_a_plan_tells_its_limits_its_counts_and_why_it_waits(client: httpx.AsyncClient, world: Any) -> None:
     run = world.held((draft("a"), draft("b", Outcome.WITHHELD, reason="it has no title")), reason="9 of 10 vanished")
 
-    listed = (await client.get("/desk/plans", headers=bearer(world.tokens["read"]))).json()
-    told = (await client.get(f"/desk/plans/{run.id}", headers=bearer(world.tokens["read"]))).json()
+    listed = (await client.get("/admin/plans", headers=bearer(world.tokens["read"]))).json()
+    told = (await client.get(f"/admin/plans/{run.id}", headers=bearer(world.tokens["read"]))).json()
 
     assert [item["id"] for item in listed["items"]] == [run.id]
     assert (told["open"], told["run"]["reason"], told["limits"]["vanished"]) == (True, "9 of 10 vanished", 0.1)
@@ -127,7 +127,7 @@ async def test_every_record_behind_a_number_is_listed_once_over_the_pages(client
     drafts = tuple(draft(f"k{number}", Outcome.UNCHANGED if number % 3 else Outcome.NEW) for number in range(25))
     run = world.held(drafts)
 
-    found = {kind: await _all(client, f"/desk/runs/{run.id}/records?outcome={kind}&limit=4", world) for kind in ("new", "unchanged")}
+    found = {kind: await _all(client, f"/admin/runs/{run.id}/records?outcome={kind}&limit=4", world) for kind in ("new", "unchanged")}
 
     assert found["new"] == [it.key for it in drafts if it.outcome is Outcome.NEW]
     assert found["unchanged"] == [it.key for it in drafts if it.outcome is Outcome.UNCHANGED]
@@ -145,11 +145,11 @@ async def _all(client: httpx.AsyncClient, address: str, world: Any) -> list[str]
 
 async def test_a_changed_record_tells_what_goes_and_what_comes(client: httpx.AsyncClient, world: Any) -> None:
     first = world.held((draft("a", title="Old name"),))
-    await client.post(f"/desk/plans/{first.id}/approve", headers=operator(world))
+    await client.post(f"/admin/plans/{first.id}/approve", headers=operator(world))
     world.clock.on(timedelta(days=1))
     second = world.held((draft("a", Outcome.CHANGED, title="New name"),))
 
-    (told,) = (await client.get(f"/desk/plans/{second.id}/records?outcome=changed", headers=operator(world))).json()["items"]
+    (told,) = (await client.get(f"/admin/plans/{second.id}/records?outcome=changed", headers=operator(world))).json()["items"]
 
     assert told["title"] == "New name"
     assert ["Old name" in line for line in told["removed"]] == [True]
@@ -158,17 +158,17 @@ async def test_a_changed_record_tells_what_goes_and_what_comes(client: httpx.Asy
 
 async def test_a_plan_tells_the_very_statements_that_its_approval_writes(client: httpx.AsyncClient, world: Any) -> None:
     first = world.held((draft("a"), draft("b"), draft("c")))
-    await client.post(f"/desk/plans/{first.id}/approve", headers=operator(world))
+    await client.post(f"/admin/plans/{first.id}/approve", headers=operator(world))
     world.clock.on(timedelta(days=1))
     drafts = (draft("a", Outcome.LOST, reason="no longer met"), draft("b", Outcome.VANISHED), draft("c", Outcome.CHANGED, title="New"))
     second = world.held(drafts)
 
     told = set()
     for it in drafts:
-        address = f"/desk/plans/{second.id}/records?outcome={it.outcome.value}"
+        address = f"/admin/plans/{second.id}/records?outcome={it.outcome.value}"
         (record,) = (await client.get(address, headers=operator(world))).json()["items"]
         told |= {f"{sign} {line}" for sign, name in (("D", "removed"), ("A", "added")) for line in record[name]}
-    await client.post(f"/desk/plans/{second.id}/approve", headers=operator(world))
+    await client.post(f"/admin/plans/{second.id}/approve", headers=operator(world))
 
     entry = Journal(world.office.data / "journal").head
     assert entry is not None
@@ -181,10 +181,10 @@ async def test_lists_go_on_where_the_last_page_ended(client: httpx.AsyncClient, 
     ids = []
     for _ in range(5):
         ids.append(world.held((draft("a"),)).id)
-        await client.post(f"/desk/plans/{ids[-1]}/reject", headers=operator(world))
+        await client.post(f"/admin/plans/{ids[-1]}/reject", headers=operator(world))
 
-    runs = await _walk(client, "/desk/runs?limit=2", world)
-    acts = await _walk(client, "/desk/acts?limit=2", world)
+    runs = await _walk(client, "/admin/runs?limit=2", world)
+    acts = await _walk(client, "/admin/audit-log?limit=2", world)
 
     assert [item["id"] for item in runs] == ids[::-1]
     assert [item["run"] for item in acts] == ids[::-1]
@@ -199,15 +199,15 @@ async def _walk(client: httpx.AsyncClient, address: str, world: Any) -> list[dic
     return items
 
 
-@pytest.mark.parametrize("address", ["/runs?limit=0", "/runs?limit=501", "/runs?state=odd", "/acts?after=x", "/acts?limit=-1"])
+@pytest.mark.parametrize("address", ["/runs?limit=0", "/runs?limit=501", "/runs?state=odd", "/audit-log?after=x", "/audit-log?limit=-1"])
 async def test_a_list_that_cannot_be_is_422(client: httpx.AsyncClient, world: Any, address: str) -> None:
-    answer = await client.get(f"/desk{address}", headers=bearer(world.tokens["read"]))
+    answer = await client.get(f"/admin{address}", headers=bearer(world.tokens["read"]))
 
     assert (answer.status_code, answer.headers["Content-Type"]) == (422, "application/problem+json")
 
 
 async def test_a_run_asked_for_has_an_address_that_tells_what_came_of_it(client: httpx.AsyncClient, world: Any) -> None:
-    asked = await client.post("/desk/sources/projects/runs", json={"full": True}, headers=operator(world))
+    asked = await client.post("/admin/sources/projects/runs", json={"full": True}, headers=operator(world))
     number = asked.json()["id"]
 
     waiting = (await client.get(asked.headers["Location"], headers=operator(world))).json()
@@ -221,9 +221,9 @@ async def test_a_run_asked_for_has_an_address_that_tells_what_came_of_it(client:
 
 
 async def test_a_source_is_held_and_released(client: httpx.AsyncClient, world: Any) -> None:
-    held = await client.put("/desk/sources/projects/hold", json={"reason": HOSTILE}, headers=operator(world))
-    released = await client.delete("/desk/sources/projects/hold", headers=operator(world))
-    again = await client.delete("/desk/sources/projects/hold", headers=operator(world))
+    held = await client.put("/admin/sources/projects/hold", json={"reason": HOSTILE}, headers=operator(world))
+    released = await client.delete("/admin/sources/projects/hold", headers=operator(world))
+    again = await client.delete("/admin/sources/projects/hold", headers=operator(world))
 
     assert held.json()["hold"] == {"since": "2026-03-01T12:00:00Z", "by": world.keys["operate"].display_name, "reason": HOSTILE}
     assert (held.json()["freshness"], released.json()["hold"], again.status_code) == ("frozen", None, 409)
@@ -234,8 +234,8 @@ async def test_a_source_without_a_card_is_404_and_a_disabled_one_is_not_run(clie
     card = world.office.source_dir / "projects.toml"
     card.write_text("enabled = false\n" + card.read_text(encoding="utf-8"), encoding="utf-8")
 
-    disabled = await client.post("/desk/sources/projects/runs", headers=operator(world))
-    nowhere = await client.post("/desk/sources/..%2fetc/runs", headers=operator(world))
+    disabled = await client.post("/admin/sources/projects/runs", headers=operator(world))
+    nowhere = await client.post("/admin/sources/..%2fetc/runs", headers=operator(world))
 
     assert (disabled.status_code, nowhere.status_code) == (422, 404)
     assert world.ledger.waiting() == []
@@ -243,9 +243,9 @@ async def test_a_source_without_a_card_is_404_and_a_disabled_one_is_not_run(clie
 
 async def test_a_key_that_was_made_opens_and_is_told_once(client: httpx.AsyncClient, world: Any) -> None:
     admin = bearer(world.tokens["admin"])
-    made = await client.post("/desk/keys", json={"name": "Ada", "scope": "read", "days": 1}, headers=admin)
+    made = await client.post("/admin/keys", json={"name": "Ada", "scope": "read", "days": 1}, headers=admin)
 
-    opened = await client.get("/desk/runs", headers=bearer(made.json()["key"]))
+    opened = await client.get("/admin/runs", headers=bearer(made.json()["key"]))
     shown = await client.get(made.headers["Location"], headers=admin)
     ended = await client.delete(made.headers["Location"], headers=admin)
 
@@ -261,13 +261,13 @@ async def test_no_key_is_in_a_log_an_act_or_an_error(client: httpx.AsyncClient, 
 
     with capture_logs() as logs:
         answers = [
-            await client.get(f"/desk/keys/{token}", headers=bearer(token)),
-            await client.get(f"/desk/{token}", headers=bearer(token)),
-            await client.post("/desk/keys", json={"name": token, "scope": token, "days": token}, headers=bearer(token)),
-            await client.post("/desk/keys", json={"name": "Ada", "scope": token}, headers=bearer(token)),
-            await client.get("/desk/runs", params={"state": token, "key": token}, headers=bearer(token)),
-            await client.get("/desk/runs", headers=bearer(token[:-1])),
-            await client.post("/desk/sign-in", data={"key": token[:-1]}),
+            await client.get(f"/admin/keys/{token}", headers=bearer(token)),
+            await client.get(f"/admin/{token}", headers=bearer(token)),
+            await client.post("/admin/keys", json={"name": token, "scope": token, "days": token}, headers=bearer(token)),
+            await client.post("/admin/keys", json={"name": "Ada", "scope": token}, headers=bearer(token)),
+            await client.get("/admin/runs", params={"state": token, "key": token}, headers=bearer(token)),
+            await client.get("/admin/runs", headers=bearer(token[:-1])),
+            await client.post("/admin/sign-in", data={"key": token[:-1]}),
         ]
 
     assert [answer.status_code for answer in answers] == [404, 404, 422, 422, 422, 401, 401]
@@ -279,7 +279,7 @@ async def test_no_key_is_in_a_log_an_act_or_an_error(client: httpx.AsyncClient, 
 
 async def test_what_was_refused_is_logged_with_who_and_from_where(client: httpx.AsyncClient, world: Any) -> None:
     with capture_logs() as logs:
-        await client.post("/desk/sources/projects/runs", headers=bearer(world.tokens["read"]))
+        await client.post("/admin/sources/projects/runs", headers=bearer(world.tokens["read"]))
 
     (told,) = logs
     assert (told["event"], told["status"], told["route"]) == ("refused", 403, "/sources/{name}/runs")
@@ -292,10 +292,10 @@ async def test_a_ledger_that_another_process_holds_is_503_soon(client: httpx.Asy
     other.execute("PRAGMA locking_mode=EXCLUSIVE")
     other.execute("BEGIN EXCLUSIVE")
 
-    held = await client.get("/desk/sources", headers=operator(world))
+    held = await client.get("/admin/sources", headers=operator(world))
     other.execute("ROLLBACK")
     other.close()
-    after = await client.get("/desk/sources", headers=operator(world))
+    after = await client.get("/admin/sources", headers=operator(world))
 
     assert (held.status_code, after.status_code) == (503, 200)
 
@@ -304,7 +304,7 @@ async def test_reading_goes_on_while_another_process_writes(client: httpx.AsyncC
     other = sqlite3.connect(tmp_path / "ledger.sqlite", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
 
-    answer = await client.get("/desk/sources", headers=operator(world))
+    answer = await client.get("/admin/sources", headers=operator(world))
     other.execute("ROLLBACK")
     other.close()
 
@@ -313,11 +313,11 @@ async def test_reading_goes_on_while_another_process_writes(client: httpx.AsyncC
 
 
 async def test_the_api_describes_itself_without_a_key(client: httpx.AsyncClient) -> None:
-    told = (await client.get("/desk/openapi.json")).json()
+    told = (await client.get("/admin/openapi.json")).json()
 
     schemes = {name: (scheme["type"], scheme["scheme"]) for name, scheme in told["components"]["securitySchemes"].items()}
     operations = [operation for path in told["paths"].values() for operation in path.values()]
-    assert told["servers"] == [{"url": "/desk"}]
+    assert told["servers"] == [{"url": "/admin"}]
     assert schemes == {"key": ("http", "bearer")}
     assert [operation["operationId"] for operation in operations if operation.get("security") != [{"key": []}]] == []
     assert all({"401", "403", "429"} <= set(operation["responses"]) for operation in operations)
@@ -326,10 +326,10 @@ async def test_the_api_describes_itself_without_a_key(client: httpx.AsyncClient)
 async def test_a_run_that_would_supersede_a_waiting_plan_is_asked_for_by_the_plan_s_name(client: httpx.AsyncClient, world: Any) -> None:
     plan = world.held((draft("a"),))
 
-    unnamed = await client.post("/desk/sources/projects/runs", headers=operator(world))
-    other = await client.post("/desk/sources/projects/runs", json={"supersede": "projects.9"}, headers=operator(world))
+    unnamed = await client.post("/admin/sources/projects/runs", headers=operator(world))
+    other = await client.post("/admin/sources/projects/runs", json={"supersede": "projects.9"}, headers=operator(world))
     before = world.ledger.errands()
-    named = await client.post("/desk/sources/projects/runs", json={"supersede": plan.id}, headers=operator(world))
+    named = await client.post("/admin/sources/projects/runs", json={"supersede": plan.id}, headers=operator(world))
 
     assert (unnamed.status_code, other.status_code, before) == (409, 409, [])
     assert f"the plan {plan.id} waits for approval" in unnamed.json()["detail"]

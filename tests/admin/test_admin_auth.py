@@ -45,8 +45,8 @@ DOORS = [
     Door("POST", "/sources/projects/runs", "operate", 202, {"full": True}),
     Door("DELETE", "/sources/projects/hold", "operate", 409),
     Door("PUT", "/sources/projects/hold", "operate", 200, {"reason": "its owner asked"}),
-    Door("GET", "/errands", "read", 200),
-    Door("GET", "/errands/9", "read", 404),
+    Door("GET", "/run-requests", "read", 200),
+    Door("GET", "/run-requests/9", "read", 404),
     Door("GET", "/plans", "read", 200),
     Door("GET", "/plans/projects.1", "read", 404),
     Door("GET", "/plans/projects.1/records?outcome=new", "read", 404),
@@ -55,7 +55,7 @@ DOORS = [
     Door("GET", "/runs", "read", 200),
     Door("GET", "/runs/projects.1", "read", 404),
     Door("GET", "/runs/projects.1/records?outcome=new", "read", 404),
-    Door("GET", "/acts", "read", 200),
+    Door("GET", "/audit-log", "read", 200),
     Door("GET", "/keys", "admin", 200),
     Door("POST", "/keys", "admin", 201, {"name": "Ada", "scope": "read"}),
     Door("GET", "/keys/00000000", "admin", 404),
@@ -76,7 +76,7 @@ def routes(path: Path) -> Iterator[tuple[str, APIRoute | Any]]:
 
 async def ask(client: httpx.AsyncClient, door: Door, token: str | None) -> httpx.Response:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    return await client.request(door.method, "/desk" + door.path, json=door.body, headers=headers)
+    return await client.request(door.method, "/admin" + door.path, json=door.body, headers=headers)
 
 
 def test_every_address_of_the_api_is_in_the_table(tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ async def test_the_last_use_of_a_key_is_noted_to_the_minute(client: httpx.AsyncC
 async def test_what_has_not_the_form_of_a_key_is_a_wrong_key(client: httpx.AsyncClient) -> None:
     shown = ["stk_", "x" * 10_000, "stk_00000000_" + "é" * 43, "' OR 1=1 --", "stk_%s_short", "stk_00000000_" + "A" * 44]
 
-    answers = [await client.get("/desk/sources", headers={b"Authorization": b"Bearer " + text.encode()}) for text in shown]
+    answers = [await client.get("/admin/sources", headers={b"Authorization": b"Bearer " + text.encode()}) for text in shown]
 
     assert [answer.status_code for answer in answers] == [401] * len(shown)
 
@@ -190,7 +190,7 @@ async def test_a_right_id_with_a_wrong_secret_is_a_wrong_key(client: httpx.Async
 
 
 async def test_a_key_in_the_address_opens_nothing(client: httpx.AsyncClient, world: Any) -> None:
-    answer = await client.get("/desk/sources", params={"access_token": world.tokens["admin"]})
+    answer = await client.get("/admin/sources", params={"access_token": world.tokens["admin"]})
 
     assert answer.status_code == 401
     assert world.tokens["admin"] not in answer.text
@@ -220,8 +220,8 @@ async def test_wrong_keys_do_not_lock_out_a_valid_key_of_the_same_address(client
 
 async def test_pages_and_api_answer_head_as_get_without_a_body(client: httpx.AsyncClient, world: Any) -> None:
     headers = {"Authorization": f"Bearer {world.tokens['admin']}"}
-    await client.post("/desk/sign-in", data={"key": world.tokens["admin"], "path": "/desk/"})
-    paths = [f"/desk/{path}" for path in ("", "page/runs", "page/acts", "page/keys", "sources", "runs", "keys", "style.css")]
+    await client.post("/admin/sign-in", data={"key": world.tokens["admin"], "path": "/admin/"})
+    paths = [f"/admin/{path}" for path in ("", "page/runs", "page/audit-log", "page/keys", "sources", "runs", "keys", "style.css")]
 
     gets = [await client.get(path, headers=headers) for path in paths]
     heads = [await client.head(path, headers=headers) for path in paths]
@@ -231,7 +231,7 @@ async def test_pages_and_api_answer_head_as_get_without_a_body(client: httpx.Asy
 
 
 async def test_every_answer_has_a_permissions_policy(client: httpx.AsyncClient) -> None:
-    answers = [await client.get(path) for path in ("/desk/", "/desk/sources", "/desk/style.css", "/desk/none")]
+    answers = [await client.get(path) for path in ("/admin/", "/admin/sources", "/admin/style.css", "/admin/none")]
 
     assert {answer.headers["Permissions-Policy"] for answer in answers} == {
         "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"
@@ -270,7 +270,7 @@ async def test_the_ledger_out_of_reach_is_503_of_the_desk(world: Any, client: ht
 
 
 async def test_every_answer_keeps_to_itself(client: httpx.AsyncClient, world: Any) -> None:
-    answers = [await ask(client, DOORS[0], world.tokens["read"]), await ask(client, DOORS[0], None), await client.get("/desk/nowhere")]
+    answers = [await ask(client, DOORS[0], world.tokens["read"]), await ask(client, DOORS[0], None), await client.get("/admin/nowhere")]
 
     assert [answer.status_code for answer in answers] == [200, 401, 404]
     for answer in answers:
@@ -282,7 +282,7 @@ async def test_every_answer_keeps_to_itself(client: httpx.AsyncClient, world: An
 
 
 async def test_a_body_that_is_too_large_is_refused_before_anything_is_read_of_it(client: httpx.AsyncClient) -> None:
-    answer = await client.post("/desk/keys", content=b"x" * (MAX_BODY_BYTES + 1))
+    answer = await client.post("/admin/keys", content=b"x" * (MAX_BODY_BYTES + 1))
 
     assert (answer.status_code, answer.headers["Content-Type"]) == (413, "application/problem+json")
     assert answer.headers["Cache-Control"] == "no-store"

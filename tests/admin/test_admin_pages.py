@@ -17,24 +17,24 @@ from harvesters.ledger.account import Draft, Outcome, State
 
 from .conftest import HOSTILE, draft
 
-PAGES = ("/desk/", "/desk/page/runs", "/desk/page/runs/projects.1", "/desk/page/acts", "/desk/page/keys")
+PAGES = ("/admin/", "/admin/page/runs", "/admin/page/runs/projects.1", "/admin/page/audit-log", "/admin/page/keys")
 FORMS = {
-    "/desk/page/sources/projects/runs": "operate",
-    "/desk/page/sources/projects/hold": "operate",
-    "/desk/page/sources/projects/release": "operate",
-    "/desk/page/plans/projects.1/approve": "operate",
-    "/desk/page/plans/projects.1/reject": "operate",
-    "/desk/page/keys": "admin",
-    "/desk/page/keys/00000000/revoke": "admin",
+    "/admin/page/sources/projects/runs": "operate",
+    "/admin/page/sources/projects/hold": "operate",
+    "/admin/page/sources/projects/release": "operate",
+    "/admin/page/plans/projects.1/approve": "operate",
+    "/admin/page/plans/projects.1/reject": "operate",
+    "/admin/page/keys": "admin",
+    "/admin/page/keys/00000000/revoke": "admin",
 }
 
 
-async def sign_in(client: httpx.AsyncClient, token: str, path: str = "/desk/") -> httpx.Response:
-    return await client.post("/desk/sign-in", data={"key": token, "path": path})
+async def sign_in(client: httpx.AsyncClient, token: str, path: str = "/admin/") -> httpx.Response:
+    return await client.post("/admin/sign-in", data={"key": token, "path": path})
 
 
 async def csrf(client: httpx.AsyncClient) -> str:
-    found = re.search(r'name="csrf" value="([^"]+)"', (await client.get("/desk/")).text)
+    found = re.search(r'name="csrf" value="([^"]+)"', (await client.get("/admin/")).text)
     assert found
     return found[1]
 
@@ -67,28 +67,28 @@ async def test_a_page_without_a_session_is_401_and_asks_for_the_key(client: http
 
 
 async def test_a_key_begins_a_session_whose_cookie_holds_no_key(client: httpx.AsyncClient, world: Any) -> None:
-    answer = await sign_in(client, world.tokens["read"], "/desk/page/acts")
+    answer = await sign_in(client, world.tokens["read"], "/admin/page/audit-log")
 
     cookie = answer.headers["Set-Cookie"]
-    assert (answer.status_code, answer.headers["Location"]) == (303, "/desk/page/acts")
-    assert {part.strip().lower() for part in cookie.split(";")[1:]} >= {"httponly", "samesite=strict", "path=/desk"}
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/admin/page/audit-log")
+    assert {part.strip().lower() for part in cookie.split(";")[1:]} >= {"httponly", "samesite=strict", "path=/admin"}
     assert "secure" not in cookie.lower()
     assert world.tokens["read"].rpartition("_")[2] not in cookie
-    assert (await client.get("/desk/")).status_code == 200
+    assert (await client.get("/admin/")).status_code == 200
 
 
 async def test_over_https_the_cookie_is_for_https_alone(client: httpx.AsyncClient, world: Any) -> None:
-    answer = await client.post("https://desk.example/desk/sign-in", data={"key": world.tokens["read"]})
+    answer = await client.post("https://desk.example/admin/sign-in", data={"key": world.tokens["read"]})
 
     assert "; secure" in answer.headers["Set-Cookie"].lower()
 
 
 async def test_signing_in_leads_nowhere_but_to_the_desk(client: httpx.AsyncClient, world: Any) -> None:
-    elsewhere = ["https://evil.example/", "//evil.example/", "/desk/..//evil", "/desk/\\evil", "/sparql", "javascript:1", "/desk/\n/x"]
+    elsewhere = ["https://evil.example/", "//evil.example/", "/admin/..//evil", "/admin/\\evil", "/sparql", "javascript:1", "/admin/\n/x"]
 
     led = [(await sign_in(client, world.tokens["read"], path)).headers["Location"] for path in elsewhere]
 
-    assert led == ["/desk/"] * len(elsewhere)
+    assert led == ["/admin/"] * len(elsewhere)
 
 
 async def test_a_wrong_key_begins_no_session_and_is_counted(client: httpx.AsyncClient, world: Any) -> None:
@@ -104,39 +104,39 @@ async def test_a_session_ends_by_itself(client: httpx.AsyncClient, world: Any, p
     step = IDLE_TIMEOUT / 2 if passing == MAX_AGE else passing
     for _ in range(int(passing / step) - 1):
         world.clock.on(step)
-        assert (await client.get("/desk/")).status_code == 200
+        assert (await client.get("/admin/")).status_code == 200
 
     world.clock.on(step)
 
-    assert (await client.get("/desk/")).status_code == 401
+    assert (await client.get("/admin/")).status_code == 401
 
 
 async def test_a_session_ends_with_its_key(client: httpx.AsyncClient, world: Any) -> None:
     await sign_in(client, world.tokens["read"])
-    before = (await client.get("/desk/")).status_code
+    before = (await client.get("/admin/")).status_code
 
     key_store.revoke(world.ledger, world.keys["read"].id, world.clock.now())
 
-    assert (before, (await client.get("/desk/")).status_code) == (200, 401)
+    assert (before, (await client.get("/admin/")).status_code) == (200, 401)
 
 
 async def test_signing_out_ends_the_session_at_the_server(client: httpx.AsyncClient, world: Any) -> None:
     await sign_in(client, world.tokens["read"])
     kept = dict(client.cookies)
 
-    await client.post("/desk/sign-out", data={"csrf": await csrf(client)})
+    await client.post("/admin/sign-out", data={"csrf": await csrf(client)})
     client.cookies.update(kept)
 
-    assert (await client.get("/desk/")).status_code == 401
+    assert (await client.get("/admin/")).status_code == 401
 
 
 async def test_signing_in_again_gives_another_session(client: httpx.AsyncClient, world: Any) -> None:
     await sign_in(client, world.tokens["read"])
-    first = client.cookies["desk"]
+    first = client.cookies["admin"]
 
     await sign_in(client, world.tokens["admin"])
 
-    assert client.cookies["desk"] != first
+    assert client.cookies["admin"] != first
     assert world.office.sessions.find(first) is None
 
 
@@ -178,7 +178,7 @@ async def test_a_form_wants_the_scope_of_its_deed(client: httpx.AsyncClient, wor
 
 
 async def test_another_site_cannot_sign_a_person_in(client: httpx.AsyncClient, world: Any) -> None:
-    answer = await client.post("/desk/sign-in", data={"key": world.tokens["read"]}, headers={"Origin": "https://evil.example"})
+    answer = await client.post("/admin/sign-in", data={"key": world.tokens["read"]}, headers={"Origin": "https://evil.example"})
 
     assert answer.status_code == 403
     assert not client.cookies
@@ -188,7 +188,7 @@ async def test_what_is_no_form_is_refused(client: httpx.AsyncClient, world: Any)
     await sign_in(client, world.tokens["admin"])
     bodies = [b"csrf=" + b"x" * 20_000, b"\xff\xfe", b"&".join(b"a%d=1" % number for number in range(99)), b"no form"]
 
-    answers = [(await client.post("/desk/page/keys", content=body)).status_code for body in bodies]
+    answers = [(await client.post("/admin/page/keys", content=body)).status_code for body in bodies]
 
     assert answers == [422] * len(bodies)
 
@@ -197,10 +197,10 @@ async def test_a_form_holds_and_releases_a_source_and_asks_for_a_run(client: htt
     await sign_in(client, world.tokens["operate"])
     token = await csrf(client)
 
-    await client.post("/desk/page/sources/projects/hold", data={"csrf": token, "reason": "its owner asked"})
-    held = (await client.get("/desk/")).text
-    await client.post("/desk/page/sources/projects/release", data={"csrf": token})
-    await client.post("/desk/page/sources/projects/runs", data={"csrf": token, "full": "yes"})
+    await client.post("/admin/page/sources/projects/hold", data={"csrf": token, "reason": "its owner asked"})
+    held = (await client.get("/admin/")).text
+    await client.post("/admin/page/sources/projects/release", data={"csrf": token})
+    await client.post("/admin/page/sources/projects/runs", data={"csrf": token, "full": "yes"})
 
     assert "its owner asked" in held
     assert [(it.source, it.full, it.by) for it in world.ledger.waiting()] == [("projects", True, world.keys["operate"].display_name)]
@@ -212,9 +212,9 @@ async def test_the_form_of_a_run_names_the_waiting_plan_that_it_would_supersede(
     await sign_in(client, world.tokens["operate"])
     token = await csrf(client)
 
-    page = (await client.get("/desk/")).text
-    unconfirmed = await client.post("/desk/page/sources/projects/runs", data={"csrf": token})
-    confirmed = await client.post("/desk/page/sources/projects/runs", data={"csrf": token, "supersede": run.id})
+    page = (await client.get("/admin/")).text
+    unconfirmed = await client.post("/admin/page/sources/projects/runs", data={"csrf": token})
+    confirmed = await client.post("/admin/page/sources/projects/runs", data={"csrf": token, "supersede": run.id})
 
     assert f'name="supersede" value="{run.id}" required' in page
     assert (unconfirmed.status_code, confirmed.status_code) == (409, 303)
@@ -226,19 +226,19 @@ async def test_a_form_rejects_a_plan_and_leads_to_its_run(client: httpx.AsyncCli
     run = world.held((draft("a"),))
     await sign_in(client, world.tokens["operate"])
 
-    answer = await client.post(f"/desk/page/plans/{run.id}/reject", data={"csrf": await csrf(client), "note": "half is missing"})
+    answer = await client.post(f"/admin/page/plans/{run.id}/reject", data={"csrf": await csrf(client), "note": "half is missing"})
 
-    assert (answer.status_code, answer.headers["Location"]) == (303, f"/desk/page/runs/{run.id}")
+    assert (answer.status_code, answer.headers["Location"]) == (303, f"/admin/page/runs/{run.id}")
     assert world.ledger.run(run.id).state is State.REJECTED
-    assert "half is missing" in (await client.get("/desk/page/acts")).text
+    assert "half is missing" in (await client.get("/admin/page/audit-log")).text
 
 
 async def test_a_key_that_was_made_is_shown_once(client: httpx.AsyncClient, world: Any) -> None:
     await sign_in(client, world.tokens["admin"])
 
-    made = await client.post("/desk/page/keys", data={"csrf": await csrf(client), "name": "Ada", "scope": "operate", "days": "30"})
+    made = await client.post("/admin/page/keys", data={"csrf": await csrf(client), "name": "Ada", "scope": "operate", "days": "30"})
     token = re.search(r"stk_[0-9a-f]{8}_[\w-]{43}", made.text)
-    again = await client.get("/desk/page/keys")
+    again = await client.get("/admin/page/keys")
 
     assert token
     assert key_store.check(world.ledger, token[0], world.clock.now()).name == "Ada"
@@ -251,7 +251,7 @@ async def test_a_key_that_cannot_be_is_refused(client: httpx.AsyncClient, world:
     good = {"csrf": await csrf(client), "name": "Ada", "scope": "read"}
     wrong = [{"scope": "all"}, {"days": "0"}, {"days": "-1"}, {"days": "9" * 30}, {"name": ""}, {"name": "\u202e"}, {"name": "x" * 101}]
 
-    answers = [(await client.post("/desk/page/keys", data={**good, **form})).status_code for form in wrong]
+    answers = [(await client.post("/admin/page/keys", data={**good, **form})).status_code for form in wrong]
 
     assert answers == [422] * len(wrong)
     assert len(key_store.list_keys(world.ledger)) == 3
@@ -265,7 +265,7 @@ async def test_nothing_of_a_registry_acts_in_a_page(client: httpx.AsyncClient, w
     )
     run = world.held(drafts, reason=HOSTILE)
     await sign_in(client, world.tokens["operate"])
-    paths = ["/desk/", "/desk/page/runs", *(f"/desk/page/runs/{run.id}?outcome={it}" for it in ("new", "withheld", "reidentified"))]
+    paths = ["/admin/", "/admin/page/runs", *(f"/admin/page/runs/{run.id}?outcome={it}" for it in ("new", "withheld", "reidentified"))]
 
     texts = [(await client.get(path)).text for path in paths]
 
@@ -281,29 +281,29 @@ async def test_a_plans_page_tells_why_it_waits_and_what_would_change(client: htt
     run = world.held((draft("a", title="Clinics"), draft("b", Outcome.WITHHELD, reason="it has no title")), reason="9 of 10 vanished")
     await sign_in(client, world.tokens["operate"])
 
-    page = (await client.get(f"/desk/page/runs/{run.id}")).text
-    withheld = (await client.get(f"/desk/page/runs/{run.id}?outcome=withheld")).text
+    page = (await client.get(f"/admin/page/runs/{run.id}")).text
+    withheld = (await client.get(f"/admin/page/runs/{run.id}?outcome=withheld")).text
 
     assert "9 of 10 vanished" in page
     assert "Clinics" in page
     assert "it has no title" in withheld
-    assert f'action="/desk/page/plans/{run.id}/approve"' in page
+    assert f'action="/admin/page/plans/{run.id}/approve"' in page
 
 
 async def test_who_may_only_look_sees_no_buttons_of_deeds(client: httpx.AsyncClient, world: Any) -> None:
     run = world.held((draft("a"),))
     await sign_in(client, world.tokens["read"])
 
-    texts = [(await client.get(path)).text for path in ("/desk/", f"/desk/page/runs/{run.id}")]
+    texts = [(await client.get(path)).text for path in ("/admin/", f"/admin/page/runs/{run.id}")]
 
-    assert [re.findall(r'action="([^"]+)"', text) for text in texts] == [["/desk/sign-out"]] * 2
+    assert [re.findall(r'action="([^"]+)"', text) for text in texts] == [["/admin/sign-out"]] * 2
 
 
 async def test_a_card_that_is_wrong_is_told_and_hides_no_other(client: httpx.AsyncClient, world: Any) -> None:
     (world.office.source_dir / "wrong.toml").write_text("title = 1", encoding="utf-8")
     await sign_in(client, world.tokens["read"])
 
-    page = await client.get("/desk/")
+    page = await client.get("/admin/")
 
     assert page.status_code == 200
     assert "wrong.toml" in page.text

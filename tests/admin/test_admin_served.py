@@ -1,4 +1,4 @@
-"""The desk as its operators have it: one server for public and desk, a plan that waits, and the words of docs/desk.md."""
+"""The desk as its operators have it: one server for public and desk, a plan that waits, and the words of docs/admin.md."""
 
 from __future__ import annotations
 
@@ -70,14 +70,14 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def examples() -> list[str]:
-    """Give the lines of curl in docs/desk.md, in their order."""
-    text = (ROOT / "docs" / "desk.md").read_text(encoding="utf-8")
+    """Give the lines of curl in docs/admin.md, in their order."""
+    text = (ROOT / "docs" / "admin.md").read_text(encoding="utf-8")
     return [line for block in re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL) for line in block.splitlines()]
 
 
 def curl(line: str, served: Served) -> httpx.Response:
     """Do what a line of curl says: -H, --json, -X, -i and an address."""
-    variables = {"KEY": served.key, "DESK": f"{served.base}/desk", "PLAN": served.plan, "SOURCE": "demo-projects"}
+    variables = {"KEY": served.key, "ADMIN": f"{served.base}/admin", "PLAN": served.plan, "SOURCE": "demo-projects"}
     words = iter(shlex.split(Template(line).substitute(variables)))
     assert next(words) == "curl"
     method, headers, body, url = "GET", {"Accept": "*/*"}, None, ""
@@ -100,18 +100,18 @@ def curl(line: str, served: Served) -> httpx.Response:
 
 def test_the_public_part_needs_no_key_and_the_desk_does(served: Served) -> None:
     public = [served.ask(path, headers={"Accept": "text/html"}).status_code for path in ("/", "/sparql", "/static/style.css", "/health")]
-    desk = [served.ask(path).status_code for path in ("/desk/", "/desk/sources", "/desk/plans", "/desk/page/acts")]
+    desk = [served.ask(path).status_code for path in ("/admin/", "/admin/sources", "/admin/plans", "/admin/page/audit-log")]
 
     assert public == [200] * 4
     assert desk == [401] * 4
-    assert served.ask("/desk").headers["Location"] == "/desk/"
+    assert served.ask("/admin").headers["Location"] == "/admin/"
 
 
 def test_the_desk_lets_no_other_site_in_and_the_public_part_does(served: Served) -> None:
     other = {"Origin": "https://elsewhere.example", "Authorization": f"Bearer {served.key}"}
 
     assert served.ask("/sparql", params={"query": COUNT}, headers=other).headers["Access-Control-Allow-Origin"] == "*"
-    assert "Access-Control-Allow-Origin" not in served.ask("/desk/sources", headers=other).headers
+    assert "Access-Control-Allow-Origin" not in served.ask("/admin/sources", headers=other).headers
 
 
 def test_a_ledger_that_is_away_stops_the_desk_alone(served: Served) -> None:
@@ -120,13 +120,13 @@ def test_a_ledger_that_is_away_stops_the_desk_alone(served: Served) -> None:
     for file in files:
         file.rename(file.with_name(f"away-{file.name}"))
 
-    desk = served.ask("/desk/sources", headers=key)
+    desk = served.ask("/admin/sources", headers=key)
     public = served.ask("/", headers={"Accept": "text/html"})
     for file in files:
         file.with_name(f"away-{file.name}").rename(file)
 
     assert (desk.status_code, public.status_code) == (503, 200)
-    assert served.ask("/desk/sources", headers=key).status_code == 200
+    assert served.ask("/admin/sources", headers=key).status_code == 200
 
 
 def test_what_the_documentation_says_publishes_a_plan_that_was_held(served: Served) -> None:
@@ -135,7 +135,7 @@ def test_what_the_documentation_says_publishes_a_plan_that_was_held(served: Serv
     answers = [curl(line, served) for line in examples()]
     wait_until(lambda: served.initiatives() > before, "the portal to show the plan that was approved")
 
-    acts = served.ask("/desk/acts", headers={"Authorization": f"Bearer {served.key}"}).json()["items"]
+    acts = served.ask("/admin/audit-log", headers={"Authorization": f"Bearer {served.key}"}).json()["items"]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 200, 202]
     assert [item["id"] for item in answers[0].json()["items"]] == [served.plan]
     assert before == 0
@@ -154,7 +154,7 @@ def test_an_operator_approves_a_plan_in_a_browser_and_the_portal_shows_it(served
     before = served.initiatives()
 
     with browsing(tmp_path / "browser") as browser:
-        browser.open(f"{served.base}/desk/")
+        browser.open(f"{served.base}/admin/")
         found = browser.faults(packages)
         browser.leave(f"document.querySelector('#key').value = '{served.key}'; document.querySelector('form').submit()")
         found += browser.faults(packages)
@@ -165,8 +165,8 @@ def test_an_operator_approves_a_plan_in_a_browser_and_the_portal_shows_it(served
         browser.leave("document.querySelector('form[action$=approve] button').click()")
         left = browser.run("document.querySelectorAll('form[action$=approve]').length")
         wait_until(lambda: served.initiatives() > before, "the portal to show the plan that was approved")
-        for page in ("acts", "keys", "runs"):
-            browser.open(f"{served.base}/desk/page/{page}")
+        for page in ("audit-log", "keys", "runs"):
+            browser.open(f"{served.base}/admin/page/{page}")
             found += browser.faults(packages)
         browser.open(f"{served.base}/source/demo-csv?lang=en")
         shown = browser.run("document.querySelectorAll('.things li').length")

@@ -164,10 +164,10 @@ def test_every_endpoint_has_its_row_or_heading(tmp_path):
 def test_every_address_of_the_desk_has_its_row(tmp_path):
     desk = create_admin(AdminContext(tmp_path, tmp_path, "sqlite://", "https://example.org/"))
 
-    asked = {f"{method.upper()} /desk{path}" for path, operations in desk.openapi()["paths"].items() for method in operations}
+    asked = {f"{method.upper()} /admin{path}" for path, operations in desk.openapi()["paths"].items() for method in operations}
 
-    assert "GET /desk/plans" in asked
-    assert asked - _rows("desk.md") == set()
+    assert "GET /admin/plans" in asked
+    assert asked - _rows("admin.md") == set()
 
 
 @pytest.mark.parametrize("row", [*GRAPHS.values(), *TABLES.values()], ids=lambda row: row.label)

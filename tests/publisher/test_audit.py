@@ -49,7 +49,7 @@ def _spoil(data: Path) -> None:
 
 
 def _run(data: Path, *words: str) -> Result:
-    return CliRunner().invoke(app, ["--data", str(data), "shelf", *words])
+    return CliRunner().invoke(app, ["--data", str(data), "store", *words])
 
 
 def test_a_shelf_that_is_level_is_what_the_journal_says(data: Path) -> None:

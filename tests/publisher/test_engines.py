@@ -303,7 +303,7 @@ async def _marks(data: Path, engine: Engine) -> tuple[str | None, str | None]:
     async with shelf, _client(shelf) as client:
         answer = await client.get("/sparql", params={"query": "ASK { ?s ?p ?o }"})
     assert answer.status_code == 200
-    return answer.headers.get("Stocktake-Taking"), answer.headers.get("ETag")
+    return answer.headers.get("Stocktake-Applying-Entry"), answer.headers.get("ETag")
 
 
 def _undone(rows: list[str], journal: Path) -> int:

@@ -218,7 +218,7 @@ def test_links_begin_with_the_configured_address(client: httpx.Client, address: 
     assert f"{PUBLIC}/" in text
 
 
-@pytest.mark.parametrize("address", ["/dumps", "/journal", "/reports", "/releases", "/releases/1", "/health/", "/desk", "/desk/sources/"])
+@pytest.mark.parametrize("address", ["/dumps", "/journal", "/reports", "/releases", "/releases/1", "/health/", "/admin", "/admin/sources/"])
 def test_redirects_stay_at_the_host_of_the_request(client: httpx.Client, address: str) -> None:
     answer = client.get(address, headers={"Host": "evil.example"})
 
@@ -239,7 +239,7 @@ def ask(server: str, head: bytes) -> bytes:
     ("head", "status"),
     [
         (b"GET /robots.txt HTTP/1.1\r\nConnection: close\r\n\r\n", b"400"),
-        (b"GET /desk/ HTTP/1.1\r\nConnection: close\r\n\r\n", b"400"),
+        (b"GET /admin/ HTTP/1.1\r\nConnection: close\r\n\r\n", b"400"),
         (b"GET /static/style.css HTTP/1.1\r\nConnection: close\r\n\r\n", b"400"),
         (b"GET /robots.txt HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n", b"400"),
         (b"GET /robots.txt HTTP/1.1\r\nHost: a b\r\nConnection: close\r\n\r\n", b"400"),
@@ -287,9 +287,9 @@ def test_report_is_found_by_its_name(client: httpx.Client) -> None:
 
 def test_admin_addresses_do_not_name_the_host_of_the_request(client: httpx.Client, tmp_path: Path) -> None:
     described = create_admin(AdminContext(tmp_path, tmp_path, "sqlite://", IRIS.base)).openapi()["paths"]
-    paths = {re.sub(r"{\w+}", "x", path) for path in described} | {"/", "/page/runs", "/page/acts", "/page/keys", "/style.css"}
+    paths = {re.sub(r"{\w+}", "x", path) for path in described} | {"/", "/page/runs", "/page/audit-log", "/page/keys", "/style.css"}
 
-    answers = [client.get(f"/desk{path}{end}", headers={"Host": "evil.example"}) for path in sorted(paths) for end in ("", "/")]
+    answers = [client.get(f"/admin{path}{end}", headers={"Host": "evil.example"}) for path in sorted(paths) for end in ("", "/")]
 
     assert len(paths) > 15
     assert [str(answer.url) for answer in answers if b"evil.example" in answer.content or "evil.example" in str(answer.headers)] == []

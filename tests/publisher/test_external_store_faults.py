@@ -98,7 +98,7 @@ def test_a_rebuild_beside_a_server_fails_at_once_and_names_it(world: Path, tmp_p
     with _site("oxigraph", world, tmp_path) as site:
         quads = site.health()[1]["quads"]
         environment = {**os.environ, "STOCKTAKE_DATA": str(site.data), **site.engine.address.environment()}
-        command = [sys.executable, "-m", "stocktake", "shelf", "rebuild", "--whole"]
+        command = [sys.executable, "-m", "stocktake", "store", "rebuild", "--whole"]
 
         result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=WITHIN)
 

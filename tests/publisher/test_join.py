@@ -95,7 +95,7 @@ async def test_a_host_without_a_bench_writes_the_card_alone(shelf):
     async with visitor(shelf, None) as client:
         page = await client.post("/join", data=TOLD)
 
-    assert "stocktake sources try" in page.text
+    assert "stocktake sources preview" in page.text
     assert "Run test" not in page.text
 
 

@@ -185,7 +185,7 @@ def admin_page(data: Path, address: str) -> str:
     token = re.search(r"stk_[\w-]+", key)
     assert token
     with httpx.Client(base_url=address, trust_env=False, follow_redirects=True, timeout=30) as browser:
-        return browser.post("/desk/sign-in", data={"key": token[0], "path": "/desk/"}).text
+        return browser.post("/admin/sign-in", data={"key": token[0], "path": "/admin/"}).text
 
 
 @pytest.mark.parametrize("fault", FORGED)

@@ -21,7 +21,7 @@ TEMPLATES = Path(__file__).parents[2] / "publisher" / "templates"
 # Names, which are the same in every language, and what is typed as it stands.
 NAMES = {
     *("WSIS", "Stocktaking", "RDF", "XML", "JSON", "CSV", "SPARQL", "Turtle", "VoID", "Atom", "PDF", "SVG", "SHA", "gzip", "DataCite"),
-    *("Zenodo", "CITATION", "cff", "release", "json", "CKAN", "IATI", "UTC", "SUMS", "stocktake", "sources", "check", "try", "harvest"),
+    *("Zenodo", "CITATION", "cff", "release", "json", "CKAN", "IATI", "UTC", "SUMS", "stocktake", "sources", "check", "preview", "harvest"),
     *("dry", "run", "minisign"),
 }
 SHOWN = ("title", "alt", "aria-label", "placeholder", "data-label", "label")  # attributes that people read or hear

@@ -179,7 +179,7 @@ def test_the_version_is_that_of_the_package() -> None:
     assert (done.exit_code, done.stdout) == (0, f"stocktake {version('stocktake')}\n")
 
 
-@pytest.mark.parametrize("command", ["check", "try"])
+@pytest.mark.parametrize("command", ["check", "preview"])
 def test_a_source_is_checked_and_tried_by_its_name(environment: dict[str, str], command: str) -> None:
     with Demo(size=60, only=("ckan",), faults=()) as demo:
         cards(demo.url, Path(environment["STOCKTAKE_SOURCES"]), ("ckan",))

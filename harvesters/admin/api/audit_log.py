@@ -13,7 +13,7 @@ from harvesters.admin.auth import ContextDep, Reader
 routes = APIRouter(tags=["acts"])
 
 
-@routes.get("/acts")
+@routes.get("/audit-log")
 def list_acts(
     key: Reader,
     context: ContextDep,

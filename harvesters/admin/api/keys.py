@@ -22,7 +22,7 @@ routes = APIRouter(tags=["keys"])
 class KeyRequest:
     """A key to create; it is valid for *days*, or until it is revoked."""
 
-    name: Annotated[str, Field(max_length=key_store.MAX_NAME_LENGTH, description="Whose it is, as acts will tell.")]
+    name: Annotated[str, Field(max_length=key_store.MAX_NAME_LENGTH, description="Owner of the key, as the audit log shows it.")]
     scope: Annotated[str, Field(description=", ".join(scope.label for scope in Scope))]
     days: Annotated[int | None, Field(ge=1, le=actions.MAX_KEY_DAYS)] = None
 
@@ -40,7 +40,7 @@ def create_key(body: KeyRequest, key: Administrator, context: ContextDep, respon
     if allowed is None:
         raise InvalidValue(f"scope: use {', '.join(scope.label for scope in Scope)}")
     created_key, token = actions.create_key(context, key, body.name, allowed, body.days)
-    response.headers["Location"] = f"/desk/keys/{created_key.id}"
+    response.headers["Location"] = f"/admin/keys/{created_key.id}"
     return NewKey(created_key.id, created_key.name, created_key.scope.label, created_key.expires, token)
 
 

@@ -52,7 +52,7 @@ def run_now(name: str, key: Operator, context: ContextDep, response: Response, b
     """
     body = body or RunOptions()
     errand = actions.request_run(context, key, name, full=body.full, supersede=body.supersede)
-    response.headers["Location"] = f"/desk/errands/{errand.id}"
+    response.headers["Location"] = f"/admin/run-requests/{errand.id}"
     return run_request_view(errand)
 
 
@@ -70,13 +70,13 @@ def release(name: str, key: Operator, context: ContextDep) -> SourceView:
     return source_view(context, name)
 
 
-@routes.get("/errands")
+@routes.get("/run-requests")
 def list_errands(key: Reader, context: ContextDep) -> list[RunRequestView]:
     """List the latest run requests."""
     return [run_request_view(request) for request in context.ledger.errands()]
 
 
-@routes.get("/errands/{id}")
+@routes.get("/run-requests/{id}")
 def show_errand(id: int, key: Reader, context: ContextDep) -> RunRequestView:
     """Show a run request: when it was claimed, and the id of its run once there is one."""
     return run_request_view(actions.get_run_request(context, id))

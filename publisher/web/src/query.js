@@ -27,7 +27,7 @@ async function words() {
 function remark(yasr) {
   const { results } = yasr ?? {};
   const headers = results?.res?.headers;
-  const cut = headers?.["stocktake-cut"] ?? headers?.get?.("stocktake-cut") ?? results?.getAsJson?.()?.cut;
+  const cut = headers?.["stocktake-truncated"] ?? headers?.get?.("stocktake-truncated") ?? results?.getAsJson?.()?.truncated;
   notice.hidden = !cut;
   if (cut) yasr.rootEl.querySelector(".yasr_header").after(notice);
 }

@@ -37,11 +37,11 @@ def count(form: str, body: bytes) -> int:
 
 
 MARKS = {
-    "json": b'"cut":{"rows": 5}}',
-    "xml": b"<?stocktake-cut rows=5?></sparql>",
-    "ttl": b"# stocktake-cut rows=5\n",
-    "nt": b"# stocktake-cut rows=5\n",
-    "rdf": b"<?stocktake-cut rows=5?>\n",
+    "json": b'"truncated":{"rows": 5}}',
+    "xml": b"<?stocktake-truncated rows=5?></sparql>",
+    "ttl": b"# stocktake-truncated rows=5\n",
+    "nt": b"# stocktake-truncated rows=5\n",
+    "rdf": b"<?stocktake-truncated rows=5?>\n",
     "csv": b"\r\n",
     "tsv": b"\n",
     "jsonld": b"]",
@@ -53,7 +53,7 @@ async def test_a_short_answer_is_whole_up_to_the_row_limit_and_says_so_first(ser
 
     answers = {form: await served.ask(ALL if form in TABLES else GRAPH, format=form) for form in MARKS}
 
-    assert {form: (answer.status_code, answer.headers["stocktake-cut"]) for form, answer in answers.items()} == dict.fromkeys(
+    assert {form: (answer.status_code, answer.headers["stocktake-truncated"]) for form, answer in answers.items()} == dict.fromkeys(
         MARKS, (200, "rows=5")
     )
     assert {form: count(form, answer.content) for form, answer in answers.items()} == dict.fromkeys(MARKS, 5)
@@ -69,7 +69,7 @@ async def test_an_answer_of_just_the_most_rows_is_not_cut(serve) -> None:
 
     assert [count(form, answer.content) for form, answer in zip(TABLES, five, strict=True)] == [5] * 4
     assert [count(form, answer.content) for form, answer in zip(TABLES, none, strict=True)] == [0] * 4
-    assert [answer for answer in (*five, *none) if "stocktake-cut" in answer.headers] == []
+    assert [answer for answer in (*five, *none) if "stocktake-truncated" in answer.headers] == []
 
 
 async def test_rows_without_a_value_are_counted_too(serve) -> None:
@@ -77,7 +77,7 @@ async def test_rows_without_a_value_are_counted_too(serve) -> None:
 
     answers = {form: await served.ask("SELECT ?none { ?s ?p ?o }", format=form) for form in TABLES}
 
-    assert [answer.headers["stocktake-cut"] for answer in answers.values()] == ["rows=5"] * 4
+    assert [answer.headers["stocktake-truncated"] for answer in answers.values()] == ["rows=5"] * 4
     assert [count(form, answers[form].content) for form in ("json", "xml", "tsv")] == [5] * 3
 
 
@@ -87,8 +87,8 @@ async def test_a_long_answer_is_cut_at_the_row_limit_and_says_so_in_a_trailer(se
     answers = {form: await served.raw(MANY, form, "TE: trailers") for form in TABLES}
 
     assert {form: (answer.whole, count(form, answer.body)) for form, answer in answers.items()} == dict.fromkeys(TABLES, (True, 6_000))
-    assert [answer.trailers["stocktake-cut"] for answer in answers.values()] == ["rows=6000"] * 4
-    assert ["Stocktake-Cut" in answer.headers["trailer"] for answer in answers.values()] == [True] * 4
+    assert [answer.trailers["stocktake-truncated"] for answer in answers.values()] == ["rows=6000"] * 4
+    assert ["Stocktake-Truncated" in answer.headers["trailer"] for answer in answers.values()] == [True] * 4
     assert all(float(answer.trailers["stocktake-cost"]) > 0 for answer in answers.values())
 
 
@@ -97,7 +97,7 @@ async def test_an_answer_that_is_stopped_in_its_midst_ends_with_a_whole_row_and_
 
     answers = {form: await served.raw(ENDLESS, form, "TE: trailers") for form in TABLES}
 
-    assert {form: (answer.whole, answer.trailers["stocktake-cut"]) for form, answer in answers.items()} == dict.fromkeys(
+    assert {form: (answer.whole, answer.trailers["stocktake-truncated"]) for form, answer in answers.items()} == dict.fromkeys(
         TABLES, (True, LATER)
     )
     assert all(count(form, answer.body) > 100 for form, answer in answers.items())
@@ -108,7 +108,7 @@ async def test_a_graph_that_is_stopped_in_its_midst_can_be_read_and_says_so(serv
 
     answers = {form: await served.raw(STREAM, form) for form in ("ttl", "nt")}
 
-    assert [(answer.whole, answer.body.endswith(f"# stocktake-cut {LATER}\n".encode())) for answer in answers.values()] == [
+    assert [(answer.whole, answer.body.endswith(f"# stocktake-truncated {LATER}\n".encode())) for answer in answers.values()] == [
         (True, True)
     ] * 2
     assert all(count(form, answer.body) > 100 for form, answer in answers.items())
@@ -128,7 +128,7 @@ async def test_a_cut_answer_is_not_kept(serve) -> None:
 
     first, second = await served.ask(ALL, format="json"), await served.ask(ALL, format="json")
 
-    assert [answer.headers["stocktake-cut"] for answer in (first, second)] == ["rows=5", "rows=5"]
+    assert [answer.headers["stocktake-truncated"] for answer in (first, second)] == ["rows=5", "rows=5"]
     assert "hit" not in second.headers["cache-status"]
 
 
@@ -137,5 +137,5 @@ async def test_what_a_whole_answer_cost_stands_in_a_trailer(serve) -> None:
 
     answer = await served.raw(ALL, "json")
 
-    assert (answer.whole, "stocktake-cut" in answer.trailers) == (True, False)
+    assert (answer.whole, "stocktake-truncated" in answer.trailers) == (True, False)
     assert float(answer.trailers["stocktake-cost"]) > 0

@@ -176,7 +176,7 @@ def test_crawlers_are_told_where_the_sitemap_is_and_what_to_leave_alone(still: S
     lines = still[1].get("/robots.txt").text.splitlines()
 
     assert f"Sitemap: {still[1].base_url}/sitemap.xml" in lines
-    assert {"User-agent: *", "Disallow: /sparql", "Disallow: /desk"} <= set(lines)
+    assert {"User-agent: *", "Disallow: /sparql", "Disallow: /admin"} <= set(lines)
 
 
 def test_security_txt_tells_whom_to_write_to_and_expires_within_a_year(still: Still) -> None:
