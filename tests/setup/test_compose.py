@@ -47,6 +47,18 @@ def test_the_file_keeps_to_the_compose_specification():
     assert errors == []
 
 
+def test_no_key_is_written_twice():
+    def check(node: yaml.Node) -> None:
+        if isinstance(node, yaml.MappingNode):
+            keys = [key.value for key, _ in node.value]
+            assert [key for key in set(keys) if keys.count(key) > 1] == []
+        for child in node.value if isinstance(node.value, list) else []:
+            for part in child if isinstance(child, tuple) else (child,):
+                check(part)
+
+    check(yaml.compose((ROOT / "docker-compose.yml").read_text(encoding="utf-8")))
+
+
 def test_virtuoso_and_simulated_registries_start_only_with_their_profile():
     profiles = {name: service.get("profiles", []) for name, service in SERVICES.items()}
 
