@@ -9,6 +9,7 @@ from itertools import chain, product
 from multiprocessing import get_context
 
 import pytest
+from processes import end_with_parent
 
 from shapes.result import Result
 from shapes.rules import rules
@@ -37,7 +38,7 @@ def judged(records: Records) -> list[tuple[tuple[Result, ...], tuple[Result, ...
     made = records(20250701, COUNT)
     chunks = [made[start : start + CHUNK] for start in range(0, COUNT, CHUNK)]
 
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn"), initializer=end_with_parent) as pool:
         slow = chain.from_iterable(pool.map(partial(judge, name="reference", size=CHUNK), chunks))
         return list(zip(judge(made, threads=2), slow, strict=True))
 

@@ -98,11 +98,11 @@ def test_a_run_that_is_ended_leaves_no_process_behind(tmp_path: Path, end: Calla
     all_processes = children(pytest_run.pid)
 
     end(pytest_run, notes[0][0])
-    code = pytest_run.wait(120)
+    code = pytest_run.wait(240)
 
     assert code != 0
     assert {pid for note in notes for pid in note} <= all_processes
-    wait_until(lambda: not any(map(is_alive, all_processes)), "the end of the workers and their servers", 60)
+    wait_until(lambda: not any(map(is_alive, all_processes)), "the end of the workers and their servers")
     pytest_run.discard()
 
 
@@ -111,13 +111,13 @@ def test_a_worker_that_dies_ends_the_run_and_its_servers(tmp_path: Path) -> None
     ((worker, server),) = wait_for_servers(tmp_path, pytest_run, 1)
 
     kill_worker(pytest_run, worker)
-    code = pytest_run.wait(120)
+    code = pytest_run.wait(240)
     output = pytest_run.output()
     pytest_run.discard()
 
     assert code == pytest.ExitCode.TESTS_FAILED
     assert "crashed while running" in output
-    wait_until(lambda: not is_alive(server), "the end of the worker's server", 60)
+    wait_until(lambda: not is_alive(server), "the end of the worker's server")
 
 
 def test_a_server_that_did_not_start_is_reported_with_its_output() -> None:

@@ -42,7 +42,7 @@ def test_a_copy_of_the_project_alone_needs_no_suites(tmp_path: Path) -> None:
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_the_report_counts_the_cases_of_each_suite(tmp_path: Path, workers: str) -> None:
     pytest_run = run(tmp_path, "-p", "pytest_suites", "-n", workers, marked=MARKED)
-    pytest_run.wait(120)
+    pytest_run.wait(240)
     output = pytest_run.output()
     pytest_run.discard()
 
