@@ -97,7 +97,7 @@ def cut(data: Path) -> Cut:
                 if told.endswith(" ...\n"):
                     begins.append((told.removesuffix(" ...\n"), time.perf_counter() - begun))
     if process.returncode:
-        raise SystemExit("no release was cut")
+        raise SystemExit("no release made")
     taken = time.perf_counter() - begun
     ends = [*(at for _, at in begins[1:]), taken]
     stages = {name: end - at for (name, at), end in zip(begins, ends, strict=True)}

@@ -65,7 +65,7 @@ def harvest(
     settings: Settings = context.obj
     wanted = chosen(cards_of(settings), names or [])
     if not wanted:
-        err.print("no source is enabled; say `enabled = true` in a card, or name one: `stocktake harvest NAME --dry-run`", markup=False)
+        err.print("no source is enabled; set `enabled = true`, or name a source: `stocktake harvest NAME --dry-run`", markup=False)
     with means_of(settings) as means:
         means.bench.ask()
         wanted, refused = (wanted, []) if dry_run else _confirmed(wanted, means, supersede or [], json=json)
@@ -130,7 +130,7 @@ def _confirmed(
 
 @app.command()
 def schedule(context: typer.Context) -> None:
-    """Harvest each source at its card's times until Ctrl-C."""
+    """Harvest each source on its schedule until Ctrl-C."""
     settings: Settings = context.obj
     cards = cards_of(settings)
     with means_of(settings) as means:
@@ -165,7 +165,7 @@ def schedule(context: typer.Context) -> None:
 
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
-        log.info("schedule began", sources=[card.name for card in cards if card.enabled])
+        log.info("scheduler started", sources=[card.name for card in cards if card.enabled])
         scheduler.start()
 
 
@@ -224,11 +224,11 @@ def _one(source: Source, means: Means, deed: Deed, bar: report.Bar | None) -> Pl
     try:
         return deed(source, means, watch=bar.show if bar else None)
     except QuietError as error:
-        log.warning("run put off", source=source.name, reason=str(error))
+        log.warning("run postponed", source=source.name, reason=str(error))
     except (HarvestError, JournalError) as error:
         log.error("run failed", source=source.name, reason=str(error))
     except Exception as error:  # the one place: a fault of ours in one source's run must not stop the others
-        log.exception("run failed by a fault of this program; please report it", source=source.name)
+        log.exception("run failed: this is a bug, please report it", source=source.name)
         give_up(source, means, f"a fault of this program, please report it ({type(error).__name__}: {error})")
         tell_status(means)
     return None

@@ -89,7 +89,7 @@ def catch_up(it: Mirror) -> int:
             first = held.number + 1 if held else 1
             for number in range(first, head.number + 1):
                 entry = _take(it, number, known)
-                log.info("an entry was taken in", number=number, of=head.number, run=entry.run)
+                log.info("entry imported", number=number, of=head.number, run=entry.run)
                 known = _release(it, known)
             known = _release(it, known)
             _show_status(it, head.base)
@@ -149,7 +149,7 @@ def _belongs(it: Mirror) -> Origin | None:
     """Give the origin that the journal has been following; raise MirrorError where it is a journal of its own."""
     journal, known = it.journal, origin.read(it.journal.folder)
     if aside := journal.mend():
-        log.warning("a torn journal entry was set aside", file=str(aside), cure="nothing: it is asked for again")
+        log.warning("incomplete journal entry moved aside", file=str(aside), cure="none needed: it is fetched again")
     if known is None and (head := journal.head):
         raise MirrorError(f"{it.data} has a journal of its own with {head.number} entries; give a mirror a data folder of its own (--data)")
     return known
@@ -265,7 +265,7 @@ def _show_status(it: Mirror, base: str) -> None:
             raise ParseError(f"{reply.url}: has blank nodes")
         _check_status(quads, Iris(base).ns)
     except (HarvestError, SyntaxError, ValueError) as error:
-        log.warning("the origin's status could not be had", origin=it.url, reason=str(error))
+        log.warning("origin status not fetched", origin=it.url, reason=str(error))
         return
     text = "".join(sorted(f"{quad.triple} <{graph}> .\n" for quad in quads)).encode()
     if not file.exists() or file.read_bytes() != text:

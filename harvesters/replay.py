@@ -44,7 +44,7 @@ class Replay(httpx.BaseTransport):
             if not self.whole:
                 raise RefusedError(f"{request.url}: it did not answer when the archive {self.name} was kept")
             cure = "`stocktake harvest --full` asks the registry itself"
-            raise ArchiveError(f"{request.url} is not in the archive {self.name}, as when a card or a protocol has changed; {cure}")
+            raise ArchiveError(f"{request.url} is not in the archive {self.name}, as when the source or a protocol has changed; {cure}")
         it = _next(its)
         self._last = it.at
         return httpx.Response(it.status, headers=list(it.headers), stream=_Body(self.folder, it.at))

@@ -76,14 +76,14 @@ def load(card: Path) -> Source:
     try:
         table = tomllib.loads(card.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise CardError(f"{card}: not a readable TOML card: {error}") from error
+        raise CardError(f"{card}: invalid TOML: {error}") from error
     return parse(card.stem, table, str(card))
 
 
 def load_all(folder: Path) -> list[Source]:
     """Read all cards of *folder*, by name; raises CardError at the first wrong one or where the folder is missing."""
     if not folder.is_dir():
-        raise CardError(f"{folder}: no such folder of cards; set STOCKTAKE_SOURCES or --sources to one")
+        raise CardError(f"{folder}: no such directory; set STOCKTAKE_SOURCES or --sources to the directory of source definitions")
     return [load(card) for card in sorted(folder.glob("*.toml"))]
 
 

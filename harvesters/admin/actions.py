@@ -24,7 +24,7 @@ def request_run(context: AdminContext, key: Key, source: str, *, full: bool, sup
     Raises InvalidValue if the source is disabled, NotFound, and PlanError if a plan awaits approval and is not named.
     """
     if not context.source(source).enabled:
-        raise InvalidValue(f"{source} is disabled by its card; set enabled = true there")
+        raise InvalidValue(f"{source} is disabled; set enabled = true in its source definition")
     now, ledger = context.now(), context.ledger
     decide.check_supersede(ledger, source, supersede or None)
     request_id = ledger.ask_for(source, full, key.display_name, now)

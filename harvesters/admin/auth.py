@@ -64,7 +64,7 @@ def authenticate(request: Request, token: str) -> Key:
     try:
         key_store.record_use(context.ledger, key, context.now())
     except LedgerError as error:  # a read must not wait for a writer
-        log.warning("the last use of a key was not noted", key=key.id, reason=str(error))
+        log.warning("last use of the key not recorded", key=key.id, reason=str(error))
     return key
 
 

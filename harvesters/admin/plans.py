@@ -79,7 +79,7 @@ def parse_override(context: AdminContext, limit: str, value: float, until: datet
     if until.tzinfo is None:
         raise InvalidValue("until: tell the zone, as in 2026-03-01T12:00:00Z")
     if not context.now() < until <= context.now() + MAX_OVERRIDE_AGE:
-        raise InvalidValue(f"until: use a time within {MAX_OVERRIDE_AGE.days} days; what is to hold for longer belongs into the card")
+        raise InvalidValue(f"until: use a time within {MAX_OVERRIDE_AGE.days} days; or change the limit in the source definition")
     return Override(limit, value, until)
 
 

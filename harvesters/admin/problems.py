@@ -42,7 +42,7 @@ def install_error_handlers(app: FastAPI, pages: Pages) -> None:
     async def on_error(request: Request, error: Exception) -> Response:
         status, headers = _status(error)
         if isinstance(error, LedgerError):  # its text may name hosts and files, which must not be disclosed
-            log.error("the ledger cannot be used", reason=str(error))
+            log.error("ledger unavailable", reason=str(error))
             error = LedgerError("the ledger is locked, missing or out of reach; the log of the server says more")
         return _problem_response(request, pages, error, status, str(error), headers)
 

@@ -64,7 +64,7 @@ def met(it: Mirror) -> Origin:
         known = origin.read(it.journal.folder)
         if known is None or isinstance(error, MirrorError | JournalError):
             raise
-        log.warning("the origin does not answer; what is held here is served", origin=it.url, reason=str(error))
+        log.warning("origin does not respond; serving the local copy", origin=it.url, reason=str(error))
         return known
 
 

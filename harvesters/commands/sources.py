@@ -20,7 +20,7 @@ from harvesters.runs.status import tell as tell_status
 from harvesters.runs.trial import RECORDS, Trial, trial
 from harvesters.source import Source, load, parse
 
-app = typer.Typer(no_args_is_help=True, help="The cards of the registries.")
+app = typer.Typer(no_args_is_help=True, help="Source definitions: list, check, preview, hold.")
 _Name = Annotated[str, typer.Argument(help="The source.")]
 
 
@@ -51,13 +51,13 @@ def check_sources(
     cards: Annotated[list[str] | None, typer.Argument(help="Sources to check, by name or file; all of the folder by default.")] = None,
     json: Json = False,
 ) -> None:
-    """Check cards without asking any registry; 1 where one is wrong."""
+    """Check source definitions offline. Exit code 1 if one is invalid."""
     settings: Settings = context.obj
     files = [_card_file(settings.sources, card) for card in cards] if cards else sorted(settings.sources.glob("*.toml"))
     rows = [_checked(file) for file in files]
-    show(rows, "Cards", json)
+    show(rows, "Source definitions", json)
     if not rows:
-        err.print(f"no cards in {settings.sources}; set --sources or STOCKTAKE_SOURCES to a folder that has some")
+        err.print(f"no source definitions in {settings.sources}; set --sources or STOCKTAKE_SOURCES")
         raise typer.Exit(2)
     raise typer.Exit(int(any(row["verdict"] != "good" for row in rows)))
 
@@ -65,12 +65,12 @@ def check_sources(
 @app.command("preview")
 def try_card(
     context: typer.Context,
-    card: Annotated[str, typer.Argument(help="The source's name, its card's file, or - for standard input.")],
-    records: Annotated[int, typer.Option(help="How many records are judged.", min=1, max=1000)] = RECORDS,
-    memory: Annotated[int, typer.Option(help="Bytes of memory that the trial may take; 0 for all there are.", min=0)] = 0,
+    card: Annotated[str, typer.Argument(help="Source name, path of a source definition, or - for standard input.")],
+    records: Annotated[int, typer.Option(help="Number of records to fetch.", min=1, max=1000)] = RECORDS,
+    memory: Annotated[int, typer.Option(help="Memory limit in bytes; 0 = no limit.", min=0)] = 0,
     json: Json = False,
 ) -> None:
-    """Try a card: ask its registry for a few records, judge them, and keep nothing; 1 where it cannot be read."""
+    """Fetch and validate a few records of a source without saving anything. Exit code 1 on failure."""
     settings: Settings = context.obj
     if memory:
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
@@ -94,23 +94,23 @@ def _read_card() -> Source:
     try:
         return parse("registry", tomllib.loads(sys.stdin.read()), "card")
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise CardError(f"card: not a readable TOML card: {error}") from error
+        raise CardError(f"source definition: invalid TOML: {error}") from error
 
 
 @app.command()
-def hold(context: typer.Context, name: _Name, reason: Annotated[str, typer.Option(help="Why, for those who find it.")] = "") -> None:
-    """Hold a source: its next plans wait for a person, whatever they bring."""
+def hold(context: typer.Context, name: _Name, reason: Annotated[str, typer.Option(help="Reason, shown to other operators.")] = "") -> None:
+    """Put a source on hold: its next plans need approval."""
     settings: Settings = context.obj
     (source,) = chosen(cards_of(settings), [name])
     with means_of(settings) as means:
         decide.hold(means, source.name, by=me(), reason=reason)
         tell_status(means)
-    err.print(f"{name} is on hold; `stocktake sources release {name}` ends it", markup=False)
+    err.print(f"{name} is on hold; to end the hold: stocktake sources release {name}", markup=False)
 
 
 @app.command()
 def release(context: typer.Context, name: _Name) -> None:
-    """Release a source that is on hold; a plan that waits goes on waiting."""
+    """End a source's hold. Plans that await approval stay open."""
     settings: Settings = context.obj
     with means_of(settings) as means:
         decide.release(means, name, by=me())

@@ -117,7 +117,7 @@ def _kind(key: str, classes: list[str]) -> type[Resource]:
     if kind := _known(classes):
         return kind
     told = " and ".join(classes) or "of no class of schema.org"
-    raise ParseError(f"{key}: it is {told}, which is none of the four kinds; the card's option `kind` may say which it is here")
+    raise ParseError(f"{key}: it is {told}, which is none of the four kinds; set the option `kind`")
 
 
 def _identifiers(said: Said) -> list[str]:

@@ -113,7 +113,7 @@ def decode(reply: Reply, charset: str | None = None) -> str:
             faults.append(f"not {name} at byte {error.start} ({content[error.start : error.start + 1].hex()})")
         except UnicodeError as error:
             faults.append(f"not {name} ({error})")
-    raise CharsetError(f"{reply.url}: its text is {' and '.join(faults)}; name its charset in the card's options")
+    raise CharsetError(f"{reply.url}: its text is {' and '.join(faults)}; name its charset in the options of the source definition")
 
 
 def declared_charset(reply: Reply) -> str | None:

@@ -72,6 +72,6 @@ def _parts(response: httpx.Response, size: int, deadline: Deadline) -> Iterator[
 
 def _check(url: httpx.URL, came: int, size: int, deadline: Deadline) -> None:
     if came > size:
-        raise TooLargeError(f"{url}: over {size} bytes; ask for smaller pages in the card's options")
+        raise TooLargeError(f"{url}: over {size} bytes; ask for smaller pages in the options of the source definition")
     if deadline.over:
         raise StalledError(f"{url}: its answer did not end in the time that an answer has")

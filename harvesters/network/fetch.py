@@ -219,7 +219,7 @@ class Fetch(AbstractContextManager["Fetch"]):
             if not _leads_on(reply):
                 return reply
             url = self._parsed(str(url), reply.headers["location"])
-        raise self._counted(LoopError(f"{address}: more than {_HOPS} redirects, the last to {url}; correct the card's url"))
+        raise self._counted(LoopError(f"{address}: more than {_HOPS} redirects, the last to {url}; correct the source's url"))
 
     def _patiently(self, url: httpx.URL, headers: Mapping[str, str], judged: Judge, pause: float) -> Reply:
         for attempt in self.patience.attempts():
@@ -261,7 +261,7 @@ class Fetch(AbstractContextManager["Fetch"]):
         """Give the pause that this host asks for; raises RobotsError where its robots.txt forbids the address."""
         rules = self._robots(str(url.copy_with(path="/robots.txt", query=None, fragment=None)))
         if not self.grant and (line := rules.forbids(str(url))):
-            cure = f'ask its publisher for "User-agent: {TOKEN}" and "Allow: {url.path}" there, or for a grant to name in the card'
+            cure = f'ask its publisher for "User-agent: {TOKEN}" and "Allow: {url.path}" there, or for a grant'
             raise self._counted(RobotsError(f"{url}: {rules.url} forbids it in {line}; {cure}"))
         return max(self.pause, min(rules.delay, robots.LONGEST))
 
@@ -270,7 +270,7 @@ class Fetch(AbstractContextManager["Fetch"]):
             self._rules[address] = rules = self._ask_robots(address)
             if rules.delay > robots.LONGEST:
                 told = {"asked": rules.delay, "kept": robots.LONGEST, "cure": "agree on a pause with its publisher"}
-                log.warning("crawl-delay is cut short", robots=address, **told)
+                log.warning("crawl-delay reduced to the maximum", robots=address, **told)
         return self._rules[address]
 
     def _ask_robots(self, address: str) -> Robots:

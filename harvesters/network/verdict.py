@@ -57,9 +57,9 @@ def _refusal(reply: Answer) -> Exception:
     if reply.status == 429 or reply.status in _DOWN:
         return _busy(reply, text)
     if reply.status in {401, 403}:
-        return DeniedError(f"{text}; correct the card's url, or ask the registry to let us in")
+        return DeniedError(f"{text}; correct the source's url, or ask the registry to let us in")
     if reply.status in {404, 410}:
-        return MissingError(f"{text}; correct the card's url, or ask the registry where it is now")
+        return MissingError(f"{text}; correct the source's url, or ask the registry where it is now")
     return UnexpectedError(text)
 
 

@@ -170,7 +170,7 @@ def _ask(source: Source, fetch: Fetch, terms: Mapping[str, str], start: int, siz
         raise Reported(f"{source.name}: {reply.url} says {told or 'no more than that there is an exception'}")
     results = root.find("{*}SearchResults")
     if kind != "GetRecordsResponse" or results is None:
-        raise ParseError(f"{source.name}: {reply.url} is no answer to GetRecords but <{kind}>; correct the card's url")
+        raise ParseError(f"{source.name}: {reply.url} is no answer to GetRecords but <{kind}>; correct the source's url")
     following = _number(results.get("nextRecord"))
     return _Answer(reply, tuple(map(_item, results.iterfind("*"))), _number(results.get("numberOfRecordsMatched")), following)
 

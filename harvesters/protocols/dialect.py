@@ -56,8 +56,8 @@ def charset(reply: Reply, named: str | None) -> str:
         faults.append(fault)
     looks = None if marked or named else _look(reply.path)
     if looks is None:
-        raise CharsetError(f"{reply.url}: its text is {' and '.join(faults)}; name its charset in the card's options")
-    log.warning("a charset was told by its look", url=reply.url, charset=looks, cure="name it in the card's option charset")
+        raise CharsetError(f"{reply.url}: its text is {' and '.join(faults)}; name its charset in the options of the source definition")
+    log.warning("charset guessed from the content", url=reply.url, charset=looks, cure="set the option charset")
     return looks
 
 

@@ -32,7 +32,7 @@ OPTIONS: Mapping[str, Option] = {
     "fq": Option(str, None, "A filter query that keeps the harvest to some files, e.g. `extras_country:KE`."),
     "secondary": Option(bool, False, "Whether to read what secondary publishers report of others' activities, too."),
     "hierarchy": Option(int, 0, "The level of activities that is read, e.g. `1` for parents only; 0 for all."),
-    "file": Option(bool, False, "The card's url is one file of activities, even if it does not end in `.xml`."),
+    "file": Option(bool, False, "The url is one file of activities, even if it does not end in `.xml`."),
 }
 
 _SEARCH = "/api/3/action/package_search"
@@ -153,7 +153,7 @@ class _Sieve:
     def tell(self, url: str) -> None:
         """Tell how many were left out, so that nobody looks for them."""
         if self.left:
-            log.info("activities were left out, as the card says", source=self.name, file=url, **self.left)
+            log.info("activities excluded by the source definition", source=self.name, file=url, **self.left)
 
 
 def _files(source: Source, fetch: Fetch, since: datetime | None) -> list[str]:
@@ -193,7 +193,7 @@ def _addresses(source: Source, package: Any) -> Iterator[str]:
     extras = {it.get("key"): it.get("value") for it in package.get("extras") or () if isinstance(it, dict)}
     told = {**extras, **(package.get("organization") or {}), **package}
     if not value(source, OPTIONS, "secondary") and (told.get("publisher_source_type") == _SECONDARY or told.get("secondary_publisher")):
-        log.info("a secondary publisher's file was left out, as the card says", source=source.name, package=package.get("name"))
+        log.info("file of a secondary publisher excluded by the source definition", source=source.name, package=package.get("name"))
         return
     for resource in package.get("resources") or ():
         if isinstance(resource, dict) and isinstance(url := resource.get("url"), str) and is_web(url.strip()):

@@ -17,7 +17,7 @@ from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
     "records": Option(str, "@", "JMESPath to the list of records in an answer; objects keyed by their ids are read as a list."),
-    "key": Option(str, None, "JMESPath to a record's key; without it the card's field `key`, else `id`, in a folder the file's stem."),
+    "key": Option(str, None, "JMESPath to a record's key; else the field `key`, else `id`, in a folder the file's stem."),
     "modified": Option(str, None, "JMESPath to the time when a record changed."),
     "total": Option(str, None, "JMESPath to the number of all records, where an answer tells it."),
     "page": Option(str, None, "The argument that counts pages: the answers are asked for until one is empty or `total` is reached."),

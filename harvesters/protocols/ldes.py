@@ -80,7 +80,7 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
         walk = _Walk()
         for member in _members(told, moment, walk):
             file.execute(_KEEP, member)
-        log.info("a stream was read", source=source.name, pages=walk.pages, since=str(moment) if moment else None)
+        log.info("stream read", source=source.name, pages=walk.pages, since=str(moment) if moment else None)
         claimed = file.execute("SELECT count(*) FROM latest").fetchone()[0] if moment is None else None
         while True:
             rows = file.execute("SELECT * FROM latest WHERE entity > ? ORDER BY entity LIMIT ?", (spot.last, ROWS)).fetchall()

@@ -117,7 +117,7 @@ def _checked(source: Source, reply: Reply, verb: str) -> tuple[_Element, bool]:
     """Give the answer's root, and whether it says noRecordsMatch."""
     root = xml(reply)
     if root.tag != f"{_NS}OAI-PMH":
-        raise ParseError(f"{source.name}: {reply.url} is no OAI-PMH answer but <{etree.QName(root).localname}>; correct the card's url")
+        raise ParseError(f"{source.name}: {reply.url} is no OAI-PMH answer but <{etree.QName(root).localname}>; correct the source's url")
     errors = [(node.get("code") or "no code", " ".join((node.text or "").split())) for node in root.iterfind(f"{_NS}error")]
     codes = frozenset(code for code, _ in errors)
     if errors and codes != {"noRecordsMatch"}:

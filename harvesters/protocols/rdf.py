@@ -149,7 +149,7 @@ def _near(told: Reading, addresses: Iterable[str], reply: Reply) -> list[str]:
     hosts = {urlsplit(told.source.url).hostname, urlsplit(reply.url).hostname}
     kept = [it for it in addresses if value(told.source, OPTIONS, "elsewhere") or urlsplit(it).hostname in hosts]
     if left := len(set(addresses)) - len(kept):
-        log.info("what lies on other hosts is left out", source=told.source.name, left=left, at=reply.url, cure="set `elsewhere`")
+        log.info("links to other hosts not followed", source=told.source.name, left=left, at=reply.url, cure="set `elsewhere`")
     return kept
 
 

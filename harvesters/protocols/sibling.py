@@ -111,7 +111,7 @@ def _begun(source: Source, fetch: Fetch, head: Head) -> tuple[int, str]:
     before = known(source, fetch)
     number = number_of(source, fetch, head, before) if before else None
     if before and number is None:
-        log.warning("the other's journal was set back, or is another one; all of it is read", source=source.name, known=before)
+        log.warning("remote journal was rewound or replaced; re-reading from the start", source=source.name, known=before)
     return (number, before) if before and number else (0, "")
 
 
@@ -123,7 +123,7 @@ def _walk(told: _Reading, spot: _Spot) -> Pages[Graph]:
                 yield page
             return
         except _Unlevel as error:
-            log.info("what changed is read from the whole journal", source=told.source.name, reason=str(error))
+            log.info("remote index unavailable; reading changes from the whole journal", source=told.source.name, reason=str(error))
     with _replayed(told, spot, 0, None) as replay:
         for page, _ in _pages(spot, replay, lambda graph, entry: _all(told, replay, graph) if entry > spot.after else iter(())):
             yield page
@@ -141,7 +141,7 @@ def _news(told: _Reading, spot: _Spot) -> Iterator[tuple[Page[Graph], _Spot]]:
 def _replayed(told: _Reading, spot: _Spot, after: int, since: str | None) -> Iterator[Replay]:
     with tempfile.TemporaryDirectory(prefix="stocktake-") as folder, closing(Replay(Path(folder), spot.base)) as replay:
         replay.take(told.source, told.fetch, told.head, after, since)
-        log.info("a journal was read", source=told.source.name, after=after, upto=spot.number, touched=replay.count())
+        log.info("remote journal read", source=told.source.name, after=after, upto=spot.number, touched=replay.count())
         yield replay
 
 

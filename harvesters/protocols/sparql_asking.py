@@ -166,7 +166,7 @@ def check(source: Source) -> None:
         raise CardError(f"{source.name}: give the option 'types' or the option 'pattern', one of them, which tells the records")
     pattern = source.options.get("pattern", "?subject")
     if "?subject" not in pattern or re.search(r"\bSERVICE\b", pattern, re.IGNORECASE):
-        told = "asks another endpoint (SERVICE); give that one a card of its own" if "?subject" in pattern else "does not bind ?subject"
+        told = "asks another endpoint (SERVICE); create a source for that one" if "?subject" in pattern else "does not bind ?subject"
         raise CardError(f"{source.name}: option 'pattern' {told}")
     for name in names(source, OPTIONS, "types"):
         if ":" not in name or (iri(name) == name and not name.startswith(("http:", "https:", "urn:"))):

@@ -17,7 +17,7 @@ from harvesters.record import Gone, Page, Record, Row, Unreadable
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
-    "key": Option((str, list), None, "The column of the key, or the columns that make it; without it the card's field `key`, else `id`."),
+    "key": Option((str, list), None, "The column of the key, or the columns that make it; else the field `key`, else `id`."),
     "digest": Option(list, None, "The columns of which a key is made where there is none: a digest of their cells."),
     "modified": Option(str, None, "The column that tells when a record changed."),
     "group": Option(bool, False, "Rows with one key are one record: a column that differs among them becomes a list of its values."),

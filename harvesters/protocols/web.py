@@ -90,7 +90,7 @@ def _maps(told: Reading, reply: Reply, moment: datetime | None, deep: int = 0) -
     only = expression(told.source, OPTIONS, "only")
     pages = [entry for entry in found.pages if urlsplit(entry.address).hostname in hosts and only.search(entry.address)]
     counts = {"pages": len(pages), "passed": len(found.pages) - len(pages), "unusable": found.left}
-    log.info("a sitemap was read", source=told.source.name, sitemap=reply.url, maps=len(found.maps), **counts)
+    log.info("sitemap read", source=told.source.name, sitemap=reply.url, maps=len(found.maps), **counts)
     yield reply.url, [entry for entry in pages if entry.since(moment)]
     if found.maps and deep == _DEEP:
         raise ParseError(f"{told.source.name}: {reply.url} holds sitemaps more than {_DEEP} deep; its sitemaps do not end")
@@ -105,7 +105,7 @@ def _page(told: Reading, entry: Entry, spot: _Spot) -> tuple[tuple[Item, ...], P
     try:
         reply = told.fetch.get(address, accept=_PAGE)
     except MissingError as error:
-        log.info("a page of the sitemap is not there", source=told.source.name, page=address, why=str(error))
+        log.info("page listed in the sitemap not found", source=told.source.name, page=address, why=str(error))
         return (Gone(address),), None, replace(spot, faults=0)
     except UNREAD as error:
         faults = fault(told.source.name, spot.faults, error)
@@ -129,7 +129,7 @@ def _items(told: Reading, reply: Reply, entry: Entry | None = None) -> tuple[Ite
     if troubles and not found.records:
         return (Unreadable(page, "; ".join(troubles)),)
     if troubles:
-        log.warning("a page's markup is broken in part", source=told.source.name, page=page, troubles=troubles)
+        log.warning("page has invalid markup", source=told.source.name, page=page, troubles=troubles)
     modified = entry.modified or None if entry else None
     return tuple(replace(it, modified=modified) if not isinstance(it, Unreadable) and it.modified is None else it for it in items)
 

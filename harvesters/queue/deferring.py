@@ -70,7 +70,7 @@ class Deferring:
                     pass
                 queued = asyncio.run(connect_and_put())
                 outage.over(source=source)
-                log.info("run queued" if queued else "run is queued already", source=source)
+                log.info("run queued" if queued else "run already queued", source=source)
                 return
             except (ConnectorException, psycopg.Error, LedgerError) as error:
                 outage.failed(root_cause(error), source=source)

@@ -54,7 +54,7 @@ class Work:
         """Do a run that was due at *due* (seconds since 1970); raises BusyError, upon which the job is queued again."""
         source = next((card for card in load_all(self.cards) if card.name == name), None)
         if source is None:
-            log.error("a run was left out: there is no such card", source=name, cure=f"put {name}.toml into {self.cards}")
+            log.error("run skipped: no source definition", source=name, cure=f"put {name}.toml into {self.cards}")
             return
         try:
             if run := self._done_since(name, due):
@@ -64,7 +64,7 @@ class Work:
         except BusyError:
             raise
         except QuietError as error:
-            log.warning("run put off", source=name, reason=str(error))
+            log.warning("run postponed", source=name, reason=str(error))
         except (HarvestError, JournalError) as error:
             log.error("run failed", source=name, reason=str(error))
 
@@ -108,7 +108,7 @@ def work(means: Means, ledger: str, cards: Path, concurrency: int, heartbeat: fl
             lay_out(app, means.ledger)
             outage.over()
             if not began:
-                log.info("worker began", concurrency=concurrency, heartbeat=heartbeat)
+                log.info("worker started", concurrency=concurrency, heartbeat=heartbeat)
                 began = True
             if asyncio.run(_work(app, means, concurrency, heartbeat)):
                 break
@@ -116,7 +116,7 @@ def work(means: Means, ledger: str, cards: Path, concurrency: int, heartbeat: fl
         except (ConnectorException, psycopg.Error, LedgerError) as error:
             outage.failed(root_cause(error))
         time.sleep(min(heartbeat, _LATE))
-    log.info("worker ended")
+    log.info("worker stopped")
 
 
 async def _work(app: App, means: Means, concurrency: int, heartbeat: float) -> bool:

@@ -122,7 +122,7 @@ class Bench:
         with self._lock:
             if self._crew is crew:
                 if not self.bounded:  # else the parent, which has lost it too, says so
-                    log.warning("Dask cluster lost; its work is done in this machine's processes", reason=reason)
+                    log.warning("Dask cluster lost; continuing with local worker processes", reason=reason)
                 crew.close()
                 self._crew, self.dask = None, ""
 

@@ -49,7 +49,7 @@ def run(it: Errand, cards: Sequence[Source], means: Means, harvest: Callable[[So
     """
     source = next((card for card in cards if card.name == it.source), None)
     if source is None:
-        means.ledger.done(it.id, f"no card is named {it.source!r}")
+        means.ledger.done(it.id, f"no source definition for {it.source!r}")
         return
     try:
         means.ledger.done(it.id, harvest(source, it.full).run.id)

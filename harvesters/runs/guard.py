@@ -37,7 +37,7 @@ def _short(plan: Plan, limits: Limits) -> Iterator[Fault]:
     if plan.fetched == 0:
         yield Fault(None, "the source brought nothing; its last good data stays")
     if plan.fetched < limits.expect:
-        yield Fault("expect", f"the source brought {plan.fetched:,} records where its card expects at least {limits.expect:g}")
+        yield Fault("expect", f"the source brought {plan.fetched:,} records where its source definition expects at least {limits.expect:g}")
 
 
 def _shares(plan: Plan, limits: Limits, *, anew: bool) -> Iterator[Fault]:
@@ -53,7 +53,7 @@ def _shares(plan: Plan, limits: Limits, *, anew: bool) -> Iterator[Fault]:
     for name, count, whole, told in found:
         limit = getattr(limits, name)
         if count > _ALONE and whole and count / whole > limit:
-            yield Fault(name, f"{count:,} of {whole:,} {told}, more than the {limit:.0%} that the card lets pass")
+            yield Fault(name, f"{count:,} of {whole:,} {told}, more than the {limit:.0%} that the source definition allows")
 
 
 def _vanished(missed: int, deleted: int) -> str:

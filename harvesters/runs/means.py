@@ -66,10 +66,10 @@ def _mend(journal: Journal) -> None:
     try:
         aside = journal.mend()
     except FullError as error:
-        log.warning("nothing can be published now", reason=str(error))
+        log.warning("journal not writable; nothing can be published", reason=str(error))
         return
     if aside:
-        log.warning("a torn journal entry was set aside", file=str(aside), cure="nothing: its run is written again")
+        log.warning("incomplete journal entry moved aside", file=str(aside), cure="none needed: the entry is written again")
 
 
 @contextmanager

@@ -79,7 +79,7 @@ class Processes:
             try:
                 return begun.result()
             except BrokenProcessPool:
-                log.warning("a process that worked on records died; its work is done again")
+                log.warning("worker process exited; repeating its work")
                 begun = self.begin(parcel)
         try:
             return begun.result()

@@ -89,7 +89,7 @@ def _collected(source: Source, means: Means, protocol: Protocol, run: Run, heard
         return 0, {}
 
     for old in heard:
-        log.debug("mapping again", source=source.name, run=old.id)
+        log.debug("remapping", source=source.name, run=old.id)
         whole = set(old.network) <= _SMOOTH
         replay = Replay(means.data / "archive", f"{source.name}/{old.id}.warc.gz", means.journal.store, whole)
         door = Fetch(means.contact, 0.0, means.allow, replay, {}, _AT_ONCE, replay, robots=False)

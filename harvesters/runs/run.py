@@ -166,7 +166,7 @@ def _resume(run: Run, means: Means) -> Run:
 def _tell_clock(run: Run, clock: datetime, means: Means) -> None:
     """Tell that the clock went back; the run goes by the latest time that is known, so that no change is asked for too late."""
     text = f"the clock says {clock.isoformat()}, before {run.started.isoformat()}, which an earlier run tells; the later time counts"
-    log.warning("the clock went back", source=run.source, clock=clock.isoformat(), counts=run.started.isoformat(), cure="set the clock")
+    log.warning("clock moved backwards", source=run.source, clock=clock.isoformat(), counts=run.started.isoformat(), cure="set the clock")
     means.ledger.tell(run, _CLOCK, [Notice(_CLOCK, text)])
 
 

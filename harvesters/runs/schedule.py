@@ -79,4 +79,4 @@ def tell(event: JobExecutionEvent) -> None:
     if event.code == EVENT_JOB_MISSED:
         log.warning("run missed", source=event.job_id, due=str(event.scheduled_run_time), cure=f"stocktake harvest {event.job_id}")
     else:
-        log.warning("run left out: the last one is still under way", source=event.job_id)
+        log.warning("run skipped: previous run still in progress", source=event.job_id)

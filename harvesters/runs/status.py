@@ -52,7 +52,7 @@ def tell(means: Means) -> None:
     try:
         write(means)
     except HarvestError as error:
-        log.error("the status could not be told", reason=str(error))
+        log.error("status file not written", reason=str(error))
 
 
 def _replace(file: Path, text: bytes, store: Store | None) -> None:

@@ -23,7 +23,7 @@ from publisher.remote.follower import Follower
 from publisher.shelf.follower import require_unlocked
 from vocab.iris import Iris
 
-app = typer.Typer(no_args_is_help=True, help="The shelf: the store that answers.")
+app = typer.Typer(no_args_is_help=True, help="Check or rebuild the RDF store.")
 Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 SHOWN = 50  # faults that are listed as lines
 
@@ -41,7 +41,7 @@ class Settings(Protocol):
 
 @app.command()
 def verify(context: typer.Context, as_json: Json = False) -> None:
-    """Compare the shelf with the journal, graph by graph; exit code 1 where they differ."""
+    """Compare the store with the journal, graph by graph. Exit code 1 if they differ."""
     settings: Settings = context.obj
     with _told(), _held(settings) as held:
         position, faults = held.position, compare(Journal(settings.data / "journal"), held)
@@ -53,10 +53,10 @@ def verify(context: typer.Context, as_json: Json = False) -> None:
 @app.command()
 def rebuild(
     context: typer.Context,
-    whole: Annotated[bool, typer.Option("--whole", help="Throw all away and make it anew; a store elsewhere is emptied first.")] = False,
+    whole: Annotated[bool, typer.Option("--whole", help="Delete everything and rebuild; an external store is emptied first.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Mend what differs from the journal, graph by graph, then compare again; exit code 1 where something still differs."""
+    """Repair graphs that differ from the journal, then compare again. Exit code 1 if differences remain."""
     settings: Settings = context.obj
     journal = Journal(settings.data / "journal")
     with _told():

@@ -25,7 +25,7 @@ class Own:
         self._data, self._iris = data, iris
         shown = newest(data / "shelf" / "generations")
         if shown is None:
-            raise NotReady("there is no shelf yet; stocktake serve makes it, and stocktake store rebuild")
+            raise NotReady("there is no store yet; create it with stocktake serve or stocktake store rebuild")
         self.position = shown.position
         self._store = Store.read_only(str(Path(shown.path) / "store"))
 

@@ -46,7 +46,7 @@ class Announcer:
                 wait = PAUSE
             except (httpx.HTTPError, OSError) as error:
                 wait = min(2 * wait, LONGEST)
-                logger.warning("the hub could not be told; it is told again", hub=self._hub, error=str(error), seconds=wait)
+                logger.warning("WebSub hub not notified; retrying", hub=self._hub, error=str(error), seconds=wait)
 
     async def step(self) -> int:
         """Tell what is new; give the number of feeds. Raises httpx.HTTPError where the hub does not take it."""

@@ -121,7 +121,7 @@ class Following:
             file = sqlite3.connect(self._path)
             file.executescript(SCHEMA)
         except sqlite3.DatabaseError as error:
-            log.warning("the history cannot be opened; it is made anew", error=str(error))
+            log.warning("change history cannot be opened; rebuilding", error=str(error))
             self._forget()
             file = sqlite3.connect(self._path)
             file.executescript(SCHEMA)
@@ -177,7 +177,7 @@ def main() -> None:
             following.step()
             following.show(Path(generations))
         except JournalError as error:
-            log.error("the journal cannot be followed", error=str(error))
+            log.error("cannot read new journal entries", error=str(error))
             time.sleep(10)
         time.sleep(PAUSE)
 

@@ -95,7 +95,7 @@ class Connection(HttpToolsProtocol):
         self._timer = self.loop.call_later(seconds, act) if seconds is not None and act else None
 
     def _late(self) -> None:
-        log.warning("a client was too slow to ask", client=self.client[0] if self.client else "")
+        log.warning("closing connection: request read timed out", client=self.client[0] if self.client else "")
         self._end(_LATE)
 
     def _end(self, told: bytes) -> None:
@@ -127,7 +127,7 @@ class _Sender:
                 async with asyncio.timeout(self._take):
                     await self._cycle.flow.drain()
             except TimeoutError:
-                log.warning("a client was too slow to take its answer", client=(self._cycle.scope["client"] or [""])[0])
+                log.warning("closing connection: client read too slowly", client=(self._cycle.scope["client"] or [""])[0])
                 self._cycle.disconnected = True
                 self._cycle.message_event.set()  # who waits for the client hears that it is gone
                 self._cycle.transport.abort()

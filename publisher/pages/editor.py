@@ -50,7 +50,7 @@ def bundled(folder: Path = BUNDLE) -> bool:
     """Tell whether the scripts are there; where they are not, the log says what to do."""
     there = all((folder / name).exists() for name in ("query.js", "query.css", "worker.js"))
     if not there:
-        log.warning("the query page is a plain form: its scripts were not built; install Node.js with npm and install stocktake again")
+        log.warning("query editor not built; the query page is a plain form. To build it, install Node.js with npm and reinstall stocktake")
     return there
 
 

@@ -55,7 +55,7 @@ class Bench:
     async def attempt(self, card: str, client: str) -> Tried:
         """Try a card for a client; raises Busy while another is tried, and Spent where the client has had its share."""
         if self._busy:
-            raise Busy("Another card is being tried, and one is tried at a time; send the form again in a minute")
+            raise Busy("Another preview is running; try again in a minute")
         self._admit(client)
         self._busy = True
         try:
@@ -69,7 +69,7 @@ class Bench:
         self._had[client] = times
         if len(times) >= TRIES:
             wait = int(times[0] + WINDOW - now) + 1
-            raise Spent(f"This address has tried {TRIES} cards in {WINDOW / 60:g} minutes", wait)
+            raise Spent(f"Your address has run {TRIES} previews in {WINDOW / 60:g} minutes", wait)
         times.append(now)
         if len(self._had) > _CLIENTS:
             self._had.pop(next(iter(self._had)))

@@ -75,7 +75,7 @@ class Pinned:
                 await process.wait()
                 raise
         if code:
-            log.error("a release could not be put on the shelf", release=it.number, code=code)
+            log.error("release store could not be built", release=it.number, code=code)
 
     async def close(self) -> None:
         """End what is under way."""

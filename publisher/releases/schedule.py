@@ -36,9 +36,9 @@ def attempt(cut: Cut) -> Release | None:
     try:
         made = cut()
     except ReleaseError as error:
-        log.info("no release was cut", reason=str(error))
+        log.info("no release made", reason=str(error))
         return None
-    log.info("a release was cut", release=made.number, entry=made.position)
+    log.info("release made", release=made.number, entry=made.position)
     return made
 
 
@@ -50,5 +50,5 @@ def follow(every: str, last: Release | None, cut: Cut, now: Callable[[], datetim
         scheduler.add_job(attempt, args=(cut,), id="overdue", misfire_grace_time=None)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: scheduler.shutdown(wait=False))
-    log.info("releases are cut on schedule", every=every)
+    log.info("release schedule started", every=every)
     scheduler.start()

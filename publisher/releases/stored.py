@@ -90,9 +90,9 @@ async def _follow(data: Path, allow: frozenset[str]) -> None:
             try:
                 of = origin.read(data / "journal")
                 for number in await (mirrored.fetch(data, of.url, client) if of else asyncio.to_thread(fetch, data)):
-                    log.info("a release was fetched", release=number)
+                    log.info("release fetched", release=number)
             except (ReleaseError, JournalError, httpx.HTTPError) as error:
-                log.warning("releases could not be fetched", reason=str(error))
+                log.warning("releases not fetched", reason=str(error))
             await asyncio.sleep(_EVERY)
 
 

@@ -33,11 +33,11 @@ class Tenure:
         found = self._read()
         if found is None:
             if self._client.rows(without(ANY, self._client.dialect(SILENCE).hidden), SILENCE):
-                raise Broken("the store holds what is not ours; give an empty one, or make it ours by stocktake store rebuild --whole")
+                raise Broken("the store contains other data; use an empty one, or replace its content: stocktake store rebuild --whole")
             found = State()
             self._writer.update(update(found))
         if found.position and not self._continues(found):
-            raise Broken("the store follows another journal than this one; make it anew with stocktake store rebuild --whole")
+            raise Broken("the external store belongs to another journal; rebuild it with stocktake store rebuild --whole")
         return replace(found, writer="", until=0.0)
 
     def claim(self, now: datetime) -> bool:

@@ -65,7 +65,7 @@ def _look_for_letters(language: str) -> None:
     """Warn where no font of the machine has the letters of a language: its print would show none."""
     marks = _FOREIGN.get(language, ())
     if marks and not any(mark in family for family in typst.Fonts().families() for mark in marks):
-        log.warning("no font has the letters: the print lacks them", language=language, cure="install fonts-noto-core and fonts-noto-cjk")
+        log.warning("no font for the language of the PDF", language=language, cure="install fonts-noto-core and fonts-noto-cjk")
 
 
 def _part(section: Section, work: Path) -> dict[str, object]:

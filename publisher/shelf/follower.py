@@ -88,7 +88,7 @@ class Follower:
         self._mark_file = shelf / "position.json"
         self.mark = self._read_mark()
         if not self._continues():
-            log.warning("the journal is not the one that the shelf was made from; the shelf is made anew", position=self.mark.position)
+            log.warning("journal was replaced; rebuilding the store", position=self.mark.position)
             self._forget()
         self.store = self._open()
         self._aside = ThreadPoolExecutor(1, "aside", step_aside)
@@ -195,7 +195,7 @@ class Follower:
         try:
             return Store(path)
         except OSError as error:
-            log.warning("the shelf's store cannot be opened; the shelf is made anew", error=str(error))
+            log.warning("store cannot be opened; rebuilding", error=str(error))
             self._forget()
             return Store(path)
 
@@ -282,7 +282,7 @@ def main() -> None:
     try:
         _follow(Follower(Journal(Path(journal)), Path(shelf), Path(status), graph, report=report))
     except OSError as error:  # a full disk, a folder of another user: nothing to mend here, and started again it goes on
-        log.error("the shelf cannot be written", error=str(error), cure="make room or mend the folder; it goes on by itself")
+        log.error("store cannot be written", error=str(error), cure="free disk space or fix the directory; updates then resume")
         report(f"the shelf cannot be written: {error}")
         time.sleep(AGAIN)
         os._exit(1)  # threads of its own may hang on the same fault
@@ -298,8 +298,8 @@ def _follow(follower: Follower) -> NoReturn:
         try:
             follower.step()
         except JournalError as error:
-            log.error("the journal cannot be followed", error=str(error))
-            reason = f"the journal cannot be followed: {error}"
+            log.error("cannot read new journal entries", error=str(error))
+            reason = f"cannot read new journal entries: {error}"
         if reason != reported:
             report(reason)
             reported = reason

@@ -204,7 +204,7 @@ class Pool:
             await worker.open(self.generation)
             self._idle.append(worker)
         except PublisherError as error:
-            log.warning("a reader could not open a generation", generation=self.generation, error=str(error))
+            log.warning("query worker cannot open the snapshot", generation=self.generation, error=str(error))
             self._forget(worker)
             await worker.stop()
 

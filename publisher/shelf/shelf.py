@@ -221,7 +221,7 @@ class Shelf:
             try:
                 await self.look()
             except (ShelfError, OSError, ValueError) as error:
-                log.error("a generation could not be shown", error=str(error))
+                log.error("snapshot could not be loaded", error=str(error))
 
     async def _reckon(self) -> None:
         while True:
@@ -285,7 +285,7 @@ class Shelf:
                 process.kill()
                 await process.wait()
                 raise
-            log.error("a follower ended and is started again", module=line[2], code=code)
+            log.error("update process exited; restarting", module=line[2], code=code)
             if reports and not self.reason:
                 self.reason = f"the follower ended with code {code} and is started again; the log says more"
             await asyncio.sleep(1)

@@ -43,7 +43,7 @@ class Tidings:
         try:
             told, self._turn = restated(parse(self._path.read_bytes(), RdfFormat.N_QUADS), self._ns, at)
         except (SyntaxError, ValueError, FileNotFoundError) as error:
-            log.warning("the status file cannot be read; the last one stays", error=str(error))
+            log.warning("status file cannot be read; keeping the previous status", error=str(error))
             return None
         return told
 

@@ -89,7 +89,7 @@ class Exporter:
             await worker.open(shown.path)
             await self._answer(begun, worker)
         except ShelfError as error:
-            log.error("an export could not be answered", error=str(error))
+            log.error("export failed", error=str(error))
             self._still(begun, lambda: self._exports.fail(begun, "the store could not answer; put it again"))
         except PublisherError as error:
             reason = str(error)

@@ -83,10 +83,10 @@ class Streamed(Response):
         try:
             await reading
         except PublisherError as error:
-            log.warning("an answer was broken off", reason=str(error))
+            log.warning("response aborted", reason=str(error))
             return
         if (cut := self._answer.cut) and not (self._answer.marked or asked):
-            log.warning("an answer was broken off, since its format has no place for a mark", cut=cut.field)
+            log.warning("response aborted: truncated, and the format has no place for a marker", cut=cut.field)
             return
         await send({"type": "http.response.body", "body": b"", "more_body": False})
         if able:

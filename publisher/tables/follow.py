@@ -66,7 +66,7 @@ class Following:
         try:
             return self._step(store, position, entry, seconds)
         except (duckdb.Error, OSError) as error:
-            log.error("the tables cannot be written; they are made anew", error=str(error))
+            log.error("facet index cannot be written; rebuilding", error=str(error))
             self._work, self.mark = None, 0
             if self._preparing is not None:
                 self._preparing.wait()
@@ -108,7 +108,7 @@ class Following:
 
     def _make(self, store: Quads, position: int, entry: str) -> Iterator[int]:
         """Make the tables from all that the store holds; what changes meanwhile is touched by later entries."""
-        log.info("the tables are made", position=position)
+        log.info("facet index ready", position=position)
         self._database.begin()
         for number, (graphs, organizations) in enumerate(_everything(store, self._iris.base), 1):
             _, rows = self._read(store, graphs, organizations)
@@ -186,7 +186,7 @@ class Following:
         try:
             return Database(self._folder / "work.duckdb")
         except duckdb.Error as error:
-            log.warning("the tables cannot be opened; they are made anew", error=str(error))
+            log.warning("facet index cannot be opened; rebuilding", error=str(error))
             shutil.rmtree(self._folder, ignore_errors=True)
             return Database(self._folder / "work.duckdb")
 

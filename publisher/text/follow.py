@@ -68,7 +68,7 @@ class Following:
         try:
             return self._step(store, position, entry, seconds)
         except (ValueError, OSError) as error:
-            log.error("the text index cannot be written; it is made anew", error=str(error))
+            log.error("search index cannot be written; rebuilding", error=str(error))
             self._work, self.mark, self._labels_changed = None, Mark(), False
             self._writer.abandon()
             self._forget()
@@ -97,7 +97,7 @@ class Following:
 
     def _make(self, store: Quads, position: int, entry_id: str) -> Iterator[None]:
         """Make the index from all that the store holds; what changes meanwhile is touched by later entries."""
-        log.info("the text index is made", position=position)
+        log.info("search index ready", position=position)
         self._writer.clear()
         all_of_them = things(store, self._base)
         while found := list(islice(all_of_them, BATCH)):
@@ -199,7 +199,7 @@ class Following:
         try:
             return Writer(self._index)
         except (ValueError, OSError) as error:
-            log.warning("the text index cannot be opened; it is made anew", error=str(error))
+            log.warning("search index cannot be opened; rebuilding", error=str(error))
             self.mark = Mark()
             self._forget()
             return Writer(self._index)

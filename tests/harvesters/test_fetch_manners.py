@@ -180,7 +180,7 @@ def test_a_crawl_delay_beyond_measure_is_cut_short_and_told() -> None:
         fetch.get(URL)
 
     assert slept == [LONGEST]
-    assert [(log["event"], log["asked"], log["kept"]) for log in logs] == [("crawl-delay is cut short", 86400.0, LONGEST)]
+    assert [(log["event"], log["asked"], log["kept"]) for log in logs] == [("crawl-delay reduced to the maximum", 86400.0, LONGEST)]
 
 
 def test_a_huge_robots_txt_is_read_from_its_beginning_only() -> None:

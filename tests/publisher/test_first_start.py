@@ -141,5 +141,5 @@ async def test_a_follower_that_cannot_write_tells_its_server_why(tmp_path: Path)
         process.kill()
         await process.wait()
 
-    assert "the shelf cannot be written" in json.loads(said)["reason"]
+    assert "store cannot be written" in json.loads(said)["reason"]
     assert "generations" in json.loads(said)["reason"]

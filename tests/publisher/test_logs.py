@@ -33,7 +33,7 @@ def test_line_breaks_of_a_message_become_spaces(stderr, capsys):
 
 
 def test_a_field_that_is_missing_is_not_named(stderr, capsys):
-    structlog.get_logger().info("worker began")
+    structlog.get_logger().info("worker started")
 
     assert "source=" not in capsys.readouterr().err
 

@@ -196,7 +196,7 @@ def test_where_the_journal_cannot_be_written_one_may_look_and_a_run_that_changes
             harvest(source, replace(looking, transport=means.transport))
 
     assert runs == ["projects.1"]
-    assert [log["event"] for log in logs] == ["nothing can be published now"]
+    assert [log["event"] for log in logs] == ["journal not writable; nothing can be published"]
 
 
 def test_a_status_that_cannot_be_written_undoes_no_run(source: Source, means: Means) -> None:
@@ -204,7 +204,7 @@ def test_a_status_that_cannot_be_written_undoes_no_run(source: Source, means: Me
 
     (error,) = told(source, means)
 
-    assert error["event"] == "the status could not be told"
+    assert error["event"] == "status file not written"
     assert "status.nq: Is a directory; make room or mend the folder" in error["reason"]
     assert means.ledger.runs("projects")[0].state is State.COMMITTED
 
@@ -281,7 +281,7 @@ def test_a_fault_of_ours_ends_the_run_and_is_counted(source: Source, means: Mean
     (error,) = told(source, replace(means, bench=Wrong(BASE)))
 
     (run,) = means.ledger.runs("projects")
-    assert error["event"] == "run failed by a fault of this program; please report it"
+    assert error["event"] == "run failed: this is a bug, please report it"
     assert run.state is State.FAILED
     assert run.reason == "a fault of this program, please report it (RuntimeError: dictionary changed size during iteration)"
     assert status.standings(means, NOON)[0].marks.failures == 1

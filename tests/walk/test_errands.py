@@ -57,7 +57,7 @@ def test_an_errand_for_no_source_says_so(source: Source, means: Means) -> None:
 
     errand = means.ledger.errand(number)
     assert errand is not None
-    assert errand.run == "no card is named 'nobody'"
+    assert errand.run == "no source definition for 'nobody'"
 
 
 def test_an_errand_whose_run_fails_names_the_run(source: Source, means: Means, registry: Any) -> None:

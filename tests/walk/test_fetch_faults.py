@@ -113,7 +113,7 @@ LASTING = [
     (Fault.LIMITED, "limited", "answered 429 and asks us to come again in 2 seconds"),
     (Fault.DATED, "unavailable", "answered 503 and asks us to come again in 2 seconds"),
     (Fault.DOWN, "unavailable", "answered 503"),
-    (Fault.DENIED, "denied", "answered 403; correct the card's url, or ask the registry to let us in"),
+    (Fault.DENIED, "denied", "answered 403; correct the source's url, or ask the registry to let us in"),
     (Fault.WALL, "wall", 'http.user_agent contains "Stocktake/"'),
     (Fault.INWARD, "refused", "10.0.0.1, off the open internet"),
     (Fault.ROUND, "looped", "more than 5 redirects"),

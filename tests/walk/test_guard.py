@@ -114,7 +114,7 @@ def test_half_that_vanish_are_held_until_approved(source: Source, means: Means, 
 
     done = decide.approve(means, source, plan.run.id, by="ann")
 
-    assert plan.held == "20 of 40 published records vanished, more than the 10% that the card lets pass"
+    assert plan.held == "20 of 40 published records vanished, more than the 10% that the source definition allows"
     assert (done.state, entries(means), means.ledger.missing("projects")) == (State.COMMITTED, 2, 20)
     assert [(act.who, act.what, act.run) for act in means.ledger.acts()] == [("ann", "approved", "projects.2")]
 
@@ -188,7 +188,7 @@ def test_keys_that_all_change_are_held_as_the_same_records(source: Source, means
 
     told = {outcome: count for outcome, count in plan.outcomes.items() if count}
     assert told == {Outcome.REIDENTIFIED: 40, Outcome.REPLACED: 40}
-    assert plan.held == "40 of 40 published records came under another key, more than the 5% that the card lets pass"
+    assert plan.held == "40 of 40 published records came under another key, more than the 5% that the source definition allows"
 
 
 def test_an_approved_change_of_keys_leaves_tombstones_that_name_the_new_ones(source: Source, means: Means, registry: Any) -> None:

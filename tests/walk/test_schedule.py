@@ -52,7 +52,7 @@ def test_a_run_that_waits_goes_on_when_quiet_hours_end_and_nothing_else_does(sou
 
 @pytest.mark.parametrize(
     ("code", "told"),
-    [(EVENT_JOB_MISSED, "run missed"), (EVENT_JOB_MAX_INSTANCES, "run left out: the last one is still under way")],
+    [(EVENT_JOB_MISSED, "run missed"), (EVENT_JOB_MAX_INSTANCES, "run skipped: previous run still in progress")],
 )
 def test_what_the_schedule_misses_is_told(code: int, told: str) -> None:
     with capture_logs() as logs:

@@ -107,7 +107,7 @@ def test_runs_go_on_after_the_database_was_stopped(house, undisturbed, cluster, 
 def test_idle_worker_waits_for_the_database_and_goes_on(house, cluster, ledger) -> None:
     house.card("a")
     worker = house.start("worker", "--heartbeat", BEAT)
-    house.wait_until(lambda: "worker began" in house.told(0), '"worker began" in house.told(0)')
+    house.wait_until(lambda: "worker started" in house.told(0), '"worker started" in house.told(0)')
 
     cluster.stop()
     house.wait_until(lambda: "the database does not answer" in house.told(0), '"the database does not answer" in house.told(0)')
@@ -125,7 +125,7 @@ def test_idle_worker_waits_for_the_database_and_goes_on(house, cluster, ledger) 
 def test_due_time_that_passed_without_database_is_queued_afterwards(house, cluster, ledger) -> None:
     house.card("a", every="* * * * *")
     house.start("schedule")
-    house.wait_until(lambda: "schedule began" in house.told(0), '"schedule began" in house.told(0)')
+    house.wait_until(lambda: "scheduler started" in house.told(0), '"scheduler started" in house.told(0)')
 
     cluster.stop()
     house.wait_until(lambda: "a run cannot be queued" in house.told(0), '"a run cannot be queued" in house.told(0)')
