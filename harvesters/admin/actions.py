@@ -41,7 +41,7 @@ def get_run_request(context: AdminContext, request_id: int) -> Errand:
     """Return a run request by its number; raise NotFound."""
     request = context.ledger.errand(request_id)
     if request is None:
-        raise NotFound(f"there is no errand {request_id}")
+        raise NotFound(f"There is no queued run {request_id}.")
     return request
 
 
@@ -86,7 +86,7 @@ def reject(context: AdminContext, key: Key, run: Run, reason: str) -> Run:
 def create_key(context: AdminContext, key: Key, name: str, allowed: Scope, days: int | None) -> tuple[Key, str]:
     """Create a key; return it and its token."""
     if not key_store.is_valid_name(name):
-        raise InvalidValue(f"a key's name has 1 to {key_store.MAX_NAME_LENGTH} letters that can be seen")
+        raise InvalidValue(f"The owner's name needs 1 to {key_store.MAX_NAME_LENGTH} visible characters.")
     created_key, token = key_store.create(context.ledger, name, allowed, context.now(), days)
     context.ledger.note(Act(context.now(), key.display_name, "key created", note=f"{created_key.display_name}, {allowed.label}"))
     _log_action(key, "key created", key=created_key.id)
@@ -103,7 +103,7 @@ def revoke_key(context: AdminContext, key: Key, key_id: str) -> Key:
 
 def _check_note(text: str) -> str:
     if len(text) > MAX_NOTE_LENGTH:
-        raise InvalidValue(f"a note has at most {MAX_NOTE_LENGTH:,} letters; this has {len(text):,}")
+        raise InvalidValue(f"A comment can have at most {MAX_NOTE_LENGTH:,} characters; this one has {len(text):,}.")
     return text.strip()
 
 

@@ -58,9 +58,9 @@ def authenticate(request: Request, token: str) -> Key:
     key = key_store.check(context.ledger, token, context.now())
     if key is None:
         if seconds := context.throttle.retry_after(client):
-            raise RateLimited(f"too many wrong keys came from here; wait {seconds} seconds", seconds)
+            raise RateLimited(f"Too many failed sign-ins from this address. Try again in {seconds} seconds.", seconds)
         context.throttle.record_failure(client)
-        raise Unauthenticated("this key is not good: it is mistyped, revoked or expired", token_sent=True)
+        raise Unauthenticated("Sign-in failed: the key is mistyped, revoked or expired.", token_sent=True)
     try:
         key_store.record_use(context.ledger, key, context.now())
     except LedgerError as error:  # a read must not wait for a writer
@@ -70,11 +70,11 @@ def authenticate(request: Request, token: str) -> Key:
 
 def _authorize(request: Request, credentials: HTTPAuthorizationCredentials | None, scope: Scope) -> Key:
     if credentials is None:
-        raise Unauthenticated("this needs a key: send it as `Authorization: Bearer KEY`", token_sent=False)
+        raise Unauthenticated("A key is required. Send it as `Authorization: Bearer KEY`.", token_sent=False)
     key = authenticate(request, credentials.credentials)
     request.state.who = key.display_name
     if key.scope < scope:
-        raise InsufficientScope(f"this needs a key with the scope {scope.label}; yours has {key.scope.label}", scope.label)
+        raise InsufficientScope(f"A key with scope {scope.label} is required; yours has {key.scope.label}", scope.label)
     return key
 
 
@@ -114,7 +114,7 @@ def require_session(request: Request) -> User:
     key = key_store.find(context.ledger, session.key)
     if key is None or not key.is_valid(context.now()):
         context.sessions.end(session_id)
-        raise SessionRequired("Your key is no longer good.", token_sent=False)
+        raise SessionRequired("Your key was revoked or has expired.", token_sent=False)
     request.state.who = key.display_name
     return User(key, session)
 
@@ -124,7 +124,7 @@ def check_same_site(request: Request) -> None:
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     own_origin = f"{request.url.scheme}://{request.headers.get('host', '')}"
     if site not in (None, "same-origin", "none") or (site is None and origin is not None and origin != own_origin):
-        raise CSRFError("this form was not sent from an admin page")
+        raise CSRFError("This form was not sent from an admin page.")
 
 
 def render_errors_as_pages(request: Request) -> None:
@@ -135,14 +135,14 @@ def render_errors_as_pages(request: Request) -> None:
 def check_csrf(user: User, csrf: str, scope: Scope) -> None:
     """Refuse a form that is not of this session, or that the user's key does not allow."""
     if not user.session.matches_csrf(csrf):
-        raise CSRFError("this form is not one of your session; load the page again")
+        raise CSRFError("This form belongs to another session. Reload the page.")
     require_scope(user, scope)
 
 
 def require_scope(user: User, scope: Scope) -> None:
     """Refuse what the user's key does not allow."""
     if not user.allows(scope):
-        raise InsufficientScope(f"this needs a key with the scope {scope.label}; yours has {user.key.scope.label}", scope.label)
+        raise InsufficientScope(f"A key with scope {scope.label} is required; yours has {user.key.scope.label}", scope.label)
 
 
 Reader = Annotated[Key, Depends(require_read)]

@@ -35,13 +35,13 @@ async def read_form(request: Request) -> Mapping[str, str]:
     async for chunk in request.stream():
         received += chunk
         if len(received) > _MAX_FORM_BYTES:
-            raise InvalidValue(f"a form has at most {_MAX_FORM_BYTES:,} bytes")
+            raise InvalidValue(f"A form can have at most {_MAX_FORM_BYTES:,} bytes")
     try:
         return dict(
             parse_qsl(received.decode("ascii"), keep_blank_values=True, strict_parsing=bool(received), errors="strict", max_num_fields=20)
         )
     except ValueError as error:
-        raise InvalidValue("this is no form as a browser sends it") from error
+        raise InvalidValue("The request body is not a valid form.") from error
 
 
 FormFields = Annotated[Mapping[str, str], Depends(read_form)]
@@ -126,7 +126,7 @@ def make_key(form: FormFields, request: Request, user: CurrentUser, context: Con
     check_csrf(user, form.get("csrf", ""), Scope.ADMIN)
     allowed, days = parse_scope(form.get("scope", "")), form.get("days", "")
     if allowed is None or (days and not (days.isdecimal() and 1 <= int(days[:9]) <= actions.MAX_KEY_DAYS)):
-        raise InvalidValue(f"a key has a scope and is good for 1 to {actions.MAX_KEY_DAYS:,} days, or until it is revoked")
+        raise InvalidValue(f"A key needs a scope, and expires after 1 to {actions.MAX_KEY_DAYS:,} days or never.")
     _, token = actions.create_key(context, user.key, form.get("name", "").strip(), allowed, int(days) if days else None)
     return render_keys_page(request, user, context, token)
 
@@ -148,5 +148,5 @@ def _parse_override(form: Mapping[str, str], context: AdminContext) -> Override 
         value, days = float(form.get("value", "")), int(form.get("days", ""))
         until = context.now() + timedelta(days=days)
     except (ValueError, OverflowError) as error:
-        raise InvalidValue("an override has a limit, a number and days") from error
+        raise InvalidValue("Choose a limit, its new value and a number of days.") from error
     return plans.parse_override(context, limit, value, until)

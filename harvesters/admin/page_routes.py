@@ -22,20 +22,20 @@ _OVERVIEW_ROWS = 15  # of a list on the overview
 _PAGE_ROWS = 50  # of a list page
 # Explanations of the outcomes for the operator.
 MEANINGS: Mapping[Outcome, str] = {
-    Outcome.NEW: "not published yet",
-    Outcome.CHANGED: "published, and now other",
-    Outcome.UNCHANGED: "as they are published",
-    Outcome.RETURNED: "had vanished, and are back",
-    Outcome.REIDENTIFIED: "known content under a new key",
-    Outcome.WITHHELD: "broke a rule; their last good data stays",
-    Outcome.UNREADABLE: "could not be read; their last good data stays",
-    Outcome.DUPLICATE: "a key that came twice in this run",
-    Outcome.DELETED: "deleted by the source: a tombstone",
-    Outcome.ABSENT: "deleted by the source, and never here",
-    Outcome.VANISHED: "did not come: still served, and marked",
-    Outcome.MISSING: "did not come again: still served, and marked",
-    Outcome.LOST: "did not come in their time of grace: a tombstone",
-    Outcome.REPLACED: "came under another key: a tombstone that names it",
+    Outcome.NEW: "not yet published",
+    Outcome.CHANGED: "published, with changes",
+    Outcome.UNCHANGED: "same as published",
+    Outcome.RETURNED: "were missing, now back",
+    Outcome.REIDENTIFIED: "known content with a new identifier",
+    Outcome.WITHHELD: "failed validation; the last good version stays",
+    Outcome.UNREADABLE: "could not be read; the last good version stays",
+    Outcome.DUPLICATE: "identifier seen twice in this run",
+    Outcome.DELETED: "deleted at the source; a tombstone remains",
+    Outcome.ABSENT: "deleted at the source, never published here",
+    Outcome.VANISHED: "missing at the source (kept online, marked)",
+    Outcome.MISSING: "still missing at the source (kept online, marked)",
+    Outcome.LOST: "missing beyond the grace period; a tombstone remains",
+    Outcome.REPLACED: "has a new identifier; a tombstone points to it",
 }
 
 routes = APIRouter(include_in_schema=False, dependencies=[Depends(render_errors_as_pages)])

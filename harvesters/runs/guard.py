@@ -35,9 +35,9 @@ def _short(plan: Plan, limits: Limits) -> Iterator[Fault]:
     if not plan.run.sweep:
         return
     if plan.fetched == 0:
-        yield Fault(None, "the source brought nothing; its last good data stays")
+        yield Fault(None, "the source returned no records; the last good data stays")
     if plan.fetched < limits.expect:
-        yield Fault("expect", f"the source brought {plan.fetched:,} records where its source definition expects at least {limits.expect:g}")
+        yield Fault("expect", f"the source returned {plan.fetched:,} records; it expects at least {limits.expect:g}")
 
 
 def _shares(plan: Plan, limits: Limits, *, anew: bool) -> Iterator[Fault]:
@@ -53,13 +53,13 @@ def _shares(plan: Plan, limits: Limits, *, anew: bool) -> Iterator[Fault]:
     for name, count, whole, told in found:
         limit = getattr(limits, name)
         if count > _ALONE and whole and count / whole > limit:
-            yield Fault(name, f"{count:,} of {whole:,} {told}, more than the {limit:.0%} that the source definition allows")
+            yield Fault(name, f"{count:,} of {whole:,} {told} ({count / whole:.0%}); the limit is {limit:.0%}")
 
 
 def _vanished(missed: int, deleted: int) -> str:
     if not deleted:
-        return "published records vanished"
-    return "published records were deleted by the source" if not missed else f"published records vanished or were deleted ({deleted:,})"
+        return "published records are missing"
+    return "published records were deleted by the source" if not missed else f"published records are missing or were deleted ({deleted:,})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from publisher.pages.resources import Description
 from publisher.pages.terms import Term
 
-_CLAIMS = (("Action lines", "actionLine"), ("Goals", "goal"), ("Targets", "target"))
+_CLAIMS = (("Action lines", "actionLine"), ("SDGs", "goal"), ("Targets", "target"))
 _BASES = (("", "declared"), ("crosswalked", "crosswalked"), ("suggested", "suggested"))
 _ROLES = (("Lead", "dct:publisher"), ("Partner", "wsis:partner"), ("Funder", "schema:funder"), ("Creator", "dct:creator"))
 _SEVERITY = {"Violation": "violation", "Warning": "warning", "Info": "info"}

@@ -114,7 +114,7 @@ def test_half_that_vanish_are_held_until_approved(source: Source, means: Means, 
 
     done = decide.approve(means, source, plan.run.id, by="ann")
 
-    assert plan.held == "20 of 40 published records vanished, more than the 10% that the source definition allows"
+    assert plan.held == "20 of 40 published records are missing (50%); the limit is 10%"
     assert (done.state, entries(means), means.ledger.missing("projects")) == (State.COMMITTED, 2, 20)
     assert [(act.who, act.what, act.run) for act in means.ledger.acts()] == [("ann", "approved", "projects.2")]
 
@@ -188,7 +188,7 @@ def test_keys_that_all_change_are_held_as_the_same_records(source: Source, means
 
     told = {outcome: count for outcome, count in plan.outcomes.items() if count}
     assert told == {Outcome.REIDENTIFIED: 40, Outcome.REPLACED: 40}
-    assert plan.held == "40 of 40 published records came under another key, more than the 5% that the source definition allows"
+    assert plan.held == "40 of 40 published records came under another key (100%); the limit is 5%"
 
 
 def test_an_approved_change_of_keys_leaves_tombstones_that_name_the_new_ones(source: Source, means: Means, registry: Any) -> None:
@@ -505,7 +505,7 @@ def test_a_source_on_hold_whose_plan_is_over_a_limit_waits_for_both_reasons(sour
     held = harvest(source, means).held
 
     assert held is not None
-    assert held.startswith("ann holds the source since 2026-03-01 12:03 UTC: moving house; 20 of 40 published records vanished")
+    assert held.startswith("ann holds the source since 2026-03-01 12:03 UTC: moving house; 20 of 40 published records are missing")
 
 
 def test_an_incomplete_sweep_over_a_limit_waits_for_both_reasons(source: Source, means: Means, registry: Any) -> None:

@@ -176,7 +176,7 @@ def test_too_large_a_vanished_share_is_held(source: Source, means: Means, regist
     plan = harvest(source, means)
 
     assert plan.run.state is State.HELD
-    assert plan.held == "5 of 10 published records vanished, more than the 10% that the source definition allows"
+    assert plan.held == "5 of 10 published records are missing (50%); the limit is 10%"
 
 
 def test_growth_alone_is_not_held(source: Source, means: Means, registry: Any, project: Project) -> None:
