@@ -36,6 +36,7 @@ from publisher.releases.dump import dump
 from publisher.releases.making import make
 from publisher.releases.signature import key
 from publisher.shelf.follower import Follower
+from publisher.shelf.generations import Generation, newest
 from vocab.iris import BASE, Iris
 
 PAGE = 8
@@ -96,9 +97,14 @@ def note(home: Path, deed: str) -> None:
 def follow(home: Path, deed: str) -> None:
     at = NOON + timedelta(days=ORDER.index(deed))
     follower = Follower(Journal(home / "journal"), home / "shelf", home / "status.nq", BASE + "status", lambda: at)
-    while follower.step() is not None:
+    while follower.step() is not None or not _is_level(newest(follower.generations)):
         pass
     follower.close()
+
+
+def _is_level(shown: Generation | None) -> bool:
+    """Return whether tables and texts are shown for the same entry as the store: on a busy machine they come later."""
+    return shown is not None and shown.text == shown.tables == shown.position
 
 
 def release(home: Path, deed: str) -> None:
