@@ -42,7 +42,7 @@ class Deed(Protocol):
 
 Supersede = Annotated[
     list[str] | None,
-    typer.Option("--supersede", metavar="PLAN", help="Run a source although this plan of it waits for approval; repeatable."),
+    typer.Option("--supersede", metavar="PLAN", help="Run although this plan of the source awaits approval; repeatable."),
 ]
 
 app = typer.Typer(no_args_is_help=True)
@@ -55,13 +55,13 @@ log = structlog.get_logger()
 @app.command()
 def harvest(
     context: typer.Context,
-    names: Annotated[list[str] | None, typer.Argument(help="Sources to harvest; all that are enabled where none is named.")] = None,
-    full: Annotated[bool, typer.Option("--full", help="Read all, not only what changed since the last run.")] = False,
+    names: Annotated[list[str] | None, typer.Argument(help="Sources to harvest (default: all enabled sources).")] = None,
+    full: Annotated[bool, typer.Option("--full", help="Full harvest: read all records, not only changes since the last run.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Compute and print the plan; change nothing.")] = False,
     supersede: Supersede = None,
     json: Json = False,
 ) -> None:
-    """Harvest registries: collect, map, judge, plan, commit; 1 where a run failed, was held or is incomplete."""
+    """Harvest registries and publish the changes. Exit code 1 if a run failed, was held or is incomplete."""
     settings: Settings = context.obj
     wanted = chosen(cards_of(settings), names or [])
     if not wanted:
@@ -80,12 +80,12 @@ def harvest(
 @app.command("remap")
 def remap_sources(
     context: typer.Context,
-    names: Annotated[list[str] | None, typer.Argument(help="Sources to map again; all that are archived where none is named.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="Sources to re-map (default: all enabled sources with an archive).")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Compute and print the plan; change nothing.")] = False,
     supersede: Supersede = None,
     json: Json = False,
 ) -> None:
-    """Map again what is archived, as today's mappings and rules do it, without asking any registry; 1 where a run failed or was held."""
+    """Re-map archived data with today's mappings and rules, offline. Exit code 1 if a run failed or was held."""
     settings: Settings = context.obj
     wanted = chosen(cards_of(settings), names or [])
     with means_of(settings) as means:
@@ -172,10 +172,10 @@ def schedule(context: typer.Context) -> None:
 @app.command()
 def worker(
     context: typer.Context,
-    concurrency: Annotated[int, typer.Option(help="Runs at the same time.", min=1, max=64)] = 2,
-    heartbeat: Annotated[float, typer.Option(help="Seconds between signs of life; others take over after three missed.", min=0.2)] = 10,
+    concurrency: Annotated[int, typer.Option(help="Maximum number of concurrent runs.", min=1, max=64)] = 2,
+    heartbeat: Annotated[float, typer.Option(help="Seconds between heartbeats; runs are requeued after three missed.", min=0.2)] = 10,
 ) -> None:
-    """Do the runs that schedules have queued in a PostgreSQL ledger, on any number of machines, until Ctrl-C or SIGTERM."""
+    """Run harvests queued in the PostgreSQL ledger, on any number of machines, until Ctrl-C or SIGTERM."""
     settings: Settings = context.obj
     cards_of(settings)
     with means_of(settings) as means:

@@ -151,7 +151,7 @@ def _belongs(it: Mirror) -> Origin | None:
     if aside := journal.mend():
         log.warning("incomplete journal entry moved aside", file=str(aside), cure="none needed: it is fetched again")
     if known is None and (head := journal.head):
-        raise MirrorError(f"{it.data} has a journal of its own with {head.number} entries; give a mirror a data folder of its own (--data)")
+        raise MirrorError(f"{it.data} already contains data ({head.number} entries); use an empty directory for a mirror (--data)")
     return known
 
 

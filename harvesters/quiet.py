@@ -48,5 +48,5 @@ def quiet(text: str) -> Quiet:
     hour, minute, last_hour, last_minute = map(int, match.groups())
     window = Quiet(time(hour, minute), time(last_hour, last_minute))
     if window.start == window.end:
-        raise ValueError("it begins when it ends; to ask a registry never, say enabled = false")
+        raise ValueError("start and end are equal; to stop harvesting a source set `enabled = false`")
     return window

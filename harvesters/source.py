@@ -133,7 +133,7 @@ def _check_values(source: Source, where: str) -> None:
     if not is_web(source.url):
         raise CardError(f"{where}: url {source.url!r} is no http or https address")
     if not is_web(source.licence):
-        raise CardError(f"{where}: licence {source.licence!r} is no web address; give the licence's own, e.g. of Creative Commons")
+        raise CardError(f"{where}: licence {source.licence!r} must be a URL, e.g. https://creativecommons.org/licenses/by/4.0/")
     if source.pause < 0:
         raise CardError(f"{where}: pause is {source.pause}, which is no number of seconds from 0 up")
     try:

@@ -86,7 +86,7 @@ def listen(served: ASGIApp, settings: Settings, host: str, port: int) -> None:
 
 @app.command()
 def dump(context: typer.Context) -> None:
-    """Write all that is published as canonical N-Quads and as Turtle, and what is gone as CSV, gzip, each with its SHA-256."""
+    """Write complete dumps: N-Quads, Turtle, and a CSV of removed records (gzip), each with its SHA-256."""
     settings: Settings = context.obj
     for path in write_dumps(Journal(settings.data / "journal"), settings.data / "dumps"):
         print(path)
@@ -95,11 +95,11 @@ def dump(context: typer.Context) -> None:
 @app.command()
 def release(
     context: typer.Context,
-    keep: Annotated[int, typer.Option(help="How many releases keep their files; the numbers of older ones stay.", min=1)] = keeping.KEEP,
-    every: Annotated[str, typer.Option(help="Go on until Ctrl-C, and cut a release at each time of this cron line, in UTC.")] = "",
+    keep: Annotated[int, typer.Option(help="Number of releases whose files are kept.", min=1)] = keeping.KEEP,
+    every: Annotated[str, typer.Option(help="Make releases on this cron schedule (UTC) until Ctrl-C.")] = "",
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of lines.")] = False,
 ) -> None:
-    """Cut the next release: all that is published as files, signed, numbered and kept; 1 where nothing has changed since the last."""
+    """Make the next release: signed, numbered files of all published data. Exit code 1 if nothing has changed."""
     settings: Settings = context.obj
     if every:
         _check_cron(every)
@@ -150,7 +150,7 @@ def _report(settings: Settings, number: int) -> None:
 @app.command()
 def report(
     context: typer.Context,
-    number: Annotated[int | None, typer.Option("--release", help="Release that it tells of; the newest if none is named.", min=1)] = None,
+    number: Annotated[int | None, typer.Option("--release", help="Release number (default: the newest).", min=1)] = None,
     language: Annotated[str, typer.Option(help="Language: en, ar, zh, fr, ru or es.")] = "en",
     year: Annotated[str, typer.Option(help="Only initiatives of this year.")] = "",
     region: Annotated[str, typer.Option(help="Only of this ITU region, by its code, such as africa.")] = "",
@@ -158,7 +158,7 @@ def report(
     goal: Annotated[str, typer.Option(help="Only of this Sustainable Development Goal, such as 4.")] = "",
     country: Annotated[str, typer.Option(help="Only of this country, by its M49 code, ISO code or name, such as 404, KE or Kenya.")] = "",
 ) -> None:
-    """Write the stocktaking report of a release as HTML and PDF, its figures drawn from queries; made again it is the same."""
+    """Write the stocktaking report of a release as HTML and PDF."""
     settings: Settings = context.obj
     asked = {"year": year, "region": region, "line": action_line, "goal": goal, "country": country}
     try:
@@ -173,10 +173,10 @@ def report(
 def query(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(help="A file with a SPARQL query.", exists=True, dir_okay=False)],
-    form: Annotated[str, typer.Option("--format", help=f"Suffix of the answer's format: {', '.join([*TABLES, *GRAPHS])}.")] = "",
+    form: Annotated[str, typer.Option("--format", help=f"Result format: {', '.join([*TABLES, *GRAPHS])}.")] = "",
     seconds: Annotated[float, typer.Option("--timeout", help="Time limit in seconds.", min=0.001)] = 600.0,
 ) -> None:
-    """Answer a SPARQL query from what is published here, without a server."""
+    """Run a SPARQL query on the published data, without a server."""
     settings: Settings = context.obj
     if form and form not in TABLES and form not in GRAPHS:
         raise typer.BadParameter(f"no format {form!r}; there are {', '.join([*TABLES, *GRAPHS])}")

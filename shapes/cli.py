@@ -26,7 +26,7 @@ from shapes.rules import rules, turtle
 from shapes.validate import judge, validate
 from vocab.iris import BASE
 
-app = typer.Typer(no_args_is_help=True, help="The SHACL shapes by which records are judged.")
+app = typer.Typer(no_args_is_help=True, help="SHACL shapes that validate records.")
 
 _FORMATS = {
     ".ttl": ox.RdfFormat.TURTLE,
@@ -38,7 +38,7 @@ _COLOUR = {Severity.VIOLATION: "red", Severity.WARNING: "yellow", Severity.INFO:
 
 Files = Annotated[list[Path] | None, typer.Argument(help="Turtle, N-Triples, N-Quads or TriG files; none: the shapes themselves.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-Base = Annotated[str, typer.Option("--base", envvar="STOCKTAKE_BASE", help="The base of all IRIs of ours.")]
+Base = Annotated[str, typer.Option("--base", envvar="STOCKTAKE_BASE", help="Base of the IRIs.")]
 
 
 @app.command()
@@ -47,7 +47,7 @@ def check(
     as_json: Json = False,
     base: Base = BASE,
 ) -> None:
-    """Judge FILES by the shapes, or the shapes by the shapes for shapes and by their examples.
+    """Validate RDF files, or (without files) the shapes themselves and their examples.
 
     Exit 0: nothing withholds; 1: something does; 2: a file is missing, of an unknown kind or malformed.
     """
@@ -63,12 +63,12 @@ def check(
 
 @app.command("list")
 def list_(as_json: Json = False, base: Base = BASE) -> None:
-    """List the shapes: what each asks, how grave a fault is, and what to do about it."""
+    """List the shapes: rule, severity and how to fix a violation."""
     found = list(rules(base).values())
     if as_json:
         typer.echo(json.dumps([asdict(rule) for rule in found], indent=2))
         return
-    table = Table("Shape", "Severity", "Says", "Cure")
+    table = Table("Shape", "Severity", "Rule", "How to fix")
     for rule in found:
         table.add_row(rule.name, f"[{_COLOUR[rule.severity]}]{rule.severity}[/]", escape(rule.message), escape(rule.cure))
     Console().print(table)

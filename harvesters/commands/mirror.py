@@ -43,7 +43,7 @@ def address(url: str) -> str:
     """Give the address of the other's front page with a slash at its end; exit with 2 where it is none."""
     parts = urlsplit(url)
     if not is_web(url) or parts.query or parts.fragment:
-        raise typer.BadParameter(f"{url!r} is no web address of a Stocktake's front page, such as https://stocktaking.example/")
+        raise typer.BadParameter(f"{url!r} is not the URL of a Stocktake home page, e.g. https://stocktaking.example/")
     return url.removesuffix("journal/").rstrip("/") + "/"
 
 

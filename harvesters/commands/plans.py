@@ -17,14 +17,14 @@ from harvesters.runs import accounts, decide, report
 from harvesters.runs.means import Means
 from harvesters.runs.status import tell as tell_status
 
-app = typer.Typer(no_args_is_help=True, help="Plans that wait for a person.")
-_Id = Annotated[str, typer.Argument(metavar="ID", help="The plan, which has its run's name.")]
+app = typer.Typer(no_args_is_help=True, help="Plans that await approval.")
+_Id = Annotated[str, typer.Argument(metavar="ID", help="Plan id (the id of its run).")]
 _QUIET = (Outcome.UNCHANGED, Outcome.ABSENT, Outcome.MISSING)  # what a plan leaves as it is
 
 
 @app.command("list")
 def list_plans(context: typer.Context, json: Json = False) -> None:
-    """List the plans that wait, the oldest first, and why each does."""
+    """List plans that await approval, oldest first, with the reasons."""
     settings: Settings = context.obj
     with means_of(settings) as means:
         rows = [report.run(run) for run in means.ledger.held()]
@@ -35,11 +35,11 @@ def list_plans(context: typer.Context, json: Json = False) -> None:
 def show_plan(
     context: typer.Context,
     id: _Id,
-    diff: Annotated[bool, typer.Option("--diff", help="Show the statements that each record loses and gains.")] = False,
+    diff: Annotated[bool, typer.Option("--diff", help="Show the removed and added statements of each record.")] = False,
     outcome: Outcomes = None,
     json: Json = False,
 ) -> None:
-    """Show what a plan would do: its account, and each record that it would change or could not publish."""
+    """Show the changes of a plan: statistics, and each changed or unpublished record."""
     settings: Settings = context.obj
     with means_of(settings) as means:
         run = _held(id, means)
@@ -60,12 +60,12 @@ def show_plan(
 def approve(
     context: typer.Context,
     id: _Id,
-    override: Annotated[str | None, typer.Option(metavar="LIMIT=VALUE", help="Raise a limit for one later run: vanished=0.6.")] = None,
-    until: Annotated[str, typer.Option(help="When the override ends: a day (2026-03-31), or a number of days.")] = "7",
-    note: Annotated[str, typer.Option(help="Why, for those who read the acts.")] = "",
+    override: Annotated[str | None, typer.Option(metavar="LIMIT=VALUE", help="Let one later run exceed a limit: vanished=0.6.")] = None,
+    until: Annotated[str, typer.Option(help="End of the override: a date or number of days.")] = "7",
+    note: Annotated[str, typer.Option(help="Reason for the audit log.")] = "",
     json: Json = False,
 ) -> None:
-    """Commit a plan exactly as it was drawn."""
+    """Approve a plan and publish its changes."""
     settings: Settings = context.obj
     cards = cards_of(settings)
     with means_of(settings) as means:
@@ -78,9 +78,9 @@ def approve(
 
 @app.command()
 def reject(
-    context: typer.Context, id: _Id, reason: Annotated[str, typer.Option(help="Why, for those who read the acts.")] = "", json: Json = False
+    context: typer.Context, id: _Id, reason: Annotated[str, typer.Option(help="Reason for the audit log.")] = "", json: Json = False
 ) -> None:
-    """Let a plan go; the last good data stays."""
+    """Reject a plan and keep the published data."""
     settings: Settings = context.obj
     cards = cards_of(settings)
     with means_of(settings) as means:
@@ -93,7 +93,7 @@ def reject(
 def _held(id: str, means: Means) -> Run:
     run = accounts.found(id, means.ledger)
     if run.state is not State.HELD:
-        raise PlanError(f"{id}: it is {run.state.value} and waits for nobody; `stocktake runs show {id}` tells what it did")
+        raise PlanError(f"{id}: not awaiting approval (state: {run.state.value}); see: stocktake runs show {id}")
     return run
 
 

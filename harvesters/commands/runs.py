@@ -26,18 +26,18 @@ class _Listing(TyperGroup):
         return super().parse_args(ctx, args if named else ["list", *args])
 
 
-app = typer.Typer(cls=_Listing, help="What each run did. Without a command: list.")
-Outcomes = Annotated[list[Outcome] | None, typer.Option("--outcome", help="Only records with this outcome; may be given more than once.")]
+app = typer.Typer(cls=_Listing, help="Runs and their results. Default command: list.")
+Outcomes = Annotated[list[Outcome] | None, typer.Option("--outcome", help="Only records with this outcome; repeatable.")]
 
 
 @app.command("list")
 def list_runs(
     context: typer.Context,
-    source: Annotated[str | None, typer.Argument(help="Only this source's runs.")] = None,
-    limit: Annotated[int, typer.Option(help="How many, newest first.", min=1)] = 50,
+    source: Annotated[str | None, typer.Argument(help="Only runs of this source.")] = None,
+    limit: Annotated[int, typer.Option(help="Maximum number of runs.", min=1)] = 50,
     json: Json = False,
 ) -> None:
-    """List the runs, newest first, with what each brought and how it ended."""
+    """List runs, newest first, with counts and outcome."""
     settings: Settings = context.obj
     with means_of(settings) as means:
         rows = [report.run(run) for run in means.ledger.runs(source, limit)]
@@ -47,11 +47,11 @@ def list_runs(
 @app.command("show")
 def show_run(
     context: typer.Context,
-    id: Annotated[str, typer.Argument(metavar="ID", help="The run, as `stocktake runs` names it.")],
+    id: Annotated[str, typer.Argument(metavar="ID", help="Run id; see `stocktake runs`.")],
     outcome: Outcomes = None,
     json: Json = False,
 ) -> None:
-    """Show a run's account, and the records behind its numbers: all with one outcome, or some of each."""
+    """Show the statistics of a run and its records: all with one outcome, or some of each."""
     settings: Settings = context.obj
     with means_of(settings) as means:
         shown(means, id, outcome or [], json=json)

@@ -26,7 +26,7 @@ _Name = Annotated[str, typer.Argument(help="The source.")]
 
 @app.command("list")
 def list_sources(context: typer.Context, json: Json = False) -> None:
-    """List the registries: protocol, mapping, schedule, how the last run ended, and who holds it."""
+    """List sources: protocol, mapping, schedule, last run and hold."""
     settings: Settings = context.obj
     with means_of(settings) as means:
         rows = report.sources(cards_of(settings), means.ledger)
@@ -48,7 +48,7 @@ def _card_file(folder: Path, card: str) -> Path:
 @app.command("check")
 def check_sources(
     context: typer.Context,
-    cards: Annotated[list[str] | None, typer.Argument(help="Sources to check, by name or file; all of the folder by default.")] = None,
+    cards: Annotated[list[str] | None, typer.Argument(help="Names or paths of source definitions (default: all).")] = None,
     json: Json = False,
 ) -> None:
     """Check source definitions offline. Exit code 1 if one is invalid."""

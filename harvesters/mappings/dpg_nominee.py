@@ -31,7 +31,7 @@ def reader(source: Source, words: Crosswalks) -> Callable[[Record[Row]], Resourc
     def read(record: Record[Row]) -> Resource:
         good = record.payload
         if not plain(good.get("name")):
-            raise ParseError(f"{record.key}: it is no nomination: it has no name, only {', '.join(map(str, good))[:200]}")
+            raise ParseError(f"{record.key}: not a DPG nomination: `name` is missing; found only {', '.join(map(str, good))[:200]}")
         types = [plain(text) for text in many(good.get("type"))]
         said = lexicon.declared((), _goals(good), ())
         subjects = joined(said, lexicon.subjects(plain(text) for text in many(good.get("sectors"))))

@@ -105,7 +105,7 @@ class _Guard(httpcore.SyncBackend):
             raise httpcore.ConnectError(f"{host} has no address: {error}") from error
         inside = [address for address in found if not is_public(address)]
         if inside and host not in self.allow:
-            raise RefusedError(f"{host} is at {inside[0]}, off the open internet; name it in STOCKTAKE_ALLOW_HOSTS if you trust it")
+            raise RefusedError(f"{host} has the private address {inside[0]}. To allow it: STOCKTAKE_ALLOW_HOSTS={host}")
         return found
 
 

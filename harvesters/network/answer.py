@@ -130,7 +130,7 @@ def _declared(reply: Reply) -> list[str]:
 def refuse_html(reply: Reply, wanted: str) -> bytes:
     """Give the body; raises ParseError where it is empty, or a web page where *wanted* was expected."""
     if not reply.content.strip():
-        raise ParseError(f"{reply.url}: answered with nothing where {wanted} was expected")
+        raise ParseError(f"{reply.url}: empty response; expected {wanted}")
     if is_page(reply.content):
         raise WebPageError(f"{reply.url}: answered with {told(reply.content)} where {wanted} was expected; open it in a browser")
     return reply.content

@@ -213,7 +213,7 @@ class Fetch(AbstractContextManager["Fetch"]):
         url = self._parsed(address)
         for _ in range(_HOPS + 1):
             if url.scheme not in {"http", "https"}:
-                raise self._counted(ElsewhereError(f"{address}: leads to {url}, which is no web address"))
+                raise self._counted(ElsewhereError(f"{address}: redirects to {url}, which is not a web address"))
             pause = self._admitted(url) if admit and self.robots else self.pause
             reply = self._patiently(url, headers, judged, pause)
             if not _leads_on(reply):

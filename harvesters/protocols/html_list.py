@@ -118,7 +118,7 @@ def _path(source: Source, name: str, told: str) -> Any:
 def _parsed(reply: Reply) -> _Element:
     """Read a page, without what its readers do not see."""
     if not reply.content.strip():
-        raise ParseError(f"{reply.url}: answered with nothing where a web page was expected")
+        raise ParseError(f"{reply.url}: empty response; expected a web page")
     charset = "utf-8" if "charset=utf-8" in reply.headers.get("content-type", "").lower().replace('"', "") else None
     with parser_errors(f"{reply.url}: no web page that can be read"):
         root = html.document_fromstring(reply.content, parser=html.HTMLParser(encoding=charset, huge_tree=False))

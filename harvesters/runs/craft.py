@@ -102,7 +102,7 @@ class Craft:
             return Draft(record.key, Outcome.UNREADABLE, reason=str(error), at=it.at)
         except _FAULTS as error:
             mapping = self.task.source.mapping
-            why = f"the mapping {mapping} is not ready for it ({type(error).__name__}: {error}); please report it"
+            why = f"mapping {mapping} failed on this record ({type(error).__name__}: {error}): this is a bug, please report it"
             return Draft(record.key, Outcome.UNREADABLE, reason=why, at=it.at)
         text = "\n".join(statements)
         content = blake2b(text.encode(), digest_size=DIGEST).hexdigest()

@@ -177,7 +177,7 @@ _SIDES = (("removed", "-", "red"), ("added", "+", "green"))
 _ALWAYS = ("fetched", "published_before", "published_after")
 _SUMS = {
     "claimed": "the source says it has so many",
-    "fetched": "came: the sum of the next lines",
+    "fetched": "total of the lines below",
     "unreadable": "+ could not be read",
     "duplicate": "+ came again under a key that this run had met",
     "withheld": "+ break a rule; their last good data stays",

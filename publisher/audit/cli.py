@@ -24,7 +24,7 @@ from publisher.shelf.follower import require_unlocked
 from vocab.iris import Iris
 
 app = typer.Typer(no_args_is_help=True, help="Check or rebuild the RDF store.")
-Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 SHOWN = 50  # faults that are listed as lines
 
 
@@ -120,5 +120,5 @@ def _print(position: int, faults: list[Fault], *, as_json: bool, mended: list[Fa
         print(f"{it.graph or 'the merge of all graphs'}: {it.missing} missing, {it.added} too many")
     if len(faults) > SHOWN:
         print(f"and {len(faults) - SHOWN} more; --json lists them all")
-    held = f"{len(faults)} graphs differ from" if faults else "the shelf is what is said by"
+    held = f"{len(faults)} graphs differ from" if faults else "the store matches"
     print(f"{held} the journal at entry {position}")

@@ -20,7 +20,7 @@ from publisher.shelf.shelf import Shelf
 from vocab.iris import Iris
 
 app = typer.Typer(no_args_is_help=True, help="The example queries.")
-Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 class Settings(Protocol):
@@ -56,7 +56,7 @@ def run(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Only these examples.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Put the example queries to what is published here; exit code 1 where one fails or answers nothing."""
+    """Run the example queries. Exit code 1 if one fails or returns no rows."""
     settings: Settings = context.obj
     known = {it.name: it for it in examples(Iris(settings.base))}
     if unknown := [name for name in names or () if name not in known]:

@@ -77,7 +77,7 @@ def _head(journal: Journal, before: Release | None) -> Entry:
         raise ReleaseError("the journal is empty: there is nothing to release; harvest first")
     if before and (before.position, before.entry) == (head.number, head.id):
         raise ReleaseError(
-            f"release {before.number} of {before.day} holds journal entry {head.number}, still the newest: nothing has changed since"
+            f"release {before.number} of {before.day} is up to date (journal entry {head.number}): nothing has changed since"
         )
     return head
 
@@ -100,7 +100,7 @@ def _data(made: Release, journal: Journal, iris: Iris, part: Path, work: Path, w
     for table in TABLES.values():
         for end, media in (("csv.gz", "text/csv"), ("parquet", "application/vnd.apache.parquet")):
             files.append(_file(part / f"{table.name}.{end}", media, f"a row is {table.one}", tables.rows[table.name]))
-    files.append(_file(part / "gone.csv.gz", "text/csv", "what is gone: who keeps a copy deletes these", told.records["gone"]))
+    files.append(_file(part / "gone.csv.gz", "text/csv", "removed records: delete these from your copy", told.records["gone"]))
     files.append(_void(part / "void.ttl", told.counting, iris))
     return replace(made, counts=told.counts(), sources=tuple(told.sources), files=tuple(files))
 

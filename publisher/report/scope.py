@@ -41,7 +41,7 @@ class Scope:
 def scope(release: int, language: str, chosen: Mapping[str, str], names: Names) -> Scope:
     """Check what a report is asked for; raises ReportError with the cure where a code is none."""
     if language not in LANGUAGES:
-        raise ReportError(f"no report is written in {language!r}; languages are {', '.join(LANGUAGES)}")
+        raise ReportError(f"unknown language {language!r}; choose one of {', '.join(LANGUAGES)}")
     chosen = {facet: _code(facet, code) for facet, code in chosen.items()}
     for facet, code in chosen.items():
         known = code.isdigit() and len(code) == 4 if facet == "year" else names.name(facet, code) != code

@@ -206,7 +206,7 @@ def test_a_table_that_has_not_changed_says_so(card, registry):
         (b"<html></html>", "HTML page where a table was expected"),
         (b"name,b\n1,2\n", "no column 'id', only name, b; set the option 'key'"),
         (b",,\n", "holds no header line"),
-        (b"", "answered with nothing"),
+        (b"", "empty response"),
     ],
 )
 def test_what_is_no_table_is_told(content, told, card, registry):

@@ -132,7 +132,7 @@ def test_what_nothing_tells_from_others_is_unreadable(card):
         (b"<html><title>Back soon</title></html>", "an HTML page"),
         (b'{"a": 1}', "neither Atom nor RSS"),
         (b"<a/>", "neither Atom nor RSS"),
-        (b"", "answered with nothing"),
+        (b"", "empty response"),
     ],
 )
 def test_what_is_no_feed_is_told(content, told, card):

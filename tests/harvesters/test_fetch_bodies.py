@@ -139,7 +139,7 @@ def test_the_address_that_was_checked_is_the_one_that_is_dialled() -> None:
 
     with through(line, ["93.184.216.34"], ["10.0.0.1"]) as door:
         assert door.get("http://registry.example/").content == b"[]"
-        with pytest.raises(RefusedError, match=r"registry.example is at 10.0.0.1, off the open internet"):
+        with pytest.raises(RefusedError, match=r"registry.example has the private address 10.0.0.1"):
             door.get("http://registry.example/")
 
     assert line.dialled == ["93.184.216.34"]

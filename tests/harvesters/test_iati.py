@@ -154,7 +154,7 @@ def test_one_file_that_has_not_changed_is_not_read_again(card):
         ("<!DOCTYPE a [<!ENTITY b 'c'>]><iati-activities/>".encode("utf-16"), "DOCTYPE, which is refused"),
         (b"<iati-organisations/>", "it begins with <iati-organisations>"),
         (b"<html></html>", "an HTML page"),
-        (b"", "answered with nothing"),
+        (b"", "empty response"),
         (b"<iati-activities>", "not well-formed XML"),
     ],
 )

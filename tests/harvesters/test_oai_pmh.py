@@ -245,7 +245,7 @@ def test_a_busy_repository_is_asked_again(source, registry, quick):
         (listed(record("a"))[:-20], r"not well-formed XML: .*line 1, column"),
         (b'<!DOCTYPE x [<!ENTITY e "e">]><OAI-PMH/>', "DOCTYPE, which is refused"),
         (b"<OAI-PMH>&nbsp;</OAI-PMH>", "nbsp"),
-        (b"", "answered with nothing"),
+        (b"", "empty response"),
     ],
 )
 def test_what_is_no_answer_of_the_protocol_is_told(content, told, source, registry):

@@ -42,13 +42,13 @@ def test_a_card_is_a_source_named_after_its_file(tmp_path: Path) -> None:
         ('title = "Projects"', "", "'title' is missing"),
         ('title = "Projects"', "title = 3", "'title' is 3, which is no text"),
         ("https://registry.example/api", "registry.example", "is no http or https address"),
-        ("https://creativecommons.org/licenses/by/4.0/", "CC BY", "licence 'CC BY' is no web address"),
+        ("https://creativecommons.org/licenses/by/4.0/", "CC BY", "licence 'CC BY' must be a URL"),
         ("15 3 * * *", "daily", "no cron line of five fields"),
         ("expect = 100", "expects = 100", "unknown limit 'expects'"),
         ("expect = 100", "expect = -1", "no number from 0 up"),
         ('key = "id"', "key = 1", "field 'key' is 1"),
         ("[limits]", "pause = -1\n[limits]", "pause is -1"),
-        ('title = "Projects"', "title = ", "not a readable TOML card"),
+        ('title = "Projects"', "title = ", "invalid TOML"),
     ],
 )
 def test_a_wrong_card_is_refused_with_its_fault(tmp_path: Path, old: str, new: str, told: str) -> None:

@@ -139,7 +139,7 @@ def test_an_unchanged_journal_is_not_released_again(small: Path) -> None:
     data = small
     make(data, IRIS, NOW)
 
-    with pytest.raises(ReleaseError, match="release 1 of 2026-04-01 holds journal entry 1, still the newest: nothing has changed since"):
+    with pytest.raises(ReleaseError, match=r"release 1 of 2026-04-01 is up to date .journal entry 1.: nothing has changed since"):
         make(data, IRIS, NOW)
 
     assert numbers(data / "releases") == [1]

@@ -115,7 +115,7 @@ LASTING = [
     (Fault.DOWN, "unavailable", "answered 503"),
     (Fault.DENIED, "denied", "answered 403; correct the source's url, or ask the registry to let us in"),
     (Fault.WALL, "wall", 'http.user_agent contains "Stocktake/"'),
-    (Fault.INWARD, "refused", "10.0.0.1, off the open internet"),
+    (Fault.INWARD, "refused", "has the private address 10.0.0.1"),
     (Fault.ROUND, "looped", "more than 5 redirects"),
     (Fault.SHORT, "truncated", "broke off after 6 bytes"),
     (Fault.CHUNK, "truncated", "broke off after 6 bytes"),
@@ -285,7 +285,7 @@ def test_a_name_that_turns_private_at_the_second_look_up_leads_nowhere(there: Re
     run = replace(there, source=turning, means=replace(there.means, transport=transport)).run()
 
     assert run.state is State.FAILED
-    assert "registry.example is at 10.0.0.7, off the open internet" in str(run.reason)
+    assert "registry.example has the private address 10.0.0.7" in str(run.reason)
     assert (run.network["truncated"], run.network["refused"]) == (1, 1)
     assert line.dialled == ["93.184.216.34"]
     assert there.published() == before

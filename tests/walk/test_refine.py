@@ -44,7 +44,7 @@ def test_a_record_that_the_mapping_is_not_ready_for_is_unreadable_and_stops_no_o
     found = outcomes(row("a", title="A"), row("b", title=7), row("c"), row("d", title="D"))
 
     assert [outcome for outcome, _ in found.values()] == [Outcome.NEW, Outcome.UNREADABLE, Outcome.UNREADABLE, Outcome.NEW]
-    assert "the mapping fields is not ready for it (TypeError" in (found["b"][1] or "")
+    assert "mapping fields failed on this record (TypeError" in (found["b"][1] or "")
 
 
 def test_deletions_and_unreadable_records_are_told_apart() -> None:
