@@ -37,7 +37,7 @@ def _short(plan: Plan, limits: Limits) -> Iterator[Fault]:
     if plan.fetched == 0:
         yield Fault(None, "the source returned no records; the last good data stays")
     if plan.fetched < limits.expect:
-        yield Fault("expect", f"the source returned {plan.fetched:,} records; it expects at least {limits.expect:g}")
+        yield Fault("expect", f"the source returned {plan.fetched:,} records; its definition expects at least {limits.expect:g}")
 
 
 def _shares(plan: Plan, limits: Limits, *, anew: bool) -> Iterator[Fault]:

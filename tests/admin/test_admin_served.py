@@ -171,6 +171,6 @@ def test_an_operator_approves_a_plan_in_a_browser_and_the_portal_shows_it(served
         browser.open(f"{served.base}/source/demo-csv?lang=en")
         shown = browser.run("document.querySelectorAll('.things li').length")
 
-    assert "it expects at least 1000" in waits
+    assert "its definition expects at least 1000" in waits
     assert (left, found) == (0, [])
     assert shown > 0
