@@ -3,6 +3,7 @@
 # make test     all tests            make lint    the linters and the types
 # make nightly  20,000 mutated payloads through all protocols: six minutes on two cores
 # make bench    the benchmarks       make lock    requirements.lock from pyproject.toml
+# make docs     the documentation site, in build/docs
 # make install  the virtual environment .venv, with all that is locked
 
 PYTHON ?= python3
@@ -16,12 +17,15 @@ INSTALLED := .venv/.installed
 # outlets also run on.
 TEST_PACKAGES := chromium default-jre-headless libapache-jena-java postgresql iproute2 virtuoso-opensource
 
+SITE := build/docs/index.html
+PAGES := CHANGELOG.md $(shell find docs -name "*.md" -o -path "docs/site/*" -type f -o -name conf.py)
+
 # What the query page's scripts are made of.
 QUERY_PAGE := $(wildcard publisher/web/* publisher/web/src/*)
 
 COMPILE = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-config --quiet
 
-.PHONY: run install check test nightly lint bench lock
+.PHONY: run install check test nightly lint bench docs lock
 
 run: $(INSTALLED)
 	$(BIN)/stocktake demo --host $(HOST) $(if $(PORT),--port $(PORT))
@@ -44,6 +48,13 @@ lint: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks $(ARGS)
+
+docs: $(SITE)
+
+# Strict: a warning is an error, and so is a link that leads nowhere.
+$(SITE): $(PAGES) | $(INSTALLED)
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet --builder html --doctree-dir build/doctrees docs build/docs
+	@touch $@
 
 # requirements.lock is for working here; the image is built with requirements-build.lock and runs requirements-run.lock.
 # They name no index address and no path, so that they work wherever the packages come from.

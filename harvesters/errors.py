@@ -13,8 +13,9 @@ HarvestError
 │   ├── RobotsError      robots.txt does not let us in: the message has the line
 │   ├── QuietError       the registry's quiet hours: the run goes on after them
 │   └── OutageError      no answer now; what stands below is asked again, the last one is not
-│       ├── LimitedError     429
-│       ├── UnavailableError 500, 502, 503, 504
+│       ├── Busy             the registry asks us to come later: ``after`` says when
+│       │   ├── LimitedError     429
+│       │   └── UnavailableError 500, 502, 503, 504
 │       ├── UnreachableError no connection, or one that breaks before an answer begins
 │       ├── StalledError     too slow, or silent
 │       ├── TruncatedError   a body that ends too soon, or whose chunks are broken

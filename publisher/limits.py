@@ -12,7 +12,7 @@ _MORE_THAN_NOTHING = frozenset({"seconds", "memory", "rows", "window", "quick", 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is given. The docs tell each (docs/limits.md); 0 takes *budget*, *each*, *share* and *exports* away.
+    """What is given. The docs tell each (docs/reference/limits.md); 0 takes *budget*, *each*, *share* and *exports* away.
 
     One question: *seconds* from its start, *memory* bytes, *rows* of its answer. The line: *wait* seconds before the start, *queue*
     places. One client: *budget* seconds of evaluation in *window* seconds, *each* questions at work, *share* places in the line.

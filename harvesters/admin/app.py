@@ -37,7 +37,7 @@ def create_admin(context: AdminContext) -> FastAPI:
 
     app = FastAPI(
         title="Stocktake admin API",
-        description="Controls the harvesters. Every request needs a key as a bearer token; see docs/admin.md.",
+        description="Controls the harvesters. Every request needs a key as a bearer token; see docs/reference/admin.md.",
         version="1",
         responses={
             code: {"description": text, "content": {PROBLEM_JSON: {"schema": _PROBLEM_SCHEMA}}} for code, text in _ERROR_RESPONSES.items()

@@ -1,6 +1,6 @@
 """Another Stocktake: the records that its journal tells of, without those that it had from us, and those that are gone.
 
-Source: docs/journal.md, docs/feeds.md (/ldes/version, what one record was after one entry)
+Source: docs/explanation/journal.md, docs/reference/feeds.md (/ldes/version, what one record was after one entry)
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A Stocktake's journal, read from afar: entries that are proved one by one, and what the graphs that they touch hold after them.
 
-Source: docs/journal.md (RDF Patch, https://afs.github.io/rdf-delta/rdf-patch.html, with a chain of hashes)
+Source: docs/explanation/journal.md (RDF Patch, https://afs.github.io/rdf-delta/rdf-patch.html, with a chain of hashes)
 """
 
 from __future__ import annotations

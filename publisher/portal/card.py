@@ -1,4 +1,4 @@
-"""A card, written step by step from what a registry answers; the same card that ``sources/`` keeps (docs/sources.md)."""
+"""A card, written step by step from what a registry answers; the same card that ``sources/`` keeps (docs/reference/sources.md)."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def whole(found: http.client.HTTPResponse, dialect: Dialect) -> http.client.HTTP
     """Give an answer of which nothing may be missing; raises Refused where the store has ended it early."""
     most = found.headers.get(dialect.cap) if dialect.cap else None
     if most or (dialect.broken and found.headers.get(dialect.broken)):
-        raise Refused("Broken", f"the store returned only {most or 'some'} of the rows; raise its limits (docs/external-store.md)")
+        raise Refused("Broken", f"the store returned only {most or 'some'} of the rows; raise its limits (docs/how-to/external-store.md)")
     return found
 
 

@@ -1,4 +1,4 @@
-"""The desk as its operators have it: one server for public and desk, a plan that waits, and the words of docs/admin.md."""
+"""The desk as its operators have it: one server for public and desk, a plan that waits, and the words of docs/reference/admin.md."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def examples() -> list[str]:
-    """Give the lines of curl in docs/admin.md, in their order."""
-    text = (ROOT / "docs" / "admin.md").read_text(encoding="utf-8")
+    """Give the lines of curl in docs/reference/admin.md, in their order."""
+    text = (ROOT / "docs" / "reference" / "admin.md").read_text(encoding="utf-8")
     return [line for block in re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL) for line in block.splitlines()]
 
 

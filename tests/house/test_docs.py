@@ -73,23 +73,23 @@ COMMANDS = dict(_commands(typer.main.get_command(app), "stocktake"))
 
 @pytest.mark.parametrize("path", COMMANDS)
 def test_every_command_has_its_heading_and_every_option_its_word(path):
-    section = _section("commands.md", path)
+    section = _section("reference/commands.md", path)
 
     missing = [option for option in COMMANDS[path] if f"`{option}" not in section]
 
-    assert section, f"docs/commands.md has no heading `{path}`"
+    assert section, f"docs/reference/commands.md has no heading `{path}`"
     assert missing == []
 
 
 def test_no_command_is_told_that_is_none():
-    told = set(re.findall(r"^#+ `(stocktake[^`]*)`", _text("commands.md"), re.MULTILINE))
+    told = set(re.findall(r"^#+ `(stocktake[^`]*)`", _text("reference/commands.md"), re.MULTILINE))
 
     assert told - set(COMMANDS) == set()
 
 
 @pytest.mark.parametrize("variable", Settings.VARIABLES)
 def test_every_setting_has_its_heading(variable):
-    assert _section("settings.md", variable)
+    assert _section("reference/settings.md", variable)
 
 
 def test_no_setting_is_told_that_is_none():
@@ -100,12 +100,12 @@ def test_no_setting_is_told_that_is_none():
 
 @pytest.mark.parametrize("key", [item.name for kind in (Source, Limits) for item in fields(kind)])
 def test_every_key_of_a_card_has_its_row(key):
-    assert key in _rows("sources.md")
+    assert key in _rows("reference/sources.md")
 
 
 @pytest.mark.parametrize(
     ("page", "options"),
-    [(f"{room}/{name}.md", row.options) for room, table in ROOMS.items() for name, row in table.items()],
+    [(f"reference/{room}/{name}.md", row.options) for room, table in ROOMS.items() for name, row in table.items()],
     ids=lambda given: given if isinstance(given, str) else "",
 )
 def test_every_protocol_and_mapping_has_its_page_and_every_option_its_row(page, options):
@@ -119,9 +119,9 @@ def test_every_protocol_and_mapping_has_its_page_and_every_option_its_row(page, 
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_every_page_of_a_protocol_or_mapping_is_in_its_list(room):
-    pages = {file.stem for file in (DOCS / room).glob("*.md")}
+    pages = {file.stem for file in (DOCS / "reference" / room).glob("*.md")}
 
-    assert pages == set(ROOMS[room]) == _linked(f"{room}.md", room) & set(ROOMS[room])
+    assert pages == set(ROOMS[room]) == _linked(f"reference/{room}.md", room) & set(ROOMS[room])
 
 
 def test_the_readme_counts_protocols_and_mappings():
@@ -132,7 +132,7 @@ def test_the_readme_counts_protocols_and_mappings():
 
 
 def test_every_field_of_the_model_has_its_row():
-    assert set().union(*FIELDS.values()) - _rows("mappings/fields.md") == set()
+    assert set().union(*FIELDS.values()) - _rows("reference/mappings/fields.md") == set()
 
 
 def _outcomes(kind: type[HarvestError]) -> Iterator[str]:
@@ -144,18 +144,18 @@ def _outcomes(kind: type[HarvestError]) -> Iterator[str]:
 def test_every_outcome_of_a_request_has_its_row():
     known = {"asked", "answered", "unchanged", "redirected", "retried", *_outcomes(FetchError), *_outcomes(WebPageError)}
 
-    assert known - {FetchError.outcome} - _rows("harvesting.md") == set()
+    assert known - {FetchError.outcome} - _rows("explanation/harvesting.md") == set()
 
 
 @pytest.mark.parametrize("name", OUTLETS)
 def test_every_outlet_has_its_heading(name):
-    assert _section("endpoints.md", name)
+    assert _section("reference/endpoints.md", name)
 
 
 def test_every_endpoint_has_its_row_or_heading(tmp_path):
     paths = set(_paths(create_app(Shelf(tmp_path, Iris())).routes))
 
-    told = set(re.findall(r"`(/[^`\s]*)`", _text("endpoints.md")))
+    told = set(re.findall(r"`(/[^`\s]*)`", _text("reference/endpoints.md")))
 
     assert "/health" in paths
     assert paths - told == set()
@@ -167,17 +167,17 @@ def test_every_address_of_the_desk_has_its_row(tmp_path):
     asked = {f"{method.upper()} /admin{path}" for path, operations in desk.openapi()["paths"].items() for method in operations}
 
     assert "GET /admin/plans" in asked
-    assert asked - _rows("admin.md") == set()
+    assert asked - _rows("reference/admin.md") == set()
 
 
 @pytest.mark.parametrize("row", [*GRAPHS.values(), *TABLES.values()], ids=lambda row: row.label)
 def test_every_format_has_its_row(row):
-    assert row.media.partition(";")[0] in _rows("endpoints.md")
+    assert row.media.partition(";")[0] in _rows("reference/endpoints.md")
 
 
 @pytest.mark.parametrize("rule", rules().values(), ids=lambda rule: rule.name)
 def test_every_shape_has_its_row(rule):
-    assert rule.name in _rows("shapes.md")
+    assert rule.name in _rows("reference/shapes.md")
 
 
 @pytest.mark.parametrize("file", [*DOCS.rglob("*.md"), *ROOT.glob("*.md")], ids=lambda file: str(file.relative_to(ROOT)))
@@ -187,8 +187,20 @@ def test_every_link_to_a_file_leads_to_one(file):
     assert [link for link in links if not (file.parent / link).exists()] == []
 
 
+DECISIONS = sorted((DOCS / "decisions").glob("[0-9]*.md"))
+
+
 def test_no_two_decisions_have_the_same_number():
-    numbers = [int(file.name[:4]) for file in (DOCS / "decisions").glob("*.md")]
+    numbers = [int(file.name[:4]) for file in DECISIONS]
 
     assert len(numbers) == len(set(numbers))
     assert min(numbers) == 1
+
+
+@pytest.mark.parametrize("file", DECISIONS, ids=lambda file: file.stem)
+def test_every_decision_begins_with_its_number_date_and_status(file):
+    begin = rf"# {int(file.name[:4])}\. \S[^\n]*\n\n\d{{4}}-\d\d-\d\d, (proposed|accepted|superseded by \d+)\b"
+
+    matches = re.match(begin, file.read_text(encoding="utf-8"))
+
+    assert matches, f"{file.name}: begin with '# NUMBER. TITLE', an empty line, then 'YYYY-MM-DD, accepted' (or proposed, superseded by N)"

@@ -12,7 +12,7 @@ from vocab.describe import describe
 from vocab.initiative import Initiative, Place, Text
 from vocab.iris import Iris
 
-DOCS = Path(__file__).parents[2] / "docs" / "search.md"
+DOCS = Path(__file__).parents[2] / "docs" / "reference" / "search.md"
 QUERIES = re.findall(r"```sparql\n(.*?)```", DOCS.read_text(encoding="utf-8").partition("## Places")[2].partition("\n## ")[0], re.DOTALL)
 
 

@@ -15,7 +15,7 @@ from shapes.validate import Name, judge
 from vocab.iris import BASE
 from vocab.schemes import concepts
 
-DOCS = Path(__file__).parents[2] / "docs" / "shapes.md"
+DOCS = Path(__file__).parents[2] / "docs" / "reference" / "shapes.md"
 EVERY = list(examples())
 
 

@@ -11,7 +11,7 @@ import pytest
 from vocab.iris import Iris
 from vocab.schemes import schemes, statements
 
-PAGE = (Path(__file__).parents[2] / "docs" / "vocabulary.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "vocabulary.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("scheme", schemes())
