@@ -109,4 +109,4 @@ def test_without_a_shelf_there_is_nothing_to_compare(world: Path, tmp_path: Path
     made = _run(tmp_path, "rebuild")
 
     assert (done.exit_code, made.exit_code) == (1, 0)
-    assert "no shelf yet" in done.output
+    assert "no store yet" in done.output

@@ -29,7 +29,7 @@ def stderr() -> Iterator[None]:
 def test_line_breaks_of_a_message_become_spaces(stderr, capsys):
     structlog.get_logger().warning("database lost", reason="connection failed: refused\n\tIs the server running?\r\n")
 
-    assert capsys.readouterr().err.endswith('event="database lost" reason="connection failed: refused Is the server running? "\n')
+    assert capsys.readouterr().err.endswith('event="database lost" reason="connection failed: refused Is the server running?"\n')
 
 
 def test_a_field_that_is_missing_is_not_named(stderr, capsys):

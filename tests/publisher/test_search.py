@@ -88,7 +88,7 @@ async def test_similar_words_are_told(client):
     told = await client.get("/search?q=telemidicine", headers=HTML)
 
     assert (page["total"], page["similar"]) == (1, True)
-    assert "Nothing has these words as they are written" in told.text
+    assert "No exact matches" in told.text
 
 
 async def test_harvested_text_is_escaped(client):
