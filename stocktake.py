@@ -41,9 +41,9 @@ from harvesters.admin.app import create_admin
 from harvesters.admin.auth import is_operator
 from harvesters.admin.context import AdminContext
 from harvesters.commands import mirror as mirroring
-from harvesters.demo.cards import cards
 from harvesters.demo.folder import DemoFolder, FolderInUseError, is_demo, is_free, next_free
 from harvesters.demo.registries import SIZE, Demo
+from harvesters.demo.source_definitions import write_sources
 from harvesters.errors import HarvestError
 from harvesters.mirror import catch_up, follow
 from harvesters.network.again import tell_retries
@@ -58,7 +58,7 @@ from publisher.portal.trial import MEMORY, Bench
 from publisher.releases.schedule import trigger
 from publisher.remote.address import Address, given
 from publisher.shelf.process import end_with_parent
-from shapes.validate import Name
+from shapes.validate import EngineName
 from vocab.iris import BASE, is_web
 
 PORT, REGISTRIES_PORT = 8000, 8790  # of the demo; if a port is in use, another is chosen
@@ -111,7 +111,7 @@ class Settings:
     ledger: str
     allow_hosts: frozenset[str]
     contact: str
-    shapes_engine: Name
+    shapes_engine: EngineName
     limits: str = ""
     proxies: str = ""
     releases: str = ""
@@ -497,7 +497,7 @@ def demo(
 
         def begin() -> bool:
             registries = stack.enter_context(Demo(size=size, seed=seed, port=chosen))
-            cards(registries.url, home)
+            write_sources(registries.url, home)
             _err.print(f"The simulated registries are at {registries.url}; their data go into {data}.", soft_wrap=True, highlight=False)
             return True
 

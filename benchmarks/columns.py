@@ -34,8 +34,8 @@ from benchmarks.rdflib_server import rdflib_endpoint, share
 from benchmarks.sparql import SMALL, natively, queries
 from benchmarks.table import Aim, Json, Line, err
 from benchmarks.walk import harvested, ready, served, settings, settled
-from harvesters.demo.cards import cards
 from harvesters.demo.registries import Demo
+from harvesters.demo.source_definitions import write_sources
 from publisher.remote.dialect import MERGE
 from publisher.shelf.generations import newest
 
@@ -117,7 +117,7 @@ def _rows_of(columns: Sequence[Column], note: str) -> list[dict[str, object]]:
 def _ours(open_: ExitStack, data: Path, records: int) -> str:
     """Harvest a simulated portal into *data*, serve it, and dump it; give the address."""
     with Demo(size=records, only=("ckan",), faults=()) as registry:
-        cards(registry.url, data / "sources", ("ckan",))
+        write_sources(registry.url, data / "sources", ("ckan",))
         ours = open_.enter_context(served(data, LIMITS))
         client = open_.enter_context(httpx.Client(base_url=ours, timeout=600))
         until(lambda: ready(client), 300)

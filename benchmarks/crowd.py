@@ -24,9 +24,9 @@ from publisher.shelf.generations import newest
 from publisher.tables.database import Database
 from publisher.tables.facets import FACETS
 from publisher.tables.prepared import prepare
-from vocab.chronicle import Provenance, attest
 from vocab.describe import describe, quads
 from vocab.initiative import Claim, Document, Initiative, Post, Prize, Resource, Text
+from vocab.provenance import Provenance, describe_record
 
 _TIME = datetime(2026, 1, 1, tzinfo=UTC)
 _OTHERS = "demo-library"
@@ -72,7 +72,7 @@ def _journal(journal: Journal, stored: int) -> None:
 
     def rows() -> Iterator[str]:
         for it in _others(few):
-            told = [*describe(it, IRIS, _OTHERS), *attest(it.key, IRIS, about)]
+            told = [*describe(it, IRIS, _OTHERS), *describe_record(it.key, IRIS, about)]
             yield from (f"A {row}" for row in quads(told, IRIS.record(_OTHERS, it.key)))
 
     journal.append(rows(), run=f"{_OTHERS}.1", time=_TIME + timedelta(minutes=1))

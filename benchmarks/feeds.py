@@ -24,9 +24,9 @@ from benchmarks.release import write
 from benchmarks.table import Json, Line, err, show
 from benchmarks.walk import ready, served, settled, shown
 from journal.log import Journal
-from vocab.chronicle import Provenance, attest
 from vocab.describe import describe, quads
 from vocab.initiative import Claim, Event, Text
+from vocab.provenance import Provenance, describe_record
 
 _TIME = datetime(2026, 1, 1, tzinfo=UTC)
 _PATIENCE = 3600.0  # seconds: a large journal is loaded first
@@ -57,7 +57,7 @@ def events(journal: Journal, count: int) -> None:
             it = Event(
                 key=str(number), titles=(Text(f"Forum {number}", "en"),), start=f"2026-{1 + number % 12:02d}-01", action_lines=(line,)
             )
-            told = [*describe(it, IRIS, "demo-events"), *attest(it.key, IRIS, about)]
+            told = [*describe(it, IRIS, "demo-events"), *describe_record(it.key, IRIS, about)]
             yield from (f"A {row}" for row in quads(told, IRIS.record("demo-events", it.key)))
 
     journal.append(rows(), run="demo-events.1", time=_TIME)

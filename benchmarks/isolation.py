@@ -16,8 +16,8 @@ import typer
 
 from benchmarks.table import Aim, Json, Line, err, show, timed
 from harvesters.cli import harvest_all
-from harvesters.demo.cards import cards
 from harvesters.demo.registries import Demo
+from harvesters.demo.source_definitions import write_sources
 from harvesters.runs.isolation import Collectors
 from harvesters.runs.means import opened
 from harvesters.source import load_all
@@ -61,7 +61,7 @@ def main(
     lines = []
     for registry in REGISTRIES:
         with TemporaryDirectory() as home, Demo(size=records, only=(registry,), faults=()) as there:
-            cards(there.url, Path(home) / "sources", (registry,))
+            write_sources(there.url, Path(home) / "sources", (registry,))
             err.print(f"harvesting {registry}, {records:,} records, {times} times each way")
             found = [[seconds(Path(home), isolated=way, workers=workers) for way in (True, False)] for _ in range(times)]
         isolated, local = zip(*found, strict=True)

@@ -11,9 +11,9 @@ import typer
 
 from benchmarks.payloads import payloads, reader, records, statements
 from benchmarks.table import Aim, Json, Line, pairs, show
-from harvesters.demo.fate import Fault
-from shapes.batch import BATCH
-from shapes.validate import judge
+from harvesters.demo.scenario import Fault
+from shapes.batch import BATCH_SIZE
+from shapes.validate import validate_many
 
 _FAULTS = (Fault.DATES, Fault.TITLES, Fault.COUNTRIES)
 _TIMES = 3
@@ -25,19 +25,19 @@ def main(count: Annotated[int, typer.Option("--records", help="Descriptions to j
     """Judge generated descriptions, some of them faulty, with both engines in turn."""
     read = reader()
     described = [statements(read(record)) for record in records(payloads(count, _FAULTS))]
-    fast, slow = judge(described), judge(described, name="reference")
+    fast, slow = validate_many(described), validate_many(described, name="reference")
     if fast != slow:
         raise SystemExit("the two engines' verdicts differ: the benchmark compares nothing")
     told = f"verdicts equal: {sum(map(len, fast)):,} results on {sum(map(bool, fast)):,} of {count:,} records"
 
     def ours() -> None:
         for _ in range(_AGAIN):
-            judge(described)
+            validate_many(described)
 
     lines = []
-    for size, aim in ((BATCH, Aim("least", 60)), (_BEST, None)):
-        pair = pairs(ours, lambda size=size: judge(described, name="reference", size=size), _TIMES)  # type: ignore[misc]
-        what = f"batches of {BATCH}, one thread each" if size == BATCH else f"pyshacl in its best batches, of {size}"
+    for size, aim in ((BATCH_SIZE, Aim("least", 60)), (_BEST, None)):
+        pair = pairs(ours, lambda size=size: validate_many(described, name="reference", size=size), _TIMES)  # type: ignore[misc]
+        what = f"batches of {BATCH_SIZE}, one thread each" if size == BATCH_SIZE else f"pyshacl in its best batches, of {size}"
         lines.append(Line(what, "records/s", count * _AGAIN / pair.ours, count / pair.peer, pair.ratio * _AGAIN, aim, told))
         told = ""
     show("Judging, next to pyshacl", lines, json)

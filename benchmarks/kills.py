@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.office import NAME, office
-from harvesters.ledger.account import Run, State
+from harvesters.ledger.models import Run, State
 from harvesters.runs import words
 from harvesters.runs.means import Means
 from harvesters.runs.run import harvest

@@ -27,8 +27,8 @@ from benchmarks.model import KEPT, Costs, kept, predicted
 from benchmarks.processes import Watch, below, fresh_peak
 from benchmarks.table import Aim, Json, Line, err, show
 from benchmarks.walk import count, ready, settings
-from harvesters.demo.cards import cards
 from harvesters.demo.registries import Demo
+from harvesters.demo.source_definitions import write_sources
 from journal.log import Journal
 from publisher.shelf.generations import newest
 
@@ -96,7 +96,7 @@ def run(records: int, folder: Path, registry: str = "oai", *, changing: bool = F
     """Take a new registry end to end; *changing*: then some of its records change, and are brought too."""
     it = Course(records, folder)
     with Demo(size=records, only=(registry,), faults=()) as portal:
-        cards(portal.url, folder / "sources", (registry,))
+        write_sources(portal.url, folder / "sources", (registry,))
         _harvest(it, "collect, plan and commit")
         with served(folder) as (address, server), httpx.Client(base_url=address, timeout=_DAY) as client:
             _shelve(it, client, server)

@@ -11,16 +11,16 @@ from typing import Any
 import orjson
 
 from benchmarks.peer import built
-from harvesters.demo.book import Book
-from harvesters.demo.fate import Age, Fault, registries
+from harvesters.demo.record_index import RecordIndex
+from harvesters.demo.scenario import Fault, ScenarioState, registries
 from harvesters.mappings.table import MAPPINGS
 from harvesters.record import Record
 from harvesters.source import Source
-from vocab.chronicle import Provenance, attest
 from vocab.crosswalks import Crosswalks
 from vocab.describe import describe
 from vocab.initiative import Basis, Claim, Initiative, Party, Place, Resource, Role, Text
 from vocab.iris import Iris
+from vocab.provenance import Provenance, describe_record
 
 IRIS = Iris()
 SOURCE = Source(
@@ -37,8 +37,8 @@ _ABOUT = Provenance(SOURCE.name, "demo-ckan.1", SOURCE.mapping, "0" * 32, _TIME,
 
 def payloads(count: int, faults: Collection[Fault] = ()) -> Iterator[bytes]:
     """Write *count* packages as a portal sends them, each a JSON object."""
-    book = Book(registries(count, 1, ["ckan"])[0], Age(1, frozenset(faults)))
-    yield from (book.one(place).rstrip(b",\n") for place in range(len(book)))
+    book = RecordIndex(registries(count, 1, ["ckan"])[0], ScenarioState(1, frozenset(faults)))
+    yield from (book.read(place).rstrip(b",\n") for place in range(len(book)))
     book.close()
 
 
@@ -60,7 +60,7 @@ def reader() -> Callable[[Record[Any]], Resource]:
 
 def statements(it: Resource) -> list[str]:
     """Describe one record: its own statements and its record's, as N-Triples without the closing dot."""
-    return describe(it, IRIS, SOURCE.name) + attest(it.key, IRIS, _ABOUT)
+    return describe(it, IRIS, SOURCE.name) + describe_record(it.key, IRIS, _ABOUT)
 
 
 def ready(it: Resource) -> bytes:

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from rdflib import Graph, Literal, Namespace, URIRef
 from rdflib.namespace import DCAT, DCTERMS, FOAF, ORG, PROV, RDF, RDFS, SDO, SKOS, XSD
 
-from vocab.chronicle import Provenance
 from vocab.initiative import Initiative, Party, Place, Role, Text
 from vocab.iris import Iris, is_web, slug
+from vocab.provenance import Provenance
 
 ADMS = Namespace("http://www.w3.org/ns/adms#")
 WGS = Namespace("http://www.w3.org/2003/01/geo/wgs84_pos#")

@@ -16,7 +16,7 @@ import typer
 
 from benchmarks.payloads import SOURCE, payloads, records
 from benchmarks.table import Aim, Json, Line, err, pairs, show
-from harvesters.ledger.account import Draft, Run, State
+from harvesters.ledger.models import Run, StagedRecord, State
 from harvesters.runs.bench import Bench, Work
 from harvesters.runs.craft import Case, Craft, Task, prepared
 from harvesters.runs.memory import calm
@@ -28,7 +28,7 @@ _PAGE, _AHEAD = 100, 8  # records of a page, and pages on their way at once, as 
 _RUN = Run("demo-ckan.1", "demo-ckan", 1, State.RUNNING, True, None, datetime(2026, 1, 1, tzinfo=UTC), "rules")
 
 
-def worked(bench: Bench, craft: Craft, pages: Sequence[Sequence[Case]]) -> Iterator[Draft]:
+def worked(bench: Bench, craft: Craft, pages: Sequence[Sequence[Case]]) -> Iterator[StagedRecord]:
     """Have pages worked on, some ahead of others; give all drafts, in their order."""
     waiting = deque[Work]()
     for page in pages:
@@ -39,7 +39,7 @@ def worked(bench: Bench, craft: Craft, pages: Sequence[Sequence[Case]]) -> Itera
         yield from waiting.popleft().drafts()
 
 
-def digest(drafts: Iterator[Draft]) -> str:
+def digest(drafts: Iterator[StagedRecord]) -> str:
     """Give the digest of drafts, in their order."""
     told = sha256()
     for draft in drafts:
@@ -47,7 +47,7 @@ def digest(drafts: Iterator[Draft]) -> str:
     return told.hexdigest()
 
 
-def gone(drafts: Iterator[Draft]) -> None:
+def gone(drafts: Iterator[StagedRecord]) -> None:
     """Let drafts pass."""
     deque(drafts, maxlen=0)
 

@@ -36,8 +36,8 @@ from harvesters.mirror import catch_up
 from journal.log import Journal
 from publisher.releases.dump import lines
 from publisher.releases.packed import packed
-from vocab.chronicle import Registry, describe_source
 from vocab.describe import quads
+from vocab.provenance import Registry, describe_source
 from vocab.schemes import statements as vocabulary
 
 MEMORY = 500  # MB: the aim

@@ -20,8 +20,8 @@ import typer
 from benchmarks.processes import until
 from benchmarks.table import Json, Line, err, show
 from benchmarks.walk import harvested, ready, served, settled
-from harvesters.demo.cards import cards
 from harvesters.demo.registries import Demo
+from harvesters.demo.source_definitions import write_sources
 from vocab.iris import BASE
 
 _PREFIXES = f"PREFIX wsis: <{BASE}ns#> PREFIX dct: <http://purl.org/dc/terms/> "
@@ -90,7 +90,7 @@ def main(records: Annotated[int, typer.Option(help="Records to harvest and ask a
     """Harvest a simulated portal, serve it, and let three queries run away."""
     with tempfile.TemporaryDirectory(prefix="runaways-") as name, Demo(size=records, only=("ckan",), faults=()) as registry:
         data = Path(name) / "data"
-        cards(registry.url, data / "sources", ("ckan",))
+        write_sources(registry.url, data / "sources", ("ckan",))
         with served(data, _LIMITS) as url, httpx.Client(base_url=url, timeout=600) as client:
             until(lambda: ready(client), 300)
             err.print(f"harvesting {records:,} records")

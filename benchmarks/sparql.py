@@ -22,8 +22,8 @@ from benchmarks.endpoint import Endpoint, loaded, peer, rows
 from benchmarks.processes import until
 from benchmarks.table import Aim, Json, Line, Pair, err, pairs, show, timed
 from benchmarks.walk import harvested, ready, served, settings, settled
-from harvesters.demo.cards import cards
 from harvesters.demo.registries import Demo
+from harvesters.demo.source_definitions import write_sources
 from vocab.iris import BASE
 
 _ROWS = "rows"  # the query with 100,000 rows; the others are the small ones
@@ -112,7 +112,7 @@ def main(
     with tempfile.TemporaryDirectory(prefix="sparql-") as name, Demo(size=records, only=("ckan",), faults=()) as registry:
         folder = Path(name)
         data = folder / "data"
-        cards(registry.url, data / "sources", ("ckan",))
+        write_sources(registry.url, data / "sources", ("ckan",))
         with served(data) as ours, httpx.Client(base_url=ours, timeout=600) as client:
             until(lambda: ready(client), 60)
             err.print(f"harvesting {records:,} records")

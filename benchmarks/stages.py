@@ -17,8 +17,8 @@ import typer
 
 from benchmarks.processes import fresh_peak, peak_of_own
 from benchmarks.table import err
-from harvesters.ledger.account import Draft, Known, Rewritten, Run, State
-from harvesters.ledger.book import Ledger
+from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.models import Run, StagedRecord, State, StateChange, StoredRecord
 from harvesters.runs import words
 from harvesters.runs.attempt import attempt
 from harvesters.runs.bench import Bench, Work
@@ -71,26 +71,26 @@ class TimedLedger(Ledger):
         super().__init__(url)
         self._clock = clock
 
-    def known(self, source: str, keys: Sequence[str]) -> dict[str, Known]:
+    def stored_records(self, source: str, keys: Sequence[str]) -> dict[str, StoredRecord]:
         """Look up what is known."""
         with self._clock.part("ledger: keys looked up"):
-            return super().known(source, keys)
+            return super().stored_records(source, keys)
 
-    def met(self, run: Run, keys: Sequence[str]) -> set[str]:
+    def already_staged(self, run: Run, keys: Sequence[str]) -> set[str]:
         """Tell which keys were met."""
         with self._clock.part("ledger: keys looked up"):
-            return super().met(run, keys)
+            return super().already_staged(run, keys)
 
-    def stage(self, run: Run, drafts: Sequence[Draft], first: int) -> None:
+    def stage(self, run: Run, drafts: Sequence[StagedRecord], first: int) -> None:
         """Keep a page's drafts."""
         with self._clock.part("ledger: drafts kept"):
             super().stage(run, drafts, first)
 
-    def published(self, source: str) -> int:
+    def count_published(self, source: str) -> int:
         """Count what is published: a plan begins with it."""
         if self._clock._now == "collect":
             self._clock.begin("plan")
-        return super().published(source)
+        return super().count_published(source)
 
     def save(self, run: Run) -> None:
         """Write a run's row: one that is committing begins its commit."""
@@ -98,10 +98,10 @@ class TimedLedger(Ledger):
             self._clock.begin("commit")
         super().save(run)
 
-    def settle(self, run: Run, rewritten: Iterable[Rewritten]) -> None:
+    def apply_run(self, run: Run, rewritten: Iterable[StateChange]) -> None:
         """Take a run's drafts over."""
         with self._clock.part("commit: ledger settled"):
-            super().settle(run, rewritten)
+            super().apply_run(run, rewritten)
 
 
 class TimedJournal(Journal):
@@ -130,7 +130,7 @@ class TimedBench(Bench):
 class TimedWork(Work):
     """Work that is waited for by the clock."""
 
-    def drafts(self) -> list[Draft]:
+    def drafts(self) -> list[StagedRecord]:
         """Wait for the drafts."""
         assert isinstance(self.bench, TimedBench)
         with self.bench.clock.part("map and judge: waited for"):

@@ -27,11 +27,11 @@ from benchmarks.feed import Feed, keys
 from benchmarks.kills import Killed, Work, kill
 from benchmarks.office import NAME, office
 from benchmarks.table import Json, err
-from harvesters.demo.cards import cards
-from harvesters.demo.fate import Fault, truth
 from harvesters.demo.registries import Demo
+from harvesters.demo.scenario import Fault, expected_counts
+from harvesters.demo.source_definitions import write_sources
 from harvesters.errors import HarvestError
-from harvesters.ledger.account import Run, State
+from harvesters.ledger.models import Run, State
 from harvesters.runs import decide
 from harvesters.runs.means import Means
 from harvesters.runs.run import harvest
@@ -77,10 +77,10 @@ class Story:
         at = _NOON + timedelta(days=self.days)
         self.means = replace(self.means, now=lambda: at)
         ledger, name = self.means.ledger, self.source.name
-        before = ledger.published(name)
+        before = ledger.count_published(name)
         with suppress(HarvestError):  # its run tells it
             deed(self) if deed else self.harvest()
-        return Row(trouble, ledger.runs(name, 1)[0], before, ledger.published(name), due, state)
+        return Row(trouble, ledger.runs(name, 1)[0], before, ledger.count_published(name), due, state)
 
     def harvest(self) -> None:
         """Harvest all that there is."""
@@ -88,7 +88,7 @@ class Story:
 
     def approve(self) -> None:
         """Approve the plan that waits."""
-        (held,) = self.means.ledger.held()
+        (held,) = self.means.ledger.awaiting_review()
         decide.approve(self.means, self.source, held.id, by="an operator")
 
 
@@ -143,11 +143,11 @@ def _set(feed: Feed, told: dict[str, Any], listed: list[str] | None = None) -> N
 def _token(home: Path, count: int) -> Row:
     """Have an OAI-PMH repository refuse the token of its third page, after a version that changed some records."""
     with Demo(size=count, faults=(), only=("oai",)) as demo, office(home / "token", _NOON) as means:
-        (card,) = cards(demo.url, home / "cards", ("oai",))
+        (card,) = write_sources(demo.url, home / "cards", ("oai",))
         story = Story(replace(load(card), pause=0.0), means)
         story.harvest()
         demo.evolve(2, [Fault.EXPIRED])
-        return story.run("expired token", truth(count, 1, 2, (), ("oai",))["oai"].records, State.COMMITTED)
+        return story.run("expired token", expected_counts(count, 1, 2, (), ("oai",))["oai"].records, State.COMMITTED)
 
 
 def _killed(feed: Feed, home: Path, count: int, points: int, seed: int) -> tuple[Row, Killed]:
@@ -158,7 +158,7 @@ def _killed(feed: Feed, home: Path, count: int, points: int, seed: int) -> tuple
     _set(feed, {"listed": keys(count + some)[some:]})
     it = kill(Work(feed.card, folder, _NOON + timedelta(days=1)), points, seed)
     with office(folder, _NOON) as means:
-        before, after = first.counts["published_after"], means.ledger.published(NAME)
+        before, after = first.counts["published_after"], means.ledger.count_published(NAME)
     trouble = f"kill -9 at {it.killed} points, {it.same} ended with the same journal"
     return Row(trouble, it.run, before, after, count + some if it.same == points else -1, State.COMMITTED), it
 

@@ -23,8 +23,8 @@ import typer
 
 from benchmarks.processes import Watch, until
 from benchmarks.table import Aim, Json, Line, err, show
-from harvesters.demo.cards import cards
 from harvesters.demo.registries import Demo
+from harvesters.demo.source_definitions import write_sources
 from journal.log import Journal
 from publisher import position
 
@@ -121,7 +121,7 @@ def settled(data: Path, client: httpx.Client) -> None:
 def walk(registry: str, records: int, folder: Path) -> dict[str, Harvest]:
     """Harvest a new registry of *records*, then the same again: what changed, and in full."""
     with Demo(size=records, only=(registry,), faults=()) as portal:
-        cards(portal.url, folder / "sources", (registry,))
+        write_sources(portal.url, folder / "sources", (registry,))
         with served(folder) as address, httpx.Client(base_url=address, timeout=_PATIENCE) as client:
             until(lambda: ready(client), 60)
             done = {"first": harvested(folder, client)}

@@ -17,8 +17,8 @@ import typer
 from harvesters.commands import plans, runs, sources
 from harvesters.commands.terminal import Json, Settings, cards_of, chosen, err, means_of, out
 from harvesters.errors import HarvestError, PlanError, QuietError
-from harvesters.ledger.account import State
-from harvesters.ledger.decisions import Errand
+from harvesters.ledger.models import State
+from harvesters.ledger.operator_actions import RunRequest
 from harvesters.queue.extra import room
 from harvesters.runs import errands, report, words
 from harvesters.runs.attempt import attempt, attempt_remap
@@ -90,7 +90,7 @@ def remap_sources(
     wanted = chosen(cards_of(settings), names or [])
     with means_of(settings) as means:
         means.bench.ask()
-        wanted = [source for source in wanted if names or means.ledger.heard(source.name, [State.COMMITTED, State.UNCHANGED])]
+        wanted = [source for source in wanted if names or means.ledger.fetched_runs(source.name, [State.COMMITTED, State.UNCHANGED])]
         if not wanted:
             err.print("nothing is archived yet; `stocktake harvest` asks the registries")
         wanted, refused = (wanted, []) if dry_run else _confirmed(wanted, means, supersede or [], json=json)
@@ -109,7 +109,7 @@ def _confirmed(
 
     A person at a terminal is asked; elsewhere the plan must be named in *supersede*.
     """
-    waiting = {plan.source: plan for plan in means.ledger.held()}
+    waiting = {plan.source: plan for plan in means.ledger.awaiting_review()}
     if unknown := [plan for plan in supersede if plan not in {it.id for it in waiting.values()}]:
         raise PlanError(f"--supersede {unknown[0]}: no such plan waits for approval; `stocktake plans list` lists those that do")
     ready, refused = [], []
@@ -141,7 +141,7 @@ def schedule(context: typer.Context) -> None:
         def run(source: Source) -> None:
             _one(source, means, attempt, None)
 
-        def errand(it: Errand) -> None:
+        def errand(it: RunRequest) -> None:
             errands.run(it, cards, means, lambda source, full: attempt(source, means, full=full))
 
         def waits(source: Source) -> bool:
@@ -151,7 +151,7 @@ def schedule(context: typer.Context) -> None:
         go_on: Callable[[Source], None] = run
         stopping = threading.Event()
         outage = Outage("requested runs cannot be read", "requested runs are read again")
-        if means.ledger.shared:
+        if means.ledger.is_shared:
             queue = room("harvesters.queue.deferring", "postgresql").Deferring(means, settings.ledger, stopping)
             queue.prepare()
             run, errand, go_on = queue.harvest, queue.errand, queue.go_on
@@ -179,7 +179,7 @@ def worker(
     settings: Settings = context.obj
     cards_of(settings)
     with means_of(settings) as means:
-        if not means.ledger.shared:
+        if not means.ledger.is_shared:
             err.print(
                 "[red]workers share a PostgreSQL ledger[/red]; set STOCKTAKE_LEDGER to one, such as postgresql+psycopg://user@host/name"
             )

@@ -27,8 +27,8 @@ from journal.errors import ChainError, ForkError, JournalError
 from journal.log import Journal
 from journal.origin import Origin, RefusedEntry
 from journal.outage import Outage
-from vocab.chronicle import check_standing
 from vocab.iris import Iris, is_web
+from vocab.provenance import check_source_status
 
 LARGEST = 64 << 30  # bytes of an entry when unpacked: the first harvest of ten million records has about that
 REFUSED = "refused"  # the folder of quarantined entries, in the mirror's own
@@ -281,4 +281,4 @@ def _check_status(quads: Iterable[Quad], ns: str) -> None:
         if quad.predicate.value.startswith(ns) and isinstance(quad.object, Literal):
             sources.setdefault(str(quad.subject), {})[quad.predicate.value.removeprefix(ns)] = quad.object.value
     for values in sources.values():
-        check_standing(values)
+        check_source_status(values)

@@ -1,1 +1,1 @@
-"""The rules: SHACL shapes and the one function that judges by them."""
+"""SHACL shapes, and validation by them."""

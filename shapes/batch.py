@@ -1,4 +1,4 @@
-"""Batches: descriptions that may be judged as one graph without changing each other's verdict."""
+"""Group descriptions that can be validated as one graph without affecting each other."""
 
 from __future__ import annotations
 
@@ -8,76 +8,76 @@ from itertools import chain
 
 from vocab.terms import RDF
 
-BATCH = 50  # descriptions a call: 6,800 a second alone, 11,000 by ten, 11,900 by fifty (19,000 on two threads); 200 is slower
-OPEN = 8  # batches kept open at once, so that an organization written in several ways does not cut every batch short
+BATCH_SIZE = 50  # descriptions: 6,800 a second singly, 11,000 in tens, 11,900 in fifties (19,000 on two threads); 200 is slower
+MAX_OPEN_BATCHES = 8  # several, so that differing descriptions of one organization do not make every batch short
 
 _TYPE = f"<{RDF}type>"
 
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """One record's statements: its place in the caller's order, and its statements by subject (as written)."""
+    """One record's statements by subject (as written), and its position in the caller's order."""
 
     number: int
     about: Mapping[str, tuple[str, ...]]
 
     @property
     def text(self) -> str:
-        """Write it as an N-Triples document."""
+        """Return the statements as an N-Triples document."""
         return " .\n".join(chain(*self.about.values(), [""]))
 
 
 @dataclass(slots=True)
 class Batch:
-    """Descriptions, and what they say of each subject."""
+    """Descriptions, and their statements by subject."""
 
     members: list[Description] = field(default_factory=list)
     about: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
-    def takes(self, one: Description) -> bool:
-        """Tell whether *one* says nothing else of any subject that the others describe too.
+    def fits(self, description: Description) -> bool:
+        """Return whether *description* states nothing different about a subject that others describe too.
 
-        A subject without a type is asked nothing, so it does not count: the source, of which each record says that it holds it.
+        Subjects without a type are ignored, since no shape applies to them: such as the source, which lists each record.
         """
-        mine, its = self.about, one.about
-        shared = [subject for subject in mine.keys() & its.keys() if mine[subject] != its[subject]]
-        return not any(_TYPE in statement for subject in shared for statement in (*mine[subject], *its[subject]))
+        own, other = self.about, description.about
+        shared = [subject for subject in own.keys() & other.keys() if own[subject] != other[subject]]
+        return not any(_TYPE in statement for subject in shared for statement in (*own[subject], *other[subject]))
 
-    def add(self, one: Description) -> None:
-        """Take *one* in."""
-        self.members.append(one)
-        self.about.update(one.about)
+    def add(self, description: Description) -> None:
+        """Add a description."""
+        self.members.append(description)
+        self.about.update(description.about)
 
 
-def description(number: int, statements: Iterable[str]) -> Description:
-    """Sort statements by their subject, each once."""
+def group_by_subject(number: int, statements: Iterable[str]) -> Description:
+    """Group statements by subject, each once."""
     about: dict[str, dict[str, None]] = {}
-    begins: str | None = None
-    its: dict[str, None] = {}
+    prefix: str | None = None
+    statements_of_subject: dict[str, None] = {}
     for statement in statements:
-        if begins is None or not statement.startswith(begins):  # sorted ones change their subject a few times only
+        if prefix is None or not statement.startswith(prefix):  # sorted statements rarely change their subject
             subject = statement.partition(" ")[0]
-            begins, its = f"{subject} ", about.setdefault(subject, {})
-        its[statement] = None
-    return Description(number, {subject: tuple(sorted(found)) for subject, found in about.items()})
+            prefix, statements_of_subject = f"{subject} ", about.setdefault(subject, {})
+        statements_of_subject[statement] = None
+    return Description(number, {subject: tuple(sorted(unique)) for subject, unique in about.items()})
 
 
-def batches(descriptions: Iterable[Sequence[str]], size: int = BATCH) -> Iterator[list[Description]]:
-    """Put descriptions together, *size* at most, so that a verdict never depends on the company that it is judged in.
+def batches(descriptions: Iterable[Sequence[str]], size: int = BATCH_SIZE) -> Iterator[list[Description]]:
+    """Yield batches of at most *size* descriptions, so that a result never depends on other records.
 
-    Two records that describe a shared node differently (an organization under two names) would fail together what each
-    passes alone, so they never meet in one batch.
+    Two records that describe a shared node differently (an organization under two names) would fail together although
+    each one is valid alone, so that they are never in one batch.
     """
     waiting: list[Batch] = []
     for number, statements in enumerate(descriptions):
-        one = description(number, statements)
-        batch = next((batch for batch in waiting if batch.takes(one)), None)
+        description = group_by_subject(number, statements)
+        batch = next((batch for batch in waiting if batch.fits(description)), None)
         if batch is None:
-            if len(waiting) == OPEN:
+            if len(waiting) == MAX_OPEN_BATCHES:
                 yield waiting.pop(0).members
             batch = Batch()
             waiting.append(batch)
-        batch.add(one)
+        batch.add(description)
         if len(batch.members) == size:
             waiting.remove(batch)
             yield batch.members

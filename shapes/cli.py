@@ -1,4 +1,4 @@
-"""The command ``stocktake shapes``: judge files by the reference engine, list the shapes, and see that the shapes are sound."""
+"""Define ``stocktake shapes``: validate files, list the shapes, and check the shapes themselves."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from shapes.engines.reference import graph
 from shapes.examples import examples
 from shapes.result import Report, Result, Severity
 from shapes.rules import rules, turtle
-from shapes.validate import judge, validate
+from shapes.validate import validate, validate_many
 from vocab.iris import BASE
 
 app = typer.Typer(no_args_is_help=True, help="SHACL shapes that validate records.")
@@ -47,46 +47,48 @@ def check(
     as_json: Json = False,
     base: Base = BASE,
 ) -> None:
-    """Validate RDF files, or (without files) the shapes themselves and their examples.
+    """Validate FILES, or check the shapes and their examples.
 
-    Exit 0: nothing withholds; 1: something does; 2: a file is missing, of an unknown kind or malformed.
+    Exit 0: nothing is withheld; 1: something is; 2: a file is missing, of an unknown type or malformed.
     """
-    faults = [] if files else [*_unsound(base), *_unseen(base)]
+    problems = [] if files else [*_check_shapes(base), *_check_examples(base)]
     reports = [(str(file), _report(file, base)) for file in files or ()]
     if as_json:
-        found = {name: [asdict(result) for result in report.results] for name, report in reports}
-        typer.echo(json.dumps({"conforms": not faults and all(r.conforms for _, r in reports), "faults": faults, "files": found}, indent=2))
+        listed = {name: [asdict(result) for result in report.results] for name, report in reports}
+        typer.echo(
+            json.dumps({"conforms": not problems and all(r.conforms for _, r in reports), "faults": problems, "files": listed}, indent=2)
+        )
     else:
-        _print(reports, faults, len(rules(base)))
-    raise typer.Exit(int(bool(faults) or any(not report.conforms for _, report in reports)))
+        _print(reports, problems, len(rules(base)))
+    raise typer.Exit(int(bool(problems) or any(not report.conforms for _, report in reports)))
 
 
 @app.command("list")
 def list_(as_json: Json = False, base: Base = BASE) -> None:
-    """List the shapes: rule, severity and how to fix a violation."""
-    found = list(rules(base).values())
+    """List the shapes with their severity, message and remedy."""
+    listed = list(rules(base).values())
     if as_json:
-        typer.echo(json.dumps([asdict(rule) for rule in found], indent=2))
+        typer.echo(json.dumps([asdict(rule) for rule in listed], indent=2))
         return
     table = Table("Shape", "Severity", "Rule", "How to fix")
-    for rule in found:
+    for rule in listed:
         table.add_row(rule.name, f"[{_COLOUR[rule.severity]}]{rule.severity}[/]", escape(rule.message), escape(rule.cure))
     Console().print(table)
 
 
 def _report(file: Path, base: str) -> Report:
-    kind = _FORMATS.get(file.suffix)
-    if kind is None:
+    format_ = _FORMATS.get(file.suffix)
+    if format_ is None:
         raise typer.BadParameter(f"{file}: unknown kind; give one of {', '.join(_FORMATS)}")
     try:
-        quads = ox.parse(file.read_bytes(), format=kind, base_iri=base)
+        quads = ox.parse(file.read_bytes(), format=format_, base_iri=base)
         return validate((str(quad.triple) for quad in quads), base=base, name="reference")
     except (OSError, SyntaxError, EngineError) as error:
         raise typer.BadParameter(f"{file}: {error}") from error
 
 
-def _unsound(base: str) -> Iterator[str]:
-    """Hold our shapes against SHACL's shapes for shapes (https://www.w3.org/TR/shacl/#shacl-shacl)."""
+def _check_shapes(base: str) -> Iterator[str]:
+    """Validate our shapes by SHACL's shapes for shapes (https://www.w3.org/TR/shacl/#shacl-shacl)."""
     shapes = graph(turtle(base), ox.RdfFormat.TURTLE, base)
     shapes.set((URIRef(f"{base}shapes#areas"), RDF.rest, RDF.nil))  # a list of 282 is as sound as one of one, and takes ten seconds
     try:
@@ -95,25 +97,27 @@ def _unsound(base: str) -> Iterator[str]:
         yield f"the shapes are not sound: {error}"
 
 
-def _unseen(base: str) -> Iterator[str]:
-    """Judge each shape's good and bad example."""
-    every = list(examples(base))
-    for example, results in zip(every, judge([one.statements for one in every], base=base, name="reference", size=100), strict=True):
+def _check_examples(base: str) -> Iterator[str]:
+    """Validate each shape's good and bad example."""
+    all_examples = list(examples(base))
+    for example, results in zip(
+        all_examples, validate_many([one.statements for one in all_examples], base=base, name="reference", size=100), strict=True
+    ):
         failed = any(result.shape == example.shape for result in results)
         if failed == example.good:
             yield f"{example.shape}: its {'good example fails' if example.good else 'bad example passes'}"
 
 
-def _print(reports: list[tuple[str, Report]], faults: list[str], count: int) -> None:
+def _print(reports: list[tuple[str, Report]], problems: list[str], count: int) -> None:
     console = Console()
     for name, report in reports:
         table = Table("Node", "Severity", "Says", "Value", title=escape(name))
         for result in report.results:
             table.add_row(*_row(result))
         console.print(table if report.results else f"{escape(name)}: nothing to remark")
-    for fault in faults:
-        console.print(f"[red]{escape(fault)}[/]")
-    if not reports and not faults:
+    for problem in problems:
+        console.print(f"[red]{escape(problem)}[/]")
+    if not reports and not problems:
         console.print(f"{count} shapes are sound; each passes its good example and fails its bad one")
 
 

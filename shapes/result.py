@@ -1,4 +1,4 @@
-"""Results: what a judge says of one node, in the words of SHACL."""
+"""Define validation results in the terms of SHACL."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from functools import cached_property
 
 
 class Severity(StrEnum):
-    """How grave a result is; a value is the local name of SHACL's term."""
+    """The severity of a result; a value is the local name of SHACL's term."""
 
-    VIOLATION = "Violation"  # withholds the record
-    WARNING = "Warning"  # publishes it with the remark
+    VIOLATION = "Violation"  # the record is withheld
+    WARNING = "Warning"  # the record is published with a note
     INFO = "Info"
 
 
@@ -20,8 +20,8 @@ class Severity(StrEnum):
 class Result:
     """One result of a validation. Source: https://www.w3.org/TR/shacl/#results-validation-result.
 
-    *focus* and *shape* are IRIs without brackets, *path* likewise or None where the shape asks the node itself or several
-    paths at once; *component* is the local name of the constraint component; *value* is an N-Triples term or None.
+    *focus* and *shape* are IRIs without brackets, *path* too, or None if the shape has none or several paths; *component* is
+    the local name of the constraint component; *value* is an N-Triples term or None.
     """
 
     focus: str
@@ -33,8 +33,8 @@ class Result:
     shape: str
 
 
-def ordered(results: Iterable[Result]) -> tuple[Result, ...]:
-    """Sort results and drop doubles, which a batch gives about shared nodes."""
+def sort_unique(results: Iterable[Result]) -> tuple[Result, ...]:
+    """Return the results sorted and unique; batches repeat results on shared nodes."""
     return tuple(sorted(set(results), key=lambda it: (it.focus, it.path or "", it.component, it.shape, it.value or "", it.message)))
 
 
@@ -46,13 +46,13 @@ class Report:
 
     @property
     def conforms(self) -> bool:
-        """Tell whether nothing withholds; warnings may still be there."""
+        """Return whether there is no violation; there may be warnings."""
         return all(result.severity is not Severity.VIOLATION for result in self.results)
 
     @cached_property
     def by_focus(self) -> dict[str, tuple[Result, ...]]:
-        """Give the results of each node that has any."""
-        found: dict[str, list[Result]] = {}
+        """Return the results of each node that has any."""
+        by_node: dict[str, list[Result]] = {}
         for result in self.results:
-            found.setdefault(result.focus, []).append(result)
-        return {focus: tuple(results) for focus, results in found.items()}
+            by_node.setdefault(result.focus, []).append(result)
+        return {focus: tuple(results) for focus, results in by_node.items()}

@@ -1,4 +1,4 @@
-"""Rules: our shapes as Turtle text, their digest, and what each of them asks."""
+"""Read our shapes, their digest, and a summary of each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vocab.terms import SH
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What one shape asks: its IRI, how grave a fault is, what is said of it and what to do about it."""
+    """A shape: its IRI, severity, message and remedy."""
 
     iri: str
     severity: Severity
@@ -25,15 +25,15 @@ class Rule:
 
     @property
     def name(self) -> str:
-        """Give the shape's short name, e.g. ``ResourceTitle``."""
+        """Return the shape's short name, e.g. ``ResourceTitle``."""
         return self.iri.rpartition("#")[2]
 
 
 @lru_cache(maxsize=4)
 def turtle(base: str = BASE) -> str:
-    """Give all shapes as one Turtle text, to be parsed with *base* as its base IRI.
+    """Return all shapes as one Turtle text, to be parsed with *base* as its base IRI.
 
-    Namespaces inside SPARQL constraints are literals, which a base does not resolve: they are written with *base* here.
+    Namespaces inside SPARQL constraints are literals, which a base does not resolve, so they are replaced here.
     """
     folder = files("shapes") / "data"
     names = sorted(file.name for file in folder.iterdir() if file.name.endswith(".ttl"))
@@ -42,7 +42,7 @@ def turtle(base: str = BASE) -> str:
 
 @lru_cache(maxsize=4)
 def shapes_digest(base: str = BASE) -> str:
-    """Give the SHA-256 of the shapes in hexadecimal: where it changes, every record is judged anew."""
+    """Return the SHA-256 of the shapes in hexadecimal: if it changes, all records are validated again."""
     return hashlib.sha256(turtle(base).encode()).hexdigest()
 
 
@@ -54,7 +54,7 @@ def triples(base: str = BASE) -> tuple[Triple, ...]:
 
 @lru_cache(maxsize=4)
 def rules(base: str = BASE) -> dict[str, Rule]:
-    """Give each shape that asks something, by IRI, in the order of the files.
+    """Return each shape with a severity, by IRI, in the order of the files.
 
     >>> rules()[BASE + "shapes#ResourceTitle"].message
     'It has no title.'

@@ -1,4 +1,4 @@
-"""Validation: descriptions in, results out, each record's own."""
+"""Validate descriptions; each record has its own results."""
 
 from __future__ import annotations
 
@@ -8,68 +8,68 @@ from contextlib import nullcontext
 from functools import lru_cache
 from typing import Literal
 
-from shapes.batch import BATCH, Description, batches, description
+from shapes.batch import BATCH_SIZE, Description, batches, group_by_subject
 from shapes.engines import reference, rust
 from shapes.engines.engine import Engine, EngineError
-from shapes.result import Report, Result, Severity, ordered
+from shapes.result import Report, Result, Severity, sort_unique
 from shapes.rules import turtle
 from vocab.iris import BASE
 
-Name = Literal["rust", "reference"]
+EngineName = Literal["rust", "reference"]
 
 ENGINES = {"rust": rust.engine, "reference": reference.engine}
 
 
 @lru_cache(maxsize=8)
-def engine(name: Name = "rust", base: str = BASE) -> Engine:
-    """Compile our shapes for the engine *name*: ``rust`` (the fast one), or ``reference`` (pyshacl, some 60 times slower)."""
+def engine(name: EngineName = "rust", base: str = BASE) -> Engine:
+    """Compile our shapes for the engine *name*: ``rust`` (fast), or ``reference`` (pyshacl, about 60 times slower)."""
     return ENGINES[name](turtle(base), base)
 
 
-def validate(statements: Iterable[str], *, base: str = BASE, name: Name = "rust") -> Report:
-    """Hold one graph against our shapes.
+def validate(statements: Iterable[str], *, base: str = BASE, name: EngineName = "rust") -> Report:
+    """Validate one graph.
 
-    *statements* are as ``vocab.describe`` writes them, without the closing dot. Raises EngineError where they are no N-Triples.
+    *statements* are those of ``vocab.describe``, without the closing dot. Raises EngineError if they are not N-Triples.
     """
-    return Report(ordered(engine(name, base)(description(0, statements).text)))
+    return Report(sort_unique(engine(name, base)(group_by_subject(0, statements).text)))
 
 
-def judge(
-    descriptions: Sequence[Sequence[str]], *, base: str = BASE, name: Name = "rust", threads: int = 1, size: int = BATCH
+def validate_many(
+    descriptions: Sequence[Sequence[str]], *, base: str = BASE, name: EngineName = "rust", threads: int = 1, size: int = BATCH_SIZE
 ) -> list[tuple[Result, ...]]:
-    """Judge many descriptions: the results of each one, in the order given, as if it were judged alone.
+    """Return the results of each description, in the given order, as if each were validated alone.
 
-    A description that the engine cannot read has one result, a Violation of the component ``Unreadable`` that says why; it
-    costs the others nothing. A second thread helps on a second core: the fast engine lets go of the GIL.
+    A description that the engine cannot parse has one result, a Violation of the component ``Unreadable`` with the reason; others
+    are not affected. A second thread helps on a second core: the fast engine releases the GIL.
     """
-    held = engine(name, base)
-    verdicts: list[tuple[Result, ...]] = [()] * len(descriptions)
+    compiled = engine(name, base)
+    results_by_number: list[tuple[Result, ...]] = [()] * len(descriptions)
 
     def work(batch: list[Description]) -> list[tuple[int, tuple[Result, ...]]]:
-        return _verdicts(batch, held, base)
+        return _validate_batch(batch, compiled, base)
 
     with ThreadPoolExecutor(threads) if threads > 1 else nullcontext() as pool:
-        for found in (pool.map if pool else map)(work, batches(descriptions, size)):
-            for number, results in found:
-                verdicts[number] = results
-    return verdicts
+        for validated in (pool.map if pool else map)(work, batches(descriptions, size)):
+            for number, results in validated:
+                results_by_number[number] = results
+    return results_by_number
 
 
-def _verdicts(batch: list[Description], held: Engine, base: str) -> list[tuple[int, tuple[Result, ...]]]:
-    """Judge a batch; where the engine refuses it, judge its halves, down to the one that it cannot read."""
+def _validate_batch(batch: list[Description], compiled: Engine, base: str) -> list[tuple[int, tuple[Result, ...]]]:
+    """Validate a batch; if the engine fails, validate its halves, down to the one that cannot be parsed."""
     try:
-        report = Report(ordered(held("".join(one.text for one in batch))))
+        report = Report(sort_unique(compiled("".join(item.text for item in batch))))
     except EngineError as error:
         if len(batch) == 1:
             return [(batch[0].number, (_unreadable(batch[0], error, base),))]
         half = len(batch) // 2
-        return _verdicts(batch[:half], held, base) + _verdicts(batch[half:], held, base)
-    found = report.by_focus
-    if not found:
-        return [(one.number, ()) for one in batch]
-    return [(one.number, tuple(result for subject in one.about for result in found.get(subject.strip("<>"), ()))) for one in batch]
+        return _validate_batch(batch[:half], compiled, base) + _validate_batch(batch[half:], compiled, base)
+    by_focus = report.by_focus
+    if not by_focus:
+        return [(item.number, ()) for item in batch]
+    return [(item.number, tuple(result for subject in item.about for result in by_focus.get(subject.strip("<>"), ()))) for item in batch]
 
 
-def _unreadable(one: Description, error: EngineError, base: str) -> Result:
-    focus = next(iter(one.about), "").strip("<>")
+def _unreadable(item: Description, error: EngineError, base: str) -> Result:
+    focus = next(iter(item.about), "").strip("<>")
     return Result(focus, None, "Unreadable", Severity.VIOLATION, None, f"It cannot be read: {error}", f"{base}shapes#Readable")

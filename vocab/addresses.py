@@ -1,4 +1,4 @@
-"""Which IP addresses are of the public internet: the one rule of both clients that ask other hosts.
+"""Decide which IP addresses belong to the public internet; all clients use this rule.
 
 Sources: https://www.iana.org/assignments/iana-ipv4-special-registry/,
 https://www.iana.org/assignments/iana-ipv6-special-registry/ and https://www.iana.org/assignments/ipv6-unicast-address-assignments/.
@@ -20,7 +20,10 @@ _SPECIAL = (
 
 
 def is_public(address: str) -> bool:
-    """Return whether an IP address, with or without a zone, is one of the public internet.
+    """Return whether an IP address, with or without a zone, belongs to the public internet.
+
+    IPv4: globally reachable by the IANA registry, and not multicast. IPv6: global unicast without its special ranges, so that no
+    wrapped IPv4 address (mapped, 6to4, NAT64) is public. Raises ValueError if *address* is not an IP address.
 
     IPv4: what the IANA registry calls globally reachable, and no multicast. IPv6: global unicast without its special ranges, so
     nothing that wraps an IPv4 address (mapped, 6to4, NAT64) either. Raises ValueError where *address* is none.

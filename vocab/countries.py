@@ -1,4 +1,4 @@
-"""Countries: from names in six languages and codes to the United Nations' IRIs of areas, or not at all."""
+"""Look up countries and areas of the United Nations by names in six languages and by codes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-from vocab.names import Names, labelled
-from vocab.normal import LONGEST, fold
+from vocab.label_index import LabelIndex, label_pairs
+from vocab.normalization import MAX_LENGTH, fold
 from vocab.schemes import Concept, concepts
 
 AREA = "http://metadata.un.org/sdg/codes/geoArea/"
@@ -23,14 +23,14 @@ def _countries() -> dict[str, Concept]:
 
 
 @lru_cache(maxsize=1)
-def _areas() -> Names:
-    """Name what is no country; a country's name goes before an area's: Micronesia is both, and so is no area here."""
-    return Names(labelled(it for iri, it in concepts("area").items() if it.notations and iri not in _countries()))
+def _areas() -> LabelIndex:
+    """Index the areas that are not countries; a country's name takes precedence, as for Micronesia, which is both."""
+    return LabelIndex(label_pairs(concept for iri, concept in concepts("area").items() if concept.notations and iri not in _countries()))
 
 
 @lru_cache(maxsize=1)
-def _names() -> Names:
-    return Names(labelled(_countries().values()), inverted=True)
+def _names() -> LabelIndex:
+    return LabelIndex(label_pairs(_countries().values()), inverted=True)
 
 
 @lru_cache(maxsize=1)
@@ -38,13 +38,13 @@ def _codes() -> dict[str, str]:
     return {code: iri for iri, concept in _countries().items() for code in concept.codes}
 
 
-def _numbered(plain: str, known: Iterable[str]) -> str | None:
-    iri = AREA + plain.zfill(3)
-    return iri if iri in known else None
+def _find_number(stripped: str, iris: Iterable[str]) -> str | None:
+    iri = AREA + stripped.zfill(3)
+    return iri if iri in iris else None
 
 
 def country(text: str | int) -> str | None:
-    """Find the country that *text* names, as its IRI: a name in six languages, ISO 3166 codes in capitals, or M49.
+    """Return the IRI of the country that *text* names (a name in six languages, an ISO 3166 code in capitals, or M49), or None.
 
     Source: https://unstats.un.org/unsd/methodology/m49/ and https://cldr.unicode.org/
 
@@ -53,35 +53,35 @@ def country(text: str | int) -> str | None:
     >>> country("KENYA"), country("no") is None, country("Africa") is None
     ('http://metadata.un.org/sdg/codes/geoArea/404', True, True)
     """
-    words = str(text)
-    return _country(words) if len(words) <= LONGEST else None
+    value = str(text)
+    return _country(value) if len(value) <= MAX_LENGTH else None
 
 
 @lru_cache(maxsize=16384)
 def _country(text: str) -> str | None:
-    plain = text.strip()
-    if _CODE.match(plain) and plain in _codes():
-        return _codes()[plain]
-    if _NUMBER.match(plain):
-        return _numbered(plain, _countries())
-    if plain in _countries():
-        return plain
-    return _names().find(fold(plain))
+    stripped = text.strip()
+    if _CODE.match(stripped) and stripped in _codes():
+        return _codes()[stripped]
+    if _NUMBER.match(stripped):
+        return _find_number(stripped, _countries())
+    if stripped in _countries():
+        return stripped
+    return _names().find(fold(stripped))
 
 
 def area(text: str | int) -> str | None:
-    """Find the country or M49 area (continent, region) that *text* names, as its IRI.
+    """Return the IRI of the country or M49 area (continent, region) that *text* names, or None.
 
     >>> area("Eastern Africa"), area("Kenya") == country("Kenya")
     ('http://metadata.un.org/sdg/codes/geoArea/014', True)
     """
-    words = str(text)
-    return _area(words) if len(words) <= LONGEST else None
+    value = str(text)
+    return _area(value) if len(value) <= MAX_LENGTH else None
 
 
 @lru_cache(maxsize=4096)
 def _area(text: str) -> str | None:
-    plain = text.strip()
-    if _NUMBER.match(plain):
-        return _numbered(plain, concepts("area"))
-    return country(plain) or _areas().find(fold(plain))
+    stripped = text.strip()
+    if _NUMBER.match(stripped):
+        return _find_number(stripped, concepts("area"))
+    return country(stripped) or _areas().find(fold(stripped))

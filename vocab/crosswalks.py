@@ -1,32 +1,32 @@
-"""Crosswalks: from a registry's own words to ours, or not at all."""
+"""Look up our concepts by the names and codes that registries use."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
 
+from vocab.action_lines import action_line
 from vocab.countries import area, country
 from vocab.goals import goal, target
 from vocab.iris import Iris
-from vocab.lines import line
-from vocab.names import Names, labelled
-from vocab.normal import LONGEST, fold
+from vocab.label_index import LabelIndex, label_pairs
+from vocab.normalization import MAX_LENGTH, fold
 from vocab.schemes import concepts, schemes
 
 __all__ = ["Crosswalks", "area", "country", "goal", "target"]
 
-# The schemes with names that are too many and too long to be anyone's word for ours.
-OURS = frozenset(("sdg", "area"))
+# Their names are too many and too long to be indexed as names of our concepts.
+EXCLUDED_SCHEMES = frozenset(("sdg", "area"))
 
 
 @lru_cache(maxsize=64)
-def _names(scheme: str, base: str) -> Names:
-    """Build a scheme's table: its own names and codes, and the names of foreign concepts that match one of its own."""
+def _names(scheme: str, base: str) -> LabelIndex:
+    """Index a scheme: its own names and codes, and the names of foreign concepts that match one of its own."""
     own = concepts(scheme, base)
-    foreign = (it for name in schemes(base) if name not in OURS for it in concepts(name, base).values())
-    return Names(
+    foreign = (it for name in schemes(base) if name not in EXCLUDED_SCHEMES for it in concepts(name, base).values())
+    return LabelIndex(
         [
-            *labelled(own.values()),
+            *label_pairs(own.values()),
             *((code, it.iri) for it in own.values() for code in it.notations),
             *((name.value, match) for it in foreign for match in it.matches if match in own for name in it.labels),
         ]
@@ -35,7 +35,7 @@ def _names(scheme: str, base: str) -> Names:
 
 @lru_cache(maxsize=64)
 def _matches(scheme: str, base: str) -> dict[str, str]:
-    """Give, for each code of a foreign scheme, the one concept of ours that it matches."""
+    """Return the one matching concept of ours for each code of a foreign scheme."""
     return {code: c.matches[0] for c in concepts(scheme, base).values() for code in c.notations if len(c.matches) == 1}
 
 
@@ -46,7 +46,7 @@ def _purposes(base: str) -> dict[str, tuple[str, ...]]:
 
 @dataclass(frozen=True, slots=True)
 class Crosswalks:
-    """The look-ups under one base. Each gives an IRI, or None for what no crosswalk knows; nothing is guessed.
+    """The crosswalks under one base. Each look-up returns an IRI, or None if no crosswalk matches.
 
     >>> walk = Crosswalks(Iris("https://example.org/"))
     >>> walk.action_line("C7. E-Health"), walk.status("finished"), walk.iati_activity_scope("1")[-13:]
@@ -56,80 +56,80 @@ class Crosswalks:
     iris: Iris
 
     def goal(self, text: str | int) -> str | None:
-        """Find a Sustainable Development Goal; see ``vocab.goals.goal``."""
+        """Return a Sustainable Development Goal; see ``vocab.goals.goal``."""
         return goal(text)
 
     def target(self, text: str | int) -> str | None:
-        """Find a target; see ``vocab.goals.target``."""
+        """Return a target; see ``vocab.goals.target``."""
         return target(text)
 
     def country(self, text: str | int) -> str | None:
-        """Find a country; see ``vocab.countries.country``."""
+        """Return a country; see ``vocab.countries.country``."""
         return country(text)
 
     def area(self, text: str | int) -> str | None:
-        """Find a country or a region of M49; see ``vocab.countries.area``."""
+        """Return a country or a region of M49; see ``vocab.countries.area``."""
         return area(text)
 
     def action_line(self, text: str) -> str | None:
-        """Find an action line; see ``vocab.lines.line``."""
-        code = line(text)
+        """Return an action line; see ``vocab.action_lines.action_line``."""
+        code = action_line(text)
         return self.iris.concept("action-line", code) if code else None
 
     def prize_category(self, text: str) -> str | None:
-        """Find one of the eighteen WSIS Prize categories, which are named by their action lines; C7 alone is none."""
-        code = line(text)
+        """Return one of the eighteen WSIS Prize categories, named by their action lines; there is none for C7 alone."""
+        code = action_line(text)
         return self.iris.concept("prize-category", code) if code and code != "C7" else None
 
     def stakeholder_type(self, text: str) -> str | None:
-        """Find a stakeholder type by its name."""
-        return self.named("stakeholder-type", text)
+        """Return a stakeholder type by its name."""
+        return self.find_by_name("stakeholder-type", text)
 
     def coverage(self, text: str) -> str | None:
-        """Find a coverage by its name."""
-        return self.named("coverage", text)
+        """Return a coverage by its name."""
+        return self.find_by_name("coverage", text)
 
     def status(self, text: str) -> str | None:
-        """Find a status by its name."""
-        return self.named("status", text)
+        """Return a status by its name."""
+        return self.find_by_name("status", text)
 
     def activity_type(self, text: str) -> str | None:
-        """Find an activity type by its name."""
-        return self.named("activity-type", text)
+        """Return an activity type by its name."""
+        return self.find_by_name("activity-type", text)
 
     def prize_stage(self, text: str) -> str | None:
-        """Find a WSIS Prize stage by its name."""
-        return self.named("prize-stage", text)
+        """Return a WSIS Prize stage by its name."""
+        return self.find_by_name("prize-stage", text)
 
     def iati_organisation_type(self, code: str) -> str | None:
-        """Find the stakeholder type that an IATI organisation type matches."""
-        return self.matched("iati-organisation-type", code)
+        """Return the stakeholder type that an IATI organisation type matches."""
+        return self.find_match("iati-organisation-type", code)
 
     def iati_activity_scope(self, code: str) -> str | None:
-        """Find the coverage that an IATI activity scope matches."""
-        return self.matched("iati-activity-scope", code)
+        """Return the coverage that an IATI activity scope matches."""
+        return self.find_match("iati-activity-scope", code)
 
     def iati_activity_status(self, code: str) -> str | None:
-        """Find the status that an IATI activity status matches."""
-        return self.matched("iati-activity-status", code)
+        """Return the status that an IATI activity status matches."""
+        return self.find_match("iati-activity-status", code)
 
     def iati_region(self, code: str) -> str | None:
-        """Find the area of M49 that a region of the OECD's Development Assistance Committee matches."""
-        return self.matched("iati-region", code)
+        """Return the M49 area that a region of the OECD's Development Assistance Committee matches."""
+        return self.find_match("iati-region", code)
 
     def dac_purpose(self, code: str) -> tuple[str, ...]:
-        """Find the goals and action lines that a purpose code of three or five digits serves; none where no crosswalk knows it.
+        """Return the goals and action lines that a purpose code of three or five digits matches; may be empty.
 
         >>> Crosswalks(Iris("https://example.org/")).dac_purpose("11220")
         ('http://metadata.un.org/sdg/4',)
         """
-        known = _purposes(self.iris.base)
-        return known.get(code.strip()) or (known.get(code.strip()[:3], ()) if len(code.strip()) == 5 else ())
+        purposes = _purposes(self.iris.base)
+        return purposes.get(code.strip()) or (purposes.get(code.strip()[:3], ()) if len(code.strip()) == 5 else ())
 
-    def named(self, scheme: str, text: str) -> str | None:
-        """Find the concept of a scheme of ours that *text* names or that has it as its code."""
-        return _names(scheme, self.iris.base).find(fold(text)) if len(text) <= LONGEST else None
+    def find_by_name(self, scheme: str, text: str) -> str | None:
+        """Return the concept of one of our schemes that has *text* as a name or code, or None."""
+        return _names(scheme, self.iris.base).find(fold(text)) if len(text) <= MAX_LENGTH else None
 
-    def matched(self, scheme: str, code: str) -> str | None:
-        """Find the concept of ours that *code* of the foreign *scheme* (a file of ``data/crosswalks``) matches."""
+    def find_match(self, scheme: str, code: str) -> str | None:
+        """Return our concept that matches *code* of the foreign *scheme* (a file of ``data/crosswalks``), or None."""
         return _matches(scheme, self.iris.base).get(code.strip())

@@ -1,7 +1,7 @@
-"""Description: the only writer of triples, from the model to sorted N-Triples statements.
+"""Serialize the model as sorted N-Triples statements; no other module does.
 
-A statement is the text ``<s> <p> <o>`` without its closing dot; a description is a sorted list of them without
-doubles, and ``quads`` puts it into its record's graph. There are no blank nodes: a part gets an IRI under its record's.
+A statement is the text ``<s> <p> <o>`` without its closing dot; a description is a sorted list of distinct statements, and
+``quads`` adds the record's graph. There are no blank nodes: each part has an IRI under its record's.
 """
 
 from __future__ import annotations
@@ -14,252 +14,252 @@ from typing import Any, NamedTuple
 from vocab import properties as p
 from vocab.initiative import Basis, Claim, Detection, Document, Event, Initiative, Party, Place, Post, Prize, Resource, Role
 from vocab.iris import Iris, encode, slug
-from vocab.properties import Ours, ours
-from vocab.terms import FOAF, ORG, SCHEMA, SIOC, VIVO, decimal, literal, moment, node, point
+from vocab.properties import OntologyTerms, ontology_terms
+from vocab.terms import FOAF, ORG, SCHEMA, SIOC, VIVO, date_literal, decimal, geo_point, iri_or_literal, literal
 
-_MEMO = 16384  # coded values: a registry's concepts, countries and licences, some 4 MB
-_LONGEST = 300  # characters of a value that is remembered: concepts' addresses are shorter
+_CACHE_SIZE = 16384  # concepts, countries and licences of a registry, about 4 MB
+_MAX_CACHED_LENGTH = 300  # characters; IRIs of concepts are shorter
 
-# Statements grow by subject: the subject's own as what follows it, each other subject's as a part, in the order of its properties.
+# Tails: the main subject's statements without the subject. Part: the statements of another subject, in the order of its properties.
 Tails = list[str]
 Part = list[str]
 
 
-class _At(NamedTuple):
-    """Where a description is: the addresses that its statements share."""
+class StatementContext(NamedTuple):
+    """The IRIs that the statements of a description share."""
 
     record: str
     subject: str
-    organizations: str  # what their addresses begin with
+    organizations: str  # prefix of their IRIs
     ns: str
-    ours: Ours
+    terms: OntologyTerms
 
 
-@lru_cache(_MEMO)
-def _remembered(predicate: str, value: str) -> str:
-    return predicate + node(value)
+@lru_cache(_CACHE_SIZE)
+def _cached_statement(predicate: str, value: str) -> str:
+    return predicate + iri_or_literal(value)
 
 
-def _coded(predicate: str, value: str) -> str:
-    """Write a value that comes often: a concept, a country, a licence."""
-    return _remembered(predicate, value) if len(value) <= _LONGEST else predicate + node(value)
+def _cached_iri(predicate: str, value: str) -> str:
+    """Write a value that occurs often: a concept, a country, a licence."""
+    return _cached_statement(predicate, value) if len(value) <= _MAX_CACHED_LENGTH else predicate + iri_or_literal(value)
 
 
 _ORGANIZATION, _PLACE = f"{p.TYPE}<{ORG}Organization>", f"{p.TYPE}<{SCHEMA}Place>"
 
-# The three bases have a property each, so that no query mixes them unless it asks to.
-_DECLARED, _LEAD, _FUNDER = Basis.DECLARED, Role.LEAD, Role.FUNDER  # looked up once: an enum's member costs as much as to write a statement
+# Each basis has a property of its own, so that queries do not mix them by accident.
+_DECLARED, _LEAD, _FUNDER = Basis.DECLARED, Role.LEAD, Role.FUNDER  # looked up once, since access to an enum member is slow
 _CLAIM = {Basis.CROSSWALKED: "crosswalked", Basis.SUGGESTED: "suggested"}
 
 
-def _claims(tails: Tails, parts: list[Part], at: _At, predicate: str, claims: Iterable[Claim]) -> None:
+def _claims(tails: Tails, parts: list[Part], context: StatementContext, predicate: str, claims: Iterable[Claim]) -> None:
     for claim in claims:
         if claim.basis is _DECLARED:
-            tails.append(_coded(predicate, claim.concept))
+            tails.append(_cached_iri(predicate, claim.concept))
         else:
             name = _CLAIM[claim.basis]
-            first = len(at.ns) + 1  # behind the < and the namespace
-            tails.append(f"{predicate[:first]}{name}{predicate[first].upper()}{predicate[first + 1 :]}{node(claim.concept)}")
-            parts.append(_classification(at, name, claim))
+            start = len(context.ns) + 1  # after the < and the namespace
+            tails.append(f"{predicate[:start]}{name}{predicate[start].upper()}{predicate[start + 1 :]}{iri_or_literal(claim.concept)}")
+            parts.append(_classification(context, name, claim))
 
 
-def _classification(at: _At, basis: str, claim: Claim) -> Part:
-    its, our = f"<{at.record}#{basis}-{slug(claim.concept.rpartition('/')[2])}> ", at.ours
+def _classification(context: StatementContext, basis: str, claim: Claim) -> Part:
+    prefix, terms = f"<{context.record}#{basis}-{slug(claim.concept.rpartition('/')[2])}> ", context.terms
     part = [
-        f"{its}{p.TYPE}<{at.ns}Classification>",
-        f"{its}{our.classified}{at.subject}",
-        f"{its}{our.concept}{node(claim.concept)}",
-        f"{its}{our.basis}<{at.ns}{basis}>",
+        f"{prefix}{p.TYPE}<{context.ns}Classification>",
+        f"{prefix}{terms.classified}{context.subject}",
+        f"{prefix}{terms.concept}{iri_or_literal(claim.concept)}",
+        f"{prefix}{terms.basis}<{context.ns}{basis}>",
     ]
     if claim.word:
-        part.append(f"{its}{our.source_word}{literal(claim.word)}")
+        part.append(f"{prefix}{terms.source_word}{literal(claim.word)}")
     if claim.confidence is not None:
-        part.append(f"{its}{our.confidence}{decimal(claim.confidence)}")
+        part.append(f"{prefix}{terms.confidence}{decimal(claim.confidence)}")
     return part
 
 
-def _parties(tails: Tails, parts: list[Part], at: _At, parties: Iterable[Party]) -> None:
-    for role, name, key, kind, country, page in parties:
-        its = f"<{at.organizations}{encode(key or slug(name.value))}> "
-        tails.append((p.PUBLISHER if role is _LEAD else p.FUNDER if role is _FUNDER else at.ours.partner) + its[:-1])
-        part = [its + _coded(p.SPATIAL, country)] if country else []
-        part += (f"{its}{_ORGANIZATION}", f"{its}{p.PREFERRED}{literal(*name)}")
+def _parties(tails: Tails, parts: list[Part], context: StatementContext, parties: Iterable[Party]) -> None:
+    for role, name, key, kind, country, homepage in parties:
+        prefix = f"<{context.organizations}{encode(key or slug(name.value))}> "
+        tails.append((p.PUBLISHER if role is _LEAD else p.FUNDER if role is _FUNDER else context.terms.partner) + prefix[:-1])
+        part = [prefix + _cached_iri(p.SPATIAL, country)] if country else []
+        part += (f"{prefix}{_ORGANIZATION}", f"{prefix}{p.PREFERRED}{literal(*name)}")
         if kind:
-            part.append(its + _coded(p.CLASSIFICATION, kind))
-        if page:
-            part.append(f"{its}{p.HOMEPAGE}{node(page)}")
+            part.append(prefix + _cached_iri(p.CLASSIFICATION, kind))
+        if homepage:
+            part.append(f"{prefix}{p.HOMEPAGE}{iri_or_literal(homepage)}")
         parts.append(part)
 
 
-def _places(tails: Tails, parts: list[Part], at: _At, places: Iterable[Place]) -> None:
+def _places(tails: Tails, parts: list[Part], context: StatementContext, places: Iterable[Place]) -> None:
     for number, place in enumerate(places, 1):
-        its, spot = f"<{at.record}#place-{number}> ", f"<{at.record}#place-{number}-point>"
-        latitude, longitude, wkt = point(place.latitude, place.longitude)
-        tails.append(p.LOCATION + its[:-1])
-        parts.append([f"{spot} {p.WKT}{wkt}"])
-        part = [f"{its}{p.GEOMETRY}{spot}", f"{its}{_PLACE}"]
+        prefix, geometry = f"<{context.record}#place-{number}> ", f"<{context.record}#place-{number}-point>"
+        latitude, longitude, wkt = geo_point(place.latitude, place.longitude)
+        tails.append(p.LOCATION + prefix[:-1])
+        parts.append([f"{geometry} {p.WKT}{wkt}"])
+        part = [f"{prefix}{p.GEOMETRY}{geometry}", f"{prefix}{_PLACE}"]
         if place.name:
-            part.append(f"{its}{p.LABEL}{literal(*place.name)}")
-        part += (f"{its}{p.LATITUDE}{latitude}", f"{its}{p.LONGITUDE}{longitude}")
+            part.append(f"{prefix}{p.LABEL}{literal(*place.name)}")
+        part += (f"{prefix}{p.LATITUDE}{latitude}", f"{prefix}{p.LONGITUDE}{longitude}")
         parts.append(part)
 
 
-def _prizes(tails: Tails, parts: list[Part], at: _At, prizes: Iterable[Prize]) -> None:
+def _prizes(tails: Tails, parts: list[Part], context: StatementContext, prizes: Iterable[Prize]) -> None:
     for number, prize in enumerate(prizes, 1):
-        its, our = f"<{at.record}#prize-{number}> ", at.ours
-        tails.append(p.RELATED_BY + its[:-1])
+        prefix, terms = f"<{context.record}#prize-{number}> ", context.terms
+        tails.append(p.RELATED_BY + prefix[:-1])
         part = [
-            f"{its}{p.TYPE}<{VIVO}AwardReceipt>",
-            its + _coded(our.prize_category, prize.category),
-            its + _coded(our.prize_stage, prize.stage),
+            f"{prefix}{p.TYPE}<{VIVO}AwardReceipt>",
+            prefix + _cached_iri(terms.prize_category, prize.category),
+            prefix + _cached_iri(terms.prize_stage, prize.stage),
         ]
         if prize.year is not None:
-            part.append(f"{its}{our.prize_year}{moment(f'{prize.year:04d}')}")
+            part.append(f"{prefix}{terms.prize_year}{date_literal(f'{prize.year:04d}')}")
         parts.append(part)
 
 
-_FIELDS = {"title": p.TITLE, "description": p.DESCRIPTION, "content": p.CONTENT}  # the venue's property is our own
+_FIELDS = {"title": p.TITLE, "description": p.DESCRIPTION, "content": p.CONTENT}  # the venue has a property of ours
 
 
-def _detections(parts: list[Part], at: _At, detected: Iterable[Detection]) -> None:
+def _detections(parts: list[Part], context: StatementContext, detected: Iterable[Detection]) -> None:
     for field, language, confidence in detected:
-        its, our = f"<{at.record}#detected-{field}-{slug(language)}> ", at.ours
+        prefix, terms = f"<{context.record}#detected-{field}-{slug(language)}> ", context.terms
         parts.append([
-            f"{its}{p.LANGUAGE}{literal(language)}",
-            f"{its}{p.TYPE}<{at.ns}LanguageDetection>",
-            f"{its}{our.confidence}{decimal(confidence)}",
-            f"{its}{our.detected_in}{_FIELDS.get(field, our.venue).rstrip()}",
-            f"{its}{our.detected_of}{at.subject}",
+            f"{prefix}{p.LANGUAGE}{literal(language)}",
+            f"{prefix}{p.TYPE}<{context.ns}LanguageDetection>",
+            f"{prefix}{terms.confidence}{decimal(confidence)}",
+            f"{prefix}{terms.detected_in}{_FIELDS.get(field, terms.venue).rstrip()}",
+            f"{prefix}{terms.detected_of}{context.subject}",
         ])  # fmt: skip
 
 
-def _lineage(parts: list[Part], at: _At, it: Resource) -> None:
-    its = f"<{at.record}> "
-    part = [f"{its}{p.DERIVED}{node(record)}" for record in it.lineage]
-    part += [f"{its}{p.PRIMARY}{node(record)}" for record in it.lineage[:1]]
-    part += [f"{its}{p.CREDIT}{literal(it.credit)}"] if it.credit else []
+def _derivation(parts: list[Part], context: StatementContext, resource: Resource) -> None:
+    prefix = f"<{context.record}> "
+    part = [f"{prefix}{p.DERIVED}{iri_or_literal(record)}" for record in resource.lineage]
+    part += [f"{prefix}{p.PRIMARY}{iri_or_literal(record)}" for record in resource.lineage[:1]]
+    part += [f"{prefix}{p.CREDIT}{literal(resource.credit)}"] if resource.credit else []
     parts.append(part)
 
 
-def _common(tails: Tails, parts: list[Part], at: _At, it: Resource) -> None:
-    # Loops, since a comprehension of one or two values costs more than to append them.
+def _common(tails: Tails, parts: list[Part], context: StatementContext, resource: Resource) -> None:
+    # Loops, since a comprehension is slower for one or two values.
     add = tails.append
-    for text, tag in it.descriptions:
+    for text, tag in resource.descriptions:
         add(p.DESCRIPTION + literal(text, tag))
-    add(p.IDENTIFIER + literal(it.key))
-    for word in it.identifiers:
+    add(p.IDENTIFIER + literal(resource.key))
+    for word in resource.identifiers:
         add(p.IDENTIFIER + literal(word))
-    if it.issued:
-        add(p.ISSUED + moment(it.issued))
-    for word in it.languages:
+    if resource.issued:
+        add(p.ISSUED + date_literal(resource.issued))
+    for word in resource.languages:
         add(p.LANGUAGE + literal(word))
-    if it.licence:
-        add(_coded(p.LICENCE, it.licence))
-    if it.modified:
-        add(p.MODIFIED + moment(it.modified))
-    for word in it.related:
+    if resource.licence:
+        add(_cached_iri(p.LICENCE, resource.licence))
+    if resource.modified:
+        add(p.MODIFIED + date_literal(resource.modified))
+    for word in resource.related:
         if word:
-            add(p.RELATION + node(word))
-    for word in it.countries:
+            add(p.RELATION + iri_or_literal(word))
+    for word in resource.countries:
         if word:
-            add(_coded(p.SPATIAL, word))
-    for text, tag in it.subjects:
+            add(_cached_iri(p.SPATIAL, word))
+    for text, tag in resource.subjects:
         add(p.SUBJECT + literal(text, tag))
-    for text, tag in it.titles:
+    for text, tag in resource.titles:
         add(p.TITLE + literal(text, tag))
-    for word in it.pages:
+    for word in resource.pages:
         if word:
-            add(p.PAGE + node(word))
-    _claims(tails, parts, at, at.ours.action_line, it.action_lines)
-    _claims(tails, parts, at, at.ours.goal, it.goals)
-    _claims(tails, parts, at, at.ours.target, it.targets)
-    _parties(tails, parts, at, it.parties)
-    if it.detected:
-        _detections(parts, at, it.detected)
-    if it.lineage or it.credit:
-        _lineage(parts, at, it)
+            add(p.PAGE + iri_or_literal(word))
+    _claims(tails, parts, context, context.terms.action_line, resource.action_lines)
+    _claims(tails, parts, context, context.terms.goal, resource.goals)
+    _claims(tails, parts, context, context.terms.target, resource.targets)
+    _parties(tails, parts, context, resource.parties)
+    if resource.detected:
+        _detections(parts, context, resource.detected)
+    if resource.lineage or resource.credit:
+        _derivation(parts, context, resource)
 
 
-def _span(tails: Tails, parts: list[Part], at: _At, it: Initiative | Event) -> None:
-    if it.start:
-        tails.append(p.START + moment(it.start))
-    if it.end:
-        tails.append(p.END + moment(it.end))
-    _places(tails, parts, at, it.places)
+def _period_and_places(tails: Tails, parts: list[Part], context: StatementContext, resource: Initiative | Event) -> None:
+    if resource.start:
+        tails.append(p.START + date_literal(resource.start))
+    if resource.end:
+        tails.append(p.END + date_literal(resource.end))
+    _places(tails, parts, context, resource.places)
 
 
-def _initiative(tails: Tails, parts: list[Part], at: _At, it: Initiative) -> None:
-    tails.append(f"{p.TYPE}<{at.ns}Initiative>")
-    _span(tails, parts, at, it)
-    if it.coverage:
-        tails.append(_coded(at.ours.coverage, it.coverage))
-    if it.status:
-        tails.append(_coded(at.ours.status, it.status))
-    for text in it.activity_types:
+def _initiative(tails: Tails, parts: list[Part], context: StatementContext, resource: Initiative) -> None:
+    tails.append(f"{p.TYPE}<{context.ns}Initiative>")
+    _period_and_places(tails, parts, context, resource)
+    if resource.coverage:
+        tails.append(_cached_iri(context.terms.coverage, resource.coverage))
+    if resource.status:
+        tails.append(_cached_iri(context.terms.status, resource.status))
+    for text in resource.activity_types:
         if text:
-            tails.append(_coded(at.ours.activity_type, text))
-    if it.prizes:
-        _prizes(tails, parts, at, it.prizes)
+            tails.append(_cached_iri(context.terms.activity_type, text))
+    if resource.prizes:
+        _prizes(tails, parts, context, resource.prizes)
 
 
-def _event(tails: Tails, parts: list[Part], at: _At, it: Event) -> None:
+def _event(tails: Tails, parts: list[Part], context: StatementContext, resource: Event) -> None:
     tails.append(f"{p.TYPE}<{SCHEMA}Event>")
-    _span(tails, parts, at, it)
-    if it.venue:
-        tails.append(at.ours.venue + literal(*it.venue))
-    if it.cancelled:
+    _period_and_places(tails, parts, context, resource)
+    if resource.venue:
+        tails.append(context.terms.venue + literal(*resource.venue))
+    if resource.cancelled:
         tails.append(f"{p.STATUS}<{SCHEMA}EventCancelled>")
 
 
-def _document(tails: Tails, parts: list[Part], at: _At, it: Document) -> None:
+def _document(tails: Tails, parts: list[Part], context: StatementContext, resource: Document) -> None:
     tails.append(f"{p.TYPE}<{FOAF}Document>")
-    tails += [p.CREATOR + literal(text, tag) for text, tag in it.creators]
-    if it.kind:
-        tails.append(_coded(p.SORT, it.kind))
+    tails += [p.CREATOR + literal(text, tag) for text, tag in resource.creators]
+    if resource.kind:
+        tails.append(_cached_iri(p.SORT, resource.kind))
 
 
-def _post(tails: Tails, parts: list[Part], at: _At, it: Post) -> None:
+def _post(tails: Tails, parts: list[Part], context: StatementContext, resource: Post) -> None:
     tails.append(f"{p.TYPE}<{SIOC}Post>")
-    if it.content:
-        tails.append(p.CONTENT + literal(*it.content))
-    if it.container:
-        tails.append(p.CONTAINER + node(it.container))
+    if resource.content:
+        tails.append(p.CONTENT + literal(*resource.content))
+    if resource.container:
+        tails.append(p.CONTAINER + iri_or_literal(resource.container))
 
 
 KIND = {Initiative: "initiative", Event: "event", Document: "document", Post: "post"}
-_OWN: Mapping[type[Resource], Callable[[Tails, list[Part], _At, Any], None]] = {
+_WRITERS: Mapping[type[Resource], Callable[[Tails, list[Part], StatementContext, Any], None]] = {
     Initiative: _initiative, Event: _event, Document: _document, Post: _post,
 }  # fmt: skip
 
 
-def describe(it: Resource, iris: Iris, source: str) -> list[str]:
-    """Write all that *source* says of *it*, as sorted statements; the record's own provenance is apart (``vocab.chronicle.attest``)."""
-    records, things, organizations, ns, our = _roots(iris, source, KIND[type(it)])
-    segment = encode(it.key)
+def describe(resource: Resource, iris: Iris, source: str) -> list[str]:
+    """Return all statements of *source* on *resource*, sorted, without provenance (``vocab.provenance.describe_record``)."""
+    records, things, organizations, ns, terms = _prefixes(iris, source, KIND[type(resource)])
+    segment = encode(resource.key)
     record, subject = records + segment, f"<{things}{segment}>"
-    at = _At(record, subject, organizations, ns, our)
+    context = StatementContext(record, subject, organizations, ns, terms)
     tails: Tails = []
     parts: list[Part] = [[f"<{record}> {p.TOPIC}{subject}"]]
-    _common(tails, parts, at, it)
-    _OWN[type(it)](tails, parts, at, it)
-    its = subject + " "
-    parts.append([its + tail for tail in sorted(tails)])
-    return _ordered([statement for part in sorted(parts) for statement in part])
+    _common(tails, parts, context, resource)
+    _WRITERS[type(resource)](tails, parts, context, resource)
+    prefix = subject + " "
+    parts.append([prefix + tail for tail in sorted(tails)])
+    return _sort_unique([statement for part in sorted(parts) for statement in part])
 
 
-@lru_cache(maxsize=256)  # sources under way at once, by kind
-def _roots(iris: Iris, source: str, kind: str) -> tuple[str, str, str, str, Ours]:
-    """Give what the addresses of a source's records, things and organizations begin with, and our namespace with its properties."""
-    return iris.record(source, ""), iris.thing(kind, source, ""), iris.thing("organization", source, ""), iris.ns, ours(iris.ns)
+@lru_cache(maxsize=256)  # sources in progress at once, by kind
+def _prefixes(iris: Iris, source: str, kind: str) -> tuple[str, str, str, str, OntologyTerms]:
+    """Return the IRI prefixes of a source's records, things and organizations, and our namespace with its properties."""
+    return iris.record(source, ""), iris.thing(kind, source, ""), iris.thing("organization", source, ""), iris.ns, ontology_terms(iris.ns)
 
 
-def _ordered(statements: list[str]) -> list[str]:
-    """Sort statements that mostly are in order, and give each once: to see that nothing is to be done is quicker than to do it."""
+def _sort_unique(statements: list[str]) -> list[str]:
+    """Return the statements sorted and unique. They mostly are already, and checking is faster than sorting."""
     return statements if all(map(lt, statements, statements[1:])) else sorted(set(statements))
 
 
 def quads(statements: Iterable[str], graph: str) -> list[str]:
-    """Put statements into *graph* (an IRI), as N-Quads lines without line ends.
+    """Return statements as N-Quads lines in *graph* (an IRI), without line ends.
 
     >>> quads(["<a:s> <a:p> <a:o>"], "a:g")
     ['<a:s> <a:p> <a:o> <a:g> .']

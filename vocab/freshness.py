@@ -1,6 +1,6 @@
-"""Freshness: the one rule by which a source is live, late, failing, frozen or retired, whoever asks and whenever.
+"""Decide whether a source is live, late, failing, frozen or retired.
 
-The rule needs only a few facts that do not change as time passes, so that nobody has to act for a source to turn late.
+The rule needs only facts that do not change with time, so that a source turns late without an update.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
-FAILING = 3  # failures in a row: one is an accident, two may be one long outage across two due times
+FAILING = 3  # consecutive failures: two may be one outage that spans two due times
 
 
 class Freshness(Enum):
-    """How fresh a source is; the values are the names of concepts of the ontology."""
+    """The freshness of a source; the values are names of concepts of the ontology."""
 
     LIVE = "live"
     LATE = "late"
@@ -23,11 +23,11 @@ class Freshness(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Marks:
-    """What decides a source's freshness at any time.
+class FreshnessInputs:
+    """The facts that decide a source's freshness at any time.
 
-    *held*: an operator holds it. *late_from* is None where no run has succeeded yet or the source has no schedule,
-    *frozen_from* where nothing tells when its data last changed.
+    *held*: an operator holds it. *late_from* is None if no run has succeeded yet or the source has no schedule,
+    *frozen_from* if its last change is unknown.
     """
 
     success: datetime | None = None
@@ -38,25 +38,25 @@ class Marks:
     retired: bool = False
 
 
-def freshness(marks: Marks, at: datetime) -> Freshness:
-    """Tell how fresh a source is at the instant *at*; what stands first in this order is told.
+def freshness(inputs: FreshnessInputs, now: datetime) -> Freshness:
+    """Return the freshness of a source at *now*; the first matching row applies.
 
-    >>> freshness(Marks(), datetime(2026, 3, 1)).value
+    >>> freshness(FreshnessInputs(), datetime(2026, 3, 1)).value
     'late'
     """
-    if marks.retired:
+    if inputs.retired:
         return Freshness.RETIRED
-    if marks.held:
+    if inputs.held:
         return Freshness.FROZEN
-    if marks.failures >= FAILING:
+    if inputs.failures >= FAILING:
         return Freshness.FAILING
-    if marks.success is None or (marks.late_from is not None and at >= marks.late_from):
+    if inputs.success is None or (inputs.late_from is not None and now >= inputs.late_from):
         return Freshness.LATE
-    if marks.frozen_from is not None and at >= marks.frozen_from:
+    if inputs.frozen_from is not None and now >= inputs.frozen_from:
         return Freshness.FROZEN
     return Freshness.LIVE
 
 
-def next_turn(marks: Marks, at: datetime) -> datetime | None:
-    """Give the first instant after *at* at which time alone may change a source's freshness, None where there is none."""
-    return min((turn for turn in (marks.late_from, marks.frozen_from) if turn is not None and turn > at), default=None)
+def next_change(inputs: FreshnessInputs, now: datetime) -> datetime | None:
+    """Return the first time after *now* at which a source's freshness may change by itself, or None."""
+    return min((turn for turn in (inputs.late_from, inputs.frozen_from) if turn is not None and turn > now), default=None)

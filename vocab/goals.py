@@ -1,4 +1,4 @@
-"""Goals and targets: from the many ways to write them to the United Nations' own IRIs, or not at all."""
+"""Look up goals and targets of the United Nations by the many ways to write them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import re
 import unicodedata
 from functools import lru_cache
 
-from vocab.names import Names, labelled
-from vocab.normal import LONGEST, fold
+from vocab.label_index import LabelIndex, label_pairs
+from vocab.normalization import MAX_LENGTH, fold
 from vocab.schemes import Concept, concepts
 
 SDG = "http://metadata.un.org/sdg/"
 
-# What stands before a number in the six languages: "SDG 4", "Goal 4", "ODD 4", "Цель 4", "目标4".
+# Prefixes of a number in the six languages: "SDG 4", "Goal 4", "ODD 4", "Цель 4", "目标4".
 _SDG = (
     r"sdgs?|ods|odd|цур|sustainable\s+development\s+goals?|objectifs?\s+de\s+développement\s+durable"
     r"|objetivos?\s+de\s+desarrollo\s+sostenible|цел[ьи]\s+устойчивого\s+развития|可持续发展目标|goals?|objectif|objetivo|цель|目标|الهدف"
@@ -24,43 +24,45 @@ _BEFORE = rf"#?(?P<before>(?:{_WEB}|(?:(?:the|un)\s+)*(?:(?:{{words}}){_AFTER}){
 _GOAL_NUMBER = re.compile(_BEFORE.format(words=_SDG), re.DOTALL)
 _TARGET_NUMBER = re.compile(_BEFORE.format(words=f"{_SDG}|{_TARGET}"), re.DOTALL)
 _POINT = re.compile(r"\s?\.\s?(?:0?(?P<number>[1-9]\d?)|0?(?P<letter>[a-d]))(?!\w)(?P<rest>.*)\Z", re.DOTALL)
-_OTHER = re.compile(r"\b(?!(?:19|20)\d\d\b)\d|^[a-d]$")  # a year is no second number
-_MARKS = frozenset(":-–—.")
+_SECOND_NUMBER = re.compile(r"\b(?!(?:19|20)\d\d\b)\d|^[a-d]$")  # a year does not count as a second number
+_SEPARATORS = frozenset(":-–—.")
 
 
-def _kind(name: str) -> list[Concept]:
+def _concepts_of_type(name: str) -> list[Concept]:
     return [concept for concept in concepts("sdg").values() if f"{SDG}ontology#{name}" in concept.types]
 
 
 @lru_cache(maxsize=1)
-def _goals() -> Names:
-    return Names(labelled(_kind("Goal")))
+def _goals() -> LabelIndex:
+    return LabelIndex(label_pairs(_concepts_of_type("Goal")))
 
 
 @lru_cache(maxsize=1)
-def _targets() -> Names:
-    return Names(labelled(_kind("Target")))
+def _targets() -> LabelIndex:
+    return LabelIndex(label_pairs(_concepts_of_type("Target")))
 
 
-def _agree(rest: str, iri: str, names: Names, *, strict: bool) -> str | None:
-    """Keep *iri* unless the words behind its number name another concept, more numbers, or nothing known (if *strict*)."""
+def _check_rest(rest: str, iri: str, names: LabelIndex, *, strict: bool) -> str | None:
+    """Return *iri* unless the text after its number names another concept, more numbers, or nothing known (if *strict*)."""
     words = fold(rest)
     if not words:
         return iri
     named = names.find(words)
-    if named is not None or strict or _OTHER.search(words):
+    if named is not None or strict or _SECOND_NUMBER.search(words):
         return iri if named == iri else None
     return iri
 
 
-def _plain(text: str) -> str:
-    """Write full-width forms and the digits of every script as ASCII."""
-    plain = text.strip()
-    return plain if plain.isascii() else re.sub(r"\d", lambda digit: str(int(digit[0])), unicodedata.normalize("NFKC", plain))
+def _to_ascii(text: str) -> str:
+    """Convert full-width forms and the digits of every script to ASCII."""
+    ascii_text = text.strip()
+    return (
+        ascii_text if ascii_text.isascii() else re.sub(r"\d", lambda digit: str(int(digit[0])), unicodedata.normalize("NFKC", ascii_text))
+    )
 
 
 def goal(text: str | int) -> str | None:
-    """Find the Sustainable Development Goal that *text* names, as its IRI; a target or several goals are none.
+    """Return the IRI of the Sustainable Development Goal named in *text*, or None; also for a target or several goals.
 
     Source: http://metadata.un.org/sdg/ (the United Nations' own IRIs).
 
@@ -70,24 +72,24 @@ def goal(text: str | int) -> str | None:
     (True, True, True)
     """
     words = str(text)
-    return _goal(words) if len(words) <= LONGEST else None
+    return _goal(words) if len(words) <= MAX_LENGTH else None
 
 
 @lru_cache(maxsize=8192)
 def _goal(text: str) -> str | None:
-    plain = _plain(text)
-    found = _goals().find(fold(plain))
-    if found:
-        return found
-    match = _GOAL_NUMBER.match(plain.casefold())
+    ascii_text = _to_ascii(text)
+    match_iri = _goals().find(fold(ascii_text))
+    if match_iri:
+        return match_iri
+    match = _GOAL_NUMBER.match(ascii_text.casefold())
     if not match or not 1 <= int(match["goal"]) <= 17:
         return None
     iri = f"{SDG}{int(match['goal'])}"
-    return _agree(match["rest"], iri, _goals(), strict=not match["before"])
+    return _check_rest(match["rest"], iri, _goals(), strict=not match["before"])
 
 
 def target(text: str | int) -> str | None:
-    """Find the target of a Sustainable Development Goal that *text* names, as its IRI; an indicator is none.
+    """Return the IRI of the target named in *text*, or None; also for an indicator.
 
     Source: http://metadata.un.org/sdg/ (the United Nations' own IRIs).
 
@@ -97,16 +99,16 @@ def target(text: str | int) -> str | None:
     (True, True)
     """
     words = str(text)
-    return _target(words) if len(words) <= LONGEST else None
+    return _target(words) if len(words) <= MAX_LENGTH else None
 
 
 @lru_cache(maxsize=8192)
 def _target(text: str) -> str | None:
-    plain = _plain(text)
-    found = _targets().find(fold(plain))
-    if found:
-        return found
-    match = _TARGET_NUMBER.match(plain.casefold())
+    ascii_text = _to_ascii(text)
+    match_iri = _targets().find(fold(ascii_text))
+    if match_iri:
+        return match_iri
+    match = _TARGET_NUMBER.match(ascii_text.casefold())
     point = _POINT.match(match["rest"]) if match else None
     if not match or not point:
         return None
@@ -114,5 +116,5 @@ def _target(text: str) -> str | None:
     if iri not in concepts("sdg"):
         return None
     rest = point["rest"].lstrip()
-    marked = bool(match["before"]) or rest[:1] in _MARKS
-    return _agree(rest, iri, _targets(), strict=not marked)
+    marked = bool(match["before"]) or rest[:1] in _SEPARATORS
+    return _check_rest(rest, iri, _targets(), strict=not marked)

@@ -1,4 +1,4 @@
-"""The one model: what every registry's record becomes before it is described, judged and published."""
+"""Define the model that every registry's records are mapped to."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import NamedTuple
 
 
 class Basis(Enum):
-    """How a statement about an action line, goal or target came to be."""
+    """How a link to an action line, goal or target was made."""
 
-    DECLARED = "declared"  # the source names it
-    CROSSWALKED = "crosswalked"  # translated from the source's own code
-    SUGGESTED = "suggested"  # a classifier's guess, with its confidence
+    DECLARED = "declared"  # by the source
+    CROSSWALKED = "crosswalked"  # mapped from the source's own code
+    SUGGESTED = "suggested"  # by a classifier, with its confidence
 
 
 class Role(Enum):
-    """What a party is to an initiative."""
+    """The role of a party in an initiative."""
 
     LEAD = "lead"  # dct:publisher
     PARTNER = "partner"  # wsis:partner
@@ -24,27 +24,27 @@ class Role(Enum):
 
 
 class Text(NamedTuple):
-    """A text and its BCP 47 language tag; None where the source tells none."""
+    """A text and its BCP 47 language tag; None if the source has none."""
 
     value: str
     language: str | None = None
 
 
 class Claim(NamedTuple):
-    """A concept's IRI and how it came to be tied to the record; *word* is what the source wrote."""
+    """A concept's IRI and how it was linked to the record; *word* is the source's text."""
 
     concept: str
     basis: Basis = Basis.DECLARED
     word: str | None = None
-    confidence: float | None = None  # 0 to 1, of a suggestion
+    confidence: float | None = None  # 0 to 1, for a suggestion
 
 
 class Party(NamedTuple):
-    """An organization in a role. *kind* and *country* are IRIs, or the source's word where no crosswalk knows it."""
+    """An organization in a role. *kind* and *country* are IRIs, or the source's text if no crosswalk matches."""
 
     role: Role
     name: Text
-    key: str | None = None  # the source's identifier; None: made from the name
+    key: str | None = None  # the source's identifier; None: derived from the name
     kind: str | None = None
     country: str | None = None
     page: str | None = None
@@ -59,7 +59,7 @@ class Place(NamedTuple):
 
 
 class Detection(NamedTuple):
-    """A language that no one told, found in the texts of a *field*: title, description, venue or content."""
+    """A language detected in the texts of a *field*: title, description, venue or content."""
 
     field: str
     language: str
@@ -67,7 +67,7 @@ class Detection(NamedTuple):
 
 
 class Prize(NamedTuple):
-    """A WSIS prize: category and stage are IRIs or the source's words."""
+    """A WSIS prize: category and stage are IRIs or the source's texts."""
 
     category: str
     stage: str
@@ -76,10 +76,10 @@ class Prize(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
-    """What initiatives, events, documents and posts have in common.
+    """The common fields of initiatives, events, documents and posts.
 
-    Dates are as the source wrote them, ISO 8601 where they could be read; ``countries`` and all coded values are
-    IRIs, or the source's own words where no crosswalk knows them, which the shapes then flag.
+    Dates are ISO 8601 if they could be parsed, else the source's text. ``countries`` and all coded values are IRIs, or the
+    source's text if no crosswalk matches, which validation then reports.
     """
 
     key: str
@@ -98,9 +98,9 @@ class Resource:
     targets: tuple[Claim, ...] = ()
     subjects: tuple[Text, ...] = ()
     related: tuple[str, ...] = ()  # IRIs of other resources of ours
-    detected: tuple[Detection, ...] = ()  # of texts whose language was detected
-    lineage: tuple[str, ...] = ()  # IRIs of the records elsewhere that it was taken from, the first of all first
-    credit: str | None = None  # whom to name for it, where its source had it from another
+    detected: tuple[Detection, ...] = ()  # languages detected in texts
+    lineage: tuple[str, ...] = ()  # IRIs of the original records at other installations, the oldest first
+    credit: str | None = None  # attribution, if the source obtained it from another
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +118,7 @@ class Initiative(Resource):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event(Resource):
-    """A happening with a date: ``schema:Event``."""
+    """An event with a date: ``schema:Event``."""
 
     start: str | None = None
     end: str | None = None
@@ -140,4 +140,4 @@ class Post(Resource):
     """A blog or forum post: ``sioc:Post``."""
 
     content: Text | None = None
-    container: str | None = None  # the blog's or forum's address
+    container: str | None = None  # IRI of the blog or forum

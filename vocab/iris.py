@@ -1,4 +1,4 @@
-"""IRIs: every address that we mint is minted here."""
+"""Build all IRIs of this project."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ BASE = "https://w3id.org/wsis-stocktaking/"
 
 KINDS = ("initiative", "event", "document", "post", "organization")
 
-# RFC 3987, narrowed to http(s) with a registered name or IPv4 host; what does not match stays a literal.
+# RFC 3987, restricted to http(s) with a registered name or IPv4 host; other values stay literals.
 _UCS = "\u00a0-\ud7ff\uf900-\ufdcf\ufdf0-\uffef\U00010000-\U0001fffd\U00020000-\U0002fffd\U00030000-\U0003fffd"
 _CHAR = rf"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@{_UCS}]|%[0-9A-Fa-f]{{2}})"
 _HOST = rf"(?:[A-Za-z0-9\-._~!$&'()*+,;={_UCS}]|%[0-9A-Fa-f]{{2}})+"
 _WEB = re.compile(rf"https?://(?:{_CHAR}*@)?{_HOST}(?::[0-9]{{0,5}})?(?:/{_CHAR}*)*(?:\?(?:{_CHAR}|[/?])*)?(?:#(?:{_CHAR}|[/?])*)?\Z")
-_SEGMENT = re.compile(r"[A-Za-z0-9:@!$'()*,;=~\-_][A-Za-z0-9:@!$'()*,;=~\-._]*\Z")  # needs no encoding; begins with no dot
+_SEGMENT = re.compile(r"[A-Za-z0-9:@!$'()*,;=~\-_][A-Za-z0-9:@!$'()*,;=~\-._]*\Z")  # needs no encoding; does not start with a dot
 _UNSAFE = re.compile(r"[^A-Za-z0-9:@!$'()*,;=~\-._]+")
 _GAPS = re.compile(r"[\W_]+")
-_PLAIN = re.compile(r"https?://[A-Za-z0-9.\-]+(?:/[A-Za-z0-9\-._~/=,:@+]*)?\Z")
+_SIMPLE_WEB = re.compile(r"https?://[A-Za-z0-9.\-]+(?:/[A-Za-z0-9\-._~/=,:@+]*)?\Z")
 
 
 def is_web(text: str) -> bool:
-    """Tell whether *text* is an absolute http or https IRI that every RDF store takes.
+    """Return whether *text* is an absolute http or https IRI that every RDF store accepts.
 
     Source: https://www.rfc-editor.org/rfc/rfc3987 section 2.2.
 
     >>> is_web("https://example.org/a?b=c"), is_web("www.example.org"), is_web("http://a b/")
     (True, False, False)
     """
-    return text.startswith("http") and bool(_PLAIN.match(text) or _WEB.match(text))
+    return text.startswith("http") and bool(_SIMPLE_WEB.match(text) or _WEB.match(text))
 
 
 def encode(key: str) -> str:
-    """Percent-encode a source's own identifier so that it is one path segment, reversible and never empty.
+    """Percent-encode a source's identifier as one path segment, reversible and never empty.
 
     A lone surrogate, which no UTF-8 text can hold, is written as U+FFFD.
 
@@ -44,7 +44,7 @@ def encode(key: str) -> str:
     return key if _SEGMENT.match(key) else _encoded(key)
 
 
-@lru_cache(maxsize=1024)  # the records of a page or two: a record's key is written some ten times
+@lru_cache(maxsize=1024)  # one or two pages of records; each key is written about ten times
 def _encoded(key: str) -> str:
     encoded = _UNSAFE.sub(_percent, key)
     return encoded.replace(".", "%2E") if encoded in {".", ".."} else encoded
@@ -56,51 +56,51 @@ def _percent(match: re.Match[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Iris:
-    """Mint IRIs under one base; *base* ends with a slash or a hash."""
+    """Build IRIs under one base; *base* ends with a slash or a hash."""
 
     base: str = BASE
 
     @property
     def ns(self) -> str:
-        """Give the namespace of the ontology."""
+        """Return the namespace of the ontology."""
         return f"{self.base}ns#"
 
     def scheme(self, name: str) -> str:
-        """Name a concept scheme, e.g. ``action-line``."""
+        """Return the IRI of a concept scheme, e.g. ``action-line``."""
         return f"{self.base}scheme/{name}"
 
     def concept(self, scheme: str, code: str) -> str:
-        """Name a concept that we had to coin, e.g. ``concept("action-line", "C7-ehea")``."""
+        """Return the IRI of a concept of ours, e.g. ``concept("action-line", "C7-ehea")``."""
         return f"{self.base}scheme/{scheme}/{code}"
 
     def thing(self, kind: str, source: str, key: str) -> str:
-        """Name an initiative, event, document, post or organization (one of KINDS) of a source."""
+        """Return the IRI of an initiative, event, document, post or organization (one of KINDS) of a source."""
         return f"{self.base}id/{kind}/{source}/{encode(key)}"
 
     def record(self, source: str, key: str) -> str:
-        """Name a record: its named graph and its ``dcat:CatalogRecord`` at once."""
+        """Return the IRI of a record, which is both its named graph and its ``dcat:CatalogRecord``."""
         return f"{self.base}record/{source}/{encode(key)}"
 
     def source(self, name: str) -> str:
-        """Name a registry."""
+        """Return the IRI of a registry."""
         return f"{self.base}source/{name}"
 
     def run(self, run: str) -> str:
-        """Name a run (a ``prov:Activity``)."""
+        """Return the IRI of a run (a ``prov:Activity``)."""
         return f"{self.base}run/{run}"
 
     def release(self, number: int) -> str:
-        """Name a release."""
+        """Return the IRI of a release."""
         return f"{self.base}release/{number}"
 
     @property
     def status(self) -> str:
-        """Name the status graph, which no release contains."""
+        """Return the IRI of the status graph, which no release contains."""
         return f"{self.base}status"
 
 
 def slug(name: str) -> str:
-    """Give an organization without an identifier a stable key from its name.
+    """Return a stable key for an organization without an identifier, from its name.
 
     >>> slug("Ministry of ICT, Kenya"), slug("工业部")
     ('ministry-of-ict-kenya', '工业部')

@@ -1,4 +1,4 @@
-"""Properties: what a description says of things, written once as ``<p> ``, ready to stand before an object."""
+"""Define properties as ``<p> ``, so that an object can follow."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MESSAGE, SEVERITY = f"<{SH}resultMessage> ", f"<{SH}resultSeverity> "
 COMPONENT, PATH = f"<{SH}sourceConstraintComponent> ", f"<{SH}resultPath> "
 
 
-class Ours(NamedTuple):
+class OntologyTerms(NamedTuple):
     """The properties of our own ontology."""
 
     action_line: str
@@ -51,12 +51,12 @@ class Ours(NamedTuple):
     result: str
 
 
-@lru_cache(maxsize=8)  # one base in a run, a few in tests
-def ours(ns: str) -> Ours:
-    """Write the properties of the ontology at *ns*.
+@lru_cache(maxsize=8)  # one base in a process, a few in tests
+def ontology_terms(ns: str) -> OntologyTerms:
+    """Return the properties of the ontology at *ns*.
 
-    >>> ours("a:").action_line, ours("a:").goal
+    >>> ontology_terms("a:").action_line, ontology_terms("a:").goal
     ('<a:actionLine> ', '<a:goal> ')
     """
-    words = (name.split("_") for name in Ours._fields)
-    return Ours(*(f"<{ns}{first}{''.join(map(str.capitalize, rest))}> " for first, *rest in words))
+    words = (name.split("_") for name in OntologyTerms._fields)
+    return OntologyTerms(*(f"<{ns}{first}{''.join(map(str.capitalize, rest))}> " for first, *rest in words))

@@ -1,6 +1,6 @@
-"""Schemes: the ontology, the concept schemes and the matrix, read from their Turtle files.
+"""Read the ontology, the concept schemes and the matrix from their Turtle files.
 
-A file's graph is the IRI of the one ontology, scheme or collection that it declares, so a new file needs no row anywhere.
+A file's graph is the IRI of the ontology, scheme or collection that it declares, so that a new file needs no registration.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from pyoxigraph import Literal, NamedNode, RdfFormat, Triple, parse
 from vocab.iris import BASE
 from vocab.terms import DCT, RDF, SKOS
 
-_VERSION = 1  # of writing statements: raise it when the same files give others
+_VERSION = 1  # of the statements: increment it if the same files yield different ones
 _TYPE = NamedNode(f"{RDF}type")
-_WHOLE = {
+_GRAPH_TYPES = {
     NamedNode("http://www.w3.org/2002/07/owl#Ontology"),
     NamedNode(f"{SKOS}ConceptScheme"),
     NamedNode(f"{SKOS}Collection"),
@@ -30,7 +30,7 @@ _CODES = tuple(NamedNode(f"http://metadata.un.org/sdg/codes/geoArea#{name}") for
 
 
 class Label(NamedTuple):
-    """A name of a concept and its language; None where it is of no language."""
+    """A name of a concept and its language; None if it has no language."""
 
     value: str
     language: str | None
@@ -49,7 +49,7 @@ class Concept:
     matches: tuple[str, ...]
 
 
-def _texts() -> Iterator[bytes]:
+def _read_files() -> Iterator[bytes]:
     data = files("vocab") / "data"
     for folder in (data, data / "crosswalks"):
         for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
@@ -58,34 +58,34 @@ def _texts() -> Iterator[bytes]:
 
 
 def digest(base: str = BASE) -> str:
-    """Give a digest of all that the vocabulary's statements are made from, in hexadecimal: sooner had than the statements.
+    """Return a digest of the vocabulary's files, in hexadecimal; faster than the statements.
 
     >>> digest() == digest(), digest() == digest("https://example.org/")
     (True, False)
     """
-    held = blake2b(f"{_VERSION} {base}".encode(), digest_size=16)
-    for text in _texts():
-        held.update(b"%d " % len(text) + text)
-    return held.hexdigest()
+    hasher = blake2b(f"{_VERSION} {base}".encode(), digest_size=16)
+    for text in _read_files():
+        hasher.update(b"%d " % len(text) + text)
+    return hasher.hexdigest()
 
 
 def _graph(triples: list[Triple]) -> str:
-    """Find the one subject that a file declares as a whole."""
-    (whole,) = {t.subject.value for t in triples if t.predicate == _TYPE and t.object in _WHOLE and isinstance(t.subject, NamedNode)}
-    return whole.rstrip("#")
+    """Return the IRI of the ontology, scheme or collection that a file declares."""
+    (graph,) = {t.subject.value for t in triples if t.predicate == _TYPE and t.object in _GRAPH_TYPES and isinstance(t.subject, NamedNode)}
+    return graph.rstrip("#")
 
 
 @lru_cache(maxsize=4)
 def _graphs(base: str) -> dict[str, tuple[Triple, ...]]:
     graphs: dict[str, tuple[Triple, ...]] = {}
-    for text in _texts():
+    for text in _read_files():
         triples = [quad.triple for quad in parse(text, format=RdfFormat.TURTLE, base_iri=base)]
         graphs[_graph(triples)] = tuple(triples)
     return graphs
 
 
 def statements(base: str = BASE) -> Iterator[tuple[str, list[str]]]:
-    """Give each named graph of the vocabulary: its IRI, and its statements sorted, without doubles or blank nodes.
+    """Yield each named graph of the vocabulary: its IRI, and its statements sorted, unique and without blank nodes.
 
     >>> sorted(graph.removeprefix(BASE) for graph, _ in statements())[:3]
     ['matrix', 'ns', 'scheme/action-line']
@@ -95,20 +95,20 @@ def statements(base: str = BASE) -> Iterator[tuple[str, list[str]]]:
 
 
 def schemes(base: str = BASE) -> list[str]:
-    """List the names of the concept schemes, crosswalks among them, as ``concepts`` takes them.
+    """Return the names of the concept schemes, including crosswalks, as ``concepts`` accepts them.
 
     >>> "coverage" in schemes(), "iati-activity-scope" in schemes()
     (True, True)
     """
-    before = f"{base}scheme/"
-    return sorted(graph.removeprefix(before) for graph in _graphs(base) if graph.startswith(before))
+    prefix = f"{base}scheme/"
+    return sorted(graph.removeprefix(prefix) for graph in _graphs(base) if graph.startswith(prefix))
 
 
 @lru_cache(maxsize=64)
 def concepts(scheme: str, base: str = BASE) -> dict[str, Concept]:
-    """Give the concepts of a scheme (``action-line``, ``sdg``, ``area`` ...) by IRI, in the order of their file.
+    """Return the concepts of a scheme (``action-line``, ``sdg``, ``area`` ...) by IRI, in the order of their file.
 
-    Raises KeyError where there is no such scheme.
+    Raises KeyError if there is no such scheme.
 
     >>> concepts("action-line")[BASE + "scheme/action-line/C7-ehea"].notations
     ('C7-ehea',)
@@ -144,18 +144,18 @@ def _concept(iri: str, triples: list[Triple]) -> Concept:
 
 @lru_cache(maxsize=4)
 def _labels(base: str) -> dict[tuple[str, str], str]:
-    wanted = {NamedNode(f"{SKOS}prefLabel"), NamedNode("http://www.w3.org/2000/01/rdf-schema#label"), NamedNode(f"{DCT}title")}
-    found: dict[tuple[str, str], str] = {}
+    properties = {NamedNode(f"{SKOS}prefLabel"), NamedNode("http://www.w3.org/2000/01/rdf-schema#label"), NamedNode(f"{DCT}title")}
+    labels: dict[tuple[str, str], str] = {}
     for triples in _graphs(base).values():
         for triple in triples:
             text = triple.object
-            if triple.predicate in wanted and isinstance(triple.subject, NamedNode) and isinstance(text, Literal) and text.language:
-                found[triple.subject.value, text.language] = text.value
-    return found
+            if triple.predicate in properties and isinstance(triple.subject, NamedNode) and isinstance(text, Literal) and text.language:
+                labels[triple.subject.value, text.language] = text.value
+    return labels
 
 
 def label(iri: str, language: str = "en", base: str = BASE) -> str | None:
-    """Give the label of a term, scheme or concept in *language*, else in English; None where it has none.
+    """Return the label of a term, scheme or concept in *language*, else in English, else None.
 
     >>> label("http://metadata.un.org/sdg/codes/geoArea/404", "ar"), label(BASE + "scheme/coverage/local", "zh")
     ('كينيا', 'Local')

@@ -1,7 +1,6 @@
-"""Terms: the namespaces that we borrow, and the lexical forms of N-Triples terms.
+"""Define namespaces, and write N-Triples terms.
 
-Lexical forms are the canonical ones, so that what a store gives back is what was written
-(https://www.w3.org/TR/n-quads/#canonical-quads).
+Lexical forms are canonical, so that a store returns what was written (https://www.w3.org/TR/n-quads/#canonical-quads).
 """
 
 from __future__ import annotations
@@ -30,15 +29,15 @@ WGS = "http://www.w3.org/2003/01/geo/wgs84_pos#"
 GEO = "http://www.opengis.net/ont/geosparql#"
 VIVO = "http://vivoweb.org/ontology/core#"
 
-_MEMO = 8192  # days: twenty years of them, some 1 MB
+_CACHE_SIZE = 8192  # twenty years of days, about 1 MB
 _ESCAPE = re.compile('[\x00-\x1f"\\\\\x7f\ud800-\udfff\ufffe\uffff]')
-_NAMED = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f"}
-# RFC 5646 section 2.1 without its grandfathered tags: a store refuses the whole file for one tag that is none.
+_SHORT_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f"}
+# RFC 5646 section 2.1 without grandfathered tags: stores refuse a file with one invalid tag.
 _LANGUAGE = r"(?:[a-z]{2,3}(?:-[a-z]{3}){0,3}|[a-z]{4,8})(?:-[a-z]{4})?(?:-(?:[a-z]{2}|[0-9]{3}))?"
 _VARIANTS = r"(?:-(?:[a-z0-9]{5,8}|[0-9][a-z0-9]{3}))*(?:-[0-9a-wyz](?:-[a-z0-9]{2,8})+)*"
 _PRIVATE = r"x(?:-[a-z0-9]{1,8})+"
 _TAG = re.compile(rf"(?:{_LANGUAGE}{_VARIANTS}(?:-{_PRIVATE})?|{_PRIVATE})\Z", re.IGNORECASE | re.ASCII)
-_DATE = len("2024-02-29")  # longer ones have a time: they come once, and are not remembered
+_DATE_LENGTH = len("2024-02-29")  # longer values have a time and rarely repeat, so they are not cached
 _YEAR = re.compile(r"[0-9]{4}\Z")
 _MONTH = re.compile(r"[0-9]{4}-(?:0[1-9]|1[0-2])\Z")
 _SECONDS = len("2024-02-29T12:00:00")
@@ -46,11 +45,11 @@ _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 
 
-def _escaped(match: re.Match[str]) -> str:
+def _escape(match: re.Match[str]) -> str:
     char = match.group()
     if "\ud800" <= char <= "\udfff":
-        return "\ufffd"  # a lone surrogate is in no UTF-8 text
-    return _NAMED.get(char) or f"\\u{ord(char):04X}"
+        return "\ufffd"  # lone surrogates cannot be encoded in UTF-8
+    return _SHORT_ESCAPES.get(char) or f"\\u{ord(char):04X}"
 
 
 @lru_cache(maxsize=512)
@@ -59,42 +58,42 @@ def _tag(language: str) -> str:
 
 
 def literal(value: str, language: str | None = None) -> str:
-    """Write *value* as a canonical N-Triples literal; a malformed language tag is left out.
+    """Return *value* as a canonical N-Triples literal; a malformed language tag is dropped.
 
     >>> literal('say "hi"', "EN")
     '"say \\\\"hi\\\\""@en'
     >>> literal("chat", "en-"), literal("chat", "zh-Hans")
     ('"chat"', '"chat"@zh-hans')
     """
-    if not value.isprintable() or '"' in value or "\\" in value:  # the quick look: all that is escaped is among these
-        value = _ESCAPE.sub(_escaped, value)
+    if not value.isprintable() or '"' in value or "\\" in value:  # fast check: all characters to escape are among these
+        value = _ESCAPE.sub(_escape, value)
     return f'"{value}"{_tag(language)}' if language else f'"{value}"'
 
 
-def node(value: str) -> str:
-    """Write *value* as an IRI where it is a web address, else as a literal for the shapes to flag.
+def iri_or_literal(value: str) -> str:
+    """Return *value* as an IRI if it is a web address, else as a literal, which validation reports.
 
-    >>> node("https://example.org/"), node("example.org")
+    >>> iri_or_literal("https://example.org/"), iri_or_literal("example.org")
     ('<https://example.org/>', '"example.org"')
     """
     return f"<{value}>" if is_web(value) else literal(value)
 
 
-def moment(value: str) -> str:
-    """Write a date as xsd:gYear, xsd:gYearMonth, xsd:date or xsd:dateTime (UTC); what is none stays a plain literal.
+def date_literal(value: str) -> str:
+    """Return a date as xsd:gYear, xsd:gYearMonth, xsd:date or xsd:dateTime (UTC); an invalid one as a plain literal.
 
     Source: https://www.w3.org/TR/xmlschema11-2/ sections 3.3.7 to 3.3.11.
 
-    >>> moment("2024-02-30"), moment("2024-02-29")
+    >>> date_literal("2024-02-30"), date_literal("2024-02-29")
     ('"2024-02-30"', '"2024-02-29"^^<http://www.w3.org/2001/XMLSchema#date>')
-    >>> moment("2024-05-01T12:00:00+02:00")
+    >>> date_literal("2024-05-01T12:00:00+02:00")
     '"2024-05-01T10:00:00Z"^^<http://www.w3.org/2001/XMLSchema#dateTime>'
     """
-    return _moment(value) if len(value) <= _DATE else _written(value)
+    return _cached_date(value) if len(value) <= _DATE_LENGTH else _date_literal(value)
 
 
-def _written(value: str) -> str:
-    if len(value) >= _SECONDS and _TIME.match(value):  # the longest way to see otherwise, and the commonest form
+def _date_literal(value: str) -> str:
+    if len(value) >= _SECONDS and _TIME.match(value):  # checked first: the commonest form
         try:
             datetime.fromisoformat(value)
         except ValueError:
@@ -114,17 +113,17 @@ def _written(value: str) -> str:
     return literal(value)
 
 
-_moment = lru_cache(_MEMO)(_written)
+_cached_date = lru_cache(_CACHE_SIZE)(_date_literal)
 
 
 def instant(value: datetime) -> str:
-    """Write a time as xsd:dateTime in UTC, whole seconds; one without a zone is taken for UTC."""
+    """Return a time as xsd:dateTime in UTC, whole seconds; a time without a zone is read as UTC."""
     utc = value if value.tzinfo is UTC else value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
     return f'"{utc.isoformat()[:19]}Z"^^<{XSD}dateTime>'
 
 
 def decimal(value: float) -> str:
-    """Write a number as a canonical xsd:decimal, at most seven places.
+    """Return a number as a canonical xsd:decimal with at most seven decimal places.
 
     >>> decimal(1.50)
     '"1.5"^^<http://www.w3.org/2001/XMLSchema#decimal>'
@@ -132,12 +131,12 @@ def decimal(value: float) -> str:
     return f'"{_number(value)}"^^<{XSD}decimal>'
 
 
-def point(latitude: float, longitude: float) -> tuple[str, str, str]:
-    """Write a place's two numbers as xsd:decimal, and both as a GeoSPARQL point in WGS 84, the longitude first.
+def geo_point(latitude: float, longitude: float) -> tuple[str, str, str]:
+    """Return latitude and longitude as xsd:decimal, and both as a GeoSPARQL point in WGS 84, the longitude first.
 
     Source: https://docs.ogc.org/is/22-047r1/22-047r1.html section 8.5.1.
 
-    >>> point(-1.28, 36.8)[2]
+    >>> geo_point(-1.28, 36.8)[2]
     '"POINT(36.8 -1.28)"^^<http://www.opengis.net/ont/geosparql#wktLiteral>'
     """
     north, east = _number(latitude), _number(longitude)
@@ -150,5 +149,5 @@ def _number(value: float) -> str:
 
 
 def integer(value: int) -> str:
-    """Write a whole number as xsd:integer."""
+    """Return a whole number as xsd:integer."""
     return f'"{value}"^^<{XSD}integer>'

@@ -1,4 +1,4 @@
-"""Tombstones: what stays of a record that is gone, and the mark of one that has vanished and is still served."""
+"""Write tombstones of deleted records, and marks of vanished ones."""
 
 from __future__ import annotations
 
@@ -9,70 +9,70 @@ from datetime import datetime
 from vocab.iris import Iris
 from vocab.terms import ADMS, DCAT, DCT, FOAF, PROV, RDF, instant, literal
 
-# What it was stays with the record, not with its topic, so that no query counts the topic as being there.
-_KEPT = {f"<{DCT}title>": f"<{DCT}title>", f"<{RDF}type>": f"<{DCT}type>", f"<{FOAF}page>": f"<{FOAF}page>"}
+# These describe the record, not its topic, so that queries do not count the topic as existing.
+_KEPT_PROPERTIES = {f"<{DCT}title>": f"<{DCT}title>", f"<{RDF}type>": f"<{DCT}type>", f"<{FOAF}page>": f"<{FOAF}page>"}
 
 
 @dataclass(frozen=True, slots=True)
-class Burial:
-    """When, why and by which run a record went; *heir* is the key of the record that says the same now, None where none does."""
+class Deletion:
+    """When, why and by which run a record was deleted; *replacement* is the key of the record with the same content, or None."""
 
     run: str
-    at: datetime
+    deleted_at: datetime
     reason: str
-    heir: str | None = None
+    replacement: str | None = None
 
 
-def bury(key: str, source: str, about: Burial, first_seen: datetime, before: Sequence[str], iris: Iris) -> list[str]:
-    """Describe a record that is gone: its address and topic stay, and it tells when, why, by which run, what it was and its heir.
+def write_tombstone(key: str, source: str, about: Deletion, first_seen: datetime, before: Sequence[str], iris: Iris) -> list[str]:
+    """Describe a deleted record: its address and topic, when, why and by which run it was deleted, what it was, its replacement.
 
-    The record's ``dct:type`` is what its topic was, such as an initiative; ``dct:isReplacedBy`` names the heir
+    The record's ``dct:type`` is its topic's former type, such as an initiative; ``dct:isReplacedBy`` names the replacement
     (https://www.dublincore.org/specifications/dublin-core/dcmi-terms/#isReplacedBy).
     """
     record = f"<{iris.record(source, key)}>"
     since = f"{record} <{iris.ns}vanishedSince> "
-    out = [
+    statements = [
         f"<{iris.source(source)}> <{DCAT}record> {record}",
         f"{record} <{RDF}type> <{DCAT}CatalogRecord>",
         f"{record} <{DCT}identifier> {literal(key)}",
         f"{record} <{DCT}issued> {instant(first_seen)}",
-        f"{record} <{DCT}modified> {instant(about.at)}",
-        f"{record} <{PROV}invalidatedAtTime> {instant(about.at)}",
+        f"{record} <{DCT}modified> {instant(about.deleted_at)}",
+        f"{record} <{PROV}invalidatedAtTime> {instant(about.deleted_at)}",
         f"{record} <{PROV}wasInvalidatedBy> <{iris.run(about.run)}>",
         f"{record} <{iris.ns}reason> {literal(about.reason, 'en')}",
         f"{record} <{ADMS}status> <{iris.ns}gone>",
-        *_was(record, before),
+        *_kept_statements(record, before),
         *(line for line in before if line.startswith(since)),
     ]
-    if about.heir is not None:
-        out.append(f"{record} <{DCT}isReplacedBy> <{iris.record(source, about.heir)}>")
-    return sorted(set(out))
+    if about.replacement is not None:
+        statements.append(f"{record} <{DCT}isReplacedBy> <{iris.record(source, about.replacement)}>")
+    return sorted(set(statements))
 
 
-def _was(record: str, before: Sequence[str]) -> Iterator[str]:
-    """Give what is kept of a description: the topic, its titles, its kind and its pages."""
+def _kept_statements(record: str, before: Sequence[str]) -> Iterator[str]:
+    """Yield what a tombstone keeps of a description: the topic, its titles, its type and its pages."""
     topic = next((line for line in before if line.startswith(f"{record} <{FOAF}primaryTopic> ")), None)
     if topic is None:
         return
     yield topic
-    its = topic.rpartition(" ")[2] + " "
+    prefix = topic.rpartition(" ")[2] + " "
     for line in before:
-        if line.startswith(its):
-            predicate, _, value = line[len(its) :].partition(" ")
-            if predicate in _KEPT:
-                yield f"{record} {_KEPT[predicate]} {value}"
+        if line.startswith(prefix):
+            predicate, _, value = line[len(prefix) :].partition(" ")
+            if predicate in _KEPT_PROPERTIES:
+                yield f"{record} {_KEPT_PROPERTIES[predicate]} {value}"
 
 
-def mark(description: str, key: str, source: str, since: datetime, iris: Iris) -> str:
-    """Mark a description (statements, one a line) as that of a record that has vanished, and that is served all the same."""
+def mark_vanished(description: str, key: str, source: str, since: datetime, iris: Iris) -> str:
+    """Mark a description (statements, one a line) as that of a vanished record, which is still published."""
     record = f"<{iris.record(source, key)}>"
-    kept = (line for line in unmarked(description, key, source, iris).split("\n") if not line.startswith(f"{record} <{ADMS}status> "))
+    kept = (line for line in strip_mark(description, key, source, iris).split("\n") if not line.startswith(f"{record} <{ADMS}status> "))
     marks = (f"{record} <{ADMS}status> <{iris.ns}vanished>", f"{record} <{iris.ns}vanishedSince> {instant(since)}")
     return "\n".join(sorted((*kept, *marks)))
 
 
-def unmarked(description: str, key: str, source: str, iris: Iris) -> str:
-    """Give a description as it was before it was marked."""
+def strip_mark(description: str, key: str, source: str, iris: Iris) -> str:
+    """Return a description without the mark."""
     record = f"<{iris.record(source, key)}>"
     since, status = f"{record} <{iris.ns}vanishedSince> ", f"{record} <{ADMS}status> "
     lines = [line for line in description.split("\n") if not line.startswith((since, f"{status}<{iris.ns}vanished>"))]

@@ -8,8 +8,8 @@ from harvesters.admin import key_store
 from harvesters.admin.context import AdminContext
 from harvesters.admin.errors import InvalidValue, NotFound
 from harvesters.admin.keys import Key, Scope
-from harvesters.ledger.account import Run
-from harvesters.ledger.decisions import Act, Deed, Errand, Override
+from harvesters.ledger.models import Run
+from harvesters.ledger.operator_actions import ActionType, AuditEntry, Override, RunRequest
 from harvesters.runs import decide, status
 
 MAX_NOTE_LENGTH = 2_000  # characters: a paragraph, not a file
@@ -17,7 +17,7 @@ MAX_KEY_DAYS = 36_500  # longest validity of a key
 log = structlog.get_logger(room="admin")
 
 
-def request_run(context: AdminContext, key: Key, source: str, *, full: bool, supersede: str = "") -> Errand:
+def request_run(context: AdminContext, key: Key, source: str, *, full: bool, supersede: str = "") -> RunRequest:
     """Request a run now; the scheduler claims it.
 
     *supersede* names the source's plan that awaits approval, if there is one: the new run supersedes it.
@@ -27,9 +27,9 @@ def request_run(context: AdminContext, key: Key, source: str, *, full: bool, sup
         raise InvalidValue(f"{source} is disabled; set enabled = true in its source definition")
     now, ledger = context.now(), context.ledger
     decide.check_supersede(ledger, source, supersede or None)
-    request_id = ledger.ask_for(source, full, key.display_name, now)
-    ledger.note(Act(now, key.display_name, Deed.ASKED.value, source, note=_request_note(supersede, full=full)))
-    _log_action(key, Deed.ASKED.value, source=source, errand=request_id)
+    request_id = ledger.request_run(source, full, key.display_name, now)
+    ledger.record_audit_entry(AuditEntry(now, key.display_name, ActionType.ASKED.value, source, note=_request_note(supersede, full=full)))
+    _log_action(key, ActionType.ASKED.value, source=source, errand=request_id)
     return get_run_request(context, request_id)
 
 
@@ -37,9 +37,9 @@ def _request_note(supersede: str, *, full: bool) -> str | None:
     return ", ".join([*(["full"] if full else []), *([f"supersedes {supersede}"] if supersede else [])]) or None
 
 
-def get_run_request(context: AdminContext, request_id: int) -> Errand:
+def get_run_request(context: AdminContext, request_id: int) -> RunRequest:
     """Return a run request by its number; raise NotFound."""
-    request = context.ledger.errand(request_id)
+    request = context.ledger.run_request(request_id)
     if request is None:
         raise NotFound(f"There is no queued run {request_id}.")
     return request
@@ -51,7 +51,7 @@ def hold(context: AdminContext, key: Key, source: str, reason: str) -> None:
     with context.writer() as harvest:
         decide.hold(harvest, source, by=key.display_name, reason=_check_note(reason))
         status.tell(harvest)
-    _log_action(key, Deed.HELD.value, source=source)
+    _log_action(key, ActionType.HELD.value, source=source)
 
 
 def release(context: AdminContext, key: Key, source: str) -> None:
@@ -60,7 +60,7 @@ def release(context: AdminContext, key: Key, source: str) -> None:
     with context.writer() as harvest:
         decide.release(harvest, source, by=key.display_name)
         status.tell(harvest)
-    _log_action(key, Deed.RELEASED.value, source=source)
+    _log_action(key, ActionType.RELEASED.value, source=source)
 
 
 def approve(context: AdminContext, key: Key, run: Run, note: str, override: Override | None) -> Run:
@@ -69,7 +69,7 @@ def approve(context: AdminContext, key: Key, run: Run, note: str, override: Over
     with context.writer() as harvest:
         run_after = decide.approve(harvest, source, run.id, by=key.display_name, override=override, note=_check_note(note))
         status.tell(harvest)
-    _log_action(key, Deed.APPROVED.value, source=run.source, run=run.id)
+    _log_action(key, ActionType.APPROVED.value, source=run.source, run=run.id)
     return run_after
 
 
@@ -79,7 +79,7 @@ def reject(context: AdminContext, key: Key, run: Run, reason: str) -> Run:
     with context.writer() as harvest:
         run_after = decide.reject(harvest, source, run.id, by=key.display_name, reason=_check_note(reason))
         status.tell(harvest)
-    _log_action(key, Deed.REJECTED.value, source=run.source, run=run.id)
+    _log_action(key, ActionType.REJECTED.value, source=run.source, run=run.id)
     return run_after
 
 
@@ -88,7 +88,9 @@ def create_key(context: AdminContext, key: Key, name: str, allowed: Scope, days:
     if not key_store.is_valid_name(name):
         raise InvalidValue(f"The owner's name needs 1 to {key_store.MAX_NAME_LENGTH} visible characters.")
     created_key, token = key_store.create(context.ledger, name, allowed, context.now(), days)
-    context.ledger.note(Act(context.now(), key.display_name, "key created", note=f"{created_key.display_name}, {allowed.label}"))
+    context.ledger.record_audit_entry(
+        AuditEntry(context.now(), key.display_name, "key created", note=f"{created_key.display_name}, {allowed.label}")
+    )
     _log_action(key, "key created", key=created_key.id)
     return created_key, token
 
@@ -96,7 +98,7 @@ def create_key(context: AdminContext, key: Key, name: str, allowed: Scope, days:
 def revoke_key(context: AdminContext, key: Key, key_id: str) -> Key:
     """Revoke a key; raise KeyNotFound."""
     revoked_key = key_store.revoke(context.ledger, key_id, context.now())
-    context.ledger.note(Act(context.now(), key.display_name, "key revoked", note=revoked_key.display_name))
+    context.ledger.record_audit_entry(AuditEntry(context.now(), key.display_name, "key revoked", note=revoked_key.display_name))
     _log_action(key, "key revoked", key=revoked_key.id)
     return revoked_key
 

@@ -18,8 +18,8 @@ from rich.console import Console
 from harvesters.admin import key_store
 from harvesters.admin.keys import Scope, parse_scope
 from harvesters.admin.schemas import KeyView, key_view
-from harvesters.ledger.book import Ledger
-from harvesters.ledger.decisions import Act
+from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.operator_actions import AuditEntry
 from harvesters.runs import report
 
 app = typer.Typer(no_args_is_help=True, help="Keys of the admin pages and API.")
@@ -52,7 +52,7 @@ def create(
         raise typer.BadParameter(f"NAME is {name!r}; use 1 to {key_store.MAX_NAME_LENGTH} letters that can be seen")
     with _ledger(context.obj) as ledger:
         key, token = key_store.create(ledger, name, key_scope, _now(), expires)
-        ledger.note(Act(_now(), _current_user(), "key created", note=f"{key.display_name}, {key.scope.label}"))
+        ledger.record_audit_entry(AuditEntry(_now(), _current_user(), "key created", note=f"{key.display_name}, {key.scope.label}"))
     if json:
         print(orjson.dumps({**asdict(key_view(key, _now())), "key": token}).decode())
         return
@@ -80,7 +80,7 @@ def revoke(
     """Revoke a key immediately and for good, and end the sessions that it started."""
     with _ledger(context.obj) as ledger:
         key = key_store.revoke(ledger, key_id, _now())
-        ledger.note(Act(_now(), _current_user(), "key revoked", note=key.display_name))
+        ledger.record_audit_entry(AuditEntry(_now(), _current_user(), "key revoked", note=key.display_name))
     print(orjson.dumps(key_view(key, _now())).decode() if json else f"{key.display_name} is revoked")
 
 

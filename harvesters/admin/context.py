@@ -16,7 +16,7 @@ from harvesters.admin.errors import NotFound
 from harvesters.admin.sessions import Sessions
 from harvesters.admin.throttle import Throttle
 from harvesters.errors import CardError, LedgerError
-from harvesters.ledger.book import Ledger
+from harvesters.ledger.ledger import Ledger
 from harvesters.runs.bench import Bench
 from harvesters.runs.means import Means
 from harvesters.source import Source, load

@@ -20,7 +20,7 @@ from harvesters.admin.keys import Scope, parse_scope
 from harvesters.admin.page_routes import render_keys_page
 from harvesters.admin.pages import BASE_PATH, local_path
 from harvesters.admin.sessions import MAX_AGE
-from harvesters.ledger.decisions import Override
+from harvesters.ledger.operator_actions import Override
 
 _MAX_FORM_BYTES = 16_384  # a note of 2,000 characters, of up to nine bytes each when percent-encoded
 log = structlog.get_logger(room="admin")

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from harvesters.admin.errors import KeyNotFound
 from harvesters.admin.keys import Key, Scope, create_key, parse_token, verify_secret
 from harvesters.ledger import tables as t
-from harvesters.ledger.book import Ledger
-from harvesters.ledger.rows import aware, naive, utc
+from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.row_mapping import aware, naive, utc
 
 _USE_RESOLUTION = timedelta(minutes=1)  # otherwise each read would be a write
 MAX_NAME_LENGTH = 100  # characters: the name is stored with each audit entry

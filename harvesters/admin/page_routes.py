@@ -14,7 +14,7 @@ from harvesters.admin.keys import Scope
 from harvesters.admin.pages import Pages
 from harvesters.admin.schemas import key_view
 from harvesters.admin.source_status import source_views
-from harvesters.ledger.account import Outcome, State
+from harvesters.ledger.models import Outcome, State
 from harvesters.runs.decide import RAISABLE
 from vocab.iris import Iris
 
@@ -56,7 +56,7 @@ def overview(request: Request, user: CurrentUser, context: ContextDep) -> Respon
         "sources": source_views(context),
         "wrong": context.invalid_sources(),
         "origin": context.origin(),
-        "errands": [item for item in context.ledger.errands() if item.run is None],
+        "errands": [item for item in context.ledger.run_requests() if item.run is None],
         "runs": pagination.list_runs(context.ledger, _OVERVIEW_ROWS).items,
     }
     return get_pages(request).render("overview.html", values)

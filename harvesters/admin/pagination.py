@@ -9,9 +9,9 @@ import sqlalchemy as sa
 from harvesters.admin.errors import NotFound
 from harvesters.admin.schemas import AuditEntryView, RunView, run_view
 from harvesters.ledger import tables as t
-from harvesters.ledger.account import Run, State
-from harvesters.ledger.book import Ledger
-from harvesters.ledger.rows import utc
+from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.models import Run, State
+from harvesters.ledger.row_mapping import utc
 
 MAX_ROWS = 500  # of a page
 

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from harvesters.admin.context import AdminContext
 from harvesters.admin.errors import InvalidValue
 from harvesters.admin.schemas import HoldView, RunView, run_view
-from harvesters.ledger.account import Outcome, Run, State
-from harvesters.ledger.decisions import Override
+from harvesters.ledger.models import Outcome, Run, State
+from harvesters.ledger.operator_actions import Override
 from harvesters.runs.decide import RAISABLE
 from harvesters.source import SHARES
 
@@ -57,11 +57,11 @@ def plan_view(context: AdminContext, run: Run) -> PlanView:
     """Return the view of a plan, also of one that is closed."""
     ledger, source = context.ledger, context.source(run.source)
     hold = ledger.holds().get(run.source)
-    overrides = [OverrideView(*_override_fields(item.override), item.by, item.given, item.used) for item in ledger.overrides(run.source)]
+    overrides = [OverrideView(*_override_fields(item.override), item.by, item.granted, item.used) for item in ledger.overrides(run.source)]
     return PlanView(
         run=run_view(run),
         open=run.state is State.HELD,
-        published=ledger.published(run.source),
+        published=ledger.count_published(run.source),
         outcomes={outcome.value: count for outcome, count in ledger.outcomes(run).items()},
         limits=asdict(source.limits),
         overrides=overrides,

@@ -12,10 +12,10 @@ import sqlalchemy as sa
 
 from harvesters.admin.schemas import RecordView
 from harvesters.ledger import tables as t
-from harvesters.ledger.account import FRESH, Change, Draft, Outcome, Presence, Run, State
-from harvesters.ledger.book import Ledger
-from harvesters.ledger.press import unpack
-from harvesters.ledger.rows import aware
+from harvesters.ledger.compression import decompress
+from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.models import UPSERTED, Outcome, RecordState, Run, StagedDiff, StagedRecord, State
+from harvesters.ledger.row_mapping import aware
 from harvesters.runs.commit import becomes
 from vocab.iris import Iris
 
@@ -58,22 +58,22 @@ def _differences(connection: sa.Connection, run: Run, rows: Sequence[Any], iris:
     old = sa.select(r.key, r.state, r.first_seen, d.statements).select_from(stored).where(r.source == run.source, r.key.in_(keys))
     new = sa.select(d.seq, d.statements).where(d.run == run.id, d.seq.in_([row.seq for row in rows]))
     before = {row.key: row for row in connection.execute(old).all()}
-    after = {seq: unpack(packed) for seq, packed in connection.execute(new).all()}
+    after = {seq: decompress(packed) for seq, packed in connection.execute(new).all()}
     changes = [_change(row, before.get(row.key), after.get(row.seq, "")) for row in rows]
-    return {change.seq: (_title(change.draft.description or change.before), *_difference(change, run, iris)) for change in changes}
+    return {change.seq: (_title(change.draft.description or change.previous), *_difference(change, run, iris)) for change in changes}
 
 
-def _change(row: Any, stored: Any | None, description: str) -> Change:
+def _change(row: Any, stored: Any | None, description: str) -> StagedDiff:
     first = row.first_seen or (stored.first_seen if stored else None)
-    draft = Draft(row.key, Outcome(row.outcome), None, None, aware(first), description, row.reason, other=row.other)
-    return Change(row.seq, draft, unpack(stored.statements) if stored else "", Presence(stored.state) if stored else None)
+    draft = StagedRecord(row.key, Outcome(row.outcome), None, None, aware(first), description, row.reason, other=row.other)
+    return StagedDiff(row.seq, draft, decompress(stored.statements) if stored else "", RecordState(stored.state) if stored else None)
 
 
-def _difference(change: Change, run: Run, iris: Iris) -> tuple[list[str], list[str]]:
+def _difference(change: StagedDiff, run: Run, iris: Iris) -> tuple[list[str], list[str]]:
     """Compare the stored description with the one the plan would store: a new one, a tombstone, or a mark set or removed."""
     becoming = becomes(run, change, iris)
-    after = change.draft.description if change.draft.outcome in FRESH else becoming.description if becoming else change.before
-    old, new = ({line for line in text.split("\n") if line} for text in (change.before, after))
+    after = change.draft.description if change.draft.outcome in UPSERTED else becoming.description if becoming else change.previous
+    old, new = ({line for line in text.split("\n") if line} for text in (change.previous, after))
     return sorted(old - new)[:MAX_DIFF_LINES], sorted(new - old)[:MAX_DIFF_LINES]
 
 
@@ -93,7 +93,7 @@ def _list_unchanged(ledger: Ledger, run: Run, limit: int, after: int) -> Records
         offset = 0
         for page, count in counts:
             if offset + count > after and len(keys_found) <= limit:
-                keys = json.loads(unpack(connection.scalar(sa.select(u["keys"]).where(u.run == run.id, u.page == page))))
+                keys = json.loads(decompress(connection.scalar(sa.select(u["keys"]).where(u.run == run.id, u.page == page))))
                 keys_found += keys[max(0, after - offset) :]
             offset += count
     items = [

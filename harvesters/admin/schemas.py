@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from harvesters.admin.keys import Key
-from harvesters.ledger.account import Run, State
-from harvesters.ledger.decisions import Act, Errand
+from harvesters.ledger.models import Run, State
+from harvesters.ledger.operator_actions import AuditEntry, RunRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,11 +159,11 @@ def run_view(run: Run) -> RunView:
     )
 
 
-def run_request_view(request: Errand) -> RunRequestView:
+def run_request_view(request: RunRequest) -> RunRequestView:
     """Return the view of a run request."""
-    return RunRequestView(request.id, request.source, request.full, request.asked, request.by, request.taken, request.run)
+    return RunRequestView(request.id, request.source, request.full, request.requested, request.by, request.claimed, request.run)
 
 
-def audit_entry_view(entry: Act) -> AuditEntryView:
+def audit_entry_view(entry: AuditEntry) -> AuditEntryView:
     """Return the view of an audit entry."""
     return AuditEntryView(entry.when, entry.who, entry.what, entry.source, entry.run, entry.note)

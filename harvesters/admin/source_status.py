@@ -6,8 +6,8 @@ from harvesters.admin.context import AdminContext
 from harvesters.admin.schemas import HoldView, SourceView
 from harvesters.runs.status import standings
 from harvesters.source import Source
-from vocab.chronicle import Standing
 from vocab.freshness import freshness
+from vocab.provenance import SourceStatus
 
 
 def source_views(context: AdminContext) -> list[SourceView]:
@@ -27,7 +27,7 @@ def source_view(context: AdminContext, name: str) -> SourceView:
     return next(view for view in source_views(context) if view.name == name)
 
 
-def _view(source: Source, status: Standing, fresh: str, hold: HoldView | None) -> SourceView:
+def _view(source: Source, status: SourceStatus, fresh: str, hold: HoldView | None) -> SourceView:
     return SourceView(
         name=source.name,
         title=source.title,

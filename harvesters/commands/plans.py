@@ -11,8 +11,8 @@ import typer
 from harvesters.commands.runs import Outcomes
 from harvesters.commands.terminal import Json, Settings, cards_of, chosen, me, means_of, out, show
 from harvesters.errors import PlanError
-from harvesters.ledger.account import Outcome, Run, State
-from harvesters.ledger.decisions import Override
+from harvesters.ledger.models import Outcome, Run, State
+from harvesters.ledger.operator_actions import Override
 from harvesters.runs import accounts, decide, report
 from harvesters.runs.means import Means
 from harvesters.runs.status import tell as tell_status
@@ -27,7 +27,7 @@ def list_plans(context: typer.Context, json: Json = False) -> None:
     """List plans that await approval, oldest first, with the reasons."""
     settings: Settings = context.obj
     with means_of(settings) as means:
-        rows = [report.run(run) for run in means.ledger.held()]
+        rows = [report.run(run) for run in means.ledger.awaiting_review()]
     show(rows, "Plans that wait", json)
 
 

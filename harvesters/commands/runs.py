@@ -9,8 +9,8 @@ import typer
 from typer.core import TyperGroup
 
 from harvesters.commands.terminal import Json, Settings, means_of, out, show
-from harvesters.ledger.account import Outcome
-from harvesters.ledger.settling import KEPT
+from harvesters.ledger.finalize import LISTED_RUNS
+from harvesters.ledger.models import Outcome
 from harvesters.runs import accounts, report
 from harvesters.runs.means import Means
 
@@ -67,7 +67,7 @@ def shown(means: Means, id: str, outcomes: list[Outcome], *, json: bool) -> None
     account = accounts.account(run, ledger)
     out.print(report.sums(account))
     if not account["listed"]:
-        out.print(f"Its records are no longer listed: those of the last {KEPT} runs of a source are.", highlight=False)
+        out.print(f"Its records are no longer listed: those of the last {LISTED_RUNS} runs of a source are.", highlight=False)
         return
     if outcomes:
         out.print(report.table(list(records), f"{id}: {', '.join(it.value for it in outcomes)}"))

@@ -19,7 +19,7 @@ from harvesters.runs import report
 from harvesters.runs.isolation import Collectors
 from harvesters.runs.means import Means, opened
 from harvesters.source import Source, load_all
-from shapes.validate import Name
+from shapes.validate import EngineName
 
 out, err = Console(), Console(stderr=True)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -41,7 +41,7 @@ class Settings(Protocol):
     @property
     def allow_hosts(self) -> frozenset[str]: ...  # noqa: D102
     @property
-    def shapes_engine(self) -> Name: ...  # noqa: D102
+    def shapes_engine(self) -> EngineName: ...  # noqa: D102
     @property
     def processes(self) -> int: ...  # noqa: D102
     @property

@@ -1,4 +1,4 @@
-"""The demo's data folder, which says of itself that its data are made up, and the ports that a demo takes."""
+"""Mark the demo's data folder, and find free ports."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ MARK = "demo.json"  # in the data folder and beside the cards, for good: whoever
 
 
 class FolderInUseError(Exception):
-    """Another demo is at work in the folder; the message names its address and the cure."""
+    """Another demo uses the folder; the message names its address and the remedy."""
 
 
 def is_demo(*folders: Path) -> bool:
-    """Return whether one of *folders*, of data or of cards, is a demo's, also when another command uses it."""
+    """Return whether one of *folders*, of data or of sources, is a demo's, even if another command uses it."""
     return any(os.path.exists(folder / MARK) for folder in folders)
 
 
 @dataclass(slots=True)
 class DemoFolder:
-    """Mark *data* as the folder of the demo at *url*, and keep other demos out of it; a context manager.
+    """Mark *data* as the folder of the demo at *url*, and lock it; a context manager.
 
-    Raises FolderInUseError where another demo is at work there.
+    Raises FolderInUseError if another demo uses it.
     """
 
     data: Path
@@ -35,7 +35,7 @@ class DemoFolder:
     _file: TextIO | None = field(default=None, init=False)
 
     def __enter__(self) -> DemoFolder:
-        """Take the folder."""
+        """Lock the folder."""
         self.data.mkdir(parents=True, exist_ok=True)
         self._file = (self.data / MARK).open("a+", encoding="utf-8")
         try:
@@ -50,7 +50,7 @@ class DemoFolder:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Let the folder go; the mark stays."""
+        """Unlock the folder; the mark stays."""
         if self._file is not None:
             self._file.close()
 
@@ -64,7 +64,7 @@ class DemoFolder:
 
 
 def is_free(host: str, port: int) -> bool:
-    """Return whether a server can listen on *port* of *host*; any port will do where it is 0."""
+    """Return whether a server can listen on *port* of *host*; port 0 is always free."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(
@@ -78,5 +78,5 @@ def is_free(host: str, port: int) -> bool:
 
 
 def next_free(host: str, port: int, attempts: int = 100) -> int:
-    """Return the first port from *port* on that is free; *port* itself where none of *attempts* is."""
+    """Return the first free port from *port* on; *port* itself if none of *attempts* is free."""
     return next((it for it in range(port, port + attempts) if is_free(host, it)), port)

@@ -1,7 +1,7 @@
-"""Generate: from a seed and a number to a plausible initiative, always the same one.
+"""Generate plausible initiatives from a seed and a number.
 
-Nothing is kept: a record is a pure function of its seed, number and revision, so any page of a registry of any size
-can be made alone. All choices are read off one hash, which is ten times cheaper than seeding a random generator.
+A record depends only on its seed, number and revision, so that any page of a registry can be generated alone.
+All choices are taken from one hash, which is ten times faster than seeding a random generator.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import struct
 from hashlib import blake2b
 from typing import TypedDict
 
-from harvesters.demo.words import Country, Words, countries, words
+from harvesters.demo.phrases import Country, Phrases, countries, phrases
 
-_DICE = struct.Struct("<40B12H")  # 40 small choices and 12 large ones, the 64 bytes of one hash
+_RANDOM_STRUCT = struct.Struct("<40B12H")  # 40 small and 12 large numbers: the 64 bytes of one hash
 _LICENCES = (
     "https://creativecommons.org/licenses/by/4.0/",
     "https://creativecommons.org/publicdomain/zero/1.0/",
@@ -21,12 +21,12 @@ _LICENCES = (
 _COVERAGES = ("Local", "National", "National", "Regional", "International")
 _TYPES = ("Project", "Project", "Programme", "Training", "Conference", "Website", "Guideline", "Toolkit")
 _KINDS = ("Government", "Business entity", "Civil society", "Academia", "International organization", "Other")
-_KNOWN = frozenset({"en", "fr", "es", "ar", "zh", "ru"})  # the languages in which the vocabulary knows countries
+_COUNTRY_LANGUAGES = frozenset({"en", "fr", "es", "ar", "zh", "ru"})  # languages with country names in the vocabulary
 _TAGS = ("ICT4D", "open source", "open data", "mobile", "accessibility", "connectivity", "digital literacy", "data protection")
 
 
 class Organization(TypedDict):
-    """An organization with the stakeholder type and the country as the registry writes them."""
+    """An organization with its stakeholder type and country as the registry writes them."""
 
     name: str
     type: str
@@ -42,14 +42,14 @@ class Location(TypedDict):
 
 
 class Contact(TypedDict):
-    """A made-up person, such as registries publish and a harvester must drop."""
+    """A fictitious person, such as registries publish and a harvester must drop."""
 
     name: str
     email: str
 
 
 class Project(TypedDict):
-    """A record as a registry knows it; texts are by language, codes are the registry's free forms."""
+    """A record of a registry; texts are by language, codes are in the registry's own forms."""
 
     id: str
     title: dict[str, str]
@@ -76,80 +76,82 @@ class Project(TypedDict):
     contact: Contact
 
 
-def dice(seed: int, number: int, salt: str = "") -> tuple[int, ...]:
-    """Throw the dice of a record: 40 numbers under 256, then 12 under 65,536."""
-    return _DICE.unpack(blake2b(f"{seed}:{number}:{salt}".encode(), digest_size=64).digest())
+def random_values(seed: int, number: int, salt: str = "") -> tuple[int, ...]:
+    """Return a record's random values: 40 numbers under 256, then 12 under 65,536."""
+    return _RANDOM_STRUCT.unpack(blake2b(f"{seed}:{number}:{salt}".encode(), digest_size=64).digest())
 
 
-def _brand(it: Words, throw: int) -> str:
-    syllables, endings = it.brands, it.endings
-    first, second = throw % len(syllables), throw // 24 % len(syllables)
-    return (syllables[first] + syllables[second] + endings[throw // 576 % len(endings)]).capitalize()
+def _brand(phrases_: Phrases, roll: int) -> str:
+    syllables, endings = phrases_.brands, phrases_.endings
+    first, second = roll % len(syllables), roll // 24 % len(syllables)
+    return (syllables[first] + syllables[second] + endings[roll // 576 % len(endings)]).capitalize()
 
 
-def _organization(it: Words, language: str, country: Country, kind: str, throw: int) -> Organization:
-    names = it.organizations[language][kind]
-    name = names[throw % len(names)].format(brand=_brand(it, throw // 3), country=country.name[language])
+def _organization(phrases_: Phrases, language: str, country: Country, kind: str, roll: int) -> Organization:
+    names = phrases_.organizations[language][kind]
+    name = names[roll % len(names)].format(brand=_brand(phrases_, roll // 3), country=country.name[language])
     return {"name": name, "type": kind, "country": country.iso2}
 
 
-def _goal(it: Words, target: str, form: int) -> str:
+def _goal(phrases_: Phrases, target: str, form: int) -> str:
     code = target.partition(".")[0]
-    return (f"SDG {code}", f"Goal {code}", f"{code} - {it.goals[code]}", code, f"SDG {code}")[form % 5]
+    return (f"SDG {code}", f"Goal {code}", f"{code} - {phrases_.goals[code]}", code, f"SDG {code}")[form % 5]
 
 
-def _written(country: Country, language: str, form: int) -> str:
-    spoken = language if language in _KNOWN else "en"
-    return (country.iso2, country.iso3, country.name["en"], country.name[spoken])[form % 4]
+def _country_text(country: Country, language: str, form: int) -> str:
+    name_language = language if language in _COUNTRY_LANGUAGES else "en"
+    return (country.iso2, country.iso3, country.name["en"], country.name[name_language])[form % 4]
 
 
-def _texts(it: Words, language: str, line: str, country: Country, d: tuple[int, ...], revision: int) -> tuple[str, str]:
-    audiences, middles = it.audiences[language], it.middles[language]
-    brand = _brand(it, d[40])
-    topic, audience = it.topics[line][language], audiences[d[4] % len(audiences)]
+def _texts(phrases_: Phrases, language: str, line: str, country: Country, d: tuple[int, ...], revision: int) -> tuple[str, str]:
+    audiences, middles = phrases_.audiences[language], phrases_.middles[language]
+    brand = _brand(phrases_, d[40])
+    topic, audience = phrases_.topics[line][language], audiences[d[4] % len(audiences)]
     place = country.name[language]
-    title = it.titles[language][d[5] % 3].format(brand=brand, topic=topic, audience=audience, country=place)
-    phrases = {"brand": brand, "topic": topic, "article": it.articles[line].get(language, ""), "audience": audience, "country": place}
-    opener = it.openers[language][d[6] % 2].format(**phrases, year=2012 + d[10] % 12)
+    title = phrases_.titles[language][d[5] % 3].format(brand=brand, topic=topic, audience=audience, country=place)
+    phrases = {"brand": brand, "topic": topic, "article": phrases_.articles[line].get(language, ""), "audience": audience, "country": place}
+    opener = phrases_.openers[language][d[6] % 2].format(**phrases, year=2012 + d[10] % 12)
     middle = middles[d[7] % len(middles)].format(number=100 + d[41], sites=2 + d[8])
-    closers = it.closers[language]
+    closers = phrases_.closers[language]
     summary = f"{opener} {middle} {closers[d[9] % len(closers)]}"
     if revision:
-        summary += " " + it.revised[language].format(revision=revision)
+        summary += " " + phrases_.revised[language].format(revision=revision)
     return title[0].upper() + title[1:], summary
 
 
 def _status(start: int, end: int) -> str:
-    if end < 2025:  # the demo's calendar stands in 2025
+    if end < 2025:  # the demo's current year is 2025
         return "Completed"
     return "Planned" if start > 2024 else "Ongoing"
 
 
-def _near(country: Country, north: int, east: int) -> Location:
+def _nearby_point(country: Country, north: int, east: int) -> Location:
     latitude, longitude = country.latitude + north / 1000, country.longitude + east / 1000
     return {"name": country.city, "latitude": round(latitude, 4), "longitude": round(longitude, 4)}
 
 
-def make(seed: int, number: int, revision: int = 0) -> Project:
-    """Make one record; *number* is any natural number, a later *revision* of it has an extended text and end.
+def generate_record(seed: int, number: int, revision: int = 0) -> Project:
+    """Return a record; *number* is any natural number, a later *revision* has a longer text and a later end.
 
-    >>> make(1, 7) == make(1, 7), make(1, 7) == make(1, 8), make(1, 7)["id"] == make(1, 7, 1)["id"]
-    (True, False, True)
+    >>> generate_record(1, 7) == generate_record(1, 7), generate_record(1, 7) == generate_record(1, 8)
+    (True, False)
+    >>> generate_record(1, 7)["id"] == generate_record(1, 7, 1)["id"]
+    True
     """
-    it, lands, d = words(), countries(), dice(seed, number)
-    country = lands[d[42] % len(lands)]
+    phrases_, all_countries, d = phrases(), countries(), random_values(seed, number)
+    country = all_countries[d[42] % len(all_countries)]
     language = country.languages[d[0] % len(country.languages)]
-    codes = tuple(it.lines)
+    codes = tuple(phrases_.lines)
     line, other = codes[d[1] % len(codes)], codes[d[2] % len(codes)]
     lines = [line, other] if d[3] < 90 and other != line else [line]
-    aims = it.targets[line]
-    targets = [aims[d[11] % 4], aims[(d[11] + 1) % 4]] if d[12] < 140 else [aims[d[11] % 4]]
+    line_targets = phrases_.targets[line]
+    targets = [line_targets[d[11] % 4], line_targets[(d[11] + 1) % 4]] if d[12] < 140 else [line_targets[d[11] % 4]]
     languages = [language, "en"] if language != "en" and d[13] < 80 else [language]
-    texts = {tag: _texts(it, tag, line, country, d, revision) for tag in languages}
+    texts = {tag: _texts(phrases_, tag, line, country, d, revision) for tag in languages}
     coverage = _COVERAGES[d[14] % 5]
-    abroad = [lands[(d[42] + 1 + d[15] % 9) % len(lands)]] if coverage in {"Regional", "International"} else []
+    other_countries = [all_countries[(d[42] + 1 + d[15] % 9) % len(all_countries)]] if coverage in {"Regional", "International"} else []
     start, end = 2012 + d[10] % 14, 2013 + d[10] % 14 + d[16] % 4 + revision
-    site = f"https://{_brand(it, d[40]).lower()}.example.org"
+    site = f"https://{_brand(phrases_, d[40]).lower()}.example.org"
     return {
         "id": f"{country.iso2}-{2012 + d[10] % 14}-{number:06d}",
         "title": {tag: pair[0] for tag, pair in texts.items()},
@@ -158,20 +160,20 @@ def make(seed: int, number: int, revision: int = 0) -> Project:
         "created": f"{2012 + d[21] % 11}-{1 + d[22] % 12:02d}-{1 + d[23] % 28:02d}",
         "updated": "",
         "language": languages,
-        "countries": [_written(place, language, d[24]) for place in (country, *abroad)],
+        "countries": [_country_text(place, language, d[24]) for place in (country, *other_countries)],
         "lines": lines,
-        "action_lines": [it.lines[code][d[25] % len(it.lines[code])] for code in lines],
-        "goals": list(dict.fromkeys(_goal(it, target, d[26]) for target in targets)),
+        "action_lines": [phrases_.lines[code][d[25] % len(phrases_.lines[code])] for code in lines],
+        "goals": list(dict.fromkeys(_goal(phrases_, target, d[26]) for target in targets)),
         "targets": targets,
         "tags": [_TAGS[d[27] % 8], _TAGS[(d[27] + 1 + d[28] % 7) % 8]],
         "links": [f"{site}/{line.lower()}/{number}"] + ([f"{site}/?lang={language}&id={number}"] if d[29] < 60 else []),
-        "lead": _organization(it, language, country, _KINDS[d[30] % 6], d[43]),
-        "partners": [_organization(it, language, country, _KINDS[d[31 + n] % 6], d[44 + n]) for n in range(d[33] % 3)],
-        "funders": [_organization(it, language, country, _KINDS[d[34] % 6], d[46])] if d[35] < 150 else [],
+        "lead": _organization(phrases_, language, country, _KINDS[d[30] % 6], d[43]),
+        "partners": [_organization(phrases_, language, country, _KINDS[d[31 + n] % 6], d[44 + n]) for n in range(d[33] % 3)],
+        "funders": [_organization(phrases_, language, country, _KINDS[d[34] % 6], d[46])] if d[35] < 150 else [],
         "status": _status(start, end),
         "coverage": coverage,
         "types": [_TYPES[d[36] % 8]],
-        "location": _near(country, d[37], d[38]),
+        "location": _nearby_point(country, d[37], d[38]),
         "licence": _LICENCES[d[39] % 3],
-        "contact": {"name": f"{_brand(it, d[47])} {_brand(it, d[48])}", "email": f"office{number}@{site[8:]}"},
+        "contact": {"name": f"{_brand(phrases_, d[47])} {_brand(phrases_, d[48])}", "email": f"office{number}@{site[8:]}"},
     }

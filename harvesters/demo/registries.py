@@ -1,4 +1,4 @@
-"""Registries: the demo as a process of its own, and the handle that starts, moves and ends it.
+"""Run the demo in a process of its own, and start, change and stop it.
 
 Run it by hand: ``python -m harvesters.demo.registries --port 8765 --size 4000 --seed 1``
 """
@@ -23,23 +23,23 @@ from urllib.request import Request, urlopen
 
 import uvicorn
 
-from harvesters.demo.app import Playground, build
-from harvesters.demo.cards import cards
-from harvesters.demo.fate import DEFAULT, SHARES, Age, Counts, Fault, registries, truth
-from harvesters.demo.wire import WireProtocol
+from harvesters.demo.app import DemoState, create_app
+from harvesters.demo.raw_http import RawProtocol
+from harvesters.demo.scenario import DEFAULT, SHARES, Counts, Fault, ScenarioState, expected_counts, registries
+from harvesters.demo.source_definitions import write_sources
 
-__all__ = ["DEFAULT", "SHARES", "Counts", "Demo", "Fault", "truth"]
+__all__ = ["DEFAULT", "SHARES", "Counts", "Demo", "Fault", "expected_counts"]
 
-_PATIENCE = 10.0  # seconds that a child may take to end
-SIZE = 4000  # records of the demo in all
+_STOP_TIMEOUT = 10.0  # seconds
+SIZE = 4000  # records in all registries
 
 
 @dataclass(slots=True)
 class Demo:
     """Simulated registries in a child process on loopback; a context manager.
 
-    *size* records are shared out to the registries, or to those named in *only* (keys of SHARES); *page* is how many
-    records a page holds where the client does not say. The child ends with its parent, however that ends.
+    *size* records are distributed over the registries, or over those named in *only* (keys of SHARES); *page* is the default
+    number of records per page. The child ends with its parent, however that ends.
     """
 
     size: int = SIZE
@@ -52,7 +52,7 @@ class Demo:
     _child: subprocess.Popen[str] | None = field(default=None, init=False)
 
     def start(self) -> Demo:
-        """Start the child and wait until it answers; raises RuntimeError when it does not start."""
+        """Start the child and wait until it responds; raises RuntimeError if it does not start."""
         command = [sys.executable, "-m", "harvesters.demo.registries", "--attached", f"--port={self.port}", f"--size={self.size}"]
         command += [f"--seed={self.seed}", f"--page={self.page}", f"--version={self.version}"]
         command += [f"--faults={','.join(sorted(self.faults))}", f"--only={','.join(self.only)}"]
@@ -65,40 +65,40 @@ class Demo:
         return self
 
     def stop(self) -> None:
-        """End the child and wait for it; to stop twice is no harm."""
+        """Stop the child and wait for it; may be called twice."""
         if self._child is None:
             return
         child, self._child = self._child, None
         try:
-            child.communicate(timeout=_PATIENCE)
+            child.communicate(timeout=_STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
             child.kill()
             child.communicate()
 
     @property
     def host(self) -> str:
-        """Give host and port."""
+        """Return host and port."""
         return f"127.0.0.1:{self.port}"
 
     @property
     def url(self) -> str:
-        """Give the address, without a slash at its end."""
+        """Return the address, without a trailing slash."""
         return f"http://{self.host}"
 
     def evolve(
         self, version: int | None = None, faults: Collection[Fault] | None = None, at: datetime | None = None, *, stays: bool = False
     ) -> dict[str, Any]:
-        """Move to another version or other faults; *at* is when the version came (None: a fixed day). Tells the new age.
+        """Change to another version or other faults; *at* is the version's time (None: a fixed date). Return the new state.
 
-        With *stays*, faults that strike the second request strike all that follow it.
+        With *stays*, faults of the second request also affect all later ones.
         """
-        told: dict[str, Any] = {"at": at.isoformat() if at else None, "stays": stays}
-        told |= {"version": version} if version is not None else {}
-        told |= {"faults": sorted(faults)} if faults is not None else {}
-        return self._ask(json.dumps(told).encode())
+        request: dict[str, Any] = {"at": at.isoformat() if at else None, "stays": stays}
+        request |= {"version": version} if version is not None else {}
+        request |= {"faults": sorted(faults)} if faults is not None else {}
+        return self._ask(json.dumps(request).encode())
 
     def counters(self) -> dict[str, Any]:
-        """Tell the age and how many requests each registry has had."""
+        """Return the state and the number of requests to each registry."""
         return self._ask(None)
 
     def _ask(self, body: bytes | None) -> dict[str, Any]:
@@ -129,10 +129,10 @@ def _arguments(words: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
-def _playground(given: argparse.Namespace) -> Playground:
-    faults = frozenset(Fault(name) for name in given.faults.split(",") if name)
-    only = [name for name in given.only.split(",") if name]
-    return Playground(registries(given.size, given.seed, only), Age(given.version, faults), given.page)
+def _create_state(options: argparse.Namespace) -> DemoState:
+    faults = frozenset(Fault(name) for name in options.faults.split(",") if name)
+    only = [name for name in options.only.split(",") if name]
+    return DemoState(registries(options.size, options.seed, only), ScenarioState(options.version, faults), options.page)
 
 
 def _end_with_input(server: uvicorn.Server) -> None:
@@ -143,19 +143,21 @@ def _end_with_input(server: uvicorn.Server) -> None:
 
 def main(words: list[str] | None = None) -> None:
     """Serve until interrupted."""
-    given = _arguments(words)
+    options = _arguments(words)
     try:
-        playground = _playground(given)
+        state = _create_state(options)
     except ValueError as error:
         raise SystemExit(f"demo: {error}") from error
-    config = uvicorn.Config(build(playground), http=WireProtocol, log_level="warning", access_log=False, date_header=False, lifespan="off")
+    config = uvicorn.Config(create_app(state), http=RawProtocol, log_level="warning", access_log=False, date_header=False, lifespan="off")
     server = uvicorn.Server(config)
-    with socket.create_server((given.host, given.port), backlog=128) as listener:
+    with socket.create_server((options.host, options.port), backlog=128) as listener:
         port = listener.getsockname()[1]
-        if given.write_sources:
-            cards(f"http://{given.public_host or given.host}:{port}", given.write_sources, tuple(filter(None, given.only.split(","))))
+        if options.write_sources:
+            write_sources(
+                f"http://{options.public_host or options.host}:{port}", options.write_sources, tuple(filter(None, options.only.split(",")))
+            )
         print(port, flush=True)
-        if given.attached:
+        if options.attached:
             threading.Thread(target=_end_with_input, args=(server,), daemon=True).start()
         with suppress(KeyboardInterrupt):  # uvicorn raises it again once all is closed
             server.run(sockets=[listener])

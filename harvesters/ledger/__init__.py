@@ -1,1 +1,1 @@
-"""The ledger: what each run did to each record, and each record's last description."""
+"""The ledger: the database of runs, of each record's state, and of each record's last description."""

@@ -1,4 +1,4 @@
-"""Graphs: the ledger's part on graphs that are no record's, and on what sources are asked "changed since?" with."""
+"""Store graphs that belong to no record, and the HTTP validators of sources."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from dataclasses import asdict
 import sqlalchemy as sa
 
 from harvesters.ledger import tables as t
-from harvesters.ledger.door import Door
-from harvesters.ledger.press import pack, unpack
+from harvesters.ledger.compression import compress, decompress
+from harvesters.ledger.database import Database
 from harvesters.network.fetch import Validator
 
 
-class Graphs(Door):
-    """The ledger's part on graphs and validators."""
+class Graphs(Database):
+    """The part of the ledger for graphs and validators."""
 
     def graph(self, iri: str) -> str:
-        """Give the last description of a graph that is no record's, empty where there is none."""
+        """Return the last description of a graph, empty if there is none."""
         with self._begin() as connection:
-            return unpack(connection.scalar(sa.select(t.graph.c.description).where(t.graph.c.iri == iri)))
+            return decompress(connection.scalar(sa.select(t.graph.c.description).where(t.graph.c.iri == iri)))
 
     def graphs(self) -> list[str]:
-        """List the graphs that are no record's."""
+        """Return the graphs that belong to no record."""
         with self._begin() as connection:
             return list(connection.scalars(sa.select(t.graph.c.iri).order_by(t.graph.c.iri)))
 
     def set_graph(self, iri: str, description: str) -> None:
-        """Keep the description of a graph that is no record's."""
-        insert = self._insert(t.graph).values(iri=iri, description=pack(description))
+        """Store the description of a graph that belongs to no record."""
+        insert = self._insert(t.graph).values(iri=iri, description=compress(description))
         with self._begin() as connection:
             connection.execute(insert.on_conflict_do_update(index_elements=["iri"], set_={"description": insert.excluded.description}))
 
     def validators(self, source: str) -> dict[str, Validator]:
-        """Give the validators of the source's last complete run, by address."""
+        """Return the validators of the source's last complete run, by address."""
         c = t.validator.c
         with self._begin() as connection:
             rows = connection.execute(sa.select(c.url, c.etag, c.modified).where(c.source == source)).all()

@@ -1,4 +1,4 @@
-"""Runs: the ledger's part on runs, what is to be known of them, and how many quads stand after each journal entry."""
+"""Store runs, their notices, and the number of quads after each journal entry."""
 
 from __future__ import annotations
 
@@ -11,61 +11,61 @@ from typing import Any
 import sqlalchemy as sa
 
 from harvesters.ledger import tables as t
-from harvesters.ledger.account import Notice, Run, State
-from harvesters.ledger.door import Door
-from harvesters.ledger.rows import aware, run_row, utc
+from harvesters.ledger.database import Database
+from harvesters.ledger.models import Notice, Run, State
+from harvesters.ledger.row_mapping import aware, run_row, utc
 
 
-class Runs(Door):
-    """The ledger's part on runs."""
+class Runs(Database):
+    """The part of the ledger for runs."""
 
     def run(self, id: str) -> Run | None:
-        """Give a run by its id, None where there is none."""
+        """Return a run by its id, or None."""
         return next(iter(self._runs(sa.select(t.run).where(t.run.c.id == id))), None)
 
     def open_run(self, source: str) -> Run | None:
-        """Give the source's run that was not finished, None where there is none."""
+        """Return the source's unfinished run, or None."""
         return self.last_run(source, [State.RUNNING, State.COMMITTING])
 
-    def last_run(self, source: str, states: Iterable[State], *, sweeps: bool = False, asking: bool = False) -> Run | None:
-        """Give the source's newest run in one of *states*, of sweeps only or of those that asked the source, where that is wanted."""
-        wanted = [state.value for state in states]
-        query = sa.select(t.run).where(t.run.c.source == source, t.run.c.state.in_(wanted)).order_by(t.run.c.number.desc()).limit(1)
-        query = query.where(t.run.c.heard.is_(None)) if asking else query
-        return next(iter(self._runs(query.where(t.run.c.sweep) if sweeps else query)), None)
+    def last_run(self, source: str, states: Iterable[State], *, full_only: bool = False, fetched_only: bool = False) -> Run | None:
+        """Return the source's newest run in one of *states*, optionally of full harvests or of runs that fetched only."""
+        values = [state.value for state in states]
+        query = sa.select(t.run).where(t.run.c.source == source, t.run.c.state.in_(values)).order_by(t.run.c.number.desc()).limit(1)
+        query = query.where(t.run.c.heard.is_(None)) if fetched_only else query
+        return next(iter(self._runs(query.where(t.run.c.sweep) if full_only else query)), None)
 
-    def heard(self, source: str, states: Iterable[State]) -> list[Run]:
-        """List the runs in *states* that asked the source, the newest first, down to the last complete sweep; none where none is."""
-        sweep = self.last_run(source, [State.COMMITTED, State.UNCHANGED], sweeps=True, asking=True)
+    def fetched_runs(self, source: str, states: Iterable[State]) -> list[Run]:
+        """Return the runs in *states* that fetched, newest first, since the last full harvest; empty if there was none."""
+        sweep = self.last_run(source, [State.COMMITTED, State.UNCHANGED], full_only=True, fetched_only=True)
         if sweep is None:
             return []
-        c, wanted = t.run.c, [state.value for state in states]
-        query = sa.select(t.run).where(c.source == source, c.state.in_(wanted), c.heard.is_(None), c.number >= sweep.number)
+        c, values = t.run.c, [state.value for state in states]
+        query = sa.select(t.run).where(c.source == source, c.state.in_(values), c.heard.is_(None), c.number >= sweep.number)
         return list(self._runs(query.order_by(c.number.desc())))
 
     def runs(self, source: str | None = None, limit: int = 50) -> list[Run]:
-        """List the newest runs, of one source or of all."""
+        """Return the newest runs, of one source or of all."""
         query = sa.select(t.run).order_by(t.run.c.started.desc(), t.run.c.number.desc(), t.run.c.id.desc()).limit(limit)
         return list(self._runs(query.where(t.run.c.source == source) if source else query))
 
-    def held(self) -> list[Run]:
-        """List the runs whose plans wait for a person, the oldest first."""
+    def awaiting_review(self) -> list[Run]:
+        """Return the runs whose plans await approval, the oldest first."""
         return list(self._runs(sa.select(t.run).where(t.run.c.state == State.HELD.value).order_by(t.run.c.started, t.run.c.id)))
 
     def sources(self) -> list[str]:
-        """List the sources that were ever tried, by name."""
+        """Return the names of all sources that had a run."""
         with self._begin() as connection:
             return list(connection.scalars(sa.select(t.run.c.source).distinct().order_by(t.run.c.source)))
 
-    def latest(self, source: str) -> datetime | None:
-        """Give the latest time that the source's runs tell."""
+    def latest_time(self, source: str) -> datetime | None:
+        """Return the latest time in the source's runs."""
         times = [sa.func.max(column) for column in (t.run.c.started, t.run.c.planned, t.run.c.ended)]
         with self._begin() as connection:
-            found = connection.execute(sa.select(*times).where(t.run.c.source == source)).one()
-        return max((utc(time) for time in found if time), default=None)
+            row = connection.execute(sa.select(*times).where(t.run.c.source == source)).one()
+        return max((utc(time) for time in row if time), default=None)
 
-    def begin(self, source: str, started: datetime, rules: str, *, sweep: bool, since: datetime | None) -> Run:
-        """Enter a new run; its id is the source's name and its number."""
+    def create_run(self, source: str, started: datetime, rules: str, *, sweep: bool, since: datetime | None) -> Run:
+        """Create a run; its id is the source's name and its number."""
         with self._begin() as connection:
             last = connection.scalar(sa.select(sa.func.max(t.run.c.number)).where(t.run.c.source == source)) or 0
             run = Run(f"{source}.{last + 1}", source, last + 1, State.RUNNING, sweep, since, started, rules)
@@ -73,8 +73,8 @@ class Runs(Door):
         return run
 
     def save(self, run: Run) -> None:
-        """Write a run's row anew; one that is about to write the journal must not know less than the journal, even without power."""
-        with self._begin(lasting=run.state is State.COMMITTING) as connection:
+        """Update a run's row; durably if the journal is written next, so that the ledger is never behind it."""
+        with self._begin(durable=run.state is State.COMMITTING) as connection:
             self._save(connection, run)
 
     def _save(self, connection: sa.Connection, run: Run) -> None:
@@ -93,8 +93,8 @@ class Runs(Door):
 
     # ---- notices
 
-    def tell(self, run: Run, kind: str, notices: Sequence[Notice]) -> None:
-        """Write down what is to be known of a run, in place of what was of this kind."""
+    def replace_notices(self, run: Run, kind: str, notices: Sequence[Notice]) -> None:
+        """Store the run's notices of this kind, replacing earlier ones."""
         rows = [{"run": run.id, **asdict(notice)} for notice in notices]
         with self._begin() as connection:
             connection.execute(sa.delete(t.notice).where(t.notice.c.run == run.id, t.notice.c.kind == kind))
@@ -102,7 +102,7 @@ class Runs(Door):
                 connection.execute(sa.insert(t.notice), rows)
 
     def notices(self, run: Run) -> list[Notice]:
-        """List what is to be known of a run."""
+        """Return the notices of a run."""
         query = sa.select(t.notice).where(t.notice.c.run == run.id).order_by(t.notice.c.id)
         with self._begin() as connection:
             rows = connection.execute(query).all()
@@ -110,16 +110,16 @@ class Runs(Door):
 
     # ---- balances
 
-    def balance(self, upto: int) -> tuple[int, int]:
-        """Give the last entry up to *upto* whose quads were counted, and how many stand after it; (0, 0) where none was."""
+    def balance(self, last_entry: int) -> tuple[int, int]:
+        """Return the last counted entry up to *last_entry* and the number of quads after it; (0, 0) if there is none."""
         c = t.balance.c
-        query = sa.select(c.entry, c.after).where(c.entry <= upto).order_by(c.entry.desc()).limit(1)
+        query = sa.select(c.entry, c.after).where(c.entry <= last_entry).order_by(c.entry.desc()).limit(1)
         with self._begin() as connection:
             row = connection.execute(query).one_or_none()
         return (row.entry, row.after) if row else (0, 0)
 
     def set_balance(self, entry: int, added: int, removed: int, after: int) -> None:
-        """Keep how many quads an entry adds and removes, and how many stand after it."""
+        """Store how many quads an entry adds and removes, and how many exist after it."""
         values = {"added": added, "removed": removed, "after": after}
         insert = self._insert(t.balance).values(entry=entry, **values)
         with self._begin() as connection:

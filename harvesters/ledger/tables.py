@@ -1,4 +1,4 @@
-"""Tables: the ledger's layout, as SQLAlchemy knows it; Alembic's migrations make it."""
+"""Define the ledger's tables for SQLAlchemy; Alembic's migrations create them."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ run = Table(
     Column("source", String, nullable=False),
     Column("number", Integer, nullable=False),
     Column("state", String, nullable=False),
-    Column("sweep", Boolean, nullable=False),  # a full run, after which what did not come has vanished
-    Column("since", DateTime),  # UTC, as all times here; an incremental run asks for what changed after it
+    Column("sweep", Boolean, nullable=False),  # a full harvest, after which unseen records have vanished
+    Column("since", DateTime),  # UTC, as all times here; an incremental run requests changes after it
     Column("started", DateTime, nullable=False),
     Column("planned", DateTime),
     Column("ended", DateTime),
-    Column("cursor", Text),  # where the next page begins; None before the first and after the last
+    Column("cursor", Text),  # of the next page; None before the first and after the last
     Column("pages", Integer, nullable=False, default=0),
     Column("claimed", Integer),
-    Column("archived", BigInteger, nullable=False, default=0),  # bytes of the archive's file at the checkpoint
-    Column("entry", Integer),  # the journal's number
-    Column("rules", String, nullable=False),  # digest of mapping, shapes and words
+    Column("archived", BigInteger, nullable=False, default=0),  # bytes of the archive file at the checkpoint
+    Column("entry", Integer),  # number in the journal
+    Column("rules", String, nullable=False),  # digest of mapping, shapes and crosswalks
     Column("reason", Text),
     Column("counts", Text),  # JSON
-    Column("network", Text),  # JSON: how often each outcome of a request was met
-    Column("fetched", Integer, nullable=False, default=0),  # records that came, counted as pages were taken in
-    Column("doubt", Text),  # why this cannot be a complete sweep
+    Column("network", Text),  # JSON: count of each request outcome
+    Column("fetched", Integer, nullable=False, default=0),  # records received
+    Column("doubt", Text),  # why this does not count as a full harvest
     Column("added", BigInteger),  # quads of the run's journal entry
     Column("removed", BigInteger),
-    Column("after", BigInteger),  # quads that a store holds of all entries up to the run's
-    Column("heard", DateTime),  # of a run that maps archived replies again: when the newest of them was asked for
+    Column("after", BigInteger),  # quads of all entries up to the run's
+    Column("heard", DateTime),  # of a run that maps archived responses: when the newest of them was requested
     Index("run_by_source", "source", "number", unique=True),
 )
 
@@ -45,18 +45,18 @@ record = Table(
     Column("digest", String, nullable=False),  # of the raw record and the rules
     Column("content", String, nullable=False),  # of the description without its provenance
     Column("first_seen", DateTime, nullable=False),
-    Column("run", String, nullable=False),  # with seq: which description stands
+    Column("run", String, nullable=False),  # with seq: the current description
     Column("seq", Integer, nullable=False),
-    Column("misses", Integer, nullable=False, default=0),  # complete sweeps in a row in which it did not come
+    Column("misses", Integer, nullable=False, default=0),  # consecutive full harvests that did not see it
     Column("vanished_since", DateTime),
-    Column("likeness", BigInteger),  # what the description says, whatever its key: the same in two records tells the same thing
-    Column("page", BigInteger),  # of its first web address
+    Column("likeness", BigInteger),  # hash of the description without its key
+    Column("page", BigInteger),  # hash of its first web address
     Index("record_by_likeness", "likeness", "source"),
     Index("record_by_page", "page", "source"),
     sqlite_with_rowid=False,
 )
 
-# Written once, when a page is staged: a commit moves small rows and leaves these where they lie.
+# Written once, when a page is staged: a commit moves small rows only.
 description = Table(
     "description",
     metadata,
@@ -69,7 +69,7 @@ staged = Table(
     "staged",
     metadata,
     Column("run", String, primary_key=True),
-    Column("seq", Integer, primary_key=True, autoincrement=False),  # from 0 what came, below 0 what did not
+    Column("seq", Integer, primary_key=True, autoincrement=False),  # from 0 for seen records, below 0 for absent ones
     Column("source", String, nullable=False),
     Column("key", String),
     Column("outcome", String, nullable=False),
@@ -80,14 +80,14 @@ staged = Table(
     Column("file", String),
     Column("offset", BigInteger),
     Column("length", BigInteger),
-    Column("other", String),  # the key of the same thing before or after
+    Column("other", String),  # key of the same record before or after
     Column("likeness", BigInteger),
     Column("page", BigInteger),
     Index("staged_by_key", "run", "key"),
     sqlite_with_rowid=False,
 )
 
-# What was unchanged on one page: a hundred thousand rows a run would say no more.
+# The unchanged records of one page in one row, to save rows.
 unchanged = Table(
     "unchanged",
     metadata,
@@ -100,7 +100,7 @@ unchanged = Table(
     Column("keys", LargeBinary, nullable=False),  # JSON, zstd
 )
 
-# What a person should know of a run that changes nothing of it.
+# Notices about a run that do not affect its result.
 notice = Table(
     "notice",
     metadata,
@@ -109,7 +109,7 @@ notice = Table(
     Column("kind", String, nullable=False),
     Column("text", Text, nullable=False),
     Column("key", String),
-    Column("source", String),  # of the record that is meant beside *key*
+    Column("source", String),  # of the other record
     Column("other", String),  # its key
 )
 
@@ -157,10 +157,10 @@ errand = Table(
     Column("asked", DateTime, nullable=False),
     Column("by", String, nullable=False),
     Column("taken", DateTime),
-    Column("run", String),  # the run that came of it
+    Column("run", String),  # its result
 )
 
-# How many quads stand after each journal entry, counted once.
+# The number of quads after each journal entry.
 balance = Table(
     "balance",
     metadata,
@@ -186,17 +186,17 @@ validator = Table(
     Column("modified", Text),
 )
 
-# When each host may be asked again, over all workers; used where the ledger is shared.
+# When each host may be requested again, over all workers; for a shared ledger.
 turn = Table(
     "turn",
     metadata,
     Column("host", String, primary_key=True),
-    Column("due", DateTime(timezone=True), nullable=False),  # the newest request's time
-    Column("pause", Float, nullable=False),  # seconds that it asked for
-    Column("held", DateTime(timezone=True), nullable=False),  # nobody asks before
+    Column("due", DateTime(timezone=True), nullable=False),  # time of the newest request
+    Column("pause", Float, nullable=False),  # seconds until the next request
+    Column("held", DateTime(timezone=True), nullable=False),  # no request before
 )
 
-# Who may ask the operators' desk for what; of a key itself only the hash is kept.
+# Keys of the admin app; only the hash of the secret is stored.
 key = Table(
     "key",
     metadata,

@@ -13,7 +13,7 @@ import structlog
 from procrastinate.exceptions import ConnectorException
 
 from harvesters.errors import LedgerError
-from harvesters.ledger.decisions import Errand
+from harvesters.ledger.operator_actions import RunRequest
 from harvesters.queue.jobs import Deferrer, lay_out, queue
 from harvesters.runs.means import Means
 from harvesters.runs.timetable import last_due
@@ -37,7 +37,7 @@ class Deferring:
         """Make the queue's tables where they are missing, and queue what a schedule that ended too soon had taken up."""
         logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)  # it logs each failed try; we log one line with its cause
         lay_out(queue(self.ledger), self.means.ledger)
-        for it in self.means.ledger.errands_taken():
+        for it in self.means.ledger.claimed_requests():
             self.errand(it)
 
     def harvest(self, source: Source) -> None:
@@ -51,7 +51,7 @@ class Deferring:
         at = int(self.means.now().replace(second=0).timestamp())
         self._put(source.name, lambda it: it.due(source.name, at))
 
-    def errand(self, it: Errand) -> None:
+    def errand(self, it: RunRequest) -> None:
         """Queue a run that a person asked for."""
         self._put(it.source, lambda to: to.errand(it.source, it.id))
 

@@ -18,8 +18,8 @@ from procrastinate.jobs import Job, Status
 from sqlalchemy.engine import make_url
 
 from harvesters.errors import BusyError, LedgerError
-from harvesters.ledger.door import Door
-from harvesters.ledger.locks import attentive
+from harvesters.ledger.database import Database
+from harvesters.ledger.locks import keepalive_params
 
 HARVEST, ERRAND = "harvest", "errand"
 _LAYOUT = "layout of the queue"
@@ -41,7 +41,7 @@ def address(ledger: str) -> str:
 
 def queue(ledger: str, harvest: Harvest = lambda *_: None, errand: Errand = lambda *_: None) -> App:
     """Give the queue in the ledger's database with what is done for each of its jobs."""
-    app = App(connector=PsycopgConnector(conninfo=address(ledger), kwargs=attentive()))
+    app = App(connector=PsycopgConnector(conninfo=address(ledger), kwargs=keepalive_params()))
 
     @app.task(name=HARVEST)
     def _harvest(source: str, full: bool = False, timestamp: int = 0, tries: int = 0) -> None:
@@ -70,9 +70,9 @@ def _defer_again(app: App, job: dict[str, Any], error: BusyError) -> None:
         again.defer(**job)
 
 
-def lay_out(app: App, ledger: Door) -> None:
+def lay_out(app: App, ledger: Database) -> None:
     """Make the queue's tables where they are missing; whoever comes at the same time waits."""
-    with ledger.exclusive(_LAYOUT, wait=True), ledger.transaction() as connection:
+    with ledger.advisory_lock(_LAYOUT, wait=True), ledger.transaction() as connection:
         there = connection.scalar(sa.text("SELECT to_regclass('procrastinate_jobs')"))
         if there is None:
             with app.open():

@@ -70,17 +70,17 @@ class Work:
 
     def errand(self, number: int, again: bool) -> None:
         """Do a run that a person asked for, unless it is done; *again* where a worker that was lost had begun it."""
-        it = self.means.ledger.errand(number)
+        it = self.means.ledger.run_request(number)
         if it is None or it.run is not None:
             return
         if again and (run := errands.came(it, self.means)):
-            self.means.ledger.done(number, run.id)
+            self.means.ledger.complete_request(number, run.id)
             return
         errands.run(it, self._cards(), self.means, self._attempt)
 
     def _done_since(self, source: str, due: int) -> str | None:
         """Return the run that was begun after *due* and has ended: the job's own, where its worker was lost after the run's end."""
-        last = self.means.ledger.last_run(source, errands.ENDED, asking=True)
+        last = self.means.ledger.last_run(source, errands.ENDED, fetched_only=True)
         done = due and last and last.started.timestamp() >= due and self.means.ledger.open_run(source) is None
         return last.id if done and last else None
 
@@ -181,7 +181,7 @@ class Recovery:
         jobs = {job.id: job for job in await begun(self.app) if job.id is not None}
         orphans = await orphaned(self.app, self.silence)
         names = {source_lock(str(job.lock)) for job in jobs.values()}
-        held = await asyncio.to_thread(self.means.ledger.held_among, names) if names else set()
+        held = await asyncio.to_thread(self.means.ledger.locked_names, names) if names else set()
         now = time.monotonic()
         self._free_since = {
             number: self._free_since.get(number, now) for number, job in jobs.items() if source_lock(str(job.lock)) not in held

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from harvesters.errors import PlanError
-from harvesters.ledger.account import FRESH, Draft, Outcome, Run
-from harvesters.ledger.book import Ledger
+from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.models import UPSERTED, Outcome, Run, StagedRecord
 from harvesters.runs import report
 from harvesters.runs.commit import becomes, difference
 from harvesters.runs.means import Means
@@ -36,7 +36,7 @@ def account(run: Run, ledger: Ledger) -> Row:
 
 def records(run: Run, ledger: Ledger, outcomes: Iterable[Outcome]) -> Iterator[Row]:
     """Give a row for each of the run's records with these outcomes."""
-    return map(_row, ledger.listed(run, outcomes))
+    return map(_row, ledger.staged_records(run, outcomes))
 
 
 def some(rows: Iterable[Row], count: int) -> list[Row]:
@@ -49,15 +49,15 @@ def differences(run: Run, means: Means, outcomes: Iterable[Outcome]) -> Iterator
     for change in means.ledger.changes(run, outcomes):
         draft = change.draft
         it = becomes(run, change, means.iris)
-        after = draft.description if draft.outcome in FRESH else it.description if it else change.before
-        block = "\n".join(difference(change.before, after, ""))
+        after = draft.description if draft.outcome in UPSERTED else it.description if it else change.previous
+        block = "\n".join(difference(change.previous, after, ""))
         rows = [line.removesuffix(" <> .") for line in block.split("\n") if line]
         lost, gained = ([row[2:] for row in rows if row.startswith(sign)] for sign in ("D ", "A "))
         yield {**_row(draft), "removed": lost, "added": gained}
 
 
-def _row(it: Draft) -> Row:
-    at = it.at
+def _row(it: StagedRecord) -> Row:
+    at = it.position
     return {
         "key": it.key,
         "outcome": it.outcome.value,

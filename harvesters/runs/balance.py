@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from harvesters.ledger.account import BURIED, CAME, Outcome, Run
-from harvesters.ledger.book import Ledger
+from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.models import SEEN, TOMBSTONED, Outcome, Run
 from harvesters.runs.means import Means
 from journal.entry import Entry
 
@@ -61,11 +61,11 @@ def faults(run: Run, ledger: Ledger) -> list[str]:
     with what the run brought and took.
     """
     listed, told = ledger.outcomes(run), run.counts
-    came, gone = (sum(listed[outcome] for outcome in outcomes) for outcomes in (CAME, BURIED))
+    came, gone = (sum(listed[outcome] for outcome in outcomes) for outcomes in (SEEN, TOMBSTONED))
     after = told.get("published_before", 0) + listed[Outcome.NEW] + listed[Outcome.REIDENTIFIED] - gone
     sums = [
         ("records that came", run.fetched, came, "by outcome"),
-        ("records published", after, ledger.published(run.source), "in the ledger"),
+        ("records published", after, ledger.count_published(run.source), "in the ledger"),
         *((f"{outcome.value} records", told.get(outcome.value, 0), count, "listed") for outcome, count in listed.items()),
     ]
     wrong = [f"{one:,} {what} and {other:,} {where}" for what, one, other, where in sums if one != other]

@@ -15,12 +15,12 @@ from typing import Protocol
 import structlog
 
 from harvesters.errors import ClusterError, JudgeError, LostError
-from harvesters.ledger.account import Draft
+from harvesters.ledger.models import StagedRecord
 from harvesters.queue.extra import room
 from harvesters.runs.craft import Case, Craft
 from harvesters.runs.parcel import Parcel, packed, travels
 from harvesters.runs.processes import Processes
-from shapes.validate import Name
+from shapes.validate import EngineName
 
 BESIDE = max(1, (os.cpu_count() or 1) - 1)  # processes: one core is for this one, which reads and writes
 _LITTLE = 2000  # records worked on at home before a process is started, which takes about a second
@@ -38,8 +38,8 @@ class Crew(Protocol):
     def code(self) -> str: ...  # noqa: D102 - what they must have, "" where they have it anyway
     @property
     def hands(self) -> int: ...  # noqa: D102 - how many parcels they work on at once
-    def begin(self, parcel: Parcel) -> Future[list[Draft]]: ...  # noqa: D102
-    def end(self, parcel: Parcel, begun: Future[list[Draft]]) -> list[Draft]: ...  # noqa: D102 - raises LostError, JudgeError
+    def begin(self, parcel: Parcel) -> Future[list[StagedRecord]]: ...  # noqa: D102
+    def end(self, parcel: Parcel, begun: Future[list[StagedRecord]]) -> list[StagedRecord]: ...  # noqa: D102 - raises LostError, JudgeError
     def close(self) -> None: ...  # noqa: D102
 
 
@@ -53,10 +53,10 @@ class Bench:
     """
 
     base: str
-    name: Name = "rust"
+    name: EngineName = "rust"
     workers: int = BESIDE
     dask: str = ""
-    local: Callable[[Craft, Sequence[Case]], list[Draft]] = Craft.work
+    local: Callable[[Craft, Sequence[Case]], list[StagedRecord]] = Craft.work
     bounded: bool = False
     connect: Callable[[], Crew | None] | None = None
     had: int = 0  # records so far
@@ -139,11 +139,11 @@ class Work:
         """Return whether ``drafts`` has nothing to wait for."""
         return all(part.sent is None or part.sent[2].done() for part in self.parts)
 
-    def drafts(self) -> list[Draft]:
+    def drafts(self) -> list[StagedRecord]:
         """Give each record's draft, in their order; raises JudgeError where some records end every process that works on them."""
         return [draft for part in self.parts for draft in self._of(part)]
 
-    def _of(self, part: _Part) -> list[Draft]:
+    def _of(self, part: _Part) -> list[StagedRecord]:
         if part.sent is None:
             return part.drafts
         crew, parcel, begun = part.sent
@@ -164,8 +164,8 @@ class _Part:
 
     craft: Craft
     cases: Sequence[Case]
-    drafts: list[Draft]
-    sent: tuple[Crew, Parcel, Future[list[Draft]]] | None = None
+    drafts: list[StagedRecord]
+    sent: tuple[Crew, Parcel, Future[list[StagedRecord]]] | None = None
 
 
 def _chunks(cases: Sequence[Case]) -> Iterator[Sequence[Case]]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from harvesters.ledger.account import Run
-from vocab.account import METRICS, Account
+from harvesters.ledger.models import Run
+from vocab.run_statistics import METRICS, RunStatistics
 
 
-def account(run: Run) -> Account:
+def account(run: Run) -> RunStatistics:
     """Give the account of a run that has been planned or has ended; what the ledger does not know of it is not told."""
     counts = {"fetched": run.fetched} | {name: count for name, count in run.counts.items() if name in METRICS and name != "claimed"}
-    return Account(
+    return RunStatistics(
         run=run.id,
         source=run.source,
         started=run.started,

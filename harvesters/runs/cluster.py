@@ -12,7 +12,7 @@ from distributed import Client, KilledWorker
 from distributed.comm.core import CommClosedError
 
 from harvesters.errors import ClusterError, JudgeError, LostError
-from harvesters.ledger.account import Draft
+from harvesters.ledger.models import StagedRecord
 from harvesters.runs.parcel import Parcel, code, done, other
 from journal.outage import root_cause
 
@@ -75,16 +75,16 @@ class Dask:
             self._hands, self._counted = max(1, self._threads()), time.monotonic()
         return self._hands
 
-    def begin(self, parcel: Parcel) -> Future[list[Draft]]:
+    def begin(self, parcel: Parcel) -> Future[list[StagedRecord]]:
         """Hand out a parcel; of a scheduler that was lost, one that fails."""
         try:
-            begun: Future[list[Draft]] = self._executor.submit(done, parcel)
+            begun: Future[list[StagedRecord]] = self._executor.submit(done, parcel)
         except (RuntimeError, *_LOST) as error:
             begun = Future()
             begun.set_exception(OSError(str(error)))
         return begun
 
-    def end(self, parcel: Parcel, begun: Future[list[Draft]]) -> list[Draft]:
+    def end(self, parcel: Parcel, begun: Future[list[StagedRecord]]) -> list[StagedRecord]:
         """Wait for a parcel's drafts; raises LostError where the cluster will bring none, JudgeError where it kills all who take it."""
         while True:
             try:

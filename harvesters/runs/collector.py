@@ -27,7 +27,7 @@ from structlog.typing import EventDict, WrappedLogger
 
 from harvesters import errors
 from harvesters.errors import HarvestError
-from harvesters.ledger.account import Draft, Known, Outcome, Run
+from harvesters.ledger.models import Outcome, Run, StagedRecord, StoredRecord
 from harvesters.network.fetch import Reply, Validator
 from harvesters.pairs import pair
 from harvesters.runs.bench import Bench, Crew
@@ -39,7 +39,7 @@ from harvesters.runs.parcel import Parcel
 from harvesters.runs.refine import Refiner
 from harvesters.runs.stage import Desk, archived_page
 
-_DRAFT = tuple(field.name for field in fields(Draft))  # begins with key and outcome
+_DRAFT = tuple(field.name for field in fields(StagedRecord))  # begins with key and outcome
 NUMBER = struct.Struct("<q")  # the number of a process, or its exit code
 
 
@@ -173,23 +173,23 @@ class _Ledger:
 
     calls: Calls
 
-    def staged(self, run: Run) -> int:
-        count: int = self.calls.ask("staged", run)
+    def count_staged(self, run: Run) -> int:
+        count: int = self.calls.ask("count_staged", run)
         return count
 
-    def met(self, run: Run, keys: Sequence[str]) -> set[str]:
-        found: set[str] = self.calls.ask("met", run, keys)
+    def already_staged(self, run: Run, keys: Sequence[str]) -> set[str]:
+        found: set[str] = self.calls.ask("already_staged", run, keys)
         return found
 
-    def known(self, source: str, keys: Sequence[str]) -> dict[str, Known]:
-        found: dict[str, Known] = self.calls.ask("known", source, keys)
+    def stored_records(self, source: str, keys: Sequence[str]) -> dict[str, StoredRecord]:
+        found: dict[str, StoredRecord] = self.calls.ask("stored_records", source, keys)
         return found
 
-    def standing(self, source: str, keys: Sequence[str]) -> dict[str, bytes]:
-        found: dict[str, bytes] = self.calls.ask("standing", source, keys)
+    def current_descriptions(self, source: str, keys: Sequence[str]) -> dict[str, bytes]:
+        found: dict[str, bytes] = self.calls.ask("current_descriptions", source, keys)
         return found
 
-    def stage(self, run: Run, drafts: Sequence[Draft], first: int) -> None:
+    def stage(self, run: Run, drafts: Sequence[StagedRecord], first: int) -> None:
         self.calls.ask("stage", run, [pack_draft(draft) for draft in drafts], first)
 
 
@@ -201,15 +201,15 @@ class _Crew:
     code: str
     hands: int
 
-    def begin(self, parcel: Parcel) -> Future[list[Draft]]:
-        begun: Future[list[Draft]] = Future()
+    def begin(self, parcel: Parcel) -> Future[list[StagedRecord]]:
+        begun: Future[list[StagedRecord]] = Future()
         begun.number, self.hands = self.calls.ask("begin", parcel)  # type: ignore[attr-defined]
         return begun
 
-    def end(self, parcel: Parcel, begun: Future[list[Draft]]) -> list[Draft]:
+    def end(self, parcel: Parcel, begun: Future[list[StagedRecord]]) -> list[StagedRecord]:
         number: int = begun.number  # type: ignore[attr-defined]
         references = [DraftReference(number, place) for place in range(self.calls.ask("end", number))]
-        return cast(list[Draft], references)  # staging asks no more of them than how many there are
+        return cast(list[StagedRecord], references)  # staging asks no more of them than how many there are
 
     def close(self) -> None:
         """Do nothing: the parent has closed its own side."""
@@ -250,7 +250,7 @@ class Collector:
         desk.clear()
 
     def _worker(self, job: Job) -> Any:
-        def local(craft: Craft, cases: Sequence[Case]) -> list[Draft]:
+        def local(craft: Craft, cases: Sequence[Case]) -> list[StagedRecord]:
             batches = [[case] for case in cases] if job.singly else [cases]
             drafts = [draft for batch in batches for draft in self._work(craft, batch, job.refused)]
             self.marks.set(Phase.OTHER)
@@ -258,7 +258,7 @@ class Collector:
 
         return local
 
-    def _work(self, craft: Craft, cases: Sequence[Case], refused: Mapping[str, str]) -> list[Draft]:
+    def _work(self, craft: Craft, cases: Sequence[Case], refused: Mapping[str, str]) -> list[StagedRecord]:
         last = ""
 
         def begin(case: Case | None) -> None:
@@ -274,17 +274,17 @@ class Collector:
         return None if there is None else _Crew(self.calls, *there)
 
 
-def pack_draft(draft: Draft | DraftReference) -> tuple[Any, ...] | DraftReference:
+def pack_draft(draft: StagedRecord | DraftReference) -> tuple[Any, ...] | DraftReference:
     """Return a draft as a tuple, which travels in half of the time."""
     if isinstance(draft, DraftReference):
         return draft
     return tuple(draft.outcome.value if name == "outcome" else getattr(draft, name) for name in _DRAFT)
 
 
-def unpack_draft(values: tuple[Any, ...]) -> Draft:
+def unpack_draft(values: tuple[Any, ...]) -> StagedRecord:
     """Return the draft that was packed."""
     key, outcome, *rest = values
-    return Draft(key, Outcome(outcome), *rest)
+    return StagedRecord(key, Outcome(outcome), *rest)
 
 
 def _portable(error: HarvestError) -> HarvestError:

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from harvesters.errors import FencedError, HarvestError, LedgerError
-from harvesters.ledger.account import BURIED, CAME, FRESH, Change, Outcome, Presence, Rewritten, Run, State
+from harvesters.ledger.models import SEEN, TOMBSTONED, UPSERTED, Outcome, RecordState, Run, StagedDiff, State, StateChange
 from harvesters.runs.balance import Tally, counted, faults
 from harvesters.runs.closing import account
 from harvesters.runs.lock import writing
@@ -17,13 +17,13 @@ from harvesters.source import Source
 from journal import origin
 from journal.entry import Entry
 from journal.errors import JournalError
-from vocab.account import describe_account
-from vocab.chronicle import Registry, describe_source
 from vocab.iris import Iris
-from vocab.tombstone import Burial, bury, mark, unmarked
+from vocab.provenance import Registry, describe_source
+from vocab.run_statistics import describe_run
+from vocab.tombstone import Deletion, mark_vanished, strip_mark, write_tombstone
 
 _OPEN = (State.RUNNING, State.HELD, State.COMMITTING)
-_MET = tuple(outcome for outcome in CAME if outcome not in (*FRESH, Outcome.DELETED, Outcome.ABSENT))
+_MET = tuple(outcome for outcome in SEEN if outcome not in (*UPSERTED, Outcome.DELETED, Outcome.ABSENT))
 
 
 def commit(plan: Plan, source: Source, means: Means) -> Run:
@@ -101,7 +101,7 @@ def _close(run: Run, means: Means) -> Run:
     """Settle the ledger and close the account; a run whose account does not close is incomplete."""
     state = State.INCOMPLETE if run.reason else run.state
     done = replace(run, state=state, ended=max(means.now(), run.planned or run.started))
-    means.ledger.settle(done, (it for _, it in _rewritten(done, means)))
+    means.ledger.apply_run(done, (it for _, it in _rewritten(done, means)))
     if wrong := faults(done, means.ledger):
         done = replace(done, state=State.INCOMPLETE, reason="; ".join([*([done.reason] if done.reason else []), *wrong]))
         means.ledger.save(done)
@@ -138,29 +138,29 @@ def difference(before: str, after: str, graph: str) -> Iterator[str]:
         yield "\n".join(rows)
 
 
-def becomes(run: Run, change: Change, iris: Iris) -> Rewritten | None:
+def becomes(run: Run, change: StagedDiff, iris: Iris) -> StateChange | None:
     """Tell what a record becomes where its draft does not say it, None where it stays as it is or its draft says it."""
     draft = change.draft
-    key, before, outcome = draft.key or "", change.before, draft.outcome
-    if outcome in BURIED:
+    key, before, outcome = draft.key or "", change.previous, draft.outcome
+    if outcome in TOMBSTONED:
         why = draft.reason or "its source says that it was deleted"
-        burial = Burial(run.id, run.planned or run.started, why, draft.other)
-        told = bury(key, run.source, burial, draft.first_seen or run.started, before.split("\n"), iris)
-        return Rewritten(change.seq, key, Presence.GONE, "\n".join(told))
+        burial = Deletion(run.id, run.planned or run.started, why, draft.other)
+        told = write_tombstone(key, run.source, burial, draft.first_seen or run.started, before.split("\n"), iris)
+        return StateChange(change.seq, key, RecordState.GONE, "\n".join(told))
     if outcome is Outcome.VANISHED:
-        return Rewritten(change.seq, key, Presence.VANISHED, mark(before, key, run.source, run.started, iris), run.started)
-    if outcome in _MET and change.presence is Presence.VANISHED:  # at its source, be it readable or not
-        return Rewritten(change.seq, key, Presence.PUBLISHED, unmarked(before, key, run.source, iris))
+        return StateChange(change.seq, key, RecordState.VANISHED, mark_vanished(before, key, run.source, run.started, iris), run.started)
+    if outcome in _MET and change.state is RecordState.VANISHED:  # at its source, be it readable or not
+        return StateChange(change.seq, key, RecordState.PUBLISHED, strip_mark(before, key, run.source, iris))
     return None
 
 
-def _returned(run: Run, means: Means) -> Iterator[Change]:
-    return means.ledger.changes(run, _MET, Presence.VANISHED)
+def _returned(run: Run, means: Means) -> Iterator[StagedDiff]:
+    return means.ledger.changes(run, _MET, RecordState.VANISHED)
 
 
-def _rewritten(run: Run, means: Means) -> Iterator[tuple[Change, Rewritten]]:
+def _rewritten(run: Run, means: Means) -> Iterator[tuple[StagedDiff, StateChange]]:
     met: set[str] = set()
-    for change in means.ledger.changes(run, (*BURIED, Outcome.VANISHED)):
+    for change in means.ledger.changes(run, (*TOMBSTONED, Outcome.VANISHED)):
         if (it := becomes(run, change, means.iris)) is not None:
             yield change, it
     for change in _returned(run, means):
@@ -178,10 +178,10 @@ def _catalogue(source: Source, means: Means) -> str:
 
 def _blocks(run: Run, source: Source, means: Means, before: int, tally: Tally) -> Iterator[str]:
     iris = means.iris
-    for key, after, now in means.ledger.texts(run):
+    for key, after, now in means.ledger.changed_descriptions(run):
         yield from difference(now, after, iris.record(run.source, key))
     for change, it in _rewritten(run, means):
-        yield from difference(change.before, it.description, iris.record(run.source, it.key))
+        yield from difference(change.previous, it.description, iris.record(run.source, it.key))
     catalogue = iris.source(source.name)
     yield from difference(means.ledger.graph(catalogue), _catalogue(source, means), catalogue)
     yield from difference("", "\n".join(_account(run, means, before, tally)), iris.run(run.id))
@@ -194,5 +194,5 @@ def _account(run: Run, means: Means, before: int, tally: Tally) -> list[str]:
     """
     state = State.INCOMPLETE if run.reason else State.COMMITTED
     told = replace(run, state=state, entry=(run.entry or 0) + 1, network={}, added=0, removed=tally.removed, after=0)
-    more = tally.added + len(describe_account(account(told), means.iris))
-    return describe_account(account(replace(told, added=more, after=before + more - tally.removed)), means.iris)
+    more = tally.added + len(describe_run(account(told), means.iris))
+    return describe_run(account(replace(told, added=more, after=before + more - tally.removed)), means.iris)

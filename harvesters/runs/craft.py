@@ -9,27 +9,27 @@ from hashlib import blake2b
 from typing import Any
 
 from harvesters.errors import ParseError
-from harvesters.ledger.account import Draft, Known, Outcome, Presence, Run
-from harvesters.ledger.press import unpack
+from harvesters.ledger.compression import decompress
+from harvesters.ledger.models import Outcome, RecordState, Run, StagedRecord, StoredRecord
 from harvesters.mappings.table import MAPPINGS
 from harvesters.payloads import tongue
 from harvesters.record import Position, Record
 from harvesters.runs.likeness import likeness, page
 from harvesters.source import Source
 from shapes.result import Result, Severity
-from shapes.validate import Name, judge
+from shapes.validate import EngineName, validate_many
 from vocab import properties as p
-from vocab.chronicle import Provenance, Remark, attest, comment
 from vocab.crosswalks import Crosswalks
 from vocab.describe import KIND, describe
 from vocab.initiative import Resource
 from vocab.iris import Iris
+from vocab.provenance import Provenance, ValidationNote, describe_record, describe_results
 
 Read = Callable[[Record[Any]], Resource]
 Begin = Callable[["Case | None"], None]  # called before each record is mapped, and with None before the batch is validated
 # What a mapping of ours raises on a payload that it did not foresee: that record is withheld, the others go on.
 _FAULTS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-SAME = {Presence.PUBLISHED: Outcome.UNCHANGED, Presence.VANISHED: Outcome.RETURNED}
+SAME = {RecordState.PUBLISHED: Outcome.UNCHANGED, RecordState.VANISHED: Outcome.RETURNED}
 DIGEST = 16  # bytes: 128 bits tell a hundred million records apart with room to spare
 
 
@@ -44,7 +44,7 @@ class Task:
     run: Run
     source: Source
     base: str
-    engine: Name
+    engine: EngineName
     tried: bool
     anew: bool = False
 
@@ -58,7 +58,7 @@ class Case:
 
     record: Record[Any]
     digest: str
-    before: Known | None
+    before: StoredRecord | None
     at: Position | None
     stands: bytes | None = None
 
@@ -82,7 +82,7 @@ class Craft:
     read: Read
     iris: Iris
 
-    def work(self, cases: Sequence[Case], begin: Begin = lambda _: None) -> list[Draft]:
+    def work(self, cases: Sequence[Case], begin: Begin = lambda _: None) -> list[StagedRecord]:
         """Give each record's draft, in their order; the verdicts depend on no other record. *begin* is called before each step."""
         drafts = []
         for case in cases:
@@ -90,51 +90,53 @@ class Craft:
             drafts.append(self._map(case))
         begin(None)
         pending = [draft.judged for draft in drafts if isinstance(draft, _Pending)]
-        verdicts = iter(judge(pending, base=self.task.base, name=self.task.engine) if pending else ())
+        verdicts = iter(validate_many(pending, base=self.task.base, name=self.task.engine) if pending else ())
         return [self._decide(draft, next(verdicts)) if isinstance(draft, _Pending) else draft for draft in drafts]
 
-    def _map(self, it: Case) -> Draft | _Pending:
+    def _map(self, it: Case) -> StagedRecord | _Pending:
         record, before, run = it.record, it.before, self.task.run
         try:
             resource = tongue.told(self.read(record))
             statements = describe(resource, self.iris, run.source)
         except ParseError as error:
-            return Draft(record.key, Outcome.UNREADABLE, reason=str(error), at=it.at)
+            return StagedRecord(record.key, Outcome.UNREADABLE, reason=str(error), position=it.at)
         except _FAULTS as error:
             mapping = self.task.source.mapping
             why = f"mapping {mapping} failed on this record ({type(error).__name__}: {error}): this is a bug, please report it"
-            return Draft(record.key, Outcome.UNREADABLE, reason=why, at=it.at)
+            return StagedRecord(record.key, Outcome.UNREADABLE, reason=why, position=it.at)
         text = "\n".join(statements)
         content = blake2b(text.encode(), digest_size=DIGEST).hexdigest()
-        if self.task.tried and before and before.content == content and not before.gone:
-            return Draft(record.key, SAME[before.state], it.digest, at=it.at)
+        if self.task.tried and before and before.content == content and not before.is_deleted:
+            return StagedRecord(record.key, SAME[before.state], it.digest, position=it.at)
         first = before.first_seen if before else run.started
         about = Provenance(run.source, run.id, self.task.source.mapping, it.digest, first, run.started)
-        outcome = Outcome.CHANGED if before and not before.gone else Outcome.NEW
-        judged = statements + attest(record.key, self.iris, about)
+        outcome = Outcome.CHANGED if before and not before.is_deleted else Outcome.NEW
+        judged = statements + describe_record(record.key, self.iris, about)
         thing = self.iris.thing(KIND[type(resource)], run.source, record.key)
         like = likeness(statements, thing, self.iris.record(run.source, record.key), run.source, record.key)
         return _Pending(record.key, outcome, about, content, judged, it.at, like, page(text), it.stands)
 
-    def _decide(self, it: _Pending, results: Sequence[Result]) -> Draft:
+    def _decide(self, it: _Pending, results: Sequence[Result]) -> StagedRecord:
         faults = [result for result in results if result.severity is Severity.VIOLATION]
         if faults:
             told = "; ".join(sorted({f"{fault.message} ({_local(fault.path)})" for fault in faults}))
-            return Draft(it.key, Outcome.WITHHELD, it.about.digest, reason=told, at=it.at)
-        remarks = {Remark(result.component, result.severity.value, result.message, result.path) for result in results}
+            return StagedRecord(it.key, Outcome.WITHHELD, it.about.digest, reason=told, position=it.at)
+        remarks = {ValidationNote(result.component, result.severity.value, result.message, result.path) for result in results}
         ordered = sorted(remarks, key=lambda remark: (remark.path or "", remark.component, remark.message))
-        statements = sorted(it.judged + comment(it.key, self.iris, it.about.source, ordered))
+        statements = sorted(it.judged + describe_results(it.key, self.iris, it.about.source, ordered))
         if it.stands is not None and self._says_the_same(it, statements):
-            return Draft(it.key, Outcome.UNCHANGED, it.about.digest, at=it.at)
+            return StagedRecord(it.key, Outcome.UNCHANGED, it.about.digest, position=it.at)
         told = "\n".join(statements)
         about, like = it.about, it.likeness
-        return Draft(it.key, it.outcome, about.digest, it.content, about.first_seen, told, at=it.at, likeness=like, page=it.page)
+        return StagedRecord(
+            it.key, it.outcome, about.digest, it.content, about.first_seen, told, position=it.at, likeness=like, page=it.page
+        )
 
     def _says_the_same(self, it: _Pending, statements: Sequence[str]) -> bool:
         """Tell whether a description is the one that stands, but for which run made it, and when."""
         its = f"<{self.iris.record(it.about.source, it.key)}> "
-        made = tuple(its + name for name in (p.MODIFIED, p.GENERATED, p.ours(self.iris.ns).digest))
-        now, stands = ({line for line in lines if not line.startswith(made)} for lines in (statements, unpack(it.stands).split("\n")))
+        made = tuple(its + name for name in (p.MODIFIED, p.GENERATED, p.ontology_terms(self.iris.ns).digest))
+        now, stands = ({line for line in lines if not line.startswith(made)} for lines in (statements, decompress(it.stands).split("\n")))
         return now == stands
 
 

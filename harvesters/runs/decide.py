@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import fields, replace
 
 from harvesters.errors import PlanError
-from harvesters.ledger.account import Run, State
-from harvesters.ledger.book import Ledger
-from harvesters.ledger.decisions import Act, Deed, Hold, Override
+from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.models import Run, State
+from harvesters.ledger.operator_actions import ActionType, AuditEntry, Override, SourceHold
 from harvesters.runs.commit import commit, finish
 from harvesters.runs.lock import alone
 from harvesters.runs.means import Means
@@ -48,44 +48,44 @@ def approve(means: Means, source: Source, run: str, *, by: str, override: Overri
         newer = means.ledger.last_run(source.name, _COMMITTED)
         if newer and newer.number > held.number:
             raise PlanError(f"{run}: {newer.id} has been committed since, so the plan no longer fits; `stocktake plans reject {run}`")
-        _write_down(means, Act(means.now(), by, Deed.APPROVED.value, source.name, run, _told(note, override)), override)
+        _write_down(means, AuditEntry(means.now(), by, ActionType.APPROVED.value, source.name, run, _told(note, override)), override)
         return commit(seen(held, means.ledger), source, means)
 
 
-def _write_down(means: Means, act: Act, override: Override | None) -> None:
+def _write_down(means: Means, act: AuditEntry, override: Override | None) -> None:
     """Write down an approval, once, though a crash may have come between it and the commit, and the person approves again."""
     source = act.source or ""
-    last = next(iter(means.ledger.acts(1, source)), None)
+    last = next(iter(means.ledger.audit_entries(1, source)), None)
     if last is None or replace(last, when=act.when) != act:
-        means.ledger.note(act)
+        means.ledger.record_audit_entry(act)
     given = [(it.override, it.by) for it in means.ledger.overrides(source) if it.used is None]
     if override and (override, act.who) not in given:
-        means.ledger.give(source, override, act.who, act.when)
+        means.ledger.grant(source, override, act.who, act.when)
 
 
 def reject(means: Means, source: Source, run: str, *, by: str, reason: str = "") -> Run:
     """Let a held plan go; the last good data stays. Raises PlanError and BusyError as ``approve`` does."""
     with alone(source.name, means) as means:
         held = _held(means, source.name, run)
-        means.ledger.note(Act(means.now(), by, Deed.REJECTED.value, source.name, run, reason or None))
+        means.ledger.record_audit_entry(AuditEntry(means.now(), by, ActionType.REJECTED.value, source.name, run, reason or None))
         told = f"rejected by {by}" + (f": {reason}" if reason else "")
         done = replace(held, state=State.REJECTED, ended=max(means.now(), held.started), reason=f"{told}; it was held since {held.reason}")
-        means.ledger.drop(done)
+        means.ledger.discard_run(done)
         return done
 
 
 def hold(means: Means, source: str, *, by: str, reason: str) -> None:
     """Have a source's next plans wait for a person, whatever they bring, until it is released."""
     at = means.now()
-    means.ledger.note(Act(at, by, Deed.HELD.value, source, note=reason or None))
-    means.ledger.hold(Hold(source, at, by, reason))
+    means.ledger.record_audit_entry(AuditEntry(at, by, ActionType.HELD.value, source, note=reason or None))
+    means.ledger.hold(SourceHold(source, at, by, reason))
 
 
 def release(means: Means, source: str, *, by: str) -> None:
     """Let a source's plans pass the guard again; a plan that waits goes on waiting. Raises PlanError where it is not on hold."""
     if not means.ledger.release(source):
         raise PlanError(f"{source}: it is not on hold; `stocktake sources list` tells which are")
-    means.ledger.note(Act(means.now(), by, Deed.RELEASED.value, source))
+    means.ledger.record_audit_entry(AuditEntry(means.now(), by, ActionType.RELEASED.value, source))
 
 
 def _held(means: Means, source: str, id: str) -> Run:

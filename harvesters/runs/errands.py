@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from harvesters.errors import BusyError, HarvestError
-from harvesters.ledger.account import Run, State
-from harvesters.ledger.decisions import Errand
+from harvesters.ledger.models import Run, State
+from harvesters.ledger.operator_actions import RunRequest
 from harvesters.runs.means import Means
 from harvesters.runs.plan import Plan
 from harvesters.source import Source
@@ -18,23 +18,23 @@ ENDED = tuple(state for state in State if state not in (State.RUNNING, State.COM
 
 def resume(means: Means) -> None:
     """Set right what a crash left, at the start of the one who does errands: what came to nothing waits again, the rest has its run."""
-    for it in means.ledger.errands_taken():
+    for it in means.ledger.claimed_requests():
         if run := came(it, means):
-            means.ledger.done(it.id, run.id)
-    means.ledger.put_back_all()
+            means.ledger.complete_request(it.id, run.id)
+    means.ledger.requeue_all()
 
 
-def came(it: Errand, means: Means) -> Run | None:
+def came(it: RunRequest, means: Means) -> Run | None:
     """Give the run that came of an errand though no one wrote it down, None where there is none."""
-    last = means.ledger.last_run(it.source, ENDED, sweeps=it.full)
-    return last if last and it.taken and last.started >= it.taken else None
+    last = means.ledger.last_run(it.source, ENDED, full_only=it.full)
+    return last if last and it.claimed and last.started >= it.claimed else None
 
 
-def taken(means: Means, outage: Outage | None = None) -> list[Errand]:
+def taken(means: Means, outage: Outage | None = None) -> list[RunRequest]:
     """Claim the errands that wait, each for one caller only; *outage* counts the failures of a caller that asks again and again."""
     outage = outage or Outage("requested runs cannot be read", "requested runs are read again")
     try:
-        claimed = [it for it in means.ledger.waiting() if means.ledger.take(it.id, means.now())]
+        claimed = [it for it in means.ledger.waiting_requests() if means.ledger.claim(it.id, means.now())]
     except HarvestError as error:
         outage.failed(str(error))
         return []
@@ -42,19 +42,19 @@ def taken(means: Means, outage: Outage | None = None) -> list[Errand]:
     return claimed
 
 
-def run(it: Errand, cards: Sequence[Source], means: Means, harvest: Callable[[Source, bool], Plan]) -> None:
+def run(it: RunRequest, cards: Sequence[Source], means: Means, harvest: Callable[[Source, bool], Plan]) -> None:
     """Do an errand with *harvest*, which is told whether all is to be read, and write down what came of it.
 
     While another run of the source is under way the errand goes back to wait.
     """
     source = next((card for card in cards if card.name == it.source), None)
     if source is None:
-        means.ledger.done(it.id, f"no source definition for {it.source!r}")
+        means.ledger.complete_request(it.id, f"no source definition for {it.source!r}")
         return
     try:
-        means.ledger.done(it.id, harvest(source, it.full).run.id)
+        means.ledger.complete_request(it.id, harvest(source, it.full).run.id)
     except BusyError:
-        means.ledger.put_back(it.id)
+        means.ledger.requeue(it.id)
     except (HarvestError, JournalError) as error:
         last = means.ledger.last_run(it.source, [State.FAILED, State.COMMITTING])
-        means.ledger.done(it.id, last.id if last and last.started >= it.asked else str(error))
+        means.ledger.complete_request(it.id, last.id if last and last.started >= it.requested else str(error))

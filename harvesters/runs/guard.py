@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from harvesters.ledger.account import Outcome
-from harvesters.ledger.decisions import Given, Hold
+from harvesters.ledger.models import Outcome
+from harvesters.ledger.operator_actions import GrantedOverride, SourceHold
 from harvesters.runs.plan import Plan
 from harvesters.runs.plan import doubt as incomplete
 from harvesters.source import Limits
@@ -67,10 +67,10 @@ class Verdict:
     """What the guard says: *held* tells why the plan must wait, None where it may commit; *used* are the overrides that it needed."""
 
     held: str | None
-    used: tuple[Given, ...] = ()
+    used: tuple[GrantedOverride, ...] = ()
 
 
-def judge(plan: Plan, limits: Limits, given: Sequence[Given], hold: Hold | None, now: datetime, *, anew: bool) -> Verdict:
+def judge(plan: Plan, limits: Limits, given: Sequence[GrantedOverride], hold: SourceHold | None, now: datetime, *, anew: bool) -> Verdict:
     """Have the guard look at *plan*, with the overrides that are still good at *now* where the card's own limits do not let it pass."""
     faults = guard(plan, limits, anew=anew)
     if hold is not None and (plan.changing or faults):

@@ -28,8 +28,8 @@ from typing import Any
 import structlog
 
 from harvesters.errors import CrashingReplyError, CrashLoopError, HarvestError, LostError
-from harvesters.ledger.account import Draft, Run
-from harvesters.ledger.book import Ledger
+from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.models import Run, StagedRecord
 from harvesters.network.fetch import Fetch, Reply
 from harvesters.runs.bench import Bench, Crew
 from harvesters.runs.bounds import Limits, Marks, Phase, describe_exit
@@ -303,8 +303,8 @@ class IsolatedReader:
         self._requests, self._staged_requests = Counter[str](), Counter[str]()
         self._last: Reply | None = None
         self._files: dict[int, ExitStack] = {}
-        self._begun: dict[int, tuple[Crew, Parcel, Future[list[Draft]]]] = {}
-        self._worked: dict[int, list[Draft]] = {}  # by the number of the parcel, until they are staged
+        self._begun: dict[int, tuple[Crew, Parcel, Future[list[StagedRecord]]]] = {}
+        self._worked: dict[int, list[StagedRecord]] = {}  # by the number of the parcel, until they are staged
         self._numbers = count()
         self._refused: dict[str, str] = {}  # digests of records, with the reasons
         self._crashing: dict[tuple[str, str], str] = {}  # addresses and marks of answers, with the reasons
@@ -314,7 +314,8 @@ class IsolatedReader:
         self._calls: Mapping[str, Callable[..., Any]] = {
             "get": self._get, "post": self._post, "piece": self._piece, "file": self._file, "close_file": self._close_file,
             "validator": client.validators.get, "forget": lambda address: client.seen.pop(address, None), "now": client.now,
-            "staged": ledger.staged, "met": ledger.met, "known": ledger.known, "standing": ledger.standing,
+            "count_staged": ledger.count_staged, "already_staged": ledger.already_staged,
+            "stored_records": ledger.stored_records, "current_descriptions": ledger.current_descriptions,
             "stage": self._stage, "page": self._next_page,
             "crew": self._crew, "begin": self._begin, "end": self._end,
         }  # fmt: skip

@@ -28,11 +28,11 @@ def alone(source: str, means: Means) -> Iterator[Means]:
     Raises BusyError where another holds it, FolderError where there can be no lock.
     """
     busy = f"{source}: another run of it is under way; wait for it to end"
-    if not means.ledger.shared:
+    if not means.ledger.is_shared:
         with _locked(means.data, f"{source}.lock", busy):
             yield means
         return
-    with means.ledger.exclusive(source_lock(source), wait=False) as fence:
+    with means.ledger.advisory_lock(source_lock(source), wait=False) as fence:
         if fence is None:
             raise BusyError(busy)
         yield replace(means, fence=_both(means.fence, fence))
@@ -41,12 +41,12 @@ def alone(source: str, means: Means) -> Iterator[Means]:
 @contextmanager
 def writing(means: Means) -> Iterator[Means]:
     """Wait for the journal: what a run tells of it (its own entry's number, the quads before it) must still be so when it is written."""
-    if not means.ledger.shared:
+    if not means.ledger.is_shared:
         with _locked(means.data, ".journal.lock"):  # no source's name begins with a dot
             means.journal.look()
             yield means
         return
-    with means.ledger.exclusive("journal", wait=True) as fence:
+    with means.ledger.advisory_lock("journal", wait=True) as fence:
         assert fence is not None
         means.journal.look()  # the head that a run counts on is the last one, on whichever machine it was written
         yield replace(means, fence=_both(means.fence, fence))
@@ -55,7 +55,7 @@ def writing(means: Means) -> Iterator[Means]:
 @contextmanager
 def telling(means: Means) -> Iterator[None]:
     """Wait for the status file: what was looked up first must not be written last."""
-    shared = means.ledger.exclusive("status", wait=True) if means.ledger.shared else nullcontext()
+    shared = means.ledger.advisory_lock("status", wait=True) if means.ledger.is_shared else nullcontext()
     with _locked(means.data, ".status.lock"), shared:
         yield
 

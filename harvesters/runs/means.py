@@ -11,15 +11,15 @@ from pathlib import Path
 import httpx
 import structlog
 
-from harvesters.ledger.book import Ledger
-from harvesters.ledger.turns import SharedPace
+from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.shared_rate_limit import SharedRateLimiter
 from harvesters.network.again import Patience
 from harvesters.network.pace import Pace, Turns
 from harvesters.runs.bench import BESIDE, Bench
 from harvesters.runs.isolation import Collectors
 from journal.errors import FullError
 from journal.log import Journal
-from shapes.validate import Name
+from shapes.validate import EngineName
 from vocab.crosswalks import Crosswalks
 from vocab.iris import Iris
 
@@ -79,7 +79,7 @@ def opened(
     base: str,
     contact: str,
     allow: frozenset[str],
-    engine: Name = "rust",
+    engine: EngineName = "rust",
     cards: Path | None = None,
     workers: int = BESIDE,
     dask: str = "",
@@ -96,7 +96,7 @@ def opened(
     book = Ledger(ledger)
     try:
         with Bench(base, engine, workers, dask) as bench:
-            pace: Turns = SharedPace(book) if book.shared else Pace()
+            pace: Turns = SharedRateLimiter(book) if book.is_shared else Pace()
             yield Means(data, book, journal, iris, Crosswalks(iris), bench, contact, allow, pace=pace, cards=cards, collectors=collectors)
     finally:
         if collectors:

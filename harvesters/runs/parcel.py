@@ -19,7 +19,7 @@ from lxml.etree import _Element
 from lxml.html import HtmlElement
 
 from harvesters.errors import ClusterError
-from harvesters.ledger.account import Draft
+from harvesters.ledger.models import StagedRecord
 from harvesters.record import Record
 from harvesters.runs.craft import Begin, Case, Craft, Task, prepared
 
@@ -58,7 +58,7 @@ def packed(task: bytes, cases: Sequence[Case], code: str = "") -> Parcel | None:
         return None
 
 
-def done(parcel: Parcel, begin: Begin = lambda _: None) -> list[Draft]:
+def done(parcel: Parcel, begin: Begin = lambda _: None) -> list[StagedRecord]:
     """Do the work of *parcel*; raises ClusterError where it was packed by other code than ours. *begin* is called before each step."""
     if parcel.code and parcel.code != code():
         raise ClusterError(other(code(), parcel.code))

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from harvesters.ledger.account import BURIED, CAME, FRESH, Draft, Notice, Outcome, Presence, Run
-from harvesters.ledger.book import Ledger
-from harvesters.ledger.missed import Absentee
+from harvesters.ledger.absence import AbsentRecord
+from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.models import SEEN, TOMBSTONED, UPSERTED, Notice, Outcome, RecordState, Run, StagedRecord
 from harvesters.source import Limits
 
 _TWINS = 1000  # records of other sources told of one run: more are a sign that two sources are the same registry
@@ -33,12 +33,12 @@ class Plan:
     @property
     def fetched(self) -> int:
         """Give the number of records that came, deletions and unreadable ones too."""
-        return sum(self.outcomes[outcome] for outcome in CAME)
+        return sum(self.outcomes[outcome] for outcome in SEEN)
 
     @property
     def gone(self) -> int:
         """Give the number of records that leave only a tombstone."""
-        return sum(self.outcomes[outcome] for outcome in BURIED)
+        return sum(self.outcomes[outcome] for outcome in TOMBSTONED)
 
     @property
     def vanished(self) -> int:
@@ -53,7 +53,7 @@ class Plan:
     @property
     def changing(self) -> int:
         """Give the number of records whose descriptions the commit changes."""
-        return sum(self.outcomes[outcome] for outcome in (*FRESH, Outcome.RETURNED, Outcome.VANISHED)) + self.gone
+        return sum(self.outcomes[outcome] for outcome in (*UPSERTED, Outcome.RETURNED, Outcome.VANISHED)) + self.gone
 
     @property
     def complete(self) -> bool:
@@ -82,12 +82,12 @@ def doubt(run: Run) -> str | None:
 
 def draw(run: Run, ledger: Ledger, limits: Limits) -> Plan:
     """Compare what *run* has staged with what is published, and write down what it missed; it may be done again."""
-    before = ledger.published(run.source)
+    before = ledger.count_published(run.source)
     run = _settled(run, ledger)
-    moved = ledger.moved(run) if before else {}
+    moved = ledger.rekeyed(run) if before else {}
     sweep = run.sweep and doubt(run) is None
-    ledger.plan(run, moved, lambda: _missed(run, ledger, limits, moved) if sweep else iter(()))
-    ledger.tell(run, TWIN, _twins(run, ledger))
+    ledger.save_plan(run, moved, lambda: _missed(run, ledger, limits, moved) if sweep else iter(()))
+    ledger.replace_notices(run, TWIN, _twins(run, ledger))
     return seen(run, ledger)
 
 
@@ -106,30 +106,30 @@ def _settled(run: Run, ledger: Ledger) -> Run:
 
 def seen(run: Run, ledger: Ledger) -> Plan:
     """Give a plan as it was drawn."""
-    return Plan(run, ledger.outcomes(run), ledger.published(run.source), run.reason)
+    return Plan(run, ledger.outcomes(run), ledger.count_published(run.source), run.reason)
 
 
-def _missed(run: Run, ledger: Ledger, limits: Limits, moved: Mapping[str, str]) -> Iterator[Draft]:
+def _missed(run: Run, ledger: Ledger, limits: Limits, moved: Mapping[str, str]) -> Iterator[StagedRecord]:
     """Give a draft for each record that a complete sweep did not meet."""
     absent = list(ledger.absent(run))
     fates = {it.key: _fate(run, it, limits) for it in absent if it.key not in moved}
-    heirs = ledger.heirs(run, [key for key, fate in fates.items() if fate is Outcome.LOST])
+    heirs = ledger.replacements(run, [key for key, fate in fates.items() if fate is Outcome.LOST])
     for it in absent:
         if new := moved.get(it.key):
-            yield Draft(it.key, Outcome.REPLACED, reason="its source lists the same record under another key", other=new)
+            yield StagedRecord(it.key, Outcome.REPLACED, reason="its source lists the same record under another key", other=new)
         else:
-            yield Draft(it.key, fates[it.key], reason=_why(run, it, fates[it.key]), other=heirs.get(it.key))
+            yield StagedRecord(it.key, fates[it.key], reason=_why(run, it, fates[it.key]), other=heirs.get(it.key))
 
 
-def _fate(run: Run, it: Absentee, limits: Limits) -> Outcome:
+def _fate(run: Run, it: AbsentRecord, limits: Limits) -> Outcome:
     since = it.since or run.started
-    first = it.presence is Presence.PUBLISHED
+    first = it.state is RecordState.PUBLISHED
     late = run.started - since >= timedelta(limits.grace)
     spent = late or limits.sweeps == 0 if first else late or it.misses >= limits.sweeps
     return Outcome.LOST if spent else Outcome.VANISHED if first else Outcome.MISSING
 
 
-def _why(run: Run, it: Absentee, fate: Outcome) -> str:
+def _why(run: Run, it: AbsentRecord, fate: Outcome) -> str:
     since = it.since or run.started
     if fate is Outcome.LOST:
         return f"complete sweeps no longer meet it at its source since {since:%Y-%m-%d}, {it.misses + 1} by now"
@@ -138,5 +138,5 @@ def _why(run: Run, it: Absentee, fate: Outcome) -> str:
 
 def _twins(run: Run, ledger: Ledger) -> list[Notice]:
     same = {True: "has the same web address as", False: "says the same as"}
-    found = ledger.twins(run, _TWINS)
-    return [Notice(TWIN, f"{it.key} {same[it.page]} {it.other} of {it.source}", it.key, it.source, it.other) for it in found]
+    found = ledger.cross_source_duplicates(run, _TWINS)
+    return [Notice(TWIN, f"{it.key} {same[it.same_page]} {it.other} of {it.source}", it.key, it.source, it.other) for it in found]

@@ -11,7 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 import structlog
 
 from harvesters.errors import JudgeError
-from harvesters.ledger.account import Draft
+from harvesters.ledger.models import StagedRecord
 from harvesters.runs.bounds import MEMORY_EXIT, Limits, Meter
 from harvesters.runs.craft import Case
 from harvesters.runs.memory import calmed
@@ -32,7 +32,7 @@ def _start(limits: Limits) -> None:
     _meter = Meter(limits, alarm=True)
 
 
-def _bounded(parcel: Parcel) -> list[Draft]:
+def _bounded(parcel: Parcel) -> list[StagedRecord]:
     """Do the work of *parcel* in a process of the pool: the kernel ends it where a record takes more than the limits."""
     assert _meter is not None
     _meter.step()
@@ -63,7 +63,7 @@ class Processes:
         self._pool: ProcessPoolExecutor | None = None
         self._lock = threading.Lock()
 
-    def begin(self, parcel: Parcel) -> Future[list[Draft]]:
+    def begin(self, parcel: Parcel) -> Future[list[StagedRecord]]:
         """Hand out a parcel; where a process died the others take none any more, and new ones come."""
         with self._lock:
             try:
@@ -73,7 +73,7 @@ class Processes:
                 self._pool = self._begun()
                 return self._pool.submit(_bounded, parcel)
 
-    def end(self, parcel: Parcel, begun: Future[list[Draft]]) -> list[Draft]:
+    def end(self, parcel: Parcel, begun: Future[list[StagedRecord]]) -> list[StagedRecord]:
         """Wait for a parcel's drafts; raises JudgeError where every process dies that works on it."""
         for _ in range(_LIVES - 1):
             try:

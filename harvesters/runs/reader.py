@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from harvesters.ledger.account import Run
+from harvesters.ledger.models import Run
 from harvesters.network.fetch import Fetch
 from harvesters.protocols.table import Protocol as SourceProtocol
 from harvesters.runs.craft import Task, prepared

@@ -8,7 +8,7 @@ from hashlib import blake2b
 from typing import Any
 
 from harvesters.errors import JudgeError
-from harvesters.ledger.account import Draft, Known, Outcome, Presence
+from harvesters.ledger.models import Outcome, RecordState, StagedRecord, StoredRecord
 from harvesters.record import Gone, Page, Position, Record, Unreadable
 from harvesters.runs.bench import Bench, Work
 from harvesters.runs.craft import DIGEST, SAME, Case, Craft
@@ -27,12 +27,12 @@ class Refiner:
     bench: Bench
     refused: Mapping[str, str] = field(default_factory=dict)
 
-    def sift(self, its: Page[Any], known: Mapping[str, Known], met: set[str], stands: Mapping[str, bytes] | None = None) -> Batch:
+    def sift(self, its: Page[Any], known: Mapping[str, StoredRecord], met: set[str], stands: Mapping[str, bytes] | None = None) -> Batch:
         """Settle what is known at once and send the rest to the bench; *met* are the keys that this run has had, and grows.
 
         *stands* are the present descriptions of published records, where archived ones are mapped again.
         """
-        drafts: list[Draft | None] = []
+        drafts: list[StagedRecord | None] = []
         cases: list[Case] = []
         twice = 0 if its.again else sum(item.key in met for item in its.items if item.key is not None)
         repeats = 0 < twice == len(its.items)
@@ -49,26 +49,30 @@ class Refiner:
         return Batch(its, drafts, self.bench.work(self.craft, cases), repeats, twice if its.moves else 0)
 
     def _sift_one(
-        self, item: Item, known: Mapping[str, Known], met: set[str], at: Position | None, stands: Mapping[str, bytes] | None
-    ) -> Draft | Case | None:
+        self, item: Item, known: Mapping[str, StoredRecord], met: set[str], at: Position | None, stands: Mapping[str, bytes] | None
+    ) -> StagedRecord | Case | None:
         if item.key is not None and item.key in met:
-            return Draft(item.key, Outcome.DUPLICATE, reason=f"the key {item.key!r} came before in this run; the first one counts", at=at)
+            return StagedRecord(
+                item.key, Outcome.DUPLICATE, reason=f"the key {item.key!r} came before in this run; the first one counts", position=at
+            )
         before = known.get(item.key) if item.key is not None else None
-        if self.craft.task.anew and (isinstance(item, Gone) or (before and before.state is not Presence.PUBLISHED)):
+        if self.craft.task.anew and (isinstance(item, Gone) or (before and before.state is not RecordState.PUBLISHED)):
             return None  # what is not at its source any more stays as it is
         if isinstance(item, Unreadable):
-            return Draft(item.key, Outcome.UNREADABLE, reason=item.reason, at=at)
+            return StagedRecord(item.key, Outcome.UNREADABLE, reason=item.reason, position=at)
         if isinstance(item, Gone):
-            there = before is not None and not before.gone
-            return Draft(item.key, Outcome.DELETED if there else Outcome.ABSENT, first_seen=before.first_seen if before else None, at=at)
+            there = before is not None and not before.is_deleted
+            return StagedRecord(
+                item.key, Outcome.DELETED if there else Outcome.ABSENT, first_seen=before.first_seen if before else None, position=at
+            )
         digest = blake2b(item.raw, key=self.craft.task.run.rules.encode()[:64], digest_size=DIGEST).hexdigest()
-        if before and before.digest == digest and not before.gone and not self.craft.task.anew:
-            return Draft(item.key, SAME[before.state], digest, at=at)
+        if before and before.digest == digest and not before.is_deleted and not self.craft.task.anew:
+            return StagedRecord(item.key, SAME[before.state], digest, position=at)
         if digest in self.refused:
-            return Draft(item.key, Outcome.UNREADABLE, digest, reason=self.refused[digest], at=at)
+            return StagedRecord(item.key, Outcome.UNREADABLE, digest, reason=self.refused[digest], position=at)
         return Case(item, digest, before, at, (stands or {}).get(item.key))
 
-    def finish(self, batch: Batch) -> list[Draft]:
+    def finish(self, batch: Batch) -> list[StagedRecord]:
         """Wait for the bench and give the page's drafts in their order.
 
         Raises JudgeError where some of its records end every process that works on them.
@@ -88,7 +92,7 @@ class Batch:
     """
 
     page: Page[Any]
-    drafts: list[Draft | None]
+    drafts: list[StagedRecord | None]
     work: Work
     repeats: bool = False
     twice: int = 0

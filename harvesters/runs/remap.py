@@ -12,7 +12,7 @@ from dataclasses import replace
 import structlog
 
 from harvesters.errors import FencedError, HarvestError, PlanError
-from harvesters.ledger.account import Run, State
+from harvesters.ledger.models import Run, State
 from harvesters.network.again import Patience
 from harvesters.network.fetch import Fetch
 from harvesters.pairs import pair
@@ -44,7 +44,7 @@ def remap(source: Source, means: Means, *, dry_run: bool = False, watch: Watch =
     with alone(source.name, means) as means:
         belong_together(means)
         _clear(source, means, dry_run=dry_run)
-        heard = means.ledger.heard(source.name, _GOOD)
+        heard = means.ledger.fetched_runs(source.name, _GOOD)
         if not heard:
             raise PlanError(f"{source.name}: no complete run of it is archived; `stocktake harvest {source.name}` makes one")
         validators = means.ledger.validators(source.name)
@@ -55,7 +55,7 @@ def remap(source: Source, means: Means, *, dry_run: bool = False, watch: Watch =
         except FencedError:
             raise
         except HarvestError as error:
-            means.ledger.forget(run) if dry_run else fail(run, means, str(error))
+            means.ledger.delete_run(run) if dry_run else fail(run, means, str(error))
             raise
 
 
@@ -74,8 +74,8 @@ def _clear(source: Source, means: Means, *, dry_run: bool) -> None:
 
 
 def _begun(source: Source, means: Means, heard: list[Run]) -> Run:
-    now = max(filter(None, (means.now(), means.ledger.latest(source.name))))
-    run = means.ledger.begin(source.name, now, rules(source, means), sweep=False, since=None)
+    now = max(filter(None, (means.now(), means.ledger.latest_time(source.name))))
+    run = means.ledger.create_run(source.name, now, rules(source, means), sweep=False, since=None)
     run = replace(run, heard=heard[0].heard or heard[0].started)
     means.ledger.save(run)
     return run

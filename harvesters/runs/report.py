@@ -14,8 +14,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from harvesters.ledger.account import Run, State
-from harvesters.ledger.book import Ledger
+from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.models import Run, State
 from harvesters.runs.commit import left
 from harvesters.runs.plan import Plan
 from harvesters.runs.stage import Progress as Step
@@ -32,7 +32,7 @@ def sources(cards: Sequence[Source], ledger: Ledger) -> list[dict[str, object]]:
     for card in cards:
         last = ledger.last_run(card.name, _ENDED)
         row = {"name": card.name, "title": card.title, "protocol": card.protocol, "mapping": card.mapping, "every": card.every}
-        told = {"last": last.state.value if last else None, "published": ledger.published(card.name)}
+        told = {"last": last.state.value if last else None, "published": ledger.count_published(card.name)}
         held = holds.get(card.name)
         rows.append({**row, "enabled": card.enabled, **told, "hold": (held.reason or f"held by {held.by}") if held else None})
     return rows
@@ -55,7 +55,7 @@ def plan(it: Plan) -> dict[str, object]:
 def harvested(it: Plan, ledger: Ledger, *, dry_run: bool = False) -> dict[str, object]:
     """Give a plan as a row, with each record that was not published and why; a dry run keeps none."""
     row = {**plan(it), "dry_run": dry_run, "outcome": outcome(it, dry_run=dry_run)}
-    kept = [{"key": draft.key, "outcome": draft.outcome.value, "reason": draft.reason} for draft in ledger.troubles(it.run)]
+    kept = [{"key": draft.key, "outcome": draft.outcome.value, "reason": draft.reason} for draft in ledger.failures(it.run)]
     return {**row, "not_published": kept}
 
 
@@ -93,7 +93,7 @@ def account(plans: Mapping[str, Plan | None], ledger: Ledger, *, dry_run: bool) 
 
 def reasons(source: str, it: Plan | None, ledger: Ledger) -> list[str]:
     """Tell in lines why records of a run were not published, at most five reasons; a dry run keeps none."""
-    found = list(ledger.reasons(it.run).items()) if it else []
+    found = list(ledger.failure_reasons(it.run).items()) if it else []
     lines = [f"{source}: {count:,} not published: {escape(reason)}" for reason, count in found[:_REASONS]]
     return lines + ([f"{source}: and {len(found) - _REASONS:,} other reasons; --json tells all"] if len(found) > _REASONS else [])
 

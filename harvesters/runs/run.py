@@ -23,7 +23,7 @@ from harvesters.errors import (
     QuietError,
     RepeatedError,
 )
-from harvesters.ledger.account import Notice, Run, State
+from harvesters.ledger.models import Notice, Run, State
 from harvesters.network.fetch import Fetch, Validator
 from harvesters.pairs import pair
 from harvesters.protocols.table import Protocol
@@ -73,14 +73,14 @@ def harvest(source: Source, means: Means, *, full: bool = False, dry_run: bool =
             return conclude(source, means, run, validators, dry_run=dry_run)
         except QuietError as error:  # the run stays open, and the next one takes it up
             if dry_run:
-                means.ledger.forget(run)
+                means.ledger.delete_run(run)
             else:
                 means.ledger.save(replace(means.ledger.run(run.id) or run, reason=str(error)))
             raise
         except FencedError:
             raise  # the run is another's now
         except HarvestError as error:
-            means.ledger.forget(run) if dry_run else fail(run, means, str(error))
+            means.ledger.delete_run(run) if dry_run else fail(run, means, str(error))
             raise
 
 
@@ -106,7 +106,9 @@ def fail(run: Run, means: Means, reason: str) -> None:
         return
     counts = {"fetched": kept.fetched, **{outcome.value: count for outcome, count in means.ledger.outcomes(kept).items()}}
     ended = max(means.now(), kept.started)
-    means.ledger.drop(replace(kept, state=State.FAILED, ended=ended, reason=reason, counts=counts, network=kept.network or run.network))
+    means.ledger.discard_run(
+        replace(kept, state=State.FAILED, ended=ended, reason=reason, counts=counts, network=kept.network or run.network)
+    )
 
 
 def give_up(source: Source, means: Means, reason: str) -> None:
@@ -137,13 +139,13 @@ def _begin(source: Source, means: Means, protocol: Protocol, *, full: bool) -> R
             return _resume(opened, means)
         why = "mapping or shapes have changed" if opened.heard is None else "it mapped again what was archived, and asked nobody"
         fail(opened, means, f"cut off, then begun anew: {why}")
-    clock, latest = means.now(), means.ledger.latest(source.name)
+    clock, latest = means.now(), means.ledger.latest_time(source.name)
     now = max(clock, latest or clock)
     last = means.ledger.last_run(source.name, _GOOD)
-    sweep = means.ledger.last_run(source.name, _GOOD, sweeps=True)
+    sweep = means.ledger.last_run(source.name, _GOOD, full_only=True)
     fresh = last and sweep and last.rules == digest and now - sweep.started < _SWEEP
     since = (last.heard or last.started) - _OVERLAP if last and fresh and protocol.incremental and not full else None
-    run = means.ledger.begin(source.name, now, digest, sweep=since is None, since=since)
+    run = means.ledger.create_run(source.name, now, digest, sweep=since is None, since=since)
     if now != clock:
         _tell_clock(run, clock, means)
     return run
@@ -167,7 +169,7 @@ def _tell_clock(run: Run, clock: datetime, means: Means) -> None:
     """Tell that the clock went back; the run goes by the latest time that is known, so that no change is asked for too late."""
     text = f"the clock says {clock.isoformat()}, before {run.started.isoformat()}, which an earlier run tells; the later time counts"
     log.warning("clock moved backwards", source=run.source, clock=clock.isoformat(), counts=run.started.isoformat(), cure="set the clock")
-    means.ledger.tell(run, _CLOCK, [Notice(_CLOCK, text)])
+    means.ledger.replace_notices(run, _CLOCK, [Notice(_CLOCK, text)])
 
 
 def _collect(source: Source, means: Means, protocol: Protocol, run: Run, watch: Watch, *, full: bool) -> tuple[Run, dict[str, Validator]]:
@@ -199,8 +201,8 @@ def _collect(source: Source, means: Means, protocol: Protocol, run: Run, watch: 
 
 def _validators(source: Source, means: Means, run: Run) -> dict[str, Validator]:
     """Give what the source may be asked "changed since?" with: nothing where all is to be read, to prove what is there and what is not."""
-    swept = means.ledger.last_run(source.name, _GOOD, sweeps=True)
-    if swept is None or run.started - swept.started >= _SWEEP or means.ledger.missing(source.name):
+    swept = means.ledger.last_run(source.name, _GOOD, full_only=True)
+    if swept is None or run.started - swept.started >= _SWEEP or means.ledger.count_missing(source.name):
         return {}
     return means.ledger.validators(source.name)
 
@@ -235,15 +237,15 @@ def conclude(source: Source, means: Means, run: Run, validators: Mapping[str, Va
     anew = run.heard is not None or run.rules != last_rules(source, means)
     verdict = judge(plan, source.limits, given, hold, run.started, anew=anew)
     if dry_run:
-        means.ledger.forget(run)
+        means.ledger.delete_run(run)
         return replace(plan, held=verdict.held)
     _supersede(run, means)
     if verdict.held:
         return _hold(replace(plan, held=verdict.held), means)
     if verdict.used:
-        means.ledger.use([it.id for it in verdict.used], run.id)
+        means.ledger.consume([it.id for it in verdict.used], run.id)
         told = [Notice(_OVERRIDE, f"{it.by} let {it.override.limit} pass up to {it.override.value:g} once") for it in verdict.used]
-        means.ledger.tell(run, _OVERRIDE, told)
+        means.ledger.replace_notices(run, _OVERRIDE, told)
     done = commit(plan, source, means)
     if done.state in _GOOD:  # else nobody may call unchanged what was not read to its end
         means.ledger.set_validators(source.name, validators)
@@ -254,7 +256,7 @@ def _supersede(run: Run, means: Means) -> None:
     """Let go of the source's held plan: this run's plan takes its place."""
     if held := means.ledger.last_run(run.source, [State.HELD]):
         log.warning("waiting plan superseded", source=run.source, plan=held.id, run=run.id)
-        means.ledger.drop(replace(held, state=State.SUPERSEDED, reason=f"{held.reason}; then {run.id} came to its own plan"))
+        means.ledger.discard_run(replace(held, state=State.SUPERSEDED, reason=f"{held.reason}; then {run.id} came to its own plan"))
 
 
 def _hold(plan: Plan, means: Means) -> Plan:

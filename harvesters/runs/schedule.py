@@ -12,7 +12,7 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.blocking import BlockingScheduler
 from apscheduler.triggers.cron import CronTrigger
 
-from harvesters.ledger.decisions import Errand
+from harvesters.ledger.operator_actions import RunRequest
 from harvesters.source import Source
 
 _GRACE = 3600  # seconds after its time that a run is still started, as after a machine's sleep
@@ -23,7 +23,7 @@ _AT_ONCE = 4  # sources harvested at the same time: they mostly wait for their h
 
 log = structlog.get_logger()
 
-Errands = tuple[Callable[[], Sequence[Errand]], Callable[[Errand], None]]  # how they are taken up, and done
+Errands = tuple[Callable[[], Sequence[RunRequest]], Callable[[RunRequest], None]]  # how they are taken up, and done
 
 
 def plan(
@@ -64,7 +64,7 @@ def _go_on(scheduler: BlockingScheduler, source: Source, end: time, harvest: Cal
     scheduler.add_job(harvest, trigger, (source,), id=f":quiet-{source.name}", name=source.title, coalesce=True, misfire_grace_time=_GRACE)
 
 
-def _run_errands(scheduler: BlockingScheduler, take: Callable[[], Sequence[Errand]], run: Callable[[Errand], None]) -> None:
+def _run_errands(scheduler: BlockingScheduler, take: Callable[[], Sequence[RunRequest]], run: Callable[[RunRequest], None]) -> None:
     def look() -> None:
         for it in take():
             scheduler.add_job(run, args=(it,), id=f":errand-{it.id}", misfire_grace_time=None, executor="errands", replace_existing=True)

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from harvesters.ledger.account import Run
-from harvesters.ledger.book import Ledger
+from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.models import Run
 from harvesters.record import Page
 from harvesters.runs.plan import RESUMED, TWICE
 from harvesters.runs.refine import Batch, Refiner
@@ -45,7 +45,7 @@ class Desk:
 
     def __post_init__(self) -> None:
         """Count what a run that was cut off has staged."""
-        self._records = self.ledger.staged(self.run)
+        self._records = self.ledger.count_staged(self.run)
         self._before = Counter(self.run.network)
 
     def take(self, page: Page[Any], archived: int, network: Mapping[str, int]) -> None:
@@ -54,10 +54,10 @@ class Desk:
         if page.unchanged:  # the source says that all is as it was: nothing is missing, and nothing is swept
             self.run = replace(self.run, sweep=False)
         keys = [item.key for item in page.items if item.key is not None]
-        met = self.ledger.met(self.run, keys)
+        met = self.ledger.already_staged(self.run, keys)
         met.update(item.key for batch, _ in self._waiting for item in batch.page.items if item.key is not None)
-        stands = self.ledger.standing(self.run.source, keys) if self.refiner.craft.task.anew else None
-        self._waiting.append((self.refiner.sift(page, self.ledger.known(self.run.source, keys), met, stands), archived))
+        stands = self.ledger.current_descriptions(self.run.source, keys) if self.refiner.craft.task.anew else None
+        self._waiting.append((self.refiner.sift(page, self.ledger.stored_records(self.run.source, keys), met, stands), archived))
         while self._waiting and (self._waiting[0][0].work.ready or self._is_far_ahead()):
             self._keep(*self._waiting.popleft())
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import structlog
 
 from harvesters.errors import CardError, FolderError, HarvestError
-from harvesters.ledger.account import Run, State
+from harvesters.ledger.models import Run, State
 from harvesters.runs.closing import account
 from harvesters.runs.commit import left
 from harvesters.runs.lock import telling
@@ -21,9 +21,9 @@ from harvesters.runs.words import SOURCE as VOCABULARY
 from harvesters.source import Source, load
 from journal.errors import FullError
 from journal.store import Store
-from vocab.chronicle import Standing, describe_standing
 from vocab.describe import quads
-from vocab.freshness import Marks
+from vocab.freshness import FreshnessInputs
+from vocab.provenance import SourceStatus, describe_source_statuses
 
 _FAILED = (State.FAILED, State.INCOMPLETE)
 _GOOD = (State.COMMITTED, State.UNCHANGED)
@@ -43,7 +43,7 @@ def write(means: Means) -> None:
     """
     with telling(means):  # runs of other sources may end at the same time
         at = means.now()
-        lines = quads(describe_standing(standings(means, at), means.iris, at), means.iris.status)
+        lines = quads(describe_source_statuses(standings(means, at), means.iris, at), means.iris.status)
         _replace(means.data / "status.nq", "".join(line + "\n" for line in sorted(lines)).encode(), means.journal.store)
 
 
@@ -71,7 +71,7 @@ def _replace(file: Path, text: bytes, store: Store | None) -> None:
         raise FolderError(f"{file}: {error.strerror}; make room or mend the folder, and the next run writes it") from error
 
 
-def standings(means: Means, at: datetime) -> list[Standing]:
+def standings(means: Means, at: datetime) -> list[SourceStatus]:
     """Tell how each source fares that has a card or was ever tried, by name."""
     cards = _cards(means.cards)
     names = {*means.ledger.sources(), *(cards or {})} - {VOCABULARY}
@@ -92,22 +92,22 @@ def _card(card: Path) -> Source | None:
         return None
 
 
-def _standing(means: Means, name: str, cards: Cards | None, at: datetime) -> Standing:
+def _standing(means: Means, name: str, cards: Cards | None, at: datetime) -> SourceStatus:
     ledger = means.ledger
     last, plan = _last(means, name), ledger.last_run(name, [State.HELD])
     last = _public(last, means) if last else None
-    good, sweep = ledger.last_run(name, _GOOD, asking=True), ledger.last_run(name, _GOOD, sweeps=True)
+    good, sweep = ledger.last_run(name, _GOOD, fetched_only=True), ledger.last_run(name, _GOOD, full_only=True)
     source, retired = (cards or {}).get(name), cards is not None and _retired(name, cards)
     hold, change, success = ledger.holds().get(name), _change(means, name), (good.ended or good.started) if good else None
     every = source.every if source and not retired else None
-    return Standing(
+    return SourceStatus(
         source=name,
         attempt=last.started if last else None,
         success=success,
         outcome=last.state.value if last else None,
-        published=ledger.published(name),
+        published=ledger.count_published(name),
         reason=last.reason if last else None,
-        marks=Marks(
+        marks=FreshnessInputs(
             success=success,
             failures=_failures(means, name),
             late_from=late_from(every, success) if every and success else None,
@@ -121,7 +121,7 @@ def _standing(means: Means, name: str, cards: Cards | None, at: datetime) -> Sta
         sweep=sweep.started if sweep else None,
         change=change,
         due=next_due(every, at) if every else None,
-        missing=ledger.missing(name),
+        missing=ledger.count_missing(name),
         hold=(hold.reason or f"held by {hold.by}") if hold else None,
     )
 
@@ -137,8 +137,10 @@ def _last(means: Means, name: str) -> Run | None:
 
     One whose commit was refused is among them: nothing of it is published yet, and that is to be told.
     """
-    last = means.ledger.last_run(name, (*_ENDED, State.COMMITTING), asking=True)
-    return last if last is None or last.state is not State.COMMITTING or left(last) else means.ledger.last_run(name, _ENDED, asking=True)
+    last = means.ledger.last_run(name, (*_ENDED, State.COMMITTING), fetched_only=True)
+    return (
+        last if last is None or last.state is not State.COMMITTING or left(last) else means.ledger.last_run(name, _ENDED, fetched_only=True)
+    )
 
 
 def _retired(name: str, cards: Cards) -> bool:
@@ -149,7 +151,9 @@ def _retired(name: str, cards: Cards) -> bool:
 
 def _change(means: Means, name: str) -> datetime | None:
     """Give when a run of the source last wrote a journal entry."""
-    found = [run for state in _CHANGED if (run := means.ledger.last_run(name, [state], asking=True)) is not None and run.entry is not None]
+    found = [
+        run for state in _CHANGED if (run := means.ledger.last_run(name, [state], fetched_only=True)) is not None and run.entry is not None
+    ]
     newest: Run | None = max(found, key=lambda run: run.number, default=None)
     return (newest.ended or newest.started) if newest else None
 

@@ -14,14 +14,14 @@ import structlog
 from pyoxigraph import Literal, NamedNode, RdfFormat, parse
 
 from harvesters.errors import HarvestError
-from harvesters.ledger.account import Draft, Outcome, Run, State
+from harvesters.ledger.models import Outcome, Run, StagedRecord, State
 from harvesters.network.again import Patience
 from harvesters.network.fetch import Fetch
 from harvesters.pairs import pair
 from harvesters.record import Gone, Page, Record, Unreadable
 from harvesters.runs.craft import DIGEST, Case, Task, prepared
 from harvesters.source import Source
-from shapes.validate import Name
+from shapes.validate import EngineName
 
 RECORDS, LONGEST = 10, 25.0  # how many are judged, and the seconds after which no further page is asked for
 HASTE = Patience(read=10, connect=5, answer=20, size=32 << 20, file_answer=20, file_size=32 << 20, tries=1, longest=0)
@@ -61,7 +61,7 @@ def trial(
     contact: str,
     allow: frozenset[str] = frozenset(),
     *,
-    engine: Name = "rust",
+    engine: EngineName = "rust",
     records: int = RECORDS,
     transport: httpx.BaseTransport | None = None,
     clock: Callable[[], float] = time.monotonic,
@@ -93,7 +93,7 @@ def trial(
     return Trial(tuple(verdicts), claimed)
 
 
-def _judged(items: tuple[Record[Any] | Gone | Unreadable, ...], work: Callable[[list[Case]], list[Draft]]) -> list[Verdict]:
+def _judged(items: tuple[Record[Any] | Gone | Unreadable, ...], work: Callable[[list[Case]], list[StagedRecord]]) -> list[Verdict]:
     """Judge the items of a page, in their order."""
     drafts = iter(work([Case(item, _digest(item), None, None) for item in items if isinstance(item, Record)]))
     found = []
@@ -111,7 +111,7 @@ def _digest(record: Record[Any]) -> str:
     return blake2b(record.raw, digest_size=DIGEST).hexdigest()
 
 
-def _verdict(draft: Draft) -> Verdict:
+def _verdict(draft: StagedRecord) -> Verdict:
     if not draft.description:
         return Verdict(draft.key or "", draft.outcome.value, reason=draft.reason or "")
     told = list(parse("".join(f"{line} .\n" for line in draft.description.split("\n")).encode(), format=RdfFormat.N_TRIPLES))

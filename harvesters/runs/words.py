@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from harvesters.ledger.account import Run, State
+from harvesters.ledger.models import Run, State
 from harvesters.runs.commit import belong_together, difference, leave, written
 from harvesters.runs.lock import writing
 from harvesters.runs.means import Means
@@ -31,7 +31,7 @@ def _publish(means: Means) -> Run | None:
         made, last = digest(means.iris.base), means.ledger.last_run(SOURCE, [State.COMMITTED])
         if (last and last.rules == made) or not _changes(means):  # to parse it all takes a third of a second
             return None
-        run = means.ledger.begin(SOURCE, means.now(), made, sweep=False, since=None)
+        run = means.ledger.create_run(SOURCE, means.now(), made, sweep=False, since=None)
         head = means.journal.head
         run = replace(run, state=State.COMMITTING, entry=head.number if head else 0)
         means.ledger.save(run)

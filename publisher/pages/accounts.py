@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from publisher.pages.resources import Description
-from vocab.account import METRICS
+from vocab.run_statistics import METRICS
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from publisher.pages.terms import iri
 from publisher.queries import query
 from publisher.shelf.shelf import Shelf
 from publisher.shelf.tides import marks, told_of
-from vocab.freshness import Freshness, Marks, freshness, next_turn
+from vocab.freshness import Freshness, FreshnessInputs, freshness, next_change
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Standing:
     title: str | None
     told: Mapping[str, str]
     withheld: int | None
-    marks: Marks
+    marks: FreshnessInputs
 
     def state(self, at: datetime) -> Freshness:
         """Tell how fresh the source is at *at*."""
@@ -82,7 +82,7 @@ def summary(found: Mapping[str, Standing], at: datetime) -> dict[Freshness, int]
 
 def turns(found: Mapping[str, Standing], at: datetime) -> datetime | None:
     """Give when the state of some source may change next by time alone."""
-    return min((turn for it in found.values() if (turn := next_turn(it.marks, at))), default=None)
+    return min((turn for it in found.values() if (turn := next_change(it.marks, at))), default=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,13 @@ from datetime import datetime
 
 from pyoxigraph import NamedNode, Quad
 
-from vocab.chronicle import check_standing
-from vocab.freshness import Freshness, Marks, freshness, next_turn
+from vocab.freshness import Freshness, FreshnessInputs, freshness, next_change
+from vocab.provenance import check_source_status
 
 
-def marks(told: Mapping[str, str]) -> Marks:
+def marks(told: Mapping[str, str]) -> FreshnessInputs:
     """Read the marks of a source from the values of our terms, by the terms' names."""
-    return Marks(
+    return FreshnessInputs(
         success=moment(told.get("lastSuccess")),
         failures=int(told.get("consecutiveFailures", "0")),
         late_from=moment(told.get("lateFrom")),
@@ -46,7 +46,7 @@ def restated(quads: Iterable[Quad], ns: str, at: datetime) -> tuple[set[Quad], d
     told = told_of(((_text(quad.subject), quad.predicate.value, _text(quad.object)) for quad in held), ns)
     term = NamedNode(f"{ns}freshness")
     for values in told.values():
-        check_standing(values)
+        check_source_status(values)
     now = {source: marks(values) for source, values in told.items() if "freshness" in values}
     out = {
         Quad(quad.subject, term, NamedNode(ns + freshness(now[_text(quad.subject)], at).value), quad.graph_name)
@@ -54,7 +54,7 @@ def restated(quads: Iterable[Quad], ns: str, at: datetime) -> tuple[set[Quad], d
         else quad
         for quad in held
     }
-    return out, min((turn for it in now.values() if (turn := next_turn(it, at))), default=None)
+    return out, min((turn for it in now.values() if (turn := next_change(it, at))), default=None)
 
 
 def _text(term: object) -> str:

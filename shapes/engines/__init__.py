@@ -1,1 +1,1 @@
-"""Engines: the programs that hold a graph against shapes; all give the same results."""
+"""The validation engines, which all return the same results."""

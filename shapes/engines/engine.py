@@ -1,4 +1,4 @@
-"""Engine: what every engine is, and the one way in which it fails."""
+"""Define the interface of engines and their error."""
 
 from __future__ import annotations
 
@@ -11,4 +11,4 @@ Engine = Callable[[str], list[Result]]
 
 
 class EngineError(Exception):
-    """A graph that the engine cannot parse or judge; the text says why."""
+    """A graph that the engine cannot parse or validate; the message says why."""

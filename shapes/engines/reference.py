@@ -1,4 +1,4 @@
-"""The reference engine: pyshacl (https://github.com/RDFLib/pySHACL), by which the fast one is measured."""
+"""Validate by pyshacl (https://github.com/RDFLib/pySHACL), the reference for the fast engine."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from rdflib import BNode, Graph, Literal, URIRef
 from rdflib.namespace import SH
 from rdflib.term import Node
 
+from shapes.engines.comparison_constraint import check_order, extract_constraints
 from shapes.engines.engine import Engine, EngineError
-from shapes.engines.order import compared, orders
 from shapes.result import Result, Severity
 from vocab.terms import literal
 
 
 def _node(term: ox.NamedNode | ox.BlankNode | ox.Literal | ox.Triple) -> Node:
-    """Make rdflib's term; literals keep their lexical form, which rdflib's own parsers rewrite."""
+    """Return the rdflib term; literals keep their lexical form, which rdflib's parsers change."""
     if isinstance(term, ox.NamedNode):
         return URIRef(term.value)
     if isinstance(term, ox.BlankNode):
@@ -32,39 +32,39 @@ def _node(term: ox.NamedNode | ox.BlankNode | ox.Literal | ox.Triple) -> Node:
 
 
 def graph(text: str, format: ox.RdfFormat, base: str | None = None) -> Graph:
-    """Parse *text* into an rdflib graph; raises EngineError where it is malformed."""
-    into = Graph()
+    """Parse *text* into an rdflib graph; raises EngineError if it is malformed."""
+    target = Graph()
     try:
         for quad in ox.parse(text, format=format, base_iri=base):
-            into.add((_node(quad.subject), _node(quad.predicate), _node(quad.object)))
+            target.add((_node(quad.subject), _node(quad.predicate), _node(quad.object)))
     except SyntaxError as error:
         raise EngineError(str(error)) from error
-    return into
+    return target
 
 
 def _text(term: Node | None) -> str:
-    """Write a term as canonical N-Triples."""
+    """Return a term as canonical N-Triples."""
     if not isinstance(term, Literal):
         return f"<{term}>" if isinstance(term, URIRef) else f"_:{term}"
     return literal(str(term), term.language) if term.language or not term.datatype else f"{literal(str(term))}^^<{term.datatype}>"
 
 
 def _results(report: Graph) -> Iterator[Result]:
-    for found in report.objects(None, SH.result):  # what hangs under sh:detail is no result of its own
-        focus, path, value = (report.value(found, name) for name in (SH.focusNode, SH.resultPath, SH.value))
+    for result in report.objects(None, SH.result):  # results under sh:detail are not results of their own
+        focus, path, value = (report.value(result, name) for name in (SH.focusNode, SH.resultPath, SH.value))
         yield Result(
             focus=str(focus) if isinstance(focus, URIRef) else _text(focus),
             path=str(path) if isinstance(path, URIRef) else None,
-            component=str(report.value(found, SH.sourceConstraintComponent)).removeprefix(str(SH)),
-            severity=Severity(str(report.value(found, SH.resultSeverity)).removeprefix(str(SH))),
+            component=str(report.value(result, SH.sourceConstraintComponent)).removeprefix(str(SH)),
+            severity=Severity(str(report.value(result, SH.resultSeverity)).removeprefix(str(SH))),
             value=None if value is None else _text(value),
-            message=str(report.value(found, SH.resultMessage) or ""),
-            shape=str(report.value(found, SH.sourceShape)),
+            message=str(report.value(result, SH.resultMessage) or ""),
+            shape=str(report.value(result, SH.sourceShape)),
         )
 
 
 def _strict(shapes: Graph) -> None:
-    """End patterns as XPath does: Python's ``$`` also matches before a last line end."""
+    """End patterns as XPath does: Python's ``$`` also matches before a final line end."""
     for shape, pattern in list(shapes.subject_objects(SH.pattern)):
         if str(pattern).endswith("$"):
             shapes.remove((shape, SH.pattern, pattern))
@@ -72,9 +72,9 @@ def _strict(shapes: Graph) -> None:
 
 
 def engine(turtle: str, base: str) -> Engine:
-    """Parse shapes once, and mend where pyshacl is not to the letter: the order of dates, and the end of a pattern."""
+    """Parse shapes once, and correct two deviations of pyshacl: the comparison of dates, and the end of a pattern."""
     shapes = graph(turtle, ox.RdfFormat.TURTLE, base)
-    asked = orders(shapes)
+    constraints = extract_constraints(shapes)
     _strict(shapes)
 
     def validate(text: str) -> list[Result]:
@@ -85,6 +85,6 @@ def engine(turtle: str, base: str) -> Engine:
             raise EngineError(str(error)) from error
         if not isinstance(report, Graph):
             raise EngineError(str(report))
-        return [*_results(report), *compared(text, asked)]
+        return [*_results(report), *check_order(text, constraints)]
 
     return validate

@@ -1,4 +1,4 @@
-"""Examples: for each shape one graph that passes it and one that fails it (TriG: ``<good#ResourceTitle> { ... }``)."""
+"""Read for each shape one graph that conforms and one that does not (TriG: ``<good#ResourceTitle> { ... }``)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vocab.iris import BASE
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One example: the shape's IRI, whether it passes it, and its statements as ``vocab.describe`` would write them."""
+    """One example: the shape's IRI, whether it conforms, and its statements."""
 
     shape: str
     good: bool
@@ -21,7 +21,7 @@ class Example:
 
 
 def examples(base: str = BASE) -> Iterator[Example]:
-    """Give all examples, a shape's good one before its bad one."""
+    """Yield all examples, a shape's good one before its bad one."""
     for file in sorted((files("shapes") / "examples").iterdir(), key=lambda entry: entry.name):
         if not file.name.endswith(".trig"):
             continue

@@ -18,8 +18,8 @@ from harvesters.admin import key_store
 from harvesters.admin.app import create_admin
 from harvesters.admin.context import AdminContext
 from harvesters.admin.keys import Key, Scope
-from harvesters.ledger.account import Draft, Outcome, Run, State
-from harvesters.ledger.book import Ledger
+from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.models import Outcome, Run, StagedRecord, State
 from vocab.iris import BASE
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "publisher"))  # where `browser` lies
@@ -70,9 +70,9 @@ class World:
     tokens: dict[str, str] = field(default_factory=dict)
     keys: dict[str, Key] = field(default_factory=dict)
 
-    def held(self, drafts: tuple[Draft, ...] = (), source: str = "projects", reason: str = "too few came") -> Run:
+    def held(self, drafts: tuple[StagedRecord, ...] = (), source: str = "projects", reason: str = "too few came") -> Run:
         """Give a run whose plan waits, with these drafts."""
-        run = self.ledger.begin(source, self.clock.now(), "rules", sweep=True, since=None)
+        run = self.ledger.create_run(source, self.clock.now(), "rules", sweep=True, since=None)
         self.ledger.stage(run, drafts, 0)
         counts = {"fetched": len(drafts), **{outcome.value: sum(it.outcome is outcome for it in drafts) for outcome in Outcome}}
         at = self.clock.now()
@@ -81,11 +81,11 @@ class World:
         return held
 
 
-def draft(key: str, outcome: Outcome = Outcome.NEW, title: str = "A project", reason: str | None = None) -> Draft:
+def draft(key: str, outcome: Outcome = Outcome.NEW, title: str = "A project", reason: str | None = None) -> StagedRecord:
     """Give what a run makes of one record."""
     subject = f"<{BASE}id/initiative/projects/{key}>"
     said = f'{subject} <http://purl.org/dc/terms/title> "{title}"' if outcome in (Outcome.NEW, Outcome.CHANGED) else ""
-    return Draft(key, outcome, "aa", "bb", NOON, said, reason)
+    return StagedRecord(key, outcome, "aa", "bb", NOON, said, reason)
 
 
 @pytest.fixture(scope="session")

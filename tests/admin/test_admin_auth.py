@@ -115,7 +115,7 @@ async def test_a_key_opens_what_its_scope_allows_and_no_more(client: httpx.Async
     refused = [door for door in DOORS if door not in allowed]
 
     denied = {str(door): await ask(client, door, world.tokens[scope]) for door in refused}
-    done = world.ledger.acts()
+    done = world.ledger.audit_entries()
     answers = {str(door): (await ask(client, door, world.tokens[scope])).status_code for door in allowed}
 
     assert {name: answer.status_code for name, answer in denied.items()} == {str(door): 403 for door in refused}

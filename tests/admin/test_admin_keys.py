@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from harvesters.admin.keys import Scope, create_key, parse_token
-from harvesters.ledger.book import Ledger
+from harvesters.ledger.ledger import Ledger
 from stocktake import app
 
 from .conftest import NOON
@@ -30,7 +30,7 @@ def test_a_key_is_made_shown_once_listed_and_ended(environment: dict[str, str], 
     ended = RUN.invoke(app, ["keys", "revoke", row["id"], "--json"], env=environment)
 
     ledger = Ledger(f"sqlite:///{tmp_path}/data/ledger.sqlite")
-    acts = [(act.what, act.note) for act in ledger.acts()]
+    acts = [(act.what, act.note) for act in ledger.audit_entries()]
     ledger.close()
     assert re.fullmatch(r"stk_[0-9a-f]{8}_[\w-]{43}\n", made.stdout)
     assert made.stdout.strip().rpartition("_")[2] not in listed.stdout + ended.stdout

@@ -13,7 +13,7 @@ import pytest
 from harvesters.admin import key_store
 from harvesters.admin.sessions import IDLE_TIMEOUT, MAX_AGE
 from harvesters.admin.throttle import MAX_FAILURES
-from harvesters.ledger.account import Draft, Outcome, State
+from harvesters.ledger.models import Outcome, StagedRecord, State
 
 from .conftest import HOSTILE, draft
 
@@ -148,7 +148,7 @@ async def test_a_form_without_its_sessions_token_does_nothing(client: httpx.Asyn
     wrong = [(await client.post(path, data={"csrf": "é" * 43})).status_code for path in FORMS]
 
     assert without == wrong == [403] * len(FORMS)
-    assert world.ledger.acts() == []
+    assert world.ledger.audit_entries() == []
     assert world.ledger.run("projects.1").state is State.HELD
 
 
@@ -161,7 +161,7 @@ async def test_a_form_that_another_site_sends_does_nothing(client: httpx.AsyncCl
     older = [(await client.post(path, data=form, headers={"Origin": "https://evil.example"})).status_code for path in FORMS]
 
     assert told == older == [403] * len(FORMS)
-    assert world.ledger.acts() == []
+    assert world.ledger.audit_entries() == []
 
 
 async def test_a_form_wants_the_scope_of_its_deed(client: httpx.AsyncClient, world: Any) -> None:
@@ -174,7 +174,7 @@ async def test_a_form_wants_the_scope_of_its_deed(client: httpx.AsyncClient, wor
 
     assert {answer.status_code for found in answers.values() for answer in found} == {403}
     assert [len(found) for found in answers.values()] == [7, 2]
-    assert world.ledger.acts() == []
+    assert world.ledger.audit_entries() == []
 
 
 async def test_another_site_cannot_sign_a_person_in(client: httpx.AsyncClient, world: Any) -> None:
@@ -203,8 +203,10 @@ async def test_a_form_holds_and_releases_a_source_and_asks_for_a_run(client: htt
     await client.post("/admin/page/sources/projects/runs", data={"csrf": token, "full": "yes"})
 
     assert "its owner asked" in held
-    assert [(it.source, it.full, it.by) for it in world.ledger.waiting()] == [("projects", True, world.keys["operate"].display_name)]
-    assert [act.what for act in world.ledger.acts()] == ["asked for a run", "released", "held"]
+    assert [(it.source, it.full, it.by) for it in world.ledger.waiting_requests()] == [
+        ("projects", True, world.keys["operate"].display_name)
+    ]
+    assert [act.what for act in world.ledger.audit_entries()] == ["asked for a run", "released", "held"]
 
 
 async def test_the_form_of_a_run_names_the_waiting_plan_that_it_would_supersede(client: httpx.AsyncClient, world: Any) -> None:
@@ -219,7 +221,7 @@ async def test_the_form_of_a_run_names_the_waiting_plan_that_it_would_supersede(
     assert f'name="supersede" value="{run.id}" required' in page
     assert (unconfirmed.status_code, confirmed.status_code) == (409, 303)
     assert run.id in unconfirmed.text
-    assert len(world.ledger.waiting()) == 1
+    assert len(world.ledger.waiting_requests()) == 1
 
 
 async def test_a_form_rejects_a_plan_and_leads_to_its_run(client: httpx.AsyncClient, world: Any) -> None:
@@ -261,7 +263,7 @@ async def test_nothing_of_a_registry_acts_in_a_page(client: httpx.AsyncClient, w
     drafts = (
         draft(HOSTILE, title=HOSTILE),
         draft("b", Outcome.WITHHELD, reason=HOSTILE),
-        Draft(HOSTILE, Outcome.REIDENTIFIED, "aa", "bb", other=HOSTILE),
+        StagedRecord(HOSTILE, Outcome.REIDENTIFIED, "aa", "bb", other=HOSTILE),
     )
     run = world.held(drafts, reason=HOSTILE)
     await sign_in(client, world.tokens["operate"])

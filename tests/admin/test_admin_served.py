@@ -20,8 +20,8 @@ from processes import started, wait_for_url
 from typer.testing import CliRunner
 from waiting import wait_until
 
-from harvesters.demo.cards import cards
 from harvesters.demo.registries import Demo
+from harvesters.demo.source_definitions import write_sources
 from stocktake import app
 
 ROOT = Path(__file__).parents[2]
@@ -57,7 +57,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     told = {"STOCKTAKE_DATA": str(home / "data"), "STOCKTAKE_SOURCES": str(home / "sources"), "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1"}
     environment = {**os.environ, **told, "PYTHONPATH": str(ROOT)}
     with Demo(size=200, port=0) as registries:
-        cards(registries.url, home / "sources")
+        write_sources(registries.url, home / "sources")
         card = home / "sources" / "demo-projects.toml"
         card.write_text(card.read_text(encoding="utf-8") + "\n[limits]\nexpect = 1000\n", encoding="utf-8")
         assert RUN.invoke(app, ["harvest", "demo-projects"], env=told).exit_code == 1  # its plan is held
@@ -146,7 +146,7 @@ def test_what_the_documentation_says_publishes_a_plan_that_was_held(served: Serv
 def test_an_operator_approves_a_plan_in_a_browser_and_the_portal_shows_it(served: Served, tmp_path: Path, packages: Path) -> None:
     told = {"STOCKTAKE_DATA": str(served.data), "STOCKTAKE_SOURCES": str(tmp_path / "sources"), "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1"}
     with Demo(size=200, port=0) as registries:
-        cards(registries.url, tmp_path / "sources")
+        write_sources(registries.url, tmp_path / "sources")
         card = tmp_path / "sources" / "demo-csv.toml"
         card.write_text(card.read_text(encoding="utf-8") + "\n[limits]\nexpect = 1000\n", encoding="utf-8")
         shutil.copy(card, served.data.parent / "sources")

@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from harvesters.demo.app import Playground, build
-from harvesters.demo.fate import Age, Fault, registries
+from harvesters.demo.app import DemoState, create_app
 from harvesters.demo.registries import Demo
+from harvesters.demo.scenario import Fault, ScenarioState, registries
 
 SIZE, SEED, PAGE = 600, 3, 50
 RECORD_FAULTS = frozenset({Fault.DATES, Fault.TITLES, Fault.COUNTRIES, Fault.DELETIONS})
@@ -21,8 +21,8 @@ class Desk:
     """A demo's app that answers one request at a time."""
 
     def __init__(self, faults: frozenset[Fault], version: int) -> None:
-        self.playground = Playground(registries(SIZE, SEED), Age(version, faults), PAGE)
-        self._app = build(self.playground)
+        self.playground = DemoState(registries(SIZE, SEED), ScenarioState(version, faults), PAGE)
+        self._app = create_app(self.playground)
 
     def ask(self, path: str, method: str = "GET", **how: Any) -> httpx.Response:
         """Send a request to the app, as httpx would."""

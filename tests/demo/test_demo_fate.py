@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from harvesters.demo.fate import Age, Fault, fates, registries, truth, written
+from harvesters.demo.scenario import Fault, ScenarioState, expected_counts, record_histories, registries, serialize_record
 
 REGISTRY = registries(1000, 1, ["oai"])[0]
 
@@ -21,8 +21,8 @@ def test_an_unknown_registry_is_refused_by_name() -> None:
 
 
 def test_a_new_version_changes_some_adds_some_and_deletes_some() -> None:
-    first = list(fates(REGISTRY, Age(1)))
-    second = list(fates(REGISTRY, Age(2)))
+    first = list(record_histories(REGISTRY, ScenarioState(1)))
+    second = list(record_histories(REGISTRY, ScenarioState(2)))
 
     changed = [it for it, before in zip(second, first, strict=False) if it.revision and not before.revision]
     gone = [it for it, before in zip(second, first, strict=False) if it.deleted and not before.deleted]
@@ -32,18 +32,18 @@ def test_a_new_version_changes_some_adds_some_and_deletes_some() -> None:
 
 
 def test_what_a_version_leaves_alone_keeps_its_datestamp_and_text() -> None:
-    first = list(fates(REGISTRY, Age(1)))
-    second = list(fates(REGISTRY, Age(2)))
+    first = list(record_histories(REGISTRY, ScenarioState(1)))
+    second = list(record_histories(REGISTRY, ScenarioState(2)))
 
-    same = [(a, b) for a, b in zip(first, second, strict=False) if a.touched == b.touched]
+    same = [(a, b) for a, b in zip(first, second, strict=False) if a.modified == b.modified]
     assert len(same) > 900
-    assert all(a == b and written(REGISTRY, a) == written(REGISTRY, b) for a, b in same)
+    assert all(a == b and serialize_record(REGISTRY, a) == serialize_record(REGISTRY, b) for a, b in same)
 
 
 def test_a_change_is_stamped_between_the_old_time_and_the_new() -> None:
-    old, new = Age(1), Age(2)
+    old, new = ScenarioState(1), ScenarioState(2)
 
-    stamps = [it.touched for it in fates(REGISTRY, new) if it.revision]
+    stamps = [it.modified for it in record_histories(REGISTRY, new) if it.revision]
 
     assert all(old.now.timestamp() < stamp <= new.now.timestamp() for stamp in stamps)
 
@@ -51,27 +51,27 @@ def test_a_change_is_stamped_between_the_old_time_and_the_new() -> None:
 def test_a_version_comes_when_the_test_says() -> None:
     day = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 
-    stamps = {it.touched for it in fates(REGISTRY, Age(2, came={2: day})) if it.revision}
+    stamps = {it.modified for it in record_histories(REGISTRY, ScenarioState(2, release_times={2: day})) if it.revision}
 
     assert stamps == {int(day.timestamp())}
 
 
 def test_a_deleted_record_stays_deleted() -> None:
-    second = {it.number for it in fates(REGISTRY, Age(2)) if it.deleted}
-    fifth = {it.number for it in fates(REGISTRY, Age(5)) if it.deleted}
+    second = {it.number for it in record_histories(REGISTRY, ScenarioState(2)) if it.deleted}
+    fifth = {it.number for it in record_histories(REGISTRY, ScenarioState(5)) if it.deleted}
 
     assert second < fifth
 
 
 def test_without_faults_nothing_is_wrong_and_nothing_deleted() -> None:
-    counts = truth(1000, 1, faults=(), only=["ckan"])["ckan"]
+    counts = expected_counts(1000, 1, faults=(), only=["ckan"])["ckan"]
 
     assert (counts.records, counts.deleted, counts.untitled, counts.misdated, counts.misplaced) == (1000, 0, 0, 0, 0)
 
 
 @pytest.mark.parametrize("fault", [Fault.TITLES, Fault.DATES, Fault.COUNTRIES, Fault.DELETIONS])
 def test_a_fault_strikes_about_one_record_in_fifty(fault: Fault) -> None:
-    counts = truth(1000, 1, faults=[fault], only=["ckan"])["ckan"]
+    counts = expected_counts(1000, 1, faults=[fault], only=["ckan"])["ckan"]
 
     struck = counts.deleted + counts.untitled + counts.misdated + counts.misplaced
     assert 8 < struck < 40

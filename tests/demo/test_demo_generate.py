@@ -2,56 +2,56 @@
 
 from __future__ import annotations
 
-from harvesters.demo.generate import make
-from harvesters.demo.words import LANGUAGES, countries, words
+from harvesters.demo.generate import generate_record
+from harvesters.demo.phrases import LANGUAGES, countries, phrases
 
 
 def test_a_record_is_the_same_whenever_it_is_made() -> None:
-    first = [make(5, number) for number in (3, 1, 2)]
+    first = [generate_record(5, number) for number in (3, 1, 2)]
 
-    again = [make(5, number) for number in (1, 2, 3)]
+    again = [generate_record(5, number) for number in (1, 2, 3)]
 
     assert [first[1], first[2], first[0]] == again
 
 
 def test_another_seed_makes_other_records() -> None:
-    assert make(1, 10) != make(2, 10)
+    assert generate_record(1, 10) != generate_record(2, 10)
 
 
 def test_a_revision_keeps_the_id_and_changes_the_text() -> None:
-    first, later = make(1, 10), make(1, 10, 1)
+    first, later = generate_record(1, 10), generate_record(1, 10, 1)
 
     assert later["id"] == first["id"]
     assert later["summary"] != first["summary"]
 
 
 def test_keys_differ_within_a_registry() -> None:
-    keys = [make(1, number)["id"] for number in range(2000)]
+    keys = [generate_record(1, number)["id"] for number in range(2000)]
 
     assert len(set(keys)) == 2000
 
 
 def test_all_languages_and_lines_occur() -> None:
-    made = [make(1, number) for number in range(2000)]
+    made = [generate_record(1, number) for number in range(2000)]
 
     assert {tag for project in made for tag in project["title"]} == set(LANGUAGES)
-    assert {code for project in made for code in project["lines"]} == set(words().lines)
+    assert {code for project in made for code in project["lines"]} == set(phrases().lines)
 
 
 def test_a_project_ends_after_it_starts() -> None:
-    periods = [make(1, number)["period"] for number in range(2000)]
+    periods = [generate_record(1, number)["period"] for number in range(2000)]
 
     assert all(period["from"] < period["to"] for period in periods)
 
 
 def test_every_target_belongs_to_a_goal_of_the_record() -> None:
-    for project in (make(1, number) for number in range(500)):
+    for project in (generate_record(1, number) for number in range(500)):
         named = " ".join(project["goals"]).split()
         assert all(target.partition(".")[0] in named for target in project["targets"])
 
 
 def test_every_phrase_is_there_in_every_language() -> None:
-    it = words()
+    it = phrases()
 
     assert all(set(topic) == set(LANGUAGES) for topic in it.topics.values())
     for table in (it.audiences, it.titles, it.openers, it.middles, it.closers, it.revised, it.organizations):
@@ -60,11 +60,11 @@ def test_every_phrase_is_there_in_every_language() -> None:
 
 
 def test_every_sentence_is_whole_and_has_the_article_of_its_topic() -> None:
-    it = words()
+    it = phrases()
     for language, articles in (("en", {"a", "an"}), ("fr", {"un", "une"}), ("es", {"un", "una"}), ("pt", {"um", "uma"})):
         assert {articles_of[language] for articles_of in it.articles.values()} == articles
         assert all("{article} {topic}" in opener for opener in it.openers[language])
-    summaries = [text for number in range(2000) for text in make(1, number)["summary"].values()]
+    summaries = [text for number in range(2000) for text in generate_record(1, number)["summary"].values()]
 
     assert [text for text in summaries if not text.endswith((".", "。"))] == []
     assert [text for text in summaries for wrong in ("  ", "{", " a open", " a archive", " a online") if wrong in text] == []

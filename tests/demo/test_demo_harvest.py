@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from harvesters.demo.cards import cards
-from harvesters.demo.fate import SHARES, truth
 from harvesters.demo.registries import Demo
+from harvesters.demo.scenario import SHARES, expected_counts
+from harvesters.demo.source_definitions import write_sources
 from harvesters.network.fetch import Fetch
 from harvesters.protocols.table import PROTOCOLS
 from harvesters.record import Gone, Record
@@ -17,14 +17,14 @@ from harvesters.source import load
 
 @pytest.mark.parametrize("name", SHARES)
 def test_a_card_leads_to_all_records_of_its_registry(demo: Demo, tmp_path: Path, name: str) -> None:
-    source = load(cards(demo.url, tmp_path, (name,))[0])
+    source = load(write_sources(demo.url, tmp_path, (name,))[0])
     protocol = PROTOCOLS[source.protocol]
     protocol.check(source)
 
     with Fetch(pause=0, allow=frozenset({"127.0.0.1"})) as fetch:
         items = [item for page in protocol.collect(source, fetch, None) for item in page.items]
 
-    expected = truth(600, 3)[name]
+    expected = expected_counts(600, 3)[name]
     gone = sum(isinstance(item, Gone) for item in items)
     assert sum(isinstance(item, Record) for item in items) == len(items) - gone == expected.records
     assert gone == (expected.deleted if name == "oai" else 0)

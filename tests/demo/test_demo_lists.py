@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from harvesters.demo.fate import Fault, truth
+from harvesters.demo.scenario import Fault, expected_counts
 
-COUNTS = truth(600, 3)
+COUNTS = expected_counts(600, 3)
 
 
 def by_page(desk: Any) -> list[dict[str, Any]]:
@@ -78,7 +78,7 @@ def test_each_way_of_paging_brings_each_record_once(opened: Any, name: str, vers
     found = WAYS[name](opened(version=version))
 
     keys = {record["id"] for record in found}
-    assert len(found) == len(keys) == truth(600, 3, version)[name].records
+    assert len(found) == len(keys) == expected_counts(600, 3, version)[name].records
 
 
 @pytest.mark.parametrize("name", ["projects", "offset", "cursor", "next", "all", "files"])

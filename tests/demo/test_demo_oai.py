@@ -10,11 +10,11 @@ from lxml import etree
 from oaipmh_scythe import Scythe
 from sickle import Sickle  # type: ignore[import-untyped]  # it ships no types
 
-from harvesters.demo.fate import Fault, truth
 from harvesters.demo.registries import Demo
+from harvesters.demo.scenario import Fault, expected_counts
 
 NS = {"o": "http://www.openarchives.org/OAI/2.0/"}
-COUNTS = truth(600, 3)["oai"]
+COUNTS = expected_counts(600, 3)["oai"]
 
 
 def asked(desk: Any, **given: str) -> Any:
@@ -182,7 +182,7 @@ def test_what_changed_since_the_first_harvest_comes_by_its_response_date(opened:
 
     pages = list(walked(opened(version=2), from_=since))
 
-    later = truth(600, 3, 2)["oai"]
+    later = expected_counts(600, 3, 2)["oai"]
     headers = [header for page in pages for header in page.iterfind(".//o:header", NS)]
     deleted = sum(header.get("status") == "deleted" for header in headers)
     assert deleted == later.deleted - COUNTS.deleted

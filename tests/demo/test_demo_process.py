@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from harvesters.demo.cards import cards
-from harvesters.demo.registries import SHARES, Demo, Fault, truth
+from harvesters.demo.registries import SHARES, Demo, Fault, expected_counts
+from harvesters.demo.source_definitions import write_sources
 from harvesters.source import load
 
 
@@ -29,7 +29,7 @@ def test_a_demo_moves_to_another_version_and_counts_requests() -> None:
 
     assert (told["version"], told["faults"]) == (2, ["titles"])
     assert len(before) == 200
-    assert len(after) == truth(200, 9, 2, [Fault.TITLES], ["all"])["all"].records
+    assert len(after) == expected_counts(200, 9, 2, [Fault.TITLES], ["all"])["all"].records
     assert counted["requests"] == {"all": 2}
 
 
@@ -47,7 +47,7 @@ def test_a_demo_that_cannot_start_says_how_to_look() -> None:
 
 
 def test_each_registry_has_a_card_that_loads_and_whose_address_answers(demo: Demo, tmp_path: Path) -> None:
-    written = cards(demo.url, tmp_path / "cards")
+    written = write_sources(demo.url, tmp_path / "cards")
 
     sources = [load(card) for card in written]
 
@@ -58,7 +58,7 @@ def test_each_registry_has_a_card_that_loads_and_whose_address_answers(demo: Dem
 
 
 def test_cards_are_written_for_the_registries_that_are_played(tmp_path: Path) -> None:
-    written = cards("http://127.0.0.1:1", tmp_path, only=("oai", "all"))
+    written = write_sources("http://127.0.0.1:1", tmp_path, only=("oai", "all"))
 
     assert [card.name for card in written] == ["demo-all.toml", "demo-oai.toml"]
     assert tomllib.loads(written[0].read_text())["fields"]["key"] == "id"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from harvesters.demo.generate import make
+from harvesters.demo.generate import generate_record
 from vocab.crosswalks import Crosswalks
 from vocab.iris import Iris
 
 
 def test_the_crosswalks_know_every_word_of_the_demo() -> None:
     walk = Crosswalks(Iris())
-    made = [make(1, number) for number in range(1000)]
+    made = [generate_record(1, number) for number in range(1000)]
 
     words = {("action_line", text) for project in made for text in project["action_lines"]}
     words |= {("goal", text) for project in made for text in project["goals"]}

@@ -13,11 +13,11 @@ import httpx
 from harvesters.network.again import Patience
 from harvesters.network.fetch import Fetch, Validator
 from journal.log import Journal
-from vocab.chronicle import Provenance, Registry, attest, describe_source
 from vocab.describe import describe, quads
 from vocab.initiative import Initiative, Resource, Text
 from vocab.iris import Iris
-from vocab.tombstone import Burial, bury
+from vocab.provenance import Provenance, Registry, describe_record, describe_source
+from vocab.tombstone import Deletion, write_tombstone
 
 URL = "https://other.example/"
 BASE = "https://other.example/id/"
@@ -52,7 +52,7 @@ class Other:
         rows = [row for it in things for row in self._put(registry, it.key, self._described(registry, it, run))]
         for it in gone:
             before = self._described(registry, it, run)
-            rows += self._put(registry, it.key, bury(it.key, registry, Burial(run, WHEN, "deleted"), WHEN, before, self.iris))
+            rows += self._put(registry, it.key, write_tombstone(it.key, registry, Deletion(run, WHEN, "deleted"), WHEN, before, self.iris))
         self.journal.append(rows, run=run, time=WHEN)
 
     def describe(self, registry: Registry = KENYA) -> None:
@@ -62,7 +62,7 @@ class Other:
 
     def _described(self, registry: str, it: Resource, run: str) -> list[str]:
         about = Provenance(registry, run, "fields", "ab" * 32, WHEN, WHEN)
-        return sorted({*describe(it, self.iris, registry), *attest(it.key, self.iris, about)})
+        return sorted({*describe(it, self.iris, registry), *describe_record(it.key, self.iris, about)})
 
     def _put(self, registry: str, key: str, lines: Iterable[str]) -> Iterator[str]:
         graph, now = self.iris.record(registry, key), set(lines)

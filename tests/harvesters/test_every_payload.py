@@ -31,7 +31,7 @@ from harvesters.protocols.table import PROTOCOLS
 from harvesters.record import Record
 from harvesters.source import parse
 from shapes.result import Severity
-from shapes.validate import judge
+from shapes.validate import validate_many
 from vocab.crosswalks import Crosswalks
 from vocab.describe import describe
 from vocab.iris import Iris
@@ -137,7 +137,7 @@ def counted(kind: Kind, words: Crosswalks) -> tuple[tuple[int, int, int, int], C
             if not isinstance(item, Record):
                 reasons[f"{file.name}: {getattr(item, 'reason', 'gone')}"] += 1
     mapped = [lines for lines in told if lines]
-    verdicts = judge(mapped)
+    verdicts = validate_many(mapped)
     faults = [[it for it in results if it.severity is Severity.VIOLATION] for results in verdicts]
     reasons.update(f"withheld: {it.message}" for found in faults for it in found[:1])
     return (files, came, len(mapped), sum(not found for found in faults)), reasons

@@ -13,10 +13,10 @@ from harvesters.mappings.stocktake_record import reader
 from harvesters.payloads.graph import Graph
 from harvesters.protocols.sibling_record import item, name, statements
 from harvesters.record import Record
-from vocab.chronicle import Provenance, Remark, attest, describe_source
 from vocab.describe import describe
 from vocab.initiative import Basis, Claim, Detection, Document, Event, Initiative, Party, Place, Post, Prize, Resource, Role, Text
 from vocab.iris import Iris
+from vocab.provenance import Provenance, ValidationNote, describe_record, describe_source
 
 THEIRS, OURS = Iris(BASE), Iris("https://ours.example/")
 KENYA_AREA = "http://metadata.un.org/sdg/codes/geoArea/404"
@@ -83,11 +83,11 @@ def things(iris: Iris) -> dict[str, Resource]:
 
 
 def brought(it: Resource, registry: str = "kenya", known: bool = True) -> Record[Graph]:
-    about = Provenance(registry, "kenya.7", "fields", "ab" * 32, WHEN, WHEN, (Remark("MinCount", "Warning", "No lead", None),))
+    about = Provenance(registry, "kenya.7", "fields", "ab" * 32, WHEN, WHEN, (ValidationNote("MinCount", "Warning", "No lead", None),))
     graph = THEIRS.record(registry, it.key)
     parts = name(graph, BASE)
     assert parts
-    held = statements([*describe(it, THEIRS, registry), *attest(it.key, THEIRS, about)])
+    held = statements([*describe(it, THEIRS, registry), *describe_record(it.key, THEIRS, about)])
     found = item(parts, graph, held, statements(describe_source(KENYA, THEIRS)) if known else [])
     assert isinstance(found, Record)
     return found

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harvesters.demo.cards import cards
+from harvesters.demo.source_definitions import write_sources
 from harvesters.mappings.table import MAPPINGS
 from harvesters.pairs import pair
 from harvesters.protocols.table import PROTOCOLS
@@ -20,7 +20,7 @@ CARDS = sorted([*(ROOT / "sources").glob("*.toml"), *TESTS.rglob("cards/*.toml")
 
 
 def _played(folder: Path) -> Iterator[Path]:
-    yield from cards("http://127.0.0.1:1", folder)
+    yield from write_sources("http://127.0.0.1:1", folder)
 
 
 def _modules(room: str) -> str:

@@ -17,13 +17,13 @@ from journal.log import Journal
 from publisher.app import create_app
 from publisher.shelf.pool import Limits
 from publisher.shelf.shelf import Shelf
-from vocab.account import Account, describe_account
-from vocab.chronicle import Provenance, Registry, Remark, Standing, attest, describe_source, describe_standing
 from vocab.describe import describe, quads
 from vocab.initiative import Basis, Claim, Document, Event, Initiative, Party, Place, Prize, Resource, Role, Text
 from vocab.iris import Iris
+from vocab.provenance import Provenance, Registry, SourceStatus, ValidationNote, describe_record, describe_source, describe_source_statuses
+from vocab.run_statistics import RunStatistics, describe_run
 from vocab.schemes import statements
-from vocab.tombstone import Burial, bury
+from vocab.tombstone import Deletion, write_tombstone
 
 sys.path.insert(0, str(Path(__file__).parent))  # where `suite` and `serving` lie
 
@@ -106,10 +106,10 @@ THINGS: tuple[Resource, ...] = (
     *(plain(number) for number in range(120)),
 )
 
-REMARKS = (Remark("MinCountConstraintComponent", "Warning", "No target is named.", IRIS.ns + "target"),)
+REMARKS = (ValidationNote("MinCountConstraintComponent", "Warning", "No target is named.", IRIS.ns + "target"),)
 
 
-def provenance(source: str, remarks: tuple[Remark, ...] = ()) -> Provenance:
+def provenance(source: str, remarks: tuple[ValidationNote, ...] = ()) -> Provenance:
     """Give the provenance of all records of the world."""
     return Provenance(source, "run-2", "fields", "ab" * 32, SEEN, CHANGED, remarks)
 
@@ -117,7 +117,7 @@ def provenance(source: str, remarks: tuple[Remark, ...] = ()) -> Provenance:
 def record_rows(source: str, it: Resource) -> list[str]:
     """Give the additions that publish *it*."""
     remarks = REMARKS if it is RICH else ()
-    told = [*describe(it, IRIS, source), *attest(it.key, IRIS, provenance(source, remarks))]
+    told = [*describe(it, IRIS, source), *describe_record(it.key, IRIS, provenance(source, remarks))]
     return [f"A {quad}" for quad in quads(told, IRIS.record(source, it.key))]
 
 
@@ -132,8 +132,8 @@ def _registry(name: str) -> Registry:
 
 
 def _gone_rows(source: str, it: Resource) -> Iterator[str]:
-    before = [*describe(it, IRIS, source), *attest(it.key, IRIS, provenance(source))]
-    after = bury(it.key, source, Burial("run-3", CHANGED, "its source says that it was deleted"), SEEN, before, IRIS)
+    before = [*describe(it, IRIS, source), *describe_record(it.key, IRIS, provenance(source))]
+    after = write_tombstone(it.key, source, Deletion("run-3", CHANGED, "its source says that it was deleted"), SEEN, before, IRIS)
     graph = IRIS.record(source, it.key)
     yield from (f"D {quad}" for quad in quads(sorted({*before} - {*after}), graph))
     yield from (f"A {quad}" for quad in quads(sorted({*after} - {*before}), graph))
@@ -143,14 +143,16 @@ def build(data: Path) -> None:
     """Write the world's journal and status file under *data*."""
     journal = Journal(data / "journal")
     journal.append(_vocabulary(), run="run-1", time=SEEN)
-    run = Account(run="run-2", source="demo", started=SEEN, ended=CHANGED, state="committed", sweep=True, claimed=124, fetched=124, new=124)
+    run = RunStatistics(
+        run="run-2", source="demo", started=SEEN, ended=CHANGED, state="committed", sweep=True, claimed=124, fetched=124, new=124
+    )
     rows = [row for it in THINGS for row in record_rows("demo", it)]
     rows += [f"A {quad}" for quad in quads(describe_source(_registry("demo"), IRIS), IRIS.source("demo"))]
-    rows += [f"A {quad}" for quad in quads(describe_account(run, IRIS), IRIS.run("run-2"))]
+    rows += [f"A {quad}" for quad in quads(describe_run(run, IRIS), IRIS.run("run-2"))]
     rows += record_rows("demo", Initiative(key="lost", titles=(Text("Lost project", "en"),)))
     journal.append(rows, run="run-2", time=CHANGED)
     journal.append(_gone_rows("demo", Initiative(key="lost", titles=(Text("Lost project", "en"),))), run="run-3", time=CHANGED)
-    told = describe_standing([Standing("demo", CHANGED, CHANGED, "published", 124, None)], IRIS)
+    told = describe_source_statuses([SourceStatus("demo", CHANGED, CHANGED, "published", 124, None)], IRIS)
     write_status(data, told)
 
 

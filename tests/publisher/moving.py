@@ -10,12 +10,12 @@ from pathlib import Path
 from pyoxigraph import RdfFormat, parse
 
 from journal.log import Journal
-from vocab.chronicle import Provenance, Registry, attest, describe_source
 from vocab.describe import describe, quads
 from vocab.initiative import Basis, Claim, Document, Event, Initiative, Party, Place, Post, Resource, Role, Text
 from vocab.iris import Iris
+from vocab.provenance import Provenance, Registry, describe_record, describe_source
 from vocab.schemes import statements
-from vocab.tombstone import Burial, bury
+from vocab.tombstone import Deletion, write_tombstone
 
 IRIS = Iris()
 FIRST, SECOND, THIRD = (datetime(2026, month, 28, 23, 30, tzinfo=UTC) for month in (3, 4, 4))
@@ -64,7 +64,7 @@ def things() -> list[Resource]:
 
 
 def _described(source: str, it: Resource, run: str) -> set[str]:
-    return {*describe(it, IRIS, source), *attest(it.key, IRIS, Provenance(source, run, "fields", "ab" * 32, FIRST, SECOND))}
+    return {*describe(it, IRIS, source), *describe_record(it.key, IRIS, Provenance(source, run, "fields", "ab" * 32, FIRST, SECOND))}
 
 
 def _put(source: str, it: Resource, run: str, before: Resource | None = None, old: str = "demo.1") -> Iterator[str]:
@@ -74,7 +74,7 @@ def _put(source: str, it: Resource, run: str, before: Resource | None = None, ol
 
 def _bury(source: str, it: Resource, run: str) -> Iterator[str]:
     was = _described(source, it, "demo.1")
-    now = bury(it.key, source, Burial(run, THIRD, "its source says that it was deleted"), FIRST, sorted(was), IRIS)
+    now = write_tombstone(it.key, source, Deletion(run, THIRD, "its source says that it was deleted"), FIRST, sorted(was), IRIS)
     yield from _rows(source, it.key, was, {*now})
 
 

@@ -16,10 +16,10 @@ from journal.log import Journal
 from publisher.app import create_app
 from publisher.shelf.pool import Limits
 from publisher.shelf.shelf import Shelf
-from vocab.chronicle import Provenance, Registry, attest, describe_source
 from vocab.describe import describe, quads
 from vocab.initiative import Claim, Initiative, Text
 from vocab.iris import Iris
+from vocab.provenance import Provenance, Registry, describe_record, describe_source
 from vocab.schemes import statements
 
 IRIS = Iris()
@@ -52,7 +52,10 @@ async def sparse(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     )
     rows = [f"A {quad}" for quad in quads(describe_source(registry, IRIS), IRIS.source("goods"))]
     for it in goods():
-        told = [*describe(it, IRIS, "goods"), *attest(it.key, IRIS, Provenance("goods", "run-2", "fields", "ab" * 32, DAY, DAY, ()))]
+        told = [
+            *describe(it, IRIS, "goods"),
+            *describe_record(it.key, IRIS, Provenance("goods", "run-2", "fields", "ab" * 32, DAY, DAY, ())),
+        ]
         rows += [f"A {quad}" for quad in quads(told, IRIS.record("goods", it.key))]
     journal.append(rows, run="run-2", time=DAY)
     async with Shelf(tmp_path, IRIS, Limits(seconds=10), readers=1) as shelf:

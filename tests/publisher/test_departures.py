@@ -19,11 +19,11 @@ from publisher.releases.departures import COLUMNS
 from publisher.releases.dump import dump
 from publisher.shelf.pool import Limits
 from publisher.shelf.shelf import Shelf
-from vocab.chronicle import Provenance, attest
 from vocab.describe import describe, quads
 from vocab.initiative import Initiative, Text
 from vocab.iris import Iris
-from vocab.tombstone import Burial, bury, mark
+from vocab.provenance import Provenance, describe_record
+from vocab.tombstone import Deletion, mark_vanished, write_tombstone
 
 IRIS = Iris()
 SEEN, MISSED, GONE = (datetime(2026, 3, day, 8, tzinfo=UTC) for day in (1, 5, 9))
@@ -34,7 +34,7 @@ PLACES = ("/page/initiative/demo/old", "/record/demo/old")
 
 def record(key: str, *titles: Text) -> list[str]:
     told = describe(Initiative(key=key, titles=titles), IRIS, "demo")
-    return sorted([*told, *attest(key, IRIS, Provenance("demo", "demo.1", "fields", "ab" * 16, SEEN, SEEN))])
+    return sorted([*told, *describe_record(key, IRIS, Provenance("demo", "demo.1", "fields", "ab" * 16, SEEN, SEEN))])
 
 
 def rows(told: list[str], key: str) -> list[str]:
@@ -46,12 +46,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a world of one record that was replaced, its heir, one that went without a trace, and one that has vanished."""
     data = tmp_path_factory.mktemp("departures")
     old, lost = record("old", Text("Ancien", "fr"), Text("Old project", "en")), record("lost", Text(HOSTILE))
-    old = mark("\n".join(old), "old", "demo", MISSED, IRIS).split("\n")
+    old = mark_vanished("\n".join(old), "old", "demo", MISSED, IRIS).split("\n")
     told = [
-        *rows(bury("old", "demo", Burial("demo.2", GONE, "its content came under a new key", "new"), SEEN, old, IRIS), "old"),
-        *rows(bury("lost", "demo", Burial("demo.3", GONE, "two complete sweeps missed it"), SEEN, lost, IRIS), "lost"),
+        *rows(write_tombstone("old", "demo", Deletion("demo.2", GONE, "its content came under a new key", "new"), SEEN, old, IRIS), "old"),
+        *rows(write_tombstone("lost", "demo", Deletion("demo.3", GONE, "two complete sweeps missed it"), SEEN, lost, IRIS), "lost"),
         *rows(record("new", Text("New project", "en")), "new"),
-        *rows(mark("\n".join(record("away", Text("Away", "en"))), "away", "demo", GONE, IRIS).split("\n"), "away"),
+        *rows(mark_vanished("\n".join(record("away", Text("Away", "en"))), "away", "demo", GONE, IRIS).split("\n"), "away"),
     ]
     Journal(data / "journal").append(told, run="demo.3", time=GONE)
     return data

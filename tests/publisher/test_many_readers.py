@@ -19,8 +19,8 @@ from waiting import wait_until
 from journal import store
 from publisher.releases import stored
 from publisher.releases.making import make
-from vocab.chronicle import Standing, describe_standing
 from vocab.describe import quads
+from vocab.provenance import SourceStatus, describe_source_statuses
 
 OAI = "{http://www.openarchives.org/OAI/2.0/}"
 SEEN = datetime(2026, 4, 28, tzinfo=UTC)
@@ -62,7 +62,7 @@ def publishers(s3: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> 
     one, two, three = (tmp_path_factory.mktemp(name) for name in ("folder", "store", "mirror"))
     store.settle(one / "journal", "s3://many/stocktake")
     journal = begin(one)
-    told = describe_standing([Standing("demo", SEEN, SEEN, "published", 260, None)], IRIS)
+    told = describe_source_statuses([SourceStatus("demo", SEEN, SEEN, "published", 260, None)], IRIS)
     (one / "status.nq").write_text("".join(f"{quad}\n" for quad in quads(told, IRIS.status)))
     assert journal.store
     journal.store.replace("status.nq", one / "status.nq")

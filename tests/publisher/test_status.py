@@ -18,11 +18,11 @@ from publisher.app import create_app
 from publisher.shelf.follower import Follower
 from publisher.shelf.pool import Limits
 from publisher.shelf.shelf import Shelf
-from vocab.account import Account, describe_account
-from vocab.chronicle import Standing, describe_standing
 from vocab.describe import quads
-from vocab.freshness import Marks
+from vocab.freshness import FreshnessInputs
 from vocab.iris import Iris
+from vocab.provenance import SourceStatus, describe_source_statuses
+from vocab.run_statistics import RunStatistics, describe_run
 
 IRIS = Iris()
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -31,21 +31,23 @@ HTML = {"Accept": "text/html"}
 WORDS = {"live": "up to date", "frozen": "on hold"}  # of states whose name on pages differs from the data's
 
 
-def account(run: str, state: str, **more: int) -> Account:
-    return Account(run=run, source=run.partition(".")[0], started=NOW - DAY, ended=NOW, state=state, network={"200": 3, "429": 1}, **more)
+def account(run: str, state: str, **more: int) -> RunStatistics:
+    return RunStatistics(
+        run=run, source=run.partition(".")[0], started=NOW - DAY, ended=NOW, state=state, network={"200": 3, "429": 1}, **more
+    )
 
 
-def told() -> list[Standing]:
+def told() -> list[SourceStatus]:
     """Tell of a source in each state, one of them with a plan that waits."""
-    live = Marks(success=NOW - DAY, late_from=NOW + DAY)
-    late = Marks(success=NOW - 9 * DAY, late_from=NOW - 7 * DAY)
+    live = FreshnessInputs(success=NOW - DAY, late_from=NOW + DAY)
+    late = FreshnessInputs(success=NOW - 9 * DAY, late_from=NOW - 7 * DAY)
     failed = account("beta.7", "failed", withheld=4)
     return [
-        Standing("demo", NOW - DAY, NOW - DAY, "committed", 124, None, live, sweep=NOW - DAY, due=NOW + DAY, missing=2),
-        Standing("alpha", NOW - DAY, NOW - 9 * DAY, "held", 9, "5 of 9 vanished <b>", late, run="alpha.3", plan="alpha.3"),
-        Standing("beta", NOW, NOW - DAY, "failed", 9, "503", Marks(NOW - DAY, 3, NOW + DAY), run="beta.7", account=failed),
-        Standing("gamma", NOW, NOW, "unchanged", 9, None, Marks(NOW, 0, NOW + DAY, held=True), hold="they migrate"),
-        Standing("omega", None, None, None, 0, None, Marks(retired=True)),
+        SourceStatus("demo", NOW - DAY, NOW - DAY, "committed", 124, None, live, sweep=NOW - DAY, due=NOW + DAY, missing=2),
+        SourceStatus("alpha", NOW - DAY, NOW - 9 * DAY, "held", 9, "5 of 9 vanished <b>", late, run="alpha.3", plan="alpha.3"),
+        SourceStatus("beta", NOW, NOW - DAY, "failed", 9, "503", FreshnessInputs(NOW - DAY, 3, NOW + DAY), run="beta.7", account=failed),
+        SourceStatus("gamma", NOW, NOW, "unchanged", 9, None, FreshnessInputs(NOW, 0, NOW + DAY, held=True), hold="they migrate"),
+        SourceStatus("omega", None, None, None, 0, None, FreshnessInputs(retired=True)),
     ]
 
 
@@ -56,10 +58,10 @@ def data(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(world / "journal", data / "journal")
     journal = Journal(data / "journal")
     before = sum(1 if row[0] == "A" else -1 for entry in journal.entries() for row in entry.rows())
-    size = len(describe_account(account("demo.4", "committed", quads_after=0), IRIS))
-    right = describe_account(account("demo.4", "committed", quads_after=before + size), IRIS)
+    size = len(describe_run(account("demo.4", "committed", quads_after=0), IRIS))
+    right = describe_run(account("demo.4", "committed", quads_after=before + size), IRIS)
     journal.append([f"A {quad}" for quad in quads(right, IRIS.run("demo.4"))], run="demo.4", time=NOW)
-    (data / "status.nq").write_text("".join(f"{quad}\n" for quad in quads(describe_standing(told(), IRIS, NOW), IRIS.status)))
+    (data / "status.nq").write_text("".join(f"{quad}\n" for quad in quads(describe_source_statuses(told(), IRIS, NOW), IRIS.status)))
     return data
 
 
@@ -109,7 +111,7 @@ async def test_the_store_agrees_with_the_account_of_the_newest_run(client: httpx
 
 async def test_a_store_that_holds_other_than_its_account_says_is_told(data: Path, tmp_path: Path) -> None:
     shutil.copytree(data / "journal", tmp_path / "journal")
-    wrong = describe_account(account("demo.5", "committed", quads_after=7), IRIS)
+    wrong = describe_run(account("demo.5", "committed", quads_after=7), IRIS)
     Journal(tmp_path / "journal").append([f"A {quad}" for quad in quads(wrong, IRIS.run("demo.5"))], run="demo.5", time=NOW)
 
     async with Shelf(tmp_path, IRIS, Limits(seconds=240, wait=240), readers=1) as shelf:
@@ -206,8 +208,8 @@ def follower(tmp_path: Path, clock: Clock) -> Iterator[Follower]:
     """Open a follower of a journal of one entry and a status file, by *clock*."""
     journal = Journal(tmp_path / "journal")
     journal.append(["A <https://x.org/s> <https://x.org/p> <https://x.org/o> <https://x.org/g> ."], run="r", time=NOW)
-    marks = Marks(success=NOW, late_from=NOW + 2 * DAY)
-    lines = quads(describe_standing([Standing("demo", NOW, NOW, "committed", 1, None, marks)], IRIS, NOW), IRIS.status)
+    marks = FreshnessInputs(success=NOW, late_from=NOW + 2 * DAY)
+    lines = quads(describe_source_statuses([SourceStatus("demo", NOW, NOW, "committed", 1, None, marks)], IRIS, NOW), IRIS.status)
     (tmp_path / "status.nq").write_text("".join(f"{line}\n" for line in lines))
     with closing(Follower(journal, tmp_path / "shelf", tmp_path / "status.nq", IRIS.status, clock)) as opened:
         yield opened

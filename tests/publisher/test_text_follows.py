@@ -23,15 +23,15 @@ from publisher.shelf.shelf import Shelf
 from publisher.sparql.rewriting import ready, rewrite
 from publisher.text.ask import Wish
 from publisher.text.search import search_in
-from vocab.chronicle import Provenance, attest
 from vocab.describe import describe, quads
 from vocab.initiative import Initiative, Party, Role, Text
 from vocab.iris import Iris
-from vocab.tombstone import Burial, bury
+from vocab.provenance import Provenance, describe_record
+from vocab.tombstone import Deletion, write_tombstone
 
 IRIS = Iris("https://x.org/")
 FIRST, LATER = datetime(2026, 1, 2, tzinfo=UTC), datetime(2026, 1, 3, tzinfo=UTC)
-GONE = Burial("run-2", LATER, "its source says that it was deleted")
+GONE = Deletion("run-2", LATER, "its source says that it was deleted")
 
 Start = Callable[[Path], Follower]
 
@@ -39,7 +39,7 @@ Start = Callable[[Path], Follower]
 def told(key: str, title: str, lead: str = "Ministry of Health", at: datetime = FIRST) -> list[str]:
     it = Initiative(key=key, titles=(Text(title, "en"),), parties=(Party(Role.LEAD, Text(lead, "en")),))
     about = Provenance("demo", "run-1", "fields", "ab" * 32, FIRST, at)
-    return sorted([*describe(it, IRIS, "demo"), *attest(key, IRIS, about)])
+    return sorted([*describe(it, IRIS, "demo"), *describe_record(key, IRIS, about)])
 
 
 def commit(data: Path, key: str, before: list[str], after: list[str]) -> None:
@@ -79,7 +79,7 @@ def found(generation: Generation, words: str) -> list[str]:
 
 def test_what_is_new_changed_gone_and_back_is_found_as_it_is_published(tmp_path: Path, follower: Start) -> None:
     new, changed, back = told("1", "Remote clinics"), told("1", "Rural schools"), told("1", "Remote clinics", at=LATER)
-    gone = bury("1", "demo", GONE, FIRST, changed, IRIS)
+    gone = write_tombstone("1", "demo", GONE, FIRST, changed, IRIS)
     commit(tmp_path, "2", [], told("2", "Other things"))
     following = follower(tmp_path)
     states = []
@@ -104,9 +104,9 @@ def test_an_organization_is_found_until_the_last_record_that_names_it_is_gone(tm
     following = follower(tmp_path)
     both = found(shown(following), "ministry")
 
-    commit(tmp_path, "1", one, bury("1", "demo", GONE, FIRST, one, IRIS))
+    commit(tmp_path, "1", one, write_tombstone("1", "demo", GONE, FIRST, one, IRIS))
     first = found(shown(following), "ministry")
-    commit(tmp_path, "2", two, bury("2", "demo", GONE, FIRST, two, IRIS))
+    commit(tmp_path, "2", two, write_tombstone("2", "demo", GONE, FIRST, two, IRIS))
     second = found(shown(following), "ministry")
 
     ministry = "organization/demo/ministry-of-health"

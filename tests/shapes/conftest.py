@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 
 import pytest
 
-from vocab.chronicle import Provenance, attest
 from vocab.describe import describe
 from vocab.initiative import Basis, Claim, Document, Event, Initiative, Party, Place, Post, Prize, Resource, Role, Text
 from vocab.iris import Iris
+from vocab.provenance import Provenance, describe_record
 
 IRIS = Iris()
 _AREA = "http://metadata.un.org/sdg/codes/geoArea/"
@@ -131,7 +131,7 @@ def record(random: Random, key: str) -> list[str]:
     """Describe and attest a generated resource; now and then lose a statement or spoil a time, as a bug of ours would."""
     seen = datetime(2024, 1, 1, tzinfo=UTC)
     about = Provenance("gen", "r1", "fields", random.choice(("ab" * 32, "none")), seen, seen + timedelta(days=random.choice((-1, 0, 1))))
-    statements = describe(resource(random, key), IRIS, "gen") + attest(key, IRIS, about)
+    statements = describe(resource(random, key), IRIS, "gen") + describe_record(key, IRIS, about)
     if random.random() < 0.3:
         statements.remove(random.choice(statements))
     if random.random() < 0.1:

@@ -13,7 +13,7 @@ from processes import end_with_parent
 
 from shapes.result import Result
 from shapes.rules import rules
-from shapes.validate import judge, validate
+from shapes.validate import validate, validate_many
 from vocab.terms import DCAT, DCT, RDF, XSD, literal
 
 Records = Callable[[int, int], list[list[str]]]
@@ -39,8 +39,8 @@ def judged(records: Records) -> list[tuple[tuple[Result, ...], tuple[Result, ...
     chunks = [made[start : start + CHUNK] for start in range(0, COUNT, CHUNK)]
 
     with ProcessPoolExecutor(2, mp_context=get_context("spawn"), initializer=end_with_parent) as pool:
-        slow = chain.from_iterable(pool.map(partial(judge, name="reference", size=CHUNK), chunks))
-        return list(zip(judge(made, threads=2), slow, strict=True))
+        slow = chain.from_iterable(pool.map(partial(validate_many, name="reference", size=CHUNK), chunks))
+        return list(zip(validate_many(made, threads=2), slow, strict=True))
 
 
 def test_both_engines_give_every_record_the_same_results(judged: list[tuple[tuple[Result, ...], tuple[Result, ...]]]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from shapes.batch import batches
 from shapes.engines.engine import EngineError
 from shapes.result import Severity
-from shapes.validate import judge, validate
+from shapes.validate import validate, validate_many
 from vocab.describe import describe
 from vocab.initiative import Initiative, Party, Role, Text
 from vocab.iris import BASE, Iris
@@ -28,17 +28,17 @@ def _initiative(key: str, lead: Text, base: str = BASE, *titles: Text) -> list[s
 def test_a_verdict_does_not_depend_on_the_batch(records: Records) -> None:
     made = records(7, 300)
 
-    alone = judge(made, size=1)
+    alone = validate_many(made, size=1)
 
-    assert judge(made, size=50) == alone
-    assert judge(made, size=50, threads=2) == alone
-    assert judge(made[::-1], size=7) == alone[::-1]
+    assert validate_many(made, size=50) == alone
+    assert validate_many(made, size=50, threads=2) == alone
+    assert validate_many(made[::-1], size=7) == alone[::-1]
 
 
 def test_a_shared_organization_is_told_of_in_each_record_that_describes_it() -> None:
     both = [_initiative("1", Text(" ")), _initiative("2", Text(" "))]
 
-    first, second = judge(both)
+    first, second = validate_many(both)
 
     told = [[result.focus for result in verdict if result.shape.endswith("OrganizationNameBlank")] for verdict in (first, second)]
     assert told == [[f"{BASE}id/organization/test/itu"]] * 2
@@ -47,7 +47,7 @@ def test_a_shared_organization_is_told_of_in_each_record_that_describes_it() -> 
 def test_two_records_that_name_one_organization_in_two_ways_are_not_blamed_for_each_other() -> None:
     both = [_initiative("1", Text("ITU", "en")), _initiative("2", Text("International Telecommunication Union", "en"))]
 
-    verdicts = judge(both)
+    verdicts = validate_many(both)
 
     assert all(not result.shape.endswith("OrganizationNameUnique") for verdict in verdicts for result in verdict)
     assert any(result.shape.endswith("OrganizationNameUnique") for result in validate([*both[0], *both[1]]).results)
@@ -66,12 +66,12 @@ def test_one_description_that_cannot_be_read_costs_the_others_nothing(name: str,
     made = records(3, 10)
     poisoned = [*made[:4], POISON, *made[4:]]
 
-    verdicts = judge(poisoned, name="rust" if name == "rust" else "reference")
+    verdicts = validate_many(poisoned, name="rust" if name == "rust" else "reference")
 
     (told,) = verdicts.pop(4)
     assert (told.focus, told.component, told.severity) == ("a:s", "Unreadable", Severity.VIOLATION)
     assert told.message.startswith("It cannot be read: Parser error")
-    assert verdicts == judge(made)
+    assert verdicts == validate_many(made)
 
 
 def test_text_of_any_kind_is_judged_or_refused_but_never_raises() -> None:
@@ -79,15 +79,15 @@ def test_text_of_any_kind_is_judged_or_refused_but_never_raises() -> None:
     texts = ["\ud800", "\x00", "a b", "<a:s> <a:p> <a:o> . <a:s> <a:p> <a:q>", "_:b <a:p> _:b", ""]
     odd = [["<a:s> <a:p> " + "".join(random.choices("<>\"\\ \n.@^:é\U0001f3e5", k=20))] for _ in range(200)]
 
-    verdicts = judge([*([text] for text in texts), [], *odd])
+    verdicts = validate_many([*([text] for text in texts), [], *odd])
 
     assert len(verdicts) == len(texts) + 1 + len(odd)
     assert {result.component for verdict in verdicts for result in verdict} == {"Unreadable"}
 
 
 def test_nothing_is_judged_without_complaint() -> None:
-    assert judge([]) == []
-    assert judge([[]]) == [()]
+    assert validate_many([]) == []
+    assert validate_many([[]]) == [()]
 
 
 def test_a_graph_that_is_no_n_triples_is_an_error() -> None:
@@ -98,7 +98,7 @@ def test_a_graph_that_is_no_n_triples_is_an_error() -> None:
 def test_shapes_follow_the_base() -> None:
     base = "https://example.org/wsis/"
 
-    (verdict,) = judge([_initiative("1", Text("ITU", "en"), base)], base=base)
+    (verdict,) = validate_many([_initiative("1", Text("ITU", "en"), base)], base=base)
 
     assert {result.shape.rpartition("#")[2] for result in verdict} == {"ResourceDescription", "InitiativeSubject", "InitiativeCountry"}
     assert all(result.shape.startswith(base) for result in verdict)

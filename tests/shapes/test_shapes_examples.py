@@ -11,7 +11,7 @@ import pytest
 from shapes.examples import Example, examples
 from shapes.result import Result, Severity
 from shapes.rules import rules, shapes_digest, turtle
-from shapes.validate import Name, judge
+from shapes.validate import EngineName, validate_many
 from vocab.iris import BASE
 from vocab.schemes import concepts
 
@@ -19,10 +19,10 @@ DOCS = Path(__file__).parents[2] / "docs" / "reference" / "shapes.md"
 EVERY = list(examples())
 
 
-@pytest.fixture(scope="module", params=get_args(Name))
+@pytest.fixture(scope="module", params=get_args(EngineName))
 def verdicts(request: pytest.FixtureRequest) -> list[tuple[Example, tuple[Result, ...]]]:
     """Give each example with what an engine says of it."""
-    return list(zip(EVERY, judge([one.statements for one in EVERY], name=request.param, size=100), strict=True))
+    return list(zip(EVERY, validate_many([one.statements for one in EVERY], name=request.param, size=100), strict=True))
 
 
 def test_each_shape_has_a_good_and_a_bad_example() -> None:
@@ -48,7 +48,7 @@ def test_a_result_says_what_its_shape_says(verdicts: list[tuple[Example, tuple[R
 def test_a_bad_example_is_met_where_the_shape_looks() -> None:
     bad = [one for one in EVERY if not one.good]
 
-    found = judge([one.statements for one in bad])
+    found = validate_many([one.statements for one in bad])
 
     for one, results in zip(bad, found, strict=True):
         subjects = {statement.partition(" ")[0].strip("<>") for statement in one.statements}

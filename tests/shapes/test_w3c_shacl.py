@@ -18,7 +18,7 @@ from rdflib.term import Node
 from shapes.engines.engine import EngineError
 from shapes.engines.reference import graph
 from shapes.result import Result
-from shapes.validate import ENGINES, Name
+from shapes.validate import ENGINES, EngineName
 
 SUITE = Path(__file__).parents[3] / "shared" / "suites" / "w3c-shacl"
 MF = Namespace("http://www.w3.org/2001/sw/DataAccess/tests/test-manifest#")
@@ -106,9 +106,9 @@ def test_the_suite_is_there() -> None:
 
 
 @pytest.mark.suite("w3c-shacl")
-@pytest.mark.parametrize("name", get_args(Name))
+@pytest.mark.parametrize("name", get_args(EngineName))
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_w3c(case: Case, name: Name, request: pytest.FixtureRequest) -> None:
+def test_w3c(case: Case, name: EngineName, request: pytest.FixtureRequest) -> None:
     if known := KNOWN.get((name, case.name)):
         request.applymarker(pytest.mark.xfail(reason=known, strict=True))
 
@@ -117,7 +117,7 @@ def test_w3c(case: Case, name: Name, request: pytest.FixtureRequest) -> None:
     assert actual == case.wanted
 
 
-def _run(case: Case, name: Name) -> Told | None:
+def _run(case: Case, name: EngineName) -> Told | None:
     data = "".join(f"{quad.triple} .\n" for quad in ox.parse(path=case.data, format=ox.RdfFormat.TURTLE, base_iri=case.data.as_uri()))
     try:
         engine = ENGINES[name](case.shapes.read_text("utf-8"), case.shapes.as_uri())

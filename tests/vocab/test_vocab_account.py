@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 import pyoxigraph
 import pytest
 
-from vocab.account import METRICS, Account, describe_account
 from vocab.iris import Iris
+from vocab.run_statistics import METRICS, RunStatistics, describe_run
 from vocab.schemes import statements
 from vocab.terms import DQV, PROV, RDF
 
 IRIS = Iris()
 RUN = IRIS.run("demo.7")
-ACCOUNT = Account(
+ACCOUNT = RunStatistics(
     run="demo.7",
     source="demo",
     started=datetime(2026, 3, 1, 3, 15, tzinfo=UTC),
@@ -38,14 +38,14 @@ ACCOUNT = Account(
 )
 
 
-def stored(account: Account) -> pyoxigraph.Store:
+def stored(account: RunStatistics) -> pyoxigraph.Store:
     store = pyoxigraph.Store()
-    store.load("".join(f"{line} .\n" for line in describe_account(account, IRIS)), pyoxigraph.RdfFormat.N_TRIPLES)
+    store.load("".join(f"{line} .\n" for line in describe_run(account, IRIS)), pyoxigraph.RdfFormat.N_TRIPLES)
     return store
 
 
 def test_a_run_is_an_activity_of_our_software_on_its_source() -> None:
-    told = describe_account(ACCOUNT, IRIS)
+    told = describe_run(ACCOUNT, IRIS)
 
     assert f"<{RUN}> <{RDF}type> <{PROV}Activity>" in told
     assert f"<{RUN}> <{PROV}used> <{IRIS.source('demo')}>" in told
@@ -81,7 +81,7 @@ def test_what_the_network_gave_is_counted_by_name() -> None:
 
 
 def test_no_account_has_a_blank_node_and_all_are_sorted_without_doubles() -> None:
-    told = describe_account(ACCOUNT, IRIS)
+    told = describe_run(ACCOUNT, IRIS)
 
     assert "_:" not in "\n".join(told)
     assert told == sorted(set(told))
@@ -90,11 +90,11 @@ def test_no_account_has_a_blank_node_and_all_are_sorted_without_doubles() -> Non
 def test_how_many_statements_there_are_does_not_depend_on_the_numbers() -> None:
     other = replace(ACCOUNT, **dict.fromkeys(ACCOUNT.counts, 0))
 
-    assert len(describe_account(other, IRIS)) == len(describe_account(ACCOUNT, IRIS))
+    assert len(describe_run(other, IRIS)) == len(describe_run(ACCOUNT, IRIS))
 
 
 @pytest.mark.parametrize("name", ["claimed", "published_before", "quads_after"])
 def test_a_number_that_nobody_knows_is_not_told_as_none_or_zero(name: str) -> None:
-    told = describe_account(replace(ACCOUNT, **{name: None}), IRIS)
+    told = describe_run(replace(ACCOUNT, **{name: None}), IRIS)
 
     assert not [line for line in told if f"{IRIS.ns}{METRICS[name]}>" in line]

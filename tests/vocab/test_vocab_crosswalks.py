@@ -6,7 +6,7 @@ import pytest
 
 from vocab.crosswalks import Crosswalks, area, country, goal, target
 from vocab.iris import Iris
-from vocab.normal import LONGEST
+from vocab.normalization import MAX_LENGTH
 from vocab.schemes import concepts, schemes
 
 IRIS = Iris("https://example.org/")
@@ -265,7 +265,7 @@ def test_every_code_and_preferred_label_of_a_scheme_of_ours_is_found_again() -> 
         for scheme in named
         for it in concepts(scheme, IRIS.base).values()
         for word in (*it.notations, *(name.value for name in it.labels))
-        if WALK.named(scheme, word) != it.iri
+        if WALK.find_by_name(scheme, word) != it.iri
     ]
 
     assert lost == []
@@ -317,4 +317,4 @@ def test_a_text_longer_than_any_name_names_nothing(text: str) -> None:
 
 
 def test_no_name_is_longer_than_what_is_looked_up() -> None:
-    assert max(len(name.value) for scheme in schemes() for it in concepts(scheme).values() for name in it.labels) <= LONGEST
+    assert max(len(name.value) for scheme in schemes() for it in concepts(scheme).values() for name in it.labels) <= MAX_LENGTH

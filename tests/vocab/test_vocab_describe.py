@@ -9,14 +9,14 @@ import pyoxigraph
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vocab.account import METRICS, Account, describe_account
-from vocab.chronicle import Provenance, Registry, Remark, Standing, attest, describe_source, describe_standing
 from vocab.describe import describe, quads
 from vocab.initiative import Basis, Claim, Document, Event, Initiative, Party, Place, Post, Prize, Resource, Role, Text
 from vocab.iris import Iris
+from vocab.provenance import Provenance, Registry, SourceStatus, ValidationNote, describe_record, describe_source, describe_source_statuses
+from vocab.run_statistics import METRICS, RunStatistics, describe_run
 from vocab.schemes import statements
 from vocab.terms import RDFS, literal
-from vocab.tombstone import Burial, bury, mark
+from vocab.tombstone import Deletion, mark_vanished, write_tombstone
 
 IRIS = Iris("https://example.org/")
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -89,10 +89,10 @@ def test_a_store_gives_back_a_description_as_it_was_written(resource: Resource) 
 @settings(max_examples=50, deadline=None)
 @given(words.filter(bool), words, st.none() | st.just("https://example.org/path"))
 def test_a_store_gives_back_a_record_and_its_remarks_as_they_were_written(key: str, message: str, path: str | None) -> None:
-    remark = Remark("MinCountConstraintComponent", "Warning", message, path)
+    remark = ValidationNote("MinCountConstraintComponent", "Warning", message, path)
     about = Provenance("source", "20260131T120000Z-1", "ckan_package", "00ff", NOON, NOON, (remark,))
 
-    lines = quads(attest(key, IRIS, about), IRIS.record("source", key))
+    lines = quads(describe_record(key, IRIS, about), IRIS.record("source", key))
 
     assert dumped(lines) == sorted(lines)
 
@@ -117,16 +117,16 @@ def full() -> Initiative:
 
 def written() -> list[str]:
     """Give an example of all that is ever written."""
-    about = Provenance("s", "r", "m", "00", NOON, NOON, (Remark("c", "Warning", "m", None),))
+    about = Provenance("s", "r", "m", "00", NOON, NOON, (ValidationNote("c", "Warning", "m", None),))
     return [
         *describe(full(), IRIS, "s"),
         *describe(Event(key="2", venue=Text("Hall")), IRIS, "s"),
-        *attest("1", IRIS, about),
-        *bury("1", "s", Burial("r", NOON, "deleted", "2"), NOON, attest("1", IRIS, about), IRIS),
-        *mark("\n".join(attest("1", IRIS, about)), "1", "s", NOON, IRIS).split("\n"),
+        *describe_record("1", IRIS, about),
+        *write_tombstone("1", "s", Deletion("r", NOON, "deleted", "2"), NOON, describe_record("1", IRIS, about), IRIS),
+        *mark_vanished("\n".join(describe_record("1", IRIS, about)), "1", "s", NOON, IRIS).split("\n"),
         *describe_source(Registry("s", "S", "P", "https://s.org/", "", "csv", "fields", "0 3 * * *"), IRIS),
-        *describe_account(Account(run="r", source="s", started=NOON, ended=NOON, state="held", **dict.fromkeys(METRICS, 1)), IRIS),
-        *describe_standing([Standing("s", NOON, NOON, "held", 1, "short")], IRIS),
+        *describe_run(RunStatistics(run="r", source="s", started=NOON, ended=NOON, state="held", **dict.fromkeys(METRICS, 1)), IRIS),
+        *describe_source_statuses([SourceStatus("s", NOON, NOON, "held", 1, "short")], IRIS),
     ]
 
 

@@ -7,16 +7,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from vocab.chronicle import Standing, describe_standing
-from vocab.freshness import FAILING, Freshness, Marks, freshness, next_turn
+from vocab.freshness import FAILING, Freshness, FreshnessInputs, freshness, next_change
 from vocab.iris import Iris
+from vocab.provenance import SourceStatus, describe_source_statuses
 from vocab.schemes import statements
 
 IRIS = Iris()
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 LATE, FROZEN = NOON + timedelta(days=2), NOON + timedelta(days=90)
-MARKS = Marks(success=NOON, late_from=LATE, frozen_from=FROZEN)
+MARKS = FreshnessInputs(success=NOON, late_from=LATE, frozen_from=FROZEN)
 
 
 @pytest.mark.parametrize(
@@ -37,18 +37,18 @@ def test_three_failures_in_a_row_are_failing(failures: int, state: str) -> None:
 
 
 def test_a_source_of_which_no_run_ever_succeeded_is_late() -> None:
-    assert freshness(Marks(), NOON) is Freshness.LATE
+    assert freshness(FreshnessInputs(), NOON) is Freshness.LATE
 
 
 def test_what_weighs_more_is_told_first() -> None:
-    worst = Marks(success=NOON, failures=9, late_from=NOON, frozen_from=NOON, held=True, retired=True)
+    worst = FreshnessInputs(success=NOON, failures=9, late_from=NOON, frozen_from=NOON, held=True, retired=True)
     steps = [worst, replace(worst, retired=False), replace(worst, retired=False, held=False), replace(MARKS, late_from=NOON)]
 
     assert [freshness(marks, NOON).value for marks in steps] == ["retired", "frozen", "failing", "late"]
 
 
 def test_the_next_turn_is_the_first_that_is_still_to_come() -> None:
-    turns = [next_turn(MARKS, at) for at in (NOON, LATE - SECOND, LATE, FROZEN)]
+    turns = [next_change(MARKS, at) for at in (NOON, LATE - SECOND, LATE, FROZEN)]
 
     assert turns == [LATE, LATE, FROZEN, None]
 
@@ -60,7 +60,7 @@ def test_every_state_is_a_concept_of_the_ontology() -> None:
 
 
 def test_the_status_graph_tells_the_state_and_all_that_decides_it() -> None:
-    told = describe_standing([Standing("s", NOON, NOON, "held", 1, "short", MARKS, run="s.2", plan="s.2")], IRIS, LATE)
+    told = describe_source_statuses([SourceStatus("s", NOON, NOON, "held", 1, "short", MARKS, run="s.2", plan="s.2")], IRIS, LATE)
 
     source = f"<{IRIS.source('s')}> <{IRIS.ns}"
     assert f"{source}freshness> <{IRIS.ns}late>" in told

@@ -23,8 +23,8 @@ from held import held
 from processes import end_with_parent
 from projects import CARD, NOON
 
-from harvesters.ledger.account import State
-from harvesters.ledger.decisions import Override
+from harvesters.ledger.models import State
+from harvesters.ledger.operator_actions import Override
 from harvesters.runs import decide, errands, words
 from harvesters.runs.means import Means, opened
 from harvesters.runs.run import harvest
@@ -80,7 +80,7 @@ def run(home: Path, deed: str) -> None:
 
 def approve(home: Path, deed: str) -> None:
     with means(home, deed) as it:
-        held = it.ledger.held()
+        held = it.ledger.awaiting_review()
         begun = it.ledger.open_run("projects")
         if held or begun:
             decide.approve(it, source(), (held or [begun])[0].id, by="ann", override=Override("vanished", 0.9, NOON + timedelta(days=40)))
@@ -114,8 +114,8 @@ def release(home: Path, deed: str) -> None:
 
 def ask(home: Path, deed: str) -> None:
     with means(home, deed) as it:
-        if not it.ledger.errands():
-            it.ledger.ask_for("projects", True, "ann", it.now())
+        if not it.ledger.run_requests():
+            it.ledger.request_run("projects", True, "ann", it.now())
 
 
 def asked(home: Path, deed: str) -> None:

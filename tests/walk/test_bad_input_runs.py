@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from harvesters.errors import HarvestError
-from harvesters.ledger.account import State
+from harvesters.ledger.models import State
 from harvesters.runs.means import Means
 from harvesters.runs.run import harvest
 from harvesters.source import Source, parse

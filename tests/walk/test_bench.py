@@ -11,7 +11,7 @@ import pytest
 from lxml import etree, html
 
 from harvesters.errors import ClusterError
-from harvesters.ledger.account import Outcome, Run, State
+from harvesters.ledger.models import Outcome, Run, State
 from harvesters.record import Record
 from harvesters.runs.bench import Bench
 from harvesters.runs.craft import Case, Task, prepared

@@ -12,7 +12,7 @@ from types import ModuleType
 import httpx
 import pytest
 
-from harvesters.ledger.account import Outcome, State
+from harvesters.ledger.models import Outcome, State
 from harvesters.runs.means import Means
 from harvesters.runs.plan import Plan
 from harvesters.runs.run import harvest
@@ -83,7 +83,7 @@ def test_a_record_that_becomes_poison_stays_published(simulated: ModuleType, mea
     plan = harvest(card, behind(means, simulated.Oai(held, poison={"k0017"})), full=True)
 
     assert told(plan) == {Outcome.UNCHANGED: 44, Outcome.UNREADABLE: 1}
-    assert means.ledger.published(card.name) == 45
+    assert means.ledger.count_published(card.name) == 45
 
 
 def test_a_sweep_in_doubt_deletes_nothing_and_says_why(simulated: ModuleType, means: Means, card: Source) -> None:
@@ -95,7 +95,7 @@ def test_a_sweep_in_doubt_deletes_nothing_and_says_why(simulated: ModuleType, me
 
     assert plan.run.state is State.INCOMPLETE
     assert "can be neither read nor listed" in (plan.run.reason or "")
-    assert means.ledger.published(card.name) == 45
+    assert means.ledger.count_published(card.name) == 45
 
 
 @pytest.mark.parametrize("shuffled", [False, True])

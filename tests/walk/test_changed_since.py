@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from harvesters.ledger.account import State
+from harvesters.ledger.models import State
 from harvesters.runs import decide
 from harvesters.runs.means import Means
 from harvesters.runs.run import harvest
@@ -94,7 +94,7 @@ def test_after_a_plan_was_approved_the_source_is_read_anew(source: Source, means
     back = harvest(source, means)
 
     assert back.run.counts["returned"] == 10
-    assert means.ledger.missing(source.name) == 0
+    assert means.ledger.count_missing(source.name) == 0
 
 
 def test_a_record_that_vanished_goes_its_way_though_the_source_changes_no_more(source: Source, means: Means, whole: Whole) -> None:
@@ -104,7 +104,7 @@ def test_a_record_that_vanished_goes_its_way_though_the_source_changes_no_more(s
     plans = [harvest(source, means) for _ in range(4)]
 
     assert [plan.run.state for plan in plans] == [State.COMMITTED, State.UNCHANGED, State.COMMITTED, State.UNCHANGED]
-    assert means.ledger.published(source.name) == 19
+    assert means.ledger.count_published(source.name) == 19
 
 
 def test_what_has_not_changed_for_a_week_is_read_in_full_all_the_same(source: Source, means: Means, whole: Whole) -> None:
@@ -118,4 +118,4 @@ def test_what_has_not_changed_for_a_week_is_read_in_full_all_the_same(source: So
 
 
 def _sweep(means: Means, source: Source) -> Any:
-    return means.ledger.last_run(source.name, [State.COMMITTED, State.UNCHANGED], sweeps=True)
+    return means.ledger.last_run(source.name, [State.COMMITTED, State.UNCHANGED], full_only=True)

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from harvesters.demo.cards import cards
 from harvesters.demo.registries import Demo
+from harvesters.demo.source_definitions import write_sources
 from publisher.remote.address import Address
 from stocktake import Settings, app
 
@@ -145,7 +145,7 @@ def test_a_harvest_is_listed_as_json_and_its_data_can_be_asked_and_dumped(enviro
     asked = tmp_path / "count.rq"
     asked.write_text("SELECT (COUNT(*) AS ?n) WHERE { ?i a <https://w3id.org/wsis-stocktaking/ns#Initiative> }")
     with Demo(size=60, only=("ckan",), faults=()) as demo:
-        cards(demo.url, Path(environment["STOCKTAKE_SOURCES"]), ("ckan",))
+        write_sources(demo.url, Path(environment["STOCKTAKE_SOURCES"]), ("ckan",))
 
         harvested = RUN.invoke(app, ["harvest", "--json"], env=environment)
         listed = RUN.invoke(app, ["sources", "list", "--json"], env=environment)
@@ -182,7 +182,7 @@ def test_the_version_is_that_of_the_package() -> None:
 @pytest.mark.parametrize("command", ["check", "preview"])
 def test_a_source_is_checked_and_tried_by_its_name(environment: dict[str, str], command: str) -> None:
     with Demo(size=60, only=("ckan",), faults=()) as demo:
-        cards(demo.url, Path(environment["STOCKTAKE_SOURCES"]), ("ckan",))
+        write_sources(demo.url, Path(environment["STOCKTAKE_SOURCES"]), ("ckan",))
 
         named = RUN.invoke(app, ["sources", command, "demo-ckan", "--json"], env=environment)
         unknown = RUN.invoke(app, ["sources", command, "nobody"], env=environment)
@@ -196,7 +196,7 @@ def test_a_source_is_checked_and_tried_by_its_name(environment: dict[str, str], 
 @pytest.mark.parametrize(("expect", "outcome"), [(0, "would commit"), (50, "would be held")])
 def test_the_json_of_a_dry_run_says_how_it_would_end(environment: dict[str, str], expect: int, outcome: str) -> None:
     with Demo(size=40, only=("ckan",), faults=()) as demo:
-        (card,) = cards(demo.url, Path(environment["STOCKTAKE_SOURCES"]), ("ckan",))
+        (card,) = write_sources(demo.url, Path(environment["STOCKTAKE_SOURCES"]), ("ckan",))
         card.write_text(card.read_text().replace("[limits]\n", "") + f"\n[limits]\nexpect = {expect}\n")
 
         shown = RUN.invoke(app, ["harvest", "--dry-run", "--json"], env=environment)

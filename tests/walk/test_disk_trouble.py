@@ -18,8 +18,8 @@ from structlog.testing import capture_logs
 
 from harvesters.cli import harvest_all
 from harvesters.errors import FolderError, HarvestError, JudgeError, LedgerError
-from harvesters.ledger.account import Draft, State
-from harvesters.ledger.book import Ledger
+from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.models import StagedRecord, State
 from harvesters.runs import decide, report, status, words
 from harvesters.runs.bench import Bench, Work
 from harvesters.runs.craft import Case, Craft
@@ -160,7 +160,7 @@ def test_a_ledger_that_fails_after_the_journal_has_taken_the_entry_loses_nothing
 
     assert (told.run, told.outcome) == ("projects.1", "committing")
     assert [entry.run for entry in means.journal.entries()] == ["projects.1"]
-    assert (plan.run.state, means.ledger.published("projects")) == (State.COMMITTED, 10)
+    assert (plan.run.state, means.ledger.count_published("projects")) == (State.COMMITTED, 10)
 
 
 def test_words_that_the_journal_refuses_are_told_and_written_the_next_time(means: Means) -> None:
@@ -227,7 +227,7 @@ def test_locks_that_cannot_be_made_fail_the_run_with_the_cure(source: Source, me
 
 def test_a_ledger_that_another_program_locks_fails_the_step_and_keeps_nothing_of_it(source: Source, tmp_path: Path, means: Means) -> None:
     harvest(source, means)
-    impatient = replace(means, ledger=Ledger(f"sqlite:///{tmp_path}/ledger.sqlite", patience=0))
+    impatient = replace(means, ledger=Ledger(f"sqlite:///{tmp_path}/ledger.sqlite", lock_timeout=0))
     with sqlite3.connect(tmp_path / "ledger.sqlite", isolation_level=None) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(HarvestError, match="ledger: database is locked; nothing of this step was kept, run again when it is mended"):
@@ -257,7 +257,7 @@ def test_a_ledger_that_is_not_the_journals_writes_nothing(source: Source, tmp_pa
 def test_a_run_is_on_the_disk_before_its_entry_is(tmp_path: Path, means: Means) -> None:
     if why := tracer.refusal():
         pytest.skip(why)
-    run = means.ledger.begin("projects", NOON, "rules", sweep=True, since=None)
+    run = means.ledger.create_run("projects", NOON, "rules", sweep=True, since=None)
 
     def save(state: State) -> int:
         def work() -> None:
@@ -290,8 +290,8 @@ def test_a_fault_of_ours_ends_the_run_and_is_counted(source: Source, means: Mean
 class Deadly(Processes):
     """Processes of which each is killed as soon as it has work."""
 
-    def begin(self, parcel: Parcel) -> Future[list[Draft]]:
-        died: Future[list[Draft]] = Future()
+    def begin(self, parcel: Parcel) -> Future[list[StagedRecord]]:
+        died: Future[list[StagedRecord]] = Future()
         died.set_exception(BrokenProcessPool("a process was terminated abruptly"))
         return died
 

@@ -17,7 +17,7 @@ from harvesters.source import Source
 
 
 def asked(means: Means, source: str = "projects") -> int:
-    return means.ledger.ask_for(source, True, "ann", means.now())
+    return means.ledger.request_run(source, True, "ann", means.now())
 
 
 def done(means: Means, *cards: Source) -> None:
@@ -35,7 +35,7 @@ def test_an_errand_is_taken_once_and_names_its_run(source: Source, means: Means)
     done(means, source)
     done(means, source)
 
-    errand = means.ledger.errand(number)
+    errand = means.ledger.run_request(number)
     assert errand is not None
     assert (errand.run, [run.id for run in means.ledger.runs("projects")]) == ("projects.1", ["projects.1"])
 
@@ -46,7 +46,7 @@ def test_an_errand_waits_while_its_source_is_busy(source: Source, means: Means) 
     with alone("projects", means):
         done(means, source)
 
-    (waiting,) = means.ledger.waiting()
+    (waiting,) = means.ledger.waiting_requests()
     assert waiting.source == "projects"
 
 
@@ -55,7 +55,7 @@ def test_an_errand_for_no_source_says_so(source: Source, means: Means) -> None:
 
     done(means, source)
 
-    errand = means.ledger.errand(number)
+    errand = means.ledger.run_request(number)
     assert errand is not None
     assert errand.run == "no source definition for 'nobody'"
 
@@ -66,7 +66,7 @@ def test_an_errand_whose_run_fails_names_the_run(source: Source, means: Means, r
 
     done(means, source)
 
-    errand = means.ledger.errand(number)
+    errand = means.ledger.run_request(number)
     assert errand is not None
     assert errand.run == "projects.1"
 
@@ -75,7 +75,7 @@ def test_what_was_taken_and_came_to_nothing_waits_again(means: Means) -> None:
     asked(means)
     errands.taken(means)
 
-    means.ledger.put_back_all()
+    means.ledger.requeue_all()
 
     assert len(errands.taken(means)) == 1
 
@@ -87,7 +87,7 @@ def test_an_errand_whose_run_ended_before_a_crash_is_done(source: Source, means:
 
     errands.resume(means)
 
-    assert (it := means.ledger.errand(number)) is not None
+    assert (it := means.ledger.run_request(number)) is not None
     assert it.run == done.run.id
     assert errands.taken(means) == []
 

@@ -16,11 +16,11 @@ import pytest
 import stamina
 from typer.testing import CliRunner
 
-from harvesters.demo.cards import cards
-from harvesters.demo.fate import Fault
 from harvesters.demo.registries import Demo
+from harvesters.demo.scenario import Fault
+from harvesters.demo.source_definitions import write_sources
 from harvesters.errors import HarvestError
-from harvesters.ledger.account import Run, State
+from harvesters.ledger.models import Run, State
 from harvesters.network.address import guarded
 from harvesters.network.again import Patience
 from harvesters.network.pace import Pace
@@ -96,7 +96,7 @@ def published(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         def get(name: str) -> Registry:
             if name not in known:
                 demo.evolve(faults=())
-                source = load(cards(demo.url, home / "cards", (name,))[0])
+                source = load(write_sources(demo.url, home / "cards", (name,))[0])
                 known[name] = Registry(demo, source, means, clock.slept)
                 assert known[name].run().state is State.COMMITTED
             return known[name]
@@ -318,7 +318,7 @@ def test_a_list_without_end_ends_the_run_and_changes_nothing(
 @pytest.mark.parametrize("name", ["cursor", "oai"])
 def test_a_total_that_shrinks_is_told_and_loses_nothing(published: Callable[[str], Registry], name: str) -> None:
     there = published(name)
-    held = there.means.ledger.published(there.source.name)
+    held = there.means.ledger.count_published(there.source.name)
     there.strike(Fault.SHRINK)
 
     run = there.run()
@@ -326,14 +326,14 @@ def test_a_total_that_shrinks_is_told_and_loses_nothing(published: Callable[[str
     assert run.state is State.INCOMPLETE
     assert "the total shrank from" in str(run.reason)
     assert run.counts["fetched"] == held
-    assert there.means.ledger.published(there.source.name) == held
+    assert there.means.ledger.count_published(there.source.name) == held
     assert run.counts.get("vanished", 0) == 0
 
 
 @pytest.mark.parametrize("name", ["cursor", "oai"])
 def test_a_key_that_comes_twice_counts_once(published: Callable[[str], Registry], name: str) -> None:
     there = published(name)
-    before, held = there.published(), there.means.ledger.published(there.source.name)
+    before, held = there.published(), there.means.ledger.count_published(there.source.name)
     there.strike(Fault.TWICE)
 
     run = there.run()
@@ -345,18 +345,18 @@ def test_a_key_that_comes_twice_counts_once(published: Callable[[str], Registry]
 
 def test_the_same_keys_of_two_sources_are_two_records_each_with_its_source(there: Registry) -> None:
     there.strike()
-    held = there.means.ledger.published(there.source.name)
+    held = there.means.ledger.count_published(there.source.name)
     twin = replace(there, source=replace(there.source, name="twin", title="The same registry by another card"))
 
     run = twin.run()
 
     assert (run.state, run.counts["new"], run.counts["duplicate"]) == (State.COMMITTED, held, 0)
-    assert there.means.ledger.published("twin") == there.means.ledger.published(there.source.name) == held
+    assert there.means.ledger.count_published("twin") == there.means.ledger.count_published(there.source.name) == held
 
 
 def test_the_command_says_that_a_run_is_put_off_and_goes_on_later(demo: Demo, tmp_path: Path) -> None:
     demo.evolve(faults=())
-    (card,) = cards(demo.url, tmp_path / "sources", ("cursor",))
+    (card,) = write_sources(demo.url, tmp_path / "sources", ("cursor",))
     sound, now = card.read_text(), datetime.now(UTC)
     card.write_text(f'quiet = "{now - timedelta(hours=1):%H:%M}-{now + timedelta(hours=1):%H:%M}"\n{sound}')
     where = {"STOCKTAKE_DATA": str(tmp_path / "data"), "STOCKTAKE_SOURCES": str(card.parent), "STOCKTAKE_ALLOW_HOSTS": HOST}

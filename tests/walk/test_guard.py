@@ -12,8 +12,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from harvesters.errors import HarvestError, PlanError
-from harvesters.ledger.account import Outcome, State
-from harvesters.ledger.decisions import Override
+from harvesters.ledger.models import Outcome, State
+from harvesters.ledger.operator_actions import Override
 from harvesters.runs import decide
 from harvesters.runs.accounts import account, differences
 from harvesters.runs.means import Means
@@ -71,7 +71,7 @@ def test_a_feed_that_is_cut_short_is_held_and_nothing_changes(source: Source, me
 
     plan = harvest(source, means)
 
-    assert (plan.run.state, entries(means), means.ledger.published("projects")) == (State.HELD, 1, 40)
+    assert (plan.run.state, entries(means), means.ledger.count_published("projects")) == (State.HELD, 1, 40)
     assert f"stocktake plans show {plan.run.id}" in (plan.run.reason or "")
 
 
@@ -82,7 +82,7 @@ def test_half_a_feed_that_claims_all_is_incomplete_and_nothing_vanishes(source: 
 
     plan = harvest(source, means)
 
-    assert (plan.run.state, plan.vanished, means.ledger.missing("projects")) == (State.INCOMPLETE, 0, 0)
+    assert (plan.run.state, plan.vanished, means.ledger.count_missing("projects")) == (State.INCOMPLETE, 0, 0)
 
 
 def test_nine_fold_growth_passes(source: Source, means: Means, registry: Any, project: Project) -> None:
@@ -91,7 +91,7 @@ def test_nine_fold_growth_passes(source: Source, means: Means, registry: Any, pr
 
     plan = harvest(source, means)
 
-    assert (plan.run.state, means.ledger.published("projects")) == (State.COMMITTED, 360)
+    assert (plan.run.state, means.ledger.count_published("projects")) == (State.COMMITTED, 360)
 
 
 def test_five_percent_that_vanish_are_marked_and_still_served(source: Source, means: Means, registry: Any) -> None:
@@ -101,7 +101,7 @@ def test_five_percent_that_vanish_are_marked_and_still_served(source: Source, me
     plan = harvest(source, means)
 
     status = f"<{means.iris.record('projects', 'p40')}> <http://www.w3.org/ns/adms#status> "
-    assert (plan.run.state, plan.vanished, means.ledger.published("projects")) == (State.COMMITTED, 2, 40)
+    assert (plan.run.state, plan.vanished, means.ledger.count_published("projects")) == (State.COMMITTED, 2, 40)
     assert {line for line in said(means, "p40") if line.startswith(status)} == {f"{status}<{means.iris.ns}vanished>"}
     assert sum("vanishedSince" in line for line in said(means, "p40")) == 1
     assert any('"Project 40"@en' in line for line in said(means, "p40"))
@@ -115,8 +115,8 @@ def test_half_that_vanish_are_held_until_approved(source: Source, means: Means, 
     done = decide.approve(means, source, plan.run.id, by="ann")
 
     assert plan.held == "20 of 40 published records are missing (50%); the limit is 10%"
-    assert (done.state, entries(means), means.ledger.missing("projects")) == (State.COMMITTED, 2, 20)
-    assert [(act.who, act.what, act.run) for act in means.ledger.acts()] == [("ann", "approved", "projects.2")]
+    assert (done.state, entries(means), means.ledger.count_missing("projects")) == (State.COMMITTED, 2, 20)
+    assert [(act.who, act.what, act.run) for act in means.ledger.audit_entries()] == [("ann", "approved", "projects.2")]
 
 
 def test_what_vanished_and_comes_back_is_as_it_was(source: Source, means: Means, registry: Any) -> None:
@@ -128,7 +128,7 @@ def test_what_vanished_and_comes_back_is_as_it_was(source: Source, means: Means,
 
     plan = harvest(source, means)
 
-    assert (plan.run.state, plan.outcomes[Outcome.RETURNED], means.ledger.missing("projects")) == (State.COMMITTED, 1, 0)
+    assert (plan.run.state, plan.outcomes[Outcome.RETURNED], means.ledger.count_missing("projects")) == (State.COMMITTED, 1, 0)
     assert said(means, "p40") == before
 
 
@@ -162,7 +162,7 @@ def test_after_the_days_of_grace_one_more_sweep_is_enough(source: Source, means:
 
     plan = harvest(source, ten_days_on(means))
 
-    assert (plan.outcomes[Outcome.LOST], means.ledger.published("projects")) == (1, 39)
+    assert (plan.outcomes[Outcome.LOST], means.ledger.count_published("projects")) == (1, 39)
 
 
 def test_what_is_gone_and_comes_back_has_its_address_again(source: Source, means: Means, registry: Any) -> None:
@@ -176,7 +176,7 @@ def test_what_is_gone_and_comes_back_has_its_address_again(source: Source, means
     plan = harvest(source, means)
 
     assert any("wasInvalidatedBy" in line for line in tombstone)
-    assert (plan.outcomes[Outcome.NEW], means.ledger.published("projects")) == (1, 40)
+    assert (plan.outcomes[Outcome.NEW], means.ledger.count_published("projects")) == (1, 40)
     assert not any("wasInvalidatedBy" in line or "gone>" in line for line in said(means, "p40"))
 
 
@@ -200,7 +200,7 @@ def test_an_approved_change_of_keys_leaves_tombstones_that_name_the_new_ones(sou
 
     old, new = means.iris.record("projects", "p7"), means.iris.record("projects", "new-p7")
     assert f"<{old}> <http://purl.org/dc/terms/isReplacedBy> <{new}>" in said(means, "p7")
-    assert means.ledger.published("projects") == 40
+    assert means.ledger.count_published("projects") == 40
 
 
 def test_the_plan_tells_the_difference_of_each_record(source: Source, means: Means, registry: Any) -> None:
@@ -285,7 +285,7 @@ def test_a_plan_is_not_approved_after_another_commit(source: Source, means: Mean
     harvest(source, means)
     del registry.projects[20:]
     plan = harvest(source, means)
-    later = means.ledger.begin("projects", means.now(), "rules", sweep=True, since=None)
+    later = means.ledger.create_run("projects", means.now(), "rules", sweep=True, since=None)
     means.ledger.save(replace(later, state=State.COMMITTED))
 
     with pytest.raises(PlanError, match=r"projects\.3 has been committed since"):
@@ -314,7 +314,7 @@ def test_an_override_is_used_up_by_the_one_run_that_needs_it(source: Source, mea
 
 def test_an_override_that_has_expired_lets_nothing_pass(source: Source, means: Means, registry: Any) -> None:
     harvest(source, means)
-    means.ledger.give("projects", Override("vanished", 0.6, means.now()), "ann", means.now())
+    means.ledger.grant("projects", Override("vanished", 0.6, means.now()), "ann", means.now())
     del registry.projects[30:]
 
     plan = harvest(source, means)
@@ -341,7 +341,7 @@ def test_an_override_that_makes_no_sense_is_refused(
     with pytest.raises(PlanError, match=told):
         decide.approve(means, source, plan.run.id, by="ann", override=Override(limit, value, means.now() + timedelta(days=days)))
 
-    assert means.ledger.held() != []
+    assert means.ledger.awaiting_review() != []
 
 
 @pytest.mark.parametrize(
@@ -386,7 +386,7 @@ def test_a_card_sets_limits_and_grace(source: Source, means: Means, registry: An
 
     plan = harvest(bold, means)
 
-    assert (plan.run.state, means.ledger.published("projects")) == (state, published)
+    assert (plan.run.state, means.ledger.count_published("projects")) == (state, published)
 
 
 def test_a_page_that_repeats_makes_the_sweep_incomplete(source: Source, means: Means, registry: Any) -> None:
@@ -398,7 +398,7 @@ def test_a_page_that_repeats_makes_the_sweep_incomplete(source: Source, means: M
 
     assert plan.run.state is State.INCOMPLETE
     assert plan.run.reason == "page 3 brought only records that had come before; nothing was taken for deleted"
-    assert means.ledger.missing("projects") == 0
+    assert means.ledger.count_missing("projects") == 0
 
 
 def test_a_total_that_shrinks_makes_the_sweep_incomplete(source: Source, means: Means, registry: Any) -> None:
@@ -408,7 +408,7 @@ def test_a_total_that_shrinks_makes_the_sweep_incomplete(source: Source, means: 
 
     plan = harvest(source, means)
 
-    assert (plan.run.state, means.ledger.missing("projects")) == (State.INCOMPLETE, 0)
+    assert (plan.run.state, means.ledger.count_missing("projects")) == (State.INCOMPLETE, 0)
     assert "shrank from 39 to 38" in (plan.run.reason or "")
 
 
@@ -425,7 +425,7 @@ def test_a_list_that_moves_while_it_is_read_is_incomplete_and_nothing_vanishes(
 
     plan = harvest(source, means)
 
-    assert (plan.run.state, plan.run.counts["duplicate"], means.ledger.missing("projects")) == (State.INCOMPLETE, 1, 0)
+    assert (plan.run.state, plan.run.counts["duplicate"], means.ledger.count_missing("projects")) == (State.INCOMPLETE, 1, 0)
     assert "1 record came on two pages" in (plan.run.reason or "")
 
 
@@ -458,8 +458,8 @@ def test_the_account_closes_and_its_quads_are_those_of_the_store(source: Source,
 
 def test_an_account_that_does_not_close_is_never_a_success(source: Source, means: Means) -> None:
     class Forgetful(type(means.ledger)):  # type: ignore[misc]
-        def published(self, source: str) -> int:
-            return super().published(source) and 39
+        def count_published(self, source: str) -> int:
+            return super().count_published(source) and 39
 
     means.ledger.__class__ = Forgetful
 
@@ -485,7 +485,7 @@ def test_records_of_two_sources_that_are_the_same_are_told_and_both_stay(source:
 
     plan = harvest(other, means)
 
-    assert means.ledger.published("mirror") == means.ledger.published("projects") == 40
+    assert means.ledger.count_published("mirror") == means.ledger.count_published("projects") == 40
     assert len(means.ledger.notices(plan.run)) == 40
     assert means.ledger.notices(plan.run)[0].text == "p1 says the same as p1 of projects"
 
@@ -533,4 +533,4 @@ def test_a_scheduled_run_supersedes_a_waiting_plan_and_logs_both_names(source: S
     (log,) = [log for log in logs if log["event"] == "waiting plan superseded"]
     assert (log["plan"], log["run"]) == (waiting.run.id, plan.run.id)
     assert plan.run.state is State.UNCHANGED
-    assert means.ledger.held() == []
+    assert means.ledger.awaiting_review() == []

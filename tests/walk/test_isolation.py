@@ -23,7 +23,7 @@ from projects import CARD
 
 from harvesters.cli import harvest_all
 from harvesters.errors import CrashingReplyError, CrashLoopError, JudgeError
-from harvesters.ledger.account import Draft, Outcome, Run, State
+from harvesters.ledger.models import Outcome, Run, StagedRecord, State
 from harvesters.record import Record
 from harvesters.runs.bench import Bench
 from harvesters.runs.bounds import Limits
@@ -85,7 +85,7 @@ def outcomes(plan: Plan) -> dict[Outcome, int]:
 
 
 def reasons(means: Means, run: Run) -> list[str]:
-    return [draft.reason or "" for draft in means.ledger.troubles(run)]
+    return [draft.reason or "" for draft in means.ledger.failures(run)]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -96,7 +96,7 @@ def test_record_whose_mapping_kills_or_stalls_is_withheld_with_its_reason(kind: 
 
     assert plan.run.state is State.COMMITTED
     assert outcomes(plan) == {Outcome.NEW: SIZE - 1, Outcome.UNREADABLE: 1}
-    assert [(draft.key, draft.reason) for draft in isolated.ledger.troubles(plan.run)] == [("p17", f"mapping it {hostile.REASONS[kind]}")]
+    assert [(draft.key, draft.reason) for draft in isolated.ledger.failures(plan.run)] == [("p17", f"mapping it {hostile.REASONS[kind]}")]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -274,9 +274,9 @@ def test_records_that_kill_the_pool_are_worked_on_by_the_bounded_process(deed: s
     record: Record[Any] = Record("a", Bomb(deed), b"{}")
     cases = [Case(record, "d" * 32, None, None)]
     task = Task(Run("projects.1", "projects", 1, State.RUNNING, True, None, crews.NOON, "rules"), card(), BASE, "rust", tried=False)
-    withheld = [Draft("a", Outcome.UNREADABLE)]
+    withheld = [StagedRecord("a", Outcome.UNREADABLE)]
 
-    def local(_craft: Craft, _cases: Any) -> list[Draft]:
+    def local(_craft: Craft, _cases: Any) -> list[StagedRecord]:
         return withheld
 
     pool = Processes(1, Limits(memory=1 << 30, seconds=1, silence=3))

@@ -15,8 +15,8 @@ import pytest
 from processes import end_with_parent
 from waiting import WITHIN
 
-from harvesters.demo.cards import cards
 from harvesters.demo.registries import Demo
+from harvesters.demo.source_definitions import write_sources
 from harvesters.runs import words
 from harvesters.runs.means import opened
 from harvesters.runs.run import harvest
@@ -66,7 +66,7 @@ def journal(folder: Path) -> list[bytes]:
 @pytest.fixture(scope="module")
 def card(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with Demo(size=900, seed=5, faults=(), only=("ckan",), page=20) as demo:
-        (path,) = cards(demo.url, tmp_path_factory.mktemp("cards"), ("ckan",))
+        (path,) = write_sources(demo.url, tmp_path_factory.mktemp("cards"), ("ckan",))
         path.write_text(path.read_text().replace("rows = 500", "rows = 20"))
         yield str(path)
 

@@ -17,8 +17,8 @@ import sqlalchemy as sa
 from processes import end_with_parent
 from waiting import WITHIN
 
-from harvesters.ledger.account import Draft, Rewritten, Run, State
-from harvesters.ledger.book import Ledger
+from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.models import Run, StagedRecord, State, StateChange
 from harvesters.runs import decide
 from harvesters.runs.means import Means, opened
 from harvesters.runs.run import harvest
@@ -55,9 +55,9 @@ class Mortal(Ledger):
 
     dies_at = ""
 
-    def plan(self, run: Run, moved: Mapping[str, str], missed: Callable[[], Iterator[Draft]]) -> None:
+    def save_plan(self, run: Run, moved: Mapping[str, str], missed: Callable[[], Iterator[StagedRecord]]) -> None:
         die("collected", self.dies_at)
-        super().plan(run, moved, missed)
+        super().save_plan(run, moved, missed)
         die("planned", self.dies_at)
 
     def set_balance(self, entry: int, added: int, removed: int, after: int) -> None:
@@ -69,8 +69,8 @@ class Mortal(Ledger):
         if run.state is State.COMMITTING:
             die("committing", self.dies_at)
 
-    def _rewrite(self, connection: sa.Connection, run: Run, rewritten: Iterable[Rewritten]) -> None:
-        super()._rewrite(connection, run, rewritten)
+    def _apply_state_changes(self, connection: sa.Connection, run: Run, rewritten: Iterable[StateChange]) -> None:
+        super()._apply_state_changes(connection, run, rewritten)
         die("settling", self.dies_at)
 
 

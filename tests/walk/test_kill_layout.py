@@ -10,7 +10,7 @@ import sqlalchemy as sa
 import tracer
 
 from harvesters.ledger import tables
-from harvesters.ledger.book import Ledger
+from harvesters.ledger.ledger import Ledger
 
 EVERY = 8  # calls between two points
 

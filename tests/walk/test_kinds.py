@@ -11,7 +11,7 @@ import httpx
 import orjson
 import pytest
 
-from harvesters.ledger.account import Outcome
+from harvesters.ledger.models import Outcome
 from harvesters.runs.means import Means
 from harvesters.runs.run import harvest
 from harvesters.source import parse

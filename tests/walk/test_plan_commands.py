@@ -10,8 +10,8 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from harvesters.demo.cards import cards
 from harvesters.demo.registries import Demo
+from harvesters.demo.source_definitions import write_sources
 from harvesters.errors import PlanError
 from harvesters.source import load
 from stocktake import app
@@ -29,7 +29,7 @@ def registry() -> Iterator[Demo]:
 def stocktake(tmp_path: Path, registry: Demo) -> Stocktake:
     """Give the command line, with one source that was harvested, and whose next plan is held since it expects too much."""
     folder = tmp_path / "sources"
-    (card,) = cards(registry.url, folder, ("ckan",))
+    (card,) = write_sources(registry.url, folder, ("ckan",))
     environment = {"STOCKTAKE_DATA": str(tmp_path / "data"), "STOCKTAKE_SOURCES": str(folder), "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1"}
 
     def run(*words: str) -> Result:

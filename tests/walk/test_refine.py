@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from harvesters.ledger.account import Outcome, Run, State
+from harvesters.ledger.models import Outcome, Run, State
 from harvesters.record import Gone, Page, Record, Unreadable
 from harvesters.runs.bench import Bench
 from harvesters.runs.craft import Craft, Task

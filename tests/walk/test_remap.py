@@ -10,7 +10,7 @@ import pytest
 
 from harvesters.cli import harvest_all
 from harvesters.errors import ArchiveError, PlanError
-from harvesters.ledger.account import Outcome, State
+from harvesters.ledger.models import Outcome, State
 from harvesters.runs import status
 from harvesters.runs.remap import remap
 from harvesters.runs.run import harvest
@@ -61,10 +61,10 @@ def test_it_ends_as_a_full_harvest_with_the_new_card_does(source, means, silent,
     card = replace(source, fields={**source.fields, "description@en": "owner"})
     harvest(source, means)
     remap(card, silent)
-    mapped = silent.ledger.standing("projects", [f"p{it}" for it in range(1, 11)])
+    mapped = silent.ledger.current_descriptions("projects", [f"p{it}" for it in range(1, 11)])
 
     assert counted(harvest(card, means, full=True)) == {Outcome.UNCHANGED: 10}
-    assert means.ledger.standing("projects", list(mapped)) == mapped
+    assert means.ledger.current_descriptions("projects", list(mapped)) == mapped
 
 
 def test_of_a_record_that_changed_later_the_newest_word_counts(source, means, silent, registry, project):
@@ -82,7 +82,7 @@ def test_what_is_no_longer_at_its_source_stays_as_it_is(source, means, silent, r
     harvest(lax, means)
 
     assert counted(remap(lax, silent)) == {Outcome.UNCHANGED: 7}
-    assert means.ledger.missing("projects") == 3
+    assert means.ledger.count_missing("projects") == 3
 
 
 def test_a_record_that_was_withheld_is_published_once_its_card_reads_it(source, means, silent, registry, project):
@@ -101,7 +101,7 @@ def test_the_guard_holds_a_plan_that_would_withhold_too_much(source, means, sile
 
     assert plan.run.state is State.HELD
     assert "10 of 10 records could not be published" in (plan.held or "")
-    assert means.ledger.published("projects") == 10
+    assert means.ledger.count_published("projects") == 10
 
 
 def test_a_dry_run_shows_the_plan_and_leaves_no_trace(source, means, silent):
@@ -140,7 +140,7 @@ def test_an_archive_that_is_not_there_is_told_and_changes_nothing(source, means,
         remap(source, silent)
 
     assert means.ledger.runs("projects")[0].state is State.FAILED
-    assert means.ledger.published("projects") == 10
+    assert means.ledger.count_published("projects") == 10
 
 
 def test_an_address_that_was_never_asked_is_told(source, means, silent):
@@ -152,7 +152,7 @@ def test_an_address_that_was_never_asked_is_told(source, means, silent):
 
 def test_a_harvest_that_is_open_is_ended_by_a_harvest_first(source, means, silent):
     harvest(source, means)
-    means.ledger.begin("projects", means.now(), "rules", sweep=True, since=None)
+    means.ledger.create_run("projects", means.now(), "rules", sweep=True, since=None)
 
     with pytest.raises(PlanError, match=r"projects\.2 was cut off and is still open; `stocktake harvest projects`"):
         remap(source, silent)
@@ -161,7 +161,7 @@ def test_a_harvest_that_is_open_is_ended_by_a_harvest_first(source, means, silen
 @pytest.mark.parametrize("deed", [remap, harvest])
 def test_a_remapping_that_was_cut_off_is_begun_anew_by_whoever_comes(source, means, deed):
     harvest(source, means)
-    cut = means.ledger.begin("projects", means.now(), "rules", sweep=False, since=None)
+    cut = means.ledger.create_run("projects", means.now(), "rules", sweep=False, since=None)
     means.ledger.save(replace(cut, heard=cut.started))
 
     plan = deed(source, means)

@@ -7,9 +7,9 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from harvesters.demo.cards import cards
 from harvesters.demo.registries import SHARES, Demo
-from harvesters.ledger.account import CAME, Outcome, State
+from harvesters.demo.source_definitions import write_sources
+from harvesters.ledger.models import SEEN, Outcome, State
 from harvesters.runs.means import opened
 from harvesters.runs.remap import remap
 from harvesters.runs.run import harvest
@@ -27,7 +27,7 @@ def refuse(request: httpx.Request) -> httpx.Response:
 @pytest.mark.parametrize("registry", SHARES)
 def test_what_a_registry_said_in_two_versions_is_mapped_again_as_it_stands(tmp_path, registry):
     with Demo(size=120, only=(registry,)) as there, opened(tmp_path, f"sqlite:///{tmp_path}/ledger.sqlite", BASE, "", _HERE) as means:
-        cards(there.url, tmp_path / "sources", (registry,))
+        write_sources(there.url, tmp_path / "sources", (registry,))
         (source,) = load_all(tmp_path / "sources")
         source = replace(source, pause=0)
         plans = [harvest(source, means)]
@@ -35,11 +35,11 @@ def test_what_a_registry_said_in_two_versions_is_mapped_again_as_it_stands(tmp_p
         plans.append(harvest(source, means))
         if State.HELD in {plan.run.state for plan in plans}:
             pytest.skip(f"the guard holds what {registry} says by design: {plans[-1].held}")
-        before = means.ledger.published(source.name) - means.ledger.missing(source.name)
+        before = means.ledger.count_published(source.name) - means.ledger.count_missing(source.name)
 
         plan = remap(source, replace(means, transport=httpx.MockTransport(refuse)))
 
-    counts = {outcome: plan.outcomes[outcome] for outcome in CAME if plan.outcomes[outcome]}
+    counts = {outcome: plan.outcomes[outcome] for outcome in SEEN if plan.outcomes[outcome]}
     assert set(counts) <= _LEFT
     assert counts[Outcome.UNCHANGED] <= before
     assert plan.run.state is State.UNCHANGED

@@ -12,8 +12,8 @@ import pytest
 
 from harvesters.commands.runs import shown
 from harvesters.errors import HarvestError, ParseError, PlanError
-from harvesters.ledger.account import Outcome, State
-from harvesters.ledger.settling import KEPT
+from harvesters.ledger.finalize import LISTED_RUNS
+from harvesters.ledger.models import Outcome, State
 from harvesters.runs.means import Means
 from harvesters.runs.run import harvest
 from harvesters.source import Limits, Source
@@ -43,7 +43,7 @@ def test_a_first_run_publishes_what_came(source: Source, means: Means) -> None:
     assert {name: count for name, count in plan.counts.items() if count} == {
         "claimed": 10, "fetched": 10, "new": 10, "published_after": 10,
     }  # fmt: skip
-    assert means.ledger.published("projects") == 10
+    assert means.ledger.count_published("projects") == 10
 
 
 def test_each_record_is_a_graph_of_its_own_with_its_provenance(source: Source, means: Means) -> None:
@@ -101,7 +101,7 @@ def test_a_record_without_a_title_is_withheld_with_its_reason(source: Source, me
 
     plan = harvest(source, means)
 
-    (trouble,) = means.ledger.troubles(plan.run)
+    (trouble,) = means.ledger.failures(plan.run)
     assert (trouble.key, trouble.outcome) == ("p1", Outcome.WITHHELD)
     assert "title" in (trouble.reason or "")
     assert means.iris.record("projects", "p1") not in graphs(means)
@@ -197,7 +197,7 @@ def test_less_than_the_source_claims_is_incomplete_and_deletes_nothing(source: S
 
     assert plan.run.state is State.INCOMPLETE
     assert plan.run.reason == "the source claims 10 records and brought 9; nothing was taken for deleted"
-    assert means.ledger.published("projects") == 10
+    assert means.ledger.count_published("projects") == 10
 
 
 def test_a_record_that_sweeps_miss_for_its_time_of_grace_is_gone_and_leaves_a_tombstone(
@@ -207,14 +207,14 @@ def test_a_record_that_sweeps_miss_for_its_time_of_grace_is_gone_and_leaves_a_to
     del registry.projects[9]
     harvest(source, means)
     harvest(source, means)
-    published_within_grace = means.ledger.published("projects")
+    published_within_grace = means.ledger.count_published("projects")
 
     harvest(source, means)
 
     record = means.iris.record("projects", "p10")
     told = graphs(means)[record]
     assert published_within_grace == 10
-    assert means.ledger.published("projects") == 9
+    assert means.ledger.count_published("projects") == 9
     assert f"<{record}> <http://www.w3.org/ns/adms#status> <{means.iris.ns}gone>" in told
     assert not any("#type> " in line and "Initiative>" in line for line in told)
 
@@ -285,7 +285,7 @@ def test_a_run_that_is_cut_off_goes_on_at_its_last_page(source: Source, means: M
     plan = harvest(source, means)
 
     assert (plan.run.id, plan.run.state, plan.outcomes[Outcome.NEW]) == ("projects.1", State.COMMITTED, 10)
-    assert means.ledger.published("projects") == 10
+    assert means.ledger.count_published("projects") == 10
 
 
 @pytest.fixture
@@ -308,7 +308,7 @@ def test_a_crash_between_journal_and_ledger_is_mended_at_the_next_start(source: 
 
     assert [entry.run for entry in means.journal.entries()] == ["projects.1"]
     assert (plan.run.id, plan.run.state, plan.outcomes[Outcome.NEW], plan.before) == ("projects.1", State.COMMITTED, 10, 0)
-    assert means.ledger.published("projects") == 10
+    assert means.ledger.count_published("projects") == 10
 
 
 def test_a_source_that_has_been_due_since_a_crash_is_read_anew(source: Source, means: Means, torn: Means) -> None:
@@ -333,11 +333,11 @@ def test_records_are_judged_again_when_what_judges_them_has_changed(source: Sour
 def test_a_run_of_long_ago_says_that_its_records_are_no_longer_listed(
     source: Source, means: Means, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for _ in range(KEPT + 1):
+    for _ in range(LISTED_RUNS + 1):
         harvest(source, means)
 
     shown(means, "projects.1", [Outcome.NEW], json=False)
 
     told = capsys.readouterr().out
     assert "10   fetched" in told
-    assert f"Its records are no longer listed: those of the last {KEPT} runs of a source are." in told
+    assert f"Its records are no longer listed: those of the last {LISTED_RUNS} runs of a source are." in told

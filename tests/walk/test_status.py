@@ -14,7 +14,7 @@ import pyoxigraph
 import pytest
 
 from harvesters.errors import HarvestError
-from harvesters.ledger.decisions import Hold
+from harvesters.ledger.operator_actions import SourceHold
 from harvesters.runs.means import Means
 from harvesters.runs.run import harvest
 from harvesters.runs.status import write
@@ -179,7 +179,7 @@ def test_the_vocabulary_is_no_source(source: Source, carded: Means) -> None:
 
 def test_a_source_on_hold_is_frozen_with_the_operators_reason(source: Source, carded: Means) -> None:
     harvest(source, carded)
-    carded.ledger.hold(Hold("projects", NOON, "amina", "they migrate"))
+    carded.ledger.hold(SourceHold("projects", NOON, "amina", "they migrate"))
 
     found = told(carded)
 

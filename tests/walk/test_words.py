@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from harvesters.ledger.account import Run, State
+from harvesters.ledger.models import Run, State
 from harvesters.runs import words
 from harvesters.runs.means import Means
 from vocab.iris import Iris

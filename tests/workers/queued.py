@@ -6,8 +6,8 @@ import asyncio
 from collections import Counter
 from typing import Any
 
-from harvesters.ledger.account import State
-from harvesters.ledger.book import Ledger
+from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.models import State
 from harvesters.queue.jobs import Deferrer, lay_out, queue
 from journal.log import Journal
 

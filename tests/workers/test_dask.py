@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "walk"))  # where `crews` lie
 import crews
 
 from harvesters.errors import ClusterError
-from harvesters.ledger.account import State
+from harvesters.ledger.models import State
 from harvesters.runs.run import harvest
 
 ROOT = Path(__file__).parents[2]

@@ -9,8 +9,8 @@ import pytest
 import sqlalchemy as sa
 
 from harvesters.errors import FencedError
-from harvesters.ledger.book import Ledger
-from harvesters.ledger.turns import SharedPace
+from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.shared_rate_limit import SharedRateLimiter
 
 _OUT = sa.text("""
     SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
@@ -26,16 +26,16 @@ def books(ledger: str) -> Iterator[list[Ledger]]:
 
 
 def test_one_at_a_time_holds_a_lock(books: list[Ledger]) -> None:
-    with books[0].exclusive("source a", wait=False) as first, books[1].exclusive("source a", wait=False) as second:
+    with books[0].advisory_lock("source a", wait=False) as first, books[1].advisory_lock("source a", wait=False) as second:
         assert first is not None
         assert second is None
 
 
 def test_a_lock_is_free_again_afterwards(books: list[Ledger]) -> None:
-    with books[0].exclusive("source a", wait=False):
+    with books[0].advisory_lock("source a", wait=False):
         pass
 
-    with books[1].exclusive("source a", wait=False) as later:
+    with books[1].advisory_lock("source a", wait=False) as later:
         assert later is not None
 
 
@@ -43,10 +43,10 @@ def test_who_waits_gets_the_lock_when_it_is_free(books: list[Ledger]) -> None:
     order: list[str] = []
 
     def wait() -> None:
-        with books[1].exclusive("journal", wait=True):
+        with books[1].advisory_lock("journal", wait=True):
             order.append("second")
 
-    with books[0].exclusive("journal", wait=True):
+    with books[0].advisory_lock("journal", wait=True):
         waiting = threading.Thread(target=wait)
         waiting.start()
         order.append("first")
@@ -56,7 +56,7 @@ def test_who_waits_gets_the_lock_when_it_is_free(books: list[Ledger]) -> None:
 
 
 def test_who_has_lost_its_lock_is_told_and_another_has_it(books: list[Ledger]) -> None:
-    with books[0].exclusive("source a", wait=False) as fence:
+    with books[0].advisory_lock("source a", wait=False) as fence:
         assert fence is not None
         fence()
         with books[1].transaction() as connection:
@@ -64,13 +64,13 @@ def test_who_has_lost_its_lock_is_told_and_another_has_it(books: list[Ledger]) -
 
         with pytest.raises(FencedError, match=r"its lock in the ledger's database is lost \(terminating connection"):
             fence()
-        with books[1].exclusive("source a", wait=False) as other:
+        with books[1].advisory_lock("source a", wait=False) as other:
             assert other is not None
 
 
 def test_two_workers_take_turns_at_a_host(books: list[Ledger]) -> None:
     waits: list[float] = []
-    paces = [SharedPace(book, waits.append) for book in books]
+    paces = [SharedRateLimiter(book, waits.append) for book in books]
 
     for number in range(4):
         paces[number % 2].turn("registry.example", 10)
@@ -81,7 +81,7 @@ def test_two_workers_take_turns_at_a_host(books: list[Ledger]) -> None:
 def test_a_host_that_asks_for_time_is_left_alone_by_all(books: list[Ledger]) -> None:
     waits: list[float] = []
 
-    SharedPace(books[0], waits.append).hold("registry.example", 100)
-    SharedPace(books[1], waits.append).turn("registry.example", 1)
+    SharedRateLimiter(books[0], waits.append).hold("registry.example", 100)
+    SharedRateLimiter(books[1], waits.append).turn("registry.example", 1)
 
     assert [round(wait) for wait in waits] == [100]

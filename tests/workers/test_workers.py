@@ -60,8 +60,8 @@ def test_a_worker_does_what_is_due_and_what_a_person_asked_for(house, ledger):
     house.card("b")
     put(ledger, "a")
     with opened(house.data, ledger, BASE, "desk@example.org", frozenset()) as means:
-        number = means.ledger.ask_for("b", True, "ann", AT)
-        Deferring(means, ledger).errand(next(it for it in means.ledger.waiting() if it.id == number))
+        number = means.ledger.request_run("b", True, "ann", AT)
+        Deferring(means, ledger).errand(next(it for it in means.ledger.waiting_requests() if it.id == number))
     house.start("worker", "--heartbeat", BEAT)
 
     house.settle("a", "b")

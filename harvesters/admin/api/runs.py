@@ -8,7 +8,7 @@ from harvesters.admin import pagination, records
 from harvesters.admin.api.paging import Limit, add_next_link
 from harvesters.admin.auth import ContextDep, Reader
 from harvesters.admin.schemas import RunView, run_view
-from harvesters.ledger.account import Outcome, State
+from harvesters.ledger.models import Outcome, State
 
 routes = APIRouter(tags=["runs"])
 

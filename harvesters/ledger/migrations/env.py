@@ -1,4 +1,4 @@
-"""Alembic's environment: migrate over the connection that the ledger hands in."""
+"""Run Alembic over the ledger's open connection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ledger's door: the database, opened once, and each trouble with it told as a LedgerError."""
+"""Open the ledger's database, and raise its failures as LedgerError."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.dialects import postgresql, sqlite
 
 from harvesters.errors import EncodingError, LedgerError
-from harvesters.ledger.locks import SILENCE, Fence, attentive, held, held_among
+from harvesters.ledger.locks import TIMEOUT_SECONDS, Fence, advisory_lock, keepalive_params, locked_names
 from journal.outage import root_cause
 
-_LAYOUT = threading.Lock()  # Alembic keeps what it works on in its modules: two threads must not lay out at once
-_ROWS = 500  # rows read at once: under a megabyte of compressed descriptions
+_MIGRATION_LOCK = threading.Lock()  # Alembic keeps state in its modules, so that only one thread may migrate
+_FETCH_ROWS = 500  # under a megabyte of compressed descriptions
 
 
-class Door:
-    """Open the ledger at *url* (an SQLAlchemy URL) and bring it to this version's layout.
+class Database:
+    """Open the ledger at *url* (an SQLAlchemy URL) and migrate its schema to this version.
 
-    *patience* is how many seconds a lock of another process is waited for. Raises LedgerError, here and in every method,
-    where the database is locked, full or out of reach.
+    *lock_timeout* is the number of seconds to wait for another process's lock. Every method raises LedgerError if the database is
+    locked, full or not reachable.
     """
 
-    def __init__(self, url: str, patience: int = 60) -> None:
+    def __init__(self, url: str, lock_timeout: int = 60) -> None:
         try:
-            self._engine = sa.create_engine(url, connect_args=_patient(url, patience))
+            self._engine = sa.create_engine(url, connect_args=_connect_args(url, lock_timeout))
         except (sa.exc.ArgumentError, ImportError) as error:
             raise LedgerError(f"ledger {url!r}: no database address that can be used: {error}") from error
         if self._engine.dialect.name == "sqlite":
-            sa.event.listen(self._engine, "connect", _wal)
-            sa.event.listen(self._engine, "checkin", _at_ease)
+            sa.event.listen(self._engine, "connect", _enable_wal)
+            sa.event.listen(self._engine, "checkin", _relax_sync)
         self._insert: Any = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}.get(self._engine.dialect.name)
         if self._insert is None:
             raise LedgerError(f"ledger {url!r}: use sqlite or postgresql")
         config = alembic.config.Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-        if self.shared:
+        if self.is_shared:
             self._check_encoding()
-        with _LAYOUT:
-            self._lay_out(config)
+        with _MIGRATION_LOCK:
+            self._migrate(config)
 
     def _check_encoding(self) -> None:
         with self._begin() as connection:
@@ -56,15 +56,15 @@ class Door:
             cure = f"create one with `CREATE DATABASE {name}_utf8 ENCODING 'UTF8' TEMPLATE template0` and name it in STOCKTAKE_LEDGER"
             raise EncodingError(f"ledger: the database {name!r} has the encoding {encoding}, which cannot hold every text; {cure}")
 
-    def _lay_out(self, config: alembic.config.Config) -> None:
-        """Bring the layout to this version's, all of it or nothing, while other processes wait."""
+    def _migrate(self, config: alembic.config.Config) -> None:
+        """Migrate the schema in one transaction, while other processes wait."""
         newest = ScriptDirectory.from_config(config).get_current_head()
         with self._begin() as connection:
             if MigrationContext.configure(connection).get_current_revision() == newest:
                 return
         with self._begin() as connection:
             if self._engine.dialect.name == "sqlite":
-                connection.exec_driver_sql("BEGIN IMMEDIATE")  # the driver begins no transaction for what changes the layout
+                connection.exec_driver_sql("BEGIN IMMEDIATE")  # the driver begins no transaction for schema changes
             config.attributes["connection"] = connection
             alembic.command.upgrade(config, "head")
 
@@ -73,36 +73,36 @@ class Door:
         self._engine.dispose()
 
     @property
-    def shared(self) -> bool:
-        """Tell whether processes on other machines may work with the same ledger."""
+    def is_shared(self) -> bool:
+        """Return whether processes on other machines may use the same ledger."""
         return self._engine.dialect.name == "postgresql"
 
     @contextmanager
-    def exclusive(self, name: str, *, wait: bool) -> Iterator[Fence | None]:
-        """Hold a lock over all who share the ledger, which must be ``shared``; see ``locks.held``. Raises LedgerError."""
+    def advisory_lock(self, name: str, *, wait: bool) -> Iterator[Fence | None]:
+        """Lock *name* for all processes that share the ledger, which must be ``is_shared``; see ``locks``. Raises LedgerError."""
         try:
-            with held(self._engine, name, wait=wait) as fence:
+            with advisory_lock(self._engine, name, wait=wait) as fence:
                 yield fence
         except sa.exc.DBAPIError as error:
             raise LedgerError(f"ledger: {root_cause(error)}; the lock {name!r} could not be had, run again when it is mended") from error
 
-    def held_among(self, names: Collection[str]) -> set[str]:
-        """Return those of *names* whose locks are held by any process; see ``exclusive``."""
+    def locked_names(self, names: Collection[str]) -> set[str]:
+        """Return those of *names* that any process has locked; see ``advisory_lock``."""
         with self._begin() as connection:
-            return held_among(connection, names)
+            return locked_names(connection, names)
 
     @contextmanager
     def transaction(self) -> Iterator[sa.Connection]:
-        """Give a connection in one transaction, to who keeps a table of its own in the ledger."""
+        """Yield a connection in one transaction, for modules with a table of their own."""
         with self._begin() as connection:
             yield connection
 
     @contextmanager
-    def _begin(self, *, lasting: bool = False) -> Iterator[sa.Connection]:
-        """Begin a transaction; one that is *lasting* has reached the disk when it ends, and all before it have too."""
+    def _begin(self, *, durable: bool = False) -> Iterator[sa.Connection]:
+        """Begin a transaction; a *durable* one has reached the disk when it ends, and so have all before it."""
         try:
             with self._engine.begin() as connection:
-                if lasting and self._engine.dialect.name == "sqlite":
+                if durable and self._engine.dialect.name == "sqlite":
                     connection.exec_driver_sql("PRAGMA synchronous=FULL")
                 yield connection
         except sa.exc.DBAPIError as error:
@@ -110,31 +110,31 @@ class Door:
 
     def _stream(self, query: sa.Select[Any]) -> Iterator[Any]:
         with self._begin() as connection:
-            yield from connection.execution_options(yield_per=_ROWS).execute(query)
+            yield from connection.execution_options(yield_per=_FETCH_ROWS).execute(query)
 
 
-def _patient(url: str, seconds: int) -> dict[str, Any]:
-    """Say to a database's driver how long to wait for another's lock."""
+def _connect_args(url: str, seconds: int) -> dict[str, Any]:
+    """Return the driver's arguments for the lock timeout."""
     if url.startswith("sqlite"):
         return {"timeout": seconds}
     libpq = url.startswith(("postgresql:", "postgresql+psycopg"))
     if not libpq:
         return {}
-    told = attentive()
+    keepalive = keepalive_params()
     return {
-        **told,
+        **keepalive,
         "client_encoding": "utf8",
-        "connect_timeout": min(seconds, SILENCE),
-        "options": f"{told['options']} -c lock_timeout={seconds}s",
+        "connect_timeout": min(seconds, TIMEOUT_SECONDS),
+        "options": f"{keepalive['options']} -c lock_timeout={seconds}s",
     }
 
 
-def _at_ease(connection: Any, _: object) -> None:
+def _relax_sync(connection: Any, _: object) -> None:
     if connection is not None:
         connection.execute("PRAGMA synchronous=NORMAL")
 
 
-def _wal(connection: Any, _: object) -> None:
+def _enable_wal(connection: Any, _: object) -> None:
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
     connection.execute("PRAGMA cache_size=-32768")  # KiB

@@ -1,4 +1,4 @@
-"""The wire: answers that no web framework sends, written byte by byte onto the connection."""
+"""Send invalid or unusual HTTP responses, byte by byte."""
 
 from __future__ import annotations
 
@@ -10,39 +10,39 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from harvesters.demo.fate import Fault
+from harvesters.demo.scenario import Fault
 
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-_DRIP = 0.02  # seconds between two bytes of what comes too slowly
-_MOST = 4096  # pieces of a megabyte that a bomb unfolds to, if nobody stops it
+_BYTE_INTERVAL = 0.02  # seconds between two bytes of a slow response
+_MAX_BLOCKS = 4096  # megabytes of the decompressed bomb
 
-Play = Callable[[], AsyncIterator[bytes]]
+Script = Callable[[], AsyncIterator[bytes]]
 
 
-class WireProtocol(HttpToolsProtocol):
-    """uvicorn's own protocol, which hands the connection to the app."""
+class RawProtocol(HttpToolsProtocol):
+    """uvicorn's protocol, extended to pass the connection to the app."""
 
     def on_message_begin(self) -> None:
-        """Begin a request."""
+        """Start a request."""
         super().on_message_begin()
         self.scope["extensions"] = {"wire": {"transport": self.transport}}
 
 
-class Wire(Response):
-    """An answer whose very bytes a play writes; the connection is closed behind it."""
+class RawResponse(Response):
+    """A response whose bytes a script yields; the connection is closed afterwards."""
 
-    def __init__(self, play: Play) -> None:
+    def __init__(self, script: Script) -> None:
         super().__init__()
-        self.play = play
+        self.script = script
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Write until the play or the client ends."""
+        """Write until the script or the client ends."""
         wire = scope.get("extensions", {}).get("wire")
         if wire is None:
             await Response("this fault needs a real connection\n", 501)(scope, receive, send)
             return
         transport = wire["transport"]
-        async for part in self.play():
+        async for part in self.script():
             if transport.is_closing():
                 break
             transport.write(part)
@@ -54,21 +54,21 @@ class Wire(Response):
 async def _loris() -> AsyncIterator[bytes]:
     yield _HEAD + b"X-Wait: "
     while True:
-        await asyncio.sleep(_DRIP)
+        await asyncio.sleep(_BYTE_INTERVAL)
         yield b"."
 
 
 async def _drip() -> AsyncIterator[bytes]:
     yield _HEAD + b"Content-Length: 100000\r\n\r\n["
     while True:
-        await asyncio.sleep(_DRIP)
+        await asyncio.sleep(_BYTE_INTERVAL)
         yield b" "
 
 
 async def _stall() -> AsyncIterator[bytes]:
     yield _HEAD + b"Content-Length: 1000\r\n\r\n[1, 2"
     while True:
-        await asyncio.sleep(_DRIP)
+        await asyncio.sleep(_BYTE_INTERVAL)
         yield b""
 
 
@@ -84,7 +84,7 @@ async def _bomb() -> AsyncIterator[bytes]:
     yield _HEAD + b"Content-Encoding: gzip\r\nConnection: close\r\n\r\n"
     pack = zlib.compressobj(9, zlib.DEFLATED, 31)
     blank = b" " * 1_000_000
-    for _ in range(_MOST):
+    for _ in range(_MAX_BLOCKS):
         yield pack.compress(blank) + pack.flush(zlib.Z_SYNC_FLUSH)
         await asyncio.sleep(0)
     yield pack.flush()
@@ -98,7 +98,7 @@ async def _alien() -> AsyncIterator[bytes]:
     yield b"SSH-2.0-OpenSSH_9.6\r\n\r\n"
 
 
-PLAYS: Mapping[Fault, Play] = {
+SCRIPTS: Mapping[Fault, Script] = {
     Fault.LORIS: _loris, Fault.DRIP: _drip, Fault.STALL: _stall, Fault.SHORT: _short, Fault.CHUNK: _chunk,
     Fault.BOMB: _bomb, Fault.SCRAP: _scrap, Fault.ALIEN: _alien,
 }  # fmt: skip

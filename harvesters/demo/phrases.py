@@ -1,4 +1,4 @@
-"""Words: the demo's word lists and countries, read from the TOML files beside this module."""
+"""Read the demo's phrases and countries from TOML files."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Country:
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
-    """Phrases by language (topics and their articles also by action line), in the order of the file, so that choices are repeatable."""
+class Phrases:
+    """Phrases by language (topics and their articles also by action line), in the order of the file, so that choices are reproducible."""
 
     brands: tuple[str, ...]
     endings: tuple[str, ...]
@@ -49,14 +49,14 @@ def _read(name: str) -> str:
 
 
 @cache
-def words() -> Words:
-    """Read the word lists, once a process."""
+def phrases() -> Phrases:
+    """Return the phrases, read once per process."""
     table = tomllib.loads(_read("words.toml"))
-    return Words(**{**table, "brands": tuple(table["brands"]), "endings": tuple(table["endings"])})
+    return Phrases(**{**table, "brands": tuple(table["brands"]), "endings": tuple(table["endings"])})
 
 
 @cache
 def countries() -> tuple[Country, ...]:
-    """Read the countries, once a process."""
+    """Return the countries, read once per process."""
     table = tomllib.loads(_read("countries.toml"))
     return tuple(Country(iso2=code, **{**row, "languages": tuple(row["languages"])}) for code, row in table.items())

@@ -1,4 +1,4 @@
-"""Turns: the pause between two requests to a host, kept over all workers that share the ledger, by the database's clock."""
+"""Space out requests to a host over all workers that share the ledger, by the database's clock."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from harvesters.ledger.door import Door
+from harvesters.ledger.database import Database
 
-# In one statement, so that two workers never get the same turn: the row's lock puts them in order.
-_TURN = sa.text("""
+# One statement: the row lock serializes workers, so that no two get the same time.
+_ACQUIRE = sa.text("""
     INSERT INTO turn (host, due, pause, held) VALUES (:host, clock_timestamp(), :pause, clock_timestamp())
     ON CONFLICT (host) DO UPDATE SET
         due = GREATEST(clock_timestamp(), turn.held, turn.due + make_interval(secs => GREATEST(:pause, turn.pause))),
         pause = :pause
     RETURNING EXTRACT(EPOCH FROM due - clock_timestamp())
 """)
-_HOLD = sa.text("""
+_BLOCK = sa.text("""
     INSERT INTO turn (host, due, pause, held)
     VALUES (:host, clock_timestamp(), 0, clock_timestamp() + make_interval(secs => :seconds))
     ON CONFLICT (host) DO UPDATE SET held = GREATEST(turn.held, EXCLUDED.held)
@@ -26,20 +26,20 @@ _HOLD = sa.text("""
 
 
 @dataclass(frozen=True, slots=True)
-class SharedPace:
-    """When each host may be asked next, for all who share *ledger*, a PostgreSQL one; *sleep* takes seconds."""
+class SharedRateLimiter:
+    """A rate limiter for all processes that share *ledger*, a PostgreSQL one; *sleep* takes seconds."""
 
-    ledger: Door
+    ledger: Database
     sleep: Callable[[float], None] = time.sleep
 
     def turn(self, host: str, pause: float) -> None:
-        """Wait for the turn to ask *host*: *pause* seconds after the request before, or longer where that one asked for more."""
+        """Wait until *host* may be requested: *pause* seconds after the last request, or longer if that one asked for more."""
         with self.ledger.transaction() as connection:
-            wait = float(connection.scalar(_TURN, {"host": host, "pause": pause}) or 0)
+            wait = float(connection.scalar(_ACQUIRE, {"host": host, "pause": pause}) or 0)
         if wait > 0:
             self.sleep(wait)
 
     def hold(self, host: str, seconds: float) -> None:
-        """Let nobody ask *host* before so many *seconds* have passed, as its Retry-After says."""
+        """Send no request to *host* for *seconds*, as its Retry-After says."""
         with self.ledger.transaction() as connection:
-            connection.execute(_HOLD, {"host": host, "seconds": seconds})
+            connection.execute(_BLOCK, {"host": host, "seconds": seconds})

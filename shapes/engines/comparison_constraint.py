@@ -1,9 +1,9 @@
-"""Order: ``sh:lessThanOrEquals`` as the specification defines it, for the reference engine.
+"""Check ``sh:lessThanOrEquals`` as the specification defines it, for the reference engine.
 
-pyshacl compares with rdflib's own order: between an ill-typed and a well-typed date it raises TypeError and loses the whole run,
-between a year and a day it may miss the result that SHACL asks for. Here the specification's own SPARQL answers
-(https://www.w3.org/TR/shacl/#LessThanOrEqualsConstraintComponent): values that cannot be compared are a result. What SPARQL 1.1
-can compare of dates is times with times and days with days; the store would compare years too, so the query names the two.
+pyshacl compares by rdflib's order: comparing an ill-typed and a well-typed date it raises TypeError and loses the whole run,
+and for a year and a day it may miss a result that SHACL requires. This module uses the specification's SPARQL definition
+(https://www.w3.org/TR/shacl/#LessThanOrEqualsConstraintComponent): values that cannot be compared are a result. SPARQL 1.1
+compares times with times and days with days; the store would compare years too, so the query names the two types.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ _QUERY = """
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """One constraint: nodes of a class whose values at *path* are not to be greater than those at *other*."""
+class ComparisonConstraint:
+    """One constraint: values at *path* of a class must not be greater than those at *other*."""
 
     shape: str
     target: str
@@ -44,10 +44,10 @@ class Order:
     message: str
 
 
-def orders(shapes: Graph) -> list[Order]:
-    """Take all ``sh:lessThanOrEquals`` of class-targeted shapes out of a shapes graph."""
-    found = [
-        Order(
+def extract_constraints(shapes: Graph) -> list[ComparisonConstraint]:
+    """Remove all ``sh:lessThanOrEquals`` of class-targeted shapes from a shapes graph, and return them."""
+    constraints = [
+        ComparisonConstraint(
             shape=str(shape),
             target=str(target),
             path=str(shapes.value(shape, SH.path)),
@@ -60,9 +60,9 @@ def orders(shapes: Graph) -> list[Order]:
         for target in _targets(shapes, owner)
         if isinstance(shape, URIRef)
     ]
-    for order in found:
-        shapes.remove((URIRef(order.shape), SH.lessThanOrEquals, None))
-    return found
+    for constraint in constraints:
+        shapes.remove((URIRef(constraint.shape), SH.lessThanOrEquals, None))
+    return constraints
 
 
 def _targets(shapes: Graph, owner: object) -> Iterator[str]:
@@ -70,24 +70,24 @@ def _targets(shapes: Graph, owner: object) -> Iterator[str]:
         yield from (str(target) for target in shapes.objects(owner, SH.targetClass))
 
 
-def compared(text: str, asked: list[Order]) -> Iterator[Result]:
-    """Find the values in *text* (N-Triples) that are greater than they may be, or that cannot be compared."""
+def check_order(text: str, constraints: list[ComparisonConstraint]) -> Iterator[Result]:
+    """Yield the values in *text* (N-Triples) that are too great or cannot be compared."""
     data = ox.Store()
     data.load(text.encode(), format=ox.RdfFormat.N_TRIPLES)
-    for order in asked:
-        rows = data.query(_QUERY, substitutions=_bound(order))
+    for constraint in constraints:
+        rows = data.query(_QUERY, substitutions=_substitutions(constraint))
         for row in cast(ox.QuerySolutions, rows):
             yield Result(
                 focus=row["this"].value,
-                path=order.path,
+                path=constraint.path,
                 component="LessThanOrEqualsConstraintComponent",
-                severity=order.severity,
+                severity=constraint.severity,
                 value=str(row["value"]),
-                message=order.message,
-                shape=order.shape,
+                message=constraint.message,
+                shape=constraint.shape,
             )
 
 
-def _bound(order: Order) -> dict[ox.Variable, ox.NamedNode | ox.BlankNode | ox.Literal | ox.Triple]:
-    names = {"class": order.target, "path": order.path, "other": order.other}
+def _substitutions(constraint: ComparisonConstraint) -> dict[ox.Variable, ox.NamedNode | ox.BlankNode | ox.Literal | ox.Triple]:
+    names = {"class": constraint.target, "path": constraint.path, "other": constraint.other}
     return {ox.Variable(name): ox.NamedNode(iri) for name, iri in names.items()}

@@ -1,4 +1,4 @@
-"""Forms: how each registry writes a record: OAI-PMH with Dublin Core, a CKAN package, a JSON object, a row of CSV."""
+"""Serialize records as each registry does: OAI-PMH with Dublin Core, CKAN packages, JSON objects, CSV rows."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from uuid import UUID
 
 import orjson
 
-from harvesters.demo.fate import Fate, Fault, stamp
 from harvesters.demo.generate import Project
-from harvesters.demo.words import LANGUAGES
+from harvesters.demo.phrases import LANGUAGES
+from harvesters.demo.scenario import Fault, RecordHistory, format_time
 
 OAI_ID = "oai:demo.example.org:"
 _DC_HEAD = (
@@ -28,35 +28,35 @@ def xml(text: str) -> str:
 
 
 def sets(project: Project) -> list[str]:
-    """Name the OAI-PMH sets of a record: its action lines, C7's eight below it, and its language."""
+    """Return the OAI-PMH sets of a record: its action lines (the eight applications below C7), and its language."""
     return [f"line:{code.replace('-', ':')}" for code in project["lines"]] + [f"language:{project['language'][0]}"]
 
 
-def _header(key: str, fate: Fate, specs: list[str]) -> str:
-    status = ' status="deleted"' if fate.deleted else ""
+def _header(key: str, history: RecordHistory, specs: list[str]) -> str:
+    status = ' status="deleted"' if history.deleted else ""
     names = "".join(f"<setSpec>{spec}</setSpec>" for spec in specs)
-    return f"<header{status}><identifier>{OAI_ID}{key}</identifier><datestamp>{stamp(fate.touched)}</datestamp>{names}</header>"
+    return f"<header{status}><identifier>{OAI_ID}{key}</identifier><datestamp>{format_time(history.modified)}</datestamp>{names}</header>"
 
 
-def _times(project: Project, fate: Fate) -> tuple[list[str], list[str]]:
-    """Give the dates and the period as Dublin Core has them: of an unreadable start no interval can be made."""
+def _dates(project: Project, history: RecordHistory) -> tuple[list[str], list[str]]:
+    """Return the dates and the periods in Dublin Core; an invalid start date allows no period."""
     start, end = project["period"]["from"], project["period"]["to"]
-    return ([start], []) if Fault.DATES in fate.faults else ([project["created"]], [f"{start}/{end}"])
+    return ([start], []) if Fault.DATES in history.faults else ([project["created"]], [f"{start}/{end}"])
 
 
-def _aims(project: Project) -> list[str]:
-    """Write goals and targets so that they stand out among the subjects, where a bare number says nothing."""
+def _goals_and_targets(project: Project) -> list[str]:
+    """Return goals and targets with a prefix, since bare numbers would be ambiguous as subjects."""
     goals = [f"SDG {text}" if text.isdecimal() else text for text in project["goals"]]
     return goals + [f"SDG target {text}" for text in project["targets"]]
 
 
-def _dublin_core(project: Project, fate: Fate) -> str:
-    dates, periods = _times(project, fate)
+def _dublin_core(project: Project, history: RecordHistory) -> str:
+    dates, periods = _dates(project, history)
     parts = [f'<dc:title xml:lang="{tag}">{xml(text)}</dc:title>' for tag, text in project["title"].items()]
     parts += [f'<dc:description xml:lang="{tag}">{xml(text)}</dc:description>' for tag, text in project["summary"].items()]
     plain = (
         ("identifier", [project["id"], *project["links"]]),
-        ("subject", [*project["action_lines"], *_aims(project), *project["tags"]]),
+        ("subject", [*project["action_lines"], *_goals_and_targets(project), *project["tags"]]),
         ("publisher", [project["lead"]["name"]]),
         ("contributor", [party["name"] for party in (*project["partners"], *project["funders"])]),
         ("date", dates),
@@ -69,10 +69,10 @@ def _dublin_core(project: Project, fate: Fate) -> str:
     return "".join(parts)
 
 
-def oai(project: Project, fate: Fate) -> bytes:
-    """Write an OAI-PMH record; of a deleted one only the header."""
-    header = _header(project["id"], fate, sets(project))
-    body = "" if fate.deleted else f"{_DC_HEAD}{_dublin_core(project, fate)}</oai_dc:dc></metadata>"
+def oai(project: Project, history: RecordHistory) -> bytes:
+    """Return an OAI-PMH record; of a deleted one only the header."""
+    header = _header(project["id"], history, sets(project))
+    body = "" if history.deleted else f"{_DC_HEAD}{_dublin_core(project, history)}</oai_dc:dc></metadata>"
     return f"<record>{header}{body}</record>\n".encode()
 
 
@@ -91,12 +91,12 @@ def _extras(project: Project) -> list[dict[str, str]]:
     return [{"key": key, "value": value} for key, value in pairs if value]
 
 
-def ckan(project: Project, fate: Fate) -> bytes:
-    """Write a CKAN package, as package_show gives it; its own fields are extras, as most portals do it."""
+def ckan(project: Project, history: RecordHistory) -> bytes:
+    """Return a CKAN package as in package_show; additional fields are extras, as in most portals."""
     language, name = project["language"][0], project["id"].lower()
     licence = project["licence"]
     package = {
-        "id": str(UUID(int=fate.number + (1 << 100) | 4 << 76 | 8 << 60)),
+        "id": str(UUID(int=history.number + (1 << 100) | 4 << 76 | 8 << 60)),
         "name": name,
         "title": project["title"].get(language, ""),
         "title_translated": project["title"],
@@ -124,8 +124,8 @@ def ckan(project: Project, fate: Fate) -> bytes:
     return orjson.dumps(package) + b",\n"
 
 
-def json(project: Project, fate: Fate) -> bytes:
-    """Write a JSON object; the clean codes of the lines are ours, no registry tells them."""
+def json(project: Project, history: RecordHistory) -> bytes:
+    """Return a JSON object without the codes of action lines, which no registry publishes."""
     return orjson.dumps({name: value for name, value in project.items() if name != "lines"}) + b",\n"
 
 
@@ -136,15 +136,15 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def line(cells: list[str]) -> bytes:
-    """Write a line of CSV (RFC 4180: CRLF, quotes where needed)."""
+def csv_line(cells: list[str]) -> bytes:
+    """Return a CSV line (RFC 4180: CRLF, quotes where needed)."""
     out = io.StringIO()
     csv.writer(out).writerow(cells)
     return out.getvalue().encode()
 
 
-def row(project: Project, fate: Fate) -> bytes:
-    """Write a row of CSV in the order of COLUMNS; lists are joined by semicolons."""
+def csv_row(project: Project, history: RecordHistory) -> bytes:
+    """Return a CSV row in the order of COLUMNS; lists are joined by semicolons."""
     place, lead = project["location"], project["lead"]
     cells = [project["id"], *(project["title"].get(tag, "") for tag in LANGUAGES), *(project["summary"].get(tag, "") for tag in LANGUAGES)]
     cells += [project["period"]["from"], project["period"]["to"], project["created"], project["updated"]]
@@ -160,7 +160,7 @@ def row(project: Project, fate: Fate) -> bytes:
         str(place["latitude"]),
         str(place["longitude"]),
     ]
-    return line([*cells, project["licence"], project["contact"]["email"]])
+    return csv_line([*cells, project["licence"], project["contact"]["email"]])
 
 
-FORMS: dict[str, Callable[[Project, Fate], bytes]] = {"oai": oai, "ckan": ckan, "csv": row}
+SERIALIZERS: dict[str, Callable[[Project, RecordHistory], bytes]] = {"oai": oai, "ckan": ckan, "csv": csv_row}

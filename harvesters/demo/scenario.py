@@ -1,0 +1,212 @@
+"""Determine how each record changes between versions and which faults it has, and count what a harvest must find."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+from harvesters.demo.generate import Project, generate_record, random_values
+
+_FIRST = int(datetime(2023, 1, 1, tzinfo=UTC).timestamp())  # the oldest datestamp of the demo
+_SPAN = 900 * 86400  # seconds; the period of the first version's modification dates
+_FAULT_RATE = 50  # one in this many records has a fault, and as many are deleted from the start
+_UNREADABLE = ("2021-02-30", "31/12/2019", "0000-00-00", "soon", "2020-13-01")
+_UNKNOWN = ("Atlantis", "Sub-region East", "Worldwide", "Country office", "n/a")
+
+
+class Fault(StrEnum):
+    """A fault of a registry; the first six are on by default."""
+
+    DATES = "dates"  # some start dates are invalid
+    TITLES = "titles"  # some records have no title
+    COUNTRIES = "countries"  # some countries are unknown
+    DELETIONS = "deletions"  # some records are deleted from the start
+    SLOW = "slow"  # the second page is slow, once
+    BUSY = "busy"  # the second request gets 503 with Retry-After, once
+    EXPIRED = "expired"  # the third OAI-PMH page's token has expired, once
+    CUT = "cut"  # the second page is truncated, once
+    EMPTY = "empty"  # lists are empty
+    REPEAT = "repeat"  # each page is the first one again
+    HTML = "html"  # a web page instead of data
+    TWICE = "twice"  # each page begins with the last record of the page before
+    SHRINK = "shrink"  # the total is smaller from the second page on
+    TOKEN = "token"  # the second page's token repeats
+    ENDLESS = "endless"  # empty pages after the end, each with a new token
+    BOM = "bom"  # JSON starts with a byte order mark
+    CLOCK = "clock"  # the registry's clock runs backwards
+    FORBIDS = "forbids"  # robots.txt disallows all
+    MUTE = "mute"  # robots.txt returns 503
+    CRAWL = "crawl"  # robots.txt sets a crawl delay of 1.5 seconds
+    # From here on: affects the second request, or if persistent each from the second on.
+    LIMITED = "limited"  # 429 with Retry-After in seconds
+    DATED = "dated"  # 503 with Retry-After as a date
+    DOWN = "down"  # 503
+    DENIED = "denied"  # 403, by the registry itself
+    WALL = "wall"  # 403, by bot protection
+    INWARD = "inward"  # a redirect to a private address
+    ROUND = "round"  # a redirect to itself
+    CHARSET = "charset"  # Latin-1 declared as UTF-8
+    LORIS = "loris"  # endless headers, byte by byte
+    DRIP = "drip"  # a body, byte by byte
+    STALL = "stall"  # a body that stalls
+    SHORT = "short"  # a body that ends before its Content-Length
+    CHUNK = "chunk"  # a body with invalid chunks
+    BOMB = "bomb"  # a body that decompresses to gigabytes
+    SCRAP = "scrap"  # a body declared as gzip that is not
+    ALIEN = "alien"  # not HTTP
+
+
+DEFAULT = frozenset({Fault.DATES, Fault.TITLES, Fault.COUNTRIES, Fault.DELETIONS, Fault.SLOW, Fault.BUSY})
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """A simulated registry: its name, its seed and the number of records in its first version."""
+
+    name: str
+    seed: int
+    size: int
+
+
+SHARES = {"oai": 30, "ckan": 25, "projects": 14, "csv": 14, "offset": 5, "cursor": 4, "next": 4, "all": 3, "files": 1}
+
+
+def registries(size: int, seed: int, only: Collection[str] = ()) -> list[Registry]:
+    """Distribute *size* records over the registries, or over those named in *only*; each has at least one record.
+
+    >>> [(it.name, it.size) for it in registries(100, 1, ["oai", "ckan"])]
+    [('oai', 55), ('ckan', 45)]
+    """
+    for name in only:
+        if name not in SHARES:
+            raise ValueError(f"{name!r} is no registry of the demo; known are {', '.join(SHARES)}")
+    selected = [name for name in SHARES if not only or name in only]
+    total = sum(SHARES[name] for name in selected)
+    sizes = {name: max(1, size * SHARES[name] // total) for name in selected}
+    sizes[selected[0]] += max(0, size - sum(sizes.values()))
+    return [Registry(name, seed * len(SHARES) + list(SHARES).index(name), sizes[name]) for name in selected]
+
+
+@dataclass(frozen=True, slots=True)
+class ScenarioState:
+    """The demo's *version*, its faults, and the times of versions; a version not in *release_times* has a fixed date.
+
+    If *persistent*, faults of the second request also affect all later ones.
+    """
+
+    version: int = 1
+    faults: frozenset[Fault] = DEFAULT
+    release_times: Mapping[int, datetime] = field(default_factory=dict)
+    persistent: bool = False
+
+    def fault_active(self, fault: Fault, nth: int) -> bool:
+        """Return whether *fault* affects a registry's *nth* request."""
+        return fault in self.faults and (nth == 2 or (self.persistent and nth > 2))
+
+    def released_at(self, version: int) -> datetime:
+        """Return the time of a version from 2 on."""
+        return self.release_times.get(version) or datetime(2025, 9, 1, tzinfo=UTC) + timedelta(days=30 * (version - 2))
+
+    @property
+    def now(self) -> datetime:
+        """Return the demo's time: after every datestamp and before the next version's."""
+        if self.version in self.release_times:
+            return self.release_times[self.version]
+        return datetime(2025, 7, 1, tzinfo=UTC) if self.version < 2 else self.released_at(self.version) + timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordHistory:
+    """A record in a state: whether it is deleted, its revision, when it was modified (seconds since 1970), and its faults."""
+
+    number: int
+    deleted: bool
+    revision: int
+    modified: int
+    faults: frozenset[Fault]
+
+
+def _modified(state: ScenarioState, version: int, roll: int) -> int:
+    start = int(state.released_at(version).timestamp())
+    return start if version in state.release_times else start + roll % 86400
+
+
+def _record_faults(state: ScenarioState, d: tuple[int, ...]) -> frozenset[Fault]:
+    faults = (Fault.DATES, Fault.TITLES, Fault.COUNTRIES)
+    return frozenset(kind for n, kind in enumerate(faults) if d[40 + n] % _FAULT_RATE == 0 and kind in state.faults)
+
+
+def _growth(size: int) -> int:
+    return max(1, size // 50)
+
+
+def record_history(registry: Registry, number: int, state: ScenarioState) -> RecordHistory:
+    """Return a record's history up to *state*: a version changes about 5 % of the records and deletes about 1 %."""
+    d = random_values(registry.seed, number, "fate")
+    first_version = 1 if number < registry.size else 2 + (number - registry.size) // _growth(registry.size)
+    modified = _FIRST + (d[50] << 16 | d[51]) % _SPAN if first_version == 1 else _modified(state, first_version, d[50])
+    deleted = first_version == 1 and Fault.DELETIONS in state.faults and d[43] % _FAULT_RATE == 0
+    revision = 0
+    for version in range(first_version + 1, state.version + 1):
+        roll = d[(version - 2) % 40]
+        if deleted or roll > 14:
+            continue
+        deleted = roll < 3  # 3 of 256
+        revision += not deleted  # 12 of 256
+        modified = _modified(state, version, d[50])
+    return RecordHistory(number, deleted, revision, modified, frozenset() if deleted else _record_faults(state, d))
+
+
+def record_histories(registry: Registry, state: ScenarioState) -> Iterator[RecordHistory]:
+    """Yield the histories of all records that the registry ever had, by number."""
+    for number in range(registry.size + (state.version - 1) * _growth(registry.size)):
+        yield record_history(registry, number, state)
+
+
+def serialize_record(registry: Registry, history: RecordHistory) -> Project:
+    """Return a record that is not deleted, with its faults."""
+    project = generate_record(registry.seed, history.number, history.revision)
+    project["updated"] = format_time(history.modified)
+    if Fault.TITLES in history.faults:
+        project["title"] = {}
+    if Fault.DATES in history.faults:
+        project["period"]["from"] = _UNREADABLE[history.number % len(_UNREADABLE)]
+    if Fault.COUNTRIES in history.faults:
+        project["countries"] = [_UNKNOWN[history.number % len(_UNKNOWN)]]
+    return project
+
+
+def format_time(seconds: int) -> str:
+    """Return a time as UTC in whole seconds.
+
+    >>> format_time(0)
+    '1970-01-01T00:00:00Z'
+    """
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """The expected numbers: existing records, deleted ones, and existing ones with each fault."""
+
+    records: int
+    deleted: int
+    untitled: int
+    misdated: int
+    misplaced: int
+
+
+def expected_counts(
+    size: int, seed: int, version: int = 1, faults: Collection[Fault] = DEFAULT, only: Collection[str] = ()
+) -> dict[str, Counts]:
+    """Return by registry what a full harvest of the demo must find."""
+    state = ScenarioState(version, frozenset(faults))
+    return {registry.name: _count(list(record_histories(registry, state))) for registry in registries(size, seed, only)}
+
+
+def _count(histories: list[RecordHistory]) -> Counts:
+    living = [history for history in histories if not history.deleted]
+    faults = (Fault.TITLES, Fault.DATES, Fault.COUNTRIES)
+    return Counts(len(living), len(histories) - len(living), *(sum(kind in history.faults for history in living) for kind in faults))

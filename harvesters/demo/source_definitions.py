@@ -1,0 +1,29 @@
+"""Write source definitions of the demo's registries."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from harvesters.demo.folder import MARK
+
+
+def write_sources(url: str, folder: Path, only: tuple[str, ...] = ()) -> list[Path]:
+    """Write the source definitions into *folder*, which is created if necessary, and return their paths.
+
+    *url* is the demo's (``Demo.url``), *only* the registries to write definitions for (keys of SHARES; empty: all).
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MARK).touch()  # marks the data harvested from these sources as demonstration data
+    package = files("harvesters.demo")
+    fields = package.joinpath("fields.toml").read_text(encoding="utf-8")
+    host = url.partition("://")[2].rstrip("/")
+    written = []
+    for definition in sorted(package.joinpath("cards").iterdir(), key=lambda entry: entry.name):
+        if not definition.name.endswith(".toml") or (only and definition.name[5:-5] not in only):
+            continue
+        text = definition.read_text(encoding="utf-8").replace("{host}", host)
+        path = folder / definition.name
+        path.write_text(text + ("\n" + fields if 'protocol  = "json"' in text else ""), encoding="utf-8")
+        written.append(path)
+    return written

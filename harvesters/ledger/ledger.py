@@ -1,0 +1,11 @@
+"""Assemble the ledger from its parts."""
+
+from __future__ import annotations
+
+from harvesters.ledger.finalize import Finalization
+from harvesters.ledger.graphs import Graphs
+from harvesters.ledger.operator_actions import OperatorActions
+
+
+class Ledger(Finalization, OperatorActions, Graphs):
+    """The whole ledger: runs, staged records, records, operator actions, graphs. See ``Database`` for how it is opened."""

@@ -1,0 +1,80 @@
+"""Map types to rows. Times are stored as UTC without a zone, since not every database supports zones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from harvesters.ledger.compression import compress
+from harvesters.ledger.models import Outcome, Run, StagedRecord
+from harvesters.record import Position
+
+
+def utc(value: datetime) -> datetime:
+    """Return a stored time with its zone."""
+    return value.replace(tzinfo=UTC)
+
+
+def aware(value: datetime | None) -> datetime | None:
+    """Return a stored time with its zone, or None."""
+    return value.replace(tzinfo=UTC) if value else None
+
+
+def naive(value: datetime | None) -> datetime | None:
+    """Return a time as it is stored."""
+    return value.astimezone(UTC).replace(tzinfo=None) if value else None
+
+
+def run_row(run: Run) -> dict[str, object]:
+    """Return a run as a row."""
+    times = {name: naive(getattr(run, name)) for name in ("since", "started", "planned", "ended", "heard")}
+    return {**asdict(run), **times, "state": run.state.value, "counts": json.dumps(run.counts), "network": json.dumps(run.network)}
+
+
+def description_rows(run: Run, drafts: Sequence[StagedRecord], first: int) -> list[dict[str, object]]:
+    """Return the descriptions of staged records, numbered from *first*, as rows."""
+    texts = ((number, draft.description) for number, draft in enumerate(drafts, first))
+    return [{"run": run.id, "seq": number, "statements": compress(text)} for number, text in texts if text]
+
+
+def staged_row(run: Run, seq: int, draft: StagedRecord) -> dict[str, object]:
+    """Return a staged record as a row."""
+    return {
+        "run": run.id,
+        "seq": seq,
+        "source": run.source,
+        "key": draft.key,
+        "outcome": draft.outcome.value,
+        "digest": draft.digest,
+        "content": draft.content,
+        "first_seen": naive(draft.first_seen),
+        "reason": draft.reason,
+        "file": draft.position.file if draft.position else None,
+        "offset": draft.position.offset if draft.position else None,
+        "length": draft.position.length if draft.position else None,
+        "other": draft.other,
+        "likeness": draft.likeness,
+        "page": draft.page,
+    }
+
+
+def row_to_staged(row: Any, description: str = "") -> StagedRecord:
+    """Return the staged record of a row."""
+    position = Position(row.file, row.offset, row.length) if row.file is not None else None
+    first, outcome = aware(row.first_seen), Outcome(row.outcome)
+    return StagedRecord(
+        row.key, outcome, row.digest, row.content, first, description, row.reason, position, row.other, row.likeness, row.page
+    )
+
+
+def unchanged_row(run: Run, drafts: Sequence[StagedRecord]) -> dict[str, object] | None:
+    """Return the unchanged records of a run's last page as one row, or None."""
+    unchanged = [draft for draft in drafts if draft.outcome is Outcome.UNCHANGED]
+    if not unchanged:
+        return None
+    position, keys = unchanged[0].position, json.dumps([draft.key for draft in unchanged])
+    columns = {"file": position.file, "offset": position.offset, "length": position.length} if position else {}
+    return {"run": run.id, "page": run.pages, **columns, "count": len(unchanged), "keys": compress(keys)}

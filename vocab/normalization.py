@@ -1,0 +1,33 @@
+"""Normalize names, so that different spellings have the same key."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+MAX_LENGTH = 1000  # characters of a name or cached text; the longest title of a target has 747
+
+_SEPARATORS = re.compile(r"[\W_]+")
+# Words that differ between forms of one name: "Tanzania, United Republic of" and "the United Republic of Tanzania".
+_STOP_WORDS = frozenset(("the", "of", "and"))
+
+
+def fold(text: str) -> str:
+    r"""Return the key of a name, without compatibility forms, case, accents and punctuation.
+
+    >>> fold("Côte d'Ivoire"), fold("  E-Health. "), fold("\uff33DG")
+    ('cote d ivoire', 'e health', 'sdg')
+    """
+    plain = unicodedata.normalize("NFKD", text).casefold()
+    if not plain.isascii():
+        plain = "".join(char for char in plain if not unicodedata.combining(char))
+    return _SEPARATORS.sub(" ", plain).strip()
+
+
+def sorted_words_key(key: str) -> str:
+    """Return the sorted words of a folded *key* without stop words, for names whose words may be inverted.
+
+    >>> sorted_words_key("tanzania united republic of") == sorted_words_key("the united republic of tanzania")
+    True
+    """
+    return " ".join(sorted(word for word in key.split() if word not in _STOP_WORDS))
