@@ -54,13 +54,13 @@ async def test_a_format_may_be_named_by_its_suffix(client: httpx.AsyncClient) ->
 async def test_the_registrys_page_tells_how_it_fares(client: httpx.AsyncClient) -> None:
     page = (await client.get("/source/demo", headers={"Accept": "text/html"})).text
 
-    assert [text for text in ("ICT Authority", "15 3 * * *", "published", "2026-03-02T08:00:00Z") if text not in page] == []
+    assert [text for text in ("ICT Authority", "Daily at 03:15 UTC", "published", "2026-03-02T08:00:00Z") if text not in page] == []
 
 
 async def test_addresses_and_times_of_harvests_run_from_left_to_right_on_an_arabic_page(client: httpx.AsyncClient) -> None:
     page = (await client.get("/source/demo?lang=ar", headers={"Accept": "text/html"})).text
 
-    assert '<code dir="ltr">15 3 * * *</code>' in page
+    assert "03:15 UTC" in page
     assert '<a dir="ltr" href="https://creativecommons.org/' in page
 
 
@@ -82,7 +82,7 @@ async def test_a_concept_lists_what_bears_it(client: httpx.AsyncClient) -> None:
     assert "Community network 105" in page
     assert "Telemedicine for remote clinics" in page
     assert " · suggested<" in page
-    assert " · declared<" in page
+    assert " · stated<" in page
 
 
 async def test_an_iri_with_what_no_iri_holds_finds_nothing(client: httpx.AsyncClient) -> None:

@@ -69,7 +69,7 @@ def test_an_answer_that_is_cut_says_so_above_its_rows_and_a_whole_one_does_not(w
         opened.open(f"{url}/sparql?show={quote('SELECT * { ?s ?p ?o } LIMIT 2')}")
         whole = opened.run(ASKED)
 
-    assert (cut[0].partition(" · ")[0], cut[1][:17]) == ("Rows: 3,000", "The answer is cut")
+    assert (cut[0].partition(" · ")[0], cut[1][:22]) == ("Rows: 3,000", "Results are incomplete")
     assert (whole[0].partition(" · ")[0], whole[1]) == ("Rows: 2", "")
 
 

@@ -85,7 +85,7 @@ async def test_the_page_shows_titles_claims_parties_and_provenance(client: httpx
         "Télémédecine pour les cliniques isolées",
         '<span lang="ar" dir="auto">',
         "E-health",
-        '<span class="basis crosswalked">crosswalked</span>',
+        '<span class="basis crosswalked">mapped</span>',
         "from “infrastructure”",
         "confidence 81 %",
         "Ministry of Health",
