@@ -186,7 +186,9 @@ def main() -> None:
             with closing(Follower(told(), Journal(Path(journal)), Path(shelf), Path(status), graph, report=report)) as follower:
                 while True:
                     follower.step()
-                    outage.over()
+                    if outage.failures:
+                        outage.over()
+                        report("")
                     time.sleep(PAUSE)
         except (JournalError, PublisherError, Refused, OSError, HTTPException, SyntaxError, ValueError) as error:  # an answer broke off
             outage.failed(str(error))
