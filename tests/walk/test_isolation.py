@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -183,10 +183,14 @@ def children(pid: int) -> list[int]:
     return found
 
 
-def collector_of(pid: int) -> int:
-    """Return the one collector process of the program *pid*."""
-    (found,) = [grandchild for child in children(pid) for grandchild in children(child)]
-    return found
+def collector_of(pid: int, others: Collection[int] = ()) -> int:
+    """Return the one collector process of the program *pid*; *others* are grandchildren that it had before."""
+    (collector,) = set(grandchildren(pid)).difference(others)
+    return collector
+
+
+def grandchildren(pid: int) -> list[int]:
+    return [grandchild for child in children(pid) for grandchild in children(child)]
 
 
 def harvested(folder: Path, collectors: Collectors | None, workers: int = 0, before: Callable[[int], None] | None = None) -> dict[str, str]:
@@ -206,11 +210,11 @@ def test_journal_is_the_same_bytes_with_and_without_isolation(tmp_path: Path) ->
 
 
 def test_process_that_somebody_kills_costs_time_only(tmp_path: Path) -> None:
-    killed = []
+    killed, others = list[int](), grandchildren(os.getpid())
 
     def kill(page: int) -> None:
         if page in (1, 4, 9):
-            killed.append(collector_of(os.getpid()))
+            killed.append(collector_of(os.getpid(), others))
             os.kill(killed[-1], signal.SIGKILL)
 
     disturbed = harvested(tmp_path / "killed", Collectors(BASE), before=kill)

@@ -329,7 +329,7 @@ def test_an_outage_while_a_run_commits_is_waited_out(tmp_path, monkeypatch):
 def test_a_folder_with_a_journal_of_its_own_becomes_no_copy(tmp_path, url):
     Journal(tmp_path / "journal").append([ONE], run="a.1", time=NOW)
 
-    with pytest.raises(JournalError, match="holds already contains data"):
+    with pytest.raises(JournalError, match="holds a journal of its own"):
         store.settle(tmp_path / "journal", url)
 
 
