@@ -230,7 +230,9 @@ def alone(path: Path, report: Callable[[str], None] = silent) -> TextIO:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        report(f"{_holder(path)} writes this shelf ({path.parent.name}/): another server uses the same data folder")
+        # Without its command, which names folders: this reason is public, in /health.
+        other = path.read_text().strip() or "unknown"
+        report(f"process {other} writes this store ({path.parent.name}/): another server uses the same data folder")
         fcntl.flock(file, fcntl.LOCK_EX)
         report("")
     file.truncate(0)
@@ -283,7 +285,7 @@ def main() -> None:
         _follow(Follower(Journal(Path(journal)), Path(shelf), Path(status), graph, report=report))
     except OSError as error:  # a full disk, a folder of another user: nothing to mend here, and started again it goes on
         log.error("store cannot be written", error=str(error), cure="free disk space or fix the directory; updates then resume")
-        report(f"the shelf cannot be written: {error}")
+        report(f"the store cannot be written: {error}")
         time.sleep(AGAIN)
         os._exit(1)  # threads of its own may hang on the same fault
     except Exception as error:

@@ -120,7 +120,7 @@ def test_a_follower_that_waits_for_another_one_reports_which(tmp_path: Path) -> 
         other.wait()
 
     assert len(reasons) == 2
-    assert f"process {other.pid} writes this shelf" in reasons[0]
+    assert f"process {other.pid} writes this store" in reasons[0]
     assert reasons[1] == ""
 
 

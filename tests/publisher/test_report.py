@@ -159,7 +159,7 @@ def test_a_narrowed_report_tells_only_of_what_it_is_narrowed_to(data, store, cho
         (1, "en", {"line": "C99"}, ReportError, "action line 'C99' is not known"),
         (1, "fr", {"country": "Atlantis"}, ReportError, "its ISO code or its name, such as 404, KE or Kenya"),
         (1, "en", {"year": "12"}, ReportError, "give a year of four digits"),
-        (1, "tlh", {}, ReportError, "languages are en, ar, zh, fr, ru, es"),
+        (1, "tlh", {}, ReportError, "choose one of en, ar, zh, fr, ru, es"),
         (9, "en", {}, NoRelease, "there is no release 9"),
     ],
 )
