@@ -95,7 +95,11 @@ def test_an_entry_without_a_key_is_unreadable(card):
 
 @pytest.mark.parametrize(
     ("answers", "told"),
-    [({"/list": ""}, "empty response"), ({"/list": listed()}, "holds no record at '//li'"), ({"/list": listed("a", after="/list")}, "repeats")],
+    [
+        ({"/list": ""}, "empty response"),
+        ({"/list": listed()}, "holds no record at '//li'"),
+        ({"/list": listed("a", after="/list")}, "repeats"),
+    ],
 )
 def test_a_list_that_cannot_be_read_ends_the_run(answers, told, card):
     with pytest.raises(ParseError, match=told):
