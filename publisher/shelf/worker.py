@@ -111,8 +111,16 @@ class Worker:
         raise_nice(self.process.pid, nice)
 
     async def stop(self) -> None:
-        """Kill it and wait for its end."""
+        """Kill the process and wait until it has ended, also when the caller is cancelled meanwhile."""
         self.kill()
+        ending = asyncio.ensure_future(self._close())
+        try:
+            await asyncio.shield(ending)
+        except asyncio.CancelledError:
+            await ending
+            raise
+
+    async def _close(self) -> None:
         self._writer.close()
         with suppress(ConnectionError):
             await self._writer.wait_closed()

@@ -71,6 +71,21 @@ async def test_who_gives_up_while_a_reader_starts_leaves_no_process_behind(steps
     assert children(os.getpid()) <= before
 
 
+@pytest.mark.parametrize("steps", range(6))
+async def test_who_gives_up_while_a_reader_is_stopped_leaves_no_process_behind(steps: int) -> None:
+    worker = await Worker.start(0)
+    stopping = asyncio.ensure_future(worker.stop())
+    for _ in range(steps):
+        await asyncio.sleep(0)
+
+    stopping.cancel()
+    await asyncio.gather(stopping, return_exceptions=True)
+    if not steps:  # it had not begun
+        await worker.stop()
+
+    assert worker.process.returncode is not None
+
+
 async def test_before_the_first_generation_nothing_is_answered(pool: Pool) -> None:
     with pytest.raises(NotReady):
         await pool.ask(COUNT)
