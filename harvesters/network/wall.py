@@ -86,6 +86,6 @@ def cure(wall: Wall, address: str, agent: str) -> str:
     place = {"host": parts.hostname or "", "path": parts.path or "/"}
     rule = f" In its firewall: {wall.rule.format(**place)}." if wall.rule else ""
     return (
-        f"ask its publisher to allow {place['host']}{place['path']} to the User-Agent {TOKEN}/; we are \"{agent}\".{rule}"
+        f'ask its publisher to allow {place["host"]}{place["path"]} to the User-Agent {TOKEN}/; we are "{agent}".{rule}'
         f' In its robots.txt: "User-agent: {TOKEN}" and on the next line "Allow: {place["path"]}".'
     )

@@ -50,9 +50,7 @@ class Client:
             dialect = replace(dialect, aside=(*dialect.aside, *sorted(graphs)))
         return dialect
 
-    def ask(
-        self, query: str, accept: str, more: Sequence[tuple[str, str]] = (), *, seconds: float = PATIENCE
-    ) -> http.client.HTTPResponse:
+    def ask(self, query: str, accept: str, more: Sequence[tuple[str, str]] = (), *, seconds: float = PATIENCE) -> http.client.HTTPResponse:
         """Send a query and return the response, a file to read. Raises Refused, also where the store is silent for *seconds*."""
         if self._open:
             self._open.close()  # what was not read of the last one

@@ -29,6 +29,7 @@ class Held:
     deleted: bool = False
     groups: tuple[str, ...] = ()
 
+
 DC = '<oai_dc:dc xmlns:oai_dc="http://www.openarchives.org/OAI/2.0/oai_dc/" xmlns:dc="http://purl.org/dc/elements/1.1/">'
 
 

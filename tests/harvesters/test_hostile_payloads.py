@@ -295,7 +295,7 @@ def test_a_feed_that_is_no_text_is_refused(card):
 
 def test_a_stream_whose_paths_are_no_iris_is_read_without_them(card):
     content = (
-        f"<{URL}> <https://w3id.org/tree#member> <https://a.example/1> ; <https://w3id.org/ldes#versionOfPath> \"a[b\" .\n"
+        f'<{URL}> <https://w3id.org/tree#member> <https://a.example/1> ; <https://w3id.org/ldes#versionOfPath> "a[b" .\n'
         '<https://a.example/1> <http://purl.org/dc/terms/title> "Wells" .'
     )
 

@@ -51,7 +51,7 @@ class Origin:
         if path == "/journal/head":
             return self.head(request)
         if path == "/status":
-            return httpx.Response(200, text=f"<{BASE}source/a> <{BASE}ns#publishedRecords> \"3\" .\n")
+            return httpx.Response(200, text=f'<{BASE}source/a> <{BASE}ns#publishedRecords> "3" .\n')
         entry = self.journal.entry(int(path.removeprefix("/journal/").removesuffix(".gz")))
         return self.file(request, entry.path.read_bytes(), entry.id) if entry else httpx.Response(404)
 

@@ -120,9 +120,7 @@ def test_the_raw_bytes_of_a_record_do_not_hold_its_datestamp(source, registry):
     assert (old.modified, new.modified) == ("2026-01-01", "2026-02-02")
 
 
-@pytest.mark.parametrize(
-    ("granularity", "start"), [("YYYY-MM-DD", "2026-02-28"), ("YYYY-MM-DDThh:mm:ssZ", "2026-03-01T11%3A59%3A59Z")]
-)
+@pytest.mark.parametrize(("granularity", "start"), [("YYYY-MM-DD", "2026-02-28"), ("YYYY-MM-DDThh:mm:ssZ", "2026-03-01T11%3A59%3A59Z")])
 def test_a_harvest_since_is_asked_in_the_repositorys_granularity_with_a_step_of_overlap(granularity, start, source, registry):
     there = registry({"verb=Identify": identify(granularity), f"{FIRST}&from={start}": listed(record("a"))})
 

@@ -77,7 +77,7 @@ def test_one_description_that_cannot_be_read_costs_the_others_nothing(name: str,
 def test_text_of_any_kind_is_judged_or_refused_but_never_raises() -> None:
     random = Random(1)
     texts = ["\ud800", "\x00", "a b", "<a:s> <a:p> <a:o> . <a:s> <a:p> <a:q>", "_:b <a:p> _:b", ""]
-    odd = [["<a:s> <a:p> " + "".join(random.choices("<>\"\\ \n.@^:é\U0001f3e5", k=20))] for _ in range(200)]
+    odd = [["<a:s> <a:p> " + "".join(random.choices('<>"\\ \n.@^:é\U0001f3e5', k=20))] for _ in range(200)]
 
     verdicts = validate_many([*([text] for text in texts), [], *odd])
 
