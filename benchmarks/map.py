@@ -17,7 +17,7 @@ from benchmarks.graphs import parts, same
 from benchmarks.payloads import model, payloads, reader, ready, record, records, statements, theirs
 from benchmarks.rml import NotThere, environment, made, write
 from benchmarks.table import Aim, Json, Line, err, pairs, show, timed
-from harvesters.record import Record
+from harvesters.page_model import Record
 from harvesters.runs.memory import calm
 from vocab.initiative import Resource
 

@@ -20,9 +20,9 @@ import typer
 
 from benchmarks.table import Aim, Json, Line, show
 from harvesters.archive import Archive
+from harvesters.compatibility import pair
 from harvesters.network.fetch import Fetch
-from harvesters.pairs import pair
-from harvesters.record import Record
+from harvesters.page_model import Record
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
 from vocab.describe import describe

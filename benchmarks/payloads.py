@@ -14,7 +14,7 @@ from benchmarks.peer import built
 from harvesters.demo.record_index import RecordIndex
 from harvesters.demo.scenario import Fault, ScenarioState, registries
 from harvesters.mappings.table import MAPPINGS
-from harvesters.record import Record
+from harvesters.page_model import Record
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
 from vocab.describe import describe

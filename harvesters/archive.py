@@ -21,7 +21,7 @@ from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
 from harvesters.errors import ArchiveError
-from harvesters.record import Position
+from harvesters.page_model import Position
 from journal.errors import FullError
 from journal.store import Store
 

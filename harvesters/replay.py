@@ -11,7 +11,7 @@ import httpx
 
 from harvesters.archive import Kept, kept, opened
 from harvesters.errors import ArchiveError, RefusedError
-from harvesters.record import Position
+from harvesters.page_model import Position
 from journal.store import Store
 
 _PASSING = {408, 425, 429, 500, 502, 503, 504}  # answers after which the same was asked again

@@ -12,7 +12,7 @@ from typing import Any
 from apscheduler.triggers.cron import CronTrigger
 
 from harvesters.errors import CardError
-from harvesters.quiet import Quiet, quiet
+from harvesters.quiet_hours import Quiet, quiet
 from vocab.iris import is_web
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")  # a path segment of every IRI, never changed

@@ -13,8 +13,8 @@ import orjson
 import typer
 
 from harvesters.commands.terminal import Json, Settings, cards_of, chosen, err, me, means_of, show
+from harvesters.compatibility import pair
 from harvesters.errors import CardError
-from harvesters.pairs import pair
 from harvesters.runs import decide, report
 from harvesters.runs.status import tell as tell_status
 from harvesters.runs.trial import RECORDS, Trial, trial

@@ -13,8 +13,8 @@ import orjson
 import typer
 from rich.console import Console
 
+from harvesters.compatibility import pair
 from harvesters.errors import CardError
-from harvesters.pairs import pair
 from harvesters.runs import report
 from harvesters.runs.isolation import Collectors
 from harvesters.runs.means import Means, opened

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 
-from harvesters.record import Position
+from harvesters.page_model import Position
 
 
 class State(Enum):

@@ -10,7 +10,7 @@ from typing import Any
 
 from harvesters.ledger.compression import compress
 from harvesters.ledger.models import Outcome, Run, StagedRecord
-from harvesters.record import Position
+from harvesters.page_model import Position
 
 
 def utc(value: datetime) -> datetime:

@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from harvesters.errors import ParseError
-from harvesters.option import Option, value
+from harvesters.option_schema import Option, value
+from harvesters.page_model import Record
 from harvesters.payloads.graph import Graph, iri
 from harvesters.payloads.lexicon import Lexicon
 from harvesters.payloads.reading import KINDS, block, interval, language, named, public, titled, web
 from harvesters.payloads.said import LABELS, Said
-from harvesters.record import Record
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
 from vocab.initiative import Document, Event, Initiative, Party, Resource, Role

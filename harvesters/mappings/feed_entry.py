@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from harvesters.errors import ParseError
-from harvesters.option import Option, value
+from harvesters.option_schema import Option, value
+from harvesters.page_model import Record, Row
 from harvesters.payloads.lexicon import Lexicon
 from harvesters.payloads.reading import KINDS, block, language, many, named, number, plain, public, titled, web
-from harvesters.record import Record, Row
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
 from vocab.initiative import Document, Party, Place, Post, Resource, Role

@@ -11,12 +11,12 @@ from typing import Any
 from pyoxigraph import Literal, NamedNode
 
 from harvesters.errors import ParseError
-from harvesters.option import Option, value
+from harvesters.option_schema import Option, value
+from harvesters.page_model import Record
 from harvesters.payloads.graph import Graph, Term, iri
 from harvesters.payloads.lexicon import Lexicon
 from harvesters.payloads.reading import KINDS, block, interval, language, named, parted, public, titled, web
 from harvesters.payloads.said import Said
-from harvesters.record import Record
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
 from vocab.describe import KIND

@@ -20,8 +20,8 @@ from harvesters.mappings import (
     schema_org,
     stocktake_record,
 )
-from harvesters.option import Option
-from harvesters.record import Payload, Record
+from harvesters.option_schema import Option
+from harvesters.page_model import Payload, Record
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
 from vocab.initiative import Resource

@@ -36,8 +36,8 @@ from harvesters.network.encoding import OFFERED
 from harvesters.network.pace import Pace, Turns
 from harvesters.network.robots import TOKEN, Robots
 from harvesters.network.verdict import judge, judge_robots, unsure
-from harvesters.quiet import Quiet
-from harvesters.record import Position
+from harvesters.page_model import Position
+from harvesters.quiet_hours import Quiet
 
 AGENT = f"{TOKEN}/0.1 (+https://w3id.org/wsis-stocktaking/; {{contact}})"
 log = structlog.get_logger()

@@ -13,13 +13,13 @@ from typing import Any
 from harvesters.errors import CardError, DeniedError, HarvestError, MissingError, ParseError
 from harvesters.network.answer import dump_json, load_json
 from harvesters.network.fetch import Fetch
-from harvesters.option import Option, value
+from harvesters.option_schema import Option, value
+from harvesters.page_model import Gone, Page, Pages, Payload, Record, Unreadable
 from harvesters.parsing import join_url
 from harvesters.protocols.cursor import read, write
 from harvesters.protocols.file_payload import FORMATS, Item, records
 from harvesters.protocols.stamp import read_stamp
 from harvesters.protocols.trouble import UNREAD, Repeats, empties, fault
-from harvesters.record import Gone, Page, Pages, Payload, Record, Unreadable
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {

@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 
 from harvesters.network.answer import dump_json
 from harvesters.network.fetch import Fetch
-from harvesters.option import Option, value
+from harvesters.option_schema import Option, value
+from harvesters.page_model import Gone, Page, Pages, Record, Row, Unreadable
 from harvesters.protocols.ckan_search import Item, Search, searching, unwrapped
 from harvesters.protocols.document import cut
-from harvesters.record import Gone, Page, Pages, Record, Row, Unreadable
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {

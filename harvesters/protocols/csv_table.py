@@ -14,13 +14,13 @@ from typing import Protocol
 from harvesters.errors import CardError, ParseError
 from harvesters.network.answer import refuse_html
 from harvesters.network.fetch import Fetch, Reply
-from harvesters.option import Option, value
+from harvesters.option_schema import Option, value
+from harvesters.page_model import Page, Pages, Row, Unreadable
 from harvesters.protocols import tabular
 from harvesters.protocols.dialect import SAMPLE, Dialect, charset, dialect
 from harvesters.protocols.document import cut
 from harvesters.protocols.grouping import grouped
 from harvesters.protocols.tabular import Line, columns
-from harvesters.record import Page, Pages, Row, Unreadable
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {

@@ -15,10 +15,10 @@ from lxml.etree import _Element
 from harvesters.errors import CardError, HarvestError, ParseError
 from harvesters.network.answer import xml
 from harvesters.network.fetch import Fetch, Reply
-from harvesters.option import Option, value
+from harvesters.option_schema import Option, value
+from harvesters.page_model import Page, Pages, Position, Record, Unreadable
 from harvesters.protocols.cursor import read, write
 from harvesters.protocols.trouble import POISON, UNREAD, Repeats, changed, empties, fault
-from harvesters.record import Page, Pages, Position, Record, Unreadable
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from harvesters.network.fetch import Reply
+from harvesters.page_model import Gone, P, Page, Pages, Record, Unreadable
 from harvesters.protocols.cursor import read, write
-from harvesters.record import Gone, P, Page, Pages, Record, Unreadable
 
 ROWS = 1000  # records a page: a checkpoint each, at about 5 MB
 BYTES = 8 * 1024 * 1024  # of a page's records, so that some large ones are not in memory at once

@@ -19,12 +19,12 @@ from harvesters.errors import ParseError
 from harvesters.network.answer import declared_charset, dump_json, refuse_doctype, refuse_html
 from harvesters.network.charset import is_charset
 from harvesters.network.fetch import Fetch, Reply
-from harvesters.option import Option, value
+from harvesters.option_schema import Option, value
+from harvesters.page_model import Gone, Page, Pages, Record, Row, Unreadable
 from harvesters.parsing import join_url, parser_errors
 from harvesters.protocols.cursor import read, write
 from harvesters.protocols.feed_entry import entry_row, feed_row
 from harvesters.protocols.trouble import Repeats
-from harvesters.record import Gone, Page, Pages, Record, Row, Unreadable
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from harvesters.page_model import Row
 from harvesters.payloads.prose import prose
-from harvesters.record import Row
 
 
 def feed_row(told: Any) -> Row:

@@ -12,13 +12,13 @@ from urllib.parse import unquote
 
 from harvesters.errors import DeniedError, HarvestError, MissingError, ParseError
 from harvesters.network.fetch import Fetch
-from harvesters.option import Option, expression, value
+from harvesters.option_schema import Option, expression, value
+from harvesters.page_model import Gone, Page, Pages, Position, Unreadable
 from harvesters.protocols import file_payload
 from harvesters.protocols.cursor import read, write
 from harvesters.protocols.file_payload import FORMATS, Item, records
 from harvesters.protocols.listing import ACCEPT, Entry, folder_of, read_listing
 from harvesters.protocols.trouble import UNREAD, fault
-from harvesters.record import Gone, Page, Pages, Position, Unreadable
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {

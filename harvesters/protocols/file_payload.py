@@ -12,14 +12,14 @@ from lxml import etree
 from harvesters.errors import CardError
 from harvesters.network.answer import dump_json, load_json, xml
 from harvesters.network.fetch import Fetch, Reply
-from harvesters.option import Option, value
+from harvesters.option_schema import Option, value
+from harvesters.page_model import Gone, Payload, Record, Unreadable
 from harvesters.parsing import parser_errors
 from harvesters.payloads.contexts import ours
 from harvesters.payloads.rdf_parser import Broken
 from harvesters.payloads.subjects import found
 from harvesters.payloads.syntax import loaded
 from harvesters.protocols.rdf_reading import nameless, reading, unclaimed
-from harvesters.record import Gone, Payload, Record, Unreadable
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {"format": Option(str, "json", "What the files hold: `json`, `xml` or `rdf`.")}

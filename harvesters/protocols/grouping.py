@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from harvesters.record import Gone, Record, Row, Unreadable
+from harvesters.page_model import Gone, Record, Row, Unreadable
 
 Item = Record[Row] | Gone | Unreadable
 

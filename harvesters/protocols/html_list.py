@@ -17,11 +17,11 @@ from lxml.etree import _Element
 
 from harvesters.errors import CardError, ParseError
 from harvesters.network.fetch import Fetch, Reply
-from harvesters.option import Option, value
+from harvesters.option_schema import Option, value
+from harvesters.page_model import Gone, Page, Pages, Record, Unreadable
 from harvesters.parsing import join_url, parser_errors
 from harvesters.protocols.cursor import read, write
 from harvesters.protocols.trouble import UNREAD, Repeats
-from harvesters.record import Gone, Page, Pages, Record, Unreadable
 from harvesters.source import Source
 from vocab.iris import is_web
 

@@ -17,13 +17,13 @@ from lxml.etree import _Element
 
 from harvesters.errors import HarvestError, ParseError
 from harvesters.network.fetch import Fetch
-from harvesters.option import Option, names, value
+from harvesters.option_schema import Option, names, value
+from harvesters.page_model import Page, Pages, Unreadable
 from harvesters.protocols.ckan_search import unwrapped
 from harvesters.protocols.cursor import read, write
 from harvesters.protocols.document import cut, taken
 from harvesters.protocols.iati_file import Item, activities
 from harvesters.protocols.trouble import UNREAD, changed
-from harvesters.record import Page, Pages, Unreadable
 from harvesters.source import Source
 from vocab.iris import is_web
 

@@ -13,8 +13,8 @@ from lxml.etree import _Element
 from harvesters.errors import ParseError
 from harvesters.network.answer import refuse_doctype, refuse_html
 from harvesters.network.fetch import Reply
+from harvesters.page_model import Gone, Record, Unreadable
 from harvesters.parsing import parser_errors
-from harvesters.record import Gone, Record, Unreadable
 
 Item = Record[_Element] | Gone | Unreadable
 Wanted = Callable[[_Element], bool]

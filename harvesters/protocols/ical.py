@@ -14,12 +14,12 @@ import icalendar
 from harvesters.errors import CardError, ParseError
 from harvesters.network.answer import dump_json, refuse_html
 from harvesters.network.fetch import Fetch, Reply
-from harvesters.option import Option, value
+from harvesters.option_schema import Option, value
+from harvesters.page_model import Gone, Page, Pages, Record, Row, Unreadable
 from harvesters.parsing import parser_errors
 from harvesters.protocols.document import cut
 from harvesters.protocols.ical_event import calendars, event_row, zones
 from harvesters.protocols.ical_series import dates
-from harvesters.record import Gone, Page, Pages, Record, Row, Unreadable
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {

@@ -11,9 +11,9 @@ from zoneinfo import ZoneInfo, available_timezones
 
 import icalendar
 
+from harvesters.page_model import Row
 from harvesters.parsing import parser_errors
 from harvesters.payloads.prose import prose
-from harvesters.record import Row
 
 zones = cache(available_timezones)  # it walks over a folder of the system, which took 40 ms for each date of a series
 

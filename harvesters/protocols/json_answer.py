@@ -10,9 +10,9 @@ from typing import Any
 from harvesters.errors import ParseError
 from harvesters.network.answer import dump_json
 from harvesters.network.fetch import Reply
-from harvesters.option import Option, value
+from harvesters.option_schema import Option, value
+from harvesters.page_model import Gone, Record, Row, Unreadable
 from harvesters.payloads.path import compiled
-from harvesters.record import Gone, Record, Row, Unreadable
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {

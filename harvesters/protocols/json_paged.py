@@ -9,12 +9,12 @@ from typing import Any
 from harvesters.errors import HarvestError, ParseError
 from harvesters.network.answer import load_json
 from harvesters.network.fetch import Fetch, Reply
+from harvesters.page_model import Page, Pages, Position, Record, Row, Unreadable
 from harvesters.parsing import join_url
 from harvesters.protocols.cursor import read, write
 from harvesters.protocols.json_answer import WAYS, Item, Plan, changed_since, claimed, items
 from harvesters.protocols.stamp import read_stamp, risen
 from harvesters.protocols.trouble import POISON, REFUSED, UNREAD, Repeats, changed, empties, fault
-from harvesters.record import Page, Pages, Position, Record, Row, Unreadable
 
 _LINK = re.compile(r"<([^<>]*+)>\s*+;([^<]*+)")  # a link of a Link header, with its parameters (RFC 8288)
 _RELATIONS = re.compile(r"\brel\s*+=\s*+\"?([^\",;]*+)", re.IGNORECASE)

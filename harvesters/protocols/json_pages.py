@@ -11,7 +11,8 @@ from urllib.parse import unquote
 from harvesters.errors import CardError, DeniedError, HarvestError, ParseError
 from harvesters.network.answer import load_json
 from harvesters.network.fetch import Fetch, Reply
-from harvesters.option import Option
+from harvesters.option_schema import Option
+from harvesters.page_model import Page, Pages, Row, Unreadable
 from harvesters.parsing import join_url, url_path
 from harvesters.payloads.path import compiled
 from harvesters.protocols import json_answer
@@ -20,7 +21,6 @@ from harvesters.protocols.document import cut
 from harvesters.protocols.json_answer import WAYS, Item, Plan, claimed, expression, items, planned
 from harvesters.protocols.json_paged import paged
 from harvesters.protocols.trouble import UNREAD
-from harvesters.record import Page, Pages, Row, Unreadable
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = json_answer.OPTIONS

@@ -19,7 +19,8 @@ from pyoxigraph import NamedNode, RdfFormat, Store
 
 from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch
-from harvesters.option import Option, value
+from harvesters.option_schema import Option, value
+from harvesters.page_model import Gone, Page, Pages, Unreadable
 from harvesters.payloads.graph import Graph
 from harvesters.payloads.rdf_parser import Broken, parse_quads
 from harvesters.payloads.subjects import described
@@ -30,7 +31,6 @@ from harvesters.protocols.document import ROWS
 from harvesters.protocols.rdf_reading import Item, Reading, reading
 from harvesters.protocols.stamp import read_stamp
 from harvesters.protocols.tree import Member, Stream
-from harvesters.record import Gone, Page, Pages, Unreadable
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {

@@ -13,9 +13,9 @@ from lxml.etree import _Element
 from harvesters.errors import ParseError
 from harvesters.network.answer import xml
 from harvesters.network.fetch import Reply
+from harvesters.page_model import Gone, Record, Unreadable
 from harvesters.protocols.oai_window import FORMS, Calendar
 from harvesters.protocols.stamp import read_stamp
-from harvesters.record import Gone, Record, Unreadable
 from harvesters.source import Source
 
 _NS = "{http://www.openarchives.org/OAI/2.0/}"

@@ -8,11 +8,11 @@ from lxml.etree import _Element
 from pyoxigraph import NamedNode, RdfFormat, Store
 
 from harvesters.errors import ParseError
+from harvesters.page_model import Gone, Record, Unreadable
 from harvesters.payloads.graph import bounded, flat
 from harvesters.payloads.markup import mended
 from harvesters.payloads.rdf_parser import parse_quads
 from harvesters.protocols.oai_answer import Item
-from harvesters.record import Gone, Record, Unreadable
 
 _RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 _STEPS = 2  # named nodes away from the resource: all of them came in its own record

@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from harvesters.errors import HarvestError, ParseError
+from harvesters.page_model import Gone, Position, Unreadable
 from harvesters.protocols import oai_answer
 from harvesters.protocols.oai_answer import Head, Item, Listed, Told
 from harvesters.protocols.oai_spot import Repository, Spot
 from harvesters.protocols.oai_window import Calendar, Window, by_stamps, by_time, step
 from harvesters.protocols.trouble import UNREAD, Repeats, empties, fault
-from harvesters.record import Gone, Position, Unreadable
 
 _FEW = 8  # records that are asked for one by one: cutting their window further would cost as many requests
 _ORDER = 8  # datestamps that rose: records without order do so once in 40,320 times

@@ -13,7 +13,8 @@ from typing import Any
 
 from harvesters.errors import HarvestError, ParseError
 from harvesters.network.fetch import Fetch
-from harvesters.option import Option, names, value
+from harvesters.option_schema import Option, names, value
+from harvesters.page_model import Page, Pages, Payload, Position, Unreadable
 from harvesters.protocols.cursor import read, write
 from harvesters.protocols.oai_answer import Item, Listed, Told
 from harvesters.protocols.oai_graph import as_graph
@@ -22,7 +23,6 @@ from harvesters.protocols.oai_spot import Repository, Spot
 from harvesters.protocols.oai_window import step
 from harvesters.protocols.stamp import risen
 from harvesters.protocols.trouble import POISON, REFUSED, UNREAD, Repeats, changed, empties
-from harvesters.record import Page, Pages, Payload, Position, Unreadable
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {

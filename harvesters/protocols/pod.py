@@ -14,13 +14,13 @@ from pyoxigraph import BlankNode, NamedNode, RdfFormat, Store
 from harvesters.errors import ParseError
 from harvesters.network.answer import dump_json, load_json
 from harvesters.network.fetch import Fetch, Reply
-from harvesters.option import Option, value
+from harvesters.option_schema import Option, value
+from harvesters.page_model import Page, Pages, Record, Unreadable
 from harvesters.payloads.contexts import ours
 from harvesters.payloads.graph import Graph, bounded, flat
 from harvesters.payloads.markup import mended
 from harvesters.payloads.rdf_parser import parse_quads
 from harvesters.protocols.document import cut
-from harvesters.record import Page, Pages, Record, Unreadable
 from harvesters.source import Source
 from vocab.iris import is_web
 

@@ -17,7 +17,8 @@ from pyoxigraph import NamedNode, Store
 
 from harvesters.errors import DeniedError, HarvestError, ParseError
 from harvesters.network.fetch import Fetch, Reply
-from harvesters.option import Option, value
+from harvesters.option_schema import Option, value
+from harvesters.page_model import Page, Pages, Position, Unreadable
 from harvesters.parsing import join_url
 from harvesters.payloads import subjects
 from harvesters.payloads.graph import Graph, Node
@@ -28,7 +29,6 @@ from harvesters.protocols.cursor import read, write
 from harvesters.protocols.document import ROWS
 from harvesters.protocols.rdf_reading import Item, Reading, nameless, reading, unclaimed
 from harvesters.protocols.trouble import UNREAD, Repeats, changed, empties
-from harvesters.record import Page, Pages, Position, Unreadable
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {

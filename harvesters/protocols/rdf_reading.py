@@ -13,14 +13,14 @@ from pyoxigraph import BlankNode, NamedNode, Store
 from harvesters.errors import CardError, ParseError
 from harvesters.network.answer import load_json
 from harvesters.network.fetch import Fetch, Reply
-from harvesters.option import Option, names, value
+from harvesters.option_schema import Option, names, value
+from harvesters.page_model import Gone, Record, Unreadable
 from harvesters.payloads import subjects
 from harvesters.payloads.contexts import ours
 from harvesters.payloads.graph import Graph, Node, bounded, iri
 from harvesters.payloads.rdf_parser import Broken
 from harvesters.payloads.subjects import Found
 from harvesters.payloads.syntax import ACCEPT, SYNTAXES, loaded
-from harvesters.record import Gone, Record, Unreadable
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {

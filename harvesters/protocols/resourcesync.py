@@ -12,14 +12,14 @@ from typing import Any
 
 from harvesters.errors import DeniedError, HarvestError, MissingError, ParseError
 from harvesters.network.fetch import Fetch, Reply
-from harvesters.option import Option, expression, value
+from harvesters.option_schema import Option, expression, value
+from harvesters.page_model import Gone, Page, Pages, Position, Unreadable
 from harvesters.protocols import file_payload
 from harvesters.protocols.cursor import read, write
 from harvesters.protocols.file_payload import FORMATS, Item, records
 from harvesters.protocols.resourcesync_dump import packed
 from harvesters.protocols.resourcesync_list import ACCEPT, Entry, lists
 from harvesters.protocols.trouble import UNREAD, fault
-from harvesters.record import Gone, Page, Pages, Position, Unreadable
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {

@@ -17,14 +17,14 @@ from pyoxigraph import NamedNode, Quad, RdfFormat
 
 from harvesters.errors import MissingError, ParseError
 from harvesters.network.fetch import Fetch
-from harvesters.option import Option, names, value
+from harvesters.option_schema import Option, names, value
+from harvesters.page_model import Page, Pages
 from harvesters.payloads.graph import Graph
 from harvesters.payloads.rdf_parser import parse_quads
 from harvesters.protocols import sibling_record
 from harvesters.protocols.cursor import read, write
 from harvesters.protocols.sibling_journal import Head, Replay, front, known, meet, number_of
 from harvesters.protocols.sibling_record import Item, Name, lineage, name, statements
-from harvesters.record import Page, Pages
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {

@@ -8,9 +8,9 @@ from urllib.parse import unquote
 
 from pyoxigraph import Literal, NamedNode, Quad, RdfFormat
 
+from harvesters.page_model import Gone, Record, Unreadable
 from harvesters.payloads.graph import Graph, Node, Term
 from harvesters.payloads.rdf_parser import parse_quads
-from harvesters.record import Gone, Record, Unreadable
 from vocab.terms import ADMS, DCAT, DCT, FOAF, PROV, SCHEMA
 
 Item = Record[Graph] | Gone | Unreadable

@@ -13,7 +13,8 @@ from pyoxigraph import DefaultGraph, NamedNode, Store
 
 from harvesters.errors import HarvestError, ParseError
 from harvesters.network.fetch import Fetch
-from harvesters.option import value
+from harvesters.option_schema import value
+from harvesters.page_model import Page, Pages, Position, Record, Unreadable
 from harvesters.payloads import subjects
 from harvesters.payloads.contexts import ours
 from harvesters.payloads.graph import Graph, bounded
@@ -22,7 +23,6 @@ from harvesters.protocols import sparql_asking
 from harvesters.protocols.cursor import read, write
 from harvesters.protocols.sparql_asking import Endpoint, batches, endpoint, is_iri
 from harvesters.protocols.trouble import POISON, UNREAD, fault
-from harvesters.record import Page, Pages, Position, Record, Unreadable
 from harvesters.source import Source
 
 OPTIONS = sparql_asking.OPTIONS

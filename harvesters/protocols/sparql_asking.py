@@ -16,7 +16,7 @@ from pyoxigraph import Literal, NamedNode, Store
 from harvesters.errors import CardError, ParseError
 from harvesters.network.answer import load_json
 from harvesters.network.fetch import Fetch, Reply
-from harvesters.option import Option, names, value
+from harvesters.option_schema import Option, names, value
 from harvesters.payloads.graph import PREFIXES, TYPE, iri
 from harvesters.source import Source
 

@@ -16,14 +16,14 @@ import python_calamine as calamine
 from harvesters.errors import CardError, ParseError
 from harvesters.network.answer import refuse_html
 from harvesters.network.fetch import Fetch, Reply
-from harvesters.option import Option, value
+from harvesters.option_schema import Option, value
+from harvesters.page_model import Page, Pages, Row
 from harvesters.parsing import parser_errors
 from harvesters.payloads.workbook_area import MOST, check_areas
 from harvesters.protocols import tabular
 from harvesters.protocols.document import cut
 from harvesters.protocols.grouping import grouped
 from harvesters.protocols.tabular import Line
-from harvesters.record import Page, Pages, Row
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {

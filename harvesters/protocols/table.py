@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harvesters.option import Option
+from harvesters.option_schema import Option
+from harvesters.page_model import Pages, Payload
 from harvesters.protocols import (
     activitystreams,
     ckan,
@@ -29,7 +30,6 @@ from harvesters.protocols import (
     spreadsheet,
     web,
 )
-from harvesters.record import Pages, Payload
 from harvesters.source import Source
 
 __all__ = ["PROTOCOLS", "Option", "Protocol"]

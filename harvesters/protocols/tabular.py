@@ -11,9 +11,9 @@ from itertools import islice
 import orjson
 
 from harvesters.errors import CardError, ParseError
-from harvesters.option import Option, names, value
+from harvesters.option_schema import Option, names, value
+from harvesters.page_model import Gone, Page, Record, Row, Unreadable
 from harvesters.payloads.path import compiled
-from harvesters.record import Gone, Page, Record, Row, Unreadable
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {

@@ -23,7 +23,7 @@ from harvesters.errors import (
     UnexpectedError,
     UnreachableError,
 )
-from harvesters.record import Gone, Record, Unreadable
+from harvesters.page_model import Gone, Record, Unreadable
 
 # What a single record can do to the page that holds it; whether it is the whole registry's is asked of the registry then.
 POISON: tuple[type[HarvestError], ...] = (

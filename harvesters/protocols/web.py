@@ -15,7 +15,8 @@ import structlog
 from harvesters.errors import DeniedError, HarvestError, MissingError, ParseError
 from harvesters.network.fetch import Fetch, Reply
 from harvesters.network.markup import is_page
-from harvesters.option import Option, expression
+from harvesters.option_schema import Option, expression
+from harvesters.page_model import Gone, Page, Pages, Position, Unreadable
 from harvesters.payloads import markup
 from harvesters.payloads.graph import Graph
 from harvesters.protocols import rdf_reading
@@ -23,7 +24,6 @@ from harvesters.protocols.cursor import read, write
 from harvesters.protocols.rdf_reading import Item, Reading, nameless, reading
 from harvesters.protocols.sitemap import ACCEPT, Entry, read_sitemap
 from harvesters.protocols.trouble import UNREAD, fault
-from harvesters.record import Gone, Page, Pages, Position, Unreadable
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {

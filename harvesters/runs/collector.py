@@ -26,10 +26,10 @@ import structlog
 from structlog.typing import EventDict, WrappedLogger
 
 from harvesters import errors
+from harvesters.compatibility import pair
 from harvesters.errors import HarvestError
 from harvesters.ledger.models import Outcome, Run, StagedRecord, StoredRecord
 from harvesters.network.fetch import Reply, Validator
-from harvesters.pairs import pair
 from harvesters.runs.bench import Bench, Crew
 from harvesters.runs.bounds import MEMORY_EXIT, Marks, Meter, Phase
 from harvesters.runs.craft import Case, Craft, Task, prepared

@@ -12,8 +12,8 @@ from harvesters.errors import ParseError
 from harvesters.ledger.compression import decompress
 from harvesters.ledger.models import Outcome, RecordState, Run, StagedRecord, StoredRecord
 from harvesters.mappings.table import MAPPINGS
+from harvesters.page_model import Position, Record
 from harvesters.payloads import tongue
-from harvesters.record import Position, Record
 from harvesters.runs.likeness import likeness, page
 from harvesters.source import Source
 from shapes.result import Result, Severity

@@ -20,7 +20,7 @@ from lxml.html import HtmlElement
 
 from harvesters.errors import ClusterError
 from harvesters.ledger.models import StagedRecord
-from harvesters.record import Record
+from harvesters.page_model import Record
 from harvesters.runs.craft import Begin, Case, Craft, Task, prepared
 
 _ROOMS = ("vocab", "shapes", "journal", "harvesters")

@@ -9,7 +9,7 @@ from typing import Any
 
 from harvesters.errors import JudgeError
 from harvesters.ledger.models import Outcome, RecordState, StagedRecord, StoredRecord
-from harvesters.record import Gone, Page, Position, Record, Unreadable
+from harvesters.page_model import Gone, Page, Position, Record, Unreadable
 from harvesters.runs.bench import Bench, Work
 from harvesters.runs.craft import DIGEST, SAME, Case, Craft
 

@@ -11,11 +11,11 @@ from dataclasses import replace
 
 import structlog
 
+from harvesters.compatibility import pair
 from harvesters.errors import FencedError, HarvestError, PlanError
 from harvesters.ledger.models import Run, State
 from harvesters.network.again import Patience
 from harvesters.network.fetch import Fetch
-from harvesters.pairs import pair
 from harvesters.protocols.table import Protocol
 from harvesters.replay import Replay
 from harvesters.runs.commit import belong_together, finish

@@ -12,6 +12,7 @@ from hashlib import blake2b
 import structlog
 
 from harvesters.archive import Archive
+from harvesters.compatibility import pair
 from harvesters.errors import (
     CharsetError,
     CrashingReplyError,
@@ -25,7 +26,6 @@ from harvesters.errors import (
 )
 from harvesters.ledger.models import Notice, Run, State
 from harvesters.network.fetch import Fetch, Validator
-from harvesters.pairs import pair
 from harvesters.protocols.table import Protocol
 from harvesters.runs.commit import belong_together, commit, finish, leave
 from harvesters.runs.craft import Task

@@ -9,7 +9,7 @@ from typing import Any
 
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Run
-from harvesters.record import Page
+from harvesters.page_model import Page
 from harvesters.runs.plan import RESUMED, TWICE
 from harvesters.runs.refine import Batch, Refiner
 

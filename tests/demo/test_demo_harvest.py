@@ -10,8 +10,8 @@ from harvesters.demo.registries import Demo
 from harvesters.demo.scenario import SHARES, expected_counts
 from harvesters.demo.source_definitions import write_sources
 from harvesters.network.fetch import Fetch
+from harvesters.page_model import Gone, Record
 from harvesters.protocols.table import PROTOCOLS
-from harvesters.record import Gone, Record
 from harvesters.source import load
 
 

@@ -36,11 +36,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 import replay
 import test_every_payload as real
 
+from harvesters.compatibility import pair
 from harvesters.errors import HarvestError, ParseError
 from harvesters.network.fetch import Fetch, Patience
-from harvesters.pairs import pair
+from harvesters.page_model import Record
 from harvesters.payloads import tongue
-from harvesters.record import Record
 from harvesters.source import Source, load, parse
 from vocab.crosswalks import Crosswalks
 from vocab.describe import describe

@@ -10,10 +10,10 @@ import httpx
 import pytest
 import replay
 
+from harvesters.compatibility import pair
 from harvesters.errors import CardError, ParseError
 from harvesters.network.fetch import Fetch
-from harvesters.pairs import pair
-from harvesters.record import Record, Unreadable
+from harvesters.page_model import Record, Unreadable
 
 MOST = 50  # pages: an answer that never ends is one that is never told
 

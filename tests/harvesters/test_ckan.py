@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from harvesters.errors import ParseError
+from harvesters.page_model import Gone, Record
 from harvesters.protocols.ckan import collect
-from harvesters.record import Gone, Record
 
 SEARCH = "https://registry.example/portal"
 

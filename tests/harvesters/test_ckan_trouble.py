@@ -10,8 +10,8 @@ import pytest
 from simulated import crashed, door
 
 from harvesters.errors import HarvestError, ParseError
+from harvesters.page_model import Gone, Record, Unreadable
 from harvesters.protocols.ckan import collect
-from harvesters.record import Gone, Record, Unreadable
 from harvesters.source import Source
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from harvesters.errors import CardError, ParseError
 from harvesters.network.fetch import Validator
+from harvesters.page_model import Unreadable
 from harvesters.protocols.csv_table import check, collect
-from harvesters.record import Unreadable
 
 URL = "https://registry.example/api"
 

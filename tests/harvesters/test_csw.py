@@ -10,11 +10,11 @@ import httpx
 import pytest
 from lxml import etree
 
+from harvesters.compatibility import pair
 from harvesters.errors import CardError, ParseError, UnavailableError
 from harvesters.network.fetch import Fetch, Patience
-from harvesters.pairs import pair
+from harvesters.page_model import Record, Unreadable
 from harvesters.protocols.csw import collect
-from harvesters.record import Record, Unreadable
 
 HEAD = (
     '<csw:GetRecordsResponse xmlns:csw="http://www.opengis.net/cat/csw/2.0.2" xmlns:dc="http://purl.org/dc/elements/1.1/"'

@@ -23,12 +23,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import replay
 
+from harvesters.compatibility import pair
 from harvesters.errors import HarvestError, ParseError
 from harvesters.mappings.table import MAPPINGS
 from harvesters.network.fetch import Fetch, Patience
-from harvesters.pairs import pair
+from harvesters.page_model import Record
 from harvesters.protocols.table import PROTOCOLS
-from harvesters.record import Record
 from harvesters.source import parse
 from shapes.result import Severity
 from shapes.validate import validate_many

@@ -11,9 +11,9 @@ import pytest
 import replay
 from simulated import door
 
+from harvesters.compatibility import pair
 from harvesters.errors import HarvestError, ParseError
-from harvesters.pairs import pair
-from harvesters.record import Gone, Page, Record, Unreadable
+from harvesters.page_model import Gone, Page, Record, Unreadable
 from vocab.initiative import Document, Post
 
 URL = "https://registry.example/feed"

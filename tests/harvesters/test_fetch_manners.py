@@ -16,7 +16,7 @@ from harvesters.network.again import Patience, retry_after
 from harvesters.network.fetch import Fetch
 from harvesters.network.pace import Pace
 from harvesters.network.robots import LONGEST, read
-from harvesters.quiet import quiet
+from harvesters.quiet_hours import quiet
 from harvesters.source import parse
 
 URL = "https://registry.example/api/records"

@@ -10,11 +10,11 @@ import httpx
 import pytest
 import replay
 
+from harvesters.compatibility import pair
 from harvesters.errors import CardError, MissingError, ParseError, UnavailableError
 from harvesters.network.fetch import Fetch, Patience
-from harvesters.pairs import pair
+from harvesters.page_model import Gone, Payload, Record, Unreadable
 from harvesters.protocols.file_folder import collect
-from harvesters.record import Gone, Payload, Record, Unreadable
 
 HOST = "https://registry.example"
 APACHE = """<!DOCTYPE HTML PUBLIC "-//W3C//DTD HTML 3.2 Final//EN">

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import replay
 
+from harvesters.compatibility import pair
 from harvesters.errors import ParseError
 from harvesters.mappings.table import MAPPINGS
 from harvesters.network.fetch import Fetch
-from harvesters.pairs import pair
+from harvesters.page_model import Gone, Record
 from harvesters.protocols.table import PROTOCOLS
-from harvesters.record import Gone, Record
 from harvesters.source import load
 from vocab.describe import describe
 from vocab.iris import Iris

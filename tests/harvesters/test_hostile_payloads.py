@@ -17,15 +17,15 @@ from pyoxigraph import RdfFormat
 from python_calamine import CalamineWorkbook
 from simulated import door
 
+from harvesters.compatibility import pair
 from harvesters.errors import CharsetError, HarvestError, ParseError
 from harvesters.network.answer import dump_json, load_json
 from harvesters.network.fetch import Reply
-from harvesters.pairs import pair
+from harvesters.page_model import Record, Unreadable
 from harvesters.parsing import parser_errors
 from harvesters.payloads.rdf_parser import DEPTH, parse_quads
 from harvesters.payloads.workbook_area import check_areas
 from harvesters.protocols.ical_event import zones
-from harvesters.record import Record, Unreadable
 
 URL = "https://registry.example/api"
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"

@@ -9,9 +9,9 @@ import httpx
 import pytest
 from simulated import door
 
+from harvesters.compatibility import pair
 from harvesters.errors import CardError, ParseError
-from harvesters.pairs import pair
-from harvesters.record import Page, Unreadable
+from harvesters.page_model import Page, Unreadable
 
 URL = "https://registry.example/list"
 OPTIONS = {"records": "//li", "key": "a/@id"}

@@ -10,9 +10,9 @@ import httpx
 import pytest
 from simulated import door
 
+from harvesters.compatibility import pair
 from harvesters.errors import ParseError
-from harvesters.pairs import pair
-from harvesters.record import Page, Record, Unreadable
+from harvesters.page_model import Page, Record, Unreadable
 
 ROOT = "https://registry.example"
 

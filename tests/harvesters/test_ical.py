@@ -10,9 +10,9 @@ import pytest
 import replay
 from simulated import door
 
+from harvesters.compatibility import pair
 from harvesters.errors import CardError, HarvestError, ParseError
-from harvesters.pairs import pair
-from harvesters.record import Page, Record, Unreadable
+from harvesters.page_model import Page, Record, Unreadable
 from vocab.initiative import Event
 
 URL = "https://registry.example/calendar.ics"

@@ -10,9 +10,9 @@ import pytest
 
 from harvesters.errors import CardError, ParseError
 from harvesters.network.fetch import Validator
+from harvesters.page_model import Unreadable
 from harvesters.protocols import document
 from harvesters.protocols.json_pages import check, collect
-from harvesters.record import Unreadable
 
 URL = "https://registry.example/api"
 

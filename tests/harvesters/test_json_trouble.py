@@ -9,9 +9,9 @@ import pytest
 from simulated import crashed, door
 
 from harvesters.errors import HarvestError, ParseError, UnavailableError
+from harvesters.page_model import Record, Unreadable
 from harvesters.protocols.document import ROWS
 from harvesters.protocols.json_pages import collect
-from harvesters.record import Record, Unreadable
 from harvesters.source import Source
 
 WAYS = {"page": {"page": "page"}, "counted from 0": {"page": "page", "first": 0}, "offset": {"offset": "offset"}}

@@ -13,7 +13,7 @@ from harvesters.ledger.finalize import LISTED_RUNS
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Outcome, RecordState, Run, StagedDiff, StagedRecord, State, StateChange
 from harvesters.network.fetch import Validator
-from harvesters.record import Position
+from harvesters.page_model import Position
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

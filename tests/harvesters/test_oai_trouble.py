@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from simulated import Held, Oai, broken, crashed, door, records, truncated
 
 from harvesters.errors import LimitedError, ParseError, UnavailableError
+from harvesters.page_model import Gone, Record, Unreadable
 from harvesters.protocols.oai_pmh import collect
-from harvesters.record import Gone, Record, Unreadable
 from harvesters.source import Source
 
 

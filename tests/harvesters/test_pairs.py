@@ -6,9 +6,9 @@ import re
 
 import pytest
 
+from harvesters.compatibility import pair
 from harvesters.errors import CardError
 from harvesters.mappings.table import MAPPINGS
-from harvesters.pairs import pair
 from harvesters.protocols.table import PROTOCOLS
 
 FIELDS = {"title": "name"}

@@ -10,9 +10,9 @@ import replay
 
 from harvesters.errors import ParseError
 from harvesters.network.fetch import Validator
+from harvesters.page_model import Record, Unreadable
 from harvesters.payloads.property_path import compiled
 from harvesters.protocols.pod import collect
-from harvesters.record import Record, Unreadable
 
 URL = "https://registry.example/api"
 

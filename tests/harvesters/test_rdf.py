@@ -10,12 +10,12 @@ import pytest
 import replay
 from pyoxigraph import Dataset, Literal, RdfFormat, parse, serialize
 
+from harvesters.compatibility import pair
 from harvesters.errors import CardError, MissingError, ParseError
 from harvesters.network.fetch import Fetch, Validator
-from harvesters.pairs import pair
+from harvesters.page_model import Record, Unreadable
 from harvesters.payloads.property_path import compiled
 from harvesters.protocols.rdf import collect
-from harvesters.record import Record, Unreadable
 
 URL = "https://registry.example/api"
 HEAD = """

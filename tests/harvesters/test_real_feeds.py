@@ -10,10 +10,10 @@ import httpx
 import pytest
 import replay
 
+from harvesters.compatibility import pair
 from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch
-from harvesters.pairs import pair
-from harvesters.record import Record, Unreadable
+from harvesters.page_model import Record, Unreadable
 from harvesters.source import load
 from vocab.describe import describe
 from vocab.initiative import Resource

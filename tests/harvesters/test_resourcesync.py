@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
+from harvesters.compatibility import pair
 from harvesters.errors import CardError, ParseError, UnavailableError
 from harvesters.network.fetch import Fetch, Patience
-from harvesters.pairs import pair
+from harvesters.page_model import Gone, Payload, Record, Unreadable
 from harvesters.protocols.resourcesync import collect
-from harvesters.record import Gone, Payload, Record, Unreadable
 
 HOST = "https://registry.example"
 SINCE = datetime(2026, 2, 1, tzinfo=UTC)

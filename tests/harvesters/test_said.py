@@ -7,8 +7,8 @@ from pyoxigraph import NamedNode, RdfFormat, Store, parse
 
 from harvesters.errors import ParseError
 from harvesters.mappings import dcat, schema_org
+from harvesters.page_model import Record
 from harvesters.payloads.graph import bounded, flat
-from harvesters.record import Record
 from vocab.initiative import Document, Event, Initiative, Post, Role
 
 IT = "https://registry.example/it"

@@ -16,8 +16,8 @@ import replay
 from pyoxigraph import RdfFormat, Store, parse
 from simulated import door
 
-from harvesters.pairs import pair
-from harvesters.record import Record
+from harvesters.compatibility import pair
+from harvesters.page_model import Record
 from harvesters.source import load
 from vocab.initiative import Resource
 

@@ -12,12 +12,12 @@ import pytest
 from other import BASE, OURS, URL, WHEN, Other, initiative, other
 from pyoxigraph import NamedNode
 
+from harvesters.compatibility import pair
 from harvesters.errors import CardError, ParseError
 from harvesters.network.fetch import Validator
-from harvesters.pairs import pair
+from harvesters.page_model import Gone, Page, Record
 from harvesters.protocols import sibling
 from harvesters.protocols.sibling import collect
-from harvesters.record import Gone, Page, Record
 from harvesters.source import Source, load
 from vocab.terms import DCT
 

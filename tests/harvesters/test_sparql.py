@@ -12,12 +12,12 @@ import pytest
 import replay
 from pyoxigraph import RdfFormat, Store
 
+from harvesters.compatibility import pair
 from harvesters.errors import CardError, ParseError, UnavailableError, UnexpectedError
 from harvesters.network.fetch import Fetch, Patience
-from harvesters.pairs import pair
+from harvesters.page_model import Record, Unreadable
 from harvesters.payloads.property_path import compiled
 from harvesters.protocols.sparql import collect
-from harvesters.record import Record, Unreadable
 
 HEAD = """
 PREFIX : <https://registry.example/> PREFIX dct: <http://purl.org/dc/terms/> PREFIX foaf: <http://xmlns.com/foaf/0.1/>

@@ -10,12 +10,12 @@ import httpx
 import pytest
 import replay
 
+from harvesters.compatibility import pair
 from harvesters.errors import CardError, DeniedError, ParseError, UnavailableError
 from harvesters.network.fetch import Fetch, Patience
-from harvesters.pairs import pair
+from harvesters.page_model import Gone, Record, Unreadable
 from harvesters.payloads.property_path import compiled
 from harvesters.protocols.web import collect
-from harvesters.record import Gone, Record, Unreadable
 
 HOST = "https://registry.example"
 JSON_LD = (

@@ -9,7 +9,7 @@ from lxml import etree
 
 from harvesters.errors import ParseError
 from harvesters.mappings.table import MAPPINGS
-from harvesters.record import Record
+from harvesters.page_model import Record
 from vocab.initiative import Role
 
 MODS, DIM = "http://www.loc.gov/mods/v3", "http://www.dspace.org/xmlns/dspace/dim"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from harvesters.compatibility import pair
 from harvesters.demo.source_definitions import write_sources
 from harvesters.mappings.table import MAPPINGS
-from harvesters.pairs import pair
 from harvesters.protocols.table import PROTOCOLS
 from harvesters.source import load
 

@@ -20,7 +20,7 @@ STAIRS = {
     "harvesters": (
         {"errors"},
         {"source"},
-        {"record", "network", "ledger", "archive"},
+        {"page_model", "network", "ledger", "archive"},
         {"protocols", "mappings"},
         {"runs.plan"},
         {"runs.run"},

@@ -16,7 +16,7 @@ import patterns
 
 # Patterns that are known only when the program runs, and whose they are.
 RUNNING = {
-    "harvesters.option": "the operator's, from a source definition",
+    "harvesters.option_schema": "the operator's, from a source definition",
     "harvesters.protocols.file_folder": "the operator's, from a source definition",
     "harvesters.network.wall": "a table of our own",
     "publisher.text.snippet": "an escaped word, which repeats nothing",

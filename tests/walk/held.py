@@ -12,7 +12,7 @@ from typing import Any
 from pyoxigraph import Store
 
 from harvesters.archive import read
-from harvesters.record import Position
+from harvesters.page_model import Position
 from publisher.shelf.generations import newest
 from publisher.text.ask import Wish
 from publisher.text.search import Search

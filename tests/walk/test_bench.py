@@ -12,7 +12,7 @@ from lxml import etree, html
 
 from harvesters.errors import ClusterError
 from harvesters.ledger.models import Outcome, Run, State
-from harvesters.record import Record
+from harvesters.page_model import Record
 from harvesters.runs.bench import Bench
 from harvesters.runs.craft import Case, Task, prepared
 from harvesters.runs.parcel import Parcel, code, done, packed, travels

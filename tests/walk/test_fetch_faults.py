@@ -24,7 +24,7 @@ from harvesters.ledger.models import Run, State
 from harvesters.network.address import guarded
 from harvesters.network.again import Patience
 from harvesters.network.pace import Pace
-from harvesters.quiet import quiet
+from harvesters.quiet_hours import quiet
 from harvesters.runs.means import Means, opened
 from harvesters.runs.run import harvest
 from harvesters.source import Source, load

@@ -24,7 +24,7 @@ from projects import CARD
 from harvesters.cli import harvest_all
 from harvesters.errors import CrashingReplyError, CrashLoopError, JudgeError
 from harvesters.ledger.models import Outcome, Run, StagedRecord, State
-from harvesters.record import Record
+from harvesters.page_model import Record
 from harvesters.runs.bench import Bench
 from harvesters.runs.bounds import Limits
 from harvesters.runs.craft import Case, Craft, Task, prepared

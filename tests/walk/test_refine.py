@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from harvesters.ledger.models import Outcome, Run, State
-from harvesters.record import Gone, Page, Record, Unreadable
+from harvesters.page_model import Gone, Page, Record, Unreadable
 from harvesters.runs.bench import Bench
 from harvesters.runs.craft import Craft, Task
 from harvesters.runs.refine import Refiner

@@ -7,7 +7,7 @@ import pytest
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobExecutionEvent
 from structlog.testing import capture_logs
 
-from harvesters.quiet import quiet
+from harvesters.quiet_hours import quiet
 from harvesters.runs.schedule import plan, tell
 from harvesters.source import Source
 
