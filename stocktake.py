@@ -46,7 +46,7 @@ from harvesters.demo.registries import SIZE, Demo
 from harvesters.demo.source_definitions import write_sources
 from harvesters.errors import HarvestError
 from harvesters.mirror import catch_up, follow
-from harvesters.network.again import tell_retries
+from harvesters.network.retry import tell_retries
 from harvesters.runs.bench import BESIDE
 from journal import origin
 from journal import store as shared

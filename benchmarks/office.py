@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from harvesters.network.again import Patience
+from harvesters.network.retry import Patience
 from harvesters.runs.means import Means, opened
 from vocab.iris import BASE
 

@@ -17,9 +17,9 @@ import structlog
 from pyoxigraph import BlankNode, Literal, Quad, RdfFormat, parse
 
 from harvesters.errors import BusyError, HarvestError, MirrorError, MissingError, ParseError
-from harvesters.network.answer import load_json
 from harvesters.network.download import bring, forget, is_unchanged, stored_etag
 from harvesters.network.fetch import Fetch, Validator
+from harvesters.network.response_parsing import load_json
 from harvesters.payloads.rdf_parser import parse_quads
 from journal import origin
 from journal.entry import SUFFIX, Entry

@@ -13,8 +13,8 @@ import typer
 
 from harvesters.errors import HarvestError, MirrorError
 from harvesters.mirror import LARGEST, Mirror, meet
-from harvesters.network.again import Patience
 from harvesters.network.fetch import Fetch, Validator
+from harvesters.network.retry import Patience
 from journal import origin
 from journal.errors import JournalError
 from journal.origin import Origin

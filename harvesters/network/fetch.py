@@ -29,13 +29,13 @@ from harvesters.errors import (
     UnreachableError,
 )
 from harvesters.network import robots
-from harvesters.network.address import Deadline, guarded
-from harvesters.network.again import Patience
-from harvesters.network.body import body, spooled
+from harvesters.network.body_reader import body, spooled
 from harvesters.network.encoding import OFFERED
-from harvesters.network.pace import Pace, Turns
+from harvesters.network.rate_limit import Pace, Turns
+from harvesters.network.response_check import judge, judge_robots, unsure
+from harvesters.network.retry import Patience
 from harvesters.network.robots import TOKEN, Robots
-from harvesters.network.verdict import judge, judge_robots, unsure
+from harvesters.network.ssrf_guard import Deadline, guarded
 from harvesters.page_model import Position
 from harvesters.quiet_hours import Quiet
 

@@ -17,9 +17,9 @@ from extruct.w3cmicrodata import MicrodataExtractor
 from pyoxigraph import Literal, NamedNode, Quad, RdfFormat, Store
 
 from harvesters.errors import ParseError
-from harvesters.network.answer import dump_json
 from harvesters.network.charset import is_charset
 from harvesters.network.fetch import Reply
+from harvesters.network.response_parsing import dump_json
 from harvesters.parsing import parser_errors
 from harvesters.payloads.contexts import ours, placed
 from harvesters.payloads.graph import flat

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 from pyoxigraph import RdfFormat, Store
 
 from harvesters.errors import ParseError
-from harvesters.network.answer import dump_json, load_json, refuse_html
 from harvesters.network.fetch import Reply
+from harvesters.network.response_parsing import dump_json, load_json, refuse_html
 from harvesters.parsing import parser_errors
 from harvesters.payloads.contexts import Find, addressed, placed
 from harvesters.payloads.graph import flat, spelled

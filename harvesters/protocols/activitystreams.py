@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from harvesters.errors import CardError, DeniedError, HarvestError, MissingError, ParseError
-from harvesters.network.answer import dump_json, load_json
 from harvesters.network.fetch import Fetch
+from harvesters.network.response_parsing import dump_json, load_json
 from harvesters.option_schema import Option, value
 from harvesters.page_model import Gone, Page, Pages, Payload, Record, Unreadable
 from harvesters.parsing import join_url

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from harvesters.network.answer import dump_json
 from harvesters.network.fetch import Fetch
+from harvesters.network.response_parsing import dump_json
 from harvesters.option_schema import Option, value
 from harvesters.page_model import Gone, Page, Pages, Record, Row, Unreadable
 from harvesters.protocols.ckan_search import Item, Search, searching, unwrapped

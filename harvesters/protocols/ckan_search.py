@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harvesters.errors import HarvestError, ParseError
-from harvesters.network.answer import load_json
 from harvesters.network.fetch import Fetch, Reply
+from harvesters.network.response_parsing import load_json
 from harvesters.page_model import Gone, Page, Pages, Position, Record, Row, Unreadable
 from harvesters.protocols.cursor import read, write
 from harvesters.protocols.trouble import POISON, REFUSED, UNREAD, Repeats, changed, empties, fault

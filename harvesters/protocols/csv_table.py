@@ -12,8 +12,8 @@ from datetime import datetime
 from typing import Protocol
 
 from harvesters.errors import CardError, ParseError
-from harvesters.network.answer import refuse_html
 from harvesters.network.fetch import Fetch, Reply
+from harvesters.network.response_parsing import refuse_html
 from harvesters.option_schema import Option, value
 from harvesters.page_model import Page, Pages, Row, Unreadable
 from harvesters.protocols import tabular

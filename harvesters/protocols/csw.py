@@ -13,8 +13,8 @@ from lxml import etree
 from lxml.etree import _Element
 
 from harvesters.errors import CardError, HarvestError, ParseError
-from harvesters.network.answer import xml
 from harvesters.network.fetch import Fetch, Reply
+from harvesters.network.response_parsing import xml
 from harvesters.option_schema import Option, value
 from harvesters.page_model import Page, Pages, Position, Record, Unreadable
 from harvesters.protocols.cursor import read, write

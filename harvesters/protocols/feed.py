@@ -16,9 +16,9 @@ import feedparser
 from lxml import etree
 
 from harvesters.errors import ParseError
-from harvesters.network.answer import declared_charset, dump_json, refuse_doctype, refuse_html
 from harvesters.network.charset import is_charset
 from harvesters.network.fetch import Fetch, Reply
+from harvesters.network.response_parsing import declared_charset, dump_json, refuse_doctype, refuse_html
 from harvesters.option_schema import Option, value
 from harvesters.page_model import Gone, Page, Pages, Record, Row, Unreadable
 from harvesters.parsing import join_url, parser_errors

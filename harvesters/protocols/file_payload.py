@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 from lxml import etree
 
 from harvesters.errors import CardError
-from harvesters.network.answer import dump_json, load_json, xml
 from harvesters.network.fetch import Fetch, Reply
+from harvesters.network.response_parsing import dump_json, load_json, xml
 from harvesters.option_schema import Option, value
 from harvesters.page_model import Gone, Payload, Record, Unreadable
 from harvesters.parsing import parser_errors

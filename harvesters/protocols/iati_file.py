@@ -11,8 +11,8 @@ from lxml import etree
 from lxml.etree import _Element
 
 from harvesters.errors import ParseError
-from harvesters.network.answer import refuse_doctype, refuse_html
 from harvesters.network.fetch import Reply
+from harvesters.network.response_parsing import refuse_doctype, refuse_html
 from harvesters.page_model import Gone, Record, Unreadable
 from harvesters.parsing import parser_errors
 

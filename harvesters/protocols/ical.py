@@ -12,8 +12,8 @@ from typing import Any
 import icalendar
 
 from harvesters.errors import CardError, ParseError
-from harvesters.network.answer import dump_json, refuse_html
 from harvesters.network.fetch import Fetch, Reply
+from harvesters.network.response_parsing import dump_json, refuse_html
 from harvesters.option_schema import Option, value
 from harvesters.page_model import Gone, Page, Pages, Record, Row, Unreadable
 from harvesters.parsing import parser_errors

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from harvesters.errors import ParseError
-from harvesters.network.answer import dump_json
 from harvesters.network.fetch import Reply
+from harvesters.network.response_parsing import dump_json
 from harvesters.option_schema import Option, value
 from harvesters.page_model import Gone, Record, Row, Unreadable
 from harvesters.payloads.path import compiled

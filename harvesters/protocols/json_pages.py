@@ -9,8 +9,8 @@ from pathlib import PurePosixPath
 from urllib.parse import unquote
 
 from harvesters.errors import CardError, DeniedError, HarvestError, ParseError
-from harvesters.network.answer import load_json
 from harvesters.network.fetch import Fetch, Reply
+from harvesters.network.response_parsing import load_json
 from harvesters.option_schema import Option
 from harvesters.page_model import Page, Pages, Row, Unreadable
 from harvesters.parsing import join_url, url_path

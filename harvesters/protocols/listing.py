@@ -15,9 +15,9 @@ from urllib.parse import quote, urldefrag
 from lxml import html
 
 from harvesters.errors import ParseError
-from harvesters.network.answer import load_json
 from harvesters.network.fetch import Reply
-from harvesters.network.markup import is_page
+from harvesters.network.html_detection import is_page
+from harvesters.network.response_parsing import load_json
 from harvesters.parsing import join_url, parser_errors
 
 ACCEPT = "text/html, application/json;q=0.9, */*;q=0.5"

@@ -11,8 +11,8 @@ from lxml import etree
 from lxml.etree import _Element
 
 from harvesters.errors import ParseError
-from harvesters.network.answer import xml
 from harvesters.network.fetch import Reply
+from harvesters.network.response_parsing import xml
 from harvesters.page_model import Gone, Record, Unreadable
 from harvesters.protocols.oai_window import FORMS, Calendar
 from harvesters.protocols.stamp import read_stamp

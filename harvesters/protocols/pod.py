@@ -12,8 +12,8 @@ from typing import Any
 from pyoxigraph import BlankNode, NamedNode, RdfFormat, Store
 
 from harvesters.errors import ParseError
-from harvesters.network.answer import dump_json, load_json
 from harvesters.network.fetch import Fetch, Reply
+from harvesters.network.response_parsing import dump_json, load_json
 from harvesters.option_schema import Option, value
 from harvesters.page_model import Page, Pages, Record, Unreadable
 from harvesters.payloads.contexts import ours

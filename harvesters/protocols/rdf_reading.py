@@ -11,8 +11,8 @@ from typing import Any
 from pyoxigraph import BlankNode, NamedNode, Store
 
 from harvesters.errors import CardError, ParseError
-from harvesters.network.answer import load_json
 from harvesters.network.fetch import Fetch, Reply
+from harvesters.network.response_parsing import load_json
 from harvesters.option_schema import Option, names, value
 from harvesters.page_model import Gone, Record, Unreadable
 from harvesters.payloads import subjects

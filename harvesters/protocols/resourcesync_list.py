@@ -13,8 +13,8 @@ from lxml import etree
 from lxml.etree import _Element
 
 from harvesters.errors import ParseError
-from harvesters.network.answer import xml
 from harvesters.network.fetch import Fetch, Reply
+from harvesters.network.response_parsing import xml
 from harvesters.parsing import join_url
 from harvesters.protocols.stamp import read_stamp
 from harvesters.protocols.trouble import Repeats

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from harvesters.errors import MissingError, ParseError
-from harvesters.network.answer import load_json
 from harvesters.network.fetch import Fetch
+from harvesters.network.response_parsing import load_json
 from harvesters.source import Source
 from journal.entry import SUFFIX, Entry, read_header
 from journal.errors import ChainError

@@ -13,9 +13,9 @@ from lxml import etree
 from lxml.etree import _Element
 
 from harvesters.errors import ParseError
-from harvesters.network.answer import decode, xml
 from harvesters.network.encoding import decoded
 from harvesters.network.fetch import Reply
+from harvesters.network.response_parsing import decode, xml
 from harvesters.parsing import join_url
 from harvesters.protocols.stamp import read_stamp
 from vocab.iris import is_web

@@ -14,8 +14,8 @@ from typing import Any
 from pyoxigraph import Literal, NamedNode, Store
 
 from harvesters.errors import CardError, ParseError
-from harvesters.network.answer import load_json
 from harvesters.network.fetch import Fetch, Reply
+from harvesters.network.response_parsing import load_json
 from harvesters.option_schema import Option, names, value
 from harvesters.payloads.graph import PREFIXES, TYPE, iri
 from harvesters.source import Source

@@ -14,8 +14,8 @@ from typing import Any
 import python_calamine as calamine
 
 from harvesters.errors import CardError, ParseError
-from harvesters.network.answer import refuse_html
 from harvesters.network.fetch import Fetch, Reply
+from harvesters.network.response_parsing import refuse_html
 from harvesters.option_schema import Option, value
 from harvesters.page_model import Page, Pages, Row
 from harvesters.parsing import parser_errors

@@ -14,7 +14,7 @@ import structlog
 
 from harvesters.errors import DeniedError, HarvestError, MissingError, ParseError
 from harvesters.network.fetch import Fetch, Reply
-from harvesters.network.markup import is_page
+from harvesters.network.html_detection import is_page
 from harvesters.option_schema import Option, expression
 from harvesters.page_model import Gone, Page, Pages, Position, Unreadable
 from harvesters.payloads import markup

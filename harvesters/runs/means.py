@@ -13,8 +13,8 @@ import structlog
 
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.shared_rate_limit import SharedRateLimiter
-from harvesters.network.again import Patience
-from harvesters.network.pace import Pace, Turns
+from harvesters.network.rate_limit import Pace, Turns
+from harvesters.network.retry import Patience
 from harvesters.runs.bench import BESIDE, Bench
 from harvesters.runs.isolation import Collectors
 from journal.errors import FullError

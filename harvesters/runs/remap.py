@@ -14,8 +14,8 @@ import structlog
 from harvesters.compatibility import pair
 from harvesters.errors import FencedError, HarvestError, PlanError
 from harvesters.ledger.models import Run, State
-from harvesters.network.again import Patience
 from harvesters.network.fetch import Fetch
+from harvesters.network.retry import Patience
 from harvesters.protocols.table import Protocol
 from harvesters.replay import Replay
 from harvesters.runs.commit import belong_together, finish

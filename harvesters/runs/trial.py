@@ -16,8 +16,8 @@ from pyoxigraph import Literal, NamedNode, RdfFormat, parse
 from harvesters.compatibility import pair
 from harvesters.errors import HarvestError
 from harvesters.ledger.models import Outcome, Run, StagedRecord, State
-from harvesters.network.again import Patience
 from harvesters.network.fetch import Fetch
+from harvesters.network.retry import Patience
 from harvesters.page_model import Gone, Page, Record, Unreadable
 from harvesters.runs.craft import DIGEST, Case, Task, prepared
 from harvesters.source import Source

@@ -10,8 +10,8 @@ from typing import Any
 
 import httpx
 
-from harvesters.network.again import Patience
 from harvesters.network.fetch import Fetch, Validator
+from harvesters.network.retry import Patience
 from journal.log import Journal
 from vocab.describe import describe, quads
 from vocab.initiative import Initiative, Resource, Text

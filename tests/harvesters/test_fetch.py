@@ -10,9 +10,9 @@ from stamina.instrumentation import set_on_retry_hooks
 from structlog.testing import capture_logs
 
 from harvesters.errors import DeniedError, FetchError, OutageError, RefusedError, TooLargeError
-from harvesters.network.again import Patience, retry_after, tell_retries
 from harvesters.network.fetch import Fetch, Validator
-from harvesters.network.pace import Pace
+from harvesters.network.rate_limit import Pace
+from harvesters.network.retry import Patience, retry_after, tell_retries
 
 URL = "https://registry.example/records"
 Handler = Callable[[httpx.Request], httpx.Response]

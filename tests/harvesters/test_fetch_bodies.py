@@ -16,10 +16,10 @@ import zstandard
 
 from harvesters.archive import Archive
 from harvesters.errors import ArchiveError, OutageError, RefusedError, StalledError, TooLargeError, UndecodableError
-from harvesters.network.address import Deadline, guarded
-from harvesters.network.again import Patience
 from harvesters.network.encoding import decoded
 from harvesters.network.fetch import Fetch
+from harvesters.network.retry import Patience
+from harvesters.network.ssrf_guard import Deadline, guarded
 
 URL = "https://registry.example/records"
 TEXT = b'[{"id": 1}]' * 1000

@@ -12,9 +12,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from harvesters.errors import CardError, ElsewhereError, OutageError, QuietError, RobotsError, UnexpectedError
-from harvesters.network.again import Patience, retry_after
 from harvesters.network.fetch import Fetch
-from harvesters.network.pace import Pace
+from harvesters.network.rate_limit import Pace
+from harvesters.network.retry import Patience, retry_after
 from harvesters.network.robots import LONGEST, read
 from harvesters.quiet_hours import quiet
 from harvesters.source import parse

@@ -6,8 +6,8 @@ import httpx
 import pytest
 
 from harvesters.errors import BotWallError, DeniedError, LimitedError, MissingError, UnavailableError, UnexpectedError, WebPageError
-from harvesters.network.again import Patience
 from harvesters.network.fetch import Fetch
+from harvesters.network.retry import Patience
 
 URL = "https://registry.example/oai"
 CHALLENGE = b"<!DOCTYPE html><title>Just a moment...</title><script>window._cf_chl_opt={};</script>"

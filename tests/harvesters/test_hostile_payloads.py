@@ -19,8 +19,8 @@ from simulated import door
 
 from harvesters.compatibility import pair
 from harvesters.errors import CharsetError, HarvestError, ParseError
-from harvesters.network.answer import dump_json, load_json
 from harvesters.network.fetch import Reply
+from harvesters.network.response_parsing import dump_json, load_json
 from harvesters.page_model import Record, Unreadable
 from harvesters.parsing import parser_errors
 from harvesters.payloads.rdf_parser import DEPTH, parse_quads

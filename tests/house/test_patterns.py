@@ -18,7 +18,7 @@ import patterns
 RUNNING = {
     "harvesters.option_schema": "the operator's, from a source definition",
     "harvesters.protocols.file_folder": "the operator's, from a source definition",
-    "harvesters.network.wall": "a table of our own",
+    "harvesters.network.bot_protection": "a table of our own",
     "publisher.text.snippet": "an escaped word, which repeats nothing",
     "harvesters.runs.status": "an escaped folder, which repeats nothing",
 }

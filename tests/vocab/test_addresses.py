@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from harvesters.errors import RefusedError
-from harvesters.network.address import guarded
+from harvesters.network.ssrf_guard import guarded
 from publisher.http.outward import Inside, outward
 from vocab.addresses import is_public
 

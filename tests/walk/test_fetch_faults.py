@@ -21,9 +21,9 @@ from harvesters.demo.scenario import Fault
 from harvesters.demo.source_definitions import write_sources
 from harvesters.errors import HarvestError
 from harvesters.ledger.models import Run, State
-from harvesters.network.address import guarded
-from harvesters.network.again import Patience
-from harvesters.network.pace import Pace
+from harvesters.network.rate_limit import Pace
+from harvesters.network.retry import Patience
+from harvesters.network.ssrf_guard import guarded
 from harvesters.quiet_hours import quiet
 from harvesters.runs.means import Means, opened
 from harvesters.runs.run import harvest

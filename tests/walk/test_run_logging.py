@@ -11,7 +11,7 @@ import structlog
 from stamina.instrumentation import set_on_retry_hooks
 from structlog.testing import capture_logs
 
-from harvesters.network.again import tell_retries
+from harvesters.network.retry import tell_retries
 from harvesters.runs.attempt import attempt
 from publisher.logs import Libraries, to_stderr
 

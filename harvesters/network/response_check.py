@@ -17,9 +17,9 @@ from harvesters.errors import (
     UnexpectedError,
     WebPageError,
 )
-from harvesters.network import wall
-from harvesters.network.again import retry_after
-from harvesters.network.markup import is_page, told
+from harvesters.network import bot_protection
+from harvesters.network.html_detection import is_page, told
+from harvesters.network.retry import retry_after
 
 _DOWN = {500, 502, 503, 504, 520, 521, 522, 523, 524, 525, 526, 527, 530}  # from 520 on: Cloudflare, which does not reach the registry
 _KINDS = {"json": "JSON", "xml": "XML", "csv": "a table"}  # what is asked for, by a part of its media type
@@ -42,8 +42,8 @@ def judge(reply: Answer, accept: str, agent: str) -> None:
     """Let 200 and 304 pass; raises what anything else means, a bot wall before all, and a web page where *accept* asks for data."""
     if reply.status == 304:
         return
-    if found := wall.stands(reply.status, reply.headers, reply.content):
-        cure = wall.cure(found, reply.url, agent)
+    if found := bot_protection.stands(reply.status, reply.headers, reply.content):
+        cure = bot_protection.cure(found, reply.url, agent)
         raise BotWallError(f"{reply.url}: answered {reply.status} by a bot wall ({found.name}), so the registry was not reached; {cure}")
     if reply.status != 200:
         raise _refusal(reply)

@@ -15,7 +15,7 @@ from lxml.etree import _Element
 from harvesters.errors import CharsetError, ParseError, WebPageError
 from harvesters.network.charset import is_charset
 from harvesters.network.fetch import Reply
-from harvesters.network.markup import is_page, told
+from harvesters.network.html_detection import is_page, told
 from harvesters.parsing import parser_errors
 
 _PROLOGUE = re.compile(rb"(?>\s++|<\?.*?\?>|<!--.*?-->)*+<!DOCTYPE", re.DOTALL | re.IGNORECASE)

@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 
 from harvesters.errors import ArchiveError, StalledError, TooLargeError, TruncatedError, UndecodableError
-from harvesters.network.address import Deadline
 from harvesters.network.encoding import decoded
+from harvesters.network.ssrf_guard import Deadline
 
 START = 256 * 1024  # bytes of a file in which it shows what it is
 

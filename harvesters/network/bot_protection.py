@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from harvesters.network.markup import is_page
+from harvesters.network.html_detection import is_page
 from harvesters.network.robots import TOKEN
 
 _LOOK = 64 * 1024  # bytes of a page in which its marks are looked for
