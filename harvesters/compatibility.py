@@ -10,7 +10,7 @@ from harvesters.errors import CardError
 from harvesters.mappings import fields
 from harvesters.mappings.table import MAPPINGS, Reader
 from harvesters.option_schema import Option, types
-from harvesters.payloads.reading import KINDS
+from harvesters.payloads.value_parsing import KINDS
 from harvesters.protocols.table import PROTOCOLS, Protocol
 from harvesters.source import Source
 

@@ -14,8 +14,8 @@ from harvesters.errors import ParseError
 from harvesters.option_schema import Option, value
 from harvesters.page_model import Record, Row
 from harvesters.parsing import parser_errors
-from harvesters.payloads.lexicon import Lexicon, joined
-from harvesters.payloads.reading import KINDS, block, dated, language, many, named, number, pieces, plain, public, titled
+from harvesters.payloads.crosswalk_lookup import Lexicon, joined
+from harvesters.payloads.value_parsing import KINDS, block, dated, language, many, named, number, pieces, plain, public, titled
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
 from vocab.initiative import Document, Event, Initiative, Party, Place, Resource, Role

@@ -11,10 +11,10 @@ from typing import Any
 from harvesters.errors import ParseError
 from harvesters.option_schema import Option, value
 from harvesters.page_model import Record
+from harvesters.payloads.crosswalk_lookup import Lexicon
 from harvesters.payloads.graph import Graph, iri
-from harvesters.payloads.lexicon import Lexicon
-from harvesters.payloads.reading import KINDS, block, interval, language, named, public, titled, web
-from harvesters.payloads.said import LABELS, Said
+from harvesters.payloads.graph_reader import LABELS, Said
+from harvesters.payloads.value_parsing import KINDS, block, interval, language, named, public, titled, web
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
 from vocab.initiative import Document, Event, Initiative, Party, Resource, Role

@@ -12,8 +12,8 @@ from typing import Any
 from harvesters.errors import ParseError
 from harvesters.option_schema import Option
 from harvesters.page_model import Record, Row
-from harvesters.payloads.lexicon import Lexicon, joined
-from harvesters.payloads.reading import block, many, plain, private, public, titled, web
+from harvesters.payloads.crosswalk_lookup import Lexicon, joined
+from harvesters.payloads.value_parsing import block, many, plain, private, public, titled, web
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
 from vocab.initiative import Initiative, Party, Resource, Role, Text

@@ -11,8 +11,8 @@ from typing import Any
 from harvesters.errors import ParseError
 from harvesters.option_schema import Option, value
 from harvesters.page_model import Record, Row
-from harvesters.payloads.lexicon import Lexicon
-from harvesters.payloads.reading import KINDS, block, language, many, named, number, plain, public, titled, web
+from harvesters.payloads.crosswalk_lookup import Lexicon
+from harvesters.payloads.value_parsing import KINDS, block, language, many, named, number, plain, public, titled, web
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
 from vocab.initiative import Document, Party, Place, Post, Resource, Role

@@ -16,10 +16,10 @@ from harvesters.option_schema import Option, names, value
 from harvesters.page_model import Payload, Record
 from harvesters.parsing import parser_errors
 from harvesters.payloads import property_path
+from harvesters.payloads.crosswalk_lookup import Lexicon
 from harvesters.payloads.graph import Graph
-from harvesters.payloads.lexicon import Lexicon
-from harvesters.payloads.path import compiled
-from harvesters.payloads.reading import KINDS, block, dated, language, many, named, number, parted, pieces, plain, public, titled
+from harvesters.payloads.jmespath_compiler import compiled
+from harvesters.payloads.value_parsing import KINDS, block, dated, language, many, named, number, parted, pieces, plain, public, titled
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
 from vocab.initiative import Document, Event, Initiative, Party, Place, Post, Prize, Resource, Role, Text

@@ -12,8 +12,8 @@ from lxml.etree import _Element
 from harvesters.errors import ParseError
 from harvesters.option_schema import Option
 from harvesters.page_model import Record
-from harvesters.payloads.lexicon import Lexicon
-from harvesters.payloads.reading import block, dated, language, named, number, plain, public, titled
+from harvesters.payloads.crosswalk_lookup import Lexicon
+from harvesters.payloads.value_parsing import block, dated, language, named, number, plain, public, titled
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
 from vocab.initiative import Basis, Claim, Initiative, Party, Place, Resource, Role, Text

@@ -11,8 +11,8 @@ from typing import Any
 from harvesters.errors import ParseError
 from harvesters.option_schema import Option
 from harvesters.page_model import Record, Row
-from harvesters.payloads.lexicon import Lexicon
-from harvesters.payloads.reading import block, language, many, named, plain, public, titled, web
+from harvesters.payloads.crosswalk_lookup import Lexicon
+from harvesters.payloads.value_parsing import block, language, many, named, plain, public, titled, web
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
 from vocab.initiative import Event, Party, Place, Resource, Role

@@ -13,8 +13,8 @@ from lxml.etree import _Element
 from harvesters.errors import ParseError
 from harvesters.option_schema import Option, value
 from harvesters.page_model import Record
-from harvesters.payloads.lexicon import Lexicon
-from harvesters.payloads.reading import KINDS, block, dated, language, named, plain, public, titled, web
+from harvesters.payloads.crosswalk_lookup import Lexicon
+from harvesters.payloads.value_parsing import KINDS, block, dated, language, named, plain, public, titled, web
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
 from vocab.initiative import Document, Event, Initiative, Party, Resource, Role

@@ -15,8 +15,8 @@ from lxml.etree import _Element
 from harvesters.errors import ParseError
 from harvesters.option_schema import Option, value
 from harvesters.page_model import Record
-from harvesters.payloads.lexicon import Lexicon, Subjects
-from harvesters.payloads.reading import KINDS, block, date, interval, language, named, parted, plain, public, titled, web
+from harvesters.payloads.crosswalk_lookup import Lexicon, Subjects
+from harvesters.payloads.value_parsing import KINDS, block, date, interval, language, named, parted, plain, public, titled, web
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
 from vocab.initiative import Document, Initiative, Party, Resource, Role, Text

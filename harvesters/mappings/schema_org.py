@@ -13,10 +13,10 @@ from pyoxigraph import Literal, NamedNode
 from harvesters.errors import ParseError
 from harvesters.option_schema import Option, value
 from harvesters.page_model import Record
+from harvesters.payloads.crosswalk_lookup import Lexicon
 from harvesters.payloads.graph import Graph, Term, iri
-from harvesters.payloads.lexicon import Lexicon
-from harvesters.payloads.reading import KINDS, block, interval, language, named, parted, public, titled, web
-from harvesters.payloads.said import Said
+from harvesters.payloads.graph_reader import Said
+from harvesters.payloads.value_parsing import KINDS, block, interval, language, named, parted, public, titled, web
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
 from vocab.describe import KIND

@@ -16,7 +16,7 @@ from harvesters.errors import ParseError
 from harvesters.option_schema import Option
 from harvesters.page_model import Record
 from harvesters.payloads.graph import Graph, Term
-from harvesters.payloads.reading import block, named, number, plain, private
+from harvesters.payloads.value_parsing import block, named, number, plain, private
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
 from vocab.initiative import Basis, Claim, Detection, Document, Event, Initiative, Party, Place, Post, Prize, Resource, Role, Text

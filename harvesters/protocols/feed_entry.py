@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from harvesters.page_model import Row
-from harvesters.payloads.prose import prose
+from harvesters.payloads.html_to_text import prose
 
 
 def feed_row(told: Any) -> Row:

@@ -16,9 +16,9 @@ from harvesters.option_schema import Option, value
 from harvesters.page_model import Gone, Payload, Record, Unreadable
 from harvesters.parsing import parser_errors
 from harvesters.payloads.contexts import ours
+from harvesters.payloads.rdf_format import loaded
 from harvesters.payloads.rdf_parser import Broken
-from harvesters.payloads.subjects import found
-from harvesters.payloads.syntax import loaded
+from harvesters.payloads.record_discovery import found
 from harvesters.protocols.rdf_reading import nameless, reading, unclaimed
 from harvesters.source import Source
 

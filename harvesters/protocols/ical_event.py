@@ -13,7 +13,7 @@ import icalendar
 
 from harvesters.page_model import Row
 from harvesters.parsing import parser_errors
-from harvesters.payloads.prose import prose
+from harvesters.payloads.html_to_text import prose
 
 zones = cache(available_timezones)  # it walks over a folder of the system, which took 40 ms for each date of a series
 

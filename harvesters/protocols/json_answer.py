@@ -12,7 +12,7 @@ from harvesters.network.fetch import Reply
 from harvesters.network.response_parsing import dump_json
 from harvesters.option_schema import Option, value
 from harvesters.page_model import Gone, Record, Row, Unreadable
-from harvesters.payloads.path import compiled
+from harvesters.payloads.jmespath_compiler import compiled
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {

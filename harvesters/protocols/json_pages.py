@@ -14,7 +14,7 @@ from harvesters.network.response_parsing import load_json
 from harvesters.option_schema import Option
 from harvesters.page_model import Page, Pages, Row, Unreadable
 from harvesters.parsing import join_url, url_path
-from harvesters.payloads.path import compiled
+from harvesters.payloads.jmespath_compiler import compiled
 from harvesters.protocols import json_answer
 from harvesters.protocols.cursor import read, write
 from harvesters.protocols.document import cut

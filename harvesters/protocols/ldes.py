@@ -22,9 +22,9 @@ from harvesters.network.fetch import Fetch
 from harvesters.option_schema import Option, value
 from harvesters.page_model import Gone, Page, Pages, Unreadable
 from harvesters.payloads.graph import Graph
+from harvesters.payloads.rdf_format import loaded
 from harvesters.payloads.rdf_parser import Broken, parse_quads
-from harvesters.payloads.subjects import described
-from harvesters.payloads.syntax import loaded
+from harvesters.payloads.record_discovery import described
 from harvesters.protocols import rdf_reading, tree
 from harvesters.protocols.cursor import read, write
 from harvesters.protocols.document import ROWS

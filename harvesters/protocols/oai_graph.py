@@ -10,8 +10,8 @@ from pyoxigraph import NamedNode, RdfFormat, Store
 from harvesters.errors import ParseError
 from harvesters.page_model import Gone, Record, Unreadable
 from harvesters.payloads.graph import bounded, flat
-from harvesters.payloads.markup import mended
 from harvesters.payloads.rdf_parser import parse_quads
+from harvesters.payloads.structured_data import mended
 from harvesters.protocols.oai_answer import Item
 
 _RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"

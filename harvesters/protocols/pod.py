@@ -18,8 +18,8 @@ from harvesters.option_schema import Option, value
 from harvesters.page_model import Page, Pages, Record, Unreadable
 from harvesters.payloads.contexts import ours
 from harvesters.payloads.graph import Graph, bounded, flat
-from harvesters.payloads.markup import mended
 from harvesters.payloads.rdf_parser import parse_quads
+from harvesters.payloads.structured_data import mended
 from harvesters.protocols.document import cut
 from harvesters.source import Source
 from vocab.iris import is_web

@@ -20,10 +20,10 @@ from harvesters.network.fetch import Fetch, Reply
 from harvesters.option_schema import Option, value
 from harvesters.page_model import Page, Pages, Position, Unreadable
 from harvesters.parsing import join_url
-from harvesters.payloads import subjects
+from harvesters.payloads import record_discovery
 from harvesters.payloads.graph import Graph, Node
 from harvesters.payloads.rdf_parser import Broken
-from harvesters.payloads.subjects import Found
+from harvesters.payloads.record_discovery import Found
 from harvesters.protocols import rdf_reading
 from harvesters.protocols.cursor import read, write
 from harvesters.protocols.document import ROWS
@@ -92,7 +92,7 @@ def _walk(told: Reading, spot: _Spot, *, first: bool) -> Pages[Graph]:
                 return
             broken: Broken = {}
             with told.store(reply, broken) as store:
-                found, following = told.found(store, page=_page(reply)), subjects.next_page(store)
+                found, following = told.found(store, page=_page(reply)), record_discovery.next_page(store)
                 _checked(told, reply, store, found)
                 spot = _lined(told, spot, found, reply)
                 alone = first and not following and not found.elsewhere and len(spot.todo) == 1
@@ -123,9 +123,9 @@ def _mark(address: str) -> str:
 
 def _checked(told: Reading, reply: Reply, store: Store, found: Found) -> None:
     """Refuse a document in which nothing is a record, a catalogue or a page of one; raises ParseError, which names its classes."""
-    if any((found.records, found.keyless, found.elsewhere, found.catalogues)) or subjects.catalogue(store):
+    if any((found.records, found.keyless, found.elsewhere, found.catalogues)) or record_discovery.catalogue(store):
         return
-    there = ", ".join(subjects.classes(store)) or "nothing with a class"
+    there = ", ".join(record_discovery.classes(store)) or "nothing with a class"
     raise ParseError(f"{told.source.name}: {reply.url} holds no record that we know as one but {there}; set the option 'types'")
 
 
@@ -157,7 +157,7 @@ def _document(
     told: Reading, spot: _Spot, store: Store, found: Found, broken: Broken, reply: Reply, following: str | None
 ) -> Iterator[tuple[Page[Graph], _Spot]]:
     """Read one document: its records in pages, then each member that it only names."""
-    told_total = subjects.total(store)
+    told_total = record_discovery.total(store)
     spot = replace(spot.doubted(changed(spot.total, told_total) if spot.paged else None), total=told_total)
     again = spot.again
     records = [(key, node) for key, node in found.records if ("d", key) > spot.last]
@@ -204,7 +204,7 @@ def _member(told: Reading, address: str) -> tuple[Item, Position | None]:
         reply = told.get(address)
         at = reply.at
         with told.store(reply) as store:
-            if not subjects.described(store, NamedNode(address)):
+            if not record_discovery.described(store, NamedNode(address)):
                 return Unreadable(address, f"{reply.url} says nothing of it"), at
             return told.item(store, address, NamedNode(address)), at
     except UNREAD as error:

@@ -15,12 +15,12 @@ from harvesters.network.fetch import Fetch, Reply
 from harvesters.network.response_parsing import load_json
 from harvesters.option_schema import Option, names, value
 from harvesters.page_model import Gone, Record, Unreadable
-from harvesters.payloads import subjects
+from harvesters.payloads import record_discovery
 from harvesters.payloads.contexts import ours
 from harvesters.payloads.graph import Graph, Node, bounded, iri
+from harvesters.payloads.rdf_format import ACCEPT, SYNTAXES, loaded
 from harvesters.payloads.rdf_parser import Broken
-from harvesters.payloads.subjects import Found
-from harvesters.payloads.syntax import ACCEPT, SYNTAXES, loaded
+from harvesters.payloads.record_discovery import Found
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
@@ -79,11 +79,11 @@ class Reading:
         parts = (str(it) for it in graph.about if it == node or isinstance(it, BlankNode)) if broken else ()
         if broken and (reasons := [broken[name] for name in parts if name in broken]):
             return Unreadable(key, f"a record that cannot be read: {reasons[0]}")
-        return Record(key, graph, graph.written(), subjects.modified(store, node))
+        return Record(key, graph, graph.written(), record_discovery.modified(store, node))
 
     def found(self, store: Store, page: str | None = None) -> Found:
         """Find the records of a document."""
-        return subjects.found(store, self.classes, page)
+        return record_discovery.found(store, self.classes, page)
 
 
 def reading(source: Source, fetch: Fetch) -> Reading:

@@ -15,10 +15,10 @@ from harvesters.errors import HarvestError, ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.option_schema import value
 from harvesters.page_model import Page, Pages, Position, Record, Unreadable
-from harvesters.payloads import subjects
+from harvesters.payloads import record_discovery
 from harvesters.payloads.contexts import ours
 from harvesters.payloads.graph import Graph, bounded
-from harvesters.payloads.syntax import loaded
+from harvesters.payloads.rdf_format import loaded
 from harvesters.protocols import sparql_asking
 from harvesters.protocols.cursor import read, write
 from harvesters.protocols.sparql_asking import Endpoint, batches, endpoint, is_iri
@@ -179,4 +179,4 @@ def _item(there: Endpoint, store: Store, subject: str) -> Item:
         graph = bounded(store, node, value(there.source, OPTIONS, "steps"))
     except ValueError as error:
         return Unreadable(subject, f"a record that holds {error}")
-    return Record(subject, graph, graph.written(), subjects.modified(store, node))
+    return Record(subject, graph, graph.written(), record_discovery.modified(store, node))

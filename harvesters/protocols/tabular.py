@@ -13,7 +13,7 @@ import orjson
 from harvesters.errors import CardError, ParseError
 from harvesters.option_schema import Option, names, value
 from harvesters.page_model import Gone, Page, Record, Row, Unreadable
-from harvesters.payloads.path import compiled
+from harvesters.payloads.jmespath_compiler import compiled
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {

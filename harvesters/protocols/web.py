@@ -17,7 +17,7 @@ from harvesters.network.fetch import Fetch, Reply
 from harvesters.network.html_detection import is_page
 from harvesters.option_schema import Option, expression
 from harvesters.page_model import Gone, Page, Pages, Position, Unreadable
-from harvesters.payloads import markup
+from harvesters.payloads import structured_data
 from harvesters.payloads.graph import Graph
 from harvesters.protocols import rdf_reading
 from harvesters.protocols.cursor import read, write
@@ -123,7 +123,7 @@ def _items(told: Reading, reply: Reply, entry: Entry | None = None) -> tuple[Ite
     page = entry.address if entry else urldefrag(reply.url).url
     if reply.media_type not in {"", "text/html", "application/xhtml+xml", "text/plain", "application/xml", "text/xml"}:
         return ()
-    store, troubles = markup.read(reply)
+    store, troubles = structured_data.read(reply)
     found = told.found(store, page=page)
     items = (*(told.item(store, key, node) for key, node in found.records), *(nameless(node) for node in found.keyless))
     if troubles and not found.records:

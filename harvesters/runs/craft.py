@@ -13,7 +13,7 @@ from harvesters.ledger.compression import decompress
 from harvesters.ledger.models import Outcome, RecordState, Run, StagedRecord, StoredRecord
 from harvesters.mappings.table import MAPPINGS
 from harvesters.page_model import Position, Record
-from harvesters.payloads import tongue
+from harvesters.payloads import language_detection
 from harvesters.runs.likeness import likeness, page
 from harvesters.source import Source
 from shapes.result import Result, Severity
@@ -96,7 +96,7 @@ class Craft:
     def _map(self, it: Case) -> StagedRecord | _Pending:
         record, before, run = it.record, it.before, self.task.run
         try:
-            resource = tongue.told(self.read(record))
+            resource = language_detection.told(self.read(record))
             statements = describe(resource, self.iris, run.source)
         except ParseError as error:
             return StagedRecord(record.key, Outcome.UNREADABLE, reason=str(error), position=it.at)

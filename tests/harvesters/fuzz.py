@@ -40,7 +40,7 @@ from harvesters.compatibility import pair
 from harvesters.errors import HarvestError, ParseError
 from harvesters.network.fetch import Fetch, Patience
 from harvesters.page_model import Record
-from harvesters.payloads import tongue
+from harvesters.payloads import language_detection
 from harvesters.source import Source, load, parse
 from vocab.crosswalks import Crosswalks
 from vocab.describe import describe
@@ -153,7 +153,7 @@ def run_case(name: str, seed: int) -> Outcome:
                 for item in page.items:
                     if isinstance(item, Record):
                         try:
-                            describe(tongue.told(read(item)), Iris(), "a")
+                            describe(language_detection.told(read(item)), Iris(), "a")
                             records += 1
                         except ParseError:
                             pass

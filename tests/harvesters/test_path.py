@@ -6,7 +6,7 @@ import jmespath
 import pytest
 
 from harvesters.errors import CardError, ParseError
-from harvesters.payloads.path import compiled
+from harvesters.payloads.jmespath_compiler import compiled
 
 ROWS = [
     {},

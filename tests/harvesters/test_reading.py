@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harvesters.payloads.lexicon import Lexicon
-from harvesters.payloads.reading import date, language, number, private, public
+from harvesters.payloads.crosswalk_lookup import Lexicon
+from harvesters.payloads.value_parsing import date, language, number, private, public
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harvesters.payloads.tongue import told
+from harvesters.payloads.language_detection import told
 from vocab.describe import describe
 from vocab.initiative import Document, Event, Initiative, Post, Resource, Text
 from vocab.iris import Iris

@@ -11,9 +11,9 @@ from pyoxigraph import BlankNode, Literal, NamedNode
 
 from harvesters.errors import ParseError
 from harvesters.parsing import parser_errors
+from harvesters.payloads.crosswalk_lookup import Lexicon
 from harvesters.payloads.graph import Graph, Term, iri
-from harvesters.payloads.lexicon import Lexicon
-from harvesters.payloads.reading import dated, language, named, number, plain, public
+from harvesters.payloads.value_parsing import dated, language, named, number, plain, public
 from vocab.initiative import Party, Place, Role
 from vocab.iris import is_web
 

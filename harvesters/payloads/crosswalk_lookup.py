@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from harvesters.payloads.reading import LONGEST
+from harvesters.payloads.value_parsing import LONGEST
 from vocab.crosswalks import Crosswalks
 from vocab.initiative import Claim
 
