@@ -48,7 +48,7 @@ from harvesters.errors import HarvestError
 from harvesters.mirror import catch_up, follow
 from harvesters.network.retry import tell_retries
 from harvesters.runs.bench import BESIDE
-from journal import origin
+from journal import mirror_origin
 from journal import store as shared
 from journal.errors import JournalError
 from publisher.limits import read as read_limits
@@ -317,7 +317,7 @@ def reached_at(settings: Settings, host: str, port: int) -> str:
     """
     if settings.public_url:
         return settings.public_url
-    if _SITE.match(settings.base) and origin.read(settings.data / "journal") is None:
+    if _SITE.match(settings.base) and mirror_origin.read(settings.data / "journal") is None:
         return settings.base.rstrip("/")
     name = "localhost" if host in _ANY else host
     return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
@@ -361,7 +361,7 @@ def _base(base: str, data: Path, *, given: bool) -> str:
     """Check the base. A mirror uses its origin's base, which need not be set."""
     if not is_web(base) or base[-1] not in "/#":
         raise typer.BadParameter(f"STOCKTAKE_BASE is {base!r}; use a URL that ends with a slash")
-    of = origin.read(data / "journal")
+    of = mirror_origin.read(data / "journal")
     if of and given and of.base != base:
         told = f"but {data} is a mirror of {of.url}, whose IRIs begin with {of.base}; remove the setting"
         raise typer.BadParameter(f"STOCKTAKE_BASE is {base!r}, {told}")

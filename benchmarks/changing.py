@@ -10,7 +10,7 @@ from pathlib import Path
 import orjson
 
 from benchmarks.asking import Client, Column, distinct
-from journal.log import Journal
+from journal.journal import Journal
 from vocab.iris import BASE
 
 FEW = 100  # one in so many records changes

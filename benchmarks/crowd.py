@@ -18,7 +18,7 @@ import duckdb
 from benchmarks.feeds import events
 from benchmarks.payloads import IRIS
 from benchmarks.release import write
-from journal.log import Journal
+from journal.journal import Journal
 from publisher.shelf.follower import Follower
 from publisher.shelf.generations import newest
 from publisher.tables.database import Database

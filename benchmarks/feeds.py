@@ -23,7 +23,7 @@ from benchmarks.processes import until
 from benchmarks.release import write
 from benchmarks.table import Json, Line, err, show
 from benchmarks.walk import ready, served, settled, shown
-from journal.log import Journal
+from journal.journal import Journal
 from vocab.describe import describe, quads
 from vocab.initiative import Claim, Event, Text
 from vocab.provenance import Provenance, describe_record

@@ -29,7 +29,7 @@ from benchmarks.table import Aim, Json, Line, err, show
 from benchmarks.walk import count, ready, settings
 from harvesters.demo.registries import Demo
 from harvesters.demo.source_definitions import write_sources
-from journal.log import Journal
+from journal.journal import Journal
 from publisher.shelf.generations import newest
 
 MEMORY = 500  # MB, the aim for the greatest process of a harvest

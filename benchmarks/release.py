@@ -33,7 +33,7 @@ from benchmarks.table import Aim, Json, Line, err, pairs, show, timed
 from benchmarks.walk import ready, served, settings, settled, shown
 from harvesters.commands.mirror import LARGEST, opened
 from harvesters.mirror import catch_up
-from journal.log import Journal
+from journal.journal import Journal
 from publisher.releases.dump import lines
 from publisher.releases.packed import packed
 from vocab.describe import quads

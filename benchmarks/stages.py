@@ -28,7 +28,7 @@ from harvesters.runs.memory import calm
 from harvesters.runs.stage import Progress
 from harvesters.source import load_all
 from journal.entry import Entry
-from journal.log import Journal
+from journal.journal import Journal
 from vocab.iris import BASE
 
 _HERE = frozenset({"127.0.0.1"})

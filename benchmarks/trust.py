@@ -36,7 +36,7 @@ from harvesters.runs import decide
 from harvesters.runs.means import Means
 from harvesters.runs.run import harvest
 from harvesters.source import Source, load, parse
-from journal.log import Journal
+from journal.journal import Journal
 
 _NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 _WHY = 110  # letters of a reason that are shown

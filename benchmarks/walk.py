@@ -25,7 +25,7 @@ from benchmarks.processes import Watch, until
 from benchmarks.table import Aim, Json, Line, err, show
 from harvesters.demo.registries import Demo
 from harvesters.demo.source_definitions import write_sources
-from journal.log import Journal
+from journal.journal import Journal
 from publisher import position
 
 RATE, MEMORY, AGAIN, GROWTH = 2500, 500, 10, 1.2  # the aims: records a second, MB, times cheaper, times more memory

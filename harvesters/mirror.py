@@ -21,11 +21,11 @@ from harvesters.network.download import bring, forget, is_unchanged, stored_etag
 from harvesters.network.fetch import Fetch, Validator
 from harvesters.network.response_parsing import load_json
 from harvesters.payloads.rdf_parser import parse_quads
-from journal import origin
+from journal import mirror_origin
 from journal.entry import SUFFIX, Entry
 from journal.errors import ChainError, ForkError, JournalError
-from journal.log import Journal
-from journal.origin import Origin, RefusedEntry
+from journal.journal import Journal
+from journal.mirror_origin import Origin, RefusedEntry
 from journal.outage import Outage
 from vocab.iris import Iris, is_web
 from vocab.provenance import check_source_status
@@ -84,7 +84,7 @@ def catch_up(it: Mirror) -> int:
             head = _meet(it)
             known = _origin(it, head, known)
             _compare(it, head)
-            origin.write(it.journal.folder, known)
+            mirror_origin.write(it.journal.folder, known)
             held = it.journal.head
             first = held.number + 1 if held else 1
             for number in range(first, head.number + 1):
@@ -95,8 +95,8 @@ def catch_up(it: Mirror) -> int:
             _show_status(it, head.base)
         except (HarvestError, JournalError) as error:
             if known:
-                before = origin.read(it.journal.folder)
-                origin.write(it.journal.folder, replace(known, trouble=str(error), refused=before.refused if before else None))
+                before = mirror_origin.read(it.journal.folder)
+                mirror_origin.write(it.journal.folder, replace(known, trouble=str(error), refused=before.refused if before else None))
             raise
         return head.number - first + 1
 
@@ -106,7 +106,7 @@ def meet(it: Mirror) -> Origin:
     with _alone(it.data):
         known = _belongs(it)
         known = _origin(it, _meet(it), known)
-        origin.write(it.journal.folder, known)
+        mirror_origin.write(it.journal.folder, known)
         return known
 
 
@@ -147,7 +147,7 @@ def _alone(data: Path) -> Iterator[None]:
 
 def _belongs(it: Mirror) -> Origin | None:
     """Give the origin that the journal has been following; raise MirrorError where it is a journal of its own."""
-    journal, known = it.journal, origin.read(it.journal.folder)
+    journal, known = it.journal, mirror_origin.read(it.journal.folder)
     if aside := journal.mend():
         log.warning("incomplete journal entry moved aside", file=str(aside), cure="none needed: it is fetched again")
     if known is None and (head := journal.head):
@@ -168,7 +168,7 @@ def _meet(it: Mirror) -> Head:
     if it.base not in (None, it.told.base):
         cure = "leave STOCKTAKE_BASE away, and the origin's is taken"
         raise MirrorError(f"{it.url}: its IRIs begin with {it.told.base}, but STOCKTAKE_BASE is {it.base}; {cure}")
-    if (known := origin.read(it.journal.folder)) and known.base != it.told.base:
+    if (known := mirror_origin.read(it.journal.folder)) and known.base != it.told.base:
         cure = "give this Stocktake a data folder of its own"
         raise MirrorError(f"{it.url}: its IRIs begin with {it.told.base}, but those that are held here with {known.base}; {cure}")
     return it.told
@@ -237,7 +237,7 @@ def _quarantine(it: Mirror, number: int, part: Path, error: ChainError, known: O
     part.replace(it.data / file)
     forget(part)
     refused = RefusedEntry(number, reason, _timestamp(it), str(file), etag)
-    origin.write(it.journal.folder, replace(known, trouble=reason, refused=refused))
+    mirror_origin.write(it.journal.folder, replace(known, trouble=reason, refused=refused))
     log.error("journal entry refused", number=number, origin=it.url, file=str(it.data / file), reason=str(error))
     return reason
 
@@ -249,7 +249,7 @@ def _release(it: Mirror, known: Origin) -> Origin:
         return known
     (it.data / known.refused.file).unlink(missing_ok=True)
     known = replace(known, trouble="", refused=None)
-    origin.write(it.journal.folder, known)
+    mirror_origin.write(it.journal.folder, known)
     return known
 
 

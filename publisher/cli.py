@@ -15,7 +15,7 @@ from rich.console import Console
 from starlette.requests import Request
 from starlette.types import ASGIApp
 
-from journal.log import Journal
+from journal.journal import Journal
 from publisher.app import Site, create_app, nobody
 from publisher.audit.cli import app as shelf
 from publisher.errors import NoFormat, PublisherError, SyntaxFault

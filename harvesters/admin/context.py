@@ -20,9 +20,9 @@ from harvesters.ledger.ledger import Ledger
 from harvesters.runs.bench import Bench
 from harvesters.runs.means import Means
 from harvesters.source import Source, load
-from journal import origin
-from journal.log import Journal
-from journal.origin import Origin
+from journal import mirror_origin
+from journal.journal import Journal
+from journal.mirror_origin import Origin
 from vocab.crosswalks import Crosswalks
 from vocab.iris import Iris
 
@@ -85,7 +85,7 @@ class AdminContext:
 
     def origin(self) -> Origin | None:
         """Return the Stocktake that this one mirrors, or None. Raises JournalError."""
-        return origin.read(self.data / "journal")
+        return mirror_origin.read(self.data / "journal")
 
     def invalid_sources(self) -> list[str]:
         """Return an error message for each invalid source definition."""

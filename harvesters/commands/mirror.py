@@ -15,9 +15,9 @@ from harvesters.errors import HarvestError, MirrorError
 from harvesters.mirror import LARGEST, Mirror, meet
 from harvesters.network.fetch import Fetch, Validator
 from harvesters.network.retry import Patience
-from journal import origin
+from journal import mirror_origin
 from journal.errors import JournalError
-from journal.origin import Origin
+from journal.mirror_origin import Origin
 from vocab.iris import is_web
 
 EVERY = 60.0  # seconds between looks: harvests bring something a few times a day
@@ -61,7 +61,7 @@ def met(it: Mirror) -> Origin:
     try:
         return meet(it)
     except (HarvestError, JournalError) as error:
-        known = origin.read(it.journal.folder)
+        known = mirror_origin.read(it.journal.folder)
         if known is None or isinstance(error, MirrorError | JournalError):
             raise
         log.warning("origin does not respond; serving the local copy", origin=it.url, reason=str(error))

@@ -20,7 +20,7 @@ from harvesters.network.response_parsing import load_json
 from harvesters.source import Source
 from journal.entry import SUFFIX, Entry, read_header
 from journal.errors import ChainError
-from journal.proof import prove
+from journal.verification import prove
 from vocab.iris import is_web
 
 LARGEST = 64 << 30  # bytes of an entry when unpacked: the first harvest of ten million records has about that

@@ -14,7 +14,7 @@ from harvesters.runs.lock import writing
 from harvesters.runs.means import Means
 from harvesters.runs.plan import Plan, doubt
 from harvesters.source import Source
-from journal import origin
+from journal import mirror_origin
 from journal.entry import Entry
 from journal.errors import JournalError
 from vocab.iris import Iris
@@ -115,7 +115,7 @@ def belong_together(means: Means) -> None:
     """
     means.journal.check_store()
     head = means.journal.head
-    if head is None or means.ledger.run(head.run) is not None or origin.read(means.journal.folder):
+    if head is None or means.ledger.run(head.run) is not None or mirror_origin.read(means.journal.folder):
         return
     told = f"the journal's last entry, {head.number}, was written by {head.run}, of which this ledger knows nothing"
     raise LedgerError(f"{told}; give the ledger that belongs to this data folder, or harvest into a folder of its own")

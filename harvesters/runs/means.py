@@ -18,7 +18,7 @@ from harvesters.network.retry import Patience
 from harvesters.runs.bench import BESIDE, Bench
 from harvesters.runs.isolation import Collectors
 from journal.errors import FullError
-from journal.log import Journal
+from journal.journal import Journal
 from shapes.validate import EngineName
 from vocab.crosswalks import Crosswalks
 from vocab.iris import Iris

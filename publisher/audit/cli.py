@@ -12,7 +12,7 @@ from typing import Annotated, Protocol
 import typer
 from rich.console import Console
 
-from journal.log import Journal
+from journal.journal import Journal
 from publisher.audit.elsewhere import Elsewhere
 from publisher.audit.own import Own, anew
 from publisher.audit.tally import Fault, Held, compare, mend

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from pyoxigraph import NamedNode, Quad
 
-from journal.log import Journal
+from journal.journal import Journal
 from publisher.audit.tally import Fault, Tallies, Tally
 from publisher.errors import Broken
 from publisher.remote.address import Address

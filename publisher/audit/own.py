@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pyoxigraph import NamedNode, Quad, Store
 
-from journal.log import Journal
+from journal.journal import Journal
 from publisher.audit.tally import Fault, Tallies, Tally
 from publisher.errors import NotReady
 from publisher.shelf.apply import orphans, unmerged

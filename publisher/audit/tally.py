@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 from pyoxigraph import Quad, RdfFormat, parse
 
-from journal.log import Journal
+from journal.journal import Journal
 from publisher.shelf.apply import rows_of
 
 _BATCH = 10_000  # rows read at once

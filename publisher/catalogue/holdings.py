@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from starlette.requests import Request
 
-from journal import origin
+from journal import mirror_origin
 from publisher.catalogue.holding import ABOUT, TITLE, Copy, Holding, Holdings, Kind, Source
 from publisher.catalogue.kept import kept
 from publisher.pages.standings import Standing, place, standings
@@ -29,7 +29,7 @@ async def holdings(shelf: Shelf, contact: str = "") -> Holdings:
     first = shelf.journal.entry(1)
     shown = place(shelf)
     begun = f"{first.time:%Y-%m-%dT%H:%M:%SZ}" if first else "1970-01-01T00:00:00Z"
-    of = origin.read(shelf.journal.folder)
+    of = mirror_origin.read(shelf.journal.folder)
     living = _living(
         shelf.iris, begun, (shown.time if shown else None) or begun, licence, [it.iri for it in sources] + ([of.url] if of else [])
     )

@@ -19,7 +19,7 @@ import structlog
 
 from journal.entry import Entry
 from journal.errors import JournalError
-from journal.log import Journal
+from journal.journal import Journal
 from publisher.history.logbook import RECORD, Logbook
 from publisher.history.touches import FORMAT, NAME, SCHEMA, packed, short, unpacked
 from publisher.logs import to_stderr

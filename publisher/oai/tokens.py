@@ -14,7 +14,7 @@ from dataclasses import astuple, dataclass, fields
 
 import orjson
 
-from journal.log import Journal
+from journal.journal import Journal
 from publisher.oai.errors import OaiError
 
 _SEAL = 16  # bytes of SHA-256 that are kept

@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from journal import origin
+from journal import mirror_origin
 from journal.errors import JournalError
 from publisher.pages.pages import Pages
 from publisher.shelf.shelf import Shelf
@@ -23,7 +23,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     async def health(request: Request) -> Response:
         shown, more = shelf.generation, dict[str, object]()
         try:
-            of = origin.read(shelf.journal.folder)
+            of = mirror_origin.read(shelf.journal.folder)
             # An object store is asked in the background: while it is down, an answer would take as long as its time limits.
             lag = shelf.behind if shelf.journal.store else await asyncio.to_thread(lambda: shelf.delay)
         except JournalError as error:  # what is shown is answered from, whatever the journal is like now

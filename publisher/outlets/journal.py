@@ -13,10 +13,10 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from journal import origin
+from journal import mirror_origin
 from journal.entry import Entry
 from journal.errors import JournalError
-from journal.tally import Tally, tally
+from journal.row_counts import Tally, tally
 from publisher.formats import GRAPHS, Format, Graph
 from publisher.http.negotiation import best, wants_html
 from publisher.http.problems import Refused
@@ -85,7 +85,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         row = _wanted(request)
         with _whole():
             found = await asyncio.to_thread(_sheet, shelf, request)
-        of = origin.read(shelf.journal.folder)
+        of = mirror_origin.read(shelf.journal.folder)
         links = [f'<{address}>; rel="{name}"' for name, address in (("next", found.next), ("prev", found.previous)) if address]
         headers = {"Vary": "Accept", "Cache-Control": "no-cache", **({"Link": ", ".join(links)} if links else {})}
         if isinstance(row, Graph):
@@ -160,7 +160,7 @@ def _head(it: Entry) -> dict[str, object]:
     return {"number": it.number, "id": it.id, "previous": it.previous, "run": it.run, "time": f"{it.time:%Y-%m-%dT%H:%M:%SZ}"}
 
 
-def _json(sheet: Sheet, base: str, of: origin.Origin | None) -> dict[str, object]:
+def _json(sheet: Sheet, base: str, of: mirror_origin.Origin | None) -> dict[str, object]:
     entries = [line.told() for line in sheet.lines]
     links = {"next": sheet.next, "previous": sheet.previous}
     return {"base": base, "mirror_of": of.url if of else None, "total": sheet.total, "entries": entries, **links}

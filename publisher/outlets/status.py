@@ -11,8 +11,8 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from journal import origin
-from journal.origin import Origin
+from journal import mirror_origin
+from journal.mirror_origin import Origin
 from publisher.formats import GRAPHS, Format, Graph
 from publisher.http.negotiation import best, wants_html
 from publisher.http.problems import Refused
@@ -50,7 +50,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
             told = await of_graph(shelf, shelf.iris.status)
             return Response(write(told, row), headers={"Content-Type": row.media, **_FRESH})
         at, found, shown, quads = clock(), await standings(shelf), place(shelf), await _sum(shelf)
-        of = origin.read(shelf.journal.folder)
+        of = mirror_origin.read(shelf.journal.folder)
         if row is not None:
             return JSONResponse(_json(shelf, at, found, shown, quads, of), headers=_FRESH)
         sources = [(it, it.state(at).value) for it in found.values()]

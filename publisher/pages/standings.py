@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
-from journal.log import Journal
+from journal.journal import Journal
 from publisher.pages.resources import Description, english
 from publisher.pages.terms import iri
 from publisher.queries import query

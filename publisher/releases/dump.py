@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 from pyoxigraph import RdfFormat, Triple, parse, serialize
 
-from journal.log import Journal
+from journal.journal import Journal
 from publisher.releases.departures import departures
 from publisher.releases.sorting import FAN, merged_down
 from publisher.shelf.reader import PREFIXES

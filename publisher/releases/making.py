@@ -19,7 +19,7 @@ from pathlib import Path
 import orjson
 
 from journal.entry import Entry
-from journal.log import Journal
+from journal.journal import Journal
 from publisher.errors import ReleaseError
 from publisher.formats import GRAPHS
 from publisher.pages.resources import Description, spaces

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 
 from journal.errors import ChainError
-from journal.log import Journal
+from journal.journal import Journal
 from publisher.releases.making import SUMS, alone
 from publisher.releases.release import MANIFEST, Release, newest, read
 from publisher.releases.signature import PUBLIC, SUFFIX

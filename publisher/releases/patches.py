@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 
 from journal.entry import Entry
-from journal.tally import tally
+from journal.row_counts import tally
 from publisher.http.problems import Refused
 from publisher.http.ranges import Unsatisfiable, part
 from publisher.releases.member import member

@@ -20,7 +20,7 @@ from pathlib import Path
 import pyoxigraph
 from pyoxigraph import NamedNode, RdfFormat, Store
 
-from journal.log import Journal
+from journal.journal import Journal
 from publisher.releases.packed import unpacked
 from publisher.releases.release import Release, one
 from publisher.shelf.apply import BULK, THREADS, replace_graph

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import structlog
 
-from journal import origin
+from journal import mirror_origin
 from journal.errors import ChainError, JournalError
 from journal.store import Store, read
 from publisher.errors import ReleaseError
@@ -75,7 +75,7 @@ async def followed(data: Path, allow: frozenset[str] = frozenset()) -> AsyncIter
 
     *allow* are hosts that may lie on a private network.
     """
-    task = asyncio.create_task(_follow(data, allow)) if read(data / "journal") or origin.read(data / "journal") else None
+    task = asyncio.create_task(_follow(data, allow)) if read(data / "journal") or mirror_origin.read(data / "journal") else None
     try:
         yield
     finally:
@@ -88,7 +88,7 @@ async def _follow(data: Path, allow: frozenset[str]) -> None:
     async with outward(allow) as client:
         while True:
             try:
-                of = origin.read(data / "journal")
+                of = mirror_origin.read(data / "journal")
                 for number in await (mirrored.fetch(data, of.url, client) if of else asyncio.to_thread(fetch, data)):
                     log.info("release fetched", release=number)
             except (ReleaseError, JournalError, httpx.HTTPError) as error:

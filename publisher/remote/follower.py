@@ -25,7 +25,7 @@ from pyoxigraph import NamedNode, Quad
 
 from journal.entry import Entry
 from journal.errors import JournalError
-from journal.log import Journal
+from journal.journal import Journal
 from journal.outage import Outage
 from publisher.errors import Broken, PublisherError
 from publisher.logs import to_stderr

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from journal.log import Journal
+from journal.journal import Journal
 from publisher.errors import Broken
 from publisher.remote.bound import without
 from publisher.remote.client import Client

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import duckdb
 
-from journal.log import Journal
+from journal.journal import Journal
 from publisher.errors import NoRelease, ReportError
 from publisher.portal.matrix import Links
 from publisher.releases.release import Release, newest, one

@@ -25,7 +25,7 @@ from pyoxigraph import NamedNode, Quad, Store
 
 from journal.entry import Entry
 from journal.errors import JournalError
-from journal.log import Journal
+from journal.journal import Journal
 from publisher.errors import Busy
 from publisher.logs import to_stderr
 from publisher.shelf.apply import apply, count, digest, remerge, replace_graph, rows_of

@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 import httpx
 import structlog
 
-from journal import origin
+from journal import mirror_origin
 from journal.errors import JournalError
-from journal.log import Journal
+from journal.journal import Journal
 from journal.outage import Outage
 from publisher.errors import NotReady, ShelfError
 from publisher.pages.terms import Row, rows_of
@@ -154,7 +154,7 @@ class Shelf:
     @property
     def delay(self) -> int:
         """Count, as ``lag`` does, also the entries of which only the origin of a mirror has told."""
-        of, lag = origin.read(self.journal.folder), self.lag
+        of, lag = mirror_origin.read(self.journal.folder), self.lag
         return max(lag, of.head - self.generation.position if of and self.generation else 0)
 
     async def ask(self, question: Question, seconds: float | None = None, client: str = "") -> Answer:
@@ -235,7 +235,7 @@ class Shelf:
 
     def _has_refused(self) -> bool:
         """Return whether the journal is a mirror's that refused the next entry."""
-        of = origin.read(self.journal.folder)
+        of = mirror_origin.read(self.journal.folder)
         return of is not None and of.refused is not None
 
     def _probes(self) -> Iterator[Coroutine[None, None, None]]:

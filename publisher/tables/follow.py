@@ -16,7 +16,7 @@ import duckdb
 import structlog
 from pyoxigraph import DefaultGraph, NamedNode
 
-from journal.log import Journal
+from journal.journal import Journal
 from publisher import position
 from publisher.tables.database import MADE, Database
 from publisher.tables.facets import FACETS

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import structlog
 
-from journal.log import Journal
+from journal.journal import Journal
 from publisher import position
 from publisher.text.index import MADE, Writer, is_current, link
 from publisher.text.search import Search

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from harvesters.admin import key_store
 from harvesters.ledger.models import Outcome, State
-from journal.log import Journal
+from journal.journal import Journal
 
 from .conftest import HOSTILE, bearer, draft
 

@@ -12,7 +12,7 @@ import httpx
 
 from harvesters.network.fetch import Fetch, Validator
 from harvesters.network.retry import Patience
-from journal.log import Journal
+from journal.journal import Journal
 from vocab.describe import describe, quads
 from vocab.initiative import Initiative, Resource, Text
 from vocab.iris import Iris

@@ -18,9 +18,9 @@ from harvesters.errors import BusyError, FetchError, MirrorError, ParseError, To
 from harvesters.mirror import LARGEST, Mirror, catch_up, follow, meet
 from harvesters.network import download
 from harvesters.network.fetch import Fetch, Patience
-from journal import origin
+from journal import mirror_origin
 from journal.errors import ChainError, CopyError, ForkError
-from journal.log import Journal
+from journal.journal import Journal
 
 URL = "https://origin.example/"
 BASE = "https://w3id.org/wsis-stocktaking/"
@@ -110,7 +110,7 @@ def test_a_mirror_holds_the_same_bytes(tmp_path: Path, there: Origin) -> None:
     assert brought == 3
     assert files(it.journal) == files(there.journal)
     assert it.journal.verify() == 3
-    assert origin.read(it.journal.folder) == origin.Origin(URL, BASE, 3, "2026-03-01T12:00:00Z")
+    assert mirror_origin.read(it.journal.folder) == mirror_origin.Origin(URL, BASE, 3, "2026-03-01T12:00:00Z")
 
 
 def test_a_mirror_has_the_origins_status_graph(tmp_path: Path, there: Origin) -> None:
@@ -193,7 +193,7 @@ def test_a_fork_that_has_grown_longer_is_refused(tmp_path: Path, there: Origin) 
         catch_up(mirror(tmp_path, other))
 
     assert files(it.journal) == held
-    assert "have parted" in (known.trouble if (known := origin.read(it.journal.folder)) else "")
+    assert "have parted" in (known.trouble if (known := mirror_origin.read(it.journal.folder)) else "")
     assert sorted(path.name for path in (it.data / "mirror").iterdir()) == ["lock", "refused"]
 
 
@@ -314,7 +314,7 @@ def test_refused_entry_is_reported_and_not_downloaded_again(tmp_path: Path, ther
         with pytest.raises(ChainError):
             catch_up(it)
 
-    known = origin.read(it.journal.folder)
+    known = mirror_origin.read(it.journal.folder)
     assert known
     assert known.refused
     assert (known.refused.number, known.refused.etag, known.refused.time) == (2, '"forged"', "2026-03-01T12:00:00Z")
@@ -332,7 +332,7 @@ def test_refused_entry_is_reported_while_the_origin_is_away(tmp_path: Path, ther
     with pytest.raises(FetchError):
         catch_up(it)
 
-    known = origin.read(it.journal.folder)
+    known = mirror_origin.read(it.journal.folder)
     assert known
     assert known.refused
     assert "403" in known.trouble
@@ -349,7 +349,7 @@ def test_repaired_entry_replaces_the_refused_one(tmp_path: Path, there: Origin) 
 
     assert brought == 2
     assert files(it.journal) == files(there.journal)
-    assert origin.read(it.journal.folder) == origin.Origin(URL, BASE, 3, "2026-03-01T12:00:00Z")
+    assert mirror_origin.read(it.journal.folder) == mirror_origin.Origin(URL, BASE, 3, "2026-03-01T12:00:00Z")
     assert list((it.data / "mirror" / "refused").iterdir()) == []
 
 
@@ -477,7 +477,7 @@ def test_an_origin_may_move(tmp_path: Path, there: Origin) -> None:
 
     catch_up(moved)
 
-    assert (known.url if (known := origin.read(moved.journal.folder)) else None) == "https://moved.example/"
+    assert (known.url if (known := mirror_origin.read(moved.journal.folder)) else None) == "https://moved.example/"
 
 
 def test_a_journal_of_its_own_is_never_made_a_mirror(tmp_path: Path, there: Origin) -> None:
@@ -486,7 +486,7 @@ def test_a_journal_of_its_own_is_never_made_a_mirror(tmp_path: Path, there: Orig
     with pytest.raises(MirrorError, match="already contains data"):
         catch_up(mirror(tmp_path, there))
 
-    assert origin.read(own.folder) is None
+    assert mirror_origin.read(own.folder) is None
     assert there.asked == []
 
 
@@ -558,7 +558,7 @@ def test_following_goes_on_after_trouble_and_tells_it(tmp_path: Path, there: Ori
     told: list[str] = []
 
     def wait(seconds: float) -> bool:
-        known = origin.read(it.journal.folder)
+        known = mirror_origin.read(it.journal.folder)
         told.append(known.trouble if known else "")
         there.instead.clear()
         return len(told) == 2

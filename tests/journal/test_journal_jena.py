@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from journal.log import Journal
+from journal.journal import Journal
 from vocab.describe import describe, quads
 from vocab.initiative import Initiative, Text
 from vocab.iris import Iris

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from journal.errors import ChainError, FullError
-from journal.log import Journal
+from journal.journal import Journal
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 ONE = 'A <urn:s> <urn:p> "one" <urn:g> .'

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from journal.log import Journal
+from journal.journal import Journal
 from publisher.app import create_app
 from publisher.shelf.pool import Limits
 from publisher.shelf.shelf import Shelf

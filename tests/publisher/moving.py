@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pyoxigraph import RdfFormat, parse
 
-from journal.log import Journal
+from journal.journal import Journal
 from vocab.describe import describe, quads
 from vocab.initiative import Basis, Claim, Document, Event, Initiative, Party, Place, Post, Resource, Role, Text
 from vocab.iris import Iris

@@ -11,7 +11,7 @@ from conftest import IRIS
 from pyoxigraph import Literal, NamedNode, Quad, Store
 from typer.testing import CliRunner, Result
 
-from journal.log import Journal
+from journal.journal import Journal
 from publisher.shelf.follower import Follower
 from publisher.shelf.generations import newest
 from stocktake import app

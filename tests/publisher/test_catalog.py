@@ -21,9 +21,9 @@ from served import served
 from harvesters.network.fetch import Fetch
 from harvesters.protocols.ckan import collect
 from harvesters.source import Source
-from journal import origin
-from journal.log import Journal
-from journal.origin import Origin
+from journal import mirror_origin
+from journal.journal import Journal
+from journal.mirror_origin import Origin
 from publisher.app import create_app
 from publisher.releases.dump import dump
 from publisher.releases.making import make
@@ -213,7 +213,7 @@ async def test_before_the_first_release_the_dumps_are_listed(world: Path, tmp_pa
 
 async def test_a_mirror_names_its_origin(world: Path, tmp_path: Path) -> None:
     shutil.copytree(world / "journal", tmp_path / "journal")
-    origin.write(tmp_path / "journal", Origin("https://other.example/", BASE))
+    mirror_origin.write(tmp_path / "journal", Origin("https://other.example/", BASE))
     async with Shelf(tmp_path, IRIS, Limits(seconds=240, wait=240), readers=1) as shelf:
         await shelf.level()
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(shelf)), base_url="http://stocktake.test") as client:

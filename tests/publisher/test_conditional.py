@@ -14,7 +14,7 @@ import httpx
 import pytest
 from waiting import wait_until_async
 
-from journal.log import Journal
+from journal.journal import Journal
 from publisher.app import create_app
 from publisher.shelf.pool import Limits
 from publisher.shelf.shelf import Shelf

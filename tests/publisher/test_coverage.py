@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from journal.log import Journal
+from journal.journal import Journal
 from publisher.app import create_app
 from publisher.shelf.pool import Limits
 from publisher.shelf.shelf import Shelf

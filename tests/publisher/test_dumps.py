@@ -13,7 +13,7 @@ import httpx
 import pytest
 from pyoxigraph import DefaultGraph, RdfFormat, Store, parse
 
-from journal.log import Journal
+from journal.journal import Journal
 from publisher.app import create_app
 from publisher.releases import dump as module
 from publisher.releases.dump import dump, lines

@@ -20,7 +20,7 @@ from pyoxigraph import RdfFormat, parse
 from waiting import wait_until
 
 from benchmarks.engines import Engine, missing, started
-from journal.log import Journal
+from journal.journal import Journal
 from publisher.app import create_app
 from publisher.audit.elsewhere import Elsewhere
 from publisher.audit.tally import compare, mend

@@ -16,7 +16,7 @@ from serving import served
 
 from harvesters.admin.app import create_admin
 from harvesters.admin.context import AdminContext
-from journal.log import Journal
+from journal.journal import Journal
 from publisher.outlets.table import OUTLETS
 from publisher.pages.pages import Pages
 from publisher.releases.dump import dump

@@ -23,7 +23,7 @@ from serving import served
 from waiting import WITHIN, wait_until
 
 from benchmarks.engines import Engine, free_port, missing, started
-from journal.log import Journal
+from journal.journal import Journal
 from publisher.audit.elsewhere import Elsewhere
 from publisher.audit.tally import compare
 from publisher.remote.client import Client

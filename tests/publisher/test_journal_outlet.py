@@ -13,7 +13,7 @@ import pytest
 from fastapi import FastAPI
 from pyoxigraph import RdfFormat, parse
 
-from journal.log import Journal
+from journal.journal import Journal
 from publisher.releases.dump import lines
 from publisher.shelf.shelf import Shelf
 from vocab.iris import Iris

@@ -14,7 +14,7 @@ import pytest_asyncio
 from pyoxigraph import RdfFormat, parse
 from served import served
 
-from journal.log import Journal
+from journal.journal import Journal
 from vocab.iris import Iris
 
 IRIS = Iris()

@@ -25,7 +25,7 @@ from processes import Process, started
 from waiting import wait_until
 
 from harvesters.network.robots import read as read_robots
-from journal.log import Journal
+from journal.journal import Journal
 
 ROOT = Path(__file__).parents[2]
 ALL = "SELECT * { GRAPH ?g { ?s ?p ?o } } ORDER BY ?g ?s ?p ?o"

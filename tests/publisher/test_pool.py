@@ -13,7 +13,7 @@ import pytest
 from processes import children
 from waiting import wait_until_async
 
-from journal.log import Journal
+from journal.journal import Journal
 from publisher.errors import Broken, MemoryLimit, NotReady, PublisherError, SyntaxFault
 from publisher.shelf.follower import Follower
 from publisher.shelf.pool import Limits, Pool

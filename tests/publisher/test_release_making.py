@@ -17,7 +17,7 @@ import pytest
 from pyoxigraph import RdfFormat, parse
 from typer.testing import CliRunner
 
-from journal.log import Journal
+from journal.journal import Journal
 from publisher.errors import ReleaseError
 from publisher.releases import keeping
 from publisher.releases.dump import lines

@@ -13,7 +13,7 @@ from processes import Process
 from typer.testing import CliRunner
 from waiting import wait_until
 
-from journal.log import Journal
+from journal.journal import Journal
 from publisher.errors import ReleaseError
 from publisher.releases.making import make
 from publisher.releases.release import Release, newest, numbers

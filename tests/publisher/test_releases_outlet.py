@@ -15,7 +15,7 @@ import pytest
 from minisign import PublicKey, Signature
 from pyoxigraph import NamedNode, RdfFormat, Store
 
-from journal.log import Journal
+from journal.journal import Journal
 from publisher.app import create_app
 from publisher.releases import keeping, shelving
 from publisher.releases.making import make

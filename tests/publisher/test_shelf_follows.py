@@ -16,7 +16,7 @@ from processes import Process
 from pyoxigraph import DefaultGraph, RdfFormat, Store
 from waiting import wait_until
 
-from journal.log import Journal
+from journal.journal import Journal
 from publisher.shelf.apply import BULK, LARGE, apply, rows_of
 from publisher.shelf.follower import Follower
 from publisher.shelf.generations import newest

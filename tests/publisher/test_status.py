@@ -13,7 +13,7 @@ import httpx
 import pytest
 from pyoxigraph import NamedNode
 
-from journal.log import Journal
+from journal.journal import Journal
 from publisher.app import create_app
 from publisher.shelf.follower import Follower
 from publisher.shelf.pool import Limits

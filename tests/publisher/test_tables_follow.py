@@ -9,7 +9,7 @@ import duckdb
 import pytest
 from conftest import CHANGED, IRIS, RICH, SEEN, plain, record_rows
 
-from journal.log import Journal
+from journal.journal import Journal
 from publisher.shelf.follower import Follower
 from publisher.tables import follow
 from publisher.tables.counting import tables_in

@@ -14,7 +14,7 @@ import pytest
 from processes import Process
 from waiting import wait_until
 
-from journal.log import Journal
+from journal.journal import Journal
 from publisher.shelf.follower import Follower
 from publisher.shelf.generations import Generation, newest
 from publisher.shelf.process import command, environment

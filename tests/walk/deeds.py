@@ -30,7 +30,7 @@ from harvesters.runs.means import Means, opened
 from harvesters.runs.run import harvest
 from harvesters.runs.status import write as write_status
 from harvesters.source import Source, parse
-from journal.log import Journal
+from journal.journal import Journal
 from publisher.history.follow import Following
 from publisher.releases.dump import dump
 from publisher.releases.making import make

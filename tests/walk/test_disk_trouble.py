@@ -30,7 +30,7 @@ from harvesters.runs.run import harvest
 from harvesters.source import Source
 from journal.entry import Entry
 from journal.errors import FullError
-from journal.log import Journal
+from journal.journal import Journal
 from vocab.iris import BASE
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -24,7 +24,7 @@ from harvesters.runs.means import Means, opened
 from harvesters.runs.run import harvest
 from harvesters.source import parse
 from journal.entry import Entry
-from journal.log import Journal
+from journal.journal import Journal
 from vocab.iris import BASE
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -16,7 +16,7 @@ from waiting import WITHIN
 from harvesters.mirror import Mirror, catch_up
 from harvesters.network import download
 from harvesters.network.fetch import Fetch
-from journal.log import Journal
+from journal.journal import Journal
 from vocab.iris import BASE
 
 WHEN = datetime(2026, 3, 1, 12, tzinfo=UTC)

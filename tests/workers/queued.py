@@ -9,7 +9,7 @@ from typing import Any
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import State
 from harvesters.queue.jobs import Deferrer, lay_out, queue
-from journal.log import Journal
+from journal.journal import Journal
 
 BEAT = "0.5"  # seconds
 

@@ -13,7 +13,7 @@ from queued import BEAT, committed, put
 from waiting import WITHIN
 
 from harvesters.queue.worker import FENCED
-from journal.log import Journal
+from journal.journal import Journal
 
 NAME = f"stocktake{os.getpid() % 10_000}"
 NET = os.getpid() % 120 * 2  # of this process's own, whatever a test that was killed has left

@@ -14,7 +14,7 @@ from processes import free_port
 from queued import BEAT, committed, put
 from waiting import WITHIN
 
-from journal.log import Journal
+from journal.journal import Journal
 
 LATER = 2**31  # seconds since 1970: due after all runs so far
 TIME = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|\+00:00)")

@@ -19,7 +19,7 @@ from harvesters.archive import Archive, read
 from journal import store
 from journal.entry import write
 from journal.errors import ChainError, FullError, JournalError
-from journal.log import Journal
+from journal.journal import Journal
 from journal.store import Store
 from publisher.errors import ReleaseError
 from publisher.releases import stored

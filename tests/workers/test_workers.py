@@ -15,7 +15,7 @@ from harvesters.queue.deferring import Deferring
 from harvesters.runs.means import opened
 from harvesters.runs.run import harvest
 from harvesters.source import load_all
-from journal.log import Journal
+from journal.journal import Journal
 from vocab.iris import BASE
 
 AT = datetime(2026, 3, 1, 12, 0, 30, tzinfo=UTC)

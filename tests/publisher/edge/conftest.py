@@ -14,7 +14,7 @@ import pytest
 import uvicorn
 from waiting import wait_until_async
 
-from journal.log import Journal
+from journal.journal import Journal
 from publisher.app import create_app
 from publisher.http.connection import Connection
 from publisher.http.server import configured

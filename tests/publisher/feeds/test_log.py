@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from moving import FIRST, IRIS, begin, move
 
-from journal.log import Journal
+from journal.journal import Journal
 from publisher.history import log
 from publisher.history.follow import LEAD, Following
 from publisher.history.log import Change, Deed

@@ -13,7 +13,7 @@ from lxml import etree
 from moving import IRIS, SECOND
 from serving import ROOT
 
-from journal.log import Journal
+from journal.journal import Journal
 from publisher.oai import tokens
 
 XSD = ROOT.parent / "shared" / "suites" / "oai-pmh-xsd" / "oai-all.xsd"

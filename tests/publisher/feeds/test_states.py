@@ -11,7 +11,7 @@ import pytest
 from moving import IRIS, begin, held, move, plain
 from pyoxigraph import QueryResultsFormat, QuerySolutions, RdfFormat, Store, parse
 
-from journal.log import Journal
+from journal.journal import Journal
 from publisher.history import log
 from publisher.history.follow import Following
 from publisher.history.states import states

@@ -13,12 +13,12 @@ from pathlib import Path
 from threading import get_ident
 from time import monotonic
 
-from journal import origin
+from journal import mirror_origin
 from journal.entry import SUFFIX, Entry, read_header, write
 from journal.errors import ChainError, CopyError, FullError, JournalError
-from journal.proof import prove
 from journal.store import PATIENCE, Store, peek
 from journal.store import read as read_store
+from journal.verification import prove
 
 _ROOM = "journal"  # the journal's folder in a store
 _LARGEST = 1 << 40  # bytes of an entry when unpacked: who may write the store is trusted not to fill our disk
@@ -84,7 +84,7 @@ class Journal:
         all is written and has no number yet, and raises where the run must not be committed any more. Raises FullError where the
         folder cannot be written, CopyError where the journal is a mirror, and ChainError where the store does not end with our head.
         """
-        if of := origin.read(self.folder):
+        if of := mirror_origin.read(self.folder):
             told = "harvest into a data folder of its own"
             raise CopyError(f"journal {self.folder} is a mirror of {of.url}, so run {run} is not written to it; {told}")
         with self._alone():
