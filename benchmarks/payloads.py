@@ -13,7 +13,7 @@ import orjson
 from benchmarks.peer import built
 from harvesters.demo.record_index import RecordIndex
 from harvesters.demo.scenario import Fault, ScenarioState, registries
-from harvesters.mappings.table import MAPPINGS
+from harvesters.mappings.registry import MAPPINGS
 from harvesters.page_model import Record
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks

@@ -8,10 +8,10 @@ from typing import Any
 
 from harvesters.errors import CardError
 from harvesters.mappings import fields
-from harvesters.mappings.table import MAPPINGS, Reader
+from harvesters.mappings.registry import MAPPINGS, Reader
 from harvesters.option_schema import Option, types
 from harvesters.payloads.value_parsing import KINDS
-from harvesters.protocols.table import PROTOCOLS, Protocol
+from harvesters.protocols.registry import PROTOCOLS, Protocol
 from harvesters.source import Source
 
 _NAMED: Mapping[type, str] = {str: "text", int: "a whole number", float: "a number", bool: "true or false", list: "a list", dict: "a table"}

@@ -17,9 +17,9 @@ from harvesters.option_schema import Option, value
 from harvesters.page_model import Gone, Page, Pages, Payload, Record, Unreadable
 from harvesters.parsing import join_url
 from harvesters.protocols.cursor import read, write
-from harvesters.protocols.file_payload import FORMATS, Item, records
-from harvesters.protocols.stamp import read_stamp
-from harvesters.protocols.trouble import UNREAD, Repeats, empties, fault
+from harvesters.protocols.datestamps import read_stamp
+from harvesters.protocols.error_recovery import UNREAD, Repeats, empties, fault
+from harvesters.protocols.files.payload import FORMATS, Item, records
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {

@@ -21,7 +21,7 @@ from harvesters.option_schema import Option, value
 from harvesters.page_model import Gone, Page, Pages, Record, Unreadable
 from harvesters.parsing import join_url, parser_errors
 from harvesters.protocols.cursor import read, write
-from harvesters.protocols.trouble import UNREAD, Repeats
+from harvesters.protocols.error_recovery import UNREAD, Repeats
 from harvesters.source import Source
 from vocab.iris import is_web
 

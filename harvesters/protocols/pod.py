@@ -20,7 +20,7 @@ from harvesters.payloads.contexts import ours
 from harvesters.payloads.graph import Graph, bounded, flat
 from harvesters.payloads.rdf_parser import parse_quads
 from harvesters.payloads.structured_data import mended
-from harvesters.protocols.document import cut
+from harvesters.protocols.paged_document import cut
 from harvesters.source import Source
 from vocab.iris import is_web
 

@@ -11,7 +11,7 @@ from typing import Any
 from harvesters.errors import ParseError
 from harvesters.ledger.compression import decompress
 from harvesters.ledger.models import Outcome, RecordState, Run, StagedRecord, StoredRecord
-from harvesters.mappings.table import MAPPINGS
+from harvesters.mappings.registry import MAPPINGS
 from harvesters.page_model import Position, Record
 from harvesters.payloads import language_detection
 from harvesters.runs.likeness import likeness, page

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from harvesters.ledger.models import Run
 from harvesters.network.fetch import Fetch
-from harvesters.protocols.table import Protocol as SourceProtocol
+from harvesters.protocols.registry import Protocol as SourceProtocol
 from harvesters.runs.craft import Task, prepared
 from harvesters.runs.isolation import IsolatedReader
 from harvesters.runs.means import Means

@@ -16,7 +16,7 @@ from harvesters.errors import FencedError, HarvestError, PlanError
 from harvesters.ledger.models import Run, State
 from harvesters.network.fetch import Fetch
 from harvesters.network.retry import Patience
-from harvesters.protocols.table import Protocol
+from harvesters.protocols.registry import Protocol
 from harvesters.replay import Replay
 from harvesters.runs.commit import belong_together, finish
 from harvesters.runs.craft import Task

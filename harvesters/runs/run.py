@@ -26,7 +26,7 @@ from harvesters.errors import (
 )
 from harvesters.ledger.models import Notice, Run, State
 from harvesters.network.fetch import Fetch, Validator
-from harvesters.protocols.table import Protocol
+from harvesters.protocols.registry import Protocol
 from harvesters.runs.commit import belong_together, commit, finish, leave
 from harvesters.runs.craft import Task
 from harvesters.runs.guard import judge

@@ -11,7 +11,7 @@ from harvesters.demo.scenario import SHARES, expected_counts
 from harvesters.demo.source_definitions import write_sources
 from harvesters.network.fetch import Fetch
 from harvesters.page_model import Gone, Record
-from harvesters.protocols.table import PROTOCOLS
+from harvesters.protocols.registry import PROTOCOLS
 from harvesters.source import load
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from harvesters.errors import ParseError
 from harvesters.page_model import Gone, Record
-from harvesters.protocols.ckan import collect
+from harvesters.protocols.ckan.harvest import collect
 
 SEARCH = "https://registry.example/portal"
 

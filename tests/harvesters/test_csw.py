@@ -14,7 +14,7 @@ from harvesters.compatibility import pair
 from harvesters.errors import CardError, ParseError, UnavailableError
 from harvesters.network.fetch import Fetch, Patience
 from harvesters.page_model import Record, Unreadable
-from harvesters.protocols.csw import collect
+from harvesters.protocols.csw.harvest import collect
 
 HEAD = (
     '<csw:GetRecordsResponse xmlns:csw="http://www.opengis.net/cat/csw/2.0.2" xmlns:dc="http://purl.org/dc/elements/1.1/"'

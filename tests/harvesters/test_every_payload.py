@@ -25,10 +25,10 @@ import replay
 
 from harvesters.compatibility import pair
 from harvesters.errors import HarvestError, ParseError
-from harvesters.mappings.table import MAPPINGS
+from harvesters.mappings.registry import MAPPINGS
 from harvesters.network.fetch import Fetch, Patience
 from harvesters.page_model import Record
-from harvesters.protocols.table import PROTOCOLS
+from harvesters.protocols.registry import PROTOCOLS
 from harvesters.source import parse
 from shapes.result import Severity
 from shapes.validate import validate_many

@@ -7,7 +7,7 @@ import os
 import fuzz
 import pytest
 
-from harvesters.protocols.table import PROTOCOLS
+from harvesters.protocols.registry import PROTOCOLS
 
 NIGHTLY = 20_000  # cases of all protocols
 

@@ -9,10 +9,10 @@ import replay
 
 from harvesters.compatibility import pair
 from harvesters.errors import ParseError
-from harvesters.mappings.table import MAPPINGS
+from harvesters.mappings.registry import MAPPINGS
 from harvesters.network.fetch import Fetch
 from harvesters.page_model import Gone, Record
-from harvesters.protocols.table import PROTOCOLS
+from harvesters.protocols.registry import PROTOCOLS
 from harvesters.source import load
 from vocab.describe import describe
 from vocab.iris import Iris

@@ -25,7 +25,7 @@ from harvesters.page_model import Record, Unreadable
 from harvesters.parsing import parser_errors
 from harvesters.payloads.rdf_parser import DEPTH, parse_quads
 from harvesters.payloads.workbook_area import check_areas
-from harvesters.protocols.ical_event import zones
+from harvesters.protocols.ical.event import zones
 
 URL = "https://registry.example/api"
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"

@@ -13,7 +13,7 @@ from harvesters.errors import MissingError, ParseError
 from harvesters.network.fetch import Fetch, Patience
 from harvesters.page_model import Gone, Record, Unreadable
 from harvesters.payloads.property_path import compiled
-from harvesters.protocols.ldes import collect
+from harvesters.protocols.ldes.harvest import collect
 
 HOST = "https://registry.example"
 HEAD = """@prefix ldes: <https://w3id.org/ldes#> . @prefix tree: <https://w3id.org/tree#> . @prefix dct: <http://purl.org/dc/terms/> .

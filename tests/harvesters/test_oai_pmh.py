@@ -9,7 +9,7 @@ import pytest
 
 from harvesters.errors import ParseError
 from harvesters.page_model import Gone, Unreadable
-from harvesters.protocols.oai_pmh import collect
+from harvesters.protocols.oai.harvest import collect
 
 FIRST = "verb=ListRecords&metadataPrefix=oai_dc"
 SINCE = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)

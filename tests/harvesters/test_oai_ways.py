@@ -11,7 +11,7 @@ from harvesters.compatibility import pair
 from harvesters.errors import CardError, ParseError
 from harvesters.page_model import Gone, Payload, Record, Unreadable
 from harvesters.payloads.property_path import compiled
-from harvesters.protocols.oai_pmh import collect
+from harvesters.protocols.oai.harvest import collect
 
 HEAD = '<OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/"><responseDate>2026-01-01T00:00:00Z</responseDate>'
 RDF = """<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns:dct="http://purl.org/dc/terms/" xmlns:foaf="http://xmlns.com/foaf/0.1/">

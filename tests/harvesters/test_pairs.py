@@ -8,8 +8,8 @@ import pytest
 
 from harvesters.compatibility import pair
 from harvesters.errors import CardError
-from harvesters.mappings.table import MAPPINGS
-from harvesters.protocols.table import PROTOCOLS
+from harvesters.mappings.registry import MAPPINGS
+from harvesters.protocols.registry import PROTOCOLS
 
 FIELDS = {"title": "name"}
 

@@ -20,7 +20,7 @@ CALLS = {
     "base64.b64decode", "charset_normalizer.from_bytes", "whole.search", "pyoxigraph.parse", "parse",
 }  # fmt: skip
 # Bytes that are our own: a file of the program, a cursor, a row that was written as JSON just before.
-OWN = {"payloads/contexts/__init__.py", "protocols/cursor.py", "protocols/grouping.py"}
+OWN = {"payloads/contexts/__init__.py", "protocols/cursor.py", "protocols/tables/row_grouping.py"}
 
 
 class PanicException(BaseException):

@@ -15,7 +15,7 @@ from harvesters.errors import CardError, MissingError, ParseError
 from harvesters.network.fetch import Fetch, Validator
 from harvesters.page_model import Record, Unreadable
 from harvesters.payloads.property_path import compiled
-from harvesters.protocols.rdf import collect
+from harvesters.protocols.rdf.harvest import collect
 
 URL = "https://registry.example/api"
 HEAD = """

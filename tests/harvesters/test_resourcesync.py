@@ -14,7 +14,7 @@ from harvesters.compatibility import pair
 from harvesters.errors import CardError, ParseError, UnavailableError
 from harvesters.network.fetch import Fetch, Patience
 from harvesters.page_model import Gone, Payload, Record, Unreadable
-from harvesters.protocols.resourcesync import collect
+from harvesters.protocols.resourcesync.harvest import collect
 
 HOST = "https://registry.example"
 SINCE = datetime(2026, 2, 1, tzinfo=UTC)

@@ -17,7 +17,7 @@ from harvesters.errors import CardError, ParseError, UnavailableError, Unexpecte
 from harvesters.network.fetch import Fetch, Patience
 from harvesters.page_model import Record, Unreadable
 from harvesters.payloads.property_path import compiled
-from harvesters.protocols.sparql import collect
+from harvesters.protocols.sparql.harvest import collect
 
 HEAD = """
 PREFIX : <https://registry.example/> PREFIX dct: <http://purl.org/dc/terms/> PREFIX foaf: <http://xmlns.com/foaf/0.1/>

@@ -13,7 +13,7 @@ import replay
 from harvesters.errors import CardError, ParseError
 from harvesters.network.fetch import Validator
 from harvesters.page_model import Record, Unreadable
-from harvesters.protocols.spreadsheet import check, collect
+from harvesters.protocols.tables.spreadsheet import check, collect
 
 URL = "https://registry.example/api"
 ROWS = [["Projects of 2026", "", ""], ["id", "name", "town"], ["1", "A", "x"], ["2", "B", "y"], ["2", "B", "z"]]

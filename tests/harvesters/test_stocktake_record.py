@@ -12,7 +12,7 @@ from harvesters.errors import ParseError
 from harvesters.mappings.stocktake_record import reader
 from harvesters.page_model import Record
 from harvesters.payloads.graph import Graph
-from harvesters.protocols.sibling_record import item, name, statements
+from harvesters.protocols.peer.record import item, name, statements
 from vocab.describe import describe
 from vocab.initiative import Basis, Claim, Detection, Document, Event, Initiative, Party, Place, Post, Prize, Resource, Role, Text
 from vocab.iris import Iris

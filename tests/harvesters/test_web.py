@@ -15,7 +15,7 @@ from harvesters.errors import CardError, DeniedError, ParseError, UnavailableErr
 from harvesters.network.fetch import Fetch, Patience
 from harvesters.page_model import Gone, Record, Unreadable
 from harvesters.payloads.property_path import compiled
-from harvesters.protocols.web import collect
+from harvesters.protocols.web.harvest import collect
 
 HOST = "https://registry.example"
 JSON_LD = (

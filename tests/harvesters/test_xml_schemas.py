@@ -8,7 +8,7 @@ import pytest
 from lxml import etree
 
 from harvesters.errors import ParseError
-from harvesters.mappings.table import MAPPINGS
+from harvesters.mappings.registry import MAPPINGS
 from harvesters.page_model import Record
 from vocab.initiative import Role
 

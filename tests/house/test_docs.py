@@ -14,8 +14,8 @@ from harvesters.admin.app import create_admin
 from harvesters.admin.context import AdminContext
 from harvesters.errors import FetchError, HarvestError, WebPageError
 from harvesters.mappings.fields import FIELDS
-from harvesters.mappings.table import MAPPINGS
-from harvesters.protocols.table import PROTOCOLS
+from harvesters.mappings.registry import MAPPINGS
+from harvesters.protocols.registry import PROTOCOLS
 from harvesters.source import Limits, Source
 from publisher.app import OUTLETS, create_app
 from publisher.formats import GRAPHS, TABLES

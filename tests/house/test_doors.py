@@ -10,8 +10,8 @@ import pytest
 
 from harvesters.compatibility import pair
 from harvesters.demo.source_definitions import write_sources
-from harvesters.mappings.table import MAPPINGS
-from harvesters.protocols.table import PROTOCOLS
+from harvesters.mappings.registry import MAPPINGS
+from harvesters.protocols.registry import PROTOCOLS
 from harvesters.source import load
 
 ROOT = Path(__file__).parents[2]
@@ -53,9 +53,7 @@ def test_every_protocol_is_played_by_the_demo_or_by_recorded_answers(name, tmp_p
 
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_every_protocol_has_the_tests_of_its_rules(name):
-    module = PROTOCOLS[name].collect.__module__.rpartition(".")[2]
-
-    assert (TESTS / "harvesters" / f"test_{module}.py").exists()
+    assert (TESTS / "harvesters" / f"test_{name.replace('-', '_')}.py").exists()
 
 
 @pytest.mark.parametrize("name", MAPPINGS)

@@ -17,7 +17,7 @@ import patterns
 # Patterns that are known only when the program runs, and whose they are.
 RUNNING = {
     "harvesters.option_schema": "the operator's, from a source definition",
-    "harvesters.protocols.file_folder": "the operator's, from a source definition",
+    "harvesters.protocols.files.harvest": "the operator's, from a source definition",
     "harvesters.network.bot_protection": "a table of our own",
     "publisher.text.snippet": "an escaped word, which repeats nothing",
     "harvesters.runs.status": "an escaped folder, which repeats nothing",

@@ -19,7 +19,7 @@ from rdflib.namespace import RDF, SH
 from served import served
 
 from harvesters.network.fetch import Fetch
-from harvesters.protocols.ckan import collect
+from harvesters.protocols.ckan.harvest import collect
 from harvesters.source import Source
 from journal import mirror_origin
 from journal.journal import Journal

@@ -13,8 +13,8 @@ import httpx
 import pytest
 from pyoxigraph import RdfFormat, parse
 
-from harvesters.mappings.table import MAPPINGS
-from harvesters.protocols.table import PROTOCOLS
+from harvesters.mappings.registry import MAPPINGS
+from harvesters.protocols.registry import PROTOCOLS
 from harvesters.source import load
 from publisher.figures.world import atlas
 from publisher.portal.card import KINDS, card, given

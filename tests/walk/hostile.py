@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-from harvesters.mappings.table import MAPPINGS
-from harvesters.protocols.table import PROTOCOLS
+from harvesters.mappings.registry import MAPPINGS
+from harvesters.protocols.registry import PROTOCOLS
 from harvesters.runs.bounds import Limits
 from harvesters.runs.collector import serve
 from harvesters.runs.isolation import Collectors

@@ -1,0 +1,1 @@
+"""CKAN portals by their Action API."""

@@ -1,0 +1,101 @@
+"""CKAN: a portal's packages by the Action API, or those changed since.
+
+Source: https://docs.ckan.org/en/latest/api/#ckan.logic.action.get.package_search
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from harvesters.network.fetch import Fetch
+from harvesters.network.response_parsing import dump_json
+from harvesters.option_schema import Option, value
+from harvesters.page_model import Gone, Page, Pages, Record, Row, Unreadable
+from harvesters.protocols.ckan.search import Item, Search, searching, unwrapped
+from harvesters.protocols.paged_document import cut
+from harvesters.source import Source
+
+OPTIONS: Mapping[str, Option] = {
+    "rows": Option(int, 100, "How many packages a page shall hold; portals give at most 1000."),
+    "fq": Option(str, None, "A filter query that keeps the harvest to some packages, e.g. `organization:ict-authority`."),
+}
+
+_SEARCH = "/api/3/action/package_search"
+_VOLATILE = frozenset(("tracking_summary",))  # visits: they change daily, and the package does not
+
+
+def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[Row]:
+    """Collect all packages, or those changed since *since* less a second; a package in the state "deleted" is gone.
+
+    The card's url is the portal's root, or the whole address of an answer (what has /api/ in its path or ends in .json):
+    a search, or a document that holds one package or a list of them. Pages are asked for in the order of ids, so that a
+    package that changes meanwhile stays in its place. Raises ParseError where an answer is none of CKAN's, reports an
+    error or repeats an earlier page.
+    """
+    if not searched(source):
+        return _document(source, fetch, cursor)
+    url = source.url if _names_an_answer(source) else source.url.rstrip("/") + _SEARCH
+    terms = {"sort": "id asc"}
+    return searching(Search(source, fetch, url, terms, _filters(source, since), value(source, OPTIONS, "rows"), _items), cursor)
+
+
+def searched(source: Source) -> bool:
+    """Tell whether the card's url leads to the search, which can be asked what changed since; a document cannot."""
+    return not _names_an_answer(source) or urlsplit(source.url).path.endswith("package_search")
+
+
+def _names_an_answer(source: Source) -> bool:
+    path = urlsplit(source.url).path
+    return "/api/" in path or path.endswith(".json")
+
+
+def _document(source: Source, fetch: Fetch, cursor: str | None) -> Pages[Row]:
+    reply = fetch.get(source.url, accept="application/json", conditional=cursor is None)
+    if reply.unchanged:
+        yield Page((), None, at=reply.at, unchanged=True)
+        return
+    result = unwrapped(source, reply)
+    if isinstance(result, dict) and isinstance(result.get("results"), list):
+        result = result["results"]
+    yield from cut(_items(_flat(result)), reply, cursor)
+
+
+def _filters(source: Source, since: datetime | None) -> str:
+    parts = [value(source, OPTIONS, "fq")]
+    if since is not None:
+        utc = since.replace(tzinfo=UTC) if since.tzinfo is None else since.astimezone(UTC)
+        parts.append(f"metadata_modified:[{utc - timedelta(seconds=1):%Y-%m-%dT%H:%M:%SZ} TO *]")
+    return " AND ".join(f"({part})" if len(parts) > 1 and all(parts) and index == 0 else part for index, part in enumerate(parts) if part)
+
+
+def _flat(result: Any) -> list[Any]:
+    """Give packages as one list: DKAN wraps lists in a list."""
+    if not isinstance(result, list):
+        return [result]
+    return [package for part in result for package in (part if isinstance(part, list) else [part])]
+
+
+def _items(packages: list[Any]) -> Iterator[Item]:
+    for package in _flat(packages):
+        if not isinstance(package, dict):
+            yield Unreadable(None, f"a package that is no object but {str(package)[:40]!r}")
+            continue
+        key = package.get("id") or package.get("name") or package.get("identifier")
+        if not isinstance(key, str) or not key.strip():
+            yield Unreadable(None, f"a package without an id, titled {str(package.get('title'))[:80]!r}")
+            continue
+        modified = package.get("metadata_modified")
+        yield _item(key.strip(), package, modified if isinstance(modified, str) else None)
+
+
+def _item(key: str, package: dict[str, Any], modified: str | None) -> Item:
+    if package.get("state") == "deleted":
+        return Gone(key, modified)
+    kept = package if _VOLATILE.isdisjoint(package) else {name: value for name, value in package.items() if name not in _VOLATILE}
+    try:
+        return Record(key, package, dump_json(kept), modified)
+    except ValueError as error:
+        return Unreadable(key.encode("utf-8", "replace").decode(), f"a package that holds {error}")

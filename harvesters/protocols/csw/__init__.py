@@ -1,0 +1,1 @@
+"""Catalogue Service for the Web (CSW) 2.0.2."""

@@ -1,0 +1,1 @@
+"""Folders of files, on web servers and code hosts."""

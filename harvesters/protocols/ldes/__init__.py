@@ -1,0 +1,1 @@
+"""Linked Data Event Streams and TREE collections."""

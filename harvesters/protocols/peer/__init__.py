@@ -1,0 +1,1 @@
+"""Other Stocktake servers, by their journal."""

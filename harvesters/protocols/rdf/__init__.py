@@ -1,0 +1,1 @@
+"""RDF documents in any syntax."""

@@ -1,0 +1,203 @@
+"""SPARQL, asked of an endpoint elsewhere through our own door: the queries of a harvest, and their answers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from itertools import pairwise
+from string import Template
+from typing import Any
+
+from pyoxigraph import Literal, NamedNode, Store
+
+from harvesters.errors import CardError, ParseError
+from harvesters.network.fetch import Fetch, Reply
+from harvesters.network.response_parsing import load_json
+from harvesters.option_schema import Option, names, value
+from harvesters.payloads.graph import PREFIXES, TYPE, iri
+from harvesters.source import Source
+
+OPTIONS: Mapping[str, Option] = {
+    "types": Option((str, list), None, "The classes whose instances are the records, e.g. `eurio:Project`."),
+    "pattern": Option(str, None, "A graph pattern that binds `?subject` to the records, where classes do not tell them."),
+    "graph": Option(str, None, "The named graph that is asked; without it the endpoint's default graph."),
+    "modified": Option(
+        str, "dct:modified|schema:dateModified", "The property path to the time when a record changed; empty where none is told."
+    ),
+    "namespaces": Option(dict, None, "Prefixes of the pattern and of paths, `prefix = address`, beside those that are known."),
+    "method": Option(str, "get", "How the endpoint is asked: `get`, or `post` where it takes queries as forms only."),
+    "page": Option(int, 1000, "How many subjects are listed at once."),
+    "size": Option(int, 20, "How many records are asked for at once, as long as the address does not grow too long."),
+    "steps": Option(int, 1, "How many steps away from a record what is said belongs to it."),
+}
+
+_TABLE = "application/sparql-results+json, application/json;q=0.9"
+_GRAPH = "application/n-triples, text/turtle;q=0.9, application/rdf+xml;q=0.7"
+_LONGEST = 4000  # characters of the subjects in a query: with all else, below the 8,000 that servers take as an address
+_WIDE = {"schema:": "https://schema.org/"}  # the other spelling of a namespace
+
+
+@cache
+def _query(name: str) -> Template:
+    return Template(files("harvesters.protocols.sparql").joinpath("queries", f"{name}.rq").read_text(encoding="utf-8"))
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An endpoint and what is wanted of it: *pattern* binds ``?subject``, *path* leads to the time of a change (empty: none is told)."""
+
+    source: Source
+    fetch: Fetch
+    pattern: str
+    path: str
+    prologue: str
+
+    def count(self, pattern: str) -> int:
+        """Ask how many subjects *pattern* binds."""
+        return self._number("count", {"pattern": pattern})
+
+    def undated(self) -> int:
+        """Ask how many subjects do not tell when they changed."""
+        return self._number("undated", {"pattern": self.pattern, "path": f"({self.path})"})
+
+    def subjects(self, pattern: str, after: str, limit: int) -> list[tuple[str, int]]:
+        """List at most *limit* subjects behind *after* in the order of their IRIs, each with its number of statements."""
+        terms = {"pattern": pattern, "after": str(Literal(after)), "limit": str(limit)}
+        rows = self._table("subjects", terms)
+        try:
+            found = [(row["subject"], int(row["statements"])) for row in rows]
+        except (KeyError, ValueError) as error:
+            raise ParseError(f"{self.source.name}: {self.source.url} lists subjects without their IRI or number: {error}") from error
+        if any(later <= earlier for (earlier, _), (later, _) in pairwise([(after, 0), *found])):
+            raise ParseError(f"{self.source.name}: {self.source.url} lists its subjects in another order than that of their IRIs")
+        return found
+
+    def describe(self, subjects: Sequence[str]) -> Reply:
+        """Ask for all that is said of *subjects* and of what they point to."""
+        return self._ask("description", {"branches": self._branches(subjects)}, _GRAPH)
+
+    def statements(self, subjects: Sequence[str]) -> int:
+        """Ask how many statements that is."""
+        return self._number("size", {"branches": self._branches(subjects)})
+
+    def since(self, moment: str) -> str:
+        """Give the pattern for what changed since *moment*, a day: days and times are compared by their beginnings."""
+        return f"{self.pattern} ?subject {self.path} ?modified FILTER(STR(?modified) >= {Literal(moment)})"
+
+    def _branches(self, subjects: Sequence[str]) -> str:
+        """Write what is said of the subjects, and then of what they lead to step by step, classes left out."""
+        these = " ".join(str(NamedNode(subject)) for subject in subjects)
+        parts = [f"{{ VALUES ?node {{ {these} }} ?node ?property ?value }}"]
+        for steps in range(1, value(self.source, OPTIONS, "steps") + 1):
+            nodes = ["?start", *(f"?n{number}" for number in range(1, steps)), "?node"]
+            walked = " ".join(f"{a} ?p{n} {b} . FILTER(?p{n} != <{TYPE}>)" for n, (a, b) in enumerate(pairwise(nodes)))
+            parts.append(f"{{ VALUES ?start {{ {these} }} {walked} ?node ?property ?value }}")
+        return " UNION ".join(parts)
+
+    def _number(self, name: str, terms: Mapping[str, str]) -> int:
+        rows = self._table(name, terms)
+        text = rows[0].get("count", "") if len(rows) == 1 else ""
+        if not (text.isascii() and text.isdigit()):
+            raise ParseError(f"{self.source.name}: {self.source.url} answered with no number where one was asked for")
+        return int(text)
+
+    def _table(self, name: str, terms: Mapping[str, str]) -> list[Mapping[str, str]]:
+        """Ask for a table; give its rows of IRIs and literals, each as its text: an IRI of it may well be none."""
+        reply = self._ask(name, terms, _TABLE)
+        told = load_json(reply)
+        match told:
+            case {"results": {"bindings": list(rows)}} if all(isinstance(row, dict) for row in rows):
+                return [{name: it["value"] for name, it in row.items() if _stands(it)} for row in rows]
+        kind = "yes or no" if isinstance(told, dict) and "boolean" in told else "no table of SPARQL results"
+        raise ParseError(f"{self.source.name}: {self.source.url} answered with {kind} where a table was asked for")
+
+    def _ask(self, name: str, terms: Mapping[str, str], accept: str) -> Reply:
+        graph = value(self.source, OPTIONS, "graph")
+        asked = {"query": self.prologue + _query(name).substitute(terms), **({"default-graph-uri": graph} if graph else {})}
+        post = value(self.source, OPTIONS, "method") == "post"
+        ask = self.fetch.post if post else self.fetch.get
+        reply = ask(self.source.url, asked, accept=accept)
+        if state := reply.headers.get("x-sql-state"):  # Virtuoso ran out of its time, and gives what it has found
+            raise ParseError(
+                f"{self.source.name}: {self.source.url} answered with a part only ({state}); ask for less at once (`page`, `size`)"
+            )
+        return reply
+
+
+def _stands(it: Any) -> bool:
+    return isinstance(it, dict) and isinstance(it.get("value"), str) and it.get("type") != "bnode"
+
+
+def is_iri(text: str) -> bool:
+    """Tell whether *text* can stand as an IRI in a query."""
+    try:
+        NamedNode(text)
+    except ValueError:
+        return False
+    return True
+
+
+def build_endpoint(source: Source, fetch: Fetch) -> Endpoint:
+    """Make a card's options ready."""
+    pattern = value(source, OPTIONS, "pattern")
+    if not pattern:
+        pattern = f"VALUES ?class {{ {' '.join(str(NamedNode(name)) for name in _classes(source))} }} ?subject a ?class ."
+    path = value(source, OPTIONS, "modified").strip()
+    known = {**PREFIXES, **(value(source, OPTIONS, "namespaces") or {})}
+    used = {name: address for name, address in known.items() if f"{name}:" in f"{pattern} {path}"}
+    prologue = "".join(f"PREFIX {name}: {NamedNode(address)}\n" for name, address in sorted(used.items()))
+    return Endpoint(source, fetch, f"{{ {pattern} }}", path, prologue)
+
+
+def _classes(source: Source) -> Iterable[str]:
+    for name in names(source, OPTIONS, "types"):
+        yield iri(name)
+        for prefix, other in _WIDE.items():
+            if name.startswith(prefix):
+                yield other + name.removeprefix(prefix)
+
+
+def check(source: Source) -> None:
+    """Refuse a card whose records nothing tells, or whose queries cannot be read; raises CardError."""
+    if bool(source.options.get("types")) == bool(source.options.get("pattern")):
+        raise CardError(f"{source.name}: give the option 'types' or the option 'pattern', one of them, which tells the records")
+    pattern = source.options.get("pattern", "?subject")
+    if "?subject" not in pattern or re.search(r"\bSERVICE\b", pattern, re.IGNORECASE):
+        told = "asks another endpoint (SERVICE); create a source for that one" if "?subject" in pattern else "does not bind ?subject"
+        raise CardError(f"{source.name}: option 'pattern' {told}")
+    for name in names(source, OPTIONS, "types"):
+        if ":" not in name or (iri(name) == name and not name.startswith(("http:", "https:", "urn:"))):
+            raise CardError(f"{source.name}: option 'types' holds {name!r}; write an IRI, or a name whose prefix is known: eurio:Project")
+    if (method := value(source, OPTIONS, "method")) not in {"get", "post"}:
+        raise CardError(f"{source.name}: option 'method' is {method!r}; it is one of get, post")
+    for name in ("page", "size"):
+        if value(source, OPTIONS, name) < 1:
+            raise CardError(f"{source.name}: option {name!r} is {value(source, OPTIONS, name)}; write a number from 1 up")
+    try:
+        it = build_endpoint(source, None)  # type: ignore[arg-type]
+        for query, terms in (("count", {"pattern": it.pattern}), ("undated", {"pattern": it.pattern, "path": f"({it.path or 'a'})"})):
+            Store().query(it.prologue + _query(query).substitute(terms))
+    except (SyntaxError, ValueError) as error:
+        told = " ".join(str(getattr(error, "msg", error)).split())
+        raise CardError(f"{source.name}: the options 'pattern', 'types' and 'modified' make a query that is no SPARQL: {told}") from error
+
+
+def batches(subjects: Sequence[tuple[str, int]], size: int) -> Iterable[list[tuple[str, int]]]:
+    """Cut subjects into batches of at most *size*, whose IRIs an address has room for.
+
+    >>> [len(batch) for batch in batches([("a" * 1500, 1)] * 3, 20)]
+    [2, 1]
+    """
+    batch: list[tuple[str, int]] = []
+    length = 0
+    for subject, count in subjects:
+        if batch and (len(batch) == size or length + len(subject) > _LONGEST):
+            yield batch
+            batch, length = [], 0
+        batch.append((subject, count))
+        length += len(subject)
+    if batch:
+        yield batch

@@ -1,0 +1,97 @@
+"""Spreadsheets: XLS, XLSX, XLSB and ODS, one record a row or one for the rows of a key.
+
+Source: https://github.com/tafia/calamine (which reads them) and https://www.iso.org/standard/71691.html
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import date, datetime, time, timedelta
+from typing import Any
+
+import python_calamine as calamine
+
+from harvesters.errors import CardError, ParseError
+from harvesters.network.fetch import Fetch, Reply
+from harvesters.network.response_parsing import refuse_html
+from harvesters.option_schema import Option, value
+from harvesters.page_model import Page, Pages, Row
+from harvesters.parsing import parser_errors
+from harvesters.payloads.workbook_area import MOST, check_areas
+from harvesters.protocols.paged_document import cut
+from harvesters.protocols.tables import table_rows
+from harvesters.protocols.tables.row_grouping import grouped
+from harvesters.protocols.tables.table_rows import Line
+from harvesters.source import Source
+
+OPTIONS: Mapping[str, Option] = {
+    **table_rows.OPTIONS,
+    "sheet": Option((str, int), 1, "The sheet that is read, by its name or its number."),
+}
+
+_ACCEPT = (
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet, application/vnd.ms-excel,"
+    " application/vnd.oasis.opendocument.spreadsheet, */*;q=0.5"
+)
+
+
+def check(source: Source) -> None:
+    """Refuse a sheet that is numbered from 0, and two ways to a key; raises CardError."""
+    if value(source, OPTIONS, "sheet") in {0, ""}:
+        raise CardError(f"{source.name}: option 'sheet' is {source.options['sheet']!r}; sheets are numbered from 1, or give a name")
+    table_rows.check(source)
+
+
+def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[Row]:
+    """Collect all rows of a sheet; *since* cannot be asked for, but a workbook that its server calls unchanged is not read again.
+
+    Merged cells all say what the first of them does. Raises ParseError where the answer is no workbook, has no such sheet, or lacks
+    the columns of the key.
+    """
+    reply = fetch.get(source.url, accept=_ACCEPT, conditional=cursor is None)
+    if reply.unchanged:
+        yield Page((), None, at=reply.at, unchanged=True)
+        return
+    items = table_rows.records(source, reply.url, _lines(source, reply))
+    for page in cut(grouped(items) if value(source, OPTIONS, "group") else items, reply, cursor):
+        yield replace(page, doubt=table_rows.doubt(page))
+
+
+def _lines(source: Source, reply: Reply) -> Iterator[Line]:
+    skip, wanted = value(source, OPTIONS, "skip"), value(source, OPTIONS, "sheet")
+    subject = f"{source.name}: {reply.url} is no spreadsheet that can be read"
+    content = refuse_html(reply, "a spreadsheet")
+    with parser_errors(subject):
+        check_areas(content, f"{source.name}: {reply.url}")
+        book = calamine.CalamineWorkbook.from_filelike(io.BytesIO(content))
+        try:
+            sheet = book.get_sheet_by_name(book.sheet_names[wanted - 1] if isinstance(wanted, int) else wanted)
+        except (IndexError, calamine.WorksheetNotFound) as error:
+            raise ParseError(f"{source.name}: {reply.url} has no sheet {wanted!r}, only {', '.join(book.sheet_names)[:300]}") from error
+        if sheet.height * sheet.width > MOST:
+            size = f"{sheet.height} rows and {sheet.width} columns"
+            raise ParseError(f"{source.name}: {reply.url} has a sheet of {size}, too many to be read")
+        rows = [[_text(cell) for cell in row] for row in sheet.to_python(skip_empty_area=False)]
+        for (top, left), (bottom, right) in sheet.merged_cell_ranges or ():
+            for row in rows[top : bottom + 1]:
+                row[left : right + 1] = [rows[top][left]] * len(row[left : right + 1])
+    yield from (Line(number, row) for number, row in enumerate(rows[skip:], skip + 1))
+
+
+def _text(cell: Any) -> str:
+    """Write a cell as its reader sees it, dates as ISO 8601.
+
+    >>> _text(4.0), _text(0.5), _text(True), _text(date(2024, 5, 1))
+    ('4', '0.5', 'true', '2024-05-01')
+    """
+    if isinstance(cell, str):
+        return cell
+    if isinstance(cell, bool):
+        return str(cell).lower()
+    if isinstance(cell, float):
+        return str(int(cell)) if cell.is_integer() else repr(cell)
+    if isinstance(cell, datetime):
+        return cell.isoformat(sep="T")
+    return cell.isoformat() if isinstance(cell, date | time) else str(cell) if isinstance(cell, int | timedelta) else ""

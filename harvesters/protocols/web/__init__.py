@@ -1,0 +1,1 @@
+"""Web pages with embedded RDF, by sitemaps."""

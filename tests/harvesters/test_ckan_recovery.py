@@ -1,0 +1,161 @@
+"""CKAN in trouble: pages that cannot be read, offsets that are refused, counts that change; one poison package costs one package."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import httpx
+import pytest
+from simulated import crashed, door
+
+from harvesters.errors import HarvestError, ParseError
+from harvesters.page_model import Gone, Record, Unreadable
+from harvesters.protocols.ckan.harvest import collect
+from harvesters.source import Source
+
+
+def broken(body):
+    return httpx.Response(200, content=body[:-9])
+
+
+class Portal:
+    """A portal's search over *count* packages, the *poison* ones of which spoil each answer that they are in."""
+
+    def __init__(self, count, poison=(), spoil=broken, deepest=10**9, most=1000, names=True):
+        self.keys = [f"k{number:04}" for number in range(count)]
+        self.poison, self.spoil, self.deepest, self.most, self.names = {f"k{number:04}" for number in poison}, spoil, deepest, most, names
+        self.asked = []
+
+    def __call__(self, request):
+        given = dict(request.url.params)
+        self.asked.append(given)
+        base = re.search(r'id:\["(\w+)" TO \*\]', given.get("fq", ""))
+        keys = [key for key in self.keys if not base or key >= base[1]]
+        start, rows = int(given["start"]), min(int(given["rows"]), self.most)
+        if start > self.deepest:
+            return httpx.Response(400)
+        found = keys[start : start + rows]
+        packages = [{"id": key, "title": key, "state": "deleted" if key.endswith("3") else "active"} for key in found]
+        body = json.dumps({"success": True, "result": {"count": len(keys), "results": packages}}).encode()
+        harmless = given.get("fl") == "id" and self.names
+        return httpx.Response(200, content=body) if harmless or self.poison.isdisjoint(found) else self.spoil(body)
+
+    def truth(self):
+        return {key: Unreadable if key in self.poison else Gone if key.endswith("3") else Record for key in self.keys}
+
+
+def card(rows):
+    return Source(
+        name="a", title="A", protocol="ckan", mapping="ckan_package", licence="https://example.org/l",
+        url="https://registry.example", options={"rows": rows},
+    )  # fmt: skip
+
+
+def harvest(there, rows=10, cursor=None):
+    with door(there) as fetch:
+        return list(collect(card(rows), fetch, None, cursor))
+
+
+def kinds(pages):
+    return {item.key: type(item) for page in pages for item in page.items}
+
+
+@pytest.mark.parametrize(
+    ("count", "rows", "poison"),
+    [(1, 10, [0]), (2, 2, [1]), (7, 7, [3]), (100, 100, [0]), (100, 100, [63]), (100, 100, [99]), (23, 10, [21]), (23, 10, [0, 9, 10, 22])],
+)
+@pytest.mark.parametrize("spoil", [broken, crashed])
+def test_one_poison_package_costs_one_package(count, rows, poison, spoil):
+    there = Portal(count, poison, spoil)
+
+    pages = harvest(there, rows)
+
+    assert kinds(pages) == there.truth()
+    assert [item.key for page in pages for item in page.items] == there.keys
+    assert (pages[-1].cursor, pages[-1].claimed, pages[-1].doubt) == (None, count, None)
+
+
+def test_it_costs_requests_by_the_logarithm_of_the_page():
+    sound, there = Portal(300), Portal(300, [137])
+    harvest(sound, 100)
+
+    harvest(there, 100)
+
+    assert len(there.asked) - len(sound.asked) <= 3 * 7 + 4
+
+
+def test_a_portal_that_gives_fewer_than_asked_is_read_in_pieces_all_the_same():
+    there = Portal(50, [17], most=8)
+
+    assert kinds(harvest(there, 40)) == there.truth()
+
+
+def test_a_package_whose_id_cannot_be_told_leaves_the_sweep_in_doubt():
+    there = Portal(20, [17], names=False)
+
+    pages = harvest(there)
+
+    assert kinds(pages) == {**{key: kind for key, kind in there.truth().items() if key != "k0017"}, None: Unreadable}
+    assert pages[-1].doubt == "the package at 17 of the search cannot be read, and its id cannot be told"
+
+
+def test_a_portal_that_answers_no_search_is_not_read_in_pieces():
+    asked = []
+
+    with pytest.raises(ParseError, match="not JSON"):
+        harvest(lambda request: asked.append(request) or httpx.Response(200, content=b"oops"))
+
+    assert len(asked) == 2
+
+
+def test_an_offset_that_is_refused_is_followed_by_the_ids_after_the_last():
+    there = Portal(95, deepest=30)
+
+    pages = harvest(there)
+
+    assert kinds(pages) == there.truth()
+    assert (pages[-1].claimed, pages[-1].doubt) == (95, None)
+    assert [page.again for page in pages][:5] == [False, False, False, False, True]
+
+
+def test_an_offset_that_is_refused_by_a_portal_without_order_ends_the_run():
+    there = Portal(95, deepest=30)
+    there.keys.reverse()
+
+    with pytest.raises(HarvestError, match="400"):
+        harvest(there)
+
+
+@pytest.mark.parametrize("poison", [[], [3, 17, 18]])
+@pytest.mark.parametrize("deepest", [10**9, 11])
+def test_a_run_that_is_killed_at_any_page_brings_the_same_packages(poison, deepest):
+    there = Portal(33, poison, deepest=deepest)
+    undisturbed = harvest(there, 4)
+
+    killed, cursor = [], None
+    while not killed or cursor is not None:
+        with door(there) as fetch:
+            killed.append(next(iter(collect(card(4), fetch, None, cursor))))
+        cursor = killed[-1].cursor
+
+    assert [page.items for page in killed] == [page.items for page in undisturbed]
+
+
+@pytest.mark.parametrize(("later", "told"), [(19, "shrank from 20 to 19"), (21, "grew from 20 to 21")])
+def test_a_count_that_changes_is_doubted(later, told):
+    there = Portal(20)
+
+    def shrinking(request):
+        if len(there.asked) == 1:
+            there.keys = [f"k{number:04}" for number in range(later)]
+        return there(request)
+
+    assert told in harvest(shrinking)[-1].doubt
+
+
+def test_an_offset_of_before_begins_the_search_anew():
+    pages = harvest(Portal(15), cursor="10")
+
+    assert len(kinds(pages)) == 15
+    assert all(page.again for page in pages)

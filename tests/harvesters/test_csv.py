@@ -1,0 +1,223 @@
+"""CSV: one record a row, whatever the dialect."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from harvesters.errors import CardError, ParseError
+from harvesters.network.fetch import Validator
+from harvesters.page_model import Unreadable
+from harvesters.protocols.tables.csv_file import check, collect
+
+URL = "https://registry.example/api"
+
+
+def harvest(there, source, cursor=None):
+    with there.door() as fetch:
+        return [item for page in collect(source, fetch, None, cursor) for item in page.items]
+
+
+def table(card, **options):
+    return card("csv", options=options)
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
+def test_the_delimiter_is_the_one_that_the_header_has_most_of(mark, card, registry):
+    lines = (mark.join(["id", '"a name, long"', "b"]), mark.join("1xy"))
+    there = registry({"": "\n".join(lines).encode()})
+
+    (record,) = harvest(there, table(card))
+
+    assert record.payload == {"id": "1", "a name, long": "x", "b": "y"}
+
+
+@pytest.mark.parametrize(
+    ("content", "type_", "options", "name"),
+    [
+        ("id,n\n1,é".encode(), "text/csv", {}, "é"),
+        (b"\xef\xbb\xbf" + "id,n\n1,é".encode(), "text/csv; charset=latin-1", {}, "é"),
+        ("id,n\n1,é".encode("utf-16"), "text/csv", {}, "é"),
+        ("id,n\n1,é".encode("latin-1"), "text/csv; charset=ISO-8859-1", {}, "é"),
+        ("id,n\n1,щ".encode("koi8-r"), "text/csv", {"charset": "koi8-r"}, "щ"),
+    ],
+)
+def test_the_charset_is_what_is_told(content, type_, options, name, card, registry):
+    there = registry({"": httpx.Response(200, content=content, headers={"Content-Type": type_})})
+
+    (record,) = harvest(there, table(card, **options))
+
+    assert record.payload["n"] == name
+
+
+def test_a_charset_that_is_not_told_is_known_by_the_language_that_shows_in_it(card, registry):
+    text = "id,n\n" + "\n".join(f"{number},Оцифровка сельских школ и больниц, обучение учителей" for number in range(9)).replace(", ", " ")
+    there = registry({"": text.encode("cp1251")})
+
+    records = harvest(there, table(card))
+
+    assert records[0].payload["n"] == "Оцифровка сельских школ и больниц обучение учителей"
+
+
+def test_bytes_in_which_no_language_shows_are_refused(card, registry):
+    there = registry({"": "id,n\n1,é".encode("cp1252")})
+
+    with pytest.raises(ParseError, match=r"not utf-8 at byte 7 \(e9\); name its charset"):
+        harvest(there, table(card))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"id^name^town\n1^a, b; c^x\n",
+        b"'id','name','town'\n'1','a, b; c','x'\n",
+        b"id\tname\ttown\r1\ta, b; c\tx\r",
+        b"A list of all, as of May; see notes\n\nid;name;town\n1;a, b; c;x\n".replace(b"a, b; c", b'"a, b; c"'),
+        b'"id";"name";"town"\r\n"1";"a, b; c";"x"\r\n',
+    ],
+)
+def test_any_dialect_is_read_by_its_header(content, card, registry):
+    (record,) = harvest(registry({"": content}), table(card))
+
+    assert record.payload == {"id": "1", "name": "a, b; c", "town": "x"}
+
+
+def test_a_card_may_say_how_a_table_is_quoted(card, registry):
+    there = registry({"": b'id,n\n1,"a \\"b\\" c"\n'})
+
+    (record,) = harvest(there, table(card, escape="\\"))
+
+    assert record.payload["n"] == 'a "b" c'
+
+
+def test_rows_of_one_key_are_one_record(card, registry):
+    there = registry({"": b"id,name,town,note\n2,B,x,\n1,A,x,\n2,B,y,late\n2,B,x,\n,C,z,\n"})
+
+    with there.door() as fetch:
+        (page,) = collect(table(card, group=True), fetch, None)
+
+    assert [getattr(item, "payload", item.key) for item in page.items] == [
+        None,
+        {"id": "1", "name": "A", "town": "x", "note": ""},
+        {"id": "2", "name": "B", "town": ["x", "y"], "note": "late"},
+    ]
+
+
+def test_grouped_rows_have_the_newest_time_of_change(card, registry):
+    there = registry({"": b"id,at\n1,2024-01-01\n1,2024-03-01\n1,\n"})
+
+    (record,) = harvest(there, table(card, group=True, modified="at"))
+
+    assert record.modified == "2024-03-01"
+
+
+def test_a_ragged_row_is_unreadable_and_known_by_its_line_and_key(card, registry):
+    there = registry({"": b"id,a,b\n1,x\n2,x,y,z\n3,x,y,,\n\n,,\n4,x,y\n"})
+
+    items = harvest(there, table(card))
+
+    assert items[:2] == [
+        Unreadable("1", "line 2: 2 cells where the header has 3"),
+        Unreadable("2", "line 3: 4 cells where the header has 3"),
+    ]
+    assert [item.key for item in items[2:]] == ["3", "4"]
+
+
+def test_broken_quotes_cost_one_row(card, registry):
+    there = registry({"": b'id,a\n1,"x"y\n2,"two\nlines"\n'})
+
+    broken, whole = harvest(there, table(card))
+
+    assert (broken.key, "line 2" in broken.reason) == (None, True)
+    assert whole.payload["a"] == "two\nlines"
+
+
+@pytest.mark.parametrize(("row", "doubted"), [(b'"a"b,1', True), (b",1,2", True), (b",1", False)])
+def test_a_sweep_with_a_row_whose_key_cannot_be_read_is_in_doubt_but_not_one_with_a_row_that_has_none(row, doubted, card, registry):
+    there = registry({"": b"id,n\n" + row + b"\n2,x\n"})
+
+    with there.door() as fetch:
+        (page,) = collect(table(card), fetch, None)
+
+    assert [item.key for item in page.items] == [None, "2"]
+    assert (page.doubt is not None) == doubted
+
+
+def test_a_file_that_ends_in_a_quoted_cell_is_cut_off(card, registry):
+    there = registry({"": b'id,a\n1,x\n2,"cut o'})
+
+    with pytest.raises(ParseError, match="begins at line 3"):
+        harvest(there, table(card))
+
+
+@pytest.mark.parametrize(
+    ("options", "fields", "key"),
+    [
+        ({"key": "No"}, {}, "7"),
+        ({"key": ["No", "Name"]}, {}, "7:a b"),
+        ({}, {"key": "No"}, "7"),
+        ({"digest": ["No", "Name"]}, {}, "eb6d7c6320a50e92"),
+    ],
+)
+def test_a_key_is_a_column_some_columns_or_their_digest(options, fields, key, card, registry):
+    source = card("csv", options=options, fields={"title": "Name", **fields})
+
+    (record,) = harvest(registry({"": b"No, Name \n7 , a  b \n"}), source)
+
+    assert record.key == key
+
+
+def test_a_digest_does_not_depend_on_space(card, registry):
+    there = registry({"": b"a,b\nx,y z\n x ,y  z\nxy,z\n"})
+
+    first, second, third = harvest(there, table(card, digest=["a", "b"]))
+
+    assert first.key == second.key != third.key
+
+
+def test_lines_before_the_header_are_skipped_and_columns_get_names(card, registry):
+    there = registry({"": b"Report of 2026\n\nid,,n,n\n1,a,b,c\n"})
+
+    (record,) = harvest(there, table(card, skip=1))
+
+    assert record.payload == {"id": "1", "column 2": "a", "n": "b", "n 2": "c"}
+
+
+def test_a_long_cell_is_read_whole(card, registry):
+    there = registry({"": b"id,a\n1," + b"x" * 300_000})
+
+    (record,) = harvest(there, table(card))
+
+    assert len(record.payload["a"]) == 300_000
+
+
+def test_a_table_that_has_not_changed_says_so(card, registry):
+    there = registry(lambda request: httpx.Response(304 if "if-modified-since" in request.headers else 200))
+
+    with there.door(validators={URL: Validator(None, "Mon, 01 Jan 2026 00:00:00 GMT")}) as fetch:
+        (page,) = collect(table(card), fetch, None)
+
+    assert page.unchanged
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"<html></html>", "HTML page where a table was expected"),
+        (b"name,b\n1,2\n", "no column 'id', only name, b; set the option 'key'"),
+        (b",,\n", "holds no header line"),
+        (b"", "empty response"),
+    ],
+)
+def test_what_is_no_table_is_told(content, told, card, registry):
+    with pytest.raises(ParseError, match=told):
+        harvest(registry({"": content}), table(card))
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [({"delimiter": ";;"}, "give one character"), ({"quote": ""}, "give one character"), ({"key": "a", "digest": ["b"]}, "keep one")],
+)
+def test_options_that_do_not_fit_are_refused(options, told, card):
+    with pytest.raises(CardError, match=told):
+        check(table(card, **options))

@@ -1,0 +1,260 @@
+"""Folders of files: what web servers and code hosts list, file by file."""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+import replay
+
+from harvesters.compatibility import pair
+from harvesters.errors import CardError, MissingError, ParseError, UnavailableError
+from harvesters.network.fetch import Fetch, Patience
+from harvesters.page_model import Gone, Payload, Record, Unreadable
+from harvesters.protocols.files.harvest import collect
+
+HOST = "https://registry.example"
+APACHE = """<!DOCTYPE HTML PUBLIC "-//W3C//DTD HTML 3.2 Final//EN">
+<html><head><title>Index of /f</title></head><body><h1>Index of /f</h1><table>
+<tr><th><a href="?C=N;O=D">Name</a></th><th><a href="?C=M;O=A">Last modified</a></th></tr>
+<tr><td><a href="/">Parent Directory</a></td><td>&nbsp;</td></tr>
+<tr><td><a href="a.json">a.json</a></td><td align="right">2026-01-01 02:23  </td><td> 35K</td></tr>
+<tr><td><a href="sub/">sub/</a></td><td align="right">2026-02-01 02:23  </td></tr>
+<tr><td><a href="z.json">z.json</a></td><td align="right">2026-02-01 02:23  </td></tr></table></body></html>"""
+APACHE_PRE = """<html><head><title>Index of /f</title></head><body><h1>Index of /f</h1>
+<pre><a href="?C=N;O=D">Name</a> <hr><a href="/">Parent Directory</a>
+<img src="/i.gif"> <a href="a.json">a.json</a>          2026-01-01 02:23   35K
+<img src="/i.gif"> <a href="sub/">sub/</a>            2026-02-01 02:23    -
+<img src="/i.gif"> <a href="z.json">z.json</a>          2026-02-01 02:23   35K
+</pre></body></html>"""
+NGINX = """<html><head><title>Index of /f/</title></head><body><h1>Index of /f/</h1><hr><pre><a href="../">../</a>
+<a href="sub/">sub/</a>                                  01-Feb-2026 02:23       -
+<a href="a.json">a.json</a>                              01-Jan-2026 02:23      35
+<a href="z.json">z.json</a>                              01-Feb-2026 02:23      35
+</pre><hr></body></html>"""
+IIS = """<html><head><title>registry.example - /f/</title></head><body><H1>registry.example - /f/</H1><hr><pre>
+<A HREF="/">[To Parent Directory]</A><br><br> 1/1/2026 12:20 PM        39985 <A HREF="/f/a.json">a.json</A><br>
+ 2/1/2026  5:33 PM        &lt;dir&gt; <A HREF="/f/sub/">sub</A><br>
+ 2/1/2026  5:33 PM        47077 <A HREF="/f/z.json">z.json</A><br></pre><hr></body></html>"""
+DIALECTS = {"apache": APACHE, "apache, plain": APACHE_PRE, "nginx": NGINX, "iis": IIS}
+SUB = """<html><title>Index</title><pre><a href="../">../</a>
+<a href="b%20c.json">b c.json</a>  01-Feb-2026 02:23 3
+<a href="read.txt">read.txt</a></pre></html>"""
+
+
+class Folder:
+    """A host of *files* by path; a number is a status."""
+
+    def __init__(self, files: dict[str, object]) -> None:
+        self.files = files
+        self.asked: list[str] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        path = request.url.raw_path.decode()
+        self.asked.append(path)
+        it = self.files.get(path, 404)
+        content = it.encode() if isinstance(it, str) else it if isinstance(it, bytes) else json.dumps(it).encode()
+        return httpx.Response(it) if isinstance(it, int) else httpx.Response(200, content=content)
+
+    def door(self) -> Fetch:
+        return Fetch(pause=0, robots=False, transport=httpx.MockTransport(self), patience=Patience(tries=1))
+
+
+@pytest.fixture
+def source(card):
+    return lambda url="/f/", **options: card("files", url=HOST + url, fields={"title": "name"}, options=options)
+
+
+def harvest(there, source, since=None, cursor=None):
+    with there.door() as fetch:
+        return list(collect(source, fetch, since, cursor))
+
+
+def items(pages):
+    return [item for page in pages for item in page.items]
+
+
+def keys(pages):
+    return [item.key for item in items(pages)]
+
+
+def folder(listing: str = NGINX, **files: object) -> Folder:
+    return Folder({"/f/": listing, "/f/sub/": SUB, "/f/a.json": {"n": 1}, "/f/sub/b%20c.json": {"n": 2}, "/f/z.json": {"n": 3}, **files})
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_every_servers_listing_is_read(dialect, source):
+    pages = harvest(folder(DIALECTS[dialect]), source())
+
+    assert keys(pages) == ["a", "sub/b c", "z"]
+    assert [item.modified[:10] for item in items(pages)] == ["2026-01-01", "2026-02-01", "2026-02-01"]
+    assert pages[-1].doubt is None
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_only_what_the_listing_tells_to_be_new_is_asked_for(dialect, source):
+    there = folder(DIALECTS[dialect])
+
+    assert keys(harvest(there, source(), datetime(2026, 1, 31, tzinfo=UTC))) == ["sub/b c", "z"]
+    assert "/f/a.json" not in there.asked
+
+
+def test_folders_within_are_left_out_where_the_card_says_so(source):
+    assert keys(harvest(folder(), source(deep=False))) == ["a", "z"]
+
+
+def test_only_files_that_the_card_names_are_read(source):
+    assert keys(harvest(folder(), source(only="^(a|sub/.*)[.]json$"))) == ["a", "sub/b c"]
+
+
+def test_a_harvest_goes_on_from_each_of_its_cursors(source):
+    whole = harvest(folder(), source())
+
+    for number, page in enumerate(whole[:-1], 1):
+        there = folder()
+        assert keys(harvest(there, source(), cursor=page.cursor)) == keys(whole[number:])
+        assert "/f/a.json" not in there.asked
+
+
+def test_a_folder_that_was_read_is_not_listed_again(source):
+    whole = harvest(folder(), source())
+    there = folder()
+
+    harvest(there, source(), cursor=whole[2].cursor)
+
+    assert there.asked == ["/f/"]
+
+
+@pytest.mark.parametrize(
+    ("broken", "kind"),
+    [(b"{", Unreadable), (b"[1]", Unreadable), (b"<html>", Unreadable), (403, Unreadable), (404, Gone), (500, Unreadable)],
+)
+def test_a_file_that_cannot_be_read_stops_nothing(broken, kind, source):
+    pages = harvest(folder(**{"/f/a.json": broken}), source())
+
+    assert [(type(item), item.key) for item in items(pages)] == [(kind, "a"), (Record, "sub/b c"), (Record, "z")]
+    assert pages[-1].doubt is None
+
+
+def test_a_folder_that_goes_away_ends_the_harvest(source):
+    with pytest.raises(MissingError):
+        harvest(folder(**{"/f/sub/": 404}), source())
+
+    class Falling(Folder):
+        def __call__(self, request: httpx.Request) -> httpx.Response:
+            return super().__call__(request) if len(self.asked) < 3 else httpx.Response(503)
+
+    with pytest.raises(UnavailableError):
+        harvest(Falling(folder().files), source())
+
+
+def test_folders_without_end_are_told(source):
+    class Endless(Folder):
+        def __call__(self, request: httpx.Request) -> httpx.Response:
+            return httpx.Response(200, content=b'<html><title>Index</title><a href="in/">in/</a></html>')
+
+    with pytest.raises(ParseError, match="its folders do not end"):
+        harvest(Endless({}), source())
+
+
+def test_xml_and_rdf_files_are_read_as_the_card_says(source):
+    listing = '<html><a href="a.xml">a</a><a href="b.ttl">b</a></html>'
+    ttl = "<https://registry.example/d> a <http://www.w3.org/ns/dcat#Dataset> ."
+    there = Folder({"/f/": listing, "/f/a.xml": "<r><t>1</t></r>", "/f/b.ttl": ttl})
+
+    as_xml, as_rdf = (items(harvest(there, source(format=kind))) for kind in ("xml", "rdf"))
+
+    assert [(it.key, it.payload.tag) for it in as_xml] == [("a", "r")]
+    assert [it.key for it in as_rdf] == ["https://registry.example/d"]
+
+
+def test_a_broken_file_of_rdf_leaves_the_sweep_in_doubt(source):
+    pages = harvest(Folder({"/f/": '<html><a href="b.ttl">b</a></html>', "/f/b.ttl": "<a"}), source(format="rdf"))
+
+    assert pages[-1].doubt.startswith("the file b.ttl cannot be read")
+
+
+@pytest.mark.parametrize(("kind", "payload"), [("json", Payload.ROW), ("xml", Payload.XML), ("rdf", Payload.GRAPH)])
+def test_the_mapping_must_read_what_the_files_hold(kind, payload, card):
+    assert pair(card("files", "fields", fields={"title": "'x'"}, options={"format": kind}))[0].brings is payload
+    if payload is not Payload.XML:
+        with pytest.raises(CardError, match="cannot read what protocol 'files' brings"):
+            pair(card("files", "oai_dc", fields={}, options={"format": kind}))
+
+
+PATHS = {"b": "n/b.json", "a": "n/a.json", "l": "LICENSE"}
+BLOBS = [{"path": path, "type": "blob", "url": f"{HOST}/blob/{name}"} for name, path in PATHS.items()]
+TREE = {"tree": [*BLOBS, {"path": "n", "type": "tree", "url": f"{HOST}/tree/n"}]}
+
+
+def test_a_tree_of_git_is_read_by_its_plain_files(source):
+    there = Folder({"/tree": TREE, "/raw/n/a.json": {"n": 1}, "/raw/n/b.json": {"n": 2}})
+
+    assert keys(harvest(there, source("/tree", raw=f"{HOST}/raw/"))) == ["n/a", "n/b"]
+
+
+def test_a_tree_of_git_is_read_by_its_blobs(source):
+    blobs = {
+        f"/blob/{name}": {"encoding": "base64", "content": base64.encodebytes(b'{"n": "%s"}' % name.encode()).decode()} for name in "ab"
+    }
+
+    found = items(harvest(Folder({"/tree": TREE, **blobs}), source("/tree")))
+
+    assert [(it.key, it.payload) for it in found] == [("n/a", {"n": "a"}), ("n/b", {"n": "b"})]
+
+
+def test_a_code_hosts_contents_are_read_by_their_download(source):
+    rows = [{"name": "a.json", "path": "n/a.json", "type": "file", "download_url": f"{HOST}/x/a.json"}]
+
+    assert keys(harvest(Folder({"/c": rows, "/x/a.json": {"n": 1}}), source("/c"))) == ["n/a"]
+
+
+def test_a_tree_that_is_cut_short_leaves_the_sweep_in_doubt(source):
+    there = Folder({"/tree": {**TREE, "truncated": True}, "/raw/n/a.json": {"n": 1}, "/raw/n/b.json": {"n": 2}})
+
+    assert "cut short" in harvest(there, source("/tree", raw=f"{HOST}/raw/"))[-1].doubt
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"hello", "no listing of a folder"),
+        (b"<html><p>hello</p></html>", "shows no file and no folder"),
+        (b'{"a": 1}', "no listing of a repository's files"),
+        (b'[{"path": "a.json"}]', "does not tell where 'a.json' is; set the option 'raw'"),
+    ],
+)
+def test_what_is_no_listing_is_told(content, why, source):
+    with pytest.raises(ParseError, match=why):
+        harvest(Folder({"/f/": content}), source())
+
+
+@pytest.mark.parametrize(("options", "why"), [({"format": "csv"}, "it is one of json, xml, rdf"), ({"only": "("}, "no regular expression")])
+def test_a_card_with_a_wrong_option_is_refused(options, why, source):
+    with pytest.raises(CardError, match=why):
+        pair(source(**options))
+
+
+@pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
+@pytest.mark.parametrize(
+    ("name", "url", "found"),
+    [
+        ("apache-noaa-waf.html", "/waf/NOAA/nmfs/garfo/iso/xml/", {"1463": "2026-07-12", "1503": "2026-07-12"}),
+        ("ms-iis-waf.html", "/WAFer_harvest/ISO/", {
+            "enviroatlas-metadata-waf_ACS_Demographics_by_Tract_2008_2012_EA": "2021-06-17",
+            "enviroatlas-metadata-waf_Ag_On_Slopes": "2025-07-23",
+        }),
+    ],
+)  # fmt: skip
+def test_the_real_listings_are_read(name, url, found, source):
+    class Real(Folder):
+        def __call__(self, request: httpx.Request) -> httpx.Response:
+            listing = request.url.path == url
+            return httpx.Response(200, content=(replay.FEEDS / "waf" / name).read_bytes() if listing else b"<MD_Metadata/>")
+
+    pages = harvest(Real({}), source(url, format="xml"))
+
+    assert {item.key: item.modified for item in items(pages)} == found

@@ -1,0 +1,248 @@
+"""JSON: five ways to page, and what goes wrong on the way."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+
+from harvesters.errors import CardError, ParseError
+from harvesters.network.fetch import Validator
+from harvesters.page_model import Unreadable
+from harvesters.protocols import paged_document
+from harvesters.protocols.json_api.harvest import check, collect
+
+URL = "https://registry.example/api"
+
+
+def rows(*keys):
+    return [{"id": key, "name": key} for key in keys]
+
+
+def given(value):
+    return json.dumps(value).encode()
+
+
+def keys(pages):
+    return [item.key for page in pages for item in page.items]
+
+
+def harvest(there, source, since=None, cursor=None):
+    with there.door() as fetch:
+        return list(collect(source, fetch, since, cursor))
+
+
+def test_a_bare_list_is_read_whole(card, registry):
+    pages = harvest(registry({"": given(rows("a", 2))}), card())
+
+    assert keys(pages) == ["a", "2"]
+    assert pages[-1].cursor is None
+
+
+def test_an_object_keyed_by_ids_is_read_as_its_values(card, registry):
+    there = registry({"": given({"total": "2", "projects": {"P1": {"id": "P1"}, "P2": {"name": "b"}}})})
+
+    pages = harvest(there, card(options={"records": "projects", "total": "total"}))
+
+    assert keys(pages) == ["P1", "P2"]
+    assert pages[0].claimed == 2
+
+
+def test_pages_are_asked_for_until_the_total_is_reached(card, registry):
+    there = registry({"limit=2&page=1": given({"n": 3, "rows": rows("a", "b")}), "limit=2&page=2": given({"n": 3, "rows": rows("c")})})
+
+    pages = harvest(there, card(options={"page": "page", "limit": "limit", "size": 2, "records": "rows", "total": "n"}))
+
+    assert keys(pages) == ["a", "b", "c"]
+
+
+def test_without_a_total_pages_are_asked_for_until_one_is_empty(card, registry):
+    there = registry({"p=0": given(rows("a", "b")), "p=1": given(rows("c")), "p=2": given([])})
+
+    pages = harvest(there, card(options={"page": "p", "first": 0}))
+
+    assert keys(pages) == ["a", "b", "c"]
+    assert there.asked == ["p=0", "p=1", "p=2"]
+
+
+def test_an_offset_goes_on_by_what_came_not_by_what_was_asked(card, registry):
+    there = registry({"os=0": given(rows("a", "b")), "os=2": given(rows("c")), "os=3": given([])})
+
+    pages = harvest(there, card(options={"offset": "os", "size": 50}))
+
+    assert keys(pages) == ["a", "b", "c"]
+
+
+def test_a_cursor_is_handed_back_until_there_is_none(card, registry):
+    there = registry({"": given({"d": rows("a"), "next": "x y"}), "after=x+y": given({"d": rows("b"), "next": None})})
+
+    pages = harvest(there, card(options={"cursor": "after", "next": "next", "records": "d"}))
+
+    assert keys(pages) == ["a", "b"]
+
+
+@pytest.mark.parametrize("link", ["?page=2", "/api?page=2", f"{URL}?page=2"])
+def test_a_next_link_is_followed_absolute_or_not(link, card, registry):
+    there = registry({"": given({"d": rows("a"), "next": link}), "page=2": given({"d": rows("b"), "next": ""})})
+
+    pages = harvest(there, card(options={"next": "next", "records": "d"}))
+
+    assert keys(pages) == ["a", "b"]
+
+
+def test_a_run_goes_on_after_any_page(card, registry):
+    there = registry({"page=1": given(rows("a")), "page=2": given(rows("b")), "page=3": given([])})
+    source = card(options={"page": "page"})
+
+    first = harvest(there, source)[0]
+    rest = harvest(there, source, cursor=first.cursor)
+
+    assert keys(rest) == ["b"]
+
+
+def test_a_folder_is_read_file_by_file_with_its_stems_as_keys(card, registry):
+    index = given({"files": ["b.json", "a%20c.json"]})
+    there = registry({"/api/index.json": index, "/api/b.json": given({"n": 1}), "/api/a c.json": given({"n": 2})})
+
+    pages = harvest(there, card(url=f"{URL}/index.json", options={"files": "files"}))
+
+    assert keys(pages) == ["a c", "b"]
+    assert {page.claimed for page in pages} == {2}
+    assert keys(harvest(there, card(url=f"{URL}/index.json", options={"files": "files"}), cursor=pages[0].cursor)) == ["b"]
+
+
+def test_a_broken_or_missing_file_is_unreadable_and_stops_nothing(card, registry):
+    there = registry({"/api/": given(["a.json", "b.json", "c.json"]), "/api/a.json": b"{", "/api/c.json": given({"n": 1})})
+
+    pages = harvest(there, card(url=f"{URL}/", options={"files": "@"}))
+
+    assert [type(item).__name__ for page in pages for item in page.items] == ["Unreadable", "Unreadable", "Record"]
+    assert "404" in pages[1].items[0].reason
+
+
+def test_since_is_asked_in_the_cards_form_with_a_second_of_overlap(card, registry):
+    there = registry({"changed=2026-02-28+23%3A59": given([])})
+    options = {"since": "changed", "since_format": "%Y-%m-%d %H:%M"}
+
+    harvest(there, card(options=options), datetime(2026, 3, 1, tzinfo=UTC))
+
+    assert there.asked == ["changed=2026-02-28+23%3A59"]
+
+
+def test_a_document_that_has_not_changed_says_so(card, registry):
+    there = registry(lambda request: httpx.Response(304 if request.headers.get("if-none-match") == '"1"' else 200))
+
+    with there.door(validators={URL: Validator('"1"', None)}) as fetch:
+        (page,) = collect(card(), fetch, None)
+
+    assert page.unchanged
+    assert page.items == ()
+
+
+def test_a_large_document_is_cut_and_taken_up_in_the_middle_unless_it_changed(card, registry):
+    many = rows(*(str(number) for number in range(paged_document.ROWS + 5)))
+    pages = harvest(registry({"": given(many)}), card())
+
+    again = harvest(registry({"": given(many)}), card(), cursor=pages[0].cursor)
+    changed = harvest(registry({"": given(many[:-1])}), card(), cursor=pages[0].cursor)
+
+    assert [len(page.items) for page in pages] == [paged_document.ROWS, 5]
+    assert keys(again) == ["1000", "1001", "1002", "1003", "1004"]
+    assert len(keys(changed)) == paged_document.ROWS + 4
+
+
+def test_the_raw_bytes_do_not_depend_on_the_order_of_names(card, registry):
+    there = registry({"": b'[{"id": 1, "a": 2}, {"a": 2, "id": 1}]'})
+
+    (page,) = harvest(there, card())
+
+    assert page.items[0].raw == page.items[1].raw
+
+
+def test_a_byte_order_mark_is_passed_over(card, registry):
+    there = registry({"": b"\xef\xbb\xbf" + given(rows("a"))})
+
+    assert keys(harvest(there, card())) == ["a"]
+
+
+def test_another_charset_is_told_and_can_be_named(card, registry):
+    there = registry({"": json.dumps([{"id": "é"}], ensure_ascii=False).encode("latin-1")})
+
+    with pytest.raises(ParseError, match=r"not utf-8 at byte 9 \(e9\); name its charset"):
+        harvest(there, card())
+
+    assert keys(harvest(there, card(options={"charset": "latin-1"}))) == ["é"]
+
+
+@pytest.mark.parametrize(("text", "reason"), [(b"NaN", "NaN, which is no JSON"), (b"-Infinity", "-Infinity"), (b'"\\ud800"', "surrogate")])
+def test_what_json_forbids_makes_one_record_unreadable(text, reason, card, registry):
+    there = registry({"": b'[{"id": "a", "x": ' + text + b'}, {"id": "b"}]'})
+
+    (page,) = harvest(there, card())
+
+    assert isinstance(page.items[0], Unreadable)
+    assert reason in page.items[0].reason
+    assert page.items[1].key == "b"
+
+
+def test_a_record_without_a_key_or_that_is_no_object_is_unreadable(card, registry):
+    there = registry({"": given([{"name": "x"}, {"id": None}, {"id": True}, "text", None, {"id": " a "}])})
+
+    (page,) = harvest(there, card())
+
+    assert [item.key for item in page.items] == [None, None, None, None, None, "a"]
+
+
+def test_pages_that_repeat_are_told(card, registry):
+    there = registry(lambda request: httpx.Response(200, content=given(rows("a"))))
+
+    with pytest.raises(ParseError, match="repeats the records"):
+        harvest(there, card(options={"page": "page"}))
+
+
+def test_a_cursor_that_repeats_is_told(card, registry):
+    numbers = iter(range(100))
+    there = registry(lambda request: httpx.Response(200, content=given({"d": rows(next(numbers)), "next": "same"})))
+
+    with pytest.raises(ParseError, match="repeats the cursor 'same'"):
+        harvest(there, card(options={"cursor": "c", "next": "next", "records": "d"}))
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"<!DOCTYPE html><html></html>", "HTML page where JSON was expected"),
+        (b'[{"id": 1},', r"not JSON: .* at line 1, column"),
+        (b'{"rows": 3}', "holds no records at 'rows'"),
+        (b'{"other": [], "error": "no"}', "it is an object with error, other"),
+        (b"3", "it is int"),
+    ],
+)
+def test_an_answer_without_records_is_told(content, told, card, registry):
+    there = registry({"page=1": content})
+
+    with pytest.raises(ParseError, match=told):
+        harvest(there, card(options={"records": "rows", "page": "page"}))
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"page": "p", "offset": "o"}, "two ways to page"),
+        ({"cursor": "c"}, "needs 'next'"),
+        ({"records": "a["}, "is no JMESPath"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(options, told, card):
+    with pytest.raises(CardError, match=told):
+        check(card(options=options))
+
+
+def test_the_arguments_of_the_cards_url_stay_repeated_ones_too(card, registry):
+    there = registry({"tag=a&tag=b&page=1": given([])})
+
+    harvest(there, card(url=f"{URL}?tag=a&tag=b", options={"page": "page"}))
+
+    assert there.asked == ["tag=a&tag=b&page=1"]

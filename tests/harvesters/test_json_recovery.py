@@ -1,0 +1,260 @@
+"""Paged JSON in trouble: pages that cannot be read, cursors that are refused, totals that change; one poison record costs one record."""
+
+from __future__ import annotations
+
+import json
+
+import httpx
+import pytest
+from simulated import crashed, door
+
+from harvesters.errors import HarvestError, ParseError, UnavailableError
+from harvesters.page_model import Record, Unreadable
+from harvesters.protocols.json_api.harvest import collect
+from harvesters.protocols.paged_document import ROWS
+from harvesters.source import Source
+
+WAYS = {"page": {"page": "page"}, "counted from 0": {"page": "page", "first": 0}, "offset": {"offset": "offset"}}
+
+
+def broken(body):
+    return httpx.Response(200, content=body[:-2])
+
+
+class Lister:
+    """A registry of *count* records by page number, offset or cursor; the *poison* ones spoil each answer that they are in."""
+
+    def __init__(self, count, poison=(), spoil=broken, first=1, total=True, size=10, refused=lambda came: False):
+        self.rows = [{"id": f"k{number:04}", "changed": f"2026-01-01T{number // 60:02}:{number % 60:02}:00Z"} for number in range(count)]
+        self.poison, self.spoil, self.first, self.total = {f"k{number:04}" for number in poison}, spoil, first, total
+        self.size, self.refused, self.asked = size, refused, []
+
+    def __call__(self, request):
+        given = dict(request.url.params)
+        self.asked.append(given)
+        size = int(given.get("limit", self.size))
+        rows = [row for row in self.rows if row["changed"] >= given.get("since", "")]
+        start = int(given["offset"]) if "offset" in given else int(given.get("after", 0))
+        start = (int(given["page"]) - self.first) * size if "page" in given else start
+        if "after" in given and self.refused(start):
+            return httpx.Response(410)
+        found = rows[start : start + size]
+        after = str(start + size) if start + size < len(rows) else None
+        body = json.dumps({"rows": found, "next": after, **({"total": len(rows)} if self.total else {})}).encode()
+        return self.spoil(body) if any(row["id"] in self.poison for row in found) else httpx.Response(200, content=body)
+
+
+def card(size=10, total=True, **options):
+    told = {"records": "rows", "limit": "limit", "size": size, **({"total": "total"} if total else {}), **options}
+    return Source(
+        name="a", title="A", protocol="json", mapping="fields", licence="https://example.org/l", url="https://registry.example/api",
+        options={name: option for name, option in told.items() if option is not None}, fields={"title": "id"},
+    )  # fmt: skip
+
+
+def harvest(there, source, cursor=None):
+    with door(there) as fetch:
+        return list(collect(source, fetch, None, cursor))
+
+
+def keys(pages):
+    return [item.key for page in pages for item in page.items]
+
+
+def truth(there):
+    return [None if row["id"] in there.poison else row["id"] for row in there.rows]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("total", [True, False])
+@pytest.mark.parametrize(
+    ("count", "size", "poison"),
+    [(1, 10, [0]), (2, 2, [1]), (7, 7, [3]), (100, 100, [0]), (100, 100, [63]), (100, 100, [99]), (23, 10, [21]), (50, 10, [0, 9, 10, 45])],
+)
+def test_one_poison_record_costs_one_record(way, total, count, size, poison):
+    there = Lister(count, poison, first=WAYS[way].get("first", 1), total=total)
+
+    pages = harvest(there, card(size, total, **WAYS[way]))
+
+    assert keys(pages) == truth(there)
+    assert (pages[-1].cursor, pages[-1].claimed) == (None, count if total else None)
+    assert "cannot be read, and its key cannot be told" in pages[-1].doubt
+
+
+def test_a_server_that_crashes_at_one_record_is_read_around_it():
+    there = Lister(30, [17], crashed)
+
+    pages = harvest(there, card(page="page"))
+
+    assert keys(pages) == truth(there)
+    assert "answered 500" in next(item.reason for page in pages for item in page.items if isinstance(item, Unreadable))
+
+
+def test_it_costs_requests_by_the_divisors_of_the_page():
+    sound, there = Lister(300), Lister(300, [137])
+    harvest(sound, card(100, page="page"))
+
+    harvest(there, card(100, page="page"))
+
+    assert len(there.asked) - len(sound.asked) <= 2 * (2 + 2 + 5 + 5)
+
+
+def test_a_registry_that_is_down_is_not_read_in_pieces():
+    with pytest.raises(UnavailableError):
+        harvest(lambda request: httpx.Response(500), card(page="page"))
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"page": "page", "limit": None}, "set the option 'limit'"),
+        ({"cursor": "after", "next": "next"}, "told by itself alone"),
+        ({"page": "page", "size": 12}, "not of the size that is asked for"),
+    ],
+)
+def test_where_no_smaller_page_can_be_asked_for_the_run_ends_and_says_so(options, told):
+    there = Lister(30, [17])
+
+    def capped(request):
+        return there(httpx.Request("GET", request.url.copy_set_param("limit", "10")))
+
+    with pytest.raises(ParseError, match=told):
+        harvest(capped, card(**options))
+
+
+def test_an_api_that_does_not_keep_to_smaller_pages_ends_the_run():
+    there = Lister(40, [17])
+
+    def stubborn(request):
+        limit = int(request.url.params["limit"])
+        return there(httpx.Request("GET", request.url.copy_set_param("limit", "4" if limit == 5 else str(limit))))
+
+    with pytest.raises(ParseError, match="gave 4 records where 5 were asked for"):
+        harvest(stubborn, card(page="page"))
+
+
+@pytest.mark.parametrize("place", range(10, 60, 10))
+def test_a_cursor_that_is_refused_is_followed_by_what_changed_since_the_last_record(place):
+    there = Lister(60, refused=lambda start: start == place and len(there.asked) == place // 10 + 1)
+
+    pages = harvest(there, card(cursor="after", next="next", since="since", modified="changed"))
+
+    assert {item.key for page in pages for item in page.items} == {row["id"] for row in there.rows}
+    assert there.asked[place // 10 + 1]["since"] == f"2026-01-01T00:{place - 2:02}:59Z"
+    assert (pages[-1].claimed, pages[-1].doubt, pages[-1].again) == (60, None, True)
+
+
+def test_without_a_total_that_is_in_doubt():
+    there = Lister(60, total=False, refused=lambda start: len(there.asked) == 3)
+
+    pages = harvest(there, card(total=False, cursor="after", next="next", since="since", modified="changed"))
+
+    assert "that does not prove it complete" in pages[-1].doubt
+
+
+@pytest.mark.parametrize("options", [{}, {"since": "since", "modified": "changed"}])
+def test_a_list_without_order_is_begun_anew(options):
+    there = Lister(60, refused=lambda start: len(there.asked) == 3)
+    there.rows.reverse()
+
+    pages = harvest(there, card(cursor="after", next="next", **options))
+
+    assert keys(pages) == [row["id"] for row in there.rows[:20]] + [row["id"] for row in there.rows]
+    assert pages[-1].doubt is None
+
+
+def test_a_cursor_that_is_refused_at_the_same_place_again_ends_the_run():
+    there = Lister(60, refused=lambda start: start == 30)
+
+    with pytest.raises(HarvestError, match="its list cannot be read to the end"):
+        harvest(there, card(cursor="after", next="next"))
+
+
+@pytest.mark.parametrize("way", [{"page": "page"}, {"offset": "offset"}, {"cursor": "after", "next": "next"}])
+@pytest.mark.parametrize("poison", [[], [3, 17, 18]])
+def test_a_run_that_is_killed_at_any_page_brings_the_same_records(way, poison):
+    there = Lister(33, [] if "cursor" in way else poison)
+    source = card(4, **way)
+    undisturbed = harvest(there, source)
+
+    killed, cursor = [], None
+    while not killed or cursor is not None:
+        with door(there) as fetch:
+            killed.append(next(iter(collect(source, fetch, None, cursor))))
+        cursor = killed[-1].cursor
+
+    assert [page.items for page in killed] == [page.items for page in undisturbed]
+    assert all(page.doubt == other.doubt for page, other in zip(killed, undisturbed, strict=True))
+
+
+def test_empty_pages_with_ever_new_cursors_end():
+    numbers = iter(range(10_000))
+
+    with pytest.raises(ParseError, match="page 101 in a row without a record"):
+        harvest(
+            lambda request: httpx.Response(200, content=json.dumps({"rows": [], "next": next(numbers) + 1})),
+            card(total=False, cursor="after", next="next"),
+        )
+
+
+def test_pages_without_keys_are_told_apart_by_what_they_hold():
+    there = Lister(20)
+
+    pages = harvest(there, card(page="page", key="nothing"))
+
+    assert keys(pages) == [None] * 20
+
+
+@pytest.mark.parametrize(("later", "told"), [(19, "shrank from 30 to 19"), (31, "grew from 30 to 31")])
+def test_a_total_that_changes_is_doubted(later, told):
+    there = Lister(30)
+
+    def changing(request):
+        if len(there.asked) == 1:
+            there.rows = Lister(later).rows
+        return there(request)
+
+    assert told in harvest(changing, card(page="page"))[-1].doubt
+
+
+@pytest.mark.parametrize("cursor", ["20 3", "nonsense", '{"v":0,"next":"2"}'])
+def test_a_cursor_of_another_version_begins_the_list_anew(cursor):
+    pages = harvest(Lister(15), card(page="page"), cursor)
+
+    assert len(keys(pages)) == 15
+    assert all(page.again for page in pages)
+
+
+def test_a_document_that_changed_since_its_cursor_may_bring_what_came_before():
+    rows = Lister(ROWS + 5).rows
+    first = harvest(lambda request: httpx.Response(200, content=json.dumps(rows)), _whole())[0]
+
+    anew = harvest(lambda request: httpx.Response(200, content=json.dumps(rows[1:])), _whole(), first.cursor)
+
+    assert (first.again, [page.again for page in anew]) == (False, [True, True])
+
+
+def _whole():
+    return Source(
+        name="a", title="A", protocol="json", mapping="fields", licence="https://example.org/l",
+        url="https://registry.example/api", fields={"title": "id"},
+    )  # fmt: skip
+
+
+def folder(request):
+    if request.url.path == "/api/":
+        return httpx.Response(200, content=b'["a.json", "b.json", "c.json"]')
+    return httpx.Response(500) if request.url.path == "/api/b.json" else httpx.Response(200, content=b'{"id": "x"}')
+
+
+@pytest.mark.parametrize(("key", "doubted"), [(None, False), ("id", True)])
+def test_a_file_that_crashes_its_server_is_unreadable_and_doubted_where_its_name_is_not_its_key(key, doubted):
+    source = Source(
+        name="a", title="A", protocol="json", mapping="fields", licence="https://example.org/l", url="https://registry.example/api/",
+        options={"files": "@", **({"key": key} if key else {})}, fields={"title": "id"},
+    )  # fmt: skip
+
+    pages = harvest(folder, source)
+
+    assert [type(item) for page in pages for item in page.items] == [Record, Unreadable, Record]
+    assert (pages[-1].doubt is not None) == doubted

@@ -1,0 +1,371 @@
+"""OAI-PMH in trouble: pages that cannot be read, tokens that expire, lists that do not end; one poison record costs one record."""
+
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+
+import httpx
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+from simulated import Held, Oai, broken, crashed, door, records, truncated
+
+from harvesters.errors import LimitedError, ParseError, UnavailableError
+from harvesters.page_model import Gone, Record, Unreadable
+from harvesters.protocols.oai.harvest import collect
+from harvesters.source import Source
+
+
+def source(**options):
+    return Source(
+        name="a", title="A", protocol="oai-pmh", mapping="oai_dc", licence="https://example.org/l",
+        url="https://registry.example/oai", options=options,
+    )  # fmt: skip
+
+
+def harvest(there, cursor=None, since=None, **options):
+    with door(there) as fetch:
+        return list(collect(source(**options), fetch, since, cursor))
+
+
+def met(pages):
+    """Give each key's first item, as a run takes it: one that comes again is passed over where the page says that it may."""
+    found = {}
+    for page in pages:
+        for item in page.items:
+            assert page.again or item.key not in found or item.key is None, f"{item.key} came twice, and nothing told that it may"
+            if not isinstance(found.get(item.key), Record | Gone):
+                found[item.key] = item
+    return found
+
+
+def kinds(pages):
+    return {key: type(item) for key, item in met(pages).items()}
+
+
+def expected(there):
+    return {it.key: Gone if it.deleted else Unreadable if it.key in there.poison else Record for it in there.held}
+
+
+def shuffled(held, seed=1):
+    return random.Random(seed).sample(held, len(held))
+
+
+@pytest.mark.parametrize("order", [list, shuffled])
+@pytest.mark.parametrize(
+    ("count", "page", "places"),
+    [(1, 10, [0]), (2, 10, [0, 1]), (7, 7, range(7)), (100, 100, range(0, 100, 9)), (230, 100, [0, 99, 100, 199, 200, 229])],
+)
+def test_one_poison_record_costs_one_record(count, page, places, order):
+    for place in places:
+        there = Oai(order(records(count)), page, poison={f"k{place:04}"})
+
+        pages = harvest(there)
+
+        assert kinds(pages) == expected(there)
+        assert pages[-1].cursor is None
+
+
+@pytest.mark.parametrize("spoil", [broken, truncated, crashed])
+def test_whatever_spoils_the_answer_the_reason_is_told_at_its_key(spoil):
+    there = Oai(records(25, deleted={3, 7}), poison={"k0012"}, spoil=spoil)
+
+    found = met(harvest(there))
+
+    assert kinds(harvest(there)) == expected(there)
+    assert isinstance(found["k0012"], Unreadable)
+    assert "registry.example" in found["k0012"].reason
+
+
+@pytest.mark.parametrize("granularity", ["day", "second"])
+@pytest.mark.parametrize("apart", [timedelta(0), timedelta(seconds=1), timedelta(hours=5), timedelta(days=3)])
+def test_windows_are_cut_in_the_repositorys_granularity(granularity, apart):
+    there = Oai(records(45, apart=apart, deleted={5}), granularity=granularity, poison={"k0013", "k0031"})
+
+    pages = harvest(there)
+
+    assert kinds(pages) == expected(there)
+
+
+def test_the_order_in_which_records_come_is_the_same_each_time():
+    first, second = (harvest(Oai(shuffled(records(60)), poison={"k0030", "k0031"})) for _ in range(2))
+
+    assert [([item.key for item in page.items], page.cursor) for page in first] == [
+        ([item.key for item in page.items], page.cursor) for page in second
+    ]
+
+
+@pytest.mark.parametrize("place", [0, 50, 99, 137])
+def test_a_poison_record_costs_requests_by_the_logarithm_of_its_page(place):
+    sound, there = Oai(records(300), 100), Oai(records(300), 100, poison={f"k{place:04}"})
+    harvest(sound)
+
+    harvest(there)
+
+    assert len(there.asked) - len(sound.asked) <= 4 * 7 + 8 + 4
+
+
+def test_a_page_without_one_readable_record_costs_its_records():
+    there = Oai(records(150), 100, poison={f"k{number:04}" for number in range(20, 60)})
+
+    pages = harvest(there)
+
+    assert kinds(pages) == expected(there)
+
+
+def test_a_repository_that_is_down_is_not_cut_in_parts():
+    there = Oai(records(30), mute={"ListRecords", "Identify"})
+
+    with pytest.raises(UnavailableError):
+        harvest(there)
+
+    assert [it["verb"] for it in there.asked] == ["ListRecords", "Identify"]
+
+
+@pytest.mark.parametrize(("status", "error"), [(429, LimitedError), (500, UnavailableError)])
+def test_what_ends_the_check_whether_the_repository_is_well_is_told_by_its_own_name(status, error):
+    there = Oai(records(30), poison={"k0004"}, spoil=crashed)
+
+    def limiting(request):
+        return httpx.Response(status) if request.url.params["verb"] == "Identify" else there(request)
+
+    with pytest.raises(error):
+        harvest(limiting)
+
+
+def test_the_total_is_told_where_the_first_page_is_the_broken_one():
+    pages = harvest(Oai(records(30), poison={"k0004"}))
+
+    assert (pages[-1].claimed, pages[-1].doubt) == (30, None)
+
+
+def test_a_repository_whose_every_record_is_broken_ends_the_run():
+    there = Oai(records(900), 100, poison={it.key for it in records(900)})
+
+    with pytest.raises(ParseError, match="301 answers in a row cannot be read"):
+        harvest(there)
+
+
+def test_without_listidentifiers_the_window_is_halved_down_to_the_step_that_is_lost_and_the_sweep_is_in_doubt():
+    there = Oai(records(40), poison={"k0017"}, mute={"ListIdentifiers"})
+
+    pages = harvest(there)
+
+    lost = [item.key for page in pages for item in page.items if isinstance(item, Unreadable)]
+    assert set(met(pages)) - {None} == {it.key for it in there.held} - {"k0017"}
+    assert lost == [None]
+    assert "can be neither read nor listed" in pages[-1].doubt
+
+
+def test_a_cut_list_is_complete_since_its_windows_leave_no_moment_out():
+    pages = harvest(Oai(shuffled(records(50)), poison={"k0020"}))
+
+    assert pages[-1].doubt is None
+    assert pages[-1].claimed == 50
+
+
+@pytest.mark.parametrize("offset", range(10, 60, 10))
+@pytest.mark.parametrize("order", [list, shuffled])
+def test_a_token_that_has_expired_loses_no_record(offset, order):
+    there = Oai(order(records(60)), expired=lambda times, place: place == offset and times <= offset // 10)
+
+    pages = harvest(there)
+
+    assert kinds(pages) == expected(there)
+    assert (pages[-1].claimed, pages[-1].doubt) == (60, None)
+    assert pages[-1].again
+
+
+def test_a_list_in_order_goes_on_from_its_newest_datestamp():
+    there = Oai(records(60), granularity="day", expired=lambda times, place: times == 3)
+
+    harvest(there)
+
+    assert [it["from"] for it in there.asked if "from" in it] == ["2025-01-09"]
+
+
+def test_a_list_that_was_in_order_by_chance_is_begun_anew():
+    held = records(30)
+    there = Oai([*held[15:25], *held[:15], *held[25:]], expired=lambda times, place: times == 1)
+
+    pages = harvest(there)
+
+    assert kinds(pages) == expected(there)
+    assert pages[-1].doubt is None
+
+
+@pytest.mark.parametrize(("page", "anew"), [(3, True), (10, False)])
+def test_without_a_count_a_few_datestamps_in_order_are_no_order(page, anew):
+    there = Oai(records(60), page, sized=False, expired=lambda times, place: times == 2)
+
+    harvest(there)
+
+    assert any("from" in it for it in there.asked if it["verb"] == "ListRecords") != anew
+
+
+def test_without_a_total_a_list_that_was_taken_up_by_its_order_is_in_doubt():
+    there = Oai(records(60), sized=False, expired=lambda times, place: times == 3)
+
+    pages = harvest(there)
+
+    assert kinds(pages) == expected(there)
+    assert "taken up at the datestamp 2025-01-09" in pages[-1].doubt
+
+
+@pytest.mark.parametrize("order", [list, shuffled])
+def test_tokens_that_never_hold_are_overcome_by_shorter_windows(order):
+    there = Oai(order(records(60)), expired=lambda times, place: True)
+
+    pages = harvest(there)
+
+    assert kinds(pages) == expected(there)
+
+
+def test_a_step_whose_tokens_never_hold_ends_the_run():
+    there = Oai(records(60, apart=timedelta(0)), expired=lambda times, place: True)
+
+    with pytest.raises(ParseError, match="expired"):
+        harvest(there)
+
+
+@pytest.mark.parametrize("status", [400, 404, 410])
+def test_a_token_refused_by_a_status_has_expired(status):
+    plain, refused = Oai(records(60)), []
+
+    def there(request):
+        token = "resumptionToken" in request.url.params
+        if token and len(plain.asked) == 3 and not refused:
+            refused.append(request)
+            return httpx.Response(status)
+        return plain(request)
+
+    assert kinds(harvest(there)) == expected(plain)
+    assert len(refused) == 1
+
+
+def test_an_error_of_the_protocol_is_no_broken_page():
+    said = b'<OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/"><error code="noSetHierarchy">no</error></OAI-PMH>'
+    asked = []
+
+    with pytest.raises(ParseError, match="noSetHierarchy: no"):
+        harvest(lambda request: asked.append(request) or httpx.Response(200, content=said))
+
+    assert len(asked) == 1
+
+
+def part(token, *keys, size=None, place=None):
+    told = "".join(f' {name}="{text}"' for name, text in (("completeListSize", size), ("cursor", place)) if text is not None)
+    body = "".join(
+        f"<record><header><identifier>{key}</identifier><datestamp>2025-01-01</datestamp></header><metadata><dc/></metadata></record>"
+        for key in keys
+    )
+    text = f"<ListRecords>{body}<resumptionToken{told}>{token}</resumptionToken></ListRecords>"
+    return httpx.Response(200, content=f'<OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/">{text}</OAI-PMH>'.encode())
+
+
+def in_turn(*answers):
+    left = iter(answers)
+    return lambda request: next(left)
+
+
+def test_empty_pages_with_ever_new_tokens_end():
+    numbers = iter(range(10_000))
+
+    with pytest.raises(ParseError, match="page 101 in a row without a record"):
+        harvest(lambda request: part(f"t{next(numbers)}"))
+
+
+def test_a_few_empty_pages_are_passed_over():
+    pages = harvest(in_turn(part("1", "a"), part("2"), part("3"), part("", "b")))
+
+    assert kinds(pages) == {"a": Record, "b": Record}
+    assert pages[-1].doubt is None
+
+
+def test_a_page_that_repeats_in_another_order_is_told():
+    with pytest.raises(ParseError, match="repeats the records of an earlier page"):
+        harvest(in_turn(part("1", "a", "b"), part("2", "b", "a")))
+
+
+@pytest.mark.parametrize(("sizes", "told"), [((4, 3), "shrank from 4 to 3"), ((4, 5), "grew from 4 to 5")])
+def test_a_total_that_changes_is_doubted(sizes, told):
+    pages = harvest(in_turn(part("1", "a", "b", size=sizes[0]), part("", "c", "d", size=sizes[1])))
+
+    assert told in pages[-1].doubt
+
+
+def test_a_list_of_a_set_that_ends_before_its_size_is_doubted():
+    pages = harvest(in_turn(part("1", "a", size=3), part("", "b", size=3), part("", "c")), set=["x", "y"])
+
+    assert pages[-1].doubt == "the list ended after 2 of 3 records"
+
+
+def test_a_list_that_jumps_is_doubted():
+    pages = harvest(in_turn(part("1", "a", "b", place=0), part("", "c", "d", place=5)))
+
+    assert "goes on at its record 5 where 2 should come" in pages[-1].doubt
+
+
+@pytest.mark.parametrize("places", [(0, 0, 0), (1, 2, 3), (2, 4, 6)])
+def test_other_ways_to_count_the_cursor_are_no_jump(places):
+    first, second, third = places
+
+    pages = harvest(in_turn(part("1", "a", "b", place=first), part("2", "c", "d", place=second), part("", "e", "f", place=third)))
+
+    assert pages[-1].doubt is None
+
+
+@pytest.mark.parametrize("cursor", ['[0,null,"t1","2025-01-01",true]', "nonsense", '{"v":99}', '{"v":1,"unheard":2}'])
+def test_a_cursor_of_another_version_begins_the_list_anew(cursor):
+    there = Oai(records(15))
+
+    pages = harvest(there, cursor)
+
+    assert kinds(pages) == expected(there)
+    assert all(page.again for page in pages)
+
+
+def test_sets_are_kept_while_windows_are_cut():
+    groups = [("x",), ("x", "y"), ("y",)]
+    held = [Held(it.key, it.stamp, groups=groups[number % 3]) for number, it in enumerate(records(60))]
+    there = Oai(held, poison={"k0021", "k0030"})
+
+    pages = harvest(there, set=["x", "y"])
+
+    assert kinds(pages) == expected(there)
+
+
+@settings(max_examples=20, deadline=None, phases=[Phase.explicit, Phase.generate])
+@given(
+    seed=st.integers(0, 10_000), count=st.integers(1, 70), size=st.integers(1, 20), poison=st.sets(st.integers(0, 69), max_size=3),
+    apart=st.sampled_from([timedelta(0), timedelta(seconds=1), timedelta(hours=9)]), granularity=st.sampled_from(["day", "second"]),
+    ordered=st.booleans(), expires=st.sampled_from([0, 0, 3, 5]),
+    sized=st.booleans(),
+)  # fmt: skip
+def test_a_run_that_is_killed_at_any_page_brings_the_same_records(seed, count, size, poison, apart, granularity, ordered, expires, sized):
+    held = records(count, apart=apart, deleted={2, 11})
+    held = held if ordered else shuffled(held, seed)
+    keys = {f"k{number:04}" for number in poison}
+
+    def there():
+        return Oai(held, size, granularity, keys, expired=lambda times, place: bool(expires) and times == expires, sized=sized)
+
+    undisturbed = harvest(there())
+    killed, cursor = [], None
+    while True:
+        first = _first(there(), cursor)
+        killed.append(first)
+        cursor = first.cursor
+        if cursor is None:
+            break
+        assert len(killed) < 1000
+        assert len(cursor) < 4000
+
+    assert kinds(undisturbed) == expected(there())
+    assert kinds(killed) == kinds(undisturbed)
+
+
+def _first(there, cursor):
+    with door(there) as fetch:
+        return next(iter(collect(source(), fetch, None, cursor)))

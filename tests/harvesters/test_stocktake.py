@@ -1,0 +1,216 @@
+"""Another Stocktake as a source: its journal is proved and followed, and nothing goes round between two that harvest each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from other import BASE, OURS, URL, WHEN, Other, initiative, other
+from pyoxigraph import NamedNode
+
+from harvesters.compatibility import pair
+from harvesters.errors import CardError, ParseError
+from harvesters.network.fetch import Validator
+from harvesters.page_model import Gone, Page, Record
+from harvesters.protocols.peer import harvest as peer_harvest
+from harvesters.protocols.peer.harvest import collect
+from harvesters.source import Source, load
+from vocab.terms import DCT
+
+Seen = dict[str, Validator]
+
+
+@pytest.fixture
+def source(card: Callable[..., Source]) -> Callable[..., Source]:
+    return lambda **options: card("stocktake", "stocktake_record", url=URL, options=options)
+
+
+@pytest.fixture
+def there(tmp_path: Path) -> Other:
+    """Three records in two registries, and the description of one."""
+    it = other(tmp_path)
+    it.describe()
+    it.commit("kenya", initiative("1"), initiative("p/2", "Schools"))
+    it.commit("peru", initiative("1", "Radio"))
+    return it
+
+
+def harvest(it: Other, source: Source, since: datetime | None = None, seen: Seen | None = None, cursor: str | None = None) -> Any:
+    with it.door(seen) as door:
+        return list(collect(source, door, since, cursor)), door.seen
+
+
+def items(pages: list[Page[Any]]) -> list[Any]:
+    return [item for page in pages for item in page.items]
+
+
+def titles(pages: list[Page[Any]]) -> dict[str, str]:
+    found = (it for it in items(pages) if isinstance(it, Record))
+    return {it.key: it.payload.all(it.payload.subject, f"{DCT}title")[0].value for it in found}
+
+
+def test_the_first_run_brings_all_records_by_registry_and_key(there, source):
+    pages, _ = harvest(there, source())
+
+    assert titles(pages) == {"kenya/1": "Wells", "kenya/p/2": "Schools", "peru/1": "Radio"}
+    assert there.asked == ["/journal/head", "/journal/1.gz", "/journal/2.gz", "/journal/3.gz"]
+
+
+def test_a_journal_without_news_is_not_read_again(there, source):
+    _, seen = harvest(there, source())
+    there.asked.clear()
+
+    pages, _ = harvest(there, source(), WHEN, seen)
+
+    assert [page.unchanged for page in pages] == [True]
+    assert there.asked == ["/journal/head"]
+
+
+def test_later_runs_ask_for_the_new_entries_and_the_records_that_they_touched(there, source):
+    _, seen = harvest(there, source())
+    there.commit("kenya", initiative("1", "Deep wells"), initiative("3", "New"), gone=[initiative("p/2", "Schools")])
+    there.asked.clear()
+
+    pages, _ = harvest(there, source(), WHEN, seen)
+
+    assert titles(pages) == {"kenya/1": "Deep wells", "kenya/3": "New"}
+    assert [item for item in items(pages) if isinstance(item, Gone)] == [Gone("kenya/p/2", "2026-03-01T12:00:00Z")]
+    versions = [f"/ldes/version/4/kenya/{number}" for number in (1, 3)]
+    assert there.asked == ["/journal/head", "/journal/", "/journal/4.gz", versions[0], "/source/kenya", versions[1]]
+
+
+def test_a_change_is_the_same_record_as_a_sweep_brings(there, source):
+    _, seen = harvest(there, source())
+    there.commit("kenya", initiative("1", "Deep wells"))
+
+    news, _ = harvest(there, source(), WHEN, seen)
+    swept, _ = harvest(there, source())
+
+    (changed,) = items(news)
+    assert changed.raw == next(item.raw for item in items(swept) if item.key == "kenya/1")
+
+
+def test_how_the_other_keeps_a_record_is_no_part_of_it(there, source):
+    before, _ = harvest(there, source())
+    there.commit("kenya", initiative("1"), run="r.9")
+
+    after, _ = harvest(there, source())
+
+    assert [item.raw for item in items(after)] == [item.raw for item in items(before)]
+
+
+@pytest.mark.parametrize("trouble", ["late", "other words", "many"])
+def test_where_the_feed_does_not_fit_the_journal_the_whole_journal_is_read(trouble, there, source, monkeypatch):
+    _, seen = harvest(there, source())
+    there.commit("kenya", initiative("1", "Deep wells"))
+    there.told = trouble != "late"
+    if trouble == "other words":
+        there.instead["/ldes/version/4/kenya/1"] = lambda _: httpx.Response(200, text=f'<{BASE}x> <{DCT}title> "No" .\n')
+    if trouble == "many":
+        monkeypatch.setattr(peer_harvest, "ONE_BY_ONE", 0)
+    there.asked.clear()
+
+    pages, _ = harvest(there, source(), WHEN, seen)
+
+    assert titles(pages) == {"kenya/1": "Deep wells"}
+    assert there.asked[-4:] == [f"/journal/{number}.gz" for number in (1, 2, 3, 4)]
+
+
+def test_a_journal_that_was_set_back_is_read_whole(there, source, tmp_path):
+    _, seen = harvest(there, source())
+    anew = other(tmp_path / "anew")
+    anew.commit("kenya", initiative("1", "Other wells"))
+
+    pages, _ = harvest(anew, source(), WHEN, seen)
+
+    assert titles(pages) == {"kenya/1": "Other wells"}
+
+
+def test_a_run_that_was_cut_off_goes_on_and_does_not_pass_over_what_came_meanwhile(there, source, monkeypatch):
+    monkeypatch.setattr(peer_harvest, "ROWS", 2)
+    pages, seen = harvest(there, source())
+    there.commit("kenya", initiative("4", "Late"))
+
+    rest, resumed = harvest(there, source(), cursor=pages[0].cursor)
+
+    assert titles([pages[0], *rest]) == {"kenya/1": "Wells", "kenya/p/2": "Schools", "peru/1": "Radio"}
+    assert f"{URL}journal/head" in seen.keys() - resumed.keys()  # or the next run would begin behind what this one did not read
+
+
+def test_an_entry_that_is_not_what_its_id_says_ends_the_run(there, source):
+    there.instead["/journal/2.gz"] = lambda _: httpx.Response(200, content=there.journal.entry(3).path.read_bytes())
+
+    with pytest.raises(ParseError, match="two journals have parted"):
+        harvest(there, source())
+
+
+def test_a_gap_in_the_journal_ends_the_run(there, source):
+    there.instead["/journal/2.gz"] = lambda _: httpx.Response(404)
+
+    with pytest.raises(ParseError, match="its journal has a gap"):
+        harvest(there, source())
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (httpx.Response(404), "there is no journal"),
+        (httpx.Response(200, json={"number": 1}), "does not tell base"),
+        (httpx.Response(200, json={"base": OURS, "number": 0, "id": None}), "as ours do"),
+    ],
+)
+def test_what_is_no_other_stocktake_is_refused(answer, told, there, source):
+    there.instead["/journal/head"] = lambda _: answer
+
+    with pytest.raises(ParseError, match=told):
+        harvest(there, source())
+
+
+def test_only_the_registries_that_the_card_names_are_taken(there, source):
+    pages, _ = harvest(there, source(sources=["peru"]))
+
+    assert list(titles(pages)) == ["peru/1"]
+
+
+@pytest.mark.parametrize(
+    ("relayed", "lineage", "taken"),
+    [
+        (True, ("https://third.example/record/x/1",), True),
+        (False, ("https://third.example/record/x/1",), False),
+        (True, (f"{OURS}record/wells/1",), False),
+        (True, ("https://third.example/record/x/1", f"{OURS}record/third/x%2F1"), False),
+    ],
+    ids=["a third's", "a third's, not wanted", "our own", "a third's that came through us"],
+)
+def test_what_the_other_had_from_elsewhere_is_taken_unless_it_was_here_before(relayed, lineage, taken, there, source):
+    there.commit("fed", initiative("9", "Relayed", lineage=lineage))
+
+    pages, _ = harvest(there, source(relayed=relayed))
+
+    assert ("fed/9" in titles(pages)) is taken
+
+
+def test_what_the_registry_is_called_comes_with_its_records(there, source):
+    pages, _ = harvest(there, source())
+
+    (record,) = (item for item in items(pages) if item.key == "kenya/1")
+    registry = NamedNode(f"{BASE}source/kenya")
+    assert [term.value for term in record.payload.all(registry, f"{DCT}title", f"{DCT}license")] == [
+        "Kenya ICT projects",
+        "https://k.example/licence",
+    ]
+
+
+def test_a_mapping_that_reads_no_graphs_is_refused(card):
+    with pytest.raises(CardError, match="cannot read what protocol 'stocktake' brings, an RDF graph"):
+        pair(card("stocktake", "oai_dc", url=URL))
+
+
+def test_the_card_of_another_stocktake_pairs_with_its_mapping():
+    protocol, reader = pair(load(Path(__file__).parent / "cards" / "another-stocktake.toml"))
+
+    assert (protocol.incremental, protocol.brings in reader.reads) == (True, True)
