@@ -22,7 +22,7 @@ from warcio.warcwriter import WARCWriter
 
 from harvesters.errors import ArchiveError
 from harvesters.page_model import Position
-from journal.errors import FullError
+from journal.errors import JournalWriteError
 from journal.store import Store
 
 _ROOM = "archive"  # the archive's folder in a store
@@ -98,7 +98,7 @@ class Archive:
             shutil.copyfileobj(whole, part)
         try:
             self._store.add(f"{_ROOM}/{self.name}/{self._shared:015d}-{self._begun:020d}", piece)
-        except FullError as error:
+        except JournalWriteError as error:
             raise ArchiveError(str(error)) from error
         finally:
             piece.unlink()

@@ -16,7 +16,7 @@ import typer
 
 from harvesters.commands import plans, runs, sources
 from harvesters.commands.terminal import Json, Settings, cards_of, chosen, err, means_of, out
-from harvesters.errors import HarvestError, PlanError, QuietError
+from harvesters.errors import HarvestError, PlanError, QuietHoursError
 from harvesters.ledger.models import State
 from harvesters.ledger.operator_actions import RunRequest
 from harvesters.queue.extra import room
@@ -223,7 +223,7 @@ def _all(sources: Sequence[Source], means: Means, deed: Deed, *, dry_run: bool, 
 def _one(source: Source, means: Means, deed: Deed, bar: report.Bar | None) -> Plan | None:
     try:
         return deed(source, means, watch=bar.show if bar else None)
-    except QuietError as error:
+    except QuietHoursError as error:
         log.warning("run postponed", source=source.name, reason=str(error))
     except (HarvestError, JournalError) as error:
         log.error("run failed", source=source.name, reason=str(error))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from harvesters.errors import CardError
+from harvesters.errors import SourceDefinitionError
 from harvesters.mappings import fields
 from harvesters.mappings.registry import MAPPINGS, Reader
 from harvesters.option_schema import Option, types
@@ -20,14 +20,14 @@ _NAMED: Mapping[type, str] = {str: "text", int: "a whole number", float: "a numb
 def pair(source: Source) -> tuple[Protocol, Reader]:
     """Give the protocol and the mapping of a card, the protocol as this card can use it.
 
-    Raises CardError where there is no such row, where the mapping cannot read what the protocol brings, or where options
+    Raises SourceDefinitionError where there is no such row, where the mapping cannot read what the protocol brings, or where options
     and fields are none that these two know; the message names the card, the key and the cure.
     """
     protocol = _chosen(source, _row(source, "protocol", source.protocol, PROTOCOLS))
     reader = _row(source, "mapping", source.mapping, MAPPINGS)
     if protocol.brings not in reader.reads:
         fit = ", ".join(name for name, other in MAPPINGS.items() if protocol.brings in other.reads)
-        raise CardError(
+        raise SourceDefinitionError(
             f"{source.name}: mapping {source.mapping!r} cannot read what protocol {source.protocol!r} brings,"
             f" {protocol.brings.value}; these can: {fit}"
         )
@@ -43,7 +43,7 @@ def _chosen(source: Source, protocol: Protocol) -> Protocol:
 
 def _row(source: Source, key: str, name: str, table: Mapping[str, Any]) -> Any:
     if name not in table:
-        raise CardError(f"{source.name}: {key} {name!r} is unknown; known are {', '.join(table)}")
+        raise SourceDefinitionError(f"{source.name}: {key} {name!r} is unknown; known are {', '.join(table)}")
     return table[name]
 
 
@@ -51,23 +51,25 @@ def _options(source: Source, known: Mapping[str, Option]) -> None:
     for name, value in source.options.items():
         if name not in known:
             told = ", ".join(sorted(known)) or "none"
-            raise CardError(f"{source.name}: unknown option {name!r}; {source.protocol} with {source.mapping} knows {told}")
+            raise SourceDefinitionError(f"{source.name}: unknown option {name!r}; {source.protocol} with {source.mapping} knows {told}")
         if type(value) not in types(known[name]):
             wanted = " or ".join(_NAMED[kind] for kind in types(known[name]))
-            raise CardError(f"{source.name}: option {name!r} is {value!r}; write {wanted}")
+            raise SourceDefinitionError(f"{source.name}: option {name!r} is {value!r}; write {wanted}")
         if isinstance(value, list) and not all(isinstance(item, str) for item in value):
-            raise CardError(f"{source.name}: option {name!r} is {value!r}; write a list of texts")
+            raise SourceDefinitionError(f"{source.name}: option {name!r} is {value!r}; write a list of texts")
         if isinstance(value, int) and not isinstance(value, bool) and value < 0:
-            raise CardError(f"{source.name}: option {name!r} is {value}; write a number from 0 up")
+            raise SourceDefinitionError(f"{source.name}: option {name!r} is {value}; write a number from 0 up")
     for name, option in known.items():
         if option.required and name not in source.options:
-            raise CardError(f"{source.name}: option {name!r} is missing: {option.help}")
+            raise SourceDefinitionError(f"{source.name}: option {name!r} is missing: {option.help}")
     if source.options.get("kind", "initiative") not in KINDS:
-        raise CardError(f"{source.name}: option 'kind' is {source.options['kind']!r}; it is one of {', '.join(KINDS)}")
+        raise SourceDefinitionError(f"{source.name}: option 'kind' is {source.options['kind']!r}; it is one of {', '.join(KINDS)}")
 
 
 def _fields(source: Source, protocol: Protocol) -> None:
     if source.mapping == "fields":
         fields.check(source, protocol.brings)
     elif source.fields:
-        raise CardError(f"{source.name}: [fields] is for mapping 'fields'; mapping {source.mapping!r} has its own, so remove the table")
+        raise SourceDefinitionError(
+            f"{source.name}: [fields] is for mapping 'fields'; mapping {source.mapping!r} has its own, so remove the table"
+        )

@@ -1,250 +1,250 @@
-"""The left wing's errors.
+"""Define the harvester's exceptions.
 
 HarvestError
-├── CardError        a card is wrong: it names file, key and cure
-├── FetchError       the network's door; each class has the name under which ``Fetch.met`` counts it
-│   ├── RefusedError     we won't go there: a private address
-│   │   └── ElsewhereError   what is no web address
-│   ├── LoopError        redirects without end
-│   ├── TooLargeError    an answer over the limit of size, as it comes or once it is decoded
-│   ├── DeniedError      401, 403: the right to the address is missing
-│   │   └── MissingError     404, 410: the address is wrong
-│   ├── BotWallError     a bot wall stands before the registry: the message has the line that lets us in
-│   ├── RobotsError      robots.txt does not let us in: the message has the line
-│   ├── QuietError       the registry's quiet hours: the run goes on after them
-│   └── OutageError      no answer now; what stands below is asked again, the last one is not
-│       ├── Busy             the registry asks us to come later: ``after`` says when
-│       │   ├── LimitedError     429
-│       │   └── UnavailableError 500, 502, 503, 504
-│       ├── UnreachableError no connection, or one that breaks before an answer begins
-│       ├── StalledError     too slow, or silent
-│       ├── TruncatedError   a body that ends too soon, or whose chunks are broken
-│       ├── UndecodableError a body that is not in the encoding that it declares
-│       ├── MalformedError   what comes is no HTTP
-│       └── UnexpectedError  any other status
-├── BusyError        another run of the same source is under way
-├── ParseError       an answer is not what its protocol says
-│   ├── WebPageError     a web page came where data was asked for
-│   ├── CharsetError     a text is not in the charset that it is said to be in
-│   ├── CrashingReplyError  an answer ends or stalls the process that reads it
-│   ├── RepeatedError    a page brings what an earlier one brought
-│   └── EndlessError     a list that does not end: a token that comes again, empty pages without end
-├── MirrorError      another Stocktake cannot be mirrored here
-├── PlanError        a plan cannot be approved, rejected, held or released
-├── ArchiveError     the archive cannot be written, or does not hold what is to be read again
-├── FolderError      another file of the data folder cannot be written
-├── JudgeError       all processes died that judged some records
-├── CrashLoopError   the process that reads a source's answers ends again and again
-├── ClusterError     a Dask cluster cannot be worked with: no answer, no workers, other code
-│   └── LostError        it was there, and is gone
-└── LedgerError      the ledger is locked, full or of another version
-    ├── EncodingError    its database is not in UTF-8
-    └── FencedError      the lock that a run holds is lost: another process may have taken the run up
+├── SourceDefinitionError  an invalid source definition: the message names file, key and remedy
+├── FetchError             a request failed; ``Fetch.outcome_counts`` counts it by its class's ``outcome``
+│   ├── RefusedError           an address that is not requested: a private one
+│   │   └── InvalidURLError        not an http or https URL
+│   ├── TooManyRedirectsError  more redirects than are followed
+│   ├── TooLargeError          a response over the size limit, as received or decoded
+│   ├── ForbiddenError         401, 403
+│   │   └── NotFoundError          404, 410: the URL is wrong
+│   ├── BotProtectionError     bot protection answers instead of the registry; the message says how to allow us
+│   ├── RobotsError            robots.txt forbids the request; the message quotes the line
+│   ├── QuietHoursError        the registry's quiet hours; the run continues after them
+│   └── TemporaryFetchError    no response now; the classes below are retried, except the last
+│       ├── RetryLaterError        the registry asks to retry later: ``after`` says when
+│       │   ├── LimitedError           429
+│       │   └── UnavailableError       500, 502, 503, 504
+│       ├── UnreachableError       no connection, or one that ends before a response begins
+│       ├── ReadTimeoutError       too slow, or silent
+│       ├── TruncatedError         an incomplete body, or invalid chunks
+│       ├── UndecodableError       a body that does not match its Content-Encoding
+│       ├── InvalidHTTPError       not HTTP
+│       └── UnexpectedStatusError  any other status
+├── SourceLockedError      another run of the same source is in progress
+├── ParseError             a response does not follow its protocol
+│   ├── WebPageError           a web page instead of data
+│   ├── CharsetError           text that does not match its declared charset
+│   ├── CrashingReplyError     a response that crashes or blocks the process that reads it
+│   ├── RepeatedPageError      a page with the records of an earlier one
+│   └── PaginationLoopError    a list without an end: a repeated token, or too many empty pages
+├── MirrorError            another Stocktake cannot be mirrored here
+├── PlanError              a plan cannot be approved, rejected, held or released
+├── ArchiveError           the archive cannot be written, or lacks a response to read again
+├── DataDirectoryError     another file of the data directory cannot be written
+├── ValidationCrashError   some records crashed all processes that validated them
+├── CrashLoopError         the process that reads a source's responses crashes repeatedly
+├── ClusterError           a Dask cluster cannot be used: no answer, no workers, other code
+│   └── ClusterLostError       a connected cluster no longer answers
+└── LedgerError            the ledger is locked, full or of another version
+    ├── EncodingError          its database is not in UTF-8
+    └── LockLostError          the lock of a run was lost: another process may have claimed the run
 """
 
 from typing import ClassVar
 
 
 class HarvestError(Exception):
-    """A run cannot go on; its last good data stays.
+    """A run cannot continue; the last good data stays published.
 
-    *outcome* is its name where outcomes are counted, *exit_code* that of a command which it ends: 2 where a setting is to be changed.
+    *outcome* is the name under which it is counted, *exit_code* that of a command it ends: 2 if a setting must be changed.
     """
 
     outcome: ClassVar[str] = "failed"
     exit_code: ClassVar[int] = 1
 
 
-class CardError(HarvestError):
-    """A source's card is wrong."""
+class SourceDefinitionError(HarvestError):
+    """A source definition is invalid."""
 
 
 class FetchError(HarvestError):
-    """A registry could not be asked."""
+    """A request to a registry failed."""
 
 
 class RefusedError(FetchError):
-    """An address that we do not visit."""
+    """An address is not on the public internet."""
 
     outcome = "refused"
 
 
-class ElsewhereError(RefusedError):
-    """An address that is none of the web."""
+class InvalidURLError(RefusedError):
+    """A URL is not a valid http or https URL."""
 
-    outcome = "elsewhere"
+    outcome = "invalid_url"
 
 
-class LoopError(FetchError):
-    """Redirects that do not end."""
+class TooManyRedirectsError(FetchError):
+    """A request was redirected too often."""
 
-    outcome = "looped"
+    outcome = "redirect_loop"
 
 
 class TooLargeError(FetchError):
-    """An answer that is over its limit."""
+    """A response is over its size limit."""
 
     outcome = "too_large"
 
 
-class DeniedError(FetchError):
-    """A registry that refuses us."""
+class ForbiddenError(FetchError):
+    """A registry denies access."""
 
     outcome = "denied"
 
 
-class MissingError(DeniedError):
-    """An address that is not there."""
+class NotFoundError(ForbiddenError):
+    """A URL does not exist."""
 
     outcome = "missing"
 
 
-class BotWallError(FetchError):
-    """A bot wall that stands before a registry, and may well be there without its knowing."""
+class BotProtectionError(FetchError):
+    """Bot protection in front of a registry blocks requests, perhaps without the registry's knowledge."""
 
-    outcome = "wall"
+    outcome = "bot_protection"
 
 
 class RobotsError(FetchError):
-    """A robots.txt that does not let us in."""
+    """A robots.txt forbids a request."""
 
     outcome = "robots"
 
 
-class QuietError(FetchError):
-    """A time in which a registry is not to be asked."""
+class QuietHoursError(FetchError):
+    """A registry must not be requested during its quiet hours."""
 
-    outcome = "quiet"
+    outcome = "quiet_hours"
 
 
-class OutageError(FetchError):
-    """A registry that does not answer now."""
+class TemporaryFetchError(FetchError):
+    """A registry does not answer at present."""
 
     outcome = "unavailable"
 
 
-class Busy(OutageError):
-    """A registry that asks us to come again; *after* seconds, None where it does not say when."""
+class RetryLaterError(TemporaryFetchError):
+    """A registry asks to retry after *after* seconds, None if it does not say when."""
 
     def __init__(self, message: str, after: float | None = None) -> None:
         super().__init__(message)
         self.after = after
 
 
-class LimitedError(Busy):
-    """A registry that was asked too often."""
+class LimitedError(RetryLaterError):
+    """A registry received too many requests."""
 
     outcome = "limited"
 
 
-class UnavailableError(Busy):
-    """A registry that says that it cannot answer now."""
+class UnavailableError(RetryLaterError):
+    """A registry reports that it is unavailable."""
 
 
-class UnreachableError(OutageError):
-    """A registry to which there is no way."""
+class UnreachableError(TemporaryFetchError):
+    """A registry cannot be connected to."""
 
     outcome = "unreachable"
 
 
-class StalledError(OutageError):
-    """An answer that does not come, or not to its end in time."""
+class ReadTimeoutError(TemporaryFetchError):
+    """A response did not arrive, or not completely, in time."""
 
     outcome = "stalled"
 
 
-class TruncatedError(OutageError):
-    """An answer of which a part is missing."""
+class TruncatedError(TemporaryFetchError):
+    """A response is incomplete."""
 
     outcome = "truncated"
 
 
-class UndecodableError(OutageError):
-    """An answer that is not in the encoding that it declares."""
+class UndecodableError(TemporaryFetchError):
+    """A response does not match its Content-Encoding."""
 
     outcome = "undecodable"
 
 
-class MalformedError(OutageError):
-    """An answer that is no HTTP."""
+class InvalidHTTPError(TemporaryFetchError):
+    """A response is not HTTP."""
 
     outcome = "malformed"
 
 
-class UnexpectedError(OutageError):
-    """An answer with a status that means nothing here."""
+class UnexpectedStatusError(TemporaryFetchError):
+    """A response has a status that is not handled."""
 
     outcome = "unexpected"
 
 
-class BusyError(HarvestError):
-    """Another run of the same source is under way."""
+class SourceLockedError(HarvestError):
+    """Another run of the same source is in progress."""
 
 
 class ParseError(HarvestError):
-    """An answer that is not what its protocol says."""
+    """A response does not follow its protocol."""
 
 
 class WebPageError(ParseError):
-    """A web page where data was asked for."""
+    """A response is a web page instead of data."""
 
     outcome = "web_page"
 
 
 class CharsetError(ParseError):
-    """A text that is not in the charset that its header, its card or its mark names."""
+    """A text does not match the charset of its header, source definition or byte order mark."""
 
     outcome = "charset"
 
 
 class CrashingReplyError(ParseError):
-    """An answer that ends or stalls the process that reads it."""
+    """A response crashes or blocks the process that reads it."""
 
     outcome = "crashing"
 
 
-class RepeatedError(ParseError):
-    """A page that brings the records of an earlier one."""
+class RepeatedPageError(ParseError):
+    """A page has the records of an earlier one."""
 
     outcome = "repeated"
 
 
-class EndlessError(ParseError):
-    """A list that would go on for ever."""
+class PaginationLoopError(ParseError):
+    """A list does not end."""
 
     outcome = "endless"
 
 
 class MirrorError(HarvestError):
-    """A journal that is no mirror of what it is to follow, or an origin that cannot be followed."""
+    """A journal is not a mirror of the given origin, or the origin cannot be followed."""
 
 
 class PlanError(HarvestError):
-    """A plan that cannot be approved, rejected, held or released as asked."""
+    """A plan cannot be approved, rejected, held or released as requested."""
 
 
 class ArchiveError(HarvestError):
-    """The archive cannot be written, or does not hold what is to be read again."""
+    """The archive cannot be written, or lacks a response to read again."""
 
 
-class FolderError(HarvestError):
-    """A file of the data folder cannot be written."""
+class DataDirectoryError(HarvestError):
+    """A file of the data directory cannot be written."""
 
 
-class JudgeError(HarvestError):
-    """Records that end every process that judges them."""
+class ValidationCrashError(HarvestError):
+    """Some records crash every process that validates them."""
 
 
 class CrashLoopError(HarvestError):
-    """A run whose process ends again and again."""
+    """The process of a run crashes repeatedly."""
 
 
 class ClusterError(HarvestError):
-    """A Dask cluster that does not answer, has no workers, or workers with other code."""
+    """A Dask cluster does not answer, has no workers, or workers with other code."""
 
 
-class LostError(ClusterError):
-    """A Dask cluster that is gone; its work is done here."""
+class ClusterLostError(ClusterError):
+    """A Dask cluster no longer answers; its work is done locally."""
 
 
 class LedgerError(HarvestError):
@@ -252,10 +252,10 @@ class LedgerError(HarvestError):
 
 
 class EncodingError(LedgerError):
-    """A ledger's database that cannot hold every text."""
+    """A ledger's database cannot store every text."""
 
     exit_code = 2
 
 
-class FencedError(LedgerError):
-    """A run that has lost its lock, as when the way to the database is cut; it must write nothing any more."""
+class LockLostError(LedgerError):
+    """A run lost its lock, e.g. because the database connection broke; it must not write anything more."""

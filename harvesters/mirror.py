@@ -16,7 +16,7 @@ from pathlib import Path
 import structlog
 from pyoxigraph import BlankNode, Literal, Quad, RdfFormat, parse
 
-from harvesters.errors import BusyError, HarvestError, MirrorError, MissingError, ParseError
+from harvesters.errors import HarvestError, MirrorError, NotFoundError, ParseError, SourceLockedError
 from harvesters.network.download import bring, forget, is_unchanged, stored_etag
 from harvesters.network.fetch import Fetch, Validator
 from harvesters.network.response_parsing import load_json
@@ -141,7 +141,7 @@ def _alone(data: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise BusyError(f"{data}: another process mirrors into it; wait for it, or end it") from error
+            raise SourceLockedError(f"{data}: another process mirrors into it; wait for it, or end it") from error
         yield
 
 
@@ -160,7 +160,7 @@ def _meet(it: Mirror) -> Head:
     address = f"{it.url}journal/head"
     try:
         reply = it.door.get(address, accept="application/json", conditional=it.told is not None)
-    except MissingError as error:
+    except NotFoundError as error:
         raise MirrorError(f"{address}: there is no journal; give the address of a Stocktake's front page") from error
     it.validators.update(it.door.seen)
     if not reply.unchanged or it.told is None:
@@ -215,7 +215,7 @@ def _take(it: Mirror, number: int, known: Origin) -> Entry:
             forget(part)
             bring(it.door, address, part, it.largest)
             entry = it.journal.adopt(part, it.largest)
-    except MissingError as error:
+    except NotFoundError as error:
         raise MirrorError(f"{address}: is missing, though later entries are there: its journal has a gap") from error
     except ChainError as error:
         if not part.exists():

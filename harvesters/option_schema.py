@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harvesters.errors import CardError
+from harvesters.errors import SourceDefinitionError
 from harvesters.source import Source
 
 
@@ -38,8 +38,8 @@ def names(source: Source, options: Mapping[str, Option], name: str) -> tuple[str
 
 
 def expression(source: Source, options: Mapping[str, Option], name: str) -> re.Pattern[str]:
-    """Give an option that is a regular expression, one that all texts hold where the card has none; raises CardError where it is none."""
+    """Return an option compiled as a regular expression, by default one that matches every text; raises SourceDefinitionError."""
     try:
         return re.compile(value(source, options, name) or "")
     except re.error as error:
-        raise CardError(f"{source.name}: option {name!r} is no regular expression: {error}") from error
+        raise SourceDefinitionError(f"{source.name}: option {name!r} is no regular expression: {error}") from error

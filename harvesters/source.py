@@ -11,7 +11,7 @@ from typing import Any
 
 from apscheduler.triggers.cron import CronTrigger
 
-from harvesters.errors import CardError
+from harvesters.errors import SourceDefinitionError
 from harvesters.quiet_hours import Quiet, quiet
 from vocab.iris import is_web
 
@@ -72,34 +72,36 @@ _NEEDED = ("title", "protocol", "mapping", "url", "licence")
 
 
 def load(card: Path) -> Source:
-    """Read a card; the file's stem is the source's name. Raises CardError, which names the file, the key and the cure."""
+    """Read a card; the file's stem is the source's name. Raises SourceDefinitionError, which names the file, the key and the cure."""
     try:
         table = tomllib.loads(card.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise CardError(f"{card}: invalid TOML: {error}") from error
+        raise SourceDefinitionError(f"{card}: invalid TOML: {error}") from error
     return parse(card.stem, table, str(card))
 
 
 def load_all(folder: Path) -> list[Source]:
-    """Read all cards of *folder*, by name; raises CardError at the first wrong one or where the folder is missing."""
+    """Read all cards of *folder*, by name; raises SourceDefinitionError at the first wrong one or where the folder is missing."""
     if not folder.is_dir():
-        raise CardError(f"{folder}: no such directory; set STOCKTAKE_SOURCES or --sources to the directory of source definitions")
+        raise SourceDefinitionError(
+            f"{folder}: no such directory; set STOCKTAKE_SOURCES or --sources to the directory of source definitions"
+        )
     return [load(card) for card in sorted(folder.glob("*.toml"))]
 
 
 def parse(name: str, table: Mapping[str, Any], where: str) -> Source:
     """Check a card's table; *where* begins every message."""
     if not _NAME.match(name):
-        raise CardError(f"{where}: the name {name!r} is part of every IRI: use a to z, 0 to 9 and hyphens")
+        raise SourceDefinitionError(f"{where}: the name {name!r} is part of every IRI: use a to z, 0 to 9 and hyphens")
     for key in table:
         if key not in _KEYS:
-            raise CardError(f"{where}: unknown key {key!r}; known are {', '.join(sorted(_KEYS))}")
+            raise SourceDefinitionError(f"{where}: unknown key {key!r}; known are {', '.join(sorted(_KEYS))}")
     for key in _NEEDED:
         if not table.get(key):
-            raise CardError(f"{where}: {key!r} is missing")
+            raise SourceDefinitionError(f"{where}: {key!r} is missing")
     for key, value in table.items():
         if not isinstance(value, _TYPES.get(key, str)) or (key == "pause" and isinstance(value, bool)):
-            raise CardError(f"{where}: {key!r} is {value!r}, which is no {_named(_TYPES.get(key, str))}")
+            raise SourceDefinitionError(f"{where}: {key!r} is {value!r}, which is no {_named(_TYPES.get(key, str))}")
     read = {"limits": _limits(table.get("limits", {}), where), "quiet": _quiet(table.get("quiet"), where)}
     source = Source(name=name, **{**table, **read})
     _check_values(source, where)
@@ -114,11 +116,11 @@ def _limits(table: Mapping[str, Any], where: str) -> Limits:
     known = {item.name for item in fields(Limits)}
     for key, value in table.items():
         if key not in known:
-            raise CardError(f"{where}: unknown limit {key!r}; known are {', '.join(sorted(known))}")
+            raise SourceDefinitionError(f"{where}: unknown limit {key!r}; known are {', '.join(sorted(known))}")
         if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-            raise CardError(f"{where}: limit {key!r} is {value!r}, which is no number from 0 up")
+            raise SourceDefinitionError(f"{where}: limit {key!r} is {value!r}, which is no number from 0 up")
         if key in SHARES and value > 1:
-            raise CardError(f"{where}: limit {key!r} is {value!r}; write a share from 0 to 1, such as 0.1 for a tenth")
+            raise SourceDefinitionError(f"{where}: limit {key!r} is {value!r}; write a share from 0 to 1, such as 0.1 for a tenth")
     return Limits(**table)
 
 
@@ -126,20 +128,20 @@ def _quiet(text: str | None, where: str) -> Quiet | None:
     try:
         return None if text is None else quiet(text)
     except ValueError as error:
-        raise CardError(f"{where}: quiet {text!r} is no window of time: {error}") from error
+        raise SourceDefinitionError(f"{where}: quiet {text!r} is no window of time: {error}") from error
 
 
 def _check_values(source: Source, where: str) -> None:
     if not is_web(source.url):
-        raise CardError(f"{where}: url {source.url!r} is no http or https address")
+        raise SourceDefinitionError(f"{where}: url {source.url!r} is no http or https address")
     if not is_web(source.licence):
-        raise CardError(f"{where}: licence {source.licence!r} must be a URL, e.g. https://creativecommons.org/licenses/by/4.0/")
+        raise SourceDefinitionError(f"{where}: licence {source.licence!r} must be a URL, e.g. https://creativecommons.org/licenses/by/4.0/")
     if source.pause < 0:
-        raise CardError(f"{where}: pause is {source.pause}, which is no number of seconds from 0 up")
+        raise SourceDefinitionError(f"{where}: pause is {source.pause}, which is no number of seconds from 0 up")
     try:
         CronTrigger.from_crontab(source.every, timezone="UTC")
     except ValueError as error:
-        raise CardError(f"{where}: every {source.every!r} is no cron line of five fields: {error}") from error
+        raise SourceDefinitionError(f"{where}: every {source.every!r} is no cron line of five fields: {error}") from error
     for key, value in source.fields.items():
         if not isinstance(value, str):
-            raise CardError(f"{where}: field {key!r} is {value!r}; write the JMESPath or XPath as text")
+            raise SourceDefinitionError(f"{where}: field {key!r} is {value!r}; write the JMESPath or XPath as text")

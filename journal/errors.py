@@ -1,4 +1,11 @@
-"""The hall's errors: JournalError > ChainError (a break in the log) > ForkError, FullError (it cannot be written), CopyError."""
+"""Define the journal's exceptions.
+
+JournalError
+├── ChainError           an entry is broken, missing or not the one that its successor names
+│   └── ForkError            another journal has diverged from this one
+├── JournalWriteError    the journal cannot be written
+└── ReadOnlyMirrorError  the journal is a mirror
+"""
 
 
 class JournalError(Exception):
@@ -6,16 +13,16 @@ class JournalError(Exception):
 
 
 class ChainError(JournalError):
-    """An entry is torn, missing or not the one that its successor names; restore the file from a mirror or a backup."""
+    """An entry is broken, missing or not the one that its successor names; restore the file from a mirror or a backup."""
 
 
 class ForkError(ChainError):
-    """Another journal has parted from ours: it names another entry, or none, where we hold one."""
+    """Another journal has diverged from this one: it has another entry, or none, at the same number."""
 
 
-class CopyError(JournalError):
-    """The journal is a copy of another's, in which nothing but that is written."""
+class ReadOnlyMirrorError(JournalError):
+    """The journal is a mirror, to which only its origin's entries are written."""
 
 
-class FullError(JournalError):
-    """The journal cannot be written; free space or mend the permissions, then run again: nothing half done is seen."""
+class JournalWriteError(JournalError):
+    """The journal cannot be written; free space or correct the permissions, then run again. No partial entry is visible."""

@@ -15,7 +15,7 @@ from time import monotonic
 
 from journal import mirror_origin
 from journal.entry import SUFFIX, Entry, read_header, write
-from journal.errors import ChainError, CopyError, FullError, JournalError
+from journal.errors import ChainError, JournalError, JournalWriteError, ReadOnlyMirrorError
 from journal.store import PATIENCE, Store, peek
 from journal.store import read as read_store
 from journal.verification import prove
@@ -73,20 +73,20 @@ class Journal:
         return self.folder.stat().st_mtime_ns
 
     def look(self) -> None:
-        """Fetch what is new in the store now, where there is one; wait for it, and raise FullError where it does not answer in time."""
+        """Fetch new entries from the store, if there is one; wait for it, and raise JournalWriteError if it does not answer in time."""
         if self.store:
             self._fetch(self.store, wait=True)
 
     def append(self, blocks: Iterable[str], *, run: str, time: datetime, fence: Callable[[], None] = _open) -> Entry:
         """Commit one run: write its rows beside, then give them the next number; all of it is there or nothing.
 
-        A block is one or more rows ``A <s> <p> <o> <g> .`` or ``D ...``, joined by line ends, without the last. *fence* is called when
-        all is written and has no number yet, and raises where the run must not be committed any more. Raises FullError where the
-        folder cannot be written, CopyError where the journal is a mirror, and ChainError where the store does not end with our head.
+        A block is one or more rows ``A <s> <p> <o> <g> .`` or ``D ...``, joined by line ends, without the last. *fence* is called
+        before the entry gets its number, and raises if the run must no longer be committed. Raises JournalWriteError if the folder
+        cannot be written, ReadOnlyMirrorError if the journal is a mirror, and ChainError if the store's newest entry is not our head.
         """
         if of := mirror_origin.read(self.folder):
             told = "harvest into a data folder of its own"
-            raise CopyError(f"journal {self.folder} is a mirror of {of.url}, so run {run} is not written to it; {told}")
+            raise ReadOnlyMirrorError(f"journal {self.folder} is a mirror of {of.url}, so run {run} is not written to it; {told}")
         with self._alone():
             self.check_store()
             head = self.head
@@ -101,10 +101,10 @@ class Journal:
                 _link_durably(part, path)
                 self._vouch(path)
             except FileExistsError as error:
-                raise FullError(f"journal {self.folder}: another writer has taken number {number}; run {run} again") from error
+                raise JournalWriteError(f"journal {self.folder}: another writer has taken number {number}; run {run} again") from error
             except OSError as error:
                 told = f"journal {self.folder}: run {run} could not be written: {error.strerror or error}"
-                raise FullError(f"{told}; make room or mend the folder, then run again") from error
+                raise JournalWriteError(f"{told}; make room or mend the folder, then run again") from error
             finally:
                 with suppress(OSError):  # ``mend`` clears what is left
                     part.unlink(missing_ok=True)
@@ -112,9 +112,9 @@ class Journal:
             return read_header(path)
 
     def adopt(self, part: Path, most: int) -> Entry:
-        """Take in the file *part*, on the same file system, as the next entry, proved to be whole and to follow our head.
+        """Move the file *part*, on the same file system, into place as the next entry, after checking it.
 
-        *most* bounds its bytes when unpacked. Raises ChainError or ForkError where it is not, and FullError; it then stays where it is.
+        *most* limits its uncompressed bytes. Raises ChainError or ForkError if a check fails, and JournalWriteError; the file then stays.
         """
         with self._alone():
             head = self.head
@@ -124,7 +124,7 @@ class Journal:
                 _rename_durably(part, path)
                 self._vouch(path)
             except OSError as error:
-                raise FullError(f"journal {self.folder}: {part.name} could not be taken in: {error}") from error
+                raise JournalWriteError(f"journal {self.folder}: {part.name} could not be taken in: {error}") from error
             return read_header(path)
 
     def mend(self) -> Path | None:
@@ -243,8 +243,8 @@ class Journal:
             yield
 
 
-def _unwritten(folder: Path, error: OSError) -> FullError:
-    return FullError(f"journal {folder} cannot be written: {error.strerror}; make room or mend the folder, then run again")
+def _unwritten(folder: Path, error: OSError) -> JournalWriteError:
+    return JournalWriteError(f"journal {folder} cannot be written: {error.strerror}; make room or mend the folder, then run again")
 
 
 def _id_of(start: bytes) -> str:

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import fsspec
 
-from journal.errors import FullError, JournalError
+from journal.errors import JournalError, JournalWriteError
 from journal.outage import Outage
 
 T = TypeVar("T")
@@ -30,7 +30,7 @@ NAME = "store.json"  # beside the journal's entries: where they lie
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """The store at *url*; every method raises FullError where it does not answer.
+    """The store at *url*; every method raises JournalWriteError where it does not answer.
 
     Whoever writes waits up to *patience* seconds while it is out of reach; readers never wait.
     """
@@ -142,14 +142,14 @@ class Store:
             sleep(pause)
             pause = min(pause * 2, 5.0)
 
-    def _trouble(self, name: str, error: Exception) -> FullError:
+    def _trouble(self, name: str, error: Exception) -> JournalWriteError:
         if isinstance(error, PermissionError):
             cure = "give these keys the permission to list, read and write there"
         elif isinstance(error, FileNotFoundError):
             cure = "make the bucket first: it is not made here"
         else:
             cure = "repair it"
-        return FullError(f"the store {self.url} does not take or give {name}: {error}; {cure}, then run again")
+        return JournalWriteError(f"the store {self.url} does not take or give {name}: {error}; {cure}, then run again")
 
 
 def peek(path: Path) -> tuple[int, bytes]:

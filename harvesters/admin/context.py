@@ -15,7 +15,7 @@ from sqlalchemy.engine import make_url
 from harvesters.admin.errors import NotFound
 from harvesters.admin.sessions import Sessions
 from harvesters.admin.throttle import Throttle
-from harvesters.errors import CardError, LedgerError
+from harvesters.errors import LedgerError, SourceDefinitionError
 from harvesters.ledger.ledger import Ledger
 from harvesters.runs.bench import Bench
 from harvesters.runs.means import Means
@@ -102,7 +102,7 @@ class AdminContext:
         for card in sorted(self.source_dir.glob("*.toml")):
             try:
                 yield load(card)
-            except CardError as error:
+            except SourceDefinitionError as error:
                 yield str(error)
 
     def reader(self) -> Means:

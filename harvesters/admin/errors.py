@@ -9,7 +9,7 @@ AdminError               reported to the client as a problem (RFC 9457)
 │   └── KeyNotFound
 ├── InvalidValue         422: a value is not allowed
 ├── RateLimited          429: too many invalid keys from one client
-└── (409, 503)           the harvesters' own PlanError, BusyError and LedgerError, see ``problems``
+└── (409, 503)           the harvesters' own PlanError, SourceLockedError and LedgerError, see ``problems``
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 
 from harvesters.admin.errors import AdminError, SessionRequired
 from harvesters.admin.pages import Pages
-from harvesters.errors import BusyError, CardError, HarvestError, LedgerError, PlanError
+from harvesters.errors import HarvestError, LedgerError, PlanError, SourceDefinitionError, SourceLockedError
 from journal.errors import JournalError
 
 PROBLEM_JSON = "application/problem+json"
@@ -28,9 +28,9 @@ log = structlog.get_logger(room="admin")
 # The first matching row applies.
 _STATUS: tuple[tuple[type[Exception], HTTPStatus], ...] = (
     (PlanError, HTTPStatus.CONFLICT),
-    (BusyError, HTTPStatus.CONFLICT),
+    (SourceLockedError, HTTPStatus.CONFLICT),
     (LedgerError, HTTPStatus.SERVICE_UNAVAILABLE),
-    (CardError, HTTPStatus.INTERNAL_SERVER_ERROR),
+    (SourceDefinitionError, HTTPStatus.INTERNAL_SERVER_ERROR),
     (HarvestError, HTTPStatus.INTERNAL_SERVER_ERROR),
     (JournalError, HTTPStatus.INTERNAL_SERVER_ERROR),
 )

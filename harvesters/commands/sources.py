@@ -14,7 +14,7 @@ import typer
 
 from harvesters.commands.terminal import Json, Settings, cards_of, chosen, err, me, means_of, show
 from harvesters.compatibility import pair
-from harvesters.errors import CardError
+from harvesters.errors import SourceDefinitionError
 from harvesters.runs import decide, report
 from harvesters.runs.status import tell as tell_status
 from harvesters.runs.trial import RECORDS, Trial, trial
@@ -78,7 +78,7 @@ def try_card(
     try:
         source = load(file) if file else _read_card()
         told = trial(source, settings.base, settings.contact, settings.allow_hosts, engine=settings.shapes_engine, records=records)
-    except CardError as error:
+    except SourceDefinitionError as error:
         told = Trial(kind="card", fault=str(error))
     if json:
         print(orjson.dumps(asdict(told)).decode())
@@ -94,7 +94,7 @@ def _read_card() -> Source:
     try:
         return parse("registry", tomllib.loads(sys.stdin.read()), "card")
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise CardError(f"source definition: invalid TOML: {error}") from error
+        raise SourceDefinitionError(f"source definition: invalid TOML: {error}") from error
 
 
 @app.command()
@@ -122,6 +122,6 @@ def _checked(card: Path) -> dict[str, object]:
     try:
         source = load(card)
         pair(source)
-    except CardError as error:
+    except SourceDefinitionError as error:
         return {"card": str(card), "verdict": str(error)}
     return {"card": str(card), "verdict": "good", "protocol": source.protocol, "mapping": source.mapping}

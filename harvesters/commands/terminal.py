@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from harvesters.compatibility import pair
-from harvesters.errors import CardError
+from harvesters.errors import SourceDefinitionError
 from harvesters.runs import report
 from harvesters.runs.isolation import Collectors
 from harvesters.runs.means import Means, opened
@@ -61,7 +61,7 @@ def cards_of(settings: Settings) -> list[Source]:
         cards = load_all(settings.sources)
         for card in cards:
             pair(card)
-    except CardError as error:
+    except SourceDefinitionError as error:
         err.print(f"[red]{error}[/red]")
         raise typer.Exit(2) from error
     return cards

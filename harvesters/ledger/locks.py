@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from harvesters.errors import FencedError
+from harvesters.errors import LockLostError
 
 TIMEOUT_SECONDS = 12  # after which either side regards the connection as lost; long enough for short network failures
 _SPACE = 0x57515  # separates our locks from those of others in the same database
@@ -53,7 +53,7 @@ def keepalive_params(seconds: int = TIMEOUT_SECONDS) -> dict[str, Any]:
 def advisory_lock(engine: sa.Engine, name: str, *, wait: bool) -> Iterator[Fence | None]:
     """Hold the lock *name*; yield None if another process holds it and *wait* is false.
 
-    The yielded function raises FencedError if the lock was lost.
+    The yielded function raises LockLostError if the lock was lost.
     """
     connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
     parameters = {"space": _SPACE, "name": name}
@@ -80,12 +80,12 @@ def locked_names(connection: sa.Connection, names: Collection[str]) -> set[str]:
 
 def _check_held(connection: sa.Connection, name: str) -> None:
     if connection.invalidated:  # SQLAlchemy would reconnect, and the new session holds no lock
-        raise FencedError(_LOST_MESSAGE.format(name=name, cause="its connection was closed before"))
+        raise LockLostError(_LOST_MESSAGE.format(name=name, cause="its connection was closed before"))
     try:
         connection.execute(_PING)
     except (sa.exc.DBAPIError, sa.exc.InvalidRequestError) as error:
         cause = " ".join(str(error.orig if isinstance(error, sa.exc.DBAPIError) else error).split())
-        raise FencedError(_LOST_MESSAGE.format(name=name, cause=cause)) from error
+        raise LockLostError(_LOST_MESSAGE.format(name=name, cause=cause)) from error
 
 
 def _release(connection: sa.Connection, parameters: dict[str, object]) -> None:

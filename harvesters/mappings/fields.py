@@ -11,7 +11,7 @@ from lxml import etree
 from lxml.etree import _Element
 from pyoxigraph import Literal, NamedNode
 
-from harvesters.errors import CardError
+from harvesters.errors import SourceDefinitionError
 from harvesters.option_schema import Option, names, value
 from harvesters.page_model import Payload, Record
 from harvesters.parsing import parser_errors
@@ -60,26 +60,26 @@ Find = Callable[[Any], Any]
 
 
 def kind_of(source: Source) -> type[Resource]:
-    """Give the kind of the card's records; raises CardError where there is no such kind."""
+    """Give the kind of the card's records; raises SourceDefinitionError where there is no such kind."""
     name = source.fields.get("kind", "initiative")
     if name not in KINDS:
-        raise CardError(f"{source.name}: field 'kind' is {name!r}; it is one of {', '.join(KINDS)}")
+        raise SourceDefinitionError(f"{source.name}: field 'kind' is {name!r}; it is one of {', '.join(KINDS)}")
     return KINDS[name]
 
 
 def check(source: Source, brings: Payload = Payload.ROW) -> None:
-    """Refuse a table with an unknown name or an expression that cannot be read; raises CardError, which names the cure."""
+    """Refuse a table with an unknown name or an expression that cannot be read; raises SourceDefinitionError, which names the cure."""
     if not source.fields:
-        raise CardError(f"{source.name}: mapping 'fields' needs a [fields] table, at least with 'title'")
+        raise SourceDefinitionError(f"{source.name}: mapping 'fields' needs a [fields] table, at least with 'title'")
     known = FIELDS[kind_of(source)]
     for name, text in source.fields.items():
         match = _NAME.match(name)
         if not match or match[1] not in known:
-            raise CardError(f"{source.name}: unknown field {name!r}; known are {', '.join(sorted(known))}")
+            raise SourceDefinitionError(f"{source.name}: unknown field {name!r}; known are {', '.join(sorted(known))}")
         if match[2] and match[1] not in TEXTS:
-            raise CardError(f"{source.name}: field {name!r} takes no language; only {', '.join(TEXTS)} do")
+            raise SourceDefinitionError(f"{source.name}: field {name!r} takes no language; only {', '.join(TEXTS)} do")
         if name == "key" and brings is not Payload.ROW:
-            raise CardError(f"{source.name}: field 'key' is not to be given: the protocol's own identifier is the key")
+            raise SourceDefinitionError(f"{source.name}: field 'key' is not to be given: the protocol's own identifier is the key")
         if name != "kind":
             _find(source, name, text, brings)
 
@@ -112,7 +112,7 @@ def _find(source: Source, name: str, text: str, brings: Payload) -> Find:
     try:
         path = etree.XPath(text, namespaces={**_PREFIXES, **prefixes}, smart_strings=False)
     except (etree.XPathSyntaxError, ValueError) as error:
-        raise CardError(f"{where}: {text!r} is no XPath: {error}") from error
+        raise SourceDefinitionError(f"{where}: {text!r} is no XPath: {error}") from error
 
     def find(node: Any) -> Any:
         with parser_errors(f"{where}: {text!r} does not fit the record"):

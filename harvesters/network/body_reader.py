@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 
-from harvesters.errors import ArchiveError, StalledError, TooLargeError, TruncatedError, UndecodableError
+from harvesters.errors import ArchiveError, ReadTimeoutError, TooLargeError, TruncatedError, UndecodableError
 from harvesters.network.encoding import decoded
 from harvesters.network.ssrf_guard import Deadline
 
@@ -18,7 +18,7 @@ START = 256 * 1024  # bytes of a file in which it shows what it is
 def body(response: httpx.Response, size: int, deadline: Deadline) -> bytes:
     """Read a body of at most *size* bytes, as it comes and decoded; what breaks off is never taken for the whole.
 
-    Raises TooLargeError, StalledError, TruncatedError or UndecodableError.
+    Raises TooLargeError, ReadTimeoutError, TruncatedError or UndecodableError.
     """
     content = bytearray()
     for part in _whole(response, size, deadline):
@@ -55,7 +55,7 @@ def _whole(response: httpx.Response, size: int, deadline: Deadline) -> Iterator[
     except ValueError as error:
         raise UndecodableError(f"{response.url}: its body is not in the encoding that it declares: {error}") from error
     except httpx.TimeoutException as error:
-        raise StalledError(f"{response.url}: stalled after {came} bytes: {error or type(error).__name__}") from error
+        raise ReadTimeoutError(f"{response.url}: stalled after {came} bytes: {error or type(error).__name__}") from error
     except httpx.TransportError as error:
         raise TruncatedError(f"{response.url}: broke off after {came} bytes: {error}") from error
 
@@ -74,4 +74,4 @@ def _check(url: httpx.URL, came: int, size: int, deadline: Deadline) -> None:
     if came > size:
         raise TooLargeError(f"{url}: over {size} bytes; ask for smaller pages in the options of the source definition")
     if deadline.over:
-        raise StalledError(f"{url}: its answer did not end in the time that an answer has")
+        raise ReadTimeoutError(f"{url}: its answer did not end in the time that an answer has")

@@ -17,15 +17,15 @@ import httpx
 import structlog
 
 from harvesters.errors import (
-    Busy,
-    ElsewhereError,
     HarvestError,
-    LoopError,
-    MalformedError,
-    QuietError,
+    InvalidHTTPError,
+    InvalidURLError,
+    QuietHoursError,
+    ReadTimeoutError,
+    RetryLaterError,
     RobotsError,
-    StalledError,
-    UnexpectedError,
+    TooManyRedirectsError,
+    UnexpectedStatusError,
     UnreachableError,
 )
 from harvesters.network import robots
@@ -213,13 +213,13 @@ class Fetch(AbstractContextManager["Fetch"]):
         url = self._parsed(address)
         for _ in range(_HOPS + 1):
             if url.scheme not in {"http", "https"}:
-                raise self._counted(ElsewhereError(f"{address}: redirects to {url}, which is not a web address"))
+                raise self._counted(InvalidURLError(f"{address}: redirects to {url}, which is not a web address"))
             pause = self._admitted(url) if admit and self.robots else self.pause
             reply = self._patiently(url, headers, judged, pause)
             if not _leads_on(reply):
                 return reply
             url = self._parsed(str(url), reply.headers["location"])
-        raise self._counted(LoopError(f"{address}: more than {_HOPS} redirects, the last to {url}; correct the source's url"))
+        raise self._counted(TooManyRedirectsError(f"{address}: more than {_HOPS} redirects, the last to {url}; correct the source's url"))
 
     def _patiently(self, url: httpx.URL, headers: Mapping[str, str], judged: Judge, pause: float) -> Reply:
         for attempt in self.patience.attempts():
@@ -238,7 +238,7 @@ class Fetch(AbstractContextManager["Fetch"]):
             if not _leads_on(reply):
                 judged(reply)
         except HarvestError as error:
-            if isinstance(error, Busy) and error.after:
+            if isinstance(error, RetryLaterError) and error.after:
                 self.pace.hold(url.host, min(error.after, self.patience.longest))
             self._counted(error)
             raise
@@ -251,7 +251,7 @@ class Fetch(AbstractContextManager["Fetch"]):
             return parsed.copy_merge_params(params) if params else parsed
         except (httpx.InvalidURL, UnicodeError) as error:
             shown = (location or url).encode("utf-8", "backslashreplace").decode()
-            raise self._counted(ElsewhereError(f"{shown}: no address that can be asked: {error}")) from error
+            raise self._counted(InvalidURLError(f"{shown}: no address that can be asked: {error}")) from error
 
     def _counted(self, error: HarvestError) -> HarvestError:
         self.met[error.outcome] += 1
@@ -278,9 +278,9 @@ class Fetch(AbstractContextManager["Fetch"]):
         into, self._into, asked, self._asked = self._into, None, self._asked, None
         try:
             reply = self._follow(address, {"Accept": "text/plain"}, judge_robots, admit=False)
-        except LoopError:
+        except TooManyRedirectsError:
             return robots.free(address)
-        except (Busy, UnexpectedError) as error:
+        except (RetryLaterError, UnexpectedStatusError) as error:
             raise self._counted(unsure(address, str(error).partition(": ")[2])) from error
         finally:
             self._into, self._asked = into, asked
@@ -290,7 +290,7 @@ class Fetch(AbstractContextManager["Fetch"]):
         self.pace.turn(url.host, pause)
         if self.quiet and (end := self.quiet.until(self.now())):
             told = f"its quiet hours are {self.quiet} UTC; the run goes on after {end:%Y-%m-%d %H:%M} UTC"
-            raise self._counted(QuietError(f"{url.host}: {told}"))
+            raise self._counted(QuietHoursError(f"{url.host}: {told}"))
 
     def _once(self, url: httpx.URL, headers: Mapping[str, str]) -> Reply:
         self._deadline.start(self.patience.file_answer if self._into else self.patience.answer)
@@ -326,9 +326,9 @@ class Fetch(AbstractContextManager["Fetch"]):
 def _failed(url: httpx.URL, error: httpx.TransportError) -> HarvestError:
     """Tell what it means that no answer began."""
     if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout):
-        return StalledError(f"{url}: no answer in time: {error or type(error).__name__}")
+        return ReadTimeoutError(f"{url}: no answer in time: {error or type(error).__name__}")
     if isinstance(error, httpx.RemoteProtocolError) and "disconnected" not in str(error):
-        return MalformedError(f"{url}: {error}")
+        return InvalidHTTPError(f"{url}: {error}")
     return UnreachableError(f"{url}: {type(error).__name__}: {error}")
 
 

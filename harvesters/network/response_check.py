@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from harvesters.errors import (
-    BotWallError,
-    Busy,
-    DeniedError,
+    BotProtectionError,
+    ForbiddenError,
     LimitedError,
-    MissingError,
+    NotFoundError,
+    RetryLaterError,
     RobotsError,
     UnavailableError,
-    UnexpectedError,
+    UnexpectedStatusError,
     WebPageError,
 )
 from harvesters.network import bot_protection
@@ -44,7 +44,9 @@ def judge(reply: Answer, accept: str, agent: str) -> None:
         return
     if found := bot_protection.stands(reply.status, reply.headers, reply.content):
         cure = bot_protection.cure(found, reply.url, agent)
-        raise BotWallError(f"{reply.url}: answered {reply.status} by a bot wall ({found.name}), so the registry was not reached; {cure}")
+        raise BotProtectionError(
+            f"{reply.url}: answered {reply.status} by a bot wall ({found.name}), so the registry was not reached; {cure}"
+        )
     if reply.status != 200:
         raise _refusal(reply)
     if accept != "*/*" and "html" not in accept and is_page(reply.content):
@@ -57,13 +59,13 @@ def _refusal(reply: Answer) -> Exception:
     if reply.status == 429 or reply.status in _DOWN:
         return _busy(reply, text)
     if reply.status in {401, 403}:
-        return DeniedError(f"{text}; correct the source's url, or ask the registry to let us in")
+        return ForbiddenError(f"{text}; correct the source's url, or ask the registry to let us in")
     if reply.status in {404, 410}:
-        return MissingError(f"{text}; correct the source's url, or ask the registry where it is now")
-    return UnexpectedError(text)
+        return NotFoundError(f"{text}; correct the source's url, or ask the registry where it is now")
+    return UnexpectedStatusError(text)
 
 
-def _busy(reply: Answer, text: str) -> Busy:
+def _busy(reply: Answer, text: str) -> RetryLaterError:
     after = retry_after(reply.headers.get("retry-after"), reply.headers.get("date"), datetime.now(UTC))
     text += f" and asks us to come again in {after:.0f} seconds" if after else ""
     return LimitedError(text, after) if reply.status == 429 else UnavailableError(text, after)
@@ -77,7 +79,7 @@ def judge_robots(reply: Answer) -> None:
     if reply.status == 429 or reply.status in _DOWN:
         raise _busy(reply, f"{reply.url}: answered {reply.status}")
     if reply.status >= 500:
-        raise UnexpectedError(f"{reply.url}: answered {reply.status}")
+        raise UnexpectedStatusError(f"{reply.url}: answered {reply.status}")
 
 
 def unsure(url: str, why: str) -> RobotsError:

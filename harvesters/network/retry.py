@@ -11,7 +11,7 @@ import stamina
 import structlog
 from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
-from harvesters.errors import Busy, OutageError, UnexpectedError
+from harvesters.errors import RetryLaterError, TemporaryFetchError, UnexpectedStatusError
 
 log = structlog.get_logger()
 
@@ -44,9 +44,9 @@ class Patience:
 
     def _again(self, error: Exception) -> bool | float:
         """Tell stamina whether to try again, and when."""
-        if isinstance(error, Busy) and error.after is not None:
+        if isinstance(error, RetryLaterError) and error.after is not None:
             return error.after if error.after <= self.longest else False
-        return isinstance(error, OutageError) and not isinstance(error, UnexpectedError)
+        return isinstance(error, TemporaryFetchError) and not isinstance(error, UnexpectedStatusError)
 
 
 def tell_retries() -> None:

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias, cast
 import jmespath
 from jmespath.exceptions import JMESPathError
 
-from harvesters.errors import CardError
+from harvesters.errors import SourceDefinitionError
 from harvesters.parsing import parser_errors
 
 Find: TypeAlias = Callable[[Any], Any]
@@ -19,7 +19,7 @@ _Node: TypeAlias = dict[str, Any]
 
 
 def compiled(text: str, where: str = "") -> Find:
-    """Compile *text*; raises CardError, begun with *where*, where it is no JMESPath.
+    """Compile *text*; raises SourceDefinitionError, begun with *where*, where it is no JMESPath.
 
     What is found is given as JMESPath gives it, None where there is nothing.
 
@@ -31,7 +31,7 @@ def compiled(text: str, where: str = "") -> Find:
     try:
         whole = jmespath.compile(text)
     except JMESPathError as error:
-        raise CardError(f"{where}: {text!r} is no JMESPath: {' '.join(str(error).split())}") from error
+        raise SourceDefinitionError(f"{where}: {text!r} is no JMESPath: {' '.join(str(error).split())}") from error
     return _plain(cast(_Node, whole.parsed)) or _slow(text, where)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from pyoxigraph import Literal, NamedNode
 
-from harvesters.errors import CardError
+from harvesters.errors import SourceDefinitionError
 from harvesters.payloads.graph import PREFIXES, TYPE, Graph, Term
 
 Find = Callable[[Graph], list[Term]]
@@ -22,7 +22,7 @@ _TOKEN = re.compile(r"\s*(?:'([^']*)'|<([^<>\s]+)>|([A-Za-z][\w.-]*):([\w.%-]+)|
 
 
 def compiled(text: str, where: str = "", prefixes: Mapping[str, str] | None = None) -> Find:
-    """Compile *text*; raises CardError, begun with *where*, where it is no path that is known here.
+    """Compile *text*; raises SourceDefinitionError, begun with *where*, where it is no path that is known here.
 
     Blank nodes at its end are left out, since they say nothing by themselves. *prefixes* are those of the card, before our own.
 
@@ -50,7 +50,9 @@ def _parted(text: str, where: str) -> list[list[tuple[str, str]]]:
     while at < len(text):
         match = _TOKEN.match(text, at)
         if match is None:
-            raise CardError(f"{where}: {text!r} is no path at character {at + 1}: write e.g. dct:title, or dct:publisher/foaf:name")
+            raise SourceDefinitionError(
+                f"{where}: {text!r} is no path at character {at + 1}: write e.g. dct:title, or dct:publisher/foaf:name"
+            )
         at = match.end()
         quoted, full, prefix, local, kind, mark = match.groups()
         if mark == "||":
@@ -88,7 +90,7 @@ def _way(tokens: list[tuple[str, str]], where: str, prefixes: Mapping[str, str])
         if not tokens or tokens[0][0] == "|":
             return tuple(steps), tokens
         if tokens[0][0] != "/":
-            raise CardError(f"{where}: a / or | is missing before {tokens[0][1]!r}")
+            raise SourceDefinitionError(f"{where}: a / or | is missing before {tokens[0][1]!r}")
         tokens = tokens[1:]
 
 
@@ -98,7 +100,9 @@ def _step(tokens: list[tuple[str, str]], where: str, prefixes: Mapping[str, str]
     if kind == "(":
         end = next((number for number, (mark, _) in enumerate(tokens) if mark == ")"), None)
         if end is None or any(mark != "|" for mark, _ in tokens[2:end:2]):
-            raise CardError(f"{where}: brackets hold properties with | between them, such as (dct:creator|dct:publisher)/foaf:name")
+            raise SourceDefinitionError(
+                f"{where}: brackets hold properties with | between them, such as (dct:creator|dct:publisher)/foaf:name"
+            )
         names = tuple(_named(one, where, prefixes) for one in tokens[1:end:2])
         return names, tokens[end + 1 :]
     return (() if kind == "." else (_named((kind, text), where, prefixes),)), tokens[1:]
@@ -107,10 +111,10 @@ def _step(tokens: list[tuple[str, str]], where: str, prefixes: Mapping[str, str]
 def _named(token: tuple[str, str], where: str, prefixes: Mapping[str, str]) -> str:
     kind, text = token
     if kind not in {"iri", "a", "name"}:
-        raise CardError(f"{where}: a property is missing{f' before {text!r}' if text else ' at the end of the path'}")
+        raise SourceDefinitionError(f"{where}: a property is missing{f' before {text!r}' if text else ' at the end of the path'}")
     prefix, _, local = text.partition(":")
     if kind == "name" and prefix not in prefixes:
-        raise CardError(f"{where}: the prefix {prefix!r} is not known; give its address in the option `namespaces`")
+        raise SourceDefinitionError(f"{where}: the prefix {prefix!r} is not known; give its address in the option `namespaces`")
     return prefixes[prefix] + local if kind == "name" else text
 
 

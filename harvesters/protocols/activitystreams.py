@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from harvesters.errors import CardError, DeniedError, HarvestError, MissingError, ParseError
+from harvesters.errors import ForbiddenError, HarvestError, NotFoundError, ParseError, SourceDefinitionError
 from harvesters.network.fetch import Fetch
 from harvesters.network.response_parsing import dump_json, load_json
 from harvesters.option_schema import Option, value
@@ -65,10 +65,10 @@ def brings(source: Source) -> Payload:
 
 
 def check(source: Source) -> None:
-    """Refuse an unknown format; raises CardError."""
+    """Refuse an unknown format; raises SourceDefinitionError."""
     told = value(source, OPTIONS, "format")
     if told not in {"inline", *FORMATS}:
-        raise CardError(f"{source.name}: option 'format' is {told!r}; it is one of inline, {', '.join(FORMATS)}")
+        raise SourceDefinitionError(f"{source.name}: option 'format' is {told!r}; it is one of inline, {', '.join(FORMATS)}")
 
 
 def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[Any]:
@@ -197,13 +197,13 @@ def _brought(source: Source, fetch: Fetch, key: str, row: Mapping[str, Any], sta
         reply = fetch.get(also, accept=FORMATS[kind].accept)
         found = records(source, fetch, key, reply, stamp or None)
         return tuple(replace(item, key=key) for item in found[:1]) if kind == "rdf" and len(found) == 1 else found, replace(spot, faults=0)
-    except MissingError:
+    except NotFoundError:
         return (Gone(key, stamp or None),), spot
     except ValueError as error:
         return (Unreadable(key, f"an object that holds {error}"),), spot
     except UNREAD as error:
         faults = fault(source.name, spot.faults, error)
-        if not isinstance(error, DeniedError | ParseError):
+        if not isinstance(error, ForbiddenError | ParseError):
             _alive(source, fetch, error)
         return (Unreadable(key, str(error)),), replace(spot, faults=faults)
 

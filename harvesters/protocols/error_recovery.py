@@ -8,31 +8,31 @@ from hashlib import blake2b
 from typing import Any
 
 from harvesters.errors import (
-    DeniedError,
-    EndlessError,
+    ForbiddenError,
     HarvestError,
-    MalformedError,
-    MissingError,
+    InvalidHTTPError,
+    NotFoundError,
+    PaginationLoopError,
     ParseError,
-    RepeatedError,
-    StalledError,
+    ReadTimeoutError,
+    RepeatedPageError,
     TooLargeError,
     TruncatedError,
     UnavailableError,
     UndecodableError,
-    UnexpectedError,
+    UnexpectedStatusError,
     UnreachableError,
 )
 from harvesters.page_model import Gone, Record, Unreadable
 
 # What a single record can do to the page that holds it; whether it is the whole registry's is asked of the registry then.
 POISON: tuple[type[HarvestError], ...] = (
-    ParseError, TooLargeError, UnavailableError, UnreachableError, StalledError, TruncatedError, UndecodableError, MalformedError,
+    ParseError, TooLargeError, UnavailableError, UnreachableError, ReadTimeoutError, TruncatedError, UndecodableError, InvalidHTTPError,
 )  # fmt: skip
-REFUSED: tuple[type[HarvestError], ...] = (MissingError, UnexpectedError)  # how HTTP says that a token or cursor is not known
+REFUSED: tuple[type[HarvestError], ...] = (NotFoundError, UnexpectedStatusError)  # how HTTP says that a token or cursor is not known
 # What keeps us from a single record, or shows that more than one page is amiss. A bot wall, a 429, quiet hours and a full disk are
 # none of these: they end the run under their own names.
-UNREAD: tuple[type[HarvestError], ...] = (*POISON, *REFUSED, DeniedError)
+UNREAD: tuple[type[HarvestError], ...] = (*POISON, *REFUSED, ForbiddenError)
 
 FAULTS = 300  # answers in a row that cannot be read: a page of 100 broken records needs about 130, a broken registry never ends
 EMPTY = 100  # pages in a row without a record: repositories that filter a page after they have cut it send some
@@ -52,28 +52,28 @@ class Repeats:
         self.pages.clear()
 
     def token(self, url: str, token: str | None, kind: str = "the resumption token") -> None:
-        """Refuse a token that came before, which would go on for ever; raises EndlessError."""
+        """Refuse a token that came before, which would go on for ever; raises PaginationLoopError."""
         if token is not None and token in self.tokens:
-            raise EndlessError(f"{self.name}: {url} repeats {kind} {token!r}")
+            raise PaginationLoopError(f"{self.name}: {url} repeats {kind} {token!r}")
         self.tokens.add(token or "")
 
     def page(self, url: str, items: Sequence[Record[Any] | Gone | Unreadable], content: bytes) -> None:
-        """Refuse a page whose keys all came together in an earlier page, or its *content* without keys; raises RepeatedError."""
+        """Refuse a page whose keys all came together in an earlier page, or its *content* without keys; raises RepeatedPageError."""
         if not items:
             return
         keys = sorted(item.key for item in items if item.key is not None)
         mark = blake2b("\x1f".join(keys).encode("utf-8", "replace") if keys else content, digest_size=16).digest()
         if mark in self.pages:
-            raise RepeatedError(f"{self.name}: {url} repeats the records of an earlier page")
+            raise RepeatedPageError(f"{self.name}: {url} repeats the records of an earlier page")
         self.pages.add(mark)
 
 
 def empties(name: str, url: str, before: int, items: Sequence[object]) -> int:
-    """Count the pages in a row without a record; raises EndlessError where they do not end."""
+    """Count the pages in a row without a record; raises PaginationLoopError where they do not end."""
     if items:
         return 0
     if before >= EMPTY:
-        raise EndlessError(f"{name}: {url} is page {before + 1} in a row without a record; its list does not end")
+        raise PaginationLoopError(f"{name}: {url} is page {before + 1} in a row without a record; its list does not end")
     return before + 1
 
 

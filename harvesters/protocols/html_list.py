@@ -15,7 +15,7 @@ from typing import Any
 from lxml import etree, html
 from lxml.etree import _Element
 
-from harvesters.errors import CardError, ParseError
+from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.network.fetch import Fetch, Reply
 from harvesters.option_schema import Option, value
 from harvesters.page_model import Gone, Page, Pages, Record, Unreadable
@@ -50,10 +50,10 @@ class _Spot:
 
 
 def check(source: Source) -> None:
-    """Refuse an XPath that is none, and a card by which no record has a key; raises CardError."""
+    """Refuse an XPath that is none, and a card by which no record has a key; raises SourceDefinitionError."""
     _compiled(source)
     if not any(value(source, OPTIONS, name) for name in ("key", "digest", "details")):
-        raise CardError(f"{source.name}: nothing tells records apart; give the option 'key', 'digest' or 'details'")
+        raise SourceDefinitionError(f"{source.name}: nothing tells records apart; give the option 'key', 'digest' or 'details'")
 
 
 def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[_Element]:
@@ -112,7 +112,7 @@ def _path(source: Source, name: str, told: str) -> Any:
     try:
         return etree.XPath(told, smart_strings=False)
     except etree.XPathSyntaxError as error:
-        raise CardError(f"{source.name}: option {name!r}: {told!r} is no XPath: {error}") from error
+        raise SourceDefinitionError(f"{source.name}: option {name!r}: {told!r} is no XPath: {error}") from error
 
 
 def _parsed(reply: Reply) -> _Element:

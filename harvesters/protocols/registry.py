@@ -43,7 +43,7 @@ def _always(source: Source) -> bool:
 class Protocol:
     """A way to ask. *incremental*: it can ask what changed since; *tells*: so can the registry of this card.
 
-    *check* raises CardError on options that do not fit together; *chooses* tells what it brings where the card decides that.
+    *check* raises SourceDefinitionError on options that do not fit together; *chooses* tells what it brings where the card decides that.
     """
 
     collect: Callable[..., Pages[Any]]

@@ -17,7 +17,7 @@ from procrastinate import App, JobContext, PsycopgConnector, exceptions
 from procrastinate.jobs import Job, Status
 from sqlalchemy.engine import make_url
 
-from harvesters.errors import BusyError, LedgerError
+from harvesters.errors import LedgerError, SourceLockedError
 from harvesters.ledger.database import Database
 from harvesters.ledger.locks import keepalive_params
 
@@ -47,7 +47,7 @@ def queue(ledger: str, harvest: Harvest = lambda *_: None, errand: Errand = lamb
     def _harvest(source: str, full: bool = False, timestamp: int = 0, tries: int = 0) -> None:
         try:
             harvest(source, full, timestamp)
-        except BusyError as error:
+        except SourceLockedError as error:
             _defer_again(app, {"source": source, "full": full, "timestamp": timestamp, "tries": tries + 1}, error)
 
     @app.task(name=ERRAND, pass_context=True)
@@ -57,7 +57,7 @@ def queue(ledger: str, harvest: Harvest = lambda *_: None, errand: Errand = lamb
     return app
 
 
-def _defer_again(app: App, job: dict[str, Any], error: BusyError) -> None:
+def _defer_again(app: App, job: dict[str, Any], error: SourceLockedError) -> None:
     """Queue a job anew whose source is busy; where the source's next job is queued already, that one does its work.
 
     Procrastinate's own retry puts the same job back, which fails where the next one is queued, and leaves the job as begun for ever.

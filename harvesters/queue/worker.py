@@ -24,7 +24,7 @@ from procrastinate import App
 from procrastinate.exceptions import ConnectorException
 from procrastinate.jobs import Job
 
-from harvesters.errors import BusyError, FencedError, HarvestError, LedgerError, QuietError
+from harvesters.errors import HarvestError, LedgerError, LockLostError, QuietHoursError, SourceLockedError
 from harvesters.queue.jobs import begun, lay_out, orphaned, queue, requeue
 from harvesters.runs import errands
 from harvesters.runs.attempt import attempt
@@ -51,7 +51,7 @@ class Work:
     cards: Path
 
     def harvest(self, name: str, full: bool, due: int) -> None:
-        """Do a run that was due at *due* (seconds since 1970); raises BusyError, upon which the job is queued again."""
+        """Do a run that was due at *due* (seconds since 1970); raises SourceLockedError, upon which the job is queued again."""
         source = next((card for card in load_all(self.cards) if card.name == name), None)
         if source is None:
             log.error("run skipped: no source definition", source=name, cure=f"put {name}.toml into {self.cards}")
@@ -61,9 +61,9 @@ class Work:
                 log.info("run skipped: the source was harvested since it was due", source=name, run=run)
                 return
             self._attempt(source, full)
-        except BusyError:
+        except SourceLockedError:
             raise
-        except QuietError as error:
+        except QuietHoursError as error:
             log.warning("run postponed", source=name, reason=str(error))
         except (HarvestError, JournalError) as error:
             log.error("run failed", source=name, reason=str(error))
@@ -90,7 +90,7 @@ class Work:
     def _attempt(self, source: Source, full: bool) -> Plan:
         try:
             return attempt(source, self.means, full=full)
-        except FencedError as error:
+        except LockLostError as error:
             log.critical("this worker ends", source=source.name, reason=str(error), code=FENCED, cure="start it again")
             os._exit(FENCED)  # nothing more may be said of a job that is another's, so the queue is not told either
 
@@ -193,7 +193,7 @@ class Recovery:
     def _requeue(self, job: Job, loop: asyncio.AbstractEventLoop) -> None:
         """Requeue a job while its source's lock is held, so that nobody has begun its run meanwhile."""
         source = str(job.lock)
-        with suppress(BusyError), alone(source, self.means):
+        with suppress(SourceLockedError), alone(source, self.means):
             run = self.means.ledger.open_run(source)
             asyncio.run_coroutine_threadsafe(requeue(self.app, job), loop).result()
             left = {"run": run.id, "pages": run.pages, "records": run.fetched} if run else {}

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import structlog
 
-from harvesters.errors import FencedError
+from harvesters.errors import LockLostError
 from harvesters.runs.means import Means
 from harvesters.runs.plan import Plan
 from harvesters.runs.remap import remap
@@ -40,7 +40,7 @@ def _logged(source: Source, means: Means, watch: Watch | None, deed: Callable[[W
         plan = deed(watch or (lambda _: None))
         told("run ended", source=source.name, run=plan.run.id, outcome=plan.run.state.value, held=plan.held, **plan.counts)
         return plan
-    except FencedError:
+    except LockLostError:
         fenced = True
         raise
     finally:

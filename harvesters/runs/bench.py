@@ -14,7 +14,7 @@ from typing import Protocol
 
 import structlog
 
-from harvesters.errors import ClusterError, JudgeError, LostError
+from harvesters.errors import ClusterError, ClusterLostError, ValidationCrashError
 from harvesters.ledger.models import StagedRecord
 from harvesters.queue.extra import room
 from harvesters.runs.craft import Case, Craft
@@ -39,7 +39,7 @@ class Crew(Protocol):
     @property
     def hands(self) -> int: ...  # noqa: D102 - how many parcels they work on at once
     def begin(self, parcel: Parcel) -> Future[list[StagedRecord]]: ...  # noqa: D102
-    def end(self, parcel: Parcel, begun: Future[list[StagedRecord]]) -> list[StagedRecord]: ...  # noqa: D102 - raises LostError, JudgeError
+    def end(self, parcel: Parcel, begun: Future[list[StagedRecord]]) -> list[StagedRecord]: ...  # noqa: D102 - raises ClusterLostError, ValidationCrashError
     def close(self) -> None: ...  # noqa: D102
 
 
@@ -140,7 +140,7 @@ class Work:
         return all(part.sent is None or part.sent[2].done() for part in self.parts)
 
     def drafts(self) -> list[StagedRecord]:
-        """Give each record's draft, in their order; raises JudgeError where some records end every process that works on them."""
+        """Give each record's draft, in their order; raises ValidationCrashError where some records end every process that works on them."""
         return [draft for part in self.parts for draft in self._of(part)]
 
     def _of(self, part: _Part) -> list[StagedRecord]:
@@ -149,10 +149,10 @@ class Work:
         crew, parcel, begun = part.sent
         try:
             return crew.end(parcel, begun)
-        except LostError as error:
+        except ClusterLostError as error:
             self.bench.dismiss(crew, str(error))
             return self.bench.local(part.craft, part.cases)
-        except JudgeError:
+        except ValidationCrashError:
             if not self.bench.bounded:
                 raise
             return self.bench.local(part.craft, part.cases)

@@ -11,7 +11,7 @@ from typing import Any, cast
 from distributed import Client, KilledWorker
 from distributed.comm.core import CommClosedError
 
-from harvesters.errors import ClusterError, JudgeError, LostError
+from harvesters.errors import ClusterError, ClusterLostError, ValidationCrashError
 from harvesters.ledger.models import StagedRecord
 from harvesters.runs.parcel import Parcel, code, done, other
 from journal.outage import root_cause
@@ -85,20 +85,20 @@ class Dask:
         return begun
 
     def end(self, parcel: Parcel, begun: Future[list[StagedRecord]]) -> list[StagedRecord]:
-        """Wait for a parcel's drafts; raises LostError where the cluster will bring none, JudgeError where it kills all who take it."""
+        """Return a parcel's drafts; raises ClusterLostError if the cluster is lost, ValidationCrashError if it crashes all workers."""
         while True:
             try:
                 return begun.result(_LOOK)
             except Late as error:
                 if not self._threads():
-                    raise LostError(f"no worker is left at {self._address}") from error
+                    raise ClusterLostError(f"no worker is left at {self._address}") from error
             except KilledWorker as error:
                 cure = "give the workers more memory, then run again"
-                raise JudgeError(f"several Dask workers died that judged the same records; {cure} ({error})") from error
+                raise ValidationCrashError(f"several Dask workers died that judged the same records; {cure} ({error})") from error
             except ImportError as error:
                 raise ClusterError(f"a worker of {self._address} has not our code ({error}); install the same version there") from error
             except _LOST as error:
-                raise LostError(f"the scheduler at {self._address} does not answer any more ({root_cause(error)})") from error
+                raise ClusterLostError(f"the scheduler at {self._address} does not answer any more ({root_cause(error)})") from error
 
     def _threads(self) -> int:
         try:

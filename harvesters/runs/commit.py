@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
-from harvesters.errors import FencedError, HarvestError, LedgerError
+from harvesters.errors import HarvestError, LedgerError, LockLostError
 from harvesters.ledger.models import SEEN, TOMBSTONED, UPSERTED, Outcome, RecordState, Run, StagedDiff, State, StateChange
 from harvesters.runs.balance import Tally, counted, faults
 from harvesters.runs.closing import account
@@ -71,7 +71,7 @@ def _kept(run: Run, means: Means) -> Iterator[None]:
     """Leave a run to the next one where the journal, or the ledger, refuses its commit."""
     try:
         yield
-    except FencedError:
+    except LockLostError:
         raise  # the run is another's now
     except (HarvestError, JournalError) as error:
         with suppress(LedgerError):  # then its row stands as it does, and the error that came first is told

@@ -36,7 +36,7 @@ def check_supersede(ledger: Ledger, source: str, plan: str | None) -> None:
 def approve(means: Means, source: Source, run: str, *, by: str, override: Override | None = None, note: str = "") -> Run:
     """Commit a held plan exactly as it was drawn; *override* raises a limit for the next run that needs it.
 
-    Raises PlanError where the plan is not held, or where the source has had another commit since, BusyError while a run of the
+    Raises PlanError where the plan is not held, or where the source has had another commit since, SourceLockedError while a run of the
     source is under way.
     """
     _check(override, means)
@@ -64,7 +64,7 @@ def _write_down(means: Means, act: AuditEntry, override: Override | None) -> Non
 
 
 def reject(means: Means, source: Source, run: str, *, by: str, reason: str = "") -> Run:
-    """Let a held plan go; the last good data stays. Raises PlanError and BusyError as ``approve`` does."""
+    """Let a held plan go; the last good data stays. Raises PlanError and SourceLockedError as ``approve`` does."""
     with alone(source.name, means) as means:
         held = _held(means, source.name, run)
         means.ledger.record_audit_entry(AuditEntry(means.now(), by, ActionType.REJECTED.value, source.name, run, reason or None))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from harvesters.errors import BusyError, HarvestError
+from harvesters.errors import HarvestError, SourceLockedError
 from harvesters.ledger.models import Run, State
 from harvesters.ledger.operator_actions import RunRequest
 from harvesters.runs.means import Means
@@ -53,7 +53,7 @@ def run(it: RunRequest, cards: Sequence[Source], means: Means, harvest: Callable
         return
     try:
         means.ledger.complete_request(it.id, harvest(source, it.full).run.id)
-    except BusyError:
+    except SourceLockedError:
         means.ledger.requeue(it.id)
     except (HarvestError, JournalError) as error:
         last = means.ledger.last_run(it.source, [State.FAILED, State.COMMITTING])

@@ -27,7 +27,7 @@ from typing import Any
 
 import structlog
 
-from harvesters.errors import CrashingReplyError, CrashLoopError, HarvestError, LostError
+from harvesters.errors import ClusterLostError, CrashingReplyError, CrashLoopError, HarvestError
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Run, StagedRecord
 from harvesters.network.fetch import Fetch, Reply
@@ -486,6 +486,6 @@ class IsolatedReader:
         try:
             self._worked[number] = crew.end(parcel, begun)
             return len(self._worked[number])
-        except LostError as error:
+        except ClusterLostError as error:
             self._bench.dismiss(crew, str(error))
             raise

@@ -12,7 +12,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
-from harvesters.errors import BusyError, FolderError
+from harvesters.errors import DataDirectoryError, SourceLockedError
 from harvesters.runs.means import Means
 
 
@@ -25,7 +25,7 @@ def source_lock(source: str) -> str:
 def alone(source: str, means: Means) -> Iterator[Means]:
     """Hold a source's lock; go on with the means that are given.
 
-    Raises BusyError where another holds it, FolderError where there can be no lock.
+    Raises SourceLockedError where another holds it, DataDirectoryError where there can be no lock.
     """
     busy = f"{source}: another run of it is under way; wait for it to end"
     if not means.ledger.is_shared:
@@ -34,7 +34,7 @@ def alone(source: str, means: Means) -> Iterator[Means]:
         return
     with means.ledger.advisory_lock(source_lock(source), wait=False) as fence:
         if fence is None:
-            raise BusyError(busy)
+            raise SourceLockedError(busy)
         yield replace(means, fence=_both(means.fence, fence))
 
 
@@ -70,15 +70,15 @@ def _both(one: Callable[[], None], other: Callable[[], None]) -> Callable[[], No
 
 @contextmanager
 def _locked(data: Path, name: str, busy: str = "") -> Iterator[None]:
-    """Hold a lock; wait for it, or raise BusyError with the text *busy*, where there is one."""
+    """Hold a lock; wait for it, or raise SourceLockedError with the text *busy*, where there is one."""
     try:
         (data / "locks").mkdir(parents=True, exist_ok=True)
         lock = (data / "locks" / name).open("w")
     except OSError as error:
-        raise FolderError(f"{data / 'locks' / name}: {error.strerror}; make room or mend the folder, then run again") from error
+        raise DataDirectoryError(f"{data / 'locks' / name}: {error.strerror}; make room or mend the folder, then run again") from error
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
         except BlockingIOError as error:
-            raise BusyError(busy) from error
+            raise SourceLockedError(busy) from error
         yield

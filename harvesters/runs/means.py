@@ -17,7 +17,7 @@ from harvesters.network.rate_limit import Pace, Turns
 from harvesters.network.retry import Patience
 from harvesters.runs.bench import BESIDE, Bench
 from harvesters.runs.isolation import Collectors
-from journal.errors import FullError
+from journal.errors import JournalWriteError
 from journal.journal import Journal
 from shapes.validate import EngineName
 from vocab.crosswalks import Crosswalks
@@ -39,7 +39,7 @@ class Means:
     """The hall and the ledger, the base of the IRIs, and how the network is met.
 
     *data* holds archive, locks and status file, *cards* the registries' cards (None: not known); *transport* replaces the
-    network in tests, *pace* is shared by all runs; *now* gives UTC in whole seconds. *fence* raises FencedError once the lock that
+    network in tests, *pace* is shared by all runs; *now* gives UTC in whole seconds. *fence* raises LockLostError once the lock that
     a run holds is lost: it is called before anything is written that others would take for good. *collectors* are the processes in which
     answers are read and records mapped; where None, that is done in this process.
     """
@@ -65,7 +65,7 @@ def _mend(journal: Journal) -> None:
     """Set right what a crash left; where the journal cannot be written one may look all the same, and who writes is told."""
     try:
         aside = journal.mend()
-    except FullError as error:
+    except JournalWriteError as error:
         log.warning("journal not writable; nothing can be published", reason=str(error))
         return
     if aside:

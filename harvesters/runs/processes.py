@@ -10,7 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 
 import structlog
 
-from harvesters.errors import JudgeError
+from harvesters.errors import ValidationCrashError
 from harvesters.ledger.models import StagedRecord
 from harvesters.runs.bounds import MEMORY_EXIT, Limits, Meter
 from harvesters.runs.craft import Case
@@ -74,7 +74,7 @@ class Processes:
                 return self._pool.submit(_bounded, parcel)
 
     def end(self, parcel: Parcel, begun: Future[list[StagedRecord]]) -> list[StagedRecord]:
-        """Wait for a parcel's drafts; raises JudgeError where every process dies that works on it."""
+        """Wait for a parcel's drafts; raises ValidationCrashError where every process dies that works on it."""
         for _ in range(_LIVES - 1):
             try:
                 return begun.result()
@@ -85,7 +85,7 @@ class Processes:
             return begun.result()
         except BrokenProcessPool as error:
             cure = "run again, with more memory where the system killed them for want of some"
-            raise JudgeError(f"{_LIVES} processes that judge the same records died; {cure}") from error
+            raise ValidationCrashError(f"{_LIVES} processes that judge the same records died; {cure}") from error
 
     def close(self) -> None:
         """End the processes."""

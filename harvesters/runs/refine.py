@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
-from harvesters.errors import JudgeError
+from harvesters.errors import ValidationCrashError
 from harvesters.ledger.models import Outcome, RecordState, StagedRecord, StoredRecord
 from harvesters.page_model import Gone, Page, Position, Record, Unreadable
 from harvesters.runs.bench import Bench, Work
@@ -75,12 +75,12 @@ class Refiner:
     def finish(self, batch: Batch) -> list[StagedRecord]:
         """Wait for the bench and give the page's drafts in their order.
 
-        Raises JudgeError where some of its records end every process that works on them.
+        Raises ValidationCrashError where some of its records end every process that works on them.
         """
         try:
             worked = iter(batch.work.drafts())
-        except JudgeError as error:
-            raise JudgeError(f"{self.craft.task.source.name}: {error}") from error
+        except ValidationCrashError as error:
+            raise ValidationCrashError(f"{self.craft.task.source.name}: {error}") from error
         return [draft or next(worked) for draft in batch.drafts]
 
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 import structlog
 
 from harvesters.compatibility import pair
-from harvesters.errors import FencedError, HarvestError, PlanError
+from harvesters.errors import HarvestError, LockLostError, PlanError
 from harvesters.ledger.models import Run, State
 from harvesters.network.fetch import Fetch
 from harvesters.network.retry import Patience
@@ -52,7 +52,7 @@ def remap(source: Source, means: Means, *, dry_run: bool = False, watch: Watch =
         try:
             run = _collected(source, means, protocol, run, heard, watch)
             return conclude(source, means, run, validators, dry_run=dry_run)
-        except FencedError:
+        except LockLostError:
             raise
         except HarvestError as error:
             means.ledger.delete_run(run) if dry_run else fail(run, means, str(error))

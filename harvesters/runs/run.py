@@ -17,12 +17,12 @@ from harvesters.errors import (
     CharsetError,
     CrashingReplyError,
     CrashLoopError,
-    EndlessError,
-    FencedError,
     HarvestError,
+    LockLostError,
+    PaginationLoopError,
     PlanError,
-    QuietError,
-    RepeatedError,
+    QuietHoursError,
+    RepeatedPageError,
 )
 from harvesters.ledger.models import Notice, Run, State
 from harvesters.network.fetch import Fetch, Validator
@@ -71,13 +71,13 @@ def harvest(source: Source, means: Means, *, full: bool = False, dry_run: bool =
         try:
             run, validators = _collect(source, means, protocol, run, watch, full=full)
             return conclude(source, means, run, validators, dry_run=dry_run)
-        except QuietError as error:  # the run stays open, and the next one takes it up
+        except QuietHoursError as error:  # the run stays open, and the next one takes it up
             if dry_run:
                 means.ledger.delete_run(run)
             else:
                 means.ledger.save(replace(means.ledger.run(run.id) or run, reason=str(error)))
             raise
-        except FencedError:
+        except LockLostError:
             raise  # the run is another's now
         except HarvestError as error:
             means.ledger.delete_run(run) if dry_run else fail(run, means, str(error))
@@ -96,7 +96,7 @@ def _due_since(run: Run, source: Source, means: Means) -> bool:
 
 
 def fail(run: Run, means: Means, reason: str) -> None:
-    """End a run as its last checkpoint left it, with what had come until then; raises FencedError where it is another's now.
+    """End a run as its last checkpoint left it, with what had come until then; raises LockLostError where it is another's now.
 
     One that has come to its commit is left as it is: its entry may be in the journal.
     """
@@ -191,7 +191,7 @@ def _collect(source: Source, means: Means, protocol: Protocol, run: Run, watch: 
         reader = page_reader(means, task, protocol, door, run.since, page, watch)
         try:
             reader.collect()
-        except FencedError:
+        except LockLostError:
             raise
         except HarvestError as error:
             _count(run, Counter(door.met) + reader.met, error, means)
@@ -216,7 +216,7 @@ def _door(source: Source, means: Means, archive: Archive, known: dict[str, Valid
 def _count(run: Run, met: Counter[str], error: HarvestError, means: Means) -> None:
     """Write down how the requests of a run ended, also of one that fails at the last of them, and what was wrong with an answer."""
     kept = means.ledger.run(run.id) or run
-    if isinstance(error, CharsetError | CrashingReplyError | RepeatedError | EndlessError):  # all others the door has counted
+    if isinstance(error, CharsetError | CrashingReplyError | RepeatedPageError | PaginationLoopError):  # all others the door has counted
         met[error.outcome] += 1
     means.ledger.save(replace(kept, network=dict(Counter(run.network) + met)))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import structlog
 
-from harvesters.errors import CardError, FolderError, HarvestError
+from harvesters.errors import DataDirectoryError, HarvestError, SourceDefinitionError
 from harvesters.ledger.models import Run, State
 from harvesters.runs.closing import account
 from harvesters.runs.commit import left
@@ -19,7 +19,7 @@ from harvesters.runs.means import Means
 from harvesters.runs.timetable import frozen_from, late_from, next_due
 from harvesters.runs.words import SOURCE as VOCABULARY
 from harvesters.source import Source, load
-from journal.errors import FullError
+from journal.errors import JournalWriteError
 from journal.store import Store
 from vocab.describe import quads
 from vocab.freshness import FreshnessInputs
@@ -39,7 +39,7 @@ Cards = Mapping[str, Source | None]  # by name; None where a card cannot be read
 def write(means: Means) -> None:
     """Write ``status.nq`` from the ledger and the cards: one graph, all sources; nothing is written where nothing has changed.
 
-    Raises FolderError where it cannot be written; the last one stays.
+    Raises DataDirectoryError where it cannot be written; the last one stays.
     """
     with telling(means):  # runs of other sources may end at the same time
         at = means.now()
@@ -65,10 +65,10 @@ def _replace(file: Path, text: bytes, store: Store | None) -> None:
         if store:
             store.replace(file.name, part)
         part.replace(file)
-    except FullError as error:
-        raise FolderError(str(error)) from error
+    except JournalWriteError as error:
+        raise DataDirectoryError(str(error)) from error
     except OSError as error:
-        raise FolderError(f"{file}: {error.strerror}; make room or mend the folder, and the next run writes it") from error
+        raise DataDirectoryError(f"{file}: {error.strerror}; make room or mend the folder, and the next run writes it") from error
 
 
 def standings(means: Means, at: datetime) -> list[SourceStatus]:
@@ -88,7 +88,7 @@ def _cards(folder: Path | None) -> Cards | None:
 def _card(card: Path) -> Source | None:
     try:
         return load(card)
-    except CardError:
+    except SourceDefinitionError:
         return None
 
 

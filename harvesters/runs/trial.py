@@ -66,7 +66,7 @@ def trial(
     transport: httpx.BaseTransport | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Trial:
-    """Ask a registry for a few records and judge them; raises CardError where the card is wrong.
+    """Ask a registry for a few records and judge them; raises SourceDefinitionError where the card is wrong.
 
     What goes wrong on the way is told in the trial, beside the verdicts on what had come. The manners are those of a harvest:
     robots.txt, the card's pause, quiet hours, and no address off the open internet but of the hosts in *allow*. *clock* gives

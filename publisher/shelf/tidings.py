@@ -11,7 +11,7 @@ from time import monotonic
 import structlog
 from pyoxigraph import Quad, RdfFormat, parse
 
-from journal.errors import FullError
+from journal.errors import JournalWriteError
 from journal.store import Store
 from publisher.shelf.tides import restated
 
@@ -52,7 +52,7 @@ class Tidings:
         if self._store is None or monotonic() - self._fetched < EVERY:
             return
         self._fetched, part = monotonic(), self._path.with_suffix(".coming")
-        with suppress(FullError):
+        with suppress(JournalWriteError):
             if self._store.get(self._path.name, part):
                 if self._path.exists() and self._path.read_bytes() == part.read_bytes():
                     part.unlink()

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from harvesters.compatibility import pair
-from harvesters.errors import CardError, ParseError, UnavailableError
+from harvesters.errors import ParseError, SourceDefinitionError, UnavailableError
 from harvesters.network.fetch import Fetch, Patience
 from harvesters.page_model import Gone, Payload, Record, Unreadable
 from harvesters.protocols.activitystreams import collect
@@ -195,5 +195,5 @@ def test_what_is_no_collection_is_told(content, source):
 
 
 def test_an_unknown_format_is_refused(source):
-    with pytest.raises(CardError, match="it is one of inline, json, xml, rdf"):
+    with pytest.raises(SourceDefinitionError, match="it is one of inline, json, xml, rdf"):
         pair(source(format="csv"))

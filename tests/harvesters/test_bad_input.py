@@ -11,7 +11,7 @@ import pytest
 import replay
 
 from harvesters.compatibility import pair
-from harvesters.errors import CardError, ParseError
+from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.network.fetch import Fetch
 from harvesters.page_model import Record, Unreadable
 
@@ -76,7 +76,7 @@ def told(content: bytes, protocol: str, card: object, words: object) -> tuple[li
                 elif isinstance(item, Record):
                     read(item)
                     mapped += 1
-    except (ParseError, CardError) as error:
+    except (ParseError, SourceDefinitionError) as error:
         reasons.append(str(error))
     return reasons, mapped
 

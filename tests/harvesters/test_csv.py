@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from harvesters.errors import CardError, ParseError
+from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.network.fetch import Validator
 from harvesters.page_model import Unreadable
 from harvesters.protocols.tables.csv_file import check, collect
@@ -219,5 +219,5 @@ def test_what_is_no_table_is_told(content, told, card, registry):
     [({"delimiter": ";;"}, "give one character"), ({"quote": ""}, "give one character"), ({"key": "a", "digest": ["b"]}, "keep one")],
 )
 def test_options_that_do_not_fit_are_refused(options, told, card):
-    with pytest.raises(CardError, match=told):
+    with pytest.raises(SourceDefinitionError, match=told):
         check(table(card, **options))

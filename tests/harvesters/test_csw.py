@@ -11,7 +11,7 @@ import pytest
 from lxml import etree
 
 from harvesters.compatibility import pair
-from harvesters.errors import CardError, ParseError, UnavailableError
+from harvesters.errors import ParseError, SourceDefinitionError, UnavailableError
 from harvesters.network.fetch import Fetch, Patience
 from harvesters.page_model import Record, Unreadable
 from harvesters.protocols.csw.harvest import collect
@@ -194,7 +194,7 @@ def test_iso_records_have_their_file_identifier_and_others_are_unreadable(source
 
 
 def test_a_size_of_nothing_is_refused(source):
-    with pytest.raises(CardError, match="write a number from 1 up"):
+    with pytest.raises(SourceDefinitionError, match="write a number from 1 up"):
         pair(source(size=0))
 
 
@@ -212,5 +212,5 @@ def test_a_service_that_takes_xml_only_is_asked_by_post(source):
 
 
 def test_another_method_is_refused(source):
-    with pytest.raises(CardError, match="'method' is 'put'; it is one of get, post"):
+    with pytest.raises(SourceDefinitionError, match="'method' is 'put'; it is one of get, post"):
         pair(source(method="put"))

@@ -9,7 +9,7 @@ import stamina
 from stamina.instrumentation import set_on_retry_hooks
 from structlog.testing import capture_logs
 
-from harvesters.errors import DeniedError, FetchError, OutageError, RefusedError, TooLargeError
+from harvesters.errors import FetchError, ForbiddenError, RefusedError, TemporaryFetchError, TooLargeError
 from harvesters.network.fetch import Fetch, Validator
 from harvesters.network.rate_limit import Pace
 from harvesters.network.retry import Patience, retry_after, tell_retries
@@ -79,7 +79,7 @@ def test_a_503_is_asked_again() -> None:
 def test_an_outage_that_stays_is_an_error_that_names_the_address() -> None:
     handler, asked = answers(httpx.Response(503))
 
-    with door(handler) as fetch, pytest.raises(OutageError, match=f"{URL}: answered 503"):
+    with door(handler) as fetch, pytest.raises(TemporaryFetchError, match=f"{URL}: answered 503"):
         fetch.get(URL)
 
     assert len(asked) == 3
@@ -89,7 +89,7 @@ def test_an_outage_that_stays_is_an_error_that_names_the_address() -> None:
 def test_a_denial_is_not_asked_again(status: int) -> None:
     handler, asked = answers(httpx.Response(status))
 
-    with door(handler) as fetch, pytest.raises(DeniedError, match=f"answered {status}; correct the source"):
+    with door(handler) as fetch, pytest.raises(ForbiddenError, match=f"answered {status}; correct the source"):
         fetch.get(URL)
 
     assert len(asked) == 1
@@ -99,7 +99,7 @@ def test_a_broken_connection_is_an_outage() -> None:
     def handler(request: httpx.Request) -> httpx.Response:
         raise httpx.ReadError("connection reset", request=request)
 
-    with door(handler) as fetch, pytest.raises(OutageError, match="connection reset"):
+    with door(handler) as fetch, pytest.raises(TemporaryFetchError, match="connection reset"):
         fetch.get(URL)
 
 
@@ -143,7 +143,7 @@ def test_a_private_address_is_refused(address: str) -> None:
 
 
 def test_a_private_address_is_asked_when_the_operator_allows_its_host() -> None:
-    with Fetch(pause=0, allow=frozenset({"127.0.0.1"})) as fetch, pytest.raises(OutageError, match="ConnectError"):
+    with Fetch(pause=0, allow=frozenset({"127.0.0.1"})) as fetch, pytest.raises(TemporaryFetchError, match="ConnectError"):
         fetch.get("http://127.0.0.1:1/")
 
 

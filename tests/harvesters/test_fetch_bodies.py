@@ -15,7 +15,7 @@ import pytest
 import zstandard
 
 from harvesters.archive import Archive
-from harvesters.errors import ArchiveError, OutageError, RefusedError, StalledError, TooLargeError, UndecodableError
+from harvesters.errors import ArchiveError, ReadTimeoutError, RefusedError, TemporaryFetchError, TooLargeError, UndecodableError
 from harvesters.network.encoding import decoded
 from harvesters.network.fetch import Fetch
 from harvesters.network.retry import Patience
@@ -165,7 +165,7 @@ def test_a_dead_address_is_passed_over_for_the_next() -> None:
 
 @pytest.mark.parametrize("found", [["93.184.216.34"], []])
 def test_a_name_that_leads_nowhere_is_an_outage(found: list[str]) -> None:
-    with through(Line("93.184.216.34"), found) as door, pytest.raises(OutageError, match=r"is dead|has no address"):
+    with through(Line("93.184.216.34"), found) as door, pytest.raises(TemporaryFetchError, match=r"is dead|has no address"):
         door.get("http://registry.example/")
 
 
@@ -182,7 +182,7 @@ def test_without_a_deadline_each_step_has_its_own_limit() -> None:
 
 
 def test_an_answer_that_takes_too_long_in_all_is_stalled() -> None:
-    with pytest.raises(StalledError, match="did not end in the time"):
+    with pytest.raises(ReadTimeoutError, match="did not end in the time"):
         ask(TEXT, "identity", answer=-1)
 
 

@@ -11,7 +11,14 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from harvesters.errors import CardError, ElsewhereError, OutageError, QuietError, RobotsError, UnexpectedError
+from harvesters.errors import (
+    InvalidURLError,
+    QuietHoursError,
+    RobotsError,
+    SourceDefinitionError,
+    TemporaryFetchError,
+    UnexpectedStatusError,
+)
 from harvesters.network.fetch import Fetch
 from harvesters.network.rate_limit import Pace
 from harvesters.network.retry import Patience, retry_after
@@ -115,7 +122,7 @@ def test_a_robots_txt_out_of_reach_is_an_outage_and_is_not_tried_beyond_measure(
 
     host = Host(broken)
 
-    with door(host) as fetch, pytest.raises(OutageError, match="no route"):
+    with door(host) as fetch, pytest.raises(TemporaryFetchError, match="no route"):
         fetch.get(URL)
 
     assert len(host.asked) == 2
@@ -227,7 +234,10 @@ def test_a_host_that_asks_one_source_to_wait_is_left_alone_by_the_others() -> No
     pace = Pace(slept.append, lambda: 0.0)
     limited = Host(answer=lambda _: httpx.Response(429, headers={"Retry-After": "90"}))
 
-    with door(limited, robots=False, pace=pace, patience=Patience(tries=1)) as one, pytest.raises(OutageError, match="in 90 seconds"):
+    with (
+        door(limited, robots=False, pace=pace, patience=Patience(tries=1)) as one,
+        pytest.raises(TemporaryFetchError, match="in 90 seconds"),
+    ):
         one.get(URL)
     with door(Host(), robots=False, pace=pace) as two:
         two.get(URL)
@@ -238,7 +248,7 @@ def test_a_host_that_asks_one_source_to_wait_is_left_alone_by_the_others() -> No
 def test_who_asks_for_more_than_a_run_waits_is_left_at_once() -> None:
     host = Host(answer=lambda _: httpx.Response(503, headers={"Retry-After": "86400"}))
 
-    with door(host, robots=False) as fetch, pytest.raises(OutageError, match="in 86400 seconds"):
+    with door(host, robots=False) as fetch, pytest.raises(TemporaryFetchError, match="in 86400 seconds"):
         fetch.get(URL)
 
     assert len(host.asked) == 1
@@ -259,11 +269,14 @@ def test_a_date_is_counted_from_the_registrys_own_clock() -> None:
 def test_in_quiet_hours_nothing_is_asked() -> None:
     host = Host()
 
-    with door(host, quiet=quiet("11:00-13:00"), now=lambda: NOON) as fetch, pytest.raises(QuietError, match="after 2026-03-01 13:00 UTC"):
+    with (
+        door(host, quiet=quiet("11:00-13:00"), now=lambda: NOON) as fetch,
+        pytest.raises(QuietHoursError, match="after 2026-03-01 13:00 UTC"),
+    ):
         fetch.get(URL)
 
     assert host.asked == []
-    assert fetch.met == {"quiet": 1}
+    assert fetch.met == {"quiet_hours": 1}
 
 
 @pytest.mark.parametrize("text", ["22-06", "22:00", "24:00-06:00", "22:00-22:00", "22:60-23:00", "", "ten to six", "２２:00-06:00"])
@@ -278,16 +291,16 @@ def test_what_is_no_window_of_time_is_refused(text: str) -> None:
 def test_an_address_that_is_none_is_told_and_counted() -> None:
     with door(Host()) as fetch:
         for url in ("https://[::1", "ftp://registry.example/x", "https://registry.example:port/"):
-            with pytest.raises(ElsewhereError):
+            with pytest.raises(InvalidURLError):
                 fetch.get(url)
 
-    assert fetch.met == {"elsewhere": 3}
+    assert fetch.met == {"invalid_url": 3}
 
 
 def test_a_location_that_is_no_address_fails_the_request() -> None:
     host = Host(answer=lambda _: httpx.Response(302, headers={"Location": "https://[::1"}))
 
-    with door(host, robots=False) as fetch, pytest.raises((ElsewhereError, OutageError)):
+    with door(host, robots=False) as fetch, pytest.raises((InvalidURLError, TemporaryFetchError)):
         fetch.get(URL)
 
 
@@ -295,7 +308,7 @@ def test_a_location_that_is_no_address_fails_the_request() -> None:
 def test_a_status_that_means_nothing_here_is_not_asked_again(status: int) -> None:
     host = Host(answer=lambda _: httpx.Response(status))
 
-    with door(host, robots=False) as fetch, pytest.raises(UnexpectedError, match=f"answered {status}"):
+    with door(host, robots=False) as fetch, pytest.raises(UnexpectedStatusError, match=f"answered {status}"):
         fetch.get(URL)
 
     assert fetch.met == {"asked": 1, "unexpected": 1}
@@ -323,7 +336,7 @@ def test_a_card_says_quiet_hours_and_who_let_us_in() -> None:
     source = parse("a", {**table, "quiet": "22:00-06:00", "grant": "letter of 1 March 2026"}, "card")
 
     assert (str(source.quiet), source.grant) == ("22:00-06:00", "letter of 1 March 2026")
-    with pytest.raises(CardError, match=r"card: quiet '22-06' is no window of time: write it as HH:MM-HH:MM in UTC"):
+    with pytest.raises(SourceDefinitionError, match=r"card: quiet '22-06' is no window of time: write it as HH:MM-HH:MM in UTC"):
         parse("a", {**table, "quiet": "22-06"}, "card")
-    with pytest.raises(CardError, match="'grant' is True, which is no text"):
+    with pytest.raises(SourceDefinitionError, match="'grant' is True, which is no text"):
         parse("a", {**table, "grant": True}, "card")

@@ -5,7 +5,15 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from harvesters.errors import BotWallError, DeniedError, LimitedError, MissingError, UnavailableError, UnexpectedError, WebPageError
+from harvesters.errors import (
+    BotProtectionError,
+    ForbiddenError,
+    LimitedError,
+    NotFoundError,
+    UnavailableError,
+    UnexpectedStatusError,
+    WebPageError,
+)
 from harvesters.network.fetch import Fetch
 from harvesters.network.retry import Patience
 
@@ -45,22 +53,22 @@ def ask(status: int, headers: dict[str, str], content: bytes, accept: str = "app
     ],
 )
 def test_a_wall_is_known_by_what_it_sends(name: str, status: int, headers: dict[str, str], content: bytes) -> None:
-    with pytest.raises(BotWallError, match=rf"answered {status} by a bot wall \({name}\)"):
+    with pytest.raises(BotProtectionError, match=rf"answered {status} by a bot wall \({name}\)"):
         ask(status, headers, content)
 
 
 @pytest.mark.parametrize(
     ("error", "status", "headers", "content"),
     [
-        (DeniedError, 403, {}, b'{"error": "no key"}'),
-        (DeniedError, 403, {"server": "cloudflare", "cf-ray": "8f1-FRA"}, b'{"error": "no key"}'),
-        (DeniedError, 401, {}, b"<html>Sign in</html>"),
-        (MissingError, 404, {}, b'<html><div class="g-recaptcha">Search</div></html>'),
+        (ForbiddenError, 403, {}, b'{"error": "no key"}'),
+        (ForbiddenError, 403, {"server": "cloudflare", "cf-ray": "8f1-FRA"}, b'{"error": "no key"}'),
+        (ForbiddenError, 401, {}, b"<html>Sign in</html>"),
+        (NotFoundError, 404, {}, b'<html><div class="g-recaptcha">Search</div></html>'),
         (UnavailableError, 503, {}, b"<html><title>Maintenance</title> no captcha here</html>"),
         (UnavailableError, 502, {"server": "cloudflare"}, b'<html><div id="cf-error-details">Bad gateway</div></html>'),
         (UnavailableError, 522, {"server": "cloudflare"}, b'<html><div id="cf-error-details">Timed out</div></html>'),
         (LimitedError, 429, {"server": "cloudflare"}, b"error code: 1015"),
-        (UnexpectedError, 202, {}, b"<html>accepted</html>"),
+        (UnexpectedStatusError, 202, {}, b"<html>accepted</html>"),
         (WebPageError, 200, {}, b"<html><title>Sign in</title><form>captcha</form></html>"),
     ],
 )
@@ -70,7 +78,7 @@ def test_what_is_no_wall_is_not_called_one(error: type[Exception], status: int, 
 
 
 def test_the_publisher_is_given_who_we_are_and_the_line_that_lets_us_in() -> None:
-    with pytest.raises(BotWallError) as told:
+    with pytest.raises(BotProtectionError) as told:
         ask(403, {"cf-mitigated": "challenge"}, b"")
 
     assert '"Stocktake/0.1 (+https://w3id.org/wsis-stocktaking/; desk@example.org)"' in str(told.value)

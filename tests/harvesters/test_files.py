@@ -11,7 +11,7 @@ import pytest
 import replay
 
 from harvesters.compatibility import pair
-from harvesters.errors import CardError, MissingError, ParseError, UnavailableError
+from harvesters.errors import NotFoundError, ParseError, SourceDefinitionError, UnavailableError
 from harvesters.network.fetch import Fetch, Patience
 from harvesters.page_model import Gone, Payload, Record, Unreadable
 from harvesters.protocols.files.harvest import collect
@@ -140,7 +140,7 @@ def test_a_file_that_cannot_be_read_stops_nothing(broken, kind, source):
 
 
 def test_a_folder_that_goes_away_ends_the_harvest(source):
-    with pytest.raises(MissingError):
+    with pytest.raises(NotFoundError):
         harvest(folder(**{"/f/sub/": 404}), source())
 
     class Falling(Folder):
@@ -181,7 +181,7 @@ def test_a_broken_file_of_rdf_leaves_the_sweep_in_doubt(source):
 def test_the_mapping_must_read_what_the_files_hold(kind, payload, card):
     assert pair(card("files", "fields", fields={"title": "'x'"}, options={"format": kind}))[0].brings is payload
     if payload is not Payload.XML:
-        with pytest.raises(CardError, match="cannot read what protocol 'files' brings"):
+        with pytest.raises(SourceDefinitionError, match="cannot read what protocol 'files' brings"):
             pair(card("files", "oai_dc", fields={}, options={"format": kind}))
 
 
@@ -234,7 +234,7 @@ def test_what_is_no_listing_is_told(content, why, source):
 
 @pytest.mark.parametrize(("options", "why"), [({"format": "csv"}, "it is one of json, xml, rdf"), ({"only": "("}, "no regular expression")])
 def test_a_card_with_a_wrong_option_is_refused(options, why, source):
-    with pytest.raises(CardError, match=why):
+    with pytest.raises(SourceDefinitionError, match=why):
         pair(source(**options))
 
 

@@ -10,7 +10,7 @@ import pytest
 from simulated import door
 
 from harvesters.compatibility import pair
-from harvesters.errors import CardError, ParseError
+from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.page_model import Page, Unreadable
 
 URL = "https://registry.example/list"
@@ -111,5 +111,5 @@ def test_a_list_that_cannot_be_read_ends_the_run(answers, told, card):
     [({"records": "//li["}, "no XPath"), ({"records": "//li"}, "nothing tells records apart"), ({"key": "a"}, "'records' is missing")],
 )
 def test_a_card_that_cannot_work_is_refused(options, told, card):
-    with pytest.raises(CardError, match=told):
+    with pytest.raises(SourceDefinitionError, match=told):
         pair(card("html", url=URL, options=options))

@@ -11,7 +11,7 @@ import replay
 from simulated import door
 
 from harvesters.compatibility import pair
-from harvesters.errors import CardError, HarvestError, ParseError
+from harvesters.errors import HarvestError, ParseError, SourceDefinitionError
 from harvesters.page_model import Page, Record, Unreadable
 from vocab.initiative import Event
 
@@ -143,7 +143,7 @@ def test_what_is_no_calendar_is_told(content, card):
 
 
 def test_a_time_zone_that_is_none_is_refused(card):
-    with pytest.raises(CardError, match="no time zone"):
+    with pytest.raises(SourceDefinitionError, match="no time zone"):
         pair(card("ical", "ical_event", options={"zone": "Nairobi"}))
 
 

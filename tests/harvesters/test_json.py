@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from harvesters.errors import CardError, ParseError
+from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.network.fetch import Validator
 from harvesters.page_model import Unreadable
 from harvesters.protocols import paged_document
@@ -236,7 +236,7 @@ def test_an_answer_without_records_is_told(content, told, card, registry):
     ],
 )
 def test_options_that_do_not_fit_are_refused(options, told, card):
-    with pytest.raises(CardError, match=told):
+    with pytest.raises(SourceDefinitionError, match=told):
         check(card(options=options))
 
 

@@ -9,7 +9,7 @@ import pytest
 import replay
 from pyoxigraph import NamedNode, RdfFormat, parse, serialize
 
-from harvesters.errors import MissingError, ParseError
+from harvesters.errors import NotFoundError, ParseError
 from harvesters.network.fetch import Fetch, Patience
 from harvesters.page_model import Gone, Record, Unreadable
 from harvesters.payloads.property_path import compiled
@@ -163,7 +163,7 @@ def test_pages_that_lead_in_circles_are_read_once(source):
 
 
 def test_a_page_that_is_missing_ends_the_harvest_since_it_may_hold_the_latest(source):
-    with pytest.raises(MissingError):
+    with pytest.raises(NotFoundError):
         harvest(Site(s=STREAM + link("s", "a") + link("s", "b"), a=version("x", 1), b=404), source())
 
 

@@ -14,12 +14,12 @@ import httpx
 import pytest
 
 from harvesters.commands.mirror import address
-from harvesters.errors import BusyError, FetchError, MirrorError, ParseError, TooLargeError
+from harvesters.errors import FetchError, MirrorError, ParseError, SourceLockedError, TooLargeError
 from harvesters.mirror import LARGEST, Mirror, catch_up, follow, meet
 from harvesters.network import download
 from harvesters.network.fetch import Fetch, Patience
 from journal import mirror_origin
-from journal.errors import ChainError, CopyError, ForkError
+from journal.errors import ChainError, ForkError, ReadOnlyMirrorError
 from journal.journal import Journal
 
 URL = "https://origin.example/"
@@ -165,7 +165,7 @@ def test_nothing_else_is_written_into_a_mirrors_journal(tmp_path: Path, there: O
     it = mirror(tmp_path, there)
     catch_up(it)
 
-    with pytest.raises(CopyError, match=r"mirror of https://origin\.example/"):
+    with pytest.raises(ReadOnlyMirrorError, match=r"mirror of https://origin\.example/"):
         it.journal.append([quad(9)], run="b.1", time=WHEN)
 
     assert files(it.journal) == files(there.journal)
@@ -495,7 +495,7 @@ def test_two_mirrors_do_not_write_one_folder(tmp_path: Path, there: Origin) -> N
     errors: list[type[Exception]] = []
 
     def meanwhile(request: httpx.Request) -> httpx.Response:
-        with pytest.raises(BusyError) as caught:
+        with pytest.raises(SourceLockedError) as caught:
             catch_up(mirror(tmp_path, there))
         errors.append(caught.type)
         return there.head(request)
@@ -503,7 +503,7 @@ def test_two_mirrors_do_not_write_one_folder(tmp_path: Path, there: Origin) -> N
     there.instead["/journal/head"] = meanwhile
     catch_up(it)
 
-    assert errors == [BusyError]
+    assert errors == [SourceLockedError]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import replay
 import simulated
 
 from harvesters.compatibility import pair
-from harvesters.errors import CardError, ParseError
+from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.page_model import Gone, Payload, Record, Unreadable
 from harvesters.payloads.property_path import compiled
 from harvesters.protocols.oai.harvest import collect
@@ -82,7 +82,7 @@ def test_metadata_that_is_no_rdf_is_unreadable_alone(body, card):
 
 
 def test_a_mapping_of_xml_is_refused_where_graphs_come(card):
-    with pytest.raises(CardError, match="cannot read what protocol 'oai-pmh' brings, an RDF graph"):
+    with pytest.raises(SourceDefinitionError, match="cannot read what protocol 'oai-pmh' brings, an RDF graph"):
         pair(card("oai-pmh", "oai_dc", fields={}, options={"prefix": "edm", "graph": True}))
 
 

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from harvesters.compatibility import pair
-from harvesters.errors import CardError
+from harvesters.errors import SourceDefinitionError
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.protocols.registry import PROTOCOLS
 
@@ -49,7 +49,7 @@ def test_a_good_card_gives_its_protocol_and_mapping(card):
     ],
 )
 def test_a_card_that_cannot_work_is_refused(given, told, card):
-    with pytest.raises(CardError, match=re.escape(told)) as error:
+    with pytest.raises(SourceDefinitionError, match=re.escape(told)) as error:
         pair(card(**given))
 
     assert str(error.value).startswith("a: ")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jmespath
 import pytest
 
-from harvesters.errors import CardError, ParseError
+from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.payloads.jmespath_compiler import compiled
 
 ROWS = [
@@ -40,5 +40,5 @@ def test_a_compiled_path_finds_what_jmespath_finds(path):
 
 
 def test_what_is_no_path_is_refused():
-    with pytest.raises(CardError, match=r"here: 'a\.\.b' is no JMESPath"):
+    with pytest.raises(SourceDefinitionError, match=r"here: 'a\.\.b' is no JMESPath"):
         compiled("a..b", "here")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pyoxigraph import BlankNode, Literal, NamedNode
 
-from harvesters.errors import CardError
+from harvesters.errors import SourceDefinitionError
 from harvesters.payloads.graph import Graph, iri
 from harvesters.payloads.property_path import compiled
 
@@ -62,5 +62,5 @@ def test_a_path_finds_what_sparqls_would(path, values):
     ],
 )
 def test_what_is_no_path_is_told_with_its_field(path, why):
-    with pytest.raises(CardError, match=rf"a: field 'title'.*{why.replace('|', '[|]').replace('(', '[(]')}"):
+    with pytest.raises(SourceDefinitionError, match=rf"a: field 'title'.*{why.replace('|', '[|]').replace('(', '[(]')}"):
         compiled(path, "a: field 'title'")

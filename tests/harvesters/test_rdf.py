@@ -11,7 +11,7 @@ import replay
 from pyoxigraph import Dataset, Literal, RdfFormat, parse, serialize
 
 from harvesters.compatibility import pair
-from harvesters.errors import CardError, MissingError, ParseError
+from harvesters.errors import NotFoundError, ParseError, SourceDefinitionError
 from harvesters.network.fetch import Fetch, Validator
 from harvesters.page_model import Record, Unreadable
 from harvesters.payloads.property_path import compiled
@@ -202,7 +202,7 @@ def test_pages_that_lead_back_end_the_harvest(card, registry):
 def test_a_page_that_is_missing_ends_the_harvest(card, registry):
     there = registry({"": catalogue("c", "d1", more="; hydra:nextPage <?page=2>"), "page=2": 404})
 
-    with pytest.raises(MissingError):
+    with pytest.raises(NotFoundError):
         harvest(there, card("rdf"))
 
 
@@ -312,7 +312,7 @@ def test_an_empty_catalogue_is_no_error(card, registry):
     ],
 )
 def test_a_card_with_a_wrong_option_is_refused(options, why, card):
-    with pytest.raises(CardError, match=why):
+    with pytest.raises(SourceDefinitionError, match=why):
         pair(card("rdf", options=options, fields={"title": "dct:title"}))
 
 

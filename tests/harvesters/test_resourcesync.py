@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from harvesters.compatibility import pair
-from harvesters.errors import CardError, ParseError, UnavailableError
+from harvesters.errors import ParseError, SourceDefinitionError, UnavailableError
 from harvesters.network.fetch import Fetch, Patience
 from harvesters.page_model import Gone, Payload, Record, Unreadable
 from harvesters.protocols.resourcesync.harvest import collect
@@ -177,7 +177,7 @@ def test_what_leads_to_no_list_is_told(pages, why, source):
 
 @pytest.mark.parametrize(("options", "why"), [({"format": "csv"}, "it is one of json, xml, rdf"), ({"only": "("}, "no regular expression")])
 def test_a_card_with_a_wrong_option_is_refused(options, why, source):
-    with pytest.raises(CardError, match=why):
+    with pytest.raises(SourceDefinitionError, match=why):
         pair(source(**options))
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from harvesters.errors import CardError
+from harvesters.errors import SourceDefinitionError
 from harvesters.source import Limits, load, load_all
 
 GOOD = """
@@ -54,7 +54,7 @@ def test_a_card_is_a_source_named_after_its_file(tmp_path: Path) -> None:
 def test_a_wrong_card_is_refused_with_its_fault(tmp_path: Path, old: str, new: str, told: str) -> None:
     wrong = card(tmp_path, GOOD.replace(old, new, 1))
 
-    with pytest.raises(CardError) as caught:
+    with pytest.raises(SourceDefinitionError) as caught:
         load(wrong)
 
     assert told in str(caught.value)
@@ -62,7 +62,7 @@ def test_a_wrong_card_is_refused_with_its_fault(tmp_path: Path, old: str, new: s
 
 
 def test_a_name_that_cannot_be_in_an_address_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CardError, match="part of every IRI"):
+    with pytest.raises(SourceDefinitionError, match="part of every IRI"):
         load(card(tmp_path, GOOD, "Kenya ICT.toml"))
 
 
@@ -74,5 +74,5 @@ def test_a_folder_gives_its_cards_by_name(tmp_path: Path) -> None:
 
 
 def test_a_missing_folder_is_an_error_that_tells_the_setting(tmp_path: Path) -> None:
-    with pytest.raises(CardError, match="STOCKTAKE_SOURCES"):
+    with pytest.raises(SourceDefinitionError, match="STOCKTAKE_SOURCES"):
         load_all(tmp_path / "none")

@@ -13,7 +13,7 @@ import replay
 from pyoxigraph import RdfFormat, Store
 
 from harvesters.compatibility import pair
-from harvesters.errors import CardError, ParseError, UnavailableError, UnexpectedError
+from harvesters.errors import ParseError, SourceDefinitionError, UnavailableError, UnexpectedStatusError
 from harvesters.network.fetch import Fetch, Patience
 from harvesters.page_model import Record, Unreadable
 from harvesters.payloads.property_path import compiled
@@ -289,7 +289,7 @@ def test_what_is_no_table_is_told(content, source, registry):
     ],
 )
 def test_a_card_with_a_wrong_option_is_refused(options, why, card):
-    with pytest.raises(CardError, match=why):
+    with pytest.raises(SourceDefinitionError, match=why):
         pair(card("sparql", options=options, fields={"title": "dct:title"}))
 
 
@@ -307,10 +307,10 @@ def test_an_endpoint_that_takes_forms_only_is_asked_by_post(source):
     found = items(harvest(there, source(method="post")))
 
     assert len(found) == 30
-    with pytest.raises(UnexpectedError):
+    with pytest.raises(UnexpectedStatusError):
         harvest(there, source())
 
 
 def test_another_method_is_refused(source):
-    with pytest.raises(CardError, match="'method' is 'put'; it is one of get, post"):
+    with pytest.raises(SourceDefinitionError, match="'method' is 'put'; it is one of get, post"):
         pair(source(method="put"))

@@ -10,7 +10,7 @@ import httpx
 import pytest
 import replay
 
-from harvesters.errors import CardError, ParseError
+from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.network.fetch import Validator
 from harvesters.page_model import Record, Unreadable
 from harvesters.protocols.tables.spreadsheet import check, collect
@@ -159,5 +159,5 @@ def test_a_sheet_that_is_not_there_is_told_with_those_that_are(card, registry):
 
 
 def test_sheets_are_numbered_from_one(card):
-    with pytest.raises(CardError, match="numbered from 1"):
+    with pytest.raises(SourceDefinitionError, match="numbered from 1"):
         check(card("spreadsheet", options={"sheet": 0}))

@@ -13,7 +13,7 @@ from other import BASE, OURS, URL, WHEN, Other, initiative, other
 from pyoxigraph import NamedNode
 
 from harvesters.compatibility import pair
-from harvesters.errors import CardError, ParseError
+from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.network.fetch import Validator
 from harvesters.page_model import Gone, Page, Record
 from harvesters.protocols.peer import harvest as peer_harvest
@@ -206,7 +206,7 @@ def test_what_the_registry_is_called_comes_with_its_records(there, source):
 
 
 def test_a_mapping_that_reads_no_graphs_is_refused(card):
-    with pytest.raises(CardError, match="cannot read what protocol 'stocktake' brings, an RDF graph"):
+    with pytest.raises(SourceDefinitionError, match="cannot read what protocol 'stocktake' brings, an RDF graph"):
         pair(card("stocktake", "oai_dc", url=URL))
 
 

@@ -11,7 +11,7 @@ import pytest
 import replay
 
 from harvesters.compatibility import pair
-from harvesters.errors import CardError, DeniedError, ParseError, UnavailableError
+from harvesters.errors import ForbiddenError, ParseError, SourceDefinitionError, UnavailableError
 from harvesters.network.fetch import Fetch, Patience
 from harvesters.page_model import Gone, Record, Unreadable
 from harvesters.payloads.property_path import compiled
@@ -218,7 +218,7 @@ def test_what_is_no_sitemap_is_told(content, why, source):
 
 
 def test_a_denied_sitemap_ends_the_harvest(source):
-    with pytest.raises(DeniedError):
+    with pytest.raises(ForbiddenError):
         harvest(Site({"/sitemap.xml": 403}), source())
 
 
@@ -244,7 +244,7 @@ def test_an_address_that_is_none_stays_a_text(source):
     ("options", "why"), [({"only": "("}, "'only' is no regular expression"), ({"types": "Event"}, "'types' holds 'Event'")]
 )
 def test_a_card_with_a_wrong_option_is_refused(options, why, source):
-    with pytest.raises(CardError, match=why):
+    with pytest.raises(SourceDefinitionError, match=why):
         pair(source(**options))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from journal.errors import ChainError, FullError
+from journal.errors import ChainError, JournalWriteError
 from journal.journal import Journal
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -50,7 +50,7 @@ def test_a_run_that_must_not_commit_any_more_leaves_nothing(journal: Journal) ->
     def fence() -> None:
         raise PermissionError("the lock is lost")
 
-    with pytest.raises(FullError, match="the lock is lost"):
+    with pytest.raises(JournalWriteError, match="the lock is lost"):
         journal.append([ONE], run="s.3", time=NOW, fence=fence)
 
     assert journal.verify() == 2
@@ -61,7 +61,7 @@ def test_a_number_is_given_once_whatever_another_writer_does(journal: Journal) -
     def another() -> None:
         (journal.folder / "000000003.rdfp.gz").write_bytes((journal.folder / "000000002.rdfp.gz").read_bytes())
 
-    with pytest.raises(FullError, match="another writer has taken number 3"):
+    with pytest.raises(JournalWriteError, match="another writer has taken number 3"):
         journal.append([ONE], run="s.3", time=NOW, fence=another)
 
 
@@ -153,7 +153,7 @@ def test_a_journal_that_cannot_be_written_says_so_and_shows_nothing(journal: Jou
         yield ONE
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(FullError, match=r"s\.3 could not be written: .*No space left"):
+    with pytest.raises(JournalWriteError, match=r"s\.3 could not be written: .*No space left"):
         journal.append(broken(), run="s.3", time=NOW)
 
     assert journal.verify() == 2

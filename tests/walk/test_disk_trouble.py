@@ -17,7 +17,7 @@ import tracer
 from structlog.testing import capture_logs
 
 from harvesters.cli import harvest_all
-from harvesters.errors import FolderError, HarvestError, JudgeError, LedgerError
+from harvesters.errors import DataDirectoryError, HarvestError, LedgerError, ValidationCrashError
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import StagedRecord, State
 from harvesters.runs import decide, report, status, words
@@ -29,7 +29,7 @@ from harvesters.runs.processes import Processes
 from harvesters.runs.run import harvest
 from harvesters.source import Source
 from journal.entry import Entry
-from journal.errors import FullError
+from journal.errors import JournalWriteError
 from journal.journal import Journal
 from vocab.iris import BASE
 
@@ -83,10 +83,10 @@ class Forgetful(Ledger):
 
 def test_a_run_whose_entry_the_journal_refuses_is_told_with_cause_and_cure_until_it_is_written(source: Source, means: Means) -> None:
     refusing = replace(means, journal=Full(means.journal.folder))
-    with pytest.raises(FullError, match="No space left on device"):
+    with pytest.raises(JournalWriteError, match="No space left on device"):
         harvest(source, refusing)
     for _ in range(2):  # told as long as it lasts, and once
-        with pytest.raises(FullError):
+        with pytest.raises(JournalWriteError):
             harvest(source, refusing)
 
     (run,) = means.ledger.runs()
@@ -126,7 +126,7 @@ def test_a_command_that_cannot_write_a_run_says_so_and_names_that_run(
 
 def test_an_incomplete_run_that_the_journal_refused_is_incomplete_when_it_is_written(source: Source, means: Means, registry: Any) -> None:
     registry.total = 12
-    with pytest.raises(FullError):
+    with pytest.raises(JournalWriteError):
         harvest(source, replace(means, journal=Full(means.journal.folder)))
 
     plan = harvest(source, means)
@@ -139,7 +139,7 @@ def test_an_approved_plan_that_the_journal_refused_is_written_by_the_next_run(so
     harvest(source, means)
     del registry.projects[3:]
     assert harvest(source, means).held
-    with pytest.raises(FullError):
+    with pytest.raises(JournalWriteError):
         decide.approve(replace(means, journal=Full(means.journal.folder)), source, "projects.2", by="ann")
     told = status.standings(means, NOON)[0]
 
@@ -164,7 +164,7 @@ def test_a_ledger_that_fails_after_the_journal_has_taken_the_entry_loses_nothing
 
 
 def test_words_that_the_journal_refuses_are_told_and_written_the_next_time(means: Means) -> None:
-    with pytest.raises(FullError):
+    with pytest.raises(JournalWriteError):
         words.publish(replace(means, journal=Full(means.journal.folder)))
     (waiting,) = means.ledger.runs()
 
@@ -178,7 +178,7 @@ def test_words_that_the_journal_refuses_are_told_and_written_the_next_time(means
 def test_a_journal_whose_folder_cannot_be_written_is_told_with_the_cure(tmp_path: Path) -> None:
     (tmp_path / "journal").write_text("a file where the folder should be")
 
-    with pytest.raises(FullError, match=r"journal .*/journal cannot be written: .*; make room or mend the folder, then run again"):
+    with pytest.raises(JournalWriteError, match=r"journal .*/journal cannot be written: .*; make room or mend the folder, then run again"):
         Journal(tmp_path / "journal")
 
 
@@ -192,7 +192,9 @@ def test_where_the_journal_cannot_be_written_one_may_look_and_a_run_that_changes
 
     with capture_logs() as logs, opened(means.data, f"sqlite:///{tmp_path}/ledger.sqlite", BASE, "", frozenset()) as looking:
         runs = [run.id for run in looking.ledger.runs()]
-        with pytest.raises(FullError, match=r"journal .* cannot be written: Is a directory; make room or mend the folder, then run again"):
+        with pytest.raises(
+            JournalWriteError, match=r"journal .* cannot be written: Is a directory; make room or mend the folder, then run again"
+        ):
             harvest(source, replace(looking, transport=means.transport))
 
     assert runs == ["projects.1"]
@@ -221,7 +223,7 @@ def test_a_status_that_was_half_written_is_written_whole_and_leaves_nothing(sour
 def test_locks_that_cannot_be_made_fail_the_run_with_the_cure(source: Source, means: Means) -> None:
     (means.data / "locks").write_text("a file where the folder should be")
 
-    with pytest.raises(FolderError, match=r"locks/projects\.lock: .*; make room or mend the folder, then run again"):
+    with pytest.raises(DataDirectoryError, match=r"locks/projects\.lock: .*; make room or mend the folder, then run again"):
         harvest(source, means)
 
 
@@ -300,7 +302,7 @@ def test_records_that_end_every_process_fail_the_run_with_the_cure(source: Sourc
     bench = Bench(BASE)
     bench.had, bench._crew = 10_000, Deadly(1)  # as after a large source: what comes next goes to a process
 
-    with pytest.raises(JudgeError, match="projects: 3 processes that judge the same records died; run again"):
+    with pytest.raises(ValidationCrashError, match="projects: 3 processes that judge the same records died; run again"):
         harvest(source, replace(means, bench=bench))
 
     assert means.ledger.runs("projects")[0].state is State.FAILED

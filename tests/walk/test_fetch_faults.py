@@ -114,9 +114,9 @@ LASTING = [
     (Fault.DATED, "unavailable", "answered 503 and asks us to come again in 2 seconds"),
     (Fault.DOWN, "unavailable", "answered 503"),
     (Fault.DENIED, "denied", "answered 403; correct the source's url, or ask the registry to let us in"),
-    (Fault.WALL, "wall", 'http.user_agent contains "Stocktake/"'),
+    (Fault.WALL, "bot_protection", 'http.user_agent contains "Stocktake/"'),
     (Fault.INWARD, "refused", "has the private address 10.0.0.1"),
-    (Fault.ROUND, "looped", "more than 5 redirects"),
+    (Fault.ROUND, "redirect_loop", "more than 5 redirects"),
     (Fault.SHORT, "truncated", "broke off after 6 bytes"),
     (Fault.CHUNK, "truncated", "broke off after 6 bytes"),
     (Fault.SCRAP, "undecodable", "not in the encoding that it declares"),
@@ -127,7 +127,7 @@ LASTING = [
     (Fault.MUTE, "robots", "while a host cannot tell its rules"),
 ]
 CONTENT = {"charset", "repeated", "shrunk", "endless"}
-BESIDE = {"asked", "retried", "robots", "quiet", "looped", "elsewhere", *CONTENT}  # not how a request that was sent ended
+BESIDE = {"asked", "retried", "robots", "quiet_hours", "redirect_loop", "invalid_url", *CONTENT}  # not how a request that was sent ended
 AGAIN = {"limited", "unavailable", "truncated", "undecodable", "malformed", "stalled"}
 
 
@@ -257,7 +257,7 @@ def test_in_quiet_hours_a_run_stops_with_what_it_has_and_goes_on_after_them(ther
     went_on = replace(there, source=calm, means=replace(there.means, now=lambda: morning)).run()
 
     assert put_off.state is State.RUNNING
-    assert put_off.network["quiet"] == 1
+    assert put_off.network["quiet_hours"] == 1
     assert "goes on after 2026-03-02 06:00 UTC" in str(put_off.reason)
     assert (went_on.id, went_on.state, went_on.reason) == (put_off.id, State.UNCHANGED, None)
     assert there.published() == before

@@ -22,7 +22,7 @@ import pytest
 from projects import CARD
 
 from harvesters.cli import harvest_all
-from harvesters.errors import CrashingReplyError, CrashLoopError, JudgeError
+from harvesters.errors import CrashingReplyError, CrashLoopError, ValidationCrashError
 from harvesters.ledger.models import Outcome, Run, StagedRecord, State
 from harvesters.page_model import Record
 from harvesters.runs.bench import Bench
@@ -287,7 +287,7 @@ def test_records_that_kill_the_pool_are_worked_on_by_the_bounded_process(deed: s
     bounded = Bench(BASE, local=local, bounded=True, connect=lambda: pool, had=10_000)
     try:
         assert bounded.work(prepared(task), cases).drafts() == withheld
-        with pytest.raises(JudgeError):
+        with pytest.raises(ValidationCrashError):
             Bench(BASE, connect=lambda: pool, had=10_000).work(prepared(task), cases).drafts()
     finally:
         pool.close()

@@ -7,7 +7,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from harvesters.errors import CardError
+from harvesters.errors import SourceDefinitionError
 from harvesters.runs.trial import LONGEST, trial
 from vocab.iris import BASE
 
@@ -60,6 +60,6 @@ def test_a_private_address_is_refused(source):
 
 
 def test_a_wrong_card_is_told_before_anyone_is_asked(source, registry):
-    with pytest.raises(CardError, match="unknown option 'pages'"):
+    with pytest.raises(SourceDefinitionError, match="unknown option 'pages'"):
         tried(replace(source, options={"pages": "p"}), registry)
     assert registry.asked == []

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import sqlalchemy as sa
 
-from harvesters.errors import FencedError
+from harvesters.errors import LockLostError
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.shared_rate_limit import SharedRateLimiter
 
@@ -62,7 +62,7 @@ def test_who_has_lost_its_lock_is_told_and_another_has_it(books: list[Ledger]) -
         with books[1].transaction() as connection:
             connection.execute(_OUT)
 
-        with pytest.raises(FencedError, match=r"its lock in the ledger's database is lost \(terminating connection"):
+        with pytest.raises(LockLostError, match=r"its lock in the ledger's database is lost \(terminating connection"):
             fence()
         with books[1].advisory_lock("source a", wait=False) as other:
             assert other is not None

@@ -18,7 +18,7 @@ from moto.server import ThreadedMotoServer
 from harvesters.archive import Archive, read
 from journal import store
 from journal.entry import write
-from journal.errors import ChainError, FullError, JournalError
+from journal.errors import ChainError, JournalError, JournalWriteError
 from journal.journal import Journal
 from journal.store import Store
 from publisher.errors import ReleaseError
@@ -93,7 +93,7 @@ def test_what_one_machine_commits_another_reads_and_goes_on_from(tmp_path, url):
 def test_of_two_that_write_the_same_number_one_is_told(tmp_path, url):
     one, other = journal(tmp_path / "1", url), journal(tmp_path / "2", url)
 
-    with pytest.raises(FullError, match="another writer has taken number 1"):
+    with pytest.raises(JournalWriteError, match="another writer has taken number 1"):
         one.append([ONE], run="a.1", time=NOW, fence=lambda: other.append([TWO], run="b.1", time=NOW) and None)
 
     assert [entry.run for entry in journal(tmp_path / "3", url).entries()] == ["b.1"]
@@ -139,7 +139,7 @@ def test_of_two_committers_that_meet_at_every_number_one_has_each(tmp_path, url)
         first, second = journals[number % 2], journals[1 - number % 2]
         try:
             first.append([ONE], run=f"late.{number}", time=NOW, fence=lambda it=second, n=number: _commit(it, f"early.{n}"))
-        except FullError:
+        except JournalWriteError:
             refused.append(number)
 
     fresh = journal(tmp_path / "3", url)
@@ -200,7 +200,7 @@ def test_a_store_that_does_not_answer_stops_a_writer_and_no_reader(tmp_path, url
     reader = Journal(other, patience=0)
 
     assert [entry.run for entry in reader.entries()] == ["a.1"]
-    with pytest.raises(FullError, match="does not take or give journal/000000002"):
+    with pytest.raises(JournalWriteError, match="does not take or give journal/000000002"):
         reader.append([TWO], run="b.1", time=NOW)
 
 
@@ -291,7 +291,7 @@ def test_a_gap_in_the_store_is_not_filled(tmp_path, url):
 def test_a_bucket_that_is_not_there_is_named(tmp_path, url):
     one = journal(tmp_path / "1", "s3://no-such-bucket/stocktake")
 
-    with pytest.raises(FullError, match="make the bucket first"):
+    with pytest.raises(JournalWriteError, match="make the bucket first"):
         one.append([ONE], run="a.1", time=NOW)
 
 

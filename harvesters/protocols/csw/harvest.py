@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from lxml import etree
 from lxml.etree import _Element
 
-from harvesters.errors import CardError, HarvestError, ParseError
+from harvesters.errors import HarvestError, ParseError, SourceDefinitionError
 from harvesters.network.fetch import Fetch, Reply
 from harvesters.network.response_parsing import xml
 from harvesters.option_schema import Option, value
@@ -70,11 +70,11 @@ class _Answer:
 
 
 def check(source: Source) -> None:
-    """Refuse a size of nothing and an unknown method; raises CardError."""
+    """Refuse a size of nothing and an unknown method; raises SourceDefinitionError."""
     if (method := value(source, OPTIONS, "method")) not in {"get", "post"}:
-        raise CardError(f"{source.name}: option 'method' is {method!r}; it is one of get, post")
+        raise SourceDefinitionError(f"{source.name}: option 'method' is {method!r}; it is one of get, post")
     if value(source, OPTIONS, "size") < 1:
-        raise CardError(f"{source.name}: option 'size' is 0; write a number from 1 up")
+        raise SourceDefinitionError(f"{source.name}: option 'size' is 0; write a number from 1 up")
 
 
 def dated(source: Source) -> bool:

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
-from harvesters.errors import DeniedError, HarvestError, MissingError, ParseError
+from harvesters.errors import ForbiddenError, HarvestError, NotFoundError, ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.option_schema import Option, expression, value
 from harvesters.page_model import Gone, Page, Pages, Position, Unreadable
@@ -43,7 +43,7 @@ class _Spot:
 
 
 def check(source: Source) -> None:
-    """Refuse an unknown format and an expression that cannot be read; raises CardError."""
+    """Refuse an unknown format and an expression that cannot be read; raises SourceDefinitionError."""
     payload.check(source)
     expression(source, OPTIONS, "only")
 
@@ -106,11 +106,11 @@ def _file(source: Source, fetch: Fetch, entry: Entry, spot: _Spot) -> tuple[tupl
         at = reply.at
         stamp = f"{entry.modified:%Y-%m-%d}" if entry.modified else None
         return records(source, fetch, key, reply, stamp), at, replace(spot, faults=0)
-    except MissingError:
+    except NotFoundError:
         return (Gone(key),) if kind != "rdf" else (), at, replace(spot, faults=0)
     except UNREAD as error:
         faults = fault(source.name, spot.faults, error)
-        if not isinstance(error, DeniedError | ParseError):
+        if not isinstance(error, ForbiddenError | ParseError):
             _alive(source, fetch, error)
         why = f"the file {entry.path} cannot be read, and so the keys of its records are not known" if kind == "rdf" else None
         return (Unreadable(None if kind == "rdf" else key, str(error)),), at, replace(spot, faults=faults, doubt=spot.doubt or why)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from lxml import etree
 
-from harvesters.errors import CardError
+from harvesters.errors import SourceDefinitionError
 from harvesters.network.fetch import Fetch, Reply
 from harvesters.network.response_parsing import dump_json, load_json, xml
 from harvesters.option_schema import Option, value
@@ -52,10 +52,10 @@ def brings(source: Source) -> Payload:
 
 
 def check(source: Source) -> None:
-    """Refuse an unknown format; raises CardError."""
+    """Refuse an unknown format; raises SourceDefinitionError."""
     told = value(source, OPTIONS, "format")
     if told not in FORMATS:
-        raise CardError(f"{source.name}: option 'format' is {told!r}; it is one of {', '.join(FORMATS)}")
+        raise SourceDefinitionError(f"{source.name}: option 'format' is {told!r}; it is one of {', '.join(FORMATS)}")
 
 
 def records(source: Source, fetch: Fetch, key: str, reply: Reply, stamp: str | None) -> tuple[Item, ...]:

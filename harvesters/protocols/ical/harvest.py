@@ -11,7 +11,7 @@ from typing import Any
 
 import icalendar
 
-from harvesters.errors import CardError, ParseError
+from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.network.fetch import Fetch, Reply
 from harvesters.network.response_parsing import dump_json, refuse_html
 from harvesters.option_schema import Option, value
@@ -31,10 +31,10 @@ Item = Record[Row] | Gone | Unreadable
 
 
 def check(source: Source) -> None:
-    """Refuse a time zone that is none; raises CardError."""
+    """Refuse a time zone that is none; raises SourceDefinitionError."""
     zone = value(source, OPTIONS, "zone")
     if zone is not None and zone not in zones():
-        raise CardError(f"{source.name}: option 'zone' is {zone!r}, which is no time zone; write e.g. Africa/Nairobi")
+        raise SourceDefinitionError(f"{source.name}: option 'zone' is {zone!r}, which is no time zone; write e.g. Africa/Nairobi")
 
 
 def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[Row]:

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import PurePosixPath
 from urllib.parse import unquote
 
-from harvesters.errors import CardError, DeniedError, HarvestError, ParseError
+from harvesters.errors import ForbiddenError, HarvestError, ParseError, SourceDefinitionError
 from harvesters.network.fetch import Fetch, Reply
 from harvesters.network.response_parsing import load_json
 from harvesters.option_schema import Option
@@ -30,12 +30,12 @@ _BROKEN = "the file cannot be read: "
 
 
 def check(source: Source) -> None:
-    """Refuse a card whose expressions are no JMESPath or that pages in two ways; raises CardError."""
+    """Refuse a card whose expressions are no JMESPath or that pages in two ways; raises SourceDefinitionError."""
     ways = [name for name in (*WAYS, "files") if source.options.get(name)]
     if len(ways) > 1:
-        raise CardError(f"{source.name}: options {' and '.join(map(repr, ways))} are two ways to page; keep one")
+        raise SourceDefinitionError(f"{source.name}: options {' and '.join(map(repr, ways))} are two ways to page; keep one")
     if source.options.get("cursor") and not source.options.get("next"):
-        raise CardError(f"{source.name}: option 'cursor' needs 'next', the JMESPath to the next cursor")
+        raise SourceDefinitionError(f"{source.name}: option 'cursor' needs 'next', the JMESPath to the next cursor")
     for name in ("records", "key", "modified", "total", "next", "files"):
         expression(source, name)
 
@@ -110,7 +110,7 @@ def _file(plan: Plan, fetch: Fetch, address: str) -> tuple[tuple[Item, ...], Rep
         reply = fetch.get(address, accept="application/json")
         return items(plan, reply, load_json(reply, plan.option("charset")), stem), reply
     except UNREAD as error:
-        if not isinstance(error, DeniedError | ParseError):
+        if not isinstance(error, ForbiddenError | ParseError):
             _alive(plan, fetch, error)
         return (Unreadable(stem, f"{_BROKEN}{error}"),), reply
 

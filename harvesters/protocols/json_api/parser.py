@@ -61,7 +61,7 @@ class Plan:
 
 
 def expression(source: Source, name: str) -> Callable[[Any], Any]:
-    """Compile the JMESPath of an option; without one, nothing is found. Raises CardError where it is none."""
+    """Compile the JMESPath of an option; without one, nothing is found. Raises SourceDefinitionError where it is none."""
     told = value(source, OPTIONS, name)
     return compiled(told, f"{source.name}: option {name!r}") if told else lambda _: None
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import structlog
 from pyoxigraph import NamedNode, Quad, RdfFormat
 
-from harvesters.errors import MissingError, ParseError
+from harvesters.errors import NotFoundError, ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.option_schema import Option, names, value
 from harvesters.page_model import Page, Pages
@@ -187,7 +187,7 @@ def _graph(told: _Reading, path: str, graph: str) -> list[Quad]:
     """Ask for what a graph holds."""
     try:
         reply = told.fetch.get(f"{told.head.url}{path}", accept="application/n-quads, application/n-triples;q=0.9")
-    except MissingError as error:
+    except NotFoundError as error:
         raise _Unlevel(str(error)) from error
     quads = list(parse_quads(reply.content, RdfFormat.N_QUADS, f"{reply.url}: no N-Quads that can be read"))
     own = [it for it in quads if it.graph_name == NamedNode(graph)] or quads

@@ -14,7 +14,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from harvesters.errors import MissingError, ParseError
+from harvesters.errors import NotFoundError, ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.response_parsing import load_json
 from harvesters.source import Source
@@ -55,7 +55,7 @@ def meet(source: Source, fetch: Fetch) -> Head | None:
     address = f"{front(source)}journal/head"
     try:
         reply = fetch.get(address, accept="application/json", conditional=True)
-    except MissingError as error:
+    except NotFoundError as error:
         raise ParseError(f"{source.name}: {address}: there is no journal; give the address of a Stocktake's front page") from error
     if reply.unchanged:
         return None
@@ -124,7 +124,7 @@ class Replay:
                     path.write_bytes(reply.content)
             prove(path, number, previous, LARGEST)
             return read_header(path)
-        except MissingError as error:
+        except NotFoundError as error:
             raise ParseError(f"{source.name}: {address} is missing, though later entries are there: its journal has a gap") from error
         except ChainError as error:
             raise ParseError(f"{source.name}: {address}: {error}; nothing of this run is published") from error

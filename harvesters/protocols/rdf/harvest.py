@@ -15,7 +15,7 @@ from urllib.parse import urldefrag, urlsplit
 import structlog
 from pyoxigraph import NamedNode, Store
 
-from harvesters.errors import DeniedError, HarvestError, ParseError
+from harvesters.errors import ForbiddenError, HarvestError, ParseError
 from harvesters.network.fetch import Fetch, Reply
 from harvesters.option_schema import Option, value
 from harvesters.page_model import Page, Pages, Position, Unreadable
@@ -208,7 +208,7 @@ def _member(told: Reading, address: str) -> tuple[Item, Position | None]:
                 return Unreadable(address, f"{reply.url} says nothing of it"), at
             return told.item(store, address, NamedNode(address)), at
     except UNREAD as error:
-        if not isinstance(error, DeniedError | ParseError):
+        if not isinstance(error, ForbiddenError | ParseError):
             _alive(told, error)
         return Unreadable(address, str(error)), at
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from pyoxigraph import BlankNode, NamedNode, Store
 
-from harvesters.errors import CardError, ParseError
+from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.network.fetch import Fetch, Reply
 from harvesters.network.response_parsing import load_json
 from harvesters.option_schema import Option, names, value
@@ -93,13 +93,15 @@ def reading(source: Source, fetch: Fetch) -> Reading:
 
 
 def check(source: Source) -> None:
-    """Refuse a syntax or class that is none; raises CardError."""
+    """Refuse a syntax or class that is none; raises SourceDefinitionError."""
     syntax = value(source, OPTIONS, "syntax")
     if syntax is not None and syntax not in SYNTAXES:
-        raise CardError(f"{source.name}: option 'syntax' is {syntax!r}; it is one of {', '.join(SYNTAXES)}")
+        raise SourceDefinitionError(f"{source.name}: option 'syntax' is {syntax!r}; it is one of {', '.join(SYNTAXES)}")
     for name in names(source, OPTIONS, "types"):
         if ":" not in name or (iri(name) == name and not re.match("https?://|urn:", name)):
-            raise CardError(f"{source.name}: option 'types' holds {name!r}; write an IRI, or a name whose prefix is known: dcat:Dataset")
+            raise SourceDefinitionError(
+                f"{source.name}: option 'types' holds {name!r}; write an IRI, or a name whose prefix is known: dcat:Dataset"
+            )
 
 
 def unclaimed(found: Found, broken: Broken) -> list[Unreadable]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from harvesters.errors import DeniedError, HarvestError, MissingError, ParseError
+from harvesters.errors import ForbiddenError, HarvestError, NotFoundError, ParseError
 from harvesters.network.fetch import Fetch, Reply
 from harvesters.option_schema import Option, expression, value
 from harvesters.page_model import Gone, Page, Pages, Position, Unreadable
@@ -42,7 +42,7 @@ class _Spot:
 
 
 def check(source: Source) -> None:
-    """Refuse an unknown format and an expression that cannot be read; raises CardError."""
+    """Refuse an unknown format and an expression that cannot be read; raises SourceDefinitionError."""
     payload.check(source)
     expression(source, OPTIONS, "only")
 
@@ -125,11 +125,11 @@ def _resource(
         found = records(source, fetch, key, reply, entry.stamp or None)
         alone = kind == "rdf" and len(found) == 1
         return tuple(replace(item, key=key) for item in found) if alone else found, at, replace(spot, faults=0)
-    except MissingError:
+    except NotFoundError:
         return (Gone(key, entry.stamp or None),), at, replace(spot, faults=0)
     except UNREAD as error:
         faults = fault(source.name, spot.faults, error)
-        if not isinstance(error, DeniedError | ParseError):
+        if not isinstance(error, ForbiddenError | ParseError):
             _alive(source, fetch, error)
         return (Unreadable(key, str(error)),), at, replace(spot, faults=faults)
 

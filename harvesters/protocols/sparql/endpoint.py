@@ -13,7 +13,7 @@ from typing import Any
 
 from pyoxigraph import Literal, NamedNode, Store
 
-from harvesters.errors import CardError, ParseError
+from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.network.fetch import Fetch, Reply
 from harvesters.network.response_parsing import load_json
 from harvesters.option_schema import Option, names, value
@@ -161,28 +161,32 @@ def _classes(source: Source) -> Iterable[str]:
 
 
 def check(source: Source) -> None:
-    """Refuse a card whose records nothing tells, or whose queries cannot be read; raises CardError."""
+    """Refuse a card whose records nothing tells, or whose queries cannot be read; raises SourceDefinitionError."""
     if bool(source.options.get("types")) == bool(source.options.get("pattern")):
-        raise CardError(f"{source.name}: give the option 'types' or the option 'pattern', one of them, which tells the records")
+        raise SourceDefinitionError(f"{source.name}: give the option 'types' or the option 'pattern', one of them, which tells the records")
     pattern = source.options.get("pattern", "?subject")
     if "?subject" not in pattern or re.search(r"\bSERVICE\b", pattern, re.IGNORECASE):
         told = "asks another endpoint (SERVICE); create a source for that one" if "?subject" in pattern else "does not bind ?subject"
-        raise CardError(f"{source.name}: option 'pattern' {told}")
+        raise SourceDefinitionError(f"{source.name}: option 'pattern' {told}")
     for name in names(source, OPTIONS, "types"):
         if ":" not in name or (iri(name) == name and not name.startswith(("http:", "https:", "urn:"))):
-            raise CardError(f"{source.name}: option 'types' holds {name!r}; write an IRI, or a name whose prefix is known: eurio:Project")
+            raise SourceDefinitionError(
+                f"{source.name}: option 'types' holds {name!r}; write an IRI, or a name whose prefix is known: eurio:Project"
+            )
     if (method := value(source, OPTIONS, "method")) not in {"get", "post"}:
-        raise CardError(f"{source.name}: option 'method' is {method!r}; it is one of get, post")
+        raise SourceDefinitionError(f"{source.name}: option 'method' is {method!r}; it is one of get, post")
     for name in ("page", "size"):
         if value(source, OPTIONS, name) < 1:
-            raise CardError(f"{source.name}: option {name!r} is {value(source, OPTIONS, name)}; write a number from 1 up")
+            raise SourceDefinitionError(f"{source.name}: option {name!r} is {value(source, OPTIONS, name)}; write a number from 1 up")
     try:
         it = build_endpoint(source, None)  # type: ignore[arg-type]
         for query, terms in (("count", {"pattern": it.pattern}), ("undated", {"pattern": it.pattern, "path": f"({it.path or 'a'})"})):
             Store().query(it.prologue + _query(query).substitute(terms))
     except (SyntaxError, ValueError) as error:
         told = " ".join(str(getattr(error, "msg", error)).split())
-        raise CardError(f"{source.name}: the options 'pattern', 'types' and 'modified' make a query that is no SPARQL: {told}") from error
+        raise SourceDefinitionError(
+            f"{source.name}: the options 'pattern', 'types' and 'modified' make a query that is no SPARQL: {told}"
+        ) from error
 
 
 def batches(subjects: Sequence[tuple[str, int]], size: int) -> Iterable[list[tuple[str, int]]]:

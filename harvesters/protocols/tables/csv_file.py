@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
 
-from harvesters.errors import CardError, ParseError
+from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.network.fetch import Fetch, Reply
 from harvesters.network.response_parsing import refuse_html
 from harvesters.option_schema import Option, value
@@ -46,11 +46,11 @@ _CELL = 16 * 1024 * 1024  # characters: Python's own limit of 131,072 would cut 
 
 
 def check(source: Source) -> None:
-    """Refuse a delimiter, quote or escape of more than one character, and two ways to a key; raises CardError."""
+    """Refuse a delimiter, quote or escape of more than one character, and two ways to a key; raises SourceDefinitionError."""
     for name in ("delimiter", "quote", "escape"):
         given = source.options.get(name)
         if given is not None and len(given) != 1:
-            raise CardError(f"{source.name}: option {name!r} is {given!r}; give one character")
+            raise SourceDefinitionError(f"{source.name}: option {name!r} is {given!r}; give one character")
     table_rows.check(source)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import python_calamine as calamine
 
-from harvesters.errors import CardError, ParseError
+from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.network.fetch import Fetch, Reply
 from harvesters.network.response_parsing import refuse_html
 from harvesters.option_schema import Option, value
@@ -38,9 +38,11 @@ _ACCEPT = (
 
 
 def check(source: Source) -> None:
-    """Refuse a sheet that is numbered from 0, and two ways to a key; raises CardError."""
+    """Refuse a sheet that is numbered from 0, and two ways to a key; raises SourceDefinitionError."""
     if value(source, OPTIONS, "sheet") in {0, ""}:
-        raise CardError(f"{source.name}: option 'sheet' is {source.options['sheet']!r}; sheets are numbered from 1, or give a name")
+        raise SourceDefinitionError(
+            f"{source.name}: option 'sheet' is {source.options['sheet']!r}; sheets are numbered from 1, or give a name"
+        )
     table_rows.check(source)
 
 

@@ -10,7 +10,7 @@ from itertools import islice
 
 import orjson
 
-from harvesters.errors import CardError, ParseError
+from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.option_schema import Option, names, value
 from harvesters.page_model import Gone, Page, Record, Row, Unreadable
 from harvesters.payloads.jmespath_compiler import compiled
@@ -54,9 +54,9 @@ class _Table:
 
 
 def check(source: Source) -> None:
-    """Refuse two ways to a key; raises CardError."""
+    """Refuse two ways to a key; raises SourceDefinitionError."""
     if source.options.get("digest") and (source.options.get("key") or "key" in source.fields):
-        raise CardError(f"{source.name}: option 'digest' makes a key and 'key' names one; keep one")
+        raise SourceDefinitionError(f"{source.name}: option 'digest' makes a key and 'key' names one; keep one")
 
 
 def doubt(page: Page[Row]) -> str | None:

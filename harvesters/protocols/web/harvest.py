@@ -12,7 +12,7 @@ from urllib.parse import urldefrag, urlsplit
 
 import structlog
 
-from harvesters.errors import DeniedError, HarvestError, MissingError, ParseError
+from harvesters.errors import ForbiddenError, HarvestError, NotFoundError, ParseError
 from harvesters.network.fetch import Fetch, Reply
 from harvesters.network.html_detection import is_page
 from harvesters.option_schema import Option, expression
@@ -49,7 +49,7 @@ class _Spot:
 
 
 def check(source: Source) -> None:
-    """Refuse classes that are none and an expression that cannot be read; raises CardError."""
+    """Refuse classes that are none and an expression that cannot be read; raises SourceDefinitionError."""
     reader.check(source)
     expression(source, OPTIONS, "only")
 
@@ -104,12 +104,12 @@ def _page(told: Reading, entry: Entry, spot: _Spot) -> tuple[tuple[Item, ...], P
     address = entry.address
     try:
         reply = told.fetch.get(address, accept=_PAGE)
-    except MissingError as error:
+    except NotFoundError as error:
         log.info("page listed in the sitemap not found", source=told.source.name, page=address, why=str(error))
         return (Gone(address),), None, replace(spot, faults=0)
     except UNREAD as error:
         faults = fault(told.source.name, spot.faults, error)
-        if not isinstance(error, DeniedError | ParseError):
+        if not isinstance(error, ForbiddenError | ParseError):
             _alive(told, error)
         why = f"the page {address} cannot be read, so what it held is not known"
         return (Unreadable(address, str(error)),), None, replace(spot, faults=faults, doubt=spot.doubt or why)
