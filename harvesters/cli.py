@@ -17,6 +17,7 @@ import typer
 from harvesters.commands import plans, runs, sources
 from harvesters.commands.terminal import Json, Settings, cards_of, chosen, err, means_of, out
 from harvesters.errors import HarvestError, PlanError, QuietHoursError
+from harvesters.ledger.database import wait_for_database
 from harvesters.ledger.models import State
 from harvesters.ledger.operator_actions import RunRequest
 from harvesters.queue.extra import room
@@ -133,6 +134,8 @@ def schedule(context: typer.Context) -> None:
     """Harvest each source on its schedule until Ctrl-C."""
     settings: Settings = context.obj
     cards = cards_of(settings)
+    _exit_on_sigterm()
+    wait_for_database(settings.ledger)
     with means_of(settings) as means:
         means.bench.ask()
         _prepare_collectors(means)
@@ -178,6 +181,8 @@ def worker(
     """Run harvests queued in the PostgreSQL ledger, on any number of machines, until Ctrl-C or SIGTERM."""
     settings: Settings = context.obj
     cards_of(settings)
+    _exit_on_sigterm()
+    wait_for_database(settings.ledger)
     with means_of(settings) as means:
         if not means.ledger.is_shared:
             err.print(
@@ -189,6 +194,11 @@ def worker(
         words.publish(means)
         with calm():
             room("harvesters.queue.worker", "postgresql").work(means, settings.ledger, settings.sources, concurrency, heartbeat)
+
+
+def _exit_on_sigterm() -> None:
+    """Exit with code 0 on SIGTERM also before the command handles it: the first process of a container ignores it otherwise."""
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
 
 
 def _prepare_collectors(means: Means) -> None:

@@ -148,8 +148,8 @@ class Store:
         elif isinstance(error, FileNotFoundError):
             cure = "make the bucket first: it is not made here"
         else:
-            cure = "repair it"
-        return JournalWriteError(f"the store {self.url} does not take or give {name}: {error}; {cure}, then run again")
+            cure = "check that it answers"
+        return JournalWriteError(f"object store {self.url}: cannot read or write {name}: {error}; {cure}, then run again")
 
 
 def peek(path: Path) -> tuple[int, bytes]:

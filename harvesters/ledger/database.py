@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,9 +18,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from harvesters.errors import EncodingError, LedgerError
 from harvesters.ledger.locks import TIMEOUT_SECONDS, Fence, advisory_lock, keepalive_params, locked_names
-from journal.outage import root_cause
+from journal.outage import Outage, root_cause
 
 _MIGRATION_LOCK = threading.Lock()  # Alembic keeps state in its modules, so that only one thread may migrate
+_RETRY_SECONDS = 5.0  # between two attempts to reach a database that does not answer
 _FETCH_ROWS = 500  # under a megabyte of compressed descriptions
 
 
@@ -111,6 +113,27 @@ class Database:
     def _stream(self, query: sa.Select[Any]) -> Iterator[Any]:
         with self._begin() as connection:
             yield from connection.execution_options(yield_per=_FETCH_ROWS).execute(query)
+
+
+def wait_for_database(url: str) -> None:
+    """Wait until the PostgreSQL database at *url* accepts connections, and log its outage once; other ledgers are not waited for.
+
+    What waiting does not cure is left to ``Database``: a URL that cannot be used, or a missing driver.
+    """
+    try:
+        engine = sa.create_engine(url, connect_args=_connect_args(url, TIMEOUT_SECONDS), poolclass=sa.NullPool)
+    except (sa.exc.ArgumentError, ImportError):
+        return
+    outage = Outage("waiting for the database", "the database answers")
+    while engine.dialect.name == "postgresql":
+        try:
+            engine.connect().close()
+        except sa.exc.OperationalError as error:
+            outage.failed(root_cause(error), database=engine.url.render_as_string(hide_password=True))
+        else:
+            outage.over()
+            return
+        time.sleep(_RETRY_SECONDS)
 
 
 def _connect_args(url: str, seconds: int) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -103,6 +104,7 @@ def work(means: Means, ledger: str, cards: Path, concurrency: int, heartbeat: fl
     outage = Outage("the database does not answer; the worker waits for it", "the database answers again")
     began = False
     while True:
+        signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))  # a closed event loop leaves none
         try:
             app = queue(ledger, doing.harvest, doing.errand)
             lay_out(app, means.ledger)

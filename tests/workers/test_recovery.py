@@ -122,6 +122,26 @@ def test_idle_worker_waits_for_the_database_and_goes_on(house, cluster, ledger) 
     assert worker.wait(WITHIN) == 0
 
 
+@pytest.mark.parametrize("command", [("worker", "--heartbeat", BEAT), ("schedule",)], ids=["worker", "schedule"])
+def test_process_started_without_database_waits_and_logs_once(command, house, cluster, ledger, registry) -> None:
+    house.card("a", every="* * * * *")
+    cluster.stop()
+    house.start(*command)
+    house.wait_until(lambda: "waiting for the database" in house.told(0), "the outage to be logged")
+    stopped = house.start(*command)
+    house.wait_until(lambda: "waiting for the database" in house.told(1), "the outage to be logged")
+    stopped.send_signal(signal.SIGTERM)
+    code = stopped.wait(WITHIN)
+
+    cluster.start()
+    house.wait_until(lambda: re.search("worker started|scheduler started", house.told(0)) is not None, "the process to go on")
+
+    assert code == 0
+    assert house.told(0).count("Connection refused") == 1
+    assert house.told(0).count("the database answers") == 1
+    assert "Traceback" not in house.told(0)
+
+
 def test_due_time_that_passed_without_database_is_queued_afterwards(house, cluster, ledger) -> None:
     house.card("a", every="* * * * *")
     house.start("schedule")

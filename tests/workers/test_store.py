@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from threading import Timer
 import boto3
 import pytest
 from moto.core import DEFAULT_ACCOUNT_ID
+from moto.core.authorization import enable_iam_authentication
 from moto.s3.models import s3_backends
 from moto.server import ThreadedMotoServer
 
@@ -200,7 +202,7 @@ def test_a_store_that_does_not_answer_stops_a_writer_and_no_reader(tmp_path, url
     reader = Journal(other, patience=0)
 
     assert [entry.run for entry in reader.entries()] == ["a.1"]
-    with pytest.raises(JournalWriteError, match="does not take or give journal/000000002"):
+    with pytest.raises(JournalWriteError, match="cannot read or write journal/000000002"):
         reader.append([TWO], run="b.1", time=NOW)
 
 
@@ -295,10 +297,27 @@ def test_a_bucket_that_is_not_there_is_named(tmp_path, url):
         one.append([ONE], run="a.1", time=NOW)
 
 
-def test_keys_that_may_not_write_are_named():
-    error = Store("s3://bucket")._trouble("journal/000000001", PermissionError("Access Denied"))
+def test_keys_that_may_only_read_write_nothing_and_are_named(tmp_path, url, monkeypatch):
+    iam = boto3.client("iam")
+    iam.create_user(UserName="reader")
+    may_read = {"Effect": "Allow", "Action": ["s3:List*", "s3:Get*"], "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [may_read]})
+    iam.put_user_policy(UserName="reader", PolicyName="may-read", PolicyDocument=policy)
+    key = iam.create_access_key(UserName="reader")["AccessKey"]
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", key["AccessKeyId"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
+    one = journal(tmp_path / "1", url)
 
-    assert "give these keys the permission" in str(error)
+    with (
+        enable_iam_authentication(),
+        pytest.raises(
+            JournalWriteError, match=r"bucket-\d+/stocktake: .*journal/000000001\S*: Access Denied; .*permission to list, read and write"
+        ),
+    ):
+        one.append([ONE], run="a.1", time=NOW)
+
+    assert one.head is None
+    assert Store(url).names("") == []
 
 
 def test_an_outage_while_a_run_commits_is_waited_out(tmp_path, monkeypatch):
