@@ -44,7 +44,7 @@ def verify(context: typer.Context, as_json: Json = False) -> None:
     """Compare the store with the journal, graph by graph. Exit code 1 if they differ."""
     settings: Settings = context.obj
     with _told(), _held(settings) as held:
-        position, faults = held.position, compare(Journal(settings.data / "journal"), held)
+        position, faults = held.position, compare(Journal(settings.data / "journal"), held, _progress)
     _print(position, faults, as_json=as_json)
     if faults:
         raise typer.Exit(1)
@@ -63,9 +63,9 @@ def rebuild(
         if whole or (settings.elsewhere is None and not (settings.data / "shelf" / "generations").exists()):
             _anew(settings, journal)
         with _held(settings) as held:
-            mend(journal, held, faults) if (faults := compare(journal, held)) else None
+            mend(journal, held, faults) if (faults := compare(journal, held, _progress)) else None
         with _held(settings) as held:
-            position, left = held.position, compare(journal, held)
+            position, left = held.position, compare(journal, held, _progress)
     _print(position, left, as_json=as_json, mended=[it for it in faults if it not in left])
     if left:
         raise typer.Exit(1)
@@ -107,6 +107,10 @@ def _told() -> Iterator[None]:
     except (PublisherError, Refused) as error:
         Console(stderr=True).print(str(error), style="red", markup=False, highlight=False)
         raise typer.Exit(1) from error
+
+
+def _progress(step: str) -> None:
+    Console(stderr=True).print(f"{step} ...", style="dim", highlight=False)
 
 
 def _print(position: int, faults: list[Fault], *, as_json: bool, mended: list[Fault] | None = None) -> None:

@@ -82,11 +82,16 @@ def wanted(journal: Journal, position: int, graphs: Iterable[str]) -> dict[str, 
     return held
 
 
-def compare(journal: Journal, held: Held) -> list[Fault]:
-    """Compare a shelf with the journal, graph by graph."""
-    ours, theirs = told(journal, held.position), held.tallies()
+def compare(journal: Journal, held: Held, progress: Callable[[str], None] = lambda _: None) -> list[Fault]:
+    """Compare a shelf with the journal, graph by graph; *progress* receives the name of each step as it begins."""
+    position = held.position
+    progress(f"reading the journal up to entry {position:,}")
+    ours = told(journal, position)
+    progress("reading the store")
+    theirs = held.tallies()
+    progress("comparing")
     different = sorted(graph for graph in {*ours, *theirs} if ours.get(graph) != theirs.get(graph))
-    right = wanted(journal, held.position, different)
+    right = wanted(journal, position, different)
     faults = []
     for graph in different:
         there = held.graph(graph)

@@ -56,6 +56,7 @@ def test_a_shelf_that_is_level_is_what_the_journal_says(data: Path) -> None:
     done = _run(data, "verify", "--json")
 
     assert (done.exit_code, json.loads(done.stdout)) == (0, {"position": 3, "faults": []})
+    assert done.stderr.splitlines() == ["reading the journal up to entry 3 ...", "reading the store ...", "comparing ..."]
 
 
 def test_what_differs_is_told_by_graph(data: Path) -> None:
