@@ -54,10 +54,10 @@ from journal.errors import JournalError
 from publisher.limits import read as read_limits
 from publisher.logs import to_stderr
 from publisher.pages.branding import DEMO_NAME, NAME, NO_CONTACT, check_logo
-from publisher.portal.trial import MEMORY, Bench
+from publisher.portal.source_preview import MEMORY, Bench
 from publisher.releases.schedule import trigger
-from publisher.remote.address import Address, given
-from publisher.shelf.process import end_with_parent
+from publisher.store.external.endpoint import Address, given
+from publisher.store.process import end_with_parent
 from shapes.validate import EngineName
 from vocab.iris import BASE, is_web
 

@@ -36,8 +36,8 @@ from benchmarks.table import Aim, Json, Line, err
 from benchmarks.walk import harvested, ready, served, settings, settled
 from harvesters.demo.registries import Demo
 from harvesters.demo.source_definitions import write_sources
-from publisher.remote.dialect import MERGE
-from publisher.shelf.generations import newest
+from publisher.store.external.engine_quirks import MERGE
+from publisher.store.snapshots import newest
 
 LIMITS = "budget=0, rows=2000000, seconds=60, wait=300"
 LOAD = "first load, s"

@@ -19,11 +19,11 @@ from benchmarks.feeds import events
 from benchmarks.payloads import IRIS
 from benchmarks.release import write
 from journal.journal import Journal
-from publisher.shelf.follower import Follower
-from publisher.shelf.generations import newest
-from publisher.tables.database import Database
-from publisher.tables.facets import FACETS
-from publisher.tables.prepared import prepare
+from publisher.facets.bitmap_build import prepare
+from publisher.facets.database import Database
+from publisher.facets.facets import FACETS
+from publisher.store.follower import Follower
+from publisher.store.snapshots import newest
 from vocab.describe import describe, quads
 from vocab.initiative import Claim, Document, Initiative, Post, Prize, Resource, Text
 from vocab.provenance import Provenance, describe_record

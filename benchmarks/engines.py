@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx
 
-from publisher.remote.address import Address
+from publisher.store.external.endpoint import Address
 
 _READY = 240.0  # seconds
 # As Debian's, but for the files' places and for the room that a test or a benchmark needs. Answers are not cut, sorts are (10,000 rows).

@@ -30,7 +30,7 @@ from benchmarks.walk import count, ready, settings
 from harvesters.demo.registries import Demo
 from harvesters.demo.source_definitions import write_sources
 from journal.journal import Journal
-from publisher.shelf.generations import newest
+from publisher.store.snapshots import newest
 
 MEMORY = 500  # MB, the aim for the greatest process of a harvest
 _DAY = 86_400.0  # seconds: what a single answer may take where the shelf is large

@@ -28,7 +28,7 @@ from benchmarks.payloads import SOURCE
 from benchmarks.processes import below, processor, until
 from benchmarks.table import Aim, Json, Line, err, show
 from benchmarks.walk import ready, served
-from publisher.tables.facets import FACETS
+from publisher.facets.facets import FACETS
 
 READY = 200.0  # ms: the aim
 STORED = 20_000  # things in the store: more of them take their time to load, and change what SPARQL answers, not the tables

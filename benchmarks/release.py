@@ -34,8 +34,8 @@ from benchmarks.walk import ready, served, settings, settled, shown
 from harvesters.commands.mirror import LARGEST, opened
 from harvesters.mirror import catch_up
 from journal.journal import Journal
+from publisher.rdf.gzip_files import packed
 from publisher.releases.dump import lines
-from publisher.releases.packed import packed
 from vocab.describe import quads
 from vocab.provenance import Registry, describe_source
 from vocab.schemes import statements as vocabulary

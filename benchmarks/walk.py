@@ -26,7 +26,7 @@ from benchmarks.table import Aim, Json, Line, err, show
 from harvesters.demo.registries import Demo
 from harvesters.demo.source_definitions import write_sources
 from journal.journal import Journal
-from publisher import position
+from publisher.rdf import position
 
 RATE, MEMORY, AGAIN, GROWTH = 2500, 500, 10, 1.2  # the aims: records a second, MB, times cheaper, times more memory
 _PATIENCE = 1200.0  # seconds

@@ -1,4 +1,4 @@
-"""The app: all outlets over one shelf."""
+"""The ASGI application: all routes over one query service."""
 
 from __future__ import annotations
 
@@ -16,23 +16,24 @@ from starlette.staticfiles import StaticFiles
 
 from journal.errors import JournalError
 from publisher.errors import PublisherError
-from publisher.feeds.hub import Announcer
-from publisher.http.edge import Edge
-from publisher.http.headings import NAMES, RELEASE, Headings
-from publisher.http.kept import Kept
-from publisher.http.outward import outward
-from publisher.http.problems import Problems, Refused
-from publisher.http.validators import Validators
-from publisher.languages.visit import Speaking
-from publisher.outlets.table import OUTLETS
+from publisher.feeds.websub import Announcer
+from publisher.http.entity_tags import Validators
+from publisher.http.freshness_headers import NAMES, RELEASE, Headings
+from publisher.http.outbound_client import outward
+from publisher.http.page_cache import Kept
+from publisher.http.problems import Refused
+from publisher.http.security_headers import Edge
+from publisher.languages.request_locale import Speaking
 from publisher.pages.branding import PLAIN, Branding
-from publisher.pages.pages import HERE, Pages
-from publisher.pages.standings import place
-from publisher.portal.start import FirstStart
-from publisher.portal.trial import Bench
-from publisher.releases.stored import followed
-from publisher.shelf.shelf import Shelf
+from publisher.pages.error_handlers import Problems
+from publisher.pages.templating import HERE, Pages
+from publisher.portal.first_start import FirstStart
+from publisher.portal.source_preview import Bench
+from publisher.releases.object_store import followed
+from publisher.routes import ROUTERS
 from publisher.sparql.rewriting import FIELD
+from publisher.store.query_service import Shelf
+from publisher.store.source_status import place
 
 # Response headers that scripts of other sites may read.
 EXPOSED = [
@@ -86,7 +87,7 @@ def create_app(shelf: Shelf, permit: Callable[[Request], bool] = nobody, site: S
     app.state.start = start = FirstStart(shelf, release=site.branding.demo)
     app.state.trial = site.trial
     pages = Pages(shelf.iris, lambda: place(shelf), site.branding)
-    for router in OUTLETS.values():
+    for router in ROUTERS.values():
         app.include_router(router(shelf, pages))
     app.mount("/static", StaticFiles(directory=HERE / "static"))
     problems = Problems(pages, lambda: shelf.awaited, start.steps, lambda: shelf.starting)

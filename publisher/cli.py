@@ -17,25 +17,26 @@ from starlette.types import ASGIApp
 
 from journal.journal import Journal
 from publisher.app import Site, create_app, nobody
-from publisher.audit.cli import app as shelf
 from publisher.errors import NoFormat, PublisherError, SyntaxFault
-from publisher.examples.cli import app as examples
 from publisher.formats import GRAPHS, TABLES
 from publisher.http.server import configured, run
 from publisher.limits import Limits, read
 from publisher.pages.branding import NO_CONTACT, Branding
-from publisher.portal.trial import Bench
-from publisher.releases import keeping, schedule, shelving, stored
+from publisher.portal.report import builder as reporting
+from publisher.portal.report.process import made_apart
+from publisher.portal.source_preview import Bench
+from publisher.releases import object_store, retention, schedule
+from publisher.releases.builder import as_json, make
 from publisher.releases.dump import dump as write_dumps
-from publisher.releases.making import as_json, make
-from publisher.releases.release import Release, listed, newest
-from publisher.remote.address import Address
-from publisher.report import making as reporting
-from publisher.report.process import made_apart
-from publisher.shelf.federation import asks_elsewhere
-from publisher.shelf.question import Question
-from publisher.shelf.shelf import Shelf
+from publisher.sparql.examples.commands import app as examples
 from publisher.sparql.rewriting import FIELD, ready, rewrite
+from publisher.store.external.endpoint import Address
+from publisher.store.query_service import Shelf
+from publisher.store.releases import release_stores
+from publisher.store.releases.manifest import Release, listed, newest
+from publisher.store.verification.commands import app as shelf
+from publisher.store.workers.query_request import Question
+from publisher.store.workers.service_detection import asks_elsewhere
 from vocab.iris import Iris
 
 app = typer.Typer(no_args_is_help=True)
@@ -95,7 +96,7 @@ def dump(context: typer.Context) -> None:
 @app.command()
 def release(
     context: typer.Context,
-    keep: Annotated[int, typer.Option(help="Number of releases whose files are kept.", min=1)] = keeping.KEEP,
+    keep: Annotated[int, typer.Option(help="Number of releases whose files are kept.", min=1)] = retention.KEEP,
     every: Annotated[str, typer.Option(help="Make releases on this cron schedule (UTC) until Ctrl-C.")] = "",
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of lines.")] = False,
 ) -> None:
@@ -121,12 +122,12 @@ def _check_cron(every: str) -> None:
 def _cut(settings: Settings, keep: int, json: bool) -> Release:
     """Cut a release, put it on the shelf, and let go of the files of old ones; print what was done."""
     now, folder, iris = datetime.now(UTC), settings.data / "releases", Iris(settings.base)
-    stored.fetch(settings.data)
+    object_store.fetch(settings.data)
     made = make(settings.data, iris, now, lambda step: _err.print(f"{step} ...", style="dim"))
-    stored.put(settings.data, made.number)
-    shelving.keep(settings.data, made, iris)
-    gone = keeping.keep(folder, keep, now)
-    shelving.sweep(settings.data, (it.number for it in listed(folder) if not it.withdrawn))
+    object_store.put(settings.data, made.number)
+    release_stores.keep(settings.data, made, iris)
+    gone = retention.keep(folder, keep, now)
+    release_stores.sweep(settings.data, (it.number for it in listed(folder) if not it.withdrawn))
     if json:
         print(as_json(made))
     else:

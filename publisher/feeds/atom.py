@@ -7,12 +7,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from publisher.feeds.card import Card, card
-from publisher.feeds.markup import element, empty, instant
+from publisher.feeds.record_metadata import Card, card
 from publisher.feeds.sets import concept
+from publisher.feeds.xml_writing import element, empty, instant
 from publisher.formats import GRAPHS, HTML
-from publisher.history.log import Change, Deed
-from publisher.history.states import State, best
+from publisher.history.change_reader import Change, Deed
+from publisher.history.record_states import State, best
 from publisher.pages.branding import NAME
 from vocab.iris import Iris
 from vocab.terms import DCT

@@ -7,10 +7,10 @@ from datetime import UTC, date, datetime, timedelta
 
 from icalendar import Calendar, Event, vText
 
-from publisher.feeds.card import Card, card
-from publisher.history.log import Change
-from publisher.history.states import State, best
-from publisher.pages.terms import Term
+from publisher.feeds.record_metadata import Card, card
+from publisher.history.change_reader import Change
+from publisher.history.record_states import State, best
+from publisher.rdf.results import Term
 from vocab.iris import Iris
 
 FORM = "1"  # count it up with every change of what is written

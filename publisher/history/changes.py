@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 
+from publisher.history.graph_changes import Touch
 from publisher.history.mementos import Memento, mementos
-from publisher.history.touches import Touch
 from publisher.history.versions import change
-from publisher.pages.resources import Description, Statement
+from publisher.store.descriptions import Description, Statement
 from vocab.iris import Iris
 
 MANY = 20  # changes that a page shows, the newest

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from email.utils import formatdate
 from typing import NamedTuple
 
-from publisher.history.touches import Touch
+from publisher.history.graph_changes import Touch
 from publisher.http.links import Link
 
 MEDIA = "application/link-format"

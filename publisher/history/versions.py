@@ -8,9 +8,9 @@ from dataclasses import replace
 
 from pyoxigraph import Quad, RdfFormat, Store, Triple, parse
 
-from publisher.history.touches import Touch, touches
-from publisher.pages.resources import Description, of_graph, told, triples
-from publisher.shelf.shelf import Shelf
+from publisher.history.graph_changes import Touch, touches
+from publisher.store.descriptions import Description, of_graph, told, triples
+from publisher.store.query_service import Shelf
 
 
 async def history(shelf: Shelf, graph: str) -> tuple[Touch, ...] | None:

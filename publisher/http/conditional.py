@@ -15,7 +15,7 @@ from http import HTTPStatus
 
 import pyoxigraph
 
-from publisher.shelf.generations import Generation
+from publisher.store.snapshots import Generation
 
 _TAG = re.compile(r'(?:W/)?("[^"]*")')
 _WRITER = pyoxigraph.__version__  # another engine may write the same answer in other bytes

@@ -1,13 +1,10 @@
-"""Problems: how an error is told to the reader, as RFC 9457 says (https://www.rfc-editor.org/rfc/rfc9457)."""
+"""Errors as problem details (RFC 9457, https://www.rfc-editor.org/rfc/rfc9457)."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 
-import structlog
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -28,10 +25,8 @@ from publisher.errors import (
     Withdrawn,
 )
 from publisher.http.negotiation import quality
-from publisher.pages.pages import Pages
 
 MEDIA = "application/problem+json"
-log = structlog.get_logger(room="problems")
 
 # The first row that fits is told; the tree of errors is walked from its leaves.
 _STATUS: tuple[tuple[type[PublisherError], HTTPStatus, str], ...] = (
@@ -85,74 +80,7 @@ def of_error(error: PublisherError) -> tuple[HTTPStatus, str, dict[str, str]]:
     return status, title, headers
 
 
-_HERE_ALONE = ("/scratch", "/exports")  # what lies there is of no journal, so waiting for entries brings none of it
-
-
-Steps = Callable[[], Awaitable[Sequence[object]]]
-REFRESH = 3  # seconds until a browser asks again for a page that is not ready
-
-
-async def _no_steps() -> Sequence[object]:
-    return []
-
-
 def wants_page(request: Request) -> bool:
     """Return whether the client prefers a page to problem details: a browser does."""
     accept = request.headers.get("accept", MEDIA)
     return quality(accept, "text/html") > quality(accept, MEDIA)
-
-
-class Problems:
-    """Tell errors to readers: as a page to a browser, as problem+json to any other client.
-
-    *behind* tells how many entries of the journal are not shown yet. While there are such, what is not found may be among them, and another
-    publisher of the same journal may have linked it: so it is no 404. *steps* are those of the first start, shown while it is not ready;
-    *starting* returns why nothing is shown yet, "" once something is.
-    """
-
-    def __init__(
-        self, pages: Pages, behind: Callable[[], int] = lambda: 0, steps: Steps = _no_steps, starting: Callable[[], str] = str
-    ) -> None:
-        self._pages, self._behind, self._steps, self._starting = pages, behind, steps, starting
-
-    async def on_error(self, request: Request, error: Exception) -> Response:
-        """Answer a PublisherError that a route raised."""
-        assert isinstance(error, PublisherError)
-        status, title, headers = of_error(error)
-        detail = (self._starting() if isinstance(error, NotReady) else "") or str(error)
-        if isinstance(error, NotReady) and wants_page(request) and (steps := await self._steps()):
-            response = self._pages.page("start.html", status, steps=steps, reason=detail, refresh=REFRESH)
-            response.headers.update(headers)
-            return response
-        if isinstance(error, SyntaxFault):
-            return self._tell(request, status, title, str(error), headers, line=error.line, column=error.column)
-        return self._tell(request, status, title, detail, headers)
-
-    async def on_journal(self, request: Request, error: Exception) -> Response:
-        """Answer a JournalError that a route raised; its text names files of ours, so it goes into the log alone."""
-        log.error("the journal cannot be read", path=request.url.path, reason=str(error))
-        status, detail = HTTPStatus.INTERNAL_SERVER_ERROR, "The journal of this server cannot be read; /health says more."
-        return self._tell(request, status, status.phrase, detail, {})
-
-    async def on_refused(self, request: Request, error: Exception) -> Response:
-        """Answer a Refused that a route raised."""
-        assert isinstance(error, Refused)
-        if error.status is HTTPStatus.NOT_FOUND and not request.url.path.startswith(_HERE_ALONE) and (missing := self._behind()):
-            late = NotReady(f"{error}; but {missing} journal entries are not loaded here yet; try again in a moment")
-            return await self.on_error(request, late)
-        return self._tell(request, error.status, error.status.phrase, str(error), error.headers)
-
-    async def on_http(self, request: Request, error: Exception) -> Response:
-        """Answer what the framework refuses: an unknown address, a wrong method."""
-        assert isinstance(error, HTTPException)
-        status = HTTPStatus(error.status_code)
-        return self._tell(request, status, status.phrase, f"{request.method} {request.url.path}: {error.detail}", dict(error.headers or {}))
-
-    def _tell(self, request: Request, status: HTTPStatus, title: str, detail: str, headers: dict[str, str], **more: int | None) -> Response:
-        if not wants_page(request):
-            return problem(status, title, detail, headers, **more)
-        place = f" (line {more['line']}, column {more['column']})" if more.get("line") else ""
-        told = {"title": title, "detail": detail + place, "status": int(status), "export": "Link" in headers}
-        response = self._pages.page("problem.html", status, **told)
-        response.headers.update(headers)
-        return response

@@ -8,8 +8,8 @@ from contextlib import suppress
 import uvicorn
 from starlette.types import ASGIApp
 
-from publisher.http.connection import Connection
 from publisher.http.host import HostCheck
+from publisher.http.uvicorn_protocol import Connection
 
 CONNECTIONS = 1000  # at once: each takes a file handle, of which a process has 1024 unless it is told otherwise
 PATIENCE = 3  # seconds that answers under way get when the server is asked to end

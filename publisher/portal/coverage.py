@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from publisher.languages.catalogue import number
-from publisher.languages.catalogue import translated as _
-from publisher.portal.names import facet_title
-from publisher.tables.counting import Tables
-from publisher.tables.wanted import Wanted
+from publisher.facets.filter_query import Wanted
+from publisher.facets.queries import Tables
+from publisher.languages.translations import number
+from publisher.languages.translations import translated as _
+from publisher.portal.facet_labels import facet_title
 
 _ALWAYS = ("kind", "source", "basis", "remark")  # facets that each thing has, or of which none is a good sign
 

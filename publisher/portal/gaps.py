@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from publisher.figures.sheet import Column, Sheet
-from publisher.languages.catalogue import number
-from publisher.languages.catalogue import translated as _
+from publisher.facets import filter_query as asking
+from publisher.facets.filter_query import Wanted
+from publisher.facets.queries import Tables
+from publisher.languages.translations import number
+from publisher.languages.translations import translated as _
+from publisher.pages.charts.data_table import Column, Sheet
 from publisher.portal.coverage import Coverage, coverage
+from publisher.portal.facet_labels import Names
+from publisher.portal.facet_panels import order, query_address
 from publisher.portal.matrix import Matrix, leaves
-from publisher.portal.names import Names
-from publisher.portal.panels import order, query_address
-from publisher.tables import wanted as asking
-from publisher.tables.counting import Tables
-from publisher.tables.wanted import Wanted
 from vocab.countries import AREA
 from vocab.schemes import concepts
 

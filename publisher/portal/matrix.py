@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from publisher.figures.drawing import ranges, shade
-from publisher.figures.heat import Head, heat
-from publisher.figures.sheet import Column, Sheet
-from publisher.languages.catalogue import translated as _
-from publisher.portal.names import Names
-from publisher.portal.panels import order
-from publisher.queries import query
-from publisher.shelf.shelf import Shelf
-from publisher.tables import wanted as asking
-from publisher.tables.counting import Tables
-from publisher.tables.facets import FACETS
-from publisher.tables.wanted import Wanted
+from publisher.facets import filter_query as asking
+from publisher.facets.facets import FACETS
+from publisher.facets.filter_query import Wanted
+from publisher.facets.queries import Tables
+from publisher.languages.translations import translated as _
+from publisher.pages.charts.data_table import Column, Sheet
+from publisher.pages.charts.heatmap import Head, heat
+from publisher.pages.charts.svg import ranges, shade
+from publisher.portal.facet_labels import Names
+from publisher.portal.facet_panels import order
+from publisher.store.queries import query
+from publisher.store.query_service import Shelf
 from vocab.iris import Iris
 from vocab.schemes import concepts
 

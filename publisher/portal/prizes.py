@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from publisher.portal.names import Names
-from publisher.portal.panels import order
-from publisher.tables.counting import Prize
+from publisher.facets.queries import Prize
+from publisher.portal.facet_labels import Names
+from publisher.portal.facet_panels import order
 
 _STAGES = ("winner", "champion", "nominee")  # the highest first
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
 
-from publisher.figures.sheet import Column, Sheet
-from publisher.pages.standings import Standing
-from publisher.pages.terms import Row
-from publisher.tables.counting import Tables
-from publisher.tables.wanted import filled as asking
-from publisher.tables.wanted import wanted
+from publisher.facets.filter_query import filled as asking
+from publisher.facets.filter_query import wanted
+from publisher.facets.queries import Tables
+from publisher.pages.charts.data_table import Column, Sheet
+from publisher.rdf.results import Row
+from publisher.store.source_status import Standing
 from vocab.iris import Iris
 from vocab.terms import DCT
 

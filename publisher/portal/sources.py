@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from publisher.pages.resources import english
-from publisher.queries import query
-from publisher.shelf.shelf import Shelf
+from publisher.store.descriptions import english
+from publisher.store.queries import query
+from publisher.store.query_service import Shelf
 
 
 async def titles(shelf: Shelf) -> dict[str, str]:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from publisher.languages.catalogue import translated as _
-from publisher.languages.visit import visit
-from publisher.pages.pages import Pages
-from publisher.portal.names import Names
+from publisher.facets.queries import Tables
+from publisher.languages.request_locale import visit
+from publisher.languages.translations import translated as _
+from publisher.pages.templating import Pages
+from publisher.portal.facet_labels import Names
 from publisher.portal.topic_cards import common_topics, topic_cards
-from publisher.tables.counting import Tables
-from publisher.text.ask import Wish
-from publisher.text.search import Search
-from publisher.text.snippet import best, marker
-from publisher.text.words import tokens
+from publisher.search.analyzer import tokens
+from publisher.search.query_parser import Wish
+from publisher.search.searcher import Search
+from publisher.search.snippet import best, marker
 
 TOPICS = 5  # of the suggestions, at most
 _LETTERS = 3  # from which titles are looked up: fewer begin too many words

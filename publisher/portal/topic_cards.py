@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from publisher.languages.catalogue import translated as _
-from publisher.languages.visit import visit
-from publisher.pages.findings import TopicCard
-from publisher.portal.about import PARTY
-from publisher.portal.names import Names, facet_title
-from publisher.tables.counting import Tables
-from publisher.tables.facets import located
-from publisher.tables.wanted import Wanted
-from publisher.text.ask import Wish, clauses
-from publisher.text.search import Search
-from publisher.text.snippet import best, marker
-from publisher.text.words import fold, tokens
+from publisher.facets.facets import located
+from publisher.facets.filter_query import Wanted
+from publisher.facets.queries import Tables
+from publisher.languages.request_locale import visit
+from publisher.languages.translations import translated as _
+from publisher.portal.entity_statistics import PARTY
+from publisher.portal.facet_labels import Names, facet_title
+from publisher.portal.search_results import TopicCard
+from publisher.search.analyzer import fold, tokens
+from publisher.search.query_parser import Wish, clauses
+from publisher.search.searcher import Search
+from publisher.search.snippet import best, marker
 
 MOST = 6  # cards of a search
 _TARGETS, _PARTIES = 2, 3  # of them targets and organizations, at most

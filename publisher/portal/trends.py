@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from publisher.figures.bars import SERIES, columns
-from publisher.figures.sheet import Sheet, counted
-from publisher.languages.catalogue import translated as _
+from publisher.facets import filter_query as asking
+from publisher.facets.filter_query import Wanted
+from publisher.facets.queries import Tables
+from publisher.languages.translations import translated as _
+from publisher.pages.charts.bars import SERIES, columns
+from publisher.pages.charts.data_table import Sheet, counted
 from publisher.portal.coverage import Coverage, coverage
-from publisher.portal.names import Names, trend_title
-from publisher.portal.panels import order, query_address
-from publisher.tables import wanted as asking
-from publisher.tables.counting import Tables
-from publisher.tables.wanted import Wanted
+from publisher.portal.facet_labels import Names, trend_title
+from publisher.portal.facet_panels import order, query_address
 
 EARLIEST, LATEST = 1990, 2040  # years that are drawn: what registries write beyond them are slips, and stand in the data
 

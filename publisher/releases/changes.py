@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from publisher.releases.packed import unpacked
+from publisher.rdf.gzip_files import unpacked
 
 csv.field_size_limit(sys.maxsize)  # a title may be as long as a registry likes
 

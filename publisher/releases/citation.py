@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from publisher.releases.release import Release
+from publisher.store.releases.manifest import Release
 
 NAME = "WSIS Stocktaking"
 ABSTRACT = (

@@ -19,9 +19,9 @@ from typing import BinaryIO
 from pyoxigraph import RdfFormat, Triple, parse, serialize
 
 from journal.journal import Journal
-from publisher.releases.departures import departures
+from publisher.releases.deletions import departures
 from publisher.releases.sorting import FAN, merged_down
-from publisher.shelf.reader import PREFIXES
+from publisher.store.workers.reader import PREFIXES
 
 RUN = 100_000  # rows sorted in memory at once: about 50 MB
 LEVEL = 6  # gzip's: 9 takes twice the time for a hundredth less

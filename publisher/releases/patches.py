@@ -16,7 +16,7 @@ from journal.entry import Entry
 from journal.row_counts import tally
 from publisher.http.problems import Refused
 from publisher.http.ranges import Unsatisfiable, part
-from publisher.releases.member import member
+from publisher.releases.gzip_member import member
 
 MEDIA = "application/rdf-patch"
 FOREVER = "public, max-age=31536000, immutable"

@@ -11,7 +11,7 @@ from apscheduler.schedulers.blocking import BlockingScheduler
 from apscheduler.triggers.cron import CronTrigger
 
 from publisher.errors import ReleaseError
-from publisher.releases.release import Release
+from publisher.store.releases.manifest import Release
 
 log = structlog.get_logger(room="releases")
 

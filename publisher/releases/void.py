@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from pyoxigraph import RdfFormat, parse
 
-from publisher.pages.resources import Statement
-from publisher.pages.terms import Term
+from publisher.rdf.results import Term
+from publisher.store.descriptions import Statement
 from vocab.iris import Iris, encode
 from vocab.terms import DCT, RDF, XSD
 

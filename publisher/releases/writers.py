@@ -11,8 +11,8 @@ from itertools import groupby
 from operator import itemgetter
 from typing import NamedTuple
 
-from publisher.releases.lexical import quoted
-from publisher.shelf.reader import PREFIXES
+from publisher.rdf.ntriples_terms import quoted
+from publisher.store.workers.reader import PREFIXES
 from vocab.terms import RDF
 
 Triples = Sequence[bytes]  # of one subject, each ``<s> <p> o`` without its dot, sorted

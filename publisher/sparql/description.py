@@ -9,9 +9,9 @@ from pyoxigraph import RdfFormat, parse, serialize
 from publisher.errors import LimitError
 from publisher.formats import GRAPHS, TABLES, Graph
 from publisher.limits import Limits
-from publisher.queries import query
-from publisher.shelf.shelf import Shelf
 from publisher.sparql.protocol import MOST
+from publisher.store.queries import query
+from publisher.store.query_service import Shelf
 from vocab.iris import Iris
 
 _FORMATS = "http://www.w3.org/ns/formats/"

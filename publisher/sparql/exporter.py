@@ -15,12 +15,12 @@ from typing import TextIO
 import structlog
 
 from publisher.errors import LimitError, PublisherError, ShelfError
-from publisher.shelf.frames import Kind
-from publisher.shelf.shelf import Shelf
-from publisher.shelf.ticket import Ticket
-from publisher.shelf.worker import Answer, Worker
 from publisher.sparql.exports import Export, Exports, State
 from publisher.sparql.rewriting import rewrite
+from publisher.store.query_service import Shelf
+from publisher.store.workers.ipc_protocol import Kind
+from publisher.store.workers.query_deadline import Ticket
+from publisher.store.workers.worker import Answer, Worker
 
 log = structlog.get_logger(room="exporter")
 

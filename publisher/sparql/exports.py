@@ -18,7 +18,7 @@ from pathlib import Path
 
 from publisher.errors import Busy, Crowded
 from publisher.limits import Limits
-from publisher.shelf.question import Question
+from publisher.store.workers.query_request import Question
 
 KEPT = timedelta(days=1)  # how long a result is kept
 QUEUE = 50  # exports that wait at most, of all clients

@@ -14,9 +14,9 @@ from publisher.errors import FederationRefused
 from publisher.formats import GRAPHS, TABLES, Format, Graph, Table, names
 from publisher.http.negotiation import best
 from publisher.http.problems import Refused
-from publisher.pages.terms import is_iri
-from publisher.shelf.federation import asks_elsewhere
-from publisher.shelf.question import Question
+from publisher.rdf.results import is_iri
+from publisher.store.workers.query_request import Question
+from publisher.store.workers.service_detection import asks_elsewhere
 
 MOST = 256 * 1024  # bytes of a query: the longest that a person wrote was under 20,000
 FORM, QUERY, UPDATE = "application/x-www-form-urlencoded", "application/sparql-query", "application/sparql-update"

@@ -6,11 +6,11 @@ import asyncio
 from dataclasses import replace
 
 from publisher.errors import NotReady
-from publisher.shelf.generations import Generation
-from publisher.shelf.question import Question
-from publisher.shelf.shelf import PAUSE, Shelf
-from publisher.text import rewrite as texts
-from publisher.text.search import search_in
+from publisher.search import rewriting as texts
+from publisher.search.searcher import search_in
+from publisher.store.query_service import PAUSE, Shelf
+from publisher.store.snapshots import Generation
+from publisher.store.workers.query_request import Question
 
 FIELD = "Stocktake-Text"
 

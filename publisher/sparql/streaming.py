@@ -13,13 +13,13 @@ from starlette.types import Receive, Scope, Send
 
 from publisher.errors import PublisherError
 from publisher.http.problems import COST, EXPORTS
-from publisher.shelf.budget import client_of
-from publisher.shelf.cut import FIELD, Cut
-from publisher.shelf.frames import SIZE
-from publisher.shelf.question import Question
-from publisher.shelf.shelf import Shelf
-from publisher.shelf.spool import Room, Spool
-from publisher.shelf.worker import Answer
+from publisher.store.query_service import Shelf
+from publisher.store.workers.ipc_protocol import SIZE
+from publisher.store.workers.query_request import Question
+from publisher.store.workers.rate_limit import client_of
+from publisher.store.workers.response_buffer import Room, Spool
+from publisher.store.workers.truncation import FIELD, Cut
+from publisher.store.workers.worker import Answer
 
 log = structlog.get_logger(room="streaming")
 

@@ -17,9 +17,9 @@ from harvesters.mappings.fields import FIELDS
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.protocols.registry import PROTOCOLS
 from harvesters.source import Limits, Source
-from publisher.app import OUTLETS, create_app
+from publisher.app import ROUTERS, create_app
 from publisher.formats import GRAPHS, TABLES
-from publisher.shelf.shelf import Shelf
+from publisher.store.query_service import Shelf
 from shapes.rules import rules
 from stocktake import Settings, app
 from vocab.iris import Iris
@@ -147,7 +147,7 @@ def test_every_outcome_of_a_request_has_its_row():
     assert known - {FetchError.outcome} - _rows("explanation/harvesting.md") == set()
 
 
-@pytest.mark.parametrize("name", OUTLETS)
+@pytest.mark.parametrize("name", ROUTERS)
 def test_every_outlet_has_its_heading(name):
     assert _section("reference/endpoints.md", name)
 

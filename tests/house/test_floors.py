@@ -28,10 +28,23 @@ STAIRS = {
         {"admin"},
         {"cli"},
     ),
-    "publisher": ({"formats"}, {"http", "shelf"}, {"outlets"}, {"app"}, {"cli"}),
+    "publisher": (
+        {"errors", "formats", "limits", "logs", "described"},
+        {"languages", "rdf"},
+        {"search"},
+        {"facets"},
+        {"store"},
+        {"http"},
+        {"pages", "history", "releases"},
+        {"sparql", "linked_data", "feeds", "catalog"},
+        {"portal"},
+        {"routes"},
+        {"app"},
+        {"cli"},
+    ),
     "vocab": ({"iris"}, {"terms"}, {"schemes"}, {"crosswalks"}),
 }
-ROWS = {"harvesters.protocols": "collect", "harvesters.mappings": "reader", "publisher.outlets": "router"}  # and their doors' one deed
+ROWS = {"harvesters.protocols": "collect", "harvesters.mappings": "reader"}  # and their doors' one deed
 SHAPELESS = {"utils", "util", "common", "core", "helpers", "helper", "base", "manager", "misc", "lib"}
 
 
@@ -75,6 +88,21 @@ def test_inside_a_room_no_import_leads_up_the_stairs(house):
     ]
 
     assert wrong == []
+
+
+def test_every_package_of_the_publisher_has_a_layer_and_imports_only_from_lower_ones(house):
+    layers = {package: number for number, layer in enumerate(STAIRS["publisher"]) for package in layer}
+    packages = {module: module.split(".")[1] for module in house.imports if module.startswith("publisher.")}
+
+    unlisted = {package for package in packages.values() if package not in layers}
+    upward = [
+        f"{module} imports {other}"
+        for module, package in packages.items()
+        for other in house.imports[module]
+        if other in packages and packages[other] != package and layers[packages[other]] >= layers[package]
+    ]
+
+    assert (unlisted, upward) == (set(), [])
 
 
 def test_no_circle_of_files(house):

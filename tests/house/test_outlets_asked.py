@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from publisher.app import OUTLETS
-from publisher.pages.pages import Pages
-from publisher.shelf.shelf import Shelf
+from publisher.app import ROUTERS
+from publisher.pages.templating import Pages
+from publisher.store.query_service import Shelf
 from vocab.iris import Iris
 
 TESTS = Path(__file__).parents[1] / "publisher"
 
 
-@pytest.mark.parametrize("name", OUTLETS)
+@pytest.mark.parametrize("name", ROUTERS)
 def test_every_path_of_an_outlet_is_asked_by_a_test(name, tmp_path):
     shelf = Shelf(tmp_path, Iris())
-    paths = {route.path.partition("{")[0] for route in OUTLETS[name](shelf, Pages(shelf.iris)).routes}
+    paths = {route.path.partition("{")[0] for route in ROUTERS[name](shelf, Pages(shelf.iris)).routes}
 
     texts = "\n".join(file.read_text(encoding="utf-8") for file in sorted(TESTS.rglob("*.py")))
 

@@ -19,7 +19,7 @@ RUNNING = {
     "harvesters.option_schema": "the operator's, from a source definition",
     "harvesters.protocols.files.harvest": "the operator's, from a source definition",
     "harvesters.network.bot_protection": "a table of our own",
-    "publisher.text.snippet": "an escaped word, which repeats nothing",
+    "publisher.search.snippet": "an escaped word, which repeats nothing",
     "harvesters.runs.status": "an escaped folder, which repeats nothing",
 }
 PARTS = 4

@@ -15,8 +15,8 @@ from fastapi import FastAPI
 
 from journal.journal import Journal
 from publisher.app import create_app
-from publisher.shelf.pool import Limits
-from publisher.shelf.shelf import Shelf
+from publisher.store.query_service import Shelf
+from publisher.store.workers.pool import Limits
 from vocab.describe import describe, quads
 from vocab.initiative import Basis, Claim, Document, Event, Initiative, Party, Place, Prize, Resource, Role, Text
 from vocab.iris import Iris

@@ -10,8 +10,8 @@ import httpx
 from waiting import wait_until_async
 
 from publisher.app import create_app
-from publisher.shelf.pool import Limits
-from publisher.shelf.shelf import Shelf
+from publisher.store.query_service import Shelf
+from publisher.store.workers.pool import Limits
 from vocab.iris import Iris
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyoxigraph import DefaultGraph, Literal, NamedNode, Quad, Store
 
-from publisher.shelf.apply import apply, replace_graph
+from publisher.store.apply import apply, replace_graph
 
 GRAPH, OTHER = NamedNode("https://x.example/status"), NamedNode("https://x.example/other")
 OLD, NEW, SHARED = (

@@ -12,8 +12,8 @@ from pyoxigraph import Literal, NamedNode, Quad, Store
 from typer.testing import CliRunner, Result
 
 from journal.journal import Journal
-from publisher.shelf.follower import Follower
-from publisher.shelf.generations import newest
+from publisher.store.follower import Follower
+from publisher.store.snapshots import newest
 from stocktake import app
 from vocab.iris import BASE
 

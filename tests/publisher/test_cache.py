@@ -9,8 +9,8 @@ import pytest
 from pyoxigraph import Store
 
 from publisher.http.conditional import modified, unchanged
-from publisher.shelf.cache import Cache, Entry, digest
-from publisher.shelf.generations import Generation, make
+from publisher.store.cache import Cache, Entry, digest
+from publisher.store.snapshots import Generation, make
 
 SHOWN = Generation(3, 7, "ab", 10, "/x", "cd", 1_700_000_000)
 DATE = "Tue, 14 Nov 2023 22:13:20 GMT"

@@ -25,10 +25,10 @@ from journal import mirror_origin
 from journal.journal import Journal
 from journal.mirror_origin import Origin
 from publisher.app import create_app
+from publisher.releases.builder import make
 from publisher.releases.dump import dump
-from publisher.releases.making import make
-from publisher.shelf.pool import Limits
-from publisher.shelf.shelf import Shelf
+from publisher.store.query_service import Shelf
+from publisher.store.workers.pool import Limits
 from vocab.iris import Iris
 
 IRIS = Iris()

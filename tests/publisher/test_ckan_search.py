@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from publisher.catalogue.ckan import Search, searched
+from publisher.catalog.ckan import Search, searched
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ from waiting import wait_until_async
 
 from journal.journal import Journal
 from publisher.app import create_app
-from publisher.shelf.pool import Limits
-from publisher.shelf.shelf import Shelf
+from publisher.store.query_service import Shelf
+from publisher.store.workers.pool import Limits
 from vocab.iris import Iris
 
 COUNT = "SELECT (COUNT(*) AS ?n) { GRAPH ?g { ?s ?p ?o } }"

@@ -6,9 +6,9 @@ import httpx
 import pytest
 from pyoxigraph import QuerySolutions, Store
 
-from publisher.shelf.dataset import _clauses
-from publisher.shelf.question import Question
-from publisher.shelf.reader import evaluate
+from publisher.store.workers.dataset import _clauses
+from publisher.store.workers.query_request import Question
+from publisher.store.workers.reader import evaluate
 
 DATA = """
     PREFIX : <http://x/>

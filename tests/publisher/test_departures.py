@@ -15,10 +15,10 @@ import pytest
 from journal.journal import Journal
 from publisher.app import create_app
 from publisher.formats import GRAPHS
-from publisher.releases.departures import COLUMNS
+from publisher.releases.deletions import COLUMNS
 from publisher.releases.dump import dump
-from publisher.shelf.pool import Limits
-from publisher.shelf.shelf import Shelf
+from publisher.store.query_service import Shelf
+from publisher.store.workers.pool import Limits
 from vocab.describe import describe, quads
 from vocab.initiative import Initiative, Text
 from vocab.iris import Iris

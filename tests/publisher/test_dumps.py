@@ -17,8 +17,8 @@ from journal.journal import Journal
 from publisher.app import create_app
 from publisher.releases import dump as module
 from publisher.releases.dump import dump, lines
-from publisher.shelf.apply import apply, rows_of
-from publisher.shelf.shelf import Shelf
+from publisher.store.apply import apply, rows_of
+from publisher.store.query_service import Shelf
 from vocab.iris import Iris
 
 WHEN = datetime(2026, 1, 2, tzinfo=UTC)

@@ -22,17 +22,17 @@ from waiting import wait_until
 from benchmarks.engines import Engine, missing, started
 from journal.journal import Journal
 from publisher.app import create_app
-from publisher.audit.elsewhere import Elsewhere
-from publisher.audit.tally import compare, mend
 from publisher.errors import Broken
-from publisher.examples.example import examples
 from publisher.limits import Limits
-from publisher.remote.client import Client
-from publisher.remote.follower import Follower
-from publisher.remote.tenure import LEASE
-from publisher.remote.writer import Writer
-from publisher.shelf.generations import newest
-from publisher.shelf.shelf import Shelf
+from publisher.sparql.examples.example import examples
+from publisher.store.external.client import Client
+from publisher.store.external.follower import Follower
+from publisher.store.external.writer import Writer
+from publisher.store.external.writer_lease import LEASE
+from publisher.store.query_service import Shelf
+from publisher.store.snapshots import newest
+from publisher.store.verification.expected_counts import compare, mend
+from publisher.store.verification.external_store import Elsewhere
 from vocab.iris import BASE
 
 ENGINES = ("oxigraph", "virtuoso")

@@ -17,12 +17,12 @@ from serving import served
 from harvesters.admin.app import create_admin
 from harvesters.admin.context import AdminContext
 from journal.journal import Journal
-from publisher.outlets.table import OUTLETS
-from publisher.pages.pages import Pages
+from publisher.pages.templating import Pages
+from publisher.portal.report import builder as reports
+from publisher.releases.builder import make
 from publisher.releases.dump import dump
-from publisher.releases.making import make
-from publisher.report import making as reports
-from publisher.shelf.shelf import Shelf
+from publisher.routes import ROUTERS
+from publisher.store.query_service import Shelf
 from vocab.iris import Iris
 
 IRIS = Iris()
@@ -173,7 +173,7 @@ def client(server: str) -> Iterator[httpx.Client]:
 
 def test_every_route_has_an_address_here() -> None:
     shelf = Shelf(Path(), IRIS, follow=False)
-    paths = {route.path for router in OUTLETS.values() for route in router(shelf, Pages(IRIS)).routes}
+    paths = {route.path for router in ROUTERS.values() for route in router(shelf, Pages(IRIS)).routes}
 
     assert paths ^ set(ADDRESSES) == set()
 

@@ -11,10 +11,10 @@ import pytest
 from pyoxigraph import NamedNode, RdfFormat, parse
 from typer.testing import CliRunner
 
-from publisher.examples.example import example, examples
-from publisher.examples.times import FILE, Time, keep, times
-from publisher.examples.trial import Outcome, tried
-from publisher.shelf.shelf import Shelf
+from publisher.sparql.examples.durations import FILE, Time, keep, times
+from publisher.sparql.examples.example import example, examples
+from publisher.sparql.examples.example_runner import Outcome, tried
+from publisher.store.query_service import Shelf
 from stocktake import app as commands
 from vocab.iris import Iris
 

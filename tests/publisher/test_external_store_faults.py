@@ -24,12 +24,12 @@ from waiting import WITHIN, wait_until
 
 from benchmarks.engines import Engine, free_port, missing, started
 from journal.journal import Journal
-from publisher.audit.elsewhere import Elsewhere
-from publisher.audit.tally import compare
-from publisher.remote.client import Client
-from publisher.remote.tenure import LEASE, Tenure
-from publisher.remote.writer import Writer
-from publisher.shelf.generations import newest
+from publisher.store.external.client import Client
+from publisher.store.external.writer import Writer
+from publisher.store.external.writer_lease import LEASE, Tenure
+from publisher.store.snapshots import newest
+from publisher.store.verification.expected_counts import compare
+from publisher.store.verification.external_store import Elsewhere
 
 WHEN = datetime(2026, 4, 1, tzinfo=UTC)
 OVER_EACH = pytest.mark.parametrize("name", ["oxigraph", "virtuoso"])

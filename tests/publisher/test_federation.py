@@ -7,7 +7,7 @@ import time
 import pytest
 from pyoxigraph import Store
 
-from publisher.shelf.federation import asks_elsewhere
+from publisher.store.workers.service_detection import asks_elsewhere
 
 HERE = "<http://127.0.0.1:9/>"  # a port that no client may use: the engine refuses it by itself
 REAL = [

@@ -13,10 +13,10 @@ import pytest
 
 from publisher.app import Site, create_app
 from publisher.pages.branding import Branding
-from publisher.portal.start import FirstStart
-from publisher.shelf.follower import alone
-from publisher.shelf.process import command, environment
-from publisher.shelf.shelf import Shelf
+from publisher.portal.first_start import FirstStart
+from publisher.store.follower import alone
+from publisher.store.process import command, environment
+from publisher.store.query_service import Shelf
 from vocab.iris import Iris
 
 HTML = {"Accept": "text/html"}
@@ -99,7 +99,7 @@ async def test_name_logo_and_contact_of_an_installation_are_on_its_pages(shelf: 
 
 
 def test_a_follower_that_waits_for_another_one_reports_which(tmp_path: Path) -> None:
-    code = "from pathlib import Path; import sys; from publisher.shelf.follower import alone; held = alone(Path(sys.argv[1]))"
+    code = "from pathlib import Path; import sys; from publisher.store.follower import alone; held = alone(Path(sys.argv[1]))"
     code += "; print(1, flush=True); input()"
     other = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path / "lock")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment(), text=True
@@ -128,7 +128,7 @@ async def test_a_follower_that_cannot_write_tells_its_server_why(tmp_path: Path)
     (tmp_path / "shelf").mkdir()
     (tmp_path / "shelf" / "generations").write_text("a file where a folder should be")
     line = command(
-        "publisher.shelf.follower", str(tmp_path / "journal"), str(tmp_path / "shelf"), str(tmp_path / "status.nq"), "https://x/status"
+        "publisher.store.follower", str(tmp_path / "journal"), str(tmp_path / "shelf"), str(tmp_path / "status.nq"), "https://x/status"
     )
 
     process = await asyncio.create_subprocess_exec(

@@ -17,8 +17,8 @@ from wire import Exchange, Step, exchanges
 
 from publisher.app import create_app
 from publisher.limits import Limits
-from publisher.shelf.generations import make, sweep
-from publisher.shelf.shelf import Shelf
+from publisher.store.query_service import Shelf
+from publisher.store.snapshots import make, sweep
 from vocab.iris import BASE, Iris
 
 PLACE = "/rdf-graph-store"

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 
 from publisher.app import create_app
-from publisher.shelf.shelf import Shelf
+from publisher.store.query_service import Shelf
 from vocab.iris import Iris
 
 

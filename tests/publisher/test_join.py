@@ -13,8 +13,8 @@ import pytest
 
 from publisher.app import Site, create_app
 from publisher.errors import Busy, Spent
-from publisher.portal.card import card, given
-from publisher.portal.trial import TRIES, WINDOW, Bench, Tried, Verdict, read
+from publisher.portal.source_preview import TRIES, WINDOW, Bench, Tried, Verdict, read
+from publisher.portal.source_wizard import card, given
 from stocktake import Settings, trials
 from vocab.iris import BASE
 

@@ -15,7 +15,7 @@ from pyoxigraph import RdfFormat, parse
 
 from journal.journal import Journal
 from publisher.releases.dump import lines
-from publisher.shelf.shelf import Shelf
+from publisher.store.query_service import Shelf
 from vocab.iris import Iris
 
 IRIS = Iris()

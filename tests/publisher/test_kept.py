@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from publisher.http.kept import Kept
-from publisher.languages.visit import Speaking
+from publisher.http.page_cache import Kept
+from publisher.languages.request_locale import Speaking
 
 BROWSER = {"Accept": "text/html,*/*;q=0.8"}
 

@@ -9,8 +9,8 @@ import pytest
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
-from publisher.languages.catalogue import FOLDER, moment, translations
-from publisher.languages.visit import LANGUAGES, chosen, speaking
+from publisher.languages.request_locale import LANGUAGES, chosen, speaking
+from publisher.languages.translations import FOLDER, moment, translations
 
 PUBLISHER = Path(__file__).parents[2] / "publisher"
 METHODS = [("**.py", "python"), ("templates/**.html", "jinja2")]

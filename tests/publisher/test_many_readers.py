@@ -17,8 +17,8 @@ from serving import free_port
 from waiting import wait_until
 
 from journal import store
-from publisher.releases import stored
-from publisher.releases.making import make
+from publisher.releases import object_store
+from publisher.releases.builder import make
 from vocab.describe import quads
 from vocab.provenance import SourceStatus, describe_source_statuses
 
@@ -66,7 +66,7 @@ def publishers(s3: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> 
     (one / "status.nq").write_text("".join(f"{quad}\n" for quad in quads(told, IRIS.status)))
     assert journal.store
     journal.store.replace("status.nq", one / "status.nq")
-    stored.put(one, make(one, IRIS, SEEN).number)
+    object_store.put(one, make(one, IRIS, SEEN).number)
     public = {"STOCKTAKE_PUBLIC_URL": f"http://127.0.0.1:{(port := free_port())}"}
     with (
         running({"STOCKTAKE_DATA": str(one), **public}, "serve") as (first, _),
@@ -77,7 +77,7 @@ def publishers(s3: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> 
             for url in (second, third):
                 settle(url)
             with balanced(port, first, second, third) as balancer:
-                yield Publishers(first, second, third, balancer, one, child(process, "publisher.shelf.follower"))
+                yield Publishers(first, second, third, balancer, one, child(process, "publisher.store.follower"))
 
 
 def settle(url: str) -> None:

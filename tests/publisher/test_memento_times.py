@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from publisher.history.graph_changes import Touch
 from publisher.history.mementos import Memento, at, mementos, seconds
-from publisher.history.touches import Touch
 
 
 def touch(entry: int, time: int) -> Touch:

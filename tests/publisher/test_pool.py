@@ -15,10 +15,10 @@ from waiting import wait_until_async
 
 from journal.journal import Journal
 from publisher.errors import Broken, MemoryLimit, NotReady, PublisherError, SyntaxFault
-from publisher.shelf.follower import Follower
-from publisher.shelf.pool import Limits, Pool
-from publisher.shelf.question import Question
-from publisher.shelf.worker import Worker
+from publisher.store.follower import Follower
+from publisher.store.workers.pool import Limits, Pool
+from publisher.store.workers.query_request import Question
+from publisher.store.workers.worker import Worker
 
 WHEN = datetime(2026, 1, 2, tzinfo=UTC)
 COUNT = Question("SELECT (COUNT(*) AS ?n) { ?s ?p ?o }", table="csv")

@@ -16,8 +16,8 @@ from pyoxigraph import RdfFormat, parse
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.protocols.registry import PROTOCOLS
 from harvesters.source import load
-from publisher.figures.world import atlas
-from publisher.portal.card import KINDS, card, given
+from publisher.pages.charts.map import atlas
+from publisher.portal.source_wizard import KINDS, card, given
 
 HTML = {"Accept": "text/html"}
 PAGES = ["/", "/map", "/matrix", "/trends", "/gaps", "/events", "/documents", "/posts", "/prizes", "/registries", "/join", "/search"]

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from browser import Browser, browsing
 
-from publisher.figures.world import atlas
+from publisher.pages.charts.map import atlas
 
 PAGES = {
     "home": "/",

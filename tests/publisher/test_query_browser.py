@@ -16,7 +16,7 @@ import pytest
 from browser import Browser, browsing
 from serving import served
 
-from publisher.pages.editor import bundled
+from publisher.sparql.query_editor import bundled
 
 FLAGS = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update --disable-sync"
 

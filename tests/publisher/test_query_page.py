@@ -8,12 +8,12 @@ import re
 import httpx
 import pytest
 
-from publisher.examples.example import examples
 from publisher.formats import GRAPHS, TABLES
-from publisher.http.edge import POLICY
+from publisher.http.security_headers import POLICY
 from publisher.limits import Limits
-from publisher.pages.editor import Editor, bundled, texts, view
-from publisher.pages.pages import Pages
+from publisher.pages.templating import Pages
+from publisher.sparql.examples.example import examples
+from publisher.sparql.query_editor import Editor, bundled, texts, view
 from vocab.iris import Iris
 
 HTML = {"Accept": "text/html"}

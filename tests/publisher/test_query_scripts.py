@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from publisher.pages.editor import texts
+from publisher.sparql.query_editor import texts
 
 WEB = Path(__file__).parents[2] / "publisher" / "web"
 

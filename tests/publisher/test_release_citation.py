@@ -9,7 +9,7 @@ import yaml
 from datacite import schema45
 
 from publisher.releases import citation
-from publisher.releases.release import File, Registry, Release
+from publisher.store.releases.manifest import File, Registry, Release
 
 BY = "https://creativecommons.org/licenses/by/4.0/"
 SOURCES = (Registry("a", 'The "A": registry', "Ministry", BY), Registry("b", "B", "", ""))

@@ -19,11 +19,11 @@ from typer.testing import CliRunner
 
 from journal.journal import Journal
 from publisher.errors import ReleaseError
-from publisher.releases import keeping
+from publisher.releases import retention
+from publisher.releases.builder import alone, make
 from publisher.releases.dump import lines
-from publisher.releases.making import alone, make
-from publisher.releases.release import listed, newest, numbers, read
 from publisher.releases.signature import key
+from publisher.store.releases.manifest import listed, newest, numbers, read
 from stocktake import app
 from vocab.iris import Iris
 
@@ -36,7 +36,7 @@ _KILLED = """
 import os, signal, sys
 from datetime import UTC, datetime
 from pathlib import Path
-from publisher.releases.making import make
+from publisher.releases.builder import make
 from vocab.iris import Iris
 
 def watch(stage):
@@ -190,7 +190,7 @@ def test_of_older_releases_the_manifest_stays(small: Path) -> None:
         move_on(data, number)
         make(data, IRIS, NOW)
 
-    removed = keeping.keep(data / "releases", 2, NOW)
+    removed = retention.keep(data / "releases", 2, NOW)
 
     assert [it.number for it in removed] == [1]
     assert [path.name for path in (data / "releases/1").iterdir()] == ["release.json"]
@@ -203,10 +203,10 @@ def test_a_removal_that_was_broken_off_is_ended_by_the_next(small: Path) -> None
     for number in range(2):
         move_on(data, number)
         make(data, IRIS, NOW)
-    keeping.keep(data / "releases", 1, NOW)
+    retention.keep(data / "releases", 1, NOW)
     (data / "releases/1/stocktake-1.nq.gz").write_bytes(b"left")
 
-    removed = keeping.keep(data / "releases", 1, NOW)
+    removed = retention.keep(data / "releases", 1, NOW)
 
     assert removed == []
     assert [path.name for path in (data / "releases/1").iterdir()] == ["release.json"]

@@ -15,9 +15,9 @@ from waiting import wait_until
 
 from journal.journal import Journal
 from publisher.errors import ReleaseError
-from publisher.releases.making import make
-from publisher.releases.release import Release, newest, numbers
+from publisher.releases.builder import make
 from publisher.releases.schedule import attempt, overdue
+from publisher.store.releases.manifest import Release, newest, numbers
 from stocktake import app
 from vocab.iris import Iris
 

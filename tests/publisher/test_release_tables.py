@@ -17,9 +17,9 @@ import duckdb
 import pytest
 from pyoxigraph import QuerySolutions, RdfFormat, Store
 
-from publisher.releases.making import make
-from publisher.tables.columns import TABLES, Kind
-from publisher.tables.record import record, rows
+from publisher.facets.record_rows import record, rows
+from publisher.facets.schema import TABLES, Kind
+from publisher.releases.builder import make
 from vocab.iris import Iris
 
 IRIS = Iris()

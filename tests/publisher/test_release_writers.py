@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from pyoxigraph import Literal, NamedNode, RdfFormat, Triple, parse
 
-from publisher.releases.lexical import split, value
-from publisher.releases.passes import parted
+from publisher.rdf.ntriples_terms import split, value
+from publisher.releases.export_passes import parted
 from publisher.releases.sorting import Sorter
 from publisher.releases.writers import FORMS
 

@@ -17,11 +17,12 @@ from pyoxigraph import NamedNode, RdfFormat, Store
 
 from journal.journal import Journal
 from publisher.app import create_app
-from publisher.releases import keeping, shelving
-from publisher.releases.making import make
-from publisher.releases.release import listed
-from publisher.shelf.pool import Limits
-from publisher.shelf.shelf import Shelf
+from publisher.releases import retention
+from publisher.releases.builder import make
+from publisher.store.query_service import Shelf
+from publisher.store.releases import release_stores
+from publisher.store.releases.manifest import listed
+from publisher.store.workers.pool import Limits
 from vocab.iris import Iris
 
 IRIS = Iris()
@@ -47,7 +48,7 @@ def released(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number in range(3):
         make(data, IRIS, NOW)
         move_on(data, number)
-    keeping.keep(data / "releases", 2, NOW)
+    retention.keep(data / "releases", 2, NOW)
     return data
 
 
@@ -177,7 +178,7 @@ async def test_what_is_not_there_is_not_found(client: httpx.AsyncClient, path: s
 
 async def test_a_query_of_a_release_gives_what_was_published_then(client: httpx.AsyncClient, released: Path) -> None:
     quads = Store()
-    quads.bulk_load(b"".join(shelving.unpacked(released / "releases/2/stocktake-2.nq.gz")), RdfFormat.N_QUADS)
+    quads.bulk_load(b"".join(release_stores.unpacked(released / "releases/2/stocktake-2.nq.gz")), RdfFormat.N_QUADS)
     triples = {it.triple for it in quads}
 
     counts = {number: int((await pinned(client, number, COUNT)).text.split()[1]) for number in (2, 3)}
@@ -222,16 +223,16 @@ async def test_the_store_is_kept_from_the_generation_that_showed_the_release(
     query = f"SELECT * {{ GRAPH <{IRIS.status}> {{ ?s ?p ?o }} }}"
     made = make(released, IRIS, NOW)
 
-    kept = shelving.keep(released, made, IRIS)
+    kept = release_stores.keep(released, made, IRIS)
     there = await pinned(client, made.number, COUNT)
     status = await pinned(client, made.number, query)
 
     assert kept
     assert int(there.text.split()[1]) > 1000
     assert status.text.count("\n") == 1  # the head alone
-    assert json.loads((shelving.folder_of(released, made.number) / "about.json").read_text())["position"] == made.position
+    assert json.loads((release_stores.folder_of(released, made.number) / "about.json").read_text())["position"] == made.position
     shutil.rmtree(released / "releases" / str(made.number))
-    shelving.sweep(released, (it.number for it in listed(released / "releases")))
+    release_stores.sweep(released, (it.number for it in listed(released / "releases")))
 
 
 @pytest.mark.parametrize(("number", "status"), [("99", 404), ("x", 400), ("0", 404), ("-1", 400)])

@@ -8,10 +8,10 @@ from email.message import Message
 import pytest
 from pyoxigraph import Literal, NamedNode, Quad, QueryResultsFormat, Store
 
-from publisher.remote import facts
-from publisher.remote.client import Refused
-from publisher.remote.dialect import STANDARD
-from publisher.remote.facts import Facts
+from publisher.store.external import remote_quads
+from publisher.store.external.client import Refused
+from publisher.store.external.engine_quirks import STANDARD
+from publisher.store.external.remote_quads import Facts
 
 GRAPHS = [f"http://graph.example/{number}" for number in range(250)]
 
@@ -63,7 +63,7 @@ def test_a_graph_that_nobody_expected_is_asked_for_by_itself():
 
     found = set(known.quads_for_pattern(None, None, None, NamedNode(GRAPHS[7])))
 
-    assert (len(found), endpoint.asked, facts.GRAPHS) == (2, 1, 100)
+    assert (len(found), endpoint.asked, remote_quads.GRAPHS) == (2, 1, 100)
 
 
 def test_a_store_that_gives_not_even_one_graph_whole_says_so():

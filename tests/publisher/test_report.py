@@ -14,11 +14,12 @@ from typer.testing import CliRunner
 
 from publisher.app import create_app
 from publisher.errors import NoRelease, ReportError
-from publisher.releases import making, shelving
-from publisher.releases.release import one
-from publisher.releases.tabled import rows_of, tables_of
-from publisher.report.making import Report, listed, make
-from publisher.shelf.shelf import Shelf
+from publisher.portal.report.builder import Report, listed, make
+from publisher.releases import builder
+from publisher.releases.release_tables import rows_of, tables_of
+from publisher.store.query_service import Shelf
+from publisher.store.releases import release_stores
+from publisher.store.releases.manifest import one
 from stocktake import app
 from vocab.iris import Iris
 
@@ -30,7 +31,7 @@ NOW = datetime(2026, 4, 1, 6, 0, tzinfo=UTC)
 def data(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     it = tmp_path_factory.mktemp("report") / "data"
     shutil.copytree(world / "journal", it / "journal")
-    making.make(it, IRIS, NOW)
+    builder.make(it, IRIS, NOW)
     return it
 
 
@@ -43,8 +44,8 @@ def report(data: Path) -> Report:
 def store(data: Path, report: Report) -> Store:
     it = one(data / "releases", report.release)
     assert it is not None
-    shelving.make(data, it)
-    shelved = shelving.shelved(data, it)
+    release_stores.make(data, it)
+    shelved = release_stores.shelved(data, it)
     assert shelved is not None
     return Store.read_only(str(Path(shelved.path) / "store"))
 

@@ -14,10 +14,10 @@ from starlette.requests import Request
 from publisher.app import create_app
 from publisher.errors import RowLimit, ScratchFull
 from publisher.limits import Limits
-from publisher.shelf.question import Question
-from publisher.shelf.scratch import LIFE, MOST, Scratches
-from publisher.shelf.shelf import Shelf
-from publisher.shelf.update import Update, using
+from publisher.store.query_service import Shelf
+from publisher.store.update_sandbox import LIFE, MOST, Scratches
+from publisher.store.workers.query_request import Question
+from publisher.store.workers.update import Update, using
 from vocab.iris import Iris
 
 KEY = {"Authorization": "Bearer right"}

@@ -10,13 +10,13 @@ import httpx
 import pytest
 from pyoxigraph import RdfFormat, Store
 
-from publisher.languages.visit import LANGUAGES
-from publisher.text.ask import Wish
-from publisher.text.index import Entry, Writer
-from publisher.text.search import Search
-from publisher.text.spelling import corrected
-from publisher.text.topic_index import SYNONYMS
-from publisher.text.topics import read_topics, write_topics
+from publisher.languages.request_locale import LANGUAGES
+from publisher.search.index import Entry, Writer
+from publisher.search.query_parser import Wish
+from publisher.search.searcher import Search
+from publisher.search.spelling import corrected
+from publisher.search.topic_index import SYNONYMS
+from publisher.search.topics import read_topics, write_topics
 from vocab.describe import quads
 from vocab.iris import Iris
 from vocab.schemes import concepts, statements

@@ -14,10 +14,10 @@ from suite import MF, SUITE, Facts, local
 from publisher.app import create_app
 from publisher.formats import GRAPHS, TABLES
 from publisher.limits import Limits
-from publisher.shelf.apply import apply
-from publisher.shelf.shelf import Shelf
 from publisher.sparql.description import FUNCTIONS, LATERAL, PROPERTIES
 from publisher.sparql.protocol import MOST
+from publisher.store.apply import apply
+from publisher.store.query_service import Shelf
 from vocab.iris import BASE, Iris
 
 SD = "http://www.w3.org/ns/sparql-service-description#"

@@ -17,11 +17,11 @@ from pyoxigraph import DefaultGraph, RdfFormat, Store
 from waiting import wait_until
 
 from journal.journal import Journal
-from publisher.shelf.apply import BULK, LARGE, apply, rows_of
-from publisher.shelf.follower import Follower
-from publisher.shelf.generations import newest
-from publisher.shelf.housekeeping import NICE, threads
-from publisher.shelf.process import command, environment
+from publisher.store.apply import BULK, LARGE, apply, rows_of
+from publisher.store.follower import Follower
+from publisher.store.process import command, environment
+from publisher.store.snapshots import newest
+from publisher.store.thread_priority import NICE, threads
 
 WHEN = datetime(2026, 1, 2, tzinfo=UTC)
 STATUS = "https://example.org/status"
@@ -146,9 +146,8 @@ def test_the_engines_own_merging_steps_back_for_a_bulk_load(tmp_path: Path) -> N
 @pytest.mark.parametrize(("started", "then"), [(0, NICE), (10, 10)])
 def test_the_nice_value_of_a_thread_is_raised_and_never_lowered(started: int, then: int) -> None:
     ordinary = "os.getuid() or os.setuid(65534)"  # root may lower a nice value, nobody else
-    code = (
-        f"import os; from publisher.shelf.housekeeping import step_aside; {ordinary}; os.nice({started}); step_aside(); print(os.nice(0))"
-    )
+    imports = "import os; from publisher.store.thread_priority import step_aside"
+    code = f"{imports}; {ordinary}; os.nice({started}); step_aside(); print(os.nice(0))"
 
     done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, timeout=60)
 
@@ -169,7 +168,7 @@ def test_rows_applied_in_part_and_then_all_again_give_the_same_store(applied: in
 
 
 def _running(data: Path) -> Process:
-    line = command("publisher.shelf.follower", str(data / "journal"), str(data / "shelf"), str(data / "status.nq"), STATUS)
+    line = command("publisher.store.follower", str(data / "journal"), str(data / "shelf"), str(data / "status.nq"), STATUS)
     return Process(line, stdin=subprocess.PIPE, env=environment())
 
 

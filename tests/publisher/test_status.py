@@ -15,9 +15,9 @@ from pyoxigraph import NamedNode
 
 from journal.journal import Journal
 from publisher.app import create_app
-from publisher.shelf.follower import Follower
-from publisher.shelf.pool import Limits
-from publisher.shelf.shelf import Shelf
+from publisher.store.follower import Follower
+from publisher.store.query_service import Shelf
+from publisher.store.workers.pool import Limits
 from vocab.describe import quads
 from vocab.freshness import FreshnessInputs
 from vocab.iris import Iris

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from publisher.facets import filter_query as asking
+from publisher.facets.facets import FACETS
+from publisher.facets.filter_query import Wanted, wanted
+from publisher.facets.queries import LAST, Tables, tables_in
+from publisher.facets.sort_keys import KEYS
 from publisher.limits import Limits
-from publisher.shelf.question import Question
-from publisher.shelf.shelf import Shelf
 from publisher.sparql.rewriting import ready
-from publisher.tables import wanted as asking
-from publisher.tables.counting import LAST, Tables, tables_in
-from publisher.tables.facets import FACETS
-from publisher.tables.orders import KEYS
-from publisher.tables.wanted import Wanted, wanted
+from publisher.store.query_service import Shelf
+from publisher.store.workers.query_request import Question
 from vocab.initiative import Basis
 from vocab.iris import Iris
 

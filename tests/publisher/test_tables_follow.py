@@ -10,10 +10,10 @@ import pytest
 from conftest import CHANGED, IRIS, RICH, SEEN, plain, record_rows
 
 from journal.journal import Journal
-from publisher.shelf.follower import Follower
-from publisher.tables import follow
-from publisher.tables.counting import tables_in
-from publisher.tables.wanted import Wanted, wanted
+from publisher.facets import updater
+from publisher.facets.filter_query import Wanted, wanted
+from publisher.facets.queries import tables_in
+from publisher.store.follower import Follower
 from vocab.describe import quads
 from vocab.initiative import Event, Initiative, Party, Role, Text
 from vocab.schemes import statements
@@ -93,7 +93,7 @@ def test_a_type_that_another_record_tells_of_an_organization_counts_for_all_that
 @pytest.mark.parametrize("batches", [1, 10], ids=["written", "held in memory"])
 def test_a_follower_that_was_stopped_at_any_step_goes_on_to_the_same_tables(data, monkeypatch, batches):
     whole = held(level(follower(data)))
-    monkeypatch.setattr(follow, "WRITTEN", batches)
+    monkeypatch.setattr(updater, "WRITTEN", batches)
     stopped = follower(data, "stopped")
     stopped._catch_up()
     stopped._tables._make(stopped.store, 1, stopped.mark.entry).__next__()  # put, and never kept

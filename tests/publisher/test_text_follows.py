@@ -15,14 +15,14 @@ from processes import Process
 from waiting import wait_until
 
 from journal.journal import Journal
-from publisher.shelf.follower import Follower
-from publisher.shelf.generations import Generation, newest
-from publisher.shelf.process import command, environment
-from publisher.shelf.question import Question
-from publisher.shelf.shelf import Shelf
+from publisher.search.query_parser import Wish
+from publisher.search.searcher import search_in
 from publisher.sparql.rewriting import ready, rewrite
-from publisher.text.ask import Wish
-from publisher.text.search import search_in
+from publisher.store.follower import Follower
+from publisher.store.process import command, environment
+from publisher.store.query_service import Shelf
+from publisher.store.snapshots import Generation, newest
+from publisher.store.workers.query_request import Question
 from vocab.describe import describe, quads
 from vocab.initiative import Initiative, Party, Role, Text
 from vocab.iris import Iris
@@ -240,7 +240,7 @@ def test_killed_while_an_organization_is_renamed_it_ends_in_the_same_index(tmp_p
             return bool({*(tmp_path / "shelf" / "text" / "index").iterdir()} - files)
         return at is not None and (at.position if reached == "store" else at.text) == 3
 
-    process = Process(command("publisher.shelf.follower", *folders, IRIS.status), stdin=subprocess.PIPE, env=environment())
+    process = Process(command("publisher.store.follower", *folders, IRIS.status), stdin=subprocess.PIPE, env=environment())
     wait_until(is_reached, f"the {reached} to reach entry 3", output=process.output, pause=0)
     process.discard()
 
@@ -321,7 +321,7 @@ def test_killed_at_any_point_it_ends_in_the_same_index(tmp_path: Path, follower:
     for start in range(0, len(rows), 7_000):
         Journal(tmp_path / "journal").append(rows[start : start + 7_000], run="r", time=FIRST)
     folders = (str(tmp_path / "journal"), str(tmp_path / "shelf"), str(tmp_path / "status.nq"))
-    process = Process(command("publisher.shelf.follower", *folders, IRIS.status), stdin=subprocess.PIPE, env=environment())
+    process = Process(command("publisher.store.follower", *folders, IRIS.status), stdin=subprocess.PIPE, env=environment())
     text = tmp_path / "shelf" / "text"
     wait_until(lambda: any(text.glob(reached)), f"the follower to write {reached}", output=process.output, pause=0)
     process.discard()

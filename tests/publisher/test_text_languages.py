@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from publisher.text.ask import Wish
-from publisher.text.index import Entry, Writer
-from publisher.text.search import Search
-from publisher.text.snippet import marker
+from publisher.search.index import Entry, Writer
+from publisher.search.query_parser import Wish
+from publisher.search.searcher import Search
+from publisher.search.snippet import marker
 
 TITLES = {
     "en": "Telemedicine for remote clinics, a women's programme",

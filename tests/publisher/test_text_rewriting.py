@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from pyoxigraph import QuerySolutions, RdfFormat, Store
 
 from publisher.errors import SyntaxFault
-from publisher.text.index import Entry, Writer
-from publisher.text.places import original
-from publisher.text.rewrite import MOST, rewrite
-from publisher.text.search import Search
+from publisher.search.index import Entry, Writer
+from publisher.search.position_mapping import original
+from publisher.search.rewriting import MOST, rewrite
+from publisher.search.searcher import Search
 
 SPACE = "PREFIX text: <http://jena.apache.org/text#> PREFIX dct: <http://purl.org/dc/terms/> PREFIX x: <https://x.org/id/event/a/> "
 THINGS = {"clinic": "Remote clinics", "school": "Schools with a clinic", "farm": "Farmers' market {prices}"}

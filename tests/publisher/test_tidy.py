@@ -11,10 +11,10 @@ from pyld import jsonld
 from pyoxigraph import RdfFormat, parse
 
 from publisher.formats import GRAPHS
-from publisher.pages.context import CLASSES, FRAMES, NAMES, context, frame
-from publisher.pages.resources import Description, Statement, spaces, write
-from publisher.pages.terms import Term
-from publisher.pages.tidy import tidy
+from publisher.linked_data.jsonld_context import CLASSES, FRAMES, NAMES, context, frame
+from publisher.linked_data.plain_json import tidy
+from publisher.rdf.results import Term
+from publisher.store.descriptions import Description, Statement, spaces, write
 from vocab.iris import Iris
 from vocab.terms import DCT, RDF, SCHEMA, XSD
 

@@ -14,8 +14,8 @@ from babel.messages.pofile import read_po
 from jinja2 import Environment, nodes
 from served import served
 
-from publisher.languages.catalogue import FOLDER
-from publisher.languages.visit import LANGUAGES
+from publisher.languages.request_locale import LANGUAGES
+from publisher.languages.translations import FOLDER
 
 TEMPLATES = Path(__file__).parents[2] / "publisher" / "templates"
 # Names, which are the same in every language, and what is typed as it stands.

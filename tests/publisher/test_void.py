@@ -10,9 +10,9 @@ import httpx
 from pyoxigraph import NamedNode, RdfFormat, Store, parse
 
 from publisher.app import create_app
-from publisher.releases.making import make
-from publisher.shelf.pool import Limits
-from publisher.shelf.shelf import Shelf
+from publisher.releases.builder import make
+from publisher.store.query_service import Shelf
+from publisher.store.workers.pool import Limits
 from vocab.iris import Iris
 
 VOID = "http://rdfs.org/ns/void#"

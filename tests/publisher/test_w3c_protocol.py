@@ -16,9 +16,9 @@ from wire import Exchange, Step, exchanges
 
 from publisher.app import create_app
 from publisher.formats import GRAPHS, TABLES, names
-from publisher.shelf.generations import make
-from publisher.shelf.pool import Limits
-from publisher.shelf.shelf import Shelf
+from publisher.store.query_service import Shelf
+from publisher.store.snapshots import make
+from publisher.store.workers.pool import Limits
 from vocab.iris import Iris
 
 MANIFEST = SUITE / "protocol" / "manifest.ttl"

@@ -20,9 +20,9 @@ from pyoxigraph import QueryResultsFormat, RdfFormat, Store
 from suite import SUITE, Case, cases, graph, load, result_set, table
 
 from publisher.app import create_app
-from publisher.shelf.generations import make, sweep
-from publisher.shelf.pool import Limits
-from publisher.shelf.shelf import Shelf
+from publisher.store.query_service import Shelf
+from publisher.store.snapshots import make, sweep
+from publisher.store.workers.pool import Limits
 from vocab.iris import Iris
 
 KNOWN: dict[str, str] = tomllib.loads((Path(__file__).parent / "w3c_known.toml").read_text("utf-8"))

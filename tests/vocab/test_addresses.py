@@ -8,7 +8,7 @@ import pytest
 
 from harvesters.errors import RefusedError
 from harvesters.network.ssrf_guard import guarded
-from publisher.http.outward import Inside, outward
+from publisher.http.outbound_client import Inside, outward
 from vocab.addresses import is_public
 
 PRIVATE = [

@@ -31,12 +31,12 @@ from harvesters.runs.run import harvest
 from harvesters.runs.status import write as write_status
 from harvesters.source import Source, parse
 from journal.journal import Journal
-from publisher.history.follow import Following
+from publisher.history.updater import Following
+from publisher.releases.builder import make
 from publisher.releases.dump import dump
-from publisher.releases.making import make
 from publisher.releases.signature import key
-from publisher.shelf.follower import Follower
-from publisher.shelf.generations import Generation, newest
+from publisher.store.follower import Follower
+from publisher.store.snapshots import Generation, newest
 from vocab.iris import BASE, Iris
 
 PAGE = 8

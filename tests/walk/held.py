@@ -13,9 +13,9 @@ from pyoxigraph import Store
 
 from harvesters.archive import read
 from harvesters.page_model import Position
-from publisher.shelf.generations import newest
-from publisher.text.ask import Wish
-from publisher.text.search import Search
+from publisher.search.query_parser import Wish
+from publisher.search.searcher import Search
+from publisher.store.snapshots import newest
 
 # What tells how often the network was asked, or where a reply lies in an archive whose records carry random ids.
 _OWN = {"run": {"network", "archived"}, "staged": {"file", "offset", "length"}, "unchanged": {"file", "offset", "length"}, "notice": {"id"}}

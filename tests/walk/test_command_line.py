@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from harvesters.demo.registries import Demo
 from harvesters.demo.source_definitions import write_sources
-from publisher.remote.address import Address
+from publisher.store.external.endpoint import Address
 from stocktake import Settings, app
 
 RUN = CliRunner()

@@ -24,9 +24,9 @@ from harvesters.runs.means import Means
 from harvesters.runs.run import harvest
 from harvesters.source import parse
 from publisher.app import create_app
-from publisher.releases import making as release
-from publisher.report.making import make
-from publisher.shelf.shelf import Shelf
+from publisher.portal.report.builder import make
+from publisher.releases import builder as release
+from publisher.store.query_service import Shelf
 from vocab.iris import BASE, Iris
 
 TITLES = (

@@ -24,9 +24,9 @@ from journal.errors import ChainError, JournalError, JournalWriteError
 from journal.journal import Journal
 from journal.store import Store
 from publisher.errors import ReleaseError
-from publisher.releases import stored
-from publisher.releases.making import make
-from publisher.releases.release import newest
+from publisher.releases import object_store
+from publisher.releases.builder import make
+from publisher.store.releases.manifest import newest
 from vocab.iris import Iris
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -373,11 +373,11 @@ def test_replies_are_read_on_another_machine_also_after_one_died(tmp_path, url):
 def test_a_release_is_the_same_files_on_every_machine(tmp_path, url):
     journal(tmp_path / "1", url).append([ONE], run="a.1", time=NOW)
     made = make(tmp_path / "1", Iris(), NOW)
-    stored.put(tmp_path / "1", made.number)
-    stored.put(tmp_path / "1", made.number)  # as after a crash
+    object_store.put(tmp_path / "1", made.number)
+    object_store.put(tmp_path / "1", made.number)  # as after a crash
     journal(tmp_path / "2", url)
 
-    assert stored.fetch(tmp_path / "2") == [1]
+    assert object_store.fetch(tmp_path / "2") == [1]
     one, other = ({path.name: path.read_bytes() for path in (tmp_path / number / "releases" / "1").iterdir()} for number in "12")
     assert newest(tmp_path / "2" / "releases") is not None
     assert one == other
@@ -387,7 +387,7 @@ def test_two_machines_do_not_both_cut_a_release(tmp_path, url):
     journal(tmp_path / "1", url).append([ONE], run="a.1", time=NOW)
     journal(tmp_path / "2", url)
     made = [make(tmp_path / number, Iris(), NOW.replace(second=int(number))) for number in "12"]
-    stored.put(tmp_path / "1", made[0].number)
+    object_store.put(tmp_path / "1", made[0].number)
 
     with pytest.raises(ReleaseError, match="was cut on another machine at the same time"):
-        stored.put(tmp_path / "2", made[1].number)
+        object_store.put(tmp_path / "2", made[1].number)

@@ -16,10 +16,10 @@ from waiting import wait_until_async
 
 from journal.journal import Journal
 from publisher.app import create_app
-from publisher.http.connection import Connection
 from publisher.http.server import configured
+from publisher.http.uvicorn_protocol import Connection
 from publisher.limits import Limits
-from publisher.shelf.shelf import Shelf
+from publisher.store.query_service import Shelf
 from vocab.iris import Iris
 
 WHEN = datetime(2026, 1, 2, tzinfo=UTC)

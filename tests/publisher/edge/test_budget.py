@@ -8,8 +8,8 @@ import pytest
 
 from publisher.errors import Busy, Crowded, Spent
 from publisher.limits import Limits, read
-from publisher.shelf.budget import Budget, client_of
-from publisher.shelf.line import Line
+from publisher.store.workers.admission_queue import Line
+from publisher.store.workers.rate_limit import Budget, client_of
 
 LIMITS = Limits(budget=60, window=60, queue=3, share=2, each=2, wait=30)
 SMALL = "SELECT * { ?s ?p ?o } LIMIT 1"

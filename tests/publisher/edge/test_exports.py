@@ -13,8 +13,8 @@ from waiting import wait_until_async
 
 from publisher.errors import Busy, Crowded
 from publisher.limits import Limits
-from publisher.shelf.question import Question
 from publisher.sparql.exports import KEPT, QUEUE, TRIES, Exports, State
+from publisher.store.workers.query_request import Question
 
 ALL = "SELECT ?s ?o { ?s ?p ?o }"
 LARGE = "SELECT ?a ?o { ?a ?b ?o . ?d ?e ?f }"

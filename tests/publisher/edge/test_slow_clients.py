@@ -8,9 +8,9 @@ from urllib.parse import quote
 import pytest
 from waiting import wait_until_async
 
-from publisher.http.connection import Connection
+from publisher.http.uvicorn_protocol import Connection
 from publisher.limits import Limits
-from publisher.shelf.spool import MEMORY, Room, Spool
+from publisher.store.workers.response_buffer import MEMORY, Room, Spool
 
 LARGE = "SELECT ?a ?o { ?a ?b ?o . ?d ?e ?f } LIMIT 150000"
 LIMITS = Limits(seconds=240, wait=240, budget=0)  # a busy machine makes a large answer slowly

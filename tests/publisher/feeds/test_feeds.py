@@ -13,8 +13,8 @@ from icalendar import Calendar
 from lxml import etree
 from moving import IRIS
 
-from publisher.feeds.markup import element
-from publisher.history.log import SLICE
+from publisher.feeds.xml_writing import element
+from publisher.history.change_reader import SLICE
 from publisher.pages.branding import NO_CONTACT, Branding
 
 ATOM, HISTORY, AT = "{http://www.w3.org/2005/Atom}", "{http://purl.org/syndication/history/1.0}", "{http://purl.org/atompub/tombstones/1.0}"

@@ -13,11 +13,11 @@ from moving import IRIS, begin, move
 from waiting import wait_until_async
 
 from publisher.app import Site, create_app
-from publisher.feeds.hub import NAME, Announcer
-from publisher.history.states import level
-from publisher.http.outward import Inside, outward
-from publisher.shelf.pool import Limits
-from publisher.shelf.shelf import Shelf
+from publisher.feeds.websub import NAME, Announcer
+from publisher.history.record_states import level
+from publisher.http.outbound_client import Inside, outward
+from publisher.store.query_service import Shelf
+from publisher.store.workers.pool import Limits
 
 HUB = "https://hub.example/publish"
 

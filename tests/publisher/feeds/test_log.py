@@ -10,11 +10,11 @@ import pytest
 from moving import FIRST, IRIS, begin, move
 
 from journal.journal import Journal
-from publisher.history import log
-from publisher.history.follow import LEAD, Following
-from publisher.history.log import Change, Deed
-from publisher.history.touches import NAME
-from publisher.shelf.generations import Generation
+from publisher.history import change_reader
+from publisher.history.change_reader import Change, Deed
+from publisher.history.graph_changes import NAME
+from publisher.history.updater import LEAD, Following
+from publisher.store.snapshots import Generation
 
 RECORD = f"{IRIS.base}record/x/1"
 TOPIC = f"<{IRIS.base}id/initiative/x/1>"
@@ -36,11 +36,11 @@ def followed(data: Path) -> Following:
     return following
 
 
-def changes(data: Path, of: str = log.ALL) -> list[Change]:
+def changes(data: Path, of: str = change_reader.ALL) -> list[Change]:
     followed(data).close()
-    with log.reading(data / "history") as file:
+    with change_reader.reading(data / "history") as file:
         assert file
-        return log.changes(file, of, 0, 1_000, 1_000)
+        return change_reader.changes(file, of, 0, 1_000, 1_000)
 
 
 def test_a_record_that_comes_changes_goes_and_comes_again_is_told_so(tmp_path: Path) -> None:
@@ -107,9 +107,9 @@ def test_a_list_as_it_was_at_a_place_has_each_record_where_it_last_changed_befor
     move(tmp_path)
     changes(tmp_path)
 
-    with log.reading(tmp_path / "history") as file:
+    with change_reader.reading(tmp_path / "history") as file:
         assert file
-        then, now = (log.changes(file, log.ALL, 0, 1_000, 1_000, place) for place in (380, 466))
+        then, now = (change_reader.changes(file, change_reader.ALL, 0, 1_000, 1_000, place) for place in (380, 466))
 
     assert [it.number for it in then if it.number <= 380] == list(range(1, 381))
     assert (len({it.name for it in now}), len(now)) == (407, 407)
@@ -134,13 +134,13 @@ def test_what_was_there_before_the_log_is_told_with_its_time_and_what_comes_late
     append(tmp_path, f"A {GOAL}3>")
     following.step()
     following.show(tmp_path / "generations")  # the store does not show it yet
-    hidden = log.horizon(tmp_path / "history", before + 100)
+    hidden = change_reader.horizon(tmp_path / "history", before + 100)
     generation(tmp_path / "generations", 2, 2)
     following.show(tmp_path / "generations")
     after = datetime.now(UTC).timestamp()
     following.close()
 
-    now, soon = (log.horizon(tmp_path / "history", time) for time in (before, after + LEAD))
+    now, soon = (change_reader.horizon(tmp_path / "history", time) for time in (before, after + LEAD))
     assert hidden is not None
     assert (hidden.entry, hidden.since) == (1, int(old))
     assert now == hidden
@@ -149,4 +149,4 @@ def test_what_was_there_before_the_log_is_told_with_its_time_and_what_comes_late
 
 
 def test_before_the_log_is_made_there_is_no_horizon(tmp_path: Path) -> None:
-    assert log.horizon(tmp_path, 0.0) is None
+    assert change_reader.horizon(tmp_path, 0.0) is None

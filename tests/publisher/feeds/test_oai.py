@@ -14,7 +14,7 @@ from moving import IRIS, SECOND
 from serving import ROOT
 
 from journal.journal import Journal
-from publisher.oai import tokens
+from publisher.feeds.oai import tokens
 
 XSD = ROOT.parent / "shared" / "suites" / "oai-pmh-xsd" / "oai-all.xsd"
 OAI = "{http://www.openarchives.org/OAI/2.0/}"

@@ -16,8 +16,8 @@ from schemathesis.specs.openapi.checks import content_type_conformance, response
 from starlette.routing import Match
 
 from publisher.app import create_app
-from publisher.outlets.openapi import described
-from publisher.shelf.shelf import Shelf
+from publisher.catalog.routes.openapi import described
+from publisher.store.query_service import Shelf
 from vocab.iris import Iris
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]

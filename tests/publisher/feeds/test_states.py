@@ -12,12 +12,12 @@ from moving import IRIS, begin, held, move, plain
 from pyoxigraph import QueryResultsFormat, QuerySolutions, RdfFormat, Store, parse
 
 from journal.journal import Journal
-from publisher.history import log
-from publisher.history.follow import Following
-from publisher.history.states import states
-from publisher.shelf.generations import Generation
-from publisher.shelf.question import Question
-from publisher.shelf.shelf import Shelf
+from publisher.history import change_reader
+from publisher.history.record_states import states
+from publisher.history.updater import Following
+from publisher.store.query_service import Shelf
+from publisher.store.snapshots import Generation
+from publisher.store.workers.query_request import Question
 
 
 class Answering:
@@ -60,9 +60,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def told(data: Path, shelf: Answering, after: int, last: int) -> dict[str, frozenset[str]]:
-    with log.reading(data / "history") as file:
+    with change_reader.reading(data / "history") as file:
         assert file
-        wanted = log.changes(file, log.ALL, after, last, 1_000)
+        wanted = change_reader.changes(file, change_reader.ALL, after, last, 1_000)
     found = asyncio.run(states(cast(Shelf, shelf), wanted))
     return {it.graph: plain(it.lines()) for it in found}
 

@@ -1,0 +1,1 @@
+"""What can be downloaded or queried here: DCAT-AP, CKAN, data.json."""

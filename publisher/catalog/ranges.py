@@ -1,0 +1,52 @@
+"""Ranges: what DCAT-AP wants to be told of each thing that a catalogue points to: its class, and the list that a code is of.
+
+Source: https://semiceu.github.io/DCAT-AP/releases/3.0.0/ (the properties' ranges and controlled vocabularies).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from publisher.rdf.results import Term
+from publisher.store.descriptions import Statement
+from vocab.terms import DCAT, DCT, FOAF, RDF, SKOS
+
+SPDX = "http://spdx.org/rdf/terms#"
+VCARD = "http://www.w3.org/2006/vcard/ns#"
+DCATAP = "http://data.europa.eu/r5r/"
+AUTHORITY = "http://publications.europa.eu/resource/authority/"
+
+_RANGES = {
+    f"{DCT}publisher": f"{FOAF}Agent",
+    f"{DCT}license": f"{DCT}LicenseDocument",
+    f"{DCT}language": f"{DCT}LinguisticSystem",
+    f"{DCT}format": f"{DCT}MediaTypeOrExtent",
+    f"{DCT}conformsTo": f"{DCT}Standard",
+    f"{DCT}spatial": f"{DCT}Location",
+    f"{DCT}temporal": f"{DCT}PeriodOfTime",
+    f"{DCT}accrualPeriodicity": f"{DCT}Frequency",
+    f"{FOAF}homepage": f"{FOAF}Document",
+    f"{DCAT}landingPage": f"{FOAF}Document",
+    f"{DCAT}mediaType": f"{DCT}MediaType",
+    f"{DCAT}compressFormat": f"{DCT}MediaType",
+    f"{DCAT}theme": f"{SKOS}Concept",
+    f"{DCAT}themeTaxonomy": f"{SKOS}ConceptScheme",
+    f"{DCAT}distribution": f"{DCAT}Distribution",
+    f"{DCAT}accessService": f"{DCAT}DataService",
+    f"{DCAT}inSeries": f"{DCAT}DatasetSeries",
+    f"{DCAT}contactPoint": f"{VCARD}Kind",
+    f"{DCATAP}availability": f"{SKOS}Concept",
+    f"{SPDX}checksum": f"{SPDX}Checksum",
+    f"{SPDX}algorithm": f"{SPDX}ChecksumAlgorithm",
+}
+
+
+def ranged(statements: Iterable[Statement]) -> Iterator[Statement]:
+    """Give *statements*, and the class of each thing that they point to; of a code of the European Union's lists also its list."""
+    for it in statements:
+        yield it
+        if it.predicate in _RANGES:
+            yield Statement(it.object.value, f"{RDF}type", Term(_RANGES[it.predicate]))
+            scheme, _, code = it.object.value.removeprefix(AUTHORITY).partition("/")
+            if code and it.object.value.startswith(AUTHORITY):
+                yield Statement(it.object.value, f"{SKOS}inScheme", Term(AUTHORITY + scheme))

@@ -1,0 +1,1 @@
+"""Routes of the catalog and of the files that it lists."""

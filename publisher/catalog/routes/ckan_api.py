@@ -1,0 +1,88 @@
+"""Portals: what can be had here, as a CKAN portal lists it and as a data.json, so that portals of either kind pick us up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+import orjson
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from publisher.catalog.ckan import ROWS, Json, Search, packages, searched
+from publisher.catalog.data_json import data_json
+from publisher.catalog.datasets import holdings, reachable
+from publisher.http.representation import Told, answer
+from publisher.pages.templating import Pages
+from publisher.store.query_service import Shelf
+
+_ACTIONS = ("package_list", "package_search", "package_show", "status_show")
+
+
+def router(shelf: Shelf, pages: Pages) -> APIRouter:
+    """Give the routes of ``/data.json`` and of CKAN's Action API."""
+    routes = APIRouter()
+
+    async def pod(request: Request) -> Response:
+        told = data_json(await holdings(shelf, reachable(request)), shelf.iris.base)
+        return answer(request, Told(orjson.dumps(told, option=orjson.OPT_INDENT_2), "application/json"))
+
+    async def action(request: Request) -> Response:
+        name = request.path_params["action"]
+        try:
+            asked = await _asked(request)
+            result = _result(name, asked, packages(await holdings(shelf, reachable(request))))
+        except (ValueError, TypeError) as error:
+            return _failed(HTTPStatus.CONFLICT, "Validation Error", str(error))
+        except LookupError as error:
+            return _failed(HTTPStatus.NOT_FOUND, "Not Found Error", str(error.args[0]))
+        help_ = f"{shelf.iris.base}api/3/action/help_show?name={name}"
+        return answer(request, Told(orjson.dumps({"help": help_, "success": True, "result": result}), "application/json"))
+
+    routes.add_route("/data.json", pod, methods=["GET", "HEAD"])
+    for path in ("/api/action/{action}", "/api/3/action/{action}"):
+        routes.add_route(path, action, methods=["GET", "HEAD", "POST"])
+    return routes
+
+
+async def _asked(request: Request) -> Mapping[str, object]:
+    """Read what is asked, from the address or, as CKAN's own clients send it, from a body of JSON; raises ValueError."""
+    told: dict[str, object] = dict(request.query_params)
+    if request.method == "POST" and (body := await request.body()):
+        given = orjson.loads(body)
+        if not isinstance(given, dict):
+            raise ValueError("the body is an object of JSON")
+        told |= given
+    return told
+
+
+def _result(action: str, asked: Mapping[str, object], found: list[Json]) -> object:
+    """Answer one of CKAN's actions; raises LookupError and ValueError."""
+    if action == "package_search":
+        q, fq, sort = (str(asked.get(name) or "") for name in ("q", "fq", "sort"))
+        return searched(found, Search(q, fq, sort, *_window(asked, "start", "rows", ROWS)))
+    if action == "package_list":
+        start, rows = _window(asked, "offset", "limit", len(found))
+        return sorted(str(it["name"]) for it in found)[start : start + rows]
+    if action == "package_show":
+        for it in found:
+            if asked.get("id") in (it["name"], it["id"]):
+                return it
+        raise LookupError(f"There is no package {asked.get('id')}")
+    if action == "status_show":
+        return {"ckan_version": "2.10.0", "site_title": found[0]["title"], "extensions": []}
+    raise LookupError(f"There are the actions {', '.join(_ACTIONS)}")
+
+
+def _window(asked: Mapping[str, object], first: str, most: str, otherwise: int) -> tuple[int, int]:
+    start, rows = int(str(asked.get(first, 0))), int(str(asked.get(most, otherwise)))
+    if start < 0 or rows < 0:
+        raise ValueError(f"{first} and {most} are numbers from 0")
+    return start, rows
+
+
+def _failed(status: HTTPStatus, kind: str, told: str) -> Response:
+    """Tell an error as CKAN does."""
+    body = orjson.dumps({"success": False, "error": {"__type": kind, "message": told}})
+    return Response(body, status, media_type="application/json")

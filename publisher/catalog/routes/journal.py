@@ -1,0 +1,186 @@
+"""Journal: the log of changes in the open, so that anyone can follow it, check it and rebuild any state from it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from journal import mirror_origin
+from journal.entry import Entry
+from journal.errors import JournalError
+from journal.row_counts import Tally, tally
+from publisher.formats import GRAPHS, Format, Graph
+from publisher.http.negotiation import best, wants_html
+from publisher.http.problems import Refused
+from publisher.pages.templating import Pages
+from publisher.rdf.results import Term
+from publisher.releases.patches import send
+from publisher.store.descriptions import Description, Statement, spaces, write
+from publisher.store.query_service import Shelf
+from vocab.iris import Iris
+from vocab.terms import DCAT, DCT, PROV, RDF, XSD
+
+PER = 50  # entries a page where nothing is said
+MOST = 1_000  # entries a page
+_NAME = re.compile(r"([1-9]\d{0,8})(\.gz)?\Z", re.ASCII)
+_JSON = Format("json", "JSON", "application/json")
+_FORMATS: dict[str, Format] = {"json": _JSON, **GRAPHS}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """An entry as it is listed: *bytes* are those of its gzip file."""
+
+    entry: Entry
+    bytes: int
+    tally: Tally
+
+    def told(self) -> dict[str, object]:
+        """Give it for JSON."""
+        it, count = self.entry, self.tally
+        return {
+            **_head(it),
+            "bytes": self.bytes,
+            "plain_bytes": count.size,
+            "added": count.added,
+            "removed": count.removed,
+            "patch": f"/journal/{it.number}",
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A page of the list, the newest entry first: those numbered below *before*, *per* at most, of *total*."""
+
+    lines: tuple[Line, ...]
+    before: int
+    per: int
+    total: int
+
+    @property
+    def next(self) -> str | None:
+        """Give where the list goes on, None at its end."""
+        last = self.lines[-1].entry.number if self.lines else 1
+        return f"/journal/?before={last}&per={self.per}" if last > 1 else None
+
+    @property
+    def previous(self) -> str | None:
+        """Give where the page of newer entries is, None where this is the newest."""
+        return f"/journal/?before={min(self.before + self.per, self.total + 1)}&per={self.per}" if self.before <= self.total else None
+
+
+def router(shelf: Shelf, pages: Pages) -> APIRouter:
+    """Give the routes of ``/journal/``."""
+    routes = APIRouter()
+
+    async def listing(request: Request) -> Response:
+        row = _wanted(request)
+        with _whole():
+            found = await asyncio.to_thread(_sheet, shelf, request)
+        of = mirror_origin.read(shelf.journal.folder)
+        links = [f'<{address}>; rel="{name}"' for name, address in (("next", found.next), ("prev", found.previous)) if address]
+        headers = {"Vary": "Accept", "Cache-Control": "no-cache", **({"Link": ", ".join(links)} if links else {})}
+        if isinstance(row, Graph):
+            return Response(write(_described(found, shelf.iris), row), headers={"Content-Type": row.media, **headers})
+        if row is not None:
+            return JSONResponse(_json(found, shelf.iris.base, of), headers=headers)
+        response = pages.page("journal.html", sheet=found, origin=of, formats=_FORMATS.values())
+        response.headers.update(headers)
+        return response
+
+    async def head(request: Request) -> Response:
+        """Tell the newest entry and the base of the IRIs: all that a mirror asks for before it goes on."""
+        with _whole():
+            newest = await asyncio.to_thread(lambda: shelf.journal.head)
+        etag = f'"{newest.id}-head"' if newest else '"empty"'
+        headers = {"ETag": etag, "Cache-Control": "no-cache"}
+        if etag in request.headers.get("if-none-match", ""):
+            return Response(None, HTTPStatus.NOT_MODIFIED, headers)
+        told = _head(newest) if newest else {"number": 0, "id": None, "previous": None, "run": None, "time": None}
+        return JSONResponse({"base": shelf.iris.base, **told}, headers=headers)
+
+    async def entry(request: Request) -> Response:
+        name = request.path_params["name"]
+        match = _NAME.match(name)
+        with _whole():
+            found = await asyncio.to_thread(shelf.journal.entry, int(match[1])) if match else None
+            if match is None or found is None:
+                raise Refused(HTTPStatus.NOT_FOUND, f"The journal has no entry {name}")
+            return await asyncio.to_thread(send, request, found, packed=match[2] is not None)
+
+    for path, endpoint in (("/journal/", listing), ("/journal/head", head), ("/journal/{name}", entry)):
+        routes.add_route(path, endpoint, methods=["GET", "HEAD"])
+    return routes
+
+
+@contextmanager
+def _whole() -> Iterator[None]:
+    try:
+        yield
+    except JournalError as error:
+        raise Refused(HTTPStatus.INTERNAL_SERVER_ERROR, str(error)) from error
+
+
+def _wanted(request: Request) -> Format | None:
+    """Choose the format, None for the page."""
+    accept, suffix = request.headers.get("accept"), request.query_params.get("format")
+    if suffix is None and wants_html(accept, _FORMATS.values()):
+        return None
+    row = _FORMATS.get(suffix) if suffix else best(accept, _FORMATS.values())
+    if row is None:
+        raise Refused(HTTPStatus.NOT_ACCEPTABLE, "The list is given as " + ", ".join(row.media for row in _FORMATS.values()))
+    return row
+
+
+def _sheet(shelf: Shelf, request: Request) -> Sheet:
+    newest = shelf.journal.head
+    total = newest.number if newest else 0
+    before, per = _number(request, "before", total + 1), min(_number(request, "per", PER), MOST)
+    numbers = range(min(before, total + 1) - 1, 0, -1)[:per]
+    entries = [entry for number in numbers if (entry := shelf.journal.entry(number))]
+    return Sheet(tuple(Line(it, it.path.stat().st_size, tally(it)) for it in entries), before, per, total)
+
+
+def _number(request: Request, name: str, otherwise: int) -> int:
+    text = request.query_params.get(name, "")
+    if text and not (text.isascii() and text.isdecimal() and 0 < int(text[:10]) < 1_000_000_000):
+        raise Refused(HTTPStatus.BAD_REQUEST, f"The parameter {name} is a number from 1")
+    return int(text) if text else otherwise
+
+
+def _head(it: Entry) -> dict[str, object]:
+    return {"number": it.number, "id": it.id, "previous": it.previous, "run": it.run, "time": f"{it.time:%Y-%m-%dT%H:%M:%SZ}"}
+
+
+def _json(sheet: Sheet, base: str, of: mirror_origin.Origin | None) -> dict[str, object]:
+    entries = [line.told() for line in sheet.lines]
+    links = {"next": sheet.next, "previous": sheet.previous}
+    return {"base": base, "mirror_of": of.url if of else None, "total": sheet.total, "entries": entries, **links}
+
+
+def _described(sheet: Sheet, iris: Iris) -> Description:
+    about = f"{iris.base}journal/"
+    return Description(about, tuple(one for line in sheet.lines for one in _statements(line, about, iris)), {}, spaces(iris))
+
+
+def _statements(line: Line, about: str, iris: Iris) -> Iterator[Statement]:
+    it, count = line.entry, line.tally
+    its, time = f"{about}{it.number}", f"{it.time:%Y-%m-%dT%H:%M:%SZ}"
+    yield Statement(about, f"{DCT}hasPart", Term(its))
+    yield Statement(its, f"{RDF}type", Term(f"{PROV}Entity"))
+    yield Statement(its, f"{DCT}identifier", Term(it.id, "literal"))
+    yield Statement(its, f"{DCT}issued", Term(time, "literal", None, f"{XSD}dateTime"))
+    yield Statement(its, f"{PROV}wasGeneratedBy", Term(iris.run(it.run)))
+    if it.previous:
+        yield Statement(its, f"{PROV}wasDerivedFrom", Term(f"{about}{it.number - 1}"))
+    yield Statement(its, f"{DCAT}mediaType", Term("https://www.iana.org/assignments/media-types/application/rdf-patch"))
+    for name, value in ((f"{DCAT}byteSize", line.bytes), (f"{iris.ns}quadsAdded", count.added), (f"{iris.ns}quadsRemoved", count.removed)):
+        yield Statement(its, name, Term(str(value), "literal", None, f"{XSD}integer"))

@@ -1,0 +1,43 @@
+"""OpenAPI: ``/openapi.json``, which describes what can be read as JSON to programs (https://spec.openapis.org/oas/v3.1.0)."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import version
+from importlib.resources import files
+from typing import Any
+
+import orjson
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from publisher.http.links import origin
+from publisher.http.representation import Told, answer
+from publisher.pages.templating import Pages
+from publisher.store.query_service import Shelf
+
+MEDIA = "application/json"
+
+
+def router(shelf: Shelf, pages: Pages) -> APIRouter:
+    """Give the route of ``/openapi.json``."""
+    routes = APIRouter()
+
+    async def openapi(request: Request) -> Response:
+        return answer(request, Told(orjson.dumps(described(origin(request)), option=orjson.OPT_INDENT_2), MEDIA))
+
+    routes.add_route("/openapi.json", openapi, methods=["GET", "HEAD"])
+    return routes
+
+
+def described(host: str) -> dict[str, Any]:
+    """Give the description of this version at the address *host*."""
+    told = _read()
+    return {**told, "info": {**told["info"], "version": version("stocktake")}, "servers": [{"url": host}]}
+
+
+@cache
+def _read() -> dict[str, Any]:
+    read: dict[str, Any] = orjson.loads((files("publisher.described") / "openapi.json").read_bytes())
+    return read

@@ -1,0 +1,106 @@
+"""VoID: the dataset, described for machines (https://www.w3.org/TR/void/), with the numbers of the newest release."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from http import HTTPStatus
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from publisher.errors import LimitError
+from publisher.formats import GRAPHS
+from publisher.http.negotiation import best
+from publisher.http.problems import Refused
+from publisher.http.representation import Told, answer
+from publisher.pages.templating import Pages
+from publisher.rdf.results import Term
+from publisher.releases.dump_index import listed
+from publisher.releases.void import TARGETS, VOID, Numbers, read, statements
+from publisher.store.descriptions import Description, Statement, spaces, write
+from publisher.store.queries import query
+from publisher.store.query_service import Shelf
+from publisher.store.releases.manifest import Release
+from publisher.store.releases.manifest import listed as releases
+from vocab.terms import DCT, FOAF
+
+NAME = "void.ttl"  # of the release's file
+_FORMATS = "http://www.w3.org/ns/formats/"
+
+
+def router(shelf: Shelf, pages: Pages) -> APIRouter:
+    """Give the route of ``/.well-known/void``."""
+    routes = APIRouter()
+
+    async def void(request: Request) -> Response:
+        row = best(request.headers.get("accept"), GRAPHS.values()) or GRAPHS["ttl"]
+        if not shelf.generation:
+            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "No generation is up yet")
+        told = await describe(shelf)
+        return answer(request, Told(write(told, row), row.media, negotiated=True))
+
+    routes.add_route("/.well-known/void", void, methods=["GET", "HEAD"])
+    return routes
+
+
+async def describe(shelf: Shelf) -> Description:
+    """Describe the dataset: by the numbers of the newest release that has them, before it by those of what is shown."""
+    dataset, of = f"{shelf.iris.base}.well-known/void#dataset", await asyncio.to_thread(_newest, shelf)
+    told = list(_dataset(shelf, dataset, of))
+    if of:
+        told += read((shelf.data / "releases" / str(of.number) / NAME).read_bytes())
+    else:
+        told += statements(await _counted(shelf), shelf.iris, spaces(shelf.iris))
+    return Description(dataset, tuple(sorted(dict.fromkeys(told), key=lambda it: it.subject != dataset)), {}, spaces(shelf.iris))
+
+
+def _newest(shelf: Shelf) -> Release | None:
+    return next((it for it in releases(shelf.data / "releases") if not it.withdrawn and it.file(NAME)), None)
+
+
+async def _counted(shelf: Shelf) -> Numbers:
+    """Count what is shown; links are left out where counting them takes longer than a query may."""
+    properties, classes, kinds = await asyncio.gather(*(shelf.rows(query(it)) for it in ("void-properties", "void-classes", "kinds")))
+    told = Numbers(
+        triples=sum(int(row["triples"].value) for row in properties),
+        entities=sum(int(row["things"].value) for row in kinds),
+        properties=Counter({row["property"].value: int(row["triples"].value) for row in properties}),
+        classes=Counter({row["class"].value: int(row["entities"].value) for row in classes}),
+    )
+    try:
+        links = await shelf.rows(query("void-links").replace("SPACES", " ".join(f'"{space}"' for space in TARGETS)))
+    except LimitError:
+        return told
+    told.links = Counter({(row["property"].value, row["space"].value): int(row["triples"].value) for row in links})
+    return _each_once(told)
+
+
+def _each_once(told: Numbers) -> Numbers:
+    """Count a link where its address fits best: areas have addresses among those of the goals."""
+    for (name, space), count in list(told.links.items()):
+        for wider in TARGETS:
+            if wider != space and space.startswith(wider):
+                told.links[name, wider] -= count
+    told.links = +told.links
+    return told
+
+
+def _dataset(shelf: Shelf, dataset: str, of: Release | None) -> Iterator[Statement]:
+    base = shelf.iris.base
+    yield Statement(dataset, f"{DCT}title", Term("WSIS Stocktaking", "literal", "en"))
+    yield Statement(dataset, f"{FOAF}homepage", Term(base))
+    yield Statement(dataset, f"{VOID}sparqlEndpoint", Term(f"{base}sparql"))
+    yield Statement(dataset, f"{VOID}uriSpace", Term(base, "literal"))
+    yield Statement(dataset, f"{VOID}vocabulary", Term(shelf.iris.ns))
+    for name in ("Turtle", "N-Triples", "JSON-LD", "RDF_XML"):
+        yield Statement(dataset, f"{VOID}feature", Term(_FORMATS + name))
+    if of:
+        yield Statement(dataset, f"{DCT}hasVersion", Term(of.iri))
+        for kept in of.files:
+            if kept.name.startswith("stocktake-"):
+                yield Statement(dataset, f"{VOID}dataDump", Term(f"{base}releases/{of.number}/{kept.name}"))
+    for file in (it for it in listed(shelf.data / "dumps") if ".gone." not in it.name):
+        yield Statement(dataset, f"{VOID}dataDump", Term(f"{base}dumps/{file.name}"))

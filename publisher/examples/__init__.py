@@ -1,1 +1,0 @@
-"""Examples: queries to begin with, and how they are tried."""

@@ -1,0 +1,1 @@
+"""Columns and bitmaps for counts, lists and facets."""

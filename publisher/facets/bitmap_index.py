@@ -1,0 +1,173 @@
+"""Sets: the prepared files of a state of the tables, asked: which places have a mark, which come first in an order, who works with whom.
+
+A *place* is a thing's number in the order of addresses. The files are mapped, so that opening them costs nothing and processes share them.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache, reduce
+from hashlib import md5
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pyroaring import BitMap
+
+from publisher.facets.bitmap_build import BITS
+
+Array = NDArray[Any]
+Terms = Iterable[tuple[int, str, str]]  # value, facet, code
+NEAR = 2_000  # places of an order that are looked at one by one, before all of a set are marked
+
+
+class Sets:
+    """The files beside *tables*; *terms* tell what marks mean. Raises FileNotFoundError where they are not prepared."""
+
+    def __init__(self, tables: Path, terms: Terms) -> None:
+        self._folder = tables.parent
+        self._marks: dict[str, dict[str, list[tuple[int, BitMap]]]] = {}
+        self.things = self._file("thing")
+        named = {value: (facet, code) for value, facet, code in terms}
+        with self._folder.joinpath("marks.bin").open("rb") as file:
+            held = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if self._folder.joinpath("marks.bin").stat().st_size else b""
+        for mark, start, end in np.load(self._folder / "marks.npy").tolist():
+            facet, code = named[mark >> BITS]
+            self._marks.setdefault(facet, {}).setdefault(code, []).append((mark & (1 << BITS) - 1, BitMap.deserialize(held[start:end])))
+        self._file = cache(self._file)  # type: ignore[method-assign]  # of this state alone
+
+    def _file(self, name: str) -> Array:
+        if name == "key-address":  # places are in that order
+            return np.arange(len(self.things), dtype=np.uint32)
+        found: Array = np.load(self._folder / f"{name}.npy", mmap_mode="r")
+        return found
+
+    def codes(self, facet: str) -> Iterable[str]:
+        """Give the codes of a facet that some thing has."""
+        return self._marks.get(facet, {}).keys()
+
+    def having(self, facet: str, codes: Iterable[str], bases: int) -> BitMap:
+        """Give the places that have one of *codes* by a link of *bases*, the sum of their bits."""
+        found = self._marks.get(facet, {})
+        return BitMap.union(BitMap(), *(bits for code in codes for basis, bits in found.get(code, ()) if basis & bases))
+
+    def counted(self, facet: str, within: BitMap | None, bases: int) -> dict[str, int]:
+        """Count the places of each code of a facet, those *within* a set or all; a place has a code by one mark."""
+        found = {
+            code: sum(len(bits) if within is None else within.intersection_cardinality(bits) for basis, bits in marks if basis & bases)
+            for code, marks in self._marks.get(facet, {}).items()
+        }
+        return {code: things for code, things in sorted(found.items(), key=lambda pair: (-pair[1], pair[0])) if things}
+
+    def crossed(self, one: str, other: str, within: BitMap | None, bases: int) -> dict[tuple[str, str], int]:
+        """Count the places that have a code of each of two facets."""
+        found = dict[tuple[str, str], int]()
+        for code in self.codes(one):
+            have = self.having(one, (code,), bases)
+            have = have if within is None else have & within
+            found |= {(code, second): things for second, things in self.counted(other, have, bases).items()} if have else {}
+        return found
+
+    def first(self, order: str, within: BitMap | None, offset: int, limit: int) -> list[int]:
+        """Give the places *within* a set, or of all, that stand at *offset* and behind it in an order, at most *limit*."""
+        return self._after(f"by-{order}", within, 0, limit + offset, down=False)[offset:].tolist()  # type: ignore[no-any-return]
+
+    def after(self, name: str, within: BitMap | None, start: int, limit: int, down: bool = False) -> list[int]:
+        """Give the first *limit* places *within* a set in the order *name*, from the *start*-th on, or *down* from before it."""
+        return self._after(name, within, start, limit, down).tolist()  # type: ignore[no-any-return]  # numpy tells no types of lists
+
+    def _after(self, name: str, within: BitMap | None, start: int, limit: int, down: bool) -> Array:
+        order = self._file(name)
+        order = order[:start][::-1] if down else order[start:]
+        if within is None:
+            return order[:limit]
+        near = [place for place in order[:NEAR].tolist() if place in within]
+        if len(near) >= limit or len(order) <= NEAR:
+            return np.array(near[:limit], dtype=np.uint32)
+        mask, found, at, size = self.mask(within), list[Array](), 0, limit + NEAR
+        while at < len(order) and limit > 0:
+            part = order[at : at + size]
+            found.append(part[mask[part]][:limit])
+            at, size, limit = at + size, size * 2, limit - len(found[-1])
+        return np.concatenate(found)
+
+    def mask(self, within: BitMap | None) -> Array:
+        """Give for each place whether it is in a set."""
+        found = np.full(len(self.things), within is None)
+        if within:
+            found[np.frombuffer(within.to_array(), dtype=np.uint32)] = True
+        return found
+
+    def length(self, name: str) -> int:
+        """Count the places in the order *name*."""
+        return len(self._file(name))
+
+    def at(self, name: str, rank: int) -> int:
+        """Give the place that is the *rank*-th in the order *name*."""
+        return int(self._file(name)[rank])
+
+    def places(self, iris: Sequence[str]) -> list[int | None]:
+        """Find the places of things by their addresses; None of one that is none. Told apart by 64 bits of a digest."""
+        wanted = np.array([_digest(iri) for iri in iris], dtype=np.uint64)
+        address, addressed = self._file("address"), self._file("addressed")
+        if not len(address):
+            return [None] * len(iris)
+        at = np.minimum(np.searchsorted(address, wanted), len(address) - 1)
+        return [place if same else None for place, same in zip(addressed[at].tolist(), (address[at] == wanted).tolist(), strict=True)]
+
+    def parties(self, body: int) -> BitMap:
+        """Give the places in which an organization takes part, by its number among organizations."""
+        return BitMap(self._file("party")[self._file("body") == body].tolist())
+
+    def busiest(self, within: BitMap | None, limit: int) -> list[tuple[int, int]]:
+        """Give the organizations that take part in most places: each one's number among organizations, and how many."""
+        bodies = self._file("body")
+        return _most(bodies if within is None else bodies[self.mask(within)[self._file("party")]], limit)
+
+    def together(self, within: BitMap | None, limit: int) -> list[tuple[int, int, int]]:
+        """Give the pairs of organizations that take part in most places together: both numbers, and how many."""
+        pairs, one, other = self._file("pair"), self._file("one"), self._file("other")
+        found = _most(pairs if within is None else pairs[self.mask(within)[self._file("paired")]], limit)
+        return [(int(one[pair]), int(other[pair]), things) for pair, things in found]
+
+    def alike(self, place: int, kind: BitMap, facets: Iterable[str], limit: int) -> Iterator[int]:
+        """Give the places of a *kind* that share most codes of *facets* with a place, at least two of them; not itself."""
+        shared = [BitMap()]  # at a number: the places that share at least so many
+        every = (marks for facet in facets for marks in self._marks.get(facet, {}).values())
+        for marks in (marks for marks in every if any(place in bits for _, bits in marks)):
+            bits = kind & BitMap.union(BitMap(), *(bits for _, bits in marks))
+            shared.append(BitMap())
+            for number in range(len(shared) - 1, 1, -1):
+                shared[number] |= shared[number - 1] & bits
+            shared[1] |= bits
+        told = BitMap((place,))
+        for bits in reversed(shared[2:]):
+            fresh = bits - told
+            told |= fresh
+            for found in fresh[: max(0, limit)]:
+                yield found
+                limit -= 1
+
+
+def _digest(iri: str) -> int:
+    """Give what DuckDB's md5_number_lower gives."""
+    return int.from_bytes(md5(iri.encode(), usedforsecurity=False).digest()[8:], "little")
+
+
+def _most(numbers: Array, limit: int) -> list[tuple[int, int]]:
+    """Give the most frequent numbers, the smaller first where they are as frequent: each and how often it is there."""
+    if not len(numbers):
+        return []
+    counts = np.bincount(numbers)
+    least = max(1, np.partition(counts, -limit)[-limit]) if limit < len(counts) else 1
+    found = np.flatnonzero(counts >= least)
+    ranked = found[np.lexsort((found, -counts[found]))][:limit]
+    return [(int(number), int(counts[number])) for number in ranked]
+
+
+def narrowed(sets: Iterable[BitMap]) -> BitMap | None:
+    """Give what all *sets* have in common; None where there are none, which stands for all places."""
+    found = sorted(sets, key=len)
+    return reduce(BitMap.intersection, found) if found else None

@@ -1,0 +1,144 @@
+"""The file that holds the tables, open for writing by one process: rows go in and out in batches, and a crash leaves it whole.
+
+Source: https://duckdb.org/docs/stable/connect/concurrency (one process writes; copies are opened read-only).
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import duckdb
+import orjson
+
+from publisher.facets.thing_rows import Row
+
+FORMAT = 3  # count it up with every change of what is written, so that shelves make their tables anew
+MADE = f"{FORMAT} duckdb-{version('duckdb').partition('.')[0]}"
+MEMORY = "512MiB"  # what may be held; more of it waits beside
+_SQL = Path(__file__).parent / "sql"
+_COLUMNS = {
+    **dict.fromkeys(("iri", "source", "record", "title", "language", "begins", "ends"), "VARCHAR"),
+    **dict.fromkeys(("issued", "first_seen", "changed", "venue"), "VARCHAR"),
+    "kind": "UTINYINT",
+    "cancelled": "BOOLEAN",
+    "marks": "STRUCT(facet VARCHAR, code VARCHAR, bases UTINYINT)[]",
+    "parties": "STRUCT(organization VARCHAR, roles UTINYINT)[]",
+    "prizes": "STRUCT(category VARCHAR, stage VARCHAR, year VARCHAR)[]",
+    "classes": "VARCHAR[]",
+}
+_LONGEST = 64 << 20  # bytes of a row that are read
+
+
+@cache
+def sql(name: str) -> str:
+    """Give the text of the file *name*."""
+    return (_SQL / f"{name}.sql").read_text()
+
+
+class Database:
+    """The tables in the file *path*; what waits to go in is written beside it."""
+
+    def __init__(self, path: Path, memory: str = MEMORY) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path, self._lines, self._memory = path, path.with_name("coming.ndjson"), memory
+        self._held = self._connect()
+        try:
+            self._lay_out()
+        except duckdb.Error:
+            self.close()  # else who opens a new file in its place would share this one
+            raise
+
+    def _connect(self) -> duckdb.DuckDBPyConnection:
+        spilled = str(self._path.with_name("spilled"))
+        return duckdb.connect(str(self._path), config={"memory_limit": self._memory, "threads": 2, "temp_directory": spilled})
+
+    def _lay_out(self) -> None:
+        """Make the tables where there are none: all of them or, where a crash comes, none."""
+        if not self._held.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'mark'").fetchall():
+            self._held.execute(f"BEGIN; {sql('schema')} COMMIT")
+        self._held.execute("CREATE TEMP TABLE changed (thing UINTEGER)")
+
+    def mark(self) -> tuple[int, str, str]:
+        """Give how far the tables are: the journal entry's number and id, and by which form of ours they were made."""
+        found = self._held.execute("SELECT position, entry, made FROM mark").fetchone()
+        return (found[0], found[1], found[2]) if found else (0, "", "")
+
+    @property
+    def begun(self) -> bool:
+        """Tell whether anything was put in, also where it was never kept."""
+        found = self._held.execute("SELECT EXISTS (FROM things) OR EXISTS (FROM mark)").fetchone()
+        return bool(found and found[0])
+
+    def begin(self) -> None:
+        """Begin a change; what is put until it is kept counts together."""
+        self._held.execute("BEGIN")
+        self._held.execute("DELETE FROM changed")
+
+    def write(self) -> None:
+        """Let what was put go to the disk, though it counts for nothing until it is kept: it would be held in memory."""
+        self._held.execute("COMMIT; BEGIN")
+
+    def put(self, iris: Iterable[str], rows: Iterable[Row]) -> None:
+        """Put *rows* in the place of what there is of *iris*."""
+        self._lines.write_bytes(b"".join(map(line, rows)))
+        if gone := list(iris):
+            self._held.execute("CREATE OR REPLACE TEMP TABLE going AS SELECT unnest($iris) AS iri", {"iris": gone})
+            self._held.execute(sql("take-out"))
+        self.fill(self._lines)
+
+    def fill(self, lines: Path, longest: int = _LONGEST) -> None:
+        """Put in the rows of a file of lines, plain or packed, of which nothing is there yet; none has more than *longest* bytes."""
+        found = self._held.read_json(str(lines), columns=_COLUMNS, format="newline_delimited", maximum_object_size=longest)
+        found.create_view("coming", replace=True)
+        self._held.execute(sql("put-in"))
+        self._held.execute("INSERT INTO changed SELECT thing FROM numbered")
+
+    def regions(self, found: set[tuple[str, str]]) -> None:
+        """Tell which area is in which region; where that is new, all things are marked anew."""
+        if found != set(self._held.execute("SELECT area, region FROM regions").fetchall()):
+            self._held.execute("DELETE FROM regions")
+            areas, regions = [area for area, _ in sorted(found)], [region for _, region in sorted(found)]
+            self._held.execute("INSERT INTO regions SELECT unnest($areas), unnest($regions)", {"areas": areas, "regions": regions})
+            self._held.execute("DELETE FROM changed; INSERT INTO changed SELECT thing FROM things")
+
+    def keep(self, position: int, entry: str) -> None:
+        """Keep what was put, as of a journal entry, with what follows from it."""
+        self._held.execute(sql("touched"))
+        self._held.execute(sql("derive"))
+        self._held.execute("DELETE FROM mark")
+        self._held.execute("INSERT INTO mark VALUES ($position, $entry, $made)", {"position": position, "entry": entry, "made": MADE})
+        self._held.execute("COMMIT")
+
+    def copy(self, path: Path) -> None:
+        """Write the tables as they were kept last into a file of their own; what memory held of them is let go."""
+        self._held.execute("CHECKPOINT")
+        self.close()
+        shutil.copyfile(self._path, path)
+        self._held = self._connect()
+        self._lay_out()
+
+    def close(self) -> None:
+        """Let the file go; what was not kept is lost."""
+        self._held.close()
+
+
+def line(row: Row) -> bytes:
+    """Write a row as ``fill`` takes it."""
+    return orjson.dumps(_named(row), option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _named(row: Row) -> Row:
+    marks, parties, prizes = row["marks"], row["parties"], row["prizes"]
+    assert isinstance(marks, list)
+    assert isinstance(parties, list)
+    assert isinstance(prizes, list)
+    return {
+        **row,
+        "marks": [{"facet": facet, "code": code, "bases": bases} for facet, code, bases in marks],
+        "parties": [{"organization": who, "roles": roles} for who, roles in parties],
+        "prizes": [{"category": category, "stage": stage, "year": year} for category, stage, year in prizes],
+    }

@@ -1,0 +1,147 @@
+"""Things: what one named graph says, as the rows that facets, counts and lists are drawn from.
+
+A row depends on its graph alone; what depends on others (stakeholder types, regions) is derived in the tables by SQL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from publisher.facets.facets import BITS, FACETS
+from publisher.facets.record_rows import Graph, Record, best
+from publisher.rdf.ntriples_terms import Value
+from publisher.search.analyzer import primary
+from vocab.iris import Iris
+from vocab.terms import DCT, ORG, RDF, SCHEMA, SH, SIOC, SKOS, VIVO
+
+Row = dict[str, object]
+KINDS = ("initiative", "event", "document", "post", "organization")  # in the order of their numbers in the tables, from 1
+_TEXTS = (f"{DCT}title", f"{SKOS}prefLabel", f"{DCT}description", f"{SIOC}content")
+_ROLES = {f"{DCT}publisher": 1, "partner": 2, f"{SCHEMA}funder": 4}
+_TIES = {"line": "action-line", "goal": "goal", "target": "target"}
+_ALL = sum(BITS.values())  # of a mark that no basis tells apart
+
+
+def number(kind: str) -> int:
+    """Give the number of a kind."""
+    return KINDS.index(kind) + 1
+
+
+def thing(it: Record) -> Row:
+    """Give the row of a published thing, with its marks ``[facet, code, bases]`` and its parties ``[organization, roles]``."""
+    title = best(it.of_thing(f"{DCT}title"))
+    start, end, issued = (it.graph.one(it.thing, name) for name in (f"{SCHEMA}startDate", f"{SCHEMA}endDate", f"{DCT}issued"))
+    status = it.graph.one(it.thing, f"{SCHEMA}eventStatus") or ""
+    return {
+        "iri": it.thing,
+        "kind": number(it.kind),
+        "source": it.source,
+        "record": it.record,
+        "title": title.text if title else None,
+        "language": title.language if title else None,
+        "begins": start,
+        "ends": end,
+        "issued": issued,
+        "first_seen": it.graph.one(it.record, f"{DCT}issued"),
+        "changed": it.graph.one(it.record, f"{DCT}modified"),
+        "venue": it.graph.one(it.thing, f"{it.iris.ns}venue"),
+        "cancelled": status.endswith("Cancelled"),
+        "marks": sorted(_marks(it)),
+        "parties": sorted(_parties(it).items()),
+        "prizes": [_prize(it, prize.text) for prize in it.of_thing(f"{VIVO}relatedBy")],
+    }
+
+
+def organization(graph: Graph, iri: str, iris: Iris) -> Row | None:
+    """Give the row of an organization from all that is said of it, in whatever graph; None where it is none."""
+    if not any(it.text == f"{ORG}Organization" for it in graph.all(iri, f"{RDF}type")):
+        return None
+    name = best(graph.all(iri, f"{SKOS}prefLabel"))
+    source = iri.removeprefix(f"{iris.base}id/organization/").partition("/")[0]
+    marks = {
+        ("kind", "organization", _ALL),
+        ("source", source, _ALL),
+        *_coded("country", graph.all(iri, f"{DCT}spatial"), iris),
+        *_languages(graph, iri),
+    }
+    return {
+        "iri": iri,
+        "kind": number("organization"),
+        "source": source,
+        "record": None,
+        "title": name.text if name else None,
+        "language": name.language if name else None,
+        **dict.fromkeys(("begins", "ends", "issued", "first_seen", "changed", "venue")),
+        "cancelled": False,
+        "marks": sorted(marks),
+        "parties": [(iri, 0)] if graph.all(iri, f"{ORG}classification") else [],
+        "prizes": [],
+        "classes": [code for _, code, _ in _coded("stakeholder", graph.all(iri, f"{ORG}classification"), iris)],
+    }
+
+
+Mark = tuple[str, str, int]
+
+
+def _marks(it: Record) -> set[Mark]:
+    ns, of = it.iris.ns, it.of_thing
+    found: set[Mark] = {("kind", it.kind, _ALL), ("source", it.source, _ALL), *_languages(it.graph, it.thing), *_ties(it)}
+    for name, predicate in (
+        ("country", f"{DCT}spatial"),
+        ("coverage", f"{ns}coverage"),
+        ("status", f"{ns}status"),
+        ("type", f"{ns}activityType"),
+    ):
+        found |= _coded(name, of(predicate), it.iris)
+    if it.kind == "document":
+        found |= {("document", sort.text, _ALL) for sort in of(f"{DCT}type")}
+    for prize in of(f"{VIVO}relatedBy"):
+        found |= _coded("prize", it.graph.all(prize.text, f"{ns}prizeCategory"), it.iris)
+        found |= _coded("stage", it.graph.all(prize.text, f"{ns}prizeStage"), it.iris)
+        found |= {("prizeyear", year.text, _ALL) for year in it.graph.all(prize.text, f"{ns}prizeYear")}
+    for result in it.graph.all(it.record, f"{ns}result"):
+        found |= _coded("remark", it.graph.all(result.text, f"{SH}resultSeverity"), it.iris)
+    began = it.graph.one(it.thing, f"{SCHEMA}startDate") or it.graph.one(it.thing, f"{DCT}issued") or ""
+    if began[:4].isascii() and began[:4].isdigit() and len(began[:4]) == 4:
+        found.add(("year", began[:4], _ALL))
+    return found
+
+
+def _coded(name: str, values: Iterable[Value], iris: Iris) -> set[Mark]:
+    return {(name, FACETS[name].code(it.text, iris), _ALL) for it in values if it.iri}
+
+
+def _languages(graph: Graph, subject: str) -> Iterator[Mark]:
+    for predicate in _TEXTS:
+        for text in graph.all(subject, predicate):
+            if not text.iri:
+                yield "language", primary(text.language), _ALL
+
+
+def _ties(it: Record) -> Iterator[Mark]:
+    """Give each concept once, with the bits of all the ways in which it came to be tied."""
+    bits: dict[tuple[str, str], int] = {}
+    for name, scheme in _TIES.items():
+        for basis, bit in BITS.items():
+            for concept in it.claims(scheme, basis.value):
+                if concept.iri:
+                    key = (name, FACETS[name].code(concept.text, it.iris))
+                    bits[key] = bits.get(key, 0) | bit
+                    yield "basis", basis.value, _ALL
+    yield from ((name, code, bit) for (name, code), bit in bits.items())
+
+
+def _parties(it: Record) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for predicate, bit in _ROLES.items():
+        for party in it.of_thing(predicate if "/" in predicate else it.iris.ns + predicate):
+            if party.iri:
+                found[party.text] = found.get(party.text, 0) | bit
+    return found
+
+
+def _prize(it: Record, prize: str) -> list[str | None]:
+    told = (next(iter(it.graph.all(prize, it.iris.ns + name)), None) for name in ("prizeCategory", "prizeStage", "prizeYear"))
+    return [
+        FACETS[name].code(value.text, it.iris) if value else None for name, value in zip(("prize", "stage", "prizeyear"), told, strict=True)
+    ]

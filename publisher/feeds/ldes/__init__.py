@@ -1,0 +1,1 @@
+"""The Linked Data Event Stream."""

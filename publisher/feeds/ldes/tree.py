@@ -1,0 +1,112 @@
+"""Tree: the stream's fragments and members as quads, by the TREE hypermedia specification (https://w3id.org/tree/specification).
+
+A member is a version of a record: what is told of the version stands in the default graph, what the record's graph held after that
+entry in a graph that has the version's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from publisher.feeds.xml_writing import instant
+from publisher.history.change_reader import Change, Deed
+from publisher.history.record_states import State
+from vocab.terms import DCT, PROV, RDF, SCHEMA, SH, XSD, literal
+
+LDES, TREE, STREAMS = "https://w3id.org/ldes#", "https://w3id.org/tree#", "https://www.w3.org/ns/activitystreams#"
+_A = f"<{RDF}type>"
+_DEEDS = {Deed.NEW: f"{STREAMS}Create", Deed.CHANGED: f"{STREAMS}Update", Deed.GONE: f"{STREAMS}Delete"}
+_TIME = f"<{PROV}generatedAtTime>"
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A link to another fragment, whose members' times are at least *least* and below *below* (None: whatever comes)."""
+
+    node: str
+    least: int
+    below: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """The stream of the records under *base*, at the address *host* of this server."""
+
+    base: str
+    host: str
+
+    @property
+    def iri(self) -> str:
+        """Name the stream."""
+        return f"{self.base}ldes"
+
+    def described(self, *views: str) -> Iterator[str]:
+        """Describe the stream; *views* are the addresses of root nodes, or of the node in which this stands."""
+        its = f"<{self.iri}>"
+        yield f"{its} {_A} <{LDES}EventStream> ."
+        yield f"{its} {_A} <{TREE}Collection> ."
+        yield f"{its} <{DCT}title> {literal('WSIS Stocktaking: every change of every record', 'en')} ."
+        yield from (f"{its} <{TREE}view> <{view}> ." for view in views)
+        yield f"{its} <{TREE}shape> <{self.host}/ldes/shape> ."
+        yield f"<{self.host}/ldes/shape> {_A} <{SH}NodeShape> ."
+        yield f"{its} <{LDES}timestampPath> {_TIME} ."
+        yield f"{its} <{LDES}versionOfPath> <{DCT}isVersionOf> ."
+        yield f"{its} <{LDES}sequencePath> <{SCHEMA}position> ."
+        for name, deed in (("Create", Deed.NEW), ("Update", Deed.CHANGED), ("Delete", Deed.GONE)):
+            yield f"{its} <{LDES}version{name}Path> {_A} ."
+            yield f"{its} <{LDES}version{name}Object> <{_DEEDS[deed]}> ."
+
+    def node(self, path: str, relations: Iterator[Relation]) -> Iterator[str]:
+        """Describe the node at *path* and its *relations*."""
+        its = f"{self.host}{path}"
+        yield f"<{its}> {_A} <{TREE}Node> ."
+        for number, it in enumerate(relations, 1):
+            bounds = [("GreaterThanOrEqualToRelation", it.least)] + ([("LessThanRelation", it.below)] if it.below is not None else [])
+            for kind, value in bounds:
+                link = f"<{its}#{kind}-{number}>"
+                yield f"<{its}> <{TREE}relation> {link} ."
+                yield f"{link} {_A} <{TREE}{kind}> ."
+                yield f"{link} <{TREE}node> <{self.host}{it.node}> ."
+                yield f"{link} <{TREE}path> {_TIME} ."
+                yield f'{link} <{TREE}value> "{instant(value)}"^^<{XSD}dateTime> .'
+
+    def member(self, it: Change, state: State) -> Iterator[str]:
+        """Write a member."""
+        version = f"<{self.base}{path(it)}>"
+        yield f"<{self.iri}> <{TREE}member> {version} ."
+        yield f"{version} {_A} <{_DEEDS[it.deed]}> ."
+        yield f"{version} <{DCT}isVersionOf> <{self.base}{it.graph}> ."
+        yield f'{version} {_TIME} "{instant(it.stamp)}"^^<{XSD}dateTime> .'
+        yield f'{version} <{SCHEMA}position> "{it.number}"^^<{XSD}integer> .'
+        yield from (f"{line} {version} ." for line in state.lines())
+
+    def latest(self, view: str) -> Iterator[str]:
+        """Tell that the node *view* keeps only the latest version of each record."""
+        policy = f"<{view}#policy>"
+        yield f"<{view}> <{LDES}retentionPolicy> {policy} ."
+        yield f"{policy} {_A} <{LDES}LatestVersionSubset> ."
+        yield f'{policy} <{LDES}amount> "1"^^<{XSD}integer> .'
+        yield f'{policy} <{LDES}versionAmount> "1"^^<{XSD}integer> .'
+
+    def shape(self) -> Iterator[str]:
+        """Write the shape that every member has had and will have."""
+        its = f"<{self.host}/ldes/shape>"
+        yield f"{its} {_A} <{SH}NodeShape> ."
+        properties = (
+            (f"{DCT}isVersionOf", "nodeKind", f"<{SH}IRI>"),
+            (f"{PROV}generatedAtTime", "datatype", f"<{XSD}dateTime>"),
+            (f"{SCHEMA}position", "datatype", f"<{XSD}integer>"),
+        )
+        for number, (name, kind, value) in enumerate(properties, 1):
+            its_property = f"<{self.host}/ldes/shape#property-{number}>"
+            yield f"{its} <{SH}property> {its_property} ."
+            yield f"{its_property} <{SH}path> <{name}> ."
+            yield f"{its_property} <{SH}{kind}> {value} ."
+            yield f'{its_property} <{SH}minCount> "1"^^<{XSD}integer> .'
+            yield f'{its_property} <{SH}maxCount> "1"^^<{XSD}integer> .'
+
+
+def path(it: Change) -> str:
+    """Give the path of a version, without the first slash."""
+    return f"ldes/version/{it.entry}/{it.name}"

@@ -1,0 +1,64 @@
+"""Formats: the forms in which OAI-PMH gives a record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pyoxigraph import Literal, NamedNode, RdfFormat, Triple, serialize
+
+from publisher.feeds.oai import datacite, dublin_core
+from publisher.feeds.record_metadata import Card, card
+from publisher.history.change_reader import Change
+from publisher.history.record_states import State
+from publisher.rdf.results import Term
+from publisher.rdf.xml_text import xml
+from publisher.store.workers.reader import PREFIXES
+from vocab.iris import Iris
+
+Write = Callable[[Change, State, Iris], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """A row: the prefix's schema and namespace, and the writer of a record's element."""
+
+    schema: str
+    namespace: str
+    write: Write
+
+
+def _carded(write: Callable[[Card], str]) -> Write:
+    return lambda change, state, iris: write(card(change, state, iris))
+
+
+def _rdf(change: Change, state: State, iris: Iris) -> str:
+    """Write all that the record's graph holds as RDF/XML."""
+    triples = (Triple(NamedNode(s), NamedNode(p), _node(o)) for s, p, o in sorted(state.statements, key=_order))
+    told = serialize(triples, format=RdfFormat.RDF_XML, prefixes={**PREFIXES, "wsis": iris.ns}) or b""
+    return xml(told).decode().partition("?>")[2].lstrip()
+
+
+def _order(it: tuple[str, str, Term]) -> tuple[str, str, str, str]:
+    subject, predicate, value = it
+    return subject, predicate, value.value, value.language or ""
+
+
+def _node(term: Term) -> NamedNode | Literal:
+    if term.is_iri:
+        return NamedNode(term.value)
+    return Literal(term.value, language=term.language, datatype=NamedNode(term.datatype) if term.datatype and not term.language else None)
+
+
+FORMATS = {
+    "oai_dc": Metadata(
+        "http://www.openarchives.org/OAI/2.0/oai_dc.xsd", "http://www.openarchives.org/OAI/2.0/oai_dc/", _carded(dublin_core.write)
+    ),
+    "datacite": Metadata(
+        "http://schema.datacite.org/meta/kernel-4.5/metadata.xsd", "http://datacite.org/schema/kernel-4", _carded(datacite.write)
+    ),
+    "oai_datacite": Metadata(
+        "http://schema.datacite.org/oai/oai-1.1/oai.xsd", "http://schema.datacite.org/oai/oai-1.1/", _carded(datacite.wrapped)
+    ),
+    "rdf": Metadata("http://www.openarchives.org/OAI/2.0/rdf.xsd", "http://www.w3.org/1999/02/22-rdf-syntax-ns#", _rdf),
+}

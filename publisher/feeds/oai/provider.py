@@ -1,0 +1,214 @@
+"""Provider: the six verbs, answered from the log of changes and, for what records hold, from the store.
+
+A list is the state of one place in the journal from its first page to its last: what is committed meanwhile neither hides a record nor
+gives it twice. Each page has a token that tells all that the next needs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
+
+from publisher.errors import NotReady
+from publisher.feeds.oai import tokens
+from publisher.feeds.oai.arguments import bounds
+from publisher.feeds.oai.errors import OaiError
+from publisher.feeds.oai.formats import FORMATS
+from publisher.feeds.sets import title
+from publisher.feeds.xml_writing import element, empty, instant
+from publisher.history import change_reader
+from publisher.history.record_states import State, level, states
+from publisher.pages.branding import NAME
+from publisher.rdf.results import Row
+from publisher.store.queries import query
+from publisher.store.query_service import Shelf
+
+RECORDS = 100  # a page, some 300 kB of oai_dc
+HEADERS = 1_000  # a page
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """Answers from *shelf* at the address *url*; *email* is whom to write to, *key* seals the tokens, *name* names the repository."""
+
+    shelf: Shelf
+    url: str
+    email: str
+    key: bytes
+    name: str = NAME
+
+    async def answer(self, asked: dict[str, str]) -> str:
+        """Give the element that answers the verb of *asked*; raises OaiError and PublisherError."""
+        verb = asked["verb"]
+        if verb == "Identify":
+            return await self._identify()
+        if verb == "ListMetadataFormats":
+            return await self._formats(asked.get("identifier"))
+        if verb == "ListSets":
+            return await self._sets(asked.get("resumptionToken"))
+        if verb == "GetRecord":
+            return await self._record(asked["identifier"], asked["metadataPrefix"])
+        return await self._list(asked)
+
+    async def _identify(self) -> str:
+        await level(self.shelf)
+
+        def earliest() -> int | None:
+            with change_reader.reading(self.shelf.history) as file:
+                return change_reader.earliest(file) if file else None
+
+        since = await asyncio.to_thread(earliest)
+        parts = (
+            element("repositoryName", self.name),
+            element("baseURL", self.url),
+            element("protocolVersion", "2.0"),
+            element("adminEmail", self.email),
+            element("earliestDatestamp", instant(int(time.time()) if since is None else since)),
+            element("deletedRecord", "persistent"),
+            element("granularity", "YYYY-MM-DDThh:mm:ssZ"),
+        )
+        return f"<Identify>{''.join(parts)}</Identify>"
+
+    async def _formats(self, identifier: str | None) -> str:
+        if identifier is not None:
+            await self._change(identifier)
+        rows = (
+            element("metadataPrefix", prefix) + element("schema", it.schema) + element("metadataNamespace", it.namespace)
+            for prefix, it in FORMATS.items()
+        )
+        return _inside("ListMetadataFormats", "metadataFormat", rows)
+
+    async def _sets(self, token: str | None) -> str:
+        if token is not None:
+            tokens.read(token, "ListSets", self.key)
+        await level(self.shelf)
+
+        def names() -> list[str]:
+            with change_reader.reading(self.shelf.history) as file:
+                return change_reader.names(file) if file else []
+
+        found, titles = await asyncio.to_thread(names), await self._registries()
+        if not found:
+            raise OaiError("noSetHierarchy", "There are no sets before the first record")
+        named = (element("setSpec", name) + element("setName", titles.get(name) or title(name, self.shelf.iris)) for name in found)
+        return _inside("ListSets", "set", named)
+
+    async def _registries(self) -> dict[str, str]:
+        rows: list[Row] = await self.shelf.rows(query("sources"))
+        before = self.shelf.iris.source("")
+        return {f"source:{row['source'].value.removeprefix(before)}": f"Registry: {row['title'].value}" for row in rows}
+
+    async def _record(self, identifier: str, prefix: str) -> str:
+        _known(prefix)
+        change = await self._change(identifier)
+        told = await self._told([change], prefix)
+        return f"<GetRecord>{''.join(told)}</GetRecord>"
+
+    async def _change(self, identifier: str) -> change_reader.Change:
+        horizon = await level(self.shelf)
+        name = identifier.removeprefix(self.shelf.iris.record("", "")[:-1])
+
+        def find() -> change_reader.Change | None:
+            with change_reader.reading(self.shelf.history) as file:
+                return change_reader.record(file, name, horizon.place) if file and name != identifier else None
+
+        found = await asyncio.to_thread(find)
+        if found is None:
+            raise OaiError("idDoesNotExist", f"There is no record {identifier}")
+        return found
+
+    async def _list(self, asked: dict[str, str]) -> str:
+        text, verb = asked.get("resumptionToken"), asked["verb"]
+        token = await self._resumed(text, verb) if text is not None else await self._begun(asked)
+        most = RECORDS if verb == "ListRecords" else HEADERS
+
+        def page() -> list[change_reader.Change]:
+            with change_reader.reading(self.shelf.history) as file:
+                return change_reader.changes(file, token.of, token.after, token.last, most, token.place) if file else []
+
+        found = await asyncio.to_thread(page)
+        rows = await self._told(found, token.prefix) if verb == "ListRecords" else map(self._header, found)
+        return f"<{verb}>{''.join(rows)}{self._next(token, found, first=text is None)}</{verb}>"
+
+    def _next(self, token: tokens.Token, found: Sequence[change_reader.Change], first: bool) -> str:
+        done = token.done + len(found)
+        told = {"completeListSize": str(token.total), "cursor": str(token.done)}
+        if done < token.total and found:
+            return element("resumptionToken", tokens.write(replace(token, after=found[-1].number, done=done), self.key), **told)
+        return "" if first else empty("resumptionToken", **told)  # section 3.5: the last page of several has an empty one
+
+    async def _begun(self, asked: dict[str, str]) -> tokens.Token:
+        _known(asked["metadataPrefix"])
+        since, until = bounds(asked.get("from"), asked.get("until"))
+        of = asked.get("set", change_reader.ALL)
+        horizon = await level(self.shelf)
+
+        def begin() -> tuple[int, int, int]:
+            with change_reader.reading(self.shelf.history) as file:
+                if file is None:
+                    return 0, 0, 0
+                after = change_reader.number(file, of, change_reader.told_before(file, since)) if since is not None else 0
+                end = horizon.place if until is None else min(horizon.place, change_reader.told_before(file, until))
+                last = change_reader.number(file, of, end)
+                return after, last, change_reader.count(file, of, after, last, horizon.place)
+
+        after, last, total = await asyncio.to_thread(begin)
+        if not total:
+            raise OaiError("noRecordsMatch", "No record is in this set and in these bounds of time")
+        return tokens.Token(
+            asked["verb"], asked["metadataPrefix"], of, after, last, horizon.place, horizon.entry, await self._id(horizon.entry), 0, total
+        )
+
+    async def _resumed(self, text: str, verb: str) -> tokens.Token:
+        token = tokens.read(text, verb, self.key)
+        _known(token.prefix)
+        horizon = await level(self.shelf)
+        if token.entry > horizon.entry:  # another publisher of the journal, which is ahead, has given it
+            raise NotReady(f"the list is that of journal entry {token.entry}, this copy is only at {horizon.entry}; ask again in a moment")
+        if token.id != await self._id(token.entry):
+            raise OaiError("badResumptionToken", "The token is of another journal than the one that is published now; begin the list again")
+        return token
+
+    async def _id(self, entry: int) -> str:
+        found = await asyncio.to_thread(self.shelf.journal.entry, entry)
+        return found.id[:16] if found else ""
+
+    async def _told(self, found: Sequence[change_reader.Change], prefix: str) -> list[str]:
+        alive = [it for it in found if it.deed is not change_reader.Deed.GONE]
+        held = dict(zip((it.place for it in alive), await states(self.shelf, alive), strict=True))
+        return await asyncio.to_thread(lambda: list(self._records(found, held, prefix)))
+
+    def _records(self, found: Sequence[change_reader.Change], held: dict[int, State], prefix: str) -> Iterator[str]:
+        write = FORMATS[prefix].write
+        for it in found:
+            state = held.get(it.place)
+            metadata = f"<metadata>{write(it, state, self.shelf.iris)}</metadata>" if state else ""
+            yield f"<record>{self._header(it)}{metadata}</record>"
+
+    def _header(self, it: change_reader.Change) -> str:
+        return header(it, self.shelf.iris.base)
+
+
+def header(it: change_reader.Change, base: str) -> str:
+    """Write a record's header."""
+    status = ' status="deleted"' if it.deed is change_reader.Deed.GONE else ""
+    sets = "".join(element("setSpec", name) for name in it.sets if ":" in name)
+    return f"<header{status}>{element('identifier', base + it.graph)}{element('datestamp', instant(it.told or 0))}{sets}</header>"
+
+
+def address(contact: str, base: str) -> str:
+    """Give the e-mail address in *contact*, else the one that every host should have (RFC 2142, section 5)."""
+    found = contact.removeprefix("mailto:")
+    return found if "@" in found and "." in found.partition("@")[2] and " " not in found else f"postmaster@{urlsplit(base).hostname}"
+
+
+def _known(prefix: str) -> None:
+    if prefix not in FORMATS:
+        raise OaiError("cannotDisseminateFormat", f"The formats are {', '.join(FORMATS)}")
+
+
+def _inside(name: str, each: str, rows: Iterator[str]) -> str:
+    return f"<{name}>{''.join(f'<{each}>{row}</{each}>' for row in rows)}</{name}>"

@@ -1,0 +1,75 @@
+"""Tokens: where a list goes on, told by the token alone, so that no server remembers a harvest.
+
+A token outlives restarts and releases, and every publisher of the journal takes it: it names places in the journal, which never move. Its
+seal is no sealed. It keeps out what was cut short or is of another journal; who makes a token up reads what anybody may read.
+"""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+import hmac
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import astuple, dataclass, fields
+
+import orjson
+
+from journal.journal import Journal
+from publisher.feeds.oai.errors import OaiError
+
+_SEAL = 16  # bytes of SHA-256 that are kept
+_LARGEST = 2**53  # of a number
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A list that goes on: of *verb*, *prefix* and *of* (a set), behind the number *after* up to *last*.
+
+    It is the list as it was at *place* of the journal whose *entry* had the id that begins with *id*. *done* of *total* records were given.
+    """
+
+    verb: str
+    prefix: str
+    of: str
+    after: int
+    last: int
+    place: int
+    entry: int
+    id: str
+    done: int
+    total: int
+
+
+def key(journal: Journal) -> bytes:
+    """Give what the tokens of *journal* are sealed with, which is the same wherever it is published."""
+    first = journal.entry(1)
+    return first.id.encode() if first else b""
+
+
+def write(token: Token, sealed: bytes) -> str:
+    """Write a token for the address."""
+    told = orjson.dumps(astuple(token))
+    return urlsafe_b64encode(_seal(told, sealed) + told).decode().rstrip("=")
+
+
+def read(text: str, verb: str, sealed: bytes) -> Token:
+    """Read a token that was given for *verb*; raises OaiError where it is none of ours."""
+    try:
+        data = urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
+        if hmac.compare_digest(data[:_SEAL], _seal(data[_SEAL:], sealed)):
+            token = Token(*orjson.loads(data[_SEAL:]))
+            if token.verb == verb and _sound(token):
+                return token
+    except (binascii.Error, ValueError, TypeError):
+        pass
+    raise OaiError("badResumptionToken", "The token is none of ours for this verb; begin the list again")
+
+
+def _sound(token: Token) -> bool:
+    """Tell whether a token has texts and numbers where they belong."""
+    values = [(it.type, getattr(token, it.name)) for it in fields(token)]
+    return all(isinstance(value, str) if kind == "str" else type(value) is int and 0 <= value < _LARGEST for kind, value in values)
+
+
+def _seal(told: bytes, sealed: bytes) -> bytes:
+    return hmac.new(sealed, told, hashlib.sha256).digest()[:_SEAL]

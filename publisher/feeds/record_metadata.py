@@ -1,0 +1,125 @@
+"""Card: a record as catalogues know it: titles, people, places, dates and subjects, read from what its graph held."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from publisher.history.change_reader import Change
+from publisher.history.record_states import State, best
+from publisher.rdf.results import Term
+from vocab.iris import Iris
+from vocab.schemes import label
+from vocab.terms import DCT, FOAF, RDFS, SCHEMA, SIOC, SKOS, WGS
+
+# What a classifier suggested (suggestedGoal) is not among them.
+_CLAIMED = ("actionLine", "crosswalkedActionLine", "goal", "crosswalkedGoal", "target", "crosswalkedTarget")
+
+
+@dataclass(frozen=True, slots=True)
+class Concept:
+    """An action line, a goal, a target or a country that a record bears, with its English name."""
+
+    iri: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something is: degrees in WGS 84, and its name where it has one."""
+
+    latitude: str
+    longitude: str
+    name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What is told of a record; dates are as the registry gave them, of whatever precision.
+
+    *concepts* are action lines, goals and targets, those that the registry states before those that we translated; what a classifier
+    suggested is not among them.
+    """
+
+    record: str
+    topic: str
+    kind: str
+    source: str
+    titles: tuple[Term, ...]
+    descriptions: tuple[Term, ...]
+    leads: tuple[Term, ...]
+    partners: tuple[Term, ...]
+    funders: tuple[Term, ...]
+    concepts: tuple[Concept, ...]
+    countries: tuple[Concept, ...]
+    subjects: tuple[Term, ...]
+    pages: tuple[str, ...]
+    identifiers: tuple[str, ...]
+    languages: tuple[str, ...]
+    licence: str | None
+    issued: str | None
+    modified: str | None
+    start: Term | None
+    end: Term | None
+    venue: Term | None
+    cancelled: bool
+    places: tuple[Place, ...]
+
+    @property
+    def name(self) -> str:
+        """Give its title, the English one where there is one; its address where there is none."""
+        found = best(self.titles)
+        return found.value if found else self.topic
+
+
+def card(change: Change, state: State, iris: Iris) -> Card:
+    """Read the card of a record after *change*; of one that is gone there are only titles and pages."""
+    gone = state.graph if not state.all(f"{DCT}title") else None
+    ns = iris.ns
+    return Card(
+        record=state.graph,
+        topic=state.topic,
+        kind=change.kind,
+        source=change.name.partition("/")[0],
+        titles=tuple(state.all(f"{DCT}title", gone)),
+        descriptions=tuple(state.all(f"{DCT}description") or state.all(f"{SIOC}content")),
+        leads=_named(state, f"{DCT}publisher", f"{DCT}creator"),
+        partners=_named(state, f"{ns}partner"),
+        funders=_named(state, f"{SCHEMA}funder"),
+        concepts=_concepts((it for name in _CLAIMED for it in state.all(ns + name)), iris),
+        countries=_concepts(state.all(f"{DCT}spatial"), iris),
+        subjects=tuple(state.all(f"{DCT}subject")),
+        pages=tuple(it.value for it in state.all(f"{FOAF}page", gone) if it.is_iri),
+        identifiers=tuple(it.value for it in state.all(f"{DCT}identifier")),
+        languages=tuple(it.value for it in state.all(f"{DCT}language")),
+        licence=_text(state.one(f"{DCT}license")),
+        issued=_text(state.one(f"{DCT}issued")),
+        modified=_text(state.one(f"{DCT}modified")),
+        start=state.one(f"{SCHEMA}startDate"),
+        end=state.one(f"{SCHEMA}endDate"),
+        venue=best(state.all(f"{ns}venue")),
+        cancelled=any(it.value == f"{SCHEMA}EventCancelled" for it in state.all(f"{SCHEMA}eventStatus")),
+        places=tuple(_places(state)),
+    )
+
+
+def _text(it: Term | None) -> str | None:
+    return it.value if it else None
+
+
+def _named(state: State, *properties: str) -> tuple[Term, ...]:
+    """Give the names of organizations, or the texts that stand in their place."""
+    found = (it for name in properties for it in state.all(name))
+    named = (best(state.all(f"{SKOS}prefLabel", it.value)) if it.is_iri else it for it in found)
+    return tuple(it for it in named if it)
+
+
+def _concepts(found: Iterable[Term], iris: Iris) -> tuple[Concept, ...]:
+    return tuple(dict.fromkeys(Concept(it.value, label(it.value, "en", iris.base) or it.value) for it in found if it.is_iri))
+
+
+def _places(state: State) -> Iterable[Place]:
+    for it in state.all(f"{SCHEMA}location"):
+        latitude, longitude = state.one(f"{WGS}lat", it.value), state.one(f"{WGS}long", it.value)
+        if latitude and longitude:
+            yield Place(latitude.value, longitude.value, _text(best(state.all(f"{RDFS}label", it.value))))

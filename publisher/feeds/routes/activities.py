@@ -1,0 +1,119 @@
+"""Activities: every change as an ActivityStreams 2 collection, whose pages go from the oldest on and never change once they are full.
+
+Sources: https://www.w3.org/TR/activitystreams-core/ and https://iiif.io/api/discovery/1.0/ (from which readers of such collections know
+to begin at the last page and to go back until they meet what they have).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from http import HTTPStatus
+
+import orjson
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from publisher.feeds.record_metadata import card
+from publisher.feeds.xml_writing import instant
+from publisher.history import change_reader
+from publisher.history.record_states import State, level, states
+from publisher.http.links import origin
+from publisher.http.problems import Refused
+from publisher.http.representation import Told, answer
+from publisher.pages.templating import Pages
+from publisher.store.query_service import Shelf
+from vocab.iris import Iris
+
+PER = 100  # activities a page
+MEDIA = "application/activity+json"
+_CONTEXT = "https://www.w3.org/ns/activitystreams"
+_FOR_EVER = "public, max-age=31536000, immutable"
+_SOON = "public, max-age=60"
+_DEEDS = {change_reader.Deed.NEW: "Create", change_reader.Deed.CHANGED: "Update", change_reader.Deed.GONE: "Delete"}
+_TYPES = {"initiative": "Article", "event": "Event", "document": "Document", "post": "Note"}
+
+
+def router(shelf: Shelf, pages: Pages) -> APIRouter:
+    """Give the routes of ``/activities``."""
+    routes = APIRouter()
+
+    async def collection(request: Request) -> Response:
+        size, host = await _size(), origin(request)
+        told = {
+            "@context": _CONTEXT,
+            "id": f"{host}/activities",
+            "type": "OrderedCollection",
+            "summary": "Every change of every record, the oldest first",
+            "totalItems": size,
+            "first": f"{host}/activities/1",
+            "last": f"{host}/activities/{max(1, -(-size // PER))}",
+        }
+        return _tell(request, told, _SOON)
+
+    async def page(request: Request) -> Response:
+        size, text = await _size(), request.path_params["number"]
+        if not (text.isascii() and text.isdecimal() and text[0] != "0" and int(text[:10]) <= size // PER + 1):
+            raise Refused(HTTPStatus.NOT_FOUND, f"The collection has no page {text}")
+        number, host = int(text), origin(request)
+        found = await asyncio.to_thread(_changes, (number - 1) * PER, min(number * PER, size))
+        held = await states(shelf, found)
+        full = number * PER <= size
+        told = {
+            "@context": _CONTEXT,
+            "id": f"{host}/activities/{number}",
+            "type": "OrderedCollectionPage",
+            "partOf": f"{host}/activities",
+            "startIndex": (number - 1) * PER,
+            **({"prev": f"{host}/activities/{number - 1}"} if number > 1 else {}),
+            **({"next": f"{host}/activities/{number + 1}"} if full else {}),
+            "orderedItems": activities(found, held, host, shelf.iris),
+        }
+        return _tell(request, told, _FOR_EVER if full else _SOON)
+
+    async def _size() -> int:
+        horizon = await level(shelf)
+
+        def read() -> int:
+            with change_reader.reading(shelf.history) as file:
+                return change_reader.number(file, change_reader.ALL, horizon.place) if file else 0
+
+        return await asyncio.to_thread(read)
+
+    def _changes(after: int, last: int) -> list[change_reader.Change]:
+        with change_reader.reading(shelf.history) as file:
+            return change_reader.changes(file, change_reader.ALL, after, last, PER) if file else []
+
+    routes.add_route("/activities", collection, methods=["GET", "HEAD"])
+    routes.add_route("/activities/{number}", page, methods=["GET", "HEAD"])
+    return routes
+
+
+def activities(found: Sequence[change_reader.Change], held: Sequence[State], host: str, iris: Iris) -> list[dict[str, object]]:
+    """Tell changes as activities."""
+    return [_activity(change, state, host, iris) for change, state in zip(found, held, strict=True)]
+
+
+def _activity(change: change_reader.Change, state: State, host: str, iris: Iris) -> dict[str, object]:
+    it, when = card(change, state, iris), instant(change.stamp)
+    kind = _TYPES.get(change.kind, "Object")
+    gone = {"type": "Tombstone", "formerType": kind, "deleted": when}
+    names = {text.language or "und": text.value for text in it.titles}
+    return {
+        "id": f"{iris.base}ldes/version/{change.entry}/{change.name}",
+        "type": _DEEDS[change.deed],
+        "actor": {"id": iris.source(it.source), "type": "Organization", "name": it.source},
+        "published": when,
+        "endTime": when,
+        "object": {
+            "id": it.topic,
+            **(gone if change.deed is change_reader.Deed.GONE else {"type": kind}),
+            **({"nameMap": names} if names else {}),
+            "url": f"{host}/page/{change.thing}",
+        },
+    }
+
+
+def _tell(request: Request, told: dict[str, object], cache: str) -> Response:
+    return answer(request, Told(orjson.dumps(told), MEDIA, headers={"Cache-Control": cache}))

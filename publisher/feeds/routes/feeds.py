@@ -1,0 +1,133 @@
+"""Feeds: Atom feeds of all changes and by action line, goal, country and registry, and a calendar of the events.
+
+Sources: https://www.rfc-editor.org/rfc/rfc4287 (Atom), https://www.rfc-editor.org/rfc/rfc5005 (archives),
+https://www.w3.org/TR/websub/ (hubs) and https://www.rfc-editor.org/rfc/rfc5545 (iCalendar).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from publisher.feeds import atom, calendar
+from publisher.feeds.sets import FEEDS, concept, path, title
+from publisher.history import change_reader
+from publisher.history.record_states import AT_ONCE, level, states
+from publisher.http.links import Link, origin
+from publisher.http.problems import Refused
+from publisher.http.representation import Told, answer
+from publisher.pages.templating import Pages
+from publisher.store.query_service import Shelf
+
+_FOR_EVER = "public, max-age=31536000, immutable"
+_SOON = "public, max-age=60"
+_EVENTS = "kind:event"
+_CODED = "/feeds/{family}/{code}.atom"
+
+
+def router(shelf: Shelf, pages: Pages) -> APIRouter:
+    """Give the routes of ``/feeds/``."""
+    routes = APIRouter()
+
+    async def everything(request: Request) -> Response:
+        return await _feed(request, change_reader.ALL)
+
+    async def one(request: Request) -> Response:
+        given = request.path_params
+        if given["family"] not in FEEDS:
+            raise Refused(HTTPStatus.NOT_FOUND, f"There are feeds by {', '.join(FEEDS)}, and /feeds/all.atom")
+        return await _feed(request, ":".join(given[name] for name in ("family", "code", "basis") if name in given))
+
+    async def _feed(request: Request, of: str) -> Response:
+        horizon = await level(shelf)
+        size = await asyncio.to_thread(_size, of, horizon.place)
+        if not size and of != change_reader.ALL:
+            raise Refused(HTTPStatus.NOT_FOUND, f"No record was ever in {of}; the feeds that there are stand in /oai?verb=ListSets")
+        number = _archive(request, size // atom.PER)
+        found = await asyncio.to_thread(_changes, of, number, size)
+        held = await states(shelf, found)
+        it = _described(request, of, number, size, found)
+        body = await asyncio.to_thread(atom.write, it, origin(request), shelf.iris, found, held)
+        hub = request.app.state.hub
+        links = [Link("self", it.url), *([Link("hub", hub)] if hub else [])]
+        return answer(request, Told(body, atom.MEDIA, links=links, headers={"Cache-Control": _FOR_EVER if number else _SOON}))
+
+    def _described(request: Request, of: str, number: int, size: int, found: list[change_reader.Change]) -> atom.Feed:
+        host, hub, where = origin(request), request.app.state.hub, f"{path(of)}.atom"
+        # A hub knows a feed by one address, whichever host the feed was got from.
+        current = f"{shelf.iris.base}{where[1:]}" if hub else host + where
+        before = number - 1 if number else size // atom.PER
+        links = [("prev-archive", f"{host}{where}?archive={before}")] if before else []
+        links += [("hub", hub)] if hub else []
+        about = concept(of, shelf.iris)
+        return atom.Feed(
+            id=f"{shelf.iris.base}{path(of)[1:]}",
+            author=pages.branding.name,
+            title=pages.branding.name + (f": {title(of, shelf.iris)}" if of != change_reader.ALL else ""),
+            url=f"{host}{where}?archive={number}" if number else current,
+            current=host + where,
+            page=host + (pages.path(about) if about else "/"),
+            updated=max((it.stamp for it in found), default=0),
+            archive=bool(number),
+            links=tuple(links),
+        )
+
+    def _size(of: str, place: int) -> int:
+        with change_reader.reading(shelf.history) as file:
+            return change_reader.number(file, of, place) if file else 0
+
+    def _changes(of: str, number: int, size: int) -> list[change_reader.Change]:
+        """Give the changes of an archive in their order, or of the feed itself (0) the newest of each record first."""
+        with change_reader.reading(shelf.history) as file:
+            if file is None:
+                return []
+            if number:
+                return change_reader.changes(file, of, (number - 1) * atom.PER, number * atom.PER, atom.PER)
+            found = change_reader.newest(file, of, size, atom.PER)
+            return list({it.name: it for it in reversed(found)}.values())[::-1]
+
+    async def events(request: Request) -> Response:
+        horizon = await level(shelf)
+        etag = f'W/"{horizon.entry}-{calendar.FORM}"'
+        headers = {"ETag": etag, "Cache-Control": _SOON, "Content-Disposition": 'inline; filename="events.ics"'}
+        if etag in request.headers.get("if-none-match", ""):
+            return Response(None, HTTPStatus.NOT_MODIFIED, headers)
+        return StreamingResponse(_calendar(origin(request), horizon.place), media_type="text/calendar; charset=utf-8", headers=headers)
+
+    async def _calendar(host: str, place: int) -> AsyncIterator[bytes]:
+        yield calendar.begin(f"{shelf.iris.base}feeds/events", pages.branding.name)
+        after = 0
+        while found := await asyncio.to_thread(_latest, after, place):
+            alive = [it for it in found if it.deed is not change_reader.Deed.GONE]
+            for change, state in zip(alive, await states(shelf, alive), strict=True):
+                yield calendar.event(change, state, host, shelf.iris)
+            after = found[-1].number
+        yield calendar.END
+
+    def _latest(after: int, place: int) -> list[change_reader.Change]:
+        with change_reader.reading(shelf.history) as file:
+            return change_reader.changes(file, _EVENTS, after, place, AT_ONCE, place) if file else []
+
+    for where, endpoint in (
+        ("/feeds/events.ics", events),
+        ("/feeds/all.atom", everything),
+        (_CODED, one),
+        ("/feeds/{family}/{code}/{basis}.atom", one),
+    ):
+        routes.add_route(where, endpoint, methods=["GET", "HEAD"])
+    return routes
+
+
+def _archive(request: Request, last: int) -> int:
+    """Give the number of the archive that is asked for, 0 where it is the feed itself."""
+    text = request.query_params.get("archive")
+    if text is None:
+        return 0
+    if not (text.isascii() and text.isdecimal() and 0 < int(text[:10]) <= last):
+        raise Refused(HTTPStatus.NOT_FOUND, f"There is no archive {text} of this feed")
+    return int(text)

@@ -1,0 +1,166 @@
+"""LDES: ``/ldes``, every change of every record as an event stream that clients replicate and then follow.
+
+Sources: https://w3id.org/ldes/specification (1.0) and https://w3id.org/tree/specification.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterable, Iterator
+from http import HTTPStatus
+
+from fastapi import APIRouter
+from pyoxigraph import RdfFormat, parse, serialize
+from starlette.requests import Request
+from starlette.responses import Response
+
+from publisher.errors import NotReady
+from publisher.feeds.ldes.fragments import PER, Day, days, month, months
+from publisher.feeds.ldes.tree import LDES, STREAMS, TREE, Relation, Stream
+from publisher.formats import Graph
+from publisher.history import change_reader
+from publisher.history.record_states import level, states
+from publisher.http.links import origin
+from publisher.http.negotiation import best
+from publisher.http.paths import segments
+from publisher.http.problems import Refused
+from publisher.http.representation import Told, answer
+from publisher.pages.templating import Pages
+from publisher.store.query_service import Shelf
+from publisher.store.workers.reader import PREFIXES
+from vocab.terms import SH
+
+# Graphs in which members stand need a form that can name graphs.
+_FORMS = {
+    "trig": Graph("trig", "TriG", "application/trig", (), RdfFormat.TRIG),
+    "nq": Graph("nq", "N-Quads", "application/n-quads", (), RdfFormat.N_QUADS),
+    "jsonld": Graph("jsonld", "JSON-LD", "application/ld+json", ("application/json",), RdfFormat.JSON_LD),
+}
+_FOR_EVER = "public, max-age=31536000, immutable"
+_SOON = "public, max-age=0, must-revalidate"  # a page that still grows
+_PREFIXES = {**PREFIXES, "ldes": LDES, "tree": TREE, "as": STREAMS, "sh": SH}
+_NUMBER = re.compile(r"[1-9]\d{0,8}\Z", re.ASCII)
+
+
+def router(shelf: Shelf, pages: Pages) -> APIRouter:
+    """Give the routes of ``/ldes``."""
+    routes = APIRouter()
+
+    async def stream(request: Request) -> Response:
+        it = _stream(request)
+        views = (f"{it.host}/ldes/time", f"{it.host}/ldes/latest")
+        return await _tell(request, [*it.described(*views), *it.latest(views[1])])
+
+    async def shape(request: Request) -> Response:
+        return await _tell(request, _stream(request).shape())
+
+    async def time(request: Request) -> Response:
+        spans = (month(name) for name in months(await _days()))
+        return await _node(request, "/ldes/time", (Relation(f"/ldes/time/{it.name}", it.begin, it.end) for it in spans))
+
+    async def by_month(request: Request) -> Response:
+        name, known = request.path_params["month"], months(await _days())
+        if name not in known:
+            raise Refused(HTTPStatus.NOT_FOUND, f"Nothing changed in {name}")
+        spans = (day.span for day in known[name])
+        relations = (Relation(f"/ldes/time/{it.name}/1", it.begin, it.end) for it in spans)
+        return await _node(request, f"/ldes/time/{name}", relations, closed=name != list(known)[-1])
+
+    async def page(request: Request) -> Response:
+        name, number = request.path_params["day"], request.path_params["page"]
+        day = next((it for it in await _days() if it.span.name == name), None)
+        if day is None or not _NUMBER.match(number) or int(number) > day.pages:
+            raise Refused(HTTPStatus.NOT_FOUND, f"The stream has no page {name}/{number}")
+        return await _page(request, day, int(number))
+
+    async def _page(request: Request, day: Day, number: int) -> Response:
+        after, last = day.page(number)
+        found = await asyncio.to_thread(_changes, after, last, None)
+        least = found[-1].stamp if found else day.span.begin
+        onward = [Relation(f"/ldes/time/{day.span.name}/{number + 1}", least, day.span.end)] if number < day.pages else []
+        path = f"/ldes/time/{day.span.name}/{number}"
+        return await _node(request, path, iter(onward), found, closed=day.closed(number))
+
+    async def latest(request: Request) -> Response:
+        text = request.path_params.get("after", "")
+        if text and not _NUMBER.match(text):
+            raise Refused(HTTPStatus.NOT_FOUND, "A page of the latest versions is /ldes/latest or one that such a page links")
+        horizon, least = await level(shelf), request.query_params.get("entry", "")
+        if _NUMBER.match(least) and int(least) > horizon.entry:  # another publisher, which is ahead, has linked this page
+            raise NotReady(f"the page before was of journal entry {least}, this copy is only at {horizon.entry}; ask again in a moment")
+        found = await asyncio.to_thread(_changes, int(text or 0), horizon.place, horizon.place)
+        onward = [Relation(f"/ldes/latest/{found[-1].number}?entry={horizon.entry}", found[-1].stamp)] if len(found) == PER else []
+        path = "/ldes/latest" + (f"/{text}" if text else "") + (f"?entry={least}" if _NUMBER.match(least) else "")
+        return await _node(request, path, iter(onward), found, more=_stream(request).latest(f"{origin(request)}{path}"))
+
+    async def version(request: Request) -> Response:
+        _, entry, *record = segments(request) + [""] * 2  # of an address that is too short, what is missing is empty
+        horizon = await level(shelf)
+        found = await asyncio.to_thread(_one, "/".join(record[:-2]), entry, horizon.place)
+        if found is None:
+            raise Refused(HTTPStatus.NOT_FOUND, "There is no such version; the pages of /ldes name them")
+        (state,) = await states(shelf, [found])
+        return await _tell(request, _stream(request).member(found, state), _FOR_EVER)
+
+    async def _node(
+        request: Request,
+        path: str,
+        relations: Iterator[Relation],
+        found: list[change_reader.Change] | None = None,
+        closed: bool = False,
+        more: Iterable[str] = (),
+    ) -> Response:
+        it, held = _stream(request), await states(shelf, found or [])
+        members = (line for change, state in zip(found or [], held, strict=True) for line in it.member(change, state))
+        told = [*it.described(it.host + path), *it.node(path, relations), *more, *members]
+        return await _tell(request, told, _FOR_EVER if closed else _SOON)
+
+    async def _days() -> list[Day]:
+        horizon = await level(shelf)
+
+        def read() -> list[tuple[int, int]]:
+            with change_reader.reading(shelf.history) as file:
+                return change_reader.days(file, horizon.entry) if file else []
+
+        return days(await asyncio.to_thread(read))
+
+    def _changes(after: int, last: int, latest: int | None) -> list[change_reader.Change]:
+        with change_reader.reading(shelf.history) as file:
+            return change_reader.changes(file, change_reader.ALL, after, last, PER, latest) if file else []
+
+    def _one(name: str, entry: str, upto: int) -> change_reader.Change | None:
+        with change_reader.reading(shelf.history) as file:
+            return change_reader.at(file, name, int(entry), upto) if file and _NUMBER.match(entry) else None
+
+    def _stream(request: Request) -> Stream:
+        return Stream(shelf.iris.base, origin(request))
+
+    for path, endpoint in (
+        ("/ldes", stream),
+        ("/ldes/shape", shape),
+        ("/ldes/time", time),
+        ("/ldes/time/{month}", by_month),
+        ("/ldes/time/{day}/{page}", page),
+        ("/ldes/latest", latest),
+        ("/ldes/latest/{after}", latest),
+        ("/ldes/version/{rest:path}", version),
+    ):
+        routes.add_route(path, endpoint, methods=["GET", "HEAD"])
+    return routes
+
+
+async def _tell(request: Request, lines: Iterable[str], cache: str = _SOON) -> Response:
+    named = request.query_params.get("format")
+    row = _FORMS.get(named) if named else best(request.headers.get("accept"), _FORMS.values())
+    if row is None:
+        there = ", ".join(it.media for it in _FORMS.values())
+        raise Refused(HTTPStatus.NOT_ACCEPTABLE, f"The stream is told as {there}", {"Vary": "Accept"})
+    body = await asyncio.to_thread(_written, "".join(f"{line}\n" for line in lines).encode(), row)
+    return answer(request, Told(body, row.media, negotiated=named is None, headers={"Cache-Control": cache}))
+
+
+def _written(quads: bytes, row: Graph) -> bytes:
+    if row.writer == RdfFormat.N_QUADS:
+        return quads
+    return serialize(parse(quads, RdfFormat.N_QUADS, lenient=True), format=row.writer, prefixes=_PREFIXES) or b""

@@ -1,0 +1,60 @@
+"""OAI-PMH: ``/oai``, by which repositories and aggregators harvest all records, or those of a set.
+
+Source: https://www.openarchives.org/OAI/openarchivesprotocol.html (2.0).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from urllib.parse import parse_qsl
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from publisher.feeds.oai import tokens
+from publisher.feeds.oai.arguments import read
+from publisher.feeds.oai.errors import OaiError
+from publisher.feeds.oai.provider import Provider, address
+from publisher.feeds.xml_writing import element, instant
+from publisher.http.links import origin
+from publisher.pages.templating import Pages
+from publisher.store.query_service import Shelf
+
+_HEAD = (
+    '<?xml version="1.0" encoding="UTF-8"?>\n'
+    '<OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" '
+    'xsi:schemaLocation="http://www.openarchives.org/OAI/2.0/ http://www.openarchives.org/OAI/2.0/OAI-PMH.xsd">'
+)
+_UNECHOED = ("badVerb", "badArgument")  # section 3.6: their request element has no attributes
+
+
+def router(shelf: Shelf, pages: Pages) -> APIRouter:
+    """Give the route of ``/oai``."""
+    routes = APIRouter()
+
+    async def oai(request: Request) -> Response:
+        url = origin(request) + "/oai"
+        sealed = await asyncio.to_thread(tokens.key, shelf.journal)
+        provider = Provider(shelf, url, address(request.app.state.contact, shelf.iris.base), sealed, pages.branding.name)
+        at, asked = int(time.time()), dict[str, str]()
+        try:
+            asked = read(await _pairs(request))
+            told = await provider.answer(asked)
+        except OaiError as error:
+            told = element("error", str(error), code=error.code)
+            asked = {} if error.code in _UNECHOED else asked
+        echo = element("request", url, **asked)
+        body = f"{_HEAD}{element('responseDate', instant(at))}{echo}{told}</OAI-PMH>\n"
+        return Response(body.encode(), headers={"Content-Type": "text/xml; charset=utf-8", "Cache-Control": "no-cache"})
+
+    async def _pairs(request: Request) -> list[tuple[str, str]]:
+        data = await request.body() if request.method == "POST" else request.url.query.encode()
+        try:
+            return parse_qsl(data.decode(), keep_blank_values=True, errors="strict", max_num_fields=100)
+        except ValueError as error:
+            raise OaiError("badArgument", f"The arguments are no form: {error}") from error
+
+    routes.add_route("/oai", oai, methods=["GET", "HEAD", "POST"])
+    return routes

@@ -1,0 +1,92 @@
+"""Hub: a WebSub hub is told of each commit, once harvesters are; it tells those who have asked it to.
+
+Source: https://www.w3.org/TR/websub/ (section 7). Who subscribes, and where deliveries go, is the hub's business: we ask no address but
+the hub's own. How far it was told stands in a file, so that no change is passed over when we or the hub are down for a while.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from urllib.parse import urlencode
+
+import httpx
+import structlog
+
+from publisher.feeds.sets import FEEDS, path
+from publisher.history import change_reader
+from publisher.store.query_service import Shelf
+
+PAUSE = 1.0  # seconds between looks
+LONGEST = 600.0  # seconds after which a hub that did not answer is told again, at most
+AT_ONCE = 100  # feeds in one request
+NAME = "hub.json"
+
+logger = structlog.get_logger(room="hub")
+
+Sleep = Callable[[float], Awaitable[None]]
+
+
+class Announcer:
+    """Tell *hub* which feeds of *shelf* have changed; *client* asks it."""
+
+    def __init__(self, hub: str, shelf: Shelf, client: httpx.AsyncClient, sleep: Sleep = asyncio.sleep) -> None:
+        self._hub, self._shelf, self._client, self._sleep = hub, shelf, client, sleep
+        self._file = shelf.data / NAME
+
+    async def run(self) -> None:
+        """Go on until it is cancelled."""
+        wait = PAUSE
+        while True:
+            await self._sleep(wait)
+            try:
+                await self.step()
+                wait = PAUSE
+            except (httpx.HTTPError, OSError) as error:
+                wait = min(2 * wait, LONGEST)
+                logger.warning("WebSub hub not notified; retrying", hub=self._hub, error=str(error), seconds=wait)
+
+    async def step(self) -> int:
+        """Tell what is new; give the number of feeds. Raises httpx.HTTPError where the hub does not take it."""
+        horizon = await asyncio.to_thread(change_reader.horizon, self._shelf.history, time.time())
+        if horizon is None or self._shelf.generation is None or self._shelf.generation.position < horizon.entry:
+            return 0
+        entry = await asyncio.to_thread(self._told)
+        if entry is None:  # it was never told of anything: what is there already is no news
+            await asyncio.to_thread(self._keep, horizon.entry)
+            return 0
+        feeds = await asyncio.to_thread(self._changed, entry, horizon.entry) if entry < horizon.entry else []
+        for start in range(0, len(feeds), AT_ONCE):
+            await self._publish(feeds[start : start + AT_ONCE])
+        if entry != horizon.entry:
+            await asyncio.to_thread(self._keep, horizon.entry)
+        return len(feeds)
+
+    async def _publish(self, feeds: Sequence[str]) -> None:
+        form = [("hub.mode", "publish"), *(("hub.url", f"{self._shelf.iris.base}{feed}") for feed in feeds)]
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        (await self._client.post(self._hub, content=urlencode(form), headers=headers)).raise_for_status()
+
+    def _changed(self, after: int, upto: int) -> list[str]:
+        """Give the paths of the feeds in which anything changed, without the first slash."""
+        with change_reader.reading(self._shelf.history) as file:
+            found = change_reader.touched(file, after, upto) if file else set[str]()
+        return [f"{path(name)[1:]}.atom" for name in sorted(_fed(found))]
+
+    def _told(self) -> int | None:
+        try:
+            return int(json.loads(self._file.read_bytes())["entry"])
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return None
+
+    def _keep(self, entry: int) -> None:
+        part = self._file.with_suffix(".part")
+        part.write_text(json.dumps({"entry": entry}))
+        part.replace(self._file)
+
+
+def _fed(sets: set[str]) -> Iterator[str]:
+    """Give those of *sets* that have feeds."""
+    return (name for name in sets if name == change_reader.ALL or (":" in name and name.partition(":")[0] in FEEDS))

@@ -1,1 +1,0 @@
-"""Figures: numbers as drawings in SVG and as data; pages show them inline, a report takes them with their style."""

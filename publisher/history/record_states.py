@@ -1,0 +1,185 @@
+"""States: what many records held after some entry each, by one question to the store and one to the history.
+
+What the store shows now is taken, and every later change is undone, as ``versions`` does for one graph.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import orjson
+from pyoxigraph import Literal, NamedNode, Quad, RdfFormat, Store, parse
+
+from publisher.errors import NotReady
+from publisher.history.change_reader import Change, Horizon, horizon
+from publisher.history.graph_changes import NAME, short, unpacked
+from publisher.rdf.results import Term, iri
+from publisher.store.queries import query
+from publisher.store.query_service import Shelf
+from publisher.store.workers.query_request import Question
+from vocab.terms import DCT, FOAF, XSD, literal
+
+AT_ONCE = 250  # records asked of the store at once: some 2 MB of answer
+PATIENCE = 10.0  # seconds that a harvester waits for the store or the history to catch up before it is sent away
+_PAUSE = 0.05
+_TOPIC = f"{FOAF}primaryTopic"
+_STRING = f"{XSD}string"
+_LATER = "SELECT entry, rows FROM touch WHERE graph = ? AND entry > ? AND entry <= ? ORDER BY entry DESC"
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """All that a record's graph held: (subject, predicate, object) each, without doubles."""
+
+    graph: str
+    statements: tuple[tuple[str, str, Term], ...]
+    _facts: dict[tuple[str, str], list[Term]] = field(default_factory=dict)
+
+    def all(self, predicate: str, subject: str | None = None) -> list[Term]:
+        """Give the values of a property, of what the record is about or of *subject*."""
+        return self._known().get((subject or self.topic, predicate), [])
+
+    def one(self, predicate: str, subject: str | None = None) -> Term | None:
+        """Give the first value of a property, None where there is none."""
+        return next(iter(self.all(predicate, subject)), None)
+
+    @property
+    def topic(self) -> str:
+        """Give what the record is about; the record itself where that is not told."""
+        return next((it.value for it in self._known().get((self.graph, _TOPIC), ())), self.graph)
+
+    def _known(self) -> dict[tuple[str, str], list[Term]]:
+        if not self._facts:
+            for s, p, o in self.statements:
+                self._facts.setdefault((s, p), []).append(o)
+        return self._facts
+
+    def title(self, *languages: str) -> Term | None:
+        """Give the title in the first of *languages* that there is, else in any; of a record that is gone, what it was called."""
+        found = self.all(f"{DCT}title") or self.all(f"{DCT}title", self.graph)
+        return best(found, languages or ("en",))
+
+    def lines(self) -> list[str]:
+        """Write the statements in N-Triples, sorted, without the closing dot."""
+        return sorted(f"<{s}> <{p}> {written(o)}" for s, p, o in self.statements)  # the store holds nothing that is no IRI
+
+
+def best(found: Sequence[Term], languages: Sequence[str] = ("en",)) -> Term | None:
+    """Choose a text: in the first of *languages* that there is, else in none, else any."""
+    rank: dict[str | None, int] = {tag: place for place, tag in enumerate(languages)}
+    rank[None] = len(languages)
+    return min(found, key=lambda it: rank.get(it.language, len(languages) + 1), default=None)
+
+
+def written(it: Term) -> str:
+    """Write a term in canonical N-Triples."""
+    if it.is_iri:
+        return f"<{it.value}>"
+    return literal(it.value, it.language) + (f"^^<{it.datatype}>" if it.datatype and not it.language else "")
+
+
+async def level(shelf: Shelf) -> Horizon:
+    """Give what harvesters are told now, once the store shows it; raises NotReady where that takes too long."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        found = await asyncio.to_thread(horizon, shelf.history, time.time())
+        if found and shelf.current.position >= found.entry:
+            return found
+        if time.monotonic() > until or (not found and shelf.generation is None):
+            raise NotReady("the log of changes is still being made from the journal; ask again in a moment")
+        await asyncio.sleep(_PAUSE)
+
+
+async def states(shelf: Shelf, wanted: Sequence[Change]) -> list[State]:
+    """Give what each record held after its change, in the order of *wanted*; raises NotReady."""
+    out: list[State] = []
+    for start in range(0, len(wanted), AT_ONCE):
+        out += await _some(shelf, wanted[start : start + AT_ONCE])
+    return out
+
+
+async def _some(shelf: Shelf, wanted: Sequence[Change]) -> list[State]:
+    until, least = time.monotonic() + PATIENCE, max(it.entry for it in wanted)
+    while True:
+        asked = sorted({shelf.iris.base + it.graph for it in wanted})
+        text = query("graphs").replace("GRAPHS", " ".join(map(iri, asked)))
+        answered, by = await shelf.own(Question(text, base=shelf.iris.base))
+        told = by is not None and by.position >= least  # a change is not told of before what it brought
+        later = await asyncio.to_thread(_later, shelf.history, wanted, shelf.reach(by)) if by and told else None
+        if later is not None:
+            now = await asyncio.to_thread(_read, answered)
+            return [_state(shelf.iris.base + it.graph, now, later[number]) for number, it in enumerate(wanted)]
+        if time.monotonic() > until:
+            raise NotReady("store and history are still being brought level with the journal; ask again in a moment")
+        await asyncio.sleep(_PAUSE)
+
+
+def _later(folder: Path, wanted: Sequence[Change], position: int) -> list[list[str]] | None:
+    """Give the rows of all changes after those *wanted* up to *position*, the last first; None where the history is not so far.
+
+    A change of which the store shows nothing yet may be among them: to undo it changes nothing that an earlier one does not set right.
+    """
+    try:
+        with closing(sqlite3.connect(f"file:{folder / NAME}?mode=ro", uri=True, timeout=5.0)) as file:
+            file.execute("BEGIN")
+            known = file.execute("SELECT position FROM mark").fetchone()
+            if not known or known[0] < position:
+                return None
+            found = (file.execute(_LATER, (short(it.graph, ""), it.entry, position)).fetchall() for it in wanted)
+            return [[unpacked(rows).decode() for _, rows in them if rows is not None] for them in found]
+    except sqlite3.OperationalError:
+        return None
+
+
+def _read(answered: bytes) -> dict[str, list[tuple[str, str, Term]]]:
+    out: dict[str, list[tuple[str, str, Term]]] = {}
+    for row in orjson.loads(answered)["results"]["bindings"]:
+        out.setdefault(row["graph"]["value"], []).append((row["subject"]["value"], row["predicate"]["value"], _term(row["object"])))
+    return out
+
+
+def _term(cell: Mapping[str, str]) -> Term:
+    return Term(cell["value"], cell["type"], cell.get("xml:lang"), cell.get("datatype"))
+
+
+def _state(graph: str, now: Mapping[str, list[tuple[str, str, Term]]], later: Sequence[str]) -> State:
+    held = now.get(graph, [])
+    return State(graph, tuple(_undone(held, later) if later else held))
+
+
+def _undone(held: Iterable[tuple[str, str, Term]], later: Sequence[str]) -> Iterator[tuple[str, str, Term]]:
+    """Undo *later*, the rows of changes, the last change first."""
+    store = Store()
+    store.extend(Quad(NamedNode(s), NamedNode(p), _node(o)) for s, p, o in held)
+    for rows in later:
+        for it in _rows(rows, "A"):
+            store.remove(it)
+        store.extend(_rows(rows, "D"))
+    for quad in store:
+        assert isinstance(quad.subject, NamedNode)
+        yield quad.subject.value, quad.predicate.value, _told(quad.object)
+
+
+def _rows(rows: str, sign: str) -> Iterator[Quad]:
+    text = "".join(f"{row[2:]} .\n" for row in rows.split("\n") if row.startswith(sign))
+    return iter(parse(text.encode(), RdfFormat.N_TRIPLES, lenient=True))
+
+
+def _node(term: Term) -> NamedNode | Literal:
+    if term.is_iri:
+        return NamedNode(term.value)
+    return Literal(term.value, language=term.language, datatype=NamedNode(term.datatype) if term.datatype and not term.language else None)
+
+
+def _told(node: object) -> Term:
+    if isinstance(node, Literal):
+        typed = node.datatype.value if not node.language and node.datatype.value != _STRING else None
+        return Term(node.value, "literal", node.language, typed)
+    assert isinstance(node, NamedNode)  # nothing that we publish has blank nodes
+    return Term(node.value)

@@ -1,0 +1,75 @@
+"""Headings: every answer says which state of the journal it shows and how fresh its sources are."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from publisher.errors import PublisherError
+from publisher.store.query_service import Shelf
+from publisher.store.source_status import Standing, clock, place, standings, summary, turns
+
+TAKING = "Stocktake-Applying-Entry"  # the entry of which an answer may hold a part
+LAG = "Stocktake-Lag"  # how many entries that the journal has are not shown yet, where there are such
+NAMES = ("Stocktake-Position", "Stocktake-Time", "Stocktake-Freshness", "Stocktake-Confirmed", TAKING, LAG)
+RELEASE = "Stocktake-Release"  # of an answer that was made from a release, and tells nothing of what is shown now
+_PLACE = {"id": 2, "page": 2, "data": 2, "record": 1, "source": 1}  # where in a path the source's name stands
+_SILENT = ("static", "health")  # a file is as it is; health must answer when the store does not
+
+Headers = dict[str, str]
+
+
+class Headings:
+    """Add the headers of NAMES to the answers of *app*.
+
+    The position is that of the moment when the question came: what is shown may be newer, never older.
+    """
+
+    def __init__(self, app: ASGIApp, shelf: Shelf) -> None:
+        self._app, self._shelf = app, shelf
+        self._of: int | None = None  # the generation of which we know how its sources fare
+        self._found: dict[str, Standing] = {}
+        self._counts = ""
+        self._until: datetime | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer as the app does, with our headers."""
+        if scope["type"] != "http" or (parts := scope["path"].strip("/").split("/"))[0] in _SILENT:
+            return await self._app(scope, receive, send)
+        told = await self._told(parts)
+
+        async def tell(message: Message) -> None:
+            if message["type"] == "http.response.start" and RELEASE not in (headers := MutableHeaders(scope=message)):
+                headers.update(told)
+            await send(message)
+
+        return await self._app(scope, receive, tell)
+
+    async def _told(self, parts: list[str]) -> Headers:
+        shown = place(self._shelf)
+        if shown is None:
+            return {}
+        headers = {"Stocktake-Position": str(shown.position)} | ({"Stocktake-Time": shown.time} if shown.time else {})
+        if self._shelf.behind:
+            headers[LAG] = str(self._shelf.behind)
+        if not self._shelf.settled and self._shelf.generation:
+            headers[TAKING] = str(self._shelf.generation.taking)
+        try:
+            return headers | await self._freshness(parts)
+        except PublisherError:  # the answer itself will tell the trouble
+            return headers
+
+    async def _freshness(self, parts: list[str]) -> Headers:
+        at = clock()
+        number = self._shelf.current.number
+        if self._of != number or (self._until is not None and at >= self._until):
+            self._found = await standings(self._shelf)
+            self._counts = ", ".join(f"{state.value}={count}" for state, count in summary(self._found, at).items())
+            self._of, self._until = number, turns(self._found, at)
+        where = _PLACE.get(parts[0])
+        one = self._found.get(parts[where]) if where is not None and len(parts) > where else None
+        if one is None:
+            return {"Stocktake-Freshness": self._counts} if self._counts else {}
+        return {"Stocktake-Freshness": one.state(at).value} | ({"Stocktake-Confirmed": one.met} if one.met else {})

@@ -1,0 +1,134 @@
+"""Edge: what every answer tells a browser to keep to, and what every request must keep to, before any outlet hears of it."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from http import HTTPStatus
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from publisher.http.host import own_path, with_public_host
+from publisher.http.problems import COST, problem
+from publisher.store.workers.rate_limit import Budget, client_of
+
+# Nothing is loaded from another host, no script in a page runs, and no other site may frame a page.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; "
+    "manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",  # a query stands in the address
+    "Permissions-Policy": "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "cross-origin",  # the data is for everyone
+    "X-Frame-Options": "DENY",  # for browsers that do not know frame-ancestors
+}
+_TLS = "max-age=31536000"  # a year; without includeSubDomains, which is not ours to say
+ADDRESS = 48 << 10  # bytes of a query string, well below what the connection's parser can count to: what is longer is put by POST
+BODY = 1 << 20  # bytes: a query of 256 KiB is at most 768 KiB when it is percent-encoded
+BODY_SECONDS = 30.0  # for all of it
+DRAINED, DRAINING = 16 << 20, 5.0  # bytes and seconds of a body too large that are still taken, and thrown away
+_COSTLY = ("/sparql", "/exports")
+
+
+class _Stop(Exception):
+    def __init__(self, status: HTTPStatus, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+
+
+class Edge:
+    """The outermost layer of the app. *budget* tells what a client has left.
+
+    *url* is where the public reaches us, with which absolute links begin; "": where a request says, for callers in this process.
+    """
+
+    def __init__(self, app: ASGIApp, budget: Budget, url: str = "") -> None:
+        self._app, self._budget, self._url = app, budget, url
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or refuse it."""
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        if self._url:
+            scope = with_public_host(scope, self._url)
+        started, bounded = False, _Bounded(receive)
+
+        async def sending(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                self._mark(scope, MutableHeaders(raw=message.setdefault("headers", [])))
+            await send(message)
+
+        try:
+            _judge(scope)
+            await self._app(scope, bounded, sending)
+        except _Stop as stop:
+            if stop.status is HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+                await bounded.drain()
+            if not started:
+                await problem(stop.status, stop.status.phrase, str(stop), {"Connection": "close"})(scope, receive, sending)
+        except ClientDisconnect:
+            pass  # it left before it had asked
+
+    def _mark(self, scope: Scope, headers: MutableHeaders) -> None:
+        for name, value in _HEADERS.items():
+            headers.setdefault(name, value)
+        if self._url and (location := own_path(headers.get("location", ""), self._url)):
+            headers["Location"] = location
+        if scope["scheme"] == "https":
+            headers.setdefault("Strict-Transport-Security", _TLS)
+        if scope["path"].startswith(_COSTLY):
+            client = client_of(scope["client"][0]) if scope.get("client") else ""
+            account = self._budget.account(client)
+            for name, value in (account.headers() if account else {}).items():
+                headers[name] = value
+            if "trailer" not in headers:
+                headers.setdefault(COST, "0.000")
+
+
+def _judge(scope: Scope) -> None:
+    if len(scope["query_string"]) > ADDRESS:
+        raise _Stop(HTTPStatus.REQUEST_URI_TOO_LONG, f"The parameters have more than {ADDRESS} bytes; put them by POST as a form")
+    length = Headers(scope=scope).get("content-length", "")
+    if length.isdecimal() and int(length) > BODY:
+        raise _Stop(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A request has at most {BODY} bytes")
+
+
+class _Bounded:
+    """A request's body, in its bounds of size and time; what comes after it (that the client is gone) is let through."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._size, self._ended = 0, False
+        self._until: float | None = None
+
+    async def __call__(self) -> Message:
+        if self._ended:
+            return await self._receive()
+        self._until = self._until or asyncio.get_running_loop().time() + BODY_SECONDS
+        try:
+            async with asyncio.timeout_at(self._until):
+                message = await self._receive()
+        except TimeoutError as error:
+            raise _Stop(HTTPStatus.REQUEST_TIMEOUT, f"A request is sent within {BODY_SECONDS:g} seconds") from error
+        self._size += len(message.get("body", b""))
+        self._ended = not message.get("more_body", False)
+        if self._size > BODY:
+            raise _Stop(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A request has at most {BODY} bytes")
+        return message
+
+    async def drain(self) -> None:
+        """Take what is still sent, in bounds: a connection that is closed while its client sends loses the answer."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DRAINING):
+                while not self._ended and self._size < DRAINED:
+                    message = await self._receive()
+                    self._size += len(message.get("body", b""))
+                    self._ended = not message.get("more_body", False)

@@ -1,0 +1,1 @@
+"""Descriptions of things by content negotiation, with links between them."""

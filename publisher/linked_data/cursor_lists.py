@@ -1,0 +1,201 @@
+"""Lists: what there is, a page at a time, sorted; a page goes on after what was shown, so that nothing is counted from the start.
+
+A cursor holds the key and the address of the last thing shown: what comes or goes meanwhile moves no other thing to another page.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import binascii
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import dataclass
+from enum import Enum
+from http import HTTPStatus
+from typing import NamedTuple
+from urllib.parse import urlencode
+
+import orjson
+from starlette.requests import Request
+
+from publisher.facets.facets import located
+from publisher.facets.filter_query import Wanted
+from publisher.facets.queries import LAST, tables_in
+from publisher.facets.thing_rows import KINDS
+from publisher.http.links import Link
+from publisher.http.problems import Refused
+from publisher.rdf.results import Row, Term, iri, literal
+from publisher.store.queries import query
+from publisher.store.query_service import Shelf
+from vocab.initiative import Basis
+
+SIZE = 50  # things a page
+
+
+class Order(Enum):
+    """By what a list is sorted."""
+
+    TITLE = "title"  # English titles first, then those in other languages
+    NEWEST = "newest"
+    ADDRESS = "address"
+
+
+class List(NamedTuple):
+    """A list: the patterns of its members ?thing, of their titles ?name, and of what is told of each; the first order is the default."""
+
+    members: str
+    titles: str
+    details: str
+    tied: bool = False  # whether it is told by which property a member has ?about
+    orders: tuple[Order, ...] = (Order.TITLE, Order.NEWEST, Order.ADDRESS)
+
+
+_MODIFIED = "OPTIONAL { ?record foaf:primaryTopic ?thing ; dct:modified ?modified }"
+_TITLED = "OPTIONAL { ?thing dct:title ?name }"
+_TITLES = "OPTIONAL { ?thing dct:title ?title }"
+_DETAILS = f"{_TITLES} {_MODIFIED}"
+_OURS = "FILTER(STRSTARTS(str(?thing), str(<id/>)))"
+_FIRST_ADDRESS = (Order.ADDRESS, Order.TITLE, Order.NEWEST)  # a registry may have a million
+
+LISTS = {
+    "concept": List(f"?thing ?any ?about . {_OURS}", _TITLED, _DETAILS, tied=True),
+    "organization": List("?thing dct:publisher|wsis:partner|schema:funder ?about .", _TITLED, _DETAILS, tied=True),
+    "source": List(
+        "?about dcat:record ?record . ?record adms:status ?any ; foaf:primaryTopic ?thing . FILTER(?any != <ns#gone>)",
+        _TITLED,
+        f"{_TITLES} OPTIONAL {{ ?record foaf:primaryTopic ?thing ; adms:status ?status ; dct:modified ?modified }}",
+        orders=_FIRST_ADDRESS,
+    ),
+    "gone": List(
+        "?record adms:status <ns#gone> ; foaf:primaryTopic ?thing . ?about dcat:record ?record .",
+        "OPTIONAL { ?record dct:title ?name }",
+        "?record foaf:primaryTopic ?thing ; adms:status ?status ; dct:modified ?modified . OPTIONAL { ?record dct:title ?title }",
+        orders=_FIRST_ADDRESS,
+    ),
+    "organizations": List(
+        "?thing a org:Organization .",
+        "OPTIONAL { ?thing skos:prefLabel ?name }",
+        "?thing skos:prefLabel ?title .",
+        orders=(Order.TITLE, Order.ADDRESS),
+    ),
+    "sources": List("?thing a dcat:Catalog .", _TITLED, "?thing dct:title ?title .", orders=(Order.TITLE, Order.ADDRESS)),
+}
+_KEYS = {
+    Order.TITLE: 'MIN(COALESCE(CONCAT(IF(lang(?name) = "en", "0", "1"), LCASE(str(?name))), "2"))',
+    Order.NEWEST: "MAX(str(?changed))",
+    Order.ADDRESS: '""',
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A page of a list; *after* and *before* are the cursors of the next and the previous page, None where there is none."""
+
+    rows: list[Row]
+    order: Order
+    orders: tuple[Order, ...]
+    after: str | None
+    before: str | None
+
+    def address(self, path: str, **cursor: str) -> str:
+        """Give the address of another page of the list at *path*."""
+        told = {**({} if self.order is self.orders[0] else {"sort": self.order.value}), **cursor}
+        return f"{path}{'&' if '?' in path else '?'}{urlencode(told)}"
+
+    def links(self, path: str) -> list[Link]:
+        """Give the links to its neighbours (https://www.rfc-editor.org/rfc/rfc8288)."""
+        return [
+            *([Link("next", self.address(path, after=self.after))] if self.after else []),
+            *([Link("prev", self.address(path, before=self.before))] if self.before else []),
+        ]
+
+
+async def listed(request: Request, shelf: Shelf, name: str, about: str = "") -> Listed:
+    """Give the page of the list *name*, of what *about* has, that *request* asks for by ``sort``, ``after`` and ``before``.
+
+    Raises Refused for an order or a cursor that is none.
+    """
+    it, asked = LISTS[name], request.query_params
+    order = next((order for order in it.orders if order.value == asked.get("sort", it.orders[0].value)), None)
+    if order is None:
+        raise Refused(HTTPStatus.BAD_REQUEST, f"sort is one of {', '.join(order.value for order in it.orders)}")
+    back = "before" in asked
+    cursor = asked.get("before") or asked.get("after")
+    upward = (order is not Order.NEWEST) != back
+    key, address = _read(cursor) if cursor else ("", "") if upward else (LAST, LAST)
+    wish = _counted(name, about, shelf)
+    tables = tables_in(shelf.current.path) if wish else None
+    if wish and tables:
+        pairs = await asyncio.to_thread(tables.keyed, wish, order.value, upward, key, address, SIZE + 1)
+        found = await _told(pairs, it, about, shelf)
+    else:
+        found = await shelf.rows(_text(it, order, upward), _bound(about, key, address))
+    return _page(_titled(found, upward), order, it.orders, back, bool(cursor))
+
+
+def _counted(name: str, about: str, shelf: Shelf) -> Wanted | None:
+    """Give what a list holds as the tables know it, None of a list that they do not hold."""
+    if name == "organization":
+        return Wanted(party=about)
+    if name == "source":
+        of_records = tuple(kind for kind in KINDS if kind != "organization")
+        return Wanted((("kind", of_records), ("source", (about.removeprefix(f"{shelf.iris.base}source/"),))))
+    at = located(about, shelf.iris) if name == "concept" else None
+    return Wanted(((at[0], (at[1],)),), tuple(Basis)) if at else None
+
+
+async def _told(pairs: list[tuple[str, str]], it: List, about: str, shelf: Shelf) -> list[Row]:
+    """Give the rows of things whose keys are known."""
+    text = query("listing-of").replace("THINGS", " ".join(iri(thing) for thing, _ in pairs)).replace("DETAILS", it.details)
+    rows = await shelf.rows(text, {"about": iri(about)}) if pairs else []
+    keys = dict(pairs)
+    return [row | {"key": Term(keys[row["thing"].value], "literal")} for row in rows]
+
+
+def _page(rows: list[Row], order: Order, orders: tuple[Order, ...], back: bool, moved: bool) -> Listed:
+    more, shown = len(rows) > SIZE, rows[:SIZE]
+    shown = shown[::-1] if back else shown
+    if not shown:
+        return Listed([], order, orders, None, None)
+    onward, backward = (True, more) if back else (more, moved)
+    return Listed(shown, order, orders, cursor_of(shown[-1]) if onward else None, cursor_of(shown[0]) if backward else None)
+
+
+def _titled(rows: list[Row], upward: bool) -> list[Row]:
+    """Give one row for each thing, in order, with the English title where there is one."""
+    ranked = sorted(rows, key=lambda row: "title" in row and row["title"].language == "en")
+    kept = {row["thing"].value: row for row in ranked}
+    return sorted(kept.values(), key=lambda row: (row["key"].value, row["thing"].value), reverse=not upward)
+
+
+def _bound(about: str, key: str, address: str) -> dict[str, str]:
+    told = {"since": literal(key), "after": literal(address)}
+    return told | ({"about": iri(about)} if about else {})
+
+
+def _text(it: List, order: Order, upward: bool) -> str:
+    newest = "?dated foaf:primaryTopic ?thing ; dct:modified ?changed ."
+    keyed = {Order.TITLE: it.titles, Order.NEWEST: newest, Order.ADDRESS: ""}[order]
+    parts = {
+        "PATTERN": f"{it.members} {keyed}",
+        "KEY": _KEYS[order],
+        "COMPARES": ">" if upward else "<",
+        "ORDER(": "ASC(" if upward else "DESC(",
+        "DETAILS": ("?thing ?property ?about . " if it.tied else "") + it.details,
+    }
+    text = query("listing")
+    for name, part in parts.items():
+        text = text.replace(name, part)
+    return text
+
+
+def cursor_of(row: Row) -> str:
+    """Write the place of a row as a cursor."""
+    return urlsafe_b64encode(orjson.dumps([row["key"].value, row["thing"].value])).decode().rstrip("=")
+
+
+def _read(cursor: str) -> tuple[str, str]:
+    try:
+        key, address = orjson.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        return str(key), str(address)
+    except (binascii.Error, ValueError) as error:
+        raise Refused(HTTPStatus.BAD_REQUEST, "The cursor is none of ours; begin again without it") from error

@@ -1,0 +1,49 @@
+"""Health: whether the shelf answers, what it shows and how far it is behind the journal."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict
+from http import HTTPStatus
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from journal import mirror_origin
+from journal.errors import JournalError
+from publisher.pages.templating import Pages
+from publisher.store.query_service import Shelf
+
+
+def router(shelf: Shelf, pages: Pages) -> APIRouter:
+    """Give the routes of ``/health``."""
+    routes = APIRouter()
+
+    async def health(request: Request) -> Response:
+        shown, more = shelf.generation, dict[str, object]()
+        try:
+            of = mirror_origin.read(shelf.journal.folder)
+            # An object store is asked in the background: while it is down, an answer would take as long as its time limits.
+            lag = shelf.behind if shelf.journal.store else await asyncio.to_thread(lambda: shelf.delay)
+        except JournalError as error:  # what is shown is answered from, whatever the journal is like now
+            of, lag = None, shelf.behind
+            more["journal"] = {"trouble": str(error).replace(f"{shelf.data}/", "")}
+        more |= {"mirror": asdict(of)} if of else {}
+        more |= {"store": {"trouble": shelf.journal.trouble}} if shelf.journal.store else {}
+        more |= {"sparql_store": {"error": shelf.store_failure}} if shelf.store_failure else {}
+        headers = {"Cache-Control": "no-store"}
+        if shown is None:
+            starting = {"status": "starting", "reason": shelf.starting, "position": 0, "quads": 0, "lag": lag, **more}
+            return JSONResponse(starting, HTTPStatus.SERVICE_UNAVAILABLE, headers)
+        more |= {"reason": shelf.reason} if shelf.reason else {}
+        if steps := await request.app.state.start.steps():
+            more["start"] = {step.name: step.state.value for step in steps}
+        status = "degraded" if "journal" in more or "reason" in more or (of and of.refused) else "ok"
+        answer = {"status": status, "position": shown.position, "quads": shown.quads, "lag": lag, "generation": shown.number, **more}
+        if shelf.store_failure:  # every query fails until it answers again
+            return JSONResponse({**answer, "status": "unavailable"}, HTTPStatus.SERVICE_UNAVAILABLE, headers)
+        return JSONResponse(answer, headers=headers)
+
+    routes.add_route("/health", health, methods=["GET"])
+    return routes

@@ -1,0 +1,66 @@
+"""Records: what one registry says of one thing, with where it came from and how it changed."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from publisher.formats import DATA, HTML
+from publisher.history.changes import changes
+from publisher.history.versions import history
+from publisher.http.links import Link, origin, typed
+from publisher.linked_data.content_response import Subject, tell
+from publisher.linked_data.document_lookup import Named, named
+from publisher.linked_data.signposting import memento_links
+from publisher.linked_data.thing_lookup import licence_of
+from publisher.pages.templating import Pages
+from publisher.store.descriptions import of_graph, replaced
+from publisher.store.query_service import Shelf
+from publisher.store.source_status import clock, confirmed, standings
+
+
+def router(shelf: Shelf, pages: Pages) -> APIRouter:
+    """Give the route of the records."""
+    routes = APIRouter()
+
+    async def record(request: Request) -> Response:
+        found = await named(request, shelf, of_graph, 3)
+        status = HTTPStatus.GONE if _gone(found) else HTTPStatus.OK
+        subject = Subject(found.it, found.place, status, found.it.iri, tuple(await _links(request, found)))
+        return await tell(request, shelf, subject, found.suffix, lambda: _show(found))
+
+    async def _links(request: Request, found: Named) -> list[Link]:
+        host, licence = origin(request), await licence_of(shelf, _source(found))
+        topics = [term.value.removeprefix(f"{shelf.iris.base}id/") for term in found.it.all("foaf:primaryTopic")]
+        return [
+            Link("cite-as", found.it.iri),
+            *([Link("license", licence)] if licence else []),
+            Link("collection", f"{host}/source/{_source(found)}"),
+            *(typed("describes", f"{host}/page/{topic}", HTML.media) for topic in topics),
+            *memento_links(host, found.name),
+        ]
+
+    async def _show(found: Named) -> Response:
+        it = found.it
+        past = await history(shelf, it.iri)
+        told, graphs = changes(past or (), it, shelf.iris), DATA.values()
+        standing, at = (await standings(shelf)).get(_source(found)), clock()
+        if _gone(found):
+            heirs = await replaced(shelf, it.iri)
+            return pages.page("gone.html", it=it, record=it.iri, heirs=heirs, standing=standing, at=at, graphs=graphs, changes=told)
+        known = confirmed(standing, it, it.iri)
+        return pages.page("resource.html", it=it, confirmed=known, standing=standing, at=at, place=found.place, graphs=graphs, changes=told)
+
+    routes.add_route("/record/{rest:path}", record, methods=["GET", "HEAD"])
+    return routes
+
+
+def _source(found: Named) -> str:
+    return found.name.split("/")[1]
+
+
+def _gone(found: Named) -> bool:
+    return any(term.value == found.it.expand("wsis:gone") for term in found.it.all("adms:status"))

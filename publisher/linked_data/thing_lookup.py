@@ -1,0 +1,83 @@
+"""Finding: which thing an address names, with the suffix of a format or without; a key may itself end like one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from publisher.http.paths import thing, without_suffix
+from publisher.http.problems import Refused
+from publisher.rdf.results import iri
+from publisher.store.descriptions import Description, of_graph, of_thing
+from publisher.store.queries import query
+from publisher.store.query_service import Shelf
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A thing: its IRI, what follows ``/id/`` in it, and its record's IRI; None of an organization, which has no record of its own."""
+
+    address: str
+    path: str
+    record: str | None
+    gone: bool
+
+    @property
+    def status(self) -> HTTPStatus:
+        """Give the status with which it is answered."""
+        return HTTPStatus.GONE if self.gone else HTTPStatus.OK
+
+    async def describe(self, shelf: Shelf) -> Description:
+        """Describe it."""
+        return await (of_graph(shelf, self.record, self.address) if self.record else of_thing(shelf, self.address))
+
+    async def licence(self, shelf: Shelf) -> str | None:
+        """Give the licence under which its registry gives what it has, as an IRI; None where it tells none."""
+        return await licence_of(shelf, self.path.split("/")[1])
+
+
+async def licence_of(shelf: Shelf, source: str) -> str | None:
+    """Give the licence of a registry as an IRI, None where it tells none."""
+    rows = await shelf.rows(query("sources"))
+    named = (row["licence"] for row in rows if row["source"].value == shelf.iris.source(source) and "licence" in row)
+    return next((term.value for term in named if term.is_iri), None)
+
+
+async def found_or_suffixed(shelf: Shelf, parts: list[str]) -> tuple[Found, str | None]:
+    """Find the thing of a path, as it is or else without its suffix; raise Refused (404) where there is none."""
+    if found := await _find(shelf, parts):
+        return found, None
+    *before, last = parts
+    key, suffix = without_suffix(last)
+    if suffix and (found := await _find(shelf, [*before, key])):
+        return found, suffix
+    raise _missing(shelf, parts)
+
+
+async def found_with_suffix(shelf: Shelf, parts: list[str]) -> tuple[Found, str | None]:
+    """Find the thing of a path without its suffix, or else as it is; raise Refused (404) where there is none."""
+    thing(parts)
+    *before, last = parts
+    key, suffix = without_suffix(last)
+    if suffix and (found := await _find(shelf, [*before, key])):
+        return found, suffix
+    if found := await _find(shelf, parts):
+        return found, None
+    raise _missing(shelf, parts)
+
+
+def _missing(shelf: Shelf, parts: list[str]) -> Refused:
+    return Refused(HTTPStatus.NOT_FOUND, f"This record doesn't exist: {shelf.iris.base}id/{'/'.join(parts)}")
+
+
+async def _find(shelf: Shelf, parts: list[str]) -> Found | None:
+    kind, source, key = thing(parts)
+    path = f"{kind}/{source}/{key}"
+    address = f"{shelf.iris.base}id/{path}"
+    if kind == "organization":
+        return Found(address, path, None, False) if await shelf.rows(query("about"), {"subject": iri(address)}) else None
+    record = f"{shelf.iris.base}record/{source}/{key}"
+    state = await shelf.rows(query("state"), {"record": iri(record)})
+    if not any("thing" not in row or row["thing"].value == address for row in state):
+        return None
+    return Found(address, path, record, any(row["status"].value == f"{shelf.iris.ns}gone" for row in state))

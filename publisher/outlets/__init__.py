@@ -1,1 +1,0 @@
-"""Outlets: where readers come; one module each, all with a ``router``."""

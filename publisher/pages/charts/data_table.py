@@ -1,0 +1,117 @@
+"""Sheets: the numbers of a page as rows, with the query that gives the same, as JSON, CSV and RDF.
+
+Counts are told as observations of the RDF Data Cube vocabulary (https://www.w3.org/TR/vocab-data-cube/).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import orjson
+
+from publisher.facets.facets import FACETS
+from publisher.formats import GRAPHS, Format, Graph
+from publisher.rdf.results import Term
+from publisher.store.descriptions import Description, Statement, spaces, write
+from vocab.iris import Iris
+from vocab.terms import DCT, RDF, RDFS, XSD
+
+QB, VALUE = "http://purl.org/linked-data/cube#", "http://purl.org/linked-data/sdmx/2009/measure#obsValue"
+SHEETS: dict[str, Format] = {
+    "json": Format("json", "JSON", "application/json"),
+    "csv": Format("csv", "CSV", "text/csv; charset=utf-8"),
+    **{suffix: row for suffix, row in GRAPHS.items() if suffix in ("ttl", "nt", "jsonld", "rdf")},
+}
+Cell = str | int | None
+
+
+class Column(NamedTuple):
+    """A column; *facet* is that of its codes, else *property* (an IRI) tells what stands in it, "" where RDF leaves it out.
+
+    *linked*: its cells are IRIs.
+    """
+
+    name: str
+    facet: str = ""
+    property: str = ""
+    linked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """Rows and their columns; *query* is the SPARQL that gives the same, "" where there is none. A list begins with the thing."""
+
+    name: str
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    query: str = ""
+    observed: bool = True  # rows are counts, the last column their number
+
+
+def counted(name: str, title: str, facets: Sequence[str], rows: Sequence[tuple[Cell, ...]], query: str) -> Sheet:
+    """Make a sheet of counts by some facets."""
+    columns = (*(Column(facet, facet) for facet in facets), Column("things", property=VALUE))
+    return Sheet(name, title, columns, tuple(rows), query)
+
+
+def written(sheets: Sequence[Sheet], row: Format, page: str, iris: Iris) -> bytes:
+    """Write the sheets of the page at the address *page* in the format *row*."""
+    if isinstance(row, Graph):
+        statements = tuple(it for sheet in sheets for it in _statements(sheet, page, iris))
+        return write(Description(page, statements, {}, spaces(iris)), row)
+    return _csv(sheets) if row.suffix == "csv" else _json(sheets, page)
+
+
+def _json(sheets: Sequence[Sheet], page: str) -> bytes:
+    told = [
+        {
+            "name": it.name,
+            "title": it.title,
+            "query": it.query or None,
+            "rows": [{column.name: cell for column, cell in zip(it.columns, cells, strict=True)} for cells in it.rows],
+        }
+        for it in sheets
+    ]
+    return orjson.dumps({"page": page, "figures": told}, option=orjson.OPT_INDENT_2)
+
+
+def _csv(sheets: Sequence[Sheet]) -> bytes:
+    out = io.StringIO()
+    lines = csv.writer(out)
+    names = list(dict.fromkeys(column.name for it in sheets for column in it.columns))
+    lines.writerow(["figure", *names] if len(sheets) > 1 else names)
+    for it in sheets:
+        for cells in it.rows:
+            known = {column.name: cell for column, cell in zip(it.columns, cells, strict=True)}
+            told = [known.get(name) for name in names]
+            lines.writerow([it.name, *told] if len(sheets) > 1 else told)
+    return out.getvalue().encode()
+
+
+def _statements(it: Sheet, page: str, iris: Iris) -> Iterator[Statement]:
+    whole = f"{page}#{it.name}"
+    if it.observed:
+        yield Statement(whole, f"{RDF}type", Term(f"{QB}DataSet"))
+        yield Statement(whole, f"{RDFS}label", Term(it.title, "literal", "en"))
+    for number, cells in enumerate(it.rows, 1):
+        subject = f"{whole}-{number}" if it.observed else str(cells[0])
+        if it.observed:
+            yield Statement(subject, f"{RDF}type", Term(f"{QB}Observation"))
+            yield Statement(subject, f"{QB}dataSet", Term(whole))
+        for column, cell in zip(it.columns, cells, strict=True):
+            if cell is not None and (column.facet or column.property):
+                yield Statement(subject, *_told(column, cell, iris))
+
+
+def _told(column: Column, cell: Cell, iris: Iris) -> tuple[str, Term]:
+    if isinstance(cell, int):
+        return column.property or VALUE, Term(str(cell), "literal", None, f"{XSD}integer")
+    facet = FACETS.get(column.facet)
+    address = facet.iri(str(cell), iris) if facet else str(cell) if column.linked else ""
+    value = Term(address) if address else Term(str(cell), "literal")
+    return (f"{iris.ns}{facet.tie}" if facet and facet.tie else column.property or f"{DCT}subject"), value

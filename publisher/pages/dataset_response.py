@@ -1,0 +1,91 @@
+"""Figured: a page of numbers in the form that a request wants: the page, its rows as JSON, CSV or RDF, or its drawing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+from urllib.parse import quote, urlencode
+
+from markupsafe import Markup
+from starlette.requests import Request
+from starlette.responses import Response
+
+from publisher.errors import NotReady
+from publisher.facets.queries import Tables, tables_in
+from publisher.formats import HTML, Format
+from publisher.http.links import origin, typed
+from publisher.http.negotiation import best, wants_html
+from publisher.http.problems import Refused
+from publisher.http.representation import Told, answer
+from publisher.pages.charts.data_table import SHEETS, Sheet, written
+from publisher.pages.charts.svg import standalone
+from publisher.store.query_service import Shelf
+
+HOME = "/home"  # the front page's data need a name
+SVG = Format("svg", "SVG", "image/svg+xml")
+
+
+def counting(shelf: Shelf) -> Tables:
+    """Give the tables of what is shown; raise NotReady while there are none."""
+    found = tables_in(shelf.current.path)
+    if found is None:
+        raise NotReady("the tables are being made; try again in a moment")
+    return found
+
+
+def forms(request: Request, drawn: bool = False) -> list[tuple[str, str]]:
+    """Give the other forms of a page: label and address."""
+    stem = _stem(request)
+    told = {name: value for name, value in request.query_params.items() if name not in ("format", "lang") and value}
+    tail = f"?{urlencode(told)}" if told else ""
+    return [(row.label, f"{stem}.{row.suffix}{tail}") for row in (*SHEETS.values(), *([SVG] if drawn else []))]
+
+
+async def tell_sheets(
+    request: Request,
+    shelf: Shelf,
+    sheets: Sequence[Sheet] | Callable[[], Sequence[Sheet]],
+    show: Callable[[], Response],
+    drawing: Markup | None = None,
+) -> Response:
+    """Tell *sheets* in the form that *request* wants; *show* makes the page, *drawing* is its figure. Sheets may be made when asked for."""
+    row = _form(request, drawing is not None)
+    if row is HTML:
+        body = bytes((await asyncio.to_thread(show)).body)
+    elif row is SVG and drawing is not None:
+        body = standalone(drawing)
+    else:
+        told = await asyncio.to_thread(sheets) if callable(sheets) else sheets
+        body = await asyncio.to_thread(written, told, row, origin(request) + _stem(request), shelf.iris)
+    negotiated = not _suffixed(request) and "format" not in request.query_params
+    links = [typed("alternate", address, SHEETS[address.partition("?")[0].rpartition(".")[2]].media) for _, address in forms(request)]
+    return answer(request, Told(body, row.media, links=links, negotiated=negotiated))
+
+
+def _stem(request: Request) -> str:
+    path = _path(request)
+    stem, _, suffix = path.rpartition(".")
+    named = stem if suffix in SHEETS or suffix in ("svg", "html") else path
+    return HOME if named == "/" else named
+
+
+def _path(request: Request) -> str:
+    """Give the path as it was asked, since a percent-encoded slash is no other part of it."""
+    return quote(request.scope.get("raw_path", b"").partition(b"?")[0] or request.url.path, safe="/%:@!$&'()*+,;=~-._")
+
+
+def _suffixed(request: Request) -> bool:
+    path = _path(request)
+    return _stem(request) not in (path, HOME if path == "/" else "")
+
+
+def _form(request: Request, drawn: bool) -> Format:
+    rows = {**SHEETS, "html": HTML, **({"svg": SVG} if drawn else {})}
+    suffix = _path(request).rpartition(".")[2] if _suffixed(request) else request.query_params.get("format", "")
+    accept = request.headers.get("accept")
+    row = rows.get(suffix) if suffix else HTML if wants_html(accept, SHEETS.values()) else best(accept, SHEETS.values())
+    if row is None:
+        told = ", ".join(f"{_stem(request)}.{it.suffix} ({it.media.partition(';')[0]})" for it in rows.values())
+        raise Refused(HTTPStatus.NOT_ACCEPTABLE, f"None of the formats you asked for is available. Available: {told}", {"Vary": "Accept"})
+    return row

@@ -1,0 +1,75 @@
+"""Pages: the Jinja templates and what they may use; everything is escaped, and only http and https become links."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import quote
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.responses import HTMLResponse
+
+from publisher.languages.request_locale import LANGUAGES, visit
+from publisher.languages.translations import day, moment, number, several, translated
+from publisher.pages.branding import PLAIN, Branding
+from publisher.pages.escaping import finalize, plain_host
+from publisher.rdf.results import Term
+from vocab.iris import Iris, is_web
+from vocab.schemes import label
+
+_UNITED_NATIONS = "http://metadata.un.org/sdg/"  # its concepts have pages here too, with all that bears them
+HERE = Path(__file__).parents[1]
+
+
+class Named(Protocol):
+    """What knows names of the things that it points to."""
+
+    def name(self, value: str | Term) -> str: ...  # noqa: D102 - Description tells
+
+
+class Pages:
+    """Render templates; *iris* tells which addresses are ours, *newest_entry* gives the last journal entry that is shown.
+
+    *branding* is the name, logo and contact of the installation.
+    """
+
+    def __init__(self, iris: Iris, newest_entry: Callable[[], object] = lambda: None, branding: Branding = PLAIN) -> None:
+        self.iris, self.branding = iris, branding
+        self._templates = Environment(
+            loader=FileSystemLoader(HERE / "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            finalize=finalize,
+            extensions=["jinja2.ext.i18n"],
+        )
+        self._templates.install_gettext_callables(translated, several, newstyle=True)  # type: ignore[attr-defined]  # of the extension
+        self._templates.globals.update(plain_host=plain_host, path=self.path, is_web=is_web, base=iris.base, newest_entry=newest_entry)
+        self._templates.globals.update(branding=branding, refresh=0)
+        self._templates.globals.update(languages=LANGUAGES, visit=visit, localized=number, day=day, moment=moment, word=self.word)
+
+    def page(self, template: str, code: HTTPStatus = HTTPStatus.OK, **values: object) -> HTMLResponse:
+        """Render *template* with *values*; *code* is the answer's status."""
+        text = self._templates.get_template(template).render(values)
+        return HTMLResponse(text, code, {"Vary": "Accept"})
+
+    def word(self, it: Named, term: str | Term) -> str:
+        """Give the name of what *term* names: the vocabulary's in the language of the visit, else the one that *it* knows."""
+        known = label(str(term), visit().language, self.iris.base)
+        return translated(known) if known else it.name(term)
+
+    def path(self, iri: str) -> str:
+        """Give where an IRI of ours, or a concept of the United Nations, is shown on this host; any other IRI as it is.
+
+        >>> Pages(Iris()).path("https://w3id.org/wsis-stocktaking/source/demo")
+        '/source/demo'
+        """
+        if iri.startswith(_UNITED_NATIONS):
+            return "/concept?iri=" + quote(iri, safe=":/")
+        own = iri.removeprefix(self.iris.base)
+        if own == iri:
+            return iri
+        return "/page/" + own.removeprefix("id/") if own.startswith("id/") else "/" + own

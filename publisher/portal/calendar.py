@@ -1,0 +1,76 @@
+"""Months: a month as weeks of days, with what happens on each."""
+
+from __future__ import annotations
+
+import calendar
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+
+from publisher.facets.queries import Line
+
+
+@dataclass(frozen=True, slots=True)
+class Month:
+    """A month: *weeks* begin on Monday, and a day outside the month is None."""
+
+    year: int
+    number: int
+    weeks: tuple[tuple[date | None, ...], ...]
+    on: dict[date, list[Line]]
+
+    @property
+    def first(self) -> str:
+        """Give its first day."""
+        return f"{self.year:04d}-{self.number:02d}-01"
+
+    @property
+    def last(self) -> str:
+        """Give its last day."""
+        return f"{self.year:04d}-{self.number:02d}-{calendar.monthrange(self.year, self.number)[1]:02d}"
+
+    def beside(self, step: int) -> str:
+        """Give the month *step* months on.
+
+        >>> month_of("2025-12").beside(1), month_of("2025-01").beside(-1)
+        ('2026-01', '2024-12')
+        """
+        whole = self.year * 12 + self.number - 1 + step
+        return f"{whole // 12:04d}-{whole % 12 + 1:02d}"
+
+
+def month_of(text: str) -> Month:
+    """Read a month as YYYY-MM; raise ValueError where it is none.
+
+    >>> month_of("2025-02").last
+    '2025-02-28'
+    """
+    first = date.fromisoformat(f"{text}-01")
+    if not 1 < first.year < 9998:
+        raise ValueError(f"{text} is no month of a calendar")
+    days = calendar.Calendar().monthdatescalendar(first.year, first.month)
+    weeks = tuple(tuple(day if day.month == first.month else None for day in week) for week in days)
+    return Month(first.year, first.month, weeks, {})
+
+
+def filled(it: Month, lines: Iterable[Line]) -> Month:
+    """Give the month with what happens on each of its days; what has no full date stands on none."""
+    for line in lines:
+        begins, ends = day_of(line.begins), day_of(line.ends) or day_of(line.begins)
+        for week in it.weeks:
+            for day in week:
+                if day and begins and ends and begins <= day <= ends:
+                    it.on.setdefault(day, []).append(line)
+    return it
+
+
+def day_of(text: str | None) -> date | None:
+    """Give the day of a date or a time, None where the text tells none.
+
+    >>> day_of("2025-05-01T12:00:00Z"), day_of("2025") is None
+    (datetime.date(2025, 5, 1), True)
+    """
+    try:
+        return date.fromisoformat((text or "")[:10])
+    except ValueError:
+        return None

@@ -1,0 +1,39 @@
+"""Lists of things as sheets, so that what a page lists can be had as data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from publisher.facets.queries import Line, Prize
+from publisher.pages.charts.data_table import Column, Sheet
+from vocab.terms import DCT, SCHEMA
+
+_LINE = (
+    Column("thing"),
+    Column("title", property=f"{DCT}title"),
+    Column("kind"),
+    Column("source"),
+    Column("begins", property=f"{SCHEMA}startDate"),
+    Column("ends", property=f"{SCHEMA}endDate"),
+    Column("issued", property=f"{DCT}issued"),
+    Column("changed", property=f"{DCT}modified"),
+)
+_PRIZE = (
+    Column("thing"),
+    Column("title", property=f"{DCT}title"),
+    Column("prize", facet="prize"),
+    Column("stage", facet="stage"),
+    Column("year", property=f"{DCT}date"),
+)
+
+
+def of_lines(name: str, title: str, lines: Iterable[Line], query: str) -> Sheet:
+    """Make a sheet of things."""
+    rows = tuple((it.iri, it.title, it.kind, it.source, it.begins, it.ends, it.issued, it.changed) for it in lines)
+    return Sheet(name, title, _LINE, rows, query, observed=False)
+
+
+def of_prizes(name: str, title: str, prizes: Iterable[Prize], query: str) -> Sheet:
+    """Make a sheet of prizes."""
+    rows = tuple((it.iri, it.title, it.category, it.stage, it.year) for it in prizes)
+    return Sheet(name, title, _PRIZE, rows, query, observed=False)

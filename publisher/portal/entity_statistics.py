@@ -1,0 +1,119 @@
+"""About: the figures of one concept, organization or registry: panels, a map, its partners and how links came to be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from urllib.parse import quote, urlencode
+
+from markupsafe import Markup
+
+from publisher.facets import filter_query as asking
+from publisher.facets.facets import FACETS
+from publisher.facets.filter_query import Wanted
+from publisher.facets.queries import Tables
+from publisher.languages.translations import translated as _
+from publisher.pages.charts.data_table import SHEETS, VALUE, Column, Sheet, counted
+from publisher.pages.charts.map import spots
+from publisher.pages.charts.network import MOST, network
+from publisher.portal.facet_labels import Names, basis_title
+from publisher.portal.facet_panels import Panel, panels, query_address
+from publisher.portal.map import countries
+from vocab.initiative import Basis
+from vocab.iris import Iris
+from vocab.terms import ORG
+
+FIGURES = ("line", "goal", "target", "country", "region", "year", "stakeholder", "status", "type", "coverage", "source")
+PAIRS = 200  # pairs of organizations, and organizations, that are looked at
+PARTY = "organization"
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """The figures of a page. *bases* tells how many initiatives each way of linking gives; *search* leads to the list.
+
+    *forms* are the same as data: label and address.
+    """
+
+    total: int
+    bases: tuple[tuple[str, int], ...]
+    panels: tuple[Panel, ...]
+    map: Markup | None
+    network: Markup | None
+    organizations: tuple[tuple[str, str, int], ...]
+    search: str
+    query: str
+    partners: str
+    forms: tuple[tuple[str, str], ...]
+
+
+def about(tables: Tables, it: Wanted, names: Names, search: str, but: Iterable[str] = ()) -> About:
+    """Draw the figures of what is wanted; *but* are the facets that say nothing here."""
+    it, shown = it.having("kind", "initiative"), [name for name in FIGURES if name not in but]
+    chosen = [(facet, codes) for facet, codes in it.chosen if FACETS[facet].tie]
+    bases = tuple((basis_title(basis.value), tables.total(replace(it, bases=(basis,)))) for basis in Basis) if chosen else ()
+    pairs, who = tables.partners(it, PAIRS), tables.organizations(it, 10)
+    met = tuple(sorted({name for pair in pairs for name in pair[:2]}))
+    known = tables.names(met) if met else {}
+    place = next((codes[0] for facet, codes in it.chosen if facet == "country"), None)
+    return About(
+        total=tables.total(it),
+        bases=bases,
+        panels=tuple(panels(tables, it, shown, names)),
+        map=spots([], frozenset({place}), names.name("country", place)) if place else countries(tables, it, names),
+        network=drawn(pairs, known, names, it.party),
+        organizations=tuple((one, name or one.rpartition("/")[2], things) for one, name, things in who if one != it.party),
+        search=search,
+        query=query_address(asking.listing(it, names.iris)),
+        partners=query_address(asking.partners(it, names.iris)),
+        forms=forms(it, names.iris),
+    )
+
+
+def subject(facet: str, code: str, bases: tuple[Basis, ...], iris: Iris) -> Wanted | None:
+    """Give the initiatives of what has figures: of the organization SOURCE/KEY, of a registry or a concept; None of anything else."""
+    if facet == PARTY:
+        return Wanted(party=f"{iris.base}id/{PARTY}/{code}", bases=bases).having("kind", "initiative")
+    if facet == "source" or (facet in FACETS and FACETS[facet].scheme):
+        return Wanted(((facet, (code,)),), bases)
+    return None
+
+
+def forms(it: Wanted, iris: Iris) -> tuple[tuple[str, str], ...]:
+    """Give where the figures of one concept, organization or registry are data: label and address."""
+    chosen = [f"{facet}/{quote(codes[0], safe='')}" for facet, codes in it.chosen if facet != "kind"]
+    stem = it.party.removeprefix(f"{iris.base}id/") if it.party else chosen[0]
+    tail = "?" + urlencode([("basis", basis.value) for basis in it.bases]) if it.bases != (Basis.DECLARED,) else ""
+    return tuple((row.label, f"/figures/{stem}.{row.suffix}{tail}") for row in SHEETS.values())
+
+
+def sheets(tables: Tables, it: Wanted, names: Names) -> list[Sheet]:
+    """Give the numbers of ``about`` as rows with their queries; names tell the bases of the links where not the declared ones count."""
+    it, iris = it.having("kind", "initiative"), names.iris
+    but = {facet for facet, _ in it.chosen} | ({"source"} if it.party else set())
+    whole = counted("initiatives", _("Initiatives"), (), [(tables.total(it),)], asking.total(it, iris))
+    found = [whole, *(panel.sheet for panel in panels(tables, it, [name for name in FIGURES if name not in but], names))]
+    who = tuple((one, things) for one, _name, things in tables.organizations(it, PAIRS))
+    pairs = tuple(tables.partners(it, PAIRS))
+    found += [
+        Sheet("organizations", _("Most active organizations"), (_party("organization"), _THINGS), who, asking.organizations(it, iris)),
+        Sheet("partners", _("Partnerships"), (_party("one"), _party("other"), _THINGS), pairs, asking.partners(it, iris)),
+    ]
+    if it.bases == (Basis.DECLARED,):
+        return found
+    bases = "-".join(basis.value for basis in it.bases)
+    return [replace(sheet, name=f"{sheet.name}-{bases}") for sheet in found]
+
+
+_THINGS = Column("things", property=VALUE)
+
+
+def _party(name: str) -> Column:
+    return Column(name, property=f"{ORG}organization", linked=True)
+
+
+def drawn(pairs: list[tuple[str, str, int]], known: dict[str, str], names: Names, own: str = "") -> Markup | None:
+    """Draw who works with whom."""
+    stem = f"{names.iris.base}id/"
+    href = {who: "/page/" + who.removeprefix(stem) for pair in pairs for who in pair[:2] if who.startswith(stem)}
+    return network(pairs, known, href, _("Organizations that work together; at most") + f" {MOST}", own)

@@ -1,0 +1,159 @@
+"""Names: what facets and their codes are called, in the language of the visit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+
+from babel import Locale
+
+from publisher.facets.facets import FACETS
+from publisher.languages.request_locale import visit
+from publisher.languages.translations import translated as _
+from vocab.initiative import Basis
+from vocab.iris import Iris
+from vocab.schemes import Label, concepts, label
+
+_SHORT = ("goal",)  # whose preferred name is a whole sentence, and whose first other name is short
+
+
+def facet_title(name: str) -> str:
+    """Give the title of a facet."""
+    return {
+        "kind": _("Type"),
+        "line": _("Action line"),
+        "goal": _("SDG"),
+        "target": _("Target"),
+        "basis": _("How the link was made"),
+        "country": _("Country"),
+        "region": _("Region"),
+        "stakeholder": _("Stakeholder type"),
+        "coverage": _("Coverage"),
+        "status": _("Status"),
+        "type": _("Activity type"),
+        "year": _("Year"),
+        "source": _("Registry"),
+        "language": _("Language"),
+        "document": _("Document type"),
+        "prize": _("Prize category"),
+        "stage": _("Prize stage"),
+        "prizeyear": _("Prize year"),
+        "remark": _("Records with quality warnings"),
+    }[name]
+
+
+def figure_title(name: str) -> str:
+    """Return the heading of a figure that counts initiatives by a facet."""
+    return {
+        "line": _("Initiatives by action line"),
+        "goal": _("Initiatives by SDG"),
+        "target": _("Initiatives by SDG target"),
+        "country": _("Initiatives by country"),
+        "region": _("Initiatives by region"),
+        "stakeholder": _("Initiatives by stakeholder type"),
+        "coverage": _("Initiatives by coverage"),
+        "status": _("Initiatives by status"),
+        "type": _("Initiatives by activity type"),
+        "year": _("Initiatives by year"),
+        "source": _("Initiatives by registry"),
+        "language": _("Initiatives by language"),
+    }.get(name) or facet_title(name)
+
+
+def trend_title(name: str) -> str:
+    """Return the heading of a figure that counts initiatives by year and by a facet."""
+    return {
+        "line": _("Initiatives per year, by action line"),
+        "goal": _("Initiatives per year, by SDG"),
+        "region": _("Initiatives per year, by region"),
+        "stakeholder": _("Initiatives per year, by stakeholder type"),
+        "status": _("Initiatives per year, by status"),
+        "source": _("Initiatives per year, by registry"),
+    }.get(name) or _("Initiatives per year")
+
+
+def kind_title(kind: str) -> str:
+    """Give the name of a kind of thing, of many."""
+    return {
+        "initiative": _("Initiatives"),
+        "event": _("Events"),
+        "document": _("Documents"),
+        "post": _("Posts"),
+        "organization": _("Organizations"),
+    }.get(kind, kind)
+
+
+def basis_title(basis: str) -> str:
+    """Give in words how a link came to be."""
+    return {
+        Basis.DECLARED.value: _("stated by the registry"),
+        Basis.CROSSWALKED.value: _("mapped from the registry's code"),
+        Basis.SUGGESTED.value: _("suggested automatically"),
+    }.get(basis, basis)
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Names of codes; *sources* are the registries' titles by their names."""
+
+    iris: Iris
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    def name(self, facet: str, code: str) -> str:
+        """Give the name of a code of a facet; the code itself where it has none."""
+        if facet == "kind":
+            return kind_title(code)
+        if facet == "basis":
+            return basis_title(code)
+        if facet == "source":
+            return self.sources.get(code, code)
+        if facet == "language":
+            return _language(code, visit().language)
+        address = FACETS[facet].iri(code, self.iris)
+        found = _concept(facet, address, visit().language, self.iris.base) if address else None
+        return _(found) if found else code
+
+    def short(self, facet: str, code: str) -> str:
+        """Give a name with its code before it where the code says something to people."""
+        name = self.name(facet, code)
+        return (
+            f"{code} {name}"
+            if facet in ("line", "target") and name != code
+            else f"{code}. {name}"
+            if facet == "goal" and name != code
+            else name
+        )
+
+    def page(self, facet: str, code: str) -> str:
+        """Give the address of what a code names, where it has a page; else that of a search for it."""
+        address = FACETS[facet].iri(code, self.iris)
+        if facet == "source":
+            return f"/source/{code}"
+        if FACETS[facet].scheme and address.startswith("http://metadata.un.org/sdg/"):
+            return f"/concept?iri={address}"
+        return (
+            "/" + address.removeprefix(self.iris.base)
+            if FACETS[facet].scheme and address.startswith(self.iris.base)
+            else f"/search?{facet}={code}"
+        )
+
+
+@cache
+def _concept(facet: str, address: str, language: str, base: str) -> str | None:
+    if facet in _SHORT:
+        found = [name.value for name in _others(address, base) if name.language == language]
+        if found:
+            return min(found, key=len)
+    return label(address, language, base)
+
+
+def _others(address: str, base: str) -> tuple[Label, ...]:
+    it = concepts("sdg", base).get(address)
+    return it.labels if it else ()
+
+
+@cache
+def _language(code: str, language: str) -> str:
+    named = Locale.parse(language).languages.get(code)
+    return str(named)[:1].upper() + str(named)[1:] if named else code

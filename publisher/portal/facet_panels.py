@@ -1,0 +1,89 @@
+"""Panels: how many things there are by each facet, as bars that lead on, and as sheets with their queries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+from urllib.parse import quote
+
+from publisher.facets import filter_query as asking
+from publisher.facets.filter_query import Wanted
+from publisher.facets.queries import Tables
+from publisher.pages.charts.data_table import Sheet, counted
+from publisher.portal.coverage import Coverage, coverage_of
+from publisher.portal.facet_labels import Names, facet_title, figure_title
+
+SPARSE = 20  # a panel that speaks of less than one in so many things gives way to others
+MOST = 12  # bars of a panel; all of them stand in its data
+_NUMBERED = ("line", "goal", "target", "year", "prizeyear")  # in the order of their codes, not of how many they are
+
+
+class Bar(NamedTuple):
+    """A code with its name, its number, and where it leads."""
+
+    code: str
+    name: str
+    value: int
+    href: str
+
+
+class Panel(NamedTuple):
+    """The counts of a facet: *bars* are the first of *all* codes, *query* is the address that shows the query behind them.
+
+    *coverage* is None where it says nothing, or was not asked for.
+    """
+
+    facet: str
+    title: str
+    bars: tuple[Bar, ...]
+    all: int
+    query: str
+    sheet: Sheet
+    coverage: Coverage | None = None
+
+    @property
+    def most(self) -> int:
+        """Give the greatest number."""
+        return max((bar.value for bar in self.bars), default=1)
+
+
+def panels(tables: Tables, it: Wanted, facets: Iterable[str], names: Names) -> list[Panel]:
+    """Count what is wanted by each of *facets*; those that have nothing are left out."""
+    counts = tables.counts(it)
+    return [panel(name, counts[name], it, names)._replace(coverage=coverage_of(tables, it, name)) for name in facets if counts.get(name)]
+
+
+def fullest(found: Iterable[Panel], most: int) -> list[Panel]:
+    """Return the first *most* panels; one with a single bar, or of few things, comes behind the others."""
+    ranked = list(found)
+    full = [it for it in ranked if len(it.bars) > 1 and (it.coverage is None or it.coverage.part * SPARSE >= it.coverage.all)]
+    return [*full, *(it for it in ranked if it not in full)][:most]
+
+
+def panel(facet: str, counts: Mapping[str, int], it: Wanted, names: Names) -> Panel:
+    """Make the panel of one facet."""
+    ranked = sorted(counts.items(), key=lambda pair: order(facet, *pair))
+    shown = ranked if facet in _NUMBERED else ranked[:MOST]
+    bars = tuple(Bar(code, names.short(facet, code), things, names.page(facet, code)) for code, things in shown)
+    text = asking.counts(it, facet, names.iris)
+    initiatives = it.codes("kind") == ("initiative",)
+    title = figure_title(facet) if initiatives else facet_title(facet)
+    return Panel(facet, title, bars, len(ranked), query_address(text), counted(facet, title, (facet,), ranked, text))
+
+
+def order(facet: str, code: str, things: int) -> tuple[object, ...]:
+    """Give by what a code is sorted: numbers by their value, others by how many things they have.
+
+    >>> sorted(["C10", "C7-ehea", "C2"], key=lambda code: order("line", code, 1))
+    ['C2', 'C7-ehea', 'C10']
+    """
+    if facet not in _NUMBERED:
+        return (-things, code)
+    head, _, tail = code.removeprefix("C").partition("-")
+    whole, _, part = head.partition(".")
+    return (int(whole) if whole.isdigit() else 1 << 30, int(part) if part.isdigit() else -1 if not part else 1 << 30, part, tail, code)
+
+
+def query_address(text: str) -> str:
+    """Give the address of the query page with *text* in its editor."""
+    return "/sparql?show=" + quote(text)

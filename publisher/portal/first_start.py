@@ -1,0 +1,91 @@
+"""The first start of an installation: five steps that the front page and ``/health`` show until all are done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+
+from publisher.errors import PublisherError
+from publisher.store.query_service import Shelf
+from publisher.store.releases.manifest import numbers
+from publisher.store.source_status import Standing, standings
+from vocab.freshness import Freshness
+
+_MARK = "first-start"  # below the shelf's folder: the first start is over
+_RETIRED = f"#{Freshness.RETIRED.value}"
+
+
+class StepState(Enum):
+    """How far a step is."""
+
+    DONE = "done"
+    ACTIVE = "active"
+    WAITING = "waiting"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step of the first start: *done* of *total* parts of it are done; *total* 0 where it has no parts, or none is known yet."""
+
+    name: str
+    state: StepState
+    done: int = 0
+    total: int = 0
+
+
+class FirstStart:
+    """Follow the first start of the installation behind *shelf*; *release* says that a release and its report belong to it.
+
+    The first start is over once all steps were done, also after the server is started again: a new source does not begin another.
+    """
+
+    def __init__(self, shelf: Shelf, *, release: bool = False) -> None:
+        self._shelf, self._release = shelf, release
+        self._mark = shelf.data / "shelf" / _MARK
+        self.active = not self._mark.exists()
+
+    async def steps(self) -> list[Step]:
+        """Return the five steps; none where the first start is over."""
+        if not self.active:
+            return []
+        steps = await self._steps()
+        if all(step.state is StepState.DONE for step in (steps if self._release else steps[:-1])):
+            self.active = False
+            with suppress(OSError):  # a full disk: it is looked at again after the next start
+                self._mark.touch()
+        return steps if self.active else []
+
+    async def _steps(self) -> list[Step]:
+        shelf, shown = self._shelf, self._shelf.generation
+        found: Sequence[Standing] = []
+        if shown is not None:
+            with suppress(PublisherError):  # the store is busy: the page is loaded again in a moment
+                found = list((await standings(shelf)).values())
+        asked = [it for it in found if not it.told.get("freshness", "").endswith(_RETIRED)]
+        tried = sum("lastAttempt" in it.told for it in asked)
+        position = shown.position if shown else 0
+        level = bool(shown and position and not shelf.behind)
+        prepared = bool(shown and position and shown.text == shown.tables == position)
+        released = numbers(shelf.data / "releases")
+        reported = any((shelf.data / "reports").glob("release-*"))
+        harvested = bool(asked) and tried == len(asked)
+        parts = (
+            ("server", True, 0, 0),
+            ("harvest", harvested, tried, len(asked)),
+            ("store", harvested and level, position, position + shelf.behind),
+            ("search", harvested and level and prepared, 0, 0),
+            ("release", bool(released) and reported, len(released[:1]) + reported, 2),
+        )
+        return _ordered(parts)
+
+
+def _ordered(parts: Sequence[tuple[str, bool, int, int]]) -> list[Step]:
+    """Return the steps: the first that is not done is under way, and those that have begun."""
+    steps, before = [], True
+    for name, whole, done, total in parts:
+        state = StepState.DONE if whole else StepState.ACTIVE if before or done else StepState.WAITING
+        steps.append(Step(name, state, done, total))
+        before = before and whole
+    return steps

@@ -1,0 +1,28 @@
+"""Maps: things by country, and the places of one thing."""
+
+from __future__ import annotations
+
+from markupsafe import Markup
+
+from publisher.facets.filter_query import Wanted
+from publisher.facets.queries import Tables
+from publisher.languages.translations import translated as _
+from publisher.pages.charts import map
+from publisher.portal.facet_labels import Names
+
+
+def countries(tables: Tables, it: Wanted, names: Names) -> Markup | None:
+    """Draw what is wanted by country, each leading to its page; None where the outlines were not built."""
+    counts = tables.counts(it.having("country")).get("country", {})
+    return map.world(
+        {code.zfill(3): things for code, things in counts.items()},
+        lambda code: names.name("country", code),
+        lambda code: names.page("country", code),
+        _("World map: initiatives by country"),
+    )
+
+
+def beyond(counts: dict[str, int]) -> dict[str, int]:
+    """Give the counts of areas that no outline shows, such as regions and continents."""
+    drawn = map.drawn_codes()
+    return {code: things for code, things in counts.items() if code.zfill(3) not in drawn}

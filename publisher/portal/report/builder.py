@@ -1,0 +1,128 @@
+"""Making: a report is written beside and gets its name when it is whole; made again from the same release it is the same."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import orjson
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from publisher.languages.request_locale import LANGUAGES, speaking, visit
+from publisher.languages.translations import day
+from publisher.languages.translations import translated as _
+from publisher.pages.charts.svg import style
+from publisher.pages.escaping import finalize
+from publisher.portal.facet_labels import Names
+from publisher.portal.report.content import Grid, Section, methods, sections
+from publisher.portal.report.pdf import pdf
+from publisher.portal.report.report_data import ground, release_of
+from publisher.portal.report.scope import Scope, scope
+from publisher.store.releases.manifest import Release
+from vocab.iris import Iris
+
+REPORT, PRINT, STYLE, NUMBERS = "report.html", "report.pdf", "report.css", "report.json"
+_HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A report that was made: its name and title, what it tells of, and its files with their sizes in bytes."""
+
+    name: str
+    title: str
+    release: int
+    language: str
+    issued: str
+    chosen: Mapping[str, str]
+    files: Mapping[str, int]
+
+
+def make(data: Path, iris: Iris, number: int | None, language: str, chosen: Mapping[str, str]) -> Report:
+    """Make the report of release *number* (None: the newest) in *language*, narrowed to *chosen*; one that is there is replaced.
+
+    Raises ReportError and NoRelease.
+    """
+    release = release_of(data, number)
+    names = Names(iris, {source.name: source.title for source in release.sources})
+    with speaking(language if language in LANGUAGES else "en"):
+        of = scope(release.number, language, chosen, names)
+        with ground(data, release, iris) as it:
+            parts, method = list(sections(it, of, names)), methods(it, of, iris.base)
+        files, title = _files(release, of, names, parts, method, iris), _title(of, names)
+    sizes = {file: len(content) for file, content in files.items()}
+    told = Report(of.name, title, release.number, language, release.issued, dict(of.chosen), sizes)
+    files[NUMBERS] = _numbers(told, parts)
+    _write(data / "reports", of.name, files)
+    return told
+
+
+def _files(release: Release, of: Scope, names: Names, parts: list[Section], method: Sequence[str], iris: Iris) -> dict[str, bytes]:
+    title, lead = _title(of, names), _lead(release)
+    words = {"query": _("Query"), "methods": _("Methods"), "annex": _("Annex: queries")}
+    told = {"title": title, "lead": lead, "parts": parts, "methods": method, "words": words, "visit": visit(), "of": of}
+    page = _templates().get_template("report.html").render(**told, printed=PRINT, style=STYLE)
+    return {
+        REPORT: page.replace('href="/', f'href="{iris.base}').encode(),
+        PRINT: pdf(title, lead, parts, method, of.language, release.issued, words),
+        STYLE: (_HERE / "report.css").read_bytes() + style().encode(),
+    }
+
+
+def _templates() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _title(of: Scope, names: Names) -> str:
+    narrowed = [names.name(facet, code) if facet != "year" else code for facet, code in of.chosen]
+    return ": ".join([_("WSIS Stocktaking report"), *([", ".join(narrowed)] if narrowed else [])])
+
+
+def _lead(release: Release) -> str:
+    return _("Based on data release {release} ({day})").format(release=release.number, day=day(date.fromisoformat(release.day)))
+
+
+def _numbers(told: Report, parts: list[Section]) -> bytes:
+    empty = Grid((), ())
+    grids = [(it, it.grid or empty) for it in parts]
+    figures = [{"key": it.key, "title": it.title, "query": it.query or None, "heads": grid.heads, "rows": grid.rows} for it, grid in grids]
+    return orjson.dumps({**_plain(told), "figures": figures}, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+def _plain(told: Report) -> dict[str, object]:
+    return {name: getattr(told, name) for name in Report.__slots__}
+
+
+def _write(reports: Path, name: str, files: Mapping[str, bytes]) -> None:
+    part, old = reports / f".{name}.part", reports / f".{name}.old"
+    for left in (part, old):
+        shutil.rmtree(left, ignore_errors=True)
+    part.mkdir(parents=True)
+    for file, content in files.items():
+        (part / file).write_bytes(content)
+    sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {file}\n" for file, content in sorted(files.items()))
+    (part / "SHA256SUMS").write_text(sums)
+    if (reports / name).exists():
+        (reports / name).rename(old)
+    part.rename(reports / name)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def listed(reports: Path) -> list[Report]:
+    """List the reports that are kept, those of the newest release first."""
+    found = []
+    for path in reports.glob(f"release-*/{NUMBERS}"):
+        told = orjson.loads(path.read_bytes())
+        found.append(Report(**{name: told[name] for name in Report.__slots__}))
+    return sorted(found, key=lambda it: (-it.release, it.name))

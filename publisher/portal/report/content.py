@@ -1,0 +1,186 @@
+"""Content: the sections of a report, each with its figure, its numbers and the query that gives the same."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from markupsafe import Markup
+
+from publisher.facets import filter_query as asking
+from publisher.facets.filter_query import Wanted
+from publisher.languages.translations import day, number
+from publisher.languages.translations import translated as _
+from publisher.pages.charts.bars import Bar, bars
+from publisher.portal import gaps as missing
+from publisher.portal.facet_labels import Names, facet_title
+from publisher.portal.facet_panels import order, panel
+from publisher.portal.map import countries
+from publisher.portal.matrix import matrix
+from publisher.portal.report.report_data import Ground
+from publisher.portal.report.scope import Scope
+from publisher.portal.trends import trend
+from vocab.initiative import Basis
+
+_ROWS = 25  # of a table in print; the release's files have all
+_BARS = 20  # of a drawing
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A table: its heads and rows of texts; the last column is a number."""
+
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of a report; *query* is the SPARQL that gives its numbers, "" where they are the release's own."""
+
+    key: str
+    title: str
+    text: tuple[str, ...] = ()
+    drawing: Markup | None = None
+    grid: Grid | None = None
+    query: str = ""
+    keyed: bool = False  # whether the grid's first column is the colour of a series in the drawing
+
+
+def sections(it: Ground, of: Scope, names: Names) -> Iterator[Section]:
+    """Draw up a report in the language of the visit."""
+    wanted = of.wanted
+    counts = it.tables.counts(wanted)
+    chosen = {facet for facet, _ in of.chosen}  # their own counts would be of all, not of what the report is narrowed to
+    yield _glance(it, of, names)
+    for facet in ("line", "goal"):
+        if facet not in chosen:
+            yield _bars(it, wanted, facet, names)
+    yield _matrix(it, wanted, names)
+    if "country" not in chosen:
+        yield _map(it, wanted, names)
+    for facet in ("region", "stakeholder", "type", "status"):
+        if counts.get(facet) and facet not in chosen:
+            yield _bars(it, wanted, facet, names)
+    yield _trend(it, wanted, names)
+    yield _basis(it, of, names)
+    yield _gaps(it, wanted, names, chosen)
+    yield _sources(it, wanted, names)
+    yield _remarks(it, wanted, names)
+
+
+def _glance(it: Ground, of: Scope, names: Names) -> Section:
+    every = asking.wanted(**dict(of.chosen))
+    kinds = it.tables.counts(every).get("kind", {})
+    rows = tuple((names.name("kind", kind), number(things)) for kind, things in sorted(kinds.items(), key=lambda pair: order("", *pair)))
+    told = _("An initiative linked to several action lines or SDGs is counted under each.")
+    grid = Grid((facet_title("kind"), _("Number")), rows)
+    return Section("kinds", _("At a glance"), (told,), None, grid, asking.counts(every, "kind", names.iris))
+
+
+def _bars(it: Ground, wanted: Wanted, facet: str, names: Names) -> Section:
+    found = panel(facet, it.tables.counts(wanted).get(facet, {}), wanted, names)
+    drawn = [bar for bar in found.bars if bar.value][:_BARS]
+    text = () if drawn else (_("No data reported."),)
+    drawing = bars([Bar(bar.name, bar.value, bar.href) for bar in drawn], found.title) if drawn else None
+    return Section(facet, found.title, text, drawing, None, asking.counts(wanted, facet, names.iris))
+
+
+def _matrix(it: Ground, wanted: Wanted, names: Names) -> Section:
+    found = matrix(it.tables, wanted, names, it.links)
+    told = _("{borne} of the {links} links in the official WSIS–SDG Matrix have at least one initiative.")
+    more = _("A further {beyond} pairs have initiatives but no official link.")
+    text = f"{told} {more}".format(links=number(len(found.links)), borne=number(found.agreeing), beyond=number(found.beyond))
+    ringed = _("A solid outline marks an official link; a dashed one, a link on which editions of the matrix differ.")
+    return Section("matrix", _("Action lines and SDGs"), (text, ringed), found.drawing(), None, found.query)
+
+
+def _map(it: Ground, wanted: Wanted, names: Names) -> Section:
+    counts = it.tables.counts(wanted.having("country")).get("country", {})
+    ranked = sorted(counts.items(), key=lambda pair: order("", *pair))[:_ROWS]
+    grid = Grid((facet_title("country"), _("Initiatives")), tuple((names.name("country", code), number(things)) for code, things in ranked))
+    drawing = countries(it.tables, wanted, names)
+    return Section("country", _("Countries"), (), drawing, grid, asking.counts(wanted, "country", names.iris))
+
+
+def _trend(it: Ground, wanted: Wanted, names: Names) -> Section:
+    found = trend(it.tables, wanted, "region", names)
+    text = (_("Each initiative is counted in its start year, or in its year of publication if it has no start date."),)
+    drawing = found.drawing() if found.years else None
+    return Section("year", found.title, text, drawing, _legend(found.series), found.sheet.query, keyed=True)
+
+
+def _legend(series: dict[str, dict[str, int]]) -> Grid | None:
+    rows = tuple((f"{place}", name, number(sum(told.values()))) for place, (name, told) in enumerate(series.items(), 1))
+    return Grid(("", facet_title("region"), _("Initiatives")), rows) if rows else None
+
+
+def _basis(it: Ground, of: Scope, names: Names) -> Section:
+    every = asking.wanted(*Basis, kind="initiative", **dict(of.chosen))
+    counts = it.tables.counts(every).get("basis", {})
+    rows = tuple((names.name("basis", basis.value), number(counts.get(basis.value, 0))) for basis in Basis)
+    told = _("All other figures count only links stated by registries.")
+    told += " " + _("Links mapped from a registry's codes and suggested links are never mixed with these.")
+    grid = Grid((facet_title("basis"), _("Initiatives")), rows)
+    return Section("basis", _("How links were made"), (told,), None, grid, asking.counts(every, "basis", names.iris))
+
+
+def _gaps(it: Ground, wanted: Wanted, names: Names, chosen: Container[str]) -> Section:
+    found = [gap for gap in missing.gaps(it.tables, wanted, names) if gap.name not in chosen]
+    rows = tuple((gap.title, number(gap.all), number(len(gap.missing))) for gap in found)
+    named = [f"{gap.title}: {', '.join(one.name for one in gap.missing)}." for gap in found if 0 < len(gap.missing) <= _ROWS]
+    grid = Grid(("", _("Total"), _("Without initiatives")), rows)
+    asked = found[-1].sheet.query  # the targets'; the others' stand in their own sections
+    return Section("gaps", _("Gaps"), tuple(named), None, grid, asked)
+
+
+def _sources(it: Ground, wanted: Wanted, names: Names) -> Section:
+    counts = it.tables.counts(wanted).get("source", {})
+    rows = tuple(
+        (
+            source.title or source.name,
+            source.publisher,
+            source.licence.partition("://")[2] or source.licence,
+            it.changed.get(source.name, ""),
+            number(counts.get(source.name, 0)),
+        )
+        for source in it.release.sources
+    )
+    grid = Grid((facet_title("source"), _("Publisher"), _("Licence"), _("Last changed"), _("Initiatives")), rows)
+    return Section("source", _("Registries"), (), None, grid, asking.counts(wanted, "source", names.iris))
+
+
+def _remarks(it: Ground, wanted: Wanted, names: Names) -> Section:
+    counts = it.tables.counts(wanted).get("remark", {})
+    rows = tuple((code.rpartition("#")[2], number(things)) for code, things in sorted(counts.items()))
+    told = _(
+        "Every record is checked against SHACL shapes before publication. "
+        "Records with violations are not published; warnings are published with the record."
+    )
+    grid = Grid((facet_title("remark"), _("Initiatives")), rows) if rows else None
+    text = (told,) if rows else (told, _("No quality warnings."))
+    return Section("remark", _("Quality"), text, None, grid, asking.counts(wanted, "remark", names.iris))
+
+
+def methods(it: Ground, of: Scope, base: str) -> Sequence[str]:
+    """Tell how a report came to be, and how each of its numbers is had again."""
+    told = it.release
+    return (
+        _("Release {release} of {day}: journal entry {position}, {records} records, {sources} registries.").format(
+            release=told.number,
+            day=day(date.fromisoformat(told.day)),
+            position=told.position,
+            records=number(told.counts.get("records", 0)),
+            sources=len(told.sources),
+        ),
+        _("This report covers only what these registries publish.")
+        + " "
+        + _("A low number for a country or an SDG may mean that few registries cover it."),
+        _("Every number comes from a query in the annex.")
+        + " "
+        + _("Run any query at {endpoint} with release={release} to reproduce the number.").format(
+            endpoint=f"{base}sparql", release=told.number
+        ),
+        _("This report is reproducible: the same release and software version give an identical file."),
+    )

@@ -1,0 +1,60 @@
+"""Ground: what a report stands on: a release's tables, and the official links of its matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+
+import duckdb
+
+from journal.journal import Journal
+from publisher.errors import NoRelease, ReportError
+from publisher.facets.queries import Tables
+from publisher.portal.matrix import Links
+from publisher.releases.release_tables import MEMORY, tabled
+from publisher.store.releases.manifest import Release, newest, one
+from vocab.iris import Iris
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """A release, its tables, the official links by action line and goal, and the day of each registry's last change until then."""
+
+    release: Release
+    tables: Tables
+    links: Links
+    changed: Mapping[str, str]
+
+
+def release_of(data: Path, number: int | None) -> Release:
+    """Give release *number*, the newest where none is named; raises ReportError and NoRelease."""
+    found = one(data / "releases", number) if number else newest(data / "releases")
+    if found is None and number:
+        raise NoRelease(f"there is no release {number}; `stocktake release` cuts one")
+    if found is None:
+        raise ReportError("a report is made of a release, and none was cut yet: `stocktake release` cuts one")
+    if found.withdrawn:
+        raise ReportError(f"the files of release {found.number} are no longer kept; name a newer one")
+    return found
+
+
+@contextmanager
+def ground(data: Path, it: Release, iris: Iris) -> Iterator[Ground]:
+    """Open the tables of a release, made where they are not there yet, as long as the context lasts."""
+    try:
+        found = tabled(data, it, iris)
+    except (duckdb.Error, OSError) as error:
+        raise ReportError(f"the tables of release {it.number} could not be made: {error}; is there room below {data}?") from error
+    tables = Tables(found.file, it.position, MEMORY)
+    try:
+        yield Ground(it, tables, found.links, _changed(Journal(data / "journal"), it.position))
+    finally:
+        tables.close()
+
+
+def _changed(journal: Journal, position: int) -> dict[str, str]:
+    entries = takewhile(lambda entry: entry.number <= position, journal.entries())
+    return {entry.run.rpartition(".")[0]: f"{entry.time:%Y-%m-%d}" for entry in entries}

@@ -1,0 +1,66 @@
+"""Scope: of which release a report is, in which language, and to what it is narrowed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from publisher.errors import ReportError
+from publisher.facets import filter_query as asking
+from publisher.facets.filter_query import Wanted
+from publisher.languages.request_locale import LANGUAGES
+from publisher.portal.facet_labels import Names
+from vocab.countries import AREA, country
+
+NARROWING = ("year", "region", "line", "goal", "country")  # facets by which a report can be narrowed
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Release *release* told in *language*; *chosen* are facets of NARROWING with a code each."""
+
+    release: int
+    language: str = "en"
+    chosen: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Give the name of its folder.
+
+        >>> Scope(3, "fr", (("goal", "4"),)).name
+        'release-3.goal-4.fr'
+        """
+        return ".".join([f"release-{self.release}", *(f"{facet}-{code}" for facet, code in self.chosen), self.language])
+
+    @property
+    def wanted(self) -> Wanted:
+        """Give the initiatives that it tells of."""
+        return asking.wanted(kind="initiative", **dict(self.chosen))
+
+
+def scope(release: int, language: str, chosen: Mapping[str, str], names: Names) -> Scope:
+    """Check what a report is asked for; raises ReportError with the cure where a code is none."""
+    if language not in LANGUAGES:
+        raise ReportError(f"unknown language {language!r}; choose one of {', '.join(LANGUAGES)}")
+    chosen = {facet: _code(facet, code) for facet, code in chosen.items()}
+    for facet, code in chosen.items():
+        known = code.isdigit() and len(code) == 4 if facet == "year" else names.name(facet, code) != code
+        if not known:
+            raise ReportError(f"{_OPTION.get(facet, facet)} {code!r} is not known; give {_HOW[facet]}")
+    return Scope(release, language, tuple(sorted(chosen.items())))
+
+
+def _code(facet: str, text: str) -> str:
+    """Give the code of a country by whatever name it has; of anything else what stands there."""
+    found = country(text) if facet == "country" else None
+    return found.removeprefix(AREA) if found else text
+
+
+_OPTION = {"line": "action line"}  # what the reader calls it, where that is another word
+_HOW = {
+    "year": "a year of four digits",
+    "region": "a code of /scheme/itu-region, such as africa",
+    "line": "a code of /scheme/action-line, such as C7-ehea",
+    "goal": "a number from 1 to 17",
+    "country": "its M49 code, its ISO code or its name, such as 404, KE or Kenya",
+}

@@ -1,0 +1,108 @@
+"""Concepts: the schemes (action lines, goals and targets, places, kinds), each concept in them, and what bears it."""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from urllib.parse import quote, urlencode
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from publisher.facets.facets import FACETS, located
+from publisher.facets.filter_query import Wanted, wanted
+from publisher.facets.queries import tables_in
+from publisher.feeds.sets import links as feed_links
+from publisher.formats import DATA
+from publisher.http.links import Link, origin
+from publisher.http.paths import segments
+from publisher.http.problems import Refused
+from publisher.http.representation import Place
+from publisher.linked_data.concept_tree import nested
+from publisher.linked_data.content_response import Subject, tell
+from publisher.linked_data.cursor_lists import Listed, listed
+from publisher.linked_data.document_lookup import Named, named
+from publisher.linked_data.schema_org import block, of_concept, of_scheme
+from publisher.pages.templating import Pages
+from publisher.portal.entity_statistics import About, about
+from publisher.portal.facet_filters import asked
+from publisher.portal.facet_labels import Names
+from publisher.portal.sources import titles
+from publisher.rdf.results import iri
+from publisher.store.descriptions import of_graph, of_thing
+from publisher.store.queries import query
+from publisher.store.query_service import Shelf
+from vocab.initiative import Basis
+from vocab.iris import is_web
+from vocab.terms import SCHEMA
+
+
+def router(shelf: Shelf, pages: Pages) -> APIRouter:
+    """Give the routes of the schemes and the concepts."""
+    routes = APIRouter()
+
+    async def scheme(request: Request) -> Response:
+        if len(segments(request)) > 1:
+            return await _tell(request, await named(request, shelf, of_thing, 3))
+        found = await named(request, shelf, of_graph, 2)
+        links = (Link("cite-as", found.it.iri), Link("type", f"{SCHEMA}DefinedTermSet"))
+        subject = Subject(found.it, found.place, graph=found.it.iri, links=links)
+        return await tell(request, shelf, subject, found.suffix, lambda: _scheme(found))
+
+    async def concept(request: Request) -> Response:
+        """Answer for a concept that others minted: the United Nations' goals, targets and areas."""
+        wanted = request.query_params.get("iri", "")
+        it = await of_thing(shelf, wanted) if is_web(wanted) else None
+        if it is None:
+            raise Refused(HTTPStatus.NOT_FOUND, "The parameter iri names a concept by its web address")
+        if not it.statements:
+            raise Refused(HTTPStatus.NOT_FOUND, f"This concept doesn't exist: {wanted}")
+        return await _tell(request, Named(it, Place("/concept", query=f"?iri={quote(wanted, safe=':/')}"), None))
+
+    async def _tell(request: Request, found: Named) -> Response:
+        things = await listed(request, shelf, "concept", found.it.iri)
+        where = origin(request) + found.place.stem + found.place.query
+        fed = feed_links(origin(request), found.it.iri, shelf.iris) if things.rows else []
+        links = (Link("cite-as", found.it.iri), Link("type", f"{SCHEMA}DefinedTerm"), *things.links(where), *fed)
+        subject = Subject(found.it, found.place, links=links)
+        return await tell(request, shelf, subject, found.suffix, lambda: _concept(request, found, things))
+
+    async def _scheme(found: Named) -> Response:
+        bound = {"scheme": iri(found.it.iri)}
+        concepts, tables = await shelf.rows(query("scheme-concepts"), bound), tables_in(shelf.current.path)
+        counts = await asyncio.to_thread(tables.counts, wanted(*Basis, kind="initiative")) if tables else {}
+        facets = [facet for facet in FACETS.values() if found.it.iri == shelf.iris.scheme(facet.scheme)]
+        things = {facet.iri(code, shelf.iris): number for facet in facets for code, number in counts.get(facet.name, {}).items()}
+        return pages.page(
+            "scheme.html",
+            it=found.it,
+            concepts=nested(concepts),
+            things=things,
+            graphs=DATA.values(),
+            place=found.place,
+            block=block(of_scheme(found.it)),
+        )
+
+    async def _concept(request: Request, found: Named, things: Listed) -> Response:
+        matrix = await shelf.rows(query("matrix"), {"concept": iri(found.it.iri)})
+        told = block(of_concept(found.it))
+        figures = await _figures(request, found.it.iri)
+        return pages.page(
+            "concept.html", it=found.it, listed=things, matrix=matrix, graphs=DATA.values(), place=found.place, block=told, about=figures
+        )
+
+    async def _figures(request: Request, concept: str) -> About | None:
+        """Draw the figures of a concept by which things are counted; None of any other, or while the tables are made."""
+        at, tables = located(concept, shelf.iris), tables_in(shelf.current.path)
+        if at is None or tables is None:
+            return None
+        facet, code = at
+        it = Wanted(((facet, (code,)),), asked(request.query_params).bases)
+        return await asyncio.to_thread(
+            about, tables, it, Names(shelf.iris, await titles(shelf)), f"/search?{urlencode({facet: code})}", (facet,)
+        )
+
+    routes.add_route("/scheme/{rest:path}", scheme, methods=["GET", "HEAD"])
+    routes.add_route("/concept", concept, methods=["GET", "HEAD"])
+    return routes

@@ -1,0 +1,66 @@
+"""Figures: the numbers of one concept, organization or registry as data, each sheet with its query; the page of it shows them drawn."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from publisher.facets.facets import FACETS
+from publisher.facets.filter_query import Wanted
+from publisher.http.negotiation import wants_html
+from publisher.http.paths import segments
+from publisher.http.problems import Refused
+from publisher.pages.charts.data_table import SHEETS
+from publisher.pages.dataset_response import counting, tell_sheets
+from publisher.pages.templating import Pages
+from publisher.portal.entity_statistics import PARTY, sheets, subject
+from publisher.portal.facet_filters import asked
+from publisher.portal.facet_labels import Names
+from publisher.portal.sources import titles
+from publisher.store.query_service import Shelf
+
+
+def router(shelf: Shelf, pages: Pages) -> APIRouter:
+    """Give the route of the figures."""
+    routes = APIRouter()
+
+    async def figures(request: Request) -> Response:
+        (facet, *code), suffix = _parted(segments(request) or [""])
+        names = Names(shelf.iris, await titles(shelf))
+        it = subject(facet, "/".join(code), asked(request.query_params).bases, shelf.iris)
+        if not code or it is None or not _known(it, names):
+            told = ", ".join([*(facet.name for facet in FACETS.values() if facet.scheme), "source", PARTY])
+            raise Refused(HTTPStatus.NOT_FOUND, f"Nothing is counted here: an address is /figures/FACET/CODE, and a facet is one of {told}")
+        if suffix == "html" or (not suffix and "format" not in request.query_params and _for_people(request)):
+            return RedirectResponse(_page(it, names), HTTPStatus.SEE_OTHER, {"Vary": "Accept"})
+        made = sheets(counting(shelf), it, names)
+        return await tell_sheets(request, shelf, made, Response)
+
+    def _known(it: Wanted, names: Names) -> bool:
+        if it.party:
+            return bool(counting(shelf).names((it.party,)))
+        ((facet, (code,)),) = it.chosen
+        return names.name(facet, code) != code or code in names.sources
+
+    routes.add_route("/figures/{rest:path}", figures, methods=["GET", "HEAD"])
+    return routes
+
+
+def _parted(parts: list[str]) -> tuple[list[str], str]:
+    """Part the suffix of a form from the last part of an address; a code may have a dot in it."""
+    stem, dot, suffix = parts[-1].rpartition(".")
+    return ([*parts[:-1], stem], suffix) if dot and (suffix in SHEETS or suffix == "html") else (parts, "")
+
+
+def _for_people(request: Request) -> bool:
+    return wants_html(request.headers.get("accept"), SHEETS.values())
+
+
+def _page(it: Wanted, names: Names) -> str:
+    if it.party:
+        return "/page/" + it.party.removeprefix(f"{names.iris.base}id/")
+    ((facet, (code,)),) = it.chosen
+    return names.page(facet, code)

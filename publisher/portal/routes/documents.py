@@ -1,0 +1,79 @@
+"""Library: documents with the good practices among them, and posts; newest first, by type, country and language."""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from publisher.facets.filter_query import listing
+from publisher.http.problems import Refused
+from publisher.languages.translations import translated as _
+from publisher.pages.dataset_response import counting, forms, tell_sheets
+from publisher.pages.templating import Pages
+from publisher.portal.data_lists import of_lines
+from publisher.portal.facet_filters import asked
+from publisher.portal.facet_labels import Names
+from publisher.portal.facet_panels import panels, query_address
+from publisher.portal.paged_listing import PER, shelved
+from publisher.portal.sources import titles
+from publisher.store.query_service import Shelf
+
+DATA = 1_000  # things in the data of a page
+_PANELS = {
+    "document": ("document", "line", "goal", "country", "language", "source", "year"),
+    "post": ("source", "language", "year", "line", "goal"),
+}
+
+
+def router(shelf: Shelf, pages: Pages) -> APIRouter:
+    """Give the routes of the library."""
+    routes = APIRouter()
+
+    async def documents(request: Request) -> Response:
+        return await _tell(request, "document")
+
+    async def posts(request: Request) -> Response:
+        return await _tell(request, "post")
+
+    async def _tell(request: Request, kind: str) -> Response:
+        tables, names = counting(shelf), Names(shelf.iris, await titles(shelf))
+        it, number = asked(request.query_params).having("kind", kind), _number(request)
+        text = listing(it, shelf.iris)
+        made = await asyncio.to_thread(panels, tables, it, _PANELS[kind], names)
+        newest = await asyncio.to_thread(tables.listed, it, "newest", DATA)
+        sheets = [of_lines(f"{kind}s", f"{kind.capitalize()}s", newest, text), *(panel.sheet for panel in made)]
+
+        def show() -> Response:
+            page = shelved(tables, shelf.current.path, it, "newest", number)
+            title = _("Documents and good practices") if kind == "document" else _("Posts")
+            chosen = [(name, code, names.short(name, code)) for name, codes in it.chosen if name != "kind" for code in codes]
+            return pages.page(
+                "library.html",
+                kind=kind,
+                title=title,
+                it=page,
+                panels=made,
+                chosen=chosen,
+                forms=forms(request),
+                query=query_address(text),
+            )
+
+        return await tell_sheets(request, shelf, sheets, show)
+
+    for path, endpoint in (("/documents", documents), ("/posts", posts)):
+        for end in ("", ".{suffix}"):
+            routes.add_route(path + end, endpoint, methods=["GET", "HEAD"])
+    return routes
+
+
+def _number(request: Request) -> int:
+    text = request.query_params.get("page") or "1"
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= 10_000 // PER):
+        raise Refused(
+            HTTPStatus.BAD_REQUEST, f"The parameter page is a whole number from 1 to {10_000 // PER}; narrow by the facets, or search"
+        )
+    return int(text)

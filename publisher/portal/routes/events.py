@@ -1,0 +1,65 @@
+"""Events: a month as a calendar and as a list; the calendar that programs subscribe to is a feed."""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from publisher.facets.filter_query import listing
+from publisher.http.problems import Refused
+from publisher.languages.translations import months
+from publisher.pages.dataset_response import counting, forms, tell_sheets
+from publisher.pages.templating import Pages
+from publisher.portal.calendar import Month, filled, month_of
+from publisher.portal.data_lists import of_lines
+from publisher.portal.facet_filters import asked
+from publisher.portal.facet_panels import query_address
+from publisher.store.query_service import Shelf
+from publisher.store.source_status import clock
+
+COMING = 20  # events that are listed beside the month
+
+
+def router(shelf: Shelf, pages: Pages) -> APIRouter:
+    """Give the route of the events."""
+    routes = APIRouter()
+
+    async def events(request: Request) -> Response:
+        tables, it = counting(shelf), asked(request.query_params).having("kind", "event")
+        month, today = _month(request), clock().date()
+        lines = await asyncio.to_thread(tables.between, it, month.first, month.last)
+        after = await asyncio.to_thread(tables.between, it, f"{today}", "9999", COMING + len(lines))
+        coming = [line for line in after if line not in lines][:COMING]
+        text = listing(it, shelf.iris)
+        whole = await asyncio.to_thread(tables.between, it, "0000", "9999") if request.query_params.get("all") else lines
+
+        def show() -> Response:
+            return pages.page(
+                "events.html",
+                month=filled(month, lines),
+                name=months()[month.number],
+                lines=lines,
+                coming=coming,
+                last=tables.listed(it, "ends", COMING),
+                today=today,
+                forms=forms(request),
+                query=query_address(text),
+            )
+
+        return await tell_sheets(request, shelf, [of_lines("events", "Events", whole, text)], show)
+
+    for path in ("/events", "/events.{suffix}"):
+        routes.add_route(path, events, methods=["GET", "HEAD"])
+    return routes
+
+
+def _month(request: Request) -> Month:
+    text = request.query_params.get("month") or f"{clock():%Y-%m}"
+    try:
+        return month_of(text)
+    except ValueError as error:
+        raise Refused(HTTPStatus.BAD_REQUEST, "The parameter month is a year and a month, such as 2026-05") from error

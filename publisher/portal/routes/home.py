@@ -1,0 +1,96 @@
+"""Home: what there is, how fresh it is, what is new, and where to go on."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from publisher.facets.filter_query import Wanted, listing, wanted
+from publisher.facets.queries import Line, Tables, tables_in
+from publisher.pages.charts.data_table import Sheet
+from publisher.pages.dataset_response import forms, tell_sheets
+from publisher.pages.error_handlers import REFRESH
+from publisher.pages.templating import Pages
+from publisher.portal.coverage import coverage, missing
+from publisher.portal.data_lists import of_lines
+from publisher.portal.facet_labels import Names
+from publisher.portal.facet_panels import Panel, fullest, panels
+from publisher.portal.map import countries
+from publisher.portal.sources import titles
+from publisher.rdf.results import Row
+from publisher.store.queries import query
+from publisher.store.query_service import Shelf
+from publisher.store.source_status import clock, standings, summary
+
+NEWEST = 8  # things on the front page
+FACETS = ("kind", "line", "goal", "region", "country")
+SHOWN = ("line", "goal", "region", "stakeholder", "type", "status", "year", "target")  # figures, the most telling first
+FIGURES = 3  # beside the map
+
+
+def router(shelf: Shelf, pages: Pages) -> APIRouter:
+    """Give the route of the front page."""
+    routes = APIRouter()
+
+    async def home(request: Request) -> Response:
+        names, sources = Names(shelf.iris, await titles(shelf)), await shelf.rows(query("sources"))
+        schemes, found = await shelf.rows(query("schemes")), await standings(shelf)
+        tables = tables_in(shelf.current.path)  # while they are made, the front page stands without them
+        made = await asyncio.to_thread(_counted, tables, names) if tables else {}
+        every = wanted(kind="initiative")
+        placed = await asyncio.to_thread(coverage, tables, every, "country") if tables else None
+        figures = await asyncio.to_thread(_figures, tables, names) if tables else []
+        newest = await asyncio.to_thread(tables.listed, Wanted(), "newest", NEWEST) if tables else []
+        sheets = [*(panel.sheet for panel in made.values()), _newest(newest, names)]
+
+        steps = await request.app.state.start.steps()
+
+        def show() -> Response:
+            return pages.page(
+                "home.html",
+                steps=steps,
+                refresh=REFRESH if steps else 0,
+                shown=shelf.current,
+                panels=figures,
+                placed=placed,
+                missing=[missing(facet) for facet in ("country", "line") if tables and placed and placed.all and facet not in made],
+                kinds=tables.counts(Wanted()).get("kind", {}) if tables else {},
+                sources=_rows(sources, tables, names),
+                states=summary(found, clock()),
+                map=countries(tables, every, names) if tables and placed and placed.part else None,
+                newest=newest,
+                events=tables.between(wanted(kind="event"), f"{clock():%Y-%m-%d}", "9999", 4) if tables else [],
+                schemes=schemes,
+                forms=forms(request),
+            )
+
+        return await tell_sheets(request, shelf, sheets, show)
+
+    for path in ("/", "/home.{suffix}"):
+        routes.add_route(path, home, methods=["GET", "HEAD"])
+    return routes
+
+
+def _figures(tables: Tables, names: Names) -> list[Panel]:
+    """Choose the figures: those that have something, before those that have little."""
+    return fullest(panels(tables, wanted(kind="initiative"), SHOWN, names), FIGURES)
+
+
+def _counted(tables: Tables, names: Names) -> dict[str, Panel]:
+    every, initiatives = panels(tables, Wanted(), FACETS[:1], names), panels(tables, wanted(kind="initiative"), FACETS[1:], names)
+    return {panel.facet: panel for panel in (*every, *initiatives)}
+
+
+def _newest(lines: list[Line], names: Names) -> Sheet:
+    return of_lines("newest", "What changed last", lines, listing(Wanted(), names.iris))
+
+
+def _rows(rows: list[Row], tables: Tables | None, names: Names) -> list[tuple[str, Row, int]]:
+    """Give the registries: name, what is told of each, and how many things it has here."""
+    counts = tables.counts(Wanted()).get("source", {}) if tables else {}
+    start = names.iris.source("")
+    found = {row["source"].value.removeprefix(start): row for row in rows}
+    return [(name, row, counts.get(name, 0)) for name, row in found.items()]

@@ -1,0 +1,147 @@
+"""Releases: ``/releases/`` and each release's files, in parts where the client asks for parts; ``/release/{n}`` is the release itself."""
+
+from __future__ import annotations
+
+import base64
+from http import HTTPStatus
+from pathlib import Path
+
+from fastapi import APIRouter
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+
+from publisher.catalog.dcat import dataset
+from publisher.catalog.release_datasets import of_release
+from publisher.catalog.schema_org import of_holding
+from publisher.formats import DATA, HTML
+from publisher.http.entity_tags import send_file
+from publisher.http.links import Link, origin, typed
+from publisher.http.negotiation import quality
+from publisher.http.paths import without_suffix
+from publisher.http.problems import Refused
+from publisher.http.representation import Place, Told, answer, by_accept, form
+from publisher.linked_data.content_response import written
+from publisher.linked_data.schema_org import block
+from publisher.pages.templating import Pages
+from publisher.rdf.results import Term
+from publisher.releases import citation
+from publisher.releases.builder import SUMS
+from publisher.releases.signature import PUBLIC, SUFFIX
+from publisher.store.descriptions import Description, Statement, spaces
+from publisher.store.query_service import Shelf
+from publisher.store.releases.manifest import MANIFEST, Release, listed, one
+from vocab.iris import Iris
+from vocab.terms import PROV, SCHEMA, XSD
+
+_FOR_EVER = "public, max-age=31536000, immutable"  # a release is never changed
+_OWN = {MANIFEST: "application/json", SUMS: "text/plain; charset=utf-8"}  # what a manifest does not list
+
+
+def router(shelf: Shelf, pages: Pages) -> APIRouter:
+    """Give the routes of ``/releases/`` and ``/release/{n}``."""
+    routes = APIRouter()
+    folder = shelf.data / "releases"
+
+    async def listing(request: Request) -> Response:
+        found = await run_in_threadpool(listed, folder)
+        accept = request.headers.get("accept")
+        if accept and quality(accept, "application/json") > quality(accept, "text/html"):
+            return JSONResponse({"releases": [_row(it) for it in found]}, headers={"Vary": "Accept"})
+        return pages.page("releases.html", releases=found)
+
+    async def release(request: Request) -> Response:
+        number, suffix = without_suffix(request.path_params["number"])
+        it = await _found(folder, number)
+        place = _place(it)
+        row, negotiated = form(request, place, suffix), by_accept(request, suffix)
+        body = _page(pages, it, shelf.iris) if row is HTML else written(_described(it, shelf.iris), row, shelf)
+        headers = {"Content-Location": place.form(row)} if negotiated else {}
+        return answer(request, Told(body, row.media, negotiated=negotiated, links=_links(request, it, shelf.iris), headers=headers))
+
+    async def page(request: Request) -> Response:
+        it = await _found(folder, request.path_params["number"])
+        return answer(request, Told(_page(pages, it, shelf.iris), HTML.media, links=_links(request, it, shelf.iris)))
+
+    async def slash(request: Request) -> Response:
+        return RedirectResponse(request.scope.get("root_path", "") + request.url.path + "/", HTTPStatus.PERMANENT_REDIRECT)
+
+    async def key(request: Request) -> Response:
+        path = shelf.data / "signing" / PUBLIC
+        if not path.is_file():
+            raise Refused(HTTPStatus.NOT_FOUND, "There is no public key before the first release")
+        return await run_in_threadpool(send_file, request, path, "text/plain; charset=utf-8")
+
+    async def file(request: Request) -> Response:
+        it = await _found(folder, request.path_params["number"])
+        return await run_in_threadpool(_file, request, folder / str(it.number), it, request.path_params["name"])
+
+    reading = ["GET", "HEAD"]
+    routes.add_route("/releases", slash, methods=reading)
+    routes.add_route("/releases/", listing, methods=reading)
+    routes.add_route(f"/releases/{PUBLIC}", key, methods=reading)
+    routes.add_route("/releases/{number}", slash, methods=reading)
+    routes.add_route("/releases/{number}/", page, methods=reading)
+    routes.add_route("/releases/{number}/{name}", file, methods=reading)
+    routes.add_route("/release/{number}", release, methods=reading)
+    return routes
+
+
+async def _found(folder: Path, number: str) -> Release:
+    it = await run_in_threadpool(one, folder, int(number)) if number.isascii() and number.isdigit() and len(number) < 10 else None
+    if it is None or str(it.number) != number:
+        raise Refused(HTTPStatus.NOT_FOUND, f"There is no release {number}; /releases/ lists them")
+    return it
+
+
+def _place(it: Release) -> Place:
+    return Place(f"/release/{it.number}")
+
+
+def _described(it: Release, iris: Iris) -> Description:
+    """Describe a release as a data set, with its place in the journal, and since when its files are no longer kept."""
+    told = list(dataset(of_release(it, iris), iris.base))
+    told.append(Statement(it.iri, f"{iris.ns}journalEntry", Term(str(it.position), "literal", None, f"{XSD}integer")))
+    if it.withdrawn:
+        told.append(Statement(it.iri, f"{PROV}invalidatedAtTime", Term(it.withdrawn, "literal", None, f"{XSD}dateTime")))
+    return Description(it.iri, tuple(told), {}, spaces(iris))
+
+
+def _links(request: Request, it: Release, iris: Iris) -> list[Link]:
+    """Give the signposts of a release: what to cite, what it is, its data, its licence and its files."""
+    host, holding = origin(request), of_release(it, iris)
+    return [
+        Link("cite-as", it.iri),
+        Link("type", f"{SCHEMA}Dataset"),
+        *_place(it).alternates("describedby", DATA.values()),
+        *([Link("license", holding.licence)] if holding.licence else []),
+        *(typed("item", f"{host}/{copy.url.removeprefix(iris.base)}", copy.packed or copy.media) for copy in holding.copies),
+        Link("collection", f"{host}/releases/"),
+    ]
+
+
+def _row(it: Release) -> dict[str, object]:
+    told = {"number": it.number, "iri": it.iri, "issued": it.issued, "position": it.position, "entry": it.entry}
+    return {**told, "kept": not it.withdrawn}
+
+
+def _page(pages: Pages, it: Release, iris: Iris) -> bytes:
+    told = block(of_holding(of_release(it, iris)))
+    title, place, licences = citation.title(it), _place(it), citation.licences(it)
+    shown = pages.page("release.html", it=it, title=title, licences=licences, place=place, graphs=DATA.values(), block=told)
+    return bytes(shown.body)
+
+
+def _file(request: Request, folder: Path, it: Release, name: str) -> Response:
+    """Answer with a file of a release; what a client holds already is not sent again."""
+    stem = name.removesuffix(SUFFIX)
+    known = it.file(stem)
+    if known is None and stem not in _OWN:
+        raise Refused(HTTPStatus.NOT_FOUND, f"Release {it.number} has no file {name}")
+    if it.withdrawn and name != MANIFEST:
+        raise Refused(HTTPStatus.GONE, f"The files of release {it.number} were kept until {it.withdrawn}; /releases/ lists newer ones")
+    headers = {"Cache-Control": "no-cache" if name == MANIFEST else _FOR_EVER}
+    if known is None or stem != name:
+        return send_file(request, folder / name, _OWN.get(name, "text/plain; charset=utf-8"), headers)
+    headers |= {"ETag": f'"{known.sha256}"', "Repr-Digest": f"sha-256=:{base64.b64encode(bytes.fromhex(known.sha256)).decode()}:"}
+    return send_file(request, folder / name, "application/gzip" if name.endswith(".gz") else known.media, headers)

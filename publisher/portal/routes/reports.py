@@ -1,0 +1,62 @@
+"""Reports: ``/reports/`` lists the stocktaking reports that were made, each with its pages, its print and its numbers."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from fastapi import APIRouter
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+
+from publisher.http.entity_tags import send_file
+from publisher.http.negotiation import quality
+from publisher.http.problems import Refused
+from publisher.languages.request_locale import LANGUAGES
+from publisher.pages.templating import Pages
+from publisher.portal.report.builder import NUMBERS, PRINT, REPORT, STYLE, listed
+from publisher.store.query_service import Shelf
+
+_MEDIA = {
+    REPORT: "text/html; charset=utf-8",
+    PRINT: "application/pdf",
+    STYLE: "text/css; charset=utf-8",
+    NUMBERS: "application/json",
+    "SHA256SUMS": "text/plain; charset=utf-8",
+}
+
+
+def router(shelf: Shelf, pages: Pages) -> APIRouter:
+    """Give the routes of ``/reports/``."""
+    routes = APIRouter()
+    folder = shelf.data / "reports"
+
+    async def listing(request: Request) -> Response:
+        found = await run_in_threadpool(listed, folder)
+        accept = request.headers.get("accept")
+        if accept and quality(accept, "application/json") > quality(accept, "text/html"):
+            told = [{"name": it.name, "title": it.title, "release": it.release, "language": it.language, "files": it.files} for it in found]
+            return JSONResponse({"reports": told}, headers={"Vary": "Accept"})
+        return pages.page("reports.html", reports=found, languages=LANGUAGES)
+
+    async def report(request: Request) -> Response:
+        name = await _name(request)
+        return RedirectResponse(f"{request.scope.get('root_path', '')}/reports/{name}/{REPORT}", HTTPStatus.SEE_OTHER)
+
+    async def file(request: Request) -> Response:
+        wanted = request.path_params["file"]
+        path = folder / await _name(request) / wanted
+        if wanted not in _MEDIA or not path.is_file():
+            raise Refused(HTTPStatus.NOT_FOUND, "There is no such report; /reports/ lists them")
+        return await run_in_threadpool(send_file, request, path, _MEDIA[wanted])
+
+    async def _name(request: Request) -> str:
+        """Return the name of the report that the path names; raise Refused (404) where there is none."""
+        name: str = request.path_params["name"]
+        if name not in {it.name for it in await run_in_threadpool(listed, folder)}:
+            raise Refused(HTTPStatus.NOT_FOUND, "There is no such report; /reports/ lists them")
+        return name
+
+    for path, endpoint in (("/reports/", listing), ("/reports/{name}/", report), ("/reports/{name}/{file}", file)):
+        routes.add_route(path, endpoint, methods=["GET", "HEAD"])
+    return routes

@@ -1,0 +1,218 @@
+"""Search: what is published, by its words in any language and by facets; each search is an address of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from urllib.parse import urlencode
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from publisher.errors import NotReady
+from publisher.facets.facets import FACETS, located
+from publisher.facets.filter_query import Wanted, listing
+from publisher.facets.queries import Line
+from publisher.http.negotiation import best as wanted
+from publisher.http.negotiation import wants_html
+from publisher.http.problems import Refused
+from publisher.languages.request_locale import speaking, visit
+from publisher.languages.translations import translated as _
+from publisher.pages.dataset_response import counting
+from publisher.pages.templating import Pages
+from publisher.portal.facet_filters import asked as narrowed
+from publisher.portal.facet_filters import groups
+from publisher.portal.facet_labels import Names
+from publisher.portal.facet_panels import query_address
+from publisher.portal.search_results import FINDINGS, Finding, Page, written
+from publisher.portal.sources import titles
+from publisher.portal.topic_cards import topic_cards
+from publisher.search.index import Entry
+from publisher.search.query_parser import LONGEST, Wish
+from publisher.search.searcher import Reach, search_in
+from publisher.search.snippet import Marker, best, marker
+from publisher.search.spelling import corrected
+from publisher.store.query_service import Shelf
+from vocab.iris import KINDS
+
+PER = 20  # results of a page, when nothing else is asked for
+MOST = 1_000  # results of a page, at most
+REACH = 10_000  # results that can be paged through, and over which facets are counted where words are searched
+LINKED = 3  # concepts of a result that are named where the words name them
+_SELECTS = ("kind", "language", "source")  # facets that stand in the form
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What the address asks for."""
+
+    words: str
+    wanted: Wanted
+    sort: str
+    page: int
+    per: int
+
+
+def router(shelf: Shelf, pages: Pages) -> APIRouter:
+    """Give the routes of ``/search``."""
+    routes = APIRouter()
+
+    async def search(request: Request) -> Response:
+        asked = _asked(request)
+        suffix, accept = request.query_params.get("format"), request.headers.get("accept")
+        html = not suffix and wants_html(accept, FINDINGS.values())
+        names = Names(shelf.iris, await titles(shelf))
+        with speaking(visit().language if html else "en", visit()):  # data are the same in all languages
+            page = await asyncio.to_thread(_found, request, shelf, asked, names)
+        shown = shelf.current
+        headers = {"Vary": "Accept"} | ({"Stocktake-Text": f"position={shown.text}"} if shown.text != shown.position else {})
+        if html:
+            response = await _show(request, asked, page, names)
+            response.headers.update(headers)
+            return response
+        row = FINDINGS.get(suffix) if suffix else wanted(accept, FINDINGS.values())
+        if row is None:
+            raise Refused(HTTPStatus.NOT_ACCEPTABLE, "Findings are given as " + ", ".join(row.media for row in FINDINGS.values()))
+        return Response(written(page, row, shelf.iris), headers={"Content-Type": row.media, **headers})
+
+    async def _show(request: Request, asked: _Asked, page: Page, names: Names) -> Response:
+        choices = await asyncio.to_thread(groups, asked.wanted, page.facets, names)
+        return pages.page(
+            "search.html",
+            asked=asked,
+            it=page,
+            groups=choices,
+            lists={group.facet: (*group.first, *group.rest) for group in choices if group.facet in _SELECTS},
+            kept=[(name, value) for name, value in request.query_params.multi_items() if name in FACETS and name not in _SELECTS],
+            sorts=sorts(bool(asked.words)),
+            feeds=_feeds(asked.wanted),
+            meant=_meant(request, page.suggestion),
+            linked=lambda links: _linked(links, names),
+            query=query_address(page.query),
+            formats=[(row.label, _link(request, asked.page, row.suffix)) for row in FINDINGS.values()],
+            exports=[(row.label, _link(request, 1, row.suffix, str(MOST))) for row in FINDINGS.values() if row.suffix in ("csv", "json")],
+        )
+
+    routes.add_route("/search", search, methods=["GET", "HEAD"])
+    return routes
+
+
+def sorts(words: bool) -> dict[str, str]:
+    """Give the orders of a list and their names."""
+    told = {"relevance": _("Most relevant"), "newest": _("Newest first"), "title": _("By title"), "begins": _("By start date")}
+    return told if words else {name: title for name, title in told.items() if name != "relevance"}
+
+
+def _feeds(it: Wanted) -> list[tuple[str, str]]:
+    """Give the feeds of what is chosen: facet and address; of all where nothing is."""
+    found = [(name, f"/feeds/{name}/{code}.atom") for name in ("line", "goal", "country", "source") for code in it.codes(name)]
+    return found or [("", "/feeds/all.atom")]
+
+
+def _meant(request: Request, words: str) -> str:
+    """Return the address of the same search with other *words*, "" where there are none."""
+    others = [(name, value) for name, value in request.query_params.multi_items() if value and name not in ("q", "page", "format")]
+    return "/search?" + urlencode([("q", words), *others]) if words else ""
+
+
+def _linked(links: Iterable[str], names: Names) -> list[tuple[str, str]]:
+    """Return the names of concepts and the addresses of their pages, targets last."""
+    found = [it for iri in links if (it := located(iri, names.iris))]
+    ranked = sorted(found, key=lambda it: it[0] == "target")[:LINKED]
+    return [(names.short(facet, code), names.page(facet, code)) for facet, code in ranked]
+
+
+def _asked(request: Request) -> _Asked:
+    given = {name: value.strip() for name, value in request.query_params.items()}
+    words, sort = given.get("q", ""), given.get("sort") or "relevance"
+    if len(words) > LONGEST:
+        raise Refused(HTTPStatus.BAD_REQUEST, f"A search has at most {LONGEST} characters")
+    if sort not in (every := sorts(words=True)):
+        raise Refused(HTTPStatus.BAD_REQUEST, f"The parameter sort is one of {', '.join(every)}")
+    it = narrowed(request.query_params)
+    if wrong := [kind for kind in it.codes("kind") if kind not in KINDS]:
+        raise Refused(HTTPStatus.BAD_REQUEST, f"The parameter kind is one of {', '.join(KINDS)}, not {wrong[0][:40]}")
+    page, per = _number(given, "page", 1, REACH), _number(given, "per", PER, MOST)
+    if page * per > REACH + per:
+        raise Refused(HTTPStatus.BAD_REQUEST, f"The first {REACH} results can be paged through; narrow the search, or ask by SPARQL")
+    return _Asked(words, it, sort, page, per)
+
+
+def _number(given: dict[str, str], name: str, otherwise: int, most: int) -> int:
+    text = given.get(name) or str(otherwise)
+    if not (text.isascii() and text.isdigit()) or not 1 <= int(text[:9]) <= most:
+        raise Refused(HTTPStatus.BAD_REQUEST, f"The parameter {name} is a whole number from 1 to {most}")
+    return int(text)
+
+
+def _found(request: Request, shelf: Shelf, asked: _Asked, names: Names) -> Page:
+    tables, search, it = counting(shelf), search_in(shelf.current.path), asked.wanted
+    if search is None:
+        raise NotReady("the index of texts is being made; try again in a moment")
+    reach = search.reach(Wish(asked.words), REACH) if asked.words else Reach(0, {}, False)
+    if asked.words:
+        it = replace(it, words=asked.words, among=tuple(reach.scores))
+    total = reach.total if asked.words and not it.chosen else tables.total(it)
+    lines = tables.listed(it, asked.sort if asked.words or asked.sort != "relevance" else "newest", asked.per, (asked.page - 1) * asked.per)
+    mark = marker(asked.words, similar=reach.loose)
+    named = search.named_links(asked.words, loose=reach.loose)
+    findings = tuple(
+        _finding(entry or _entry(line), mark, reach.scores.get(line.iri, 0.0), line.changed, _tongue(it), named)
+        for line, entry in zip(lines, search.entries(line.iri for line in lines), strict=True)
+    )
+    last = max(1, -(-min(total, REACH) // asked.per))
+    around = {"previous": asked.page - 1, "next": asked.page + 1}
+    links = {name: _link(request, page) if 1 <= page <= last else "" for name, page in around.items()}
+    query, counted = listing(replace(it, among=None), shelf.iris), len(reach.scores) if asked.words else total
+    return Page(
+        words=asked.words,
+        total=total,
+        number=asked.page,
+        last=last,
+        per=asked.per,
+        similar=reach.loose,
+        findings=findings,
+        links=links,
+        facets=tables.counts(it),
+        counted=counted,
+        query=query,
+        topics=tuple(topic_cards(search, tables, names, asked.words, loose=reach.loose)) if asked.page == 1 else (),
+        suggestion=corrected(asked.words, search) or "" if asked.words and (reach.loose or not reach.total) else "",
+    )
+
+
+def _entry(line: Line) -> Entry:
+    """Give what the tables know of a thing that the index of texts does not know yet."""
+    return Entry(line.iri, line.kind, line.source, 0, ((line.title, line.language),) if line.title else (), ())
+
+
+def _tongue(it: Wanted) -> str | None:
+    """Give the language in which titles are shown where there are several: the chosen one, else the visit's, else what fits."""
+    codes, now = it.codes("language"), visit().language
+    return codes[0] if len(codes) == 1 else now if now != "en" else None
+
+
+def _finding(entry: Entry, mark: Marker, score: float, changed: str | None, language: str | None, named: frozenset[str]) -> Finding:
+    title, text = best(entry.titles, mark, language), best(entry.texts, mark, language)
+    parties = [(tuple(mark.pieces(name, tag)), tag) for name, tag in entry.parties]
+    return Finding(
+        entry,
+        score,
+        changed,
+        title,
+        tuple(mark.pieces(*title)) if title else (),
+        text[1] if text else None,
+        tuple(mark.passage(*text)) if text else (),
+        tuple(link for link in entry.links if link in named),
+        tuple((pieces, tag) for pieces, tag in parties if any(piece.found for piece in pieces)),
+    )
+
+
+def _link(request: Request, page: int, suffix: str = "", per: str = "") -> str:
+    without = {"page", *(["format"] if suffix else []), *(["per"] if per else [])}
+    given = [(name, value) for name, value in request.query_params.multi_items() if value and name not in without]
+    given += [("page", str(page))] if page > 1 else []
+    return "/search?" + urlencode([*given, *([("per", per)] if per else []), *([("format", suffix)] if suffix else [])])

@@ -1,0 +1,55 @@
+"""Join: how a registry comes in: what is read, a card written step by step, and a dry run of it with its verdicts."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from publisher.http.problems import Refused
+from publisher.pages.templating import Pages
+from publisher.portal.source_preview import Bench, Tried
+from publisher.portal.source_wizard import KINDS, Answers, card, given
+from publisher.sparql.protocol import FORM, body, decoded
+from publisher.store.query_service import Shelf
+from publisher.store.workers.rate_limit import client_of
+
+_MOST = 64 * 1024  # bytes of a form: its fields have at most 8,500 characters in all
+_OURS = ("same-origin", "none")  # who may send the form; a browser tells (https://www.w3.org/TR/fetch-metadata/)
+
+
+def router(shelf: Shelf, pages: Pages) -> APIRouter:
+    """Give the routes of joining: by GET the form and the card, by POST a dry run of the card."""
+    routes = APIRouter()
+
+    def page(request: Request, it: Answers, tried: Tried | None = None) -> Response:
+        bench: Bench | None = request.app.state.trial
+        response = pages.page("join.html", it=it, card=card(it), kinds=KINDS, tried=tried, may=bench is not None)
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    async def join(request: Request) -> Response:
+        return page(request, given(request.query_params))
+
+    async def dry_run(request: Request) -> Response:
+        it = given({name: values[0] for name, values in (await _form(request)).items()})
+        bench: Bench | None = request.app.state.trial
+        if bench is None or it.step < 4:
+            return page(request, it)
+        client = client_of(request.client.host) if request.client else ""
+        return page(request, it, await bench.attempt(card(it), client))
+
+    routes.add_route("/join", join, methods=["GET", "HEAD"])
+    routes.add_route("/join", dry_run, methods=["POST"])
+    return routes
+
+
+async def _form(request: Request) -> dict[str, list[str]]:
+    """Read the form; raises Refused where it comes from another site or is none."""
+    if request.headers.get("sec-fetch-site", "none") not in _OURS:
+        raise Refused(HTTPStatus.FORBIDDEN, "The form is sent from our own page only")
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
+        raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"POST the form as {FORM}", {"Accept-Post": FORM})
+    return decoded(await body(request, _MOST))

@@ -1,0 +1,104 @@
+"""Sources: each registry, how it fares, and what it has."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from publisher.facets.filter_query import Wanted
+from publisher.facets.queries import tables_in
+from publisher.feeds.sets import links as feed_links
+from publisher.formats import DATA
+from publisher.http.links import Link, origin
+from publisher.linked_data.content_response import Subject, tell
+from publisher.linked_data.cursor_lists import Listed, listed
+from publisher.linked_data.document_lookup import Named, named
+from publisher.linked_data.schema_org import block, of_source
+from publisher.linked_data.signposting import memento_links
+from publisher.pages.dataset_response import forms, tell_sheets
+from publisher.pages.templating import Pages
+from publisher.portal.entity_statistics import About, about
+from publisher.portal.facet_labels import Names, facet_title
+from publisher.portal.facet_panels import query_address
+from publisher.portal.registries import FILLED, registries, sheet
+from publisher.portal.sources import titles
+from publisher.store.descriptions import of_graph
+from publisher.store.queries import query
+from publisher.store.query_service import Shelf
+from publisher.store.source_status import clock, standings
+from vocab.terms import SCHEMA
+
+
+def router(shelf: Shelf, pages: Pages) -> APIRouter:
+    """Give the route of the registries."""
+    routes = APIRouter()
+
+    async def source(request: Request) -> Response:
+        found = await named(request, shelf, of_graph, 2)
+        things = await listed(request, shelf, "source", found.it.iri)
+        subject = Subject(
+            found.it,
+            found.place,
+            graph=found.it.iri,
+            links=(*_links(request, found, things), *feed_links(origin(request), found.it.iri, shelf.iris)),
+        )
+        return await tell(request, shelf, subject, found.suffix, lambda: _show(request, found, things))
+
+    async def _show(request: Request, found: Named, things: Listed) -> Response:
+        it = found.it
+        standing = (await standings(shelf)).get(found.name.removeprefix("source/"))
+        state, known = (standing.state(clock()).value, standing.met) if standing else (None, None)
+        count = int(standing.told.get("publishedRecords", 0)) if standing else None
+        return pages.page(
+            "source.html",
+            it=it,
+            standing=standing,
+            state=state,
+            confirmed=known,
+            listed=things,
+            graphs=DATA.values(),
+            place=found.place,
+            block=block(of_source(it, count, origin(request))),
+            about=await _figures(found.name.removeprefix("source/")),
+            name=found.name.removeprefix("source/"),
+        )
+
+    async def _figures(name: str) -> About | None:
+        tables = tables_in(shelf.current.path)
+        if tables is None:
+            return None
+        it = Wanted((("source", (name,)),))
+        return await asyncio.to_thread(about, tables, it, Names(shelf.iris, await titles(shelf)), f"/search?source={name}", ("source",))
+
+    async def registers(request: Request) -> Response:
+        tables = tables_in(shelf.current.path)
+        rows, fared = await shelf.rows(query("sources")), await standings(shelf)
+        found = await asyncio.to_thread(registries, rows, fared, tables, shelf.iris, clock())
+        whole = sheet(found, shelf.iris)
+        shown = [(facet, facet_title(facet)) for facet in FILLED]
+        return await tell_sheets(
+            request, shelf, [whole],
+            lambda: pages.page("registries.html", found=found, filled=shown, forms=forms(request), query=query_address(whole.query)),
+        )  # fmt: skip
+
+    for path in ("/registries", "/registries.{suffix}"):
+        routes.add_route(path, registers, methods=["GET", "HEAD"])
+    routes.add_route("/source/{rest:path}", source, methods=["GET", "HEAD"])
+    return routes
+
+
+def _links(request: Request, found: Named, things: Listed) -> list[Link]:
+    host, it = origin(request), found.it
+    licence = next((term.value for term in it.all("dct:license") if term.is_iri), None)
+    items = [f"{host}/page/{row['thing'].value.partition('/id/')[2]}" for row in things.rows]
+    return [
+        Link("cite-as", it.iri),
+        Link("type", f"{SCHEMA}Dataset"),
+        *([Link("license", licence)] if licence else []),
+        *(Link("item", item) for item in items),
+        *things.links(f"{host}{found.place.stem}"),
+        *memento_links(host, found.name),
+    ]

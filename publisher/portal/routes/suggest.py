@@ -1,0 +1,85 @@
+"""Suggestions while a person types: ``/search/suggest``, as JSON for the pages' script and as a page for everybody else."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import asdict, replace
+from http import HTTPStatus
+
+import orjson
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from publisher.errors import NotReady, Spent
+from publisher.formats import HTML, TIDY
+from publisher.http.negotiation import chosen
+from publisher.http.problems import Refused
+from publisher.http.representation import Told, answer
+from publisher.languages.request_locale import visit
+from publisher.pages.dataset_response import counting
+from publisher.pages.templating import Pages
+from publisher.portal.facet_labels import Names
+from publisher.portal.sources import titles
+from publisher.portal.suggestions import Suggestion, suggestions
+from publisher.search.searcher import search_in
+from publisher.store.query_service import Shelf
+from publisher.store.workers.rate_limit import Budget, client_of
+
+LONGEST = 100  # characters that may be typed
+DEFAULT, MOST = 8, 20  # suggestions
+REQUESTS, WINDOW = 300, 60  # of one client, in so many seconds: five a second, more than anybody types
+_LANGUAGE = {"Vary": "Accept-Language, Cookie"}  # names are in the language of the reader
+
+
+def router(shelf: Shelf, pages: Pages) -> APIRouter:
+    """Return the route of ``/search/suggest``."""
+    routes = APIRouter()
+    # No budget of queries means none of suggestions either: it is a trusted or private installation.
+    rate = Budget(replace(shelf.limits, budget=REQUESTS if shelf.limits.budget else 0, window=WINDOW), time.monotonic)
+
+    async def suggest(request: Request) -> Response:
+        _admit(request, rate)
+        typed, most = _typed(request)
+        suffix = request.query_params.get("format")
+        row = {"json": TIDY, "html": HTML}.get(suffix) if suffix else chosen(request.headers.get("accept"), [TIDY])
+        if row is None:
+            raise Refused(HTTPStatus.NOT_ACCEPTABLE, "Suggestions are given as application/json or text/html", {"Vary": "Accept"})
+        names = Names(shelf.iris, await titles(shelf))
+        found = await asyncio.to_thread(_suggestions, shelf, pages, names, typed, most)
+        if row is HTML:
+            return pages.page("suggest.html", typed=typed, suggestions=found)
+        body = {"query": typed, "suggestions": [asdict(it) for it in found]}
+        headers = {**_LANGUAGE, "Content-Language": visit().language}
+        return answer(request, Told(orjson.dumps(body), TIDY.media, negotiated=not suffix, headers=headers))
+
+    routes.add_route("/search/suggest", suggest, methods=["GET", "HEAD"])
+    return routes
+
+
+def _admit(request: Request, rate: Budget) -> None:
+    client = client_of(request.client.host) if request.client else ""
+    try:
+        rate.admit(client)
+    except Spent as spent:
+        raise Spent(
+            f"this address has asked for {REQUESTS} suggestions within {WINDOW} seconds; wait, or search without them", spent.wait
+        ) from spent
+    rate.charge(client, 1)
+
+
+def _typed(request: Request) -> tuple[str, int]:
+    typed, most = request.query_params.get("q", ""), request.query_params.get("limit") or str(DEFAULT)
+    if len(typed) > LONGEST:
+        raise Refused(HTTPStatus.BAD_REQUEST, f"Suggestions are made for at most {LONGEST} characters")
+    if not (most.isascii() and most.isdigit()) or not 1 <= int(most[:9]) <= MOST:
+        raise Refused(HTTPStatus.BAD_REQUEST, f"The parameter limit is a whole number from 1 to {MOST}")
+    return typed.lstrip(), int(most)
+
+
+def _suggestions(shelf: Shelf, pages: Pages, names: Names, typed: str, most: int) -> list[Suggestion]:
+    search = search_in(shelf.current.path)
+    if search is None:
+        raise NotReady("the index of texts is being made; try again in a moment")
+    return suggestions(search, counting(shelf), pages, names, typed, most)

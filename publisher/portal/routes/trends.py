@@ -1,0 +1,60 @@
+"""Trends: how many initiatives begin in each year, by region, by stakeholder, by status and by goal."""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from publisher.http.problems import Refused
+from publisher.pages.dataset_response import counting, forms, tell_sheets
+from publisher.pages.templating import Pages
+from publisher.portal.coverage import missing
+from publisher.portal.facet_filters import asked
+from publisher.portal.facet_labels import Names, facet_title
+from publisher.portal.facet_panels import fullest, panels
+from publisher.portal.sources import titles
+from publisher.portal.trends import trend
+from publisher.store.query_service import Shelf
+
+FACETS = ("region", "stakeholder", "status", "goal", "line", "source")
+SHOWN = 3  # figures, of those that have something
+INSTEAD = ("goal", "line", "country", "type", "status", "language")  # what is shown where no year is named
+
+
+def router(shelf: Shelf, pages: Pages) -> APIRouter:
+    """Give the route of the trends."""
+    routes = APIRouter()
+
+    async def trends(request: Request) -> Response:
+        by = request.query_params.get("by", "")
+        if by and by not in FACETS:
+            raise Refused(HTTPStatus.BAD_REQUEST, f"The parameter by is one of {', '.join(FACETS)}")
+        names, it = Names(shelf.iris, await titles(shelf)), asked(request.query_params).having("kind", "initiative")
+        made = [await asyncio.to_thread(trend, counting(shelf), it, facet, names) for facet in ([by] if by else FACETS)]
+        made = made if by else ([it for it in made if it.years] or made[:1])[:SHOWN]
+        others = [] if made[0].years else fullest(await asyncio.to_thread(panels, counting(shelf), it, INSTEAD, names), 2)
+
+        told = counting(shelf).counts(it)
+        empty = [] if made[0].years else [missing(name) for name in ("year", by) if name and not told.get(name)]
+
+        def show() -> Response:
+            return pages.page(
+                "trends.html",
+                trends=made,
+                missing=empty,
+                others=others,
+                by=by,
+                facets=FACETS,
+                titles={name: facet_title(name) for name in FACETS},
+                forms=forms(request, drawn=True),
+            )
+
+        return await tell_sheets(request, shelf, [it.sheet for it in made], show, made[0].drawing())
+
+    for path in ("/trends", "/trends.{suffix}"):
+        routes.add_route(path, trends, methods=["GET", "HEAD"])
+    return routes

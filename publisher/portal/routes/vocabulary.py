@@ -1,0 +1,98 @@
+"""Vocabulary: the ontology, the matrix and its links, and the JSON-LD context and frames of our JSON."""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+
+import orjson
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from publisher.facets.queries import tables_in
+from publisher.formats import DATA
+from publisher.http.links import Link
+from publisher.http.problems import Refused
+from publisher.http.representation import Told, answer
+from publisher.linked_data.content_response import Subject, tell
+from publisher.linked_data.document_lookup import Named, named
+from publisher.linked_data.jsonld_context import FRAMES, PATH, context, frame
+from publisher.pages.templating import Pages
+from publisher.portal.coverage import coverage, missing
+from publisher.portal.facet_filters import asked
+from publisher.portal.facet_labels import Names, basis_title
+from publisher.portal.facet_panels import SPARSE, panels, query_address
+from publisher.portal.matrix import links, matrix
+from publisher.store.descriptions import of_graph, of_thing
+from publisher.store.query_service import Shelf
+from vocab.initiative import Basis
+
+_LD = "application/ld+json"
+_FRAME = '; profile="http://www.w3.org/ns/json-ld#frame"'
+
+
+def router(shelf: Shelf, pages: Pages) -> APIRouter:
+    """Give the routes of the vocabulary."""
+    routes = APIRouter()
+
+    async def whole(request: Request) -> Response:
+        found = await named(request, shelf, of_graph, 1)
+        return await _tell(request, found, found.it.iri)
+
+    async def part(request: Request) -> Response:
+        """Answer for a link or a version of the matrix."""
+        depth = request.url.path.strip("/").count("/") + 1
+        return await _tell(request, await named(request, shelf, of_thing, depth), "")
+
+    async def _tell(request: Request, found: Named, graph: str) -> Response:
+        subject = Subject(found.it, found.place, graph=graph, links=(Link("cite-as", found.it.iri),))
+        return await tell(request, shelf, subject, found.suffix, lambda: _show(request, found))
+
+    async def _show(request: Request, found: Named) -> Response:
+        if found.it.iri == f"{shelf.iris.base}matrix" and (tables := tables_in(shelf.current.path)):
+            it, names = asked(request.query_params).having("kind", "initiative"), Names(shelf.iris)
+            whole = await asyncio.to_thread(matrix, tables, it, names, await links(shelf))
+            bases = [(basis.value, basis_title(basis.value), basis in it.bases) for basis in Basis]
+            pairs = (("line",), ("goal",), ("line", "goal"))
+            covered = {facets: await asyncio.to_thread(coverage, tables, it, *facets) for facets in pairs}
+            both = covered["line", "goal"]
+            sparse = both.part * SPARSE < both.all  # then the sides of the matrix say more than it does
+            return pages.page(
+                "matrix.html",
+                it=found.it,
+                matrix=whole,
+                bases=bases,
+                query=query_address(whole.query),
+                graphs=DATA.values(),
+                place=found.place,
+                coverage=[one.text for one in covered.values()],
+                missing=[missing(facet) for facet in ("line", "goal") if not covered[facet,].part] if both.all else [],
+                sides=await asyncio.to_thread(panels, tables, it, ("line", "goal"), names) if sparse else [],
+            )
+        return pages.page("resource.html", it=found.it, graphs=DATA.values(), place=found.place, changes=[])
+
+    async def words(request: Request) -> Response:
+        return answer(request, Told(_json({"@context": context(shelf.iris)}), _LD))
+
+    async def framed(request: Request) -> Response:
+        name = request.path_params["name"]
+        if name not in FRAMES:
+            raise Refused(HTTPStatus.NOT_FOUND, f"There are frames of {', '.join(FRAMES)}")
+        return answer(request, Told(_json(frame(name, shelf.iris)), _LD + _FRAME))
+
+    for path, endpoint in (
+        ("/ns", whole),
+        ("/ns.{suffix}", whole),
+        ("/matrix", whole),
+        ("/matrix.{suffix}", whole),
+        ("/matrix/{rest:path}", part),
+        (f"/{PATH}", words),
+        ("/frame/{name}.jsonld", framed),
+    ):
+        routes.add_route(path, endpoint, methods=["GET", "HEAD"])
+    return routes
+
+
+def _json(told: object) -> bytes:
+    return orjson.dumps(told, option=orjson.OPT_INDENT_2)

@@ -1,0 +1,150 @@
+"""Findings: a page of what was searched for, and how it is written as JSON, CSV and RDF."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+
+import orjson
+
+from publisher.formats import GRAPHS, Format, Graph
+from publisher.rdf.results import Term
+from publisher.search.index import Entry
+from publisher.search.snippet import Piece
+from publisher.store.descriptions import Description, Statement, spaces, write
+from vocab.iris import Iris
+from vocab.terms import DCT, FOAF, ORG, RDF, SCHEMA, SIOC, SKOS
+
+FINDINGS: dict[str, Format] = {
+    "json": Format("json", "JSON", "application/json"),
+    "csv": Format("csv", "CSV", "text/csv; charset=utf-8"),
+    **{suffix: row for suffix, row in GRAPHS.items() if suffix in ("ttl", "nt", "jsonld", "rdf")},
+}
+_CLASS = {"event": f"{SCHEMA}Event", "document": f"{FOAF}Document", "post": f"{SIOC}Post", "organization": f"{ORG}Organization"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was found: *title* is the one to show, *passage* where in its description; *modified* is a time in UTC.
+
+    *links* are the IRIs of its concepts that the words name, *parties* the names of its organizations that have some of the words.
+    """
+
+    entry: Entry
+    score: float
+    modified: str | None
+    title: tuple[str, str | None] | None
+    title_pieces: tuple[Piece, ...]
+    language: str | None
+    passage: tuple[Piece, ...]
+    links: tuple[str, ...] = ()
+    parties: tuple[tuple[tuple[Piece, ...], str | None], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TopicCard:
+    """A topic with its *name* and *label* in the language of the visit; *initiatives* is how many have it, *page* is its page's path.
+
+    *facet* and *code* are those of the search; of an organization *facet* is ``organization`` and *code* its IRI.
+    """
+
+    facet: str
+    code: str
+    iri: str
+    name: str
+    label: str
+    initiatives: int
+    page: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of findings; *similar* tells that nothing had the words as typed.
+
+    *links* lead to the pages before and after, "" where there is none. *facets* are counts by facet and code, over the *counted* things
+    that fit best where those that have the words are too many; *query* is the SPARQL that lists the same. *topics* are what the words
+    name, on the first page; *suggestion* is the search that was probably meant, "" where the words are found.
+    """
+
+    words: str
+    total: int
+    number: int
+    last: int
+    per: int
+    similar: bool
+    findings: tuple[Finding, ...]
+    links: Mapping[str, str]
+    facets: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    counted: int = 0
+    query: str = ""
+    topics: tuple[TopicCard, ...] = ()
+    suggestion: str = ""
+
+
+def written(page: Page, row: Format, iris: Iris) -> bytes:
+    """Write *page* in the format *row*."""
+    if isinstance(row, Graph):
+        return write(_described(page, iris), row)
+    return _csv(page) if row.suffix == "csv" else _json(page)
+
+
+def _json(page: Page) -> bytes:
+    told = {
+        "query": page.words,
+        "total": page.total,
+        "page": page.number,
+        "pages": page.last,
+        "per": page.per,
+        "similar": page.similar,
+        "suggestion": page.suggestion or None,
+        "topics": [asdict(it) for it in page.topics],
+        "previous": page.links["previous"] or None,
+        "next": page.links["next"] or None,
+        "sparql": page.query or None,
+        "facets": page.facets,
+        "results": [_row(it) for it in page.findings],
+    }
+    return orjson.dumps(told, option=orjson.OPT_INDENT_2)
+
+
+def _row(it: Finding) -> dict[str, object]:
+    return {
+        "thing": it.entry.thing,
+        "kind": it.entry.kind,
+        "source": it.entry.source,
+        "modified": it.modified,
+        "score": round(it.score, 4),
+        "titles": [{"text": text, "language": tag} for text, tag in it.entry.titles],
+        "passage": "".join(piece.text for piece in it.passage),
+        "languages": it.entry.languages,
+        "links": it.links,
+        "organizations": ["".join(piece.text for piece in pieces) for pieces, _tag in it.parties],
+    }
+
+
+def _csv(page: Page) -> bytes:
+    out = io.StringIO()
+    lines = csv.writer(out)  # of RFC 4180: lines end with CR LF
+    lines.writerow(("thing", "kind", "source", "modified", "score", "title", "language", "passage"))
+    for it in page.findings:
+        title, tag = it.title or ("", None)
+        passage = "".join(piece.text for piece in it.passage)
+        lines.writerow((it.entry.thing, it.entry.kind, it.entry.source, it.modified or "", f"{it.score:.4f}", title, tag or "", passage))
+    return out.getvalue().encode()
+
+
+def _described(page: Page, iris: Iris) -> Description:
+    statements = tuple(statement for it in page.findings for statement in _statements(it, iris))
+    return Description(iris.base, statements, {}, spaces(iris))
+
+
+def _statements(it: Finding, iris: Iris) -> Iterator[Statement]:
+    thing = it.entry.thing
+    yield Statement(thing, f"{RDF}type", Term(_CLASS.get(it.entry.kind, f"{iris.ns}Initiative")))
+    title = f"{SKOS}prefLabel" if it.entry.kind == "organization" else f"{DCT}title"
+    text = f"{SIOC}content" if it.entry.kind == "post" else f"{DCT}description"
+    for name, texts in ((title, it.entry.titles), (text, it.entry.texts)):
+        for value, tag in texts:
+            yield Statement(thing, name, Term(value, "literal", tag))

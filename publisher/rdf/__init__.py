@@ -1,0 +1,1 @@
+"""RDF terms, N-Triples, SPARQL tokens and other text formats."""

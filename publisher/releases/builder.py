@@ -1,0 +1,190 @@
+"""Making: the next release is cut from the journal, beside, and gets its number when it is whole; a crash leaves none.
+
+Nothing of the status graph is in it, since the journal holds nothing of it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import orjson
+
+from journal.entry import Entry
+from journal.journal import Journal
+from publisher.errors import ReleaseError
+from publisher.facets.files import writing
+from publisher.facets.schema import TABLES
+from publisher.formats import GRAPHS
+from publisher.releases import citation
+from publisher.releases.changes import changes, states
+from publisher.releases.dump import lines
+from publisher.releases.export_passes import Sinks, Tally, by_graph, by_subject
+from publisher.releases.facet_rows import Gathering
+from publisher.releases.release_tables import hand_over
+from publisher.releases.signature import key, sign, text
+from publisher.releases.sorting import Sorter
+from publisher.releases.table_metadata import csvw, data_package
+from publisher.releases.void import Counting, statements
+from publisher.releases.writers import FORMS
+from publisher.store.descriptions import Description, spaces
+from publisher.store.descriptions import write as write_turtle
+from publisher.store.releases.manifest import MANIFEST, File, Release, newest, write
+from vocab.iris import Iris
+
+SUMS = "SHA256SUMS"
+
+Watch = Callable[[str], None]  # told what is made next
+
+
+def make(data: Path, iris: Iris, now: datetime, watch: Watch = lambda _: None) -> Release:
+    """Cut the next release of the journal under *data*; *now* is when it is issued.
+
+    Raises ReleaseError where the journal is empty or is that of the last release, or where another release is being cut.
+    """
+    releases = data / "releases"
+    releases.mkdir(parents=True, exist_ok=True)
+    with alone(releases):
+        part, work = releases / ".part", releases / ".work"
+        for left in (part, work):
+            shutil.rmtree(left, ignore_errors=True)
+            left.mkdir()
+        journal = Journal(data / "journal")
+        before, head = newest(releases), _head(journal, newest(releases))
+        number = before.number + 1 if before else 1
+        issued = f"{now:%Y-%m-%dT%H:%M:%SZ}"
+        made = Release(number, iris.release(number), head.number, head.id, issued, before.number if before else None, {}, {})
+        made = _data(made, journal, iris, part, work, watch)
+        made = _told(made, before, releases, part, watch)
+        _signed(made, data / "signing", part, watch)
+        hand_over(work / "things", data, made)  # of no use without the release, and replaced by the next that gets its number
+        shutil.rmtree(work)
+        _name(part, releases / str(number), watch)
+        return made
+
+
+def _head(journal: Journal, before: Release | None) -> Entry:
+    head = journal.head
+    if head is None:
+        raise ReleaseError("the journal is empty: there is nothing to release; harvest first")
+    if before and (before.position, before.entry) == (head.number, head.id):
+        raise ReleaseError(
+            f"release {before.number} of {before.day} is up to date (journal entry {head.number}): nothing has changed since"
+        )
+    return head
+
+
+def _data(made: Release, journal: Journal, iris: Iris, part: Path, work: Path, watch: Watch) -> Release:
+    """Write all that is drawn from the journal."""
+    told, name = Tally(Counting(iris.base)), f"stocktake-{made.number}"
+    watch("texts")
+    with writing(part, work / "tables") as tables:
+        into = Sinks(tables, Gathering(work / "things", iris), Sorter(work / "graphs"))
+        by_subject(lines(journal, made.position, work), part, name, iris, into, told)
+        watch("tables")
+        by_graph(part / "gone.csv.gz", iris, into, told)
+        into.things.keep()
+        shutil.rmtree(work / "graphs")
+        watch("parquet")
+    files = [_file(part / f"{name}.nq.gz", "application/n-quads", "all statements with their graphs, sorted by their bytes, each once")]
+    said = "all statements without their graphs, each once"
+    files += [_file(part / f"{name}.{end}.gz", form.media, said) for end, form in FORMS.items()]
+    for table in TABLES.values():
+        for end, media in (("csv.gz", "text/csv"), ("parquet", "application/vnd.apache.parquet")):
+            files.append(_file(part / f"{table.name}.{end}", media, f"a row is {table.one}", tables.rows[table.name]))
+    files.append(_file(part / "gone.csv.gz", "text/csv", "removed records: delete these from your copy", told.records["gone"]))
+    files.append(_void(part / "void.ttl", told.counting, iris))
+    return replace(made, counts=told.counts(), sources=tuple(told.sources), files=tuple(files))
+
+
+def _void(path: Path, counting: Counting, iris: Iris) -> File:
+    told = Description(iris.base, tuple(statements(counting.numbers(), iris, spaces(iris))), {}, spaces(iris))
+    path.write_bytes(write_turtle(told, GRAPHS["ttl"]))
+    return _file(path, "text/turtle", "what there is, in numbers: classes, properties and links, by VoID")
+
+
+def _told(made: Release, before: Release | None, releases: Path, part: Path, watch: Watch) -> Release:
+    """Write what is told about it: what has changed, how its tables read, how it is cited."""
+    watch("changes")
+    old = states(releases / str(before.number) / "records.csv.gz") if before else iter(())
+    made = replace(made, changes=changes(old, states(part / "records.csv.gz")))
+    title = citation.title(made)
+    changelog = {"release": made.number, "previous": made.previous, "issued": made.issued, "changes": made.changes, "counts": made.counts}
+    texts = {
+        "changelog.json": ("application/json", "what has changed since the release before, in numbers", _json(changelog)),
+        "csv-metadata.json": ("application/csvm+json", "the columns of the tables, by CSVW", _json(csvw(made, title))),
+        "CITATION.cff": ("application/yaml", "how it is cited", citation.cff(made).encode()),
+        "datacite.json": ("application/json", "metadata of DataCite 4.5", _json(citation.datacite(made))),
+        "zenodo.json": ("application/json", "metadata of a deposit at Zenodo", _json(citation.zenodo(made))),
+    }
+    files = list(made.files)
+    for name, (media, says, content) in texts.items():
+        (part / name).write_bytes(content)
+        files.append(_file(part / name, media, says))
+    (part / "datapackage.json").write_bytes(_json(data_package(made, title, files)))
+    files.append(_file(part / "datapackage.json", "application/json", "all files and the columns of the tables, as a Data Package"))
+    return replace(made, files=tuple(files))
+
+
+def _signed(made: Release, keys: Path, part: Path, watch: Watch) -> None:
+    """Write sums and manifest, and sign every file."""
+    watch("signatures")
+    with key(keys) as secret:
+        told = f"timestamp:{int(datetime.fromisoformat(made.issued).timestamp())}"
+        made = replace(made, key=text(secret.get_public_key()))
+        (part / SUMS).write_text("".join(f"{file.sha256}  {file.name}\n" for file in made.files))
+        write(part, made)
+        for name in [*(file.name for file in made.files), SUMS, MANIFEST]:
+            sign(part / name, secret, told)
+
+
+def _name(part: Path, folder: Path, watch: Watch) -> None:
+    """Give a release its name once all of it is on the disk."""
+    for path in [*part.iterdir(), part]:
+        _keep(path)
+    watch("name")
+    part.rename(folder)
+    _keep(folder.parent)
+
+
+def _keep(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _file(path: Path, media: str, says: str, rows: int | None = None) -> File:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return File(path.name, media, path.stat().st_size, digest, says, rows)
+
+
+def _json(told: object) -> bytes:
+    return orjson.dumps(told, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+@contextmanager
+def alone(releases: Path) -> Iterator[None]:
+    """Keep other cuts and removals away; raise ReleaseError where one is under way."""
+    with (releases / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ReleaseError("another release is being cut; wait until it is done") from error
+        yield
+
+
+def as_json(it: Release) -> str:
+    """Write a release's manifest without its files, for a terminal."""
+    told = {name: getattr(it, name) for name in ("number", "iri", "position", "entry", "issued", "previous", "counts", "changes")}
+    return json.dumps(told, ensure_ascii=False)

@@ -1,0 +1,168 @@
+"""Passes: the journal's quads go through once by subject, for the texts, and once by graph, for the tables; memory stays flat."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import groupby, islice
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from publisher.facets.files import Writing
+from publisher.facets.record_rows import organization, read, record, rows
+from publisher.rdf.gzip_files import packed
+from publisher.rdf.ntriples_terms import Value, split, value
+from publisher.releases.deletions import departures
+from publisher.releases.facet_rows import Gathering
+from publisher.releases.sorting import Sorter
+from publisher.releases.void import Counting
+from publisher.releases.writers import FORMS, Form, Parts, Triples, triple
+from publisher.store.releases.manifest import Registry
+from vocab.iris import Iris
+from vocab.terms import DCAT, DCT, RDF
+
+_HELD = 5_000  # triples of one subject held at once: only registries have more
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was counted on the way: *records* by state, *things* by kind; *counting* is for VoID."""
+
+    counting: Counting
+    statements: int = 0
+    triples: int = 0
+    graphs: int = 0
+    records: Counter[str] = field(default_factory=Counter)
+    things: Counter[str] = field(default_factory=Counter)
+    sources: list[Registry] = field(default_factory=list)
+
+    def counts(self) -> dict[str, int]:
+        """Give the numbers that a manifest tells."""
+        there = self.records["published"] + self.records["vanished"]
+        whole = {"statements": self.statements, "triples": self.triples, "graphs": self.graphs, "records": there}
+        return whole | {"vanished": self.records["vanished"], "gone": self.records["gone"]} | dict(sorted(self.things.items()))
+
+
+class Sinks(NamedTuple):
+    """Where the passes put what they read: rows of the public tables, rows of things, and the quads for the next pass."""
+
+    tables: Writing
+    things: Gathering
+    sorter: Sorter
+
+
+def by_subject(lines: Iterable[bytes], folder: Path, name: str, iris: Iris, into: Sinks, told: Tally) -> None:
+    """Write N-Quads, and the triples in every form, into *folder* as *name*, and the organizations; hand all to the sorter."""
+    organizations = f"<{iris.base}id/organization/".encode()
+    with ExitStack() as opened:
+        quads = opened.enter_context(packed(folder / f"{name}.nq.gz"))
+        texts = [_Text(form, opened.enter_context(packed(folder / f"{name}.{end}.gz")), iris.base) for end, form in FORMS.items()]
+
+        def take(held: list[bytes]) -> None:
+            quads.writelines(held)
+            into.sorter.add(map(with_graph_first, held))
+            told.statements += len(held)
+
+        for subject, group in groupby(lines, key=lambda line: line[: line.index(b" ")]):
+            for place, triples in enumerate(parted(group, take)):
+                told.triples += len(triples)
+                parts = [it.split(b" ", 2) for it in triples]
+                told.counting.put(subject, parts, again=place > 0)
+                for text in texts:
+                    text.put(triples, parts)
+                if place == 0 and subject.startswith(organizations):
+                    held = read(triples)
+                    into.things.organization(held)
+                    if row := organization(held, iris):
+                        into.tables.put("organizations", row)
+                elif place == 0:
+                    into.things.concept(subject, parts)
+        for text in texts:
+            text.end()
+
+
+def parted(lines: Iterable[bytes], take: Callable[[list[bytes]], None], most: int = _HELD) -> Iterator[list[bytes]]:
+    """Hand the quads of one subject to *take*, some at a time; give its triples, each once, at most about *most* at a time.
+
+    All triples of most subjects come at once, also where thousands of graphs repeat them; but a registry points to all of its records.
+    """
+    rest, before, triples = iter(lines), b"", list[bytes]()
+    while held := list(islice(rest, most)):
+        take(held)
+        found = list(dict.fromkeys(map(triple, held)))
+        triples += found[1:] if found[0] == before else found
+        before = found[-1]
+        if len(triples) >= most:
+            yield triples
+            triples = []
+    if triples:
+        yield triples
+
+
+def with_graph_first(line: bytes) -> bytes:
+    """Put the graph before the triple; no term has a bare tab in it."""
+    place = line.rindex(b" <")
+    return line[place + 1 : -3] + b"\t" + line[:place] + b"\n"
+
+
+class _Text:
+    """A form of RDF while it is written."""
+
+    def __init__(self, form: Form, file: BinaryIO, base: str) -> None:
+        self._form, self._file, self._begun = form, file, False
+        file.write(form.head(base))
+
+    def put(self, triples: Triples, parts: Parts) -> None:
+        """Write a subject."""
+        text = self._form.subject(triples, parts)
+        self._file.write(self._form.between + text if self._begun else text)
+        self._begun = True
+
+    def end(self) -> None:
+        """Write what comes last."""
+        self._file.write(self._form.tail)
+
+
+def by_graph(gone: Path, iris: Iris, into: Sinks, told: Tally) -> None:
+    """Write the tables' rows and the list of what is gone, from what ``by_subject`` handed on."""
+    with packed(gone) as departed:
+        departed.writelines(islice(departures([]), 1))
+        for graph, triples in graphs(into.sorter.sorted()):
+            told.graphs += 1
+            if graph.startswith(f"{iris.base}record/"):
+                _record(graph, triples, iris, into, told, departed)
+            elif graph.startswith(f"{iris.base}source/"):
+                told.sources += _source(graph, triples, iris)
+
+
+def graphs(lines: Iterable[bytes]) -> Iterator[tuple[str, list[bytes]]]:
+    """Give each graph with its triples."""
+    for graph, group in groupby(lines, key=lambda line: line[: line.index(b"\t")]):
+        yield graph[1:-1].decode(), [line[len(graph) + 1 : -1] for line in group]
+
+
+def _record(graph: str, triples: list[bytes], iris: Iris, into: Sinks, told: Tally, departed: BinaryIO) -> None:
+    it = record(graph, triples, iris)
+    told.records[it.state] += 1
+    if it.state == "gone":
+        end = f" <{graph}> .\n".encode()
+        departed.writelines(islice(departures(line + end for line in triples), 1, None))
+    elif it.kind:
+        told.things[it.kind] += 1
+    into.things.record(it)
+    for table, row in rows(it):
+        into.tables.put(table, row)
+
+
+def _source(graph: str, triples: list[bytes], iris: Iris) -> Iterator[Registry]:
+    """Give a registry from its catalogue's graph."""
+    said: dict[str, Value] = {}
+    for subject, predicate, term in map(split, triples):
+        if subject[1:-1].decode() == graph:
+            said.setdefault(predicate[1:-1].decode(), value(term))
+    if f"{RDF}type" in said and said[f"{RDF}type"].text == f"{DCAT}Catalog":
+        title, publisher, licence = (said.get(f"{DCT}{name}", Value("")).text for name in ("title", "publisher", "license"))
+        name = graph.removeprefix(f"{iris.base}source/")
+        yield Registry(name, title or name, publisher, licence)

@@ -1,0 +1,102 @@
+"""Gathered: the rows of a release's things, as the tables take them, from its quads as they pass; memory stays flat."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+from typing import NamedTuple
+
+from publisher.facets.database import line
+from publisher.facets.facets import FACETS
+from publisher.facets.record_rows import Graph, Record
+from publisher.facets.thing_rows import organization, thing
+from publisher.rdf.gzip_files import packed
+from vocab.iris import Iris
+from vocab.terms import SKOS
+
+BATCH = 10_000  # rows of a file, which the tables take at once: some 9 MB
+_BESIDE = "beside.json"
+
+
+class Beside(NamedTuple):
+    """What is told beside the rows: areas with their regions, official links of action lines and goals with their status, all by codes.
+
+    *longest* is how many bytes the longest row has, at least a mebibyte.
+    """
+
+    regions: list[tuple[str, str]]
+    links: list[tuple[str, str, str]]
+    longest: int = 1 << 20
+
+
+class Gathering:
+    """Take what is said subject by subject, then record by record; rows wait as files in *folder*, which ``keep`` makes whole."""
+
+    def __init__(self, folder: Path, iris: Iris) -> None:
+        folder.mkdir(parents=True)
+        self._folder, self._iris = folder, iris
+        self._waiting: list[bytes] = []
+        self._files = 0
+        self._beside = Beside([], [])
+        self._longest = self._beside.longest
+        self._ours = tuple(f"<{iris.base}{name}/".encode() for name in ("id", "record", "run"))
+        self._match, region = f"<{SKOS}broadMatch>".encode(), iris.scheme("itu-region")
+        self._region = f"<{region}/".encode()
+        self._link = [f"<{iris.ns}{name}>".encode() for name in ("linkLine", "linkGoal", "linkStatus")]
+
+    def organization(self, held: Graph) -> None:
+        """Take an organization: all that is said of it."""
+        if row := organization(held, next(iter(held.said)), self._iris):
+            self._put(line(row))
+
+    def concept(self, subject: bytes, parts: Sequence[Sequence[bytes]]) -> None:
+        """Take any other subject with its statements, each in its three terms: regions and links are among them."""
+        if subject.startswith(self._ours):
+            return
+        said: dict[bytes, list[bytes]] = {}
+        for _, predicate, term in parts:
+            said.setdefault(predicate, []).append(term)
+        for region in said.get(self._match, ()):
+            if region.startswith(self._region):
+                self._beside.regions.append((self._code("country", subject), self._code("region", region)))
+        for action_line, goal, status in product(*(said.get(name, ()) for name in self._link)):
+            told = status[1:-1].decode().rpartition("#")[2]
+            self._beside.links.append((self._code("line", action_line), self._code("goal", goal), told))
+
+    def _code(self, facet: str, term: bytes) -> str:
+        return FACETS[facet].code(term[1:-1].decode(), self._iris)
+
+    def record(self, it: Record) -> None:
+        """Take a record."""
+        if it.kind and it.kind != "organization" and it.state != "gone":
+            self._put(line(thing(it)))
+
+    def _put(self, row: bytes) -> None:
+        self._waiting.append(row)
+        self._longest = max(self._longest, len(row))
+        if len(self._waiting) == BATCH:
+            self._write()
+
+    def _write(self) -> None:
+        with packed(self._folder / f"{self._files:06}.ndjson.gz") as file:
+            file.writelines(self._waiting)
+        self._files, self._waiting = self._files + 1, []
+
+    def keep(self) -> None:
+        """Write what is left."""
+        if self._waiting:
+            self._write()
+        (self._folder / _BESIDE).write_text(json.dumps(self._beside._replace(longest=self._longest)))
+
+
+def rows(folder: Path) -> list[Path]:
+    """List the files of rows in *folder*."""
+    return sorted(folder.glob("*.ndjson.gz"))
+
+
+def beside(folder: Path) -> Beside:
+    """Read what is told beside the rows."""
+    regions, links, longest = json.loads((folder / _BESIDE).read_text())
+    return Beside([(area, region) for area, region in regions], [(one, goal, status) for one, goal, status in links], longest)

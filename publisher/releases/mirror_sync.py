@@ -1,0 +1,85 @@
+"""Mirrored: the releases of a mirror's origin, taken over with their signatures, each file proved by what its manifest says of it.
+
+The folder gets its number when all is there, so that a release is seen whole or not at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import shutil
+from http import HTTPStatus
+from pathlib import Path
+
+import httpx
+
+from journal.errors import ChainError
+from journal.journal import Journal
+from publisher.releases.builder import SUMS, alone
+from publisher.releases.signature import PUBLIC, SUFFIX
+from publisher.store.releases.manifest import MANIFEST, Release, newest, read
+
+
+async def fetch(data: Path, url: str, client: httpx.AsyncClient) -> list[int]:
+    """Fetch the releases that the Stocktake at *url*, which ends with a slash, has cut since ours; give their numbers.
+
+    One whose entry has not come yet waits for it. Raises ChainError where a file or the journal is not what the manifest says,
+    httpx.HTTPError where the origin does not answer, and ReleaseError while one is being cut here.
+    """
+    releases, found = data / "releases", list[int]()
+    releases.mkdir(parents=True, exist_ok=True)
+    with alone(releases):
+        last = newest(releases)
+        number = last.number + 1 if last else 1
+        while await _one(data, f"{url}releases/", number, client):
+            found.append(number)
+            number += 1
+    return found
+
+
+async def _one(data: Path, url: str, number: int, client: httpx.AsyncClient) -> bool:
+    part, at = data / "releases" / ".got", f"{url}{number}/"
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    if not await _bring(client, at + MANIFEST, part / MANIFEST):
+        part.rmdir()
+        return False
+    made = await asyncio.to_thread(read, part)
+    if not await asyncio.to_thread(_follows, Journal(data / "journal"), made):
+        return False
+    names = [] if made.withdrawn else [*(file.name for file in made.files), SUMS, MANIFEST]
+    for name in [*names, *(name + SUFFIX for name in names)]:
+        if "/" in name or not await _bring(client, at + name, part / name):
+            raise ChainError(f"release {number} of {url} lacks {name}; it is not taken over")
+    await asyncio.to_thread(_prove, part, made)
+    (data / "signing").mkdir(exist_ok=True)
+    await _bring(client, url + PUBLIC, data / "signing" / PUBLIC)
+    part.rename(data / "releases" / str(number))
+    return True
+
+
+def _follows(journal: Journal, made: Release) -> bool:
+    """Tell whether the entry that a release holds is here; raise ChainError where it is another one."""
+    entry = journal.entry(made.position)
+    if entry and entry.id != made.entry:
+        raise ChainError(f"release {made.number} holds entry {made.position} of another journal; it is not taken over")
+    return entry is not None
+
+
+def _prove(part: Path, made: Release) -> None:
+    for file in () if made.withdrawn else made.files:
+        with (part / file.name).open("rb") as opened:
+            if hashlib.file_digest(opened, "sha256").hexdigest() != file.sha256:
+                raise ChainError(f"release {made.number}: {file.name} is not what its manifest says; it is not taken over")
+
+
+async def _bring(client: httpx.AsyncClient, url: str, path: Path) -> bool:
+    """Bring a file in pieces; False where there is none."""
+    async with client.stream("GET", url, headers={"Accept-Encoding": "identity"}) as answer:
+        if answer.status_code == HTTPStatus.NOT_FOUND:
+            return False
+        answer.raise_for_status()
+        with path.open("wb") as file:
+            async for piece in answer.aiter_bytes():
+                await asyncio.to_thread(file.write, piece)
+    return True

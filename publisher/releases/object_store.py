@@ -1,0 +1,132 @@
+"""Stored: releases in the store that machines share; who cuts one puts it there, every other publisher fetches it.
+
+The manifest goes last, so that a release is seen whole or not at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import httpx
+import structlog
+
+from journal import mirror_origin
+from journal.errors import ChainError, JournalError
+from journal.store import Store, read
+from publisher.errors import ReleaseError
+from publisher.http.outbound_client import outward
+from publisher.releases import mirror_sync
+from publisher.releases.builder import alone
+from publisher.releases.signature import PUBLIC
+from publisher.store.releases.manifest import MANIFEST, newest
+from publisher.store.releases.manifest import read as manifest
+
+_ROOM = "releases"  # the releases' folder in a store
+_CLAIM = "claim"
+_EVERY = 20.0  # seconds between two looks for releases
+
+log = structlog.get_logger(room="releases")
+
+
+def put(data: Path, number: int) -> None:
+    """Put release *number* into the store, where there is one; what a crash left there is completed.
+
+    Raises ReleaseError where another machine has cut the same number.
+    """
+    store = read(data / "journal")
+    if store is None:
+        return
+    folder = data / "releases" / str(number)
+    _claim(store, number, folder, data / "releases" / ".claim")
+    if (public := data / "signing" / PUBLIC).exists():
+        with suppress(FileExistsError):
+            store.add(f"{_ROOM}/{PUBLIC}", public)
+    names = sorted(path.name for path in folder.iterdir() if path.name != MANIFEST)
+    for name in [*names, MANIFEST]:
+        try:
+            store.add(f"{_ROOM}/{number}/{name}", folder / name)
+        except FileExistsError:
+            continue
+
+
+def _claim(store: Store, number: int, folder: Path, claim: Path) -> None:
+    """Say whose release this is, by the hash of its manifest, before any of its files is there."""
+    ours, name = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest(), f"{_ROOM}/{number}/{_CLAIM}"
+    claim.write_text(ours)
+    try:
+        store.add(name, claim)
+    except FileExistsError as error:
+        store.get(name, claim)
+        if claim.read_text() != ours:
+            told = f"remove {folder} and run again: the other one is fetched, and the next is cut if there is anything new"
+            raise ReleaseError(f"release {number} was cut on another machine at the same time; {told}") from error
+    finally:
+        claim.unlink(missing_ok=True)
+
+
+@asynccontextmanager
+async def followed(data: Path, allow: frozenset[str] = frozenset()) -> AsyncIterator[None]:
+    """Fetch what others cut as long as the context lasts, where releases lie in a store, or the journal is a mirror's.
+
+    *allow* are hosts that may lie on a private network.
+    """
+    task = asyncio.create_task(_follow(data, allow)) if read(data / "journal") or mirror_origin.read(data / "journal") else None
+    try:
+        yield
+    finally:
+        if task:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+async def _follow(data: Path, allow: frozenset[str]) -> None:
+    async with outward(allow) as client:
+        while True:
+            try:
+                of = mirror_origin.read(data / "journal")
+                for number in await (mirror_sync.fetch(data, of.url, client) if of else asyncio.to_thread(fetch, data)):
+                    log.info("release fetched", release=number)
+            except (ReleaseError, JournalError, httpx.HTTPError) as error:
+                log.warning("releases not fetched", reason=str(error))
+            await asyncio.sleep(_EVERY)
+
+
+def fetch(data: Path) -> list[int]:
+    """Fetch the releases that others have cut since ours; give their numbers. Raises ReleaseError while one is being cut here."""
+    store, found = read(data / "journal"), list[int]()
+    if store is None:
+        return found
+    releases = data / "releases"
+    releases.mkdir(parents=True, exist_ok=True)
+    with alone(releases):
+        last = newest(releases)
+        number = last.number + 1 if last else 1
+        while _one(store, number, releases):
+            found.append(number)
+            number += 1
+    if found and not (public := data / "signing" / PUBLIC).exists():
+        public.parent.mkdir(exist_ok=True)
+        store.get(f"{_ROOM}/{PUBLIC}", public)
+    return found
+
+
+def _one(store: Store, number: int, releases: Path) -> bool:
+    part = releases / ".got"
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    if not store.get(f"{_ROOM}/{number}/{MANIFEST}", part / MANIFEST):
+        part.rmdir()
+        return False
+    for name in store.names(f"{_ROOM}/{number}"):
+        if name not in (MANIFEST, _CLAIM):
+            store.get(f"{_ROOM}/{number}/{name}", part / name)
+    missing = [file.name for file in manifest(part).files if not (part / file.name).exists()]
+    if missing:
+        raise ChainError(f"release {number} in {store.url} lacks {', '.join(missing)}; cut it again")
+    part.rename(releases / str(number))
+    return True

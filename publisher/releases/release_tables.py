@@ -1,0 +1,128 @@
+"""Tabled: the tables of a release, from which its report counts: from rows that were gathered while it was cut, or from its N-Quads.
+
+No store is opened: what is there is made by streams in flat memory. Done again after a crash, it ends what was begun.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+from publisher.facets.bitmap_build import prepare
+from publisher.facets.database import MADE, Database
+from publisher.facets.record_rows import read, record
+from publisher.rdf.gzip_files import unpacked
+from publisher.releases.export_passes import graphs, parted, with_graph_first
+from publisher.releases.facet_rows import Gathering, beside, rows
+from publisher.releases.sorting import Sorter
+from publisher.store.releases.manifest import Release
+from vocab.iris import Iris
+
+MEMORY = "192MiB"  # what DuckDB may hold; more of it waits beside
+_ABOUT = "about.json"
+
+
+class Tabled(NamedTuple):
+    """The file of a release's tables, and the status of each official link by action line and goal."""
+
+    file: Path
+    links: Mapping[tuple[str, str], str]
+
+
+def rows_of(data: Path, number: int) -> Path:
+    """Give where the rows of a release wait until its tables are made."""
+    return data / "shelf" / "releases" / f"{number}.rows"
+
+
+def tables_of(data: Path, number: int) -> Path:
+    """Give where the tables of a release are kept."""
+    return data / "shelf" / "releases" / f"{number}.tables"
+
+
+def hand_over(held: Path, data: Path, it: Release) -> None:
+    """Take rows that were gathered in the folder *held* while release *it* was cut."""
+    (held / _ABOUT).write_text(json.dumps(_about(it)))
+    _name(held, rows_of(data, it.number))
+
+
+def tabled(data: Path, it: Release, iris: Iris) -> Tabled:
+    """Give the tables of a release; made where they are not there yet, or were made of another journal or by another form of ours."""
+    folder = tables_of(data, it.number)
+    if not _is_of(folder, it):
+        _make(data, it, iris, folder)
+    links = {(line, goal): status for line, goal, status in beside(folder).links}
+    return Tabled(folder / "tables.duckdb", links)
+
+
+def _make(data: Path, it: Release, iris: Iris, folder: Path) -> None:
+    waiting = rows_of(data, it.number)
+    if not _is_of(waiting, it):
+        _gather(data, it, iris, waiting)
+    part = _part(folder)
+    told = beside(waiting)
+    database = Database(part / "tables.duckdb", MEMORY)
+    try:
+        database.begin()
+        for file in rows(waiting):
+            database.fill(file, told.longest)
+        database.regions(set(told.regions))
+        database.keep(it.position, it.entry)
+    finally:
+        database.close()
+    prepare(part / "tables.duckdb", MEMORY)
+    (part / "beside.json").write_text(json.dumps(told))
+    (part / _ABOUT).write_text(json.dumps(_about(it)))
+    _name(part, folder)
+    shutil.rmtree(waiting, ignore_errors=True)
+
+
+def _gather(data: Path, it: Release, iris: Iris, folder: Path) -> None:
+    """Gather the rows from the release's own N-Quads."""
+    part = _part(folder)
+    lines = unpacked(data / "releases" / str(it.number) / f"stocktake-{it.number}.nq.gz")
+    gathering, sorter = Gathering(part / "rows", iris), Sorter(part / "work")
+    organizations = f"<{iris.base}id/organization/".encode()
+    for subject, group in groupby(lines, key=lambda line: line[: line.index(b" ")]):
+        for place, triples in enumerate(parted(group, lambda held: sorter.add(map(with_graph_first, held)))):
+            if place == 0 and subject.startswith(organizations):
+                gathering.organization(read(triples))
+            elif place == 0:
+                gathering.concept(subject, [triple.split(b" ", 2) for triple in triples])
+    for graph, held in graphs(sorter.sorted()):
+        if graph.startswith(f"{iris.base}record/"):
+            gathering.record(record(graph, held, iris))
+    gathering.keep()
+    hand_over(part / "rows", data, it)
+    shutil.rmtree(part)
+
+
+def _about(it: Release) -> dict[str, object]:
+    return {"entry": it.entry, "position": it.position, "made": MADE}
+
+
+def _is_of(folder: Path, it: Release) -> bool:
+    try:
+        return bool(json.loads((folder / _ABOUT).read_text()) == _about(it))
+    except (FileNotFoundError, ValueError):
+        return False
+
+
+def _part(folder: Path) -> Path:
+    """Make a folder beside, and remove those that a crash left."""
+    for left in folder.parent.glob(f".part-{folder.name}-*"):
+        shutil.rmtree(left, ignore_errors=True)
+    part = folder.with_name(f".part-{folder.name}-{os.getpid()}")
+    part.mkdir(parents=True)
+    return part
+
+
+def _name(part: Path, folder: Path) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if folder.exists():
+        shutil.rmtree(folder)
+    part.rename(folder)

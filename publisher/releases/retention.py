@@ -1,0 +1,28 @@
+"""Keeping: the newest releases keep their files; of the older ones the manifest stays, so that numbers and addresses never die."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from publisher.releases.builder import alone
+from publisher.store.releases.manifest import MANIFEST, Release, listed, write
+
+KEEP = 12  # releases: a year of monthly ones
+
+
+def keep(releases: Path, most: int, now: datetime) -> list[Release]:
+    """Remove the files of all but the newest *most* releases; give those that were removed. Done again, it ends what a crash left."""
+    removed = []
+    with alone(releases):
+        for it in listed(releases)[max(1, most) :]:
+            folder = releases / str(it.number)
+            if it.withdrawn is None:
+                it = replace(it, withdrawn=f"{now:%Y-%m-%dT%H:%M:%SZ}")
+                write(folder, it)  # first told, then done
+                removed.append(it)
+            for path in folder.iterdir():
+                if path.name != MANIFEST:
+                    path.unlink()
+    return removed

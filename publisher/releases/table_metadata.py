@@ -1,0 +1,93 @@
+"""Descriptions of the tables for machines: CSVW (https://www.w3.org/TR/tabular-metadata/) and Data Package (https://datapackage.org/)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from publisher.facets.schema import TABLES, Column, Kind, Reference, Table
+from publisher.store.releases.manifest import File, Release
+
+_CSVW = {
+    Kind.IRI: "anyURI",
+    Kind.IRIS: "anyURI",
+    Kind.NUMBER: "integer",
+    Kind.DECIMAL: "decimal",
+    Kind.TIME: "dateTime",
+}
+_FRICTIONLESS = {
+    Kind.IRI: {"type": "string", "format": "uri"},
+    Kind.NUMBER: {"type": "integer"},
+    Kind.DECIMAL: {"type": "number"},
+    Kind.TIME: {"type": "datetime"},
+}
+
+
+def csvw(it: Release, title: str) -> dict[str, object]:
+    """Describe the tables as a CSVW table group, from which RDF can be made too."""
+    return {
+        "@context": ["http://www.w3.org/ns/csvw", {"@language": "en"}],
+        "@id": f"{it.iri}#tables",
+        "dc:title": title,
+        "dc:issued": {"@value": it.issued, "@type": "xsd:dateTime"},
+        "tables": [_csvw_table(table) for table in TABLES.values()],
+    }
+
+
+def _csvw_table(table: Table) -> dict[str, object]:
+    schema: dict[str, object] = {"columns": [_csvw_column(column) for column in table.columns]}
+    if table.key:
+        schema["primaryKey"] = list(table.key)
+    if table.references:
+        schema["foreignKeys"] = [_csvw_reference(it) for it in table.references]
+    return {"url": f"{table.name}.csv.gz", "dc:description": f"A row is {table.one}.", "tableSchema": schema}
+
+
+def _csvw_reference(it: Reference) -> dict[str, object]:
+    return {"columnReference": it.column, "reference": {"resource": f"{it.table}.csv.gz", "columnReference": it.of}}
+
+
+def _csvw_column(column: Column) -> dict[str, object]:
+    told: dict[str, object] = {"name": column.name, "titles": column.name, "dc:description": column.says, "required": column.needed}
+    told["datatype"] = _CSVW.get(column.kind, "string")
+    return told | ({"separator": " "} if column.kind.is_list else {})
+
+
+def data_package(it: Release, title: str, files: Iterable[File]) -> dict[str, object]:
+    """Describe the release as a Data Package; *files* are those that are made so far."""
+    licences = sorted({source.licence for source in it.sources if source.licence.startswith("http")})
+    told: dict[str, object] = {
+        "profile": "data-package",
+        "name": f"wsis-stocktaking-{it.number}",
+        "id": it.iri,
+        "title": title,
+        "version": str(it.number),
+        "created": it.issued,
+        "homepage": it.iri,
+        "sources": [{"title": source.title} for source in it.sources],
+        "resources": [_resource(file) for file in files],
+    }
+    return told | ({"licenses": [{"path": path} for path in licences]} if licences else {})
+
+
+def _resource(file: File) -> dict[str, object]:
+    stem, _, rest = file.name.partition(".")
+    told: dict[str, object] = {
+        "name": file.name.lower().replace("_", "-"),
+        "path": file.name,
+        "description": file.says,
+        "mediatype": file.media,
+        "bytes": file.bytes,
+        "hash": f"sha256:{file.sha256}",
+    }
+    if rest == "csv.gz" and stem in TABLES:
+        table = TABLES[stem]
+        schema: dict[str, object] = {"fields": [_field(column) for column in table.columns]}
+        if table.key:
+            schema["primaryKey"] = list(table.key)
+        told |= {"profile": "tabular-data-resource", "format": "csv", "compression": "gz", "encoding": "utf-8", "schema": schema}
+    return told
+
+
+def _field(column: Column) -> dict[str, object]:
+    told: dict[str, object] = {"name": column.name, "description": column.says, **_FRICTIONLESS.get(column.kind, {"type": "string"})}
+    return told | ({"constraints": {"required": True}} if column.needed else {})

@@ -1,0 +1,180 @@
+"""Told: what a store says of a thing, as the index takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import cache
+from typing import NamedTuple, Protocol
+
+from pyoxigraph import BlankNode, DefaultGraph, Literal, NamedNode, Quad, Triple
+
+from publisher.search.index import Entry, Texts
+from vocab.iris import KINDS
+from vocab.terms import DCT, FOAF, ORG, RDF, SCHEMA, SIOC, SKOS
+
+_NAME = NamedNode(f"{SKOS}prefLabel")
+_TITLES = frozenset({NamedNode(f"{DCT}title"), _NAME})
+_TEXTS = frozenset({NamedNode(f"{DCT}description"), NamedNode(f"{SIOC}content")})
+_SPATIAL, _CLASS = NamedNode(f"{DCT}spatial"), NamedNode(f"{ORG}classification")
+_LINKS = ("actionLine", "goal", "target", "activityType")  # of the ontology; action lines, goals and targets as registries declare them
+_TYPE, _MODIFIED, _TOPIC = NamedNode(f"{RDF}type"), NamedNode(f"{DCT}modified"), NamedNode(f"{FOAF}primaryTopic")
+_MERGED = DefaultGraph()
+
+
+class Quads(Protocol):
+    """What is asked of a store, of our own or elsewhere."""
+
+    def quads_for_pattern(
+        self,
+        subject: NamedNode | BlankNode | Triple | None,
+        predicate: NamedNode | None,
+        object: NamedNode | BlankNode | Literal | Triple | None,
+        graph_name: NamedNode | BlankNode | DefaultGraph | None = None,
+        /,
+    ) -> Iterator[Quad]:
+        """Give the quads of a pattern."""
+
+    def named_graphs(self) -> Iterator[NamedNode | BlankNode]:
+        """Give the graphs that it holds."""
+
+
+def things(store: Quads, base: str) -> Iterator[str]:
+    """Give all things of the kinds that are looked up, some twice."""
+    for quad in store.quads_for_pattern(None, _TYPE, None, _MERGED):
+        if isinstance(quad.subject, NamedNode) and parts(quad.subject.value, base):
+            yield quad.subject.value
+
+
+def parts(thing: str, base: str) -> tuple[str, str, str] | None:
+    """Give kind, source and key of a thing's IRI, None where it is none of ours.
+
+    >>> parts("https://x.org/id/event/demo/e1", "https://x.org/")
+    ('event', 'demo', 'e1')
+    """
+    found = thing.removeprefix(f"{base}id/").split("/") if thing.startswith(f"{base}id/") else []
+    return (found[0], found[1], found[2]) if len(found) == 3 and found[0] in KINDS else None
+
+
+class Organization(NamedTuple):
+    """What an organization adds to the index entry of each thing that it takes part in."""
+
+    names: Texts
+    classes: tuple[str, ...]
+
+
+def entry(store: Quads, thing: str, base: str, organizations: dict[str, Organization] | None = None) -> Entry | None:
+    """Return the index entry of *thing*; None if the store has no statement of its type, as for deleted records.
+
+    *organizations* caches what was read of organizations; it is valid as long as the store does not change.
+    """
+    parsed = parts(thing, base)
+    if parsed is None:
+        return None
+    kind, source, key = parsed
+    cached: dict[str, Organization] = {} if organizations is None else organizations
+    titles: list[tuple[str, str | None]] = []
+    texts: list[tuple[str, str | None]] = []
+    names: dict[tuple[str, str | None], None] = {}
+    links: set[str] = set()
+    typed = False
+    linking, taking_part = _link_properties(base), _party_properties(base)
+    for quad in store.quads_for_pattern(NamedNode(thing), None, None, _MERGED):
+        predicate, value = quad.predicate, quad.object
+        if isinstance(value, Literal):
+            if predicate in _TITLES:
+                titles.append((value.value, value.language))
+            elif predicate in _TEXTS:
+                texts.append((value.value, value.language))
+        elif isinstance(value, NamedNode):
+            typed = typed or predicate == _TYPE
+            if predicate in linking:
+                links.add(value.value)
+            elif predicate in taking_part:
+                organization = cached.get(value.value) or cached.setdefault(value.value, _organization(store, value))
+                names.update(dict.fromkeys(organization.names))
+                links.update(organization.classes)
+    if not typed:
+        return None
+    modified = _modified(store, f"{base}record/{source}/{key}")
+    return Entry(thing, kind, source, modified, _ordered(titles), _ordered(texts), tuple(sorted(links)), _ordered(names))
+
+
+def linked_things(store: Quads, organization: str, base: str) -> Iterator[str]:
+    """Yield the things in which *organization* takes part; a thing is repeated for each role."""
+    for predicate in _party_properties(base):
+        for quad in store.quads_for_pattern(None, predicate, NamedNode(organization), _MERGED):
+            if isinstance(quad.subject, NamedNode) and parts(quad.subject.value, base):
+                yield quad.subject.value
+
+
+def organizations_of(store: Quads, things: Iterable[str], base: str) -> set[str]:
+    """Return the organizations that take part in *things*."""
+    quads = (quad for thing in things for quad in store.quads_for_pattern(NamedNode(thing), None, None, _MERGED))
+    return {quad.object.value for quad in quads if quad.predicate in _party_properties(base) and isinstance(quad.object, NamedNode)}
+
+
+@cache
+def _link_properties(base: str) -> frozenset[NamedNode]:
+    return frozenset({_SPATIAL, _CLASS, *(NamedNode(f"{base}ns#{name}") for name in _LINKS)})
+
+
+@cache
+def _party_properties(base: str) -> frozenset[NamedNode]:
+    return frozenset({NamedNode(f"{DCT}publisher"), NamedNode(f"{base}ns#partner"), NamedNode(f"{SCHEMA}funder")})
+
+
+def _organization(store: Quads, organization: NamedNode) -> Organization:
+    names: list[tuple[str, str | None]] = []
+    classes: set[str] = set()
+    for quad in store.quads_for_pattern(organization, None, None, _MERGED):
+        if quad.predicate == _NAME and isinstance(quad.object, Literal):
+            names.append((quad.object.value, quad.object.language))
+        elif quad.predicate == _CLASS and isinstance(quad.object, NamedNode):
+            classes.add(quad.object.value)
+    return Organization(_ordered(names), tuple(sorted(classes)))
+
+
+def _ordered(texts: Iterable[tuple[str, str | None]]) -> Texts:
+    return tuple(sorted(texts, key=lambda text: (text[1] or "", text[0])))
+
+
+def records(things: Iterable[str], base: str) -> Iterator[str]:
+    """Give the records of things of ours."""
+    for thing in things:
+        if found := parts(thing, base):
+            yield f"{base}record/{found[1]}/{found[2]}"
+
+
+def _modified(store: Quads, record: str) -> int:
+    for quad in store.quads_for_pattern(NamedNode(record), _MODIFIED, None, _MERGED):
+        if isinstance(quad.object, Literal):
+            with suppress(ValueError, OverflowError):
+                return int(datetime.fromisoformat(quad.object.value).astimezone(UTC).timestamp())
+    return 0
+
+
+def touched(lines: Iterable[bytes], base: str, size: int) -> Iterator[set[str]]:
+    """Give the things and records of which the rows of a patch say something, in sets of at most *size*; some come in two sets."""
+    ours = tuple(f"{sign} <{base}{word}/".encode() for sign in "AD" for word in ("id", "record"))
+    found: set[bytes] = set()
+    for line in lines:
+        if line.startswith(ours):
+            found.add(line[3 : line.index(b">")])
+            if len(found) >= size:
+                yield {iri.decode() for iri in found}
+                found.clear()
+    yield {iri.decode() for iri in found}
+
+
+def topics(store: Quads, found: Iterable[str], base: str) -> set[str]:
+    """Give the things among what was found, and those whose records were found."""
+    given: set[str] = set()
+    for iri in found:
+        if iri.startswith(f"{base}id/"):
+            given.add(iri)
+        elif "#" not in iri:
+            objects = (quad.object for quad in store.quads_for_pattern(NamedNode(iri), _TOPIC, None, _MERGED))
+            given.update(it.value for it in objects if isinstance(it, NamedNode))
+    return given

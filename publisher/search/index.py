@@ -1,0 +1,166 @@
+"""Index: where texts are looked up, a tantivy index (https://github.com/quickwit-oss/tantivy-py); one document a thing.
+
+Its files never change once they are written, so that a snapshot is a folder of links to them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import orjson
+import tantivy
+
+from publisher.search.analyzer import cut, primary
+
+FORMAT = 2  # count it up with every change of what is written, so that shelves make their index anew
+_HEAP = 30_000_000  # bytes that wait to be written, at most
+TOPICS = "topics.json"  # the labels of the concepts, beside tantivy's own files
+MADE = f"{FORMAT} tantivy-{version('tantivy')} stemmer-{version('PyStemmer')}"  # an index that was made otherwise cannot be searched
+_MADE_FILE = "made"
+_TRIES = 20  # snapshots that a merge of files may spoil, one after the other
+
+Texts = tuple[tuple[str, str | None], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is looked up of a thing: texts with their language tags; *modified* is in seconds since 1970, 0 where not known.
+
+    *links* are the IRIs of the concepts that the thing is linked to, *parties* the names of the organizations that take part in it.
+    """
+
+    thing: str
+    kind: str
+    source: str
+    modified: int
+    titles: Texts
+    texts: Texts
+    links: tuple[str, ...] = ()
+    parties: Texts = ()
+
+    @property
+    def languages(self) -> list[str]:
+        """Give the languages of its texts."""
+        return sorted({primary(tag) for _, tag in (*self.titles, *self.texts)})
+
+
+@cache
+def schema() -> tantivy.Schema:
+    """Give the fields: words have positions, stems have none."""
+    made = tantivy.SchemaBuilder()
+    for name in ("thing", "kind", "source", "language"):
+        made.add_text_field(name, tokenizer_name="raw", index_option="basic", fast=name != "thing", stored=name == "thing")
+    made.add_text_field("link", tokenizer_name="raw", index_option="basic")
+    for name in ("title", "text", "party"):
+        made.add_text_field(name, tokenizer_name="whitespace", index_option="position")
+        made.add_text_field(f"{name}_stems", tokenizer_name="whitespace", index_option="freq")
+    made.add_integer_field("modified", fast=True)
+    made.add_bytes_field("told", stored=True)
+    return made.build()
+
+
+def document(entry: Entry) -> tantivy.Document:
+    """Return *entry* as a document of the index."""
+    made = tantivy.Document()
+    made.add_text("thing", entry.thing)
+    made.add_text("kind", entry.kind)
+    made.add_text("source", entry.source)
+    made.add_integer("modified", entry.modified)
+    for language in entry.languages:
+        made.add_text("language", language)
+    for link in entry.links:
+        made.add_text("link", link)
+    for field, texts in (("title", entry.titles), ("text", entry.texts), ("party", entry.parties)):
+        for text, tag in texts:
+            words, stems = cut(text, primary(tag))
+            made.add_text(field, words)
+            if stems:
+                made.add_text(f"{field}_stems", stems)
+    told = [entry.kind, entry.source, entry.modified, entry.titles, entry.texts, entry.links, entry.parties]
+    made.add_bytes("told", orjson.dumps(told))
+    return made
+
+
+def open_index(path: Path) -> tantivy.Index:
+    """Open the index in the folder *path*, which is made when missing."""
+    path.mkdir(parents=True, exist_ok=True)
+    return tantivy.Index(schema(), str(path))
+
+
+class Writer:
+    """The index in *path*, open for writing, by one process at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._writer = open_index(path).writer(_HEAP, 1)
+
+    def put(self, entry: Entry) -> None:
+        """Put an entry in the place of the one that the thing has."""
+        self.drop(entry.thing)
+        self.add(entry)
+
+    def add(self, entry: Entry) -> None:
+        """Add the entry of a thing that has none."""
+        self._writer.add_document(document(entry))
+
+    def drop(self, thing: str) -> None:
+        """Leave a thing out."""
+        self._writer.delete_documents_by_term("thing", thing)
+
+    def clear(self) -> None:
+        """Leave all out."""
+        self._writer.delete_all_documents()
+
+    def commit(self) -> None:
+        """Write what waits, so that no crash loses it."""
+        self._writer.commit()
+
+    def close(self) -> None:
+        """Let the index go; what was not committed is lost."""
+        self._writer.rollback()
+        del self._writer
+
+    def abandon(self) -> None:
+        """Let a broken index go, whatever waits."""
+        del self._writer
+
+    def snapshot(self, folder: Path) -> None:
+        """Link the index as it was committed last into *folder*."""
+        for _ in range(_TRIES):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            if link(self._path, folder):
+                return
+        raise OSError(f"{self._path}: no snapshot could be made in {_TRIES} attempts")
+
+
+def link(index: Path, folder: Path) -> bool:
+    """Link the files of *index* into *folder*, which is empty; tell whether no merge came between."""
+    with suppress(FileNotFoundError):  # a store without a vocabulary has none
+        os.link(index / TOPICS, folder / TOPICS)
+    meta = (index / "meta.json").read_bytes()
+    segments = {found["segment_id"].replace("-", "") for found in orjson.loads(meta)["segments"]}
+    try:
+        for path in index.iterdir():
+            if re.split(r"[._]", path.name)[0] in segments:
+                os.link(path, folder / path.name)
+    except FileNotFoundError:
+        return False
+    (folder / "meta.json").write_bytes(meta)
+    (folder / _MADE_FILE).write_text(MADE)
+    return True
+
+
+def is_current(folder: Path) -> bool:
+    """Return whether the snapshot in *folder* was written by this version of the index's format."""
+    try:
+        return (folder / _MADE_FILE).read_text() == MADE
+    except FileNotFoundError:
+        return False

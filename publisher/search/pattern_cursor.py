@@ -1,0 +1,71 @@
+"""Walk: a place in the tokens of a query, and what its prefixes stand for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from publisher.errors import SyntaxFault
+from publisher.rdf.sparql_tokens import Token, fault, tokens
+
+SPACE = "http://jena.apache.org/text#"
+PROPERTY = f"{SPACE}query"
+DEEPEST = 100  # braces and brackets within one another
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One search in a query.
+
+    *subject* and *asked* are its tokens left and right of the property, *place* is where bindings are to be put, and *gaps* are
+    the places (start, end) of what is to be taken out.
+    """
+
+    subject: tuple[Token, ...]
+    asked: tuple[Token, ...]
+    verb: Token
+    place: int
+    gaps: tuple[tuple[int, int], ...]
+
+
+class Walk:
+    """A place in the tokens of a query."""
+
+    def __init__(self, query: str) -> None:
+        self.query, self.all, self.at, self.depth = query, tokens(query), 0, 0
+        self.prefixes: dict[str, str] = {}
+        self.found: list[Site] = []
+
+    @property
+    def here(self) -> Token:
+        """Give the next token; behind the last there is one of the kind ``end``."""
+        return self.all[self.at] if self.at < len(self.all) else Token("end", "", len(self.query))
+
+    def take(self) -> Token:
+        """Give the next token and go on."""
+        token = self.here
+        self.at += 1
+        return token
+
+    def opening(self, text: str) -> Token:
+        """Take the bracket or brace *text*; raise SyntaxFault where another token stands."""
+        token = self.take()
+        if token.kind != "other" or token.text != text:
+            raise self.refuse(token, f"{text} is expected")
+        return token
+
+    def refuse(self, token: Token, why: str) -> SyntaxFault:
+        """Make the error that points to *token*."""
+        return fault(self.query, token.start, why)
+
+    def deeper(self, token: Token) -> None:
+        """Count one more brace or bracket that is open."""
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise self.refuse(token, f"a query that asks for texts nests at most {DEEPEST} deep")
+
+    def searches(self, token: Token) -> bool:
+        """Tell whether *token* names the property that searches."""
+        if token.kind == "iri":
+            return token.text == f"<{PROPERTY}>"
+        prefix, _, local = token.text.partition(":")
+        return token.kind == "name" and self.prefixes.get(prefix, "") + local == PROPERTY

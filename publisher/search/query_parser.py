@@ -1,0 +1,215 @@
+"""Asking: from what a person types to what is looked up.
+
+All words must be found, in any order; ``"words in a row"``, ``begin*``, ``-without``, ``this OR that``. Where nothing has
+them all, words that are spelled nearly so, or hold them inside, are taken for them, and the answer says so.
+
+A word is found in titles, in descriptions, in the names of organizations that take part, and in the labels of the concepts that a thing is
+linked to. Labels are not written into the entry of each thing: the concepts that a word names are looked up first, then their IRIs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from tantivy import Occur, Query
+
+from publisher.search.analyzer import STEMMERS, fold, pairs, stem, tokens
+from publisher.search.index import schema
+
+LONGEST = 1_000  # characters of a search: longer ones are no searches
+MOST = 24  # words of a search that count
+_NEAR, _FAR = 4, 8  # letters from which one and two slips are overlooked
+_INSIDE = 5  # letters from which a word is looked for inside others
+_CLAUSE = re.compile(r'(?P<no>-)?(?:"(?P<row>[^"]*)"?|(?P<word>[^\s"]+))')
+
+FIELDS = ("title", "text")
+_WEIGHT = {"title": 4.0, "text": 1.0}  # a title has few words, and they are chosen
+_STEM = 0.6  # of a word's own weight
+# Scores of what is found by labels alone, below nearly all that texts score, so that titles and descriptions come first.
+_NEAR_TOPIC, _FAR_TOPIC, _PARTY = 0.01, 0.003, 0.01
+_WHOLE_TOPIC = 0.02  # of a concept that all words name together
+_APART = 16  # concepts that are scored each for itself, so that who has two of them comes before who has one
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is looked for: *words* as typed; the rest are None where all will do.
+
+    *field* is ``title`` or ``text``; *language* is that of a text of the thing; *kind* and *source* are those of its IRI.
+    """
+
+    words: str
+    field: str | None = None
+    language: str | None = None
+    kind: str | None = None
+    source: str | None = None
+
+
+class NamedTopics(NamedTuple):
+    """The IRIs of the concepts that a word names: *near* by their names, *far* by longer labels."""
+
+    near: tuple[str, ...]
+    far: tuple[str, ...]
+
+
+class Topics(Protocol):
+    """The concepts of the vocabulary, as ``topic_index.TopicIndex`` searches them."""
+
+    def named_by(self, word: str, run: bool, begin: bool, loose: bool) -> NamedTopics:
+        """Return the concepts that *word* names."""
+
+    def named_whole(self, words: str, *, loose: bool) -> tuple[str, ...]:
+        """Return the concepts that all *words* name together."""
+
+
+class Clause(NamedTuple):
+    """A part of a search: *row* means in a row, *begin* that the last word may go on, *no* that it must not be found."""
+
+    words: tuple[tuple[str, bool], ...]
+    row: bool
+    begin: bool
+    no: bool
+
+
+def clauses(text: str) -> list[list[Clause]]:
+    """Read what was typed: clauses that must all be found, each with its alternatives.
+
+    >>> [[(clause.words[0][0], clause.no) for clause in group] for group in clauses("water -fire OR school")]
+    [[('water', False)], [('fire', True), ('school', False)]]
+    """
+    found: list[list[Clause]] = []
+    joined, left = False, MOST
+    for match in _CLAUSE.finditer(text):
+        if match["word"] == "OR" and found:
+            joined = True
+            continue
+        written = match["row"] if match["row"] is not None else match["word"]
+        words = tuple(tokens(written)[:left])
+        if not words:
+            continue
+        left -= len(words)
+        clause = Clause(words, match["row"] is not None, written.endswith("*"), match["no"] is not None)
+        if joined:
+            found[-1].append(clause)
+        else:
+            found.append([clause])
+        joined = False
+    return found
+
+
+def build(wish: Wish, spoken: Iterable[str], *, loose: bool = False, topics: Topics | None = None) -> Query:
+    """Write *wish* as a query of an index of texts in the languages *spoken*; *loose* takes words for one another that are nearly alike.
+
+    With *topics*, words are found in labels and in the names of organizations too, unless *wish* names a field.
+    """
+    fields = (wish.field,) if wish.field else FIELDS
+    languages = [language for language in spoken if language in STEMMERS and wish.language in (language, None)]
+    topics = None if wish.field else topics
+    parts: list[tuple[Occur, Query]] = []
+    for group in clauses(wish.words):
+        asked = [(clause, _clause(clause, fields, languages, loose and not clause.no, topics)) for clause in group]
+        if len(asked) == 1:
+            parts.append((Occur.MustNot if asked[0][0].no else Occur.Must, asked[0][1]))
+        else:
+            parts.append((Occur.Must, _any(_without(query) if clause.no else query for clause, query in asked)))
+    if not any(occur == Occur.Must for occur, _ in parts):
+        parts.append((Occur.Must, Query.all_query()))
+    if topics and parts and (whole := topics.named_whole(wish.words, loose=loose)):
+        parts.append((Occur.Should, _linked(whole, _WHOLE_TOPIC)))
+    for name, value in (("language", wish.language), ("kind", wish.kind), ("source", wish.source)):
+        if value is not None:
+            parts.append((Occur.Must, Query.const_score_query(Query.term_query(schema(), name, value, "basic"), 0.0)))
+    return Query.boolean_query(parts)
+
+
+def _without(query: Query) -> Query:
+    return Query.boolean_query([(Occur.Must, Query.all_query()), (Occur.MustNot, query)])
+
+
+def _any(queries: Iterable[Query]) -> Query:
+    return Query.boolean_query([(Occur.Should, query) for query in queries])
+
+
+def _clause(clause: Clause, fields: Iterable[str], languages: list[str], loose: bool, topics: Topics | None) -> Query:
+    if clause.row:
+        return _any([*(_row(clause, field) for field in fields), *_labelled_row(clause, topics)])
+    last = len(clause.words) - 1
+    words = [
+        _any(_anywhere(word, run, clause.begin and place == last, loose, fields, languages, topics))
+        for place, (word, run) in enumerate(clause.words)
+    ]
+    return words[0] if len(words) == 1 else Query.boolean_query([(Occur.Must, word) for word in words])
+
+
+def _anywhere(
+    word: str, run: bool, begin: bool, loose: bool, fields: Iterable[str], languages: list[str], topics: Topics | None
+) -> list[Query]:
+    found = [_weighed(word_query(word, run, begin, loose, field, languages), field) for field in fields]
+    if topics:
+        found.append(Query.const_score_query(word_query(word, run, begin, loose, "party", languages), _PARTY))
+        near, far = topics.named_by(word, run, begin, loose)
+        found += [_linked(iris, score) for iris, score in ((near, _NEAR_TOPIC), (far, _FAR_TOPIC)) if iris]
+    return found
+
+
+def _labelled_row(clause: Clause, topics: Topics | None) -> list[Query]:
+    """Return where words in a row are found beside texts: in a name of an organization, and in a label that has them in a row."""
+    if not topics:
+        return []
+    whole = topics.named_whole('"' + " ".join(word for word, _ in clause.words) + '"', loose=False)
+    return [Query.const_score_query(_row(clause, "party"), _PARTY), *([_linked(whole, _NEAR_TOPIC)] if whole else [])]
+
+
+def _linked(iris: Sequence[str], score: float) -> Query:
+    if len(iris) > _APART:
+        return Query.const_score_query(Query.term_set_query(schema(), "link", iris), score)
+    return _any(Query.const_score_query(Query.term_query(schema(), "link", iri, "basic"), score) for iri in iris)
+
+
+def _row(clause: Clause, field: str) -> Query:
+    terms = [term for word, run in clause.words for term in (_inner(word) if run else [fold(word)])]
+    return _weighed(_phrase(terms, field), field)
+
+
+def _inner(run: str) -> list[str]:
+    """Give the pairs of a run; its last character alone is known only where a text's own run ends."""
+    folded = fold(run)
+    return pairs(folded)[: max(1, len(folded) - 1)]
+
+
+def _phrase(terms: list[str], field: str) -> Query:
+    if len(terms) == 1:
+        return _term(terms[0], field)
+    return Query.phrase_query(schema(), field, list(terms))
+
+
+def _term(term: str, field: str) -> Query:
+    if len(term) == 1 and not term.isascii():
+        return Query.regex_query(schema(), field, f"{term}.?")  # a character may stand alone or begin a pair
+    return Query.term_query(schema(), field, term, "freq")
+
+
+def word_query(word: str, run: bool, begin: bool, loose: bool, field: str, spoken: Iterable[str]) -> Query:
+    """Write one word, or a *run* of a script without spaces, as a query of a field; *begin* means that the word may go on."""
+    if run:
+        return _phrase(_inner(word), field)
+    languages = [language for language in spoken if language in STEMMERS]
+    folded = fold(word)
+    found = [_term(folded, field)]
+    stems = [Query.term_query(schema(), f"{field}_stems", stem(word, language), "freq") for language in languages]
+    if stems:
+        found.append(Query.boost_query(Query.disjunction_max_query(stems), _STEM))
+    if begin:
+        found.append(Query.regex_query(schema(), field, f"{folded}.*"))
+    if loose and len(folded) >= _NEAR:
+        found.append(Query.boost_query(Query.fuzzy_term_query(schema(), field, folded, 2 if len(folded) >= _FAR else 1), 0.5))
+    if loose and len(folded) >= _INSIDE:
+        found.append(Query.regex_query(schema(), field, f".*{folded}.*"))
+    return _any(found)
+
+
+def _weighed(query: Query, field: str) -> Query:
+    return Query.boost_query(query, _WEIGHT.get(field, 1.0))

@@ -1,0 +1,144 @@
+"""Search: what the index of one generation finds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import orjson
+import tantivy
+from tantivy import Order, Query
+
+from publisher.search.index import Entry, Texts, is_current, open_index, schema
+from publisher.search.query_parser import Wish, build, clauses
+from publisher.search.topic_index import TopicIndex, open_topics
+
+REACHED = 50  # searches that are kept
+ENTRIES = 1_000  # values of a list that are counted, at most
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """What was found: *total* in all, *scores* in order, best or newest first; *loose* where words were taken for similar ones."""
+
+    total: int
+    scores: tuple[tuple[str, float], ...]
+    entries: tuple[Entry, ...]
+    loose: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What can be reached of a search: *total* counts all that fits, *scores* are by IRI, the best first."""
+
+    total: int
+    scores: dict[str, float]
+    loose: bool
+
+
+class Search:
+    """The index in *folder*, which does not change while it is open."""
+
+    def __init__(self, folder: Path) -> None:
+        index = open_index(folder)
+        index.config_reader("manual")
+        index.reload()
+        self._found = index.searcher()
+        self._reached: dict[tuple[Wish, int], Reach] = {}
+        self._values: dict[str, list[tuple[str, int]]] = {}
+        self._folder = folder
+
+    @cached_property
+    def topics(self) -> TopicIndex | None:
+        """Return the concepts that things are linked to; None if the store has no vocabulary. The first call may build their index."""
+        return open_topics(self._folder)
+
+    def find(self, wish: Wish, limit: int, offset: int = 0, *, newest: bool = False, told: bool = True, similar: bool = True) -> Hits:
+        """Find *limit* things from the place *offset* on; *told* gives what they are, not their IRIs and scores alone.
+
+        Where nothing has the words, similar ones are taken for them, unless *similar* is False.
+        """
+        spoken = [language for language, _ in self.values("language")]
+        topics = self.topics if wish.words else None
+        exact = self._page(build(wish, spoken, topics=topics), limit, offset, newest)
+        loose = similar and _count(exact) == 0 and bool(clauses(wish.words))
+        page = self._page(build(wish, spoken, loose=True, topics=topics), limit, offset, newest) if loose else exact
+        found = [(self._found.doc(address), 0.0 if newest else float(score)) for score, address in page.hits]
+        scores = tuple((str(document.get_first("thing")), score) for document, score in found)
+        entries = tuple(_entry(document) for document, _ in found) if told else ()
+        return Hits(_count(page), scores, entries, loose and _count(page) > 0)
+
+    def reach(self, wish: Wish, most: int) -> Reach:
+        """Find the IRIs of the *most* things that fit best, with their scores; kept for the next who asks the same."""
+        key = (wish, most)
+        if key not in self._reached:
+            hits = self.find(wish, most, told=False)
+            if len(self._reached) >= REACHED:
+                self._reached.pop(next(iter(self._reached)))
+            self._reached[key] = Reach(hits.total, dict(hits.scores), hits.loose)
+        return self._reached[key]
+
+    def named_links(self, words: str, *, loose: bool = False) -> frozenset[str]:
+        """Return the IRIs of the concepts that any of *words* names; things that have one of them are found by it."""
+        if self.topics is None:
+            return frozenset()
+        parts = [
+            self.topics.named_by(word, run, clause.begin and word == clause.words[-1][0], loose)
+            for group in clauses(words)
+            for clause in group
+            for word, run in clause.words
+            if not clause.no
+        ]
+        return frozenset(iri for named in parts for iri in (*named.near, *named.far))
+
+    def entries(self, things: Iterable[str]) -> list[Entry | None]:
+        """Give the entries of things by their IRIs, None of one that the index does not know."""
+        asked = (self._found.search(Query.term_query(schema(), "thing", thing, "basic"), 1).hits for thing in things)
+        return [_entry(self._found.doc(hits[0][1])) if hits else None for hits in asked]
+
+    def values(self, name: str) -> list[tuple[str, int]]:
+        """Give the values of ``language``, ``kind`` or ``source`` with the number of things, the most frequent first."""
+        if name not in self._values:
+            self._values[name] = self._counted(name)
+        return self._values[name]
+
+    def _counted(self, name: str) -> list[tuple[str, int]]:
+        told = self._found.aggregate(Query.all_query(), {"all": {"terms": {"field": name, "size": ENTRIES}}})
+        return [(bucket["key"], bucket["doc_count"]) for bucket in told["all"]["buckets"]]
+
+    def _page(self, query: Query, limit: int, offset: int, newest: bool) -> tantivy.SearchResult:
+        if newest:
+            return self._found.search(query, limit, offset=offset, order_by_field="modified", order=Order.Desc)
+        return self._found.search(query, limit, offset=offset)
+
+
+def _count(page: tantivy.SearchResult) -> int:
+    count: int = page.count  # type: ignore[attr-defined]  # its stubs leave it out
+    return count
+
+
+def _entry(document: tantivy.Document) -> Entry:
+    kind, source, modified, titles, texts, links, parties = orjson.loads(bytes(document["told"][0]))
+    thing = str(document.get_first("thing"))
+    return Entry(thing, kind, source, modified, _texts(titles), _texts(texts), tuple(links), _texts(parties))
+
+
+def _texts(rows: list[list[str | None]]) -> Texts:
+    return tuple((text or "", tag) for text, tag in rows)
+
+
+def search_in(generation: str) -> Search | None:
+    """Open the index of the generation in the folder *generation*; None where it has none yet."""
+    folder = Path(generation) / "text"
+    try:
+        return _opened(folder, (folder / "meta.json").stat().st_ino) if is_current(folder) else None
+    except FileNotFoundError:
+        return None
+
+
+@lru_cache(maxsize=2)  # the generation that is shown, and the one before it while they change
+def _opened(folder: Path, _inode: int) -> Search:
+    """Open an index; the file's number tells one that was made anew at the same place from the one that was there."""
+    return Search(folder)

@@ -1,0 +1,168 @@
+"""The search for topics: which concepts of the vocabulary are named by the words of a search.
+
+The index lies in memory: some 500 concepts, whose labels in six languages are joined with the synonyms of ``synonyms.toml``, which are read
+whenever an index is built.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from importlib.resources import files
+from pathlib import Path
+
+import tantivy
+
+from publisher.languages.request_locale import LANGUAGES
+from publisher.languages.translations import translations
+from publisher.search.analyzer import fold, tokens
+from publisher.search.index import TOPICS, Entry, Texts, document, schema
+from publisher.search.query_parser import NamedTopics, Wish, build, clauses, word_query
+from publisher.search.topics import Topic, parse_topics
+
+SHORT = 60  # characters of a label, at most, that counts as a name; longer ones, as of targets, count as descriptions
+_MOST = 1_000  # topics that one word may name: more than there are
+_HEAP = 15_000_000  # bytes: the least that tantivy takes
+_SPOKEN = ((), tuple(LANGUAGES))  # stems count where no label has the word itself: across six languages many are alike by chance
+_COMMON = 100  # topics: a word that stands in the labels of more names none of them, such as "the" and "of"
+_CACHED = 5_000  # words whose topics are cached
+SYNONYMS = files("publisher.search") / "synonyms.toml"
+
+Synonyms = Mapping[str, Texts]
+
+
+@dataclass(frozen=True, slots=True)
+class TopicHit:
+    """A topic that a search names, with its *score*: higher is better."""
+
+    topic: Topic
+    score: float
+
+
+class TopicIndex:
+    """The labels of *topics*, with *synonyms* as ``load_synonyms`` returns them."""
+
+    def __init__(self, topics: Iterable[Topic], synonyms: Synonyms) -> None:
+        self.topics = {topic.iri: topic for topic in topics}
+        index = tantivy.Index(schema())
+        writer = index.writer(_HEAP, 1)
+        self._whole: dict[str, list[tuple[frozenset[str], str]]] = {}  # the words of each name, folded, by each of them
+        self._runs: list[tuple[str, str]] = []  # names in scripts without spaces
+        self._names: dict[str, Texts] = {}
+        for topic in self.topics.values():
+            names, others = _labels(topic, synonyms)
+            writer.add_document(document(Entry(topic.iri, topic.scheme, "", 0, names, others)))
+            for words in map(tokens, dict.fromkeys(text for text, _ in names)):
+                folded = frozenset(fold(word) for word, _ in words)
+                if len(words) == 1 and words[0][1]:
+                    self._runs.append((fold(words[0][0]), topic.iri))
+                for word in folded:
+                    self._whole.setdefault(word, []).append((folded, topic.iri))
+            self._names[topic.iri] = names
+        writer.commit()
+        writer.wait_merging_threads()
+        index.config_reader("manual")
+        index.reload()
+        self._found = index.searcher()
+        self._cached: dict[tuple[str, bool, bool, bool], NamedTopics] = {}
+
+    def named_by(self, word: str, run: bool, begin: bool, loose: bool) -> NamedTopics:
+        """Return the IRIs of the concepts that *word* names, countries of regions among them."""
+        key = (word, run, begin, loose)
+        if key not in self._cached:
+            if len(self._cached) >= _CACHED:
+                self._cached.clear()
+            near, far = (self._first([word_query(*key, field, spoken) for spoken in _SPOKEN]) for field in ("title", "text"))
+            if len(near) + len(far) > _COMMON:
+                near, far = {}, {}
+            self._cached[key] = NamedTopics(
+                tuple(self._with_members(near)), tuple(self._with_members([iri for iri in far if iri not in near]))
+            )
+        return self._cached[key]
+
+    def named_whole(self, words: str, *, loose: bool) -> tuple[str, ...]:
+        """Return the IRIs of the concepts that all *words* name together, countries of regions among them."""
+        return tuple(self._with_members(self._all(words, loose)))
+
+    def search(self, words: str, *, loose: bool = False) -> list[TopicHit]:
+        """Return the topics whose labels have all *words*, and those whose name stands whole in *words*; the best first.
+
+        *loose* accepts similar words, as the search does.
+        """
+        scores = self._all(words, loose)
+        if len(scores) > _COMMON:
+            return []
+        for iri in self._whole_in(words):
+            scores[iri] = scores.get(iri, 0.0) + 1.0
+        ranked = sorted(scores.items(), key=lambda pair: (-pair[1], pair[0]))
+        return [TopicHit(self.topics[iri], score) for iri, score in ranked]
+
+    def names(self, topic: Topic) -> list[str]:
+        """Return the names of *topic* in all languages, synonyms among them."""
+        return [text for text, _ in self._names[topic.iri]]
+
+    def _all(self, words: str, loose: bool) -> dict[str, float]:
+        return self._first([build(Wish(words), spoken, loose=loose) for spoken in _SPOKEN])
+
+    def _first(self, queries: Iterable[tantivy.Query]) -> dict[str, float]:
+        """Return what the first of *queries* finds that finds anything."""
+        return next((found for found in map(self._search, queries) if found), {})
+
+    def _search(self, query: tantivy.Query) -> dict[str, float]:
+        return {str(self._found.doc(address).get_first("thing")): float(score) for score, address in self._found.search(query, _MOST).hits}
+
+    def _with_members(self, iris: Iterable[str]) -> dict[str, None]:
+        return dict.fromkeys(one for iri in iris for one in (iri, *self.topics[iri].members))
+
+    def _whole_in(self, words: str) -> set[str]:
+        """Return the topics of which a name stands whole in *words*; the last word of it may be begun, as in ``health ken*``."""
+        asked = [clause for group in clauses(words) for clause in group if not clause.no]
+        known = {fold(word) for clause in asked for word, run in clause.words if not run}
+        runs = [fold(word) for clause in asked for word, run in clause.words if run]
+        begun = tuple(fold(clause.words[-1][0]) for clause in asked if clause.begin)
+        if begun:
+            known.update(word for word in self._whole if word.startswith(begun))
+        found = {iri for word in known for name, iri in self._whole.get(word, ()) if name <= known}
+        return found | {iri for name, iri in self._runs if any(name in run for run in runs)}
+
+
+def _labels(topic: Topic, synonyms: Synonyms) -> tuple[Texts, Texts]:
+    """Return the names of *topic* and its longer labels, with the pages' translations of English ones that have no other."""
+    known = {tag for _, tag in topic.preferred}
+    english = [text for text, tag in topic.preferred if tag == "en"]
+    translated = [
+        (text, language)
+        for language in LANGUAGES
+        if language not in known
+        for text in (translations(language).gettext(it) for it in english)
+        if text not in english
+    ]
+    own = "scheme/" + topic.iri.rpartition("/scheme/")[2]
+    more = synonyms.get(topic.iri, ()) + synonyms.get(own, ())
+    code = [(topic.iri.rpartition("/")[2], None)] if topic.scheme == "action-line" else []
+    every = dict.fromkeys([*topic.preferred, *translated, *topic.others, *code, *more])
+    return tuple(it for it in every if len(it[0]) <= SHORT), tuple(it for it in every if len(it[0]) > SHORT)
+
+
+@cache
+def load_synonyms() -> Synonyms:
+    """Read ``synonyms.toml``: words with their languages by the topic's IRI, or what follows the base of our own IRIs."""
+    with SYNONYMS.open("rb") as file:
+        rows = tomllib.load(file)["topic"]
+    return {row["topic"]: tuple((text, language) for language in LANGUAGES for text in row.get(language, ())) for row in rows}
+
+
+def open_topics(folder: Path) -> TopicIndex | None:
+    """Return the topics of the text index in *folder*; None if the store has no vocabulary."""
+    try:
+        content = (folder / TOPICS).read_bytes()
+    except FileNotFoundError:
+        return None
+    return _built(content)
+
+
+@lru_cache(maxsize=2)  # the vocabulary changes seldom; journal entries that leave it alone share one index
+def _built(content: bytes) -> TopicIndex:
+    return TopicIndex(parse_topics(content), load_synonyms())

@@ -1,0 +1,96 @@
+"""Topics: the labels of the concepts that things are linked to, read from the store and kept in a file beside the text index."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+from pyoxigraph import Literal, NamedNode
+
+from publisher.search.document_source import Quads
+from publisher.search.index import TOPICS, Texts
+from vocab.terms import SKOS
+
+SCHEMES = ("action-line", "sdg", "area", "itu-region", "activity-type", "stakeholder-type")
+_MEMBER, _PREFERRED = NamedNode(f"{SKOS}inScheme"), NamedNode(f"{SKOS}prefLabel")
+_OTHERS = frozenset({NamedNode(f"{SKOS}altLabel"), NamedNode(f"{SKOS}hiddenLabel")})
+_BROADER = NamedNode(f"{SKOS}broadMatch")
+_INDICATOR = NamedNode("http://metadata.un.org/sdg/ontology#Indicator")
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A concept of the vocabulary with its labels, preferred ones first.
+
+    *members* are the IRIs of the countries of an ITU region: things are linked to countries, not to regions.
+    """
+
+    iri: str
+    scheme: str
+    preferred: Texts
+    others: Texts
+    members: tuple[str, ...] = ()
+
+
+def read_topics(store: Quads, base: str) -> list[Topic]:
+    """Return the topics whose concept schemes *store* holds; indicators of the SDGs are left out, since nothing is linked to them."""
+    preferred: dict[str, list[tuple[str, str | None]]] = {}
+    others: dict[str, list[tuple[str, str | None]]] = {}
+    schemes: dict[str, str] = {}
+    members: dict[str, set[str]] = {}
+    left_out: set[str] = set()
+    for scheme in SCHEMES:
+        for quad in store.quads_for_pattern(None, None, None, NamedNode(f"{base}scheme/{scheme}")):
+            if not isinstance(quad.subject, NamedNode):
+                continue
+            iri, value = quad.subject.value, quad.object
+            if isinstance(value, Literal):
+                if quad.predicate == _PREFERRED:
+                    preferred.setdefault(iri, []).append((value.value, value.language))
+                elif quad.predicate in _OTHERS:
+                    others.setdefault(iri, []).append((value.value, value.language))
+            elif quad.predicate == _MEMBER:
+                schemes[iri] = scheme
+            elif value == _INDICATOR:
+                left_out.add(iri)
+            elif quad.predicate == _BROADER and isinstance(value, NamedNode):
+                members.setdefault(value.value, set()).add(iri)
+    return [
+        Topic(iri, scheme, _ordered(preferred.get(iri, ())), _ordered(others.get(iri, ())), tuple(sorted(members.get(iri, ()))))
+        for iri, scheme in sorted(schemes.items())
+        if iri not in left_out
+    ]
+
+
+def _ordered(texts: Iterable[tuple[str, str | None]]) -> Texts:
+    return tuple(sorted(texts, key=lambda text: (text[1] or "", text[0])))
+
+
+def graph_endings(base: str) -> tuple[bytes, ...]:
+    """Return how a line of a patch ends that changes a scheme's graph."""
+    return tuple(f" <{base}scheme/{scheme}> .\n".encode() for scheme in SCHEMES)
+
+
+def write_topics(index: Path, topics: Iterable[Topic]) -> None:
+    """Write *topics* into the folder *index*, replacing the file at once."""
+    part = index / f"{TOPICS}.part"
+    with part.open("wb") as file:
+        file.write(orjson.dumps([[it.iri, it.scheme, it.preferred, it.others, it.members] for it in topics]))
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(index / TOPICS)
+
+
+def parse_topics(content: bytes) -> list[Topic]:
+    """Return the topics that ``write_topics`` wrote."""
+    return [
+        Topic(iri, scheme, _texts(preferred), _texts(others), tuple(members))
+        for iri, scheme, preferred, others, members in orjson.loads(content)
+    ]
+
+
+def _texts(rows: list[list[str | None]]) -> Texts:
+    return tuple((text or "", tag) for text, tag in rows)

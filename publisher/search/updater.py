@@ -1,0 +1,248 @@
+"""Following: the index goes after the store, entry by entry of the journal, and is shown where it has caught up.
+
+What an entry touches is read anew from the store. So doing it again changes nothing, and an index is whole once it has
+been through the journal as far as the store has. Kill it at any point: it goes on where it was last written.
+
+A thing is looked up by the names of the organizations that take part in it: where such a name changes, the things are read again. The
+labels of concepts are kept apart (``topics``), so that a changed label costs no more than reading the vocabulary.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+
+import structlog
+
+from journal.journal import Journal
+from publisher.rdf import position
+from publisher.search.document_source import (
+    Organization,
+    Quads,
+    entry,
+    linked_things,
+    organizations_of,
+    parts,
+    records,
+    things,
+    topics,
+    touched,
+)
+from publisher.search.index import MADE, Writer, is_current, link
+from publisher.search.searcher import Search
+from publisher.search.topics import graph_endings, read_topics, write_topics
+
+BATCH = 2_000  # things between looks at the clock: some 0.5 s
+KEEP = 20.0  # seconds of work after which the index is written, so that a crash does not throw all away
+
+log = structlog.get_logger(room="text")
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How far the index is: *position* and *entry* of the journal, *made* is by which form of ours and which tantivy."""
+
+    position: int = 0
+    entry: str = ""
+    made: str = ""
+
+
+class Following:
+    """Keep the index in *folder* level with a store that follows *journal*; ``shown`` is a folder with the last level state.
+
+    *ahead* is called with the subjects that the store will be asked for next; None for a store of our own, where that saves nothing.
+    """
+
+    def __init__(self, folder: Path, journal: Journal, base: str, ahead: Callable[[Iterable[str]], None] | None = None) -> None:
+        self.shown = folder / "shown"
+        self._folder, self._journal, self._base, self._ahead = folder, journal, base, ahead
+        self._index, self._mark_file = folder / "index", folder / "position.json"
+        self.mark = self._read_mark()
+        if not self.mark.position:
+            self._forget()
+        self._writer = self._open()
+        self._work: Iterator[None] | None = None
+        self._scheme_graphs = graph_endings(base)
+        self._labels_changed = False
+
+    def step(self, store: Quads, position: int, entry: str, seconds: float) -> bool:
+        """Work for about *seconds* toward *position*, where *store* is; tell whether the index is level with it and shown.
+
+        Where the index cannot be written, it is made anew: the store goes on without it.
+        """
+        try:
+            return self._step(store, position, entry, seconds)
+        except (ValueError, OSError) as error:
+            log.error("search index cannot be written; rebuilding", error=str(error))
+            self._work, self.mark, self._labels_changed = None, Mark(), False
+            self._writer.abandon()
+            self._forget()
+            self._writer = self._open()
+            return False
+
+    def _step(self, store: Quads, position: int, entry: str, seconds: float) -> bool:
+        until, before = time.monotonic() + seconds, self.mark.position
+        while self.mark.position < position:
+            if self._work is None:
+                self._work = self._change(store, position) if self.mark.position else self._make(store, position, entry)
+            if next(self._work, self) is self:
+                self._work = None
+                if self.mark.position == before:
+                    return False
+            elif time.monotonic() > until:
+                return False
+        if self.mark.position == position and self.position != position:
+            self._show()
+        return self.mark.position == position
+
+    def close(self) -> None:
+        """Let the index go."""
+        self._work = None
+        self._writer.close()
+
+    def _make(self, store: Quads, position: int, entry_id: str) -> Iterator[None]:
+        """Make the index from all that the store holds; what changes meanwhile is touched by later entries."""
+        log.info("search index ready", position=position)
+        self._writer.clear()
+        all_of_them = things(store, self._base)
+        while found := list(islice(all_of_them, BATCH)):
+            self._put_all(store, found)
+            yield
+        write_topics(self._index, read_topics(store, self._base))
+        self._keep(Mark(position, entry_id, MADE))
+
+    def _change(self, store: Quads, position: int) -> Iterator[None]:
+        since, mark = time.monotonic(), self.mark
+        before = Search(self._index)
+        for it in self._journal.entries(after=mark.position):
+            if it.number > position:
+                break
+            for found in touched(self._watched(it.lines()), self._base, BATCH):
+                self._expect(found)
+                changed = topics(store, found, self._base)
+                self._put_all(store, changed)
+                yield
+                for batch in _batches(self._renamed(store, before, changed)):
+                    self._put_all(store, batch)
+                    yield
+            mark = Mark(it.number, it.id, MADE)
+            if time.monotonic() - since > KEEP:
+                self._keep_all(store, mark)
+                since, before = time.monotonic(), Search(self._index)
+        self._keep_all(store, mark)
+
+    def _watched(self, lines: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield *lines*, and note whether one of them changes the vocabulary."""
+        for line in lines:
+            if line.endswith(self._scheme_graphs):
+                self._labels_changed = True
+            yield line
+
+    def _renamed(self, store: Quads, before: Search, changed: Iterable[str]) -> set[str]:
+        """Return the things that are to be read again, since an organization among *changed* has another name or class than *before*.
+
+        *before* is what was committed last. So an entry that is done again after a crash finds the same difference, or none where the
+        things were committed with it.
+        """
+        organizations = sorted(thing for thing in changed if (parts(thing, self._base) or [""])[0] == "organization")
+        renamed: set[str] = set()
+        for organization, known in zip(organizations, before.entries(organizations), strict=True):
+            now = entry(store, organization, self._base) if known else None
+            if known and now and (known.titles, known.links) != (now.titles, now.links):
+                renamed.update(linked_things(store, organization, self._base))
+        return renamed
+
+    def _put_all(self, store: Quads, batch: Collection[str]) -> None:
+        self._expect([*batch, *records(batch, self._base)])
+        if self._ahead:
+            self._expect(organizations_of(store, batch, self._base))
+        organizations: dict[str, Organization] = {}
+        for thing in batch:
+            if found := entry(store, thing, self._base, organizations):
+                self._writer.put(found)
+            else:
+                self._writer.drop(thing)
+
+    def _expect(self, subjects: Iterable[str]) -> None:
+        if self._ahead:
+            self._ahead(subjects)
+
+    def _keep_all(self, store: Quads, mark: Mark) -> None:
+        if self._labels_changed:
+            write_topics(self._index, read_topics(store, self._base))
+        self._keep(mark)
+        self._labels_changed = False
+
+    def _keep(self, mark: Mark) -> None:
+        self._writer.commit()
+        part = self._mark_file.with_suffix(".part")
+        with part.open("w") as file:
+            json.dump(asdict(mark), file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(self._mark_file)
+        self.mark = mark
+
+    def _show(self) -> None:
+        part = self._folder / "shown.part"
+        self._writer.snapshot(part)
+        position.write(part, self.mark.position)
+        shutil.rmtree(self.shown, ignore_errors=True)
+        part.rename(self.shown)
+
+    @property
+    def position(self) -> int:
+        """Give the entry of the journal at which the index that is shown stands, -1 where there is none."""
+        return position.read(self.shown)
+
+    def is_shown_in(self, generation: str) -> bool:
+        """Return whether the generation in the folder *generation* has the index as it is shown now, in today's format."""
+        folder = Path(generation) / "text"
+        return position.read(folder) == self.position and (self.position < 0 or is_current(folder))
+
+    def _open(self) -> Writer:
+        try:
+            return Writer(self._index)
+        except (ValueError, OSError) as error:
+            log.warning("search index cannot be opened; rebuilding", error=str(error))
+            self.mark = Mark()
+            self._forget()
+            return Writer(self._index)
+
+    def _read_mark(self) -> Mark:
+        try:
+            mark = Mark(**json.loads(self._mark_file.read_text()))
+        except (FileNotFoundError, ValueError, TypeError):
+            return Mark()
+        if not (self._index / "meta.json").exists():
+            return Mark()
+        at = next(iter(self._journal.entries(after=mark.position - 1)), None) if mark.position else None
+        return mark if at is not None and at.id == mark.entry and mark.made == MADE else Mark()
+
+    def _forget(self) -> None:
+        self._mark_file.unlink(missing_ok=True)
+        for name in ("index", "shown", "shown.part"):
+            shutil.rmtree(self._folder / name, ignore_errors=True)
+
+
+def _batches(found: Iterable[str]) -> Iterator[list[str]]:
+    rest = iter(found)
+    while batch := list(islice(rest, BATCH)):
+        yield batch
+
+
+def copy(shown: Path, folder: Path) -> int:
+    """Link the index that is shown into *folder*; give its position in the journal, -1 where there is none."""
+    found = position.read(shown)
+    if found < 0:
+        return found
+    folder.mkdir(parents=True)
+    link(shown, folder)
+    position.write(folder, found)
+    return found

@@ -1,0 +1,175 @@
+"""Editor: what the query page is given beside its form: its scripts, the releases, and the words that can be completed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from publisher.languages.translations import translated as _
+from publisher.pages.templating import HERE
+from publisher.rdf.results import Row
+from publisher.sparql.examples.example import Example, example, examples
+from publisher.store.descriptions import spaces
+from publisher.store.queries import query
+from publisher.store.query_service import Shelf
+from vocab.iris import Iris
+
+log = structlog.get_logger(room="editor")
+
+BUNDLE = HERE / "static" / "query"  # made by hatch_build.py where npm is there
+MOST = 120  # characters of a concept's name that are shown: targets are whole sentences
+FIRST = "initiatives-by-goal"  # the example that the page begins with
+_MORE = {
+    "geof": "http://www.opengis.net/def/function/geosparql/",
+    "text": "http://jena.apache.org/text#",
+    "uom": "http://www.opengis.net/def/uom/OGC/1.0/",
+    "xsd": "http://www.w3.org/2001/XMLSchema#",
+    "sdg": "http://metadata.un.org/sdg/",
+    "sdgo": "http://metadata.un.org/sdg/ontology#",
+    "area": "http://metadata.un.org/sdg/codes/geoArea/",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Editor:
+    """The example that the form holds, whether it was asked for, all examples, and the releases' numbers, the newest first.
+
+    *runs*: the page runs the query when it is opened, since it is one of our own.
+    """
+
+    chosen: Example
+    named: bool
+    runs: bool
+    examples: tuple[Example, ...]
+    releases: tuple[int, ...]
+
+
+def bundled(folder: Path = BUNDLE) -> bool:
+    """Tell whether the scripts are there; where they are not, the log says what to do."""
+    there = all((folder / name).exists() for name in ("query.js", "query.css", "worker.js"))
+    if not there:
+        log.warning("query editor not built; the query page is a plain form. To build it, install Node.js with npm and reinstall stocktake")
+    return there
+
+
+def prefixes(iris: Iris) -> dict[str, str]:
+    """Give the prefixes that the editor knows."""
+    lines = {"line": f"{iris.base}scheme/action-line/"}
+    return dict(sorted({**spaces(iris), **_MORE, **lines}.items()))
+
+
+async def words(shelf: Shelf) -> dict[str, object]:
+    """Give prefixes, and by kind the addresses that can be completed with their names."""
+    found: dict[str, dict[str, str]] = {"classes": {}, "properties": {}, "concepts": {}}
+    for row in await shelf.rows(query("words")):
+        kind, iri = found[row["kind"].value], row["iri"].value
+        kind[iri] = kind.get(iri) or _label(row)
+    listed = {kind: [{"iri": iri, "label": label} for iri, label in sorted(them.items())] for kind, them in found.items()}
+    return {"prefixes": prefixes(shelf.iris), **listed}
+
+
+def _label(row: Row) -> str:
+    label = row["label"].value if "label" in row else ""
+    notation = row["notation"].value if "notation" in row else ""
+    return f"{notation} {label}".strip()[:MOST]
+
+
+def texts() -> dict[str, str]:
+    """Return the texts of the page's scripts in the language of the visit, by their English text."""
+    return {
+        "Add a new tab": _("Add a new tab"),
+        "Add tab": _("Add tab"),
+        "All": _("All"),
+        "An export has more time.": _("An export has a longer time limit."),
+        "Ask of": _("Query data of"),
+        "Bars of {name}": _("Bars of {name}"),
+        "Cancel": _("Cancel"),
+        "Cancelled after {time}": _("Cancelled after {time}"),
+        "Chart": _("Chart"),
+        "Circles by {name}.": _("Circles by {name}."),
+        "Close Tab": _("Close tab"),
+        "Close other tabs": _("Close other tabs"),
+        "Close tab": _("Close tab"),
+        "Copied.": _("Copied."),
+        "Copy Tab": _("Copy tab"),
+        "Download result": _("Download result"),
+        "Ellipse": _("Shorten long text"),
+        "False": _("False"),
+        "Filter query results": _("Filter the rows"),
+        "Label": _("Label"),
+        "Line of {name}": _("Line of {name}"),
+        "Line {line}, column {column}.": _("Line {line}, column {column}."),
+        "Link to this query": _("Link to this query"),
+        "Map": _("Map"),
+        "Map of places: {count}": _("Map of places: {count}"),
+        "New Tab": _("New tab"),
+        "No results": _("No results"),
+        "Page size: ": _("Rows on a page:") + " ",
+        "Put it as an export": _("Run as an export"),
+        "Query": _("Query"),
+        "Regions, and areas without an outline, have no circle.": _("Regions and areas without a boundary are not shown."),
+        "Release": _("Release"),
+        "Rename Tab": _("Rename tab"),
+        "Response": _("Response"),
+        "Rows _START_ to _END_ of _TOTAL_": _("Rows _START_ to _END_ of _TOTAL_"),
+        "Rows received: {count}": _("Rows received: {count}"),
+        "Rows with a place: {count} of {rows}.": _("Rows with a place: {count} of {rows}."),
+        "Rows: {count}": _("Rows: {count}"),
+        "Run query": _("Run query"),
+        "Running": _("Running"),
+        "Scroll or drag to look closer. Land: Natural Earth.": _("Scroll to zoom, drag to move. Land: Natural Earth."),
+        "Share": _("Share"),
+        "Shared": _("Shared"),
+        "Show all": _("Show all"),
+        "Simple view": _("Simple view"),
+        "Table": _("Table"),
+        "The answer could not be read.": _("The response could not be read."),
+        "The answer is cut: it has more rows, or took longer, than the endpoint gives.": _(
+            "Results are incomplete: the row or time limit was reached."
+        ),
+        "The beginning of the answer is shown.": _("Only the beginning of the response is shown."),
+        "The endpoint does not answer": _("The server does not respond"),
+        "The first {count} are drawn.": _("The first {count} are shown."),
+        "The first {shown} of {rows} rows are shown.": _("The first {shown} of {rows} rows are shown."),
+        "The link holds the query, and the release that answers it: {release}.": _(
+            "Link copied. It will always show the results of release {release}."
+        ),
+        "The link holds the query. There is no release yet, so what is published on the day it is opened answers it.": _(
+            "Link copied. It runs the query on current data: there is no release yet."
+        ),
+        "The whole answer as a file:": _("Download all results:"),
+        "True": _("True"),
+        "Undo close Tab": _("Undo close tab"),
+        "Value": _("Value"),
+        "what is published now": _("current data"),
+        "(of _MAX_ in all)": _("(of _MAX_ in all)"),
+        "{seconds} s": _("{seconds} s"),
+    }
+
+
+def view(it: Example) -> str:
+    """Return the view of the query page that an example's answer opens in, "" where the page chooses."""
+    return "map" if "map" in it.keywords else ""
+
+
+def given(shelf: Shelf, name: str | None) -> Editor:
+    """Give what the page shows; *name* is the example that the form begins with. Raises KeyError where there is none of that name."""
+    chosen = example(shelf.iris, name or FIRST)
+    if chosen is None:
+        raise KeyError(name)
+    return Editor(chosen, name is not None, name is not None, examples(shelf.iris), _releases(shelf.data / "releases"))
+
+
+def shown(shelf: Shelf, text: str) -> Editor:
+    """Give what the page shows where another page has led to it with the query *text*, which is asked by who reads it, not by us."""
+    title, about = "The query behind the numbers", "It is that of the page you come from. Ask it as it is, or change it."
+    one = Example("shown", "", "select", title, about, (), text, 0)
+    return Editor(one, True, False, examples(shelf.iris), _releases(shelf.data / "releases"))
+
+
+def _releases(folder: Path) -> tuple[int, ...]:
+    """List the releases that are there whole: their manifest is there."""
+    names = (path.parent.name for path in folder.glob("*/release.json"))
+    return tuple(sorted((int(name) for name in names if name.isdecimal()), reverse=True))

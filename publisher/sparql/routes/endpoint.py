@@ -1,0 +1,114 @@
+"""SPARQL: the endpoint, by the SPARQL 1.1 Protocol (https://www.w3.org/TR/sparql11-protocol/#query-operation)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from http import HTTPStatus
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from publisher.formats import GRAPHS, TABLES
+from publisher.http.freshness_headers import RELEASE
+from publisher.http.negotiation import best, wants_html
+from publisher.http.problems import Refused
+from publisher.pages.templating import Pages
+from publisher.search.rewriting import asks
+from publisher.sparql.description import service
+from publisher.sparql.protocol import Wanted, body, one, parameters, release, wanted
+from publisher.sparql.query_editor import bundled, given, shown, texts, view, words
+from publisher.sparql.responses import described, repeated, reply
+from publisher.sparql.rewriting import FIELD, rewrite
+from publisher.store.cache import digest
+from publisher.store.query_service import Shelf
+
+
+class Endpoint:
+    """A handler as an app of its own: what the framework puts around a function costs more than an answer that is held."""
+
+    def __init__(self, handle: Callable[[Request], Awaitable[Response]]) -> None:
+        self._handle = handle
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        response = await self._handle(Request(scope, receive, send))
+        await response(scope, receive, send)
+
+
+def router(shelf: Shelf, pages: Pages) -> APIRouter:
+    """Give the routes of ``/sparql``."""
+    routes = APIRouter()
+    scripts = bundled()
+
+    async def sparql(request: Request) -> Response:
+        data = await body(request)
+        name = _name(request, data)
+        if response := repeated(request, shelf, name):
+            return response
+        asked_for = parameters(request, data)
+        if request.method != "POST" and not asked_for.keys() - {"example", "show", "lang"}:
+            return await _introduction(request, shelf, pages, scripts, one(asked_for, "example"), one(asked_for, "show"))
+        asked = wanted(asked_for, request.headers.get("accept"), shelf.iris.base, shelf.limits.rows)
+        if (number := release(one(asked_for, "release"))) is not None:
+            return await _of_release(request, shelf, asked, number)
+        question = await rewrite(shelf, asked.question)
+        response = await reply(request, shelf, question, asked.seconds, name if question is asked.question else None)
+        if question.note:
+            response.headers[FIELD] = question.note
+        return response
+
+    async def completion(request: Request) -> Response:
+        shown = shelf.current
+        body = json.dumps(await words(shelf), ensure_ascii=False, separators=(",", ":"))
+        return described(request, Response(body, media_type="application/json"), shown, b"words")
+
+    routes.add_route("/sparql", Endpoint(sparql), methods=["GET", "HEAD", "POST"])  # type: ignore[arg-type]  # it takes apps too
+    routes.add_route("/sparql/words", completion, methods=["GET", "HEAD"])
+    return routes
+
+
+async def _of_release(request: Request, shelf: Shelf, asked: Wanted, number: int) -> Response:
+    """Answer from a release as it was answered on the day it was cut."""
+    of = await shelf.at(number, asks(asked.question.text))
+    question = await rewrite(shelf, replace(asked.question, generation=of.path, release=number), of)
+    response = await reply(request, shelf, question, asked.seconds, of=of)
+    response.headers.update({RELEASE: str(number), "Stocktake-Position": str(of.position)})
+    if question.note:
+        response.headers[FIELD] = question.note
+    return response
+
+
+def _name(request: Request, data: bytes) -> bytes:
+    """Name all in the request that its answer depends on; a POST and a GET are never taken for each other."""
+    told = (request.headers.get(header, "").encode("latin-1") for header in ("accept", "content-type"))
+    return digest(b"POST" if request.method == "POST" else b"GET", request.scope["query_string"], data, *told)
+
+
+async def _introduction(request: Request, shelf: Shelf, pages: Pages, scripts: bool, example: str | None, text: str | None) -> Response:
+    accept = request.headers.get("accept")
+    if wants_html(accept, GRAPHS.values()):
+        try:
+            told = shown(shelf, text) if text else given(shelf, example)
+        except KeyError as error:
+            raise Refused(HTTPStatus.NOT_FOUND, f"There is no example {example}; /examples lists them") from error
+        return pages.page(
+            "sparql.html",
+            it=told,
+            scripts=scripts,
+            texts=texts(),
+            view=view,
+            limits=shelf.limits,
+            tables=TABLES.values(),
+            graphs=GRAPHS.values(),
+        )
+    row = best(accept, GRAPHS.values())
+    if row is None:
+        raise Refused(HTTPStatus.NOT_ACCEPTABLE, "The service description is given as " + ", ".join(row.media for row in GRAPHS.values()))
+    current = shelf.current
+    body = await service(shelf, row)
+    seed = f"service {row.suffix} {shelf.limits}".encode()  # the limits are set when the server starts
+    return described(request, Response(body, headers={"Content-Type": row.media}), current, seed)

@@ -1,0 +1,129 @@
+"""Exports: a query too large to wait for is put into a queue and its result fetched as a file, within a day."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from http import HTTPStatus
+
+from fastapi import APIRouter, FastAPI
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
+
+from publisher.formats import GRAPHS, TABLES
+from publisher.http.negotiation import wants_html
+from publisher.http.problems import Refused
+from publisher.pages.templating import Pages
+from publisher.sparql.exporter import Exporter
+from publisher.sparql.exports import Export, Exports, State
+from publisher.sparql.protocol import body, parameters, wanted
+from publisher.sparql.streaming import client
+from publisher.store.query_service import Shelf
+
+_NEVER_KEPT = {"Cache-Control": "no-store", "Vary": "Accept"}
+_JSON = (TABLES["json"],)  # what a client gets that asks for JSON or for nothing
+
+
+def router(shelf: Shelf, pages: Pages) -> APIRouter:
+    """Give the routes of ``/exports``; while they are served, the exports are answered."""
+    exports = Exports(shelf.data / "exports", shelf.limits)
+    exporter = Exporter(shelf, exports)
+
+    @asynccontextmanager
+    async def working(app: FastAPI) -> AsyncIterator[None]:
+        task = asyncio.create_task(exporter.run())
+        yield
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+    routes = APIRouter(lifespan=working)
+
+    def found(request: Request) -> Export:
+        export = exports.get(request.path_params["name"])
+        if export is None:
+            raise Refused(HTTPStatus.NOT_FOUND, "There is no such export; it may have been deleted, as all are a day after they end")
+        return export
+
+    async def start(request: Request) -> Response:
+        if request.method == "POST":
+            return await _put(request, shelf, exports)
+        if wants_html(request.headers.get("accept"), _JSON):
+            return pages.page("exports.html", limits=shelf.limits, tables=TABLES.values(), graphs=GRAPHS.values())
+        waiting = sum(export.open for export in exports.all())
+        return JSONResponse({"waiting": waiting, "limits": _limits(shelf)}, headers=_NEVER_KEPT)
+
+    async def one(request: Request) -> Response:
+        export = found(request)
+        if request.method == "DELETE":
+            return delete(export)
+        if wants_html(request.headers.get("accept"), _JSON):
+            response: Response = pages.page("export.html", export=export, query=export.asks.text, ahead=exports.ahead(export))
+        else:
+            response = JSONResponse(_told(export, exports))
+        response.headers.update(_NEVER_KEPT | ({"Retry-After": "2"} if export.open else {}))
+        return response
+
+    async def drop(request: Request) -> Response:
+        delete(found(request))
+        return RedirectResponse("/exports", HTTPStatus.SEE_OTHER)
+
+    def delete(export: Export) -> Response:
+        exports.drop(export.id)
+        exporter.stop(export.id)
+        return Response(status_code=HTTPStatus.NO_CONTENT)
+
+    async def result(request: Request) -> Response:
+        return _file(found(request), exports)
+
+    routes.add_route("/exports", start, methods=["GET", "HEAD", "POST"])
+    routes.add_route("/exports/{name}", one, methods=["GET", "HEAD", "DELETE"])
+    routes.add_route("/exports/{name}/delete", drop, methods=["POST"])
+    routes.add_route("/exports/{name}/result", result, methods=["GET", "HEAD"])
+    return routes
+
+
+async def _put(request: Request, shelf: Shelf, exports: Exports) -> Response:
+    given = parameters(request, await body(request))
+    page = wants_html(request.headers.get("accept"), _JSON)
+    asked = wanted(given, None if page else request.headers.get("accept"), shelf.iris.base, None).question
+    await shelf.check(asked)
+    export = exports.add(asked, client(request))
+    where = f"/exports/{export.id}"
+    if page:
+        return RedirectResponse(where, HTTPStatus.SEE_OTHER)
+    return JSONResponse(_told(export, exports), HTTPStatus.ACCEPTED, {"Location": where, "Retry-After": "2", **_NEVER_KEPT})
+
+
+def _told(export: Export, exports: Exports) -> dict[str, object]:
+    told: dict[str, object] = {"id": export.id, "state": export.state.value, "query": export.asks.text, "asked": export.asked}
+    if export.state is State.QUEUED:
+        told["ahead"] = exports.ahead(export)
+    more = {name: getattr(export, name) for name in ("began", "ended", "expires", "position", "rows", "sha256", "reason")}
+    told |= {name: value for name, value in more.items() if value is not None}
+    if export.state in (State.RUNNING, State.DONE):
+        told["size"] = export.size
+    if export.state is State.DONE:
+        told |= {"result": f"/exports/{export.id}/result", "media": _media(export)}
+    return told
+
+
+def _media(export: Export) -> str:
+    suffix = export.suffix or ""
+    return (TABLES.get(suffix) or GRAPHS[suffix]).media
+
+
+def _file(export: Export, exports: Exports) -> Response:
+    if export.state is not State.DONE:
+        raise Refused(
+            HTTPStatus.CONFLICT, f"The export is {export.state.value}; there is no result", {"Retry-After": "2"} if export.open else {}
+        )
+    headers = {"Cache-Control": "private, no-cache", "ETag": f'"{export.sha256}"'}
+    name = f"export-{export.id[:8]}.{export.suffix}"
+    return FileResponse(exports.result(export), media_type=_media(export), headers=headers, filename=name)
+
+
+def _limits(shelf: Shelf) -> dict[str, float]:
+    limits = shelf.limits
+    return {"seconds": limits.export_seconds, "memory": limits.export_memory, "rows": limits.export_rows, "size": limits.export_size}

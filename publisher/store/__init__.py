@@ -1,0 +1,1 @@
+"""The RDF store: loading, snapshots, and the query service."""

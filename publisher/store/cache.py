@@ -1,0 +1,84 @@
+"""Cache: whole answers of the generation that is shown. It is exact, since what is shown changes only with the generation."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from publisher.store.workers.truncation import Cut
+
+MOST = 4 << 20  # bytes of an answer that is kept
+ROOM = 128 << 20  # bytes of all of them
+NAMES = 20_000  # requests whose answer is known without reading them
+_OVERHEAD = 1_000  # bytes that an entry takes beside its body
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An answer as it was sent: *suffix* names its format; *seconds* is what it cost once, *cut* where it ended early."""
+
+    suffix: str
+    etag: str
+    body: bytes
+    seconds: float = 0.0
+    cut: Cut | None = None
+
+
+class Cache:
+    """Answers by a digest of their question, the least recently used dropped first; and requests by a digest of their bytes."""
+
+    def __init__(self, room: int = ROOM) -> None:
+        self._room, self._size = room, 0
+        self._version = ""
+        self._entries: OrderedDict[bytes, Entry] = OrderedDict()
+        self._names: OrderedDict[bytes, bytes] = OrderedDict()
+
+    def get(self, version: str, key: bytes) -> Entry | None:
+        """Give the answer to *key* in the generation *version*, None where it is not held."""
+        self._show(version)
+        entry = self._entries.get(key)
+        if entry:
+            self._entries.move_to_end(key)
+        return entry
+
+    def put(self, version: str, key: bytes, entry: Entry) -> None:
+        """Keep an answer of the generation *version*; one that is too large or of another generation is not kept."""
+        if version != self._version or len(entry.body) > MOST:
+            return
+        self._drop(key)
+        self._entries[key] = entry
+        self._size += len(entry.body) + _OVERHEAD
+        while self._size > self._room:
+            self._drop(next(iter(self._entries)))
+
+    def known(self, version: str, name: bytes) -> Entry | None:
+        """Give the answer to the request *name*, if one that was put in the same bytes was answered from here."""
+        key = self._names.get(name) if version == self._version else None
+        return self.get(version, key) if key else None
+
+    def name(self, version: str, name: bytes, key: bytes) -> None:
+        """Remember that the request *name* asks the question *key*."""
+        if version == self._version and key in self._entries:
+            self._names[name] = key
+            if len(self._names) > NAMES:
+                self._names.popitem(last=False)
+
+    def _show(self, version: str) -> None:
+        if version != self._version:
+            self._entries.clear()
+            self._names.clear()
+            self._version, self._size = version, 0
+
+    def _drop(self, key: bytes) -> None:
+        if entry := self._entries.pop(key, None):
+            self._size -= len(entry.body) + _OVERHEAD
+
+
+def digest(*parts: bytes) -> bytes:
+    """Give a short name for *parts*; no two lists of parts share one."""
+    seed = blake2b(digest_size=16)
+    for part in parts:
+        seed.update(len(part).to_bytes(8, "big"))
+        seed.update(part)
+    return seed.digest()

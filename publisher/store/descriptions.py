@@ -1,0 +1,167 @@
+"""Resources: what is said of one thing, as a page shows it and as RDF tells it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from pyoxigraph import Literal, NamedNode, Triple, serialize
+
+from publisher.formats import Graph
+from publisher.rdf.results import Row, Term, iri
+from publisher.store.queries import query
+from publisher.store.query_service import Shelf
+from publisher.store.workers.reader import PREFIXES
+from vocab.iris import Iris
+from vocab.terms import ADMS, DCAT, DCT, DQV, FOAF, GEO, ORG, PROV, RDF, RDFS, SCHEMA, SH, SIOC, SKOS, VIVO, WGS, XSD
+
+_STRING = f"{XSD}string"
+
+
+class Statement(NamedTuple):
+    """One triple."""
+
+    subject: str
+    predicate: str
+    object: Term
+
+
+SPACES = {
+    "adms": ADMS,
+    "dcat": DCAT,
+    "dct": DCT,
+    "dqv": DQV,
+    "foaf": FOAF,
+    "geo": GEO,
+    "org": ORG,
+    "owl": "http://www.w3.org/2002/07/owl#",
+    "prov": PROV,
+    "rdf": RDF,
+    "rdfs": RDFS,
+    "schema": SCHEMA,
+    "sh": SH,
+    "sioc": SIOC,
+    "skos": SKOS,
+    "vivo": VIVO,
+    "void": "http://rdfs.org/ns/void#",
+    "wgs": WGS,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What is said of *iri*; *names* are those of the things that it points to."""
+
+    iri: str
+    statements: tuple[Statement, ...]
+    names: Mapping[str, str]
+    spaces: Mapping[str, str]
+
+    def all(self, name: str, subject: str | None = None) -> list[Term]:
+        """Give the values of the property *name*, such as ``dct:title``, of *subject* or of the thing itself."""
+        about, predicate = subject or self.iri, self.expand(name)
+        return [it.object for it in self.statements if it.subject == about and it.predicate == predicate]
+
+    def one(self, name: str, subject: str | None = None) -> Term | None:
+        """Give the first value of the property *name*, None where there is none."""
+        return next(iter(self.all(name, subject)), None)
+
+    def subjects(self, name: str, value: str) -> list[str]:
+        """Give what has the IRI *value* for the property *name*."""
+        predicate = self.expand(name)
+        return [it.subject for it in self.statements if it.predicate == predicate and it.object.is_iri and it.object.value == value]
+
+    def name(self, value: str | Term) -> str:
+        """Give the English name of what an IRI names, or its last part."""
+        text = str(value)
+        return self.names.get(text) or self.short(text)
+
+    def expand(self, name: str) -> str:
+        """Give the IRI of a prefixed name."""
+        prefix, _, local = name.partition(":")
+        return self.spaces[prefix] + local
+
+    def short(self, text: str) -> str:
+        """Give an IRI as a prefixed name where a prefix fits."""
+        for prefix, space in self.spaces.items():
+            if text.startswith(space) and "/" not in text[len(space) :]:
+                return f"{prefix}:{text[len(space) :]}"
+        return text
+
+
+def spaces(iris: Iris) -> dict[str, str]:
+    """Give the namespaces that pages use, our own first."""
+    return {"wsis": iris.ns, **SPACES}
+
+
+async def of_graph(shelf: Shelf, graph: str, about: str | None = None) -> Description:
+    """Describe *about*, or the graph itself, by all that the graph holds."""
+    bound = {"graph": iri(graph)}
+    found, named = await asyncio.gather(shelf.rows(query("graph"), bound), shelf.rows(query("names-in-graph"), bound))
+    return Description(about or graph, _statements(found), english(named), spaces(shelf.iris))
+
+
+async def of_thing(shelf: Shelf, thing: str) -> Description:
+    """Describe *thing* by all that is said of it, in whatever graph."""
+    bound = {"subject": iri(thing)}
+    found, named = await asyncio.gather(shelf.rows(query("about"), bound), shelf.rows(query("names-about"), bound))
+    return Description(thing, _statements(found), english(named), spaces(shelf.iris))
+
+
+async def replaced(shelf: Shelf, record: str) -> dict[str, Row]:
+    """Give what replaced a record that is gone, by the heir's record: what that is about and its title."""
+    rows = await shelf.rows(query("heir"), {"record": iri(record)})
+    found: dict[str, Row] = {}
+    for row in rows:
+        if row["heir"].value not in found or ("title" in row and row["title"].language == "en"):
+            found[row["heir"].value] = row
+    return found
+
+
+def _statements(rows: Iterable[Row]) -> tuple[Statement, ...]:
+    ordered = sorted(
+        rows, key=lambda row: (row["subject"].value, row["predicate"].value, row["object"].language or "", row["object"].value)
+    )
+    return tuple(Statement(row["subject"].value, row["predicate"].value, row["object"]) for row in ordered)
+
+
+def english(rows: Iterable[Row], thing: str = "thing", name: str = "name") -> dict[str, str]:
+    """Give each thing one name: the English one, else one of no language, else any."""
+    rank = {"en": 0, None: 1}
+    ordered = sorted((row for row in rows if name in row), key=lambda row: (rank.get(row[name].language, 2), row[name].value))
+    found: dict[str, str] = {}
+    for row in ordered:
+        found.setdefault(row[thing].value, row[name].value)
+    return found
+
+
+def triples(it: Description) -> Iterator[Triple]:
+    """Give the statements as the engine's triples."""
+    return (Triple(NamedNode(s.subject), NamedNode(s.predicate), _node(s.object)) for s in it.statements)
+
+
+def told(found: Iterable[Triple], about: Description) -> Description:
+    """Describe the same thing as *about* by other triples; its names stay."""
+    rows = ({"subject": _term(it.subject), "predicate": _term(it.predicate), "object": _term(it.object)} for it in found)
+    return replace(about, statements=_statements(rows))
+
+
+def write(it: Description, row: Graph) -> bytes:
+    """Write the statements as RDF in the format *row*."""
+    return serialize(triples(it), format=row.writer, prefixes={**PREFIXES, "wsis": it.spaces["wsis"]}) or b""
+
+
+def _node(term: Term) -> NamedNode | Literal:
+    if term.is_iri:
+        return NamedNode(term.value)
+    return Literal(term.value, language=term.language, datatype=NamedNode(term.datatype) if term.datatype and not term.language else None)
+
+
+def _term(node: object) -> Term:
+    if isinstance(node, Literal):
+        typed = node.datatype.value if not node.language and node.datatype.value != _STRING else None
+        return Term(node.value, "literal", node.language, typed)
+    assert isinstance(node, NamedNode)  # nothing that we publish has blank nodes
+    return Term(node.value)

@@ -1,0 +1,1 @@
+"""An external store, reached by its SPARQL endpoint."""

@@ -1,0 +1,215 @@
+"""A worker process that sends queries to an external store and answers in the same frames and formats as our own reader.
+
+The pool starts it as it starts ``publisher.store.workers.reader``. Every query is first parsed by our own parser, so that errors
+are the same for all stores and no extension of one engine is accepted.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import http.client
+import json
+import os
+import re
+import socket
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, cast
+
+from pyoxigraph import (
+    NamedNode,
+    Quad,
+    QueryResultsFormat,
+    QuerySolutions,
+    RdfFormat,
+    Store,
+    Triple,
+    parse,
+    parse_query_results,
+)
+
+from publisher.store.external.client import TABLE, TRIPLES, Client, Refused
+from publisher.store.external.endpoint import told
+from publisher.store.external.engine_quirks import Dialect
+from publisher.store.external.variable_binding import bind, without
+from publisher.store.external.virtuoso_literals import Points
+from publisher.store.process import end_with_parent
+from publisher.store.workers.dataset import form, merged, named_by, names_graphs, patterns
+from publisher.store.workers.ipc_protocol import Kind, pack, read
+from publisher.store.workers.process_limits import limit_memory
+from publisher.store.workers.query_request import Question
+from publisher.store.workers.reader import (
+    Generation,
+    Outlet,
+    Refusal,
+    Result,
+    answer,
+    answer_graph,
+    ask,
+    evaluate,
+    in_written_order,
+    reason,
+)
+from publisher.store.workers.service_detection import tokens
+
+_OWN = re.compile(r"<(?:bif|sql):|(?:^|\s)define\s+\w+:", re.IGNORECASE)
+_NOWHERE = "urn:stocktake:none"  # a graph that holds nothing
+_ALL = "CONSTRUCT {{ ?s ?p ?o }} {{ GRAPH <{}> {{ ?s ?p ?o }} }}"
+
+
+YES, NO = "ASK {}", "ASK { FILTER(false) }"
+
+
+class Asking:
+    """Where the questions go."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._dialect: Dialect | None = None
+
+    def answer(self, question: Question, connection: socket.socket) -> None:
+        """Answer *question*; raises Refusal and Refused."""
+        if _OWN.search(_bare(question.text)):
+            raise Refusal("QueryError", "functions and pragmas of the store's own are not answered here")
+        evaluate(Store(), Question(question.text, base=question.base, bindings=question.bindings, inserted=question.inserted))
+        if question.check:
+            return Outlet(connection, "").end()
+        question = replace(question, text=in_written_order(question.text, question.base))
+        default, named = named_by(question)
+        if default and len(default) > 1:  # a merge is what few engines make of them: they are fetched and asked here
+            return answer(ask(merged(self._held, default, named or []), question), question, connection)
+        kind = form(question.text)
+        if kind in ("construct", "describe"):
+            return answer_graph(_triples(self._mended(self._asked(question, TRIPLES))), question, connection)
+        found = self._asked(question, TABLE)
+        most = _capped(found, self._known())
+        result: Result = parse_query_results(self._mended(found), QueryResultsFormat.JSON)
+        if kind == "ask" and isinstance(result, QuerySolutions):  # Virtuoso answers a number in a table
+            result = evaluate(Store(), Question(YES if any(str(row[0].value) == "1" for row in result) else NO))
+        answer(result, question if most is None else _fewer(question, most), connection)
+
+    def _asked(self, question: Question, accept: str) -> http.client.HTTPResponse:
+        dialect = self._known()
+        text = bind(question.text, question.bindings)
+        if question.named_graphs is None and not names_graphs(text):
+            text = without(text, dialect.hidden)
+        base = f"BASE <{question.base}>\n" if question.base and not _based(text) else ""
+        return self._client.ask(base + text, accept, list(_dataset(question, text, dialect)))
+
+    def _known(self) -> Dialect:
+        if self._dialect is None:
+            self._dialect = self._client.dialect()
+        return self._dialect
+
+    def _mended(self, found: http.client.HTTPResponse) -> IO[bytes]:
+        return cast(IO[bytes], Points(found) if self._known().merged else found)  # only ``read`` is asked of it
+
+    def _held(self, graph: NamedNode) -> Iterator[Quad]:
+        found = self._client.ask(_ALL.format(graph.value), TRIPLES)
+        told = parse(self._mended(found), RdfFormat.N_TRIPLES, lenient=True)
+        return (Quad(quad.subject, quad.predicate, quad.object, graph) for quad in told)
+
+
+def _based(text: str) -> bool:
+    """Tell whether a query begins with a base of its own: Virtuoso takes one, and only as the first word."""
+    first = next((token for token in tokens(text) if token.kind != "comment" and not token.text.isspace()), None)
+    return first is not None and first.kind == "word" and first.text.lower() == "base"
+
+
+def _bare(text: str) -> str:
+    """Leave out comments and strings."""
+    return "".join(" " if token.kind in ("comment", "text") else token.text for token in tokens(text))
+
+
+def _dataset(question: Question, text: str, dialect: Dialect) -> Iterator[tuple[str, str]]:
+    """Give the parameters that name the graphs."""
+    if question.default_graphs is not None or question.named_graphs is not None:
+        yield from (("default-graph-uri", graph) for graph in question.default_graphs or (_NOWHERE,))
+        yield from (("named-graph-uri", graph) for graph in question.named_graphs or (_NOWHERE,))
+    elif dialect.merged and not names_graphs(text):
+        yield "default-graph-uri", dialect.merged
+        # Where the default graph is named, Virtuoso finds any graph by a variable, but by an address only one that is named too.
+        named, variable = patterns(text, question.base)
+        if named and variable:
+            raise Refusal("QueryError", "this store cannot be asked of GRAPH with an address and GRAPH with a variable in one query")
+        yield from (("named-graph-uri", graph) for graph in named)
+
+
+def _triples(found: IO[bytes]) -> Iterator[Triple]:
+    return (quad.triple for quad in parse(found, RdfFormat.N_TRIPLES, lenient=True))
+
+
+def _capped(found: http.client.HTTPResponse, dialect: Dialect) -> int | None:
+    """Give the most rows that may be told as they are where the store itself has ended the answer early; None: it is whole."""
+    if dialect.broken and (state := found.headers.get(dialect.broken)):
+        raise Refusal("TimeLimit", f"this store stopped the query at its own limit ({state}); narrow it, or put it as an export")
+    cap = found.headers.get(dialect.cap) if dialect.cap else None
+    return max(0, int(cap) - 1) if cap else None
+
+
+def _fewer(question: Question, most: int) -> Question:
+    """One row fewer than there are, so that the answer is cut and says so as every cut answer does."""
+    rows = most if question.rows is None else min(most, question.rows)
+    return Question(question.text, question.table, question.graph, question.base, rows=rows)
+
+
+class _Folder:
+    """The open generation's folder, kept from removal by a shared lock; its store lies elsewhere."""
+
+    def __init__(self, path: str) -> None:
+        self._lock = os.open(path, os.O_RDONLY)
+        fcntl.flock(self._lock, fcntl.LOCK_SH)
+
+    def close(self) -> None:
+        os.close(self._lock)
+
+
+def opened(path: str) -> _Folder | Generation:
+    """Open a generation: a release has a store of its own here."""
+    return Generation(path) if (Path(path) / "store").is_dir() else _Folder(path)
+
+
+def attend(connection: socket.socket) -> None:
+    """Answer question after question until the other side closes."""
+    frames, asking = connection.makefile("rb"), Asking(Client(told().query))
+    folder: _Folder | Generation | None = None
+    while frame := read(frames):
+        kind, payload = frame
+        try:
+            if kind is Kind.OPEN:
+                if folder:
+                    folder.close()
+                folder = opened(payload.decode())
+                connection.sendall(pack(Kind.END))
+            elif isinstance(folder, Generation):
+                question = Question.unpack(payload)
+                answer(evaluate(folder.store, question), question, connection)
+            else:
+                asking.answer(Question.unpack(payload), connection)
+        except Refusal as refusal:
+            _tell(connection, refusal.payload)
+        except Refused as refused:
+            _tell(connection, {"reason": refused.reason, "message": str(refused)})
+        except MemoryError:
+            _tell(connection, {"reason": "MemoryLimit", "message": ""})
+        except (OSError, RuntimeError, ValueError, http.client.HTTPException) as error:
+            _tell(connection, {"reason": reason(error), "message": str(error)})
+
+
+def _tell(connection: socket.socket, told: Mapping[str, object]) -> None:
+    connection.sendall(pack(Kind.FAULT, json.dumps(told).encode()))
+
+
+def main() -> None:
+    """Become a worker: arguments are the socket's number, the memory limit in bytes and the parent's process id."""
+    handle, memory, parent = (int(text) for text in sys.argv[1:4])
+    connection = socket.socket(fileno=handle)
+    limit_memory(memory)
+    end_with_parent(parent)
+    attend(connection)
+
+
+if __name__ == "__main__":
+    main()

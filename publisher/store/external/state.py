@@ -1,0 +1,55 @@
+"""State: how far a store elsewhere is, told by a small graph in it, so that whoever comes next goes on from there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from publisher.store.external.engine_quirks import STATE
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How far it is: *position* and *entry* are number and id of the last journal entry that is wholly in it, *quads* how many it holds.
+
+    *taking* is the number of the entry that is being taken in, 0 where none is. *writer* is who may write until *until*, in seconds
+    since 1970.
+    """
+
+    position: int = 0
+    entry: str = ""
+    quads: int = 0
+    taking: int = 0
+    writer: str = ""
+    until: float = 0.0
+
+
+ASK = f"SELECT ?name ?value {{ GRAPH <{STATE}> {{ <{STATE}> ?name ?value }} }}"
+ANY = "SELECT ?graph { GRAPH ?graph { ?s ?p ?o } } LIMIT 1"
+
+
+def read(rows: Iterable[tuple[str, str]]) -> State | None:
+    """Read names and values; None where there are none.
+
+    >>> read([(f"{STATE}#position", "3"), (f"{STATE}#entry", "ab")]).position
+    3
+    """
+    told = {name.removeprefix(f"{STATE}#"): value for name, value in rows}
+    if "position" not in told:
+        return None
+    numbers = {name: int(told.get(name, "0")) for name in ("position", "quads", "taking")}
+    return State(entry=told.get("entry", ""), writer=told.get("writer", ""), until=float(told.get("until", "0")), **numbers)
+
+
+def update(state: State) -> str:
+    """Write the update that makes *state* the one that is told."""
+    told = {
+        "position": state.position,
+        "entry": state.entry,
+        "quads": state.quads,
+        "taking": state.taking,
+        "writer": state.writer,
+        "until": f"{state.until:.0f}",
+    }
+    values = " ; ".join(f'<{STATE}#{name}> "{value}"' for name, value in told.items())
+    return f"DELETE WHERE {{ GRAPH <{STATE}> {{ <{STATE}> ?name ?value }} }} ;\nINSERT DATA {{ GRAPH <{STATE}> {{ <{STATE}> {values} }} }}"

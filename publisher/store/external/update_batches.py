@@ -1,0 +1,100 @@
+"""Patches: a journal entry's rows as updates that an endpoint takes, each a bounded transaction that may be done again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from typing import NamedTuple
+
+from publisher.store.external.engine_quirks import MERGE, STATE
+
+BATCH = 1_000  # quads an update: Virtuoso's compiler has no room for 5,000
+ROOM = 500_000  # bytes of one
+LARGE = 3_000  # additions in a row from which the Graph Store Protocol pays
+BULK = 50_000  # quads a load
+
+Quad = tuple[str, str]  # a triple as N-Triples without its dot, and the graph's IRI in its brackets
+
+
+class Run(NamedTuple):
+    """Quads that are added, or taken out, one after the other."""
+
+    added: bool
+    quads: list[bytes]
+
+
+def runs(rows: Iterable[bytes], most: int) -> Iterator[Run]:
+    """Cut a patch's rows into what is taken out and then what is added, of at most *most* quads in all; each quad is a line of N-Quads.
+
+    A journal takes out only what is there and adds only what is not, so a quad that goes and comes within a cut stays as it was.
+    Row by row, a record's old and new lines would be an update each.
+
+    >>> list(runs([b"D old .", b"A new .", b"A both .", b"D both ."], 10))
+    [Run(added=False, quads=[b'old .']), Run(added=True, quads=[b'new .'])]
+    """
+    held: dict[bytes, bool] = {}
+    for row in rows:
+        line, added = row[2:], row[:1] == b"A"
+        if held.get(line, added) is not added:
+            del held[line]
+        else:
+            held[line] = added
+        if len(held) == most:
+            yield from _sorted(held)
+            held = {}
+    yield from _sorted(held)
+
+
+def _sorted(held: dict[bytes, bool]) -> Iterator[Run]:
+    for added in (False, True):
+        if quads := [line for line, it in held.items() if it is added]:
+            yield Run(added, quads)
+
+
+def batches(lines: Iterable[bytes], most: int = BATCH, room: int = ROOM) -> Iterator[list[bytes]]:
+    """Cut lines into batches that one update can hold."""
+    held: list[bytes] = []
+    size = 0
+    for line in lines:
+        if held and (len(held) == most or size + len(line) > room):
+            yield held
+            held, size = [], 0
+        held.append(line)
+        size += len(line)
+    if held:
+        yield held
+
+
+def quad(line: bytes) -> Quad:
+    """Take a line of N-Quads apart.
+
+    >>> quad(b'<x:s> <x:p> "o" <x:g> .')
+    ('<x:s> <x:p> "o"', '<x:g>')
+    """
+    text = line.decode().rstrip().removesuffix(".").rstrip()
+    triple, _, graph = text.rpartition(" ")
+    return triple, graph
+
+
+def added(lines: Iterable[bytes], merged: str) -> str:
+    """Write the update that adds quads, each to its graph and to the merge."""
+    return f"INSERT DATA {{\n{_graphs(lines, merged)}}}"
+
+
+def removed(lines: list[bytes], merged: str) -> str:
+    """Write the update that takes quads out; what another graph still holds comes back into the merge in the same transaction."""
+    pairs = {" ".join(quad(line)[0].split(" ", 2)[:2]) for line in lines}
+    into = _into(merged, "?s ?p ?o .")
+    left = f"VALUES (?s ?p) {{ {' '.join(f'({pair})' for pair in sorted(pairs))} }}"
+    others = f"GRAPH ?g {{ ?s ?p ?o }} FILTER(?g NOT IN (<{MERGE}>, <{STATE}>))"
+    return f"DELETE DATA {{\n{_graphs(lines, merged)}}} ;\nINSERT {{ {into} }} WHERE {{ {left} {others} }}"
+
+
+def _graphs(lines: Iterable[bytes], merged: str) -> str:
+    found = sorted((graph, triple) for triple, graph in map(quad, lines))
+    told = [f"GRAPH {graph} {{ {' '.join(f'{triple} .' for _, triple in group)} }}\n" for graph, group in groupby(found, lambda it: it[0])]
+    return "".join([*told, _into(merged, " ".join(f"{triple} ." for triple in sorted({triple for _, triple in found}))), "\n"])
+
+
+def _into(merged: str, triples: str) -> str:
+    return f"GRAPH <{merged}> {{ {triples} }}" if merged else triples

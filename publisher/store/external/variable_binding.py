@@ -1,0 +1,70 @@
+"""Bound: what a query's text is given for engines that take a text and nothing else.
+
+Values in the place of variables are for our own queries: the variables stand in the projection, and nothing in the text binds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from publisher.store.workers.service_detection import Token, tokens
+
+_LISTS = {"select": {"{", "where", "from"}, "group": {"having", "order", "limit", "offset", "}", "values"}}
+
+
+def bind(query: str, bindings: Mapping[str, str]) -> str:
+    """Put N-Triples terms in the place of variables, so that the answer has them as columns too.
+
+    >>> bind("SELECT ?a ?b { ?a <x:p> ?b }", {"a": "<x:s>"})
+    'SELECT (<x:s> AS ?a) ?b { <x:s> <x:p> ?b }'
+    """
+    return "".join(_told(tokens(query), bindings)) if bindings else query
+
+
+def _told(found: Iterable[Token], bindings: Mapping[str, str]) -> Iterator[str]:
+    within, depth, brackets = "", 0, 0
+    for token in found:
+        word = token.text.lower()
+        if not brackets and word in _LISTS.get(within, ()):
+            within = ""
+        if token.kind == "word" and word in _LISTS:
+            within = word
+        depth += {"{": 1, "}": -1}.get(word, 0)
+        brackets += {"(": 1, ")": -1}.get(word, 0)
+        value = bindings.get(token.text[1:]) if token.kind == "variable" else None
+        if value is None:
+            yield token.text
+        elif brackets or not within:
+            yield value
+        elif within == "select" and not depth:
+            yield f"({value} AS {token.text})"
+
+
+def without(query: str, graphs: Iterable[str]) -> str:
+    """Keep *graphs* from being found by ``GRAPH ?g``: each such pattern gets a group of its own with a filter.
+
+    >>> without("SELECT ?g { GRAPH ?g { ?s ?p ?o } }", ["x:merge"])
+    'SELECT ?g { { GRAPH ?g { ?s ?p ?o } FILTER(?g NOT IN (<x:merge>)) } }'
+    """
+    hidden = ", ".join(f"<{graph}>" for graph in graphs)
+    told, depth, ends = list(tokens(query)), 0, []
+    out: list[str] = []
+    for place, token in enumerate(told):
+        name = _named(told, place)
+        if name:
+            ends.append((depth, name))
+            out.append("{ ")
+        out.append(token.text)
+        depth += {"{": 1, "}": -1}.get(token.text, 0)
+        if token.text == "}" and ends and ends[-1][0] == depth:
+            out.append(f" FILTER({ends.pop()[1]} NOT IN ({hidden})) }}")
+    return "".join(out)
+
+
+def _named(told: list[Token], place: int) -> str:
+    """Give the variable of the pattern GRAPH that begins at *place*, "" where none does."""
+    if told[place].kind != "word" or told[place].text.lower() != "graph":
+        return ""
+    after = (token for token in told[place + 1 :] if token.kind != "comment" and not token.text.isspace())
+    found = next(after, None)
+    return found.text if found and found.kind == "variable" else ""

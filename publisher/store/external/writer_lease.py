@@ -1,0 +1,70 @@
+"""Tenure: who may write to a store elsewhere, and how far it says that it is; kept in the store itself, so that all who write see it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from journal.journal import Journal
+from publisher.errors import Broken
+from publisher.store.external.client import Client
+from publisher.store.external.engine_quirks import STATE
+from publisher.store.external.state import ANY, ASK, State, read, update
+from publisher.store.external.variable_binding import without
+from publisher.store.external.writer import Writer
+
+SILENCE = 30.0  # seconds without an answer to a small question, after which the store counts as down
+LEASE = 30.0  # seconds; who has died is followed by another after them
+_CLAIM = """DELETE {{ GRAPH <{state}> {{ <{state}> <{state}#writer> ?writer ; <{state}#until> ?until }} }}
+INSERT {{ GRAPH <{state}> {{ <{state}> <{state}#writer> "{name}" ; <{state}#until> "{until}" }} }}
+WHERE {{ GRAPH <{state}> {{ <{state}> <{state}#writer> ?writer ; <{state}#until> ?until }}
+  FILTER(STR(?writer) = "{name}" || STR(?until) < "{now}") }}"""
+
+
+class Tenure:
+    """The state of the store that *client* asks and *writer* changes, which is to follow *journal*; *name* is whose tenure this is."""
+
+    def __init__(self, client: Client, writer: Writer, journal: Journal, name: str) -> None:
+        self._client, self._writer, self._journal, self._name = client, writer, journal, name
+        self._until = 0.0
+
+    def read(self, now: datetime) -> State:
+        """Read how far the store is; one that is empty is made ours. Raises Broken where it holds what does not follow this journal."""
+        found = self._read()
+        if found is None:
+            if self._client.rows(without(ANY, self._client.dialect(SILENCE).hidden), SILENCE):
+                raise Broken("the store contains other data; use an empty one, or replace its content: stocktake store rebuild --whole")
+            found = State()
+            self._writer.update(update(found))
+        if found.position and not self._continues(found):
+            raise Broken("the external store belongs to another journal; rebuild it with stocktake store rebuild --whole")
+        return replace(found, writer="", until=0.0)
+
+    def claim(self, now: datetime) -> bool:
+        """Tell whether we may write now, and for LEASE seconds from now on; the comparison is the store's, within one update."""
+        if now.timestamp() < self._until - LEASE / 2:
+            return True
+        until = now.timestamp() + LEASE
+        told = {"state": STATE, "name": self._name, "until": f"{until:.0f}", "now": f"{now.timestamp():.0f}"}
+        self._writer.update(_CLAIM.format(**told))
+        found = self._read()
+        held = found is not None and found.writer == self._name
+        self._until = until if held else 0.0
+        return held
+
+    def renew(self, now: datetime) -> None:
+        """Hold on; raises Broken where another has taken over meanwhile."""
+        if not self.claim(now):
+            raise Broken("another publisher writes to the store now; this one watches")
+
+    def tell(self, state: State, now: datetime) -> None:
+        """Make *state* the one that the store tells. Raises Broken as ``renew``."""
+        self.renew(now)
+        self._writer.update(update(replace(state, writer=self._name, until=self._until)))
+
+    def _read(self) -> State | None:
+        return read([(row["name"], row["value"]) for row in self._client.rows(ASK, SILENCE)])
+
+    def _continues(self, state: State) -> bool:
+        entry = next(iter(self._journal.entries(after=state.position - 1)), None)
+        return entry is not None and entry.id == state.entry

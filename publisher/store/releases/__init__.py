@@ -1,0 +1,1 @@
+"""Releases that can be queried: their manifests and their stores."""

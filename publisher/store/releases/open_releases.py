@@ -1,0 +1,84 @@
+"""Pinned: the releases that can be asked, as generations; one that has no store yet gets it in a process, one release at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import structlog
+
+from publisher.errors import Broken, NoRelease, NotReady, Withdrawn
+from publisher.search.index import is_current
+from publisher.store.cache import Cache
+from publisher.store.process import command, environment
+from publisher.store.releases.manifest import Release, one
+from publisher.store.releases.release_stores import folder_of, shelved
+from publisher.store.snapshots import Generation
+
+ROOM = 32 << 20  # bytes of answers of all releases that are kept
+_WAIT = 8.0  # seconds that a question waits for its release to be put on the shelf
+
+log = structlog.get_logger(room="releases")
+
+
+class Pinned:
+    """The releases under *data*; none is held open: a reader opens one for a question and then goes back to the newest state."""
+
+    def __init__(self, data: Path, base: str) -> None:
+        self.cache = Cache(ROOM)
+        self._data, self._base = data, base
+        self._making: dict[tuple[int, bool], asyncio.Task[None]] = {}
+        self._turn = asyncio.Semaphore(1)
+
+    def release(self, number: int) -> Release:
+        """Give release *number*; raise NoRelease where there is none, Withdrawn where its files are no longer kept."""
+        found = one(self._data / "releases", number)
+        if found is None:
+            raise NoRelease(f"there is no release {number}; /releases/ lists them")
+        if found.withdrawn:
+            raise Withdrawn(f"release {number} was kept until {found.withdrawn}; /release/{number} has its numbers, /releases/ newer ones")
+        return found
+
+    async def at(self, number: int, texts: bool = False) -> Generation:
+        """Give what answers for release *number*; with *texts* its index of texts is there too.
+
+        Raises NoRelease, Withdrawn, and NotReady while it is put on the shelf.
+        """
+        it = await asyncio.to_thread(self.release, number)
+        if found := self._there(it, texts):
+            return found
+        making = self._making.get((number, texts))
+        if making is None:
+            making = self._making[number, texts] = asyncio.create_task(self._shelve(it, texts))
+            making.add_done_callback(lambda _: self._making.pop((number, texts), None))
+        await asyncio.wait([making], timeout=_WAIT)
+        if found := self._there(it, texts):
+            return found
+        if making.done():
+            raise Broken(f"release {number} could not be put on the shelf; the log tells why")
+        raise NotReady(f"release {number} is being put on the shelf; ask again in a moment")
+
+    def _there(self, it: Release, texts: bool) -> Generation | None:
+        found = shelved(self._data, it)
+        return found if found and (not texts or is_current(folder_of(self._data, it.number) / "text")) else None
+
+    async def _shelve(self, it: Release, texts: bool) -> None:
+        more = [str(os.getpid()), *(["texts"] if texts else [])]
+        line = command("publisher.store.releases.release_stores", str(self._data), str(it.number), self._base, *more)
+        async with self._turn:
+            process = await asyncio.create_subprocess_exec(*line, stdin=asyncio.subprocess.DEVNULL, env=environment())
+            try:
+                code = await process.wait()
+            except asyncio.CancelledError:
+                process.kill()
+                await process.wait()
+                raise
+        if code:
+            log.error("release store could not be built", release=it.number, code=code)
+
+    async def close(self) -> None:
+        """End what is under way."""
+        for task in list(self._making.values()):
+            task.cancel()
+        await asyncio.gather(*self._making.values(), return_exceptions=True)

@@ -1,0 +1,160 @@
+"""Shelving: a release gets a store that is asked again; kept from the generation that showed it, or made from its N-Quads.
+
+Both hold the same quads, without the status graph, and the engine gives them in the order of their own bytes, whatever they came from:
+so the same question has the same answer, byte for byte. It runs as a process: what it makes is there or not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections import deque
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+
+import pyoxigraph
+from pyoxigraph import NamedNode, RdfFormat, Store
+
+from journal.journal import Journal
+from publisher.rdf.gzip_files import unpacked
+from publisher.search.index import is_current
+from publisher.search.updater import Following, copy
+from publisher.store.apply import BULK, THREADS, replace_graph
+from publisher.store.process import end_with_parent
+from publisher.store.releases.manifest import Release, one
+from publisher.store.snapshots import Generation, newest
+from vocab.iris import Iris
+
+_ABOUT = "about.json"
+_LOOK = 60.0  # seconds of work on the index of texts at once
+
+
+def folder_of(data: Path, number: int) -> Path:
+    """Give where the store of a release is kept."""
+    return data / "shelf" / "releases" / str(number)
+
+
+def shelved(data: Path, it: Release) -> Generation | None:
+    """Give the store of a release as a generation; None where it is not there, or was made by another engine or from another journal."""
+    folder = folder_of(data, it.number)
+    try:
+        about = json.loads((folder / _ABOUT).read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    return _generation(it, folder) if about == _about(it) else None
+
+
+def _about(it: Release) -> dict[str, object]:
+    return {"entry": it.entry, "position": it.position, "engine": pyoxigraph.__version__}
+
+
+def _generation(it: Release, folder: Path) -> Generation:
+    issued = int(datetime.fromisoformat(it.issued).timestamp())
+    return Generation(0, it.position, it.entry, it.counts.get("statements", 0), str(folder), modified=issued, text=it.position)
+
+
+def keep(data: Path, it: Release, iris: Iris) -> bool:
+    """Keep the newest generation for a release, without its status graph; False where it does not show just that release."""
+    shown = newest(data / "shelf" / "generations")
+    if shown is None or (shown.position, shown.entry) != (it.position, it.entry):
+        return False
+    part = _part(data, it)
+    Store.read_only(str(Path(shown.path) / "store")).backup(str(part / "store"))  # links: it takes no time and no room
+    store = Store(str(part / "store"))
+    replace_graph(store, NamedNode(iris.status), ())
+    store.flush()
+    del store
+    _name(part, folder_of(data, it.number), it)
+    return True
+
+
+def make(data: Path, it: Release) -> None:
+    """Make the store of a release from its N-Quads."""
+    part = _part(data, it)
+    store = Store(str(part / "store"))
+    _load(store, unpacked(data / "releases" / str(it.number) / f"stocktake-{it.number}.nq.gz"))
+    store.optimize()
+    store.flush()
+    del store
+    _name(part, folder_of(data, it.number), it)
+
+
+def _load(store: Store, lines: Iterable[bytes]) -> None:
+    """Load sorted quads, and each triple once into the default graph, as ``publisher.store.apply`` does."""
+    running, before = deque[Future[None]](), b""
+    rest = iter(lines)
+    with ThreadPoolExecutor(THREADS) as threads:
+        while batch := list(islice(rest, BULK)):
+            triples = list(dict.fromkeys(line[: line.rindex(b" <")] for line in batch))
+            merged = b"".join(triple + b" .\n" for triple in triples if triple != before)
+            before = triples[-1]
+            for text in (b"".join(batch), merged):
+                if len(running) == THREADS:
+                    running.popleft().result()
+                running.append(threads.submit(store.bulk_load, text, RdfFormat.N_QUADS, lenient=True))
+        while running:
+            running.popleft().result()
+
+
+def index(data: Path, it: Release, iris: Iris) -> None:
+    """Make the index of a release's texts, from its store alone, so that it is the same whenever it is made."""
+    folder = folder_of(data, it.number)
+    work = folder.with_name(f".text-{it.number}")
+    shutil.rmtree(work, ignore_errors=True)
+    store = Store.read_only(str(folder / "store"))
+    following = Following(work, Journal(data / "journal"), iris.base)
+    while not following.step(store, it.position, it.entry, _LOOK):
+        pass
+    following.close()
+    shutil.rmtree(folder / ".text", ignore_errors=True)
+    copy(following.shown, folder / ".text")
+    shutil.rmtree(folder / "text", ignore_errors=True)  # one of an older format
+    (folder / ".text").rename(folder / "text")
+    shutil.rmtree(work)
+
+
+def sweep(data: Path, kept: Iterable[int]) -> None:
+    """Remove the stores and tables of all releases but those *kept*; a reader that has one open reads on."""
+    wanted = {str(number) for number in kept}
+    for left in (data / "shelf" / "releases").glob(".old-*"):
+        shutil.rmtree(left, ignore_errors=True)
+    for folder in (data / "shelf" / "releases").glob("[0-9]*"):
+        if folder.name.partition(".")[0] not in wanted:
+            shutil.rmtree(folder.rename(folder.with_name(f".old-{folder.name}")), ignore_errors=True)
+
+
+def _part(data: Path, it: Release) -> Path:
+    part = folder_of(data, it.number).with_name(f".part-{it.number}-{os.getpid()}")
+    part.mkdir(parents=True)
+    return part
+
+
+def _name(part: Path, folder: Path, it: Release) -> None:
+    (part / _ABOUT).write_text(json.dumps(_about(it)))
+    if folder.exists():
+        shutil.rmtree(folder.rename(folder.with_name(f".old-{folder.name}-{os.getpid()}")), ignore_errors=True)
+    part.rename(folder)
+
+
+def main() -> None:
+    """Put a release on the shelf: arguments are the data folder, its number, our base, the parent's number, ``texts`` for an index."""
+    data, number, base = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    end_with_parent(int(sys.argv[4]))
+    it = one(data / "releases", number)
+    if it is None or it.withdrawn:
+        sys.exit(f"release {number} is not here")
+    for left in (data / "shelf" / "releases").glob(f".part-{number}-*"):
+        shutil.rmtree(left, ignore_errors=True)
+    if shelved(data, it) is None:
+        make(data, it)
+    if sys.argv[5:] == ["texts"] and not is_current(folder_of(data, number) / "text"):
+        index(data, it, Iris(base))
+
+
+if __name__ == "__main__":
+    main()

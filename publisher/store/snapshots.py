@@ -1,0 +1,125 @@
+"""Generations: the finished states of the shelf, each a folder that is never changed once it has its name."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+from pyoxigraph import Store
+
+from publisher.facets import updater as tables
+from publisher.search.updater import copy
+
+KEEP = 2  # the newest, and the one before it, which a reader may just be opening
+
+
+class Beside(NamedTuple):
+    """The folders that show the text index and the tables, as they were when they were level last."""
+
+    text: Path
+    tables: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One state: *position* is the number of the last journal entry in it, *entry* its id, *quads* counts without the status graph.
+
+    *status* is a digest of the status graph, which changes without an entry. *modified* are whole seconds since 1970 when what is
+    shown last changed; a later state has a later second, even where two were made in one. *text* is the number of the last entry that
+    the text index beside the store knows, -1 where there is none; *tables* is that of the tables. Of a store elsewhere, *taking* is the
+    number of the entry that is being taken in, 0 where none is: answers may then hold a part of what it brings.
+    """
+
+    number: int
+    position: int
+    entry: str
+    quads: int
+    path: str
+    status: str = ""
+    modified: int = 0
+    text: int = -1
+    tables: int = -1
+    taking: int = 0
+
+    @property
+    def version(self) -> str:
+        """Name all that is shown: two states with one version hold the same quads."""
+        told = f"{self.position}-{self.entry}-{self.status}-{self.text}-{self.tables}"
+        return f"{told}-{self.number}" if self.taking else told
+
+
+def newest(folder: Path) -> Generation | None:
+    """Give the newest generation in *folder*, None while there is none."""
+    numbers = _numbers(folder)
+    return _read(folder, numbers[-1]) if numbers else None
+
+
+def make(folder: Path, store: Store, position: int, entry: str, quads: int, status: str = "", beside: Beside | None = None) -> Generation:
+    """Make a generation of *store* as it is now, with what *beside* shows: in a folder of another name, then renamed."""
+    return _made(folder, store, Generation(0, position, entry, quads, "", status), beside)
+
+
+def note(folder: Path, told: Generation, beside: Beside | None = None) -> Generation:
+    """Make a generation without a store, of one that lies elsewhere and is as *told*; number, path and texts are given here."""
+    return _made(folder, None, told, beside)
+
+
+def _made(folder: Path, store: Store | None, told: Generation, beside: Beside | None) -> Generation:
+    before = newest(folder)
+    number = before.number + 1 if before else 1
+    path, part = folder / f"{number:09d}", folder / ".part"
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    texts = copy(beside.text, part / "text") if beside else -1
+    counted = tables.copy(beside.tables, part / "tables") if beside else -1
+    generation = replace(told, number=number, path=str(path), text=texts, tables=counted)
+    generation = replace(generation, modified=_modified(generation, before))
+    if store is not None:
+        store.backup(part / "store")
+    (part / "about.json").write_text(json.dumps(asdict(generation)))
+    part.rename(path)
+    return generation
+
+
+def _modified(made: Generation, before: Generation | None) -> int:
+    now = int(time.time())
+    if before is None:
+        return now
+    return before.modified if before.version == made.version else max(now, before.modified + 1)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what is neither among the newest nor open in a reader, and what a crash left behind."""
+    for left in folder.glob(".old-*"):
+        shutil.rmtree(left, ignore_errors=True)
+    for number in _numbers(folder)[:-KEEP]:
+        path = folder / f"{number:09d}"
+        if _unused(path):
+            gone = path.rename(path.with_name(f".old-{number}"))
+            shutil.rmtree(gone, ignore_errors=True)
+
+
+def _numbers(folder: Path) -> list[int]:
+    return sorted(int(path.name) for path in folder.glob("[0-9]*")) if folder.is_dir() else []
+
+
+def _read(folder: Path, number: int) -> Generation:
+    path = folder / f"{number:09d}"
+    return Generation(**{**json.loads((path / "about.json").read_text()), "path": str(path)})
+
+
+def _unused(path: Path) -> bool:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(handle)
+    return True

@@ -1,0 +1,67 @@
+"""Tidings: the status file beside the journal, read when it was replaced or when time alone changes what it tells."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import datetime
+from math import inf
+from pathlib import Path
+from time import monotonic
+
+import structlog
+from pyoxigraph import Quad, RdfFormat, parse
+
+from journal.errors import JournalWriteError
+from journal.store import Store
+from publisher.store.source_freshness import restated
+
+EVERY = 2.0  # seconds between two looks into a store
+
+log = structlog.get_logger(room="follower")
+
+_Look = tuple[int, int, int]  # time of change, size and number of a file: another one where it was replaced
+
+
+class Tidings:
+    """The status file *path*, whose terms stand under *ns*."""
+
+    def __init__(self, path: Path, ns: str, store: Store | None = None) -> None:
+        self._path, self._ns, self._store = path, ns, store
+        self._fetched = -inf  # when the one in the store that machines share was looked at last
+        self._turn: datetime | None = None  # when it is to be told anew though the file is the same
+        self._seen: _Look | None = None  # what the file was when it was last read
+
+    def due(self, at: datetime) -> bool:
+        """Tell whether there is something else to tell at the instant *at* than when it was read last."""
+        self._fetch()
+        found = self._look()
+        return found is not None and (found != self._seen or (self._turn is not None and at >= self._turn))
+
+    def read(self, at: datetime) -> set[Quad] | None:
+        """Give what is to be told at the instant *at*; None where the file cannot be read, and what was told last stays."""
+        self._seen = self._look()
+        try:
+            told, self._turn = restated(parse(self._path.read_bytes(), RdfFormat.N_QUADS), self._ns, at)
+        except (SyntaxError, ValueError, FileNotFoundError) as error:
+            log.warning("status file cannot be read; keeping the previous status", error=str(error))
+            return None
+        return told
+
+    def _fetch(self) -> None:
+        """Take over what another machine has told; while the store does not answer, the last word stays."""
+        if self._store is None or monotonic() - self._fetched < EVERY:
+            return
+        self._fetched, part = monotonic(), self._path.with_suffix(".coming")
+        with suppress(JournalWriteError):
+            if self._store.get(self._path.name, part):
+                if self._path.exists() and self._path.read_bytes() == part.read_bytes():
+                    part.unlink()
+                else:
+                    part.replace(self._path)
+
+    def _look(self) -> _Look | None:
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_mtime_ns, found.st_size, found.st_ino

@@ -1,0 +1,1 @@
+"""Compare the store with the journal, and repair it."""

@@ -1,0 +1,128 @@
+"""The commands of the shelf: verify it, rebuild it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Protocol
+
+import typer
+from rich.console import Console
+
+from journal.journal import Journal
+from publisher.errors import PublisherError
+from publisher.store.external.client import Refused
+from publisher.store.external.endpoint import Address
+from publisher.store.external.follower import Follower
+from publisher.store.follower import require_unlocked
+from publisher.store.verification.expected_counts import Fault, Held, compare, mend
+from publisher.store.verification.external_store import Elsewhere
+from publisher.store.verification.local_store import Own, anew
+from vocab.iris import Iris
+
+app = typer.Typer(no_args_is_help=True, help="Check or rebuild the RDF store.")
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+SHOWN = 50  # faults that are listed as lines
+
+
+class Settings(Protocol):
+    """What these commands need of the front door's settings."""
+
+    @property
+    def data(self) -> Path: ...  # noqa: D102 - the front door's Settings say what each is
+    @property
+    def base(self) -> str: ...  # noqa: D102
+    @property
+    def elsewhere(self) -> Address | None: ...  # noqa: D102
+
+
+@app.command()
+def verify(context: typer.Context, as_json: Json = False) -> None:
+    """Compare the store with the journal, graph by graph. Exit code 1 if they differ."""
+    settings: Settings = context.obj
+    with _told(), _held(settings) as held:
+        position, faults = held.position, compare(Journal(settings.data / "journal"), held, _progress)
+    _print(position, faults, as_json=as_json)
+    if faults:
+        raise typer.Exit(1)
+
+
+@app.command()
+def rebuild(
+    context: typer.Context,
+    whole: Annotated[bool, typer.Option("--whole", help="Delete everything and rebuild; an external store is emptied first.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Repair graphs that differ from the journal, then compare again. Exit code 1 if differences remain."""
+    settings: Settings = context.obj
+    journal = Journal(settings.data / "journal")
+    with _told():
+        if whole or (settings.elsewhere is None and not (settings.data / "shelf" / "generations").exists()):
+            _anew(settings, journal)
+        with _held(settings) as held:
+            mend(journal, held, faults) if (faults := compare(journal, held, _progress)) else None
+        with _held(settings) as held:
+            position, left = held.position, compare(journal, held, _progress)
+    _print(position, left, as_json=as_json, mended=[it for it in faults if it not in left])
+    if left:
+        raise typer.Exit(1)
+
+
+def _anew(settings: Settings, journal: Journal) -> None:
+    iris = Iris(settings.base)
+    if settings.elsewhere is None:
+        anew(settings.data, iris)
+        return
+    folder = settings.data / "shelf" / settings.elsewhere.folder
+    require_unlocked(folder / "lock")
+    store = Elsewhere(settings.elsewhere, journal, iris)
+    store.empty()
+    store.close()
+    follower = Follower(settings.elsewhere, journal, folder, settings.data / "status.nq", iris.status)
+    follower.step()
+    follower.close()
+
+
+@contextmanager
+def _held(settings: Settings) -> Iterator[Held]:
+    iris = Iris(settings.base)
+    if settings.elsewhere is None:
+        yield Own(settings.data, iris)
+        return
+    store = Elsewhere(settings.elsewhere, Journal(settings.data / "journal"), iris)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Tell a trouble in one line, with exit code 1."""
+    try:
+        yield
+    except (PublisherError, Refused) as error:
+        Console(stderr=True).print(str(error), style="red", markup=False, highlight=False)
+        raise typer.Exit(1) from error
+
+
+def _progress(step: str) -> None:
+    Console(stderr=True).print(f"{step} ...", style="dim", highlight=False)
+
+
+def _print(position: int, faults: list[Fault], *, as_json: bool, mended: list[Fault] | None = None) -> None:
+    if as_json:
+        told = {"position": position, "faults": [asdict(it) for it in faults]}
+        print(json.dumps(told if mended is None else {**told, "mended": [asdict(it) for it in mended]}, indent=2))
+        return
+    for it in mended or ():
+        print(f"mended: {it.graph or 'the merge of all graphs'}: {it.missing} were missing, {it.added} were too many")
+    for it in faults[:SHOWN]:
+        print(f"{it.graph or 'the merge of all graphs'}: {it.missing} missing, {it.added} too many")
+    if len(faults) > SHOWN:
+        print(f"and {len(faults) - SHOWN} more; --json lists them all")
+    held = f"{len(faults)} graphs differ from" if faults else "the store matches"
+    print(f"{held} the journal at entry {position}")

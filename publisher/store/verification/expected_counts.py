@@ -1,0 +1,119 @@
+"""Tallies: what each graph holds, as a number of quads and a sum of their digests, so that a million graphs fit in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import islice
+from typing import NamedTuple, Protocol
+
+from pyoxigraph import Quad, RdfFormat, parse
+
+from journal.journal import Journal
+from publisher.store.apply import rows_of
+
+_BATCH = 10_000  # rows read at once
+_ROUND = 1 << 128
+
+
+class Tally(NamedTuple):
+    """How many quads a graph holds, and the sum of their digests: the same for the same quads in any order."""
+
+    quads: int = 0
+    digest: int = 0
+
+    def changed(self, quad: Quad, by: int) -> Tally:
+        """Give the tally with *quad* added (by 1) or taken out (by -1)."""
+        one = int.from_bytes(blake2b(str(quad).encode(), digest_size=16).digest())
+        return Tally(self.quads + by, (self.digest + by * one) % _ROUND)
+
+
+Tallies = dict[str, Tally]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What differs in a graph: quads that are missing, and such as the journal does not have. Graph "" is the merge of all."""
+
+    graph: str
+    missing: int
+    added: int
+
+
+class Held(Protocol):
+    """A shelf that can be compared and mended."""
+
+    @property
+    def position(self) -> int:
+        """Give the number of the last entry that is wholly in it."""
+
+    def tallies(self) -> Tallies:
+        """Give what each graph holds, but for those that are not the journal's."""
+
+    def graph(self, graph: str) -> set[Quad]:
+        """Give what one graph holds."""
+
+    def unmerged(self) -> Fault | None:
+        """Compare the merge of all graphs with the graphs; None where it is right."""
+
+    def mend(self, wanted: dict[str, set[Quad]]) -> None:
+        """Make each graph what is wanted, and the merge too."""
+
+
+def told(journal: Journal, position: int) -> Tallies:
+    """Give what each graph holds by the journal, up to the entry *position*."""
+    found: Tallies = {}
+    for quad, by in _changes(journal, position, lambda _: True):
+        graph = _graph(quad)
+        tally = found.get(graph, Tally()).changed(quad, by)
+        if tally.quads:
+            found[graph] = tally
+        else:
+            found.pop(graph, None)
+    return found
+
+
+def wanted(journal: Journal, position: int, graphs: Iterable[str]) -> dict[str, set[Quad]]:
+    """Give what some graphs hold by the journal."""
+    held: dict[str, set[Quad]] = {graph: set() for graph in graphs}
+    for quad, by in _changes(journal, position, lambda row: row.rpartition(b" <")[2].rstrip(b" .\n")[:-1].decode() in held):
+        (held[_graph(quad)].add if by > 0 else held[_graph(quad)].discard)(quad)
+    return held
+
+
+def compare(journal: Journal, held: Held, progress: Callable[[str], None] = lambda _: None) -> list[Fault]:
+    """Compare a shelf with the journal, graph by graph; *progress* receives the name of each step as it begins."""
+    position = held.position
+    progress(f"reading the journal up to entry {position:,}")
+    ours = told(journal, position)
+    progress("reading the store")
+    theirs = held.tallies()
+    progress("comparing")
+    different = sorted(graph for graph in {*ours, *theirs} if ours.get(graph) != theirs.get(graph))
+    right = wanted(journal, position, different)
+    faults = []
+    for graph in different:
+        there = held.graph(graph)
+        faults.append(Fault(graph, len(right[graph] - there), len(there - right[graph])))
+    merge = held.unmerged()
+    return [*faults, merge] if merge else faults
+
+
+def mend(journal: Journal, held: Held, faults: Iterable[Fault]) -> None:
+    """Make the graphs that differ what the journal says."""
+    held.mend(wanted(journal, held.position, [it.graph for it in faults if it.graph]))
+
+
+def _changes(journal: Journal, position: int, concerns: Callable[[bytes], bool]) -> Iterator[tuple[Quad, int]]:
+    for entry in journal.entries():
+        if entry.number > position:
+            return
+        rows = (row for row in rows_of(entry.lines()) if concerns(row))
+        while batch := list(islice(rows, _BATCH)):
+            quads = parse(b"".join(row[2:] for row in batch), RdfFormat.N_QUADS, lenient=True)
+            yield from ((quad, 1 if row[:1] == b"A" else -1) for row, quad in zip(batch, quads, strict=True))
+
+
+def _graph(quad: Quad) -> str:
+    return str(getattr(quad.graph_name, "value", ""))

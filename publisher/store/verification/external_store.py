@@ -1,0 +1,114 @@
+"""Elsewhere: a store at another address, compared page by page and mended by updates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
+from pyoxigraph import NamedNode, Quad
+
+from journal.journal import Journal
+from publisher.errors import Broken
+from publisher.store.external.client import Client
+from publisher.store.external.endpoint import Address
+from publisher.store.external.engine_quirks import STATE
+from publisher.store.external.follower import named
+from publisher.store.external.remote_quads import Facts
+from publisher.store.external.state import ASK, State, read, update
+from publisher.store.external.writer import Writer
+from publisher.store.external.writer_lease import Tenure
+from publisher.store.verification.expected_counts import Fault, Tallies, Tally
+from vocab.iris import Iris
+
+_COUNT = "SELECT (COUNT(*) AS ?quads) {{ {found} }}"
+
+
+class Elsewhere:
+    """The store at *address*, which follows *journal*; raises NotReady, Refused, and Broken where it holds something else."""
+
+    def __init__(self, address: Address, journal: Journal, iris: Iris, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._client = Client(address.query)
+        self._dialect = self._client.dialect()
+        self._facts = Facts(self._client, self._dialect)
+        self._writer = Writer(address, self._dialect)
+        self._status, self._now = iris.status, now
+        self._tenure = Tenure(self._client, self._writer, journal, named(journal.folder))
+
+    @property
+    def position(self) -> int:
+        """Give the number of the last entry that is wholly in it."""
+        return self._tenure.read(self._now()).position
+
+    def graphs(self) -> Iterator[str]:
+        """Give all graphs but the engine's own, the merge and the one that tells the state."""
+        return (graph.value for graph in self._facts.named_graphs() if graph.value != self._status)
+
+    def tallies(self) -> Tallies:
+        """Give what each graph holds."""
+        found: Tallies = {}
+        for graph in self.graphs():
+            tally = Tally()
+            for quad in self.graph(graph):
+                tally = tally.changed(quad, 1)
+            found[graph] = tally
+        return found
+
+    def graph(self, graph: str) -> set[Quad]:
+        """Give what one graph holds."""
+        return set(self._facts.graph(NamedNode(graph)))
+
+    def unmerged(self) -> Fault | None:
+        """Compare the merge with the graphs."""
+        merged, named = self._patterns()
+        hidden = ", ".join(f"<{graph}>" for graph in self._dialect.hidden)
+        distinct = f"{{ SELECT DISTINCT ?s ?p ?o {{ {named} FILTER(?graph NOT IN ({hidden})) }} }}"
+        missing = self._count(f"{distinct} FILTER NOT EXISTS {{ {merged} }}")
+        inner = named.replace("?graph", "?other")
+        added = self._count(f"{merged} FILTER NOT EXISTS {{ {inner} FILTER(?other NOT IN ({hidden})) }}")
+        return Fault("", missing, added) if missing or added else None
+
+    def mend(self, wanted: dict[str, set[Quad]]) -> None:
+        """Make each graph what is wanted, and the merge of what they hold. Raises Broken where another publisher writes."""
+        if not self._tenure.claim(self._now()):
+            raise Broken("another publisher writes to the store; end it, then mend the store")
+        for graph, quads in wanted.items():
+            held = self.graph(graph)
+            self._writer.remove(_lines(held - quads))
+            self._writer.add(_lines(quads - held))
+        merge = self.unmerged()
+        if merge and merge.added:
+            self._writer.update(self._without_orphans())
+        if merge and merge.missing:
+            for graph in self.graphs():
+                self._writer.add(_lines(self.graph(graph)))
+
+    def empty(self) -> None:
+        """Take everything out, whatever it is, and make the store ours."""
+        for graph in [*self.graphs(), self._status, STATE]:
+            self._writer.update(f"DROP SILENT GRAPH <{graph}>")
+        merge = f"GRAPH <{self._dialect.merged}>" if self._dialect.merged else "DEFAULT"
+        self._writer.update(f"DROP SILENT {merge}")
+        self._writer.update(update(State()))
+        assert read([(row["name"], row["value"]) for row in self._client.rows(ASK)])
+
+    def close(self) -> None:
+        """Let the store go."""
+        self._writer.close()
+        self._client.close()
+
+    def _patterns(self) -> tuple[str, str]:
+        triple = "?s ?p ?o"
+        merged = f"GRAPH <{self._dialect.merged}> {{ {triple} }}" if self._dialect.merged else triple
+        return merged, f"GRAPH ?graph {{ {triple} }}"
+
+    def _count(self, found: str) -> int:
+        return int(self._client.rows(_COUNT.format(found=found))[0]["quads"])
+
+    def _without_orphans(self) -> str:
+        merged, named = self._patterns()
+        hidden = ", ".join(f"<{graph}>" for graph in self._dialect.hidden)
+        return f"DELETE {{ {merged} }} WHERE {{ {merged} FILTER NOT EXISTS {{ {named} FILTER(?graph NOT IN ({hidden})) }} }}"
+
+
+def _lines(quads: set[Quad]) -> list[bytes]:
+    return sorted(f"{quad} .\n".encode() for quad in quads)

@@ -1,0 +1,75 @@
+"""Own: our own store, compared as it is shown and mended by its follower."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pyoxigraph import NamedNode, Quad, Store
+
+from journal.journal import Journal
+from publisher.errors import NotReady
+from publisher.store.apply import orphans, unmerged
+from publisher.store.follower import Follower, require_unlocked
+from publisher.store.snapshots import newest
+from publisher.store.verification.expected_counts import Fault, Tallies, Tally
+from vocab.iris import Iris
+
+
+class Own:
+    """The newest generation of the shelf under *data*; raises NotReady where there is none."""
+
+    def __init__(self, data: Path, iris: Iris) -> None:
+        self._data, self._iris = data, iris
+        shown = newest(data / "shelf" / "generations")
+        if shown is None:
+            raise NotReady("there is no store yet; create it with stocktake serve or stocktake store rebuild")
+        self.position = shown.position
+        self._store = Store.read_only(str(Path(shown.path) / "store"))
+
+    def tallies(self) -> Tallies:
+        """Give what each graph holds, but for the status graph."""
+        found: Tallies = {}
+        for quad in self._store.quads_for_pattern(None, None, None, None):
+            if isinstance(quad.graph_name, NamedNode) and quad.graph_name.value != self._iris.status:
+                graph = quad.graph_name.value
+                found[graph] = found.get(graph, Tally()).changed(quad, 1)
+        return found
+
+    def graph(self, graph: str) -> set[Quad]:
+        """Give what one graph holds."""
+        return set(self._store.quads_for_pattern(None, None, None, NamedNode(graph)))
+
+    def unmerged(self) -> Fault | None:
+        """Compare the default graph with the merge of all."""
+        missing, added = (sum(1 for _ in them) for them in (unmerged(self._store), orphans(self._store)))
+        return Fault("", missing, added) if missing or added else None
+
+    def mend(self, wanted: dict[str, set[Quad]]) -> None:
+        """Make each graph what is wanted, and the merge too. Raises Busy where a server follows the journal."""
+        with _follower(self._data, self._iris) as follower:
+            follower.mend({NamedNode(graph): quads for graph, quads in wanted.items()})
+
+
+def anew(data: Path, iris: Iris) -> int:
+    """Throw the store away and make it anew from the journal; give the entry at which it stands. Raises Busy as ``Own.mend``."""
+    shelf = data / "shelf"
+    shelf.mkdir(parents=True, exist_ok=True)
+    require_unlocked(shelf / "lock")
+    (shelf / "position.json").unlink(missing_ok=True)
+    shutil.rmtree(shelf / "store", ignore_errors=True)
+    with _follower(data, iris) as follower:
+        follower.step()
+        return follower.mark.position
+
+
+@contextmanager
+def _follower(data: Path, iris: Iris) -> Iterator[Follower]:
+    require_unlocked(data / "shelf" / "lock")
+    follower = Follower(Journal(data / "journal"), data / "shelf", data / "status.nq", iris.status)
+    try:
+        yield follower
+    finally:
+        follower.close()

@@ -1,0 +1,135 @@
+"""Dataset: the graphs that a question is asked of, by FROM or by the protocol, as SPARQL means them.
+
+Several default graphs are merged: a triple that two of them hold is there once (https://www.w3.org/TR/sparql11-query/#unnamedGraph).
+The engine gives it once for each graph, so the merge is made here, in memory, whose limit holds for it too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from itertools import pairwise
+from typing import NamedTuple
+
+from pyoxigraph import BlankNode, DefaultGraph, NamedNode, Quad, QueryTriples, Store
+
+from publisher.store.workers.query_request import Question
+from publisher.store.workers.service_detection import tokens
+
+_SEVERAL = re.compile(r"from.*?from", re.IGNORECASE | re.DOTALL)
+_FORMS = frozenset({"select", "construct", "describe", "ask"})
+_DEFAULT, _NAMED = NamedNode("urn:stocktake:default"), NamedNode("urn:stocktake:named")
+
+
+class Dataset(NamedTuple):
+    """A store and the graphs of it that are asked; None: all that the query itself says."""
+
+    store: Store
+    default: list[NamedNode | BlankNode | DefaultGraph] | None
+    named: list[NamedNode | BlankNode] | None
+
+
+def dataset(store: Store, question: Question) -> Dataset:
+    """Give what *question* is asked of."""
+    default, named = named_by(question)
+    if default is None or len(default) < 2:
+        return Dataset(store, None if default is None else [*default], None if named is None else [*named])
+    return merged(lambda graph: store.quads_for_pattern(None, None, None, graph), default, named or [])
+
+
+def named_by(question: Question) -> tuple[list[NamedNode] | None, list[NamedNode] | None]:
+    """Give the default graphs and the named ones by protocol or, where the text names several default graphs, by FROM; None: not told."""
+    default = None if question.default_graphs is None else [NamedNode(iri) for iri in question.default_graphs]
+    named = None if question.named_graphs is None else [NamedNode(iri) for iri in question.named_graphs]
+    if default is None and _SEVERAL.search(question.text) and (told := _told(question)):
+        return told
+    return default, named
+
+
+def merged(quads: Callable[[NamedNode], Iterable[Quad]], default: list[NamedNode], named: list[NamedNode]) -> Dataset:
+    """Merge the graphs *default* beside those *named* in a store of their own; *quads* gives what a graph holds."""
+    held = Store()
+    for graph in default:
+        held.bulk_extend(Quad(*quad.triple) for quad in quads(graph))
+    for graph in named:
+        held.bulk_extend(quads(graph))
+    return Dataset(held, [DefaultGraph()], [*named])
+
+
+def form(text: str) -> str:
+    """Tell which form a query has; "" where that cannot be seen.
+
+    >>> form("PREFIX select: <x:> CONSTRUCT WHERE { ?s select:p ?o }")
+    'construct'
+    """
+    words = (token.text.lower() for token in tokens(text) if token.kind == "word")
+    return next((word for word in words if word in _FORMS), "")
+
+
+def patterns(text: str, base: str | None = None) -> tuple[list[str], bool]:
+    """Give the graphs that a query's patterns GRAPH name, and whether there are such of variables.
+
+    >>> patterns("PREFIX x: <http://x.org/> SELECT * { GRAPH x:g { ?s ?p ?o } GRAPH ?g { ?s a ?t } }")
+    (['http://x.org/g'], True)
+    """
+    told = [token for token in tokens(text) if token.kind != "comment" and not token.text.isspace()]
+    after = [second for word, second in pairwise(told) if word.kind == "word" and word.text.lower() == "graph"]
+    named = sorted({token.text for token in after if token.kind in ("iri", "name")})
+    clauses = _clauses(text)
+    resolved = _resolved(clauses[0], [(_NAMED, iri) for iri in named], base) if named and clauses else []
+    return [graph.value for _, graph in resolved or ()], any(token.kind == "variable" for token in after)
+
+
+def names_graphs(text: str) -> bool:
+    """Tell whether a query names the graphs that it asks, by FROM."""
+    found = _clauses(text)
+    return found is not None and bool(found[1] or found[2])
+
+
+def _told(question: Question) -> tuple[list[NamedNode], list[NamedNode]] | None:
+    """Read the clauses FROM and FROM NAMED; None where there are none, or the text cannot be read, which the engine then says better."""
+    clauses = _clauses(question.text)
+    if clauses is None or not (clauses[1] or clauses[2]):  # a variable may be named ?from
+        return None
+    prologue, default, named = clauses
+    told = [*((_DEFAULT, iri) for iri in default), *((_NAMED, iri) for iri in named)]
+    graphs = _resolved(prologue, told, question.base)
+    if graphs is None:
+        return None
+    return [iri for kind, iri in graphs if kind == _DEFAULT], [iri for kind, iri in graphs if kind == _NAMED]
+
+
+def _resolved(prologue: str, told: Iterable[tuple[NamedNode, str]], base: str | None) -> list[tuple[NamedNode, NamedNode]] | None:
+    """Resolve names as they stand in a query, by its own prefixes and base; None where it cannot be read."""
+    template = " ".join(f"<{kind.value}> a {iri} ." for kind, iri in told)
+    try:
+        found = Store().query(f"{prologue}\nCONSTRUCT {{ {template} }} {{}}", base_iri=base)
+    except SyntaxError:
+        return None
+    assert isinstance(found, QueryTriples)
+    return [(_node(triple.subject), _node(triple.object)) for triple in found]
+
+
+def _node(term: object) -> NamedNode:
+    assert isinstance(term, NamedNode)
+    return term
+
+
+def _clauses(text: str) -> tuple[str, list[str], list[str]] | None:
+    """Give the prologue, and what stands after FROM and after FROM NAMED outside of braces."""
+    told = [token for token in tokens(text) if token.kind != "comment" and not token.text.isspace()]
+    start = next((token.start for token in told if token.kind == "word" and token.text.lower() in _FORMS), None)
+    if start is None:
+        return None
+    default: list[str] = []
+    named: list[str] = []
+    depth = 0
+    for word, second, third in zip(told, [*told[1:], told[-1]], [*told[2:], *told[-2:]], strict=False):
+        depth += {"{": 1, "}": -1}.get(word.text, 0)
+        if depth == 0 and word.kind == "word" and word.text.lower() == "from":
+            is_named = second.kind == "word" and second.text.lower() == "named"
+            graph = third if is_named else second
+            if graph.kind not in ("iri", "name"):
+                return None
+            (named if is_named else default).append(graph.text)
+    return text[:start], default, named

@@ -1,0 +1,241 @@
+"""Pool: readers that wait for questions, with warm spares, so that the end of one is not felt.
+
+A question that takes long is set aside while others wait: it gives its place to the next in the line, so that a few that run away never
+keep the many that are quick. One that takes very long goes on at low priority.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Coroutine, Mapping
+from functools import partial
+from pathlib import Path
+
+import structlog
+
+from publisher.errors import NotReady, PublisherError, QueryError, RowLimit
+from publisher.limits import Limits
+from publisher.store.workers.admission_queue import Line
+from publisher.store.workers.ipc_protocol import Kind
+from publisher.store.workers.query_deadline import Ticket
+from publisher.store.workers.query_request import Question
+from publisher.store.workers.rate_limit import Budget
+from publisher.store.workers.worker import READER, Answer, Worker
+
+__all__ = ["Limits", "Pool"]
+
+log = structlog.get_logger()
+
+
+LONG = 1.0  # seconds of processor time after which a question goes on at low priority: beside them another reader's start is a small price
+AGAIN = 0.25  # seconds at least between two looks at what it has taken
+ASIDE = 15  # nice value of a question that takes long: one that is quick gets thirty times as much processor beside it
+
+
+class Pool:
+    """*size* readers at work at once, and *spares* that wait for one of them to be killed.
+
+    A reader is a process of *module*, with the variables that it is *told*. Where the questions are *ours*, pages wait for them: none steps
+    back.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        limits: Limits,
+        spares: int = 1,
+        budget: Budget | None = None,
+        module: str = READER,
+        told: Mapping[str, str] | None = None,
+        *,
+        ours: bool = False,
+    ) -> None:
+        self.generation = ""
+        self.limits = limits
+        self.line = Line(size, limits)
+        self._size, self._spares, self._budget = size, spares, budget
+        self._module, self._told, self._ours = module, told, ours
+        self._idle: deque[Worker] = deque()
+        self._all: set[Worker] = set()
+        self._aside: set[Worker] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._starting: set[asyncio.Future[Worker]] = set()
+        self._closed = False
+
+    @property
+    def _crew(self) -> int:
+        """Count the readers without those that were set aside."""
+        return len(self._all) - len(self._aside)
+
+    async def show(self, generation: str) -> None:
+        """Answer from *generation* from now on; idle readers open it at once."""
+        self.generation = generation
+        waiting, self._idle = list(self._idle), deque()
+        for worker in waiting:
+            await self._prepare(worker)
+        while self._crew < self._size + self._spares:
+            await self._add()
+
+    async def ask(self, question: Question, seconds: float | None = None, client: str = "") -> Answer:
+        """Put *question* of *client* to a reader; the answer begins or an error is raised. *seconds* may shorten the time limit."""
+        if not self.generation:
+            raise NotReady("no generation is up yet; ask again in a moment")
+        if self._budget:
+            self._budget.admit(client)
+        await self.line.enter(client)
+        return await self._begin(question, min(seconds or self.limits.seconds, self.limits.seconds), client)
+
+    async def _begin(self, question: Question, seconds: float, client: str) -> Answer:
+        try:
+            worker = self._next() or await self._start()
+        except BaseException:
+            self.line.leave(client)
+            raise
+        loop = asyncio.get_running_loop()
+        ticket = Ticket(client, seconds, loop.time, partial(self._give_back, worker))
+        ticket.timers["end"] = loop.call_later(seconds, worker.expire)
+        if not self._ours:
+            _step_back_later(worker, ticket, worker.spent(), LONG)
+        self._look_later(worker, ticket)
+        try:
+            await worker.open(self._state(question))
+            await worker.ask(question)
+            kind, payload = await worker.frame()
+            assert kind is Kind.HEAD
+        except BaseException as error:
+            ticket.close(isinstance(error, QueryError | RowLimit))
+            if isinstance(error, PublisherError):
+                error.seconds = ticket.seconds
+            raise
+        return Answer(payload.decode(), worker, ticket)
+
+    def _state(self, question: Question) -> str:
+        """Give the generation to ask: while it changes, a question that was put together from the one is not asked of the other."""
+        if question.generation and Path(question.generation).is_dir():
+            return question.generation
+        if question.release is not None:
+            raise NotReady(f"release {question.release} is no longer on the shelf; ask again in a moment")
+        return self.generation
+
+    def _look_later(self, worker: Worker, ticket: Ticket) -> None:
+        ticket.timers["aside"] = asyncio.get_running_loop().call_later(self.limits.quick, self._set_aside, worker, ticket)
+
+    def _set_aside(self, worker: Worker, ticket: Ticket) -> None:
+        if not self.line.waiting or len(self._aside) >= self.limits.slow:
+            return self._look_later(worker, ticket)
+        ticket.aside = True
+        self._aside.add(worker)
+        self.line.lend()
+        self._keep(self._fill())
+
+    def _next(self) -> Worker | None:
+        """Give a waiting reader; one that died while it waited is replaced."""
+        while self._idle:
+            worker = self._idle.popleft()
+            if worker.process.returncode is None:
+                return worker
+            self._keep(self._replace(worker))
+        return None
+
+    def _give_back(self, worker: Worker, ticket: Ticket, whole: bool) -> None:
+        if self._budget:
+            self._budget.charge(ticket.client, ticket.seconds)
+        self.line.ended(ticket.client)
+        most = self._size + self._spares + self.limits.slow
+        if not whole or worker.process.returncode is not None or worker.late or worker.slow or len(self._all) > most:
+            self._lend(ticket)
+            self._retire(worker)
+        elif worker.generation != self.generation:
+            self._keep(self._refresh(worker, ticket))
+        else:
+            self._idle.appendleft(worker)  # the warmest first
+            self._lend(ticket)
+        self._aside.discard(worker)
+
+    def _lend(self, ticket: Ticket) -> None:
+        """Give the place to another, unless that was done already."""
+        if not ticket.aside:
+            self.line.lend()
+
+    def _retire(self, worker: Worker) -> None:
+        worker.kill()
+        self._keep(self._replace(worker))
+
+    async def _refresh(self, worker: Worker, ticket: Ticket) -> None:
+        """Let a reader that was at work while the generation changed open the new one, so that the old one can go."""
+        try:
+            await self._prepare(worker)
+        finally:
+            self._lend(ticket)
+
+    async def _replace(self, worker: Worker) -> None:
+        self._forget(worker)
+        await worker.stop()
+        await self._fill()
+
+    def _forget(self, worker: Worker) -> None:
+        self._all.discard(worker)
+        self._aside.discard(worker)
+
+    async def _fill(self) -> None:
+        if self._crew < self._size + self._spares:
+            await self._add()
+
+    async def _add(self) -> None:
+        await self._prepare(await self._start())
+
+    async def _start(self) -> Worker:
+        if self._closed:
+            raise NotReady("the shelf is being closed")
+        starting = asyncio.ensure_future(Worker.start(self.limits.memory, self._module, self._told))
+        self._starting.add(starting)
+        starting.add_done_callback(self._starting.discard)
+        try:
+            worker = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            self._keep(_abandon(starting))  # or its process would be left without anyone who knows it
+            raise
+        self._all.add(worker)
+        return worker
+
+    async def _prepare(self, worker: Worker) -> None:
+        try:
+            await worker.open(self.generation)
+            self._idle.append(worker)
+        except PublisherError as error:
+            log.warning("query worker cannot open the snapshot", generation=self.generation, error=str(error))
+            self._forget(worker)
+            await worker.stop()
+
+    def _keep(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """End all readers, those too that are being started for someone who asks still."""
+        self._closed = True
+        self._size = self._spares = 0  # none is added any more
+        while self._tasks or self._starting:
+            await asyncio.gather(*self._tasks, *self._starting, return_exceptions=True)
+            await asyncio.sleep(0)  # who waited for one takes it
+        await asyncio.gather(*(worker.stop() for worker in self._all))
+        self._all.clear()
+        self._idle.clear()
+
+
+def _step_back_later(worker: Worker, ticket: Ticket, before: float, seconds: float) -> None:
+    ticket.timers["nice"] = asyncio.get_running_loop().call_later(max(AGAIN, seconds), _step_back, worker, ticket, before)
+
+
+def _step_back(worker: Worker, ticket: Ticket, before: float) -> None:
+    """Let a reader that has worked long go on at low priority; one that has mostly waited for a processor is looked at again."""
+    left = LONG - (worker.spent() - before)
+    if left > 0:
+        return _step_back_later(worker, ticket, before, left)
+    worker.step_back(ASIDE)
+
+
+async def _abandon(starting: asyncio.Future[Worker]) -> None:
+    await (await starting).stop()

@@ -1,0 +1,296 @@
+"""Reader: a worker process that opens a generation read-only and answers one question at a time, in frames.
+
+It is started by ``pool`` with one end of a socket and runs until that is closed; ``pool`` kills it at a time limit.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import socket
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from pyoxigraph import Literal, NamedNode, QueryBoolean, QuerySolutions, QueryTriples, RdfFormat, Store, Triple, Variable, parse, serialize
+
+from publisher.formats import GRAPHS, TABLES
+from publisher.rdf.sparql_tokens import tokens
+from publisher.rdf.xml_text import xml
+from publisher.search.position_mapping import original
+from publisher.store.process import end_with_parent
+from publisher.store.workers.dataset import Dataset, dataset
+from publisher.store.workers.ipc_protocol import SIZE, Kind, pack, read, top
+from publisher.store.workers.process_limits import limit_memory, refuse_sockets
+from publisher.store.workers.query_request import Question
+from publisher.store.workers.row_boundaries import ROWS, Rows
+from publisher.store.workers.truncation import Bound, Cut
+
+Result = QuerySolutions | QueryBoolean | QueryTriples
+
+_PLACE = re.compile(r"error at (\d+):(\d+): (.*)", re.DOTALL)
+_UNKNOWN = "The custom function"  # how the engine's message begins where a query calls what it does not have
+_SETS = re.compile(r"\[[^\[\]]*\](?:,\s*|\s*\|\s*)?|'\\u\S+")
+
+
+class Refusal(Exception):
+    """The answer stops here: a reason by its name in ``publisher.errors``."""
+
+    def __init__(self, reason: str, message: str = "", **more: int) -> None:
+        super().__init__(message)
+        self.payload = {"reason": reason, "message": message, **more}
+
+
+class Full(Exception):
+    """The answer has its most rows and another would follow."""
+
+
+class Generation:
+    """The open generation, kept from removal by a shared lock on its folder."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._lock = os.open(path, os.O_RDONLY)
+        fcntl.flock(self._lock, fcntl.LOCK_SH)
+        self.store = Store.read_only(str(Path(path) / "store"))
+
+    def close(self) -> None:
+        """Let the folder go."""
+        del self.store
+        os.close(self._lock)
+
+
+class Outlet:
+    """A file to write an answer to: it leaves in frames as it grows, each after a whole row; at most *most* rows leave."""
+
+    def __init__(self, connection: socket.socket, suffix: str, most: int | None = None) -> None:
+        self._connection = connection
+        self._written = xml if suffix in ("xml", "rdf") else bytes
+        self._waiting = [pack(Kind.HEAD, suffix.encode())]
+        self._data = bytearray()
+        self._rows, self._most, self._marks = ROWS.get(suffix), most, 0
+        self._due, self._full = SIZE, False
+
+    def write(self, data: bytes) -> int:
+        """Take *data*; raise Full above the most rows. What the writer still hands over then is not taken."""
+        if self._full:
+            return len(data)
+        self._data += data
+        if len(self._data) >= self._due:
+            self._leave()
+            self._due = len(self._data) + SIZE  # a row may be longer than a frame
+        return len(data)
+
+    def flush(self) -> None:
+        """Do nothing: what waits leaves by ``end``, together with it."""
+
+    def _leave(self) -> None:
+        """Send what waits, up to the last border between two rows."""
+        border = len(self._data)
+        if self._rows:
+            clear, marks = self._counted(self._rows)
+            border = self._rows.border(clear)
+            self._marks += marks - (1 if border and self._rows.before else 0)  # the mark at the border is the next one's
+        self._push(border)
+        self._send()
+
+    def _counted(self, rows: Rows) -> tuple[bytes, int]:
+        """Give the data clear for counting, and its marks; where it has a row too many, leave only what comes before and raise Full."""
+        clear = rows.clear(bytes(self._data))
+        marks = clear.count(rows.mark)
+        if self._most is not None and self._marks + marks + rows.more > self._most:
+            last = self._most - rows.more + (rows.before)  # the mark at which the last row ends
+            del self._data[rows.nth(clear, last - self._marks) :]
+            self._full = True
+            raise Full
+        return clear, marks
+
+    def _push(self, border: int) -> None:
+        if border:
+            data = self._written(bytes(memoryview(self._data)[:border]))
+            self._waiting += [top(Kind.DATA, len(data)), data]
+            del self._data[:border]
+
+    def _send(self) -> None:
+        self._connection.sendall(b"".join(self._waiting))
+        self._waiting = []
+
+    def end(self, rows: int | None = None, cut: Cut | None = None) -> None:
+        """Send what waits and the end, together; *rows* where they are not counted here. Raises Full as ``write`` does."""
+        if rows is None and cut is None and self._rows:
+            marks = self._marks + self._counted(self._rows)[1]
+            rows = 0 if self._data.endswith(b'"bindings":[]}}') else max(0, marks + self._rows.more)
+        self._push(len(self._data))
+        if cut:
+            self._waiting.append(pack(Kind.CUT, cut.pack()))
+        self._waiting.append(pack(Kind.END, b"" if rows is None else str(rows).encode()))
+        self._send()
+
+    def writable(self) -> bool:
+        """Say yes, as files do."""
+        return True
+
+
+def term(text: str) -> NamedNode | Literal:
+    """Read one N-Triples term, an IRI or a literal."""
+    quad = next(iter(parse(f"<x:s> <x:p> {text} .", RdfFormat.N_TRIPLES)))
+    value: NamedNode | Literal = quad.object
+    return value
+
+
+def evaluate(store: Store, question: Question) -> Result:
+    """Ask *store*; raise Refusal where the query is no query."""
+    return ask(dataset(store, question), question)
+
+
+def ask(asked: Dataset, question: Question) -> Result:
+    """Put *question* to the graphs of a store; raise Refusal where it is none."""
+    try:
+        return asked.store.query(
+            in_written_order(question.text, question.base),
+            base_iri=question.base,
+            default_graph=asked.default,
+            named_graphs=asked.named,
+            substitutions={Variable(name): term(text) for name, text in question.bindings.items()} or None,
+        )
+    except SyntaxError as error:
+        raise fault(str(error), question.inserted) from error
+
+
+def in_written_order(text: str, base: str | None = None) -> str:
+    """Return *text* with the star of its outermost SELECT replaced by its variables, in the order in which they are first written.
+
+    The engine sorts the columns of ``SELECT *`` by name. Raises SyntaxError where *text* is not a query.
+
+    >>> in_written_order("SELECT * { ?s ?p ?o }")
+    'SELECT ?s ?p ?o { ?s ?p ?o }'
+    """
+    if "*" not in text:
+        return text
+    found = tokens(text)
+    head = next((at for at, token in enumerate(found) if token.word() in ("SELECT", "ASK", "CONSTRUCT", "DESCRIBE")), None)
+    if head is None or found[head].word() != "SELECT":
+        return text
+    star = next((token for token in found[head + 1 : head + 3] if token.word() not in ("DISTINCT", "REDUCED")), None)
+    if star is None or star.text != "*":
+        return text
+    result = Store().query(text, base_iri=base)  # on nothing, so that it costs no more than parsing
+    names = [variable.value for variable in result.variables] if isinstance(result, QuerySolutions) else []
+    written = [name for name in dict.fromkeys(token.text[1:] for token in found if token.kind == "variable") if name in names]
+    if not names or len(written) != len(names):
+        return text
+    columns = " ".join(f"?{name}" for name in written)
+    before, after = text[: star.start], text[star.end :]
+    return before + ("" if before[-1:].isspace() else " ") + columns + ("" if after[:1].isspace() else " ") + after
+
+
+def fault(message: str, inserted: tuple[tuple[int, int, int], ...] = ()) -> Refusal:
+    """Read the engine's message about the grammar; *inserted* is what was put into the text before."""
+    match = _PLACE.match(message)
+    if match is None:
+        return Refusal("SyntaxFault", message)
+    line, column = int(match[1]), int(match[2])
+    return Refusal("SyntaxFault", _readable(match[3]), line=line, column=original(line, column, inserted))
+
+
+def _readable(expected: str) -> str:
+    """Leave out the parser's sets of characters, which no person reads."""
+    words = [part.strip() for part in _SETS.sub("", expected.removeprefix("expected one of ")).split(",\x20")]
+    kept = [word for word in dict.fromkeys(words) if word and not word.startswith(("'", "[", "|"))]
+    return "expected " + " or ".join(word.removeprefix("expected ") for word in kept[:8]) if kept else "not SPARQL"
+
+
+def answer(result: Result, question: Question, connection: socket.socket) -> None:
+    """Write *result* in the format that was asked for its kind."""
+    if isinstance(result, QueryTriples):
+        return answer_graph(result, question, connection)
+    if question.table is None:
+        raise Refusal("NoFormat", "the answer is a table, and no format of tables was asked for")
+    bounded = isinstance(result, QuerySolutions)  # a yes or no has no rows
+    out = Outlet(connection, question.table, question.rows if bounded else None)
+    try:
+        result.serialize(out, TABLES[question.table].writer)  # type: ignore[arg-type]  # it needs only write
+        return out.end(rows=None if bounded else 1)
+    except Full:
+        most = question.rows or 0
+        return out.end(rows=most, cut=Cut(Bound.ROWS, most))
+
+
+def answer_graph(result: Iterable[Triple], question: Question, connection: socket.socket) -> None:
+    """Write triples in the format of graphs that was asked for."""
+    if question.graph is None:
+        raise Refusal("NoFormat", "the answer is a graph, and no format of graphs was asked for")
+    out, passed = Outlet(connection, question.graph), 0
+    cut: Cut | None = None
+
+    def limited() -> Iterator[Triple]:
+        nonlocal passed, cut
+        for triple in result:
+            if question.rows is not None and passed >= question.rows:
+                cut = Cut(Bound.ROWS, passed)
+                return
+            passed += 1
+            yield triple
+
+    serialize(limited(), out, GRAPHS[question.graph].writer, prefixes=PREFIXES)  # type: ignore[arg-type]  # as above
+    out.end(rows=passed, cut=cut)
+
+
+PREFIXES = {
+    "dct": "http://purl.org/dc/terms/",
+    "dcat": "http://www.w3.org/ns/dcat#",
+    "foaf": "http://xmlns.com/foaf/0.1/",
+    "prov": "http://www.w3.org/ns/prov#",
+    "rdfs": "http://www.w3.org/2000/01/rdf-schema#",
+    "schema": "https://schema.org/",
+    "skos": "http://www.w3.org/2004/02/skos/core#",
+    "xsd": "http://www.w3.org/2001/XMLSchema#",
+}
+
+
+def attend(connection: socket.socket) -> None:
+    """Answer question after question until the other side closes."""
+    frames = connection.makefile("rb")
+    generation: Generation | None = None
+    while frame := read(frames):
+        kind, payload = frame
+        try:
+            if kind is Kind.OPEN:
+                if generation:
+                    generation.close()
+                generation = Generation(payload.decode())
+                connection.sendall(pack(Kind.END))
+            elif generation:
+                question = Question.unpack(payload)
+                if question.check:
+                    evaluate(Store(), question)
+                    Outlet(connection, "").end()
+                else:
+                    answer(evaluate(generation.store, question), question, connection)
+        except Refusal as refusal:
+            connection.sendall(pack(Kind.FAULT, json.dumps(refusal.payload).encode()))
+        except MemoryError:
+            connection.sendall(pack(Kind.FAULT, b'{"reason": "MemoryLimit", "message": "the query was stopped at its memory limit"}'))
+        except (OSError, RuntimeError, ValueError) as error:
+            connection.sendall(pack(Kind.FAULT, json.dumps({"reason": reason(error), "message": str(error)}).encode()))
+
+
+def reason(error: Exception) -> str:
+    """Name what the engine's *error* is by its name in ``publisher.errors``."""
+    return "QueryError" if str(error).startswith(_UNKNOWN) else "Broken"
+
+
+def begin(arguments: list[str]) -> socket.socket:
+    """Become a worker: *arguments* are the socket's number, the memory limit in bytes and the parent's process id."""
+    handle, memory, parent = (int(text) for text in arguments)
+    refuse_sockets()
+    connection = socket.socket(fileno=handle)
+    limit_memory(memory)
+    end_with_parent(parent)
+    return connection
+
+
+if __name__ == "__main__":
+    attend(begin(sys.argv[1:4]))

@@ -1,0 +1,112 @@
+"""Flight: one evaluation of a question; requests that ask the same at the same time wait for it together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Hashable
+
+from publisher.errors import PublisherError
+from publisher.store.cache import MOST, Entry
+from publisher.store.workers.worker import Answer
+
+Land = Callable[[Answer, bytes], Entry]
+
+
+class Flight:
+    """An answer that is read as fast as it comes, whatever its readers do, until it is whole or too large to be kept.
+
+    The request that began it may read it as it grows; the others wait until it is ``over``. Then it is whole (``entry``), failed
+    (``error``), or neither: too large, and only the one that began it goes on. Each that boarded leaves, whatever happens.
+    """
+
+    def __init__(self, asking: Coroutine[object, object, Answer], land: Land) -> None:
+        self.answer: Answer | None = None
+        self.entry: Entry | None = None
+        self.error: PublisherError | None = None
+        self.over = False
+        self.size = 0
+        self._parts: list[bytes] = []
+        self._riders = 1
+        self._step = asyncio.Event()
+        self._rest: AsyncIterator[bytes] | None = None
+        self.task = asyncio.create_task(self._fly(asking, land))
+
+    def board(self) -> None:
+        """Wait for it too."""
+        self._riders += 1
+
+    def close(self) -> None:
+        """Leave it; where nobody is left it is ended."""
+        self._riders -= 1
+        if self._riders == 0:
+            self.task.cancel()
+            if self.answer:
+                self.answer.close()
+
+    async def until(self, size: int | None = None) -> None:
+        """Wait until it is over or has *size* bytes; raise the error that ended it."""
+        while not self.over and (size is None or self.size < size):
+            await self._step.wait()
+        if self.error:
+            raise self.error
+        if self.over and self.task.done():
+            self.task.result()
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Give the answer from its first byte, as it comes; for the one that began it."""
+        place = 0
+        while not self.over or place < len(self._parts):
+            if place == len(self._parts):
+                await self._step.wait()
+                continue
+            yield self._parts[place]
+            place += 1
+        await self.until()
+        self._parts.clear()
+        if self.entry is None and self._rest:
+            async for chunk in self._rest:
+                yield chunk
+
+    async def _fly(self, asking: Coroutine[object, object, Answer], land: Land) -> None:
+        try:
+            self.answer = await asking
+            self._rest = self.answer.marked_chunks()
+            async for chunk in self._rest:
+                self._parts.append(chunk)
+                self.size += len(chunk)
+                if self.size > MOST:
+                    return
+                self._move()
+            self.entry = land(self.answer, b"".join(self._parts))
+        except PublisherError as error:
+            self.error = error
+            if self.answer:
+                self.answer.close()
+        finally:
+            self.over = True
+            self._move()
+
+    def _move(self) -> None:
+        self._step.set()
+        self._step = asyncio.Event()
+
+
+class Flights:
+    """The flights that are under way, by what they answer."""
+
+    def __init__(self) -> None:
+        self._flying: dict[Hashable, Flight] = {}
+
+    def join(self, key: Hashable, start: Callable[[], Flight]) -> tuple[Flight, bool]:
+        """Give the flight of *key*, and whether it was begun for this request."""
+        flight = self._flying.get(key)
+        if flight and not flight.over:
+            flight.board()
+            return flight, False
+        begun = self._flying[key] = start()
+        begun.task.add_done_callback(lambda _task: self._land(key, begun))
+        return begun, True
+
+    def _land(self, key: Hashable, flight: Flight) -> None:
+        if self._flying.get(key) is flight:
+            del self._flying[key]

@@ -1,0 +1,223 @@
+"""Worker: the server's side of one reader process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from publisher import errors
+from publisher.errors import Broken, LimitError, MemoryLimit, PublisherError, RowLimit, SyntaxFault, TimeLimit
+from publisher.store.process import command, environment
+from publisher.store.thread_priority import raise_nice
+from publisher.store.workers.ipc_protocol import TOP, Kind, pack, told
+from publisher.store.workers.query_deadline import Ticket
+from publisher.store.workers.query_request import Question
+from publisher.store.workers.truncation import Bound, Cut, ending
+from publisher.store.workers.update import Update
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+READER = "publisher.store.workers.reader"
+_OUT_OF_MEMORY = {-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGKILL}  # how the engine ends when it gets no memory
+
+_MEMORY = "the query was stopped at its memory limit; narrow it, sort or group fewer rows, put it as an export, or take a dump"
+
+
+class Worker:
+    """A reader process and the socket to it; one question at a time."""
+
+    def __init__(self, process: asyncio.subprocess.Process, stream: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.process = process
+        self.memory = 0
+        self.generation = ""
+        self.late = self.slow = False
+        self._stream, self._writer = stream, writer
+
+    @classmethod
+    async def start(cls, memory: int, module: str = READER, more: Mapping[str, str] | None = None) -> Worker:
+        """Start a reader, or what else talks as one, with *memory* bytes at most and *more* variables.
+
+        Its process comes last: whoever gives up while it starts leaves none behind.
+        """
+        ours, theirs = socket.socketpair()
+        with theirs:
+            stream, writer = await asyncio.open_connection(sock=ours)
+            line = command(module, str(theirs.fileno()), str(memory), str(os.getpid()))
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *line, stdin=asyncio.subprocess.DEVNULL, pass_fds=[theirs.fileno()], env=environment(more)
+                )
+            except BaseException:
+                writer.close()
+                raise
+        worker = cls(process, stream, writer)
+        worker.memory = memory
+        return worker
+
+    async def open(self, generation: str) -> None:
+        """Let it open *generation*, a folder; at once where it is open."""
+        if generation != self.generation:
+            await self._send(Kind.OPEN, generation.encode())
+            await self.frame()
+            self.generation = generation
+
+    async def ask(self, question: Question) -> None:
+        """Put a question; its answer comes by ``frame``."""
+        await self._send(Kind.ASK, question.pack())
+
+    async def write(self, update: Update) -> None:
+        """Put an update to a scribe; how it went comes by ``frame``."""
+        await self._send(Kind.WRITE, update.pack())
+
+    async def frame(self) -> tuple[Kind, bytes]:
+        """Give the next frame of the answer; raise the error that it tells, or that the reader's end means."""
+        try:
+            kind, length = told(await self._stream.readexactly(TOP))
+            payload = await self._stream.readexactly(length) if length else b""
+        except (asyncio.IncompleteReadError, ConnectionError) as error:
+            raise await self._ending() from error
+        if kind is Kind.FAULT:
+            raise fault(payload)
+        return kind, payload
+
+    def kill(self) -> None:
+        """Kill it now."""
+        if self.process.returncode is None:
+            self.process.kill()
+
+    def expire(self) -> None:
+        """Kill it because its time is over."""
+        self.late = True
+        self.kill()
+
+    def spent(self) -> float:
+        """Tell the seconds of processor time that it has taken; where the system does not tell, those of the clock."""
+        try:
+            stat = Path(f"/proc/{self.process.pid}/stat").read_bytes()
+        except OSError:
+            return time.monotonic()
+        user, system = stat.rpartition(b")")[2].split()[11:13]
+        return (int(user) + int(system)) / _TICKS
+
+    def step_back(self, nice: int) -> None:
+        """Let the others go first from now on; there is no way back, so it ends with its question."""
+        self.slow = True
+        raise_nice(self.process.pid, nice)
+
+    async def stop(self) -> None:
+        """Kill the process and wait until it has ended, also when the caller is cancelled meanwhile."""
+        self.kill()
+        ending = asyncio.ensure_future(self._close())
+        try:
+            await asyncio.shield(ending)
+        except asyncio.CancelledError:
+            await ending
+            raise
+
+    async def _close(self) -> None:
+        self._writer.close()
+        with suppress(ConnectionError):
+            await self._writer.wait_closed()
+        await self.process.wait()
+
+    async def _send(self, kind: Kind, payload: bytes) -> None:
+        try:
+            self._writer.write(pack(kind, payload))
+            await self._writer.drain()
+        except ConnectionError as error:
+            raise await self._ending() from error
+
+    async def _ending(self) -> PublisherError:
+        code = await self.process.wait()
+        if self.late:
+            return TimeLimit("the query was stopped at its time limit; narrow it, put it as an export, or take a dump")
+        if code in _OUT_OF_MEMORY:
+            return MemoryLimit(_MEMORY)
+        return Broken(f"a reader ended with code {code}")
+
+
+def fault(payload: bytes) -> PublisherError:
+    """Read a fault frame as the error that it names."""
+    it = json.loads(payload)
+    if it["reason"] == "SyntaxFault":
+        return SyntaxFault(it["message"], it.get("line"), it.get("column"))
+    if it["reason"] == "MemoryLimit":
+        return MemoryLimit(_MEMORY)
+    kind: type[PublisherError] = getattr(errors, it["reason"])
+    return kind(it["message"])
+
+
+class Answer:
+    """An answer that begins: its format's suffix, and its bytes as they come. Close it in every case.
+
+    After the last byte, *rows* is how many it has, None where nobody counted, and *cut* tells where it ended early. *seconds* is what it
+    has cost so far.
+    """
+
+    def __init__(self, suffix: str, worker: Worker, ticket: Ticket) -> None:
+        self.suffix = suffix
+        self.generation = worker.generation  # the folder of the generation that answers
+        self.rows: int | None = None
+        self.cut: Cut | None = None
+        self.marked = False  # the cut stands in the bytes too
+        self._worker, self._ticket = worker, ticket
+        self._sent = self._closed = False
+
+    @property
+    def seconds(self) -> float:
+        """Tell how many seconds its evaluation has taken so far; in all, once it is closed."""
+        return self._ticket.seconds
+
+    @property
+    def client(self) -> str:
+        """Tell who asked; "" is ourselves."""
+        return self._ticket.client
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Give the bytes in pieces of about 64 KiB; raise LimitError where the answer ends early at a limit."""
+        while not self._closed:
+            kind, payload = await self._worker.frame()
+            if kind is Kind.END:
+                self.rows = int(payload) if payload else None
+                self.close(whole=True)
+                if self.cut:
+                    raise RowLimit(f"the answer has more than {self.cut.value:.0f} rows; add LIMIT, put it as an export, or take a dump")
+            elif kind is Kind.CUT:
+                self.cut = Cut.unpack(payload)
+            else:
+                self._sent = True
+                yield payload
+
+    async def marked_chunks(self) -> AsyncIterator[bytes]:
+        """Give the bytes in pieces; an answer that ends early ends with a mark where its format has a place for one.
+
+        Look at *cut* and *marked* then. Raises LimitError only where not a byte has been given.
+        """
+        try:
+            async for chunk in self.chunks():
+                yield chunk
+        except LimitError as error:
+            self.cut = self.cut or (self._broken_off(error) if self._sent else None)
+            if self.cut is None:
+                raise
+            mark = ending(self.suffix, self.cut)
+            self.marked = mark is not None
+            if mark:
+                yield mark
+
+    def _broken_off(self, error: LimitError) -> Cut:
+        if isinstance(error, TimeLimit):
+            return Cut(Bound.SECONDS, self._ticket.limit)
+        return Cut(Bound.MEMORY, self._worker.memory)
+
+    def close(self, *, whole: bool = False) -> None:
+        """Give the reader back, or end it where the answer was not read to its end."""
+        if not self._closed:
+            self._closed = True
+            self._ticket.close(whole)

@@ -1,1 +1,0 @@
-"""Tables: what the journal's records say, in columns, for facets, counts and trends (files that DuckDB and spreadsheets read)."""
