@@ -47,7 +47,7 @@ from harvesters.demo.source_definitions import write_sources
 from harvesters.errors import HarvestError
 from harvesters.mirror import catch_up, follow
 from harvesters.network.retry import tell_retries
-from harvesters.runs.bench import BESIDE
+from harvesters.pipeline.worker_pool import BESIDE
 from journal import mirror_origin
 from journal import store as shared
 from journal.errors import JournalError

@@ -18,8 +18,8 @@ from benchmarks.table import Aim, Json, Line, err, show, timed
 from harvesters.cli import harvest_all
 from harvesters.demo.registries import Demo
 from harvesters.demo.source_definitions import write_sources
-from harvesters.runs.isolation import Collectors
-from harvesters.runs.means import opened
+from harvesters.pipeline.isolation import Collectors
+from harvesters.runs.context import opened
 from harvesters.source import load_all
 from vocab.iris import BASE
 

@@ -17,9 +17,9 @@ from typing import Any
 
 from benchmarks.office import NAME, office
 from harvesters.ledger.models import Run, State
-from harvesters.runs import words
-from harvesters.runs.means import Means
-from harvesters.runs.run import harvest
+from harvesters.runs import publish_vocabularies
+from harvesters.runs.context import Means
+from harvesters.runs.harvest import harvest
 from harvesters.source import parse
 
 _OPEN = (State.RUNNING, State.COMMITTING)
@@ -36,7 +36,7 @@ class Work:
     def do(self) -> Run:
         """Harvest, unless that was done already; give the run."""
         with office(self.home, self.now) as means:
-            words.publish(means)
+            publish_vocabularies.publish(means)
             return _ended(means, self.now) or harvest(parse(NAME, dict(self.card), "card"), means, full=True).run
 
 

@@ -18,7 +18,7 @@ from benchmarks.payloads import model, payloads, reader, ready, record, records,
 from benchmarks.rml import NotThere, environment, made, write
 from benchmarks.table import Aim, Json, Line, err, pairs, show, timed
 from harvesters.page_model import Record
-from harvesters.runs.memory import calm
+from harvesters.pipeline.gc_tuning import calm
 from vocab.initiative import Resource
 
 _TIMES = 5

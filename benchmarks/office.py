@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from harvesters.network.retry import Patience
-from harvesters.runs.means import Means, opened
+from harvesters.runs.context import Means, opened
 from vocab.iris import BASE
 
 NAME = "projects"  # of the source

@@ -17,9 +17,9 @@ import typer
 from benchmarks.payloads import SOURCE, payloads, records
 from benchmarks.table import Aim, Json, Line, err, pairs, show
 from harvesters.ledger.models import Run, StagedRecord, State
-from harvesters.runs.bench import Bench, Work
-from harvesters.runs.craft import Case, Craft, Task, prepared
-from harvesters.runs.memory import calm
+from harvesters.pipeline.gc_tuning import calm
+from harvesters.pipeline.record_processor import Case, Craft, Task, prepared
+from harvesters.pipeline.worker_pool import Bench, Work
 from vocab.iris import BASE
 
 SPEED = 1.7  # the aim: how many times faster two processes are than one

@@ -19,13 +19,13 @@ from benchmarks.processes import fresh_peak, peak_of_own
 from benchmarks.table import err
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Run, StagedRecord, State, StateChange, StoredRecord
-from harvesters.runs import words
-from harvesters.runs.attempt import attempt
-from harvesters.runs.bench import Bench, Work
-from harvesters.runs.craft import Case, Craft
-from harvesters.runs.means import opened
-from harvesters.runs.memory import calm
-from harvesters.runs.stage import Progress
+from harvesters.pipeline.gc_tuning import calm
+from harvesters.pipeline.page_processor import Progress
+from harvesters.pipeline.record_processor import Case, Craft
+from harvesters.pipeline.worker_pool import Bench, Work
+from harvesters.runs import publish_vocabularies
+from harvesters.runs.context import opened
+from harvesters.runs.run_logging import attempt
 from harvesters.source import load_all
 from journal.entry import Entry
 from journal.journal import Journal
@@ -156,7 +156,7 @@ def harvested(data: Path, clock: Clock, *, full: bool) -> Mapping[str, int]:
         journal.clock = clock
         ledger = TimedLedger(url, clock)
         try:
-            words.publish(plain)
+            publish_vocabularies.publish(plain)
             journal.look()
             means = replace(plain, ledger=ledger, bench=bench, journal=journal)
             for source in load_all(data / "sources"):

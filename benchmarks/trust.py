@@ -32,9 +32,9 @@ from harvesters.demo.scenario import Fault, expected_counts
 from harvesters.demo.source_definitions import write_sources
 from harvesters.errors import HarvestError
 from harvesters.ledger.models import Run, State
-from harvesters.runs import decide
-from harvesters.runs.means import Means
-from harvesters.runs.run import harvest
+from harvesters.runs import plan_decisions
+from harvesters.runs.context import Means
+from harvesters.runs.harvest import harvest
 from harvesters.source import Source, load, parse
 from journal.journal import Journal
 
@@ -89,7 +89,7 @@ class Story:
     def approve(self) -> None:
         """Approve the plan that waits."""
         (held,) = self.means.ledger.awaiting_review()
-        decide.approve(self.means, self.source, held.id, by="an operator")
+        plan_decisions.approve(self.means, self.source, held.id, by="an operator")
 
 
 def _told(feed: Feed, home: Path, count: int) -> Iterator[Row]:

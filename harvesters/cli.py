@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import FrameType
 from typing import Annotated, Protocol
@@ -20,16 +20,17 @@ from harvesters.errors import HarvestError, PlanError, QuietHoursError
 from harvesters.ledger.database import wait_for_database
 from harvesters.ledger.models import State
 from harvesters.ledger.operator_actions import RunRequest
-from harvesters.queue.extra import room
-from harvesters.runs import errands, report, words
-from harvesters.runs.attempt import attempt, attempt_remap
-from harvesters.runs.means import Means
-from harvesters.runs.memory import calm
+from harvesters.optional_dependency import import_optional
+from harvesters.pipeline.gc_tuning import calm
+from harvesters.pipeline.page_processor import Watch
+from harvesters.runs import publish_vocabularies, run_report, run_requests, terminal_output
+from harvesters.runs.context import Means
+from harvesters.runs.harvest import give_up
 from harvesters.runs.plan import Plan
-from harvesters.runs.run import give_up
-from harvesters.runs.schedule import plan as plan_schedule
-from harvesters.runs.stage import Watch
-from harvesters.runs.status import tell as tell_status
+from harvesters.runs.run_logging import attempt, attempt_remap
+from harvesters.runs.run_report import Row
+from harvesters.runs.scheduler import plan as plan_schedule
+from harvesters.runs.status_file import tell as tell_status
 from harvesters.source import Source
 from journal.errors import JournalError
 from journal.outage import Outage
@@ -71,11 +72,8 @@ def harvest(
         means.bench.ask()
         wanted, refused = (wanted, []) if dry_run else _confirmed(wanted, means, supersede or [], json=json)
         plans = harvest_all(wanted, means, full=full, dry_run=dry_run, quiet=json)
-        failed = {name: report.failure(name, means.ledger, dry_run=dry_run) for name, plan in plans.items() if plan is None}
-        rows = refused + [report.harvested(plan, means.ledger, dry_run=dry_run) if plan else failed[name] for name, plan in plans.items()]
-    if json:
-        print(orjson.dumps(rows).decode())
-    raise typer.Exit(int(bool(refused) or any(plan is None or plan.held or plan.run.state is State.INCOMPLETE for plan in plans.values())))
+        exit_code = _report(plans, refused, means, dry_run=dry_run, json=json)
+    raise typer.Exit(exit_code)
 
 
 @app.command("remap")
@@ -96,16 +94,23 @@ def remap_sources(
             err.print("nothing is archived yet; `stocktake harvest` asks the registries")
         wanted, refused = (wanted, []) if dry_run else _confirmed(wanted, means, supersede or [], json=json)
         plans = _all(wanted, means, partial(attempt_remap, dry_run=dry_run), dry_run=dry_run, quiet=json)
-        failed = {name: report.failure(name, means.ledger, dry_run=dry_run) for name, plan in plans.items() if plan is None}
-        rows = refused + [report.harvested(plan, means.ledger, dry_run=dry_run) if plan else failed[name] for name, plan in plans.items()]
+        exit_code = _report(plans, refused, means, dry_run=dry_run, json=json)
+    raise typer.Exit(exit_code)
+
+
+def _report(plans: Mapping[str, Plan | None], refused: Sequence[Row], means: Means, *, dry_run: bool, json: bool) -> int:
+    """Print a row for each source as JSON, if asked for; return the exit code."""
     if json:
-        print(orjson.dumps(rows).decode())
-    raise typer.Exit(int(bool(refused) or any(plan is None or plan.held or plan.run.state is State.INCOMPLETE for plan in plans.values())))
+        ledger = means.ledger
+        rows = [
+            run_report.harvest_row(plan, ledger, dry_run=dry_run) if plan else run_report.failed_row(name, ledger, dry_run=dry_run)
+            for name, plan in plans.items()
+        ]
+        print(orjson.dumps([*refused, *rows]).decode())
+    return int(bool(refused) or any(plan is None or plan.held or plan.run.state is State.INCOMPLETE for plan in plans.values()))
 
 
-def _confirmed(
-    sources: Sequence[Source], means: Means, supersede: Sequence[str], *, json: bool
-) -> tuple[list[Source], list[dict[str, object]]]:
+def _confirmed(sources: Sequence[Source], means: Means, supersede: Sequence[str], *, json: bool) -> tuple[list[Source], list[Row]]:
     """Return the sources that may run, and a row for each whose plan waits for approval and would be superseded unasked.
 
     A person at a terminal is asked; elsewhere the plan must be named in *supersede*.
@@ -125,7 +130,7 @@ def _confirmed(
             continue
         cure = f"not run: it would supersede {plan.id}; to run it all the same: --supersede {plan.id}"
         err.print(f"{source.name}: {cure}", style="yellow", markup=False)
-        refused.append({**report.run(plan), "refused": cure})
+        refused.append({**run_report.run_row(plan), "refused": cure})
     return ready, refused
 
 
@@ -139,13 +144,13 @@ def schedule(context: typer.Context) -> None:
     with means_of(settings) as means:
         means.bench.ask()
         _prepare_collectors(means)
-        words.publish(means)
+        publish_vocabularies.publish(means)
 
         def run(source: Source) -> None:
             _one(source, means, attempt, None)
 
         def errand(it: RunRequest) -> None:
-            errands.run(it, cards, means, lambda source, full: attempt(source, means, full=full))
+            run_requests.run(it, cards, means, lambda source, full: attempt(source, means, full=full))
 
         def waits(source: Source) -> bool:
             return means.ledger.open_run(source.name) is not None
@@ -155,12 +160,12 @@ def schedule(context: typer.Context) -> None:
         stopping = threading.Event()
         outage = Outage("requested runs cannot be read", "requested runs are read again")
         if means.ledger.is_shared:
-            queue = room("harvesters.queue.deferring", "postgresql").Deferring(means, settings.ledger, stopping)
+            queue = import_optional("harvesters.queue.enqueue", "postgresql").Deferring(means, settings.ledger, stopping)
             queue.prepare()
             run, errand, go_on = queue.harvest, queue.errand, queue.go_on
         else:
-            errands.resume(means)
-        scheduler = plan_schedule(cards, run, lambda: tell_status(means), (lambda: errands.taken(means, outage), errand), waits, go_on)
+            run_requests.resume(means)
+        scheduler = plan_schedule(cards, run, lambda: tell_status(means), (lambda: run_requests.taken(means, outage), errand), waits, go_on)
 
         def stop(_number: int, _frame: FrameType | None) -> None:
             stopping.set()
@@ -191,9 +196,9 @@ def worker(
             raise typer.Exit(2)
         means.bench.ask()
         _prepare_collectors(means)
-        words.publish(means)
+        publish_vocabularies.publish(means)
         with calm():
-            room("harvesters.queue.worker", "postgresql").work(means, settings.ledger, settings.sources, concurrency, heartbeat)
+            import_optional("harvesters.queue.worker", "postgresql").work(means, settings.ledger, settings.sources, concurrency, heartbeat)
 
 
 def _exit_on_sigterm() -> None:
@@ -216,21 +221,21 @@ def _all(sources: Sequence[Source], means: Means, deed: Deed, *, dry_run: bool, 
     if sources:
         _prepare_collectors(means)
     if not dry_run:
-        words.publish(means)
+        publish_vocabularies.publish(means)
         tell_status(means)  # so that pages list the sources that are still to come
     plans: dict[str, Plan | None] = {}
-    with report.Bar(err, quiet=quiet) as bar, calm():
+    with terminal_output.ProgressBar(err, quiet=quiet) as bar, calm():
         for source in sources:
             plans[source.name] = _one(source, means, deed, bar)
     if not quiet:
-        out.print(report.account(plans, means.ledger, dry_run=dry_run))
+        out.print(terminal_output.results_table(plans, means.ledger, dry_run=dry_run))
         for name, plan in plans.items():
-            for line in report.reasons(name, plan, means.ledger):
+            for line in terminal_output.failure_lines(name, plan, means.ledger):
                 out.print(line)
     return plans
 
 
-def _one(source: Source, means: Means, deed: Deed, bar: report.Bar | None) -> Plan | None:
+def _one(source: Source, means: Means, deed: Deed, bar: terminal_output.ProgressBar | None) -> Plan | None:
     try:
         return deed(source, means, watch=bar.show if bar else None)
     except QuietHoursError as error:

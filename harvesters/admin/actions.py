@@ -10,7 +10,7 @@ from harvesters.admin.errors import InvalidValue, NotFound
 from harvesters.admin.keys import Key, Scope
 from harvesters.ledger.models import Run
 from harvesters.ledger.operator_actions import ActionType, AuditEntry, Override, RunRequest
-from harvesters.runs import decide, status
+from harvesters.runs import plan_decisions, status_file
 
 MAX_NOTE_LENGTH = 2_000  # characters: a paragraph, not a file
 MAX_KEY_DAYS = 36_500  # longest validity of a key
@@ -26,7 +26,7 @@ def request_run(context: AdminContext, key: Key, source: str, *, full: bool, sup
     if not context.source(source).enabled:
         raise InvalidValue(f"{source} is disabled; set enabled = true in its source definition")
     now, ledger = context.now(), context.ledger
-    decide.check_supersede(ledger, source, supersede or None)
+    plan_decisions.check_supersede(ledger, source, supersede or None)
     request_id = ledger.request_run(source, full, key.display_name, now)
     ledger.record_audit_entry(AuditEntry(now, key.display_name, ActionType.ASKED.value, source, note=_request_note(supersede, full=full)))
     _log_action(key, ActionType.ASKED.value, source=source, errand=request_id)
@@ -49,8 +49,8 @@ def hold(context: AdminContext, key: Key, source: str, reason: str) -> None:
     """Make all plans of a source wait for approval."""
     context.source(source)
     with context.writer() as harvest:
-        decide.hold(harvest, source, by=key.display_name, reason=_check_note(reason))
-        status.tell(harvest)
+        plan_decisions.hold(harvest, source, by=key.display_name, reason=_check_note(reason))
+        status_file.tell(harvest)
     _log_action(key, ActionType.HELD.value, source=source)
 
 
@@ -58,8 +58,8 @@ def release(context: AdminContext, key: Key, source: str) -> None:
     """Remove the hold on a source; raise PlanError if it is not on hold."""
     context.source(source)
     with context.writer() as harvest:
-        decide.release(harvest, source, by=key.display_name)
-        status.tell(harvest)
+        plan_decisions.release(harvest, source, by=key.display_name)
+        status_file.tell(harvest)
     _log_action(key, ActionType.RELEASED.value, source=source)
 
 
@@ -67,8 +67,8 @@ def approve(context: AdminContext, key: Key, run: Run, note: str, override: Over
     """Approve a plan and commit it unchanged; raise PlanError if it is no longer open."""
     source = context.source(run.source)
     with context.writer() as harvest:
-        run_after = decide.approve(harvest, source, run.id, by=key.display_name, override=override, note=_check_note(note))
-        status.tell(harvest)
+        run_after = plan_decisions.approve(harvest, source, run.id, by=key.display_name, override=override, note=_check_note(note))
+        status_file.tell(harvest)
     _log_action(key, ActionType.APPROVED.value, source=run.source, run=run.id)
     return run_after
 
@@ -77,8 +77,8 @@ def reject(context: AdminContext, key: Key, run: Run, reason: str) -> Run:
     """Reject a plan; raise PlanError if it is no longer open."""
     source = context.source(run.source)
     with context.writer() as harvest:
-        run_after = decide.reject(harvest, source, run.id, by=key.display_name, reason=_check_note(reason))
-        status.tell(harvest)
+        run_after = plan_decisions.reject(harvest, source, run.id, by=key.display_name, reason=_check_note(reason))
+        status_file.tell(harvest)
     _log_action(key, ActionType.REJECTED.value, source=run.source, run=run.id)
     return run_after
 

@@ -20,7 +20,7 @@ from harvesters.admin.keys import Scope, parse_scope
 from harvesters.admin.schemas import KeyView, key_view
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.operator_actions import AuditEntry
-from harvesters.runs import report
+from harvesters.runs import terminal_output
 
 app = typer.Typer(no_args_is_help=True, help="Keys of the admin pages and API.")
 _out, _err = Console(), Console(stderr=True)
@@ -68,7 +68,7 @@ def list_keys(context: typer.Context, json: Json = False) -> None:
     if json:
         print(orjson.dumps(views).decode())
     else:
-        _out.print(report.table([_row(view) for view in views], "Keys"))
+        _out.print(terminal_output.make_table([_row(view) for view in views], "Keys"))
 
 
 @app.command()

@@ -17,8 +17,8 @@ from harvesters.admin.sessions import Sessions
 from harvesters.admin.throttle import Throttle
 from harvesters.errors import LedgerError, SourceDefinitionError
 from harvesters.ledger.ledger import Ledger
-from harvesters.runs.bench import Bench
-from harvesters.runs.means import Means
+from harvesters.pipeline.worker_pool import Bench
+from harvesters.runs.context import Means
 from harvesters.source import Source, load
 from journal import mirror_origin
 from journal.journal import Journal

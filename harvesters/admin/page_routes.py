@@ -15,7 +15,7 @@ from harvesters.admin.pages import Pages
 from harvesters.admin.schemas import key_view
 from harvesters.admin.source_status import source_views
 from harvesters.ledger.models import Outcome, State
-from harvesters.runs.decide import RAISABLE
+from harvesters.runs.plan_decisions import RAISABLE
 from vocab.iris import Iris
 
 _OVERVIEW_ROWS = 15  # of a list on the overview

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harvesters.admin.context import AdminContext
 from harvesters.admin.schemas import HoldView, SourceView
-from harvesters.runs.status import standings
+from harvesters.runs.status_file import standings
 from harvesters.source import Source
 from vocab.freshness import freshness
 from vocab.provenance import SourceStatus

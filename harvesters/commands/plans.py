@@ -13,9 +13,9 @@ from harvesters.commands.terminal import Json, Settings, cards_of, chosen, me, m
 from harvesters.errors import PlanError
 from harvesters.ledger.models import Outcome, Run, State
 from harvesters.ledger.operator_actions import Override
-from harvesters.runs import accounts, decide, report
-from harvesters.runs.means import Means
-from harvesters.runs.status import tell as tell_status
+from harvesters.runs import plan_decisions, run_report, terminal_output
+from harvesters.runs.context import Means
+from harvesters.runs.status_file import tell as tell_status
 
 app = typer.Typer(no_args_is_help=True, help="Plans that await approval.")
 _Id = Annotated[str, typer.Argument(metavar="ID", help="Plan id (the id of its run).")]
@@ -27,7 +27,7 @@ def list_plans(context: typer.Context, json: Json = False) -> None:
     """List plans that await approval, oldest first, with the reasons."""
     settings: Settings = context.obj
     with means_of(settings) as means:
-        rows = [report.run(run) for run in means.ledger.awaiting_review()]
+        rows = [run_report.run_row(run) for run in means.ledger.awaiting_review()]
     show(rows, "Plans that wait", json)
 
 
@@ -44,16 +44,16 @@ def show_plan(
     with means_of(settings) as means:
         run = _held(id, means)
         outcomes = outcome or [it for it in Outcome if it not in _QUIET]
-        rows = accounts.differences(run, means, outcomes) if diff else accounts.records(run, means.ledger, outcomes)
+        rows = run_report.diff_rows(run, means, outcomes) if diff else run_report.record_rows(run, means.ledger, outcomes)
         if json:
-            print(orjson.dumps({**accounts.account(run, means.ledger), "records": list(rows)}).decode())
+            print(orjson.dumps({**run_report.run_details(run, means.ledger), "records": list(rows)}).decode())
             return
-        out.print(report.sums(accounts.account(run, means.ledger)))
+        out.print(terminal_output.statistics_table(run_report.run_details(run, means.ledger)))
         if diff:
             for row in rows:
-                out.print("\n".join(report.difference(row)), soft_wrap=True, highlight=False)
+                out.print("\n".join(terminal_output.diff_lines(row)), soft_wrap=True, highlight=False)
         else:
-            out.print(report.table(list(rows), f"What {id} would do"))
+            out.print(terminal_output.make_table(list(rows), f"What {id} would do"))
 
 
 @app.command()
@@ -71,9 +71,9 @@ def approve(
     with means_of(settings) as means:
         (source,) = chosen(cards, [_held(id, means).source])
         raised = _override(override, until, means.now()) if override else None
-        done = decide.approve(means, source, id, by=me(), override=raised, note=note)
+        done = plan_decisions.approve(means, source, id, by=me(), override=raised, note=note)
         tell_status(means)
-    show([report.run(done)], "Approved", json)
+    show([run_report.run_row(done)], "Approved", json)
 
 
 @app.command()
@@ -85,13 +85,13 @@ def reject(
     cards = cards_of(settings)
     with means_of(settings) as means:
         (source,) = chosen(cards, [_held(id, means).source])
-        done = decide.reject(means, source, id, by=me(), reason=reason)
+        done = plan_decisions.reject(means, source, id, by=me(), reason=reason)
         tell_status(means)
-    show([report.run(done)], "Rejected", json)
+    show([run_report.run_row(done)], "Rejected", json)
 
 
 def _held(id: str, means: Means) -> Run:
-    run = accounts.found(id, means.ledger)
+    run = run_report.get_run(id, means.ledger)
     if run.state is not State.HELD:
         raise PlanError(f"{id}: not awaiting approval (state: {run.state.value}); see: stocktake runs show {id}")
     return run

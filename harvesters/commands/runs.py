@@ -11,8 +11,8 @@ from typer.core import TyperGroup
 from harvesters.commands.terminal import Json, Settings, means_of, out, show
 from harvesters.ledger.finalize import LISTED_RUNS
 from harvesters.ledger.models import Outcome
-from harvesters.runs import accounts, report
-from harvesters.runs.means import Means
+from harvesters.runs import run_report, terminal_output
+from harvesters.runs.context import Means
 
 _FEW = 10  # records shown of each number where none is asked for
 
@@ -40,7 +40,7 @@ def list_runs(
     """List runs, newest first, with counts and outcome."""
     settings: Settings = context.obj
     with means_of(settings) as means:
-        rows = [report.run(run) for run in means.ledger.runs(source, limit)]
+        rows = [run_report.run_row(run) for run in means.ledger.runs(source, limit)]
     show(rows, "Runs", json)
 
 
@@ -59,22 +59,22 @@ def show_run(
 
 def shown(means: Means, id: str, outcomes: list[Outcome], *, json: bool) -> None:
     """Print a run's account and records."""
-    run, ledger = accounts.found(id, means.ledger), means.ledger
-    records = accounts.records(run, ledger, outcomes or list(Outcome))
+    run, ledger = run_report.get_run(id, means.ledger), means.ledger
+    records = run_report.record_rows(run, ledger, outcomes or list(Outcome))
     if json:
-        print(orjson.dumps({**accounts.account(run, ledger), "records": list(records)}).decode())
+        print(orjson.dumps({**run_report.run_details(run, ledger), "records": list(records)}).decode())
         return
-    account = accounts.account(run, ledger)
-    out.print(report.sums(account))
+    account = run_report.run_details(run, ledger)
+    out.print(terminal_output.statistics_table(account))
     if not account["listed"]:
         out.print(f"Its records are no longer listed: those of the last {LISTED_RUNS} runs of a source are.", highlight=False)
         return
     if outcomes:
-        out.print(report.table(list(records), f"{id}: {', '.join(it.value for it in outcomes)}"))
+        out.print(terminal_output.make_table(list(records), f"{id}: {', '.join(it.value for it in outcomes)}"))
         return
     for it in Outcome:
-        rows = accounts.some(accounts.records(run, ledger, [it]), _FEW)
+        rows = run_report.sample(run_report.record_rows(run, ledger, [it]), _FEW)
         if rows:
-            out.print(report.table(rows, f"{id}: {it.value}"))
+            out.print(terminal_output.make_table(rows, f"{id}: {it.value}"))
         if (left := ledger.outcomes(run)[it] - len(rows)) > 0 and rows:
             out.print(f"and {left:,} more: stocktake runs show {id} --outcome {it.value}", highlight=False)

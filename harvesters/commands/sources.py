@@ -15,9 +15,9 @@ import typer
 from harvesters.commands.terminal import Json, Settings, cards_of, chosen, err, me, means_of, show
 from harvesters.compatibility import pair
 from harvesters.errors import SourceDefinitionError
-from harvesters.runs import decide, report
-from harvesters.runs.status import tell as tell_status
-from harvesters.runs.trial import RECORDS, Trial, trial
+from harvesters.runs import plan_decisions, run_report
+from harvesters.runs.source_preview import RECORDS, Trial, trial
+from harvesters.runs.status_file import tell as tell_status
 from harvesters.source import Source, load, parse
 
 app = typer.Typer(no_args_is_help=True, help="Source definitions: list, check, preview, hold.")
@@ -29,7 +29,7 @@ def list_sources(context: typer.Context, json: Json = False) -> None:
     """List sources: protocol, mapping, schedule, last run and hold."""
     settings: Settings = context.obj
     with means_of(settings) as means:
-        rows = report.sources(cards_of(settings), means.ledger)
+        rows = run_report.source_rows(cards_of(settings), means.ledger)
     show(rows, "Sources", json)
 
 
@@ -103,7 +103,7 @@ def hold(context: typer.Context, name: _Name, reason: Annotated[str, typer.Optio
     settings: Settings = context.obj
     (source,) = chosen(cards_of(settings), [name])
     with means_of(settings) as means:
-        decide.hold(means, source.name, by=me(), reason=reason)
+        plan_decisions.hold(means, source.name, by=me(), reason=reason)
         tell_status(means)
     err.print(f"{name} is on hold; to end the hold: stocktake sources release {name}", markup=False)
 
@@ -113,7 +113,7 @@ def release(context: typer.Context, name: _Name) -> None:
     """End a source's hold. Plans that await approval stay open."""
     settings: Settings = context.obj
     with means_of(settings) as means:
-        decide.release(means, name, by=me())
+        plan_decisions.release(means, name, by=me())
         tell_status(means)
     err.print(f"{name} is released", markup=False)
 

@@ -15,9 +15,9 @@ from rich.console import Console
 
 from harvesters.compatibility import pair
 from harvesters.errors import SourceDefinitionError
-from harvesters.runs import report
-from harvesters.runs.isolation import Collectors
-from harvesters.runs.means import Means, opened
+from harvesters.pipeline.isolation import Collectors
+from harvesters.runs import terminal_output
+from harvesters.runs.context import Means, opened
 from harvesters.source import Source, load_all
 from shapes.validate import EngineName
 
@@ -90,4 +90,4 @@ def show(rows: Sequence[Mapping[str, object]], title: str, json: bool) -> None:
     if json:
         print(orjson.dumps(rows).decode())
     else:
-        out.print(report.table(rows, title))
+        out.print(terminal_output.make_table(rows, title))

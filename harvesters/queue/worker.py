@@ -27,11 +27,11 @@ from procrastinate.jobs import Job
 
 from harvesters.errors import HarvestError, LedgerError, LockLostError, QuietHoursError, SourceLockedError
 from harvesters.queue.jobs import begun, lay_out, orphaned, queue, requeue
-from harvesters.runs import errands
-from harvesters.runs.attempt import attempt
-from harvesters.runs.lock import alone, source_lock
-from harvesters.runs.means import Means
+from harvesters.runs import run_requests
+from harvesters.runs.context import Means
+from harvesters.runs.locks import alone, source_lock
 from harvesters.runs.plan import Plan
+from harvesters.runs.run_logging import attempt
 from harvesters.source import Source, load_all
 from journal.errors import JournalError
 from journal.outage import Outage, root_cause
@@ -74,14 +74,14 @@ class Work:
         it = self.means.ledger.run_request(number)
         if it is None or it.run is not None:
             return
-        if again and (run := errands.came(it, self.means)):
+        if again and (run := run_requests.came(it, self.means)):
             self.means.ledger.complete_request(number, run.id)
             return
-        errands.run(it, self._cards(), self.means, self._attempt)
+        run_requests.run(it, self._cards(), self.means, self._attempt)
 
     def _done_since(self, source: str, due: int) -> str | None:
         """Return the run that was begun after *due* and has ended: the job's own, where its worker was lost after the run's end."""
-        last = self.means.ledger.last_run(source, errands.ENDED, fetched_only=True)
+        last = self.means.ledger.last_run(source, run_requests.ENDED, fetched_only=True)
         done = due and last and last.started.timestamp() >= due and self.means.ledger.open_run(source) is None
         return last.id if done and last else None
 

@@ -1,1 +1,1 @@
-"""Runs: from records to a plan, a commit and a closed account, and when that is done."""
+"""Harvest sources: compute a plan, check it, commit it, and report what happened; schedule the runs."""

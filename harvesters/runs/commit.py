@@ -8,18 +8,17 @@ from dataclasses import replace
 
 from harvesters.errors import HarvestError, LedgerError, LockLostError
 from harvesters.ledger.models import SEEN, TOMBSTONED, UPSERTED, Outcome, RecordState, Run, StagedDiff, State, StateChange
-from harvesters.runs.balance import Tally, counted, faults
-from harvesters.runs.closing import account
-from harvesters.runs.lock import writing
-from harvesters.runs.means import Means
+from harvesters.runs.context import Means
+from harvesters.runs.locks import writing
 from harvesters.runs.plan import Plan, doubt
+from harvesters.runs.quad_counts import Tally, counted, faults
 from harvesters.source import Source
 from journal import mirror_origin
 from journal.entry import Entry
 from journal.errors import JournalError
 from vocab.iris import Iris
 from vocab.provenance import Registry, describe_source
-from vocab.run_statistics import describe_run
+from vocab.run_statistics import METRICS, RunStatistics, describe_run
 from vocab.tombstone import Deletion, mark_vanished, strip_mark, write_tombstone
 
 _OPEN = (State.RUNNING, State.HELD, State.COMMITTING)
@@ -196,3 +195,24 @@ def _account(run: Run, means: Means, before: int, tally: Tally) -> list[str]:
     told = replace(run, state=state, entry=(run.entry or 0) + 1, network={}, added=0, removed=tally.removed, after=0)
     more = tally.added + len(describe_run(account(told), means.iris))
     return describe_run(account(replace(told, added=more, after=before + more - tally.removed)), means.iris)
+
+
+def account(run: Run) -> RunStatistics:
+    """Give the account of a run that has been planned or has ended; what the ledger does not know of it is not told."""
+    counts = {"fetched": run.fetched} | {name: count for name, count in run.counts.items() if name in METRICS and name != "claimed"}
+    return RunStatistics(
+        run=run.id,
+        source=run.source,
+        started=run.started,
+        ended=run.ended or run.planned or run.started,
+        state=run.state.value,
+        sweep=run.sweep,
+        claimed=run.claimed,
+        **counts,
+        quads_added=run.added,
+        quads_removed=run.removed,
+        quads_after=run.after,
+        network=run.network,
+        reason=run.reason,
+        entry=run.entry,
+    )

@@ -9,12 +9,11 @@ from datetime import timedelta
 from harvesters.ledger.absence import AbsentRecord
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import SEEN, TOMBSTONED, UPSERTED, Notice, Outcome, RecordState, Run, StagedRecord
+from harvesters.pipeline.page_processor import TWICE
 from harvesters.source import Limits
 
 _TWINS = 1000  # records of other sources told of one run: more are a sign that two sources are the same registry
 TWIN = "twin"
-RESUMED = "resumed"  # likewise: how often the run was resumed since its last page
-TWICE = "twice"  # among a run's counts until it is planned: how many records came on two pages of a list that moves
 
 
 @dataclass(frozen=True, slots=True)

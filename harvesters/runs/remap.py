@@ -16,16 +16,15 @@ from harvesters.errors import HarvestError, LockLostError, PlanError
 from harvesters.ledger.models import Run, State
 from harvesters.network.fetch import Fetch
 from harvesters.network.retry import Patience
+from harvesters.pipeline.page_processor import Watch
+from harvesters.pipeline.record_processor import Task
 from harvesters.protocols.registry import Protocol
 from harvesters.replay import Replay
 from harvesters.runs.commit import belong_together, finish
-from harvesters.runs.craft import Task
-from harvesters.runs.lock import alone
-from harvesters.runs.means import Means
+from harvesters.runs.context import Means
+from harvesters.runs.harvest import conclude, fail, page_reader, rules
+from harvesters.runs.locks import alone
 from harvesters.runs.plan import Plan
-from harvesters.runs.reader import page_reader
-from harvesters.runs.run import conclude, fail, rules
-from harvesters.runs.stage import Watch
 from harvesters.source import Source
 
 _GOOD = (State.COMMITTED, State.UNCHANGED, State.INCOMPLETE)  # whose records are published, as far as they came

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harvesters.runs.likeness import likeness, page
+from harvesters.pipeline.fingerprint import likeness, page
 from vocab.describe import describe
 from vocab.initiative import Initiative, Party, Role, Text
 from vocab.iris import Iris

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from harvesters.runs.timetable import frozen_from, last_due, late_from, next_due
+from harvesters.runs.due_times import frozen_from, last_due, late_from, next_due
 
 
 def at(text: str) -> datetime:

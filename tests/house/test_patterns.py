@@ -20,7 +20,7 @@ RUNNING = {
     "harvesters.protocols.files.harvest": "the operator's, from a source definition",
     "harvesters.network.bot_protection": "a table of our own",
     "publisher.search.snippet": "an escaped word, which repeats nothing",
-    "harvesters.runs.status": "an escaped folder, which repeats nothing",
+    "harvesters.runs.status_file": "an escaped folder, which repeats nothing",
 }
 PARTS = 4
 

@@ -13,8 +13,8 @@ import pytest
 from harvesting import wait
 from serving import served
 
-from harvesters.runs.means import Means, opened
-from harvesters.runs.run import harvest
+from harvesters.runs.context import Means, opened
+from harvesters.runs.harvest import harvest
 from harvesters.source import Source, parse
 from vocab.terms import DCT, PROV, SCHEMA
 

@@ -14,7 +14,7 @@ import orjson
 import pytest
 import stamina
 
-from harvesters.runs.means import Means, opened
+from harvesters.runs.context import Means, opened
 from harvesters.source import Source, parse
 from vocab.iris import BASE
 

@@ -15,7 +15,7 @@ import orjson
 import projects
 from projects import NOON
 
-from harvesters.runs.means import Means, opened
+from harvesters.runs.context import Means, opened
 from harvesters.source import Source, parse
 from vocab.iris import BASE
 

@@ -25,10 +25,10 @@ from projects import CARD, NOON
 
 from harvesters.ledger.models import State
 from harvesters.ledger.operator_actions import Override
-from harvesters.runs import decide, errands, words
-from harvesters.runs.means import Means, opened
-from harvesters.runs.run import harvest
-from harvesters.runs.status import write as write_status
+from harvesters.runs import plan_decisions, publish_vocabularies, run_requests
+from harvesters.runs.context import Means, opened
+from harvesters.runs.harvest import harvest
+from harvesters.runs.status_file import write as write_status
 from harvesters.source import Source, parse
 from journal.journal import Journal
 from publisher.history.updater import Following
@@ -71,7 +71,7 @@ def source() -> Source:
 def run(home: Path, deed: str) -> None:
     """Harvest, unless that was done: who starts again after a kill behind a run's end does not harvest once more."""
     with means(home, deed) as it:
-        words.publish(it)
+        publish_vocabularies.publish(it)
         last = it.ledger.last_run("projects", [state for state in State if state not in (State.RUNNING, State.COMMITTING)])
         if last is None or last.started < it.now():
             harvest(source(), it, full=True)
@@ -83,7 +83,9 @@ def approve(home: Path, deed: str) -> None:
         held = it.ledger.awaiting_review()
         begun = it.ledger.open_run("projects")
         if held or begun:
-            decide.approve(it, source(), (held or [begun])[0].id, by="ann", override=Override("vanished", 0.9, NOON + timedelta(days=40)))
+            plan_decisions.approve(
+                it, source(), (held or [begun])[0].id, by="ann", override=Override("vanished", 0.9, NOON + timedelta(days=40))
+            )
         write_status(it)
 
 
@@ -121,10 +123,10 @@ def ask(home: Path, deed: str) -> None:
 def asked(home: Path, deed: str) -> None:
     """Do what the schedule does when it starts and finds an errand."""
     with means(home, deed) as it:
-        words.publish(it)
-        errands.resume(it)
-        for errand in errands.taken(it):
-            errands.run(errand, [source()], it, lambda card, full: harvest(card, it, full=full))
+        publish_vocabularies.publish(it)
+        run_requests.resume(it)
+        for errand in run_requests.taken(it):
+            run_requests.run(errand, [source()], it, lambda card, full: harvest(card, it, full=full))
 
 
 DEEDS: dict[str, Callable[[Path, str], Any]] = {

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, cast
 
 from harvesters.mappings.registry import MAPPINGS
+from harvesters.pipeline.collector import serve
+from harvesters.pipeline.isolation import Collectors
+from harvesters.pipeline.process_limits import Limits
 from harvesters.protocols.registry import PROTOCOLS
-from harvesters.runs.bounds import Limits
-from harvesters.runs.collector import serve
-from harvesters.runs.isolation import Collectors
 from vocab.iris import BASE
 
 LIMITS = Limits(memory=1 << 30, seconds=2, silence=120, crashes=12)

@@ -10,8 +10,8 @@ import pytest
 
 from harvesters.errors import HarvestError
 from harvesters.ledger.models import State
-from harvesters.runs.means import Means
-from harvesters.runs.run import harvest
+from harvesters.runs.context import Means
+from harvesters.runs.harvest import harvest
 from harvesters.source import Source, parse
 
 FEEDS = Path(__file__).parents[3] / "shared" / "feeds"

@@ -13,10 +13,9 @@ from lxml import etree, html
 from harvesters.errors import ClusterError
 from harvesters.ledger.models import Outcome, Run, State
 from harvesters.page_model import Record
-from harvesters.runs.bench import Bench
-from harvesters.runs.craft import Case, Task, prepared
-from harvesters.runs.parcel import Parcel, code, done, packed, travels
-from harvesters.runs.run import harvest
+from harvesters.pipeline.record_processor import Case, Task, prepared
+from harvesters.pipeline.worker_pool import Bench, Parcel, code, done, packed, travels
+from harvesters.runs.harvest import harvest
 from harvesters.source import parse
 from vocab.iris import BASE
 

@@ -13,10 +13,10 @@ import httpx
 import pytest
 
 from harvesters.ledger.models import Outcome, State
-from harvesters.runs.means import Means
+from harvesters.pipeline.page_processor import Progress
+from harvesters.runs.context import Means
+from harvesters.runs.harvest import harvest
 from harvesters.runs.plan import Plan
-from harvesters.runs.run import harvest
-from harvesters.runs.stage import Progress
 from harvesters.source import Source, parse
 
 

@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from harvesters.ledger.models import State
-from harvesters.runs import decide
-from harvesters.runs.means import Means
-from harvesters.runs.run import harvest
+from harvesters.runs import plan_decisions
+from harvesters.runs.context import Means
+from harvesters.runs.harvest import harvest
 from harvesters.source import Source
 
 NAMES = [f"p{number}" for number in range(1, 21)]
@@ -88,7 +88,7 @@ def test_after_a_plan_was_approved_the_source_is_read_anew(source: Source, means
     harvest(source, means)
     whole.names, whole.claimed = NAMES[:10], 10
     held = harvest(source, means)
-    decide.approve(means, source, held.run.id, by="ann")
+    plan_decisions.approve(means, source, held.run.id, by="ann")
     whole.names, whole.claimed = list(NAMES), len(NAMES)
 
     back = harvest(source, means)

@@ -20,13 +20,11 @@ from harvesters.cli import harvest_all
 from harvesters.errors import DataDirectoryError, HarvestError, LedgerError, ValidationCrashError
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import StagedRecord, State
-from harvesters.runs import decide, report, status, words
-from harvesters.runs.bench import Bench, Work
-from harvesters.runs.craft import Case, Craft
-from harvesters.runs.means import Means, opened
-from harvesters.runs.parcel import Parcel
-from harvesters.runs.processes import Processes
-from harvesters.runs.run import harvest
+from harvesters.pipeline.record_processor import Case, Craft
+from harvesters.pipeline.worker_pool import Bench, Parcel, Processes, Work
+from harvesters.runs import plan_decisions, publish_vocabularies, run_report, status_file
+from harvesters.runs.context import Means, opened
+from harvesters.runs.harvest import harvest
 from harvesters.source import Source
 from journal.entry import Entry
 from journal.errors import JournalWriteError
@@ -90,10 +88,10 @@ def test_a_run_whose_entry_the_journal_refuses_is_told_with_cause_and_cure_until
             harvest(source, refusing)
 
     (run,) = means.ledger.runs()
-    waiting = status.standings(means, means.now())[0]
-    row = report.run(run)
+    waiting = status_file.standings(means, means.now())[0]
+    row = run_report.run_row(run)
     harvest(source, means)
-    written = status.standings(means, means.now())[0]
+    written = status_file.standings(means, means.now())[0]
 
     cure = "make room or mend the folder, then run again; "
     cure += "its plan is kept, and the next `stocktake harvest projects` or the schedule writes it"
@@ -118,7 +116,7 @@ def test_a_command_that_cannot_write_a_run_says_so_and_names_that_run(
     with capture_logs():
         harvest_all([source], refusing, full=True, dry_run=False, quiet=False)
 
-    shown, row = " ".join(capsys.readouterr().out.split()), report.failure("projects", means.ledger, dry_run=False)
+    shown, row = " ".join(capsys.readouterr().out.split()), run_report.failed_row("projects", means.ledger, dry_run=False)
     assert "projects committing" in shown
     assert "its plan is kept, and the next" in shown
     assert (row["run"], row["outcome"]) == ("projects.1", "committing")
@@ -140,8 +138,8 @@ def test_an_approved_plan_that_the_journal_refused_is_written_by_the_next_run(so
     del registry.projects[3:]
     assert harvest(source, means).held
     with pytest.raises(JournalWriteError):
-        decide.approve(replace(means, journal=Full(means.journal.folder)), source, "projects.2", by="ann")
-    told = status.standings(means, NOON)[0]
+        plan_decisions.approve(replace(means, journal=Full(means.journal.folder)), source, "projects.2", by="ann")
+    told = status_file.standings(means, NOON)[0]
 
     plan = harvest(source, means)
 
@@ -154,7 +152,7 @@ def test_a_ledger_that_fails_after_the_journal_has_taken_the_entry_loses_nothing
     with pytest.raises(LedgerError, match="disk is full"):
         harvest(source, replace(means, ledger=forgetful))
     forgetful.close()
-    told = status.standings(means, NOON)[0]
+    told = status_file.standings(means, NOON)[0]
 
     plan = harvest(source, means)
 
@@ -165,10 +163,10 @@ def test_a_ledger_that_fails_after_the_journal_has_taken_the_entry_loses_nothing
 
 def test_words_that_the_journal_refuses_are_told_and_written_the_next_time(means: Means) -> None:
     with pytest.raises(JournalWriteError):
-        words.publish(replace(means, journal=Full(means.journal.folder)))
+        publish_vocabularies.publish(replace(means, journal=Full(means.journal.folder)))
     (waiting,) = means.ledger.runs()
 
-    done = words.publish(means)
+    done = publish_vocabularies.publish(means)
 
     assert "No space left on device" in str(waiting.reason)
     assert done is not None
@@ -215,7 +213,7 @@ def test_a_status_that_was_half_written_is_written_whole_and_leaves_nothing(sour
     harvest(source, means)
     (means.data / "status.part").write_text("half")
 
-    status.write(means)
+    status_file.write(means)
 
     assert sorted(path.name for path in means.data.glob("status*")) == ["status.nq"]
 
@@ -246,7 +244,7 @@ def test_a_ledger_that_is_not_the_journals_writes_nothing(source: Source, tmp_pa
     harvest(source, means)
     other = replace(means, ledger=Ledger(f"sqlite:///{tmp_path}/another.sqlite"))
 
-    for deed in (lambda: harvest(source, other), lambda: words.publish(other)):
+    for deed in (lambda: harvest(source, other), lambda: publish_vocabularies.publish(other)):
         with pytest.raises(
             LedgerError, match=r"the journal's last entry, 1, was written by projects\.1, of which this ledger knows nothing; "
         ):
@@ -286,7 +284,7 @@ def test_a_fault_of_ours_ends_the_run_and_is_counted(source: Source, means: Mean
     assert error["event"] == "run failed: this is a bug, please report it"
     assert run.state is State.FAILED
     assert run.reason == "a fault of this program, please report it (RuntimeError: dictionary changed size during iteration)"
-    assert status.standings(means, NOON)[0].marks.failures == 1
+    assert status_file.standings(means, NOON)[0].marks.failures == 1
 
 
 class Deadly(Processes):

@@ -7,12 +7,12 @@ from typing import Any
 import httpx
 from structlog.testing import capture_logs
 
-from harvesters.runs import errands
-from harvesters.runs.lock import alone
-from harvesters.runs.means import Means
+from harvesters.runs import run_requests
+from harvesters.runs.context import Means
+from harvesters.runs.harvest import harvest
+from harvesters.runs.locks import alone
 from harvesters.runs.plan import Plan
-from harvesters.runs.run import harvest
-from harvesters.runs.schedule import plan
+from harvesters.runs.scheduler import plan
 from harvesters.source import Source
 
 
@@ -25,8 +25,8 @@ def done(means: Means, *cards: Source) -> None:
         return harvest(source, means, full=full)
 
     with capture_logs():
-        for it in errands.taken(means):
-            errands.run(it, cards, means, run)
+        for it in run_requests.taken(means):
+            run_requests.run(it, cards, means, run)
 
 
 def test_an_errand_is_taken_once_and_names_its_run(source: Source, means: Means) -> None:
@@ -73,33 +73,33 @@ def test_an_errand_whose_run_fails_names_the_run(source: Source, means: Means, r
 
 def test_what_was_taken_and_came_to_nothing_waits_again(means: Means) -> None:
     asked(means)
-    errands.taken(means)
+    run_requests.taken(means)
 
     means.ledger.requeue_all()
 
-    assert len(errands.taken(means)) == 1
+    assert len(run_requests.taken(means)) == 1
 
 
 def test_an_errand_whose_run_ended_before_a_crash_is_done(source: Source, means: Means) -> None:
     number = asked(means)
-    errands.taken(means)
+    run_requests.taken(means)
     done = harvest(source, means, full=True)
 
-    errands.resume(means)
+    run_requests.resume(means)
 
     assert (it := means.ledger.run_request(number)) is not None
     assert it.run == done.run.id
-    assert errands.taken(means) == []
+    assert run_requests.taken(means) == []
 
 
 def test_an_errand_that_a_crash_left_without_a_run_waits_again(source: Source, means: Means) -> None:
     harvest(source, means, full=True)
     number = asked(means)
-    errands.taken(means)
+    run_requests.taken(means)
 
-    errands.resume(means)
+    run_requests.resume(means)
 
-    assert [it.id for it in errands.taken(means)] == [number]
+    assert [it.id for it in run_requests.taken(means)] == [number]
 
 
 def test_the_schedule_looks_for_errands_within_five_seconds(source: Source) -> None:

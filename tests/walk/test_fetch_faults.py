@@ -25,8 +25,8 @@ from harvesters.network.rate_limit import Pace
 from harvesters.network.retry import Patience
 from harvesters.network.ssrf_guard import guarded
 from harvesters.quiet_hours import quiet
-from harvesters.runs.means import Means, opened
-from harvesters.runs.run import harvest
+from harvesters.runs.context import Means, opened
+from harvesters.runs.harvest import harvest
 from harvesters.source import Source, load
 from stocktake import app
 from vocab.iris import BASE

@@ -14,10 +14,10 @@ from structlog.testing import capture_logs
 from harvesters.errors import HarvestError, PlanError
 from harvesters.ledger.models import Outcome, State
 from harvesters.ledger.operator_actions import Override
-from harvesters.runs import decide
-from harvesters.runs.accounts import account, differences
-from harvesters.runs.means import Means
-from harvesters.runs.run import harvest
+from harvesters.runs import plan_decisions
+from harvesters.runs.context import Means
+from harvesters.runs.harvest import harvest
+from harvesters.runs.run_report import diff_rows, run_details
 from harvesters.source import Limits, Source, parse
 
 Project = Callable[..., dict[str, Any]]
@@ -112,7 +112,7 @@ def test_half_that_vanish_are_held_until_approved(source: Source, means: Means, 
     del registry.projects[20:]
     plan = harvest(source, means)
 
-    done = decide.approve(means, source, plan.run.id, by="ann")
+    done = plan_decisions.approve(means, source, plan.run.id, by="ann")
 
     assert plan.held == "20 of 40 published records are missing (50%); the limit is 10%"
     assert (done.state, entries(means), means.ledger.count_missing("projects")) == (State.COMMITTED, 2, 20)
@@ -196,7 +196,7 @@ def test_an_approved_change_of_keys_leaves_tombstones_that_name_the_new_ones(sou
     flipped(registry)
     plan = harvest(source, means)
 
-    decide.approve(means, source, plan.run.id, by="ann")
+    plan_decisions.approve(means, source, plan.run.id, by="ann")
 
     old, new = means.iris.record("projects", "p7"), means.iris.record("projects", "new-p7")
     assert f"<{old}> <http://purl.org/dc/terms/isReplacedBy> <{new}>" in said(means, "p7")
@@ -205,13 +205,13 @@ def test_an_approved_change_of_keys_leaves_tombstones_that_name_the_new_ones(sou
 
 def test_the_plan_tells_the_difference_of_each_record(source: Source, means: Means, registry: Any) -> None:
     harvest(source, means)
-    decide.hold(means, "projects", by="ann", reason="moving house")
+    plan_decisions.hold(means, "projects", by="ann", reason="moving house")
     registry.projects[0]["name"] = "Renamed"
     registry.projects.pop()
 
     plan = harvest(source, means)
 
-    changed, vanished = differences(plan.run, means, [Outcome.CHANGED]), differences(plan.run, means, [Outcome.VANISHED])
+    changed, vanished = diff_rows(plan.run, means, [Outcome.CHANGED]), diff_rows(plan.run, means, [Outcome.VANISHED])
     assert [(row["key"], [line.rpartition("> ")[2] for line in row["removed"] if "title" in line]) for row in changed] == [
         ("p1", ['"Project 1"@en'])
     ]
@@ -221,7 +221,7 @@ def test_the_plan_tells_the_difference_of_each_record(source: Source, means: Mea
 
 def test_a_source_on_hold_that_brings_nothing_new_does_not_trouble_anyone(source: Source, means: Means) -> None:
     harvest(source, means)
-    decide.hold(means, "projects", by="ann", reason="")
+    plan_decisions.hold(means, "projects", by="ann", reason="")
 
     plan = harvest(source, means)
 
@@ -230,15 +230,15 @@ def test_a_source_on_hold_that_brings_nothing_new_does_not_trouble_anyone(source
 
 def test_a_released_source_commits_again(source: Source, means: Means, registry: Any) -> None:
     harvest(source, means)
-    decide.hold(means, "projects", by="ann", reason="")
-    decide.release(means, "projects", by="ann")
+    plan_decisions.hold(means, "projects", by="ann", reason="")
+    plan_decisions.release(means, "projects", by="ann")
     registry.projects[0]["name"] = "Renamed"
 
     plan = harvest(source, means)
 
     assert plan.run.state is State.COMMITTED
     with pytest.raises(PlanError, match="not on hold"):
-        decide.release(means, "projects", by="ann")
+        plan_decisions.release(means, "projects", by="ann")
 
 
 def test_a_rejected_plan_changes_nothing_and_cannot_be_approved(source: Source, means: Means, registry: Any) -> None:
@@ -246,11 +246,11 @@ def test_a_rejected_plan_changes_nothing_and_cannot_be_approved(source: Source, 
     registry.projects.clear()
     plan = harvest(source, means)
 
-    done = decide.reject(means, source, plan.run.id, by="ann", reason="their outage")
+    done = plan_decisions.reject(means, source, plan.run.id, by="ann", reason="their outage")
 
     assert (done.state, entries(means)) == (State.REJECTED, 1)
     with pytest.raises(PlanError, match="it is rejected"):
-        decide.approve(means, source, plan.run.id, by="ann")
+        plan_decisions.approve(means, source, plan.run.id, by="ann")
 
 
 def test_a_plan_that_is_held_again_takes_the_place_of_the_first(source: Source, means: Means, registry: Any) -> None:
@@ -259,13 +259,13 @@ def test_a_plan_that_is_held_again_takes_the_place_of_the_first(source: Source, 
     first = harvest(source, means)
     second = harvest(source, means)
 
-    done = decide.approve(means, source, second.run.id, by="ann")
+    done = plan_decisions.approve(means, source, second.run.id, by="ann")
 
     superseded = means.ledger.run(first.run.id)
     assert superseded is not None
     assert (superseded.state, done.state) == (State.SUPERSEDED, State.COMMITTED)
     with pytest.raises(PlanError, match="superseded"):
-        decide.approve(means, source, first.run.id, by="ann")
+        plan_decisions.approve(means, source, first.run.id, by="ann")
 
 
 def test_a_held_plan_outlives_a_run_that_fails(source: Source, means: Means, registry: Any) -> None:
@@ -276,7 +276,7 @@ def test_a_held_plan_outlives_a_run_that_fails(source: Source, means: Means, reg
     with pytest.raises(HarvestError):
         harvest(source, means)
 
-    done = decide.approve(means, source, plan.run.id, by="ann")
+    done = plan_decisions.approve(means, source, plan.run.id, by="ann")
 
     assert done.state is State.COMMITTED
 
@@ -289,7 +289,7 @@ def test_a_plan_is_not_approved_after_another_commit(source: Source, means: Mean
     means.ledger.save(replace(later, state=State.COMMITTED))
 
     with pytest.raises(PlanError, match=r"projects\.3 has been committed since"):
-        decide.approve(means, source, plan.run.id, by="ann")
+        plan_decisions.approve(means, source, plan.run.id, by="ann")
 
     assert entries(means) == 1
 
@@ -298,7 +298,7 @@ def test_an_override_is_used_up_by_the_one_run_that_needs_it(source: Source, mea
     harvest(source, means)
     del registry.projects[30:]
     plan = harvest(source, means)
-    decide.approve(means, source, plan.run.id, by="ann", override=Override("vanished", 0.6, means.now() + timedelta(days=1)))
+    plan_decisions.approve(means, source, plan.run.id, by="ann", override=Override("vanished", 0.6, means.now() + timedelta(days=1)))
     registry.projects += [project(50)]
     states = [harvest(source, means).run.state]
     del registry.projects[15:]
@@ -339,7 +339,7 @@ def test_an_override_that_makes_no_sense_is_refused(
     plan = harvest(source, means)
 
     with pytest.raises(PlanError, match=told):
-        decide.approve(means, source, plan.run.id, by="ann", override=Override(limit, value, means.now() + timedelta(days=days)))
+        plan_decisions.approve(means, source, plan.run.id, by="ann", override=Override(limit, value, means.now() + timedelta(days=days)))
 
     assert means.ledger.awaiting_review() != []
 
@@ -476,7 +476,7 @@ def test_a_clock_that_goes_back_is_told_and_the_later_time_counts(source: Source
     plan = harvest(source, replace(means, now=lambda: first.started - timedelta(days=3)))
 
     assert (plan.run.state, plan.run.started) == (State.COMMITTED, first.ended)
-    assert "the clock says" in str(account(plan.run, means.ledger)["notices"])
+    assert "the clock says" in str(run_details(plan.run, means.ledger)["notices"])
 
 
 def test_records_of_two_sources_that_are_the_same_are_told_and_both_stay(source: Source, means: Means, registry: Any) -> None:
@@ -499,7 +499,7 @@ def test_limits_that_are_none_are_refused() -> None:
 
 def test_a_source_on_hold_whose_plan_is_over_a_limit_waits_for_both_reasons(source: Source, means: Means, registry: Any) -> None:
     harvest(source, means)
-    decide.hold(means, "projects", by="ann", reason="moving house")
+    plan_decisions.hold(means, "projects", by="ann", reason="moving house")
     del registry.projects[20:]
 
     held = harvest(source, means).held

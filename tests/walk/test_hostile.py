@@ -20,8 +20,8 @@ from projects import NOON
 from pyoxigraph import RdfFormat
 from pyoxigraph import parse as read_rdf
 
-from harvesters.runs.means import Means
-from harvesters.runs.run import harvest
+from harvesters.runs.context import Means
+from harvesters.runs.harvest import harvest
 from harvesters.source import parse
 from publisher.app import create_app
 from publisher.portal.report.builder import make

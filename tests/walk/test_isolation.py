@@ -25,15 +25,14 @@ from harvesters.cli import harvest_all
 from harvesters.errors import CrashingReplyError, CrashLoopError, ValidationCrashError
 from harvesters.ledger.models import Outcome, Run, StagedRecord, State
 from harvesters.page_model import Record
-from harvesters.runs.bench import Bench
-from harvesters.runs.bounds import Limits
-from harvesters.runs.craft import Case, Craft, Task, prepared
-from harvesters.runs.isolation import Collectors
-from harvesters.runs.means import Means
+from harvesters.pipeline.isolation import Collectors
+from harvesters.pipeline.process_limits import Limits
+from harvesters.pipeline.record_processor import Case, Craft, Task, prepared
+from harvesters.pipeline.worker_pool import Bench, Processes
+from harvesters.runs.context import Means
+from harvesters.runs.harvest import harvest
 from harvesters.runs.plan import Plan
-from harvesters.runs.processes import Processes
 from harvesters.runs.remap import remap
-from harvesters.runs.run import harvest
 from harvesters.source import Source, parse
 from vocab.iris import BASE
 
@@ -235,7 +234,9 @@ def test_no_process_and_no_file_is_left_when_collectors_are_closed(isolated: Mea
 
 
 def test_process_exits_when_its_parent_is_killed(tmp_path: Path) -> None:
-    script = "import time; from harvesters.runs.isolation import Collectors; it = Collectors('urn:x:').start(); print(it.id, flush=True)"
+    script = (
+        "import time; from harvesters.pipeline.isolation import Collectors; it = Collectors('urn:x:').start(); print(it.id, flush=True)"
+    )
     parent = subprocess.Popen([sys.executable, "-c", f"{script}; time.sleep(600)"], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     with parent:

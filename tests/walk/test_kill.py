@@ -17,9 +17,9 @@ from waiting import WITHIN
 
 from harvesters.demo.registries import Demo
 from harvesters.demo.source_definitions import write_sources
-from harvesters.runs import words
-from harvesters.runs.means import opened
-from harvesters.runs.run import harvest
+from harvesters.runs import publish_vocabularies
+from harvesters.runs.context import opened
+from harvesters.runs.harvest import harvest
 from harvesters.source import load
 from journal.entry import Entry
 from journal.journal import Journal
@@ -39,7 +39,7 @@ class Dying(Journal):
 
     def append(self, blocks: Iterable[str], *, run: str, time: datetime, **more: Any) -> Entry:
         entry = super().append(blocks, run=run, time=time, **more)
-        if not run.startswith(words.SOURCE):
+        if not run.startswith(publish_vocabularies.SOURCE):
             die()
         return entry
 
@@ -52,7 +52,7 @@ def work(folder: str, card: str, stage: str = "") -> None:
     with opened(home, f"sqlite:///{home}/ledger.sqlite", BASE, "desk@example.org", frozenset({"127.0.0.1"})) as means:
         log = Dying(home / "journal") if stage == "written" else means.journal
         still = replace(means, now=lambda: NOON, journal=log)
-        words.publish(still)
+        publish_vocabularies.publish(still)
         source = replace(load(Path(card)), pause=0.0)
         harvest(source, still, full=True, watch=lambda step: die() if stage == f"page {step.pages}" else None)
         if stage == "settled":

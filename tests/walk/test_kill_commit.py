@@ -19,9 +19,9 @@ from waiting import WITHIN
 
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Run, StagedRecord, State, StateChange
-from harvesters.runs import decide
-from harvesters.runs.means import Means, opened
-from harvesters.runs.run import harvest
+from harvesters.runs import plan_decisions
+from harvesters.runs.context import Means, opened
+from harvesters.runs.harvest import harvest
 from harvesters.source import parse
 from journal.entry import Entry
 from journal.journal import Journal
@@ -30,7 +30,7 @@ from vocab.iris import BASE
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 STAGES = ["collected", "planned", "committing", "written", "balanced", "settling"]
 SPAWN = multiprocessing.get_context("forkserver")  # its processes have the program read already
-SPAWN.set_forkserver_preload(["harvesters.runs.run", "harvesters.runs.decide"])
+SPAWN.set_forkserver_preload(["harvesters.runs.harvest", "harvesters.runs.plan_decisions"])
 CARD = {
     "title": "A",
     "protocol": "json",
@@ -89,7 +89,7 @@ def step(means: Means, number: int) -> None:
         feed = httpx.MockTransport(lambda request: answer(request, FEEDS[number]))
         harvest(source, replace(means, transport=feed, now=lambda: NOON + timedelta(days=number)), full=True)
     else:
-        decide.approve(replace(means, now=lambda: NOON + timedelta(days=number)), source, f"a.{len(FEEDS)}", by="ann")
+        plan_decisions.approve(replace(means, now=lambda: NOON + timedelta(days=number)), source, f"a.{len(FEEDS)}", by="ann")
 
 
 def answer(request: httpx.Request, keys: list[str]) -> httpx.Response:

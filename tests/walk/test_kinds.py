@@ -12,8 +12,8 @@ import orjson
 import pytest
 
 from harvesters.ledger.models import Outcome
-from harvesters.runs.means import Means
-from harvesters.runs.run import harvest
+from harvesters.runs.context import Means
+from harvesters.runs.harvest import harvest
 from harvesters.source import parse
 from publisher.releases.dump import dump
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from harvesters.ledger.models import Outcome, Run, State
 from harvesters.page_model import Gone, Page, Record, Unreadable
-from harvesters.runs.bench import Bench
-from harvesters.runs.craft import Craft, Task
-from harvesters.runs.refine import Refiner
+from harvesters.pipeline.page_processor import Refiner
+from harvesters.pipeline.record_processor import Craft, Task
+from harvesters.pipeline.worker_pool import Bench
 from harvesters.source import parse
 from vocab.initiative import Initiative, Text
 from vocab.iris import BASE, Iris

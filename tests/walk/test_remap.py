@@ -11,9 +11,9 @@ import pytest
 from harvesters.cli import harvest_all
 from harvesters.errors import ArchiveError, PlanError
 from harvesters.ledger.models import Outcome, State
-from harvesters.runs import status
+from harvesters.runs import status_file
+from harvesters.runs.harvest import harvest
 from harvesters.runs.remap import remap
-from harvesters.runs.run import harvest
 from harvesters.source import Limits
 
 
@@ -115,13 +115,13 @@ def test_a_dry_run_shows_the_plan_and_leaves_no_trace(source, means, silent):
 
 def test_the_source_is_no_fresher_for_it_and_is_asked_from_where_it_was(source, means, silent):
     harvest(source, means)
-    before = status.standings(means, means.now())[0]
+    before = status_file.standings(means, means.now())[0]
     card = replace(source, fields={**source.fields, "description@en": "owner"})
     first = means.ledger.runs("projects")[0]
 
     run = remap(card, silent).run
 
-    after = status.standings(means, means.now())[0]
+    after = status_file.standings(means, means.now())[0]
     assert (after.success, after.attempt, after.change) == (before.success, before.attempt, before.change)
     assert run.heard == first.started
     assert run.started - first.started >= timedelta(minutes=1)

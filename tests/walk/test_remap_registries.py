@@ -10,9 +10,9 @@ import pytest
 from harvesters.demo.registries import SHARES, Demo
 from harvesters.demo.source_definitions import write_sources
 from harvesters.ledger.models import SEEN, Outcome, State
-from harvesters.runs.means import opened
+from harvesters.runs.context import opened
+from harvesters.runs.harvest import harvest
 from harvesters.runs.remap import remap
-from harvesters.runs.run import harvest
 from harvesters.source import load_all
 from vocab.iris import BASE
 

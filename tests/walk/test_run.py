@@ -14,8 +14,8 @@ from harvesters.commands.runs import shown
 from harvesters.errors import HarvestError, ParseError, PlanError
 from harvesters.ledger.finalize import LISTED_RUNS
 from harvesters.ledger.models import Outcome, State
-from harvesters.runs.means import Means
-from harvesters.runs.run import harvest
+from harvesters.runs.context import Means
+from harvesters.runs.harvest import harvest
 from harvesters.source import Limits, Source
 
 Project = Callable[..., dict[str, Any]]

@@ -12,7 +12,7 @@ from stamina.instrumentation import set_on_retry_hooks
 from structlog.testing import capture_logs
 
 from harvesters.network.retry import tell_retries
-from harvesters.runs.attempt import attempt
+from harvesters.runs.run_logging import attempt
 from publisher.logs import Libraries, to_stderr
 
 

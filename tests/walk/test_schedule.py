@@ -8,7 +8,7 @@ from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobExe
 from structlog.testing import capture_logs
 
 from harvesters.quiet_hours import quiet
-from harvesters.runs.schedule import plan, tell
+from harvesters.runs.scheduler import plan, tell
 from harvesters.source import Source
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

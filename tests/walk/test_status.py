@@ -15,10 +15,10 @@ import pytest
 
 from harvesters.errors import HarvestError
 from harvesters.ledger.operator_actions import SourceHold
-from harvesters.runs.means import Means
-from harvesters.runs.run import harvest
-from harvesters.runs.status import write
-from harvesters.runs.words import publish
+from harvesters.runs.context import Means
+from harvesters.runs.harvest import harvest
+from harvesters.runs.publish_vocabularies import publish
+from harvesters.runs.status_file import write
 from harvesters.source import Limits, Source
 
 CARD = """title = "Projects"

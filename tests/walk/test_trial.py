@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from harvesters.errors import SourceDefinitionError
-from harvesters.runs.trial import LONGEST, trial
+from harvesters.runs.source_preview import LONGEST, trial
 from vocab.iris import BASE
 
 

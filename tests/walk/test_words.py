@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from harvesters.ledger.models import Run, State
-from harvesters.runs import words
-from harvesters.runs.means import Means
+from harvesters.runs import publish_vocabularies
+from harvesters.runs.context import Means
 from vocab.iris import Iris
 from vocab.schemes import statements
 
@@ -14,7 +14,7 @@ GONE = "https://w3id.org/wsis-stocktaking/scheme/of-old"
 
 
 def published(means: Means) -> Run:
-    run = words.publish(means)
+    run = publish_vocabularies.publish(means)
     assert run is not None
     return run
 
@@ -28,7 +28,7 @@ def rows(means: Means, run: Run) -> list[str]:
 def test_the_vocabulary_is_published_once(means: Means) -> None:
     first = published(means)
 
-    again = words.publish(means)
+    again = publish_vocabularies.publish(means)
 
     assert again is None
     assert len(rows(means, first)) == sum(len(lines) for _, lines in statements(means.iris.base))
@@ -42,13 +42,13 @@ def test_a_vocabulary_from_other_files_is_compared_and_what_it_lacks_now_goes(me
     second = published(means)
 
     assert rows(means, second) == [f'D <{GONE}> <https://x.org/p> "old" <{GONE}> .']
-    assert words.publish(means) is None
+    assert publish_vocabularies.publish(means) is None
 
 
 def test_other_files_that_say_the_same_make_no_entry(means: Means) -> None:
     means.ledger.save(replace(published(means), rules="of other files"))
 
-    again = words.publish(means)
+    again = publish_vocabularies.publish(means)
 
     assert again is None
 
@@ -56,7 +56,7 @@ def test_other_files_that_say_the_same_make_no_entry(means: Means) -> None:
 def test_another_base_makes_another_vocabulary(means: Means) -> None:
     first = published(means)
 
-    second = words.publish(replace(means, iris=Iris("https://example.org/")))
+    second = publish_vocabularies.publish(replace(means, iris=Iris("https://example.org/")))
 
     assert second is not None
     assert (second.state, second.rules == first.rules) == (State.COMMITTED, False)

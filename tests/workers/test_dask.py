@@ -23,7 +23,7 @@ import crews
 
 from harvesters.errors import ClusterError
 from harvesters.ledger.models import State
-from harvesters.runs.run import harvest
+from harvesters.runs.harvest import harvest
 
 ROOT = Path(__file__).parents[2]
 QUIET = {"DASK_DISTRIBUTED__SCHEDULER__DASHBOARD__ENABLED": "false", "DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "error"}

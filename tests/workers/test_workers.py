@@ -11,9 +11,9 @@ from itertools import pairwise
 from queued import BEAT, committed, put, settled
 from waiting import WITHIN
 
-from harvesters.queue.deferring import Deferring
-from harvesters.runs.means import opened
-from harvesters.runs.run import harvest
+from harvesters.queue.enqueue import Deferring
+from harvesters.runs.context import opened
+from harvesters.runs.harvest import harvest
 from harvesters.source import load_all
 from journal.journal import Journal
 from vocab.iris import BASE

@@ -14,7 +14,7 @@ from harvesters.admin.api.paging import Limit, add_next_link
 from harvesters.admin.auth import ContextDep, Operator, Reader
 from harvesters.admin.schemas import RunView, run_view
 from harvesters.ledger.models import Outcome, State
-from harvesters.runs.decide import RAISABLE
+from harvesters.runs.plan_decisions import RAISABLE
 from vocab.iris import Iris
 
 routes = APIRouter(tags=["plans"])

@@ -13,7 +13,7 @@ from distributed.comm.core import CommClosedError
 
 from harvesters.errors import ClusterError, ClusterLostError, ValidationCrashError
 from harvesters.ledger.models import StagedRecord
-from harvesters.runs.parcel import Parcel, code, done, other
+from harvesters.pipeline.worker_pool import Parcel, code, done, other
 from journal.outage import root_cause
 
 _PATIENCE = 10.0  # seconds for a scheduler to answer, and for a first worker to be there
@@ -22,7 +22,7 @@ _LOOK = 15.0  # seconds without a parcel's drafts after which we look whether an
 _LOST = (CancelledError, CommClosedError, OSError)
 
 
-def join(address: str) -> Dask:
+def connect(address: str) -> Dask:
     """Join the cluster of the scheduler at *address*.
 
     Raises ClusterError where it does not answer, has no workers, or has some whose code is not ours.

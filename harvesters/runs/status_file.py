@@ -12,12 +12,11 @@ import structlog
 
 from harvesters.errors import DataDirectoryError, HarvestError, SourceDefinitionError
 from harvesters.ledger.models import Run, State
-from harvesters.runs.closing import account
-from harvesters.runs.commit import left
-from harvesters.runs.lock import telling
-from harvesters.runs.means import Means
-from harvesters.runs.timetable import frozen_from, late_from, next_due
-from harvesters.runs.words import SOURCE as VOCABULARY
+from harvesters.runs.commit import account, left
+from harvesters.runs.context import Means
+from harvesters.runs.due_times import frozen_from, late_from, next_due
+from harvesters.runs.locks import telling
+from harvesters.runs.publish_vocabularies import SOURCE as VOCABULARY
 from harvesters.source import Source, load
 from journal.errors import JournalWriteError
 from journal.store import Store

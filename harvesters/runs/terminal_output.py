@@ -15,63 +15,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.models import Run, State
+from harvesters.pipeline.page_processor import Progress as Step
+from harvesters.runs import run_report
 from harvesters.runs.commit import left
 from harvesters.runs.plan import Plan
-from harvesters.runs.stage import Progress as Step
-from harvesters.source import Source
 
-_ENDED = tuple(State)
 _REASONS = 5  # told on the terminal for each source
 
 
-def sources(cards: Sequence[Source], ledger: Ledger) -> list[dict[str, object]]:
-    """Give a row for each card, with its last run's outcome."""
-    rows: list[dict[str, object]] = []
-    holds = ledger.holds()
-    for card in cards:
-        last = ledger.last_run(card.name, _ENDED)
-        row = {"name": card.name, "title": card.title, "protocol": card.protocol, "mapping": card.mapping, "every": card.every}
-        told = {"last": last.state.value if last else None, "published": ledger.count_published(card.name)}
-        held = holds.get(card.name)
-        rows.append({**row, "enabled": card.enabled, **told, "hold": (held.reason or f"held by {held.by}") if held else None})
-    return rows
-
-
-def run(it: Run) -> dict[str, object]:
-    """Give a run as a row: its times as ISO 8601, its counts as the ledger has them."""
-    took = (it.ended - it.started).total_seconds() if it.ended else None
-    kind = "sweep" if it.sweep else "changes"
-    row: dict[str, object] = {"run": it.id, "started": it.started.isoformat(), "seconds": took, "kind": kind, "outcome": it.state.value}
-    entry = None if it.state is State.COMMITTING else it.entry  # until then it is the head that was there before
-    return {**row, "pages": it.pages, "entry": entry, "counts": it.counts, "reason": it.reason}
-
-
-def plan(it: Plan) -> dict[str, object]:
-    """Give a plan as a row."""
-    return {**run(it.run), "counts": it.counts, "published_before": it.before, "complete": it.complete, "held": it.held}
-
-
-def harvested(it: Plan, ledger: Ledger, *, dry_run: bool = False) -> dict[str, object]:
-    """Give a plan as a row, with each record that was not published and why; a dry run keeps none."""
-    row = {**plan(it), "dry_run": dry_run, "outcome": outcome(it, dry_run=dry_run)}
-    kept = [{"key": draft.key, "outcome": draft.outcome.value, "reason": draft.reason} for draft in ledger.failures(it.run)]
-    return {**row, "not_published": kept}
-
-
-def failure(source: str, ledger: Ledger, *, dry_run: bool) -> dict[str, object]:
-    """Give the row of a source whose run failed: the run's, or no more than its name where it did not even begin or was a dry one."""
-    failed = None if dry_run else _stopped(source, ledger) or ledger.last_run(source, [State.FAILED])
-    return run(failed) if failed else {"run": source, "outcome": State.FAILED.value}
-
-
-def _stopped(source: str, ledger: Ledger) -> Run | None:
-    """Give the run whose commit was refused and waits, None where there is none."""
-    opened = ledger.open_run(source)
-    return opened if opened and left(opened) else None
-
-
-def account(plans: Mapping[str, Plan | None], ledger: Ledger, *, dry_run: bool) -> Table:
+def results_table(plans: Mapping[str, Plan | None], ledger: Ledger, *, dry_run: bool) -> Table:
     """Show what each source's run did, a row a source; None is a run that failed, or that is put off and still open."""
     title = "What a run would do (dry run, nothing changed)" if dry_run else "Runs"
     made = Table(title=title, title_justify="left", show_footer=len(plans) > 1, box=SIMPLE)
@@ -91,7 +43,7 @@ def account(plans: Mapping[str, Plan | None], ledger: Ledger, *, dry_run: bool) 
     return made
 
 
-def reasons(source: str, it: Plan | None, ledger: Ledger) -> list[str]:
+def failure_lines(source: str, it: Plan | None, ledger: Ledger) -> list[str]:
     """Tell in lines why records of a run were not published, at most five reasons; a dry run keeps none."""
     found = list(ledger.failure_reasons(it.run).items()) if it else []
     lines = [f"{source}: {count:,} not published: {escape(reason)}" for reason, count in found[:_REASONS]]
@@ -101,18 +53,8 @@ def reasons(source: str, it: Plan | None, ledger: Ledger) -> list[str]:
 def _outcome(it: Plan | None, *, dry_run: bool) -> str:
     if it is None:
         return "[red]failed[/red]"
-    told = outcome(it, dry_run=dry_run)
+    told = run_report.describe_outcome(it, dry_run=dry_run)
     return f"[yellow]{told}[/yellow]" if it.held or it.run.reason else told
-
-
-def outcome(it: Plan, *, dry_run: bool) -> str:
-    """Return how a run ended; of a dry run, how it would end.
-
-    A dry run has no state of its own: its row in the ledger is deleted while it is still ``running``.
-    """
-    if not dry_run:
-        return it.run.state.value
-    return "would be held" if it.held else "would commit"
 
 
 def _told(it: Plan | None) -> str:
@@ -126,7 +68,7 @@ def _why(text: str) -> str:
     return f"[yellow]{escape(text)}[/yellow]"
 
 
-def table(rows: Sequence[Mapping[str, object]], title: str) -> Table:
+def make_table(rows: Sequence[Mapping[str, object]], title: str) -> Table:
     """Show rows; the columns are the keys of all of them, in the order met, without those in which nothing stands."""
     names = list(dict.fromkeys(name for row in rows for name, value in row.items() if value is not None))
     made = Table(title=title, title_justify="left")
@@ -137,7 +79,7 @@ def table(rows: Sequence[Mapping[str, object]], title: str) -> Table:
     return made
 
 
-def sums(row: Mapping[str, Any]) -> Table:
+def statistics_table(row: Mapping[str, Any]) -> Table:
     """Show a run's account (``accounts.account``), a number a line, in the order in which they add up."""
     made = Table(title=f"{row['run']}: {row['outcome']}", title_justify="left", box=SIMPLE, show_header=False)
     for name in ("number", "what", "more"):
@@ -165,7 +107,7 @@ def _said(row: Mapping[str, Any]) -> list[str]:
     return [*lines, *([row["reason"]] if row["reason"] else []), *texts[:_REASONS], *more]
 
 
-def difference(row: Mapping[str, Any]) -> list[str]:
+def diff_lines(row: Mapping[str, Any]) -> list[str]:
     """Show a record's row (``accounts.differences``) as lines: what it is, what it loses, what it gains."""
     why = f" ({row['reason']})" if row["reason"] else ""
     other = f" -> {row['other']}" if row["outcome"] == "replaced" else f" <- {row['other']}" if row["other"] else ""
@@ -205,7 +147,7 @@ def _cell(value: object) -> str:
     return "" if value is None else str(value)
 
 
-class Bar:
+class ProgressBar:
     """The progress of the runs under way: pages, records, records a second."""
 
     def __init__(self, console: Console, *, quiet: bool) -> None:
@@ -213,7 +155,7 @@ class Bar:
         self._progress = Progress(*columns, TimeElapsedColumn(), console=console, disable=quiet, transient=True)
         self._tasks: dict[str, tuple[TaskID, float]] = {}
 
-    def __enter__(self) -> Bar:
+    def __enter__(self) -> ProgressBar:
         """Begin to show."""
         self._progress.start()
         return self

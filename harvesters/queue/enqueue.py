@@ -15,8 +15,8 @@ from procrastinate.exceptions import ConnectorException
 from harvesters.errors import LedgerError
 from harvesters.ledger.operator_actions import RunRequest
 from harvesters.queue.jobs import Deferrer, lay_out, queue
-from harvesters.runs.means import Means
-from harvesters.runs.timetable import last_due
+from harvesters.runs.context import Means
+from harvesters.runs.due_times import last_due
 from harvesters.source import Source
 from journal.outage import Outage, root_cause
 

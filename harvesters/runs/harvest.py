@@ -26,16 +26,16 @@ from harvesters.errors import (
 )
 from harvesters.ledger.models import Notice, Run, State
 from harvesters.network.fetch import Fetch, Validator
+from harvesters.pipeline.isolation import IsolatedReader
+from harvesters.pipeline.page_processor import RESUMED, Desk, LocalReader, NextPage, Reader, Refiner, Watch
+from harvesters.pipeline.record_processor import Task, prepared
 from harvesters.protocols.registry import Protocol
 from harvesters.runs.commit import belong_together, commit, finish, leave
-from harvesters.runs.craft import Task
+from harvesters.runs.context import Means
+from harvesters.runs.due_times import next_due
 from harvesters.runs.guard import judge
-from harvesters.runs.lock import alone
-from harvesters.runs.means import Means
-from harvesters.runs.plan import RESUMED, Plan, draw, seen
-from harvesters.runs.reader import page_reader
-from harvesters.runs.stage import Watch
-from harvesters.runs.timetable import next_due
+from harvesters.runs.locks import alone
+from harvesters.runs.plan import Plan, draw, seen
 from harvesters.source import Source
 from shapes.rules import shapes_digest
 
@@ -219,6 +219,19 @@ def _count(run: Run, met: Counter[str], error: HarvestError, means: Means) -> No
     if isinstance(error, CharsetError | CrashingReplyError | RepeatedPageError | PaginationLoopError):  # all others the door has counted
         met[error.outcome] += 1
     means.ledger.save(replace(kept, network=dict(Counter(run.network) + met)))
+
+
+def page_reader(
+    means: Means, task: Task, protocol: Protocol, client: Fetch, since: datetime | None, page: NextPage, watch: Watch
+) -> Reader:
+    """Return what collects the pages of *task* by *client*: in a collector process where *means* has some.
+
+    *page* is called for each page before it is staged, and returns the archive's length and the counts of requests so far.
+    """
+    if means.collectors:
+        return IsolatedReader(means.collectors, means.bench, means.ledger, client, task, page, watch, since)
+    refiner = Refiner(prepared(task, means.words), means.bench)
+    return LocalReader(Desk(means.ledger, refiner, task.run, watch), protocol, client, since, page)
 
 
 def last_rules(source: Source, means: Means) -> str | None:

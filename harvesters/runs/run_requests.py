@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from harvesters.errors import HarvestError, SourceLockedError
 from harvesters.ledger.models import Run, State
 from harvesters.ledger.operator_actions import RunRequest
-from harvesters.runs.means import Means
+from harvesters.runs.context import Means
 from harvesters.runs.plan import Plan
 from harvesters.source import Source
 from journal.errors import JournalError

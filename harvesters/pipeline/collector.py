@@ -1,6 +1,6 @@
 """Collector: the process that reads a source's answers and maps its records, with neither network nor ledger of its own.
 
-Its parent (``harvesters.runs.isolation``) has it forked with a socket and a piece of shared memory, and answers its calls: for the
+Its parent (``harvesters.pipeline.isolation``) has it forked with a socket and a piece of shared memory, and answers its calls: for the
 network, for what the ledger knows, and for work in other processes. It writes nothing but temporary files, so that it may die at any
 moment.
 """
@@ -30,14 +30,12 @@ from harvesters.compatibility import pair
 from harvesters.errors import HarvestError
 from harvesters.ledger.models import Outcome, Run, StagedRecord, StoredRecord
 from harvesters.network.fetch import Reply, Validator
-from harvesters.runs.bench import Bench, Crew
-from harvesters.runs.bounds import MEMORY_EXIT, Marks, Meter, Phase
-from harvesters.runs.craft import Case, Craft, Task, prepared
-from harvesters.runs.craft import words as crosswalks
-from harvesters.runs.memory import calmed
-from harvesters.runs.parcel import Parcel
-from harvesters.runs.refine import Refiner
-from harvesters.runs.stage import Desk, archived_page
+from harvesters.pipeline.gc_tuning import calmed
+from harvesters.pipeline.page_processor import Desk, Refiner, archived_page
+from harvesters.pipeline.process_limits import MEMORY_EXIT, Marks, Meter, Phase
+from harvesters.pipeline.record_processor import Case, Craft, Task, prepared
+from harvesters.pipeline.record_processor import words as crosswalks
+from harvesters.pipeline.worker_pool import Bench, Crew, Parcel
 
 _DRAFT = tuple(field.name for field in fields(StagedRecord))  # begins with key and outcome
 NUMBER = struct.Struct("<q")  # the number of a process, or its exit code

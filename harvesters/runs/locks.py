@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harvesters.errors import DataDirectoryError, SourceLockedError
-from harvesters.runs.means import Means
+from harvesters.runs.context import Means
 
 
 def source_lock(source: str) -> str:

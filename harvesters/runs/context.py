@@ -15,8 +15,8 @@ from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.shared_rate_limit import SharedRateLimiter
 from harvesters.network.rate_limit import Pace, Turns
 from harvesters.network.retry import Patience
-from harvesters.runs.bench import BESIDE, Bench
-from harvesters.runs.isolation import Collectors
+from harvesters.pipeline.isolation import Collectors
+from harvesters.pipeline.worker_pool import BESIDE, Bench
 from journal.errors import JournalWriteError
 from journal.journal import Journal
 from shapes.validate import EngineName

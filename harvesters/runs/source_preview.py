@@ -19,7 +19,7 @@ from harvesters.ledger.models import Outcome, Run, StagedRecord, State
 from harvesters.network.fetch import Fetch
 from harvesters.network.retry import Patience
 from harvesters.page_model import Gone, Page, Record, Unreadable
-from harvesters.runs.craft import DIGEST, Case, Task, prepared
+from harvesters.pipeline.record_processor import DIGEST, Case, Task, prepared
 from harvesters.source import Source
 from shapes.validate import EngineName
 

@@ -9,8 +9,8 @@ from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Run, State
 from harvesters.ledger.operator_actions import ActionType, AuditEntry, Override, SourceHold
 from harvesters.runs.commit import commit, finish
-from harvesters.runs.lock import alone
-from harvesters.runs.means import Means
+from harvesters.runs.context import Means
+from harvesters.runs.locks import alone
 from harvesters.runs.plan import seen
 from harvesters.source import SHARES, Limits, Source
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import SEEN, TOMBSTONED, Outcome, Run
-from harvesters.runs.means import Means
+from harvesters.runs.context import Means
 from journal.entry import Entry
 
 

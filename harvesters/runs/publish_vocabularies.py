@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from harvesters.ledger.models import Run, State
 from harvesters.runs.commit import belong_together, difference, leave, written
-from harvesters.runs.lock import writing
-from harvesters.runs.means import Means
+from harvesters.runs.context import Means
+from harvesters.runs.locks import writing
 from journal.errors import JournalError
 from vocab.schemes import digest, statements
 

@@ -14,7 +14,7 @@ from harvesters.ledger.models import Outcome, RecordState, Run, StagedRecord, St
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.page_model import Position, Record
 from harvesters.payloads import language_detection
-from harvesters.runs.likeness import likeness, page
+from harvesters.pipeline.fingerprint import likeness, page
 from harvesters.source import Source
 from shapes.result import Result, Severity
 from shapes.validate import EngineName, validate_many

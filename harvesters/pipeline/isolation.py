@@ -31,14 +31,13 @@ from harvesters.errors import ClusterLostError, CrashingReplyError, CrashLoopErr
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Run, StagedRecord
 from harvesters.network.fetch import Fetch, Reply
-from harvesters.runs.bench import Bench, Crew
-from harvesters.runs.bounds import Limits, Marks, Phase, describe_exit
-from harvesters.runs.collector import NUMBER, DraftReference, Job, exit_after, serve, unpack_draft
-from harvesters.runs.craft import Task
-from harvesters.runs.parcel import Parcel
-from harvesters.runs.stage import Progress, Watch
+from harvesters.pipeline.collector import NUMBER, DraftReference, Job, exit_after, serve, unpack_draft
+from harvesters.pipeline.page_processor import Progress, Watch
+from harvesters.pipeline.process_limits import Limits, Marks, Phase, describe_exit
+from harvesters.pipeline.record_processor import Task
+from harvesters.pipeline.worker_pool import Bench, Crew, Parcel
 
-_COMMAND = (sys.executable, "-c", "import sys; from harvesters.runs.collector import serve; serve(int(sys.argv[1]), sys.argv[2])")
+_COMMAND = (sys.executable, "-c", "import sys; from harvesters.pipeline.collector import serve; serve(int(sys.argv[1]), sys.argv[2])")
 _LOOK = 0.5  # seconds between two looks at whether a process goes on
 _START = 120.0  # seconds that a process may take until it is ready: about one, longer on a busy machine
 _KEPT = 64 << 20  # bytes of answers that need not be asked for again when a process is started again

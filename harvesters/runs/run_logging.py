@@ -7,12 +7,12 @@ from collections.abc import Callable
 import structlog
 
 from harvesters.errors import LockLostError
-from harvesters.runs.means import Means
+from harvesters.pipeline.page_processor import Watch
+from harvesters.runs.context import Means
+from harvesters.runs.harvest import harvest
 from harvesters.runs.plan import Plan
 from harvesters.runs.remap import remap
-from harvesters.runs.run import harvest
-from harvesters.runs.stage import Watch
-from harvesters.runs.status import tell
+from harvesters.runs.status_file import tell
 from harvesters.source import Source
 
 log = structlog.get_logger()

@@ -1,0 +1,1 @@
+"""Map, serialize and validate records: in this process, in worker processes or on a Dask cluster."""
