@@ -45,8 +45,8 @@ from harvesters.demo.folder import DemoFolder, FolderInUseError, is_demo, is_fre
 from harvesters.demo.registries import SIZE, Demo
 from harvesters.demo.source_definitions import write_sources
 from harvesters.errors import HarvestError
-from harvesters.mirror import catch_up, follow
-from harvesters.network.retry import tell_retries
+from harvesters.mirror import follow, sync
+from harvesters.network.retry import install_retry_logging
 from harvesters.pipeline.worker_pool import BESIDE
 from journal import mirror_origin
 from journal import store as shared
@@ -455,7 +455,7 @@ def mirror(
     address = mirroring.address(url)
     with mirroring.opened(settings, address, settings.base if settings.based else None, pause, largest) as it:
         if once and not serving:
-            print(mirroring.told(it, catch_up(it)))
+            print(mirroring.told(it, sync(it)))
         elif not serving:
             follow(it, every, threading.Event().wait)
         else:
@@ -612,7 +612,7 @@ def _end(children: Sequence[subprocess.Popen[bytes]]) -> None:
 
 def main() -> None:
     """Run the command line. Exit with 1 after a known error, printed on one line, with 2 after a wrong setting or permission error."""
-    tell_retries()
+    install_retry_logging()
     for name in [name for name, value in os.environ.items() if name.startswith("STOCKTAKE_") and not value]:
         del os.environ[name]  # an empty variable counts as not set, so that a compose file can list all of them
     try:

@@ -20,7 +20,7 @@ import typer
 
 from benchmarks.table import Aim, Json, Line, show
 from harvesters.archive import Archive
-from harvesters.compatibility import pair
+from harvesters.compatibility import check_compatible
 from harvesters.network.fetch import Fetch
 from harvesters.page_model import Record
 from harvesters.source import Source
@@ -42,12 +42,12 @@ _GROWTH = 1.2  # times: what ten times the file may take
 def read(name: str, url: str) -> None:
     """Read the file at *url* as a run does, and print how many records came, in how many seconds, and the peak of memory in MB."""
     source = Source(**{field: getattr(_CARDS[name], field) for field in _CARDS[name].__dataclass_fields__} | {"url": url})
-    protocol, reader = pair(source)
+    protocol, reader = check_compatible(source)
     map_ = reader.prepare(source, Crosswalks(Iris()))
     records, began = 0, time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="stocktake-bench-") as folder:
         archive = Archive(Path(folder), "a", "a.1")
-        with closing(archive), Fetch(pause=0, robots=False, allow=frozenset(("127.0.0.1",)), keeper=archive) as door:
+        with closing(archive), Fetch(pause=0, robots=False, allow=frozenset(("127.0.0.1",)), archive=archive) as door:
             for page in protocol.collect(source, door, None):
                 for item in page.items:
                     assert isinstance(item, Record), item

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from harvesters.network.retry import Patience
+from harvesters.network.retry import RetryPolicy
 from harvesters.runs.context import Means, opened
 from vocab.iris import BASE
 
@@ -20,4 +20,4 @@ _HERE = frozenset({"127.0.0.1"})
 def office(home: Path, now: datetime) -> Iterator[Means]:
     """Open a data folder; registries on loopback may be asked, and are asked twice where they fail."""
     with opened(home, f"sqlite:///{home}/ledger.sqlite", BASE, "no contact given", _HERE) as means:
-        yield replace(means, now=lambda: now, patience=Patience(tries=2))
+        yield replace(means, now=lambda: now, patience=RetryPolicy(max_attempts=2))

@@ -32,7 +32,7 @@ from benchmarks.sparql import queries
 from benchmarks.table import Aim, Json, Line, err, pairs, show, timed
 from benchmarks.walk import ready, served, settings, settled, shown
 from harvesters.commands.mirror import LARGEST, opened
-from harvesters.mirror import catch_up
+from harvesters.mirror import sync
 from journal.journal import Journal
 from publisher.rdf.gzip_files import packed
 from publisher.releases.dump import lines
@@ -217,7 +217,7 @@ def mirrored(data: Path, url: str, folder: Path, changes: int) -> list[Line]:
 
     def bring() -> float:
         with opened(_Here(mirror), f"{url}/", None, 0.0, LARGEST) as it:
-            return timed(lambda: catch_up(it))
+            return timed(lambda: sync(it))
 
     plain = sum(1 for entry in journal.entries() for _ in entry.lines())
     whole = bring()

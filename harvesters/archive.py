@@ -21,7 +21,7 @@ from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
 from harvesters.errors import ArchiveError
-from harvesters.page_model import Position
+from harvesters.page_model import SourcePosition
 from journal.errors import JournalWriteError
 from journal.store import Store
 
@@ -62,7 +62,7 @@ class Archive:
         """Give the bytes written so far, which a checkpoint names."""
         return self._file.tell()
 
-    def keep(self, url: str, status: int, headers: Sequence[tuple[str, str]], content: bytes) -> Position:
+    def write_response(self, url: str, status: int, headers: Sequence[tuple[str, str]], content: bytes) -> SourcePosition:
         """Write one reply as a gzip member of its own and tell where it lies."""
         writer = WARCWriter(buffer := io.BytesIO(), gzip=False)
         _write(writer, url, status, headers, io.BytesIO(content), len(content))
@@ -73,9 +73,9 @@ class Archive:
             self._file.flush()
         except OSError as error:
             raise _unwritten(self.folder / self.name, error) from error
-        return Position(self.name, offset, len(member))
+        return SourcePosition(self.name, offset, len(member))
 
-    def keep_file(self, url: str, status: int, headers: Sequence[tuple[str, str]], path: Path) -> Position:
+    def write_file(self, url: str, status: int, headers: Sequence[tuple[str, str]], path: Path) -> SourcePosition:
         """Write one reply whose body lies at *path*, piece by piece, and tell where it lies."""
         offset = self._file.tell()
         try:
@@ -84,9 +84,9 @@ class Archive:
             self._file.flush()
         except OSError as error:
             raise _unwritten(self.folder / self.name, error) from error
-        return Position(self.name, offset, self._file.tell() - offset)
+        return SourcePosition(self.name, offset, self._file.tell() - offset)
 
-    def share(self) -> None:
+    def publish_file(self) -> None:
         """Put what was written since the last time into the store, where there is one, before a checkpoint names it."""
         self._file.flush()
         if self._store is None or self.length == self._shared:
@@ -137,15 +137,15 @@ def _unwritten(path: Path, error: OSError) -> ArchiveError:
     return ArchiveError(f"archive {path}: {error.strerror}; make room or mend the folder, then run again")
 
 
-def read(folder: Path, at: Position, store: Store | None = None) -> bytes:
+def read_body(folder: Path, at: SourcePosition, store: Store | None = None) -> bytes:
     """Give back the body of the reply that lies *at* this position; what another machine has kept is fetched from the *store*."""
     _fetch(folder, at.file, store)
-    with opened(folder, at) as body:
+    with open_body(folder, at) as body:
         return bytes(body.read())
 
 
 @contextmanager
-def opened(folder: Path, at: Position) -> Iterator[BinaryIO]:
+def open_body(folder: Path, at: SourcePosition) -> Iterator[BinaryIO]:
     """Open the body of the reply that lies *at* this position, so that it need not fit into memory."""
     with (folder / at.file).open("rb") as file:
         file.seek(at.offset)
@@ -153,16 +153,16 @@ def opened(folder: Path, at: Position) -> Iterator[BinaryIO]:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class ArchivedResponse:
     """A reply that was kept: what was asked, what came but for its body, and where that lies."""
 
     url: str
     status: int
     headers: tuple[tuple[str, str], ...]
-    at: Position
+    position: SourcePosition
 
 
-def kept(folder: Path, name: str, store: Store | None = None) -> Iterator[Kept]:
+def list_responses(folder: Path, name: str, store: Store | None = None) -> Iterator[ArchivedResponse]:
     """List what a run's file *name* holds, in the order in which it came. Raises ArchiveError where it is not there."""
     _fetch(folder, name, store)
     try:
@@ -171,8 +171,8 @@ def kept(folder: Path, name: str, store: Store | None = None) -> Iterator[Kept]:
             for record in found:
                 http, url = record.http_headers, record.rec_headers.get_header("WARC-Target-URI")
                 found.read_to_end(record)
-                at = Position(name, found.get_record_offset(), found.get_record_length())
-                yield Kept(url, int(http.get_statuscode()), tuple(http.headers), at)
+                at = SourcePosition(name, found.get_record_offset(), found.get_record_length())
+                yield ArchivedResponse(url, int(http.get_statuscode()), tuple(http.headers), at)
     except OSError as error:
         raise ArchiveError(f"archive {folder / name}: {error.strerror}; what is not there can only be asked for again") from error
 

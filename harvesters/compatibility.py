@@ -9,7 +9,7 @@ from typing import Any
 from harvesters.errors import SourceDefinitionError
 from harvesters.mappings import fields
 from harvesters.mappings.registry import MAPPINGS, Reader
-from harvesters.option_schema import Option, types
+from harvesters.option_schema import Option, option_types
 from harvesters.payloads.value_parsing import KINDS
 from harvesters.protocols.registry import PROTOCOLS, Protocol
 from harvesters.source import Source
@@ -17,7 +17,7 @@ from harvesters.source import Source
 _NAMED: Mapping[type, str] = {str: "text", int: "a whole number", float: "a number", bool: "true or false", list: "a list", dict: "a table"}
 
 
-def pair(source: Source) -> tuple[Protocol, Reader]:
+def check_compatible(source: Source) -> tuple[Protocol, Reader]:
     """Give the protocol and the mapping of a card, the protocol as this card can use it.
 
     Raises SourceDefinitionError where there is no such row, where the mapping cannot read what the protocol brings, or where options
@@ -52,8 +52,8 @@ def _options(source: Source, known: Mapping[str, Option]) -> None:
         if name not in known:
             told = ", ".join(sorted(known)) or "none"
             raise SourceDefinitionError(f"{source.name}: unknown option {name!r}; {source.protocol} with {source.mapping} knows {told}")
-        if type(value) not in types(known[name]):
-            wanted = " or ".join(_NAMED[kind] for kind in types(known[name]))
+        if type(value) not in option_types(known[name]):
+            wanted = " or ".join(_NAMED[kind] for kind in option_types(known[name]))
             raise SourceDefinitionError(f"{source.name}: option {name!r} is {value!r}; write {wanted}")
         if isinstance(value, list) and not all(isinstance(item, str) for item in value):
             raise SourceDefinitionError(f"{source.name}: option {name!r} is {value!r}; write a list of texts")

@@ -17,7 +17,7 @@ import structlog
 from pyoxigraph import BlankNode, Literal, Quad, RdfFormat, parse
 
 from harvesters.errors import HarvestError, MirrorError, NotFoundError, ParseError, SourceLockedError
-from harvesters.network.download import bring, forget, is_unchanged, stored_etag
+from harvesters.network.download import discard, download_resumable, is_unchanged, stored_etag
 from harvesters.network.fetch import Fetch, Validator
 from harvesters.network.response_parsing import load_json
 from harvesters.payloads.rdf_parser import parse_quads
@@ -41,7 +41,7 @@ def _now() -> datetime:
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class RemoteHead:
     """The origin's newest entry, number 0 and id None while it has none, and the base of its IRIs."""
 
     base: str
@@ -59,12 +59,12 @@ class Mirror:
 
     data: Path
     url: str
-    door: Fetch
+    client: Fetch
     base: str | None = None
-    largest: int = LARGEST
+    max_entry_bytes: int = LARGEST
     now: Callable[[], datetime] = _now
     validators: dict[str, Validator] = field(default_factory=dict)
-    told: Head | None = None
+    remote_head: RemoteHead | None = None
 
     @property
     def journal(self) -> Journal:
@@ -72,7 +72,7 @@ class Mirror:
         return Journal(self.data / "journal")
 
 
-def catch_up(it: Mirror) -> int:
+def sync(it: Mirror) -> int:
     """Bring all entries that the origin has and we have not; give how many.
 
     Each is taken in whole or not at all, so this may be killed at any point and begun again. Raises MirrorError, ForkError or
@@ -101,7 +101,7 @@ def catch_up(it: Mirror) -> int:
         return head.number - first + 1
 
 
-def meet(it: Mirror) -> Origin:
+def handshake(it: Mirror) -> Origin:
     """Ask who the origin is and note it, without following it yet; raises as ``catch_up`` does."""
     with _alone(it.data):
         known = _belongs(it)
@@ -115,7 +115,7 @@ def follow(it: Mirror, every: float, wait: Callable[[float], bool]) -> None:
     outage = Outage("the mirror cannot follow; what it holds stays", "the mirror follows again")
     while True:
         try:
-            catch_up(it)
+            sync(it)
             outage.over(origin=it.url)
         except (HarvestError, JournalError) as error:
             outage.failed(str(error), origin=it.url)
@@ -123,7 +123,7 @@ def follow(it: Mirror, every: float, wait: Callable[[float], bool]) -> None:
             return
 
 
-def _origin(it: Mirror, head: Head, known: Origin | None) -> Origin:
+def _origin(it: Mirror, head: RemoteHead, known: Origin | None) -> Origin:
     """Return what is known of the origin now; an entry that was refused stays so until another comes in its place."""
     refused = known.refused if known else None
     return Origin(it.url, head.base, head.number, _timestamp(it), refused.reason if refused else "", refused)
@@ -155,36 +155,36 @@ def _belongs(it: Mirror) -> Origin | None:
     return known
 
 
-def _meet(it: Mirror) -> Head:
+def _meet(it: Mirror) -> RemoteHead:
     """Ask for the origin's newest entry; raise where its base is not ours."""
     address = f"{it.url}journal/head"
     try:
-        reply = it.door.get(address, accept="application/json", conditional=it.told is not None)
+        reply = it.client.get(address, accept="application/json", conditional=it.remote_head is not None)
     except NotFoundError as error:
         raise MirrorError(f"{address}: there is no journal; give the address of a Stocktake's front page") from error
-    it.validators.update(it.door.seen)
-    if not reply.unchanged or it.told is None:
-        it.told = _head(load_json(reply), address)
-    if it.base not in (None, it.told.base):
+    it.validators.update(it.client.seen)
+    if not reply.not_modified or it.remote_head is None:
+        it.remote_head = _head(load_json(reply), address)
+    if it.base not in (None, it.remote_head.base):
         cure = "leave STOCKTAKE_BASE away, and the origin's is taken"
-        raise MirrorError(f"{it.url}: its IRIs begin with {it.told.base}, but STOCKTAKE_BASE is {it.base}; {cure}")
-    if (known := mirror_origin.read(it.journal.folder)) and known.base != it.told.base:
+        raise MirrorError(f"{it.url}: its IRIs begin with {it.remote_head.base}, but STOCKTAKE_BASE is {it.base}; {cure}")
+    if (known := mirror_origin.read(it.journal.folder)) and known.base != it.remote_head.base:
         cure = "give this Stocktake a data folder of its own"
-        raise MirrorError(f"{it.url}: its IRIs begin with {it.told.base}, but those that are held here with {known.base}; {cure}")
-    return it.told
+        raise MirrorError(f"{it.url}: its IRIs begin with {it.remote_head.base}, but those that are held here with {known.base}; {cure}")
+    return it.remote_head
 
 
-def _head(told: object, address: str) -> Head:
+def _head(told: object, address: str) -> RemoteHead:
     match told:
         case {"base": str(base), "number": 0, "id": None} if is_web(base) and base[-1] in "/#":
-            return Head(base, 0, None)
+            return RemoteHead(base, 0, None)
         case {"base": str(base), "number": int(number), "id": str(name)} if is_web(base) and base[-1] in "/#" and number > 0:
             if _ID.match(name):
-                return Head(base, number, name)
+                return RemoteHead(base, number, name)
     raise ParseError(f"{address}: does not tell base, number and id of a newest entry")
 
 
-def _compare(it: Mirror, head: Head) -> None:
+def _compare(it: Mirror, head: RemoteHead) -> None:
     """Raise ForkError where what we hold cannot be what the origin had."""
     held = it.journal.head
     if held and held.number > head.number:
@@ -204,29 +204,29 @@ def _take(it: Mirror, number: int, known: Origin) -> Entry:
     try:
         if (refused := known.refused) and refused.number == number and _is_still_refused(it, refused, address):
             raise ChainError(refused.reason)
-        resumed = bring(it.door, address, part, it.largest)
+        resumed = download_resumable(it.client, address, part, it.max_entry_bytes)
         try:
-            entry = it.journal.adopt(part, it.largest)
+            entry = it.journal.adopt(part, it.max_entry_bytes)
         except ForkError:
             raise
         except ChainError:
             if not resumed:
                 raise
-            forget(part)
-            bring(it.door, address, part, it.largest)
-            entry = it.journal.adopt(part, it.largest)
+            discard(part)
+            download_resumable(it.client, address, part, it.max_entry_bytes)
+            entry = it.journal.adopt(part, it.max_entry_bytes)
     except NotFoundError as error:
         raise MirrorError(f"{address}: is missing, though later entries are there: its journal has a gap") from error
     except ChainError as error:
         if not part.exists():
             raise
         raise type(error)(_quarantine(it, number, part, error, known)) from error
-    forget(part)
+    discard(part)
     return entry
 
 
 def _is_still_refused(it: Mirror, refused: RefusedEntry, address: str) -> bool:
-    return bool((it.data / refused.file).exists() and refused.etag and is_unchanged(it.door, address, refused.etag))
+    return bool((it.data / refused.file).exists() and refused.etag and is_unchanged(it.client, address, refused.etag))
 
 
 def _quarantine(it: Mirror, number: int, part: Path, error: ChainError, known: Origin) -> str:
@@ -235,7 +235,7 @@ def _quarantine(it: Mirror, number: int, part: Path, error: ChainError, known: O
     reason = f"{it.url}: {error}; it is refused and kept as {file}, and what came before it is served on"
     (it.data / file).parent.mkdir(exist_ok=True)
     part.replace(it.data / file)
-    forget(part)
+    discard(part)
     refused = RefusedEntry(number, reason, _timestamp(it), str(file), etag)
     mirror_origin.write(it.journal.folder, replace(known, trouble=reason, refused=refused))
     log.error("journal entry refused", number=number, origin=it.url, file=str(it.data / file), reason=str(error))
@@ -257,7 +257,7 @@ def _show_status(it: Mirror, base: str) -> None:
     """Bring what the origin says of its sources, which is in no entry; where it cannot be had, the last word stays."""
     graph, file = Iris(base).status, it.data / "status.nq"
     try:
-        reply = it.door.get(f"{it.url}status", {"format": "nt"}, accept="application/n-triples")
+        reply = it.client.get(f"{it.url}status", {"format": "nt"}, accept="application/n-triples")
         for _ in parse_quads(reply.content, RdfFormat.N_TRIPLES, reply.url):  # refuses deep nesting, which crashes the strict parser
             pass
         quads = list(parse(reply.content, RdfFormat.N_TRIPLES))

@@ -21,25 +21,25 @@ class Option:
     required: bool = False
 
 
-def types(option: Option) -> tuple[type, ...]:
+def option_types(option: Option) -> tuple[type, ...]:
     """Give the types that an option's value may have."""
     return option.type if isinstance(option.type, tuple) else (option.type,)
 
 
-def value(source: Source, options: Mapping[str, Option], name: str) -> Any:
+def get_option(source: Source, options: Mapping[str, Option], name: str) -> Any:
     """Give the card's value of an option, else its default."""
     return source.options.get(name, options[name].default)
 
 
-def names(source: Source, options: Mapping[str, Option], name: str) -> tuple[str, ...]:
+def option_names(source: Source, options: Mapping[str, Option], name: str) -> tuple[str, ...]:
     """Give an option that may be one text or a list of them, as a tuple."""
-    given = value(source, options, name)
+    given = get_option(source, options, name)
     return () if given is None else (given,) if isinstance(given, str) else tuple(str(item) for item in given)
 
 
-def expression(source: Source, options: Mapping[str, Option], name: str) -> re.Pattern[str]:
+def get_pattern(source: Source, options: Mapping[str, Option], name: str) -> re.Pattern[str]:
     """Return an option compiled as a regular expression, by default one that matches every text; raises SourceDefinitionError."""
     try:
-        return re.compile(value(source, options, name) or "")
+        return re.compile(get_option(source, options, name) or "")
     except re.error as error:
         raise SourceDefinitionError(f"{source.name}: option {name!r} is no regular expression: {error}") from error

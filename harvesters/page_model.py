@@ -23,7 +23,7 @@ class Payload(Enum):
     GRAPH = "an RDF graph"
 
 
-class Position(NamedTuple):
+class SourcePosition(NamedTuple):
     """Where a reply lies in the archive: the WARC file's path below the archive, offset and length in bytes."""
 
     file: str
@@ -45,7 +45,7 @@ class Record(Generic[P]):
 
 
 @dataclass(frozen=True, slots=True)
-class Gone:
+class DeletedRecord:
     """The source says that this record is deleted."""
 
     key: str
@@ -53,7 +53,7 @@ class Gone:
 
 
 @dataclass(frozen=True, slots=True)
-class Unreadable:
+class InvalidRecord:
     """A record that came but could not be read: withheld with its *reason*, never taken for a deletion."""
 
     key: str | None
@@ -72,10 +72,10 @@ class Page(Generic[P]):
     *moves*: the list is asked for page by page, and may change between two of them, so that a record comes twice and another never.
     """
 
-    items: tuple[Record[P] | Gone | Unreadable, ...]
+    items: tuple[Record[P] | DeletedRecord | InvalidRecord, ...]
     cursor: str | None
     claimed: int | None = None
-    at: Position | None = None
+    at: SourcePosition | None = None
     unchanged: bool = False
     again: bool = False
     doubt: str | None = None

@@ -10,13 +10,13 @@ _FORM = re.compile(r"\s*(\d\d):(\d\d)\s*-\s*(\d\d):(\d\d)\s*\Z", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Quiet:
+class QuietHours:
     """From *start* to *end* in UTC, every day; the end may lie on the day after."""
 
     start: time
     end: time
 
-    def until(self, now: datetime) -> datetime | None:
+    def ends_at(self, now: datetime) -> datetime | None:
         """Tell when the quiet hours in which *now* lies end; None where it lies in none.
 
         >>> quiet("22:00-06:00").until(datetime(2026, 1, 1, 23, 30, tzinfo=UTC))
@@ -36,7 +36,7 @@ class Quiet:
         return f"{self.start:%H:%M}-{self.end:%H:%M}"
 
 
-def quiet(text: str) -> Quiet:
+def parse_quiet_hours(text: str) -> QuietHours:
     """Read ``HH:MM-HH:MM``; raises ValueError where it is no time of day, or the whole of it.
 
     >>> str(quiet("22:00-06:00"))
@@ -46,7 +46,7 @@ def quiet(text: str) -> Quiet:
     if not match:
         raise ValueError("write it as HH:MM-HH:MM in UTC, such as 22:00-06:00")
     hour, minute, last_hour, last_minute = map(int, match.groups())
-    window = Quiet(time(hour, minute), time(last_hour, last_minute))
+    window = QuietHours(time(hour, minute), time(last_hour, last_minute))
     if window.start == window.end:
         raise ValueError("start and end are equal; to stop harvesting a source set `enabled = false`")
     return window

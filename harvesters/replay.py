@@ -9,9 +9,9 @@ from pathlib import Path
 
 import httpx
 
-from harvesters.archive import Kept, kept, opened
+from harvesters.archive import ArchivedResponse, list_responses, open_body
 from harvesters.errors import ArchiveError, RefusedError
-from harvesters.page_model import Position
+from harvesters.page_model import SourcePosition
 from journal.store import Store
 
 _PASSING = {408, 425, 429, 500, 502, 503, 504}  # answers after which the same was asked again
@@ -29,12 +29,12 @@ class Replay(httpx.BaseTransport):
     name: str
     store: Store | None = None
     whole: bool = True
-    _kept: dict[str, deque[Kept]] = field(default_factory=dict)
-    _last: Position | None = None
+    _kept: dict[str, deque[ArchivedResponse]] = field(default_factory=dict)
+    _last: SourcePosition | None = None
 
     def __post_init__(self) -> None:
         """Look up what there is; raises ArchiveError where there is no such file."""
-        for it in kept(self.folder, self.name, self.store):
+        for it in list_responses(self.folder, self.name, self.store):
             self._kept.setdefault(it.url, deque()).append(it)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -46,21 +46,21 @@ class Replay(httpx.BaseTransport):
             cure = "`stocktake harvest --full` asks the registry itself"
             raise ArchiveError(f"{request.url} is not in the archive {self.name}, as when the source or a protocol has changed; {cure}")
         it = _next(its)
-        self._last = it.at
-        return httpx.Response(it.status, headers=list(it.headers), stream=_Body(self.folder, it.at))
+        self._last = it.position
+        return httpx.Response(it.status, headers=list(it.headers), stream=_Body(self.folder, it.position))
 
-    def keep(self, url: str, status: int, headers: list[tuple[str, str]], content: bytes) -> Position:
+    def write_response(self, url: str, status: int, headers: list[tuple[str, str]], content: bytes) -> SourcePosition:
         """Tell where the reply lies that was given last."""
         assert self._last is not None
         return self._last
 
-    def keep_file(self, url: str, status: int, headers: list[tuple[str, str]], path: Path) -> Position:
+    def write_file(self, url: str, status: int, headers: list[tuple[str, str]], path: Path) -> SourcePosition:
         """Tell where the reply lies that was given last."""
         assert self._last is not None
         return self._last
 
 
-def _next(its: deque[Kept]) -> Kept:
+def _next(its: deque[ArchivedResponse]) -> ArchivedResponse:
     """Give the next reply; one after which the same was asked again is passed over, and the last one stays."""
     while len(its) > 1 and its[0].status in _PASSING:
         its.popleft()
@@ -70,10 +70,10 @@ def _next(its: deque[Kept]) -> Kept:
 class _Body(httpx.SyncByteStream):
     """A reply's body, piece by piece from the archive."""
 
-    def __init__(self, folder: Path, at: Position) -> None:
+    def __init__(self, folder: Path, at: SourcePosition) -> None:
         self._folder, self._at = folder, at
 
     def __iter__(self) -> Iterator[bytes]:
-        with opened(self._folder, self._at) as body:
+        with open_body(self._folder, self._at) as body:
             while piece := body.read(1 << 16):
                 yield piece

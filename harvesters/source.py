@@ -12,7 +12,7 @@ from typing import Any
 from apscheduler.triggers.cron import CronTrigger
 
 from harvesters.errors import SourceDefinitionError
-from harvesters.quiet_hours import Quiet, quiet
+from harvesters.quiet_hours import QuietHours, parse_quiet_hours
 from vocab.iris import is_web
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")  # a path segment of every IRI, never changed
@@ -56,7 +56,7 @@ class Source:
     every: str = "0 3 * * *"
     language: str | None = None
     pause: float = 1.0
-    quiet: Quiet | None = None
+    quiet: QuietHours | None = None
     grant: str = ""
     enabled: bool = True
     limits: Limits = Limits()
@@ -124,9 +124,9 @@ def _limits(table: Mapping[str, Any], where: str) -> Limits:
     return Limits(**table)
 
 
-def _quiet(text: str | None, where: str) -> Quiet | None:
+def _quiet(text: str | None, where: str) -> QuietHours | None:
     try:
-        return None if text is None else quiet(text)
+        return None if text is None else parse_quiet_hours(text)
     except ValueError as error:
         raise SourceDefinitionError(f"{where}: quiet {text!r} is no window of time: {error}") from error
 

@@ -12,9 +12,9 @@ import structlog
 import typer
 
 from harvesters.errors import HarvestError, MirrorError
-from harvesters.mirror import LARGEST, Mirror, meet
+from harvesters.mirror import LARGEST, Mirror, handshake
 from harvesters.network.fetch import Fetch, Validator
-from harvesters.network.retry import Patience
+from harvesters.network.retry import RetryPolicy
 from journal import mirror_origin
 from journal.errors import JournalError
 from journal.mirror_origin import Origin
@@ -51,15 +51,15 @@ def address(url: str) -> str:
 def opened(settings: Settings, url: str, base: str | None, pause: float, largest: int) -> Iterator[Mirror]:
     """Open the door to the other Stocktake."""
     validators: dict[str, Validator] = {}
-    patience = Patience(size=_ANSWER)
-    with Fetch(settings.contact, pause, settings.allow_hosts, validators=validators, patience=patience) as door:
+    patience = RetryPolicy(max_bytes=_ANSWER)
+    with Fetch(settings.contact, pause, settings.allow_hosts, validators=validators, retry_policy=patience) as door:
         yield Mirror(settings.data, url, door, base, largest, validators=validators)
 
 
 def met(it: Mirror) -> Origin:
     """Ask who the origin is before it is served; where it does not answer, the one that was followed before."""
     try:
-        return meet(it)
+        return handshake(it)
     except (HarvestError, JournalError) as error:
         known = mirror_origin.read(it.journal.folder)
         if known is None or isinstance(error, MirrorError | JournalError):

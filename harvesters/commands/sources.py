@@ -13,7 +13,7 @@ import orjson
 import typer
 
 from harvesters.commands.terminal import Json, Settings, cards_of, chosen, err, me, means_of, show
-from harvesters.compatibility import pair
+from harvesters.compatibility import check_compatible
 from harvesters.errors import SourceDefinitionError
 from harvesters.runs import plan_decisions, run_report
 from harvesters.runs.source_preview import RECORDS, Trial, trial
@@ -121,7 +121,7 @@ def release(context: typer.Context, name: _Name) -> None:
 def _checked(card: Path) -> dict[str, object]:
     try:
         source = load(card)
-        pair(source)
+        check_compatible(source)
     except SourceDefinitionError as error:
         return {"card": str(card), "verdict": str(error)}
     return {"card": str(card), "verdict": "good", "protocol": source.protocol, "mapping": source.mapping}

@@ -13,7 +13,7 @@ import orjson
 import typer
 from rich.console import Console
 
-from harvesters.compatibility import pair
+from harvesters.compatibility import check_compatible
 from harvesters.errors import SourceDefinitionError
 from harvesters.pipeline.isolation import Collectors
 from harvesters.runs import terminal_output
@@ -60,7 +60,7 @@ def cards_of(settings: Settings) -> list[Source]:
     try:
         cards = load_all(settings.sources)
         for card in cards:
-            pair(card)
+            check_compatible(card)
     except SourceDefinitionError as error:
         err.print(f"[red]{error}[/red]")
         raise typer.Exit(2) from error

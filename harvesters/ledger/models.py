@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 
-from harvesters.page_model import Position
+from harvesters.page_model import SourcePosition
 
 
 class State(Enum):
@@ -126,7 +126,7 @@ class StagedRecord:
     first_seen: datetime | None = None
     description: str = ""
     reason: str | None = None
-    position: Position | None = None
+    position: SourcePosition | None = None
     other: str | None = None
     likeness: int | None = None
     page: int | None = None

@@ -10,7 +10,7 @@ from typing import Any
 
 from harvesters.ledger.compression import compress
 from harvesters.ledger.models import Outcome, Run, StagedRecord
-from harvesters.page_model import Position
+from harvesters.page_model import SourcePosition
 
 
 def utc(value: datetime) -> datetime:
@@ -63,7 +63,7 @@ def staged_row(run: Run, seq: int, draft: StagedRecord) -> dict[str, object]:
 
 def row_to_staged(row: Any, description: str = "") -> StagedRecord:
     """Return the staged record of a row."""
-    position = Position(row.file, row.offset, row.length) if row.file is not None else None
+    position = SourcePosition(row.file, row.offset, row.length) if row.file is not None else None
     first, outcome = aware(row.first_seen), Outcome(row.outcome)
     return StagedRecord(
         row.key, outcome, row.digest, row.content, first, description, row.reason, position, row.other, row.likeness, row.page

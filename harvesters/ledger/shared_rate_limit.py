@@ -32,14 +32,14 @@ class SharedRateLimiter:
     ledger: Database
     sleep: Callable[[float], None] = time.sleep
 
-    def turn(self, host: str, pause: float) -> None:
+    def acquire(self, host: str, pause: float) -> None:
         """Wait until *host* may be requested: *pause* seconds after the last request, or longer if that one asked for more."""
         with self.ledger.transaction() as connection:
             wait = float(connection.scalar(_ACQUIRE, {"host": host, "pause": pause}) or 0)
         if wait > 0:
             self.sleep(wait)
 
-    def hold(self, host: str, seconds: float) -> None:
+    def block_host(self, host: str, seconds: float) -> None:
         """Send no request to *host* for *seconds*, as its Retry-After says."""
         with self.ledger.transaction() as connection:
             connection.execute(_BLOCK, {"host": host, "seconds": seconds})

@@ -13,7 +13,7 @@ from harvesters.ledger.compression import decompress
 from harvesters.ledger.models import SERVED, UPSERTED, Outcome, RecordState, Run, StagedDiff, StagedRecord, StoredRecord
 from harvesters.ledger.row_mapping import description_rows, row_to_staged, staged_row, unchanged_row
 from harvesters.ledger.runs import Runs
-from harvesters.page_model import Position
+from harvesters.page_model import SourcePosition
 
 _NOT_PUBLISHED = (Outcome.WITHHELD, Outcome.UNREADABLE, Outcome.DUPLICATE)
 
@@ -123,7 +123,7 @@ class Staging(Runs):
     def _unchanged(self, run: Run) -> Iterator[StagedRecord]:
         u = t.unchanged
         for row in self._stream(sa.select(u).where(u.c.run == run.id).order_by(u.c.page)):
-            position = Position(row.file, row.offset, row.length) if row.file is not None else None
+            position = SourcePosition(row.file, row.offset, row.length) if row.file is not None else None
             yield from (StagedRecord(key, Outcome.UNCHANGED, position=position) for key in json.loads(decompress(row.keys)))
 
     def failures(self, run: Run) -> list[StagedRecord]:

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from harvesters.errors import ParseError
-from harvesters.option_schema import Option, value
+from harvesters.option_schema import Option, get_option
 from harvesters.page_model import Record, Row
 from harvesters.parsing import parser_errors
 from harvesters.payloads.crosswalk_lookup import Lexicon, joined
@@ -55,7 +55,7 @@ Fields = Mapping[str, Any]
 def reader(source: Source, words: Crosswalks) -> Callable[[Record[Row]], Resource]:
     """Give the function that reads a package; it raises ParseError on one that is none."""
     lexicon = Lexicon(words)
-    kind = KINDS[value(source, OPTIONS, "kind")]
+    kind = KINDS[get_option(source, OPTIONS, "kind")]
 
     def read(record: Record[Row]) -> Resource:
         package = record.payload

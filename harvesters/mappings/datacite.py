@@ -11,7 +11,7 @@ from typing import Any
 from lxml.etree import _Element
 
 from harvesters.errors import ParseError
-from harvesters.option_schema import Option, value
+from harvesters.option_schema import Option, get_option
 from harvesters.page_model import Record
 from harvesters.payloads.crosswalk_lookup import Lexicon
 from harvesters.payloads.value_parsing import KINDS, block, dated, interval, language, named, number, plain, public, titled, web
@@ -36,7 +36,7 @@ _RELATED = {"URL": "", "DOI": "https://doi.org/", "Handle": "https://hdl.handle.
 def reader(source: Source, words: Crosswalks) -> Callable[[Record[_Element]], Resource]:
     """Give the function that reads a resource; it raises ParseError on an element that holds none."""
     lexicon = Lexicon(words)
-    kind = KINDS[value(source, OPTIONS, "kind")]
+    kind = KINDS[get_option(source, OPTIONS, "kind")]
 
     def read(record: Record[_Element]) -> Resource:
         root = _resource(record)

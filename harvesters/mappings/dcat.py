@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from harvesters.errors import ParseError
-from harvesters.option_schema import Option, value
+from harvesters.option_schema import Option, get_option
 from harvesters.page_model import Record
 from harvesters.payloads.crosswalk_lookup import Lexicon
 from harvesters.payloads.graph import Graph, iri
@@ -44,7 +44,7 @@ _PARTNERS, _FUNDERS = _names("dct:creator", "dct:contributor", "prov:qualifiedAt
 def reader(source: Source, words: Crosswalks) -> Callable[[Record[Graph]], Resource]:
     """Give the function that reads a resource; it raises ParseError on one of which nothing is said that DCAT knows."""
     lexicon = Lexicon(words)
-    kind = KINDS[value(source, OPTIONS, "kind")]
+    kind = KINDS[get_option(source, OPTIONS, "kind")]
 
     def read(record: Record[Graph]) -> Resource:
         said = Said(record.payload, source.language)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from harvesters.errors import ParseError
-from harvesters.option_schema import Option, value
+from harvesters.option_schema import Option, get_option
 from harvesters.page_model import Record, Row
 from harvesters.payloads.crosswalk_lookup import Lexicon
 from harvesters.payloads.value_parsing import KINDS, block, language, many, named, number, plain, public, titled, web
@@ -25,7 +25,7 @@ OPTIONS: Mapping[str, Option] = {
 def reader(source: Source, words: Crosswalks) -> Callable[[Record[Row]], Resource]:
     """Give the function that reads an entry; it raises ParseError on a row that is none."""
     lexicon = Lexicon(words)
-    kind = KINDS[value(source, OPTIONS, "kind")]
+    kind = KINDS[get_option(source, OPTIONS, "kind")]
 
     def read(record: Record[Row]) -> Resource:
         entry = record.payload

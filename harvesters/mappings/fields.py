@@ -12,7 +12,7 @@ from lxml.etree import _Element
 from pyoxigraph import Literal, NamedNode
 
 from harvesters.errors import SourceDefinitionError
-from harvesters.option_schema import Option, names, value
+from harvesters.option_schema import Option, get_option, option_names
 from harvesters.page_model import Payload, Record
 from harvesters.parsing import parser_errors
 from harvesters.payloads import property_path
@@ -104,7 +104,7 @@ def _came(payload: object) -> Payload:
 
 
 def _find(source: Source, name: str, text: str, brings: Payload) -> Find:
-    where, prefixes = f"{source.name}: field {name!r}", value(source, OPTIONS, "namespaces") or {}
+    where, prefixes = f"{source.name}: field {name!r}", get_option(source, OPTIONS, "namespaces") or {}
     if brings is Payload.ROW:
         return compiled(text, where)
     if brings is Payload.GRAPH:
@@ -132,10 +132,10 @@ class _Table:
 
     def __init__(self, source: Source, lexicon: Lexicon, iris: Iris, came: Payload) -> None:
         self.lexicon = lexicon
-        self.initiative = partial(iris.thing, "initiative", value(source, OPTIONS, "initiatives_of") or source.name)
+        self.initiative = partial(iris.thing, "initiative", get_option(source, OPTIONS, "initiatives_of") or source.name)
         self.language = source.language
-        self.mark = value(source, OPTIONS, "split")
-        self.forms = names(source, OPTIONS, "dates")
+        self.mark = get_option(source, OPTIONS, "split")
+        self.forms = option_names(source, OPTIONS, "dates")
         self.finds: dict[str, list[tuple[Find, str | None]]] = {}
         for name, text in source.fields.items():
             match = _NAME.match(name)

@@ -11,7 +11,7 @@ from typing import Any
 from lxml.etree import _Element
 
 from harvesters.errors import ParseError
-from harvesters.option_schema import Option, value
+from harvesters.option_schema import Option, get_option
 from harvesters.page_model import Record
 from harvesters.payloads.crosswalk_lookup import Lexicon
 from harvesters.payloads.value_parsing import KINDS, block, dated, language, named, plain, public, titled, web
@@ -33,7 +33,7 @@ _M = "{*}"
 def reader(source: Source, words: Crosswalks) -> Callable[[Record[_Element]], Resource]:
     """Give the function that reads a record; it raises ParseError on an element that holds no MODS."""
     lexicon = Lexicon(words)
-    kind = KINDS[value(source, OPTIONS, "kind")]
+    kind = KINDS[get_option(source, OPTIONS, "kind")]
 
     def read(record: Record[_Element]) -> Resource:
         mods, tag = _mods(record), source.language

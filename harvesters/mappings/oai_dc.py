@@ -13,7 +13,7 @@ from typing import Any
 from lxml.etree import _Element
 
 from harvesters.errors import ParseError
-from harvesters.option_schema import Option, value
+from harvesters.option_schema import Option, get_option
 from harvesters.page_model import Record
 from harvesters.payloads.crosswalk_lookup import Lexicon, Subjects
 from harvesters.payloads.value_parsing import KINDS, block, date, interval, language, named, parted, plain, public, titled, web
@@ -60,8 +60,8 @@ Fields = dict[str, list[tuple[str, str | None]]]
 def reader(source: Source, words: Crosswalks) -> Callable[[Record[_Element]], Resource]:
     """Give the function that reads a record; it raises ParseError on one that holds no Dublin Core."""
     lexicon = Lexicon(words)
-    kind = KINDS[value(source, OPTIONS, "kind")]
-    contributors = bool(value(source, OPTIONS, "contributors"))
+    kind = KINDS[get_option(source, OPTIONS, "kind")]
+    contributors = bool(get_option(source, OPTIONS, "contributors"))
 
     def read(record: Record[_Element]) -> Resource:
         fields = _fields(record, source.language)

@@ -11,7 +11,7 @@ from typing import Any
 from pyoxigraph import Literal, NamedNode
 
 from harvesters.errors import ParseError
-from harvesters.option_schema import Option, value
+from harvesters.option_schema import Option, get_option
 from harvesters.page_model import Record
 from harvesters.payloads.crosswalk_lookup import Lexicon
 from harvesters.payloads.graph import Graph, Term, iri
@@ -58,7 +58,7 @@ _NAMESPACE = iri("schema:x")[:-1]
 def reader(source: Source, words: Crosswalks) -> Callable[[Record[Graph]], Resource]:
     """Give the function that reads a thing; it raises ParseError on one without a name, or of a class that is none of the four kinds."""
     lexicon = Lexicon(words)
-    forced = value(source, OPTIONS, "kind")
+    forced = get_option(source, OPTIONS, "kind")
 
     def read(record: Record[Graph]) -> Resource:
         said = Said(record.payload, source.language)

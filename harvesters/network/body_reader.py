@@ -9,13 +9,13 @@ from pathlib import Path
 import httpx
 
 from harvesters.errors import ArchiveError, ReadTimeoutError, TooLargeError, TruncatedError, UndecodableError
-from harvesters.network.encoding import decoded
+from harvesters.network.encoding import decode_content
 from harvesters.network.ssrf_guard import Deadline
 
 START = 256 * 1024  # bytes of a file in which it shows what it is
 
 
-def body(response: httpx.Response, size: int, deadline: Deadline) -> bytes:
+def read_body(response: httpx.Response, size: int, deadline: Deadline) -> bytes:
     """Read a body of at most *size* bytes, as it comes and decoded; what breaks off is never taken for the whole.
 
     Raises TooLargeError, ReadTimeoutError, TruncatedError or UndecodableError.
@@ -26,7 +26,7 @@ def body(response: httpx.Response, size: int, deadline: Deadline) -> bytes:
     return bytes(content)
 
 
-def spooled(response: httpx.Response, path: Path, size: int, deadline: Deadline) -> tuple[bytes, str]:
+def read_to_file(response: httpx.Response, path: Path, size: int, deadline: Deadline) -> tuple[bytes, str]:
     """Read a body into the file at *path*, as ``body`` reads it; give its beginning, and a digest of the whole in hexadecimal.
 
     Raises ArchiveError where there is no room for it.
@@ -48,7 +48,7 @@ def _whole(response: httpx.Response, size: int, deadline: Deadline) -> Iterator[
     """Give the body decoded, part by part; raises where it ends too soon, too late, or not in its encoding."""
     came = 0
     try:
-        for part in decoded(_parts(response, size, deadline), response.headers.get("content-encoding", "")):
+        for part in decode_content(_parts(response, size, deadline), response.headers.get("content-encoding", "")):
             came += len(part)
             _check(response.url, came, size, deadline)
             yield part
@@ -73,5 +73,5 @@ def _parts(response: httpx.Response, size: int, deadline: Deadline) -> Iterator[
 def _check(url: httpx.URL, came: int, size: int, deadline: Deadline) -> None:
     if came > size:
         raise TooLargeError(f"{url}: over {size} bytes; ask for smaller pages in the options of the source definition")
-    if deadline.over:
+    if deadline.is_over:
         raise ReadTimeoutError(f"{url}: its answer did not end in the time that an answer has")

@@ -18,14 +18,14 @@ _RANGE = re.compile(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15})\Z", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _PartialDownload:
     """What its owner calls the file, and its bytes in all."""
 
     etag: str | None
     total: int
 
 
-def bring(door: Fetch, url: str, path: Path, most: int) -> bool:
+def download_resumable(door: Fetch, url: str, path: Path, most: int) -> bool:
     """Bring the file at *url* to *path*, at most *most* bytes; tell whether a part of it was there from an earlier try.
 
     Raises FetchError, ParseError where pieces do not fit together, and MirrorError where there is no room.
@@ -34,10 +34,10 @@ def bring(door: Fetch, url: str, path: Path, most: int) -> bool:
     have = path.stat().st_size if known and path.exists() else 0
     resumed = have > 0
     while known is None or have < known.total:
-        reply = door.piece(url, range(have, have + PIECE), known.etag if known else None)
+        reply = door.get_range(url, range(have, have + PIECE), known.etag if known else None)
         start, told = _told(reply)
         if reply.status == 206 and (start != have or not reply.content or (known is not None and told != known)):
-            forget(path)
+            discard(path)
             raise ParseError(f"{url}: the pieces of it do not fit together; it is asked for anew next time")
         with _room(path):
             if known is None or reply.status == 200:
@@ -57,24 +57,24 @@ def stored_etag(path: Path) -> str | None:
 
 def is_unchanged(door: Fetch, url: str, etag: str) -> bool:
     """Return whether the file at *url* still has the strong *etag*, by a request for its first byte. Raises FetchError."""
-    return bool(door.piece(url, range(1), etag).headers.get("etag") == etag)
+    return bool(door.get_range(url, range(1), etag).headers.get("etag") == etag)
 
 
-def forget(path: Path) -> None:
+def discard(path: Path) -> None:
     """Remove what was brought to *path* and what is known of it."""
     path.unlink(missing_ok=True)
     _tag(path).unlink(missing_ok=True)
 
 
-def _told(reply: Reply) -> tuple[int, _Known]:
+def _told(reply: Reply) -> tuple[int, _PartialDownload]:
     """Give where the reply's bytes begin in the file, and what it says of the file."""
     etag = reply.headers.get("etag")
     if reply.status == 200:
-        return 0, _Known(etag, len(reply.content))
+        return 0, _PartialDownload(etag, len(reply.content))
     match = _RANGE.match(reply.headers.get("content-range", ""))
     if match is None:
         raise ParseError(f"{reply.url}: answered with a part, but does not tell which")
-    return int(match[1]), _Known(etag, int(match[3]))
+    return int(match[1]), _PartialDownload(etag, int(match[3]))
 
 
 def _check(url: str, path: Path, total: int, most: int) -> None:
@@ -96,8 +96,8 @@ def _tag(path: Path) -> Path:
     return path.with_name(path.name + ".tag")
 
 
-def _known(path: Path) -> _Known | None:
+def _known(path: Path) -> _PartialDownload | None:
     try:
-        return _Known(**json.loads(_tag(path).read_text()))
+        return _PartialDownload(**json.loads(_tag(path).read_text()))
     except (OSError, ValueError, TypeError):
         return None

@@ -19,7 +19,7 @@ _DEEP = 2  # encodings over one another; honest servers use one
 Parts = Iterable[bytes]
 
 
-def decoded(parts: Parts, encoding: str) -> Iterator[bytes]:
+def decode_content(parts: Parts, encoding: str) -> Iterator[bytes]:
     """Decode a body by its Content-Encoding, in pieces of at most 2 MiB; raises ValueError where it is not what that says."""
     names = [name for name in (part.strip().lower() for part in encoding.split(",")) if name and name != "identity"]
     if len(names) > _DEEP:

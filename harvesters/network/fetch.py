@@ -29,31 +29,31 @@ from harvesters.errors import (
     UnreachableError,
 )
 from harvesters.network import robots
-from harvesters.network.body_reader import body, spooled
+from harvesters.network.body_reader import read_body, read_to_file
 from harvesters.network.encoding import OFFERED
-from harvesters.network.rate_limit import Pace, Turns
-from harvesters.network.response_check import judge, judge_robots, unsure
-from harvesters.network.retry import Patience
-from harvesters.network.robots import TOKEN, Robots
-from harvesters.network.ssrf_guard import Deadline, guarded
-from harvesters.page_model import Position
-from harvesters.quiet_hours import Quiet
+from harvesters.network.rate_limit import LocalRateLimiter, RateLimiter
+from harvesters.network.response_check import check_response, check_robots_response, robots_unavailable_error
+from harvesters.network.retry import RetryPolicy
+from harvesters.network.robots import USER_AGENT_TOKEN, Robots
+from harvesters.network.ssrf_guard import Deadline, safe_transport
+from harvesters.page_model import SourcePosition
+from harvesters.quiet_hours import QuietHours
 
-AGENT = f"{TOKEN}/0.1 (+https://w3id.org/wsis-stocktaking/; {{contact}})"
+AGENT = f"{USER_AGENT_TOKEN}/0.1 (+https://w3id.org/wsis-stocktaking/; {{contact}})"
 log = structlog.get_logger()
 
 _HOPS = 5  # redirects followed, as RFC 9309 asks for robots.txt; no honest registry needs 3
 _AWAY = {301, 302, 303, 307, 308}
 
 
-class Keeper(Protocol):
+class ResponseArchive(Protocol):
     """What keeps a reply before anyone parses it; harvesters.archive does."""
 
-    def keep(self, url: str, status: int, headers: list[tuple[str, str]], content: bytes) -> Position:
+    def write_response(self, url: str, status: int, headers: list[tuple[str, str]], content: bytes) -> SourcePosition:
         """Keep a reply and tell where it lies."""
         ...
 
-    def keep_file(self, url: str, status: int, headers: list[tuple[str, str]], path: Path) -> Position:
+    def write_file(self, url: str, status: int, headers: list[tuple[str, str]], path: Path) -> SourcePosition:
         """Keep a reply whose body lies in a file, and tell where it lies."""
         ...
 
@@ -77,19 +77,19 @@ class Reply:
     status: int
     headers: httpx.Headers
     content: bytes
-    at: Position | None = None
+    at: SourcePosition | None = None
     path: Path | None = None
-    digest: str = ""
+    file_digest: str = ""
 
     @property
-    def unchanged(self) -> bool:
+    def not_modified(self) -> bool:
         """Tell whether the registry said that nothing has changed."""
         return self.status == 304
 
     @property
-    def mark(self) -> str:
+    def digest(self) -> str:
         """Give what tells the answer from another one: a digest of its bytes."""
-        return self.digest or blake2b(self.content, digest_size=8).hexdigest()
+        return self.file_digest or blake2b(self.content, digest_size=8).hexdigest()
 
     @property
     def media_type(self) -> str:
@@ -97,7 +97,7 @@ class Reply:
         return str(self.headers.get("content-type", "")).partition(";")[0].strip().lower()
 
 
-Judge = Callable[[Reply], None]  # raises what is wrong with a reply
+ResponseCheck = Callable[[Reply], None]  # raises what is wrong with a reply
 
 
 def _now() -> datetime:
@@ -118,18 +118,18 @@ class Fetch(AbstractContextManager["Fetch"]):
     contact: str = "no contact given"
     pause: float = 1.0
     allow: frozenset[str] = frozenset()
-    keeper: Keeper | None = None
+    archive: ResponseArchive | None = None
     validators: Mapping[str, Validator] = field(default_factory=dict)
-    patience: Patience = field(default_factory=Patience)
+    retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
     transport: httpx.BaseTransport | None = None
-    pace: Turns = field(default_factory=Pace)
+    rate_limiter: RateLimiter = field(default_factory=LocalRateLimiter)
     robots: bool = True
-    grant: str = ""
-    quiet: Quiet | None = None
+    robots_override: str = ""
+    quiet_hours: QuietHours | None = None
     base: str = ""
     now: Callable[[], datetime] = _now
     seen: dict[str, Validator] = field(default_factory=dict)
-    met: Counter[str] = field(default_factory=Counter)
+    outcome_counts: Counter[str] = field(default_factory=Counter)
     _rules: dict[str, Robots] = field(default_factory=dict)
     _deadline: Deadline = field(default_factory=Deadline)
     _into: Path | None = None
@@ -139,9 +139,9 @@ class Fetch(AbstractContextManager["Fetch"]):
     def __post_init__(self) -> None:
         """Open the client."""
         self._client = httpx.Client(
-            transport=self.transport or guarded(self.allow, self._deadline),
+            transport=self.transport or safe_transport(self.allow, self._deadline),
             headers={"User-Agent": self.agent, "Accept-Encoding": OFFERED},
-            timeout=httpx.Timeout(self.patience.read, connect=self.patience.connect),
+            timeout=httpx.Timeout(self.retry_policy.read_timeout, connect=self.retry_policy.connect_timeout),
             trust_env=False,
         )
 
@@ -161,7 +161,7 @@ class Fetch(AbstractContextManager["Fetch"]):
         """
         self._asked = asked
         try:
-            return self._follow(str(self._parsed(url)), {"Accept": accept}, lambda it: judge(it, accept, self.agent))
+            return self._follow(str(self._parsed(url)), {"Accept": accept}, lambda it: check_response(it, accept, self.agent))
         finally:
             self._asked = None
 
@@ -174,15 +174,15 @@ class Fetch(AbstractContextManager["Fetch"]):
         """
         address = str(self._parsed(url, params=params))
         headers = {"Accept": accept, **(self._conditions(address) if conditional else {})}
-        reply = self._follow(address, headers, lambda it: judge(it, accept, self.agent))
+        reply = self._follow(address, headers, lambda it: check_response(it, accept, self.agent))
         if reply.status == 200:
             self.seen[address] = Validator(reply.headers.get("etag"), reply.headers.get("last-modified"))
-        elif reply.unchanged and (old := self.validators.get(address)):
+        elif reply.not_modified and (old := self.validators.get(address)):
             self.seen[address] = old
         return reply
 
     @contextmanager
-    def file(self, url: str, *, accept: str = "*/*", conditional: bool = False) -> Iterator[Reply]:
+    def download(self, url: str, *, accept: str = "*/*", conditional: bool = False) -> Iterator[Reply]:
         """Get an answer as ``get`` does, but into a file that lasts as long as the context, so that memory stays flat.
 
         It may be as large, and take as long, as *patience* lets a file.
@@ -195,20 +195,20 @@ class Fetch(AbstractContextManager["Fetch"]):
                 self._into = None
             yield reply
 
-    def piece(self, url: str, wanted: range, etag: str | None = None) -> Reply:
+    def get_range(self, url: str, wanted: range, etag: str | None = None) -> Reply:
         """Get the bytes *wanted* of a file, with status 206; all of it, with 200, where it is not the one named *etag*, or has no parts.
 
         Raises as ``get`` does. Source: https://www.rfc-editor.org/rfc/rfc9110 section 14.
         """
         asked = {"Range": f"bytes={wanted.start}-{wanted.stop - 1}", "Accept-Encoding": "identity", **({"If-Range": etag} if etag else {})}
-        return self._follow(url, {"Accept": "*/*", **asked}, lambda it: judge(it, "*/*", self.agent) if it.status != 206 else None)
+        return self._follow(url, {"Accept": "*/*", **asked}, lambda it: check_response(it, "*/*", self.agent) if it.status != 206 else None)
 
     def _conditions(self, address: str) -> dict[str, str]:
         known = self.validators.get(address)
         pairs = (("If-None-Match", known.etag), ("If-Modified-Since", known.modified)) if known else ()
         return {name: value for name, value in pairs if value}
 
-    def _follow(self, address: str, headers: Mapping[str, str], judged: Judge, *, admit: bool = True) -> Reply:
+    def _follow(self, address: str, headers: Mapping[str, str], judged: ResponseCheck, *, admit: bool = True) -> Reply:
         """Ask, and go where the answers lead; each hop has its own robots.txt, its own turn and its own tries."""
         url = self._parsed(address)
         for _ in range(_HOPS + 1):
@@ -221,28 +221,28 @@ class Fetch(AbstractContextManager["Fetch"]):
             url = self._parsed(str(url), reply.headers["location"])
         raise self._counted(TooManyRedirectsError(f"{address}: more than {_HOPS} redirects, the last to {url}; correct the source's url"))
 
-    def _patiently(self, url: httpx.URL, headers: Mapping[str, str], judged: Judge, pause: float) -> Reply:
-        for attempt in self.patience.attempts():
+    def _patiently(self, url: httpx.URL, headers: Mapping[str, str], judged: ResponseCheck, pause: float) -> Reply:
+        for attempt in self.retry_policy.attempts():
             if attempt.num > 1:
-                self.met["retried"] += 1
+                self.outcome_counts["retried"] += 1
             with attempt:
                 return self._try(url, headers, judged, pause)
         raise AssertionError("the last try gives or raises")
 
-    def _try(self, url: httpx.URL, headers: Mapping[str, str], judged: Judge, pause: float) -> Reply:
+    def _try(self, url: httpx.URL, headers: Mapping[str, str], judged: ResponseCheck, pause: float) -> Reply:
         """Ask once, and count how it ended: what was asked is the sum of how it ended."""
         self._wait(url, pause)
-        self.met["asked"] += 1
+        self.outcome_counts["asked"] += 1
         try:
             reply = self._once(url, headers)
             if not _leads_on(reply):
                 judged(reply)
         except HarvestError as error:
             if isinstance(error, RetryLaterError) and error.after:
-                self.pace.hold(url.host, min(error.after, self.patience.longest))
+                self.rate_limiter.block_host(url.host, min(error.after, self.retry_policy.max_retry_after))
             self._counted(error)
             raise
-        self.met["redirected" if _leads_on(reply) else "unchanged" if reply.unchanged else "answered"] += 1
+        self.outcome_counts["redirected" if _leads_on(reply) else "unchanged" if reply.not_modified else "answered"] += 1
         return reply
 
     def _parsed(self, url: str, location: str | None = None, params: Mapping[str, str] | None = None) -> httpx.URL:
@@ -254,22 +254,22 @@ class Fetch(AbstractContextManager["Fetch"]):
             raise self._counted(InvalidURLError(f"{shown}: no address that can be asked: {error}")) from error
 
     def _counted(self, error: HarvestError) -> HarvestError:
-        self.met[error.outcome] += 1
+        self.outcome_counts[error.outcome] += 1
         return error
 
     def _admitted(self, url: httpx.URL) -> float:
         """Give the pause that this host asks for; raises RobotsError where its robots.txt forbids the address."""
         rules = self._robots(str(url.copy_with(path="/robots.txt", query=None, fragment=None)))
-        if not self.grant and (line := rules.forbids(str(url))):
-            cure = f'ask its publisher for "User-agent: {TOKEN}" and "Allow: {url.path}" there, or for a grant'
+        if not self.robots_override and (line := rules.forbids(str(url))):
+            cure = f'ask its publisher for "User-agent: {USER_AGENT_TOKEN}" and "Allow: {url.path}" there, or for a grant'
             raise self._counted(RobotsError(f"{url}: {rules.url} forbids it in {line}; {cure}"))
-        return max(self.pause, min(rules.delay, robots.LONGEST))
+        return max(self.pause, min(rules.delay, robots.MAX_CRAWL_DELAY))
 
     def _robots(self, address: str) -> Robots:
         if address not in self._rules:
             self._rules[address] = rules = self._ask_robots(address)
-            if rules.delay > robots.LONGEST:
-                told = {"asked": rules.delay, "kept": robots.LONGEST, "cure": "agree on a pause with its publisher"}
+            if rules.delay > robots.MAX_CRAWL_DELAY:
+                told = {"asked": rules.delay, "kept": robots.MAX_CRAWL_DELAY, "cure": "agree on a pause with its publisher"}
                 log.warning("crawl-delay reduced to the maximum", robots=address, **told)
         return self._rules[address]
 
@@ -277,35 +277,35 @@ class Fetch(AbstractContextManager["Fetch"]):
         """Read a robots.txt: 4xx or redirects without end mean that there is none, 5xx that nothing is allowed for now."""
         into, self._into, asked, self._asked = self._into, None, self._asked, None
         try:
-            reply = self._follow(address, {"Accept": "text/plain"}, judge_robots, admit=False)
+            reply = self._follow(address, {"Accept": "text/plain"}, check_robots_response, admit=False)
         except TooManyRedirectsError:
-            return robots.free(address)
+            return robots.allow_all(address)
         except (RetryLaterError, UnexpectedStatusError) as error:
-            raise self._counted(unsure(address, str(error).partition(": ")[2])) from error
+            raise self._counted(robots_unavailable_error(address, str(error).partition(": ")[2])) from error
         finally:
             self._into, self._asked = into, asked
-        return robots.read(address, reply.content) if reply.status == 200 else robots.free(address)
+        return robots.parse_robots(address, reply.content) if reply.status == 200 else robots.allow_all(address)
 
     def _wait(self, url: httpx.URL, pause: float) -> None:
-        self.pace.turn(url.host, pause)
-        if self.quiet and (end := self.quiet.until(self.now())):
-            told = f"its quiet hours are {self.quiet} UTC; the run goes on after {end:%Y-%m-%d %H:%M} UTC"
+        self.rate_limiter.acquire(url.host, pause)
+        if self.quiet_hours and (end := self.quiet_hours.ends_at(self.now())):
+            told = f"its quiet hours are {self.quiet_hours} UTC; the run goes on after {end:%Y-%m-%d %H:%M} UTC"
             raise self._counted(QuietHoursError(f"{url.host}: {told}"))
 
     def _once(self, url: httpx.URL, headers: Mapping[str, str]) -> Reply:
-        self._deadline.start(self.patience.file_answer if self._into else self.patience.answer)
+        self._deadline.start(self.retry_policy.file_timeout if self._into else self.retry_policy.response_timeout)
         path, digest = None, ""
         try:
             with self._begun(url, headers) as response:
                 if self._into and response.status_code == 200:
                     path = self._into
-                    content, digest = spooled(response, path, self.patience.file_size, self._deadline)
+                    content, digest = read_to_file(response, path, self.retry_policy.max_file_bytes, self._deadline)
                 else:
-                    content = body(response, self.patience.size, self._deadline)
+                    content = read_body(response, self.retry_policy.max_bytes, self._deadline)
         except httpx.TransportError as error:
             raise _failed(url, error) from error
-        reply = Reply(str(url), response.status_code, response.headers, content, path=path, digest=digest)
-        return replace(reply, at=self._keep(reply)) if self.keeper else reply
+        reply = Reply(str(url), response.status_code, response.headers, content, path=path, file_digest=digest)
+        return replace(reply, at=self._keep(reply)) if self.archive else reply
 
     def _begun(self, url: httpx.URL, headers: Mapping[str, str]) -> AbstractContextManager[httpx.Response]:
         if self._asked is None:
@@ -314,13 +314,13 @@ class Fetch(AbstractContextManager["Fetch"]):
             return self._client.stream("POST", url, headers={**headers, "Content-Type": "application/xml"}, content=self._asked)
         return self._client.stream("POST", url, headers=headers, data=self._asked)
 
-    def _keep(self, reply: Reply) -> Position | None:
+    def _keep(self, reply: Reply) -> SourcePosition | None:
         pairs = list(reply.headers.multi_items())
-        if self.keeper is None:
+        if self.archive is None:
             return None
         if reply.path is not None:
-            return self.keeper.keep_file(reply.url, reply.status, pairs, reply.path)
-        return self.keeper.keep(reply.url, reply.status, pairs, reply.content)
+            return self.archive.write_file(reply.url, reply.status, pairs, reply.path)
+        return self.archive.write_response(reply.url, reply.status, pairs, reply.content)
 
 
 def _failed(url: httpx.URL, error: httpx.TransportError) -> HarvestError:

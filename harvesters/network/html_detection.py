@@ -15,7 +15,7 @@ _LOOK = 4096  # bytes in which an HTML page shows what it is
 _TITLES = 64 * 1024  # bytes in which it tells its title
 
 
-def is_page(content: bytes) -> bool:
+def is_html(content: bytes) -> bool:
     """Tell whether *content* is an HTML page.
 
     >>> is_page(b"<!DOCTYPE html><title>Maintenance</title>"), is_page(b"<OAI-PMH>")
@@ -24,7 +24,7 @@ def is_page(content: bytes) -> bool:
     return bool(_HTML.match(content[:_LOOK].removeprefix(codecs.BOM_UTF8)))
 
 
-def title(content: bytes) -> str:
+def page_title(content: bytes) -> str:
     """Give a page's title on one line, empty where it has none.
 
     >>> title(b"<html><head><title> We are\\nback &amp; soon </title>")
@@ -34,7 +34,7 @@ def title(content: bytes) -> str:
     return " ".join(html.unescape(found.group(1).decode("utf-8", "replace")).split())[:120] if found else ""
 
 
-def told(content: bytes) -> str:
+def describe_page(content: bytes) -> str:
     """Say which page came, to be read behind "answered with"."""
-    name = title(content)
+    name = page_title(content)
     return f'an HTML page titled "{name}"' if name else "an HTML page"

@@ -9,18 +9,18 @@ from threading import Lock
 from typing import Protocol
 
 
-class Turns(Protocol):
+class RateLimiter(Protocol):
     """Who may ask a host when; pauses are in seconds."""
 
-    def turn(self, host: str, pause: float) -> None:
+    def acquire(self, host: str, pause: float) -> None:
         """Wait for the turn to ask *host*."""
 
-    def hold(self, host: str, seconds: float) -> None:
+    def block_host(self, host: str, seconds: float) -> None:
         """Let nobody ask *host* before so many *seconds* have passed."""
 
 
 @dataclass(slots=True)
-class Pace:
+class LocalRateLimiter:
     """When each host may be asked next; *sleep* takes seconds, *clock* gives seconds that never run backwards."""
 
     sleep: Callable[[float], None] = time.sleep
@@ -29,7 +29,7 @@ class Pace:
     _held: dict[str, float] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
-    def turn(self, host: str, pause: float) -> None:
+    def acquire(self, host: str, pause: float) -> None:
         """Wait for the turn to ask *host*: *pause* seconds after the request before, or longer where that one asked for more."""
         with self._lock:
             now = self.clock()
@@ -41,7 +41,7 @@ class Pace:
         if due > now:
             self.sleep(due - now)
 
-    def hold(self, host: str, seconds: float) -> None:
+    def block_host(self, host: str, seconds: float) -> None:
         """Let nobody ask *host* before so many *seconds* have passed, as its Retry-After says."""
         with self._lock:
             self._held[host] = max(self._held.get(host, 0.0), self.clock() + seconds)

@@ -15,7 +15,7 @@ from lxml.etree import _Element
 from harvesters.errors import CharsetError, ParseError, WebPageError
 from harvesters.network.charset import is_charset
 from harvesters.network.fetch import Reply
-from harvesters.network.html_detection import is_page, told
+from harvesters.network.html_detection import describe_page, is_html
 from harvesters.parsing import parser_errors
 
 _PROLOGUE = re.compile(rb"(?>\s++|<\?.*?\?>|<!--.*?-->)*+<!DOCTYPE", re.DOTALL | re.IGNORECASE)
@@ -26,7 +26,7 @@ _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BO
          (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip
 
 
-def xml(reply: Reply) -> _Element:
+def parse_xml(reply: Reply) -> _Element:
     """Parse the body as XML, without comments and processing instructions; nothing is recovered from broken XML.
 
     A DOCTYPE is refused before anything is expanded: no registry's protocol needs one, and entities are how XML attacks.
@@ -47,7 +47,7 @@ def refuse_doctype(reply: Reply) -> None:
         raise ParseError(f"{reply.url}: its XML has a DOCTYPE, which is refused: it can hide entities")
 
 
-class NotJson:
+class InvalidJson:
     """Stands for NaN, Infinity or an endless number, which are no JSON, so that only the record that holds it is unreadable."""
 
     def __init__(self, word: str) -> None:
@@ -66,13 +66,13 @@ def load_json(reply: Reply, charset: str = "utf-8") -> Any:
             with suppress(orjson.JSONDecodeError):  # the slower reader takes more, and tells more
                 return orjson.loads(content.removeprefix(codecs.BOM_UTF8))
         try:
-            return json.loads(decode(reply, charset), parse_constant=NotJson, parse_int=_integer)
+            return json.loads(decode_text(reply, charset), parse_constant=InvalidJson, parse_int=_integer)
         except json.JSONDecodeError as error:
             raise ParseError(f"{reply.url}: not JSON: {error.msg} at line {error.lineno}, column {error.colno}{_sent(reply)}") from error
 
 
-def _integer(digits: str) -> int | NotJson:
-    return int(digits) if len(digits) <= _DIGITS else NotJson(f"a number of {len(digits)} digits")
+def _integer(digits: str) -> int | InvalidJson:
+    return int(digits) if len(digits) <= _DIGITS else InvalidJson(f"a number of {len(digits)} digits")
 
 
 def dump_json(value: Any) -> bytes:
@@ -91,10 +91,10 @@ def dump_json(value: Any) -> bytes:
 
 
 def _refuse(value: object) -> None:
-    raise ValueError(f"{value.word}, which is no JSON" if isinstance(value, NotJson) else f"a {type(value).__name__}, which is no JSON")
+    raise ValueError(f"{value.word}, which is no JSON" if isinstance(value, InvalidJson) else f"a {type(value).__name__}, which is no JSON")
 
 
-def decode(reply: Reply, charset: str | None = None) -> str:
+def decode_text(reply: Reply, charset: str | None = None) -> str:
     """Decode the body: by its byte order mark, else by *charset*; None tries UTF-8, then the charset of the reply's header.
 
     Raises CharsetError at bytes that are not in that charset: none is guessed.
@@ -131,8 +131,8 @@ def refuse_html(reply: Reply, wanted: str) -> bytes:
     """Give the body; raises ParseError where it is empty, or a web page where *wanted* was expected."""
     if not reply.content.strip():
         raise ParseError(f"{reply.url}: empty response; expected {wanted}")
-    if is_page(reply.content):
-        raise WebPageError(f"{reply.url}: answered with {told(reply.content)} where {wanted} was expected; open it in a browser")
+    if is_html(reply.content):
+        raise WebPageError(f"{reply.url}: answered with {describe_page(reply.content)} where {wanted} was expected; open it in a browser")
     return reply.content
 
 

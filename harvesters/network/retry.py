@@ -17,7 +17,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryPolicy:
     """How long and how much.
 
     *read* and *connect* are seconds without a byte, *answer* those of a whole answer with its headers, *size* the bytes of an
@@ -26,30 +26,30 @@ class Patience:
     left for this run.
     """
 
-    read: float = 60.0
-    connect: float = 15.0
-    answer: float = 300.0
-    size: int = 512 * 1024 * 1024
-    file_answer: float = 3600.0
-    file_size: int = 8 * 1024**3
-    tries: int = 5
-    first: float = 0.5
-    most: float = 30.0
-    longest: float = 300.0
+    read_timeout: float = 60.0
+    connect_timeout: float = 15.0
+    response_timeout: float = 300.0
+    max_bytes: int = 512 * 1024 * 1024
+    file_timeout: float = 3600.0
+    max_file_bytes: int = 8 * 1024**3
+    max_attempts: int = 5
+    wait_initial: float = 0.5
+    wait_max: float = 30.0
+    max_retry_after: float = 300.0
 
     def attempts(self) -> Iterator[stamina.Attempt]:
         """Give one try after the other, with the wait between them."""
-        wait = {"wait_initial": self.first, "wait_max": self.most, "wait_jitter": min(1.0, self.first)}
-        return iter(stamina.retry_context(on=self._again, attempts=self.tries, timeout=None, **wait))
+        wait = {"wait_initial": self.wait_initial, "wait_max": self.wait_max, "wait_jitter": min(1.0, self.wait_initial)}
+        return iter(stamina.retry_context(on=self._again, attempts=self.max_attempts, timeout=None, **wait))
 
     def _again(self, error: Exception) -> bool | float:
         """Tell stamina whether to try again, and when."""
         if isinstance(error, RetryLaterError) and error.after is not None:
-            return error.after if error.after <= self.longest else False
+            return error.after if error.after <= self.max_retry_after else False
         return isinstance(error, TemporaryFetchError) and not isinstance(error, UnexpectedStatusError)
 
 
-def tell_retries() -> None:
+def install_retry_logging() -> None:
     """Log each retry as an event of ours; for the whole program, so its front door calls it."""
     set_on_retry_hooks([_tell])
 

@@ -20,7 +20,7 @@ Options = Iterable[httpcore.SOCKET_OPTION] | None
 Resolve = Callable[[str, int], list[str]]  # IP addresses of a host; raises OSError
 
 
-def look_up(host: str, port: int) -> list[str]:
+def resolve_host(host: str, port: int) -> list[str]:
     """Ask the system for the addresses of *host*; raises OSError where it has none."""
     return [str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
 
@@ -29,28 +29,28 @@ def look_up(host: str, port: int) -> list[str]:
 class Deadline:
     """The moment by which an answer must have come, headers too; *until* is in seconds of the monotonic clock."""
 
-    until: float = math.inf
+    end: float = math.inf
 
     def start(self, seconds: float) -> None:
         """Let an answer take so many *seconds* from now."""
-        self.until = time.monotonic() + seconds
+        self.end = time.monotonic() + seconds
 
     @property
-    def over(self) -> bool:
+    def is_over(self) -> bool:
         """Tell whether the time is up."""
-        return time.monotonic() > self.until
+        return time.monotonic() > self.end
 
-    def left(self, timeout: float | None, error: type[Exception]) -> float | None:
+    def remaining(self, timeout: float | None, error: type[Exception]) -> float | None:
         """Shorten *timeout* to what is left; raises *error* where nothing is."""
-        if self.until == math.inf:
+        if self.end == math.inf:
             return timeout
-        left = self.until - time.monotonic()
+        left = self.end - time.monotonic()
         if left <= 0:
             raise error("it did not come to its end in time")
         return left if timeout is None else min(timeout, left)
 
 
-class _Timed(httpcore.NetworkStream):
+class _DeadlineStream(httpcore.NetworkStream):
     """A connection whose every step ends by the deadline: a server that sends a byte now and then keeps no reader for ever."""
 
     def __init__(self, stream: httpcore.NetworkStream, deadline: Deadline) -> None:
@@ -58,10 +58,10 @@ class _Timed(httpcore.NetworkStream):
         self._deadline = deadline
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, self._deadline.left(timeout, httpcore.ReadTimeout))
+        return self._stream.read(max_bytes, self._deadline.remaining(timeout, httpcore.ReadTimeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, self._deadline.left(timeout, httpcore.WriteTimeout))
+        self._stream.write(buffer, self._deadline.remaining(timeout, httpcore.WriteTimeout))
 
     def close(self) -> None:
         self._stream.close()
@@ -69,8 +69,8 @@ class _Timed(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        stream = self._stream.start_tls(ssl_context, server_hostname, self._deadline.left(timeout, httpcore.ConnectTimeout))
-        return _Timed(stream, self._deadline)
+        stream = self._stream.start_tls(ssl_context, server_hostname, self._deadline.remaining(timeout, httpcore.ConnectTimeout))
+        return _DeadlineStream(stream, self._deadline)
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
@@ -90,9 +90,9 @@ class _Guard(httpcore.SyncBackend):
     ) -> httpcore.NetworkStream:
         found = self._checked(host, port)
         for number, address in enumerate(found, 1):
-            left = self.deadline.left(timeout, httpcore.ConnectTimeout)
+            left = self.deadline.remaining(timeout, httpcore.ConnectTimeout)
             try:
-                return _Timed(self.dial.connect_tcp(address, port, left, local_address, socket_options), self.deadline)
+                return _DeadlineStream(self.dial.connect_tcp(address, port, left, local_address, socket_options), self.deadline)
             except (httpcore.ConnectError, httpcore.ConnectTimeout):
                 if number == len(found):
                     raise
@@ -117,10 +117,10 @@ class _Transport(httpx.HTTPTransport):
         self._pool = httpcore.ConnectionPool(ssl_context=ssl.create_default_context(), network_backend=guard)
 
 
-def guarded(
+def safe_transport(
     allow: frozenset[str],
     deadline: Deadline | None = None,
-    resolve: Resolve = look_up,
+    resolve: Resolve = resolve_host,
     dial: httpcore.NetworkBackend | None = None,
 ) -> httpx.BaseTransport:
     """Give a transport that refuses addresses off the open internet, except those of the hosts in *allow*.

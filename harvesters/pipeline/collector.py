@@ -26,7 +26,7 @@ import structlog
 from structlog.typing import EventDict, WrappedLogger
 
 from harvesters import errors
-from harvesters.compatibility import pair
+from harvesters.compatibility import check_compatible
 from harvesters.errors import HarvestError
 from harvesters.ledger.models import Outcome, Run, StagedRecord, StoredRecord
 from harvesters.network.fetch import Reply, Validator
@@ -122,8 +122,8 @@ class _Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class _Patience:
-    size: int
+class _RetryPolicy:
+    max_bytes: int
 
 
 class Client:
@@ -131,7 +131,7 @@ class Client:
 
     def __init__(self, calls: Calls, meter: Meter, job: Job) -> None:
         self._calls, self._meter = calls, meter
-        self.base, self.patience = job.base, _Patience(job.largest)
+        self.base, self.retry_policy = job.base, _RetryPolicy(job.largest)
         self.validators, self.seen = _Validators(calls), _Seen(calls)
 
     def now(self) -> datetime:
@@ -147,13 +147,13 @@ class Client:
         """Get an answer as ``Fetch.post`` does."""
         return self._received(self._calls.ask("post", url, asked if isinstance(asked, bytes) else dict(asked), accept))
 
-    def piece(self, url: str, wanted: range, etag: str | None = None) -> Reply:
-        """Get a part of a file as ``Fetch.piece`` does."""
+    def get_range(self, url: str, wanted: range, etag: str | None = None) -> Reply:
+        """Get a part of a file as ``Fetch.get_range`` does."""
         return self._received(self._calls.ask("piece", url, wanted, etag))
 
     @contextmanager
-    def file(self, url: str, *, accept: str = "*/*", conditional: bool = False) -> Iterator[Reply]:
-        """Get an answer as ``Fetch.file`` does; the parent removes the file at the end of the context."""
+    def download(self, url: str, *, accept: str = "*/*", conditional: bool = False) -> Iterator[Reply]:
+        """Get an answer as ``Fetch.download`` does; the parent removes the file at the end of the context."""
         number, reply = self._calls.ask("file", url, accept, conditional)
         try:
             yield self._received(reply)
@@ -236,7 +236,7 @@ class Collector:
         self.calls.tell("ended", desk.run, desk.met)
 
     def _pages(self, job: Job, desk: Desk) -> None:
-        protocol, _ = pair(job.task.source)
+        protocol, _ = check_compatible(job.task.source)
         client = Client(self.calls, self.meter, job)
         self.marks.set(Phase.READING)
         for page in protocol.collect(job.task.source, client, job.since, job.cursor):

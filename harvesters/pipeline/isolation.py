@@ -341,7 +341,7 @@ class IsolatedReader:
         network = dict(self._first + notes)
         job = Job(
             self._task, replace(self.run, network=network), self._since, self.run.cursor, self._refused, self._singly,
-            self._bench.had, self._client.base, self._client.patience.size,
+            self._bench.had, self._client.base, self._client.retry_policy.max_bytes,
         )  # fmt: skip
         process.send(job)
         while True:
@@ -388,7 +388,7 @@ class IsolatedReader:
         source, at = self._task.source.name, ""
         suspect: object = None
         if mark.phase is Phase.READING and self._last is not None:
-            suspect, at = (self._last.url, self._last.mark), f"reading {self._last.url}"
+            suspect, at = (self._last.url, self._last.digest), f"reading {self._last.url}"
         elif mark.phase is Phase.MAPPING or (mark.phase is Phase.VALIDATING and self._singly):
             suspect, at = mark.digest, f"{mark.phase.name.lower()} a record"
         elif mark.phase is Phase.VALIDATING:
@@ -401,7 +401,7 @@ class IsolatedReader:
         if reason.foreign and suspect != self._suspect:  # perhaps a person killed it, or the system for the sake of another process
             self._suspect = suspect
         elif mark.phase is Phase.READING and self._last is not None:
-            self._crashing[self._last.url, self._last.mark] = f"{self._last.url}: reading it {reason}"
+            self._crashing[self._last.url, self._last.digest] = f"{self._last.url}: reading it {reason}"
         elif suspect is Phase.VALIDATING:
             self._singly = True
         elif suspect:
@@ -427,24 +427,24 @@ class IsolatedReader:
         return self._kept(("post", url, asked, accept), lambda: self._client.post(url, asked, accept=accept))
 
     def _piece(self, url: str, wanted: range, etag: str | None) -> Reply:
-        return self._kept(("piece", url, wanted, etag), lambda: self._client.piece(url, wanted, etag))
+        return self._kept(("piece", url, wanted, etag), lambda: self._client.get_range(url, wanted, etag))
 
     def _kept(self, key: Key, ask: Callable[[], Reply]) -> Reply:
         reply = self._answers.find(key) or ask()
-        if not reply.unchanged:
+        if not reply.not_modified:
             self._answers.keep(self._pages, key, reply)
         return self._readable(reply)
 
     def _readable(self, reply: Reply) -> Reply:
         """Return the answer; raises CrashingReplyError where reading it has ended a process of this run."""
         self._last = reply
-        if self._crashing and (reason := self._crashing.get((reply.url, reply.mark))):
+        if self._crashing and (reason := self._crashing.get((reply.url, reply.digest))):
             raise CrashingReplyError(reason)
         return reply
 
     def _file(self, url: str, accept: str, conditional: bool) -> tuple[int, Reply]:
         with ExitStack() as stack:
-            reply = self._readable(stack.enter_context(self._client.file(url, accept=accept, conditional=conditional)))
+            reply = self._readable(stack.enter_context(self._client.download(url, accept=accept, conditional=conditional)))
             number = next(self._numbers)
             self._files[number] = stack.pop_all()
         return number, reply

@@ -13,12 +13,12 @@ from harvesters.errors import ValidationCrashError
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Outcome, RecordState, Run, StagedRecord, StoredRecord
 from harvesters.network.fetch import Fetch
-from harvesters.page_model import Gone, Page, Position, Record, Unreadable
+from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record, SourcePosition
 from harvesters.pipeline.record_processor import DIGEST, SAME, Case, Craft
 from harvesters.pipeline.worker_pool import Bench, Work
 from harvesters.protocols.registry import Protocol as SourceProtocol
 
-Item = Record[Any] | Gone | Unreadable
+Item = Record[Any] | DeletedRecord | InvalidRecord
 
 RESUMED = "resumed"  # among a run's counts until it is planned: how often it was resumed since its last page
 TWICE = "twice"  # likewise: how many records came on two pages of a list that moves
@@ -57,18 +57,18 @@ class Refiner:
         return Batch(its, drafts, self.bench.work(self.craft, cases), repeats, twice if its.moves else 0)
 
     def _sift_one(
-        self, item: Item, known: Mapping[str, StoredRecord], met: set[str], at: Position | None, stands: Mapping[str, bytes] | None
+        self, item: Item, known: Mapping[str, StoredRecord], met: set[str], at: SourcePosition | None, stands: Mapping[str, bytes] | None
     ) -> StagedRecord | Case | None:
         if item.key is not None and item.key in met:
             return StagedRecord(
                 item.key, Outcome.DUPLICATE, reason=f"the key {item.key!r} came before in this run; the first one counts", position=at
             )
         before = known.get(item.key) if item.key is not None else None
-        if self.craft.task.anew and (isinstance(item, Gone) or (before and before.state is not RecordState.PUBLISHED)):
+        if self.craft.task.anew and (isinstance(item, DeletedRecord) or (before and before.state is not RecordState.PUBLISHED)):
             return None  # what is not at its source any more stays as it is
-        if isinstance(item, Unreadable):
+        if isinstance(item, InvalidRecord):
             return StagedRecord(item.key, Outcome.UNREADABLE, reason=item.reason, position=at)
-        if isinstance(item, Gone):
+        if isinstance(item, DeletedRecord):
             there = before is not None and not before.is_deleted
             return StagedRecord(
                 item.key, Outcome.DELETED if there else Outcome.ABSENT, first_seen=before.first_seen if before else None, position=at

@@ -12,7 +12,7 @@ from harvesters.errors import ParseError
 from harvesters.ledger.compression import decompress
 from harvesters.ledger.models import Outcome, RecordState, Run, StagedRecord, StoredRecord
 from harvesters.mappings.registry import MAPPINGS
-from harvesters.page_model import Position, Record
+from harvesters.page_model import Record, SourcePosition
 from harvesters.payloads import language_detection
 from harvesters.pipeline.fingerprint import likeness, page
 from harvesters.source import Source
@@ -59,7 +59,7 @@ class Case:
     record: Record[Any]
     digest: str
     before: StoredRecord | None
-    at: Position | None
+    at: SourcePosition | None
     stands: bytes | None = None
 
 
@@ -147,7 +147,7 @@ class _Pending:
     about: Provenance
     content: str
     judged: list[str]
-    at: Position | None
+    at: SourcePosition | None
     likeness: int
     page: int | None
     stands: bytes | None

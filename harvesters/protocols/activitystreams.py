@@ -13,8 +13,8 @@ from typing import Any
 from harvesters.errors import ForbiddenError, HarvestError, NotFoundError, ParseError, SourceDefinitionError
 from harvesters.network.fetch import Fetch
 from harvesters.network.response_parsing import dump_json, load_json
-from harvesters.option_schema import Option, value
-from harvesters.page_model import Gone, Page, Pages, Payload, Record, Unreadable
+from harvesters.option_schema import Option, get_option
+from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Payload, Record
 from harvesters.parsing import join_url
 from harvesters.protocols.cursor import read, write
 from harvesters.protocols.datestamps import read_stamp
@@ -60,13 +60,13 @@ class _Told:
 
 def brings(source: Source) -> Payload:
     """Tell what the card's records are."""
-    told = value(source, OPTIONS, "format")
+    told = get_option(source, OPTIONS, "format")
     return FORMATS[told].payload if told in FORMATS else Payload.ROW
 
 
 def check(source: Source) -> None:
     """Refuse an unknown format; raises SourceDefinitionError."""
-    told = value(source, OPTIONS, "format")
+    told = get_option(source, OPTIONS, "format")
     if told not in {"inline", *FORMATS}:
         raise SourceDefinitionError(f"{source.name}: option 'format' is {told!r}; it is one of inline, {', '.join(FORMATS)}")
 
@@ -89,7 +89,7 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
         items: list[Item] = []
         ended = False
         for activity in told:
-            if isinstance(activity, Unreadable):
+            if isinstance(activity, InvalidRecord):
                 items.append(activity)
                 continue
             at = read_stamp(activity.stamp)
@@ -138,13 +138,13 @@ def _document(source: Source, url: str, document: Any) -> Mapping[str, Any]:
     return document
 
 
-def _activities(document: Mapping[str, Any]) -> Iterator[_Told | Unreadable]:
+def _activities(document: Mapping[str, Any]) -> Iterator[_Told | InvalidRecord]:
     """Give a page's activities, the newest first: an ordered page is told from the oldest on, any other is put in order."""
     ordered = document.get("orderedItems")
     rows = _many(ordered if ordered is not None else document.get("items"))
     found = [_told(row) for row in rows]
     if ordered is None:
-        found.sort(key=lambda it: "" if isinstance(it, Unreadable) else _moment(it.stamp))
+        found.sort(key=lambda it: "" if isinstance(it, InvalidRecord) else _moment(it.stamp))
     return reversed(found)
 
 
@@ -153,9 +153,9 @@ def _moment(stamp: str) -> str:
     return moment.isoformat(timespec="microseconds") if moment else ""
 
 
-def _told(row: Any) -> _Told | Unreadable:
+def _told(row: Any) -> _Told | InvalidRecord:
     if not isinstance(row, dict):
-        return Unreadable(None, f"an activity that is no object but {str(row)[:40]!r}")
+        return InvalidRecord(None, f"an activity that is no object but {str(row)[:40]!r}")
     kind = str(next(iter(_many(row.get("type"))), ""))
     stamp = next((text for name in ("endTime", "updated", "published", "startTime") if isinstance(text := row.get(name), str)), "")
     if kind == "Refresh":
@@ -164,7 +164,7 @@ def _told(row: Any) -> _Told | Unreadable:
     it = {"id": it} if isinstance(it, str) else it
     key = _id(it)
     if not isinstance(it, dict) or not key:
-        return Unreadable(None, f"an activity {str(row.get('id'))[:80]!r} whose object has no id")
+        return InvalidRecord(None, f"an activity {str(row.get('id'))[:80]!r} whose object has no id")
     target = next(iter(_many(row.get("target"))), None)
     return _Told(kind, key, it, stamp, {"id": target} if isinstance(target, str) else target if isinstance(target, dict) else None)
 
@@ -175,7 +175,7 @@ def _items(source: Source, fetch: Fetch, it: _Told, met: set[str], spot: _Spot) 
     found: list[Item] = []
     if it.key not in met and (it.kind in _DELETIONS or moved):
         met.add(it.key)
-        found.append(Gone(it.key, it.stamp or None))
+        found.append(DeletedRecord(it.key, it.stamp or None))
     row = moved or it.row
     key = _id(row)
     if key and key not in met and it.kind in _CHANGES and not spot.deletions:
@@ -187,25 +187,25 @@ def _items(source: Source, fetch: Fetch, it: _Told, met: set[str], spot: _Spot) 
 
 def _brought(source: Source, fetch: Fetch, key: str, row: Mapping[str, Any], stamp: str, spot: _Spot) -> tuple[tuple[Item, ...], _Spot]:
     """Bring an object: as it stands in its activity, or from its address; what is no longer there is gone."""
-    kind = value(source, OPTIONS, "format")
+    kind = get_option(source, OPTIONS, "format")
     try:
         if kind == "inline":
             return (Record(key, row, dump_json(row), stamp or None),), spot
-        also = _id(next(iter(_many(row.get("seeAlso"))), None)) if value(source, OPTIONS, "also") else key
+        also = _id(next(iter(_many(row.get("seeAlso"))), None)) if get_option(source, OPTIONS, "also") else key
         if not also:
-            return (Unreadable(key, "its object gives no address as seeAlso"),), spot
+            return (InvalidRecord(key, "its object gives no address as seeAlso"),), spot
         reply = fetch.get(also, accept=FORMATS[kind].accept)
         found = records(source, fetch, key, reply, stamp or None)
         return tuple(replace(item, key=key) for item in found[:1]) if kind == "rdf" and len(found) == 1 else found, replace(spot, faults=0)
     except NotFoundError:
-        return (Gone(key, stamp or None),), spot
+        return (DeletedRecord(key, stamp or None),), spot
     except ValueError as error:
-        return (Unreadable(key, f"an object that holds {error}"),), spot
+        return (InvalidRecord(key, f"an object that holds {error}"),), spot
     except UNREAD as error:
         faults = fault(source.name, spot.faults, error)
         if not isinstance(error, ForbiddenError | ParseError):
             _alive(source, fetch, error)
-        return (Unreadable(key, str(error)),), replace(spot, faults=faults)
+        return (InvalidRecord(key, str(error)),), replace(spot, faults=faults)
 
 
 def _alive(source: Source, fetch: Fetch, error: HarvestError) -> None:

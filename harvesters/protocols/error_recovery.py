@@ -23,7 +23,7 @@ from harvesters.errors import (
     UnexpectedStatusError,
     UnreachableError,
 )
-from harvesters.page_model import Gone, Record, Unreadable
+from harvesters.page_model import DeletedRecord, InvalidRecord, Record
 
 # What a single record can do to the page that holds it; whether it is the whole registry's is asked of the registry then.
 POISON: tuple[type[HarvestError], ...] = (
@@ -57,7 +57,7 @@ class Repeats:
             raise PaginationLoopError(f"{self.name}: {url} repeats {kind} {token!r}")
         self.tokens.add(token or "")
 
-    def page(self, url: str, items: Sequence[Record[Any] | Gone | Unreadable], content: bytes) -> None:
+    def page(self, url: str, items: Sequence[Record[Any] | DeletedRecord | InvalidRecord], content: bytes) -> None:
         """Refuse a page whose keys all came together in an earlier page, or its *content* without keys; raises RepeatedPageError."""
         if not items:
             return

@@ -17,8 +17,8 @@ from lxml.etree import _Element
 
 from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.network.fetch import Fetch, Reply
-from harvesters.option_schema import Option, value
-from harvesters.page_model import Gone, Page, Pages, Record, Unreadable
+from harvesters.option_schema import Option, get_option
+from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Record
 from harvesters.parsing import join_url, parser_errors
 from harvesters.protocols.cursor import read, write
 from harvesters.protocols.error_recovery import UNREAD, Repeats
@@ -36,7 +36,7 @@ OPTIONS: Mapping[str, Option] = {
 _MUTE = ("script", "style", "noscript", "template", "iframe", "input", "link")  # of no reader, and often another each time
 _DETAILS = 50  # pages of records that are asked for between two checkpoints
 
-Item = Record[_Element] | Gone | Unreadable
+Item = Record[_Element] | DeletedRecord | InvalidRecord
 _Paths = Mapping[str, Any]
 
 
@@ -52,7 +52,7 @@ class _Spot:
 def check(source: Source) -> None:
     """Refuse an XPath that is none, and a card by which no record has a key; raises SourceDefinitionError."""
     _compiled(source)
-    if not any(value(source, OPTIONS, name) for name in ("key", "digest", "details")):
+    if not any(get_option(source, OPTIONS, name) for name in ("key", "digest", "details")):
         raise SourceDefinitionError(f"{source.name}: nothing tells records apart; give the option 'key', 'digest' or 'details'")
 
 
@@ -67,13 +67,15 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
     first = cursor is None
     while True:
         reply = fetch.get(spot.url, accept="text/html, application/xhtml+xml, */*;q=0.5", conditional=first)
-        if reply.unchanged:
+        if reply.not_modified:
             yield Page((), None, at=reply.at, unchanged=True)
             return
         root = _parsed(reply)
         found = paths["records"](root)
         if not isinstance(found, list) or not found:
-            raise ParseError(f"{source.name}: {reply.url} holds no record at {value(source, OPTIONS, 'records')!r} (the option 'records')")
+            raise ParseError(
+                f"{source.name}: {reply.url} holds no record at {get_option(source, OPTIONS, 'records')!r} (the option 'records')"
+            )
         following = _link(root, paths, "next", reply)
         repeats.token(reply.url, following, "the next page")
         for page, after in _pages(source, fetch, paths, reply, found, spot, following):
@@ -92,7 +94,7 @@ def _pages(
     left = iter(found[spot.passed :])
     while part := tuple(islice(left, size)):
         items = tuple(_item(source, fetch, paths, reply, it) for it in part)
-        lost = next((it.reason for it in items if isinstance(it, Unreadable)), None)
+        lost = next((it.reason for it in items if isinstance(it, InvalidRecord)), None)
         spot = replace(spot, passed=spot.passed + len(part), doubt=spot.doubt or (f"a record cannot be read ({lost})" if lost else None))
         ended = spot.passed >= len(found)
         after = _Spot(following, doubt=spot.doubt) if ended and following else spot
@@ -102,9 +104,9 @@ def _pages(
 def _compiled(source: Source) -> _Paths:
     paths: dict[str, Any] = {}
     for name in ("records", "key", "details", "next"):
-        if told := value(source, OPTIONS, name):
+        if told := get_option(source, OPTIONS, name):
             paths[name] = _path(source, name, told)
-    paths["digest"] = [_path(source, "digest", told) for told in value(source, OPTIONS, "digest") or ()]
+    paths["digest"] = [_path(source, "digest", told) for told in get_option(source, OPTIONS, "digest") or ()]
     return paths
 
 
@@ -128,18 +130,18 @@ def _parsed(reply: Reply) -> _Element:
 
 def _item(source: Source, fetch: Fetch, paths: _Paths, reply: Reply, entry: Any) -> Item:
     if not isinstance(entry, _Element):
-        return Unreadable(None, f"{entry!r:.80} is no element; let the option 'records' lead to elements")
+        return InvalidRecord(None, f"{entry!r:.80} is no element; let the option 'records' lead to elements")
     node, link = entry, _link(entry, paths, "details", reply)
     if "details" in paths:
         if link is None:
-            return Unreadable(None, f"an entry without a link to its page: {_text(entry)[:80]!r}")
+            return InvalidRecord(None, f"an entry without a link to its page: {_text(entry)[:80]!r}")
         try:
             node = _parsed(fetch.get(link, accept="text/html, application/xhtml+xml, */*;q=0.5"))
         except UNREAD as error:
-            return Unreadable(link, str(error))
+            return InvalidRecord(link, str(error))
     key = _key(paths, node, link)
     raw = etree.tostring(node, encoding="utf-8", with_tail=False)
-    return Record(key, node, raw) if key else Unreadable(None, f"an entry without a key: {_text(entry)[:80]!r}")
+    return Record(key, node, raw) if key else InvalidRecord(None, f"an entry without a key: {_text(entry)[:80]!r}")
 
 
 def _key(paths: _Paths, node: _Element, link: str | None) -> str:

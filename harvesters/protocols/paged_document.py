@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from harvesters.network.fetch import Reply
-from harvesters.page_model import Gone, P, Page, Pages, Record, Unreadable
+from harvesters.page_model import DeletedRecord, InvalidRecord, P, Page, Pages, Record
 from harvesters.protocols.cursor import read, write
 
 ROWS = 1000  # records a page: a checkpoint each, at about 5 MB
@@ -23,15 +23,17 @@ class _Spot:
     again: bool = False
 
 
-def cut(items: Iterable[Record[P] | Gone | Unreadable], reply: Reply, cursor: str | None, claimed: int | None = None) -> Pages[P]:
+def cut(
+    items: Iterable[Record[P] | DeletedRecord | InvalidRecord], reply: Reply, cursor: str | None, claimed: int | None = None
+) -> Pages[P]:
     """Cut a document's items into pages of ROWS, or fewer where they are large.
 
     Where the document has changed since the cursor was made, it begins anew, and its pages may bring what came before.
     """
     spot = read(_Spot, cursor)
-    if spot is None or spot.mark != reply.mark:
-        spot = _Spot(reply.mark, again=cursor is not None)
-    left: Iterator[Record[P] | Gone | Unreadable] = islice(items, spot.passed, None)
+    if spot is None or spot.mark != reply.digest:
+        spot = _Spot(reply.digest, again=cursor is not None)
+    left: Iterator[Record[P] | DeletedRecord | InvalidRecord] = islice(items, spot.passed, None)
     page = taken(left)
     while True:
         following = taken(left)
@@ -42,9 +44,9 @@ def cut(items: Iterable[Record[P] | Gone | Unreadable], reply: Reply, cursor: st
         page = following
 
 
-def taken(left: Iterator[Record[P] | Gone | Unreadable]) -> tuple[Record[P] | Gone | Unreadable, ...]:
+def taken(left: Iterator[Record[P] | DeletedRecord | InvalidRecord]) -> tuple[Record[P] | DeletedRecord | InvalidRecord, ...]:
     """Take a page's items: at most ROWS, and no more once they have BYTES."""
-    page: list[Record[P] | Gone | Unreadable] = []
+    page: list[Record[P] | DeletedRecord | InvalidRecord] = []
     size = 0
     for item in islice(left, ROWS):
         page.append(item)

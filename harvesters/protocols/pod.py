@@ -14,8 +14,8 @@ from pyoxigraph import BlankNode, NamedNode, RdfFormat, Store
 from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch, Reply
 from harvesters.network.response_parsing import dump_json, load_json
-from harvesters.option_schema import Option, value
-from harvesters.page_model import Page, Pages, Record, Unreadable
+from harvesters.option_schema import Option, get_option
+from harvesters.page_model import InvalidRecord, Page, Pages, Record
 from harvesters.payloads.contexts import ours
 from harvesters.payloads.graph import Graph, bounded, flat
 from harvesters.payloads.rdf_parser import parse_quads
@@ -29,7 +29,7 @@ OPTIONS: Mapping[str, Option] = {
     "charset": Option(str, "utf-8", "The text's charset, where it is not UTF-8 as JSON demands."),
 }
 
-Item = Record[Graph] | Unreadable
+Item = Record[Graph] | InvalidRecord
 _CONTEXT = "https://project-open-data.cio.gov/v1.1/schema/data.jsonld"
 _LISTS = {"dataset": "Dataset", "datasetSeries": "DatasetSeries", "service": "DataService"}
 _NESTED = ("catalog", "hasPart")
@@ -42,10 +42,10 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
     A dataset's key is its identifier, its raw bytes are its JSON with sorted keys. Raises ParseError where the answer is no inventory.
     """
     reply = fetch.get(source.url, accept="application/json", conditional=cursor is None)
-    if reply.unchanged:
+    if reply.not_modified:
         yield Page((), None, at=reply.at, unchanged=True)
         return
-    document = load_json(reply, value(source, OPTIONS, "charset"))
+    document = load_json(reply, get_option(source, OPTIONS, "charset"))
     yield from cut(_items(source, reply, document), reply, cursor)
 
 
@@ -57,7 +57,7 @@ def _items(source: Source, reply: Reply, document: Any) -> Iterator[Item]:
     if not isinstance(document, dict) or not any(isinstance(document.get(name), list) for name in (*_LISTS, *_NESTED)):
         kind = f"an object with {', '.join(map(str, document))[:200]}" if isinstance(document, dict) else type(document).__name__
         raise ParseError(f"{source.name}: {reply.url} is no data.json with a list 'dataset'; it is {kind}")
-    wanted = _LISTS if value(source, OPTIONS, "series") else {"dataset": "Dataset"}
+    wanted = _LISTS if get_option(source, OPTIONS, "series") else {"dataset": "Dataset"}
     yield from _listed(document, reply, wanted)
 
 
@@ -78,15 +78,15 @@ def _many(found: Any) -> Iterable[Any]:
 
 def _item(row: Any, kind: str, reply: Reply) -> Item:
     if not isinstance(row, dict):
-        return Unreadable(None, f"a dataset that is no object but {str(row)[:40]!r}")
+        return InvalidRecord(None, f"a dataset that is no object but {str(row)[:40]!r}")
     key = _key(row)
     if key is None:
-        return Unreadable(None, f"a dataset without an identifier, titled {str(row.get('title'))[:80]!r}")
+        return InvalidRecord(None, f"a dataset without an identifier, titled {str(row.get('title'))[:80]!r}")
     try:
         raw = dump_json(row)
         graph = _graph(row, kind, reply.url)
     except (ParseError, ValueError, RecursionError) as error:
-        return Unreadable(key.encode("utf-8", "replace").decode(), f"a dataset that holds {error}")
+        return InvalidRecord(key.encode("utf-8", "replace").decode(), f"a dataset that holds {error}")
     modified = row.get("modified")
     return Record(key, graph, raw, modified if isinstance(modified, str) else None)
 

@@ -13,8 +13,8 @@ import structlog
 
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.shared_rate_limit import SharedRateLimiter
-from harvesters.network.rate_limit import Pace, Turns
-from harvesters.network.retry import Patience
+from harvesters.network.rate_limit import LocalRateLimiter, RateLimiter
+from harvesters.network.retry import RetryPolicy
 from harvesters.pipeline.isolation import Collectors
 from harvesters.pipeline.worker_pool import BESIDE, Bench
 from journal.errors import JournalWriteError
@@ -52,9 +52,9 @@ class Means:
     bench: Bench
     contact: str = "no contact given"
     allow: frozenset[str] = frozenset()
-    patience: Patience = field(default_factory=Patience)
+    patience: RetryPolicy = field(default_factory=RetryPolicy)
     transport: httpx.BaseTransport | None = None
-    pace: Turns = field(default_factory=Pace)
+    pace: RateLimiter = field(default_factory=LocalRateLimiter)
     now: Callable[[], datetime] = _now
     cards: Path | None = None
     fence: Callable[[], None] = _unfenced
@@ -96,7 +96,7 @@ def opened(
     book = Ledger(ledger)
     try:
         with Bench(base, engine, workers, dask) as bench:
-            pace: Turns = SharedRateLimiter(book) if book.is_shared else Pace()
+            pace: RateLimiter = SharedRateLimiter(book) if book.is_shared else LocalRateLimiter()
             yield Means(data, book, journal, iris, Crosswalks(iris), bench, contact, allow, pace=pace, cards=cards, collectors=collectors)
     finally:
         if collectors:

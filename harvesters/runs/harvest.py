@@ -12,7 +12,7 @@ from hashlib import blake2b
 import structlog
 
 from harvesters.archive import Archive
-from harvesters.compatibility import pair
+from harvesters.compatibility import check_compatible
 from harvesters.errors import (
     CharsetError,
     CrashingReplyError,
@@ -57,7 +57,7 @@ def harvest(source: Source, means: Means, *, full: bool = False, dry_run: bool =
     A run that a crash cut off is taken up where its last page was kept, and is this one; where it had come to its commit, a new one
     begins only if the source has been due since.
     """
-    protocol, _ = pair(source)
+    protocol, _ = check_compatible(source)
     with alone(source.name, means) as means:
         belong_together(means)
         if dry_run:
@@ -185,8 +185,8 @@ def _collect(source: Source, means: Means, protocol: Protocol, run: Run, watch: 
 
         def page() -> tuple[int, Mapping[str, int]]:
             means.fence()
-            archive.share()
-            return archive.length, door.met
+            archive.publish_file()
+            return archive.length, door.outcome_counts
 
         reader = page_reader(means, task, protocol, door, run.since, page, watch)
         try:
@@ -194,7 +194,7 @@ def _collect(source: Source, means: Means, protocol: Protocol, run: Run, watch: 
         except LockLostError:
             raise
         except HarvestError as error:
-            _count(run, Counter(door.met) + reader.met, error, means)
+            _count(run, Counter(door.outcome_counts) + reader.met, error, means)
             raise
     return reader.run, door.seen
 
@@ -209,7 +209,13 @@ def _validators(source: Source, means: Means, run: Run) -> dict[str, Validator]:
 
 def _door(source: Source, means: Means, archive: Archive, known: dict[str, Validator]) -> Fetch:
     door = Fetch(means.contact, source.pause, means.allow, archive, known, means.patience, means.transport)
-    door.pace, door.grant, door.quiet, door.now, door.base = means.pace, source.grant, source.quiet, means.now, means.iris.base
+    door.rate_limiter, door.robots_override, door.quiet_hours, door.now, door.base = (
+        means.pace,
+        source.grant,
+        source.quiet,
+        means.now,
+        means.iris.base,
+    )
     return door
 
 

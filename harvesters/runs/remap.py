@@ -11,11 +11,11 @@ from dataclasses import replace
 
 import structlog
 
-from harvesters.compatibility import pair
+from harvesters.compatibility import check_compatible
 from harvesters.errors import HarvestError, LockLostError, PlanError
 from harvesters.ledger.models import Run, State
 from harvesters.network.fetch import Fetch
-from harvesters.network.retry import Patience
+from harvesters.network.retry import RetryPolicy
 from harvesters.pipeline.page_processor import Watch
 from harvesters.pipeline.record_processor import Task
 from harvesters.protocols.registry import Protocol
@@ -29,7 +29,7 @@ from harvesters.source import Source
 
 _GOOD = (State.COMMITTED, State.UNCHANGED, State.INCOMPLETE)  # whose records are published, as far as they came
 _SMOOTH = {"asked", "answered", "unchanged", "redirected", "retried"}  # outcomes of requests that all have a reply in the archive
-_AT_ONCE = Patience(tries=3, first=0.0, most=0.0)  # an archive is not asked to wait
+_AT_ONCE = RetryPolicy(max_attempts=3, wait_initial=0.0, wait_max=0.0)  # an archive is not asked to wait
 
 log = structlog.get_logger()
 
@@ -39,7 +39,7 @@ def remap(source: Source, means: Means, *, dry_run: bool = False, watch: Watch =
 
     Raises PlanError where there is nothing to map again or a harvest is still open, ArchiveError where replies are missing.
     """
-    protocol, _ = pair(source)
+    protocol, _ = check_compatible(source)
     with alone(source.name, means) as means:
         belong_together(means)
         _clear(source, means, dry_run=dry_run)

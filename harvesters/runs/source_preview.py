@@ -13,18 +13,27 @@ import httpx
 import structlog
 from pyoxigraph import Literal, NamedNode, RdfFormat, parse
 
-from harvesters.compatibility import pair
+from harvesters.compatibility import check_compatible
 from harvesters.errors import HarvestError
 from harvesters.ledger.models import Outcome, Run, StagedRecord, State
 from harvesters.network.fetch import Fetch
-from harvesters.network.retry import Patience
-from harvesters.page_model import Gone, Page, Record, Unreadable
+from harvesters.network.retry import RetryPolicy
+from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record
 from harvesters.pipeline.record_processor import DIGEST, Case, Task, prepared
 from harvesters.source import Source
 from shapes.validate import EngineName
 
 RECORDS, LONGEST = 10, 25.0  # how many are judged, and the seconds after which no further page is asked for
-HASTE = Patience(read=10, connect=5, answer=20, size=32 << 20, file_answer=20, file_size=32 << 20, tries=1, longest=0)
+HASTE = RetryPolicy(
+    read_timeout=10,
+    connect_timeout=5,
+    response_timeout=20,
+    max_bytes=32 << 20,
+    file_timeout=20,
+    max_file_bytes=32 << 20,
+    max_attempts=1,
+    max_retry_after=0,
+)
 _TITLE = "http://purl.org/dc/terms/title"
 _MESSAGE = "http://www.w3.org/ns/shacl#resultMessage"
 _PRIMARY = "http://xmlns.com/foaf/0.1/primaryTopic"
@@ -72,12 +81,14 @@ def trial(
     robots.txt, the card's pause, quiet hours, and no address off the open internet but of the hosts in *allow*. *clock* gives
     seconds that only go on.
     """
-    protocol, _ = pair(source)
+    protocol, _ = check_compatible(source)
     now = datetime.now(UTC).replace(microsecond=0)
     craft = prepared(Task(Run("trial", source.name, 1, State.RUNNING, True, None, now, ""), source, base, engine, tried=False))
     verdicts: list[Verdict] = []
     claimed, until = None, clock() + LONGEST
-    door = Fetch(contact, source.pause, allow, patience=HASTE, transport=transport, grant=source.grant, quiet=source.quiet)
+    door = Fetch(
+        contact, source.pause, allow, retry_policy=HASTE, transport=transport, robots_override=source.grant, quiet_hours=source.quiet
+    )
     try:
         with door:
             pages: Iterator[Page[Any]] = protocol.collect(source, door, None, None)
@@ -93,14 +104,16 @@ def trial(
     return Trial(tuple(verdicts), claimed)
 
 
-def _judged(items: tuple[Record[Any] | Gone | Unreadable, ...], work: Callable[[list[Case]], list[StagedRecord]]) -> list[Verdict]:
+def _judged(
+    items: tuple[Record[Any] | DeletedRecord | InvalidRecord, ...], work: Callable[[list[Case]], list[StagedRecord]]
+) -> list[Verdict]:
     """Judge the items of a page, in their order."""
     drafts = iter(work([Case(item, _digest(item), None, None) for item in items if isinstance(item, Record)]))
     found = []
     for item in items:
         if isinstance(item, Record):
             found.append(_verdict(next(drafts)))
-        elif isinstance(item, Gone):
+        elif isinstance(item, DeletedRecord):
             found.append(Verdict(item.key, Outcome.DELETED.value))
         else:
             found.append(Verdict(item.key or "", Outcome.UNREADABLE.value, reason=item.reason))

@@ -10,7 +10,7 @@ from harvesters.demo.registries import Demo
 from harvesters.demo.scenario import SHARES, expected_counts
 from harvesters.demo.source_definitions import write_sources
 from harvesters.network.fetch import Fetch
-from harvesters.page_model import Gone, Record
+from harvesters.page_model import DeletedRecord, Record
 from harvesters.protocols.registry import PROTOCOLS
 from harvesters.source import load
 
@@ -25,6 +25,6 @@ def test_a_card_leads_to_all_records_of_its_registry(demo: Demo, tmp_path: Path,
         items = [item for page in protocol.collect(source, fetch, None) for item in page.items]
 
     expected = expected_counts(600, 3)[name]
-    gone = sum(isinstance(item, Gone) for item in items)
+    gone = sum(isinstance(item, DeletedRecord) for item in items)
     assert sum(isinstance(item, Record) for item in items) == len(items) - gone == expected.records
     assert gone == (expected.deleted if name == "oai" else 0)

@@ -36,9 +36,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 import replay
 import test_every_payload as real
 
-from harvesters.compatibility import pair
+from harvesters.compatibility import check_compatible
 from harvesters.errors import HarvestError, ParseError
-from harvesters.network.fetch import Fetch, Patience
+from harvesters.network.fetch import Fetch
+from harvesters.network.retry import RetryPolicy
 from harvesters.page_model import Record
 from harvesters.payloads import language_detection
 from harvesters.source import Source, load, parse
@@ -107,7 +108,7 @@ def targets() -> tuple[Target, ...]:
 def readers(name: str) -> Any:
     """Return the mapping of a target."""
     source = next(it.source for it in targets() if it.name == name)
-    return pair(source)[1].prepare(source, crosswalks())
+    return check_compatible(source)[1].prepare(source, crosswalks())
 
 
 @cache
@@ -147,9 +148,9 @@ def run_case(name: str, seed: int) -> Outcome:
     before, begun, records, fault = _peak(), time.process_time(), 0, ""
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:
-        with Fetch(pause=0, robots=False, transport=httpx.MockTransport(answer), patience=Patience(tries=1)) as fetch:
+        with Fetch(pause=0, robots=False, transport=httpx.MockTransport(answer), retry_policy=RetryPolicy(max_attempts=1)) as fetch:
             fetch.now = lambda: NOW
-            for page in pair(target.source)[0].collect(target.source, fetch, None):
+            for page in check_compatible(target.source)[0].collect(target.source, fetch, None):
                 for item in page.items:
                     if isinstance(item, Record):
                         try:

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from harvesters.network.fetch import Fetch, Validator
-from harvesters.network.retry import Patience
+from harvesters.network.retry import RetryPolicy
 from journal.journal import Journal
 from vocab.describe import describe, quads
 from vocab.initiative import Initiative, Resource, Text
@@ -117,7 +117,12 @@ class Other:
 
     def door(self, seen: dict[str, Validator] | None = None, base: str = OURS) -> Fetch:
         return Fetch(
-            pause=0, robots=False, transport=httpx.MockTransport(self), patience=Patience(tries=1), validators=seen or {}, base=base
+            pause=0,
+            robots=False,
+            transport=httpx.MockTransport(self),
+            retry_policy=RetryPolicy(max_attempts=1),
+            validators=seen or {},
+            base=base,
         )
 
 

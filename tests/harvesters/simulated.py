@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 
-from harvesters.network.fetch import Fetch, Patience
+from harvesters.network.fetch import Fetch
+from harvesters.network.retry import RetryPolicy
 
 FORMS = {"day": ("YYYY-MM-DD", "%Y-%m-%d"), "second": ("YYYY-MM-DDThh:mm:ssZ", "%Y-%m-%dT%H:%M:%SZ")}
 START = datetime(2025, 1, 1, tzinfo=UTC)
@@ -17,7 +18,7 @@ HEAD = '<?xml version="1.0" encoding="UTF-8"?><OAI-PMH xmlns="http://www.openarc
 
 
 def door(there: Callable[[httpx.Request], httpx.Response]) -> Fetch:
-    return Fetch(pause=0, robots=False, transport=httpx.MockTransport(there), patience=Patience(tries=1))
+    return Fetch(pause=0, robots=False, transport=httpx.MockTransport(there), retry_policy=RetryPolicy(max_attempts=1))
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from harvesters.compatibility import pair
+from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError, SourceDefinitionError, UnavailableError
-from harvesters.network.fetch import Fetch, Patience
-from harvesters.page_model import Gone, Payload, Record, Unreadable
+from harvesters.network.fetch import Fetch
+from harvesters.network.retry import RetryPolicy
+from harvesters.page_model import DeletedRecord, InvalidRecord, Payload, Record
 from harvesters.protocols.activitystreams import collect
 
 HOST = "https://registry.example"
@@ -43,7 +44,7 @@ class Site:
         return httpx.Response(it) if isinstance(it, int) else httpx.Response(200, content=content)
 
     def door(self) -> Fetch:
-        return Fetch(pause=0, robots=False, transport=httpx.MockTransport(self), patience=Patience(tries=1))
+        return Fetch(pause=0, robots=False, transport=httpx.MockTransport(self), retry_policy=RetryPolicy(max_attempts=1))
 
 
 @pytest.fixture
@@ -74,14 +75,14 @@ def collection(**more: object) -> Site:
 def test_of_each_object_the_newest_activity_counts(source):
     pages = harvest(collection(), source())
 
-    assert told(pages) == [("d", "d of day 13"), ("b", "Gone"), ("a", "a of day 11"), ("c", "c of day 3")]
+    assert told(pages) == [("d", "d of day 13"), ("b", "DeletedRecord"), ("a", "a of day 11"), ("c", "c of day 3")]
     assert (pages[-1].cursor, pages[-1].doubt, pages[0].again) == (None, None, True)
 
 
 def test_only_pages_with_news_are_asked_for(source):
     there = collection()
 
-    assert told(harvest(there, source(), datetime(2026, 1, 12, tzinfo=UTC))) == [("d", "d of day 13"), ("b", "Gone")]
+    assert told(harvest(there, source(), datetime(2026, 1, 12, tzinfo=UTC))) == [("d", "d of day 13"), ("b", "DeletedRecord")]
     assert there.asked == ["c", "p2"]
 
 
@@ -102,14 +103,17 @@ def test_a_collection_without_pages_is_read(name, source):
 def test_what_moved_is_gone_there_and_comes_here(source):
     move = act("Move", "a", 12, target={"id": f"{HOST}/z", "name": "moved"})
 
-    assert told(harvest(Site({"c": COLLECTION, "p2": page(act("Create", "a", 1), move)}), source())) == [("a", "Gone"), ("z", "moved")]
+    assert told(harvest(Site({"c": COLLECTION, "p2": page(act("Create", "a", 1), move)}), source())) == [
+        ("a", "DeletedRecord"),
+        ("z", "moved"),
+    ]
 
 
 def test_a_refresh_tells_all_anew_so_what_lies_before_it_tells_no_more_than_deletions(source):
     pages = {"c": COLLECTION, "p2": page(act("Create", "old", 1), act("Delete", "gone", 2), act("Refresh", "", 3), act("Create", "new", 4))}
 
     assert told(harvest(Site(pages), source())) == [("new", "new of day 4")]
-    assert told(harvest(Site(pages), source(), datetime(2026, 1, 1, tzinfo=UTC))) == [("new", "new of day 4"), ("gone", "Gone")]
+    assert told(harvest(Site(pages), source(), datetime(2026, 1, 1, tzinfo=UTC))) == [("new", "new of day 4"), ("gone", "DeletedRecord")]
 
 
 @pytest.mark.parametrize(
@@ -122,7 +126,7 @@ def test_an_object_is_brought_from_its_address_where_the_card_says_so(kind, cont
     (item,) = harvest(Site({"c": COLLECTION, "p2": page(act("Create", "a", 1)), "a": content}), source)[0].items
 
     assert (item.key, type(item)) == (f"{HOST}/a", Record)
-    assert pair(source)[0].brings is payload
+    assert check_compatible(source)[0].brings is payload
 
 
 def test_an_object_is_brought_once_however_often_it_changed(source):
@@ -146,10 +150,12 @@ def test_an_object_is_brought_from_where_it_says_also(source):
 
     pages = harvest(Site({"c": COLLECTION, "p2": page(it, act("Create", "b", 1)), "meta": {"name": "A"}}), source(format="json", also=True))
 
-    assert told(pages) == [("b", "Unreadable"), ("a", "A")]
+    assert told(pages) == [("b", "InvalidRecord"), ("a", "A")]
 
 
-@pytest.mark.parametrize(("broken", "kind"), [(404, Gone), (410, Gone), (403, Unreadable), (500, Unreadable), (b"{", Unreadable)])
+@pytest.mark.parametrize(
+    ("broken", "kind"), [(404, DeletedRecord), (410, DeletedRecord), (403, InvalidRecord), (500, InvalidRecord), (b"{", InvalidRecord)]
+)
 def test_an_object_that_cannot_be_brought_stops_nothing(broken, kind, source):
     there = Site({"c": COLLECTION, "p2": page(act("Create", "a", 1), act("Create", "b", 1)), "a": broken, "b": {"name": "B"}})
 
@@ -185,7 +191,7 @@ def test_pages_that_lead_in_circles_end_the_harvest(source):
 def test_an_activity_that_cannot_be_read_is_told(row, source):
     items = harvest(Site({"c": COLLECTION, "p2": page(row, act("Create", "a", 1))}), source())[0].items
 
-    assert [type(item) for item in items] == [Record, Unreadable]
+    assert [type(item) for item in items] == [Record, InvalidRecord]
 
 
 @pytest.mark.parametrize("content", [b"{}", b"[]", b"7", b'{"type": "Person"}', b"<html>", b""])
@@ -196,4 +202,4 @@ def test_what_is_no_collection_is_told(content, source):
 
 def test_an_unknown_format_is_refused(source):
     with pytest.raises(SourceDefinitionError, match="it is one of inline, json, xml, rdf"):
-        pair(source(format="csv"))
+        check_compatible(source(format="csv"))

@@ -4,23 +4,23 @@ from pathlib import Path
 
 from warcio.archiveiterator import ArchiveIterator
 
-from harvesters.archive import Archive, read
+from harvesters.archive import Archive, read_body
 
 HEADERS = [("Content-Type", "application/json"), ("Content-Encoding", "gzip"), ("ETag", '"v1"')]
 
 
 def test_a_reply_is_given_back_byte_for_byte(tmp_path: Path) -> None:
     archive = Archive(tmp_path, "s", "s.1")
-    archive.keep("https://registry.example/1", 200, HEADERS, b"one")
-    at = archive.keep("https://registry.example/2", 200, HEADERS, b"two \x00\xff")
+    archive.write_response("https://registry.example/1", 200, HEADERS, b"one")
+    at = archive.write_response("https://registry.example/2", 200, HEADERS, b"two \x00\xff")
     archive.close()
 
-    assert read(tmp_path, at) == b"two \x00\xff"
+    assert read_body(tmp_path, at) == b"two \x00\xff"
 
 
 def test_the_file_is_a_warc_that_others_read(tmp_path: Path) -> None:
     archive = Archive(tmp_path, "s", "s.1")
-    archive.keep("https://registry.example/1", 503, HEADERS, b"come again")
+    archive.write_response("https://registry.example/1", 503, HEADERS, b"come again")
     archive.close()
 
     with (tmp_path / "s" / "s.1.warc.gz").open("rb") as file:
@@ -34,27 +34,27 @@ def test_the_file_is_a_warc_that_others_read(tmp_path: Path) -> None:
 
 def test_a_resumed_run_cuts_off_what_came_after_its_checkpoint(tmp_path: Path) -> None:
     archive = Archive(tmp_path, "s", "s.1")
-    archive.keep("https://registry.example/1", 200, HEADERS, b"kept")
+    archive.write_response("https://registry.example/1", 200, HEADERS, b"kept")
     checkpoint = archive.length
-    archive.keep("https://registry.example/2", 200, HEADERS, b"not kept")
+    archive.write_response("https://registry.example/2", 200, HEADERS, b"not kept")
     archive.close()
 
     resumed = Archive(tmp_path, "s", "s.1", checkpoint)
-    at = resumed.keep("https://registry.example/2", 200, HEADERS, b"again")
+    at = resumed.write_response("https://registry.example/2", 200, HEADERS, b"again")
     resumed.close()
 
     assert at.offset == checkpoint
-    assert read(tmp_path, at) == b"again"
+    assert read_body(tmp_path, at) == b"again"
 
 
 def test_a_file_is_given_back_byte_for_byte_among_other_replies(tmp_path: Path) -> None:
     body = tmp_path / "body"
     body.write_bytes(bytes(range(256)) * 5000)
     archive = Archive(tmp_path, "s", "s.1")
-    archive.keep("https://registry.example/1", 200, HEADERS, b"one")
-    at = archive.keep_file("https://registry.example/2", 200, HEADERS, body)
-    after = archive.keep("https://registry.example/3", 200, HEADERS, b"three")
+    archive.write_response("https://registry.example/1", 200, HEADERS, b"one")
+    at = archive.write_file("https://registry.example/2", 200, HEADERS, body)
+    after = archive.write_response("https://registry.example/3", 200, HEADERS, b"three")
     archive.close()
 
-    assert read(tmp_path, at) == body.read_bytes()
-    assert (after.offset, read(tmp_path, after)) == (at.offset + at.length, b"three")
+    assert read_body(tmp_path, at) == body.read_bytes()
+    assert (after.offset, read_body(tmp_path, after)) == (at.offset + at.length, b"three")

@@ -10,10 +10,10 @@ import httpx
 import pytest
 import replay
 
-from harvesters.compatibility import pair
+from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.network.fetch import Fetch
-from harvesters.page_model import Record, Unreadable
+from harvesters.page_model import InvalidRecord, Record
 
 MOST = 50  # pages: an answer that never ends is one that is never told
 
@@ -66,12 +66,12 @@ def told(content: bytes, protocol: str, card: object, words: object) -> tuple[li
     """Harvest one answer, given to every request; give what was told, and how many records could be mapped."""
     mapping, options, fields = ALL[protocol]
     source = card(protocol, mapping, options=options, fields=fields)
-    collect, read = pair(source)[0].collect, pair(source)[1].prepare(source, words)
+    collect, read = check_compatible(source)[0].collect, check_compatible(source)[1].prepare(source, words)
     reasons, mapped = [], 0
     try:
         with Fetch(pause=0, transport=httpx.MockTransport(lambda _: httpx.Response(200, content=content))) as fetch:
             for item in (item for page in islice(collect(source, fetch, None), MOST) for item in page.items):
-                if isinstance(item, Unreadable):
+                if isinstance(item, InvalidRecord):
                     reasons.append(item.reason)
                 elif isinstance(item, Record):
                     read(item)

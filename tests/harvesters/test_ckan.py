@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from harvesters.errors import ParseError
-from harvesters.page_model import Gone, Record
+from harvesters.page_model import DeletedRecord, Record
 from harvesters.protocols.ckan.harvest import collect
 
 SEARCH = "https://registry.example/portal"
@@ -73,7 +73,7 @@ def test_a_package_in_the_state_deleted_is_gone(portal, registry):
 
     (page,) = harvest(there, portal())
 
-    assert page.items == (Gone("a", "2026-01-01T00:00:00"),)
+    assert page.items == (DeletedRecord("a", "2026-01-01T00:00:00"),)
 
 
 def test_visits_do_not_change_the_raw_bytes(portal, registry):

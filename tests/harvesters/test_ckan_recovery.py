@@ -10,7 +10,7 @@ import pytest
 from simulated import crashed, door
 
 from harvesters.errors import HarvestError, ParseError
-from harvesters.page_model import Gone, Record, Unreadable
+from harvesters.page_model import DeletedRecord, InvalidRecord, Record
 from harvesters.protocols.ckan.harvest import collect
 from harvesters.source import Source
 
@@ -42,7 +42,7 @@ class Portal:
         return httpx.Response(200, content=body) if harmless or self.poison.isdisjoint(found) else self.spoil(body)
 
     def truth(self):
-        return {key: Unreadable if key in self.poison else Gone if key.endswith("3") else Record for key in self.keys}
+        return {key: InvalidRecord if key in self.poison else DeletedRecord if key.endswith("3") else Record for key in self.keys}
 
 
 def card(rows):
@@ -96,7 +96,7 @@ def test_a_package_whose_id_cannot_be_told_leaves_the_sweep_in_doubt():
 
     pages = harvest(there)
 
-    assert kinds(pages) == {**{key: kind for key, kind in there.truth().items() if key != "k0017"}, None: Unreadable}
+    assert kinds(pages) == {**{key: kind for key, kind in there.truth().items() if key != "k0017"}, None: InvalidRecord}
     assert pages[-1].doubt == "the package at 17 of the search cannot be read, and its id cannot be told"
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.network.fetch import Validator
-from harvesters.page_model import Unreadable
+from harvesters.page_model import InvalidRecord
 from harvesters.protocols.tables.csv_file import check, collect
 
 URL = "https://registry.example/api"
@@ -117,8 +117,8 @@ def test_a_ragged_row_is_unreadable_and_known_by_its_line_and_key(card, registry
     items = harvest(there, table(card))
 
     assert items[:2] == [
-        Unreadable("1", "line 2: 2 cells where the header has 3"),
-        Unreadable("2", "line 3: 4 cells where the header has 3"),
+        InvalidRecord("1", "line 2: 2 cells where the header has 3"),
+        InvalidRecord("2", "line 3: 4 cells where the header has 3"),
     ]
     assert [item.key for item in items[2:]] == ["3", "4"]
 

@@ -10,10 +10,11 @@ import httpx
 import pytest
 from lxml import etree
 
-from harvesters.compatibility import pair
+from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError, SourceDefinitionError, UnavailableError
-from harvesters.network.fetch import Fetch, Patience
-from harvesters.page_model import Record, Unreadable
+from harvesters.network.fetch import Fetch
+from harvesters.network.retry import RetryPolicy
+from harvesters.page_model import InvalidRecord, Record
 from harvesters.protocols.csw.harvest import collect
 
 HEAD = (
@@ -60,7 +61,7 @@ class Service:
         return httpx.Response(200, content=text.encode())
 
     def door(self) -> Fetch:
-        return Fetch(pause=0, robots=False, transport=httpx.MockTransport(self), patience=Patience(tries=1))
+        return Fetch(pause=0, robots=False, transport=httpx.MockTransport(self), retry_policy=RetryPolicy(max_attempts=1))
 
 
 def _told(request: httpx.Request) -> dict[str, str]:
@@ -118,7 +119,7 @@ def test_what_changed_is_asked_for_where_the_card_says_how(source):
     harvest(there, source(modified="dct:modified", constraint="a = 'b'"), datetime(2026, 1, 31, tzinfo=UTC))
 
     assert there.asked[0]["constraint"] == "(a = 'b') AND (dct:modified >= '2026-01-30')"
-    assert pair(source())[0].incremental is False
+    assert check_compatible(source())[0].incremental is False
 
 
 @pytest.mark.parametrize("bad", [[1], [33], [50, 51], [120]])
@@ -189,13 +190,13 @@ def test_iso_records_have_their_file_identifier_and_others_are_unreadable(source
 
     (page,) = harvest(registry(lambda _: httpx.Response(200, content=text.encode())), source())
 
-    assert [(type(item), item.key) for item in page.items] == [(Record, "f-1"), (Unreadable, None)]
+    assert [(type(item), item.key) for item in page.items] == [(Record, "f-1"), (InvalidRecord, None)]
     assert page.items[0].modified == "2026-02-01"
 
 
 def test_a_size_of_nothing_is_refused(source):
     with pytest.raises(SourceDefinitionError, match="write a number from 1 up"):
-        pair(source(size=0))
+        check_compatible(source(size=0))
 
 
 def test_a_service_that_takes_xml_only_is_asked_by_post(source):
@@ -213,4 +214,4 @@ def test_a_service_that_takes_xml_only_is_asked_by_post(source):
 
 def test_another_method_is_refused(source):
     with pytest.raises(SourceDefinitionError, match="'method' is 'put'; it is one of get, post"):
-        pair(source(method="put"))
+        check_compatible(source(method="put"))

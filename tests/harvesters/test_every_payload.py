@@ -23,10 +23,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import replay
 
-from harvesters.compatibility import pair
+from harvesters.compatibility import check_compatible
 from harvesters.errors import HarvestError, ParseError
 from harvesters.mappings.registry import MAPPINGS
-from harvesters.network.fetch import Fetch, Patience
+from harvesters.network.fetch import Fetch
+from harvesters.network.retry import RetryPolicy
 from harvesters.page_model import Record
 from harvesters.protocols.registry import PROTOCOLS
 from harvesters.source import parse
@@ -118,7 +119,7 @@ def counted(kind: Kind, words: Crosswalks) -> tuple[tuple[int, int, int, int], C
     """Count what becomes of all files of a kind, and why the rest does not."""
     given = {"protocol": kind.protocol, "mapping": kind.mapping, "options": dict(kind.options), "fields": dict(kind.fields)}
     source = parse("a", {**CARD, **given}, "a")
-    read = pair(source)[1].prepare(source, words)
+    read = check_compatible(source)[1].prepare(source, words)
     reasons: Counter[str] = Counter()
     files = came = 0
     told: list[list[str]] = []
@@ -164,9 +165,11 @@ def answers(source: Any, file: Path) -> Callable[[httpx.Request], httpx.Response
 
 
 def _items(source: Any, file: Path) -> Iterator[Any]:
-    with Fetch(pause=0, robots=False, transport=httpx.MockTransport(answers(source, file)), patience=Patience(tries=1)) as fetch:
+    with Fetch(
+        pause=0, robots=False, transport=httpx.MockTransport(answers(source, file)), retry_policy=RetryPolicy(max_attempts=1)
+    ) as fetch:
         fetch.now = lambda: NOW  # which decides how far ahead series are told
-        for page in pair(source)[0].collect(source, fetch, None):
+        for page in check_compatible(source)[0].collect(source, fetch, None):
             yield from page.items
 
 

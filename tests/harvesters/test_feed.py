@@ -11,9 +11,9 @@ import pytest
 import replay
 from simulated import door
 
-from harvesters.compatibility import pair
+from harvesters.compatibility import check_compatible
 from harvesters.errors import HarvestError, ParseError
-from harvesters.page_model import Gone, Page, Record, Unreadable
+from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record
 from vocab.initiative import Document, Post
 
 URL = "https://registry.example/feed"
@@ -35,7 +35,7 @@ def pages(
 
     source = card("feed", "feed_entry", url=URL, options=options)
     with door(there) as fetch:
-        return list(pair(source)[0].collect(source, fetch, since, cursor))
+        return list(check_compatible(source)[0].collect(source, fetch, since, cursor))
 
 
 def keys(found: list[Page[Any]]) -> list[str | None]:
@@ -83,7 +83,7 @@ def test_a_tombstone_is_a_deletion(card):
 
     (page,) = pages({"/feed": atom("a", head=head)}, card)
 
-    assert page.items[1] == Gone("x", "2026-01-01T00:00:00Z")
+    assert page.items[1] == DeletedRecord("x", "2026-01-01T00:00:00Z")
 
 
 @pytest.mark.parametrize("older", ["/feed", "/2"])
@@ -95,7 +95,7 @@ def test_archives_that_lead_in_a_circle_end(older, card):
 def test_a_feed_that_has_not_changed_is_not_read_again(card):
     source = card("feed", "feed_entry", url=URL)
     with door(lambda request: httpx.Response(304)) as fetch:
-        (page,) = pair(source)[0].collect(source, fetch, None)
+        (page,) = check_compatible(source)[0].collect(source, fetch, None)
 
     assert page.unchanged
 
@@ -122,7 +122,7 @@ def test_an_item_of_rss_is_known_by_its_guid_else_by_its_link(item, card):
 def test_what_nothing_tells_from_others_is_unreadable(card):
     (page,) = pages({"/feed": atom("a").replace(b"<id>urn:a</id>", b"")}, card)
 
-    assert page.items == (Unreadable(None, "an entry with neither an identifier nor a link, titled 'a'"),)
+    assert page.items == (InvalidRecord(None, "an entry with neither an identifier nor a link, titled 'a'"),)
 
 
 @pytest.mark.parametrize(
@@ -145,9 +145,9 @@ def test_an_entry_is_a_post_or_what_the_card_says(kind, made, card, words):
     source = card("feed", "feed_entry", url=URL, options={"kind": kind})
 
     with door(lambda request: httpx.Response(200, content=atom("a"))) as fetch:
-        (page,) = pair(source)[0].collect(source, fetch, None)
+        (page,) = check_compatible(source)[0].collect(source, fetch, None)
 
-    assert isinstance(pair(source)[1].prepare(source, words)(page.items[0]), made)
+    assert isinstance(check_compatible(source)[1].prepare(source, words)(page.items[0]), made)
 
 
 # Of the real feeds: entries that came, and those that could be mapped; the others have neither an identifier nor a link.
@@ -158,7 +158,7 @@ TRUTH = {"rss": (20, 12), "broken": (10, 1)}
 @pytest.mark.parametrize("folder", TRUTH)
 def test_every_real_feed_is_read_or_told(folder, card, words):
     source = card("feed", "feed_entry", url=URL)
-    read = pair(source)[1].prepare(source, words)
+    read = check_compatible(source)[1].prepare(source, words)
     came = mapped = 0
     for file in sorted((replay.FEEDS / folder).iterdir()):
         try:

@@ -11,8 +11,8 @@ from structlog.testing import capture_logs
 
 from harvesters.errors import FetchError, ForbiddenError, RefusedError, TemporaryFetchError, TooLargeError
 from harvesters.network.fetch import Fetch, Validator
-from harvesters.network.rate_limit import Pace
-from harvesters.network.retry import Patience, retry_after, tell_retries
+from harvesters.network.rate_limit import LocalRateLimiter
+from harvesters.network.retry import RetryPolicy, install_retry_logging, retry_after
 
 URL = "https://registry.example/records"
 Handler = Callable[[httpx.Request], httpx.Response]
@@ -25,7 +25,10 @@ def _no_waiting() -> object:
 
 
 def door(handler: Handler, **settings: object) -> Fetch:
-    return Fetch(transport=httpx.MockTransport(handler), **{"pause": 0, "robots": False, "pace": Pace(sleep=lambda _: None), **settings})  # type: ignore[arg-type]
+    return Fetch(
+        transport=httpx.MockTransport(handler),
+        **{"pause": 0, "robots": False, "rate_limiter": LocalRateLimiter(sleep=lambda _: None), **settings},
+    )  # type: ignore[arg-type]
 
 
 def answers(*replies: httpx.Response) -> tuple[Handler, list[httpx.Request]]:
@@ -106,7 +109,7 @@ def test_a_broken_connection_is_an_outage() -> None:
 def test_an_answer_over_the_limit_is_refused() -> None:
     handler, _ = answers(httpx.Response(200, content=b"x" * 101))
 
-    with door(handler, patience=Patience(size=100)) as fetch, pytest.raises(TooLargeError, match="over 100 bytes"):
+    with door(handler, retry_policy=RetryPolicy(max_bytes=100)) as fetch, pytest.raises(TooLargeError, match="over 100 bytes"):
         fetch.get(URL)
 
 
@@ -150,7 +153,7 @@ def test_a_private_address_is_asked_when_the_operator_allows_its_host() -> None:
 def test_requests_to_a_host_are_a_pause_apart() -> None:
     handler, _ = answers(httpx.Response(200))
     slept: list[float] = []
-    fetch = door(handler, pause=5, pace=Pace(slept.append, lambda: 0.0))
+    fetch = door(handler, pause=5, rate_limiter=LocalRateLimiter(slept.append, lambda: 0.0))
 
     with fetch:
         for _ in range(3):
@@ -166,7 +169,7 @@ def test_what_is_known_is_asked_for_conditionally() -> None:
     with door(handler, validators=known) as fetch:
         reply = fetch.get(URL, conditional=True)
 
-    assert reply.unchanged
+    assert reply.not_modified
     assert asked[0].headers["if-none-match"] == '"v1"'
     assert asked[0].headers["if-modified-since"] == "Mon, 01 Jan 2024 00:00:00 GMT"
     assert fetch.seen == known
@@ -190,7 +193,7 @@ def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float | No
 
 def test_a_new_try_is_told_with_its_reason() -> None:
     handler, _ = answers(httpx.Response(503, headers={"Retry-After": "2"}), httpx.Response(200))
-    tell_retries()
+    install_retry_logging()
 
     with capture_logs() as logs, door(handler) as fetch:
         fetch.get(URL)

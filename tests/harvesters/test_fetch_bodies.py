@@ -16,10 +16,10 @@ import zstandard
 
 from harvesters.archive import Archive
 from harvesters.errors import ArchiveError, ReadTimeoutError, RefusedError, TemporaryFetchError, TooLargeError, UndecodableError
-from harvesters.network.encoding import decoded
+from harvesters.network.encoding import decode_content
 from harvesters.network.fetch import Fetch
-from harvesters.network.retry import Patience
-from harvesters.network.ssrf_guard import Deadline, guarded
+from harvesters.network.retry import RetryPolicy
+from harvesters.network.ssrf_guard import Deadline, safe_transport
 
 URL = "https://registry.example/records"
 TEXT = b'[{"id": 1}]' * 1000
@@ -53,8 +53,8 @@ def sent(content: bytes, encoding: str) -> httpx.MockTransport:
 
 
 def ask(content: bytes, encoding: str, **patience: int) -> bytes:
-    settings = Patience(tries=1, **patience)
-    with Fetch(pause=0, robots=False, patience=settings, transport=sent(content, encoding)) as door:
+    settings = RetryPolicy(max_attempts=1, **patience)
+    with Fetch(pause=0, robots=False, retry_policy=settings, transport=sent(content, encoding)) as door:
         return door.get(URL).content
 
 
@@ -92,7 +92,7 @@ def test_a_bomb_is_refused_in_bounded_memory(encoding: str) -> None:
     tracemalloc.start()
 
     with pytest.raises(TooLargeError, match="over 1000000 bytes"):
-        ask(BOMBS[encoding], encoding, size=1_000_000)
+        ask(BOMBS[encoding], encoding, max_bytes=1_000_000)
 
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -103,12 +103,12 @@ def test_a_body_that_unfolds_to_nothing_does_not_go_on_for_ever() -> None:
     empty = gzip.compress(b"") * 100_000
 
     with pytest.raises(TooLargeError):
-        ask(empty, "gzip", size=1_000_000)
+        ask(empty, "gzip", max_bytes=1_000_000)
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "zstd"])
 def test_pieces_are_small_however_they_are_packed(encoding: str) -> None:
-    assert max(map(len, decoded([BOMBS[encoding]], encoding))) <= 2 * 1024 * 1024
+    assert max(map(len, decode_content([BOMBS[encoding]], encoding))) <= 2 * 1024 * 1024
 
 
 # ---- addresses
@@ -130,8 +130,8 @@ class Line(httpcore.NetworkBackend):
 
 def through(line: Line, *answers: list[str], allow: frozenset[str] = frozenset()) -> Fetch:
     left = iter(answers)
-    transport = guarded(allow, resolve=lambda host, port: next(left), dial=line)
-    return Fetch(pause=0, robots=False, patience=Patience(tries=1), transport=transport)
+    transport = safe_transport(allow, resolve=lambda host, port: next(left), dial=line)
+    return Fetch(pause=0, robots=False, retry_policy=RetryPolicy(max_attempts=1), transport=transport)
 
 
 def test_the_address_that_was_checked_is_the_one_that_is_dialled() -> None:
@@ -174,16 +174,16 @@ def test_a_deadline_that_is_over_ends_every_step() -> None:
     deadline.start(-1)
 
     with pytest.raises(httpcore.ReadTimeout):
-        deadline.left(60.0, httpcore.ReadTimeout)
+        deadline.remaining(60.0, httpcore.ReadTimeout)
 
 
 def test_without_a_deadline_each_step_has_its_own_limit() -> None:
-    assert Deadline().left(60.0, httpcore.ReadTimeout) == 60.0
+    assert Deadline().remaining(60.0, httpcore.ReadTimeout) == 60.0
 
 
 def test_an_answer_that_takes_too_long_in_all_is_stalled() -> None:
     with pytest.raises(ReadTimeoutError, match="did not end in the time"):
-        ask(TEXT, "identity", answer=-1)
+        ask(TEXT, "identity", response_timeout=-1)
 
 
 # ---- the archive
@@ -210,7 +210,7 @@ def test_a_disk_that_fills_while_a_reply_is_kept_is_told(tmp_path) -> None:
     os.dup2(full.fileno(), archive._file.fileno())
 
     with full, pytest.raises(ArchiveError, match=f"archive {file}: No space left on device"):
-        archive.keep(URL, 200, [], b"[]")
+        archive.write_response(URL, 200, [], b"[]")
 
     with pytest.raises(ArchiveError):
         archive.close()
@@ -220,7 +220,7 @@ def test_a_file_is_brought_to_disk_in_bounded_memory(tmp_path: Path) -> None:
     archive = Archive(tmp_path, "s", "s.1")
     tracemalloc.start()
 
-    with Fetch(pause=0, robots=False, keeper=archive, transport=sent(BOMBS["gzip"], "gzip")) as door, door.file(URL) as reply:
+    with Fetch(pause=0, robots=False, archive=archive, transport=sent(BOMBS["gzip"], "gzip")) as door, door.download(URL) as reply:
         peak, path = tracemalloc.get_traced_memory()[1], reply.path
         assert path is not None
         size, start = path.stat().st_size, reply.content
@@ -233,9 +233,9 @@ def test_a_file_is_brought_to_disk_in_bounded_memory(tmp_path: Path) -> None:
 
 
 def test_a_file_over_its_limit_is_refused() -> None:
-    patience = Patience(tries=1, file_size=1000)
+    patience = RetryPolicy(max_attempts=1, max_file_bytes=1000)
     transport = httpx.MockTransport(lambda _: httpx.Response(200, content=TEXT))
 
-    door = Fetch(pause=0, robots=False, patience=patience, transport=transport)
-    with door, pytest.raises(TooLargeError, match="over 1000 bytes"), door.file(URL):
+    door = Fetch(pause=0, robots=False, retry_policy=patience, transport=transport)
+    with door, pytest.raises(TooLargeError, match="over 1000 bytes"), door.download(URL):
         pass

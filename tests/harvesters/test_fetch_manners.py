@@ -20,10 +20,10 @@ from harvesters.errors import (
     UnexpectedStatusError,
 )
 from harvesters.network.fetch import Fetch
-from harvesters.network.rate_limit import Pace
-from harvesters.network.retry import Patience, retry_after
-from harvesters.network.robots import LONGEST, read
-from harvesters.quiet_hours import quiet
+from harvesters.network.rate_limit import LocalRateLimiter
+from harvesters.network.retry import RetryPolicy, retry_after
+from harvesters.network.robots import MAX_CRAWL_DELAY, parse_robots
+from harvesters.quiet_hours import parse_quiet_hours
 from harvesters.source import parse
 
 URL = "https://registry.example/api/records"
@@ -49,7 +49,12 @@ class Host:
 
 
 def door(host: Handler, **settings: object) -> Fetch:
-    given = {"pause": 0, "patience": Patience(tries=2, first=0, most=0), "pace": Pace(lambda _: None, lambda: 0.0), **settings}
+    given = {
+        "pause": 0,
+        "retry_policy": RetryPolicy(max_attempts=2, wait_initial=0, wait_max=0),
+        "rate_limiter": LocalRateLimiter(lambda _: None, lambda: 0.0),
+        **settings,
+    }
     return Fetch(transport=httpx.MockTransport(host), **given)  # type: ignore[arg-type]
 
 
@@ -76,7 +81,7 @@ def test_what_robots_txt_forbids_is_not_asked_and_its_line_is_named(text: str, l
     assert f"https://registry.example/robots.txt forbids it in {line}" in str(told.value)
     assert '"User-agent: Stocktake" and "Allow: /api/records"' in str(told.value)
     assert host.asked == ["registry.example/robots.txt"]
-    assert fetch.met == {"asked": 1, "answered": 1, "robots": 1}
+    assert fetch.outcome_counts == {"asked": 1, "answered": 1, "robots": 1}
 
 
 @pytest.mark.parametrize(
@@ -161,7 +166,7 @@ def test_a_grant_sets_disallow_aside_but_keeps_the_crawl_delay() -> None:
     slept: list[float] = []
     host = Host("User-agent: *\nDisallow: /\nCrawl-delay: 7")
 
-    with door(host, grant="letter of 1 March", pace=Pace(slept.append, lambda: 0.0)) as fetch:
+    with door(host, robots_override="letter of 1 March", rate_limiter=LocalRateLimiter(slept.append, lambda: 0.0)) as fetch:
         fetch.get(URL)
 
     assert slept == [7.0]
@@ -174,7 +179,7 @@ def test_a_grant_sets_disallow_aside_but_keeps_the_crawl_delay() -> None:
 def test_the_longer_of_the_cards_pause_and_the_hosts_is_kept(text: str, delay: float) -> None:
     slept: list[float] = []
 
-    with door(Host(f"User-agent: *\n{text}"), pause=2, pace=Pace(slept.append, lambda: 0.0)) as fetch:
+    with door(Host(f"User-agent: *\n{text}"), pause=2, rate_limiter=LocalRateLimiter(slept.append, lambda: 0.0)) as fetch:
         fetch.get(URL)
 
     assert slept == [delay]
@@ -183,17 +188,20 @@ def test_the_longer_of_the_cards_pause_and_the_hosts_is_kept(text: str, delay: f
 def test_a_crawl_delay_beyond_measure_is_cut_short_and_told() -> None:
     slept: list[float] = []
 
-    with capture_logs() as logs, door(Host("User-agent: *\nCrawl-delay: 86400"), pace=Pace(slept.append, lambda: 0.0)) as fetch:
+    with (
+        capture_logs() as logs,
+        door(Host("User-agent: *\nCrawl-delay: 86400"), rate_limiter=LocalRateLimiter(slept.append, lambda: 0.0)) as fetch,
+    ):
         fetch.get(URL)
 
-    assert slept == [LONGEST]
-    assert [(log["event"], log["asked"], log["kept"]) for log in logs] == [("crawl-delay reduced to the maximum", 86400.0, LONGEST)]
+    assert slept == [MAX_CRAWL_DELAY]
+    assert [(log["event"], log["asked"], log["kept"]) for log in logs] == [("crawl-delay reduced to the maximum", 86400.0, MAX_CRAWL_DELAY)]
 
 
 def test_a_huge_robots_txt_is_read_from_its_beginning_only() -> None:
     text = b"User-agent: *\n" + b"# nothing\n" * 60_000 + b"Disallow: /\n"
 
-    assert read("u", text).forbids(URL) is None
+    assert parse_robots("u", text).forbids(URL) is None
 
 
 # ---- pace
@@ -201,9 +209,9 @@ def test_a_huge_robots_txt_is_read_from_its_beginning_only() -> None:
 
 def test_two_sources_of_a_host_share_its_pause_and_other_hosts_have_their_own() -> None:
     slept: list[float] = []
-    pace = Pace(slept.append, lambda: 0.0)
+    pace = LocalRateLimiter(slept.append, lambda: 0.0)
 
-    with door(Host(), pause=4, robots=False, pace=pace) as one, door(Host(), pause=1, robots=False, pace=pace) as two:
+    with door(Host(), pause=4, robots=False, rate_limiter=pace) as one, door(Host(), pause=1, robots=False, rate_limiter=pace) as two:
         one.get(URL)
         two.get(URL)
         two.get("https://other.example/")
@@ -214,11 +222,11 @@ def test_two_sources_of_a_host_share_its_pause_and_other_hosts_have_their_own() 
 
 def test_requests_of_many_threads_go_out_a_pause_apart() -> None:
     due: list[float] = []
-    pace, barrier = Pace(due.append, lambda: 0.0), Barrier(8)
+    pace, barrier = LocalRateLimiter(due.append, lambda: 0.0), Barrier(8)
 
     def ask() -> None:
         barrier.wait()
-        pace.turn("registry.example", 2.0)
+        pace.acquire("registry.example", 2.0)
 
     threads = [Thread(target=ask) for _ in range(8)]
     for thread in threads:
@@ -231,15 +239,15 @@ def test_requests_of_many_threads_go_out_a_pause_apart() -> None:
 
 def test_a_host_that_asks_one_source_to_wait_is_left_alone_by_the_others() -> None:
     slept: list[float] = []
-    pace = Pace(slept.append, lambda: 0.0)
+    pace = LocalRateLimiter(slept.append, lambda: 0.0)
     limited = Host(answer=lambda _: httpx.Response(429, headers={"Retry-After": "90"}))
 
     with (
-        door(limited, robots=False, pace=pace, patience=Patience(tries=1)) as one,
+        door(limited, robots=False, rate_limiter=pace, retry_policy=RetryPolicy(max_attempts=1)) as one,
         pytest.raises(TemporaryFetchError, match="in 90 seconds"),
     ):
         one.get(URL)
-    with door(Host(), robots=False, pace=pace) as two:
+    with door(Host(), robots=False, rate_limiter=pace) as two:
         two.get(URL)
 
     assert slept == [90.0]
@@ -270,19 +278,19 @@ def test_in_quiet_hours_nothing_is_asked() -> None:
     host = Host()
 
     with (
-        door(host, quiet=quiet("11:00-13:00"), now=lambda: NOON) as fetch,
+        door(host, quiet_hours=parse_quiet_hours("11:00-13:00"), now=lambda: NOON) as fetch,
         pytest.raises(QuietHoursError, match="after 2026-03-01 13:00 UTC"),
     ):
         fetch.get(URL)
 
     assert host.asked == []
-    assert fetch.met == {"quiet_hours": 1}
+    assert fetch.outcome_counts == {"quiet_hours": 1}
 
 
 @pytest.mark.parametrize("text", ["22-06", "22:00", "24:00-06:00", "22:00-22:00", "22:60-23:00", "", "ten to six", "２２:00-06:00"])
 def test_what_is_no_window_of_time_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"write it as|start and end are equal|must be in"):
-        quiet(text)
+        parse_quiet_hours(text)
 
 
 # ---- what is counted
@@ -294,7 +302,7 @@ def test_an_address_that_is_none_is_told_and_counted() -> None:
             with pytest.raises(InvalidURLError):
                 fetch.get(url)
 
-    assert fetch.met == {"invalid_url": 3}
+    assert fetch.outcome_counts == {"invalid_url": 3}
 
 
 def test_a_location_that_is_no_address_fails_the_request() -> None:
@@ -311,7 +319,7 @@ def test_a_status_that_means_nothing_here_is_not_asked_again(status: int) -> Non
     with door(host, robots=False) as fetch, pytest.raises(UnexpectedStatusError, match=f"answered {status}"):
         fetch.get(URL)
 
-    assert fetch.met == {"asked": 1, "unexpected": 1}
+    assert fetch.outcome_counts == {"asked": 1, "unexpected": 1}
 
 
 def test_a_contact_cannot_break_the_header_that_holds_it() -> None:

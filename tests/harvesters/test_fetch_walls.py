@@ -15,7 +15,7 @@ from harvesters.errors import (
     WebPageError,
 )
 from harvesters.network.fetch import Fetch
-from harvesters.network.retry import Patience
+from harvesters.network.retry import RetryPolicy
 
 URL = "https://registry.example/oai"
 CHALLENGE = b"<!DOCTYPE html><title>Just a moment...</title><script>window._cf_chl_opt={};</script>"
@@ -25,8 +25,8 @@ def ask(status: int, headers: dict[str, str], content: bytes, accept: str = "app
     def answer(_: httpx.Request) -> httpx.Response:
         return httpx.Response(status, headers=headers, content=content)
 
-    patience = Patience(tries=1)
-    with Fetch("desk@example.org", pause=0, robots=False, patience=patience, transport=httpx.MockTransport(answer)) as door:
+    patience = RetryPolicy(max_attempts=1)
+    with Fetch("desk@example.org", pause=0, robots=False, retry_policy=patience, transport=httpx.MockTransport(answer)) as door:
         door.get(URL, accept=accept)
     return door
 
@@ -89,7 +89,7 @@ def test_the_publisher_is_given_who_we_are_and_the_line_that_lets_us_in() -> Non
 def test_data_that_speaks_of_walls_is_data() -> None:
     door = ask(200, {}, b'[{"title": "How we pass the captcha of /cdn-cgi/challenge-platform/ by cloudflare"}]')
 
-    assert door.met == {"asked": 1, "answered": 1}
+    assert door.outcome_counts == {"asked": 1, "answered": 1}
 
 
 @pytest.mark.parametrize(
@@ -102,4 +102,4 @@ def test_a_web_page_in_the_place_of_data_is_told_with_its_title(accept: str, wan
 
 @pytest.mark.parametrize("accept", ["*/*", "text/html", "text/html, application/ld+json"])
 def test_a_web_page_that_was_asked_for_is_an_answer(accept: str) -> None:
-    assert ask(200, {}, b"<html></html>", accept).met["answered"] == 1
+    assert ask(200, {}, b"<html></html>", accept).outcome_counts["answered"] == 1

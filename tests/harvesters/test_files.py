@@ -10,10 +10,11 @@ import httpx
 import pytest
 import replay
 
-from harvesters.compatibility import pair
+from harvesters.compatibility import check_compatible
 from harvesters.errors import NotFoundError, ParseError, SourceDefinitionError, UnavailableError
-from harvesters.network.fetch import Fetch, Patience
-from harvesters.page_model import Gone, Payload, Record, Unreadable
+from harvesters.network.fetch import Fetch
+from harvesters.network.retry import RetryPolicy
+from harvesters.page_model import DeletedRecord, InvalidRecord, Payload, Record
 from harvesters.protocols.files.harvest import collect
 
 HOST = "https://registry.example"
@@ -60,7 +61,7 @@ class Folder:
         return httpx.Response(it) if isinstance(it, int) else httpx.Response(200, content=content)
 
     def door(self) -> Fetch:
-        return Fetch(pause=0, robots=False, transport=httpx.MockTransport(self), patience=Patience(tries=1))
+        return Fetch(pause=0, robots=False, transport=httpx.MockTransport(self), retry_policy=RetryPolicy(max_attempts=1))
 
 
 @pytest.fixture
@@ -130,7 +131,14 @@ def test_a_folder_that_was_read_is_not_listed_again(source):
 
 @pytest.mark.parametrize(
     ("broken", "kind"),
-    [(b"{", Unreadable), (b"[1]", Unreadable), (b"<html>", Unreadable), (403, Unreadable), (404, Gone), (500, Unreadable)],
+    [
+        (b"{", InvalidRecord),
+        (b"[1]", InvalidRecord),
+        (b"<html>", InvalidRecord),
+        (403, InvalidRecord),
+        (404, DeletedRecord),
+        (500, InvalidRecord),
+    ],
 )
 def test_a_file_that_cannot_be_read_stops_nothing(broken, kind, source):
     pages = harvest(folder(**{"/f/a.json": broken}), source())
@@ -179,10 +187,10 @@ def test_a_broken_file_of_rdf_leaves_the_sweep_in_doubt(source):
 
 @pytest.mark.parametrize(("kind", "payload"), [("json", Payload.ROW), ("xml", Payload.XML), ("rdf", Payload.GRAPH)])
 def test_the_mapping_must_read_what_the_files_hold(kind, payload, card):
-    assert pair(card("files", "fields", fields={"title": "'x'"}, options={"format": kind}))[0].brings is payload
+    assert check_compatible(card("files", "fields", fields={"title": "'x'"}, options={"format": kind}))[0].brings is payload
     if payload is not Payload.XML:
         with pytest.raises(SourceDefinitionError, match="cannot read what protocol 'files' brings"):
-            pair(card("files", "oai_dc", fields={}, options={"format": kind}))
+            check_compatible(card("files", "oai_dc", fields={}, options={"format": kind}))
 
 
 PATHS = {"b": "n/b.json", "a": "n/a.json", "l": "LICENSE"}
@@ -235,7 +243,7 @@ def test_what_is_no_listing_is_told(content, why, source):
 @pytest.mark.parametrize(("options", "why"), [({"format": "csv"}, "it is one of json, xml, rdf"), ({"only": "("}, "no regular expression")])
 def test_a_card_with_a_wrong_option_is_refused(options, why, source):
     with pytest.raises(SourceDefinitionError, match=why):
-        pair(source(**options))
+        check_compatible(source(**options))
 
 
 @pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)

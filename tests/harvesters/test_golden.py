@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import replay
 
-from harvesters.compatibility import pair
+from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.network.fetch import Fetch
-from harvesters.page_model import Gone, Record
+from harvesters.page_model import DeletedRecord, Record
 from harvesters.protocols.registry import PROTOCOLS
 from harvesters.source import load
 from vocab.describe import describe
@@ -26,7 +26,7 @@ def made(name: str, words: object) -> list[str]:
     """Give the statements that a folder's reply becomes; what is gone or unreadable is a line that says so."""
     folder = REPLIES / name
     source = load(folder / "card.toml")
-    protocol, reader = pair(source)
+    protocol, reader = check_compatible(source)
     read = reader.prepare(source, words)
     lines = []
     with Fetch(pause=0, robots=False, transport=replay.played(folder)) as fetch:
@@ -37,7 +37,7 @@ def made(name: str, words: object) -> list[str]:
                 except ParseError as error:
                     lines.append(f"# unreadable: {error}")
             else:
-                lines.append(f"# gone: {item.key}" if isinstance(item, Gone) else f"# unreadable: {item.reason}")
+                lines.append(f"# gone: {item.key}" if isinstance(item, DeletedRecord) else f"# unreadable: {item.reason}")
     return lines
 
 

@@ -17,11 +17,11 @@ from pyoxigraph import RdfFormat
 from python_calamine import CalamineWorkbook
 from simulated import door
 
-from harvesters.compatibility import pair
+from harvesters.compatibility import check_compatible
 from harvesters.errors import CharsetError, HarvestError, ParseError
 from harvesters.network.fetch import Reply
 from harvesters.network.response_parsing import dump_json, load_json
-from harvesters.page_model import Record, Unreadable
+from harvesters.page_model import InvalidRecord, Record
 from harvesters.parsing import parser_errors
 from harvesters.payloads.rdf_parser import DEPTH, parse_quads
 from harvesters.payloads.workbook_area import check_areas
@@ -48,7 +48,7 @@ def harvest(content: bytes, card: Any, protocol: str, mapping: str, content_type
     source = card(protocol, mapping, url=URL, options=options)
     with door(lambda request: httpx.Response(200, content=content, headers={"content-type": content_type})) as fetch:
         fetch.now = lambda: datetime(2026, 6, 1, tzinfo=UTC)  # which decides how far ahead series are told
-        return [item for page in pair(source)[0].collect(source, fetch, None) for item in page.items]
+        return [item for page in check_compatible(source)[0].collect(source, fetch, None) for item in page.items]
 
 
 def nested(count: int) -> str:
@@ -114,7 +114,7 @@ def test_stray_text_or_html_in_an_iri_costs_one_record_of_rdf_xml(broken, card):
 
     items = harvest(content.encode(), card, "rdf", "dcat", "application/rdf+xml")
 
-    assert [(type(it), it.key[-1]) for it in items] == [(Record, "1"), (Unreadable, "2"), (Record, "3")]
+    assert [(type(it), it.key[-1]) for it in items] == [(Record, "1"), (InvalidRecord, "2"), (Record, "3")]
 
 
 def test_stray_text_between_records_is_reported_beside_them(card):
@@ -122,7 +122,7 @@ def test_stray_text_between_records_is_reported_beside_them(card):
 
     items = harvest(content.encode(), card, "rdf", "dcat", "application/rdf+xml")
 
-    assert [type(it) for it in items] == [Record, Record, Unreadable]
+    assert [type(it) for it in items] == [Record, Record, InvalidRecord]
     assert "'stray'" in items[-1].reason
 
 
@@ -138,7 +138,7 @@ def test_html_in_an_iri_costs_one_record_of_turtle(iri, kind, card):
 
     items = harvest("".join(lines).encode(), card, "rdf", "dcat", kind)
 
-    assert [(type(it), it.key[-1]) for it in items] == [(Record, "1"), (Unreadable, "2"), (Record, "3")]
+    assert [(type(it), it.key[-1]) for it in items] == [(Record, "1"), (InvalidRecord, "2"), (Record, "3")]
 
 
 def test_a_broken_statement_is_laid_to_the_subject_that_a_prefix_shortens(card):
@@ -150,7 +150,7 @@ def test_a_broken_statement_is_laid_to_the_subject_that_a_prefix_shortens(card):
 
     items = harvest(content.encode(), card, "rdf", "dcat", "text/turtle")
 
-    assert [(type(it), it.key[-1]) for it in items] == [(Record, "1"), (Unreadable, "2"), (Record, "3")]
+    assert [(type(it), it.key[-1]) for it in items] == [(Record, "1"), (InvalidRecord, "2"), (Record, "3")]
 
 
 def xlsx(rows: str) -> bytes:
@@ -255,7 +255,7 @@ MANY = ",".join(f"2024{month:02}{day:02}T{hour:02}{minute:02}00Z" for month in r
 def test_a_series_without_bound_is_one_unreadable_event(lines, reason, card):
     (item,) = harvest(EVENT.format(lines).replace("\n", "\r\n").encode(), card, "ical", "ical_event")
 
-    assert isinstance(item, Unreadable)
+    assert isinstance(item, InvalidRecord)
     assert reason in item.reason
 
 
@@ -319,7 +319,7 @@ def test_a_number_without_end_costs_one_record(card):
 
     items = harvest(content, card, "json", "fields")
 
-    assert [(type(it), it.key) for it in items] == [(Record, "a"), (Unreadable, "b")]
+    assert [(type(it), it.key) for it in items] == [(Record, "a"), (InvalidRecord, "b")]
 
 
 @pytest.mark.parametrize("depth", [300, 900])
@@ -328,7 +328,7 @@ def test_json_that_is_nested_too_deep_costs_one_record(depth, card):
 
     items = harvest(content, card, "json", "fields")
 
-    assert [(type(it), it.key) for it in items] == [(Record, "a"), (Unreadable, "b")]
+    assert [(type(it), it.key) for it in items] == [(Record, "a"), (InvalidRecord, "b")]
     assert "nested more than 254 deep" in items[1].reason
 
 

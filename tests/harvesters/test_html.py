@@ -9,9 +9,9 @@ import httpx
 import pytest
 from simulated import door
 
-from harvesters.compatibility import pair
+from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError, SourceDefinitionError
-from harvesters.page_model import Page, Unreadable
+from harvesters.page_model import InvalidRecord, Page
 
 URL = "https://registry.example/list"
 OPTIONS = {"records": "//li", "key": "a/@id"}
@@ -30,7 +30,7 @@ def pages(answers: Mapping[str, str], card: Any, *, cursor: str | None = None, o
 
     source = card("html", url=URL, options=dict(options), fields={"title": "a"})
     with door(there) as fetch:
-        return list(pair(source)[0].collect(source, fetch, None, cursor))
+        return list(check_compatible(source)[0].collect(source, fetch, None, cursor))
 
 
 def keys(found: list[Page[Any]]) -> list[str | None]:
@@ -60,7 +60,7 @@ def test_the_page_of_each_entry_is_read_in_its_place(card):
 
     record, lost = page.items
     assert (record.key, record.payload.findtext("body/h1"), b"input" in record.raw) == ("https://registry.example/p/a", "A", False)
-    assert (type(lost), lost.key) == (Unreadable, "https://registry.example/p/b")
+    assert (type(lost), lost.key) == (InvalidRecord, "https://registry.example/p/b")
     assert page.doubt
 
 
@@ -90,7 +90,7 @@ def test_a_digest_of_texts_is_a_key(card):
 def test_an_entry_without_a_key_is_unreadable(card):
     (page,) = pages({"/list": listed("a", "")}, card)
 
-    assert [type(item).__name__ for item in page.items] == ["Record", "Unreadable"]
+    assert [type(item).__name__ for item in page.items] == ["Record", "InvalidRecord"]
 
 
 @pytest.mark.parametrize(
@@ -112,4 +112,4 @@ def test_a_list_that_cannot_be_read_ends_the_run(answers, told, card):
 )
 def test_a_card_that_cannot_work_is_refused(options, told, card):
     with pytest.raises(SourceDefinitionError, match=told):
-        pair(card("html", url=URL, options=options))
+        check_compatible(card("html", url=URL, options=options))

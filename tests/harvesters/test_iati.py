@@ -10,9 +10,9 @@ import httpx
 import pytest
 from simulated import door
 
-from harvesters.compatibility import pair
+from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError
-from harvesters.page_model import Page, Record, Unreadable
+from harvesters.page_model import InvalidRecord, Page, Record
 
 ROOT = "https://registry.example"
 
@@ -56,7 +56,7 @@ def pages(
 ) -> list[Page[Any]]:
     source = card("iati", "iati_activity", url=url, options=options)
     with door(portal) as fetch:
-        return list(pair(source)[0].collect(source, fetch, since, cursor))
+        return list(check_compatible(source)[0].collect(source, fetch, since, cursor))
 
 
 def keys(found: list[Page[Any]]) -> list[str | None]:
@@ -90,7 +90,7 @@ def test_a_file_that_changed_meanwhile_is_read_anew(card):
 def test_a_missing_file_costs_its_own_activities_and_leaves_the_sweep_in_doubt(card):
     found = pages(Portal({"a": b"", "b": file(activity("B-1"))}), card)
 
-    (told,) = [item.reason for page in found for item in page.items if isinstance(item, Unreadable)]
+    (told,) = [item.reason for page in found for item in page.items if isinstance(item, InvalidRecord)]
     assert "https://a.example/a.xml: answered 404" in told
     assert keys(found) == [None, "B-1"]
     assert found[-1].doubt

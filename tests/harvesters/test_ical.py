@@ -10,9 +10,9 @@ import pytest
 import replay
 from simulated import door
 
-from harvesters.compatibility import pair
+from harvesters.compatibility import check_compatible
 from harvesters.errors import HarvestError, ParseError, SourceDefinitionError
-from harvesters.page_model import Page, Record, Unreadable
+from harvesters.page_model import InvalidRecord, Page, Record
 from vocab.initiative import Event
 
 URL = "https://registry.example/calendar.ics"
@@ -28,7 +28,7 @@ def pages(content: bytes, card: Any, *, status: int = 200, cursor: str | None = 
     source = card("ical", "ical_event", url=URL, options=options)
     with door(lambda request: httpx.Response(status, content=content)) as fetch:
         fetch.now = lambda: NOW
-        return list(pair(source)[0].collect(source, fetch, None, cursor))
+        return list(check_compatible(source)[0].collect(source, fetch, None, cursor))
 
 
 def rows(content: bytes, card: Any, **options: Any) -> list[Any]:
@@ -103,7 +103,7 @@ def test_further_dates_are_told_too(card):
 def test_a_series_that_recurs_all_the_time_is_unreadable(rule, card):
     (page,) = pages(calendar(f"UID:1\nDTSTART:20260501T090000Z\nRRULE:{rule}", "UID:2\nDTSTART:20260501T090000Z"), card)
 
-    assert [(type(item), item.key) for item in page.items] == [(Unreadable, "1"), (Record, "2")]
+    assert [(type(item), item.key) for item in page.items] == [(InvalidRecord, "1"), (Record, "2")]
 
 
 def test_a_series_that_began_long_ago_is_told_for_twenty_years(card):
@@ -128,7 +128,7 @@ def test_an_event_without_a_uid_or_a_start_is_unreadable(card):
     (page,) = pages(calendar("DTSTART:20260501T090000Z", "UID:2", "UID:3\nDTSTART:soon", "UID:4\nDTSTART:20260501T090000Z"), card)
 
     assert [(type(item), item.key) for item in page.items] == [
-        (Unreadable, None), (Unreadable, "2"), (Unreadable, "3"), (Record, "4"),
+        (InvalidRecord, None), (InvalidRecord, "2"), (InvalidRecord, "3"), (Record, "4"),
     ]  # fmt: skip
 
 
@@ -144,7 +144,7 @@ def test_what_is_no_calendar_is_told(content, card):
 
 def test_a_time_zone_that_is_none_is_refused(card):
     with pytest.raises(SourceDefinitionError, match="no time zone"):
-        pair(card("ical", "ical_event", options={"zone": "Nairobi"}))
+        check_compatible(card("ical", "ical_event", options={"zone": "Nairobi"}))
 
 
 # Of the real calendars: what came, and what was mapped; the others have no UID or no start, or hold no event at all.
@@ -155,7 +155,7 @@ TRUTH = {"ical": (299, 275), "broken": (2, 0)}
 @pytest.mark.parametrize("folder", TRUTH)
 def test_every_real_calendar_is_read_or_told(folder, card, words):
     source = card("ical", "ical_event", url=URL)
-    read = pair(source)[1].prepare(source, words)
+    read = check_compatible(source)[1].prepare(source, words)
     came = mapped = 0
     for file in sorted((replay.FEEDS / folder).iterdir()):
         try:

@@ -10,7 +10,7 @@ import pytest
 
 from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.network.fetch import Validator
-from harvesters.page_model import Unreadable
+from harvesters.page_model import InvalidRecord
 from harvesters.protocols import paged_document
 from harvesters.protocols.json_api.harvest import check, collect
 
@@ -118,7 +118,7 @@ def test_a_broken_or_missing_file_is_unreadable_and_stops_nothing(card, registry
 
     pages = harvest(there, card(url=f"{URL}/", options={"files": "@"}))
 
-    assert [type(item).__name__ for page in pages for item in page.items] == ["Unreadable", "Unreadable", "Record"]
+    assert [type(item).__name__ for page in pages for item in page.items] == ["InvalidRecord", "InvalidRecord", "Record"]
     assert "404" in pages[1].items[0].reason
 
 
@@ -182,7 +182,7 @@ def test_what_json_forbids_makes_one_record_unreadable(text, reason, card, regis
 
     (page,) = harvest(there, card())
 
-    assert isinstance(page.items[0], Unreadable)
+    assert isinstance(page.items[0], InvalidRecord)
     assert reason in page.items[0].reason
     assert page.items[1].key == "b"
 

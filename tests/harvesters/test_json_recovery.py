@@ -9,7 +9,7 @@ import pytest
 from simulated import crashed, door
 
 from harvesters.errors import HarvestError, ParseError, UnavailableError
-from harvesters.page_model import Record, Unreadable
+from harvesters.page_model import InvalidRecord, Record
 from harvesters.protocols.json_api.harvest import collect
 from harvesters.protocols.paged_document import ROWS
 from harvesters.source import Source
@@ -87,7 +87,7 @@ def test_a_server_that_crashes_at_one_record_is_read_around_it():
     pages = harvest(there, card(page="page"))
 
     assert keys(pages) == truth(there)
-    assert "answered 500" in next(item.reason for page in pages for item in page.items if isinstance(item, Unreadable))
+    assert "answered 500" in next(item.reason for page in pages for item in page.items if isinstance(item, InvalidRecord))
 
 
 def test_it_costs_requests_by_the_divisors_of_the_page():
@@ -256,5 +256,5 @@ def test_a_file_that_crashes_its_server_is_unreadable_and_doubted_where_its_name
 
     pages = harvest(folder, source)
 
-    assert [type(item) for page in pages for item in page.items] == [Record, Unreadable, Record]
+    assert [type(item) for page in pages for item in page.items] == [Record, InvalidRecord, Record]
     assert (pages[-1].doubt is not None) == doubted

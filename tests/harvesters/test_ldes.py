@@ -10,8 +10,9 @@ import replay
 from pyoxigraph import NamedNode, RdfFormat, parse, serialize
 
 from harvesters.errors import NotFoundError, ParseError
-from harvesters.network.fetch import Fetch, Patience
-from harvesters.page_model import Gone, Record, Unreadable
+from harvesters.network.fetch import Fetch
+from harvesters.network.retry import RetryPolicy
+from harvesters.page_model import DeletedRecord, InvalidRecord, Record
 from harvesters.payloads.property_path import compiled
 from harvesters.protocols.ldes.harvest import collect
 
@@ -53,7 +54,7 @@ class Site:
         )
 
     def door(self) -> Fetch:
-        return Fetch(pause=0, robots=False, transport=httpx.MockTransport(self), patience=Patience(tries=1))
+        return Fetch(pause=0, robots=False, transport=httpx.MockTransport(self), retry_policy=RetryPolicy(max_attempts=1))
 
 
 @pytest.fixture
@@ -91,7 +92,7 @@ def test_the_latest_version_of_each_entity_comes_and_what_was_deleted_is_gone(so
     pages = harvest(by_time(), source())
 
     assert told(pages) == {"x": "new", "y": "Y"}
-    assert [item for item in items(pages) if isinstance(item, Gone)] == [Gone(f"{HOST}/z", "2026-01-21T00:00:00Z")]
+    assert [item for item in items(pages) if isinstance(item, DeletedRecord)] == [DeletedRecord(f"{HOST}/z", "2026-01-21T00:00:00Z")]
     assert (pages[0].claimed, pages[-1].doubt) == (3, None)
 
 
@@ -143,7 +144,7 @@ def test_a_stream_says_itself_how_it_tells_deletions(path, deleted, source):
 
     (item,) = items(harvest(Site(s=stream + version("x", 1, "X") + version("x", 2, "X", f"; {path} {deleted}")), source()))
 
-    assert type(item) is Gone
+    assert type(item) is DeletedRecord
 
 
 def test_a_place_in_the_stream_decides_between_versions_of_one_time(source):
@@ -206,7 +207,7 @@ def test_a_harvest_goes_on_from_its_cursor(source):
 def test_a_member_that_cannot_be_read_is_unreadable_alone(source):
     (bad, good) = items(harvest(Site(s=STREAM + version("a", 1, "", "; dct:relation <http://a b>") + version("b", 1)), source()))
 
-    assert [(type(it), it.key[-1]) for it in (bad, good)] == [(Unreadable, "a"), (Record, "b")]
+    assert [(type(it), it.key[-1]) for it in (bad, good)] == [(InvalidRecord, "a"), (Record, "b")]
 
 
 @pytest.mark.parametrize("content", [":a :b :c .", "<html>", "<a", ""])

@@ -13,7 +13,7 @@ from harvesters.ledger.finalize import LISTED_RUNS
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Outcome, RecordState, Run, StagedDiff, StagedRecord, State, StateChange
 from harvesters.network.fetch import Validator
-from harvesters.page_model import Position
+from harvesters.page_model import SourcePosition
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -156,7 +156,7 @@ def test_a_record_of_another_source_that_says_the_same_or_has_the_same_page_is_a
 
 def test_what_was_unchanged_stays_listed_when_the_run_is_settled(ledger: Ledger) -> None:
     settled(ledger, new("a"), new("b"))
-    at = Position("s/s.2.warc.gz", 10, 20)
+    at = SourcePosition("s/s.2.warc.gz", 10, 20)
 
     run = settled(ledger, *(StagedRecord(key, Outcome.UNCHANGED, f"digest of {key}", position=at) for key in "ab"))
 

@@ -15,9 +15,10 @@ import pytest
 
 from harvesters.commands.mirror import address
 from harvesters.errors import FetchError, MirrorError, ParseError, SourceLockedError, TooLargeError
-from harvesters.mirror import LARGEST, Mirror, catch_up, follow, meet
+from harvesters.mirror import LARGEST, Mirror, follow, handshake, sync
 from harvesters.network import download
-from harvesters.network.fetch import Fetch, Patience
+from harvesters.network.fetch import Fetch
+from harvesters.network.retry import RetryPolicy
 from journal import mirror_origin
 from journal.errors import ChainError, ForkError, ReadOnlyMirrorError
 from journal.journal import Journal
@@ -87,7 +88,9 @@ def there(tmp_path: Path) -> Origin:
 
 def mirror(tmp_path: Path, there: Origin, **how: object) -> Mirror:
     validators: dict[str, object] = {}
-    door = Fetch(pause=0, transport=httpx.MockTransport(there), patience=Patience(tries=1, size=1 << 20), validators=validators)  # type: ignore[arg-type]
+    door = Fetch(
+        pause=0, transport=httpx.MockTransport(there), retry_policy=RetryPolicy(max_attempts=1, max_bytes=1 << 20), validators=validators
+    )  # type: ignore[arg-type]
     return Mirror(tmp_path / "mirror", URL, door, now=lambda: WHEN, validators=validators, **how)  # type: ignore[arg-type]
 
 
@@ -105,7 +108,7 @@ def patch(*rows: str, previous: str | None = None) -> bytes:
 def test_a_mirror_holds_the_same_bytes(tmp_path: Path, there: Origin) -> None:
     it = mirror(tmp_path, there)
 
-    brought = catch_up(it)
+    brought = sync(it)
 
     assert brought == 3
     assert files(it.journal) == files(there.journal)
@@ -116,54 +119,54 @@ def test_a_mirror_holds_the_same_bytes(tmp_path: Path, there: Origin) -> None:
 def test_a_mirror_has_the_origins_status_graph(tmp_path: Path, there: Origin) -> None:
     it = mirror(tmp_path, there)
 
-    catch_up(it)
+    sync(it)
 
     assert (it.data / "status.nq").read_text() == f'<{BASE}source/a> <{BASE}ns#publishedRecords> "3" <{BASE}status> .\n'
 
 
 def test_only_what_is_new_is_asked_for(tmp_path: Path, there: Origin) -> None:
     it = mirror(tmp_path, there)
-    catch_up(it)
+    sync(it)
     there.asked.clear()
     grown(there.journal.folder, [quad(500)])
 
-    catch_up(it)
+    sync(it)
 
     assert [path for path, _ in there.asked] == ["/journal/head", "/journal/4.gz", "/status"]
 
 
 def test_an_origin_without_news_answers_in_a_few_bytes(tmp_path: Path, there: Origin) -> None:
     it = mirror(tmp_path, there)
-    catch_up(it)
+    sync(it)
 
-    brought = catch_up(it)
+    brought = sync(it)
 
-    assert (brought, it.door.met["unchanged"]) == (0, 1)
+    assert (brought, it.client.outcome_counts["unchanged"]) == (0, 1)
 
 
 def test_an_empty_origin_is_followed_too(tmp_path: Path) -> None:
     there = Origin(Journal(tmp_path / "origin"))
     it = mirror(tmp_path, there)
 
-    before = catch_up(it)
+    before = sync(it)
     grown(there.journal.folder, [quad(1)])
 
-    assert (before, catch_up(it)) == (0, 1)
+    assert (before, sync(it)) == (0, 1)
 
 
 def test_a_mirror_of_a_mirror_is_one_as_well(tmp_path: Path, there: Origin) -> None:
     first = mirror(tmp_path, there)
-    catch_up(first)
+    sync(first)
 
     second = mirror(tmp_path / "second", Origin(first.journal))
-    catch_up(second)
+    sync(second)
 
     assert files(second.journal) == files(there.journal)
 
 
 def test_nothing_else_is_written_into_a_mirrors_journal(tmp_path: Path, there: Origin) -> None:
     it = mirror(tmp_path, there)
-    catch_up(it)
+    sync(it)
 
     with pytest.raises(ReadOnlyMirrorError, match=r"mirror of https://origin\.example/"):
         it.journal.append([quad(9)], run="b.1", time=WHEN)
@@ -173,24 +176,24 @@ def test_nothing_else_is_written_into_a_mirrors_journal(tmp_path: Path, there: O
 
 def test_a_fork_at_the_same_length_is_refused(tmp_path: Path, there: Origin) -> None:
     it = mirror(tmp_path, there)
-    catch_up(it)
+    sync(it)
     held = files(it.journal)
     other = Origin(grown(tmp_path / "other", [quad(1)], [quad(2)], [quad(9)]))
 
     with pytest.raises(ForkError, match="have parted"):
-        catch_up(mirror(tmp_path, other))
+        sync(mirror(tmp_path, other))
 
     assert files(it.journal) == held
 
 
 def test_a_fork_that_has_grown_longer_is_refused(tmp_path: Path, there: Origin) -> None:
     it = mirror(tmp_path, there)
-    catch_up(it)
+    sync(it)
     held = files(it.journal)
     other = Origin(grown(tmp_path / "other", [quad(7)], [quad(2)], [quad(3)], [quad(4)]))
 
     with pytest.raises(ForkError, match=r"entry 4 follows .* have parted"):
-        catch_up(mirror(tmp_path, other))
+        sync(mirror(tmp_path, other))
 
     assert files(it.journal) == held
     assert "have parted" in (known.trouble if (known := mirror_origin.read(it.journal.folder)) else "")
@@ -199,11 +202,11 @@ def test_a_fork_that_has_grown_longer_is_refused(tmp_path: Path, there: Origin) 
 
 def test_an_origin_that_was_set_back_is_refused(tmp_path: Path, there: Origin) -> None:
     it = mirror(tmp_path, there)
-    catch_up(it)
+    sync(it)
     other = Origin(grown(tmp_path / "other", [quad(1)]))
 
     with pytest.raises(ForkError, match="ends with entry 1, but 3 came from it"):
-        catch_up(mirror(tmp_path, other))
+        sync(mirror(tmp_path, other))
 
 
 def test_a_gap_is_refused_and_what_came_before_it_stays(tmp_path: Path, there: Origin) -> None:
@@ -211,7 +214,7 @@ def test_a_gap_is_refused_and_what_came_before_it_stays(tmp_path: Path, there: O
     it = mirror(tmp_path, there)
 
     with pytest.raises(MirrorError, match=r"journal/2\.gz: is missing.*gap"):
-        catch_up(it)
+        sync(it)
 
     assert list(files(it.journal)) == ["000000001.rdfp.gz"]
 
@@ -241,7 +244,7 @@ def test_an_entry_that_was_changed_is_refused_and_quarantined(
     it = mirror(tmp_path, there)
 
     with pytest.raises(ChainError, match=f"https://origin.example/: entry 2 .*({why})"):
-        catch_up(it)
+        sync(it)
 
     assert list(files(it.journal)) == ["000000001.rdfp.gz"]
     assert (it.data / "mirror" / "refused" / "000000002.rdfp.gz").read_bytes() == wrong
@@ -294,7 +297,7 @@ def test_entry_that_followers_cannot_read_is_refused(tmp_path: Path, there: Orig
     it = mirror(tmp_path, there)
 
     with pytest.raises(ChainError, match=r"https://origin\.example/: .*entry 1"):
-        catch_up(it)
+        sync(it)
 
     assert it.journal.head is None
     assert (it.data / "mirror" / "refused" / "000000001.rdfp.gz").exists()
@@ -304,7 +307,7 @@ def test_entry_in_canonical_form_is_accepted(tmp_path: Path, there: Origin) -> N
     rows = [text(r'"\u0007\t\n\r\b\f\"\\\u007F\uFFFE"'), text('"é\u2028\U0001f600"@zh-hans'), text('"1"^^<https://x.org/type>')]
     there.journal = grown(tmp_path / "canonical", rows)
 
-    assert catch_up(mirror(tmp_path, there)) == 1
+    assert sync(mirror(tmp_path, there)) == 1
 
 
 def test_refused_entry_is_reported_and_not_downloaded_again(tmp_path: Path, there: Origin) -> None:
@@ -312,7 +315,7 @@ def test_refused_entry_is_reported_and_not_downloaded_again(tmp_path: Path, ther
     it = mirror(tmp_path, there)
     for _ in range(2):
         with pytest.raises(ChainError):
-            catch_up(it)
+            sync(it)
 
     known = mirror_origin.read(it.journal.folder)
     assert known
@@ -326,11 +329,11 @@ def test_refused_entry_is_reported_while_the_origin_is_away(tmp_path: Path, ther
     there.instead["/journal/2.gz"] = lambda request: there.file(request, UNREADABLE["time is a word"], "forged")
     it = mirror(tmp_path, there)
     with pytest.raises(ChainError):
-        catch_up(it)
+        sync(it)
     there.instead["/journal/head"] = lambda _: httpx.Response(403)
 
     with pytest.raises(FetchError):
-        catch_up(it)
+        sync(it)
 
     known = mirror_origin.read(it.journal.folder)
     assert known
@@ -342,10 +345,10 @@ def test_repaired_entry_replaces_the_refused_one(tmp_path: Path, there: Origin) 
     there.instead["/journal/2.gz"] = lambda request: there.file(request, UNREADABLE["time is a word"], "forged")
     it = mirror(tmp_path, there)
     with pytest.raises(ChainError):
-        catch_up(it)
+        sync(it)
     there.instead.clear()
 
-    brought = catch_up(it)
+    brought = sync(it)
 
     assert brought == 2
     assert files(it.journal) == files(there.journal)
@@ -370,7 +373,7 @@ def test_a_row_that_no_store_of_ours_takes_is_refused(tmp_path: Path, there: Ori
     there.instead["/journal/1.gz"] = lambda request: there.file(request, content, "odd")
 
     with pytest.raises(ChainError, match="no quad in canonical form"):
-        catch_up(mirror(tmp_path, there))
+        sync(mirror(tmp_path, there))
 
 
 def test_an_entry_that_unpacks_to_more_than_the_limit_is_refused(tmp_path: Path, there: Origin) -> None:
@@ -378,16 +381,16 @@ def test_an_entry_that_unpacks_to_more_than_the_limit_is_refused(tmp_path: Path,
     there.instead["/journal/1.gz"] = lambda request: there.file(request, content, "bomb")
 
     with pytest.raises(ChainError, match="more than 100000 bytes unpacked"):
-        catch_up(mirror(tmp_path, there, largest=100_000))
+        sync(mirror(tmp_path, there, max_entry_bytes=100_000))
 
     assert len(content) < 100_000
 
 
 def test_a_file_larger_than_the_limit_is_not_brought(tmp_path: Path, there: Origin) -> None:
-    it = mirror(tmp_path, there, largest=50)
+    it = mirror(tmp_path, there, max_entry_bytes=50)
 
     with pytest.raises(TooLargeError, match="--largest"):
-        catch_up(it)
+        sync(it)
 
     assert list((it.data / "mirror").iterdir()) == [it.data / "mirror" / "lock"]
 
@@ -400,11 +403,11 @@ def test_a_download_goes_on_where_it_broke_off(tmp_path: Path, there: Origin, mo
     there.instead["/journal/1.gz"] = lambda request: next(pieces)(request, entry.path.read_bytes(), entry.id)
     it = mirror(tmp_path, there)
     with pytest.raises(FetchError):
-        catch_up(it)
+        sync(it)
     there.instead.clear()
     there.asked.clear()
 
-    catch_up(it)
+    sync(it)
 
     assert next(asked for path, asked in there.asked if path == "/journal/1.gz") == "bytes=100-199"
     assert files(it.journal) == files(there.journal)
@@ -419,7 +422,7 @@ def test_a_part_that_was_spoiled_is_brought_again_at_once(tmp_path: Path, there:
     part.write_bytes(b"\0" * 50)
     part.with_name(part.name + ".tag").write_text(json.dumps({"etag": f'"{entry.id}"', "total": entry.path.stat().st_size}))
 
-    catch_up(it)
+    sync(it)
 
     assert files(it.journal) == files(there.journal)
 
@@ -431,7 +434,7 @@ def test_a_part_of_another_file_is_thrown_away(tmp_path: Path, there: Origin) ->
     part.write_bytes(b"old")
     part.with_name(part.name + ".tag").write_text(json.dumps({"etag": '"another"', "total": 99}))
 
-    catch_up(it)
+    sync(it)
 
     assert files(it.journal) == files(there.journal)
 
@@ -440,7 +443,7 @@ def test_an_origin_that_gives_no_parts_is_followed_too(tmp_path: Path, there: Or
     there.parts = False
     it = mirror(tmp_path, there)
 
-    catch_up(it)
+    sync(it)
 
     assert files(it.journal) == files(there.journal)
 
@@ -450,32 +453,32 @@ def test_an_origin_that_gives_the_wrong_part_is_left(tmp_path: Path, there: Orig
     there.instead["/journal/1.gz"] = lambda _: httpx.Response(206, content=b"xx", headers=told)
 
     with pytest.raises(ParseError, match="do not fit together"):
-        catch_up(mirror(tmp_path, there))
+        sync(mirror(tmp_path, there))
 
 
 def test_a_base_that_is_not_the_origins_is_refused(tmp_path: Path, there: Origin) -> None:
     it = mirror(tmp_path, there, base="https://data.example/")
 
     with pytest.raises(MirrorError, match=r"STOCKTAKE_BASE is https://data\.example/"):
-        catch_up(it)
+        sync(it)
 
     assert files(it.journal) == {}
 
 
 def test_an_origin_with_another_base_is_another_origin(tmp_path: Path, there: Origin) -> None:
-    catch_up(mirror(tmp_path, there))
+    sync(mirror(tmp_path, there))
     there.base = "https://elsewhere.example/"
 
     with pytest.raises(MirrorError, match="folder of its own"):
-        catch_up(mirror(tmp_path, there))
+        sync(mirror(tmp_path, there))
 
 
 def test_an_origin_may_move(tmp_path: Path, there: Origin) -> None:
-    catch_up(mirror(tmp_path, there))
+    sync(mirror(tmp_path, there))
     moved = mirror(tmp_path, there)
     moved.url = "https://moved.example/"
 
-    catch_up(moved)
+    sync(moved)
 
     assert (known.url if (known := mirror_origin.read(moved.journal.folder)) else None) == "https://moved.example/"
 
@@ -484,7 +487,7 @@ def test_a_journal_of_its_own_is_never_made_a_mirror(tmp_path: Path, there: Orig
     own = grown(tmp_path / "mirror" / "journal", [quad(1)])
 
     with pytest.raises(MirrorError, match="already contains data"):
-        catch_up(mirror(tmp_path, there))
+        sync(mirror(tmp_path, there))
 
     assert mirror_origin.read(own.folder) is None
     assert there.asked == []
@@ -496,12 +499,12 @@ def test_two_mirrors_do_not_write_one_folder(tmp_path: Path, there: Origin) -> N
 
     def meanwhile(request: httpx.Request) -> httpx.Response:
         with pytest.raises(SourceLockedError) as caught:
-            catch_up(mirror(tmp_path, there))
+            sync(mirror(tmp_path, there))
         errors.append(caught.type)
         return there.head(request)
 
     there.instead["/journal/head"] = meanwhile
-    catch_up(it)
+    sync(it)
 
     assert errors == [SourceLockedError]
 
@@ -521,14 +524,14 @@ def test_a_head_that_tells_nonsense_is_refused(tmp_path: Path, there: Origin, to
     there.instead["/journal/head"] = lambda _: httpx.Response(200, json=told)
 
     with pytest.raises(ParseError, match="does not tell base, number and id"):
-        catch_up(mirror(tmp_path, there))
+        sync(mirror(tmp_path, there))
 
 
 def test_what_is_no_stocktake_is_told_as_such(tmp_path: Path, there: Origin) -> None:
     there.instead["/journal/head"] = lambda _: httpx.Response(404)
 
     with pytest.raises(MirrorError, match="front page"):
-        catch_up(mirror(tmp_path, there))
+        sync(mirror(tmp_path, there))
 
 
 @pytest.mark.parametrize(
@@ -543,18 +546,18 @@ def test_what_is_no_stocktake_is_told_as_such(tmp_path: Path, there: Origin) -> 
 )
 def test_a_status_that_cannot_be_had_leaves_the_last_one(tmp_path: Path, there: Origin, answer: httpx.Response) -> None:
     it = mirror(tmp_path, there)
-    catch_up(it)
+    sync(it)
     before = (it.data / "status.nq").read_bytes()
     there.instead["/status"] = lambda _: answer
 
-    catch_up(it)
+    sync(it)
 
     assert (it.data / "status.nq").read_bytes() == before
 
 
 def test_following_goes_on_after_trouble_and_tells_it(tmp_path: Path, there: Origin) -> None:
     it = mirror(tmp_path, there)
-    meet(it)
+    handshake(it)
     told: list[str] = []
 
     def wait(seconds: float) -> bool:
@@ -576,4 +579,4 @@ def test_the_address_is_that_of_the_front_page(given: str) -> None:
 
 
 def test_the_largest_entry_is_bounded_where_nothing_is_said(tmp_path: Path, there: Origin) -> None:
-    assert mirror(tmp_path, there).largest == LARGEST
+    assert mirror(tmp_path, there).max_entry_bytes == LARGEST

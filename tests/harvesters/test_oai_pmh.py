@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from harvesters.errors import ParseError
-from harvesters.page_model import Gone, Unreadable
+from harvesters.page_model import DeletedRecord, InvalidRecord
 from harvesters.protocols.oai.harvest import collect
 
 FIRST = "verb=ListRecords&metadataPrefix=oai_dc"
@@ -93,7 +93,7 @@ def test_a_deleted_header_is_gone(source, registry):
     with there.door() as fetch:
         (page,) = collect(source, fetch, None)
 
-    assert page.items == (Gone("a", "2026-02-02"),)
+    assert page.items == (DeletedRecord("a", "2026-02-02"),)
 
 
 def test_a_record_without_metadata_or_identifier_is_unreadable(source, registry):
@@ -103,9 +103,9 @@ def test_a_record_without_metadata_or_identifier_is_unreadable(source, registry)
         (page,) = collect(source, fetch, None)
 
     assert page.items == (
-        Unreadable("a", "a record without metadata"),
-        Unreadable(None, "a record without an identifier"),
-        Unreadable(None, "a record without a header"),
+        InvalidRecord("a", "a record without metadata"),
+        InvalidRecord(None, "a record without an identifier"),
+        InvalidRecord(None, "a record without a header"),
     )
 
 

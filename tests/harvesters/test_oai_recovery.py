@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from simulated import Held, Oai, broken, crashed, door, records, truncated
 
 from harvesters.errors import LimitedError, ParseError, UnavailableError
-from harvesters.page_model import Gone, Record, Unreadable
+from harvesters.page_model import DeletedRecord, InvalidRecord, Record
 from harvesters.protocols.oai.harvest import collect
 from harvesters.source import Source
 
@@ -35,7 +35,7 @@ def met(pages):
     for page in pages:
         for item in page.items:
             assert page.again or item.key not in found or item.key is None, f"{item.key} came twice, and nothing told that it may"
-            if not isinstance(found.get(item.key), Record | Gone):
+            if not isinstance(found.get(item.key), Record | DeletedRecord):
                 found[item.key] = item
     return found
 
@@ -45,7 +45,7 @@ def kinds(pages):
 
 
 def expected(there):
-    return {it.key: Gone if it.deleted else Unreadable if it.key in there.poison else Record for it in there.held}
+    return {it.key: DeletedRecord if it.deleted else InvalidRecord if it.key in there.poison else Record for it in there.held}
 
 
 def shuffled(held, seed=1):
@@ -74,7 +74,7 @@ def test_whatever_spoils_the_answer_the_reason_is_told_at_its_key(spoil):
     found = met(harvest(there))
 
     assert kinds(harvest(there)) == expected(there)
-    assert isinstance(found["k0012"], Unreadable)
+    assert isinstance(found["k0012"], InvalidRecord)
     assert "registry.example" in found["k0012"].reason
 
 
@@ -152,7 +152,7 @@ def test_without_listidentifiers_the_window_is_halved_down_to_the_step_that_is_l
 
     pages = harvest(there)
 
-    lost = [item.key for page in pages for item in page.items if isinstance(item, Unreadable)]
+    lost = [item.key for page in pages for item in page.items if isinstance(item, InvalidRecord)]
     assert set(met(pages)) - {None} == {it.key for it in there.held} - {"k0017"}
     assert lost == [None]
     assert "can be neither read nor listed" in pages[-1].doubt

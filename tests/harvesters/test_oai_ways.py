@@ -7,9 +7,9 @@ import pytest
 import replay
 import simulated
 
-from harvesters.compatibility import pair
+from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError, SourceDefinitionError
-from harvesters.page_model import Gone, Payload, Record, Unreadable
+from harvesters.page_model import DeletedRecord, InvalidRecord, Payload, Record
 from harvesters.payloads.property_path import compiled
 from harvesters.protocols.oai.harvest import collect
 
@@ -59,7 +59,7 @@ def test_any_prefix_brings_its_element_to_a_mapping_that_reads_it(prefix, card, 
 
     (record,) = items(harvest(lambda request: answer(one(METADATA[request.url.params["metadataPrefix"]])), source))
 
-    assert [text.value for text in pair(source)[1].prepare(source, words)(record).titles] == ["Wells"]
+    assert [text.value for text in check_compatible(source)[1].prepare(source, words)(record).titles] == ["Wells"]
 
 
 def test_rdf_brings_a_graph(card):
@@ -67,7 +67,7 @@ def test_rdf_brings_a_graph(card):
 
     (record,) = items(harvest(lambda _: answer(one(RDF)), source))
 
-    assert pair(source)[0].brings is Payload.GRAPH
+    assert check_compatible(source)[0].brings is Payload.GRAPH
     assert (record.key, record.payload.subject.value) == ("k", "https://registry.example/w")
     assert [term.value for term in compiled("dct:title | dct:publisher/foaf:name")(record.payload)] == ["Wells", "Water"]
 
@@ -78,12 +78,12 @@ def test_rdf_brings_a_graph(card):
 def test_metadata_that_is_no_rdf_is_unreadable_alone(body, card):
     (item,) = items(harvest(lambda _: answer(one(body)), card("oai-pmh", fields={"title": "dct:title"}, options={"prefix": "rdf"})))
 
-    assert (type(item), item.key) == (Unreadable, "k")
+    assert (type(item), item.key) == (InvalidRecord, "k")
 
 
 def test_a_mapping_of_xml_is_refused_where_graphs_come(card):
     with pytest.raises(SourceDefinitionError, match="cannot read what protocol 'oai-pmh' brings, an RDF graph"):
-        pair(card("oai-pmh", "oai_dc", fields={}, options={"prefix": "edm", "graph": True}))
+        check_compatible(card("oai-pmh", "oai_dc", fields={}, options={"prefix": "edm", "graph": True}))
 
 
 def test_a_prefix_that_the_repository_does_not_have_is_told_with_those_that_it_has(card):
@@ -140,7 +140,7 @@ def test_records_are_asked_for_one_by_one_where_the_card_says_so_or_the_reposito
 
     pages = harvest(deaf, card("oai-pmh", "oai_dc", options={"singly": told}))
 
-    assert [(type(item), item.key) for item in items(pages)] == [(Gone if it.deleted else Record, it.key) for it in held]
+    assert [(type(item), item.key) for item in items(pages)] == [(DeletedRecord if it.deleted else Record, it.key) for it in held]
     assert pages[-1].doubt is None
     assert sum(it["verb"] == "GetRecord" for it in there.asked) == 24
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from harvesters.compatibility import pair
+from harvesters.compatibility import check_compatible
 from harvesters.errors import SourceDefinitionError
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.protocols.registry import PROTOCOLS
@@ -15,7 +15,7 @@ FIELDS = {"title": "name"}
 
 
 def test_a_good_card_gives_its_protocol_and_mapping(card):
-    protocol, reader = pair(card("csv", options={"key": "No", "split": ";"}))
+    protocol, reader = check_compatible(card("csv", options={"key": "No", "split": ";"}))
 
     assert protocol.brings is PROTOCOLS["csv"].brings
     assert reader is MAPPINGS["fields"]
@@ -50,7 +50,7 @@ def test_a_good_card_gives_its_protocol_and_mapping(card):
 )
 def test_a_card_that_cannot_work_is_refused(given, told, card):
     with pytest.raises(SourceDefinitionError, match=re.escape(told)) as error:
-        pair(card(**given))
+        check_compatible(card(**given))
 
     assert str(error.value).startswith("a: ")
 
@@ -67,4 +67,4 @@ def test_a_card_that_cannot_work_is_refused(given, told, card):
     ],
 )
 def test_a_protocol_is_incremental_where_this_registry_can_be_asked_since(given, incremental, card):
-    assert pair(card(**given))[0].incremental is incremental
+    assert check_compatible(card(**given))[0].incremental is incremental

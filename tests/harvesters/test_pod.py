@@ -10,7 +10,7 @@ import replay
 
 from harvesters.errors import ParseError
 from harvesters.network.fetch import Validator
-from harvesters.page_model import Record, Unreadable
+from harvesters.page_model import InvalidRecord, Record
 from harvesters.payloads.property_path import compiled
 from harvesters.protocols.pod import collect
 
@@ -94,7 +94,7 @@ def test_what_stands_for_an_address_and_is_none_stays_a_text(source, registry):
 def test_a_broken_dataset_spoils_no_other(row, key, why, source, registry):
     broken, good = harvest(registry({"": inventory(row, {"identifier": "b", "title": "B"})}), source())
 
-    assert (type(broken), broken.key, type(good)) == (Unreadable, key, Record)
+    assert (type(broken), broken.key, type(good)) == (InvalidRecord, key, Record)
     assert why in broken.reason
 
 

@@ -10,10 +10,10 @@ import pytest
 import replay
 from pyoxigraph import Dataset, Literal, RdfFormat, parse, serialize
 
-from harvesters.compatibility import pair
+from harvesters.compatibility import check_compatible
 from harvesters.errors import NotFoundError, ParseError, SourceDefinitionError
 from harvesters.network.fetch import Fetch, Validator
-from harvesters.page_model import Record, Unreadable
+from harvesters.page_model import InvalidRecord, Record
 from harvesters.payloads.property_path import compiled
 from harvesters.protocols.rdf.harvest import collect
 
@@ -178,7 +178,7 @@ def test_a_member_that_cannot_be_read_is_unreadable_under_its_own_key(card, regi
 
     pages = harvest(there, card("rdf"))
 
-    assert [(type(item), item.key[-2:]) for item in items(pages)] == [(Unreadable, "m1"), (Unreadable, "m2"), (Record, "m3")]
+    assert [(type(item), item.key[-2:]) for item in items(pages)] == [(InvalidRecord, "m1"), (InvalidRecord, "m2"), (Record, "m3")]
     assert pages[-1].doubt is None
 
 
@@ -225,7 +225,7 @@ def test_nodes_that_nothing_tells_apart_are_unreadable(card, registry):
         harvest(registry({"": f"{HEAD} [] a dcat:Dataset ; dct:title 'a' . [] a dcat:Dataset ; dct:title 'b' .".encode()}), card("rdf"))
     )
 
-    assert [(type(item), item.key) for item in found] == [(Unreadable, None)] * 2
+    assert [(type(item), item.key) for item in found] == [(InvalidRecord, None)] * 2
 
 
 def test_the_digest_does_not_depend_on_how_blank_nodes_are_called(card, registry):
@@ -245,7 +245,7 @@ def test_an_iri_that_is_none_spoils_only_its_record(card, registry):
 
     found = items(harvest(registry({"": "\n".join(lines).encode()}), card("rdf")))
 
-    assert [type(item) for item in found] == [Record, Unreadable]
+    assert [type(item) for item in found] == [Record, InvalidRecord]
     assert "no IRI" in found[1].reason
 
 
@@ -313,7 +313,7 @@ def test_an_empty_catalogue_is_no_error(card, registry):
 )
 def test_a_card_with_a_wrong_option_is_refused(options, why, card):
     with pytest.raises(SourceDefinitionError, match=why):
-        pair(card("rdf", options=options, fields={"title": "dct:title"}))
+        check_compatible(card("rdf", options=options, fields={"title": "dct:title"}))
 
 
 # Real documents of which nothing can be read, and why; all others give at least one record.

@@ -10,10 +10,10 @@ import httpx
 import pytest
 import replay
 
-from harvesters.compatibility import pair
+from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch
-from harvesters.page_model import Record, Unreadable
+from harvesters.page_model import InvalidRecord, Record
 from harvesters.source import load
 from vocab.describe import describe
 from vocab.initiative import Resource
@@ -29,7 +29,7 @@ TRUTH = {
     "dpg-nominees": ({"Record": 228}, 228, 228),
     "dpg-archive": ({"Record": 486}, 486, 486),
     "mit-set": ({"Record": 58}, 58, None),
-    "mit-singles": ({"Record": 26, "Gone": 1}, 27, 27),
+    "mit-singles": ({"Record": 26, "DeletedRecord": 1}, 27, 27),
     "ckan-samples": ({"Record": 8}, 7, 8),  # two samples bear one name
     "world-bank": ({"Record": 20}, 20, 79),
     "wsis-prizes-2015": ({"Record": 302}, 302, None),
@@ -60,12 +60,12 @@ TRUTH = {
 def harvested(card: Path, words: Any) -> tuple[list[Any], list[Resource], list[str], int | None]:
     """Give what came, what was mapped, and why the rest was not."""
     source = load(card)
-    protocol, reader = pair(source)
+    protocol, reader = check_compatible(source)
     read = reader.prepare(source, words)
     with Fetch(pause=0, transport=replay.transport()) as fetch:
         pages = list(protocol.collect(source, fetch, None))
     items = [item for page in pages for item in page.items]
-    mapped, reasons = [], [item.reason for item in items if isinstance(item, Unreadable)]
+    mapped, reasons = [], [item.reason for item in items if isinstance(item, InvalidRecord)]
     for item in items:
         if isinstance(item, Record):
             try:
@@ -123,7 +123,7 @@ def test_recorded_pages_that_repeat_are_told_and_end_the_harvest(card):
     source = card("oai-pmh", "oai_dc", url="https://registry.example/sickle/oai")  # its four pages hold the same two records
 
     with Fetch(pause=0, transport=replay.transport()) as fetch, pytest.raises(ParseError, match="repeats the records"):
-        list(pair(source)[0].collect(source, fetch, None))
+        list(check_compatible(source)[0].collect(source, fetch, None))
 
 
 @pytest.mark.parametrize("file", ["badArgument", "cannotDisseminateFormat", "idDoesNotExist", "noSetHierarchy", "undefinedError"])
@@ -133,4 +133,4 @@ def test_each_error_of_a_repository_is_told_with_its_code(file, card):
     door = Fetch(pause=0, transport=httpx.MockTransport(lambda _: httpx.Response(200, content=content)))
 
     with door as fetch, pytest.raises(ParseError, match=f"says {file}"):
-        list(pair(source)[0].collect(source, fetch, None))
+        list(check_compatible(source)[0].collect(source, fetch, None))

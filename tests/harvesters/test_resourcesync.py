@@ -10,10 +10,11 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from harvesters.compatibility import pair
+from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError, SourceDefinitionError, UnavailableError
-from harvesters.network.fetch import Fetch, Patience
-from harvesters.page_model import Gone, Payload, Record, Unreadable
+from harvesters.network.fetch import Fetch
+from harvesters.network.retry import RetryPolicy
+from harvesters.page_model import DeletedRecord, InvalidRecord, Payload, Record
 from harvesters.protocols.resourcesync.harvest import collect
 
 HOST = "https://registry.example"
@@ -46,7 +47,7 @@ class Site:
         return httpx.Response(it) if isinstance(it, int) else httpx.Response(200, content=content)
 
     def door(self) -> Fetch:
-        return Fetch(pause=0, robots=False, transport=httpx.MockTransport(self), patience=Patience(tries=1))
+        return Fetch(pause=0, robots=False, transport=httpx.MockTransport(self), retry_policy=RetryPolicy(max_attempts=1))
 
 
 @pytest.fixture
@@ -101,7 +102,7 @@ def test_changes_are_taken_from_the_change_list_the_newest_of_each(source):
 
     pages = harvest(there, source(), SINCE)
 
-    assert told(pages) == [("a", "Record"), ("d", "Gone")]
+    assert told(pages) == [("a", "Record"), ("d", "DeletedRecord")]
     assert not {"all", "b", "c", "d"} & set(there.asked)
 
 
@@ -125,7 +126,8 @@ def test_a_harvest_whose_list_is_gone_begins_anew(source):
 
 
 @pytest.mark.parametrize(
-    ("broken", "kind"), [(404, Gone), (410, Gone), (403, Unreadable), (500, Unreadable), (b"{", Unreadable), ([1], Unreadable)]
+    ("broken", "kind"),
+    [(404, DeletedRecord), (410, DeletedRecord), (403, InvalidRecord), (500, InvalidRecord), (b"{", InvalidRecord), ([1], InvalidRecord)],
 )
 def test_a_resource_that_cannot_be_read_stops_nothing(broken, kind, source):
     pages = harvest(site(a=broken), source())
@@ -157,7 +159,7 @@ def test_resources_are_what_the_card_says(kind, content, payload, card):
     (page, _) = harvest(site(c=content), source)
 
     assert [(item.key, type(item)) for item in page.items] == [(f"{HOST}/c", Record)]
-    assert pair(source)[0].brings is payload
+    assert check_compatible(source)[0].brings is payload
 
 
 @pytest.mark.parametrize(
@@ -178,7 +180,7 @@ def test_what_leads_to_no_list_is_told(pages, why, source):
 @pytest.mark.parametrize(("options", "why"), [({"format": "csv"}, "it is one of json, xml, rdf"), ({"only": "("}, "no regular expression")])
 def test_a_card_with_a_wrong_option_is_refused(options, why, source):
     with pytest.raises(SourceDefinitionError, match=why):
-        pair(source(**options))
+        check_compatible(source(**options))
 
 
 def package(manifest: bytes, **files: bytes) -> bytes:
@@ -212,7 +214,7 @@ def test_where_there_is_no_list_the_resources_of_a_dump_are_read_from_its_packag
 
     pages = harvest(there, source())
 
-    assert told(pages) == [("a", "Record"), ("b", "Record"), ("lost", "Unreadable")]
+    assert told(pages) == [("a", "Record"), ("b", "Record"), ("lost", "InvalidRecord")]
     assert [item.payload["name"] for page in pages for item in page.items if isinstance(item, Record)] == ["A", "B"]
     assert not {"a", "b", "lost"} & set(there.asked)
 
@@ -220,23 +222,25 @@ def test_where_there_is_no_list_the_resources_of_a_dump_are_read_from_its_packag
 def test_later_runs_take_from_a_dump_what_it_dates_since(source):
     there = dump(package(HELD, a=b'{"name": "A"}', b=b'{"name": "B"}'))
 
-    assert told(harvest(there, source(), SINCE)) == [("a", "Record"), ("lost", "Unreadable")]
+    assert told(harvest(there, source(), SINCE)) == [("a", "Record"), ("lost", "InvalidRecord")]
 
 
 def test_a_harvest_of_a_dump_goes_on_behind_the_last_resource(source):
     there = dump(package(HELD, a=b'{"name": "A"}', b=b'{"name": "B"}'))
     first = harvest(there, source())
 
-    assert told(harvest(there, source(), cursor=first[0].cursor)) == [("b", "Record"), ("lost", "Unreadable")]
+    assert told(harvest(there, source(), cursor=first[0].cursor)) == [("b", "Record"), ("lost", "InvalidRecord")]
 
 
 def test_a_resource_that_swells_is_not_unpacked_and_the_others_come(source):
     there = dump(package(HELD, a=b'{"name": "A"}', b=b" " * 5_000_000))
 
-    with Fetch(pause=0, robots=False, transport=httpx.MockTransport(there), patience=Patience(tries=1, size=1_000_000)) as fetch:
+    with Fetch(
+        pause=0, robots=False, transport=httpx.MockTransport(there), retry_policy=RetryPolicy(max_attempts=1, max_bytes=1_000_000)
+    ) as fetch:
         pages = list(collect(source(), fetch, None))
 
-    assert told(pages) == [("a", "Record"), ("b", "Unreadable"), ("lost", "Unreadable")]
+    assert told(pages) == [("a", "Record"), ("b", "InvalidRecord"), ("lost", "InvalidRecord")]
 
 
 @pytest.mark.parametrize(

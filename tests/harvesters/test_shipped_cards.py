@@ -16,7 +16,7 @@ import replay
 from pyoxigraph import RdfFormat, Store, parse
 from simulated import door
 
-from harvesters.compatibility import pair
+from harvesters.compatibility import check_compatible
 from harvesters.page_model import Record
 from harvesters.source import load
 from vocab.initiative import Resource
@@ -100,7 +100,7 @@ PLAYED: dict[str, tuple[Answer, int, str]] = {
 
 def harvested(card: Path, words: Any) -> list[Resource]:
     source = load(card)
-    protocol, reader = pair(source)
+    protocol, reader = check_compatible(source)
     read = reader.prepare(source, words)
 
     def there(asked: httpx.Request) -> httpx.Response:

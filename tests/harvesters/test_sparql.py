@@ -12,10 +12,11 @@ import pytest
 import replay
 from pyoxigraph import RdfFormat, Store
 
-from harvesters.compatibility import pair
+from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError, SourceDefinitionError, UnavailableError, UnexpectedStatusError
-from harvesters.network.fetch import Fetch, Patience
-from harvesters.page_model import Record, Unreadable
+from harvesters.network.fetch import Fetch
+from harvesters.network.retry import RetryPolicy
+from harvesters.page_model import InvalidRecord, Record
 from harvesters.payloads.property_path import compiled
 from harvesters.protocols.sparql.harvest import collect
 
@@ -80,7 +81,7 @@ class Endpoint:
             self.forms = True
 
     def door(self) -> Fetch:
-        return Fetch(pause=0, robots=False, transport=httpx.MockTransport(self), patience=Patience(tries=1))
+        return Fetch(pause=0, robots=False, transport=httpx.MockTransport(self), retry_policy=RetryPolicy(max_attempts=1))
 
 
 def harvest(there, source, since=None, cursor=None):
@@ -148,7 +149,7 @@ def test_what_is_cut_behind_the_subjects_own_statements_is_noticed_by_count(sour
 
     pages = harvest(there, source())
 
-    assert {type(item) for item in items(pages)} == {Unreadable}
+    assert {type(item) for item in items(pages)} == {InvalidRecord}
     assert "cuts its answers short: it gave 1,200 statements" in items(pages)[0].reason
     assert pages[-1].doubt is None
 
@@ -158,14 +159,14 @@ def test_a_record_that_is_larger_than_the_endpoint_gives_is_unreadable_alone(sou
 
     found = items(harvest(there, source()))
 
-    assert [item.key[-4:] for item in found if isinstance(item, Unreadable)] == ["p004"]
+    assert [item.key[-4:] for item in found if isinstance(item, InvalidRecord)] == ["p004"]
     assert len(found) == 9
 
 
 def test_a_record_of_which_the_endpoint_dies_is_unreadable_alone(source):
     found = items(harvest(Endpoint(projects(50), poison=["p013"]), source()))
 
-    assert [item.key[-4:] for item in found if isinstance(item, Unreadable)] == ["p013"]
+    assert [item.key[-4:] for item in found if isinstance(item, InvalidRecord)] == ["p013"]
     assert len(found) == 50
 
 
@@ -177,7 +178,7 @@ def test_an_endpoint_that_is_down_ends_the_harvest_under_its_own_error(source):
 def test_an_endpoint_that_describes_nothing_loses_its_records_and_says_so(source):
     found = items(harvest(Endpoint(projects(3), mute=["CONSTRUCT"]), source()))
 
-    assert [(type(item), "answered 503" in item.reason) for item in found] == [(Unreadable, True)] * 3
+    assert [(type(item), "answered 503" in item.reason) for item in found] == [(InvalidRecord, True)] * 3
 
 
 def test_a_listing_that_is_too_much_is_asked_for_in_smaller_pages(source):
@@ -246,7 +247,7 @@ def test_an_iri_that_is_none_is_unreadable_and_goes_into_no_query(source):
 
     found = items(harvest(there, source(size=1)))
 
-    assert [(type(item), item.key[-4:]) for item in found] == [(Record, "p000"), (Unreadable, "DROP"), (Record, "p002")]
+    assert [(type(item), item.key[-4:]) for item in found] == [(Record, "p000"), (InvalidRecord, "DROP"), (Record, "p002")]
     assert [query for query in there.asked if "<https://registry.example/p001> }" in query] == []
 
 
@@ -290,7 +291,7 @@ def test_what_is_no_table_is_told(content, source, registry):
 )
 def test_a_card_with_a_wrong_option_is_refused(options, why, card):
     with pytest.raises(SourceDefinitionError, match=why):
-        pair(card("sparql", options=options, fields={"title": "dct:title"}))
+        check_compatible(card("sparql", options=options, fields={"title": "dct:title"}))
 
 
 def test_no_query_has_a_word_of_the_registrys_own(source):
@@ -313,4 +314,4 @@ def test_an_endpoint_that_takes_forms_only_is_asked_by_post(source):
 
 def test_another_method_is_refused(source):
     with pytest.raises(SourceDefinitionError, match="'method' is 'put'; it is one of get, post"):
-        pair(source(method="put"))
+        check_compatible(source(method="put"))

@@ -12,7 +12,7 @@ import replay
 
 from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.network.fetch import Validator
-from harvesters.page_model import Record, Unreadable
+from harvesters.page_model import InvalidRecord, Record
 from harvesters.protocols.tables.spreadsheet import check, collect
 
 URL = "https://registry.example/api"
@@ -123,7 +123,7 @@ def test_a_legacy_workbook_is_read_with_its_numbers_and_dates(card, registry):
 def test_a_row_without_a_key_is_unreadable_and_known_by_its_number(card, registry):
     items = harvest(xlsx([*ROWS, ["", "C", "x"]]), card, registry)
 
-    assert items[-1] == Unreadable(None, "line 6: the key is empty")
+    assert items[-1] == InvalidRecord(None, "line 6: the key is empty")
     assert [type(item) for item in items[:-1]] == [Record] * 3
 
 

@@ -12,10 +12,10 @@ import pytest
 from other import BASE, OURS, URL, WHEN, Other, initiative, other
 from pyoxigraph import NamedNode
 
-from harvesters.compatibility import pair
+from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.network.fetch import Validator
-from harvesters.page_model import Gone, Page, Record
+from harvesters.page_model import DeletedRecord, Page, Record
 from harvesters.protocols.peer import harvest as peer_harvest
 from harvesters.protocols.peer.harvest import collect
 from harvesters.source import Source, load
@@ -78,7 +78,7 @@ def test_later_runs_ask_for_the_new_entries_and_the_records_that_they_touched(th
     pages, _ = harvest(there, source(), WHEN, seen)
 
     assert titles(pages) == {"kenya/1": "Deep wells", "kenya/3": "New"}
-    assert [item for item in items(pages) if isinstance(item, Gone)] == [Gone("kenya/p/2", "2026-03-01T12:00:00Z")]
+    assert [item for item in items(pages) if isinstance(item, DeletedRecord)] == [DeletedRecord("kenya/p/2", "2026-03-01T12:00:00Z")]
     versions = [f"/ldes/version/4/kenya/{number}" for number in (1, 3)]
     assert there.asked == ["/journal/head", "/journal/", "/journal/4.gz", versions[0], "/source/kenya", versions[1]]
 
@@ -207,10 +207,10 @@ def test_what_the_registry_is_called_comes_with_its_records(there, source):
 
 def test_a_mapping_that_reads_no_graphs_is_refused(card):
     with pytest.raises(SourceDefinitionError, match="cannot read what protocol 'stocktake' brings, an RDF graph"):
-        pair(card("stocktake", "oai_dc", url=URL))
+        check_compatible(card("stocktake", "oai_dc", url=URL))
 
 
 def test_the_card_of_another_stocktake_pairs_with_its_mapping():
-    protocol, reader = pair(load(Path(__file__).parent / "cards" / "another-stocktake.toml"))
+    protocol, reader = check_compatible(load(Path(__file__).parent / "cards" / "another-stocktake.toml"))
 
     assert (protocol.incremental, protocol.brings in reader.reads) == (True, True)

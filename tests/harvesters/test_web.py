@@ -10,10 +10,11 @@ import httpx
 import pytest
 import replay
 
-from harvesters.compatibility import pair
+from harvesters.compatibility import check_compatible
 from harvesters.errors import ForbiddenError, ParseError, SourceDefinitionError, UnavailableError
-from harvesters.network.fetch import Fetch, Patience
-from harvesters.page_model import Gone, Record, Unreadable
+from harvesters.network.fetch import Fetch
+from harvesters.network.retry import RetryPolicy
+from harvesters.page_model import DeletedRecord, InvalidRecord, Record
 from harvesters.payloads.property_path import compiled
 from harvesters.protocols.web.harvest import collect
 
@@ -52,7 +53,7 @@ class Site:
         return httpx.Response(it) if isinstance(it, int) else httpx.Response(200, content=content)
 
     def door(self) -> Fetch:
-        return Fetch(pause=0, robots=False, transport=httpx.MockTransport(self), patience=Patience(tries=1))
+        return Fetch(pause=0, robots=False, transport=httpx.MockTransport(self), retry_policy=RetryPolicy(max_attempts=1))
 
 
 @pytest.fixture
@@ -135,7 +136,7 @@ def test_an_index_spares_the_sitemaps_that_have_not_changed(source):
 def test_a_page_that_is_not_there_is_gone(source):
     pages = harvest(Site({"/sitemap.xml": sitemap("/1", "/2"), "/1": 410, "/2": event("E")}), source())
 
-    assert items(pages)[0] == Gone(f"{HOST}/1")
+    assert items(pages)[0] == DeletedRecord(f"{HOST}/1")
     assert pages[-1].doubt is None
 
 
@@ -145,7 +146,7 @@ def test_a_page_that_is_not_there_is_gone(source):
 def test_a_page_that_cannot_be_read_stops_nothing_but_leaves_the_sweep_in_doubt(fault, source):
     pages = harvest(Site({"/sitemap.xml": sitemap("/1", "/2"), "/1": fault, "/2": event("E")}), source())
 
-    assert [(type(item), item.key.removeprefix(HOST)) for item in items(pages)] == [(Unreadable, "/1"), (Record, "/2")]
+    assert [(type(item), item.key.removeprefix(HOST)) for item in items(pages)] == [(InvalidRecord, "/1"), (Record, "/2")]
     assert f"{HOST}/1" in pages[-1].doubt
 
 
@@ -245,7 +246,7 @@ def test_an_address_that_is_none_stays_a_text(source):
 )
 def test_a_card_with_a_wrong_option_is_refused(options, why, source):
     with pytest.raises(SourceDefinitionError, match=why):
-        pair(source(**options))
+        check_compatible(source(**options))
 
 
 # Of the real pages, those that hold what is known as a record, and how many.

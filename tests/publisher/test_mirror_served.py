@@ -24,7 +24,7 @@ import pytest
 from processes import Process, started
 from waiting import wait_until
 
-from harvesters.network.robots import read as read_robots
+from harvesters.network.robots import parse_robots as read_robots
 from journal.journal import Journal
 
 ROOT = Path(__file__).parents[2]

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from harvesters.errors import RefusedError
-from harvesters.network.ssrf_guard import guarded
+from harvesters.network.ssrf_guard import safe_transport
 from publisher.http.outbound_client import Inside, outward
 from vocab.addresses import is_public
 
@@ -76,7 +76,7 @@ def test_harvesters_do_not_connect_to_it(address: str) -> None:
         """A network that must not be used."""
 
     with (
-        httpx.Client(transport=guarded(frozenset(), resolve=lambda host, port: [address], dial=Dial())) as client,
+        httpx.Client(transport=safe_transport(frozenset(), resolve=lambda host, port: [address], dial=Dial())) as client,
         pytest.raises(RefusedError, match="has the private address"),
     ):
         client.get("http://registry.example/")

@@ -11,8 +11,8 @@ from typing import Any
 
 from pyoxigraph import Store
 
-from harvesters.archive import read
-from harvesters.page_model import Position
+from harvesters.archive import read_body
+from harvesters.page_model import SourcePosition
 from publisher.search.query_parser import Wish
 from publisher.search.searcher import Search
 from publisher.store.snapshots import newest
@@ -68,7 +68,7 @@ def archived(home: Path) -> list[str]:
     with closing(sqlite3.connect(path)) as file:
         query = "SELECT {} , file, offset, length FROM {} WHERE file IS NOT NULL"
         places = [*file.execute(query.format("run, seq", "staged")), *file.execute(query.format("run, page", "unchanged"))]
-    return sorted(f"{run} {seq} {hashlib.sha256(read(home / 'archive', Position(*at))).hexdigest()}" for run, seq, *at in places)
+    return sorted(f"{run} {seq} {hashlib.sha256(read_body(home / 'archive', SourcePosition(*at))).hexdigest()}" for run, seq, *at in places)
 
 
 def shelf(home: Path) -> dict[str, Any]:

@@ -21,10 +21,10 @@ from harvesters.demo.scenario import Fault
 from harvesters.demo.source_definitions import write_sources
 from harvesters.errors import HarvestError
 from harvesters.ledger.models import Run, State
-from harvesters.network.rate_limit import Pace
-from harvesters.network.retry import Patience
-from harvesters.network.ssrf_guard import guarded
-from harvesters.quiet_hours import quiet
+from harvesters.network.rate_limit import LocalRateLimiter
+from harvesters.network.retry import RetryPolicy
+from harvesters.network.ssrf_guard import safe_transport
+from harvesters.quiet_hours import parse_quiet_hours
 from harvesters.runs.context import Means, opened
 from harvesters.runs.harvest import harvest
 from harvesters.source import Source, load
@@ -32,8 +32,8 @@ from stocktake import app
 from vocab.iris import BASE
 
 HOST = "127.0.0.1"
-SOUND = Patience(size=2_000_000, tries=2)
-SHORT = Patience(read=0.2, answer=0.3, tries=2)  # seconds: for faults that would take for ever
+SOUND = RetryPolicy(max_bytes=2_000_000, max_attempts=2)
+SHORT = RetryPolicy(read_timeout=0.2, response_timeout=0.3, max_attempts=2)  # seconds: for faults that would take for ever
 
 
 @pytest.fixture(autouse=True)
@@ -76,7 +76,7 @@ class Registry:
         self.demo.evolve(faults=faults, stays=stays)
         self.slept.clear()
 
-    def run(self, patience: Patience = SOUND) -> Run:
+    def run(self, patience: RetryPolicy = SOUND) -> Run:
         """Harvest all anew; gives the run as the ledger has it, also where it failed."""
         with suppress(HarvestError):
             harvest(self.source, replace(self.means, patience=patience), full=True)
@@ -90,7 +90,7 @@ class Registry:
 def published(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Registry]]:
     home, clock = tmp_path_factory.mktemp("faults"), Clock()
     with opened(home / "data", f"sqlite:///{home}/ledger.sqlite", BASE, "desk@example.org", frozenset({HOST})) as real:
-        means = replace(real, pace=Pace(clock.sleep, clock.read))
+        means = replace(real, pace=LocalRateLimiter(clock.sleep, clock.read))
         known: dict[str, Registry] = {}
 
         def get(name: str) -> Registry:
@@ -251,7 +251,7 @@ def test_in_quiet_hours_a_run_stops_with_what_it_has_and_goes_on_after_them(ther
     before = there.published()
     times = iter([datetime.fromisoformat("2026-03-01T21:59:00+00:00")] * 4)
     night, morning = (datetime.fromisoformat(f"2026-03-0{text}:00:00+00:00") for text in ("1T23", "2T06"))
-    calm = replace(there.source, quiet=quiet("22:00-06:00"))
+    calm = replace(there.source, quiet=parse_quiet_hours("22:00-06:00"))
 
     put_off = replace(there, source=calm, means=replace(there.means, now=lambda: next(times, night))).run()
     went_on = replace(there, source=calm, means=replace(there.means, now=lambda: morning)).run()
@@ -279,7 +279,7 @@ def test_a_name_that_turns_private_at_the_second_look_up_leads_nowhere(there: Re
     before = there.published()
     there.strike(Fault.SHORT, stays=False)  # the second connection brings the second look-up
     answers, line = iter([["93.184.216.34"]]), Line(there.demo.port)
-    transport = guarded(frozenset(), resolve=lambda host, port: next(answers, ["10.0.0.7"]), dial=line)
+    transport = safe_transport(frozenset(), resolve=lambda host, port: next(answers, ["10.0.0.7"]), dial=line)
     turning = replace(there.source, url=there.source.url.replace(HOST, "registry.example"))
 
     run = replace(there, source=turning, means=replace(there.means, transport=transport)).run()

@@ -13,7 +13,7 @@ import pytest
 from processes import end_with_parent
 from waiting import WITHIN
 
-from harvesters.mirror import Mirror, catch_up
+from harvesters.mirror import Mirror, sync
 from harvesters.network import download
 from harvesters.network.fetch import Fetch
 from journal.journal import Journal
@@ -48,7 +48,7 @@ def follow(origin: str, folder: str, last: int) -> None:
 
     with pytest.MonkeyPatch.context() as small, Fetch(pause=0, robots=False, transport=httpx.MockTransport(answer)) as door:
         small.setattr(download, "PIECE", 150)
-        catch_up(Mirror(Path(folder), URL, door, now=lambda: WHEN))
+        sync(Mirror(Path(folder), URL, door, now=lambda: WHEN))
 
 
 def files(folder: Path) -> dict[str, bytes]:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from harvesters.ledger.models import Outcome, Run, State
-from harvesters.page_model import Gone, Page, Record, Unreadable
+from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record
 from harvesters.pipeline.page_processor import Refiner
 from harvesters.pipeline.record_processor import Craft, Task
 from harvesters.pipeline.worker_pool import Bench
@@ -48,7 +48,7 @@ def test_a_record_that_the_mapping_is_not_ready_for_is_unreadable_and_stops_no_o
 
 
 def test_deletions_and_unreadable_records_are_told_apart() -> None:
-    found = outcomes(Gone("a"), Unreadable("b", "cut in the middle"))
+    found = outcomes(DeletedRecord("a"), InvalidRecord("b", "cut in the middle"))
 
     assert found == {"a": (Outcome.ABSENT, None), "b": (Outcome.UNREADABLE, "cut in the middle")}
 

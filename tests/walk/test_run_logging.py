@@ -11,7 +11,7 @@ import structlog
 from stamina.instrumentation import set_on_retry_hooks
 from structlog.testing import capture_logs
 
-from harvesters.network.retry import tell_retries
+from harvesters.network.retry import install_retry_logging
 from harvesters.runs.run_logging import attempt
 from publisher.logs import Libraries, to_stderr
 
@@ -19,7 +19,7 @@ from publisher.logs import Libraries, to_stderr
 @pytest.fixture
 def log_to_stderr() -> Iterator[None]:
     to_stderr()
-    tell_retries()
+    install_retry_logging()
     yield
     set_on_retry_hooks(None)
     structlog.reset_defaults()

@@ -7,7 +7,7 @@ import pytest
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobExecutionEvent
 from structlog.testing import capture_logs
 
-from harvesters.quiet_hours import quiet
+from harvesters.quiet_hours import parse_quiet_hours
 from harvesters.runs.scheduler import plan, tell
 from harvesters.source import Source
 
@@ -38,7 +38,7 @@ def test_runs_of_one_source_are_coalesced_and_never_overlap(source: Source) -> N
 
 
 def test_a_run_that_waits_goes_on_when_quiet_hours_end_and_nothing_else_does(source: Source) -> None:
-    calm, ran, waiting = replace(source, quiet=quiet("22:00-06:30")), list[str](), set[str]()
+    calm, ran, waiting = replace(source, quiet=parse_quiet_hours("22:00-06:30")), list[str](), set[str]()
     jobs = {job.id: job for job in plan([calm], lambda it: ran.append(it.name), waits=lambda it: it.name in waiting).get_jobs()}
     job = jobs[":quiet-projects"]
 

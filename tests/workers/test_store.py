@@ -17,7 +17,7 @@ from moto.core.authorization import enable_iam_authentication
 from moto.s3.models import s3_backends
 from moto.server import ThreadedMotoServer
 
-from harvesters.archive import Archive, read
+from harvesters.archive import Archive, read_body
 from journal import store
 from journal.entry import write
 from journal.errors import ChainError, JournalError, JournalWriteError
@@ -355,19 +355,19 @@ def test_a_folder_with_a_journal_of_its_own_becomes_no_copy(tmp_path, url):
 def test_replies_are_read_on_another_machine_also_after_one_died(tmp_path, url):
     there = Store(url)
     first = Archive(tmp_path / "1", "a", "a.1", 0, there)
-    kept = first.keep("https://x.example/1", 200, [], b"page 1")
-    first.share()
+    kept = first.write_response("https://x.example/1", 200, [], b"page 1")
+    first.publish_file()
     checkpoint = first.length
-    first.keep("https://x.example/2", 200, [], b"page 2, of which no checkpoint tells")
-    first.share()
+    first.write_response("https://x.example/2", 200, [], b"page 2, of which no checkpoint tells")
+    first.publish_file()
     first.close()
     second = Archive(tmp_path / "2", "a", "a.1", checkpoint, there)
-    again = second.keep("https://x.example/2", 200, [], b"page 2 again")
-    second.share()
+    again = second.write_response("https://x.example/2", 200, [], b"page 2 again")
+    second.publish_file()
     second.close()
 
-    assert read(tmp_path / "3", kept, there) == b"page 1"
-    assert read(tmp_path / "3", again, there) == b"page 2 again"
+    assert read_body(tmp_path / "3", kept, there) == b"page 1"
+    assert read_body(tmp_path / "3", again, there) == b"page 2 again"
 
 
 def test_a_release_is_the_same_files_on_every_machine(tmp_path, url):

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 from harvesters.network.fetch import Fetch
 from harvesters.network.response_parsing import dump_json
-from harvesters.option_schema import Option, value
-from harvesters.page_model import Gone, Page, Pages, Record, Row, Unreadable
+from harvesters.option_schema import Option, get_option
+from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Record, Row
 from harvesters.protocols.ckan.search import Item, Search, searching, unwrapped
 from harvesters.protocols.paged_document import cut
 from harvesters.source import Source
@@ -39,7 +39,7 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
         return _document(source, fetch, cursor)
     url = source.url if _names_an_answer(source) else source.url.rstrip("/") + _SEARCH
     terms = {"sort": "id asc"}
-    return searching(Search(source, fetch, url, terms, _filters(source, since), value(source, OPTIONS, "rows"), _items), cursor)
+    return searching(Search(source, fetch, url, terms, _filters(source, since), get_option(source, OPTIONS, "rows"), _items), cursor)
 
 
 def searched(source: Source) -> bool:
@@ -54,7 +54,7 @@ def _names_an_answer(source: Source) -> bool:
 
 def _document(source: Source, fetch: Fetch, cursor: str | None) -> Pages[Row]:
     reply = fetch.get(source.url, accept="application/json", conditional=cursor is None)
-    if reply.unchanged:
+    if reply.not_modified:
         yield Page((), None, at=reply.at, unchanged=True)
         return
     result = unwrapped(source, reply)
@@ -64,7 +64,7 @@ def _document(source: Source, fetch: Fetch, cursor: str | None) -> Pages[Row]:
 
 
 def _filters(source: Source, since: datetime | None) -> str:
-    parts = [value(source, OPTIONS, "fq")]
+    parts = [get_option(source, OPTIONS, "fq")]
     if since is not None:
         utc = since.replace(tzinfo=UTC) if since.tzinfo is None else since.astimezone(UTC)
         parts.append(f"metadata_modified:[{utc - timedelta(seconds=1):%Y-%m-%dT%H:%M:%SZ} TO *]")
@@ -81,11 +81,11 @@ def _flat(result: Any) -> list[Any]:
 def _items(packages: list[Any]) -> Iterator[Item]:
     for package in _flat(packages):
         if not isinstance(package, dict):
-            yield Unreadable(None, f"a package that is no object but {str(package)[:40]!r}")
+            yield InvalidRecord(None, f"a package that is no object but {str(package)[:40]!r}")
             continue
         key = package.get("id") or package.get("name") or package.get("identifier")
         if not isinstance(key, str) or not key.strip():
-            yield Unreadable(None, f"a package without an id, titled {str(package.get('title'))[:80]!r}")
+            yield InvalidRecord(None, f"a package without an id, titled {str(package.get('title'))[:80]!r}")
             continue
         modified = package.get("metadata_modified")
         yield _item(key.strip(), package, modified if isinstance(modified, str) else None)
@@ -93,9 +93,9 @@ def _items(packages: list[Any]) -> Iterator[Item]:
 
 def _item(key: str, package: dict[str, Any], modified: str | None) -> Item:
     if package.get("state") == "deleted":
-        return Gone(key, modified)
+        return DeletedRecord(key, modified)
     kept = package if _VOLATILE.isdisjoint(package) else {name: value for name, value in package.items() if name not in _VOLATILE}
     try:
         return Record(key, package, dump_json(kept), modified)
     except ValueError as error:
-        return Unreadable(key.encode("utf-8", "replace").decode(), f"a package that holds {error}")
+        return InvalidRecord(key.encode("utf-8", "replace").decode(), f"a package that holds {error}")

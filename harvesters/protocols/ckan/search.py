@@ -12,12 +12,12 @@ from typing import Any
 from harvesters.errors import HarvestError, ParseError
 from harvesters.network.fetch import Fetch, Reply
 from harvesters.network.response_parsing import load_json
-from harvesters.page_model import Gone, Page, Pages, Position, Record, Row, Unreadable
+from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Record, Row, SourcePosition
 from harvesters.protocols.cursor import read, write
 from harvesters.protocols.error_recovery import POISON, REFUSED, UNREAD, Repeats, changed, empties, fault
 from harvesters.source import Source
 
-Item = Record[Row] | Gone | Unreadable
+Item = Record[Row] | DeletedRecord | InvalidRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ def searching(search: Search, cursor: str | None) -> Pages[Row]:
         size = spot.sizes[0] if spot.sizes else search.rows
         again = spot.again
         items: tuple[Item, ...]
-        at: Position | None = None
+        at: SourcePosition | None = None
         ended = False
         try:
             reply, packages, count = search.ask(spot.start, size, spot.base)
@@ -153,7 +153,7 @@ def _lost(search: Search, spot: Spot, error: HarvestError) -> tuple[tuple[Item, 
     if not isinstance(key, str) or not key:
         spot = spot.doubted(f"the package at {spot.start} of the search cannot be read, and its id cannot be told")
         key = None
-    return (Unreadable(key, str(error)),), spot.passed(1, 1)
+    return (InvalidRecord(key, str(error)),), spot.passed(1, 1)
 
 
 def _by_id(search: Search, spot: Spot, error: HarvestError) -> Spot:

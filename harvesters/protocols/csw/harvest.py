@@ -14,9 +14,9 @@ from lxml.etree import _Element
 
 from harvesters.errors import HarvestError, ParseError, SourceDefinitionError
 from harvesters.network.fetch import Fetch, Reply
-from harvesters.network.response_parsing import xml
-from harvesters.option_schema import Option, value
-from harvesters.page_model import Page, Pages, Position, Record, Unreadable
+from harvesters.network.response_parsing import parse_xml
+from harvesters.option_schema import Option, get_option
+from harvesters.page_model import InvalidRecord, Page, Pages, Record, SourcePosition
 from harvesters.protocols.cursor import read, write
 from harvesters.protocols.error_recovery import POISON, UNREAD, Repeats, changed, empties, fault
 from harvesters.source import Source
@@ -35,7 +35,7 @@ OPTIONS: Mapping[str, Option] = {
     "size": Option(int, 50, "How many records an answer shall hold."),
 }
 
-Item = Record[_Element] | Unreadable
+Item = Record[_Element] | InvalidRecord
 _CSW, _OGC = "http://www.opengis.net/cat/csw/2.0.2", "http://www.opengis.net/ogc"
 _ACCEPT = "application/xml, text/xml"
 
@@ -71,15 +71,15 @@ class _Answer:
 
 def check(source: Source) -> None:
     """Refuse a size of nothing and an unknown method; raises SourceDefinitionError."""
-    if (method := value(source, OPTIONS, "method")) not in {"get", "post"}:
+    if (method := get_option(source, OPTIONS, "method")) not in {"get", "post"}:
         raise SourceDefinitionError(f"{source.name}: option 'method' is {method!r}; it is one of get, post")
-    if value(source, OPTIONS, "size") < 1:
+    if get_option(source, OPTIONS, "size") < 1:
         raise SourceDefinitionError(f"{source.name}: option 'size' is 0; write a number from 1 up")
 
 
 def dated(source: Source) -> bool:
     """Tell whether the card says how to ask what changed since."""
-    return bool(value(source, OPTIONS, "modified"))
+    return bool(get_option(source, OPTIONS, "modified"))
 
 
 def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[_Element]:
@@ -89,11 +89,11 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
     none of CSW's, reports an exception or repeats an earlier page.
     """
     terms = _terms(source, since)
-    spot = read(_Spot, cursor) or _Spot(value(source, OPTIONS, "size"), again=cursor is not None)
+    spot = read(_Spot, cursor) or _Spot(get_option(source, OPTIONS, "size"), again=cursor is not None)
     repeats = Repeats(source.name)
     while True:
         items: tuple[Item, ...]
-        at: Position | None = None
+        at: SourcePosition | None = None
         again = spot.again
         try:
             answer = _ask(source, fetch, terms, spot.next, spot.size)
@@ -105,7 +105,7 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
                 spot = smaller
                 continue
             why = f"the record at {spot.next} of the list cannot be read, and its key cannot be told"
-            items, spot = (Unreadable(None, f"the record at {spot.next} of the list: {error}"),), smaller.doubted(why)
+            items, spot = (InvalidRecord(None, f"the record at {spot.next} of the list: {error}"),), smaller.doubted(why)
             ended = spot.total is not None and spot.next >= spot.total
             spot = replace(spot, next=spot.next + 1, size=_larger(source, spot))
         else:
@@ -123,16 +123,16 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
 
 
 def _terms(source: Source, since: datetime | None) -> Mapping[str, str]:
-    parts = [value(source, OPTIONS, "constraint")]
-    if since is not None and (name := value(source, OPTIONS, "modified")):
+    parts = [get_option(source, OPTIONS, "constraint")]
+    if since is not None and (name := get_option(source, OPTIONS, "modified")):
         day = (since.replace(tzinfo=UTC) if since.tzinfo is None else since.astimezone(UTC)) - timedelta(days=1)
         parts.append(f"{name} >= '{day:%Y-%m-%d}'")
     told = " AND ".join(f"({part})" if len(parts) > 1 and parts[0] else part for part in parts if part)
     constraint = {"constraintLanguage": "CQL_TEXT", "constraint_language_version": "1.1.0", "constraint": told} if told else {}
-    sort = value(source, OPTIONS, "sort")
+    sort = get_option(source, OPTIONS, "sort")
     return {
         "service": "CSW", "version": "2.0.2", "request": "GetRecords", "resultType": "results", "elementSetName": "full",
-        "typeNames": value(source, OPTIONS, "types"), "outputSchema": value(source, OPTIONS, "schema"),
+        "typeNames": get_option(source, OPTIONS, "types"), "outputSchema": get_option(source, OPTIONS, "schema"),
         **constraint, **({"sortby": sort} if sort else {}),
     }  # fmt: skip
 
@@ -157,11 +157,11 @@ def _document(asked: Mapping[str, str]) -> bytes:
 
 def _ask(source: Source, fetch: Fetch, terms: Mapping[str, str], start: int, size: int) -> _Answer:
     asked = {**terms, "startPosition": str(start), "maxRecords": str(size)}
-    if value(source, OPTIONS, "method") == "post":
+    if get_option(source, OPTIONS, "method") == "post":
         reply = fetch.post(source.url, _document(asked), accept=_ACCEPT)
     else:
         reply = fetch.get(source.url, asked, accept=_ACCEPT)
-    root = xml(reply)
+    root = parse_xml(reply)
     kind = etree.QName(root).localname
     if kind == "ExceptionReport":
         told = "; ".join(
@@ -187,7 +187,7 @@ def _item(node: _Element) -> Item:
     """Read one record: of Dublin Core by dc:identifier, of ISO 19139 by fileIdentifier."""
     key = next((text for name in ("fileIdentifier", "identifier") if (text := _text(node, name))), None)
     if key is None:
-        return Unreadable(None, f"a record without an identifier, <{etree.QName(node).localname}>")
+        return InvalidRecord(None, f"a record without an identifier, <{etree.QName(node).localname}>")
     stamp = next((text for name in ("modified", "dateStamp") if (text := _text(node, name))), None)
     return Record(key, node, etree.tostring(node, encoding="utf-8", with_tail=False), stamp)
 
@@ -214,7 +214,7 @@ def _smaller(source: Source, fetch: Fetch, terms: Mapping[str, str], spot: _Spot
 
 
 def _larger(source: Source, spot: _Spot) -> int:
-    most: int = value(source, OPTIONS, "size")
+    most: int = get_option(source, OPTIONS, "size")
     return min(most, spot.size * 2)
 
 

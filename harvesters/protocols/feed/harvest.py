@@ -19,8 +19,8 @@ from harvesters.errors import ParseError
 from harvesters.network.charset import is_charset
 from harvesters.network.fetch import Fetch, Reply
 from harvesters.network.response_parsing import declared_charset, dump_json, refuse_doctype, refuse_html
-from harvesters.option_schema import Option, value
-from harvesters.page_model import Gone, Page, Pages, Record, Row, Unreadable
+from harvesters.option_schema import Option, get_option
+from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Record, Row
 from harvesters.parsing import join_url, parser_errors
 from harvesters.protocols.cursor import read, write
 from harvesters.protocols.error_recovery import Repeats
@@ -38,7 +38,7 @@ _HISTORY = "http://purl.org/syndication/history/1.0"
 _DELETED = "{http://purl.org/atompub/tombstones/1.0}deleted-entry"  # RFC 6721
 _NEWEST = "the feed holds its newest entries only, so nothing that is not in it is known to be gone"
 
-Item = Record[Row] | Gone | Unreadable
+Item = Record[Row] | DeletedRecord | InvalidRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +60,13 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
     first = cursor is None
     while True:
         reply = fetch.get(spot.url, accept=_ACCEPT, conditional=first)
-        if reply.unchanged:
+        if reply.not_modified:
             yield Page((), None, at=reply.at, unchanged=True)
             return
         told = _parsed(reply)
         items = tuple(_items(reply, told))
         repeats.page(reply.url, items, reply.content)
-        older = _older(told, reply) if value(source, OPTIONS, "archives") else None
+        older = _older(told, reply) if get_option(source, OPTIONS, "archives") else None
         doubt = spot.doubt or _fault(told) or (_NEWEST if first and not older and not _complete(told) else None)
         if older is not None:
             repeats.token(reply.url, older, "the older page")
@@ -134,20 +134,20 @@ def _items(reply: Reply, told: Any) -> Iterator[Item]:
     for entry in told.entries:
         key = entry.get("id") or entry.get("link")
         if not key:
-            yield Unreadable(None, f"an entry with neither an identifier nor a link, titled {str(entry.get('title'))[:80]!r}")
+            yield InvalidRecord(None, f"an entry with neither an identifier nor a link, titled {str(entry.get('title'))[:80]!r}")
             continue
         try:
             with parser_errors("an entry that cannot be read"):
                 row = entry_row(entry, about)
                 raw = dump_json(row)
         except ParseError as error:
-            yield Unreadable(str(key).strip(), str(error))
+            yield InvalidRecord(str(key).strip(), str(error))
             continue
         yield Record(str(key).strip(), row, raw, row["updated"] or row["published"])
     yield from _tombstones(reply)
 
 
-def _tombstones(reply: Reply) -> Iterator[Gone]:
+def _tombstones(reply: Reply) -> Iterator[DeletedRecord]:
     if b"tombstones/1.0" not in reply.content:
         return
     try:
@@ -157,4 +157,4 @@ def _tombstones(reply: Reply) -> Iterator[Gone]:
         return
     for node in root.iter(_DELETED):
         if ref := node.get("ref"):
-            yield Gone(ref.strip(), node.get("when"))
+            yield DeletedRecord(ref.strip(), node.get("when"))

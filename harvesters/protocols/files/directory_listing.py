@@ -16,7 +16,7 @@ from lxml import html
 
 from harvesters.errors import ParseError
 from harvesters.network.fetch import Reply
-from harvesters.network.html_detection import is_page
+from harvesters.network.html_detection import is_html
 from harvesters.network.response_parsing import load_json
 from harvesters.parsing import join_url, parser_errors
 
@@ -56,9 +56,9 @@ def read_listing(reply: Reply, root: str, raw: str | None) -> Listing:
 
     Raises ParseError where it is no listing that is known.
     """
-    if not is_page(reply.content) and reply.content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
+    if not is_html(reply.content) and reply.content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
         return _tree(reply, raw)
-    if not is_page(reply.content) and not re.search(rb"<a\s", reply.content[:65536], re.IGNORECASE):
+    if not is_html(reply.content) and not re.search(rb"<a\s", reply.content[:65536], re.IGNORECASE):
         raise ParseError(f"{reply.url}: is no listing of a folder, neither a web server's nor a code host's")
     found = {entry.address: entry for entry in _shown(reply, root)}
     return Listing(tuple(found[address] for address in sorted(found)))

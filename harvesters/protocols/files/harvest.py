@@ -12,8 +12,8 @@ from urllib.parse import unquote
 
 from harvesters.errors import ForbiddenError, HarvestError, NotFoundError, ParseError
 from harvesters.network.fetch import Fetch
-from harvesters.option_schema import Option, expression, value
-from harvesters.page_model import Gone, Page, Pages, Position, Unreadable
+from harvesters.option_schema import Option, get_option, get_pattern
+from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, SourcePosition
 from harvesters.protocols.cursor import read, write
 from harvesters.protocols.error_recovery import UNREAD, fault
 from harvesters.protocols.files import payload
@@ -45,7 +45,7 @@ class _Spot:
 def check(source: Source) -> None:
     """Refuse an unknown format and an expression that cannot be read; raises SourceDefinitionError."""
     payload.check(source)
-    expression(source, OPTIONS, "only")
+    get_pattern(source, OPTIONS, "only")
 
 
 def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[Any]:
@@ -67,7 +67,7 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
 
 def _files(source: Source, fetch: Fetch, last: str) -> Iterator[tuple[Entry | None, str | None]]:
     """Give the files behind *last*, or None with the reason why a listing is not all."""
-    only = re.compile(value(source, OPTIONS, "only") or FORMATS[value(source, OPTIONS, "format")].suffix, re.IGNORECASE)
+    only = re.compile(get_option(source, OPTIONS, "only") or FORMATS[get_option(source, OPTIONS, "format")].suffix, re.IGNORECASE)
     ahead = [(source.url, 0)]
     root, there, fit = "", 0, 0
     todo: list[tuple[Entry, int]] = []
@@ -76,7 +76,7 @@ def _files(source: Source, fetch: Fetch, last: str) -> Iterator[tuple[Entry | No
             address, deep = ahead.pop()
             reply = fetch.get(address, accept=ACCEPT)
             root = root or folder_of(reply.url)
-            listing = read_listing(reply, root, value(source, OPTIONS, "raw"))
+            listing = read_listing(reply, root, get_option(source, OPTIONS, "raw"))
             if not listing.entries and deep == 0:
                 raise ParseError(f"{source.name}: {reply.url} shows no file and no folder within itself; give a folder's listing")
             if listing.doubt:
@@ -88,7 +88,7 @@ def _files(source: Source, fetch: Fetch, last: str) -> Iterator[tuple[Entry | No
             there, fit = there + 1, fit + bool(only.search(entry.path))
             if entry.address > last and only.search(entry.path):
                 yield entry, None
-        elif value(source, OPTIONS, "deep") and (entry.address > last or last.startswith(entry.address)):
+        elif get_option(source, OPTIONS, "deep") and (entry.address > last or last.startswith(entry.address)):
             if deep > _DEEP:
                 raise ParseError(f"{source.name}: {entry.address} lies more than {_DEEP} folders deep; its folders do not end")
             ahead.append((entry.address, deep))
@@ -96,9 +96,9 @@ def _files(source: Source, fetch: Fetch, last: str) -> Iterator[tuple[Entry | No
         raise ParseError(f"{source.name}: {source.url} shows {there} files, none of which is wanted; set the options 'format' and 'only'")
 
 
-def _file(source: Source, fetch: Fetch, entry: Entry, spot: _Spot) -> tuple[tuple[Item, ...], Position | None, _Spot]:
+def _file(source: Source, fetch: Fetch, entry: Entry, spot: _Spot) -> tuple[tuple[Item, ...], SourcePosition | None, _Spot]:
     """Read one file; one that its listing shows and that is not there is gone."""
-    kind = value(source, OPTIONS, "format")
+    kind = get_option(source, OPTIONS, "format")
     key = unquote(str(PurePosixPath(entry.path).with_suffix("")))
     at = None
     try:
@@ -107,13 +107,13 @@ def _file(source: Source, fetch: Fetch, entry: Entry, spot: _Spot) -> tuple[tupl
         stamp = f"{entry.modified:%Y-%m-%d}" if entry.modified else None
         return records(source, fetch, key, reply, stamp), at, replace(spot, faults=0)
     except NotFoundError:
-        return (Gone(key),) if kind != "rdf" else (), at, replace(spot, faults=0)
+        return (DeletedRecord(key),) if kind != "rdf" else (), at, replace(spot, faults=0)
     except UNREAD as error:
         faults = fault(source.name, spot.faults, error)
         if not isinstance(error, ForbiddenError | ParseError):
             _alive(source, fetch, error)
         why = f"the file {entry.path} cannot be read, and so the keys of its records are not known" if kind == "rdf" else None
-        return (Unreadable(None if kind == "rdf" else key, str(error)),), at, replace(spot, faults=faults, doubt=spot.doubt or why)
+        return (InvalidRecord(None if kind == "rdf" else key, str(error)),), at, replace(spot, faults=faults, doubt=spot.doubt or why)
 
 
 def _alive(source: Source, fetch: Fetch, error: HarvestError) -> None:

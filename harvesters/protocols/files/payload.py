@@ -11,9 +11,9 @@ from lxml import etree
 
 from harvesters.errors import SourceDefinitionError
 from harvesters.network.fetch import Fetch, Reply
-from harvesters.network.response_parsing import dump_json, load_json, xml
-from harvesters.option_schema import Option, value
-from harvesters.page_model import Gone, Payload, Record, Unreadable
+from harvesters.network.response_parsing import dump_json, load_json, parse_xml
+from harvesters.option_schema import Option, get_option
+from harvesters.page_model import DeletedRecord, InvalidRecord, Payload, Record
 from harvesters.parsing import parser_errors
 from harvesters.payloads.contexts import ours
 from harvesters.payloads.rdf_format import loaded
@@ -23,7 +23,7 @@ from harvesters.protocols.rdf.reader import nameless, reading, unclaimed
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {"format": Option(str, "json", "What the files hold: `json`, `xml` or `rdf`.")}
-Item = Record[Any] | Gone | Unreadable
+Item = Record[Any] | DeletedRecord | InvalidRecord
 
 
 class Format(NamedTuple):
@@ -47,13 +47,13 @@ FORMATS: Mapping[str, Format] = {
 
 def brings(source: Source) -> Payload:
     """Tell what the card's files hold."""
-    told = value(source, OPTIONS, "format")
+    told = get_option(source, OPTIONS, "format")
     return FORMATS[told].payload if told in FORMATS else Payload.ROW
 
 
 def check(source: Source) -> None:
     """Refuse an unknown format; raises SourceDefinitionError."""
-    told = value(source, OPTIONS, "format")
+    told = get_option(source, OPTIONS, "format")
     if told not in FORMATS:
         raise SourceDefinitionError(f"{source.name}: option 'format' is {told!r}; it is one of {', '.join(FORMATS)}")
 
@@ -63,9 +63,9 @@ def records(source: Source, fetch: Fetch, key: str, reply: Reply, stamp: str | N
 
     Raises ParseError where the file is not what the card says.
     """
-    kind = value(source, OPTIONS, "format")
+    kind = get_option(source, OPTIONS, "format")
     if kind == "xml":
-        root = xml(reply)
+        root = parse_xml(reply)
         return (Record(key, root, etree.tostring(root, encoding="utf-8", with_tail=False), stamp),)
     if kind == "rdf":
         told = reading(source, fetch)
@@ -74,17 +74,17 @@ def records(source: Source, fetch: Fetch, key: str, reply: Reply, stamp: str | N
             these = found(store, told.classes, reply.url)
             lost = unclaimed(these, broken)
             if not (these.records or these.keyless or lost):
-                return (Unreadable(key, f"{reply.url}: holds nothing that we know as a record"),)
+                return (InvalidRecord(key, f"{reply.url}: holds nothing that we know as a record"),)
             return (*(told.item(store, name, node, broken) for name, node in these.records), *map(nameless, these.keyless), *lost)
     row = load_json(reply)
     if isinstance(row, dict) and row.get("encoding") == "base64" and isinstance(row.get("content"), str):
         row = load_json(replace(reply, content=_unpacked(reply, row["content"])))
     if not isinstance(row, dict):
-        return (Unreadable(key, f"{reply.url}: holds no object but a {type(row).__name__}"),)
+        return (InvalidRecord(key, f"{reply.url}: holds no object but a {type(row).__name__}"),)
     try:
         return (Record(key, row, dump_json(row), stamp),)
     except ValueError as error:
-        return (Unreadable(key, f"{reply.url}: holds {error}"),)
+        return (InvalidRecord(key, f"{reply.url}: holds {error}"),)
 
 
 def _unpacked(reply: Reply, text: str) -> bytes:

@@ -13,10 +13,10 @@ from lxml.etree import _Element
 from harvesters.errors import ParseError
 from harvesters.network.fetch import Reply
 from harvesters.network.response_parsing import refuse_doctype, refuse_html
-from harvesters.page_model import Gone, Record, Unreadable
+from harvesters.page_model import DeletedRecord, InvalidRecord, Record
 from harvesters.parsing import parser_errors
 
-Item = Record[_Element] | Gone | Unreadable
+Item = Record[_Element] | DeletedRecord | InvalidRecord
 Wanted = Callable[[_Element], bool]
 
 _ROOT, _ACTIVITY = "iati-activities", "iati-activity"
@@ -65,7 +65,7 @@ def _item(node: _Element) -> Item:
     raw = etree.tostring(node, encoding="utf-8", with_tail=False)
     key = " ".join((node.findtext("iati-identifier") or "").split())
     if not key:
-        return Unreadable(None, f"an activity without an iati-identifier, titled {_title(node)[:80]!r}")
+        return InvalidRecord(None, f"an activity without an iati-identifier, titled {_title(node)[:80]!r}")
     with parser_errors(key):
         alone = etree.fromstring(raw, _BARE)
     return Record(key, alone, raw, node.get("last-updated-datetime") or None)

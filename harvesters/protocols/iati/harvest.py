@@ -17,8 +17,8 @@ from lxml.etree import _Element
 
 from harvesters.errors import HarvestError, ParseError
 from harvesters.network.fetch import Fetch
-from harvesters.option_schema import Option, names, value
-from harvesters.page_model import Page, Pages, Unreadable
+from harvesters.option_schema import Option, get_option, option_names
+from harvesters.page_model import InvalidRecord, Page, Pages
 from harvesters.protocols.ckan.search import unwrapped
 from harvesters.protocols.cursor import read, write
 from harvesters.protocols.error_recovery import UNREAD, changed
@@ -83,13 +83,13 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
 
 
 def _single(source: Source) -> bool:
-    return bool(value(source, OPTIONS, "file")) or urlsplit(source.url).path.endswith(".xml")
+    return bool(get_option(source, OPTIONS, "file")) or urlsplit(source.url).path.endswith(".xml")
 
 
 def _one(source: Source, fetch: Fetch, cursor: str | None) -> Pages[_Element]:
     sieve = _Sieve(source)
-    with fetch.file(source.url, accept="application/xml, text/xml;q=0.9, */*;q=0.5", conditional=cursor is None) as reply:
-        if reply.unchanged:
+    with fetch.download(source.url, accept="application/xml, text/xml;q=0.9, */*;q=0.5", conditional=cursor is None) as reply:
+        if reply.not_modified:
             yield Page((), None, at=reply.at, unchanged=True)
             return
         yield from cut(activities(reply, sieve.wanted), reply, cursor)
@@ -101,9 +101,9 @@ def _file(source: Source, fetch: Fetch, spot: _Spot, following: str | None) -> I
     sieve = _Sieve(source)
     again = False
     try:
-        with fetch.file(spot.url, accept="application/xml, text/xml;q=0.9, */*;q=0.5") as reply:
-            if spot.mark != reply.mark:
-                spot, again = replace(spot, mark=reply.mark, passed=0), spot.passed > 0
+        with fetch.download(spot.url, accept="application/xml, text/xml;q=0.9, */*;q=0.5") as reply:
+            if spot.mark != reply.digest:
+                spot, again = replace(spot, mark=reply.digest, passed=0), spot.passed > 0
             faults: list[ParseError] = []
             left = _until(activities(reply, sieve.wanted), faults)
             for _ in range(spot.passed):
@@ -116,7 +116,7 @@ def _file(source: Source, fetch: Fetch, spot: _Spot, following: str | None) -> I
             if faults:
                 raise faults[0]
     except UNREAD as error:
-        items = (Unreadable(None, f"a file of activities that cannot be read to its end: {error}"),)
+        items = (InvalidRecord(None, f"a file of activities that cannot be read to its end: {error}"),)
         spot = replace(spot, doubt=spot.doubt or f"a file cannot be read: {error}")
     after = _Spot(following, spot.place + 1, doubt=spot.doubt) if following else None
     yield Page(items, write(after) if after else None, doubt=spot.doubt), after or spot
@@ -135,8 +135,8 @@ class _Sieve:
 
     def __init__(self, source: Source) -> None:
         self.name = source.name
-        self.secondary = bool(value(source, OPTIONS, "secondary"))
-        self.level = value(source, OPTIONS, "hierarchy")
+        self.secondary = bool(get_option(source, OPTIONS, "secondary"))
+        self.level = get_option(source, OPTIONS, "hierarchy")
         self.left: Counter[str] = Counter()
 
     def wanted(self, activity: _Element) -> bool:
@@ -178,8 +178,8 @@ def _files(source: Source, fetch: Fetch, since: datetime | None) -> list[str]:
 
 
 def _filters(source: Source, since: datetime | None) -> str:
-    parts = ["extras_filetype:activity", value(source, OPTIONS, "fq")]
-    if chosen := names(source, OPTIONS, "publishers"):
+    parts = ["extras_filetype:activity", get_option(source, OPTIONS, "fq")]
+    if chosen := option_names(source, OPTIONS, "publishers"):
         parts.append(f"organization:({' OR '.join(chosen)})")
     if since is not None:
         parts.append(f"metadata_modified:[{since.astimezone(UTC) - timedelta(seconds=1):%Y-%m-%dT%H:%M:%SZ} TO *]")
@@ -192,7 +192,9 @@ def _addresses(source: Source, package: Any) -> Iterator[str]:
         return
     extras = {it.get("key"): it.get("value") for it in package.get("extras") or () if isinstance(it, dict)}
     told = {**extras, **(package.get("organization") or {}), **package}
-    if not value(source, OPTIONS, "secondary") and (told.get("publisher_source_type") == _SECONDARY or told.get("secondary_publisher")):
+    if not get_option(source, OPTIONS, "secondary") and (
+        told.get("publisher_source_type") == _SECONDARY or told.get("secondary_publisher")
+    ):
         log.info("file of a secondary publisher excluded by the source definition", source=source.name, package=package.get("name"))
         return
     for resource in package.get("resources") or ():

@@ -14,8 +14,8 @@ import icalendar
 from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.network.fetch import Fetch, Reply
 from harvesters.network.response_parsing import dump_json, refuse_html
-from harvesters.option_schema import Option, value
-from harvesters.page_model import Gone, Page, Pages, Record, Row, Unreadable
+from harvesters.option_schema import Option, get_option
+from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Record, Row
 from harvesters.parsing import parser_errors
 from harvesters.protocols.ical.event import calendars, event_row, zones
 from harvesters.protocols.ical.recurrence import dates
@@ -27,12 +27,12 @@ OPTIONS: Mapping[str, Option] = {
     "zone": Option(str, None, "The time zone of times that name none, e.g. `Africa/Nairobi`; without it only their day is told."),
 }
 
-Item = Record[Row] | Gone | Unreadable
+Item = Record[Row] | DeletedRecord | InvalidRecord
 
 
 def check(source: Source) -> None:
     """Refuse a time zone that is none; raises SourceDefinitionError."""
-    zone = value(source, OPTIONS, "zone")
+    zone = get_option(source, OPTIONS, "zone")
     if zone is not None and zone not in zones():
         raise SourceDefinitionError(f"{source.name}: option 'zone' is {zone!r}, which is no time zone; write e.g. Africa/Nairobi")
 
@@ -44,10 +44,10 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
     where the answer is no calendar.
     """
     reply = fetch.get(source.url, accept="text/calendar, */*;q=0.5", conditional=cursor is None)
-    if reply.unchanged:
+    if reply.not_modified:
         yield Page((), None, at=reply.at, unchanged=True)
         return
-    yield from cut(_items(source, reply, fetch.now() + timedelta(days=value(source, OPTIONS, "ahead"))), reply, cursor)
+    yield from cut(_items(source, reply, fetch.now() + timedelta(days=get_option(source, OPTIONS, "ahead"))), reply, cursor)
 
 
 def _items(source: Source, reply: Reply, until: datetime) -> Iterator[Item]:
@@ -62,14 +62,14 @@ def _items(source: Source, reply: Reply, until: datetime) -> Iterator[Item]:
             if uid:
                 series.setdefault(uid, []).append(event)
             else:
-                yield Unreadable(None, f"event {number} of the calendar has no UID, titled {str(event.get('SUMMARY'))[:80]!r}")
+                yield InvalidRecord(None, f"event {number} of the calendar has no UID, titled {str(event.get('SUMMARY'))[:80]!r}")
         for uid, events in series.items():
             yield from _told(source, calendar, uid, events, until)
 
 
 def _told(source: Source, calendar: Any, uid: str, events: list[icalendar.Event], until: datetime) -> Iterator[Item]:
     """Give an event, or the dates of a series; one that cannot be read is unreadable under its UID."""
-    zone = value(source, OPTIONS, "zone")
+    zone = get_option(source, OPTIONS, "zone")
     try:
         for key, event in dates(calendar, uid, events, until):
             with parser_errors("an event that cannot be read"):
@@ -77,4 +77,4 @@ def _told(source: Source, calendar: Any, uid: str, events: list[icalendar.Event]
                 raw = dump_json(row)
             yield Record(key, row, raw, row["modified"])
     except ParseError as error:
-        yield Unreadable(uid, str(error))
+        yield InvalidRecord(uid, str(error))

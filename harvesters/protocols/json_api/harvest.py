@@ -12,7 +12,7 @@ from harvesters.errors import ForbiddenError, HarvestError, ParseError, SourceDe
 from harvesters.network.fetch import Fetch, Reply
 from harvesters.network.response_parsing import load_json
 from harvesters.option_schema import Option
-from harvesters.page_model import Page, Pages, Row, Unreadable
+from harvesters.page_model import InvalidRecord, Page, Pages, Row
 from harvesters.parsing import join_url, url_path
 from harvesters.payloads.jmespath_compiler import compiled
 from harvesters.protocols.cursor import read, write
@@ -60,7 +60,7 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
 
 def _whole(plan: Plan, fetch: Fetch, cursor: str | None) -> Pages[Row]:
     reply = fetch.get(plan.source.url, plan.extra, accept="application/json", conditional=cursor is None)
-    if reply.unchanged:
+    if reply.not_modified:
         yield Page((), None, at=reply.at, unchanged=True)
         return
     document = load_json(reply, plan.option("charset"))
@@ -97,7 +97,7 @@ def _folder(plan: Plan, fetch: Fetch, cursor: str | None) -> Pages[Row]:
 
 def _doubted(plan: Plan, found: tuple[Item, ...], file: Reply | None) -> str | None:
     """Doubt a file that cannot be read where its name is not its record's key."""
-    broken = file is None or any(isinstance(it, Unreadable) and it.reason.startswith(_BROKEN) for it in found)
+    broken = file is None or any(isinstance(it, InvalidRecord) and it.reason.startswith(_BROKEN) for it in found)
     named = not (plan.source.options.get("key") or plan.source.fields.get("key"))
     return None if named or not broken else f"the file {found[0].key} cannot be read, and so the keys of its records are not known"
 
@@ -112,7 +112,7 @@ def _file(plan: Plan, fetch: Fetch, address: str) -> tuple[tuple[Item, ...], Rep
     except UNREAD as error:
         if not isinstance(error, ForbiddenError | ParseError):
             _alive(plan, fetch, error)
-        return (Unreadable(stem, f"{_BROKEN}{error}"),), reply
+        return (InvalidRecord(stem, f"{_BROKEN}{error}"),), reply
 
 
 def _alive(plan: Plan, fetch: Fetch, error: HarvestError) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from harvesters.errors import HarvestError, ParseError
 from harvesters.network.fetch import Fetch, Reply
 from harvesters.network.response_parsing import load_json
-from harvesters.page_model import Page, Pages, Position, Record, Row, Unreadable
+from harvesters.page_model import InvalidRecord, Page, Pages, Record, Row, SourcePosition
 from harvesters.parsing import join_url
 from harvesters.protocols.cursor import read, write
 from harvesters.protocols.datestamps import read_stamp, risen
@@ -63,7 +63,7 @@ def paged(plan: Plan, fetch: Fetch, cursor: str | None) -> Pages[Row]:
     repeats.token("", spot.next)
     while True:
         found: tuple[Item, ...]
-        at: Position | None = None
+        at: SourcePosition | None = None
         ended = False
         again = spot.again
         try:
@@ -225,7 +225,7 @@ def _readable(plan: Plan, fetch: Fetch, spot: Spot, error: HarvestError) -> int 
 def _lost(plan: Plan, spot: Spot, error: HarvestError) -> tuple[tuple[Item, ...], Spot]:
     """Give the one record that cannot be read, whose key nothing tells."""
     why = f"the record at {spot.came} of the list cannot be read, and its key cannot be told"
-    return (Unreadable(None, f"the record at {spot.came} of the list: {error}"),), _passed(plan, spot.doubted(why), 1)
+    return (InvalidRecord(None, f"the record at {spot.came} of the list: {error}"),), _passed(plan, spot.doubted(why), 1)
 
 
 def _anew(plan: Plan, spot: Spot, error: HarvestError) -> Spot:

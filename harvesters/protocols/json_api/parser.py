@@ -10,8 +10,8 @@ from typing import Any
 from harvesters.errors import ParseError
 from harvesters.network.fetch import Reply
 from harvesters.network.response_parsing import dump_json
-from harvesters.option_schema import Option, value
-from harvesters.page_model import Gone, Record, Row, Unreadable
+from harvesters.option_schema import Option, get_option
+from harvesters.page_model import DeletedRecord, InvalidRecord, Record, Row
 from harvesters.payloads.jmespath_compiler import compiled
 from harvesters.source import Source
 
@@ -35,7 +35,7 @@ OPTIONS: Mapping[str, Option] = {
 
 WAYS = ("page", "offset", "cursor")  # the arguments by which answers are paged
 
-Item = Record[Row] | Gone | Unreadable
+Item = Record[Row] | DeletedRecord | InvalidRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Plan:
 
     def option(self, name: str) -> Any:
         """Give an option's value."""
-        return value(self.source, OPTIONS, name)
+        return get_option(self.source, OPTIONS, name)
 
     @property
     def paged(self) -> bool:
@@ -62,7 +62,7 @@ class Plan:
 
 def expression(source: Source, name: str) -> Callable[[Any], Any]:
     """Compile the JMESPath of an option; without one, nothing is found. Raises SourceDefinitionError where it is none."""
-    told = value(source, OPTIONS, name)
+    told = get_option(source, OPTIONS, name)
     return compiled(told, f"{source.name}: option {name!r}") if told else lambda _: None
 
 
@@ -70,10 +70,10 @@ def planned(source: Source, since: datetime | None) -> Plan:
     """Make a card's options ready to ask for all records, or those changed since *since* less a second where it says how."""
     key = source.options.get("key") or source.fields.get("key") or (None if source.options.get("files") else "id")
     extra: dict[str, str] = {}
-    if since is not None and (name := value(source, OPTIONS, "since")):
+    if since is not None and (name := get_option(source, OPTIONS, "since")):
         extra[name] = changed_since(source, since)
-    if name := value(source, OPTIONS, "limit"):
-        extra[name] = str(value(source, OPTIONS, "size"))
+    if name := get_option(source, OPTIONS, "limit"):
+        extra[name] = str(get_option(source, OPTIONS, "size"))
     return Plan(
         source=source,
         records=expression(source, "records"),
@@ -87,7 +87,7 @@ def planned(source: Source, since: datetime | None) -> Plan:
 
 def changed_since(source: Source, since: datetime) -> str:
     """Write a time less a second as the card says."""
-    return datetime.fromtimestamp(since.timestamp() - 1, UTC).strftime(value(source, OPTIONS, "since_format"))
+    return datetime.fromtimestamp(since.timestamp() - 1, UTC).strftime(get_option(source, OPTIONS, "since_format"))
 
 
 def items(plan: Plan, reply: Reply, document: Any, stem: str | None = None) -> tuple[Item, ...]:
@@ -121,14 +121,14 @@ def _rows(plan: Plan, reply: Reply, document: Any) -> Iterable[tuple[str | None,
 
 def _item(plan: Plan, name: str | None, row: Any) -> Item:
     if not isinstance(row, dict):
-        return Unreadable(name, f"a record that is no object but {str(row)[:40]!r}")
+        return InvalidRecord(name, f"a record that is no object but {str(row)[:40]!r}")
     key = _text(plan.key(row)) or name
     if not key:
-        return Unreadable(None, f"a record without a key, which has {', '.join(map(str, row))[:200]}; set the option 'key'")
+        return InvalidRecord(None, f"a record without a key, which has {', '.join(map(str, row))[:200]}; set the option 'key'")
     try:
         return Record(key, row, dump_json(row), _text(plan.modified(row)))
     except ValueError as error:
-        return Unreadable(key.encode("utf-8", "replace").decode(), f"a record that holds {error}")
+        return InvalidRecord(key.encode("utf-8", "replace").decode(), f"a record that holds {error}")
 
 
 def _text(found: Any) -> str | None:

@@ -19,8 +19,8 @@ from pyoxigraph import NamedNode, RdfFormat, Store
 
 from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch
-from harvesters.option_schema import Option, value
-from harvesters.page_model import Gone, Page, Pages, Unreadable
+from harvesters.option_schema import Option, get_option
+from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages
 from harvesters.payloads.graph import Graph
 from harvesters.payloads.rdf_format import loaded
 from harvesters.payloads.rdf_parser import Broken, parse_quads
@@ -133,7 +133,7 @@ def _wanted(link: tree.Relation, moment: datetime | None) -> bool:
 
 def _start(told: Reading, moment: datetime | None) -> str:
     """Give the root node: the card's, else of the stream's views for a sweep one of the latest versions, for changes another."""
-    wanted: str | None = value(told.source, OPTIONS, "view")
+    wanted: str | None = get_option(told.source, OPTIONS, "view")
     if wanted:
         return wanted
     reply = told.fetch.get(told.source.url, accept=_ACCEPT)
@@ -151,16 +151,16 @@ def _start(told: Reading, moment: datetime | None) -> str:
 def _item(told: Reading, entity: str, rank: str, stamp: str, gone: int, text: str, fault: str) -> Item:
     """Make the record of an entity's latest version; its digest rests on what it says of the entity, not on the version."""
     if fault:
-        return Unreadable(entity, fault)
+        return InvalidRecord(entity, fault)
     if gone:
-        return Gone(entity, stamp or None)
+        return DeletedRecord(entity, stamp or None)
     store = Store()
     store.extend(list(parse_quads(text.encode(), RdfFormat.N_TRIPLES, entity)))
     try:
         name = next((name for name in (entity, rank.rpartition(" ")[2]) if described(store, NamedNode(name))), None)
     except ValueError as error:
-        return Unreadable(entity, f"its latest version is called by what is no IRI: {error}")
+        return InvalidRecord(entity, f"its latest version is called by what is no IRI: {error}")
     if name is None:
-        return Unreadable(entity, "its latest version says nothing of it")
+        return InvalidRecord(entity, "its latest version says nothing of it")
     item = told.item(store, entity, NamedNode(name))
-    return item if isinstance(item, Unreadable | Gone) else replace(item, modified=stamp or item.modified)
+    return item if isinstance(item, InvalidRecord | DeletedRecord) else replace(item, modified=stamp or item.modified)

@@ -13,8 +13,8 @@ from typing import Any
 
 from harvesters.errors import HarvestError, ParseError
 from harvesters.network.fetch import Fetch
-from harvesters.option_schema import Option, names, value
-from harvesters.page_model import Page, Pages, Payload, Position, Unreadable
+from harvesters.option_schema import Option, get_option, option_names
+from harvesters.page_model import InvalidRecord, Page, Pages, Payload, SourcePosition
 from harvesters.protocols.cursor import read, write
 from harvesters.protocols.datestamps import risen
 from harvesters.protocols.error_recovery import POISON, REFUSED, UNREAD, Repeats, changed, empties
@@ -36,13 +36,13 @@ _UNTOLD = "cannotDisseminateFormat"
 _EXPIRED = frozenset({"badResumptionToken", "badArgument"})  # a token is a request's only argument, so no other can be bad
 _REFUSED: tuple[type[HarvestError], ...] = (Told, *REFUSED)
 
-_Step = tuple[tuple[Item, ...] | None, Position | None, Spot]  # a page's items, None where none came; and where to go on
+_Step = tuple[tuple[Item, ...] | None, SourcePosition | None, Spot]  # a page's items, None where none came; and where to go on
 
 
 def brings(source: Source) -> Payload:
     """Tell whether the card's metadata is RDF, which comes as a graph, or any other XML."""
-    told = value(source, OPTIONS, "graph")
-    return Payload.GRAPH if (value(source, OPTIONS, "prefix") == "rdf" if told is None else told) else Payload.XML
+    told = get_option(source, OPTIONS, "graph")
+    return Payload.GRAPH if (get_option(source, OPTIONS, "prefix") == "rdf" if told is None else told) else Payload.XML
 
 
 def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[Any]:
@@ -53,8 +53,8 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
     that starts at the newest datestamp, or, where datestamps did not rise, anew; a page that cannot be read is read in parts,
     down to single records. Raises ParseError where an answer is no OAI-PMH, reports an error or repeats itself.
     """
-    there = Repository(source, fetch, value(source, OPTIONS, "prefix"), (None,), value(source, OPTIONS, "singly"))
-    there = replace(there, groups=_sets(there, names(source, OPTIONS, "set")))
+    there = Repository(source, fetch, get_option(source, OPTIONS, "prefix"), (None,), get_option(source, OPTIONS, "singly"))
+    there = replace(there, groups=_sets(there, option_names(source, OPTIONS, "set")))
     spot = read(Spot, cursor)
     if spot is None:
         start = _from(there, since)
@@ -119,7 +119,7 @@ def _part(there: Repository, spot: Spot, held: Held) -> _Step:
     pairs = zip(part.heads, part.items, strict=True)
     items = tuple(item for head, item in pairs if not (earlier and head and head.within(earlier)))
     if step(spot.todo[0]):
-        held.had.update(item.key for item in items if item.key and not isinstance(item, Unreadable))
+        held.had.update(item.key for item in items if item.key and not isinstance(item, InvalidRecord))
     held.repeats.page(part.reply.url, part.items, part.reply.content)
     held.repeats.token(part.reply.url, part.token)
     spot = _after(spot, part, empties(there.source.name, part.reply.url, spot.empty, part.items))

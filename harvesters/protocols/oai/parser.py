@@ -12,8 +12,8 @@ from lxml.etree import _Element
 
 from harvesters.errors import ParseError
 from harvesters.network.fetch import Reply
-from harvesters.network.response_parsing import xml
-from harvesters.page_model import Gone, Record, Unreadable
+from harvesters.network.response_parsing import parse_xml
+from harvesters.page_model import DeletedRecord, InvalidRecord, Record
 from harvesters.protocols.datestamps import read_stamp
 from harvesters.protocols.oai.window import FORMS, Calendar
 from harvesters.source import Source
@@ -22,7 +22,7 @@ _NS = "{http://www.openarchives.org/OAI/2.0/}"
 _HEADER, _METADATA, _RECORD, _TOKEN = f"{_NS}header", f"{_NS}metadata", f"{_NS}record", f"{_NS}resumptionToken"
 _IDENTIFIER, _DATESTAMP, _SET = f"{_NS}identifier", f"{_NS}datestamp", f"{_NS}setSpec"
 
-Item = Record[_Element] | Gone | Unreadable
+Item = Record[_Element] | DeletedRecord | InvalidRecord
 
 
 class Told(ParseError):
@@ -70,7 +70,7 @@ def listed(source: Source, reply: Reply, verb: str) -> Listed:
     root, none = _checked(source, reply, verb)
     found = root.find(f"{_NS}{verb}")
     nodes = [] if found is None else found.findall(_RECORD if verb == "ListRecords" else _HEADER)
-    pairs = [(_head(node), _item(node)) if verb == "ListRecords" else (_header(node), Unreadable(None, "a header")) for node in nodes]
+    pairs = [(_head(node), _item(node)) if verb == "ListRecords" else (_header(node), InvalidRecord(None, "a header")) for node in nodes]
     token = None if found is None else found.find(_TOKEN)
     return Listed(
         reply=reply,
@@ -105,7 +105,7 @@ def named(source: Source, reply: Reply, verb: str, part: str, name: str) -> tupl
 
 def calendar(source: Source, reply: Reply) -> Calendar:
     """Read from the answer to Identify how the repository writes time; raises ParseError at no granularity of OAI-PMH's."""
-    root = xml(reply)
+    root = parse_xml(reply)
     granularity = (root.findtext(f"{_NS}Identify/{_NS}granularity") or "").strip()
     if granularity not in FORMS:
         raise ParseError(f"{source.name}: {reply.url} declares the granularity {granularity!r}, which is none of OAI-PMH's two")
@@ -115,7 +115,7 @@ def calendar(source: Source, reply: Reply) -> Calendar:
 
 def _checked(source: Source, reply: Reply, verb: str) -> tuple[_Element, bool]:
     """Give the answer's root, and whether it says noRecordsMatch."""
-    root = xml(reply)
+    root = parse_xml(reply)
     if root.tag != f"{_NS}OAI-PMH":
         raise ParseError(f"{source.name}: {reply.url} is no OAI-PMH answer but <{etree.QName(root).localname}>; correct the source's url")
     errors = [(node.get("code") or "no code", " ".join((node.text or "").split())) for node in root.iterfind(f"{_NS}error")]
@@ -149,14 +149,14 @@ def _text(node: _Element, tag: str) -> str:
 def _item(record: _Element) -> Item:
     head = _head(record)
     if head is None:
-        return Unreadable(None, "a record without a header")
+        return InvalidRecord(None, "a record without a header")
     if not head.key:
-        return Unreadable(None, "a record without an identifier")
+        return InvalidRecord(None, "a record without an identifier")
     if head.deleted:
-        return Gone(head.key, head.stamp or None)
+        return DeletedRecord(head.key, head.stamp or None)
     metadata = record.find(_METADATA)
     if metadata is None or not len(metadata):
-        return Unreadable(head.key, "a record without metadata")
+        return InvalidRecord(head.key, "a record without metadata")
     payload = metadata[0]
     return Record(head.key, payload, etree.tostring(payload, encoding="utf-8", with_tail=False), head.stamp or None)
 

@@ -8,7 +8,7 @@ from lxml.etree import _Element
 from pyoxigraph import NamedNode, RdfFormat, Store
 
 from harvesters.errors import ParseError
-from harvesters.page_model import Gone, Record, Unreadable
+from harvesters.page_model import DeletedRecord, InvalidRecord, Record
 from harvesters.payloads.graph import bounded, flat
 from harvesters.payloads.rdf_parser import parse_quads
 from harvesters.payloads.structured_data import mended
@@ -18,22 +18,22 @@ _RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 _STEPS = 2  # named nodes away from the resource: all of them came in its own record
 
 
-def as_graph(item: Item) -> Record[Any] | Gone | Unreadable:
+def as_graph(item: Item) -> Record[Any] | DeletedRecord | InvalidRecord:
     """Read a record's metadata as RDF/XML; one that is none, or whose first resource has no IRI, is unreadable."""
     if not isinstance(item, Record):
         return item
     first = _first(item.payload)
     about = None if first is None else first.get(f"{_RDF}about")
     if not about:
-        return Unreadable(item.key, f"its metadata, <{item.payload.tag}>, is no RDF/XML whose first resource has an IRI (rdf:about)")
+        return InvalidRecord(item.key, f"its metadata, <{item.payload.tag}>, is no RDF/XML whose first resource has an IRI (rdf:about)")
     store = Store()
     try:
         store.extend(list(mended(flat(parse_quads(item.raw, RdfFormat.RDF_XML, "its RDF/XML cannot be read", "urn:record:")))))
         return Record(item.key, bounded(store, NamedNode(about), _STEPS), item.raw, item.modified)
     except ParseError as error:
-        return Unreadable(item.key, str(error))
+        return InvalidRecord(item.key, str(error))
     except ValueError as error:
-        return Unreadable(item.key, f"its RDF/XML holds {error}")
+        return InvalidRecord(item.key, f"its RDF/XML holds {error}")
 
 
 def _first(payload: _Element) -> _Element | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from harvesters.errors import HarvestError, ParseError
-from harvesters.page_model import Gone, Position, Unreadable
+from harvesters.page_model import DeletedRecord, InvalidRecord, SourcePosition
 from harvesters.protocols.error_recovery import UNREAD, Repeats, empties, fault
 from harvesters.protocols.oai import parser
 from harvesters.protocols.oai.cursor import Repository, Spot
@@ -105,7 +105,7 @@ def _named(there: Repository, spot: Spot, window: Window) -> Listed | None:
         return None
 
 
-def alone(there: Repository, spot: Spot, held: Held) -> tuple[Item | None, Position | None, Spot]:
+def alone(there: Repository, spot: Spot, held: Held) -> tuple[Item | None, SourcePosition | None, Spot]:
     """Ask for one record of the present window; None where none is left."""
     if held.left is None:
         try:
@@ -115,7 +115,7 @@ def alone(there: Repository, spot: Spot, held: Held) -> tuple[Item | None, Posit
                 raise ParseError(f"{error}; its list cannot be read to the end") from error
             there.calendar(error)
             why = f"the records of {spot.todo[0][0]} can be neither read nor listed: {error}"
-            return Unreadable(None, why), None, spot.doubted(why).done(len(there.groups))
+            return InvalidRecord(None, why), None, spot.doubted(why).done(len(there.groups))
     if not held.left:
         held.left = None
         lost = not (spot.after or held.had or there.singly)
@@ -153,10 +153,10 @@ def _all_named(there: Repository, spot: Spot, held: Held) -> list[Head]:
             return [found[key] for key in sorted(found) if key > spot.after and key not in held.had]
 
 
-def _one(there: Repository, head: Head) -> tuple[Item, Position | None, HarvestError | None]:
+def _one(there: Repository, head: Head) -> tuple[Item, SourcePosition | None, HarvestError | None]:
     """Get one record; what keeps it from being read is given too, unless the whole repository is amiss."""
     if head.deleted:
-        return Gone(head.key, head.stamp or None), None, None
+        return DeletedRecord(head.key, head.stamp or None), None, None
     at = None
     try:
         reply = there.ask({"verb": "GetRecord", "identifier": head.key, "metadataPrefix": there.prefix})
@@ -165,4 +165,4 @@ def _one(there: Repository, head: Head) -> tuple[Item, Position | None, HarvestE
     except UNREAD as error:
         if not isinstance(error, Told):
             there.calendar(error)
-        return Unreadable(head.key, str(error)), at, error
+        return InvalidRecord(head.key, str(error)), at, error

@@ -17,7 +17,7 @@ from pyoxigraph import NamedNode, Quad, RdfFormat
 
 from harvesters.errors import NotFoundError, ParseError
 from harvesters.network.fetch import Fetch
-from harvesters.option_schema import Option, names, value
+from harvesters.option_schema import Option, get_option, option_names
 from harvesters.page_model import Page, Pages
 from harvesters.payloads.graph import Graph
 from harvesters.payloads.rdf_parser import parse_quads
@@ -63,14 +63,16 @@ class _Reading:
     registries: dict[str, list[Quad]] = field(default_factory=dict)
 
     def wanted(self, about: Name | None) -> bool:
-        chosen = names(self.source, OPTIONS, "sources")
+        chosen = option_names(self.source, OPTIONS, "sources")
         return about is not None and (not chosen or about.registry in chosen)
 
     def taken(self, graph: str, held: list[Quad]) -> bool:
         """Tell whether a record is to be taken: what came from us, or passed through us, is not, or it would go round for ever."""
         before = lineage(graph, held)
         ours = self.fetch.base
-        return not before or (bool(value(self.source, OPTIONS, "relayed")) and not (ours and any(it.startswith(ours) for it in before)))
+        return not before or (
+            bool(get_option(self.source, OPTIONS, "relayed")) and not (ours and any(it.startswith(ours) for it in before))
+        )
 
     def item(self, about: Name, graph: str, held: list[Quad], registry: Callable[[str], list[Quad]]) -> Iterator[Item]:
         """Give the record that *graph* is, nothing where it is not to be taken."""

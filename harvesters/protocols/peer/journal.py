@@ -57,7 +57,7 @@ def meet(source: Source, fetch: Fetch) -> Head | None:
         reply = fetch.get(address, accept="application/json", conditional=True)
     except NotFoundError as error:
         raise ParseError(f"{source.name}: {address}: there is no journal; give the address of a Stocktake's front page") from error
-    if reply.unchanged:
+    if reply.not_modified:
         return None
     match load_json(reply):
         case {"base": str(base), "number": int(number), "id": str() | None as name} if is_web(base) and base[-1] in "/#":
@@ -117,7 +117,7 @@ class Replay:
     def _prove(self, source: Source, fetch: Fetch, address: str, number: int, previous: str | None) -> Entry:
         path = self._folder / f"{number:09d}{SUFFIX}"
         try:
-            with fetch.file(address) as reply:
+            with fetch.download(address) as reply:
                 if reply.path is not None:
                     shutil.move(reply.path, path)
                 else:

@@ -8,12 +8,12 @@ from urllib.parse import unquote
 
 from pyoxigraph import Literal, NamedNode, Quad, RdfFormat
 
-from harvesters.page_model import Gone, Record, Unreadable
+from harvesters.page_model import DeletedRecord, InvalidRecord, Record
 from harvesters.payloads.graph import Graph, Node, Term
 from harvesters.payloads.rdf_parser import parse_quads
 from vocab.terms import ADMS, DCAT, DCT, FOAF, PROV, SCHEMA
 
-Item = Record[Graph] | Gone | Unreadable
+Item = Record[Graph] | DeletedRecord | InvalidRecord
 TOPIC = f"{FOAF}primaryTopic"
 LINEAGE, PRIMARY, CREDIT = f"{PROV}wasDerivedFrom", f"{PROV}hadPrimarySource", f"{SCHEMA}creditText"
 _OF_RECORD = frozenset((TOPIC, LINEAGE, PRIMARY, CREDIT))  # all else that is said of a record is how the other keeps it
@@ -65,10 +65,10 @@ def item(about: Name, graph: str, held: list[Quad], registry: Iterable[Quad]) ->
     times = (it.object.value for name in _TIMES for it in held if _of(it, graph, name) and isinstance(it.object, Literal))
     modified = next(times, None)
     if not held or is_gone(graph, held, about.base):
-        return Gone(about.own, modified)
+        return DeletedRecord(about.own, modified)
     topic = next((it.object for it in held if _of(it, graph, TOPIC) and isinstance(it.object, NamedNode)), None)
     if topic is None:
-        return Unreadable(about.own, f"{graph} does not tell what it is about")
+        return InvalidRecord(about.own, f"{graph} does not tell what it is about")
     told = Graph(topic, _gathered(_kept(graph, held, registry)))
     return Record(about.own, told, told.written(), modified)
 

@@ -17,8 +17,8 @@ from pyoxigraph import NamedNode, Store
 
 from harvesters.errors import ForbiddenError, HarvestError, ParseError
 from harvesters.network.fetch import Fetch, Reply
-from harvesters.option_schema import Option, value
-from harvesters.page_model import Page, Pages, Position, Unreadable
+from harvesters.option_schema import Option, get_option
+from harvesters.page_model import InvalidRecord, Page, Pages, SourcePosition
 from harvesters.parsing import join_url
 from harvesters.payloads import record_discovery
 from harvesters.payloads.graph import Graph, Node
@@ -87,7 +87,7 @@ def _walk(told: Reading, spot: _Spot, *, first: bool) -> Pages[Graph]:
             repeats.token("", address)
         try:
             reply = told.get(address, conditional=first)
-            if reply.unchanged:
+            if reply.not_modified:
                 yield Page((), None, at=reply.at, unchanged=True)
                 return
             broken: Broken = {}
@@ -105,7 +105,7 @@ def _walk(told: Reading, spot: _Spot, *, first: bool) -> Pages[Graph]:
             if not spot.below:
                 raise
             spot = _ended(spot.doubted(f"the catalogue {address} cannot be read: {error}"), None)
-            lost = Unreadable(None, f"the catalogue {address}: {error}")
+            lost = InvalidRecord(None, f"the catalogue {address}: {error}")
             yield Page((lost,), write(spot) if spot.todo else None, again=spot.again, doubt=spot.doubt)
             continue
         if not alone:
@@ -131,7 +131,7 @@ def _checked(told: Reading, reply: Reply, store: Store, found: Found) -> None:
 
 def _lined(told: Reading, spot: _Spot, found: Found, reply: Reply) -> _Spot:
     """Put the catalogues that a document leads to in line, each once; one that is met again is a loop, or listed twice."""
-    if not value(told.source, OPTIONS, "follow"):
+    if not get_option(told.source, OPTIONS, "follow"):
         return spot
     for address in _near(told, found.catalogues, reply):
         mark = _mark(address)
@@ -144,10 +144,10 @@ def _lined(told: Reading, spot: _Spot, found: Found, reply: Reply) -> _Spot:
 
 def _near(told: Reading, addresses: Iterable[str], reply: Reply) -> list[str]:
     """Keep what may be followed: what lies on the same host, unless the card lets us go elsewhere."""
-    if not value(told.source, OPTIONS, "follow"):
+    if not get_option(told.source, OPTIONS, "follow"):
         return []
     hosts = {urlsplit(told.source.url).hostname, urlsplit(reply.url).hostname}
-    kept = [it for it in addresses if value(told.source, OPTIONS, "elsewhere") or urlsplit(it).hostname in hosts]
+    kept = [it for it in addresses if get_option(told.source, OPTIONS, "elsewhere") or urlsplit(it).hostname in hosts]
     if left := len(set(addresses)) - len(kept):
         log.info("links to other hosts not followed", source=told.source.name, left=left, at=reply.url, cure="set `elsewhere`")
     return kept
@@ -197,7 +197,7 @@ def _ended(spot: _Spot, following: str | None) -> _Spot:
     return replace(spot, todo=spot.todo[1:], last=(), paged=False, below=True, total=None)
 
 
-def _member(told: Reading, address: str) -> tuple[Item, Position | None]:
+def _member(told: Reading, address: str) -> tuple[Item, SourcePosition | None]:
     """Ask for a member by its address; one that cannot be read stops nothing while its catalogue can be."""
     at = None
     try:
@@ -205,12 +205,12 @@ def _member(told: Reading, address: str) -> tuple[Item, Position | None]:
         at = reply.at
         with told.store(reply) as store:
             if not record_discovery.described(store, NamedNode(address)):
-                return Unreadable(address, f"{reply.url} says nothing of it"), at
+                return InvalidRecord(address, f"{reply.url} says nothing of it"), at
             return told.item(store, address, NamedNode(address)), at
     except UNREAD as error:
         if not isinstance(error, ForbiddenError | ParseError):
             _alive(told, error)
-        return Unreadable(address, str(error)), at
+        return InvalidRecord(address, str(error)), at
 
 
 def _alive(told: Reading, error: HarvestError) -> None:

@@ -13,8 +13,8 @@ from pyoxigraph import BlankNode, NamedNode, Store
 from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.network.fetch import Fetch, Reply
 from harvesters.network.response_parsing import load_json
-from harvesters.option_schema import Option, names, value
-from harvesters.page_model import Gone, Record, Unreadable
+from harvesters.option_schema import Option, get_option, option_names
+from harvesters.page_model import DeletedRecord, InvalidRecord, Record
 from harvesters.payloads import record_discovery
 from harvesters.payloads.contexts import ours
 from harvesters.payloads.graph import Graph, Node, bounded, iri
@@ -32,7 +32,7 @@ OPTIONS: Mapping[str, Option] = {
     "steps": Option(int, 2, "How many named nodes away from a record what is said belongs to it."),
 }
 
-Item = Record[Graph] | Gone | Unreadable
+Item = Record[Graph] | DeletedRecord | InvalidRecord
 
 
 @dataclass(slots=True)
@@ -61,7 +61,7 @@ class Reading:
         try:
             return ours(address)
         except LookupError:
-            if address not in names(self.source, OPTIONS, "contexts"):
+            if address not in option_names(self.source, OPTIONS, "contexts"):
                 raise LookupError(address) from None
         if address not in self.contexts:
             told = load_json(self.fetch.get(address, accept="application/ld+json, application/json;q=0.9"))
@@ -75,10 +75,10 @@ class Reading:
         try:
             graph = bounded(store, node, self.steps)
         except ValueError as error:
-            return Unreadable(key, f"a record that holds {error}")
+            return InvalidRecord(key, f"a record that holds {error}")
         parts = (str(it) for it in graph.about if it == node or isinstance(it, BlankNode)) if broken else ()
         if broken and (reasons := [broken[name] for name in parts if name in broken]):
-            return Unreadable(key, f"a record that cannot be read: {reasons[0]}")
+            return InvalidRecord(key, f"a record that cannot be read: {reasons[0]}")
         return Record(key, graph, graph.written(), record_discovery.modified(store, node))
 
     def found(self, store: Store, page: str | None = None) -> Found:
@@ -88,30 +88,30 @@ class Reading:
 
 def reading(source: Source, fetch: Fetch) -> Reading:
     """Make a card's options ready."""
-    classes = frozenset(map(iri, names(source, OPTIONS, "types")))
-    return Reading(source, fetch, classes, value(source, OPTIONS, "syntax"), value(source, OPTIONS, "steps"))
+    classes = frozenset(map(iri, option_names(source, OPTIONS, "types")))
+    return Reading(source, fetch, classes, get_option(source, OPTIONS, "syntax"), get_option(source, OPTIONS, "steps"))
 
 
 def check(source: Source) -> None:
     """Refuse a syntax or class that is none; raises SourceDefinitionError."""
-    syntax = value(source, OPTIONS, "syntax")
+    syntax = get_option(source, OPTIONS, "syntax")
     if syntax is not None and syntax not in SYNTAXES:
         raise SourceDefinitionError(f"{source.name}: option 'syntax' is {syntax!r}; it is one of {', '.join(SYNTAXES)}")
-    for name in names(source, OPTIONS, "types"):
+    for name in option_names(source, OPTIONS, "types"):
         if ":" not in name or (iri(name) == name and not re.match("https?://|urn:", name)):
             raise SourceDefinitionError(
                 f"{source.name}: option 'types' holds {name!r}; write an IRI, or a name whose prefix is known: dcat:Dataset"
             )
 
 
-def unclaimed(found: Found, broken: Broken) -> list[Unreadable]:
+def unclaimed(found: Found, broken: Broken) -> list[InvalidRecord]:
     """Return what cannot be read of a document and belongs to none of its records; a blank node is a part of what points to it."""
     nodes = {str(node) for _, node in found.records}
     lost = {name: why for name, why in broken.items() if name not in nodes and not name.startswith("_:")}
-    return [Unreadable(None, f"{name or 'a part of the document'} cannot be read: {why}") for name, why in lost.items()]
+    return [InvalidRecord(None, f"{name or 'a part of the document'} cannot be read: {why}") for name, why in lost.items()]
 
 
-def nameless(node: Node) -> Unreadable:
+def nameless(node: Node) -> InvalidRecord:
     """Tell a record that has neither an IRI nor an identifier."""
     told = node.value if isinstance(node, NamedNode) else "a node without an IRI"
-    return Unreadable(None, f"{told}: it has neither an identifier nor a page of its own, so nothing tells it from others")
+    return InvalidRecord(None, f"{told}: it has neither an identifier nor a page of its own, so nothing tells it from others")

@@ -29,7 +29,7 @@ def packed(source: Source, fetch: Fetch, address: str) -> Iterator[tuple[Entry, 
     Raises ParseError where it is no package; of a resource that it does not hold, or that is too large, the reply is empty.
     """
     subject = f"{source.name}: {address} is no ZIP file that can be read"
-    with fetch.file(address, accept="application/zip, application/octet-stream;q=0.9") as reply, ExitStack() as stack:
+    with fetch.download(address, accept="application/zip, application/octet-stream;q=0.9") as reply, ExitStack() as stack:
         with parser_errors(subject):
             package = stack.enter_context(zipfile.ZipFile(reply.path or io.BytesIO(reply.content)))
             content = _unpacked(package, _NAME, _MANIFEST)
@@ -38,7 +38,7 @@ def packed(source: Source, fetch: Fetch, address: str) -> Iterator[tuple[Entry, 
         for entry, path, media in read_manifest(source, replace(reply, content=content, path=None)):
             held: bytes | None = None
             with suppress(ParseError), parser_errors(subject):  # one resource that cannot be unpacked stops no other
-                held = _unpacked(package, path, fetch.patience.size) if path else None
+                held = _unpacked(package, path, fetch.retry_policy.max_bytes) if path else None
             yield entry, Reply(entry.address, 200, httpx.Headers({"content-type": media}), held or b"", reply.at)
 
 

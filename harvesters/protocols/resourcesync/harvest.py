@@ -12,8 +12,8 @@ from typing import Any
 
 from harvesters.errors import ForbiddenError, HarvestError, NotFoundError, ParseError
 from harvesters.network.fetch import Fetch, Reply
-from harvesters.option_schema import Option, expression, value
-from harvesters.page_model import Gone, Page, Pages, Position, Unreadable
+from harvesters.option_schema import Option, get_option, get_pattern
+from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, SourcePosition
 from harvesters.protocols.cursor import read, write
 from harvesters.protocols.error_recovery import UNREAD, fault
 from harvesters.protocols.files import payload
@@ -44,7 +44,7 @@ class _Spot:
 def check(source: Source) -> None:
     """Refuse an unknown format and an expression that cannot be read; raises SourceDefinitionError."""
     payload.check(source)
-    expression(source, OPTIONS, "only")
+    get_pattern(source, OPTIONS, "only")
 
 
 def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[Any]:
@@ -55,7 +55,7 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
     """
     moment = None if since is None else since.replace(tzinfo=UTC) if since.tzinfo is None else since
     spot = read(_Spot, cursor) or _Spot(again=cursor is not None)
-    only = expression(source, OPTIONS, "only")
+    only = get_pattern(source, OPTIONS, "only")
     passed = not spot.list
     for name, entries in _wanted(source, fetch, moment):
         passed = passed or name == spot.list
@@ -111,11 +111,11 @@ def _changes(source: Source, fetch: Fetch, moment: datetime) -> list[Entry] | No
 
 def _resource(
     source: Source, fetch: Fetch, entry: Entry, held: Reply | None, spot: _Spot
-) -> tuple[tuple[Item, ...], Position | None, _Spot]:
+) -> tuple[tuple[Item, ...], SourcePosition | None, _Spot]:
     """Bring one resource, be it *held* by a package."""
-    key, kind = entry.address, value(source, OPTIONS, "format")
+    key, kind = entry.address, get_option(source, OPTIONS, "format")
     if entry.change == "deleted":
-        return (Gone(key, entry.stamp or None),), None, spot
+        return (DeletedRecord(key, entry.stamp or None),), None, spot
     at = None
     try:
         reply = held or fetch.get(key, accept=FORMATS[kind].accept)
@@ -126,12 +126,12 @@ def _resource(
         alone = kind == "rdf" and len(found) == 1
         return tuple(replace(item, key=key) for item in found) if alone else found, at, replace(spot, faults=0)
     except NotFoundError:
-        return (Gone(key, entry.stamp or None),), at, replace(spot, faults=0)
+        return (DeletedRecord(key, entry.stamp or None),), at, replace(spot, faults=0)
     except UNREAD as error:
         faults = fault(source.name, spot.faults, error)
         if not isinstance(error, ForbiddenError | ParseError):
             _alive(source, fetch, error)
-        return (Unreadable(key, str(error)),), at, replace(spot, faults=faults)
+        return (InvalidRecord(key, str(error)),), at, replace(spot, faults=faults)
 
 
 def _alive(source: Source, fetch: Fetch, error: HarvestError) -> None:

@@ -14,7 +14,7 @@ from lxml.etree import _Element
 
 from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch, Reply
-from harvesters.network.response_parsing import xml
+from harvesters.network.response_parsing import parse_xml
 from harvesters.parsing import join_url
 from harvesters.protocols.datestamps import read_stamp
 from harvesters.protocols.error_recovery import Repeats
@@ -55,7 +55,7 @@ class Document:
 def ask(source: Source, fetch: Fetch, address: str) -> Document:
     """Ask for a document; raises ParseError where it is none of ResourceSync's."""
     reply = fetch.get(address, accept=ACCEPT)
-    root = xml(reply)
+    root = parse_xml(reply)
     told = _md(root)
     kind, capability = etree.QName(root).localname, told.get("capability", "")
     if kind not in {"urlset", "sitemapindex"} or not capability:
@@ -67,7 +67,7 @@ def ask(source: Source, fetch: Fetch, address: str) -> Document:
 
 def read_manifest(source: Source, reply: Reply) -> list[tuple[Entry, str, str]]:
     """Read a package's manifest: each resource with its path in the package and its media type, in the order of addresses."""
-    root = xml(reply)
+    root = parse_xml(reply)
     capability = _md(root).get("capability", "")
     if capability not in {"resourcedump-manifest", "changedump-manifest"}:
         raise ParseError(f"{source.name}: the manifest of {reply.url} has the capability {capability!r}, not that of a dump's")

@@ -16,7 +16,7 @@ from pyoxigraph import Literal, NamedNode, Store
 from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.network.fetch import Fetch, Reply
 from harvesters.network.response_parsing import load_json
-from harvesters.option_schema import Option, names, value
+from harvesters.option_schema import Option, get_option, option_names
 from harvesters.payloads.graph import PREFIXES, TYPE, iri
 from harvesters.source import Source
 
@@ -91,7 +91,7 @@ class Endpoint:
         """Write what is said of the subjects, and then of what they lead to step by step, classes left out."""
         these = " ".join(str(NamedNode(subject)) for subject in subjects)
         parts = [f"{{ VALUES ?node {{ {these} }} ?node ?property ?value }}"]
-        for steps in range(1, value(self.source, OPTIONS, "steps") + 1):
+        for steps in range(1, get_option(self.source, OPTIONS, "steps") + 1):
             nodes = ["?start", *(f"?n{number}" for number in range(1, steps)), "?node"]
             walked = " ".join(f"{a} ?p{n} {b} . FILTER(?p{n} != <{TYPE}>)" for n, (a, b) in enumerate(pairwise(nodes)))
             parts.append(f"{{ VALUES ?start {{ {these} }} {walked} ?node ?property ?value }}")
@@ -115,9 +115,9 @@ class Endpoint:
         raise ParseError(f"{self.source.name}: {self.source.url} answered with {kind} where a table was asked for")
 
     def _ask(self, name: str, terms: Mapping[str, str], accept: str) -> Reply:
-        graph = value(self.source, OPTIONS, "graph")
+        graph = get_option(self.source, OPTIONS, "graph")
         asked = {"query": self.prologue + _query(name).substitute(terms), **({"default-graph-uri": graph} if graph else {})}
-        post = value(self.source, OPTIONS, "method") == "post"
+        post = get_option(self.source, OPTIONS, "method") == "post"
         ask = self.fetch.post if post else self.fetch.get
         reply = ask(self.source.url, asked, accept=accept)
         if state := reply.headers.get("x-sql-state"):  # Virtuoso ran out of its time, and gives what it has found
@@ -142,18 +142,18 @@ def is_iri(text: str) -> bool:
 
 def build_endpoint(source: Source, fetch: Fetch) -> Endpoint:
     """Make a card's options ready."""
-    pattern = value(source, OPTIONS, "pattern")
+    pattern = get_option(source, OPTIONS, "pattern")
     if not pattern:
         pattern = f"VALUES ?class {{ {' '.join(str(NamedNode(name)) for name in _classes(source))} }} ?subject a ?class ."
-    path = value(source, OPTIONS, "modified").strip()
-    known = {**PREFIXES, **(value(source, OPTIONS, "namespaces") or {})}
+    path = get_option(source, OPTIONS, "modified").strip()
+    known = {**PREFIXES, **(get_option(source, OPTIONS, "namespaces") or {})}
     used = {name: address for name, address in known.items() if f"{name}:" in f"{pattern} {path}"}
     prologue = "".join(f"PREFIX {name}: {NamedNode(address)}\n" for name, address in sorted(used.items()))
     return Endpoint(source, fetch, f"{{ {pattern} }}", path, prologue)
 
 
 def _classes(source: Source) -> Iterable[str]:
-    for name in names(source, OPTIONS, "types"):
+    for name in option_names(source, OPTIONS, "types"):
         yield iri(name)
         for prefix, other in _WIDE.items():
             if name.startswith(prefix):
@@ -168,16 +168,16 @@ def check(source: Source) -> None:
     if "?subject" not in pattern or re.search(r"\bSERVICE\b", pattern, re.IGNORECASE):
         told = "asks another endpoint (SERVICE); create a source for that one" if "?subject" in pattern else "does not bind ?subject"
         raise SourceDefinitionError(f"{source.name}: option 'pattern' {told}")
-    for name in names(source, OPTIONS, "types"):
+    for name in option_names(source, OPTIONS, "types"):
         if ":" not in name or (iri(name) == name and not name.startswith(("http:", "https:", "urn:"))):
             raise SourceDefinitionError(
                 f"{source.name}: option 'types' holds {name!r}; write an IRI, or a name whose prefix is known: eurio:Project"
             )
-    if (method := value(source, OPTIONS, "method")) not in {"get", "post"}:
+    if (method := get_option(source, OPTIONS, "method")) not in {"get", "post"}:
         raise SourceDefinitionError(f"{source.name}: option 'method' is {method!r}; it is one of get, post")
     for name in ("page", "size"):
-        if value(source, OPTIONS, name) < 1:
-            raise SourceDefinitionError(f"{source.name}: option {name!r} is {value(source, OPTIONS, name)}; write a number from 1 up")
+        if get_option(source, OPTIONS, name) < 1:
+            raise SourceDefinitionError(f"{source.name}: option {name!r} is {get_option(source, OPTIONS, name)}; write a number from 1 up")
     try:
         it = build_endpoint(source, None)  # type: ignore[arg-type]
         for query, terms in (("count", {"pattern": it.pattern}), ("undated", {"pattern": it.pattern, "path": f"({it.path or 'a'})"})):

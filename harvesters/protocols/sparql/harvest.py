@@ -13,8 +13,8 @@ from pyoxigraph import DefaultGraph, NamedNode, Store
 
 from harvesters.errors import HarvestError, ParseError
 from harvesters.network.fetch import Fetch
-from harvesters.option_schema import value
-from harvesters.page_model import Page, Pages, Position, Record, Unreadable
+from harvesters.option_schema import get_option
+from harvesters.page_model import InvalidRecord, Page, Pages, Record, SourcePosition
 from harvesters.payloads import record_discovery
 from harvesters.payloads.contexts import ours
 from harvesters.payloads.graph import Graph, bounded
@@ -30,7 +30,7 @@ check = endpoint.check
 
 _UNCAPPED = 1000  # statements: no endpoint that is known cuts an answer below this, and Virtuoso's public ones at 10,000
 
-Item = Record[Graph] | Unreadable
+Item = Record[Graph] | InvalidRecord
 Batch = Sequence[tuple[str, int]]  # subjects, and how many statements the endpoint says to have of each
 
 
@@ -58,7 +58,7 @@ class _Spot:
 
 def told_changes(source: Source) -> bool:
     """Tell whether the card says how the data tells when a record changed."""
-    return bool(value(source, OPTIONS, "modified").strip())
+    return bool(get_option(source, OPTIONS, "modified").strip())
 
 
 def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[Graph]:
@@ -70,7 +70,7 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
     there = build_endpoint(source, fetch)
     spot = read(_Spot, cursor)
     if spot is None:
-        spot = _begun(there, since, _Spot(value(source, OPTIONS, "page"), again=cursor is not None))
+        spot = _begun(there, since, _Spot(get_option(source, OPTIONS, "page"), again=cursor is not None))
     yield from _walk(there, spot)
 
 
@@ -104,9 +104,9 @@ def _walk(there: Endpoint, spot: _Spot) -> Pages[Graph]:
             spot = _ended(there, spot)
             yield Page((), None, spot.total, again=spot.again, doubt=spot.doubt)
             return
-        for batch in batches(listed, value(there.source, OPTIONS, "size")):
+        for batch in batches(listed, get_option(there.source, OPTIONS, "size")):
             found, at = _described(there, [(name, count) for name, count in batch if is_iri(name)])
-            found += [Unreadable(name, "the endpoint calls it by what is no IRI") for name, _ in batch if not is_iri(name)]
+            found += [InvalidRecord(name, "the endpoint calls it by what is no IRI") for name, _ in batch if not is_iri(name)]
             spot = replace(spot, after=batch[-1][0], came=spot.came + len(batch))
             yield Page(tuple(found), write(spot), spot.total, at, again=spot.again, doubt=spot.doubt)
 
@@ -133,7 +133,7 @@ def _ended(there: Endpoint, spot: _Spot) -> _Spot:
     return spot.doubted(f"the endpoint listed {spot.came:,} of {now:,} records" if spot.came < now else None)
 
 
-def _described(there: Endpoint, batch: Batch) -> tuple[list[Item], Position | None]:
+def _described(there: Endpoint, batch: Batch) -> tuple[list[Item], SourcePosition | None]:
     """Ask for the descriptions of a batch; give them, and where the answer lies that had all or the last of them."""
     names = [subject for subject, _ in batch]
     if not names:
@@ -151,7 +151,7 @@ def _described(there: Endpoint, batch: Batch) -> tuple[list[Item], Position | No
         found = [_described(there, half) for half in halves]
         return [item for items, _ in found for item in items], found[-1][1]
     _alive(there, error)
-    return [Unreadable(names[0], str(error))], None
+    return [InvalidRecord(names[0], str(error))], None
 
 
 def _alive(there: Endpoint, error: HarvestError) -> None:
@@ -176,7 +176,7 @@ def _statements(store: Store, subject: str) -> int:
 def _item(there: Endpoint, store: Store, subject: str) -> Item:
     node = NamedNode(subject)
     try:
-        graph = bounded(store, node, value(there.source, OPTIONS, "steps"))
+        graph = bounded(store, node, get_option(there.source, OPTIONS, "steps"))
     except ValueError as error:
-        return Unreadable(subject, f"a record that holds {error}")
+        return InvalidRecord(subject, f"a record that holds {error}")
     return Record(subject, graph, graph.written(), record_discovery.modified(store, node))

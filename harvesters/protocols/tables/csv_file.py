@@ -14,8 +14,8 @@ from typing import Protocol
 from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.network.fetch import Fetch, Reply
 from harvesters.network.response_parsing import refuse_html
-from harvesters.option_schema import Option, value
-from harvesters.page_model import Page, Pages, Row, Unreadable
+from harvesters.option_schema import Option, get_option
+from harvesters.page_model import InvalidRecord, Page, Pages, Row
 from harvesters.protocols.paged_document import cut
 from harvesters.protocols.tables import table_rows
 from harvesters.protocols.tables.csv_dialect import SAMPLE, Dialect, charset, dialect
@@ -61,31 +61,33 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
     cells than the header, or with broken quotes, is unreadable. Raises ParseError where the answer is no table, lacks the
     key's columns, or ends in the middle of a quoted cell.
     """
-    with fetch.file(source.url, accept="text/csv, text/plain;q=0.9, */*;q=0.5", conditional=cursor is None) as reply:
-        if reply.unchanged:
+    with fetch.download(source.url, accept="text/csv, text/plain;q=0.9, */*;q=0.5", conditional=cursor is None) as reply:
+        if reply.not_modified:
             yield Page((), None, at=reply.at, unchanged=True)
             return
         items = table_rows.records(source, reply.url, _lines(source, reply))
-        for page in cut(grouped(items) if value(source, OPTIONS, "group") else items, reply, cursor):
+        for page in cut(grouped(items) if get_option(source, OPTIONS, "group") else items, reply, cursor):
             yield replace(page, doubt=table_rows.doubt(page))
 
 
-def _lines(source: Source, reply: Reply) -> Iterator[Line | Unreadable]:
+def _lines(source: Source, reply: Reply) -> Iterator[Line | InvalidRecord]:
     refuse_html(reply, "a table")
     assert reply.path is not None
     csv.field_size_limit(_CELL)
-    skip = value(source, OPTIONS, "skip")
-    with reply.path.open(encoding=charset(reply, value(source, OPTIONS, "charset")), newline="") as text:
+    skip = get_option(source, OPTIONS, "skip")
+    with reply.path.open(encoding=charset(reply, get_option(source, OPTIONS, "charset")), newline="") as text:
         for _ in range(skip):
             text.readline()
         begun = text.tell()
         its = _dialect(source, text.read(SAMPLE))
         text.seek(begun)
-        lines = csv.reader(text, delimiter=its.delimiter, quotechar=its.quote, escapechar=value(source, OPTIONS, "escape"), strict=True)
+        lines = csv.reader(
+            text, delimiter=its.delimiter, quotechar=its.quote, escapechar=get_option(source, OPTIONS, "escape"), strict=True
+        )
         yield from _read(f"{source.name}: {reply.url}", lines, skip)
 
 
-def _read(where: str, lines: _Lines, skip: int) -> Iterator[Line | Unreadable]:
+def _read(where: str, lines: _Lines, skip: int) -> Iterator[Line | InvalidRecord]:
     """Give the lines; raises ParseError where the text ends inside a quoted cell, so that it was cut off."""
     while True:
         number = lines.line_num + skip + 1
@@ -96,7 +98,7 @@ def _read(where: str, lines: _Lines, skip: int) -> Iterator[Line | Unreadable]:
         except csv.Error as error:
             if "unexpected end" in str(error):
                 raise ParseError(f"{where} is no whole table: {error}, in what begins at line {number}") from error
-            yield Unreadable(None, f"line {number}: {error}")
+            yield InvalidRecord(None, f"line {number}: {error}")
             continue
         yield Line(number, cells)
 
@@ -106,4 +108,4 @@ def _dialect(source: Source, sample: str) -> Dialect:
         header = table_rows.found(source, [Line(0, cells) for cells in lines[: table_rows.LOOK]])
         return len(columns(header.cells)) if header else 0
 
-    return dialect(sample, value(source, OPTIONS, "delimiter"), value(source, OPTIONS, "quote"), fits)
+    return dialect(sample, get_option(source, OPTIONS, "delimiter"), get_option(source, OPTIONS, "quote"), fits)

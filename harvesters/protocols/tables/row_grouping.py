@@ -11,9 +11,9 @@ from typing import Any
 
 import orjson
 
-from harvesters.page_model import Gone, Record, Row, Unreadable
+from harvesters.page_model import DeletedRecord, InvalidRecord, Record, Row
 
-Item = Record[Row] | Gone | Unreadable
+Item = Record[Row] | DeletedRecord | InvalidRecord
 
 
 def grouped(items: Iterable[Item]) -> Iterator[Item]:

@@ -16,7 +16,7 @@ import python_calamine as calamine
 from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.network.fetch import Fetch, Reply
 from harvesters.network.response_parsing import refuse_html
-from harvesters.option_schema import Option, value
+from harvesters.option_schema import Option, get_option
 from harvesters.page_model import Page, Pages, Row
 from harvesters.parsing import parser_errors
 from harvesters.payloads.workbook_area import MOST, check_areas
@@ -39,7 +39,7 @@ _ACCEPT = (
 
 def check(source: Source) -> None:
     """Refuse a sheet that is numbered from 0, and two ways to a key; raises SourceDefinitionError."""
-    if value(source, OPTIONS, "sheet") in {0, ""}:
+    if get_option(source, OPTIONS, "sheet") in {0, ""}:
         raise SourceDefinitionError(
             f"{source.name}: option 'sheet' is {source.options['sheet']!r}; sheets are numbered from 1, or give a name"
         )
@@ -53,16 +53,16 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
     the columns of the key.
     """
     reply = fetch.get(source.url, accept=_ACCEPT, conditional=cursor is None)
-    if reply.unchanged:
+    if reply.not_modified:
         yield Page((), None, at=reply.at, unchanged=True)
         return
     items = table_rows.records(source, reply.url, _lines(source, reply))
-    for page in cut(grouped(items) if value(source, OPTIONS, "group") else items, reply, cursor):
+    for page in cut(grouped(items) if get_option(source, OPTIONS, "group") else items, reply, cursor):
         yield replace(page, doubt=table_rows.doubt(page))
 
 
 def _lines(source: Source, reply: Reply) -> Iterator[Line]:
-    skip, wanted = value(source, OPTIONS, "skip"), value(source, OPTIONS, "sheet")
+    skip, wanted = get_option(source, OPTIONS, "skip"), get_option(source, OPTIONS, "sheet")
     subject = f"{source.name}: {reply.url} is no spreadsheet that can be read"
     content = refuse_html(reply, "a spreadsheet")
     with parser_errors(subject):

@@ -11,8 +11,8 @@ from itertools import islice
 import orjson
 
 from harvesters.errors import ParseError, SourceDefinitionError
-from harvesters.option_schema import Option, names, value
-from harvesters.page_model import Gone, Page, Record, Row, Unreadable
+from harvesters.option_schema import Option, get_option, option_names
+from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record, Row
 from harvesters.payloads.jmespath_compiler import compiled
 from harvesters.source import Source
 
@@ -28,7 +28,7 @@ LOOK = 100  # lines in which the header is looked for: titles, notes and empty l
 _MARK = "\x1f"  # between cells of a digest: the unit separator, which no cell holds
 _KEYLESS = "the key is empty"
 
-Item = Record[Row] | Gone | Unreadable
+Item = Record[Row] | DeletedRecord | InvalidRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +61,11 @@ def check(source: Source) -> None:
 
 def doubt(page: Page[Row]) -> str | None:
     """Doubt a sweep with a broken row: its key cannot be read, so it may be any record that seems to be missing."""
-    lost = next((it for it in page.items if isinstance(it, Unreadable) and it.key is None and not it.reason.endswith(_KEYLESS)), None)
+    lost = next((it for it in page.items if isinstance(it, InvalidRecord) and it.key is None and not it.reason.endswith(_KEYLESS)), None)
     return f"a row's key cannot be read ({lost.reason})" if lost else None
 
 
-def records(source: Source, url: str, lines: Iterable[Line | Unreadable]) -> Iterator[Item]:
+def records(source: Source, url: str, lines: Iterable[Line | InvalidRecord]) -> Iterator[Item]:
     """Give a table's records; raises ParseError where no line has the columns of the key."""
     left = iter(lines)
     begun = list(islice(left, LOOK))
@@ -79,7 +79,7 @@ def records(source: Source, url: str, lines: Iterable[Line | Unreadable]) -> Ite
         yield from _read(table, it)
 
 
-def found(source: Source, lines: Iterable[Line | Unreadable]) -> Line | None:
+def found(source: Source, lines: Iterable[Line | InvalidRecord]) -> Line | None:
     """Find the header: the first line that has the columns of the card's key, and of the time of change."""
     wanted = _wanted(source)
     return next((it for it in lines if isinstance(it, Line) and wanted(columns(it.cells))), None)
@@ -102,12 +102,12 @@ def columns(cells: list[str]) -> tuple[str, ...]:
 
 def _keys(source: Source) -> tuple[str, ...]:
     """Name the columns of the key; none where the card's field finds it."""
-    told = names(source, OPTIONS, "digest") or names(source, OPTIONS, "key")
+    told = option_names(source, OPTIONS, "digest") or option_names(source, OPTIONS, "key")
     return told or (() if "key" in source.fields else ("id",))
 
 
 def _wanted(source: Source) -> Callable[[tuple[str, ...]], bool]:
-    modified = value(source, OPTIONS, "modified")
+    modified = get_option(source, OPTIONS, "modified")
     needed = {*_keys(source), *([modified] if modified else [])}
     find = compiled(source.fields["key"], source.name) if not _keys(source) else None
 
@@ -117,13 +117,13 @@ def _wanted(source: Source) -> Callable[[tuple[str, ...]], bool]:
     return wanted
 
 
-def _headless(source: Source, url: str, lines: list[Line | Unreadable]) -> ParseError:
+def _headless(source: Source, url: str, lines: list[Line | InvalidRecord]) -> ParseError:
     first = next((it for it in lines if isinstance(it, Line) and not it.empty), None)
     if first is None:
-        fault = next((it.reason for it in lines if isinstance(it, Unreadable)), "")
+        fault = next((it.reason for it in lines if isinstance(it, InvalidRecord)), "")
         return ParseError(f"{source.name}: {url} holds no header line{': ' if fault else ''}{fault}")
     named = columns(first.cells)
-    missing = next((name for name in _keys(source) if name not in named), None) or value(source, OPTIONS, "modified")
+    missing = next((name for name in _keys(source) if name not in named), None) or get_option(source, OPTIONS, "modified")
     told = f"column {missing!r}" if missing else f"column that the field 'key' ({source.fields['key']}) names"
     return ParseError(
         f"{source.name}: {url} has no {told}, only {', '.join(named)[:300]};"
@@ -132,11 +132,11 @@ def _headless(source: Source, url: str, lines: list[Line | Unreadable]) -> Parse
 
 
 def _table(source: Source, named: tuple[str, ...]) -> _Table:
-    modified = value(source, OPTIONS, "modified")
+    modified = get_option(source, OPTIONS, "modified")
     if not _keys(source):
         find = compiled(source.fields["key"], source.name)
         return _Table(named, lambda row: str(find(row) or "").strip(), modified)
-    digest = names(source, OPTIONS, "digest")
+    digest = option_names(source, OPTIONS, "digest")
     return _Table(named, _digested(digest) if digest else _joined(_keys(source)), modified)
 
 
@@ -160,8 +160,8 @@ def _digested(keys: tuple[str, ...]) -> Callable[[Row], str]:
     return key
 
 
-def _read(table: _Table, it: Line | Unreadable) -> Iterator[Item]:
-    if isinstance(it, Unreadable):
+def _read(table: _Table, it: Line | InvalidRecord) -> Iterator[Item]:
+    if isinstance(it, InvalidRecord):
         yield it
     elif not it.empty:
         yield _item(table, it.cells, it.number)
@@ -171,8 +171,8 @@ def _item(table: _Table, cells: list[str], line: int) -> Item:
     row = dict(zip(table.columns, cells, strict=False))
     key = table.key(row) or None
     if len(cells) < len(table.columns) or any(cells[len(table.columns) :]):
-        return Unreadable(key, f"line {line}: {len(cells)} cells where the header has {len(table.columns)}")
+        return InvalidRecord(key, f"line {line}: {len(cells)} cells where the header has {len(table.columns)}")
     if key is None:
-        return Unreadable(None, f"line {line}: {_KEYLESS}")
+        return InvalidRecord(None, f"line {line}: {_KEYLESS}")
     modified = row[table.modified].strip() if table.modified else ""
     return Record(key, row, orjson.dumps(row), modified or None)

@@ -14,9 +14,9 @@ import structlog
 
 from harvesters.errors import ForbiddenError, HarvestError, NotFoundError, ParseError
 from harvesters.network.fetch import Fetch, Reply
-from harvesters.network.html_detection import is_page
-from harvesters.option_schema import Option, expression
-from harvesters.page_model import Gone, Page, Pages, Position, Unreadable
+from harvesters.network.html_detection import is_html
+from harvesters.option_schema import Option, get_pattern
+from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, SourcePosition
 from harvesters.payloads import structured_data
 from harvesters.payloads.graph import Graph
 from harvesters.protocols.cursor import read, write
@@ -51,7 +51,7 @@ class _Spot:
 def check(source: Source) -> None:
     """Refuse classes that are none and an expression that cannot be read; raises SourceDefinitionError."""
     reader.check(source)
-    expression(source, OPTIONS, "only")
+    get_pattern(source, OPTIONS, "only")
 
 
 def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[Graph]:
@@ -64,7 +64,7 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
     spot = read(_Spot, cursor) or _Spot(again=cursor is not None)
     moment = None if since is None else (since.replace(tzinfo=UTC) if since.tzinfo is None else since) - _OVERLAP
     reply = fetch.get(source.url, accept=ACCEPT)
-    if is_page(reply.content):
+    if is_html(reply.content):
         items = _items(told, reply)
         if not items:
             raise ParseError(f"{source.name}: {reply.url} is a page that says nothing which we know as a record; set the option 'types'")
@@ -87,7 +87,7 @@ def _maps(told: Reading, reply: Reply, moment: datetime | None, deep: int = 0) -
     """Give each sitemap with its pages, in an order that is the same each time."""
     found = read_sitemap(reply)
     hosts = {urlsplit(told.source.url).hostname, urlsplit(reply.url).hostname}
-    only = expression(told.source, OPTIONS, "only")
+    only = get_pattern(told.source, OPTIONS, "only")
     pages = [entry for entry in found.pages if urlsplit(entry.address).hostname in hosts and only.search(entry.address)]
     counts = {"pages": len(pages), "passed": len(found.pages) - len(pages), "unusable": found.left}
     log.info("sitemap read", source=told.source.name, sitemap=reply.url, maps=len(found.maps), **counts)
@@ -99,22 +99,22 @@ def _maps(told: Reading, reply: Reply, moment: datetime | None, deep: int = 0) -
             yield from _maps(told, told.fetch.get(entry.address, accept=ACCEPT), moment, deep + 1)
 
 
-def _page(told: Reading, entry: Entry, spot: _Spot) -> tuple[tuple[Item, ...], Position | None, _Spot]:
+def _page(told: Reading, entry: Entry, spot: _Spot) -> tuple[tuple[Item, ...], SourcePosition | None, _Spot]:
     """Read one page; one that cannot be read stops nothing while the site answers."""
     address = entry.address
     try:
         reply = told.fetch.get(address, accept=_PAGE)
     except NotFoundError as error:
         log.info("page listed in the sitemap not found", source=told.source.name, page=address, why=str(error))
-        return (Gone(address),), None, replace(spot, faults=0)
+        return (DeletedRecord(address),), None, replace(spot, faults=0)
     except UNREAD as error:
         faults = fault(told.source.name, spot.faults, error)
         if not isinstance(error, ForbiddenError | ParseError):
             _alive(told, error)
         why = f"the page {address} cannot be read, so what it held is not known"
-        return (Unreadable(address, str(error)),), None, replace(spot, faults=faults, doubt=spot.doubt or why)
+        return (InvalidRecord(address, str(error)),), None, replace(spot, faults=faults, doubt=spot.doubt or why)
     items = _items(told, reply, entry)
-    broken = any(isinstance(item, Unreadable) and item.key == address for item in items)
+    broken = any(isinstance(item, InvalidRecord) and item.key == address for item in items)
     return items, reply.at, replace(spot, faults=0, doubt=spot.doubt or (f"the markup of {address} cannot be read" if broken else None))
 
 
@@ -127,11 +127,11 @@ def _items(told: Reading, reply: Reply, entry: Entry | None = None) -> tuple[Ite
     found = told.found(store, page=page)
     items = (*(told.item(store, key, node) for key, node in found.records), *(nameless(node) for node in found.keyless))
     if troubles and not found.records:
-        return (Unreadable(page, "; ".join(troubles)),)
+        return (InvalidRecord(page, "; ".join(troubles)),)
     if troubles:
         log.warning("page has invalid markup", source=told.source.name, page=page, troubles=troubles)
     modified = entry.modified or None if entry else None
-    return tuple(replace(it, modified=modified) if not isinstance(it, Unreadable) and it.modified is None else it for it in items)
+    return tuple(replace(it, modified=modified) if not isinstance(it, InvalidRecord) and it.modified is None else it for it in items)
 
 
 def _alive(told: Reading, error: HarvestError) -> None:

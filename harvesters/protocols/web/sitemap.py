@@ -13,9 +13,9 @@ from lxml import etree
 from lxml.etree import _Element
 
 from harvesters.errors import ParseError
-from harvesters.network.encoding import decoded
+from harvesters.network.encoding import decode_content
 from harvesters.network.fetch import Reply
-from harvesters.network.response_parsing import decode, xml
+from harvesters.network.response_parsing import decode_text, parse_xml
 from harvesters.parsing import join_url
 from harvesters.protocols.datestamps import read_stamp
 from vocab.iris import is_web
@@ -55,7 +55,7 @@ def read_sitemap(reply: Reply) -> Sitemap:
     reply = _unpacked(reply)
     if not reply.content.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
         return _lines(reply)
-    root = xml(reply)
+    root = parse_xml(reply)
     kind = etree.QName(root).localname
     if kind not in {"urlset", "sitemapindex"}:
         raise ParseError(f"{reply.url}: is no sitemap but <{kind}>; give the address of the sitemap, of robots.txt or of a page")
@@ -73,7 +73,7 @@ def _unpacked(reply: Reply) -> Reply:
         return reply
     content = bytearray()
     try:
-        for part in decoded([reply.content], "gzip"):
+        for part in decode_content([reply.content], "gzip"):
             content += part
             if len(content) > _LARGEST:
                 raise ParseError(f"{reply.url}: its sitemap has more than {_LARGEST} bytes when unpacked")
@@ -83,7 +83,7 @@ def _unpacked(reply: Reply) -> Reply:
 
 
 def _lines(reply: Reply) -> Sitemap:
-    lines = [line.strip() for line in decode(reply).splitlines()]
+    lines = [line.strip() for line in decode_text(reply).splitlines()]
     maps = [line.partition(":")[2].strip() for line in lines if line.lower().startswith("sitemap:")]
     if maps:
         return Sitemap((), _sorted(reply, ((address, "") for address in maps)))
