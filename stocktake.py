@@ -52,7 +52,7 @@ from journal import mirror_origin
 from journal import store as shared
 from journal.errors import JournalError
 from publisher.limits import read as read_limits
-from publisher.logs import to_stderr
+from publisher.logs import configure_logging
 from publisher.pages.branding import DEMO_NAME, NAME, NO_CONTACT, check_logo
 from publisher.portal.source_preview import MEMORY, Bench
 from publisher.releases.schedule import trigger
@@ -198,7 +198,7 @@ def settle(
     ] = False,
 ) -> None:
     """Check the settings before any command runs."""
-    to_stderr()
+    configure_logging()
     if parent:
         end_with_parent(parent, _PATIENCE)
     for variable in sorted(os.environ):
@@ -403,8 +403,8 @@ def serve(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -
     url = reached_at(settings, host, port)
     if host in _ANY and url == f"http://localhost:{port}":
         log.warning("no public URL is set; absolute links begin with the listening address", url=url, cure="set STOCKTAKE_PUBLIC_URL")
-    public = publisher.cli.site(settings, url, partial(is_operator, office), trials(settings))
-    publisher.cli.listen(under_one_address(public, create_admin(office)), settings, host, port)
+    public = publisher.cli.build_site(settings, url, partial(is_operator, office), trials(settings))
+    publisher.cli.serve(under_one_address(public, create_admin(office)), settings, host, port)
 
 
 def trials(settings: Settings) -> Bench:

@@ -16,13 +16,13 @@ from starlette.staticfiles import StaticFiles
 
 from journal.errors import JournalError
 from publisher.errors import PublisherError
-from publisher.feeds.websub import Announcer
-from publisher.http.entity_tags import Validators
-from publisher.http.freshness_headers import NAMES, RELEASE, Headings
-from publisher.http.outbound_client import outward
-from publisher.http.page_cache import Kept
-from publisher.http.problems import Refused
-from publisher.http.security_headers import Edge
+from publisher.feeds.websub import WebSubNotifier
+from publisher.http.entity_tags import ETagMiddleware
+from publisher.http.freshness_headers import HEADER_NAMES, RELEASE_HEADER, FreshnessMiddleware
+from publisher.http.outbound_client import create_client
+from publisher.http.page_cache import PageCacheMiddleware
+from publisher.http.problems import HTTPProblem
+from publisher.http.security_headers import SecurityMiddleware
 from publisher.languages.request_locale import Speaking
 from publisher.pages.branding import PLAIN, Branding
 from publisher.pages.error_handlers import Problems
@@ -31,25 +31,25 @@ from publisher.portal.first_start import FirstStart
 from publisher.portal.source_preview import Bench
 from publisher.releases.object_store import followed
 from publisher.routes import ROUTERS
-from publisher.sparql.rewriting import FIELD
+from publisher.sparql.rewriting import TEXT_HEADER
 from publisher.store.query_service import Shelf
 from publisher.store.source_status import place
 
 # Response headers that scripts of other sites may read.
-EXPOSED = [
+EXPOSED_HEADERS = [
     *("Link", "ETag", "Location", "Retry-After", "RateLimit", "RateLimit-Policy"),
     *("Stocktake-Cost", "Stocktake-Truncated", "Cache-Status"),
 ]
 
 
-class AnyPath(PathConvertor):
+class AnyPathConvertor(PathConvertor):
     """The rest of a path, whatever stands in it: a registry's key may hold a line's end, percent-encoded."""
 
     regex = "(?s:.*)"
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class SiteOptions:
     """What the operators tell of this host.
 
     *branding* is its name, logo and contact, *hub* the address of a WebSub hub that tells others of our changes, "" where there
@@ -65,23 +65,23 @@ class Site:
     url: str = ""
 
 
-NOWHERE = Site()
+DEFAULT_OPTIONS = SiteOptions()
 
 
-def nobody(request: Request) -> bool:
+def no_peer(request: Request) -> bool:
     """Permit nothing."""
     return False
 
 
-def create_app(shelf: Shelf, permit: Callable[[Request], bool] = nobody, site: Site = NOWHERE) -> FastAPI:
+def create_app(shelf: Shelf, permit: Callable[[Request], bool] = no_peer, site: SiteOptions = DEFAULT_OPTIONS) -> FastAPI:
     """Make the app that answers from *shelf*, which is opened and closed with it; *permit* tells whether an operator asks."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with shelf, _announcing(shelf, site), followed(shelf.data, site.allow):
+        async with shelf, _notifying_hub(shelf, site), followed(shelf.data, site.allow):
             yield
 
-    register_url_convertor("path", AnyPath())
+    register_url_convertor("path", AnyPathConvertor())
     app = FastAPI(title=site.branding.name, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.permit, app.state.contact, app.state.hub = permit, site.branding.contact, site.hub
     app.state.start = start = FirstStart(shelf, release=site.branding.demo)
@@ -93,31 +93,33 @@ def create_app(shelf: Shelf, permit: Callable[[Request], bool] = nobody, site: S
     problems = Problems(pages, lambda: shelf.awaited, start.steps, lambda: shelf.starting)
     app.add_exception_handler(PublisherError, problems.on_error)
     app.add_exception_handler(JournalError, problems.on_journal)
-    app.add_exception_handler(Refused, problems.on_refused)
+    app.add_exception_handler(HTTPProblem, problems.on_refused)
     app.add_exception_handler(HTTPException, problems.on_http)
-    app.add_middleware(Validators)
-    app.add_middleware(Kept, version=lambda: shelf.generation.version if shelf.generation and shelf.settled and not start.active else "")
-    app.add_middleware(Headings, shelf=shelf)
+    app.add_middleware(ETagMiddleware)
+    app.add_middleware(
+        PageCacheMiddleware, version=lambda: shelf.generation.version if shelf.generation and shelf.settled and not start.active else ""
+    )
+    app.add_middleware(FreshnessMiddleware, shelf=shelf)
     app.add_middleware(Speaking)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=["*"],
         allow_methods=["GET", "HEAD", "POST", "DELETE", "OPTIONS"],
         allow_headers=["*"],
-        expose_headers=[*EXPOSED, *NAMES, RELEASE, FIELD],
+        expose_headers=[*EXPOSED_HEADERS, *HEADER_NAMES, RELEASE_HEADER, TEXT_HEADER],
     )
-    app.add_middleware(Edge, budget=shelf.budget, url=site.url)  # the outermost, so that it marks what the others answer
+    app.add_middleware(SecurityMiddleware, budget=shelf.budget, url=site.url)  # the outermost, so that it marks what the others answer
     return app
 
 
 @asynccontextmanager
-async def _announcing(shelf: Shelf, site: Site) -> AsyncIterator[None]:
+async def _notifying_hub(shelf: Shelf, site: SiteOptions) -> AsyncIterator[None]:
     """Tell the hub, if there is one, of each commit."""
     if not site.hub:
         yield
         return
-    async with outward(site.allow) as client:
-        task = asyncio.create_task(Announcer(site.hub, shelf, client).run())
+    async with create_client(site.allow) as client:
+        task = asyncio.create_task(WebSubNotifier(site.hub, shelf, client).run())
         try:
             yield
         finally:

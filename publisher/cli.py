@@ -16,10 +16,10 @@ from starlette.requests import Request
 from starlette.types import ASGIApp
 
 from journal.journal import Journal
-from publisher.app import Site, create_app, nobody
+from publisher.app import SiteOptions, create_app, no_peer
 from publisher.errors import NoFormat, PublisherError, SyntaxFault
 from publisher.formats import GRAPHS, TABLES
-from publisher.http.server import configured, run
+from publisher.http.server import create_config, run
 from publisher.limits import Limits, read
 from publisher.pages.branding import NO_CONTACT, Branding
 from publisher.portal.report import builder as reporting
@@ -29,7 +29,7 @@ from publisher.releases import object_store, retention, schedule
 from publisher.releases.builder import as_json, make
 from publisher.releases.dump import dump as write_dumps
 from publisher.sparql.examples.commands import app as examples
-from publisher.sparql.rewriting import FIELD, ready, rewrite
+from publisher.sparql.rewriting import TEXT_HEADER, await_indexes, rewrite
 from publisher.store.external.endpoint import Address
 from publisher.store.query_service import Shelf
 from publisher.store.releases import release_stores
@@ -72,17 +72,17 @@ class Settings(Protocol):
     def elsewhere(self) -> Address | None: ...  # noqa: D102
 
 
-def site(settings: Settings, url: str, permit: Callable[[Request], bool] = nobody, trial: Bench | None = None) -> FastAPI:
+def build_site(settings: Settings, url: str, permit: Callable[[Request], bool] = no_peer, trial: Bench | None = None) -> FastAPI:
     """Make the app of all that the public reads at *url*; *permit* tells whether an operator asks, *trial* tries cards."""
     contact = settings.contact if settings.contact != NO_CONTACT else ""
     branding = Branding(settings.name, contact, settings.logo, settings.demo)
-    about = Site(branding, settings.hub, settings.allow_hosts, trial, url)
+    about = SiteOptions(branding, settings.hub, settings.allow_hosts, trial, url)
     return create_app(Shelf(settings.data, Iris(settings.base), read(settings.limits), elsewhere=settings.elsewhere), permit, about)
 
 
-def listen(served: ASGIApp, settings: Settings, host: str, port: int) -> None:
+def serve(served: ASGIApp, settings: Settings, host: str, port: int) -> None:
     """Answer requests at an address until the process is asked to end."""
-    run(configured(served, host, port, settings.proxies))
+    run(create_config(served, host, port, settings.proxies))
 
 
 @app.command()
@@ -199,10 +199,10 @@ def query(
 
 async def _answer(settings: Settings, question: Question, seconds: float) -> None:
     async with Shelf(settings.data, Iris(settings.base), Limits(seconds=seconds), readers=1, elsewhere=settings.elsewhere) as shelf:
-        await ready(shelf, question)
+        await await_indexes(shelf, question)
         question = await rewrite(shelf, question)
         if question.note:
-            _err.print(f"{FIELD}: {question.note}", markup=False, highlight=False)
+            _err.print(f"{TEXT_HEADER}: {question.note}", markup=False, highlight=False)
         answer = await shelf.ask(question)
         try:
             async for chunk in answer.chunks():

@@ -18,42 +18,42 @@ class Format:
 
 
 @dataclass(frozen=True, slots=True)
-class Graph(Format):
+class GraphFormat(Format):
     """A way to write triples."""
 
     writer: RdfFormat = RdfFormat.TURTLE
 
 
 @dataclass(frozen=True, slots=True)
-class Table(Format):
+class TableFormat(Format):
     """A way to write solutions."""
 
     writer: QueryResultsFormat = QueryResultsFormat.JSON
 
 
 _GRAPHS = (
-    Graph("ttl", "Turtle", "text/turtle; charset=utf-8", ("application/x-turtle",), RdfFormat.TURTLE),
-    Graph("nt", "N-Triples", "application/n-triples", ("text/plain",), RdfFormat.N_TRIPLES),
-    Graph("jsonld", "JSON-LD", "application/ld+json", ("application/json",), RdfFormat.JSON_LD),
-    Graph("rdf", "RDF/XML", "application/rdf+xml", ("application/xml", "text/xml"), RdfFormat.RDF_XML),
+    GraphFormat("ttl", "Turtle", "text/turtle; charset=utf-8", ("application/x-turtle",), RdfFormat.TURTLE),
+    GraphFormat("nt", "N-Triples", "application/n-triples", ("text/plain",), RdfFormat.N_TRIPLES),
+    GraphFormat("jsonld", "JSON-LD", "application/ld+json", ("application/json",), RdfFormat.JSON_LD),
+    GraphFormat("rdf", "RDF/XML", "application/rdf+xml", ("application/xml", "text/xml"), RdfFormat.RDF_XML),
 )
 HTML = Format("html", "HTML", "text/html; charset=utf-8", ("application/xhtml+xml",))
-TIDY = Format("json", "JSON", "application/json")
+JSON = Format("json", "JSON", "application/json")
 _TABLES = (
-    Table("json", "JSON", "application/sparql-results+json", ("application/json",), QueryResultsFormat.JSON),
-    Table("xml", "XML", "application/sparql-results+xml", ("application/xml", "text/xml"), QueryResultsFormat.XML),
-    Table("csv", "CSV", "text/csv; charset=utf-8", (), QueryResultsFormat.CSV),
-    Table("tsv", "TSV", "text/tab-separated-values; charset=utf-8", (), QueryResultsFormat.TSV),
+    TableFormat("json", "JSON", "application/sparql-results+json", ("application/json",), QueryResultsFormat.JSON),
+    TableFormat("xml", "XML", "application/sparql-results+xml", ("application/xml", "text/xml"), QueryResultsFormat.XML),
+    TableFormat("csv", "CSV", "text/csv; charset=utf-8", (), QueryResultsFormat.CSV),
+    TableFormat("tsv", "TSV", "text/tab-separated-values; charset=utf-8", (), QueryResultsFormat.TSV),
 )
 
-GRAPHS: dict[str, Graph] = {row.suffix: row for row in _GRAPHS}
-TABLES: dict[str, Table] = {row.suffix: row for row in _TABLES}
+GRAPHS: dict[str, GraphFormat] = {row.suffix: row for row in _GRAPHS}
+TABLES: dict[str, TableFormat] = {row.suffix: row for row in _TABLES}
 # In which forms a resource is told, a page apart: application/json is ours here, not an alias of JSON-LD.
-DATA: dict[str, Format] = {**{row.suffix: row for row in _GRAPHS}, "json": TIDY}
-FORMS: dict[str, Format] = {**DATA, "html": HTML}
+DATA_FORMATS: dict[str, Format] = {**{row.suffix: row for row in _GRAPHS}, "json": JSON}
+FORMATS: dict[str, Format] = {**DATA_FORMATS, "html": HTML}
 
 
-def names(row: Format) -> tuple[str, ...]:
+def media_types(row: Format) -> tuple[str, ...]:
     """Give every media type that asks for *row*, its own first, without parameters.
 
     >>> names(GRAPHS["ttl"])

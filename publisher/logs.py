@@ -17,39 +17,39 @@ from dataclasses import dataclass, field
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-WINDOW = 600.0  # seconds in which an error that repeats is counted
-_KEPT = 1000  # errors that are counted at once
+REPEAT_WINDOW = 600.0  # seconds in which an error that repeats is counted
+_MAX_COUNTED = 1000  # errors that are counted at once
 _COUNTED = {"warning", "error", "critical"}
 
 _BREAKS = re.compile(r"[\r\n\u2028\u2029\x0b\x0c\x85]")
 # What moves a terminal's cursor or turns the order of what follows.
-_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
-def to_stderr() -> None:
+def configure_logging() -> None:
     """Leave standard output to results; the stream is looked up at each line, since tests replace it."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
-            Repeats(),
+            RepeatFilter(),
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            fault,
+            render_exception,
             Renderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
     )
     root = logging.getLogger()
-    if not any(isinstance(handler, Libraries) for handler in root.handlers):
-        root.addHandler(Libraries(logging.WARNING))
+    if not any(isinstance(handler, LibraryHandler) for handler in root.handlers):
+        root.addHandler(LibraryHandler(logging.WARNING))
 
 
 @dataclass(slots=True)
-class Repeats:
+class RepeatFilter:
     """Drop a warning or an error that was logged within *window* seconds; the next one after that says how often it was *repeated*."""
 
-    window: float = WINDOW
+    window: float = REPEAT_WINDOW
     clock: Callable[[], float] = time.monotonic
     _last: dict[tuple[tuple[str, str], ...], tuple[float, int]] = field(default_factory=dict)
 
@@ -64,12 +64,12 @@ class Repeats:
             self._last[key] = (since, count + 1)
             raise structlog.DropEvent
         self._last[key] = (now, 0)
-        if len(self._last) > _KEPT:
+        if len(self._last) > _MAX_COUNTED:
             del self._last[next(iter(self._last))]
         return {**event, "repeated": count} if count > 0 else event
 
 
-def fault(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
+def render_exception(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
     """Replace ``exc_info`` by the traceback's text, as ``exception``."""
     found = event.pop("exc_info", None)
     error = sys.exc_info()[1] if found is True else found[1] if isinstance(found, tuple) else found
@@ -86,7 +86,7 @@ class Renderer:
     def __call__(self, logger: WrappedLogger, name: str, event: EventDict) -> str:
         """Return the text."""
         lines = str(event.pop("exception", "")).splitlines()
-        return "\n    ".join([self._line(logger, name, visible(logger, name, event)), *map(_escaped, lines)])
+        return "\n    ".join([self._line(logger, name, escape_fields(logger, name, event)), *map(_escaped, lines)])
 
 
 def _one_line(text: str) -> str:
@@ -95,7 +95,7 @@ def _one_line(text: str) -> str:
     return " ".join(part for part in map(str.strip, parts) if part) if len(parts) > 1 else text
 
 
-def visible(logger: WrappedLogger, name: str, told: EventDict) -> EventDict:
+def escape_fields(logger: WrappedLogger, name: str, told: EventDict) -> EventDict:
     """Write line breaks as spaces, and what a terminal would obey as an escape.
 
     >>> visible(None, "", {"event": "a\\r\\x1b[31m", "reason": "refused\\n\\tis it running?", "rows": 3})
@@ -105,10 +105,10 @@ def visible(logger: WrappedLogger, name: str, told: EventDict) -> EventDict:
 
 
 def _escaped(text: str) -> str:
-    return _UNSEEN.sub(lambda match: f"<U+{ord(match[0]):04X}>", text)
+    return _UNSAFE.sub(lambda match: f"<U+{ord(match[0]):04X}>", text)
 
 
-class Libraries(logging.Handler):
+class LibraryHandler(logging.Handler):
     """Log what libraries say as our own events: one line each, with the cause and without the library's traceback."""
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -116,13 +116,13 @@ class Libraries(logging.Handler):
         error = record.exc_info[1] if record.exc_info else None
         if isinstance(error, asyncio.CancelledError):
             return
-        ours = error is not None and record.levelno >= logging.ERROR and _passes_ours(error)
+        ours = error is not None and record.levelno >= logging.ERROR and _is_own_error(error)
         reason = {"reason": f"{type(error).__name__}: {error}"} if error else {}
         log = structlog.get_logger(library=record.name)
         log.log(record.levelno, record.getMessage() or "an error of a library", **reason, **({"exc_info": error} if ours else {}))
 
 
-def _passes_ours(error: BaseException) -> bool:
+def _is_own_error(error: BaseException) -> bool:
     """Return whether an exception passed through code of this program, so that its traceback is worth reading."""
     modules = (frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__))
     return any(module.partition(".")[0] in {"harvesters", "publisher", "journal", "shapes", "vocab", "stocktake"} for module in modules)

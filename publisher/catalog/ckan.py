@@ -10,11 +10,11 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 from uuid import NAMESPACE_URL, uuid5
 
-from publisher.catalog.dataset import KEYWORDS, Copy, Holding, Holdings, Kind
+from publisher.catalog.dataset import KEYWORDS, Catalog, Dataset, DatasetKind, Distribution
 
 Json = dict[str, object]
 
-ROWS, MOST = 10, 1000  # packages an answer where nothing is said, and at most, as CKAN has them
+ROWS, MAX_ROWS = 10, 1000  # packages an answer where nothing is said, and at most, as CKAN has them
 _SORTS = ("metadata_modified", "metadata_created", "name", "title", "id")
 _RANGE = re.compile(r"metadata_modified:\[(\S+) TO (\S+)\]")
 _FORMATS = {
@@ -30,7 +30,7 @@ _FORMATS = {
 }
 
 
-class Search(NamedTuple):
+class PackageSearch(NamedTuple):
     """What is searched for: words and filters as Solr writes them; *sort* such as ``metadata_modified desc``."""
 
     q: str = ""
@@ -40,12 +40,12 @@ class Search(NamedTuple):
     rows: int = ROWS
 
 
-def packages(it: Holdings) -> list[Json]:
+def packages(it: Catalog) -> list[Json]:
     """Give every holding as a package."""
     return [package(one, it.contact) for one in it.all]
 
 
-def package(it: Holding, contact: str = "") -> Json:
+def package(it: Dataset, contact: str = "") -> Json:
     """Give a holding as a package; ids are made from addresses, so that they stay."""
     created, modified = (time.removesuffix("Z") for time in (it.issued, it.modified))  # CKAN's times are UTC and do not say so
     ident = _id(it.iri)
@@ -81,14 +81,14 @@ def package(it: Holding, contact: str = "") -> Json:
     }
 
 
-def _extras(it: Holding) -> Iterable[tuple[str, str]]:
+def _extras(it: Dataset) -> Iterable[tuple[str, str]]:
     """Give what CKAN has no field for, by the keys of its extension for DCAT."""
     told = {"uri": it.iri, "identifier": it.iri, "issued": it.issued, "modified": it.modified, "publisher_name": it.publisher}
-    told |= {"version_of": it.previous or "", "frequency": "continuous" if it.kind in (Kind.LIVING, Kind.SHARE) else ""}
+    told |= {"version_of": it.previous or "", "frequency": "continuous" if it.kind in (DatasetKind.LIVING, DatasetKind.SHARE) else ""}
     return ((key, value) for key, value in told.items() if value)
 
 
-def _resource(it: Holding, package_id: str, place: int, copy: Copy) -> Json:
+def _resource(it: Dataset, package_id: str, place: int, copy: Distribution) -> Json:
     return {
         "id": _id(f"{it.iri} {copy.name}"),
         "package_id": package_id,
@@ -108,12 +108,12 @@ def _resource(it: Holding, package_id: str, place: int, copy: Copy) -> Json:
     }
 
 
-def searched(found: list[Json], asked: Search) -> Json:
+def search_packages(found: list[Json], asked: PackageSearch) -> Json:
     """Answer a search; raises ValueError where its order is none."""
     fitting = [it for it in found if _fits(it, asked)]
     for name, down in reversed(_orders(asked.sort)):
         fitting.sort(key=lambda it: str(it[name]), reverse=down)
-    shown = fitting[asked.start : asked.start + min(asked.rows, MOST)]
+    shown = fitting[asked.start : asked.start + min(asked.rows, MAX_ROWS)]
     return {"count": len(fitting), "sort": asked.sort or "metadata_modified desc", "facets": {}, "search_facets": {}, "results": shown}
 
 
@@ -129,7 +129,7 @@ def _orders(text: str) -> list[tuple[str, bool]]:
     return orders
 
 
-def _fits(it: Mapping[str, object], asked: Search) -> bool:
+def _fits(it: Mapping[str, object], asked: PackageSearch) -> bool:
     text = " ".join(str(it[name]) for name in ("id", "name", "title", "notes", "author", "tags")).lower()
     filters = " ".join((asked.q, asked.fq))
     for match in _RANGE.finditer(filters):

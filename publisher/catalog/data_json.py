@@ -5,14 +5,14 @@ Source: https://resources.data.gov/resources/dcat-us/ (which is the same schema 
 
 from __future__ import annotations
 
-from publisher.catalog.dataset import KEYWORDS, TITLE, Copy, Holding, Holdings, Kind
+from publisher.catalog.dataset import KEYWORDS, TITLE, Catalog, Dataset, DatasetKind, Distribution
 
 Json = dict[str, object]
 
 SCHEMA = "https://project-open-data.cio.gov/v1.1/schema"
 
 
-def data_json(it: Holdings, base: str) -> Json:
+def data_json(it: Catalog, base: str) -> Json:
     """Tell all holdings; one without an address of mail has its contact's page in its place."""
     return {
         "@context": f"{SCHEMA}/catalog.jsonld",
@@ -24,7 +24,7 @@ def data_json(it: Holdings, base: str) -> Json:
     }
 
 
-def _dataset(it: Holding, contact: str) -> Json:
+def _dataset(it: Dataset, contact: str) -> Json:
     told: Json = {
         "@type": "dcat:Dataset",
         "identifier": it.iri,
@@ -41,11 +41,15 @@ def _dataset(it: Holding, contact: str) -> Json:
         "distribution": [_distribution(copy) for copy in it.copies],
     }
     told |= {"license": it.licence} if it.licence else {}
-    told |= {"temporal": f"{it.since}/{it.issued if it.kind in (Kind.RELEASE, Kind.DUMP) else it.modified}"} if it.since else {}
-    return told | ({"accrualPeriodicity": "R/PT1S"} if it.kind in (Kind.LIVING, Kind.SHARE) else {"accrualPeriodicity": "irregular"})
+    told |= (
+        {"temporal": f"{it.since}/{it.issued if it.kind in (DatasetKind.RELEASE, DatasetKind.DUMP) else it.modified}"} if it.since else {}
+    )
+    return told | (
+        {"accrualPeriodicity": "R/PT1S"} if it.kind in (DatasetKind.LIVING, DatasetKind.SHARE) else {"accrualPeriodicity": "irregular"}
+    )
 
 
-def _distribution(it: Copy) -> Json:
+def _distribution(it: Distribution) -> Json:
     told: Json = {"@type": "dcat:Distribution", "title": it.name, "description": it.title}
     if it.file:
         return told | {"downloadURL": it.url, "mediaType": it.packed or it.media}

@@ -13,7 +13,7 @@ ABOUT = (
 KEYWORDS = ("WSIS", "action lines", "Sustainable Development Goals", "SDG", "digital development", "ICT for development", "linked data")
 
 
-class Kind(Enum):
+class DatasetKind(Enum):
     """What a holding is: all as it is now, all as it was at a release or a dump, or what one registry has."""
 
     LIVING = "living"
@@ -23,7 +23,7 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Copy:
+class Distribution:
     """One way to have a holding: *media* is that of what is got, *packed* that of the packing around it, "" where there is none.
 
     *file* tells a download from a service; *bytes* and *sha256* (hexadecimal) are of the file as it lies.
@@ -40,13 +40,13 @@ class Copy:
 
 
 @dataclass(frozen=True, slots=True)
-class Holding:
+class Dataset:
     """Something that can be had as a whole; times are UTC as xsd:dateTime, *licence* None where several hold within it.
 
     *since* is when its oldest statement was first published, *previous* the IRI of the one before it, *sources* are those of its data.
     """
 
-    kind: Kind
+    kind: DatasetKind
     name: str
     iri: str
     title: str
@@ -54,7 +54,7 @@ class Holding:
     page: str
     issued: str
     modified: str
-    copies: tuple[Copy, ...]
+    copies: tuple[Distribution, ...]
     since: str
     publisher: str = TITLE
     licence: str | None = None
@@ -64,7 +64,7 @@ class Holding:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class CatalogSource:
     """A registry as it is listed; *publisher*, *licence* and *endpoint* None where its card does not tell them.
 
     *changed* is when what is published of it last changed, "" where that is not known.
@@ -81,21 +81,21 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Holdings:
+class Catalog:
     """All holdings and the registries behind them; *contact* is an address of mail, "" where none is told."""
 
-    living: Holding
-    kept: tuple[Holding, ...]
-    shares: tuple[Holding, ...]
-    sources: tuple[Source, ...]
+    living: Dataset
+    kept: tuple[Dataset, ...]
+    shares: tuple[Dataset, ...]
+    sources: tuple[CatalogSource, ...]
     contact: str = ""
 
     @property
-    def all(self) -> tuple[Holding, ...]:
+    def all(self) -> tuple[Dataset, ...]:
         """Give all, the living one first, the releases or dumps newest first, then the shares by name."""
         return (self.living, *self.kept, *self.shares)
 
     @property
-    def releases(self) -> tuple[Holding, ...]:
+    def releases(self) -> tuple[Dataset, ...]:
         """Give the releases, the newest first."""
-        return tuple(it for it in self.kept if it.kind is Kind.RELEASE)
+        return tuple(it for it in self.kept if it.kind is DatasetKind.RELEASE)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from publisher.catalog.dataset import KEYWORDS, TITLE, Copy, Holding, Holdings, Kind, Source
-from publisher.catalog.ranges import AUTHORITY, DCATAP, SPDX, VCARD, ranged
+from publisher.catalog.dataset import KEYWORDS, TITLE, Catalog, CatalogSource, Dataset, DatasetKind, Distribution
+from publisher.catalog.ranges import AUTHORITY, DCATAP, SPDX, VCARD, with_types
 from publisher.catalog.services import Service
 from publisher.rdf.results import Term
 from publisher.store.descriptions import Statement
@@ -34,22 +34,22 @@ _FILE_TYPES = {
 _ABOUT = "What is published here: all of it as it is now, its releases, each registry's share, and the ways to ask for them."
 
 
-def catalogue(it: Holdings, services: Iterable[Service], base: str) -> tuple[Statement, ...]:
+def catalog_statements(it: Catalog, services: Iterable[Service], base: str) -> tuple[Statement, ...]:
     """Tell all that can be had under *base* as a ``dcat:Catalog``."""
-    return _told(_catalogue(it, list(services), base))
+    return _deduplicate(_catalogue(it, list(services), base))
 
 
-def dataset(it: Holding, base: str, contact: str = "") -> tuple[Statement, ...]:
+def dataset_statements(it: Dataset, base: str, contact: str = "") -> tuple[Statement, ...]:
     """Tell one holding as a ``dcat:Dataset``."""
-    return _told(_dataset(it, base, contact))
+    return _deduplicate(_dataset(it, base, contact))
 
 
-def _told(statements: Iterator[Statement]) -> tuple[Statement, ...]:
+def _deduplicate(statements: Iterator[Statement]) -> tuple[Statement, ...]:
     """Give each statement once, those of one subject together."""
-    return tuple(sorted(dict.fromkeys(ranged(statements)), key=lambda it: it.subject))
+    return tuple(sorted(dict.fromkeys(with_types(statements)), key=lambda it: it.subject))
 
 
-def _catalogue(it: Holdings, services: list[Service], base: str) -> Iterator[Statement]:
+def _catalogue(it: Catalog, services: list[Service], base: str) -> Iterator[Statement]:
     iri, living = f"{base}catalog", it.living
     yield from _named(iri, "Catalog", f"Catalogue of {TITLE}", _ABOUT)
     yield from _published(iri, f"{iri}#publisher", TITLE)
@@ -74,35 +74,37 @@ def _catalogue(it: Holdings, services: list[Service], base: str) -> Iterator[Sta
         yield from _series(it.releases, base, it.contact)
 
 
-def _dataset(it: Holding, base: str, contact: str) -> Iterator[Statement]:
+def _dataset(it: Dataset, base: str, contact: str) -> Iterator[Statement]:
     yield from _named(it.iri, "Dataset", it.title, it.about)
-    yield from _published(it.iri, f"{it.sources[0]}#publisher" if it.kind is Kind.SHARE else f"{base}catalog#publisher", it.publisher)
+    yield from _published(
+        it.iri, f"{it.sources[0]}#publisher" if it.kind is DatasetKind.SHARE else f"{base}catalog#publisher", it.publisher
+    )
     yield from _dated(it.iri, it.issued, it.modified)
-    yield from _reached(it.iri, base, contact)
+    yield from _keywords_and_contact(it.iri, base, contact)
     yield Statement(it.iri, f"{DCT}identifier", _text(it.iri))
     yield Statement(it.iri, f"{DCAT}landingPage", Term(it.page))
     yield Statement(it.iri, f"{DCT}language", Term(_ENGLISH))
     yield Statement(it.iri, f"{DCT}spatial", Term(_WORLD))
-    yield from _timed(it, base)
+    yield from _temporal(it, base)
     for source in it.sources:
         yield Statement(it.iri, f"{PROV}wasDerivedFrom", Term(source))
     for copy in it.copies:
-        if copy.file or it.kind is Kind.LIVING:
-            yield Statement(it.iri, f"{DCAT}distribution", Term(_way(it, copy)))
+        if copy.file or it.kind is DatasetKind.LIVING:
+            yield Statement(it.iri, f"{DCAT}distribution", Term(_distribution_iri(it, copy)))
             yield from _distribution(it, copy, base)
 
 
-def _timed(it: Holding, base: str) -> Iterator[Statement]:
+def _temporal(it: Dataset, base: str) -> Iterator[Statement]:
     if it.since:
         yield Statement(it.iri, f"{DCT}temporal", Term(f"{it.iri.partition('#')[0]}#period-{it.name}"))
         yield Statement(f"{it.iri.partition('#')[0]}#period-{it.name}", f"{DCAT}startDate", _time(it.since))
-        if it.kind in (Kind.RELEASE, Kind.DUMP):
+        if it.kind in (DatasetKind.RELEASE, DatasetKind.DUMP):
             yield Statement(f"{it.iri.partition('#')[0]}#period-{it.name}", f"{DCAT}endDate", _time(it.issued))
-    if it.kind in (Kind.LIVING, Kind.SHARE):
+    if it.kind in (DatasetKind.LIVING, DatasetKind.SHARE):
         yield Statement(it.iri, f"{DCT}accrualPeriodicity", Term(_CONTINUOUS))
     if it.version:
         yield Statement(it.iri, f"{DCAT}version", _text(it.version))
-    if it.kind is Kind.RELEASE:
+    if it.kind is DatasetKind.RELEASE:
         yield Statement(it.iri, f"{DCAT}inSeries", Term(f"{base}releases/"))
         yield Statement(f"{base}releases/", f"{DCT}title", _english(f"Releases of {TITLE}"))
         yield Statement(f"{base}releases/", f"{DCT}description", _english("Numbered, signed states of all that is published."))
@@ -111,8 +113,8 @@ def _timed(it: Holding, base: str) -> Iterator[Statement]:
         yield Statement(it.iri, f"{DCAT}prev", Term(it.previous))
 
 
-def _distribution(it: Holding, copy: Copy, base: str) -> Iterator[Statement]:
-    way = _way(it, copy)
+def _distribution(it: Dataset, copy: Distribution, base: str) -> Iterator[Statement]:
+    way = _distribution_iri(it, copy)
     yield Statement(way, f"{DCT}title", _english(copy.name))
     yield Statement(way, f"{DCT}description", _english(copy.title))
     yield Statement(way, f"{DCAT}accessURL", Term(copy.url))
@@ -129,7 +131,7 @@ def _distribution(it: Holding, copy: Copy, base: str) -> Iterator[Statement]:
         yield Statement(way, f"{DCAT}compressFormat", Term(_IANA + copy.packed))
     if copy.bytes is not None:
         yield Statement(way, f"{DCAT}byteSize", Term(str(copy.bytes), "literal", None, f"{XSD}nonNegativeInteger"))
-    if it.kind is Kind.RELEASE:
+    if it.kind is DatasetKind.RELEASE:
         yield Statement(way, f"{DCATAP}availability", Term(_STABLE))
         yield Statement(_STABLE, f"{SKOS}prefLabel", _english("stable"))
     if copy.sha256:
@@ -138,16 +140,16 @@ def _distribution(it: Holding, copy: Copy, base: str) -> Iterator[Statement]:
         yield Statement(f"{way}#sha256", f"{SPDX}checksumValue", Term(copy.sha256, "literal", None, f"{XSD}hexBinary"))
 
 
-def _way(it: Holding, copy: Copy) -> str:
+def _distribution_iri(it: Dataset, copy: Distribution) -> str:
     """Name a distribution: a file by its own address, any other under its holding."""
     return copy.url if copy.sha256 else f"{it.iri.partition('#')[0]}#{it.name}-{copy.name}"
 
 
-def _service(it: Service, living: Holding, base: str, contact: str) -> Iterator[Statement]:
+def _service(it: Service, living: Dataset, base: str, contact: str) -> Iterator[Statement]:
     iri = base + it.path
     yield from _named(iri, "DataService", it.title, it.about)
     yield from _published(iri, f"{base}catalog#publisher", TITLE)
-    yield from _reached(iri, base, contact)
+    yield from _keywords_and_contact(iri, base, contact)
     yield Statement(iri, f"{DCAT}endpointURL", Term(iri))
     yield Statement(iri, f"{DCAT}endpointDescription", Term(base + it.described))
     yield Statement(iri, f"{DCAT}servesDataset", Term(living.iri))
@@ -155,7 +157,7 @@ def _service(it: Service, living: Holding, base: str, contact: str) -> Iterator[
         yield Statement(iri, f"{DCT}conformsTo", Term(standard))
 
 
-def _registry(it: Source, share: Holding) -> Iterator[Statement]:
+def _registry(it: CatalogSource, share: Dataset) -> Iterator[Statement]:
     """Tell a registry as a catalogue of its own, with its share and where it is asked."""
     yield from _named(it.iri, "Catalog", it.title, share.about)
     yield from _published(it.iri, f"{it.iri}#publisher", share.publisher)
@@ -170,7 +172,7 @@ def _registry(it: Source, share: Holding) -> Iterator[Statement]:
         yield Statement(service, f"{DCAT}endpointURL", Term(it.endpoint))
 
 
-def _series(releases: tuple[Holding, ...], base: str, contact: str) -> Iterator[Statement]:
+def _series(releases: tuple[Dataset, ...], base: str, contact: str) -> Iterator[Statement]:
     iri = f"{base}releases/"
     yield from _published(iri, f"{base}catalog#publisher", TITLE)
     yield from _dated(iri, releases[-1].issued, releases[0].issued)
@@ -196,7 +198,7 @@ def _dated(iri: str, issued: str, modified: str) -> Iterator[Statement]:
     yield Statement(iri, f"{DCT}modified", _time(modified))
 
 
-def _reached(iri: str, base: str, contact: str) -> Iterator[Statement]:
+def _keywords_and_contact(iri: str, base: str, contact: str) -> Iterator[Statement]:
     """Tell by which words something is found and who answers for it."""
     yield Statement(iri, f"{DCAT}theme", Term(_THEME))
     yield Statement(_THEME, f"{SKOS}prefLabel", _english("Science and technology"))

@@ -41,7 +41,7 @@ _RANGES = {
 }
 
 
-def ranged(statements: Iterable[Statement]) -> Iterator[Statement]:
+def with_types(statements: Iterable[Statement]) -> Iterator[Statement]:
     """Give *statements*, and the class of each thing that they point to; of a code of the European Union's lists also its list."""
     for it in statements:
         yield it

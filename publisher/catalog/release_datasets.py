@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from publisher.catalog.dataset import TITLE, Copy, Holding, Kind
+from publisher.catalog.dataset import TITLE, Dataset, DatasetKind, Distribution
 from publisher.releases import citation
 from publisher.releases.dump_index import NAME, File, listed
 from publisher.store.releases.manifest import Release
@@ -25,21 +25,29 @@ _MEDIA = {
 }
 
 
-def kept(data: Path, iris: Iris, begun: str, licence: str | None) -> tuple[Holding, ...]:
+def release_datasets(data: Path, iris: Iris, begun: str, licence: str | None) -> tuple[Dataset, ...]:
     """Give what is kept of all that was published since *begun*, the newest first; *licence* is that of all, if they share one."""
     found = [it for it in releases(data / "releases") if it.withdrawn is None]
-    return tuple(of_release(it, iris, begun) for it in found) or tuple(_dumps(data / "dumps", iris, begun, licence))
+    return tuple(release_dataset(it, iris, begun) for it in found) or tuple(_dump_datasets(data / "dumps", iris, begun, licence))
 
 
-def of_release(it: Release, iris: Iris, begun: str = "") -> Holding:
+def release_dataset(it: Release, iris: Iris, begun: str = "") -> Dataset:
     """Give a release as a holding; it began with the first entry of the journal, at *begun*, "" where that is not asked."""
     base, licences = iris.base, [licence for licence in citation.licences(it) if is_web(licence)]
     copies = tuple(
-        Copy(file.name, file.says or file.name, f"{base}releases/{it.number}/{file.name}", *_kinds(file.name, file.media), True, file.bytes,
-             file.sha256) for file in it.files
-    )  # fmt: skip
-    return Holding(
-        Kind.RELEASE,
+        Distribution(
+            file.name,
+            file.says or file.name,
+            f"{base}releases/{it.number}/{file.name}",
+            *_kinds(file.name, file.media),
+            file=True,
+            bytes=file.bytes,
+            sha256=file.sha256,
+        )
+        for file in it.files
+    )
+    return Dataset(
+        DatasetKind.RELEASE,
         f"wsis-stocktaking-release-{it.number}",
         it.iri,
         citation.title(it),
@@ -56,13 +64,13 @@ def of_release(it: Release, iris: Iris, begun: str = "") -> Holding:
     )
 
 
-def _dumps(folder: Path, iris: Iris, begun: str, licence: str | None) -> Iterator[Holding]:
+def _dump_datasets(folder: Path, iris: Iris, begun: str, licence: str | None) -> Iterator[Dataset]:
     files = listed(folder) if folder.is_dir() else []
     for number in dict.fromkeys(match[1] for file in files if (match := NAME.match(file.name))):
         own = [file for file in files if file.name.startswith(f"stocktake-{number}.")]
         made = max(file.made for file in own)
-        yield Holding(
-            Kind.DUMP,
+        yield Dataset(
+            DatasetKind.DUMP,
             f"wsis-stocktaking-dump-{number}",
             f"{iris.base}catalog#dump-{number}",
             f"{TITLE}, dump of journal entry {number}",
@@ -77,8 +85,8 @@ def _dumps(folder: Path, iris: Iris, begun: str, licence: str | None) -> Iterato
         )
 
 
-def _copy(file: File, iris: Iris) -> Copy:
-    return Copy(file.name, file.name, f"{iris.base}dumps/{file.name}", *_kinds(file.name, ""), True, file.size, file.digest)
+def _copy(file: File, iris: Iris) -> Distribution:
+    return Distribution(file.name, file.name, f"{iris.base}dumps/{file.name}", *_kinds(file.name, ""), True, file.size, file.digest)
 
 
 def _kinds(name: str, media: str) -> tuple[str, str]:

@@ -5,12 +5,12 @@ Source: https://developers.google.com/search/docs/appearance/structured-data/dat
 
 from __future__ import annotations
 
-from publisher.catalog.dataset import KEYWORDS, TITLE, Copy, Holding
+from publisher.catalog.dataset import KEYWORDS, TITLE, Dataset, Distribution
 
 Json = dict[str, object]
 
 
-def of_holding(it: Holding) -> Json:
+def dataset_markup(it: Dataset) -> Json:
     """Tell of a holding as a data set with its downloads."""
     told: Json = {
         "@type": "Dataset",
@@ -32,6 +32,6 @@ def of_holding(it: Holding) -> Json:
     return {key: value for key, value in told.items() if value}
 
 
-def _download(it: Copy) -> Json:
+def _download(it: Distribution) -> Json:
     told: Json = {"@type": "DataDownload", "name": it.name, "contentUrl": it.url, "encodingFormat": it.packed or it.media}
     return told | ({"contentSize": f"{it.bytes} B", "sha256": it.sha256} if it.bytes is not None else {})

@@ -92,7 +92,7 @@ SERVICES = (
 )
 
 
-def offered(app: Starlette) -> tuple[Service, ...]:
+def available_services(app: Starlette) -> tuple[Service, ...]:
     """Give the services that *app* answers, so that none is listed that is not there."""
     return tuple(it for it in SERVICES if _answers(app, f"/{it.path}"))
 

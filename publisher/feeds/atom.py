@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from publisher.feeds.record_metadata import Card, card
-from publisher.feeds.sets import concept
+from publisher.feeds.record_metadata import RecordMetadata, read_metadata
+from publisher.feeds.sets import set_concept
 from publisher.feeds.xml_writing import element, empty, instant
 from publisher.formats import GRAPHS, HTML
 from publisher.history.change_reader import Change, Deed
@@ -18,7 +18,7 @@ from vocab.iris import Iris
 from vocab.terms import DCT
 
 MEDIA = "application/atom+xml"
-PER = 100  # changes an archive
+PAGE_SIZE = 100  # changes an archive
 _HEAD = (
     '<?xml version="1.0" encoding="UTF-8"?>\n<feed xmlns="http://www.w3.org/2005/Atom" xmlns:fh="http://purl.org/syndication/history/1.0" '
     'xmlns:at="http://purl.org/atompub/tombstones/1.0">\n'
@@ -41,7 +41,7 @@ class Feed:
     author: str = NAME
 
 
-def write(it: Feed, host: str, iris: Iris, changes: Sequence[Change], states: Sequence[State]) -> bytes:
+def write_feed(it: Feed, host: str, iris: Iris, changes: Sequence[Change], states: Sequence[State]) -> bytes:
     """Write a feed; *changes* stand in the order in which they are told."""
     entries = (_entry(change, state, host, iris) for change, state in zip(changes, states, strict=True))
     return "\n".join((_HEAD + "\n".join(_head(it)), *entries, "</feed>\n")).encode()
@@ -65,10 +65,10 @@ def _entry(change: Change, state: State, host: str, iris: Iris) -> str:
         reason = best(state.all(f"{iris.ns}reason", state.graph))
         comment = element("at:comment", reason.value) if reason else ""
         return f'<at:deleted-entry ref="{state.graph}" when="{instant(change.stamp)}">{comment}</at:deleted-entry>'
-    return f"<entry>{''.join(_told(change, state, card(change, state, iris), host, iris))}</entry>"
+    return f"<entry>{''.join(_entry_elements(change, state, read_metadata(change, state, iris), host, iris))}</entry>"
 
 
-def _told(change: Change, state: State, it: Card, host: str, iris: Iris) -> Iterator[str]:
+def _entry_elements(change: Change, state: State, it: RecordMetadata, host: str, iris: Iris) -> Iterator[str]:
     first = state.one(f"{DCT}issued", state.graph)
     title = best(it.titles)
     yield element("id", state.graph)
@@ -89,10 +89,10 @@ def _told(change: Change, state: State, it: Card, host: str, iris: Iris) -> Iter
         yield element("rights", it.licence)
 
 
-def _categories(change: Change, it: Card, iris: Iris) -> Iterable[str]:
+def _categories(change: Change, it: RecordMetadata, iris: Iris) -> Iterable[str]:
     names = {bears.iri: bears.name for bears in (*it.concepts, *it.countries)}
     for leaf in change.leaves:
-        about = concept(leaf, iris) or leaf
+        about = set_concept(leaf, iris) or leaf
         basis = leaf.rpartition(":")[2]
         told = f" ({basis})" if basis in _BASES else ""
         yield empty("category", term=leaf, scheme=about, label=names.get(about, leaf) + told)

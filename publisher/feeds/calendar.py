@@ -7,18 +7,18 @@ from datetime import UTC, date, datetime, timedelta
 
 from icalendar import Calendar, Event, vText
 
-from publisher.feeds.record_metadata import Card, card
+from publisher.feeds.record_metadata import RecordMetadata, read_metadata
 from publisher.history.change_reader import Change
 from publisher.history.record_states import State, best
 from publisher.rdf.results import Term
 from vocab.iris import Iris
 
-FORM = "1"  # count it up with every change of what is written
+FORMAT_VERSION = "1"  # count it up with every change of what is written
 END = b"END:VCALENDAR\r\n"
 _YEAR, _MONTH = re.compile(r"(\d{4})\Z", re.ASCII), re.compile(r"(\d{4})-(\d\d)\Z", re.ASCII)
 
 
-def begin(name: str, of: str) -> bytes:
+def write_header(name: str, of: str) -> bytes:
     """Write the head of a calendar, whose IRI is *name*; *of* is the name of the installation."""
     whole = Calendar()
     whole.add("prodid", "-//WSIS Stocktaking//stocktake//EN")
@@ -30,9 +30,9 @@ def begin(name: str, of: str) -> bytes:
     return bytes(whole.to_ical()).removesuffix(END)
 
 
-def event(change: Change, state: State, host: str, iris: Iris) -> bytes:
+def write_event(change: Change, state: State, host: str, iris: Iris) -> bytes:
     """Write an event. One whose begin is no date has none, which METHOD allows (section 3.6.1); a year or a month is all of its days."""
-    it, out = card(change, state, iris), Event()
+    it, out = read_metadata(change, state, iris), Event()
     stamp = datetime.fromtimestamp(change.stamp, UTC)
     out.add("uid", it.record)
     out.add("dtstamp", stamp)
@@ -53,7 +53,7 @@ def event(change: Change, state: State, host: str, iris: Iris) -> bytes:
     return bytes(out.to_ical())
 
 
-def _where(out: Event, it: Card) -> None:
+def _where(out: Event, it: RecordMetadata) -> None:
     named = next((place.name for place in it.places if place.name), None)
     if where := it.venue.value if it.venue else named or ", ".join(country.name for country in it.countries):
         out.add("location", where)

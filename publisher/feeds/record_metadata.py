@@ -17,7 +17,7 @@ _CLAIMED = ("actionLine", "crosswalkedActionLine", "goal", "crosswalkedGoal", "t
 
 
 @dataclass(frozen=True, slots=True)
-class Concept:
+class NamedConcept:
     """An action line, a goal, a target or a country that a record bears, with its English name."""
 
     iri: str
@@ -25,7 +25,7 @@ class Concept:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class GeoPoint:
     """Where something is: degrees in WGS 84, and its name where it has one."""
 
     latitude: str
@@ -34,7 +34,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
+class RecordMetadata:
     """What is told of a record; dates are as the registry gave them, of whatever precision.
 
     *concepts* are action lines, goals and targets, those that the registry states before those that we translated; what a classifier
@@ -50,8 +50,8 @@ class Card:
     leads: tuple[Term, ...]
     partners: tuple[Term, ...]
     funders: tuple[Term, ...]
-    concepts: tuple[Concept, ...]
-    countries: tuple[Concept, ...]
+    concepts: tuple[NamedConcept, ...]
+    countries: tuple[NamedConcept, ...]
     subjects: tuple[Term, ...]
     pages: tuple[str, ...]
     identifiers: tuple[str, ...]
@@ -63,7 +63,7 @@ class Card:
     end: Term | None
     venue: Term | None
     cancelled: bool
-    places: tuple[Place, ...]
+    places: tuple[GeoPoint, ...]
 
     @property
     def name(self) -> str:
@@ -72,11 +72,11 @@ class Card:
         return found.value if found else self.topic
 
 
-def card(change: Change, state: State, iris: Iris) -> Card:
+def read_metadata(change: Change, state: State, iris: Iris) -> RecordMetadata:
     """Read the card of a record after *change*; of one that is gone there are only titles and pages."""
     gone = state.graph if not state.all(f"{DCT}title") else None
     ns = iris.ns
-    return Card(
+    return RecordMetadata(
         record=state.graph,
         topic=state.topic,
         kind=change.kind,
@@ -99,7 +99,7 @@ def card(change: Change, state: State, iris: Iris) -> Card:
         end=state.one(f"{SCHEMA}endDate"),
         venue=best(state.all(f"{ns}venue")),
         cancelled=any(it.value == f"{SCHEMA}EventCancelled" for it in state.all(f"{SCHEMA}eventStatus")),
-        places=tuple(_places(state)),
+        places=tuple(_points(state)),
     )
 
 
@@ -114,12 +114,12 @@ def _named(state: State, *properties: str) -> tuple[Term, ...]:
     return tuple(it for it in named if it)
 
 
-def _concepts(found: Iterable[Term], iris: Iris) -> tuple[Concept, ...]:
-    return tuple(dict.fromkeys(Concept(it.value, label(it.value, "en", iris.base) or it.value) for it in found if it.is_iri))
+def _concepts(found: Iterable[Term], iris: Iris) -> tuple[NamedConcept, ...]:
+    return tuple(dict.fromkeys(NamedConcept(it.value, label(it.value, "en", iris.base) or it.value) for it in found if it.is_iri))
 
 
-def _places(state: State) -> Iterable[Place]:
+def _points(state: State) -> Iterable[GeoPoint]:
     for it in state.all(f"{SCHEMA}location"):
         latitude, longitude = state.one(f"{WGS}lat", it.value), state.one(f"{WGS}long", it.value)
         if latitude and longitude:
-            yield Place(latitude.value, longitude.value, _text(best(state.all(f"{RDFS}label", it.value))))
+            yield GeoPoint(latitude.value, longitude.value, _text(best(state.all(f"{RDFS}label", it.value))))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from publisher.http.links import Link, typed
+from publisher.http.links import Link, typed_link
 from vocab.iris import Iris
 from vocab.schemes import label
 
 _AREA, _GOAL = "http://metadata.un.org/sdg/codes/geoArea/", "http://metadata.un.org/sdg/"
-FEEDS = ("line", "goal", "country", "source")  # the sets by which there are feeds of their own
+FEED_FAMILIES = ("line", "goal", "country", "source")  # the sets by which there are feeds of their own
 _TOP = {
     "line": "By action line",
     "goal": "By Sustainable Development Goal",
@@ -18,7 +18,7 @@ _TOP = {
 _BASIS = {"declared": "stated by the registry", "crosswalked": "translated from the registry's own codes"}
 
 
-def concept(name: str, iris: Iris) -> str | None:
+def set_concept(name: str, iris: Iris) -> str | None:
     """Give the IRI of the concept, country or registry of a set, None where it has none.
 
     >>> concept("goal:3:declared", Iris()), concept("kind:event", Iris())
@@ -30,7 +30,7 @@ def concept(name: str, iris: Iris) -> str | None:
     return of.get(family) if code else None
 
 
-def title(name: str, iris: Iris) -> str:
+def set_title(name: str, iris: Iris) -> str:
     """Name a set in English.
 
     >>> title("goal:3:declared", Iris())
@@ -40,7 +40,7 @@ def title(name: str, iris: Iris) -> str:
     code, _, basis = rest.partition(":")
     if not code:
         return _TOP.get(family, family)
-    named = label(concept(name, iris) or "", "en", iris.base) or code
+    named = label(set_concept(name, iris) or "", "en", iris.base) or code
     before = {"goal": f"Goal {code}: ", "line": f"{code}: ", "source": "Registry ", "kind": "Kind "}.get(family, "")
     return before + named.removeprefix(before).strip() + (f" ({_BASIS[basis]})" if basis in _BASIS else "")
 
@@ -60,10 +60,10 @@ def about(iri: str, iris: Iris) -> str | None:
 def links(host: str, iri: str, iris: Iris) -> list[Link]:
     """Give the link from the page of *iri* to its feed, none where there is no feed of it."""
     of = about(iri, iris)
-    return [typed("alternate", f"{host}{path(of)}.atom", "application/atom+xml")] if of else []
+    return [typed_link("alternate", f"{host}{feed_path(of)}.atom", "application/atom+xml")] if of else []
 
 
-def path(name: str) -> str:
+def feed_path(name: str) -> str:
     """Give the path of a set's feed, without its suffix.
 
     >>> path("all"), path("goal:3")

@@ -15,37 +15,37 @@ from urllib.parse import urlencode
 import httpx
 import structlog
 
-from publisher.feeds.sets import FEEDS, path
+from publisher.feeds.sets import FEED_FAMILIES, feed_path
 from publisher.history import change_reader
 from publisher.store.query_service import Shelf
 
-PAUSE = 1.0  # seconds between looks
-LONGEST = 600.0  # seconds after which a hub that did not answer is told again, at most
-AT_ONCE = 100  # feeds in one request
-NAME = "hub.json"
+POLL_SECONDS = 1.0  # seconds between looks
+MAX_RETRY_SECONDS = 600.0  # seconds after which a hub that did not answer is told again, at most
+BATCH_SIZE = 100  # feeds in one request
+FILE_NAME = "hub.json"
 
 logger = structlog.get_logger(room="hub")
 
 Sleep = Callable[[float], Awaitable[None]]
 
 
-class Announcer:
+class WebSubNotifier:
     """Tell *hub* which feeds of *shelf* have changed; *client* asks it."""
 
     def __init__(self, hub: str, shelf: Shelf, client: httpx.AsyncClient, sleep: Sleep = asyncio.sleep) -> None:
         self._hub, self._shelf, self._client, self._sleep = hub, shelf, client, sleep
-        self._file = shelf.data / NAME
+        self._file = shelf.data / FILE_NAME
 
     async def run(self) -> None:
         """Go on until it is cancelled."""
-        wait = PAUSE
+        wait = POLL_SECONDS
         while True:
             await self._sleep(wait)
             try:
                 await self.step()
-                wait = PAUSE
+                wait = POLL_SECONDS
             except (httpx.HTTPError, OSError) as error:
-                wait = min(2 * wait, LONGEST)
+                wait = min(2 * wait, MAX_RETRY_SECONDS)
                 logger.warning("WebSub hub not notified; retrying", hub=self._hub, error=str(error), seconds=wait)
 
     async def step(self) -> int:
@@ -58,8 +58,8 @@ class Announcer:
             await asyncio.to_thread(self._keep, horizon.entry)
             return 0
         feeds = await asyncio.to_thread(self._changed, entry, horizon.entry) if entry < horizon.entry else []
-        for start in range(0, len(feeds), AT_ONCE):
-            await self._publish(feeds[start : start + AT_ONCE])
+        for start in range(0, len(feeds), BATCH_SIZE):
+            await self._publish(feeds[start : start + BATCH_SIZE])
         if entry != horizon.entry:
             await asyncio.to_thread(self._keep, horizon.entry)
         return len(feeds)
@@ -73,7 +73,7 @@ class Announcer:
         """Give the paths of the feeds in which anything changed, without the first slash."""
         with change_reader.reading(self._shelf.history) as file:
             found = change_reader.touched(file, after, upto) if file else set[str]()
-        return [f"{path(name)[1:]}.atom" for name in sorted(_fed(found))]
+        return [f"{feed_path(name)[1:]}.atom" for name in sorted(_with_feeds(found))]
 
     def _told(self) -> int | None:
         try:
@@ -87,6 +87,6 @@ class Announcer:
         part.replace(self._file)
 
 
-def _fed(sets: set[str]) -> Iterator[str]:
+def _with_feeds(sets: set[str]) -> Iterator[str]:
     """Give those of *sets* that have feeds."""
-    return (name for name in sets if name == change_reader.ALL or (":" in name and name.partition(":")[0] in FEEDS))
+    return (name for name in sets if name == change_reader.ALL or (":" in name and name.partition(":")[0] in FEED_FAMILIES))

@@ -22,7 +22,7 @@ from journal.errors import JournalError
 from journal.journal import Journal
 from publisher.history.change_writer import RECORD, Logbook
 from publisher.history.graph_changes import FORMAT, NAME, SCHEMA, packed, short, unpacked
-from publisher.logs import to_stderr
+from publisher.logs import configure_logging
 from publisher.store.snapshots import newest
 
 PAUSE = 0.25  # seconds between looks at the journal
@@ -168,7 +168,7 @@ def _leave_at_end_of_input() -> None:
 def main() -> None:
     """Follow: arguments are the folder of the file, the journal's folder, the base of all IRIs and the folder of generations."""
     folder, journal, base, generations = sys.argv[1:5]
-    to_stderr()
+    configure_logging()
     threading.Thread(target=_leave_at_end_of_input, daemon=True).start()
     os.nice(PLACE)
     following = Following(Path(folder), Journal(Path(journal)), base)

@@ -15,10 +15,10 @@ _PART = re.compile(rf"(?:{_QUOTED}|[^,\"])+")  # up to the next comma that stand
 _RANGE = re.compile(rf"\s*({_TOKEN})/({_TOKEN})\s*((?:;.*)?)\Z", re.ASCII | re.DOTALL)
 _PARAMETER = re.compile(rf";\s*({_TOKEN})\s*=\s*({_QUOTED}|{_TOKEN})", re.ASCII)
 _QUALITY = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)\Z")
-_MEANINGLESS = {"charset"}  # all that we write is UTF-8
+_IGNORED_PARAMETERS = {"charset"}  # all that we write is UTF-8
 
 
-class Wish(NamedTuple):
+class MediaRange(NamedTuple):
     """A media range, such as ``text/*;q=0.3``; *parameters* are those that narrow it."""
 
     kind: str
@@ -37,22 +37,22 @@ class Wish(NamedTuple):
 
 
 @lru_cache(maxsize=512)
-def wishes(accept: str) -> tuple[Wish, ...]:
+def parse_accept(accept: str) -> tuple[MediaRange, ...]:
     """Read an Accept header; what is no media range is passed over, and a q-value that is none counts as 1.
 
     >>> [(it.subtype, it.quality) for it in wishes('text/html, text/*;q=0.3, nonsense, */*;q=2')]
     [('html', 1.0), ('*', 0.3), ('*', 1.0)]
     """
-    return tuple(_wish(match) for part in _PART.findall(accept) if (match := _RANGE.match(part)))
+    return tuple(_parse_range(match) for part in _PART.findall(accept) if (match := _RANGE.match(part)))
 
 
-def parameters(text: str) -> dict[str, str]:
+def parse_parameters(text: str) -> dict[str, str]:
     """Read the parameters of a media type, their names in small letters, their values without quotes."""
     return {name.lower(): re.sub(r"\\(.)", r"\1", value[1:-1]) if value[0] == '"' else value for name, value in _PARAMETER.findall(text)}
 
 
-def _wish(match: re.Match[str]) -> Wish:
-    told = parameters(match[3])
+def _parse_range(match: re.Match[str]) -> MediaRange:
+    told = parse_parameters(match[3])
     stated = told.pop("q", "1")
-    narrowing = frozenset((name, value) for name, value in told.items() if name not in _MEANINGLESS)
-    return Wish(match[1].lower(), match[2].lower(), float(stated) if _QUALITY.match(stated) else 1.0, narrowing)
+    narrowing = frozenset((name, value) for name, value in told.items() if name not in _IGNORED_PARAMETERS)
+    return MediaRange(match[1].lower(), match[2].lower(), float(stated) if _QUALITY.match(stated) else 1.0, narrowing)

@@ -19,10 +19,10 @@ from publisher.store.snapshots import Generation
 
 _TAG = re.compile(r'(?:W/)?("[^"]*")')
 _WRITER = pyoxigraph.__version__  # another engine may write the same answer in other bytes
-READING = ("GET", "HEAD")
+SAFE_METHODS = ("GET", "HEAD")
 
 
-def tag(generation: Generation, asked: bytes) -> str:
+def entity_tag(generation: Generation, asked: bytes) -> str:
     """Give the entity tag of the answer to the question *asked*, whole with format and dataset, from *generation*.
 
     It is weak: evaluated again, an answer may name its blank nodes otherwise.
@@ -31,23 +31,23 @@ def tag(generation: Generation, asked: bytes) -> str:
     return f'W/"{generation.position}-{blake2b(seed, digest_size=12).hexdigest()}"'
 
 
-def modified(generation: Generation) -> str | None:
+def last_modified(generation: Generation) -> str | None:
     """Give when what *generation* shows last changed as an HTTP date; None while that second is not over or not known."""
-    return _date(generation.modified) if 0 < generation.modified < time.time() else None
+    return _http_date(generation.modified) if 0 < generation.modified < time.time() else None
 
 
 @lru_cache(8)
-def _date(seconds: int) -> str:
+def _http_date(seconds: int) -> str:
     return formatdate(seconds, usegmt=True)
 
 
-def is_held(headers: Mapping[str, str], etag: str) -> bool:
+def matches_etag(headers: Mapping[str, str], etag: str) -> bool:
     """Return whether the header If-None-Match names *etag*; weak and strong tags count as the same (section 13.1.2)."""
     known = headers.get("if-none-match", "")
     return known.strip() == "*" or etag.removeprefix("W/") in _TAG.findall(known)
 
 
-def unchanged(method: str, headers: Mapping[str, str], etag: str, generation: Generation) -> HTTPStatus | None:
+def evaluate_conditions(method: str, headers: Mapping[str, str], etag: str, generation: Generation) -> HTTPStatus | None:
     """Tell the status that *headers* ask for where the client holds the answer already: 304, or 412 to a POST; None: answer in full.
 
     Section 13.2.2: If-Modified-Since counts only without If-None-Match, and only for GET and HEAD.
@@ -55,13 +55,13 @@ def unchanged(method: str, headers: Mapping[str, str], etag: str, generation: Ge
     if (held := headers.get("if-none-match")) is not None:
         if etag.removeprefix("W/") not in _TAG.findall(held):
             return None
-        return HTTPStatus.NOT_MODIFIED if method in READING else HTTPStatus.PRECONDITION_FAILED
-    since = _seconds(headers.get("if-modified-since")) if method in READING else None
-    known = since is not None and modified(generation) is not None and generation.modified <= since
+        return HTTPStatus.NOT_MODIFIED if method in SAFE_METHODS else HTTPStatus.PRECONDITION_FAILED
+    since = _parse_http_date(headers.get("if-modified-since")) if method in SAFE_METHODS else None
+    known = since is not None and last_modified(generation) is not None and generation.modified <= since
     return HTTPStatus.NOT_MODIFIED if known else None
 
 
-def _seconds(date: str | None) -> float | None:
+def _parse_http_date(date: str | None) -> float | None:
     try:
         return parsedate_to_datetime(date).timestamp() if date else None
     except (ValueError, TypeError):

@@ -15,12 +15,12 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from publisher.http.conditional import READING, is_held
+from publisher.http.conditional import SAFE_METHODS, matches_etag
 
-_OF_BODY = ("content-length", "content-type", "content-encoding")
+_BODY_HEADERS = ("content-length", "content-type", "content-encoding")
 
 
-class Validators:
+class ETagMiddleware:
     """Give each whole answer to GET and HEAD the hash of its body as ETag, and answer 304 to a client that holds it.
 
     Answers that have an ETag, must not be stored, or come in parts are let through as they are.
@@ -31,38 +31,38 @@ class Validators:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer as the app does."""
-        if scope["type"] != "http" or scope["method"] not in READING:
+        if scope["type"] != "http" or scope["method"] not in SAFE_METHODS:
             return await self._app(scope, receive, send)
         waiting: list[Message] = []
 
         async def sending(message: Message) -> None:
-            if message["type"] == "http.response.start" and _wants_tag(message):
+            if message["type"] == "http.response.start" and _needs_etag(message):
                 waiting.append(message)
                 return
             if waiting:
                 start = waiting.pop()
                 if not message.get("more_body", False):
-                    message = _tag(scope, start, message)
+                    message = _set_etag(scope, start, message)
                 await send(start)
             await send(message)
 
         return await self._app(scope, receive, sending)
 
 
-def _wants_tag(start: Message) -> bool:
+def _needs_etag(start: Message) -> bool:
     headers = Headers(raw=start["headers"])
     return start["status"] == HTTPStatus.OK and "etag" not in headers and "no-store" not in headers.get("cache-control", "")
 
 
-def _tag(scope: Scope, start: Message, last: Message) -> Message:
+def _set_etag(scope: Scope, start: Message, last: Message) -> Message:
     """Set the ETag of the answer that *start* and *last* are; return what is to be sent as its body."""
     headers = MutableHeaders(raw=start["headers"])
     headers["ETag"] = f'"{blake2b(last.get("body", b""), digest_size=12).hexdigest()}"'
     headers.setdefault("Cache-Control", "no-cache")
-    if not is_held(Headers(scope=scope), headers["etag"]):
+    if not matches_etag(Headers(scope=scope), headers["etag"]):
         return last
     start["status"] = int(HTTPStatus.NOT_MODIFIED)
-    for name in _OF_BODY:
+    for name in _BODY_HEADERS:
         del headers[name]
     return {**last, "body": b""}
 
@@ -74,7 +74,7 @@ def send_file(request: Request, path: Path, media: str, headers: Mapping[str, st
     """
     response = FileResponse(path, media_type=media, headers=dict(headers or {}), stat_result=path.stat())
     response.headers.setdefault("Cache-Control", "no-cache")
-    if not is_held(request.headers, response.headers["etag"]):
+    if not matches_etag(request.headers, response.headers["etag"]):
         return response
-    kept = {name: text for name, text in response.headers.items() if name not in _OF_BODY and name != "accept-ranges"}
+    kept = {name: text for name, text in response.headers.items() if name not in _BODY_HEADERS and name != "accept-ranges"}
     return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=kept)

@@ -11,17 +11,17 @@ from publisher.errors import PublisherError
 from publisher.store.query_service import Shelf
 from publisher.store.source_status import Standing, clock, place, standings, summary, turns
 
-TAKING = "Stocktake-Applying-Entry"  # the entry of which an answer may hold a part
-LAG = "Stocktake-Lag"  # how many entries that the journal has are not shown yet, where there are such
-NAMES = ("Stocktake-Position", "Stocktake-Time", "Stocktake-Freshness", "Stocktake-Confirmed", TAKING, LAG)
-RELEASE = "Stocktake-Release"  # of an answer that was made from a release, and tells nothing of what is shown now
-_PLACE = {"id": 2, "page": 2, "data": 2, "record": 1, "source": 1}  # where in a path the source's name stands
-_SILENT = ("static", "health")  # a file is as it is; health must answer when the store does not
+APPLYING_HEADER = "Stocktake-Applying-Entry"  # the entry of which an answer may hold a part
+LAG_HEADER = "Stocktake-Lag"  # how many entries that the journal has are not shown yet, where there are such
+HEADER_NAMES = ("Stocktake-Position", "Stocktake-Time", "Stocktake-Freshness", "Stocktake-Confirmed", APPLYING_HEADER, LAG_HEADER)
+RELEASE_HEADER = "Stocktake-Release"  # of an answer that was made from a release, and tells nothing of what is shown now
+_SOURCE_SEGMENT = {"id": 2, "page": 2, "data": 2, "record": 1, "source": 1}  # where in a path the source's name stands
+_EXCLUDED = ("static", "health")  # a file is as it is; health must answer when the store does not
 
 Headers = dict[str, str]
 
 
-class Headings:
+class FreshnessMiddleware:
     """Add the headers of NAMES to the answers of *app*.
 
     The position is that of the moment when the question came: what is shown may be newer, never older.
@@ -36,12 +36,12 @@ class Headings:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer as the app does, with our headers."""
-        if scope["type"] != "http" or (parts := scope["path"].strip("/").split("/"))[0] in _SILENT:
+        if scope["type"] != "http" or (parts := scope["path"].strip("/").split("/"))[0] in _EXCLUDED:
             return await self._app(scope, receive, send)
         told = await self._told(parts)
 
         async def tell(message: Message) -> None:
-            if message["type"] == "http.response.start" and RELEASE not in (headers := MutableHeaders(scope=message)):
+            if message["type"] == "http.response.start" and RELEASE_HEADER not in (headers := MutableHeaders(scope=message)):
                 headers.update(told)
             await send(message)
 
@@ -53,9 +53,9 @@ class Headings:
             return {}
         headers = {"Stocktake-Position": str(shown.position)} | ({"Stocktake-Time": shown.time} if shown.time else {})
         if self._shelf.behind:
-            headers[LAG] = str(self._shelf.behind)
+            headers[LAG_HEADER] = str(self._shelf.behind)
         if not self._shelf.settled and self._shelf.generation:
-            headers[TAKING] = str(self._shelf.generation.taking)
+            headers[APPLYING_HEADER] = str(self._shelf.generation.taking)
         try:
             return headers | await self._freshness(parts)
         except PublisherError:  # the answer itself will tell the trouble
@@ -68,7 +68,7 @@ class Headings:
             self._found = await standings(self._shelf)
             self._counts = ", ".join(f"{state.value}={count}" for state, count in summary(self._found, at).items())
             self._of, self._until = number, turns(self._found, at)
-        where = _PLACE.get(parts[0])
+        where = _SOURCE_SEGMENT.get(parts[0])
         one = self._found.get(parts[where]) if where is not None and len(parts) > where else None
         if one is None:
             return {"Stocktake-Freshness": self._counts} if self._counts else {}

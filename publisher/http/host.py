@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from publisher.http.problems import problem
+from publisher.http.problems import problem_response
 
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?\Z")
 
@@ -29,7 +29,7 @@ class HostCheck:
         if scope["type"] == "http" and not _is_valid(scope):
             detail = "A request names the host that it is for in one header Host (RFC 9112, section 3.2)"
             status = HTTPStatus.BAD_REQUEST
-            return await problem(status, status.phrase, detail, {"Connection": "close"})(scope, receive, send)
+            return await problem_response(status, status.phrase, detail, {"Connection": "close"})(scope, receive, send)
         return await self._app(scope, receive, send)
 
 

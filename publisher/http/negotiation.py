@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypeVar
 
-from publisher.formats import HTML, Format, names
-from publisher.http.accept import Wish, parameters, wishes
+from publisher.formats import HTML, Format, media_types
+from publisher.http.accept import MediaRange, parse_accept, parse_parameters
 
-Row = TypeVar("Row", bound=Format)
+FormatT = TypeVar("FormatT", bound=Format)
 
-_ANYTHING = (Wish("*", "*", 1.0, frozenset()),)
+_ANYTHING = (MediaRange("*", "*", 1.0, frozenset()),)
 
 
 def quality(accept: str | None, media: str) -> float:
@@ -26,16 +26,16 @@ def quality(accept: str | None, media: str) -> float:
     >>> quality(None, "text/html"), quality("text/html;level=1, text/html;q=0.4", "text/html"), quality("text/html;level=1", "text/html")
     (1.0, 0.4, 1.0)
     """
-    stated = wishes(accept) if accept and accept.strip() else _ANYTHING
+    stated = parse_accept(accept) if accept and accept.strip() else _ANYTHING
     name, _, rest = media.partition(";")
     kind, _, subtype = name.strip().lower().partition("/")
-    has = frozenset(parameters(f";{rest}").items())
+    has = frozenset(parse_parameters(f";{rest}").items())
     fitting = [it for it in stated if it.fits(kind, subtype, has)]
     fitting = fitting or [it for it in stated if it.fits(kind, subtype, it.parameters)]
     return max(fitting, key=lambda it: (it.precision, it.quality)).quality if fitting else 0.0
 
 
-def best(accept: str | None, rows: Iterable[Row]) -> Row | None:
+def best_match(accept: str | None, rows: Iterable[FormatT]) -> FormatT | None:
     """Choose the row that *accept* wants most, the earlier where it wants two as much; None where it wants none.
 
     An alias counts a little less than the proper media type, so that ``application/json`` finds SPARQL's JSON.
@@ -46,19 +46,19 @@ def best(accept: str | None, rows: Iterable[Row]) -> Row | None:
 
 
 def _score(accept: str | None, row: Format) -> float:
-    return max(quality(accept, name) - 0.0001 * (place > 0) for place, name in enumerate(names(row)))
+    return max(quality(accept, name) - 0.0001 * (place > 0) for place, name in enumerate(media_types(row)))
 
 
 def wants_html(accept: str | None, rows: Iterable[Format]) -> bool:
     """Tell whether the reader wants a page more than any of *rows*; in doubt (``*/*``) data is given, in a browser the page."""
-    page = max(quality(accept, name) for name in names(HTML))
+    page = max(quality(accept, name) for name in media_types(HTML))
     data = max((_score(accept, row) for row in rows), default=0.0)
     return page > data or (page == data and page > 0 and accept is not None and "text/html" in accept.lower())
 
 
-def chosen(accept: str | None, rows: Iterable[Format]) -> Format | None:
+def choose_format(accept: str | None, rows: Iterable[Format]) -> Format | None:
     """Choose among *rows* and a page, which is given where it is named and wanted as much as any data; None where nothing fits."""
     data = list(rows)
     if wants_html(accept, data):
         return HTML
-    return best(accept, data) or (HTML if quality(accept, "text/html") else None)
+    return best_match(accept, data) or (HTML if quality(accept, "text/html") else None)

@@ -15,20 +15,20 @@ import httpx
 from vocab.addresses import is_public
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]  # IP addresses of a host; raises OSError
-SECONDS = 10.0  # for an answer
+TIMEOUT_SECONDS = 10.0  # for an answer
 
 
-class Inside(httpcore.ConnectError):
+class PrivateAddressError(httpcore.ConnectError):
     """The host lies off the open internet, and the operators have not named it among those that may."""
 
 
-async def look_up(host: str, port: int) -> list[str]:
+async def resolve_host(host: str, port: int) -> list[str]:
     """Ask the system for the addresses of *host*."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=1)
     return [str(it[4][0]) for it in found]
 
 
-class _Guard(httpcore.AsyncNetworkBackend):
+class _PublicAddressBackend(httpcore.AsyncNetworkBackend):
     def __init__(self, allow: frozenset[str], resolve: Resolve) -> None:
         self._allow, self._resolve, self._dial = allow, resolve, httpcore.AnyIOBackend()
 
@@ -46,7 +46,7 @@ class _Guard(httpcore.AsyncNetworkBackend):
             raise httpcore.ConnectError(f"{host} has no address: {error}") from error
         inside = [address for address in found if not is_public(address)]
         if not found or (inside and host not in self._allow):
-            raise Inside(f"{host} is at {', '.join(inside) or 'no address'}; name it in STOCKTAKE_ALLOW_HOSTS if you trust it")
+            raise PrivateAddressError(f"{host} is at {', '.join(inside) or 'no address'}; name it in STOCKTAKE_ALLOW_HOSTS if you trust it")
         return await self._dial.connect_tcp(found[0], port, timeout, local_address, socket_options)
 
     async def sleep(self, seconds: float) -> None:
@@ -56,11 +56,13 @@ class _Guard(httpcore.AsyncNetworkBackend):
 class _Transport(httpx.AsyncHTTPTransport):
     """httpx's own transport over a pool whose connections are checked; httpx has no public way to hand a backend in."""
 
-    def __init__(self, guard: _Guard) -> None:
+    def __init__(self, guard: _PublicAddressBackend) -> None:
         super().__init__(trust_env=False)
         self._pool = httpcore.AsyncConnectionPool(ssl_context=ssl.create_default_context(), network_backend=guard)
 
 
-def outward(allow: frozenset[str] = frozenset(), resolve: Resolve = look_up) -> httpx.AsyncClient:
+def create_client(allow: frozenset[str] = frozenset(), resolve: Resolve = resolve_host) -> httpx.AsyncClient:
     """Give a client that asks hosts of the open internet, and those in *allow*; it follows no redirect. *resolve* is handed in by tests."""
-    return httpx.AsyncClient(transport=_Transport(_Guard(allow, resolve)), timeout=SECONDS, follow_redirects=False, trust_env=False)
+    return httpx.AsyncClient(
+        transport=_Transport(_PublicAddressBackend(allow, resolve)), timeout=TIMEOUT_SECONDS, follow_redirects=False, trust_env=False
+    )

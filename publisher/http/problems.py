@@ -51,7 +51,7 @@ COST = "Stocktake-Cost"  # seconds of evaluation
 EXPORTS = '</exports>; rel="related"; title="run the query as an export"'
 
 
-class Refused(Exception):
+class HTTPProblem(Exception):
     """A request that is answered by a problem; *headers* go with it."""
 
     def __init__(self, status: HTTPStatus, detail: str, headers: dict[str, str] | None = None) -> None:
@@ -60,14 +60,14 @@ class Refused(Exception):
         self.headers = headers or {}
 
 
-def problem(status: HTTPStatus, title: str, detail: str, headers: dict[str, str] | None = None, **more: int | None) -> Response:
+def problem_response(status: HTTPStatus, title: str, detail: str, headers: dict[str, str] | None = None, **more: int | None) -> Response:
     """Write a problem; *more* are members of its own, such as line and column, left out where None."""
     told = {"type": "about:blank", "title": title, "status": int(status), "detail": detail}
     told |= {name: value for name, value in more.items() if value is not None}
     return Response(json.dumps(told), status, headers, MEDIA)
 
 
-def of_error(error: PublisherError) -> tuple[HTTPStatus, str, dict[str, str]]:
+def describe_error(error: PublisherError) -> tuple[HTTPStatus, str, dict[str, str]]:
     """Give status, title and headers of the problem that *error* is."""
     status, title = next((status, title) for kind, status, title in _STATUS if isinstance(error, kind))
     headers = {COST: f"{error.seconds:.3f}"}

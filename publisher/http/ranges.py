@@ -7,11 +7,11 @@ import re
 _ONE = re.compile(r"\s*+bytes\s*+=\s*+(\d{0,18})\s*+-\s*+(\d{0,18})\s*+\Z", re.IGNORECASE | re.ASCII)
 
 
-class Unsatisfiable(Exception):
+class RangeNotSatisfiable(Exception):
     """No byte of the answer lies in the range (416)."""
 
 
-def part(asked: str | None, condition: str | None, etag: str, size: int) -> range | None:
+def parse_range(asked: str | None, condition: str | None, etag: str, size: int) -> range | None:
     """Give the bytes that are asked for of *size*, None where that is all; raises Unsatisfiable.
 
     *asked* is the Range header, *condition* If-Range, which must name the strong *etag*. Several ranges at once are answered in
@@ -30,5 +30,5 @@ def part(asked: str | None, condition: str | None, etag: str, size: int) -> rang
         return None  # section 14.1.1: such a range is invalid, and so is ignored
     found = range(first, min(last + 1, size))
     if not found:
-        raise Unsatisfiable
+        raise RangeNotSatisfiable
     return found

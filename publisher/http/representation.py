@@ -16,16 +16,16 @@ from http import HTTPStatus
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from publisher.formats import DATA, FORMS, Format
-from publisher.http.links import Link, header, typed
-from publisher.http.negotiation import chosen
-from publisher.http.problems import Refused
+from publisher.formats import DATA_FORMATS, FORMATS, Format
+from publisher.http.links import Link, link_header, typed_link
+from publisher.http.negotiation import choose_format
+from publisher.http.problems import HTTPProblem
 
 _TAG = re.compile(r'(?:W/)?("[^"]*")')
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ResourceURLs:
     """Where the forms of a resource lie: *stem* is the path to which a suffix is added, *page* that of the page where it is another.
 
     *query* stands behind it all, such as ``?iri=...``; then the form stands in it too, since a suffix cannot.
@@ -41,13 +41,13 @@ class Place:
             return self.page
         return f"{self.stem}{self.query}&format={row.suffix}" if self.query else f"{self.stem}.{row.suffix}"
 
-    def alternates(self, rel: str = "alternate", rows: Iterable[Format] = FORMS.values()) -> list[Link]:
+    def alternates(self, rel: str = "alternate", rows: Iterable[Format] = FORMATS.values()) -> list[Link]:
         """Give links to all forms."""
-        return [typed(rel, self.form(row), row.media) for row in rows]
+        return [typed_link(rel, self.form(row), row.media) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Representation:
     """What is answered; *modified* are seconds since 1970, None where not known, *negotiated*: by Accept, not by the address."""
 
     body: bytes
@@ -59,49 +59,49 @@ class Told:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def form(request: Request, place: Place, suffix: str | None) -> Format:
+def negotiate_format(request: Request, place: ResourceURLs, suffix: str | None) -> Format:
     """Choose the form in which *request* wants a resource: by suffix, by ``?format=``, else by Accept.
 
     Raises Refused with the list of what there is where nothing fits.
     """
     named = suffix or request.query_params.get("format")
-    row = FORMS.get(named) if named else chosen(request.headers.get("accept"), DATA.values())
+    row = FORMATS.get(named) if named else choose_format(request.headers.get("accept"), DATA_FORMATS.values())
     if row is None:
-        there = ", ".join(f"{place.form(row)} ({row.media.partition(';')[0]})" for row in FORMS.values())
-        told = {"Link": header(place.alternates()), "Vary": "Accept"}
-        raise Refused(HTTPStatus.NOT_ACCEPTABLE, f"None of the formats you asked for is available. Available: {there}", told)
+        there = ", ".join(f"{place.form(row)} ({row.media.partition(';')[0]})" for row in FORMATS.values())
+        told = {"Link": link_header(place.alternates()), "Vary": "Accept"}
+        raise HTTPProblem(HTTPStatus.NOT_ACCEPTABLE, f"None of the formats you asked for is available. Available: {there}", told)
     return row
 
 
-def by_accept(request: Request, suffix: str | None) -> bool:
+def is_negotiated(request: Request, suffix: str | None) -> bool:
     """Tell whether the header Accept has chosen, and no address has."""
     return not suffix and "format" not in request.query_params
 
 
-def answer(request: Request, it: Told) -> Response:
+def build_response(request: Request, it: Representation) -> Response:
     """Answer with *it*, or 304 where the client has it already; to HEAD with the same headers and no body."""
     etag = f'"{blake2b(it.body, digest_size=12).hexdigest()}"'
     headers = {"ETag": etag, "Cache-Control": "public, no-cache", **it.headers}
     if it.negotiated:
         headers["Vary"] = ", ".join(dict.fromkeys(filter(None, ("Accept", headers.get("Vary")))))
-    if links := header(it.links):
+    if links := link_header(it.links):
         headers["Link"] = links
     if it.modified is not None:
         headers["Last-Modified"] = formatdate(it.modified, usegmt=True)
-    if it.status is HTTPStatus.OK and _held(request, etag, it.modified):
+    if it.status is HTTPStatus.OK and _not_modified(request, etag, it.modified):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     headers |= {"Content-Type": it.media, "Content-Length": str(len(it.body))}
     return Response(b"" if request.method == "HEAD" else it.body, it.status, headers)
 
 
-def elsewhere(request: Request, path: str, links: Iterable[Link] = (), vary: str = "Accept") -> Response:
+def see_other(request: Request, path: str, links: Iterable[Link] = (), vary: str = "Accept") -> Response:
     """Answer 303: the resource is told at *path* of this host."""
-    headers = {"Link": header(links), "Vary": vary}
+    headers = {"Link": link_header(links), "Vary": vary}
     root = request.scope.get("root_path", "")
     return RedirectResponse(root + path, HTTPStatus.SEE_OTHER, {name: text for name, text in headers.items() if text})
 
 
-def _held(request: Request, etag: str, modified: int | None) -> bool:
+def _not_modified(request: Request, etag: str, modified: int | None) -> bool:
     """Tell whether the client holds what would be sent.
 
     A date counts only where it is the one that we told, not a later one: a run's time is when it began, and what it

@@ -11,16 +11,16 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from publisher.http.host import own_path, with_public_host
-from publisher.http.problems import COST, problem
+from publisher.http.problems import COST, problem_response
 from publisher.store.workers.rate_limit import Budget, client_of
 
 # Nothing is loaded from another host, no script in a page runs, and no other site may frame a page.
-POLICY = (
+CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; "
     "manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 _HEADERS = {
-    "Content-Security-Policy": POLICY,
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",  # a query stands in the address
     "Permissions-Policy": "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
@@ -28,21 +28,21 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "cross-origin",  # the data is for everyone
     "X-Frame-Options": "DENY",  # for browsers that do not know frame-ancestors
 }
-_TLS = "max-age=31536000"  # a year; without includeSubDomains, which is not ours to say
-ADDRESS = 48 << 10  # bytes of a query string, well below what the connection's parser can count to: what is longer is put by POST
-BODY = 1 << 20  # bytes: a query of 256 KiB is at most 768 KiB when it is percent-encoded
-BODY_SECONDS = 30.0  # for all of it
-DRAINED, DRAINING = 16 << 20, 5.0  # bytes and seconds of a body too large that are still taken, and thrown away
-_COSTLY = ("/sparql", "/exports")
+_HSTS = "max-age=31536000"  # a year; without includeSubDomains, which is not ours to say
+MAX_QUERY_STRING = 48 << 10  # bytes of a query string, well below what the connection's parser can count to: what is longer is put by POST
+MAX_BODY = 1 << 20  # bytes: a query of 256 KiB is at most 768 KiB when it is percent-encoded
+BODY_TIMEOUT = 30.0  # for all of it
+DRAIN_BYTES, DRAIN_SECONDS = 16 << 20, 5.0  # bytes and seconds of a body too large that are still taken, and thrown away
+_QUERY_PATHS = ("/sparql", "/exports")
 
 
-class _Stop(Exception):
+class _RequestRejected(Exception):
     def __init__(self, status: HTTPStatus, detail: str) -> None:
         super().__init__(detail)
         self.status = status
 
 
-class Edge:
+class SecurityMiddleware:
     """The outermost layer of the app. *budget* tells what a client has left.
 
     *url* is where the public reaches us, with which absolute links begin; "": where a request says, for callers in this process.
@@ -57,7 +57,7 @@ class Edge:
             return await self._app(scope, receive, send)
         if self._url:
             scope = with_public_host(scope, self._url)
-        started, bounded = False, _Bounded(receive)
+        started, bounded = False, _LimitedBody(receive)
 
         async def sending(message: Message) -> None:
             nonlocal started
@@ -67,13 +67,13 @@ class Edge:
             await send(message)
 
         try:
-            _judge(scope)
+            _check_size(scope)
             await self._app(scope, bounded, sending)
-        except _Stop as stop:
+        except _RequestRejected as stop:
             if stop.status is HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
                 await bounded.drain()
             if not started:
-                await problem(stop.status, stop.status.phrase, str(stop), {"Connection": "close"})(scope, receive, sending)
+                await problem_response(stop.status, stop.status.phrase, str(stop), {"Connection": "close"})(scope, receive, sending)
         except ClientDisconnect:
             pass  # it left before it had asked
 
@@ -83,8 +83,8 @@ class Edge:
         if self._url and (location := own_path(headers.get("location", ""), self._url)):
             headers["Location"] = location
         if scope["scheme"] == "https":
-            headers.setdefault("Strict-Transport-Security", _TLS)
-        if scope["path"].startswith(_COSTLY):
+            headers.setdefault("Strict-Transport-Security", _HSTS)
+        if scope["path"].startswith(_QUERY_PATHS):
             client = client_of(scope["client"][0]) if scope.get("client") else ""
             account = self._budget.account(client)
             for name, value in (account.headers() if account else {}).items():
@@ -93,15 +93,17 @@ class Edge:
                 headers.setdefault(COST, "0.000")
 
 
-def _judge(scope: Scope) -> None:
-    if len(scope["query_string"]) > ADDRESS:
-        raise _Stop(HTTPStatus.REQUEST_URI_TOO_LONG, f"The parameters have more than {ADDRESS} bytes; put them by POST as a form")
+def _check_size(scope: Scope) -> None:
+    if len(scope["query_string"]) > MAX_QUERY_STRING:
+        raise _RequestRejected(
+            HTTPStatus.REQUEST_URI_TOO_LONG, f"The parameters have more than {MAX_QUERY_STRING} bytes; put them by POST as a form"
+        )
     length = Headers(scope=scope).get("content-length", "")
-    if length.isdecimal() and int(length) > BODY:
-        raise _Stop(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A request has at most {BODY} bytes")
+    if length.isdecimal() and int(length) > MAX_BODY:
+        raise _RequestRejected(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A request has at most {MAX_BODY} bytes")
 
 
-class _Bounded:
+class _LimitedBody:
     """A request's body, in its bounds of size and time; what comes after it (that the client is gone) is let through."""
 
     def __init__(self, receive: Receive) -> None:
@@ -112,23 +114,23 @@ class _Bounded:
     async def __call__(self) -> Message:
         if self._ended:
             return await self._receive()
-        self._until = self._until or asyncio.get_running_loop().time() + BODY_SECONDS
+        self._until = self._until or asyncio.get_running_loop().time() + BODY_TIMEOUT
         try:
             async with asyncio.timeout_at(self._until):
                 message = await self._receive()
         except TimeoutError as error:
-            raise _Stop(HTTPStatus.REQUEST_TIMEOUT, f"A request is sent within {BODY_SECONDS:g} seconds") from error
+            raise _RequestRejected(HTTPStatus.REQUEST_TIMEOUT, f"A request is sent within {BODY_TIMEOUT:g} seconds") from error
         self._size += len(message.get("body", b""))
         self._ended = not message.get("more_body", False)
-        if self._size > BODY:
-            raise _Stop(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A request has at most {BODY} bytes")
+        if self._size > MAX_BODY:
+            raise _RequestRejected(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A request has at most {MAX_BODY} bytes")
         return message
 
     async def drain(self) -> None:
         """Take what is still sent, in bounds: a connection that is closed while its client sends loses the answer."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(DRAINING):
-                while not self._ended and self._size < DRAINED:
+            async with asyncio.timeout(DRAIN_SECONDS):
+                while not self._ended and self._size < DRAIN_BYTES:
                     message = await self._receive()
                     self._size += len(message.get("body", b""))
                     self._ended = not message.get("more_body", False)

@@ -9,13 +9,15 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from publisher.http.host import HostCheck
-from publisher.http.uvicorn_protocol import Connection
+from publisher.http.uvicorn_protocol import LimitedConnection
 
-CONNECTIONS = 1000  # at once: each takes a file handle, of which a process has 1024 unless it is told otherwise
-PATIENCE = 3  # seconds that answers under way get when the server is asked to end
+MAX_CONNECTIONS = 1000  # at once: each takes a file handle, of which a process has 1024 unless it is told otherwise
+SHUTDOWN_SECONDS = 3  # seconds that answers under way get when the server is asked to end
 
 
-def configured(app: ASGIApp, host: str, port: int, proxies: str = "", connection: type[Connection] = Connection) -> uvicorn.Config:
+def create_config(
+    app: ASGIApp, host: str, port: int, proxies: str = "", connection: type[LimitedConnection] = LimitedConnection
+) -> uvicorn.Config:
     """Give the server's settings. Of *proxies*, addresses or networks, the word is taken for whom they ask; else nobody's is."""
     return uvicorn.Config(
         HostCheck(app),
@@ -27,8 +29,8 @@ def configured(app: ASGIApp, host: str, port: int, proxies: str = "", connection
         server_header=False,
         proxy_headers=bool(proxies),  # else anyone could speak for any address
         forwarded_allow_ips=proxies or "",
-        limit_concurrency=CONNECTIONS,
-        timeout_graceful_shutdown=PATIENCE,
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
 
 

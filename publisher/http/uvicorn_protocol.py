@@ -16,20 +16,20 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 log = structlog.get_logger(room="connection")
 
-ADDRESS = 65_535  # bytes, which is what the parser can count to
-HEAD = 128 << 10  # bytes of address and headers
-SEND_HEAD = 10.0  # seconds for them
-SEND_BODY = 30.0  # seconds for a body: a query of 256 KiB over the slowest line that anyone asks from
-TAKE = 30.0  # seconds in which a client takes what it was sent last, at most 64 KiB
-_WIDE = b"HTTP/1.1 414 URI Too Long\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-_LATE = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+MAX_URL = 65_535  # bytes, which is what the parser can count to
+MAX_HEAD = 128 << 10  # bytes of address and headers
+HEAD_TIMEOUT = 10.0  # seconds for them
+BODY_TIMEOUT = 30.0  # seconds for a body: a query of 256 KiB over the slowest line that anyone asks from
+READ_TIMEOUT = 30.0  # seconds in which a client takes what it was sent last, at most 64 KiB
+_URI_TOO_LONG = b"HTTP/1.1 414 URI Too Long\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+_REQUEST_TIMEOUT = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+_HEADERS_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
-class Connection(HttpToolsProtocol):
+class LimitedConnection(HttpToolsProtocol):
     """One connection. The times are the class's, so that a test can shorten them."""
 
-    send_head, send_body, take = SEND_HEAD, SEND_BODY, TAKE
+    send_head, send_body, take = HEAD_TIMEOUT, BODY_TIMEOUT, READ_TIMEOUT
     _timer: asyncio.TimerHandle | None = None
     _length = 0
 
@@ -47,7 +47,7 @@ class Connection(HttpToolsProtocol):
         """Take bytes, unless the head grows too long."""
         super().data_received(data)
         if self._too_long and not self.transport.is_closing():
-            self._end(_WIDE if len(self.url) > ADDRESS else _LONG)
+            self._end(_URI_TOO_LONG if len(self.url) > MAX_URL else _HEADERS_TOO_LARGE)
 
     def on_message_begin(self) -> None:
         """Begin a head."""
@@ -83,11 +83,11 @@ class Connection(HttpToolsProtocol):
         self.loop.call_later(self.take, self.transport.abort)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        super()._start_asgi_task(cycle, _Sender(cycle, app, self.take))
+        super()._start_asgi_task(cycle, _TrailerApp(cycle, app, self.take))
 
     @property
     def _too_long(self) -> bool:
-        return self._length > HEAD or (self._length > 0 and len(self.url) > ADDRESS)
+        return self._length > MAX_HEAD or (self._length > 0 and len(self.url) > MAX_URL)
 
     def _within(self, seconds: float | None, act: Callable[[], None] | None = None) -> None:
         if self._timer:
@@ -96,7 +96,7 @@ class Connection(HttpToolsProtocol):
 
     def _late(self) -> None:
         log.warning("closing connection: request read timed out", client=self.client[0] if self.client else "")
-        self._end(_LATE)
+        self._end(_REQUEST_TIMEOUT)
 
     def _end(self, told: bytes) -> None:
         if self.cycle is None or self.cycle.response_complete:
@@ -106,7 +106,7 @@ class Connection(HttpToolsProtocol):
             self.transport.abort()
 
 
-class _Sender:
+class _TrailerApp:
     """The app of one request, whose messages may end with trailer fields, and wait for the client only so long."""
 
     def __init__(self, cycle: RequestResponseCycle, app: ASGI3Application, take: float) -> None:

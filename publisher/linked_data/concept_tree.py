@@ -5,11 +5,11 @@ from __future__ import annotations
 from publisher.rdf.results import Row
 
 
-def nested(rows: list[Row]) -> list[tuple[int, Row]]:
+def concept_tree(rows: list[Row]) -> list[tuple[int, Row]]:
     """Give the concepts in the order of their notations, each below its broader one, with its depth."""
     known = {row["concept"].value for row in rows}
     below: dict[str | None, list[Row]] = {}
-    for row in sorted(rows, key=_place):
+    for row in sorted(rows, key=_sort_key):
         parent = row["broader"].value if "broader" in row and row["broader"].value in known else None
         below.setdefault(parent, []).append(row)
     out: list[tuple[int, Row]] = []
@@ -24,7 +24,7 @@ def nested(rows: list[Row]) -> list[tuple[int, Row]]:
     return out
 
 
-def _place(row: Row) -> tuple[list[tuple[int, str]], str]:
+def _sort_key(row: Row) -> tuple[list[tuple[int, str]], str]:
     """Order 4 before 10, and 4.2 before 4.a."""
     notation = row["notation"].value if "notation" in row else ""
     parts = "".join(char if char.isdigit() else f" {char} " for char in notation).split()

@@ -22,16 +22,16 @@ from publisher.facets.filter_query import Wanted
 from publisher.facets.queries import LAST, tables_in
 from publisher.facets.thing_rows import KINDS
 from publisher.http.links import Link
-from publisher.http.problems import Refused
+from publisher.http.problems import HTTPProblem
 from publisher.rdf.results import Row, Term, iri, literal
 from publisher.store.queries import query
 from publisher.store.query_service import Shelf
 from vocab.initiative import Basis
 
-SIZE = 50  # things a page
+PAGE_SIZE = 50  # things a page
 
 
-class Order(Enum):
+class SortOrder(Enum):
     """By what a list is sorted."""
 
     TITLE = "title"  # English titles first, then those in other languages
@@ -39,14 +39,14 @@ class Order(Enum):
     ADDRESS = "address"
 
 
-class List(NamedTuple):
+class ListDefinition(NamedTuple):
     """A list: the patterns of its members ?thing, of their titles ?name, and of what is told of each; the first order is the default."""
 
     members: str
     titles: str
     details: str
     tied: bool = False  # whether it is told by which property a member has ?about
-    orders: tuple[Order, ...] = (Order.TITLE, Order.NEWEST, Order.ADDRESS)
+    orders: tuple[SortOrder, ...] = (SortOrder.TITLE, SortOrder.NEWEST, SortOrder.ADDRESS)
 
 
 _MODIFIED = "OPTIONAL { ?record foaf:primaryTopic ?thing ; dct:modified ?modified }"
@@ -54,45 +54,45 @@ _TITLED = "OPTIONAL { ?thing dct:title ?name }"
 _TITLES = "OPTIONAL { ?thing dct:title ?title }"
 _DETAILS = f"{_TITLES} {_MODIFIED}"
 _OURS = "FILTER(STRSTARTS(str(?thing), str(<id/>)))"
-_FIRST_ADDRESS = (Order.ADDRESS, Order.TITLE, Order.NEWEST)  # a registry may have a million
+_FIRST_ADDRESS = (SortOrder.ADDRESS, SortOrder.TITLE, SortOrder.NEWEST)  # a registry may have a million
 
 LISTS = {
-    "concept": List(f"?thing ?any ?about . {_OURS}", _TITLED, _DETAILS, tied=True),
-    "organization": List("?thing dct:publisher|wsis:partner|schema:funder ?about .", _TITLED, _DETAILS, tied=True),
-    "source": List(
+    "concept": ListDefinition(f"?thing ?any ?about . {_OURS}", _TITLED, _DETAILS, tied=True),
+    "organization": ListDefinition("?thing dct:publisher|wsis:partner|schema:funder ?about .", _TITLED, _DETAILS, tied=True),
+    "source": ListDefinition(
         "?about dcat:record ?record . ?record adms:status ?any ; foaf:primaryTopic ?thing . FILTER(?any != <ns#gone>)",
         _TITLED,
         f"{_TITLES} OPTIONAL {{ ?record foaf:primaryTopic ?thing ; adms:status ?status ; dct:modified ?modified }}",
         orders=_FIRST_ADDRESS,
     ),
-    "gone": List(
+    "gone": ListDefinition(
         "?record adms:status <ns#gone> ; foaf:primaryTopic ?thing . ?about dcat:record ?record .",
         "OPTIONAL { ?record dct:title ?name }",
         "?record foaf:primaryTopic ?thing ; adms:status ?status ; dct:modified ?modified . OPTIONAL { ?record dct:title ?title }",
         orders=_FIRST_ADDRESS,
     ),
-    "organizations": List(
+    "organizations": ListDefinition(
         "?thing a org:Organization .",
         "OPTIONAL { ?thing skos:prefLabel ?name }",
         "?thing skos:prefLabel ?title .",
-        orders=(Order.TITLE, Order.ADDRESS),
+        orders=(SortOrder.TITLE, SortOrder.ADDRESS),
     ),
-    "sources": List("?thing a dcat:Catalog .", _TITLED, "?thing dct:title ?title .", orders=(Order.TITLE, Order.ADDRESS)),
+    "sources": ListDefinition("?thing a dcat:Catalog .", _TITLED, "?thing dct:title ?title .", orders=(SortOrder.TITLE, SortOrder.ADDRESS)),
 }
 _KEYS = {
-    Order.TITLE: 'MIN(COALESCE(CONCAT(IF(lang(?name) = "en", "0", "1"), LCASE(str(?name))), "2"))',
-    Order.NEWEST: "MAX(str(?changed))",
-    Order.ADDRESS: '""',
+    SortOrder.TITLE: 'MIN(COALESCE(CONCAT(IF(lang(?name) = "en", "0", "1"), LCASE(str(?name))), "2"))',
+    SortOrder.NEWEST: "MAX(str(?changed))",
+    SortOrder.ADDRESS: '""',
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListPage:
     """A page of a list; *after* and *before* are the cursors of the next and the previous page, None where there is none."""
 
     rows: list[Row]
-    order: Order
-    orders: tuple[Order, ...]
+    order: SortOrder
+    orders: tuple[SortOrder, ...]
     after: str | None
     before: str | None
 
@@ -109,7 +109,7 @@ class Listed:
         ]
 
 
-async def listed(request: Request, shelf: Shelf, name: str, about: str = "") -> Listed:
+async def load_page(request: Request, shelf: Shelf, name: str, about: str = "") -> ListPage:
     """Give the page of the list *name*, of what *about* has, that *request* asks for by ``sort``, ``after`` and ``before``.
 
     Raises Refused for an order or a cursor that is none.
@@ -117,22 +117,22 @@ async def listed(request: Request, shelf: Shelf, name: str, about: str = "") -> 
     it, asked = LISTS[name], request.query_params
     order = next((order for order in it.orders if order.value == asked.get("sort", it.orders[0].value)), None)
     if order is None:
-        raise Refused(HTTPStatus.BAD_REQUEST, f"sort is one of {', '.join(order.value for order in it.orders)}")
+        raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"sort is one of {', '.join(order.value for order in it.orders)}")
     back = "before" in asked
     cursor = asked.get("before") or asked.get("after")
-    upward = (order is not Order.NEWEST) != back
-    key, address = _read(cursor) if cursor else ("", "") if upward else (LAST, LAST)
-    wish = _counted(name, about, shelf)
+    upward = (order is not SortOrder.NEWEST) != back
+    key, address = _parse_cursor(cursor) if cursor else ("", "") if upward else (LAST, LAST)
+    wish = _as_filter(name, about, shelf)
     tables = tables_in(shelf.current.path) if wish else None
     if wish and tables:
-        pairs = await asyncio.to_thread(tables.keyed, wish, order.value, upward, key, address, SIZE + 1)
-        found = await _told(pairs, it, about, shelf)
+        pairs = await asyncio.to_thread(tables.keyed, wish, order.value, upward, key, address, PAGE_SIZE + 1)
+        found = await _detail_rows(pairs, it, about, shelf)
     else:
-        found = await shelf.rows(_text(it, order, upward), _bound(about, key, address))
-    return _page(_titled(found, upward), order, it.orders, back, bool(cursor))
+        found = await shelf.rows(_query_text(it, order, upward), _bindings(about, key, address))
+    return _build_page(_one_row_each(found, upward), order, it.orders, back, bool(cursor))
 
 
-def _counted(name: str, about: str, shelf: Shelf) -> Wanted | None:
+def _as_filter(name: str, about: str, shelf: Shelf) -> Wanted | None:
     """Give what a list holds as the tables know it, None of a list that they do not hold."""
     if name == "organization":
         return Wanted(party=about)
@@ -143,7 +143,7 @@ def _counted(name: str, about: str, shelf: Shelf) -> Wanted | None:
     return Wanted(((at[0], (at[1],)),), tuple(Basis)) if at else None
 
 
-async def _told(pairs: list[tuple[str, str]], it: List, about: str, shelf: Shelf) -> list[Row]:
+async def _detail_rows(pairs: list[tuple[str, str]], it: ListDefinition, about: str, shelf: Shelf) -> list[Row]:
     """Give the rows of things whose keys are known."""
     text = query("listing-of").replace("THINGS", " ".join(iri(thing) for thing, _ in pairs)).replace("DETAILS", it.details)
     rows = await shelf.rows(text, {"about": iri(about)}) if pairs else []
@@ -151,30 +151,30 @@ async def _told(pairs: list[tuple[str, str]], it: List, about: str, shelf: Shelf
     return [row | {"key": Term(keys[row["thing"].value], "literal")} for row in rows]
 
 
-def _page(rows: list[Row], order: Order, orders: tuple[Order, ...], back: bool, moved: bool) -> Listed:
-    more, shown = len(rows) > SIZE, rows[:SIZE]
+def _build_page(rows: list[Row], order: SortOrder, orders: tuple[SortOrder, ...], back: bool, moved: bool) -> ListPage:
+    more, shown = len(rows) > PAGE_SIZE, rows[:PAGE_SIZE]
     shown = shown[::-1] if back else shown
     if not shown:
-        return Listed([], order, orders, None, None)
+        return ListPage([], order, orders, None, None)
     onward, backward = (True, more) if back else (more, moved)
-    return Listed(shown, order, orders, cursor_of(shown[-1]) if onward else None, cursor_of(shown[0]) if backward else None)
+    return ListPage(shown, order, orders, format_cursor(shown[-1]) if onward else None, format_cursor(shown[0]) if backward else None)
 
 
-def _titled(rows: list[Row], upward: bool) -> list[Row]:
+def _one_row_each(rows: list[Row], upward: bool) -> list[Row]:
     """Give one row for each thing, in order, with the English title where there is one."""
     ranked = sorted(rows, key=lambda row: "title" in row and row["title"].language == "en")
     kept = {row["thing"].value: row for row in ranked}
     return sorted(kept.values(), key=lambda row: (row["key"].value, row["thing"].value), reverse=not upward)
 
 
-def _bound(about: str, key: str, address: str) -> dict[str, str]:
+def _bindings(about: str, key: str, address: str) -> dict[str, str]:
     told = {"since": literal(key), "after": literal(address)}
     return told | ({"about": iri(about)} if about else {})
 
 
-def _text(it: List, order: Order, upward: bool) -> str:
+def _query_text(it: ListDefinition, order: SortOrder, upward: bool) -> str:
     newest = "?dated foaf:primaryTopic ?thing ; dct:modified ?changed ."
-    keyed = {Order.TITLE: it.titles, Order.NEWEST: newest, Order.ADDRESS: ""}[order]
+    keyed = {SortOrder.TITLE: it.titles, SortOrder.NEWEST: newest, SortOrder.ADDRESS: ""}[order]
     parts = {
         "PATTERN": f"{it.members} {keyed}",
         "KEY": _KEYS[order],
@@ -188,14 +188,14 @@ def _text(it: List, order: Order, upward: bool) -> str:
     return text
 
 
-def cursor_of(row: Row) -> str:
+def format_cursor(row: Row) -> str:
     """Write the place of a row as a cursor."""
     return urlsafe_b64encode(orjson.dumps([row["key"].value, row["thing"].value])).decode().rstrip("=")
 
 
-def _read(cursor: str) -> tuple[str, str]:
+def _parse_cursor(cursor: str) -> tuple[str, str]:
     try:
         key, address = orjson.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         return str(key), str(address)
     except (binascii.Error, ValueError) as error:
-        raise Refused(HTTPStatus.BAD_REQUEST, "The cursor is none of ours; begin again without it") from error
+        raise HTTPProblem(HTTPStatus.BAD_REQUEST, "The cursor is none of ours; begin again without it") from error

@@ -13,10 +13,10 @@ from publisher.store.descriptions import spaces
 from vocab.iris import Iris
 from vocab.terms import GEO, XSD
 
-PATH = "context.jsonld"  # below the base
+CONTEXT_PATH = "context.jsonld"  # below the base
 
 
-class Kind(Enum):
+class ValueKind(Enum):
     """What the values of a name are: the datatype that its definition tells, and its container."""
 
     TEXT = (None, "@language")  # one or more by language, "@none" where it has none
@@ -44,128 +44,128 @@ class Kind(Enum):
         return {key: text for key, text in zip(("@type", "@container"), self.value, strict=True) if text}
 
 
-class Name(NamedTuple):
+class TermDefinition(NamedTuple):
     """A name of our JSON: *property* is prefixed; *nested*: what it points to stands inside; *back*: it points the other way."""
 
     name: str
     property: str
-    kind: Kind
+    kind: ValueKind
     nested: bool = False
     back: bool = False
 
 
-T, S, L, LS = Kind.TEXT, Kind.STRINGS, Kind.LINK, Kind.LINKS
+T, S, L, LS = ValueKind.TEXT, ValueKind.STRINGS, ValueKind.LINK, ValueKind.LINKS
 
 # In the order in which the JSON tells them. Where a property stands twice, the value decides by its kind.
-NAMES = (
-    Name("title", "dct:title", T),
-    Name("name", "skos:prefLabel", T),
-    Name("label", "rdfs:label", T),
-    Name("otherNames", "skos:altLabel", T),
-    Name("notation", "skos:notation", Kind.STRING),
-    Name("description", "dct:description", T),
-    Name("content", "sioc:content", T),
-    Name("definition", "skos:definition", T),
-    Name("scopeNote", "skos:scopeNote", T),
-    Name("editorialNote", "skos:editorialNote", T),
-    Name("comment", "rdfs:comment", T),
-    Name("identifier", "dct:identifier", S),
-    Name("start", "schema:startDate", Kind.DATE),
-    Name("startAt", "schema:startDate", Kind.TIME),
-    Name("end", "schema:endDate", Kind.DATE),
-    Name("endAt", "schema:endDate", Kind.TIME),
-    Name("startedAt", "prov:startedAtTime", Kind.TIME),
-    Name("endedAt", "prov:endedAtTime", Kind.TIME),
-    Name("issued", "dct:issued", Kind.DATE),
-    Name("issuedAt", "dct:issued", Kind.TIME),
-    Name("modified", "dct:modified", Kind.DATE),
-    Name("modifiedAt", "dct:modified", Kind.TIME),
-    Name("language", "dct:language", S),
-    Name("license", "dct:license", L),
-    Name("page", "foaf:page", LS),
-    Name("homepage", "foaf:homepage", LS),
-    Name("country", "dct:spatial", LS),
-    Name("actionLine", "wsis:actionLine", LS),
-    Name("goal", "wsis:goal", LS),
-    Name("target", "wsis:target", LS),
+TERMS = (
+    TermDefinition("title", "dct:title", T),
+    TermDefinition("name", "skos:prefLabel", T),
+    TermDefinition("label", "rdfs:label", T),
+    TermDefinition("otherNames", "skos:altLabel", T),
+    TermDefinition("notation", "skos:notation", ValueKind.STRING),
+    TermDefinition("description", "dct:description", T),
+    TermDefinition("content", "sioc:content", T),
+    TermDefinition("definition", "skos:definition", T),
+    TermDefinition("scopeNote", "skos:scopeNote", T),
+    TermDefinition("editorialNote", "skos:editorialNote", T),
+    TermDefinition("comment", "rdfs:comment", T),
+    TermDefinition("identifier", "dct:identifier", S),
+    TermDefinition("start", "schema:startDate", ValueKind.DATE),
+    TermDefinition("startAt", "schema:startDate", ValueKind.TIME),
+    TermDefinition("end", "schema:endDate", ValueKind.DATE),
+    TermDefinition("endAt", "schema:endDate", ValueKind.TIME),
+    TermDefinition("startedAt", "prov:startedAtTime", ValueKind.TIME),
+    TermDefinition("endedAt", "prov:endedAtTime", ValueKind.TIME),
+    TermDefinition("issued", "dct:issued", ValueKind.DATE),
+    TermDefinition("issuedAt", "dct:issued", ValueKind.TIME),
+    TermDefinition("modified", "dct:modified", ValueKind.DATE),
+    TermDefinition("modifiedAt", "dct:modified", ValueKind.TIME),
+    TermDefinition("language", "dct:language", S),
+    TermDefinition("license", "dct:license", L),
+    TermDefinition("page", "foaf:page", LS),
+    TermDefinition("homepage", "foaf:homepage", LS),
+    TermDefinition("country", "dct:spatial", LS),
+    TermDefinition("actionLine", "wsis:actionLine", LS),
+    TermDefinition("goal", "wsis:goal", LS),
+    TermDefinition("target", "wsis:target", LS),
     *(
-        Name(f"{basis}{concept}", f"wsis:{basis}{concept}", LS)
+        TermDefinition(f"{basis}{concept}", f"wsis:{basis}{concept}", LS)
         for basis in ("crosswalked", "suggested")
         for concept in ("ActionLine", "Goal", "Target")
     ),
-    Name("claims", "wsis:classified", LS, nested=True, back=True),
-    Name("concept", "wsis:concept", L),
-    Name("basis", "wsis:basis", L),
-    Name("sourceWord", "wsis:sourceWord", Kind.STRING),
-    Name("confidence", "wsis:confidence", Kind.DECIMAL),
-    Name("subject", "dct:subject", T),
-    Name("publisher", "dct:publisher", LS, nested=True),
-    Name("partner", "wsis:partner", LS, nested=True),
-    Name("funder", "schema:funder", LS, nested=True),
-    Name("creator", "dct:creator", T),
-    Name("classification", "org:classification", L),
-    Name("coverage", "wsis:coverage", L),
-    Name("status", "wsis:status", L),
-    Name("activityType", "wsis:activityType", LS),
-    Name("documentType", "dct:type", LS),
-    Name("eventStatus", "schema:eventStatus", L),
-    Name("venue", "wsis:venue", T),
-    Name("container", "sioc:has_container", L),
-    Name("relation", "dct:relation", LS),
-    Name("place", "schema:location", LS, nested=True),
-    Name("lat", "wgs:lat", Kind.DECIMAL),
-    Name("long", "wgs:long", Kind.DECIMAL),
-    Name("geometry", "geo:hasGeometry", L, nested=True),
-    Name("wkt", "geo:asWKT", Kind.WKT),
-    Name("prize", "vivo:relatedBy", LS, nested=True),
-    Name("prizeCategory", "wsis:prizeCategory", L),
-    Name("prizeStage", "wsis:prizeStage", L),
-    Name("prizeYear", "wsis:prizeYear", Kind.YEAR),
-    Name("inScheme", "skos:inScheme", LS),
-    Name("topConceptOf", "skos:topConceptOf", LS),
-    Name("broader", "skos:broader", LS),
-    Name("narrower", "skos:narrower", LS),
-    Name("exactMatch", "skos:exactMatch", LS),
-    Name("closeMatch", "skos:closeMatch", LS),
-    Name("broadMatch", "skos:broadMatch", LS),
-    Name("topConcept", "skos:hasTopConcept", LS),
-    Name("source", "dct:source", LS),
-    Name("linkLine", "wsis:linkLine", L),
-    Name("linkGoal", "wsis:linkGoal", L),
-    Name("linkTarget", "wsis:linkTarget", L),
-    Name("linkStatus", "wsis:linkStatus", L),
-    Name("record", "foaf:primaryTopic", L, nested=True, back=True),
-    Name("topic", "foaf:primaryTopic", L, nested=True),
-    Name("registry", "dcat:record", L, nested=True, back=True),
-    Name("state", "adms:status", L),
-    Name("vanishedSince", "wsis:vanishedSince", Kind.TIME),
-    Name("goneSince", "prov:invalidatedAtTime", Kind.TIME),
-    Name("goneBy", "prov:wasInvalidatedBy", L),
-    Name("reason", "wsis:reason", T),
-    Name("replacedBy", "dct:isReplacedBy", L),
-    Name("run", "prov:wasGeneratedBy", L),
-    Name("mapping", "wsis:mapping", Kind.STRING),
-    Name("digest", "wsis:digest", Kind.STRING),
-    Name("remarks", "wsis:result", LS, nested=True),
-    Name("message", "sh:resultMessage", T),
-    Name("severity", "sh:resultSeverity", L),
-    Name("component", "sh:sourceConstraintComponent", L),
-    Name("path", "sh:resultPath", L),
-    Name("endpoint", "dcat:endpointURL", L),
-    Name("landingPage", "dcat:landingPage", LS),
-    Name("protocol", "wsis:protocol", Kind.STRING),
-    Name("frequency", "dct:accrualPeriodicity", Kind.STRING),
-    Name("used", "prov:used", LS),
-    Name("agent", "prov:wasAssociatedWith", LS),
-    Name("outcome", "wsis:outcome", Kind.STRING),
-    Name("sweep", "wsis:sweep", Kind.BOOLEAN),
-    Name("journalEntry", "wsis:journalEntry", Kind.INTEGER),
-    Name("measurements", "prov:wasGeneratedBy", LS, nested=True, back=True),
-    Name("metric", "dqv:isMeasurementOf", L),
-    Name("value", "dqv:value", Kind.INTEGER),
-    Name("computedOn", "dqv:computedOn", L),
-    Name("concepts", "skos:inScheme", LS, nested=True, back=True),
-    Name("terms", "rdfs:isDefinedBy", LS, nested=True, back=True),
+    TermDefinition("claims", "wsis:classified", LS, nested=True, back=True),
+    TermDefinition("concept", "wsis:concept", L),
+    TermDefinition("basis", "wsis:basis", L),
+    TermDefinition("sourceWord", "wsis:sourceWord", ValueKind.STRING),
+    TermDefinition("confidence", "wsis:confidence", ValueKind.DECIMAL),
+    TermDefinition("subject", "dct:subject", T),
+    TermDefinition("publisher", "dct:publisher", LS, nested=True),
+    TermDefinition("partner", "wsis:partner", LS, nested=True),
+    TermDefinition("funder", "schema:funder", LS, nested=True),
+    TermDefinition("creator", "dct:creator", T),
+    TermDefinition("classification", "org:classification", L),
+    TermDefinition("coverage", "wsis:coverage", L),
+    TermDefinition("status", "wsis:status", L),
+    TermDefinition("activityType", "wsis:activityType", LS),
+    TermDefinition("documentType", "dct:type", LS),
+    TermDefinition("eventStatus", "schema:eventStatus", L),
+    TermDefinition("venue", "wsis:venue", T),
+    TermDefinition("container", "sioc:has_container", L),
+    TermDefinition("relation", "dct:relation", LS),
+    TermDefinition("place", "schema:location", LS, nested=True),
+    TermDefinition("lat", "wgs:lat", ValueKind.DECIMAL),
+    TermDefinition("long", "wgs:long", ValueKind.DECIMAL),
+    TermDefinition("geometry", "geo:hasGeometry", L, nested=True),
+    TermDefinition("wkt", "geo:asWKT", ValueKind.WKT),
+    TermDefinition("prize", "vivo:relatedBy", LS, nested=True),
+    TermDefinition("prizeCategory", "wsis:prizeCategory", L),
+    TermDefinition("prizeStage", "wsis:prizeStage", L),
+    TermDefinition("prizeYear", "wsis:prizeYear", ValueKind.YEAR),
+    TermDefinition("inScheme", "skos:inScheme", LS),
+    TermDefinition("topConceptOf", "skos:topConceptOf", LS),
+    TermDefinition("broader", "skos:broader", LS),
+    TermDefinition("narrower", "skos:narrower", LS),
+    TermDefinition("exactMatch", "skos:exactMatch", LS),
+    TermDefinition("closeMatch", "skos:closeMatch", LS),
+    TermDefinition("broadMatch", "skos:broadMatch", LS),
+    TermDefinition("topConcept", "skos:hasTopConcept", LS),
+    TermDefinition("source", "dct:source", LS),
+    TermDefinition("linkLine", "wsis:linkLine", L),
+    TermDefinition("linkGoal", "wsis:linkGoal", L),
+    TermDefinition("linkTarget", "wsis:linkTarget", L),
+    TermDefinition("linkStatus", "wsis:linkStatus", L),
+    TermDefinition("record", "foaf:primaryTopic", L, nested=True, back=True),
+    TermDefinition("topic", "foaf:primaryTopic", L, nested=True),
+    TermDefinition("registry", "dcat:record", L, nested=True, back=True),
+    TermDefinition("state", "adms:status", L),
+    TermDefinition("vanishedSince", "wsis:vanishedSince", ValueKind.TIME),
+    TermDefinition("goneSince", "prov:invalidatedAtTime", ValueKind.TIME),
+    TermDefinition("goneBy", "prov:wasInvalidatedBy", L),
+    TermDefinition("reason", "wsis:reason", T),
+    TermDefinition("replacedBy", "dct:isReplacedBy", L),
+    TermDefinition("run", "prov:wasGeneratedBy", L),
+    TermDefinition("mapping", "wsis:mapping", ValueKind.STRING),
+    TermDefinition("digest", "wsis:digest", ValueKind.STRING),
+    TermDefinition("remarks", "wsis:result", LS, nested=True),
+    TermDefinition("message", "sh:resultMessage", T),
+    TermDefinition("severity", "sh:resultSeverity", L),
+    TermDefinition("component", "sh:sourceConstraintComponent", L),
+    TermDefinition("path", "sh:resultPath", L),
+    TermDefinition("endpoint", "dcat:endpointURL", L),
+    TermDefinition("landingPage", "dcat:landingPage", LS),
+    TermDefinition("protocol", "wsis:protocol", ValueKind.STRING),
+    TermDefinition("frequency", "dct:accrualPeriodicity", ValueKind.STRING),
+    TermDefinition("used", "prov:used", LS),
+    TermDefinition("agent", "prov:wasAssociatedWith", LS),
+    TermDefinition("outcome", "wsis:outcome", ValueKind.STRING),
+    TermDefinition("sweep", "wsis:sweep", ValueKind.BOOLEAN),
+    TermDefinition("journalEntry", "wsis:journalEntry", ValueKind.INTEGER),
+    TermDefinition("measurements", "prov:wasGeneratedBy", LS, nested=True, back=True),
+    TermDefinition("metric", "dqv:isMeasurementOf", L),
+    TermDefinition("value", "dqv:value", ValueKind.INTEGER),
+    TermDefinition("computedOn", "dqv:computedOn", L),
+    TermDefinition("concepts", "skos:inScheme", LS, nested=True, back=True),
+    TermDefinition("terms", "rdfs:isDefinedBy", LS, nested=True, back=True),
 )
 
 CLASSES = {
@@ -190,7 +190,7 @@ CLASSES = {
 Frame = dict[str, object]
 _OMITTED: Frame = {"@omitDefault": True}  # a processor looks for it at each property, not only atop
 _NEVER: Frame = {"@embed": "@never", **_OMITTED}
-_TEXTS = {it.name: it.property for it in NAMES if it.kind is Kind.TEXT}
+_TEXTS = {it.name: it.property for it in TERMS if it.kind is ValueKind.TEXT}
 
 
 def _only(*names: str, **nested: Frame) -> Frame:
@@ -222,12 +222,12 @@ FRAMES: dict[str, Frame] = {
 }
 
 
-def context(iris: Iris) -> dict[str, object]:
+def jsonld_context(iris: Iris) -> dict[str, object]:
     """Give the context, to stand under ``@context``; it has no prefixes, so that what has no name of ours is told by its whole address."""
     known = spaces(iris)
     told: dict[str, object] = {"@version": 1.1, "id": "@id", "type": "@type", "included": "@included"}
     told |= {name: _whole(property_, known) for name, property_ in CLASSES.items()}
-    for it in NAMES:
+    for it in TERMS:
         told[it.name] = {"@reverse" if it.back else "@id": _whole(it.property, known), **it.kind.definition}
     return told
 
@@ -237,9 +237,9 @@ def _whole(name: str, known: Mapping[str, str]) -> str:
     return known[prefix] + local
 
 
-def frame(name: str, iris: Iris) -> Frame:
+def jsonld_frame(name: str, iris: Iris) -> Frame:
     """Give the frame of the class *name*, one of FRAMES."""
-    return {"@context": iris.base + PATH, "@type": name, **_OMITTED, **_addressed(FRAMES[name], spaces(iris))}
+    return {"@context": iris.base + CONTEXT_PATH, "@type": name, **_OMITTED, **_addressed(FRAMES[name], spaces(iris))}
 
 
 def _addressed(told: Frame, known: Mapping[str, str]) -> Frame:

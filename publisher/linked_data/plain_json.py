@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import orjson
 
-from publisher.linked_data.jsonld_context import CLASSES, NAMES, PATH, Kind, Name
+from publisher.linked_data.jsonld_context import CLASSES, CONTEXT_PATH, TERMS, TermDefinition, ValueKind
 from publisher.rdf.results import Term
 from publisher.store.descriptions import Description, Statement, spaces
 from vocab.iris import Iris
@@ -17,21 +17,21 @@ Json = object
 Node = dict[str, Json]
 
 _TYPE = f"{RDF}type"
-_PLAIN = (Kind.STRING, Kind.STRINGS)
-_LISTS = (Kind.STRINGS, Kind.LINKS)
+_PLAIN = (ValueKind.STRING, ValueKind.STRINGS)
+_LISTS = (ValueKind.STRINGS, ValueKind.LINKS)
 
 
-def tidy(it: Description, iris: Iris) -> bytes:
+def plain_json(it: Description, iris: Iris) -> bytes:
     """Write *it* as JSON: the thing outermost, its parts inside, what hangs on neither under ``included``."""
-    return orjson.dumps({"@context": iris.base + PATH, **_Tree(it, iris).whole()}, option=orjson.OPT_INDENT_2)
+    return orjson.dumps({"@context": iris.base + CONTEXT_PATH, **_Tree(it, iris).whole()}, option=orjson.OPT_INDENT_2)
 
 
 @lru_cache(maxsize=8)
-def _names(iris: Iris) -> dict[str, list[Name]]:
+def _names(iris: Iris) -> dict[str, list[TermDefinition]]:
     """Give the names of each property, by its IRI."""
-    found: dict[str, list[Name]] = {}
+    found: dict[str, list[TermDefinition]] = {}
     known = spaces(iris)
-    for it in NAMES:
+    for it in TERMS:
         prefix, _, local = it.property.partition(":")
         found.setdefault(known[prefix] + local, []).append(it)
     return found
@@ -67,12 +67,12 @@ class _Tree:
         members: dict[str, Json] = {}
         types = [self._class(it.object.value) for it in self._of.get(subject, ()) if it.predicate == _TYPE and it.object.is_iri]
         groups = self._grouped(subject)
-        for name in NAMES:
+        for name in TERMS:
             if name.back:
                 self._back(members, name, subject)
             elif name.name in groups:
                 members[name.name] = self._values(name, groups[name.name])
-        others = {key: _one([self._loose(it) for it in groups[key]]) for key in sorted(groups.keys() - {name.name for name in NAMES})}
+        others = {key: _one([self._loose(it) for it in groups[key]]) for key in sorted(groups.keys() - {name.name for name in TERMS})}
         return {"id": subject, **({"type": _one(types)} if types else {}), **members, **others}
 
     def _grouped(self, subject: str) -> dict[str, list[Term]]:
@@ -88,16 +88,16 @@ class _Tree:
         names = (name for name in self._names.get(it.predicate, ()) if not name.back and _fits(name.kind, it.object))
         return next((name.name for name in names), None) or it.predicate
 
-    def _back(self, members: dict[str, Json], name: Name, subject: str) -> None:
+    def _back(self, members: dict[str, Json], name: TermDefinition, subject: str) -> None:
         predicate = next(iri for iri, known in self._names.items() if name in known)
         found = [it for it in self._to.get((predicate, subject), ()) if it.subject not in self._begun]
         self._written.update(found)
         nodes = [_link(self._node(it.subject)) for it in found if it.subject not in self._begun]
         if nodes:
-            members[name.name] = nodes if name.kind is Kind.LINKS else _one(nodes)
+            members[name.name] = nodes if name.kind is ValueKind.LINKS else _one(nodes)
 
-    def _values(self, name: Name, terms: list[Term]) -> Json:
-        if name.kind is Kind.TEXT:
+    def _values(self, name: TermDefinition, terms: list[Term]) -> Json:
+        if name.kind is ValueKind.TEXT:
             return _by_language(terms)
         values = [self._linked(term.value, name.nested) if term.is_iri else _native(name.kind, term.value) for term in terms]
         return values if name.kind in _LISTS else _one(values)
@@ -117,16 +117,16 @@ class _Tree:
         return self._classes.get(iri, iri)
 
 
-def _fits(kind: Kind, term: Term) -> bool:
+def _fits(kind: ValueKind, term: Term) -> bool:
     if term.is_iri:
-        return kind in (Kind.LINK, Kind.LINKS)
-    if kind is Kind.TEXT:
+        return kind in (ValueKind.LINK, ValueKind.LINKS)
+    if kind is ValueKind.TEXT:
         return term.datatype is None
     if kind in _PLAIN:
         return term.datatype is None and term.language is None
-    if kind is Kind.INTEGER and not _canonical(term.value):
+    if kind is ValueKind.INTEGER and not _canonical(term.value):
         return False
-    return term.datatype is not None and term.datatype == kind.datatype and (kind is not Kind.BOOLEAN or term.value in _BOOLEANS)
+    return term.datatype is not None and term.datatype == kind.datatype and (kind is not ValueKind.BOOLEAN or term.value in _BOOLEANS)
 
 
 _BOOLEANS = {"true": True, "false": False}
@@ -137,10 +137,10 @@ def _canonical(text: str) -> bool:
     return text.removeprefix("-").isdecimal() and str(int(text)) == text and abs(int(text)) < 1 << 53
 
 
-def _native(kind: Kind, text: str) -> Json:
-    if kind is Kind.INTEGER:
+def _native(kind: ValueKind, text: str) -> Json:
+    if kind is ValueKind.INTEGER:
         return int(text)
-    return _BOOLEANS[text] if kind is Kind.BOOLEAN else text
+    return _BOOLEANS[text] if kind is ValueKind.BOOLEAN else text
 
 
 def _link(node: Node) -> Json:

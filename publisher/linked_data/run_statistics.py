@@ -18,14 +18,14 @@ class Count:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class RunStatistics:
     """What a run's statements tell; *network* counts the outcomes of its requests."""
 
     counts: tuple[Count, ...]
     network: dict[str, int]
 
 
-def account(it: Description) -> Told:
+def read_statistics(it: Description) -> RunStatistics:
     """Read the account of the run that *it* describes."""
     counts = [
         Count(name, it.expand(f"wsis:{term}"), int(value.value)) for name, term in METRICS.items() if (value := it.one(f"wsis:{term}"))
@@ -36,12 +36,12 @@ def account(it: Description) -> Told:
         for part in parts
         if (name := it.one("wsis:networkOutcome", part)) and (value := it.one("dqv:value", part))
     }
-    return Told(tuple(counts), network)
+    return RunStatistics(tuple(counts), network)
 
 
-def as_json(it: Description) -> dict[str, object]:
+def statistics_json(it: Description) -> dict[str, object]:
     """Give a run's account as JSON; what it does not tell is null."""
-    told = account(it)
+    told = read_statistics(it)
     used = it.one("prov:used")
     return {
         "run": it.iri.rpartition("/run/")[2],

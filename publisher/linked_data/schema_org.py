@@ -10,7 +10,7 @@ import json
 
 from markupsafe import Markup
 
-from publisher.linked_data.signposting import TYPES
+from publisher.linked_data.signposting import SCHEMA_TYPES
 from publisher.rdf.results import Term
 from publisher.store.descriptions import Description
 from vocab.iris import is_web
@@ -18,7 +18,7 @@ from vocab.iris import is_web
 Json = dict[str, object]
 
 _ESCAPES = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026"}
-_TYPES = TYPES | {"document": "Article"}
+_TYPES = SCHEMA_TYPES | {"document": "Article"}
 # What a property of ours is called for each kind: schema.org has a project among the organizations.
 _DATES = {
     "initiative": {"foundingDate": "schema:startDate", "dissolutionDate": "schema:endDate"},
@@ -36,12 +36,12 @@ _PARTIES = {
 _WHERE = {"initiative": "areaServed", "event": "location", "organization": "address"}
 
 
-def block(told: Json) -> Markup:
+def jsonld_block(told: Json) -> Markup:
     """Write the block's text; no text from a registry can end it."""
     return Markup(json.dumps({"@context": "https://schema.org/", **told}).translate(_ESCAPES))
 
 
-def of_thing(it: Description, kind: str, licence: str | None) -> Json:
+def thing_markup(it: Description, kind: str, licence: str | None) -> Json:
     """Tell of an initiative, event, document, post or organization."""
     name = "skos:prefLabel" if kind == "organization" else "dct:title"
     told: Json = {"@type": _TYPES[kind], "@id": it.iri, "name": _texts(it.all(name))}
@@ -53,10 +53,10 @@ def of_thing(it: Description, kind: str, licence: str | None) -> Json:
         told |= {_WHERE[kind]: [{"@type": "Country", "name": it.name(term)} for term in it.all("dct:spatial")]}
     else:
         told |= {"author": _values(it, "dct:creator"), "license": _links(it, "dct:license") or licence}
-    return _slim(told)
+    return _compact(told)
 
 
-def of_source(it: Description, records: int | None, host: str) -> Json:
+def source_markup(it: Description, records: int | None, host: str) -> Json:
     """Tell of a registry as a data set that can be had here."""
     told: Json = {"@type": "Dataset", "@id": it.iri, "name": _texts(it.all("dct:title"))}
     title = it.one("dct:title")
@@ -65,21 +65,21 @@ def of_source(it: Description, records: int | None, host: str) -> Json:
     told |= {"creator": [{"@type": "Organization", "name": term.value} for term in it.all("dct:publisher")], "url": it.iri}
     told |= {"size": f"{records} records" if records else None, "isAccessibleForFree": True}
     told |= {"includedInDataCatalog": {"@type": "DataCatalog", "name": "WSIS Stocktaking", "url": f"{host}/"}}
-    return _slim(told)
+    return _compact(told)
 
 
-def of_concept(it: Description) -> Json:
+def concept_markup(it: Description) -> Json:
     """Tell of a concept as a defined term."""
     told: Json = {"@type": "DefinedTerm", "@id": it.iri, "name": _texts(it.all("skos:prefLabel"))}
     told |= {"termCode": _values(it, "skos:notation"), "description": _texts(it.all("skos:definition"))}
     told |= {"inDefinedTermSet": [term.value for term in it.all("skos:inScheme")], "sameAs": _links(it, "skos:exactMatch")}
-    return _slim(told)
+    return _compact(told)
 
 
-def of_scheme(it: Description) -> Json:
+def scheme_markup(it: Description) -> Json:
     """Tell of a concept scheme as a set of defined terms."""
     told: Json = {"@type": "DefinedTermSet", "@id": it.iri, "name": _texts(it.all("dct:title"))}
-    return _slim(told | {"description": _texts(it.all("dct:description")), "url": it.iri})
+    return _compact(told | {"description": _texts(it.all("dct:description")), "url": it.iri})
 
 
 def _party(it: Description, term: Term) -> Json:
@@ -100,6 +100,6 @@ def _links(it: Description, name: str) -> list[str]:
     return [term.value for term in it.all(name) if term.is_iri and is_web(term.value)]
 
 
-def _slim(told: Json) -> Json:
+def _compact(told: Json) -> Json:
     """Leave out what is empty, and give what stands alone without its list."""
     return {key: value[0] if isinstance(value, list) and len(value) == 1 else value for key, value in told.items() if value}

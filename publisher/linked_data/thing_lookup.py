@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from publisher.http.paths import thing, without_suffix
-from publisher.http.problems import Refused
+from publisher.http.paths import parse_thing_path, split_suffix
+from publisher.http.problems import HTTPProblem
 from publisher.rdf.results import iri
 from publisher.store.descriptions import Description, of_graph, of_thing
 from publisher.store.queries import query
@@ -14,7 +14,7 @@ from publisher.store.query_service import Shelf
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ThingDocument:
     """A thing: its IRI, what follows ``/id/`` in it, and its record's IRI; None of an organization, which has no record of its own."""
 
     address: str
@@ -43,41 +43,41 @@ async def licence_of(shelf: Shelf, source: str) -> str | None:
     return next((term.value for term in named if term.is_iri), None)
 
 
-async def found_or_suffixed(shelf: Shelf, parts: list[str]) -> tuple[Found, str | None]:
+async def find_thing(shelf: Shelf, parts: list[str]) -> tuple[ThingDocument, str | None]:
     """Find the thing of a path, as it is or else without its suffix; raise Refused (404) where there is none."""
-    if found := await _find(shelf, parts):
+    if found := await _lookup(shelf, parts):
         return found, None
     *before, last = parts
-    key, suffix = without_suffix(last)
-    if suffix and (found := await _find(shelf, [*before, key])):
+    key, suffix = split_suffix(last)
+    if suffix and (found := await _lookup(shelf, [*before, key])):
         return found, suffix
-    raise _missing(shelf, parts)
+    raise _not_found(shelf, parts)
 
 
-async def found_with_suffix(shelf: Shelf, parts: list[str]) -> tuple[Found, str | None]:
+async def find_thing_by_suffix(shelf: Shelf, parts: list[str]) -> tuple[ThingDocument, str | None]:
     """Find the thing of a path without its suffix, or else as it is; raise Refused (404) where there is none."""
-    thing(parts)
+    parse_thing_path(parts)
     *before, last = parts
-    key, suffix = without_suffix(last)
-    if suffix and (found := await _find(shelf, [*before, key])):
+    key, suffix = split_suffix(last)
+    if suffix and (found := await _lookup(shelf, [*before, key])):
         return found, suffix
-    if found := await _find(shelf, parts):
+    if found := await _lookup(shelf, parts):
         return found, None
-    raise _missing(shelf, parts)
+    raise _not_found(shelf, parts)
 
 
-def _missing(shelf: Shelf, parts: list[str]) -> Refused:
-    return Refused(HTTPStatus.NOT_FOUND, f"This record doesn't exist: {shelf.iris.base}id/{'/'.join(parts)}")
+def _not_found(shelf: Shelf, parts: list[str]) -> HTTPProblem:
+    return HTTPProblem(HTTPStatus.NOT_FOUND, f"This record doesn't exist: {shelf.iris.base}id/{'/'.join(parts)}")
 
 
-async def _find(shelf: Shelf, parts: list[str]) -> Found | None:
-    kind, source, key = thing(parts)
+async def _lookup(shelf: Shelf, parts: list[str]) -> ThingDocument | None:
+    kind, source, key = parse_thing_path(parts)
     path = f"{kind}/{source}/{key}"
     address = f"{shelf.iris.base}id/{path}"
     if kind == "organization":
-        return Found(address, path, None, False) if await shelf.rows(query("about"), {"subject": iri(address)}) else None
+        return ThingDocument(address, path, None, False) if await shelf.rows(query("about"), {"subject": iri(address)}) else None
     record = f"{shelf.iris.base}record/{source}/{key}"
     state = await shelf.rows(query("state"), {"record": iri(record)})
     if not any("thing" not in row or row["thing"].value == address for row in state):
         return None
-    return Found(address, path, record, any(row["status"].value == f"{shelf.iris.ns}gone" for row in state))
+    return ThingDocument(address, path, record, any(row["status"].value == f"{shelf.iris.ns}gone" for row in state))

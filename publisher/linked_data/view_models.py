@@ -42,7 +42,7 @@ class Prize(NamedTuple):
     year: Term | None
 
 
-class Place(NamedTuple):
+class MapPoint(NamedTuple):
     """A point on the map."""
 
     name: Term | None
@@ -50,7 +50,7 @@ class Place(NamedTuple):
     longitude: str
 
 
-class Remark(NamedTuple):
+class ValidationNote(NamedTuple):
     """What the judges said; *path* is the property that it is about."""
 
     message: str
@@ -59,27 +59,27 @@ class Remark(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class ThingView:
     """What a page shows of a thing, next to its description."""
 
     claims: tuple[tuple[str, tuple[Claim, ...]], ...]
     parties: tuple[Party, ...]
     prizes: tuple[Prize, ...]
-    places: tuple[Place, ...]
-    remarks: tuple[Remark, ...]
+    places: tuple[MapPoint, ...]
+    remarks: tuple[ValidationNote, ...]
 
 
-def view(it: Description, record: str) -> View:
+def build_view(it: Description, record: str) -> ThingView:
     """Draw the view of the thing from its record's statements."""
-    return View(
+    return ThingView(
         claims=tuple((title, claims) for title, name in _CLAIMS if (claims := tuple(_claims(it, name)))),
         parties=tuple(_party(it, role, term) for role, name in _ROLES for term in it.all(name)),
         prizes=tuple(
             Prize(it.one("wsis:prizeCategory", part.value), it.one("wsis:prizeStage", part.value), it.one("wsis:prizeYear", part.value))
             for part in it.all("vivo:relatedBy")
         ),
-        places=tuple(_place(it, part.value) for part in it.all("schema:location")),
-        remarks=tuple(_remark(it, part.value) for part in it.all("wsis:result", record)),
+        places=tuple(_point(it, part.value) for part in it.all("schema:location")),
+        remarks=tuple(_note(it, part.value) for part in it.all("wsis:result", record)),
     )
 
 
@@ -114,12 +114,12 @@ def _party(it: Description, role: str, term: Term) -> Party:
     )
 
 
-def _place(it: Description, part: str) -> Place:
+def _point(it: Description, part: str) -> MapPoint:
     latitude, longitude = it.one("wgs:lat", part), it.one("wgs:long", part)
-    return Place(it.one("rdfs:label", part), latitude.value if latitude else "", longitude.value if longitude else "")
+    return MapPoint(it.one("rdfs:label", part), latitude.value if latitude else "", longitude.value if longitude else "")
 
 
-def _remark(it: Description, part: str) -> Remark:
+def _note(it: Description, part: str) -> ValidationNote:
     message, severity, path = it.one("sh:resultMessage", part), it.one("sh:resultSeverity", part), it.one("sh:resultPath", part)
     word = severity.value.rpartition("#")[2] if severity else "Info"
-    return Remark(message.value if message else "", _SEVERITY.get(word, "info"), it.short(path.value) if path else None)
+    return ValidationNote(message.value if message else "", _SEVERITY.get(word, "info"), it.short(path.value) if path else None)

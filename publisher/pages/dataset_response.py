@@ -14,10 +14,10 @@ from starlette.responses import Response
 from publisher.errors import NotReady
 from publisher.facets.queries import Tables, tables_in
 from publisher.formats import HTML, Format
-from publisher.http.links import origin, typed
-from publisher.http.negotiation import best, wants_html
-from publisher.http.problems import Refused
-from publisher.http.representation import Told, answer
+from publisher.http.links import origin, typed_link
+from publisher.http.negotiation import best_match, wants_html
+from publisher.http.problems import HTTPProblem
+from publisher.http.representation import Representation, build_response
 from publisher.pages.charts.data_table import SHEETS, Sheet, written
 from publisher.pages.charts.svg import standalone
 from publisher.store.query_service import Shelf
@@ -59,8 +59,8 @@ async def tell_sheets(
         told = await asyncio.to_thread(sheets) if callable(sheets) else sheets
         body = await asyncio.to_thread(written, told, row, origin(request) + _stem(request), shelf.iris)
     negotiated = not _suffixed(request) and "format" not in request.query_params
-    links = [typed("alternate", address, SHEETS[address.partition("?")[0].rpartition(".")[2]].media) for _, address in forms(request)]
-    return answer(request, Told(body, row.media, links=links, negotiated=negotiated))
+    links = [typed_link("alternate", address, SHEETS[address.partition("?")[0].rpartition(".")[2]].media) for _, address in forms(request)]
+    return build_response(request, Representation(body, row.media, links=links, negotiated=negotiated))
 
 
 def _stem(request: Request) -> str:
@@ -84,8 +84,10 @@ def _form(request: Request, drawn: bool) -> Format:
     rows = {**SHEETS, "html": HTML, **({"svg": SVG} if drawn else {})}
     suffix = _path(request).rpartition(".")[2] if _suffixed(request) else request.query_params.get("format", "")
     accept = request.headers.get("accept")
-    row = rows.get(suffix) if suffix else HTML if wants_html(accept, SHEETS.values()) else best(accept, SHEETS.values())
+    row = rows.get(suffix) if suffix else HTML if wants_html(accept, SHEETS.values()) else best_match(accept, SHEETS.values())
     if row is None:
         told = ", ".join(f"{_stem(request)}.{it.suffix} ({it.media.partition(';')[0]})" for it in rows.values())
-        raise Refused(HTTPStatus.NOT_ACCEPTABLE, f"None of the formats you asked for is available. Available: {told}", {"Vary": "Accept"})
+        raise HTTPProblem(
+            HTTPStatus.NOT_ACCEPTABLE, f"None of the formats you asked for is available. Available: {told}", {"Vary": "Accept"}
+        )
     return row

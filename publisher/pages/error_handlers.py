@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.errors import NotReady, PublisherError, SyntaxFault
-from publisher.http.problems import Refused, of_error, problem, wants_page
+from publisher.http.problems import HTTPProblem, describe_error, problem_response, wants_page
 from publisher.pages.templating import Pages
 
 log = structlog.get_logger(room="problems")
@@ -43,7 +43,7 @@ class Problems:
     async def on_error(self, request: Request, error: Exception) -> Response:
         """Answer a PublisherError that a route raised."""
         assert isinstance(error, PublisherError)
-        status, title, headers = of_error(error)
+        status, title, headers = describe_error(error)
         detail = (self._starting() if isinstance(error, NotReady) else "") or str(error)
         if isinstance(error, NotReady) and wants_page(request) and (steps := await self._steps()):
             response = self._pages.page("start.html", status, steps=steps, reason=detail, refresh=REFRESH)
@@ -61,7 +61,7 @@ class Problems:
 
     async def on_refused(self, request: Request, error: Exception) -> Response:
         """Answer a Refused that a route raised."""
-        assert isinstance(error, Refused)
+        assert isinstance(error, HTTPProblem)
         if error.status is HTTPStatus.NOT_FOUND and not request.url.path.startswith(_HERE_ALONE) and (missing := self._behind()):
             late = NotReady(f"{error}; but {missing} journal entries are not loaded here yet; try again in a moment")
             return await self.on_error(request, late)
@@ -75,7 +75,7 @@ class Problems:
 
     def _tell(self, request: Request, status: HTTPStatus, title: str, detail: str, headers: dict[str, str], **more: int | None) -> Response:
         if not wants_page(request):
-            return problem(status, title, detail, headers, **more)
+            return problem_response(status, title, detail, headers, **more)
         place = f" (line {more['line']}, column {more['column']})" if more.get("line") else ""
         told = {"title": title, "detail": detail + place, "status": int(status), "export": "Link" in headers}
         response = self._pages.page("problem.html", status, **told)

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 
 import orjson
 
-from publisher.formats import GRAPHS, Format, Graph
+from publisher.formats import GRAPHS, Format, GraphFormat
 from publisher.rdf.results import Term
 from publisher.search.index import Entry
 from publisher.search.snippet import Piece
@@ -85,7 +85,7 @@ class Page:
 
 def written(page: Page, row: Format, iris: Iris) -> bytes:
     """Write *page* in the format *row*."""
-    if isinstance(row, Graph):
+    if isinstance(row, GraphFormat):
         return write(_described(page, iris), row)
     return _csv(page) if row.suffix == "csv" else _json(page)
 

@@ -19,7 +19,7 @@ from journal import mirror_origin
 from journal.errors import ChainError, JournalError
 from journal.store import Store, read
 from publisher.errors import ReleaseError
-from publisher.http.outbound_client import outward
+from publisher.http.outbound_client import create_client
 from publisher.releases import mirror_sync
 from publisher.releases.builder import alone
 from publisher.releases.signature import PUBLIC
@@ -85,7 +85,7 @@ async def followed(data: Path, allow: frozenset[str] = frozenset()) -> AsyncIter
 
 
 async def _follow(data: Path, allow: frozenset[str]) -> None:
-    async with outward(allow) as client:
+    async with create_client(allow) as client:
         while True:
             try:
                 of = mirror_origin.read(data / "journal")

@@ -14,8 +14,8 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 
 from journal.entry import Entry
 from journal.row_counts import tally
-from publisher.http.problems import Refused
-from publisher.http.ranges import Unsatisfiable, part
+from publisher.http.problems import HTTPProblem
+from publisher.http.ranges import RangeNotSatisfiable, parse_range
 from publisher.releases.gzip_member import member
 
 MEDIA = "application/rdf-patch"
@@ -72,10 +72,10 @@ def _answer(request: Request, headers: dict[str, str], size: int, part_of: Calla
     """Send all *size* bytes, or those that are asked for."""
     status = HTTPStatus.OK
     try:
-        wanted = part(request.headers.get("range"), request.headers.get("if-range"), headers["ETag"], size)
-    except Unsatisfiable as error:
+        wanted = parse_range(request.headers.get("range"), request.headers.get("if-range"), headers["ETag"], size)
+    except RangeNotSatisfiable as error:
         told = f"It has {size} bytes"
-        raise Refused(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, told, {"Content-Range": f"bytes */{size}"}) from error
+        raise HTTPProblem(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, told, {"Content-Range": f"bytes */{size}"}) from error
     if wanted:
         status, headers["Content-Range"] = HTTPStatus.PARTIAL_CONTENT, f"bytes {wanted.start}-{wanted.stop - 1}/{size}"
     wanted = wanted or range(size)

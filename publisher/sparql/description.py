@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 from pyoxigraph import RdfFormat, parse, serialize
 
 from publisher.errors import LimitError
-from publisher.formats import GRAPHS, TABLES, Graph
+from publisher.formats import GRAPHS, TABLES, GraphFormat
 from publisher.limits import Limits
-from publisher.sparql.protocol import MOST
+from publisher.sparql.protocol import MAX_QUERY_BYTES
 from publisher.store.queries import query
 from publisher.store.query_service import Shelf
 from vocab.iris import Iris
@@ -34,7 +34,7 @@ LATERAL = "https://github.com/w3c/sparql-dev/blob/main/SEP/SEP-0006/sep-0006.md"
 PREFIXES = {"sd": "http://www.w3.org/ns/sparql-service-description#", "void": "http://rdfs.org/ns/void#"}
 
 
-async def service(shelf: Shelf, row: Graph) -> bytes:
+async def service_description(shelf: Shelf, row: GraphFormat) -> bytes:
     """Describe the endpoint in the format *row*; a number that takes longer to count than a query may is left out."""
     numbers = await _numbers(shelf)
     formats = " , ".join(f"<{_FORMATS}{_NAMES[suffix]}>" for suffix in [*TABLES, *GRAPHS])
@@ -56,11 +56,11 @@ async def service(shelf: Shelf, row: Graph) -> bytes:
             rdfs:seeAlso <examples> ;
             sd:defaultDataset <.well-known/void#dataset> .
         <.well-known/void#dataset> a sd:Dataset, void:Dataset ;
-            {_told(numbers, "void:triples", "void:properties", "void:classes", "wsis:namedGraphs")}
+            {_numbers_turtle(numbers, "void:triples", "void:properties", "void:classes", "wsis:namedGraphs")}
             sd:defaultGraph <.well-known/void#default-graph> .
-        <.well-known/void#default-graph> {_told(numbers, "void:triples")} a sd:Graph, void:Dataset .
+        <.well-known/void#default-graph> {_numbers_turtle(numbers, "void:triples")} a sd:Graph, void:Dataset .
         """
-    return written(text, shelf.iris, row)
+    return write_turtle(text, shelf.iris, row)
 
 
 def _list(iris: tuple[str, ...]) -> str:
@@ -74,23 +74,23 @@ def _limits(limits: Limits) -> str:
         "queryTimeLimit": limits.seconds,
         "queryMemoryLimit": limits.memory,
         "queryRowLimit": limits.rows,
-        "queryLengthLimit": MOST,
+        "queryLengthLimit": MAX_QUERY_BYTES,
         "queryBudget": budget,
         "queryBudgetWindow": limits.window if budget else None,
     }
     return " ".join(f"wsis:{name} {value} ;" for name, value in told.items() if value is not None)
 
 
-def _told(numbers: dict[str, int], *names: str) -> str:
+def _numbers_turtle(numbers: dict[str, int], *names: str) -> str:
     return " ".join(f"{name} {numbers[name]} ;" for name in names if name in numbers)
 
 
 async def _numbers(shelf: Shelf) -> dict[str, int]:
     """Count what is shown; the counts are kept until it changes."""
-    return {name: number async for name, number in _counted(shelf)}
+    return {name: number async for name, number in _count(shelf)}
 
 
-async def _counted(shelf: Shelf) -> AsyncIterator[tuple[str, int]]:
+async def _count(shelf: Shelf) -> AsyncIterator[tuple[str, int]]:
     try:
         properties = await shelf.rows(query("void-properties"))
         yield "void:triples", sum(int(row["triples"].value) for row in properties)
@@ -101,7 +101,7 @@ async def _counted(shelf: Shelf) -> AsyncIterator[tuple[str, int]]:
         return
 
 
-def written(turtle: str, iris: Iris, row: Graph) -> bytes:
+def write_turtle(turtle: str, iris: Iris, row: GraphFormat) -> bytes:
     """Write *turtle*, whose relative IRIs stand under the base, in the format *row*."""
     triples = (quad.triple for quad in parse(turtle, RdfFormat.TURTLE, base_iri=iris.base))
     return serialize(triples, format=row.writer, prefixes=PREFIXES) or b""

@@ -15,7 +15,7 @@ from typing import TextIO
 import structlog
 
 from publisher.errors import LimitError, PublisherError, ShelfError
-from publisher.sparql.exports import Export, Exports, State
+from publisher.sparql.exports import Export, ExportQueue, ExportState
 from publisher.sparql.rewriting import rewrite
 from publisher.store.query_service import Shelf
 from publisher.store.workers.ipc_protocol import Kind
@@ -24,22 +24,22 @@ from publisher.store.workers.worker import Answer, Worker
 
 log = structlog.get_logger(room="exporter")
 
-LAST = 19  # nice value: an export has what nobody else wants
-PAUSE = 0.5  # seconds between looks at the queue's folder
-LOOKS = 20  # after which the queue is read even so
-TOLD = 1.0  # seconds after which its progress is told again
+NICE = 19  # nice value: an export has what nobody else wants
+POLL_SECONDS = 0.5  # seconds between looks at the queue's folder
+POLLS_BEFORE_REREAD = 20  # after which the queue is read even so
+PROGRESS_SECONDS = 1.0  # seconds after which its progress is told again
 
 
 class Exporter:
     """Work off *exports* from *shelf*; of several servers over one folder, one does."""
 
-    def __init__(self, shelf: Shelf, exports: Exports) -> None:
+    def __init__(self, shelf: Shelf, exports: ExportQueue) -> None:
         self._shelf, self._exports = shelf, exports
         self._current: tuple[str, asyncio.Task[None]] | None = None
 
     async def run(self) -> None:
         """Go on until cancelled; what is at work then is put back."""
-        lock = await _alone(self._exports.folder)
+        lock = await _worker_lock(self._exports.folder)
         try:
             self._exports.recover()
             while True:
@@ -58,8 +58,8 @@ class Exporter:
 
     async def _until_changed(self, seen: int) -> None:
         """Wait for a new one, and not too long: a file system may not tell two changes apart, and results grow old."""
-        for _ in range(LOOKS):
-            await asyncio.sleep(PAUSE)
+        for _ in range(POLLS_BEFORE_REREAD):
+            await asyncio.sleep(POLL_SECONDS)
             if self._exports.changed() != seen:
                 return
 
@@ -71,8 +71,8 @@ class Exporter:
         except asyncio.CancelledError:
             task.cancel()
             await asyncio.wait({task})
-            if (left := self._exports.get(export.id)) and left.state is State.RUNNING:
-                self._exports.save(replace(left, state=State.QUEUED, tries=left.tries - 1))  # it was not its fault
+            if (left := self._exports.get(export.id)) and left.state is ExportState.RUNNING:
+                self._exports.save(replace(left, state=ExportState.QUEUED, tries=left.tries - 1))  # it was not its fault
             raise
         finally:
             self._current = None
@@ -81,11 +81,11 @@ class Exporter:
 
     async def _work(self, export: Export) -> None:
         shown = self._shelf.current
-        begun = replace(export, state=State.RUNNING, tries=export.tries + 1, began=self._exports.stamp(), position=shown.position)
+        begun = replace(export, state=ExportState.RUNNING, tries=export.tries + 1, began=self._exports.stamp(), position=shown.position)
         self._exports.save(begun)
         worker = await Worker.start(self._shelf.limits.export_memory)
         try:
-            worker.step_back(LAST)
+            worker.step_back(NICE)
             await worker.open(shown.path)
             await self._answer(begun, worker)
         except ShelfError as error:
@@ -120,13 +120,13 @@ class Exporter:
                 digest.update(chunk)
                 if size > self._shelf.limits.export_size:
                     raise LimitError(f"the result has more than {self._shelf.limits.export_size} bytes; narrow the query, or take a dump")
-                if answer.seconds - told > TOLD:
+                if answer.seconds - told > PROGRESS_SECONDS:
                     told = answer.seconds
                     self._still(export, lambda size=size: self._exports.save(replace(export, size=size)))  # type: ignore[misc]
             file.flush()
             os.fsync(file.fileno())
         self._still(export, lambda: part.replace(self._exports.result(export)))
-        done = replace(export, state=State.DONE, ended=self._exports.stamp(), rows=answer.rows, size=size, sha256=digest.hexdigest())
+        done = replace(export, state=ExportState.DONE, ended=self._exports.stamp(), rows=answer.rows, size=size, sha256=digest.hexdigest())
         self._still(export, lambda: self._exports.save(done))
 
     def _still(self, export: Export, act: Callable[[], object]) -> None:
@@ -135,11 +135,11 @@ class Exporter:
             act()
 
 
-async def _alone(folder: Path) -> TextIO:
+async def _worker_lock(folder: Path) -> TextIO:
     folder.mkdir(parents=True, exist_ok=True)
     file = (folder / "lock").open("w")
     while True:
         with suppress(BlockingIOError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return file
-        await asyncio.sleep(PAUSE)
+        await asyncio.sleep(POLL_SECONDS)

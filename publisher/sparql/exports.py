@@ -20,15 +20,15 @@ from publisher.errors import Busy, Crowded
 from publisher.limits import Limits
 from publisher.store.workers.query_request import Question
 
-KEPT = timedelta(days=1)  # how long a result is kept
-QUEUE = 50  # exports that wait at most, of all clients
-OWN = 50  # that one client has had within the day
-ROOM = 10  # times the largest result: what all results hold at most
-TRIES = 3  # times that an export is begun: one that takes the server down with it must not do so for ever
+RETENTION = timedelta(days=1)  # how long a result is kept
+MAX_QUEUED = 50  # exports that wait at most, of all clients
+MAX_PER_CLIENT = 50  # that one client has had within the day
+MAX_STORED_RESULTS = 10  # times the largest result: what all results hold at most
+MAX_ATTEMPTS = 3  # times that an export is begun: one that takes the server down with it must not do so for ever
 _ID = re.compile(r"[A-Za-z0-9_-]{22}\Z")  # 16 random bytes: who has it may read and delete
 
 
-class State(Enum):
+class ExportState(Enum):
     """How far an export is."""
 
     QUEUED = "queued"
@@ -48,7 +48,7 @@ class Export:
     question: str
     client: str
     asked: str
-    state: State = State.QUEUED
+    state: ExportState = ExportState.QUEUED
     tries: int = 0
     began: str | None = None
     ended: str | None = None
@@ -62,12 +62,12 @@ class Export:
     @property
     def open(self) -> bool:
         """Tell whether it still waits or is at work."""
-        return self.state in (State.QUEUED, State.RUNNING)
+        return self.state in (ExportState.QUEUED, ExportState.RUNNING)
 
     @property
     def expires(self) -> str | None:
         """Tell when it will be deleted; None while it is open."""
-        return (datetime.fromisoformat(self.ended) + KEPT).isoformat() if self.ended else None
+        return (datetime.fromisoformat(self.ended) + RETENTION).isoformat() if self.ended else None
 
     @property
     def asks(self) -> Question:
@@ -75,7 +75,7 @@ class Export:
         return Question.unpack(self.question.encode())
 
 
-class Exports:
+class ExportQueue:
     """The queue in *folder*; *now* gives the time."""
 
     def __init__(self, folder: Path, limits: Limits, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
@@ -88,9 +88,9 @@ class Exports:
         own = [export.open for export in kept if export.client == client]
         if self._limits.exports and sum(own) >= self._limits.exports:
             raise Crowded(f"{sum(own)} exports of this address are under way already; wait for one, or delete it")
-        if self._limits.exports and len(own) >= OWN:
+        if self._limits.exports and len(own) >= MAX_PER_CLIENT:
             raise Crowded(f"{len(own)} exports of this address are kept already; delete those that you have fetched")
-        if len(waiting) >= QUEUE or sum(export.size for export in kept) >= ROOM * self._limits.export_size:
+        if len(waiting) >= MAX_QUEUED or sum(export.size for export in kept) >= MAX_STORED_RESULTS * self._limits.export_size:
             raise Busy(f"{len(waiting)} exports wait and {len(kept) - len(waiting)} are kept; there is no room for more now")
         export = self.save(Export(secrets.token_urlsafe(16), question.pack().decode(), client, self.stamp()))
         os.utime(self.folder)  # whoever answers them looks at this
@@ -102,7 +102,7 @@ class Exports:
         if not _ID.match(name) or not file.is_file():
             return None
         told = json.loads(file.read_text())
-        return Export(**{**told, "state": State(told["state"])})
+        return Export(**{**told, "state": ExportState(told["state"])})
 
     def all(self) -> list[Export]:
         """List them, the oldest first."""
@@ -140,21 +140,21 @@ class Exports:
 
     def next(self) -> Export | None:
         """Give the oldest that waits."""
-        return next((export for export in self.all() if export.state is State.QUEUED), None)
+        return next((export for export in self.all() if export.state is ExportState.QUEUED), None)
 
     def recover(self) -> None:
         """Put back what was at work when the server ended."""
         for export in self.all():
-            if export.state is State.RUNNING:
+            if export.state is ExportState.RUNNING:
                 (self.folder / export.id / "part").unlink(missing_ok=True)
-                if export.tries >= TRIES:
-                    self.fail(export, f"the server ended {TRIES} times while it was at work")
+                if export.tries >= MAX_ATTEMPTS:
+                    self.fail(export, f"the server ended {MAX_ATTEMPTS} times while it was at work")
                 else:
-                    self.save(replace(export, state=State.QUEUED, began=None, rows=None, size=0))
+                    self.save(replace(export, state=ExportState.QUEUED, began=None, rows=None, size=0))
 
     def fail(self, export: Export, reason: str) -> Export:
         """Note why it cannot be answered."""
-        return self.save(replace(export, state=State.FAILED, ended=self.stamp(), reason=reason, rows=None, size=0))
+        return self.save(replace(export, state=ExportState.FAILED, ended=self.stamp(), reason=reason, rows=None, size=0))
 
     def sweep(self) -> None:
         """Delete what ended a day ago."""

@@ -11,19 +11,19 @@ from urllib.parse import parse_qs
 from starlette.requests import Request
 
 from publisher.errors import FederationRefused
-from publisher.formats import GRAPHS, TABLES, Format, Graph, Table, names
-from publisher.http.negotiation import best
-from publisher.http.problems import Refused
+from publisher.formats import GRAPHS, TABLES, Format, GraphFormat, TableFormat, media_types
+from publisher.http.negotiation import best_match
+from publisher.http.problems import HTTPProblem
 from publisher.rdf.results import is_iri
 from publisher.store.workers.query_request import Question
 from publisher.store.workers.service_detection import asks_elsewhere
 
-MOST = 256 * 1024  # bytes of a query: the longest that a person wrote was under 20,000
+MAX_QUERY_BYTES = 256 * 1024  # bytes of a query: the longest that a person wrote was under 20,000
 FORM, QUERY, UPDATE = "application/x-www-form-urlencoded", "application/sparql-query", "application/sparql-update"
-_ANSWERS: tuple[Table | Graph, ...] = (*TABLES.values(), *GRAPHS.values())
+_ANSWERS: tuple[TableFormat | GraphFormat, ...] = (*TABLES.values(), *GRAPHS.values())
 
 # What clients call a format, beside its suffix and its media types.
-_WORDS = {
+_FORMAT_NAMES = {
     "Turtle": ("turtle", "n3"),
     "N-Triples": ("ntriples", "n-triples"),
     "JSON-LD": ("json-ld", "json"),
@@ -33,39 +33,39 @@ _WORDS = {
 Parameters = dict[str, list[str]]
 
 
-class Wanted(NamedTuple):
+class SparqlRequest(NamedTuple):
     """A question, and the seconds that the client wants to wait at most."""
 
     question: Question
     seconds: float | None
 
 
-async def body(request: Request, most: int = 3 * MOST) -> bytes:
+async def read_body(request: Request, most: int = 3 * MAX_QUERY_BYTES) -> bytes:
     """Read the body of a POST, at most *most* bytes (percent-encoding triples a byte); empty for other methods."""
     data = bytearray()
     if request.method == "POST":
         async for chunk in request.stream():
             data += chunk[: most + 1 - len(data)]  # the rest is taken too: who still sends while we close loses the answer
         if len(data) > most:
-            raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A query has at most {MOST} bytes")
+            raise HTTPProblem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A query has at most {MAX_QUERY_BYTES} bytes")
     return bytes(data)
 
 
-def parameters(request: Request, data: bytes, kinds: tuple[str, ...] = (QUERY,)) -> Parameters:
+def read_parameters(request: Request, data: bytes, kinds: tuple[str, ...] = (QUERY,)) -> Parameters:
     """Read the parameters of the address and of the body *data*; *kinds* are the media types that may stand in it alone.
 
     A text of such a type is the parameter that the type is named after.
     """
-    found = decoded(request.scope["query_string"])
+    found = parse_form(request.scope["query_string"])
     if request.method != "POST":
         return found
     kind = _kind(request.headers.get("content-type", ""), kinds)
     if kind == FORM:
-        more = decoded(data)
+        more = parse_form(data)
         return {name: found.get(name, []) + more.get(name, []) for name in (found | more)}
     name = kind.rpartition("-")[2]
     if name in found:
-        raise Refused(HTTPStatus.BAD_REQUEST, f"The {name} stands in the body and in the address; give it once")
+        raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"The {name} stands in the body and in the address; give it once")
     return {**found, name: [_text(data, name)]}
 
 
@@ -74,7 +74,7 @@ def _kind(given: str, kinds: tuple[str, ...]) -> str:
     kind, charset = kind.strip().lower(), rest.lower().partition("charset=")[2].strip(' "')
     if kind not in (FORM, *kinds) or charset not in ("", "utf-8", "utf8", "us-ascii"):
         accepted = ", ".join((FORM, *kinds))
-        raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"POST one of {accepted}, in UTF-8", {"Accept-Post": accepted})
+        raise HTTPProblem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"POST one of {accepted}, in UTF-8", {"Accept-Post": accepted})
     return kind
 
 
@@ -82,39 +82,41 @@ def _text(data: bytes, name: str) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError as error:
-        raise Refused(HTTPStatus.BAD_REQUEST, f"The {name} is not in UTF-8") from error
+        raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"The {name} is not in UTF-8") from error
 
 
-def decoded(data: bytes) -> Parameters:
+def parse_form(data: bytes) -> Parameters:
     """Read percent-encoded parameters, each with all its values in their order."""
     try:
         return parse_qs(data.decode(), keep_blank_values=True, errors="strict", max_num_fields=1000)
     except ValueError as error:
-        raise Refused(HTTPStatus.BAD_REQUEST, f"The parameters cannot be read: {error}") from error
+        raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"The parameters cannot be read: {error}") from error
 
 
-def wanted(given: Parameters, accept: str | None, base: str, rows: int | None) -> Wanted:
+def parse_request(given: Parameters, accept: str | None, base: str, rows: int | None) -> SparqlRequest:
     """Read the question that the parameters put; *base* resolves its IRIs, *rows* are the most that are answered."""
-    text = one(given, "query")
+    text = single_value(given, "query")
     if text is None:
-        raise Refused(HTTPStatus.BAD_REQUEST, "The parameter query is missing; updates are not offered: published data changes by harvests")
-    if len(text) > MOST:
-        raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A query has at most {MOST} characters")
+        raise HTTPProblem(
+            HTTPStatus.BAD_REQUEST, "The parameter query is missing; updates are not offered: published data changes by harvests"
+        )
+    if len(text) > MAX_QUERY_BYTES:
+        raise HTTPProblem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A query has at most {MAX_QUERY_BYTES} characters")
     if asks_elsewhere(text):
         raise FederationRefused("SERVICE is refused here: ask the other endpoint yourself and join the answers")
     table, graph = _formats(given.get("format", []), accept)
-    default, named = graphs(given, "default-graph-uri"), graphs(given, "named-graph-uri")
+    default, named = graph_parameters(given, "default-graph-uri"), graph_parameters(given, "named-graph-uri")
     if default is not None or named is not None:  # a dataset that the protocol names takes the place of all that FROM says (2.1.4)
         default, named = default or (), named or ()
     question = Question(text, table, graph, base, default, named, rows=rows)
-    return Wanted(question, seconds(one(given, "timeout")))
+    return SparqlRequest(question, parse_timeout(single_value(given, "timeout")))
 
 
-def one(given: Parameters, name: str) -> str | None:
+def single_value(given: Parameters, name: str) -> str | None:
     """Give the value of a parameter that stands at most once."""
     values = given.get(name, [])
     if len(values) > 1:
-        raise Refused(HTTPStatus.BAD_REQUEST, f"The parameter {name} is given {len(values)} times; give it once")
+        raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"The parameter {name} is given {len(values)} times; give it once")
     return values[0] if values else None
 
 
@@ -127,39 +129,45 @@ def _formats(named: list[str], accept: str | None) -> tuple[str | None, str | No
     if named := [name.strip().lower() for name in named if name.strip()]:
         table, graph = _first(named, TABLES), _first(named, GRAPHS)
         if table is None and graph is None:
-            raise Refused(HTTPStatus.BAD_REQUEST, f"No format {named[0]!r}; there are {', '.join([*TABLES, *GRAPHS])}")
+            raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"No format {named[0]!r}; there are {', '.join([*TABLES, *GRAPHS])}")
         return table or "json", graph or "ttl"
-    row, other = best(accept, TABLES.values()), best(accept, GRAPHS.values())
+    row, other = best_match(accept, TABLES.values()), best_match(accept, GRAPHS.values())
     if row is None and other is None:
-        raise Refused(HTTPStatus.NOT_ACCEPTABLE, "Answers are given as " + ", ".join(row.media for row in _ANSWERS))
+        raise HTTPProblem(HTTPStatus.NOT_ACCEPTABLE, "Answers are given as " + ", ".join(row.media for row in _ANSWERS))
     return (row.suffix if row else None), (other.suffix if other else None)
 
 
 def _first(named: list[str], rows: Mapping[str, Format]) -> str | None:
     return next(
-        (row.suffix for name in named for row in rows.values() if name in (row.suffix, *_WORDS.get(row.label, ()), *names(row))), None
+        (
+            row.suffix
+            for name in named
+            for row in rows.values()
+            if name in (row.suffix, *_FORMAT_NAMES.get(row.label, ()), *media_types(row))
+        ),
+        None,
     )
 
 
-def graphs(given: Parameters, name: str) -> tuple[str, ...] | None:
+def graph_parameters(given: Parameters, name: str) -> tuple[str, ...] | None:
     """Read a parameter whose values name graphs; None where it is not given."""
     values = given.get(name)
     for value in values or ():
         if not is_iri(value):
-            raise Refused(HTTPStatus.BAD_REQUEST, f"The parameter {name} is no absolute IRI: {value}")
+            raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"The parameter {name} is no absolute IRI: {value}")
     return None if values is None else tuple(values)
 
 
-def release(text: str | None) -> int | None:
+def parse_release(text: str | None) -> int | None:
     """Read the parameter ``release``, the number of a release; None where it is not given, or empty as a form sends it."""
     if not text:
         return None
     if not text.isascii() or not text.isdigit() or len(text) > 9:
-        raise Refused(HTTPStatus.BAD_REQUEST, f"The parameter release is the number of a release, not {text!r}")
+        raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"The parameter release is the number of a release, not {text!r}")
     return int(text)
 
 
-def seconds(text: str | None) -> float | None:
+def parse_timeout(text: str | None) -> float | None:
     """Read the parameter ``timeout``; None where it is not given."""
     if not text:
         return None
@@ -168,5 +176,5 @@ def seconds(text: str | None) -> float | None:
     except ValueError:
         value = math.nan
     if not 0 < value < math.inf:
-        raise Refused(HTTPStatus.BAD_REQUEST, f"The parameter timeout is a number of seconds above 0, not {text!r}")
+        raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"The parameter timeout is a number of seconds above 0, not {text!r}")
     return value

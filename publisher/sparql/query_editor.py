@@ -18,9 +18,9 @@ from vocab.iris import Iris
 
 log = structlog.get_logger(room="editor")
 
-BUNDLE = HERE / "static" / "query"  # made by hatch_build.py where npm is there
-MOST = 120  # characters of a concept's name that are shown: targets are whole sentences
-FIRST = "initiatives-by-goal"  # the example that the page begins with
+BUNDLE_FOLDER = HERE / "static" / "query"  # made by hatch_build.py where npm is there
+MAX_LABEL = 120  # characters of a concept's name that are shown: targets are whole sentences
+DEFAULT_EXAMPLE = "initiatives-by-goal"  # the example that the page begins with
 _MORE = {
     "geof": "http://www.opengis.net/def/function/geosparql/",
     "text": "http://jena.apache.org/text#",
@@ -33,7 +33,7 @@ _MORE = {
 
 
 @dataclass(frozen=True, slots=True)
-class Editor:
+class EditorState:
     """The example that the form holds, whether it was asked for, all examples, and the releases' numbers, the newest first.
 
     *runs*: the page runs the query when it is opened, since it is one of our own.
@@ -46,7 +46,7 @@ class Editor:
     releases: tuple[int, ...]
 
 
-def bundled(folder: Path = BUNDLE) -> bool:
+def is_built(folder: Path = BUNDLE_FOLDER) -> bool:
     """Tell whether the scripts are there; where they are not, the log says what to do."""
     there = all((folder / name).exists() for name in ("query.js", "query.css", "worker.js"))
     if not there:
@@ -60,7 +60,7 @@ def prefixes(iris: Iris) -> dict[str, str]:
     return dict(sorted({**spaces(iris), **_MORE, **lines}.items()))
 
 
-async def words(shelf: Shelf) -> dict[str, object]:
+async def completions(shelf: Shelf) -> dict[str, object]:
     """Give prefixes, and by kind the addresses that can be completed with their names."""
     found: dict[str, dict[str, str]] = {"classes": {}, "properties": {}, "concepts": {}}
     for row in await shelf.rows(query("words")):
@@ -73,10 +73,10 @@ async def words(shelf: Shelf) -> dict[str, object]:
 def _label(row: Row) -> str:
     label = row["label"].value if "label" in row else ""
     notation = row["notation"].value if "notation" in row else ""
-    return f"{notation} {label}".strip()[:MOST]
+    return f"{notation} {label}".strip()[:MAX_LABEL]
 
 
-def texts() -> dict[str, str]:
+def script_texts() -> dict[str, str]:
     """Return the texts of the page's scripts in the language of the visit, by their English text."""
     return {
         "Add a new tab": _("Add a new tab"),
@@ -149,24 +149,24 @@ def texts() -> dict[str, str]:
     }
 
 
-def view(it: Example) -> str:
+def initial_view(it: Example) -> str:
     """Return the view of the query page that an example's answer opens in, "" where the page chooses."""
     return "map" if "map" in it.keywords else ""
 
 
-def given(shelf: Shelf, name: str | None) -> Editor:
+def editor_for_example(shelf: Shelf, name: str | None) -> EditorState:
     """Give what the page shows; *name* is the example that the form begins with. Raises KeyError where there is none of that name."""
-    chosen = example(shelf.iris, name or FIRST)
+    chosen = example(shelf.iris, name or DEFAULT_EXAMPLE)
     if chosen is None:
         raise KeyError(name)
-    return Editor(chosen, name is not None, name is not None, examples(shelf.iris), _releases(shelf.data / "releases"))
+    return EditorState(chosen, name is not None, name is not None, examples(shelf.iris), _releases(shelf.data / "releases"))
 
 
-def shown(shelf: Shelf, text: str) -> Editor:
+def editor_for_query(shelf: Shelf, text: str) -> EditorState:
     """Give what the page shows where another page has led to it with the query *text*, which is asked by who reads it, not by us."""
     title, about = "The query behind the numbers", "It is that of the page you come from. Ask it as it is, or change it."
     one = Example("shown", "", "select", title, about, (), text, 0)
-    return Editor(one, True, False, examples(shelf.iris), _releases(shelf.data / "releases"))
+    return EditorState(one, True, False, examples(shelf.iris), _releases(shelf.data / "releases"))
 
 
 def _releases(folder: Path) -> tuple[int, ...]:

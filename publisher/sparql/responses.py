@@ -9,9 +9,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.formats import GRAPHS, TABLES
-from publisher.http.conditional import modified, tag, unchanged
-from publisher.http.problems import Refused
-from publisher.sparql.streaming import Streamed, ask, bill, client, respond, unless_gone
+from publisher.http.conditional import entity_tag, evaluate_conditions, last_modified
+from publisher.http.problems import HTTPProblem
+from publisher.sparql.streaming import StreamedAnswer, cancel_on_disconnect, client_address, cost_headers, run_query, send_answer
 from publisher.store.cache import Cache, Entry, digest
 from publisher.store.query_service import Shelf
 from publisher.store.snapshots import Generation
@@ -25,7 +25,7 @@ _HIT, _SHARED, _MISS, _BYPASS = (f"stocktake; {how}" for how in ("hit", "fwd=mis
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _PendingQuery:
     """A question that was put, and what its answer is kept by; *of* is the release that it is asked of, None of what is shown."""
 
     request: Request
@@ -49,19 +49,19 @@ class _Asked:
         return (self.shelf.releases.cache, "releases") if self.of else (self.shelf.cache, self.shown.version)
 
     async def fresh(self) -> Answer:
-        return await self.shelf.ask(self.question, self.seconds, client(self.request))
+        return await self.shelf.ask(self.question, self.seconds, client_address(self.request))
 
     def land(self, answer: Answer, body: bytes) -> Entry:
         generation = self.of or self.shelf.made_by(answer)
         if generation is None or answer.cut:
             return Entry(answer.suffix, "", body, answer.seconds, answer.cut)
-        entry = Entry(answer.suffix, tag(generation, self.packed), body, answer.seconds)
+        entry = Entry(answer.suffix, entity_tag(generation, self.packed), body, answer.seconds)
         cache, version = self.kept if self.of else (self.shelf.cache, generation.version)
         cache.put(version, self.key, entry)
         return entry
 
 
-async def reply(
+async def answer_query(
     request: Request,
     shelf: Shelf,
     question: Question,
@@ -75,96 +75,96 @@ async def reply(
     question is asked of.
     """
     if question.volatile or not (of or shelf.settled):
-        answer = await ask(request, shelf, question, seconds)
-        told = {"Content-Type": media(answer.suffix), "Vary": "Accept", "Cache-Control": "no-store", "Cache-Status": _BYPASS}
-        return await respond(answer, told, shelf.room)
+        answer = await run_query(request, shelf, question, seconds)
+        told = {"Content-Type": media_type(answer.suffix), "Vary": "Accept", "Cache-Control": "no-store", "Cache-Status": _BYPASS}
+        return await send_answer(answer, told, shelf.room)
     # White space at the ends means nothing, so it makes no other answer; it only moves the place of a fault.
     packed = replace(question, text=question.text.strip(" \t\r\n")).pack()
-    asked = _Asked(request, shelf, question, seconds, packed, of)
+    asked = _PendingQuery(request, shelf, question, seconds, packed, of)
     shown, (cache, version) = asked.shown, asked.kept
-    etag = tag(shown, packed)
+    etag = entity_tag(shown, packed)
     if done := _unchanged(request, etag, shown):
         return done
     entry = cache.get(version, asked.key)
-    response = _whole(request, entry, shown, _HIT) if entry else await _flown(asked)
+    response = _complete(request, entry, shown, _HIT) if entry else await _coalesced(asked)
     if name:
         shelf.cache.name(shown.version, name, asked.key)
     return response
 
 
-def repeated(request: Request, shelf: Shelf, name: bytes) -> Response | None:
+def cached_response(request: Request, shelf: Shelf, name: bytes) -> Response | None:
     """Answer a request that was put before in the same bytes, without reading it; None where its answer is not held."""
     shown = shelf.generation
     if shown is None:
         return None
     entry = shelf.cache.known(shown.version, name)
-    return (_unchanged(request, entry.etag, shown) or _whole(request, entry, shown, _HIT)) if entry else None
+    return (_unchanged(request, entry.etag, shown) or _complete(request, entry, shown, _HIT)) if entry else None
 
 
-def described(request: Request, response: Response, shown: Generation, seed: bytes) -> Response:
+def with_validators(request: Request, response: Response, shown: Generation, seed: bytes) -> Response:
     """Give *response*, made from *shown* and told apart by *seed*, with its validators; 304 where the client holds it."""
-    etag = tag(shown, seed)
+    etag = entity_tag(shown, seed)
     response.headers.update(_validators(etag, shown))
     return _unchanged(request, etag, shown) or response
 
 
-def media(suffix: str) -> str:
+def media_type(suffix: str) -> str:
     """Give the media type of the format *suffix*."""
     return (TABLES.get(suffix) or GRAPHS[suffix]).media
 
 
-async def _flown(asked: _Asked) -> Response:
+async def _coalesced(asked: _PendingQuery) -> Response:
     flights, shown = asked.shelf.flights, asked.shown
     key = (shown.version, asked.question.pack(), asked.seconds)
     flight, first = flights.join(key, lambda: Flight(asked.fresh(), asked.land))
     streams = False
     try:
-        await unless_gone(asked.request, flight.until(SIZE // 2 if first else None))
+        await cancel_on_disconnect(asked.request, flight.until(SIZE // 2 if first else None))
         if flight.entry:
-            return _whole(asked.request, flight.entry, _generation(asked, flight), _MISS if first else _SHARED)
+            return _complete(asked.request, flight.entry, _generation(asked, flight), _MISS if first else _SHARED)
         streams = first
         if first:
-            return _growing(asked, flight)
+            return _streamed(asked, flight)
     finally:
         if not streams:
             flight.close()
-    answer = await ask(asked.request, asked.shelf, asked.question, asked.seconds)  # it was too large to wait for
-    return await respond(answer, _headers(answer.suffix, asked, asked.of or asked.shelf.made_by(answer)), asked.shelf.room)
+    answer = await run_query(asked.request, asked.shelf, asked.question, asked.seconds)  # it was too large to wait for
+    return await send_answer(answer, _headers(answer.suffix, asked, asked.of or asked.shelf.made_by(answer)), asked.shelf.room)
 
 
-def _growing(asked: _Asked, flight: Flight) -> Response:
+def _streamed(asked: _PendingQuery, flight: Flight) -> Response:
     assert flight.answer
     headers = _headers(flight.answer.suffix, asked, _generation(asked, flight))
-    return Streamed(flight.chunks(), flight, flight.answer, headers, asked.shelf.room)
+    return StreamedAnswer(flight.chunks(), flight, flight.answer, headers, asked.shelf.room)
 
 
-def _generation(asked: _Asked, flight: Flight) -> Generation | None:
+def _generation(asked: _PendingQuery, flight: Flight) -> Generation | None:
     return asked.of or (asked.shelf.made_by(flight.answer) if flight.answer else None)
 
 
-def _headers(suffix: str, asked: _Asked, generation: Generation | None) -> dict[str, str]:
-    etag = tag(generation, asked.packed) if generation else ""
-    return {"Content-Type": media(suffix), "Cache-Status": _MISS, **_validators(etag, generation)}
+def _headers(suffix: str, asked: _PendingQuery, generation: Generation | None) -> dict[str, str]:
+    etag = entity_tag(generation, asked.packed) if generation else ""
+    return {"Content-Type": media_type(suffix), "Cache-Status": _MISS, **_validators(etag, generation)}
 
 
 def _validators(etag: str, generation: Generation | None) -> dict[str, str]:
     told = {"Vary": "Accept", "Cache-Control": "public, no-cache"}
     if etag:
         told["ETag"] = etag
-    if generation and (date := modified(generation)):
+    if generation and (date := last_modified(generation)):
         told["Last-Modified"] = date
     return told
 
 
 def _unchanged(request: Request, etag: str, shown: Generation) -> Response | None:
-    status = unchanged(request.method, request.headers, etag, shown)
+    status = evaluate_conditions(request.method, request.headers, etag, shown)
     if status is HTTPStatus.PRECONDITION_FAILED:
-        raise Refused(status, "The answer is the one that If-None-Match names")
+        raise HTTPProblem(status, "The answer is the one that If-None-Match names")
     return Response(status_code=status, headers=_validators(etag, shown)) if status else None
 
 
-def _whole(request: Request, entry: Entry, generation: Generation | None, how: str) -> Response:
-    headers = {"Content-Type": media(entry.suffix), "Cache-Status": how, **_validators(entry.etag, generation)}
+def _complete(request: Request, entry: Entry, generation: Generation | None, how: str) -> Response:
+    headers = {"Content-Type": media_type(entry.suffix), "Cache-Status": how, **_validators(entry.etag, generation)}
     headers["Content-Length"] = str(len(entry.body))
-    headers |= bill(entry.seconds if how is _MISS else 0.0, entry.cut)  # what is held costs nothing
+    headers |= cost_headers(entry.seconds if how is _MISS else 0.0, entry.cut)  # what is held costs nothing
     return Response(b"" if request.method == "HEAD" else entry.body, headers=headers)

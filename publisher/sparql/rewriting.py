@@ -12,7 +12,7 @@ from publisher.store.query_service import PAUSE, Shelf
 from publisher.store.snapshots import Generation
 from publisher.store.workers.query_request import Question
 
-FIELD = "Stocktake-Text"
+TEXT_HEADER = "Stocktake-Text"
 
 
 async def rewrite(shelf: Shelf, question: Question, shown: Generation | None = None) -> Question:
@@ -30,7 +30,7 @@ async def rewrite(shelf: Shelf, question: Question, shown: Generation | None = N
     return replace(question, text=done.text, inserted=done.inserted, note=_note(done, shown), generation=shown.path)
 
 
-async def ready(shelf: Shelf, question: Question) -> None:
+async def await_indexes(shelf: Shelf, question: Question) -> None:
     """Wait until all that the journal holds is shown, and where *question* searches texts until they are looked up too."""
     await shelf.level()
     while texts.asks(question.text) and shelf.current.text != shelf.current.position:

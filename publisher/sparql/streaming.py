@@ -25,23 +25,23 @@ log = structlog.get_logger(room="streaming")
 
 Result = TypeVar("Result")
 
-GRACE = 0.05  # seconds before it is worth a task to look whether the client is still there
+DISCONNECT_CHECK_DELAY = 0.05  # seconds before it is worth a task to look whether the client is still there
 
 
-class Closing(Protocol):
+class Closable(Protocol):
     """What is let go when the response has ended, whole or not."""
 
     def close(self) -> None: ...  # noqa: D102
 
 
-class Streamed(Response):
+class StreamedAnswer(Response):
     """A response in pieces; what it cost, and whether it ended early, follows in trailer fields.
 
     Where an error ends it, or it ends early with no mark in its text and the client reads no trailers, its end is not sent, so that
     the server cuts the connection.
     """
 
-    def __init__(self, rest: AsyncIterator[bytes], closing: Closing, answer: Answer, headers: dict[str, str], room: Room) -> None:
+    def __init__(self, rest: AsyncIterator[bytes], closing: Closable, answer: Answer, headers: dict[str, str], room: Room) -> None:
         super().__init__(None, headers=headers)
         del self.headers["content-length"]
         self._rest, self._closing, self._answer = rest, closing, answer
@@ -54,8 +54,8 @@ class Streamed(Response):
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             return await send({"type": "http.response.body", "body": b"", "more_body": False})
         reading = asyncio.ensure_future(self._read())
-        sending = asyncio.ensure_future(self._send(reading, send, *_trailing(scope)))
-        gone = asyncio.ensure_future(_until_gone(receive))
+        sending = asyncio.ensure_future(self._send(reading, send, *_trailer_support(scope)))
+        gone = asyncio.ensure_future(_wait_for_disconnect(receive))
         try:
             await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -90,19 +90,19 @@ class Streamed(Response):
             return
         await send({"type": "http.response.body", "body": b"", "more_body": False})
         if able:
-            told = {**({FIELD: cut.field} if cut else {}), COST: cost(self._answer.seconds)}
+            told = {**({FIELD: cut.field} if cut else {}), COST: format_cost(self._answer.seconds)}
             fields = [(name.lower().encode(), value.encode()) for name, value in told.items()]
             await send({"type": "http.response.trailers", "headers": fields, "more_trailers": False})
 
 
-def _trailing(scope: Scope) -> tuple[bool, bool]:
+def _trailer_support(scope: Scope) -> tuple[bool, bool]:
     """Tell whether the server can send trailer fields, and whether the client said that it reads them (TE: trailers)."""
     able = "http.response.trailers" in (scope.get("extensions") or {}) and scope.get("http_version") == "1.1"
     wishes = b",".join(value for name, value in scope["headers"] if name == b"te").lower().split(b",")
     return able, able and any(wish.partition(b";")[0].strip() == b"trailers" for wish in wishes)
 
 
-def cost(seconds: float) -> str:
+def format_cost(seconds: float) -> str:
     """Write what an answer cost.
 
     >>> cost(0.12345)
@@ -111,33 +111,33 @@ def cost(seconds: float) -> str:
     return f"{seconds:.3f}"
 
 
-def client(request: Request) -> str:
+def client_address(request: Request) -> str:
     """Tell which client asks, by its address."""
     return client_of(request.client.host) if request.client else ""
 
 
-def bill(seconds: float, cut: Cut | None = None) -> dict[str, str]:
+def cost_headers(seconds: float, cut: Cut | None = None) -> dict[str, str]:
     """Give the headers of an answer that is ready before its first byte leaves: what it cost, and where it was cut."""
-    return {COST: cost(seconds), **({FIELD: cut.field, "Link": EXPORTS} if cut else {})}
+    return {COST: format_cost(seconds), **({FIELD: cut.field, "Link": EXPORTS} if cut else {})}
 
 
-async def _until_gone(receive: Receive) -> None:
+async def _wait_for_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
-async def ask(request: Request, shelf: Shelf, question: Question, seconds: float | None = None) -> Answer:
+async def run_query(request: Request, shelf: Shelf, question: Question, seconds: float | None = None) -> Answer:
     """Ask the shelf; where the client leaves before the answer begins, the query is stopped."""
-    return await unless_gone(request, shelf.ask(question, seconds, client(request)))
+    return await cancel_on_disconnect(request, shelf.ask(question, seconds, client_address(request)))
 
 
-async def unless_gone(request: Request, work: Coroutine[object, object, Result]) -> Result:
+async def cancel_on_disconnect(request: Request, work: Coroutine[object, object, Result]) -> Result:
     """Wait for *work*; where the client leaves before it is done, it is cancelled, and the request with it."""
     asking = asyncio.ensure_future(work)
     try:
-        await asyncio.wait({asking}, timeout=GRACE)
+        await asyncio.wait({asking}, timeout=DISCONNECT_CHECK_DELAY)
         if not asking.done():
-            gone = asyncio.ensure_future(_until_gone(request.receive))
+            gone = asyncio.ensure_future(_wait_for_disconnect(request.receive))
             await asyncio.wait({asking, gone}, return_when=asyncio.FIRST_COMPLETED)
             gone.cancel()
         if not asking.done():
@@ -147,18 +147,18 @@ async def unless_gone(request: Request, work: Coroutine[object, object, Result])
         asking.cancel()
 
 
-async def respond(answer: Answer, headers: dict[str, str], room: Room) -> Response:
+async def send_answer(answer: Answer, headers: dict[str, str], room: Room) -> Response:
     """Send *answer*: at once where one frame holds it, else in pieces."""
     chunks = answer.marked_chunks()
     try:
         first = await anext(chunks, b"")
         if len(first) < SIZE:
             whole = first + b"".join([chunk async for chunk in chunks])
-            return Response(whole, headers={**headers, **bill(answer.seconds, answer.cut)})
+            return Response(whole, headers={**headers, **cost_headers(answer.seconds, answer.cut)})
     except BaseException:
         answer.close()
         raise
-    return Streamed(_joined(first, chunks), answer, answer, headers, room)
+    return StreamedAnswer(_joined(first, chunks), answer, answer, headers, room)
 
 
 async def _joined(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from pyoxigraph import Literal, NamedNode, Triple, serialize
 
-from publisher.formats import Graph
+from publisher.formats import GraphFormat
 from publisher.rdf.results import Row, Term, iri
 from publisher.store.queries import query
 from publisher.store.query_service import Shelf
@@ -148,7 +148,7 @@ def told(found: Iterable[Triple], about: Description) -> Description:
     return replace(about, statements=_statements(rows))
 
 
-def write(it: Description, row: Graph) -> bytes:
+def write(it: Description, row: GraphFormat) -> bytes:
     """Write the statements as RDF in the format *row*."""
     return serialize(triples(it), format=row.writer, prefixes={**PREFIXES, "wsis": it.spaces["wsis"]}) or b""
 

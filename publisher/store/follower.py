@@ -28,7 +28,7 @@ from journal.errors import JournalError
 from journal.journal import Journal
 from publisher.errors import Busy
 from publisher.facets.updater import Following as Tables
-from publisher.logs import to_stderr
+from publisher.logs import configure_logging
 from publisher.search.updater import Following
 from publisher.store.apply import apply, count, digest, remerge, replace_graph, rows_of
 from publisher.store.snapshots import Beside, Generation, make, newest, sweep
@@ -279,7 +279,7 @@ def leave_at_end_of_input() -> None:
 def main() -> None:
     """Run a follower: arguments are the journal's folder, the shelf's, the status file and the status graph's IRI."""
     journal, shelf, status, graph = sys.argv[1:5]
-    to_stderr()
+    configure_logging()
     threading.Thread(target=leave_at_end_of_input, daemon=True).start()
     try:
         _follow(Follower(Journal(Path(journal)), Path(shelf), Path(status), graph, report=report))

@@ -30,7 +30,7 @@ STAIRS = {
         {"cli"},
     ),
     "publisher": (
-        {"errors", "formats", "limits", "logs", "described"},
+        {"errors", "formats", "limits", "logs", "openapi"},
         {"languages", "rdf"},
         {"search"},
         {"facets"},

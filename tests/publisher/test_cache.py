@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pyoxigraph import Store
 
-from publisher.http.conditional import modified, unchanged
+from publisher.http.conditional import evaluate_conditions, last_modified
 from publisher.store.cache import Cache, Entry, digest
 from publisher.store.snapshots import Generation, make
 
@@ -19,7 +19,7 @@ DATE = "Tue, 14 Nov 2023 22:13:20 GMT"
 def test_a_date_that_is_not_over_is_not_told() -> None:
     future = Generation(1, 1, "", 0, "/x", "", int(time.time()) + 60)
 
-    assert (modified(SHOWN), modified(future)) == (DATE, None)
+    assert (last_modified(SHOWN), last_modified(future)) == (DATE, None)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_a_date_that_is_not_over_is_not_told() -> None:
     ],
 )
 def test_conditions_have_their_order(headers: dict[str, str], status: int | None) -> None:
-    assert unchanged("GET", headers, 'W/"tag"', SHOWN) == status
+    assert evaluate_conditions("GET", headers, 'W/"tag"', SHOWN) == status
 
 
 def test_two_states_made_in_one_second_have_two_dates(tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ import pytest
 from pyoxigraph import NamedNode, RdfFormat, parse
 from typer.testing import CliRunner
 
-from publisher.sparql.examples.durations import FILE, Time, keep, times
+from publisher.sparql.examples.durations import FILE, Duration, read_durations, write_durations
 from publisher.sparql.examples.example import example, examples
-from publisher.sparql.examples.example_runner import Outcome, tried
+from publisher.sparql.examples.example_runner import ExampleOutcome, run_examples
 from publisher.store.query_service import Shelf
 from stocktake import app as commands
 from vocab.iris import Iris
@@ -31,7 +31,7 @@ def test_there_are_at_least_25_with_names_and_places_of_their_own():
 
 @pytest.mark.parametrize("it", THEM, ids=lambda it: it.name)
 async def test_an_example_answers_something(it, shelf):
-    (outcome,) = [outcome async for outcome in tried(shelf, [it])]
+    (outcome,) = [outcome async for outcome in run_examples(shelf, [it])]
 
     assert outcome.trouble == ""
     assert outcome.rows > 0
@@ -70,11 +70,11 @@ def test_an_example_asks_of_the_base_that_is_set():
 async def test_one_that_fails_or_answers_nothing_is_not_good(shelf: Shelf):
     wrong, empty = (THEM[0].__class__(**{**_fields(THEM[0]), "text": text}) for text in ("SELECT", "SELECT * { ?x <urn:none> ?y }"))
 
-    outcomes = [outcome async for outcome in tried(shelf, [wrong, empty])]
+    outcomes = [outcome async for outcome in run_examples(shelf, [wrong, empty])]
 
     assert [it.good for it in outcomes] == [False, False]
     assert outcomes[0].trouble
-    assert Outcome(THEM[0], 1, 0.1).good
+    assert ExampleOutcome(THEM[0], 1, 0.1).good
 
 
 def _fields(it: object) -> dict[str, object]:
@@ -143,14 +143,14 @@ async def test_the_page_shows_the_time_that_the_command_took(world, inside: http
 def test_a_file_of_times_that_cannot_be_read_tells_none(tmp_path, left):
     (tmp_path / FILE).write_text(left)
 
-    assert times(tmp_path) == {}
+    assert read_durations(tmp_path) == {}
 
 
 def test_an_example_that_is_no_longer_good_loses_its_time(tmp_path):
-    keep(tmp_path, [Outcome(THEM[0], 1, 0.1), Outcome(THEM[1], 2, 0.2)], 3)
-    keep(tmp_path, [Outcome(THEM[0], 0, 0.1)], 4)
+    write_durations(tmp_path, [ExampleOutcome(THEM[0], 1, 0.1), ExampleOutcome(THEM[1], 2, 0.2)], 3)
+    write_durations(tmp_path, [ExampleOutcome(THEM[0], 0, 0.1)], 4)
 
-    assert times(tmp_path) == {THEM[1].name: Time(0.2, 2, 3)}
+    assert read_durations(tmp_path) == {THEM[1].name: Duration(0.2, 2, 3)}
 
 
 def test_the_command_lists_them(tmp_path):

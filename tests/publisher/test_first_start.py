@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from publisher.app import Site, create_app
+from publisher.app import SiteOptions, create_app
 from publisher.pages.branding import Branding
 from publisher.portal.first_start import FirstStart
 from publisher.store.follower import alone
@@ -25,7 +25,7 @@ LANGUAGES = ("en", "ar", "zh", "fr", "ru", "es")
 
 
 def client(shelf: Shelf, branding: Branding) -> httpx.AsyncClient:
-    return httpx.AsyncClient(transport=httpx.ASGITransport(create_app(shelf, site=Site(branding))), base_url="http://portal.example")
+    return httpx.AsyncClient(transport=httpx.ASGITransport(create_app(shelf, site=SiteOptions(branding))), base_url="http://portal.example")
 
 
 @pytest.fixture

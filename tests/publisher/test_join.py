@@ -11,7 +11,7 @@ import httpx
 import orjson
 import pytest
 
-from publisher.app import Site, create_app
+from publisher.app import SiteOptions, create_app
 from publisher.errors import Busy, Spent
 from publisher.portal.source_preview import TRIES, WINDOW, Bench, Tried, Verdict, read
 from publisher.portal.source_wizard import card, given
@@ -45,7 +45,9 @@ def bench(answer: object = ANSWER, **more) -> Bench:
 
 
 def visitor(shelf, trial: Bench | None) -> httpx.AsyncClient:
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(shelf, site=Site(trial=trial))), base_url="http://stocktake.test")
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=create_app(shelf, site=SiteOptions(trial=trial))), base_url="http://stocktake.test"
+    )
 
 
 async def test_a_dry_run_shows_the_verdict_on_each_record(shelf):

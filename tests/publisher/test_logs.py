@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from publisher.logs import Libraries, Renderer, Repeats, fault, to_stderr
+from publisher.logs import LibraryHandler, Renderer, RepeatFilter, configure_logging, render_exception
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,11 +19,11 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def stderr() -> Iterator[None]:
     """Configure the logs as the program does, and undo that."""
-    to_stderr()
+    configure_logging()
     yield
     structlog.reset_defaults()
     root = logging.getLogger()
-    root.handlers = [handler for handler in root.handlers if not isinstance(handler, Libraries)]
+    root.handlers = [handler for handler in root.handlers if not isinstance(handler, LibraryHandler)]
 
 
 def test_line_breaks_of_a_message_become_spaces(stderr, capsys):
@@ -53,7 +53,7 @@ def test_a_traceback_has_indented_lines_after_its_event(stderr, capsys):
 
 def test_an_error_that_repeats_is_logged_once_and_then_counted():
     now = [0.0]
-    repeats, passed = Repeats(window=600, clock=lambda: now[0]), []
+    repeats, passed = RepeatFilter(window=600, clock=lambda: now[0]), []
 
     for seconds in (0, 10, 20, 599, 601, 610):
         now[0] = seconds
@@ -67,7 +67,7 @@ def test_an_error_that_repeats_is_logged_once_and_then_counted():
 
 @pytest.mark.parametrize("other", [{"source": "b"}, {"level": "info"}, {"reason": "timeout"}])
 def test_what_differs_or_only_informs_is_always_logged(other):
-    repeats, event = Repeats(), {"event": "no connection", "level": "error", "source": "a"}
+    repeats, event = RepeatFilter(), {"event": "no connection", "level": "error", "source": "a"}
 
     assert repeats(None, "", event) == event
     assert repeats(None, "", {**event, **other}) == {**event, **other}
@@ -88,7 +88,7 @@ def test_a_library_s_error_is_one_line_with_its_cause(stderr, capsys):
 
 def test_a_fault_of_ours_that_a_library_logs_keeps_its_traceback(stderr, capsys):
     try:
-        Repeats()(None, "", None)  # type: ignore[arg-type]
+        RepeatFilter()(None, "", None)  # type: ignore[arg-type]
     except AttributeError as error:
         logging.getLogger("procrastinate.worker").error("Job ended", exc_info=error)
 
@@ -98,13 +98,13 @@ def test_a_fault_of_ours_that_a_library_logs_keeps_its_traceback(stderr, capsys)
 def test_an_exception_is_rendered_where_it_is_passed():
     error = ValueError("wrong")
 
-    text = Renderer()(None, "", fault(None, "", {"event": "x", "level": "error", "exc_info": error}))
+    text = Renderer()(None, "", render_exception(None, "", {"event": "x", "level": "error", "exc_info": error}))
 
     assert text == "level=error event=x\n    ValueError: wrong"
 
 
 def test_logs_of_libraries_come_once_although_the_program_configures_twice():
-    code = "import logging; from publisher.logs import to_stderr; to_stderr(); to_stderr(); logging.getLogger('x').warning('once')"
+    code = "import logging; from publisher.logs import configure_logging as f; f(); f(); logging.getLogger('x').warning('once')"
 
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True, text=True, timeout=60)
 

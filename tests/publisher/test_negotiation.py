@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from publisher.formats import GRAPHS, TABLES
-from publisher.http.negotiation import best, quality, wants_html
+from publisher.http.negotiation import best_match, quality, wants_html
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
 
@@ -35,7 +35,7 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,imag
     ],
 )
 def test_the_table_that_is_wanted_most_is_chosen(accept: str | None, suffix: str | None) -> None:
-    row = best(accept, TABLES.values())
+    row = best_match(accept, TABLES.values())
 
     assert (row.suffix if row else None) == suffix
 
@@ -52,7 +52,7 @@ def test_the_table_that_is_wanted_most_is_chosen(accept: str | None, suffix: str
     ],
 )
 def test_the_graph_that_is_wanted_most_is_chosen(accept: str | None, suffix: str) -> None:
-    row = best(accept, GRAPHS.values())
+    row = best_match(accept, GRAPHS.values())
 
     assert row is not None
     assert row.suffix == suffix

@@ -16,7 +16,7 @@ import pytest
 from browser import Browser, browsing
 from serving import served
 
-from publisher.sparql.query_editor import bundled
+from publisher.sparql.query_editor import is_built
 
 FLAGS = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update --disable-sync"
 
@@ -27,7 +27,7 @@ def browser() -> str:
     command = shutil.which("chromium")
     if command is None:
         pytest.skip("no chromium")
-    if not bundled():
+    if not is_built():
         pytest.skip("the query page's scripts were not built, for which npm is needed")
     return command
 
@@ -83,7 +83,7 @@ STATE = f"{PANEL}.querySelector('.answer-bar')?.dataset.state"
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """Open a browser for the tests below."""
-    if not bundled():
+    if not is_built():
         pytest.skip("the query page's scripts were not built, for which npm is needed")
     with browsing(tmp_path_factory.mktemp("page")) as opened:
         yield opened

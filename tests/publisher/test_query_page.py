@@ -9,11 +9,11 @@ import httpx
 import pytest
 
 from publisher.formats import GRAPHS, TABLES
-from publisher.http.security_headers import POLICY
+from publisher.http.security_headers import CONTENT_SECURITY_POLICY
 from publisher.limits import Limits
 from publisher.pages.templating import Pages
 from publisher.sparql.examples.example import examples
-from publisher.sparql.query_editor import Editor, bundled, texts, view
+from publisher.sparql.query_editor import EditorState, initial_view, is_built, script_texts
 from vocab.iris import Iris
 
 HTML = {"Accept": "text/html"}
@@ -21,13 +21,13 @@ HTML = {"Accept": "text/html"}
 
 def _page(scripts: bool, releases: tuple[int, ...] = ()) -> str:
     them = examples(Iris())
-    told = Editor(them[0], False, False, them, releases)
+    told = EditorState(them[0], False, False, them, releases)
     answer = Pages(Iris()).page(
         "sparql.html",
         it=told,
         scripts=scripts,
-        texts=texts(),
-        view=view,
+        texts=script_texts(),
+        view=initial_view,
         limits=Limits(),
         tables=TABLES.values(),
         graphs=GRAPHS.values(),
@@ -47,7 +47,7 @@ async def test_the_form_works_without_scripts(client: httpx.AsyncClient):
 
 
 def test_without_a_bundle_the_page_is_a_plain_form(tmp_path):
-    page = _page(bundled(tmp_path))
+    page = _page(is_built(tmp_path))
 
     assert "<script" not in page
     assert '<form class="card" id="plain"' in page
@@ -70,8 +70,8 @@ def test_the_page_offers_the_releases(tmp_path):
 async def test_the_page_has_the_policy_of_all_others(client: httpx.AsyncClient):
     answer = await client.get("/sparql", headers=HTML)
 
-    assert answer.headers["Content-Security-Policy"] == POLICY
-    assert "unsafe" not in POLICY
+    assert answer.headers["Content-Security-Policy"] == CONTENT_SECURITY_POLICY
+    assert "unsafe" not in CONTENT_SECURITY_POLICY
 
 
 async def test_words_to_complete_are_our_own_vocabulary(client: httpx.AsyncClient):

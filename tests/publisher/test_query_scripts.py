@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from publisher.sparql.query_editor import texts
+from publisher.sparql.query_editor import script_texts
 
 WEB = Path(__file__).parents[2] / "publisher" / "web"
 
@@ -84,4 +84,4 @@ def test_every_text_of_the_scripts_is_translated() -> None:
     used |= set(re.findall(r'stocktakeText\("([^"$]+)"\)', builder))
 
     assert len(used) > 40
-    assert used == set(texts())
+    assert used == set(script_texts())

@@ -15,7 +15,7 @@ from publisher.app import create_app
 from publisher.formats import GRAPHS, TABLES
 from publisher.limits import Limits
 from publisher.sparql.description import FUNCTIONS, LATERAL, PROPERTIES
-from publisher.sparql.protocol import MOST
+from publisher.sparql.protocol import MAX_QUERY_BYTES
 from publisher.store.apply import apply
 from publisher.store.query_service import Shelf
 from vocab.iris import BASE, Iris
@@ -134,7 +134,7 @@ async def test_the_limits_are_those_that_hold(told: Store) -> None:
 
     limits = [float(*values(told, SERVICE, f"{BASE}ns#{name}")) for name in names]
 
-    assert limits == [7.5, 1 << 30, 2_000, MOST, 40, LIMITS.window]
+    assert limits == [7.5, 1 << 30, 2_000, MAX_QUERY_BYTES, 40, LIMITS.window]
 
 
 async def test_a_budget_that_is_not_set_is_not_told(world: Path) -> None:

@@ -15,7 +15,7 @@ from publisher.facets.filter_query import Wanted, wanted
 from publisher.facets.queries import LAST, Tables, tables_in
 from publisher.facets.sort_keys import KEYS
 from publisher.limits import Limits
-from publisher.sparql.rewriting import ready
+from publisher.sparql.rewriting import await_indexes
 from publisher.store.query_service import Shelf
 from publisher.store.workers.query_request import Question
 from vocab.initiative import Basis
@@ -46,7 +46,7 @@ WISHES = {
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shelf(world: Path) -> AsyncIterator[Shelf]:
     async with Shelf(world, IRIS, Limits(seconds=240, wait=240), readers=2) as opened:
-        await ready(opened, Question("PREFIX text: <http://jena.apache.org/text#>"))
+        await await_indexes(opened, Question("PREFIX text: <http://jena.apache.org/text#>"))
         yield opened
 
 

@@ -17,7 +17,7 @@ from waiting import wait_until
 from journal.journal import Journal
 from publisher.search.query_parser import Wish
 from publisher.search.searcher import search_in
-from publisher.sparql.rewriting import ready, rewrite
+from publisher.sparql.rewriting import await_indexes, rewrite
 from publisher.store.follower import Follower
 from publisher.store.process import command, environment
 from publisher.store.query_service import Shelf
@@ -339,10 +339,10 @@ async def test_what_was_rewritten_by_a_state_is_answered_by_that_state(tmp_path:
     search = Question('SELECT ?title { ?thing <http://jena.apache.org/text#query> "one" ; <http://purl.org/dc/terms/title> ?title }', "csv")
     commit(tmp_path, "1", [], one)
     async with Shelf(tmp_path, IRIS, readers=1) as shelf:
-        await ready(shelf, search)
+        await await_indexes(shelf, search)
         before = await rewrite(shelf, search)
         commit(tmp_path, "1", one, changed)
-        await ready(shelf, search)
+        await await_indexes(shelf, search)
         after = await rewrite(shelf, search)
 
         answers = []

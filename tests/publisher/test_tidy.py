@@ -11,8 +11,8 @@ from pyld import jsonld
 from pyoxigraph import RdfFormat, parse
 
 from publisher.formats import GRAPHS
-from publisher.linked_data.jsonld_context import CLASSES, FRAMES, NAMES, context, frame
-from publisher.linked_data.plain_json import tidy
+from publisher.linked_data.jsonld_context import CLASSES, FRAMES, TERMS, jsonld_context, jsonld_frame
+from publisher.linked_data.plain_json import plain_json
 from publisher.rdf.results import Term
 from publisher.store.descriptions import Description, Statement, spaces, write
 from vocab.iris import Iris
@@ -40,7 +40,12 @@ Load = Callable[[str, dict[str, object]], dict[str, object]]
 def local(address: str, options: dict[str, object]) -> dict[str, object]:
     """Give our context, and no other document, to a processor of JSON-LD."""
     assert address == f"{IRIS.base}context.jsonld"
-    return {"contentType": "application/ld+json", "contextUrl": None, "documentUrl": address, "document": {"@context": context(IRIS)}}
+    return {
+        "contentType": "application/ld+json",
+        "contextUrl": None,
+        "documentUrl": address,
+        "document": {"@context": jsonld_context(IRIS)},
+    }
 
 
 def triples(told: object) -> set[str]:
@@ -89,7 +94,7 @@ async def test_our_frames_make_it_of_the_n_triples(client: httpx.AsyncClient) ->
 
 @pytest.mark.parametrize("name", FRAMES)
 def test_every_frame_is_of_a_class_that_has_a_name(name: str) -> None:
-    assert frame(name, IRIS)["@type"] in CLASSES
+    assert jsonld_frame(name, IRIS)["@type"] in CLASSES
 
 
 async def test_there_is_no_frame_of_what_is_no_class(client: httpx.AsyncClient) -> None:
@@ -103,11 +108,11 @@ async def test_the_context_that_is_named_is_served(client: httpx.AsyncClient) ->
     answer = await client.get("/context.jsonld")
 
     assert answer.headers["content-type"] == "application/ld+json"
-    assert answer.json() == {"@context": context(IRIS)}
+    assert answer.json() == {"@context": jsonld_context(IRIS)}
 
 
 def test_no_two_names_are_alike() -> None:
-    names = [it.name for it in NAMES] + list(CLASSES)
+    names = [it.name for it in TERMS] + list(CLASSES)
 
     assert len(set(names)) == len(names)
 
@@ -135,7 +140,7 @@ def test_no_two_names_are_alike() -> None:
 def test_a_value_of_any_kind_keeps_what_it_says(name: str, value: Term) -> None:
     it = described((name, value))
 
-    told = jsonld.json.loads(tidy(it, IRIS))
+    told = jsonld.json.loads(plain_json(it, IRIS))
 
     assert triples(told) == {str(quad.triple) for quad in parse(write(it, GRAPHS["nt"]), RdfFormat.N_TRIPLES)}
 
@@ -144,7 +149,7 @@ def test_what_hangs_on_nothing_is_included() -> None:
     apart = Statement("https://example.org/apart", f"{DCT}title", Term("Apart", "literal", "en"))
     it = Description(THING, (Statement(THING, f"{DCT}title", Term("Thing", "literal", "en")), apart), {}, spaces(IRIS))
 
-    told = jsonld.json.loads(tidy(it, IRIS))
+    told = jsonld.json.loads(plain_json(it, IRIS))
 
     assert told["included"] == [{"id": "https://example.org/apart", "title": {"en": "Apart"}}]
     assert len(triples(told)) == 2
@@ -155,6 +160,6 @@ def test_two_things_that_point_at_each_other_are_told_once_each() -> None:
     back = Statement(other, f"{DCT}publisher", Term(THING))
     it = Description(THING, (Statement(THING, f"{DCT}publisher", Term(other)), back), {}, spaces(IRIS))
 
-    told = jsonld.json.loads(tidy(it, IRIS))
+    told = jsonld.json.loads(plain_json(it, IRIS))
 
     assert told["publisher"] == [{"id": other, "publisher": [THING]}]

@@ -15,7 +15,7 @@ from suite import SUITE
 from wire import Exchange, Step, exchanges
 
 from publisher.app import create_app
-from publisher.formats import GRAPHS, TABLES, names
+from publisher.formats import GRAPHS, TABLES, media_types
 from publisher.store.query_service import Shelf
 from publisher.store.snapshots import make
 from publisher.store.workers.pool import Limits
@@ -26,9 +26,9 @@ ALL = list(exchanges(MANIFEST)) if SUITE.exists() else []
 UPDATES = [it for it in ALL if "update" in it.name]
 QUERIES = [it for it in ALL if "update" not in it.name]
 KINDS = {
-    "boolean": [name for row in TABLES.values() if row.suffix in ("json", "xml") for name in names(row)],
-    "tabular": [name for row in TABLES.values() for name in names(row)],
-    "RDF": [name for row in GRAPHS.values() for name in names(row)],
+    "boolean": [name for row in TABLES.values() if row.suffix in ("json", "xml") for name in media_types(row)],
+    "tabular": [name for row in TABLES.values() for name in media_types(row)],
+    "RDF": [name for row in GRAPHS.values() for name in media_types(row)],
 }
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

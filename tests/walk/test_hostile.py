@@ -67,8 +67,8 @@ ADDRESSES = (
 )
 LOGGING = """
 import sys, structlog
-from publisher.logs import to_stderr
-to_stderr()
+from publisher.logs import configure_logging
+configure_logging()
 structlog.get_logger().warning("said", error=sys.argv[1])
 """
 ROUNDS = max(len(TITLES), len(ADDRESSES))

@@ -13,18 +13,18 @@ from structlog.testing import capture_logs
 
 from harvesters.network.retry import install_retry_logging
 from harvesters.runs.run_logging import attempt
-from publisher.logs import Libraries, to_stderr
+from publisher.logs import LibraryHandler, configure_logging
 
 
 @pytest.fixture
 def log_to_stderr() -> Iterator[None]:
-    to_stderr()
+    configure_logging()
     install_retry_logging()
     yield
     set_on_retry_hooks(None)
     structlog.reset_defaults()
     root = logging.getLogger()
-    root.handlers = [handler for handler in root.handlers if not isinstance(handler, Libraries)]
+    root.handlers = [handler for handler in root.handlers if not isinstance(handler, LibraryHandler)]
 
 
 def test_a_retried_request_names_its_source(log_to_stderr, source, means, registry, project, capsys) -> None:

@@ -10,10 +10,10 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.catalog.ckan import ROWS, Json, Search, packages, searched
+from publisher.catalog.ckan import ROWS, Json, PackageSearch, packages, search_packages
 from publisher.catalog.data_json import data_json
-from publisher.catalog.datasets import holdings, reachable
-from publisher.http.representation import Told, answer
+from publisher.catalog.datasets import contact_email, load_catalog
+from publisher.http.representation import Representation, build_response
 from publisher.pages.templating import Pages
 from publisher.store.query_service import Shelf
 
@@ -25,20 +25,20 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     routes = APIRouter()
 
     async def pod(request: Request) -> Response:
-        told = data_json(await holdings(shelf, reachable(request)), shelf.iris.base)
-        return answer(request, Told(orjson.dumps(told, option=orjson.OPT_INDENT_2), "application/json"))
+        told = data_json(await load_catalog(shelf, contact_email(request)), shelf.iris.base)
+        return build_response(request, Representation(orjson.dumps(told, option=orjson.OPT_INDENT_2), "application/json"))
 
     async def action(request: Request) -> Response:
         name = request.path_params["action"]
         try:
             asked = await _asked(request)
-            result = _result(name, asked, packages(await holdings(shelf, reachable(request))))
+            result = _result(name, asked, packages(await load_catalog(shelf, contact_email(request))))
         except (ValueError, TypeError) as error:
             return _failed(HTTPStatus.CONFLICT, "Validation Error", str(error))
         except LookupError as error:
             return _failed(HTTPStatus.NOT_FOUND, "Not Found Error", str(error.args[0]))
         help_ = f"{shelf.iris.base}api/3/action/help_show?name={name}"
-        return answer(request, Told(orjson.dumps({"help": help_, "success": True, "result": result}), "application/json"))
+        return build_response(request, Representation(orjson.dumps({"help": help_, "success": True, "result": result}), "application/json"))
 
     routes.add_route("/data.json", pod, methods=["GET", "HEAD"])
     for path in ("/api/action/{action}", "/api/3/action/{action}"):
@@ -61,7 +61,7 @@ def _result(action: str, asked: Mapping[str, object], found: list[Json]) -> obje
     """Answer one of CKAN's actions; raises LookupError and ValueError."""
     if action == "package_search":
         q, fq, sort = (str(asked.get(name) or "") for name in ("q", "fq", "sort"))
-        return searched(found, Search(q, fq, sort, *_window(asked, "start", "rows", ROWS)))
+        return search_packages(found, PackageSearch(q, fq, sort, *_window(asked, "start", "rows", ROWS)))
     if action == "package_list":
         start, rows = _window(asked, "offset", "limit", len(found))
         return sorted(str(it["name"]) for it in found)[start : start + rows]

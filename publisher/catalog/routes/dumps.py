@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.http.entity_tags import send_file
-from publisher.http.problems import Refused
+from publisher.http.problems import HTTPProblem
 from publisher.pages.templating import Pages
 from publisher.releases.dump_index import NAME, listed
 from publisher.store.query_service import Shelf
@@ -28,7 +28,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         name = request.path_params["name"]
         match = NAME.match(name)
         if match is None or not (folder / name).is_file():
-            raise Refused(HTTPStatus.NOT_FOUND, f"There is no dump {name}")
+            raise HTTPProblem(HTTPStatus.NOT_FOUND, f"There is no dump {name}")
         return await run_in_threadpool(send_file, request, folder / name, "text/plain; charset=utf-8" if match[2] else "application/gzip")
 
     routes.add_route("/dumps/", listing, methods=["GET", "HEAD"])

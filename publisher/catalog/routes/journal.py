@@ -17,9 +17,9 @@ from journal import mirror_origin
 from journal.entry import Entry
 from journal.errors import JournalError
 from journal.row_counts import Tally, tally
-from publisher.formats import GRAPHS, Format, Graph
-from publisher.http.negotiation import best, wants_html
-from publisher.http.problems import Refused
+from publisher.formats import GRAPHS, Format, GraphFormat
+from publisher.http.negotiation import best_match, wants_html
+from publisher.http.problems import HTTPProblem
 from publisher.pages.templating import Pages
 from publisher.rdf.results import Term
 from publisher.releases.patches import send
@@ -28,15 +28,15 @@ from publisher.store.query_service import Shelf
 from vocab.iris import Iris
 from vocab.terms import DCAT, DCT, PROV, RDF, XSD
 
-PER = 50  # entries a page where nothing is said
-MOST = 1_000  # entries a page
+PAGE_SIZE = 50  # entries a page where nothing is said
+MAX_PAGE_SIZE = 1_000  # entries a page
 _NAME = re.compile(r"([1-9]\d{0,8})(\.gz)?\Z", re.ASCII)
 _JSON = Format("json", "JSON", "application/json")
 _FORMATS: dict[str, Format] = {"json": _JSON, **GRAPHS}
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class EntrySummary:
     """An entry as it is listed: *bytes* are those of its gzip file."""
 
     entry: Entry
@@ -57,10 +57,10 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class EntryPage:
     """A page of the list, the newest entry first: those numbered below *before*, *per* at most, of *total*."""
 
-    lines: tuple[Line, ...]
+    lines: tuple[EntrySummary, ...]
     before: int
     per: int
     total: int
@@ -83,12 +83,12 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
 
     async def listing(request: Request) -> Response:
         row = _wanted(request)
-        with _whole():
-            found = await asyncio.to_thread(_sheet, shelf, request)
+        with _journal_errors():
+            found = await asyncio.to_thread(_entry_page, shelf, request)
         of = mirror_origin.read(shelf.journal.folder)
         links = [f'<{address}>; rel="{name}"' for name, address in (("next", found.next), ("prev", found.previous)) if address]
         headers = {"Vary": "Accept", "Cache-Control": "no-cache", **({"Link": ", ".join(links)} if links else {})}
-        if isinstance(row, Graph):
+        if isinstance(row, GraphFormat):
             return Response(write(_described(found, shelf.iris), row), headers={"Content-Type": row.media, **headers})
         if row is not None:
             return JSONResponse(_json(found, shelf.iris.base, of), headers=headers)
@@ -98,7 +98,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
 
     async def head(request: Request) -> Response:
         """Tell the newest entry and the base of the IRIs: all that a mirror asks for before it goes on."""
-        with _whole():
+        with _journal_errors():
             newest = await asyncio.to_thread(lambda: shelf.journal.head)
         etag = f'"{newest.id}-head"' if newest else '"empty"'
         headers = {"ETag": etag, "Cache-Control": "no-cache"}
@@ -110,10 +110,10 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     async def entry(request: Request) -> Response:
         name = request.path_params["name"]
         match = _NAME.match(name)
-        with _whole():
+        with _journal_errors():
             found = await asyncio.to_thread(shelf.journal.entry, int(match[1])) if match else None
             if match is None or found is None:
-                raise Refused(HTTPStatus.NOT_FOUND, f"The journal has no entry {name}")
+                raise HTTPProblem(HTTPStatus.NOT_FOUND, f"The journal has no entry {name}")
             return await asyncio.to_thread(send, request, found, packed=match[2] is not None)
 
     for path, endpoint in (("/journal/", listing), ("/journal/head", head), ("/journal/{name}", entry)):
@@ -122,11 +122,11 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
 
 
 @contextmanager
-def _whole() -> Iterator[None]:
+def _journal_errors() -> Iterator[None]:
     try:
         yield
     except JournalError as error:
-        raise Refused(HTTPStatus.INTERNAL_SERVER_ERROR, str(error)) from error
+        raise HTTPProblem(HTTPStatus.INTERNAL_SERVER_ERROR, str(error)) from error
 
 
 def _wanted(request: Request) -> Format | None:
@@ -134,25 +134,25 @@ def _wanted(request: Request) -> Format | None:
     accept, suffix = request.headers.get("accept"), request.query_params.get("format")
     if suffix is None and wants_html(accept, _FORMATS.values()):
         return None
-    row = _FORMATS.get(suffix) if suffix else best(accept, _FORMATS.values())
+    row = _FORMATS.get(suffix) if suffix else best_match(accept, _FORMATS.values())
     if row is None:
-        raise Refused(HTTPStatus.NOT_ACCEPTABLE, "The list is given as " + ", ".join(row.media for row in _FORMATS.values()))
+        raise HTTPProblem(HTTPStatus.NOT_ACCEPTABLE, "The list is given as " + ", ".join(row.media for row in _FORMATS.values()))
     return row
 
 
-def _sheet(shelf: Shelf, request: Request) -> Sheet:
+def _entry_page(shelf: Shelf, request: Request) -> EntryPage:
     newest = shelf.journal.head
     total = newest.number if newest else 0
-    before, per = _number(request, "before", total + 1), min(_number(request, "per", PER), MOST)
+    before, per = _number(request, "before", total + 1), min(_number(request, "per", PAGE_SIZE), MAX_PAGE_SIZE)
     numbers = range(min(before, total + 1) - 1, 0, -1)[:per]
     entries = [entry for number in numbers if (entry := shelf.journal.entry(number))]
-    return Sheet(tuple(Line(it, it.path.stat().st_size, tally(it)) for it in entries), before, per, total)
+    return EntryPage(tuple(EntrySummary(it, it.path.stat().st_size, tally(it)) for it in entries), before, per, total)
 
 
 def _number(request: Request, name: str, otherwise: int) -> int:
     text = request.query_params.get(name, "")
     if text and not (text.isascii() and text.isdecimal() and 0 < int(text[:10]) < 1_000_000_000):
-        raise Refused(HTTPStatus.BAD_REQUEST, f"The parameter {name} is a number from 1")
+        raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"The parameter {name} is a number from 1")
     return int(text) if text else otherwise
 
 
@@ -160,18 +160,18 @@ def _head(it: Entry) -> dict[str, object]:
     return {"number": it.number, "id": it.id, "previous": it.previous, "run": it.run, "time": f"{it.time:%Y-%m-%dT%H:%M:%SZ}"}
 
 
-def _json(sheet: Sheet, base: str, of: mirror_origin.Origin | None) -> dict[str, object]:
+def _json(sheet: EntryPage, base: str, of: mirror_origin.Origin | None) -> dict[str, object]:
     entries = [line.told() for line in sheet.lines]
     links = {"next": sheet.next, "previous": sheet.previous}
     return {"base": base, "mirror_of": of.url if of else None, "total": sheet.total, "entries": entries, **links}
 
 
-def _described(sheet: Sheet, iris: Iris) -> Description:
+def _described(sheet: EntryPage, iris: Iris) -> Description:
     about = f"{iris.base}journal/"
     return Description(about, tuple(one for line in sheet.lines for one in _statements(line, about, iris)), {}, spaces(iris))
 
 
-def _statements(line: Line, about: str, iris: Iris) -> Iterator[Statement]:
+def _statements(line: EntrySummary, about: str, iris: Iris) -> Iterator[Statement]:
     it, count = line.entry, line.tally
     its, time = f"{about}{it.number}", f"{it.time:%Y-%m-%dT%H:%M:%SZ}"
     yield Statement(about, f"{DCT}hasPart", Term(its))

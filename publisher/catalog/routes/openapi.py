@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.http.links import origin
-from publisher.http.representation import Told, answer
+from publisher.http.representation import Representation, build_response
 from publisher.pages.templating import Pages
 from publisher.store.query_service import Shelf
 
@@ -25,13 +25,15 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     routes = APIRouter()
 
     async def openapi(request: Request) -> Response:
-        return answer(request, Told(orjson.dumps(described(origin(request)), option=orjson.OPT_INDENT_2), MEDIA))
+        return build_response(
+            request, Representation(orjson.dumps(openapi_description(origin(request)), option=orjson.OPT_INDENT_2), MEDIA)
+        )
 
     routes.add_route("/openapi.json", openapi, methods=["GET", "HEAD"])
     return routes
 
 
-def described(host: str) -> dict[str, Any]:
+def openapi_description(host: str) -> dict[str, Any]:
     """Give the description of this version at the address *host*."""
     told = _read()
     return {**told, "info": {**told["info"], "version": version("stocktake")}, "servers": [{"url": host}]}
@@ -39,5 +41,5 @@ def described(host: str) -> dict[str, Any]:
 
 @cache
 def _read() -> dict[str, Any]:
-    read: dict[str, Any] = orjson.loads((files("publisher.described") / "openapi.json").read_bytes())
+    read: dict[str, Any] = orjson.loads((files("publisher.openapi") / "openapi.json").read_bytes())
     return read

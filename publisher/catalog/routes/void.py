@@ -13,9 +13,9 @@ from starlette.responses import Response
 
 from publisher.errors import LimitError
 from publisher.formats import GRAPHS
-from publisher.http.negotiation import best
-from publisher.http.problems import Refused
-from publisher.http.representation import Told, answer
+from publisher.http.negotiation import best_match
+from publisher.http.problems import HTTPProblem
+from publisher.http.representation import Representation, build_response
 from publisher.pages.templating import Pages
 from publisher.rdf.results import Term
 from publisher.releases.dump_index import listed
@@ -36,11 +36,11 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     routes = APIRouter()
 
     async def void(request: Request) -> Response:
-        row = best(request.headers.get("accept"), GRAPHS.values()) or GRAPHS["ttl"]
+        row = best_match(request.headers.get("accept"), GRAPHS.values()) or GRAPHS["ttl"]
         if not shelf.generation:
-            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "No generation is up yet")
+            raise HTTPProblem(HTTPStatus.SERVICE_UNAVAILABLE, "No generation is up yet")
         told = await describe(shelf)
-        return answer(request, Told(write(told, row), row.media, negotiated=True))
+        return build_response(request, Representation(write(told, row), row.media, negotiated=True))
 
     routes.add_route("/.well-known/void", void, methods=["GET", "HEAD"])
     return routes

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 
-PER = 250  # members a page, some 2 MB of TriG
+PAGE_SIZE = 250  # members a page, some 2 MB of TriG
 _DAY = 86_400
 
 
@@ -36,12 +36,12 @@ class Day:
     @property
     def pages(self) -> int:
         """Count its pages; behind a full page there is always another, which may be empty."""
-        return (self.last - self.after) // PER + 1
+        return (self.last - self.after) // PAGE_SIZE + 1
 
     def page(self, number: int) -> tuple[int, int]:
         """Give the numbers that page *number*, counted from 1, lies above and goes up to."""
-        after = self.after + (number - 1) * PER
-        return after, min(after + PER, self.last)
+        after = self.after + (number - 1) * PAGE_SIZE
+        return after, min(after + PAGE_SIZE, self.last)
 
     def closed(self, number: int) -> bool:
         """Tell whether nothing can be added to a page."""

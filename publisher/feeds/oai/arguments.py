@@ -33,7 +33,7 @@ _PREFIX = re.compile(r"[A-Za-z0-9_.!~*'()-]+\Z")
 _DAY, _SECOND = re.compile(r"\d{4}-\d\d-\d\d\Z", re.ASCII), re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\Z", re.ASCII)
 
 
-def read(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+def parse_arguments(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Read a request's arguments, its verb among them; raises OaiError where they are not those of its verb."""
     given: dict[str, str] = {}
     for name, value in pairs:
@@ -61,13 +61,13 @@ def read(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     return given
 
 
-def bounds(since: str | None, until: str | None) -> tuple[int | None, int | None]:
+def parse_bounds(since: str | None, until: str | None) -> tuple[int | None, int | None]:
     """Read the arguments ``from`` and ``until`` as the first second that counts and the first that does not; raises OaiError.
 
     >>> bounds("1970-01-01", "1970-01-01"), bounds(None, "1970-01-01T00:00:09Z")
     ((0, 86400), (None, 10))
     """
-    first, last = _moment(since), _moment(until)
+    first, last = _parse_date(since), _parse_date(until)
     if since and until and len(since) != len(until):
         raise OaiError("badArgument", "from and until are of one granularity")
     if first is not None and last is not None and first > last:
@@ -80,7 +80,7 @@ def _seconds(moment: datetime | None) -> int | None:
     return None if moment is None else int(moment.timestamp())
 
 
-def _moment(text: str | None) -> datetime | None:
+def _parse_date(text: str | None) -> datetime | None:
     if text is None:
         return None
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from publisher.feeds.record_metadata import Card
+from publisher.feeds.record_metadata import RecordMetadata
 from publisher.feeds.xml_writing import element, empty
 
 _HEAD = (
@@ -20,18 +20,18 @@ _YEAR = re.compile(r"\d{4}", re.ASCII)
 _NONE = "(:unav)"  # DataCite's own word for what is not known (appendix 3)
 
 
-def write(it: Card) -> str:
+def write(it: RecordMetadata) -> str:
     """Write a record's element; what the schema must have and the record has not is told as unavailable."""
     return f"{_HEAD}{''.join(_properties(it))}</resource>"
 
 
-def wrapped(it: Card) -> str:
+def wrapped(it: RecordMetadata) -> str:
     """Write it in the envelope of DataCite's own provider."""
     told = element("schemaVersion", "4.5") + element("datacentreSymbol", _SYMBOL)
     return f"{_WRAPPER}{told}<payload>{write(it)}</payload></oai_datacite>"
 
 
-def _properties(it: Card) -> Iterator[str]:
+def _properties(it: RecordMetadata) -> Iterator[str]:
     yield element("identifier", it.topic, identifierType="URL")
     creators = [element("creatorName", text.value, nameType="Organizational") for text in it.leads]
     yield _many("creators", "creator", creators or [element("creatorName", _NONE)])
@@ -63,12 +63,12 @@ def _properties(it: Card) -> Iterator[str]:
     yield _many("fundingReferences", "fundingReference", (element("funderName", text.value) for text in it.funders))
 
 
-def _subjects(it: Card) -> Iterator[str]:
+def _subjects(it: RecordMetadata) -> Iterator[str]:
     yield from (element("subject", concept.name, valueURI=concept.iri) for concept in it.concepts)
     yield from (element("subject", text.value, xml_lang=text.language) for text in it.subjects)
 
 
-def _dates(it: Card) -> Iterator[str]:
+def _dates(it: RecordMetadata) -> Iterator[str]:
     if it.issued:
         yield element("date", it.issued, dateType="Issued")
     if it.modified:
@@ -78,7 +78,7 @@ def _dates(it: Card) -> Iterator[str]:
         yield element("date", span, dateType="Valid")
 
 
-def _spots(it: Card) -> Iterator[str]:
+def _spots(it: RecordMetadata) -> Iterator[str]:
     for place in it.places:
         point = element("pointLongitude", place.longitude) + element("pointLatitude", place.latitude)
         named = element("geoLocationPlace", place.name) if place.name else ""
@@ -86,7 +86,7 @@ def _spots(it: Card) -> Iterator[str]:
     yield from (element("geoLocationPlace", country.name) for country in it.countries)
 
 
-def _year(it: Card) -> str:
+def _year(it: RecordMetadata) -> str:
     """Give the year in which it was made known, as near as it is told."""
     dates = (it.issued, it.start and it.start.value, it.modified)
     return next((match[0] for date in dates if date and (match := _YEAR.match(date))), "0000")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from publisher.feeds.record_metadata import Card
+from publisher.feeds.record_metadata import RecordMetadata
 from publisher.feeds.xml_writing import element
 
 _HEAD = (
@@ -14,12 +14,12 @@ _HEAD = (
 )
 
 
-def write(it: Card) -> str:
+def write(it: RecordMetadata) -> str:
     """Write a record's element."""
     return f"{_HEAD}{''.join(_elements(it))}</oai_dc:dc>"
 
 
-def _elements(it: Card) -> Iterator[str]:
+def _elements(it: RecordMetadata) -> Iterator[str]:
     yield from (element("dc:title", text.value, xml_lang=text.language) for text in it.titles)
     yield from (element("dc:publisher", text.value, xml_lang=text.language) for text in it.leads)
     yield from (element("dc:contributor", text.value, xml_lang=text.language) for text in (*it.partners, *it.funders))

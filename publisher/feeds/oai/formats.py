@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pyoxigraph import Literal, NamedNode, RdfFormat, Triple, serialize
 
 from publisher.feeds.oai import datacite, dublin_core
-from publisher.feeds.record_metadata import Card, card
+from publisher.feeds.record_metadata import RecordMetadata, read_metadata
 from publisher.history.change_reader import Change
 from publisher.history.record_states import State
 from publisher.rdf.results import Term
@@ -20,7 +20,7 @@ Write = Callable[[Change, State, Iris], str]
 
 
 @dataclass(frozen=True, slots=True)
-class Metadata:
+class MetadataFormat:
     """A row: the prefix's schema and namespace, and the writer of a record's element."""
 
     schema: str
@@ -28,8 +28,8 @@ class Metadata:
     write: Write
 
 
-def _carded(write: Callable[[Card], str]) -> Write:
-    return lambda change, state, iris: write(card(change, state, iris))
+def _from_metadata(write: Callable[[RecordMetadata], str]) -> Write:
+    return lambda change, state, iris: write(read_metadata(change, state, iris))
 
 
 def _rdf(change: Change, state: State, iris: Iris) -> str:
@@ -51,14 +51,14 @@ def _node(term: Term) -> NamedNode | Literal:
 
 
 FORMATS = {
-    "oai_dc": Metadata(
-        "http://www.openarchives.org/OAI/2.0/oai_dc.xsd", "http://www.openarchives.org/OAI/2.0/oai_dc/", _carded(dublin_core.write)
+    "oai_dc": MetadataFormat(
+        "http://www.openarchives.org/OAI/2.0/oai_dc.xsd", "http://www.openarchives.org/OAI/2.0/oai_dc/", _from_metadata(dublin_core.write)
     ),
-    "datacite": Metadata(
-        "http://schema.datacite.org/meta/kernel-4.5/metadata.xsd", "http://datacite.org/schema/kernel-4", _carded(datacite.write)
+    "datacite": MetadataFormat(
+        "http://schema.datacite.org/meta/kernel-4.5/metadata.xsd", "http://datacite.org/schema/kernel-4", _from_metadata(datacite.write)
     ),
-    "oai_datacite": Metadata(
-        "http://schema.datacite.org/oai/oai-1.1/oai.xsd", "http://schema.datacite.org/oai/oai-1.1/", _carded(datacite.wrapped)
+    "oai_datacite": MetadataFormat(
+        "http://schema.datacite.org/oai/oai-1.1/oai.xsd", "http://schema.datacite.org/oai/oai-1.1/", _from_metadata(datacite.wrapped)
     ),
-    "rdf": Metadata("http://www.openarchives.org/OAI/2.0/rdf.xsd", "http://www.w3.org/1999/02/22-rdf-syntax-ns#", _rdf),
+    "rdf": MetadataFormat("http://www.openarchives.org/OAI/2.0/rdf.xsd", "http://www.w3.org/1999/02/22-rdf-syntax-ns#", _rdf),
 }

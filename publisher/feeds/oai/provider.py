@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 
 from publisher.errors import NotReady
 from publisher.feeds.oai import tokens
-from publisher.feeds.oai.arguments import bounds
+from publisher.feeds.oai.arguments import parse_bounds
 from publisher.feeds.oai.errors import OaiError
 from publisher.feeds.oai.formats import FORMATS
-from publisher.feeds.sets import title
+from publisher.feeds.sets import set_title
 from publisher.feeds.xml_writing import element, empty, instant
 from publisher.history import change_reader
 from publisher.history.record_states import State, level, states
@@ -26,8 +26,8 @@ from publisher.rdf.results import Row
 from publisher.store.queries import query
 from publisher.store.query_service import Shelf
 
-RECORDS = 100  # a page, some 300 kB of oai_dc
-HEADERS = 1_000  # a page
+RECORDS_PER_PAGE = 100  # a page, some 300 kB of oai_dc
+HEADERS_PER_PAGE = 1_000  # a page
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +79,11 @@ class Provider:
             element("metadataPrefix", prefix) + element("schema", it.schema) + element("metadataNamespace", it.namespace)
             for prefix, it in FORMATS.items()
         )
-        return _inside("ListMetadataFormats", "metadataFormat", rows)
+        return _wrap("ListMetadataFormats", "metadataFormat", rows)
 
     async def _sets(self, token: str | None) -> str:
         if token is not None:
-            tokens.read(token, "ListSets", self.key)
+            tokens.read_token(token, "ListSets", self.key)
         await level(self.shelf)
 
         def names() -> list[str]:
@@ -93,8 +93,8 @@ class Provider:
         found, titles = await asyncio.to_thread(names), await self._registries()
         if not found:
             raise OaiError("noSetHierarchy", "There are no sets before the first record")
-        named = (element("setSpec", name) + element("setName", titles.get(name) or title(name, self.shelf.iris)) for name in found)
-        return _inside("ListSets", "set", named)
+        named = (element("setSpec", name) + element("setName", titles.get(name) or set_title(name, self.shelf.iris)) for name in found)
+        return _wrap("ListSets", "set", named)
 
     async def _registries(self) -> dict[str, str]:
         rows: list[Row] = await self.shelf.rows(query("sources"))
@@ -102,7 +102,7 @@ class Provider:
         return {f"source:{row['source'].value.removeprefix(before)}": f"Registry: {row['title'].value}" for row in rows}
 
     async def _record(self, identifier: str, prefix: str) -> str:
-        _known(prefix)
+        _check_prefix(prefix)
         change = await self._change(identifier)
         told = await self._told([change], prefix)
         return f"<GetRecord>{''.join(told)}</GetRecord>"
@@ -123,7 +123,7 @@ class Provider:
     async def _list(self, asked: dict[str, str]) -> str:
         text, verb = asked.get("resumptionToken"), asked["verb"]
         token = await self._resumed(text, verb) if text is not None else await self._begun(asked)
-        most = RECORDS if verb == "ListRecords" else HEADERS
+        most = RECORDS_PER_PAGE if verb == "ListRecords" else HEADERS_PER_PAGE
 
         def page() -> list[change_reader.Change]:
             with change_reader.reading(self.shelf.history) as file:
@@ -133,16 +133,16 @@ class Provider:
         rows = await self._told(found, token.prefix) if verb == "ListRecords" else map(self._header, found)
         return f"<{verb}>{''.join(rows)}{self._next(token, found, first=text is None)}</{verb}>"
 
-    def _next(self, token: tokens.Token, found: Sequence[change_reader.Change], first: bool) -> str:
+    def _next(self, token: tokens.ResumptionToken, found: Sequence[change_reader.Change], first: bool) -> str:
         done = token.done + len(found)
         told = {"completeListSize": str(token.total), "cursor": str(token.done)}
         if done < token.total and found:
-            return element("resumptionToken", tokens.write(replace(token, after=found[-1].number, done=done), self.key), **told)
+            return element("resumptionToken", tokens.write_token(replace(token, after=found[-1].number, done=done), self.key), **told)
         return "" if first else empty("resumptionToken", **told)  # section 3.5: the last page of several has an empty one
 
-    async def _begun(self, asked: dict[str, str]) -> tokens.Token:
-        _known(asked["metadataPrefix"])
-        since, until = bounds(asked.get("from"), asked.get("until"))
+    async def _begun(self, asked: dict[str, str]) -> tokens.ResumptionToken:
+        _check_prefix(asked["metadataPrefix"])
+        since, until = parse_bounds(asked.get("from"), asked.get("until"))
         of = asked.get("set", change_reader.ALL)
         horizon = await level(self.shelf)
 
@@ -158,13 +158,13 @@ class Provider:
         after, last, total = await asyncio.to_thread(begin)
         if not total:
             raise OaiError("noRecordsMatch", "No record is in this set and in these bounds of time")
-        return tokens.Token(
+        return tokens.ResumptionToken(
             asked["verb"], asked["metadataPrefix"], of, after, last, horizon.place, horizon.entry, await self._id(horizon.entry), 0, total
         )
 
-    async def _resumed(self, text: str, verb: str) -> tokens.Token:
-        token = tokens.read(text, verb, self.key)
-        _known(token.prefix)
+    async def _resumed(self, text: str, verb: str) -> tokens.ResumptionToken:
+        token = tokens.read_token(text, verb, self.key)
+        _check_prefix(token.prefix)
         horizon = await level(self.shelf)
         if token.entry > horizon.entry:  # another publisher of the journal, which is ahead, has given it
             raise NotReady(f"the list is that of journal entry {token.entry}, this copy is only at {horizon.entry}; ask again in a moment")
@@ -199,16 +199,16 @@ def header(it: change_reader.Change, base: str) -> str:
     return f"<header{status}>{element('identifier', base + it.graph)}{element('datestamp', instant(it.told or 0))}{sets}</header>"
 
 
-def address(contact: str, base: str) -> str:
+def admin_email(contact: str, base: str) -> str:
     """Give the e-mail address in *contact*, else the one that every host should have (RFC 2142, section 5)."""
     found = contact.removeprefix("mailto:")
     return found if "@" in found and "." in found.partition("@")[2] and " " not in found else f"postmaster@{urlsplit(base).hostname}"
 
 
-def _known(prefix: str) -> None:
+def _check_prefix(prefix: str) -> None:
     if prefix not in FORMATS:
         raise OaiError("cannotDisseminateFormat", f"The formats are {', '.join(FORMATS)}")
 
 
-def _inside(name: str, each: str, rows: Iterator[str]) -> str:
+def _wrap(name: str, each: str, rows: Iterator[str]) -> str:
     return f"<{name}>{''.join(f'<{each}>{row}</{each}>' for row in rows)}</{name}>"

@@ -17,12 +17,12 @@ import orjson
 from journal.journal import Journal
 from publisher.feeds.oai.errors import OaiError
 
-_SEAL = 16  # bytes of SHA-256 that are kept
-_LARGEST = 2**53  # of a number
+_SIGNATURE_BYTES = 16  # bytes of SHA-256 that are kept
+_MAX_NUMBER = 2**53  # of a number
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
+class ResumptionToken:
     """A list that goes on: of *verb*, *prefix* and *of* (a set), behind the number *after* up to *last*.
 
     It is the list as it was at *place* of the journal whose *entry* had the id that begins with *id*. *done* of *total* records were given.
@@ -40,36 +40,36 @@ class Token:
     total: int
 
 
-def key(journal: Journal) -> bytes:
+def signing_key(journal: Journal) -> bytes:
     """Give what the tokens of *journal* are sealed with, which is the same wherever it is published."""
     first = journal.entry(1)
     return first.id.encode() if first else b""
 
 
-def write(token: Token, sealed: bytes) -> str:
+def write_token(token: ResumptionToken, sealed: bytes) -> str:
     """Write a token for the address."""
     told = orjson.dumps(astuple(token))
-    return urlsafe_b64encode(_seal(told, sealed) + told).decode().rstrip("=")
+    return urlsafe_b64encode(_signature(told, sealed) + told).decode().rstrip("=")
 
 
-def read(text: str, verb: str, sealed: bytes) -> Token:
+def read_token(text: str, verb: str, sealed: bytes) -> ResumptionToken:
     """Read a token that was given for *verb*; raises OaiError where it is none of ours."""
     try:
         data = urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
-        if hmac.compare_digest(data[:_SEAL], _seal(data[_SEAL:], sealed)):
-            token = Token(*orjson.loads(data[_SEAL:]))
-            if token.verb == verb and _sound(token):
+        if hmac.compare_digest(data[:_SIGNATURE_BYTES], _signature(data[_SIGNATURE_BYTES:], sealed)):
+            token = ResumptionToken(*orjson.loads(data[_SIGNATURE_BYTES:]))
+            if token.verb == verb and _is_valid(token):
                 return token
     except (binascii.Error, ValueError, TypeError):
         pass
     raise OaiError("badResumptionToken", "The token is none of ours for this verb; begin the list again")
 
 
-def _sound(token: Token) -> bool:
+def _is_valid(token: ResumptionToken) -> bool:
     """Tell whether a token has texts and numbers where they belong."""
     values = [(it.type, getattr(token, it.name)) for it in fields(token)]
-    return all(isinstance(value, str) if kind == "str" else type(value) is int and 0 <= value < _LARGEST for kind, value in values)
+    return all(isinstance(value, str) if kind == "str" else type(value) is int and 0 <= value < _MAX_NUMBER for kind, value in values)
 
 
-def _seal(told: bytes, sealed: bytes) -> bytes:
-    return hmac.new(sealed, told, hashlib.sha256).digest()[:_SEAL]
+def _signature(told: bytes, sealed: bytes) -> bytes:
+    return hmac.new(sealed, told, hashlib.sha256).digest()[:_SIGNATURE_BYTES]

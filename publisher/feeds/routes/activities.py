@@ -15,18 +15,18 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.feeds.record_metadata import card
+from publisher.feeds.record_metadata import read_metadata
 from publisher.feeds.xml_writing import instant
 from publisher.history import change_reader
 from publisher.history.record_states import State, level, states
 from publisher.http.links import origin
-from publisher.http.problems import Refused
-from publisher.http.representation import Told, answer
+from publisher.http.problems import HTTPProblem
+from publisher.http.representation import Representation, build_response
 from publisher.pages.templating import Pages
 from publisher.store.query_service import Shelf
 from vocab.iris import Iris
 
-PER = 100  # activities a page
+PAGE_SIZE = 100  # activities a page
 MEDIA = "application/activity+json"
 _CONTEXT = "https://www.w3.org/ns/activitystreams"
 _FOR_EVER = "public, max-age=31536000, immutable"
@@ -48,24 +48,24 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
             "summary": "Every change of every record, the oldest first",
             "totalItems": size,
             "first": f"{host}/activities/1",
-            "last": f"{host}/activities/{max(1, -(-size // PER))}",
+            "last": f"{host}/activities/{max(1, -(-size // PAGE_SIZE))}",
         }
         return _tell(request, told, _SOON)
 
     async def page(request: Request) -> Response:
         size, text = await _size(), request.path_params["number"]
-        if not (text.isascii() and text.isdecimal() and text[0] != "0" and int(text[:10]) <= size // PER + 1):
-            raise Refused(HTTPStatus.NOT_FOUND, f"The collection has no page {text}")
+        if not (text.isascii() and text.isdecimal() and text[0] != "0" and int(text[:10]) <= size // PAGE_SIZE + 1):
+            raise HTTPProblem(HTTPStatus.NOT_FOUND, f"The collection has no page {text}")
         number, host = int(text), origin(request)
-        found = await asyncio.to_thread(_changes, (number - 1) * PER, min(number * PER, size))
+        found = await asyncio.to_thread(_changes, (number - 1) * PAGE_SIZE, min(number * PAGE_SIZE, size))
         held = await states(shelf, found)
-        full = number * PER <= size
+        full = number * PAGE_SIZE <= size
         told = {
             "@context": _CONTEXT,
             "id": f"{host}/activities/{number}",
             "type": "OrderedCollectionPage",
             "partOf": f"{host}/activities",
-            "startIndex": (number - 1) * PER,
+            "startIndex": (number - 1) * PAGE_SIZE,
             **({"prev": f"{host}/activities/{number - 1}"} if number > 1 else {}),
             **({"next": f"{host}/activities/{number + 1}"} if full else {}),
             "orderedItems": activities(found, held, host, shelf.iris),
@@ -83,7 +83,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
 
     def _changes(after: int, last: int) -> list[change_reader.Change]:
         with change_reader.reading(shelf.history) as file:
-            return change_reader.changes(file, change_reader.ALL, after, last, PER) if file else []
+            return change_reader.changes(file, change_reader.ALL, after, last, PAGE_SIZE) if file else []
 
     routes.add_route("/activities", collection, methods=["GET", "HEAD"])
     routes.add_route("/activities/{number}", page, methods=["GET", "HEAD"])
@@ -96,7 +96,7 @@ def activities(found: Sequence[change_reader.Change], held: Sequence[State], hos
 
 
 def _activity(change: change_reader.Change, state: State, host: str, iris: Iris) -> dict[str, object]:
-    it, when = card(change, state, iris), instant(change.stamp)
+    it, when = read_metadata(change, state, iris), instant(change.stamp)
     kind = _TYPES.get(change.kind, "Object")
     gone = {"type": "Tombstone", "formerType": kind, "deleted": when}
     names = {text.language or "und": text.value for text in it.titles}
@@ -116,4 +116,4 @@ def _activity(change: change_reader.Change, state: State, host: str, iris: Iris)
 
 
 def _tell(request: Request, told: dict[str, object], cache: str) -> Response:
-    return answer(request, Told(orjson.dumps(told), MEDIA, headers={"Cache-Control": cache}))
+    return build_response(request, Representation(orjson.dumps(told), MEDIA, headers={"Cache-Control": cache}))

@@ -15,12 +15,12 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from publisher.feeds import atom, calendar
-from publisher.feeds.sets import FEEDS, concept, path, title
+from publisher.feeds.sets import FEED_FAMILIES, feed_path, set_concept, set_title
 from publisher.history import change_reader
 from publisher.history.record_states import AT_ONCE, level, states
 from publisher.http.links import Link, origin
-from publisher.http.problems import Refused
-from publisher.http.representation import Told, answer
+from publisher.http.problems import HTTPProblem
+from publisher.http.representation import Representation, build_response
 from publisher.pages.templating import Pages
 from publisher.store.query_service import Shelf
 
@@ -39,36 +39,38 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
 
     async def one(request: Request) -> Response:
         given = request.path_params
-        if given["family"] not in FEEDS:
-            raise Refused(HTTPStatus.NOT_FOUND, f"There are feeds by {', '.join(FEEDS)}, and /feeds/all.atom")
+        if given["family"] not in FEED_FAMILIES:
+            raise HTTPProblem(HTTPStatus.NOT_FOUND, f"There are feeds by {', '.join(FEED_FAMILIES)}, and /feeds/all.atom")
         return await _feed(request, ":".join(given[name] for name in ("family", "code", "basis") if name in given))
 
     async def _feed(request: Request, of: str) -> Response:
         horizon = await level(shelf)
         size = await asyncio.to_thread(_size, of, horizon.place)
         if not size and of != change_reader.ALL:
-            raise Refused(HTTPStatus.NOT_FOUND, f"No record was ever in {of}; the feeds that there are stand in /oai?verb=ListSets")
-        number = _archive(request, size // atom.PER)
+            raise HTTPProblem(HTTPStatus.NOT_FOUND, f"No record was ever in {of}; the feeds that there are stand in /oai?verb=ListSets")
+        number = _archive(request, size // atom.PAGE_SIZE)
         found = await asyncio.to_thread(_changes, of, number, size)
         held = await states(shelf, found)
         it = _described(request, of, number, size, found)
-        body = await asyncio.to_thread(atom.write, it, origin(request), shelf.iris, found, held)
+        body = await asyncio.to_thread(atom.write_feed, it, origin(request), shelf.iris, found, held)
         hub = request.app.state.hub
         links = [Link("self", it.url), *([Link("hub", hub)] if hub else [])]
-        return answer(request, Told(body, atom.MEDIA, links=links, headers={"Cache-Control": _FOR_EVER if number else _SOON}))
+        return build_response(
+            request, Representation(body, atom.MEDIA, links=links, headers={"Cache-Control": _FOR_EVER if number else _SOON})
+        )
 
     def _described(request: Request, of: str, number: int, size: int, found: list[change_reader.Change]) -> atom.Feed:
-        host, hub, where = origin(request), request.app.state.hub, f"{path(of)}.atom"
+        host, hub, where = origin(request), request.app.state.hub, f"{feed_path(of)}.atom"
         # A hub knows a feed by one address, whichever host the feed was got from.
         current = f"{shelf.iris.base}{where[1:]}" if hub else host + where
-        before = number - 1 if number else size // atom.PER
+        before = number - 1 if number else size // atom.PAGE_SIZE
         links = [("prev-archive", f"{host}{where}?archive={before}")] if before else []
         links += [("hub", hub)] if hub else []
-        about = concept(of, shelf.iris)
+        about = set_concept(of, shelf.iris)
         return atom.Feed(
-            id=f"{shelf.iris.base}{path(of)[1:]}",
+            id=f"{shelf.iris.base}{feed_path(of)[1:]}",
             author=pages.branding.name,
-            title=pages.branding.name + (f": {title(of, shelf.iris)}" if of != change_reader.ALL else ""),
+            title=pages.branding.name + (f": {set_title(of, shelf.iris)}" if of != change_reader.ALL else ""),
             url=f"{host}{where}?archive={number}" if number else current,
             current=host + where,
             page=host + (pages.path(about) if about else "/"),
@@ -87,25 +89,25 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
             if file is None:
                 return []
             if number:
-                return change_reader.changes(file, of, (number - 1) * atom.PER, number * atom.PER, atom.PER)
-            found = change_reader.newest(file, of, size, atom.PER)
+                return change_reader.changes(file, of, (number - 1) * atom.PAGE_SIZE, number * atom.PAGE_SIZE, atom.PAGE_SIZE)
+            found = change_reader.newest(file, of, size, atom.PAGE_SIZE)
             return list({it.name: it for it in reversed(found)}.values())[::-1]
 
     async def events(request: Request) -> Response:
         horizon = await level(shelf)
-        etag = f'W/"{horizon.entry}-{calendar.FORM}"'
+        etag = f'W/"{horizon.entry}-{calendar.FORMAT_VERSION}"'
         headers = {"ETag": etag, "Cache-Control": _SOON, "Content-Disposition": 'inline; filename="events.ics"'}
         if etag in request.headers.get("if-none-match", ""):
             return Response(None, HTTPStatus.NOT_MODIFIED, headers)
         return StreamingResponse(_calendar(origin(request), horizon.place), media_type="text/calendar; charset=utf-8", headers=headers)
 
     async def _calendar(host: str, place: int) -> AsyncIterator[bytes]:
-        yield calendar.begin(f"{shelf.iris.base}feeds/events", pages.branding.name)
+        yield calendar.write_header(f"{shelf.iris.base}feeds/events", pages.branding.name)
         after = 0
         while found := await asyncio.to_thread(_latest, after, place):
             alive = [it for it in found if it.deed is not change_reader.Deed.GONE]
             for change, state in zip(alive, await states(shelf, alive), strict=True):
-                yield calendar.event(change, state, host, shelf.iris)
+                yield calendar.write_event(change, state, host, shelf.iris)
             after = found[-1].number
         yield calendar.END
 
@@ -129,5 +131,5 @@ def _archive(request: Request, last: int) -> int:
     if text is None:
         return 0
     if not (text.isascii() and text.isdecimal() and 0 < int(text[:10]) <= last):
-        raise Refused(HTTPStatus.NOT_FOUND, f"There is no archive {text} of this feed")
+        raise HTTPProblem(HTTPStatus.NOT_FOUND, f"There is no archive {text} of this feed")
     return int(text)

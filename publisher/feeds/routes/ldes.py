@@ -16,16 +16,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.errors import NotReady
-from publisher.feeds.ldes.fragments import PER, Day, days, month, months
+from publisher.feeds.ldes.fragments import PAGE_SIZE, Day, days, month, months
 from publisher.feeds.ldes.tree import LDES, STREAMS, TREE, Relation, Stream
-from publisher.formats import Graph
+from publisher.formats import GraphFormat
 from publisher.history import change_reader
 from publisher.history.record_states import level, states
 from publisher.http.links import origin
-from publisher.http.negotiation import best
-from publisher.http.paths import segments
-from publisher.http.problems import Refused
-from publisher.http.representation import Told, answer
+from publisher.http.negotiation import best_match
+from publisher.http.paths import path_segments
+from publisher.http.problems import HTTPProblem
+from publisher.http.representation import Representation, build_response
 from publisher.pages.templating import Pages
 from publisher.store.query_service import Shelf
 from publisher.store.workers.reader import PREFIXES
@@ -33,9 +33,9 @@ from vocab.terms import SH
 
 # Graphs in which members stand need a form that can name graphs.
 _FORMS = {
-    "trig": Graph("trig", "TriG", "application/trig", (), RdfFormat.TRIG),
-    "nq": Graph("nq", "N-Quads", "application/n-quads", (), RdfFormat.N_QUADS),
-    "jsonld": Graph("jsonld", "JSON-LD", "application/ld+json", ("application/json",), RdfFormat.JSON_LD),
+    "trig": GraphFormat("trig", "TriG", "application/trig", (), RdfFormat.TRIG),
+    "nq": GraphFormat("nq", "N-Quads", "application/n-quads", (), RdfFormat.N_QUADS),
+    "jsonld": GraphFormat("jsonld", "JSON-LD", "application/ld+json", ("application/json",), RdfFormat.JSON_LD),
 }
 _FOR_EVER = "public, max-age=31536000, immutable"
 _SOON = "public, max-age=0, must-revalidate"  # a page that still grows
@@ -62,7 +62,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     async def by_month(request: Request) -> Response:
         name, known = request.path_params["month"], months(await _days())
         if name not in known:
-            raise Refused(HTTPStatus.NOT_FOUND, f"Nothing changed in {name}")
+            raise HTTPProblem(HTTPStatus.NOT_FOUND, f"Nothing changed in {name}")
         spans = (day.span for day in known[name])
         relations = (Relation(f"/ldes/time/{it.name}/1", it.begin, it.end) for it in spans)
         return await _node(request, f"/ldes/time/{name}", relations, closed=name != list(known)[-1])
@@ -71,7 +71,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         name, number = request.path_params["day"], request.path_params["page"]
         day = next((it for it in await _days() if it.span.name == name), None)
         if day is None or not _NUMBER.match(number) or int(number) > day.pages:
-            raise Refused(HTTPStatus.NOT_FOUND, f"The stream has no page {name}/{number}")
+            raise HTTPProblem(HTTPStatus.NOT_FOUND, f"The stream has no page {name}/{number}")
         return await _page(request, day, int(number))
 
     async def _page(request: Request, day: Day, number: int) -> Response:
@@ -85,21 +85,21 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     async def latest(request: Request) -> Response:
         text = request.path_params.get("after", "")
         if text and not _NUMBER.match(text):
-            raise Refused(HTTPStatus.NOT_FOUND, "A page of the latest versions is /ldes/latest or one that such a page links")
+            raise HTTPProblem(HTTPStatus.NOT_FOUND, "A page of the latest versions is /ldes/latest or one that such a page links")
         horizon, least = await level(shelf), request.query_params.get("entry", "")
         if _NUMBER.match(least) and int(least) > horizon.entry:  # another publisher, which is ahead, has linked this page
             raise NotReady(f"the page before was of journal entry {least}, this copy is only at {horizon.entry}; ask again in a moment")
         found = await asyncio.to_thread(_changes, int(text or 0), horizon.place, horizon.place)
-        onward = [Relation(f"/ldes/latest/{found[-1].number}?entry={horizon.entry}", found[-1].stamp)] if len(found) == PER else []
+        onward = [Relation(f"/ldes/latest/{found[-1].number}?entry={horizon.entry}", found[-1].stamp)] if len(found) == PAGE_SIZE else []
         path = "/ldes/latest" + (f"/{text}" if text else "") + (f"?entry={least}" if _NUMBER.match(least) else "")
         return await _node(request, path, iter(onward), found, more=_stream(request).latest(f"{origin(request)}{path}"))
 
     async def version(request: Request) -> Response:
-        _, entry, *record = segments(request) + [""] * 2  # of an address that is too short, what is missing is empty
+        _, entry, *record = path_segments(request) + [""] * 2  # of an address that is too short, what is missing is empty
         horizon = await level(shelf)
         found = await asyncio.to_thread(_one, "/".join(record[:-2]), entry, horizon.place)
         if found is None:
-            raise Refused(HTTPStatus.NOT_FOUND, "There is no such version; the pages of /ldes name them")
+            raise HTTPProblem(HTTPStatus.NOT_FOUND, "There is no such version; the pages of /ldes name them")
         (state,) = await states(shelf, [found])
         return await _tell(request, _stream(request).member(found, state), _FOR_EVER)
 
@@ -127,7 +127,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
 
     def _changes(after: int, last: int, latest: int | None) -> list[change_reader.Change]:
         with change_reader.reading(shelf.history) as file:
-            return change_reader.changes(file, change_reader.ALL, after, last, PER, latest) if file else []
+            return change_reader.changes(file, change_reader.ALL, after, last, PAGE_SIZE, latest) if file else []
 
     def _one(name: str, entry: str, upto: int) -> change_reader.Change | None:
         with change_reader.reading(shelf.history) as file:
@@ -152,15 +152,15 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
 
 async def _tell(request: Request, lines: Iterable[str], cache: str = _SOON) -> Response:
     named = request.query_params.get("format")
-    row = _FORMS.get(named) if named else best(request.headers.get("accept"), _FORMS.values())
+    row = _FORMS.get(named) if named else best_match(request.headers.get("accept"), _FORMS.values())
     if row is None:
         there = ", ".join(it.media for it in _FORMS.values())
-        raise Refused(HTTPStatus.NOT_ACCEPTABLE, f"The stream is told as {there}", {"Vary": "Accept"})
+        raise HTTPProblem(HTTPStatus.NOT_ACCEPTABLE, f"The stream is told as {there}", {"Vary": "Accept"})
     body = await asyncio.to_thread(_written, "".join(f"{line}\n" for line in lines).encode(), row)
-    return answer(request, Told(body, row.media, negotiated=named is None, headers={"Cache-Control": cache}))
+    return build_response(request, Representation(body, row.media, negotiated=named is None, headers={"Cache-Control": cache}))
 
 
-def _written(quads: bytes, row: Graph) -> bytes:
+def _written(quads: bytes, row: GraphFormat) -> bytes:
     if row.writer == RdfFormat.N_QUADS:
         return quads
     return serialize(parse(quads, RdfFormat.N_QUADS, lenient=True), format=row.writer, prefixes=_PREFIXES) or b""

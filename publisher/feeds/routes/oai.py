@@ -14,9 +14,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.feeds.oai import tokens
-from publisher.feeds.oai.arguments import read
+from publisher.feeds.oai.arguments import parse_arguments
 from publisher.feeds.oai.errors import OaiError
-from publisher.feeds.oai.provider import Provider, address
+from publisher.feeds.oai.provider import Provider, admin_email
 from publisher.feeds.xml_writing import element, instant
 from publisher.http.links import origin
 from publisher.pages.templating import Pages
@@ -36,11 +36,11 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
 
     async def oai(request: Request) -> Response:
         url = origin(request) + "/oai"
-        sealed = await asyncio.to_thread(tokens.key, shelf.journal)
-        provider = Provider(shelf, url, address(request.app.state.contact, shelf.iris.base), sealed, pages.branding.name)
+        sealed = await asyncio.to_thread(tokens.signing_key, shelf.journal)
+        provider = Provider(shelf, url, admin_email(request.app.state.contact, shelf.iris.base), sealed, pages.branding.name)
         at, asked = int(time.time()), dict[str, str]()
         try:
-            asked = read(await _pairs(request))
+            asked = parse_arguments(await _pairs(request))
             told = await provider.answer(asked)
         except OaiError as error:
             told = element("error", str(error), code=error.code)

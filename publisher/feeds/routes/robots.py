@@ -19,8 +19,8 @@ from publisher.feeds.xml_writing import element, instant
 from publisher.history import change_reader
 from publisher.history.record_states import level
 from publisher.http.links import origin
-from publisher.http.problems import Refused
-from publisher.http.representation import Told, answer
+from publisher.http.problems import HTTPProblem
+from publisher.http.representation import Representation, build_response
 from publisher.pages.templating import Pages
 from publisher.store.query_service import Shelf
 
@@ -57,7 +57,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
 
         found = await asyncio.to_thread(read)
         if not found:
-            raise Refused(HTTPStatus.NOT_FOUND, f"There is no sitemap {text}; /sitemap.xml lists them")
+            raise HTTPProblem(HTTPStatus.NOT_FOUND, f"There is no sitemap {text}; /sitemap.xml lists them")
         host = origin(request)
         rows = (element("loc", f"{host}/page/{thing}") + element("lastmod", instant(stamp)) for thing, stamp in found)
         return _tell(request, "urlset", "url", rows)
@@ -75,12 +75,12 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
             "",
             f"Sitemap: {origin(request)}/sitemap.xml",
         ]
-        return answer(request, Told("".join(f"{line}\n" for line in lines).encode(), _TEXT, headers=_SOON))
+        return build_response(request, Representation("".join(f"{line}\n" for line in lines).encode(), _TEXT, headers=_SOON))
 
     async def security(request: Request) -> Response:
         contact = pages.branding.contact_url
         if contact is None:
-            raise Refused(HTTPStatus.NOT_FOUND, "The operators have given no address (STOCKTAKE_CONTACT)")
+            raise HTTPProblem(HTTPStatus.NOT_FOUND, "The operators have given no address (STOCKTAKE_CONTACT)")
         today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         lines = (
             f"Contact: {contact}",
@@ -88,7 +88,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
             "Preferred-Languages: en",
             f"Canonical: {origin(request)}/.well-known/security.txt",
         )
-        return answer(request, Told("".join(f"{line}\n" for line in lines).encode(), _TEXT))
+        return build_response(request, Representation("".join(f"{line}\n" for line in lines).encode(), _TEXT))
 
     for path, endpoint in (
         ("/sitemap.xml", index),
@@ -103,4 +103,4 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
 def _tell(request: Request, whole: str, each: str, rows: Iterable[str]) -> Response:
     inner = "".join(f"<{each}>{row}</{each}>\n" for row in rows)
     body = f'<?xml version="1.0" encoding="UTF-8"?>\n<{whole} xmlns="{_NAMESPACE}">\n{inner}</{whole}>\n'
-    return answer(request, Told(body.encode(), _XML, headers=_SOON))
+    return build_response(request, Representation(body.encode(), _XML, headers=_SOON))

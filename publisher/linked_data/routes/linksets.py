@@ -12,17 +12,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.formats import Format
-from publisher.http.links import JSON, TEXT, as_json, as_text, origin
-from publisher.http.negotiation import best
-from publisher.http.paths import segments, thing
-from publisher.http.problems import Refused
-from publisher.http.representation import Told, answer
-from publisher.linked_data.signposting import Signed, linkset
-from publisher.linked_data.thing_lookup import Found, found_or_suffixed
+from publisher.http.links import LINKSET_JSON, LINKSET_TEXT, linkset_json, linkset_text, origin
+from publisher.http.negotiation import best_match
+from publisher.http.paths import parse_thing_path, path_segments
+from publisher.http.problems import HTTPProblem
+from publisher.http.representation import Representation, build_response
+from publisher.linked_data.signposting import SignpostedThing, linkset
+from publisher.linked_data.thing_lookup import ThingDocument, find_thing
 from publisher.pages.templating import Pages
 from publisher.store.query_service import Shelf
 
-_FORMS = {"json": Format("json", "JSON", JSON, ("application/json",)), "txt": Format("txt", "text", TEXT, ("text/plain",))}
+_FORMS = {"json": Format("json", "JSON", LINKSET_JSON, ("application/json",)), "txt": Format("txt", "text", LINKSET_TEXT, ("text/plain",))}
 
 
 def router(shelf: Shelf, pages: Pages) -> APIRouter:
@@ -31,22 +31,26 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
 
     async def links(request: Request) -> Response:
         found, suffix = await _found(request)
-        row = _FORMS[suffix] if suffix else best(request.headers.get("accept"), _FORMS.values())
+        row = _FORMS[suffix] if suffix else best_match(request.headers.get("accept"), _FORMS.values())
         if row is None:
-            raise Refused(HTTPStatus.NOT_ACCEPTABLE, f"There is /linkset/{found.path}.json ({JSON}) and .txt ({TEXT})", {"Vary": "Accept"})
+            raise HTTPProblem(
+                HTTPStatus.NOT_ACCEPTABLE,
+                f"There is /linkset/{found.path}.json ({LINKSET_JSON}) and .txt ({LINKSET_TEXT})",
+                {"Vary": "Accept"},
+            )
         it, licence = await found.describe(shelf), await found.licence(shelf)
-        told = linkset(Signed(it, origin(request), found.path, found.record, shelf.iris.base, licence))
+        told = linkset(SignpostedThing(it, origin(request), found.path, found.record, shelf.iris.base, licence))
         where = {} if suffix else {"Content-Location": f"/linkset/{found.path}.{row.suffix}"}
-        body = as_json(told) if row.media == JSON else as_text(told)
-        return answer(request, Told(body, row.media, found.status, negotiated=not suffix, headers=where))
+        body = linkset_json(told) if row.media == LINKSET_JSON else linkset_text(told)
+        return build_response(request, Representation(body, row.media, found.status, negotiated=not suffix, headers=where))
 
-    async def _found(request: Request) -> tuple[Found, str | None]:
-        parts = segments(request)
-        thing(parts)
+    async def _found(request: Request) -> tuple[ThingDocument, str | None]:
+        parts = path_segments(request)
+        parse_thing_path(parts)
         stem, _, suffix = parts[-1].rpartition(".")
         if stem and suffix in _FORMS:
-            return (await found_or_suffixed(shelf, [*parts[:-1], stem]))[0], suffix
-        return (await found_or_suffixed(shelf, parts))[0], None
+            return (await find_thing(shelf, [*parts[:-1], stem]))[0], suffix
+        return (await find_thing(shelf, parts))[0], None
 
     routes.add_route("/linkset/{rest:path}", links, methods=["GET", "HEAD"])
     return routes

@@ -13,13 +13,13 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.formats import HTML, TIDY, Format
+from publisher.formats import HTML, JSON, Format
 from publisher.http.links import origin
-from publisher.http.negotiation import best, wants_html
-from publisher.http.paths import without_suffix
-from publisher.http.problems import Refused
-from publisher.http.representation import Told, answer
-from publisher.linked_data.cursor_lists import Listed, listed
+from publisher.http.negotiation import best_match, wants_html
+from publisher.http.paths import split_suffix
+from publisher.http.problems import HTTPProblem
+from publisher.http.representation import Representation, build_response
+from publisher.linked_data.cursor_lists import ListPage, load_page
 from publisher.pages.templating import Pages
 from publisher.rdf.results import Row
 from publisher.store.query_service import Shelf
@@ -36,31 +36,31 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         name = next((name for name in _ABOUT if name in request.query_params), None)
         about = _iri(request.query_params[name]) if name else ""
         if name is None or not is_web(about):
-            raise Refused(
+            raise HTTPProblem(
                 HTTPStatus.BAD_REQUEST, f"Missing parameter: give one of {', '.join(_ABOUT)}, with an address or a registry's name"
             )
-        return await _tell(request, "things", {name: about}, await listed(request, shelf, name, about))
+        return await _tell(request, "things", {name: about}, await load_page(request, shelf, name, about))
 
     async def organizations(request: Request) -> Response:
-        return await _tell(request, "organizations", {}, await listed(request, shelf, "organizations"))
+        return await _tell(request, "organizations", {}, await load_page(request, shelf, "organizations"))
 
     async def sources(request: Request) -> Response:
-        return await _tell(request, "sources", {}, await listed(request, shelf, "sources"))
+        return await _tell(request, "sources", {}, await load_page(request, shelf, "sources"))
 
     def _iri(text: str) -> str:
         return text if ":" in text else f"{shelf.iris.base}source/{text}"
 
-    async def _tell(request: Request, name: str, asked: dict[str, str], found: Listed) -> Response:
+    async def _tell(request: Request, name: str, asked: dict[str, str], found: ListPage) -> Response:
         path = f"/{name}" + (f"?{urlencode(asked)}" if asked else "")
         row = _form(request)
         body = bytes(_page(name, path, asked, found).body) if row is HTML else _json(request, path, found)
         links = found.links(origin(request) + path)
-        return answer(request, Told(body, row.media, links=links, negotiated=True))
+        return build_response(request, Representation(body, row.media, links=links, negotiated=True))
 
-    def _page(name: str, path: str, asked: dict[str, str], found: Listed) -> Response:
+    def _page(name: str, path: str, asked: dict[str, str], found: ListPage) -> Response:
         return pages.page("list.html", name=name, path_=path, about=next(iter(asked.values()), None), listed=found)
 
-    def _json(request: Request, path: str, found: Listed) -> bytes:
+    def _json(request: Request, path: str, found: ListPage) -> bytes:
         where = origin(request) + path
         told = {link.rel: link.target for link in found.links(where)}
         items = [_item(row, origin(request) + pages.path(row["thing"].value)) for row in found.rows]
@@ -73,13 +73,13 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
 
 
 def _form(request: Request) -> Format:
-    _, suffix = without_suffix(request.url.path)
+    _, suffix = split_suffix(request.url.path)
     named = suffix or request.query_params.get("format")
-    rows = {"json": TIDY, "html": HTML}
+    rows = {"json": JSON, "html": HTML}
     accept = request.headers.get("accept")
-    row = rows.get(named) if named else HTML if wants_html(accept, [TIDY]) else best(accept, [TIDY])
+    row = rows.get(named) if named else HTML if wants_html(accept, [JSON]) else best_match(accept, [JSON])
     if row is None:
-        raise Refused(HTTPStatus.NOT_ACCEPTABLE, "A list is told as application/json (.json) or text/html (.html)", {"Vary": "Accept"})
+        raise HTTPProblem(HTTPStatus.NOT_ACCEPTABLE, "A list is told as application/json (.json) or text/html (.html)", {"Vary": "Accept"})
     return row
 
 

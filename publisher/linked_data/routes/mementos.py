@@ -12,20 +12,20 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from publisher.formats import DATA, HTML
+from publisher.formats import DATA_FORMATS, HTML
 from publisher.history.graph_changes import Touch
 from publisher.history.mementos import MEDIA, Memento, at, links, mementos, seconds
 from publisher.history.versions import history, version
-from publisher.http.links import as_text, header, origin
-from publisher.http.paths import segments, without_suffix
-from publisher.http.problems import Refused
-from publisher.http.representation import Place, Told, answer, by_accept, form
-from publisher.linked_data.content_response import written
+from publisher.http.links import link_header, linkset_text, origin
+from publisher.http.paths import path_segments, split_suffix
+from publisher.http.problems import HTTPProblem
+from publisher.http.representation import Representation, ResourceURLs, build_response, is_negotiated, negotiate_format
+from publisher.linked_data.content_response import serialize
 from publisher.pages.templating import Pages
 from publisher.store.descriptions import Description
 from publisher.store.query_service import Shelf
 
-_BEHIND = Refused(HTTPStatus.SERVICE_UNAVAILABLE, "The history is still being read from the journal", {"Retry-After": "5"})
+_BEHIND = HTTPProblem(HTTPStatus.SERVICE_UNAVAILABLE, "The history is still being read from the journal", {"Retry-After": "5"})
 
 
 def router(shelf: Shelf, pages: Pages) -> APIRouter:
@@ -33,25 +33,25 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     routes = APIRouter()
 
     async def gate(request: Request) -> Response:
-        graph = "/".join(segments(request))
+        graph = "/".join(path_segments(request))
         known = mementos(await _history(shelf, graph))
         wanted = _wanted(request)
         found = known[-1] if wanted is None else at(known, wanted) or known[0]  # section 4.5.3: before the first, the first
-        told = {"Vary": "accept-datetime", "Link": header(links(origin(request), graph, known, found))}
+        told = {"Vary": "accept-datetime", "Link": link_header(links(origin(request), graph, known, found))}
         return RedirectResponse(request.scope.get("root_path", "") + found.address(graph), HTTPStatus.FOUND, told)
 
     async def map_(request: Request) -> Response:
-        graph = "/".join(segments(request))
+        graph = "/".join(path_segments(request))
         known = mementos(await _history(shelf, graph))
-        return answer(request, Told(as_text(links(origin(request), graph, known)), MEDIA, modified=known[-1].time))
+        return build_response(request, Representation(linkset_text(links(origin(request), graph, known)), MEDIA, modified=known[-1].time))
 
     async def memento(request: Request) -> Response:
-        stamp, *rest = segments(request) or [""]
+        stamp, *rest = path_segments(request) or [""]
         graph, suffix, found = await _named(shelf, "/".join(rest))
         time, known = seconds(stamp), mementos(found)
         shown = at(known, time) if time is not None else None
         if shown is None:
-            raise Refused(HTTPStatus.NOT_FOUND, f"{shelf.iris.base}{graph} was not known then; its first state is of {known[0].stamp}")
+            raise HTTPProblem(HTTPStatus.NOT_FOUND, f"{shelf.iris.base}{graph} was not known then; its first state is of {known[0].stamp}")
         if shown.time != time:
             end = f".{suffix}" if suffix else ""
             return RedirectResponse(request.scope.get("root_path", "") + shown.address(graph) + end, HTTPStatus.FOUND)
@@ -61,18 +61,20 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         it = await version(shelf, shelf.iris.base + graph, shown.entry)
         if it is None:
             raise _BEHIND
-        place, negotiated = Place(shown.address(graph)), by_accept(request, suffix)
-        row = form(request, place, suffix)
-        body = bytes(_page(it, shown, known, graph).body) if row is HTML else written(it, row, shelf)
+        place, negotiated = ResourceURLs(shown.address(graph)), is_negotiated(request, suffix)
+        row = negotiate_format(request, place, suffix)
+        body = bytes(_page(it, shown, known, graph).body) if row is HTML else serialize(it, row, shelf)
         headers = {"Memento-Datetime": shown.date} | ({"Content-Location": place.form(row)} if negotiated else {})
         told = links(origin(request), graph, known, shown)
-        return answer(request, Told(body, row.media, _status(it), None, negotiated, told, headers))
+        return build_response(request, Representation(body, row.media, _status(it), None, negotiated, told, headers))
 
     def _page(it: Description, shown: Memento, known: list[Memento], graph: str) -> Response:
         place = known.index(shown)
         spots = {"before": place - 1, "after": place + 1}
         near = {name: known[spot].address(graph) if 0 <= spot < len(known) else None for name, spot in spots.items()}
-        return pages.page("memento.html", it=it, shown=shown, near=near, own=shown.address(graph), graph=graph, graphs=DATA.values())
+        return pages.page(
+            "memento.html", it=it, shown=shown, near=near, own=shown.address(graph), graph=graph, graphs=DATA_FORMATS.values()
+        )
 
     for path, endpoint in (("/timegate", gate), ("/timemap", map_), ("/memento", memento)):
         routes.add_route(path + "/{rest:path}", endpoint, methods=["GET", "HEAD"])
@@ -91,13 +93,13 @@ async def _history(shelf: Shelf, graph: str) -> tuple[Touch, ...]:
     if found is None:
         raise _BEHIND
     if not found:
-        raise Refused(HTTPStatus.NOT_FOUND, f"Nothing was ever known of {shelf.iris.base}{graph}")
+        raise HTTPProblem(HTTPStatus.NOT_FOUND, f"Nothing was ever known of {shelf.iris.base}{graph}")
     return found
 
 
 async def _named(shelf: Shelf, name: str) -> tuple[str, str | None, tuple[Touch, ...]]:
     """Find the graph of a path, as it is or else without its suffix."""
-    stem, suffix = without_suffix(name)
+    stem, suffix = split_suffix(name)
     if suffix and not await history(shelf, shelf.iris.base + name):
         return stem, suffix, await _history(shelf, stem)
     return name, None, await _history(shelf, name)
@@ -108,4 +110,4 @@ def _wanted(request: Request) -> int | None:
     try:
         return int(parsedate_to_datetime(stated).timestamp()) if stated else None
     except (ValueError, TypeError, OverflowError) as error:
-        raise Refused(HTTPStatus.BAD_REQUEST, "Accept-Datetime is an HTTP date: Thu, 31 May 2007 20:35:00 GMT") from error
+        raise HTTPProblem(HTTPStatus.BAD_REQUEST, "Accept-Datetime is an HTTP date: Thu, 31 May 2007 20:35:00 GMT") from error

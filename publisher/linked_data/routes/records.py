@@ -8,12 +8,12 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.formats import DATA, HTML
+from publisher.formats import DATA_FORMATS, HTML
 from publisher.history.changes import changes
 from publisher.history.versions import history
-from publisher.http.links import Link, origin, typed
-from publisher.linked_data.content_response import Subject, tell
-from publisher.linked_data.document_lookup import Named, named
+from publisher.http.links import Link, origin, typed_link
+from publisher.linked_data.content_response import Resource, respond
+from publisher.linked_data.document_lookup import Document, find_document
 from publisher.linked_data.signposting import memento_links
 from publisher.linked_data.thing_lookup import licence_of
 from publisher.pages.templating import Pages
@@ -27,26 +27,26 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     routes = APIRouter()
 
     async def record(request: Request) -> Response:
-        found = await named(request, shelf, of_graph, 3)
+        found = await find_document(request, shelf, of_graph, 3)
         status = HTTPStatus.GONE if _gone(found) else HTTPStatus.OK
-        subject = Subject(found.it, found.place, status, found.it.iri, tuple(await _links(request, found)))
-        return await tell(request, shelf, subject, found.suffix, lambda: _show(found))
+        subject = Resource(found.it, found.place, status, found.it.iri, tuple(await _links(request, found)))
+        return await respond(request, shelf, subject, found.suffix, lambda: _show(found))
 
-    async def _links(request: Request, found: Named) -> list[Link]:
+    async def _links(request: Request, found: Document) -> list[Link]:
         host, licence = origin(request), await licence_of(shelf, _source(found))
         topics = [term.value.removeprefix(f"{shelf.iris.base}id/") for term in found.it.all("foaf:primaryTopic")]
         return [
             Link("cite-as", found.it.iri),
             *([Link("license", licence)] if licence else []),
             Link("collection", f"{host}/source/{_source(found)}"),
-            *(typed("describes", f"{host}/page/{topic}", HTML.media) for topic in topics),
+            *(typed_link("describes", f"{host}/page/{topic}", HTML.media) for topic in topics),
             *memento_links(host, found.name),
         ]
 
-    async def _show(found: Named) -> Response:
+    async def _show(found: Document) -> Response:
         it = found.it
         past = await history(shelf, it.iri)
-        told, graphs = changes(past or (), it, shelf.iris), DATA.values()
+        told, graphs = changes(past or (), it, shelf.iris), DATA_FORMATS.values()
         standing, at = (await standings(shelf)).get(_source(found)), clock()
         if _gone(found):
             heirs = await replaced(shelf, it.iri)
@@ -58,9 +58,9 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     return routes
 
 
-def _source(found: Named) -> str:
+def _source(found: Document) -> str:
     return found.name.split("/")[1]
 
 
-def _gone(found: Named) -> bool:
+def _gone(found: Document) -> bool:
     return any(term.value == found.it.expand("wsis:gone") for term in found.it.all("adms:status"))

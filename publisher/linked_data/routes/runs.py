@@ -9,11 +9,11 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.formats import DATA
+from publisher.formats import DATA_FORMATS
 from publisher.http.links import Link
-from publisher.linked_data.content_response import Subject, tell
-from publisher.linked_data.document_lookup import Named, named
-from publisher.linked_data.run_statistics import account, as_json
+from publisher.linked_data.content_response import Resource, respond
+from publisher.linked_data.document_lookup import Document, find_document
+from publisher.linked_data.run_statistics import read_statistics, statistics_json
 from publisher.pages.templating import Pages
 from publisher.store.descriptions import Description, of_graph
 from publisher.store.query_service import Shelf
@@ -24,13 +24,13 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     routes = APIRouter()
 
     async def run(request: Request) -> Response:
-        found = await named(request, shelf, of_run, 2)
-        plain = orjson.dumps(as_json(found.it), option=orjson.OPT_INDENT_2)
-        subject = Subject(found.it, found.place, graph=found.it.iri, links=(Link("cite-as", found.it.iri),), plain=plain)
-        return await tell(request, shelf, subject, found.suffix, lambda: _show(found))
+        found = await find_document(request, shelf, of_run, 2)
+        plain = orjson.dumps(statistics_json(found.it), option=orjson.OPT_INDENT_2)
+        subject = Resource(found.it, found.place, graph=found.it.iri, links=(Link("cite-as", found.it.iri),), plain=plain)
+        return await respond(request, shelf, subject, found.suffix, lambda: _show(found))
 
-    async def _show(found: Named) -> Response:
-        return pages.page("run.html", it=found.it, account=account(found.it), graphs=DATA.values(), place=found.place)
+    async def _show(found: Document) -> Response:
+        return pages.page("run.html", it=found.it, account=read_statistics(found.it), graphs=DATA_FORMATS.values(), place=found.place)
 
     routes.add_route("/run/{rest:path}", run, methods=["GET", "HEAD"])
     return routes

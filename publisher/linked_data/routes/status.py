@@ -13,9 +13,9 @@ from starlette.responses import JSONResponse, Response
 
 from journal import mirror_origin
 from journal.mirror_origin import Origin
-from publisher.formats import GRAPHS, Format, Graph
-from publisher.http.negotiation import best, wants_html
-from publisher.http.problems import Refused
+from publisher.formats import GRAPHS, Format, GraphFormat
+from publisher.http.negotiation import best_match, wants_html
+from publisher.http.problems import HTTPProblem
 from publisher.pages.templating import Pages
 from publisher.rdf.results import iri
 from publisher.store.descriptions import of_graph, write
@@ -28,7 +28,7 @@ _FORMATS: dict[str, Format] = {"json": _JSON, **GRAPHS}
 _FRESH = {"Vary": "Accept", "Cache-Control": "no-store"}  # it turns with the clock, so no copy stays true
 
 
-class Sum(NamedTuple):
+class QuadTotals(NamedTuple):
     """Whether the store holds as many quads as the account of its newest run says; None where no account says."""
 
     held: int
@@ -46,10 +46,10 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
 
     async def status(request: Request) -> Response:
         row = _wanted(request)
-        if isinstance(row, Graph):
+        if isinstance(row, GraphFormat):
             told = await of_graph(shelf, shelf.iris.status)
             return Response(write(told, row), headers={"Content-Type": row.media, **_FRESH})
-        at, found, shown, quads = clock(), await standings(shelf), place(shelf), await _sum(shelf)
+        at, found, shown, quads = clock(), await standings(shelf), place(shelf), await _quad_totals(shelf)
         of = mirror_origin.read(shelf.journal.folder)
         if row is not None:
             return JSONResponse(_json(shelf, at, found, shown, quads, of), headers=_FRESH)
@@ -71,19 +71,21 @@ def _wanted(request: Request) -> Format | None:
         return _JSON
     if suffix is None and wants_html(accept, _FORMATS.values()):
         return None
-    row = _FORMATS.get(suffix) if suffix else best(accept, _FORMATS.values())
+    row = _FORMATS.get(suffix) if suffix else best_match(accept, _FORMATS.values())
     if row is None:
-        raise Refused(HTTPStatus.NOT_ACCEPTABLE, "The status is given as " + ", ".join(row.media for row in _FORMATS.values()))
+        raise HTTPProblem(HTTPStatus.NOT_ACCEPTABLE, "The status is given as " + ", ".join(row.media for row in _FORMATS.values()))
     return row
 
 
-async def _sum(shelf: Shelf) -> Sum:
+async def _quad_totals(shelf: Shelf) -> QuadTotals:
     shown = place(shelf)
     rows = await shelf.rows(query("quads-told"), {"run": iri(shelf.iris.run(shown.run))}) if shown and shown.run else []
-    return Sum(shelf.current.quads, int(rows[0]["quads"].value) if rows else None)
+    return QuadTotals(shelf.current.quads, int(rows[0]["quads"].value) if rows else None)
 
 
-def _json(shelf: Shelf, at: datetime, found: dict[str, Standing], shown: Place | None, quads: Sum, of: Origin | None) -> dict[str, object]:
+def _json(
+    shelf: Shelf, at: datetime, found: dict[str, Standing], shown: Place | None, quads: QuadTotals, of: Origin | None
+) -> dict[str, object]:
     store = {
         **(asdict(shown) if shown else {"position": 0, "time": None, "run": None}),
         "lag": shelf.lag,

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import orjson
 
 from publisher.facets.facets import FACETS
-from publisher.formats import GRAPHS, Format, Graph
+from publisher.formats import GRAPHS, Format, GraphFormat
 from publisher.rdf.results import Term
 from publisher.store.descriptions import Description, Statement, spaces, write
 from vocab.iris import Iris
@@ -61,7 +61,7 @@ def counted(name: str, title: str, facets: Sequence[str], rows: Sequence[tuple[C
 
 def written(sheets: Sequence[Sheet], row: Format, page: str, iris: Iris) -> bytes:
     """Write the sheets of the page at the address *page* in the format *row*."""
-    if isinstance(row, Graph):
+    if isinstance(row, GraphFormat):
         statements = tuple(it for sheet in sheets for it in _statements(sheet, page, iris))
         return write(Description(page, statements, {}, spaces(iris)), row)
     return _csv(sheets) if row.suffix == "csv" else _json(sheets, page)

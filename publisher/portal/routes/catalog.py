@@ -8,20 +8,20 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.catalog.dataset import Holdings
-from publisher.catalog.datasets import holdings, reachable
-from publisher.catalog.dcat import catalogue
-from publisher.catalog.services import Service, offered
-from publisher.formats import DATA, FORMS, HTML
+from publisher.catalog.dataset import Catalog
+from publisher.catalog.datasets import contact_email, load_catalog
+from publisher.catalog.dcat import catalog_statements
+from publisher.catalog.services import Service, available_services
+from publisher.formats import DATA_FORMATS, FORMATS, HTML
 from publisher.http.links import Link
-from publisher.http.problems import Refused
-from publisher.http.representation import Place, Told, answer, by_accept, form
-from publisher.linked_data.content_response import others, written
+from publisher.http.problems import HTTPProblem
+from publisher.http.representation import Representation, ResourceURLs, build_response, is_negotiated, negotiate_format
+from publisher.linked_data.content_response import other_formats, serialize
 from publisher.pages.templating import Pages
 from publisher.store.descriptions import Description, spaces
 from publisher.store.query_service import Shelf
 
-_PLACE = Place("/catalog")
+_PLACE = ResourceURLs("/catalog")
 
 
 def router(shelf: Shelf, pages: Pages) -> APIRouter:
@@ -30,22 +30,22 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
 
     async def catalog(request: Request) -> Response:
         suffix = request.path_params.get("suffix")
-        if suffix is not None and suffix not in FORMS:
-            raise Refused(HTTPStatus.NOT_FOUND, "There is no such address")
-        row = form(request, _PLACE, suffix)
-        found, services = await holdings(shelf, reachable(request)), offered(request.app)
-        body = _page(found, services) if row is HTML else written(_described(found, services), row, shelf)
-        negotiated = by_accept(request, suffix)
+        if suffix is not None and suffix not in FORMATS:
+            raise HTTPProblem(HTTPStatus.NOT_FOUND, "There is no such address")
+        row = negotiate_format(request, _PLACE, suffix)
+        found, services = await load_catalog(shelf, contact_email(request)), available_services(request.app)
+        body = _page(found, services) if row is HTML else serialize(_described(found, services), row, shelf)
+        negotiated = is_negotiated(request, suffix)
         headers = {"Content-Location": _PLACE.form(row)} if negotiated else {}
-        links = (Link("cite-as", f"{shelf.iris.base}catalog"), *_PLACE.alternates(rows=others(row)))
-        return answer(request, Told(body, row.media, negotiated=negotiated, links=links, headers=headers))
+        links = (Link("cite-as", f"{shelf.iris.base}catalog"), *_PLACE.alternates(rows=other_formats(row)))
+        return build_response(request, Representation(body, row.media, negotiated=negotiated, links=links, headers=headers))
 
-    def _described(found: Holdings, services: tuple[Service, ...]) -> Description:
+    def _described(found: Catalog, services: tuple[Service, ...]) -> Description:
         base = shelf.iris.base
-        return Description(f"{base}catalog", catalogue(found, services, base), {}, spaces(shelf.iris))
+        return Description(f"{base}catalog", catalog_statements(found, services, base), {}, spaces(shelf.iris))
 
-    def _page(found: Holdings, services: tuple[Service, ...]) -> bytes:
-        return bytes(pages.page("catalog.html", found=found, services=services, place=_PLACE, graphs=DATA.values()).body)
+    def _page(found: Catalog, services: tuple[Service, ...]) -> bytes:
+        return bytes(pages.page("catalog.html", found=found, services=services, place=_PLACE, graphs=DATA_FORMATS.values()).body)
 
     routes.add_route("/catalog", catalog, methods=["GET", "HEAD"])
     routes.add_route("/catalog.{suffix}", catalog, methods=["GET", "HEAD"])

@@ -14,16 +14,16 @@ from publisher.facets.facets import FACETS, located
 from publisher.facets.filter_query import Wanted, wanted
 from publisher.facets.queries import tables_in
 from publisher.feeds.sets import links as feed_links
-from publisher.formats import DATA
+from publisher.formats import DATA_FORMATS
 from publisher.http.links import Link, origin
-from publisher.http.paths import segments
-from publisher.http.problems import Refused
-from publisher.http.representation import Place
-from publisher.linked_data.concept_tree import nested
-from publisher.linked_data.content_response import Subject, tell
-from publisher.linked_data.cursor_lists import Listed, listed
-from publisher.linked_data.document_lookup import Named, named
-from publisher.linked_data.schema_org import block, of_concept, of_scheme
+from publisher.http.paths import path_segments
+from publisher.http.problems import HTTPProblem
+from publisher.http.representation import ResourceURLs
+from publisher.linked_data.concept_tree import concept_tree
+from publisher.linked_data.content_response import Resource, respond
+from publisher.linked_data.cursor_lists import ListPage, load_page
+from publisher.linked_data.document_lookup import Document, find_document
+from publisher.linked_data.schema_org import concept_markup, jsonld_block, scheme_markup
 from publisher.pages.templating import Pages
 from publisher.portal.entity_statistics import About, about
 from publisher.portal.facet_filters import asked
@@ -43,32 +43,32 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     routes = APIRouter()
 
     async def scheme(request: Request) -> Response:
-        if len(segments(request)) > 1:
-            return await _tell(request, await named(request, shelf, of_thing, 3))
-        found = await named(request, shelf, of_graph, 2)
+        if len(path_segments(request)) > 1:
+            return await _tell(request, await find_document(request, shelf, of_thing, 3))
+        found = await find_document(request, shelf, of_graph, 2)
         links = (Link("cite-as", found.it.iri), Link("type", f"{SCHEMA}DefinedTermSet"))
-        subject = Subject(found.it, found.place, graph=found.it.iri, links=links)
-        return await tell(request, shelf, subject, found.suffix, lambda: _scheme(found))
+        subject = Resource(found.it, found.place, graph=found.it.iri, links=links)
+        return await respond(request, shelf, subject, found.suffix, lambda: _scheme(found))
 
     async def concept(request: Request) -> Response:
         """Answer for a concept that others minted: the United Nations' goals, targets and areas."""
         wanted = request.query_params.get("iri", "")
         it = await of_thing(shelf, wanted) if is_web(wanted) else None
         if it is None:
-            raise Refused(HTTPStatus.NOT_FOUND, "The parameter iri names a concept by its web address")
+            raise HTTPProblem(HTTPStatus.NOT_FOUND, "The parameter iri names a concept by its web address")
         if not it.statements:
-            raise Refused(HTTPStatus.NOT_FOUND, f"This concept doesn't exist: {wanted}")
-        return await _tell(request, Named(it, Place("/concept", query=f"?iri={quote(wanted, safe=':/')}"), None))
+            raise HTTPProblem(HTTPStatus.NOT_FOUND, f"This concept doesn't exist: {wanted}")
+        return await _tell(request, Document(it, ResourceURLs("/concept", query=f"?iri={quote(wanted, safe=':/')}"), None))
 
-    async def _tell(request: Request, found: Named) -> Response:
-        things = await listed(request, shelf, "concept", found.it.iri)
+    async def _tell(request: Request, found: Document) -> Response:
+        things = await load_page(request, shelf, "concept", found.it.iri)
         where = origin(request) + found.place.stem + found.place.query
         fed = feed_links(origin(request), found.it.iri, shelf.iris) if things.rows else []
         links = (Link("cite-as", found.it.iri), Link("type", f"{SCHEMA}DefinedTerm"), *things.links(where), *fed)
-        subject = Subject(found.it, found.place, links=links)
-        return await tell(request, shelf, subject, found.suffix, lambda: _concept(request, found, things))
+        subject = Resource(found.it, found.place, links=links)
+        return await respond(request, shelf, subject, found.suffix, lambda: _concept(request, found, things))
 
-    async def _scheme(found: Named) -> Response:
+    async def _scheme(found: Document) -> Response:
         bound = {"scheme": iri(found.it.iri)}
         concepts, tables = await shelf.rows(query("scheme-concepts"), bound), tables_in(shelf.current.path)
         counts = await asyncio.to_thread(tables.counts, wanted(*Basis, kind="initiative")) if tables else {}
@@ -77,19 +77,26 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         return pages.page(
             "scheme.html",
             it=found.it,
-            concepts=nested(concepts),
+            concepts=concept_tree(concepts),
             things=things,
-            graphs=DATA.values(),
+            graphs=DATA_FORMATS.values(),
             place=found.place,
-            block=block(of_scheme(found.it)),
+            block=jsonld_block(scheme_markup(found.it)),
         )
 
-    async def _concept(request: Request, found: Named, things: Listed) -> Response:
+    async def _concept(request: Request, found: Document, things: ListPage) -> Response:
         matrix = await shelf.rows(query("matrix"), {"concept": iri(found.it.iri)})
-        told = block(of_concept(found.it))
+        told = jsonld_block(concept_markup(found.it))
         figures = await _figures(request, found.it.iri)
         return pages.page(
-            "concept.html", it=found.it, listed=things, matrix=matrix, graphs=DATA.values(), place=found.place, block=told, about=figures
+            "concept.html",
+            it=found.it,
+            listed=things,
+            matrix=matrix,
+            graphs=DATA_FORMATS.values(),
+            place=found.place,
+            block=told,
+            about=figures,
         )
 
     async def _figures(request: Request, concept: str) -> About | None:

@@ -11,8 +11,8 @@ from starlette.responses import RedirectResponse, Response
 from publisher.facets.facets import FACETS
 from publisher.facets.filter_query import Wanted
 from publisher.http.negotiation import wants_html
-from publisher.http.paths import segments
-from publisher.http.problems import Refused
+from publisher.http.paths import path_segments
+from publisher.http.problems import HTTPProblem
 from publisher.pages.charts.data_table import SHEETS
 from publisher.pages.dataset_response import counting, tell_sheets
 from publisher.pages.templating import Pages
@@ -28,12 +28,14 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     routes = APIRouter()
 
     async def figures(request: Request) -> Response:
-        (facet, *code), suffix = _parted(segments(request) or [""])
+        (facet, *code), suffix = _parted(path_segments(request) or [""])
         names = Names(shelf.iris, await titles(shelf))
         it = subject(facet, "/".join(code), asked(request.query_params).bases, shelf.iris)
         if not code or it is None or not _known(it, names):
             told = ", ".join([*(facet.name for facet in FACETS.values() if facet.scheme), "source", PARTY])
-            raise Refused(HTTPStatus.NOT_FOUND, f"Nothing is counted here: an address is /figures/FACET/CODE, and a facet is one of {told}")
+            raise HTTPProblem(
+                HTTPStatus.NOT_FOUND, f"Nothing is counted here: an address is /figures/FACET/CODE, and a facet is one of {told}"
+            )
         if suffix == "html" or (not suffix and "format" not in request.query_params and _for_people(request)):
             return RedirectResponse(_page(it, names), HTTPStatus.SEE_OTHER, {"Vary": "Accept"})
         made = sheets(counting(shelf), it, names)

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.facets.filter_query import listing
-from publisher.http.problems import Refused
+from publisher.http.problems import HTTPProblem
 from publisher.languages.translations import translated as _
 from publisher.pages.dataset_response import counting, forms, tell_sheets
 from publisher.pages.templating import Pages
@@ -73,7 +73,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
 def _number(request: Request) -> int:
     text = request.query_params.get("page") or "1"
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= 10_000 // PER):
-        raise Refused(
+        raise HTTPProblem(
             HTTPStatus.BAD_REQUEST, f"The parameter page is a whole number from 1 to {10_000 // PER}; narrow by the facets, or search"
         )
     return int(text)

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.facets.filter_query import listing
-from publisher.http.problems import Refused
+from publisher.http.problems import HTTPProblem
 from publisher.languages.translations import months
 from publisher.pages.dataset_response import counting, forms, tell_sheets
 from publisher.pages.templating import Pages
@@ -62,4 +62,4 @@ def _month(request: Request) -> Month:
     try:
         return month_of(text)
     except ValueError as error:
-        raise Refused(HTTPStatus.BAD_REQUEST, "The parameter month is a year and a month, such as 2026-05") from error
+        raise HTTPProblem(HTTPStatus.BAD_REQUEST, "The parameter month is a year and a month, such as 2026-05") from error

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
-from publisher.http.problems import Refused
+from publisher.http.problems import HTTPProblem
 from publisher.pages.branding import LOGO, LOGO_TYPES
 from publisher.pages.templating import Pages
 from publisher.store.query_service import Shelf
@@ -21,7 +21,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     async def logo(request: Request) -> Response:
         file = pages.branding.logo
         if file is None:
-            raise Refused(HTTPStatus.NOT_FOUND, "This installation has no logo of its own; STOCKTAKE_LOGO sets one")
+            raise HTTPProblem(HTTPStatus.NOT_FOUND, "This installation has no logo of its own; STOCKTAKE_LOGO sets one")
         return FileResponse(file, media_type=LOGO_TYPES[file.suffix.lower()], headers={"Cache-Control": "public, max-age=3600"})
 
     routes.add_route(LOGO, logo, methods=["GET", "HEAD"])

@@ -11,18 +11,18 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from publisher.catalog.dcat import dataset
-from publisher.catalog.release_datasets import of_release
-from publisher.catalog.schema_org import of_holding
-from publisher.formats import DATA, HTML
+from publisher.catalog.dcat import dataset_statements
+from publisher.catalog.release_datasets import release_dataset
+from publisher.catalog.schema_org import dataset_markup
+from publisher.formats import DATA_FORMATS, HTML
 from publisher.http.entity_tags import send_file
-from publisher.http.links import Link, origin, typed
+from publisher.http.links import Link, origin, typed_link
 from publisher.http.negotiation import quality
-from publisher.http.paths import without_suffix
-from publisher.http.problems import Refused
-from publisher.http.representation import Place, Told, answer, by_accept, form
-from publisher.linked_data.content_response import written
-from publisher.linked_data.schema_org import block
+from publisher.http.paths import split_suffix
+from publisher.http.problems import HTTPProblem
+from publisher.http.representation import Representation, ResourceURLs, build_response, is_negotiated, negotiate_format
+from publisher.linked_data.content_response import serialize
+from publisher.linked_data.schema_org import jsonld_block
 from publisher.pages.templating import Pages
 from publisher.rdf.results import Term
 from publisher.releases import citation
@@ -51,17 +51,19 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         return pages.page("releases.html", releases=found)
 
     async def release(request: Request) -> Response:
-        number, suffix = without_suffix(request.path_params["number"])
+        number, suffix = split_suffix(request.path_params["number"])
         it = await _found(folder, number)
         place = _place(it)
-        row, negotiated = form(request, place, suffix), by_accept(request, suffix)
-        body = _page(pages, it, shelf.iris) if row is HTML else written(_described(it, shelf.iris), row, shelf)
+        row, negotiated = negotiate_format(request, place, suffix), is_negotiated(request, suffix)
+        body = _page(pages, it, shelf.iris) if row is HTML else serialize(_described(it, shelf.iris), row, shelf)
         headers = {"Content-Location": place.form(row)} if negotiated else {}
-        return answer(request, Told(body, row.media, negotiated=negotiated, links=_links(request, it, shelf.iris), headers=headers))
+        return build_response(
+            request, Representation(body, row.media, negotiated=negotiated, links=_links(request, it, shelf.iris), headers=headers)
+        )
 
     async def page(request: Request) -> Response:
         it = await _found(folder, request.path_params["number"])
-        return answer(request, Told(_page(pages, it, shelf.iris), HTML.media, links=_links(request, it, shelf.iris)))
+        return build_response(request, Representation(_page(pages, it, shelf.iris), HTML.media, links=_links(request, it, shelf.iris)))
 
     async def slash(request: Request) -> Response:
         return RedirectResponse(request.scope.get("root_path", "") + request.url.path + "/", HTTPStatus.PERMANENT_REDIRECT)
@@ -69,7 +71,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     async def key(request: Request) -> Response:
         path = shelf.data / "signing" / PUBLIC
         if not path.is_file():
-            raise Refused(HTTPStatus.NOT_FOUND, "There is no public key before the first release")
+            raise HTTPProblem(HTTPStatus.NOT_FOUND, "There is no public key before the first release")
         return await run_in_threadpool(send_file, request, path, "text/plain; charset=utf-8")
 
     async def file(request: Request) -> Response:
@@ -90,17 +92,17 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
 async def _found(folder: Path, number: str) -> Release:
     it = await run_in_threadpool(one, folder, int(number)) if number.isascii() and number.isdigit() and len(number) < 10 else None
     if it is None or str(it.number) != number:
-        raise Refused(HTTPStatus.NOT_FOUND, f"There is no release {number}; /releases/ lists them")
+        raise HTTPProblem(HTTPStatus.NOT_FOUND, f"There is no release {number}; /releases/ lists them")
     return it
 
 
-def _place(it: Release) -> Place:
-    return Place(f"/release/{it.number}")
+def _place(it: Release) -> ResourceURLs:
+    return ResourceURLs(f"/release/{it.number}")
 
 
 def _described(it: Release, iris: Iris) -> Description:
     """Describe a release as a data set, with its place in the journal, and since when its files are no longer kept."""
-    told = list(dataset(of_release(it, iris), iris.base))
+    told = list(dataset_statements(release_dataset(it, iris), iris.base))
     told.append(Statement(it.iri, f"{iris.ns}journalEntry", Term(str(it.position), "literal", None, f"{XSD}integer")))
     if it.withdrawn:
         told.append(Statement(it.iri, f"{PROV}invalidatedAtTime", Term(it.withdrawn, "literal", None, f"{XSD}dateTime")))
@@ -109,13 +111,13 @@ def _described(it: Release, iris: Iris) -> Description:
 
 def _links(request: Request, it: Release, iris: Iris) -> list[Link]:
     """Give the signposts of a release: what to cite, what it is, its data, its licence and its files."""
-    host, holding = origin(request), of_release(it, iris)
+    host, holding = origin(request), release_dataset(it, iris)
     return [
         Link("cite-as", it.iri),
         Link("type", f"{SCHEMA}Dataset"),
-        *_place(it).alternates("describedby", DATA.values()),
+        *_place(it).alternates("describedby", DATA_FORMATS.values()),
         *([Link("license", holding.licence)] if holding.licence else []),
-        *(typed("item", f"{host}/{copy.url.removeprefix(iris.base)}", copy.packed or copy.media) for copy in holding.copies),
+        *(typed_link("item", f"{host}/{copy.url.removeprefix(iris.base)}", copy.packed or copy.media) for copy in holding.copies),
         Link("collection", f"{host}/releases/"),
     ]
 
@@ -126,9 +128,9 @@ def _row(it: Release) -> dict[str, object]:
 
 
 def _page(pages: Pages, it: Release, iris: Iris) -> bytes:
-    told = block(of_holding(of_release(it, iris)))
+    told = jsonld_block(dataset_markup(release_dataset(it, iris)))
     title, place, licences = citation.title(it), _place(it), citation.licences(it)
-    shown = pages.page("release.html", it=it, title=title, licences=licences, place=place, graphs=DATA.values(), block=told)
+    shown = pages.page("release.html", it=it, title=title, licences=licences, place=place, graphs=DATA_FORMATS.values(), block=told)
     return bytes(shown.body)
 
 
@@ -137,9 +139,9 @@ def _file(request: Request, folder: Path, it: Release, name: str) -> Response:
     stem = name.removesuffix(SUFFIX)
     known = it.file(stem)
     if known is None and stem not in _OWN:
-        raise Refused(HTTPStatus.NOT_FOUND, f"Release {it.number} has no file {name}")
+        raise HTTPProblem(HTTPStatus.NOT_FOUND, f"Release {it.number} has no file {name}")
     if it.withdrawn and name != MANIFEST:
-        raise Refused(HTTPStatus.GONE, f"The files of release {it.number} were kept until {it.withdrawn}; /releases/ lists newer ones")
+        raise HTTPProblem(HTTPStatus.GONE, f"The files of release {it.number} were kept until {it.withdrawn}; /releases/ lists newer ones")
     headers = {"Cache-Control": "no-cache" if name == MANIFEST else _FOR_EVER}
     if known is None or stem != name:
         return send_file(request, folder / name, _OWN.get(name, "text/plain; charset=utf-8"), headers)

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from publisher.http.entity_tags import send_file
 from publisher.http.negotiation import quality
-from publisher.http.problems import Refused
+from publisher.http.problems import HTTPProblem
 from publisher.languages.request_locale import LANGUAGES
 from publisher.pages.templating import Pages
 from publisher.portal.report.builder import NUMBERS, PRINT, REPORT, STYLE, listed
@@ -47,14 +47,14 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         wanted = request.path_params["file"]
         path = folder / await _name(request) / wanted
         if wanted not in _MEDIA or not path.is_file():
-            raise Refused(HTTPStatus.NOT_FOUND, "There is no such report; /reports/ lists them")
+            raise HTTPProblem(HTTPStatus.NOT_FOUND, "There is no such report; /reports/ lists them")
         return await run_in_threadpool(send_file, request, path, _MEDIA[wanted])
 
     async def _name(request: Request) -> str:
         """Return the name of the report that the path names; raise Refused (404) where there is none."""
         name: str = request.path_params["name"]
         if name not in {it.name for it in await run_in_threadpool(listed, folder)}:
-            raise Refused(HTTPStatus.NOT_FOUND, "There is no such report; /reports/ lists them")
+            raise HTTPProblem(HTTPStatus.NOT_FOUND, "There is no such report; /reports/ lists them")
         return name
 
     for path, endpoint in (("/reports/", listing), ("/reports/{name}/", report), ("/reports/{name}/{file}", file)):

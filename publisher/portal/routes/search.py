@@ -16,9 +16,9 @@ from publisher.errors import NotReady
 from publisher.facets.facets import FACETS, located
 from publisher.facets.filter_query import Wanted, listing
 from publisher.facets.queries import Line
-from publisher.http.negotiation import best as wanted
+from publisher.http.negotiation import best_match as wanted
 from publisher.http.negotiation import wants_html
-from publisher.http.problems import Refused
+from publisher.http.problems import HTTPProblem
 from publisher.languages.request_locale import speaking, visit
 from publisher.languages.translations import translated as _
 from publisher.pages.dataset_response import counting
@@ -75,7 +75,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
             return response
         row = FINDINGS.get(suffix) if suffix else wanted(accept, FINDINGS.values())
         if row is None:
-            raise Refused(HTTPStatus.NOT_ACCEPTABLE, "Findings are given as " + ", ".join(row.media for row in FINDINGS.values()))
+            raise HTTPProblem(HTTPStatus.NOT_ACCEPTABLE, "Findings are given as " + ", ".join(row.media for row in FINDINGS.values()))
         return Response(written(page, row, shelf.iris), headers={"Content-Type": row.media, **headers})
 
     async def _show(request: Request, asked: _Asked, page: Page, names: Names) -> Response:
@@ -129,22 +129,22 @@ def _asked(request: Request) -> _Asked:
     given = {name: value.strip() for name, value in request.query_params.items()}
     words, sort = given.get("q", ""), given.get("sort") or "relevance"
     if len(words) > LONGEST:
-        raise Refused(HTTPStatus.BAD_REQUEST, f"A search has at most {LONGEST} characters")
+        raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"A search has at most {LONGEST} characters")
     if sort not in (every := sorts(words=True)):
-        raise Refused(HTTPStatus.BAD_REQUEST, f"The parameter sort is one of {', '.join(every)}")
+        raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"The parameter sort is one of {', '.join(every)}")
     it = narrowed(request.query_params)
     if wrong := [kind for kind in it.codes("kind") if kind not in KINDS]:
-        raise Refused(HTTPStatus.BAD_REQUEST, f"The parameter kind is one of {', '.join(KINDS)}, not {wrong[0][:40]}")
+        raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"The parameter kind is one of {', '.join(KINDS)}, not {wrong[0][:40]}")
     page, per = _number(given, "page", 1, REACH), _number(given, "per", PER, MOST)
     if page * per > REACH + per:
-        raise Refused(HTTPStatus.BAD_REQUEST, f"The first {REACH} results can be paged through; narrow the search, or ask by SPARQL")
+        raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"The first {REACH} results can be paged through; narrow the search, or ask by SPARQL")
     return _Asked(words, it, sort, page, per)
 
 
 def _number(given: dict[str, str], name: str, otherwise: int, most: int) -> int:
     text = given.get(name) or str(otherwise)
     if not (text.isascii() and text.isdigit()) or not 1 <= int(text[:9]) <= most:
-        raise Refused(HTTPStatus.BAD_REQUEST, f"The parameter {name} is a whole number from 1 to {most}")
+        raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"The parameter {name} is a whole number from 1 to {most}")
     return int(text)
 
 

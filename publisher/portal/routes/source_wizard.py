@@ -8,11 +8,11 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.http.problems import Refused
+from publisher.http.problems import HTTPProblem
 from publisher.pages.templating import Pages
 from publisher.portal.source_preview import Bench, Tried
 from publisher.portal.source_wizard import KINDS, Answers, card, given
-from publisher.sparql.protocol import FORM, body, decoded
+from publisher.sparql.protocol import FORM, parse_form, read_body
 from publisher.store.query_service import Shelf
 from publisher.store.workers.rate_limit import client_of
 
@@ -49,7 +49,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
 async def _form(request: Request) -> dict[str, list[str]]:
     """Read the form; raises Refused where it comes from another site or is none."""
     if request.headers.get("sec-fetch-site", "none") not in _OURS:
-        raise Refused(HTTPStatus.FORBIDDEN, "The form is sent from our own page only")
+        raise HTTPProblem(HTTPStatus.FORBIDDEN, "The form is sent from our own page only")
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
-        raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"POST the form as {FORM}", {"Accept-Post": FORM})
-    return decoded(await body(request, _MOST))
+        raise HTTPProblem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"POST the form as {FORM}", {"Accept-Post": FORM})
+    return parse_form(await read_body(request, _MOST))

@@ -11,12 +11,12 @@ from starlette.responses import Response
 from publisher.facets.filter_query import Wanted
 from publisher.facets.queries import tables_in
 from publisher.feeds.sets import links as feed_links
-from publisher.formats import DATA
+from publisher.formats import DATA_FORMATS
 from publisher.http.links import Link, origin
-from publisher.linked_data.content_response import Subject, tell
-from publisher.linked_data.cursor_lists import Listed, listed
-from publisher.linked_data.document_lookup import Named, named
-from publisher.linked_data.schema_org import block, of_source
+from publisher.linked_data.content_response import Resource, respond
+from publisher.linked_data.cursor_lists import ListPage, load_page
+from publisher.linked_data.document_lookup import Document, find_document
+from publisher.linked_data.schema_org import jsonld_block, source_markup
 from publisher.linked_data.signposting import memento_links
 from publisher.pages.dataset_response import forms, tell_sheets
 from publisher.pages.templating import Pages
@@ -37,17 +37,17 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     routes = APIRouter()
 
     async def source(request: Request) -> Response:
-        found = await named(request, shelf, of_graph, 2)
-        things = await listed(request, shelf, "source", found.it.iri)
-        subject = Subject(
+        found = await find_document(request, shelf, of_graph, 2)
+        things = await load_page(request, shelf, "source", found.it.iri)
+        subject = Resource(
             found.it,
             found.place,
             graph=found.it.iri,
             links=(*_links(request, found, things), *feed_links(origin(request), found.it.iri, shelf.iris)),
         )
-        return await tell(request, shelf, subject, found.suffix, lambda: _show(request, found, things))
+        return await respond(request, shelf, subject, found.suffix, lambda: _show(request, found, things))
 
-    async def _show(request: Request, found: Named, things: Listed) -> Response:
+    async def _show(request: Request, found: Document, things: ListPage) -> Response:
         it = found.it
         standing = (await standings(shelf)).get(found.name.removeprefix("source/"))
         state, known = (standing.state(clock()).value, standing.met) if standing else (None, None)
@@ -59,9 +59,9 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
             state=state,
             confirmed=known,
             listed=things,
-            graphs=DATA.values(),
+            graphs=DATA_FORMATS.values(),
             place=found.place,
-            block=block(of_source(it, count, origin(request))),
+            block=jsonld_block(source_markup(it, count, origin(request))),
             about=await _figures(found.name.removeprefix("source/")),
             name=found.name.removeprefix("source/"),
         )
@@ -90,7 +90,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     return routes
 
 
-def _links(request: Request, found: Named, things: Listed) -> list[Link]:
+def _links(request: Request, found: Document, things: ListPage) -> list[Link]:
     host, it = origin(request), found.it
     licence = next((term.value for term in it.all("dct:license") if term.is_iri), None)
     items = [f"{host}/page/{row['thing'].value.partition('/id/')[2]}" for row in things.rows]

@@ -13,10 +13,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.errors import NotReady, Spent
-from publisher.formats import HTML, TIDY
-from publisher.http.negotiation import chosen
-from publisher.http.problems import Refused
-from publisher.http.representation import Told, answer
+from publisher.formats import HTML, JSON
+from publisher.http.negotiation import choose_format
+from publisher.http.problems import HTTPProblem
+from publisher.http.representation import Representation, build_response
 from publisher.languages.request_locale import visit
 from publisher.pages.dataset_response import counting
 from publisher.pages.templating import Pages
@@ -43,16 +43,16 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         _admit(request, rate)
         typed, most = _typed(request)
         suffix = request.query_params.get("format")
-        row = {"json": TIDY, "html": HTML}.get(suffix) if suffix else chosen(request.headers.get("accept"), [TIDY])
+        row = {"json": JSON, "html": HTML}.get(suffix) if suffix else choose_format(request.headers.get("accept"), [JSON])
         if row is None:
-            raise Refused(HTTPStatus.NOT_ACCEPTABLE, "Suggestions are given as application/json or text/html", {"Vary": "Accept"})
+            raise HTTPProblem(HTTPStatus.NOT_ACCEPTABLE, "Suggestions are given as application/json or text/html", {"Vary": "Accept"})
         names = Names(shelf.iris, await titles(shelf))
         found = await asyncio.to_thread(_suggestions, shelf, pages, names, typed, most)
         if row is HTML:
             return pages.page("suggest.html", typed=typed, suggestions=found)
         body = {"query": typed, "suggestions": [asdict(it) for it in found]}
         headers = {**_LANGUAGE, "Content-Language": visit().language}
-        return answer(request, Told(orjson.dumps(body), TIDY.media, negotiated=not suffix, headers=headers))
+        return build_response(request, Representation(orjson.dumps(body), JSON.media, negotiated=not suffix, headers=headers))
 
     routes.add_route("/search/suggest", suggest, methods=["GET", "HEAD"])
     return routes
@@ -72,9 +72,9 @@ def _admit(request: Request, rate: Budget) -> None:
 def _typed(request: Request) -> tuple[str, int]:
     typed, most = request.query_params.get("q", ""), request.query_params.get("limit") or str(DEFAULT)
     if len(typed) > LONGEST:
-        raise Refused(HTTPStatus.BAD_REQUEST, f"Suggestions are made for at most {LONGEST} characters")
+        raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"Suggestions are made for at most {LONGEST} characters")
     if not (most.isascii() and most.isdigit()) or not 1 <= int(most[:9]) <= MOST:
-        raise Refused(HTTPStatus.BAD_REQUEST, f"The parameter limit is a whole number from 1 to {MOST}")
+        raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"The parameter limit is a whole number from 1 to {MOST}")
     return typed.lstrip(), int(most)
 
 

@@ -18,20 +18,20 @@ from starlette.responses import Response
 from publisher.facets.facets import FACETS
 from publisher.facets.filter_query import Wanted
 from publisher.facets.queries import Line, tables_in
-from publisher.formats import DATA, HTML
+from publisher.formats import DATA_FORMATS, HTML
 from publisher.history.changes import changes
 from publisher.history.versions import history
 from publisher.http.links import Link, origin
 from publisher.http.negotiation import quality
-from publisher.http.paths import segments
-from publisher.http.representation import Place, by_accept, elsewhere, form
+from publisher.http.paths import path_segments
+from publisher.http.representation import ResourceURLs, is_negotiated, negotiate_format, see_other
 from publisher.languages.translations import translated
-from publisher.linked_data.content_response import Subject, tell
-from publisher.linked_data.cursor_lists import listed
-from publisher.linked_data.schema_org import block, of_thing
-from publisher.linked_data.signposting import Signed, data_links, page_links
-from publisher.linked_data.thing_lookup import Found, found_or_suffixed, found_with_suffix
-from publisher.linked_data.view_models import View, view
+from publisher.linked_data.content_response import Resource, respond
+from publisher.linked_data.cursor_lists import load_page
+from publisher.linked_data.schema_org import jsonld_block, thing_markup
+from publisher.linked_data.signposting import SignpostedThing, data_links, page_links
+from publisher.linked_data.thing_lookup import ThingDocument, find_thing, find_thing_by_suffix
+from publisher.linked_data.view_models import ThingView, build_view
 from publisher.pages.charts.map import spots
 from publisher.pages.templating import Pages
 from publisher.portal.entity_statistics import About, about
@@ -42,7 +42,7 @@ from publisher.store.query_service import Shelf
 from publisher.store.source_status import clock, confirmed, standings
 
 RELATED = 6  # things
-Links = Callable[[Signed], list[Link]]
+Links = Callable[[SignpostedThing], list[Link]]
 
 
 def router(shelf: Shelf, pages: Pages) -> APIRouter:
@@ -50,43 +50,43 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     routes = APIRouter()
 
     async def identify(request: Request) -> Response:
-        found, suffix = await found_or_suffixed(shelf, segments(request))
-        signed = Signed(Description(found.address, (), {}, {}), origin(request), found.path, found.record, shelf.iris.base)
-        return elsewhere(request, signed.place.form(form(request, signed.place, suffix)), vary="" if suffix else "Accept")
+        found, suffix = await find_thing(shelf, path_segments(request))
+        signed = SignpostedThing(Description(found.address, (), {}, {}), origin(request), found.path, found.record, shelf.iris.base)
+        return see_other(request, signed.place.form(negotiate_format(request, signed.place, suffix)), vary="" if suffix else "Accept")
 
     async def data(request: Request) -> Response:
-        found, suffix = await found_with_suffix(shelf, segments(request))
-        place = Place(f"/data/{found.path}", f"/page/{found.path}")
-        if form(request, place, suffix) is HTML:
-            return elsewhere(request, place.page, vary="" if suffix else "Accept")
+        found, suffix = await find_thing_by_suffix(shelf, path_segments(request))
+        place = ResourceURLs(f"/data/{found.path}", f"/page/{found.path}")
+        if negotiate_format(request, place, suffix) is HTML:
+            return see_other(request, place.page, vary="" if suffix else "Accept")
         return await _tell(request, found, suffix, data_links)
 
     async def page(request: Request) -> Response:
-        found, suffix = await found_or_suffixed(shelf, segments(request))
-        if not suffix and by_accept(request, suffix) and quality(request.headers.get("accept"), "text/html"):
+        found, suffix = await find_thing(shelf, path_segments(request))
+        if not suffix and is_negotiated(request, suffix) and quality(request.headers.get("accept"), "text/html"):
             suffix = HTML.suffix
-        place = Place(f"/data/{found.path}", f"/page/{found.path}")
-        if (row := form(request, place, suffix)) is not HTML:
-            return elsewhere(request, place.form(row))
+        place = ResourceURLs(f"/data/{found.path}", f"/page/{found.path}")
+        if (row := negotiate_format(request, place, suffix)) is not HTML:
+            return see_other(request, place.form(row))
         return await _tell(request, found, HTML.suffix, page_links)
 
-    async def _tell(request: Request, found: Found, suffix: str | None, links: Links) -> Response:
+    async def _tell(request: Request, found: ThingDocument, suffix: str | None, links: Links) -> Response:
         it = await found.describe(shelf)
-        signed = Signed(it, origin(request), found.path, found.record, shelf.iris.base, await found.licence(shelf))
-        subject = Subject(it, signed.place, found.status, found.record or "", tuple(links(signed)))
-        return await tell(request, shelf, subject, suffix, lambda: _show(request, found, signed))
+        signed = SignpostedThing(it, origin(request), found.path, found.record, shelf.iris.base, await found.licence(shelf))
+        subject = Resource(it, signed.place, found.status, found.record or "", tuple(links(signed)))
+        return await respond(request, shelf, subject, suffix, lambda: _show(request, found, signed))
 
-    async def _show(request: Request, found: Found, signed: Signed) -> Response:
-        it, graphs = signed.it, DATA.values()
+    async def _show(request: Request, found: ThingDocument, signed: SignpostedThing) -> Response:
+        it, graphs = signed.it, DATA_FORMATS.values()
         if found.gone:
             record, standing = found.record or "", (await standings(shelf)).get(found.path.split("/")[1])
             past = changes(await history(shelf, record) or (), replace(it, iri=record), shelf.iris)
             heirs = await replaced(shelf, record)
             at = clock()
             return pages.page("gone.html", it=it, record=record, heirs=heirs, standing=standing, at=at, graphs=graphs, changes=past)
-        told = block(of_thing(it, signed.kind, signed.licence))
+        told = jsonld_block(thing_markup(it, signed.kind, signed.licence))
         if found.record is None:
-            things = await listed(request, shelf, "organization", found.address)
+            things = await load_page(request, shelf, "organization", found.address)
             figures = await _figures(found.address)
             return pages.page("organization.html", it=it, listed=things, graphs=graphs, place=signed.place, block=told, about=figures)
         standing = (await standings(shelf)).get(found.path.split("/")[1])
@@ -99,13 +99,13 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
             graphs=graphs,
             place=signed.place,
             block=told,
-            view=view(it, found.record),
+            view=build_view(it, found.record),
             standing=standing,
             at=clock(),
             confirmed=confirmed(standing, it, found.record),
             changes=past,
             related=await _related(found.address, it),
-            map=_places(it, view(it, found.record)),
+            map=_places(it, build_view(it, found.record)),
         )
 
     async def _related(thing: str, it: Description) -> list[Line]:
@@ -113,7 +113,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         tables = tables_in(shelf.current.path)
         return await asyncio.to_thread(tables.related, thing, RELATED) if tables else []
 
-    def _places(it: Description, seen: View) -> Markup | None:
+    def _places(it: Description, seen: ThingView) -> Markup | None:
         areas = frozenset(FACETS["country"].code(term.value, shelf.iris) for term in it.all("dct:spatial") if term.is_iri)
         points = [(float(place.latitude), float(place.longitude), str(place.name or "")) for place in seen.places if place.latitude]
         return spots(points, areas, translated("Where it takes place")) if areas or points else None

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.http.problems import Refused
+from publisher.http.problems import HTTPProblem
 from publisher.pages.dataset_response import counting, forms, tell_sheets
 from publisher.pages.templating import Pages
 from publisher.portal.coverage import missing
@@ -32,7 +32,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     async def trends(request: Request) -> Response:
         by = request.query_params.get("by", "")
         if by and by not in FACETS:
-            raise Refused(HTTPStatus.BAD_REQUEST, f"The parameter by is one of {', '.join(FACETS)}")
+            raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"The parameter by is one of {', '.join(FACETS)}")
         names, it = Names(shelf.iris, await titles(shelf)), asked(request.query_params).having("kind", "initiative")
         made = [await asyncio.to_thread(trend, counting(shelf), it, facet, names) for facet in ([by] if by else FACETS)]
         made = made if by else ([it for it in made if it.years] or made[:1])[:SHOWN]

@@ -11,13 +11,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.facets.queries import tables_in
-from publisher.formats import DATA
+from publisher.formats import DATA_FORMATS
 from publisher.http.links import Link
-from publisher.http.problems import Refused
-from publisher.http.representation import Told, answer
-from publisher.linked_data.content_response import Subject, tell
-from publisher.linked_data.document_lookup import Named, named
-from publisher.linked_data.jsonld_context import FRAMES, PATH, context, frame
+from publisher.http.problems import HTTPProblem
+from publisher.http.representation import Representation, build_response
+from publisher.linked_data.content_response import Resource, respond
+from publisher.linked_data.document_lookup import Document, find_document
+from publisher.linked_data.jsonld_context import CONTEXT_PATH, FRAMES, jsonld_context, jsonld_frame
 from publisher.pages.templating import Pages
 from publisher.portal.coverage import coverage, missing
 from publisher.portal.facet_filters import asked
@@ -37,19 +37,19 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     routes = APIRouter()
 
     async def whole(request: Request) -> Response:
-        found = await named(request, shelf, of_graph, 1)
+        found = await find_document(request, shelf, of_graph, 1)
         return await _tell(request, found, found.it.iri)
 
     async def part(request: Request) -> Response:
         """Answer for a link or a version of the matrix."""
         depth = request.url.path.strip("/").count("/") + 1
-        return await _tell(request, await named(request, shelf, of_thing, depth), "")
+        return await _tell(request, await find_document(request, shelf, of_thing, depth), "")
 
-    async def _tell(request: Request, found: Named, graph: str) -> Response:
-        subject = Subject(found.it, found.place, graph=graph, links=(Link("cite-as", found.it.iri),))
-        return await tell(request, shelf, subject, found.suffix, lambda: _show(request, found))
+    async def _tell(request: Request, found: Document, graph: str) -> Response:
+        subject = Resource(found.it, found.place, graph=graph, links=(Link("cite-as", found.it.iri),))
+        return await respond(request, shelf, subject, found.suffix, lambda: _show(request, found))
 
-    async def _show(request: Request, found: Named) -> Response:
+    async def _show(request: Request, found: Document) -> Response:
         if found.it.iri == f"{shelf.iris.base}matrix" and (tables := tables_in(shelf.current.path)):
             it, names = asked(request.query_params).having("kind", "initiative"), Names(shelf.iris)
             whole = await asyncio.to_thread(matrix, tables, it, names, await links(shelf))
@@ -64,22 +64,22 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
                 matrix=whole,
                 bases=bases,
                 query=query_address(whole.query),
-                graphs=DATA.values(),
+                graphs=DATA_FORMATS.values(),
                 place=found.place,
                 coverage=[one.text for one in covered.values()],
                 missing=[missing(facet) for facet in ("line", "goal") if not covered[facet,].part] if both.all else [],
                 sides=await asyncio.to_thread(panels, tables, it, ("line", "goal"), names) if sparse else [],
             )
-        return pages.page("resource.html", it=found.it, graphs=DATA.values(), place=found.place, changes=[])
+        return pages.page("resource.html", it=found.it, graphs=DATA_FORMATS.values(), place=found.place, changes=[])
 
     async def words(request: Request) -> Response:
-        return answer(request, Told(_json({"@context": context(shelf.iris)}), _LD))
+        return build_response(request, Representation(_json({"@context": jsonld_context(shelf.iris)}), _LD))
 
     async def framed(request: Request) -> Response:
         name = request.path_params["name"]
         if name not in FRAMES:
-            raise Refused(HTTPStatus.NOT_FOUND, f"There are frames of {', '.join(FRAMES)}")
-        return answer(request, Told(_json(frame(name, shelf.iris)), _LD + _FRAME))
+            raise HTTPProblem(HTTPStatus.NOT_FOUND, f"There are frames of {', '.join(FRAMES)}")
+        return build_response(request, Representation(_json(jsonld_frame(name, shelf.iris)), _LD + _FRAME))
 
     for path, endpoint in (
         ("/ns", whole),
@@ -87,7 +87,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         ("/matrix", whole),
         ("/matrix.{suffix}", whole),
         ("/matrix/{rest:path}", part),
-        (f"/{PATH}", words),
+        (f"/{CONTEXT_PATH}", words),
         ("/frame/{name}.jsonld", framed),
     ):
         routes.add_route(path, endpoint, methods=["GET", "HEAD"])

@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from publisher.limits import read
-from publisher.sparql.examples.durations import keep
+from publisher.sparql.examples.durations import write_durations
 from publisher.sparql.examples.example import Example, examples
-from publisher.sparql.examples.example_runner import Outcome, tried
+from publisher.sparql.examples.example_runner import ExampleOutcome, run_examples
 from publisher.store.external.endpoint import Address
 from publisher.store.query_service import Shelf
 from vocab.iris import Iris
@@ -71,15 +71,15 @@ def run(
         raise typer.Exit(1)
 
 
-async def _run(settings: Settings, chosen: list[Example], *, quiet: bool) -> list[Outcome]:
+async def _run(settings: Settings, chosen: list[Example], *, quiet: bool) -> list[ExampleOutcome]:
     found = []
     async with Shelf(settings.data, Iris(settings.base), read(settings.limits), readers=1, elsewhere=settings.elsewhere) as shelf:
-        async for it in tried(shelf, chosen):
+        async for it in run_examples(shelf, chosen):
             found.append(it)
             if not quiet:
                 mark = "ok  " if it.good else "FAIL"
                 print(f"{mark} {it.rows:>7} rows {it.seconds:>8.3f} s  {it.example.name}  {it.trouble}".rstrip(), flush=True)
-        keep(settings.data, found, shelf.current.position)
+        write_durations(settings.data, found, shelf.current.position)
     return found
 
 
@@ -87,6 +87,6 @@ def _told(it: Example) -> dict[str, object]:
     return {"name": it.name, "iri": it.iri, "kind": it.kind, "title": it.title, "comment": it.comment, "keywords": list(it.keywords)}
 
 
-def _outcome(it: Outcome) -> dict[str, object]:
+def _outcome(it: ExampleOutcome) -> dict[str, object]:
     told = {"name": it.example.name, "kind": it.example.kind, "rows": it.rows, "seconds": round(it.seconds, 4)}
     return {**told, "ok": it.good, **({"trouble": it.trouble} if it.trouble else {})}

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 from publisher.errors import PublisherError
 from publisher.sparql.examples.example import Example
-from publisher.sparql.rewriting import ready, rewrite
+from publisher.sparql.rewriting import await_indexes, rewrite
 from publisher.store.query_service import Shelf
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ExampleOutcome:
     """How an example fared: *rows* (of a graph triples; 1 for yes, 0 for no), *seconds* to the last byte, *trouble* if any."""
 
     example: Example
@@ -28,17 +28,17 @@ class Outcome:
         return not self.trouble and self.rows > 0
 
 
-async def tried(shelf: Shelf, them: Sequence[Example]) -> AsyncIterator[Outcome]:
+async def run_examples(shelf: Shelf, them: Sequence[Example]) -> AsyncIterator[ExampleOutcome]:
     """Put the examples one after the other, after all that the journal holds is shown."""
     for it in them:
-        await ready(shelf, it.question(shelf.iris.base))
+        await await_indexes(shelf, it.question(shelf.iris.base))
         began = time.perf_counter()
         try:
             data = await _answered(shelf, it)
         except PublisherError as error:
-            yield Outcome(it, 0, time.perf_counter() - began, str(error))
+            yield ExampleOutcome(it, 0, time.perf_counter() - began, str(error))
         else:
-            yield Outcome(it, _rows(it, data), time.perf_counter() - began)
+            yield ExampleOutcome(it, _rows(it, data), time.perf_counter() - began)
 
 
 async def _answered(shelf: Shelf, it: Example) -> bytes:

@@ -13,21 +13,21 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from publisher.formats import GRAPHS, TABLES
-from publisher.http.freshness_headers import RELEASE
-from publisher.http.negotiation import best, wants_html
-from publisher.http.problems import Refused
+from publisher.http.freshness_headers import RELEASE_HEADER
+from publisher.http.negotiation import best_match, wants_html
+from publisher.http.problems import HTTPProblem
 from publisher.pages.templating import Pages
 from publisher.search.rewriting import asks
-from publisher.sparql.description import service
-from publisher.sparql.protocol import Wanted, body, one, parameters, release, wanted
-from publisher.sparql.query_editor import bundled, given, shown, texts, view, words
-from publisher.sparql.responses import described, repeated, reply
-from publisher.sparql.rewriting import FIELD, rewrite
+from publisher.sparql.description import service_description
+from publisher.sparql.protocol import SparqlRequest, parse_release, parse_request, read_body, read_parameters, single_value
+from publisher.sparql.query_editor import completions, editor_for_example, editor_for_query, initial_view, is_built, script_texts
+from publisher.sparql.responses import answer_query, cached_response, with_validators
+from publisher.sparql.rewriting import TEXT_HEADER, rewrite
 from publisher.store.cache import digest
 from publisher.store.query_service import Shelf
 
 
-class Endpoint:
+class AppHandler:
     """A handler as an app of its own: what the framework puts around a function costs more than an answer that is held."""
 
     def __init__(self, handle: Callable[[Request], Awaitable[Response]]) -> None:
@@ -42,43 +42,43 @@ class Endpoint:
 def router(shelf: Shelf, pages: Pages) -> APIRouter:
     """Give the routes of ``/sparql``."""
     routes = APIRouter()
-    scripts = bundled()
+    scripts = is_built()
 
     async def sparql(request: Request) -> Response:
-        data = await body(request)
+        data = await read_body(request)
         name = _name(request, data)
-        if response := repeated(request, shelf, name):
+        if response := cached_response(request, shelf, name):
             return response
-        asked_for = parameters(request, data)
+        asked_for = read_parameters(request, data)
         if request.method != "POST" and not asked_for.keys() - {"example", "show", "lang"}:
-            return await _introduction(request, shelf, pages, scripts, one(asked_for, "example"), one(asked_for, "show"))
-        asked = wanted(asked_for, request.headers.get("accept"), shelf.iris.base, shelf.limits.rows)
-        if (number := release(one(asked_for, "release"))) is not None:
+            return await _introduction(request, shelf, pages, scripts, single_value(asked_for, "example"), single_value(asked_for, "show"))
+        asked = parse_request(asked_for, request.headers.get("accept"), shelf.iris.base, shelf.limits.rows)
+        if (number := parse_release(single_value(asked_for, "release"))) is not None:
             return await _of_release(request, shelf, asked, number)
         question = await rewrite(shelf, asked.question)
-        response = await reply(request, shelf, question, asked.seconds, name if question is asked.question else None)
+        response = await answer_query(request, shelf, question, asked.seconds, name if question is asked.question else None)
         if question.note:
-            response.headers[FIELD] = question.note
+            response.headers[TEXT_HEADER] = question.note
         return response
 
     async def completion(request: Request) -> Response:
         shown = shelf.current
-        body = json.dumps(await words(shelf), ensure_ascii=False, separators=(",", ":"))
-        return described(request, Response(body, media_type="application/json"), shown, b"words")
+        body = json.dumps(await completions(shelf), ensure_ascii=False, separators=(",", ":"))
+        return with_validators(request, Response(body, media_type="application/json"), shown, b"words")
 
-    routes.add_route("/sparql", Endpoint(sparql), methods=["GET", "HEAD", "POST"])  # type: ignore[arg-type]  # it takes apps too
+    routes.add_route("/sparql", AppHandler(sparql), methods=["GET", "HEAD", "POST"])  # type: ignore[arg-type]  # it takes apps too
     routes.add_route("/sparql/words", completion, methods=["GET", "HEAD"])
     return routes
 
 
-async def _of_release(request: Request, shelf: Shelf, asked: Wanted, number: int) -> Response:
+async def _of_release(request: Request, shelf: Shelf, asked: SparqlRequest, number: int) -> Response:
     """Answer from a release as it was answered on the day it was cut."""
     of = await shelf.at(number, asks(asked.question.text))
     question = await rewrite(shelf, replace(asked.question, generation=of.path, release=number), of)
-    response = await reply(request, shelf, question, asked.seconds, of=of)
-    response.headers.update({RELEASE: str(number), "Stocktake-Position": str(of.position)})
+    response = await answer_query(request, shelf, question, asked.seconds, of=of)
+    response.headers.update({RELEASE_HEADER: str(number), "Stocktake-Position": str(of.position)})
     if question.note:
-        response.headers[FIELD] = question.note
+        response.headers[TEXT_HEADER] = question.note
     return response
 
 
@@ -92,23 +92,25 @@ async def _introduction(request: Request, shelf: Shelf, pages: Pages, scripts: b
     accept = request.headers.get("accept")
     if wants_html(accept, GRAPHS.values()):
         try:
-            told = shown(shelf, text) if text else given(shelf, example)
+            told = editor_for_query(shelf, text) if text else editor_for_example(shelf, example)
         except KeyError as error:
-            raise Refused(HTTPStatus.NOT_FOUND, f"There is no example {example}; /examples lists them") from error
+            raise HTTPProblem(HTTPStatus.NOT_FOUND, f"There is no example {example}; /examples lists them") from error
         return pages.page(
             "sparql.html",
             it=told,
             scripts=scripts,
-            texts=texts(),
-            view=view,
+            texts=script_texts(),
+            view=initial_view,
             limits=shelf.limits,
             tables=TABLES.values(),
             graphs=GRAPHS.values(),
         )
-    row = best(accept, GRAPHS.values())
+    row = best_match(accept, GRAPHS.values())
     if row is None:
-        raise Refused(HTTPStatus.NOT_ACCEPTABLE, "The service description is given as " + ", ".join(row.media for row in GRAPHS.values()))
+        raise HTTPProblem(
+            HTTPStatus.NOT_ACCEPTABLE, "The service description is given as " + ", ".join(row.media for row in GRAPHS.values())
+        )
     current = shelf.current
-    body = await service(shelf, row)
+    body = await service_description(shelf, row)
     seed = f"service {row.suffix} {shelf.limits}".encode()  # the limits are set when the server starts
-    return described(request, Response(body, headers={"Content-Type": row.media}), current, seed)
+    return with_validators(request, Response(body, headers={"Content-Type": row.media}), current, seed)

@@ -10,10 +10,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.formats import GRAPHS
-from publisher.http.negotiation import best, wants_html
-from publisher.http.problems import Refused
+from publisher.http.negotiation import best_match, wants_html
+from publisher.http.problems import HTTPProblem
 from publisher.pages.templating import Pages
-from publisher.sparql.examples.durations import times
+from publisher.sparql.examples.durations import read_durations
 from publisher.sparql.examples.example import Example, example, examples, triples
 from publisher.store.query_service import Shelf
 from vocab.terms import RDFS, SCHEMA, SH
@@ -31,16 +31,16 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     async def one(request: Request) -> Response:
         found = example(shelf.iris, request.path_params["name"])
         if found is None:
-            raise Refused(HTTPStatus.NOT_FOUND, "There is no such example; /examples lists them")
+            raise HTTPProblem(HTTPStatus.NOT_FOUND, "There is no such example; /examples lists them")
         return _answer(request, (found,), found.name)
 
     def _answer(request: Request, them: tuple[Example, ...], name: str | None) -> Response:
         suffix, accept = request.query_params.get("format"), request.headers.get("accept")
         if suffix is None and wants_html(accept, GRAPHS.values()):
-            return pages.page("examples.html", examples=them, only=name, times=times(shelf.data), graphs=GRAPHS.values())
-        row = GRAPHS.get(suffix) if suffix else best(accept, GRAPHS.values())
+            return pages.page("examples.html", examples=them, only=name, times=read_durations(shelf.data), graphs=GRAPHS.values())
+        row = GRAPHS.get(suffix) if suffix else best_match(accept, GRAPHS.values())
         if row is None:
-            raise Refused(HTTPStatus.NOT_ACCEPTABLE, "Examples are given as " + ", ".join(row.media for row in GRAPHS.values()))
+            raise HTTPProblem(HTTPStatus.NOT_ACCEPTABLE, "Examples are given as " + ", ".join(row.media for row in GRAPHS.values()))
         told = serialize(triples(shelf.iris, name), format=row.writer, prefixes=_PREFIXES) or b""
         return Response(told, headers={"Content-Type": row.media, "Vary": "Accept"})
 

@@ -13,12 +13,12 @@ from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Re
 
 from publisher.formats import GRAPHS, TABLES
 from publisher.http.negotiation import wants_html
-from publisher.http.problems import Refused
+from publisher.http.problems import HTTPProblem
 from publisher.pages.templating import Pages
 from publisher.sparql.exporter import Exporter
-from publisher.sparql.exports import Export, Exports, State
-from publisher.sparql.protocol import body, parameters, wanted
-from publisher.sparql.streaming import client
+from publisher.sparql.exports import Export, ExportQueue, ExportState
+from publisher.sparql.protocol import parse_request, read_body, read_parameters
+from publisher.sparql.streaming import client_address
 from publisher.store.query_service import Shelf
 
 _NEVER_KEPT = {"Cache-Control": "no-store", "Vary": "Accept"}
@@ -27,7 +27,7 @@ _JSON = (TABLES["json"],)  # what a client gets that asks for JSON or for nothin
 
 def router(shelf: Shelf, pages: Pages) -> APIRouter:
     """Give the routes of ``/exports``; while they are served, the exports are answered."""
-    exports = Exports(shelf.data / "exports", shelf.limits)
+    exports = ExportQueue(shelf.data / "exports", shelf.limits)
     exporter = Exporter(shelf, exports)
 
     @asynccontextmanager
@@ -43,7 +43,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     def found(request: Request) -> Export:
         export = exports.get(request.path_params["name"])
         if export is None:
-            raise Refused(HTTPStatus.NOT_FOUND, "There is no such export; it may have been deleted, as all are a day after they end")
+            raise HTTPProblem(HTTPStatus.NOT_FOUND, "There is no such export; it may have been deleted, as all are a day after they end")
         return export
 
     async def start(request: Request) -> Response:
@@ -84,27 +84,27 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     return routes
 
 
-async def _put(request: Request, shelf: Shelf, exports: Exports) -> Response:
-    given = parameters(request, await body(request))
+async def _put(request: Request, shelf: Shelf, exports: ExportQueue) -> Response:
+    given = read_parameters(request, await read_body(request))
     page = wants_html(request.headers.get("accept"), _JSON)
-    asked = wanted(given, None if page else request.headers.get("accept"), shelf.iris.base, None).question
+    asked = parse_request(given, None if page else request.headers.get("accept"), shelf.iris.base, None).question
     await shelf.check(asked)
-    export = exports.add(asked, client(request))
+    export = exports.add(asked, client_address(request))
     where = f"/exports/{export.id}"
     if page:
         return RedirectResponse(where, HTTPStatus.SEE_OTHER)
     return JSONResponse(_told(export, exports), HTTPStatus.ACCEPTED, {"Location": where, "Retry-After": "2", **_NEVER_KEPT})
 
 
-def _told(export: Export, exports: Exports) -> dict[str, object]:
+def _told(export: Export, exports: ExportQueue) -> dict[str, object]:
     told: dict[str, object] = {"id": export.id, "state": export.state.value, "query": export.asks.text, "asked": export.asked}
-    if export.state is State.QUEUED:
+    if export.state is ExportState.QUEUED:
         told["ahead"] = exports.ahead(export)
     more = {name: getattr(export, name) for name in ("began", "ended", "expires", "position", "rows", "sha256", "reason")}
     told |= {name: value for name, value in more.items() if value is not None}
-    if export.state in (State.RUNNING, State.DONE):
+    if export.state in (ExportState.RUNNING, ExportState.DONE):
         told["size"] = export.size
-    if export.state is State.DONE:
+    if export.state is ExportState.DONE:
         told |= {"result": f"/exports/{export.id}/result", "media": _media(export)}
     return told
 
@@ -114,9 +114,9 @@ def _media(export: Export) -> str:
     return (TABLES.get(suffix) or GRAPHS[suffix]).media
 
 
-def _file(export: Export, exports: Exports) -> Response:
-    if export.state is not State.DONE:
-        raise Refused(
+def _file(export: Export, exports: ExportQueue) -> Response:
+    if export.state is not ExportState.DONE:
+        raise HTTPProblem(
             HTTPStatus.CONFLICT, f"The export is {export.state.value}; there is no result", {"Retry-After": "2"} if export.open else {}
         )
     headers = {"Cache-Control": "private, no-cache", "ETag": f'"{export.sha256}"'}

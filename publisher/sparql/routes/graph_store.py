@@ -9,12 +9,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.formats import GRAPHS
-from publisher.http.negotiation import best
-from publisher.http.problems import Refused
+from publisher.http.negotiation import best_match
+from publisher.http.problems import HTTPProblem
 from publisher.pages.templating import Pages
 from publisher.rdf.results import iri
-from publisher.sparql.protocol import decoded, graphs, one
-from publisher.sparql.responses import reply
+from publisher.sparql.protocol import graph_parameters, parse_form, single_value
+from publisher.sparql.responses import answer_query
 from publisher.store.query_service import Shelf
 from publisher.store.workers.query_request import Question
 
@@ -29,9 +29,9 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     async def graph_store(request: Request) -> Response:
         named, form = _asked(request)
         if named and not await shelf.rows(_HELD, {"graph": iri(named)}):
-            raise Refused(HTTPStatus.NOT_FOUND, f"There is no graph {named}")
+            raise HTTPProblem(HTTPStatus.NOT_FOUND, f"There is no graph {named}")
         default, others = ((named,), ()) if named else (None, None)
-        return await reply(request, shelf, Question(_ALL, None, form, shelf.iris.base, default, others, rows=shelf.limits.rows))
+        return await answer_query(request, shelf, Question(_ALL, None, form, shelf.iris.base, default, others, rows=shelf.limits.rows))
 
     routes.add_route("/rdf-graph-store", graph_store, methods=["GET", "HEAD"])
     return routes
@@ -39,15 +39,15 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
 
 def _asked(request: Request) -> tuple[str | None, str]:
     """Give the graph that is asked for, None for the default one, and the suffix of its format."""
-    given = decoded(request.scope["query_string"])
-    one(given, "graph")
-    named = graphs(given, "graph")
+    given = parse_form(request.scope["query_string"])
+    single_value(given, "graph")
+    named = graph_parameters(given, "graph")
     if ("default" in given) is (named is not None):
-        raise Refused(HTTPStatus.BAD_REQUEST, "Ask for one graph: ?default or ?graph=IRI")
-    suffix = one(given, "format")
+        raise HTTPProblem(HTTPStatus.BAD_REQUEST, "Ask for one graph: ?default or ?graph=IRI")
+    suffix = single_value(given, "format")
     if suffix and suffix not in GRAPHS:
-        raise Refused(HTTPStatus.BAD_REQUEST, f"No format {suffix!r}; there are {', '.join(GRAPHS)}")
-    row = GRAPHS[suffix] if suffix else best(request.headers.get("accept"), GRAPHS.values())
+        raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"No format {suffix!r}; there are {', '.join(GRAPHS)}")
+    row = GRAPHS[suffix] if suffix else best_match(request.headers.get("accept"), GRAPHS.values())
     if row is None:
-        raise Refused(HTTPStatus.NOT_ACCEPTABLE, "Graphs are given as " + ", ".join(row.media for row in GRAPHS.values()))
+        raise HTTPProblem(HTTPStatus.NOT_ACCEPTABLE, "Graphs are given as " + ", ".join(row.media for row in GRAPHS.values()))
     return named[0] if named else None, row.suffix

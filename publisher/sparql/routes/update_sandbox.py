@@ -12,17 +12,27 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.errors import FederationRefused, LoadRefused
-from publisher.http.problems import Refused
+from publisher.http.problems import HTTPProblem
 from publisher.pages.templating import Pages
-from publisher.sparql.protocol import QUERY, UPDATE, Parameters, body, graphs, one, parameters, seconds, wanted
-from publisher.sparql.responses import media
-from publisher.sparql.streaming import respond, unless_gone
+from publisher.sparql.protocol import (
+    QUERY,
+    UPDATE,
+    Parameters,
+    graph_parameters,
+    parse_request,
+    parse_timeout,
+    read_body,
+    read_parameters,
+    single_value,
+)
+from publisher.sparql.responses import media_type
+from publisher.sparql.streaming import cancel_on_disconnect, send_answer
 from publisher.store.query_service import Shelf
 from publisher.store.update_sandbox import QUADS, Scratch, Scratches
 from publisher.store.workers.service_detection import asks_elsewhere, has_load
 from publisher.store.workers.update import Update, using
 
-MOST = 4 << 20  # bytes of an update: it may bring data
+MAX_UPDATE_BYTES = 4 << 20  # bytes of an update: it may bring data
 
 
 def router(shelf: Shelf, pages: Pages) -> APIRouter:
@@ -44,13 +54,13 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
 
     async def sparql(request: Request) -> Response:
         found = await _found(request, held)
-        given = parameters(request, await body(request, MOST), (QUERY, UPDATE))
+        given = read_parameters(request, await read_body(request, MAX_UPDATE_BYTES), (QUERY, UPDATE))
         if "update" in given:
             return await _write(request, found, given, shelf)
-        asked = wanted(given, request.headers.get("accept"), shelf.iris.base, shelf.limits.rows)
-        answer = await unless_gone(request, found.ask(asked.question, asked.seconds))
-        told = {"Content-Type": media(answer.suffix), "Vary": "Accept", "Cache-Control": "no-store"}
-        return await respond(answer, told, shelf.room)
+        asked = parse_request(given, request.headers.get("accept"), shelf.iris.base, shelf.limits.rows)
+        answer = await cancel_on_disconnect(request, found.ask(asked.question, asked.seconds))
+        told = {"Content-Type": media_type(answer.suffix), "Vary": "Accept", "Cache-Control": "no-store"}
+        return await send_answer(answer, told, shelf.room)
 
     routes.add_route("/scratch", make, methods=["POST"])
     routes.add_route("/scratch/{name}", one_store, methods=["GET", "HEAD", "DELETE"])
@@ -62,16 +72,16 @@ async def _admit(request: Request) -> None:
     if await run_in_threadpool(request.app.state.permit, request):
         return
     if "authorization" in request.headers:
-        raise Refused(HTTPStatus.FORBIDDEN, "A scratch store needs a key with the scope operate; this is none")
+        raise HTTPProblem(HTTPStatus.FORBIDDEN, "A scratch store needs a key with the scope operate; this is none")
     headers = {"WWW-Authenticate": 'Bearer realm="stocktake"'}
-    raise Refused(HTTPStatus.UNAUTHORIZED, "A scratch store needs a key: send it as `Authorization: Bearer KEY`", headers)
+    raise HTTPProblem(HTTPStatus.UNAUTHORIZED, "A scratch store needs a key: send it as `Authorization: Bearer KEY`", headers)
 
 
 async def _found(request: Request, held: Scratches) -> Scratch:
     await _admit(request)
     if found := await held.find(request.path_params["name"]):
         return found
-    raise Refused(HTTPStatus.NOT_FOUND, "There is no such scratch store, or it was older than an hour; POST /scratch makes one")
+    raise HTTPProblem(HTTPStatus.NOT_FOUND, "There is no such scratch store, or it was older than an hour; POST /scratch makes one")
 
 
 def _told(store: Scratch) -> str:
@@ -80,14 +90,14 @@ def _told(store: Scratch) -> str:
 
 
 async def _write(request: Request, store: Scratch, given: Parameters, shelf: Shelf) -> Response:
-    text = one(given, "update") or ""
+    text = single_value(given, "update") or ""
     if request.method != "POST" or "query" in given:
-        raise Refused(HTTPStatus.BAD_REQUEST, "An update is put by POST, and without a query beside it")
+        raise HTTPProblem(HTTPStatus.BAD_REQUEST, "An update is put by POST, and without a query beside it")
     if asks_elsewhere(text):
         raise FederationRefused("SERVICE is refused here")
     if has_load(text):
         raise LoadRefused("LOAD is refused here; put the data into the update itself, with INSERT DATA")
-    default, named = graphs(given, "using-graph-uri") or (), graphs(given, "using-named-graph-uri") or ()
+    default, named = graph_parameters(given, "using-graph-uri") or (), graph_parameters(given, "using-named-graph-uri") or ()
     update = Update(using(text, default, named), shelf.iris.base, QUADS)
-    await unless_gone(request, store.write(update, seconds(one(given, "timeout"))))
+    await cancel_on_disconnect(request, store.write(update, parse_timeout(single_value(given, "timeout"))))
     return Response(status_code=HTTPStatus.NO_CONTENT)

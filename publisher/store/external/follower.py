@@ -29,7 +29,7 @@ from journal.journal import Journal
 from journal.outage import Outage
 from publisher.errors import Broken, PublisherError
 from publisher.facets.updater import Following as Tables
-from publisher.logs import to_stderr
+from publisher.logs import configure_logging
 from publisher.search.updater import Following
 from publisher.store.apply import digest_of, rows_of
 from publisher.store.external import update_batches
@@ -178,7 +178,7 @@ def _lines(quads: set[Quad]) -> list[bytes]:
 def main() -> None:
     """Run a follower: arguments are the journal's folder, the shelf's, the status file and the status graph's IRI."""
     journal, shelf, status, graph = sys.argv[1:5]
-    to_stderr()
+    configure_logging()
     threading.Thread(target=leave_at_end_of_input, daemon=True).start()
     outage = Outage("SPARQL store cannot be updated; retrying", "SPARQL store is updated again")
     while True:

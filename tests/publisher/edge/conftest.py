@@ -16,8 +16,8 @@ from waiting import wait_until_async
 
 from journal.journal import Journal
 from publisher.app import create_app
-from publisher.http.server import configured
-from publisher.http.uvicorn_protocol import Connection
+from publisher.http.server import create_config
+from publisher.http.uvicorn_protocol import LimitedConnection
 from publisher.limits import Limits
 from publisher.store.query_service import Shelf
 from vocab.iris import Iris
@@ -33,7 +33,7 @@ class Quiet(uvicorn.Server):
         """Do nothing."""
 
 
-class Hasty(Connection):
+class Hasty(LimitedConnection):
     """A connection with less patience."""
 
     send_head, send_body, take = 0.3, 0.3, 0.5
@@ -125,9 +125,9 @@ async def shown(data: Path) -> None:
 async def serve(statements: Path) -> AsyncIterator[Serve]:
     ends: list[Callable[[], Awaitable[None]]] = []
 
-    async def start(limits: Limits, readers: int = 2, connection: type[Connection] = Hasty, proxies: str = "") -> Served:
+    async def start(limits: Limits, readers: int = 2, connection: type[LimitedConnection] = Hasty, proxies: str = "") -> Served:
         shelf = Shelf(statements, Iris(), limits, readers=readers, follow=False)
-        running = Quiet(configured(create_app(shelf), "127.0.0.1", 0, proxies, connection))
+        running = Quiet(create_config(create_app(shelf), "127.0.0.1", 0, proxies, connection))
         task = asyncio.create_task(running.serve())
         await wait_until_async(lambda: running.started or task.done(), "the server to start", pause=0.01)
         await shelf.level()

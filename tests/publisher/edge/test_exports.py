@@ -13,7 +13,7 @@ from waiting import wait_until_async
 
 from publisher.errors import Busy, Crowded
 from publisher.limits import Limits
-from publisher.sparql.exports import KEPT, QUEUE, TRIES, Exports, State
+from publisher.sparql.exports import MAX_ATTEMPTS, MAX_QUEUED, RETENTION, ExportQueue, ExportState
 from publisher.store.workers.query_request import Question
 
 ALL = "SELECT ?s ?o { ?s ?p ?o }"
@@ -40,8 +40,8 @@ def clock() -> list[datetime]:
 
 
 @pytest.fixture
-def exports(tmp_path: Path, clock: list[datetime]) -> Exports:
-    return Exports(tmp_path / "exports", Limits(), lambda: clock[0])
+def exports(tmp_path: Path, clock: list[datetime]) -> ExportQueue:
+    return ExportQueue(tmp_path / "exports", Limits(), lambda: clock[0])
 
 
 async def test_an_export_answers_more_than_the_endpoint_gives_as_a_file_in_parts(serve) -> None:
@@ -114,7 +114,7 @@ async def test_a_person_puts_and_watches_an_export_without_a_script(serve) -> No
     assert (gone.status_code, (await served.client.get(sent.headers["location"])).status_code) == (303, 404)
 
 
-async def test_a_client_has_so_many_under_way(exports: Exports, clock: list[datetime]) -> None:
+async def test_a_client_has_so_many_under_way(exports: ExportQueue, clock: list[datetime]) -> None:
     exports.add(ASK, "192.0.2.1")
     exports.add(ASK, "192.0.2.1")
 
@@ -126,33 +126,33 @@ async def test_a_client_has_so_many_under_way(exports: Exports, clock: list[date
     assert exports.ahead(other) == 2
 
 
-async def test_the_queue_is_bounded_for_all(exports: Exports) -> None:
-    for number in range(QUEUE):
+async def test_the_queue_is_bounded_for_all(exports: ExportQueue) -> None:
+    for number in range(MAX_QUEUED):
         exports.add(ASK, f"192.0.2.{number}")
 
     with pytest.raises(Busy):
         exports.add(ASK, "198.51.100.1")
 
 
-async def test_what_was_at_work_when_the_server_died_is_put_back_but_not_for_ever(exports: Exports) -> None:
+async def test_what_was_at_work_when_the_server_died_is_put_back_but_not_for_ever(exports: ExportQueue) -> None:
     first, often = exports.add(ASK, "a"), exports.add(ASK, "b")
-    exports.save(replace(first, state=State.RUNNING, tries=1))
-    exports.save(replace(often, state=State.RUNNING, tries=TRIES))
+    exports.save(replace(first, state=ExportState.RUNNING, tries=1))
+    exports.save(replace(often, state=ExportState.RUNNING, tries=MAX_ATTEMPTS))
     (exports.folder / first.id / "part").write_bytes(b"half")
     (exports.folder / first.id / "export.part").write_bytes(b"{")
 
     exports.recover()
 
-    assert [exports.get(it.id).state for it in (first, often)] == [State.QUEUED, State.FAILED]
+    assert [exports.get(it.id).state for it in (first, often)] == [ExportState.QUEUED, ExportState.FAILED]
     assert not (exports.folder / first.id / "part").exists()
 
 
-async def test_a_result_is_deleted_a_day_after_it_ended(exports: Exports, clock: list[datetime]) -> None:
+async def test_a_result_is_deleted_a_day_after_it_ended(exports: ExportQueue, clock: list[datetime]) -> None:
     export = exports.add(ASK, "a")
     waiting = exports.add(ASK, "b")
-    exports.save(replace(export, state=State.DONE, ended=exports.stamp()))
+    exports.save(replace(export, state=ExportState.DONE, ended=exports.stamp()))
 
-    clock[0] += KEPT - timedelta(seconds=1)
+    clock[0] += RETENTION - timedelta(seconds=1)
     exports.sweep()
     before = exports.get(export.id)
     clock[0] += timedelta(seconds=1)
@@ -162,7 +162,7 @@ async def test_a_result_is_deleted_a_day_after_it_ended(exports: Exports, clock:
 
 
 @pytest.mark.parametrize("name", ["..", "../../journal", "", "A" * 21 + "/", "A" * 22 + "\n"])
-async def test_no_name_leads_out_of_the_folder(exports: Exports, name: str) -> None:
+async def test_no_name_leads_out_of_the_folder(exports: ExportQueue, name: str) -> None:
     exports.add(ASK, "a")
 
     exports.drop(name)

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 from waiting import wait_until_async
 
-from publisher.http.uvicorn_protocol import Connection
+from publisher.http.uvicorn_protocol import LimitedConnection
 from publisher.limits import Limits
 from publisher.store.workers.response_buffer import MEMORY, Room, Spool
 
@@ -16,7 +16,7 @@ LARGE = "SELECT ?a ?o { ?a ?b ?o . ?d ?e ?f } LIMIT 150000"
 LIMITS = Limits(seconds=240, wait=240, budget=0)  # a busy machine makes a large answer slowly
 
 
-class Patient(Connection):
+class Patient(LimitedConnection):
     """A connection that never gives up on a client that takes nothing."""
 
     take = 3600.0
@@ -77,7 +77,7 @@ async def test_who_sends_too_slowly_is_told_so_or_left(serve, sent: bytes) -> No
 
 
 async def test_a_head_that_never_ends_is_refused(serve) -> None:
-    served = await serve(LIMITS, connection=Connection)
+    served = await serve(LIMITS, connection=LimitedConnection)
     reader, writer = await served.connect()
 
     writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n" + b"".join(b"X-%d: %s\r\n" % (number, b"a" * 1000) for number in range(200)) + b"\r\n")
@@ -86,7 +86,7 @@ async def test_a_head_that_never_ends_is_refused(serve) -> None:
 
 
 async def test_too_much_is_refused_before_it_is_read(serve) -> None:
-    served = await serve(LIMITS, connection=Connection)
+    served = await serve(LIMITS, connection=LimitedConnection)
     reader, writer = await served.connect()
 
     address = await served.client.get("/sparql?query=" + "a" * 50_000)

@@ -12,10 +12,10 @@ import pytest
 from moving import IRIS, begin, move
 from waiting import wait_until_async
 
-from publisher.app import Site, create_app
-from publisher.feeds.websub import NAME, Announcer
+from publisher.app import SiteOptions, create_app
+from publisher.feeds.websub import FILE_NAME, WebSubNotifier
 from publisher.history.record_states import level
-from publisher.http.outbound_client import Inside, outward
+from publisher.http.outbound_client import PrivateAddressError, create_client
 from publisher.store.query_service import Shelf
 from publisher.store.workers.pool import Limits
 
@@ -59,7 +59,7 @@ async def until(shelf: Shelf, entry: int) -> None:
 async def test_the_hub_is_told_which_feeds_changed_once_and_again_where_it_was_down(opened: Shelf) -> None:
     hub = Hub()
     async with httpx.AsyncClient(transport=httpx.MockTransport(hub)) as client:
-        announcer = Announcer(HUB, opened, client)
+        announcer = WebSubNotifier(HUB, opened, client)
 
         first = await announcer.step()  # what is there already is no news
         move(opened.data)
@@ -68,7 +68,7 @@ async def test_the_hub_is_told_which_feeds_changed_once_and_again_where_it_was_d
         with pytest.raises(httpx.HTTPStatusError):
             await announcer.step()
         hub.status = 202
-        later = await Announcer(HUB, opened, client).step()  # as after a restart
+        later = await WebSubNotifier(HUB, opened, client).step()  # as after a restart
         again = await announcer.step()
 
     feeds = {it for told in hub.told for it in told}
@@ -76,11 +76,11 @@ async def test_the_hub_is_told_which_feeds_changed_once_and_again_where_it_was_d
     assert later == len(feeds) == sum(map(len, hub.told))
     assert {f"{IRIS.base}feeds/{name}.atom" for name in ("all", "source/demo", "country/404", "goal/4", "goal/4/declared")} <= feeds
     assert f"{IRIS.base}feeds/source/alpha.atom" not in feeds
-    assert json.loads((opened.data / NAME).read_text()) == {"entry": 4}
+    assert json.loads((opened.data / FILE_NAME).read_text()) == {"entry": 4}
 
 
 async def test_a_feed_names_the_hub_and_the_address_by_which_the_hub_knows_it(opened: Shelf) -> None:
-    app = create_app(opened, site=Site(hub=HUB))
+    app = create_app(opened, site=SiteOptions(hub=HUB))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test") as client:
         answer = await client.get("/feeds/goal/4.atom")
 
@@ -96,14 +96,14 @@ async def test_a_hub_at_a_private_address_is_not_asked(address: str) -> None:
     async def resolve(host: str, port: int) -> list[str]:
         return ["93.184.216.34", address]  # one good address does not excuse the other
 
-    async with outward(resolve=resolve) as client:
+    async with create_client(resolve=resolve) as client:
         with pytest.raises(httpx.ConnectError, match="STOCKTAKE_ALLOW_HOSTS"):
             await client.post("http://hub.example:9/")
 
 
 async def test_a_private_hub_that_the_operators_name_is_asked() -> None:
-    async with outward(frozenset({"localhost"})) as client:
+    async with create_client(frozenset({"localhost"})) as client:
         with pytest.raises(httpx.ConnectError) as caught:  # nobody listens on the port, which shows that it was tried
             await client.post("http://localhost:9/")
 
-    assert not isinstance(caught.value.__cause__, Inside)
+    assert not isinstance(caught.value.__cause__, PrivateAddressError)

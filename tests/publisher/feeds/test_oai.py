@@ -272,10 +272,10 @@ def test_a_token_of_one_verb_is_none_of_another(still: Still) -> None:
 
 def test_a_token_of_another_journal_is_refused(still: Still) -> None:
     data, _ = still
-    secret = tokens.key(Journal(data / "journal"))
-    token = tokens.Token("ListRecords", "rdf", "all", 100, 407, 466, 4, "0" * 16, 100, 407)
+    secret = tokens.signing_key(Journal(data / "journal"))
+    token = tokens.ResumptionToken("ListRecords", "rdf", "all", 100, 407, 466, 4, "0" * 16, 100, 407)
 
-    answer = asked(still, verb="ListRecords", resumptionToken=tokens.write(token, secret))
+    answer = asked(still, verb="ListRecords", resumptionToken=tokens.write_token(token, secret))
 
     assert answer.find(f"{OAI}error").get("code") == "badResumptionToken"
 
@@ -284,13 +284,13 @@ def test_publishers_of_one_journal_take_each_others_tokens(still: Still, tmp_pat
     data, _ = still
     shutil.copytree(data / "journal", tmp_path / "journal")
 
-    assert tokens.key(Journal(tmp_path / "journal")) == tokens.key(Journal(data / "journal"))
+    assert tokens.signing_key(Journal(tmp_path / "journal")) == tokens.signing_key(Journal(data / "journal"))
 
 
 def test_a_token_that_was_made_up_of_wrong_values_is_refused(still: Still) -> None:
     data, _ = still
-    made = tokens.Token("ListRecords", "rdf", "all", -1, 407, 466, 4, "0" * 16, 100, 407)
+    made = tokens.ResumptionToken("ListRecords", "rdf", "all", -1, 407, 466, 4, "0" * 16, 100, 407)
 
-    answer = asked(still, verb="ListRecords", resumptionToken=tokens.write(made, tokens.key(Journal(data / "journal"))))
+    answer = asked(still, verb="ListRecords", resumptionToken=tokens.write_token(made, tokens.signing_key(Journal(data / "journal"))))
 
     assert answer.find(f"{OAI}error").get("code") == "badResumptionToken"

@@ -16,12 +16,12 @@ from schemathesis.specs.openapi.checks import content_type_conformance, response
 from starlette.routing import Match
 
 from publisher.app import create_app
-from publisher.catalog.routes.openapi import described
+from publisher.catalog.routes.openapi import openapi_description
 from publisher.store.query_service import Shelf
 from vocab.iris import Iris
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-TOLD = described("http://stocktake.test")
+TOLD = openapi_description("http://stocktake.test")
 OPERATIONS = [(method, path) for path, item in TOLD["paths"].items() for method in item if method != "parameters"]
 EXAMPLES = 8  # requests of each operation that are made up, rightly and wrongly
 HEALTH = [*HealthCheck]  # of how long an example takes to make
@@ -59,13 +59,13 @@ def test_every_path_that_is_told_is_a_route(tmp_path: Path, path: str) -> None:
 def test_the_description_tells_the_host_and_the_version(still: Still) -> None:
     told = still[1].get("/openapi.json").json()
 
-    assert told == described(str(still[1].base_url).rstrip("/"))
+    assert told == openapi_description(str(still[1].base_url).rstrip("/"))
     assert re.match(r"\d+\.\d+\.\d+", told["info"]["version"])
 
 
 @pytest.mark.parametrize(("path", "known"), KNOWN.items(), ids=KNOWN)
 def test_what_is_there_is_answered_as_the_description_says(still: Still, path: str, known: str) -> None:
-    operation = schemathesis.openapi.from_dict(described(str(still[1].base_url).rstrip("/")))[path]["GET"]
+    operation = schemathesis.openapi.from_dict(openapi_description(str(still[1].base_url).rstrip("/")))[path]["GET"]
 
     answer = still[1].get(known if known.startswith("/") else path + known)
 
@@ -79,7 +79,7 @@ def test_schemathesis_finds_no_server_error_and_no_answer_that_is_not_told(
     still: Still, method: str, path: str, mode: GenerationMode
 ) -> None:
     host = str(still[1].base_url).rstrip("/")
-    operation = schemathesis.openapi.from_dict(described(host))[path][method.upper()]
+    operation = schemathesis.openapi.from_dict(openapi_description(host))[path][method.upper()]
     if mode is GenerationMode.NEGATIVE and not operation.query and not operation.body:
         pytest.skip("there is nothing that a request could do wrong")
 
