@@ -273,7 +273,7 @@ def _store(url: str, data: Path) -> str:
         if "://" not in url:
             raise typer.BadParameter(f"STOCKTAKE_OBJECT_STORE_URL is {url!r}; use a URL such as s3://bucket/stocktake")
         try:
-            shared.settle(data / "journal", url)
+            shared.bind_replica(data / "journal", url)
         except JournalError as error:
             raise typer.BadParameter(f"STOCKTAKE_OBJECT_STORE_URL: {error}") from error
     return url

@@ -157,7 +157,7 @@ def harvested(data: Path, clock: Clock, *, full: bool) -> Mapping[str, int]:
         ledger = TimedLedger(url, clock)
         try:
             publish_vocabularies.publish(plain)
-            journal.look()
+            journal.refresh()
             means = replace(plain, ledger=ledger, bench=bench, journal=journal)
             for source in load_all(data / "sources"):
                 clock.begin("collect")

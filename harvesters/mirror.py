@@ -148,7 +148,7 @@ def _alone(data: Path) -> Iterator[None]:
 def _belongs(it: Mirror) -> Origin | None:
     """Give the origin that the journal has been following; raise MirrorError where it is a journal of its own."""
     journal, known = it.journal, mirror_origin.read(it.journal.folder)
-    if aside := journal.mend():
+    if aside := journal.recover():
         log.warning("incomplete journal entry moved aside", file=str(aside), cure="none needed: it is fetched again")
     if known is None and (head := journal.head):
         raise MirrorError(f"{it.data} already contains data ({head.number} entries); use an empty directory for a mirror (--data)")
@@ -206,7 +206,7 @@ def _take(it: Mirror, number: int, known: Origin) -> Entry:
             raise ChainError(refused.reason)
         resumed = download_resumable(it.client, address, part, it.max_entry_bytes)
         try:
-            entry = it.journal.adopt(part, it.max_entry_bytes)
+            entry = it.journal.append_verified(part, it.max_entry_bytes)
         except ForkError:
             raise
         except ChainError:
@@ -214,7 +214,7 @@ def _take(it: Mirror, number: int, known: Origin) -> Entry:
                 raise
             discard(part)
             download_resumable(it.client, address, part, it.max_entry_bytes)
-            entry = it.journal.adopt(part, it.max_entry_bytes)
+            entry = it.journal.append_verified(part, it.max_entry_bytes)
     except NotFoundError as error:
         raise MirrorError(f"{address}: is missing, though later entries are there: its journal has a gap") from error
     except ChainError as error:

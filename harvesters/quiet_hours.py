@@ -19,9 +19,9 @@ class QuietHours:
     def ends_at(self, now: datetime) -> datetime | None:
         """Tell when the quiet hours in which *now* lies end; None where it lies in none.
 
-        >>> quiet("22:00-06:00").until(datetime(2026, 1, 1, 23, 30, tzinfo=UTC))
+        >>> parse_quiet_hours("22:00-06:00").ends_at(datetime(2026, 1, 1, 23, 30, tzinfo=UTC))
         datetime.datetime(2026, 1, 2, 6, 0, tzinfo=datetime.timezone.utc)
-        >>> quiet("22:00-06:00").until(datetime(2026, 1, 1, 6, tzinfo=UTC)) is None
+        >>> parse_quiet_hours("22:00-06:00").ends_at(datetime(2026, 1, 1, 6, tzinfo=UTC)) is None
         True
         """
         now = now.astimezone(UTC)
@@ -39,7 +39,7 @@ class QuietHours:
 def parse_quiet_hours(text: str) -> QuietHours:
     """Read ``HH:MM-HH:MM``; raises ValueError where it is no time of day, or the whole of it.
 
-    >>> str(quiet("22:00-06:00"))
+    >>> str(parse_quiet_hours("22:00-06:00"))
     '22:00-06:00'
     """
     match = _FORM.match(text)

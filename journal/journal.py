@@ -18,7 +18,7 @@ from journal.entry import SUFFIX, Entry, read_header, write
 from journal.errors import ChainError, JournalError, JournalWriteError, ReadOnlyMirrorError
 from journal.store import PATIENCE, Store, peek
 from journal.store import read as read_store
-from journal.verification import prove
+from journal.verification import verify_file
 
 _ROOM = "journal"  # the journal's folder in a store
 _LARGEST = 1 << 40  # bytes of an entry when unpacked: who may write the store is trusted not to fill our disk
@@ -41,8 +41,8 @@ class Journal:
         except OSError as error:
             raise _unwritten(folder, error) from error
         self.store = read_store(folder, patience)
-        self.trouble = ""  # why the store could not be looked into last, "" where it could
-        self._looked = -inf
+        self.store_error = ""  # why the store could not be looked into last, "" where it could
+        self._refreshed_at = -inf
 
     @property
     def head(self) -> Entry | None:
@@ -67,12 +67,12 @@ class Journal:
         return read_header(path) if path.exists() else None
 
     @property
-    def stamp(self) -> int:
+    def change_token(self) -> int:
         """Give a number that changes when an entry comes, for who follows; what is new in a store is fetched first."""
         self._pull()
         return self.folder.stat().st_mtime_ns
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         """Fetch new entries from the store, if there is one; wait for it, and raise JournalWriteError if it does not answer in time."""
         if self.store:
             self._fetch(self.store, wait=True)
@@ -87,7 +87,7 @@ class Journal:
         if of := mirror_origin.read(self.folder):
             told = "harvest into a data folder of its own"
             raise ReadOnlyMirrorError(f"journal {self.folder} is a mirror of {of.url}, so run {run} is not written to it; {told}")
-        with self._alone():
+        with self._locked():
             self.check_store()
             head = self.head
             number = head.number + 1 if head else 1
@@ -99,7 +99,7 @@ class Journal:
                 if self.store:
                     self.store.add(f"{_ROOM}/{path.name}", part)
                 _link_durably(part, path)
-                self._vouch(path)
+                self._mark_verified(path)
             except FileExistsError as error:
                 raise JournalWriteError(f"journal {self.folder}: another writer has taken number {number}; run {run} again") from error
             except OSError as error:
@@ -111,39 +111,39 @@ class Journal:
                     part.with_suffix(".body").unlink(missing_ok=True)
             return read_header(path)
 
-    def adopt(self, part: Path, most: int) -> Entry:
+    def append_verified(self, part: Path, most: int) -> Entry:
         """Move the file *part*, on the same file system, into place as the next entry, after checking it.
 
         *most* limits its uncompressed bytes. Raises ChainError or ForkError if a check fails, and JournalWriteError; the file then stays.
         """
-        with self._alone():
+        with self._locked():
             head = self.head
             path = self._path(head.number + 1 if head else 1)
-            prove(part, head.number + 1 if head else 1, head.id if head else None, most)
+            verify_file(part, head.number + 1 if head else 1, head.id if head else None, most)
             try:
                 _rename_durably(part, path)
-                self._vouch(path)
+                self._mark_verified(path)
             except OSError as error:
                 raise JournalWriteError(f"journal {self.folder}: {part.name} could not be taken in: {error}") from error
             return read_header(path)
 
-    def mend(self) -> Path | None:
+    def recover(self) -> Path | None:
         """Clear what a crash left behind: part files go, and a torn last entry is set aside; give its new path or None.
 
         Call it at the start of a writer, before anything reads the head.
         """
-        with self._alone():
+        with self._locked():
             for left in [*self.folder.glob("*.part"), *self.folder.glob("*.body")]:
                 left.unlink()
             numbers = self._numbers()
             if not numbers:
                 return None
             last = self._path(numbers[-1])
-            if self._sound() == _mark(last):
+            if self._verified_mark() == _mark(last):
                 return None
             try:
                 read_header(last).check()
-                self._vouch(last)
+                self._mark_verified(last)
             except ChainError:
                 aside = last.with_name(last.name + ".torn")
                 last.replace(aside)
@@ -162,19 +162,19 @@ class Journal:
 
     def _pull(self) -> None:
         """Fetch what is new in the store from time to time; while it does not answer, what is here is all that can be told."""
-        if self.store and monotonic() - self._looked >= _LOOK:
+        if self.store and monotonic() - self._refreshed_at >= _LOOK:
             try:
                 self._fetch(self.store)
-                self.trouble = ""
+                self.store_error = ""
             except JournalError as error:
-                self.trouble = str(error)
+                self.store_error = str(error)
 
     def check_store(self) -> None:
         """Fetch what is new in the store, and raise ChainError unless its newest entry is then ours; nothing is done without a store.
 
         So nothing is written after another installation's journal, after an entry that is cut short, or into a gap.
         """
-        self.look()
+        self.refresh()
         if self.store:
             self._compare(self.store, self.head)
 
@@ -198,7 +198,7 @@ class Journal:
 
     def _fetch(self, store: Store, *, wait: bool = False) -> None:
         """Ask the store for the number after our own last one, so that its age costs nothing, and prove what comes."""
-        self._looked = monotonic()
+        self._refreshed_at = monotonic()
         number = max(self._numbers(), default=0)
         last = read_header(self._path(number)).id if number else None
         room = self.folder / _COMING  # apart, so that a look that finds nothing changes no ``stamp``
@@ -207,19 +207,19 @@ class Journal:
         while store.get(f"{_ROOM}/{self._path(number + 1).name}", got, wait=wait):
             number += 1
             try:
-                prove(got, number, last, _LARGEST)
+                verify_file(got, number, last, _LARGEST)
             except ChainError as error:
                 cure = "restore that entry from a backup or a mirror; if the store is another installation's, use another one"
                 raise type(error)(f"{store.url}/{_ROOM}: {error}; {cure}") from error
             _rename_durably(got, self._path(number))
             last = read_header(self._path(number)).id
 
-    def _vouch(self, path: Path) -> None:
+    def _mark_verified(self, path: Path) -> None:
         """Note that an entry is whole, so that the next start need not read it again; a note that is lost costs only time."""
         with suppress(OSError):
             (self.folder / "sound").write_text(_mark(path))
 
-    def _sound(self) -> str | None:
+    def _verified_mark(self) -> str | None:
         try:
             return (self.folder / "sound").read_text()
         except OSError:
@@ -233,7 +233,7 @@ class Journal:
         return sorted(int(name) for name in names if name.isdigit())
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _locked(self) -> Iterator[None]:
         try:
             lock = (self.folder / "lock").open("w")
         except OSError as error:

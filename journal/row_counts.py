@@ -14,7 +14,7 @@ from journal.errors import ChainError
 _BLOCK = 1 << 20  # bytes unpacked at once
 
 
-class Tally(NamedTuple):
+class RowCounts(NamedTuple):
     """*size* is the length of the plain patch in bytes."""
 
     added: int
@@ -22,13 +22,13 @@ class Tally(NamedTuple):
     size: int
 
 
-def tally(entry: Entry) -> Tally:
+def count_rows(entry: Entry) -> RowCounts:
     """Count an entry's rows, some 500 MB of plain patch a second; raises ChainError where the file is torn."""
     return _count(entry.path, entry.id)
 
 
 @lru_cache(maxsize=100_000)
-def _count(path: Path, name: str) -> Tally:
+def _count(path: Path, name: str) -> RowCounts:
     added = removed = size = 0
     end = b"\n"  # of the block before: a row begins after a line end, which may be there
     try:
@@ -40,4 +40,4 @@ def _count(path: Path, name: str) -> Tally:
                 end = text[-2:]
     except (EOFError, OSError, isal_zlib.IsalError) as error:
         raise ChainError(f"{path} cannot be read to its end: {error}") from error
-    return Tally(added, removed, size)
+    return RowCounts(added, removed, size)

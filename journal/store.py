@@ -202,7 +202,7 @@ def read(folder: Path, patience: float = PATIENCE) -> Store | None:
         raise JournalError(f"{folder / NAME} cannot be read ({error}); set STOCKTAKE_OBJECT_STORE_URL again, or remove it") from error
 
 
-def settle(folder: Path, url: str) -> None:
+def bind_replica(folder: Path, url: str) -> None:
     """Note that the journal in *folder* is a copy of the one in the store at *url*; raises JournalError where it is another's."""
     known = read(folder)
     if known and known.url != url.rstrip("/"):

@@ -28,7 +28,7 @@ _SIGN = re.compile(rb"^[AD] ", re.MULTILINE)
 _ROWS = re.compile(rb"(?:[AD] " + _IRI + b" " + _IRI + b" (?:" + _IRI + b"|" + _TEXT + b") " + _IRI + rb" \.\n)*+")
 
 
-def prove(path: Path, number: int, previous: str | None, most: int) -> None:
+def verify_file(path: Path, number: int, previous: str | None, most: int) -> None:
     """Read the file that is to be entry *number*, after the entry whose id is *previous* (None: it is the first).
 
     Raises ChainError unless it is whole, has a header that can be read, is what its id says, holds rows of canonical quads only and

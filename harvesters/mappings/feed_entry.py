@@ -11,8 +11,19 @@ from typing import Any
 from harvesters.errors import ParseError
 from harvesters.option_schema import Option, get_option
 from harvesters.page_model import Record, Row
-from harvesters.payloads.crosswalk_lookup import Lexicon
-from harvesters.payloads.value_parsing import KINDS, block, language, many, named, number, plain, public, titled, web
+from harvesters.payloads.crosswalk_lookup import CrosswalkLookup
+from harvesters.payloads.value_parsing import (
+    KINDS,
+    as_list,
+    normalize_block,
+    normalize_inline,
+    parse_language,
+    parse_name,
+    parse_number,
+    parse_titles,
+    unique_non_contact,
+    unique_urls,
+)
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
 from vocab.initiative import Document, Party, Place, Post, Resource, Role
@@ -24,7 +35,7 @@ OPTIONS: Mapping[str, Option] = {
 
 def reader(source: Source, words: Crosswalks) -> Callable[[Record[Row]], Resource]:
     """Give the function that reads an entry; it raises ParseError on a row that is none."""
-    lexicon = Lexicon(words)
+    lexicon = CrosswalkLookup(words)
     kind = KINDS[get_option(source, OPTIONS, "kind")]
 
     def read(record: Record[Row]) -> Resource:
@@ -34,24 +45,26 @@ def reader(source: Source, words: Crosswalks) -> Callable[[Record[Row]], Resourc
             raise ParseError(f"{record.key}: no entry of a feed but {', '.join(map(str, entry))[:200]}; use the protocol `feed`")
         tag = _tag(feed.get("language")) or source.language
         summary, content = _text(entry.get("summary"), tag), _text(entry.get("content"), tag)
-        title = [(plain(text), its) for text, its in _text(entry.get("title"), tag)]
-        subjects = lexicon.subjects(plain(word) for word in many(entry.get("tags")))
+        title = [(normalize_inline(text), its) for text, its in _text(entry.get("title"), tag)]
+        subjects = lexicon.parse_subjects(normalize_inline(word) for word in as_list(entry.get("tags")))
         return kind(
             key=record.key,
-            titles=titled(title),
-            descriptions=titled(summary or ([] if kind is Post else content)),
-            identifiers=public(text for text in (plain(entry.get("id")),) if text != record.key and text not in _pages(entry)),
+            titles=parse_titles(title),
+            descriptions=parse_titles(summary or ([] if kind is Post else content)),
+            identifiers=unique_non_contact(
+                text for text in (normalize_inline(entry.get("id")),) if text != record.key and text not in _pages(entry)
+            ),
             pages=_pages(entry),
             languages=tuple(dict.fromkeys(its for _, its in (*content, *summary, *title) if its))[:1],
-            licence=plain(entry.get("licence")) or plain(feed.get("licence")) or None,
+            licence=normalize_inline(entry.get("licence")) or normalize_inline(feed.get("licence")) or None,
             issued=entry.get("published") or entry.get("updated"),
             modified=entry.get("updated"),
             parties=_parties(entry, feed, source),
             action_lines=subjects.lines,
             goals=subjects.goals,
             targets=subjects.targets,
-            subjects=tuple(named(word, tag) for word in subjects.left),
-            related=web(plain(link) for link in many(entry.get("related"))),
+            subjects=tuple(parse_name(word, tag) for word in subjects.unmatched),
+            related=unique_urls(normalize_inline(link) for link in as_list(entry.get("related"))),
             **_own(kind, entry, feed, content or summary),
         )
 
@@ -59,34 +72,39 @@ def reader(source: Source, words: Crosswalks) -> Callable[[Record[Row]], Resourc
 
 
 def _tag(word: Any) -> str | None:
-    text = plain(word)
-    return (language(text) or text) if text else None
+    text = normalize_inline(word)
+    return (parse_language(text) or text) if text else None
 
 
 def _text(detail: Any, tag: str | None) -> list[tuple[str, str | None]]:
     """Give a text with its language: its own where it names one, else the feed's, else the card's."""
-    if not isinstance(detail, dict) or not block(detail.get("value")):
+    if not isinstance(detail, dict) or not normalize_block(detail.get("value")):
         return []
-    return [(block(detail["value"]), _tag(detail.get("language")) or tag)]
+    return [(normalize_block(detail["value"]), _tag(detail.get("language")) or tag)]
 
 
 def _pages(entry: Row) -> tuple[str, ...]:
-    links = [entry.get("link"), *many(entry.get("alternates")), *many(entry.get("enclosures"))]
-    return public(web(plain(link) for link in links))
+    links = [entry.get("link"), *as_list(entry.get("alternates")), *as_list(entry.get("enclosures"))]
+    return unique_non_contact(unique_urls(normalize_inline(link) for link in links))
 
 
 def _parties(entry: Row, feed: Mapping[str, Any], source: Source) -> tuple[Party, ...]:
     """Give who publishes the entry, or the feed, else who publishes the registry by the card; authors are persons."""
     name = next(
-        (text for text in (plain(entry.get("publisher")), plain(feed.get("publisher")), source.publisher) if text and "@" not in text), ""
+        (
+            text
+            for text in (normalize_inline(entry.get("publisher")), normalize_inline(feed.get("publisher")), source.publisher)
+            if text and "@" not in text
+        ),
+        "",
     )
-    return (Party(Role.LEAD, named(name)),) if name else ()
+    return (Party(Role.LEAD, parse_name(name)),) if name else ()
 
 
 def _own(kind: type[Resource], entry: Row, feed: Mapping[str, Any], content: list[tuple[str, str | None]]) -> dict[str, Any]:
     if kind is Post:
-        return {"content": next(iter(titled(content)), None), "container": plain(feed.get("link")) or None}
+        return {"content": next(iter(parse_titles(content)), None), "container": normalize_inline(feed.get("link")) or None}
     if kind is Document:
         return {}
-    spot = [number(it) for it in many(entry.get("where"))]
+    spot = [parse_number(it) for it in as_list(entry.get("where"))]
     return {"places": (Place(None, spot[1], spot[0]),) if len(spot) == 2 and spot[0] is not None and spot[1] is not None else ()}

@@ -16,10 +16,23 @@ from harvesters.option_schema import Option, get_option, option_names
 from harvesters.page_model import Payload, Record
 from harvesters.parsing import parser_errors
 from harvesters.payloads import property_path
-from harvesters.payloads.crosswalk_lookup import Lexicon
+from harvesters.payloads.crosswalk_lookup import CrosswalkLookup
 from harvesters.payloads.graph import Graph
-from harvesters.payloads.jmespath_compiler import compiled
-from harvesters.payloads.value_parsing import KINDS, block, dated, language, many, named, number, parted, pieces, plain, public, titled
+from harvesters.payloads.jmespath_compiler import compile_jmespath
+from harvesters.payloads.value_parsing import (
+    KINDS,
+    as_list,
+    normalize_block,
+    normalize_inline,
+    parse_date,
+    parse_language,
+    parse_name,
+    parse_number,
+    parse_titles,
+    split_values,
+    split_words,
+    unique_non_contact,
+)
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
 from vocab.initiative import Document, Event, Initiative, Party, Place, Post, Prize, Resource, Role, Text
@@ -87,7 +100,7 @@ def check(source: Source, brings: Payload = Payload.ROW) -> None:
 def reader(source: Source, words: Crosswalks) -> Callable[[Record[Any]], Resource]:
     """Give the function that reads a row, an XML element or a graph as the card's table says."""
     kind = kind_of(source)
-    lexicon = Lexicon(words)
+    lexicon = CrosswalkLookup(words)
     tables: dict[Payload, _Table] = {}  # by what comes, which the first record shows
 
     def read(record: Record[Any]) -> Resource:
@@ -106,9 +119,9 @@ def _came(payload: object) -> Payload:
 def _find(source: Source, name: str, text: str, brings: Payload) -> Find:
     where, prefixes = f"{source.name}: field {name!r}", get_option(source, OPTIONS, "namespaces") or {}
     if brings is Payload.ROW:
-        return compiled(text, where)
+        return compile_jmespath(text, where)
     if brings is Payload.GRAPH:
-        return property_path.compiled(text, where, prefixes)
+        return property_path.compile_path(text, where, prefixes)
     try:
         path = etree.XPath(text, namespaces={**_PREFIXES, **prefixes}, smart_strings=False)
     except (etree.XPathSyntaxError, ValueError) as error:
@@ -130,7 +143,7 @@ def _text(found: Any) -> Any:
 class _Table:
     """A card's table, compiled: how each field is found in a record."""
 
-    def __init__(self, source: Source, lexicon: Lexicon, iris: Iris, came: Payload) -> None:
+    def __init__(self, source: Source, lexicon: CrosswalkLookup, iris: Iris, came: Payload) -> None:
         self.lexicon = lexicon
         self.initiative = partial(iris.thing, "initiative", get_option(source, OPTIONS, "initiatives_of") or source.name)
         self.language = source.language
@@ -142,7 +155,7 @@ class _Table:
             if match and name not in {"kind", "key"}:
                 self.finds.setdefault(match[1], []).append((_find(source, name, text, came), match[2]))
 
-    def texts(self, row: Any, name: str, form: Callable[[Any], str] = plain) -> list[tuple[str, str | None]]:
+    def texts(self, row: Any, name: str, form: Callable[[Any], str] = normalize_inline) -> list[tuple[str, str | None]]:
         """Give a field's texts with their languages: the field's own, else what the record says, else the card's."""
         found: list[tuple[str, str | None]] = []
         for find, tag in self.finds.get(name, ()):
@@ -150,16 +163,16 @@ class _Table:
             if isinstance(value, str):
                 found.append((form(value), tag or self.language))
             elif value is not None:
-                for it in many(value):
+                for it in as_list(value):
                     found += self._tagged(it, tag, form)
         return found
 
     def _tagged(self, it: Any, tag: str | None, form: Callable[[Any], str]) -> list[tuple[str, str | None]]:
         if isinstance(it, dict):
-            return [(form(text), tag or language(key) or key) for key, text in it.items()]
+            return [(form(text), tag or parse_language(key) or key) for key, text in it.items()]
         if isinstance(it, _Element | Literal):
             own = it.language if isinstance(it, Literal) else it.get(_LANG)
-            return [(form(_text(it)), tag or (own and language(own)) or own or self.language)]
+            return [(form(_text(it)), tag or (own and parse_language(own)) or own or self.language)]
         return [(form(_text(it)), tag or self.language)]
 
     def words(self, row: Any, name: str) -> Sequence[str]:
@@ -171,30 +184,30 @@ class _Table:
 
     def _split(self, value: Any) -> tuple[str, ...]:
         if value is None or isinstance(value, str):
-            return pieces(value, self.mark)
-        return pieces([_text(it) for it in many(value)], self.mark)
+            return split_words(value, self.mark)
+        return split_words([_text(it) for it in as_list(value)], self.mark)
 
     def word(self, row: Any, name: str) -> str | None:
         """Give the word of a field that takes one: the first there is."""
         for find, _ in self.finds.get(name, ()):
             value = find(row)
             if isinstance(value, str):
-                if text := plain(value):
+                if text := normalize_inline(value):
                     return text
             elif value is not None:
-                for it in many(value):
-                    if text := plain(_text(it)):
+                for it in as_list(value):
+                    if text := normalize_inline(_text(it)):
                         return text
         return None
 
     def flag(self, row: Any, name: str) -> bool:
         """Tell whether a field says yes, as JSON does or in a word."""
-        found = [it for find, _ in self.finds.get(name, ()) for it in many(find(row))]
-        return any(it is True or plain(_text(it)).lower() in _YES for it in found)
+        found = [it for find, _ in self.finds.get(name, ()) for it in as_list(find(row))]
+        return any(it is True or normalize_inline(_text(it)).lower() in _YES for it in found)
 
     def moment(self, row: Any, name: str) -> str | None:
         """Give a field's date."""
-        return dated(word, self.forms) if (word := self.word(row, name)) else None
+        return parse_date(word, self.forms) if (word := self.word(row, name)) else None
 
     def known(self, row: Any, name: str, look: Callable[[str], str]) -> str | None:
         """Give the concept that a field's word names, or the word."""
@@ -203,15 +216,15 @@ class _Table:
     def read(self, kind: type[Resource], record: Record[Any]) -> Resource:
         """Read one record."""
         row, lexicon = record.payload, self.lexicon
-        said = lexicon.declared(self.words(row, "action_lines"), self.words(row, "goals"), self.words(row, "targets"))
+        said = lexicon.parse_declared(self.words(row, "action_lines"), self.words(row, "goals"), self.words(row, "targets"))
         licence = self.word(row, "licence")
         return kind(
             key=record.key,
-            titles=titled(self.texts(row, "title")),
-            descriptions=titled(self.texts(row, "description", block)),
-            identifiers=public([text for text in self.words(row, "identifiers") if text != record.key]),
-            pages=public(self.words(row, "pages")),
-            languages=tuple(dict.fromkeys([language(word) or word for word in self.words(row, "languages")])),
+            titles=parse_titles(self.texts(row, "title")),
+            descriptions=parse_titles(self.texts(row, "description", normalize_block)),
+            identifiers=unique_non_contact([text for text in self.words(row, "identifiers") if text != record.key]),
+            pages=unique_non_contact(self.words(row, "pages")),
+            languages=tuple(dict.fromkeys([parse_language(word) or word for word in self.words(row, "languages")])),
             licence=licence,
             issued=self.moment(row, "issued"),
             modified=self.moment(row, "modified") or record.modified,
@@ -220,28 +233,28 @@ class _Table:
             action_lines=said.lines,
             goals=said.goals,
             targets=said.targets,
-            subjects=self._subjects(row, said.left),
+            subjects=self._subjects(row, said.unmatched),
             related=(*self.words(row, "related"), *map(self.initiative, self.words(row, "initiatives"))),
             **_OWN[kind](self, row),
         )
 
     def _subjects(self, row: Any, left: tuple[str, ...]) -> tuple[Text, ...]:
-        texts = [named(part, tag) for text, tag in self.texts(row, "subjects") for part in parted([text], self.mark) if part]
-        return tuple(dict.fromkeys([*texts, *[named(word, self.language) for word in left if word]]))
+        texts = [parse_name(part, tag) for text, tag in self.texts(row, "subjects") for part in split_values([text], self.mark) if part]
+        return tuple(dict.fromkeys([*texts, *[parse_name(word, self.language) for word in left if word]]))
 
     def _parties(self, row: Any) -> list[Party]:
         parties: list[Party] = []
         if lead := self.word(row, "lead"):
             kind = self.known(row, "lead_type", self.lexicon.stakeholder_type)
-            parties.append(Party(Role.LEAD, named(lead), None, kind, self.known(row, "lead_country", self.lexicon.country)))
+            parties.append(Party(Role.LEAD, parse_name(lead), None, kind, self.known(row, "lead_country", self.lexicon.country)))
         for role, name in ((Role.PARTNER, "partners"), (Role.FUNDER, "funders")):
-            parties += [Party(role, named(word)) for word in self.words(row, name)]
+            parties += [Party(role, parse_name(word)) for word in self.words(row, name)]
         return parties
 
     def span(self, row: Any) -> dict[str, Any]:
         """Give start, end and place."""
-        latitude, longitude = number(self.word(row, "latitude")), number(self.word(row, "longitude"))
-        name = next(iter(titled(self.texts(row, "place"))), None)
+        latitude, longitude = parse_number(self.word(row, "latitude")), parse_number(self.word(row, "longitude"))
+        name = next(iter(parse_titles(self.texts(row, "place"))), None)
         places = (Place(name, latitude, longitude),) if latitude is not None and longitude is not None else ()
         return {"start": self.moment(row, "start"), "end": self.moment(row, "end"), "places": places}
 
@@ -264,7 +277,7 @@ def _initiative(table: _Table, row: Any) -> dict[str, Any]:
 
 
 def _event(table: _Table, row: Any) -> dict[str, Any]:
-    venue = next(iter(titled(table.texts(row, "venue"))), None)
+    venue = next(iter(parse_titles(table.texts(row, "venue"))), None)
     return {**table.span(row), "venue": venue, "cancelled": table.flag(row, "cancelled")}
 
 
@@ -273,7 +286,10 @@ def _document(table: _Table, row: Any) -> dict[str, Any]:
 
 
 def _post(table: _Table, row: Any) -> dict[str, Any]:
-    return {"content": next(iter(titled(table.texts(row, "content", block))), None), "container": table.word(row, "container")}
+    return {
+        "content": next(iter(parse_titles(table.texts(row, "content", normalize_block))), None),
+        "container": table.word(row, "container"),
+    }
 
 
 _OWN: Mapping[type[Resource], Callable[[_Table, Any], dict[str, Any]]] = {

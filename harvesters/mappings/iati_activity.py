@@ -12,8 +12,17 @@ from lxml.etree import _Element
 from harvesters.errors import ParseError
 from harvesters.option_schema import Option
 from harvesters.page_model import Record
-from harvesters.payloads.crosswalk_lookup import Lexicon
-from harvesters.payloads.value_parsing import block, dated, language, named, number, plain, public, titled
+from harvesters.payloads.crosswalk_lookup import CrosswalkLookup
+from harvesters.payloads.value_parsing import (
+    normalize_block,
+    normalize_inline,
+    parse_date,
+    parse_language,
+    parse_name,
+    parse_number,
+    parse_titles,
+    unique_non_contact,
+)
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
 from vocab.initiative import Basis, Claim, Initiative, Party, Place, Resource, Role, Text
@@ -35,7 +44,7 @@ _SDG = "http://metadata.un.org/sdg/"
 
 def reader(source: Source, words: Crosswalks) -> Callable[[Record[_Element]], Resource]:
     """Give the function that reads an activity; it raises ParseError on an element that is none."""
-    lexicon = Lexicon(words)
+    lexicon = CrosswalkLookup(words)
 
     def read(record: Record[_Element]) -> Resource:
         activity = record.payload
@@ -47,18 +56,18 @@ def reader(source: Source, words: Crosswalks) -> Callable[[Record[_Element]], Re
         related = (it.get("ref") or "" for it in activity.iterfind("related-activity") if it.get("type") in _KIN)
         return Initiative(
             key=record.key,
-            titles=titled(_first_of_each(_told(activity, "title", tag))),
-            descriptions=titled(_descriptions(activity, tag)),
-            identifiers=public(plain(it.get("ref") or it.text) for it in activity.iterfind("other-identifier")),
-            pages=public(_pages(activity)),
-            modified=dated(activity.get("last-updated-datetime") or "") or record.modified,
+            titles=parse_titles(_first_of_each(_told(activity, "title", tag))),
+            descriptions=parse_titles(_descriptions(activity, tag)),
+            identifiers=unique_non_contact(normalize_inline(it.get("ref") or it.text) for it in activity.iterfind("other-identifier")),
+            pages=unique_non_contact(_pages(activity)),
+            modified=parse_date(activity.get("last-updated-datetime") or "") or record.modified,
             countries=tuple(_areas(activity, lexicon, words)),
             parties=tuple(_parties(activity, words, lexicon, tag)),
             action_lines=tuple(it for it in claims if not it.concept.startswith(_SDG)),
             goals=tuple(it for it in claims if it.concept.startswith(_SDG) and "." not in it.concept.removeprefix(_SDG)),
             targets=tuple(it for it in claims if it.concept.startswith(_SDG) and "." in it.concept.removeprefix(_SDG)),
             subjects=tuple(left),
-            related=tuple(words.iris.thing("initiative", source.name, plain(ref)) for ref in related if plain(ref)),
+            related=tuple(words.iris.thing("initiative", source.name, normalize_inline(ref)) for ref in related if normalize_inline(ref)),
             start=dates.get("start-actual") or dates.get("start-planned"),
             end=dates.get("end-actual") or dates.get("end-planned"),
             coverage=_coded(activity.find("activity-scope"), words.iati_activity_scope),
@@ -71,7 +80,7 @@ def reader(source: Source, words: Crosswalks) -> Callable[[Record[_Element]], Re
 
 
 def _tag(word: str | None) -> str | None:
-    return (language(word) or word) if word else None
+    return (parse_language(word) or word) if word else None
 
 
 def _narratives(node: _Element, tag: str | None) -> Iterator[tuple[str, str | None]]:
@@ -79,7 +88,7 @@ def _narratives(node: _Element, tag: str | None) -> Iterator[tuple[str, str | No
     own = _tag(node.get(_LANG)) or tag
     told = node.findall("narrative")
     for it in told or [node]:
-        if text := block(it.text):
+        if text := normalize_block(it.text):
             yield text, _tag(it.get(_LANG)) or own
 
 
@@ -91,7 +100,7 @@ def _first_of_each(texts: Iterable[tuple[str, str | None]]) -> list[tuple[str, s
     """Give the first text in each language, on one line."""
     found: dict[str | None, str] = {}
     for text, tag in texts:
-        found.setdefault(tag, plain(text))
+        found.setdefault(tag, normalize_inline(text))
     return [(text, tag) for tag, text in found.items()]
 
 
@@ -107,14 +116,14 @@ def _dates(activity: _Element) -> dict[str, str]:
     found: dict[str, str] = {}
     for node in activity.iterfind("activity-date"):
         kind = (node.get("type") or "").lower()
-        if text := dated(plain(node.get("iso-date") or node.text or "")):
+        if text := parse_date(normalize_inline(node.get("iso-date") or node.text or "")):
             found.setdefault(_DATES.get(kind, kind), text)
     return found
 
 
 def _coded(node: _Element | None, look: Callable[[str], str | None]) -> str | None:
     """Give the concept that an element's code names, else the code, for the shapes to flag."""
-    code = plain(node.get("code") or node.text) if node is not None else ""
+    code = normalize_inline(node.get("code") or node.text) if node is not None else ""
     return (look(code) or code) if code else None
 
 
@@ -122,18 +131,18 @@ def _is_project(activity: _Element) -> bool:
     return any(it.get("code") == _PROJECT for it in activity.iterfind("default-aid-type"))
 
 
-def _areas(activity: _Element, lexicon: Lexicon, words: Crosswalks) -> dict[str, None]:
+def _areas(activity: _Element, lexicon: CrosswalkLookup, words: Crosswalks) -> dict[str, None]:
     """Give recipient countries, and regions where M49 has an area for them; those that no list knows stay words."""
-    codes = (plain(node.get("code")).upper() for node in activity.iterfind("recipient-country"))
+    codes = (normalize_inline(node.get("code")).upper() for node in activity.iterfind("recipient-country"))
     found = dict.fromkeys(lexicon.country(code) for code in codes if code)
     for node in activity.iterfind("recipient-region"):
-        code = plain(node.get("code"))
+        code = normalize_inline(node.get("code"))
         if code and (node.get("vocabulary") or "1") == "1" and (area := words.iati_region(code)):
             found[area] = None
     return found
 
 
-def _parties(activity: _Element, words: Crosswalks, lexicon: Lexicon, tag: str | None) -> Iterator[Party]:
+def _parties(activity: _Element, words: Crosswalks, lexicon: CrosswalkLookup, tag: str | None) -> Iterator[Party]:
     """Give the first accountable organization as lead, else the one that reports; who extends or implements is a partner."""
     took: set[tuple[Role, str]] = set()
     orgs = [(_ROLES.get(it.get("role") or "", (it.get("role") or "").lower()), it) for it in activity.iterfind("participating-org")]
@@ -142,11 +151,11 @@ def _parties(activity: _Element, words: Crosswalks, lexicon: Lexicon, tag: str |
     told += [(Role.FUNDER if role == "funding" else Role.PARTNER, it) for role, it in orgs if it is not lead]
     for role, node in told:
         names = list(_narratives(node, tag))
-        ref = plain(node.get("ref"))
+        ref = normalize_inline(node.get("ref"))
         if not names and not ref:
             continue
-        name = named(plain(names[0][0]), names[0][1]) if names else named(ref)
-        kind = plain(node.get("type"))
+        name = parse_name(normalize_inline(names[0][0]), names[0][1]) if names else parse_name(ref)
+        kind = normalize_inline(node.get("type"))
         party = Party(role, name, ref or None, (words.iati_organisation_type(kind) or kind) if kind else None)
         it = party.key or name.value
         if (role, it) not in took and not (role is Role.PARTNER and (Role.LEAD, it) in took):
@@ -159,23 +168,23 @@ def _places(activity: _Element, tag: str | None) -> Iterator[Place]:
         point = node.find("point/pos")
         coordinates = node.find("coordinates")
         if point is not None:
-            pair = plain(point.text).replace(",", " ").split()
+            pair = normalize_inline(point.text).replace(",", " ").split()
         else:
             pair = [coordinates.get("latitude") or "", coordinates.get("longitude") or ""] if coordinates is not None else []
-        latitude, longitude = (number(pair[0]), number(pair[1])) if len(pair) == 2 else (None, None)
+        latitude, longitude = (parse_number(pair[0]), parse_number(pair[1])) if len(pair) == 2 else (None, None)
         if latitude is not None and longitude is not None:
             names = list(_told(node, "name", tag))
-            yield Place(named(plain(names[0][0]), names[0][1]) if names else None, latitude, longitude)
+            yield Place(parse_name(normalize_inline(names[0][0]), names[0][1]) if names else None, latitude, longitude)
 
 
 def _pages(activity: _Element) -> Iterator[str]:
-    yield from (plain(it.text) for it in activity.iterfind("activity-website"))
+    yield from (normalize_inline(it.text) for it in activity.iterfind("activity-website"))
     for node in activity.iterfind("document-link"):
         if any(it.get("code") == _WEB_PAGE for it in node.iterfind("category")):
-            yield plain(node.get("url"))
+            yield normalize_inline(node.get("url"))
 
 
-def _classified(activity: _Element, lexicon: Lexicon, words: Crosswalks, tag: str | None) -> tuple[list[Claim], list[Text]]:
+def _classified(activity: _Element, lexicon: CrosswalkLookup, words: Crosswalks, tag: str | None) -> tuple[list[Claim], list[Text]]:
     """Sort sectors and tags into what they name: goals, targets and action lines; words that name none are left."""
     claims: dict[str, Claim] = {}
     left: dict[Text, None] = {}
@@ -186,13 +195,13 @@ def _classified(activity: _Element, lexicon: Lexicon, words: Crosswalks, tag: st
             if known is None or (known.basis is not Basis.DECLARED and claim.basis is Basis.DECLARED):
                 claims[claim.concept] = claim
         if not found:
-            left |= {named(plain(text), its): None for text, its in _narratives(node, tag)}
+            left |= {parse_name(normalize_inline(text), its): None for text, its in _narratives(node, tag)}
     return list(claims.values()), list(left)
 
 
-def _claims(node: _Element, lexicon: Lexicon, words: Crosswalks) -> Iterator[Claim]:
+def _claims(node: _Element, lexicon: CrosswalkLookup, words: Crosswalks) -> Iterator[Claim]:
     """Give what a sector or tag says: a goal's or target's own code declares it, a purpose code or indicator is translated."""
-    kind, code, vocabulary = str(node.tag), plain(node.get("code")), plain(node.get("vocabulary"))
+    kind, code, vocabulary = str(node.tag), normalize_inline(node.get("code")), normalize_inline(node.get("vocabulary"))
     if vocabulary == _GOALS[kind]:
         concept, basis = lexicon.goal(code), Basis.DECLARED
     elif vocabulary == _TARGETS[kind]:
@@ -203,7 +212,7 @@ def _claims(node: _Element, lexicon: Lexicon, words: Crosswalks) -> Iterator[Cla
         yield from (Claim(concept, Basis.CROSSWALKED, f"DAC {code}") for concept in words.dac_purpose(code))
         return
     else:
-        said = lexicon.subjects(plain(it.text) for it in node.iterfind("narrative"))
+        said = lexicon.parse_subjects(normalize_inline(it.text) for it in node.iterfind("narrative"))
         yield from (*said.lines, *said.goals, *said.targets)
         return
     if concept:

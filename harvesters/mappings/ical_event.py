@@ -11,8 +11,17 @@ from typing import Any
 from harvesters.errors import ParseError
 from harvesters.option_schema import Option
 from harvesters.page_model import Record, Row
-from harvesters.payloads.crosswalk_lookup import Lexicon
-from harvesters.payloads.value_parsing import block, language, many, named, plain, public, titled, web
+from harvesters.payloads.crosswalk_lookup import CrosswalkLookup
+from harvesters.payloads.value_parsing import (
+    as_list,
+    normalize_block,
+    normalize_inline,
+    parse_language,
+    parse_name,
+    parse_titles,
+    unique_non_contact,
+    unique_urls,
+)
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
 from vocab.initiative import Event, Party, Place, Resource, Role
@@ -22,20 +31,20 @@ OPTIONS: Mapping[str, Option] = {}
 
 def reader(source: Source, words: Crosswalks) -> Callable[[Record[Row]], Resource]:
     """Give the function that reads an event; it raises ParseError on a row that is none."""
-    lexicon = Lexicon(words)
+    lexicon = CrosswalkLookup(words)
 
     def read(record: Record[Row]) -> Resource:
         event = record.payload
         if "uid" not in event or "start" not in event:
             raise ParseError(f"{record.key}: no event of a calendar but {', '.join(map(str, event))[:200]}; use the protocol `ical`")
-        subjects = lexicon.subjects(plain(word) for word in many(event.get("categories")))
+        subjects = lexicon.parse_subjects(normalize_inline(word) for word in as_list(event.get("categories")))
         venues = _text(event.get("location"), source.language)
         return Event(
             key=record.key,
-            titles=titled((plain(text), tag) for text, tag in _text(event.get("summary"), source.language)),
-            descriptions=titled(_text(event.get("description"), source.language)),
-            identifiers=public(text for text in (plain(event["uid"]),) if text != record.key),
-            pages=public([*web([plain(event.get("url"))]), *web(text for text, _ in venues)]),
+            titles=parse_titles((normalize_inline(text), tag) for text, tag in _text(event.get("summary"), source.language)),
+            descriptions=parse_titles(_text(event.get("description"), source.language)),
+            identifiers=unique_non_contact(text for text in (normalize_inline(event["uid"]),) if text != record.key),
+            pages=unique_non_contact([*unique_urls([normalize_inline(event.get("url"))]), *unique_urls(text for text, _ in venues)]),
             issued=event.get("created"),
             modified=event.get("modified"),
             countries=tuple(dict.fromkeys(land for text, _ in venues if (land := _land(text, lexicon)))),
@@ -43,11 +52,11 @@ def reader(source: Source, words: Crosswalks) -> Callable[[Record[Row]], Resourc
             action_lines=subjects.lines,
             goals=subjects.goals,
             targets=subjects.targets,
-            subjects=tuple(named(word, source.language) for word in subjects.left),
+            subjects=tuple(parse_name(word, source.language) for word in subjects.unmatched),
             start=event["start"],
             end=event.get("end"),
             places=_places(event, venues),
-            venue=named(plain(venues[0][0]), venues[0][1]) if venues else None,
+            venue=parse_name(normalize_inline(venues[0][0]), venues[0][1]) if venues else None,
             cancelled=bool(event.get("cancelled")),
         )
 
@@ -55,23 +64,27 @@ def reader(source: Source, words: Crosswalks) -> Callable[[Record[Row]], Resourc
 
 
 def _text(details: Any, otherwise: str | None) -> list[tuple[str, str | None]]:
-    found = ((block(it.get("value")), plain(it.get("language"))) for it in many(details) if isinstance(it, dict))
-    return [(text, (language(tag) or tag) if tag else otherwise) for text, tag in found if text]
+    found = ((normalize_block(it.get("value")), normalize_inline(it.get("language"))) for it in as_list(details) if isinstance(it, dict))
+    return [(text, (parse_language(tag) or tag) if tag else otherwise) for text, tag in found if text]
 
 
-def _land(venue: str, lexicon: Lexicon) -> str | None:
+def _land(venue: str, lexicon: CrosswalkLookup) -> str | None:
     """Give the country that is named at the end of a venue: "CICG, Geneva, Switzerland"."""
-    return lexicon.land(plain(venue).rpartition(",")[2].strip()) if "," in venue else lexicon.land(plain(venue))
+    return (
+        lexicon.find_country(normalize_inline(venue).rpartition(",")[2].strip())
+        if "," in venue
+        else lexicon.find_country(normalize_inline(venue))
+    )
 
 
 def _parties(event: Row, source: Source) -> tuple[Party, ...]:
     """Give the group that organizes it, else who publishes the calendar by the card; other organizers are persons."""
-    name = plain(event.get("organizer")) or source.publisher
-    return (Party(Role.LEAD, named(name)),) if name and "@" not in name else ()
+    name = normalize_inline(event.get("organizer")) or source.publisher
+    return (Party(Role.LEAD, parse_name(name)),) if name and "@" not in name else ()
 
 
 def _places(event: Row, venues: list[tuple[str, str | None]]) -> tuple[Place, ...]:
     geo = event.get("geo")
     if not isinstance(geo, list) or len(geo) != 2:
         return ()
-    return (Place(named(plain(venues[0][0]), venues[0][1]) if venues else None, float(geo[0]), float(geo[1])),)
+    return (Place(parse_name(normalize_inline(venues[0][0]), venues[0][1]) if venues else None, float(geo[0]), float(geo[1])),)

@@ -15,8 +15,20 @@ from lxml.etree import _Element
 from harvesters.errors import ParseError
 from harvesters.option_schema import Option, get_option
 from harvesters.page_model import Record
-from harvesters.payloads.crosswalk_lookup import Lexicon, Subjects
-from harvesters.payloads.value_parsing import KINDS, block, date, interval, language, named, parted, plain, public, titled, web
+from harvesters.payloads.crosswalk_lookup import CrosswalkLookup, Subjects
+from harvesters.payloads.value_parsing import (
+    KINDS,
+    normalize_block,
+    normalize_date,
+    normalize_inline,
+    parse_interval,
+    parse_language,
+    parse_name,
+    parse_titles,
+    split_values,
+    unique_non_contact,
+    unique_urls,
+)
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
 from vocab.initiative import Document, Initiative, Party, Resource, Role, Text
@@ -59,33 +71,37 @@ Fields = dict[str, list[tuple[str, str | None]]]
 
 def reader(source: Source, words: Crosswalks) -> Callable[[Record[_Element]], Resource]:
     """Give the function that reads a record; it raises ParseError on one that holds no Dublin Core."""
-    lexicon = Lexicon(words)
+    lexicon = CrosswalkLookup(words)
     kind = KINDS[get_option(source, OPTIONS, "kind")]
     contributors = bool(get_option(source, OPTIONS, "contributors"))
 
     def read(record: Record[_Element]) -> Resource:
         fields = _fields(record, source.language)
         named_by = _words(fields, "identifier")
-        subjects = lexicon.subjects(_words(fields, "subject"))
+        subjects = lexicon.parse_subjects(_words(fields, "subject"))
         covered = _coverage(lexicon, _words(fields, "coverage"))
         types = _words(fields, "type")
-        known = tuple(dict.fromkeys(found for word in types if (found := lexicon.activity(word))))
+        known = tuple(dict.fromkeys(found for word in types if (found := lexicon.find_activity_type(word))))
         own = _own(kind, fields, known, types, covered)
-        left = [*subjects.left, *covered["left"], *(word for word in types if kind is Initiative and not lexicon.activity(word))]
-        pages = web(named_by)
+        left = [
+            *subjects.unmatched,
+            *covered["left"],
+            *(word for word in types if kind is Initiative and not lexicon.find_activity_type(word)),
+        ]
+        pages = unique_urls(named_by)
         return kind(
             key=record.key,
-            titles=titled(fields.get("title", ())),
-            descriptions=titled(fields.get("description", ())),
-            identifiers=public([text for text in named_by if text not in pages and text != record.key]),
+            titles=parse_titles(fields.get("title", ())),
+            descriptions=parse_titles(fields.get("description", ())),
+            identifiers=unique_non_contact([text for text in named_by if text not in pages and text != record.key]),
             pages=pages,
-            languages=tuple(dict.fromkeys([language(word) or word for word in _words(fields, "language")])),
+            languages=tuple(dict.fromkeys([parse_language(word) or word for word in _words(fields, "language")])),
             licence=_licence(_words(fields, "rights")),
             countries=covered["countries"],
             parties=_parties(fields, contributors),
             **_claims(subjects),
             subjects=_subjects(fields, left),
-            related=web(_words(fields, "relation")),
+            related=unique_urls(_words(fields, "relation")),
             **own,
         )
 
@@ -99,10 +115,10 @@ def _fields(record: Record[_Element], otherwise: str | None) -> Fields:
         name = _qualified(node) if node.tag == _DIM else _PLACE.get(node.tag)
         if not name or not (text := node.text):
             continue
-        text = block(text) if name == "description" else plain(text)
+        text = normalize_block(text) if name == "description" else normalize_inline(text)
         if text:
             tag = node.get(_LANG) or node.get("lang")
-            fields.setdefault(name, []).append((text, (language(tag) or tag) if tag else otherwise))
+            fields.setdefault(name, []).append((text, (parse_language(tag) or tag) if tag else otherwise))
     if not fields:
         raise ParseError(f"{record.key}: it holds no Dublin Core but <{record.payload.tag}>; set the option 'prefix' to oai_dc")
     return fields
@@ -128,21 +144,21 @@ def _claims(subjects: Subjects) -> dict[str, Any]:
 
 def _subjects(fields: Fields, left: list[str]) -> tuple[Text, ...]:
     tags = dict(fields.get("subject", ()))
-    return tuple([named(word, tags.get(word)) for word in dict.fromkeys(left)])
+    return tuple([parse_name(word, tags.get(word)) for word in dict.fromkeys(left)])
 
 
-def _coverage(lexicon: Lexicon, words: list[str]) -> dict[str, Any]:
+def _coverage(lexicon: CrosswalkLookup, words: list[str]) -> dict[str, Any]:
     """Sort dc:coverage into countries, one scope (local to international), intervals, and words that are left."""
     countries: dict[str, None] = {}
     found: dict[str, Any] = {"scope": None, "period": None, "left": []}
     for word in words:
-        if land := lexicon.land(word):
+        if land := lexicon.find_country(word):
             countries[land] = None
         elif lands := _lands(lexicon, word):
             countries.update(dict.fromkeys(lands))
-        elif scope := lexicon.scope(word):
+        elif scope := lexicon.find_coverage(word):
             found["scope"] = scope
-        elif period := interval(word) or _dcmi_period(word):
+        elif period := parse_interval(word) or _dcmi_period(word):
             found["period"] = period
         else:
             found["left"].append(word)
@@ -155,15 +171,15 @@ def _dcmi_period(word: str) -> tuple[str, str] | None:
     Source: https://www.dublincore.org/specifications/dublin-core/dcmi-period/
     """
     parts = dict(part.strip().partition("=")[::2] for part in word.split(";") if "=" in part)
-    start, end = date(parts.get("start")), date(parts.get("end"))
+    start, end = normalize_date(parts.get("start")), normalize_date(parts.get("end"))
     return (start, end or start) if start else None
 
 
-def _lands(lexicon: Lexicon, word: str) -> list[str]:
+def _lands(lexicon: CrosswalkLookup, word: str) -> list[str]:
     """Give the countries of a list that is written as one text, none where it names anything else."""
     if ";" not in word:
         return []
-    lands = [lexicon.land(part) for part in parted([word], ";")]
+    lands = [lexicon.find_country(part) for part in split_values([word], ";")]
     return [land for land in lands if land] if all(lands) else []
 
 
@@ -173,17 +189,17 @@ def _own(kind: type[Resource], fields: Fields, known: tuple[str, ...], types: li
     Of several dates the earliest is when it was issued, since repositories add those of their own book-keeping.
     """
     words = _words(fields, "date")
-    texts = [text for word in words if (text := date(word))]
-    dates = sorted([text for text in texts if _DATED.match(text) and not interval(text)])
+    texts = [text for word in words if (text := normalize_date(word))]
+    dates = sorted([text for text in texts if _DATED.match(text) and not parse_interval(text)])
     others = [text for text in texts if not _DATED.match(text)]
     issued = dates[0] if dates else others[0] if others else None
-    told = {name: next((text for word in _words(fields, name) if (text := date(word))), None) for name in ("issued", "modified")}
+    told = {name: next((text for word in _words(fields, name) if (text := normalize_date(word))), None) for name in ("issued", "modified")}
     issued = told["issued"] or issued
     own: dict[str, Any] = {"issued": issued, "modified": told["modified"] or (dates[-1] if dates and dates[-1] != issued else None)}
     if kind is Document:
         return {**own, "kind": known[0] if known else types[0] if types else None}
     if "start" in kind.__dataclass_fields__:
-        spans = [span for word in words if (span := interval(word))]
+        spans = [span for word in words if (span := parse_interval(word))]
         start, end = next(iter(spans), covered["period"] or (None, None))
         own |= {"start": start, "end": end}
     if kind is Initiative:
@@ -193,11 +209,11 @@ def _own(kind: type[Resource], fields: Fields, known: tuple[str, ...], types: li
 
 def _parties(fields: Fields, contributors: bool) -> tuple[Party, ...]:
     """Give the first publisher as lead, the others as partners; creators may be persons, who are not published."""
-    names = titled(fields.get("publisher", ()))
+    names = parse_titles(fields.get("publisher", ()))
     parties = [Party(Role.PARTNER if number else Role.LEAD, name) for number, name in enumerate(names)]
-    parties += [Party(Role.FUNDER, name) for name in titled(fields.get("funder", ()))]
+    parties += [Party(Role.FUNDER, name) for name in parse_titles(fields.get("funder", ()))]
     if contributors:
-        parties += [Party(Role.PARTNER, name) for name in titled(fields.get("contributor", ()))]
+        parties += [Party(Role.PARTNER, name) for name in parse_titles(fields.get("contributor", ()))]
     return tuple(dict.fromkeys(parties))
 
 

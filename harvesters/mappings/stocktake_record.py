@@ -16,7 +16,7 @@ from harvesters.errors import ParseError
 from harvesters.option_schema import Option
 from harvesters.page_model import Record
 from harvesters.payloads.graph import Graph, Term
-from harvesters.payloads.value_parsing import block, named, number, plain, private
+from harvesters.payloads.value_parsing import normalize_block, normalize_inline, parse_name, parse_number, strip_contacts
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
 from vocab.initiative import Basis, Claim, Detection, Document, Event, Initiative, Party, Place, Post, Prize, Resource, Role, Text
@@ -54,7 +54,7 @@ class _Told:
         """Give a value as the model has it; a concept that the other coined becomes our own of the same name."""
         if isinstance(term, NamedNode) and term.value.startswith(f"{self.base}scheme/"):
             return f"{self.iris.base}{term.value[len(self.base) :]}"
-        return plain(term.value) if isinstance(term, Literal) else term.value if isinstance(term, NamedNode) else ""
+        return normalize_inline(term.value) if isinstance(term, Literal) else term.value if isinstance(term, NamedNode) else ""
 
     def values(self, name: str, of: Term | None = None) -> tuple[str, ...]:
         return tuple(self.value(term) for term in self.all(name, of))
@@ -62,13 +62,13 @@ class _Told:
     def one(self, name: str, of: Term | None = None) -> str | None:
         return next(iter(self.values(name, of)), None)
 
-    def texts(self, name: str, form: Callable[[str], str] = plain, of: Term | None = None) -> tuple[Text, ...]:
+    def texts(self, name: str, form: Callable[[str], str] = normalize_inline, of: Term | None = None) -> tuple[Text, ...]:
         terms = (term for term in self.all(name, of) if isinstance(term, Literal))
-        return tuple(Text(private(form(term.value)), term.language) for term in terms)
+        return tuple(Text(strip_contacts(form(term.value)), term.language) for term in terms)
 
     def sure(self, of: Term) -> float | None:
         """Give how sure the other was of a claim or a language."""
-        return next((number(it.value) for it in self.ours("confidence", of) if isinstance(it, Literal)), None)
+        return next((parse_number(it.value) for it in self.ours("confidence", of) if isinstance(it, Literal)), None)
 
     def text(self, name: str, of: Term | None = None) -> Text | None:
         return next(iter(self.texts(name, of=of)), None)
@@ -79,7 +79,9 @@ class _Reading:
 
     def __init__(self, record: Record[Graph], iris: Iris) -> None:
         self.key, graph = record.key, record.payload
-        self.record = next((node.value for node, said in graph.about.items() if graph.subject in said.get(f"{FOAF}primaryTopic", ())), "")
+        self.record = next(
+            (node.value for node, said in graph.properties.items() if graph.subject in said.get(f"{FOAF}primaryTopic", ())), ""
+        )
         parts = self.record.rsplit("/", 3)
         if len(parts) != 4 or parts[1] != "record" or not isinstance(graph.subject, NamedNode):
             raise ParseError(f"{self.key}: no record of a Stocktake is about {graph.subject}")
@@ -94,7 +96,7 @@ class _Reading:
         common: dict[str, Any] = {
             "key": self.key,
             "titles": told.texts(f"{DCT}title"),
-            "descriptions": told.texts(f"{DCT}description", block),
+            "descriptions": told.texts(f"{DCT}description", normalize_block),
             "identifiers": told.values(f"{DCT}identifier"),
             "pages": told.values(f"{FOAF}page"),
             "languages": told.values(f"{DCT}language"),
@@ -106,7 +108,7 @@ class _Reading:
             "action_lines": tuple(self._claims("actionLine")),
             "goals": tuple(self._claims("goal")),
             "targets": tuple(self._claims("target")),
-            "subjects": tuple(named(text.value, text.language) for text in told.texts(f"{DCT}subject")),
+            "subjects": tuple(parse_name(text.value, text.language) for text in told.texts(f"{DCT}subject")),
             "related": told.values(f"{DCT}relation"),
             "detected": tuple(self._detections()),
             "lineage": self._lineage(),
@@ -119,7 +121,7 @@ class _Reading:
         if kind == "document":
             return {"creators": told.texts(f"{DCT}creator"), "kind": told.one(f"{DCT}type")}
         if kind == "post":
-            content = next(iter(told.texts(f"{SIOC}content", block)), None)
+            content = next(iter(told.texts(f"{SIOC}content", normalize_block)), None)
             return {"content": content, "container": told.one(f"{SIOC}has_container")}
         span = {"start": told.one(f"{SCHEMA}startDate"), "end": told.one(f"{SCHEMA}endDate"), "places": tuple(self._places())}
         if kind == "event":
@@ -139,7 +141,7 @@ class _Reading:
     def _classified(self, basis: str, concept: Term) -> NamedNode | None:
         """Find the part of the record that tells how a claim came to be."""
         begins = f"{self.record}#{basis}-"
-        parts = (node for node in self.told.graph.about if isinstance(node, NamedNode) and node.value.startswith(begins))
+        parts = (node for node in self.told.graph.properties if isinstance(node, NamedNode) and node.value.startswith(begins))
         return next((part for part in parts if concept in self.told.ours("concept", part)), None)
 
     def _parties(self) -> Iterator[Party]:
@@ -158,7 +160,7 @@ class _Reading:
 
     def _places(self) -> Iterator[Place]:
         for term in sorted(self.told.all(f"{SCHEMA}location"), key=str):
-            latitude, longitude = (number(self.told.one(f"{WGS}{name}", term)) for name in ("lat", "long"))
+            latitude, longitude = (parse_number(self.told.one(f"{WGS}{name}", term)) for name in ("lat", "long"))
             if latitude is not None and longitude is not None:
                 yield Place(self.told.text(f"{RDFS}label", term), latitude, longitude)
 
@@ -172,7 +174,7 @@ class _Reading:
 
     def _detections(self) -> Iterator[Detection]:
         told, begins = self.told, f"{self.record}#detected-"
-        for node in told.graph.about:
+        for node in told.graph.properties:
             if isinstance(node, NamedNode) and node.value.startswith(begins):
                 where = next((it.value for it in told.ours("detectedIn", node) if isinstance(it, NamedNode)), "")
                 yield Detection(_DETECTED.get(where, "venue"), told.one(f"{DCT}language", node) or "", told.sure(node) or 0.0)

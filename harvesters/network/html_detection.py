@@ -18,7 +18,7 @@ _TITLES = 64 * 1024  # bytes in which it tells its title
 def is_html(content: bytes) -> bool:
     """Tell whether *content* is an HTML page.
 
-    >>> is_page(b"<!DOCTYPE html><title>Maintenance</title>"), is_page(b"<OAI-PMH>")
+    >>> is_html(b"<!DOCTYPE html><title>Maintenance</title>"), is_html(b"<OAI-PMH>")
     (True, False)
     """
     return bool(_HTML.match(content[:_LOOK].removeprefix(codecs.BOM_UTF8)))
@@ -27,7 +27,7 @@ def is_html(content: bytes) -> bool:
 def page_title(content: bytes) -> str:
     """Give a page's title on one line, empty where it has none.
 
-    >>> title(b"<html><head><title> We are\\nback &amp; soon </title>")
+    >>> page_title(b"<html><head><title> We are\\nback &amp; soon </title>")
     'We are back & soon'
     """
     found = _TITLE.search(content[:_TITLES])

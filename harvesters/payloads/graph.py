@@ -11,7 +11,7 @@ from pyoxigraph import BlankNode, DefaultGraph, Literal, NamedNode, Quad, Store,
 
 Node = NamedNode | BlankNode
 Term = NamedNode | BlankNode | Literal | Triple
-Said = Mapping[str, tuple[Term, ...]]  # a node's properties, by their IRIs
+Properties = Mapping[str, tuple[Term, ...]]  # a node's properties, by their IRIs
 
 PREFIXES: Mapping[str, str] = {
     "adms": "http://www.w3.org/ns/adms#",
@@ -69,28 +69,28 @@ class Graph:
     """
 
     subject: Node
-    about: Mapping[Node, Said]
-    marks: Mapping[Term, str] = field(default_factory=dict)
+    properties: Mapping[Node, Properties]
+    blank_node_labels: Mapping[Term, str] = field(default_factory=dict)
 
     def all(self, node: Term, *names: str) -> tuple[Term, ...]:
         """Give all values of the properties *names* (IRIs) of *node*, in the order of the names."""
-        said = self.about.get(node, {}) if isinstance(node, NamedNode | BlankNode) else {}
+        said = self.properties.get(node, {}) if isinstance(node, NamedNode | BlankNode) else {}
         return tuple([term for name in names if name in said for term in said[name]])
 
     def first(self, node: Term, *names: str) -> tuple[Term, ...]:
         """Give the values of the first of these properties that *node* has."""
-        said = self.about.get(node, {}) if isinstance(node, NamedNode | BlankNode) else {}
+        said = self.properties.get(node, {}) if isinstance(node, NamedNode | BlankNode) else {}
         return next((said[name] for name in names if name in said), ())
 
     def types(self, node: Term) -> frozenset[str]:
         """Give the classes of *node*, by their IRIs."""
         return frozenset(term.value for term in self.all(node, TYPE) if isinstance(term, NamedNode))
 
-    def written(self) -> bytes:
+    def canonical_text(self) -> bytes:
         """Write the graph so that it is the same text whatever its blank nodes are called: on it a record's digest rests."""
         lines = [
-            f"{node} <{name}> {self.marks.get(term, term)}"
-            for node, said in self.about.items()
+            f"{node} <{name}> {self.blank_node_labels.get(term, term)}"
+            for node, said in self.properties.items()
             if isinstance(node, NamedNode) or node == self.subject
             for name, terms in said.items()
             for term in terms
@@ -100,13 +100,13 @@ class Graph:
         return "\n".join(sorted(lines)).encode()
 
 
-def bounded(store: Store, subject: Node, steps: int) -> Graph:
+def bounded_description(store: Store, subject: Node, steps: int) -> Graph:
     """Take a subject's concise bounded description out of *store*, and those of named nodes up to *steps* away.
 
     What lists members (a catalogue's datasets) is followed from no node, nor are classes. Raises ValueError where it is too
     large for a record, or holds what is no IRI. Source: https://www.w3.org/submissions/CBD/
     """
-    about: dict[Node, Said] = {}
+    about: dict[Node, Properties] = {}
     ahead: deque[tuple[Node, int]] = deque([(subject, steps)])
     count = 0
     while ahead:
@@ -155,7 +155,7 @@ def _said(store: Store, node: Node, *, whole: bool) -> dict[str, tuple[Term, ...
     return {name: tuple(terms) for name, terms in sorted(found.items())}
 
 
-def _marks(about: Mapping[Node, Said]) -> dict[Term, str]:
+def _marks(about: Mapping[Node, Properties]) -> dict[Term, str]:
     """Name each blank node by a digest of what is said of it; one that leads back to itself is marked as such there."""
     marks: dict[Term, str] = {}
     for begun in (node for node in about if isinstance(node, BlankNode)):
@@ -173,20 +173,20 @@ def _marks(about: Mapping[Node, Said]) -> dict[Term, str]:
     return marks
 
 
-def _pairs(about: Mapping[Node, Said], node: Node) -> Iterator[tuple[str, Term]]:
+def _pairs(about: Mapping[Node, Properties], node: Node) -> Iterator[tuple[str, Term]]:
     return ((name, term) for name, terms in about.get(node, {}).items() for term in terms)
 
 
-def _objects(about: Mapping[Node, Said], node: Node) -> Iterator[BlankNode]:
+def _objects(about: Mapping[Node, Properties], node: Node) -> Iterator[BlankNode]:
     return (term for _, term in _pairs(about, node) if isinstance(term, BlankNode))
 
 
-def flat(quads: Iterable[Quad]) -> Iterator[Quad]:
+def merge_graphs(quads: Iterable[Quad]) -> Iterator[Quad]:
     """Put all statements into one graph, and schema.org's into its one namespace, http or https as they came."""
-    return (Quad(quad.subject, quad.predicate, quad.object) for quad in spelled(quads))
+    return (Quad(quad.subject, quad.predicate, quad.object) for quad in normalize_schema_org(quads))
 
 
-def spelled(quads: Iterable[Quad]) -> Iterator[Quad]:
+def normalize_schema_org(quads: Iterable[Quad]) -> Iterator[Quad]:
     """Put schema.org's terms into their one namespace, and leave each statement in its graph."""
     for quad in quads:
         told = quad.object

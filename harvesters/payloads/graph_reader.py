@@ -11,9 +11,9 @@ from pyoxigraph import BlankNode, Literal, NamedNode
 
 from harvesters.errors import ParseError
 from harvesters.parsing import parser_errors
-from harvesters.payloads.crosswalk_lookup import Lexicon
+from harvesters.payloads.crosswalk_lookup import CrosswalkLookup
 from harvesters.payloads.graph import Graph, Term, iri
-from harvesters.payloads.value_parsing import dated, language, named, number, plain, public
+from harvesters.payloads.value_parsing import normalize_inline, parse_date, parse_language, parse_name, parse_number, unique_non_contact
 from vocab.initiative import Party, Place, Role
 from vocab.iris import is_web
 
@@ -26,18 +26,18 @@ _LATITUDE, _LONGITUDE = tuple(map(iri, ("geo:lat", "schema:latitude"))), tuple(m
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class GraphReader:
     """A graph, and the *tag* of texts that name no language."""
 
     graph: Graph
     tag: str | None
 
-    def texts(self, *names: str, of: Term | None = None, form: Callable[[str], str] = plain) -> list[tuple[str, str | None]]:
+    def texts(self, *names: str, of: Term | None = None, form: Callable[[str], str] = normalize_inline) -> list[tuple[str, str | None]]:
         """Give the texts of these properties (IRIs) with their languages; a node's is what it is called."""
         found: list[tuple[str, str | None]] = []
         for term in self.graph.all(of or self.graph.subject, *names):
             if isinstance(term, Literal):
-                found.append((form(term.value), (language(term.language) or term.language) if term.language else self.tag))
+                found.append((form(term.value), (parse_language(term.language) or term.language) if term.language else self.tag))
             elif not isinstance(term, NamedNode) or self.graph.first(term, *LABELS):
                 found += self.texts(*self._label(term), of=term, form=form)
         return found
@@ -49,8 +49,8 @@ class Said:
     def word(self, term: Term) -> str:
         """Give what a value is called; empty where a blank node has no name."""
         if isinstance(term, Literal):
-            return plain(term.value)
-        label = next((plain(it.value) for it in self.graph.first(term, *LABELS) if isinstance(it, Literal)), "")
+            return normalize_inline(term.value)
+        label = next((normalize_inline(it.value) for it in self.graph.first(term, *LABELS) if isinstance(it, Literal)), "")
         return label or (term.value if isinstance(term, NamedNode) else "")
 
     def first(self, *names: str) -> str | None:
@@ -62,10 +62,13 @@ class Said:
         terms = self.graph.all(of or self.graph.subject, *names)
         return [it.value.strip() for it in terms if isinstance(it, NamedNode | Literal) and is_web(it.value.strip())]
 
-    def moment(self, *names: str, of: Term | None = None) -> str | None:
+    def date(self, *names: str, of: Term | None = None) -> str | None:
         """Give the date of the first of these properties that has one."""
         found = (self.graph.all(of or self.graph.subject, name) for name in names)
-        return next((dated(plain(it.value)) for terms in found for it in terms if isinstance(it, Literal) and it.value.strip()), None)
+        return next(
+            (parse_date(normalize_inline(it.value)) for terms in found for it in terms if isinstance(it, Literal) and it.value.strip()),
+            None,
+        )
 
     def parties(self, role: Role, *names: str) -> Iterator[Party]:
         """Give the organizations of these properties; persons are left out, and so is who has no name."""
@@ -74,26 +77,26 @@ class Said:
                 continue
             name = next(iter(self.texts(*self._label(term), of=term)), None) if not isinstance(term, Literal) else self._own(term)
             if name and name[0]:
-                pages = public(self.links(iri("foaf:homepage"), iri("schema:url"), of=term))
-                yield Party(role, named(*name), page=pages[0] if pages else None)
+                pages = unique_non_contact(self.links(iri("foaf:homepage"), iri("schema:url"), of=term))
+                yield Party(role, parse_name(*name), page=pages[0] if pages else None)
 
     def places(self, *names: str) -> Iterator[Place]:
         """Give the points of these properties: WKT, GeoJSON, or a latitude and a longitude."""
         for term in self.graph.all(self.graph.subject, *names):
             label = next(iter(self.texts(*self._label(term), of=term)), None) if not isinstance(term, Literal) else None
             for spot in self._spots(term):
-                yield Place(named(*label) if label else None, *spot)
+                yield Place(parse_name(*label) if label else None, *spot)
 
-    def lands(self, lexicon: Lexicon, *names: str) -> tuple[str, ...]:
+    def countries(self, lexicon: CrosswalkLookup, *names: str) -> tuple[str, ...]:
         """Give the countries of these properties: by name, by the code at the end of their IRI, else the word itself."""
         terms = [term for term in self.graph.all(self.graph.subject, *names) if not self._shaped(term)]
         return tuple(dict.fromkeys(land for term in terms if (land := self._land(term, lexicon))))
 
-    def _land(self, term: Term, lexicon: Lexicon) -> str:
+    def _land(self, term: Term, lexicon: CrosswalkLookup) -> str:
         word = self.word(term)
         code = term.value.rstrip("/#").rpartition("/")[2] if isinstance(term, NamedNode) else ""
-        found = lexicon.land(word) if word else None
-        return found or (lexicon.land(code.upper()) if _CODE.match(code) else None) or word
+        found = lexicon.find_country(word) if word else None
+        return found or (lexicon.find_country(code.upper()) if _CODE.match(code) else None) or word
 
     def _shaped(self, term: Term) -> bool:
         """Tell whether a place is a shape and nothing else."""
@@ -102,7 +105,7 @@ class Said:
         return isinstance(term, BlankNode) and not self.word(term)
 
     def _own(self, term: Literal) -> tuple[str, str | None]:
-        return plain(term.value), (language(term.language) or term.language) if term.language else self.tag
+        return normalize_inline(term.value), (parse_language(term.language) or term.language) if term.language else self.tag
 
     def _label(self, term: Term) -> tuple[str, ...]:
         """Give the one property that says what a node is called."""
@@ -137,6 +140,6 @@ def _spot(text: str) -> Iterator[tuple[float, float]]:
 
 
 def _pair(latitude: str, longitude: str) -> Iterator[tuple[float, float]]:
-    spot = number(latitude), number(longitude)
+    spot = parse_number(latitude), parse_number(longitude)
     if spot[0] is not None and spot[1] is not None:
         yield spot[0], spot[1]

@@ -18,10 +18,10 @@ _MARKUP = re.compile(r"</?[A-Za-z!]|&[#\w]+;")
 _LARGEST = 2_000_000  # characters: longer ones are no text for readers
 
 
-def prose(text: str) -> str:
+def html_to_text(text: str) -> str:
     r"""Give the text of *text* as its reader sees it; what holds no markup is given as it is.
 
-    >>> prose("<p>One &amp; <b>two</b></p><script>x()</script><p>Three</p>"), prose("a < b")
+    >>> html_to_text("<p>One &amp; <b>two</b></p><script>x()</script><p>Three</p>"), html_to_text("a < b")
     ('One & two\n\nThree', 'a < b')
     """
     if not _MARKUP.search(text) or len(text) > _LARGEST:

@@ -18,14 +18,14 @@ Find: TypeAlias = Callable[[Any], Any]
 _Node: TypeAlias = dict[str, Any]
 
 
-def compiled(text: str, where: str = "") -> Find:
+def compile_jmespath(text: str, where: str = "") -> Find:
     """Compile *text*; raises SourceDefinitionError, begun with *where*, where it is no JMESPath.
 
     What is found is given as JMESPath gives it, None where there is nothing.
 
-    >>> compiled("a.b[].c")({"a": {"b": [{"c": 1}, {"d": 2}]}})
+    >>> compile_jmespath("a.b[].c")({"a": {"b": [{"c": 1}, {"d": 2}]}})
     [1]
-    >>> compiled("'nominated'")({}), compiled("`2015`")({})
+    >>> compile_jmespath("'nominated'")({}), compile_jmespath("`2015`")({})
     ('nominated', 2015)
     """
     try:

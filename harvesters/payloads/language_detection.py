@@ -15,7 +15,7 @@ from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
 from vocab.initiative import Detection, Event, Post, Resource, Text
 
-SURE = 0.9  # below it a language is not told; short texts rarely reach it
+MIN_CONFIDENCE = 0.9  # below it a language is not told; short texts rarely reach it
 _SHORT = 80  # letters: a text that has more is looked at by itself, others together with the record's other texts
 _LEAST = 12  # letters of all texts together, in which nothing can show
 _MOST = 4000  # characters that are looked at
@@ -26,7 +26,7 @@ _WHOLE = {"ary": "ar", "arz": "ar", "wuu": "zh", "yue": "zh"}
 _TEXTS = {"titles": "title", "descriptions": "description", "venue": "venue", "content": "content"}
 
 
-def told(resource: Resource) -> Resource:
+def detect_languages(resource: Resource) -> Resource:
     """Give each text without a language the one that shows in it, and mark it as detected; what is declared stays.
 
     Names of organizations and subjects are left alone: a word or two show no language.
@@ -75,7 +75,7 @@ def _detected(text: str) -> tuple[str, float] | None:
     for tongue, confidence in _identifier().rank(text)[:_LOOK]:
         sums[_WHOLE.get(tongue, str(tongue))] += confidence
     (tongue, confidence), *_ = sums.most_common(1)
-    return (tongue, min(1.0, round(float(confidence), 3))) if confidence >= SURE and tongue != _NONE else None
+    return (tongue, min(1.0, round(float(confidence), 3))) if confidence >= MIN_CONFIDENCE and tongue != _NONE else None
 
 
 @lru_cache(maxsize=1)

@@ -21,14 +21,14 @@ _Way = tuple[_Step, ...]
 _TOKEN = re.compile(r"\s*(?:'([^']*)'|<([^<>\s]+)>|([A-Za-z][\w.-]*):([\w.%-]+)|(a)\b|(\|\||[|/.()]))\s*")
 
 
-def compiled(text: str, where: str = "", prefixes: Mapping[str, str] | None = None) -> Find:
+def compile_path(text: str, where: str = "", prefixes: Mapping[str, str] | None = None) -> Find:
     """Compile *text*; raises SourceDefinitionError, begun with *where*, where it is no path that is known here.
 
     Blank nodes at its end are left out, since they say nothing by themselves. *prefixes* are those of the card, before our own.
 
     >>> title = NamedNode("http://purl.org/dc/terms/title")
     >>> found = {NamedNode("urn:a"): {title.value: (Literal("Wells", language="en"),)}}
-    >>> compiled("dct:title | rdfs:label")(Graph(NamedNode("urn:a"), found))
+    >>> compile_path("dct:title | rdfs:label")(Graph(NamedNode("urn:a"), found))
     [<Literal value=Wells language=en>]
     """
     known = {**PREFIXES, **(prefixes or {})}

@@ -16,9 +16,9 @@ from harvesters.errors import ParseError
 from harvesters.network.fetch import Reply
 from harvesters.network.response_parsing import dump_json, load_json, refuse_html
 from harvesters.parsing import parser_errors
-from harvesters.payloads.contexts import Find, addressed, placed
-from harvesters.payloads.graph import flat, spelled
-from harvesters.payloads.rdf_parser import Broken, parse_quads
+from harvesters.payloads.contexts import Find, has_remote_context, inline_contexts
+from harvesters.payloads.graph import merge_graphs, normalize_schema_org
+from harvesters.payloads.rdf_parser import NodeErrors, parse_quads
 from harvesters.payloads.rdf_xml import LARGE, check_document, repair
 
 ACCEPT = (
@@ -48,7 +48,7 @@ _GRAPHS = re.compile(rb"(?m)^[ \t]*+(?:GRAPH[ \t]++)?(?:<[^<>\s]*+>|_:\w++|\w*+:
 _XML = re.compile(rb"<[\w.-]++(?::[\w.-]*+)?[\s>][^.]*xmlns")
 
 
-def told(reply: Reply, forced: str | None = None) -> str:
+def detect_format(reply: Reply, forced: str | None = None) -> str:
     """Tell an answer's syntax: *forced*, else by its media type, its address's suffix, or its look.
 
     A media type or suffix that its look belies is not believed: servers call Turtle XML, and JSON-LD Turtle.
@@ -72,7 +72,9 @@ def _look(content: bytes) -> str:
 
 
 @contextmanager
-def loaded(reply: Reply, find: Find, forced: str | None = None, *, graphs: bool = False, broken: Broken | None = None) -> Iterator[Store]:
+def parse_rdf(
+    reply: Reply, find: Find, forced: str | None = None, *, graphs: bool = False, broken: NodeErrors | None = None
+) -> Iterator[Store]:
     """Read an answer into a store that lasts as long as the context; a large one lies on disk meanwhile.
 
     All named graphs are read as one, unless *graphs* are to stay apart. JSON-LD takes the contexts that it names from *find*
@@ -81,10 +83,10 @@ def loaded(reply: Reply, find: Find, forced: str | None = None, *, graphs: bool 
     """
     with tempfile.TemporaryDirectory(prefix="stocktake-") as folder:
         store = Store(folder) if len(reply.content) > LARGE else Store()
-        name = told(reply, forced)
+        name = detect_format(reply, forced)
         content = _prepared(reply, name, find)
         syntax = RdfFormat.TRIG if name == "turtle" and not forced else SYNTAXES[name]  # all Turtle is TriG
-        form = spelled if graphs else flat
+        form = normalize_schema_org if graphs else merge_graphs
         subject = f"{reply.url}: not {_NAMED[name]} that can be read"
         try:
             store.bulk_extend(form(parse_quads(content, syntax, subject, reply.url, broken=broken)))
@@ -99,7 +101,7 @@ def loaded(reply: Reply, find: Find, forced: str | None = None, *, graphs: bool 
         del store
 
 
-def _first(broken: Broken | None) -> str:
+def _first(broken: NodeErrors | None) -> str:
     return f": {next(iter(broken.values()))}" if broken else ""
 
 
@@ -115,10 +117,10 @@ def _prepared(reply: Reply, name: str, find: Find) -> bytes:
         return content
     document = load_json(reply)
     with parser_errors(f"{reply.url}: its JSON-LD holds"):
-        if not addressed(document):
+        if not has_remote_context(document):
             return content
         try:
-            return dump_json(placed(document, find))
+            return dump_json(inline_contexts(document, find))
         except LookupError as error:
             cure = "none of those that we have at hand; name it in the option `contexts` to allow it"
             raise ParseError(f"{reply.url}: its JSON-LD needs the context {error.args[0]}, {cure}") from error

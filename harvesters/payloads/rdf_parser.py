@@ -13,7 +13,7 @@ from pyoxigraph import NamedNode, Quad, QuadParser, RdfFormat, parse
 from harvesters.errors import ParseError
 from harvesters.parsing import join_url, message, parser_errors
 
-Broken = dict[str, str]  # why a node cannot be read, by its IRI or blank node as in N-Triples; "" where the node is not known
+NodeErrors = dict[str, str]  # why a node cannot be read, by its IRI or blank node as in N-Triples; "" where the node is not known
 
 DEPTH = 100  # of triple terms within each other: pyoxigraph overflows the stack at some 20,000, and data have 2
 _MOST = 100  # broken statements of a document; more are no document in this syntax
@@ -32,7 +32,7 @@ _SUBJECT = re.compile(
 
 
 def parse_quads(
-    content: bytes, syntax: RdfFormat, subject: str, base: str | None = None, *, broken: Broken | None = None, rename: bool = False
+    content: bytes, syntax: RdfFormat, subject: str, base: str | None = None, *, broken: NodeErrors | None = None, rename: bool = False
 ) -> Iterator[Quad]:
     """Parse *content* and yield its quads; *subject* begins the messages, *rename* gives blank nodes new names.
 
@@ -74,7 +74,7 @@ def _check_depth(content: bytes, subject: str) -> None:
 class _Statements:
     """The statements of a document, read up to each fault; *broken* receives the subject of each that has one."""
 
-    def __init__(self, content: bytes, broken: Broken) -> None:
+    def __init__(self, content: bytes, broken: NodeErrors) -> None:
         self._content, self._broken = content, broken
         self._errors: list[SyntaxError] = []
         self._tokens = _TOKEN.finditer(content)

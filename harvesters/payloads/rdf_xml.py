@@ -15,7 +15,7 @@ from lxml.etree import _Element
 
 from harvesters.errors import ParseError
 from harvesters.parsing import join_url, parser_errors
-from harvesters.payloads.rdf_parser import Broken
+from harvesters.payloads.rdf_parser import NodeErrors
 
 LARGE = 32 * 1024 * 1024  # bytes of a document that is checked piece by piece: its tree takes four times as much
 _RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
@@ -52,7 +52,7 @@ def check_document(content: bytes, url: str) -> bytes:
     return content
 
 
-def repair(content: bytes, url: str, broken: Broken) -> bytes:
+def repair(content: bytes, url: str, broken: NodeErrors) -> bytes:
     """Return a document without the text that stands where RDF/XML has none, and put the nodes that had it into *broken*."""
     if len(content) > LARGE:
         raise ParseError(f"{url}: its RDF/XML holds text between its elements, and is too large to be repaired")
@@ -73,7 +73,7 @@ def repair(content: bytes, url: str, broken: Broken) -> bytes:
     return etree.tostring(root)
 
 
-def _inner(arc: _Element, name: str, base: str, broken: Broken) -> list[tuple[_Element, str]]:
+def _inner(arc: _Element, name: str, base: str, broken: NodeErrors) -> list[tuple[_Element, str]]:
     """Return the node elements of a property element of the node *name*, each with its base."""
     kind = arc.get(_TYPE)
     base = join_url(base, arc.get(_BASE, ""))
@@ -86,7 +86,7 @@ def _inner(arc: _Element, name: str, base: str, broken: Broken) -> list[tuple[_E
     return [(node, base) for node in arc]
 
 
-def _strip(element: _Element, name: str, broken: Broken) -> None:
+def _strip(element: _Element, name: str, broken: NodeErrors) -> None:
     """Remove the text of an element that has only elements, as *name* is broken by it."""
     texts = [element.text, *(child.tail for child in element)]
     stray = next((text for text in texts if text and text.strip()), None)

@@ -15,7 +15,7 @@ CATALOGUES = frozenset(map(iri, (
 )))  # fmt: skip
 _NO_RECORDS = CATALOGUES | frozenset(map(iri, ("dcat:CatalogRecord", "hydra:PartialCollectionView")))
 # What is a record wherever it stands. Parts of others (distributions, agents, places) are none; of schema.org, the kinds of the model.
-KNOWN = frozenset(map(iri, (
+RECORD_CLASSES = frozenset(map(iri, (
     "dcat:Dataset", "dcat:DataService", "dcat:DatasetSeries", "dcat:Resource", "adms:Asset",
     "foaf:Project", "doap:Project", "vivo:Project", "frapo:Project", "eurio:Project",
     "schema:Dataset", "schema:Project", "schema:ResearchProject", "schema:Course", "schema:Report", "schema:ScholarlyArticle",
@@ -33,7 +33,7 @@ _TOTAL = NamedNode(iri("hydra:totalItems"))
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class DiscoveredRecords:
     """What a document holds: *records* by key, *keyless* ones, *elsewhere* members that it only names, *catalogues* that it leads to."""
 
     records: tuple[tuple[str, Node], ...]
@@ -42,7 +42,7 @@ class Found:
     catalogues: tuple[str, ...]
 
 
-def found(store: Store, classes: frozenset[str], page: str | None = None) -> Found:
+def find_records(store: Store, classes: frozenset[str], page: str | None = None) -> DiscoveredRecords:
     """Find the records of a document: the instances of *classes*, else what its catalogues list and what is KNOWN as a record.
 
     Without *classes* a blank node to which something but a catalogue points is a part of that, and no record. A blank
@@ -52,22 +52,22 @@ def found(store: Store, classes: frozenset[str], page: str | None = None) -> Fou
     if classes:
         chosen = {node for name in classes for node in _instances(store, name)}
     else:
-        known = {node for name in KNOWN for node in _instances(store, name)}
+        known = {node for name in RECORD_CLASSES for node in _instances(store, name)}
         whole = {node for node in known if isinstance(node, NamedNode) or not _part(store, node)} | listed
-        chosen = {node for node in whole if described(store, node) and not _types(store, node) & _NO_RECORDS}
+        chosen = {node for node in whole if is_described(store, node) and not _types(store, node) & _NO_RECORDS}
     named: dict[str, Node] = {}
     keyless: list[Node] = []
     for node in sorted(chosen, key=lambda it: (isinstance(it, BlankNode), it.value)):
-        key = node.value if isinstance(node, NamedNode) else key_of(store, node) or (page if len(chosen) == 1 else None)
+        key = node.value if isinstance(node, NamedNode) else find_key(store, node) or (page if len(chosen) == 1 else None)
         if key and key not in named:
             named[key] = node
         elif not key:
             keyless.append(node)
-    only_named = {node.value for node in listed if isinstance(node, NamedNode) and is_web(node.value) and not described(store, node)}
-    return Found(tuple(sorted(named.items())), tuple(keyless), tuple(sorted(only_named)), tuple(sorted(_catalogues(store))))
+    only_named = {node.value for node in listed if isinstance(node, NamedNode) and is_web(node.value) and not is_described(store, node)}
+    return DiscoveredRecords(tuple(sorted(named.items())), tuple(keyless), tuple(sorted(only_named)), tuple(sorted(_catalogues(store))))
 
 
-def key_of(store: Store, node: Node) -> str | None:
+def find_key(store: Store, node: Node) -> str | None:
     """Give the key of a node that has no IRI: what it says to be its identifier, else its page."""
     for name in (*_IDENTIFIERS, *_PAGES):
         if told := sorted(text for term in _values(store, node, name) if (text := _key(term))):
@@ -75,12 +75,12 @@ def key_of(store: Store, node: Node) -> str | None:
     return None
 
 
-def modified(store: Store, node: Node) -> str | None:
+def find_modified(store: Store, node: Node) -> str | None:
     """Give when a node says that it changed."""
     return next((term.value for name in _MODIFIED for term in _values(store, node, name) if isinstance(term, Literal)), None)
 
 
-def next_page(store: Store) -> str | None:
+def find_next_page(store: Store) -> str | None:
     """Give the address of the collection's next page, that of a PartialCollectionView or a PagedCollection.
 
     Source: https://www.hydra-cg.com/spec/latest/core/#collections
@@ -89,14 +89,14 @@ def next_page(store: Store) -> str | None:
     return min((text for quad in quads if (text := _key(quad.object)) and is_web(text)), default=None)
 
 
-def total(store: Store) -> int | None:
+def find_total(store: Store) -> int | None:
     """Give the number of members that the document's one collection claims."""
     told = {quad.object.value for quad in store.quads_for_pattern(None, _TOTAL, None, DefaultGraph()) if isinstance(quad.object, Literal)}
     number = next(iter(told)) if len(told) == 1 else ""
     return int(number) if number.isascii() and number.isdigit() else None
 
 
-def classes(store: Store) -> list[str]:
+def frequent_classes(store: Store) -> list[str]:
     """Give the classes of which the document has instances, the most frequent first, at most eight."""
     count: dict[str, int] = {}
     for quad in store.quads_for_pattern(None, NamedNode(TYPE), None, DefaultGraph()):
@@ -141,12 +141,12 @@ def _part(store: Store, node: Node) -> bool:
     return any(quad.predicate.value not in MEMBERS for quad in store.quads_for_pattern(None, None, node, DefaultGraph()))
 
 
-def catalogue(store: Store) -> bool:
+def is_catalogue(store: Store) -> bool:
     """Tell whether a document describes a catalogue or a collection, be it empty."""
     return any(True for name in CATALOGUES for _ in _instances(store, name))
 
 
-def described(store: Store, node: Node) -> bool:
+def is_described(store: Store, node: Node) -> bool:
     """Tell whether a document says anything of a node."""
     return next(iter(store.quads_for_pattern(node, None, None, DefaultGraph())), None) is not None
 

@@ -21,8 +21,8 @@ from harvesters.network.charset import is_charset
 from harvesters.network.fetch import Reply
 from harvesters.network.response_parsing import dump_json
 from harvesters.parsing import parser_errors
-from harvesters.payloads.contexts import ours, placed
-from harvesters.payloads.graph import flat
+from harvesters.payloads.contexts import builtin_context, inline_contexts
+from harvesters.payloads.graph import merge_graphs
 from harvesters.payloads.rdf_parser import parse_quads
 from vocab.iris import is_web
 
@@ -31,7 +31,7 @@ _TYPE = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
 _NAMESPACE = re.compile(r"(https?://.*[/#])[^/#]+\Z")
 
 
-def read(reply: Reply) -> tuple[Store, list[str]]:
+def parse_page(reply: Reply) -> tuple[Store, list[str]]:
     """Read all that a page says into a store, and tell what of it could not be read."""
     store, troubles = Store(), list[str]()
     text = _text(reply).encode("utf-8", "replace")
@@ -69,7 +69,7 @@ def _json_ld(text: bytes, url: str) -> Iterator[Any]:
     broken: Exception | None = None
     for script in parse_html(text, encoding="utf-8").iterfind('.//script[@type="application/ld+json"]'):
         try:
-            yield from (placed(item, ours) for item in JsonLdExtractor().extract_items(script))
+            yield from (inline_contexts(item, builtin_context) for item in JsonLdExtractor().extract_items(script))
         except LookupError as error:
             broken = ValueError(f"it needs the context {error.args[0]}, which we do not have at hand")
         except (ValueError, TypeError, RecursionError) as error:
@@ -90,7 +90,7 @@ def _node(item: dict[str, Any], around: str) -> dict[str, Any]:
     match = _NAMESPACE.match(types[0]) if types else None
     namespace = match.group(1) if match else around
     schema = re.match(r"https?://(www\.)?schema\.org/", namespace)
-    node: dict[str, Any] = {"@context": ours("https://schema.org") if schema else {"@vocab": namespace}} if namespace else {}
+    node: dict[str, Any] = {"@context": builtin_context("https://schema.org") if schema else {"@vocab": namespace}} if namespace else {}
     node |= {"@type": types} if types else {}
     node |= {"@id": item["id"]} if is_web(item.get("id", "")) else {}
     for name, value in item.get("properties", {}).items():
@@ -111,10 +111,10 @@ def _rdfa(text: bytes, url: str) -> Iterator[Any]:
 
 def _put(store: Store, item: Any, url: str) -> None:
     quads = parse_quads(dump_json(item), RdfFormat.JSON_LD, "as JSON-LD", url, rename=True)
-    store.extend(list(mended(flat(quads))))
+    store.extend(list(iri_or_text(merge_graphs(quads))))
 
 
-def mended(quads: Iterable[Quad]) -> Iterator[Quad]:
+def iri_or_text(quads: Iterable[Quad]) -> Iterator[Quad]:
     """Keep as a text what stands as an address and is none, which authors of pages and of plain JSON write often."""
     for quad in quads:
         it = quad.object

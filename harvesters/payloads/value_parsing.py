@@ -28,13 +28,13 @@ _TAG = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{1,8})*\Z")
 _MIDNIGHT = {"00:00", "00:00:00"}
 _MEMO = 4096  # words: more than there are languages with their spellings
 _NAMES = 16384  # names and values that come again: a registry's vocabulary and organizations, some 4 MB
-LONGEST = 300  # characters of a name; what is longer is a text, and is neither looked up nor remembered
+MAX_NAME_LENGTH = 300  # characters of a name; what is longer is a text, and is neither looked up nor remembered
 
 
-def plain(value: Any) -> str:
+def normalize_inline(value: Any) -> str:
     """Give a text or a number as one line without needless space; empty for anything else.
 
-    >>> plain("  A \\n b "), plain(4), plain(None), plain(["a"])
+    >>> normalize_inline("  A \\n b "), normalize_inline(4), normalize_inline(None), normalize_inline(["a"])
     ('A b', '4', '', '')
     """
     if isinstance(value, str):
@@ -42,15 +42,15 @@ def plain(value: Any) -> str:
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else ""
 
 
-def block(value: Any) -> str:
+def normalize_block(value: Any) -> str:
     """Give a long text with its paragraphs, without space at its ends; empty for what is no text."""
     return value.strip() if isinstance(value, str) else ""
 
 
-def private(text: str) -> str:
+def strip_contacts(text: str) -> str:
     """Leave out e-mail addresses and telephone numbers, which are persons'.
 
-    >>> private("Ask jane.doe@example.org or tel. +254 20 555 01 02 in 2024")
+    >>> strip_contacts("Ask jane.doe@example.org or tel. +254 20 555 01 02 in 2024")
     'Ask […] or […] in 2024'
     """
     if "@" in text:
@@ -74,28 +74,28 @@ def _numbered(text: str) -> bool:
 
 @lru_cache(_NAMES)
 def _named(text: str, tag: str | None) -> Text:
-    return Text(private(text), tag)
+    return Text(strip_contacts(text), tag)
 
 
-def named(text: str, tag: str | None = None) -> Text:
+def parse_name(text: str, tag: str | None = None) -> Text:
     """Give a name or word, which may come often, with its language and without contacts."""
-    return _named(text, tag) if len(text) <= LONGEST else Text(private(text), tag)
+    return _named(text, tag) if len(text) <= MAX_NAME_LENGTH else Text(strip_contacts(text), tag)
 
 
-def public(texts: Iterable[str]) -> tuple[str, ...]:
+def unique_non_contact(texts: Iterable[str]) -> tuple[str, ...]:
     """Keep each text once, without the empty ones and those that are an e-mail address."""
     return tuple(dict.fromkeys([text for text in texts if text and not ("@" in text and _MAIL.fullmatch(text))]))
 
 
-def many(value: Any) -> list[Any]:
+def as_list(value: Any) -> list[Any]:
     """Give a list as it is, nothing as an empty one, and anything else as a list of one."""
     return value if isinstance(value, list) else [] if value is None else [value]
 
 
-def parted(texts: Iterable[str], mark: str | None) -> list[str]:
+def split_values(texts: Iterable[str], mark: str | None) -> list[str]:
     """Split texts at *mark*, where there is one.
 
-    >>> parted(["a; b;", "c"], ";")
+    >>> split_values(["a; b;", "c"], ";")
     ['a', 'b', 'c']
     """
     if not mark:
@@ -104,40 +104,40 @@ def parted(texts: Iterable[str], mark: str | None) -> list[str]:
 
 
 def _split(text: str, mark: str | None) -> tuple[str, ...]:
-    whole = plain(text)
-    return tuple(parted([whole], mark)) if whole else ()
+    whole = normalize_inline(text)
+    return tuple(split_values([whole], mark)) if whole else ()
 
 
 _pieces = lru_cache(_NAMES)(_split)
 
 
-def pieces(value: Any, mark: str | None) -> tuple[str, ...]:
+def split_words(value: Any, mark: str | None) -> tuple[str, ...]:
     """Give the words of a value: those of a list, or of a text, each split at *mark* where there is one.
 
-    >>> pieces("a; b", ";"), pieces(["a", None, 4], None), pieces(None, ";")
+    >>> split_words("a; b", ";"), split_words(["a", None, 4], None), split_words(None, ";")
     (('a', 'b'), ('a', '4'), ())
     """
     if isinstance(value, str):
-        return (_pieces if len(value) <= LONGEST else _split)(value, mark)
-    words = [text for it in many(value) if (text := plain(it))]
-    return tuple(parted(words, mark))
+        return (_pieces if len(value) <= MAX_NAME_LENGTH else _split)(value, mark)
+    words = [text for it in as_list(value) if (text := normalize_inline(it))]
+    return tuple(split_values(words, mark))
 
 
-def date(value: Any, forms: Sequence[str] = ()) -> str | None:
+def normalize_date(value: Any, forms: Sequence[str] = ()) -> str | None:
     """Write a date as ISO 8601 where it can be read without a guess, else as the source wrote it; None for nothing.
 
     *forms* (strptime) are the card's. Midnight without a zone, as databases write a day, is that day.
 
-    >>> date("2024-09-13 00:00:00.0"), date("2024/05/01"), date("3/4/2026"), date(2015)
+    >>> normalize_date("2024-09-13 00:00:00.0"), normalize_date("2024/05/01"), normalize_date("3/4/2026"), normalize_date(2015)
     ('2024-09-13', '2024-05-01', '3/4/2026', '2015')
-    >>> date("3/31/2026 12:00:00 AM", ["%m/%d/%Y %I:%M:%S %p"])
+    >>> normalize_date("3/31/2026 12:00:00 AM", ["%m/%d/%Y %I:%M:%S %p"])
     '2026-03-31'
     """
-    return dated(plain(value), forms)
+    return parse_date(normalize_inline(value), forms)
 
 
-def dated(text: str, forms: Sequence[str] = ()) -> str | None:
-    """Write a date that is one line already, as ``date`` does."""
+def parse_date(text: str, forms: Sequence[str] = ()) -> str | None:
+    """Write a date that is one line already, as ``normalize_date`` does."""
     if len(text) == 10 and text[4] == text[7] == "-":
         return text
     if match := _DAY_TIME.match(text):
@@ -149,19 +149,19 @@ def dated(text: str, forms: Sequence[str] = ()) -> str | None:
         return text.replace("/", "-")
     for form in forms:
         try:
-            return date(datetime.strptime(text, form).isoformat())
+            return normalize_date(datetime.strptime(text, form).isoformat())
         except ValueError:
             continue
     return text or None
 
 
-def interval(text: str) -> tuple[str, str] | None:
+def parse_interval(text: str) -> tuple[str, str] | None:
     """Read an interval of ISO 8601, e.g. 2019/2021 or 2019-01-01/2021-12-31; None where there is none."""
     match = _INTERVAL.match(text) if "/" in text else None
     return (match[1], match[2]) if match else None
 
 
-def number(value: Any) -> float | None:
+def parse_number(value: Any) -> float | None:
     """Read a decimal number; None where there is none."""
     try:
         found = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
@@ -171,14 +171,14 @@ def number(value: Any) -> float | None:
 
 
 @lru_cache(maxsize=_MEMO)
-def language(word: str) -> str | None:
+def parse_language(word: str) -> str | None:
     """Give the BCP 47 tag of a language that *word* names by a tag, an ISO 639 code or in English; None for others.
 
     Source: https://www.rfc-editor.org/info/bcp47 and ISO 639 by pycountry.
 
-    >>> language("eng"), language("en_US"), language("fre"), language("French"), language("http://id.loc.gov/vocabulary/iso639-1/es")
-    ('en', 'en-US', 'fr', 'fr', 'es')
-    >>> language("misc") is None
+    >>> [parse_language(word) for word in ("eng", "en_US", "fre", "French", "http://id.loc.gov/vocabulary/iso639-1/es")]
+    ['en', 'en-US', 'fr', 'fr', 'es']
+    >>> parse_language("misc") is None
     True
     """
     text = word.strip().rpartition("/")[2] if word.startswith("http") else word.strip()
@@ -193,12 +193,12 @@ def language(word: str) -> str | None:
     return f"{short}-{rest}" if short and rest else short
 
 
-def web(texts: Iterable[str]) -> tuple[str, ...]:
+def unique_urls(texts: Iterable[str]) -> tuple[str, ...]:
     """Keep the web addresses, each once."""
     return tuple(dict.fromkeys([text for text in texts if is_web(text)]))
 
 
-def titled(texts: Iterable[tuple[str, str | None]]) -> tuple[Text, ...]:
+def parse_titles(texts: Iterable[tuple[str, str | None]]) -> tuple[Text, ...]:
     """Give texts with their languages, each once, without contacts and empty ones."""
-    found = [Text(private(text), tag) for text, tag in texts if text]
+    found = [Text(strip_contacts(text), tag) for text, tag in texts if text]
     return tuple(dict.fromkeys(found) if len(found) > 1 else found)

@@ -17,7 +17,7 @@ from lxml import etree
 from harvesters.errors import ParseError
 from harvesters.parsing import parser_errors
 
-MOST = 20_000_000  # cells of a sheet, with those that are empty
+MAX_CELLS = 20_000_000  # cells of a sheet, with those that are empty
 _FREE, _EMPTY = 1_000_000, 100  # cells that any sheet may have, and how many of them for each that has a value
 _UNPACKED = 512 * 1024 * 1024  # bytes of all members of a packed workbook
 _PIECE = 1 << 20
@@ -58,7 +58,7 @@ class Area:
     @property
     def is_too_large(self) -> bool:
         """Return whether a parser should not allocate it: too many cells, or far more than have a value."""
-        return self.size > min(MOST, _FREE + _EMPTY * self.cells)
+        return self.size > min(MAX_CELLS, _FREE + _EMPTY * self.cells)
 
 
 def check_areas(content: bytes, subject: str) -> None:

@@ -96,7 +96,7 @@ class Craft:
     def _map(self, it: Case) -> StagedRecord | _Pending:
         record, before, run = it.record, it.before, self.task.run
         try:
-            resource = language_detection.told(self.read(record))
+            resource = language_detection.detect_languages(self.read(record))
             statements = describe(resource, self.iris, run.source)
         except ParseError as error:
             return StagedRecord(record.key, Outcome.UNREADABLE, reason=str(error), position=it.at)

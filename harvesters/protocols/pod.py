@@ -16,10 +16,10 @@ from harvesters.network.fetch import Fetch, Reply
 from harvesters.network.response_parsing import dump_json, load_json
 from harvesters.option_schema import Option, get_option
 from harvesters.page_model import InvalidRecord, Page, Pages, Record
-from harvesters.payloads.contexts import ours
-from harvesters.payloads.graph import Graph, bounded, flat
+from harvesters.payloads.contexts import builtin_context
+from harvesters.payloads.graph import Graph, bounded_description, merge_graphs
 from harvesters.payloads.rdf_parser import parse_quads
-from harvesters.payloads.structured_data import mended
+from harvesters.payloads.structured_data import iri_or_text
 from harvesters.protocols.paged_document import cut
 from harvesters.source import Source
 from vocab.iris import is_web
@@ -103,13 +103,13 @@ def _key(row: Mapping[str, Any]) -> str | None:
 
 def _graph(row: Mapping[str, Any], kind: str, base: str) -> Graph:
     """Read a dataset as JSON-LD by our own context, whatever context the file names."""
-    context = ours(_CONTEXT)
+    context = builtin_context(_CONTEXT)
     node = row.get("@id")
     subject = NamedNode(node) if isinstance(node, str) and is_web(node) else _SUBJECT
     document = {"@type": kind, **_told(row, context), "@context": context, "@id": str(subject) if subject == _SUBJECT else node}
     store = Store()
-    store.extend(list(mended(flat(parse_quads(dump_json(document), RdfFormat.JSON_LD, "what cannot be read", base)))))
-    return bounded(store, subject, 1)
+    store.extend(list(iri_or_text(merge_graphs(parse_quads(dump_json(document), RdfFormat.JSON_LD, "what cannot be read", base)))))
+    return bounded_description(store, subject, 1)
 
 
 def _told(value: Any, context: Mapping[str, Any]) -> Any:

@@ -64,7 +64,7 @@ class Means:
 def _mend(journal: Journal) -> None:
     """Set right what a crash left; where the journal cannot be written one may look all the same, and who writes is told."""
     try:
-        aside = journal.mend()
+        aside = journal.recover()
     except JournalWriteError as error:
         log.warning("journal not writable; nothing can be published", reason=str(error))
         return

@@ -43,12 +43,12 @@ def writing(means: Means) -> Iterator[Means]:
     """Wait for the journal: what a run tells of it (its own entry's number, the quads before it) must still be so when it is written."""
     if not means.ledger.is_shared:
         with _locked(means.data, ".journal.lock"):  # no source's name begins with a dot
-            means.journal.look()
+            means.journal.refresh()
             yield means
         return
     with means.ledger.advisory_lock("journal", wait=True) as fence:
         assert fence is not None
-        means.journal.look()  # the head that a run counts on is the last one, on whichever machine it was written
+        means.journal.refresh()  # the head that a run counts on is the last one, on whichever machine it was written
         yield replace(means, fence=_both(means.fence, fence))
 
 

@@ -58,7 +58,7 @@ class Following:
 
     def step(self) -> int:
         """Note the entries that are new; give their number."""
-        changed, done = self._journal.stamp, 0
+        changed, done = self._journal.change_token, 0
         if changed == self._listed:
             return 0
         for entry in self._journal.entries(after=self.position):

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 
 from journal.entry import Entry
-from journal.row_counts import tally
+from journal.row_counts import count_rows
 from publisher.http.problems import HTTPProblem
 from publisher.http.ranges import RangeNotSatisfiable, parse_range
 from publisher.releases.gzip_member import member
@@ -60,7 +60,7 @@ def send(request: Request, entry: Entry, *, packed: bool) -> Response:
     if packed:
         return FileResponse(entry.path, headers=headers, media_type="application/gzip")
     headers["Content-Type"] = MEDIA
-    size = tally(entry).size
+    size = count_rows(entry).size
     if not coded:
         return _answer(request, headers, size, partial(_unpacked, entry))
     headers["Content-Encoding"] = "gzip"

@@ -140,7 +140,7 @@ class Follower:
         self._lock.close()
 
     def _catch_up(self) -> bool:
-        changed = self._journal.stamp
+        changed = self._journal.change_token
         if changed == self._listed:
             return False
         before, quads, since = self.mark.position, self.mark.quads, time.monotonic()

@@ -154,7 +154,7 @@ def run_case(name: str, seed: int) -> Outcome:
                 for item in page.items:
                     if isinstance(item, Record):
                         try:
-                            describe(language_detection.told(read(item)), Iris(), "a")
+                            describe(language_detection.detect_languages(read(item)), Iris(), "a")
                             records += 1
                         except ParseError:
                             pass

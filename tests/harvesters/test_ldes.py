@@ -13,7 +13,7 @@ from harvesters.errors import NotFoundError, ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.retry import RetryPolicy
 from harvesters.page_model import DeletedRecord, InvalidRecord, Record
-from harvesters.payloads.property_path import compiled
+from harvesters.payloads.property_path import compile_path
 from harvesters.protocols.ldes.harvest import collect
 
 HOST = "https://registry.example"
@@ -73,7 +73,9 @@ def items(pages):
 
 def told(pages):
     return {
-        item.key.removeprefix(f"{HOST}/"): compiled("dct:title")(item.payload)[0].value for item in items(pages) if isinstance(item, Record)
+        item.key.removeprefix(f"{HOST}/"): compile_path("dct:title")(item.payload)[0].value
+        for item in items(pages)
+        if isinstance(item, Record)
     }
 
 
@@ -134,7 +136,7 @@ def test_a_stream_without_versions_brings_its_members(source):
     pages = harvest(Site(s=stream), source())
 
     assert told(pages) == {"m1": "A", "m2": "B"}
-    assert compiled("foaf:maker/foaf:name")(items(pages)[1].payload)[0].value == "Water"
+    assert compile_path("foaf:maker/foaf:name")(items(pages)[1].payload)[0].value == "Water"
 
 
 @pytest.mark.parametrize(("path", "deleted"), [("dct:type", "'gone'"), ("a", ":Tombstone")])

@@ -10,7 +10,7 @@ import simulated
 from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.page_model import DeletedRecord, InvalidRecord, Payload, Record
-from harvesters.payloads.property_path import compiled
+from harvesters.payloads.property_path import compile_path
 from harvesters.protocols.oai.harvest import collect
 
 HEAD = '<OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/"><responseDate>2026-01-01T00:00:00Z</responseDate>'
@@ -69,7 +69,7 @@ def test_rdf_brings_a_graph(card):
 
     assert check_compatible(source)[0].brings is Payload.GRAPH
     assert (record.key, record.payload.subject.value) == ("k", "https://registry.example/w")
-    assert [term.value for term in compiled("dct:title | dct:publisher/foaf:name")(record.payload)] == ["Wells", "Water"]
+    assert [term.value for term in compile_path("dct:title | dct:publisher/foaf:name")(record.payload)] == ["Wells", "Water"]
 
 
 @pytest.mark.parametrize(

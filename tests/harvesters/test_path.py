@@ -6,7 +6,7 @@ import jmespath
 import pytest
 
 from harvesters.errors import ParseError, SourceDefinitionError
-from harvesters.payloads.jmespath_compiler import compiled
+from harvesters.payloads.jmespath_compiler import compile_jmespath
 
 ROWS = [
     {},
@@ -27,7 +27,7 @@ PATHS = ["a", "a.b", "a.b.c", "a[0]", "a[-1]", "a[5]", "a[0].b", "a[].b", "a[*].
 
 @pytest.mark.parametrize("path", PATHS)
 def test_a_compiled_path_finds_what_jmespath_finds(path):
-    find = compiled(path)
+    find = compile_jmespath(path)
 
     for row in ROWS:
         try:
@@ -41,4 +41,4 @@ def test_a_compiled_path_finds_what_jmespath_finds(path):
 
 def test_what_is_no_path_is_refused():
     with pytest.raises(SourceDefinitionError, match=r"here: 'a\.\.b' is no JMESPath"):
-        compiled("a..b", "here")
+        compile_jmespath("a..b", "here")

@@ -11,7 +11,7 @@ import replay
 from harvesters.errors import ParseError
 from harvesters.network.fetch import Validator
 from harvesters.page_model import InvalidRecord, Record
-from harvesters.payloads.property_path import compiled
+from harvesters.payloads.property_path import compile_path
 from harvesters.protocols.pod import collect
 
 URL = "https://registry.example/api"
@@ -23,7 +23,7 @@ def harvest(there, source, cursor=None):
 
 
 def found(record, path):
-    return [term.value for term in compiled(path)(record.payload)]
+    return [term.value for term in compile_path(path)(record.payload)]
 
 
 @pytest.fixture

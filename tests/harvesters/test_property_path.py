@@ -7,7 +7,7 @@ from pyoxigraph import BlankNode, Literal, NamedNode
 
 from harvesters.errors import SourceDefinitionError
 from harvesters.payloads.graph import Graph, iri
-from harvesters.payloads.property_path import compiled
+from harvesters.payloads.property_path import compile_path
 
 A, ORG, PLACE = NamedNode("https://registry.example/a"), NamedNode("https://registry.example/org"), BlankNode("p")
 GRAPH = Graph(
@@ -43,7 +43,7 @@ GRAPH = Graph(
     ],
 )
 def test_a_path_finds_what_sparqls_would(path, values):
-    assert [term.value for term in compiled(path, "", {"t": "https://terms.example/"})(GRAPH)] == values
+    assert [term.value for term in compile_path(path, "", {"t": "https://terms.example/"})(GRAPH)] == values
 
 
 @pytest.mark.parametrize(
@@ -63,4 +63,4 @@ def test_a_path_finds_what_sparqls_would(path, values):
 )
 def test_what_is_no_path_is_told_with_its_field(path, why):
     with pytest.raises(SourceDefinitionError, match=rf"a: field 'title'.*{why.replace('|', '[|]').replace('(', '[(]')}"):
-        compiled(path, "a: field 'title'")
+        compile_path(path, "a: field 'title'")

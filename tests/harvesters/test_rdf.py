@@ -14,7 +14,7 @@ from harvesters.compatibility import check_compatible
 from harvesters.errors import NotFoundError, ParseError, SourceDefinitionError
 from harvesters.network.fetch import Fetch, Validator
 from harvesters.page_model import InvalidRecord, Record
-from harvesters.payloads.property_path import compiled
+from harvesters.payloads.property_path import compile_path
 from harvesters.protocols.rdf.harvest import collect
 
 URL = "https://registry.example/api"
@@ -87,7 +87,7 @@ def test_a_document_says_the_same_in_any_syntax(name, told, card, registry):
     assert (wells.key, wells.modified, roads.key) == ("https://registry.example/d1", "2026-01-31", "https://registry.example/d2")
     assert wells.raw == ours.raw
     paths = ("dct:publisher/foaf:name", "dcat:distribution/dct:format")
-    assert [compiled(path)(wells.payload) for path in paths] == [[Literal("Water")], [Literal("CSV")]]
+    assert [compile_path(path)(wells.payload) for path in paths] == [[Literal("Water")], [Literal("CSV")]]
 
 
 def test_a_syntax_that_the_card_names_is_taken(card, registry):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harvesters.payloads.crosswalk_lookup import Lexicon
-from harvesters.payloads.value_parsing import date, language, number, private, public
+from harvesters.payloads.crosswalk_lookup import CrosswalkLookup
+from harvesters.payloads.value_parsing import normalize_date, parse_language, parse_number, strip_contacts, unique_non_contact
 
 
 @pytest.mark.parametrize(
@@ -18,18 +18,18 @@ from harvesters.payloads.value_parsing import date, language, number, private, p
     ],
 )  # fmt: skip
 def test_a_date_is_read_where_there_is_one_way_to_read_it(given, read):
-    assert date(given) == read
+    assert normalize_date(given) == read
 
 
 def test_a_card_can_say_how_dates_are_written():
-    assert [date("01/02/2024", [form]) for form in ("%d/%m/%Y", "%m/%d/%Y", "%Y")] == ["2024-02-01", "2024-01-02", "01/02/2024"]
+    assert [normalize_date("01/02/2024", [form]) for form in ("%d/%m/%Y", "%m/%d/%Y", "%Y")] == ["2024-02-01", "2024-01-02", "01/02/2024"]
 
 
 @pytest.mark.parametrize(
     ("given", "read"), [("1.5", 1.5), (2, 2.0), ("1,5", None), ("nan", None), ("1e999", None), (None, None), (True, None)]
 )
 def test_a_number_is_finite_and_has_a_point(given, read):
-    assert number(given) == read
+    assert parse_number(given) == read
 
 
 @pytest.mark.parametrize(
@@ -44,36 +44,36 @@ def test_a_number_is_finite_and_has_a_point(given, read):
     ],
 )
 def test_contacts_are_left_out_and_other_numbers_are_not(given, left):
-    assert private(given) == left
+    assert strip_contacts(given) == left
 
 
 def test_a_long_word_costs_no_more_than_its_length():
     text = "a" * 300_000 + " @ " + "1 " * 3 + " " * 300_000 + "tel" * 10_000
 
-    assert private(text) == text
+    assert strip_contacts(text) == text
 
 
 def test_a_text_that_is_only_a_mail_address_is_not_kept():
-    assert public(["a", "", "info@example.org", "a", "mailto:x@example.org"]) == ("a",)
+    assert unique_non_contact(["a", "", "info@example.org", "a", "mailto:x@example.org"]) == ("a",)
 
 
 @pytest.mark.parametrize(
     ("word", "tag"), [("pt-BR", "pt-BR"), ("zh_Hans", "zh-Hans"), ("ger", "de"), ("swa", "sw"), ("Arabic", "ar"), ("xx", None)]
 )
 def test_a_language_is_named_by_its_shortest_tag(word, tag):
-    assert language(word) == tag
+    assert parse_language(word) == tag
 
 
 def test_free_words_declare_only_what_they_name(words):
-    found = Lexicon(words).subjects(["SDG 4", "4", "SDG 4.4", "C7. E-Health", "education", "SDG 4", ""])
+    found = CrosswalkLookup(words).parse_subjects(["SDG 4", "4", "SDG 4.4", "C7. E-Health", "education", "SDG 4", ""])
 
     assert [claim.concept.rpartition("/")[2] for claim in (*found.lines, *found.goals, *found.targets)] == ["C7-ehea", "4", "4.4"]
-    assert found.left == ("4", "education")
+    assert found.unmatched == ("4", "education")
 
 
 def test_a_bare_number_is_a_goal_where_goals_are_declared(words):
-    found = Lexicon(words).declared(["C4", "moon"], ["4", "4.4", "x"], ["5.b", "6"])
+    found = CrosswalkLookup(words).parse_declared(["C4", "moon"], ["4", "4.4", "x"], ["5.b", "6"])
 
     assert [claim.concept.rpartition("/")[2] for claim in found.goals] == ["4", "6"]
     assert [claim.concept.rpartition("/")[2] for claim in found.targets] == ["5.b", "4.4"]
-    assert found.left == ("moon", "x")
+    assert found.unmatched == ("moon", "x")

@@ -8,7 +8,7 @@ from pyoxigraph import NamedNode, RdfFormat, Store, parse
 from harvesters.errors import ParseError
 from harvesters.mappings import dcat, schema_org
 from harvesters.page_model import Record
-from harvesters.payloads.graph import bounded, flat
+from harvesters.payloads.graph import bounded_description, merge_graphs
 from vocab.initiative import Document, Event, Initiative, Post, Role
 
 IT = "https://registry.example/it"
@@ -21,9 +21,9 @@ KENYA = "http://metadata.un.org/sdg/codes/geoArea/404"
 def read(card, words):
     def make(mapping, text, **options):
         store = Store()
-        store.bulk_extend(flat(parse(f"{HEAD} {text}".encode(), RdfFormat.TURTLE)))
+        store.bulk_extend(merge_graphs(parse(f"{HEAD} {text}".encode(), RdfFormat.TURTLE)))
         source = card("rdf", mapping.__name__.rpartition(".")[2], options=options, language="en")
-        return mapping.reader(source, words)(Record(IT, bounded(store, NamedNode(IT), 2), b""))
+        return mapping.reader(source, words)(Record(IT, bounded_description(store, NamedNode(IT), 2), b""))
 
     return make
 

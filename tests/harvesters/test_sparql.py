@@ -17,7 +17,7 @@ from harvesters.errors import ParseError, SourceDefinitionError, UnavailableErro
 from harvesters.network.fetch import Fetch
 from harvesters.network.retry import RetryPolicy
 from harvesters.page_model import InvalidRecord, Record
-from harvesters.payloads.property_path import compiled
+from harvesters.payloads.property_path import compile_path
 from harvesters.protocols.sparql.harvest import collect
 
 HEAD = """
@@ -107,7 +107,7 @@ def test_every_subject_comes_with_what_it_points_to(source):
 
     pages = harvest(there, source())
 
-    names = [compiled("dct:publisher/foaf:name")(item.payload)[0].value for item in items(pages)]
+    names = [compile_path("dct:publisher/foaf:name")(item.payload)[0].value for item in items(pages)]
     assert names == [f"N{n}" for n in range(45)]
     assert (pages[0].claimed, pages[0].items[0].modified, pages[-1].cursor, pages[-1].doubt) == (45, "2026-01-01", None, None)
 

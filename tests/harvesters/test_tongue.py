@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harvesters.payloads.language_detection import told
+from harvesters.payloads.language_detection import detect_languages
 from vocab.describe import describe
 from vocab.initiative import Document, Event, Initiative, Post, Resource, Text
 from vocab.iris import Iris
@@ -23,7 +23,7 @@ TEXTS = {
 
 @pytest.mark.parametrize("language", TEXTS)
 def test_a_language_that_is_not_told_is_detected(language: str) -> None:
-    it = told(Initiative(key="1", descriptions=(Text(TEXTS[language]),)))
+    it = detect_languages(Initiative(key="1", descriptions=(Text(TEXTS[language]),)))
 
     assert it.descriptions == (Text(TEXTS[language], language),)
     assert [(one.field, one.language, one.confidence >= 0.9) for one in it.detected] == [("description", language, True)]
@@ -32,11 +32,11 @@ def test_a_language_that_is_not_told_is_detected(language: str) -> None:
 def test_a_language_that_is_told_wins_whatever_shows() -> None:
     it = Initiative(key="1", titles=(Text(TEXTS["fr"], "en"),), descriptions=(Text(TEXTS["es"], "xx"),))
 
-    assert told(it) is it
+    assert detect_languages(it) is it
 
 
 def test_a_short_title_has_the_language_of_the_description_with_it() -> None:
-    it = told(Initiative(key="1", titles=(Text("Écoles en ligne"),), descriptions=(Text(TEXTS["fr"]),)))
+    it = detect_languages(Initiative(key="1", titles=(Text("Écoles en ligne"),), descriptions=(Text(TEXTS["fr"]),)))
 
     assert [text.language for text in (*it.titles, *it.descriptions)] == ["fr", "fr"]
 
@@ -45,7 +45,7 @@ def test_a_short_title_has_the_language_of_the_description_with_it() -> None:
 def test_where_no_language_shows_none_is_told(text: str) -> None:
     it = Initiative(key="1", titles=(Text(text),))
 
-    assert told(it) is it
+    assert detect_languages(it) is it
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_where_no_language_shows_none_is_told(text: str) -> None:
 def test_what_was_detected_is_marked_in_the_data(it: Resource, property_: str) -> None:
     field = {"venue": "venue", "content": "content", "title": "title"}[property_.replace("#", "/").rpartition("/")[2]]
 
-    lines = describe(told(it), Iris(), "a")
+    lines = describe(detect_languages(it), Iris(), "a")
 
     detection = f"<https://w3id.org/wsis-stocktaking/record/a/1#detected-{field}-es>"
     assert any(line.endswith('"@es') and f"<{property_}>" in line for line in lines)

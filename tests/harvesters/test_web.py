@@ -15,7 +15,7 @@ from harvesters.errors import ForbiddenError, ParseError, SourceDefinitionError,
 from harvesters.network.fetch import Fetch
 from harvesters.network.retry import RetryPolicy
 from harvesters.page_model import DeletedRecord, InvalidRecord, Record
-from harvesters.payloads.property_path import compiled
+from harvesters.payloads.property_path import compile_path
 from harvesters.protocols.web.harvest import collect
 
 HOST = "https://registry.example"
@@ -86,13 +86,13 @@ def test_a_page_is_read_whatever_its_markup(page, key, title, source):
     (record,) = items(harvest(Site({"/sitemap.xml": sitemap("/p"), "/p": page}), source()))
 
     assert record.key == HOST + key
-    assert compiled("schema:name")(record.payload)[0].value == title
+    assert compile_path("schema:name")(record.payload)[0].value == title
 
 
 def test_parts_of_an_event_are_its_parts(source):
     (record,) = items(harvest(Site({"/sitemap.xml": sitemap("/p"), "/p": MICRODATA}), source()))
 
-    assert [term.value for term in compiled("schema:location/schema:name")(record.payload)] == ["Hall"]
+    assert [term.value for term in compile_path("schema:location/schema:name")(record.payload)] == ["Hall"]
 
 
 def test_a_single_page_is_read_without_a_sitemap(source):
@@ -230,7 +230,7 @@ def test_a_page_is_decoded_as_browsers_do(head, charset, source):
 
     (record,) = items(harvest(Site({"/sitemap.xml": sitemap("/p"), "/p": page.encode(charset)}), source()))
 
-    assert compiled("schema:name")(record.payload)[0].value == name
+    assert compile_path("schema:name")(record.payload)[0].value == name
 
 
 def test_an_address_that_is_none_stays_a_text(source):

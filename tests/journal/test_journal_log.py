@@ -115,7 +115,7 @@ def test_a_torn_last_entry_is_set_aside(journal: Journal, bytes_lost: int) -> No
     assert last is not None
     last.path.write_bytes(last.path.read_bytes()[:-bytes_lost])
 
-    aside = journal.mend()
+    aside = journal.recover()
 
     assert aside == journal.folder / "000000002.rdfp.gz.torn"
     assert [entry.number for entry in journal.entries()] == [1]
@@ -124,7 +124,7 @@ def test_a_torn_last_entry_is_set_aside(journal: Journal, bytes_lost: int) -> No
 def test_a_whole_entry_that_nobody_has_vouched_for_is_read_and_kept(journal: Journal) -> None:
     (journal.folder / "sound").unlink()
 
-    assert journal.mend() is None
+    assert journal.recover() is None
 
     assert (journal.folder / "sound").read_text().startswith("000000002.rdfp.gz ")
 
@@ -135,14 +135,14 @@ def test_a_torn_entry_that_nobody_has_vouched_for_is_set_aside(journal: Journal)
     (journal.folder / "sound").unlink()
     last.path.write_bytes(last.path.read_bytes()[:-1])
 
-    assert journal.mend() is not None
+    assert journal.recover() is not None
 
 
 def test_what_a_crash_left_half_written_is_cleared(journal: Journal) -> None:
     for name in ("000000003.rdfp.part", "000000003.rdfp.body"):
         (journal.folder / name).write_bytes(b"half")
 
-    assert journal.mend() is None
+    assert journal.recover() is None
 
     assert not [path for path in journal.folder.iterdir() if path.suffix in {".part", ".body"}]
     assert journal.verify() == 2

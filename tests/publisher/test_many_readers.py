@@ -60,7 +60,7 @@ def s3() -> Iterator[dict[str, str]]:
 def publishers(s3: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Publishers]:
     """Serve a journal and a release of it three times."""
     one, two, three = (tmp_path_factory.mktemp(name) for name in ("folder", "store", "mirror"))
-    store.settle(one / "journal", "s3://many/stocktake")
+    store.bind_replica(one / "journal", "s3://many/stocktake")
     journal = begin(one)
     told = describe_source_statuses([SourceStatus("demo", SEEN, SEEN, "published", 260, None)], IRIS)
     (one / "status.nq").write_text("".join(f"{quad}\n" for quad in quads(told, IRIS.status)))

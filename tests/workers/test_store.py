@@ -55,7 +55,7 @@ def url(server: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def journal(data: Path, url: str) -> Journal:
-    store.settle(data / "journal", url)
+    store.bind_replica(data / "journal", url)
     return Journal(data / "journal")
 
 
@@ -169,15 +169,15 @@ def test_what_a_crash_left_half_written_in_a_folder_is_no_entry_and_stands_in_no
 
 def test_who_follows_by_the_stamp_alone_sees_what_another_machine_commits(tmp_path, url):
     one, other = journal(tmp_path / "1", url), journal(tmp_path / "2", url)
-    before = other.stamp
+    before = other.change_token
     one.append([ONE], run="a.1", time=NOW)
 
     other = Journal(other.folder)  # a second later
-    after = other.stamp
+    after = other.change_token
 
     assert after != before
     assert [path.name for path in other.folder.glob("*.gz")] == ["000000001.rdfp.gz"]
-    assert Journal(other.folder).stamp == after  # a look that finds nothing changes nothing
+    assert Journal(other.folder).change_token == after  # a look that finds nothing changes nothing
 
 
 def test_who_writes_knows_the_last_entry_whenever_it_last_looked(tmp_path, url):
@@ -185,7 +185,7 @@ def test_who_writes_knows_the_last_entry_whenever_it_last_looked(tmp_path, url):
     none = other.head
     one.append([ONE], run="a.1", time=NOW)
 
-    other.look()
+    other.refresh()
 
     assert none is None
     assert other.head is not None
@@ -215,8 +215,8 @@ def test_an_entry_that_was_spoiled_in_the_store_is_not_taken_in(tmp_path, url):
     reader = journal(tmp_path / "2", url)
 
     assert [entry.run for entry in reader.entries()] == ["a.1"]
-    assert "entry 2 cannot be unpacked" in reader.trouble
-    assert "restore that entry from a backup or a mirror" in reader.trouble
+    assert "entry 2 cannot be unpacked" in reader.store_error
+    assert "restore that entry from a backup or a mirror" in reader.store_error
     with pytest.raises(ChainError, match="entry 2 cannot be unpacked"):
         reader.append([TWO], run="b.1", time=NOW)
 
@@ -349,7 +349,7 @@ def test_a_folder_with_a_journal_of_its_own_becomes_no_copy(tmp_path, url):
     Journal(tmp_path / "journal").append([ONE], run="a.1", time=NOW)
 
     with pytest.raises(JournalError, match="holds a journal of its own"):
-        store.settle(tmp_path / "journal", url)
+        store.bind_replica(tmp_path / "journal", url)
 
 
 def test_replies_are_read_on_another_machine_also_after_one_died(tmp_path, url):

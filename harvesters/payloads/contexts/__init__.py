@@ -31,26 +31,26 @@ def _read(name: str) -> Any:
     return json.loads(files("harvesters.payloads.contexts").joinpath(f"{name}.jsonld").read_text(encoding="utf-8"))["@context"]
 
 
-def ours(address: str) -> Any:
+def builtin_context(address: str) -> Any:
     """Give the context that we have for *address*; raises LookupError where there is none.
 
-    >>> ours("https://schema.org/")["@vocab"]
+    >>> builtin_context("https://schema.org/")["@vocab"]
     'http://schema.org/'
     """
     return _read(_OURS[address.partition("://")[2].rstrip("/").lower()])
 
 
-def placed(value: Any, find: Find) -> Any:
+def inline_contexts(value: Any, find: Find) -> Any:
     """Put contexts in the place of their addresses, wherever they stand in a document.
 
     Raises LookupError, with the address, where *find* has none. The document must not be nested deeper than Python goes
     (1000), which JSON that was read by orjson is not.
     """
     if isinstance(value, list):
-        return [placed(item, find) for item in value]
+        return [inline_contexts(item, find) for item in value]
     if not isinstance(value, dict):
         return value
-    return {name: _context(it, find) if name == "@context" else placed(it, find) for name, it in value.items()}
+    return {name: _context(it, find) if name == "@context" else inline_contexts(it, find) for name, it in value.items()}
 
 
 def _context(value: Any, find: Find) -> Any:
@@ -58,17 +58,17 @@ def _context(value: Any, find: Find) -> Any:
         return find(value)
     if isinstance(value, list):
         return [_context(item, find) for item in value]
-    return placed(value, find)  # a term of it may have a context of its own
+    return inline_contexts(value, find)  # a term of it may have a context of its own
 
 
-def addressed(value: Any) -> bool:
+def has_remote_context(value: Any) -> bool:
     """Tell whether a document names a context by its address."""
     if isinstance(value, list):
-        return any(map(addressed, value))
+        return any(map(has_remote_context, value))
     if not isinstance(value, dict):
         return False
-    return any(_named(it) if name == "@context" else addressed(it) for name, it in value.items())
+    return any(_named(it) if name == "@context" else has_remote_context(it) for name, it in value.items())
 
 
 def _named(value: Any) -> bool:
-    return isinstance(value, str) or (any(map(_named, value)) if isinstance(value, list) else addressed(value))
+    return isinstance(value, str) or (any(map(_named, value)) if isinstance(value, list) else has_remote_context(value))

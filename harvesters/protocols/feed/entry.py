@@ -9,14 +9,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from harvesters.page_model import Row
-from harvesters.payloads.html_to_text import prose
+from harvesters.payloads.html_to_text import html_to_text
 
 
 def feed_row(told: Any) -> Row:
     """Give what holds for all entries of a parsed feed."""
     feed = told.feed
     return {
-        "title": prose(feed.get("title") or ""),
+        "title": html_to_text(feed.get("title") or ""),
         "link": feed.get("link") or "",
         "language": feed.get("language") or "",
         "licence": _licence(feed),
@@ -53,7 +53,7 @@ def _detail(entry: Any, name: str) -> Mapping[str, str | None] | None:
 
 
 def _text(detail: Any) -> Mapping[str, str | None]:
-    return {"value": prose(detail.get("value") or ""), "language": detail.get("language") or None}
+    return {"value": html_to_text(detail.get("value") or ""), "language": detail.get("language") or None}
 
 
 def _moment(parsed: time.struct_time | None) -> str | None:

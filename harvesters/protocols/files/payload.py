@@ -15,10 +15,10 @@ from harvesters.network.response_parsing import dump_json, load_json, parse_xml
 from harvesters.option_schema import Option, get_option
 from harvesters.page_model import DeletedRecord, InvalidRecord, Payload, Record
 from harvesters.parsing import parser_errors
-from harvesters.payloads.contexts import ours
-from harvesters.payloads.rdf_format import loaded
-from harvesters.payloads.rdf_parser import Broken
-from harvesters.payloads.record_discovery import found
+from harvesters.payloads.contexts import builtin_context
+from harvesters.payloads.rdf_format import parse_rdf
+from harvesters.payloads.rdf_parser import NodeErrors
+from harvesters.payloads.record_discovery import find_records
 from harvesters.protocols.rdf.reader import nameless, reading, unclaimed
 from harvesters.source import Source
 
@@ -69,9 +69,9 @@ def records(source: Source, fetch: Fetch, key: str, reply: Reply, stamp: str | N
         return (Record(key, root, etree.tostring(root, encoding="utf-8", with_tail=False), stamp),)
     if kind == "rdf":
         told = reading(source, fetch)
-        broken: Broken = {}
-        with loaded(reply, ours, broken=broken) as store:
-            these = found(store, told.classes, reply.url)
+        broken: NodeErrors = {}
+        with parse_rdf(reply, builtin_context, broken=broken) as store:
+            these = find_records(store, told.classes, reply.url)
             lost = unclaimed(these, broken)
             if not (these.records or these.keyless or lost):
                 return (InvalidRecord(key, f"{reply.url}: holds nothing that we know as a record"),)

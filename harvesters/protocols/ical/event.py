@@ -13,7 +13,7 @@ import icalendar
 
 from harvesters.page_model import Row
 from harvesters.parsing import parser_errors
-from harvesters.payloads.html_to_text import prose
+from harvesters.payloads.html_to_text import html_to_text
 
 zones = cache(available_timezones)  # it walks over a folder of the system, which took 40 ms for each date of a series
 
@@ -82,7 +82,7 @@ def _stamp(value: Any) -> str | None:
 def _texts(value: Any) -> list[Mapping[str, str | None]]:
     """Give a property's texts with their languages; some calendars have one a language."""
     return [
-        {"value": prose(str(it)), "language": str(tag) if (tag := getattr(it, "params", {}).get("LANGUAGE")) else None}
+        {"value": html_to_text(str(it)), "language": str(tag) if (tag := getattr(it, "params", {}).get("LANGUAGE")) else None}
         for it in _many(value)
         if str(it).strip()
     ]

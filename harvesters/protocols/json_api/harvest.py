@@ -14,7 +14,7 @@ from harvesters.network.response_parsing import load_json
 from harvesters.option_schema import Option
 from harvesters.page_model import InvalidRecord, Page, Pages, Row
 from harvesters.parsing import join_url, url_path
-from harvesters.payloads.jmespath_compiler import compiled
+from harvesters.payloads.jmespath_compiler import compile_jmespath
 from harvesters.protocols.cursor import read, write
 from harvesters.protocols.error_recovery import UNREAD
 from harvesters.protocols.json_api import parser
@@ -25,7 +25,7 @@ from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = parser.OPTIONS
 
-_ADDRESS = compiled("download_url || url || href || path || file || name")
+_ADDRESS = compile_jmespath("download_url || url || href || path || file || name")
 _BROKEN = "the file cannot be read: "
 
 

@@ -12,7 +12,7 @@ from harvesters.network.fetch import Reply
 from harvesters.network.response_parsing import dump_json
 from harvesters.option_schema import Option, get_option
 from harvesters.page_model import DeletedRecord, InvalidRecord, Record, Row
-from harvesters.payloads.jmespath_compiler import compiled
+from harvesters.payloads.jmespath_compiler import compile_jmespath
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
@@ -63,7 +63,7 @@ class Plan:
 def expression(source: Source, name: str) -> Callable[[Any], Any]:
     """Compile the JMESPath of an option; without one, nothing is found. Raises SourceDefinitionError where it is none."""
     told = get_option(source, OPTIONS, name)
-    return compiled(told, f"{source.name}: option {name!r}") if told else lambda _: None
+    return compile_jmespath(told, f"{source.name}: option {name!r}") if told else lambda _: None
 
 
 def planned(source: Source, since: datetime | None) -> Plan:
@@ -77,7 +77,7 @@ def planned(source: Source, since: datetime | None) -> Plan:
     return Plan(
         source=source,
         records=expression(source, "records"),
-        key=compiled(key, source.name) if key else lambda _: None,
+        key=compile_jmespath(key, source.name) if key else lambda _: None,
         modified=expression(source, "modified"),
         total=expression(source, "total"),
         next=expression(source, "next"),

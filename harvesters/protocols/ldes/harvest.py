@@ -22,9 +22,9 @@ from harvesters.network.fetch import Fetch
 from harvesters.option_schema import Option, get_option
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages
 from harvesters.payloads.graph import Graph
-from harvesters.payloads.rdf_format import loaded
-from harvesters.payloads.rdf_parser import Broken, parse_quads
-from harvesters.payloads.record_discovery import described
+from harvesters.payloads.rdf_format import parse_rdf
+from harvesters.payloads.rdf_parser import NodeErrors, parse_quads
+from harvesters.payloads.record_discovery import is_described
 from harvesters.protocols.cursor import read, write
 from harvesters.protocols.datestamps import read_stamp
 from harvesters.protocols.ldes import tree
@@ -105,8 +105,8 @@ def _members(told: Reading, moment: datetime | None, walk: _Walk) -> Iterator[tu
             raise ParseError(f"{told.source.name}: its stream has more than {_MOST} pages; it does not end")
         reply = told.fetch.get(address, accept=_ACCEPT)
         seen.add(urldefrag(reply.url).url)
-        broken: Broken = {}
-        with loaded(reply, told.context, told.syntax, graphs=True, broken=broken) as store:
+        broken: NodeErrors = {}
+        with parse_rdf(reply, told.context, told.syntax, graphs=True, broken=broken) as store:
             walk.stream, walk.pages = tree.stream(store, walk.stream), walk.pages + 1
             walk.doubt = walk.doubt or tree.lossy(store)
             links = tree.relations(store, urldefrag(reply.url).url, walk.stream)
@@ -137,7 +137,7 @@ def _start(told: Reading, moment: datetime | None) -> str:
     if wanted:
         return wanted
     reply = told.fetch.get(told.source.url, accept=_ACCEPT)
-    with loaded(reply, told.context, told.syntax, graphs=True) as store:
+    with parse_rdf(reply, told.context, told.syntax, graphs=True) as store:
         here = urldefrag(reply.url).url
         if tree.relations(store, here, Stream()) or any(True for _ in tree.members(store, Stream(), 0)):
             return told.source.url
@@ -157,7 +157,7 @@ def _item(told: Reading, entity: str, rank: str, stamp: str, gone: int, text: st
     store = Store()
     store.extend(list(parse_quads(text.encode(), RdfFormat.N_TRIPLES, entity)))
     try:
-        name = next((name for name in (entity, rank.rpartition(" ")[2]) if described(store, NamedNode(name))), None)
+        name = next((name for name in (entity, rank.rpartition(" ")[2]) if is_described(store, NamedNode(name))), None)
     except ValueError as error:
         return InvalidRecord(entity, f"its latest version is called by what is no IRI: {error}")
     if name is None:

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from pyoxigraph import BlankNode, DefaultGraph, Literal, NamedNode, Store
 
-from harvesters.payloads.graph import TYPE, Node, Term, bounded
+from harvesters.payloads.graph import TYPE, Node, Term, bounded_description
 from harvesters.protocols.datestamps import read_stamp
 from vocab.iris import is_web
 
@@ -129,7 +129,7 @@ def _text(store: Store, member: NamedNode, entity: str, told: Stream, steps: int
     if own:
         return "".join(f"{quad.triple} .\n" for quad in own)
     lines = []
-    for node, said in bounded(store, member, steps).about.items():
+    for node, said in bounded_description(store, member, steps).properties.items():
         subject = f"<{entity}>" if node == member else str(node)
         for name, terms in said.items():
             if node != member or name not in told.own:

@@ -9,9 +9,9 @@ from pyoxigraph import NamedNode, RdfFormat, Store
 
 from harvesters.errors import ParseError
 from harvesters.page_model import DeletedRecord, InvalidRecord, Record
-from harvesters.payloads.graph import bounded, flat
+from harvesters.payloads.graph import bounded_description, merge_graphs
 from harvesters.payloads.rdf_parser import parse_quads
-from harvesters.payloads.structured_data import mended
+from harvesters.payloads.structured_data import iri_or_text
 from harvesters.protocols.oai.parser import Item
 
 _RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
@@ -28,8 +28,8 @@ def as_graph(item: Item) -> Record[Any] | DeletedRecord | InvalidRecord:
         return InvalidRecord(item.key, f"its metadata, <{item.payload.tag}>, is no RDF/XML whose first resource has an IRI (rdf:about)")
     store = Store()
     try:
-        store.extend(list(mended(flat(parse_quads(item.raw, RdfFormat.RDF_XML, "its RDF/XML cannot be read", "urn:record:")))))
-        return Record(item.key, bounded(store, NamedNode(about), _STEPS), item.raw, item.modified)
+        store.extend(list(iri_or_text(merge_graphs(parse_quads(item.raw, RdfFormat.RDF_XML, "its RDF/XML cannot be read", "urn:record:")))))
+        return Record(item.key, bounded_description(store, NamedNode(about), _STEPS), item.raw, item.modified)
     except ParseError as error:
         return InvalidRecord(item.key, str(error))
     except ValueError as error:

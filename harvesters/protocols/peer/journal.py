@@ -20,7 +20,7 @@ from harvesters.network.response_parsing import load_json
 from harvesters.source import Source
 from journal.entry import SUFFIX, Entry, read_header
 from journal.errors import ChainError
-from journal.verification import prove
+from journal.verification import verify_file
 from vocab.iris import is_web
 
 LARGEST = 64 << 30  # bytes of an entry when unpacked: the first harvest of ten million records has about that
@@ -122,7 +122,7 @@ class Replay:
                     shutil.move(reply.path, path)
                 else:
                     path.write_bytes(reply.content)
-            prove(path, number, previous, LARGEST)
+            verify_file(path, number, previous, LARGEST)
             return read_header(path)
         except NotFoundError as error:
             raise ParseError(f"{source.name}: {address} is missing, though later entries are there: its journal has a gap") from error

@@ -70,7 +70,7 @@ def item(about: Name, graph: str, held: list[Quad], registry: Iterable[Quad]) ->
     if topic is None:
         return InvalidRecord(about.own, f"{graph} does not tell what it is about")
     told = Graph(topic, _gathered(_kept(graph, held, registry)))
-    return Record(about.own, told, told.written(), modified)
+    return Record(about.own, told, told.canonical_text(), modified)
 
 
 def _kept(graph: str, held: Iterable[Quad], registry: Iterable[Quad]) -> Iterator[Quad]:

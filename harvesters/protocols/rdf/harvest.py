@@ -22,8 +22,8 @@ from harvesters.page_model import InvalidRecord, Page, Pages, SourcePosition
 from harvesters.parsing import join_url
 from harvesters.payloads import record_discovery
 from harvesters.payloads.graph import Graph, Node
-from harvesters.payloads.rdf_parser import Broken
-from harvesters.payloads.record_discovery import Found
+from harvesters.payloads.rdf_parser import NodeErrors
+from harvesters.payloads.record_discovery import DiscoveredRecords
 from harvesters.protocols.cursor import read, write
 from harvesters.protocols.error_recovery import UNREAD, Repeats, changed, empties
 from harvesters.protocols.paged_document import ROWS
@@ -90,9 +90,9 @@ def _walk(told: Reading, spot: _Spot, *, first: bool) -> Pages[Graph]:
             if reply.not_modified:
                 yield Page((), None, at=reply.at, unchanged=True)
                 return
-            broken: Broken = {}
+            broken: NodeErrors = {}
             with told.store(reply, broken) as store:
-                found, following = told.found(store, page=_page(reply)), record_discovery.next_page(store)
+                found, following = told.found(store, page=_page(reply)), record_discovery.find_next_page(store)
                 _checked(told, reply, store, found)
                 spot = _lined(told, spot, found, reply)
                 alone = first and not following and not found.elsewhere and len(spot.todo) == 1
@@ -121,15 +121,15 @@ def _mark(address: str) -> str:
     return blake2b(urldefrag(address).url.encode(), digest_size=8).hexdigest()
 
 
-def _checked(told: Reading, reply: Reply, store: Store, found: Found) -> None:
+def _checked(told: Reading, reply: Reply, store: Store, found: DiscoveredRecords) -> None:
     """Refuse a document in which nothing is a record, a catalogue or a page of one; raises ParseError, which names its classes."""
-    if any((found.records, found.keyless, found.elsewhere, found.catalogues)) or record_discovery.catalogue(store):
+    if any((found.records, found.keyless, found.elsewhere, found.catalogues)) or record_discovery.is_catalogue(store):
         return
-    there = ", ".join(record_discovery.classes(store)) or "nothing with a class"
+    there = ", ".join(record_discovery.frequent_classes(store)) or "nothing with a class"
     raise ParseError(f"{told.source.name}: {reply.url} holds no record that we know as one but {there}; set the option 'types'")
 
 
-def _lined(told: Reading, spot: _Spot, found: Found, reply: Reply) -> _Spot:
+def _lined(told: Reading, spot: _Spot, found: DiscoveredRecords, reply: Reply) -> _Spot:
     """Put the catalogues that a document leads to in line, each once; one that is met again is a loop, or listed twice."""
     if not get_option(told.source, OPTIONS, "follow"):
         return spot
@@ -154,10 +154,10 @@ def _near(told: Reading, addresses: Iterable[str], reply: Reply) -> list[str]:
 
 
 def _document(
-    told: Reading, spot: _Spot, store: Store, found: Found, broken: Broken, reply: Reply, following: str | None
+    told: Reading, spot: _Spot, store: Store, found: DiscoveredRecords, broken: NodeErrors, reply: Reply, following: str | None
 ) -> Iterator[tuple[Page[Graph], _Spot]]:
     """Read one document: its records in pages, then each member that it only names."""
-    told_total = record_discovery.total(store)
+    told_total = record_discovery.find_total(store)
     spot = replace(spot.doubted(changed(spot.total, told_total) if spot.paged else None), total=told_total)
     again = spot.again
     records = [(key, node) for key, node in found.records if ("d", key) > spot.last]
@@ -204,7 +204,7 @@ def _member(told: Reading, address: str) -> tuple[Item, SourcePosition | None]:
         reply = told.get(address)
         at = reply.at
         with told.store(reply) as store:
-            if not record_discovery.described(store, NamedNode(address)):
+            if not record_discovery.is_described(store, NamedNode(address)):
                 return InvalidRecord(address, f"{reply.url} says nothing of it"), at
             return told.item(store, address, NamedNode(address)), at
     except UNREAD as error:

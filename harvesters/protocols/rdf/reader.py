@@ -16,11 +16,11 @@ from harvesters.network.response_parsing import load_json
 from harvesters.option_schema import Option, get_option, option_names
 from harvesters.page_model import DeletedRecord, InvalidRecord, Record
 from harvesters.payloads import record_discovery
-from harvesters.payloads.contexts import ours
-from harvesters.payloads.graph import Graph, Node, bounded, iri
-from harvesters.payloads.rdf_format import ACCEPT, SYNTAXES, loaded
-from harvesters.payloads.rdf_parser import Broken
-from harvesters.payloads.record_discovery import Found
+from harvesters.payloads.contexts import builtin_context
+from harvesters.payloads.graph import Graph, Node, bounded_description, iri
+from harvesters.payloads.rdf_format import ACCEPT, SYNTAXES, parse_rdf
+from harvesters.payloads.rdf_parser import NodeErrors
+from harvesters.payloads.record_discovery import DiscoveredRecords
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
@@ -51,15 +51,15 @@ class Reading:
         return self.fetch.get(address, accept=ACCEPT, conditional=conditional)
 
     @contextmanager
-    def store(self, reply: Reply, broken: Broken | None = None) -> Iterator[Store]:
+    def store(self, reply: Reply, broken: NodeErrors | None = None) -> Iterator[Store]:
         """Read an answer into a store that lasts as long as the context, as ``loaded`` does; raises ParseError at what is no RDF."""
-        with loaded(reply, self.context, self.syntax, broken=broken) as store:
+        with parse_rdf(reply, self.context, self.syntax, broken=broken) as store:
             yield store
 
     def context(self, address: str) -> Any:
         """Give a JSON-LD context, one of ours or one that the card lets us ask for; raises LookupError at any other."""
         try:
-            return ours(address)
+            return builtin_context(address)
         except LookupError:
             if address not in option_names(self.source, OPTIONS, "contexts"):
                 raise LookupError(address) from None
@@ -70,20 +70,20 @@ class Reading:
             self.contexts[address] = told["@context"]
         return self.contexts[address]
 
-    def item(self, store: Store, key: str, node: Node, broken: Broken | None = None) -> Item:
+    def item(self, store: Store, key: str, node: Node, broken: NodeErrors | None = None) -> Item:
         """Take one record out of a document's store; one that is *broken*, or has a part that is, is unreadable."""
         try:
-            graph = bounded(store, node, self.steps)
+            graph = bounded_description(store, node, self.steps)
         except ValueError as error:
             return InvalidRecord(key, f"a record that holds {error}")
-        parts = (str(it) for it in graph.about if it == node or isinstance(it, BlankNode)) if broken else ()
+        parts = (str(it) for it in graph.properties if it == node or isinstance(it, BlankNode)) if broken else ()
         if broken and (reasons := [broken[name] for name in parts if name in broken]):
             return InvalidRecord(key, f"a record that cannot be read: {reasons[0]}")
-        return Record(key, graph, graph.written(), record_discovery.modified(store, node))
+        return Record(key, graph, graph.canonical_text(), record_discovery.find_modified(store, node))
 
-    def found(self, store: Store, page: str | None = None) -> Found:
+    def found(self, store: Store, page: str | None = None) -> DiscoveredRecords:
         """Find the records of a document."""
-        return record_discovery.found(store, self.classes, page)
+        return record_discovery.find_records(store, self.classes, page)
 
 
 def reading(source: Source, fetch: Fetch) -> Reading:
@@ -104,7 +104,7 @@ def check(source: Source) -> None:
             )
 
 
-def unclaimed(found: Found, broken: Broken) -> list[InvalidRecord]:
+def unclaimed(found: DiscoveredRecords, broken: NodeErrors) -> list[InvalidRecord]:
     """Return what cannot be read of a document and belongs to none of its records; a blank node is a part of what points to it."""
     nodes = {str(node) for _, node in found.records}
     lost = {name: why for name, why in broken.items() if name not in nodes and not name.startswith("_:")}

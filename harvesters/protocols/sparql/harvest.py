@@ -16,9 +16,9 @@ from harvesters.network.fetch import Fetch
 from harvesters.option_schema import get_option
 from harvesters.page_model import InvalidRecord, Page, Pages, Record, SourcePosition
 from harvesters.payloads import record_discovery
-from harvesters.payloads.contexts import ours
-from harvesters.payloads.graph import Graph, bounded
-from harvesters.payloads.rdf_format import loaded
+from harvesters.payloads.contexts import builtin_context
+from harvesters.payloads.graph import Graph, bounded_description
+from harvesters.payloads.rdf_format import parse_rdf
 from harvesters.protocols.cursor import read, write
 from harvesters.protocols.error_recovery import POISON, UNREAD, fault
 from harvesters.protocols.sparql import endpoint
@@ -140,7 +140,7 @@ def _described(there: Endpoint, batch: Batch) -> tuple[list[Item], SourcePositio
         return [], None
     try:
         reply = there.describe(names)
-        with loaded(reply, ours) as store:
+        with parse_rdf(reply, builtin_context) as store:
             if not _cut(there, store, batch):
                 return [_item(there, store, name) for name in names], reply.at
             error: HarvestError = ParseError(f"{there.source.url}: cuts its answers short: it gave {len(store):,} statements of more")
@@ -176,7 +176,7 @@ def _statements(store: Store, subject: str) -> int:
 def _item(there: Endpoint, store: Store, subject: str) -> Item:
     node = NamedNode(subject)
     try:
-        graph = bounded(store, node, get_option(there.source, OPTIONS, "steps"))
+        graph = bounded_description(store, node, get_option(there.source, OPTIONS, "steps"))
     except ValueError as error:
         return InvalidRecord(subject, f"a record that holds {error}")
-    return Record(subject, graph, graph.written(), record_discovery.modified(store, node))
+    return Record(subject, graph, graph.canonical_text(), record_discovery.find_modified(store, node))

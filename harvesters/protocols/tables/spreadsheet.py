@@ -19,7 +19,7 @@ from harvesters.network.response_parsing import refuse_html
 from harvesters.option_schema import Option, get_option
 from harvesters.page_model import Page, Pages, Row
 from harvesters.parsing import parser_errors
-from harvesters.payloads.workbook_area import MOST, check_areas
+from harvesters.payloads.workbook_area import MAX_CELLS, check_areas
 from harvesters.protocols.paged_document import cut
 from harvesters.protocols.tables import table_rows
 from harvesters.protocols.tables.row_grouping import grouped
@@ -72,7 +72,7 @@ def _lines(source: Source, reply: Reply) -> Iterator[Line]:
             sheet = book.get_sheet_by_name(book.sheet_names[wanted - 1] if isinstance(wanted, int) else wanted)
         except (IndexError, calamine.WorksheetNotFound) as error:
             raise ParseError(f"{source.name}: {reply.url} has no sheet {wanted!r}, only {', '.join(book.sheet_names)[:300]}") from error
-        if sheet.height * sheet.width > MOST:
+        if sheet.height * sheet.width > MAX_CELLS:
             size = f"{sheet.height} rows and {sheet.width} columns"
             raise ParseError(f"{source.name}: {reply.url} has a sheet of {size}, too many to be read")
         rows = [[_text(cell) for cell in row] for row in sheet.to_python(skip_empty_area=False)]

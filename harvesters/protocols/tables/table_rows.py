@@ -13,7 +13,7 @@ import orjson
 from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.option_schema import Option, get_option, option_names
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record, Row
-from harvesters.payloads.jmespath_compiler import compiled
+from harvesters.payloads.jmespath_compiler import compile_jmespath
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
@@ -109,7 +109,7 @@ def _keys(source: Source) -> tuple[str, ...]:
 def _wanted(source: Source) -> Callable[[tuple[str, ...]], bool]:
     modified = get_option(source, OPTIONS, "modified")
     needed = {*_keys(source), *([modified] if modified else [])}
-    find = compiled(source.fields["key"], source.name) if not _keys(source) else None
+    find = compile_jmespath(source.fields["key"], source.name) if not _keys(source) else None
 
     def wanted(named: tuple[str, ...]) -> bool:
         return needed <= set(named) and (find is None or bool(find({name: name for name in named})))
@@ -134,7 +134,7 @@ def _headless(source: Source, url: str, lines: list[Line | InvalidRecord]) -> Pa
 def _table(source: Source, named: tuple[str, ...]) -> _Table:
     modified = get_option(source, OPTIONS, "modified")
     if not _keys(source):
-        find = compiled(source.fields["key"], source.name)
+        find = compile_jmespath(source.fields["key"], source.name)
         return _Table(named, lambda row: str(find(row) or "").strip(), modified)
     digest = option_names(source, OPTIONS, "digest")
     return _Table(named, _digested(digest) if digest else _joined(_keys(source)), modified)

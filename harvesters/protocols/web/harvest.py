@@ -123,7 +123,7 @@ def _items(told: Reading, reply: Reply, entry: Entry | None = None) -> tuple[Ite
     page = entry.address if entry else urldefrag(reply.url).url
     if reply.media_type not in {"", "text/html", "application/xhtml+xml", "text/plain", "application/xml", "text/xml"}:
         return ()
-    store, troubles = structured_data.read(reply)
+    store, troubles = structured_data.parse_page(reply)
     found = told.found(store, page=page)
     items = (*(told.item(store, key, node) for key, node in found.records), *(nameless(node) for node in found.keyless))
     if troubles and not found.records:

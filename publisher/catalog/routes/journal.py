@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from journal import mirror_origin
 from journal.entry import Entry
 from journal.errors import JournalError
-from journal.row_counts import Tally, tally
+from journal.row_counts import RowCounts, count_rows
 from publisher.formats import GRAPHS, Format, GraphFormat
 from publisher.http.negotiation import best_match, wants_html
 from publisher.http.problems import HTTPProblem
@@ -41,7 +41,7 @@ class EntrySummary:
 
     entry: Entry
     bytes: int
-    tally: Tally
+    tally: RowCounts
 
     def told(self) -> dict[str, object]:
         """Give it for JSON."""
@@ -146,7 +146,7 @@ def _entry_page(shelf: Shelf, request: Request) -> EntryPage:
     before, per = _number(request, "before", total + 1), min(_number(request, "per", PAGE_SIZE), MAX_PAGE_SIZE)
     numbers = range(min(before, total + 1) - 1, 0, -1)[:per]
     entries = [entry for number in numbers if (entry := shelf.journal.entry(number))]
-    return EntryPage(tuple(EntrySummary(it, it.path.stat().st_size, tally(it)) for it in entries), before, per, total)
+    return EntryPage(tuple(EntrySummary(it, it.path.stat().st_size, count_rows(it)) for it in entries), before, per, total)
 
 
 def _number(request: Request, name: str, otherwise: int) -> int:

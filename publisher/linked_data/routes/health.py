@@ -30,7 +30,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
             of, lag = None, shelf.behind
             more["journal"] = {"trouble": str(error).replace(f"{shelf.data}/", "")}
         more |= {"mirror": asdict(of)} if of else {}
-        more |= {"store": {"trouble": shelf.journal.trouble}} if shelf.journal.store else {}
+        more |= {"store": {"trouble": shelf.journal.store_error}} if shelf.journal.store else {}
         more |= {"sparql_store": {"error": shelf.store_failure}} if shelf.store_failure else {}
         headers = {"Cache-Control": "no-store"}
         if shown is None:
