@@ -19,7 +19,7 @@ from benchmarks.feeds import events
 from benchmarks.payloads import IRIS
 from benchmarks.release import write
 from journal.journal import Journal
-from publisher.facets.bitmap_build import prepare
+from publisher.facets.bitmap_build import build_bitmaps
 from publisher.facets.database import Database
 from publisher.facets.facets import FACETS
 from publisher.store.follower import Follower
@@ -124,7 +124,7 @@ def _copied(data: Path, records: int, tell: Callable[[str], None]) -> None:
     database.close()
     tell("preparing them")
     since = time.perf_counter()
-    prepare(part / "tables.duckdb")
+    build_bitmaps(part / "tables.duckdb")
     tell(f"that took {time.perf_counter() - since:,.1f} s")
     shutil.copy(shown / "position", part)
     for folder in (shown, Path(made.path) / "tables"):

@@ -35,7 +35,7 @@ from harvesters.commands.mirror import LARGEST, opened
 from harvesters.mirror import sync
 from journal.journal import Journal
 from publisher.rdf.gzip_files import packed
-from publisher.releases.dump import lines
+from publisher.releases.dump import canonical_quads
 from vocab.describe import quads
 from vocab.provenance import Registry, describe_source
 from vocab.schemes import statements as vocabulary
@@ -109,7 +109,7 @@ def quads_alone(data: Path, folder: Path) -> None:
     journal = Journal(data / "journal")
     head = journal.head
     with packed(folder / "alone.nq.gz") as out:
-        out.writelines(lines(journal, head.number if head else 0, folder))
+        out.writelines(canonical_quads(journal, head.number if head else 0, folder))
 
 
 def loaded(data: Path, folder: Path) -> Path:

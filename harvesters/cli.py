@@ -36,7 +36,7 @@ from journal.errors import JournalError
 from journal.outage import Outage
 
 
-class Deed(Protocol):
+class ChangeType(Protocol):
     """What is done with each source in turn."""
 
     def __call__(self, source: Source, means: Means, *, watch: Watch | None) -> Plan: ...  # noqa: D102
@@ -217,7 +217,7 @@ def harvest_all(sources: Sequence[Source], means: Means, *, full: bool, dry_run:
     return _all(sources, means, partial(attempt, full=full, dry_run=dry_run), dry_run=dry_run, quiet=quiet)
 
 
-def _all(sources: Sequence[Source], means: Means, deed: Deed, *, dry_run: bool, quiet: bool) -> dict[str, Plan | None]:
+def _all(sources: Sequence[Source], means: Means, deed: ChangeType, *, dry_run: bool, quiet: bool) -> dict[str, Plan | None]:
     if sources:
         _prepare_collectors(means)
     if not dry_run:
@@ -235,7 +235,7 @@ def _all(sources: Sequence[Source], means: Means, deed: Deed, *, dry_run: bool, 
     return plans
 
 
-def _one(source: Source, means: Means, deed: Deed, bar: terminal_output.ProgressBar | None) -> Plan | None:
+def _one(source: Source, means: Means, deed: ChangeType, bar: terminal_output.ProgressBar | None) -> Plan | None:
     try:
         return deed(source, means, watch=bar.show if bar else None)
     except QuietHoursError as error:

@@ -29,7 +29,7 @@ from publisher.pages.error_handlers import Problems
 from publisher.pages.templating import HERE, Pages
 from publisher.portal.first_start import FirstStart
 from publisher.portal.source_preview import Bench
-from publisher.releases.object_store import followed
+from publisher.releases.object_store import follow_releases
 from publisher.routes import ROUTERS
 from publisher.sparql.rewriting import TEXT_HEADER
 from publisher.store.query_service import Shelf
@@ -78,7 +78,7 @@ def create_app(shelf: Shelf, permit: Callable[[Request], bool] = no_peer, site: 
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with shelf, _notifying_hub(shelf, site), followed(shelf.data, site.allow):
+        async with shelf, _notifying_hub(shelf, site), follow_releases(shelf.data, site.allow):
             yield
 
     register_url_convertor("path", AnyPathConvertor())

@@ -23,11 +23,11 @@ from publisher.http.server import create_config, run
 from publisher.limits import Limits, read
 from publisher.pages.branding import NO_CONTACT, Branding
 from publisher.portal.report import builder as reporting
-from publisher.portal.report.process import made_apart
+from publisher.portal.report.process import build_in_process
 from publisher.portal.source_preview import Bench
 from publisher.releases import object_store, retention, schedule
-from publisher.releases.builder import as_json, make
-from publisher.releases.dump import dump as write_dumps
+from publisher.releases.builder import build_release, to_json
+from publisher.releases.dump import write_dumps as write_dumps
 from publisher.sparql.examples.commands import app as examples
 from publisher.sparql.rewriting import TEXT_HEADER, await_indexes, rewrite
 from publisher.store.external.endpoint import Address
@@ -122,14 +122,14 @@ def _check_cron(every: str) -> None:
 def _cut(settings: Settings, keep: int, json: bool) -> Release:
     """Cut a release, put it on the shelf, and let go of the files of old ones; print what was done."""
     now, folder, iris = datetime.now(UTC), settings.data / "releases", Iris(settings.base)
-    object_store.fetch(settings.data)
-    made = make(settings.data, iris, now, lambda step: _err.print(f"{step} ...", style="dim"))
-    object_store.put(settings.data, made.number)
+    object_store.download(settings.data)
+    made = build_release(settings.data, iris, now, lambda step: _err.print(f"{step} ...", style="dim"))
+    object_store.upload(settings.data, made.number)
     release_stores.keep(settings.data, made, iris)
-    gone = retention.keep(folder, keep, now)
+    gone = retention.apply_retention(folder, keep, now)
     release_stores.sweep(settings.data, (it.number for it in listed(folder) if not it.withdrawn))
     if json:
-        print(as_json(made))
+        print(to_json(made))
     else:
         print(f"release {made.number} of journal entry {made.position}: {folder / str(made.number)}")
     _err.print("report ...", style="dim")
@@ -143,7 +143,7 @@ def _cut(settings: Settings, keep: int, json: bool) -> Release:
 def _report(settings: Settings, number: int) -> None:
     """Make the report of a release that was cut; where it cannot be made the release stands all the same."""
     try:
-        made_apart(settings.data, settings.base, number)
+        build_in_process(settings.data, settings.base, number)
     except PublisherError as error:
         _err.print(f"the report of release {number} was not made: {error}", style="yellow", markup=False, highlight=False)
 
@@ -163,7 +163,9 @@ def report(
     settings: Settings = context.obj
     asked = {"year": year, "region": region, "line": action_line, "goal": goal, "country": country}
     try:
-        made = reporting.make(settings.data, Iris(settings.base), number, language, {facet: code for facet, code in asked.items() if code})
+        made = reporting.build_report(
+            settings.data, Iris(settings.base), number, language, {facet: code for facet, code in asked.items() if code}
+        )
     except PublisherError as error:
         _fail(str(error))
     for file in (*made.files, reporting.NUMBERS):

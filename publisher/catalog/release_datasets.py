@@ -7,7 +7,7 @@ from pathlib import Path
 
 from publisher.catalog.dataset import TITLE, Dataset, DatasetKind, Distribution
 from publisher.releases import citation
-from publisher.releases.dump_index import NAME, File, listed
+from publisher.releases.dump_index import NAME, DumpFile, list_dumps
 from publisher.store.releases.manifest import Release
 from publisher.store.releases.manifest import listed as releases
 from vocab.iris import Iris, is_web
@@ -65,7 +65,7 @@ def release_dataset(it: Release, iris: Iris, begun: str = "") -> Dataset:
 
 
 def _dump_datasets(folder: Path, iris: Iris, begun: str, licence: str | None) -> Iterator[Dataset]:
-    files = listed(folder) if folder.is_dir() else []
+    files = list_dumps(folder) if folder.is_dir() else []
     for number in dict.fromkeys(match[1] for file in files if (match := NAME.match(file.name))):
         own = [file for file in files if file.name.startswith(f"stocktake-{number}.")]
         made = max(file.made for file in own)
@@ -85,7 +85,7 @@ def _dump_datasets(folder: Path, iris: Iris, begun: str, licence: str | None) ->
         )
 
 
-def _copy(file: File, iris: Iris) -> Distribution:
+def _copy(file: DumpFile, iris: Iris) -> Distribution:
     return Distribution(file.name, file.name, f"{iris.base}dumps/{file.name}", *_kinds(file.name, ""), True, file.size, file.digest)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
-from publisher.facets.database import sql
+from publisher.facets.database import read_sql
 from publisher.facets.sort_keys import KEYS, ORDERS
 
 MEMORY = "512MiB"  # what may be held; more of it waits beside
@@ -37,7 +37,7 @@ _STEP = 2_000_000  # marks that are brought at once
 Array = NDArray[Any]
 
 
-class Preparing:
+class BitmapBuild:
     """The work of ``prepare`` on *tables* in a thread of its own; *error* is what ended it, if anything did."""
 
     def __init__(self, tables: Path) -> None:
@@ -48,7 +48,7 @@ class Preparing:
 
     def _work(self) -> None:
         try:
-            prepare(self.tables)
+            build_bitmaps(self.tables)
         except (duckdb.Error, OSError) as error:
             self.error = error
 
@@ -62,13 +62,13 @@ class Preparing:
         self._thread.join(seconds)
 
 
-def prepare(tables: Path, memory: str = MEMORY) -> None:
+def build_bitmaps(tables: Path, memory: str = MEMORY) -> None:
     """Write the files beside *tables*, a file of a state of its own that nobody reads yet; DuckDB holds at most *memory*."""
     spilled = str(tables.with_name("spilled"))
     with duckdb.connect(str(tables), config={"memory_limit": memory, "threads": 1, "temp_directory": spilled}) as held:
-        held.execute(sql("placed"))
-        held.execute(sql("bodies"))
-        held.execute(sql("spans"))
+        held.execute(read_sql("placed"))
+        held.execute(read_sql("bodies"))
+        held.execute(read_sql("spans"))
         for names, query in _FILES.items():
             found = held.execute(query).fetchnumpy()
             for name, column in zip(names, found.values(), strict=True):
@@ -81,7 +81,7 @@ def _write_marks(held: duckdb.DuckDBPyConnection, tables: Path) -> None:
     rows = list[tuple[int, int, int]]()
     with tables.with_name("marks.bin").open("wb") as out:
         for first, last in _ranges(held):
-            found = held.execute(sql("marked"), {"bits": BITS, "first": first, "last": last}).fetchnumpy()
+            found = held.execute(read_sql("marked"), {"bits": BITS, "first": first, "last": last}).fetchnumpy()
             marks, places = np.asarray(found["mark"]), np.asarray(found["place"], dtype=np.uint32)
             ends = [*np.flatnonzero(np.diff(marks)) + 1, len(marks)]
             for start, end in zip([0, *ends], ends, strict=False):

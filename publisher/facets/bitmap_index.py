@@ -23,7 +23,7 @@ Terms = Iterable[tuple[int, str, str]]  # value, facet, code
 NEAR = 2_000  # places of an order that are looked at one by one, before all of a set are marked
 
 
-class Sets:
+class BitmapIndex:
     """The files beside *tables*; *terms* tell what marks mean. Raises FileNotFoundError where they are not prepared."""
 
     def __init__(self, tables: Path, terms: Terms) -> None:
@@ -167,7 +167,7 @@ def _most(numbers: Array, limit: int) -> list[tuple[int, int]]:
     return [(int(number), int(counts[number])) for number in ranked]
 
 
-def narrowed(sets: Iterable[BitMap]) -> BitMap | None:
+def intersect(sets: Iterable[BitMap]) -> BitMap | None:
     """Give what all *sets* have in common; None where there are none, which stands for all places."""
     found = sorted(sets, key=len)
     return reduce(BitMap.intersection, found) if found else None

@@ -17,7 +17,7 @@ import orjson
 from publisher.facets.thing_rows import Row
 
 FORMAT = 3  # count it up with every change of what is written, so that shelves make their tables anew
-MADE = f"{FORMAT} duckdb-{version('duckdb').partition('.')[0]}"
+BUILD_VERSION = f"{FORMAT} duckdb-{version('duckdb').partition('.')[0]}"
 MEMORY = "512MiB"  # what may be held; more of it waits beside
 _SQL = Path(__file__).parent / "sql"
 _COLUMNS = {
@@ -34,7 +34,7 @@ _LONGEST = 64 << 20  # bytes of a row that are read
 
 
 @cache
-def sql(name: str) -> str:
+def read_sql(name: str) -> str:
     """Give the text of the file *name*."""
     return (_SQL / f"{name}.sql").read_text()
 
@@ -59,7 +59,7 @@ class Database:
     def _lay_out(self) -> None:
         """Make the tables where there are none: all of them or, where a crash comes, none."""
         if not self._held.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'mark'").fetchall():
-            self._held.execute(f"BEGIN; {sql('schema')} COMMIT")
+            self._held.execute(f"BEGIN; {read_sql('schema')} COMMIT")
         self._held.execute("CREATE TEMP TABLE changed (thing UINTEGER)")
 
     def mark(self) -> tuple[int, str, str]:
@@ -84,17 +84,17 @@ class Database:
 
     def put(self, iris: Iterable[str], rows: Iterable[Row]) -> None:
         """Put *rows* in the place of what there is of *iris*."""
-        self._lines.write_bytes(b"".join(map(line, rows)))
+        self._lines.write_bytes(b"".join(map(serialize_row, rows)))
         if gone := list(iris):
             self._held.execute("CREATE OR REPLACE TEMP TABLE going AS SELECT unnest($iris) AS iri", {"iris": gone})
-            self._held.execute(sql("take-out"))
+            self._held.execute(read_sql("take-out"))
         self.fill(self._lines)
 
     def fill(self, lines: Path, longest: int = _LONGEST) -> None:
         """Put in the rows of a file of lines, plain or packed, of which nothing is there yet; none has more than *longest* bytes."""
         found = self._held.read_json(str(lines), columns=_COLUMNS, format="newline_delimited", maximum_object_size=longest)
         found.create_view("coming", replace=True)
-        self._held.execute(sql("put-in"))
+        self._held.execute(read_sql("put-in"))
         self._held.execute("INSERT INTO changed SELECT thing FROM numbered")
 
     def regions(self, found: set[tuple[str, str]]) -> None:
@@ -107,10 +107,12 @@ class Database:
 
     def keep(self, position: int, entry: str) -> None:
         """Keep what was put, as of a journal entry, with what follows from it."""
-        self._held.execute(sql("touched"))
-        self._held.execute(sql("derive"))
+        self._held.execute(read_sql("touched"))
+        self._held.execute(read_sql("derive"))
         self._held.execute("DELETE FROM mark")
-        self._held.execute("INSERT INTO mark VALUES ($position, $entry, $made)", {"position": position, "entry": entry, "made": MADE})
+        self._held.execute(
+            "INSERT INTO mark VALUES ($position, $entry, $made)", {"position": position, "entry": entry, "made": BUILD_VERSION}
+        )
         self._held.execute("COMMIT")
 
     def copy(self, path: Path) -> None:
@@ -126,7 +128,7 @@ class Database:
         self._held.close()
 
 
-def line(row: Row) -> bytes:
+def serialize_row(row: Row) -> bytes:
     """Write a row as ``fill`` takes it."""
     return orjson.dumps(_named(row), option=orjson.OPT_APPEND_NEWLINE)
 

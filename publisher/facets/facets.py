@@ -39,13 +39,13 @@ class Facet(NamedTuple):
         '4'
         """
         if self.name == "kind":
-            return next((kind for kind, iri in classes(iris).items() if iri == value), value)
+            return next((kind for kind, iri in class_iris(iris).items() if iri == value), value)
         return value.removeprefix(self._stem(iris)) if self.stem else value
 
     def iri(self, code: str, iris: Iris) -> str:
         """Give the IRI of a code, "" where its values are plain texts."""
         if self.name == "kind":
-            return classes(iris).get(code, code)
+            return class_iris(iris).get(code, code)
         return "" if not self.stem else code if ":" in code else self._stem(iris) + code
 
     def _stem(self, iris: Iris) -> str:
@@ -61,7 +61,7 @@ def _tied(tie: str, basis: Basis) -> str:
     return tie if basis is Basis.DECLARED else f"{_PREFIX[basis]}{tie[0].upper()}{tie[1:]}"
 
 
-def classes(iris: Iris) -> dict[str, str]:
+def class_iris(iris: Iris) -> dict[str, str]:
     """Give the class of each kind of thing."""
     return {
         "initiative": f"{iris.ns}Initiative",
@@ -132,10 +132,10 @@ FACETS: dict[str, Facet] = {
 
 
 @lru_cache(maxsize=10_000)  # more than there are concepts
-def located(iri: str, iris: Iris) -> tuple[str, str] | None:
+def facet_of_concept(iri: str, iris: Iris) -> tuple[str, str] | None:
     """Give the facet and the code of a concept, None where things are not counted by it.
 
-    >>> located("http://metadata.un.org/sdg/4.4", Iris()), located("http://metadata.un.org/sdg/codes/geoArea/404", Iris())
+    >>> facet_of_concept("http://metadata.un.org/sdg/4.4", Iris()), facet_of_concept("http://metadata.un.org/sdg/codes/geoArea/404", Iris())
     (('target', '4.4'), ('country', '404'))
     """
     ranked = sorted((it for it in FACETS.values() if it.scheme), key=lambda it: -len(it.stem))

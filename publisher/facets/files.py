@@ -33,14 +33,14 @@ class _Text:
         self._file.write(text.encode())
 
 
-class Writing:
+class TableWriter:
     """The tables in *folder* while their rows come; *beside* holds them until they are Parquet."""
 
     def __init__(self, folder: Path, beside: Path, opened: ExitStack) -> None:
         beside.mkdir(parents=True, exist_ok=True)
         self._beside = beside
         self._csv = {name: csv.writer(_Text(opened.enter_context(packed(folder / f"{name}.csv.gz")))) for name in TABLES}
-        self._lines: dict[str, BinaryIO] = {name: opened.enter_context(lines_of(beside, name).open("wb")) for name in TABLES}
+        self._lines: dict[str, BinaryIO] = {name: opened.enter_context(rows_path(beside, name).open("wb")) for name in TABLES}
         self.rows = dict.fromkeys(TABLES, 0)
         self.longest = _LONGEST
         for name, table in TABLES.items():
@@ -57,16 +57,16 @@ class Writing:
 
 
 @contextmanager
-def writing(folder: Path, beside: Path) -> Iterator[Writing]:
+def write_tables(folder: Path, beside: Path) -> Iterator[TableWriter]:
     """Write all tables into *folder*: CSV while the context is open, Parquet at its end; *beside* is for what is temporary."""
     with ExitStack() as opened:
-        made = Writing(folder, beside, opened)
+        made = TableWriter(folder, beside, opened)
         yield made
     for name, table in TABLES.items():
-        _parquet(table, lines_of(beside, name), folder / f"{name}.parquet", made.longest)
+        _parquet(table, rows_path(beside, name), folder / f"{name}.parquet", made.longest)
 
 
-def lines_of(beside: Path, table: str) -> Path:
+def rows_path(beside: Path, table: str) -> Path:
     """Give where a table's rows wait as lines of JSON."""
     return beside / f"{table}.ndjson"
 

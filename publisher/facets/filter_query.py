@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from publisher.facets.facets import FACETS, Facet, classes
+from publisher.facets.facets import FACETS, Facet, class_iris
 from publisher.rdf.results import iri, literal
 from vocab.initiative import Basis
 from vocab.iris import Iris
@@ -26,7 +26,7 @@ ROLES = {"lead": 1, "partner": 2, "funder": 4}
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Filter:
     """What is wanted: *chosen* are codes by facet, of which a thing has one of each facet, by links of *bases*.
 
     *party* is an organization that takes part, *words* are searched for; *among* are the things that have them, None where no words are.
@@ -38,7 +38,7 @@ class Wanted:
     words: str = ""
     among: tuple[str, ...] | None = None
 
-    def having(self, facet: str, *codes: str) -> Wanted:
+    def having(self, facet: str, *codes: str) -> Filter:
         """Give what is wanted with other codes of a facet; with none of it where no codes are given."""
         others = tuple(pair for pair in self.chosen if pair[0] != facet)
         return replace(self, chosen=tuple(sorted((*others, (facet, codes)))) if codes else others)
@@ -48,47 +48,47 @@ class Wanted:
         return dict(self.chosen).get(facet, ())
 
 
-def wanted(*bases: Basis, **chosen: str) -> Wanted:
+def make_filter(*bases: Basis, **chosen: str) -> Filter:
     """Give what has one code of each of some facets.
 
-    >>> wanted(kind="initiative", goal="4").chosen
+    >>> make_filter(kind="initiative", goal="4").chosen
     (('goal', ('4',)), ('kind', ('initiative',)))
     """
-    return Wanted(tuple(sorted((facet, (code,)) for facet, code in chosen.items())), bases or (Basis.DECLARED,))
+    return Filter(tuple(sorted((facet, (code,)) for facet, code in chosen.items())), bases or (Basis.DECLARED,))
 
 
-def total(it: Wanted, iris: Iris) -> str:
+def total(it: Filter, iris: Iris) -> str:
     """Write the query that counts the things."""
     return _query(iris, "SELECT (COUNT(DISTINCT ?thing) AS ?things)", _where(it, iris))
 
 
-def counts(it: Wanted, facet: str, iris: Iris) -> str:
+def counts(it: Filter, facet: str, iris: Iris) -> str:
     """Write the query that counts the things by the values of a facet; what is chosen of that facet itself does not narrow them."""
     lines = [*_where(it.having(facet), iris), _told(facet, it.bases)]
     return _query(iris, f"SELECT ?{facet} (COUNT(DISTINCT ?thing) AS ?things)", lines, f"GROUP BY ?{facet} ORDER BY DESC(?things) ?{facet}")
 
 
-def cross(it: Wanted, one: str, other: str, iris: Iris) -> str:
+def cross_tabulate(it: Filter, one: str, other: str, iris: Iris) -> str:
     """Write the query that counts the things by the values of two facets at once."""
     lines = [*_where(it, iris), *(_told(facet, it.bases) for facet in (one, other))]
     head = f"SELECT ?{one} ?{other} (COUNT(DISTINCT ?thing) AS ?things)"
     return _query(iris, head, lines, f"GROUP BY ?{one} ?{other} ORDER BY ?{one} ?{other}")
 
 
-def filled(it: Wanted, facet: str, iris: Iris) -> str:
+def coverage_by_source(it: Filter, facet: str, iris: Iris) -> str:
     """Write the query that counts, by their registries, the things that have any value of a facet."""
     lines = [*_where(it, iris), *(_told(name, it.bases) for name in dict.fromkeys(("source", facet)))]
     return _query(iris, "SELECT ?source (COUNT(DISTINCT ?thing) AS ?things)", lines, "GROUP BY ?source ORDER BY ?source")
 
 
-def partners(it: Wanted, iris: Iris) -> str:
+def partners(it: Filter, iris: Iris) -> str:
     """Write the query that counts the things in which two organizations take part together."""
     lines = [*_where(it, iris), *(f"?thing dct:publisher|wsis:partner|schema:funder ?{who} ." for who in ("one", "other"))]
     lines.append("FILTER(STR(?one) < STR(?other))")
     return _query(iris, "SELECT ?one ?other (COUNT(DISTINCT ?thing) AS ?things)", lines, "GROUP BY ?one ?other ORDER BY DESC(?things)")
 
 
-def organizations(it: Wanted, iris: Iris) -> str:
+def organizations(it: Filter, iris: Iris) -> str:
     """Write the query that counts the things by the organizations that take part in them."""
     lines = [*_where(it, iris), "?thing dct:publisher|wsis:partner|schema:funder ?organization ."]
     return _query(
@@ -99,7 +99,7 @@ def organizations(it: Wanted, iris: Iris) -> str:
     )
 
 
-def listing(it: Wanted, iris: Iris) -> str:
+def listing(it: Filter, iris: Iris) -> str:
     """Write the query that lists the things."""
     return _query(iris, "SELECT DISTINCT ?thing", _where(it, iris), "ORDER BY ?thing")
 
@@ -111,8 +111,8 @@ def _query(iris: Iris, head: str, lines: Iterable[str], tail: str = "") -> str:
     return "\n".join([*used, "", f"{head} WHERE {{", f"  {text}", f"}} {tail}".rstrip(), ""])
 
 
-def _where(it: Wanted, iris: Iris) -> list[str]:
-    kinds = it.codes("kind") or tuple(classes(iris))
+def _where(it: Filter, iris: Iris) -> list[str]:
+    kinds = it.codes("kind") or tuple(class_iris(iris))
     values = " ".join(iri(FACETS["kind"].iri(kind, iris)) for kind in kinds)
     lines = [f"?thing text:query {literal(it.words)} ."] if it.words else []
     lines.append(f"VALUES ?class {{ {values} }} ?thing a ?class .")

@@ -17,17 +17,17 @@ import duckdb
 import numpy as np
 from pyroaring import BitMap
 
-from publisher.facets.bitmap_index import Sets, narrowed
-from publisher.facets.database import sql
+from publisher.facets.bitmap_index import BitmapIndex, intersect
+from publisher.facets.database import read_sql
 from publisher.facets.facets import BITS, FACETS
-from publisher.facets.filter_query import Wanted
+from publisher.facets.filter_query import Filter
 from publisher.facets.sort_keys import KEYS, ORDERS
-from publisher.facets.thing_rows import KINDS, number
+from publisher.facets.thing_rows import KINDS, kind_number
 
-KEPT = 2_000  # answers
-RECENT = 32  # sets of places, a fifth of a megabyte each on a million things
+CACHED_RESULTS = 2_000  # answers
+CACHED_BITMAPS = 32  # sets of places, a fifth of a megabyte each on a million things
 MEMORY = "1GiB"  # what a server process may hold of the tables
-EVERY = 1 << 40  # more than any list has
+UNLIMITED = 1 << 40  # more than any list has
 LAST = "\uffff"  # a key behind all others
 _ALL = sum(BITS.values())
 _SHARED = ("line", "goal", "target", "country", "type")
@@ -36,7 +36,7 @@ Counts = dict[str, dict[str, int]]
 Pairs = dict[tuple[str, str], int]
 
 
-class Line(NamedTuple):
+class ListItem(NamedTuple):
     """A thing as lists show it; times and dates are as the data has them."""
 
     iri: str
@@ -63,75 +63,75 @@ class Prize(NamedTuple):
     year: str | None
 
 
-class Tables:
+class FacetIndex:
     """The tables in the file *path*, which does not change while they are open; the files that were prepared lie beside it."""
 
     def __init__(self, path: Path, position: int, memory: str = MEMORY) -> None:
         self.position = position  # the journal's entry of which they tell
         self._held = duckdb.connect(str(path), read_only=True, config={"memory_limit": memory})
-        self._sets = Sets(path, self._held.execute("SELECT value, facet, code FROM terms").fetchall())
+        self._sets = BitmapIndex(path, self._held.execute("SELECT value, facet, code FROM terms").fetchall())
         self._kept: OrderedDict[object, object] = OrderedDict()
         self._titles: dict[str, str | None] = {}  # of organizations that were just counted
         self._lock = Lock()
-        self._found = lru_cache(maxsize=RECENT)(self._narrowed)
+        self._found = lru_cache(maxsize=CACHED_BITMAPS)(self._narrowed)
 
     def close(self) -> None:
         """Let the file go."""
         self._held.close()
 
-    def total(self, it: Wanted) -> int:
+    def total(self, it: Filter) -> int:
         """Count the things."""
         found = self._found(it)
         return len(self._sets.things) if found is None else len(found)
 
-    def counts(self, it: Wanted) -> Counts:
+    def counts(self, it: Filter) -> Counts:
         """Count the things by the codes of all facets, the most frequent first; what is chosen of one does not narrow its own."""
         return self._counts(it) if it.among else self._once(("counts", it), lambda: self._counts(it))
 
-    def cross(self, it: Wanted, one: str, other: str) -> Pairs:
+    def cross(self, it: Filter, one: str, other: str) -> Pairs:
         """Count the things by the codes of two facets at once."""
         return self._once(("cross", it, one, other), lambda: self._sets.crossed(one, other, self._found(it), _bits(it)))
 
-    def filled(self, it: Wanted, facet: str) -> dict[str, int]:
+    def filled(self, it: Filter, facet: str) -> dict[str, int]:
         """Count, by their registries, the things that have any value of a facet."""
         return self._once(("filled", it, facet), lambda: self._filled(it, facet))
 
-    def listed(self, it: Wanted, order: str, limit: int, offset: int = 0) -> list[Line]:
+    def listed(self, it: Filter, order: str, limit: int, offset: int = 0) -> list[ListItem]:
         """List things in one of ORDERS, or by ``relevance``: as *among* has them."""
         if it.among:
             return self._listed(it, order, limit, offset)
         return self._once(("listed", it, order, limit, offset), lambda: self._listed(it, order, limit, offset))
 
-    def keyed(self, it: Wanted, key: str, upward: bool, since: str, after: str, limit: int) -> list[tuple[str, str]]:
+    def keyed(self, it: Filter, key: str, upward: bool, since: str, after: str, limit: int) -> list[tuple[str, str]]:
         """List the things behind the key *since* and the address *after*, by one of KEYS: IRI and key of each."""
         return self._once(("keyed", it, key, upward, since, after, limit), lambda: self._keyed(it, key, upward, (since, after), limit))
 
-    def between(self, it: Wanted, first: str, last: str, limit: int = EVERY) -> list[Line]:
+    def between(self, it: Filter, first: str, last: str, limit: int = UNLIMITED) -> list[ListItem]:
         """List what begins or goes on from the day *first* to the day *last*, by its beginning."""
-        kinds = [number(kind) for kind in it.codes("kind") or KINDS if kind in KINDS]
+        kinds = [kind_number(kind) for kind in it.codes("kind") or KINDS if kind in KINDS]
         asked = {"kinds": kinds, "first": first, "last": last, "limit": limit}
         of_kinds = it.having("kind")
         return self._once(
             ("between", it, first, last, limit), lambda: self._lines([place for (place,) in self._rows("between", of_kinds, **asked)])
         )
 
-    def related(self, thing: str, limit: int) -> list[Line]:
+    def related(self, thing: str, limit: int) -> list[ListItem]:
         """List what shares most with a thing: action lines, goals, targets, countries and types of activity, at least two of them."""
         return self._once(("related", thing, limit), lambda: self._related(thing, limit))
 
-    def prizes(self, it: Wanted, year: str | None = None) -> list[Prize]:
+    def prizes(self, it: Filter, year: str | None = None) -> list[Prize]:
         """List the prizes, the newest first; those of a *year* where one is named, "" for those that tell none."""
         return self._once(("prizes", it, year), lambda: [Prize(*row) for row in self._rows("prizes", it, year=year)])
 
-    def awarded(self, it: Wanted) -> list[str]:
+    def awarded(self, it: Filter) -> list[str]:
         """List the years of the prizes, the newest first, and "" last where some tell none."""
         return self._once(("awarded", it), lambda: [year for (year,) in self._rows("awarded", it)])
 
-    def organizations(self, it: Wanted, limit: int) -> list[tuple[str, str | None, int]]:
+    def organizations(self, it: Filter, limit: int) -> list[tuple[str, str | None, int]]:
         """List the organizations that take part in most things: IRI, name and number of things."""
         return self._once(("organizations", it, limit), lambda: self._organizations(it, limit))
 
-    def partners(self, it: Wanted, limit: int) -> list[tuple[str, str, int]]:
+    def partners(self, it: Filter, limit: int) -> list[tuple[str, str, int]]:
         """List the pairs of organizations that take part in most things together."""
         return self._once(("partners", it, limit), lambda: self._partners(it, limit))
 
@@ -139,7 +139,7 @@ class Tables:
         """Give the names of organizations."""
         return self._once(("names", organizations), lambda: self._names(organizations))
 
-    def _narrowed(self, it: Wanted) -> BitMap | None:
+    def _narrowed(self, it: Filter) -> BitMap | None:
         """Give the places of what is wanted, None where that is all."""
         parts = [self._sets.having(facet, codes, _bits(it)) for facet, codes in it.chosen]
         if it.party:
@@ -147,28 +147,28 @@ class Tables:
             parts.append(self._sets.parties(rows[0][0]) if rows else BitMap())
         if it.among is not None:
             parts.append(BitMap([place for place in self._sets.places(it.among) if place is not None]))
-        return narrowed(parts)
+        return intersect(parts)
 
-    def _counts(self, it: Wanted) -> Counts:
+    def _counts(self, it: Filter) -> Counts:
         chosen, within = dict(it.chosen), self._found(it)
         found = {
             facet: self._sets.counted(facet, self._narrowed(it.having(facet)) if facet in chosen else within, _bits(it)) for facet in FACETS
         }
         return {facet: counts for facet, counts in found.items() if counts or facet in chosen}
 
-    def _filled(self, it: Wanted, facet: str) -> dict[str, int]:
+    def _filled(self, it: Filter, facet: str) -> dict[str, int]:
         any_ = self._sets.having(facet, self._sets.codes(facet), _bits(it))
         within = self._found(it)
         return self._sets.counted("source", any_ if within is None else any_ & within, _bits(it))
 
-    def _listed(self, it: Wanted, order: str, limit: int, offset: int) -> list[Line]:
+    def _listed(self, it: Filter, order: str, limit: int, offset: int) -> list[ListItem]:
         within = self._found(it)
         if order == "relevance" and it.among is not None:
             ranked = [place for place in self._sets.places(it.among) if place is not None and within is not None and place in within]
             return self._lines(ranked[offset : offset + limit])
         return self._lines(self._sets.first(order if order in ORDERS else "newest", within, offset, limit))
 
-    def _keyed(self, it: Wanted, key: str, upward: bool, cursor: tuple[str, str], limit: int) -> list[tuple[str, str]]:
+    def _keyed(self, it: Filter, key: str, upward: bool, cursor: tuple[str, str], limit: int) -> list[tuple[str, str]]:
         name, text = f"key-{key}", f"SELECT thing, {KEYS[key]}, iri FROM things WHERE thing IN "
 
         def at(rank: int) -> tuple[str, str]:
@@ -186,19 +186,19 @@ class Tables:
         rows = {thing: (iri, told) for thing, told, iri in self._asked(text + self._things(places))} if places else {}
         return [rows[int(self._sets.things[place])] for place in places]
 
-    def _related(self, thing: str, limit: int) -> list[Line]:
+    def _related(self, thing: str, limit: int) -> list[ListItem]:
         [place] = self._sets.places((thing,))
         if place is None:
             return []
         kind = self._sets.having("kind", (_kind(thing),), _ALL)
         return self._lines(list(self._sets.alike(place, kind, _SHARED, limit)))
 
-    def _organizations(self, it: Wanted, limit: int) -> list[tuple[str, str | None, int]]:
+    def _organizations(self, it: Filter, limit: int) -> list[tuple[str, str | None, int]]:
         ranked = self._sets.busiest(self._found(it), limit)
         told = self._bodies(body for body, _ in ranked)
         return [(*told[body], things) for body, things in ranked]
 
-    def _partners(self, it: Wanted, limit: int) -> list[tuple[str, str, int]]:
+    def _partners(self, it: Filter, limit: int) -> list[tuple[str, str, int]]:
         ranked = self._sets.together(self._found(it), limit)
         told = self._bodies(body for pair in ranked for body in pair[:2])
         return [(told[one][0], told[other][0], things) for one, other, things in ranked]
@@ -206,7 +206,7 @@ class Tables:
     def _bodies(self, bodies: Iterable[int]) -> dict[int, tuple[str, str | None]]:
         named = ",".join(map(str, sorted(set(bodies))))
         rows = self._asked(f"SELECT body, iri, title FROM bodies WHERE body IN ({named})") if named else []
-        if len(self._titles) > KEPT:
+        if len(self._titles) > CACHED_RESULTS:
             self._titles.clear()
         self._titles.update((iri, title) for _, iri, title in rows)  # their names are what is asked for next
         return {body: (iri, title) for body, iri, title in rows}
@@ -218,11 +218,11 @@ class Tables:
         found |= {line.iri: line.title for line in self._lines(places)}
         return {iri: title or iri.rpartition("/")[2] for iri, title in found.items()}
 
-    def _lines(self, places: Sequence[int]) -> list[Line]:
+    def _lines(self, places: Sequence[int]) -> list[ListItem]:
         """Give the lines of places, in their order."""
         if not places:
             return []
-        rows = self._asked(sql("lines") + self._things(places))
+        rows = self._asked(read_sql("lines") + self._things(places))
         told = {thing: _line(*row) for thing, *row in rows}
         return [told[int(self._sets.things[place])] for place in places]
 
@@ -230,9 +230,9 @@ class Tables:
         """Write the numbers of the things at *places*; as a list of numbers it tells where in the file they lie."""
         return "(" + ",".join(str(int(self._sets.things[place])) for place in places) + ")"
 
-    def _rows(self, name: str, it: Wanted, **bound: Any) -> list[tuple[Any, ...]]:
+    def _rows(self, name: str, it: Filter, **bound: Any) -> list[tuple[Any, ...]]:
         """Answer one of our queries about the things that are wanted."""
-        within, text = self._found(it), sql(name)
+        within, text = self._found(it), read_sql(name)
         if within is None:
             return self._asked(text.replace("-- narrowed", ""), **bound)
         things = self._sets.things[np.frombuffer(within.to_array(), dtype=np.uint32)]
@@ -252,12 +252,12 @@ class Tables:
         value = made()
         with self._lock:
             self._kept[key] = value
-            if len(self._kept) > KEPT:
+            if len(self._kept) > CACHED_RESULTS:
                 self._kept.popitem(last=False)
         return value
 
 
-def _bits(it: Wanted) -> int:
+def _bits(it: Filter) -> int:
     return sum(BITS[basis] for basis in it.bases)
 
 
@@ -265,11 +265,11 @@ def _kind(thing: str) -> str:
     return thing.rpartition("/id/")[2].partition("/")[0]
 
 
-def _line(iri: str, kind: int, *others: Any) -> Line:
-    return Line(iri, KINDS[kind - 1], *others)
+def _line(iri: str, kind: int, *others: Any) -> ListItem:
+    return ListItem(iri, KINDS[kind - 1], *others)
 
 
-def tables_in(generation: str) -> Tables | None:
+def open_facet_index(generation: str) -> FacetIndex | None:
     """Open the tables of the generation in the folder *generation*; None where it has none yet."""
     file = Path(generation) / "tables" / "tables.duckdb"
     try:
@@ -280,5 +280,5 @@ def tables_in(generation: str) -> Tables | None:
 
 
 @lru_cache(maxsize=2)  # the generation that is shown, and the one before it while they change
-def _opened(file: Path, _inode: int, position: int) -> Tables:
-    return Tables(file, position)
+def _opened(file: Path, _inode: int, position: int) -> FacetIndex:
+    return FacetIndex(file, position)

@@ -40,7 +40,7 @@ class Graph(NamedTuple):
         return next((it.text for it in self.all(subject, predicate)), None)
 
 
-def read(triples: Iterable[bytes]) -> Graph:
+def parse_graph(triples: Iterable[bytes]) -> Graph:
     """Read sorted statements ``<s> <p> o``, without their dots."""
     held = list(triples)
     said: dict[str, _Said] = {}
@@ -59,18 +59,18 @@ def _plain(iri: bytes) -> str:
     return iri[1:-1].decode()
 
 
-def best(texts: Iterable[Value]) -> Value | None:
+def preferred_text(texts: Iterable[Value]) -> Value | None:
     """Choose the English text, else one of no language, else any."""
     return min(texts, key=lambda it: ({"en": 0, None: 1}.get(it.language, 2), it.language or "", it.text), default=None)
 
 
-def code(concept: Value) -> str:
+def concept_code(concept: Value) -> str:
     """Give the code in a concept's IRI, which ends with it; the source's word as it is."""
     return concept.text.rpartition("/")[2] if concept.iri else concept.text
 
 
 def _codes(values: Iterable[Value]) -> list[str]:
-    return [code(it) for it in values if it.iri]
+    return [concept_code(it) for it in values if it.iri]
 
 
 def _addresses(values: Iterable[Value]) -> list[str]:
@@ -106,16 +106,16 @@ class Record(NamedTuple):
         return self.of_thing(self.iris.ns + (name if basis == "declared" else f"{basis}{name[0].upper()}{name[1:]}"))
 
 
-def record(graph: str, triples: Iterable[bytes], iris: Iris) -> Record:
+def parse_record(graph: str, triples: Iterable[bytes], iris: Iris) -> Record:
     """Read the graph of the record *graph*."""
-    held = read(triples)
+    held = parse_graph(triples)
     source = graph.removeprefix(f"{iris.base}record/").partition("/")[0]
     thing = held.one(graph, f"{FOAF}primaryTopic") or ""
     kind = thing.removeprefix(f"{iris.base}id/").partition("/")[0]
     return Record(held, iris, graph, thing, kind if kind in KINDS else "", source)
 
 
-def rows(it: Record) -> Rows:
+def record_rows(it: Record) -> Rows:
     """Give a record's rows; of one that is gone only that of the table of records."""
     yield "records", _record(it)
     if it.state == "gone" or not it.kind:
@@ -129,7 +129,7 @@ def rows(it: Record) -> Rows:
 
 def _record(it: Record) -> Row:
     graph, record = it.graph, it.record
-    title = best([*it.of_thing(f"{DCT}title"), *graph.all(record, f"{DCT}title")])
+    title = preferred_text([*it.of_thing(f"{DCT}title"), *graph.all(record, f"{DCT}title")])
     return {
         "record": record,
         "thing": it.thing or None,
@@ -152,7 +152,7 @@ def _record(it: Record) -> Row:
 
 def _initiative(it: Record) -> Row:
     ns, of = it.iris.ns, it.of_thing
-    title, description = best(of(f"{DCT}title")), best(of(f"{DCT}description"))
+    title, description = preferred_text(of(f"{DCT}title")), preferred_text(of(f"{DCT}description"))
     start, end = (it.graph.one(it.thing, SCHEMA + name) for name in ("startDate", "endDate"))
     texts = [*of(f"{DCT}title"), *of(f"{DCT}description")]
     return {
@@ -173,8 +173,8 @@ def _initiative(it: Record) -> Row:
         "end_date": end,
         "start_year": _year(start),
         "end_year": _year(end),
-        "coverage": next(map(code, of(f"{ns}coverage")), None),
-        "status": next(map(code, of(f"{ns}status")), None),
+        "coverage": next(map(concept_code, of(f"{ns}coverage")), None),
+        "status": next(map(concept_code, of(f"{ns}status")), None),
         "activity_types": _codes(of(f"{ns}activityType")),
         "countries": _codes(of(f"{DCT}spatial")),
         "action_lines": _codes(it.claims("action-line")),
@@ -193,7 +193,7 @@ def _initiative(it: Record) -> Row:
 
 def _prize(it: Record, prize: str) -> str:
     told = (next(iter(it.graph.all(prize, it.iris.ns + name)), None) for name in ("prizeCategory", "prizeStage", "prizeYear"))
-    return "-".join(code(part).replace(" ", "_") for part in told if part)
+    return "-".join(concept_code(part).replace(" ", "_") for part in told if part)
 
 
 def _parties(it: Record) -> Iterator[Row]:
@@ -217,7 +217,7 @@ def _links(it: Record) -> Iterator[Row]:
                 yield {
                     "scheme": scheme,
                     "concept": concept.text,
-                    "code": code(concept) if concept.iri else None,
+                    "code": concept_code(concept) if concept.iri else None,
                     "basis": basis,
                     "word": it.graph.one(part, f"{it.iris.ns}sourceWord"),
                     "confidence": float(confidence) if confidence else None,
@@ -227,27 +227,27 @@ def _links(it: Record) -> Iterator[Row]:
 def _places(it: Record) -> Iterator[Row]:
     nowhere = {"area": None, "code": None, "name": None, "latitude": None, "longitude": None}
     for area in it.of_thing(f"{DCT}spatial"):
-        yield nowhere | ({"area": area.text, "code": code(area)} if area.iri else {"name": area.text})
+        yield nowhere | ({"area": area.text, "code": concept_code(area)} if area.iri else {"name": area.text})
     for place in it.of_thing(f"{SCHEMA}location"):
-        name = best(it.graph.all(place.text, f"{RDFS}label"))
+        name = preferred_text(it.graph.all(place.text, f"{RDFS}label"))
         latitude, longitude = (it.graph.one(place.text, WGS + axis) for axis in ("lat", "long"))
         if latitude and longitude:
             yield nowhere | {"name": name.text if name else None, "latitude": float(latitude), "longitude": float(longitude)}
 
 
-def organization(held: Graph, iris: Iris) -> Row | None:
+def organization_row(held: Graph, iris: Iris) -> Row | None:
     """Give the row of an organization from all that is said of it, in whatever graph; None where it is none."""
     subject = next(iter(held.said))
     own = subject.removeprefix(f"{iris.base}id/organization/")
     if own == subject or not any(it.text == f"{ORG}Organization" for it in held.all(subject, f"{RDF}type")):
         return None
-    name = best(held.all(subject, f"{SKOS}prefLabel"))
+    name = preferred_text(held.all(subject, f"{SKOS}prefLabel"))
     return {
         "organization": subject,
         "source": own.partition("/")[0],
         "name": name.text if name else None,
         "name_language": name.language if name else None,
-        "classification": next(map(code, held.all(subject, f"{ORG}classification")), None),
+        "classification": next(map(concept_code, held.all(subject, f"{ORG}classification")), None),
         "countries": _codes(held.all(subject, f"{DCT}spatial")),
         "homepage": held.one(subject, f"{FOAF}homepage"),
     }

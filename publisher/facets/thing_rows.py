@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from publisher.facets.facets import BITS, FACETS
-from publisher.facets.record_rows import Graph, Record, best
+from publisher.facets.record_rows import Graph, Record, preferred_text
 from publisher.rdf.ntriples_terms import Value
-from publisher.search.analyzer import primary
+from publisher.search.analyzer import primary_language
 from vocab.iris import Iris
 from vocab.terms import DCT, ORG, RDF, SCHEMA, SH, SIOC, SKOS, VIVO
 
@@ -22,19 +22,19 @@ _TIES = {"line": "action-line", "goal": "goal", "target": "target"}
 _ALL = sum(BITS.values())  # of a mark that no basis tells apart
 
 
-def number(kind: str) -> int:
+def kind_number(kind: str) -> int:
     """Give the number of a kind."""
     return KINDS.index(kind) + 1
 
 
-def thing(it: Record) -> Row:
+def thing_row(it: Record) -> Row:
     """Give the row of a published thing, with its marks ``[facet, code, bases]`` and its parties ``[organization, roles]``."""
-    title = best(it.of_thing(f"{DCT}title"))
+    title = preferred_text(it.of_thing(f"{DCT}title"))
     start, end, issued = (it.graph.one(it.thing, name) for name in (f"{SCHEMA}startDate", f"{SCHEMA}endDate", f"{DCT}issued"))
     status = it.graph.one(it.thing, f"{SCHEMA}eventStatus") or ""
     return {
         "iri": it.thing,
-        "kind": number(it.kind),
+        "kind": kind_number(it.kind),
         "source": it.source,
         "record": it.record,
         "title": title.text if title else None,
@@ -52,11 +52,11 @@ def thing(it: Record) -> Row:
     }
 
 
-def organization(graph: Graph, iri: str, iris: Iris) -> Row | None:
+def organization_row(graph: Graph, iri: str, iris: Iris) -> Row | None:
     """Give the row of an organization from all that is said of it, in whatever graph; None where it is none."""
     if not any(it.text == f"{ORG}Organization" for it in graph.all(iri, f"{RDF}type")):
         return None
-    name = best(graph.all(iri, f"{SKOS}prefLabel"))
+    name = preferred_text(graph.all(iri, f"{SKOS}prefLabel"))
     source = iri.removeprefix(f"{iris.base}id/organization/").partition("/")[0]
     marks = {
         ("kind", "organization", _ALL),
@@ -66,7 +66,7 @@ def organization(graph: Graph, iri: str, iris: Iris) -> Row | None:
     }
     return {
         "iri": iri,
-        "kind": number("organization"),
+        "kind": kind_number("organization"),
         "source": source,
         "record": None,
         "title": name.text if name else None,
@@ -115,7 +115,7 @@ def _languages(graph: Graph, subject: str) -> Iterator[Mark]:
     for predicate in _TEXTS:
         for text in graph.all(subject, predicate):
             if not text.iri:
-                yield "language", primary(text.language), _ALL
+                yield "language", primary_language(text.language), _ALL
 
 
 def _ties(it: Record) -> Iterator[Mark]:

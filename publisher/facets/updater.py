@@ -17,13 +17,13 @@ import structlog
 from pyoxigraph import DefaultGraph, NamedNode
 
 from journal.journal import Journal
-from publisher.facets.bitmap_build import Preparing
-from publisher.facets.database import MADE, Database
+from publisher.facets.bitmap_build import BitmapBuild
+from publisher.facets.database import BUILD_VERSION, Database
 from publisher.facets.facets import FACETS
-from publisher.facets.record_rows import Graph, read, record
-from publisher.facets.thing_rows import Row, organization, thing
+from publisher.facets.record_rows import Graph, parse_graph, parse_record
+from publisher.facets.thing_rows import Row, organization_row, thing_row
 from publisher.rdf import position
-from publisher.search.document_source import Quads, parts, touched
+from publisher.search.document_source import QuadSource, changed_subjects, parse_thing_iri
 from vocab.iris import Iris
 from vocab.terms import ORG, RDF, SKOS
 
@@ -36,7 +36,7 @@ _TYPE, _ORGANIZATION, _MATCH = NamedNode(f"{RDF}type"), NamedNode(f"{ORG}Organiz
 _MERGED = DefaultGraph()
 
 
-class Following:
+class FacetUpdater:
     """Keep the tables in *folder* level with a store that follows *journal*; ``shown`` is a folder with the last level state.
 
     A store that is asked over the network is told by *expect* which graphs and which subjects will be read next.
@@ -56,9 +56,9 @@ class Following:
         if not self.mark and self._database.begun:
             self._forget()
         self._work: Iterator[int] | None = None
-        self._preparing: Preparing | None = None
+        self._preparing: BitmapBuild | None = None
 
-    def step(self, store: Quads, position: int, entry: str, seconds: float) -> bool:
+    def step(self, store: QuadSource, position: int, entry: str, seconds: float) -> bool:
         """Work for about *seconds* toward *position*, where *store* is; tell whether the tables are level with it and shown.
 
         Where they cannot be written, they are made anew: the store goes on without them.
@@ -74,7 +74,7 @@ class Following:
             self._forget()
             return False
 
-    def _step(self, store: Quads, position: int, entry: str, seconds: float) -> bool:
+    def _step(self, store: QuadSource, position: int, entry: str, seconds: float) -> bool:
         until = time.monotonic() + seconds
         while self.mark < position:
             if self._work is None:
@@ -106,7 +106,7 @@ class Following:
             self._preparing = None
         self._database.close()
 
-    def _make(self, store: Quads, position: int, entry: str) -> Iterator[int]:
+    def _make(self, store: QuadSource, position: int, entry: str) -> Iterator[int]:
         """Make the tables from all that the store holds; what changes meanwhile is touched by later entries."""
         log.info("facet index ready", position=position)
         self._database.begin()
@@ -119,39 +119,39 @@ class Following:
         self._keep(store, position, entry)
         yield position
 
-    def _change(self, store: Quads, position: int) -> Iterator[int]:
+    def _change(self, store: QuadSource, position: int) -> Iterator[int]:
         at, entry = self.mark, ""
         self._database.begin()
         for it in self._journal.entries(after=self.mark):
             if it.number > position:
                 break
-            for found in touched(it.lines(), self._iris.base, BATCH):
+            for found in changed_subjects(it.lines(), self._iris.base, BATCH):
                 self._put(store, *_told(found, self._iris))
                 yield 0
             at, entry = it.number, it.id
         self._keep(store, at, entry)
         yield at
 
-    def _put(self, store: Quads, graphs: Collection[str], organizations: Collection[str]) -> None:
+    def _put(self, store: QuadSource, graphs: Collection[str], organizations: Collection[str]) -> None:
         self._database.put(*self._read(store, graphs, organizations))
 
-    def _read(self, store: Quads, graphs: Collection[str], organizations: Collection[str]) -> tuple[list[str], list[Row]]:
+    def _read(self, store: QuadSource, graphs: Collection[str], organizations: Collection[str]) -> tuple[list[str], list[Row]]:
         """Read what records and organizations tell: the addresses that it concerns, and the rows of what is there."""
         self._expect(graphs, organizations)
         iris, rows = list(organizations), [row for name in organizations if (row := self._organization(store, name))]
         for graph in graphs:
-            it = record(graph, _lines(store, None, NamedNode(graph)), self._iris)
+            it = parse_record(graph, _lines(store, None, NamedNode(graph)), self._iris)
             source, _, key = graph.removeprefix(f"{self._iris.base}record/").partition("/")
             iris += [it.thing, *(f"{self._iris.base}id/{kind}/{source}/{key}" for kind in _KINDS)]  # a record may have changed its kind
             if it.kind and it.kind != "organization" and it.state != "gone":
-                rows.append(thing(it))
+                rows.append(thing_row(it))
         return iris, rows
 
-    def _organization(self, store: Quads, name: str) -> Row | None:
-        held: Graph = read(_lines(store, NamedNode(name), _MERGED))
-        return organization(held, name, self._iris)
+    def _organization(self, store: QuadSource, name: str) -> Row | None:
+        held: Graph = parse_graph(_lines(store, NamedNode(name), _MERGED))
+        return organization_row(held, name, self._iris)
 
-    def _keep(self, store: Quads, position: int, entry: str) -> None:
+    def _keep(self, store: QuadSource, position: int, entry: str) -> None:
         stem = self._iris.scheme("itu-region") + "/"
         pairs = ((quad.subject, quad.object) for quad in store.quads_for_pattern(None, _MATCH, None, _MERGED))
         named = ((area.value, region.value) for area, region in pairs if isinstance(area, NamedNode) and isinstance(region, NamedNode))
@@ -161,16 +161,16 @@ class Following:
         )
         self._database.keep(position, entry)
 
-    def _prepare(self) -> Preparing:
+    def _prepare(self) -> BitmapBuild:
         """Copy the tables as they are, and prepare the copy aside: on a million things that takes longer than an entry may wait."""
         part = self._folder / "shown.part"
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir()
         self._database.copy(part / "tables.duckdb")
         position.write(part, self.mark)
-        return Preparing(part / "tables.duckdb")
+        return BitmapBuild(part / "tables.duckdb")
 
-    def _show(self, prepared: Preparing) -> None:
+    def _show(self, prepared: BitmapBuild) -> None:
         self._preparing = None
         if prepared.error is not None:
             raise prepared.error
@@ -180,7 +180,7 @@ class Following:
     def _read_mark(self) -> int:
         number, entry, made = self._database.mark()
         at = next(iter(self._journal.entries(after=number - 1)), None) if number else None
-        return number if at is not None and at.id == entry and made == MADE else 0
+        return number if at is not None and at.id == entry and made == BUILD_VERSION else 0
 
     def _open(self) -> Database:
         try:
@@ -199,18 +199,18 @@ class Following:
 _KINDS = ("initiative", "event", "document", "post")
 
 
-def _everything(store: Quads, base: str) -> Iterator[tuple[list[str], list[str]]]:
+def _everything(store: QuadSource, base: str) -> Iterator[tuple[list[str], list[str]]]:
     """Give all records and then all organizations of a store, in batches."""
     yield from ((graphs, []) for graphs in _batches(_records(store, base)))
     yield from (([], names) for names in _batches(_organizations(store)))
 
 
-def _records(store: Quads, base: str) -> Iterator[str]:
+def _records(store: QuadSource, base: str) -> Iterator[str]:
     start = f"{base}record/"
     return (graph.value for graph in store.named_graphs() if isinstance(graph, NamedNode) and graph.value.startswith(start))
 
 
-def _organizations(store: Quads) -> Iterator[str]:
+def _organizations(store: QuadSource) -> Iterator[str]:
     found = store.quads_for_pattern(None, _TYPE, _ORGANIZATION, _MERGED)
     return (quad.subject.value for quad in found if isinstance(quad.subject, NamedNode))
 
@@ -220,7 +220,7 @@ def _told(found: Collection[str], iris: Iris) -> tuple[set[str], set[str]]:
     records, organizations = set(), set()
     for iri in found:
         name = iri.partition("#")[0]
-        ours = parts(name, iris.base)
+        ours = parse_thing_iri(name, iris.base)
         if ours and ours[0] == "organization":
             organizations.add(name)
         elif ours:
@@ -241,11 +241,11 @@ def _batches(names: Iterator[str]) -> Iterator[list[str]]:
         yield batch
 
 
-def _lines(store: Quads, subject: NamedNode | None, graph: NamedNode | DefaultGraph) -> list[bytes]:
+def _lines(store: QuadSource, subject: NamedNode | None, graph: NamedNode | DefaultGraph) -> list[bytes]:
     return sorted(str(quad.triple).encode() for quad in store.quads_for_pattern(subject, None, None, graph))
 
 
-def copy(shown: Path, folder: Path) -> int:
+def link_published(shown: Path, folder: Path) -> int:
     """Link the tables that are shown into *folder*; give their position in the journal, -1 where there are none."""
     found = position.read(shown)
     if found < 0:

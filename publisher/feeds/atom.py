@@ -11,8 +11,8 @@ from publisher.feeds.record_metadata import RecordMetadata, read_metadata
 from publisher.feeds.sets import set_concept
 from publisher.feeds.xml_writing import element, empty, instant
 from publisher.formats import GRAPHS, HTML
-from publisher.history.change_reader import Change, Deed
-from publisher.history.record_states import State, best
+from publisher.history.change_reader import Change, ChangeType
+from publisher.history.record_states import RecordState, preferred_text
 from publisher.pages.branding import NAME
 from vocab.iris import Iris
 from vocab.terms import DCT
@@ -41,7 +41,7 @@ class Feed:
     author: str = NAME
 
 
-def write_feed(it: Feed, host: str, iris: Iris, changes: Sequence[Change], states: Sequence[State]) -> bytes:
+def write_feed(it: Feed, host: str, iris: Iris, changes: Sequence[Change], states: Sequence[RecordState]) -> bytes:
     """Write a feed; *changes* stand in the order in which they are told."""
     entries = (_entry(change, state, host, iris) for change, state in zip(changes, states, strict=True))
     return "\n".join((_HEAD + "\n".join(_head(it)), *entries, "</feed>\n")).encode()
@@ -60,17 +60,17 @@ def _head(it: Feed) -> Iterator[str]:
     yield from (empty("link", rel=rel, href=href) for rel, href in it.links)
 
 
-def _entry(change: Change, state: State, host: str, iris: Iris) -> str:
-    if change.deed is Deed.GONE:
-        reason = best(state.all(f"{iris.ns}reason", state.graph))
+def _entry(change: Change, state: RecordState, host: str, iris: Iris) -> str:
+    if change.deed is ChangeType.GONE:
+        reason = preferred_text(state.all(f"{iris.ns}reason", state.graph))
         comment = element("at:comment", reason.value) if reason else ""
         return f'<at:deleted-entry ref="{state.graph}" when="{instant(change.stamp)}">{comment}</at:deleted-entry>'
     return f"<entry>{''.join(_entry_elements(change, state, read_metadata(change, state, iris), host, iris))}</entry>"
 
 
-def _entry_elements(change: Change, state: State, it: RecordMetadata, host: str, iris: Iris) -> Iterator[str]:
+def _entry_elements(change: Change, state: RecordState, it: RecordMetadata, host: str, iris: Iris) -> Iterator[str]:
     first = state.one(f"{DCT}issued", state.graph)
-    title = best(it.titles)
+    title = preferred_text(it.titles)
     yield element("id", state.graph)
     yield element("title", it.name, xml_lang=title.language if title else None)
     yield element("updated", instant(change.stamp))
@@ -82,7 +82,7 @@ def _entry_elements(change: Change, state: State, it: RecordMetadata, host: str,
     for row in GRAPHS.values():
         yield empty("link", rel="alternate", type=row.media.partition(";")[0], href=f"{host}/data/{change.thing}.{row.suffix}")
     yield from _categories(change, it, iris)
-    summary = best(it.descriptions)
+    summary = preferred_text(it.descriptions)
     if summary:
         yield element("summary", summary.value, xml_lang=summary.language)
     if it.licence:

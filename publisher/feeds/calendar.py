@@ -9,7 +9,7 @@ from icalendar import Calendar, Event, vText
 
 from publisher.feeds.record_metadata import RecordMetadata, read_metadata
 from publisher.history.change_reader import Change
-from publisher.history.record_states import State, best
+from publisher.history.record_states import RecordState, preferred_text
 from publisher.rdf.results import Term
 from vocab.iris import Iris
 
@@ -30,14 +30,14 @@ def write_header(name: str, of: str) -> bytes:
     return bytes(whole.to_ical()).removesuffix(END)
 
 
-def write_event(change: Change, state: State, host: str, iris: Iris) -> bytes:
+def write_event(change: Change, state: RecordState, host: str, iris: Iris) -> bytes:
     """Write an event. One whose begin is no date has none, which METHOD allows (section 3.6.1); a year or a month is all of its days."""
     it, out = read_metadata(change, state, iris), Event()
     stamp = datetime.fromtimestamp(change.stamp, UTC)
     out.add("uid", it.record)
     out.add("dtstamp", stamp)
     out.add("last-modified", stamp)
-    title, described = best(it.titles), best(it.descriptions)
+    title, described = preferred_text(it.titles), preferred_text(it.descriptions)
     out.add("summary", _text(title) if title else it.topic)
     if described:
         out.add("description", _text(described))

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from publisher.history.change_reader import Change
-from publisher.history.record_states import State, best
+from publisher.history.record_states import RecordState, preferred_text
 from publisher.rdf.results import Term
 from vocab.iris import Iris
 from vocab.schemes import label
@@ -68,11 +68,11 @@ class RecordMetadata:
     @property
     def name(self) -> str:
         """Give its title, the English one where there is one; its address where there is none."""
-        found = best(self.titles)
+        found = preferred_text(self.titles)
         return found.value if found else self.topic
 
 
-def read_metadata(change: Change, state: State, iris: Iris) -> RecordMetadata:
+def read_metadata(change: Change, state: RecordState, iris: Iris) -> RecordMetadata:
     """Read the card of a record after *change*; of one that is gone there are only titles and pages."""
     gone = state.graph if not state.all(f"{DCT}title") else None
     ns = iris.ns
@@ -97,7 +97,7 @@ def read_metadata(change: Change, state: State, iris: Iris) -> RecordMetadata:
         modified=_text(state.one(f"{DCT}modified")),
         start=state.one(f"{SCHEMA}startDate"),
         end=state.one(f"{SCHEMA}endDate"),
-        venue=best(state.all(f"{ns}venue")),
+        venue=preferred_text(state.all(f"{ns}venue")),
         cancelled=any(it.value == f"{SCHEMA}EventCancelled" for it in state.all(f"{SCHEMA}eventStatus")),
         places=tuple(_points(state)),
     )
@@ -107,10 +107,10 @@ def _text(it: Term | None) -> str | None:
     return it.value if it else None
 
 
-def _named(state: State, *properties: str) -> tuple[Term, ...]:
+def _named(state: RecordState, *properties: str) -> tuple[Term, ...]:
     """Give the names of organizations, or the texts that stand in their place."""
     found = (it for name in properties for it in state.all(name))
-    named = (best(state.all(f"{SKOS}prefLabel", it.value)) if it.is_iri else it for it in found)
+    named = (preferred_text(state.all(f"{SKOS}prefLabel", it.value)) if it.is_iri else it for it in found)
     return tuple(it for it in named if it)
 
 
@@ -118,8 +118,8 @@ def _concepts(found: Iterable[Term], iris: Iris) -> tuple[NamedConcept, ...]:
     return tuple(dict.fromkeys(NamedConcept(it.value, label(it.value, "en", iris.base) or it.value) for it in found if it.is_iri))
 
 
-def _points(state: State) -> Iterable[GeoPoint]:
+def _points(state: RecordState) -> Iterable[GeoPoint]:
     for it in state.all(f"{SCHEMA}location"):
         latitude, longitude = state.one(f"{WGS}lat", it.value), state.one(f"{WGS}long", it.value)
         if latitude and longitude:
-            yield GeoPoint(latitude.value, longitude.value, _text(best(state.all(f"{RDFS}label", it.value))))
+            yield GeoPoint(latitude.value, longitude.value, _text(preferred_text(state.all(f"{RDFS}label", it.value))))

@@ -50,7 +50,7 @@ class WebSubNotifier:
 
     async def step(self) -> int:
         """Tell what is new; give the number of feeds. Raises httpx.HTTPError where the hub does not take it."""
-        horizon = await asyncio.to_thread(change_reader.horizon, self._shelf.history, time.time())
+        horizon = await asyncio.to_thread(change_reader.read_watermark, self._shelf.history, time.time())
         if horizon is None or self._shelf.generation is None or self._shelf.generation.position < horizon.entry:
             return 0
         entry = await asyncio.to_thread(self._told)
@@ -71,8 +71,8 @@ class WebSubNotifier:
 
     def _changed(self, after: int, upto: int) -> list[str]:
         """Give the paths of the feeds in which anything changed, without the first slash."""
-        with change_reader.reading(self._shelf.history) as file:
-            found = change_reader.touched(file, after, upto) if file else set[str]()
+        with change_reader.open_log(self._shelf.history) as file:
+            found = change_reader.changed_sets(file, after, upto) if file else set[str]()
         return [f"{feed_path(name)[1:]}.atom" for name in sorted(_with_feeds(found))]
 
     def _told(self) -> int | None:

@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from publisher.history.change_writer import ALL, RECORD, Deed, every
+from publisher.history.change_writer import ALL, RECORD, ChangeType, all_sets
 from publisher.history.graph_changes import NAME
 
 _WAIT = 5.0  # seconds for the writer, which never holds the file longer than a moment
@@ -40,7 +40,7 @@ _DAYS = "SELECT stamp / 86400, MAX(count) FROM entry WHERE number <= ? GROUP BY 
 
 
 @dataclass(frozen=True, slots=True)
-class Horizon:
+class Watermark:
     """What harvesters are told: all up to *entry* and *place*, whose stamp is *stamp*, told since *since* (seconds since 1970)."""
 
     entry: int
@@ -61,7 +61,7 @@ class Change:
     place: int
     name: str
     entry: int
-    deed: Deed
+    deed: ChangeType
     kind: str
     leaves: tuple[str, ...]
     stamp: int
@@ -80,11 +80,11 @@ class Change:
     @property
     def sets(self) -> list[str]:
         """Give all sets that it is in, but that of all."""
-        return sorted(every(self.name, self.kind, frozenset(self.leaves)) - {ALL})
+        return sorted(all_sets(self.name, self.kind, frozenset(self.leaves)) - {ALL})
 
 
 @contextmanager
-def reading(folder: Path) -> Iterator[sqlite3.Connection | None]:
+def open_log(folder: Path) -> Iterator[sqlite3.Connection | None]:
     """Open the log in *folder* for answers of one state; None where there is none yet."""
     try:
         file = sqlite3.connect(f"file:{folder / NAME}?mode=ro", uri=True, timeout=_WAIT)
@@ -101,11 +101,11 @@ def reading(folder: Path) -> Iterator[sqlite3.Connection | None]:
         yield file
 
 
-def horizon(folder: Path, now: float) -> Horizon | None:
+def read_watermark(folder: Path, now: float) -> Watermark | None:
     """Give what harvesters are told at *now*, None while that is nothing."""
-    with reading(folder) as file:
+    with open_log(folder) as file:
         found = file.execute(_HORIZON, (int(now),)).fetchone() if file else None
-    return Horizon(*found) if found else None
+    return Watermark(*found) if found else None
 
 
 def changes(file: sqlite3.Connection, of: str, after: int, last: int, most: int, latest: int | None = None) -> list[Change]:
@@ -118,7 +118,7 @@ def changes(file: sqlite3.Connection, of: str, after: int, last: int, most: int,
     return [_change(row) for row in rows]
 
 
-def newest(file: sqlite3.Connection, of: str, last: int, most: int) -> list[Change]:
+def newest_changes(file: sqlite3.Connection, of: str, last: int, most: int) -> list[Change]:
     """Give the *most* newest changes in the set *of* up to the number *last*, the newest first."""
     text = f"SELECT {_COLUMNS} {_FROM} ORDER BY placed.number DESC LIMIT :most"
     return [_change(row) for row in file.execute(text, {"of": of, "after": 0, "last": last, "most": most})]
@@ -130,12 +130,12 @@ def count(file: sqlite3.Connection, of: str, after: int, last: int, latest: int)
     return int(file.execute(text, {"of": of, "after": after, "last": last, "upto": latest}).fetchone()[0])
 
 
-def record(file: sqlite3.Connection, name: str, upto: int) -> Change | None:
+def latest_change(file: sqlite3.Connection, name: str, upto: int) -> Change | None:
     """Give the latest change of a record at the place *upto*; None where it was not known then. Its number is that in the set of all."""
     return _back(file, name, lambda place, entry: place <= upto)
 
 
-def at(file: sqlite3.Connection, name: str, entry: int, upto: int) -> Change | None:
+def change_at(file: sqlite3.Connection, name: str, entry: int, upto: int) -> Change | None:
     """Give what *entry* did with a record, where that is at most at the place *upto*; None where it did nothing."""
     found = _back(file, name, lambda place, those: place <= upto and those <= entry)
     return found if found and found.entry == entry else None
@@ -150,11 +150,11 @@ def _back(file: sqlite3.Connection, name: str, good: Callable[[int, int], bool])
 
 
 def _placed(file: sqlite3.Connection, place: int) -> Change | None:
-    row = file.execute(_ONE, (number(file, ALL, place), place)).fetchone()
+    row = file.execute(_ONE, (last_number(file, ALL, place), place)).fetchone()
     return _change(row) if row else None
 
 
-def number(file: sqlite3.Connection, of: str, place: int) -> int:
+def last_number(file: sqlite3.Connection, of: str, place: int) -> int:
     """Give the number of the last change in the set *of* up to *place*, 0 where there is none."""
     found = file.execute("SELECT id, size FROM named WHERE name = ?", (of,)).fetchone()
     low, high = 0, found[1] if found else 0
@@ -165,30 +165,30 @@ def number(file: sqlite3.Connection, of: str, place: int) -> int:
     return low
 
 
-def told_before(file: sqlite3.Connection, time: int) -> int:
+def last_announced_before(file: sqlite3.Connection, time: int) -> int:
     """Give the last place that harvesters were told of before *time*, 0 where there was none."""
     found = file.execute("SELECT MAX(place) FROM shown JOIN entry ON number = shown.entry WHERE shown.time < ?", (time,)).fetchone()
     return int(found[0] or 0)
 
 
-def earliest(file: sqlite3.Connection) -> int | None:
+def first_announcement(file: sqlite3.Connection) -> int | None:
     """Give when harvesters were first told of anything."""
     found = file.execute("SELECT MIN(shown.time) FROM shown JOIN log ON log.entry = shown.entry").fetchone()
     return int(found[0]) if found[0] is not None else None
 
 
-def names(file: sqlite3.Connection, after: str = "", most: int = -1) -> list[str]:
+def set_names(file: sqlite3.Connection, after: str = "", most: int = -1) -> list[str]:
     """Give the names of the sets behind *after*, in their order, but that of all."""
     text = "SELECT name FROM named WHERE name > ? AND name != ? ORDER BY name LIMIT ?"
     return [row[0] for row in file.execute(text, (after, ALL, most))]
 
 
-def touched(file: sqlite3.Connection, after: int, upto: int) -> set[str]:
+def changed_sets(file: sqlite3.Connection, after: int, upto: int) -> set[str]:
     """Give the sets in which anything changed by the entries numbered above *after* up to *upto*."""
     ends = [file.execute("SELECT MAX(place) FROM entry WHERE number <= ?", (number,)).fetchone()[0] or 0 for number in (after, upto)]
     found = set[str]()
     for source, kind, sets in file.execute(_TOUCHED, ends):
-        found |= every(source, kind, frozenset(sets.split()))
+        found |= all_sets(source, kind, frozenset(sets.split()))
     return found
 
 
@@ -200,13 +200,13 @@ def slices(file: sqlite3.Connection, upto: int) -> list[tuple[int, int]]:
     return [(number, file.execute(stamp, (place,)).fetchone()[0]) for number, place in found]
 
 
-def slice_of(file: sqlite3.Connection, number: int, upto: int) -> list[tuple[str, int]]:
+def slice_records(file: sqlite3.Connection, number: int, upto: int) -> list[tuple[str, int]]:
     """Give what the records of a slice are about, as ``{kind}/{source}/{key}``, and when each last changed; not those that are gone."""
     text = """
         SELECT kind || '/' || name, stamp FROM record JOIN log ON log.place = last JOIN entry ON entry.number = log.entry
         WHERE record.id > ? AND record.id <= ? AND deed != ? AND kind != '' AND (log.place <= ? OR before > 0) ORDER BY record.id
     """
-    rows = file.execute(text, ((number - 1) * SLICE, number * SLICE, Deed.GONE, upto))
+    rows = file.execute(text, ((number - 1) * SLICE, number * SLICE, ChangeType.GONE, upto))
     return [(thing, stamp) for thing, stamp in rows]
 
 
@@ -221,26 +221,26 @@ def days(file: sqlite3.Connection, entry: int) -> list[tuple[int, int]]:
 
 def _change(row: tuple[int, int, str, int, int, str, str, int, int | None]) -> Change:
     numbered, place, name, entry, deed, kind, sets, stamp, told = row
-    return Change(numbered, place, name, entry, Deed(deed), kind, tuple(sets.split()), stamp, told)
+    return Change(numbered, place, name, entry, ChangeType(deed), kind, tuple(sets.split()), stamp, told)
 
 
 __all__ = [
     "ALL",
     "Change",
-    "Deed",
-    "Horizon",
-    "at",
+    "ChangeType",
+    "Watermark",
+    "change_at",
     "changes",
     "count",
     "days",
-    "earliest",
-    "horizon",
-    "names",
-    "newest",
-    "number",
-    "reading",
-    "record",
-    "slice_of",
+    "first_announcement",
+    "last_announced_before",
+    "last_number",
+    "latest_change",
+    "newest_changes",
+    "open_log",
+    "read_watermark",
+    "set_names",
+    "slice_records",
     "slices",
-    "told_before",
 ]

@@ -31,7 +31,7 @@ _AREA, _GOAL = "http://metadata.un.org/sdg/codes/geoArea/", "http://metadata.un.
 _SAFE = re.compile(r"[A-Za-z0-9_.!~*'()-]+\Z")  # of which a set's name may be made (OAI-PMH 2.0, section 2.6)
 
 
-class Deed(IntEnum):
+class ChangeType(IntEnum):
     """What an entry did with a record. HALF is no deed: the entry's rows of the record stand in two places, and this is the first."""
 
     HALF = 0
@@ -48,7 +48,7 @@ class _Known:
     size: int = 0
     place: int = 0
     entry: int = 0
-    deed: Deed = Deed.GONE
+    deed: ChangeType = ChangeType.GONE
     kind: str = ""
     leaves: frozenset[str] = frozenset()
 
@@ -60,7 +60,7 @@ class _Set:
 
 
 @dataclass(slots=True)
-class Logbook:
+class ChangeWriter:
     """Write the log into *file*, whose records stand under *base*; one entry is noted in one transaction of the caller's."""
 
     file: sqlite3.Connection
@@ -87,7 +87,7 @@ class Logbook:
         added = sum(row.startswith(b"A") for row in rows)
         size = known.size + 2 * added - len(rows)
         kind, leaves, gone = self._read(rows, known)
-        deed = Deed.GONE if gone or size <= 0 else Deed.NEW if known.deed is Deed.GONE else Deed.CHANGED
+        deed = ChangeType.GONE if gone or size <= 0 else ChangeType.NEW if known.deed is ChangeType.GONE else ChangeType.CHANGED
         if known.entry == entry:
             deed = self._join(known, deed)
         self._places += 1
@@ -107,11 +107,11 @@ class Logbook:
             self._records += 1
             return _Known(self._records)
         number, size, place, entry, deed, kind, sets = found
-        return _Known(number, size, place, entry, Deed(deed), kind, frozenset(sets.split()))
+        return _Known(number, size, place, entry, ChangeType(deed), kind, frozenset(sets.split()))
 
     def _read(self, rows: list[bytes], known: _Known) -> tuple[str, frozenset[str], bool]:
         """Give kind and sets of the record after *rows*, and whether it is gone then."""
-        kind, gone = known.kind, known.deed is Deed.GONE and known.size > 0
+        kind, gone = known.kind, known.deed is ChangeType.GONE and known.size > 0
         came, went = set[str](), set[str]()
         for row in rows:
             sign, subject, predicate, value = row.split(b" ", 3)
@@ -126,7 +126,7 @@ class Logbook:
                 (came if sign == b"A" else went).add(leaf)
         if gone:  # it keeps the sets that it was in
             return kind, known.leaves | went, True
-        before = frozenset[str]() if known.deed is Deed.GONE else known.leaves
+        before = frozenset[str]() if known.deed is ChangeType.GONE else known.leaves
         return kind, before - (went - came) | came, False
 
     def _iri(self, path: str) -> bytes:
@@ -147,13 +147,13 @@ class Logbook:
             return None
         return f"{'line' if line else 'goal'}:{code}:{'crosswalked' if own.startswith('cross') else 'declared'}"
 
-    def _join(self, known: _Known, deed: Deed) -> Deed:
+    def _join(self, known: _Known, deed: ChangeType) -> ChangeType:
         """Let what the same entry did before be a half of what it does now; give the deed of both."""
         found = "SELECT deed FROM log WHERE place = (SELECT before FROM log WHERE place = ?)"
         before = self.file.execute(found, (known.place,)).fetchone()
-        self.file.execute("UPDATE log SET deed = ? WHERE place = ?", (Deed.HALF, known.place))
-        fresh = before is None or before[0] == Deed.GONE
-        return deed if deed is Deed.GONE else Deed.NEW if fresh else Deed.CHANGED
+        self.file.execute("UPDATE log SET deed = ? WHERE place = ?", (ChangeType.HALF, known.place))
+        fresh = before is None or before[0] == ChangeType.GONE
+        return deed if deed is ChangeType.GONE else ChangeType.NEW if fresh else ChangeType.CHANGED
 
     def _write(self, it: _Known, name: str, before: int) -> None:
         put = self.file.execute
@@ -161,7 +161,7 @@ class Logbook:
         sets = " ".join(sorted(it.leaves))
         put("INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?, NULL)", (it.place, it.id, it.entry, it.deed, it.kind, sets, before))
         put("INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?)", (it.id, name, it.size, it.place))
-        rows = [(found.id, found.size, it.place) for found in map(self._grown, sorted(every(name, it.kind, it.leaves)))]
+        rows = [(found.id, found.size, it.place) for found in map(self._grown, sorted(all_sets(name, it.kind, it.leaves)))]
         self.file.executemany("INSERT INTO placed VALUES (?, ?, ?)", rows)
 
     def _grown(self, name: str) -> _Set:
@@ -170,10 +170,10 @@ class Logbook:
         return found
 
 
-def every(name: str, kind: str, leaves: frozenset[str]) -> set[str]:
+def all_sets(name: str, kind: str, leaves: frozenset[str]) -> set[str]:
     """Give all sets of a record: *leaves*, its registry, its kind, those above them, and the set of all.
 
-    >>> sorted(every("demo/1", "event", frozenset({"goal:3:declared"})))
+    >>> sorted(all_sets("demo/1", "event", frozenset({"goal:3:declared"})))
     ['all', 'goal', 'goal:3', 'goal:3:declared', 'kind', 'kind:event', 'source', 'source:demo']
     """
     own = (f"source:{name.partition('/')[0]}", *((f"kind:{kind}",) if kind else ()), *leaves)

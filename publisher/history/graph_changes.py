@@ -35,7 +35,7 @@ _WAIT = 5.0  # seconds for the writer, which never holds the file longer than a 
 
 
 @dataclass(frozen=True, slots=True)
-class Touch:
+class GraphChange:
     """A change of a graph: by which entry and run, when (seconds since 1970), and how many triples came and went.
 
     *rows* are lines ``A <s> <p> <o>`` and ``D ...``; None where the graph came first.
@@ -49,7 +49,7 @@ class Touch:
     rows: tuple[str, ...] | None
 
 
-def touches(folder: Path, base: str, graph: str, position: int) -> tuple[Touch, ...] | None:
+def read_graph_changes(folder: Path, base: str, graph: str, position: int) -> tuple[GraphChange, ...] | None:
     """Give what touched *graph* up to the entry *position*, the first first; None where the file has not come that far.
 
     The times never go back: where a later entry tells an earlier time, it has that of the one before.
@@ -61,11 +61,11 @@ def touches(folder: Path, base: str, graph: str, position: int) -> tuple[Touch, 
             rows = file.execute(_FOUND, (short(graph, base), position)).fetchall() if known and known[0] >= position else None
     except sqlite3.OperationalError:  # it is not there yet, or is just made anew
         return None
-    return None if rows is None else _ordered(Touch(row[0], row[1], row[2], row[3], row[4], _unpacked(row[5])) for row in rows)
+    return None if rows is None else _ordered(GraphChange(row[0], row[1], row[2], row[3], row[4], _unpacked(row[5])) for row in rows)
 
 
-def _ordered(found: Iterable[Touch]) -> tuple[Touch, ...]:
-    out: list[Touch] = []
+def _ordered(found: Iterable[GraphChange]) -> tuple[GraphChange, ...]:
+    out: list[GraphChange] = []
     for it in found:
         out.append(replace(it, time=max(it.time, out[-1].time)) if out else it)
     return tuple(out)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from email.utils import formatdate
 from typing import NamedTuple
 
-from publisher.history.graph_changes import Touch
+from publisher.history.graph_changes import GraphChange
 from publisher.http.links import Link
 
 MEDIA = "application/link-format"
@@ -38,15 +38,15 @@ class Memento(NamedTuple):
         return f"/memento/{self.stamp}/{graph}"
 
 
-def mementos(found: Sequence[Touch]) -> list[Memento]:
+def mementos(found: Sequence[GraphChange]) -> list[Memento]:
     """Give the states after each touch, the first first; of those that fall in one second, the last."""
     return [Memento(time, entry) for time, entry in {it.time: it.entry for it in found}.items()]
 
 
-def seconds(stamp: str) -> int | None:
+def parse_stamp(stamp: str) -> int | None:
     """Read fourteen digits as seconds since 1970, None where they are no time.
 
-    >>> seconds("20260301080000"), seconds("20261301080000"), seconds("2026")
+    >>> parse_stamp("20260301080000"), parse_stamp("20261301080000"), parse_stamp("2026")
     (1772352000, None, None)
     """
     try:
@@ -55,7 +55,7 @@ def seconds(stamp: str) -> int | None:
         return None
 
 
-def at(known: Sequence[Memento], time: int) -> Memento | None:
+def memento_at(known: Sequence[Memento], time: int) -> Memento | None:
     """Give the state that held at *time*, None before the first."""
     return next((it for it in reversed(known) if it.time <= time), None)
 

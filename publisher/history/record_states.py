@@ -17,7 +17,7 @@ import orjson
 from pyoxigraph import Literal, NamedNode, Quad, RdfFormat, Store, parse
 
 from publisher.errors import NotReady
-from publisher.history.change_reader import Change, Horizon, horizon
+from publisher.history.change_reader import Change, Watermark, read_watermark
 from publisher.history.graph_changes import NAME, short, unpacked
 from publisher.rdf.results import Term, iri
 from publisher.store.queries import query
@@ -25,7 +25,7 @@ from publisher.store.query_service import Shelf
 from publisher.store.workers.query_request import Question
 from vocab.terms import DCT, FOAF, XSD, literal
 
-AT_ONCE = 250  # records asked of the store at once: some 2 MB of answer
+BATCH = 250  # records asked of the store at once: some 2 MB of answer
 PATIENCE = 10.0  # seconds that a harvester waits for the store or the history to catch up before it is sent away
 _PAUSE = 0.05
 _TOPIC = f"{FOAF}primaryTopic"
@@ -34,7 +34,7 @@ _LATER = "SELECT entry, rows FROM touch WHERE graph = ? AND entry > ? AND entry 
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class RecordState:
     """All that a record's graph held: (subject, predicate, object) each, without doubles."""
 
     graph: str
@@ -63,14 +63,14 @@ class State:
     def title(self, *languages: str) -> Term | None:
         """Give the title in the first of *languages* that there is, else in any; of a record that is gone, what it was called."""
         found = self.all(f"{DCT}title") or self.all(f"{DCT}title", self.graph)
-        return best(found, languages or ("en",))
+        return preferred_text(found, languages or ("en",))
 
     def lines(self) -> list[str]:
         """Write the statements in N-Triples, sorted, without the closing dot."""
         return sorted(f"<{s}> <{p}> {written(o)}" for s, p, o in self.statements)  # the store holds nothing that is no IRI
 
 
-def best(found: Sequence[Term], languages: Sequence[str] = ("en",)) -> Term | None:
+def preferred_text(found: Sequence[Term], languages: Sequence[str] = ("en",)) -> Term | None:
     """Choose a text: in the first of *languages* that there is, else in none, else any."""
     rank: dict[str | None, int] = {tag: place for place, tag in enumerate(languages)}
     rank[None] = len(languages)
@@ -84,11 +84,11 @@ def written(it: Term) -> str:
     return literal(it.value, it.language) + (f"^^<{it.datatype}>" if it.datatype and not it.language else "")
 
 
-async def level(shelf: Shelf) -> Horizon:
+async def wait_until_current(shelf: Shelf) -> Watermark:
     """Give what harvesters are told now, once the store shows it; raises NotReady where that takes too long."""
     until = time.monotonic() + PATIENCE
     while True:
-        found = await asyncio.to_thread(horizon, shelf.history, time.time())
+        found = await asyncio.to_thread(read_watermark, shelf.history, time.time())
         if found and shelf.current.position >= found.entry:
             return found
         if time.monotonic() > until or (not found and shelf.generation is None):
@@ -96,15 +96,15 @@ async def level(shelf: Shelf) -> Horizon:
         await asyncio.sleep(_PAUSE)
 
 
-async def states(shelf: Shelf, wanted: Sequence[Change]) -> list[State]:
+async def read_states(shelf: Shelf, wanted: Sequence[Change]) -> list[RecordState]:
     """Give what each record held after its change, in the order of *wanted*; raises NotReady."""
-    out: list[State] = []
-    for start in range(0, len(wanted), AT_ONCE):
-        out += await _some(shelf, wanted[start : start + AT_ONCE])
+    out: list[RecordState] = []
+    for start in range(0, len(wanted), BATCH):
+        out += await _some(shelf, wanted[start : start + BATCH])
     return out
 
 
-async def _some(shelf: Shelf, wanted: Sequence[Change]) -> list[State]:
+async def _some(shelf: Shelf, wanted: Sequence[Change]) -> list[RecordState]:
     until, least = time.monotonic() + PATIENCE, max(it.entry for it in wanted)
     while True:
         asked = sorted({shelf.iris.base + it.graph for it in wanted})
@@ -148,9 +148,9 @@ def _term(cell: Mapping[str, str]) -> Term:
     return Term(cell["value"], cell["type"], cell.get("xml:lang"), cell.get("datatype"))
 
 
-def _state(graph: str, now: Mapping[str, list[tuple[str, str, Term]]], later: Sequence[str]) -> State:
+def _state(graph: str, now: Mapping[str, list[tuple[str, str, Term]]], later: Sequence[str]) -> RecordState:
     held = now.get(graph, [])
-    return State(graph, tuple(_undone(held, later) if later else held))
+    return RecordState(graph, tuple(_undone(held, later) if later else held))
 
 
 def _undone(held: Iterable[tuple[str, str, Term]], later: Sequence[str]) -> Iterator[tuple[str, str, Term]]:

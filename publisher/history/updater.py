@@ -20,7 +20,7 @@ import structlog
 from journal.entry import Entry
 from journal.errors import JournalError
 from journal.journal import Journal
-from publisher.history.change_writer import RECORD, Logbook
+from publisher.history.change_writer import RECORD, ChangeWriter
 from publisher.history.graph_changes import FORMAT, NAME, SCHEMA, packed, short, unpacked
 from publisher.logs import configure_logging
 from publisher.store.snapshots import newest
@@ -28,14 +28,14 @@ from publisher.store.snapshots import newest
 PAUSE = 0.25  # seconds between looks at the journal
 SETTLED = 2_000_000_000  # nanoseconds after which a folder's time of change tells two changes apart on any file system
 LEAD = 2  # seconds from a generation to the moment when harvesters are told of it, within which every reader shows it
-PLACE = 5  # how much its priority is below that of the others
+NICENESS = 5  # how much its priority is below that of the others
 
 log = structlog.get_logger(room="history")
 
 Rows = list[bytes]
 
 
-class Following:
+class HistoryUpdater:
     """Keep the file in *folder* level with *journal*, whose graphs stand under *base*."""
 
     def __init__(self, folder: Path, journal: Journal, base: str) -> None:
@@ -92,9 +92,9 @@ class Following:
         self._lock.close()
 
     def _note(self, entry: Entry) -> None:
-        book = Logbook(self._file, self._base)
+        book = ChangeWriter(self._file, self._base)
         book.begin()
-        for graph, rows in by_graph(entry.lines()):
+        for graph, rows in rows_by_graph(entry.lines()):
             name = short(graph, self._base)
             self._touch(name, entry.number, rows)
             if name.startswith(RECORD):
@@ -145,7 +145,7 @@ def _head(journal: Journal) -> int:
     return head.number if head else 0
 
 
-def by_graph(lines: Iterable[bytes]) -> Iterator[tuple[str, Rows]]:
+def rows_by_graph(lines: Iterable[bytes]) -> Iterator[tuple[str, Rows]]:
     """Give the rows of a patch by their graphs, ``A <s> <p> <o>`` each; a graph comes again where its rows stand apart."""
     tail, rows = b"\0", Rows()  # no line ends so
     for line in lines:
@@ -170,8 +170,8 @@ def main() -> None:
     folder, journal, base, generations = sys.argv[1:5]
     configure_logging()
     threading.Thread(target=_leave_at_end_of_input, daemon=True).start()
-    os.nice(PLACE)
-    following = Following(Path(folder), Journal(Path(journal)), base)
+    os.nice(NICENESS)
+    following = HistoryUpdater(Path(folder), Journal(Path(journal)), base)
     while True:
         try:
             following.step()

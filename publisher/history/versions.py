@@ -8,18 +8,18 @@ from dataclasses import replace
 
 from pyoxigraph import Quad, RdfFormat, Store, Triple, parse
 
-from publisher.history.graph_changes import Touch, touches
+from publisher.history.graph_changes import GraphChange, read_graph_changes
 from publisher.store.descriptions import Description, of_graph, told, triples
 from publisher.store.query_service import Shelf
 
 
-async def history(shelf: Shelf, graph: str) -> tuple[Touch, ...] | None:
+async def read_history(shelf: Shelf, graph: str) -> tuple[GraphChange, ...] | None:
     """Give what touched *graph* up to what is shown, the first first; None while that is not known, () where nothing ever did."""
     position = shelf.current.position
-    return await asyncio.to_thread(touches, shelf.history, shelf.iris.base, graph, position)
+    return await asyncio.to_thread(read_graph_changes, shelf.history, shelf.iris.base, graph, position)
 
 
-async def version(shelf: Shelf, graph: str, entry: int) -> Description | None:
+async def read_version(shelf: Shelf, graph: str, entry: int) -> Description | None:
     """Describe *graph* as it was after *entry*; None while that is not known.
 
     What is shown now is taken, and every later change is undone. The names that go with it are those of now.
@@ -27,11 +27,11 @@ async def version(shelf: Shelf, graph: str, entry: int) -> Description | None:
     shown, now, found = None, None, None
     while now is None or shown is not shelf.current:
         shown = shelf.current
-        now, found = await asyncio.gather(of_graph(shelf, graph), history(shelf, graph))
-    return undone(now, found, entry) if found is not None else None
+        now, found = await asyncio.gather(of_graph(shelf, graph), read_history(shelf, graph))
+    return undo_changes(now, found, entry) if found is not None else None
 
 
-def undone(now: Description, found: Sequence[Touch], entry: int) -> Description:
+def undo_changes(now: Description, found: Sequence[GraphChange], entry: int) -> Description:
     """Undo all of *found*, which is the whole history up to *now*, that came after *entry*."""
     if not found or found[0].entry > entry:
         return replace(now, statements=())
@@ -45,11 +45,11 @@ def undone(now: Description, found: Sequence[Touch], entry: int) -> Description:
     return told((it.triple for it in store), now)
 
 
-def change(touch: Touch, about: Description) -> tuple[Description, Description]:
+def describe_change(touch: GraphChange, about: Description) -> tuple[Description, Description]:
     """Give what a change added and what it removed, as descriptions; that by which the graph came is not told row by row."""
     return told(_rows(touch, "A"), about), told(_rows(touch, "D"), about)
 
 
-def _rows(touch: Touch, sign: str) -> Iterable[Triple]:
+def _rows(touch: GraphChange, sign: str) -> Iterable[Triple]:
     text = "".join(f"{row[2:]} .\n" for row in touch.rows or () if row.startswith(sign))
     return (it.triple for it in parse(text.encode(), RdfFormat.N_TRIPLES, lenient=True))

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.formats import FORMATS, GRAPHS, HTML, JSON, Format
-from publisher.history.versions import history
+from publisher.history.versions import read_history
 from publisher.http.links import Link
 from publisher.http.representation import Representation, ResourceURLs, build_response, is_negotiated, negotiate_format
 from publisher.linked_data.plain_json import plain_json
@@ -65,5 +65,5 @@ async def _last_modified(shelf: Shelf, graph: str) -> int | None:
     if not graph:
         shown = shelf.current.modified
         return shown if 0 < shown < int(time.time()) else None
-    found = await history(shelf, graph)
+    found = await read_history(shelf, graph)
     return found[-1].time if found else None

@@ -17,9 +17,9 @@ from urllib.parse import urlencode
 import orjson
 from starlette.requests import Request
 
-from publisher.facets.facets import located
-from publisher.facets.filter_query import Wanted
-from publisher.facets.queries import LAST, tables_in
+from publisher.facets.facets import facet_of_concept
+from publisher.facets.filter_query import Filter
+from publisher.facets.queries import LAST, open_facet_index
 from publisher.facets.thing_rows import KINDS
 from publisher.http.links import Link
 from publisher.http.problems import HTTPProblem
@@ -123,7 +123,7 @@ async def load_page(request: Request, shelf: Shelf, name: str, about: str = "") 
     upward = (order is not SortOrder.NEWEST) != back
     key, address = _parse_cursor(cursor) if cursor else ("", "") if upward else (LAST, LAST)
     wish = _as_filter(name, about, shelf)
-    tables = tables_in(shelf.current.path) if wish else None
+    tables = open_facet_index(shelf.current.path) if wish else None
     if wish and tables:
         pairs = await asyncio.to_thread(tables.keyed, wish, order.value, upward, key, address, PAGE_SIZE + 1)
         found = await _detail_rows(pairs, it, about, shelf)
@@ -132,15 +132,15 @@ async def load_page(request: Request, shelf: Shelf, name: str, about: str = "") 
     return _build_page(_one_row_each(found, upward), order, it.orders, back, bool(cursor))
 
 
-def _as_filter(name: str, about: str, shelf: Shelf) -> Wanted | None:
+def _as_filter(name: str, about: str, shelf: Shelf) -> Filter | None:
     """Give what a list holds as the tables know it, None of a list that they do not hold."""
     if name == "organization":
-        return Wanted(party=about)
+        return Filter(party=about)
     if name == "source":
         of_records = tuple(kind for kind in KINDS if kind != "organization")
-        return Wanted((("kind", of_records), ("source", (about.removeprefix(f"{shelf.iris.base}source/"),))))
-    at = located(about, shelf.iris) if name == "concept" else None
-    return Wanted(((at[0], (at[1],)),), tuple(Basis)) if at else None
+        return Filter((("kind", of_records), ("source", (about.removeprefix(f"{shelf.iris.base}source/"),))))
+    at = facet_of_concept(about, shelf.iris) if name == "concept" else None
+    return Filter(((at[0], (at[1],)),), tuple(Basis)) if at else None
 
 
 async def _detail_rows(pairs: list[tuple[str, str]], it: ListDefinition, about: str, shelf: Shelf) -> list[Row]:

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.errors import NotReady
-from publisher.facets.queries import Tables, tables_in
+from publisher.facets.queries import FacetIndex, open_facet_index
 from publisher.formats import HTML, Format
 from publisher.http.links import origin, typed_link
 from publisher.http.negotiation import best_match, wants_html
@@ -26,9 +26,9 @@ HOME = "/home"  # the front page's data need a name
 SVG = Format("svg", "SVG", "image/svg+xml")
 
 
-def counting(shelf: Shelf) -> Tables:
+def counting(shelf: Shelf) -> FacetIndex:
     """Give the tables of what is shown; raise NotReady while there are none."""
-    found = tables_in(shelf.current.path)
+    found = open_facet_index(shelf.current.path)
     if found is None:
         raise NotReady("the tables are being made; try again in a moment")
     return found

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
-from publisher.facets.queries import Line
+from publisher.facets.queries import ListItem
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Month:
     year: int
     number: int
     weeks: tuple[tuple[date | None, ...], ...]
-    on: dict[date, list[Line]]
+    on: dict[date, list[ListItem]]
 
     @property
     def first(self) -> str:
@@ -53,7 +53,7 @@ def month_of(text: str) -> Month:
     return Month(first.year, first.month, weeks, {})
 
 
-def filled(it: Month, lines: Iterable[Line]) -> Month:
+def filled(it: Month, lines: Iterable[ListItem]) -> Month:
     """Give the month with what happens on each of its days; what has no full date stands on none."""
     for line in lines:
         begins, ends = day_of(line.begins), day_of(line.ends) or day_of(line.begins)

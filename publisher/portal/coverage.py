@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from publisher.facets.filter_query import Wanted
-from publisher.facets.queries import Tables
+from publisher.facets.filter_query import Filter
+from publisher.facets.queries import FacetIndex
 from publisher.languages.translations import number
 from publisher.languages.translations import translated as _
 from publisher.portal.facet_labels import facet_title
@@ -21,7 +21,7 @@ class Coverage(NamedTuple):
     text: str
 
 
-def coverage(tables: Tables, it: Wanted, *facets: str) -> Coverage:
+def coverage(tables: FacetIndex, it: Filter, *facets: str) -> Coverage:
     """Count the things of *it* that have a value of each of *facets*; what is chosen of the last facet itself does not narrow them."""
     *others, last = facets
     within = it.having(last)
@@ -35,7 +35,7 @@ def coverage(tables: Tables, it: Wanted, *facets: str) -> Coverage:
     return Coverage(part, whole, sentence(facets, part, whole))
 
 
-def coverage_of(tables: Tables, it: Wanted, facet: str) -> Coverage | None:
+def coverage_of(tables: FacetIndex, it: Filter, facet: str) -> Coverage | None:
     """Return the coverage of a figure by *facet*, None where it says nothing."""
     return None if facet in _ALWAYS else coverage(tables, it, facet)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from publisher.facets.queries import Line, Prize
+from publisher.facets.queries import ListItem, Prize
 from publisher.pages.charts.data_table import Column, Sheet
 from vocab.terms import DCT, SCHEMA
 
@@ -27,7 +27,7 @@ _PRIZE = (
 )
 
 
-def of_lines(name: str, title: str, lines: Iterable[Line], query: str) -> Sheet:
+def of_lines(name: str, title: str, lines: Iterable[ListItem], query: str) -> Sheet:
     """Make a sheet of things."""
     rows = tuple((it.iri, it.title, it.kind, it.source, it.begins, it.ends, it.issued, it.changed) for it in lines)
     return Sheet(name, title, _LINE, rows, query, observed=False)

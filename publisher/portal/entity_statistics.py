@@ -10,8 +10,8 @@ from markupsafe import Markup
 
 from publisher.facets import filter_query as asking
 from publisher.facets.facets import FACETS
-from publisher.facets.filter_query import Wanted
-from publisher.facets.queries import Tables
+from publisher.facets.filter_query import Filter
+from publisher.facets.queries import FacetIndex
 from publisher.languages.translations import translated as _
 from publisher.pages.charts.data_table import SHEETS, VALUE, Column, Sheet, counted
 from publisher.pages.charts.map import spots
@@ -47,7 +47,7 @@ class About:
     forms: tuple[tuple[str, str], ...]
 
 
-def about(tables: Tables, it: Wanted, names: Names, search: str, but: Iterable[str] = ()) -> About:
+def about(tables: FacetIndex, it: Filter, names: Names, search: str, but: Iterable[str] = ()) -> About:
     """Draw the figures of what is wanted; *but* are the facets that say nothing here."""
     it, shown = it.having("kind", "initiative"), [name for name in FIGURES if name not in but]
     chosen = [(facet, codes) for facet, codes in it.chosen if FACETS[facet].tie]
@@ -70,16 +70,16 @@ def about(tables: Tables, it: Wanted, names: Names, search: str, but: Iterable[s
     )
 
 
-def subject(facet: str, code: str, bases: tuple[Basis, ...], iris: Iris) -> Wanted | None:
+def subject(facet: str, code: str, bases: tuple[Basis, ...], iris: Iris) -> Filter | None:
     """Give the initiatives of what has figures: of the organization SOURCE/KEY, of a registry or a concept; None of anything else."""
     if facet == PARTY:
-        return Wanted(party=f"{iris.base}id/{PARTY}/{code}", bases=bases).having("kind", "initiative")
+        return Filter(party=f"{iris.base}id/{PARTY}/{code}", bases=bases).having("kind", "initiative")
     if facet == "source" or (facet in FACETS and FACETS[facet].scheme):
-        return Wanted(((facet, (code,)),), bases)
+        return Filter(((facet, (code,)),), bases)
     return None
 
 
-def forms(it: Wanted, iris: Iris) -> tuple[tuple[str, str], ...]:
+def forms(it: Filter, iris: Iris) -> tuple[tuple[str, str], ...]:
     """Give where the figures of one concept, organization or registry are data: label and address."""
     chosen = [f"{facet}/{quote(codes[0], safe='')}" for facet, codes in it.chosen if facet != "kind"]
     stem = it.party.removeprefix(f"{iris.base}id/") if it.party else chosen[0]
@@ -87,7 +87,7 @@ def forms(it: Wanted, iris: Iris) -> tuple[tuple[str, str], ...]:
     return tuple((row.label, f"/figures/{stem}.{row.suffix}{tail}") for row in SHEETS.values())
 
 
-def sheets(tables: Tables, it: Wanted, names: Names) -> list[Sheet]:
+def sheets(tables: FacetIndex, it: Filter, names: Names) -> list[Sheet]:
     """Give the numbers of ``about`` as rows with their queries; names tell the bases of the links where not the declared ones count."""
     it, iris = it.having("kind", "initiative"), names.iris
     but = {facet for facet, _ in it.chosen} | ({"source"} if it.party else set())

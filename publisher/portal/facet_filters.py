@@ -11,7 +11,7 @@ from starlette.datastructures import QueryParams
 from publisher.errors import QueryError
 from publisher.facets import filter_query as asking
 from publisher.facets.facets import FACETS
-from publisher.facets.filter_query import Wanted
+from publisher.facets.filter_query import Filter
 from publisher.languages.request_locale import visit
 from publisher.portal.facet_labels import Names, facet_title
 from publisher.portal.facet_panels import order, query_address
@@ -63,7 +63,7 @@ class Group(NamedTuple):
         return any(it.chosen for it in (*self.first, *self.rest))
 
 
-def asked(params: QueryParams) -> Wanted:
+def asked(params: QueryParams) -> Filter:
     """Read what an address narrows a search to. Links count by the bases that it names, else those that registries declare.
 
     Raises QueryError where it names too many values.
@@ -73,16 +73,16 @@ def asked(params: QueryParams) -> Wanted:
     if any(len(codes) > AT_ONCE for codes in chosen.values()):
         raise QueryError(f"A search names at most {AT_ONCE} values of a facet")
     bases = tuple(basis for basis in Basis if basis.value in chosen["basis"])
-    return Wanted(tuple(sorted((name, codes) for name, codes in chosen.items() if codes)), bases or (Basis.DECLARED,))
+    return Filter(tuple(sorted((name, codes) for name, codes in chosen.items() if codes)), bases or (Basis.DECLARED,))
 
 
-def groups(it: Wanted, counts: Mapping[str, Mapping[str, int]], names: Names) -> list[Group]:
+def groups(it: Filter, counts: Mapping[str, Mapping[str, int]], names: Names) -> list[Group]:
     """Give the facets that have something to choose."""
     found = (_group(name, it, counts.get(name, {}), names) for name in OFFERED)
     return [group for group in found if group.first]
 
 
-def _group(facet: str, it: Wanted, counts: Mapping[str, int], names: Names) -> Group:
+def _group(facet: str, it: Filter, counts: Mapping[str, int], names: Names) -> Group:
     picked = it.codes(facet)
     ranked = sorted(counts.items(), key=lambda pair: (pair[0] not in picked, *order("year" if facet == "year" else "", *pair)))
     if facet == "year":

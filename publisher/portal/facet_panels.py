@@ -7,8 +7,8 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from publisher.facets import filter_query as asking
-from publisher.facets.filter_query import Wanted
-from publisher.facets.queries import Tables
+from publisher.facets.filter_query import Filter
+from publisher.facets.queries import FacetIndex
 from publisher.pages.charts.data_table import Sheet, counted
 from publisher.portal.coverage import Coverage, coverage_of
 from publisher.portal.facet_labels import Names, facet_title, figure_title
@@ -47,7 +47,7 @@ class Panel(NamedTuple):
         return max((bar.value for bar in self.bars), default=1)
 
 
-def panels(tables: Tables, it: Wanted, facets: Iterable[str], names: Names) -> list[Panel]:
+def panels(tables: FacetIndex, it: Filter, facets: Iterable[str], names: Names) -> list[Panel]:
     """Count what is wanted by each of *facets*; those that have nothing are left out."""
     counts = tables.counts(it)
     return [panel(name, counts[name], it, names)._replace(coverage=coverage_of(tables, it, name)) for name in facets if counts.get(name)]
@@ -60,7 +60,7 @@ def fullest(found: Iterable[Panel], most: int) -> list[Panel]:
     return [*full, *(it for it in ranked if it not in full)][:most]
 
 
-def panel(facet: str, counts: Mapping[str, int], it: Wanted, names: Names) -> Panel:
+def panel(facet: str, counts: Mapping[str, int], it: Filter, names: Names) -> Panel:
     """Make the panel of one facet."""
     ranked = sorted(counts.items(), key=lambda pair: order(facet, *pair))
     shown = ranked if facet in _NUMBERED else ranked[:MOST]

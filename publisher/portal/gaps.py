@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from publisher.facets import filter_query as asking
-from publisher.facets.filter_query import Wanted
-from publisher.facets.queries import Tables
+from publisher.facets.filter_query import Filter
+from publisher.facets.queries import FacetIndex
 from publisher.languages.translations import number
 from publisher.languages.translations import translated as _
 from publisher.pages.charts.data_table import Column, Sheet
@@ -40,13 +40,13 @@ class Gap(NamedTuple):
     text: str
 
 
-def gaps(tables: Tables, it: Wanted, names: Names) -> list[Gap]:
+def gaps(tables: FacetIndex, it: Filter, names: Names) -> list[Gap]:
     """Find what nothing is reported of."""
     titles = {"country": _("Countries"), "line": _("Action lines"), "goal": _("SDGs"), "target": _("Targets")}
     return [_gap(tables, it, facet, title, names) for facet, title in titles.items()]
 
 
-def _gap(tables: Tables, it: Wanted, facet: str, title: str, names: Names) -> Gap:
+def _gap(tables: FacetIndex, it: Filter, facet: str, title: str, names: Names) -> Gap:
     there = tables.counts(it.having(facet)).get(facet, {})
     every = list(_every(facet, names))
     missing = sorted((code for code in every if not there.get(code)), key=lambda code: order(facet, code, 0))

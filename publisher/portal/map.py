@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from publisher.facets.filter_query import Wanted
-from publisher.facets.queries import Tables
+from publisher.facets.filter_query import Filter
+from publisher.facets.queries import FacetIndex
 from publisher.languages.translations import translated as _
 from publisher.pages.charts import map
 from publisher.portal.facet_labels import Names
 
 
-def countries(tables: Tables, it: Wanted, names: Names) -> Markup | None:
+def countries(tables: FacetIndex, it: Filter, names: Names) -> Markup | None:
     """Draw what is wanted by country, each leading to its page; None where the outlines were not built."""
     counts = tables.counts(it.having("country")).get("country", {})
     return map.world(

@@ -9,8 +9,8 @@ from markupsafe import Markup
 
 from publisher.facets import filter_query as asking
 from publisher.facets.facets import FACETS
-from publisher.facets.filter_query import Wanted
-from publisher.facets.queries import Tables
+from publisher.facets.filter_query import Filter
+from publisher.facets.queries import FacetIndex
 from publisher.languages.translations import translated as _
 from publisher.pages.charts.data_table import Column, Sheet
 from publisher.pages.charts.heatmap import Head, heat
@@ -78,10 +78,10 @@ async def links(shelf: Shelf) -> dict[tuple[str, str], str]:
     }
 
 
-def matrix(tables: Tables, it: Wanted, names: Names, official: Links) -> Matrix:
+def matrix(tables: FacetIndex, it: Filter, names: Names, official: Links) -> Matrix:
     """Count what is wanted by line and goal."""
     counts = tables.cross(it, "line", "goal")
-    text = asking.cross(it, "line", "goal", names.iris)
+    text = asking.cross_tabulate(it, "line", "goal", names.iris)
     return Matrix(_heads("line", "action-line", names), _heads("goal", "sdg", names), counts, official, text)
 
 

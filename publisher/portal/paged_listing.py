@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from publisher.facets.filter_query import Wanted
-from publisher.facets.queries import Line, Tables
+from publisher.facets.filter_query import Filter
+from publisher.facets.queries import FacetIndex, ListItem
 from publisher.languages.request_locale import visit
-from publisher.search.searcher import search_in
-from publisher.search.snippet import best, marker
+from publisher.search.searcher import open_searcher
+from publisher.search.snippet import best_text, build_marker
 
 PER = 25  # things of a page
 LONG = 260  # characters of a passage
@@ -19,7 +19,7 @@ LONG = 260  # characters of a passage
 class Item:
     """A thing with its title and the beginning of its text in the language that fits best; each with its tag."""
 
-    line: Line
+    line: ListItem
     title: tuple[str, str | None]
     text: tuple[str, str | None]
 
@@ -34,20 +34,20 @@ class Shelved:
     last: int
 
 
-def shelved(tables: Tables, generation: str, it: Wanted, order: str, number: int) -> Shelved:
+def shelved(tables: FacetIndex, generation: str, it: Filter, order: str, number: int) -> Shelved:
     """List a page of what is wanted."""
     total = tables.total(it)
     return Shelved(told(tables.listed(it, order, PER, (number - 1) * PER), generation), total, number, max(1, -(-total // PER)))
 
 
-def told(lines: Sequence[Line], generation: str) -> tuple[Item, ...]:
+def told(lines: Sequence[ListItem], generation: str) -> tuple[Item, ...]:
     """Give lines with the titles and texts that the index of texts has of them."""
-    search, language, mark = search_in(generation), visit().language, marker("")
+    search, language, mark = open_searcher(generation), visit().language, build_marker("")
     entries = search.entries(line.iri for line in lines) if search else [None] * len(lines)
     found = []
     for line, entry in zip(lines, entries, strict=True):
-        title = best(entry.titles, mark, language) if entry else None
-        text = best(entry.texts, mark, language) if entry else None
+        title = best_text(entry.titles, mark, language) if entry else None
+        text = best_text(entry.texts, mark, language) if entry else None
         found.append(Item(line, title or (line.title or line.iri.rpartition("/")[2], line.language), _cut(text)))
     return tuple(found)
 

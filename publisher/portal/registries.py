@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
 
-from publisher.facets.filter_query import filled as asking
-from publisher.facets.filter_query import wanted
-from publisher.facets.queries import Tables
+from publisher.facets.filter_query import coverage_by_source as asking
+from publisher.facets.filter_query import make_filter
+from publisher.facets.queries import FacetIndex
 from publisher.pages.charts.data_table import Column, Sheet
 from publisher.rdf.results import Row
 from publisher.store.source_status import Standing
@@ -35,9 +35,9 @@ class Registry(NamedTuple):
         return round(100 * self.filled.get(facet, 0) / self.things) if self.things else None
 
 
-def registries(rows: list[Row], standings: Mapping[str, Standing], tables: Tables | None, iris: Iris, at: datetime) -> list[Registry]:
+def registries(rows: list[Row], standings: Mapping[str, Standing], tables: FacetIndex | None, iris: Iris, at: datetime) -> list[Registry]:
     """Give all registries, by their titles; without *tables* nothing is counted."""
-    every = wanted(kind="initiative")
+    every = make_filter(kind="initiative")
     counts = tables.counts(every).get("source", {}) if tables else {}
     full = {facet: tables.filled(every, facet) for facet in FILLED} if tables else {}
     start, found = iris.source(""), dict[str, Registry]()
@@ -63,4 +63,4 @@ def sheet(found: list[Registry], iris: Iris) -> Sheet:
         Column("initiatives", property=ENTITIES),
         *(Column(f"with_{facet}") for facet in FILLED),
     )
-    return Sheet("registries", "Registries", columns, rows, asking(wanted(kind="initiative"), "remark", iris), observed=False)
+    return Sheet("registries", "Registries", columns, rows, asking(make_filter(kind="initiative"), "remark", iris), observed=False)

@@ -11,7 +11,7 @@ import orjson
 
 from publisher.formats import GRAPHS, Format, GraphFormat
 from publisher.rdf.results import Term
-from publisher.search.index import Entry
+from publisher.search.index import SearchEntry
 from publisher.search.snippet import Piece
 from publisher.store.descriptions import Description, Statement, spaces, write
 from vocab.iris import Iris
@@ -32,7 +32,7 @@ class Finding:
     *links* are the IRIs of its concepts that the words name, *parties* the names of its organizations that have some of the words.
     """
 
-    entry: Entry
+    entry: SearchEntry
     score: float
     modified: str | None
     title: tuple[str, str | None] | None

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from publisher.facets.queries import Tables
+from publisher.facets.queries import FacetIndex
 from publisher.languages.request_locale import visit
 from publisher.languages.translations import translated as _
 from publisher.pages.templating import Pages
 from publisher.portal.facet_labels import Names
 from publisher.portal.topic_cards import common_topics, topic_cards
 from publisher.search.analyzer import tokens
-from publisher.search.query_parser import Wish
-from publisher.search.searcher import Search
-from publisher.search.snippet import best, marker
+from publisher.search.query_parser import SearchRequest
+from publisher.search.searcher import Searcher
+from publisher.search.snippet import best_text, build_marker
 
 TOPICS = 5  # of the suggestions, at most
 _LETTERS = 3  # from which titles are looked up: fewer begin too many words
@@ -31,7 +31,7 @@ class Suggestion:
     page: str
 
 
-def suggestions(search: Search, tables: Tables, pages: Pages, names: Names, typed: str, most: int) -> list[Suggestion]:
+def suggestions(search: Searcher, tables: FacetIndex, pages: Pages, names: Names, typed: str, most: int) -> list[Suggestion]:
     """Return at most *most* suggestions for what was *typed* so far; the most common topics where nothing was."""
     words = tokens(typed)
     if not words:
@@ -41,9 +41,9 @@ def suggestions(search: Search, tables: Tables, pages: Pages, names: Names, type
         cards = topic_cards(search, tables, names, begun, most=min(TOPICS, most))
     found = [Suggestion(card.name, None, card.facet, card.label, card.initiatives, card.page) for card in cards]
     if words and (words[-1][1] or len(words[-1][0]) >= _LETTERS) and len(found) < most:
-        mark, known = marker(begun), {card.iri for card in cards}
-        for entry in search.find(Wish(begun, "title"), most, similar=False).entries:
-            title = best(entry.titles, mark, visit().language)
+        mark, known = build_marker(begun), {card.iri for card in cards}
+        for entry in search.find(SearchRequest(begun, "title"), most, similar=False).entries:
+            title = best_text(entry.titles, mark, visit().language)
             if title and entry.thing not in known and len(found) < most:
                 found.append(Suggestion(title[0], title[1], entry.kind, _(entry.kind.capitalize()), None, pages.path(entry.thing)))
     return found

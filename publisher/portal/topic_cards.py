@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from publisher.facets.facets import located
-from publisher.facets.filter_query import Wanted
-from publisher.facets.queries import Tables
+from publisher.facets.facets import facet_of_concept
+from publisher.facets.filter_query import Filter
+from publisher.facets.queries import FacetIndex
 from publisher.languages.request_locale import visit
 from publisher.languages.translations import translated as _
 from publisher.portal.entity_statistics import PARTY
 from publisher.portal.facet_labels import Names, facet_title
 from publisher.portal.search_results import TopicCard
 from publisher.search.analyzer import fold, tokens
-from publisher.search.query_parser import Wish, clauses
-from publisher.search.searcher import Search
-from publisher.search.snippet import best, marker
+from publisher.search.query_parser import SearchRequest, parse_clauses
+from publisher.search.searcher import Searcher
+from publisher.search.snippet import best_text, build_marker
 
 MOST = 6  # cards of a search
 _TARGETS, _PARTIES = 2, 3  # of them targets and organizations, at most
@@ -25,11 +25,13 @@ _ORGANIZATION = "organization"
 _WEIGHT = {"line": 1.3, "goal": 1.2, "target": 0.4}
 
 
-def topic_cards(search: Search, tables: Tables, names: Names, words: str, *, loose: bool = False, most: int = MOST) -> list[TopicCard]:
+def topic_cards(
+    search: Searcher, tables: FacetIndex, names: Names, words: str, *, loose: bool = False, most: int = MOST
+) -> list[TopicCard]:
     """Return the cards of what *words* name and initiatives have, the best first; *loose* accepts similar words."""
-    if not clauses(words):
+    if not parse_clauses(words):
         return []
-    counts = tables.counts(Wanted().having("kind", "initiative"))
+    counts = tables.counts(Filter().having("kind", "initiative"))
     found = [
         *_concepts(search, counts, names, words, loose),
         *_registries(counts, names, words),
@@ -38,15 +40,17 @@ def topic_cards(search: Search, tables: Tables, names: Names, words: str, *, loo
     return found[:most]
 
 
-def common_topics(search: Search, tables: Tables, names: Names, most: int) -> list[TopicCard]:
+def common_topics(search: Searcher, tables: FacetIndex, names: Names, most: int) -> list[TopicCard]:
     """Return the action lines, goals and regions that most initiatives have."""
-    counts = tables.counts(Wanted().having("kind", "initiative"))
-    iris = [iri for iri in (search.topics.topics if search.topics else ()) if (it := located(iri, names.iris)) and it[0] != "target"]
+    counts = tables.counts(Filter().having("kind", "initiative"))
+    iris = [
+        iri for iri in (search.topics.topics if search.topics else ()) if (it := facet_of_concept(iri, names.iris)) and it[0] != "target"
+    ]
     cards = [card for iri in iris if (card := _concept(iri, counts, names)) and card.facet in ("line", "goal", "region")]
     return sorted(cards, key=lambda card: (-card.initiatives, card.iri))[:most]
 
 
-def _concepts(search: Search, counts: Mapping[str, Mapping[str, int]], names: Names, words: str, loose: bool) -> list[TopicCard]:
+def _concepts(search: Searcher, counts: Mapping[str, Mapping[str, int]], names: Names, words: str, loose: bool) -> list[TopicCard]:
     hits = search.topics.search(words, loose=loose) if search.topics else []
     ranked = [(card, hit.score * _WEIGHT.get(card.facet, 1.0)) for hit in hits if (card := _concept(hit.topic.iri, counts, names))]
     cards = [card for card, _score in sorted(ranked, key=lambda pair: -pair[1])]
@@ -56,13 +60,15 @@ def _concepts(search: Search, counts: Mapping[str, Mapping[str, int]], names: Na
 
 def _concept(iri: str, counts: Mapping[str, Mapping[str, int]], names: Names) -> TopicCard | None:
     """Return the card of a concept; None where no initiative has it."""
-    facet, code = located(iri, names.iris) or ("", "")
+    facet, code = facet_of_concept(iri, names.iris) or ("", "")
     things = counts.get(facet, {}).get(code, 0)
     return TopicCard(facet, code, iri, names.short(facet, code), facet_title(facet), things, names.page(facet, code)) if things else None
 
 
 def _registries(counts: Mapping[str, Mapping[str, int]], names: Names, words: str) -> Iterator[TopicCard]:
-    asked = [(fold(word), clause.begin) for group in clauses(words) for clause in group if not clause.no for word, _run in clause.words]
+    asked = [
+        (fold(word), clause.begin) for group in parse_clauses(words) for clause in group if not clause.no for word, _run in clause.words
+    ]
     for code, title in sorted(names.sources.items()):
         known = {fold(word) for word, _run in tokens(f"{title} {code}")}
         if all(word in known or (begin and any(it.startswith(word) for it in known)) for word, begin in asked):
@@ -71,13 +77,13 @@ def _registries(counts: Mapping[str, Mapping[str, int]], names: Names, words: st
                 yield TopicCard("source", code, names.iris.source(code), title, facet_title("source"), things, names.page("source", code))
 
 
-def _organizations(search: Search, tables: Tables, names: Names, words: str) -> list[TopicCard]:
+def _organizations(search: Searcher, tables: FacetIndex, names: Names, words: str) -> list[TopicCard]:
     """Return those that have the most initiatives; of several with one name, as registries have them, the first."""
-    mark, stem = marker(words), f"{names.iris.base}id/{PARTY}/"
+    mark, stem = build_marker(words), f"{names.iris.base}id/{PARTY}/"
     found: dict[str, TopicCard] = {}
-    for entry in search.find(Wish(words, "title", kind=_ORGANIZATION), _LOOKED_AT, similar=False).entries:
-        title = best(entry.titles, mark, visit().language)
-        initiatives = tables.total(Wanted(party=entry.thing).having("kind", "initiative"))
+    for entry in search.find(SearchRequest(words, "title", kind=_ORGANIZATION), _LOOKED_AT, similar=False).entries:
+        title = best_text(entry.titles, mark, visit().language)
+        initiatives = tables.total(Filter(party=entry.thing).having("kind", "initiative"))
         if title and initiatives and (title[0] not in found or initiatives > found[title[0]].initiatives):
             page = f"/page/{PARTY}/" + entry.thing.removeprefix(stem)
             found[title[0]] = TopicCard(_ORGANIZATION, entry.thing, entry.thing, title[0], _("Organization"), initiatives, page)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from publisher.facets import filter_query as asking
-from publisher.facets.filter_query import Wanted
-from publisher.facets.queries import Tables
+from publisher.facets.filter_query import Filter
+from publisher.facets.queries import FacetIndex
 from publisher.languages.translations import translated as _
 from publisher.pages.charts.bars import SERIES, columns
 from publisher.pages.charts.data_table import Sheet, counted
@@ -41,7 +41,7 @@ class Trend:
         return columns(self.years, self.series, self.title)
 
 
-def trend(tables: Tables, it: Wanted, facet: str, names: Names) -> Trend:
+def trend(tables: FacetIndex, it: Filter, facet: str, names: Names) -> Trend:
     """Count what is wanted by year and by a facet."""
     counts = tables.cross(it, "year", facet)
     years = sorted({year for year, _code in counts})
@@ -55,7 +55,7 @@ def trend(tables: Tables, it: Wanted, facet: str, names: Names) -> Trend:
     if rest := ranked[len(own) :]:
         series[_("All others")] = {year: sum(counts.get((year, code), 0) for code in rest) for year in drawn}
     hrefs = {names.short(facet, code): names.page(facet, code) for code in own}
-    text = asking.cross(it, "year", facet, names.iris)
+    text = asking.cross_tabulate(it, "year", facet, names.iris)
     title = trend_title(facet)
     rows = [(*pair, things) for pair, things in sorted(counts.items())]
     between = _between(drawn)

@@ -21,20 +21,20 @@ import orjson
 from journal.entry import Entry
 from journal.journal import Journal
 from publisher.errors import ReleaseError
-from publisher.facets.files import writing
+from publisher.facets.files import write_tables
 from publisher.facets.schema import TABLES
 from publisher.formats import GRAPHS
 from publisher.releases import citation
-from publisher.releases.changes import changes, states
-from publisher.releases.dump import lines
-from publisher.releases.export_passes import Sinks, Tally, by_graph, by_subject
-from publisher.releases.facet_rows import Gathering
-from publisher.releases.release_tables import hand_over
-from publisher.releases.signature import key, sign, text
+from publisher.releases.changes import count_changes, read_records
+from publisher.releases.dump import canonical_quads
+from publisher.releases.export_passes import ExportCounts, ExportWriters, export_by_graph, export_by_subject
+from publisher.releases.facet_rows import FacetRowWriter
+from publisher.releases.release_tables import store_rows
+from publisher.releases.signature import load_key, public_key_text, sign
 from publisher.releases.sorting import Sorter
 from publisher.releases.table_metadata import csvw, data_package
-from publisher.releases.void import Counting, statements
-from publisher.releases.writers import FORMS
+from publisher.releases.void import VoidCounter, void_statements
+from publisher.releases.writers import TEXT_FORMATS
 from publisher.store.descriptions import Description, spaces
 from publisher.store.descriptions import write as write_turtle
 from publisher.store.releases.manifest import MANIFEST, File, Release, newest, write
@@ -42,17 +42,17 @@ from vocab.iris import Iris
 
 SUMS = "SHA256SUMS"
 
-Watch = Callable[[str], None]  # told what is made next
+Progress = Callable[[str], None]  # told what is made next
 
 
-def make(data: Path, iris: Iris, now: datetime, watch: Watch = lambda _: None) -> Release:
+def build_release(data: Path, iris: Iris, now: datetime, watch: Progress = lambda _: None) -> Release:
     """Cut the next release of the journal under *data*; *now* is when it is issued.
 
     Raises ReleaseError where the journal is empty or is that of the last release, or where another release is being cut.
     """
     releases = data / "releases"
     releases.mkdir(parents=True, exist_ok=True)
-    with alone(releases):
+    with build_lock(releases):
         part, work = releases / ".part", releases / ".work"
         for left in (part, work):
             shutil.rmtree(left, ignore_errors=True)
@@ -65,7 +65,7 @@ def make(data: Path, iris: Iris, now: datetime, watch: Watch = lambda _: None) -
         made = _data(made, journal, iris, part, work, watch)
         made = _told(made, before, releases, part, watch)
         _signed(made, data / "signing", part, watch)
-        hand_over(work / "things", data, made)  # of no use without the release, and replaced by the next that gets its number
+        store_rows(work / "things", data, made)  # of no use without the release, and replaced by the next that gets its number
         shutil.rmtree(work)
         _name(part, releases / str(number), watch)
         return made
@@ -82,21 +82,21 @@ def _head(journal: Journal, before: Release | None) -> Entry:
     return head
 
 
-def _data(made: Release, journal: Journal, iris: Iris, part: Path, work: Path, watch: Watch) -> Release:
+def _data(made: Release, journal: Journal, iris: Iris, part: Path, work: Path, watch: Progress) -> Release:
     """Write all that is drawn from the journal."""
-    told, name = Tally(Counting(iris.base)), f"stocktake-{made.number}"
+    told, name = ExportCounts(VoidCounter(iris.base)), f"stocktake-{made.number}"
     watch("texts")
-    with writing(part, work / "tables") as tables:
-        into = Sinks(tables, Gathering(work / "things", iris), Sorter(work / "graphs"))
-        by_subject(lines(journal, made.position, work), part, name, iris, into, told)
+    with write_tables(part, work / "tables") as tables:
+        into = ExportWriters(tables, FacetRowWriter(work / "things", iris), Sorter(work / "graphs"))
+        export_by_subject(canonical_quads(journal, made.position, work), part, name, iris, into, told)
         watch("tables")
-        by_graph(part / "gone.csv.gz", iris, into, told)
+        export_by_graph(part / "gone.csv.gz", iris, into, told)
         into.things.keep()
         shutil.rmtree(work / "graphs")
         watch("parquet")
     files = [_file(part / f"{name}.nq.gz", "application/n-quads", "all statements with their graphs, sorted by their bytes, each once")]
     said = "all statements without their graphs, each once"
-    files += [_file(part / f"{name}.{end}.gz", form.media, said) for end, form in FORMS.items()]
+    files += [_file(part / f"{name}.{end}.gz", form.media, said) for end, form in TEXT_FORMATS.items()]
     for table in TABLES.values():
         for end, media in (("csv.gz", "text/csv"), ("parquet", "application/vnd.apache.parquet")):
             files.append(_file(part / f"{table.name}.{end}", media, f"a row is {table.one}", tables.rows[table.name]))
@@ -105,17 +105,17 @@ def _data(made: Release, journal: Journal, iris: Iris, part: Path, work: Path, w
     return replace(made, counts=told.counts(), sources=tuple(told.sources), files=tuple(files))
 
 
-def _void(path: Path, counting: Counting, iris: Iris) -> File:
-    told = Description(iris.base, tuple(statements(counting.numbers(), iris, spaces(iris))), {}, spaces(iris))
+def _void(path: Path, counting: VoidCounter, iris: Iris) -> File:
+    told = Description(iris.base, tuple(void_statements(counting.numbers(), iris, spaces(iris))), {}, spaces(iris))
     path.write_bytes(write_turtle(told, GRAPHS["ttl"]))
     return _file(path, "text/turtle", "what there is, in numbers: classes, properties and links, by VoID")
 
 
-def _told(made: Release, before: Release | None, releases: Path, part: Path, watch: Watch) -> Release:
+def _told(made: Release, before: Release | None, releases: Path, part: Path, watch: Progress) -> Release:
     """Write what is told about it: what has changed, how its tables read, how it is cited."""
     watch("changes")
-    old = states(releases / str(before.number) / "records.csv.gz") if before else iter(())
-    made = replace(made, changes=changes(old, states(part / "records.csv.gz")))
+    old = read_records(releases / str(before.number) / "records.csv.gz") if before else iter(())
+    made = replace(made, changes=count_changes(old, read_records(part / "records.csv.gz")))
     title = citation.title(made)
     changelog = {"release": made.number, "previous": made.previous, "issued": made.issued, "changes": made.changes, "counts": made.counts}
     texts = {
@@ -134,19 +134,19 @@ def _told(made: Release, before: Release | None, releases: Path, part: Path, wat
     return replace(made, files=tuple(files))
 
 
-def _signed(made: Release, keys: Path, part: Path, watch: Watch) -> None:
+def _signed(made: Release, keys: Path, part: Path, watch: Progress) -> None:
     """Write sums and manifest, and sign every file."""
     watch("signatures")
-    with key(keys) as secret:
+    with load_key(keys) as secret:
         told = f"timestamp:{int(datetime.fromisoformat(made.issued).timestamp())}"
-        made = replace(made, key=text(secret.get_public_key()))
+        made = replace(made, key=public_key_text(secret.get_public_key()))
         (part / SUMS).write_text("".join(f"{file.sha256}  {file.name}\n" for file in made.files))
         write(part, made)
         for name in [*(file.name for file in made.files), SUMS, MANIFEST]:
             sign(part / name, secret, told)
 
 
-def _name(part: Path, folder: Path, watch: Watch) -> None:
+def _name(part: Path, folder: Path, watch: Progress) -> None:
     """Give a release its name once all of it is on the disk."""
     for path in [*part.iterdir(), part]:
         _keep(path)
@@ -174,7 +174,7 @@ def _json(told: object) -> bytes:
 
 
 @contextmanager
-def alone(releases: Path) -> Iterator[None]:
+def build_lock(releases: Path) -> Iterator[None]:
     """Keep other cuts and removals away; raise ReleaseError where one is under way."""
     with (releases / ".lock").open("w") as lock:
         try:
@@ -184,7 +184,7 @@ def alone(releases: Path) -> Iterator[None]:
         yield
 
 
-def as_json(it: Release) -> str:
+def to_json(it: Release) -> str:
     """Write a release's manifest without its files, for a terminal."""
     told = {name: getattr(it, name) for name in ("number", "iri", "position", "entry", "issued", "previous", "counts", "changes")}
     return json.dumps(told, ensure_ascii=False)

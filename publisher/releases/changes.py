@@ -13,10 +13,10 @@ from publisher.rdf.gzip_files import unpacked
 
 csv.field_size_limit(sys.maxsize)  # a title may be as long as a registry likes
 
-ACTS = ("new", "changed", "vanished", "gone")
+CHANGE_TYPES = ("new", "changed", "vanished", "gone")
 
 
-class State(NamedTuple):
+class ReleasedRecord(NamedTuple):
     """What is kept of a record to tell a change: *lines* are codes of action lines by basis."""
 
     record: str
@@ -27,16 +27,16 @@ class State(NamedTuple):
     lines: tuple[tuple[str, str], ...]
 
 
-def states(path: Path) -> Iterator[State]:
+def read_records(path: Path) -> Iterator[ReleasedRecord]:
     """Read the table of records of a release, in its order."""
     text = (line.decode() for line in unpacked(path))
     for row in csv.DictReader(text):
         bases = (("declared", row["action_lines"]), ("crosswalked", row["action_lines_crosswalked"]))
         lines = tuple((basis, code) for basis, codes in bases for code in codes.split())
-        yield State(row["record"], row["kind"], row["source"], row["state"], row["sha256"], lines)
+        yield ReleasedRecord(row["record"], row["kind"], row["source"], row["state"], row["sha256"], lines)
 
 
-def changes(before: Iterator[State], now: Iterator[State]) -> dict[str, object]:
+def count_changes(before: Iterator[ReleasedRecord], now: Iterator[ReleasedRecord]) -> dict[str, object]:
     """Count what is new, changed, vanished and gone, from the states of two releases in the order of the records' addresses.
 
     Action lines are counted apart for what sources declare and for what was crosswalked.
@@ -49,7 +49,7 @@ def changes(before: Iterator[State], now: Iterator[State]) -> dict[str, object]:
             told = [("all", ""), ("kind", it.kind), ("source", it.source), *((f"line {basis}", code) for basis, code in it.lines)]
             counted.update((group, name, act) for group, name in told)
     return {
-        **{act: counted["all", "", act] for act in ACTS},
+        **{act: counted["all", "", act] for act in CHANGE_TYPES},
         "kinds": _by(counted, "kind"),
         "sources": _by(counted, "source"),
         "action_lines": {basis: _by(counted, f"line {basis}") for basis in ("declared", "crosswalked")},
@@ -58,10 +58,10 @@ def changes(before: Iterator[State], now: Iterator[State]) -> dict[str, object]:
 
 def _by(counted: Counter[tuple[str, str, str]], group: str) -> dict[str, dict[str, int]]:
     names = sorted({name for kind, name, _ in counted if kind == group})
-    return {name: {act: counted[group, name, act] for act in ACTS} for name in names}
+    return {name: {act: counted[group, name, act] for act in CHANGE_TYPES} for name in names}
 
 
-def _act(old: State | None, new: State | None) -> str | None:
+def _act(old: ReleasedRecord | None, new: ReleasedRecord | None) -> str | None:
     was, is_ = old is not None and old.state != "gone", new is not None and new.state != "gone"
     if was and not is_:
         return "gone"
@@ -72,7 +72,9 @@ def _act(old: State | None, new: State | None) -> str | None:
     return "vanished" if (old.state, new.state) == ("published", "vanished") else "changed"
 
 
-def _paired(before: Iterator[State], now: Iterator[State]) -> Iterator[tuple[State | None, State | None]]:
+def _paired(
+    before: Iterator[ReleasedRecord], now: Iterator[ReleasedRecord]
+) -> Iterator[tuple[ReleasedRecord | None, ReleasedRecord | None]]:
     old, new = next(before, None), next(now, None)
     while old or new:
         first = min(_place(it) for it in (old, new) if it)
@@ -83,6 +85,6 @@ def _paired(before: Iterator[State], now: Iterator[State]) -> Iterator[tuple[Sta
             new = next(now, None)
 
 
-def _place(it: State) -> bytes:
+def _place(it: ReleasedRecord) -> bytes:
     """Give what the table is sorted by: the address as it is written in N-Quads."""
     return f"{it.record}>".encode()

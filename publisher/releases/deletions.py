@@ -30,7 +30,7 @@ COLUMNS = {
 }
 
 
-def departures(lines: Iterable[bytes]) -> Iterator[bytes]:
+def deletion_rows(lines: Iterable[bytes]) -> Iterator[bytes]:
     """Give the rows of the list, the head first, from sorted N-Quads with line ends."""
     yield _row(list(COLUMNS))
     records = (line for line in lines if b"/record/" in line[: line.find(b" ")])

@@ -19,8 +19,8 @@ from typing import BinaryIO
 from pyoxigraph import RdfFormat, Triple, parse, serialize
 
 from journal.journal import Journal
-from publisher.releases.deletions import departures
-from publisher.releases.sorting import FAN, merged_down
+from publisher.releases.deletions import deletion_rows
+from publisher.releases.sorting import FAN, merge_files
 from publisher.store.workers.reader import PREFIXES
 
 RUN = 100_000  # rows sorted in memory at once: about 50 MB
@@ -28,7 +28,7 @@ LEVEL = 6  # gzip's: 9 takes twice the time for a hundredth less
 TAIL = 9  # bytes after a line in a sorted file: a tab, six digits, the operation, the line end
 
 
-def dump(journal: Journal, folder: Path) -> list[Path]:
+def write_dumps(journal: Journal, folder: Path) -> list[Path]:
     """Write the dumps of the journal as it is now and the list of what is gone into *folder*, each with its SHA-256; give the files.
 
     A dump that is already there is not made again.
@@ -39,24 +39,24 @@ def dump(journal: Journal, folder: Path) -> list[Path]:
     quads, turtle, gone = (folder / f"stocktake-{position}.{suffix}.gz" for suffix in ("nq", "ttl", "gone.csv"))
     if not quads.exists():
         with _beside(quads) as out:
-            out.writelines(lines(journal, position))
+            out.writelines(canonical_quads(journal, position))
     if not turtle.exists():
         with gzip.open(quads) as text, _beside(turtle) as out:
             serialize(_triples(text), out, RdfFormat.TURTLE, prefixes=PREFIXES)  # type: ignore[arg-type]  # it needs only write
     if not gone.exists():
         with gzip.open(quads) as text, _beside(gone) as out:
-            out.writelines(departures(text))
+            out.writelines(deletion_rows(text))
     return [file for path in (quads, turtle, gone) for file in (path, _sum(path))]
 
 
-def lines(journal: Journal, position: int, beside: Path | None = None) -> Iterator[bytes]:
+def canonical_quads(journal: Journal, position: int, beside: Path | None = None) -> Iterator[bytes]:
     """Give the quads after entry *position*, sorted by their bytes, each once, with line ends.
 
     What memory does not hold waits in the folder *beside*, or where the system keeps what is temporary.
     """
     rows = (row for entry in journal.entries() if entry.number <= position for row in entry.lines() if row[:2] in (b"A ", b"D "))
     with tempfile.TemporaryDirectory(prefix="stocktake-dump-", dir=beside) as folder, ExitStack() as opened:
-        files = merged_down(list(_sorted_files(rows, Path(folder))), Path(folder), FAN)
+        files = merge_files(list(_sorted_files(rows, Path(folder))), Path(folder), FAN)
         merged = heapq.merge(*(opened.enter_context(file.open("rb")) for file in files))
         for line, group in groupby(merged, key=lambda item: item[:-TAIL]):
             *_, last = group
@@ -100,6 +100,6 @@ def _sum(path: Path) -> Path:
     return path.with_name(path.name + ".sha256")
 
 
-def sums(paths: Iterable[Path]) -> dict[str, str]:
+def read_checksums(paths: Iterable[Path]) -> dict[str, str]:
     """Give the SHA-256 of each dump by its name, from the file beside it."""
     return {path.name: _sum(path).read_text().split()[0] for path in paths if _sum(path).exists()}

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from publisher.releases.dump import sums
+from publisher.releases.dump import read_checksums
 
 NAME = re.compile(r"stocktake-(\d+)\.(?:nq|ttl|gone\.csv)\.gz(\.sha256)?\Z")
 
 
-class File(NamedTuple):
+class DumpFile(NamedTuple):
     """A dump: *made* in UTC, *digest* its SHA-256 in hexadecimal."""
 
     name: str
@@ -21,12 +21,12 @@ class File(NamedTuple):
     digest: str
 
 
-def listed(folder: Path) -> list[File]:
+def list_dumps(folder: Path) -> list[DumpFile]:
     """List the dumps, the newest first."""
     paths = [path for path in folder.glob("stocktake-*.gz") if NAME.match(path.name)]
-    digests = sums(paths)
+    digests = read_checksums(paths)
     paths.sort(key=lambda path: (-int(path.name.split("-")[1].split(".")[0]), path.name))
-    return [File(path.name, path.stat().st_size, _made(path), digests.get(path.name, "")) for path in paths]
+    return [DumpFile(path.name, path.stat().st_size, _made(path), digests.get(path.name, "")) for path in paths]
 
 
 def _made(path: Path) -> str:

@@ -10,15 +10,15 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from publisher.facets.files import Writing
-from publisher.facets.record_rows import organization, read, record, rows
+from publisher.facets.files import TableWriter
+from publisher.facets.record_rows import organization_row, parse_graph, parse_record, record_rows
 from publisher.rdf.gzip_files import packed
 from publisher.rdf.ntriples_terms import Value, split, value
-from publisher.releases.deletions import departures
-from publisher.releases.facet_rows import Gathering
+from publisher.releases.deletions import deletion_rows
+from publisher.releases.facet_rows import FacetRowWriter
 from publisher.releases.sorting import Sorter
-from publisher.releases.void import Counting
-from publisher.releases.writers import FORMS, Form, Parts, Triples, triple
+from publisher.releases.void import VoidCounter
+from publisher.releases.writers import TEXT_FORMATS, Parts, TextFormat, Triples, triple
 from publisher.store.releases.manifest import Registry
 from vocab.iris import Iris
 from vocab.terms import DCAT, DCT, RDF
@@ -27,10 +27,10 @@ _HELD = 5_000  # triples of one subject held at once: only registries have more
 
 
 @dataclass(slots=True)
-class Tally:
+class ExportCounts:
     """What was counted on the way: *records* by state, *things* by kind; *counting* is for VoID."""
 
-    counting: Counting
+    counting: VoidCounter
     statements: int = 0
     triples: int = 0
     graphs: int = 0
@@ -45,20 +45,20 @@ class Tally:
         return whole | {"vanished": self.records["vanished"], "gone": self.records["gone"]} | dict(sorted(self.things.items()))
 
 
-class Sinks(NamedTuple):
+class ExportWriters(NamedTuple):
     """Where the passes put what they read: rows of the public tables, rows of things, and the quads for the next pass."""
 
-    tables: Writing
-    things: Gathering
+    tables: TableWriter
+    things: FacetRowWriter
     sorter: Sorter
 
 
-def by_subject(lines: Iterable[bytes], folder: Path, name: str, iris: Iris, into: Sinks, told: Tally) -> None:
+def export_by_subject(lines: Iterable[bytes], folder: Path, name: str, iris: Iris, into: ExportWriters, told: ExportCounts) -> None:
     """Write N-Quads, and the triples in every form, into *folder* as *name*, and the organizations; hand all to the sorter."""
     organizations = f"<{iris.base}id/organization/".encode()
     with ExitStack() as opened:
         quads = opened.enter_context(packed(folder / f"{name}.nq.gz"))
-        texts = [_Text(form, opened.enter_context(packed(folder / f"{name}.{end}.gz")), iris.base) for end, form in FORMS.items()]
+        texts = [_Text(form, opened.enter_context(packed(folder / f"{name}.{end}.gz")), iris.base) for end, form in TEXT_FORMATS.items()]
 
         def take(held: list[bytes]) -> None:
             quads.writelines(held)
@@ -66,16 +66,16 @@ def by_subject(lines: Iterable[bytes], folder: Path, name: str, iris: Iris, into
             told.statements += len(held)
 
         for subject, group in groupby(lines, key=lambda line: line[: line.index(b" ")]):
-            for place, triples in enumerate(parted(group, take)):
+            for place, triples in enumerate(stream_in_chunks(group, take)):
                 told.triples += len(triples)
                 parts = [it.split(b" ", 2) for it in triples]
                 told.counting.put(subject, parts, again=place > 0)
                 for text in texts:
                     text.put(triples, parts)
                 if place == 0 and subject.startswith(organizations):
-                    held = read(triples)
+                    held = parse_graph(triples)
                     into.things.organization(held)
-                    if row := organization(held, iris):
+                    if row := organization_row(held, iris):
                         into.tables.put("organizations", row)
                 elif place == 0:
                     into.things.concept(subject, parts)
@@ -83,7 +83,7 @@ def by_subject(lines: Iterable[bytes], folder: Path, name: str, iris: Iris, into
             text.end()
 
 
-def parted(lines: Iterable[bytes], take: Callable[[list[bytes]], None], most: int = _HELD) -> Iterator[list[bytes]]:
+def stream_in_chunks(lines: Iterable[bytes], take: Callable[[list[bytes]], None], most: int = _HELD) -> Iterator[list[bytes]]:
     """Hand the quads of one subject to *take*, some at a time; give its triples, each once, at most about *most* at a time.
 
     All triples of most subjects come at once, also where thousands of graphs repeat them; but a registry points to all of its records.
@@ -110,7 +110,7 @@ def with_graph_first(line: bytes) -> bytes:
 class _Text:
     """A form of RDF while it is written."""
 
-    def __init__(self, form: Form, file: BinaryIO, base: str) -> None:
+    def __init__(self, form: TextFormat, file: BinaryIO, base: str) -> None:
         self._form, self._file, self._begun = form, file, False
         file.write(form.head(base))
 
@@ -125,11 +125,11 @@ class _Text:
         self._file.write(self._form.tail)
 
 
-def by_graph(gone: Path, iris: Iris, into: Sinks, told: Tally) -> None:
+def export_by_graph(gone: Path, iris: Iris, into: ExportWriters, told: ExportCounts) -> None:
     """Write the tables' rows and the list of what is gone, from what ``by_subject`` handed on."""
     with packed(gone) as departed:
-        departed.writelines(islice(departures([]), 1))
-        for graph, triples in graphs(into.sorter.sorted()):
+        departed.writelines(islice(deletion_rows([]), 1))
+        for graph, triples in group_by_graph(into.sorter.sorted()):
             told.graphs += 1
             if graph.startswith(f"{iris.base}record/"):
                 _record(graph, triples, iris, into, told, departed)
@@ -137,22 +137,22 @@ def by_graph(gone: Path, iris: Iris, into: Sinks, told: Tally) -> None:
                 told.sources += _source(graph, triples, iris)
 
 
-def graphs(lines: Iterable[bytes]) -> Iterator[tuple[str, list[bytes]]]:
+def group_by_graph(lines: Iterable[bytes]) -> Iterator[tuple[str, list[bytes]]]:
     """Give each graph with its triples."""
     for graph, group in groupby(lines, key=lambda line: line[: line.index(b"\t")]):
         yield graph[1:-1].decode(), [line[len(graph) + 1 : -1] for line in group]
 
 
-def _record(graph: str, triples: list[bytes], iris: Iris, into: Sinks, told: Tally, departed: BinaryIO) -> None:
-    it = record(graph, triples, iris)
+def _record(graph: str, triples: list[bytes], iris: Iris, into: ExportWriters, told: ExportCounts, departed: BinaryIO) -> None:
+    it = parse_record(graph, triples, iris)
     told.records[it.state] += 1
     if it.state == "gone":
         end = f" <{graph}> .\n".encode()
-        departed.writelines(islice(departures(line + end for line in triples), 1, None))
+        departed.writelines(islice(deletion_rows(line + end for line in triples), 1, None))
     elif it.kind:
         told.things[it.kind] += 1
     into.things.record(it)
-    for table, row in rows(it):
+    for table, row in record_rows(it):
         into.tables.put(table, row)
 
 

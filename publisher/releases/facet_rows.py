@@ -8,10 +8,10 @@ from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
-from publisher.facets.database import line
+from publisher.facets.database import serialize_row
 from publisher.facets.facets import FACETS
 from publisher.facets.record_rows import Graph, Record
-from publisher.facets.thing_rows import organization, thing
+from publisher.facets.thing_rows import organization_row, thing_row
 from publisher.rdf.gzip_files import packed
 from vocab.iris import Iris
 from vocab.terms import SKOS
@@ -20,7 +20,7 @@ BATCH = 10_000  # rows of a file, which the tables take at once: some 9 MB
 _BESIDE = "beside.json"
 
 
-class Beside(NamedTuple):
+class AuxiliaryData(NamedTuple):
     """What is told beside the rows: areas with their regions, official links of action lines and goals with their status, all by codes.
 
     *longest* is how many bytes the longest row has, at least a mebibyte.
@@ -31,7 +31,7 @@ class Beside(NamedTuple):
     longest: int = 1 << 20
 
 
-class Gathering:
+class FacetRowWriter:
     """Take what is said subject by subject, then record by record; rows wait as files in *folder*, which ``keep`` makes whole."""
 
     def __init__(self, folder: Path, iris: Iris) -> None:
@@ -39,7 +39,7 @@ class Gathering:
         self._folder, self._iris = folder, iris
         self._waiting: list[bytes] = []
         self._files = 0
-        self._beside = Beside([], [])
+        self._beside = AuxiliaryData([], [])
         self._longest = self._beside.longest
         self._ours = tuple(f"<{iris.base}{name}/".encode() for name in ("id", "record", "run"))
         self._match, region = f"<{SKOS}broadMatch>".encode(), iris.scheme("itu-region")
@@ -48,8 +48,8 @@ class Gathering:
 
     def organization(self, held: Graph) -> None:
         """Take an organization: all that is said of it."""
-        if row := organization(held, next(iter(held.said)), self._iris):
-            self._put(line(row))
+        if row := organization_row(held, next(iter(held.said)), self._iris):
+            self._put(serialize_row(row))
 
     def concept(self, subject: bytes, parts: Sequence[Sequence[bytes]]) -> None:
         """Take any other subject with its statements, each in its three terms: regions and links are among them."""
@@ -71,7 +71,7 @@ class Gathering:
     def record(self, it: Record) -> None:
         """Take a record."""
         if it.kind and it.kind != "organization" and it.state != "gone":
-            self._put(line(thing(it)))
+            self._put(serialize_row(thing_row(it)))
 
     def _put(self, row: bytes) -> None:
         self._waiting.append(row)
@@ -91,12 +91,12 @@ class Gathering:
         (self._folder / _BESIDE).write_text(json.dumps(self._beside._replace(longest=self._longest)))
 
 
-def rows(folder: Path) -> list[Path]:
+def row_files(folder: Path) -> list[Path]:
     """List the files of rows in *folder*."""
     return sorted(folder.glob("*.ndjson.gz"))
 
 
-def beside(folder: Path) -> Beside:
+def read_auxiliary_data(folder: Path) -> AuxiliaryData:
     """Read what is told beside the rows."""
     regions, links, longest = json.loads((folder / _BESIDE).read_text())
-    return Beside([(area, region) for area, region in regions], [(one, goal, status) for one, goal, status in links], longest)
+    return AuxiliaryData([(area, region) for area, region in regions], [(one, goal, status) for one, goal, status in links], longest)

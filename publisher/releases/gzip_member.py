@@ -44,7 +44,7 @@ class Member:
         yield self.back[max(0, wanted.start - before) : max(0, wanted.stop - before)]
 
 
-def member(path: Path, size: int) -> Member:
+def as_single_member(path: Path, size: int) -> Member:
     """Join the two members of an entry's file, whose plain text has *size* bytes."""
     with path.open("rb") as file:
         begin = file.read(_FIRST)
@@ -53,18 +53,18 @@ def member(path: Path, size: int) -> Member:
     first = zlib.decompressobj(31)
     line = first.decompress(begin)
     start = len(begin) - len(first.unused_data)
-    crc = joined(zlib.crc32(line), int.from_bytes(trailer[:4], "little"), size - len(line))
+    crc = combine_crc32(zlib.crc32(line), int.from_bytes(trailer[:4], "little"), size - len(line))
     stored = b"\0" + len(line).to_bytes(2, "little") + (len(line) ^ 0xFFFF).to_bytes(2, "little") + line
     back = crc.to_bytes(4, "little") + (size % (1 << 32)).to_bytes(4, "little")
     return Member(path, _HEAD + stored, range(start + len(_HEAD), end), back)
 
 
-def joined(first: int, second: int, length: int) -> int:
+def combine_crc32(first: int, second: int, length: int) -> int:
     """Give the CRC-32 of two texts, one behind the other, from their own; *length* is the second's in bytes.
 
     A byte of nought behind a text is a linear map of its CRC; its power *length* is found by squaring (as zlib's crc32_combine does).
 
-    >>> joined(zlib.crc32(b"left"), zlib.crc32(b"right"), 5) == zlib.crc32(b"leftright")
+    >>> combine_crc32(zlib.crc32(b"left"), zlib.crc32(b"right"), 5) == zlib.crc32(b"leftright")
     True
     """
     power = [_POLYNOMIAL, *(1 << bit for bit in range(31))]  # of one bit

@@ -15,7 +15,7 @@ import httpx
 
 from journal.errors import ChainError
 from journal.journal import Journal
-from publisher.releases.builder import SUMS, alone
+from publisher.releases.builder import SUMS, build_lock
 from publisher.releases.signature import PUBLIC, SUFFIX
 from publisher.store.releases.manifest import MANIFEST, Release, newest, read
 
@@ -28,7 +28,7 @@ async def fetch(data: Path, url: str, client: httpx.AsyncClient) -> list[int]:
     """
     releases, found = data / "releases", list[int]()
     releases.mkdir(parents=True, exist_ok=True)
-    with alone(releases):
+    with build_lock(releases):
         last = newest(releases)
         number = last.number + 1 if last else 1
         while await _one(data, f"{url}releases/", number, client):

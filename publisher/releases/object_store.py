@@ -21,7 +21,7 @@ from journal.store import Store, read
 from publisher.errors import ReleaseError
 from publisher.http.outbound_client import create_client
 from publisher.releases import mirror_sync
-from publisher.releases.builder import alone
+from publisher.releases.builder import build_lock
 from publisher.releases.signature import PUBLIC
 from publisher.store.releases.manifest import MANIFEST, newest
 from publisher.store.releases.manifest import read as manifest
@@ -33,7 +33,7 @@ _EVERY = 20.0  # seconds between two looks for releases
 log = structlog.get_logger(room="releases")
 
 
-def put(data: Path, number: int) -> None:
+def upload(data: Path, number: int) -> None:
     """Put release *number* into the store, where there is one; what a crash left there is completed.
 
     Raises ReleaseError where another machine has cut the same number.
@@ -70,7 +70,7 @@ def _claim(store: Store, number: int, folder: Path, claim: Path) -> None:
 
 
 @asynccontextmanager
-async def followed(data: Path, allow: frozenset[str] = frozenset()) -> AsyncIterator[None]:
+async def follow_releases(data: Path, allow: frozenset[str] = frozenset()) -> AsyncIterator[None]:
     """Fetch what others cut as long as the context lasts, where releases lie in a store, or the journal is a mirror's.
 
     *allow* are hosts that may lie on a private network.
@@ -89,21 +89,21 @@ async def _follow(data: Path, allow: frozenset[str]) -> None:
         while True:
             try:
                 of = mirror_origin.read(data / "journal")
-                for number in await (mirror_sync.fetch(data, of.url, client) if of else asyncio.to_thread(fetch, data)):
+                for number in await (mirror_sync.fetch(data, of.url, client) if of else asyncio.to_thread(download, data)):
                     log.info("release fetched", release=number)
             except (ReleaseError, JournalError, httpx.HTTPError) as error:
                 log.warning("releases not fetched", reason=str(error))
             await asyncio.sleep(_EVERY)
 
 
-def fetch(data: Path) -> list[int]:
+def download(data: Path) -> list[int]:
     """Fetch the releases that others have cut since ours; give their numbers. Raises ReleaseError while one is being cut here."""
     store, found = read(data / "journal"), list[int]()
     if store is None:
         return found
     releases = data / "releases"
     releases.mkdir(parents=True, exist_ok=True)
-    with alone(releases):
+    with build_lock(releases):
         last = newest(releases)
         number = last.number + 1 if last else 1
         while _one(store, number, releases):

@@ -16,7 +16,7 @@ from journal.entry import Entry
 from journal.row_counts import count_rows
 from publisher.http.problems import HTTPProblem
 from publisher.http.ranges import RangeNotSatisfiable, parse_range
-from publisher.releases.gzip_member import member
+from publisher.releases.gzip_member import as_single_member
 
 MEDIA = "application/rdf-patch"
 FOREVER = "public, max-age=31536000, immutable"
@@ -32,10 +32,10 @@ def etags(entry: Entry) -> tuple[str, str, str]:
     return f'"{entry.id}"', f'"{entry.id}-gzip"', f'"{entry.id}-file"'
 
 
-def takes_gzip(accepted: str) -> bool:
+def accepts_gzip(accepted: str) -> bool:
     """Tell whether an Accept-Encoding header lets us send gzip.
 
-    >>> takes_gzip("deflate, gzip;q=0.5"), takes_gzip("gzip;q=0, br"), takes_gzip("")
+    >>> accepts_gzip("deflate, gzip;q=0.5"), accepts_gzip("gzip;q=0, br"), accepts_gzip("")
     (True, False, False)
     """
     found = {match[1].lower(): float(match[2] or 1) > 0 for one in accepted.split(",") if (match := _CODING.match(one))}
@@ -45,7 +45,7 @@ def takes_gzip(accepted: str) -> bool:
 def send(request: Request, entry: Entry, *, packed: bool) -> Response:
     """Answer with an entry; *packed* is its gzip file as such, else gzip is only the way in which the patch is sent."""
     plain, gzip, file = etags(entry)
-    coded = takes_gzip(request.headers.get("accept-encoding", ""))
+    coded = accepts_gzip(request.headers.get("accept-encoding", ""))
     headers = {
         "ETag": file if packed else gzip if coded else plain,
         "Cache-Control": FOREVER,
@@ -64,7 +64,7 @@ def send(request: Request, entry: Entry, *, packed: bool) -> Response:
     if not coded:
         return _answer(request, headers, size, partial(_unpacked, entry))
     headers["Content-Encoding"] = "gzip"
-    whole = member(entry.path, size)
+    whole = as_single_member(entry.path, size)
     return _answer(request, headers, len(whole), whole.part)
 
 

@@ -13,12 +13,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
-from publisher.facets.bitmap_build import prepare
-from publisher.facets.database import MADE, Database
-from publisher.facets.record_rows import read, record
+from publisher.facets.bitmap_build import build_bitmaps
+from publisher.facets.database import BUILD_VERSION, Database
+from publisher.facets.record_rows import parse_graph, parse_record
 from publisher.rdf.gzip_files import unpacked
-from publisher.releases.export_passes import graphs, parted, with_graph_first
-from publisher.releases.facet_rows import Gathering, beside, rows
+from publisher.releases.export_passes import group_by_graph, stream_in_chunks, with_graph_first
+from publisher.releases.facet_rows import FacetRowWriter, read_auxiliary_data, row_files
 from publisher.releases.sorting import Sorter
 from publisher.store.releases.manifest import Release
 from vocab.iris import Iris
@@ -27,54 +27,54 @@ MEMORY = "192MiB"  # what DuckDB may hold; more of it waits beside
 _ABOUT = "about.json"
 
 
-class Tabled(NamedTuple):
+class ReleaseTables(NamedTuple):
     """The file of a release's tables, and the status of each official link by action line and goal."""
 
     file: Path
     links: Mapping[tuple[str, str], str]
 
 
-def rows_of(data: Path, number: int) -> Path:
+def rows_folder(data: Path, number: int) -> Path:
     """Give where the rows of a release wait until its tables are made."""
     return data / "shelf" / "releases" / f"{number}.rows"
 
 
-def tables_of(data: Path, number: int) -> Path:
+def tables_folder(data: Path, number: int) -> Path:
     """Give where the tables of a release are kept."""
     return data / "shelf" / "releases" / f"{number}.tables"
 
 
-def hand_over(held: Path, data: Path, it: Release) -> None:
+def store_rows(held: Path, data: Path, it: Release) -> None:
     """Take rows that were gathered in the folder *held* while release *it* was cut."""
     (held / _ABOUT).write_text(json.dumps(_about(it)))
-    _name(held, rows_of(data, it.number))
+    _name(held, rows_folder(data, it.number))
 
 
-def tabled(data: Path, it: Release, iris: Iris) -> Tabled:
+def open_release_tables(data: Path, it: Release, iris: Iris) -> ReleaseTables:
     """Give the tables of a release; made where they are not there yet, or were made of another journal or by another form of ours."""
-    folder = tables_of(data, it.number)
+    folder = tables_folder(data, it.number)
     if not _is_of(folder, it):
         _make(data, it, iris, folder)
-    links = {(line, goal): status for line, goal, status in beside(folder).links}
-    return Tabled(folder / "tables.duckdb", links)
+    links = {(line, goal): status for line, goal, status in read_auxiliary_data(folder).links}
+    return ReleaseTables(folder / "tables.duckdb", links)
 
 
 def _make(data: Path, it: Release, iris: Iris, folder: Path) -> None:
-    waiting = rows_of(data, it.number)
+    waiting = rows_folder(data, it.number)
     if not _is_of(waiting, it):
         _gather(data, it, iris, waiting)
     part = _part(folder)
-    told = beside(waiting)
+    told = read_auxiliary_data(waiting)
     database = Database(part / "tables.duckdb", MEMORY)
     try:
         database.begin()
-        for file in rows(waiting):
+        for file in row_files(waiting):
             database.fill(file, told.longest)
         database.regions(set(told.regions))
         database.keep(it.position, it.entry)
     finally:
         database.close()
-    prepare(part / "tables.duckdb", MEMORY)
+    build_bitmaps(part / "tables.duckdb", MEMORY)
     (part / "beside.json").write_text(json.dumps(told))
     (part / _ABOUT).write_text(json.dumps(_about(it)))
     _name(part, folder)
@@ -85,24 +85,24 @@ def _gather(data: Path, it: Release, iris: Iris, folder: Path) -> None:
     """Gather the rows from the release's own N-Quads."""
     part = _part(folder)
     lines = unpacked(data / "releases" / str(it.number) / f"stocktake-{it.number}.nq.gz")
-    gathering, sorter = Gathering(part / "rows", iris), Sorter(part / "work")
+    gathering, sorter = FacetRowWriter(part / "rows", iris), Sorter(part / "work")
     organizations = f"<{iris.base}id/organization/".encode()
     for subject, group in groupby(lines, key=lambda line: line[: line.index(b" ")]):
-        for place, triples in enumerate(parted(group, lambda held: sorter.add(map(with_graph_first, held)))):
+        for place, triples in enumerate(stream_in_chunks(group, lambda held: sorter.add(map(with_graph_first, held)))):
             if place == 0 and subject.startswith(organizations):
-                gathering.organization(read(triples))
+                gathering.organization(parse_graph(triples))
             elif place == 0:
                 gathering.concept(subject, [triple.split(b" ", 2) for triple in triples])
-    for graph, held in graphs(sorter.sorted()):
+    for graph, held in group_by_graph(sorter.sorted()):
         if graph.startswith(f"{iris.base}record/"):
-            gathering.record(record(graph, held, iris))
+            gathering.record(parse_record(graph, held, iris))
     gathering.keep()
-    hand_over(part / "rows", data, it)
+    store_rows(part / "rows", data, it)
     shutil.rmtree(part)
 
 
 def _about(it: Release) -> dict[str, object]:
-    return {"entry": it.entry, "position": it.position, "made": MADE}
+    return {"entry": it.entry, "position": it.position, "made": BUILD_VERSION}
 
 
 def _is_of(folder: Path, it: Release) -> bool:

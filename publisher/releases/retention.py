@@ -6,16 +6,16 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from publisher.releases.builder import alone
+from publisher.releases.builder import build_lock
 from publisher.store.releases.manifest import MANIFEST, Release, listed, write
 
 KEEP = 12  # releases: a year of monthly ones
 
 
-def keep(releases: Path, most: int, now: datetime) -> list[Release]:
+def apply_retention(releases: Path, most: int, now: datetime) -> list[Release]:
     """Remove the files of all but the newest *most* releases; give those that were removed. Done again, it ends what a crash left."""
     removed = []
-    with alone(releases):
+    with build_lock(releases):
         for it in listed(releases)[max(1, most) :]:
             folder = releases / str(it.number)
             if it.withdrawn is None:

@@ -12,7 +12,7 @@ PUBLIC = "stocktake.pub"
 _SECRET = "stocktake.key"
 
 
-def key(folder: Path) -> SecretKey:
+def load_key(folder: Path) -> SecretKey:
     """Read the secret key in *folder*, or make one there. It has no password: who reads the folder can sign.
 
     The public key is written beside it. Raises minisign.Error where the file is no key.
@@ -33,7 +33,7 @@ def key(folder: Path) -> SecretKey:
     return secret
 
 
-def text(public: PublicKey) -> str:
+def public_key_text(public: PublicKey) -> str:
     """Give a public key as ``minisign -P`` takes it."""
     return bytes(public.to_base64()).decode()
 

@@ -30,7 +30,7 @@ class Sorter:
     def sorted(self) -> Iterator[bytes]:
         """Give all lines in order; nothing can be added afterwards."""
         self._write()
-        files = merged_down(self._files, self._folder, self._fan)
+        files = merge_files(self._files, self._folder, self._fan)
         with ExitStack() as opened:
             yield from heapq.merge(*(opened.enter_context(file.open("rb")) for file in files))
 
@@ -43,7 +43,7 @@ class Sorter:
         self._waiting = []
 
 
-def merged_down(files: list[Path], folder: Path, fan: int) -> list[Path]:
+def merge_files(files: list[Path], folder: Path, fan: int) -> list[Path]:
     """Merge sorted files, *fan* at once, until no more than that are left; files that were merged are removed."""
     step = 0
     while len(files) > fan:

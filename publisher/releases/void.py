@@ -31,7 +31,7 @@ _A = f"<{RDF}type>".encode()
 
 
 @dataclass(slots=True)
-class Numbers:
+class VoidCounts:
     """What was counted: *properties* and *classes* by their addresses, *links* by property and the beginning of the other's addresses."""
 
     triples: int = 0
@@ -42,12 +42,12 @@ class Numbers:
     links: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
-class Counting:
+class VoidCounter:
     """Count triples subject by subject; *base* is where our own addresses begin."""
 
     def __init__(self, base: str) -> None:
         self._thing, self._ours = f"<{base}id/".encode(), f"<{base}".encode()
-        self._numbers = Numbers()
+        self._numbers = VoidCounts()
         self._properties, self._classes = Counter[bytes](), Counter[bytes]()
         self._links = Counter[tuple[bytes, bytes]]()
 
@@ -64,7 +64,7 @@ class Counting:
                 if term.startswith(_STARTS):
                     self._links[predicate, next(start for start in _STARTS if term.startswith(start))] += 1
 
-    def numbers(self) -> Numbers:
+    def numbers(self) -> VoidCounts:
         """Give what was counted."""
         it = self._numbers
         it.properties = Counter({_iri(term): count for term, count in self._properties.items()})
@@ -77,7 +77,7 @@ def _iri(term: bytes) -> str:
     return term[1:-1].decode()
 
 
-def statements(it: Numbers, iris: Iris, short: dict[str, str]) -> Iterator[Statement]:
+def void_statements(it: VoidCounts, iris: Iris, short: dict[str, str]) -> Iterator[Statement]:
     """Tell numbers of our data set; *short* are prefixes, by which its parts are named."""
     dataset = f"{iris.base}.well-known/void#dataset"
     counted = {"triples": it.triples, "entities": it.entities, "distinctSubjects": it.subjects}
@@ -114,7 +114,7 @@ def _part(iris: Iris, kind: str, iri: str, short: dict[str, str]) -> str:
     return f"{iris.base}.well-known/void#{kind}-{encode(name).replace('/', '%2F')}"
 
 
-def read(text: bytes) -> Iterator[Statement]:
+def parse_statements(text: bytes) -> Iterator[Statement]:
     """Read what ``statements`` told, from Turtle."""
     for quad in parse(text, RdfFormat.TURTLE):
         it = quad.object

@@ -22,7 +22,7 @@ _A = f"<{RDF}type>".encode()
 _PREDICATE = itemgetter(1)
 
 
-class Form(NamedTuple):
+class TextFormat(NamedTuple):
     """A form of RDF: what comes first, each subject's text, what stands between two of them, and what comes last."""
 
     media: str
@@ -93,9 +93,9 @@ def _nothing(_: str) -> bytes:
     return b""
 
 
-FORMS = {
-    "nt": Form("application/n-triples", _nothing, _n_triples),
-    "ttl": Form("text/turtle", _prefixes, _turtle),
+TEXT_FORMATS = {
+    "nt": TextFormat("application/n-triples", _nothing, _n_triples),
+    "ttl": TextFormat("text/turtle", _prefixes, _turtle),
     # Expanded, a subject a line: no context needs to be fetched, and it can be read line by line.
-    "jsonld": Form("application/ld+json", lambda _: b"[\n", _json_ld, b",\n", b"\n]\n"),
+    "jsonld": TextFormat("application/ld+json", lambda _: b"[\n", _json_ld, b",\n", b"\n]\n"),
 }

@@ -58,7 +58,7 @@ def _pieces(text: str) -> list[str]:
     return (_PLAIN if plain.isascii() or max(plain) < _HEBREW else _word()).findall(plain)
 
 
-def words_in(text: str) -> Iterator[re.Match[str]]:
+def find_words(text: str) -> Iterator[re.Match[str]]:
     """Find the words of *text* as it is written."""
     return (_PLAIN if text.isascii() or not text or max(text) < _HEBREW else _word()).finditer(text)
 
@@ -91,10 +91,10 @@ def fold(word: str) -> str:
     return unicodedata.normalize("NFC", _POINTS.sub("", unicodedata.normalize("NFD", word))).translate(_ALEF)
 
 
-def pairs(run: str) -> list[str]:
+def character_pairs(run: str) -> list[str]:
     """Cut a run into its pairs of characters, one after the other, and its last character alone.
 
-    >>> pairs("水資源")
+    >>> character_pairs("水資源")
     ['水資', '資源', '源']
     """
     return [run[place : place + 2] for place in range(len(run))]
@@ -116,19 +116,19 @@ def stem(word: str, language: str) -> str:
     return f"{language}:{fold(_stemmer(STEMMERS[language]).stemWord(bare))}"
 
 
-def primary(tag: str | None) -> str:
+def primary_language(tag: str | None) -> str:
     """Give the language of a tag without script and region; a text without a tag is taken for English.
 
-    >>> primary("zh-hans"), primary(None)
+    >>> primary_language("zh-hans"), primary_language(None)
     ('zh', 'en')
     """
     return (tag or "en").partition("-")[0].lower()
 
 
-def cut(text: str, language: str) -> tuple[str, str]:
+def tokenize(text: str, language: str) -> tuple[str, str]:
     """Cut a text into what is looked up: its words in their order, and their stems, each joined by spaces.
 
-    >>> cut("Cliniques isolées", "fr")
+    >>> tokenize("Cliniques isolées", "fr")
     ('cliniques isolees', 'fr:cliniqu fr:isol')
     """
     found = [_looked_up(piece, language) for piece in _pieces(text)]
@@ -140,7 +140,7 @@ def _looked_up(piece: str, language: str) -> tuple[str, str]:
     words: list[str] = []
     stems: list[str] = []
     for word, run in _parts(piece):
-        words += pairs(fold(word)) if run else [fold(word)]
+        words += character_pairs(fold(word)) if run else [fold(word)]
         if not run and language in STEMMERS:
             stems.append(stem(word, language))
     return " ".join(words), " ".join(stems)

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 from pyoxigraph import BlankNode, DefaultGraph, Literal, NamedNode, Quad, Triple
 
-from publisher.search.index import Entry, Texts
+from publisher.search.index import SearchEntry, Texts
 from vocab.iris import KINDS
 from vocab.terms import DCT, FOAF, ORG, RDF, SCHEMA, SIOC, SKOS
 
@@ -23,7 +23,7 @@ _TYPE, _MODIFIED, _TOPIC = NamedNode(f"{RDF}type"), NamedNode(f"{DCT}modified"),
 _MERGED = DefaultGraph()
 
 
-class Quads(Protocol):
+class QuadSource(Protocol):
     """What is asked of a store, of our own or elsewhere."""
 
     def quads_for_pattern(
@@ -40,17 +40,17 @@ class Quads(Protocol):
         """Give the graphs that it holds."""
 
 
-def things(store: Quads, base: str) -> Iterator[str]:
+def thing_iris(store: QuadSource, base: str) -> Iterator[str]:
     """Give all things of the kinds that are looked up, some twice."""
     for quad in store.quads_for_pattern(None, _TYPE, None, _MERGED):
-        if isinstance(quad.subject, NamedNode) and parts(quad.subject.value, base):
+        if isinstance(quad.subject, NamedNode) and parse_thing_iri(quad.subject.value, base):
             yield quad.subject.value
 
 
-def parts(thing: str, base: str) -> tuple[str, str, str] | None:
+def parse_thing_iri(thing: str, base: str) -> tuple[str, str, str] | None:
     """Give kind, source and key of a thing's IRI, None where it is none of ours.
 
-    >>> parts("https://x.org/id/event/demo/e1", "https://x.org/")
+    >>> parse_thing_iri("https://x.org/id/event/demo/e1", "https://x.org/")
     ('event', 'demo', 'e1')
     """
     found = thing.removeprefix(f"{base}id/").split("/") if thing.startswith(f"{base}id/") else []
@@ -64,12 +64,12 @@ class Organization(NamedTuple):
     classes: tuple[str, ...]
 
 
-def entry(store: Quads, thing: str, base: str, organizations: dict[str, Organization] | None = None) -> Entry | None:
+def read_entry(store: QuadSource, thing: str, base: str, organizations: dict[str, Organization] | None = None) -> SearchEntry | None:
     """Return the index entry of *thing*; None if the store has no statement of its type, as for deleted records.
 
     *organizations* caches what was read of organizations; it is valid as long as the store does not change.
     """
-    parsed = parts(thing, base)
+    parsed = parse_thing_iri(thing, base)
     if parsed is None:
         return None
     kind, source, key = parsed
@@ -98,18 +98,18 @@ def entry(store: Quads, thing: str, base: str, organizations: dict[str, Organiza
     if not typed:
         return None
     modified = _modified(store, f"{base}record/{source}/{key}")
-    return Entry(thing, kind, source, modified, _ordered(titles), _ordered(texts), tuple(sorted(links)), _ordered(names))
+    return SearchEntry(thing, kind, source, modified, _ordered(titles), _ordered(texts), tuple(sorted(links)), _ordered(names))
 
 
-def linked_things(store: Quads, organization: str, base: str) -> Iterator[str]:
+def linked_things(store: QuadSource, organization: str, base: str) -> Iterator[str]:
     """Yield the things in which *organization* takes part; a thing is repeated for each role."""
     for predicate in _party_properties(base):
         for quad in store.quads_for_pattern(None, predicate, NamedNode(organization), _MERGED):
-            if isinstance(quad.subject, NamedNode) and parts(quad.subject.value, base):
+            if isinstance(quad.subject, NamedNode) and parse_thing_iri(quad.subject.value, base):
                 yield quad.subject.value
 
 
-def organizations_of(store: Quads, things: Iterable[str], base: str) -> set[str]:
+def organizations_of(store: QuadSource, things: Iterable[str], base: str) -> set[str]:
     """Return the organizations that take part in *things*."""
     quads = (quad for thing in things for quad in store.quads_for_pattern(NamedNode(thing), None, None, _MERGED))
     return {quad.object.value for quad in quads if quad.predicate in _party_properties(base) and isinstance(quad.object, NamedNode)}
@@ -125,7 +125,7 @@ def _party_properties(base: str) -> frozenset[NamedNode]:
     return frozenset({NamedNode(f"{DCT}publisher"), NamedNode(f"{base}ns#partner"), NamedNode(f"{SCHEMA}funder")})
 
 
-def _organization(store: Quads, organization: NamedNode) -> Organization:
+def _organization(store: QuadSource, organization: NamedNode) -> Organization:
     names: list[tuple[str, str | None]] = []
     classes: set[str] = set()
     for quad in store.quads_for_pattern(organization, None, None, _MERGED):
@@ -140,14 +140,14 @@ def _ordered(texts: Iterable[tuple[str, str | None]]) -> Texts:
     return tuple(sorted(texts, key=lambda text: (text[1] or "", text[0])))
 
 
-def records(things: Iterable[str], base: str) -> Iterator[str]:
+def record_iris(things: Iterable[str], base: str) -> Iterator[str]:
     """Give the records of things of ours."""
     for thing in things:
-        if found := parts(thing, base):
+        if found := parse_thing_iri(thing, base):
             yield f"{base}record/{found[1]}/{found[2]}"
 
 
-def _modified(store: Quads, record: str) -> int:
+def _modified(store: QuadSource, record: str) -> int:
     for quad in store.quads_for_pattern(NamedNode(record), _MODIFIED, None, _MERGED):
         if isinstance(quad.object, Literal):
             with suppress(ValueError, OverflowError):
@@ -155,7 +155,7 @@ def _modified(store: Quads, record: str) -> int:
     return 0
 
 
-def touched(lines: Iterable[bytes], base: str, size: int) -> Iterator[set[str]]:
+def changed_subjects(lines: Iterable[bytes], base: str, size: int) -> Iterator[set[str]]:
     """Give the things and records of which the rows of a patch say something, in sets of at most *size*; some come in two sets."""
     ours = tuple(f"{sign} <{base}{word}/".encode() for sign in "AD" for word in ("id", "record"))
     found: set[bytes] = set()
@@ -168,7 +168,7 @@ def touched(lines: Iterable[bytes], base: str, size: int) -> Iterator[set[str]]:
     yield {iri.decode() for iri in found}
 
 
-def topics(store: Quads, found: Iterable[str], base: str) -> set[str]:
+def described_things(store: QuadSource, found: Iterable[str], base: str) -> set[str]:
     """Give the things among what was found, and those whose records were found."""
     given: set[str] = set()
     for iri in found:

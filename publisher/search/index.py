@@ -17,12 +17,14 @@ from pathlib import Path
 import orjson
 import tantivy
 
-from publisher.search.analyzer import cut, primary
+from publisher.search.analyzer import primary_language, tokenize
 
 FORMAT = 2  # count it up with every change of what is written, so that shelves make their index anew
 _HEAP = 30_000_000  # bytes that wait to be written, at most
 TOPICS = "topics.json"  # the labels of the concepts, beside tantivy's own files
-MADE = f"{FORMAT} tantivy-{version('tantivy')} stemmer-{version('PyStemmer')}"  # an index that was made otherwise cannot be searched
+BUILD_VERSION = (
+    f"{FORMAT} tantivy-{version('tantivy')} stemmer-{version('PyStemmer')}"  # an index that was made otherwise cannot be searched
+)
 _MADE_FILE = "made"
 _TRIES = 20  # snapshots that a merge of files may spoil, one after the other
 
@@ -30,7 +32,7 @@ Texts = tuple[tuple[str, str | None], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class SearchEntry:
     """What is looked up of a thing: texts with their language tags; *modified* is in seconds since 1970, 0 where not known.
 
     *links* are the IRIs of the concepts that the thing is linked to, *parties* the names of the organizations that take part in it.
@@ -48,7 +50,7 @@ class Entry:
     @property
     def languages(self) -> list[str]:
         """Give the languages of its texts."""
-        return sorted({primary(tag) for _, tag in (*self.titles, *self.texts)})
+        return sorted({primary_language(tag) for _, tag in (*self.titles, *self.texts)})
 
 
 @cache
@@ -66,7 +68,7 @@ def schema() -> tantivy.Schema:
     return made.build()
 
 
-def document(entry: Entry) -> tantivy.Document:
+def document(entry: SearchEntry) -> tantivy.Document:
     """Return *entry* as a document of the index."""
     made = tantivy.Document()
     made.add_text("thing", entry.thing)
@@ -79,7 +81,7 @@ def document(entry: Entry) -> tantivy.Document:
         made.add_text("link", link)
     for field, texts in (("title", entry.titles), ("text", entry.texts), ("party", entry.parties)):
         for text, tag in texts:
-            words, stems = cut(text, primary(tag))
+            words, stems = tokenize(text, primary_language(tag))
             made.add_text(field, words)
             if stems:
                 made.add_text(f"{field}_stems", stems)
@@ -101,12 +103,12 @@ class Writer:
         self._path = path
         self._writer = open_index(path).writer(_HEAP, 1)
 
-    def put(self, entry: Entry) -> None:
+    def put(self, entry: SearchEntry) -> None:
         """Put an entry in the place of the one that the thing has."""
         self.drop(entry.thing)
         self.add(entry)
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: SearchEntry) -> None:
         """Add the entry of a thing that has none."""
         self._writer.add_document(document(entry))
 
@@ -136,12 +138,12 @@ class Writer:
         for _ in range(_TRIES):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
-            if link(self._path, folder):
+            if link_files(self._path, folder):
                 return
         raise OSError(f"{self._path}: no snapshot could be made in {_TRIES} attempts")
 
 
-def link(index: Path, folder: Path) -> bool:
+def link_files(index: Path, folder: Path) -> bool:
     """Link the files of *index* into *folder*, which is empty; tell whether no merge came between."""
     with suppress(FileNotFoundError):  # a store without a vocabulary has none
         os.link(index / TOPICS, folder / TOPICS)
@@ -154,13 +156,13 @@ def link(index: Path, folder: Path) -> bool:
     except FileNotFoundError:
         return False
     (folder / "meta.json").write_bytes(meta)
-    (folder / _MADE_FILE).write_text(MADE)
+    (folder / _MADE_FILE).write_text(BUILD_VERSION)
     return True
 
 
 def is_current(folder: Path) -> bool:
     """Return whether the snapshot in *folder* was written by this version of the index's format."""
     try:
-        return (folder / _MADE_FILE).read_text() == MADE
+        return (folder / _MADE_FILE).read_text() == BUILD_VERSION
     except FileNotFoundError:
         return False

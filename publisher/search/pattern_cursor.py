@@ -13,7 +13,7 @@ DEEPEST = 100  # braces and brackets within one another
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class SearchCall:
     """One search in a query.
 
     *subject* and *asked* are its tokens left and right of the property, *place* is where bindings are to be put, and *gaps* are
@@ -27,13 +27,13 @@ class Site:
     gaps: tuple[tuple[int, int], ...]
 
 
-class Walk:
+class PatternCursor:
     """A place in the tokens of a query."""
 
     def __init__(self, query: str) -> None:
         self.query, self.all, self.at, self.depth = query, tokens(query), 0, 0
         self.prefixes: dict[str, str] = {}
-        self.found: list[Site] = []
+        self.found: list[SearchCall] = []
 
     @property
     def here(self) -> Token:

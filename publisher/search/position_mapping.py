@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 
-def original(line: int, column: int, inserted: Iterable[Sequence[int]]) -> int:
+def original_column(line: int, column: int, inserted: Iterable[Sequence[int]]) -> int:
     """Give the column of the query as it was written for one of the query as it was rewritten.
 
     *inserted* are line, column and width of what was put in, in the order of the text.
 
-    >>> original(1, 50, [(1, 10, 30)]), original(1, 5, [(1, 10, 30)]), original(1, 20, [(1, 10, 30)])
+    >>> original_column(1, 50, [(1, 10, 30)]), original_column(1, 5, [(1, 10, 30)]), original_column(1, 20, [(1, 10, 30)])
     (20, 5, 10)
     """
     shift = 0

@@ -16,11 +16,11 @@ from typing import NamedTuple, Protocol
 
 from tantivy import Occur, Query
 
-from publisher.search.analyzer import STEMMERS, fold, pairs, stem, tokens
+from publisher.search.analyzer import STEMMERS, character_pairs, fold, stem, tokens
 from publisher.search.index import schema
 
-LONGEST = 1_000  # characters of a search: longer ones are no searches
-MOST = 24  # words of a search that count
+MAX_LENGTH = 1_000  # characters of a search: longer ones are no searches
+MAX_WORDS = 24  # words of a search that count
 _NEAR, _FAR = 4, 8  # letters from which one and two slips are overlooked
 _INSIDE = 5  # letters from which a word is looked for inside others
 _CLAUSE = re.compile(r'(?P<no>-)?(?:"(?P<row>[^"]*)"?|(?P<word>[^\s"]+))')
@@ -35,7 +35,7 @@ _APART = 16  # concepts that are scored each for itself, so that who has two of 
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class SearchRequest:
     """What is looked for: *words* as typed; the rest are None where all will do.
 
     *field* is ``title`` or ``text``; *language* is that of a text of the thing; *kind* and *source* are those of its IRI.
@@ -74,14 +74,14 @@ class Clause(NamedTuple):
     no: bool
 
 
-def clauses(text: str) -> list[list[Clause]]:
+def parse_clauses(text: str) -> list[list[Clause]]:
     """Read what was typed: clauses that must all be found, each with its alternatives.
 
-    >>> [[(clause.words[0][0], clause.no) for clause in group] for group in clauses("water -fire OR school")]
+    >>> [[(clause.words[0][0], clause.no) for clause in group] for group in parse_clauses("water -fire OR school")]
     [[('water', False)], [('fire', True), ('school', False)]]
     """
     found: list[list[Clause]] = []
-    joined, left = False, MOST
+    joined, left = False, MAX_WORDS
     for match in _CLAUSE.finditer(text):
         if match["word"] == "OR" and found:
             joined = True
@@ -100,7 +100,7 @@ def clauses(text: str) -> list[list[Clause]]:
     return found
 
 
-def build(wish: Wish, spoken: Iterable[str], *, loose: bool = False, topics: Topics | None = None) -> Query:
+def build_query(wish: SearchRequest, spoken: Iterable[str], *, loose: bool = False, topics: Topics | None = None) -> Query:
     """Write *wish* as a query of an index of texts in the languages *spoken*; *loose* takes words for one another that are nearly alike.
 
     With *topics*, words are found in labels and in the names of organizations too, unless *wish* names a field.
@@ -109,7 +109,7 @@ def build(wish: Wish, spoken: Iterable[str], *, loose: bool = False, topics: Top
     languages = [language for language in spoken if language in STEMMERS and wish.language in (language, None)]
     topics = None if wish.field else topics
     parts: list[tuple[Occur, Query]] = []
-    for group in clauses(wish.words):
+    for group in parse_clauses(wish.words):
         asked = [(clause, _clause(clause, fields, languages, loose and not clause.no, topics)) for clause in group]
         if len(asked) == 1:
             parts.append((Occur.MustNot if asked[0][0].no else Occur.Must, asked[0][1]))
@@ -177,7 +177,7 @@ def _row(clause: Clause, field: str) -> Query:
 def _inner(run: str) -> list[str]:
     """Give the pairs of a run; its last character alone is known only where a text's own run ends."""
     folded = fold(run)
-    return pairs(folded)[: max(1, len(folded) - 1)]
+    return character_pairs(folded)[: max(1, len(folded) - 1)]
 
 
 def _phrase(terms: list[str], field: str) -> Query:

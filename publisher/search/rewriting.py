@@ -10,15 +10,15 @@ import re
 from dataclasses import dataclass
 
 from publisher.rdf.sparql_tokens import Token, fault, position, value
-from publisher.search.analyzer import primary
-from publisher.search.pattern_cursor import SPACE, Site
-from publisher.search.query_parser import LONGEST, Wish
-from publisher.search.searcher import Search
-from publisher.search.sparql_patterns import sites
+from publisher.search.analyzer import primary_language
+from publisher.search.pattern_cursor import SPACE, SearchCall
+from publisher.search.query_parser import MAX_LENGTH, SearchRequest
+from publisher.search.searcher import Searcher
+from publisher.search.sparql_patterns import find_search_calls
 from vocab.terms import DCT, RDFS, SIOC, SKOS, XSD
 
-MOST = 10_000  # things of a search that are put in: half a second, and a megabyte of query
-SEARCHES = 8  # in one query
+MAX_RESULTS = 10_000  # things of a search that are put in: half a second, and a megabyte of query
+MAX_SEARCHES = 8  # in one query
 _MARGIN = 1  # one more is asked for, so that it is known whether there are more
 _FIELDS = {
     f"{DCT}title": "title", f"{SKOS}prefLabel": "title", f"{RDFS}label": "title",
@@ -44,23 +44,23 @@ class Rewritten:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    wish: Wish
+    wish: SearchRequest
     limit: int
 
 
-def asks(query: str) -> bool:
+def has_search(query: str) -> bool:
     """Tell whether *query* may hold a search."""
     return SPACE in query
 
 
-def rewrite(query: str, search: Search) -> Rewritten:
+def rewrite(query: str, search: Searcher) -> Rewritten:
     """Put into *query* what its searches find. Raises SyntaxFault where one is not written as it should be.
 
     Lines stay as they are; ``places.original`` leads from a column of what is given back to one of the query.
     """
-    found, prefixes = sites(query)
-    if len(found) > SEARCHES:
-        raise fault(query, found[SEARCHES].verb.start, f"a query has at most {SEARCHES} searches")
+    found, prefixes = find_search_calls(query)
+    if len(found) > MAX_SEARCHES:
+        raise fault(query, found[MAX_SEARCHES].verb.start, f"a query has at most {MAX_SEARCHES} searches")
     cut: list[str] = []
     loose: list[str] = []
     insertions: list[tuple[int, str]] = []
@@ -69,14 +69,14 @@ def rewrite(query: str, search: Search) -> Rewritten:
         hits = search.find(asked.wish, asked.limit + _MARGIN, told=False)
         if hits.loose:
             loose.append(asked.wish.words)
-        if hits.total > asked.limit == MOST:
+        if hits.total > asked.limit == MAX_RESULTS:
             cut.append(asked.wish.words)
         insertions.append((site.place, _bindings(query, site, hits.scores[: asked.limit])))
     text, inserted = _put(query, [gap for site in found for gap in site.gaps], insertions)
     return Rewritten(text, inserted, tuple(cut), tuple(loose))
 
 
-def _asked(query: str, site: Site, prefixes: dict[str, str]) -> _Asked:
+def _asked(query: str, site: SearchCall, prefixes: dict[str, str]) -> _Asked:
     """Read what stands right of the property."""
     left = list(site.asked[1:-1] if site.asked[0].text == "(" else site.asked)
     field = _field(query, left.pop(0), prefixes) if left and left[0].kind in ("iri", "name") else None
@@ -84,19 +84,19 @@ def _asked(query: str, site: Site, prefixes: dict[str, str]) -> _Asked:
         raise fault(query, (left[0] if left else site.verb).start, 'the words stand in quotes: text:query "words"')
     words = left.pop(0)
     text = value(words.text)
-    if len(text) > LONGEST:
-        raise fault(query, words.start, f"a search has at most {LONGEST} characters")
-    language = primary(left.pop(0).text[1:]) if left and left[0].kind == "tag" else None
-    limit = _limit(query, left.pop(0)) if left and left[0].kind == "number" else MOST
+    if len(text) > MAX_LENGTH:
+        raise fault(query, words.start, f"a search has at most {MAX_LENGTH} characters")
+    language = primary_language(left.pop(0).text[1:]) if left and left[0].kind == "tag" else None
+    limit = _limit(query, left.pop(0)) if left and left[0].kind == "number" else MAX_RESULTS
     if left and left[0].kind == "string":
         option = left.pop(0)
         match = _OPTION.match(value(option.text))
         if match is None:
             raise fault(query, option.start, f"{option.text} is no option; there is 'lang:' with a language tag, as in 'lang:fr'")
-        language = primary(match[1])
+        language = primary_language(match[1])
     if left:
         raise fault(query, left[0].start, f"{left[0].text} is not understood; write (property \"words\" limit 'lang:fr')")
-    return _Asked(Wish(text, field, language), limit)
+    return _Asked(SearchRequest(text, field, language), limit)
 
 
 def _field(query: str, token: Token, prefixes: dict[str, str]) -> str:
@@ -108,12 +108,12 @@ def _field(query: str, token: Token, prefixes: dict[str, str]) -> str:
 
 
 def _limit(query: str, token: Token) -> int:
-    if not token.text.isdecimal() or not 0 < int(token.text[:9]) <= MOST:
-        raise fault(query, token.start, f"a limit is a whole number from 1 to {MOST}")
+    if not token.text.isdecimal() or not 0 < int(token.text[:9]) <= MAX_RESULTS:
+        raise fault(query, token.start, f"a limit is a whole number from 1 to {MAX_RESULTS}")
     return int(token.text)
 
 
-def _bindings(query: str, site: Site, scores: tuple[tuple[str, float], ...]) -> str:
+def _bindings(query: str, site: SearchCall, scores: tuple[tuple[str, float], ...]) -> str:
     """Write the things that were found as bindings of what stands left of the property."""
     names = site.subject[1:-1] if site.subject[0].text == "(" else site.subject
     if len(names) == 1 and names[0].kind in ("iri", "name"):

@@ -11,11 +11,11 @@ import orjson
 import tantivy
 from tantivy import Order, Query
 
-from publisher.search.index import Entry, Texts, is_current, open_index, schema
-from publisher.search.query_parser import Wish, build, clauses
+from publisher.search.index import SearchEntry, Texts, is_current, open_index, schema
+from publisher.search.query_parser import SearchRequest, build_query, parse_clauses
 from publisher.search.topic_index import TopicIndex, open_topics
 
-REACHED = 50  # searches that are kept
+CACHED_MATCHES = 50  # searches that are kept
 ENTRIES = 1_000  # values of a list that are counted, at most
 
 
@@ -25,12 +25,12 @@ class Hits:
 
     total: int
     scores: tuple[tuple[str, float], ...]
-    entries: tuple[Entry, ...]
+    entries: tuple[SearchEntry, ...]
     loose: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class Matches:
     """What can be reached of a search: *total* counts all that fits, *scores* are by IRI, the best first."""
 
     total: int
@@ -38,7 +38,7 @@ class Reach:
     loose: bool
 
 
-class Search:
+class Searcher:
     """The index in *folder*, which does not change while it is open."""
 
     def __init__(self, folder: Path) -> None:
@@ -46,7 +46,7 @@ class Search:
         index.config_reader("manual")
         index.reload()
         self._found = index.searcher()
-        self._reached: dict[tuple[Wish, int], Reach] = {}
+        self._reached: dict[tuple[SearchRequest, int], Matches] = {}
         self._values: dict[str, list[tuple[str, int]]] = {}
         self._folder = folder
 
@@ -55,29 +55,31 @@ class Search:
         """Return the concepts that things are linked to; None if the store has no vocabulary. The first call may build their index."""
         return open_topics(self._folder)
 
-    def find(self, wish: Wish, limit: int, offset: int = 0, *, newest: bool = False, told: bool = True, similar: bool = True) -> Hits:
+    def find(
+        self, wish: SearchRequest, limit: int, offset: int = 0, *, newest: bool = False, told: bool = True, similar: bool = True
+    ) -> Hits:
         """Find *limit* things from the place *offset* on; *told* gives what they are, not their IRIs and scores alone.
 
         Where nothing has the words, similar ones are taken for them, unless *similar* is False.
         """
         spoken = [language for language, _ in self.values("language")]
         topics = self.topics if wish.words else None
-        exact = self._page(build(wish, spoken, topics=topics), limit, offset, newest)
-        loose = similar and _count(exact) == 0 and bool(clauses(wish.words))
-        page = self._page(build(wish, spoken, loose=True, topics=topics), limit, offset, newest) if loose else exact
+        exact = self._page(build_query(wish, spoken, topics=topics), limit, offset, newest)
+        loose = similar and _count(exact) == 0 and bool(parse_clauses(wish.words))
+        page = self._page(build_query(wish, spoken, loose=True, topics=topics), limit, offset, newest) if loose else exact
         found = [(self._found.doc(address), 0.0 if newest else float(score)) for score, address in page.hits]
         scores = tuple((str(document.get_first("thing")), score) for document, score in found)
         entries = tuple(_entry(document) for document, _ in found) if told else ()
         return Hits(_count(page), scores, entries, loose and _count(page) > 0)
 
-    def reach(self, wish: Wish, most: int) -> Reach:
+    def reach(self, wish: SearchRequest, most: int) -> Matches:
         """Find the IRIs of the *most* things that fit best, with their scores; kept for the next who asks the same."""
         key = (wish, most)
         if key not in self._reached:
             hits = self.find(wish, most, told=False)
-            if len(self._reached) >= REACHED:
+            if len(self._reached) >= CACHED_MATCHES:
                 self._reached.pop(next(iter(self._reached)))
-            self._reached[key] = Reach(hits.total, dict(hits.scores), hits.loose)
+            self._reached[key] = Matches(hits.total, dict(hits.scores), hits.loose)
         return self._reached[key]
 
     def named_links(self, words: str, *, loose: bool = False) -> frozenset[str]:
@@ -86,14 +88,14 @@ class Search:
             return frozenset()
         parts = [
             self.topics.named_by(word, run, clause.begin and word == clause.words[-1][0], loose)
-            for group in clauses(words)
+            for group in parse_clauses(words)
             for clause in group
             for word, run in clause.words
             if not clause.no
         ]
         return frozenset(iri for named in parts for iri in (*named.near, *named.far))
 
-    def entries(self, things: Iterable[str]) -> list[Entry | None]:
+    def entries(self, things: Iterable[str]) -> list[SearchEntry | None]:
         """Give the entries of things by their IRIs, None of one that the index does not know."""
         asked = (self._found.search(Query.term_query(schema(), "thing", thing, "basic"), 1).hits for thing in things)
         return [_entry(self._found.doc(hits[0][1])) if hits else None for hits in asked]
@@ -119,17 +121,17 @@ def _count(page: tantivy.SearchResult) -> int:
     return count
 
 
-def _entry(document: tantivy.Document) -> Entry:
+def _entry(document: tantivy.Document) -> SearchEntry:
     kind, source, modified, titles, texts, links, parties = orjson.loads(bytes(document["told"][0]))
     thing = str(document.get_first("thing"))
-    return Entry(thing, kind, source, modified, _texts(titles), _texts(texts), tuple(links), _texts(parties))
+    return SearchEntry(thing, kind, source, modified, _texts(titles), _texts(texts), tuple(links), _texts(parties))
 
 
 def _texts(rows: list[list[str | None]]) -> Texts:
     return tuple((text or "", tag) for text, tag in rows)
 
 
-def search_in(generation: str) -> Search | None:
+def open_searcher(generation: str) -> Searcher | None:
     """Open the index of the generation in the folder *generation*; None where it has none yet."""
     folder = Path(generation) / "text"
     try:
@@ -139,6 +141,6 @@ def search_in(generation: str) -> Search | None:
 
 
 @lru_cache(maxsize=2)  # the generation that is shown, and the one before it while they change
-def _opened(folder: Path, _inode: int) -> Search:
+def _opened(folder: Path, _inode: int) -> Searcher:
     """Open an index; the file's number tells one that was made anew at the same place from the one that was there."""
-    return Search(folder)
+    return Searcher(folder)

@@ -7,9 +7,9 @@ import unicodedata
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from publisher.search.analyzer import STEMMERS, fold, primary, stem, words_in
+from publisher.search.analyzer import STEMMERS, find_words, fold, primary_language, stem
 from publisher.search.index import Texts
-from publisher.search.query_parser import clauses
+from publisher.search.query_parser import parse_clauses
 
 LENGTH = 260  # characters of a passage
 _BEFORE = 70  # characters of it before the first word that was found
@@ -36,7 +36,7 @@ class Marker:
         """Cut *text* into pieces that were found and others."""
         out: list[Piece] = []
         last = 0
-        for start, end in self._spans(text, primary(tag)):
+        for start, end in self._spans(text, primary_language(tag)):
             out += [Piece(text[last:start], False)] if start > last else []
             out.append(Piece(text[start:end], True))
             last = end
@@ -45,7 +45,7 @@ class Marker:
     def passage(self, text: str, tag: str | None) -> list[Piece]:
         """Give the passage of *text* around what was found first, else its beginning, cut at spaces where there are any."""
         line = " ".join(text.split())
-        first = next((start for start, _ in self._spans(line, primary(tag))), 0)
+        first = next((start for start, _ in self._spans(line, primary_language(tag))), 0)
         start = first - _BEFORE if first > _BEFORE else 0
         if start and (space := line.find(" ", start, first)) >= 0:
             start = space + 1
@@ -57,7 +57,7 @@ class Marker:
         return [*before, *pieces, *after]
 
     def _spans(self, text: str, language: str) -> list[tuple[int, int]]:
-        found = [match.span() for match in words_in(text) if self._fits(match.group(), language)]
+        found = [match.span() for match in find_words(text) if self._fits(match.group(), language)]
         for run in self.runs:
             found += [match.span() for match in re.finditer(re.escape(run), text)]
         spans: list[tuple[int, int]] = []
@@ -76,21 +76,21 @@ class Marker:
         return language in STEMMERS and any(stem(word, language) == stem(other, language) for other in self.words)
 
 
-def marker(search: str, *, similar: bool = False) -> Marker:
+def build_marker(search: str, *, similar: bool = False) -> Marker:
     """Read from what was typed what is to be marked; *similar* marks words inside others too."""
-    wanted = [clause for group in clauses(search) for clause in group if not clause.no]
+    wanted = [clause for group in parse_clauses(search) for clause in group if not clause.no]
     words = frozenset(part for clause in wanted for word, run in clause.words if not run for part in (word, fold(word)))
     begins = tuple(fold(clause.words[-1][0]) for clause in wanted if clause.begin and not clause.words[-1][1])
     return Marker(words, begins, tuple(word for clause in wanted for word, run in clause.words if run), similar)
 
 
-def best(texts: Texts, mark: Marker, language: str | None) -> tuple[str, str | None] | None:
+def best_text(texts: Texts, mark: Marker, language: str | None) -> tuple[str, str | None] | None:
     """Choose the text to show: where something was found, in the language that was asked for, in English, the first."""
     if not texts:
         return None
 
     def rank(it: tuple[str, str | None]) -> tuple[bool, bool, bool]:
         found = any(piece.found for piece in mark.pieces(*it))
-        return (not found, primary(it[1]) != language, primary(it[1]) != "en")
+        return (not found, primary_language(it[1]) != language, primary_language(it[1]) != "en")
 
     return min(texts, key=rank)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from publisher.rdf.sparql_tokens import Token
-from publisher.search.pattern_cursor import Site, Walk
+from publisher.search.pattern_cursor import PatternCursor, SearchCall
 
 _TERMS = frozenset({"iri", "variable", "blank", "name", "string", "number"})
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
@@ -26,12 +26,12 @@ class _Statement:
     after: list[int] = field(default_factory=list)  # how many parts stood before each semicolon
 
 
-def sites(query: str) -> tuple[list[Site], dict[str, str]]:
+def find_search_calls(query: str) -> tuple[list[SearchCall], dict[str, str]]:
     """Find the searches in *query*, and give its prefixes.
 
     Raises SyntaxFault with the place where a search stands that cannot be put in.
     """
-    walk = Walk(query)
+    walk = PatternCursor(query)
     _prologue(walk)
     template = False
     while walk.here.kind != "end":
@@ -54,7 +54,7 @@ def sites(query: str) -> tuple[list[Site], dict[str, str]]:
     return walk.found, walk.prefixes
 
 
-def _prologue(walk: Walk) -> None:
+def _prologue(walk: PatternCursor) -> None:
     while walk.here.word() in ("PREFIX", "BASE"):
         if walk.take().word() == "PREFIX":
             name = walk.take()
@@ -62,13 +62,13 @@ def _prologue(walk: Walk) -> None:
         walk.take()
 
 
-def _short(walk: Walk) -> None:
+def _short(walk: PatternCursor) -> None:
     """Pass the pattern of CONSTRUCT WHERE, which is its template at once."""
     if walk.here.text == "{":
         _closed(walk, walk.take())
 
 
-def _closed(walk: Walk, opening: Token) -> None:
+def _closed(walk: PatternCursor, opening: Token) -> None:
     """Pass all up to the closing brace or bracket; groups are looked into where EXISTS opens them, searches are refused."""
     walk.deeper(opening)
     before = opening
@@ -86,7 +86,7 @@ def _closed(walk: Walk, opening: Token) -> None:
     walk.depth -= 1
 
 
-def _data(walk: Walk) -> None:
+def _data(walk: PatternCursor) -> None:
     """Pass what follows VALUES."""
     if walk.here.text == "(":
         _closed(walk, walk.take())
@@ -96,7 +96,7 @@ def _data(walk: Walk) -> None:
         _closed(walk, walk.take())
 
 
-def _group(walk: Walk, opening: Token) -> None:
+def _group(walk: PatternCursor, opening: Token) -> None:
     """Walk through a group graph pattern up to its closing brace."""
     walk.deeper(opening)
     if walk.here.word() == "SELECT":
@@ -119,7 +119,7 @@ def _group(walk: Walk, opening: Token) -> None:
     walk.depth -= 1
 
 
-def _other(walk: Walk, token: Token) -> None:
+def _other(walk: PatternCursor, token: Token) -> None:
     """Pass a part of a group that is no statement."""
     match token.word():
         case "VALUES":
@@ -136,7 +136,7 @@ def _other(walk: Walk, token: Token) -> None:
             raise walk.refuse(token, f"{token.text} is not understood in a query that asks for texts")
 
 
-def _filter(walk: Walk) -> None:
+def _filter(walk: PatternCursor) -> None:
     """Pass a constraint: in brackets, a call, or (NOT) EXISTS with its group."""
     token = walk.take()
     if token.word() == "NOT":
@@ -149,7 +149,7 @@ def _filter(walk: Walk) -> None:
         _closed(walk, walk.take())
 
 
-def _select(walk: Walk, opening: Token) -> None:
+def _select(walk: PatternCursor, opening: Token) -> None:
     """Walk through a subquery up to the brace that closes it."""
     while (token := walk.take()).text != "}" or token.kind == "string":
         if token.kind == "end":
@@ -162,7 +162,7 @@ def _select(walk: Walk, opening: Token) -> None:
             _closed(walk, token)
 
 
-def _term(walk: Walk) -> tuple[Token, ...]:
+def _term(walk: PatternCursor) -> tuple[Token, ...]:
     """Take one term: a name, a literal with its tag or type, a list or a blank node's properties."""
     first = walk.here
     if first.text in ("(", "[") and first.kind == "other":
@@ -184,7 +184,7 @@ def _term(walk: Walk) -> tuple[Token, ...]:
     return tuple(walk.all[begin : walk.at])
 
 
-def _statement(walk: Walk, start: int) -> None:
+def _statement(walk: PatternCursor, start: int) -> None:
     """Walk through a subject with its properties and objects; *start* is where its basic graph pattern begins."""
     it = _Statement(_term(walk))
     while True:
@@ -206,7 +206,7 @@ def _verb_follows(token: Token) -> bool:
     return token.kind in ("iri", "name", "variable") or token.text in ("^", "!", "(") or token.text == "a"
 
 
-def _part(walk: Walk, it: _Statement) -> None:
+def _part(walk: PatternCursor, it: _Statement) -> None:
     """Take a property or a path, and its objects."""
     verb, path = walk.here, _path(walk)
     search = path == 1 and walk.searches(verb)
@@ -220,7 +220,7 @@ def _part(walk: Walk, it: _Statement) -> None:
     it.parts.append((verb, tuple(walk.all[begin : walk.at]), walk.all[walk.at - 1].end, search))
 
 
-def _path(walk: Walk) -> int:
+def _path(walk: PatternCursor) -> int:
     """Take a property path; give the number of its tokens."""
     begin = walk.at
     while True:
@@ -239,7 +239,7 @@ def _path(walk: Walk) -> int:
     return walk.at - begin
 
 
-def _found(walk: Walk, it: _Statement, start: int, end: int) -> Iterator[Site]:
+def _found(walk: PatternCursor, it: _Statement, start: int, end: int) -> Iterator[SearchCall]:
     """Give the searches of a statement, each with what is to be taken out for it."""
     wanted = [place for place, part in enumerate(it.parts) if part[3]]
     if not wanted:
@@ -252,4 +252,4 @@ def _found(walk: Walk, it: _Statement, start: int, end: int) -> Iterator[Site]:
         if not whole and len(it.subject) > 1:
             raise walk.refuse(it.subject[0], "a list with a score has no property but text:query; write the others apart")
         gaps = ((it.subject[0].start, end),) if whole else ((verb.start, last), *early)
-        yield Site(it.subject, asked, verb, start, gaps)
+        yield SearchCall(it.subject, asked, verb, start, gaps)

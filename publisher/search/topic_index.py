@@ -18,8 +18,8 @@ import tantivy
 from publisher.languages.request_locale import LANGUAGES
 from publisher.languages.translations import translations
 from publisher.search.analyzer import fold, tokens
-from publisher.search.index import TOPICS, Entry, Texts, document, schema
-from publisher.search.query_parser import NamedTopics, Wish, build, clauses, word_query
+from publisher.search.index import TOPICS, SearchEntry, Texts, document, schema
+from publisher.search.query_parser import NamedTopics, SearchRequest, build_query, parse_clauses, word_query
 from publisher.search.topics import Topic, parse_topics
 
 SHORT = 60  # characters of a label, at most, that counts as a name; longer ones, as of targets, count as descriptions
@@ -53,7 +53,7 @@ class TopicIndex:
         self._names: dict[str, Texts] = {}
         for topic in self.topics.values():
             names, others = _labels(topic, synonyms)
-            writer.add_document(document(Entry(topic.iri, topic.scheme, "", 0, names, others)))
+            writer.add_document(document(SearchEntry(topic.iri, topic.scheme, "", 0, names, others)))
             for words in map(tokens, dict.fromkeys(text for text, _ in names)):
                 folded = frozenset(fold(word) for word, _ in words)
                 if len(words) == 1 and words[0][1]:
@@ -104,7 +104,7 @@ class TopicIndex:
         return [text for text, _ in self._names[topic.iri]]
 
     def _all(self, words: str, loose: bool) -> dict[str, float]:
-        return self._first([build(Wish(words), spoken, loose=loose) for spoken in _SPOKEN])
+        return self._first([build_query(SearchRequest(words), spoken, loose=loose) for spoken in _SPOKEN])
 
     def _first(self, queries: Iterable[tantivy.Query]) -> dict[str, float]:
         """Return what the first of *queries* finds that finds anything."""
@@ -118,7 +118,7 @@ class TopicIndex:
 
     def _whole_in(self, words: str) -> set[str]:
         """Return the topics of which a name stands whole in *words*; the last word of it may be begun, as in ``health ken*``."""
-        asked = [clause for group in clauses(words) for clause in group if not clause.no]
+        asked = [clause for group in parse_clauses(words) for clause in group if not clause.no]
         known = {fold(word) for clause in asked for word, run in clause.words if not run}
         runs = [fold(word) for clause in asked for word, run in clause.words if run]
         begun = tuple(fold(clause.words[-1][0]) for clause in asked if clause.begin)

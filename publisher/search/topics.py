@@ -10,7 +10,7 @@ from pathlib import Path
 import orjson
 from pyoxigraph import Literal, NamedNode
 
-from publisher.search.document_source import Quads
+from publisher.search.document_source import QuadSource
 from publisher.search.index import TOPICS, Texts
 from vocab.terms import SKOS
 
@@ -35,7 +35,7 @@ class Topic:
     members: tuple[str, ...] = ()
 
 
-def read_topics(store: Quads, base: str) -> list[Topic]:
+def read_topics(store: QuadSource, base: str) -> list[Topic]:
     """Return the topics whose concept schemes *store* holds; indicators of the SDGs are left out, since nothing is linked to them."""
     preferred: dict[str, list[tuple[str, str | None]]] = {}
     others: dict[str, list[tuple[str, str | None]]] = {}

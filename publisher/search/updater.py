@@ -24,28 +24,28 @@ from journal.journal import Journal
 from publisher.rdf import position
 from publisher.search.document_source import (
     Organization,
-    Quads,
-    entry,
+    QuadSource,
+    changed_subjects,
+    described_things,
     linked_things,
     organizations_of,
-    parts,
-    records,
-    things,
-    topics,
-    touched,
+    parse_thing_iri,
+    read_entry,
+    record_iris,
+    thing_iris,
 )
-from publisher.search.index import MADE, Writer, is_current, link
-from publisher.search.searcher import Search
+from publisher.search.index import BUILD_VERSION, Writer, is_current, link_files
+from publisher.search.searcher import Searcher
 from publisher.search.topics import graph_endings, read_topics, write_topics
 
 BATCH = 2_000  # things between looks at the clock: some 0.5 s
-KEEP = 20.0  # seconds of work after which the index is written, so that a crash does not throw all away
+COMMIT_INTERVAL = 20.0  # seconds of work after which the index is written, so that a crash does not throw all away
 
 log = structlog.get_logger(room="text")
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class Checkpoint:
     """How far the index is: *position* and *entry* of the journal, *made* is by which form of ours and which tantivy."""
 
     position: int = 0
@@ -53,7 +53,7 @@ class Mark:
     made: str = ""
 
 
-class Following:
+class SearchUpdater:
     """Keep the index in *folder* level with a store that follows *journal*; ``shown`` is a folder with the last level state.
 
     *ahead* is called with the subjects that the store will be asked for next; None for a store of our own, where that saves nothing.
@@ -71,7 +71,7 @@ class Following:
         self._scheme_graphs = graph_endings(base)
         self._labels_changed = False
 
-    def step(self, store: Quads, position: int, entry: str, seconds: float) -> bool:
+    def step(self, store: QuadSource, position: int, entry: str, seconds: float) -> bool:
         """Work for about *seconds* toward *position*, where *store* is; tell whether the index is level with it and shown.
 
         Where the index cannot be written, it is made anew: the store goes on without it.
@@ -80,13 +80,13 @@ class Following:
             return self._step(store, position, entry, seconds)
         except (ValueError, OSError) as error:
             log.error("search index cannot be written; rebuilding", error=str(error))
-            self._work, self.mark, self._labels_changed = None, Mark(), False
+            self._work, self.mark, self._labels_changed = None, Checkpoint(), False
             self._writer.abandon()
             self._forget()
             self._writer = self._open()
             return False
 
-    def _step(self, store: Quads, position: int, entry: str, seconds: float) -> bool:
+    def _step(self, store: QuadSource, position: int, entry: str, seconds: float) -> bool:
         until, before = time.monotonic() + seconds, self.mark.position
         while self.mark.position < position:
             if self._work is None:
@@ -106,35 +106,35 @@ class Following:
         self._work = None
         self._writer.close()
 
-    def _make(self, store: Quads, position: int, entry_id: str) -> Iterator[None]:
+    def _make(self, store: QuadSource, position: int, entry_id: str) -> Iterator[None]:
         """Make the index from all that the store holds; what changes meanwhile is touched by later entries."""
         log.info("search index ready", position=position)
         self._writer.clear()
-        all_of_them = things(store, self._base)
+        all_of_them = thing_iris(store, self._base)
         while found := list(islice(all_of_them, BATCH)):
             self._put_all(store, found)
             yield
         write_topics(self._index, read_topics(store, self._base))
-        self._keep(Mark(position, entry_id, MADE))
+        self._keep(Checkpoint(position, entry_id, BUILD_VERSION))
 
-    def _change(self, store: Quads, position: int) -> Iterator[None]:
+    def _change(self, store: QuadSource, position: int) -> Iterator[None]:
         since, mark = time.monotonic(), self.mark
-        before = Search(self._index)
+        before = Searcher(self._index)
         for it in self._journal.entries(after=mark.position):
             if it.number > position:
                 break
-            for found in touched(self._watched(it.lines()), self._base, BATCH):
+            for found in changed_subjects(self._watched(it.lines()), self._base, BATCH):
                 self._expect(found)
-                changed = topics(store, found, self._base)
+                changed = described_things(store, found, self._base)
                 self._put_all(store, changed)
                 yield
                 for batch in _batches(self._renamed(store, before, changed)):
                     self._put_all(store, batch)
                     yield
-            mark = Mark(it.number, it.id, MADE)
-            if time.monotonic() - since > KEEP:
+            mark = Checkpoint(it.number, it.id, BUILD_VERSION)
+            if time.monotonic() - since > COMMIT_INTERVAL:
                 self._keep_all(store, mark)
-                since, before = time.monotonic(), Search(self._index)
+                since, before = time.monotonic(), Searcher(self._index)
         self._keep_all(store, mark)
 
     def _watched(self, lines: Iterable[bytes]) -> Iterator[bytes]:
@@ -144,27 +144,27 @@ class Following:
                 self._labels_changed = True
             yield line
 
-    def _renamed(self, store: Quads, before: Search, changed: Iterable[str]) -> set[str]:
+    def _renamed(self, store: QuadSource, before: Searcher, changed: Iterable[str]) -> set[str]:
         """Return the things that are to be read again, since an organization among *changed* has another name or class than *before*.
 
         *before* is what was committed last. So an entry that is done again after a crash finds the same difference, or none where the
         things were committed with it.
         """
-        organizations = sorted(thing for thing in changed if (parts(thing, self._base) or [""])[0] == "organization")
+        organizations = sorted(thing for thing in changed if (parse_thing_iri(thing, self._base) or [""])[0] == "organization")
         renamed: set[str] = set()
         for organization, known in zip(organizations, before.entries(organizations), strict=True):
-            now = entry(store, organization, self._base) if known else None
+            now = read_entry(store, organization, self._base) if known else None
             if known and now and (known.titles, known.links) != (now.titles, now.links):
                 renamed.update(linked_things(store, organization, self._base))
         return renamed
 
-    def _put_all(self, store: Quads, batch: Collection[str]) -> None:
-        self._expect([*batch, *records(batch, self._base)])
+    def _put_all(self, store: QuadSource, batch: Collection[str]) -> None:
+        self._expect([*batch, *record_iris(batch, self._base)])
         if self._ahead:
             self._expect(organizations_of(store, batch, self._base))
         organizations: dict[str, Organization] = {}
         for thing in batch:
-            if found := entry(store, thing, self._base, organizations):
+            if found := read_entry(store, thing, self._base, organizations):
                 self._writer.put(found)
             else:
                 self._writer.drop(thing)
@@ -173,13 +173,13 @@ class Following:
         if self._ahead:
             self._ahead(subjects)
 
-    def _keep_all(self, store: Quads, mark: Mark) -> None:
+    def _keep_all(self, store: QuadSource, mark: Checkpoint) -> None:
         if self._labels_changed:
             write_topics(self._index, read_topics(store, self._base))
         self._keep(mark)
         self._labels_changed = False
 
-    def _keep(self, mark: Mark) -> None:
+    def _keep(self, mark: Checkpoint) -> None:
         self._writer.commit()
         part = self._mark_file.with_suffix(".part")
         with part.open("w") as file:
@@ -211,19 +211,19 @@ class Following:
             return Writer(self._index)
         except (ValueError, OSError) as error:
             log.warning("search index cannot be opened; rebuilding", error=str(error))
-            self.mark = Mark()
+            self.mark = Checkpoint()
             self._forget()
             return Writer(self._index)
 
-    def _read_mark(self) -> Mark:
+    def _read_mark(self) -> Checkpoint:
         try:
-            mark = Mark(**json.loads(self._mark_file.read_text()))
+            mark = Checkpoint(**json.loads(self._mark_file.read_text()))
         except (FileNotFoundError, ValueError, TypeError):
-            return Mark()
+            return Checkpoint()
         if not (self._index / "meta.json").exists():
-            return Mark()
+            return Checkpoint()
         at = next(iter(self._journal.entries(after=mark.position - 1)), None) if mark.position else None
-        return mark if at is not None and at.id == mark.entry and mark.made == MADE else Mark()
+        return mark if at is not None and at.id == mark.entry and mark.made == BUILD_VERSION else Checkpoint()
 
     def _forget(self) -> None:
         self._mark_file.unlink(missing_ok=True)
@@ -237,12 +237,12 @@ def _batches(found: Iterable[str]) -> Iterator[list[str]]:
         yield batch
 
 
-def copy(shown: Path, folder: Path) -> int:
+def link_published(shown: Path, folder: Path) -> int:
     """Link the index that is shown into *folder*; give its position in the journal, -1 where there is none."""
     found = position.read(shown)
     if found < 0:
         return found
     folder.mkdir(parents=True)
-    link(shown, folder)
+    link_files(shown, folder)
     position.write(folder, found)
     return found

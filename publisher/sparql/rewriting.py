@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from publisher.errors import NotReady
 from publisher.search import rewriting as texts
-from publisher.search.searcher import search_in
+from publisher.search.searcher import open_searcher
 from publisher.store.query_service import PAUSE, Shelf
 from publisher.store.snapshots import Generation
 from publisher.store.workers.query_request import Question
@@ -21,7 +21,7 @@ async def rewrite(shelf: Shelf, question: Question, shown: Generation | None = N
     Answers are kept by what is given here, so it holds all that the answer depends on beside the generation. Raises
     SyntaxFault where a search is not written as it should be, NotReady while there is no index of texts.
     """
-    if not texts.asks(question.text):
+    if not texts.has_search(question.text):
         return question
     shown = shown or shelf.current
     done = await asyncio.to_thread(_rewritten, question.text, shown)
@@ -33,12 +33,12 @@ async def rewrite(shelf: Shelf, question: Question, shown: Generation | None = N
 async def await_indexes(shelf: Shelf, question: Question) -> None:
     """Wait until all that the journal holds is shown, and where *question* searches texts until they are looked up too."""
     await shelf.level()
-    while texts.asks(question.text) and shelf.current.text != shelf.current.position:
+    while texts.has_search(question.text) and shelf.current.text != shelf.current.position:
         await asyncio.sleep(PAUSE)
 
 
 def _rewritten(text: str, shown: Generation) -> texts.Rewritten:
-    search = search_in(shown.path)
+    search = open_searcher(shown.path)
     if search is None:
         raise NotReady("the index of texts is being made; ask again in a moment")
     return texts.rewrite(text, search)
@@ -46,7 +46,7 @@ def _rewritten(text: str, shown: Generation) -> texts.Rewritten:
 
 def _note(done: texts.Rewritten, shown: Generation) -> str:
     """Write the header field that tells what a search did not do, a dictionary by https://www.rfc-editor.org/rfc/rfc9651."""
-    told = [f"cut={texts.MOST}"] if done.cut else []
+    told = [f"cut={texts.MAX_RESULTS}"] if done.cut else []
     told += ["similar"] if done.loose else []
     told += [f"position={shown.text}"] if shown.text != shown.position else []
     return ", ".join(told)

@@ -27,9 +27,9 @@ from journal.entry import Entry
 from journal.errors import JournalError
 from journal.journal import Journal
 from publisher.errors import Busy
-from publisher.facets.updater import Following as Tables
+from publisher.facets.updater import FacetUpdater as Tables
 from publisher.logs import configure_logging
-from publisher.search.updater import Following
+from publisher.search.updater import SearchUpdater
 from publisher.store.apply import apply, count, digest, remerge, replace_graph, rows_of
 from publisher.store.snapshots import Beside, Generation, make, newest, sweep
 from publisher.store.status_watcher import Tidings
@@ -92,7 +92,7 @@ class Follower:
             self._forget()
         self.store = self._open()
         self._aside = ThreadPoolExecutor(1, "aside", step_aside)
-        self._texts = Following(shelf / "text", journal, status_graph.removesuffix("status"))
+        self._texts = SearchUpdater(shelf / "text", journal, status_graph.removesuffix("status"))
         self._tables = Tables(shelf / "tables", journal, status_graph.removesuffix("status"))
 
     def step(self) -> Generation | None:

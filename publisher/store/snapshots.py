@@ -14,7 +14,7 @@ from typing import NamedTuple
 from pyoxigraph import Store
 
 from publisher.facets import updater as tables
-from publisher.search.updater import copy
+from publisher.search.updater import link_published
 
 KEEP = 2  # the newest, and the one before it, which a reader may just be opening
 
@@ -76,8 +76,8 @@ def _made(folder: Path, store: Store | None, told: Generation, beside: Beside | 
     path, part = folder / f"{number:09d}", folder / ".part"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    texts = copy(beside.text, part / "text") if beside else -1
-    counted = tables.copy(beside.tables, part / "tables") if beside else -1
+    texts = link_published(beside.text, part / "text") if beside else -1
+    counted = tables.link_published(beside.tables, part / "tables") if beside else -1
     generation = replace(told, number=number, path=str(path), text=texts, tables=counted)
     generation = replace(generation, modified=_modified(generation, before))
     if store is not None:

@@ -25,8 +25,8 @@ from journal import mirror_origin
 from journal.journal import Journal
 from journal.mirror_origin import Origin
 from publisher.app import create_app
-from publisher.releases.builder import make
-from publisher.releases.dump import dump
+from publisher.releases.builder import build_release
+from publisher.releases.dump import write_dumps
 from publisher.store.query_service import Shelf
 from publisher.store.workers.pool import Limits
 from vocab.iris import Iris
@@ -54,9 +54,9 @@ def released(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = tmp_path_factory.mktemp("catalogued")
     shutil.copytree(world / "journal", data / "journal")
     shutil.copy(world / "status.nq", data / "status.nq")
-    make(data, IRIS, NOW)
+    build_release(data, IRIS, NOW)
     Journal(data / "journal").append(['A <https://x.org/s> <https://x.org/p> "1" <https://x.org/g> .'], run="more", time=NOW)
-    make(data, IRIS, NOW)
+    build_release(data, IRIS, NOW)
     return data
 
 
@@ -200,7 +200,7 @@ async def test_the_page_lists_the_same_for_people(client: httpx.AsyncClient) -> 
 
 async def test_before_the_first_release_the_dumps_are_listed(world: Path, tmp_path: Path) -> None:
     shutil.copytree(world / "journal", tmp_path / "journal")
-    dump(Journal(tmp_path / "journal"), tmp_path / "dumps")
+    write_dumps(Journal(tmp_path / "journal"), tmp_path / "dumps")
     async with Shelf(tmp_path, IRIS, Limits(seconds=240, wait=240), readers=1) as shelf:
         await shelf.level()
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(shelf)), base_url="http://stocktake.test") as client:

@@ -16,7 +16,7 @@ from journal.journal import Journal
 from publisher.app import create_app
 from publisher.formats import GRAPHS
 from publisher.releases.deletions import COLUMNS
-from publisher.releases.dump import dump
+from publisher.releases.dump import write_dumps
 from publisher.store.query_service import Shelf
 from publisher.store.workers.pool import Limits
 from vocab.describe import describe, quads
@@ -111,7 +111,7 @@ async def test_what_is_there_is_not_marked(client: httpx.AsyncClient) -> None:
 
 
 def test_the_deletions_file_lists_what_is_gone_and_nothing_else(data: Path, tmp_path: Path) -> None:
-    files = {file.name: file for file in dump(Journal(data / "journal"), tmp_path)}
+    files = {file.name: file for file in write_dumps(Journal(data / "journal"), tmp_path)}
 
     text = gzip.decompress(files["stocktake-1.gone.csv.gz"].read_bytes()).decode()
     lost, old = csv.DictReader(text.splitlines(keepends=True))
@@ -132,7 +132,7 @@ def test_the_deletions_file_lists_what_is_gone_and_nothing_else(data: Path, tmp_
 
 
 async def test_the_deletions_file_is_listed_and_served_with_its_sum(data: Path, client: httpx.AsyncClient) -> None:
-    dump(Journal(data / "journal"), data / "dumps")
+    write_dumps(Journal(data / "journal"), data / "dumps")
 
     listing, whole = await client.get("/dumps/"), await client.get("/dumps/stocktake-1.gone.csv.gz")
     told = await client.get("/dumps/stocktake-1.gone.csv.gz.sha256")
@@ -145,6 +145,6 @@ def test_where_nothing_is_gone_the_list_has_its_head_alone(tmp_path: Path) -> No
     journal = Journal(tmp_path / "journal")
     journal.append(rows(record("new", Text("New", "en")), "new"), run="r", time=SEEN)
 
-    *_, path, _ = dump(journal, tmp_path / "dumps")
+    *_, path, _ = write_dumps(journal, tmp_path / "dumps")
 
     assert gzip.decompress(path.read_bytes()).decode() == ",".join(COLUMNS) + "\r\n"

@@ -16,7 +16,7 @@ from pyoxigraph import DefaultGraph, RdfFormat, Store, parse
 from journal.journal import Journal
 from publisher.app import create_app
 from publisher.releases import dump as module
-from publisher.releases.dump import dump, lines
+from publisher.releases.dump import canonical_quads, write_dumps
 from publisher.store.apply import apply, rows_of
 from publisher.store.query_service import Shelf
 from vocab.iris import Iris
@@ -47,7 +47,7 @@ def stored(journal: Journal) -> list[bytes]:
 def test_the_dump_is_the_sorted_dump_of_the_store(world: Path) -> None:
     journal = Journal(world / "journal")
 
-    assert list(lines(journal, 3)) == stored(journal)
+    assert list(canonical_quads(journal, 3)) == stored(journal)
 
 
 def test_the_last_word_on_a_quad_counts(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_the_last_word_on_a_quad_counts(tmp_path: Path) -> None:
         tmp_path, [f"A {quad(1)}", f"A {quad(2)}"], [f"D {quad(1)}", f"A {quad(3)}"], [f"D {quad(3)}", f"A {quad(1)}", f"D {quad(2)}"]
     )
 
-    told = {position: [line.split(b'"')[1] for line in lines(journal, position)] for position in (1, 2, 3)}
+    told = {position: [line.split(b'"')[1] for line in canonical_quads(journal, position)] for position in (1, 2, 3)}
 
     assert told == {1: [b"1", b"2"], 2: [b"2", b"3"], 3: [b"1"]}
 
@@ -65,14 +65,14 @@ def test_many_sorted_files_are_merged_in_steps(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(module, "FAN", 2)
     journal = journal_of(tmp_path, [f"A {quad(n)}" for n in range(50, 0, -1)], [f"D {quad(n)}" for n in range(1, 51, 2)])
 
-    assert list(lines(journal, 2)) == stored(journal)
+    assert list(canonical_quads(journal, 2)) == stored(journal)
 
 
 def test_a_dump_made_twice_has_the_same_bytes(tmp_path: Path) -> None:
     journal = journal_of(tmp_path / "journal", [f"A {quad(n)}" for n in range(9)])
 
-    first = [path.read_bytes() for path in dump(journal, tmp_path / "one")]
-    second = [path.read_bytes() for path in dump(journal, tmp_path / "two")]
+    first = [path.read_bytes() for path in write_dumps(journal, tmp_path / "one")]
+    second = [path.read_bytes() for path in write_dumps(journal, tmp_path / "two")]
 
     assert first == second
 
@@ -80,7 +80,7 @@ def test_a_dump_made_twice_has_the_same_bytes(tmp_path: Path) -> None:
 def test_a_sum_stands_beside_each_dump(tmp_path: Path) -> None:
     journal = journal_of(tmp_path / "journal", [f"A {quad(1)}"])
 
-    quads, quads_sum, turtle, turtle_sum, *_ = dump(journal, tmp_path / "dumps")
+    quads, quads_sum, turtle, turtle_sum, *_ = write_dumps(journal, tmp_path / "dumps")
 
     assert quads_sum.read_text() == f"{hashlib.sha256(quads.read_bytes()).hexdigest()}  stocktake-1.nq.gz\n"
     assert turtle_sum.read_text() == f"{hashlib.sha256(turtle.read_bytes()).hexdigest()}  stocktake-1.ttl.gz\n"
@@ -90,14 +90,14 @@ def test_a_sum_stands_beside_each_dump(tmp_path: Path) -> None:
 def test_the_turtle_holds_each_triple_once(tmp_path: Path) -> None:
     journal = journal_of(tmp_path / "journal", [f"A {quad(1)}", f"A {quad(1).replace('/g>', '/h>')}"])
 
-    turtle = dump(journal, tmp_path / "dumps")[2]
+    turtle = write_dumps(journal, tmp_path / "dumps")[2]
 
     assert len(list(parse(gzip.decompress(turtle.read_bytes()), RdfFormat.TURTLE))) == 1
 
 
 async def _client(world: Path, tmp_path: Path) -> httpx.AsyncClient:
     shutil.copytree(world / "journal", tmp_path / "journal")
-    dump(Journal(tmp_path / "journal"), tmp_path / "dumps")
+    write_dumps(Journal(tmp_path / "journal"), tmp_path / "dumps")
     app = create_app(Shelf(tmp_path, Iris(), follow=False))
     return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test")
 

@@ -19,8 +19,8 @@ from harvesters.admin.context import AdminContext
 from journal.journal import Journal
 from publisher.pages.templating import Pages
 from publisher.portal.report import builder as reports
-from publisher.releases.builder import make
-from publisher.releases.dump import dump
+from publisher.releases.builder import build_release
+from publisher.releases.dump import write_dumps
 from publisher.routes import ROUTERS
 from publisher.store.query_service import Shelf
 from vocab.iris import Iris
@@ -150,9 +150,9 @@ def data(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     it = tmp_path_factory.mktemp("routes") / "data"
     shutil.copytree(world / "journal", it / "journal")
     shutil.copy(world / "status.nq", it / "status.nq")
-    make(it, IRIS, NOW)
-    reports.make(it, IRIS, None, "en", {})
-    list(dump(Journal(it / "journal"), it / "dumps"))
+    build_release(it, IRIS, NOW)
+    reports.build_report(it, IRIS, None, "en", {})
+    list(write_dumps(Journal(it / "journal"), it / "dumps"))
     return it
 
 

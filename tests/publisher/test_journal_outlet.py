@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from pyoxigraph import RdfFormat, parse
 
 from journal.journal import Journal
-from publisher.releases.dump import lines
+from publisher.releases.dump import canonical_quads
 from publisher.store.query_service import Shelf
 from vocab.iris import Iris
 
@@ -50,7 +50,7 @@ async def test_a_dump_and_the_patches_after_it_give_the_later_dump_by_awk_and_so
     client: httpx.AsyncClient, journal: Journal, tmp_path: Path
 ) -> None:
     with gzip.open(tmp_path / "dump-1.nq.gz", "wb") as file:
-        file.writelines(lines(journal, 1))
+        file.writelines(canonical_quads(journal, 1))
     for number in (2, 3):
         answer = await client.get(f"/journal/{number}", headers={"Accept-Encoding": "identity"})
         (tmp_path / f"{number}.rdfp").write_bytes(answer.content)
@@ -58,7 +58,7 @@ async def test_a_dump_and_the_patches_after_it_give_the_later_dump_by_awk_and_so
     line = ["sh", "-c", REPLAY, "replay", "dump-1.nq.gz", "2.rdfp", "3.rdfp"]
     replayed = subprocess.run(line, cwd=tmp_path, capture_output=True, check=True).stdout
 
-    assert replayed == b"".join(lines(journal, 3))
+    assert replayed == b"".join(canonical_quads(journal, 3))
 
 
 async def test_the_id_of_an_entry_is_the_hash_of_what_follows_its_first_line(client: httpx.AsyncClient) -> None:

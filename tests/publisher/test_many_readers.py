@@ -18,7 +18,7 @@ from waiting import wait_until
 
 from journal import store
 from publisher.releases import object_store
-from publisher.releases.builder import make
+from publisher.releases.builder import build_release
 from vocab.describe import quads
 from vocab.provenance import SourceStatus, describe_source_statuses
 
@@ -66,7 +66,7 @@ def publishers(s3: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> 
     (one / "status.nq").write_text("".join(f"{quad}\n" for quad in quads(told, IRIS.status)))
     assert journal.store
     journal.store.replace("status.nq", one / "status.nq")
-    object_store.put(one, make(one, IRIS, SEEN).number)
+    object_store.upload(one, build_release(one, IRIS, SEEN).number)
     public = {"STOCKTAKE_PUBLIC_URL": f"http://127.0.0.1:{(port := free_port())}"}
     with (
         running({"STOCKTAKE_DATA": str(one), **public}, "serve") as (first, _),

@@ -20,9 +20,9 @@ from typer.testing import CliRunner
 from journal.journal import Journal
 from publisher.errors import ReleaseError
 from publisher.releases import retention
-from publisher.releases.builder import alone, make
-from publisher.releases.dump import lines
-from publisher.releases.signature import key
+from publisher.releases.builder import build_lock, build_release
+from publisher.releases.dump import canonical_quads
+from publisher.releases.signature import load_key
 from publisher.store.releases.manifest import listed, newest, numbers, read
 from stocktake import app
 from vocab.iris import Iris
@@ -63,7 +63,7 @@ def move_on(data: Path, number: int = 1) -> None:
 def small(tmp_path: Path) -> Path:
     """Give a data folder with a journal of one entry, and a key."""
     move_on(tmp_path)
-    key(tmp_path / "signing")
+    load_key(tmp_path / "signing")
     return tmp_path
 
 
@@ -75,7 +75,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
 def released(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a data folder with one release; read it, do not change it."""
     data = copied(world, tmp_path_factory.mktemp("released"))
-    make(data, IRIS, NOW)
+    build_release(data, IRIS, NOW)
     return data
 
 
@@ -88,7 +88,7 @@ def test_the_quads_are_those_of_the_journal_sorted(released: Path) -> None:
 
     quads = unpacked(released / "releases/1/stocktake-1.nq.gz").splitlines(keepends=True)
 
-    assert quads == list(lines(journal, 3))
+    assert quads == list(canonical_quads(journal, 3))
 
 
 @pytest.mark.parametrize(("suffix", "form"), [("nt", RdfFormat.N_TRIPLES), ("ttl", RdfFormat.TURTLE), ("jsonld", RdfFormat.JSON_LD)])
@@ -130,39 +130,39 @@ def test_a_release_made_twice_has_the_same_bytes(world: Path, released: Path, tm
     data = copied(world, tmp_path)
     shutil.copytree(released / "signing", data / "signing")
 
-    make(data, IRIS, NOW)
+    build_release(data, IRIS, NOW)
 
     assert files_of(data / "releases/1") == files_of(released / "releases/1")
 
 
 def test_an_unchanged_journal_is_not_released_again(small: Path) -> None:
     data = small
-    make(data, IRIS, NOW)
+    build_release(data, IRIS, NOW)
 
     with pytest.raises(ReleaseError, match=r"release 1 of 2026-04-01 is up to date .journal entry 1.: nothing has changed since"):
-        make(data, IRIS, NOW)
+        build_release(data, IRIS, NOW)
 
     assert numbers(data / "releases") == [1]
 
 
 def test_an_empty_journal_is_not_released(tmp_path: Path) -> None:
     with pytest.raises(ReleaseError, match="harvest first"):
-        make(tmp_path, IRIS, NOW)
+        build_release(tmp_path, IRIS, NOW)
 
 
 def test_two_are_not_cut_at_once(small: Path) -> None:
     data = small
     (data / "releases").mkdir()
 
-    with alone(data / "releases"), pytest.raises(ReleaseError, match="another release is being cut"):
-        make(data, IRIS, NOW)
+    with build_lock(data / "releases"), pytest.raises(ReleaseError, match="another release is being cut"):
+        build_release(data, IRIS, NOW)
 
 
 def test_numbers_have_no_gaps_and_each_release_names_the_one_before(small: Path) -> None:
     data = small
     for number in range(3):
         move_on(data, number)
-        make(data, IRIS, NOW)
+        build_release(data, IRIS, NOW)
 
     told = [(it.number, it.previous, it.position) for it in listed(data / "releases")]
 
@@ -175,7 +175,7 @@ def test_killed_at_any_stage_it_is_not_there_and_the_next_has_its_number(small: 
 
     killed = subprocess.run(line, check=False, env=os.environ | {"PYTHONPATH": str(ROOT)})
     there = newest(small / "releases")
-    made = make(small, IRIS, NOW)
+    made = build_release(small, IRIS, NOW)
 
     assert killed.returncode == -signal.SIGKILL
     assert there is None
@@ -188,9 +188,9 @@ def test_of_older_releases_the_manifest_stays(small: Path) -> None:
     data = small
     for number in range(3):
         move_on(data, number)
-        make(data, IRIS, NOW)
+        build_release(data, IRIS, NOW)
 
-    removed = retention.keep(data / "releases", 2, NOW)
+    removed = retention.apply_retention(data / "releases", 2, NOW)
 
     assert [it.number for it in removed] == [1]
     assert [path.name for path in (data / "releases/1").iterdir()] == ["release.json"]
@@ -202,11 +202,11 @@ def test_a_removal_that_was_broken_off_is_ended_by_the_next(small: Path) -> None
     data = small
     for number in range(2):
         move_on(data, number)
-        make(data, IRIS, NOW)
-    retention.keep(data / "releases", 1, NOW)
+        build_release(data, IRIS, NOW)
+    retention.apply_retention(data / "releases", 1, NOW)
     (data / "releases/1/stocktake-1.nq.gz").write_bytes(b"left")
 
-    removed = retention.keep(data / "releases", 1, NOW)
+    removed = retention.apply_retention(data / "releases", 1, NOW)
 
     assert removed == []
     assert [path.name for path in (data / "releases/1").iterdir()] == ["release.json"]

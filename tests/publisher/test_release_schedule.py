@@ -15,7 +15,7 @@ from waiting import wait_until
 
 from journal.journal import Journal
 from publisher.errors import ReleaseError
-from publisher.releases.builder import make
+from publisher.releases.builder import build_release
 from publisher.releases.schedule import attempt, overdue
 from publisher.store.releases.manifest import Release, newest, numbers
 from stocktake import app
@@ -59,7 +59,7 @@ def test_where_nothing_has_changed_the_schedule_goes_on() -> None:
 
 def test_what_was_due_is_made_up_for_once_and_the_process_ends_when_asked(tmp_path: Path) -> None:
     move_on(tmp_path, 1)
-    make(tmp_path, Iris(), datetime(2026, 4, 1, tzinfo=UTC))
+    build_release(tmp_path, Iris(), datetime(2026, 4, 1, tzinfo=UTC))
     move_on(tmp_path, 2)
     line = [sys.executable, "-m", "stocktake", "--data", str(tmp_path), "release", "--every", MONTHLY]
     before = datetime.now(UTC).replace(microsecond=0)

@@ -13,7 +13,7 @@ import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from publisher.releases.signature import key, sign, text
+from publisher.releases.signature import load_key, public_key_text, sign
 
 
 def verified(path: Path, public: bytes) -> None:
@@ -31,7 +31,7 @@ def signed(tmp_path: Path) -> Path:
     """Give a signed file; the keys are beside."""
     path = tmp_path / "file.gz"
     path.write_bytes(b"content " * 100_000)
-    with key(tmp_path / "signing") as secret:
+    with load_key(tmp_path / "signing") as secret:
         sign(path, secret, "timestamp:1")
     return path
 
@@ -69,7 +69,7 @@ def test_a_signature_is_verified_by_minisign_itself(signed: Path) -> None:
 
 
 def test_the_key_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> None:
-    first, second = (text(key(tmp_path).get_public_key()) for _ in range(2))
+    first, second = (public_key_text(load_key(tmp_path).get_public_key()) for _ in range(2))
 
     assert first == second
     assert (tmp_path / "stocktake.key").stat().st_mode & 0o777 == 0o600
@@ -79,6 +79,6 @@ def test_a_key_that_is_none_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "stocktake.key").write_text("no key\n")
 
     with pytest.raises(minisign.Error):
-        key(tmp_path)
+        load_key(tmp_path)
 
     assert (tmp_path / "stocktake.key").read_text() == "no key\n"

@@ -17,9 +17,9 @@ import duckdb
 import pytest
 from pyoxigraph import QuerySolutions, RdfFormat, Store
 
-from publisher.facets.record_rows import record, rows
+from publisher.facets.record_rows import parse_record, record_rows
 from publisher.facets.schema import TABLES, Kind
-from publisher.releases.builder import make
+from publisher.releases.builder import build_release
 from vocab.iris import Iris
 
 IRIS = Iris()
@@ -32,7 +32,7 @@ def folder(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give the folder of a release; read it, do not change it."""
     data = tmp_path_factory.mktemp("tables")
     shutil.copytree(world / "journal", data / "journal")
-    make(data, IRIS, NOW)
+    build_release(data, IRIS, NOW)
     return data / "releases/1"
 
 
@@ -161,7 +161,7 @@ def test_words_that_no_crosswalk_knows_do_not_break_a_row() -> None:
         f"<{graph}> <http://xmlns.com/foaf/0.1/primaryTopic> <{thing}>",
     ]
 
-    told = dict(rows(record(graph, [it.encode() for it in triples], IRIS)))
+    told = dict(record_rows(parse_record(graph, [it.encode() for it in triples], IRIS)))
 
     assert told["initiatives"]["languages"] == []
     assert (told["initiatives"]["start_date"], told["initiatives"]["start_year"]) == ("soon", None)

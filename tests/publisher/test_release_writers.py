@@ -6,9 +6,9 @@ import pytest
 from pyoxigraph import Literal, NamedNode, RdfFormat, Triple, parse
 
 from publisher.rdf.ntriples_terms import split, value
-from publisher.releases.export_passes import parted
+from publisher.releases.export_passes import stream_in_chunks
 from publisher.releases.sorting import Sorter
-from publisher.releases.writers import FORMS
+from publisher.releases.writers import TEXT_FORMATS
 
 S, P = NamedNode("https://x.org/s"), NamedNode("https://x.org/p#q")
 OBJECTS = [
@@ -28,7 +28,7 @@ ODD = [rb'"\U0001F600"', rb'"it\'s"', rb'"\\U0001F600"', rb'"\\\'"']
 @pytest.mark.parametrize("form", ["nt", "ttl", "jsonld"])
 def test_every_term_survives_every_form(form: str) -> None:
     triples = [Triple(S, P, it) for it in OBJECTS] + [Triple(S, NamedNode("http://purl.org/dc/terms/title"), Literal("t"))]
-    row = FORMS[form]
+    row = TEXT_FORMATS[form]
 
     lines = sorted(str(it).encode() for it in triples)
     text = row.head("") + row.subject(lines, [split(it) for it in lines]) + row.tail
@@ -58,7 +58,7 @@ def test_a_subject_with_more_triples_than_are_held_is_told_in_parts_each_triple_
     lines = [line(value, graph) for value in range(20) for graph in range(value % 4 + 1)]
     taken: list[bytes] = []
 
-    found = list(parted(lines, taken.extend, most))
+    found = list(stream_in_chunks(lines, taken.extend, most))
 
     assert taken == lines
     assert [it for part in found for it in part] == [b'<https://x.org/s> <https://x.org/p> "%04d"' % value for value in range(20)]
@@ -68,7 +68,7 @@ def test_a_subject_with_more_triples_than_are_held_is_told_in_parts_each_triple_
 def test_triples_that_thousands_of_graphs_repeat_come_at_once() -> None:
     lines = [line(value, graph) for value in range(3) for graph in range(50)]
 
-    assert [len(part) for part in parted(lines, lambda _: None, 10)] == [3]
+    assert [len(part) for part in stream_in_chunks(lines, lambda _: None, 10)] == [3]
 
 
 def test_more_lines_than_memory_holds_are_sorted(tmp_path) -> None:

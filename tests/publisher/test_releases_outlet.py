@@ -18,7 +18,7 @@ from pyoxigraph import NamedNode, RdfFormat, Store
 from journal.journal import Journal
 from publisher.app import create_app
 from publisher.releases import retention
-from publisher.releases.builder import make
+from publisher.releases.builder import build_release
 from publisher.store.query_service import Shelf
 from publisher.store.releases import release_stores
 from publisher.store.releases.manifest import listed
@@ -46,9 +46,9 @@ def released(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(world / "journal", data / "journal")
     shutil.copy(world / "status.nq", data / "status.nq")
     for number in range(3):
-        make(data, IRIS, NOW)
+        build_release(data, IRIS, NOW)
         move_on(data, number)
-    retention.keep(data / "releases", 2, NOW)
+    retention.apply_retention(data / "releases", 2, NOW)
     return data
 
 
@@ -221,7 +221,7 @@ async def test_the_store_is_kept_from_the_generation_that_showed_the_release(
     shelf: Shelf, client: httpx.AsyncClient, released: Path
 ) -> None:
     query = f"SELECT * {{ GRAPH <{IRIS.status}> {{ ?s ?p ?o }} }}"
-    made = make(released, IRIS, NOW)
+    made = build_release(released, IRIS, NOW)
 
     kept = release_stores.keep(released, made, IRIS)
     there = await pinned(client, made.number, COUNT)

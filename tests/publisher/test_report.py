@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 
 from publisher.app import create_app
 from publisher.errors import NoRelease, ReportError
-from publisher.portal.report.builder import Report, listed, make
+from publisher.portal.report.builder import Report, build_report, list_reports
 from publisher.releases import builder
-from publisher.releases.release_tables import rows_of, tables_of
+from publisher.releases.release_tables import rows_folder, tables_folder
 from publisher.store.query_service import Shelf
 from publisher.store.releases import release_stores
 from publisher.store.releases.manifest import one
@@ -31,13 +31,13 @@ NOW = datetime(2026, 4, 1, 6, 0, tzinfo=UTC)
 def data(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     it = tmp_path_factory.mktemp("report") / "data"
     shutil.copytree(world / "journal", it / "journal")
-    builder.make(it, IRIS, NOW)
+    builder.build_release(it, IRIS, NOW)
     return it
 
 
 @pytest.fixture(scope="module")
 def report(data: Path) -> Report:
-    return make(data, IRIS, None, "en", {})
+    return build_report(data, IRIS, None, "en", {})
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_made_again_of_the_same_release_it_is_the_same_bytes(data, report):
     before = files(data, report.name)
     shutil.rmtree(data / "shelf", ignore_errors=True)  # so that its tables are made anew, of its N-Quads
 
-    make(data, IRIS, 1, "en", {})
+    build_report(data, IRIS, 1, "en", {})
 
     assert files(data, report.name) == before
 
@@ -92,8 +92,8 @@ def test_each_number_is_the_answer_to_its_query(data, report, store, key):
 def test_the_rows_that_a_cut_gathered_become_tables_that_are_kept(data, report):
     held = data / "shelf" / "releases"
 
-    assert not rows_of(data, report.release).exists()
-    kept = {path.name for path in tables_of(data, report.release).iterdir()}
+    assert not rows_folder(data, report.release).exists()
+    kept = {path.name for path in tables_folder(data, report.release).iterdir()}
     assert kept >= {"about.json", "beside.json", "tables.duckdb", "marks.bin"}
     assert not {name for name in kept if "rows" in name or "spilled" in name}
     assert list(held.glob(".part-*")) == []
@@ -116,11 +116,11 @@ def test_a_release_is_followed_by_its_report(data, tmp_path):
     done = CliRunner().invoke(app, ["--data", str(tmp_path), "release"])
 
     assert done.exit_code == 0, done.stderr
-    assert [it.name for it in listed(tmp_path / "reports")] == ["release-1.en"]
+    assert [it.name for it in list_reports(tmp_path / "reports")] == ["release-1.en"]
 
 
 def test_a_report_is_narrowed_and_told_in_another_language(data):
-    made = make(data, IRIS, 1, "ar", {"goal": "4"})
+    made = build_report(data, IRIS, 1, "ar", {"goal": "4"})
 
     page = (data / "reports" / made.name / "report.html").read_text()
     assert made.name == "release-1.goal-4.ar"
@@ -129,7 +129,7 @@ def test_a_report_is_narrowed_and_told_in_another_language(data):
 
 @pytest.mark.parametrize("country", ["404", "KE", "Kenya"])
 def test_a_country_is_named_by_code_or_by_name(data, country):
-    assert make(data, IRIS, 1, "en", {"country": country}).name == "release-1.country-404.en"
+    assert build_report(data, IRIS, 1, "en", {"country": country}).name == "release-1.country-404.en"
 
 
 NARROWINGS = [{"goal": "3"}, {"country": "404"}, {"line": "C4"}, {"region": "africa"}, {"year": "2025"}]
@@ -137,7 +137,7 @@ NARROWINGS = [{"goal": "3"}, {"country": "404"}, {"line": "C4"}, {"region": "afr
 
 @pytest.mark.parametrize("chosen", NARROWINGS, ids=lambda chosen: "-".join(*chosen.items()))
 def test_a_narrowed_report_tells_only_of_what_it_is_narrowed_to(data, store, chosen):
-    made = make(data, IRIS, 1, "en", chosen)
+    made = build_report(data, IRIS, 1, "en", chosen)
 
     figures = told(data, made.name)
     facet = next(iter(chosen))
@@ -166,7 +166,7 @@ def test_a_narrowed_report_tells_only_of_what_it_is_narrowed_to(data, store, cho
 )
 def test_what_cannot_be_made_says_what_can(data, number, language, chosen, kind, message):
     with pytest.raises(kind, match=message):
-        make(data, IRIS, number, language, chosen)
+        build_report(data, IRIS, number, language, chosen)
 
 
 def test_without_a_release_the_command_says_how_to_cut_one(tmp_path):
@@ -194,7 +194,7 @@ async def test_reports_are_listed_and_served(data, report):
         other = await client.get("/reports/release-9.en/report.html")
 
     assert f"/reports/{report.name}/report.pdf" in page.text
-    assert {it["name"] for it in rows.json()["reports"]} == {it.name for it in listed(data / "reports")}
+    assert {it["name"] for it in rows.json()["reports"]} == {it.name for it in list_reports(data / "reports")}
     assert "WSIS Stocktaking report" in whole.text
     assert printed.headers["content-type"] == "application/pdf"
     assert (none.status_code, other.status_code) == (404, 404)

@@ -13,7 +13,7 @@ from browser import Browser, browsing
 from serving import served
 
 from publisher.pages.charts.map import atlas
-from publisher.portal.report.builder import make
+from publisher.portal.report.builder import build_report
 from publisher.releases import builder
 from vocab.iris import Iris
 
@@ -26,9 +26,9 @@ def host(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
     """Give where a real server answers that has a release and two reports of it."""
     data = tmp_path_factory.mktemp("reports") / "data"
     shutil.copytree(world / "journal", data / "journal")
-    builder.make(data, IRIS, datetime(2026, 4, 1, 6, 0, tzinfo=UTC))
-    make(data, IRIS, 1, "en", {})
-    make(data, IRIS, 1, "ar", {"goal": "3"})
+    builder.build_release(data, IRIS, datetime(2026, 4, 1, 6, 0, tzinfo=UTC))
+    build_report(data, IRIS, 1, "en", {})
+    build_report(data, IRIS, 1, "ar", {"goal": "3"})
     with served(data, {"STOCKTAKE_QUERY_LIMITS": "budget=0"}) as url:
         yield url
 

@@ -11,10 +11,10 @@ import pytest
 from pyoxigraph import RdfFormat, Store
 
 from publisher.languages.request_locale import LANGUAGES
-from publisher.search.index import Entry, Writer
-from publisher.search.query_parser import Wish
-from publisher.search.searcher import Search
-from publisher.search.spelling import corrected
+from publisher.search.index import SearchEntry, Writer
+from publisher.search.query_parser import SearchRequest
+from publisher.search.searcher import Searcher
+from publisher.search.spelling import suggest_spelling
 from publisher.search.topic_index import SYNONYMS
 from publisher.search.topics import read_topics, write_topics
 from vocab.describe import quads
@@ -131,30 +131,32 @@ async def test_a_field_of_sparql_leaves_labels_out(client):
 
 
 @pytest.fixture
-def search(tmp_path: Path) -> Search:
+def search(tmp_path: Path) -> Searcher:
     """Give an index of one thing that has the word in its title, one in its text, one by its link, and one by its organization."""
     store = Store()
     for graph, lines in statements(IRIS.base):
         store.bulk_load("\n".join(quads(lines, graph)).encode(), RdfFormat.N_QUADS)
     texts = {
-        "link": Entry("", "event", "a", 1, (("One", "en"),), (), (HEALTH,)),
-        "party": Entry("", "event", "a", 1, (("Two", "en"),), (), (), (("Health for all", "en"),)),
-        "text": Entry("", "event", "a", 1, (("Three", "en"),), (("Many words, and among them health, in a text that is long.", "en"),)),
-        "title": Entry("", "event", "a", 1, (("Four for health", "en"),), ()),
-        "both": Entry("", "event", "a", 1, (("Health", "en"),), (), (HEALTH,)),
+        "link": SearchEntry("", "event", "a", 1, (("One", "en"),), (), (HEALTH,)),
+        "party": SearchEntry("", "event", "a", 1, (("Two", "en"),), (), (), (("Health for all", "en"),)),
+        "text": SearchEntry(
+            "", "event", "a", 1, (("Three", "en"),), (("Many words, and among them health, in a text that is long.", "en"),)
+        ),
+        "title": SearchEntry("", "event", "a", 1, (("Four for health", "en"),), ()),
+        "both": SearchEntry("", "event", "a", 1, (("Health", "en"),), (), (HEALTH,)),
     }
     writer = Writer(tmp_path / "index")
     for name, it in texts.items():
-        writer.add(Entry(f"https://x.org/id/event/a/{name}", *(getattr(it, field) for field in Entry.__slots__[1:])))
+        writer.add(SearchEntry(f"https://x.org/id/event/a/{name}", *(getattr(it, field) for field in SearchEntry.__slots__[1:])))
     writer.commit()
     write_topics(tmp_path / "index", read_topics(store, IRIS.base))
     writer.snapshot(tmp_path / "shown")
     writer.close()
-    return Search(tmp_path / "shown")
+    return Searcher(tmp_path / "shown")
 
 
 def test_titles_come_before_texts_and_texts_before_labels(search):
-    hits = search.find(Wish("health"), 10)
+    hits = search.find(SearchRequest("health"), 10)
 
     order = [thing.rpartition("/")[2] for thing, _ in hits.scores]
     assert order[:3] == ["both", "title", "text"]
@@ -162,13 +164,13 @@ def test_titles_come_before_texts_and_texts_before_labels(search):
 
 
 def test_a_word_that_most_labels_have_finds_nothing_by_them(search):
-    assert search.find(Wish("the"), 10).total == 0
+    assert search.find(SearchRequest("the"), 10).total == 0
     assert search.topics.search("the") == []
 
 
 def test_a_spelling_is_corrected_from_labels_too(search):
-    assert corrected("telemedicnie", search) == "telemedicine"
-    assert corrected("health", search) is None
+    assert suggest_spelling("telemedicnie", search) == "telemedicine"
+    assert suggest_spelling("health", search) is None
 
 
 def test_synonyms_name_topics_that_exist_in_the_six_languages():

@@ -11,8 +11,8 @@ import pytest_asyncio
 
 from publisher.facets import filter_query as asking
 from publisher.facets.facets import FACETS
-from publisher.facets.filter_query import Wanted, wanted
-from publisher.facets.queries import LAST, Tables, tables_in
+from publisher.facets.filter_query import Filter, make_filter
+from publisher.facets.queries import LAST, FacetIndex, open_facet_index
 from publisher.facets.sort_keys import KEYS
 from publisher.limits import Limits
 from publisher.sparql.rewriting import await_indexes
@@ -27,19 +27,19 @@ MINISTRY = IRIS.thing("organization", "demo", "ministry-of-health")
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 WISHES = {
-    "all": Wanted(),
-    "initiatives": wanted(kind="initiative"),
-    "a goal": wanted(goal="3"),
-    "two lines, one goal": wanted(goal="3", kind="initiative").having("line", "C2", "C7-ehea"),
-    "a translated goal": wanted(Basis.CROSSWALKED, goal="9"),
-    "every basis": wanted(*Basis, line="C2"),
-    "a country and a year": wanted(country="404", year="2023"),
-    "a source and a language": wanted(source="demo", language="fr"),
-    "a region and a type of stakeholder": wanted(region="africa", stakeholder="government"),
-    "a prize": wanted(prize="12", stage="champion", prizeyear="2025"),
-    "nothing": wanted(goal="17", status="ongoing"),
-    "a party": Wanted(party=MINISTRY),
-    "a party's initiatives for a goal": Wanted((("goal", ("4",)), ("kind", ("initiative",))), party=MINISTRY),
+    "all": Filter(),
+    "initiatives": make_filter(kind="initiative"),
+    "a goal": make_filter(goal="3"),
+    "two lines, one goal": make_filter(goal="3", kind="initiative").having("line", "C2", "C7-ehea"),
+    "a translated goal": make_filter(Basis.CROSSWALKED, goal="9"),
+    "every basis": make_filter(*Basis, line="C2"),
+    "a country and a year": make_filter(country="404", year="2023"),
+    "a source and a language": make_filter(source="demo", language="fr"),
+    "a region and a type of stakeholder": make_filter(region="africa", stakeholder="government"),
+    "a prize": make_filter(prize="12", stage="champion", prizeyear="2025"),
+    "nothing": make_filter(goal="17", status="ongoing"),
+    "a party": Filter(party=MINISTRY),
+    "a party's initiatives for a goal": Filter((("goal", ("4",)), ("kind", ("initiative",))), party=MINISTRY),
 }
 
 
@@ -51,8 +51,8 @@ async def shelf(world: Path) -> AsyncIterator[Shelf]:
 
 
 @pytest.fixture
-def tables(shelf: Shelf) -> Tables:
-    found = tables_in(shelf.current.path)
+def tables(shelf: Shelf) -> FacetIndex:
+    found = open_facet_index(shelf.current.path)
     assert found is not None
     return found
 
@@ -86,12 +86,12 @@ async def test_the_counts_of_every_facet_are_those_of_their_queries(shelf, table
 
 @pytest.mark.parametrize("pair", list(combinations(("line", "goal", "country", "region", "year", "stakeholder"), 2)), ids="-".join)
 async def test_two_facets_at_once_are_counted_as_their_query_counts_them(shelf, tables, pair):
-    for it in (wanted(kind="initiative"), wanted(*Basis, region="africa")):
-        assert tables.cross(it, *pair) == await told(shelf, asking.cross(it, *pair, IRIS), *pair)
+    for it in (make_filter(kind="initiative"), make_filter(*Basis, region="africa")):
+        assert tables.cross(it, *pair) == await told(shelf, asking.cross_tabulate(it, *pair, IRIS), *pair)
 
 
 async def test_organizations_and_those_that_work_together_are_counted_as_their_queries_count_them(shelf, tables):
-    for it in (Wanted(), wanted(country="404"), Wanted(party=MINISTRY)):
+    for it in (Filter(), make_filter(country="404"), Filter(party=MINISTRY)):
         asked = await told(shelf, asking.organizations(it, IRIS), "organization")
         pairs = await told(shelf, asking.partners(it, IRIS), "one", "other")
 
@@ -102,9 +102,9 @@ async def test_organizations_and_those_that_work_together_are_counted_as_their_q
 
 @pytest.mark.parametrize("facet", FACETS)
 async def test_what_is_filled_in_is_counted_as_its_query_counts_it(shelf, tables, facet):
-    for it in (wanted(kind="initiative"), wanted(*Basis, kind="initiative", country="404")):
+    for it in (make_filter(kind="initiative"), make_filter(*Basis, kind="initiative", country="404")):
         assert {(source,): things for source, things in tables.filled(it, facet).items()} == await told(
-            shelf, asking.filled(it, facet, IRIS), "source"
+            shelf, asking.coverage_by_source(it, facet, IRIS), "source"
         )
 
 
@@ -136,8 +136,8 @@ async def test_a_list_that_goes_on_after_each_page_gives_each_thing_once_in_orde
 async def test_a_page_of_a_list_is_a_part_of_the_whole_list_and_that_is_sorted(tables, order):
     by = {"newest": "changed", "title": "title", "begins": "begins", "ends": "begins"}[order]
 
-    whole = tables.listed(wanted(kind="initiative"), order, 1000)
-    parts = [line for offset in range(0, len(whole), 30) for line in tables.listed(wanted(kind="initiative"), order, 30, offset)]
+    whole = tables.listed(make_filter(kind="initiative"), order, 1000)
+    parts = [line for offset in range(0, len(whole), 30) for line in tables.listed(make_filter(kind="initiative"), order, 30, offset)]
 
     told = [(getattr(line, by) or "").lower() for line in whole if getattr(line, by)]
     assert parts == whole
@@ -157,17 +157,17 @@ async def test_things_that_share_most_are_related_and_a_thing_is_not_to_itself(t
     assert (len(found), counted[0], counted[-1] >= 2) == (6, 3, True)
 
 
-def marks(tables: Tables, thing: str, facet: str) -> list[str]:
-    return list(tables.counts(Wanted(words="it", among=(thing,), bases=tuple(Basis))).get(facet, {}))
+def marks(tables: FacetIndex, thing: str, facet: str) -> list[str]:
+    return list(tables.counts(Filter(words="it", among=(thing,), bases=tuple(Basis))).get(facet, {}))
 
 
 async def test_what_begins_or_goes_on_in_a_time_is_listed_by_its_beginning(tables):
-    every = tables.listed(wanted(kind="initiative"), "begins", 1000)
+    every = tables.listed(make_filter(kind="initiative"), "begins", 1000)
 
-    found = tables.between(wanted(kind="initiative"), "2024-06-01", "2024-06-30")
+    found = tables.between(make_filter(kind="initiative"), "2024-06-01", "2024-06-30")
 
     assert found == [it for it in every if it.begins and it.begins[:10] <= "2024-06-30" and (it.ends or it.begins)[:10] >= "2024-06-01"]
     assert found
-    assert tables.between(wanted(kind="initiative", goal="17"), "2023-01-01", "2023-01-01", 3) == tables.listed(
-        wanted(kind="initiative", goal="17"), "begins", 3
+    assert tables.between(make_filter(kind="initiative", goal="17"), "2023-01-01", "2023-01-01", 3) == tables.listed(
+        make_filter(kind="initiative", goal="17"), "begins", 3
     )

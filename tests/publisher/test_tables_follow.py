@@ -11,8 +11,8 @@ from conftest import CHANGED, IRIS, RICH, SEEN, plain, record_rows
 
 from journal.journal import Journal
 from publisher.facets import updater
-from publisher.facets.filter_query import Wanted, wanted
-from publisher.facets.queries import tables_in
+from publisher.facets.filter_query import Filter, make_filter
+from publisher.facets.queries import open_facet_index
 from publisher.store.follower import Follower
 from vocab.describe import quads
 from vocab.initiative import Event, Initiative, Party, Role, Text
@@ -84,10 +84,10 @@ def test_a_type_that_another_record_tells_of_an_organization_counts_for_all_that
     level(follower(data))
     change(data)
 
-    tables = tables_in(level(follower(data)))
+    tables = open_facet_index(level(follower(data)))
 
     rich = IRIS.thing("initiative", "demo", "a/1")
-    assert rich in [line.iri for line in tables.listed(wanted(stakeholder="civil-society"), "newest", 10)]
+    assert rich in [line.iri for line in tables.listed(make_filter(stakeholder="civil-society"), "newest", 10)]
 
 
 @pytest.mark.parametrize("batches", [1, 10], ids=["written", "held in memory"])
@@ -127,12 +127,12 @@ def test_a_file_whose_layout_a_kill_cut_off_is_made_anew(data):
 
 
 def test_a_generation_keeps_its_numbers_when_the_next_one_is_made(data):
-    before = tables_in(level(follower(data)))
-    counted = before.counts(Wanted())
+    before = open_facet_index(level(follower(data)))
+    counted = before.counts(Filter())
     change(data)
 
-    after = tables_in(level(follower(data)))
+    after = open_facet_index(level(follower(data)))
 
-    assert before.counts(wanted(kind="initiative"))["goal"] == counted["goal"]
-    assert after.counts(Wanted())["goal"] != counted["goal"]
+    assert before.counts(make_filter(kind="initiative"))["goal"] == counted["goal"]
+    assert after.counts(Filter())["goal"] != counted["goal"]
     assert (before.position, after.position) == (1, 2)

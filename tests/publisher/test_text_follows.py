@@ -15,8 +15,8 @@ from processes import Process
 from waiting import wait_until
 
 from journal.journal import Journal
-from publisher.search.query_parser import Wish
-from publisher.search.searcher import search_in
+from publisher.search.query_parser import SearchRequest
+from publisher.search.searcher import open_searcher
 from publisher.sparql.rewriting import await_indexes, rewrite
 from publisher.store.follower import Follower
 from publisher.store.process import command, environment
@@ -72,9 +72,9 @@ def shown(following: Follower) -> Generation:
 
 
 def found(generation: Generation, words: str) -> list[str]:
-    search = search_in(generation.path)
+    search = open_searcher(generation.path)
     assert search
-    return sorted(thing.removeprefix("https://x.org/id/") for thing, _ in search.find(Wish(words), 100_000).scores)
+    return sorted(thing.removeprefix("https://x.org/id/") for thing, _ in search.find(SearchRequest(words), 100_000).scores)
 
 
 def test_what_is_new_changed_gone_and_back_is_found_as_it_is_published(tmp_path: Path, follower: Start) -> None:
@@ -122,10 +122,10 @@ def test_a_record_that_changed_alone_is_newer(tmp_path: Path, follower: Start) -
     shown(following)
     commit(tmp_path, "1", told("1", "One"), told("1", "One", at=LATER))
 
-    search = search_in(shown(following).path)
+    search = open_searcher(shown(following).path)
 
     assert search
-    hits = search.find(Wish("", kind="initiative"), 2, newest=True)
+    hits = search.find(SearchRequest("", kind="initiative"), 2, newest=True)
     assert [entry.titles[0][0] for entry in hits.entries] == ["One", "Two"]
 
 
@@ -264,7 +264,7 @@ def test_an_index_of_an_older_format_is_not_searched_but_made_anew(tmp_path: Pat
     mark = json.loads((tmp_path / "shelf" / "text" / "position.json").read_text())
     (tmp_path / "shelf" / "text" / "position.json").write_text(json.dumps(mark | {"made": "1 tantivy-0.25.0 stemmer-3.0.0"}))
 
-    meanwhile = search_in(old.path)
+    meanwhile = open_searcher(old.path)
     at = shown(follower(tmp_path))
 
     assert meanwhile is None

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from publisher.search.index import Entry, Writer
-from publisher.search.query_parser import Wish
-from publisher.search.searcher import Search
-from publisher.search.snippet import marker
+from publisher.search.index import SearchEntry, Writer
+from publisher.search.query_parser import SearchRequest
+from publisher.search.searcher import Searcher
+from publisher.search.snippet import build_marker
 
 TITLES = {
     "en": "Telemedicine for remote clinics, a women's programme",
@@ -33,21 +33,21 @@ TITLES = {
 
 
 @pytest.fixture(scope="module")
-def search(tmp_path_factory: pytest.TempPathFactory) -> Search:
+def search(tmp_path_factory: pytest.TempPathFactory) -> Searcher:
     """Give an index of one title a language."""
     folder = tmp_path_factory.mktemp("texts")
     writer = Writer(folder / "index")
     for number, (language, title) in enumerate(TITLES.items()):
         source = "a" if number % 2 else "b"
-        writer.add(Entry(f"https://x.org/id/event/{source}/{language}", "event", source, number, ((title, language),), ()))
+        writer.add(SearchEntry(f"https://x.org/id/event/{source}/{language}", "event", source, number, ((title, language),), ()))
     writer.commit()
     writer.snapshot(folder / "shown")
     writer.close()
-    return Search(folder / "shown")
+    return Searcher(folder / "shown")
 
 
-def found(search: Search, words: str, **more: str) -> set[str]:
-    hits = search.find(Wish(words, **more), 50)
+def found(search: Searcher, words: str, **more: str) -> set[str]:
+    hits = search.find(SearchRequest(words, **more), 50)
     return {thing.rpartition("/")[2] for thing, _ in hits.scores}
 
 
@@ -116,7 +116,7 @@ def test_words_find_what_has_them_and_nothing_else(search, words, languages):
     ],
 )
 def test_where_nothing_has_the_words_similar_ones_are_taken_and_that_is_told(search, words, languages):
-    hits = search.find(Wish(words), 50)
+    hits = search.find(SearchRequest(words), 50)
 
     assert {thing.rpartition("/")[2] for thing, _ in hits.scores} == languages
     assert hits.loose == bool(languages)
@@ -131,13 +131,13 @@ def test_a_search_is_narrowed_by_language_kind_and_source(search):
 
 
 def test_the_newest_come_first_when_asked_for(search):
-    hits = search.find(Wish(""), 3, newest=True)
+    hits = search.find(SearchRequest(""), 3, newest=True)
 
     assert [thing.rpartition("/")[2] for thing, _ in hits.scores] == list(TITLES)[:-4:-1]
 
 
 def test_pages_hold_everything_once(search):
-    pages = [search.find(Wish(""), 4, offset) for offset in range(0, len(TITLES), 4)]
+    pages = [search.find(SearchRequest(""), 4, offset) for offset in range(0, len(TITLES), 4)]
 
     things = [thing for page in pages for thing, _ in page.scores]
     assert sorted(things) == sorted({*things})
@@ -147,8 +147,8 @@ def test_pages_hold_everything_once(search):
 @given(st.text(max_size=300) | st.text("\"*-() OR:^~[]{}/\\+'?.ab水", max_size=300))
 @settings(max_examples=150, deadline=None)
 def test_no_search_is_an_error(search, words):
-    search.find(Wish(words), 5)
-    marker(words).passage("A text with some words and 水資源", "en")
+    search.find(SearchRequest(words), 5)
+    build_marker(words).passage("A text with some words and 水資源", "en")
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_no_search_is_an_error(search, words):
     ],
 )
 def test_what_was_found_is_marked_and_nothing_is_lost(words, text, tag, marked):
-    pieces = marker(words).pieces(text, tag)
+    pieces = build_marker(words).pieces(text, tag)
 
     assert [piece.text for piece in pieces if piece.found] == marked
     assert "".join(piece.text for piece in pieces) == text
@@ -172,7 +172,7 @@ def test_what_was_found_is_marked_and_nothing_is_lost(words, text, tag, marked):
 def test_a_passage_shows_where_something_was_found():
     text = "Many words stand before. " * 30 + "Here is the clinic. " + "Many words come after. " * 30
 
-    passage = marker("clinics").passage(text, "en")
+    passage = build_marker("clinics").passage(text, "en")
 
     assert [piece.text for piece in passage if piece.found] == ["clinic"]
     assert passage[0].text == "… "
@@ -182,17 +182,17 @@ def test_a_passage_shows_where_something_was_found():
 
 def test_a_snapshot_stays_as_it_is_while_the_index_changes(tmp_path: Path):
     writer = Writer(tmp_path / "index")
-    writer.add(Entry("https://x.org/id/event/a/1", "event", "a", 1, (("One", "en"),), ()))
+    writer.add(SearchEntry("https://x.org/id/event/a/1", "event", "a", 1, (("One", "en"),), ()))
     writer.commit()
     writer.snapshot(tmp_path / "first")
-    before = Search(tmp_path / "first")
+    before = Searcher(tmp_path / "first")
 
     for number in range(2, 16):
-        writer.put(Entry(f"https://x.org/id/event/a/{number}", "event", "a", 1, (("One", "en"),), ()))
+        writer.put(SearchEntry(f"https://x.org/id/event/a/{number}", "event", "a", 1, (("One", "en"),), ()))
         writer.commit()
     writer.snapshot(tmp_path / "second")
 
-    assert before.find(Wish("one"), 1).total == 1
-    assert Search(tmp_path / "first").find(Wish("one"), 1).total == 1
-    assert Search(tmp_path / "second").find(Wish("one"), 1).total == 15
+    assert before.find(SearchRequest("one"), 1).total == 1
+    assert Searcher(tmp_path / "first").find(SearchRequest("one"), 1).total == 1
+    assert Searcher(tmp_path / "second").find(SearchRequest("one"), 1).total == 15
     writer.close()

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from pyoxigraph import QuerySolutions, RdfFormat, Store
 
 from publisher.errors import SyntaxFault
-from publisher.search.index import Entry, Writer
-from publisher.search.position_mapping import original
-from publisher.search.rewriting import MOST, rewrite
-from publisher.search.searcher import Search
+from publisher.search.index import SearchEntry, Writer
+from publisher.search.position_mapping import original_column
+from publisher.search.rewriting import MAX_RESULTS, rewrite
+from publisher.search.searcher import Searcher
 
 SPACE = "PREFIX text: <http://jena.apache.org/text#> PREFIX dct: <http://purl.org/dc/terms/> PREFIX x: <https://x.org/id/event/a/> "
 THINGS = {"clinic": "Remote clinics", "school": "Schools with a clinic", "farm": "Farmers' market {prices}"}
@@ -25,18 +25,18 @@ DATA = "".join(
 
 
 @pytest.fixture(scope="module")
-def search(tmp_path_factory: pytest.TempPathFactory) -> Search:
+def search(tmp_path_factory: pytest.TempPathFactory) -> Searcher:
     """Give an index of three things."""
     folder = tmp_path_factory.mktemp("rewriting")
     writer = Writer(folder / "index")
     for key, title in THINGS.items():
         text = "Une école de village" if key == "school" else "A village"
         tag = "fr" if key == "school" else "en"
-        writer.add(Entry(f"https://x.org/id/event/a/{key}", "event", "a", 1, ((title, "en"),), ((text, tag),)))
+        writer.add(SearchEntry(f"https://x.org/id/event/a/{key}", "event", "a", 1, ((title, "en"),), ((text, tag),)))
     writer.commit()
     writer.snapshot(folder / "shown")
     writer.close()
-    return Search(folder / "shown")
+    return Searcher(folder / "shown")
 
 
 @pytest.fixture(scope="module")
@@ -170,21 +170,21 @@ def test_a_fault_beyond_a_search_is_told_where_it_was_written(search):
         (int(part) for part in str(told.value).removeprefix("error at ").split(":")[:2]) for told in (written, rewritten)
     )
     assert moved > column
-    assert original(line, moved, done.inserted) == column
+    assert original_column(line, moved, done.inserted) == column
 
 
 def test_what_is_cut_is_told(tmp_path):
     writer = Writer(tmp_path / "index")
-    for number in range(MOST + 2):
-        writer.add(Entry(f"https://x.org/id/event/a/{number}", "event", "a", 1, (("One", "en"),), ()))
+    for number in range(MAX_RESULTS + 2):
+        writer.add(SearchEntry(f"https://x.org/id/event/a/{number}", "event", "a", 1, (("One", "en"),), ()))
     writer.commit()
     writer.snapshot(tmp_path / "shown")
     writer.close()
-    many = Search(tmp_path / "shown")
+    many = Searcher(tmp_path / "shown")
 
     all_, few = (rewrite(f"{SPACE} SELECT * {{ ?s text:query {words} }}", many) for words in ('"one"', '("one" 5)'))
 
-    assert (all_.cut, all_.text.count("<https://x.org/id/event/a/")) == (("one",), MOST + 1)
+    assert (all_.cut, all_.text.count("<https://x.org/id/event/a/")) == (("one",), MAX_RESULTS + 1)
     assert (few.cut, few.text.count("<https://x.org/id/event/a/")) == ((), 6)
 
 

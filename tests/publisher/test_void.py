@@ -10,7 +10,7 @@ import httpx
 from pyoxigraph import NamedNode, RdfFormat, Store, parse
 
 from publisher.app import create_app
-from publisher.releases.builder import make
+from publisher.releases.builder import build_release
 from publisher.store.query_service import Shelf
 from publisher.store.workers.pool import Limits
 from vocab.iris import Iris
@@ -42,7 +42,7 @@ async def test_the_counts_are_those_that_the_endpoint_gives(client: httpx.AsyncC
 
 async def test_a_release_counts_as_the_endpoint_does(client: httpx.AsyncClient, world: Path, tmp_path: Path) -> None:
     shutil.copytree(world / "journal", tmp_path / "journal")
-    make(tmp_path, IRIS, datetime(2026, 4, 1, tzinfo=UTC))
+    build_release(tmp_path, IRIS, datetime(2026, 4, 1, tzinfo=UTC))
     kept, shown = Store(), Store()
     kept.load((tmp_path / "releases/1/void.ttl").read_bytes(), RdfFormat.TURTLE)
     # What the status graph says is shown, but in no release.
@@ -61,7 +61,7 @@ async def test_a_release_counts_as_the_endpoint_does(client: httpx.AsyncClient, 
 
 async def test_its_address_tells_the_numbers_of_the_newest_release(world: Path, tmp_path: Path) -> None:
     shutil.copytree(world / "journal", tmp_path / "journal")
-    make(tmp_path, IRIS, datetime(2026, 4, 1, tzinfo=UTC))
+    build_release(tmp_path, IRIS, datetime(2026, 4, 1, tzinfo=UTC))
     store = Store()
 
     async with Shelf(tmp_path, IRIS, Limits(seconds=240, wait=240), readers=1) as shelf:

@@ -31,10 +31,10 @@ from harvesters.runs.harvest import harvest
 from harvesters.runs.status_file import write as write_status
 from harvesters.source import Source, parse
 from journal.journal import Journal
-from publisher.history.updater import Following
-from publisher.releases.builder import make
-from publisher.releases.dump import dump
-from publisher.releases.signature import key
+from publisher.history.updater import HistoryUpdater
+from publisher.releases.builder import build_release
+from publisher.releases.dump import write_dumps
+from publisher.releases.signature import load_key
 from publisher.store.follower import Follower
 from publisher.store.snapshots import Generation, newest
 from vocab.iris import BASE, Iris
@@ -91,7 +91,7 @@ def approve(home: Path, deed: str) -> None:
 
 def note(home: Path, deed: str) -> None:
     """Go on as the process does that notes what touched each graph."""
-    history = Following(home / "shelf" / "history", Journal(home / "journal"), BASE)
+    history = HistoryUpdater(home / "shelf" / "history", Journal(home / "journal"), BASE)
     history.step()
     history.close()
 
@@ -111,7 +111,7 @@ def _is_level(shown: Generation | None) -> bool:
 
 def release(home: Path, deed: str) -> None:
     if not (home / "releases" / "1").exists():
-        make(home, Iris(BASE), NOON)
+        build_release(home, Iris(BASE), NOON)
 
 
 def ask(home: Path, deed: str) -> None:
@@ -134,8 +134,8 @@ DEEDS: dict[str, Callable[[Path, str], Any]] = {
     **dict.fromkeys(("follow", "follow on", "follow further"), follow),
     "approve": approve,
     "note": note,
-    "dump": lambda home, _: dump(Journal(home / "journal"), home / "dumps"),
-    "key": lambda home, _: key(home / "signing"),
+    "dump": lambda home, _: write_dumps(Journal(home / "journal"), home / "dumps"),
+    "key": lambda home, _: load_key(home / "signing"),
     "release": release,
     "ask": ask,
     "asked": asked,

@@ -13,8 +13,8 @@ from pyoxigraph import Store
 
 from harvesters.archive import read_body
 from harvesters.page_model import SourcePosition
-from publisher.search.query_parser import Wish
-from publisher.search.searcher import Search
+from publisher.search.query_parser import SearchRequest
+from publisher.search.searcher import Searcher
 from publisher.store.snapshots import newest
 
 # What tells how often the network was asked, or where a reply lies in an archive whose records carry random ids.
@@ -77,8 +77,8 @@ def shelf(home: Path) -> dict[str, Any]:
         return {}
     folder = Path(generation.path)
     quads = sorted(map(str, Store.read_only(str(folder / "store"))))
-    search = Search(folder / "text")
-    found = {word: search.find(Wish(word), 100).entries for word in _WORDS}
+    search = Searcher(folder / "text")
+    found = {word: search.find(SearchRequest(word), 100).entries for word in _WORDS}
     answers = {word: sorted((entry.thing, entry.modified, entry.titles) for entry in entries) for word, entries in found.items()}
     told = {name: getattr(generation, name) for name in ("position", "entry", "quads", "status", "text")}
     mark = json.loads((home / "shelf" / "position.json").read_text())

@@ -24,7 +24,7 @@ from harvesters.runs.context import Means
 from harvesters.runs.harvest import harvest
 from harvesters.source import parse
 from publisher.app import create_app
-from publisher.portal.report.builder import make
+from publisher.portal.report.builder import build_report
 from publisher.releases import builder as release
 from publisher.store.query_service import Shelf
 from vocab.iris import BASE, Iris
@@ -242,9 +242,9 @@ async def test_a_calendar_holds_no_property_that_a_title_made(means: Means, regi
 
 async def test_a_report_neither_acts_nor_misleads(means: Means, site: httpx.AsyncClient) -> None:
     data = means.journal.folder.parent
-    release.make(data, Iris(), NOON)
+    release.build_release(data, Iris(), NOON)
 
-    told = make(data, Iris(), None, "en", {})
+    told = build_report(data, Iris(), None, "en", {})
 
     page = Page((data / "reports" / told.name / "report.html").read_text())
     assert "Hostile <b>registry</b>" in page.text

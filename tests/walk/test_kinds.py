@@ -15,7 +15,7 @@ from harvesters.ledger.models import Outcome
 from harvesters.runs.context import Means
 from harvesters.runs.harvest import harvest
 from harvesters.source import parse
-from publisher.releases.dump import dump
+from publisher.releases.dump import write_dumps
 
 COMMON = {"key": "id", "title@en": "name", "goals": "sdgs", "action_lines": "lines", "lead": "owner", "initiatives": "projects"}
 KINDS: dict[str, tuple[str, dict[str, str]]] = {
@@ -50,7 +50,7 @@ def harvested(request: pytest.FixtureRequest, means: Means) -> tuple[str, Means,
 def test_a_thing_of_each_kind_is_judged_published_and_dumped(harvested: tuple[str, Means, Any], tmp_path: Path) -> None:
     kind, means, plan = harvested
 
-    files = dump(means.journal, tmp_path / "dumps")
+    files = write_dumps(means.journal, tmp_path / "dumps")
 
     lines = gzip.decompress(files[0].read_bytes()).decode().splitlines()
     thing, record = means.iris.thing(kind, "all", "1"), means.iris.record("all", "1")

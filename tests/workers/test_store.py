@@ -25,7 +25,7 @@ from journal.journal import Journal
 from journal.store import Store
 from publisher.errors import ReleaseError
 from publisher.releases import object_store
-from publisher.releases.builder import make
+from publisher.releases.builder import build_release
 from publisher.store.releases.manifest import newest
 from vocab.iris import Iris
 
@@ -372,12 +372,12 @@ def test_replies_are_read_on_another_machine_also_after_one_died(tmp_path, url):
 
 def test_a_release_is_the_same_files_on_every_machine(tmp_path, url):
     journal(tmp_path / "1", url).append([ONE], run="a.1", time=NOW)
-    made = make(tmp_path / "1", Iris(), NOW)
-    object_store.put(tmp_path / "1", made.number)
-    object_store.put(tmp_path / "1", made.number)  # as after a crash
+    made = build_release(tmp_path / "1", Iris(), NOW)
+    object_store.upload(tmp_path / "1", made.number)
+    object_store.upload(tmp_path / "1", made.number)  # as after a crash
     journal(tmp_path / "2", url)
 
-    assert object_store.fetch(tmp_path / "2") == [1]
+    assert object_store.download(tmp_path / "2") == [1]
     one, other = ({path.name: path.read_bytes() for path in (tmp_path / number / "releases" / "1").iterdir()} for number in "12")
     assert newest(tmp_path / "2" / "releases") is not None
     assert one == other
@@ -386,8 +386,8 @@ def test_a_release_is_the_same_files_on_every_machine(tmp_path, url):
 def test_two_machines_do_not_both_cut_a_release(tmp_path, url):
     journal(tmp_path / "1", url).append([ONE], run="a.1", time=NOW)
     journal(tmp_path / "2", url)
-    made = [make(tmp_path / number, Iris(), NOW.replace(second=int(number))) for number in "12"]
-    object_store.put(tmp_path / "1", made[0].number)
+    made = [build_release(tmp_path / number, Iris(), NOW.replace(second=int(number))) for number in "12"]
+    object_store.upload(tmp_path / "1", made[0].number)
 
     with pytest.raises(ReleaseError, match="was cut on another machine at the same time"):
-        object_store.put(tmp_path / "2", made[1].number)
+        object_store.upload(tmp_path / "2", made[1].number)

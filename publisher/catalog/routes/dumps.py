@@ -12,7 +12,7 @@ from starlette.responses import Response
 from publisher.http.entity_tags import send_file
 from publisher.http.problems import HTTPProblem
 from publisher.pages.templating import Pages
-from publisher.releases.dump_index import NAME, listed
+from publisher.releases.dump_index import NAME, list_dumps
 from publisher.store.query_service import Shelf
 
 
@@ -22,7 +22,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     folder = shelf.data / "dumps"
 
     async def listing(request: Request) -> Response:
-        return pages.page("dumps.html", files=listed(folder))
+        return pages.page("dumps.html", files=list_dumps(folder))
 
     async def file(request: Request) -> Response:
         name = request.path_params["name"]

@@ -18,8 +18,8 @@ from publisher.http.problems import HTTPProblem
 from publisher.http.representation import Representation, build_response
 from publisher.pages.templating import Pages
 from publisher.rdf.results import Term
-from publisher.releases.dump_index import listed
-from publisher.releases.void import TARGETS, VOID, Numbers, read, statements
+from publisher.releases.dump_index import list_dumps
+from publisher.releases.void import TARGETS, VOID, VoidCounts, parse_statements, void_statements
 from publisher.store.descriptions import Description, Statement, spaces, write
 from publisher.store.queries import query
 from publisher.store.query_service import Shelf
@@ -51,9 +51,9 @@ async def describe(shelf: Shelf) -> Description:
     dataset, of = f"{shelf.iris.base}.well-known/void#dataset", await asyncio.to_thread(_newest, shelf)
     told = list(_dataset(shelf, dataset, of))
     if of:
-        told += read((shelf.data / "releases" / str(of.number) / NAME).read_bytes())
+        told += parse_statements((shelf.data / "releases" / str(of.number) / NAME).read_bytes())
     else:
-        told += statements(await _counted(shelf), shelf.iris, spaces(shelf.iris))
+        told += void_statements(await _counted(shelf), shelf.iris, spaces(shelf.iris))
     return Description(dataset, tuple(sorted(dict.fromkeys(told), key=lambda it: it.subject != dataset)), {}, spaces(shelf.iris))
 
 
@@ -61,10 +61,10 @@ def _newest(shelf: Shelf) -> Release | None:
     return next((it for it in releases(shelf.data / "releases") if not it.withdrawn and it.file(NAME)), None)
 
 
-async def _counted(shelf: Shelf) -> Numbers:
+async def _counted(shelf: Shelf) -> VoidCounts:
     """Count what is shown; links are left out where counting them takes longer than a query may."""
     properties, classes, kinds = await asyncio.gather(*(shelf.rows(query(it)) for it in ("void-properties", "void-classes", "kinds")))
-    told = Numbers(
+    told = VoidCounts(
         triples=sum(int(row["triples"].value) for row in properties),
         entities=sum(int(row["things"].value) for row in kinds),
         properties=Counter({row["property"].value: int(row["triples"].value) for row in properties}),
@@ -78,7 +78,7 @@ async def _counted(shelf: Shelf) -> Numbers:
     return _each_once(told)
 
 
-def _each_once(told: Numbers) -> Numbers:
+def _each_once(told: VoidCounts) -> VoidCounts:
     """Count a link where its address fits best: areas have addresses among those of the goals."""
     for (name, space), count in list(told.links.items()):
         for wider in TARGETS:
@@ -102,5 +102,5 @@ def _dataset(shelf: Shelf, dataset: str, of: Release | None) -> Iterator[Stateme
         for kept in of.files:
             if kept.name.startswith("stocktake-"):
                 yield Statement(dataset, f"{VOID}dataDump", Term(f"{base}releases/{of.number}/{kept.name}"))
-    for file in (it for it in listed(shelf.data / "dumps") if ".gone." not in it.name):
+    for file in (it for it in list_dumps(shelf.data / "dumps") if ".gone." not in it.name):
         yield Statement(dataset, f"{VOID}dataDump", Term(f"{base}dumps/{file.name}"))

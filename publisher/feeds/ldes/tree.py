@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from publisher.feeds.xml_writing import instant
-from publisher.history.change_reader import Change, Deed
-from publisher.history.record_states import State
+from publisher.history.change_reader import Change, ChangeType
+from publisher.history.record_states import RecordState
 from vocab.terms import DCT, PROV, RDF, SCHEMA, SH, XSD, literal
 
 LDES, TREE, STREAMS = "https://w3id.org/ldes#", "https://w3id.org/tree#", "https://www.w3.org/ns/activitystreams#"
 _A = f"<{RDF}type>"
-_DEEDS = {Deed.NEW: f"{STREAMS}Create", Deed.CHANGED: f"{STREAMS}Update", Deed.GONE: f"{STREAMS}Delete"}
+_DEEDS = {ChangeType.NEW: f"{STREAMS}Create", ChangeType.CHANGED: f"{STREAMS}Update", ChangeType.GONE: f"{STREAMS}Delete"}
 _TIME = f"<{PROV}generatedAtTime>"
 
 
@@ -53,7 +53,7 @@ class Stream:
         yield f"{its} <{LDES}timestampPath> {_TIME} ."
         yield f"{its} <{LDES}versionOfPath> <{DCT}isVersionOf> ."
         yield f"{its} <{LDES}sequencePath> <{SCHEMA}position> ."
-        for name, deed in (("Create", Deed.NEW), ("Update", Deed.CHANGED), ("Delete", Deed.GONE)):
+        for name, deed in (("Create", ChangeType.NEW), ("Update", ChangeType.CHANGED), ("Delete", ChangeType.GONE)):
             yield f"{its} <{LDES}version{name}Path> {_A} ."
             yield f"{its} <{LDES}version{name}Object> <{_DEEDS[deed]}> ."
 
@@ -71,7 +71,7 @@ class Stream:
                 yield f"{link} <{TREE}path> {_TIME} ."
                 yield f'{link} <{TREE}value> "{instant(value)}"^^<{XSD}dateTime> .'
 
-    def member(self, it: Change, state: State) -> Iterator[str]:
+    def member(self, it: Change, state: RecordState) -> Iterator[str]:
         """Write a member."""
         version = f"<{self.base}{path(it)}>"
         yield f"<{self.iri}> <{TREE}member> {version} ."

@@ -10,13 +10,13 @@ from pyoxigraph import Literal, NamedNode, RdfFormat, Triple, serialize
 from publisher.feeds.oai import datacite, dublin_core
 from publisher.feeds.record_metadata import RecordMetadata, read_metadata
 from publisher.history.change_reader import Change
-from publisher.history.record_states import State
+from publisher.history.record_states import RecordState
 from publisher.rdf.results import Term
 from publisher.rdf.xml_text import xml
 from publisher.store.workers.reader import PREFIXES
 from vocab.iris import Iris
 
-Write = Callable[[Change, State, Iris], str]
+Write = Callable[[Change, RecordState, Iris], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ def _from_metadata(write: Callable[[RecordMetadata], str]) -> Write:
     return lambda change, state, iris: write(read_metadata(change, state, iris))
 
 
-def _rdf(change: Change, state: State, iris: Iris) -> str:
+def _rdf(change: Change, state: RecordState, iris: Iris) -> str:
     """Write all that the record's graph holds as RDF/XML."""
     triples = (Triple(NamedNode(s), NamedNode(p), _node(o)) for s, p, o in sorted(state.statements, key=_order))
     told = serialize(triples, format=RdfFormat.RDF_XML, prefixes={**PREFIXES, "wsis": iris.ns}) or b""

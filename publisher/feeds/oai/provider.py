@@ -20,7 +20,7 @@ from publisher.feeds.oai.formats import FORMATS
 from publisher.feeds.sets import set_title
 from publisher.feeds.xml_writing import element, empty, instant
 from publisher.history import change_reader
-from publisher.history.record_states import State, level, states
+from publisher.history.record_states import RecordState, read_states, wait_until_current
 from publisher.pages.branding import NAME
 from publisher.rdf.results import Row
 from publisher.store.queries import query
@@ -54,11 +54,11 @@ class Provider:
         return await self._list(asked)
 
     async def _identify(self) -> str:
-        await level(self.shelf)
+        await wait_until_current(self.shelf)
 
         def earliest() -> int | None:
-            with change_reader.reading(self.shelf.history) as file:
-                return change_reader.earliest(file) if file else None
+            with change_reader.open_log(self.shelf.history) as file:
+                return change_reader.first_announcement(file) if file else None
 
         since = await asyncio.to_thread(earliest)
         parts = (
@@ -84,11 +84,11 @@ class Provider:
     async def _sets(self, token: str | None) -> str:
         if token is not None:
             tokens.read_token(token, "ListSets", self.key)
-        await level(self.shelf)
+        await wait_until_current(self.shelf)
 
         def names() -> list[str]:
-            with change_reader.reading(self.shelf.history) as file:
-                return change_reader.names(file) if file else []
+            with change_reader.open_log(self.shelf.history) as file:
+                return change_reader.set_names(file) if file else []
 
         found, titles = await asyncio.to_thread(names), await self._registries()
         if not found:
@@ -108,12 +108,12 @@ class Provider:
         return f"<GetRecord>{''.join(told)}</GetRecord>"
 
     async def _change(self, identifier: str) -> change_reader.Change:
-        horizon = await level(self.shelf)
+        horizon = await wait_until_current(self.shelf)
         name = identifier.removeprefix(self.shelf.iris.record("", "")[:-1])
 
         def find() -> change_reader.Change | None:
-            with change_reader.reading(self.shelf.history) as file:
-                return change_reader.record(file, name, horizon.place) if file and name != identifier else None
+            with change_reader.open_log(self.shelf.history) as file:
+                return change_reader.latest_change(file, name, horizon.place) if file and name != identifier else None
 
         found = await asyncio.to_thread(find)
         if found is None:
@@ -126,7 +126,7 @@ class Provider:
         most = RECORDS_PER_PAGE if verb == "ListRecords" else HEADERS_PER_PAGE
 
         def page() -> list[change_reader.Change]:
-            with change_reader.reading(self.shelf.history) as file:
+            with change_reader.open_log(self.shelf.history) as file:
                 return change_reader.changes(file, token.of, token.after, token.last, most, token.place) if file else []
 
         found = await asyncio.to_thread(page)
@@ -144,15 +144,15 @@ class Provider:
         _check_prefix(asked["metadataPrefix"])
         since, until = parse_bounds(asked.get("from"), asked.get("until"))
         of = asked.get("set", change_reader.ALL)
-        horizon = await level(self.shelf)
+        horizon = await wait_until_current(self.shelf)
 
         def begin() -> tuple[int, int, int]:
-            with change_reader.reading(self.shelf.history) as file:
+            with change_reader.open_log(self.shelf.history) as file:
                 if file is None:
                     return 0, 0, 0
-                after = change_reader.number(file, of, change_reader.told_before(file, since)) if since is not None else 0
-                end = horizon.place if until is None else min(horizon.place, change_reader.told_before(file, until))
-                last = change_reader.number(file, of, end)
+                after = change_reader.last_number(file, of, change_reader.last_announced_before(file, since)) if since is not None else 0
+                end = horizon.place if until is None else min(horizon.place, change_reader.last_announced_before(file, until))
+                last = change_reader.last_number(file, of, end)
                 return after, last, change_reader.count(file, of, after, last, horizon.place)
 
         after, last, total = await asyncio.to_thread(begin)
@@ -165,7 +165,7 @@ class Provider:
     async def _resumed(self, text: str, verb: str) -> tokens.ResumptionToken:
         token = tokens.read_token(text, verb, self.key)
         _check_prefix(token.prefix)
-        horizon = await level(self.shelf)
+        horizon = await wait_until_current(self.shelf)
         if token.entry > horizon.entry:  # another publisher of the journal, which is ahead, has given it
             raise NotReady(f"the list is that of journal entry {token.entry}, this copy is only at {horizon.entry}; ask again in a moment")
         if token.id != await self._id(token.entry):
@@ -177,11 +177,11 @@ class Provider:
         return found.id[:16] if found else ""
 
     async def _told(self, found: Sequence[change_reader.Change], prefix: str) -> list[str]:
-        alive = [it for it in found if it.deed is not change_reader.Deed.GONE]
-        held = dict(zip((it.place for it in alive), await states(self.shelf, alive), strict=True))
+        alive = [it for it in found if it.deed is not change_reader.ChangeType.GONE]
+        held = dict(zip((it.place for it in alive), await read_states(self.shelf, alive), strict=True))
         return await asyncio.to_thread(lambda: list(self._records(found, held, prefix)))
 
-    def _records(self, found: Sequence[change_reader.Change], held: dict[int, State], prefix: str) -> Iterator[str]:
+    def _records(self, found: Sequence[change_reader.Change], held: dict[int, RecordState], prefix: str) -> Iterator[str]:
         write = FORMATS[prefix].write
         for it in found:
             state = held.get(it.place)
@@ -194,7 +194,7 @@ class Provider:
 
 def header(it: change_reader.Change, base: str) -> str:
     """Write a record's header."""
-    status = ' status="deleted"' if it.deed is change_reader.Deed.GONE else ""
+    status = ' status="deleted"' if it.deed is change_reader.ChangeType.GONE else ""
     sets = "".join(element("setSpec", name) for name in it.sets if ":" in name)
     return f"<header{status}>{element('identifier', base + it.graph)}{element('datestamp', instant(it.told or 0))}{sets}</header>"
 

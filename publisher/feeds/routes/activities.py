@@ -18,7 +18,7 @@ from starlette.responses import Response
 from publisher.feeds.record_metadata import read_metadata
 from publisher.feeds.xml_writing import instant
 from publisher.history import change_reader
-from publisher.history.record_states import State, level, states
+from publisher.history.record_states import RecordState, read_states, wait_until_current
 from publisher.http.links import origin
 from publisher.http.problems import HTTPProblem
 from publisher.http.representation import Representation, build_response
@@ -31,7 +31,7 @@ MEDIA = "application/activity+json"
 _CONTEXT = "https://www.w3.org/ns/activitystreams"
 _FOR_EVER = "public, max-age=31536000, immutable"
 _SOON = "public, max-age=60"
-_DEEDS = {change_reader.Deed.NEW: "Create", change_reader.Deed.CHANGED: "Update", change_reader.Deed.GONE: "Delete"}
+_DEEDS = {change_reader.ChangeType.NEW: "Create", change_reader.ChangeType.CHANGED: "Update", change_reader.ChangeType.GONE: "Delete"}
 _TYPES = {"initiative": "Article", "event": "Event", "document": "Document", "post": "Note"}
 
 
@@ -58,7 +58,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
             raise HTTPProblem(HTTPStatus.NOT_FOUND, f"The collection has no page {text}")
         number, host = int(text), origin(request)
         found = await asyncio.to_thread(_changes, (number - 1) * PAGE_SIZE, min(number * PAGE_SIZE, size))
-        held = await states(shelf, found)
+        held = await read_states(shelf, found)
         full = number * PAGE_SIZE <= size
         told = {
             "@context": _CONTEXT,
@@ -73,16 +73,16 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         return _tell(request, told, _FOR_EVER if full else _SOON)
 
     async def _size() -> int:
-        horizon = await level(shelf)
+        horizon = await wait_until_current(shelf)
 
         def read() -> int:
-            with change_reader.reading(shelf.history) as file:
-                return change_reader.number(file, change_reader.ALL, horizon.place) if file else 0
+            with change_reader.open_log(shelf.history) as file:
+                return change_reader.last_number(file, change_reader.ALL, horizon.place) if file else 0
 
         return await asyncio.to_thread(read)
 
     def _changes(after: int, last: int) -> list[change_reader.Change]:
-        with change_reader.reading(shelf.history) as file:
+        with change_reader.open_log(shelf.history) as file:
             return change_reader.changes(file, change_reader.ALL, after, last, PAGE_SIZE) if file else []
 
     routes.add_route("/activities", collection, methods=["GET", "HEAD"])
@@ -90,12 +90,12 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     return routes
 
 
-def activities(found: Sequence[change_reader.Change], held: Sequence[State], host: str, iris: Iris) -> list[dict[str, object]]:
+def activities(found: Sequence[change_reader.Change], held: Sequence[RecordState], host: str, iris: Iris) -> list[dict[str, object]]:
     """Tell changes as activities."""
     return [_activity(change, state, host, iris) for change, state in zip(found, held, strict=True)]
 
 
-def _activity(change: change_reader.Change, state: State, host: str, iris: Iris) -> dict[str, object]:
+def _activity(change: change_reader.Change, state: RecordState, host: str, iris: Iris) -> dict[str, object]:
     it, when = read_metadata(change, state, iris), instant(change.stamp)
     kind = _TYPES.get(change.kind, "Object")
     gone = {"type": "Tombstone", "formerType": kind, "deleted": when}
@@ -108,7 +108,7 @@ def _activity(change: change_reader.Change, state: State, host: str, iris: Iris)
         "endTime": when,
         "object": {
             "id": it.topic,
-            **(gone if change.deed is change_reader.Deed.GONE else {"type": kind}),
+            **(gone if change.deed is change_reader.ChangeType.GONE else {"type": kind}),
             **({"nameMap": names} if names else {}),
             "url": f"{host}/page/{change.thing}",
         },

@@ -17,7 +17,7 @@ from starlette.responses import Response, StreamingResponse
 from publisher.feeds import atom, calendar
 from publisher.feeds.sets import FEED_FAMILIES, feed_path, set_concept, set_title
 from publisher.history import change_reader
-from publisher.history.record_states import AT_ONCE, level, states
+from publisher.history.record_states import BATCH, read_states, wait_until_current
 from publisher.http.links import Link, origin
 from publisher.http.problems import HTTPProblem
 from publisher.http.representation import Representation, build_response
@@ -44,13 +44,13 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         return await _feed(request, ":".join(given[name] for name in ("family", "code", "basis") if name in given))
 
     async def _feed(request: Request, of: str) -> Response:
-        horizon = await level(shelf)
+        horizon = await wait_until_current(shelf)
         size = await asyncio.to_thread(_size, of, horizon.place)
         if not size and of != change_reader.ALL:
             raise HTTPProblem(HTTPStatus.NOT_FOUND, f"No record was ever in {of}; the feeds that there are stand in /oai?verb=ListSets")
         number = _archive(request, size // atom.PAGE_SIZE)
         found = await asyncio.to_thread(_changes, of, number, size)
-        held = await states(shelf, found)
+        held = await read_states(shelf, found)
         it = _described(request, of, number, size, found)
         body = await asyncio.to_thread(atom.write_feed, it, origin(request), shelf.iris, found, held)
         hub = request.app.state.hub
@@ -80,21 +80,21 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         )
 
     def _size(of: str, place: int) -> int:
-        with change_reader.reading(shelf.history) as file:
-            return change_reader.number(file, of, place) if file else 0
+        with change_reader.open_log(shelf.history) as file:
+            return change_reader.last_number(file, of, place) if file else 0
 
     def _changes(of: str, number: int, size: int) -> list[change_reader.Change]:
         """Give the changes of an archive in their order, or of the feed itself (0) the newest of each record first."""
-        with change_reader.reading(shelf.history) as file:
+        with change_reader.open_log(shelf.history) as file:
             if file is None:
                 return []
             if number:
                 return change_reader.changes(file, of, (number - 1) * atom.PAGE_SIZE, number * atom.PAGE_SIZE, atom.PAGE_SIZE)
-            found = change_reader.newest(file, of, size, atom.PAGE_SIZE)
+            found = change_reader.newest_changes(file, of, size, atom.PAGE_SIZE)
             return list({it.name: it for it in reversed(found)}.values())[::-1]
 
     async def events(request: Request) -> Response:
-        horizon = await level(shelf)
+        horizon = await wait_until_current(shelf)
         etag = f'W/"{horizon.entry}-{calendar.FORMAT_VERSION}"'
         headers = {"ETag": etag, "Cache-Control": _SOON, "Content-Disposition": 'inline; filename="events.ics"'}
         if etag in request.headers.get("if-none-match", ""):
@@ -105,15 +105,15 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         yield calendar.write_header(f"{shelf.iris.base}feeds/events", pages.branding.name)
         after = 0
         while found := await asyncio.to_thread(_latest, after, place):
-            alive = [it for it in found if it.deed is not change_reader.Deed.GONE]
-            for change, state in zip(alive, await states(shelf, alive), strict=True):
+            alive = [it for it in found if it.deed is not change_reader.ChangeType.GONE]
+            for change, state in zip(alive, await read_states(shelf, alive), strict=True):
                 yield calendar.write_event(change, state, host, shelf.iris)
             after = found[-1].number
         yield calendar.END
 
     def _latest(after: int, place: int) -> list[change_reader.Change]:
-        with change_reader.reading(shelf.history) as file:
-            return change_reader.changes(file, _EVENTS, after, place, AT_ONCE, place) if file else []
+        with change_reader.open_log(shelf.history) as file:
+            return change_reader.changes(file, _EVENTS, after, place, BATCH, place) if file else []
 
     for where, endpoint in (
         ("/feeds/events.ics", events),

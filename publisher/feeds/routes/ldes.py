@@ -20,7 +20,7 @@ from publisher.feeds.ldes.fragments import PAGE_SIZE, Day, days, month, months
 from publisher.feeds.ldes.tree import LDES, STREAMS, TREE, Relation, Stream
 from publisher.formats import GraphFormat
 from publisher.history import change_reader
-from publisher.history.record_states import level, states
+from publisher.history.record_states import read_states, wait_until_current
 from publisher.http.links import origin
 from publisher.http.negotiation import best_match
 from publisher.http.paths import path_segments
@@ -86,7 +86,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         text = request.path_params.get("after", "")
         if text and not _NUMBER.match(text):
             raise HTTPProblem(HTTPStatus.NOT_FOUND, "A page of the latest versions is /ldes/latest or one that such a page links")
-        horizon, least = await level(shelf), request.query_params.get("entry", "")
+        horizon, least = await wait_until_current(shelf), request.query_params.get("entry", "")
         if _NUMBER.match(least) and int(least) > horizon.entry:  # another publisher, which is ahead, has linked this page
             raise NotReady(f"the page before was of journal entry {least}, this copy is only at {horizon.entry}; ask again in a moment")
         found = await asyncio.to_thread(_changes, int(text or 0), horizon.place, horizon.place)
@@ -96,11 +96,11 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
 
     async def version(request: Request) -> Response:
         _, entry, *record = path_segments(request) + [""] * 2  # of an address that is too short, what is missing is empty
-        horizon = await level(shelf)
+        horizon = await wait_until_current(shelf)
         found = await asyncio.to_thread(_one, "/".join(record[:-2]), entry, horizon.place)
         if found is None:
             raise HTTPProblem(HTTPStatus.NOT_FOUND, "There is no such version; the pages of /ldes name them")
-        (state,) = await states(shelf, [found])
+        (state,) = await read_states(shelf, [found])
         return await _tell(request, _stream(request).member(found, state), _FOR_EVER)
 
     async def _node(
@@ -111,27 +111,27 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         closed: bool = False,
         more: Iterable[str] = (),
     ) -> Response:
-        it, held = _stream(request), await states(shelf, found or [])
+        it, held = _stream(request), await read_states(shelf, found or [])
         members = (line for change, state in zip(found or [], held, strict=True) for line in it.member(change, state))
         told = [*it.described(it.host + path), *it.node(path, relations), *more, *members]
         return await _tell(request, told, _FOR_EVER if closed else _SOON)
 
     async def _days() -> list[Day]:
-        horizon = await level(shelf)
+        horizon = await wait_until_current(shelf)
 
         def read() -> list[tuple[int, int]]:
-            with change_reader.reading(shelf.history) as file:
+            with change_reader.open_log(shelf.history) as file:
                 return change_reader.days(file, horizon.entry) if file else []
 
         return days(await asyncio.to_thread(read))
 
     def _changes(after: int, last: int, latest: int | None) -> list[change_reader.Change]:
-        with change_reader.reading(shelf.history) as file:
+        with change_reader.open_log(shelf.history) as file:
             return change_reader.changes(file, change_reader.ALL, after, last, PAGE_SIZE, latest) if file else []
 
     def _one(name: str, entry: str, upto: int) -> change_reader.Change | None:
-        with change_reader.reading(shelf.history) as file:
-            return change_reader.at(file, name, int(entry), upto) if file and _NUMBER.match(entry) else None
+        with change_reader.open_log(shelf.history) as file:
+            return change_reader.change_at(file, name, int(entry), upto) if file and _NUMBER.match(entry) else None
 
     def _stream(request: Request) -> Stream:
         return Stream(shelf.iris.base, origin(request))

@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from publisher.feeds.xml_writing import element, instant
 from publisher.history import change_reader
-from publisher.history.record_states import level
+from publisher.history.record_states import wait_until_current
 from publisher.http.links import origin
 from publisher.http.problems import HTTPProblem
 from publisher.http.representation import Representation, build_response
@@ -37,10 +37,10 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     routes = APIRouter()
 
     async def index(request: Request) -> Response:
-        horizon, host = await level(shelf), origin(request)
+        horizon, host = await wait_until_current(shelf), origin(request)
 
         def read() -> list[tuple[int, int]]:
-            with change_reader.reading(shelf.history) as file:
+            with change_reader.open_log(shelf.history) as file:
                 return change_reader.slices(file, horizon.place) if file else []
 
         found = await asyncio.to_thread(read)
@@ -48,12 +48,12 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         return _tell(request, "sitemapindex", "sitemap", rows)
 
     async def part(request: Request) -> Response:
-        horizon, text = await level(shelf), request.path_params["number"]
+        horizon, text = await wait_until_current(shelf), request.path_params["number"]
         number = int(text) if text.isascii() and text.isdecimal() and len(text) < 9 else 0
 
         def read() -> list[tuple[str, int]]:
-            with change_reader.reading(shelf.history) as file:
-                return change_reader.slice_of(file, number, horizon.place) if file and number else []
+            with change_reader.open_log(shelf.history) as file:
+                return change_reader.slice_records(file, number, horizon.place) if file and number else []
 
         found = await asyncio.to_thread(read)
         if not found:

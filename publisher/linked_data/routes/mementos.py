@@ -13,9 +13,9 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from publisher.formats import DATA_FORMATS, HTML
-from publisher.history.graph_changes import Touch
-from publisher.history.mementos import MEDIA, Memento, at, links, mementos, seconds
-from publisher.history.versions import history, version
+from publisher.history.graph_changes import GraphChange
+from publisher.history.mementos import MEDIA, Memento, links, memento_at, mementos, parse_stamp
+from publisher.history.versions import read_history, read_version
 from publisher.http.links import link_header, linkset_text, origin
 from publisher.http.paths import path_segments, split_suffix
 from publisher.http.problems import HTTPProblem
@@ -36,7 +36,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         graph = "/".join(path_segments(request))
         known = mementos(await _history(shelf, graph))
         wanted = _wanted(request)
-        found = known[-1] if wanted is None else at(known, wanted) or known[0]  # section 4.5.3: before the first, the first
+        found = known[-1] if wanted is None else memento_at(known, wanted) or known[0]  # section 4.5.3: before the first, the first
         told = {"Vary": "accept-datetime", "Link": link_header(links(origin(request), graph, known, found))}
         return RedirectResponse(request.scope.get("root_path", "") + found.address(graph), HTTPStatus.FOUND, told)
 
@@ -48,8 +48,8 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     async def memento(request: Request) -> Response:
         stamp, *rest = path_segments(request) or [""]
         graph, suffix, found = await _named(shelf, "/".join(rest))
-        time, known = seconds(stamp), mementos(found)
-        shown = at(known, time) if time is not None else None
+        time, known = parse_stamp(stamp), mementos(found)
+        shown = memento_at(known, time) if time is not None else None
         if shown is None:
             raise HTTPProblem(HTTPStatus.NOT_FOUND, f"{shelf.iris.base}{graph} was not known then; its first state is of {known[0].stamp}")
         if shown.time != time:
@@ -58,7 +58,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         return await _tell(request, graph, suffix, shown, known)
 
     async def _tell(request: Request, graph: str, suffix: str | None, shown: Memento, known: list[Memento]) -> Response:
-        it = await version(shelf, shelf.iris.base + graph, shown.entry)
+        it = await read_version(shelf, shelf.iris.base + graph, shown.entry)
         if it is None:
             raise _BEHIND
         place, negotiated = ResourceURLs(shown.address(graph)), is_negotiated(request, suffix)
@@ -87,9 +87,9 @@ def _status(it: Description) -> HTTPStatus:
     return HTTPStatus.GONE if gone or not it.statements else HTTPStatus.OK
 
 
-async def _history(shelf: Shelf, graph: str) -> tuple[Touch, ...]:
+async def _history(shelf: Shelf, graph: str) -> tuple[GraphChange, ...]:
     """Give a graph's history; raises Refused where nothing is known of it (404) or not yet (503)."""
-    found = await history(shelf, shelf.iris.base + graph)
+    found = await read_history(shelf, shelf.iris.base + graph)
     if found is None:
         raise _BEHIND
     if not found:
@@ -97,10 +97,10 @@ async def _history(shelf: Shelf, graph: str) -> tuple[Touch, ...]:
     return found
 
 
-async def _named(shelf: Shelf, name: str) -> tuple[str, str | None, tuple[Touch, ...]]:
+async def _named(shelf: Shelf, name: str) -> tuple[str, str | None, tuple[GraphChange, ...]]:
     """Find the graph of a path, as it is or else without its suffix."""
     stem, suffix = split_suffix(name)
-    if suffix and not await history(shelf, shelf.iris.base + name):
+    if suffix and not await read_history(shelf, shelf.iris.base + name):
         return stem, suffix, await _history(shelf, stem)
     return name, None, await _history(shelf, name)
 

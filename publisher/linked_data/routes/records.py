@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.formats import DATA_FORMATS, HTML
-from publisher.history.changes import changes
-from publisher.history.versions import history
+from publisher.history.changes import recent_changes
+from publisher.history.versions import read_history
 from publisher.http.links import Link, origin, typed_link
 from publisher.linked_data.content_response import Resource, respond
 from publisher.linked_data.document_lookup import Document, find_document
@@ -45,8 +45,8 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
 
     async def _show(found: Document) -> Response:
         it = found.it
-        past = await history(shelf, it.iri)
-        told, graphs = changes(past or (), it, shelf.iris), DATA_FORMATS.values()
+        past = await read_history(shelf, it.iri)
+        told, graphs = recent_changes(past or (), it, shelf.iris), DATA_FORMATS.values()
         standing, at = (await standings(shelf)).get(_source(found)), clock()
         if _gone(found):
             heirs = await replaced(shelf, it.iri)

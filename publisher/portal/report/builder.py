@@ -19,9 +19,9 @@ from publisher.pages.charts.svg import style
 from publisher.pages.escaping import finalize
 from publisher.portal.facet_labels import Names
 from publisher.portal.report.content import Grid, Section, methods, sections
-from publisher.portal.report.pdf import pdf
-from publisher.portal.report.report_data import ground, release_of
-from publisher.portal.report.scope import Scope, scope
+from publisher.portal.report.pdf import render_pdf
+from publisher.portal.report.report_data import find_release, open_report_data
+from publisher.portal.report.scope import Scope, parse_scope
 from publisher.store.releases.manifest import Release
 from vocab.iris import Iris
 
@@ -42,16 +42,16 @@ class Report:
     files: Mapping[str, int]
 
 
-def make(data: Path, iris: Iris, number: int | None, language: str, chosen: Mapping[str, str]) -> Report:
+def build_report(data: Path, iris: Iris, number: int | None, language: str, chosen: Mapping[str, str]) -> Report:
     """Make the report of release *number* (None: the newest) in *language*, narrowed to *chosen*; one that is there is replaced.
 
     Raises ReportError and NoRelease.
     """
-    release = release_of(data, number)
+    release = find_release(data, number)
     names = Names(iris, {source.name: source.title for source in release.sources})
     with speaking(language if language in LANGUAGES else "en"):
-        of = scope(release.number, language, chosen, names)
-        with ground(data, release, iris) as it:
+        of = parse_scope(release.number, language, chosen, names)
+        with open_report_data(data, release, iris) as it:
             parts, method = list(sections(it, of, names)), methods(it, of, iris.base)
         files, title = _files(release, of, names, parts, method, iris), _title(of, names)
     sizes = {file: len(content) for file, content in files.items()}
@@ -68,7 +68,7 @@ def _files(release: Release, of: Scope, names: Names, parts: list[Section], meth
     page = _templates().get_template("report.html").render(**told, printed=PRINT, style=STYLE)
     return {
         REPORT: page.replace('href="/', f'href="{iris.base}').encode(),
-        PRINT: pdf(title, lead, parts, method, of.language, release.issued, words),
+        PRINT: render_pdf(title, lead, parts, method, of.language, release.issued, words),
         STYLE: (_HERE / "report.css").read_bytes() + style().encode(),
     }
 
@@ -119,7 +119,7 @@ def _write(reports: Path, name: str, files: Mapping[str, bytes]) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def listed(reports: Path) -> list[Report]:
+def list_reports(reports: Path) -> list[Report]:
     """List the reports that are kept, those of the newest release first."""
     found = []
     for path in reports.glob(f"release-*/{NUMBERS}"):

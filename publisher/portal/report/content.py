@@ -9,7 +9,7 @@ from datetime import date
 from markupsafe import Markup
 
 from publisher.facets import filter_query as asking
-from publisher.facets.filter_query import Wanted
+from publisher.facets.filter_query import Filter
 from publisher.languages.translations import day, number
 from publisher.languages.translations import translated as _
 from publisher.pages.charts.bars import Bar, bars
@@ -18,7 +18,7 @@ from publisher.portal.facet_labels import Names, facet_title
 from publisher.portal.facet_panels import order, panel
 from publisher.portal.map import countries
 from publisher.portal.matrix import matrix
-from publisher.portal.report.report_data import Ground
+from publisher.portal.report.report_data import ReportData
 from publisher.portal.report.scope import Scope
 from publisher.portal.trends import trend
 from vocab.initiative import Basis
@@ -48,7 +48,7 @@ class Section:
     keyed: bool = False  # whether the grid's first column is the colour of a series in the drawing
 
 
-def sections(it: Ground, of: Scope, names: Names) -> Iterator[Section]:
+def sections(it: ReportData, of: Scope, names: Names) -> Iterator[Section]:
     """Draw up a report in the language of the visit."""
     wanted = of.wanted
     counts = it.tables.counts(wanted)
@@ -70,8 +70,8 @@ def sections(it: Ground, of: Scope, names: Names) -> Iterator[Section]:
     yield _remarks(it, wanted, names)
 
 
-def _glance(it: Ground, of: Scope, names: Names) -> Section:
-    every = asking.wanted(**dict(of.chosen))
+def _glance(it: ReportData, of: Scope, names: Names) -> Section:
+    every = asking.make_filter(**dict(of.chosen))
     kinds = it.tables.counts(every).get("kind", {})
     rows = tuple((names.name("kind", kind), number(things)) for kind, things in sorted(kinds.items(), key=lambda pair: order("", *pair)))
     told = _("An initiative linked to several action lines or SDGs is counted under each.")
@@ -79,7 +79,7 @@ def _glance(it: Ground, of: Scope, names: Names) -> Section:
     return Section("kinds", _("At a glance"), (told,), None, grid, asking.counts(every, "kind", names.iris))
 
 
-def _bars(it: Ground, wanted: Wanted, facet: str, names: Names) -> Section:
+def _bars(it: ReportData, wanted: Filter, facet: str, names: Names) -> Section:
     found = panel(facet, it.tables.counts(wanted).get(facet, {}), wanted, names)
     drawn = [bar for bar in found.bars if bar.value][:_BARS]
     text = () if drawn else (_("No data reported."),)
@@ -87,7 +87,7 @@ def _bars(it: Ground, wanted: Wanted, facet: str, names: Names) -> Section:
     return Section(facet, found.title, text, drawing, None, asking.counts(wanted, facet, names.iris))
 
 
-def _matrix(it: Ground, wanted: Wanted, names: Names) -> Section:
+def _matrix(it: ReportData, wanted: Filter, names: Names) -> Section:
     found = matrix(it.tables, wanted, names, it.links)
     told = _("{borne} of the {links} links in the official WSIS–SDG Matrix have at least one initiative.")
     more = _("A further {beyond} pairs have initiatives but no official link.")
@@ -96,7 +96,7 @@ def _matrix(it: Ground, wanted: Wanted, names: Names) -> Section:
     return Section("matrix", _("Action lines and SDGs"), (text, ringed), found.drawing(), None, found.query)
 
 
-def _map(it: Ground, wanted: Wanted, names: Names) -> Section:
+def _map(it: ReportData, wanted: Filter, names: Names) -> Section:
     counts = it.tables.counts(wanted.having("country")).get("country", {})
     ranked = sorted(counts.items(), key=lambda pair: order("", *pair))[:_ROWS]
     grid = Grid((facet_title("country"), _("Initiatives")), tuple((names.name("country", code), number(things)) for code, things in ranked))
@@ -104,7 +104,7 @@ def _map(it: Ground, wanted: Wanted, names: Names) -> Section:
     return Section("country", _("Countries"), (), drawing, grid, asking.counts(wanted, "country", names.iris))
 
 
-def _trend(it: Ground, wanted: Wanted, names: Names) -> Section:
+def _trend(it: ReportData, wanted: Filter, names: Names) -> Section:
     found = trend(it.tables, wanted, "region", names)
     text = (_("Each initiative is counted in its start year, or in its year of publication if it has no start date."),)
     drawing = found.drawing() if found.years else None
@@ -116,8 +116,8 @@ def _legend(series: dict[str, dict[str, int]]) -> Grid | None:
     return Grid(("", facet_title("region"), _("Initiatives")), rows) if rows else None
 
 
-def _basis(it: Ground, of: Scope, names: Names) -> Section:
-    every = asking.wanted(*Basis, kind="initiative", **dict(of.chosen))
+def _basis(it: ReportData, of: Scope, names: Names) -> Section:
+    every = asking.make_filter(*Basis, kind="initiative", **dict(of.chosen))
     counts = it.tables.counts(every).get("basis", {})
     rows = tuple((names.name("basis", basis.value), number(counts.get(basis.value, 0))) for basis in Basis)
     told = _("All other figures count only links stated by registries.")
@@ -126,7 +126,7 @@ def _basis(it: Ground, of: Scope, names: Names) -> Section:
     return Section("basis", _("How links were made"), (told,), None, grid, asking.counts(every, "basis", names.iris))
 
 
-def _gaps(it: Ground, wanted: Wanted, names: Names, chosen: Container[str]) -> Section:
+def _gaps(it: ReportData, wanted: Filter, names: Names, chosen: Container[str]) -> Section:
     found = [gap for gap in missing.gaps(it.tables, wanted, names) if gap.name not in chosen]
     rows = tuple((gap.title, number(gap.all), number(len(gap.missing))) for gap in found)
     named = [f"{gap.title}: {', '.join(one.name for one in gap.missing)}." for gap in found if 0 < len(gap.missing) <= _ROWS]
@@ -135,7 +135,7 @@ def _gaps(it: Ground, wanted: Wanted, names: Names, chosen: Container[str]) -> S
     return Section("gaps", _("Gaps"), tuple(named), None, grid, asked)
 
 
-def _sources(it: Ground, wanted: Wanted, names: Names) -> Section:
+def _sources(it: ReportData, wanted: Filter, names: Names) -> Section:
     counts = it.tables.counts(wanted).get("source", {})
     rows = tuple(
         (
@@ -151,7 +151,7 @@ def _sources(it: Ground, wanted: Wanted, names: Names) -> Section:
     return Section("source", _("Registries"), (), None, grid, asking.counts(wanted, "source", names.iris))
 
 
-def _remarks(it: Ground, wanted: Wanted, names: Names) -> Section:
+def _remarks(it: ReportData, wanted: Filter, names: Names) -> Section:
     counts = it.tables.counts(wanted).get("remark", {})
     rows = tuple((code.rpartition("#")[2], number(things)) for code, things in sorted(counts.items()))
     told = _(
@@ -163,7 +163,7 @@ def _remarks(it: Ground, wanted: Wanted, names: Names) -> Section:
     return Section("remark", _("Quality"), text, None, grid, asking.counts(wanted, "remark", names.iris))
 
 
-def methods(it: Ground, of: Scope, base: str) -> Sequence[str]:
+def methods(it: ReportData, of: Scope, base: str) -> Sequence[str]:
     """Tell how a report came to be, and how each of its numbers is had again."""
     told = it.release
     return (

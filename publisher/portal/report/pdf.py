@@ -25,7 +25,9 @@ _FOREIGN = {"ar": ("Naskh", "Arabic", "DejaVu Sans"), "zh": ("CJK",)}
 log = structlog.get_logger(room="report")
 
 
-def pdf(title: str, lead: str, parts: Sequence[Section], method: Sequence[str], language: str, issued: str, words: dict[str, str]) -> bytes:
+def render_pdf(
+    title: str, lead: str, parts: Sequence[Section], method: Sequence[str], language: str, issued: str, words: dict[str, str]
+) -> bytes:
     """Set a report; *issued* (UTC) becomes its date, *words* are the fixed ones of the template.
 
     Arabic and Chinese are set with the system's fonts, since they have to come from somewhere. Raises ReportError.

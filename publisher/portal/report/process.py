@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 
 from publisher.errors import PublisherError, ReportError
-from publisher.portal.report.builder import make
+from publisher.portal.report.builder import build_report
 from publisher.store.process import command, end_with_parent, environment
 from vocab.iris import Iris
 
 
-def made_apart(data: Path, base: str, number: int, language: str = "en") -> None:
+def build_in_process(data: Path, base: str, number: int, language: str = "en") -> None:
     """Make the report of release *number* in a process, and wait for it; raises ReportError with what it said."""
     line = command("publisher.portal.report.process", str(data), base, str(number), language, str(os.getpid()))
     done = subprocess.run(line, env=environment(), stdin=subprocess.DEVNULL, capture_output=True, check=False, text=True)
@@ -26,7 +26,7 @@ def main() -> None:
     data, base, number, language, parent = sys.argv[1:]
     end_with_parent(int(parent))
     try:
-        make(Path(data), Iris(base), int(number), language, {})
+        build_report(Path(data), Iris(base), int(number), language, {})
     except (PublisherError, OSError) as error:
         sys.exit(str(error))
 

@@ -12,24 +12,24 @@ import duckdb
 
 from journal.journal import Journal
 from publisher.errors import NoRelease, ReportError
-from publisher.facets.queries import Tables
+from publisher.facets.queries import FacetIndex
 from publisher.portal.matrix import Links
-from publisher.releases.release_tables import MEMORY, tabled
+from publisher.releases.release_tables import MEMORY, open_release_tables
 from publisher.store.releases.manifest import Release, newest, one
 from vocab.iris import Iris
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class ReportData:
     """A release, its tables, the official links by action line and goal, and the day of each registry's last change until then."""
 
     release: Release
-    tables: Tables
+    tables: FacetIndex
     links: Links
     changed: Mapping[str, str]
 
 
-def release_of(data: Path, number: int | None) -> Release:
+def find_release(data: Path, number: int | None) -> Release:
     """Give release *number*, the newest where none is named; raises ReportError and NoRelease."""
     found = one(data / "releases", number) if number else newest(data / "releases")
     if found is None and number:
@@ -42,15 +42,15 @@ def release_of(data: Path, number: int | None) -> Release:
 
 
 @contextmanager
-def ground(data: Path, it: Release, iris: Iris) -> Iterator[Ground]:
+def open_report_data(data: Path, it: Release, iris: Iris) -> Iterator[ReportData]:
     """Open the tables of a release, made where they are not there yet, as long as the context lasts."""
     try:
-        found = tabled(data, it, iris)
+        found = open_release_tables(data, it, iris)
     except (duckdb.Error, OSError) as error:
         raise ReportError(f"the tables of release {it.number} could not be made: {error}; is there room below {data}?") from error
-    tables = Tables(found.file, it.position, MEMORY)
+    tables = FacetIndex(found.file, it.position, MEMORY)
     try:
-        yield Ground(it, tables, found.links, _changed(Journal(data / "journal"), it.position))
+        yield ReportData(it, tables, found.links, _changed(Journal(data / "journal"), it.position))
     finally:
         tables.close()
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from publisher.errors import ReportError
 from publisher.facets import filter_query as asking
-from publisher.facets.filter_query import Wanted
+from publisher.facets.filter_query import Filter
 from publisher.languages.request_locale import LANGUAGES
 from publisher.portal.facet_labels import Names
 from vocab.countries import AREA, country
@@ -33,12 +33,12 @@ class Scope:
         return ".".join([f"release-{self.release}", *(f"{facet}-{code}" for facet, code in self.chosen), self.language])
 
     @property
-    def wanted(self) -> Wanted:
+    def wanted(self) -> Filter:
         """Give the initiatives that it tells of."""
-        return asking.wanted(kind="initiative", **dict(self.chosen))
+        return asking.make_filter(kind="initiative", **dict(self.chosen))
 
 
-def scope(release: int, language: str, chosen: Mapping[str, str], names: Names) -> Scope:
+def parse_scope(release: int, language: str, chosen: Mapping[str, str], names: Names) -> Scope:
     """Check what a report is asked for; raises ReportError with the cure where a code is none."""
     if language not in LANGUAGES:
         raise ReportError(f"unknown language {language!r}; choose one of {', '.join(LANGUAGES)}")

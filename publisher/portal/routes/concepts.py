@@ -10,9 +10,9 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.facets.facets import FACETS, located
-from publisher.facets.filter_query import Wanted, wanted
-from publisher.facets.queries import tables_in
+from publisher.facets.facets import FACETS, facet_of_concept
+from publisher.facets.filter_query import Filter, make_filter
+from publisher.facets.queries import open_facet_index
 from publisher.feeds.sets import links as feed_links
 from publisher.formats import DATA_FORMATS
 from publisher.http.links import Link, origin
@@ -70,8 +70,8 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
 
     async def _scheme(found: Document) -> Response:
         bound = {"scheme": iri(found.it.iri)}
-        concepts, tables = await shelf.rows(query("scheme-concepts"), bound), tables_in(shelf.current.path)
-        counts = await asyncio.to_thread(tables.counts, wanted(*Basis, kind="initiative")) if tables else {}
+        concepts, tables = await shelf.rows(query("scheme-concepts"), bound), open_facet_index(shelf.current.path)
+        counts = await asyncio.to_thread(tables.counts, make_filter(*Basis, kind="initiative")) if tables else {}
         facets = [facet for facet in FACETS.values() if found.it.iri == shelf.iris.scheme(facet.scheme)]
         things = {facet.iri(code, shelf.iris): number for facet in facets for code, number in counts.get(facet.name, {}).items()}
         return pages.page(
@@ -101,11 +101,11 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
 
     async def _figures(request: Request, concept: str) -> About | None:
         """Draw the figures of a concept by which things are counted; None of any other, or while the tables are made."""
-        at, tables = located(concept, shelf.iris), tables_in(shelf.current.path)
+        at, tables = facet_of_concept(concept, shelf.iris), open_facet_index(shelf.current.path)
         if at is None or tables is None:
             return None
         facet, code = at
-        it = Wanted(((facet, (code,)),), asked(request.query_params).bases)
+        it = Filter(((facet, (code,)),), asked(request.query_params).bases)
         return await asyncio.to_thread(
             about, tables, it, Names(shelf.iris, await titles(shelf)), f"/search?{urlencode({facet: code})}", (facet,)
         )

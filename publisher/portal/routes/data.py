@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from publisher.facets.facets import FACETS
-from publisher.facets.filter_query import Wanted
+from publisher.facets.filter_query import Filter
 from publisher.http.negotiation import wants_html
 from publisher.http.paths import path_segments
 from publisher.http.problems import HTTPProblem
@@ -41,7 +41,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         made = sheets(counting(shelf), it, names)
         return await tell_sheets(request, shelf, made, Response)
 
-    def _known(it: Wanted, names: Names) -> bool:
+    def _known(it: Filter, names: Names) -> bool:
         if it.party:
             return bool(counting(shelf).names((it.party,)))
         ((facet, (code,)),) = it.chosen
@@ -61,7 +61,7 @@ def _for_people(request: Request) -> bool:
     return wants_html(request.headers.get("accept"), SHEETS.values())
 
 
-def _page(it: Wanted, names: Names) -> str:
+def _page(it: Filter, names: Names) -> str:
     if it.party:
         return "/page/" + it.party.removeprefix(f"{names.iris.base}id/")
     ((facet, (code,)),) = it.chosen

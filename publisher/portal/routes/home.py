@@ -8,8 +8,8 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.facets.filter_query import Wanted, listing, wanted
-from publisher.facets.queries import Line, Tables, tables_in
+from publisher.facets.filter_query import Filter, listing, make_filter
+from publisher.facets.queries import FacetIndex, ListItem, open_facet_index
 from publisher.pages.charts.data_table import Sheet
 from publisher.pages.dataset_response import forms, tell_sheets
 from publisher.pages.error_handlers import REFRESH
@@ -38,12 +38,12 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     async def home(request: Request) -> Response:
         names, sources = Names(shelf.iris, await titles(shelf)), await shelf.rows(query("sources"))
         schemes, found = await shelf.rows(query("schemes")), await standings(shelf)
-        tables = tables_in(shelf.current.path)  # while they are made, the front page stands without them
+        tables = open_facet_index(shelf.current.path)  # while they are made, the front page stands without them
         made = await asyncio.to_thread(_counted, tables, names) if tables else {}
-        every = wanted(kind="initiative")
+        every = make_filter(kind="initiative")
         placed = await asyncio.to_thread(coverage, tables, every, "country") if tables else None
         figures = await asyncio.to_thread(_figures, tables, names) if tables else []
-        newest = await asyncio.to_thread(tables.listed, Wanted(), "newest", NEWEST) if tables else []
+        newest = await asyncio.to_thread(tables.listed, Filter(), "newest", NEWEST) if tables else []
         sheets = [*(panel.sheet for panel in made.values()), _newest(newest, names)]
 
         steps = await request.app.state.start.steps()
@@ -57,12 +57,12 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
                 panels=figures,
                 placed=placed,
                 missing=[missing(facet) for facet in ("country", "line") if tables and placed and placed.all and facet not in made],
-                kinds=tables.counts(Wanted()).get("kind", {}) if tables else {},
+                kinds=tables.counts(Filter()).get("kind", {}) if tables else {},
                 sources=_rows(sources, tables, names),
                 states=summary(found, clock()),
                 map=countries(tables, every, names) if tables and placed and placed.part else None,
                 newest=newest,
-                events=tables.between(wanted(kind="event"), f"{clock():%Y-%m-%d}", "9999", 4) if tables else [],
+                events=tables.between(make_filter(kind="event"), f"{clock():%Y-%m-%d}", "9999", 4) if tables else [],
                 schemes=schemes,
                 forms=forms(request),
             )
@@ -74,23 +74,23 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     return routes
 
 
-def _figures(tables: Tables, names: Names) -> list[Panel]:
+def _figures(tables: FacetIndex, names: Names) -> list[Panel]:
     """Choose the figures: those that have something, before those that have little."""
-    return fullest(panels(tables, wanted(kind="initiative"), SHOWN, names), FIGURES)
+    return fullest(panels(tables, make_filter(kind="initiative"), SHOWN, names), FIGURES)
 
 
-def _counted(tables: Tables, names: Names) -> dict[str, Panel]:
-    every, initiatives = panels(tables, Wanted(), FACETS[:1], names), panels(tables, wanted(kind="initiative"), FACETS[1:], names)
+def _counted(tables: FacetIndex, names: Names) -> dict[str, Panel]:
+    every, initiatives = panels(tables, Filter(), FACETS[:1], names), panels(tables, make_filter(kind="initiative"), FACETS[1:], names)
     return {panel.facet: panel for panel in (*every, *initiatives)}
 
 
-def _newest(lines: list[Line], names: Names) -> Sheet:
-    return of_lines("newest", "What changed last", lines, listing(Wanted(), names.iris))
+def _newest(lines: list[ListItem], names: Names) -> Sheet:
+    return of_lines("newest", "What changed last", lines, listing(Filter(), names.iris))
 
 
-def _rows(rows: list[Row], tables: Tables | None, names: Names) -> list[tuple[str, Row, int]]:
+def _rows(rows: list[Row], tables: FacetIndex | None, names: Names) -> list[tuple[str, Row, int]]:
     """Give the registries: name, what is told of each, and how many things it has here."""
-    counts = tables.counts(Wanted()).get("source", {}) if tables else {}
+    counts = tables.counts(Filter()).get("source", {}) if tables else {}
     start = names.iris.source("")
     found = {row["source"].value.removeprefix(start): row for row in rows}
     return [(name, row, counts.get(name, 0)) for name, row in found.items()]

@@ -29,7 +29,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         made = await asyncio.to_thread(panels, tables, it, ("prizeyear", "prize", "stage"), names)
         years = await asyncio.to_thread(tables.awarded, it)
         chosen = request.query_params.get("prizeyear") or next(iter(years), "")
-        text = asking.cross(it, "prizeyear", "prize", shelf.iris)
+        text = asking.cross_tabulate(it, "prizeyear", "prize", shelf.iris)
 
         def sheets() -> list[Sheet]:
             both = [(*pair, things) for pair, things in sorted(tables.cross(it, "prizeyear", "prize").items())]

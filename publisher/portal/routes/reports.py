@@ -14,7 +14,7 @@ from publisher.http.negotiation import quality
 from publisher.http.problems import HTTPProblem
 from publisher.languages.request_locale import LANGUAGES
 from publisher.pages.templating import Pages
-from publisher.portal.report.builder import NUMBERS, PRINT, REPORT, STYLE, listed
+from publisher.portal.report.builder import NUMBERS, PRINT, REPORT, STYLE, list_reports
 from publisher.store.query_service import Shelf
 
 _MEDIA = {
@@ -32,7 +32,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     folder = shelf.data / "reports"
 
     async def listing(request: Request) -> Response:
-        found = await run_in_threadpool(listed, folder)
+        found = await run_in_threadpool(list_reports, folder)
         accept = request.headers.get("accept")
         if accept and quality(accept, "application/json") > quality(accept, "text/html"):
             told = [{"name": it.name, "title": it.title, "release": it.release, "language": it.language, "files": it.files} for it in found]
@@ -53,7 +53,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     async def _name(request: Request) -> str:
         """Return the name of the report that the path names; raise Refused (404) where there is none."""
         name: str = request.path_params["name"]
-        if name not in {it.name for it in await run_in_threadpool(listed, folder)}:
+        if name not in {it.name for it in await run_in_threadpool(list_reports, folder)}:
             raise HTTPProblem(HTTPStatus.NOT_FOUND, "There is no such report; /reports/ lists them")
         return name
 

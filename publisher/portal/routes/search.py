@@ -13,9 +13,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.errors import NotReady
-from publisher.facets.facets import FACETS, located
-from publisher.facets.filter_query import Wanted, listing
-from publisher.facets.queries import Line
+from publisher.facets.facets import FACETS, facet_of_concept
+from publisher.facets.filter_query import Filter, listing
+from publisher.facets.queries import ListItem
 from publisher.http.negotiation import best_match as wanted
 from publisher.http.negotiation import wants_html
 from publisher.http.problems import HTTPProblem
@@ -30,11 +30,11 @@ from publisher.portal.facet_panels import query_address
 from publisher.portal.search_results import FINDINGS, Finding, Page, written
 from publisher.portal.sources import titles
 from publisher.portal.topic_cards import topic_cards
-from publisher.search.index import Entry
-from publisher.search.query_parser import LONGEST, Wish
-from publisher.search.searcher import Reach, search_in
-from publisher.search.snippet import Marker, best, marker
-from publisher.search.spelling import corrected
+from publisher.search.index import SearchEntry
+from publisher.search.query_parser import MAX_LENGTH, SearchRequest
+from publisher.search.searcher import Matches, open_searcher
+from publisher.search.snippet import Marker, best_text, build_marker
+from publisher.search.spelling import suggest_spelling
 from publisher.store.query_service import Shelf
 from vocab.iris import KINDS
 
@@ -50,7 +50,7 @@ class _Asked:
     """What the address asks for."""
 
     words: str
-    wanted: Wanted
+    wanted: Filter
     sort: str
     page: int
     per: int
@@ -106,7 +106,7 @@ def sorts(words: bool) -> dict[str, str]:
     return told if words else {name: title for name, title in told.items() if name != "relevance"}
 
 
-def _feeds(it: Wanted) -> list[tuple[str, str]]:
+def _feeds(it: Filter) -> list[tuple[str, str]]:
     """Give the feeds of what is chosen: facet and address; of all where nothing is."""
     found = [(name, f"/feeds/{name}/{code}.atom") for name in ("line", "goal", "country", "source") for code in it.codes(name)]
     return found or [("", "/feeds/all.atom")]
@@ -120,7 +120,7 @@ def _meant(request: Request, words: str) -> str:
 
 def _linked(links: Iterable[str], names: Names) -> list[tuple[str, str]]:
     """Return the names of concepts and the addresses of their pages, targets last."""
-    found = [it for iri in links if (it := located(iri, names.iris))]
+    found = [it for iri in links if (it := facet_of_concept(iri, names.iris))]
     ranked = sorted(found, key=lambda it: it[0] == "target")[:LINKED]
     return [(names.short(facet, code), names.page(facet, code)) for facet, code in ranked]
 
@@ -128,8 +128,8 @@ def _linked(links: Iterable[str], names: Names) -> list[tuple[str, str]]:
 def _asked(request: Request) -> _Asked:
     given = {name: value.strip() for name, value in request.query_params.items()}
     words, sort = given.get("q", ""), given.get("sort") or "relevance"
-    if len(words) > LONGEST:
-        raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"A search has at most {LONGEST} characters")
+    if len(words) > MAX_LENGTH:
+        raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"A search has at most {MAX_LENGTH} characters")
     if sort not in (every := sorts(words=True)):
         raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"The parameter sort is one of {', '.join(every)}")
     it = narrowed(request.query_params)
@@ -149,15 +149,15 @@ def _number(given: dict[str, str], name: str, otherwise: int, most: int) -> int:
 
 
 def _found(request: Request, shelf: Shelf, asked: _Asked, names: Names) -> Page:
-    tables, search, it = counting(shelf), search_in(shelf.current.path), asked.wanted
+    tables, search, it = counting(shelf), open_searcher(shelf.current.path), asked.wanted
     if search is None:
         raise NotReady("the index of texts is being made; try again in a moment")
-    reach = search.reach(Wish(asked.words), REACH) if asked.words else Reach(0, {}, False)
+    reach = search.reach(SearchRequest(asked.words), REACH) if asked.words else Matches(0, {}, False)
     if asked.words:
         it = replace(it, words=asked.words, among=tuple(reach.scores))
     total = reach.total if asked.words and not it.chosen else tables.total(it)
     lines = tables.listed(it, asked.sort if asked.words or asked.sort != "relevance" else "newest", asked.per, (asked.page - 1) * asked.per)
-    mark = marker(asked.words, similar=reach.loose)
+    mark = build_marker(asked.words, similar=reach.loose)
     named = search.named_links(asked.words, loose=reach.loose)
     findings = tuple(
         _finding(entry or _entry(line), mark, reach.scores.get(line.iri, 0.0), line.changed, _tongue(it), named)
@@ -180,23 +180,23 @@ def _found(request: Request, shelf: Shelf, asked: _Asked, names: Names) -> Page:
         counted=counted,
         query=query,
         topics=tuple(topic_cards(search, tables, names, asked.words, loose=reach.loose)) if asked.page == 1 else (),
-        suggestion=corrected(asked.words, search) or "" if asked.words and (reach.loose or not reach.total) else "",
+        suggestion=suggest_spelling(asked.words, search) or "" if asked.words and (reach.loose or not reach.total) else "",
     )
 
 
-def _entry(line: Line) -> Entry:
+def _entry(line: ListItem) -> SearchEntry:
     """Give what the tables know of a thing that the index of texts does not know yet."""
-    return Entry(line.iri, line.kind, line.source, 0, ((line.title, line.language),) if line.title else (), ())
+    return SearchEntry(line.iri, line.kind, line.source, 0, ((line.title, line.language),) if line.title else (), ())
 
 
-def _tongue(it: Wanted) -> str | None:
+def _tongue(it: Filter) -> str | None:
     """Give the language in which titles are shown where there are several: the chosen one, else the visit's, else what fits."""
     codes, now = it.codes("language"), visit().language
     return codes[0] if len(codes) == 1 else now if now != "en" else None
 
 
-def _finding(entry: Entry, mark: Marker, score: float, changed: str | None, language: str | None, named: frozenset[str]) -> Finding:
-    title, text = best(entry.titles, mark, language), best(entry.texts, mark, language)
+def _finding(entry: SearchEntry, mark: Marker, score: float, changed: str | None, language: str | None, named: frozenset[str]) -> Finding:
+    title, text = best_text(entry.titles, mark, language), best_text(entry.texts, mark, language)
     parties = [(tuple(mark.pieces(name, tag)), tag) for name, tag in entry.parties]
     return Finding(
         entry,

@@ -8,8 +8,8 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.facets.filter_query import Wanted
-from publisher.facets.queries import tables_in
+from publisher.facets.filter_query import Filter
+from publisher.facets.queries import open_facet_index
 from publisher.feeds.sets import links as feed_links
 from publisher.formats import DATA_FORMATS
 from publisher.http.links import Link, origin
@@ -67,14 +67,14 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         )
 
     async def _figures(name: str) -> About | None:
-        tables = tables_in(shelf.current.path)
+        tables = open_facet_index(shelf.current.path)
         if tables is None:
             return None
-        it = Wanted((("source", (name,)),))
+        it = Filter((("source", (name,)),))
         return await asyncio.to_thread(about, tables, it, Names(shelf.iris, await titles(shelf)), f"/search?source={name}", ("source",))
 
     async def registers(request: Request) -> Response:
-        tables = tables_in(shelf.current.path)
+        tables = open_facet_index(shelf.current.path)
         rows, fared = await shelf.rows(query("sources")), await standings(shelf)
         found = await asyncio.to_thread(registries, rows, fared, tables, shelf.iris, clock())
         whole = sheet(found, shelf.iris)

@@ -23,7 +23,7 @@ from publisher.pages.templating import Pages
 from publisher.portal.facet_labels import Names
 from publisher.portal.sources import titles
 from publisher.portal.suggestions import Suggestion, suggestions
-from publisher.search.searcher import search_in
+from publisher.search.searcher import open_searcher
 from publisher.store.query_service import Shelf
 from publisher.store.workers.rate_limit import Budget, client_of
 
@@ -79,7 +79,7 @@ def _typed(request: Request) -> tuple[str, int]:
 
 
 def _suggestions(shelf: Shelf, pages: Pages, names: Names, typed: str, most: int) -> list[Suggestion]:
-    search = search_in(shelf.current.path)
+    search = open_searcher(shelf.current.path)
     if search is None:
         raise NotReady("the index of texts is being made; try again in a moment")
     return suggestions(search, counting(shelf), pages, names, typed, most)

@@ -16,11 +16,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.facets.facets import FACETS
-from publisher.facets.filter_query import Wanted
-from publisher.facets.queries import Line, tables_in
+from publisher.facets.filter_query import Filter
+from publisher.facets.queries import ListItem, open_facet_index
 from publisher.formats import DATA_FORMATS, HTML
-from publisher.history.changes import changes
-from publisher.history.versions import history
+from publisher.history.changes import recent_changes
+from publisher.history.versions import read_history
 from publisher.http.links import Link, origin
 from publisher.http.negotiation import quality
 from publisher.http.paths import path_segments
@@ -80,7 +80,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         it, graphs = signed.it, DATA_FORMATS.values()
         if found.gone:
             record, standing = found.record or "", (await standings(shelf)).get(found.path.split("/")[1])
-            past = changes(await history(shelf, record) or (), replace(it, iri=record), shelf.iris)
+            past = recent_changes(await read_history(shelf, record) or (), replace(it, iri=record), shelf.iris)
             heirs = await replaced(shelf, record)
             at = clock()
             return pages.page("gone.html", it=it, record=record, heirs=heirs, standing=standing, at=at, graphs=graphs, changes=past)
@@ -90,7 +90,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
             figures = await _figures(found.address)
             return pages.page("organization.html", it=it, listed=things, graphs=graphs, place=signed.place, block=told, about=figures)
         standing = (await standings(shelf)).get(found.path.split("/")[1])
-        past = changes(await history(shelf, found.record) or (), replace(it, iri=found.record), shelf.iris)
+        past = recent_changes(await read_history(shelf, found.record) or (), replace(it, iri=found.record), shelf.iris)
         return pages.page(
             "thing.html",
             it=it,
@@ -108,9 +108,9 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
             map=_places(it, build_view(it, found.record)),
         )
 
-    async def _related(thing: str, it: Description) -> list[Line]:
+    async def _related(thing: str, it: Description) -> list[ListItem]:
         """Give what shares most action lines, goals and countries with a thing."""
-        tables = tables_in(shelf.current.path)
+        tables = open_facet_index(shelf.current.path)
         return await asyncio.to_thread(tables.related, thing, RELATED) if tables else []
 
     def _places(it: Description, seen: ThingView) -> Markup | None:
@@ -119,10 +119,10 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         return spots(points, areas, translated("Where it takes place")) if areas or points else None
 
     async def _figures(organization: str) -> About | None:
-        tables = tables_in(shelf.current.path)
+        tables = open_facet_index(shelf.current.path)
         if tables is None:
             return None
-        it, where = Wanted(party=organization), f"/things?organization={quote(organization)}"
+        it, where = Filter(party=organization), f"/things?organization={quote(organization)}"
         return await asyncio.to_thread(about, tables, it, Names(shelf.iris, await titles(shelf)), where, ("source",))
 
     for path, endpoint in (("/id", identify), ("/data", data), ("/page", page)):

@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.facets.queries import tables_in
+from publisher.facets.queries import open_facet_index
 from publisher.formats import DATA_FORMATS
 from publisher.http.links import Link
 from publisher.http.problems import HTTPProblem
@@ -50,7 +50,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         return await respond(request, shelf, subject, found.suffix, lambda: _show(request, found))
 
     async def _show(request: Request, found: Document) -> Response:
-        if found.it.iri == f"{shelf.iris.base}matrix" and (tables := tables_in(shelf.current.path)):
+        if found.it.iri == f"{shelf.iris.base}matrix" and (tables := open_facet_index(shelf.current.path)):
             it, names = asked(request.query_params).having("kind", "initiative"), Names(shelf.iris)
             whole = await asyncio.to_thread(matrix, tables, it, names, await links(shelf))
             bases = [(basis.value, basis_title(basis.value), basis in it.bases) for basis in Basis]

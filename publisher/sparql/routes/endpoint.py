@@ -17,7 +17,7 @@ from publisher.http.freshness_headers import RELEASE_HEADER
 from publisher.http.negotiation import best_match, wants_html
 from publisher.http.problems import HTTPProblem
 from publisher.pages.templating import Pages
-from publisher.search.rewriting import asks
+from publisher.search.rewriting import has_search
 from publisher.sparql.description import service_description
 from publisher.sparql.protocol import SparqlRequest, parse_release, parse_request, read_body, read_parameters, single_value
 from publisher.sparql.query_editor import completions, editor_for_example, editor_for_query, initial_view, is_built, script_texts
@@ -73,7 +73,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
 
 async def _of_release(request: Request, shelf: Shelf, asked: SparqlRequest, number: int) -> Response:
     """Answer from a release as it was answered on the day it was cut."""
-    of = await shelf.at(number, asks(asked.question.text))
+    of = await shelf.at(number, has_search(asked.question.text))
     question = await rewrite(shelf, replace(asked.question, generation=of.path, release=number), of)
     response = await answer_query(request, shelf, question, asked.seconds, of=of)
     response.headers.update({RELEASE_HEADER: str(number), "Stocktake-Position": str(of.position)})

@@ -28,9 +28,9 @@ from journal.errors import JournalError
 from journal.journal import Journal
 from journal.outage import Outage
 from publisher.errors import Broken, PublisherError
-from publisher.facets.updater import Following as Tables
+from publisher.facets.updater import FacetUpdater as Tables
 from publisher.logs import configure_logging
-from publisher.search.updater import Following
+from publisher.search.updater import SearchUpdater
 from publisher.store.apply import digest_of, rows_of
 from publisher.store.external import update_batches
 from publisher.store.external.client import Client, Refused
@@ -86,7 +86,7 @@ class Follower:
                 closing(Tables(shelf / "tables", journal, status_graph.removesuffix("status"), self._facts.expect))
             )
             self._texts = opened.enter_context(
-                closing(Following(shelf / "text", journal, status_graph.removesuffix("status"), self._facts.look_up))
+                closing(SearchUpdater(shelf / "text", journal, status_graph.removesuffix("status"), self._facts.look_up))
             )
             self._aside = opened.enter_context(ThreadPoolExecutor(1, "aside", step_aside))
             self._opened = opened.pop_all()

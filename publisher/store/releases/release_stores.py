@@ -23,7 +23,7 @@ from pyoxigraph import NamedNode, RdfFormat, Store
 from journal.journal import Journal
 from publisher.rdf.gzip_files import unpacked
 from publisher.search.index import is_current
-from publisher.search.updater import Following, copy
+from publisher.search.updater import SearchUpdater, link_published
 from publisher.store.apply import BULK, THREADS, replace_graph
 from publisher.store.process import end_with_parent
 from publisher.store.releases.manifest import Release, one
@@ -107,12 +107,12 @@ def index(data: Path, it: Release, iris: Iris) -> None:
     work = folder.with_name(f".text-{it.number}")
     shutil.rmtree(work, ignore_errors=True)
     store = Store.read_only(str(folder / "store"))
-    following = Following(work, Journal(data / "journal"), iris.base)
+    following = SearchUpdater(work, Journal(data / "journal"), iris.base)
     while not following.step(store, it.position, it.entry, _LOOK):
         pass
     following.close()
     shutil.rmtree(folder / ".text", ignore_errors=True)
-    copy(following.shown, folder / ".text")
+    link_published(following.shown, folder / ".text")
     shutil.rmtree(folder / "text", ignore_errors=True)  # one of an older format
     (folder / ".text").rename(folder / "text")
     shutil.rmtree(work)

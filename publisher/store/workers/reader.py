@@ -19,7 +19,7 @@ from pyoxigraph import Literal, NamedNode, QueryBoolean, QuerySolutions, QueryTr
 from publisher.formats import GRAPHS, TABLES
 from publisher.rdf.sparql_tokens import tokens
 from publisher.rdf.xml_text import xml
-from publisher.search.position_mapping import original
+from publisher.search.position_mapping import original_column
 from publisher.store.process import end_with_parent
 from publisher.store.workers.dataset import Dataset, dataset
 from publisher.store.workers.ipc_protocol import SIZE, Kind, pack, read, top
@@ -192,7 +192,7 @@ def fault(message: str, inserted: tuple[tuple[int, int, int], ...] = ()) -> Refu
     if match is None:
         return Refusal("SyntaxFault", message)
     line, column = int(match[1]), int(match[2])
-    return Refusal("SyntaxFault", _readable(match[3]), line=line, column=original(line, column, inserted))
+    return Refusal("SyntaxFault", _readable(match[3]), line=line, column=original_column(line, column, inserted))
 
 
 def _readable(expected: str) -> str:

@@ -14,7 +14,7 @@ from waiting import wait_until_async
 
 from publisher.app import SiteOptions, create_app
 from publisher.feeds.websub import FILE_NAME, WebSubNotifier
-from publisher.history.record_states import level
+from publisher.history.record_states import wait_until_current
 from publisher.http.outbound_client import PrivateAddressError, create_client
 from publisher.store.query_service import Shelf
 from publisher.store.workers.pool import Limits
@@ -42,7 +42,7 @@ async def opened(tmp_path: Path) -> AsyncIterator[Shelf]:
     begin(tmp_path)
     async with Shelf(tmp_path, IRIS, Limits(seconds=240, wait=240), readers=1) as shelf:
         await shelf.level()
-        await level(shelf)
+        await wait_until_current(shelf)
         yield shelf
 
 
@@ -51,7 +51,7 @@ async def until(shelf: Shelf, entry: int) -> None:
 
     async def reached() -> bool:
         await shelf.look()
-        return (await level(shelf)).entry >= entry
+        return (await wait_until_current(shelf)).entry >= entry
 
     await wait_until_async(reached, f"entry {entry}", pause=0)
 

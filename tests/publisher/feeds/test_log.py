@@ -11,9 +11,9 @@ from moving import FIRST, IRIS, begin, move
 
 from journal.journal import Journal
 from publisher.history import change_reader
-from publisher.history.change_reader import Change, Deed
+from publisher.history.change_reader import Change, ChangeType
 from publisher.history.graph_changes import NAME
-from publisher.history.updater import LEAD, Following
+from publisher.history.updater import LEAD, HistoryUpdater
 from publisher.store.snapshots import Generation
 
 RECORD = f"{IRIS.base}record/x/1"
@@ -30,15 +30,15 @@ def append(data: Path, *rows: str, graph: str = RECORD) -> None:
     Journal(data / "journal").append([f"{row} <{graph}> ." for row in rows], run="x.1", time=FIRST)
 
 
-def followed(data: Path) -> Following:
-    following = Following(data / "history", Journal(data / "journal"), IRIS.base)
+def followed(data: Path) -> HistoryUpdater:
+    following = HistoryUpdater(data / "history", Journal(data / "journal"), IRIS.base)
     following.step()
     return following
 
 
 def changes(data: Path, of: str = change_reader.ALL) -> list[Change]:
     followed(data).close()
-    with change_reader.reading(data / "history") as file:
+    with change_reader.open_log(data / "history") as file:
         assert file
         return change_reader.changes(file, of, 0, 1_000, 1_000)
 
@@ -64,7 +64,7 @@ def test_a_graph_that_is_emptied_without_a_tombstone_is_gone(tmp_path: Path) -> 
     append(tmp_path, f"A {ABOUT}")
     append(tmp_path, f"D {ABOUT}")
 
-    assert [it.deed for it in changes(tmp_path)] == [Deed.NEW, Deed.GONE]
+    assert [it.deed for it in changes(tmp_path)] == [ChangeType.NEW, ChangeType.GONE]
 
 
 def test_rows_of_one_record_that_stand_apart_in_an_entry_are_one_change(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_rows_of_one_record_that_stand_apart_in_an_entry_are_one_change(tmp_path
 
     found = changes(tmp_path)
 
-    assert [(it.name, it.deed) for it in found] == [("x/2", Deed.NEW), ("x/1", Deed.NEW)]
+    assert [(it.name, it.deed) for it in found] == [("x/2", ChangeType.NEW), ("x/1", ChangeType.NEW)]
     assert found[1].leaves == ("goal:3:declared",)
 
 
@@ -107,7 +107,7 @@ def test_a_list_as_it_was_at_a_place_has_each_record_where_it_last_changed_befor
     move(tmp_path)
     changes(tmp_path)
 
-    with change_reader.reading(tmp_path / "history") as file:
+    with change_reader.open_log(tmp_path / "history") as file:
         assert file
         then, now = (change_reader.changes(file, change_reader.ALL, 0, 1_000, 1_000, place) for place in (380, 466))
 
@@ -134,13 +134,13 @@ def test_what_was_there_before_the_log_is_told_with_its_time_and_what_comes_late
     append(tmp_path, f"A {GOAL}3>")
     following.step()
     following.show(tmp_path / "generations")  # the store does not show it yet
-    hidden = change_reader.horizon(tmp_path / "history", before + 100)
+    hidden = change_reader.read_watermark(tmp_path / "history", before + 100)
     generation(tmp_path / "generations", 2, 2)
     following.show(tmp_path / "generations")
     after = datetime.now(UTC).timestamp()
     following.close()
 
-    now, soon = (change_reader.horizon(tmp_path / "history", time) for time in (before, after + LEAD))
+    now, soon = (change_reader.read_watermark(tmp_path / "history", time) for time in (before, after + LEAD))
     assert hidden is not None
     assert (hidden.entry, hidden.since) == (1, int(old))
     assert now == hidden
@@ -149,4 +149,4 @@ def test_what_was_there_before_the_log_is_told_with_its_time_and_what_comes_late
 
 
 def test_before_the_log_is_made_there_is_no_horizon(tmp_path: Path) -> None:
-    assert change_reader.horizon(tmp_path, 0.0) is None
+    assert change_reader.read_watermark(tmp_path, 0.0) is None

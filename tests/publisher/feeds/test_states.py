@@ -13,8 +13,8 @@ from pyoxigraph import QueryResultsFormat, QuerySolutions, RdfFormat, Store, par
 
 from journal.journal import Journal
 from publisher.history import change_reader
-from publisher.history.record_states import states
-from publisher.history.updater import Following
+from publisher.history.record_states import read_states
+from publisher.history.updater import HistoryUpdater
 from publisher.store.query_service import Shelf
 from publisher.store.snapshots import Generation
 from publisher.store.workers.query_request import Question
@@ -53,17 +53,17 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = tmp_path_factory.mktemp("states")
     begin(data)
     move(data)
-    following = Following(data / "history", Journal(data / "journal"), IRIS.base)
+    following = HistoryUpdater(data / "history", Journal(data / "journal"), IRIS.base)
     following.step()
     following.close()
     return data
 
 
 def told(data: Path, shelf: Answering, after: int, last: int) -> dict[str, frozenset[str]]:
-    with change_reader.reading(data / "history") as file:
+    with change_reader.open_log(data / "history") as file:
         assert file
         wanted = change_reader.changes(file, change_reader.ALL, after, last, 1_000)
-    found = asyncio.run(states(cast(Shelf, shelf), wanted))
+    found = asyncio.run(read_states(cast(Shelf, shelf), wanted))
     return {it.graph: plain(it.lines()) for it in found}
 
 
