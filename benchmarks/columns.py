@@ -25,15 +25,15 @@ import orjson
 import typer
 from rich.table import Table
 
-from benchmarks.asking import AT_ONCE, FIRST, LAST, REPEATED, Client, Column, Figure, crowded, measure, told
-from benchmarks.changing import SHOWN, WAIT, changed
+from benchmarks.concurrent_queries import AT_ONCE, FIRST, LAST, REPEATED, Client, Column, Figure, crowded, measure, told
+from benchmarks.end_to_end import harvested, ready, served, settings, settled
 from benchmarks.endpoint import loaded, peer, rows
 from benchmarks.engines import missing, started
 from benchmarks.processes import until
 from benchmarks.rdflib_server import rdflib_endpoint, share
+from benchmarks.result_table import Aim, Json, Line, err
 from benchmarks.sparql import SMALL, natively, queries
-from benchmarks.table import Aim, Json, Line, err
-from benchmarks.walk import harvested, ready, served, settings, settled
+from benchmarks.update_latency import SHOWN, WAIT, changed
 from harvesters.demo.registries import Demo
 from harvesters.demo.source_definitions import write_sources
 from publisher.store.external.engine_quirks import MERGE

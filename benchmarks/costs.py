@@ -10,9 +10,9 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.million import Course, folder_for, lines, run
+from benchmarks.million_records import Course, folder_for, lines, run
 from benchmarks.model import Costs, keep
-from benchmarks.table import Json, Line, show
+from benchmarks.result_table import Json, Line, show
 
 
 def derived(few: Course, many: Course) -> Costs:

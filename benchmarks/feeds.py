@@ -18,11 +18,11 @@ import httpx
 import typer
 from lxml import etree
 
+from benchmarks.end_to_end import ready, served, settled, shown
 from benchmarks.payloads import IRIS
 from benchmarks.processes import until
 from benchmarks.release import write
-from benchmarks.table import Json, Line, err, show
-from benchmarks.walk import ready, served, settled, shown
+from benchmarks.result_table import Json, Line, err, show
 from journal.journal import Journal
 from vocab.describe import describe, quads
 from vocab.initiative import Claim, Event, Text

@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.table import Aim, Json, Line, err, show, timed
+from benchmarks.result_table import Aim, Json, Line, err, show, timed
 from harvesters.cli import harvest_all
 from harvesters.demo.registries import Demo
 from harvesters.demo.source_definitions import write_sources

@@ -13,10 +13,10 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmarks.graphs import parts, same
+from benchmarks.graph_comparison import parts, same
 from benchmarks.payloads import model, payloads, reader, ready, record, records, statements, theirs
-from benchmarks.rml import NotThere, environment, made, write
-from benchmarks.table import Aim, Json, Line, err, pairs, show, timed
+from benchmarks.result_table import Aim, Json, Line, err, pairs, show, timed
+from benchmarks.rml_comparison import NotThere, environment, made, write
 from harvesters.page_model import Record
 from harvesters.pipeline.gc_tuning import calm
 from vocab.initiative import Resource

@@ -18,7 +18,7 @@ from typing import Annotated
 import orjson
 import typer
 
-from benchmarks.table import Aim, Json, Line, show
+from benchmarks.result_table import Aim, Json, Line, show
 from harvesters.archive import Archive
 from harvesters.compatibility import check_compatible
 from harvesters.network.fetch import Fetch
@@ -60,7 +60,7 @@ def read(name: str, url: str) -> None:
 @contextmanager
 def _served() -> Iterator[str]:
     """Serve the generator's files from a process of its own, whose memory is not counted."""
-    server = subprocess.Popen([sys.executable, "-m", "benchmarks.huge", "0"], stdout=subprocess.PIPE, text=True)
+    server = subprocess.Popen([sys.executable, "-m", "benchmarks.large_source", "0"], stdout=subprocess.PIPE, text=True)
     try:
         assert server.stdout is not None
         yield f"http://127.0.0.1:{server.stdout.readline().strip()}"

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from benchmarks.peer import built
+from benchmarks.rdflib_mapping import built
 from harvesters.demo.record_index import RecordIndex
 from harvesters.demo.scenario import Fault, ScenarioState, registries
 from harvesters.mappings.registry import MAPPINGS

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from benchmarks.payloads import SOURCE, payloads, records
-from benchmarks.table import Aim, Json, Line, err, pairs, show
+from benchmarks.result_table import Aim, Json, Line, err, pairs, show
 from harvesters.ledger.models import Run, StagedRecord, State
 from harvesters.pipeline.gc_tuning import calm
 from harvesters.pipeline.record_processor import Case, Craft, Task, prepared

@@ -23,11 +23,11 @@ from typing import Annotated
 import httpx
 import typer
 
-from benchmarks.crowd import filled
+from benchmarks.end_to_end import ready, served
+from benchmarks.large_tables import filled
 from benchmarks.payloads import SOURCE
 from benchmarks.processes import below, processor, until
-from benchmarks.table import Aim, Json, Line, err, show
-from benchmarks.walk import ready, served
+from benchmarks.result_table import Aim, Json, Line, err, show
 from publisher.facets.facets import FACETS
 
 READY = 200.0  # ms: the aim

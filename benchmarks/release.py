@@ -25,12 +25,12 @@ import structlog
 import typer
 from isal import igzip
 
+from benchmarks.end_to_end import ready, served, settings, settled, shown
 from benchmarks.endpoint import oxigraph
 from benchmarks.payloads import IRIS, SOURCE, payloads, reader, record, statements
 from benchmarks.processes import Watch, until
+from benchmarks.result_table import Aim, Json, Line, err, pairs, show, timed
 from benchmarks.sparql import queries
-from benchmarks.table import Aim, Json, Line, err, pairs, show, timed
-from benchmarks.walk import ready, served, settings, settled, shown
 from harvesters.commands.mirror import LARGEST, opened
 from harvesters.mirror import sync
 from journal.journal import Journal

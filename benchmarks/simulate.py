@@ -18,7 +18,7 @@ import simpy
 import typer
 
 from benchmarks.model import Costs, kept
-from benchmarks.table import Json, Line, err, show
+from benchmarks.result_table import Json, Line, err, show
 
 Steps = Generator[simpy.Event, Any, Any]
 DAY = 86_400.0  # seconds

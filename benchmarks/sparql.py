@@ -18,10 +18,10 @@ import httpx
 import typer
 from pyoxigraph import QuerySolutions, Store
 
+from benchmarks.end_to_end import harvested, ready, served, settings, settled
 from benchmarks.endpoint import Endpoint, loaded, peer, rows
 from benchmarks.processes import until
-from benchmarks.table import Aim, Json, Line, Pair, err, pairs, show, timed
-from benchmarks.walk import harvested, ready, served, settings, settled
+from benchmarks.result_table import Aim, Json, Line, Pair, err, pairs, show, timed
 from harvesters.demo.registries import Demo
 from harvesters.demo.source_definitions import write_sources
 from vocab.iris import BASE

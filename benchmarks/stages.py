@@ -16,7 +16,7 @@ import orjson
 import typer
 
 from benchmarks.processes import fresh_peak, peak_of_own
-from benchmarks.table import err
+from benchmarks.result_table import err
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Run, StagedRecord, State, StateChange, StoredRecord
 from harvesters.pipeline.gc_tuning import calm

@@ -21,7 +21,7 @@ from vocab.iris import Iris
 
 pytestmark = pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
 
-UNRECORDED = {"another-stocktake"}  # there is no other yet; two of our own stand for it in tests/publisher/test_siblings_served.py
+UNRECORDED = {"another-stocktake"}  # there is no other yet; two of our own stand for it in tests/publisher/test_federated_instances.py
 CARDS = sorted(it for it in (Path(__file__).parent / "cards").glob("*.toml") if it.stem not in UNRECORDED)
 
 # What each registry really holds: records, told deletions, unreadable ones; keys that are told apart; what it claims.

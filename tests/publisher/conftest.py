@@ -27,8 +27,8 @@ from vocab.tombstone import Deletion, write_tombstone
 
 sys.path.insert(0, str(Path(__file__).parent))  # where `suite` and `serving` lie
 
-from published import STORES, published, visiting
-from serving import served
+from live_server import served
+from publish_fixture import STORES, published, visiting
 from waiting import wait_until_async
 
 IRIS = Iris()

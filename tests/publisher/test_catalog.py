@@ -14,9 +14,9 @@ import pyshacl
 import pytest
 import pytest_asyncio
 import rdflib
+from app_client import served
 from pyoxigraph import QuerySolutions, RdfFormat, Store
 from rdflib.namespace import RDF, SH
-from served import served
 
 from harvesters.network.fetch import Fetch
 from harvesters.protocols.ckan.harvest import collect

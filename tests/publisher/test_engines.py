@@ -15,7 +15,7 @@ import httpx
 import pytest
 from conftest import IRIS, plain, record_rows
 from processes import Process
-from published import visiting
+from publish_fixture import visiting
 from pyoxigraph import RdfFormat, parse
 from waiting import wait_until
 

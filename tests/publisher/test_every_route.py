@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from serving import served
+from live_server import served
 
 from harvesters.admin.app import create_admin
 from harvesters.admin.context import AdminContext

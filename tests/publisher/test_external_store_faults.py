@@ -18,8 +18,8 @@ from typing import Any
 import httpx
 import pytest
 from conftest import IRIS, plain, record_rows
-from published import settle
-from serving import served
+from live_server import served
+from publish_fixture import settle
 from waiting import WITHIN, wait_until
 
 from benchmarks.engines import Engine, free_port, missing, started

@@ -11,9 +11,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
+from protocol_requests import Exchange, Step, exchanges
 from pyoxigraph import CanonicalizationAlgorithm, Dataset, DefaultGraph, NamedNode, RdfFormat, Store, parse
-from suite import SUITE, graph
-from wire import Exchange, Step, exchanges
+from w3c_suite import SUITE, graph
 
 from publisher.app import create_app
 from publisher.limits import Limits

@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 import boto3
 import httpx
 import pytest
-from balanced import Publishers, balanced, child, get, patient, running
+from live_server import free_port
+from load_balancer import Publishers, balanced, child, get, patient, running
 from lxml import etree
 from moto.server import ThreadedMotoServer
-from moving import IRIS, begin, held, move
+from mutating_source import IRIS, begin, held, move
 from pyoxigraph import RdfFormat, parse
-from serving import free_port
 from waiting import wait_until
 
 from journal import store

@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 import pytest_asyncio
+from app_client import served
 from pyoxigraph import RdfFormat, parse
-from served import served
 
 from journal.journal import Journal
 from vocab.iris import Iris

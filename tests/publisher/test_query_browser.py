@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import pytest
 from browser import Browser, browsing
-from serving import served
+from live_server import served
 
 from publisher.sparql.query_editor import is_built
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 from browser import Browser, browsing
-from serving import served
+from live_server import served
 
 from publisher.pages.charts.map import atlas
 from publisher.portal.report.builder import build_report

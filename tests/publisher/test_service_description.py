@@ -9,7 +9,7 @@ import httpx
 import pytest
 import pytest_asyncio
 from pyoxigraph import Literal, NamedNode, RdfFormat, Store
-from suite import MF, SUITE, Facts, local
+from w3c_suite import MF, SUITE, Facts, local
 
 from publisher.app import create_app
 from publisher.formats import GRAPHS, TABLES

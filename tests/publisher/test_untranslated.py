@@ -10,9 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 import pytest_asyncio
+from app_client import served
 from babel.messages.pofile import read_po
 from jinja2 import Environment, nodes
-from served import served
 
 from publisher.languages.request_locale import LANGUAGES
 from publisher.languages.translations import FOLDER

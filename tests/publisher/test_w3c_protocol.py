@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 import pytest_asyncio
+from protocol_requests import Exchange, Step, exchanges
 from pyoxigraph import NamedNode, QueryResultsFormat, RdfFormat, Store, parse, parse_query_results
-from suite import SUITE
-from wire import Exchange, Step, exchanges
+from w3c_suite import SUITE
 
 from publisher.app import create_app
 from publisher.formats import GRAPHS, TABLES, media_types

@@ -17,7 +17,7 @@ import httpx
 import pytest
 import pytest_asyncio
 from pyoxigraph import QueryResultsFormat, RdfFormat, Store
-from suite import SUITE, Case, cases, graph, load, result_set, table
+from w3c_suite import SUITE, Case, cases, graph, load, result_set, table
 
 from publisher.app import create_app
 from publisher.store.query_service import Shelf

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from harvesting import (
+from feed_clients import (
     Got,
     Scenario,
     all_at_once,
@@ -29,10 +29,10 @@ from harvesting import (
     told,
     wait,
 )
-from moving import begin, held, move
+from live_server import PATIENCE, ROOT, served
+from mutating_source import begin, held, move
 from processes import Process
-from published import published
-from serving import PATIENCE, ROOT, served
+from publish_fixture import published
 
 CLIENT = ROOT / "tests" / "clients" / "ldes"
 

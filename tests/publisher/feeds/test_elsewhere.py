@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harvesting import Got, by_sickle, told, wait
-from moving import begin, held, is_gone, move
+from feed_clients import Got, by_sickle, told, wait
+from live_server import free_port, served
+from mutating_source import begin, held, is_gone, move
 from processes import started, wait_for_url
-from serving import free_port, served
 
 
 @pytest.fixture

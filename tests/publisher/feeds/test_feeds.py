@@ -11,7 +11,7 @@ import httpx
 import pytest
 from icalendar import Calendar
 from lxml import etree
-from moving import IRIS
+from mutating_source import IRIS
 
 from publisher.feeds.xml_writing import element
 from publisher.history.change_reader import SLICE

@@ -7,8 +7,8 @@ from typing import Any
 
 import httpx
 import pytest
-from harvesting import Scenario
-from moving import Held, alive, is_gone
+from feed_clients import Scenario
+from mutating_source import Held, alive, is_gone
 
 OAI = ("sickle", "scythe")
 TITLE = "<http://purl.org/dc/terms/title> "

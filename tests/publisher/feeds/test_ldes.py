@@ -6,11 +6,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-from moving import FIRST, IRIS, held, plain
+from live_server import ROOT
+from mutating_source import FIRST, IRIS, held, plain
 from pyoxigraph import DefaultGraph, NamedNode, Quad, RdfFormat, parse
 from pyshacl import validate
 from rdflib import Graph
-from serving import ROOT
 
 SHAPES = ROOT.parent / "shared" / "suites" / "tree-shacl"
 TREE, LDES, A = "https://w3id.org/tree#", "https://w3id.org/ldes#", "http://www.w3.org/1999/02/22-rdf-syntax-ns#type"

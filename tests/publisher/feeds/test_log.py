@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from moving import FIRST, IRIS, begin, move
+from mutating_source import FIRST, IRIS, begin, move
 
 from journal.journal import Journal
 from publisher.history import change_reader

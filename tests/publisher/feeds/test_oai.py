@@ -9,9 +9,9 @@ from typing import Any
 
 import httpx
 import pytest
+from live_server import ROOT
 from lxml import etree
-from moving import IRIS, SECOND
-from serving import ROOT
+from mutating_source import IRIS, SECOND
 
 from journal.journal import Journal
 from publisher.feeds.oai import tokens

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from moving import IRIS, begin, held, move, plain
+from mutating_source import IRIS, begin, held, move, plain
 from pyoxigraph import QueryResultsFormat, QuerySolutions, RdfFormat, Store, parse
 
 from journal.journal import Journal

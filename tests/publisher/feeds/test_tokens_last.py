@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 import httpx
-from harvesting import OAI, told, wait
+from feed_clients import OAI, told, wait
+from live_server import ROOT, served
 from lxml import etree
-from moving import begin, held, is_gone, move
-from serving import ROOT, served
+from mutating_source import begin, held, is_gone, move
 
 SETTINGS = {"STOCKTAKE_QUERY_LIMITS": "budget=0, each=0"}
 

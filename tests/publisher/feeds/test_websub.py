@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 import httpx
 import pytest
-from moving import IRIS, begin, move
+from mutating_source import IRIS, begin, move
 from waiting import wait_until_async
 
 from publisher.app import SiteOptions, create_app

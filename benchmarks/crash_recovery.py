@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.office import NAME, office
+from benchmarks.harvest_setup import NAME, office
 from harvesters.ledger.models import Run, State
 from harvesters.runs import publish_vocabularies
 from harvesters.runs.context import Means
@@ -57,7 +57,7 @@ class Killed:
 def kill(work: Work, points: int, seed: int) -> Killed:
     """Kill *work* at so many points of time, chosen by *seed*, and do it again each time; the folder is as after an undisturbed run."""
     context = multiprocessing.get_context("forkserver")  # its processes have the program read already
-    context.set_forkserver_preload(["benchmarks.kills"])
+    context.set_forkserver_preload(["benchmarks.crash_recovery"])
     dice, before, killed, same = random.Random(seed), work.home.with_name("before"), 0, 0
     shutil.copytree(work.home, before)
     context.Process(target=work.do).start()  # the server that forks

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from live_server import PATIENCE, served
 from processes import Process
-from serving import PATIENCE, served
 from waiting import wait_until
 
 from benchmarks.engines import missing, started

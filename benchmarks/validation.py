@@ -1,6 +1,6 @@
 """Judging: the fast SHACL engine next to pyshacl, the same descriptions in the same batches, and the same verdicts.
 
-By hand: ``python benchmarks/judge.py --records 400``
+By hand: ``python -m benchmarks.validation --records 400``
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from benchmarks.payloads import payloads, reader, records, statements
-from benchmarks.table import Aim, Json, Line, pairs, show
+from benchmarks.result_table import Aim, Json, Line, pairs, show
 from harvesters.demo.scenario import Fault
 from shapes.batch import BATCH_SIZE
 from shapes.validate import validate_many

@@ -1,7 +1,7 @@
 """The million: a registry with so many records end to end, the time and the peak of memory of each stage, next to what the model says.
 
 Stage after stage, so that each has the machine: collected, planned, committed, loaded, put in order, tables and text index, asked, dumped,
-released, read again. By hand: ``python -m benchmarks.million --records 20000``
+released, read again. By hand: ``python -m benchmarks.million_records --records 20000``
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ import httpx
 import orjson
 import typer
 
+from benchmarks.end_to_end import count, ready, settings
 from benchmarks.model import KEPT, Costs, kept, predicted
 from benchmarks.processes import Watch, below, fresh_peak
-from benchmarks.table import Aim, Json, Line, err, show
-from benchmarks.walk import count, ready, settings
+from benchmarks.result_table import Aim, Json, Line, err, show
 from harvesters.demo.registries import Demo
 from harvesters.demo.source_definitions import write_sources
 from journal.journal import Journal

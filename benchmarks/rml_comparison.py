@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from benchmarks.graphs import Parts
+from benchmarks.graph_comparison import Parts
 
 _RML = "http://w3id.org/rml/"
 _RUN = """

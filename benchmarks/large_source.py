@@ -1,6 +1,6 @@
 """Huge files: an IATI file and a CSV of any size, made as they are sent, by a server on loopback that holds none of them.
 
-By hand: ``python -m benchmarks.huge 8099``, then ask for ``/iati.xml?bytes=1000000`` or ``/rows.csv?bytes=1000000``.
+By hand: ``python -m benchmarks.large_source 8099``, then ask for ``/iati.xml?bytes=1000000`` or ``/rows.csv?bytes=1000000``.
 """
 
 from __future__ import annotations

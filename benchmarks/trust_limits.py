@@ -1,6 +1,6 @@
 """Trust: the ledger of a run over each trouble that empties or halves other harvesters' data, with what was published before and after.
 
-By hand: ``python -m benchmarks.trust --records 1000``. Nothing is measured here but whether the numbers are as they must be.
+By hand: ``python -m benchmarks.trust_limits --records 1000``. Nothing is measured here but whether the numbers are as they must be.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.crash_recovery import Killed, Work, kill
 from benchmarks.feed import Feed, keys
-from benchmarks.kills import Killed, Work, kill
-from benchmarks.office import NAME, office
-from benchmarks.table import Json, err
+from benchmarks.harvest_setup import NAME, office
+from benchmarks.result_table import Json, err
 from harvesters.demo.registries import Demo
 from harvesters.demo.scenario import Fault, expected_counts
 from harvesters.demo.source_definitions import write_sources

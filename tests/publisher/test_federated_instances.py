@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import orjson
 import pytest
-from harvesting import wait
-from serving import served
+from feed_clients import wait
+from live_server import served
 
 from harvesters.runs.context import Means, opened
 from harvesters.runs.harvest import harvest

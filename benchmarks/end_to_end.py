@@ -1,6 +1,7 @@
 """The walk: a registry's pages on loopback to an answer at /sparql, and once more when nothing has changed.
 
-Each process is a real one: the registry, `stocktake serve`, `stocktake harvest`. By hand: ``python benchmarks/walk.py --records 10000``
+Each process is a real one: the registry, `stocktake serve`, `stocktake harvest`.
+By hand: ``python -m benchmarks.end_to_end --records 10000``
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import orjson
 import typer
 
 from benchmarks.processes import Watch, until
-from benchmarks.table import Aim, Json, Line, err, show
+from benchmarks.result_table import Aim, Json, Line, err, show
 from harvesters.demo.registries import Demo
 from harvesters.demo.source_definitions import write_sources
 from journal.journal import Journal

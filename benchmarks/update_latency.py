@@ -9,7 +9,7 @@ from pathlib import Path
 
 import orjson
 
-from benchmarks.asking import Client, Column, distinct
+from benchmarks.concurrent_queries import Client, Column, distinct
 from journal.journal import Journal
 from vocab.iris import BASE
 

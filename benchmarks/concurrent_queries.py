@@ -13,7 +13,7 @@ from urllib.parse import urlencode, urlsplit
 
 import orjson
 
-from benchmarks.table import err
+from benchmarks.result_table import err
 
 TABLE = "application/sparql-results+json"
 SECONDS = 5.0  # that each number of clients asks

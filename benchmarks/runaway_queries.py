@@ -1,6 +1,6 @@
 """Runaways: what 31 small queries feel while a runaway join, a runaway sort and a hog of memory run, through `stocktake serve`.
 
-By hand: ``python -m benchmarks.runaways --records 20000``
+By hand: ``python -m benchmarks.runaway_queries --records 20000``
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Annotated
 import httpx
 import typer
 
+from benchmarks.end_to_end import harvested, ready, served, settled
 from benchmarks.processes import until
-from benchmarks.table import Json, Line, err, show
-from benchmarks.walk import harvested, ready, served, settled
+from benchmarks.result_table import Json, Line, err, show
 from harvesters.demo.registries import Demo
 from harvesters.demo.source_definitions import write_sources
 from vocab.iris import BASE

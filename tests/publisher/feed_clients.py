@@ -11,7 +11,7 @@ import feedparser
 import httpx
 from icalendar import Calendar
 from lxml import etree
-from moving import Held, plain
+from mutating_source import Held, plain
 from oaipmh_scythe import Scythe
 from pyoxigraph import DefaultGraph, NamedNode, RdfFormat, parse
 from sickle import Sickle

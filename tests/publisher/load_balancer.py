@@ -17,8 +17,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
+from live_server import ROOT, free_port
 from processes import started, wait_for_url
-from serving import ROOT, free_port
 
 _PIECE = 1 << 16  # bytes
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 from pyoxigraph import Literal, NamedNode
-from suite import MF, RDFS, UT, Facts, Node, local, path
+from w3c_suite import MF, RDFS, UT, Facts, Node, local, path
 
 HT = "http://www.w3.org/2011/http#"
 CNT = "http://www.w3.org/2011/content#"
