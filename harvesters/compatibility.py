@@ -8,7 +8,7 @@ from typing import Any
 
 from harvesters.errors import SourceDefinitionError
 from harvesters.mappings import fields
-from harvesters.mappings.registry import MAPPINGS, Reader
+from harvesters.mappings.registry import MAPPINGS, RecordMapping
 from harvesters.option_schema import Option, option_types
 from harvesters.payloads.value_parsing import KINDS
 from harvesters.protocols.registry import PROTOCOLS, Protocol
@@ -17,7 +17,7 @@ from harvesters.source import Source
 _NAMED: Mapping[type, str] = {str: "text", int: "a whole number", float: "a number", bool: "true or false", list: "a list", dict: "a table"}
 
 
-def check_compatible(source: Source) -> tuple[Protocol, Reader]:
+def check_compatible(source: Source) -> tuple[Protocol, RecordMapping]:
     """Give the protocol and the mapping of a card, the protocol as this card can use it.
 
     Raises SourceDefinitionError where there is no such row, where the mapping cannot read what the protocol brings, or where options
@@ -25,20 +25,20 @@ def check_compatible(source: Source) -> tuple[Protocol, Reader]:
     """
     protocol = _chosen(source, _row(source, "protocol", source.protocol, PROTOCOLS))
     reader = _row(source, "mapping", source.mapping, MAPPINGS)
-    if protocol.brings not in reader.reads:
-        fit = ", ".join(name for name, other in MAPPINGS.items() if protocol.brings in other.reads)
+    if protocol.payload_type not in reader.accepts:
+        fit = ", ".join(name for name, other in MAPPINGS.items() if protocol.payload_type in other.accepts)
         raise SourceDefinitionError(
             f"{source.name}: mapping {source.mapping!r} cannot read what protocol {source.protocol!r} brings,"
-            f" {protocol.brings.value}; these can: {fit}"
+            f" {protocol.payload_type.value}; these can: {fit}"
         )
     _options(source, {**reader.options, **protocol.options})
     _fields(source, protocol)
     protocol.check(source)
-    return replace(protocol, incremental=protocol.incremental and protocol.tells(source)), reader
+    return replace(protocol, incremental=protocol.incremental and protocol.is_incremental(source)), reader
 
 
 def _chosen(source: Source, protocol: Protocol) -> Protocol:
-    return protocol if protocol.chooses is None else replace(protocol, brings=protocol.chooses(source))
+    return protocol if protocol.payload_type_for is None else replace(protocol, payload_type=protocol.payload_type_for(source))
 
 
 def _row(source: Source, key: str, name: str, table: Mapping[str, Any]) -> Any:
@@ -68,7 +68,7 @@ def _options(source: Source, known: Mapping[str, Option]) -> None:
 
 def _fields(source: Source, protocol: Protocol) -> None:
     if source.mapping == "fields":
-        fields.check(source, protocol.brings)
+        fields.check(source, protocol.payload_type)
     elif source.fields:
         raise SourceDefinitionError(
             f"{source.name}: [fields] is for mapping 'fields'; mapping {source.mapping!r} has its own, so remove the table"

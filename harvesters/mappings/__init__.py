@@ -1,1 +1,1 @@
-"""Mappings: from a registry's schema to the one model; one module each, all with the same ``read``."""
+"""Mappings: one module for each metadata schema, all with the same function ``build_mapper``."""

@@ -1,4 +1,4 @@
-"""CKAN's package: a dataset's or project's description, with a portal's own fields as extras.
+"""CKAN packages: descriptions of datasets or projects, with a portal's own fields as extras.
 
 Source: https://docs.ckan.org/en/latest/api/#ckan.logic.action.create.package_create
 """
@@ -54,27 +54,27 @@ _LICENCES = ("license_url", "license", "license_id", "license_title")
 _KINDS, _LEADS = ("lead_type", "publisher_type"), ("publisher_name",)
 _ROLES = ((Role.PARTNER, ("partners", "partner")), (Role.FUNDER, ("funders", "funder")))
 _ACTIVITIES, _SORTS = ("activity_types", "activity_type"), ("dcat_type", "type")
-_ASKED = frozenset(("publisher", "lead_country", "status", "coverage")).union(
+_KNOWN_KEYS = frozenset(("publisher", "lead_country", "status", "coverage")).union(
     _LINES, _GOALS, _TARGETS, _START, _END, _COUNTRIES, _POINTS, _ISSUED, _MODIFIED, _IDENTIFIERS, _PAGES, _LANGUAGES, _LICENCES,
     _KINDS, _LEADS, *(names for _, names in _ROLES), _ACTIVITIES, _SORTS,
 )  # fmt: skip
-_NOTHING: Any = (None, "", [])
-_MARK = ";"  # what parts a list that is written as one text
+_EMPTY: Any = (None, "", [])
+_LIST_SEPARATOR = ";"  # what parts a list that is written as one text
 
 Fields = Mapping[str, Any]
 
 
-def reader(source: Source, words: Crosswalks) -> Callable[[Record[Row]], Resource]:
-    """Give the function that reads a package; it raises ParseError on one that is none."""
-    lexicon = CrosswalkLookup(words)
+def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Row]], Resource]:
+    """Return the function that maps a package. It raises ParseError for anything else."""
+    lexicon = CrosswalkLookup(crosswalks)
     kind = KINDS[get_option(source, OPTIONS, "kind")]
 
-    def read(record: Record[Row]) -> Resource:
+    def map_record(record: Record[Row]) -> Resource:
         package = record.payload
         if not ("title" in package or "title_translated" in package or "name" in package):
             raise ParseError(f"{record.key}: no CKAN package: neither title nor name, only {', '.join(map(str, package))[:200]}")
         fields = _fields(package)
-        tag = _own_language(fields) or source.language
+        tag = _single_language(fields) or source.language
         tags, tagged = _tags(package)
         said = lexicon.parse_declared(_texts(fields, _LINES), _texts(fields, _GOALS), _texts(fields, _TARGETS))
         subjects = merge_subjects(said, lexicon.parse_subjects(tags + _groups(package)))
@@ -83,46 +83,46 @@ def reader(source: Source, words: Crosswalks) -> Callable[[Record[Row]], Resourc
             titles=parse_titles(_translated(package, "title", tag, normalize_inline)),
             descriptions=parse_titles(_translated(package, "notes", tag, normalize_block)),
             identifiers=_identifiers(record.key, package, fields),
-            pages=unique_non_contact(_whole(fields, _PAGES)),
+            pages=unique_non_contact(_collect(fields, _PAGES)),
             languages=tuple(dict.fromkeys([parse_language(word) or word for word in _texts(fields, _LANGUAGES)])),
             licence=_licence(fields),
-            issued=parse_date(_first(fields, _ISSUED)),
-            modified=parse_date(_first(fields, _MODIFIED)),
+            issued=parse_date(_first_text(fields, _ISSUED)),
+            modified=parse_date(_first_text(fields, _MODIFIED)),
             countries=tuple(dict.fromkeys([lexicon.country(text) for text in _texts(fields, _COUNTRIES) if text[0] != "{"])),
             parties=_parties(package, fields, lexicon),
             action_lines=subjects.lines,
             goals=subjects.goals,
             targets=subjects.targets,
             subjects=tuple([parse_name(word, tagged.get(word)) for word in subjects.unmatched]),
-            **_own(kind, fields, lexicon),
+            **_class_fields(kind, fields, lexicon),
         )
 
-    return read
+    return map_record
 
 
 def _fields(package: Row) -> Fields:
-    """Lay the extras over the package's own fields, of both what is asked for; keys differ by hyphens and case."""
+    """Return the known fields of the package and its extras, with normalized keys (hyphens, case); own fields win."""
     fields: dict[str, Any] = {}
-    for key, it in package.items():
-        if key in _ASKED or not key.islower() or "-" in key:  # as most keys are written that are not asked for
-            name = _respelled(key)
-            if name in _ASKED and (it or it not in _NOTHING):
-                fields[name] = it
+    for key, item in package.items():
+        if key in _KNOWN_KEYS or not key.islower() or "-" in key:  # as most keys are written that are not asked for
+            name = _normalize_key(key)
+            if name in _KNOWN_KEYS and (item or item not in _EMPTY):
+                fields[name] = item
     for extra in _objects(package.get("extras")):
-        word, it = extra.get("key"), extra.get("value")
+        word, item = extra.get("key"), extra.get("value")
         if isinstance(word, str):
-            name = _respelled(word)
-            if name in _ASKED and name not in fields and (it or it not in _NOTHING):
-                fields[name] = _unpacked(it) if isinstance(it, str) and it[0] in "[{" else it
+            name = _normalize_key(word)
+            if name in _KNOWN_KEYS and name not in fields and (item or item not in _EMPTY):
+                fields[name] = _decode_json(item) if isinstance(item, str) and item[0] in "[{" else item
     return fields
 
 
-def _respelled(key: str) -> str:
-    return key if key in _ASKED else key.replace("-", "_").lower()
+def _normalize_key(key: str) -> str:
+    return key if key in _KNOWN_KEYS else key.replace("-", "_").lower()
 
 
-def _unpacked(text: Any) -> Any:
-    """Read a list or an object that is written as JSON in a text."""
+def _decode_json(text: Any) -> Any:
+    """Decode a list or object that is written as JSON in a text; return any other value as it is."""
     if not isinstance(text, str) or text[:1] not in {"[", "{"}:
         return text
     try:
@@ -132,43 +132,43 @@ def _unpacked(text: Any) -> Any:
         return text
 
 
-def _objects(found: Any) -> list[Mapping[str, Any]]:
-    return [it for it in as_list(found) if isinstance(it, dict)]
+def _objects(value: Any) -> list[Mapping[str, Any]]:
+    return [item for item in as_list(value) if isinstance(item, dict)]
 
 
-def _first(fields: Fields, names: tuple[str, ...]) -> str:
-    """Give the text of the first of these fields that has one, else an empty one."""
+def _first_text(fields: Fields, names: tuple[str, ...]) -> str:
+    """Return the text of the first of these fields that has one, else an empty text."""
     for name in names:
         if name in fields and (text := normalize_inline(fields[name])):
             return text
     return ""
 
 
-def _whole(fields: Fields, names: tuple[str, ...]) -> Iterable[str]:
-    """Give the texts of all these fields, each once."""
+def _collect(fields: Fields, names: tuple[str, ...]) -> Iterable[str]:
+    """Return the texts of all these fields without duplicates."""
     return dict.fromkeys([word for name in names if name in fields for word in split_words(fields[name], None)])
 
 
 def _texts(fields: Fields, names: tuple[str, ...]) -> Iterable[str]:
-    """Give the texts of all these fields, each once, lists that are written as one text taken apart."""
-    found = [split_words(fields[name], _MARK) for name in names if name in fields]
-    if not found or (len(found) == 1 and len(found[0]) == 1):  # most often
-        return found[0] if found else ()
-    return dict.fromkeys([word for words in found for word in words])
+    """Return the texts of all these fields without duplicates; lists written as one text are split."""
+    texts = [split_words(fields[name], _LIST_SEPARATOR) for name in names if name in fields]
+    if not texts or (len(texts) == 1 and len(texts[0]) == 1):  # most often
+        return texts[0] if texts else ()
+    return dict.fromkeys([word for texts_of_field in texts for word in texts_of_field])
 
 
 def _identifiers(key: str, package: Row, fields: Fields) -> tuple[str, ...]:
-    return unique_non_contact([text for text in (normalize_inline(package.get("name")), *_whole(fields, _IDENTIFIERS)) if text != key])
+    return unique_non_contact([text for text in (normalize_inline(package.get("name")), *_collect(fields, _IDENTIFIERS)) if text != key])
 
 
-def _own_language(fields: Fields) -> str | None:
-    """Give the package's language where it names just one."""
+def _single_language(fields: Fields) -> str | None:
+    """Return the package's language if it names exactly one."""
     tags = {parse_language(word) for word in _texts(fields, ("language",))}
     return tags.pop() if len(tags) == 1 else None
 
 
 def _translated(package: Row, name: str, tag: str | None, form: Callable[[Any], str]) -> list[tuple[str, str | None]]:
-    """Give a text in all its languages; the plain one only where no translation says the same."""
+    """Return a text in all its languages; the untranslated one only if no translation has the same text or language."""
     translated = package.get(f"{name}_translated")
     texts = [(form(text), parse_language(key) or key) for key, text in translated.items()] if isinstance(translated, dict) else []
     if any(tag == key for _, key in texts):
@@ -180,51 +180,56 @@ def _translated(package: Row, name: str, tag: str | None, form: Callable[[Any], 
 
 
 def _tags(package: Row) -> tuple[list[str], dict[str, str | None]]:
-    """Give the tags, and the language of those that are translated; the others' is not the package's, in most portals."""
+    """Return the tags, and the language of translated ones. In most portals other tags are not in the package's language."""
     translated = package.get("tags_translated")
     if isinstance(translated, dict) and translated:
-        tagged = {normalize_inline(it): parse_language(key) or key for key, texts in translated.items() for it in as_list(texts)}
+        tagged = {normalize_inline(item): parse_language(key) or key for key, texts in translated.items() for item in as_list(texts)}
         return list(tagged), dict(tagged)
     return [
-        normalize_inline(it.get("display_name") or it.get("name") if isinstance(it, dict) else it) for it in as_list(package.get("tags"))
+        normalize_inline(item.get("display_name") or item.get("name") if isinstance(item, dict) else item)
+        for item in as_list(package.get("tags"))
     ], {}
 
 
 def _groups(package: Row) -> list[str]:
-    return [normalize_inline(it.get("title") or it.get("display_name") or it.get("name")) for it in _objects(package.get("groups"))]
+    return [
+        normalize_inline(group.get("title") or group.get("display_name") or group.get("name")) for group in _objects(package.get("groups"))
+    ]
 
 
 def _licence(fields: Fields) -> str | None:
-    """Give the licence's address, else the portal's name for it."""
+    """Return the licence's address, else the portal's name for it."""
     names = [text for name in _LICENCES if name in fields and (text := normalize_inline(fields[name]))]
     return next((name for name in names if is_web(name)), names[0] if names else None)
 
 
 def _parties(package: Row, fields: Fields, lexicon: CrosswalkLookup) -> tuple[Party, ...]:
-    """Give organization (else publisher) as lead, partners and funders; author and maintainer are persons, who are not published."""
-    kind = lexicon.stakeholder_type(text) if (text := _first(fields, _KINDS)) else None
+    """Return the organization (else the publisher) as lead, partners and funders. Authors and maintainers are left out."""
+    kind = lexicon.stakeholder_type(text) if (text := _first_text(fields, _KINDS)) else None
     country = lexicon.country(text) if (text := normalize_inline(fields.get("lead_country"))) else None
     lead = package.get("organization")
     parties: list[Party] = []
     if isinstance(lead, dict) and (name := normalize_inline(lead.get("title") or lead.get("name"))):
         parties.append(Party(Role.LEAD, parse_name(name), normalize_inline(lead.get("name") or lead.get("id")) or None, kind, country))
     else:
-        names = [normalize_inline(it.get("name")) for it in _objects(fields.get("publisher")) if it.get("type") != "person"]
-        names += [_first(fields, _LEADS), normalize_inline(lead)]
+        names = [
+            normalize_inline(publisher.get("name")) for publisher in _objects(fields.get("publisher")) if publisher.get("type") != "person"
+        ]
+        names += [_first_text(fields, _LEADS), normalize_inline(lead)]
         parties += [Party(Role.LEAD, parse_name(name), None, kind, country) for name in names if name][:1]
     for role, keys in _ROLES:
         parties += [Party(role, parse_name(name)) for name in _texts(fields, keys)]
     return tuple(parties)
 
 
-def _own(kind: type[Resource], fields: Fields, lexicon: CrosswalkLookup) -> dict[str, Any]:
+def _class_fields(kind: type[Resource], fields: Fields, lexicon: CrosswalkLookup) -> dict[str, Any]:
     if kind is Document:
-        return {"kind": _first(fields, _SORTS) or None}
+        return {"kind": _first_text(fields, _SORTS) or None}
     if kind not in {Initiative, Event}:
         return {}
     own: dict[str, Any] = {
-        "start": parse_date(_first(fields, _START)),
-        "end": parse_date(_first(fields, _END)),
+        "start": parse_date(_first_text(fields, _START)),
+        "end": parse_date(_first_text(fields, _END)),
         "places": tuple(_points(fields)),
     }
     if kind is Initiative:
@@ -235,13 +240,13 @@ def _own(kind: type[Resource], fields: Fields, lexicon: CrosswalkLookup) -> dict
 
 
 def _points(fields: Fields) -> Iterator[Place]:
-    """Give the first point of GeoJSON; a polygon is no point and is not made one."""
+    """Yield the first point in GeoJSON; a polygon is not converted to a point."""
     for name in _POINTS:
         if name not in fields:
             continue
-        shape = _unpacked(fields.get(name))
+        shape = _decode_json(fields.get(name))
         if isinstance(shape, dict) and shape.get("type") == "Point" and isinstance(shape.get("coordinates"), list):
-            spot = [parse_number(it) for it in shape["coordinates"][:2]]
-            if len(spot) == 2 and spot[0] is not None and spot[1] is not None:
-                yield Place(None, latitude=spot[1], longitude=spot[0])
+            coordinates = [parse_number(coordinate) for coordinate in shape["coordinates"][:2]]
+            if len(coordinates) == 2 and coordinates[0] is not None and coordinates[1] is not None:
+                yield Place(None, latitude=coordinates[1], longitude=coordinates[0])
                 return

@@ -1,4 +1,4 @@
-"""DataCite's metadata in its versions 2 to 4, as OAI-PMH gives it, and the OpenAIRE guidelines that are made of it.
+"""DataCite metadata, versions 2 to 4, as OAI-PMH delivers it, and the OpenAIRE guidelines based on it.
 
 Source: https://schema.datacite.org/meta/kernel-4.5/ and https://openaire-guidelines-for-literature-repository-managers.readthedocs.io/
 """
@@ -39,137 +39,140 @@ OPTIONS: Mapping[str, Option] = {
 _LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 _ISSUED, _MODIFIED = ("Issued", "Available", "Created", "Submitted"), ("Updated",)
 _PERIOD = ("Coverage", "Collected", "Valid")
-_WHOLE = "Organizational"  # what is not is taken for a person
+_ORGANIZATION = "Organizational"  # what is not is taken for a person
 # Contributors that are organizations by what they do, even where no one says so.
 _ROLES = {"HostingInstitution": Role.PARTNER, "Sponsor": Role.FUNDER, "Funder": Role.FUNDER, "RegistrationAuthority": Role.PARTNER}
 _RELATED = {"URL": "", "DOI": "https://doi.org/", "Handle": "https://hdl.handle.net/"}
 
 
-def reader(source: Source, words: Crosswalks) -> Callable[[Record[_Element]], Resource]:
-    """Give the function that reads a resource; it raises ParseError on an element that holds none."""
-    lexicon = CrosswalkLookup(words)
+def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[_Element]], Resource]:
+    """Return the function that maps a resource. It raises ParseError for an element without one."""
+    lexicon = CrosswalkLookup(crosswalks)
     kind = KINDS[get_option(source, OPTIONS, "kind")]
 
-    def read(record: Record[_Element]) -> Resource:
-        root = _resource(record)
+    def map_record(record: Record[_Element]) -> Resource:
+        root = _find_resource(record)
         tag = source.language
-        titles = [(normalize_inline(it.text), _tag(it, tag)) for it in _all(root, "title") if not it.get("titleType")]
-        told = [(normalize_inline(it.text), _tag(it, tag)) for it in _all(root, "subject")]
-        subjects = lexicon.parse_subjects(text for text, _ in told)
+        titles = [(normalize_inline(node.text), _tag(node, tag)) for node in _iterate(root, "title") if not node.get("titleType")]
+        keywords = [(normalize_inline(node.text), _tag(node, tag)) for node in _iterate(root, "subject")]
+        subjects = lexicon.parse_subjects(text for text, _ in keywords)
         names = _identifiers(root)
         return kind(
             key=record.key,
-            titles=parse_titles(titles or [(normalize_inline(it.text), _tag(it, tag)) for it in _all(root, "title")]),
-            descriptions=parse_titles((normalize_block(it.text), _tag(it, tag)) for it in _descriptions(root)),
+            titles=parse_titles(titles or [(normalize_inline(node.text), _tag(node, tag)) for node in _iterate(root, "title")]),
+            descriptions=parse_titles((normalize_block(node.text), _tag(node, tag)) for node in _descriptions(root)),
             identifiers=unique_non_contact(text for text in names if not is_web(text) and text != record.key),
             pages=unique_non_contact(unique_urls(names)),
             languages=tuple(
-                dict.fromkeys(parse_language(text) or text for it in _all(root, "language") if (text := normalize_inline(it.text)))
+                dict.fromkeys(parse_language(text) or text for node in _iterate(root, "language") if (text := normalize_inline(node.text)))
             ),
             licence=_licence(root),
             issued=_date(root, _ISSUED)
-            or next((normalize_inline(it.text) for it in _all(root, "publicationYear") if normalize_inline(it.text)), None),
+            or next((normalize_inline(node.text) for node in _iterate(root, "publicationYear") if normalize_inline(node.text)), None),
             modified=_date(root, _MODIFIED),
             countries=tuple(
-                dict.fromkeys(land for it in _all(root, "geoLocationPlace") if (land := lexicon.find_country(normalize_inline(it.text))))
+                dict.fromkeys(
+                    land for node in _iterate(root, "geoLocationPlace") if (land := lexicon.find_country(normalize_inline(node.text)))
+                )
             ),
             parties=tuple(dict.fromkeys(_parties(root, tag))),
             action_lines=subjects.lines,
             goals=subjects.goals,
             targets=subjects.targets,
-            subjects=tuple(parse_name(word, dict(told).get(word)) for word in subjects.unmatched),
+            subjects=tuple(parse_name(word, dict(keywords).get(word)) for word in subjects.unmatched),
             related=unique_non_contact(unique_urls(_related(root))),
-            **_own(kind, root, tag),
+            **_class_fields(kind, root, tag),
         )
 
-    return read
+    return map_record
 
 
-def _resource(record: Record[_Element]) -> _Element:
-    """Find the resource: OAI wraps it in a payload."""
+def _find_resource(record: Record[_Element]) -> _Element:
+    """Return the resource, which OAI-PMH may wrap in a payload."""
     root = record.payload
-    found = root if _local(root) == "resource" else next(root.iter("{*}resource"), None)
-    if found is None or next(_all(found, "title"), None) is None:
+    resource = root if _local_name(root) == "resource" else next(root.iter("{*}resource"), None)
+    if resource is None or next(_iterate(resource, "title"), None) is None:
         raise ParseError(f"{record.key}: no resource of DataCite but <{root.tag}>; set the option 'prefix' to datacite or oai_datacite")
-    return found
+    return resource
 
 
-def _local(node: _Element) -> str:
+def _local_name(node: _Element) -> str:
     return str(node.tag).rpartition("}")[2]
 
 
-def _all(root: _Element, name: str) -> Iterator[_Element]:
-    """Give the elements of a name, in whatever version's namespace."""
+def _iterate(root: _Element, name: str) -> Iterator[_Element]:
+    """Yield the elements with a name, in the namespace of any version."""
     return root.iter(f"{{*}}{name}")
 
 
-def _tag(node: _Element, otherwise: str | None) -> str | None:
+def _tag(node: _Element, default_language: str | None) -> str | None:
     own = node.get(_LANG)
-    return (parse_language(own) or own) if own else otherwise
+    return (parse_language(own) or own) if own else default_language
 
 
 def _descriptions(root: _Element) -> list[_Element]:
-    """Give the abstracts, else whatever describes it."""
-    found = [it for it in _all(root, "description") if normalize_block(it.text)]
-    return [it for it in found if it.get("descriptionType") == "Abstract"] or found[:1]
+    """Return the abstracts, else the first other description."""
+    descriptions = [node for node in _iterate(root, "description") if normalize_block(node.text)]
+    return [node for node in descriptions if node.get("descriptionType") == "Abstract"] or descriptions[:1]
 
 
 def _identifiers(root: _Element) -> list[str]:
-    """Give its identifiers; a DOI or handle as its address."""
-    found: list[str] = []
+    """Return the identifiers; a DOI or handle as its address."""
+    identifiers: list[str] = []
     for name, kind in (("identifier", "identifierType"), ("alternateIdentifier", "alternateIdentifierType")):
-        for node in _all(root, name):
+        for node in _iterate(root, name):
             if text := normalize_inline(node.text):
-                prefix = _RELATED.get(_spelled(node.get(kind) or ""), "")
-                found.append(text if is_web(text) or not prefix else prefix + text)
-    return found
+                prefix = _RELATED.get(_identifier_type(node.get(kind) or ""), "")
+                identifiers.append(text if is_web(text) or not prefix else prefix + text)
+    return identifiers
 
 
-def _spelled(kind: str) -> str:
+def _identifier_type(kind: str) -> str:
     return next((name for name in _RELATED if name.lower() == kind.lower()), kind)
 
 
 def _licence(root: _Element) -> str | None:
-    nodes = [*_all(root, "rights"), *_all(root, "licenseCondition")]
-    links = [link for it in nodes for link in (it.get("rightsURI"), it.get("uri")) if link and is_web(link)]
-    return links[0] if links else next((normalize_inline(it.text) for it in nodes if normalize_inline(it.text)), None)
+    nodes = [*_iterate(root, "rights"), *_iterate(root, "licenseCondition")]
+    links = [link for node in nodes for link in (node.get("rightsURI"), node.get("uri")) if link and is_web(link)]
+    return links[0] if links else next((normalize_inline(node.text) for node in nodes if normalize_inline(node.text)), None)
 
 
 def _date(root: _Element, kinds: tuple[str, ...]) -> str | None:
-    found = {it.get("dateType"): text for it in _all(root, "date") if (text := parse_date(normalize_inline(it.text)))}
-    return next((found[kind] for kind in kinds if kind in found), None)
+    dates = {node.get("dateType"): text for node in _iterate(root, "date") if (text := parse_date(normalize_inline(node.text)))}
+    return next((dates[kind] for kind in kinds if kind in dates), None)
 
 
 def _parties(root: _Element, tag: str | None) -> Iterator[Party]:
-    """Give the publisher as lead, organizations among the creators and contributors as partners, and the funders; persons are left out."""
-    for it in _all(root, "publisher"):
-        if name := normalize_inline(it.text):
-            yield Party(Role.LEAD, parse_name(name, _tag(it, tag)))
+    """Yield the publisher as lead, organizations among creators and contributors as partners, and the funders. Persons are left out."""
+    for node in _iterate(root, "publisher"):
+        if name := normalize_inline(node.text):
+            yield Party(Role.LEAD, parse_name(name, _tag(node, tag)))
             break
     for kind in ("creatorName", "contributorName"):
-        for it in _all(root, kind):
-            parent = it.getparent()
+        for node in _iterate(root, kind):
+            parent = node.getparent()
             role = _ROLES.get(parent.get("contributorType") or "") if parent is not None else None
-            if (name := normalize_inline(it.text)) and (role or it.get("nameType") == _WHOLE):
-                yield Party(role or Role.PARTNER, parse_name(name, _tag(it, tag)))
-    for it in _all(root, "funderName"):
-        if name := normalize_inline(it.text):
-            yield Party(Role.FUNDER, parse_name(name, _tag(it, tag)))
+            if (name := normalize_inline(node.text)) and (role or node.get("nameType") == _ORGANIZATION):
+                yield Party(role or Role.PARTNER, parse_name(name, _tag(node, tag)))
+    for node in _iterate(root, "funderName"):
+        if name := normalize_inline(node.text):
+            yield Party(Role.FUNDER, parse_name(name, _tag(node, tag)))
 
 
 def _related(root: _Element) -> Iterator[str]:
-    for it in _all(root, "relatedIdentifier"):
-        prefix = _RELATED.get(_spelled(it.get("relatedIdentifierType") or ""))
-        if prefix is not None and (text := normalize_inline(it.text)):
+    for node in _iterate(root, "relatedIdentifier"):
+        prefix = _RELATED.get(_identifier_type(node.get("relatedIdentifierType") or ""))
+        if prefix is not None and (text := normalize_inline(node.text)):
             yield text if is_web(text) else prefix + text
 
 
-def _own(kind: type[Resource], root: _Element, tag: str | None) -> dict[str, Any]:
+def _class_fields(kind: type[Resource], root: _Element, tag: str | None) -> dict[str, Any]:
     if kind is Document:
-        types = list(_all(root, "resourceType"))
+        types = list(_iterate(root, "resourceType"))
         return {
             "kind": next(
-                (text for it in types if (text := it.get("uri") or it.get("resourceTypeGeneral") or normalize_inline(it.text))), None
+                (text for node in types if (text := node.get("uri") or node.get("resourceTypeGeneral") or normalize_inline(node.text))),
+                None,
             )
         }
     if kind not in {Initiative, Event}:
@@ -180,11 +183,16 @@ def _own(kind: type[Resource], root: _Element, tag: str | None) -> dict[str, Any
 
 
 def _places(root: _Element, tag: str | None) -> Iterator[Place]:
-    for it in _all(root, "geoLocation"):
+    for location in _iterate(root, "geoLocation"):
         name = next(
-            (parse_name(normalize_inline(node.text), tag) for node in _all(it, "geoLocationPlace") if normalize_inline(node.text)), None
+            (
+                parse_name(normalize_inline(node.text), tag)
+                for node in _iterate(location, "geoLocationPlace")
+                if normalize_inline(node.text)
+            ),
+            None,
         )
-        latitude = parse_number(next((node.text for node in _all(it, "pointLatitude")), None))
-        longitude = parse_number(next((node.text for node in _all(it, "pointLongitude")), None))
+        latitude = parse_number(next((node.text for node in _iterate(location, "pointLatitude")), None))
+        longitude = parse_number(next((node.text for node in _iterate(location, "pointLongitude")), None))
         if latitude is not None and longitude is not None:
             yield Place(name, latitude, longitude)

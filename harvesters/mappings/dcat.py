@@ -1,4 +1,4 @@
-"""DCAT 2 and 3 and their application profiles: datasets, services, series and whatever else is described in their terms.
+"""DCAT 2 and 3 and their application profiles: datasets, services, series and other resources.
 
 Source: https://www.w3.org/TR/vocab-dcat-3/ and https://semiceu.github.io/DCAT-AP/releases/3.0.0/
 """
@@ -33,118 +33,118 @@ OPTIONS: Mapping[str, Option] = {
 }
 
 
-def _names(*names: str) -> tuple[str, ...]:
+def _iris(*names: str) -> tuple[str, ...]:
     return tuple(map(iri, names))
 
 
 _TITLE = (iri("dct:title"), iri("doap:name"), *LABELS)
-_TEXT = _names(
+_TEXT = _iris(
     "dct:description", "dct:abstract", "doap:description", "doap:shortdesc", "schema:description", "dc:description", "rdfs:comment"
 )
-_WORDS = _names("dcat:keyword", "dcat:theme", "dct:subject", "dc:subject", "foaf:topic", "foaf:theme")
-_PAGES = _names("dcat:landingPage", "foaf:page", "foaf:homepage", "doap:homepage")
-_FILES = _names("dcat:accessURL", "dcat:downloadURL")
-_SPATIAL, _TEMPORAL = _names("dct:spatial"), _names("dct:temporal")
-_START, _END = _names("dcat:startDate", "schema:startDate"), _names("dcat:endDate", "schema:endDate")
-_RELATED = _names("dct:relation", "dct:isReferencedBy", "dct:references", "dct:isPartOf", "dcat:inSeries", "dct:isVersionOf")
-_PARTNERS, _FUNDERS = _names("dct:creator", "dct:contributor", "prov:qualifiedAttribution"), _names("schema:funder", "foaf:fundedBy")
+_WORDS = _iris("dcat:keyword", "dcat:theme", "dct:subject", "dc:subject", "foaf:topic", "foaf:theme")
+_PAGES = _iris("dcat:landingPage", "foaf:page", "foaf:homepage", "doap:homepage")
+_FILES = _iris("dcat:accessURL", "dcat:downloadURL")
+_SPATIAL, _TEMPORAL = _iris("dct:spatial"), _iris("dct:temporal")
+_START, _END = _iris("dcat:startDate", "schema:startDate"), _iris("dcat:endDate", "schema:endDate")
+_RELATED = _iris("dct:relation", "dct:isReferencedBy", "dct:references", "dct:isPartOf", "dcat:inSeries", "dct:isVersionOf")
+_PARTNERS, _FUNDERS = _iris("dct:creator", "dct:contributor", "prov:qualifiedAttribution"), _iris("schema:funder", "foaf:fundedBy")
 
 
-def reader(source: Source, words: Crosswalks) -> Callable[[Record[Graph]], Resource]:
-    """Give the function that reads a resource; it raises ParseError on one of which nothing is said that DCAT knows."""
-    lexicon = CrosswalkLookup(words)
+def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Graph]], Resource]:
+    """Return the function that maps a resource. It raises ParseError for one without title and description."""
+    lexicon = CrosswalkLookup(crosswalks)
     kind = KINDS[get_option(source, OPTIONS, "kind")]
 
-    def read(record: Record[Graph]) -> Resource:
-        said = GraphReader(record.payload, source.language)
-        titles, texts = parse_titles(_one_name(said)), parse_titles(_one_text(said))
+    def map_record(record: Record[Graph]) -> Resource:
+        graph_reader = GraphReader(record.payload, source.language)
+        titles, texts = parse_titles(_first_title(graph_reader)), parse_titles(_first_description(graph_reader))
         if not titles and not texts:
-            told = ", ".join(record.payload.properties.get(record.payload.subject, {}))[:200]
-            raise ParseError(f"{record.key}: neither a title nor a description in terms of DCAT, only {told or 'nothing'}")
-        subjects = lexicon.parse_subjects(said.words(*_WORDS))
-        tags = dict(said.texts(*_WORDS))
+            properties = ", ".join(record.payload.properties.get(record.payload.subject, {}))[:200]
+            raise ParseError(f"{record.key}: neither a title nor a description in terms of DCAT, only {properties or 'nothing'}")
+        subjects = lexicon.parse_subjects(graph_reader.words(*_WORDS))
+        tags = dict(graph_reader.texts(*_WORDS))
         return kind(
             key=record.key,
             titles=titles,
             descriptions=texts,
-            identifiers=_identifiers(said, record.key),
-            pages=_pages(said),
-            languages=tuple(dict.fromkeys(parse_language(word) or word for word in said.words(iri("dct:language")))),
-            licence=_licence(said),
-            issued=said.date(*_names("dct:issued", "dct:created")),
-            modified=said.date(iri("dct:modified")),
-            countries=said.countries(lexicon, *_SPATIAL),
-            parties=_parties(said),
+            identifiers=_identifiers(graph_reader, record.key),
+            pages=_pages(graph_reader),
+            languages=tuple(dict.fromkeys(parse_language(word) or word for word in graph_reader.words(iri("dct:language")))),
+            licence=_licence(graph_reader),
+            issued=graph_reader.date(*_iris("dct:issued", "dct:created")),
+            modified=graph_reader.date(iri("dct:modified")),
+            countries=graph_reader.countries(lexicon, *_SPATIAL),
+            parties=_parties(graph_reader),
             action_lines=subjects.lines,
             goals=subjects.goals,
             targets=subjects.targets,
             subjects=tuple(parse_name(word, tags.get(word)) for word in subjects.unmatched),
-            related=unique_urls(said.links(*_RELATED)),
-            **_own(kind, said),
+            related=unique_urls(graph_reader.links(*_RELATED)),
+            **_class_fields(kind, graph_reader),
         )
 
-    return read
+    return map_record
 
 
-def _one_name(said: GraphReader) -> list[tuple[str, str | None]]:
-    """Give the texts of the first property that names the resource."""
-    return next((found for name in _TITLE if (found := said.texts(name))), [])
+def _first_title(graph_reader: GraphReader) -> list[tuple[str, str | None]]:
+    """Return the texts of the first property that names the resource."""
+    return next((texts for name in _TITLE if (texts := graph_reader.texts(name))), [])
 
 
-def _one_text(said: GraphReader) -> list[tuple[str, str | None]]:
-    return next((found for name in _TEXT if (found := said.texts(name, form=normalize_block))), [])
+def _first_description(graph_reader: GraphReader) -> list[tuple[str, str | None]]:
+    return next((texts for name in _TEXT if (texts := graph_reader.texts(name, form=normalize_block))), [])
 
 
-def _identifiers(said: GraphReader, key: str) -> tuple[str, ...]:
-    found = [*said.words(iri("dct:identifier"))]
-    for term in said.graph.all(said.graph.subject, iri("adms:identifier")):
-        found += said.words(iri("skos:notation"), of=term) or [said.word(term)]
-    return unique_non_contact(text for text in found if text != key)
+def _identifiers(graph_reader: GraphReader, key: str) -> tuple[str, ...]:
+    identifiers = [*graph_reader.words(iri("dct:identifier"))]
+    for term in graph_reader.graph.all(graph_reader.graph.subject, iri("adms:identifier")):
+        identifiers += graph_reader.words(iri("skos:notation"), of=term) or [graph_reader.word(term)]
+    return unique_non_contact(text for text in identifiers if text != key)
 
 
-def _pages(said: GraphReader) -> tuple[str, ...]:
-    """Give the landing pages, else where the files are."""
-    found = said.links(*_PAGES)
-    files = said.graph.all(said.graph.subject, iri("dcat:distribution"))
-    return unique_non_contact(found or [link for file in files for link in said.links(*_FILES, of=file)])
+def _pages(graph_reader: GraphReader) -> tuple[str, ...]:
+    """Return the landing pages, else the addresses of the files."""
+    pages = graph_reader.links(*_PAGES)
+    files = graph_reader.graph.all(graph_reader.graph.subject, iri("dcat:distribution"))
+    return unique_non_contact(pages or [link for file in files for link in graph_reader.links(*_FILES, of=file)])
 
 
-def _licence(said: GraphReader) -> str | None:
-    """Give the licence's address, of the resource or of all its files alike, else its name."""
-    own = said.links(*_names("dct:license", "dct:rights"))
-    if own:
-        return own[0]
-    files = said.graph.all(said.graph.subject, iri("dcat:distribution"))
-    theirs = {tuple(said.links(iri("dct:license"), of=file)[:1]) for file in files}
-    if len(theirs) == 1 and (only := theirs.pop()):
+def _licence(graph_reader: GraphReader) -> str | None:
+    """Return the licence's address, of the resource or of all its files alike, else its name."""
+    links = graph_reader.links(*_iris("dct:license", "dct:rights"))
+    if links:
+        return links[0]
+    files = graph_reader.graph.all(graph_reader.graph.subject, iri("dcat:distribution"))
+    licences = {tuple(graph_reader.links(iri("dct:license"), of=file)[:1]) for file in files}
+    if len(licences) == 1 and (only := licences.pop()):
         return only[0]
-    return said.first(iri("dct:license"))
+    return graph_reader.first(iri("dct:license"))
 
 
-def _parties(said: GraphReader) -> tuple[Party, ...]:
-    """Give the publisher as lead, organizations that made or funded it as partners and funders; persons are left out."""
-    leads = list(said.parties(Role.LEAD, iri("dct:publisher")))
+def _parties(graph_reader: GraphReader) -> tuple[Party, ...]:
+    """Return the publisher as lead, creating organizations as partners, and funders. Persons are left out."""
+    leads = list(graph_reader.parties(Role.LEAD, iri("dct:publisher")))
     parties = [*leads[:1], *(party._replace(role=Role.PARTNER) for party in leads[1:])]
     known = {party.name.value for party in parties}
-    parties += [party for party in said.parties(Role.PARTNER, *_PARTNERS) if party.name.value not in known]
-    return tuple(dict.fromkeys([*parties, *said.parties(Role.FUNDER, *_FUNDERS)]))
+    parties += [party for party in graph_reader.parties(Role.PARTNER, *_PARTNERS) if party.name.value not in known]
+    return tuple(dict.fromkeys([*parties, *graph_reader.parties(Role.FUNDER, *_FUNDERS)]))
 
 
-def _own(kind: type[Resource], said: GraphReader) -> dict[str, Any]:
+def _class_fields(kind: type[Resource], graph_reader: GraphReader) -> dict[str, Any]:
     if kind is Document:
-        return {"kind": next(iter(said.links(iri("dct:type"))), None) or said.first(iri("dct:type"))}
+        return {"kind": next(iter(graph_reader.links(iri("dct:type"))), None) or graph_reader.first(iri("dct:type"))}
     if kind not in {Initiative, Event}:
         return {}
-    start, end = _span(said)
-    return {"start": start, "end": end, "places": tuple(said.places(*_SPATIAL))}
+    start, end = _period(graph_reader)
+    return {"start": start, "end": end, "places": tuple(graph_reader.places(*_SPATIAL))}
 
 
-def _span(said: GraphReader) -> tuple[str | None, str | None]:
-    """Give the first period of dct:temporal, a node with a start or an end or an interval as a text; else the resource's own."""
-    for term in said.graph.all(said.graph.subject, *_TEMPORAL):
-        start, end = said.date(*_START, of=term), said.date(*_END, of=term)
+def _period(graph_reader: GraphReader) -> tuple[str | None, str | None]:
+    """Return the first period in dct:temporal (a node with a start or an end, or an interval as text), else the resource's own."""
+    for term in graph_reader.graph.all(graph_reader.graph.subject, *_TEMPORAL):
+        start, end = graph_reader.date(*_START, of=term), graph_reader.date(*_END, of=term)
         if start or end:
             return start, end
-        if found := parse_interval(said.word(term)):
-            return found
-    return said.date(*_START), said.date(*_END)
+        if period := parse_interval(graph_reader.word(term)):
+            return period
+    return graph_reader.date(*_START), graph_reader.date(*_END)

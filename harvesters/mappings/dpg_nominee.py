@@ -1,4 +1,4 @@
-"""The nominations of the Digital Public Goods Alliance, in each of their three shapes: nominees, archive and screened goods.
+"""Nominations of the Digital Public Goods Alliance, in each of their three formats: nominees, archive and screened goods.
 
 Source: https://github.com/DPGAlliance/publicgoods-candidates (nominee-schema.json)
 """
@@ -32,77 +32,84 @@ _SPDX = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*\Z")
 _ROLES = {"owner": Role.LEAD, "funder": Role.FUNDER}  # maintainers, implementers and others are partners
 
 
-def reader(source: Source, words: Crosswalks) -> Callable[[Record[Row]], Resource]:
-    """Give the function that reads a nomination; it raises ParseError on a document that is none."""
-    lexicon = CrosswalkLookup(words)
+def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Row]], Resource]:
+    """Return the function that maps a nomination. It raises ParseError for anything else."""
+    lexicon = CrosswalkLookup(crosswalks)
 
-    def read(record: Record[Row]) -> Resource:
-        good = record.payload
-        if not normalize_inline(good.get("name")):
-            raise ParseError(f"{record.key}: not a DPG nomination: `name` is missing; found only {', '.join(map(str, good))[:200]}")
-        types = [normalize_inline(text) for text in as_list(good.get("type"))]
-        said = lexicon.parse_declared((), _goals(good), ())
-        subjects = merge_subjects(said, lexicon.parse_subjects(normalize_inline(text) for text in as_list(good.get("sectors"))))
-        left = [*subjects.unmatched, *(text for text in types if not lexicon.find_activity_type(text)), normalize_inline(good.get("stage"))]
+    def map_record(record: Record[Row]) -> Resource:
+        nomination = record.payload
+        if not normalize_inline(nomination.get("name")):
+            raise ParseError(f"{record.key}: not a DPG nomination: `name` is missing; found only {', '.join(map(str, nomination))[:200]}")
+        types = [normalize_inline(text) for text in as_list(nomination.get("type"))]
+        declared = lexicon.parse_declared((), _goals(nomination), ())
+        subjects = merge_subjects(declared, lexicon.parse_subjects(normalize_inline(text) for text in as_list(nomination.get("sectors"))))
+        left = [
+            *subjects.unmatched,
+            *(text for text in types if not lexicon.find_activity_type(text)),
+            normalize_inline(nomination.get("stage")),
+        ]
         return Initiative(
             key=record.key,
-            titles=parse_titles([(normalize_inline(good.get("name")), source.language)]),
-            descriptions=parse_titles([(normalize_block(good.get("description")), source.language)]),
-            identifiers=unique_non_contact(normalize_inline(text) for text in as_list(good.get("aliases"))),
-            pages=_pages(good),
-            licence=_licence(good),
-            countries=tuple(dict.fromkeys(map(lexicon.country, _countries(good)))),
-            parties=tuple(_parties(good)),
+            titles=parse_titles([(normalize_inline(nomination.get("name")), source.language)]),
+            descriptions=parse_titles([(normalize_block(nomination.get("description")), source.language)]),
+            identifiers=unique_non_contact(normalize_inline(text) for text in as_list(nomination.get("aliases"))),
+            pages=_pages(nomination),
+            licence=_licence(nomination),
+            countries=tuple(dict.fromkeys(map(lexicon.country, _countries(nomination)))),
+            parties=tuple(_parties(nomination)),
             action_lines=subjects.lines,
             goals=subjects.goals,
             targets=subjects.targets,
             subjects=tuple(Text(strip_contacts(word), source.language) for word in dict.fromkeys(left) if word),
-            activity_types=tuple(found for text in types if (found := lexicon.find_activity_type(text))),
+            activity_types=tuple(activity for text in types if (activity := lexicon.find_activity_type(text))),
         )
 
-    return read
+    return map_record
 
 
-def _objects(found: Any) -> Iterator[Mapping[str, Any]]:
-    return (it for it in as_list(found) if isinstance(it, dict))
+def _objects(value: Any) -> Iterator[Mapping[str, Any]]:
+    return (item for item in as_list(value) if isinstance(item, dict))
 
 
-def _goals(good: Row) -> list[str]:
-    """Give the goals' numbers or names; SDGNumber may be a number, a name, or a list of either."""
-    goals = (it.get("SDGNumber") if isinstance(it, dict) else it for it in as_list(good.get("SDGs")))
-    return [text for goal in goals for it in as_list(goal) if (text := normalize_inline(it))]
+def _goals(nomination: Row) -> list[str]:
+    """Return the numbers or names of goals; SDGNumber may be a number, a name, or a list of either."""
+    goals = (item.get("SDGNumber") if isinstance(item, dict) else item for item in as_list(nomination.get("SDGs")))
+    return [text for goal in goals for item in as_list(goal) if (text := normalize_inline(item))]
 
 
-def _pages(good: Row) -> tuple[str, ...]:
-    addresses = [normalize_inline(good.get("website")), *(normalize_inline(it.get("url")) for it in _objects(good.get("repositories")))]
+def _pages(nomination: Row) -> tuple[str, ...]:
+    addresses = [
+        normalize_inline(nomination.get("website")),
+        *(normalize_inline(repository.get("url")) for repository in _objects(nomination.get("repositories"))),
+    ]
     return unique_non_contact(addresses)
 
 
-def _licence(good: Row) -> str | None:
-    """Give the SPDX address of the first licence, else the page that the nomination links."""
-    licence = next(_objects(good.get("license")), {})
+def _licence(nomination: Row) -> str | None:
+    """Return the SPDX address of the first licence, else the page that the nomination links."""
+    licence = next(_objects(nomination.get("license")), {})
     name = normalize_inline(licence.get("spdx"))
     if _SPDX.match(name):
         return f"https://spdx.org/licenses/{name}"
     return next(iter(unique_urls([normalize_inline(licence.get("licenseURL"))])), None) or name or None
 
 
-def _countries(good: Row) -> list[str]:
-    places = good.get("locations")
+def _countries(nomination: Row) -> list[str]:
+    places = nomination.get("locations")
     if not isinstance(places, dict):
         return []
-    named = ("deploymentCountries", "developmentCountries")
-    return [text for name in named for it in as_list(places.get(name)) if (text := normalize_inline(it))]
+    keys = ("deploymentCountries", "developmentCountries")
+    return [text for name in keys for country in as_list(places.get(name)) if (text := normalize_inline(country))]
 
 
-def _parties(good: Row) -> Iterator[Party]:
-    """Give the first owner as lead, further owners as partners; their contact persons are not published."""
-    led = False
-    for it in _objects(good.get("organizations")):
-        name = strip_contacts(normalize_inline(it.get("name")))
+def _parties(nomination: Row) -> Iterator[Party]:
+    """Yield the first owner as lead and further owners as partners. Their contact persons are not published."""
+    has_lead = False
+    for organization in _objects(nomination.get("organizations")):
+        name = strip_contacts(normalize_inline(organization.get("name")))
         if not name:
             continue
-        role = _ROLES.get(normalize_inline(it.get("org_type")).lower(), Role.PARTNER)
-        role = Role.PARTNER if role is Role.LEAD and led else role
-        led = led or role is Role.LEAD
-        yield Party(role, Text(name), page=next(iter(unique_urls([normalize_inline(it.get("website"))])), None))
+        role = _ROLES.get(normalize_inline(organization.get("org_type")).lower(), Role.PARTNER)
+        role = Role.PARTNER if role is Role.LEAD and has_lead else role
+        has_lead = has_lead or role is Role.LEAD
+        yield Party(role, Text(name), page=next(iter(unique_urls([normalize_inline(organization.get("website"))])), None))

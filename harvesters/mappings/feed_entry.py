@@ -1,4 +1,4 @@
-"""A feed's entry: a post of a blog or forum, or a document that a feed announces.
+"""Feed entries: posts of a blog or forum, or documents that a feed announces.
 
 Source: https://www.rfc-editor.org/rfc/rfc4287 and http://rdfs.org/sioc/spec/
 """
@@ -33,19 +33,19 @@ OPTIONS: Mapping[str, Option] = {
 }
 
 
-def reader(source: Source, words: Crosswalks) -> Callable[[Record[Row]], Resource]:
-    """Give the function that reads an entry; it raises ParseError on a row that is none."""
-    lexicon = CrosswalkLookup(words)
+def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Row]], Resource]:
+    """Return the function that maps an entry. It raises ParseError for any other row."""
+    lexicon = CrosswalkLookup(crosswalks)
     kind = KINDS[get_option(source, OPTIONS, "kind")]
 
-    def read(record: Record[Row]) -> Resource:
+    def map_record(record: Record[Row]) -> Resource:
         entry = record.payload
         feed = entry.get("feed")
         if not isinstance(feed, dict):
             raise ParseError(f"{record.key}: no entry of a feed but {', '.join(map(str, entry))[:200]}; use the protocol `feed`")
         tag = _tag(feed.get("language")) or source.language
         summary, content = _text(entry.get("summary"), tag), _text(entry.get("content"), tag)
-        title = [(normalize_inline(text), its) for text, its in _text(entry.get("title"), tag)]
+        title = [(normalize_inline(text), language_tag) for text, language_tag in _text(entry.get("title"), tag)]
         subjects = lexicon.parse_subjects(normalize_inline(word) for word in as_list(entry.get("tags")))
         return kind(
             key=record.key,
@@ -55,7 +55,7 @@ def reader(source: Source, words: Crosswalks) -> Callable[[Record[Row]], Resourc
                 text for text in (normalize_inline(entry.get("id")),) if text != record.key and text not in _pages(entry)
             ),
             pages=_pages(entry),
-            languages=tuple(dict.fromkeys(its for _, its in (*content, *summary, *title) if its))[:1],
+            languages=tuple(dict.fromkeys(language_tag for _, language_tag in (*content, *summary, *title) if language_tag))[:1],
             licence=normalize_inline(entry.get("licence")) or normalize_inline(feed.get("licence")) or None,
             issued=entry.get("published") or entry.get("updated"),
             modified=entry.get("updated"),
@@ -65,10 +65,10 @@ def reader(source: Source, words: Crosswalks) -> Callable[[Record[Row]], Resourc
             targets=subjects.targets,
             subjects=tuple(parse_name(word, tag) for word in subjects.unmatched),
             related=unique_urls(normalize_inline(link) for link in as_list(entry.get("related"))),
-            **_own(kind, entry, feed, content or summary),
+            **_class_fields(kind, entry, feed, content or summary),
         )
 
-    return read
+    return map_record
 
 
 def _tag(word: Any) -> str | None:
@@ -77,7 +77,7 @@ def _tag(word: Any) -> str | None:
 
 
 def _text(detail: Any, tag: str | None) -> list[tuple[str, str | None]]:
-    """Give a text with its language: its own where it names one, else the feed's, else the card's."""
+    """Return a text with its language: its own, else the feed's, else the source definition's."""
     if not isinstance(detail, dict) or not normalize_block(detail.get("value")):
         return []
     return [(normalize_block(detail["value"]), _tag(detail.get("language")) or tag)]
@@ -89,7 +89,7 @@ def _pages(entry: Row) -> tuple[str, ...]:
 
 
 def _parties(entry: Row, feed: Mapping[str, Any], source: Source) -> tuple[Party, ...]:
-    """Give who publishes the entry, or the feed, else who publishes the registry by the card; authors are persons."""
+    """Return the publisher of the entry or the feed, else the source definition's. Authors are persons and are left out."""
     name = next(
         (
             text
@@ -101,10 +101,14 @@ def _parties(entry: Row, feed: Mapping[str, Any], source: Source) -> tuple[Party
     return (Party(Role.LEAD, parse_name(name)),) if name else ()
 
 
-def _own(kind: type[Resource], entry: Row, feed: Mapping[str, Any], content: list[tuple[str, str | None]]) -> dict[str, Any]:
+def _class_fields(kind: type[Resource], entry: Row, feed: Mapping[str, Any], content: list[tuple[str, str | None]]) -> dict[str, Any]:
     if kind is Post:
         return {"content": next(iter(parse_titles(content)), None), "container": normalize_inline(feed.get("link")) or None}
     if kind is Document:
         return {}
-    spot = [parse_number(it) for it in as_list(entry.get("where"))]
-    return {"places": (Place(None, spot[1], spot[0]),) if len(spot) == 2 and spot[0] is not None and spot[1] is not None else ()}
+    coordinates = [parse_number(coordinate) for coordinate in as_list(entry.get("where"))]
+    return {
+        "places": (Place(None, coordinates[1], coordinates[0]),)
+        if len(coordinates) == 2 and coordinates[0] is not None and coordinates[1] is not None
+        else ()
+    }

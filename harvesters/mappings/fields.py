@@ -1,4 +1,7 @@
-"""Fields: a card's own table, from the model's names to JMESPath (rows, JSON), XPath (XML) or property paths (RDF); no code is needed."""
+"""Map records by the [fields] table of a source definition, without code.
+
+Values of the table are JMESPath (JSON, rows), XPath (XML) or property paths (RDF).
+"""
 
 from __future__ import annotations
 
@@ -72,55 +75,55 @@ _LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 Find = Callable[[Any], Any]
 
 
-def kind_of(source: Source) -> type[Resource]:
-    """Give the kind of the card's records; raises SourceDefinitionError where there is no such kind."""
+def record_class(source: Source) -> type[Resource]:
+    """Return the class of the source's records. Raise SourceDefinitionError if it is unknown."""
     name = source.fields.get("kind", "initiative")
     if name not in KINDS:
         raise SourceDefinitionError(f"{source.name}: field 'kind' is {name!r}; it is one of {', '.join(KINDS)}")
     return KINDS[name]
 
 
-def check(source: Source, brings: Payload = Payload.ROW) -> None:
-    """Refuse a table with an unknown name or an expression that cannot be read; raises SourceDefinitionError, which names the cure."""
+def check(source: Source, payload_type: Payload = Payload.ROW) -> None:
+    """Raise SourceDefinitionError for an unknown field or an invalid expression; the message says how to correct it."""
     if not source.fields:
         raise SourceDefinitionError(f"{source.name}: mapping 'fields' needs a [fields] table, at least with 'title'")
-    known = FIELDS[kind_of(source)]
+    known = FIELDS[record_class(source)]
     for name, text in source.fields.items():
         match = _NAME.match(name)
         if not match or match[1] not in known:
             raise SourceDefinitionError(f"{source.name}: unknown field {name!r}; known are {', '.join(sorted(known))}")
         if match[2] and match[1] not in TEXTS:
             raise SourceDefinitionError(f"{source.name}: field {name!r} takes no language; only {', '.join(TEXTS)} do")
-        if name == "key" and brings is not Payload.ROW:
+        if name == "key" and payload_type is not Payload.ROW:
             raise SourceDefinitionError(f"{source.name}: field 'key' is not to be given: the protocol's own identifier is the key")
         if name != "kind":
-            _find(source, name, text, brings)
+            _compile_field(source, name, text, payload_type)
 
 
-def reader(source: Source, words: Crosswalks) -> Callable[[Record[Any]], Resource]:
-    """Give the function that reads a row, an XML element or a graph as the card's table says."""
-    kind = kind_of(source)
-    lexicon = CrosswalkLookup(words)
-    tables: dict[Payload, _Table] = {}  # by what comes, which the first record shows
+def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Any]], Resource]:
+    """Return the function that maps a row, an XML element or a graph by the source's [fields] table."""
+    kind = record_class(source)
+    lexicon = CrosswalkLookup(crosswalks)
+    tables: dict[Payload, FieldTable] = {}  # by what comes, which the first record shows
 
-    def read(record: Record[Any]) -> Resource:
-        came = _came(record.payload)
-        if came not in tables:
-            tables[came] = _Table(source, lexicon, words.iris, came)
-        return tables[came].read(kind, record)
+    def map_record(record: Record[Any]) -> Resource:
+        payload_type = _payload_type(record.payload)
+        if payload_type not in tables:
+            tables[payload_type] = FieldTable(source, lexicon, crosswalks.iris, payload_type)
+        return tables[payload_type].map_record(kind, record)
 
-    return read
+    return map_record
 
 
-def _came(payload: object) -> Payload:
+def _payload_type(payload: object) -> Payload:
     return Payload.ROW if isinstance(payload, dict) else Payload.GRAPH if isinstance(payload, Graph) else Payload.XML
 
 
-def _find(source: Source, name: str, text: str, brings: Payload) -> Find:
+def _compile_field(source: Source, name: str, text: str, payload_type: Payload) -> Find:
     where, prefixes = f"{source.name}: field {name!r}", get_option(source, OPTIONS, "namespaces") or {}
-    if brings is Payload.ROW:
+    if payload_type is Payload.ROW:
         return compile_jmespath(text, where)
-    if brings is Payload.GRAPH:
+    if payload_type is Payload.GRAPH:
         return property_path.compile_path(text, where, prefixes)
     try:
         path = etree.XPath(text, namespaces={**_PREFIXES, **prefixes}, smart_strings=False)
@@ -134,49 +137,49 @@ def _find(source: Source, name: str, text: str, brings: Payload) -> Find:
     return find
 
 
-def _text(found: Any) -> Any:
-    if isinstance(found, Literal | NamedNode):
-        return found.value
-    return "".join(map(str, found.itertext())) if isinstance(found, _Element) else found
+def _text(value: Any) -> Any:
+    if isinstance(value, Literal | NamedNode):
+        return value.value
+    return "".join(map(str, value.itertext())) if isinstance(value, _Element) else value
 
 
-class _Table:
-    """A card's table, compiled: how each field is found in a record."""
+class FieldTable:
+    """A compiled [fields] table: how each field is found in a record."""
 
-    def __init__(self, source: Source, lexicon: CrosswalkLookup, iris: Iris, came: Payload) -> None:
+    def __init__(self, source: Source, lexicon: CrosswalkLookup, iris: Iris, payload_type: Payload) -> None:
         self.lexicon = lexicon
         self.initiative = partial(iris.thing, "initiative", get_option(source, OPTIONS, "initiatives_of") or source.name)
         self.language = source.language
-        self.mark = get_option(source, OPTIONS, "split")
-        self.forms = option_names(source, OPTIONS, "dates")
+        self.separator = get_option(source, OPTIONS, "split")
+        self.date_formats = option_names(source, OPTIONS, "dates")
         self.finds: dict[str, list[tuple[Find, str | None]]] = {}
         for name, text in source.fields.items():
             match = _NAME.match(name)
             if match and name not in {"kind", "key"}:
-                self.finds.setdefault(match[1], []).append((_find(source, name, text, came), match[2]))
+                self.finds.setdefault(match[1], []).append((_compile_field(source, name, text, payload_type), match[2]))
 
     def texts(self, row: Any, name: str, form: Callable[[Any], str] = normalize_inline) -> list[tuple[str, str | None]]:
-        """Give a field's texts with their languages: the field's own, else what the record says, else the card's."""
-        found: list[tuple[str, str | None]] = []
+        """Return a field's texts with their languages: the field's, else the record's, else the source definition's."""
+        texts: list[tuple[str, str | None]] = []
         for find, tag in self.finds.get(name, ()):
             value = find(row)
             if isinstance(value, str):
-                found.append((form(value), tag or self.language))
+                texts.append((form(value), tag or self.language))
             elif value is not None:
-                for it in as_list(value):
-                    found += self._tagged(it, tag, form)
-        return found
+                for item in as_list(value):
+                    texts += self._tagged(item, tag, form)
+        return texts
 
-    def _tagged(self, it: Any, tag: str | None, form: Callable[[Any], str]) -> list[tuple[str, str | None]]:
-        if isinstance(it, dict):
-            return [(form(text), tag or parse_language(key) or key) for key, text in it.items()]
-        if isinstance(it, _Element | Literal):
-            own = it.language if isinstance(it, Literal) else it.get(_LANG)
-            return [(form(_text(it)), tag or (own and parse_language(own)) or own or self.language)]
-        return [(form(_text(it)), tag or self.language)]
+    def _tagged(self, item: Any, tag: str | None, form: Callable[[Any], str]) -> list[tuple[str, str | None]]:
+        if isinstance(item, dict):
+            return [(form(text), tag or parse_language(key) or key) for key, text in item.items()]
+        if isinstance(item, _Element | Literal):
+            own_tag = item.language if isinstance(item, Literal) else item.get(_LANG)
+            return [(form(_text(item)), tag or (own_tag and parse_language(own_tag)) or own_tag or self.language)]
+        return [(form(_text(item)), tag or self.language)]
 
     def words(self, row: Any, name: str) -> Sequence[str]:
-        """Give the words of a field that takes several."""
+        """Return the values of a field that takes several."""
         finds = self.finds.get(name, ())
         if len(finds) == 1:
             return self._split(finds[0][0](row))
@@ -184,39 +187,39 @@ class _Table:
 
     def _split(self, value: Any) -> tuple[str, ...]:
         if value is None or isinstance(value, str):
-            return split_words(value, self.mark)
-        return split_words([_text(it) for it in as_list(value)], self.mark)
+            return split_words(value, self.separator)
+        return split_words([_text(item) for item in as_list(value)], self.separator)
 
     def word(self, row: Any, name: str) -> str | None:
-        """Give the word of a field that takes one: the first there is."""
+        """Return the first value of a field that takes one."""
         for find, _ in self.finds.get(name, ()):
             value = find(row)
             if isinstance(value, str):
                 if text := normalize_inline(value):
                     return text
             elif value is not None:
-                for it in as_list(value):
-                    if text := normalize_inline(_text(it)):
+                for item in as_list(value):
+                    if text := normalize_inline(_text(item)):
                         return text
         return None
 
     def flag(self, row: Any, name: str) -> bool:
-        """Tell whether a field says yes, as JSON does or in a word."""
-        found = [it for find, _ in self.finds.get(name, ()) for it in as_list(find(row))]
-        return any(it is True or normalize_inline(_text(it)).lower() in _YES for it in found)
+        """Return whether a field is true, as a JSON boolean or a word."""
+        values = [flag_value for find, _ in self.finds.get(name, ()) for flag_value in as_list(find(row))]
+        return any(flag_value is True or normalize_inline(_text(flag_value)).lower() in _YES for flag_value in values)
 
-    def moment(self, row: Any, name: str) -> str | None:
-        """Give a field's date."""
-        return parse_date(word, self.forms) if (word := self.word(row, name)) else None
+    def date(self, row: Any, name: str) -> str | None:
+        """Return a field's date."""
+        return parse_date(word, self.date_formats) if (word := self.word(row, name)) else None
 
-    def known(self, row: Any, name: str, look: Callable[[str], str]) -> str | None:
-        """Give the concept that a field's word names, or the word."""
+    def lookup(self, row: Any, name: str, look: Callable[[str], str]) -> str | None:
+        """Return the concept for a field's value, or the value if there is none."""
         return look(word) if (word := self.word(row, name)) else None
 
-    def read(self, kind: type[Resource], record: Record[Any]) -> Resource:
-        """Read one record."""
+    def map_record(self, kind: type[Resource], record: Record[Any]) -> Resource:
+        """Map one record."""
         row, lexicon = record.payload, self.lexicon
-        said = lexicon.parse_declared(self.words(row, "action_lines"), self.words(row, "goals"), self.words(row, "targets"))
+        declared = lexicon.parse_declared(self.words(row, "action_lines"), self.words(row, "goals"), self.words(row, "targets"))
         licence = self.word(row, "licence")
         return kind(
             key=record.key,
@@ -226,75 +229,77 @@ class _Table:
             pages=unique_non_contact(self.words(row, "pages")),
             languages=tuple(dict.fromkeys([parse_language(word) or word for word in self.words(row, "languages")])),
             licence=licence,
-            issued=self.moment(row, "issued"),
-            modified=self.moment(row, "modified") or record.modified,
+            issued=self.date(row, "issued"),
+            modified=self.date(row, "modified") or record.modified,
             countries=tuple(dict.fromkeys(map(lexicon.country, self.words(row, "countries")))),
             parties=tuple(self._parties(row)),
-            action_lines=said.lines,
-            goals=said.goals,
-            targets=said.targets,
-            subjects=self._subjects(row, said.unmatched),
+            action_lines=declared.lines,
+            goals=declared.goals,
+            targets=declared.targets,
+            subjects=self._subjects(row, declared.unmatched),
             related=(*self.words(row, "related"), *map(self.initiative, self.words(row, "initiatives"))),
-            **_OWN[kind](self, row),
+            **_CLASS_FIELDS[kind](self, row),
         )
 
     def _subjects(self, row: Any, left: tuple[str, ...]) -> tuple[Text, ...]:
-        texts = [parse_name(part, tag) for text, tag in self.texts(row, "subjects") for part in split_values([text], self.mark) if part]
+        texts = [
+            parse_name(part, tag) for text, tag in self.texts(row, "subjects") for part in split_values([text], self.separator) if part
+        ]
         return tuple(dict.fromkeys([*texts, *[parse_name(word, self.language) for word in left if word]]))
 
     def _parties(self, row: Any) -> list[Party]:
         parties: list[Party] = []
         if lead := self.word(row, "lead"):
-            kind = self.known(row, "lead_type", self.lexicon.stakeholder_type)
-            parties.append(Party(Role.LEAD, parse_name(lead), None, kind, self.known(row, "lead_country", self.lexicon.country)))
+            kind = self.lookup(row, "lead_type", self.lexicon.stakeholder_type)
+            parties.append(Party(Role.LEAD, parse_name(lead), None, kind, self.lookup(row, "lead_country", self.lexicon.country)))
         for role, name in ((Role.PARTNER, "partners"), (Role.FUNDER, "funders")):
             parties += [Party(role, parse_name(word)) for word in self.words(row, name)]
         return parties
 
-    def span(self, row: Any) -> dict[str, Any]:
-        """Give start, end and place."""
+    def dates_and_places(self, row: Any) -> dict[str, Any]:
+        """Return start, end and places."""
         latitude, longitude = parse_number(self.word(row, "latitude")), parse_number(self.word(row, "longitude"))
         name = next(iter(parse_titles(self.texts(row, "place"))), None)
         places = (Place(name, latitude, longitude),) if latitude is not None and longitude is not None else ()
-        return {"start": self.moment(row, "start"), "end": self.moment(row, "end"), "places": places}
+        return {"start": self.date(row, "start"), "end": self.date(row, "end"), "places": places}
 
     def prizes(self, row: Any) -> tuple[Prize, ...]:
-        """Give the prize, where the record tells of one."""
-        category = self.known(row, "prize_category", self.lexicon.prize_category)
-        stage = self.known(row, "prize_stage", self.lexicon.prize_stage)
+        """Return the prize, if the record has one."""
+        category = self.lookup(row, "prize_category", self.lexicon.prize_category)
+        stage = self.lookup(row, "prize_stage", self.lexicon.prize_stage)
         year = self.word(row, "prize_year") or ""
         return (Prize(category or "", stage or "", int(year) if re.fullmatch("[0-9]{4}", year) else None),) if category or stage else ()
 
 
-def _initiative(table: _Table, row: Any) -> dict[str, Any]:
+def _initiative_fields(table: FieldTable, row: Any) -> dict[str, Any]:
     return {
-        **table.span(row),
-        "coverage": table.known(row, "coverage", table.lexicon.coverage),
-        "status": table.known(row, "status", table.lexicon.status),
+        **table.dates_and_places(row),
+        "coverage": table.lookup(row, "coverage", table.lexicon.coverage),
+        "status": table.lookup(row, "status", table.lexicon.status),
         "activity_types": tuple(dict.fromkeys(map(table.lexicon.activity_type, table.words(row, "activity_types")))),
         "prizes": table.prizes(row),
     }
 
 
-def _event(table: _Table, row: Any) -> dict[str, Any]:
+def _event_fields(table: FieldTable, row: Any) -> dict[str, Any]:
     venue = next(iter(parse_titles(table.texts(row, "venue"))), None)
-    return {**table.span(row), "venue": venue, "cancelled": table.flag(row, "cancelled")}
+    return {**table.dates_and_places(row), "venue": venue, "cancelled": table.flag(row, "cancelled")}
 
 
-def _document(table: _Table, row: Any) -> dict[str, Any]:
+def _document_fields(table: FieldTable, row: Any) -> dict[str, Any]:
     return {"kind": table.word(row, "type")}
 
 
-def _post(table: _Table, row: Any) -> dict[str, Any]:
+def _post_fields(table: FieldTable, row: Any) -> dict[str, Any]:
     return {
         "content": next(iter(parse_titles(table.texts(row, "content", normalize_block))), None),
         "container": table.word(row, "container"),
     }
 
 
-_OWN: Mapping[type[Resource], Callable[[_Table, Any], dict[str, Any]]] = {
-    Initiative: _initiative,
-    Event: _event,
-    Document: _document,
-    Post: _post,
+_CLASS_FIELDS: Mapping[type[Resource], Callable[[FieldTable, Any], dict[str, Any]]] = {
+    Initiative: _initiative_fields,
+    Event: _event_fields,
+    Document: _document_fields,
+    Post: _post_fields,
 }

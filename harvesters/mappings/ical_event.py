@@ -1,4 +1,4 @@
-"""A calendar's event: ``schema:Event``.
+"""Calendar events, mapped to ``schema:Event``.
 
 Source: https://www.rfc-editor.org/rfc/rfc5545#section-3.6.1
 """
@@ -29,11 +29,11 @@ from vocab.initiative import Event, Party, Place, Resource, Role
 OPTIONS: Mapping[str, Option] = {}
 
 
-def reader(source: Source, words: Crosswalks) -> Callable[[Record[Row]], Resource]:
-    """Give the function that reads an event; it raises ParseError on a row that is none."""
-    lexicon = CrosswalkLookup(words)
+def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Row]], Resource]:
+    """Return the function that maps an event. It raises ParseError for any other row."""
+    lexicon = CrosswalkLookup(crosswalks)
 
-    def read(record: Record[Row]) -> Resource:
+    def map_record(record: Record[Row]) -> Resource:
         event = record.payload
         if "uid" not in event or "start" not in event:
             raise ParseError(f"{record.key}: no event of a calendar but {', '.join(map(str, event))[:200]}; use the protocol `ical`")
@@ -47,7 +47,7 @@ def reader(source: Source, words: Crosswalks) -> Callable[[Record[Row]], Resourc
             pages=unique_non_contact([*unique_urls([normalize_inline(event.get("url"))]), *unique_urls(text for text, _ in venues)]),
             issued=event.get("created"),
             modified=event.get("modified"),
-            countries=tuple(dict.fromkeys(land for text, _ in venues if (land := _land(text, lexicon)))),
+            countries=tuple(dict.fromkeys(country for text, _ in venues if (country := _country(text, lexicon)))),
             parties=_parties(event, source),
             action_lines=subjects.lines,
             goals=subjects.goals,
@@ -60,16 +60,20 @@ def reader(source: Source, words: Crosswalks) -> Callable[[Record[Row]], Resourc
             cancelled=bool(event.get("cancelled")),
         )
 
-    return read
+    return map_record
 
 
-def _text(details: Any, otherwise: str | None) -> list[tuple[str, str | None]]:
-    found = ((normalize_block(it.get("value")), normalize_inline(it.get("language"))) for it in as_list(details) if isinstance(it, dict))
-    return [(text, (parse_language(tag) or tag) if tag else otherwise) for text, tag in found if text]
+def _text(details: Any, default_language: str | None) -> list[tuple[str, str | None]]:
+    texts = (
+        (normalize_block(detail.get("value")), normalize_inline(detail.get("language")))
+        for detail in as_list(details)
+        if isinstance(detail, dict)
+    )
+    return [(text, (parse_language(tag) or tag) if tag else default_language) for text, tag in texts if text]
 
 
-def _land(venue: str, lexicon: CrosswalkLookup) -> str | None:
-    """Give the country that is named at the end of a venue: "CICG, Geneva, Switzerland"."""
+def _country(venue: str, lexicon: CrosswalkLookup) -> str | None:
+    """Return the country at the end of a venue: "CICG, Geneva, Switzerland"."""
     return (
         lexicon.find_country(normalize_inline(venue).rpartition(",")[2].strip())
         if "," in venue
@@ -78,7 +82,7 @@ def _land(venue: str, lexicon: CrosswalkLookup) -> str | None:
 
 
 def _parties(event: Row, source: Source) -> tuple[Party, ...]:
-    """Give the group that organizes it, else who publishes the calendar by the card; other organizers are persons."""
+    """Return the group that organizes the event, else the publisher in the source definition. Other organizers are persons."""
     name = normalize_inline(event.get("organizer")) or source.publisher
     return (Party(Role.LEAD, parse_name(name)),) if name and "@" not in name else ()
 

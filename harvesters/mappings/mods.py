@@ -1,4 +1,4 @@
-"""MODS: the bibliographic description that libraries give by OAI-PMH.
+"""MODS: bibliographic descriptions that libraries publish by OAI-PMH.
 
 Source: https://www.loc.gov/standards/mods/userguide/
 """
@@ -40,57 +40,59 @@ _FUNDERS, _LEADS = frozenset(("fnd", "funder", "spn", "sponsor")), frozenset(("p
 _M = "{*}"
 
 
-def reader(source: Source, words: Crosswalks) -> Callable[[Record[_Element]], Resource]:
-    """Give the function that reads a record; it raises ParseError on an element that holds no MODS."""
-    lexicon = CrosswalkLookup(words)
+def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[_Element]], Resource]:
+    """Return the function that maps a record. It raises ParseError for an element without MODS."""
+    lexicon = CrosswalkLookup(crosswalks)
     kind = KINDS[get_option(source, OPTIONS, "kind")]
 
-    def read(record: Record[_Element]) -> Resource:
-        mods, tag = _mods(record), source.language
-        told = [
-            (normalize_inline(it.text), _tag(it, tag)) for name in ("topic", "genre") for it in mods.iterfind(f"{_M}subject/{_M}{name}")
+    def map_record(record: Record[_Element]) -> Resource:
+        mods, tag = _find_mods(record), source.language
+        keywords = [
+            (normalize_inline(node.text), _tag(node, tag))
+            for name in ("topic", "genre")
+            for node in mods.iterfind(f"{_M}subject/{_M}{name}")
         ]
-        subjects = lexicon.parse_subjects(text for text, _ in told)
-        names = [normalize_inline(it.text) for it in mods.iterfind(f"{_M}identifier") if it.get("invalid") != "yes"]
-        links = [normalize_inline(it.text) for it in mods.iterfind(f"{_M}location/{_M}url")]
+        subjects = lexicon.parse_subjects(text for text, _ in keywords)
+        names = [normalize_inline(node.text) for node in mods.iterfind(f"{_M}identifier") if node.get("invalid") != "yes"]
+        links = [normalize_inline(node.text) for node in mods.iterfind(f"{_M}location/{_M}url")]
         return kind(
             key=record.key,
             titles=parse_titles(_titles(mods, tag)),
-            descriptions=parse_titles((normalize_block(it.text), _tag(it, tag)) for it in mods.iterfind(f"{_M}abstract")),
+            descriptions=parse_titles((normalize_block(node.text), _tag(node, tag)) for node in mods.iterfind(f"{_M}abstract")),
             identifiers=unique_non_contact(text for text in names if text and not is_web(text) and text != record.key),
             pages=unique_non_contact(unique_urls([*links, *names])),
             languages=_languages(mods),
             licence=_licence(mods),
             issued=_date(mods, "dateIssued") or _date(mods, "dateCreated"),
             modified=_date(mods, "dateModified"),
-            countries=_lands(mods, lexicon),
+            countries=_countries(mods, lexicon),
             parties=tuple(dict.fromkeys(_parties(mods, tag))),
             action_lines=subjects.lines,
             goals=subjects.goals,
             targets=subjects.targets,
-            subjects=tuple(parse_name(word, dict(told).get(word)) for word in subjects.unmatched),
+            subjects=tuple(parse_name(word, dict(keywords).get(word)) for word in subjects.unmatched),
             related=unique_non_contact(unique_urls(_related(mods))),
-            **_own(kind, mods),
+            **_class_fields(kind, mods),
         )
 
-    return read
+    return map_record
 
 
-def _mods(record: Record[_Element]) -> _Element:
+def _find_mods(record: Record[_Element]) -> _Element:
     root = record.payload
-    found = root if str(root.tag).endswith("}mods") else next(root.iter(f"{_M}mods"), None)
-    if found is None:
+    mods = root if str(root.tag).endswith("}mods") else next(root.iter(f"{_M}mods"), None)
+    if mods is None:
         raise ParseError(f"{record.key}: it holds no MODS but <{root.tag}>; set the option 'prefix' to mods")
-    return found
+    return mods
 
 
-def _tag(node: _Element, otherwise: str | None) -> str | None:
+def _tag(node: _Element, default_language: str | None) -> str | None:
     own = node.get("lang") or node.get(_LANG)
-    return (parse_language(own) or own) if own else otherwise
+    return (parse_language(own) or own) if own else default_language
 
 
 def _titles(mods: _Element, tag: str | None) -> Iterator[tuple[str, str | None]]:
-    """Give the titles with their articles and subtitles; those of other kinds (abbreviated, uniform) only where they are translations."""
+    """Yield titles with their articles and subtitles; of other types (abbreviated, uniform) only translations."""
     for info in mods.iterfind(f"{_M}titleInfo"):
         if info.get("type") in {None, "translated"}:
             parts = [normalize_inline(info.findtext(f"{_M}{name}")) for name in ("nonSort", "title", "subTitle")]
@@ -98,54 +100,54 @@ def _titles(mods: _Element, tag: str | None) -> Iterator[tuple[str, str | None]]
 
 
 def _languages(mods: _Element) -> tuple[str, ...]:
-    found = (normalize_inline(it.text) for it in mods.iterfind(f"{_M}language/{_M}languageTerm"))
-    return tuple(dict.fromkeys(parse_language(text) or text for text in found if text))
+    terms = (normalize_inline(node.text) for node in mods.iterfind(f"{_M}language/{_M}languageTerm"))
+    return tuple(dict.fromkeys(parse_language(text) or text for text in terms if text))
 
 
 def _licence(mods: _Element) -> str | None:
     nodes = list(mods.iterfind(f"{_M}accessCondition"))
-    links = [link for it in nodes for link in (it.get(_HREF), normalize_inline(it.text)) if link and is_web(link)]
+    links = [link for node in nodes for link in (node.get(_HREF), normalize_inline(node.text)) if link and is_web(link)]
     return links[0] if links else None
 
 
 def _date(mods: _Element, name: str) -> str | None:
-    """Give the date that is meant for machines, else the first."""
-    nodes = sorted(mods.iterfind(f"{_M}originInfo/{_M}{name}"), key=lambda it: it.get("encoding") is None)
-    return next((text for it in nodes if it.get("point") != "end" and (text := parse_date(normalize_inline(it.text)))), None)
+    """Return the date with a machine-readable encoding, else the first."""
+    nodes = sorted(mods.iterfind(f"{_M}originInfo/{_M}{name}"), key=lambda node: node.get("encoding") is None)
+    return next((text for node in nodes if node.get("point") != "end" and (text := parse_date(normalize_inline(node.text)))), None)
 
 
-def _lands(mods: _Element, lexicon: CrosswalkLookup) -> tuple[str, ...]:
+def _countries(mods: _Element, lexicon: CrosswalkLookup) -> tuple[str, ...]:
     nodes = [*mods.iterfind(f"{_M}subject/{_M}geographic"), *mods.iterfind(f"{_M}subject/{_M}hierarchicalGeographic/{_M}country")]
-    return tuple(dict.fromkeys(land for it in nodes if (land := lexicon.find_country(normalize_inline(it.text)))))
+    return tuple(dict.fromkeys(country for node in nodes if (country := lexicon.find_country(normalize_inline(node.text)))))
 
 
 def _parties(mods: _Element, tag: str | None) -> Iterator[Party]:
-    """Give the publisher as lead, and corporate names by their roles; personal names are persons, and are left out."""
-    lead = False
-    for it in mods.iterfind(f"{_M}originInfo/{_M}publisher"):
-        if name := normalize_inline(it.text):
-            yield Party(Role.PARTNER if lead else Role.LEAD, parse_name(name, _tag(it, tag)))
-            lead = True
-    for it in mods.iterfind(f"{_M}name[@type='corporate']"):
-        name = " ".join(text for part in it.iterfind(f"{_M}namePart") if (text := normalize_inline(part.text)))
-        roles = {normalize_inline(term.text).lower() for term in it.iterfind(f"{_M}role/{_M}roleTerm")}
+    """Yield the publisher as lead, and corporate names by their roles. Personal names are left out."""
+    has_lead = False
+    for node in mods.iterfind(f"{_M}originInfo/{_M}publisher"):
+        if name := normalize_inline(node.text):
+            yield Party(Role.PARTNER if has_lead else Role.LEAD, parse_name(name, _tag(node, tag)))
+            has_lead = True
+    for node in mods.iterfind(f"{_M}name[@type='corporate']"):
+        name = " ".join(text for part in node.iterfind(f"{_M}namePart") if (text := normalize_inline(part.text)))
+        roles = {normalize_inline(term.text).lower() for term in node.iterfind(f"{_M}role/{_M}roleTerm")}
         if name:
-            first = not lead and bool(roles & _LEADS)
-            lead = lead or first
-            yield Party(Role.FUNDER if roles & _FUNDERS else Role.LEAD if first else Role.PARTNER, parse_name(name, _tag(it, tag)))
+            is_lead = not has_lead and bool(roles & _LEADS)
+            has_lead = has_lead or is_lead
+            yield Party(Role.FUNDER if roles & _FUNDERS else Role.LEAD if is_lead else Role.PARTNER, parse_name(name, _tag(node, tag)))
 
 
 def _related(mods: _Element) -> Iterator[str]:
     for item in mods.iterfind(f"{_M}relatedItem"):
         yield item.get(_HREF) or ""
-        yield from (normalize_inline(it.text) for name in ("identifier", "location/{*}url") for it in item.iterfind(f"{_M}{name}"))
+        yield from (normalize_inline(node.text) for name in ("identifier", "location/{*}url") for node in item.iterfind(f"{_M}{name}"))
 
 
-def _own(kind: type[Resource], mods: _Element) -> dict[str, Any]:
+def _class_fields(kind: type[Resource], mods: _Element) -> dict[str, Any]:
     if kind is Document:
         nodes = [*mods.iterfind(f"{_M}genre"), *mods.iterfind(f"{_M}typeOfResource")]
-        return {"kind": next((text for it in nodes if (text := it.get("valueURI") or normalize_inline(it.text))), None)}
+        return {"kind": next((text for node in nodes if (text := node.get("valueURI") or normalize_inline(node.text))), None)}
     if kind not in {Initiative, Event}:
         return {}
-    ends = (normalize_inline(it.text) for it in mods.iterfind(f"{_M}originInfo/{_M}dateIssued[@point='end']"))
+    ends = (normalize_inline(node.text) for node in mods.iterfind(f"{_M}originInfo/{_M}dateIssued[@point='end']"))
     return {"start": _date(mods, "dateValid"), "end": next((parse_date(text) for text in ends if text), None)}

@@ -1,4 +1,4 @@
-"""schema.org: projects, events, works, posts and software as web pages and JSON-LD describe them.
+"""schema.org: projects, events, works, posts and software, as web pages and JSON-LD describe them.
 
 Source: https://schema.org/docs/full.html
 """
@@ -37,7 +37,7 @@ OPTIONS: Mapping[str, Option] = {
 }
 
 
-def _names(*names: str) -> tuple[str, ...]:
+def _iris(*names: str) -> tuple[str, ...]:
     return tuple(iri(f"schema:{name}") for name in names)
 
 
@@ -52,152 +52,159 @@ _KINDS: tuple[tuple[str, type[Resource]], ...] = (
     ("WebPage", Document), ("WebSite", Document), ("Thesis", Document), ("MediaObject", Document), ("VideoObject", Document),
 )  # fmt: skip
 _ACTIVITIES = {"Project": "project", "Course": "training"}
-_WORDS = _names("keywords", "about", "genre", "articleSection", "category")
-_WHERE = _names("location", "areaServed", "spatialCoverage", "contentLocation", "locationCreated", "serviceArea")
+_WORDS = _iris("keywords", "about", "genre", "articleSection", "category")
+_WHERE = _iris("location", "areaServed", "spatialCoverage", "contentLocation", "locationCreated", "serviceArea")
 _LEADS, _PARTNERS = (
-    _names("organizer", "publisher", "provider", "parentOrganization", "producer"),
-    _names("member", "contributor", "creator", "author", "sourceOrganization", "performer", "partner"),
+    _iris("organizer", "publisher", "provider", "parentOrganization", "producer"),
+    _iris("member", "contributor", "creator", "author", "sourceOrganization", "performer", "partner"),
 )
-_FUNDERS = _names("funder", "sponsor")
-_RELATED = _names(
-    "isPartOf", "hasPart", "superEvent", "subEvent", "citation", "isBasedOn", "subjectOf", "workFeatured", "about", "mentions"
-)
+_FUNDERS = _iris("funder", "sponsor")
+_RELATED = _iris("isPartOf", "hasPart", "superEvent", "subEvent", "citation", "isBasedOn", "subjectOf", "workFeatured", "about", "mentions")
 _NAMESPACE = iri("schema:x")[:-1]
 
 
-def reader(source: Source, words: Crosswalks) -> Callable[[Record[Graph]], Resource]:
-    """Give the function that reads a thing; it raises ParseError on one without a name, or of a class that is none of the four kinds."""
-    lexicon = CrosswalkLookup(words)
+def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Graph]], Resource]:
+    """Return the function that maps a thing. It raises ParseError for one without a name or of an unknown class."""
+    lexicon = CrosswalkLookup(crosswalks)
     forced = get_option(source, OPTIONS, "kind")
 
-    def read(record: Record[Graph]) -> Resource:
-        said = GraphReader(record.payload, source.language)
-        classes = _classes(said, record.payload.subject)
-        kind = KINDS[forced] if forced else _kind(record.key, classes)
-        titles = parse_titles(said.texts(*_names("name")) or said.texts(*_names("headline", "alternateName")))
+    def map_record(record: Record[Graph]) -> Resource:
+        graph_reader = GraphReader(record.payload, source.language)
+        classes = _classes(graph_reader, record.payload.subject)
+        kind = KINDS[forced] if forced else _record_class(record.key, classes)
+        titles = parse_titles(graph_reader.texts(*_iris("name")) or graph_reader.texts(*_iris("headline", "alternateName")))
         if not titles:
             raise ParseError(f"{record.key}: a {' and '.join(classes) or 'thing of no class'} without a name")
-        subjects = lexicon.parse_subjects(split_values(said.words(*_WORDS), ","))
-        tags = {part: tag for text, tag in said.texts(*_WORDS) for part in split_values([text], ",")}
+        subjects = lexicon.parse_subjects(split_values(graph_reader.words(*_WORDS), ","))
+        tags = {part: tag for text, tag in graph_reader.texts(*_WORDS) for part in split_values([text], ",")}
         return kind(
             key=record.key,
             titles=titles,
             descriptions=parse_titles(
-                said.texts(*_names("description"), form=normalize_block) or said.texts(*_names("abstract"), form=normalize_block)
+                graph_reader.texts(*_iris("description"), form=normalize_block)
+                or graph_reader.texts(*_iris("abstract"), form=normalize_block)
             ),
-            identifiers=unique_non_contact(text for text in _identifiers(said) if text != record.key),
+            identifiers=unique_non_contact(text for text in _identifiers(graph_reader) if text != record.key),
             pages=unique_non_contact(
-                said.links(*_names("url", "mainEntityOfPage")) or [link for link in [record.key] if unique_urls([link])]
+                graph_reader.links(*_iris("url", "mainEntityOfPage")) or [link for link in [record.key] if unique_urls([link])]
             ),
-            languages=tuple(dict.fromkeys(parse_language(word) or word for word in said.words(*_names("inLanguage", "availableLanguage")))),
-            licence=next(iter(said.links(*_names("license"))), None) or said.first(*_names("license")),
-            issued=said.date(*_names("datePublished", "dateCreated", "foundingDate")),
-            modified=said.date(*_names("dateModified")),
-            countries=_lands(said, lexicon),
-            parties=_parties(said),
+            languages=tuple(
+                dict.fromkeys(parse_language(word) or word for word in graph_reader.words(*_iris("inLanguage", "availableLanguage")))
+            ),
+            licence=next(iter(graph_reader.links(*_iris("license"))), None) or graph_reader.first(*_iris("license")),
+            issued=graph_reader.date(*_iris("datePublished", "dateCreated", "foundingDate")),
+            modified=graph_reader.date(*_iris("dateModified")),
+            countries=_countries(graph_reader, lexicon),
+            parties=_parties(graph_reader),
             action_lines=subjects.lines,
             goals=subjects.goals,
             targets=subjects.targets,
             subjects=tuple(parse_name(word, tags.get(word)) for word in subjects.unmatched),
-            related=_related(said, source, words),
-            **_own(kind, said, classes, lexicon),
+            related=_related(graph_reader, source, crosswalks),
+            **_class_fields(kind, graph_reader, classes, lexicon),
         )
 
-    return read
+    return map_record
 
 
-def _classes(said: GraphReader, node: Term) -> list[str]:
-    """Give the classes of schema.org that a node has, by their names."""
-    return sorted(name.removeprefix(_NAMESPACE) for name in said.graph.types(node) if name.startswith(_NAMESPACE))
+def _classes(graph_reader: GraphReader, node: Term) -> list[str]:
+    """Return the names of a node's schema.org classes."""
+    return sorted(name.removeprefix(_NAMESPACE) for name in graph_reader.graph.types(node) if name.startswith(_NAMESPACE))
 
 
-def _known(classes: list[str]) -> type[Resource] | None:
+def _class_of(classes: list[str]) -> type[Resource] | None:
     return next((kind for end, kind in _KINDS if any(name.endswith(end) for name in classes)), None)
 
 
-def _related(said: GraphReader, source: Source, words: Crosswalks) -> tuple[str, ...]:
-    """Give what it is related to: things of one of the four kinds by our own addresses, as they are records too; others by theirs."""
-    found: list[str] = []
-    for term in said.graph.all(said.graph.subject, *_RELATED):
+def _related(graph_reader: GraphReader, source: Source, crosswalks: Crosswalks) -> tuple[str, ...]:
+    """Return related things: records of this source by our own IRIs, others by theirs."""
+    iris: list[str] = []
+    for term in graph_reader.graph.all(graph_reader.graph.subject, *_RELATED):
         if isinstance(term, NamedNode):
-            kind = _known(_classes(said, term))
-            found.append(words.iris.thing(KIND[kind], source.name, term.value) if kind else term.value)
+            kind = _class_of(_classes(graph_reader, term))
+            iris.append(crosswalks.iris.thing(KIND[kind], source.name, term.value) if kind else term.value)
         elif isinstance(term, Literal):
-            found.append(term.value)
-    return unique_urls(found)
+            iris.append(term.value)
+    return unique_urls(iris)
 
 
-def _kind(key: str, classes: list[str]) -> type[Resource]:
-    if kind := _known(classes):
+def _record_class(key: str, classes: list[str]) -> type[Resource]:
+    if kind := _class_of(classes):
         return kind
-    told = " and ".join(classes) or "of no class of schema.org"
-    raise ParseError(f"{key}: it is {told}, which is none of the four kinds; set the option `kind`")
+    description = " and ".join(classes) or "of no class of schema.org"
+    raise ParseError(f"{key}: it is {description}, which is none of the four kinds; set the option `kind`")
 
 
-def _identifiers(said: GraphReader) -> list[str]:
-    """Give identifiers, also those that are written as a PropertyValue."""
-    found: list[str] = []
-    for term in said.graph.all(said.graph.subject, *_names("identifier")):
-        found += said.words(*_names("value"), of=term) or [said.word(term)]
-    return found
+def _identifiers(graph_reader: GraphReader) -> list[str]:
+    """Return the identifiers, also those written as a PropertyValue."""
+    identifiers: list[str] = []
+    for term in graph_reader.graph.all(graph_reader.graph.subject, *_iris("identifier")):
+        identifiers += graph_reader.words(*_iris("value"), of=term) or [graph_reader.word(term)]
+    return identifiers
 
 
-def _parties(said: GraphReader) -> tuple[Party, ...]:
-    """Give the first organizer, publisher or provider as lead, the others as partners; persons are left out."""
-    leads = [party for name in _LEADS for party in said.parties(Role.LEAD, name)]
-    found = [*leads[:1], *(party._replace(role=Role.PARTNER) for party in leads[1:]), *said.parties(Role.PARTNER, *_PARTNERS)]
-    told: dict[str, Party] = {}
-    for party in found:
-        told.setdefault(party.name.value, party)
-    return tuple(dict.fromkeys([*told.values(), *said.parties(Role.FUNDER, *_FUNDERS)]))
+def _parties(graph_reader: GraphReader) -> tuple[Party, ...]:
+    """Return the first organizer, publisher or provider as lead and the others as partners. Persons are left out."""
+    leads = [party for name in _LEADS for party in graph_reader.parties(Role.LEAD, name)]
+    parties = [*leads[:1], *(party._replace(role=Role.PARTNER) for party in leads[1:]), *graph_reader.parties(Role.PARTNER, *_PARTNERS)]
+    by_name: dict[str, Party] = {}
+    for party in parties:
+        by_name.setdefault(party.name.value, party)
+    return tuple(dict.fromkeys([*by_name.values(), *graph_reader.parties(Role.FUNDER, *_FUNDERS)]))
 
 
-def _lands(said: GraphReader, lexicon: CrosswalkLookup) -> tuple[str, ...]:
-    """Give the countries: of an address, else what is named where a country may stand and is known to be one."""
-    found: dict[str, None] = {}
-    for place in said.graph.all(said.graph.subject, *_WHERE):
-        for address in [place, *said.graph.all(place, *_names("address"))]:
-            for term in said.graph.all(address, *_names("addressCountry")):
-                found[lexicon.country(said.word(term))] = None
-        if land := lexicon.find_country(said.word(place)):
-            found[land] = None
-    return tuple(found)
+def _countries(graph_reader: GraphReader, lexicon: CrosswalkLookup) -> tuple[str, ...]:
+    """Return the countries: of addresses, and of places that have the name of a country."""
+    countries: dict[str, None] = {}
+    for place in graph_reader.graph.all(graph_reader.graph.subject, *_WHERE):
+        for address in [place, *graph_reader.graph.all(place, *_iris("address"))]:
+            for term in graph_reader.graph.all(address, *_iris("addressCountry")):
+                countries[lexicon.country(graph_reader.word(term))] = None
+        if country := lexicon.find_country(graph_reader.word(place)):
+            countries[country] = None
+    return tuple(countries)
 
 
-def _own(kind: type[Resource], said: GraphReader, classes: list[str], lexicon: CrosswalkLookup) -> dict[str, Any]:
+def _class_fields(kind: type[Resource], graph_reader: GraphReader, classes: list[str], lexicon: CrosswalkLookup) -> dict[str, Any]:
     if kind is Post:
-        container = said.links(*_names("isPartOf"))
+        container = graph_reader.links(*_iris("isPartOf"))
         return {
-            "content": next(iter(parse_titles(said.texts(*_names("articleBody", "text"), form=normalize_block))), None),
+            "content": next(iter(parse_titles(graph_reader.texts(*_iris("articleBody", "text"), form=normalize_block))), None),
             "container": container[0] if container else None,
         }
     if kind is Document:
         return {"kind": next((_NAMESPACE + name for name in classes), None)}
-    start, end = said.date(*_names("startDate", "foundingDate")), said.date(*_names("endDate", "dissolutionDate"))
-    if not start and (span := parse_interval(said.first(*_names("temporalCoverage")) or "")):
+    start, end = graph_reader.date(*_iris("startDate", "foundingDate")), graph_reader.date(*_iris("endDate", "dissolutionDate"))
+    if not start and (span := parse_interval(graph_reader.first(*_iris("temporalCoverage")) or "")):
         start, end = span
-    own: dict[str, Any] = {"start": start, "end": end, "places": tuple(said.places(*_WHERE))}
+    own: dict[str, Any] = {"start": start, "end": end, "places": tuple(graph_reader.places(*_WHERE))}
     if kind is Event:
-        gone = any(word.endswith("EventCancelled") for word in said.words(*_names("eventStatus")))
-        return {**own, "venue": _venue(said), "cancelled": gone}
+        gone = any(word.endswith("EventCancelled") for word in graph_reader.words(*_iris("eventStatus")))
+        return {**own, "venue": _venue(graph_reader), "cancelled": gone}
     types = {activity for end, activity in _ACTIVITIES.items() if any(name.endswith(end) for name in classes)}
     return {**own, "activity_types": tuple(map(lexicon.activity_type, sorted(types)))}
 
 
-def _venue(said: GraphReader) -> Any:
-    """Name where an event takes place: the place and its town, or its address on the web."""
-    for place in said.graph.all(said.graph.subject, *_names("location")):
-        names = said.texts(*_names("name"), of=place) or ([(said.word(place), said.tag)] if said.word(place) else [])
-        towns = [text for it in said.graph.all(place, *_names("address")) for text, _ in _address(said, it)]
-        links = [(link, None) for link in said.links(*_names("url"), of=place)]
+def _venue(graph_reader: GraphReader) -> Any:
+    """Return where an event takes place: the place and its town, or its web address."""
+    for place in graph_reader.graph.all(graph_reader.graph.subject, *_iris("location")):
+        names = graph_reader.texts(*_iris("name"), of=place) or (
+            [(graph_reader.word(place), graph_reader.tag)] if graph_reader.word(place) else []
+        )
+        towns = [text for address in graph_reader.graph.all(place, *_iris("address")) for text, _ in _address(graph_reader, address)]
+        links = [(link, None) for link in graph_reader.links(*_iris("url"), of=place)]
         if names or towns:
-            name, tag = names[0] if names else (towns.pop(0), said.tag)
+            name, tag = names[0] if names else (towns.pop(0), graph_reader.tag)
             return parse_name(", ".join(dict.fromkeys([name, *towns])), tag)
         if links:
             return parse_name(*links[0])
     return None
 
 
-def _address(said: GraphReader, address: Any) -> list[tuple[str, str | None]]:
-    parts = said.texts(*_names("addressLocality"), of=address)
-    return parts or ([(said.word(address), said.tag)] if said.word(address) and not said.graph.properties.get(address) else [])
+def _address(graph_reader: GraphReader, address: Any) -> list[tuple[str, str | None]]:
+    parts = graph_reader.texts(*_iris("addressLocality"), of=address)
+    return parts or (
+        [(graph_reader.word(address), graph_reader.tag)]
+        if graph_reader.word(address) and not graph_reader.graph.properties.get(address)
+        else []
+    )

@@ -1,1 +1,1 @@
-"""Protocols: how registries speak; one module each, all with the same ``collect``."""
+"""Protocols: one module or package for each interface, all with the same function ``collect``."""

@@ -1,4 +1,4 @@
-"""Cursors: all that a protocol must know to go on after a page, as a line of JSON with its version."""
+"""Cursors: the state from which a protocol continues after a page, as one line of JSON with a version."""
 
 from __future__ import annotations
 
@@ -13,38 +13,38 @@ VERSION = 1  # raise it when a cursor of before can no longer be read: its list 
 S = TypeVar("S")
 
 
-def write(spot: Any) -> str:
-    """Write a frozen dataclass as a cursor; what is as by default is left out.
+def write_cursor(state: Any) -> str:
+    """Serialize a frozen dataclass as a cursor, without the fields that have their default.
 
     >>> from dataclasses import dataclass
     >>> @dataclass(frozen=True)
-    ... class Spot:
+    ... class Cursor:
     ...     start: int = 0
     ...     sizes: tuple[int, ...] = ()
-    >>> write(Spot(start=3))
+    >>> write_cursor(Cursor(start=3))
     '{"v":1,"start":3}'
-    >>> read(Spot, '{"v":1,"sizes":[2,1]}')
-    Spot(start=0, sizes=(2, 1))
-    >>> read(Spot, "300") is None
+    >>> read_cursor(Cursor, '{"v":1,"sizes":[2,1]}')
+    Cursor(start=0, sizes=(2, 1))
+    >>> read_cursor(Cursor, "300") is None
     True
     """
-    told = {field.name: getattr(spot, field.name) for field in fields(spot) if getattr(spot, field.name) != field.default}
+    values = {field.name: getattr(state, field.name) for field in fields(state) if getattr(state, field.name) != field.default}
     with parser_errors("the place in a list cannot be written down"):  # as a number above 64 bits, or half of a surrogate pair
-        return orjson.dumps({"v": VERSION, **told}).decode()
+        return orjson.dumps({"v": VERSION, **values}).decode()
 
 
-def read(kind: type[S], text: str | None) -> S | None:
-    """Read a cursor; None where there is none, or one of another version, which only a list begun anew can make good."""
+def read_cursor(kind: type[S], text: str | None) -> S | None:
+    """Parse a cursor. Return None if there is none, or if its version or fields are unknown; the list then starts again."""
     try:
-        told = orjson.loads(text or "null")
+        values = orjson.loads(text or "null")
     except orjson.JSONDecodeError:
         return None
-    if not isinstance(told, dict) or told.pop("v", None) != VERSION:
+    if not isinstance(values, dict) or values.pop("v", None) != VERSION:
         return None
     known = {field.name: field.default is MISSING for field in fields(kind)}  # type: ignore[arg-type]
-    if not set(told) <= set(known) or any(needed and name not in told for name, needed in known.items()):
+    if not set(values) <= set(known) or any(needed and name not in values for name, needed in known.items()):
         return None
-    return kind(**{name: _frozen(value) for name, value in told.items()})
+    return kind(**{name: _frozen(value) for name, value in values.items()})
 
 
 def _frozen(value: Any) -> Any:

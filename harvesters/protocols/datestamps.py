@@ -1,4 +1,4 @@
-"""Stamps: the times at which records changed, as lists give them, and whether a list is in their order."""
+"""Timestamps of records in lists, and whether a list is sorted by them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 
-def read_stamp(text: str) -> datetime | None:
-    """Read a date or a time (ISO 8601), in UTC where it names no zone; None where it is none.
+def parse_timestamp(text: str) -> datetime | None:
+    """Parse an ISO 8601 date or time, in UTC if it has no zone. Return None if *text* is neither.
 
-    >>> read_stamp("2026-01-31")
+    >>> parse_timestamp("2026-01-31")
     datetime.datetime(2026, 1, 31, 0, 0, tzinfo=datetime.timezone.utc)
-    >>> read_stamp("soon") is None
+    >>> parse_timestamp("soon") is None
     True
     """
     try:
@@ -21,15 +21,15 @@ def read_stamp(text: str) -> datetime | None:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
-def risen(newest: str, rising: bool, stamps: Iterable[str]) -> tuple[str, bool]:
-    """Give the greatest stamp, and whether all came in order; one that is missing or written in another way breaks it.
+def max_if_sorted(newest: str, in_order: bool, stamps: Iterable[str]) -> tuple[str, bool]:
+    """Return the greatest timestamp and whether all came in order. A missing or differently written one breaks the order.
 
-    >>> risen("2026-01-02", True, ["2026-01-02", "2026-01-05"])
+    >>> max_if_sorted("2026-01-02", True, ["2026-01-02", "2026-01-05"])
     ('2026-01-05', True)
-    >>> risen("2026-01-02", True, ["2026-01-01"])
+    >>> max_if_sorted("2026-01-02", True, ["2026-01-01"])
     ('2026-01-02', False)
     """
     for stamp in stamps:
-        rising = rising and stamp != "" and stamp >= newest and len(stamp) == len(newest or stamp)
+        in_order = in_order and stamp != "" and stamp >= newest and len(stamp) == len(newest or stamp)
         newest = max(newest, stamp)
-    return newest, rising
+    return newest, in_order

@@ -1,4 +1,4 @@
-"""Trouble: which answers are one page's own fault, and what would go on for ever."""
+"""Error recovery: which errors concern a single page or record, and limits that end endless lists."""
 
 from __future__ import annotations
 
@@ -26,39 +26,39 @@ from harvesters.errors import (
 from harvesters.page_model import DeletedRecord, InvalidRecord, Record
 
 # What a single record can do to the page that holds it; whether it is the whole registry's is asked of the registry then.
-POISON: tuple[type[HarvestError], ...] = (
+PAGE_ERRORS: tuple[type[HarvestError], ...] = (
     ParseError, TooLargeError, UnavailableError, UnreachableError, ReadTimeoutError, TruncatedError, UndecodableError, InvalidHTTPError,
 )  # fmt: skip
-REFUSED: tuple[type[HarvestError], ...] = (NotFoundError, UnexpectedStatusError)  # how HTTP says that a token or cursor is not known
+CURSOR_ERRORS: tuple[type[HarvestError], ...] = (NotFoundError, UnexpectedStatusError)  # how HTTP says that a token or cursor is not known
 # What keeps us from a single record, or shows that more than one page is amiss. A bot wall, a 429, quiet hours and a full disk are
 # none of these: they end the run under their own names.
-UNREAD: tuple[type[HarvestError], ...] = (*POISON, *REFUSED, ForbiddenError)
+RECORD_ERRORS: tuple[type[HarvestError], ...] = (*PAGE_ERRORS, *CURSOR_ERRORS, ForbiddenError)
 
-FAULTS = 300  # answers in a row that cannot be read: a page of 100 broken records needs about 130, a broken registry never ends
-EMPTY = 100  # pages in a row without a record: repositories that filter a page after they have cut it send some
+MAX_UNREADABLE = 300  # answers in a row that cannot be read: a page of 100 broken records needs about 130, a broken registry never ends
+MAX_EMPTY_PAGES = 100  # pages in a row without a record: repositories that filter a page after they have cut it send some
 
 
 @dataclass(slots=True)
-class Repeats:
-    """The tokens and the keys of a list's pages, as far as this process has seen them; *name* is the source's."""
+class LoopDetector:
+    """Tokens and record keys of a list's pages that this process has seen; *name* is the source's."""
 
     name: str
     tokens: set[str] = field(default_factory=set)
     pages: set[bytes] = field(default_factory=set)
 
-    def forget(self) -> None:
-        """Begin another list."""
+    def reset(self) -> None:
+        """Forget everything, for another list."""
         self.tokens.clear()
         self.pages.clear()
 
-    def token(self, url: str, token: str | None, kind: str = "the resumption token") -> None:
-        """Refuse a token that came before, which would go on for ever; raises PaginationLoopError."""
+    def check_token(self, url: str, token: str | None, kind: str = "the resumption token") -> None:
+        """Raise EndlessError if *token* was seen before: following it would never end."""
         if token is not None and token in self.tokens:
             raise PaginationLoopError(f"{self.name}: {url} repeats {kind} {token!r}")
         self.tokens.add(token or "")
 
-    def page(self, url: str, items: Sequence[Record[Any] | DeletedRecord | InvalidRecord], content: bytes) -> None:
-        """Refuse a page whose keys all came together in an earlier page, or its *content* without keys; raises RepeatedPageError."""
+    def check_page(self, url: str, items: Sequence[Record[Any] | DeletedRecord | InvalidRecord], content: bytes) -> None:
+        """Raise RepeatedError if an earlier page had the same keys or, without keys, the same *content*."""
         if not items:
             return
         keys = sorted(item.key for item in items if item.key is not None)
@@ -68,24 +68,24 @@ class Repeats:
         self.pages.add(mark)
 
 
-def empties(name: str, url: str, before: int, items: Sequence[object]) -> int:
-    """Count the pages in a row without a record; raises PaginationLoopError where they do not end."""
+def count_empty_pages(name: str, url: str, before: int, items: Sequence[object]) -> int:
+    """Return the number of empty pages in a row. Raise EndlessError if there are too many."""
     if items:
         return 0
-    if before >= EMPTY:
+    if before >= MAX_EMPTY_PAGES:
         raise PaginationLoopError(f"{name}: {url} is page {before + 1} in a row without a record; its list does not end")
     return before + 1
 
 
-def fault(name: str, before: int, error: Exception) -> int:
-    """Count the answers in a row that could not be read; raises ParseError where they are too many for a few broken records."""
-    if before >= FAULTS:
+def count_unreadable(name: str, before: int, error: Exception) -> int:
+    """Return the number of unreadable responses in a row. Raise ParseError if there are too many for a few broken records."""
+    if before >= MAX_UNREADABLE:
         raise ParseError(f"{name}: {before + 1} answers in a row cannot be read, the last: {error}") from error
     return before + 1
 
 
-def changed(before: int | None, now: int | None) -> str | None:
-    """Tell a total that is another one than *before*, None where it stays."""
+def total_changed(before: int | None, now: int | None) -> str | None:
+    """Return a message if the declared total differs from *before*, else None."""
     if before is None or now is None or before == now:
         return None
     return f"the total {'shrank' if now < before else 'grew'} from {before} to {now} during the run, so records may have been passed over"

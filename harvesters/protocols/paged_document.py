@@ -1,4 +1,4 @@
-"""Documents: one answer that holds a whole registry, cut into pages so that a run can be taken up in the middle."""
+"""Split one response that holds a whole registry into pages, so that a run can resume in the middle."""
 
 from __future__ import annotations
 
@@ -8,49 +8,50 @@ from itertools import islice
 
 from harvesters.network.fetch import Reply
 from harvesters.page_model import DeletedRecord, InvalidRecord, P, Page, Pages, Record
-from harvesters.protocols.cursor import read, write
+from harvesters.protocols.cursor import read_cursor, write_cursor
 
-ROWS = 1000  # records a page: a checkpoint each, at about 5 MB
-BYTES = 8 * 1024 * 1024  # of a page's records, so that some large ones are not in memory at once
+MAX_RECORDS = 1000  # records a page: a checkpoint each, at about 5 MB
+MAX_BYTES = 8 * 1024 * 1024  # of a page's records, so that some large ones are not in memory at once
 
 
 @dataclass(frozen=True, slots=True)
-class _Spot:
-    """Where a document stands: the *mark* that tells it from another one, how many items were *passed*, *again* as on a page."""
+class DocumentCursor:
+    """Position in a document: the *mark* that identifies the document, and the number of items *passed*; *again* as in Page."""
 
     mark: str
     passed: int = 0
     again: bool = False
 
 
-def cut(
+def paginate(
     items: Iterable[Record[P] | DeletedRecord | InvalidRecord], reply: Reply, cursor: str | None, claimed: int | None = None
 ) -> Pages[P]:
-    """Cut a document's items into pages of ROWS, or fewer where they are large.
+    """Yield a document's items in pages of MAX_RECORDS, or fewer if they are large.
 
-    Where the document has changed since the cursor was made, it begins anew, and its pages may bring what came before.
+    If the document has changed since the cursor was written, start again; its pages may then repeat
+    records.
     """
-    spot = read(_Spot, cursor)
-    if spot is None or spot.mark != reply.digest:
-        spot = _Spot(reply.digest, again=cursor is not None)
-    left: Iterator[Record[P] | DeletedRecord | InvalidRecord] = islice(items, spot.passed, None)
-    page = taken(left)
+    state = read_cursor(DocumentCursor, cursor)
+    if state is None or state.mark != reply.digest:
+        state = DocumentCursor(reply.digest, again=cursor is not None)
+    left: Iterator[Record[P] | DeletedRecord | InvalidRecord] = islice(items, state.passed, None)
+    page = take_page(left)
     while True:
-        following = taken(left)
-        spot = replace(spot, passed=spot.passed + len(page))
-        yield Page(page, write(spot) if following else None, claimed, reply.at, again=spot.again)
+        following = take_page(left)
+        state = replace(state, passed=state.passed + len(page))
+        yield Page(page, write_cursor(state) if following else None, claimed, reply.at, again=state.again)
         if not following:
             return
         page = following
 
 
-def taken(left: Iterator[Record[P] | DeletedRecord | InvalidRecord]) -> tuple[Record[P] | DeletedRecord | InvalidRecord, ...]:
-    """Take a page's items: at most ROWS, and no more once they have BYTES."""
+def take_page(left: Iterator[Record[P] | DeletedRecord | InvalidRecord]) -> tuple[Record[P] | DeletedRecord | InvalidRecord, ...]:
+    """Return the next page's items: at most MAX_RECORDS, and none after MAX_BYTES are reached."""
     page: list[Record[P] | DeletedRecord | InvalidRecord] = []
     size = 0
-    for item in islice(left, ROWS):
+    for item in islice(left, MAX_RECORDS):
         page.append(item)
         size += len(item.raw) if isinstance(item, Record) else 0
-        if size >= BYTES:
+        if size >= MAX_BYTES:
             break
     return tuple(page)

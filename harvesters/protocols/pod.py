@@ -1,4 +1,4 @@
-"""data.json: an inventory of datasets, as Project Open Data 1.1 and DCAT-US 3 write it, each dataset as a graph of DCAT.
+"""data.json: an inventory of datasets by Project Open Data 1.1 or DCAT-US 3; each dataset becomes a graph of DCAT.
 
 Source: https://resources.data.gov/resources/dcat-us/, https://resources.data.gov/resources/dcat-us-3-catalog/
 """
@@ -20,7 +20,7 @@ from harvesters.payloads.contexts import builtin_context
 from harvesters.payloads.graph import Graph, bounded_description, merge_graphs
 from harvesters.payloads.rdf_parser import parse_quads
 from harvesters.payloads.structured_data import iri_or_text
-from harvesters.protocols.paged_document import cut
+from harvesters.protocols.paged_document import paginate
 from harvesters.source import Source
 from vocab.iris import is_web
 
@@ -37,19 +37,20 @@ _SUBJECT = BlankNode("record")
 
 
 def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[Graph]:
-    """Collect all datasets, those of catalogues within too; *since* cannot be asked for, but a file that is unchanged is not read again.
+    """Yield all datasets, also of nested catalogues. Changes alone cannot be requested, but an unchanged file is not read again.
 
-    A dataset's key is its identifier, its raw bytes are its JSON with sorted keys. Raises ParseError where the answer is no inventory.
+    A dataset's key is its identifier, its raw bytes are its JSON with sorted keys. Raises
+    ParseError if the response is not an inventory.
     """
     reply = fetch.get(source.url, accept="application/json", conditional=cursor is None)
     if reply.not_modified:
         yield Page((), None, at=reply.at, unchanged=True)
         return
     document = load_json(reply, get_option(source, OPTIONS, "charset"))
-    yield from cut(_items(source, reply, document), reply, cursor)
+    yield from paginate(_parse_catalogue(source, reply, document), reply, cursor)
 
 
-def _items(source: Source, reply: Reply, document: Any) -> Iterator[Item]:
+def _parse_catalogue(source: Source, reply: Reply, document: Any) -> Iterator[Item]:
     if isinstance(document, dict) and not any(name in document for name in (*_LISTS, *_NESTED)) and "title" in document:
         document = [document]  # one dataset by itself
     if isinstance(document, list):
@@ -58,75 +59,79 @@ def _items(source: Source, reply: Reply, document: Any) -> Iterator[Item]:
         kind = f"an object with {', '.join(map(str, document))[:200]}" if isinstance(document, dict) else type(document).__name__
         raise ParseError(f"{source.name}: {reply.url} is no data.json with a list 'dataset'; it is {kind}")
     wanted = _LISTS if get_option(source, OPTIONS, "series") else {"dataset": "Dataset"}
-    yield from _listed(document, reply, wanted)
+    yield from _walk_catalogue(document, reply, wanted)
 
 
-def _listed(catalogue: Mapping[str, Any], reply: Reply, wanted: Mapping[str, str]) -> Iterator[Item]:
-    """Give what a catalogue lists, then what the catalogues within it do."""
+def _walk_catalogue(catalogue: Mapping[str, Any], reply: Reply, wanted: Mapping[str, str]) -> Iterator[Item]:
+    """Yield the datasets of a catalogue, then those of nested catalogues."""
     for name, kind in wanted.items():
-        for row in _many(catalogue.get(name)):
-            yield _item(row, kind, reply)
+        for row in _as_list(catalogue.get(name)):
+            yield _parse_dataset(row, kind, reply)
     for name in _NESTED:
-        for row in _many(catalogue.get(name)):
+        for row in _as_list(catalogue.get(name)):
             if isinstance(row, dict) and any(part in row for part in (*_LISTS, *_NESTED)):
-                yield from _listed(row, reply, wanted)
+                yield from _walk_catalogue(row, reply, wanted)
 
 
-def _many(found: Any) -> Iterable[Any]:
-    return found if isinstance(found, list) else ()
+def _as_list(value: Any) -> Iterable[Any]:
+    return value if isinstance(value, list) else ()
 
 
-def _item(row: Any, kind: str, reply: Reply) -> Item:
+def _parse_dataset(row: Any, kind: str, reply: Reply) -> Item:
     if not isinstance(row, dict):
         return InvalidRecord(None, f"a dataset that is no object but {str(row)[:40]!r}")
-    key = _key(row)
+    key = _find_key(row)
     if key is None:
         return InvalidRecord(None, f"a dataset without an identifier, titled {str(row.get('title'))[:80]!r}")
     try:
         raw = dump_json(row)
-        graph = _graph(row, kind, reply.url)
+        graph = _parse_graph(row, kind, reply.url)
     except (ParseError, ValueError, RecursionError) as error:
         return InvalidRecord(key.encode("utf-8", "replace").decode(), f"a dataset that holds {error}")
     modified = row.get("modified")
     return Record(key, graph, raw, modified if isinstance(modified, str) else None)
 
 
-def _key(row: Mapping[str, Any]) -> str | None:
-    """Give the identifier: a text, or the notation of an Identifier, else the dataset's IRI."""
-    told = row.get("identifier")
-    told = told[0] if isinstance(told, list) and told else told
-    for text in (told.get("notation") or told.get("@id") if isinstance(told, dict) else told, row.get("@id")):
+def _find_key(row: Mapping[str, Any]) -> str | None:
+    """Return the identifier: a text, or the notation of an Identifier, else the dataset's IRI."""
+    identifier = row.get("identifier")
+    identifier = identifier[0] if isinstance(identifier, list) and identifier else identifier
+    for text in (identifier.get("notation") or identifier.get("@id") if isinstance(identifier, dict) else identifier, row.get("@id")):
         if isinstance(text, str | int) and not isinstance(text, bool) and str(text).strip():
             return str(text).strip()
     return None
 
 
-def _graph(row: Mapping[str, Any], kind: str, base: str) -> Graph:
-    """Read a dataset as JSON-LD by our own context, whatever context the file names."""
+def _parse_graph(row: Mapping[str, Any], kind: str, base: str) -> Graph:
+    """Parse a dataset as JSON-LD with our own context, whatever context the file names."""
     context = builtin_context(_CONTEXT)
     node = row.get("@id")
     subject = NamedNode(node) if isinstance(node, str) and is_web(node) else _SUBJECT
-    document = {"@type": kind, **_told(row, context), "@context": context, "@id": str(subject) if subject == _SUBJECT else node}
+    document = {"@type": kind, **_quote_non_iris(row, context), "@context": context, "@id": str(subject) if subject == _SUBJECT else node}
     store = Store()
     store.extend(list(iri_or_text(merge_graphs(parse_quads(dump_json(document), RdfFormat.JSON_LD, "what cannot be read", base)))))
     return bounded_description(store, subject, 1)
 
 
-def _told(value: Any, context: Mapping[str, Any]) -> Any:
-    """Write as a text what stands in the place of an address and is none, such as `Public domain` for a licence."""
+def _quote_non_iris(value: Any, context: Mapping[str, Any]) -> Any:
+    """Replace values by literals where an IRI is expected and something else is given, such as `Public domain` for a licence."""
     if isinstance(value, list):
-        return [_told(item, context) for item in value]
+        return [_quote_non_iris(item, context) for item in value]
     if not isinstance(value, dict):
         return value
-    return {name: _term(name, it, context) for name, it in value.items() if name != "@context" and not (name == "@id" and not _iri(it))}
+    return {
+        name: _quote_term(name, item_value, context)
+        for name, item_value in value.items()
+        if name != "@context" and not (name == "@id" and not _is_iri(item_value))
+    }
 
 
-def _term(name: str, value: Any, context: Mapping[str, Any]) -> Any:
+def _quote_term(name: str, value: Any, context: Mapping[str, Any]) -> Any:
     if isinstance(value, list):
-        return [_term(name, item, context) for item in value]
+        return [_quote_term(name, item, context) for item in value]
     addressed = isinstance(context.get(name), dict) and context[name].get("@type") == "@id"
-    return {"@value": value} if addressed and isinstance(value, str) and not _iri(value) else _told(value, context)
+    return {"@value": value} if addressed and isinstance(value, str) and not _is_iri(value) else _quote_non_iris(value, context)
 
 
-def _iri(value: Any) -> bool:
+def _is_iri(value: Any) -> bool:
     return isinstance(value, str) and (is_web(value) or value.startswith(("mailto:", "urn:", "_:")))

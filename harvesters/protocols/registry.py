@@ -1,4 +1,4 @@
-"""The table of protocols: a row for each way to ask a registry."""
+"""The registry of protocols: one entry for each interface that can be harvested."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ from harvesters.source import Source
 __all__ = ["PROTOCOLS", "Option", "Protocol"]
 
 
-def _nothing(source: Source) -> None:
-    """Check nothing beyond the types of the options."""
+def _no_check(source: Source) -> None:
+    """Accept any options whose types are right."""
 
 
 def _always(source: Source) -> bool:
@@ -41,31 +41,46 @@ def _always(source: Source) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """A way to ask. *incremental*: it can ask what changed since; *tells*: so can the registry of this card.
+    """An interface that can be harvested.
 
-    *check* raises SourceDefinitionError on options that do not fit together; *chooses* tells what it brings where the card decides that.
+    *collect* yields pages of records, *payload_type* is what these hold. *incremental*: the
+    protocol can ask for changes alone; *is_incremental* tells whether this source can too. *check*
+    raises SourceDefinitionError if options contradict each other. *payload_type_for* returns the
+    payload type where the source definition decides.
     """
 
     collect: Callable[..., Pages[Any]]
-    brings: Payload
+    payload_type: Payload
     options: Mapping[str, Option]
     incremental: bool
-    check: Callable[[Source], None] = _nothing
-    tells: Callable[[Source], bool] = _always
-    chooses: Callable[[Source], Payload] | None = None
+    check: Callable[[Source], None] = _no_check
+    is_incremental: Callable[[Source], bool] = _always
+    payload_type_for: Callable[[Source], Payload] | None = None
 
 
 PROTOCOLS: Mapping[str, Protocol] = {
-    "oai-pmh": Protocol(oai_pmh.collect, Payload.XML, oai_pmh.OPTIONS, incremental=True, chooses=oai_pmh.brings),
-    "ckan": Protocol(ckan.collect, Payload.ROW, ckan.OPTIONS, incremental=True, tells=ckan.searched),
-    "json": Protocol(json_pages.collect, Payload.ROW, json_pages.OPTIONS, incremental=True, check=json_pages.check, tells=json_pages.dated),
+    "oai-pmh": Protocol(oai_pmh.collect, Payload.XML, oai_pmh.OPTIONS, incremental=True, payload_type_for=oai_pmh.payload_type),
+    "ckan": Protocol(ckan.collect, Payload.ROW, ckan.OPTIONS, incremental=True, is_incremental=ckan.is_search),
+    "json": Protocol(
+        json_pages.collect,
+        Payload.ROW,
+        json_pages.OPTIONS,
+        incremental=True,
+        check=json_pages.check,
+        is_incremental=json_pages.is_incremental,
+    ),
     "csv": Protocol(csv_table.collect, Payload.ROW, csv_table.OPTIONS, incremental=False, check=csv_table.check),
     "spreadsheet": Protocol(spreadsheet.collect, Payload.ROW, spreadsheet.OPTIONS, incremental=False, check=spreadsheet.check),
-    "iati": Protocol(iati.collect, Payload.XML, iati.OPTIONS, incremental=True, tells=iati.tells),
+    "iati": Protocol(iati.collect, Payload.XML, iati.OPTIONS, incremental=True, is_incremental=iati.is_incremental),
     "pod": Protocol(pod.collect, Payload.GRAPH, pod.OPTIONS, incremental=False),
-    "csw": Protocol(csw.collect, Payload.XML, csw.OPTIONS, incremental=True, check=csw.check, tells=csw.dated),
+    "csw": Protocol(csw.collect, Payload.XML, csw.OPTIONS, incremental=True, check=csw.check, is_incremental=csw.is_incremental),
     "files": Protocol(
-        file_folder.collect, Payload.ROW, file_folder.OPTIONS, incremental=True, check=file_folder.check, chooses=file_payload.brings
+        file_folder.collect,
+        Payload.ROW,
+        file_folder.OPTIONS,
+        incremental=True,
+        check=file_folder.check,
+        payload_type_for=file_payload.payload_type,
     ),
     "ldes": Protocol(ldes.collect, Payload.GRAPH, ldes.OPTIONS, incremental=True, check=ldes.check),
     "stocktake": Protocol(sibling.collect, Payload.GRAPH, sibling.OPTIONS, incremental=True),
@@ -75,13 +90,20 @@ PROTOCOLS: Mapping[str, Protocol] = {
         activitystreams.OPTIONS,
         incremental=True,
         check=activitystreams.check,
-        chooses=activitystreams.brings,
+        payload_type_for=activitystreams.payload_type,
     ),
     "resourcesync": Protocol(
-        resourcesync.collect, Payload.ROW, resourcesync.OPTIONS, incremental=True, check=resourcesync.check, chooses=file_payload.brings
+        resourcesync.collect,
+        Payload.ROW,
+        resourcesync.OPTIONS,
+        incremental=True,
+        check=resourcesync.check,
+        payload_type_for=file_payload.payload_type,
     ),
     "web": Protocol(web.collect, Payload.GRAPH, web.OPTIONS, incremental=True, check=web.check),
-    "sparql": Protocol(sparql.collect, Payload.GRAPH, sparql.OPTIONS, incremental=True, check=sparql.check, tells=sparql.told_changes),
+    "sparql": Protocol(
+        sparql.collect, Payload.GRAPH, sparql.OPTIONS, incremental=True, check=sparql.check, is_incremental=sparql.is_incremental
+    ),
     "feed": Protocol(feed.collect, Payload.ROW, feed.OPTIONS, incremental=True),
     "ical": Protocol(ical.collect, Payload.ROW, ical.OPTIONS, incremental=False, check=ical.check),
     "rdf": Protocol(rdf.collect, Payload.GRAPH, rdf.OPTIONS, incremental=False, check=rdf.check),

@@ -126,7 +126,7 @@ def test_an_object_is_brought_from_its_address_where_the_card_says_so(kind, cont
     (item,) = harvest(Site({"c": COLLECTION, "p2": page(act("Create", "a", 1)), "a": content}), source)[0].items
 
     assert (item.key, type(item)) == (f"{HOST}/a", Record)
-    assert check_compatible(source)[0].brings is payload
+    assert check_compatible(source)[0].payload_type is payload
 
 
 def test_an_object_is_brought_once_however_often_it_changed(source):

@@ -187,7 +187,7 @@ def test_a_broken_file_of_rdf_leaves_the_sweep_in_doubt(source):
 
 @pytest.mark.parametrize(("kind", "payload"), [("json", Payload.ROW), ("xml", Payload.XML), ("rdf", Payload.GRAPH)])
 def test_the_mapping_must_read_what_the_files_hold(kind, payload, card):
-    assert check_compatible(card("files", "fields", fields={"title": "'x'"}, options={"format": kind}))[0].brings is payload
+    assert check_compatible(card("files", "fields", fields={"title": "'x'"}, options={"format": kind}))[0].payload_type is payload
     if payload is not Payload.XML:
         with pytest.raises(SourceDefinitionError, match="cannot read what protocol 'files' brings"):
             check_compatible(card("files", "oai_dc", fields={}, options={"format": kind}))

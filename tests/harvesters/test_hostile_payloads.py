@@ -25,7 +25,7 @@ from harvesters.page_model import InvalidRecord, Record
 from harvesters.parsing import parser_errors
 from harvesters.payloads.rdf_parser import DEPTH, parse_quads
 from harvesters.payloads.workbook_area import check_areas
-from harvesters.protocols.ical.event import zones
+from harvesters.protocols.ical.event import time_zones
 
 URL = "https://registry.example/api"
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
@@ -260,7 +260,7 @@ def test_a_series_without_bound_is_one_unreadable_event(lines, reason, card):
 
 
 def test_the_time_zones_of_the_system_are_listed_once():
-    assert zones() is zones()
+    assert time_zones() is time_zones()
 
 
 @pytest.mark.parametrize("charset", ["zlib", "bz2", "punycode", "idna", "unicode_escape", "rot13"])

@@ -142,15 +142,15 @@ def test_a_document_that_has_not_changed_says_so(card, registry):
 
 
 def test_a_large_document_is_cut_and_taken_up_in_the_middle_unless_it_changed(card, registry):
-    many = rows(*(str(number) for number in range(paged_document.ROWS + 5)))
+    many = rows(*(str(number) for number in range(paged_document.MAX_RECORDS + 5)))
     pages = harvest(registry({"": given(many)}), card())
 
     again = harvest(registry({"": given(many)}), card(), cursor=pages[0].cursor)
     changed = harvest(registry({"": given(many[:-1])}), card(), cursor=pages[0].cursor)
 
-    assert [len(page.items) for page in pages] == [paged_document.ROWS, 5]
+    assert [len(page.items) for page in pages] == [paged_document.MAX_RECORDS, 5]
     assert keys(again) == ["1000", "1001", "1002", "1003", "1004"]
-    assert len(keys(changed)) == paged_document.ROWS + 4
+    assert len(keys(changed)) == paged_document.MAX_RECORDS + 4
 
 
 def test_the_raw_bytes_do_not_depend_on_the_order_of_names(card, registry):

@@ -11,7 +11,7 @@ from simulated import crashed, door
 from harvesters.errors import HarvestError, ParseError, UnavailableError
 from harvesters.page_model import InvalidRecord, Record
 from harvesters.protocols.json_api.harvest import collect
-from harvesters.protocols.paged_document import ROWS
+from harvesters.protocols.paged_document import MAX_RECORDS
 from harvesters.source import Source
 
 WAYS = {"page": {"page": "page"}, "counted from 0": {"page": "page", "first": 0}, "offset": {"offset": "offset"}}
@@ -226,7 +226,7 @@ def test_a_cursor_of_another_version_begins_the_list_anew(cursor):
 
 
 def test_a_document_that_changed_since_its_cursor_may_bring_what_came_before():
-    rows = Lister(ROWS + 5).rows
+    rows = Lister(MAX_RECORDS + 5).rows
     first = harvest(lambda request: httpx.Response(200, content=json.dumps(rows)), _whole())[0]
 
     anew = harvest(lambda request: httpx.Response(200, content=json.dumps(rows[1:])), _whole(), first.cursor)

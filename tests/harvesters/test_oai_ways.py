@@ -67,7 +67,7 @@ def test_rdf_brings_a_graph(card):
 
     (record,) = items(harvest(lambda _: answer(one(RDF)), source))
 
-    assert check_compatible(source)[0].brings is Payload.GRAPH
+    assert check_compatible(source)[0].payload_type is Payload.GRAPH
     assert (record.key, record.payload.subject.value) == ("k", "https://registry.example/w")
     assert [term.value for term in compile_path("dct:title | dct:publisher/foaf:name")(record.payload)] == ["Wells", "Water"]
 

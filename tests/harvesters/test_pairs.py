@@ -17,7 +17,7 @@ FIELDS = {"title": "name"}
 def test_a_good_card_gives_its_protocol_and_mapping(card):
     protocol, reader = check_compatible(card("csv", options={"key": "No", "split": ";"}))
 
-    assert protocol.brings is PROTOCOLS["csv"].brings
+    assert protocol.payload_type is PROTOCOLS["csv"].payload_type
     assert reader is MAPPINGS["fields"]
 
 

@@ -159,7 +159,7 @@ def test_resources_are_what_the_card_says(kind, content, payload, card):
     (page, _) = harvest(site(c=content), source)
 
     assert [(item.key, type(item)) for item in page.items] == [(f"{HOST}/c", Record)]
-    assert check_compatible(source)[0].brings is payload
+    assert check_compatible(source)[0].payload_type is payload
 
 
 @pytest.mark.parametrize(

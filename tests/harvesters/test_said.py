@@ -23,7 +23,7 @@ def read(card, words):
         store = Store()
         store.bulk_extend(merge_graphs(parse(f"{HEAD} {text}".encode(), RdfFormat.TURTLE)))
         source = card("rdf", mapping.__name__.rpartition(".")[2], options=options, language="en")
-        return mapping.reader(source, words)(Record(IT, bounded_description(store, NamedNode(IT), 2), b""))
+        return mapping.build_mapper(source, words)(Record(IT, bounded_description(store, NamedNode(IT), 2), b""))
 
     return make
 

@@ -111,7 +111,7 @@ def test_where_the_feed_does_not_fit_the_journal_the_whole_journal_is_read(troub
     if trouble == "other words":
         there.instead["/ldes/version/4/kenya/1"] = lambda _: httpx.Response(200, text=f'<{BASE}x> <{DCT}title> "No" .\n')
     if trouble == "many":
-        monkeypatch.setattr(peer_harvest, "ONE_BY_ONE", 0)
+        monkeypatch.setattr(peer_harvest, "MAX_SINGLE_REQUESTS", 0)
     there.asked.clear()
 
     pages, _ = harvest(there, source(), WHEN, seen)
@@ -131,7 +131,7 @@ def test_a_journal_that_was_set_back_is_read_whole(there, source, tmp_path):
 
 
 def test_a_run_that_was_cut_off_goes_on_and_does_not_pass_over_what_came_meanwhile(there, source, monkeypatch):
-    monkeypatch.setattr(peer_harvest, "ROWS", 2)
+    monkeypatch.setattr(peer_harvest, "MAX_RECORDS", 2)
     pages, seen = harvest(there, source())
     there.commit("kenya", initiative("4", "Late"))
 
@@ -213,4 +213,4 @@ def test_a_mapping_that_reads_no_graphs_is_refused(card):
 def test_the_card_of_another_stocktake_pairs_with_its_mapping():
     protocol, reader = check_compatible(load(Path(__file__).parent / "cards" / "another-stocktake.toml"))
 
-    assert (protocol.incremental, protocol.brings in reader.reads) == (True, True)
+    assert (protocol.incremental, protocol.payload_type in reader.accepts) == (True, True)

@@ -9,10 +9,10 @@ import pytest
 from other import BASE, KENYA, WHEN
 
 from harvesters.errors import ParseError
-from harvesters.mappings.stocktake_record import reader
+from harvesters.mappings.stocktake_record import build_mapper
 from harvesters.page_model import Record
 from harvesters.payloads.graph import Graph
-from harvesters.protocols.peer.record import item, name, statements
+from harvesters.protocols.peer.record import parse_name, parse_record, parse_statements
 from vocab.describe import describe
 from vocab.initiative import Basis, Claim, Detection, Document, Event, Initiative, Party, Place, Post, Prize, Resource, Role, Text
 from vocab.iris import Iris
@@ -85,17 +85,17 @@ def things(iris: Iris) -> dict[str, Resource]:
 def brought(it: Resource, registry: str = "kenya", known: bool = True) -> Record[Graph]:
     about = Provenance(registry, "kenya.7", "fields", "ab" * 32, WHEN, WHEN, (ValidationNote("MinCount", "Warning", "No lead", None),))
     graph = THEIRS.record(registry, it.key)
-    parts = name(graph, BASE)
+    parts = parse_name(graph, BASE)
     assert parts
-    held = statements([*describe(it, THEIRS, registry), *describe_record(it.key, THEIRS, about)])
-    found = item(parts, graph, held, statements(describe_source(KENYA, THEIRS)) if known else [])
+    held = parse_statements([*describe(it, THEIRS, registry), *describe_record(it.key, THEIRS, about)])
+    found = parse_record(parts, graph, held, parse_statements(describe_source(KENYA, THEIRS)) if known else [])
     assert isinstance(found, Record)
     return found
 
 
 @pytest.fixture
 def read(card, words):
-    return reader(card("stocktake", "stocktake_record"), replace(words, iris=OURS))
+    return build_mapper(card("stocktake", "stocktake_record"), replace(words, iris=OURS))
 
 
 @pytest.mark.parametrize("kind", ["initiative", "event", "document", "post"])

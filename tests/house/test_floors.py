@@ -45,7 +45,7 @@ STAIRS = {
     ),
     "vocab": ({"iris"}, {"terms"}, {"schemes"}, {"crosswalks"}),
 }
-ROWS = {"harvesters.protocols": "collect", "harvesters.mappings": "reader"}  # and their doors' one deed
+ROWS = {"harvesters.protocols": "collect", "harvesters.mappings": "build_mapper"}  # and their doors' one deed
 SHAPELESS = {"utils", "util", "common", "core", "helpers", "helper", "base", "manager", "misc", "lib"}
 
 

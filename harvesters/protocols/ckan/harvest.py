@@ -1,4 +1,4 @@
-"""CKAN: a portal's packages by the Action API, or those changed since.
+"""CKAN: all packages of a portal by the Action API, or those changed since.
 
 Source: https://docs.ckan.org/en/latest/api/#ckan.logic.action.get.package_search
 """
@@ -14,8 +14,8 @@ from harvesters.network.fetch import Fetch
 from harvesters.network.response_parsing import dump_json
 from harvesters.option_schema import Option, get_option
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Record, Row
-from harvesters.protocols.ckan.search import Item, Search, searching, unwrapped
-from harvesters.protocols.paged_document import cut
+from harvesters.protocols.ckan.search import Item, Search, search_pages, unwrap_result
+from harvesters.protocols.paged_document import paginate
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
@@ -28,42 +28,44 @@ _VOLATILE = frozenset(("tracking_summary",))  # visits: they change daily, and t
 
 
 def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[Row]:
-    """Collect all packages, or those changed since *since* less a second; a package in the state "deleted" is gone.
+    """Yield all packages, or those changed since *since* minus a second; a package in the state "deleted" is gone.
 
-    The card's url is the portal's root, or the whole address of an answer (what has /api/ in its path or ends in .json):
-    a search, or a document that holds one package or a list of them. Pages are asked for in the order of ids, so that a
-    package that changes meanwhile stays in its place. Raises ParseError where an answer is none of CKAN's, reports an
-    error or repeats an earlier page.
+    The source's url is the portal's root, or the full address of a response (with /api/ in its
+    path, or ending in .json): a search, or a document with one package or a list of them. Pages are
+    sorted by id, so that a package that changes during the run keeps its place. Raises ParseError
+    if a response is not CKAN's, reports an error or repeats an earlier page.
     """
-    if not searched(source):
-        return _document(source, fetch, cursor)
-    url = source.url if _names_an_answer(source) else source.url.rstrip("/") + _SEARCH
+    if not is_search(source):
+        return _read_document(source, fetch, cursor)
+    url = source.url if _is_response_url(source) else source.url.rstrip("/") + _SEARCH
     terms = {"sort": "id asc"}
-    return searching(Search(source, fetch, url, terms, _filters(source, since), get_option(source, OPTIONS, "rows"), _items), cursor)
+    return search_pages(
+        Search(source, fetch, url, terms, _filter_query(source, since), get_option(source, OPTIONS, "rows"), _parse_packages), cursor
+    )
 
 
-def searched(source: Source) -> bool:
-    """Tell whether the card's url leads to the search, which can be asked what changed since; a document cannot."""
-    return not _names_an_answer(source) or urlsplit(source.url).path.endswith("package_search")
+def is_search(source: Source) -> bool:
+    """Return whether the source's url leads to the search, which can be asked for changes; a document cannot."""
+    return not _is_response_url(source) or urlsplit(source.url).path.endswith("package_search")
 
 
-def _names_an_answer(source: Source) -> bool:
+def _is_response_url(source: Source) -> bool:
     path = urlsplit(source.url).path
     return "/api/" in path or path.endswith(".json")
 
 
-def _document(source: Source, fetch: Fetch, cursor: str | None) -> Pages[Row]:
+def _read_document(source: Source, fetch: Fetch, cursor: str | None) -> Pages[Row]:
     reply = fetch.get(source.url, accept="application/json", conditional=cursor is None)
     if reply.not_modified:
         yield Page((), None, at=reply.at, unchanged=True)
         return
-    result = unwrapped(source, reply)
+    result = unwrap_result(source, reply)
     if isinstance(result, dict) and isinstance(result.get("results"), list):
         result = result["results"]
-    yield from cut(_items(_flat(result)), reply, cursor)
+    yield from paginate(_parse_packages(_flatten(result)), reply, cursor)
 
 
-def _filters(source: Source, since: datetime | None) -> str:
+def _filter_query(source: Source, since: datetime | None) -> str:
     parts = [get_option(source, OPTIONS, "fq")]
     if since is not None:
         utc = since.replace(tzinfo=UTC) if since.tzinfo is None else since.astimezone(UTC)
@@ -71,15 +73,15 @@ def _filters(source: Source, since: datetime | None) -> str:
     return " AND ".join(f"({part})" if len(parts) > 1 and all(parts) and index == 0 else part for index, part in enumerate(parts) if part)
 
 
-def _flat(result: Any) -> list[Any]:
-    """Give packages as one list: DKAN wraps lists in a list."""
+def _flatten(result: Any) -> list[Any]:
+    """Return packages as one list: DKAN wraps lists in a list."""
     if not isinstance(result, list):
         return [result]
     return [package for part in result for package in (part if isinstance(part, list) else [part])]
 
 
-def _items(packages: list[Any]) -> Iterator[Item]:
-    for package in _flat(packages):
+def _parse_packages(packages: list[Any]) -> Iterator[Item]:
+    for package in _flatten(packages):
         if not isinstance(package, dict):
             yield InvalidRecord(None, f"a package that is no object but {str(package)[:40]!r}")
             continue
@@ -88,14 +90,14 @@ def _items(packages: list[Any]) -> Iterator[Item]:
             yield InvalidRecord(None, f"a package without an id, titled {str(package.get('title'))[:80]!r}")
             continue
         modified = package.get("metadata_modified")
-        yield _item(key.strip(), package, modified if isinstance(modified, str) else None)
+        yield _parse_package(key.strip(), package, modified if isinstance(modified, str) else None)
 
 
-def _item(key: str, package: dict[str, Any], modified: str | None) -> Item:
+def _parse_package(key: str, package: dict[str, Any], modified: str | None) -> Item:
     if package.get("state") == "deleted":
         return DeletedRecord(key, modified)
-    kept = package if _VOLATILE.isdisjoint(package) else {name: value for name, value in package.items() if name not in _VOLATILE}
+    stable = package if _VOLATILE.isdisjoint(package) else {name: value for name, value in package.items() if name not in _VOLATILE}
     try:
-        return Record(key, package, dump_json(kept), modified)
+        return Record(key, package, dump_json(stable), modified)
     except ValueError as error:
         return InvalidRecord(key.encode("utf-8", "replace").decode(), f"a package that holds {error}")

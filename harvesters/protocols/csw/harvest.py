@@ -1,4 +1,4 @@
-"""CSW 2.0.2: a catalogue service's records by GetRecords, or those changed since.
+"""CSW 2.0.2: all records of a catalogue service by GetRecords, or those changed since.
 
 Source: https://portal.ogc.org/files/?artifact_id=20555 (OGC 07-006r1, section 10.8)
 """
@@ -17,8 +17,8 @@ from harvesters.network.fetch import Fetch, Reply
 from harvesters.network.response_parsing import parse_xml
 from harvesters.option_schema import Option, get_option
 from harvesters.page_model import InvalidRecord, Page, Pages, Record, SourcePosition
-from harvesters.protocols.cursor import read, write
-from harvesters.protocols.error_recovery import POISON, UNREAD, Repeats, changed, empties, fault
+from harvesters.protocols.cursor import read_cursor, write_cursor
+from harvesters.protocols.error_recovery import PAGE_ERRORS, RECORD_ERRORS, LoopDetector, count_empty_pages, count_unreadable, total_changed
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
@@ -40,13 +40,13 @@ _CSW, _OGC = "http://www.opengis.net/cat/csw/2.0.2", "http://www.opengis.net/ogc
 _ACCEPT = "application/xml, text/xml"
 
 
-class Reported(ParseError):
+class CswException(ParseError):
     """The service reports an exception."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Spot:
-    """Where a list stands: its *next* record counted from 1, *size* at once, less after trouble; the rest as on a page or in a row."""
+class CswCursor:
+    """Position in a list: the *next* record, counted from 1, and the page *size*, smaller after errors; the rest as in Page."""
 
     size: int
     next: int = 1
@@ -56,13 +56,15 @@ class _Spot:
     faults: int = 0
     empty: int = 0
 
-    def doubted(self, why: str | None) -> _Spot:
-        """Keep the first reason for doubt."""
+    def mark_incomplete(self, why: str | None) -> CswCursor:
+        """Return the cursor with the reason why the list may be incomplete; the first reason is kept."""
         return self if self.doubt or why is None else replace(self, doubt=why)
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
+class CswResponse:
+    """A page of results, the total, and the number of the next record; None if not declared."""
+
     reply: Reply
     items: tuple[Item, ...]
     total: int | None
@@ -70,65 +72,68 @@ class _Answer:
 
 
 def check(source: Source) -> None:
-    """Refuse a size of nothing and an unknown method; raises SourceDefinitionError."""
+    """Raise SourceDefinitionError for a page size below 1 or an unknown method."""
     if (method := get_option(source, OPTIONS, "method")) not in {"get", "post"}:
         raise SourceDefinitionError(f"{source.name}: option 'method' is {method!r}; it is one of get, post")
     if get_option(source, OPTIONS, "size") < 1:
         raise SourceDefinitionError(f"{source.name}: option 'size' is 0; write a number from 1 up")
 
 
-def dated(source: Source) -> bool:
-    """Tell whether the card says how to ask what changed since."""
+def is_incremental(source: Source) -> bool:
+    """Return whether the source definition says how to ask for changes."""
     return bool(get_option(source, OPTIONS, "modified"))
 
 
 def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[_Element]:
-    """Collect all records, or those changed since the day before *since* where the card has ``modified``.
+    """Yield all records, or those changed since the day before *since* if the source definition has ``modified``.
 
-    A page that cannot be read is asked for in smaller parts, down to one record, which is unreadable. Raises ParseError where an answer is
-    none of CSW's, reports an exception or repeats an earlier page.
+    A page that cannot be read is requested in smaller parts, down to one record, which is then
+    unreadable. Raises ParseError if a response is not CSW, reports an exception or repeats an
+    earlier page.
     """
-    terms = _terms(source, since)
-    spot = read(_Spot, cursor) or _Spot(get_option(source, OPTIONS, "size"), again=cursor is not None)
-    repeats = Repeats(source.name)
+    parameters = _query_parameters(source, since)
+    state = read_cursor(CswCursor, cursor) or CswCursor(get_option(source, OPTIONS, "size"), again=cursor is not None)
+    loop_detector = LoopDetector(source.name)
     while True:
         items: tuple[Item, ...]
-        at: SourcePosition | None = None
-        again = spot.again
+        position: SourcePosition | None = None
+        again = state.again
         try:
-            answer = _ask(source, fetch, terms, spot.next, spot.size)
-        except Reported:
+            answer = _request(source, fetch, parameters, state.next, state.size)
+        except CswException:
             raise
-        except POISON as error:
-            smaller = _smaller(source, fetch, terms, spot, error)
-            if smaller.size < spot.size:
-                spot = smaller
+        except PAGE_ERRORS as error:
+            smaller = _reduce_size(source, fetch, parameters, state, error)
+            if smaller.size < state.size:
+                state = smaller
                 continue
-            why = f"the record at {spot.next} of the list cannot be read, and its key cannot be told"
-            items, spot = (InvalidRecord(None, f"the record at {spot.next} of the list: {error}"),), smaller.doubted(why)
-            ended = spot.total is not None and spot.next >= spot.total
-            spot = replace(spot, next=spot.next + 1, size=_larger(source, spot))
+            why = f"the record at {state.next} of the list cannot be read, and its key cannot be told"
+            items, state = (InvalidRecord(None, f"the record at {state.next} of the list: {error}"),), smaller.mark_incomplete(why)
+            ended = state.total is not None and state.next >= state.total
+            state = replace(state, next=state.next + 1, size=_increase_size(source, state))
         else:
-            items, at = answer.items, answer.reply.at
-            repeats.page(answer.reply.url, items, answer.reply.content)
-            empty = empties(source.name, answer.reply.url, spot.empty, items)
-            spot = replace(spot.doubted(changed(spot.total, answer.total)), total=spot.total if answer.total is None else answer.total)
-            following = answer.following if answer.following is not None else spot.next + len(items)
-            ended = not items or following <= spot.next or (spot.total is not None and following > spot.total)
-            spot = spot.doubted(_short(spot, len(items)) if ended else None)
-            spot = replace(spot, next=following, size=_larger(source, spot), empty=empty, faults=0)
-        yield Page(items, None if ended else write(spot), spot.total, at, again=again, doubt=spot.doubt)
+            items, position = answer.items, answer.reply.at
+            loop_detector.check_page(answer.reply.url, items, answer.reply.content)
+            empty = count_empty_pages(source.name, answer.reply.url, state.empty, items)
+            state = replace(
+                state.mark_incomplete(total_changed(state.total, answer.total)), total=state.total if answer.total is None else answer.total
+            )
+            following = answer.following if answer.following is not None else state.next + len(items)
+            ended = not items or following <= state.next or (state.total is not None and following > state.total)
+            state = state.mark_incomplete(_shortfall(state, len(items)) if ended else None)
+            state = replace(state, next=following, size=_increase_size(source, state), empty=empty, faults=0)
+        yield Page(items, None if ended else write_cursor(state), state.total, position, again=again, doubt=state.doubt)
         if ended:
             return
 
 
-def _terms(source: Source, since: datetime | None) -> Mapping[str, str]:
+def _query_parameters(source: Source, since: datetime | None) -> Mapping[str, str]:
     parts = [get_option(source, OPTIONS, "constraint")]
     if since is not None and (name := get_option(source, OPTIONS, "modified")):
         day = (since.replace(tzinfo=UTC) if since.tzinfo is None else since.astimezone(UTC)) - timedelta(days=1)
         parts.append(f"{name} >= '{day:%Y-%m-%d}'")
-    told = " AND ".join(f"({part})" if len(parts) > 1 and parts[0] else part for part in parts if part)
-    constraint = {"constraintLanguage": "CQL_TEXT", "constraint_language_version": "1.1.0", "constraint": told} if told else {}
+    condition = " AND ".join(f"({part})" if len(parts) > 1 and parts[0] else part for part in parts if part)
+    constraint = {"constraintLanguage": "CQL_TEXT", "constraint_language_version": "1.1.0", "constraint": condition} if condition else {}
     sort = get_option(source, OPTIONS, "sort")
     return {
         "service": "CSW", "version": "2.0.2", "request": "GetRecords", "resultType": "results", "elementSetName": "full",
@@ -137,45 +142,46 @@ def _terms(source: Source, since: datetime | None) -> Mapping[str, str]:
     }  # fmt: skip
 
 
-def _document(asked: Mapping[str, str]) -> bytes:
-    """Write the request in XML (section 10.8.4.1), which says the same as the parameters; a type's prefix is the one that is usual."""
+def _request_document(parameters: Mapping[str, str]) -> bytes:
+    """Return the request as XML (section 10.8.4.1), equivalent to the parameters; types use their usual prefixes."""
     names = {"csw": _CSW, "ogc": _OGC, "gmd": "http://www.isotc211.org/2005/gmd", "apiso": "http://www.opengis.net/cat/csw/apiso/1.0"}
-    told = {name: asked[name] for name in ("service", "version", "resultType", "outputSchema", "startPosition", "maxRecords")}
-    root = etree.Element(f"{{{_CSW}}}GetRecords", told, nsmap=names)
-    query = etree.SubElement(root, f"{{{_CSW}}}Query", {"typeNames": asked["typeNames"]})
-    etree.SubElement(query, f"{{{_CSW}}}ElementSetName").text = asked["elementSetName"]
-    if "constraint" in asked:
-        constraint = etree.SubElement(query, f"{{{_CSW}}}Constraint", {"version": asked["constraint_language_version"]})
-        etree.SubElement(constraint, f"{{{_CSW}}}CqlText").text = asked["constraint"]
-    if "sortby" in asked:
-        name, _, order = asked["sortby"].rpartition(":")
+    attributes = {name: parameters[name] for name in ("service", "version", "resultType", "outputSchema", "startPosition", "maxRecords")}
+    root = etree.Element(f"{{{_CSW}}}GetRecords", attributes, nsmap=names)
+    query = etree.SubElement(root, f"{{{_CSW}}}Query", {"typeNames": parameters["typeNames"]})
+    etree.SubElement(query, f"{{{_CSW}}}ElementSetName").text = parameters["elementSetName"]
+    if "constraint" in parameters:
+        constraint = etree.SubElement(query, f"{{{_CSW}}}Constraint", {"version": parameters["constraint_language_version"]})
+        etree.SubElement(constraint, f"{{{_CSW}}}CqlText").text = parameters["constraint"]
+    if "sortby" in parameters:
+        name, _, order = parameters["sortby"].rpartition(":")
         sort = etree.SubElement(etree.SubElement(query, f"{{{_OGC}}}SortBy"), f"{{{_OGC}}}SortProperty")
         etree.SubElement(sort, f"{{{_OGC}}}PropertyName").text = name
         etree.SubElement(sort, f"{{{_OGC}}}SortOrder").text = "DESC" if order.upper().startswith("D") else "ASC"
     return etree.tostring(root, xml_declaration=True, encoding="UTF-8")
 
 
-def _ask(source: Source, fetch: Fetch, terms: Mapping[str, str], start: int, size: int) -> _Answer:
-    asked = {**terms, "startPosition": str(start), "maxRecords": str(size)}
+def _request(source: Source, fetch: Fetch, base_parameters: Mapping[str, str], start: int, size: int) -> CswResponse:
+    parameters = {**base_parameters, "startPosition": str(start), "maxRecords": str(size)}
     if get_option(source, OPTIONS, "method") == "post":
-        reply = fetch.post(source.url, _document(asked), accept=_ACCEPT)
+        reply = fetch.post(source.url, _request_document(parameters), accept=_ACCEPT)
     else:
-        reply = fetch.get(source.url, asked, accept=_ACCEPT)
+        reply = fetch.get(source.url, parameters, accept=_ACCEPT)
     root = parse_xml(reply)
     kind = etree.QName(root).localname
     if kind == "ExceptionReport":
-        told = "; ".join(
-            " ".join(filter(None, (it.get("exceptionCode"), it.get("locator"), *_texts(it)))) for it in root.iterfind("{*}Exception")
+        message = "; ".join(
+            " ".join(filter(None, (exception.get("exceptionCode"), exception.get("locator"), *_exception_texts(exception))))
+            for exception in root.iterfind("{*}Exception")
         )
-        raise Reported(f"{source.name}: {reply.url} says {told or 'no more than that there is an exception'}")
+        raise CswException(f"{source.name}: {reply.url} says {message or 'no more than that there is an exception'}")
     results = root.find("{*}SearchResults")
     if kind != "GetRecordsResponse" or results is None:
         raise ParseError(f"{source.name}: {reply.url} is no answer to GetRecords but <{kind}>; correct the source's url")
     following = _number(results.get("nextRecord"))
-    return _Answer(reply, tuple(map(_item, results.iterfind("*"))), _number(results.get("numberOfRecordsMatched")), following)
+    return CswResponse(reply, tuple(map(_parse_record, results.iterfind("*"))), _number(results.get("numberOfRecordsMatched")), following)
 
 
-def _texts(node: _Element) -> list[str]:
+def _exception_texts(node: _Element) -> list[str]:
     return [" ".join((text.text or "").split()) for text in node.iterfind("{*}ExceptionText")]
 
 
@@ -183,8 +189,8 @@ def _number(text: str | None) -> int | None:
     return int(text) if text and text.isascii() and text.isdigit() and len(text) < 16 else None
 
 
-def _item(node: _Element) -> Item:
-    """Read one record: of Dublin Core by dc:identifier, of ISO 19139 by fileIdentifier."""
+def _parse_record(node: _Element) -> Item:
+    """Parse one record: Dublin Core by dc:identifier, ISO 19139 by fileIdentifier."""
     key = next((text for name in ("fileIdentifier", "identifier") if (text := _text(node, name))), None)
     if key is None:
         return InvalidRecord(None, f"a record without an identifier, <{etree.QName(node).localname}>")
@@ -193,32 +199,32 @@ def _item(node: _Element) -> Item:
 
 
 def _text(node: _Element, name: str) -> str:
-    found = node.find(f"{{*}}{name}")
-    return "" if found is None else " ".join("".join(map(str, found.itertext())).split())
+    element = node.find(f"{{*}}{name}")
+    return "" if element is None else " ".join("".join(map(str, element.itertext())).split())
 
 
-def _smaller(source: Source, fetch: Fetch, terms: Mapping[str, str], spot: _Spot, error: HarvestError) -> _Spot:
-    """Ask for half as many records at once; raises *error* where the service cannot even tell its first one or two."""
-    faults = fault(source.name, spot.faults, error)
-    total = spot.total
+def _reduce_size(source: Source, fetch: Fetch, parameters: Mapping[str, str], state: CswCursor, error: HarvestError) -> CswCursor:
+    """Return the cursor with half the page size. Raise *error* if the service cannot even return its first or second record."""
+    faults = count_unreadable(source.name, state.faults, error)
+    total = state.total
     for start in (1, 2):
         try:
-            told = _ask(source, fetch, terms, start, 1).total
-            total = told if total is None else total
+            declared = _request(source, fetch, parameters, start, 1).total
+            total = declared if total is None else total
             break
-        except UNREAD as unwell:
-            last = unwell
+        except RECORD_ERRORS as probe_error:
+            probe_failure = probe_error
     else:
-        raise error from last
-    return replace(spot, size=max(1, spot.size // 2), faults=faults, total=total)
+        raise error from probe_failure
+    return replace(state, size=max(1, state.size // 2), faults=faults, total=total)
 
 
-def _larger(source: Source, spot: _Spot) -> int:
+def _increase_size(source: Source, state: CswCursor) -> int:
     most: int = get_option(source, OPTIONS, "size")
-    return min(most, spot.size * 2)
+    return min(most, state.size * 2)
 
 
-def _short(spot: _Spot, came: int) -> str | None:
-    """Doubt a list that ended before its own number; one record was counted for each place."""
-    reached = spot.next + came - 1
-    return f"the list ended after {reached} of {spot.total} records" if spot.total is not None and reached < spot.total else None
+def _shortfall(state: CswCursor, count: int) -> str | None:
+    """Return a message if the list ended before its declared total."""
+    reached = state.next + count - 1
+    return f"the list ended after {reached} of {state.total} records" if state.total is not None and reached < state.total else None

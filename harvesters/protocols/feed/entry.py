@@ -1,4 +1,4 @@
-"""A feed's entry as a row: plain texts with their languages, times in UTC, links by what they are."""
+"""Convert a feed entry to a row: plain texts with languages, times in UTC, links by their relation."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from harvesters.page_model import Row
 from harvesters.payloads.html_to_text import html_to_text
 
 
-def feed_row(told: Any) -> Row:
-    """Give what holds for all entries of a parsed feed."""
-    feed = told.feed
+def feed_row(parsed: Any) -> Row:
+    """Return the values that apply to all entries of a parsed feed."""
+    feed = parsed.feed
     return {
         "title": html_to_text(feed.get("title") or ""),
         "link": feed.get("link") or "",
@@ -25,24 +25,24 @@ def feed_row(told: Any) -> Row:
 
 
 def entry_row(entry: Any, feed: Row) -> Row:
-    """Give an entry as a row; *feed* is what holds for all of them. Who wrote it is a person, and is left out."""
-    links = [it for it in entry.get("links", []) if it.get("href")]
-    contents = [_text(it) for it in entry.get("content", [])]
+    """Return an entry as a row; *feed* has the values of the whole feed. Authors are persons and are left out."""
+    links = [element for element in entry.get("links", []) if element.get("href")]
+    contents = [_text(element) for element in entry.get("content", [])]
     return {
         "id": entry.get("id") or "",
         "title": _detail(entry, "title"),
         "summary": _detail(entry, "summary"),
-        "content": max(contents, key=lambda it: len(it["value"] or ""), default=None),
+        "content": max(contents, key=lambda element: len(element["value"] or ""), default=None),
         "link": entry.get("link") or "",
-        "alternates": [it["href"] for it in links if it.get("rel", "alternate") == "alternate"],
-        "enclosures": [it["href"] for it in links if it.get("rel") == "enclosure"],
-        "related": [it["href"] for it in links if it.get("rel") == "related"],
-        "published": _moment(entry.get("published_parsed")) or _moment(entry.get("created_parsed")),
-        "updated": _moment(entry.get("updated_parsed")) if "updated" in entry else None,
-        "tags": [word for it in entry.get("tags", []) if (word := it.get("label") or it.get("term"))],
+        "alternates": [element["href"] for element in links if element.get("rel", "alternate") == "alternate"],
+        "enclosures": [element["href"] for element in links if element.get("rel") == "enclosure"],
+        "related": [element["href"] for element in links if element.get("rel") == "related"],
+        "published": _format_time(entry.get("published_parsed")) or _format_time(entry.get("created_parsed")),
+        "updated": _format_time(entry.get("updated_parsed")) if "updated" in entry else None,
+        "tags": [word for element in entry.get("tags", []) if (word := element.get("label") or element.get("term"))],
         "publisher": entry.get("publisher") or "",
         "licence": _licence(entry),
-        "where": _where(entry),
+        "where": _point(entry),
         "feed": feed,
     }
 
@@ -56,21 +56,21 @@ def _text(detail: Any) -> Mapping[str, str | None]:
     return {"value": html_to_text(detail.get("value") or ""), "language": detail.get("language") or None}
 
 
-def _moment(parsed: time.struct_time | None) -> str | None:
-    """Write a time that feedparser read; None for one that it could not, or that no calendar has."""
+def _format_time(parsed: time.struct_time | None) -> str | None:
+    """Format a time that feedparser parsed; None if it could not, or if no calendar has it."""
     try:
         return datetime.fromtimestamp(calendar.timegm(parsed), UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if parsed else None
     except (ValueError, OverflowError, OSError):
         return None
 
 
-def _licence(it: Any) -> str:
-    links = (link.get("href") for link in it.get("links", []) if link.get("rel") == "license")
-    return it.get("license") or next((link for link in links if link), "")
+def _licence(element: Any) -> str:
+    links = (link.get("href") for link in element.get("links", []) if link.get("rel") == "license")
+    return element.get("license") or next((link for link in links if link), "")
 
 
-def _where(entry: Any) -> list[float] | None:
-    """Give the longitude and latitude of a point; a line or polygon is none."""
+def _point(entry: Any) -> list[float] | None:
+    """Return the longitude and latitude of a point; None for a line or polygon."""
     where = entry.get("where") or {}
-    spot = where.get("coordinates") if where.get("type") == "Point" else None
-    return [float(it) for it in spot[:2]] if spot and len(spot) >= 2 else None
+    coordinates = where.get("coordinates") if where.get("type") == "Point" else None
+    return [float(number) for number in coordinates[:2]] if coordinates and len(coordinates) >= 2 else None

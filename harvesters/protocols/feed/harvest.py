@@ -1,4 +1,4 @@
-"""Feeds: Atom and RSS in all their versions, with their pages and archives, one record an entry.
+"""Atom and RSS in all their versions, with their pages and archives; each entry is a record.
 
 Source: https://www.rfc-editor.org/rfc/rfc4287, https://www.rssboard.org/rss-specification, https://www.rfc-editor.org/rfc/rfc5005
 """
@@ -22,8 +22,8 @@ from harvesters.network.response_parsing import declared_charset, dump_json, ref
 from harvesters.option_schema import Option, get_option
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Record, Row
 from harvesters.parsing import join_url, parser_errors
-from harvesters.protocols.cursor import read, write
-from harvesters.protocols.error_recovery import Repeats
+from harvesters.protocols.cursor import read_cursor, write_cursor
+from harvesters.protocols.error_recovery import LoopDetector
 from harvesters.protocols.feed.entry import entry_row, feed_row
 from harvesters.source import Source
 
@@ -36,57 +36,60 @@ _ACCEPT = "application/atom+xml, application/rss+xml, application/rdf+xml;q=0.9,
 _OLDER = ("prev-archive", "next")  # RFC 5005: sections 4 and 3
 _HISTORY = "http://purl.org/syndication/history/1.0"
 _DELETED = "{http://purl.org/atompub/tombstones/1.0}deleted-entry"  # RFC 6721
-_NEWEST = "the feed holds its newest entries only, so nothing that is not in it is known to be gone"
+_NEWEST_ONLY = "the feed holds its newest entries only, so nothing that is not in it is known to be gone"
 
 Item = Record[Row] | DeletedRecord | InvalidRecord
 
 
 @dataclass(frozen=True, slots=True)
-class _Spot:
-    """Where a feed stands: the *url* of the next page, and why its end cannot be told from a gap."""
+class FeedCursor:
+    """Position in a feed: the *url* of the next page, and the reason why missing entries prove nothing."""
 
     url: str
     doubt: str | None = None
 
 
 def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[Row]:
-    """Collect all entries, from the feed's newest page to its oldest archive; with *since*, no older page than is needed.
+    """Yield all entries, from the newest page to the oldest archive; with *since*, no older page than necessary.
 
-    Entries that are not well-formed XML are read as far as feedparser can, and leave the sweep in doubt, as does a feed that is no
-    whole one. Raises ParseError where an answer is no feed, or pages repeat.
+    Entries that are not well-formed XML are parsed as far as feedparser can, and mark the sweep
+    incomplete, as does a feed without its older entries. Raises ParseError if a response is not a
+    feed, or pages repeat.
     """
-    spot = read(_Spot, cursor) or _Spot(source.url)
-    repeats = Repeats(source.name)
+    state = read_cursor(FeedCursor, cursor) or FeedCursor(source.url)
+    loop_detector = LoopDetector(source.name)
     first = cursor is None
     while True:
-        reply = fetch.get(spot.url, accept=_ACCEPT, conditional=first)
+        reply = fetch.get(state.url, accept=_ACCEPT, conditional=first)
         if reply.not_modified:
             yield Page((), None, at=reply.at, unchanged=True)
             return
-        told = _parsed(reply)
-        items = tuple(_items(reply, told))
-        repeats.page(reply.url, items, reply.content)
-        older = _older(told, reply) if get_option(source, OPTIONS, "archives") else None
-        doubt = spot.doubt or _fault(told) or (_NEWEST if first and not older and not _complete(told) else None)
+        parsed = _parse_feed(reply)
+        items = tuple(_parse_entries(reply, parsed))
+        loop_detector.check_page(reply.url, items, reply.content)
+        older = _older_page(parsed, reply) if get_option(source, OPTIONS, "archives") else None
+        incomplete_reason = (
+            state.doubt or _format_error(parsed) or (_NEWEST_ONLY if first and not older and not _is_complete(parsed) else None)
+        )
         if older is not None:
-            repeats.token(reply.url, older, "the older page")
-        after = None if older is None or _passed(items, since) else replace(spot, url=older, doubt=doubt)
-        yield Page(items, write(after) if after else None, None, reply.at, doubt=doubt)
+            loop_detector.check_token(reply.url, older, "the older page")
+        after = None if older is None or _is_older_than(items, since) else replace(state, url=older, doubt=incomplete_reason)
+        yield Page(items, write_cursor(after) if after else None, None, reply.at, doubt=incomplete_reason)
         if after is None:
             return
-        spot, first = after, False
+        state, first = after, False
 
 
-def _parsed(reply: Reply) -> Any:
+def _parse_feed(reply: Reply) -> Any:
     content = refuse_html(reply, "a feed")
     refuse_doctype(reply)
     headers = {"content-location": reply.url, "content-type": _content_type(reply)}
     with parser_errors(f"{reply.url}: no feed that can be read"):
-        told = feedparser.parse(io.BytesIO(_DECLARATION.sub(_known, content)), response_headers=headers)
-    if not told.get("version") and not told.get("entries"):
-        why = _fault(told)
+        parsed = feedparser.parse(io.BytesIO(_DECLARATION.sub(_valid_declaration, content)), response_headers=headers)
+    if not parsed.get("version") and not parsed.get("entries"):
+        why = _format_error(parsed)
         raise ParseError(f"{reply.url}: neither Atom nor RSS{'; ' if why else ''}{why or ''}")
-    return told
+    return parsed
 
 
 def _content_type(reply: Reply) -> str:
@@ -96,30 +99,30 @@ def _content_type(reply: Reply) -> str:
     return declared if charset is None or is_charset(charset) else reply.media_type
 
 
-def _known(declaration: re.Match[bytes]) -> bytes:
+def _valid_declaration(declaration: re.Match[bytes]) -> bytes:
     """Return an XML declaration, or nothing where its encoding is no charset."""
     return declaration[0] if is_charset(declaration[1].decode("ascii", "replace")) else b""
 
 
-def _fault(told: Any) -> str | None:
-    """Tell what makes a feed one that may have lost entries; a charset that is not as declared does not."""
-    error = told.get("bozo_exception") if told.bozo else None
+def _format_error(parsed: Any) -> str | None:
+    """Return what is malformed in a feed, so that entries may be missing. An undeclared charset is harmless."""
+    error = parsed.get("bozo_exception") if parsed.bozo else None
     harmless = isinstance(error, feedparser.CharacterEncodingOverride | feedparser.NonXMLContentType)
     return None if error is None or harmless else f"the feed is not well-formed: {' '.join(str(error).split())[:200]}"
 
 
-def _complete(told: Any) -> bool:
-    """Tell whether a feed says that it holds all that there is (RFC 5005 section 2)."""
-    return any(f"{prefix}_complete" in told.feed for prefix, address in told.namespaces.items() if address == _HISTORY and prefix)
+def _is_complete(parsed: Any) -> bool:
+    """Return whether the feed says that it is complete (RFC 5005), so that what it lacks is gone."""
+    return any(f"{prefix}_complete" in parsed.feed for prefix, address in parsed.namespaces.items() if address == _HISTORY and prefix)
 
 
-def _older(told: Any, reply: Reply) -> str | None:
-    links = {it.get("rel"): it.get("href") for it in reversed(told.feed.get("links", []))}
-    found = next((links[name] for name in _OLDER if links.get(name)), None)
-    return join_url(reply.url, found) if found else None
+def _older_page(parsed: Any, reply: Reply) -> str | None:
+    links = {link.get("rel"): link.get("href") for link in reversed(parsed.feed.get("links", []))}
+    address = next((links[name] for name in _OLDER if links.get(name)), None)
+    return join_url(reply.url, address) if address else None
 
 
-def _passed(items: tuple[Item, ...], since: datetime | None) -> bool:
+def _is_older_than(items: tuple[Item, ...], since: datetime | None) -> bool:
     """Tell whether a page is wholly older than *since*, so that those behind it are too."""
     if since is None or not items:
         return False
@@ -128,10 +131,10 @@ def _passed(items: tuple[Item, ...], since: datetime | None) -> bool:
     return all(stamp is not None and datetime.fromisoformat(stamp) < since for stamp in stamps)
 
 
-def _items(reply: Reply, told: Any) -> Iterator[Item]:
+def _parse_entries(reply: Reply, parsed: Any) -> Iterator[Item]:
     with parser_errors(f"{reply.url}: no feed that can be read"):
-        about = feed_row(told)
-    for entry in told.entries:
+        about = feed_row(parsed)
+    for entry in parsed.entries:
         key = entry.get("id") or entry.get("link")
         if not key:
             yield InvalidRecord(None, f"an entry with neither an identifier nor a link, titled {str(entry.get('title'))[:80]!r}")

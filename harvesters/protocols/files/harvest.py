@@ -1,4 +1,4 @@
-"""Folders of files: each JSON, XML or RDF file of a folder that a web server lists, or of a repository that a code host lists."""
+"""Folders of files: each JSON, XML or RDF file in a folder on a web server or in a repository on a code host."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from harvesters.errors import ForbiddenError, HarvestError, NotFoundError, Parse
 from harvesters.network.fetch import Fetch
 from harvesters.option_schema import Option, get_option, get_pattern
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, SourcePosition
-from harvesters.protocols.cursor import read, write
-from harvesters.protocols.error_recovery import UNREAD, fault
+from harvesters.protocols.cursor import read_cursor, write_cursor
+from harvesters.protocols.error_recovery import RECORD_ERRORS, count_unreadable
 from harvesters.protocols.files import payload
-from harvesters.protocols.files.directory_listing import ACCEPT, Entry, folder_of, read_listing
-from harvesters.protocols.files.payload import FORMATS, Item, records
+from harvesters.protocols.files.directory_listing import ACCEPT, FileEntry, folder_url, parse_listing
+from harvesters.protocols.files.payload import FORMATS, Item, parse_file
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
@@ -28,13 +28,13 @@ OPTIONS: Mapping[str, Option] = {
     "raw": Option(str, None, "The address below which a repository's files lie, where its list does not tell that."),
 }
 
-_DEEP = 16  # folders within each other; more are a loop of links
+_MAX_DEPTH = 16  # folders within each other; more are a loop of links
 _OVERLAP = timedelta(days=2)  # listings tell the server's own time, in no zone
 
 
 @dataclass(frozen=True, slots=True)
-class _Spot:
-    """Where a folder stands: behind the file *last*; the others are as on a page, or count files in a row that cannot be read."""
+class FolderCursor:
+    """Position in a folder: after the file *last*; the others are as in Page, or count unreadable files in a row."""
 
     last: str = ""
     again: bool = False
@@ -43,82 +43,89 @@ class _Spot:
 
 
 def check(source: Source) -> None:
-    """Refuse an unknown format and an expression that cannot be read; raises SourceDefinitionError."""
+    """Raise SourceDefinitionError for an unknown format or an invalid regular expression."""
     payload.check(source)
     get_pattern(source, OPTIONS, "only")
 
 
 def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[Any]:
-    """Collect all files, or those that their listing does not tell to be older than *since* less two days.
+    """Yield all files, or those that their listing does not date before *since* minus two days.
 
-    A file's key is its path without its suffix; files of RDF bring their records under their own keys. A file that cannot be read is
-    unreadable and stops nothing. Raises ParseError where the card's url is no listing.
+    A file's key is its path without suffix; RDF files bring their records under the records' own
+    keys. A file that cannot be read is unreadable and does not stop the others. Raises ParseError
+    if the source's url is not a listing.
     """
-    spot = read(_Spot, cursor) or _Spot(again=cursor is not None)
+    state = read_cursor(FolderCursor, cursor) or FolderCursor(again=cursor is not None)
     moment = None if since is None else (since.replace(tzinfo=UTC) if since.tzinfo is None else since) - _OVERLAP
-    for entry, doubt in _files(source, fetch, spot.last):
+    for entry, doubt in _list_files(source, fetch, state.last):
         if entry is None:
-            spot = replace(spot, doubt=spot.doubt or doubt)
+            state = replace(state, doubt=state.doubt or doubt)
         elif moment is None or entry.modified is None or entry.modified >= moment:
-            items, at, spot = _file(source, fetch, entry, replace(spot, last=entry.address))
-            yield Page(items, write(spot), None, at, again=spot.again, doubt=spot.doubt)
-    yield Page((), None, again=spot.again, doubt=spot.doubt)
+            items, position, state = _read_file(source, fetch, entry, replace(state, last=entry.address))
+            yield Page(items, write_cursor(state), None, position, again=state.again, doubt=state.doubt)
+    yield Page((), None, again=state.again, doubt=state.doubt)
 
 
-def _files(source: Source, fetch: Fetch, last: str) -> Iterator[tuple[Entry | None, str | None]]:
-    """Give the files behind *last*, or None with the reason why a listing is not all."""
+def _list_files(source: Source, fetch: Fetch, last: str) -> Iterator[tuple[FileEntry | None, str | None]]:
+    """Yield the files after *last*, or None with the reason why a listing is incomplete."""
     only = re.compile(get_option(source, OPTIONS, "only") or FORMATS[get_option(source, OPTIONS, "format")].suffix, re.IGNORECASE)
-    ahead = [(source.url, 0)]
-    root, there, fit = "", 0, 0
-    todo: list[tuple[Entry, int]] = []
-    while ahead or todo:
-        if ahead:
-            address, deep = ahead.pop()
+    folders = [(source.url, 0)]
+    root, total, matching = "", 0, 0
+    pending: list[tuple[FileEntry, int]] = []
+    while folders or pending:
+        if folders:
+            address, depth = folders.pop()
             reply = fetch.get(address, accept=ACCEPT)
-            root = root or folder_of(reply.url)
-            listing = read_listing(reply, root, get_option(source, OPTIONS, "raw"))
-            if not listing.entries and deep == 0:
+            root = root or folder_url(reply.url)
+            listing = parse_listing(reply, root, get_option(source, OPTIONS, "raw"))
+            if not listing.entries and depth == 0:
                 raise ParseError(f"{source.name}: {reply.url} shows no file and no folder within itself; give a folder's listing")
-            if listing.doubt:
-                yield None, listing.doubt
-            todo = [*((entry, deep + 1) for entry in listing.entries), *todo]
+            if listing.incomplete_reason:
+                yield None, listing.incomplete_reason
+            pending = [*((entry, depth + 1) for entry in listing.entries), *pending]
             continue
-        entry, deep = todo.pop(0)
-        if not entry.folder:
-            there, fit = there + 1, fit + bool(only.search(entry.path))
+        entry, depth = pending.pop(0)
+        if not entry.is_folder:
+            total, matching = total + 1, matching + bool(only.search(entry.path))
             if entry.address > last and only.search(entry.path):
                 yield entry, None
         elif get_option(source, OPTIONS, "deep") and (entry.address > last or last.startswith(entry.address)):
-            if deep > _DEEP:
-                raise ParseError(f"{source.name}: {entry.address} lies more than {_DEEP} folders deep; its folders do not end")
-            ahead.append((entry.address, deep))
-    if not fit and not last:
-        raise ParseError(f"{source.name}: {source.url} shows {there} files, none of which is wanted; set the options 'format' and 'only'")
+            if depth > _MAX_DEPTH:
+                raise ParseError(f"{source.name}: {entry.address} lies more than {_MAX_DEPTH} folders deep; its folders do not end")
+            folders.append((entry.address, depth))
+    if not matching and not last:
+        raise ParseError(f"{source.name}: {source.url} shows {total} files, none of which is wanted; set the options 'format' and 'only'")
 
 
-def _file(source: Source, fetch: Fetch, entry: Entry, spot: _Spot) -> tuple[tuple[Item, ...], SourcePosition | None, _Spot]:
-    """Read one file; one that its listing shows and that is not there is gone."""
+def _read_file(
+    source: Source, fetch: Fetch, entry: FileEntry, state: FolderCursor
+) -> tuple[tuple[Item, ...], SourcePosition | None, FolderCursor]:
+    """Read one file; one that is listed and missing is gone."""
     kind = get_option(source, OPTIONS, "format")
     key = unquote(str(PurePosixPath(entry.path).with_suffix("")))
-    at = None
+    position = None
     try:
         reply = fetch.get(entry.address, accept=FORMATS[kind].accept)
-        at = reply.at
+        position = reply.at
         stamp = f"{entry.modified:%Y-%m-%d}" if entry.modified else None
-        return records(source, fetch, key, reply, stamp), at, replace(spot, faults=0)
+        return parse_file(source, fetch, key, reply, stamp), position, replace(state, faults=0)
     except NotFoundError:
-        return (DeletedRecord(key),) if kind != "rdf" else (), at, replace(spot, faults=0)
-    except UNREAD as error:
-        faults = fault(source.name, spot.faults, error)
+        return (DeletedRecord(key),) if kind != "rdf" else (), position, replace(state, faults=0)
+    except RECORD_ERRORS as error:
+        faults = count_unreadable(source.name, state.faults, error)
         if not isinstance(error, ForbiddenError | ParseError):
-            _alive(source, fetch, error)
+            _check_reachable(source, fetch, error)
         why = f"the file {entry.path} cannot be read, and so the keys of its records are not known" if kind == "rdf" else None
-        return (InvalidRecord(None if kind == "rdf" else key, str(error)),), at, replace(spot, faults=faults, doubt=spot.doubt or why)
+        return (
+            (InvalidRecord(None if kind == "rdf" else key, str(error)),),
+            position,
+            replace(state, faults=faults, doubt=state.doubt or why),
+        )
 
 
-def _alive(source: Source, fetch: Fetch, error: HarvestError) -> None:
-    """Raise *error* where the folder can no longer be listed either: it is then more than one file's."""
+def _check_reachable(source: Source, fetch: Fetch, error: HarvestError) -> None:
+    """Raise *error* if the folder can no longer be listed either: the fault is then not a single file's."""
     try:
         fetch.get(source.url, accept=ACCEPT)
-    except UNREAD as unwell:
-        raise error from unwell
+    except RECORD_ERRORS as probe_error:
+        raise error from probe_error

@@ -1,4 +1,4 @@
-"""Payloads of files: what one file holds, as JSON, XML or RDF, for protocols that bring files one by one."""
+"""Parse the content of one file as JSON, XML or RDF, for protocols that fetch files one by one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from harvesters.payloads.contexts import builtin_context
 from harvesters.payloads.rdf_format import parse_rdf
 from harvesters.payloads.rdf_parser import NodeErrors
 from harvesters.payloads.record_discovery import find_records
-from harvesters.protocols.rdf.reader import nameless, reading, unclaimed
+from harvesters.protocols.rdf.reader import build_reader, unassigned_errors, unidentified
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {"format": Option(str, "json", "What the files hold: `json`, `xml` or `rdf`.")}
@@ -27,7 +27,7 @@ Item = Record[Any] | DeletedRecord | InvalidRecord
 
 
 class Format(NamedTuple):
-    """What a file can hold: the *payload* that it brings, the *suffix* of its name (a regular expression), and what is asked for."""
+    """A file format: its *payload* type, the *suffix* of file names (a regular expression), and the Accept header."""
 
     payload: Payload
     suffix: str
@@ -45,20 +45,20 @@ FORMATS: Mapping[str, Format] = {
 }
 
 
-def brings(source: Source) -> Payload:
-    """Tell what the card's files hold."""
-    told = get_option(source, OPTIONS, "format")
-    return FORMATS[told].payload if told in FORMATS else Payload.ROW
+def payload_type(source: Source) -> Payload:
+    """Return the payload type of the source's files."""
+    file_format = get_option(source, OPTIONS, "format")
+    return FORMATS[file_format].payload if file_format in FORMATS else Payload.ROW
 
 
 def check(source: Source) -> None:
-    """Refuse an unknown format; raises SourceDefinitionError."""
-    told = get_option(source, OPTIONS, "format")
-    if told not in FORMATS:
-        raise SourceDefinitionError(f"{source.name}: option 'format' is {told!r}; it is one of {', '.join(FORMATS)}")
+    """Raise SourceDefinitionError for an unknown format."""
+    file_format = get_option(source, OPTIONS, "format")
+    if file_format not in FORMATS:
+        raise SourceDefinitionError(f"{source.name}: option 'format' is {file_format!r}; it is one of {', '.join(FORMATS)}")
 
 
-def records(source: Source, fetch: Fetch, key: str, reply: Reply, stamp: str | None) -> tuple[Item, ...]:
+def parse_file(source: Source, fetch: Fetch, key: str, reply: Reply, stamp: str | None) -> tuple[Item, ...]:
     """Give the record of a file under *key*, changed at *stamp*; of RDF its records under their own keys.
 
     Raises ParseError where the file is not what the card says.
@@ -68,17 +68,21 @@ def records(source: Source, fetch: Fetch, key: str, reply: Reply, stamp: str | N
         root = parse_xml(reply)
         return (Record(key, root, etree.tostring(root, encoding="utf-8", with_tail=False), stamp),)
     if kind == "rdf":
-        told = reading(source, fetch)
+        reader = build_reader(source, fetch)
         broken: NodeErrors = {}
         with parse_rdf(reply, builtin_context, broken=broken) as store:
-            these = find_records(store, told.classes, reply.url)
-            lost = unclaimed(these, broken)
-            if not (these.records or these.keyless or lost):
+            result = find_records(store, reader.classes, reply.url)
+            lost = unassigned_errors(result, broken)
+            if not (result.records or result.keyless or lost):
                 return (InvalidRecord(key, f"{reply.url}: holds nothing that we know as a record"),)
-            return (*(told.item(store, name, node, broken) for name, node in these.records), *map(nameless, these.keyless), *lost)
+            return (
+                *(reader.parse_record(store, name, node, broken) for name, node in result.records),
+                *map(unidentified, result.keyless),
+                *lost,
+            )
     row = load_json(reply)
     if isinstance(row, dict) and row.get("encoding") == "base64" and isinstance(row.get("content"), str):
-        row = load_json(replace(reply, content=_unpacked(reply, row["content"])))
+        row = load_json(replace(reply, content=_decode_base64(reply, row["content"])))
     if not isinstance(row, dict):
         return (InvalidRecord(key, f"{reply.url}: holds no object but a {type(row).__name__}"),)
     try:
@@ -87,7 +91,7 @@ def records(source: Source, fetch: Fetch, key: str, reply: Reply, stamp: str | N
         return (InvalidRecord(key, f"{reply.url}: holds {error}"),)
 
 
-def _unpacked(reply: Reply, text: str) -> bytes:
-    """Decode a file as code hosts give it in an object of theirs."""
+def _decode_base64(reply: Reply, text: str) -> bytes:
+    """Decode the content of a file that a code host wraps in a JSON object."""
     with parser_errors(f"{reply.url}: its content is no base64"):
         return base64.b64decode(text)

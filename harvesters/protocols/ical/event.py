@@ -1,4 +1,4 @@
-"""A calendar's event as a row: its texts, and its times as ISO 8601 with their offset from UTC."""
+"""Convert a calendar event to a row: its texts, and its times as ISO 8601 with their UTC offset."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from harvesters.page_model import Row
 from harvesters.parsing import parser_errors
 from harvesters.payloads.html_to_text import html_to_text
 
-zones = cache(available_timezones)  # it walks over a folder of the system, which took 40 ms for each date of a series
+time_zones = cache(available_timezones)  # it walks over a folder of the system, which took 40 ms for each date of a series
 
 
-def calendars(content: bytes, subject: str) -> list[Any]:
-    """Read the calendars of a file; raises ParseError, begun with *subject*, at what is none.
+def parse_calendars(content: bytes, subject: str) -> list[Any]:
+    """Parse the calendars of a file. Raise ParseError, beginning with *subject*, if there is none.
 
-    A zone's vendor prefix is left off, as RFC 5545 has it.
+    A zone's vendor prefix is removed, as RFC 5545 says.
     """
     with parser_errors(subject), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -29,14 +29,14 @@ def calendars(content: bytes, subject: str) -> list[Any]:
 
 
 def event_row(calendar: Any, event: icalendar.Event, zone: str | None) -> Row:
-    """Give an event as a row; *zone* is that of times that name none. When it was exported (DTSTAMP) is no part of it.
+    """Return an event as a row; *zone* applies to times without one. The time of export (DTSTAMP) is left out.
 
-    Raises ValueError where it has no start.
+    Raises ValueError if it has no start.
     """
     if event.errors:
         name, fault = event.errors[0]
         raise ValueError(f"{name}: {fault}")
-    at = _zone(calendar, zone)
+    default_zone = _zone(calendar, zone)
     start, end = event.start, event.end
     whole = not isinstance(start, datetime)
     if whole and end > start:  # the end of whole days is the day after the last one
@@ -46,27 +46,27 @@ def event_row(calendar: Any, event: icalendar.Event, zone: str | None) -> Row:
         "summary": _texts(event.get("SUMMARY")),
         "description": _texts(event.get("DESCRIPTION")),
         "location": _texts(event.get("LOCATION")),
-        "start": _moment(start, at),
-        "end": _moment(end, at) if "DTEND" in event or "DURATION" in event else None,
+        "start": _format_time(start, default_zone),
+        "end": _format_time(end, default_zone) if "DTEND" in event or "DURATION" in event else None,
         "url": str(event.get("URL") or ""),
-        "geo": _geo(event.get("GEO")),
-        "categories": [str(word) for it in _many(event.get("CATEGORIES")) for word in getattr(it, "cats", [it])],
+        "geo": _coordinates(event.get("GEO")),
+        "categories": [str(word) for category in _many(event.get("CATEGORIES")) for word in getattr(category, "cats", [category])],
         "status": str(event.get("STATUS") or "").upper(),
         "cancelled": "CANCEL" in (str(calendar.get("METHOD") or "").upper(), str(event.get("STATUS") or "").upper()[:6]),
         "organizer": _organizer(event.get("ORGANIZER")),
-        "created": _stamp(event.get("CREATED")),
-        "modified": _stamp(event.get("LAST-MODIFIED")),
+        "created": _format_timestamp(event.get("CREATED")),
+        "modified": _format_timestamp(event.get("LAST-MODIFIED")),
     }
 
 
 def _zone(calendar: Any, zone: str | None) -> ZoneInfo | None:
-    """Give the zone of times that name none: the card's, else the one that the calendar names for all of them."""
+    """Return the zone of times without one: the source definition's, else the calendar's."""
     name = zone or str(calendar.get("X-WR-TIMEZONE") or "")
-    return ZoneInfo(name) if name in zones() else None
+    return ZoneInfo(name) if name in time_zones() else None
 
 
-def _moment(moment: date, zone: ZoneInfo | None) -> str:
-    """Write a day or a time; a time without any zone is told by its day alone, since it is another hour elsewhere."""
+def _format_time(moment: date, zone: ZoneInfo | None) -> str:
+    """Format a day or a time. A time without any zone is reduced to its day, since the hour is unknown elsewhere."""
     if not isinstance(moment, datetime):
         return moment.isoformat()
     if moment.tzinfo is None and zone is None:
@@ -74,26 +74,26 @@ def _moment(moment: date, zone: ZoneInfo | None) -> str:
     return (moment.replace(tzinfo=zone) if moment.tzinfo is None else moment).isoformat(timespec="seconds")
 
 
-def _stamp(value: Any) -> str | None:
+def _format_timestamp(value: Any) -> str | None:
     moment = getattr(value, "dt", None)
     return moment.isoformat() if isinstance(moment, date) else None
 
 
 def _texts(value: Any) -> list[Mapping[str, str | None]]:
-    """Give a property's texts with their languages; some calendars have one a language."""
+    """Return a property's texts with their languages; some calendars have one per language."""
     return [
-        {"value": html_to_text(str(it)), "language": str(tag) if (tag := getattr(it, "params", {}).get("LANGUAGE")) else None}
-        for it in _many(value)
-        if str(it).strip()
+        {"value": html_to_text(str(text)), "language": str(tag) if (tag := getattr(text, "params", {}).get("LANGUAGE")) else None}
+        for text in _many(value)
+        if str(text).strip()
     ]
 
 
-def _geo(value: Any) -> list[float] | None:
+def _coordinates(value: Any) -> list[float] | None:
     return [float(value.latitude), float(value.longitude)] if hasattr(value, "latitude") else None
 
 
 def _organizer(value: Any) -> str:
-    """Give who organizes it, where that is said not to be a person (CUTYPE) or has no name of one."""
+    """Return the organizer if it is declared not to be a person (CUTYPE); else an empty text."""
     params = getattr(value, "params", {})
     return str(params.get("CN") or "") if str(params.get("CUTYPE") or "").upper() in {"GROUP", "ROOM", "RESOURCE"} else ""
 

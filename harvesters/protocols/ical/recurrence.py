@@ -1,4 +1,4 @@
-"""Series: the dates of an event that recurs, each with a key that stays.
+"""Expand recurring events: each date gets a stable key.
 
 Source: https://www.rfc-editor.org/rfc/rfc5545#section-3.8.5
 """
@@ -19,56 +19,57 @@ import recurring_ical_events
 from harvesters.errors import ParseError
 from harvesters.parsing import parser_errors
 
-_LONGEST = timedelta(days=20 * 365)  # before the horizon: what lies further back of a series is told no more
-_DAILY = 24  # times a day
+_MAX_HISTORY = timedelta(days=20 * 365)  # before the horizon: what lies further back of a series is told no more
+_MAX_PER_DAY = 24  # times a day
 _TIMES = ("BYHOUR", "BYMINUTE", "BYSECOND")
-_OFTEN = frozenset(("SECONDLY", "MINUTELY", "HOURLY"))  # no event of people's recurs so; to unfold them takes for ever
+_REFUSED_FREQUENCIES = frozenset(("SECONDLY", "MINUTELY", "HOURLY"))  # no event of people's recurs so; to unfold them takes for ever
 _REPEATS = ("RRULE", "RDATE", "RECURRENCE-ID")
-_MOST = 10_000  # dates of an event, also those that it lists: each day of 20 years makes 7,300
-_RULES = 10  # of an event; RFC 5545 advises one
+_MAX_DATES = 10_000  # dates of an event, also those that it lists: each day of 20 years makes 7,300
+_MAX_RULES = 10  # of an event; RFC 5545 advises one
 _DAYS = {2: 29, 4: 30, 6: 30, 9: 30, 11: 30}  # of months that have fewer than 31
-_STEPS = 2_000_000  # calls of Python functions in which an event's dates are found: 7,300 take 1.2 million, and one or two seconds
+_MAX_CALLS = 2_000_000  # calls of Python functions in which an event's dates are found: 7,300 take 1.2 million, and one or two seconds
 
 
-class TooOften(ParseError):
-    """A series that recurs too often for a calendar of people."""
+class RecurrenceLimitError(ParseError):
+    """A series recurs more often than a calendar for people would."""
 
 
-def dates(calendar: Any, uid: str, events: list[icalendar.Event], until: datetime) -> Iterator[tuple[str, icalendar.Event]]:
-    """Give the dates of the *events* that share *uid*, each with its key: the uid alone where there is no series.
+def expand_series(calendar: Any, uid: str, events: list[icalendar.Event], until: datetime) -> Iterator[tuple[str, icalendar.Event]]:
+    """Yield the dates of the *events* that share *uid*, each with its key: the uid alone if the event does not recur.
 
-    A date of a series has the time at which the rule sets it behind its uid, so that one that is moved keeps its key. Raises
-    TooOften where there are more than 10,000 or their rule needs too many steps, and ParseError where an event is broken.
+    The key of a date is the uid and the time that the rule sets, so that a moved date keeps its
+    key. Raises RecurrenceLimitError if there are more than 10,000 dates or the rule needs too many
+    steps, and ParseError if an event is broken.
     """
     if len(events) == 1 and not any(name in events[0] for name in _REPEATS):
         yield uid, events[0]
         return
-    with parser_errors("a series that cannot be read"), _limited(_STEPS):
-        if len(events) > _MOST:
-            raise TooOften(f"it has {len(events)} dates, more than {_MOST}")
+    with parser_errors("a series that cannot be read"), _limit_calls(_MAX_CALLS):
+        if len(events) > _MAX_DATES:
+            raise RecurrenceLimitError(f"it has {len(events)} dates, more than {_MAX_DATES}")
         for event in events:
-            _check(_many(event.get("RRULE")))
+            _check_rules(_many(event.get("RRULE")))
             for name in ("RDATE", "EXDATE"):
-                if (count := sum(len(getattr(it, "dts", ())) for it in _many(event.get(name)))) > _MOST:
-                    raise TooOften(f"its {name} lists {count} dates, more than {_MOST}")
-        alone = icalendar.Calendar()
+                if (count := sum(len(getattr(dates, "dts", ())) for dates in _many(event.get(name)))) > _MAX_DATES:
+                    raise RecurrenceLimitError(f"its {name} lists {count} dates, more than {_MAX_DATES}")
+        series = icalendar.Calendar()
         for zone in calendar.walk("VTIMEZONE"):
-            alone.add_component(zone)
+            series.add_component(zone)
         for event in events:
-            alone.add_component(event)
-        first = max(min(_moment(event.start) for event in events), until - _LONGEST)
-        found = recurring_ical_events.of(alone, keep_recurrence_attributes=True).between(first, max(first, until))
-        if len(found) > _MOST:
-            raise TooOften(f"it has {len(found)} dates, more than {_MOST}")
-        keyed = [(f"{uid}#{_set(event)}", event) for event in found]
+            series.add_component(event)
+        first = max(min(_to_utc(event.start) for event in events), until - _MAX_HISTORY)
+        occurrences = recurring_ical_events.of(series, keep_recurrence_attributes=True).between(first, max(first, until))
+        if len(occurrences) > _MAX_DATES:
+            raise RecurrenceLimitError(f"it has {len(occurrences)} dates, more than {_MAX_DATES}")
+        keyed = [(f"{uid}#{_recurrence_id(event)}", event) for event in occurrences]
     yield from keyed
 
 
 @contextmanager
-def _limited(steps: int) -> Iterator[None]:
-    """Raise TooOften where the block calls functions more than *steps* times: a rule that never fits is looked for up to the year 9999.
+def _limit_calls(steps: int) -> Iterator[None]:
+    """Raise RecurrenceLimitError if the block makes more than *steps* calls: a rule that never matches is searched up to the year 9999.
 
-    Steps are counted, not seconds, so that an event is read or refused alike on every machine.
+    Calls are counted, not seconds, so that the result is the same on every machine.
     """
     left = steps
     before = sys.gettrace()
@@ -77,7 +78,7 @@ def _limited(steps: int) -> Iterator[None]:
         nonlocal left
         left -= 1
         if left < 0:
-            raise TooOften("finding its dates takes too long")
+            raise RecurrenceLimitError("finding its dates takes too long")
 
     sys.settrace(count)
     try:
@@ -90,31 +91,31 @@ def _many(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [] if value is None else [value]
 
 
-def _check(rules: list[Any]) -> None:
-    """Refuse rules that give more dates than people keep, or none."""
-    if len(rules) > _RULES:
-        raise TooOften(f"it recurs by {len(rules)} rules, more than {_RULES}")
+def _check_rules(rules: list[Any]) -> None:
+    """Raise an error for rules that give too many dates, or none."""
+    if len(rules) > _MAX_RULES:
+        raise RecurrenceLimitError(f"it recurs by {len(rules)} rules, more than {_MAX_RULES}")
     for rule in rules:
-        if any(int(it) < 1 for it in rule.get("INTERVAL", [])):
+        if any(int(number) < 1 for number in rule.get("INTERVAL", [])):
             raise ValueError("its rule has an INTERVAL below 1")
-        months, days = ([abs(int(it)) for it in _many(rule.get(name))] for name in ("BYMONTH", "BYMONTHDAY"))
-        if days and min(days) > max((_DAYS.get(it, 31) for it in months), default=31):
+        months, days = ([abs(int(number)) for number in _many(rule.get(name))] for name in ("BYMONTH", "BYMONTHDAY"))
+        if days and min(days) > max((_DAYS.get(number, 31) for number in months), default=31):
             raise ValueError("its rule names a day that none of its months has")
-        often = _OFTEN & {str(it).upper() for it in rule.get("FREQ", [])}
+        often = _REFUSED_FREQUENCIES & {str(number).upper() for number in rule.get("FREQ", [])}
         if often:
-            raise TooOften(f"it recurs {min(often).lower()}")
-        if prod(len(rule.get(name, [1])) for name in _TIMES) > _DAILY:
-            raise TooOften(f"it recurs more than {_DAILY} times a day")
+            raise RecurrenceLimitError(f"it recurs {min(often).lower()}")
+        if prod(len(rule.get(name, [1])) for name in _TIMES) > _MAX_PER_DAY:
+            raise RecurrenceLimitError(f"it recurs more than {_MAX_PER_DAY} times a day")
 
 
-def _set(event: icalendar.Event) -> str:
-    """Write the time at which the rule sets a date, which stays when the date is moved."""
-    told = event.get("RECURRENCE-ID")
-    moment = told.dt if told is not None else event.start
+def _recurrence_id(event: icalendar.Event) -> str:
+    """Format the time at which the rule sets a date; it stays the same when the date is moved."""
+    recurrence_id = event.get("RECURRENCE-ID")
+    moment = recurrence_id.dt if recurrence_id is not None else event.start
     return moment.strftime("%Y%m%dT%H%M%S") if isinstance(moment, datetime) else moment.strftime("%Y%m%d")
 
 
-def _moment(start: date) -> datetime:
+def _to_utc(start: date) -> datetime:
     if not isinstance(start, datetime):
         return datetime(start.year, start.month, start.day, tzinfo=UTC)
     return start.replace(tzinfo=UTC) if start.tzinfo is None else start.astimezone(UTC)

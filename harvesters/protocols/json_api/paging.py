@@ -1,4 +1,4 @@
-"""Paged JSON: page after page, and what is done when one cannot be read or a cursor is refused."""
+"""Page through a JSON API, and recover from a page that cannot be read or a cursor that is rejected."""
 
 from __future__ import annotations
 
@@ -11,23 +11,33 @@ from harvesters.network.fetch import Fetch, Reply
 from harvesters.network.response_parsing import load_json
 from harvesters.page_model import InvalidRecord, Page, Pages, Record, Row, SourcePosition
 from harvesters.parsing import join_url
-from harvesters.protocols.cursor import read, write
-from harvesters.protocols.datestamps import read_stamp, risen
-from harvesters.protocols.error_recovery import POISON, REFUSED, UNREAD, Repeats, changed, empties, fault
-from harvesters.protocols.json_api.parser import WAYS, Item, Plan, changed_since, claimed, items
+from harvesters.protocols.cursor import read_cursor, write_cursor
+from harvesters.protocols.datestamps import max_if_sorted, parse_timestamp
+from harvesters.protocols.error_recovery import (
+    CURSOR_ERRORS,
+    PAGE_ERRORS,
+    RECORD_ERRORS,
+    LoopDetector,
+    count_empty_pages,
+    count_unreadable,
+    total_changed,
+)
+from harvesters.protocols.json_api.parser import PAGING_OPTIONS, Item, PagingPlan, format_since, parse_records, parse_total
 
 _LINK = re.compile(r"<([^<>]*+)>\s*+;([^<]*+)")  # a link of a Link header, with its parameters (RFC 8288)
 _RELATIONS = re.compile(r"\brel\s*+=\s*+\"?([^\",;]*+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class Spot:
-    """Where a list stands.
+class JsonCursor:
+    """Position in a list.
 
-    *next* is what the next request is made of (a page's number, an offset, a cursor, an address; empty: the first), *came* how many
-    records came before it, *sizes* the pieces in which a broken page is read. *newest* is the greatest time of a change and
-    *rising* whether they came in order; *since* is the time from which a list with a refused cursor was taken up, *reach* how far it
-    had come then. *total* is the first one that was told; the others are as on a page or count what went wrong in a row.
+    *next* is the position of the next request (a page number, offset, cursor or address; empty: the
+    first), *came* the number of records received before it, *sizes* the pieces in which an
+    unreadable page is read. *newest* is the latest time of a change and *rising* whether they were
+    sorted; *since* is the time at which a list with a rejected cursor resumed, *reach* how far it
+    had come by then. *total* is the first one declared; the others are as in Page or count errors
+    in a row.
     """
 
     next: str = ""
@@ -43,105 +53,111 @@ class Spot:
     faults: int = 0
     empty: int = 0
 
-    def doubted(self, why: str | None) -> Spot:
-        """Keep the first reason for doubt."""
+    def mark_incomplete(self, why: str | None) -> JsonCursor:
+        """Return the cursor with the reason why the list may be incomplete; the first reason is kept."""
         return self if self.doubt or why is None else replace(self, doubt=why)
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
+class JsonResponse:
+    """A page with its document, records and total (None if not declared)."""
+
     reply: Reply
     document: Any
     items: tuple[Item, ...]
     total: int | None
 
 
-def paged(plan: Plan, fetch: Fetch, cursor: str | None) -> Pages[Row]:
-    """Ask for page after page from *cursor* on; raises ParseError where they repeat or do not end."""
-    spot = read(Spot, cursor) or Spot(_first(plan), again=cursor is not None)
-    repeats = Repeats(plan.source.name)
-    repeats.token("", spot.next)
+def read_pages(plan: PagingPlan, fetch: Fetch, cursor: str | None) -> Pages[Row]:
+    """Yield page after page from *cursor* on. Raise ParseError if they repeat or do not end."""
+    state = read_cursor(JsonCursor, cursor) or JsonCursor(_first_position(plan), again=cursor is not None)
+    loop_detector = LoopDetector(plan.source.name)
+    loop_detector.check_token("", state.next)
     while True:
-        found: tuple[Item, ...]
-        at: SourcePosition | None = None
+        records: tuple[Item, ...]
+        position: SourcePosition | None = None
         ended = False
-        again = spot.again
+        again = state.again
         try:
-            answer = _ask(plan, fetch, spot)
-        except REFUSED as error:
-            spot = _anew(plan, spot, error)
-            repeats.forget()
+            answer = _request(plan, fetch, state)
+        except CURSOR_ERRORS as error:
+            state = _restart(plan, state, error)
+            loop_detector.reset()
             continue
-        except POISON as error:
-            size = _size(plan, spot)
-            spot = _cut(plan, fetch, spot, error)
-            if spot.sizes[0] < size:
+        except PAGE_ERRORS as error:
+            size = _page_size(plan, state)
+            state = _split_page(plan, fetch, state, error)
+            if state.sizes[0] < size:
                 continue
-            found, spot = _lost(plan, spot, error)
+            records, state = _skip_record(plan, state, error)
         else:
-            found, at = answer.items, answer.reply.at
-            repeats.page(answer.reply.url, found, answer.reply.content)
-            spot, ended = _after(plan, spot, answer)
-            repeats.token(answer.reply.url, None if ended or spot.sizes else spot.next, "the cursor")
-        yield Page(found, None if ended else write(spot), spot.total, at, again=again, doubt=spot.doubt, moves=True)
+            records, position = answer.items, answer.reply.at
+            loop_detector.check_page(answer.reply.url, records, answer.reply.content)
+            state, ended = _advance(plan, state, answer)
+            loop_detector.check_token(answer.reply.url, None if ended or state.sizes else state.next, "the cursor")
+        yield Page(records, None if ended else write_cursor(state), state.total, position, again=again, doubt=state.doubt, moves=True)
         if ended:
             return
 
 
-def _first(plan: Plan) -> str:
+def _first_position(plan: PagingPlan) -> str:
     return "0" if plan.option("offset") else str(plan.option("first")) if plan.option("page") else ""
 
 
-def _size(plan: Plan, spot: Spot) -> int:
-    return spot.sizes[0] if spot.sizes else int(plan.option("size"))
+def _page_size(plan: PagingPlan, state: JsonCursor) -> int:
+    return state.sizes[0] if state.sizes else int(plan.option("size"))
 
 
-def _ask(plan: Plan, fetch: Fetch, spot: Spot) -> _Answer:
-    address, arguments = plan.source.url, dict(plan.extra)
-    if spot.since:
-        arguments[plan.option("since")] = spot.since
-    name = next((plan.option(way) for way in WAYS if plan.option(way)), None)
-    if spot.sizes:
-        arguments[plan.option("limit")] = str(spot.sizes[0])
-        number = spot.came if plan.option("offset") else plan.option("first") + spot.came // spot.sizes[0]
+def _request(plan: PagingPlan, fetch: Fetch, state: JsonCursor) -> JsonResponse:
+    address, arguments = plan.source.url, dict(plan.parameters)
+    if state.since:
+        arguments[plan.option("since")] = state.since
+    name = next((plan.option(option) for option in PAGING_OPTIONS if plan.option(option)), None)
+    if state.sizes:
+        arguments[plan.option("limit")] = str(state.sizes[0])
+        number = state.came if plan.option("offset") else plan.option("first") + state.came // state.sizes[0]
         arguments[name or ""] = str(number)
     elif name:
-        arguments |= {name: spot.next} if spot.next else {}
-    elif spot.next:
-        address, arguments = spot.next, {}
+        arguments |= {name: state.next} if state.next else {}
+    elif state.next:
+        address, arguments = state.next, {}
     reply = fetch.get(address, arguments, accept="application/json")
     document = load_json(reply, plan.option("charset"))
-    return _Answer(reply, document, items(plan, reply, document), claimed(plan, reply, document))
+    return JsonResponse(reply, document, parse_records(plan, reply, document), parse_total(plan, reply, document))
 
 
-def _after(plan: Plan, spot: Spot, answer: _Answer) -> tuple[Spot, bool]:
-    """Give the spot after a page, and whether it was the last."""
+def _advance(plan: PagingPlan, state: JsonCursor, answer: JsonResponse) -> tuple[JsonCursor, bool]:
+    """Return the cursor after a page, and whether it was the last."""
     count = len(answer.items)
-    empty = empties(plan.source.name, answer.reply.url, spot.empty, answer.items)
-    newest, rising = risen(spot.newest, spot.rising, (it.modified or "" if isinstance(it, Record) else "" for it in answer.items))
-    if not spot.since:
-        spot = replace(spot.doubted(changed(spot.total, answer.total)), total=spot.total if answer.total is None else answer.total)
-    enough = answer.total is not None and spot.came + count >= answer.total
-    if spot.sizes:
-        return _after_piece(plan, replace(spot, newest=newest, rising=rising, faults=0), answer, enough)
-    following = _following(plan, answer, spot, enough)
-    after = replace(spot, next=following, came=spot.came + count, newest=newest, rising=rising, empty=empty, faults=0)
+    empty = count_empty_pages(plan.source.name, answer.reply.url, state.empty, answer.items)
+    newest, rising = max_if_sorted(
+        state.newest, state.rising, (item.modified or "" if isinstance(item, Record) else "" for item in answer.items)
+    )
+    if not state.since:
+        state = replace(
+            state.mark_incomplete(total_changed(state.total, answer.total)), total=state.total if answer.total is None else answer.total
+        )
+    enough = answer.total is not None and state.came + count >= answer.total
+    if state.sizes:
+        return _advance_piece(plan, replace(state, newest=newest, rising=rising, faults=0), answer, enough)
+    following = _next_position(plan, answer, state, enough)
+    after = replace(state, next=following, came=state.came + count, newest=newest, rising=rising, empty=empty, faults=0)
     return after, not following
 
 
-def _following(plan: Plan, answer: _Answer, spot: Spot, enough: bool) -> str:
-    """Say what comes next, in the words of the way that the card chose; empty at the end."""
+def _next_position(plan: PagingPlan, answer: JsonResponse, state: JsonCursor, enough: bool) -> str:
+    """Return the next position in the way of paging that the source definition chose; empty at the end."""
     count = len(answer.items)
     if plan.option("page"):
-        return str(int(spot.next) + 1) if count and not enough else ""
+        return str(int(state.next) + 1) if count and not enough else ""
     if plan.option("offset"):
-        return str(int(spot.next) + count) if count and not enough else ""
-    told = plan.next(answer.document)
+        return str(int(state.next) + count) if count and not enough else ""
+    position = plan.next(answer.document)
     if plan.option("cursor"):
-        return "" if told in (None, False, "") else str(told)
-    if told is None and not plan.option("next"):
-        told = _next_link(answer.reply.headers.get("link", ""))
-    return join_url(answer.reply.url, str(told)) if told else ""
+        return "" if position in (None, False, "") else str(position)
+    if position is None and not plan.option("next"):
+        position = _next_link(answer.reply.headers.get("link", ""))
+    return join_url(answer.reply.url, str(position)) if position else ""
 
 
 def _next_link(header: str) -> str | None:
@@ -156,55 +172,58 @@ def _next_link(header: str) -> str | None:
     return None
 
 
-def _after_piece(plan: Plan, spot: Spot, answer: _Answer, enough: bool) -> tuple[Spot, bool]:
-    """Give the spot after a piece; one that is not of the size that was asked for shows that the API does not keep to it."""
-    count, size = len(answer.items), spot.sizes[0]
+def _advance_piece(plan: PagingPlan, state: JsonCursor, answer: JsonResponse, enough: bool) -> tuple[JsonCursor, bool]:
+    """Return the cursor after a piece. Raise ParseError if the API did not keep to the requested size."""
+    count, size = len(answer.items), state.sizes[0]
     if count > size or (0 < count < size and not enough and answer.total is not None):
         raise ParseError(
             f"{plan.source.name}: {answer.reply.url} gave {count} records where {size} were asked for, so a page that cannot be read"
             f" cannot be read in pieces; correct the options 'limit' and 'size'"
         )
-    return _passed(plan, spot, count), enough or count < size
+    return _skip(plan, state, count), enough or count < size
 
 
-def _passed(plan: Plan, spot: Spot, count: int) -> Spot:
-    """Go on behind a piece of *count* records."""
-    came, left = spot.came + count, spot.sizes[1:]
-    following = str(came) if plan.option("offset") else str(int(spot.next) + (not left))
-    return replace(spot, came=came, sizes=left, next=following)
+def _skip(plan: PagingPlan, state: JsonCursor, count: int) -> JsonCursor:
+    """Return the cursor after a piece of *count* records."""
+    passed, left = state.came + count, state.sizes[1:]
+    following = str(passed) if plan.option("offset") else str(int(state.next) + (not left))
+    return replace(state, came=passed, sizes=left, next=following)
 
 
-def _cut(plan: Plan, fetch: Fetch, spot: Spot, error: HarvestError) -> Spot:
-    """Give the pieces of a page that cannot be read; raises *error* where more is amiss, ParseError where there are no smaller pages."""
-    faults = fault(plan.source.name, spot.faults, error)
-    even = plan.option("offset") or (plan.option("page") and (spot.sizes or spot.came == _before(plan, spot)))
+def _split_page(plan: PagingPlan, fetch: Fetch, state: JsonCursor, error: HarvestError) -> JsonCursor:
+    """Return the cursor with the pieces of a page that cannot be read.
+
+    Raises *error* if the API fails altogether, and ParseError if pages cannot be made smaller.
+    """
+    faults = count_unreadable(plan.source.name, state.faults, error)
+    even = plan.option("offset") or (plan.option("page") and (state.sizes or state.came == _expected_before(plan, state)))
     if not plan.option("limit") or not even:
-        _readable(plan, fetch, Spot(_first(plan)), error)
-        raise ParseError(f"{error}; {_whole_only(plan)}") from error
-    total = _readable(plan, fetch, Spot(_first(plan), sizes=(1,)), error)
-    size = _size(plan, spot)
-    if total is not None and spot.came >= total:
+        _check_readable(plan, fetch, JsonCursor(_first_position(plan)), error)
+        raise ParseError(f"{error}; {_cannot_split_reason(plan)}") from error
+    total = _check_readable(plan, fetch, JsonCursor(_first_position(plan), sizes=(1,)), error)
+    size = _page_size(plan, state)
+    if total is not None and state.came >= total:
         raise error
-    pieces = _divided(size) if size > 1 else (1,)
-    return replace(spot, sizes=(*pieces, *spot.sizes[1:]), faults=faults, total=spot.total if spot.total is not None else total)
+    pieces = _divide(size) if size > 1 else (1,)
+    return replace(state, sizes=(*pieces, *state.sizes[1:]), faults=faults, total=state.total if state.total is not None else total)
 
 
-def _before(plan: Plan, spot: Spot) -> int:
-    """Give how many records came before a page if each page had the size that was asked for."""
-    return (int(spot.next) - int(plan.option("first"))) * int(plan.option("size"))
+def _expected_before(plan: PagingPlan, state: JsonCursor) -> int:
+    """Return how many records precede a page if all pages had the requested size."""
+    return (int(state.next) - int(plan.option("first"))) * int(plan.option("size"))
 
 
-def _divided(size: int) -> tuple[int, ...]:
-    """Divide a page in equal pieces, as few as can be: pages of a piece's size then begin where the page began.
+def _divide(size: int) -> tuple[int, ...]:
+    """Divide a page into equal pieces, as few as possible, so that pages of a piece's size start where the page started.
 
-    >>> _divided(100), _divided(7)
+    >>> _divide(100), _divide(7)
     ((50, 50), (1, 1, 1, 1, 1, 1, 1))
     """
     parts = next(number for number in range(2, size + 1) if size % number == 0)
     return (size // parts,) * parts
 
 
-def _whole_only(plan: Plan) -> str:
+def _cannot_split_reason(plan: PagingPlan) -> str:
     if not (plan.option("page") or plan.option("offset")):
         return "what comes after it is told by itself alone, so the list cannot be read past it"
     if not plan.option("limit"):
@@ -212,31 +231,31 @@ def _whole_only(plan: Plan) -> str:
     return "its pages are not of the size that is asked for, so it cannot be read in pieces; correct the option 'size'"
 
 
-def _readable(plan: Plan, fetch: Fetch, spot: Spot, error: HarvestError) -> int | None:
-    """Give the total, from the first page or from one of the first two records; raises *error* where none can be read."""
-    for came in (0, 1) if spot.sizes else (0,):
+def _check_readable(plan: PagingPlan, fetch: Fetch, state: JsonCursor, error: HarvestError) -> int | None:
+    """Return the total, from the first page or one of the first two records. Raise *error* if neither can be read."""
+    for offset in (0, 1) if state.sizes else (0,):
         try:
-            return _ask(plan, fetch, replace(spot, came=came)).total
-        except UNREAD as unwell:
-            last = unwell
-    raise error from last
+            return _request(plan, fetch, replace(state, came=offset)).total
+        except RECORD_ERRORS as probe_error:
+            probe_failure = probe_error
+    raise error from probe_failure
 
 
-def _lost(plan: Plan, spot: Spot, error: HarvestError) -> tuple[tuple[Item, ...], Spot]:
-    """Give the one record that cannot be read, whose key nothing tells."""
-    why = f"the record at {spot.came} of the list cannot be read, and its key cannot be told"
-    return (InvalidRecord(None, f"the record at {spot.came} of the list: {error}"),), _passed(plan, spot.doubted(why), 1)
+def _skip_record(plan: PagingPlan, state: JsonCursor, error: HarvestError) -> tuple[tuple[Item, ...], JsonCursor]:
+    """Return the one record that cannot be read, whose key is unknown, and the cursor after it."""
+    why = f"the record at {state.came} of the list cannot be read, and its key cannot be told"
+    return (InvalidRecord(None, f"the record at {state.came} of the list: {error}"),), _skip(plan, state.mark_incomplete(why), 1)
 
 
-def _anew(plan: Plan, spot: Spot, error: HarvestError) -> Spot:
-    """Give where to go on when a cursor is refused: from the newest change if they came in order, else from the beginning."""
-    if plan.option("page") or plan.option("offset") or not spot.next:
+def _restart(plan: PagingPlan, state: JsonCursor, error: HarvestError) -> JsonCursor:
+    """Return where to continue when a cursor is rejected: at the newest change if they were sorted, else from the start."""
+    if plan.option("page") or plan.option("offset") or not state.next:
         raise error
-    if spot.came <= spot.reach:
+    if state.came <= state.reach:
         raise ParseError(f"{error}; its list cannot be read to the end") from error
-    moment = read_stamp(spot.newest) if spot.rising and spot.newest and plan.option("since") and plan.option("modified") else None
-    start = Spot(again=True, total=spot.total, doubt=spot.doubt)
+    moment = parse_timestamp(state.newest) if state.rising and state.newest and plan.option("since") and plan.option("modified") else None
+    start = JsonCursor(again=True, total=state.total, doubt=state.doubt)
     if moment is None:
-        return replace(start, since=spot.since, reach=spot.came)
-    why = f"the list was taken up at what changed since {spot.newest}, up to which it was in order; that does not prove it complete"
-    return replace(start.doubted(None if spot.total is not None else why), since=changed_since(plan.source, moment))
+        return replace(start, since=state.since, reach=state.came)
+    why = f"the list was taken up at what changed since {state.newest}, up to which it was in order; that does not prove it complete"
+    return replace(start.mark_incomplete(None if state.total is not None else why), since=format_since(plan.source, moment))

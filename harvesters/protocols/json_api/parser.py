@@ -1,4 +1,4 @@
-"""JSON answers: what a card's options find in them, the records, their keys and their total."""
+"""Parse JSON responses by the source's options: records, their keys and the total."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ OPTIONS: Mapping[str, Option] = {
     "charset": Option(str, "utf-8", "The text's charset, where it is not UTF-8 as JSON demands."),
 }
 
-WAYS = ("page", "offset", "cursor")  # the arguments by which answers are paged
+PAGING_OPTIONS = ("page", "offset", "cursor")  # the arguments by which answers are paged
 
 Item = Record[Row] | DeletedRecord | InvalidRecord
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """The card's options, ready to use; *extra* are the arguments of every request."""
+class PagingPlan:
+    """The source's options, compiled; *parameters* are sent with every request."""
 
     source: Source
     records: Callable[[Any], Any]
@@ -48,78 +48,78 @@ class Plan:
     modified: Callable[[Any], Any]
     total: Callable[[Any], Any]
     next: Callable[[Any], Any]
-    extra: Mapping[str, str]
+    parameters: Mapping[str, str]
 
     def option(self, name: str) -> Any:
-        """Give an option's value."""
+        """Return an option's value."""
         return get_option(self.source, OPTIONS, name)
 
     @property
-    def paged(self) -> bool:
-        """Tell whether the registry answers page by page."""
-        return any(self.option(name) for name in (*WAYS, "next"))
+    def is_paged(self) -> bool:
+        """Return whether the registry answers in pages."""
+        return any(self.option(name) for name in (*PAGING_OPTIONS, "next"))
 
 
-def expression(source: Source, name: str) -> Callable[[Any], Any]:
-    """Compile the JMESPath of an option; without one, nothing is found. Raises SourceDefinitionError where it is none."""
-    told = get_option(source, OPTIONS, name)
-    return compile_jmespath(told, f"{source.name}: option {name!r}") if told else lambda _: None
+def compile_option(source: Source, name: str) -> Callable[[Any], Any]:
+    """Compile the JMESPath of an option; without one, it finds nothing. Raise SourceDefinitionError if it is invalid."""
+    text = get_option(source, OPTIONS, name)
+    return compile_jmespath(text, f"{source.name}: option {name!r}") if text else lambda _: None
 
 
-def planned(source: Source, since: datetime | None) -> Plan:
-    """Make a card's options ready to ask for all records, or those changed since *since* less a second where it says how."""
+def build_plan(source: Source, since: datetime | None) -> PagingPlan:
+    """Compile a source's options, to ask for all records or, if it says how, for those changed since *since* minus a second."""
     key = source.options.get("key") or source.fields.get("key") or (None if source.options.get("files") else "id")
     extra: dict[str, str] = {}
     if since is not None and (name := get_option(source, OPTIONS, "since")):
-        extra[name] = changed_since(source, since)
+        extra[name] = format_since(source, since)
     if name := get_option(source, OPTIONS, "limit"):
         extra[name] = str(get_option(source, OPTIONS, "size"))
-    return Plan(
+    return PagingPlan(
         source=source,
-        records=expression(source, "records"),
+        records=compile_option(source, "records"),
         key=compile_jmespath(key, source.name) if key else lambda _: None,
-        modified=expression(source, "modified"),
-        total=expression(source, "total"),
-        next=expression(source, "next"),
-        extra=extra,
+        modified=compile_option(source, "modified"),
+        total=compile_option(source, "total"),
+        next=compile_option(source, "next"),
+        parameters=extra,
     )
 
 
-def changed_since(source: Source, since: datetime) -> str:
-    """Write a time less a second as the card says."""
+def format_since(source: Source, since: datetime) -> str:
+    """Format a time minus a second, as the source definition says."""
     return datetime.fromtimestamp(since.timestamp() - 1, UTC).strftime(get_option(source, OPTIONS, "since_format"))
 
 
-def items(plan: Plan, reply: Reply, document: Any, stem: str | None = None) -> tuple[Item, ...]:
-    """Give an answer's records; *stem* is the key of one that has no other. Raises ParseError where the answer holds no records."""
-    return tuple(_item(plan, stem if name is None else name, row) for name, row in _rows(plan, reply, document))
+def parse_records(plan: PagingPlan, reply: Reply, document: Any, stem: str | None = None) -> tuple[Item, ...]:
+    """Return a response's records; *stem* is the key of one without any other. Raise ParseError if there are none."""
+    return tuple(_parse_record(plan, stem if name is None else name, row) for name, row in _find_rows(plan, reply, document))
 
 
-def claimed(plan: Plan, reply: Reply, document: Any) -> int | None:
-    """Give the total that the answer tells; raises ParseError where the card says that it tells one and it does not."""
+def parse_total(plan: PagingPlan, reply: Reply, document: Any) -> int | None:
+    """Return the declared total. Raise ParseError if the source definition says where it is and it is missing."""
     if not plan.option("total"):
         return None
-    told = _text(plan.total(document)) or ""
-    if not told.isascii() or not told.isdigit():
+    number = _text(plan.total(document)) or ""
+    if not number.isascii() or not number.isdigit():
         raise ParseError(f"{plan.source.name}: {reply.url} holds no number at {plan.option('total')!r} (the option 'total')")
-    return int(told)
+    return int(number)
 
 
-def _rows(plan: Plan, reply: Reply, document: Any) -> Iterable[tuple[str | None, Any]]:
-    """Give an answer's records, with the names under which an object holds them."""
-    found = plan.records(document)
-    if isinstance(found, list):
-        return ((None, row) for row in found)
-    if isinstance(found, dict):
-        if "records" in plan.source.options and all(isinstance(row, dict) for row in found.values()):
-            return iter(found.items())
-        if not plan.paged:
-            return iter([(None, found)])
+def _find_rows(plan: PagingPlan, reply: Reply, document: Any) -> Iterable[tuple[str | None, Any]]:
+    """Yield a response's records, with the names under which an object holds them."""
+    rows = plan.records(document)
+    if isinstance(rows, list):
+        return ((None, row) for row in rows)
+    if isinstance(rows, dict):
+        if "records" in plan.source.options and all(isinstance(row, dict) for row in rows.values()):
+            return iter(rows.items())
+        if not plan.is_paged:
+            return iter([(None, rows)])
     kind = f"an object with {', '.join(sorted(map(str, document)))[:200]}" if isinstance(document, dict) else type(document).__name__
     raise ParseError(f"{plan.source.name}: {reply.url} holds no records at {plan.option('records')!r} (the option 'records'); it is {kind}")
 
 
-def _item(plan: Plan, name: str | None, row: Any) -> Item:
+def _parse_record(plan: PagingPlan, name: str | None, row: Any) -> Item:
     if not isinstance(row, dict):
         return InvalidRecord(name, f"a record that is no object but {str(row)[:40]!r}")
     key = _text(plan.key(row)) or name
@@ -131,7 +131,7 @@ def _item(plan: Plan, name: str | None, row: Any) -> Item:
         return InvalidRecord(key.encode("utf-8", "replace").decode(), f"a record that holds {error}")
 
 
-def _text(found: Any) -> str | None:
-    if isinstance(found, str):
-        return found.strip() or None
-    return str(found) if isinstance(found, int | float) and not isinstance(found, bool) else None
+def _text(value: Any) -> str | None:
+    if isinstance(value, str):
+        return value.strip() or None
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

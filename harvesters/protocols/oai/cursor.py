@@ -1,4 +1,4 @@
-"""Where an OAI-PMH harvest stands: the repository that is asked, and the cursor that goes on from any page."""
+"""The repository of an OAI-PMH harvest, and the cursor that continues after any page."""
 
 from __future__ import annotations
 
@@ -7,70 +7,75 @@ from dataclasses import dataclass, replace
 
 from harvesters.errors import HarvestError
 from harvesters.network.fetch import Fetch, Reply
-from harvesters.protocols.error_recovery import UNREAD, Repeats
+from harvesters.protocols.error_recovery import RECORD_ERRORS, LoopDetector
 from harvesters.protocols.oai import parser
-from harvesters.protocols.oai.parser import Listed
+from harvesters.protocols.oai.parser import ListPage
 from harvesters.protocols.oai.window import Calendar, Window
 from harvesters.source import Source
 
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """Who is asked, for what: *prefix* and the sets, (None,) for all records; *singly*: record by record, since the card says so."""
+    """An OAI-PMH repository with the metadata *prefix* and the sets to harvest; (None,) stands for all records.
+
+    *one_by_one*: the source definition asks for records one at a time.
+    """
 
     source: Source
     fetch: Fetch
     prefix: str
     groups: tuple[str | None, ...]
-    singly: bool = False
+    one_by_one: bool = False
 
-    def ask(self, terms: Mapping[str, str | None]) -> Reply:
-        """Ask; terms without a value are left out."""
-        given = {name: text for name, text in terms.items() if text}
-        return self.fetch.get(self.source.url, given, accept="text/xml, application/xml")
+    def request(self, terms: Mapping[str, str | None]) -> Reply:
+        """Send a request; parameters without a value are omitted."""
+        parameters = {name: text for name, text in terms.items() if text}
+        return self.fetch.get(self.source.url, parameters, accept="text/xml, application/xml")
 
-    def names(self, verb: str, part: str, name: str) -> list[str]:
-        """Ask for all names that ListSets or ListMetadataFormats gives; raises ParseError where its list does not end."""
-        found = []
+    def list_names(self, verb: str, part: str, name: str) -> list[str]:
+        """Return all names that ListSets or ListMetadataFormats lists. Raise EndlessError if the list does not end."""
+        names = []
         token: str | None = None
-        repeats = Repeats(self.source.name)
+        loop_detector = LoopDetector(self.source.name)
         while True:
-            reply = self.ask({"verb": verb, "resumptionToken": token})
-            some, token = parser.named(self.source, reply, verb, part, name)
-            found += some
+            reply = self.request({"verb": verb, "resumptionToken": token})
+            page, token = parser.parse_names(self.source, reply, verb, part, name)
+            names += page
             if token is None:
-                return found
-            repeats.token(reply.url, token)
+                return names
+            loop_detector.check_token(reply.url, token)
 
-    def list(self, verb: str, group: int, window: Window, token: str | None) -> Listed:
-        """Ask for a part of a list: the one that *token* stands for, else the first of *window*."""
+    def fetch_list(self, verb: str, group: int, window: Window, token: str | None) -> ListPage:
+        """Return one page of a list: the one that *token* stands for, or the first of *window*."""
         terms: dict[str, str | None] = {"verb": verb}
         if token is not None:
             terms["resumptionToken"] = token
         else:
             terms |= {"metadataPrefix": self.prefix, "set": self.groups[group], "from": window[0], "until": window[1]}
-        return parser.listed(self.source, self.ask(terms), verb)
+        return parser.parse_list(self.source, self.request(terms), verb)
 
-    def calendar(self, error: HarvestError | None = None) -> Calendar:
-        """Ask how time is written here; where that cannot be answered either, *error* is no single page's, and is raised."""
+    def fetch_calendar(self, error: HarvestError | None = None) -> Calendar:
+        """Return the repository's date format, from Identify. If Identify fails too, raise *error*: the fault is not a single page's."""
         try:
-            return parser.calendar(self.source, self.ask({"verb": "Identify"}))
-        except UNREAD as unwell:
+            return parser.parse_calendar(self.source, self.request({"verb": "Identify"}))
+        except RECORD_ERRORS as probe_error:
             if error is None:
                 raise
-            raise error from unwell
+            raise error from probe_error
 
 
 @dataclass(frozen=True, slots=True)
-class Spot:
-    """Where a list stands.
+class OaiCursor:
+    """Position in the lists of a repository.
 
-    *group* is the set's number, *origin* where the run's window began; *todo* are the windows still to be read, the present one
-    first, *token* its next part (None: the first), which lasts to *expires*. *newest* is the greatest datestamp of the
-    present list, which is in order as long as *rising*, and rose *steps* times; *came* is how many records it brought, *ties* how
-    many of these are as new as *newest*, *place* where its next part should begin. *again*, *doubt*: as on a page. *restarts* counts
-    how often the present list was begun anew, *faults* and *empty* answers in a row. *alone*: the window's records are asked
-    for one by one, and *after* was the last.
+    *group* is the number of the set; *origin* the start of the run's time window. *todo* are the
+    windows still to read, the current one first; *token* is the resumption token of its next page
+    (None: the first page), valid until *expires*. *newest* is the greatest datestamp of the current
+    list, sorted as long as *rising*; it increased *steps* times. *came* is the number of records
+    received, *ties* how many of them have the datestamp *newest*, *place* the offset at which the
+    next page should start. *again* and *doubt*: as in Page. *restarts* counts how often the current
+    list was restarted; *faults* and *empty* count responses in a row. *alone*: the window's records
+    are requested one by one, and *after* was the last.
     """
 
     group: int = 0
@@ -94,29 +99,29 @@ class Spot:
     after: str = ""
 
     @property
-    def whole(self) -> bool:
-        """Tell whether the present list is the set's whole one, whose size counts."""
+    def is_full_list(self) -> bool:
+        """Return whether the current list is the whole set, so that its declared size is the total."""
         return self.todo == ((self.origin, None),)
 
-    def doubted(self, why: str | None) -> Spot:
-        """Keep the first reason for doubt."""
+    def mark_incomplete(self, why: str | None) -> OaiCursor:
+        """Return the cursor with the reason why the list may be incomplete; the first reason is kept."""
         return self if self.doubt or why is None else replace(self, doubt=why)
 
-    def reading(self, todo: tuple[Window, ...], *, restarts: int = 0) -> Spot:
-        """Go on with the first of *todo*, from its beginning."""
-        return Spot(
+    def restart_with(self, todo: tuple[Window, ...], *, restarts: int = 0) -> OaiCursor:
+        """Return a cursor at the beginning of the first of *todo*."""
+        return OaiCursor(
             group=self.group, origin=self.origin, todo=todo, total=self.total, again=True,
             doubt=self.doubt, restarts=restarts, faults=self.faults,
         )  # fmt: skip
 
-    def singly(self, window: Window) -> Spot:
-        """Go on with the records of *window* one by one."""
-        return replace(self.reading((window, *self.todo[1:])), alone=True)
+    def one_by_one(self, window: Window) -> OaiCursor:
+        """Return a cursor that requests the records of *window* one by one."""
+        return replace(self.restart_with((window, *self.todo[1:])), alone=True)
 
-    def done(self, groups: int) -> Spot:
-        """Go on after the present window: with the next one, with the next set, or with nothing (``todo`` is empty)."""
+    def next_window(self, groups: int) -> OaiCursor:
+        """Return a cursor at the next window or the next set; at the end, ``todo`` is empty."""
         if len(self.todo) > 1:
-            return self.reading(self.todo[1:])
+            return self.restart_with(self.todo[1:])
         if self.group + 1 < groups:
-            return Spot(self.group + 1, self.origin, ((self.origin, None),), doubt=self.doubt)
+            return OaiCursor(self.group + 1, self.origin, ((self.origin, None),), doubt=self.doubt)
         return replace(self, todo=(), token=None)

@@ -1,4 +1,4 @@
-"""OAI-PMH answers: what a repository said to ListRecords, ListIdentifiers, GetRecord and Identify.
+"""Parse OAI-PMH responses to ListRecords, ListIdentifiers, GetRecord, ListSets, ListMetadataFormats and Identify.
 
 Source: https://www.openarchives.org/OAI/openarchivesprotocol.html
 """
@@ -14,8 +14,8 @@ from harvesters.errors import ParseError
 from harvesters.network.fetch import Reply
 from harvesters.network.response_parsing import parse_xml
 from harvesters.page_model import DeletedRecord, InvalidRecord, Record
-from harvesters.protocols.datestamps import read_stamp
-from harvesters.protocols.oai.window import FORMS, Calendar
+from harvesters.protocols.datestamps import parse_timestamp
+from harvesters.protocols.oai.window import GRANULARITIES, Calendar
 from harvesters.source import Source
 
 _NS = "{http://www.openarchives.org/OAI/2.0/}"
@@ -25,8 +25,8 @@ _IDENTIFIER, _DATESTAMP, _SET = f"{_NS}identifier", f"{_NS}datestamp", f"{_NS}se
 Item = Record[_Element] | DeletedRecord | InvalidRecord
 
 
-class Told(ParseError):
-    """The repository reports an error of the protocol, by its *codes*."""
+class OaiError(ParseError):
+    """The repository reports an OAI-PMH error; *codes* are its error codes."""
 
     def __init__(self, message: str, codes: frozenset[str]) -> None:
         super().__init__(message)
@@ -34,109 +34,112 @@ class Told(ParseError):
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
-    """A record's header: identifier, datestamp, the sets that it is in, and whether the record is deleted."""
+class Header:
+    """A record's header: identifier, datestamp, sets, and whether the record is deleted."""
 
     key: str
-    stamp: str
+    datestamp: str
     sets: tuple[str, ...]
     deleted: bool
 
-    def within(self, groups: tuple[str | None, ...]) -> bool:
-        """Tell whether the record is in one of *groups* or below it (a set's parts are parted by colons)."""
+    def in_sets(self, groups: tuple[str | None, ...]) -> bool:
+        """Return whether the record is in one of *groups* or in a subset (setSpecs are hierarchical, separated by colons)."""
         return any(spec == name or spec.startswith(f"{name}:") for spec in self.sets for name in groups)
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
-    """A part of a list: records with their headers (None where one has none), and what its resumption token says.
+class ListPage:
+    """One page of a list: records with their headers (None if a header is missing), and the resumption token's attributes.
 
-    *size* and *place* are completeListSize and cursor, *expires* is expirationDate, each None where it is not told; *none*
-    tells that the repository said noRecordsMatch.
+    *size*, *offset* and *expires* are completeListSize, cursor and expirationDate, None if not
+    given; *no_match*: the repository answered noRecordsMatch.
     """
 
     reply: Reply
-    heads: tuple[Head | None, ...]
+    headers: tuple[Header | None, ...]
     items: tuple[Item, ...]
     token: str | None
     size: int | None
-    place: int | None
+    offset: int | None
     expires: str | None
-    none: bool
+    no_match: bool
 
 
-def listed(source: Source, reply: Reply, verb: str) -> Listed:
-    """Read a part of a list; raises Told where the repository reports an error, ParseError where it is no such list."""
-    root, none = _checked(source, reply, verb)
-    found = root.find(f"{_NS}{verb}")
-    nodes = [] if found is None else found.findall(_RECORD if verb == "ListRecords" else _HEADER)
-    pairs = [(_head(node), _item(node)) if verb == "ListRecords" else (_header(node), InvalidRecord(None, "a header")) for node in nodes]
-    token = None if found is None else found.find(_TOKEN)
-    return Listed(
+def parse_list(source: Source, reply: Reply, verb: str) -> ListPage:
+    """Parse one page of a list. Raise OaiError if the repository reports an error, ParseError if it is not such a list."""
+    root, no_match = _check_response(source, reply, verb)
+    container = root.find(f"{_NS}{verb}")
+    nodes = [] if container is None else container.findall(_RECORD if verb == "ListRecords" else _HEADER)
+    pairs = [
+        (_find_header(node), _parse_item(node)) if verb == "ListRecords" else (_parse_header(node), InvalidRecord(None, "a header"))
+        for node in nodes
+    ]
+    token = None if container is None else container.find(_TOKEN)
+    return ListPage(
         reply=reply,
-        heads=tuple(head for head, _ in pairs),
+        headers=tuple(head for head, _ in pairs),
         items=tuple(item for _, item in pairs) if verb == "ListRecords" else (),
         token=None if token is None else (token.text or "").strip() or None,
         size=_number(token, "completeListSize"),
-        place=_number(token, "cursor"),
+        offset=_number(token, "cursor"),
         expires=None if token is None else token.get("expirationDate"),
-        none=none,
+        no_match=no_match,
     )
 
 
-def single(source: Source, reply: Reply) -> Item:
-    """Read the answer to GetRecord; raises like ``listed``."""
-    root, _ = _checked(source, reply, "GetRecord")
+def parse_record(source: Source, reply: Reply) -> Item:
+    """Parse the response to GetRecord. Raises the same errors as ``parse_list``."""
+    root, _ = _check_response(source, reply, "GetRecord")
     record = root.find(f"{_NS}GetRecord/{_RECORD}")
     if record is None:
         raise ParseError(f"{source.name}: {reply.url} holds no record")
-    return _item(record)
+    return _parse_item(record)
 
 
-def named(source: Source, reply: Reply, verb: str, part: str, name: str) -> tuple[list[str], str | None]:
-    """Read what ListSets or ListMetadataFormats names, and the resumption token; raises like ``listed``."""
-    root, _ = _checked(source, reply, verb)
-    found = root.find(f"{_NS}{verb}")
-    if found is None:
+def parse_names(source: Source, reply: Reply, verb: str, part: str, name: str) -> tuple[list[str], str | None]:
+    """Return the names in a response to ListSets or ListMetadataFormats, and the resumption token. Raises like ``parse_list``."""
+    root, _ = _check_response(source, reply, verb)
+    container = root.find(f"{_NS}{verb}")
+    if container is None:
         return [], None
-    texts = [text for node in found.iterfind(f"{_NS}{part}") if (text := _text(node, f"{_NS}{name}"))]
-    return texts, _text(found, _TOKEN) or None
+    texts = [text for node in container.iterfind(f"{_NS}{part}") if (text := _text(node, f"{_NS}{name}"))]
+    return texts, _text(container, _TOKEN) or None
 
 
-def calendar(source: Source, reply: Reply) -> Calendar:
-    """Read from the answer to Identify how the repository writes time; raises ParseError at no granularity of OAI-PMH's."""
+def parse_calendar(source: Source, reply: Reply) -> Calendar:
+    """Parse the date format in the response to Identify. Raise ParseError if the granularity is not one of OAI-PMH's two."""
     root = parse_xml(reply)
     granularity = (root.findtext(f"{_NS}Identify/{_NS}granularity") or "").strip()
-    if granularity not in FORMS:
+    if granularity not in GRANULARITIES:
         raise ParseError(f"{source.name}: {reply.url} declares the granularity {granularity!r}, which is none of OAI-PMH's two")
-    earliest = read_stamp(root.findtext(f"{_NS}Identify/{_NS}earliestDatestamp") or "")
-    return Calendar(*FORMS[granularity], earliest, read_stamp(root.findtext(f"{_NS}responseDate") or ""))
+    earliest = parse_timestamp(root.findtext(f"{_NS}Identify/{_NS}earliestDatestamp") or "")
+    return Calendar(*GRANULARITIES[granularity], earliest, parse_timestamp(root.findtext(f"{_NS}responseDate") or ""))
 
 
-def _checked(source: Source, reply: Reply, verb: str) -> tuple[_Element, bool]:
-    """Give the answer's root, and whether it says noRecordsMatch."""
+def _check_response(source: Source, reply: Reply, verb: str) -> tuple[_Element, bool]:
+    """Return the root element and whether the response is noRecordsMatch."""
     root = parse_xml(reply)
     if root.tag != f"{_NS}OAI-PMH":
         raise ParseError(f"{source.name}: {reply.url} is no OAI-PMH answer but <{etree.QName(root).localname}>; correct the source's url")
     errors = [(node.get("code") or "no code", " ".join((node.text or "").split())) for node in root.iterfind(f"{_NS}error")]
     codes = frozenset(code for code, _ in errors)
     if errors and codes != {"noRecordsMatch"}:
-        told = "; ".join(f"{code}: {text}" if text else code for code, text in errors)
-        raise Told(f"{source.name}: {reply.url} says {told}", codes)
+        message = "; ".join(f"{code}: {text}" if text else code for code, text in errors)
+        raise OaiError(f"{source.name}: {reply.url} says {message}", codes)
     if not errors and root.find(f"{_NS}{verb}") is None:
         raise ParseError(f"{source.name}: {reply.url} holds no {verb}")
     return root, bool(errors)
 
 
-def _head(record: _Element) -> Head | None:
+def _find_header(record: _Element) -> Header | None:
     header = record.find(_HEADER)
-    return None if header is None else _header(header)
+    return None if header is None else _parse_header(header)
 
 
-def _header(header: _Element) -> Head:
-    return Head(
+def _parse_header(header: _Element) -> Header:
+    return Header(
         key=_text(header, _IDENTIFIER),
-        stamp=_text(header, _DATESTAMP),
+        datestamp=_text(header, _DATESTAMP),
         sets=tuple((node.text or "").strip() for node in header.iterfind(_SET)),
         deleted=header.get("status") == "deleted",
     )
@@ -146,19 +149,19 @@ def _text(node: _Element, tag: str) -> str:
     return (node.findtext(tag) or "").strip()
 
 
-def _item(record: _Element) -> Item:
-    head = _head(record)
+def _parse_item(record: _Element) -> Item:
+    head = _find_header(record)
     if head is None:
         return InvalidRecord(None, "a record without a header")
     if not head.key:
         return InvalidRecord(None, "a record without an identifier")
     if head.deleted:
-        return DeletedRecord(head.key, head.stamp or None)
+        return DeletedRecord(head.key, head.datestamp or None)
     metadata = record.find(_METADATA)
     if metadata is None or not len(metadata):
         return InvalidRecord(head.key, "a record without metadata")
     payload = metadata[0]
-    return Record(head.key, payload, etree.tostring(payload, encoding="utf-8", with_tail=False), head.stamp or None)
+    return Record(head.key, payload, etree.tostring(payload, encoding="utf-8", with_tail=False), head.datestamp or None)
 
 
 def _number(token: _Element | None, name: str) -> int | None:

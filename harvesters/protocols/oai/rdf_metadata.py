@@ -1,4 +1,4 @@
-"""OAI-PMH metadata in RDF/XML: the record as a graph of its first resource."""
+"""Metadata in RDF/XML: a record becomes a graph of its first resource."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 _STEPS = 2  # named nodes away from the resource: all of them came in its own record
 
 
-def as_graph(item: Item) -> Record[Any] | DeletedRecord | InvalidRecord:
-    """Read a record's metadata as RDF/XML; one that is none, or whose first resource has no IRI, is unreadable."""
+def parse_graph(item: Item) -> Record[Any] | DeletedRecord | InvalidRecord:
+    """Parse a record's metadata as RDF/XML. If that fails or its first resource has no IRI, the record is unreadable."""
     if not isinstance(item, Record):
         return item
-    first = _first(item.payload)
+    first = _first_resource(item.payload)
     about = None if first is None else first.get(f"{_RDF}about")
     if not about:
         return InvalidRecord(item.key, f"its metadata, <{item.payload.tag}>, is no RDF/XML whose first resource has an IRI (rdf:about)")
@@ -36,7 +36,7 @@ def as_graph(item: Item) -> Record[Any] | DeletedRecord | InvalidRecord:
         return InvalidRecord(item.key, f"its RDF/XML holds {error}")
 
 
-def _first(payload: _Element) -> _Element | None:
+def _first_resource(payload: _Element) -> _Element | None:
     if payload.tag != f"{_RDF}RDF":
         return payload
     return next(payload.iterchildren("*"), None)

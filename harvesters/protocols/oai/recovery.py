@@ -1,7 +1,7 @@
-"""Lists in parts: what is done when an OAI-PMH token has expired or a page cannot be read.
+"""Recovery when an OAI-PMH token has expired or a page cannot be read.
 
-A list in order of datestamps goes on from the newest one; any other is begun anew. Where that does not help, the window of
-time is cut in two, again and again, down to single records.
+A list sorted by datestamp resumes at the newest one; any other restarts. If that does not help, the
+time window is split in two, repeatedly, down to single records.
 """
 
 from __future__ import annotations
@@ -10,159 +10,172 @@ from dataclasses import dataclass, field, replace
 
 from harvesters.errors import HarvestError, ParseError
 from harvesters.page_model import DeletedRecord, InvalidRecord, SourcePosition
-from harvesters.protocols.error_recovery import UNREAD, Repeats, empties, fault
+from harvesters.protocols.error_recovery import RECORD_ERRORS, LoopDetector, count_empty_pages, count_unreadable
 from harvesters.protocols.oai import parser
-from harvesters.protocols.oai.cursor import Repository, Spot
-from harvesters.protocols.oai.parser import Head, Item, Listed, Told
-from harvesters.protocols.oai.window import Calendar, Window, by_stamps, by_time, step
+from harvesters.protocols.oai.cursor import OaiCursor, Repository
+from harvesters.protocols.oai.parser import Header, Item, ListPage, OaiError
+from harvesters.protocols.oai.window import Calendar, Window, is_minimal, split_by_datestamps, split_by_time
 
-_FEW = 8  # records that are asked for one by one: cutting their window further would cost as many requests
-_ORDER = 8  # datestamps that rose: records without order do so once in 40,320 times
+_MAX_SINGLE_REQUESTS = 8  # records that are asked for one by one: cutting their window further would cost as many requests
+_MIN_ASCENDING = 8  # datestamps that rose: records without order do so once in 40,320 times
 
 
 @dataclass(slots=True)
-class Held:
-    """What this process knows of the present list beyond its cursor; without it some records come once more, which harms nothing.
+class ListProgress:
+    """What this process knows about the current list beyond its cursor. Without it some records come again, which is harmless.
 
-    *had* are the keys that the list of a single step has brought, *left* the headers that are still to be asked for singly.
+    *seen_keys* are the keys that the list of a minimal window has brought, *remaining* the headers
+    still to be requested one by one.
     """
 
-    repeats: Repeats
-    had: set[str] = field(default_factory=set)
-    left: list[Head] | None = None
+    loop_detector: LoopDetector
+    seen_keys: set[str] = field(default_factory=set)
+    remaining: list[Header] | None = None
 
 
-def anew(there: Repository, spot: Spot, error: HarvestError) -> Spot:
-    """Give where to go on when the present token is refused; raises ParseError where neither order nor a new beginning helps."""
+def restart_from(repository: Repository, state: OaiCursor, error: HarvestError) -> OaiCursor:
+    """Return where to continue after the current token was rejected. Raise ParseError if neither sorting nor a restart helps."""
     try:
-        calendar = there.calendar()
-        todo, order = _rest(there, spot, calendar)
-        if todo != spot.todo:
-            return spot.doubted(order).reading(todo)
-        if spot.restarts:
-            return _cut(there, spot, calendar)
-    except UNREAD as unwell:
-        if spot.restarts:
-            lasting = f" (the token was to last to {spot.expires})" if spot.expires else ""
-            raise ParseError(f"{error}{lasting}; its list cannot be read to the end") from unwell
-    return spot.reading(spot.todo, restarts=1)
+        calendar = repository.fetch_calendar()
+        todo, order = _remaining_windows(repository, state, calendar)
+        if todo != state.todo:
+            return state.mark_incomplete(order).restart_with(todo)
+        if state.restarts:
+            return _split_first_window(repository, state, calendar)
+    except RECORD_ERRORS as probe_error:
+        if state.restarts:
+            lasting = f" (the token was to last to {state.expires})" if state.expires else ""
+            raise ParseError(f"{error}{lasting}; its list cannot be read to the end") from probe_error
+    return state.restart_with(state.todo, restarts=1)
 
 
-def split(there: Repository, spot: Spot, error: HarvestError) -> Spot:
-    """Give where to go on when the present page cannot be read, and only that; raises *error* where more is amiss."""
-    faults = fault(there.source.name, spot.faults, error)
-    calendar = there.calendar(error)
-    todo, order = _rest(there, spot, calendar)
-    return _cut(there, replace(spot.doubted(order if todo != spot.todo else None), todo=todo, faults=faults), calendar)
+def split_window(repository: Repository, state: OaiCursor, error: HarvestError) -> OaiCursor:
+    """Return where to continue after a page that cannot be read. Raise *error* if the whole repository fails."""
+    faults = count_unreadable(repository.source.name, state.faults, error)
+    calendar = repository.fetch_calendar(error)
+    todo, order = _remaining_windows(repository, state, calendar)
+    return _split_first_window(
+        repository, replace(state.mark_incomplete(order if todo != state.todo else None), todo=todo, faults=faults), calendar
+    )
 
 
-def _rest(there: Repository, spot: Spot, calendar: Calendar) -> tuple[tuple[Window, ...], str | None]:
-    """Give the windows that are still to be read, and why they may not be all.
+def _remaining_windows(repository: Repository, state: OaiCursor, calendar: Calendar) -> tuple[tuple[Window, ...], str | None]:
+    """Return the windows still to read, and the reason why they may miss records.
 
-    A list in order so far is taken up at its newest datestamp if the repository has no more records before that than were read;
-    where it does not count them, if the list is too long to be in order by chance.
+    A list that was sorted so far resumes at its newest datestamp if the repository counts no more
+    records before it than were read; without a count, if the list is too long to be sorted by
+    chance.
     """
-    start, until = spot.todo[0]
-    newest = calendar.floor(spot.newest) if spot.rising and spot.newest else None
+    start, until = state.todo[0]
+    newest = calendar.truncate(state.newest) if state.rising and state.newest else None
     if newest is None or (start is not None and newest <= start) or (until is not None and newest > until):
-        return spot.todo, None
-    count, read = _counted(there, spot, (start, calendar.before(newest))), spot.came - spot.ties
-    if count > read if count is not None else spot.steps < _ORDER:
-        return spot.todo, None
-    proven = count == read or (spot.total is not None and len(there.groups) == 1)
+        return state.todo, None
+    count, read = _count_records(repository, state, (start, calendar.step_before(newest))), state.came - state.ties
+    if count > read if count is not None else state.steps < _MIN_ASCENDING:
+        return state.todo, None
+    proven = count == read or (state.total is not None and len(repository.groups) == 1)
     why = f"the list was taken up at the datestamp {newest}, up to which it was in order; that alone does not prove it complete"
-    return ((newest, until), *spot.todo[1:]), None if proven else why
+    return ((newest, until), *state.todo[1:]), None if proven else why
 
 
-def _counted(there: Repository, spot: Spot, window: Window) -> int | None:
-    """Ask how many records *window* holds, None where that is not told."""
-    part = _named(there, spot, window)
+def _count_records(repository: Repository, state: OaiCursor, window: Window) -> int | None:
+    """Return the number of records in *window*, or None if the repository does not declare it."""
+    part = _list_headers(repository, state, window)
     if part is None:
         return None
-    return part.size if part.size is not None else len(part.heads) if part.token is None else None
+    return part.size if part.size is not None else len(part.headers) if part.token is None else None
 
 
-def _cut(there: Repository, spot: Spot, calendar: Calendar) -> Spot:
-    """Cut the present window by what ListIdentifiers tells of it, else in its middle; ask singly where no cut helps."""
-    window = spot.todo[0]
-    if step(window):
-        return spot.singly(window)
-    part = _named(there, spot, window)
-    if part is not None and spot.whole and spot.total is None:
-        spot = replace(spot, total=part.size)
-    if part is not None and part.token is None and (len(part.heads) <= _FEW or len({head.stamp for head in part.heads if head}) == 1):
-        return spot.singly(window)
-    halves = by_stamps(window, [head.stamp for head in part.heads if head], calendar) if part else ()
-    halves = halves or by_time(window, calendar)
-    return spot.reading((*halves, *spot.todo[1:])) if halves else spot.singly(window)
+def _split_first_window(repository: Repository, state: OaiCursor, calendar: Calendar) -> OaiCursor:
+    """Split the current window by the datestamps of ListIdentifiers, else in its middle.
+
+    If it cannot be split, its records are requested one by one.
+    """
+    window = state.todo[0]
+    if is_minimal(window):
+        return state.one_by_one(window)
+    part = _list_headers(repository, state, window)
+    if part is not None and state.is_full_list and state.total is None:
+        state = replace(state, total=part.size)
+    if (
+        part is not None
+        and part.token is None
+        and (len(part.headers) <= _MAX_SINGLE_REQUESTS or len({head.datestamp for head in part.headers if head}) == 1)
+    ):
+        return state.one_by_one(window)
+    halves = split_by_datestamps(window, [head.datestamp for head in part.headers if head], calendar) if part else ()
+    halves = halves or split_by_time(window, calendar)
+    return state.restart_with((*halves, *state.todo[1:])) if halves else state.one_by_one(window)
 
 
-def _named(there: Repository, spot: Spot, window: Window) -> Listed | None:
-    """Ask for the headers of *window*, the first part of them; None where they cannot be read either."""
+def _list_headers(repository: Repository, state: OaiCursor, window: Window) -> ListPage | None:
+    """Return the first page of headers in *window*, or None if it cannot be read either."""
     try:
-        return there.list("ListIdentifiers", spot.group, window, None)
-    except UNREAD:
+        return repository.fetch_list("ListIdentifiers", state.group, window, None)
+    except RECORD_ERRORS:
         return None
 
 
-def alone(there: Repository, spot: Spot, held: Held) -> tuple[Item | None, SourcePosition | None, Spot]:
-    """Ask for one record of the present window; None where none is left."""
-    if held.left is None:
+def fetch_single_record(
+    repository: Repository, state: OaiCursor, progress: ListProgress
+) -> tuple[Item | None, SourcePosition | None, OaiCursor]:
+    """Request one record of the current window. Return None as the item if none is left."""
+    if progress.remaining is None:
         try:
-            held.left = _all_named(there, spot, held)
-        except UNREAD as error:
-            if (isinstance(error, Told) and "badResumptionToken" in error.codes) or not step(spot.todo[0]):
+            progress.remaining = _list_remaining_headers(repository, state, progress)
+        except RECORD_ERRORS as error:
+            if (isinstance(error, OaiError) and "badResumptionToken" in error.codes) or not is_minimal(state.todo[0]):
                 raise ParseError(f"{error}; its list cannot be read to the end") from error
-            there.calendar(error)
-            why = f"the records of {spot.todo[0][0]} can be neither read nor listed: {error}"
-            return InvalidRecord(None, why), None, spot.doubted(why).done(len(there.groups))
-    if not held.left:
-        held.left = None
-        lost = not (spot.after or held.had or there.singly)
-        told = "a page of ListRecords cannot be read, and ListIdentifiers names no record that was on it" if lost else None
-        return None, None, spot.doubted(told).done(len(there.groups))
-    head = held.left.pop(0)
-    item, at, broken = _one(there, head)
-    faults = fault(there.source.name, spot.faults, broken) if broken else 0
-    spot = replace(spot, after=head.key, faults=faults)
-    if not held.left:
-        held.left = None
-        spot = spot.done(len(there.groups))
-    return item, at, spot
+            repository.fetch_calendar(error)
+            why = f"the records of {state.todo[0][0]} can be neither read nor listed: {error}"
+            return InvalidRecord(None, why), None, state.mark_incomplete(why).next_window(len(repository.groups))
+    if not progress.remaining:
+        progress.remaining = None
+        lost = not (state.after or progress.seen_keys or repository.one_by_one)
+        reason = "a page of ListRecords cannot be read, and ListIdentifiers names no record that was on it" if lost else None
+        return None, None, state.mark_incomplete(reason).next_window(len(repository.groups))
+    head = progress.remaining.pop(0)
+    item, position, broken = _get_record(repository, head)
+    faults = count_unreadable(repository.source.name, state.faults, broken) if broken else 0
+    state = replace(state, after=head.key, faults=faults)
+    if not progress.remaining:
+        progress.remaining = None
+        state = state.next_window(len(repository.groups))
+    return item, position, state
 
 
-def _all_named(there: Repository, spot: Spot, held: Held) -> list[Head]:
-    """List the headers of the present window that are still to be asked for, by identifier."""
-    found: dict[str, Head] = {}
+def _list_remaining_headers(repository: Repository, state: OaiCursor, progress: ListProgress) -> list[Header]:
+    """Return the headers of the current window that are still to be requested, sorted by identifier."""
+    headers: dict[str, Header] = {}
     token: str | None = None
-    empty, repeats = 0, Repeats(there.source.name)
+    empty, loop_detector = 0, LoopDetector(repository.source.name)
     restarted = False
     while True:
         try:
-            part = there.list("ListIdentifiers", spot.group, spot.todo[0], token)
-        except Told:
+            part = repository.fetch_list("ListIdentifiers", state.group, state.todo[0], token)
+        except OaiError:
             if token is None or restarted:
                 raise
-            token, restarted, repeats = None, True, Repeats(there.source.name)
+            token, restarted, loop_detector = None, True, LoopDetector(repository.source.name)
             continue
-        found |= {head.key: head for head in part.heads if head and head.key and not head.within(there.groups[: spot.group])}
-        empty = empties(there.source.name, part.reply.url, empty, part.heads)
-        repeats.token(part.reply.url, part.token)
+        headers |= {head.key: head for head in part.headers if head and head.key and not head.in_sets(repository.groups[: state.group])}
+        empty = count_empty_pages(repository.source.name, part.reply.url, empty, part.headers)
+        loop_detector.check_token(part.reply.url, part.token)
         token = part.token
         if token is None:
-            return [found[key] for key in sorted(found) if key > spot.after and key not in held.had]
+            return [headers[key] for key in sorted(headers) if key > state.after and key not in progress.seen_keys]
 
 
-def _one(there: Repository, head: Head) -> tuple[Item, SourcePosition | None, HarvestError | None]:
-    """Get one record; what keeps it from being read is given too, unless the whole repository is amiss."""
+def _get_record(repository: Repository, head: Header) -> tuple[Item, SourcePosition | None, HarvestError | None]:
+    """Request one record. Return the error too, if it concerns this record alone."""
     if head.deleted:
-        return DeletedRecord(head.key, head.stamp or None), None, None
-    at = None
+        return DeletedRecord(head.key, head.datestamp or None), None, None
+    position = None
     try:
-        reply = there.ask({"verb": "GetRecord", "identifier": head.key, "metadataPrefix": there.prefix})
-        at = reply.at
-        return parser.single(there.source, reply), at, None
-    except UNREAD as error:
-        if not isinstance(error, Told):
-            there.calendar(error)
-        return InvalidRecord(head.key, str(error)), at, error
+        reply = repository.request({"verb": "GetRecord", "identifier": head.key, "metadataPrefix": repository.prefix})
+        position = reply.at
+        return parser.parse_record(repository.source, reply), position, None
+    except RECORD_ERRORS as error:
+        if not isinstance(error, OaiError):
+            repository.fetch_calendar(error)
+        return InvalidRecord(head.key, str(error)), position, error

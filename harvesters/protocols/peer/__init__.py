@@ -1,1 +1,1 @@
-"""Other Stocktake servers, by their journal."""
+"""Other Stocktake servers, harvested by their journal."""

@@ -1,6 +1,6 @@
-"""Another Stocktake: the records that its journal tells of, without those that it had from us, and those that are gone.
+"""Harvest another Stocktake by its journal: its changed and deleted records, except those that it took from us.
 
-Source: docs/explanation/journal.md, docs/reference/feeds.md (/ldes/version, what one record was after one entry)
+Source: docs/explanation/journal.md, docs/reference/feeds.md (/ldes/version: a record as it was after an entry)
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from harvesters.option_schema import Option, get_option, option_names
 from harvesters.page_model import Page, Pages
 from harvesters.payloads.graph import Graph
 from harvesters.payloads.rdf_parser import parse_quads
-from harvesters.protocols.cursor import read, write
+from harvesters.protocols.cursor import read_cursor, write_cursor
 from harvesters.protocols.peer import record
-from harvesters.protocols.peer.journal import Head, Replay, front, known, meet, number_of
-from harvesters.protocols.peer.record import Item, Name, lineage, name, statements
+from harvesters.protocols.peer.journal import JournalReplay, RemoteHead, entry_number, fetch_head, home_url, last_entry_id
+from harvesters.protocols.peer.record import Item, RecordName, origin_chain, parse_name, parse_statements
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
@@ -32,16 +32,18 @@ OPTIONS: Mapping[str, Option] = {
     "relayed": Option(bool, True, "Take also what it had from other Stocktakes, but never what was here before."),
 }
 
-ROWS = 500  # records a page: a checkpoint each
-ONE_BY_ONE = 1_000  # records that are asked for one by one; where more have changed the whole journal is read, which then is fewer requests
+MAX_RECORDS = 500  # records a page: a checkpoint each
+MAX_SINGLE_REQUESTS = (
+    1_000  # records that are asked for one by one; where more have changed the whole journal is read, which then is fewer requests
+)
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class _Spot:
-    """Where a harvest stands: the journal up to *number*, whose id is *id*, was read from behind the entry *after*, whose id is *since*.
+class PeerCursor:
+    """Position in a journal: it is read up to entry *number* with *id*, starting after entry *after* with the id *since*.
 
-    *last* is the graph behind which it goes on; *again* as on a page.
+    *last* is the last graph that was read; *again* as in Page.
     """
 
     base: str
@@ -54,143 +56,150 @@ class _Spot:
 
 
 @dataclass(slots=True)
-class _Reading:
-    """How the records of one Stocktake are read; what it says of its registries is remembered."""
+class PeerReader:
+    """Reads the records of one peer; the descriptions of its registries are cached."""
 
     source: Source
     fetch: Fetch
-    head: Head
+    head: RemoteHead
     registries: dict[str, list[Quad]] = field(default_factory=dict)
 
-    def wanted(self, about: Name | None) -> bool:
+    def is_selected(self, about: RecordName | None) -> bool:
+        """Return whether the record is from a registry that the source definition selects."""
         chosen = option_names(self.source, OPTIONS, "sources")
         return about is not None and (not chosen or about.registry in chosen)
 
-    def taken(self, graph: str, held: list[Quad]) -> bool:
-        """Tell whether a record is to be taken: what came from us, or passed through us, is not, or it would go round for ever."""
-        before = lineage(graph, held)
+    def is_accepted(self, graph: str, quads: list[Quad]) -> bool:
+        """Return whether a record is accepted. One that came from us or through us is not: it would circulate for ever."""
+        origins = origin_chain(graph, quads)
         ours = self.fetch.base
-        return not before or (
-            bool(get_option(self.source, OPTIONS, "relayed")) and not (ours and any(it.startswith(ours) for it in before))
+        return not origins or (
+            bool(get_option(self.source, OPTIONS, "relayed")) and not (ours and any(record.startswith(ours) for record in origins))
         )
 
-    def item(self, about: Name, graph: str, held: list[Quad], registry: Callable[[str], list[Quad]]) -> Iterator[Item]:
-        """Give the record that *graph* is, nothing where it is not to be taken."""
-        if self.taken(graph, held):
+    def records(self, about: RecordName, graph: str, quads: list[Quad], registry: Callable[[str], list[Quad]]) -> Iterator[Item]:
+        """Yield the record in *graph*, or nothing if it is not accepted."""
+        if self.is_accepted(graph, quads):
             if about.registry not in self.registries:
                 self.registries[about.registry] = registry(f"{self.head.base}source/{about.registry}")
-            yield record.item(about, graph, held, self.registries[about.registry])
+            yield record.parse_record(about, graph, quads, self.registries[about.registry])
 
 
 def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[Graph]:
-    """Collect the records of another Stocktake; after the first run those that its journal's new entries touched.
+    """Yield the records of another Stocktake; after the first run, those that new journal entries changed.
 
-    *since* only tells that changes are enough: where the last run ended is told by the ETag that the journal's head had then. Each
-    entry is proved before a record of it is told. Raises ParseError where there is no journal, where one does not hold, or where its
-    IRIs begin as ours do.
+    *since* only says that changes suffice: the ETag of the journal's head tells where the last run
+    ended. Each entry is verified before its records are returned. Raises ParseError if there is no
+    journal, if an entry is invalid, or if both servers have the same base IRI.
     """
-    spot = read(_Spot, cursor)
-    if spot is None:
-        head = meet(source, fetch)
+    state = read_cursor(PeerCursor, cursor)
+    if state is None:
+        head = fetch_head(source, fetch)
         if head is None:
             yield Page((), None, unchanged=True)
             return
-        _apart(source, fetch, head)
-        after, name_ = _begun(source, fetch, head) if since is not None else (0, "")
-        spot = _Spot(head.base, head.number, head.id, after, name_, again=cursor is not None)
-    yield from _walk(_Reading(source, fetch, Head(front(source), spot.base, spot.number, spot.id)), spot)
+        _check_base(source, fetch, head)
+        after, name_ = _start_entry(source, fetch, head) if since is not None else (0, "")
+        state = PeerCursor(head.base, head.number, head.id, after, name_, again=cursor is not None)
+    yield from _read_journal(PeerReader(source, fetch, RemoteHead(home_url(source), state.base, state.number, state.id)), state)
 
 
-def _apart(source: Source, fetch: Fetch, head: Head) -> None:
+def _check_base(source: Source, fetch: Fetch, head: RemoteHead) -> None:
     if head.base == fetch.base:
-        told = f"the IRIs of {head.url} begin with {head.base}, as ours do, so nothing tells whose a record is"
+        problem = f"the IRIs of {head.url} begin with {head.base}, as ours do, so nothing tells whose a record is"
         cure = "give one of the two a base of its own (STOCKTAKE_BASE), or follow it with `stocktake mirror`"
-        raise ParseError(f"{source.name}: {told}; {cure}")
+        raise ParseError(f"{source.name}: {problem}; {cure}")
 
 
-def _begun(source: Source, fetch: Fetch, head: Head) -> tuple[int, str]:
-    """Give number and id of the entry behind which the news begins, none where all is to be read."""
-    before = known(source, fetch)
-    number = number_of(source, fetch, head, before) if before else None
+def _start_entry(source: Source, fetch: Fetch, head: RemoteHead) -> tuple[int, str]:
+    """Return number and id of the entry after which to read; (0, "") to read everything."""
+    before = last_entry_id(source, fetch)
+    number = entry_number(source, fetch, head, before) if before else None
     if before and number is None:
         log.warning("remote journal was rewound or replaced; re-reading from the start", source=source.name, known=before)
     return (number, before) if before and number else (0, "")
 
 
-def _walk(told: _Reading, spot: _Spot) -> Pages[Graph]:
-    if spot.after:
+def _read_journal(peer: PeerReader, state: PeerCursor) -> Pages[Graph]:
+    if state.after:
         try:
-            for page, after in _news(told, spot):
-                spot = after
+            for page, after in _read_changes(peer, state):
+                state = after
                 yield page
             return
-        except _Unlevel as error:
-            log.info("remote index unavailable; reading changes from the whole journal", source=told.source.name, reason=str(error))
-    with _replayed(told, spot, 0, None) as replay:
-        for page, _ in _pages(spot, replay, lambda graph, entry: _all(told, replay, graph) if entry > spot.after else iter(())):
+        except OutOfSync as error:
+            log.info("remote index unavailable; reading changes from the whole journal", source=peer.source.name, reason=str(error))
+    with _replay_journal(peer, state, 0, None) as replay:
+        for page, _ in _read_pages(
+            state, replay, lambda graph, entry: _record_from_journal(peer, replay, graph) if entry > state.after else iter(())
+        ):
             yield page
 
 
-def _news(told: _Reading, spot: _Spot) -> Iterator[tuple[Page[Graph], _Spot]]:
-    """Give what the entries since the last run touched, each record as the other's feed tells it; raises _Unlevel where that cannot be."""
-    with _replayed(told, spot, spot.after, spot.since) as replay:
-        if (count := replay.count()) > ONE_BY_ONE:
-            raise _Unlevel(f"{count} records have changed")
-        yield from _pages(spot, replay, lambda graph, entry: _one(told, replay, graph, entry))
+def _read_changes(peer: PeerReader, state: PeerCursor) -> Iterator[tuple[Page[Graph], PeerCursor]]:
+    """Yield the records changed since the last run, as the peer's feed describes them. Raise OutOfSync if that is impossible."""
+    with _replay_journal(peer, state, state.after, state.since) as replay:
+        if (count := replay.count_changed()) > MAX_SINGLE_REQUESTS:
+            raise OutOfSync(f"{count} records have changed")
+        yield from _read_pages(state, replay, lambda graph, entry: _record_from_feed(peer, replay, graph, entry))
 
 
 @contextmanager
-def _replayed(told: _Reading, spot: _Spot, after: int, since: str | None) -> Iterator[Replay]:
-    with tempfile.TemporaryDirectory(prefix="stocktake-") as folder, closing(Replay(Path(folder), spot.base)) as replay:
-        replay.take(told.source, told.fetch, told.head, after, since)
-        log.info("remote journal read", source=told.source.name, after=after, upto=spot.number, touched=replay.count())
+def _replay_journal(peer: PeerReader, state: PeerCursor, after: int, since: str | None) -> Iterator[JournalReplay]:
+    with tempfile.TemporaryDirectory(prefix="stocktake-") as folder, closing(JournalReplay(Path(folder), state.base)) as replay:
+        replay.apply_entries(peer.source, peer.fetch, peer.head, after, since)
+        log.info("remote journal read", source=peer.source.name, after=after, upto=state.number, touched=replay.count_changed())
         yield replay
 
 
-class _Unlevel(Exception):
-    """What changed cannot be read record by record: the other's feed does not tell it, or not as its journal does, or it is too much."""
+class OutOfSync(Exception):
+    """Changes cannot be read record by record: the peer's feed lacks them or differs from its journal, or there are too many."""
 
 
-def _pages(spot: _Spot, replay: Replay, items: Callable[[str, int], Iterator[Item]]) -> Iterator[tuple[Page[Graph], _Spot]]:
+def _read_pages(
+    state: PeerCursor, replay: JournalReplay, items: Callable[[str, int], Iterator[Item]]
+) -> Iterator[tuple[Page[Graph], PeerCursor]]:
     while True:
-        graphs = replay.touched(spot.last, ROWS)
-        found = tuple(item for graph, entry in graphs for item in items(graph, entry))
-        spot = replace(spot, last=graphs[-1][0] if graphs else spot.last)
-        ended = len(graphs) < ROWS
-        yield Page(found, None if ended else write(spot), again=spot.again), spot
+        graphs = replay.changed_graphs(state.last, MAX_RECORDS)
+        records = tuple(item for graph, entry in graphs for item in items(graph, entry))
+        state = replace(state, last=graphs[-1][0] if graphs else state.last)
+        ended = len(graphs) < MAX_RECORDS
+        yield Page(records, None if ended else write_cursor(state), again=state.again), state
         if ended:
             return
 
 
-def _all(told: _Reading, replay: Replay, graph: str) -> Iterator[Item]:
-    """Give a record as it is by the whole journal."""
-    about = name(graph, told.head.base)
-    if about and told.wanted(about):
-        yield from told.item(about, graph, statements(replay.held(graph)), lambda registry: statements(replay.held(registry)))
+def _record_from_journal(peer: PeerReader, replay: JournalReplay, graph: str) -> Iterator[Item]:
+    """Yield a record as the whole journal describes it."""
+    about = parse_name(graph, peer.head.base)
+    if about and peer.is_selected(about):
+        yield from peer.records(
+            about, graph, parse_statements(replay.statements(graph)), lambda registry: parse_statements(replay.statements(registry))
+        )
 
 
-def _one(told: _Reading, replay: Replay, graph: str, entry: int) -> Iterator[Item]:
-    """Give a record as the other's feed tells that it was after an entry; raises _Unlevel where that does not fit the journal."""
-    about = name(graph, told.head.base)
-    if not about or not told.wanted(about):
+def _record_from_feed(peer: PeerReader, replay: JournalReplay, graph: str, entry: int) -> Iterator[Item]:
+    """Yield a record as the peer's feed describes it after an entry. Raise OutOfSync if that differs from the journal."""
+    about = parse_name(graph, peer.head.base)
+    if not about or not peer.is_selected(about):
         return
-    news = statements(replay.held(graph))
-    if record.is_gone(graph, news, told.head.base):
-        yield from told.item(about, graph, news, lambda _: [])
+    changes = parse_statements(replay.statements(graph))
+    if record.is_deleted(graph, changes, peer.head.base):
+        yield from peer.records(about, graph, changes, lambda _: [])
         return
-    version = f"ldes/version/{entry}/{graph.removeprefix(f'{told.head.base}record/')}"
-    held = _graph(told, version, f"{told.head.base}{version}")
-    if not set(news) <= set(held):
-        raise _Unlevel(f"{told.head.url}{version} does not hold what entry {entry} brought")
-    yield from told.item(about, graph, held, lambda registry: _graph(told, registry.removeprefix(told.head.base), registry))
+    version = f"ldes/version/{entry}/{graph.removeprefix(f'{peer.head.base}record/')}"
+    quads = _fetch_graph(peer, version, f"{peer.head.base}{version}")
+    if not set(changes) <= set(quads):
+        raise OutOfSync(f"{peer.head.url}{version} does not hold what entry {entry} brought")
+    yield from peer.records(about, graph, quads, lambda registry: _fetch_graph(peer, registry.removeprefix(peer.head.base), registry))
 
 
-def _graph(told: _Reading, path: str, graph: str) -> list[Quad]:
-    """Ask for what a graph holds."""
+def _fetch_graph(peer: PeerReader, path: str, graph: str) -> list[Quad]:
+    """Request the statements of a graph."""
     try:
-        reply = told.fetch.get(f"{told.head.url}{path}", accept="application/n-quads, application/n-triples;q=0.9")
+        reply = peer.fetch.get(f"{peer.head.url}{path}", accept="application/n-quads, application/n-triples;q=0.9")
     except NotFoundError as error:
-        raise _Unlevel(str(error)) from error
+        raise OutOfSync(str(error)) from error
     quads = list(parse_quads(reply.content, RdfFormat.N_QUADS, f"{reply.url}: no N-Quads that can be read"))
-    own = [it for it in quads if it.graph_name == NamedNode(graph)] or quads
-    return [Quad(it.subject, it.predicate, it.object) for it in own]
+    in_graph = [quad for quad in quads if quad.graph_name == NamedNode(graph)] or quads
+    return [Quad(quad.subject, quad.predicate, quad.object) for quad in in_graph]

@@ -1,4 +1,4 @@
-"""A Stocktake's journal, read from afar: entries that are proved one by one, and what the graphs that they touch hold after them.
+"""Read a remote journal: verify its entries one by one, and replay what they say about records and registries.
 
 Source: docs/explanation/journal.md (RDF Patch, https://afs.github.io/rdf-delta/rdf-patch.html, with a chain of hashes)
 """
@@ -23,8 +23,8 @@ from journal.errors import ChainError
 from journal.verification import verify_file
 from vocab.iris import is_web
 
-LARGEST = 64 << 30  # bytes of an entry when unpacked: the first harvest of ten million records has about that
-_PER = 1_000  # entries that are listed at once
+MAX_ENTRY_BYTES = 64 << 30  # bytes of an entry when unpacked: the first harvest of ten million records has about that
+_LIST_SIZE = 1_000  # entries that are listed at once
 _ID = re.compile(r"[0-9a-f]{64}")
 _TABLES = """
 PRAGMA journal_mode = OFF;
@@ -36,8 +36,8 @@ Lines = list[str]  # the statements of a graph, in N-Triples without the closing
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
-    """The newest entry of the journal at *url*: number 0 and no id while it has none; *base* begins all its IRIs."""
+class RemoteHead:
+    """The newest entry of the journal at *url*: number 0 and no id if it is empty; all its IRIs begin with *base*."""
 
     url: str
     base: str
@@ -45,14 +45,14 @@ class Head:
     id: str
 
 
-def front(source: Source) -> str:
-    """Give the address of the other's front page, with a slash at its end."""
+def home_url(source: Source) -> str:
+    """Return the address of the peer's home page, with a slash at its end."""
     return source.url.rstrip("/") + "/"
 
 
-def meet(source: Source, fetch: Fetch) -> Head | None:
-    """Ask for the newest entry; None where it is still the one that the last run saw. Raises ParseError where there is no journal."""
-    address = f"{front(source)}journal/head"
+def fetch_head(source: Source, fetch: Fetch) -> RemoteHead | None:
+    """Request the newest entry. Return None if it has not changed since the last run. Raise ParseError if there is no journal."""
+    address = f"{home_url(source)}journal/head"
     try:
         reply = fetch.get(address, accept="application/json", conditional=True)
     except NotFoundError as error:
@@ -62,36 +62,38 @@ def meet(source: Source, fetch: Fetch) -> Head | None:
     match load_json(reply):
         case {"base": str(base), "number": int(number), "id": str() | None as name} if is_web(base) and base[-1] in "/#":
             if (number > 0 and _ID.fullmatch(name or "")) or (number == 0 and name is None):
-                return Head(front(source), base, number, name or "")
+                return RemoteHead(home_url(source), base, number, name or "")
     raise ParseError(f"{source.name}: {address}: does not tell base, number and id of a newest entry")
 
 
-def known(source: Source, fetch: Fetch) -> str | None:
-    """Give the id of the entry at which the last good run ended, which the address's ETag tells; None where there was none."""
-    told = fetch.validators.get(f"{front(source)}journal/head")
-    match = _ID.search(told.etag or "") if told else None
+def last_entry_id(source: Source, fetch: Fetch) -> str | None:
+    """Return the id of the entry at which the last good run ended, from the stored ETag; None if there was none."""
+    validator = fetch.validators.get(f"{home_url(source)}journal/head")
+    match = _ID.search(validator.etag or "") if validator else None
     return match[0] if match else None
 
 
-def number_of(source: Source, fetch: Fetch, head: Head, name: str) -> int | None:
-    """Give the number of the entry with the id *name*; None where the journal has none, since it was set back or is another one."""
+def entry_number(source: Source, fetch: Fetch, head: RemoteHead, name: str) -> int | None:
+    """Return the number of the entry with the id *name*, or None if the journal lacks it: it was rewound or replaced."""
     before = head.number + 1
     while before > 1:
-        reply = fetch.get(f"{head.url}journal/", {"format": "json", "before": str(before), "per": str(_PER)}, accept="application/json")
-        told = load_json(reply)
-        entries: list[Any] = told.get("entries", []) if isinstance(told, dict) else []
-        numbers = {it.get("id"): it.get("number") for it in entries if isinstance(it, dict)}
-        if isinstance(found := numbers.get(name), int):
-            return found
-        least = min((it for it in numbers.values() if isinstance(it, int)), default=before)
+        reply = fetch.get(
+            f"{head.url}journal/", {"format": "json", "before": str(before), "per": str(_LIST_SIZE)}, accept="application/json"
+        )
+        listing = load_json(reply)
+        entries: list[Any] = listing.get("entries", []) if isinstance(listing, dict) else []
+        numbers = {entry.get("id"): entry.get("number") for entry in entries if isinstance(entry, dict)}
+        if isinstance(number := numbers.get(name), int):
+            return number
+        least = min((entry for entry in numbers.values() if isinstance(entry, int)), default=before)
         if least >= before:
             raise ParseError(f"{source.name}: {reply.url} does not list the entries before {before}")
         before = least
     return None
 
 
-class Replay:
-    """The graphs that entries touch, on disk in *folder*, as they are after the last one that was taken."""
+class JournalReplay:
+    """The graphs that entries changed, in an SQLite file in *folder*, as they are after the last applied entry."""
 
     def __init__(self, folder: Path, base: str) -> None:
         self._folder, self._base = folder, base
@@ -99,22 +101,22 @@ class Replay:
         self._file.executescript(_TABLES)
 
     def close(self) -> None:
-        """Let the file go."""
+        """Close the file."""
         self._file.close()
 
-    def take(self, source: Source, fetch: Fetch, head: Head, after: int, previous: str | None) -> None:
-        """Take the entries above the number *after*, whose entry has the id *previous*, up to *head*.
+    def apply_entries(self, source: Source, fetch: Fetch, head: RemoteHead, after: int, previous: str | None) -> None:
+        """Apply the entries after the number *after*, whose entry has the id *previous*, up to *head*.
 
-        Raises ParseError where one is not what its id says or does not follow the one before.
+        Raises ParseError if an entry does not match its id or does not follow the one before.
         """
         for number in range(after + 1, head.number + 1):
-            entry = self._prove(source, fetch, f"{head.url}journal/{number}.gz", number, previous)
-            self._apply(entry)
+            entry = self._verify_entry(source, fetch, f"{head.url}journal/{number}.gz", number, previous)
+            self._apply_entry(entry)
             previous = entry.id
         if previous and previous != head.id:
             raise ParseError(f"{source.name}: entry {head.number} of {head.url}journal/ is {previous}, but its head was told as {head.id}")
 
-    def _prove(self, source: Source, fetch: Fetch, address: str, number: int, previous: str | None) -> Entry:
+    def _verify_entry(self, source: Source, fetch: Fetch, address: str, number: int, previous: str | None) -> Entry:
         path = self._folder / f"{number:09d}{SUFFIX}"
         try:
             with fetch.download(address) as reply:
@@ -122,25 +124,25 @@ class Replay:
                     shutil.move(reply.path, path)
                 else:
                     path.write_bytes(reply.content)
-            verify_file(path, number, previous, LARGEST)
+            verify_file(path, number, previous, MAX_ENTRY_BYTES)
             return read_header(path)
         except NotFoundError as error:
             raise ParseError(f"{source.name}: {address} is missing, though later entries are there: its journal has a gap") from error
         except ChainError as error:
             raise ParseError(f"{source.name}: {address}: {error}; nothing of this run is published") from error
 
-    def _apply(self, entry: Entry) -> None:
-        rows = self._rows(entry)
+    def _apply_entry(self, entry: Entry) -> None:
+        rows = self._relevant_rows(entry)
         touched = set[str]()
-        for sign, those in groupby(rows, key=lambda it: it[0]):
+        for sign, changes in groupby(rows, key=lambda row: row[0]):
             text = "INSERT OR IGNORE INTO held VALUES (?, ?)" if sign == "A" else "DELETE FROM held WHERE graph = ? AND line = ?"
-            self._file.executemany(text, ((graph, line) for _, graph, line in _noted(those, touched)))
+            self._file.executemany(text, ((graph, line) for _, graph, line in _collect_graphs(changes, touched)))
         self._file.executemany("INSERT OR REPLACE INTO touched VALUES (?, ?)", ((graph, entry.number) for graph in touched))
         self._file.commit()
         entry.path.unlink()
 
-    def _rows(self, entry: Entry) -> Iterator[tuple[str, str, str]]:
-        """Give sign, graph and statement of the rows that are of a record or a registry."""
+    def _relevant_rows(self, entry: Entry) -> Iterator[tuple[str, str, str]]:
+        """Yield sign, graph and statement of the rows about records and registries."""
         begins = (f"{self._base}record/", f"{self._base}source/")
         for row in entry.rows():
             border = row.rindex(" <")
@@ -148,22 +150,22 @@ class Replay:
             if graph.startswith(begins):
                 yield row[0], graph, row[2:border]
 
-    def touched(self, after: str, most: int) -> list[tuple[str, int]]:
-        """Give the records' graphs behind *after* that an entry touched, each with the last one, in their order."""
+    def changed_graphs(self, after: str, most: int) -> list[tuple[str, int]]:
+        """Return up to *most* record graphs after *after* that were changed, each with the number of the last entry, sorted."""
         text = "SELECT graph, entry FROM touched WHERE graph > ? AND graph < ? ORDER BY graph LIMIT ?"
         return self._file.execute(text, (after or f"{self._base}record/", f"{self._base}record0", most)).fetchall()  # 0 comes after /
 
-    def count(self) -> int:
-        """Count the records' graphs that an entry touched."""
+    def count_changed(self) -> int:
+        """Return the number of record graphs that were changed."""
         text = "SELECT count(*) FROM touched WHERE graph > ? AND graph < ?"
         return int(self._file.execute(text, (f"{self._base}record/", f"{self._base}record0")).fetchone()[0])
 
-    def held(self, graph: str) -> Lines:
-        """Give what a graph holds by the entries that were taken."""
+    def statements(self, graph: str) -> Lines:
+        """Return the statements of a graph after the applied entries."""
         return [row[0] for row in self._file.execute("SELECT line FROM held WHERE graph = ? ORDER BY line", (graph,))]
 
 
-def _noted(rows: Iterator[tuple[str, str, str]], touched: set[str]) -> Iterator[tuple[str, str, str]]:
+def _collect_graphs(rows: Iterator[tuple[str, str, str]], touched: set[str]) -> Iterator[tuple[str, str, str]]:
     for row in rows:
         touched.add(row[1])
         yield row

@@ -1,4 +1,4 @@
-"""A Stocktake's record, read from what its graph holds: what it says of its topic, without how the other keeps it."""
+"""Parse a record of another Stocktake from its graph: the statements about its topic, without the peer's own bookkeeping."""
 
 from __future__ import annotations
 
@@ -22,73 +22,77 @@ _STATUS, _TIMES = f"{ADMS}status", (f"{PROV}invalidatedAtTime", f"{DCT}modified"
 
 
 @dataclass(frozen=True, slots=True)
-class Name:
-    """A record's graph by its parts: the *base* of the other, the name of the *registry* that it came from there, and its *key*."""
+class RecordName:
+    """The parts of a record graph's IRI: the peer's *base*, the *registry* that the record came from, and its *key*."""
 
     base: str
     registry: str
     key: str
 
     @property
-    def own(self) -> str:
-        """Give the key by which the record is known here: two registries of the other may use the same."""
+    def local_key(self) -> str:
+        """Return the record's key here: two registries of a peer may use the same key."""
         return f"{self.registry}/{self.key}"
 
 
-def name(graph: str, base: str) -> Name | None:
-    """Read the name of a record's graph under *base*; None where it is none.
+def parse_name(graph: str, base: str) -> RecordName | None:
+    """Parse the IRI of a record graph under *base*; None if it is not one.
 
-    >>> name("https://a.example/record/kenya/p%2F1", "https://a.example/").own
+    >>> parse_name("https://a.example/record/kenya/p%2F1", "https://a.example/").local_key
     'kenya/p/1'
     """
     parts = graph.removeprefix(base).split("/")
-    return Name(base, parts[1], unquote(parts[2])) if len(parts) == 3 and parts[0] == "record" and all(parts) else None
+    return RecordName(base, parts[1], unquote(parts[2])) if len(parts) == 3 and parts[0] == "record" and all(parts) else None
 
 
-def statements(lines: Iterable[str]) -> list[Quad]:
-    """Read statements ``<s> <p> <o>``; raises ParseError where one is none."""
+def parse_statements(lines: Iterable[str]) -> list[Quad]:
+    """Parse statements ``<s> <p> <o>``. Raise ParseError if one is invalid."""
     return list(parse_quads("".join(f"{line} .\n" for line in lines).encode(), RdfFormat.N_TRIPLES, "no statement that can be read"))
 
 
-def lineage(graph: str, held: Iterable[Quad]) -> tuple[str, ...]:
-    """Give the records elsewhere that a record was taken from."""
-    return tuple(it.object.value for it in held if _of(it, graph, LINEAGE) and isinstance(it.object, NamedNode))
+def origin_chain(graph: str, quads: Iterable[Quad]) -> tuple[str, ...]:
+    """Return the records elsewhere from which a record was taken."""
+    return tuple(quad.object.value for quad in quads if _has_property(quad, graph, LINEAGE) and isinstance(quad.object, NamedNode))
 
 
-def is_gone(graph: str, held: Iterable[Quad], base: str) -> bool:
-    """Tell whether a record's graph is the tombstone that is left of it."""
-    return any(_of(it, graph, _STATUS) and it.object == NamedNode(f"{base}ns#gone") for it in held)
+def is_deleted(graph: str, quads: Iterable[Quad], base: str) -> bool:
+    """Return whether a record's graph is a tombstone."""
+    return any(_has_property(quad, graph, _STATUS) and quad.object == NamedNode(f"{base}ns#gone") for quad in quads)
 
 
-def item(about: Name, graph: str, held: list[Quad], registry: Iterable[Quad]) -> Item:
-    """Make the record of what its *graph* held; *registry* is what the other says of the registry that it came from."""
-    times = (it.object.value for name in _TIMES for it in held if _of(it, graph, name) and isinstance(it.object, Literal))
+def parse_record(about: RecordName, graph: str, quads: list[Quad], registry: Iterable[Quad]) -> Item:
+    """Return the record in *graph*; *registry* are the statements about the registry that it came from."""
+    times = (
+        quad.object.value for name in _TIMES for quad in quads if _has_property(quad, graph, name) and isinstance(quad.object, Literal)
+    )
     modified = next(times, None)
-    if not held or is_gone(graph, held, about.base):
-        return DeletedRecord(about.own, modified)
-    topic = next((it.object for it in held if _of(it, graph, TOPIC) and isinstance(it.object, NamedNode)), None)
+    if not quads or is_deleted(graph, quads, about.base):
+        return DeletedRecord(about.local_key, modified)
+    topic = next((quad.object for quad in quads if _has_property(quad, graph, TOPIC) and isinstance(quad.object, NamedNode)), None)
     if topic is None:
-        return InvalidRecord(about.own, f"{graph} does not tell what it is about")
-    told = Graph(topic, _gathered(_kept(graph, held, registry)))
-    return Record(about.own, told, told.canonical_text(), modified)
+        return InvalidRecord(about.local_key, f"{graph} does not tell what it is about")
+    payload = Graph(topic, _group_by_subject(_record_statements(graph, quads, registry)))
+    return Record(about.local_key, payload, payload.canonical_text(), modified)
 
 
-def _kept(graph: str, held: Iterable[Quad], registry: Iterable[Quad]) -> Iterator[Quad]:
+def _record_statements(graph: str, quads: Iterable[Quad], registry: Iterable[Quad]) -> Iterator[Quad]:
     result = f"{graph}#result-"
-    for it in held:
-        subject, said = it.subject.value if isinstance(it.subject, NamedNode) else result, it.predicate.value
-        if not subject.startswith(result) and said != f"{DCAT}record" and (subject != graph or said in _OF_RECORD):
-            yield it
-    yield from (it for it in registry if it.predicate.value in _OF_REGISTRY)
+    for quad in quads:
+        subject, predicate = quad.subject.value if isinstance(quad.subject, NamedNode) else result, quad.predicate.value
+        if not subject.startswith(result) and predicate != f"{DCAT}record" and (subject != graph or predicate in _OF_RECORD):
+            yield quad
+    yield from (quad for quad in registry if quad.predicate.value in _OF_REGISTRY)
 
 
-def _gathered(quads: Iterable[Quad]) -> dict[Node, dict[str, tuple[Term, ...]]]:
-    found: dict[Node, dict[str, list[Term]]] = {}
-    for it in quads:
-        if isinstance(it.subject, NamedNode):
-            found.setdefault(it.subject, {}).setdefault(it.predicate.value, []).append(it.object)
-    return {node: {name: tuple(sorted(terms, key=str)) for name, terms in sorted(said.items())} for node, said in found.items()}
+def _group_by_subject(quads: Iterable[Quad]) -> dict[Node, dict[str, tuple[Term, ...]]]:
+    subjects: dict[Node, dict[str, list[Term]]] = {}
+    for quad in quads:
+        if isinstance(quad.subject, NamedNode):
+            subjects.setdefault(quad.subject, {}).setdefault(quad.predicate.value, []).append(quad.object)
+    return {
+        node: {name: tuple(sorted(terms, key=str)) for name, terms in sorted(properties.items())} for node, properties in subjects.items()
+    }
 
 
-def _of(it: Quad, subject: str, predicate: str) -> bool:
-    return it.predicate.value == predicate and it.subject == NamedNode(subject)
+def _has_property(quad: Quad, subject: str, predicate: str) -> bool:
+    return quad.predicate.value == predicate and quad.subject == NamedNode(subject)

@@ -1,4 +1,4 @@
-"""RDF documents in any syntax: a document's records, those of its next pages, and of the catalogues that it leads to.
+"""RDF documents in any syntax: the records of a document, of its next pages, and of the catalogues that it links to.
 
 Source: https://www.w3.org/TR/vocab-dcat-3/, https://www.hydra-cg.com/spec/latest/core/#collections
 """
@@ -24,11 +24,11 @@ from harvesters.payloads import record_discovery
 from harvesters.payloads.graph import Graph, Node
 from harvesters.payloads.rdf_parser import NodeErrors
 from harvesters.payloads.record_discovery import DiscoveredRecords
-from harvesters.protocols.cursor import read, write
-from harvesters.protocols.error_recovery import UNREAD, Repeats, changed, empties
-from harvesters.protocols.paged_document import ROWS
+from harvesters.protocols.cursor import read_cursor, write_cursor
+from harvesters.protocols.error_recovery import RECORD_ERRORS, LoopDetector, count_empty_pages, total_changed
+from harvesters.protocols.paged_document import MAX_RECORDS
 from harvesters.protocols.rdf import reader
-from harvesters.protocols.rdf.reader import Item, Reading, nameless, reading, unclaimed
+from harvesters.protocols.rdf.reader import Item, RdfReader, build_reader, unassigned_errors, unidentified
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
@@ -38,17 +38,18 @@ OPTIONS: Mapping[str, Option] = {
 }
 check = reader.check
 
-_MOST = 10_000  # catalogues: more are in no catalogue of catalogues that is known
+_MAX_CATALOGUES = 10_000  # catalogues: more are in no catalogue of catalogues that is known
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class _Spot:
-    """Where a walk stands.
+class RdfCursor:
+    """Position in a crawl.
 
-    *todo* are the documents to be read, the present one first; *seen* the marks of all that were ever in line, so that catalogues which
-    hold each other end. of the present document *last* was read: a record by its key, or a member that it only names. *total*
-    is what its collection claims, the others are as on a page or count what went wrong in a row.
+    *todo* are the documents to read, the current one first; *seen* are digests of all that were
+    ever queued, so that catalogues that contain each other end. *last* is the last item read of the
+    current document: a record by its key, or a member by its address. *total* is the total that the
+    collection declares; the others are as in Page or count errors in a row.
     """
 
     todo: tuple[str, ...]
@@ -61,161 +62,197 @@ class _Spot:
     doubt: str | None = None
     empty: int = 0
 
-    def doubted(self, why: str | None) -> _Spot:
-        """Keep the first reason for doubt."""
+    def mark_incomplete(self, why: str | None) -> RdfCursor:
+        """Return the cursor with the reason why the sweep may be incomplete; the first reason is kept."""
         return self if self.doubt or why is None else replace(self, doubt=why)
 
 
 def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[Graph]:
-    """Collect all records of a document, of its next pages and of the catalogues that it holds; *since* cannot be asked for.
+    """Yield all records of a document, of its next pages and of its catalogues. Changes alone cannot be requested.
 
-    A record's payload is what is said of it and of what it points to, its raw bytes are the same as sorted N-Triples. A document is
-    cut into pages of 1000 records; a member that is only named is asked for by its address. A catalogue that is
-    met again is not read again. Raises ParseError where an answer is no RDF, holds no record, or pages do not end.
+    A record's payload is a graph of its statements and of those about what it points to; its raw
+    bytes are the same as sorted N-Triples. A document is split into pages of 1000 records; a member
+    that is only named is requested by its address. A catalogue that was read is not read again.
+    Raises ParseError if a response is not RDF, has no record, or pages do not end.
     """
-    told = reading(source, fetch)
-    spot = read(_Spot, cursor)
-    yield from _walk(told, spot or _Spot((source.url,), (_mark(source.url),), again=cursor is not None), first=cursor is None)
+    rdf_reader = build_reader(source, fetch)
+    state = read_cursor(RdfCursor, cursor)
+    yield from _read_documents(
+        rdf_reader, state or RdfCursor((source.url,), (_digest(source.url),), again=cursor is not None), first=cursor is None
+    )
 
 
-def _walk(told: Reading, spot: _Spot, *, first: bool) -> Pages[Graph]:
-    repeats = Repeats(told.source.name)
-    while spot.todo:
-        address = spot.todo[0]
-        if not spot.paged:
-            repeats.forget()
-            repeats.token("", address)
+def _read_documents(rdf_reader: RdfReader, state: RdfCursor, *, first: bool) -> Pages[Graph]:
+    loop_detector = LoopDetector(rdf_reader.source.name)
+    while state.todo:
+        address = state.todo[0]
+        if not state.paged:
+            loop_detector.reset()
+            loop_detector.check_token("", address)
         try:
-            reply = told.get(address, conditional=first)
+            reply = rdf_reader.fetch_document(address, conditional=first)
             if reply.not_modified:
                 yield Page((), None, at=reply.at, unchanged=True)
                 return
             broken: NodeErrors = {}
-            with told.store(reply, broken) as store:
-                found, following = told.found(store, page=_page(reply)), record_discovery.find_next_page(store)
-                _checked(told, reply, store, found)
-                spot = _lined(told, spot, found, reply)
-                alone = first and not following and not found.elsewhere and len(spot.todo) == 1
-                repeats.token(reply.url, following and join_url(reply.url, following), "the next page")
-                begun = spot
-                for page, after in _document(told, begun, store, found, broken, reply, following):
-                    spot = after
+            with rdf_reader.open_store(reply, broken) as store:
+                result, following = rdf_reader.find_records(store, page=_without_fragment(reply)), record_discovery.find_next_page(store)
+                _check_content(rdf_reader, reply, store, result)
+                state = _queue_catalogues(rdf_reader, state, result, reply)
+                is_only = first and not following and not result.elsewhere and len(state.todo) == 1
+                loop_detector.check_token(reply.url, following and join_url(reply.url, following), "the next page")
+                start = state
+                for page, after in _read_document(rdf_reader, start, store, result, broken, reply, following):
+                    state = after
                     yield page
-        except UNREAD as error:
-            if not spot.below:
+        except RECORD_ERRORS as error:
+            if not state.below:
                 raise
-            spot = _ended(spot.doubted(f"the catalogue {address} cannot be read: {error}"), None)
+            state = _next_document(state.mark_incomplete(f"the catalogue {address} cannot be read: {error}"), None)
             lost = InvalidRecord(None, f"the catalogue {address}: {error}")
-            yield Page((lost,), write(spot) if spot.todo else None, again=spot.again, doubt=spot.doubt)
+            yield Page((lost,), write_cursor(state) if state.todo else None, again=state.again, doubt=state.doubt)
             continue
-        if not alone:
-            told.fetch.seen.pop(address, None)  # what leads on to other documents may be unchanged while they are not
+        if not is_only:
+            rdf_reader.fetch.seen.pop(address, None)  # what leads on to other documents may be unchanged while they are not
         first = False
 
 
-def _page(reply: Reply) -> str:
+def _without_fragment(reply: Reply) -> str:
     return urldefrag(reply.url).url
 
 
-def _mark(address: str) -> str:
+def _digest(address: str) -> str:
     return blake2b(urldefrag(address).url.encode(), digest_size=8).hexdigest()
 
 
-def _checked(told: Reading, reply: Reply, store: Store, found: DiscoveredRecords) -> None:
-    """Refuse a document in which nothing is a record, a catalogue or a page of one; raises ParseError, which names its classes."""
-    if any((found.records, found.keyless, found.elsewhere, found.catalogues)) or record_discovery.is_catalogue(store):
+def _check_content(rdf_reader: RdfReader, reply: Reply, store: Store, result: DiscoveredRecords) -> None:
+    """Raise ParseError, with the classes found, if a document has no record, catalogue or page of one."""
+    if any((result.records, result.keyless, result.elsewhere, result.catalogues)) or record_discovery.is_catalogue(store):
         return
-    there = ", ".join(record_discovery.frequent_classes(store)) or "nothing with a class"
-    raise ParseError(f"{told.source.name}: {reply.url} holds no record that we know as one but {there}; set the option 'types'")
+    classes = ", ".join(record_discovery.frequent_classes(store)) or "nothing with a class"
+    raise ParseError(f"{rdf_reader.source.name}: {reply.url} holds no record that we know as one but {classes}; set the option 'types'")
 
 
-def _lined(told: Reading, spot: _Spot, found: DiscoveredRecords, reply: Reply) -> _Spot:
-    """Put the catalogues that a document leads to in line, each once; one that is met again is a loop, or listed twice."""
-    if not get_option(told.source, OPTIONS, "follow"):
-        return spot
-    for address in _near(told, found.catalogues, reply):
-        mark = _mark(address)
-        if mark not in spot.seen and mark != _mark(reply.url):
-            if len(spot.seen) >= _MOST:
-                raise ParseError(f"{told.source.name}: {reply.url} leads to more than {_MOST} catalogues; its catalogues do not end")
-            spot = replace(spot, todo=(*spot.todo, address), seen=(*spot.seen, mark))
-    return spot
+def _queue_catalogues(rdf_reader: RdfReader, state: RdfCursor, result: DiscoveredRecords, reply: Reply) -> RdfCursor:
+    """Queue the catalogues to which a document links, each once."""
+    if not get_option(rdf_reader.source, OPTIONS, "follow"):
+        return state
+    for address in _allowed_links(rdf_reader, result.catalogues, reply):
+        mark = _digest(address)
+        if mark not in state.seen and mark != _digest(reply.url):
+            if len(state.seen) >= _MAX_CATALOGUES:
+                raise ParseError(
+                    f"{rdf_reader.source.name}: {reply.url} leads to more than {_MAX_CATALOGUES} catalogues; its catalogues do not end"
+                )
+            state = replace(state, todo=(*state.todo, address), seen=(*state.seen, mark))
+    return state
 
 
-def _near(told: Reading, addresses: Iterable[str], reply: Reply) -> list[str]:
-    """Keep what may be followed: what lies on the same host, unless the card lets us go elsewhere."""
-    if not get_option(told.source, OPTIONS, "follow"):
+def _allowed_links(rdf_reader: RdfReader, addresses: Iterable[str], reply: Reply) -> list[str]:
+    """Return the links that may be followed: those to the same host, unless the source definition allows others."""
+    if not get_option(rdf_reader.source, OPTIONS, "follow"):
         return []
-    hosts = {urlsplit(told.source.url).hostname, urlsplit(reply.url).hostname}
-    kept = [it for it in addresses if get_option(told.source, OPTIONS, "elsewhere") or urlsplit(it).hostname in hosts]
-    if left := len(set(addresses)) - len(kept):
-        log.info("links to other hosts not followed", source=told.source.name, left=left, at=reply.url, cure="set `elsewhere`")
-    return kept
+    hosts = {urlsplit(rdf_reader.source.url).hostname, urlsplit(reply.url).hostname}
+    allowed = [
+        address for address in addresses if get_option(rdf_reader.source, OPTIONS, "elsewhere") or urlsplit(address).hostname in hosts
+    ]
+    if excluded := len(set(addresses)) - len(allowed):
+        log.info("links to other hosts not followed", source=rdf_reader.source.name, left=excluded, at=reply.url, cure="set `elsewhere`")
+    return allowed
 
 
-def _document(
-    told: Reading, spot: _Spot, store: Store, found: DiscoveredRecords, broken: NodeErrors, reply: Reply, following: str | None
-) -> Iterator[tuple[Page[Graph], _Spot]]:
-    """Read one document: its records in pages, then each member that it only names."""
-    told_total = record_discovery.find_total(store)
-    spot = replace(spot.doubted(changed(spot.total, told_total) if spot.paged else None), total=told_total)
-    again = spot.again
-    records = [(key, node) for key, node in found.records if ("d", key) > spot.last]
-    members = [it for it in _near(told, found.elsewhere, reply) if ("m", it) > spot.last]
-    lost = unclaimed(found, broken)
-    spot = spot.doubted(f"{reply.url} has parts that cannot be read: {next(iter(broken.values()))}" if broken else None)
-    bad = [*map(nameless, found.keyless), *lost] if spot.last < ("m",) else []
-    chunks = _chunked(records) or [[]]
+def _read_document(
+    rdf_reader: RdfReader,
+    state: RdfCursor,
+    store: Store,
+    result: DiscoveredRecords,
+    broken: NodeErrors,
+    reply: Reply,
+    following: str | None,
+) -> Iterator[tuple[Page[Graph], RdfCursor]]:
+    """Yield the pages of one document: its records, then each member that it only names."""
+    declared_total = record_discovery.find_total(store)
+    state = replace(state.mark_incomplete(total_changed(state.total, declared_total) if state.paged else None), total=declared_total)
+    again = state.again
+    records = [(key, node) for key, node in result.records if ("d", key) > state.last]
+    members = [address for address in _allowed_links(rdf_reader, result.elsewhere, reply) if ("m", address) > state.last]
+    unassigned = unassigned_errors(result, broken)
+    state = state.mark_incomplete(f"{reply.url} has parts that cannot be read: {next(iter(broken.values()))}" if broken else None)
+    unreadable = [*map(unidentified, result.keyless), *unassigned] if state.last < ("m",) else []
+    chunks = _chunks(records) or [[]]
     for number, chunk in enumerate(chunks, 1):
-        items = (*(told.item(store, key, node, broken) for key, node in chunk), *(bad if number == len(chunks) else []))
+        items = (
+            *(rdf_reader.parse_record(store, key, node, broken) for key, node in chunk),
+            *(unreadable if number == len(chunks) else []),
+        )
         more = number < len(chunks) or bool(members)
-        empty = empties(told.source.name, reply.url, spot.empty, items)
-        spot = replace(spot, last=("d", chunk[-1][0]) if chunk else spot.last, empty=empty)
-        spot = spot if more else _ended(spot, following and join_url(reply.url, following))
-        yield Page(items, write(spot) if spot.todo else None, _claimed(spot, told_total), reply.at, again=again, doubt=spot.doubt), spot
+        empty = count_empty_pages(rdf_reader.source.name, reply.url, state.empty, items)
+        state = replace(state, last=("d", chunk[-1][0]) if chunk else state.last, empty=empty)
+        state = state if more else _next_document(state, following and join_url(reply.url, following))
+        yield (
+            Page(
+                items,
+                write_cursor(state) if state.todo else None,
+                _collection_total(state, declared_total),
+                reply.at,
+                again=again,
+                doubt=state.doubt,
+            ),
+            state,
+        )
     for address in members:
-        item, at = _member(told, address)
-        spot = replace(spot, last=("m", address))
-        spot = spot if address != members[-1] else _ended(spot, following and join_url(reply.url, following))
-        yield Page((item,), write(spot) if spot.todo else None, _claimed(spot, told_total), at, again=again, doubt=spot.doubt), spot
+        item, position = _fetch_member(rdf_reader, address)
+        state = replace(state, last=("m", address))
+        state = state if address != members[-1] else _next_document(state, following and join_url(reply.url, following))
+        yield (
+            Page(
+                (item,),
+                write_cursor(state) if state.todo else None,
+                _collection_total(state, declared_total),
+                position,
+                again=again,
+                doubt=state.doubt,
+            ),
+            state,
+        )
 
 
-def _claimed(spot: _Spot, total: int | None) -> int | None:
-    """Give what the one collection claims; the numbers of several catalogues cannot be added, since records are in more than one."""
-    return total if len(spot.seen) == 1 else None
+def _collection_total(state: RdfCursor, total: int | None) -> int | None:
+    """Return the total of a single collection. Totals of several catalogues cannot be added: a record may be in more than one."""
+    return total if len(state.seen) == 1 else None
 
 
-def _chunked(records: list[tuple[str, Node]]) -> list[list[tuple[str, Node]]]:
+def _chunks(records: list[tuple[str, Node]]) -> list[list[tuple[str, Node]]]:
     left = iter(records)
-    return list(iter(lambda: list(islice(left, ROWS)), []))
+    return list(iter(lambda: list(islice(left, MAX_RECORDS)), []))
 
 
-def _ended(spot: _Spot, following: str | None) -> _Spot:
-    """Go on after a document: with its next page, else with the next one in line."""
+def _next_document(state: RdfCursor, following: str | None) -> RdfCursor:
+    """Return the cursor after a document: at its next page, else at the next one in the queue."""
     if following:
-        return replace(spot, todo=(following, *spot.todo[1:]), last=(), paged=True)
-    return replace(spot, todo=spot.todo[1:], last=(), paged=False, below=True, total=None)
+        return replace(state, todo=(following, *state.todo[1:]), last=(), paged=True)
+    return replace(state, todo=state.todo[1:], last=(), paged=False, below=True, total=None)
 
 
-def _member(told: Reading, address: str) -> tuple[Item, SourcePosition | None]:
-    """Ask for a member by its address; one that cannot be read stops nothing while its catalogue can be."""
-    at = None
+def _fetch_member(rdf_reader: RdfReader, address: str) -> tuple[Item, SourcePosition | None]:
+    """Request a member by its address; one that cannot be read does not stop the others while its catalogue can be read."""
+    position = None
     try:
-        reply = told.get(address)
-        at = reply.at
-        with told.store(reply) as store:
+        reply = rdf_reader.fetch_document(address)
+        position = reply.at
+        with rdf_reader.open_store(reply) as store:
             if not record_discovery.is_described(store, NamedNode(address)):
-                return InvalidRecord(address, f"{reply.url} says nothing of it"), at
-            return told.item(store, address, NamedNode(address)), at
-    except UNREAD as error:
+                return InvalidRecord(address, f"{reply.url} says nothing of it"), position
+            return rdf_reader.parse_record(store, address, NamedNode(address)), position
+    except RECORD_ERRORS as error:
         if not isinstance(error, ForbiddenError | ParseError):
-            _alive(told, error)
-        return InvalidRecord(address, str(error)), at
+            _check_reachable(rdf_reader, error)
+        return InvalidRecord(address, str(error)), position
 
 
-def _alive(told: Reading, error: HarvestError) -> None:
-    """Raise *error* where the card's own document can no longer be read either: it is then more than one member's."""
+def _check_reachable(rdf_reader: RdfReader, error: HarvestError) -> None:
+    """Raise *error* if the source's own document can no longer be read either: the fault is then not a single member's."""
     try:
-        told.get(told.source.url)
-    except UNREAD as unwell:
-        raise error from unwell
+        rdf_reader.fetch_document(rdf_reader.source.url)
+    except RECORD_ERRORS as probe_error:
+        raise error from probe_error

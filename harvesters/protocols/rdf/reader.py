@@ -1,4 +1,4 @@
-"""RDF answers: how a card's options read them, and the records that come of a document."""
+"""Read RDF responses by the options of a source, and find the records in a document."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ Item = Record[Graph] | DeletedRecord | InvalidRecord
 
 
 @dataclass(slots=True)
-class Reading:
-    """How the card's documents are read; contexts that were asked for are remembered."""
+class RdfReader:
+    """How a source's documents are read; JSON-LD contexts that were fetched are cached."""
 
     source: Source
     fetch: Fetch
@@ -46,54 +46,54 @@ class Reading:
     steps: int = 2
     contexts: dict[str, Any] = field(default_factory=dict)
 
-    def get(self, address: str, *, conditional: bool = False) -> Reply:
-        """Ask for a document."""
+    def fetch_document(self, address: str, *, conditional: bool = False) -> Reply:
+        """Request a document."""
         return self.fetch.get(address, accept=ACCEPT, conditional=conditional)
 
     @contextmanager
-    def store(self, reply: Reply, broken: NodeErrors | None = None) -> Iterator[Store]:
-        """Read an answer into a store that lasts as long as the context, as ``loaded`` does; raises ParseError at what is no RDF."""
-        with parse_rdf(reply, self.context, self.syntax, broken=broken) as store:
+    def open_store(self, reply: Reply, broken: NodeErrors | None = None) -> Iterator[Store]:
+        """Parse a response into a store that exists within the context manager. Raise ParseError if it is not RDF."""
+        with parse_rdf(reply, self.load_context, self.syntax, broken=broken) as store:
             yield store
 
-    def context(self, address: str) -> Any:
-        """Give a JSON-LD context, one of ours or one that the card lets us ask for; raises LookupError at any other."""
+    def load_context(self, address: str) -> Any:
+        """Return a JSON-LD context, bundled or allowed by the source definition. Raise LookupError for any other."""
         try:
             return builtin_context(address)
         except LookupError:
             if address not in option_names(self.source, OPTIONS, "contexts"):
                 raise LookupError(address) from None
         if address not in self.contexts:
-            told = load_json(self.fetch.get(address, accept="application/ld+json, application/json;q=0.9"))
-            if not isinstance(told, dict) or "@context" not in told:
+            document = load_json(self.fetch.get(address, accept="application/ld+json, application/json;q=0.9"))
+            if not isinstance(document, dict) or "@context" not in document:
                 raise ParseError(f"{self.source.name}: {address} holds no context of JSON-LD")
-            self.contexts[address] = told["@context"]
+            self.contexts[address] = document["@context"]
         return self.contexts[address]
 
-    def item(self, store: Store, key: str, node: Node, broken: NodeErrors | None = None) -> Item:
-        """Take one record out of a document's store; one that is *broken*, or has a part that is, is unreadable."""
+    def parse_record(self, store: Store, key: str, node: Node, broken: NodeErrors | None = None) -> Item:
+        """Return one record of a document; one with a *broken* part is unreadable."""
         try:
             graph = bounded_description(store, node, self.steps)
         except ValueError as error:
             return InvalidRecord(key, f"a record that holds {error}")
-        parts = (str(it) for it in graph.properties if it == node or isinstance(it, BlankNode)) if broken else ()
+        parts = (str(part) for part in graph.properties if part == node or isinstance(part, BlankNode)) if broken else ()
         if broken and (reasons := [broken[name] for name in parts if name in broken]):
             return InvalidRecord(key, f"a record that cannot be read: {reasons[0]}")
         return Record(key, graph, graph.canonical_text(), record_discovery.find_modified(store, node))
 
-    def found(self, store: Store, page: str | None = None) -> DiscoveredRecords:
+    def find_records(self, store: Store, page: str | None = None) -> DiscoveredRecords:
         """Find the records of a document."""
         return record_discovery.find_records(store, self.classes, page)
 
 
-def reading(source: Source, fetch: Fetch) -> Reading:
-    """Make a card's options ready."""
+def build_reader(source: Source, fetch: Fetch) -> RdfReader:
+    """Return a reader with a source's options."""
     classes = frozenset(map(iri, option_names(source, OPTIONS, "types")))
-    return Reading(source, fetch, classes, get_option(source, OPTIONS, "syntax"), get_option(source, OPTIONS, "steps"))
+    return RdfReader(source, fetch, classes, get_option(source, OPTIONS, "syntax"), get_option(source, OPTIONS, "steps"))
 
 
 def check(source: Source) -> None:
-    """Refuse a syntax or class that is none; raises SourceDefinitionError."""
+    """Raise SourceDefinitionError for an unknown syntax or an invalid class."""
     syntax = get_option(source, OPTIONS, "syntax")
     if syntax is not None and syntax not in SYNTAXES:
         raise SourceDefinitionError(f"{source.name}: option 'syntax' is {syntax!r}; it is one of {', '.join(SYNTAXES)}")
@@ -104,14 +104,14 @@ def check(source: Source) -> None:
             )
 
 
-def unclaimed(found: DiscoveredRecords, broken: NodeErrors) -> list[InvalidRecord]:
-    """Return what cannot be read of a document and belongs to none of its records; a blank node is a part of what points to it."""
-    nodes = {str(node) for _, node in found.records}
+def unassigned_errors(result: DiscoveredRecords, broken: NodeErrors) -> list[InvalidRecord]:
+    """Return the parts of a document that cannot be read and belong to no record; a blank node belongs to what points to it."""
+    nodes = {str(node) for _, node in result.records}
     lost = {name: why for name, why in broken.items() if name not in nodes and not name.startswith("_:")}
     return [InvalidRecord(None, f"{name or 'a part of the document'} cannot be read: {why}") for name, why in lost.items()]
 
 
-def nameless(node: Node) -> InvalidRecord:
-    """Tell a record that has neither an IRI nor an identifier."""
-    told = node.value if isinstance(node, NamedNode) else "a node without an IRI"
-    return InvalidRecord(None, f"{told}: it has neither an identifier nor a page of its own, so nothing tells it from others")
+def unidentified(node: Node) -> InvalidRecord:
+    """Return a record without IRI and identifier as unreadable."""
+    label = node.value if isinstance(node, NamedNode) else "a node without an IRI"
+    return InvalidRecord(None, f"{label}: it has neither an identifier nor a page of its own, so nothing tells it from others")

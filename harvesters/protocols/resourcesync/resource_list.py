@@ -1,4 +1,4 @@
-"""ResourceSync documents: what a source has, what it changed, and where it tells that.
+"""Parse ResourceSync documents: resource lists, change lists, capability lists and indexes.
 
 Source: https://www.openarchives.org/rs/1.1/resourcesync (ANSI/NISO Z39.99-2017)
 """
@@ -16,19 +16,19 @@ from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch, Reply
 from harvesters.network.response_parsing import parse_xml
 from harvesters.parsing import join_url
-from harvesters.protocols.datestamps import read_stamp
-from harvesters.protocols.error_recovery import Repeats
+from harvesters.protocols.datestamps import parse_timestamp
+from harvesters.protocols.error_recovery import LoopDetector
 from harvesters.source import Source
 from vocab.iris import is_web
 
 ACCEPT = "application/xml, text/xml;q=0.9"
 _RS = "{http://www.openarchives.org/rs/terms/}"
-_DEEP = 4  # description, capability list, index, list
+_MAX_DEPTH = 4  # description, capability list, index, list
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A resource or a document: its *address*, its *stamp* as it stands, what *change* is told of it, and which *capability* it has."""
+class ResourceEntry:
+    """A resource or document: its *address*, the timestamp *stamp* as written, its *change*, and its *capability*."""
 
     address: str
     stamp: str
@@ -37,76 +37,78 @@ class Entry:
 
     @property
     def moment(self) -> datetime | None:
-        """Give the time of the stamp."""
-        return read_stamp(self.stamp)
+        """Return the time of the timestamp."""
+        return parse_timestamp(self.stamp)
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
-    """A document: its *capability*, whether it is an *index* of further ones, *begin*, from when it tells changes, and its entries."""
+class ResourceDocument:
+    """A document: its *capability*, whether it is an index, the time from which it lists changes, and its entries."""
 
     url: str
     capability: str
-    index: bool
-    begin: datetime | None
-    entries: tuple[Entry, ...]
+    is_index: bool
+    changes_from: datetime | None
+    entries: tuple[ResourceEntry, ...]
 
 
-def ask(source: Source, fetch: Fetch, address: str) -> Document:
-    """Ask for a document; raises ParseError where it is none of ResourceSync's."""
+def fetch_document(source: Source, fetch: Fetch, address: str) -> ResourceDocument:
+    """Request a document. Raise ParseError if it is not ResourceSync."""
     reply = fetch.get(address, accept=ACCEPT)
     root = parse_xml(reply)
-    told = _md(root)
-    kind, capability = etree.QName(root).localname, told.get("capability", "")
+    metadata = _metadata(root)
+    kind, capability = etree.QName(root).localname, metadata.get("capability", "")
     if kind not in {"urlset", "sitemapindex"} or not capability:
         cure = "give the address of its source description, such as /.well-known/resourcesync"
         raise ParseError(f"{source.name}: {reply.url} is no document of ResourceSync, <{kind}> without a capability; {cure}")
-    entries = tuple(it for node in root.iterfind("{*}*") if (it := _entry(node, reply.url, capability)))
-    return Document(reply.url, capability, kind == "sitemapindex", read_stamp(told.get("from", "")), entries)
+    entries = tuple(entry for node in root.iterfind("{*}*") if (entry := _parse_entry(node, reply.url, capability)))
+    return ResourceDocument(reply.url, capability, kind == "sitemapindex", parse_timestamp(metadata.get("from", "")), entries)
 
 
-def read_manifest(source: Source, reply: Reply) -> list[tuple[Entry, str, str]]:
-    """Read a package's manifest: each resource with its path in the package and its media type, in the order of addresses."""
+def parse_manifest(source: Source, reply: Reply) -> list[tuple[ResourceEntry, str, str]]:
+    """Parse a package's manifest: each resource with its path in the package and its media type, sorted by address."""
     root = parse_xml(reply)
-    capability = _md(root).get("capability", "")
+    capability = _metadata(root).get("capability", "")
     if capability not in {"resourcedump-manifest", "changedump-manifest"}:
         raise ParseError(f"{source.name}: the manifest of {reply.url} has the capability {capability!r}, not that of a dump's")
-    found = []
+    resources = []
     for node in root.iterfind("{*}url"):
-        if entry := _entry(node, reply.url, capability):
-            told = _md(node)
-            found.append((entry, told.get("path", ""), told.get("type", "")))
-    return sorted(found, key=lambda it: it[0].address)
+        if entry := _parse_entry(node, reply.url, capability):
+            metadata = _metadata(node)
+            resources.append((entry, metadata.get("path", ""), metadata.get("type", "")))
+    return sorted(resources, key=lambda resource: resource[0].address)
 
 
-def _md(node: _Element) -> Mapping[str, str]:
-    found = node.find(f"{_RS}md")
-    return {} if found is None else {str(name): str(text) for name, text in found.attrib.items()}
+def _metadata(node: _Element) -> Mapping[str, str]:
+    element = node.find(f"{_RS}md")
+    return {} if element is None else {str(name): str(text) for name, text in element.attrib.items()}
 
 
-def _entry(node: _Element, base: str, capability: str) -> Entry | None:
+def _parse_entry(node: _Element, base: str, capability: str) -> ResourceEntry | None:
     address = join_url(base, " ".join((node.findtext("{*}loc") or "").split()))
     if etree.QName(node).localname not in {"url", "sitemap"} or not is_web(address) or node.find("{*}loc") is None:
         return None
-    told = _md(node)
-    stamp = told.get("datetime") or " ".join((node.findtext("{*}lastmod") or "").split())
-    return Entry(address, stamp, told.get("change", ""), told.get("capability", capability))
+    metadata = _metadata(node)
+    stamp = metadata.get("datetime") or " ".join((node.findtext("{*}lastmod") or "").split())
+    return ResourceEntry(address, stamp, metadata.get("change", ""), metadata.get("capability", capability))
 
 
-def lists(source: Source, fetch: Fetch, wanted: str) -> Iterator[Document]:
-    """Give all lists of a capability, such as `resourcelist`, to which the card's url leads, in the order of their addresses."""
-    repeats = Repeats(source.name)
-    yield from _lists(source, fetch, source.url, wanted, repeats, 0)
+def fetch_lists(source: Source, fetch: Fetch, wanted: str) -> Iterator[ResourceDocument]:
+    """Yield all lists of a capability, such as `resourcelist`, to which the source's url leads, sorted by address."""
+    loop_detector = LoopDetector(source.name)
+    yield from _walk_lists(source, fetch, source.url, wanted, loop_detector, 0)
 
 
-def _lists(source: Source, fetch: Fetch, address: str, wanted: str, repeats: Repeats, deep: int) -> Iterator[Document]:
-    repeats.token(address, address, "the document")
-    if deep > _DEEP:
-        raise ParseError(f"{source.name}: {address} lies more than {_DEEP} documents deep; its lists do not end")
-    it = ask(source, fetch, address)
-    if it.capability == wanted and not it.index:
-        yield it
+def _walk_lists(
+    source: Source, fetch: Fetch, address: str, wanted: str, loop_detector: LoopDetector, depth: int
+) -> Iterator[ResourceDocument]:
+    loop_detector.check_token(address, address, "the document")
+    if depth > _MAX_DEPTH:
+        raise ParseError(f"{source.name}: {address} lies more than {_MAX_DEPTH} documents deep; its lists do not end")
+    document = fetch_document(source, fetch, address)
+    if document.capability == wanted and not document.is_index:
+        yield document
         return
-    for entry in sorted(it.entries, key=lambda entry: entry.address):
-        if it.capability == wanted or entry.capability in {wanted, "capabilitylist"}:
-            yield from _lists(source, fetch, entry.address, wanted, repeats, deep + 1)
+    for entry in sorted(document.entries, key=lambda entry: entry.address):
+        if document.capability == wanted or entry.capability in {wanted, "capabilitylist"}:
+            yield from _walk_lists(source, fetch, entry.address, wanted, loop_detector, depth + 1)

@@ -1,4 +1,4 @@
-"""SPARQL, asked of an endpoint elsewhere through our own door: the queries of a harvest, and their answers."""
+"""A SPARQL endpoint as a source: the queries of a harvest, sent by our HTTP client, and their results."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ OPTIONS: Mapping[str, Option] = {
 
 _TABLE = "application/sparql-results+json, application/json;q=0.9"
 _GRAPH = "application/n-triples, text/turtle;q=0.9, application/rdf+xml;q=0.7"
-_LONGEST = 4000  # characters of the subjects in a query: with all else, below the 8,000 that servers take as an address
-_WIDE = {"schema:": "https://schema.org/"}  # the other spelling of a namespace
+_MAX_SUBJECT_CHARS = 4000  # characters of the subjects in a query: with all else, below the 8,000 that servers take as an address
+_OTHER_NAMESPACES = {"schema:": "https://schema.org/"}  # the other spelling of a namespace
 
 
 @cache
@@ -47,7 +47,7 @@ def _query(name: str) -> Template:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An endpoint and what is wanted of it: *pattern* binds ``?subject``, *path* leads to the time of a change (empty: none is told)."""
+    """A SPARQL endpoint: *pattern* binds ``?subject``, *path* leads to the time of a change (empty: unknown)."""
 
     source: Source
     fetch: Fetch
@@ -56,45 +56,45 @@ class Endpoint:
     prologue: str
 
     def count(self, pattern: str) -> int:
-        """Ask how many subjects *pattern* binds."""
+        """Return how many subjects *pattern* binds."""
         return self._number("count", {"pattern": pattern})
 
-    def undated(self) -> int:
-        """Ask how many subjects do not tell when they changed."""
+    def count_undated(self) -> int:
+        """Return how many subjects have no time of change."""
         return self._number("undated", {"pattern": self.pattern, "path": f"({self.path})"})
 
-    def subjects(self, pattern: str, after: str, limit: int) -> list[tuple[str, int]]:
-        """List at most *limit* subjects behind *after* in the order of their IRIs, each with its number of statements."""
+    def list_subjects(self, pattern: str, after: str, limit: int) -> list[tuple[str, int]]:
+        """Return at most *limit* subjects after *after*, sorted by IRI, each with its number of statements."""
         terms = {"pattern": pattern, "after": str(Literal(after)), "limit": str(limit)}
         rows = self._table("subjects", terms)
         try:
-            found = [(row["subject"], int(row["statements"])) for row in rows]
+            listed = [(row["subject"], int(row["statements"])) for row in rows]
         except (KeyError, ValueError) as error:
             raise ParseError(f"{self.source.name}: {self.source.url} lists subjects without their IRI or number: {error}") from error
-        if any(later <= earlier for (earlier, _), (later, _) in pairwise([(after, 0), *found])):
+        if any(later <= earlier for (earlier, _), (later, _) in pairwise([(after, 0), *listed])):
             raise ParseError(f"{self.source.name}: {self.source.url} lists its subjects in another order than that of their IRIs")
-        return found
+        return listed
 
     def describe(self, subjects: Sequence[str]) -> Reply:
-        """Ask for all that is said of *subjects* and of what they point to."""
-        return self._ask("description", {"branches": self._branches(subjects)}, _GRAPH)
+        """Request all statements about *subjects* and what they point to."""
+        return self._request("description", {"branches": self._branches(subjects)}, _GRAPH)
 
-    def statements(self, subjects: Sequence[str]) -> int:
-        """Ask how many statements that is."""
+    def count_statements(self, subjects: Sequence[str]) -> int:
+        """Return the number of these statements."""
         return self._number("size", {"branches": self._branches(subjects)})
 
-    def since(self, moment: str) -> str:
-        """Give the pattern for what changed since *moment*, a day: days and times are compared by their beginnings."""
+    def changed_pattern(self, moment: str) -> str:
+        """Return the pattern for what changed since the day *moment*: dates and times are compared as text."""
         return f"{self.pattern} ?subject {self.path} ?modified FILTER(STR(?modified) >= {Literal(moment)})"
 
     def _branches(self, subjects: Sequence[str]) -> str:
-        """Write what is said of the subjects, and then of what they lead to step by step, classes left out."""
-        these = " ".join(str(NamedNode(subject)) for subject in subjects)
-        parts = [f"{{ VALUES ?node {{ {these} }} ?node ?property ?value }}"]
+        """Return the UNION of the subjects' statements and those of the nodes that they point to, step by step, except classes."""
+        iris = " ".join(str(NamedNode(subject)) for subject in subjects)
+        parts = [f"{{ VALUES ?node {{ {iris} }} ?node ?property ?value }}"]
         for steps in range(1, get_option(self.source, OPTIONS, "steps") + 1):
             nodes = ["?start", *(f"?n{number}" for number in range(1, steps)), "?node"]
-            walked = " ".join(f"{a} ?p{n} {b} . FILTER(?p{n} != <{TYPE}>)" for n, (a, b) in enumerate(pairwise(nodes)))
-            parts.append(f"{{ VALUES ?start {{ {these} }} {walked} ?node ?property ?value }}")
+            path = " ".join(f"{a} ?p{n} {b} . FILTER(?p{n} != <{TYPE}>)" for n, (a, b) in enumerate(pairwise(nodes)))
+            parts.append(f"{{ VALUES ?start {{ {iris} }} {path} ?node ?property ?value }}")
         return " UNION ".join(parts)
 
     def _number(self, name: str, terms: Mapping[str, str]) -> int:
@@ -105,21 +105,21 @@ class Endpoint:
         return int(text)
 
     def _table(self, name: str, terms: Mapping[str, str]) -> list[Mapping[str, str]]:
-        """Ask for a table; give its rows of IRIs and literals, each as its text: an IRI of it may well be none."""
-        reply = self._ask(name, terms, _TABLE)
-        told = load_json(reply)
-        match told:
+        """Send a SELECT query. Return its rows of IRIs and literals as texts; an IRI may be invalid."""
+        reply = self._request(name, terms, _TABLE)
+        document = load_json(reply)
+        match document:
             case {"results": {"bindings": list(rows)}} if all(isinstance(row, dict) for row in rows):
-                return [{name: it["value"] for name, it in row.items() if _stands(it)} for row in rows]
-        kind = "yes or no" if isinstance(told, dict) and "boolean" in told else "no table of SPARQL results"
+                return [{name: term["value"] for name, term in row.items() if _is_named(term)} for row in rows]
+        kind = "yes or no" if isinstance(document, dict) and "boolean" in document else "no table of SPARQL results"
         raise ParseError(f"{self.source.name}: {self.source.url} answered with {kind} where a table was asked for")
 
-    def _ask(self, name: str, terms: Mapping[str, str], accept: str) -> Reply:
+    def _request(self, name: str, terms: Mapping[str, str], accept: str) -> Reply:
         graph = get_option(self.source, OPTIONS, "graph")
-        asked = {"query": self.prologue + _query(name).substitute(terms), **({"default-graph-uri": graph} if graph else {})}
+        parameters = {"query": self.prologue + _query(name).substitute(terms), **({"default-graph-uri": graph} if graph else {})}
         post = get_option(self.source, OPTIONS, "method") == "post"
-        ask = self.fetch.post if post else self.fetch.get
-        reply = ask(self.source.url, asked, accept=accept)
+        send = self.fetch.post if post else self.fetch.get
+        reply = send(self.source.url, parameters, accept=accept)
         if state := reply.headers.get("x-sql-state"):  # Virtuoso ran out of its time, and gives what it has found
             raise ParseError(
                 f"{self.source.name}: {self.source.url} answered with a part only ({state}); ask for less at once (`page`, `size`)"
@@ -127,12 +127,12 @@ class Endpoint:
         return reply
 
 
-def _stands(it: Any) -> bool:
-    return isinstance(it, dict) and isinstance(it.get("value"), str) and it.get("type") != "bnode"
+def _is_named(term: Any) -> bool:
+    return isinstance(term, dict) and isinstance(term.get("value"), str) and term.get("type") != "bnode"
 
 
 def is_iri(text: str) -> bool:
-    """Tell whether *text* can stand as an IRI in a query."""
+    """Return whether *text* is a valid IRI."""
     try:
         NamedNode(text)
     except ValueError:
@@ -141,7 +141,7 @@ def is_iri(text: str) -> bool:
 
 
 def build_endpoint(source: Source, fetch: Fetch) -> Endpoint:
-    """Make a card's options ready."""
+    """Return an endpoint with a source's options."""
     pattern = get_option(source, OPTIONS, "pattern")
     if not pattern:
         pattern = f"VALUES ?class {{ {' '.join(str(NamedNode(name)) for name in _classes(source))} }} ?subject a ?class ."
@@ -155,19 +155,19 @@ def build_endpoint(source: Source, fetch: Fetch) -> Endpoint:
 def _classes(source: Source) -> Iterable[str]:
     for name in option_names(source, OPTIONS, "types"):
         yield iri(name)
-        for prefix, other in _WIDE.items():
+        for prefix, other in _OTHER_NAMESPACES.items():
             if name.startswith(prefix):
                 yield other + name.removeprefix(prefix)
 
 
 def check(source: Source) -> None:
-    """Refuse a card whose records nothing tells, or whose queries cannot be read; raises SourceDefinitionError."""
+    """Raise SourceDefinitionError if nothing selects the records, or if the queries are invalid."""
     if bool(source.options.get("types")) == bool(source.options.get("pattern")):
         raise SourceDefinitionError(f"{source.name}: give the option 'types' or the option 'pattern', one of them, which tells the records")
     pattern = source.options.get("pattern", "?subject")
     if "?subject" not in pattern or re.search(r"\bSERVICE\b", pattern, re.IGNORECASE):
-        told = "asks another endpoint (SERVICE); create a source for that one" if "?subject" in pattern else "does not bind ?subject"
-        raise SourceDefinitionError(f"{source.name}: option 'pattern' {told}")
+        problem = "asks another endpoint (SERVICE); create a source for that one" if "?subject" in pattern else "does not bind ?subject"
+        raise SourceDefinitionError(f"{source.name}: option 'pattern' {problem}")
     for name in option_names(source, OPTIONS, "types"):
         if ":" not in name or (iri(name) == name and not name.startswith(("http:", "https:", "urn:"))):
             raise SourceDefinitionError(
@@ -179,26 +179,29 @@ def check(source: Source) -> None:
         if get_option(source, OPTIONS, name) < 1:
             raise SourceDefinitionError(f"{source.name}: option {name!r} is {get_option(source, OPTIONS, name)}; write a number from 1 up")
     try:
-        it = build_endpoint(source, None)  # type: ignore[arg-type]
-        for query, terms in (("count", {"pattern": it.pattern}), ("undated", {"pattern": it.pattern, "path": f"({it.path or 'a'})"})):
-            Store().query(it.prologue + _query(query).substitute(terms))
+        endpoint = build_endpoint(source, None)  # type: ignore[arg-type]
+        for query, terms in (
+            ("count", {"pattern": endpoint.pattern}),
+            ("undated", {"pattern": endpoint.pattern, "path": f"({endpoint.path or 'a'})"}),
+        ):
+            Store().query(endpoint.prologue + _query(query).substitute(terms))
     except (SyntaxError, ValueError) as error:
-        told = " ".join(str(getattr(error, "msg", error)).split())
+        problem = " ".join(str(getattr(error, "msg", error)).split())
         raise SourceDefinitionError(
-            f"{source.name}: the options 'pattern', 'types' and 'modified' make a query that is no SPARQL: {told}"
+            f"{source.name}: the options 'pattern', 'types' and 'modified' make a query that is no SPARQL: {problem}"
         ) from error
 
 
-def batches(subjects: Sequence[tuple[str, int]], size: int) -> Iterable[list[tuple[str, int]]]:
-    """Cut subjects into batches of at most *size*, whose IRIs an address has room for.
+def make_batches(subjects: Sequence[tuple[str, int]], size: int) -> Iterable[list[tuple[str, int]]]:
+    """Split subjects into batches of at most *size*, whose IRIs fit into an address.
 
-    >>> [len(batch) for batch in batches([("a" * 1500, 1)] * 3, 20)]
+    >>> [len(batch) for batch in make_batches([("a" * 1500, 1)] * 3, 20)]
     [2, 1]
     """
     batch: list[tuple[str, int]] = []
     length = 0
     for subject, count in subjects:
-        if batch and (len(batch) == size or length + len(subject) > _LONGEST):
+        if batch and (len(batch) == size or length + len(subject) > _MAX_SUBJECT_CHARS):
             yield batch
             batch, length = [], 0
         batch.append((subject, count))

@@ -1,4 +1,4 @@
-"""Dialects: in which charset a table's text is, and what parts and quotes its cells."""
+"""Detect a CSV file's charset, delimiter and quotation mark."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ DELIMITERS = (",", ";", "\t", "|", "^", ":")
 QUOTES = ('"', "'")
 SAMPLE = 64 * 1024  # characters in which a table shows its dialect
 
-_PIECE = 1 << 20
-_EVIDENCE = 256 * 1024  # bytes around what is not ASCII, from which a charset is told
+_CHUNK_BYTES = 1 << 20
+_MAX_SAMPLE_BYTES = 256 * 1024  # bytes around what is not ASCII, from which a charset is told
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:\-]+)", re.IGNORECASE)
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
          (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip
@@ -32,18 +32,18 @@ _QUOTED = re.compile(r"'[^'\"]*'\Z")
 log = structlog.get_logger()
 
 
-class Dialect(NamedTuple):
-    """What parts cells, and what stands around those that hold it."""
+class CsvDialect(NamedTuple):
+    """The delimiter and the quotation mark."""
 
     delimiter: str
     quote: str
 
 
-def charset(reply: Reply, named: str | None) -> str:
-    """Tell the charset of a file: by its byte order mark, else *named*, else UTF-8, what the reply declares, or by its look.
+def detect_charset(reply: Reply, named: str | None) -> str:
+    """Return a file's charset: its byte order mark's, else *named*, else UTF-8, the declared one, or a guess from the content.
 
-    The look counts only where the words of a language show in it; that it was used is a warning in the log. Raises ParseError
-    where the bytes are in none of these.
+    A guess is made only if the text shows a language; it is logged as a warning. Raises
+    CharsetError if the bytes are in none of these.
     """
     assert reply.path is not None
     marked = next((name for mark, name in _BOMS if reply.content.startswith(mark)), None)
@@ -51,25 +51,25 @@ def charset(reply: Reply, named: str | None) -> str:
     names = [marked] if marked else [named] if named else ["utf-8", *([declared.group(1).lower()] if declared else [])]
     faults: list[str] = []
     for name in dict.fromkeys(names):
-        if (fault := _fault(reply.path, name)) is None:
+        if (fault := _decoding_error(reply.path, name)) is None:
             return name
         faults.append(fault)
-    looks = None if marked or named else _look(reply.path)
+    looks = None if marked or named else _guess_charset(reply.path)
     if looks is None:
         raise CharsetError(f"{reply.url}: its text is {' and '.join(faults)}; name its charset in the options of the source definition")
     log.warning("charset guessed from the content", url=reply.url, charset=looks, cure="set the option charset")
     return looks
 
 
-def _fault(path: Path, name: str) -> str | None:
-    """Say where a file is not in a charset; None where it is."""
+def _decoding_error(path: Path, name: str) -> str | None:
+    """Return where a file is not in a charset; None if it is."""
     if not is_charset(name):
         return f"in {name!r}, which is no charset"
     decoder = codecs.getincrementaldecoder(name)()
     passed = 0
     with path.open("rb") as file:
         while True:
-            part = file.read(_PIECE)
+            part = file.read(_CHUNK_BYTES)
             try:
                 decoder.decode(part, final=not part)
             except UnicodeDecodeError as error:
@@ -82,45 +82,45 @@ def _fault(path: Path, name: str) -> str | None:
             passed += len(part)
 
 
-def _look(path: Path) -> str | None:
-    """Tell a charset from the lines that are not ASCII; None where they do not show a language."""
+def _guess_charset(path: Path) -> str | None:
+    """Guess a charset from the lines that are not ASCII; None if they show no language."""
     lines: list[bytes] = []
     size = 0
     with path.open("rb") as file:
-        for line in iter(lambda: file.readline(_PIECE), b""):
+        for line in iter(lambda: file.readline(_CHUNK_BYTES), b""):
             if not line.isascii():
                 lines.append(line)
                 size += len(line)
-                if size > _EVIDENCE:
+                if size > _MAX_SAMPLE_BYTES:
                     break
     with parser_errors(f"{path.name}: no charset is found by its look"):
         best = charset_normalizer.from_bytes(b"".join(lines)).best()
     return best.encoding if best is not None and best.coherence > 0 and best.encoding != "ascii" else None
 
 
-def dialect(sample: str, delimiter: str | None, quote: str | None, fits: Callable[[list[list[str]]], int]) -> Dialect:
-    """Tell a table's dialect: the one in which its header is found with the most columns (*fits* counts them).
+def detect_dialect(sample: str, delimiter: str | None, quote: str | None, fits: Callable[[list[list[str]]], int]) -> CsvDialect:
+    """Return the dialect in which the header has the most columns (*fits* counts them).
 
-    Where it is found in none, the delimiter is the one that the first line has most of.
+    If none has a header, the delimiter is the most frequent one in the first line.
     """
-    tried = [Dialect(mark, sign) for sign in (quote or _quote(sample),) for mark in (delimiter or DELIMITERS)]
-    best = max(tried, key=lambda it: fits(list(_cells(sample, it))))
-    if fits(list(_cells(sample, best))):
+    tried = [CsvDialect(mark, sign) for sign in (quote or _detect_quote(sample),) for mark in (delimiter or DELIMITERS)]
+    best = max(tried, key=lambda candidate: fits(list(_parse_sample(sample, candidate))))
+    if fits(list(_parse_sample(sample, best))):
         return best
     first = next((line for line in sample.splitlines() if line.strip()), "")
-    return max(tried, key=lambda it: first.count(it.delimiter))
+    return max(tried, key=lambda candidate: first.count(candidate.delimiter))
 
 
-def _quote(sample: str) -> str:
-    """Give the apostrophe where it stands around all cells of a line that is parted by any delimiter, else the quotation mark."""
+def _detect_quote(sample: str) -> str:
+    """Return the apostrophe if it encloses all cells of the first line, for any delimiter; else the quotation mark."""
     first = next((line.strip() for line in sample.splitlines() if line.strip()), "")
     parted = any(mark in first and all(_QUOTED.match(cell.strip()) for cell in first.split(mark)) for mark in DELIMITERS)
     return QUOTES[1] if parted else QUOTES[0]
 
 
-def _cells(sample: str, its: Dialect) -> Iterator[list[str]]:
-    """Give the lines of a sample, as far as they can be read."""
-    lines = csv.reader(io.StringIO(sample, newline=""), delimiter=its.delimiter, quotechar=its.quote)
+def _parse_sample(sample: str, dialect: CsvDialect) -> Iterator[list[str]]:
+    """Yield the lines of a sample, as far as they can be parsed."""
+    lines = csv.reader(io.StringIO(sample, newline=""), delimiter=dialect.delimiter, quotechar=dialect.quote)
     try:
         yield from lines
     except csv.Error:

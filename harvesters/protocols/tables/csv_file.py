@@ -1,4 +1,4 @@
-"""CSV: a table of text in any dialect, one record a row or one for the rows of a key.
+"""CSV in any dialect: each row is a record, or all rows with the same key.
 
 Source: https://www.rfc-editor.org/rfc/rfc4180
 """
@@ -16,11 +16,11 @@ from harvesters.network.fetch import Fetch, Reply
 from harvesters.network.response_parsing import refuse_html
 from harvesters.option_schema import Option, get_option
 from harvesters.page_model import InvalidRecord, Page, Pages, Row
-from harvesters.protocols.paged_document import cut
+from harvesters.protocols.paged_document import paginate
 from harvesters.protocols.tables import table_rows
-from harvesters.protocols.tables.csv_dialect import SAMPLE, Dialect, charset, dialect
-from harvesters.protocols.tables.row_grouping import grouped
-from harvesters.protocols.tables.table_rows import Line, columns
+from harvesters.protocols.tables.csv_dialect import SAMPLE, CsvDialect, detect_charset, detect_dialect
+from harvesters.protocols.tables.row_grouping import group_rows
+from harvesters.protocols.tables.table_rows import Line, name_columns
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
@@ -34,61 +34,62 @@ OPTIONS: Mapping[str, Option] = {
 }
 
 
-class _Lines(Protocol):
-    """What Python's csv.reader is, for which it has no name."""
+class CsvReader(Protocol):
+    """The type of Python's csv.reader, which has no public name."""
 
     line_num: int
 
     def __next__(self) -> list[str]: ...
 
 
-_CELL = 16 * 1024 * 1024  # characters: Python's own limit of 131,072 would cut long descriptions
+_MAX_CELL = 16 * 1024 * 1024  # characters: Python's own limit of 131,072 would cut long descriptions
 
 
 def check(source: Source) -> None:
-    """Refuse a delimiter, quote or escape of more than one character, and two ways to a key; raises SourceDefinitionError."""
+    """Raise SourceDefinitionError for a delimiter, quote or escape of more than one character, and for two kinds of key."""
     for name in ("delimiter", "quote", "escape"):
-        given = source.options.get(name)
-        if given is not None and len(given) != 1:
-            raise SourceDefinitionError(f"{source.name}: option {name!r} is {given!r}; give one character")
+        text = source.options.get(name)
+        if text is not None and len(text) != 1:
+            raise SourceDefinitionError(f"{source.name}: option {name!r} is {text!r}; give one character")
     table_rows.check(source)
 
 
 def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[Row]:
-    """Collect all rows; *since* cannot be asked for, but a table that its server calls unchanged is not read again.
+    """Yield all rows. Changes alone cannot be requested, but an unchanged table is not read again.
 
-    The table is brought to disk and read line by line, so that one of any size takes the memory of a page. A row with more or fewer
-    cells than the header, or with broken quotes, is unreadable. Raises ParseError where the answer is no table, lacks the
-    key's columns, or ends in the middle of a quoted cell.
+    The table is downloaded to disk and read line by line, so that memory use is that of a page. A
+    row with more or fewer cells than the header, or with broken quotes, is unreadable. Raises
+    ParseError if the response is not a table, lacks the key's columns, or ends inside a quoted
+    cell.
     """
     with fetch.download(source.url, accept="text/csv, text/plain;q=0.9, */*;q=0.5", conditional=cursor is None) as reply:
         if reply.not_modified:
             yield Page((), None, at=reply.at, unchanged=True)
             return
-        items = table_rows.records(source, reply.url, _lines(source, reply))
-        for page in cut(grouped(items) if get_option(source, OPTIONS, "group") else items, reply, cursor):
-            yield replace(page, doubt=table_rows.doubt(page))
+        items = table_rows.parse_rows(source, reply.url, _read_lines(source, reply))
+        for page in paginate(group_rows(items) if get_option(source, OPTIONS, "group") else items, reply, cursor):
+            yield replace(page, doubt=table_rows.incomplete_reason(page))
 
 
-def _lines(source: Source, reply: Reply) -> Iterator[Line | InvalidRecord]:
+def _read_lines(source: Source, reply: Reply) -> Iterator[Line | InvalidRecord]:
     refuse_html(reply, "a table")
     assert reply.path is not None
-    csv.field_size_limit(_CELL)
+    csv.field_size_limit(_MAX_CELL)
     skip = get_option(source, OPTIONS, "skip")
-    with reply.path.open(encoding=charset(reply, get_option(source, OPTIONS, "charset")), newline="") as text:
+    with reply.path.open(encoding=detect_charset(reply, get_option(source, OPTIONS, "charset")), newline="") as text:
         for _ in range(skip):
             text.readline()
-        begun = text.tell()
-        its = _dialect(source, text.read(SAMPLE))
-        text.seek(begun)
+        start = text.tell()
+        dialect = _find_dialect(source, text.read(SAMPLE))
+        text.seek(start)
         lines = csv.reader(
-            text, delimiter=its.delimiter, quotechar=its.quote, escapechar=get_option(source, OPTIONS, "escape"), strict=True
+            text, delimiter=dialect.delimiter, quotechar=dialect.quote, escapechar=get_option(source, OPTIONS, "escape"), strict=True
         )
-        yield from _read(f"{source.name}: {reply.url}", lines, skip)
+        yield from _iterate_lines(f"{source.name}: {reply.url}", lines, skip)
 
 
-def _read(where: str, lines: _Lines, skip: int) -> Iterator[Line | InvalidRecord]:
-    """Give the lines; raises ParseError where the text ends inside a quoted cell, so that it was cut off."""
+def _iterate_lines(where: str, lines: CsvReader, skip: int) -> Iterator[Line | InvalidRecord]:
+    """Yield the lines. Raise ParseError if the text ends inside a quoted cell: it was truncated."""
     while True:
         number = lines.line_num + skip + 1
         try:
@@ -103,9 +104,9 @@ def _read(where: str, lines: _Lines, skip: int) -> Iterator[Line | InvalidRecord
         yield Line(number, cells)
 
 
-def _dialect(source: Source, sample: str) -> Dialect:
+def _find_dialect(source: Source, sample: str) -> CsvDialect:
     def fits(lines: list[list[str]]) -> int:
-        header = table_rows.found(source, [Line(0, cells) for cells in lines[: table_rows.LOOK]])
-        return len(columns(header.cells)) if header else 0
+        header = table_rows.find_header(source, [Line(0, cells) for cells in lines[: table_rows.MAX_HEADER_LINE]])
+        return len(name_columns(header.cells)) if header else 0
 
-    return dialect(sample, get_option(source, OPTIONS, "delimiter"), get_option(source, OPTIONS, "quote"), fits)
+    return detect_dialect(sample, get_option(source, OPTIONS, "delimiter"), get_option(source, OPTIONS, "quote"), fits)

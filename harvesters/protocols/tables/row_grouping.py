@@ -1,4 +1,4 @@
-"""Grouping: rows of one key become one record, on disk where they are many, so that memory stays flat."""
+"""Merge rows with the same key into one record, on disk if there are many, so that memory use stays constant."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ from harvesters.page_model import DeletedRecord, InvalidRecord, Record, Row
 Item = Record[Row] | DeletedRecord | InvalidRecord
 
 
-def grouped(items: Iterable[Item]) -> Iterator[Item]:
-    """Give one record a key, in the order of the keys; what is no record comes first, as it came.
+def group_rows(items: Iterable[Item]) -> Iterator[Item]:
+    """Yield one record per key, sorted by key, after the items that are not records.
 
-    A column whose cells differ among the rows of a key is a list of them, in their order, without the empty ones.
+    A column whose cells differ among the rows of a key becomes a list of them, in order, without
+    empty ones.
     """
     with closing(sqlite3.connect("")) as store:  # "" is a file of its own, which goes with the connection
         store.execute("PRAGMA cache_size = -16000")  # 16 MB
         store.execute("CREATE TABLE rows (key TEXT, raw BLOB, modified TEXT)")
-        yield from _stored(store, items)
-        found = store.execute("SELECT key, raw, modified FROM rows ORDER BY key, rowid")
-        for key, rows in groupby(found, key=itemgetter(0)):
-            yield _record(key, list(rows))
+        yield from _store_rows(store, items)
+        sorted_rows = store.execute("SELECT key, raw, modified FROM rows ORDER BY key, rowid")
+        for key, rows in groupby(sorted_rows, key=itemgetter(0)):
+            yield _merge_record(key, list(rows))
 
 
-def _stored(store: sqlite3.Connection, items: Iterable[Item]) -> Iterator[Item]:
+def _store_rows(store: sqlite3.Connection, items: Iterable[Item]) -> Iterator[Item]:
     for item in items:
         if isinstance(item, Record):
             store.execute("INSERT INTO rows VALUES (?, ?, ?)", (item.key, item.raw, item.modified))
@@ -38,16 +39,16 @@ def _stored(store: sqlite3.Connection, items: Iterable[Item]) -> Iterator[Item]:
             yield item
 
 
-def _record(key: str, rows: list[tuple[str, bytes, str | None]]) -> Record[Row]:
-    row = merged([orjson.loads(raw) for _, raw, _ in rows])
-    return Record(key, row, orjson.dumps(row), max((it for *_, it in rows if it), default=None))
+def _merge_record(key: str, rows: list[tuple[str, bytes, str | None]]) -> Record[Row]:
+    row = merge_rows([orjson.loads(raw) for _, raw, _ in rows])
+    return Record(key, row, orjson.dumps(row), max((modified for *_, modified in rows if modified), default=None))
 
 
-def merged(rows: list[Mapping[str, Any]]) -> Row:
-    """Put rows together.
+def merge_rows(rows: list[Mapping[str, Any]]) -> Row:
+    """Merge rows into one.
 
-    >>> merged([{"id": "1", "place": "a", "note": ""}, {"id": "1", "place": "b", "note": "x"}])
+    >>> merge_rows([{"id": "1", "place": "a", "note": ""}, {"id": "1", "place": "b", "note": "x"}])
     {'id': '1', 'place': ['a', 'b'], 'note': 'x'}
     """
     values = {name: list(dict.fromkeys(row[name] for row in rows if row[name])) for name in rows[0]}
-    return {name: found if len(found) > 1 else found[0] if found else "" for name, found in values.items()}
+    return {name: cells if len(cells) > 1 else cells[0] if cells else "" for name, cells in values.items()}

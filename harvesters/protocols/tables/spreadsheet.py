@@ -1,4 +1,4 @@
-"""Spreadsheets: XLS, XLSX, XLSB and ODS, one record a row or one for the rows of a key.
+"""Spreadsheets (XLS, XLSX, XLSB and ODS): each row is a record, or all rows with the same key.
 
 Source: https://github.com/tafia/calamine (which reads them) and https://www.iso.org/standard/71691.html
 """
@@ -20,9 +20,9 @@ from harvesters.option_schema import Option, get_option
 from harvesters.page_model import Page, Pages, Row
 from harvesters.parsing import parser_errors
 from harvesters.payloads.workbook_area import MAX_CELLS, check_areas
-from harvesters.protocols.paged_document import cut
+from harvesters.protocols.paged_document import paginate
 from harvesters.protocols.tables import table_rows
-from harvesters.protocols.tables.row_grouping import grouped
+from harvesters.protocols.tables.row_grouping import group_rows
 from harvesters.protocols.tables.table_rows import Line
 from harvesters.source import Source
 
@@ -38,7 +38,7 @@ _ACCEPT = (
 
 
 def check(source: Source) -> None:
-    """Refuse a sheet that is numbered from 0, and two ways to a key; raises SourceDefinitionError."""
+    """Raise SourceDefinitionError for a sheet numbered 0, and for two kinds of key."""
     if get_option(source, OPTIONS, "sheet") in {0, ""}:
         raise SourceDefinitionError(
             f"{source.name}: option 'sheet' is {source.options['sheet']!r}; sheets are numbered from 1, or give a name"
@@ -47,21 +47,21 @@ def check(source: Source) -> None:
 
 
 def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[Row]:
-    """Collect all rows of a sheet; *since* cannot be asked for, but a workbook that its server calls unchanged is not read again.
+    """Yield all rows of a sheet. Changes alone cannot be requested, but an unchanged workbook is not read again.
 
-    Merged cells all say what the first of them does. Raises ParseError where the answer is no workbook, has no such sheet, or lacks
-    the columns of the key.
+    All merged cells have the value of the first. Raises ParseError if the response is not a
+    workbook, has no such sheet, or lacks the key's columns.
     """
     reply = fetch.get(source.url, accept=_ACCEPT, conditional=cursor is None)
     if reply.not_modified:
         yield Page((), None, at=reply.at, unchanged=True)
         return
-    items = table_rows.records(source, reply.url, _lines(source, reply))
-    for page in cut(grouped(items) if get_option(source, OPTIONS, "group") else items, reply, cursor):
-        yield replace(page, doubt=table_rows.doubt(page))
+    items = table_rows.parse_rows(source, reply.url, _read_lines(source, reply))
+    for page in paginate(group_rows(items) if get_option(source, OPTIONS, "group") else items, reply, cursor):
+        yield replace(page, doubt=table_rows.incomplete_reason(page))
 
 
-def _lines(source: Source, reply: Reply) -> Iterator[Line]:
+def _read_lines(source: Source, reply: Reply) -> Iterator[Line]:
     skip, wanted = get_option(source, OPTIONS, "skip"), get_option(source, OPTIONS, "sheet")
     subject = f"{source.name}: {reply.url} is no spreadsheet that can be read"
     content = refuse_html(reply, "a spreadsheet")
@@ -75,17 +75,17 @@ def _lines(source: Source, reply: Reply) -> Iterator[Line]:
         if sheet.height * sheet.width > MAX_CELLS:
             size = f"{sheet.height} rows and {sheet.width} columns"
             raise ParseError(f"{source.name}: {reply.url} has a sheet of {size}, too many to be read")
-        rows = [[_text(cell) for cell in row] for row in sheet.to_python(skip_empty_area=False)]
+        rows = [[_cell_text(cell) for cell in row] for row in sheet.to_python(skip_empty_area=False)]
         for (top, left), (bottom, right) in sheet.merged_cell_ranges or ():
             for row in rows[top : bottom + 1]:
                 row[left : right + 1] = [rows[top][left]] * len(row[left : right + 1])
     yield from (Line(number, row) for number, row in enumerate(rows[skip:], skip + 1))
 
 
-def _text(cell: Any) -> str:
-    """Write a cell as its reader sees it, dates as ISO 8601.
+def _cell_text(cell: Any) -> str:
+    """Return a cell's text as its reader sees it, dates as ISO 8601.
 
-    >>> _text(4.0), _text(0.5), _text(True), _text(date(2024, 5, 1))
+    >>> _cell_text(4.0), _cell_text(0.5), _cell_text(True), _cell_text(date(2024, 5, 1))
     ('4', '0.5', 'true', '2024-05-01')
     """
     if isinstance(cell, str):

@@ -1,4 +1,4 @@
-"""Web pages: what they say of projects, events and the like in JSON-LD, microdata and RDFa, found by the site's sitemap.
+"""Web pages found by the site's sitemap: their JSON-LD, microdata and RDFa.
 
 Source: https://schema.org/docs/gs.html, https://www.sitemaps.org/protocol.html
 """
@@ -19,11 +19,11 @@ from harvesters.option_schema import Option, get_pattern
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, SourcePosition
 from harvesters.payloads import structured_data
 from harvesters.payloads.graph import Graph
-from harvesters.protocols.cursor import read, write
-from harvesters.protocols.error_recovery import UNREAD, fault
+from harvesters.protocols.cursor import read_cursor, write_cursor
+from harvesters.protocols.error_recovery import RECORD_ERRORS, count_unreadable
 from harvesters.protocols.rdf import reader
-from harvesters.protocols.rdf.reader import Item, Reading, nameless, reading
-from harvesters.protocols.web.sitemap import ACCEPT, Entry, read_sitemap
+from harvesters.protocols.rdf.reader import Item, RdfReader, build_reader, unidentified
+from harvesters.protocols.web.sitemap import ACCEPT, SitemapEntry, parse_sitemap
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
@@ -32,14 +32,14 @@ OPTIONS: Mapping[str, Option] = {
 }
 
 _PAGE = "text/html, application/xhtml+xml;q=0.9"
-_DEEP = 3  # sitemaps below each other: an index may hold sitemaps only, some hold indexes
+_MAX_DEPTH = 3  # sitemaps below each other: an index may hold sitemaps only, some hold indexes
 _OVERLAP = timedelta(days=1)  # a lastmod is often a day
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class _Spot:
-    """Where a walk stands: in the sitemap *map*, behind the page *last*; *doubt*, *again* as on a page, *faults* pages in a row."""
+class WebCursor:
+    """Position in a crawl: in the sitemap *map*, after the page *last*; *doubt*, *again* as in Page, *faults* counts pages in a row."""
 
     map: str = ""
     last: str = ""
@@ -49,94 +49,98 @@ class _Spot:
 
 
 def check(source: Source) -> None:
-    """Refuse classes that are none and an expression that cannot be read; raises SourceDefinitionError."""
+    """Raise SourceDefinitionError for an invalid class or regular expression."""
     reader.check(source)
     get_pattern(source, OPTIONS, "only")
 
 
 def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[Graph]:
-    """Collect what all pages of a site say, or those that its sitemaps say to have changed since the day before *since*.
+    """Yield the records on all pages of a site, or on those that its sitemaps date since the day before *since*.
 
-    The card's url is a sitemap, an index of sitemaps, a robots.txt that names some, or a single page. A page that is no longer
-    there is gone. Raises ParseError where the url is none of these.
+    The source's url is a sitemap, an index of sitemaps, a robots.txt that names some, or a single
+    page. A page that is no longer there is gone. Raises ParseError if the url is none of these.
     """
-    told = reading(source, fetch)
-    spot = read(_Spot, cursor) or _Spot(again=cursor is not None)
+    rdf_reader = build_reader(source, fetch)
+    state = read_cursor(WebCursor, cursor) or WebCursor(again=cursor is not None)
     moment = None if since is None else (since.replace(tzinfo=UTC) if since.tzinfo is None else since) - _OVERLAP
     reply = fetch.get(source.url, accept=ACCEPT)
     if is_html(reply.content):
-        items = _items(told, reply)
+        items = _parse_page(rdf_reader, reply)
         if not items:
             raise ParseError(f"{source.name}: {reply.url} is a page that says nothing which we know as a record; set the option 'types'")
         yield Page(items, None, at=reply.at)
         return
-    passed = not spot.map
-    for here, pages in _maps(told, reply, moment):
-        passed = passed or here == spot.map
+    passed = not state.map
+    for sitemap, pages in _walk_sitemaps(rdf_reader, reply, moment):
+        passed = passed or sitemap == state.map
         if passed:
-            for entry in [it for it in pages if here != spot.map or it.address > spot.last]:
-                items, at, spot = _page(told, entry, replace(spot, map=here, last=entry.address))
-                yield Page(items, write(spot), None, at, again=spot.again, doubt=spot.doubt)
+            for entry in [entry for entry in pages if sitemap != state.map or entry.address > state.last]:
+                items, position, state = _read_page(rdf_reader, entry, replace(state, map=sitemap, last=entry.address))
+                yield Page(items, write_cursor(state), None, position, again=state.again, doubt=state.doubt)
     if not passed:  # the sitemap in which it stood is no longer there
-        yield from collect(source, fetch, since, write(_Spot(again=True, doubt=spot.doubt)))
+        yield from collect(source, fetch, since, write_cursor(WebCursor(again=True, doubt=state.doubt)))
         return
-    yield Page((), None, again=spot.again, doubt=spot.doubt)
+    yield Page((), None, again=state.again, doubt=state.doubt)
 
 
-def _maps(told: Reading, reply: Reply, moment: datetime | None, deep: int = 0) -> Iterator[tuple[str, list[Entry]]]:
-    """Give each sitemap with its pages, in an order that is the same each time."""
-    found = read_sitemap(reply)
-    hosts = {urlsplit(told.source.url).hostname, urlsplit(reply.url).hostname}
-    only = get_pattern(told.source, OPTIONS, "only")
-    pages = [entry for entry in found.pages if urlsplit(entry.address).hostname in hosts and only.search(entry.address)]
-    counts = {"pages": len(pages), "passed": len(found.pages) - len(pages), "unusable": found.left}
-    log.info("sitemap read", source=told.source.name, sitemap=reply.url, maps=len(found.maps), **counts)
-    yield reply.url, [entry for entry in pages if entry.since(moment)]
-    if found.maps and deep == _DEEP:
-        raise ParseError(f"{told.source.name}: {reply.url} holds sitemaps more than {_DEEP} deep; its sitemaps do not end")
-    for entry in found.maps:
-        if entry.since(moment) and urlsplit(entry.address).hostname in hosts:
-            yield from _maps(told, told.fetch.get(entry.address, accept=ACCEPT), moment, deep + 1)
+def _walk_sitemaps(
+    rdf_reader: RdfReader, reply: Reply, moment: datetime | None, depth: int = 0
+) -> Iterator[tuple[str, list[SitemapEntry]]]:
+    """Yield each sitemap with its pages, always in the same order."""
+    sitemap = parse_sitemap(reply)
+    hosts = {urlsplit(rdf_reader.source.url).hostname, urlsplit(reply.url).hostname}
+    only = get_pattern(rdf_reader.source, OPTIONS, "only")
+    pages = [entry for entry in sitemap.pages if urlsplit(entry.address).hostname in hosts and only.search(entry.address)]
+    counts = {"pages": len(pages), "passed": len(sitemap.pages) - len(pages), "unusable": sitemap.ignored}
+    log.info("sitemap read", source=rdf_reader.source.name, sitemap=reply.url, maps=len(sitemap.maps), **counts)
+    yield reply.url, [entry for entry in pages if entry.changed_since(moment)]
+    if sitemap.maps and depth == _MAX_DEPTH:
+        raise ParseError(f"{rdf_reader.source.name}: {reply.url} holds sitemaps more than {_MAX_DEPTH} deep; its sitemaps do not end")
+    for entry in sitemap.maps:
+        if entry.changed_since(moment) and urlsplit(entry.address).hostname in hosts:
+            yield from _walk_sitemaps(rdf_reader, rdf_reader.fetch.get(entry.address, accept=ACCEPT), moment, depth + 1)
 
 
-def _page(told: Reading, entry: Entry, spot: _Spot) -> tuple[tuple[Item, ...], SourcePosition | None, _Spot]:
-    """Read one page; one that cannot be read stops nothing while the site answers."""
+def _read_page(rdf_reader: RdfReader, entry: SitemapEntry, state: WebCursor) -> tuple[tuple[Item, ...], SourcePosition | None, WebCursor]:
+    """Read one page; one that cannot be read does not stop the others while the site answers."""
     address = entry.address
     try:
-        reply = told.fetch.get(address, accept=_PAGE)
+        reply = rdf_reader.fetch.get(address, accept=_PAGE)
     except NotFoundError as error:
-        log.info("page listed in the sitemap not found", source=told.source.name, page=address, why=str(error))
-        return (DeletedRecord(address),), None, replace(spot, faults=0)
-    except UNREAD as error:
-        faults = fault(told.source.name, spot.faults, error)
+        log.info("page listed in the sitemap not found", source=rdf_reader.source.name, page=address, why=str(error))
+        return (DeletedRecord(address),), None, replace(state, faults=0)
+    except RECORD_ERRORS as error:
+        faults = count_unreadable(rdf_reader.source.name, state.faults, error)
         if not isinstance(error, ForbiddenError | ParseError):
-            _alive(told, error)
+            _check_reachable(rdf_reader, error)
         why = f"the page {address} cannot be read, so what it held is not known"
-        return (InvalidRecord(address, str(error)),), None, replace(spot, faults=faults, doubt=spot.doubt or why)
-    items = _items(told, reply, entry)
+        return (InvalidRecord(address, str(error)),), None, replace(state, faults=faults, doubt=state.doubt or why)
+    items = _parse_page(rdf_reader, reply, entry)
     broken = any(isinstance(item, InvalidRecord) and item.key == address for item in items)
-    return items, reply.at, replace(spot, faults=0, doubt=spot.doubt or (f"the markup of {address} cannot be read" if broken else None))
+    return items, reply.at, replace(state, faults=0, doubt=state.doubt or (f"the markup of {address} cannot be read" if broken else None))
 
 
-def _items(told: Reading, reply: Reply, entry: Entry | None = None) -> tuple[Item, ...]:
-    """Give the records of a page; where its markup is broken and holds none, the page is unreadable."""
+def _parse_page(rdf_reader: RdfReader, reply: Reply, entry: SitemapEntry | None = None) -> tuple[Item, ...]:
+    """Return the records of a page; if its markup is invalid and has none, the page is unreadable."""
     page = entry.address if entry else urldefrag(reply.url).url
     if reply.media_type not in {"", "text/html", "application/xhtml+xml", "text/plain", "application/xml", "text/xml"}:
         return ()
-    store, troubles = structured_data.parse_page(reply)
-    found = told.found(store, page=page)
-    items = (*(told.item(store, key, node) for key, node in found.records), *(nameless(node) for node in found.keyless))
-    if troubles and not found.records:
-        return (InvalidRecord(page, "; ".join(troubles)),)
-    if troubles:
-        log.warning("page has invalid markup", source=told.source.name, page=page, troubles=troubles)
+    store, problems = structured_data.parse_page(reply)
+    result = rdf_reader.find_records(store, page=page)
+    items = (*(rdf_reader.parse_record(store, key, node) for key, node in result.records), *(unidentified(node) for node in result.keyless))
+    if problems and not result.records:
+        return (InvalidRecord(page, "; ".join(problems)),)
+    if problems:
+        log.warning("page has invalid markup", source=rdf_reader.source.name, page=page, troubles=problems)
     modified = entry.modified or None if entry else None
-    return tuple(replace(it, modified=modified) if not isinstance(it, InvalidRecord) and it.modified is None else it for it in items)
+    return tuple(
+        replace(item, modified=modified) if not isinstance(item, InvalidRecord) and item.modified is None else item for item in items
+    )
 
 
-def _alive(told: Reading, error: HarvestError) -> None:
-    """Raise *error* where the sitemap can no longer be read either: it is then more than one page's."""
+def _check_reachable(rdf_reader: RdfReader, error: HarvestError) -> None:
+    """Raise *error* if the sitemap can no longer be read either: the fault is then not a single page's."""
     try:
-        told.fetch.get(told.source.url, accept=ACCEPT)
-    except UNREAD as unwell:
-        raise error from unwell
+        rdf_reader.fetch.get(rdf_reader.source.url, accept=ACCEPT)
+    except RECORD_ERRORS as probe_error:
+        raise error from probe_error

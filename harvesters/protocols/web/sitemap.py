@@ -1,4 +1,4 @@
-"""Sitemaps: which pages a site has, and when each changed.
+"""Parse sitemaps: the pages of a site and when each changed.
 
 Source: https://www.sitemaps.org/protocol.html
 """
@@ -17,44 +17,44 @@ from harvesters.network.encoding import decode_content
 from harvesters.network.fetch import Reply
 from harvesters.network.response_parsing import decode_text, parse_xml
 from harvesters.parsing import join_url
-from harvesters.protocols.datestamps import read_stamp
+from harvesters.protocols.datestamps import parse_timestamp
 from vocab.iris import is_web
 
 ACCEPT = "application/xml, text/xml;q=0.9, text/html;q=0.8, */*;q=0.5"
-_LARGEST = 64 * 1024 * 1024  # bytes of a sitemap when unpacked; the protocol allows 50 MB
-_MOST = 50_000  # entries: as the protocol says
+_MAX_BYTES = 64 * 1024 * 1024  # bytes of a sitemap when unpacked; the protocol allows 50 MB
+_MAX_ENTRIES = 50_000  # entries: as the protocol says
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A page or a further sitemap: its *address*, and its lastmod as it stands, empty where that is not told."""
+class SitemapEntry:
+    """A page or another sitemap: its *address*, and its lastmod as written (empty: unknown)."""
 
     address: str
     modified: str = ""
 
-    def since(self, moment: datetime | None) -> bool:
-        """Tell whether it may have changed since *moment*."""
-        stamp = read_stamp(self.modified)
+    def changed_since(self, moment: datetime | None) -> bool:
+        """Return whether it may have changed since *moment*."""
+        stamp = parse_timestamp(self.modified)
         return moment is None or stamp is None or stamp >= moment
 
 
 @dataclass(frozen=True, slots=True)
 class Sitemap:
-    """What a sitemap holds, each in the order of addresses: *pages*, and further *maps*; *left* names what is no web address."""
+    """The *pages* and further *maps* of a sitemap, sorted by address; *ignored* counts entries that are not web addresses."""
 
-    pages: tuple[Entry, ...]
-    maps: tuple[Entry, ...]
-    left: int = 0
+    pages: tuple[SitemapEntry, ...]
+    maps: tuple[SitemapEntry, ...]
+    ignored: int = 0
 
 
-def read_sitemap(reply: Reply) -> Sitemap:
-    """Read a sitemap, an index of sitemaps, a list of addresses, one a line, or a robots.txt that names sitemaps.
+def parse_sitemap(reply: Reply) -> Sitemap:
+    """Parse a sitemap, an index of sitemaps, a list of addresses (one per line), or a robots.txt that names sitemaps.
 
-    Raises ParseError where it is none of these, or has more entries than the protocol allows.
+    Raises ParseError if it is none of these, or has more entries than the protocol allows.
     """
-    reply = _unpacked(reply)
+    reply = _decompress(reply)
     if not reply.content.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
-        return _lines(reply)
+        return _parse_lines(reply)
     root = parse_xml(reply)
     kind = etree.QName(root).localname
     if kind not in {"urlset", "sitemapindex"}:
@@ -62,42 +62,42 @@ def read_sitemap(reply: Reply) -> Sitemap:
     entries = [
         (_text(node, "loc"), _text(node, "lastmod")) for node in root.iterfind("{*}*") if etree.QName(node).localname in {"url", "sitemap"}
     ]
-    found = _sorted(reply, ((join_url(reply.url, address), stamp) for address, stamp in entries if address))
-    left = len(entries) - len(found)
-    return Sitemap(found, (), left) if kind == "urlset" else Sitemap((), found, left)
+    listed = _sort_entries(reply, ((join_url(reply.url, address), stamp) for address, stamp in entries if address))
+    ignored = len(entries) - len(listed)
+    return Sitemap(listed, (), ignored) if kind == "urlset" else Sitemap((), listed, ignored)
 
 
-def _unpacked(reply: Reply) -> Reply:
-    """Unpack a sitemap that is kept as a gzip file, in bounded memory."""
+def _decompress(reply: Reply) -> Reply:
+    """Decompress a sitemap in a gzip file, in bounded memory."""
     if not reply.content.startswith(b"\x1f\x8b"):
         return reply
     content = bytearray()
     try:
         for part in decode_content([reply.content], "gzip"):
             content += part
-            if len(content) > _LARGEST:
-                raise ParseError(f"{reply.url}: its sitemap has more than {_LARGEST} bytes when unpacked")
+            if len(content) > _MAX_BYTES:
+                raise ParseError(f"{reply.url}: its sitemap has more than {_MAX_BYTES} bytes when unpacked")
     except ValueError as error:
         raise ParseError(f"{reply.url}: its gzip cannot be unpacked: {error}") from error
     return replace(reply, content=bytes(content))
 
 
-def _lines(reply: Reply) -> Sitemap:
+def _parse_lines(reply: Reply) -> Sitemap:
     lines = [line.strip() for line in decode_text(reply).splitlines()]
     maps = [line.partition(":")[2].strip() for line in lines if line.lower().startswith("sitemap:")]
     if maps:
-        return Sitemap((), _sorted(reply, ((address, "") for address in maps)))
-    pages = _sorted(reply, ((line, "") for line in lines))
+        return Sitemap((), _sort_entries(reply, ((address, "") for address in maps)))
+    pages = _sort_entries(reply, ((line, "") for line in lines))
     if not pages:
         raise ParseError(f"{reply.url}: is no sitemap: it holds neither XML nor web addresses, one a line")
     return Sitemap(pages, (), sum(map(bool, lines)) - len(pages))
 
 
-def _sorted(reply: Reply, entries: Iterable[tuple[str, str]]) -> tuple[Entry, ...]:
-    found = {address: Entry(address, moment) for address, moment in entries if is_web(address)}
-    if len(found) > _MOST:
-        raise ParseError(f"{reply.url}: has {len(found)} entries, more than the {_MOST} that a sitemap may have")
-    return tuple(found[address] for address in sorted(found))
+def _sort_entries(reply: Reply, entries: Iterable[tuple[str, str]]) -> tuple[SitemapEntry, ...]:
+    by_address = {address: SitemapEntry(address, moment) for address, moment in entries if is_web(address)}
+    if len(by_address) > _MAX_ENTRIES:
+        raise ParseError(f"{reply.url}: has {len(by_address)} entries, more than the {_MAX_ENTRIES} that a sitemap may have")
+    return tuple(by_address[address] for address in sorted(by_address))
 
 
 def _text(node: _Element, name: str) -> str:
