@@ -54,7 +54,7 @@ from journal.errors import JournalError
 from publisher.limits import read as read_limits
 from publisher.logs import configure_logging
 from publisher.pages.branding import DEMO_NAME, NAME, NO_CONTACT, check_logo
-from publisher.portal.source_preview import MEMORY, Bench
+from publisher.portal.source_preview import MEMORY, PreviewRunner
 from publisher.releases.schedule import trigger
 from publisher.store.external.endpoint import Address, given
 from publisher.store.process import end_with_parent
@@ -403,14 +403,14 @@ def serve(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -
     url = reached_at(settings, host, port)
     if host in _ANY and url == f"http://localhost:{port}":
         log.warning("no public URL is set; absolute links begin with the listening address", url=url, cure="set STOCKTAKE_PUBLIC_URL")
-    public = publisher.cli.build_site(settings, url, partial(is_operator, office), trials(settings))
+    public = publisher.cli.build_site(settings, url, partial(is_operator, office), preview_runner(settings))
     publisher.cli.serve(under_one_address(public, create_admin(office)), settings, host, port)
 
 
-def trials(settings: Settings) -> Bench:
+def preview_runner(settings: Settings) -> PreviewRunner:
     """Return the runner for previews of new registries. It refuses all private addresses."""
     strict = replace(settings, allow_hosts=frozenset(), ledger="", store="", elsewhere=None)
-    return Bench((*_command(["sources", "preview", "-", "--json", f"--memory={MEMORY}"]),), strict.environment())
+    return PreviewRunner((*_command(["sources", "preview", "-", "--json", f"--memory={MEMORY}"]),), strict.environment())
 
 
 def under_one_address(public: FastAPI, desk: FastAPI) -> Starlette:

@@ -23,12 +23,12 @@ from publisher.http.outbound_client import create_client
 from publisher.http.page_cache import PageCacheMiddleware
 from publisher.http.problems import HTTPProblem
 from publisher.http.security_headers import SecurityMiddleware
-from publisher.languages.request_locale import Speaking
+from publisher.languages.request_locale import LocaleMiddleware
 from publisher.pages.branding import PLAIN, Branding
-from publisher.pages.error_handlers import Problems
-from publisher.pages.templating import HERE, Pages
+from publisher.pages.error_handlers import ErrorHandlers
+from publisher.pages.templating import PACKAGE_FOLDER, Pages
 from publisher.portal.first_start import FirstStart
-from publisher.portal.source_preview import Bench
+from publisher.portal.source_preview import PreviewRunner
 from publisher.releases.object_store import follow_releases
 from publisher.routes import ROUTERS
 from publisher.sparql.rewriting import TEXT_HEADER
@@ -50,18 +50,17 @@ class AnyPathConvertor(PathConvertor):
 
 @dataclass(frozen=True, slots=True)
 class SiteOptions:
-    """What the operators tell of this host.
+    """What an operator configures of this host.
 
-    *branding* is its name, logo and contact, *hub* the address of a WebSub hub that tells others of our changes, "" where there
-    is none; *allow* are hosts that may lie on a private network. *trial* tries the cards of registries that would join; None: they are
-    only written. *url* is where the public reaches this host, scheme and authority, with which the links in feeds, sitemaps, OAI-PMH and
-    LDES begin; "": where a request says that it is.
+    *branding* is its name, logo and contact, *hub* the URL of a WebSub hub that is notified of changes ("" for none), *allow* the hosts
+    on private networks that may be contacted. *preview_runner* tests the source definitions that visitors write; None: no tests.
+    *url* is the public scheme and authority, with which the links in feeds, sitemaps, OAI-PMH and LDES begin; "": taken from each request.
     """
 
     branding: Branding = PLAIN
     hub: str = ""
     allow: frozenset[str] = frozenset()
-    trial: Bench | None = None
+    preview_runner: PreviewRunner | None = None
     url: str = ""
 
 
@@ -85,22 +84,22 @@ def create_app(shelf: Shelf, permit: Callable[[Request], bool] = no_peer, site: 
     app = FastAPI(title=site.branding.name, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.permit, app.state.contact, app.state.hub = permit, site.branding.contact, site.hub
     app.state.start = start = FirstStart(shelf, release=site.branding.demo)
-    app.state.trial = site.trial
+    app.state.preview_runner = site.preview_runner
     pages = Pages(shelf.iris, lambda: place(shelf), site.branding)
     for router in ROUTERS.values():
         app.include_router(router(shelf, pages))
-    app.mount("/static", StaticFiles(directory=HERE / "static"))
-    problems = Problems(pages, lambda: shelf.awaited, start.steps, lambda: shelf.starting)
-    app.add_exception_handler(PublisherError, problems.on_error)
-    app.add_exception_handler(JournalError, problems.on_journal)
-    app.add_exception_handler(HTTPProblem, problems.on_refused)
-    app.add_exception_handler(HTTPException, problems.on_http)
+    app.mount("/static", StaticFiles(directory=PACKAGE_FOLDER / "static"))
+    problems = ErrorHandlers(pages, lambda: shelf.awaited, start.steps, lambda: shelf.starting)
+    app.add_exception_handler(PublisherError, problems.handle_publisher_error)
+    app.add_exception_handler(JournalError, problems.handle_journal_error)
+    app.add_exception_handler(HTTPProblem, problems.handle_http_problem)
+    app.add_exception_handler(HTTPException, problems.handle_http_exception)
     app.add_middleware(ETagMiddleware)
     app.add_middleware(
         PageCacheMiddleware, version=lambda: shelf.generation.version if shelf.generation and shelf.settled and not start.active else ""
     )
     app.add_middleware(FreshnessMiddleware, shelf=shelf)
-    app.add_middleware(Speaking)
+    app.add_middleware(LocaleMiddleware)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=["*"],

@@ -24,7 +24,7 @@ from publisher.limits import Limits, read
 from publisher.pages.branding import NO_CONTACT, Branding
 from publisher.portal.report import builder as reporting
 from publisher.portal.report.process import build_in_process
-from publisher.portal.source_preview import Bench
+from publisher.portal.source_preview import PreviewRunner
 from publisher.releases import object_store, retention, schedule
 from publisher.releases.builder import build_release, to_json
 from publisher.releases.dump import write_dumps as write_dumps
@@ -72,11 +72,13 @@ class Settings(Protocol):
     def elsewhere(self) -> Address | None: ...  # noqa: D102
 
 
-def build_site(settings: Settings, url: str, permit: Callable[[Request], bool] = no_peer, trial: Bench | None = None) -> FastAPI:
-    """Make the app of all that the public reads at *url*; *permit* tells whether an operator asks, *trial* tries cards."""
+def build_site(
+    settings: Settings, url: str, permit: Callable[[Request], bool] = no_peer, preview_runner: PreviewRunner | None = None
+) -> FastAPI:
+    """Make the app of all that the public reads at *url*; *permit* tells whether an operator asks, *preview_runner* tests new sources."""
     contact = settings.contact if settings.contact != NO_CONTACT else ""
     branding = Branding(settings.name, contact, settings.logo, settings.demo)
-    about = SiteOptions(branding, settings.hub, settings.allow_hosts, trial, url)
+    about = SiteOptions(branding, settings.hub, settings.allow_hosts, preview_runner, url)
     return create_app(Shelf(settings.data, Iris(settings.base), read(settings.limits), elsewhere=settings.elsewhere), permit, about)
 
 

@@ -20,7 +20,7 @@ from isal import igzip
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from publisher.languages.request_locale import visit
+from publisher.languages.request_locale import current_locale
 
 MAX_CACHE_BYTES = 64 << 20  # bytes of all pages that are kept, packed and not
 COMPRESSION_LEVEL = 2  # of isal's three: a page of 100 kB in some 1 ms, to a quarter of it
@@ -62,7 +62,7 @@ class PageCacheMiddleware:
         if not version or "text/html" not in headers.get("accept", ""):
             return await self._app(scope, receive, send)
         where = (scope.get("root_path", ""), scope["scheme"], headers.get("host", ""), scope["path"], scope["query_string"])
-        key = (version, int(self._now() // MINUTE), visit().language, headers["accept"], *where)
+        key = (version, int(self._now() // MINUTE), current_locale().language, headers["accept"], *where)
         await _send_page(await self._page(key, scope), headers, send)
 
     async def _page(self, key: Hashable, scope: Scope) -> _CachedPage:

@@ -23,7 +23,7 @@ _YEAR = 31_536_000  # seconds that a choice is kept
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
+class RequestLocale:
     """A request as pages see it: the language, and the path with its query."""
 
     language: str = "en"
@@ -35,32 +35,32 @@ class Visit:
         """Give the direction in which its script is written."""
         return "rtl" if self.language == "ar" else "ltr"
 
-    def address(self, **changed: str) -> str:
+    def url_with(self, **changed: str) -> str:
         """Give the address of this page with other parameters; "" takes one away."""
         told = [(name, value) for name, value in parse_qsl(self.query) if name not in changed]
         told += [(name, value) for name, value in changed.items() if value]
         return self.path + (f"?{urlencode(told)}" if told else "")
 
 
-_now: ContextVar[Visit] = ContextVar("visit", default=Visit())  # noqa: B039 - frozen
+_current: ContextVar[RequestLocale] = ContextVar("visit", default=RequestLocale())  # noqa: B039 - frozen
 
 
-def visit() -> Visit:
+def current_locale() -> RequestLocale:
     """Give the visit that is being answered."""
-    return _now.get()
+    return _current.get()
 
 
 @contextmanager
-def speaking(language: str, within: Visit | None = None) -> Iterator[None]:
+def use_language(language: str, within: RequestLocale | None = None) -> Iterator[None]:
     """Have what is made within the context told in a language, outside of any request or at the address of a visit."""
-    token = _now.set(replace(within, language=language) if within else Visit(language))
+    token = _current.set(replace(within, language=language) if within else RequestLocale(language))
     try:
         yield
     finally:
-        _now.reset(token)
+        _current.reset(token)
 
 
-def chosen(query: str, cookies: str, accept: str) -> str:
+def negotiate_language(query: str, cookies: str, accept: str) -> str:
     """Choose the language: by the address, else by what was chosen before, else by what the browser asks for, else English.
 
     >>> chosen("lang=ar", "language=fr", "es"), chosen("", "language=fr", "es"), chosen("", "", "pt;q=0.9, es-MX;q=0.8, fr;q=0.1")
@@ -69,11 +69,11 @@ def chosen(query: str, cookies: str, accept: str) -> str:
     asked = dict(parse_qsl(query)).get(PARAMETER, "")
     if asked in LANGUAGES:
         return asked
-    kept = _kept(cookies)
-    return kept if kept in LANGUAGES else _accepted(accept)
+    kept = _language_cookie(cookies)
+    return kept if kept in LANGUAGES else _accepted_language(accept)
 
 
-def _kept(cookies: str) -> str:
+def _language_cookie(cookies: str) -> str:
     try:
         found = SimpleCookie(cookies).get(COOKIE)
     except CookieError:
@@ -81,7 +81,7 @@ def _kept(cookies: str) -> str:
     return found.value if found else ""
 
 
-def _accepted(accept: str) -> str:
+def _accepted_language(accept: str) -> str:
     ranked: list[tuple[float, int, str]] = []
     for place, part in enumerate(accept.split(",")[:50]):
         name, _, weight = part.partition(";")
@@ -93,7 +93,7 @@ def _accepted(accept: str) -> str:
     return next((name for quality, _, name in sorted(ranked) if name in LANGUAGES and quality < 0), "en")
 
 
-class Speaking:
+class LocaleMiddleware:
     """Tell the pages in which language they are read; keep a choice that the address makes."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -104,13 +104,13 @@ class Speaking:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         headers, query = Headers(scope=scope), scope["query_string"].decode("latin-1")
-        language = chosen(query, headers.get("cookie", ""), headers.get("accept-language", ""))
-        token = _now.set(Visit(language, scope["path"], query))
+        language = negotiate_language(query, headers.get("cookie", ""), headers.get("accept-language", ""))
+        token = _current.set(RequestLocale(language, scope["path"], query))
 
         async def tell(message: Message) -> None:
             if message["type"] == "http.response.start":
                 told = MutableHeaders(scope=message)
-                _mark(told, language)
+                _add_headers(told, language)
                 if dict(parse_qsl(query)).get(PARAMETER) == language and (_is_page(told) or message["status"] == HTTPStatus.NOT_MODIFIED):
                     told.append("Set-Cookie", f"{COOKIE}={language}; Path=/; Max-Age={_YEAR}; SameSite=Lax")
             await send(message)
@@ -118,10 +118,10 @@ class Speaking:
         try:
             await self._app(scope, receive, tell)
         finally:
-            _now.reset(token)
+            _current.reset(token)
 
 
-def _mark(headers: MutableHeaders, language: str) -> None:
+def _add_headers(headers: MutableHeaders, language: str) -> None:
     if _is_page(headers):
         headers["Content-Language"] = language
         headers.add_vary_header("Accept-Language")

@@ -7,21 +7,20 @@ from datetime import datetime
 from functools import cache
 from pathlib import Path
 
-from babel import Locale
-from babel.dates import format_date, get_month_names
+from babel import Locale, dates
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal
 from babel.support import Translations
 
-from publisher.languages.request_locale import visit
+from publisher.languages.request_locale import current_locale
 
 _DAY = 10  # characters of a date
 FOLDER = Path(__file__).parent / "locale"
 
 
 @cache
-def translations(language: str) -> Translations:
+def load_translations(language: str) -> Translations:
     """Return the texts of a language. English texts are their own keys; its file names values of the data."""
     file = FOLDER / f"{language}.po"
     if not file.exists():
@@ -32,54 +31,57 @@ def translations(language: str) -> Translations:
     return Translations(compiled)
 
 
-def translated(text: str) -> str:
+def gettext(text: str) -> str:
     """Give a text of the pages in the language of the visit, in English where nobody has translated it."""
-    found: str = translations(visit().language).gettext(text)
+    found: str = load_translations(current_locale().language).gettext(text)
     return found
 
 
-def several(one: str, many: str, number: int) -> str:
+def ngettext(one: str, many: str, number: int) -> str:
     """Give one of two texts by a number, in the language of the visit."""
-    found: str = translations(visit().language).ngettext(one, many, number)
+    found: str = load_translations(current_locale().language).ngettext(one, many, number)
     return found
 
 
 @cache
-def _locale(language: str) -> Locale:
+def _babel_locale(language: str) -> Locale:
     return Locale.parse({"zh": "zh_Hans"}.get(language, language))
 
 
-def number(value: int) -> str:
+def format_number(value: int) -> str:
     """Write a number as the language of the visit writes it; in English with thin gaps, which every reader understands alike."""
-    language = visit().language
+    language = current_locale().language
     if language == "en":
         return f"{value:,}".replace(",", "\u202f")
-    return str(format_decimal(value, locale=_locale(language), numbering_system="latn"))
+    return str(format_decimal(value, locale=_babel_locale(language), numbering_system="latn"))
 
 
-def day(value: object) -> str:
+def format_date(value: object) -> str:
     """Write a date (``date`` of the standard library) as the language of the visit does."""
-    language = visit().language
+    language = current_locale().language
     width = "long" if language == "ar" else "medium"  # the medium one is digits alone, of which nobody can tell day from month
-    return str(format_date(value, width, locale=_locale(language)))  # type: ignore[arg-type]
+    return str(dates.format_date(value, width, locale=_babel_locale(language)))  # type: ignore[arg-type]
 
 
-def moment(text: str) -> str:
+def format_datetime(text: str) -> str:
     """Write a date or time of ISO 8601 as the language of the visit does, to the minute; in English, and where it is none, as it stands.
 
     >>> moment("2026-03-01T08:00:59Z"), moment("2024")
     ('2026-03-01 08:00', '2024')
     """
     plain = text[:16].replace("T", " ")
-    if visit().language == "en":
+    if current_locale().language == "en":
         return plain
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
         return plain
-    return f"{day(at)} {at:%H:%M}" if len(text) > _DAY else day(at)
+    return f"{format_date(at)} {at:%H:%M}" if len(text) > _DAY else format_date(at)
 
 
-def months() -> dict[int, str]:
+def month_names() -> dict[int, str]:
     """Give the months' names."""
-    return {int(key): str(name) for key, name in get_month_names("wide", context="stand-alone", locale=_locale(visit().language)).items()}
+    return {
+        int(key): str(name)
+        for key, name in dates.get_month_names("wide", context="stand-alone", locale=_babel_locale(current_locale().language)).items()
+    }

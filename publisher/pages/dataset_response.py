@@ -18,15 +18,15 @@ from publisher.http.links import origin, typed_link
 from publisher.http.negotiation import best_match, wants_html
 from publisher.http.problems import HTTPProblem
 from publisher.http.representation import Representation, build_response
-from publisher.pages.charts.data_table import SHEETS, Sheet, written
-from publisher.pages.charts.svg import standalone
+from publisher.pages.charts.data_table import TABLE_FORMATS, DataTable, serialize_tables
+from publisher.pages.charts.svg import standalone_svg
 from publisher.store.query_service import Shelf
 
 HOME = "/home"  # the front page's data need a name
 SVG = Format("svg", "SVG", "image/svg+xml")
 
 
-def counting(shelf: Shelf) -> FacetIndex:
+def require_facet_index(shelf: Shelf) -> FacetIndex:
     """Give the tables of what is shown; raise NotReady while there are none."""
     found = open_facet_index(shelf.current.path)
     if found is None:
@@ -34,39 +34,42 @@ def counting(shelf: Shelf) -> FacetIndex:
     return found
 
 
-def forms(request: Request, drawn: bool = False) -> list[tuple[str, str]]:
+def format_links(request: Request, drawn: bool = False) -> list[tuple[str, str]]:
     """Give the other forms of a page: label and address."""
     stem = _stem(request)
     told = {name: value for name, value in request.query_params.items() if name not in ("format", "lang") and value}
     tail = f"?{urlencode(told)}" if told else ""
-    return [(row.label, f"{stem}.{row.suffix}{tail}") for row in (*SHEETS.values(), *([SVG] if drawn else []))]
+    return [(row.label, f"{stem}.{row.suffix}{tail}") for row in (*TABLE_FORMATS.values(), *([SVG] if drawn else []))]
 
 
-async def tell_sheets(
+async def dataset_response(
     request: Request,
     shelf: Shelf,
-    sheets: Sequence[Sheet] | Callable[[], Sequence[Sheet]],
+    sheets: Sequence[DataTable] | Callable[[], Sequence[DataTable]],
     show: Callable[[], Response],
     drawing: Markup | None = None,
 ) -> Response:
     """Tell *sheets* in the form that *request* wants; *show* makes the page, *drawing* is its figure. Sheets may be made when asked for."""
-    row = _form(request, drawing is not None)
+    row = _choose_format(request, drawing is not None)
     if row is HTML:
         body = bytes((await asyncio.to_thread(show)).body)
     elif row is SVG and drawing is not None:
-        body = standalone(drawing)
+        body = standalone_svg(drawing)
     else:
         told = await asyncio.to_thread(sheets) if callable(sheets) else sheets
-        body = await asyncio.to_thread(written, told, row, origin(request) + _stem(request), shelf.iris)
-    negotiated = not _suffixed(request) and "format" not in request.query_params
-    links = [typed_link("alternate", address, SHEETS[address.partition("?")[0].rpartition(".")[2]].media) for _, address in forms(request)]
+        body = await asyncio.to_thread(serialize_tables, told, row, origin(request) + _stem(request), shelf.iris)
+    negotiated = not _has_suffix(request) and "format" not in request.query_params
+    links = [
+        typed_link("alternate", address, TABLE_FORMATS[address.partition("?")[0].rpartition(".")[2]].media)
+        for _, address in format_links(request)
+    ]
     return build_response(request, Representation(body, row.media, links=links, negotiated=negotiated))
 
 
 def _stem(request: Request) -> str:
     path = _path(request)
     stem, _, suffix = path.rpartition(".")
-    named = stem if suffix in SHEETS or suffix in ("svg", "html") else path
+    named = stem if suffix in TABLE_FORMATS or suffix in ("svg", "html") else path
     return HOME if named == "/" else named
 
 
@@ -75,16 +78,16 @@ def _path(request: Request) -> str:
     return quote(request.scope.get("raw_path", b"").partition(b"?")[0] or request.url.path, safe="/%:@!$&'()*+,;=~-._")
 
 
-def _suffixed(request: Request) -> bool:
+def _has_suffix(request: Request) -> bool:
     path = _path(request)
     return _stem(request) not in (path, HOME if path == "/" else "")
 
 
-def _form(request: Request, drawn: bool) -> Format:
-    rows = {**SHEETS, "html": HTML, **({"svg": SVG} if drawn else {})}
-    suffix = _path(request).rpartition(".")[2] if _suffixed(request) else request.query_params.get("format", "")
+def _choose_format(request: Request, drawn: bool) -> Format:
+    rows = {**TABLE_FORMATS, "html": HTML, **({"svg": SVG} if drawn else {})}
+    suffix = _path(request).rpartition(".")[2] if _has_suffix(request) else request.query_params.get("format", "")
     accept = request.headers.get("accept")
-    row = rows.get(suffix) if suffix else HTML if wants_html(accept, SHEETS.values()) else best_match(accept, SHEETS.values())
+    row = rows.get(suffix) if suffix else HTML if wants_html(accept, TABLE_FORMATS.values()) else best_match(accept, TABLE_FORMATS.values())
     if row is None:
         told = ", ".join(f"{_stem(request)}.{it.suffix} ({it.media.partition(';')[0]})" for it in rows.values())
         raise HTTPProblem(

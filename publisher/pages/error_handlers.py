@@ -16,18 +16,18 @@ from publisher.pages.templating import Pages
 
 log = structlog.get_logger(room="problems")
 
-_HERE_ALONE = ("/scratch", "/exports")  # what lies there is of no journal, so waiting for entries brings none of it
+_LOCAL_PATHS = ("/scratch", "/exports")  # what lies there is of no journal, so waiting for entries brings none of it
 
 
 Steps = Callable[[], Awaitable[Sequence[object]]]
-REFRESH = 3  # seconds until a browser asks again for a page that is not ready
+REFRESH_SECONDS = 3  # seconds until a browser asks again for a page that is not ready
 
 
 async def _no_steps() -> Sequence[object]:
     return []
 
 
-class Problems:
+class ErrorHandlers:
     """Tell errors to readers: as a page to a browser, as problem+json to any other client.
 
     *behind* tells how many entries of the journal are not shown yet. While there are such, what is not found may be among them, and another
@@ -40,40 +40,44 @@ class Problems:
     ) -> None:
         self._pages, self._behind, self._steps, self._starting = pages, behind, steps, starting
 
-    async def on_error(self, request: Request, error: Exception) -> Response:
+    async def handle_publisher_error(self, request: Request, error: Exception) -> Response:
         """Answer a PublisherError that a route raised."""
         assert isinstance(error, PublisherError)
         status, title, headers = describe_error(error)
         detail = (self._starting() if isinstance(error, NotReady) else "") or str(error)
         if isinstance(error, NotReady) and wants_page(request) and (steps := await self._steps()):
-            response = self._pages.page("start.html", status, steps=steps, reason=detail, refresh=REFRESH)
+            response = self._pages.page("start.html", status, steps=steps, reason=detail, refresh=REFRESH_SECONDS)
             response.headers.update(headers)
             return response
         if isinstance(error, SyntaxFault):
-            return self._tell(request, status, title, str(error), headers, line=error.line, column=error.column)
-        return self._tell(request, status, title, detail, headers)
+            return self._respond(request, status, title, str(error), headers, line=error.line, column=error.column)
+        return self._respond(request, status, title, detail, headers)
 
-    async def on_journal(self, request: Request, error: Exception) -> Response:
+    async def handle_journal_error(self, request: Request, error: Exception) -> Response:
         """Answer a JournalError that a route raised; its text names files of ours, so it goes into the log alone."""
         log.error("the journal cannot be read", path=request.url.path, reason=str(error))
         status, detail = HTTPStatus.INTERNAL_SERVER_ERROR, "The journal of this server cannot be read; /health says more."
-        return self._tell(request, status, status.phrase, detail, {})
+        return self._respond(request, status, status.phrase, detail, {})
 
-    async def on_refused(self, request: Request, error: Exception) -> Response:
+    async def handle_http_problem(self, request: Request, error: Exception) -> Response:
         """Answer a Refused that a route raised."""
         assert isinstance(error, HTTPProblem)
-        if error.status is HTTPStatus.NOT_FOUND and not request.url.path.startswith(_HERE_ALONE) and (missing := self._behind()):
+        if error.status is HTTPStatus.NOT_FOUND and not request.url.path.startswith(_LOCAL_PATHS) and (missing := self._behind()):
             late = NotReady(f"{error}; but {missing} journal entries are not loaded here yet; try again in a moment")
-            return await self.on_error(request, late)
-        return self._tell(request, error.status, error.status.phrase, str(error), error.headers)
+            return await self.handle_publisher_error(request, late)
+        return self._respond(request, error.status, error.status.phrase, str(error), error.headers)
 
-    async def on_http(self, request: Request, error: Exception) -> Response:
+    async def handle_http_exception(self, request: Request, error: Exception) -> Response:
         """Answer what the framework refuses: an unknown address, a wrong method."""
         assert isinstance(error, HTTPException)
         status = HTTPStatus(error.status_code)
-        return self._tell(request, status, status.phrase, f"{request.method} {request.url.path}: {error.detail}", dict(error.headers or {}))
+        return self._respond(
+            request, status, status.phrase, f"{request.method} {request.url.path}: {error.detail}", dict(error.headers or {})
+        )
 
-    def _tell(self, request: Request, status: HTTPStatus, title: str, detail: str, headers: dict[str, str], **more: int | None) -> Response:
+    def _respond(
+        self, request: Request, status: HTTPStatus, title: str, detail: str, headers: dict[str, str], **more: int | None
+    ) -> Response:
         if not wants_page(request):
             return problem_response(status, title, detail, headers, **more)
         place = f" (line {more['line']}, column {more['column']})" if more.get("line") else ""

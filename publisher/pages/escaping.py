@@ -14,7 +14,7 @@ _OPENERS = {"\u202a": "\u202c", "\u202b": "\u202c", "\u2066": "\u2069", "\u2067"
 _CLOSERS = frozenset(_OPENERS.values())
 
 
-def visible(text: str) -> str:
+def escape_unsafe_text(text: str) -> str:
     """Write control characters of *text* as their code points; embeddings and isolates that are closed again stay, overrides never do.
 
     >>> visible("photo\\u202egpj.exe")
@@ -24,12 +24,12 @@ def visible(text: str) -> str:
     """
     if not _SUSPECT.search(text):
         return text
-    kept = _closed(text)
+    kept = _closed_isolates(text)
     shown = _SUSPECT.sub(lambda match: match[0] if match.start() in kept else f"⟨U+{ord(match[0]):04X}⟩", text)
     return type(text)(shown)  # what was escaped already still counts as such
 
 
-def _closed(text: str) -> set[int]:
+def _closed_isolates(text: str) -> set[int]:
     """Give the places of the openers that are closed, in order, and of their closers."""
     kept: set[int] = set()
     open_: list[int] = []
@@ -43,14 +43,14 @@ def _closed(text: str) -> set[int]:
 
 def finalize(value: object) -> object:
     """Make what a template writes visible; for Jinja's *finalize*."""
-    return visible(value) if isinstance(value, str) else visible(str(value)) if _texty(value) else value
+    return escape_unsafe_text(value) if isinstance(value, str) else escape_unsafe_text(str(value)) if _is_text_like(value) else value
 
 
-def _texty(value: object) -> bool:
+def _is_text_like(value: object) -> bool:
     return value is not None and not isinstance(value, bool | int | float) and not hasattr(value, "__html__")
 
 
-def plain_host(address: str) -> str:
+def ascii_host(address: str) -> str:
     """Give the host of a web address in its ASCII form where letters of other scripts stand in it, which may look alike; else "".
 
     >>> plain_host("https://аррӏе.example/"), plain_host("https://example.org/é")

@@ -11,19 +11,19 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
-from publisher.languages.request_locale import LANGUAGES, visit
-from publisher.languages.translations import day, moment, number, several, translated
+from publisher.languages.request_locale import LANGUAGES, current_locale
+from publisher.languages.translations import format_datetime, format_number, gettext, ngettext
 from publisher.pages.branding import PLAIN, Branding
-from publisher.pages.escaping import finalize, plain_host
+from publisher.pages.escaping import ascii_host, finalize
 from publisher.rdf.results import Term
 from vocab.iris import Iris, is_web
 from vocab.schemes import label
 
 _UNITED_NATIONS = "http://metadata.un.org/sdg/"  # its concepts have pages here too, with all that bears them
-HERE = Path(__file__).parents[1]
+PACKAGE_FOLDER = Path(__file__).parents[1]
 
 
-class Named(Protocol):
+class Labeled(Protocol):
     """What knows names of the things that it points to."""
 
     def name(self, value: str | Term) -> str: ...  # noqa: D102 - Description tells
@@ -38,7 +38,7 @@ class Pages:
     def __init__(self, iris: Iris, newest_entry: Callable[[], object] = lambda: None, branding: Branding = PLAIN) -> None:
         self.iris, self.branding = iris, branding
         self._templates = Environment(
-            loader=FileSystemLoader(HERE / "templates"),
+            loader=FileSystemLoader(PACKAGE_FOLDER / "templates"),
             autoescape=True,
             undefined=StrictUndefined,
             trim_blocks=True,
@@ -46,20 +46,22 @@ class Pages:
             finalize=finalize,
             extensions=["jinja2.ext.i18n"],
         )
-        self._templates.install_gettext_callables(translated, several, newstyle=True)  # type: ignore[attr-defined]  # of the extension
-        self._templates.globals.update(plain_host=plain_host, path=self.path, is_web=is_web, base=iris.base, newest_entry=newest_entry)
+        self._templates.install_gettext_callables(gettext, ngettext, newstyle=True)  # type: ignore[attr-defined]  # of the extension
+        self._templates.globals.update(plain_host=ascii_host, path=self.path, is_web=is_web, base=iris.base, newest_entry=newest_entry)
         self._templates.globals.update(branding=branding, refresh=0)
-        self._templates.globals.update(languages=LANGUAGES, visit=visit, localized=number, day=day, moment=moment, word=self.word)
+        self._templates.globals.update(
+            languages=LANGUAGES, locale=current_locale, format_number=format_number, format_datetime=format_datetime, label_of=self.label
+        )
 
     def page(self, template: str, code: HTTPStatus = HTTPStatus.OK, **values: object) -> HTMLResponse:
         """Render *template* with *values*; *code* is the answer's status."""
         text = self._templates.get_template(template).render(values)
         return HTMLResponse(text, code, {"Vary": "Accept"})
 
-    def word(self, it: Named, term: str | Term) -> str:
+    def label(self, it: Labeled, term: str | Term) -> str:
         """Give the name of what *term* names: the vocabulary's in the language of the visit, else the one that *it* knows."""
-        known = label(str(term), visit().language, self.iris.base)
-        return translated(known) if known else it.name(term)
+        known = label(str(term), current_locale().language, self.iris.base)
+        return gettext(known) if known else it.name(term)
 
     def path(self, iri: str) -> str:
         """Give where an IRI of ours, or a concept of the United Nations, is shown on this host; any other IRI as it is.

@@ -17,7 +17,7 @@ class Month:
     year: int
     number: int
     weeks: tuple[tuple[date | None, ...], ...]
-    on: dict[date, list[ListItem]]
+    lines_by_day: dict[date, list[ListItem]]
 
     @property
     def first(self) -> str:
@@ -29,7 +29,7 @@ class Month:
         """Give its last day."""
         return f"{self.year:04d}-{self.number:02d}-{calendar.monthrange(self.year, self.number)[1]:02d}"
 
-    def beside(self, step: int) -> str:
+    def shifted(self, step: int) -> str:
         """Give the month *step* months on.
 
         >>> month_of("2025-12").beside(1), month_of("2025-01").beside(-1)
@@ -39,7 +39,7 @@ class Month:
         return f"{whole // 12:04d}-{whole % 12 + 1:02d}"
 
 
-def month_of(text: str) -> Month:
+def parse_month(text: str) -> Month:
     """Read a month as YYYY-MM; raise ValueError where it is none.
 
     >>> month_of("2025-02").last
@@ -53,18 +53,18 @@ def month_of(text: str) -> Month:
     return Month(first.year, first.month, weeks, {})
 
 
-def filled(it: Month, lines: Iterable[ListItem]) -> Month:
+def with_events(it: Month, lines: Iterable[ListItem]) -> Month:
     """Give the month with what happens on each of its days; what has no full date stands on none."""
     for line in lines:
-        begins, ends = day_of(line.begins), day_of(line.ends) or day_of(line.begins)
+        begins, ends = parse_day(line.begins), parse_day(line.ends) or parse_day(line.begins)
         for week in it.weeks:
             for day in week:
                 if day and begins and ends and begins <= day <= ends:
-                    it.on.setdefault(day, []).append(line)
+                    it.lines_by_day.setdefault(day, []).append(line)
     return it
 
 
-def day_of(text: str | None) -> date | None:
+def parse_day(text: str | None) -> date | None:
     """Give the day of a date or a time, None where the text tells none.
 
     >>> day_of("2025-05-01T12:00:00Z"), day_of("2025") is None

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from publisher.facets.filter_query import Filter
 from publisher.facets.queries import FacetIndex
-from publisher.languages.translations import number
-from publisher.languages.translations import translated as _
+from publisher.languages.translations import format_number
+from publisher.languages.translations import gettext as _
 from publisher.portal.facet_labels import facet_title
 
 _ALWAYS = ("kind", "source", "basis", "remark")  # facets that each thing has, or of which none is a good sign
@@ -29,18 +29,18 @@ def coverage(tables: FacetIndex, it: Filter, *facets: str) -> Coverage:
     for facet in others:
         codes = tuple(tables.counts(within).get(facet, {}))
         if not codes:
-            return Coverage(0, whole, sentence(facets, 0, whole))
+            return Coverage(0, whole, coverage_text(facets, 0, whole))
         within = within.having(facet, *codes)
     part = sum(tables.filled(within, last).values())
-    return Coverage(part, whole, sentence(facets, part, whole))
+    return Coverage(part, whole, coverage_text(facets, part, whole))
 
 
-def coverage_of(tables: FacetIndex, it: Filter, facet: str) -> Coverage | None:
+def facet_coverage(tables: FacetIndex, it: Filter, facet: str) -> Coverage | None:
     """Return the coverage of a figure by *facet*, None where it says nothing."""
     return None if facet in _ALWAYS else coverage(tables, it, facet)
 
 
-def sentence(facets: tuple[str, ...], part: int, whole: int) -> str:
+def coverage_text(facets: tuple[str, ...], part: int, whole: int) -> str:
     """Say how many of the things have a value of each of *facets*."""
     known = {
         ("line",): _("{part} of {all} have an action line"),
@@ -53,10 +53,10 @@ def sentence(facets: tuple[str, ...], part: int, whole: int) -> str:
     }
     titles = " + ".join(facet_title(facet) for facet in facets)
     text = known.get(facets) or _("{part} of {all} have a value: {facets}")
-    return text.format(part=number(part), all=number(whole), facets=titles)
+    return text.format(part=format_number(part), all=format_number(whole), facets=titles)
 
 
-def missing(facet: str) -> str:
+def empty_chart_hint(facet: str) -> str:
     """Say what would fill a figure by *facet* that has nothing."""
     texts = {
         "line": _(

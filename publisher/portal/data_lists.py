@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from publisher.facets.queries import ListItem, Prize
-from publisher.pages.charts.data_table import Column, Sheet
+from publisher.pages.charts.data_table import Column, DataTable
 from vocab.terms import DCT, SCHEMA
 
 _LINE = (
@@ -27,13 +27,13 @@ _PRIZE = (
 )
 
 
-def of_lines(name: str, title: str, lines: Iterable[ListItem], query: str) -> Sheet:
+def list_table(name: str, title: str, lines: Iterable[ListItem], query: str) -> DataTable:
     """Make a sheet of things."""
     rows = tuple((it.iri, it.title, it.kind, it.source, it.begins, it.ends, it.issued, it.changed) for it in lines)
-    return Sheet(name, title, _LINE, rows, query, observed=False)
+    return DataTable(name, title, _LINE, rows, query, is_observation=False)
 
 
-def of_prizes(name: str, title: str, prizes: Iterable[Prize], query: str) -> Sheet:
+def prize_table(name: str, title: str, prizes: Iterable[Prize], query: str) -> DataTable:
     """Make a sheet of prizes."""
     rows = tuple((it.iri, it.title, it.category, it.stage, it.year) for it in prizes)
-    return Sheet(name, title, _PRIZE, rows, query, observed=False)
+    return DataTable(name, title, _PRIZE, rows, query, is_observation=False)

@@ -12,13 +12,13 @@ from publisher.facets import filter_query as asking
 from publisher.facets.facets import FACETS
 from publisher.facets.filter_query import Filter
 from publisher.facets.queries import FacetIndex
-from publisher.languages.translations import translated as _
-from publisher.pages.charts.data_table import SHEETS, VALUE, Column, Sheet, counted
-from publisher.pages.charts.map import spots
-from publisher.pages.charts.network import MOST, network
-from publisher.portal.facet_labels import Names, basis_title
-from publisher.portal.facet_panels import Panel, panels, query_address
-from publisher.portal.map import countries
+from publisher.languages.translations import gettext as _
+from publisher.pages.charts.data_table import TABLE_FORMATS, VALUE, Column, DataTable, count_table
+from publisher.pages.charts.map import point_map
+from publisher.pages.charts.network import MOST, network_diagram
+from publisher.portal.facet_labels import FacetLabels, basis_title
+from publisher.portal.facet_panels import FacetPanel, facet_panels, query_page_url
+from publisher.portal.map import country_map
 from vocab.initiative import Basis
 from vocab.iris import Iris
 from vocab.terms import ORG
@@ -29,7 +29,7 @@ PARTY = "organization"
 
 
 @dataclass(frozen=True, slots=True)
-class About:
+class EntityStatistics:
     """The figures of a page. *bases* tells how many initiatives each way of linking gives; *search* leads to the list.
 
     *forms* are the same as data: label and address.
@@ -37,7 +37,7 @@ class About:
 
     total: int
     bases: tuple[tuple[str, int], ...]
-    panels: tuple[Panel, ...]
+    panels: tuple[FacetPanel, ...]
     map: Markup | None
     network: Markup | None
     organizations: tuple[tuple[str, str, int], ...]
@@ -47,7 +47,7 @@ class About:
     forms: tuple[tuple[str, str], ...]
 
 
-def about(tables: FacetIndex, it: Filter, names: Names, search: str, but: Iterable[str] = ()) -> About:
+def entity_statistics(tables: FacetIndex, it: Filter, names: FacetLabels, search: str, but: Iterable[str] = ()) -> EntityStatistics:
     """Draw the figures of what is wanted; *but* are the facets that say nothing here."""
     it, shown = it.having("kind", "initiative"), [name for name in FIGURES if name not in but]
     chosen = [(facet, codes) for facet, codes in it.chosen if FACETS[facet].tie]
@@ -56,21 +56,21 @@ def about(tables: FacetIndex, it: Filter, names: Names, search: str, but: Iterab
     met = tuple(sorted({name for pair in pairs for name in pair[:2]}))
     known = tables.names(met) if met else {}
     place = next((codes[0] for facet, codes in it.chosen if facet == "country"), None)
-    return About(
+    return EntityStatistics(
         total=tables.total(it),
         bases=bases,
-        panels=tuple(panels(tables, it, shown, names)),
-        map=spots([], frozenset({place}), names.name("country", place)) if place else countries(tables, it, names),
-        network=drawn(pairs, known, names, it.party),
+        panels=tuple(facet_panels(tables, it, shown, names)),
+        map=point_map([], frozenset({place}), names.name("country", place)) if place else country_map(tables, it, names),
+        network=partner_network(pairs, known, names, it.party),
         organizations=tuple((one, name or one.rpartition("/")[2], things) for one, name, things in who if one != it.party),
         search=search,
-        query=query_address(asking.listing(it, names.iris)),
-        partners=query_address(asking.partners(it, names.iris)),
-        forms=forms(it, names.iris),
+        query=query_page_url(asking.listing(it, names.iris)),
+        partners=query_page_url(asking.partners(it, names.iris)),
+        forms=data_links(it, names.iris),
     )
 
 
-def subject(facet: str, code: str, bases: tuple[Basis, ...], iris: Iris) -> Filter | None:
+def entity_filter(facet: str, code: str, bases: tuple[Basis, ...], iris: Iris) -> Filter | None:
     """Give the initiatives of what has figures: of the organization SOURCE/KEY, of a registry or a concept; None of anything else."""
     if facet == PARTY:
         return Filter(party=f"{iris.base}id/{PARTY}/{code}", bases=bases).having("kind", "initiative")
@@ -79,25 +79,37 @@ def subject(facet: str, code: str, bases: tuple[Basis, ...], iris: Iris) -> Filt
     return None
 
 
-def forms(it: Filter, iris: Iris) -> tuple[tuple[str, str], ...]:
+def data_links(it: Filter, iris: Iris) -> tuple[tuple[str, str], ...]:
     """Give where the figures of one concept, organization or registry are data: label and address."""
     chosen = [f"{facet}/{quote(codes[0], safe='')}" for facet, codes in it.chosen if facet != "kind"]
     stem = it.party.removeprefix(f"{iris.base}id/") if it.party else chosen[0]
     tail = "?" + urlencode([("basis", basis.value) for basis in it.bases]) if it.bases != (Basis.DECLARED,) else ""
-    return tuple((row.label, f"/figures/{stem}.{row.suffix}{tail}") for row in SHEETS.values())
+    return tuple((row.label, f"/figures/{stem}.{row.suffix}{tail}") for row in TABLE_FORMATS.values())
 
 
-def sheets(tables: FacetIndex, it: Filter, names: Names) -> list[Sheet]:
+def statistics_tables(tables: FacetIndex, it: Filter, names: FacetLabels) -> list[DataTable]:
     """Give the numbers of ``about`` as rows with their queries; names tell the bases of the links where not the declared ones count."""
     it, iris = it.having("kind", "initiative"), names.iris
     but = {facet for facet, _ in it.chosen} | ({"source"} if it.party else set())
-    whole = counted("initiatives", _("Initiatives"), (), [(tables.total(it),)], asking.total(it, iris))
-    found = [whole, *(panel.sheet for panel in panels(tables, it, [name for name in FIGURES if name not in but], names))]
+    whole = count_table("initiatives", _("Initiatives"), (), [(tables.total(it),)], asking.total(it, iris))
+    found = [whole, *(panel.table for panel in facet_panels(tables, it, [name for name in FIGURES if name not in but], names))]
     who = tuple((one, things) for one, _name, things in tables.organizations(it, PAIRS))
     pairs = tuple(tables.partners(it, PAIRS))
     found += [
-        Sheet("organizations", _("Most active organizations"), (_party("organization"), _THINGS), who, asking.organizations(it, iris)),
-        Sheet("partners", _("Partnerships"), (_party("one"), _party("other"), _THINGS), pairs, asking.partners(it, iris)),
+        DataTable(
+            "organizations",
+            _("Most active organizations"),
+            (_organization_column("organization"), _THINGS),
+            who,
+            asking.organizations(it, iris),
+        ),
+        DataTable(
+            "partners",
+            _("Partnerships"),
+            (_organization_column("one"), _organization_column("other"), _THINGS),
+            pairs,
+            asking.partners(it, iris),
+        ),
     ]
     if it.bases == (Basis.DECLARED,):
         return found
@@ -108,12 +120,12 @@ def sheets(tables: FacetIndex, it: Filter, names: Names) -> list[Sheet]:
 _THINGS = Column("things", property=VALUE)
 
 
-def _party(name: str) -> Column:
+def _organization_column(name: str) -> Column:
     return Column(name, property=f"{ORG}organization", linked=True)
 
 
-def drawn(pairs: list[tuple[str, str, int]], known: dict[str, str], names: Names, own: str = "") -> Markup | None:
+def partner_network(pairs: list[tuple[str, str, int]], known: dict[str, str], names: FacetLabels, own: str = "") -> Markup | None:
     """Draw who works with whom."""
     stem = f"{names.iris.base}id/"
     href = {who: "/page/" + who.removeprefix(stem) for pair in pairs for who in pair[:2] if who.startswith(stem)}
-    return network(pairs, known, href, _("Organizations that work together; at most") + f" {MOST}", own)
+    return network_diagram(pairs, known, href, _("Organizations that work together; at most") + f" {MOST}", own)

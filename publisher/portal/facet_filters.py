@@ -12,15 +12,15 @@ from publisher.errors import QueryError
 from publisher.facets import filter_query as asking
 from publisher.facets.facets import FACETS
 from publisher.facets.filter_query import Filter
-from publisher.languages.request_locale import visit
-from publisher.portal.facet_labels import Names, facet_title
-from publisher.portal.facet_panels import order, query_address
+from publisher.languages.request_locale import current_locale
+from publisher.portal.facet_labels import FacetLabels, facet_title
+from publisher.portal.facet_panels import query_page_url, sort_key
 from vocab.initiative import Basis
 
 SHOWN = 8  # values of a facet that are open to the eye; more of them wait behind a click
 MOST = 80  # values of a facet
-AT_ONCE = 50  # values of a facet that a search may name
-OFFERED = (
+MOST_SELECTED = 50  # values of a facet that a search may name
+FILTER_FACETS = (
     "kind",
     "line",
     "goal",
@@ -38,7 +38,7 @@ OFFERED = (
 )
 
 
-class Choice(NamedTuple):
+class FilterOption(NamedTuple):
     """A value of a facet."""
 
     code: str
@@ -48,59 +48,60 @@ class Choice(NamedTuple):
     href: str
 
 
-class Group(NamedTuple):
+class FilterGroup(NamedTuple):
     """A facet with its values; *rest* are those behind a click, *query* is the address of the query behind the counts."""
 
     facet: str
     title: str
-    first: tuple[Choice, ...]
-    rest: tuple[Choice, ...]
+    first: tuple[FilterOption, ...]
+    rest: tuple[FilterOption, ...]
     query: str
 
     @property
-    def chosen(self) -> bool:
+    def is_filtered(self) -> bool:
         """Tell whether any value is chosen."""
         return any(it.chosen for it in (*self.first, *self.rest))
 
 
-def asked(params: QueryParams) -> Filter:
+def parse_filters(params: QueryParams) -> Filter:
     """Read what an address narrows a search to. Links count by the bases that it names, else those that registries declare.
 
     Raises QueryError where it names too many values.
     """
     chosen = {name: tuple(dict.fromkeys(filter(None, (code.strip() for code in params.getlist(name))))) for name in FACETS}
     chosen["language"] = tuple(code.partition("-")[0].lower() for code in chosen["language"])
-    if any(len(codes) > AT_ONCE for codes in chosen.values()):
-        raise QueryError(f"A search names at most {AT_ONCE} values of a facet")
+    if any(len(codes) > MOST_SELECTED for codes in chosen.values()):
+        raise QueryError(f"A search names at most {MOST_SELECTED} values of a facet")
     bases = tuple(basis for basis in Basis if basis.value in chosen["basis"])
     return Filter(tuple(sorted((name, codes) for name, codes in chosen.items() if codes)), bases or (Basis.DECLARED,))
 
 
-def groups(it: Filter, counts: Mapping[str, Mapping[str, int]], names: Names) -> list[Group]:
+def filter_groups(it: Filter, counts: Mapping[str, Mapping[str, int]], names: FacetLabels) -> list[FilterGroup]:
     """Give the facets that have something to choose."""
-    found = (_group(name, it, counts.get(name, {}), names) for name in OFFERED)
+    found = (_group(name, it, counts.get(name, {}), names) for name in FILTER_FACETS)
     return [group for group in found if group.first]
 
 
-def _group(facet: str, it: Filter, counts: Mapping[str, int], names: Names) -> Group:
+def _group(facet: str, it: Filter, counts: Mapping[str, int], names: FacetLabels) -> FilterGroup:
     picked = it.codes(facet)
-    ranked = sorted(counts.items(), key=lambda pair: (pair[0] not in picked, *order("year" if facet == "year" else "", *pair)))
+    ranked = sorted(counts.items(), key=lambda pair: (pair[0] not in picked, *sort_key("year" if facet == "year" else "", *pair)))
     if facet == "year":
         ranked = [*(pair for pair in ranked if pair[0] in picked), *(pair for pair in reversed(ranked) if pair[0] not in picked)]
     if facet in ("line", "goal"):
-        ranked = sorted(counts.items(), key=lambda pair: order(facet, *pair))
+        ranked = sorted(counts.items(), key=lambda pair: sort_key(facet, *pair))
     ranked += [(code, 0) for code in picked if code not in counts]
     found = [
-        Choice(code, names.short(facet, code), things, code in picked, _toggled(facet, code, picked)) for code, things in ranked[:MOST]
+        FilterOption(code, names.short(facet, code), things, code in picked, _toggle_url(facet, code, picked))
+        for code, things in ranked[:MOST]
     ]
     shown = len(found) if facet in ("line", "goal") and len(found) <= 20 else max(SHOWN, len(picked))
-    query = query_address(asking.counts(replace(it, among=None), facet, names.iris))
-    return Group(facet, facet_title(facet), tuple(found[:shown]), tuple(found[shown:]), query)
+    query = query_page_url(asking.counts(replace(it, among=None), facet, names.iris))
+    return FilterGroup(facet, facet_title(facet), tuple(found[:shown]), tuple(found[shown:]), query)
 
 
-def _toggled(facet: str, code: str, picked: tuple[str, ...]) -> str:
+def _toggle_url(facet: str, code: str, picked: tuple[str, ...]) -> str:
     """Give the address of the same search with *code* or without it, from its first page."""
-    now = visit()
+    now = current_locale()
     params = [(name, value) for name, value in QueryParams(now.query).multi_items() if value and name not in ("page", "format", "lang")]
     kept = [(name, value) for name, value in params if (name, value) != (facet, code)]
     told = kept if code in picked else [*kept, (facet, code)]

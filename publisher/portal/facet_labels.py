@@ -9,8 +9,8 @@ from functools import cache
 from babel import Locale
 
 from publisher.facets.facets import FACETS
-from publisher.languages.request_locale import visit
-from publisher.languages.translations import translated as _
+from publisher.languages.request_locale import current_locale
+from publisher.languages.translations import gettext as _
 from vocab.initiative import Basis
 from vocab.iris import Iris
 from vocab.schemes import Label, concepts, label
@@ -94,7 +94,7 @@ def basis_title(basis: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class FacetLabels:
     """Names of codes; *sources* are the registries' titles by their names."""
 
     iris: Iris
@@ -109,9 +109,9 @@ class Names:
         if facet == "source":
             return self.sources.get(code, code)
         if facet == "language":
-            return _language(code, visit().language)
+            return _language(code, current_locale().language)
         address = FACETS[facet].iri(code, self.iris)
-        found = _concept(facet, address, visit().language, self.iris.base) if address else None
+        found = _concept(facet, address, current_locale().language, self.iris.base) if address else None
         return _(found) if found else code
 
     def short(self, facet: str, code: str) -> str:
@@ -142,13 +142,13 @@ class Names:
 @cache
 def _concept(facet: str, address: str, language: str, base: str) -> str | None:
     if facet in _SHORT:
-        found = [name.value for name in _others(address, base) if name.language == language]
+        found = [name.value for name in _alternative_labels(address, base) if name.language == language]
         if found:
             return min(found, key=len)
     return label(address, language, base)
 
 
-def _others(address: str, base: str) -> tuple[Label, ...]:
+def _alternative_labels(address: str, base: str) -> tuple[Label, ...]:
     it = concepts("sdg", base).get(address)
     return it.labels if it else ()
 

@@ -9,16 +9,16 @@ from urllib.parse import quote
 from publisher.facets import filter_query as asking
 from publisher.facets.filter_query import Filter
 from publisher.facets.queries import FacetIndex
-from publisher.pages.charts.data_table import Sheet, counted
-from publisher.portal.coverage import Coverage, coverage_of
-from publisher.portal.facet_labels import Names, facet_title, figure_title
+from publisher.pages.charts.data_table import DataTable, count_table
+from publisher.portal.coverage import Coverage, facet_coverage
+from publisher.portal.facet_labels import FacetLabels, facet_title, figure_title
 
 SPARSE = 20  # a panel that speaks of less than one in so many things gives way to others
 MOST = 12  # bars of a panel; all of them stand in its data
 _NUMBERED = ("line", "goal", "target", "year", "prizeyear")  # in the order of their codes, not of how many they are
 
 
-class Bar(NamedTuple):
+class FacetBar(NamedTuple):
     """A code with its name, its number, and where it leads."""
 
     code: str
@@ -27,7 +27,7 @@ class Bar(NamedTuple):
     href: str
 
 
-class Panel(NamedTuple):
+class FacetPanel(NamedTuple):
     """The counts of a facet: *bars* are the first of *all* codes, *query* is the address that shows the query behind them.
 
     *coverage* is None where it says nothing, or was not asked for.
@@ -35,43 +35,47 @@ class Panel(NamedTuple):
 
     facet: str
     title: str
-    bars: tuple[Bar, ...]
-    all: int
+    bars: tuple[FacetBar, ...]
+    code_count: int
     query: str
-    sheet: Sheet
+    table: DataTable
     coverage: Coverage | None = None
 
     @property
-    def most(self) -> int:
+    def largest(self) -> int:
         """Give the greatest number."""
         return max((bar.value for bar in self.bars), default=1)
 
 
-def panels(tables: FacetIndex, it: Filter, facets: Iterable[str], names: Names) -> list[Panel]:
+def facet_panels(tables: FacetIndex, it: Filter, facets: Iterable[str], names: FacetLabels) -> list[FacetPanel]:
     """Count what is wanted by each of *facets*; those that have nothing are left out."""
     counts = tables.counts(it)
-    return [panel(name, counts[name], it, names)._replace(coverage=coverage_of(tables, it, name)) for name in facets if counts.get(name)]
+    return [
+        facet_panel(name, counts[name], it, names)._replace(coverage=facet_coverage(tables, it, name))
+        for name in facets
+        if counts.get(name)
+    ]
 
 
-def fullest(found: Iterable[Panel], most: int) -> list[Panel]:
+def most_complete(found: Iterable[FacetPanel], most: int) -> list[FacetPanel]:
     """Return the first *most* panels; one with a single bar, or of few things, comes behind the others."""
     ranked = list(found)
     full = [it for it in ranked if len(it.bars) > 1 and (it.coverage is None or it.coverage.part * SPARSE >= it.coverage.all)]
     return [*full, *(it for it in ranked if it not in full)][:most]
 
 
-def panel(facet: str, counts: Mapping[str, int], it: Filter, names: Names) -> Panel:
+def facet_panel(facet: str, counts: Mapping[str, int], it: Filter, names: FacetLabels) -> FacetPanel:
     """Make the panel of one facet."""
-    ranked = sorted(counts.items(), key=lambda pair: order(facet, *pair))
+    ranked = sorted(counts.items(), key=lambda pair: sort_key(facet, *pair))
     shown = ranked if facet in _NUMBERED else ranked[:MOST]
-    bars = tuple(Bar(code, names.short(facet, code), things, names.page(facet, code)) for code, things in shown)
+    bars = tuple(FacetBar(code, names.short(facet, code), things, names.page(facet, code)) for code, things in shown)
     text = asking.counts(it, facet, names.iris)
     initiatives = it.codes("kind") == ("initiative",)
     title = figure_title(facet) if initiatives else facet_title(facet)
-    return Panel(facet, title, bars, len(ranked), query_address(text), counted(facet, title, (facet,), ranked, text))
+    return FacetPanel(facet, title, bars, len(ranked), query_page_url(text), count_table(facet, title, (facet,), ranked, text))
 
 
-def order(facet: str, code: str, things: int) -> tuple[object, ...]:
+def sort_key(facet: str, code: str, things: int) -> tuple[object, ...]:
     """Give by what a code is sorted: numbers by their value, others by how many things they have.
 
     >>> sorted(["C10", "C7-ehea", "C2"], key=lambda code: order("line", code, 1))
@@ -84,6 +88,6 @@ def order(facet: str, code: str, things: int) -> tuple[object, ...]:
     return (int(whole) if whole.isdigit() else 1 << 30, int(part) if part.isdigit() else -1 if not part else 1 << 30, part, tail, code)
 
 
-def query_address(text: str) -> str:
+def query_page_url(text: str) -> str:
     """Give the address of the query page with *text* in its editor."""
     return "/sparql?show=" + quote(text)

@@ -8,18 +8,18 @@ from typing import NamedTuple
 from publisher.facets import filter_query as asking
 from publisher.facets.filter_query import Filter
 from publisher.facets.queries import FacetIndex
-from publisher.languages.translations import number
-from publisher.languages.translations import translated as _
-from publisher.pages.charts.data_table import Column, Sheet
+from publisher.languages.translations import format_number
+from publisher.languages.translations import gettext as _
+from publisher.pages.charts.data_table import Column, DataTable
 from publisher.portal.coverage import Coverage, coverage
-from publisher.portal.facet_labels import Names
-from publisher.portal.facet_panels import order, query_address
-from publisher.portal.matrix import Matrix, leaves
+from publisher.portal.facet_labels import FacetLabels
+from publisher.portal.facet_panels import query_page_url, sort_key
+from publisher.portal.matrix import Matrix, leaf_codes
 from vocab.countries import AREA
 from vocab.schemes import concepts
 
 
-class Missing(NamedTuple):
+class MissingCode(NamedTuple):
     """A code of which nothing is reported, its name and where it leads."""
 
     code: str
@@ -32,55 +32,55 @@ class Gap(NamedTuple):
 
     name: str
     title: str
-    missing: tuple[Missing, ...]
-    all: int
+    missing: tuple[MissingCode, ...]
+    code_count: int
     query: str
-    sheet: Sheet
+    table: DataTable
     coverage: Coverage
     text: str
 
 
-def gaps(tables: FacetIndex, it: Filter, names: Names) -> list[Gap]:
+def find_gaps(tables: FacetIndex, it: Filter, names: FacetLabels) -> list[Gap]:
     """Find what nothing is reported of."""
     titles = {"country": _("Countries"), "line": _("Action lines"), "goal": _("SDGs"), "target": _("Targets")}
     return [_gap(tables, it, facet, title, names) for facet, title in titles.items()]
 
 
-def _gap(tables: FacetIndex, it: Filter, facet: str, title: str, names: Names) -> Gap:
+def _gap(tables: FacetIndex, it: Filter, facet: str, title: str, names: FacetLabels) -> Gap:
     there = tables.counts(it.having(facet)).get(facet, {})
-    every = list(_every(facet, names))
-    missing = sorted((code for code in every if not there.get(code)), key=lambda code: order(facet, code, 0))
-    told = tuple(Missing(code, names.short(facet, code), names.page(facet, code)) for code in missing)
+    every = list(_all_codes(facet, names))
+    missing = sorted((code for code in every if not there.get(code)), key=lambda code: sort_key(facet, code, 0))
+    told = tuple(MissingCode(code, names.short(facet, code), names.page(facet, code)) for code in missing)
     if facet == "country":
         told = tuple(sorted(told, key=lambda one: one.name))
     text = asking.counts(it, facet, names.iris)
     rows = tuple((one.code, one.name, 0) for one in told)
-    sheet = Sheet(facet, title, (Column(facet, facet), Column("name"), Column("things")), rows, text)
+    sheet = DataTable(facet, title, (Column(facet, facet), Column("name"), Column("things")), rows, text)
     return Gap(
-        facet, title, told, len(every), query_address(text), sheet, coverage(tables, it, facet), _sentence(facet, len(told), len(every))
+        facet, title, told, len(every), query_page_url(text), sheet, coverage(tables, it, facet), _gap_text(facet, len(told), len(every))
     )
 
 
-def _sentence(facet: str, missing: int, every: int) -> str:
+def _gap_text(facet: str, missing: int, every: int) -> str:
     texts = {
         "country": _("{missing} of {all} countries have no initiative yet"),
         "line": _("{missing} of {all} action lines have no initiative yet"),
         "goal": _("{missing} of {all} SDGs have no initiative yet"),
         "target": _("{missing} of {all} SDG targets have no initiative yet"),
     }
-    return texts[facet].format(missing=number(missing), all=number(every))
+    return texts[facet].format(missing=format_number(missing), all=format_number(every))
 
 
-def _every(facet: str, names: Names) -> Iterable[str]:
+def _all_codes(facet: str, names: FacetLabels) -> Iterable[str]:
     if facet == "country":
         found = concepts("area", names.iris.base)
         return [iri.removeprefix(AREA) for iri, it in found.items() if f"{AREA}co" in it.types]
     if facet == "target":
-        return [code for code in leaves("target", "sdg", names.iris) if code.count(".") == 1 and not code.startswith("C")]
-    return leaves(facet, {"line": "action-line", "goal": "sdg"}[facet], names.iris)
+        return [code for code in leaf_codes("target", "sdg", names.iris) if code.count(".") == 1 and not code.startswith("C")]
+    return leaf_codes(facet, {"line": "action-line", "goal": "sdg"}[facet], names.iris)
 
 
-def unborne(it: Matrix) -> list[tuple[str, str, str]]:
+def unsupported_links(it: Matrix) -> list[tuple[str, str, str]]:
     """Give the official links that nothing bears out: line, goal and status."""
     return [(line.code, goal.code, it.links[line.code, goal.code]) for line in it.lines for goal in it.goals
             if (line.code, goal.code) in it.links and not it.counts.get((line.code, goal.code))]  # fmt: skip

@@ -6,15 +6,15 @@ from markupsafe import Markup
 
 from publisher.facets.filter_query import Filter
 from publisher.facets.queries import FacetIndex
-from publisher.languages.translations import translated as _
+from publisher.languages.translations import gettext as _
 from publisher.pages.charts import map
-from publisher.portal.facet_labels import Names
+from publisher.portal.facet_labels import FacetLabels
 
 
-def countries(tables: FacetIndex, it: Filter, names: Names) -> Markup | None:
+def country_map(tables: FacetIndex, it: Filter, names: FacetLabels) -> Markup | None:
     """Draw what is wanted by country, each leading to its page; None where the outlines were not built."""
     counts = tables.counts(it.having("country")).get("country", {})
-    return map.world(
+    return map.world_map(
         {code.zfill(3): things for code, things in counts.items()},
         lambda code: names.name("country", code),
         lambda code: names.page("country", code),
@@ -22,7 +22,7 @@ def countries(tables: FacetIndex, it: Filter, names: Names) -> Markup | None:
     )
 
 
-def beyond(counts: dict[str, int]) -> dict[str, int]:
+def unmapped_areas(counts: dict[str, int]) -> dict[str, int]:
     """Give the counts of areas that no outline shows, such as regions and continents."""
-    drawn = map.drawn_codes()
+    drawn = map.outlined_areas()
     return {code: things for code, things in counts.items() if code.zfill(3) not in drawn}

@@ -11,12 +11,12 @@ from publisher.facets import filter_query as asking
 from publisher.facets.facets import FACETS
 from publisher.facets.filter_query import Filter
 from publisher.facets.queries import FacetIndex
-from publisher.languages.translations import translated as _
-from publisher.pages.charts.data_table import Column, Sheet
-from publisher.pages.charts.heatmap import Head, heat
-from publisher.pages.charts.svg import ranges, shade
-from publisher.portal.facet_labels import Names
-from publisher.portal.facet_panels import order
+from publisher.languages.translations import gettext as _
+from publisher.pages.charts.data_table import Column, DataTable
+from publisher.pages.charts.heatmap import HeatmapLabel, heatmap
+from publisher.pages.charts.svg import shade, shade_ranges
+from publisher.portal.facet_labels import FacetLabels
+from publisher.portal.facet_panels import sort_key
 from publisher.store.queries import query
 from publisher.store.query_service import Shelf
 from vocab.iris import Iris
@@ -29,8 +29,8 @@ Links = Mapping[tuple[str, str], str]
 class Matrix:
     """The counts by line and goal, the official links with their status, and the heads of rows and columns."""
 
-    lines: tuple[Head, ...]
-    goals: tuple[Head, ...]
+    lines: tuple[HeatmapLabel, ...]
+    goals: tuple[HeatmapLabel, ...]
     counts: Mapping[tuple[str, str], int]
     links: Links
     query: str
@@ -42,23 +42,23 @@ class Matrix:
     @property
     def ranges(self) -> list[tuple[int, int, int]]:
         """Return the shades of the cells with their lowest and highest number."""
-        return ranges(max(self.counts.values(), default=0))
+        return shade_ranges(max(self.counts.values(), default=0))
 
     @property
-    def agreeing(self) -> int:
+    def linked(self) -> int:
         """Count the official links that some thing bears out."""
         return sum(1 for pair in self.links if self.counts.get(pair))
 
     @property
-    def beyond(self) -> int:
+    def unlinked(self) -> int:
         """Count the meetings that things make and no official link does."""
         return sum(1 for pair, things in self.counts.items() if things and pair not in self.links)
 
-    def drawing(self) -> Markup:
+    def chart(self) -> Markup:
         """Draw it."""
-        return heat(self.lines, self.goals, self.counts, self.links, _("Initiatives by action line and SDG, with the official links"))
+        return heatmap(self.lines, self.goals, self.counts, self.links, _("Initiatives by action line and SDG, with the official links"))
 
-    def sheet(self) -> Sheet:
+    def table(self) -> DataTable:
         """Give it as rows: each meeting with its number and the official link's status."""
         rows = [
             (line.code, goal.code, self.links.get((line.code, goal.code), "none"), self.counts.get((line.code, goal.code), 0))
@@ -66,10 +66,10 @@ class Matrix:
             for goal in self.goals
         ]
         columns = (Column("line", "line"), Column("goal", "goal"), Column("official"), Column("things"))
-        return Sheet("matrix", "Things by action line and goal", columns, tuple(rows), self.query)
+        return DataTable("matrix", "Things by action line and goal", columns, tuple(rows), self.query)
 
 
-async def links(shelf: Shelf) -> dict[tuple[str, str], str]:
+async def official_links(shelf: Shelf) -> dict[tuple[str, str], str]:
     """Give the official links by line and goal: ``agreed`` or ``disputed``."""
     line, goal = FACETS["line"], FACETS["goal"]
     return {
@@ -78,19 +78,19 @@ async def links(shelf: Shelf) -> dict[tuple[str, str], str]:
     }
 
 
-def matrix(tables: FacetIndex, it: Filter, names: Names, official: Links) -> Matrix:
+def count_matrix(tables: FacetIndex, it: Filter, names: FacetLabels, official: Links) -> Matrix:
     """Count what is wanted by line and goal."""
     counts = tables.cross(it, "line", "goal")
     text = asking.cross_tabulate(it, "line", "goal", names.iris)
-    return Matrix(_heads("line", "action-line", names), _heads("goal", "sdg", names), counts, official, text)
+    return Matrix(_labels("line", "action-line", names), _labels("goal", "sdg", names), counts, official, text)
 
 
-def _heads(facet: str, scheme: str, names: Names) -> tuple[Head, ...]:
-    codes = sorted(leaves(facet, scheme, names.iris), key=lambda code: order(facet, code, 0))
-    return tuple(Head(code, names.name(facet, code), names.page(facet, code)) for code in codes)
+def _labels(facet: str, scheme: str, names: FacetLabels) -> tuple[HeatmapLabel, ...]:
+    codes = sorted(leaf_codes(facet, scheme, names.iris), key=lambda code: sort_key(facet, code, 0))
+    return tuple(HeatmapLabel(code, names.name(facet, code), names.page(facet, code)) for code in codes)
 
 
-def leaves(facet: str, scheme: str, iris: Iris) -> list[str]:
+def leaf_codes(facet: str, scheme: str, iris: Iris) -> list[str]:
     """Give the codes of a scheme's action lines that have none below them, of its goals, or of all its other concepts."""
     found = concepts(scheme, iris.base)
     above = {broader for it in found.values() for broader in it.broader}

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 from publisher.facets.filter_query import Filter
 from publisher.facets.queries import FacetIndex, ListItem
-from publisher.languages.request_locale import visit
+from publisher.languages.request_locale import current_locale
 from publisher.search.searcher import open_searcher
 from publisher.search.snippet import best_text, build_marker
 
-PER = 25  # things of a page
-LONG = 260  # characters of a passage
+PAGE_SIZE = 25  # things of a page
+EXCERPT_LENGTH = 260  # characters of a passage
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class ListingItem:
     """A thing with its title and the beginning of its text in the language that fits best; each with its tag."""
 
     line: ListItem
@@ -25,37 +25,42 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Shelved:
+class ListingPage:
     """A page of things: its *number* from 1 and that of the *last*."""
 
-    items: tuple[Item, ...]
+    items: tuple[ListingItem, ...]
     total: int
     number: int
     last: int
 
 
-def shelved(tables: FacetIndex, generation: str, it: Filter, order: str, number: int) -> Shelved:
+def listing_page(tables: FacetIndex, generation: str, it: Filter, order: str, number: int) -> ListingPage:
     """List a page of what is wanted."""
     total = tables.total(it)
-    return Shelved(told(tables.listed(it, order, PER, (number - 1) * PER), generation), total, number, max(1, -(-total // PER)))
+    return ListingPage(
+        listing_items(tables.listed(it, order, PAGE_SIZE, (number - 1) * PAGE_SIZE), generation),
+        total,
+        number,
+        max(1, -(-total // PAGE_SIZE)),
+    )
 
 
-def told(lines: Sequence[ListItem], generation: str) -> tuple[Item, ...]:
+def listing_items(lines: Sequence[ListItem], generation: str) -> tuple[ListingItem, ...]:
     """Give lines with the titles and texts that the index of texts has of them."""
-    search, language, mark = open_searcher(generation), visit().language, build_marker("")
+    search, language, mark = open_searcher(generation), current_locale().language, build_marker("")
     entries = search.entries(line.iri for line in lines) if search else [None] * len(lines)
     found = []
     for line, entry in zip(lines, entries, strict=True):
         title = best_text(entry.titles, mark, language) if entry else None
         text = best_text(entry.texts, mark, language) if entry else None
-        found.append(Item(line, title or (line.title or line.iri.rpartition("/")[2], line.language), _cut(text)))
+        found.append(ListingItem(line, title or (line.title or line.iri.rpartition("/")[2], line.language), _excerpt(text)))
     return tuple(found)
 
 
-def _cut(text: tuple[str, str | None] | None) -> tuple[str, str | None]:
-    if text is None or len(text[0]) <= LONG:
+def _excerpt(text: tuple[str, str | None] | None) -> tuple[str, str | None]:
+    if text is None or len(text[0]) <= EXCERPT_LENGTH:
         return text or ("", None)
-    return f"{text[0][:LONG].rpartition(' ')[0] or text[0][:LONG]} …", text[1]
+    return f"{text[0][:EXCERPT_LENGTH].rpartition(' ')[0] or text[0][:EXCERPT_LENGTH]} …", text[1]
 
 
 def by_year(counts: Mapping[str, int]) -> list[tuple[str, int]]:

@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from publisher.facets.queries import Prize
-from publisher.portal.facet_labels import Names
-from publisher.portal.facet_panels import order
+from publisher.portal.facet_labels import FacetLabels
+from publisher.portal.facet_panels import sort_key
 
 _STAGES = ("winner", "champion", "nominee")  # the highest first
 
 
-class Category(NamedTuple):
+class PrizeCategory(NamedTuple):
     """A category of prizes in a year, with those who had them: each prize and its stage's name."""
 
     code: str
@@ -20,27 +20,30 @@ class Category(NamedTuple):
     prizes: tuple[tuple[Prize, str], ...]
 
 
-class Year(NamedTuple):
+class PrizeYear(NamedTuple):
     """A year of prizes; "" where nobody tells the year."""
 
     year: str
-    categories: tuple[Category, ...]
+    categories: tuple[PrizeCategory, ...]
 
 
-def by_year(prizes: Iterable[Prize], names: Names) -> list[Year]:
+def prizes_by_year(prizes: Iterable[Prize], names: FacetLabels) -> list[PrizeYear]:
     """Sort prizes into years, the newest first, and categories in the order of their codes."""
     found: dict[str, dict[str, list[Prize]]] = {}
     for it in prizes:
         found.setdefault(it.year or "", {}).setdefault(it.category or "", []).append(it)
-    return [Year(year, tuple(_category(code, them, names) for code, them in _sorted(found[year]))) for year in sorted(found, reverse=True)]
+    return [
+        PrizeYear(year, tuple(_category(code, them, names) for code, them in _sorted_categories(found[year])))
+        for year in sorted(found, reverse=True)
+    ]
 
 
-def _sorted(found: dict[str, list[Prize]]) -> list[tuple[str, list[Prize]]]:
-    return sorted(found.items(), key=lambda pair: order("goal", pair[0], 0))
+def _sorted_categories(found: dict[str, list[Prize]]) -> list[tuple[str, list[Prize]]]:
+    return sorted(found.items(), key=lambda pair: sort_key("goal", pair[0], 0))
 
 
-def _category(code: str, prizes: list[Prize], names: Names) -> Category:
+def _category(code: str, prizes: list[Prize], names: FacetLabels) -> PrizeCategory:
     ranked = sorted(prizes, key=lambda it: (_STAGES.index(it.stage) if it.stage in _STAGES else len(_STAGES), it.title or "", it.iri))
-    return Category(
+    return PrizeCategory(
         code, names.name("prize", code) if code else "", tuple((it, names.name("stage", it.stage) if it.stage else "") for it in ranked)
     )

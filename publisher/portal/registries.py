@@ -9,14 +9,14 @@ from typing import NamedTuple
 from publisher.facets.filter_query import coverage_by_source as asking
 from publisher.facets.filter_query import make_filter
 from publisher.facets.queries import FacetIndex
-from publisher.pages.charts.data_table import Column, Sheet
+from publisher.pages.charts.data_table import Column, DataTable
 from publisher.rdf.results import Row
 from publisher.store.source_status import Standing
 from vocab.iris import Iris
 from vocab.terms import DCT
 
 ENTITIES = "http://rdfs.org/ns/void#entities"
-FILLED = ("line", "goal", "country", "year", "remark")  # what is looked for in each record
+COVERED_FACETS = ("line", "goal", "country", "year", "remark")  # what is looked for in each record
 
 
 class Registry(NamedTuple):
@@ -35,11 +35,13 @@ class Registry(NamedTuple):
         return round(100 * self.filled.get(facet, 0) / self.things) if self.things else None
 
 
-def registries(rows: list[Row], standings: Mapping[str, Standing], tables: FacetIndex | None, iris: Iris, at: datetime) -> list[Registry]:
+def list_registries(
+    rows: list[Row], standings: Mapping[str, Standing], tables: FacetIndex | None, iris: Iris, at: datetime
+) -> list[Registry]:
     """Give all registries, by their titles; without *tables* nothing is counted."""
     every = make_filter(kind="initiative")
     counts = tables.counts(every).get("source", {}) if tables else {}
-    full = {facet: tables.filled(every, facet) for facet in FILLED} if tables else {}
+    full = {facet: tables.filled(every, facet) for facet in COVERED_FACETS} if tables else {}
     start, found = iris.source(""), dict[str, Registry]()
     for row in rows:
         name = row["source"].value.removeprefix(start)
@@ -51,16 +53,19 @@ def registries(rows: list[Row], standings: Mapping[str, Standing], tables: Facet
     return sorted(found.values(), key=lambda it: it.title.lower())
 
 
-def sheet(found: list[Registry], iris: Iris) -> Sheet:
+def registry_table(found: list[Registry], iris: Iris) -> DataTable:
     """Give registries as rows."""
     rows = tuple(
-        (iris.source(it.name), it.title, it.state or None, it.things, *(it.filled.get(facet, 0) for facet in FILLED)) for it in found
+        (iris.source(it.name), it.title, it.state or None, it.things, *(it.filled.get(facet, 0) for facet in COVERED_FACETS))
+        for it in found
     )
     columns = (
         Column("source"),
         Column("title", property=f"{DCT}title"),
         Column("freshness"),
         Column("initiatives", property=ENTITIES),
-        *(Column(f"with_{facet}") for facet in FILLED),
+        *(Column(f"with_{facet}") for facet in COVERED_FACETS),
     )
-    return Sheet("registries", "Registries", columns, rows, asking(make_filter(kind="initiative"), "remark", iris), observed=False)
+    return DataTable(
+        "registries", "Registries", columns, rows, asking(make_filter(kind="initiative"), "remark", iris), is_observation=False
+    )

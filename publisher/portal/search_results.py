@@ -17,7 +17,7 @@ from publisher.store.descriptions import Description, Statement, spaces, write
 from vocab.iris import Iris
 from vocab.terms import DCT, FOAF, ORG, RDF, SCHEMA, SIOC, SKOS
 
-FINDINGS: dict[str, Format] = {
+RESULT_FORMATS: dict[str, Format] = {
     "json": Format("json", "JSON", "application/json"),
     "csv": Format("csv", "CSV", "text/csv; charset=utf-8"),
     **{suffix: row for suffix, row in GRAPHS.items() if suffix in ("ttl", "nt", "jsonld", "rdf")},
@@ -26,7 +26,7 @@ _CLASS = {"event": f"{SCHEMA}Event", "document": f"{FOAF}Document", "post": f"{S
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class SearchResult:
     """One thing that was found: *title* is the one to show, *passage* where in its description; *modified* is a time in UTC.
 
     *links* are the IRIs of its concepts that the words name, *parties* the names of its organizations that have some of the words.
@@ -60,7 +60,7 @@ class TopicCard:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class SearchPage:
     """A page of findings; *similar* tells that nothing had the words as typed.
 
     *links* lead to the pages before and after, "" where there is none. *facets* are counts by facet and code, over the *counted* things
@@ -74,7 +74,7 @@ class Page:
     last: int
     per: int
     similar: bool
-    findings: tuple[Finding, ...]
+    results: tuple[SearchResult, ...]
     links: Mapping[str, str]
     facets: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     counted: int = 0
@@ -83,14 +83,14 @@ class Page:
     suggestion: str = ""
 
 
-def written(page: Page, row: Format, iris: Iris) -> bytes:
+def serialize_results(page: SearchPage, row: Format, iris: Iris) -> bytes:
     """Write *page* in the format *row*."""
     if isinstance(row, GraphFormat):
-        return write(_described(page, iris), row)
+        return write(_describe(page, iris), row)
     return _csv(page) if row.suffix == "csv" else _json(page)
 
 
-def _json(page: Page) -> bytes:
+def _json(page: SearchPage) -> bytes:
     told = {
         "query": page.words,
         "total": page.total,
@@ -104,12 +104,12 @@ def _json(page: Page) -> bytes:
         "next": page.links["next"] or None,
         "sparql": page.query or None,
         "facets": page.facets,
-        "results": [_row(it) for it in page.findings],
+        "results": [_row(it) for it in page.results],
     }
     return orjson.dumps(told, option=orjson.OPT_INDENT_2)
 
 
-def _row(it: Finding) -> dict[str, object]:
+def _row(it: SearchResult) -> dict[str, object]:
     return {
         "thing": it.entry.thing,
         "kind": it.entry.kind,
@@ -124,23 +124,23 @@ def _row(it: Finding) -> dict[str, object]:
     }
 
 
-def _csv(page: Page) -> bytes:
+def _csv(page: SearchPage) -> bytes:
     out = io.StringIO()
     lines = csv.writer(out)  # of RFC 4180: lines end with CR LF
     lines.writerow(("thing", "kind", "source", "modified", "score", "title", "language", "passage"))
-    for it in page.findings:
+    for it in page.results:
         title, tag = it.title or ("", None)
         passage = "".join(piece.text for piece in it.passage)
         lines.writerow((it.entry.thing, it.entry.kind, it.entry.source, it.modified or "", f"{it.score:.4f}", title, tag or "", passage))
     return out.getvalue().encode()
 
 
-def _described(page: Page, iris: Iris) -> Description:
-    statements = tuple(statement for it in page.findings for statement in _statements(it, iris))
+def _describe(page: SearchPage, iris: Iris) -> Description:
+    statements = tuple(statement for it in page.results for statement in _statements(it, iris))
     return Description(iris.base, statements, {}, spaces(iris))
 
 
-def _statements(it: Finding, iris: Iris) -> Iterator[Statement]:
+def _statements(it: SearchResult, iris: Iris) -> Iterator[Statement]:
     thing = it.entry.thing
     yield Statement(thing, f"{RDF}type", Term(_CLASS.get(it.entry.kind, f"{iris.ns}Initiative")))
     title = f"{SKOS}prefLabel" if it.entry.kind == "organization" else f"{DCT}title"

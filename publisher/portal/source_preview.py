@@ -13,13 +13,13 @@ from publisher.errors import Busy, Spent
 
 SECONDS = 60.0  # after which the process is ended, whatever it does
 MEMORY = 4 << 30  # bytes of addresses: libraries map much more than they use
-TRIES, WINDOW = 5, 600.0  # tries of one client, in so many seconds
+MOST_PREVIEWS, WINDOW = 5, 600.0  # tries of one client, in so many seconds
 _CLIENTS = 10_000  # remembered at once; the one that was quiet longest goes first
 _LARGEST = 1 << 20  # bytes of an answer that is read
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class RecordPreview:
     """What became of one record, as the harvesters judge it."""
 
     key: str
@@ -31,10 +31,10 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class PreviewOutcome:
     """How a trial ended; *kind* names the trouble where there was one, *fault* tells it in English."""
 
-    verdicts: tuple[Verdict, ...] = ()
+    verdicts: tuple[RecordPreview, ...] = ()
     claimed: int | None = None
     more: bool = False
     kind: str = ""
@@ -42,7 +42,7 @@ class Tried:
 
 
 @dataclass(slots=True)
-class Bench:
+class PreviewRunner:
     """Try cards by *command*, which reads one from standard input and answers in JSON; *clock* gives seconds that only go on."""
 
     command: tuple[str, ...]
@@ -52,7 +52,7 @@ class Bench:
     _busy: bool = field(default=False, init=False)
     _had: dict[str, list[float]] = field(default_factory=dict, init=False)
 
-    async def attempt(self, card: str, client: str) -> Tried:
+    async def run(self, card: str, client: str) -> PreviewOutcome:
         """Try a card for a client; raises Busy while another is tried, and Spent where the client has had its share."""
         if self._busy:
             raise Busy("Another preview is running; try again in a minute")
@@ -67,33 +67,33 @@ class Bench:
         now = self.clock()
         times = [at for at in self._had.pop(client, []) if now - at < WINDOW]
         self._had[client] = times
-        if len(times) >= TRIES:
+        if len(times) >= MOST_PREVIEWS:
             wait = int(times[0] + WINDOW - now) + 1
-            raise Spent(f"Your address has run {TRIES} previews in {WINDOW / 60:g} minutes", wait)
+            raise Spent(f"Your address has run {MOST_PREVIEWS} previews in {WINDOW / 60:g} minutes", wait)
         times.append(now)
         if len(self._had) > _CLIENTS:
             self._had.pop(next(iter(self._had)))
 
-    async def _run(self, card: str) -> Tried:
+    async def _run(self, card: str) -> PreviewOutcome:
         pipe, none = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
         process = await asyncio.create_subprocess_exec(*self.command, stdin=pipe, stdout=pipe, stderr=none, env=dict(self.environment))
         try:
             async with asyncio.timeout(self.seconds):
                 answer, _ = await process.communicate(card.encode())
         except TimeoutError:
-            return Tried(kind="late", fault=f"No end was come to in {self.seconds:g} seconds")
+            return PreviewOutcome(kind="late", fault=f"No end was come to in {self.seconds:g} seconds")
         finally:
             if process.returncode is None:
                 process.kill()
                 await process.communicate()
-        return read(answer)
+        return parse_outcome(answer)
 
 
-def read(answer: bytes) -> Tried:
+def parse_outcome(answer: bytes) -> PreviewOutcome:
     """Read what the command answered; what is no answer means that it was ended by its bounds."""
     try:
         told = orjson.loads(answer[:_LARGEST])
-        verdicts = tuple(Verdict(**{**it, "remarks": tuple(it["remarks"])}) for it in told.pop("verdicts"))
-        return Tried(verdicts, **told)
+        verdicts = tuple(RecordPreview(**{**it, "remarks": tuple(it["remarks"])}) for it in told.pop("verdicts"))
+        return PreviewOutcome(verdicts, **told)
     except (orjson.JSONDecodeError, TypeError, KeyError, AttributeError):
-        return Tried(kind="broken", fault="The trial came to no answer: it asked for more memory than it is given")
+        return PreviewOutcome(kind="broken", fault="The trial came to no answer: it asked for more memory than it is given")

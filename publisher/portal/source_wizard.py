@@ -14,7 +14,7 @@ LONGEST = 500  # characters of an answer; options may have four times as many
 _BARE = re.compile(r"[A-Za-z0-9_-]+\Z")
 
 
-class Kind(NamedTuple):
+class SourceFormat(NamedTuple):
     """A way in which a registry can be read; *records*: the card says where the list is, *fields*: where the fields are."""
 
     name: str
@@ -26,25 +26,25 @@ class Kind(NamedTuple):
     fields: bool = False
 
 
-KINDS: dict[str, Kind] = {
+SOURCE_FORMATS: dict[str, SourceFormat] = {
     it.name: it
     for it in (
-        Kind("oai-pmh", "OAI-PMH 2.0", "https://registry.example/oai", "oai-pmh", "oai_dc"),
-        Kind("ckan", "CKAN", "https://registry.example", "ckan", "ckan_package"),
-        Kind("json", "JSON", "https://registry.example/api/projects", "json", "fields", records=True, fields=True),
-        Kind("csv", "CSV", "https://registry.example/projects.csv", "csv", "fields", fields=True),
-        Kind("spreadsheet", "XLSX, XLS, ODS", "https://registry.example/projects.xlsx", "spreadsheet", "fields", fields=True),
-        Kind("iati", "IATI 2.03", "https://registry.example/activities.xml", "iati", "iati_activity"),
-        Kind("dcat", "DCAT (RDF)", "https://registry.example/catalog.ttl", "rdf", "dcat"),
-        Kind("sparql", "SPARQL 1.1", "https://registry.example/sparql", "sparql", "dcat"),
-        Kind("xml", "XML (OAI-PMH)", "https://registry.example/oai", "oai-pmh", "fields", fields=True),
-        Kind("pod", "data.json (POD, DCAT-US)", "https://registry.example/data.json", "pod", "dcat"),
-        Kind("feed", "Atom, RSS", "https://registry.example/feed.atom", "feed", "feed_entry"),
-        Kind("ical", "iCalendar", "https://registry.example/events.ics", "ical", "ical_event"),
-        Kind("web", "schema.org (JSON-LD, microdata, RDFa)", "https://registry.example/sitemap.xml", "web", "schema_org"),
+        SourceFormat("oai-pmh", "OAI-PMH 2.0", "https://registry.example/oai", "oai-pmh", "oai_dc"),
+        SourceFormat("ckan", "CKAN", "https://registry.example", "ckan", "ckan_package"),
+        SourceFormat("json", "JSON", "https://registry.example/api/projects", "json", "fields", records=True, fields=True),
+        SourceFormat("csv", "CSV", "https://registry.example/projects.csv", "csv", "fields", fields=True),
+        SourceFormat("spreadsheet", "XLSX, XLS, ODS", "https://registry.example/projects.xlsx", "spreadsheet", "fields", fields=True),
+        SourceFormat("iati", "IATI 2.03", "https://registry.example/activities.xml", "iati", "iati_activity"),
+        SourceFormat("dcat", "DCAT (RDF)", "https://registry.example/catalog.ttl", "rdf", "dcat"),
+        SourceFormat("sparql", "SPARQL 1.1", "https://registry.example/sparql", "sparql", "dcat"),
+        SourceFormat("xml", "XML (OAI-PMH)", "https://registry.example/oai", "oai-pmh", "fields", fields=True),
+        SourceFormat("pod", "data.json (POD, DCAT-US)", "https://registry.example/data.json", "pod", "dcat"),
+        SourceFormat("feed", "Atom, RSS", "https://registry.example/feed.atom", "feed", "feed_entry"),
+        SourceFormat("ical", "iCalendar", "https://registry.example/events.ics", "ical", "ical_event"),
+        SourceFormat("web", "schema.org (JSON-LD, microdata, RDFa)", "https://registry.example/sitemap.xml", "web", "schema_org"),
     )
 }
-_ASKED = (
+_FORM_FIELDS = (
     *("title", "publisher", "url", "licence", "language", "options"),
     *("records", "key", "name", "description", "start", "countries", "goals"),
 )
@@ -52,11 +52,11 @@ _FIELDS = {"key": "key", "name": "title", "description": "description", "start":
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
+class WizardState:
     """What the registry answered so far, by the names of the form; *kind* is None before the first step."""
 
-    kind: Kind | None
-    told: Mapping[str, str]
+    kind: SourceFormat | None
+    values: Mapping[str, str]
 
     @property
     def name(self) -> str:
@@ -65,20 +65,23 @@ class Answers:
         >>> Answers(None, {"title": "Ministère des TIC: projets"}).name
         'ministere-des-tic-projets'
         """
-        plain = unicodedata.normalize("NFKD", self.told.get("title", "")).encode("ascii", "ignore").decode().lower()
+        plain = unicodedata.normalize("NFKD", self.values.get("title", "")).encode("ascii", "ignore").decode().lower()
         return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40].strip("-") or "registry"
 
     @property
     def options(self) -> dict[str, Any]:
         """Give the options that were written down, with where the records are; {} where they cannot be read."""
-        written = {} if self.fault else tomllib.loads(self.told.get("options", ""))
-        return {**({"records": self.told["records"]} if self.kind and self.kind.records and self.told.get("records") else {}), **written}
+        written = {} if self.fault else tomllib.loads(self.values.get("options", ""))
+        return {
+            **({"records": self.values["records"]} if self.kind and self.kind.records and self.values.get("records") else {}),
+            **written,
+        }
 
     @property
     def fault(self) -> str:
         """Tell what is wrong with the options, "" where nothing is."""
         try:
-            _table(tomllib.loads(self.told.get("options", "")))
+            _table(tomllib.loads(self.values.get("options", "")))
         except (tomllib.TOMLDecodeError, TypeError) as error:
             return str(error)
         return ""
@@ -88,22 +91,22 @@ class Answers:
         """Give the step that comes next: 1 how it is read, 2 who and where, 3 where the fields are, 4 the card is whole."""
         if self.kind is None:
             return 1
-        if self.fault or not all(self.told.get(name) for name in ("title", "url", "licence")):
+        if self.fault or not all(self.values.get(name) for name in ("title", "url", "licence")):
             return 2
-        return 3 if self.kind.fields and not (self.told.get("key") and self.told.get("name")) else 4
+        return 3 if self.kind.fields and not (self.values.get("key") and self.values.get("name")) else 4
 
 
-def given(params: Mapping[str, str]) -> Answers:
+def from_query(params: Mapping[str, str]) -> WizardState:
     """Read the answers from an address."""
-    told = {name: params.get(name, "").strip()[: 4 * LONGEST if name == "options" else LONGEST] for name in _ASKED}
-    return Answers(KINDS.get(params.get("kind", "")), told)
+    told = {name: params.get(name, "").strip()[: 4 * LONGEST if name == "options" else LONGEST] for name in _FORM_FIELDS}
+    return WizardState(SOURCE_FORMATS.get(params.get("kind", "")), told)
 
 
-def card(it: Answers) -> str:
+def source_toml(it: WizardState) -> str:
     """Write the card as TOML; "" before the first step."""
     if it.kind is None:
         return ""
-    told = it.told
+    told = it.values
     lines = [f"# sources/{it.name}.toml", _line("title", told["title"])]
     lines += [_line("publisher", told["publisher"])] if told["publisher"] else []
     lines += [_line("protocol", it.kind.protocol), _line("mapping", it.kind.mapping), _line("url", told["url"])]

@@ -7,7 +7,7 @@ from publisher.store.queries import query
 from publisher.store.query_service import Shelf
 
 
-async def titles(shelf: Shelf) -> dict[str, str]:
+async def source_titles(shelf: Shelf) -> dict[str, str]:
     """Give the registries' titles by their names."""
     found = english(await shelf.rows(query("sources")), "source", "title")
     start = shelf.iris.source("")

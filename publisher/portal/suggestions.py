@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from publisher.facets.queries import FacetIndex
-from publisher.languages.request_locale import visit
-from publisher.languages.translations import translated as _
+from publisher.languages.request_locale import current_locale
+from publisher.languages.translations import gettext as _
 from publisher.pages.templating import Pages
-from publisher.portal.facet_labels import Names
+from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.topic_cards import common_topics, topic_cards
 from publisher.search.analyzer import tokens
 from publisher.search.query_parser import SearchRequest
@@ -31,7 +31,7 @@ class Suggestion:
     page: str
 
 
-def suggestions(search: Searcher, tables: FacetIndex, pages: Pages, names: Names, typed: str, most: int) -> list[Suggestion]:
+def suggestions(search: Searcher, tables: FacetIndex, pages: Pages, names: FacetLabels, typed: str, most: int) -> list[Suggestion]:
     """Return at most *most* suggestions for what was *typed* so far; the most common topics where nothing was."""
     words = tokens(typed)
     if not words:
@@ -43,7 +43,7 @@ def suggestions(search: Searcher, tables: FacetIndex, pages: Pages, names: Names
     if words and (words[-1][1] or len(words[-1][0]) >= _LETTERS) and len(found) < most:
         mark, known = build_marker(begun), {card.iri for card in cards}
         for entry in search.find(SearchRequest(begun, "title"), most, similar=False).entries:
-            title = best_text(entry.titles, mark, visit().language)
+            title = best_text(entry.titles, mark, current_locale().language)
             if title and entry.thing not in known and len(found) < most:
                 found.append(Suggestion(title[0], title[1], entry.kind, _(entry.kind.capitalize()), None, pages.path(entry.thing)))
     return found

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from publisher.facets.facets import facet_of_concept
 from publisher.facets.filter_query import Filter
 from publisher.facets.queries import FacetIndex
-from publisher.languages.request_locale import visit
-from publisher.languages.translations import translated as _
+from publisher.languages.request_locale import current_locale
+from publisher.languages.translations import gettext as _
 from publisher.portal.entity_statistics import PARTY
-from publisher.portal.facet_labels import Names, facet_title
+from publisher.portal.facet_labels import FacetLabels, facet_title
 from publisher.portal.search_results import TopicCard
 from publisher.search.analyzer import fold, tokens
 from publisher.search.query_parser import SearchRequest, parse_clauses
@@ -26,7 +26,7 @@ _WEIGHT = {"line": 1.3, "goal": 1.2, "target": 0.4}
 
 
 def topic_cards(
-    search: Searcher, tables: FacetIndex, names: Names, words: str, *, loose: bool = False, most: int = MOST
+    search: Searcher, tables: FacetIndex, names: FacetLabels, words: str, *, loose: bool = False, most: int = MOST
 ) -> list[TopicCard]:
     """Return the cards of what *words* name and initiatives have, the best first; *loose* accepts similar words."""
     if not parse_clauses(words):
@@ -40,7 +40,7 @@ def topic_cards(
     return found[:most]
 
 
-def common_topics(search: Searcher, tables: FacetIndex, names: Names, most: int) -> list[TopicCard]:
+def common_topics(search: Searcher, tables: FacetIndex, names: FacetLabels, most: int) -> list[TopicCard]:
     """Return the action lines, goals and regions that most initiatives have."""
     counts = tables.counts(Filter().having("kind", "initiative"))
     iris = [
@@ -50,7 +50,7 @@ def common_topics(search: Searcher, tables: FacetIndex, names: Names, most: int)
     return sorted(cards, key=lambda card: (-card.initiatives, card.iri))[:most]
 
 
-def _concepts(search: Searcher, counts: Mapping[str, Mapping[str, int]], names: Names, words: str, loose: bool) -> list[TopicCard]:
+def _concepts(search: Searcher, counts: Mapping[str, Mapping[str, int]], names: FacetLabels, words: str, loose: bool) -> list[TopicCard]:
     hits = search.topics.search(words, loose=loose) if search.topics else []
     ranked = [(card, hit.score * _WEIGHT.get(card.facet, 1.0)) for hit in hits if (card := _concept(hit.topic.iri, counts, names))]
     cards = [card for card, _score in sorted(ranked, key=lambda pair: -pair[1])]
@@ -58,14 +58,14 @@ def _concepts(search: Searcher, counts: Mapping[str, Mapping[str, int]], names: 
     return [card for card in cards if card.facet != "target" or card in targets]
 
 
-def _concept(iri: str, counts: Mapping[str, Mapping[str, int]], names: Names) -> TopicCard | None:
+def _concept(iri: str, counts: Mapping[str, Mapping[str, int]], names: FacetLabels) -> TopicCard | None:
     """Return the card of a concept; None where no initiative has it."""
     facet, code = facet_of_concept(iri, names.iris) or ("", "")
     things = counts.get(facet, {}).get(code, 0)
     return TopicCard(facet, code, iri, names.short(facet, code), facet_title(facet), things, names.page(facet, code)) if things else None
 
 
-def _registries(counts: Mapping[str, Mapping[str, int]], names: Names, words: str) -> Iterator[TopicCard]:
+def _registries(counts: Mapping[str, Mapping[str, int]], names: FacetLabels, words: str) -> Iterator[TopicCard]:
     asked = [
         (fold(word), clause.begin) for group in parse_clauses(words) for clause in group if not clause.no for word, _run in clause.words
     ]
@@ -77,12 +77,12 @@ def _registries(counts: Mapping[str, Mapping[str, int]], names: Names, words: st
                 yield TopicCard("source", code, names.iris.source(code), title, facet_title("source"), things, names.page("source", code))
 
 
-def _organizations(search: Searcher, tables: FacetIndex, names: Names, words: str) -> list[TopicCard]:
+def _organizations(search: Searcher, tables: FacetIndex, names: FacetLabels, words: str) -> list[TopicCard]:
     """Return those that have the most initiatives; of several with one name, as registries have them, the first."""
     mark, stem = build_marker(words), f"{names.iris.base}id/{PARTY}/"
     found: dict[str, TopicCard] = {}
     for entry in search.find(SearchRequest(words, "title", kind=_ORGANIZATION), _LOOKED_AT, similar=False).entries:
-        title = best_text(entry.titles, mark, visit().language)
+        title = best_text(entry.titles, mark, current_locale().language)
         initiatives = tables.total(Filter(party=entry.thing).having("kind", "initiative"))
         if title and initiatives and (title[0] not in found or initiatives > found[title[0]].initiatives):
             page = f"/page/{PARTY}/" + entry.thing.removeprefix(stem)

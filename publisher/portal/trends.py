@@ -9,12 +9,12 @@ from markupsafe import Markup
 from publisher.facets import filter_query as asking
 from publisher.facets.filter_query import Filter
 from publisher.facets.queries import FacetIndex
-from publisher.languages.translations import translated as _
-from publisher.pages.charts.bars import SERIES, columns
-from publisher.pages.charts.data_table import Sheet, counted
+from publisher.languages.translations import gettext as _
+from publisher.pages.charts.bars import SERIES, column_chart
+from publisher.pages.charts.data_table import DataTable, count_table
 from publisher.portal.coverage import Coverage, coverage
-from publisher.portal.facet_labels import Names, trend_title
-from publisher.portal.facet_panels import order, query_address
+from publisher.portal.facet_labels import FacetLabels, trend_title
+from publisher.portal.facet_panels import query_page_url, sort_key
 
 EARLIEST, LATEST = 1990, 2040  # years that are drawn: what registries write beyond them are slips, and stand in the data
 
@@ -33,15 +33,15 @@ class Trend:
     hrefs: dict[str, str]
     outside: int
     query: str
-    sheet: Sheet
+    table: DataTable
     coverage: Coverage
 
-    def drawing(self) -> Markup:
+    def chart(self) -> Markup:
         """Draw it."""
-        return columns(self.years, self.series, self.title)
+        return column_chart(self.years, self.series, self.title)
 
 
-def trend(tables: FacetIndex, it: Filter, facet: str, names: Names) -> Trend:
+def count_trend(tables: FacetIndex, it: Filter, facet: str, names: FacetLabels) -> Trend:
     """Count what is wanted by year and by a facet."""
     counts = tables.cross(it, "year", facet)
     years = sorted({year for year, _code in counts})
@@ -49,7 +49,7 @@ def trend(tables: FacetIndex, it: Filter, facet: str, names: Names) -> Trend:
     whole: dict[str, int] = {}
     for (_year, code), things in counts.items():
         whole[code] = whole.get(code, 0) + things
-    ranked = sorted(whole, key=lambda code: order("", code, whole[code]))
+    ranked = sorted(whole, key=lambda code: sort_key("", code, whole[code]))
     own = ranked[: SERIES - 1] if len(ranked) > SERIES else ranked
     series = {names.short(facet, code): {year: counts.get((year, code), 0) for year in drawn} for code in own}
     if rest := ranked[len(own) :]:
@@ -67,8 +67,8 @@ def trend(tables: FacetIndex, it: Filter, facet: str, names: Names) -> Trend:
         series,
         hrefs,
         outside,
-        query_address(text),
-        counted(facet, title, ("year", facet), rows, text),
+        query_page_url(text),
+        count_table(facet, title, ("year", facet), rows, text),
         coverage(tables, it, facet, "year"),
     )
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import tantivy
 
 from publisher.languages.request_locale import LANGUAGES
-from publisher.languages.translations import translations
+from publisher.languages.translations import load_translations
 from publisher.search.analyzer import fold, tokens
 from publisher.search.index import TOPICS, SearchEntry, Texts, document, schema
 from publisher.search.query_parser import NamedTopics, SearchRequest, build_query, parse_clauses, word_query
@@ -136,7 +136,7 @@ def _labels(topic: Topic, synonyms: Synonyms) -> tuple[Texts, Texts]:
         (text, language)
         for language in LANGUAGES
         if language not in known
-        for text in (translations(language).gettext(it) for it in english)
+        for text in (load_translations(language).gettext(it) for it in english)
         if text not in english
     ]
     own = "scheme/" + topic.iri.rpartition("/scheme/")[2]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import structlog
 
-from publisher.languages.translations import translated as _
-from publisher.pages.templating import HERE
+from publisher.languages.translations import gettext as _
+from publisher.pages.templating import PACKAGE_FOLDER
 from publisher.rdf.results import Row
 from publisher.sparql.examples.example import Example, example, examples
 from publisher.store.descriptions import spaces
@@ -18,7 +18,7 @@ from vocab.iris import Iris
 
 log = structlog.get_logger(room="editor")
 
-BUNDLE_FOLDER = HERE / "static" / "query"  # made by hatch_build.py where npm is there
+BUNDLE_FOLDER = PACKAGE_FOLDER / "static" / "query"  # made by hatch_build.py where npm is there
 MAX_LABEL = 120  # characters of a concept's name that are shown: targets are whole sentences
 DEFAULT_EXAMPLE = "initiatives-by-goal"  # the example that the page begins with
 _MORE = {

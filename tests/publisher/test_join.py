@@ -13,9 +13,9 @@ import pytest
 
 from publisher.app import SiteOptions, create_app
 from publisher.errors import Busy, Spent
-from publisher.portal.source_preview import TRIES, WINDOW, Bench, Tried, Verdict, read
-from publisher.portal.source_wizard import card, given
-from stocktake import Settings, trials
+from publisher.portal.source_preview import MOST_PREVIEWS, WINDOW, PreviewOutcome, PreviewRunner, RecordPreview, parse_outcome
+from publisher.portal.source_wizard import from_query, source_toml
+from stocktake import Settings, preview_runner
 from vocab.iris import BASE
 
 TOLD = {
@@ -40,13 +40,13 @@ ANSWER = {
 ECHO = "import sys; sys.stdin.read(); print(sys.argv[1])"
 
 
-def bench(answer: object = ANSWER, **more) -> Bench:
-    return Bench((sys.executable, "-c", ECHO, orjson.dumps(answer).decode()), {}, **more)
+def bench(answer: object = ANSWER, **more) -> PreviewRunner:
+    return PreviewRunner((sys.executable, "-c", ECHO, orjson.dumps(answer).decode()), {}, **more)
 
 
-def visitor(shelf, trial: Bench | None) -> httpx.AsyncClient:
+def visitor(shelf, trial: PreviewRunner | None) -> httpx.AsyncClient:
     return httpx.AsyncClient(
-        transport=httpx.ASGITransport(app=create_app(shelf, site=SiteOptions(trial=trial))), base_url="http://stocktake.test"
+        transport=httpx.ASGITransport(app=create_app(shelf, site=SiteOptions(preview_runner=trial))), base_url="http://stocktake.test"
     )
 
 
@@ -73,7 +73,7 @@ async def test_trouble_is_told_by_its_kind_and_a_private_address_is_not_told_at_
 
 
 async def test_a_form_that_is_not_whole_is_shown_again_and_nobody_is_asked(shelf):
-    async with visitor(shelf, Bench(("/nowhere",), {})) as client:
+    async with visitor(shelf, PreviewRunner(("/nowhere",), {})) as client:
         page = await client.post("/join", data={**TOLD, "options": "page = [1,"})
 
     assert page.status_code == 200
@@ -102,13 +102,13 @@ async def test_a_host_without_a_bench_writes_the_card_alone(shelf):
 
 
 async def test_one_card_is_tried_at_a_time():
-    slow = Bench((sys.executable, "-c", "import sys; sys.stdin.read()"), {})
+    slow = PreviewRunner((sys.executable, "-c", "import sys; sys.stdin.read()"), {})
 
     async with asyncio.TaskGroup() as group:
-        first = group.create_task(slow.attempt("", "a"))
+        first = group.create_task(slow.run("", "a"))
         await asyncio.sleep(0)
         with pytest.raises(Busy):
-            await slow.attempt("", "b")
+            await slow.run("", "b")
 
     assert first.result().kind == "broken"
 
@@ -116,47 +116,47 @@ async def test_one_card_is_tried_at_a_time():
 async def test_a_client_has_so_many_tries_in_a_window_and_then_again():
     now = [0.0]
     it = bench(clock=lambda: now[0])
-    for _ in range(TRIES):
-        await it.attempt("", "a")
+    for _ in range(MOST_PREVIEWS):
+        await it.run("", "a")
 
     with pytest.raises(Spent) as spent:
-        await it.attempt("", "a")
-    assert (await it.attempt("", "b")).claimed == 1200
+        await it.run("", "a")
+    assert (await it.run("", "b")).claimed == 1200
     now[0] = WINDOW
-    assert (await it.attempt("", "a")).claimed == 1200
+    assert (await it.run("", "a")).claimed == 1200
     assert spent.value.wait == int(WINDOW) + 1
 
 
 async def test_a_trial_that_does_not_end_is_killed():
-    endless = Bench((sys.executable, "-c", "while True: pass"), {}, seconds=0.3)
+    endless = PreviewRunner((sys.executable, "-c", "while True: pass"), {}, seconds=0.3)
 
-    told = await endless.attempt("", "a")
+    told = await endless.run("", "a")
 
     assert (told.kind, told.verdicts) == ("late", ())
 
 
 def test_an_answer_that_is_none_is_told_as_broken():
-    assert read(b"").kind == read(b"[1]").kind == read(b'{"verdicts": [{}]}').kind == "broken"
-    assert read(orjson.dumps({**ANSWER, "verdicts": []})) == Tried((), 1200, True)
-    assert read(orjson.dumps(ANSWER)).verdicts[0] == Verdict("<p1>", "published", "One & all", "", ("No goal.",), 30)
+    assert parse_outcome(b"").kind == parse_outcome(b"[1]").kind == parse_outcome(b'{"verdicts": [{}]}').kind == "broken"
+    assert parse_outcome(orjson.dumps({**ANSWER, "verdicts": []})) == PreviewOutcome((), 1200, True)
+    assert parse_outcome(orjson.dumps(ANSWER)).verdicts[0] == RecordPreview("<p1>", "published", "One & all", "", ("No goal.",), 30)
 
 
 def test_options_are_written_as_the_card_has_them_and_bring_no_other_table():
-    told = given({**TOLD, "records": "results", "options": 'page = "p"\nsize = 5\nnames = ["a", "b"]\nmore = { "x y" = true }'})
+    told = from_query({**TOLD, "records": "results", "options": 'page = "p"\nsize = 5\nnames = ["a", "b"]\nmore = { "x y" = true }'})
 
     options = {"records": "results", "page": "p", "size": 5, "names": ["a", "b"], "more": {"x y": True}}
-    assert tomllib.loads(card(told))["options"] == options
-    sly = given({**TOLD, "options": '[limits]\nexpect = 5\n[fields]\nkey = "x"'})
-    assert {"limits", "fields"} <= tomllib.loads(card(sly))["options"].keys()  # they stay within the options, where none is known
-    assert tomllib.loads(card(sly))["fields"]["key"] == "id"
-    assert given({**TOLD, "options": "day = 2026-01-01"}).fault
+    assert tomllib.loads(source_toml(told))["options"] == options
+    sly = from_query({**TOLD, "options": '[limits]\nexpect = 5\n[fields]\nkey = "x"'})
+    assert {"limits", "fields"} <= tomllib.loads(source_toml(sly))["options"].keys()  # they stay within the options, where none is known
+    assert tomllib.loads(source_toml(sly))["fields"]["key"] == "id"
+    assert from_query({**TOLD, "options": "day = 2026-01-01"}).fault
 
 
 async def test_the_real_command_goes_to_no_private_address_even_where_our_own_cards_may(tmp_path: Path):
     data, allowed = tmp_path / "data", frozenset({"127.0.0.1"})
-    it = trials(Settings(data, tmp_path, BASE, f"sqlite:///{data}/ledger.sqlite", allowed, "us@example.org", "rust"))
+    it = preview_runner(Settings(data, tmp_path, BASE, f"sqlite:///{data}/ledger.sqlite", allowed, "us@example.org", "rust"))
 
-    told = await it.attempt(card(given({**TOLD, "url": "http://127.0.0.1:1/api"})), "a")
+    told = await it.run(source_toml(from_query({**TOLD, "url": "http://127.0.0.1:1/api"})), "a")
 
     assert (told.kind, told.verdicts) == ("refused", ())
     assert not list(data.rglob("*"))

@@ -9,12 +9,12 @@ import pytest
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
-from publisher.languages.request_locale import LANGUAGES, chosen, speaking
-from publisher.languages.translations import FOLDER, moment, translations
+from publisher.languages.request_locale import LANGUAGES, negotiate_language, use_language
+from publisher.languages.translations import FOLDER, format_datetime, load_translations
 
 PUBLISHER = Path(__file__).parents[2] / "publisher"
 METHODS = [("**.py", "python"), ("templates/**.html", "jinja2")]
-KEYWORDS = {"_": None, "translated": None, "gettext": None, "ngettext": (1, 2)}  # gettext is that of trans blocks
+KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2)}  # gettext is that of trans blocks
 
 
 @pytest.fixture(scope="module")
@@ -41,12 +41,12 @@ def _gaps(text: str) -> list[str]:
 
 @pytest.mark.parametrize(("value", "label"), [("live", "up to date"), ("frozen", "on hold"), ("committed", "updated")])
 def test_values_of_the_data_have_plain_english_labels(value, label):
-    assert translations("en").gettext(value) == label
+    assert load_translations("en").gettext(value) == label
 
 
 def test_a_word_that_nobody_has_translated_stays_english():
-    assert translations("fr").gettext("no such word") == "no such word"
-    assert translations("xx").gettext("Search") == "Search"
+    assert load_translations("fr").gettext("no such word") == "no such word"
+    assert load_translations("xx").gettext("Search") == "Search"
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_a_word_that_nobody_has_translated_stays_english():
     ],
 )
 def test_a_language_is_chosen_by_address_then_by_choice_then_by_browser(query, cookies, accept, language):
-    assert chosen(query, cookies, accept) == language
+    assert negotiate_language(query, cookies, accept) == language
 
 
 @pytest.mark.parametrize(
@@ -78,5 +78,5 @@ def test_a_language_is_chosen_by_address_then_by_choice_then_by_browser(query, c
     ],
 )
 def test_a_time_is_written_as_the_language_writes_it_and_what_is_none_stays(language, written):
-    with speaking(language):
-        assert [moment("2026-03-01T08:05:59Z"), moment("2024"), moment("soon")] == [written, "2024", "soon"]
+    with use_language(language):
+        assert [format_datetime("2026-03-01T08:05:59Z"), format_datetime("2024"), format_datetime("soon")] == [written, "2024", "soon"]

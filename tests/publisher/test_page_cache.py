@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from publisher.http.page_cache import PageCacheMiddleware
-from publisher.languages.request_locale import Speaking
+from publisher.languages.request_locale import LocaleMiddleware
 
 BROWSER = {"Accept": "text/html,*/*;q=0.8"}
 
@@ -43,7 +43,7 @@ def site() -> Site:
 
 @pytest_asyncio.fixture
 async def browser(site: Site) -> AsyncIterator[httpx.AsyncClient]:
-    app = Speaking(PageCacheMiddleware(site, lambda: site.version, lambda: site.time))
+    app = LocaleMiddleware(PageCacheMiddleware(site, lambda: site.version, lambda: site.time))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://kept.example", headers=BROWSER) as client:
         yield client
 

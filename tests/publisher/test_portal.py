@@ -16,8 +16,8 @@ from pyoxigraph import RdfFormat, parse
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.protocols.registry import PROTOCOLS
 from harvesters.source import load
-from publisher.pages.charts.map import atlas
-from publisher.portal.source_wizard import KINDS, card, given
+from publisher.pages.charts.map import load_outlines
+from publisher.portal.source_wizard import SOURCE_FORMATS, from_query, source_toml
 
 HTML = {"Accept": "text/html"}
 PAGES = ["/", "/map", "/matrix", "/trends", "/gaps", "/events", "/documents", "/posts", "/prizes", "/registries", "/join", "/search"]
@@ -177,7 +177,7 @@ async def test_an_observation_tells_its_goal_and_its_number(client):
 
 @pytest.mark.parametrize("path", ["/map.svg", "/trends.svg", "/matrix/counts.svg"])
 async def test_a_drawing_is_a_file_of_its_own_with_its_style(client, path):
-    if path == "/map.svg" and atlas() is None:
+    if path == "/map.svg" and load_outlines() is None:
         pytest.skip("the outlines were not built, for which npm is needed")
     answer = await client.get(path)
 
@@ -319,7 +319,7 @@ async def test_an_initiative_shows_its_places_relations_history_and_how_to_cite_
     text = await page(client, "/page/initiative/demo/a%2F1")
 
     assert [part for part in ("Cite this", 'id="history"', "Related", "No target is named", "confidence 81") if part not in text] == []
-    if atlas() is not None:
+    if load_outlines() is not None:
         assert "<title>Marsabit</title>" in text
 
 
@@ -331,20 +331,20 @@ async def test_an_organization_is_drawn_with_its_partners(client):
     assert ("Fund for Health", "Ministry of Health", "1") in edges
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SOURCE_FORMATS)
 async def test_a_card_that_the_page_writes_is_one_that_the_harvester_takes(client, kind, tmp_path):
     told = {
         "kind": kind,
         "title": 'Registry "of" tests \\ é',
-        "url": KINDS[kind].example,
+        "url": SOURCE_FORMATS[kind].example,
         "licence": "https://creativecommons.org/licenses/by/4.0/",
         "language": "en",
         "key": "id",
         "name": "name",
         "records": "results",
     }
-    file = tmp_path / f"{given(told).name}.toml"
-    file.write_text(card(given(told)), encoding="utf-8")
+    file = tmp_path / f"{from_query(told).name}.toml"
+    file.write_text(source_toml(from_query(told)), encoding="utf-8")
 
     source = load(file)
 
@@ -356,7 +356,7 @@ async def test_a_card_that_the_page_writes_is_one_that_the_harvester_takes(clien
 
 
 async def test_the_map_reads_its_countries_out(client):
-    if atlas() is None:
+    if load_outlines() is None:
         pytest.skip("the outlines were not built, for which npm is needed")
     text = await page(client, "/map")
 

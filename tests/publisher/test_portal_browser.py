@@ -8,7 +8,7 @@ import httpx
 import pytest
 from browser import Browser, browsing
 
-from publisher.pages.charts.map import atlas
+from publisher.pages.charts.map import load_outlines
 
 PAGES = {
     "home": "/",
@@ -115,7 +115,7 @@ def test_a_reader_searches_narrows_opens_and_comes_to_the_query(host, browser):
 
 
 def test_a_reader_goes_from_the_map_to_a_country(host, browser):
-    if atlas() is None:
+    if load_outlines() is None:
         pytest.skip("the outlines were not built, for which npm is needed")
     browser.open(f"{host}/map?lang=en")
 

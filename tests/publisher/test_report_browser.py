@@ -12,7 +12,7 @@ import pytest
 from browser import Browser, browsing
 from live_server import served
 
-from publisher.pages.charts.map import atlas
+from publisher.pages.charts.map import load_outlines
 from publisher.portal.report.builder import build_report
 from publisher.releases import builder
 from vocab.iris import Iris
@@ -49,7 +49,7 @@ def test_a_reader_finds_a_report_and_reads_it(host: str, browser: Browser) -> No
     assert browser.run("document.querySelector('h1').textContent") == "WSIS Stocktaking report"
     drawn = browser.run("[...document.querySelectorAll('section')].filter((it) => it.querySelector('figure svg')).map((it) => it.id)")
     assert {"line", "goal", "matrix", "region", "year"} <= set(drawn)
-    assert ("country" in drawn) == (atlas() is not None)
+    assert ("country" in drawn) == (load_outlines() is not None)
     assert browser.run("getComputedStyle(document.querySelector('h1')).color") == "rgb(23, 69, 107)"  # its style is there
     assert {url.partition("/reports")[0] for url in browser.asked if "/reports/release" in url} == {host}
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from publisher.pages.charts.svg import drawing, link, tag
+from publisher.pages.charts.svg import element, linked, svg
 
 SERIES = 7  # colours; what is beyond them is drawn as one
 
@@ -20,30 +20,30 @@ class Bar(NamedTuple):
     href: str = ""
 
 
-def bars(rows: Sequence[Bar], label: str, width: int = 760) -> Markup:
+def bar_chart(rows: Sequence[Bar], label: str, width: int = 760) -> Markup:
     """Draw a bar a row, the names at their left, the numbers at their right."""
     most, names = max((row.value for row in rows), default=1) or 1, width * 0.45
     drawn = [_bar(row, 22 * at, most, names, width - names - 70) for at, row in enumerate(rows)]
-    return drawing(width, max(22 * len(rows), 22), label, *drawn, class_="bars")
+    return svg(width, max(22 * len(rows), 22), label, *drawn, class_="bars")
 
 
 def _bar(row: Bar, y: float, most: int, left: float, room: float) -> Markup:
     name = row.name if len(row.name) <= 48 else f"{row.name[:47]}…"
     length = room * row.value / most
-    return link(
+    return linked(
         row.href,
-        tag("text", name, x=left - 8, y=y + 15, text_anchor="end"),
-        tag("rect", x=left, y=y + 4, width=length, height=14, class_="s1"),
-        tag("text", f"{row.value:,}".replace(",", " "), x=left + length + 6, y=y + 15, class_="quiet"),
+        element("text", name, x=left - 8, y=y + 15, text_anchor="end"),
+        element("rect", x=left, y=y + 4, width=length, height=14, class_="s1"),
+        element("text", f"{row.value:,}".replace(",", " "), x=left + length + 6, y=y + 15, class_="quiet"),
     )
 
 
-def columns(years: Sequence[str], series: Mapping[str, Mapping[str, int]], label: str, width: int = 760, height: int = 300) -> Markup:
+def column_chart(years: Sequence[str], series: Mapping[str, Mapping[str, int]], label: str, width: int = 760, height: int = 300) -> Markup:
     """Draw a column a year, cut into the *series*: for each its numbers by year. Each cut tells itself when it is pointed at."""
     most = max((sum(told.get(year, 0) for told in series.values()) for year in years), default=0) or 1
     left, foot, room = 56.0, height - 28.0, height - 48.0
     step = (width - left - 8) / max(len(years), 1)
-    drawn = [_rule(value, left, foot - room * value / most, width) for value in _round(most)]
+    drawn = [_grid_line(value, left, foot - room * value / most, width) for value in _round_steps(most)]
     every = max(1, -(-len(years) // max(1, int((width - left) // 46))))
     for at, year in enumerate(years):
         x, top = left + at * step, foot
@@ -51,20 +51,22 @@ def columns(years: Sequence[str], series: Mapping[str, Mapping[str, int]], label
             if count := told.get(year, 0):
                 tall = room * count / most
                 top -= tall
-                cut = tag("title", f"{year}, {name}: {count}")
-                drawn.append(tag("rect", cut, x=x + step * 0.12, y=top, width=step * 0.76, height=tall, class_=f"s{min(number, SERIES)}"))
+                cut = element("title", f"{year}, {name}: {count}")
+                drawn.append(
+                    element("rect", cut, x=x + step * 0.12, y=top, width=step * 0.76, height=tall, class_=f"s{min(number, SERIES)}")
+                )
         if at % every == 0:
-            drawn.append(tag("text", year, x=x + step / 2, y=height - 8, text_anchor="middle", class_="quiet"))
-    drawn.append(tag("path", d=f"M{left} {foot}H{width}", class_="axis"))
-    return drawing(width, height, label, *drawn, class_="columns")
+            drawn.append(element("text", year, x=x + step / 2, y=height - 8, text_anchor="middle", class_="quiet"))
+    drawn.append(element("path", d=f"M{left} {foot}H{width}", class_="axis"))
+    return svg(width, height, label, *drawn, class_="columns")
 
 
-def _rule(value: int, left: float, y: float, width: float) -> Markup:
-    text = tag("text", f"{value:,}".replace(",", " "), x=left - 6, y=y + 4, text_anchor="end", class_="quiet")
-    return tag("g", text, tag("path", d=f"M{left} {y:.1f}H{width}", class_="axis", stroke_opacity="0.4"))
+def _grid_line(value: int, left: float, y: float, width: float) -> Markup:
+    text = element("text", f"{value:,}".replace(",", " "), x=left - 6, y=y + 4, text_anchor="end", class_="quiet")
+    return element("g", text, element("path", d=f"M{left} {y:.1f}H{width}", class_="axis", stroke_opacity="0.4"))
 
 
-def _round(most: int) -> list[int]:
+def _round_steps(most: int) -> list[int]:
     """Give round numbers up to *most*.
 
     >>> _round(37), _round(3)

@@ -21,7 +21,7 @@ from vocab.iris import Iris
 from vocab.terms import DCT, RDF, RDFS, XSD
 
 QB, VALUE = "http://purl.org/linked-data/cube#", "http://purl.org/linked-data/sdmx/2009/measure#obsValue"
-SHEETS: dict[str, Format] = {
+TABLE_FORMATS: dict[str, Format] = {
     "json": Format("json", "JSON", "application/json"),
     "csv": Format("csv", "CSV", "text/csv; charset=utf-8"),
     **{suffix: row for suffix, row in GRAPHS.items() if suffix in ("ttl", "nt", "jsonld", "rdf")},
@@ -42,7 +42,7 @@ class Column(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class DataTable:
     """Rows and their columns; *query* is the SPARQL that gives the same, "" where there is none. A list begins with the thing."""
 
     name: str
@@ -50,16 +50,16 @@ class Sheet:
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
     query: str = ""
-    observed: bool = True  # rows are counts, the last column their number
+    is_observation: bool = True  # rows are counts, the last column their number
 
 
-def counted(name: str, title: str, facets: Sequence[str], rows: Sequence[tuple[Cell, ...]], query: str) -> Sheet:
+def count_table(name: str, title: str, facets: Sequence[str], rows: Sequence[tuple[Cell, ...]], query: str) -> DataTable:
     """Make a sheet of counts by some facets."""
     columns = (*(Column(facet, facet) for facet in facets), Column("things", property=VALUE))
-    return Sheet(name, title, columns, tuple(rows), query)
+    return DataTable(name, title, columns, tuple(rows), query)
 
 
-def written(sheets: Sequence[Sheet], row: Format, page: str, iris: Iris) -> bytes:
+def serialize_tables(sheets: Sequence[DataTable], row: Format, page: str, iris: Iris) -> bytes:
     """Write the sheets of the page at the address *page* in the format *row*."""
     if isinstance(row, GraphFormat):
         statements = tuple(it for sheet in sheets for it in _statements(sheet, page, iris))
@@ -67,7 +67,7 @@ def written(sheets: Sequence[Sheet], row: Format, page: str, iris: Iris) -> byte
     return _csv(sheets) if row.suffix == "csv" else _json(sheets, page)
 
 
-def _json(sheets: Sequence[Sheet], page: str) -> bytes:
+def _json(sheets: Sequence[DataTable], page: str) -> bytes:
     told = [
         {
             "name": it.name,
@@ -80,7 +80,7 @@ def _json(sheets: Sequence[Sheet], page: str) -> bytes:
     return orjson.dumps({"page": page, "figures": told}, option=orjson.OPT_INDENT_2)
 
 
-def _csv(sheets: Sequence[Sheet]) -> bytes:
+def _csv(sheets: Sequence[DataTable]) -> bytes:
     out = io.StringIO()
     lines = csv.writer(out)
     names = list(dict.fromkeys(column.name for it in sheets for column in it.columns))
@@ -93,22 +93,22 @@ def _csv(sheets: Sequence[Sheet]) -> bytes:
     return out.getvalue().encode()
 
 
-def _statements(it: Sheet, page: str, iris: Iris) -> Iterator[Statement]:
+def _statements(it: DataTable, page: str, iris: Iris) -> Iterator[Statement]:
     whole = f"{page}#{it.name}"
-    if it.observed:
+    if it.is_observation:
         yield Statement(whole, f"{RDF}type", Term(f"{QB}DataSet"))
         yield Statement(whole, f"{RDFS}label", Term(it.title, "literal", "en"))
     for number, cells in enumerate(it.rows, 1):
-        subject = f"{whole}-{number}" if it.observed else str(cells[0])
-        if it.observed:
+        subject = f"{whole}-{number}" if it.is_observation else str(cells[0])
+        if it.is_observation:
             yield Statement(subject, f"{RDF}type", Term(f"{QB}Observation"))
             yield Statement(subject, f"{QB}dataSet", Term(whole))
         for column, cell in zip(it.columns, cells, strict=True):
             if cell is not None and (column.facet or column.property):
-                yield Statement(subject, *_told(column, cell, iris))
+                yield Statement(subject, *_predicate_and_value(column, cell, iris))
 
 
-def _told(column: Column, cell: Cell, iris: Iris) -> tuple[str, Term]:
+def _predicate_and_value(column: Column, cell: Cell, iris: Iris) -> tuple[str, Term]:
     if isinstance(cell, int):
         return column.property or VALUE, Term(str(cell), "literal", None, f"{XSD}integer")
     facet = FACETS.get(column.facet)

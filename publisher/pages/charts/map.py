@@ -14,14 +14,14 @@ from typing import Any
 import orjson
 from markupsafe import Markup
 
-from publisher.pages.charts.svg import drawing, link, shade, tag
+from publisher.pages.charts.svg import element, linked, shade, svg
 
 FILE = Path(__file__).parents[2] / "static" / "query" / "world.json"
 DOT = 9  # units across the drawing's 2000: seen on a telephone, and not over the neighbours
 
 
 @cache
-def atlas(file: Path = FILE) -> Mapping[str, Any] | None:
+def load_outlines(file: Path = FILE) -> Mapping[str, Any] | None:
     """Give the outlines by M49 code; None where they were not built, for which npm is needed."""
     try:
         found: Mapping[str, Any] = orjson.loads(file.read_bytes())
@@ -30,62 +30,66 @@ def atlas(file: Path = FILE) -> Mapping[str, Any] | None:
     return found
 
 
-def drawn_codes() -> frozenset[str]:
+def outlined_areas() -> frozenset[str]:
     """Give the M49 codes that have an outline."""
-    it = atlas()
+    it = load_outlines()
     return frozenset(it["countries"]) if it else frozenset()
 
 
-def world(values: Mapping[str, int], name: Callable[[str], str], href: Callable[[str], str], label: str) -> Markup | None:
+def world_map(values: Mapping[str, int], name: Callable[[str], str], href: Callable[[str], str], label: str) -> Markup | None:
     """Draw the world; *values* are by M49 code of three digits. None where there are no outlines."""
-    it = atlas()
+    it = load_outlines()
     if it is None:
         return None
     most = max(values.values(), default=0)
-    drawn = [tag("path", d=it["sphere"], class_="sea")]
+    drawn = [element("path", d=it["sphere"], class_="sea")]
     dots: list[Markup] = []
     for code, country in sorted(it["countries"].items()):
         value = values.get(code, 0)
-        told = tag("title", f"{name(code)}: {value:,}".replace(",", " ")) if code.isdigit() else Markup("")
-        path = tag("path", told, d=country["d"], class_=f"country h{shade(value, most)}")
-        drawn.append(link(href(code) if value else "", path))
+        told = element("title", f"{name(code)}: {value:,}".replace(",", " ")) if code.isdigit() else Markup("")
+        path = element("path", told, d=country["d"], class_=f"country h{shade(value, most)}")
+        drawn.append(linked(href(code) if value else "", path))
         if country["dot"] and code.isdigit():
             x, y = country["at"]
-            dots.append(link(href(code) if value else "", tag("circle", told, cx=x, cy=y, r=DOT, class_=f"dot h{shade(value, most)}")))
-    return drawing(it["width"], it["height"], label, *drawn, *dots, class_="world")
+            dots.append(
+                linked(href(code) if value else "", element("circle", told, cx=x, cy=y, r=DOT, class_=f"dot h{shade(value, most)}"))
+            )
+    return svg(it["width"], it["height"], label, *drawn, *dots, class_="world")
 
 
-def spots(points: list[tuple[float, float, str]], areas: frozenset[str], label: str) -> Markup | None:
+def point_map(points: list[tuple[float, float, str]], areas: frozenset[str], label: str) -> Markup | None:
     """Draw the world with some *areas* shaded and *points* (latitude, longitude, name) as dots."""
-    it = atlas()
+    it = load_outlines()
     if it is None:
         return None
-    drawn = [tag("path", d=it["sphere"], class_="sea")]
-    drawn += [tag("path", d=told["d"], class_=f"country h{3 if code in areas else 0}") for code, told in sorted(it["countries"].items())]
+    drawn = [element("path", d=it["sphere"], class_="sea")]
+    drawn += [
+        element("path", d=told["d"], class_=f"country h{3 if code in areas else 0}") for code, told in sorted(it["countries"].items())
+    ]
     small = [told["at"] for code, told in sorted(it["countries"].items()) if code in areas and told["dot"]]
-    drawn += [tag("circle", cx=x, cy=y, r=DOT, class_="dot h3") for x, y in small]
+    drawn += [element("circle", cx=x, cy=y, r=DOT, class_="dot h3") for x, y in small]
     for latitude, longitude, name in points:
-        x, y = placed(latitude, longitude, it["width"], it["height"])
-        drawn.append(tag("circle", tag("title", name), cx=x, cy=y, r=14, class_="s2"))
-    return drawing(it["width"], it["height"], label, *drawn, class_="world")
+        x, y = project(latitude, longitude, it["width"], it["height"])
+        drawn.append(element("circle", element("title", name), cx=x, cy=y, r=14, class_="s2"))
+    return svg(it["width"], it["height"], label, *drawn, class_="world")
 
 
 _A = (1.340264, -0.081106, 0.000893, 0.003796)
 
 
-def placed(latitude: float, longitude: float, width: float, height: float) -> tuple[float, float]:
+def project(latitude: float, longitude: float, width: float, height: float) -> tuple[float, float]:
     """Place a point as the outlines are placed: Equal Earth (https://doi.org/10.1080/13658816.2018.1504949), the globe whole.
 
     >>> placed(0, 0, 2000, 974)
     (1000.0, 487.0)
     """
-    across, _ = _projected(0, 180)
-    x, y = _projected(latitude, longitude)
+    across, _ = _equal_earth(0, 180)
+    x, y = _equal_earth(latitude, longitude)
     scale = width / (2 * across)
     return width / 2 + scale * x, height / 2 - scale * y
 
 
-def _projected(latitude: float, longitude: float) -> tuple[float, float]:
+def _equal_earth(latitude: float, longitude: float) -> tuple[float, float]:
     root = 3**0.5 / 2
     angle = asin(root * sin(radians(latitude)))
     square, sixth = angle**2, angle**6

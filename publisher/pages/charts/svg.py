@@ -10,58 +10,58 @@ from pathlib import Path
 
 from markupsafe import Markup, escape
 
-from publisher.pages.escaping import visible
+from publisher.pages.escaping import escape_unsafe_text
 
 Value = str | int | float | None
 STEPS = 6  # shades of a heat map, beside none at all
 
 
-def tag(name: str, *children: Markup | str, **attributes: Value) -> Markup:
+def element(name: str, *children: Markup | str, **attributes: Value) -> Markup:
     """Write an element; ``class_`` is class, an underscore within a name a hyphen, None leaves an attribute out.
 
     >>> tag("text", "a < b", class_="quiet", text_anchor="end")
     Markup('<text class="quiet" text-anchor="end">a &lt; b</text>')
     """
-    told = "".join(f' {_named(key)}="{escape(_plain(value))}"' for key, value in attributes.items() if value is not None)
+    told = "".join(f' {_attribute_name(key)}="{escape(_format_value(value))}"' for key, value in attributes.items() if value is not None)
     inner = Markup("").join(children)
     return Markup(f"<{name}{told}>{inner}</{name}>" if inner else f"<{name}{told}/>")
 
 
-def _named(key: str) -> str:
+def _attribute_name(key: str) -> str:
     return "viewBox" if key == "view_box" else key.rstrip("_").replace("_", "-")
 
 
-def _plain(value: Value) -> str:
+def _format_value(value: Value) -> str:
     return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
 
 
-def link(href: str, *children: Markup) -> Markup:
+def linked(href: str, *children: Markup) -> Markup:
     """Write a link around a part of a drawing; without an address the part alone."""
-    return tag("a", *children, href=href) if href else Markup("").join(children)
+    return element("a", *children, href=href) if href else Markup("").join(children)
 
 
-def drawing(width: float, height: float, label: str, *children: Markup, class_: str = "") -> Markup:
+def svg(width: float, height: float, label: str, *children: Markup, class_: str = "") -> Markup:
     """Write a drawing that is as wide as its place allows; *label* is what is read out in its stead."""
-    whole = {"class_": f"drawing {class_}".strip(), "view_box": f"0 0 {_plain(width)} {_plain(height)}", "aria_label": label}
-    return tag("svg", *children, role="group" if any("<a " in part for part in children) else "img", **whole)
+    whole = {"class_": f"drawing {class_}".strip(), "view_box": f"0 0 {_format_value(width)} {_format_value(height)}", "aria_label": label}
+    return element("svg", *children, role="group" if any("<a " in part for part in children) else "img", **whole)
 
 
 @cache
-def style() -> str:
+def stylesheet() -> str:
     """Give the style of all drawings."""
     return (Path(__file__).parents[2] / "static" / "figures.css").read_text()
 
 
-def standalone(it: Markup) -> bytes:
+def standalone_svg(it: Markup) -> bytes:
     """Give a drawing as a file of its own, with its style inside."""
     head = '<svg xmlns="http://www.w3.org/2000/svg"'
     opening, _, rest = it.partition(">")
     box = opening.partition('viewBox="')[2].partition('"')[0].split()
     sized = f' width="{box[2]}" height="{box[3]}"' if len(box) == 4 else ""
-    return visible(f"{head}{opening.removeprefix('<svg')}{sized}><style>{style()}</style>{rest}").encode()
+    return escape_unsafe_text(f"{head}{opening.removeprefix('<svg')}{sized}><style>{stylesheet()}</style>{rest}").encode()
 
 
-def ranges(most: int) -> list[tuple[int, int, int]]:
+def shade_ranges(most: int) -> list[tuple[int, int, int]]:
     """Return the shades that numbers up to *most* have, each with its lowest and highest number, for a legend.
 
     >>> ranges(100)

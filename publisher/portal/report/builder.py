@@ -12,12 +12,12 @@ from pathlib import Path
 import orjson
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from publisher.languages.request_locale import LANGUAGES, speaking, visit
-from publisher.languages.translations import day
-from publisher.languages.translations import translated as _
-from publisher.pages.charts.svg import style
+from publisher.languages.request_locale import LANGUAGES, current_locale, use_language
+from publisher.languages.translations import format_date
+from publisher.languages.translations import gettext as _
+from publisher.pages.charts.svg import stylesheet
 from publisher.pages.escaping import finalize
-from publisher.portal.facet_labels import Names
+from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.report.content import Grid, Section, methods, sections
 from publisher.portal.report.pdf import render_pdf
 from publisher.portal.report.report_data import find_release, open_report_data
@@ -48,8 +48,8 @@ def build_report(data: Path, iris: Iris, number: int | None, language: str, chos
     Raises ReportError and NoRelease.
     """
     release = find_release(data, number)
-    names = Names(iris, {source.name: source.title for source in release.sources})
-    with speaking(language if language in LANGUAGES else "en"):
+    names = FacetLabels(iris, {source.name: source.title for source in release.sources})
+    with use_language(language if language in LANGUAGES else "en"):
         of = parse_scope(release.number, language, chosen, names)
         with open_report_data(data, release, iris) as it:
             parts, method = list(sections(it, of, names)), methods(it, of, iris.base)
@@ -61,15 +61,15 @@ def build_report(data: Path, iris: Iris, number: int | None, language: str, chos
     return told
 
 
-def _files(release: Release, of: Scope, names: Names, parts: list[Section], method: Sequence[str], iris: Iris) -> dict[str, bytes]:
+def _files(release: Release, of: Scope, names: FacetLabels, parts: list[Section], method: Sequence[str], iris: Iris) -> dict[str, bytes]:
     title, lead = _title(of, names), _lead(release)
     words = {"query": _("Query"), "methods": _("Methods"), "annex": _("Annex: queries")}
-    told = {"title": title, "lead": lead, "parts": parts, "methods": method, "words": words, "visit": visit(), "of": of}
+    told = {"title": title, "lead": lead, "parts": parts, "methods": method, "words": words, "visit": current_locale(), "of": of}
     page = _templates().get_template("report.html").render(**told, printed=PRINT, style=STYLE)
     return {
         REPORT: page.replace('href="/', f'href="{iris.base}').encode(),
         PRINT: render_pdf(title, lead, parts, method, of.language, release.issued, words),
-        STYLE: (_HERE / "report.css").read_bytes() + style().encode(),
+        STYLE: (_HERE / "report.css").read_bytes() + stylesheet().encode(),
     }
 
 
@@ -84,13 +84,13 @@ def _templates() -> Environment:
     )
 
 
-def _title(of: Scope, names: Names) -> str:
+def _title(of: Scope, names: FacetLabels) -> str:
     narrowed = [names.name(facet, code) if facet != "year" else code for facet, code in of.chosen]
     return ": ".join([_("WSIS Stocktaking report"), *([", ".join(narrowed)] if narrowed else [])])
 
 
 def _lead(release: Release) -> str:
-    return _("Based on data release {release} ({day})").format(release=release.number, day=day(date.fromisoformat(release.day)))
+    return _("Based on data release {release} ({day})").format(release=release.number, day=format_date(date.fromisoformat(release.day)))
 
 
 def _numbers(told: Report, parts: list[Section]) -> bytes:

@@ -10,17 +10,17 @@ from markupsafe import Markup
 
 from publisher.facets import filter_query as asking
 from publisher.facets.filter_query import Filter
-from publisher.languages.translations import day, number
-from publisher.languages.translations import translated as _
-from publisher.pages.charts.bars import Bar, bars
+from publisher.languages.translations import format_date, format_number
+from publisher.languages.translations import gettext as _
+from publisher.pages.charts.bars import Bar, bar_chart
 from publisher.portal import gaps as missing
-from publisher.portal.facet_labels import Names, facet_title
-from publisher.portal.facet_panels import order, panel
-from publisher.portal.map import countries
-from publisher.portal.matrix import matrix
+from publisher.portal.facet_labels import FacetLabels, facet_title
+from publisher.portal.facet_panels import facet_panel, sort_key
+from publisher.portal.map import country_map
+from publisher.portal.matrix import count_matrix
 from publisher.portal.report.report_data import ReportData
 from publisher.portal.report.scope import Scope
-from publisher.portal.trends import trend
+from publisher.portal.trends import count_trend
 from vocab.initiative import Basis
 
 _ROWS = 25  # of a table in print; the release's files have all
@@ -48,7 +48,7 @@ class Section:
     keyed: bool = False  # whether the grid's first column is the colour of a series in the drawing
 
 
-def sections(it: ReportData, of: Scope, names: Names) -> Iterator[Section]:
+def sections(it: ReportData, of: Scope, names: FacetLabels) -> Iterator[Section]:
     """Draw up a report in the language of the visit."""
     wanted = of.wanted
     counts = it.tables.counts(wanted)
@@ -70,72 +70,78 @@ def sections(it: ReportData, of: Scope, names: Names) -> Iterator[Section]:
     yield _remarks(it, wanted, names)
 
 
-def _glance(it: ReportData, of: Scope, names: Names) -> Section:
+def _glance(it: ReportData, of: Scope, names: FacetLabels) -> Section:
     every = asking.make_filter(**dict(of.chosen))
     kinds = it.tables.counts(every).get("kind", {})
-    rows = tuple((names.name("kind", kind), number(things)) for kind, things in sorted(kinds.items(), key=lambda pair: order("", *pair)))
+    rows = tuple(
+        (names.name("kind", kind), format_number(things)) for kind, things in sorted(kinds.items(), key=lambda pair: sort_key("", *pair))
+    )
     told = _("An initiative linked to several action lines or SDGs is counted under each.")
     grid = Grid((facet_title("kind"), _("Number")), rows)
     return Section("kinds", _("At a glance"), (told,), None, grid, asking.counts(every, "kind", names.iris))
 
 
-def _bars(it: ReportData, wanted: Filter, facet: str, names: Names) -> Section:
-    found = panel(facet, it.tables.counts(wanted).get(facet, {}), wanted, names)
+def _bars(it: ReportData, wanted: Filter, facet: str, names: FacetLabels) -> Section:
+    found = facet_panel(facet, it.tables.counts(wanted).get(facet, {}), wanted, names)
     drawn = [bar for bar in found.bars if bar.value][:_BARS]
     text = () if drawn else (_("No data reported."),)
-    drawing = bars([Bar(bar.name, bar.value, bar.href) for bar in drawn], found.title) if drawn else None
+    drawing = bar_chart([Bar(bar.name, bar.value, bar.href) for bar in drawn], found.title) if drawn else None
     return Section(facet, found.title, text, drawing, None, asking.counts(wanted, facet, names.iris))
 
 
-def _matrix(it: ReportData, wanted: Filter, names: Names) -> Section:
-    found = matrix(it.tables, wanted, names, it.links)
+def _matrix(it: ReportData, wanted: Filter, names: FacetLabels) -> Section:
+    found = count_matrix(it.tables, wanted, names, it.links)
     told = _("{borne} of the {links} links in the official WSIS–SDG Matrix have at least one initiative.")
     more = _("A further {beyond} pairs have initiatives but no official link.")
-    text = f"{told} {more}".format(links=number(len(found.links)), borne=number(found.agreeing), beyond=number(found.beyond))
+    text = f"{told} {more}".format(
+        links=format_number(len(found.links)), borne=format_number(found.linked), beyond=format_number(found.unlinked)
+    )
     ringed = _("A solid outline marks an official link; a dashed one, a link on which editions of the matrix differ.")
-    return Section("matrix", _("Action lines and SDGs"), (text, ringed), found.drawing(), None, found.query)
+    return Section("matrix", _("Action lines and SDGs"), (text, ringed), found.chart(), None, found.query)
 
 
-def _map(it: ReportData, wanted: Filter, names: Names) -> Section:
+def _map(it: ReportData, wanted: Filter, names: FacetLabels) -> Section:
     counts = it.tables.counts(wanted.having("country")).get("country", {})
-    ranked = sorted(counts.items(), key=lambda pair: order("", *pair))[:_ROWS]
-    grid = Grid((facet_title("country"), _("Initiatives")), tuple((names.name("country", code), number(things)) for code, things in ranked))
-    drawing = countries(it.tables, wanted, names)
+    ranked = sorted(counts.items(), key=lambda pair: sort_key("", *pair))[:_ROWS]
+    grid = Grid(
+        (facet_title("country"), _("Initiatives")), tuple((names.name("country", code), format_number(things)) for code, things in ranked)
+    )
+    drawing = country_map(it.tables, wanted, names)
     return Section("country", _("Countries"), (), drawing, grid, asking.counts(wanted, "country", names.iris))
 
 
-def _trend(it: ReportData, wanted: Filter, names: Names) -> Section:
-    found = trend(it.tables, wanted, "region", names)
+def _trend(it: ReportData, wanted: Filter, names: FacetLabels) -> Section:
+    found = count_trend(it.tables, wanted, "region", names)
     text = (_("Each initiative is counted in its start year, or in its year of publication if it has no start date."),)
-    drawing = found.drawing() if found.years else None
-    return Section("year", found.title, text, drawing, _legend(found.series), found.sheet.query, keyed=True)
+    drawing = found.chart() if found.years else None
+    return Section("year", found.title, text, drawing, _legend(found.series), found.table.query, keyed=True)
 
 
 def _legend(series: dict[str, dict[str, int]]) -> Grid | None:
-    rows = tuple((f"{place}", name, number(sum(told.values()))) for place, (name, told) in enumerate(series.items(), 1))
+    rows = tuple((f"{place}", name, format_number(sum(told.values()))) for place, (name, told) in enumerate(series.items(), 1))
     return Grid(("", facet_title("region"), _("Initiatives")), rows) if rows else None
 
 
-def _basis(it: ReportData, of: Scope, names: Names) -> Section:
+def _basis(it: ReportData, of: Scope, names: FacetLabels) -> Section:
     every = asking.make_filter(*Basis, kind="initiative", **dict(of.chosen))
     counts = it.tables.counts(every).get("basis", {})
-    rows = tuple((names.name("basis", basis.value), number(counts.get(basis.value, 0))) for basis in Basis)
+    rows = tuple((names.name("basis", basis.value), format_number(counts.get(basis.value, 0))) for basis in Basis)
     told = _("All other figures count only links stated by registries.")
     told += " " + _("Links mapped from a registry's codes and suggested links are never mixed with these.")
     grid = Grid((facet_title("basis"), _("Initiatives")), rows)
     return Section("basis", _("How links were made"), (told,), None, grid, asking.counts(every, "basis", names.iris))
 
 
-def _gaps(it: ReportData, wanted: Filter, names: Names, chosen: Container[str]) -> Section:
-    found = [gap for gap in missing.gaps(it.tables, wanted, names) if gap.name not in chosen]
-    rows = tuple((gap.title, number(gap.all), number(len(gap.missing))) for gap in found)
+def _gaps(it: ReportData, wanted: Filter, names: FacetLabels, chosen: Container[str]) -> Section:
+    found = [gap for gap in missing.find_gaps(it.tables, wanted, names) if gap.name not in chosen]
+    rows = tuple((gap.title, format_number(gap.code_count), format_number(len(gap.missing))) for gap in found)
     named = [f"{gap.title}: {', '.join(one.name for one in gap.missing)}." for gap in found if 0 < len(gap.missing) <= _ROWS]
     grid = Grid(("", _("Total"), _("Without initiatives")), rows)
-    asked = found[-1].sheet.query  # the targets'; the others' stand in their own sections
+    asked = found[-1].table.query  # the targets'; the others' stand in their own sections
     return Section("gaps", _("Gaps"), tuple(named), None, grid, asked)
 
 
-def _sources(it: ReportData, wanted: Filter, names: Names) -> Section:
+def _sources(it: ReportData, wanted: Filter, names: FacetLabels) -> Section:
     counts = it.tables.counts(wanted).get("source", {})
     rows = tuple(
         (
@@ -143,7 +149,7 @@ def _sources(it: ReportData, wanted: Filter, names: Names) -> Section:
             source.publisher,
             source.licence.partition("://")[2] or source.licence,
             it.changed.get(source.name, ""),
-            number(counts.get(source.name, 0)),
+            format_number(counts.get(source.name, 0)),
         )
         for source in it.release.sources
     )
@@ -151,9 +157,9 @@ def _sources(it: ReportData, wanted: Filter, names: Names) -> Section:
     return Section("source", _("Registries"), (), None, grid, asking.counts(wanted, "source", names.iris))
 
 
-def _remarks(it: ReportData, wanted: Filter, names: Names) -> Section:
+def _remarks(it: ReportData, wanted: Filter, names: FacetLabels) -> Section:
     counts = it.tables.counts(wanted).get("remark", {})
-    rows = tuple((code.rpartition("#")[2], number(things)) for code, things in sorted(counts.items()))
+    rows = tuple((code.rpartition("#")[2], format_number(things)) for code, things in sorted(counts.items()))
     told = _(
         "Every record is checked against SHACL shapes before publication. "
         "Records with violations are not published; warnings are published with the record."
@@ -169,9 +175,9 @@ def methods(it: ReportData, of: Scope, base: str) -> Sequence[str]:
     return (
         _("Release {release} of {day}: journal entry {position}, {records} records, {sources} registries.").format(
             release=told.number,
-            day=day(date.fromisoformat(told.day)),
+            day=format_date(date.fromisoformat(told.day)),
             position=told.position,
-            records=number(told.counts.get("records", 0)),
+            records=format_number(told.counts.get("records", 0)),
             sources=len(told.sources),
         ),
         _("This report covers only what these registries publish.")

@@ -13,8 +13,8 @@ import structlog
 import typst
 
 from publisher.errors import ReportError
-from publisher.pages.charts.svg import standalone, style
-from publisher.pages.escaping import visible
+from publisher.pages.charts.svg import standalone_svg, stylesheet
+from publisher.pages.escaping import escape_unsafe_text
 from publisher.portal.report.content import Section
 
 _TEMPLATE = Path(__file__).parent / "report.typ"
@@ -36,7 +36,7 @@ def render_pdf(
         work = Path(folder)
         told = [_part(section, work) for section in parts]
         whole = {"title": title, "lead": lead, "parts": told, "methods": list(method), "language": language, "words": words}
-        whole["colours"] = _COLOURS.findall(style())
+        whole["colours"] = _COLOURS.findall(stylesheet())
         (work / "report.json").write_text(json.dumps(_shown(whole), ensure_ascii=False), encoding="utf-8")
         (work / "report.typ").write_bytes(_TEMPLATE.read_bytes())
         _look_for_letters(language)
@@ -60,7 +60,7 @@ def _shown(told: object) -> object:
         return {name: _shown(value) for name, value in told.items()}
     if isinstance(told, list | tuple):
         return [_shown(value) for value in told]
-    return visible(told) if isinstance(told, str) else told
+    return escape_unsafe_text(told) if isinstance(told, str) else told
 
 
 def _look_for_letters(language: str) -> None:
@@ -72,7 +72,7 @@ def _look_for_letters(language: str) -> None:
 
 def _part(section: Section, work: Path) -> dict[str, object]:
     if section.drawing is not None:
-        (work / f"{section.key}.svg").write_bytes(standalone(section.drawing))
+        (work / f"{section.key}.svg").write_bytes(standalone_svg(section.drawing))
     grid = {"heads": section.grid.heads, "rows": section.grid.rows} if section.grid else None
     drawing = f"{section.key}.svg" if section.drawing is not None else None
     told = {"title": section.title, "text": section.text, "drawing": drawing, "grid": grid, "query": section.query}

@@ -9,7 +9,7 @@ from publisher.errors import ReportError
 from publisher.facets import filter_query as asking
 from publisher.facets.filter_query import Filter
 from publisher.languages.request_locale import LANGUAGES
-from publisher.portal.facet_labels import Names
+from publisher.portal.facet_labels import FacetLabels
 from vocab.countries import AREA, country
 
 NARROWING = ("year", "region", "line", "goal", "country")  # facets by which a report can be narrowed
@@ -38,7 +38,7 @@ class Scope:
         return asking.make_filter(kind="initiative", **dict(self.chosen))
 
 
-def parse_scope(release: int, language: str, chosen: Mapping[str, str], names: Names) -> Scope:
+def parse_scope(release: int, language: str, chosen: Mapping[str, str], names: FacetLabels) -> Scope:
     """Check what a report is asked for; raises ReportError with the cure where a code is none."""
     if language not in LANGUAGES:
         raise ReportError(f"unknown language {language!r}; choose one of {', '.join(LANGUAGES)}")

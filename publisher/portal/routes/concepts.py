@@ -25,10 +25,10 @@ from publisher.linked_data.cursor_lists import ListPage, load_page
 from publisher.linked_data.document_lookup import Document, find_document
 from publisher.linked_data.schema_org import concept_markup, jsonld_block, scheme_markup
 from publisher.pages.templating import Pages
-from publisher.portal.entity_statistics import About, about
-from publisher.portal.facet_filters import asked
-from publisher.portal.facet_labels import Names
-from publisher.portal.sources import titles
+from publisher.portal.entity_statistics import EntityStatistics, entity_statistics
+from publisher.portal.facet_filters import parse_filters
+from publisher.portal.facet_labels import FacetLabels
+from publisher.portal.sources import source_titles
 from publisher.rdf.results import iri
 from publisher.store.descriptions import of_graph, of_thing
 from publisher.store.queries import query
@@ -99,15 +99,20 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
             about=figures,
         )
 
-    async def _figures(request: Request, concept: str) -> About | None:
+    async def _figures(request: Request, concept: str) -> EntityStatistics | None:
         """Draw the figures of a concept by which things are counted; None of any other, or while the tables are made."""
         at, tables = facet_of_concept(concept, shelf.iris), open_facet_index(shelf.current.path)
         if at is None or tables is None:
             return None
         facet, code = at
-        it = Filter(((facet, (code,)),), asked(request.query_params).bases)
+        it = Filter(((facet, (code,)),), parse_filters(request.query_params).bases)
         return await asyncio.to_thread(
-            about, tables, it, Names(shelf.iris, await titles(shelf)), f"/search?{urlencode({facet: code})}", (facet,)
+            entity_statistics,
+            tables,
+            it,
+            FacetLabels(shelf.iris, await source_titles(shelf)),
+            f"/search?{urlencode({facet: code})}",
+            (facet,),
         )
 
     routes.add_route("/scheme/{rest:path}", scheme, methods=["GET", "HEAD"])

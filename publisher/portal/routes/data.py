@@ -13,13 +13,13 @@ from publisher.facets.filter_query import Filter
 from publisher.http.negotiation import wants_html
 from publisher.http.paths import path_segments
 from publisher.http.problems import HTTPProblem
-from publisher.pages.charts.data_table import SHEETS
-from publisher.pages.dataset_response import counting, tell_sheets
+from publisher.pages.charts.data_table import TABLE_FORMATS
+from publisher.pages.dataset_response import dataset_response, require_facet_index
 from publisher.pages.templating import Pages
-from publisher.portal.entity_statistics import PARTY, sheets, subject
-from publisher.portal.facet_filters import asked
-from publisher.portal.facet_labels import Names
-from publisher.portal.sources import titles
+from publisher.portal.entity_statistics import PARTY, entity_filter, statistics_tables
+from publisher.portal.facet_filters import parse_filters
+from publisher.portal.facet_labels import FacetLabels
+from publisher.portal.sources import source_titles
 from publisher.store.query_service import Shelf
 
 
@@ -29,8 +29,8 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
 
     async def figures(request: Request) -> Response:
         (facet, *code), suffix = _parted(path_segments(request) or [""])
-        names = Names(shelf.iris, await titles(shelf))
-        it = subject(facet, "/".join(code), asked(request.query_params).bases, shelf.iris)
+        names = FacetLabels(shelf.iris, await source_titles(shelf))
+        it = entity_filter(facet, "/".join(code), parse_filters(request.query_params).bases, shelf.iris)
         if not code or it is None or not _known(it, names):
             told = ", ".join([*(facet.name for facet in FACETS.values() if facet.scheme), "source", PARTY])
             raise HTTPProblem(
@@ -38,12 +38,12 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
             )
         if suffix == "html" or (not suffix and "format" not in request.query_params and _for_people(request)):
             return RedirectResponse(_page(it, names), HTTPStatus.SEE_OTHER, {"Vary": "Accept"})
-        made = sheets(counting(shelf), it, names)
-        return await tell_sheets(request, shelf, made, Response)
+        made = statistics_tables(require_facet_index(shelf), it, names)
+        return await dataset_response(request, shelf, made, Response)
 
-    def _known(it: Filter, names: Names) -> bool:
+    def _known(it: Filter, names: FacetLabels) -> bool:
         if it.party:
-            return bool(counting(shelf).names((it.party,)))
+            return bool(require_facet_index(shelf).names((it.party,)))
         ((facet, (code,)),) = it.chosen
         return names.name(facet, code) != code or code in names.sources
 
@@ -54,14 +54,14 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
 def _parted(parts: list[str]) -> tuple[list[str], str]:
     """Part the suffix of a form from the last part of an address; a code may have a dot in it."""
     stem, dot, suffix = parts[-1].rpartition(".")
-    return ([*parts[:-1], stem], suffix) if dot and (suffix in SHEETS or suffix == "html") else (parts, "")
+    return ([*parts[:-1], stem], suffix) if dot and (suffix in TABLE_FORMATS or suffix == "html") else (parts, "")
 
 
 def _for_people(request: Request) -> bool:
-    return wants_html(request.headers.get("accept"), SHEETS.values())
+    return wants_html(request.headers.get("accept"), TABLE_FORMATS.values())
 
 
-def _page(it: Filter, names: Names) -> str:
+def _page(it: Filter, names: FacetLabels) -> str:
     if it.party:
         return "/page/" + it.party.removeprefix(f"{names.iris.base}id/")
     ((facet, (code,)),) = it.chosen

@@ -11,15 +11,15 @@ from starlette.responses import Response
 
 from publisher.facets.filter_query import listing
 from publisher.http.problems import HTTPProblem
-from publisher.languages.translations import translated as _
-from publisher.pages.dataset_response import counting, forms, tell_sheets
+from publisher.languages.translations import gettext as _
+from publisher.pages.dataset_response import dataset_response, format_links, require_facet_index
 from publisher.pages.templating import Pages
-from publisher.portal.data_lists import of_lines
-from publisher.portal.facet_filters import asked
-from publisher.portal.facet_labels import Names
-from publisher.portal.facet_panels import panels, query_address
-from publisher.portal.paged_listing import PER, shelved
-from publisher.portal.sources import titles
+from publisher.portal.data_lists import list_table
+from publisher.portal.facet_filters import parse_filters
+from publisher.portal.facet_labels import FacetLabels
+from publisher.portal.facet_panels import facet_panels, query_page_url
+from publisher.portal.paged_listing import PAGE_SIZE, listing_page
+from publisher.portal.sources import source_titles
 from publisher.store.query_service import Shelf
 
 DATA = 1_000  # things in the data of a page
@@ -40,29 +40,29 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         return await _tell(request, "post")
 
     async def _tell(request: Request, kind: str) -> Response:
-        tables, names = counting(shelf), Names(shelf.iris, await titles(shelf))
-        it, number = asked(request.query_params).having("kind", kind), _number(request)
+        tables, names = require_facet_index(shelf), FacetLabels(shelf.iris, await source_titles(shelf))
+        it, number = parse_filters(request.query_params).having("kind", kind), _number(request)
         text = listing(it, shelf.iris)
-        made = await asyncio.to_thread(panels, tables, it, _PANELS[kind], names)
+        made = await asyncio.to_thread(facet_panels, tables, it, _PANELS[kind], names)
         newest = await asyncio.to_thread(tables.listed, it, "newest", DATA)
-        sheets = [of_lines(f"{kind}s", f"{kind.capitalize()}s", newest, text), *(panel.sheet for panel in made)]
+        sheets = [list_table(f"{kind}s", f"{kind.capitalize()}s", newest, text), *(panel.table for panel in made)]
 
         def show() -> Response:
-            page = shelved(tables, shelf.current.path, it, "newest", number)
+            page = listing_page(tables, shelf.current.path, it, "newest", number)
             title = _("Documents and good practices") if kind == "document" else _("Posts")
             chosen = [(name, code, names.short(name, code)) for name, codes in it.chosen if name != "kind" for code in codes]
             return pages.page(
-                "library.html",
+                "documents.html",
                 kind=kind,
                 title=title,
                 it=page,
                 panels=made,
                 chosen=chosen,
-                forms=forms(request),
-                query=query_address(text),
+                forms=format_links(request),
+                query=query_page_url(text),
             )
 
-        return await tell_sheets(request, shelf, sheets, show)
+        return await dataset_response(request, shelf, sheets, show)
 
     for path, endpoint in (("/documents", documents), ("/posts", posts)):
         for end in ("", ".{suffix}"):
@@ -72,8 +72,8 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
 
 def _number(request: Request) -> int:
     text = request.query_params.get("page") or "1"
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= 10_000 // PER):
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= 10_000 // PAGE_SIZE):
         raise HTTPProblem(
-            HTTPStatus.BAD_REQUEST, f"The parameter page is a whole number from 1 to {10_000 // PER}; narrow by the facets, or search"
+            HTTPStatus.BAD_REQUEST, f"The parameter page is a whole number from 1 to {10_000 // PAGE_SIZE}; narrow by the facets, or search"
         )
     return int(text)

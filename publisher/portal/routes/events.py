@@ -11,13 +11,13 @@ from starlette.responses import Response
 
 from publisher.facets.filter_query import listing
 from publisher.http.problems import HTTPProblem
-from publisher.languages.translations import months
-from publisher.pages.dataset_response import counting, forms, tell_sheets
+from publisher.languages.translations import month_names
+from publisher.pages.dataset_response import dataset_response, format_links, require_facet_index
 from publisher.pages.templating import Pages
-from publisher.portal.calendar import Month, filled, month_of
-from publisher.portal.data_lists import of_lines
-from publisher.portal.facet_filters import asked
-from publisher.portal.facet_panels import query_address
+from publisher.portal.calendar import Month, parse_month, with_events
+from publisher.portal.data_lists import list_table
+from publisher.portal.facet_filters import parse_filters
+from publisher.portal.facet_panels import query_page_url
 from publisher.store.query_service import Shelf
 from publisher.store.source_status import clock
 
@@ -29,7 +29,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     routes = APIRouter()
 
     async def events(request: Request) -> Response:
-        tables, it = counting(shelf), asked(request.query_params).having("kind", "event")
+        tables, it = require_facet_index(shelf), parse_filters(request.query_params).having("kind", "event")
         month, today = _month(request), clock().date()
         lines = await asyncio.to_thread(tables.between, it, month.first, month.last)
         after = await asyncio.to_thread(tables.between, it, f"{today}", "9999", COMING + len(lines))
@@ -40,17 +40,17 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         def show() -> Response:
             return pages.page(
                 "events.html",
-                month=filled(month, lines),
-                name=months()[month.number],
+                month=with_events(month, lines),
+                name=month_names()[month.number],
                 lines=lines,
                 coming=coming,
                 last=tables.listed(it, "ends", COMING),
                 today=today,
-                forms=forms(request),
-                query=query_address(text),
+                forms=format_links(request),
+                query=query_page_url(text),
             )
 
-        return await tell_sheets(request, shelf, [of_lines("events", "Events", whole, text)], show)
+        return await dataset_response(request, shelf, [list_table("events", "Events", whole, text)], show)
 
     for path in ("/events", "/events.{suffix}"):
         routes.add_route(path, events, methods=["GET", "HEAD"])
@@ -60,6 +60,6 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
 def _month(request: Request) -> Month:
     text = request.query_params.get("month") or f"{clock():%Y-%m}"
     try:
-        return month_of(text)
+        return parse_month(text)
     except ValueError as error:
         raise HTTPProblem(HTTPStatus.BAD_REQUEST, "The parameter month is a year and a month, such as 2026-05") from error

@@ -8,14 +8,14 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.pages.charts.data_table import Column, Sheet
-from publisher.pages.dataset_response import counting, forms, tell_sheets
+from publisher.pages.charts.data_table import Column, DataTable
+from publisher.pages.dataset_response import dataset_response, format_links, require_facet_index
 from publisher.pages.templating import Pages
-from publisher.portal.facet_filters import asked
-from publisher.portal.facet_labels import Names
-from publisher.portal.facet_panels import query_address
-from publisher.portal.gaps import gaps, unborne
-from publisher.portal.matrix import links, matrix
+from publisher.portal.facet_filters import parse_filters
+from publisher.portal.facet_labels import FacetLabels
+from publisher.portal.facet_panels import query_page_url
+from publisher.portal.gaps import find_gaps, unsupported_links
+from publisher.portal.matrix import count_matrix, official_links
 from publisher.store.query_service import Shelf
 
 _LINKS = (Column("line", "line"), Column("goal", "goal"), Column("official"), Column("things"))
@@ -26,16 +26,22 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     routes = APIRouter()
 
     async def missing(request: Request) -> Response:
-        tables, names, it = counting(shelf), Names(shelf.iris), asked(request.query_params).having("kind", "initiative")
-        found = await asyncio.to_thread(gaps, tables, it, names)
-        whole = await asyncio.to_thread(matrix, tables, it, names, await links(shelf))
-        pairs = unborne(whole)
-        sheet = Sheet("links", "Official links that nothing bears out", _LINKS, tuple((*pair, 0) for pair in pairs), whole.query)
+        tables, names, it = (
+            require_facet_index(shelf),
+            FacetLabels(shelf.iris),
+            parse_filters(request.query_params).having("kind", "initiative"),
+        )
+        found = await asyncio.to_thread(find_gaps, tables, it, names)
+        whole = await asyncio.to_thread(count_matrix, tables, it, names, await official_links(shelf))
+        pairs = unsupported_links(whole)
+        sheet = DataTable("links", "Official links that nothing bears out", _LINKS, tuple((*pair, 0) for pair in pairs), whole.query)
 
         def show() -> Response:
-            return pages.page("gaps.html", gaps=found, pairs=pairs, names=names, query=query_address(whole.query), forms=forms(request))
+            return pages.page(
+                "gaps.html", gaps=found, pairs=pairs, names=names, query=query_page_url(whole.query), forms=format_links(request)
+            )
 
-        return await tell_sheets(request, shelf, [*(gap.sheet for gap in found), sheet], show)
+        return await dataset_response(request, shelf, [*(gap.table for gap in found), sheet], show)
 
     for path in ("/gaps", "/gaps.{suffix}"):
         routes.add_route(path, missing, methods=["GET", "HEAD"])

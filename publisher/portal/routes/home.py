@@ -10,16 +10,16 @@ from starlette.responses import Response
 
 from publisher.facets.filter_query import Filter, listing, make_filter
 from publisher.facets.queries import FacetIndex, ListItem, open_facet_index
-from publisher.pages.charts.data_table import Sheet
-from publisher.pages.dataset_response import forms, tell_sheets
-from publisher.pages.error_handlers import REFRESH
+from publisher.pages.charts.data_table import DataTable
+from publisher.pages.dataset_response import dataset_response, format_links
+from publisher.pages.error_handlers import REFRESH_SECONDS
 from publisher.pages.templating import Pages
-from publisher.portal.coverage import coverage, missing
-from publisher.portal.data_lists import of_lines
-from publisher.portal.facet_labels import Names
-from publisher.portal.facet_panels import Panel, fullest, panels
-from publisher.portal.map import countries
-from publisher.portal.sources import titles
+from publisher.portal.coverage import coverage, empty_chart_hint
+from publisher.portal.data_lists import list_table
+from publisher.portal.facet_labels import FacetLabels
+from publisher.portal.facet_panels import FacetPanel, facet_panels, most_complete
+from publisher.portal.map import country_map
+from publisher.portal.sources import source_titles
 from publisher.rdf.results import Row
 from publisher.store.queries import query
 from publisher.store.query_service import Shelf
@@ -36,7 +36,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     routes = APIRouter()
 
     async def home(request: Request) -> Response:
-        names, sources = Names(shelf.iris, await titles(shelf)), await shelf.rows(query("sources"))
+        names, sources = FacetLabels(shelf.iris, await source_titles(shelf)), await shelf.rows(query("sources"))
         schemes, found = await shelf.rows(query("schemes")), await standings(shelf)
         tables = open_facet_index(shelf.current.path)  # while they are made, the front page stands without them
         made = await asyncio.to_thread(_counted, tables, names) if tables else {}
@@ -44,7 +44,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         placed = await asyncio.to_thread(coverage, tables, every, "country") if tables else None
         figures = await asyncio.to_thread(_figures, tables, names) if tables else []
         newest = await asyncio.to_thread(tables.listed, Filter(), "newest", NEWEST) if tables else []
-        sheets = [*(panel.sheet for panel in made.values()), _newest(newest, names)]
+        sheets = [*(panel.table for panel in made.values()), _newest(newest, names)]
 
         steps = await request.app.state.start.steps()
 
@@ -52,43 +52,48 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
             return pages.page(
                 "home.html",
                 steps=steps,
-                refresh=REFRESH if steps else 0,
+                refresh=REFRESH_SECONDS if steps else 0,
                 shown=shelf.current,
                 panels=figures,
                 placed=placed,
-                missing=[missing(facet) for facet in ("country", "line") if tables and placed and placed.all and facet not in made],
+                missing=[
+                    empty_chart_hint(facet) for facet in ("country", "line") if tables and placed and placed.all and facet not in made
+                ],
                 kinds=tables.counts(Filter()).get("kind", {}) if tables else {},
                 sources=_rows(sources, tables, names),
                 states=summary(found, clock()),
-                map=countries(tables, every, names) if tables and placed and placed.part else None,
+                map=country_map(tables, every, names) if tables and placed and placed.part else None,
                 newest=newest,
                 events=tables.between(make_filter(kind="event"), f"{clock():%Y-%m-%d}", "9999", 4) if tables else [],
                 schemes=schemes,
-                forms=forms(request),
+                forms=format_links(request),
             )
 
-        return await tell_sheets(request, shelf, sheets, show)
+        return await dataset_response(request, shelf, sheets, show)
 
     for path in ("/", "/home.{suffix}"):
         routes.add_route(path, home, methods=["GET", "HEAD"])
     return routes
 
 
-def _figures(tables: FacetIndex, names: Names) -> list[Panel]:
+def _figures(tables: FacetIndex, names: FacetLabels) -> list[FacetPanel]:
     """Choose the figures: those that have something, before those that have little."""
-    return fullest(panels(tables, make_filter(kind="initiative"), SHOWN, names), FIGURES)
+    return most_complete(facet_panels(tables, make_filter(kind="initiative"), SHOWN, names), FIGURES)
 
 
-def _counted(tables: FacetIndex, names: Names) -> dict[str, Panel]:
-    every, initiatives = panels(tables, Filter(), FACETS[:1], names), panels(tables, make_filter(kind="initiative"), FACETS[1:], names)
+def _counted(tables: FacetIndex, names: FacetLabels) -> dict[str, FacetPanel]:
+    every, initiatives = (
+        facet_panels(tables, Filter(), FACETS[:1], names),
+        facet_panels(tables, make_filter(kind="initiative"), FACETS[1:], names),
+    )
     return {panel.facet: panel for panel in (*every, *initiatives)}
 
 
-def _newest(lines: list[ListItem], names: Names) -> Sheet:
-    return of_lines("newest", "What changed last", lines, listing(Filter(), names.iris))
+def _newest(lines: list[ListItem], names: FacetLabels) -> DataTable:
+    return list_table("newest", "What changed last", lines, listing(Filter(), names.iris))
 
 
-def _rows(rows: list[Row], tables: FacetIndex | None, names: Names) -> list[tuple[str, Row, int]]:
+def _rows(rows: list[Row], tables: FacetIndex | None, names: FacetLabels) -> list[tuple[str, Row, int]]:
     """Give the registries: name, what is told of each, and how many things it has here."""
     counts = tables.counts(Filter()).get("source", {}) if tables else {}
     start = names.iris.source("")

@@ -8,14 +8,14 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.pages.charts.svg import ranges
-from publisher.pages.dataset_response import counting, forms, tell_sheets
+from publisher.pages.charts.svg import shade_ranges
+from publisher.pages.dataset_response import dataset_response, format_links, require_facet_index
 from publisher.pages.templating import Pages
-from publisher.portal.coverage import coverage, missing
-from publisher.portal.facet_filters import asked
-from publisher.portal.facet_labels import Names
-from publisher.portal.facet_panels import fullest, panels
-from publisher.portal.map import beyond, countries
+from publisher.portal.coverage import coverage, empty_chart_hint
+from publisher.portal.facet_filters import parse_filters
+from publisher.portal.facet_labels import FacetLabels
+from publisher.portal.facet_panels import facet_panels, most_complete
+from publisher.portal.map import country_map, unmapped_areas
 from publisher.store.query_service import Shelf
 
 INSTEAD = ("goal", "line", "type", "status", "year", "language")  # what is shown where no country is named
@@ -26,12 +26,16 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     routes = APIRouter()
 
     async def world(request: Request) -> Response:
-        tables, names, it = counting(shelf), Names(shelf.iris), asked(request.query_params).having("kind", "initiative")
-        made = {panel.facet: panel for panel in await asyncio.to_thread(panels, tables, it, ("country", "region"), names)}
-        drawn = await asyncio.to_thread(countries, tables, it, names)
+        tables, names, it = (
+            require_facet_index(shelf),
+            FacetLabels(shelf.iris),
+            parse_filters(request.query_params).having("kind", "initiative"),
+        )
+        made = {panel.facet: panel for panel in await asyncio.to_thread(facet_panels, tables, it, ("country", "region"), names)}
+        drawn = await asyncio.to_thread(country_map, tables, it, names)
         counts = tables.counts(it).get("country", {})
         placed = await asyncio.to_thread(coverage, tables, it, "country")
-        others = [] if counts else fullest(await asyncio.to_thread(panels, tables, it, INSTEAD, names), 2)
+        others = [] if counts else most_complete(await asyncio.to_thread(facet_panels, tables, it, INSTEAD, names), 2)
 
         def show() -> Response:
             return pages.page(
@@ -39,16 +43,16 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
                 panels=made,
                 map=drawn,
                 placed=placed,
-                missing=[] if counts else [missing("country")],
+                missing=[] if counts else [empty_chart_hint("country")],
                 others=others,
                 counts=counts,
-                ranges=ranges(max(counts.values(), default=0)),
+                ranges=shade_ranges(max(counts.values(), default=0)),
                 names=names,
-                beyond=beyond(counts),
-                forms=forms(request, drawn is not None),
+                beyond=unmapped_areas(counts),
+                forms=format_links(request, drawn is not None),
             )
 
-        return await tell_sheets(request, shelf, [panel.sheet for panel in made.values()], show, drawn)
+        return await dataset_response(request, shelf, [panel.table for panel in made.values()], show, drawn)
 
     for path in ("/map", "/map.{suffix}"):
         routes.add_route(path, world, methods=["GET", "HEAD"])

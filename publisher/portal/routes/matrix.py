@@ -8,11 +8,11 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from publisher.pages.dataset_response import counting, tell_sheets
+from publisher.pages.dataset_response import dataset_response, require_facet_index
 from publisher.pages.templating import Pages
-from publisher.portal.facet_filters import asked
-from publisher.portal.facet_labels import Names
-from publisher.portal.matrix import links, matrix
+from publisher.portal.facet_filters import parse_filters
+from publisher.portal.facet_labels import FacetLabels
+from publisher.portal.matrix import count_matrix, official_links
 from publisher.store.query_service import Shelf
 
 
@@ -21,9 +21,9 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     routes = APIRouter()
 
     async def counts(request: Request) -> Response:
-        wish = asked(request.query_params).having("kind", "initiative")
-        it = await asyncio.to_thread(matrix, counting(shelf), wish, Names(shelf.iris), await links(shelf))
-        return await tell_sheets(request, shelf, [it.sheet()], lambda: RedirectResponse("/matrix", 303), it.drawing())
+        wish = parse_filters(request.query_params).having("kind", "initiative")
+        it = await asyncio.to_thread(count_matrix, require_facet_index(shelf), wish, FacetLabels(shelf.iris), await official_links(shelf))
+        return await dataset_response(request, shelf, [it.table()], lambda: RedirectResponse("/matrix", 303), it.chart())
 
     for path in ("/matrix/counts", "/matrix/counts.{suffix}"):
         routes.add_route(path, counts, methods=["GET", "HEAD"])

@@ -9,14 +9,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.facets import filter_query as asking
-from publisher.pages.charts.data_table import Sheet, counted
-from publisher.pages.dataset_response import counting, forms, tell_sheets
+from publisher.pages.charts.data_table import DataTable, count_table
+from publisher.pages.dataset_response import dataset_response, format_links, require_facet_index
 from publisher.pages.templating import Pages
-from publisher.portal.data_lists import of_prizes
-from publisher.portal.facet_filters import asked
-from publisher.portal.facet_labels import Names
-from publisher.portal.facet_panels import panels, query_address
-from publisher.portal.prizes import by_year
+from publisher.portal.data_lists import prize_table
+from publisher.portal.facet_filters import parse_filters
+from publisher.portal.facet_labels import FacetLabels
+from publisher.portal.facet_panels import facet_panels, query_page_url
+from publisher.portal.prizes import prizes_by_year
 from publisher.store.query_service import Shelf
 
 
@@ -25,18 +25,18 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     routes = APIRouter()
 
     async def prizes(request: Request) -> Response:
-        tables, names, it = counting(shelf), Names(shelf.iris), asked(request.query_params)
-        made = await asyncio.to_thread(panels, tables, it, ("prizeyear", "prize", "stage"), names)
+        tables, names, it = require_facet_index(shelf), FacetLabels(shelf.iris), parse_filters(request.query_params)
+        made = await asyncio.to_thread(facet_panels, tables, it, ("prizeyear", "prize", "stage"), names)
         years = await asyncio.to_thread(tables.awarded, it)
         chosen = request.query_params.get("prizeyear") or next(iter(years), "")
         text = asking.cross_tabulate(it, "prizeyear", "prize", shelf.iris)
 
-        def sheets() -> list[Sheet]:
+        def sheets() -> list[DataTable]:
             both = [(*pair, things) for pair, things in sorted(tables.cross(it, "prizeyear", "prize").items())]
             return [
-                of_prizes("prizes", "Prizes", tables.prizes(it), asking.listing(it, shelf.iris)),
-                counted("by-year-and-category", "Prizes by year and category", ("prizeyear", "prize"), both, text),
-                *(panel.sheet for panel in made),
+                prize_table("prizes", "Prizes", tables.prizes(it), asking.listing(it, shelf.iris)),
+                count_table("by-year-and-category", "Prizes by year and category", ("prizeyear", "prize"), both, text),
+                *(panel.table for panel in made),
             ]
 
         def show() -> Response:
@@ -49,13 +49,13 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
                 "prizes.html",
                 years=years,
                 chosen=chosen,
-                found=by_year(shown, names),
+                found=prizes_by_year(shown, names),
                 panels=made,
-                forms=forms(request),
-                query=query_address(text),
+                forms=format_links(request),
+                query=query_page_url(text),
             )
 
-        return await tell_sheets(request, shelf, sheets, show)
+        return await dataset_response(request, shelf, sheets, show)
 
     for path in ("/prizes", "/prizes.{suffix}"):
         routes.add_route(path, prizes, methods=["GET", "HEAD"])

@@ -19,16 +19,16 @@ from publisher.facets.queries import ListItem
 from publisher.http.negotiation import best_match as wanted
 from publisher.http.negotiation import wants_html
 from publisher.http.problems import HTTPProblem
-from publisher.languages.request_locale import speaking, visit
-from publisher.languages.translations import translated as _
-from publisher.pages.dataset_response import counting
+from publisher.languages.request_locale import current_locale, use_language
+from publisher.languages.translations import gettext as _
+from publisher.pages.dataset_response import require_facet_index
 from publisher.pages.templating import Pages
-from publisher.portal.facet_filters import asked as narrowed
-from publisher.portal.facet_filters import groups
-from publisher.portal.facet_labels import Names
-from publisher.portal.facet_panels import query_address
-from publisher.portal.search_results import FINDINGS, Finding, Page, written
-from publisher.portal.sources import titles
+from publisher.portal.facet_filters import filter_groups
+from publisher.portal.facet_filters import parse_filters as narrowed
+from publisher.portal.facet_labels import FacetLabels
+from publisher.portal.facet_panels import query_page_url
+from publisher.portal.search_results import RESULT_FORMATS, SearchPage, SearchResult, serialize_results
+from publisher.portal.sources import source_titles
 from publisher.portal.topic_cards import topic_cards
 from publisher.search.index import SearchEntry
 from publisher.search.query_parser import MAX_LENGTH, SearchRequest
@@ -63,9 +63,9 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     async def search(request: Request) -> Response:
         asked = _asked(request)
         suffix, accept = request.query_params.get("format"), request.headers.get("accept")
-        html = not suffix and wants_html(accept, FINDINGS.values())
-        names = Names(shelf.iris, await titles(shelf))
-        with speaking(visit().language if html else "en", visit()):  # data are the same in all languages
+        html = not suffix and wants_html(accept, RESULT_FORMATS.values())
+        names = FacetLabels(shelf.iris, await source_titles(shelf))
+        with use_language(current_locale().language if html else "en", current_locale()):  # data are the same in all languages
             page = await asyncio.to_thread(_found, request, shelf, asked, names)
         shown = shelf.current
         headers = {"Vary": "Accept"} | ({"Stocktake-Text": f"position={shown.text}"} if shown.text != shown.position else {})
@@ -73,13 +73,13 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
             response = await _show(request, asked, page, names)
             response.headers.update(headers)
             return response
-        row = FINDINGS.get(suffix) if suffix else wanted(accept, FINDINGS.values())
+        row = RESULT_FORMATS.get(suffix) if suffix else wanted(accept, RESULT_FORMATS.values())
         if row is None:
-            raise HTTPProblem(HTTPStatus.NOT_ACCEPTABLE, "Findings are given as " + ", ".join(row.media for row in FINDINGS.values()))
-        return Response(written(page, row, shelf.iris), headers={"Content-Type": row.media, **headers})
+            raise HTTPProblem(HTTPStatus.NOT_ACCEPTABLE, "Findings are given as " + ", ".join(row.media for row in RESULT_FORMATS.values()))
+        return Response(serialize_results(page, row, shelf.iris), headers={"Content-Type": row.media, **headers})
 
-    async def _show(request: Request, asked: _Asked, page: Page, names: Names) -> Response:
-        choices = await asyncio.to_thread(groups, asked.wanted, page.facets, names)
+    async def _show(request: Request, asked: _Asked, page: SearchPage, names: FacetLabels) -> Response:
+        choices = await asyncio.to_thread(filter_groups, asked.wanted, page.facets, names)
         return pages.page(
             "search.html",
             asked=asked,
@@ -91,9 +91,11 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
             feeds=_feeds(asked.wanted),
             meant=_meant(request, page.suggestion),
             linked=lambda links: _linked(links, names),
-            query=query_address(page.query),
-            formats=[(row.label, _link(request, asked.page, row.suffix)) for row in FINDINGS.values()],
-            exports=[(row.label, _link(request, 1, row.suffix, str(MOST))) for row in FINDINGS.values() if row.suffix in ("csv", "json")],
+            query=query_page_url(page.query),
+            formats=[(row.label, _link(request, asked.page, row.suffix)) for row in RESULT_FORMATS.values()],
+            exports=[
+                (row.label, _link(request, 1, row.suffix, str(MOST))) for row in RESULT_FORMATS.values() if row.suffix in ("csv", "json")
+            ],
         )
 
     routes.add_route("/search", search, methods=["GET", "HEAD"])
@@ -118,7 +120,7 @@ def _meant(request: Request, words: str) -> str:
     return "/search?" + urlencode([("q", words), *others]) if words else ""
 
 
-def _linked(links: Iterable[str], names: Names) -> list[tuple[str, str]]:
+def _linked(links: Iterable[str], names: FacetLabels) -> list[tuple[str, str]]:
     """Return the names of concepts and the addresses of their pages, targets last."""
     found = [it for iri in links if (it := facet_of_concept(iri, names.iris))]
     ranked = sorted(found, key=lambda it: it[0] == "target")[:LINKED]
@@ -148,8 +150,8 @@ def _number(given: dict[str, str], name: str, otherwise: int, most: int) -> int:
     return int(text)
 
 
-def _found(request: Request, shelf: Shelf, asked: _Asked, names: Names) -> Page:
-    tables, search, it = counting(shelf), open_searcher(shelf.current.path), asked.wanted
+def _found(request: Request, shelf: Shelf, asked: _Asked, names: FacetLabels) -> SearchPage:
+    tables, search, it = require_facet_index(shelf), open_searcher(shelf.current.path), asked.wanted
     if search is None:
         raise NotReady("the index of texts is being made; try again in a moment")
     reach = search.reach(SearchRequest(asked.words), REACH) if asked.words else Matches(0, {}, False)
@@ -167,14 +169,14 @@ def _found(request: Request, shelf: Shelf, asked: _Asked, names: Names) -> Page:
     around = {"previous": asked.page - 1, "next": asked.page + 1}
     links = {name: _link(request, page) if 1 <= page <= last else "" for name, page in around.items()}
     query, counted = listing(replace(it, among=None), shelf.iris), len(reach.scores) if asked.words else total
-    return Page(
+    return SearchPage(
         words=asked.words,
         total=total,
         number=asked.page,
         last=last,
         per=asked.per,
         similar=reach.loose,
-        findings=findings,
+        results=findings,
         links=links,
         facets=tables.counts(it),
         counted=counted,
@@ -191,14 +193,16 @@ def _entry(line: ListItem) -> SearchEntry:
 
 def _tongue(it: Filter) -> str | None:
     """Give the language in which titles are shown where there are several: the chosen one, else the visit's, else what fits."""
-    codes, now = it.codes("language"), visit().language
+    codes, now = it.codes("language"), current_locale().language
     return codes[0] if len(codes) == 1 else now if now != "en" else None
 
 
-def _finding(entry: SearchEntry, mark: Marker, score: float, changed: str | None, language: str | None, named: frozenset[str]) -> Finding:
+def _finding(
+    entry: SearchEntry, mark: Marker, score: float, changed: str | None, language: str | None, named: frozenset[str]
+) -> SearchResult:
     title, text = best_text(entry.titles, mark, language), best_text(entry.texts, mark, language)
     parties = [(tuple(mark.pieces(name, tag)), tag) for name, tag in entry.parties]
-    return Finding(
+    return SearchResult(
         entry,
         score,
         changed,

@@ -10,8 +10,8 @@ from starlette.responses import Response
 
 from publisher.http.problems import HTTPProblem
 from publisher.pages.templating import Pages
-from publisher.portal.source_preview import Bench, Tried
-from publisher.portal.source_wizard import KINDS, Answers, card, given
+from publisher.portal.source_preview import PreviewOutcome, PreviewRunner
+from publisher.portal.source_wizard import SOURCE_FORMATS, WizardState, from_query, source_toml
 from publisher.sparql.protocol import FORM, parse_form, read_body
 from publisher.store.query_service import Shelf
 from publisher.store.workers.rate_limit import client_of
@@ -24,22 +24,22 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     """Give the routes of joining: by GET the form and the card, by POST a dry run of the card."""
     routes = APIRouter()
 
-    def page(request: Request, it: Answers, tried: Tried | None = None) -> Response:
-        bench: Bench | None = request.app.state.trial
-        response = pages.page("join.html", it=it, card=card(it), kinds=KINDS, tried=tried, may=bench is not None)
+    def page(request: Request, it: WizardState, tried: PreviewOutcome | None = None) -> Response:
+        bench: PreviewRunner | None = request.app.state.preview_runner
+        response = pages.page("source_wizard.html", it=it, card=source_toml(it), kinds=SOURCE_FORMATS, tried=tried, may=bench is not None)
         response.headers["Cache-Control"] = "no-store"
         return response
 
     async def join(request: Request) -> Response:
-        return page(request, given(request.query_params))
+        return page(request, from_query(request.query_params))
 
     async def dry_run(request: Request) -> Response:
-        it = given({name: values[0] for name, values in (await _form(request)).items()})
-        bench: Bench | None = request.app.state.trial
+        it = from_query({name: values[0] for name, values in (await _form(request)).items()})
+        bench: PreviewRunner | None = request.app.state.preview_runner
         if bench is None or it.step < 4:
             return page(request, it)
         client = client_of(request.client.host) if request.client else ""
-        return page(request, it, await bench.attempt(card(it), client))
+        return page(request, it, await bench.run(source_toml(it), client))
 
     routes.add_route("/join", join, methods=["GET", "HEAD"])
     routes.add_route("/join", dry_run, methods=["POST"])

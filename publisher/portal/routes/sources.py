@@ -18,13 +18,13 @@ from publisher.linked_data.cursor_lists import ListPage, load_page
 from publisher.linked_data.document_lookup import Document, find_document
 from publisher.linked_data.schema_org import jsonld_block, source_markup
 from publisher.linked_data.signposting import memento_links
-from publisher.pages.dataset_response import forms, tell_sheets
+from publisher.pages.dataset_response import dataset_response, format_links
 from publisher.pages.templating import Pages
-from publisher.portal.entity_statistics import About, about
-from publisher.portal.facet_labels import Names, facet_title
-from publisher.portal.facet_panels import query_address
-from publisher.portal.registries import FILLED, registries, sheet
-from publisher.portal.sources import titles
+from publisher.portal.entity_statistics import EntityStatistics, entity_statistics
+from publisher.portal.facet_labels import FacetLabels, facet_title
+from publisher.portal.facet_panels import query_page_url
+from publisher.portal.registries import COVERED_FACETS, list_registries, registry_table
+from publisher.portal.sources import source_titles
 from publisher.store.descriptions import of_graph
 from publisher.store.queries import query
 from publisher.store.query_service import Shelf
@@ -66,23 +66,26 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
             name=found.name.removeprefix("source/"),
         )
 
-    async def _figures(name: str) -> About | None:
+    async def _figures(name: str) -> EntityStatistics | None:
         tables = open_facet_index(shelf.current.path)
         if tables is None:
             return None
         it = Filter((("source", (name,)),))
-        return await asyncio.to_thread(about, tables, it, Names(shelf.iris, await titles(shelf)), f"/search?source={name}", ("source",))
+        return await asyncio.to_thread(
+            entity_statistics, tables, it, FacetLabels(shelf.iris, await source_titles(shelf)), f"/search?source={name}", ("source",)
+        )
 
     async def registers(request: Request) -> Response:
         tables = open_facet_index(shelf.current.path)
         rows, fared = await shelf.rows(query("sources")), await standings(shelf)
-        found = await asyncio.to_thread(registries, rows, fared, tables, shelf.iris, clock())
-        whole = sheet(found, shelf.iris)
-        shown = [(facet, facet_title(facet)) for facet in FILLED]
-        return await tell_sheets(
-            request, shelf, [whole],
-            lambda: pages.page("registries.html", found=found, filled=shown, forms=forms(request), query=query_address(whole.query)),
-        )  # fmt: skip
+        found = await asyncio.to_thread(list_registries, rows, fared, tables, shelf.iris, clock())
+        whole = registry_table(found, shelf.iris)
+        shown = [(facet, facet_title(facet)) for facet in COVERED_FACETS]
+
+        def show() -> Response:
+            return pages.page("registries.html", found=found, filled=shown, forms=format_links(request), query=query_page_url(whole.query))
+
+        return await dataset_response(request, shelf, [whole], show)
 
     for path in ("/registries", "/registries.{suffix}"):
         routes.add_route(path, registers, methods=["GET", "HEAD"])

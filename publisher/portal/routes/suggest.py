@@ -17,11 +17,11 @@ from publisher.formats import HTML, JSON
 from publisher.http.negotiation import choose_format
 from publisher.http.problems import HTTPProblem
 from publisher.http.representation import Representation, build_response
-from publisher.languages.request_locale import visit
-from publisher.pages.dataset_response import counting
+from publisher.languages.request_locale import current_locale
+from publisher.pages.dataset_response import require_facet_index
 from publisher.pages.templating import Pages
-from publisher.portal.facet_labels import Names
-from publisher.portal.sources import titles
+from publisher.portal.facet_labels import FacetLabels
+from publisher.portal.sources import source_titles
 from publisher.portal.suggestions import Suggestion, suggestions
 from publisher.search.searcher import open_searcher
 from publisher.store.query_service import Shelf
@@ -46,12 +46,12 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         row = {"json": JSON, "html": HTML}.get(suffix) if suffix else choose_format(request.headers.get("accept"), [JSON])
         if row is None:
             raise HTTPProblem(HTTPStatus.NOT_ACCEPTABLE, "Suggestions are given as application/json or text/html", {"Vary": "Accept"})
-        names = Names(shelf.iris, await titles(shelf))
+        names = FacetLabels(shelf.iris, await source_titles(shelf))
         found = await asyncio.to_thread(_suggestions, shelf, pages, names, typed, most)
         if row is HTML:
             return pages.page("suggest.html", typed=typed, suggestions=found)
         body = {"query": typed, "suggestions": [asdict(it) for it in found]}
-        headers = {**_LANGUAGE, "Content-Language": visit().language}
+        headers = {**_LANGUAGE, "Content-Language": current_locale().language}
         return build_response(request, Representation(orjson.dumps(body), JSON.media, negotiated=not suffix, headers=headers))
 
     routes.add_route("/search/suggest", suggest, methods=["GET", "HEAD"])
@@ -78,8 +78,8 @@ def _typed(request: Request) -> tuple[str, int]:
     return typed.lstrip(), int(most)
 
 
-def _suggestions(shelf: Shelf, pages: Pages, names: Names, typed: str, most: int) -> list[Suggestion]:
+def _suggestions(shelf: Shelf, pages: Pages, names: FacetLabels, typed: str, most: int) -> list[Suggestion]:
     search = open_searcher(shelf.current.path)
     if search is None:
         raise NotReady("the index of texts is being made; try again in a moment")
-    return suggestions(search, counting(shelf), pages, names, typed, most)
+    return suggestions(search, require_facet_index(shelf), pages, names, typed, most)

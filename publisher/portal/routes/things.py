@@ -25,18 +25,18 @@ from publisher.http.links import Link, origin
 from publisher.http.negotiation import quality
 from publisher.http.paths import path_segments
 from publisher.http.representation import ResourceURLs, is_negotiated, negotiate_format, see_other
-from publisher.languages.translations import translated
+from publisher.languages.translations import gettext
 from publisher.linked_data.content_response import Resource, respond
 from publisher.linked_data.cursor_lists import load_page
 from publisher.linked_data.schema_org import jsonld_block, thing_markup
 from publisher.linked_data.signposting import SignpostedThing, data_links, page_links
 from publisher.linked_data.thing_lookup import ThingDocument, find_thing, find_thing_by_suffix
 from publisher.linked_data.view_models import ThingView, build_view
-from publisher.pages.charts.map import spots
+from publisher.pages.charts.map import point_map
 from publisher.pages.templating import Pages
-from publisher.portal.entity_statistics import About, about
-from publisher.portal.facet_labels import Names
-from publisher.portal.sources import titles
+from publisher.portal.entity_statistics import EntityStatistics, entity_statistics
+from publisher.portal.facet_labels import FacetLabels
+from publisher.portal.sources import source_titles
 from publisher.store.descriptions import Description, replaced
 from publisher.store.query_service import Shelf
 from publisher.store.source_status import clock, confirmed, standings
@@ -116,14 +116,16 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     def _places(it: Description, seen: ThingView) -> Markup | None:
         areas = frozenset(FACETS["country"].code(term.value, shelf.iris) for term in it.all("dct:spatial") if term.is_iri)
         points = [(float(place.latitude), float(place.longitude), str(place.name or "")) for place in seen.places if place.latitude]
-        return spots(points, areas, translated("Where it takes place")) if areas or points else None
+        return point_map(points, areas, gettext("Where it takes place")) if areas or points else None
 
-    async def _figures(organization: str) -> About | None:
+    async def _figures(organization: str) -> EntityStatistics | None:
         tables = open_facet_index(shelf.current.path)
         if tables is None:
             return None
         it, where = Filter(party=organization), f"/things?organization={quote(organization)}"
-        return await asyncio.to_thread(about, tables, it, Names(shelf.iris, await titles(shelf)), where, ("source",))
+        return await asyncio.to_thread(
+            entity_statistics, tables, it, FacetLabels(shelf.iris, await source_titles(shelf)), where, ("source",)
+        )
 
     for path, endpoint in (("/id", identify), ("/data", data), ("/page", page)):
         routes.add_route(path + "/{rest:path}", endpoint, methods=["GET", "HEAD"])

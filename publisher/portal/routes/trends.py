@@ -10,14 +10,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.http.problems import HTTPProblem
-from publisher.pages.dataset_response import counting, forms, tell_sheets
+from publisher.pages.dataset_response import dataset_response, format_links, require_facet_index
 from publisher.pages.templating import Pages
-from publisher.portal.coverage import missing
-from publisher.portal.facet_filters import asked
-from publisher.portal.facet_labels import Names, facet_title
-from publisher.portal.facet_panels import fullest, panels
-from publisher.portal.sources import titles
-from publisher.portal.trends import trend
+from publisher.portal.coverage import empty_chart_hint
+from publisher.portal.facet_filters import parse_filters
+from publisher.portal.facet_labels import FacetLabels, facet_title
+from publisher.portal.facet_panels import facet_panels, most_complete
+from publisher.portal.sources import source_titles
+from publisher.portal.trends import count_trend
 from publisher.store.query_service import Shelf
 
 FACETS = ("region", "stakeholder", "status", "goal", "line", "source")
@@ -33,13 +33,15 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         by = request.query_params.get("by", "")
         if by and by not in FACETS:
             raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"The parameter by is one of {', '.join(FACETS)}")
-        names, it = Names(shelf.iris, await titles(shelf)), asked(request.query_params).having("kind", "initiative")
-        made = [await asyncio.to_thread(trend, counting(shelf), it, facet, names) for facet in ([by] if by else FACETS)]
+        names, it = FacetLabels(shelf.iris, await source_titles(shelf)), parse_filters(request.query_params).having("kind", "initiative")
+        made = [await asyncio.to_thread(count_trend, require_facet_index(shelf), it, facet, names) for facet in ([by] if by else FACETS)]
         made = made if by else ([it for it in made if it.years] or made[:1])[:SHOWN]
-        others = [] if made[0].years else fullest(await asyncio.to_thread(panels, counting(shelf), it, INSTEAD, names), 2)
+        others = (
+            [] if made[0].years else most_complete(await asyncio.to_thread(facet_panels, require_facet_index(shelf), it, INSTEAD, names), 2)
+        )
 
-        told = counting(shelf).counts(it)
-        empty = [] if made[0].years else [missing(name) for name in ("year", by) if name and not told.get(name)]
+        told = require_facet_index(shelf).counts(it)
+        empty = [] if made[0].years else [empty_chart_hint(name) for name in ("year", by) if name and not told.get(name)]
 
         def show() -> Response:
             return pages.page(
@@ -50,10 +52,10 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
                 by=by,
                 facets=FACETS,
                 titles={name: facet_title(name) for name in FACETS},
-                forms=forms(request, drawn=True),
+                forms=format_links(request, drawn=True),
             )
 
-        return await tell_sheets(request, shelf, [it.sheet for it in made], show, made[0].drawing())
+        return await dataset_response(request, shelf, [it.table for it in made], show, made[0].chart())
 
     for path in ("/trends", "/trends.{suffix}"):
         routes.add_route(path, trends, methods=["GET", "HEAD"])

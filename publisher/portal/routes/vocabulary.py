@@ -19,11 +19,11 @@ from publisher.linked_data.content_response import Resource, respond
 from publisher.linked_data.document_lookup import Document, find_document
 from publisher.linked_data.jsonld_context import CONTEXT_PATH, FRAMES, jsonld_context, jsonld_frame
 from publisher.pages.templating import Pages
-from publisher.portal.coverage import coverage, missing
-from publisher.portal.facet_filters import asked
-from publisher.portal.facet_labels import Names, basis_title
-from publisher.portal.facet_panels import SPARSE, panels, query_address
-from publisher.portal.matrix import links, matrix
+from publisher.portal.coverage import coverage, empty_chart_hint
+from publisher.portal.facet_filters import parse_filters
+from publisher.portal.facet_labels import FacetLabels, basis_title
+from publisher.portal.facet_panels import SPARSE, facet_panels, query_page_url
+from publisher.portal.matrix import count_matrix, official_links
 from publisher.store.descriptions import of_graph, of_thing
 from publisher.store.query_service import Shelf
 from vocab.initiative import Basis
@@ -51,8 +51,8 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
 
     async def _show(request: Request, found: Document) -> Response:
         if found.it.iri == f"{shelf.iris.base}matrix" and (tables := open_facet_index(shelf.current.path)):
-            it, names = asked(request.query_params).having("kind", "initiative"), Names(shelf.iris)
-            whole = await asyncio.to_thread(matrix, tables, it, names, await links(shelf))
+            it, names = parse_filters(request.query_params).having("kind", "initiative"), FacetLabels(shelf.iris)
+            whole = await asyncio.to_thread(count_matrix, tables, it, names, await official_links(shelf))
             bases = [(basis.value, basis_title(basis.value), basis in it.bases) for basis in Basis]
             pairs = (("line",), ("goal",), ("line", "goal"))
             covered = {facets: await asyncio.to_thread(coverage, tables, it, *facets) for facets in pairs}
@@ -63,12 +63,12 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
                 it=found.it,
                 matrix=whole,
                 bases=bases,
-                query=query_address(whole.query),
+                query=query_page_url(whole.query),
                 graphs=DATA_FORMATS.values(),
                 place=found.place,
                 coverage=[one.text for one in covered.values()],
-                missing=[missing(facet) for facet in ("line", "goal") if not covered[facet,].part] if both.all else [],
-                sides=await asyncio.to_thread(panels, tables, it, ("line", "goal"), names) if sparse else [],
+                missing=[empty_chart_hint(facet) for facet in ("line", "goal") if not covered[facet,].part] if both.all else [],
+                sides=await asyncio.to_thread(facet_panels, tables, it, ("line", "goal"), names) if sparse else [],
             )
         return pages.page("resource.html", it=found.it, graphs=DATA_FORMATS.values(), place=found.place, changes=[])
 
