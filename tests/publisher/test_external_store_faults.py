@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -19,6 +20,7 @@ import httpx
 import pytest
 from conftest import IRIS, plain, record_rows
 from live_server import served
+from processes import Process
 from publish_fixture import settle
 from waiting import WITHIN, wait_until
 
@@ -123,6 +125,29 @@ def test_a_fresh_database_of_virtuoso_counts_as_empty(world: Path, tmp_path: Pat
         assert "http://other.example/DAV/" not in client.dialect().hidden
         writer.close()
         client.close()
+
+
+def test_a_store_that_answers_again_is_reported_before_it_is_loaded(world: Path, tmp_path: Path) -> None:
+    if why := missing("oxigraph"):
+        pytest.skip(why)
+    port = free_port()
+    with started("oxigraph", tmp_path / "first", port=port) as engine:
+        address = engine.address
+    data = [str(path) for path in (world / "journal", tmp_path / "shelf", world / "status.nq")]
+    command = [sys.executable, "-m", "publisher.store.external.follower", *data, IRIS.status]
+    environment = {**os.environ, **address.environment()}
+    follower = Process(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+    try:
+        assert follower.stdout
+        reasons = [json.loads(follower.stdout.readline())["reason"]]
+        with started("oxigraph", tmp_path / "store", port=port):
+            while reasons[-1]:
+                reasons.append(json.loads(follower.stdout.readline())["reason"])
+    finally:
+        follower.discard()
+
+    assert "does not answer" in reasons[0]
+    assert reasons[-2:] == ["the store answers again; the journal is being loaded into it", ""]
 
 
 @OVER_EACH

@@ -184,6 +184,9 @@ def main() -> None:
     while True:
         try:
             with closing(Follower(told(), Journal(Path(journal)), Path(shelf), Path(status), graph, report=report)) as follower:
+                if outage.failures:
+                    follower.tenure.read(datetime.now(UTC))  # raises where the store still fails
+                    report("the store answers again; the journal is being loaded into it")
                 while True:
                     follower.step()
                     if outage.failures:
