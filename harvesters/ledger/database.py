@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -115,8 +114,10 @@ class Database:
             yield from connection.execution_options(yield_per=_FETCH_ROWS).execute(query)
 
 
-def wait_for_database(url: str) -> None:
+def wait_for_database(url: str, stopping: threading.Event | None = None) -> None:
     """Wait until the PostgreSQL database at *url* accepts connections, and log its outage once; other ledgers are not waited for.
+
+    It returns early when *stopping* is set.
 
     What waiting does not cure is left to ``Database``: a URL that cannot be used, or a missing driver.
     """
@@ -125,7 +126,8 @@ def wait_for_database(url: str) -> None:
     except (sa.exc.ArgumentError, ImportError):
         return
     outage = Outage("waiting for the database", "the database answers")
-    while engine.dialect.name == "postgresql":
+    stopping = stopping or threading.Event()
+    while engine.dialect.name == "postgresql" and not stopping.is_set():
         try:
             engine.connect().close()
         except sa.exc.OperationalError as error:
@@ -133,7 +135,7 @@ def wait_for_database(url: str) -> None:
         else:
             outage.over()
             return
-        time.sleep(_RETRY_SECONDS)
+        stopping.wait(_RETRY_SECONDS)
 
 
 def _connect_args(url: str, seconds: int) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +27,7 @@ from procrastinate.exceptions import ConnectorException
 from procrastinate.jobs import Job
 
 from harvesters.errors import HarvestError, LedgerError, LockLostError, QuietHoursError, SourceLockedError
+from harvesters.ledger.database import wait_for_database
 from harvesters.queue.jobs import begun, lay_out, orphaned, queue, requeue
 from harvesters.runs import run_requests
 from harvesters.runs.context import Means
@@ -50,6 +52,8 @@ class Work:
 
     means: Means
     cards: Path
+    ledger: str
+    stopping: threading.Event = field(default_factory=threading.Event)
 
     def harvest(self, name: str, full: bool, due: int) -> None:
         """Do a run that was due at *due* (seconds since 1970); raises SourceLockedError, upon which the job is queued again."""
@@ -93,6 +97,7 @@ class Work:
             return attempt(source, self.means, full=full)
         except LockLostError as error:
             log.critical("this worker ends", source=source.name, reason=str(error), code=FENCED, cure="start it again")
+            wait_for_database(self.ledger, self.stopping)  # Podman restarts nothing while a container that it depends on is down
             os._exit(FENCED)  # nothing more may be said of a job that is another's, so the queue is not told either
 
 
@@ -100,7 +105,7 @@ def work(means: Means, ledger: str, cards: Path, concurrency: int, heartbeat: fl
     """Take *concurrency* runs at a time from the queue in *ledger* until SIGTERM or SIGINT; *heartbeat* in seconds."""
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    doing = Work(means, cards)
+    doing = Work(means, cards, ledger)
     outage = Outage("the database does not answer; the worker waits for it", "the database answers again")
     began = False
     while True:
@@ -112,7 +117,7 @@ def work(means: Means, ledger: str, cards: Path, concurrency: int, heartbeat: fl
             if not began:
                 log.info("worker started", concurrency=concurrency, heartbeat=heartbeat)
                 began = True
-            if asyncio.run(_work(app, means, concurrency, heartbeat)):
+            if asyncio.run(_work(app, means, concurrency, heartbeat, doing.stopping)):
                 break
             outage.failed("its connections were closed")
         except (ConnectorException, psycopg.Error, LedgerError) as error:
@@ -121,11 +126,10 @@ def work(means: Means, ledger: str, cards: Path, concurrency: int, heartbeat: fl
     log.info("worker stopped")
 
 
-async def _work(app: App, means: Means, concurrency: int, heartbeat: float) -> bool:
+async def _work(app: App, means: Means, concurrency: int, heartbeat: float, stopping: threading.Event) -> bool:
     """Work until asked to stop, and return True then; False where Procrastinate's worker ended by itself, as it does without a database."""
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(concurrency + 2))
-    asked = False
     recovery = Recovery(app, means, heartbeat * _SILENT)
     async with app.open_async():
         await recovery.try_look()  # before Procrastinate's worker forgets those that it has lost, whose numbers the log names
@@ -142,8 +146,7 @@ async def _work(app: App, means: Means, concurrency: int, heartbeat: float) -> b
         )
 
         def stop() -> None:
-            nonlocal asked
-            asked = True
+            stopping.set()
             working.cancel()  # upon which it ends the runs that it has begun
 
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -153,7 +156,7 @@ async def _work(app: App, means: Means, concurrency: int, heartbeat: float) -> b
                 await working
         finally:
             looking.cancel()
-    return asked
+    return stopping.is_set()
 
 
 @dataclass(slots=True)

@@ -104,6 +104,24 @@ def test_runs_go_on_after_the_database_was_stopped(house, undisturbed, cluster, 
     )
 
 
+def test_worker_that_lost_its_lock_exits_only_when_the_database_answers(house, cluster, ledger, registry) -> None:
+    house.card("a")
+    put(ledger, "a")
+    registry.gate.clear()
+    worker = house.start("worker", "--heartbeat", BEAT)
+    house.wait_until(lambda: begun(registry), "the second page to be asked for")
+
+    cluster.stop()
+    registry.gate.set()
+    house.wait_until(lambda: "waiting for the database" in house.told(0), "the outage to be logged")
+    running = worker.poll() is None
+    cluster.start()
+
+    assert running
+    assert worker.wait(WITHIN) == 75
+    assert "the database answers" in house.told(0)
+
+
 def test_idle_worker_waits_for_the_database_and_goes_on(house, cluster, ledger) -> None:
     house.card("a")
     worker = house.start("worker", "--heartbeat", BEAT)
