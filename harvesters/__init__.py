@@ -1,1 +1,1 @@
-"""The left wing, IN: registries become records, initiatives, verdicts and journal entries."""
+"""The harvester: fetch records of registries, map and validate them, and write journal entries."""

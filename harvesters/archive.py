@@ -1,4 +1,4 @@
-"""The archive: every reply as it came, in WARC files, one a run, before anything parses it.
+"""Archive every response in WARC files, one per run, before anything parses it.
 
 Source: https://iipc.github.io/warc-specifications/specifications/warc-format/warc-1.1/
 """
@@ -32,10 +32,10 @@ _TRAVEL = {"content-encoding", "transfer-encoding", "content-length"}
 
 
 class Archive:
-    """The WARC file of one run below *folder*; *keep_bytes* is where a resumed run goes on, what lies behind is cut off.
+    """Write the WARC file of one run below *folder*; *keep_bytes* is the length at the last checkpoint, after which the file is truncated.
 
-    Raises ArchiveError, here and in ``keep``, where the file cannot be written: the run ends, since a reply that is not kept must
-    not be read.
+    The constructor and ``write_response`` raise ArchiveError if the file cannot be written: the run ends, since a response
+    that is not archived must not be read.
     """
 
     def __init__(self, folder: Path, source: str, run: str, keep_bytes: int = 0, store: Store | None = None) -> None:
@@ -46,7 +46,7 @@ class Archive:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             if store and keep_bytes and (not path.exists() or path.stat().st_size < keep_bytes):
-                _gather(store, self.name, path)
+                _assemble(store, self.name, path)
             self._file = path.open("ab")
         except OSError as error:
             raise _unwritten(path, error) from error
@@ -59,11 +59,11 @@ class Archive:
 
     @property
     def length(self) -> int:
-        """Give the bytes written so far, which a checkpoint names."""
+        """Return the number of bytes written so far, which a checkpoint records."""
         return self._file.tell()
 
     def write_response(self, url: str, status: int, headers: Sequence[tuple[str, str]], content: bytes) -> SourcePosition:
-        """Write one reply as a gzip member of its own and tell where it lies."""
+        """Write one response as a gzip member of its own and return its position."""
         writer = WARCWriter(buffer := io.BytesIO(), gzip=False)
         _write(writer, url, status, headers, io.BytesIO(content), len(content))
         member = igzip.compress(buffer.getvalue(), compresslevel=1)
@@ -76,7 +76,7 @@ class Archive:
         return SourcePosition(self.name, offset, len(member))
 
     def write_file(self, url: str, status: int, headers: Sequence[tuple[str, str]], path: Path) -> SourcePosition:
-        """Write one reply whose body lies at *path*, piece by piece, and tell where it lies."""
+        """Write one response whose body is the file at *path*, in chunks, and return its position."""
         offset = self._file.tell()
         try:
             with path.open("rb") as body, igzip.GzipFile(fileobj=self._file, mode="wb", compresslevel=1) as member:
@@ -87,7 +87,7 @@ class Archive:
         return SourcePosition(self.name, offset, self._file.tell() - offset)
 
     def publish_file(self) -> None:
-        """Put what was written since the last time into the store, where there is one, before a checkpoint names it."""
+        """Upload what was written since the last call to the object store, if there is one, before a checkpoint refers to it."""
         self._file.flush()
         if self._store is None or self.length == self._shared:
             return
@@ -113,48 +113,48 @@ class Archive:
 
 
 def _write(writer: WARCWriter, url: str, status: int, headers: Sequence[tuple[str, str]], body: BinaryIO, length: int) -> None:
-    kept = [(name, value) for name, value in headers if name.lower() not in _TRAVEL] + [("Content-Length", str(length))]
-    http = StatusAndHeaders(str(status), kept, protocol="HTTP/1.1")
+    stored_headers = [(name, value) for name, value in headers if name.lower() not in _TRAVEL] + [("Content-Length", str(length))]
+    http = StatusAndHeaders(str(status), stored_headers, protocol="HTTP/1.1")
     times = {"WARC-Date": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}
     writer.write_record(writer.create_warc_record(url, "response", body, length, http_headers=http, warc_headers_dict=times))
 
 
-def _gather(store: Store, name: str, path: Path) -> None:
-    """Put a file together again from the pieces that other machines have put into the store.
+def _assemble(store: Store, name: str, path: Path) -> None:
+    """Assemble a file from the parts that other machines uploaded to the object store.
 
-    A worker that died may have put pieces that no checkpoint names: those of who went on after it began later, and count.
+    A worker that crashed may have uploaded parts that no checkpoint refers to; at each offset the part of the later worker wins.
     """
-    got = path.with_suffix(".got")
+    part_path = path.with_suffix(".got")
     newest = {int(piece.partition("-")[0]): piece for piece in store.names(f"{_ROOM}/{name}")}
     with path.open("wb") as whole:
-        while (piece := newest.get(whole.tell())) and store.get(f"{_ROOM}/{name}/{piece}", got):
-            with got.open("rb") as part:
+        while (piece := newest.get(whole.tell())) and store.get(f"{_ROOM}/{name}/{piece}", part_path):
+            with part_path.open("rb") as part:
                 shutil.copyfileobj(part, whole)
-    got.unlink(missing_ok=True)
+    part_path.unlink(missing_ok=True)
 
 
 def _unwritten(path: Path, error: OSError) -> ArchiveError:
     return ArchiveError(f"archive {path}: {error.strerror}; make room or mend the folder, then run again")
 
 
-def read_body(folder: Path, at: SourcePosition, store: Store | None = None) -> bytes:
-    """Give back the body of the reply that lies *at* this position; what another machine has kept is fetched from the *store*."""
-    _fetch(folder, at.file, store)
-    with open_body(folder, at) as body:
+def read_body(folder: Path, position: SourcePosition, store: Store | None = None) -> bytes:
+    """Return the body of the response at *position*; a file written by another machine is downloaded from *store*."""
+    _fetch(folder, position.file, store)
+    with open_body(folder, position) as body:
         return bytes(body.read())
 
 
 @contextmanager
-def open_body(folder: Path, at: SourcePosition) -> Iterator[BinaryIO]:
-    """Open the body of the reply that lies *at* this position, so that it need not fit into memory."""
-    with (folder / at.file).open("rb") as file:
-        file.seek(at.offset)
+def open_body(folder: Path, position: SourcePosition) -> Iterator[BinaryIO]:
+    """Open the body of the response at *position* for reading in chunks."""
+    with (folder / position.file).open("rb") as file:
+        file.seek(position.offset)
         yield cast(BinaryIO, next(ArchiveIterator(file)).content_stream())
 
 
 @dataclass(frozen=True, slots=True)
 class ArchivedResponse:
-    """A reply that was kept: what was asked, what came but for its body, and where that lies."""
+    """An archived response: URL, status, headers, and where its body is stored."""
 
     url: str
     status: int
@@ -163,16 +163,16 @@ class ArchivedResponse:
 
 
 def list_responses(folder: Path, name: str, store: Store | None = None) -> Iterator[ArchivedResponse]:
-    """List what a run's file *name* holds, in the order in which it came. Raises ArchiveError where it is not there."""
+    """Yield the responses in a run's file *name*, in the order received. Raises ArchiveError if the file is missing."""
     _fetch(folder, name, store)
     try:
         with (folder / name).open("rb") as file:
-            found = ArchiveIterator(file)
-            for record in found:
+            records = ArchiveIterator(file)
+            for record in records:
                 http, url = record.http_headers, record.rec_headers.get_header("WARC-Target-URI")
-                found.read_to_end(record)
-                at = SourcePosition(name, found.get_record_offset(), found.get_record_length())
-                yield ArchivedResponse(url, int(http.get_statuscode()), tuple(http.headers), at)
+                records.read_to_end(record)
+                position = SourcePosition(name, records.get_record_offset(), records.get_record_length())
+                yield ArchivedResponse(url, int(http.get_statuscode()), tuple(http.headers), position)
     except OSError as error:
         raise ArchiveError(f"archive {folder / name}: {error.strerror}; what is not there can only be asked for again") from error
 
@@ -180,4 +180,4 @@ def list_responses(folder: Path, name: str, store: Store | None = None) -> Itera
 def _fetch(folder: Path, name: str, store: Store | None) -> None:
     if store and not (folder / name).exists():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        _gather(store, name, folder / name)
+        _assemble(store, name, folder / name)

@@ -42,7 +42,7 @@ def _now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class RemoteHead:
-    """The origin's newest entry, number 0 and id None while it has none, and the base of its IRIs."""
+    """The origin's newest entry, number 0 and id None if it has none, and the base of its IRIs."""
 
     base: str
     number: int
@@ -51,10 +51,10 @@ class RemoteHead:
 
 @dataclass(slots=True)
 class Mirror:
-    """The Stocktake at *url*, which ends with a slash, followed into the data folder *data*.
+    """A mirror of the Stocktake at *url*, which ends with a slash, in the data directory *data*.
 
-    *base* is what IRIs must begin with, None to take the origin's. *largest* bounds an entry when unpacked, in bytes. *validators*
-    are those that *door* asks with, so that an origin without news answers in a few bytes.
+    *base* is the required prefix of IRIs, None to take the origin's. *max_entry_bytes* limits an entry's uncompressed size.
+    *validators* are those that *client* sends, so that an origin without new entries answers in a few bytes.
     """
 
     data: Path
@@ -68,73 +68,73 @@ class Mirror:
 
     @property
     def journal(self) -> Journal:
-        """Give the journal that is written."""
+        """Return the journal that is written."""
         return Journal(self.data / "journal")
 
 
-def sync(it: Mirror) -> int:
-    """Bring all entries that the origin has and we have not; give how many.
+def sync(mirror: Mirror) -> int:
+    """Download all entries that the origin has and we have not; return how many.
 
-    Each is taken in whole or not at all, so this may be killed at any point and begun again. Raises MirrorError, ForkError or
-    ChainError where the origin is not what we hold, and FetchError where it cannot be asked.
+    Each entry is stored completely or not at all, so that this may be killed at any time and run again. Raises MirrorError,
+    ForkError or ChainError if the origin is not the one mirrored here, and FetchError if it cannot be requested.
     """
-    with _alone(it.data):
-        known = _belongs(it)
+    with _mirror_lock(mirror.data):
+        known = _check_journal(mirror)
         try:
-            head = _meet(it)
-            known = _origin(it, head, known)
-            _compare(it, head)
-            mirror_origin.write(it.journal.folder, known)
-            held = it.journal.head
-            first = held.number + 1 if held else 1
-            for number in range(first, head.number + 1):
-                entry = _take(it, number, known)
-                log.info("entry imported", number=number, of=head.number, run=entry.run)
-                known = _release(it, known)
-            known = _release(it, known)
-            _show_status(it, head.base)
+            remote_head = _fetch_head(mirror)
+            known = _origin(mirror, remote_head, known)
+            _check_not_diverged(mirror, remote_head)
+            mirror_origin.write(mirror.journal.folder, known)
+            local_head = mirror.journal.head
+            first = local_head.number + 1 if local_head else 1
+            for number in range(first, remote_head.number + 1):
+                entry = _download_entry(mirror, number, known)
+                log.info("entry imported", number=number, of=remote_head.number, run=entry.run)
+                known = _clear_quarantine(mirror, known)
+            known = _clear_quarantine(mirror, known)
+            _download_status(mirror, remote_head.base)
         except (HarvestError, JournalError) as error:
             if known:
-                before = mirror_origin.read(it.journal.folder)
-                mirror_origin.write(it.journal.folder, replace(known, trouble=str(error), refused=before.refused if before else None))
+                before = mirror_origin.read(mirror.journal.folder)
+                mirror_origin.write(mirror.journal.folder, replace(known, trouble=str(error), refused=before.refused if before else None))
             raise
-        return head.number - first + 1
+        return remote_head.number - first + 1
 
 
-def handshake(it: Mirror) -> Origin:
-    """Ask who the origin is and note it, without following it yet; raises as ``catch_up`` does."""
-    with _alone(it.data):
-        known = _belongs(it)
-        known = _origin(it, _meet(it), known)
-        mirror_origin.write(it.journal.folder, known)
+def handshake(mirror: Mirror) -> Origin:
+    """Fetch the origin's identity and store it, without downloading entries; raises like ``sync``."""
+    with _mirror_lock(mirror.data):
+        known = _check_journal(mirror)
+        known = _origin(mirror, _fetch_head(mirror), known)
+        mirror_origin.write(mirror.journal.folder, known)
         return known
 
 
-def follow(it: Mirror, every: float, wait: Callable[[float], bool]) -> None:
-    """Catch up every so many seconds until *wait* says that it is over; what goes wrong is told, and tried again."""
+def follow(mirror: Mirror, every: float, wait: Callable[[float], bool]) -> None:
+    """Run ``sync`` every *every* seconds until *wait* returns True; failures are logged and retried."""
     outage = Outage("the mirror cannot follow; what it holds stays", "the mirror follows again")
     while True:
         try:
-            sync(it)
-            outage.over(origin=it.url)
+            sync(mirror)
+            outage.over(origin=mirror.url)
         except (HarvestError, JournalError) as error:
-            outage.failed(str(error), origin=it.url)
+            outage.failed(str(error), origin=mirror.url)
         if wait(every):
             return
 
 
-def _origin(it: Mirror, head: RemoteHead, known: Origin | None) -> Origin:
-    """Return what is known of the origin now; an entry that was refused stays so until another comes in its place."""
+def _origin(mirror: Mirror, head: RemoteHead, known: Origin | None) -> Origin:
+    """Return the origin's present description; a refused entry stays refused until another replaces it."""
     refused = known.refused if known else None
-    return Origin(it.url, head.base, head.number, _timestamp(it), refused.reason if refused else "", refused)
+    return Origin(mirror.url, head.base, head.number, _timestamp(mirror), refused.reason if refused else "", refused)
 
 
-def _timestamp(it: Mirror) -> str:
-    return f"{it.now():%Y-%m-%dT%H:%M:%SZ}"
+def _timestamp(mirror: Mirror) -> str:
+    return f"{mirror.now():%Y-%m-%dT%H:%M:%SZ}"
 
 
 @contextmanager
-def _alone(data: Path) -> Iterator[None]:
+def _mirror_lock(data: Path) -> Iterator[None]:
     folder = data / "mirror"
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
@@ -145,37 +145,39 @@ def _alone(data: Path) -> Iterator[None]:
         yield
 
 
-def _belongs(it: Mirror) -> Origin | None:
-    """Give the origin that the journal has been following; raise MirrorError where it is a journal of its own."""
-    journal, known = it.journal, mirror_origin.read(it.journal.folder)
-    if aside := journal.recover():
-        log.warning("incomplete journal entry moved aside", file=str(aside), cure="none needed: it is fetched again")
+def _check_journal(mirror: Mirror) -> Origin | None:
+    """Return the origin that the journal has been mirroring; raises MirrorError if the journal is not a mirror."""
+    journal, known = mirror.journal, mirror_origin.read(mirror.journal.folder)
+    if moved_aside := journal.recover():
+        log.warning("incomplete journal entry moved aside", file=str(moved_aside), cure="none needed: it is fetched again")
     if known is None and (head := journal.head):
-        raise MirrorError(f"{it.data} already contains data ({head.number} entries); use an empty directory for a mirror (--data)")
+        raise MirrorError(f"{mirror.data} already contains data ({head.number} entries); use an empty directory for a mirror (--data)")
     return known
 
 
-def _meet(it: Mirror) -> RemoteHead:
-    """Ask for the origin's newest entry; raise where its base is not ours."""
-    address = f"{it.url}journal/head"
+def _fetch_head(mirror: Mirror) -> RemoteHead:
+    """Return the origin's newest entry; raises MirrorError if its base is not ours."""
+    address = f"{mirror.url}journal/head"
     try:
-        reply = it.client.get(address, accept="application/json", conditional=it.remote_head is not None)
+        reply = mirror.client.get(address, accept="application/json", conditional=mirror.remote_head is not None)
     except NotFoundError as error:
         raise MirrorError(f"{address}: there is no journal; give the address of a Stocktake's front page") from error
-    it.validators.update(it.client.seen)
-    if not reply.not_modified or it.remote_head is None:
-        it.remote_head = _head(load_json(reply), address)
-    if it.base not in (None, it.remote_head.base):
+    mirror.validators.update(mirror.client.seen)
+    if not reply.not_modified or mirror.remote_head is None:
+        mirror.remote_head = _parse_head(load_json(reply), address)
+    if mirror.base not in (None, mirror.remote_head.base):
         cure = "leave STOCKTAKE_BASE away, and the origin's is taken"
-        raise MirrorError(f"{it.url}: its IRIs begin with {it.remote_head.base}, but STOCKTAKE_BASE is {it.base}; {cure}")
-    if (known := mirror_origin.read(it.journal.folder)) and known.base != it.remote_head.base:
+        raise MirrorError(f"{mirror.url}: its IRIs begin with {mirror.remote_head.base}, but STOCKTAKE_BASE is {mirror.base}; {cure}")
+    if (known := mirror_origin.read(mirror.journal.folder)) and known.base != mirror.remote_head.base:
         cure = "give this Stocktake a data folder of its own"
-        raise MirrorError(f"{it.url}: its IRIs begin with {it.remote_head.base}, but those that are held here with {known.base}; {cure}")
-    return it.remote_head
+        raise MirrorError(
+            f"{mirror.url}: its IRIs begin with {mirror.remote_head.base}, but those that are held here with {known.base}; {cure}"
+        )
+    return mirror.remote_head
 
 
-def _head(told: object, address: str) -> RemoteHead:
-    match told:
+def _parse_head(document: object, address: str) -> RemoteHead:
+    match document:
         case {"base": str(base), "number": 0, "id": None} if is_web(base) and base[-1] in "/#":
             return RemoteHead(base, 0, None)
         case {"base": str(base), "number": int(number), "id": str(name)} if is_web(base) and base[-1] in "/#" and number > 0:
@@ -184,80 +186,83 @@ def _head(told: object, address: str) -> RemoteHead:
     raise ParseError(f"{address}: does not tell base, number and id of a newest entry")
 
 
-def _compare(it: Mirror, head: RemoteHead) -> None:
-    """Raise ForkError where what we hold cannot be what the origin had."""
-    held = it.journal.head
-    if held and held.number > head.number:
-        told = "it was set back, or is another one; what is held here stays"
-        raise ForkError(f"{it.url}: its journal ends with entry {head.number}, but {held.number} came from it; {told}")
-    if held and held.number == head.number and held.id != head.id:
-        raise ForkError(f"{it.url}: its entry {held.number} is {head.id}, but {held.id} came from it: the two journals have parted")
+def _check_not_diverged(mirror: Mirror, remote_head: RemoteHead) -> None:
+    """Raise ForkError if our newest entry cannot be one of the origin's."""
+    local_head = mirror.journal.head
+    if local_head and local_head.number > remote_head.number:
+        remedy = "it was set back, or is another one; what is held here stays"
+        raise ForkError(f"{mirror.url}: its journal ends with entry {remote_head.number}, but {local_head.number} came from it; {remedy}")
+    if local_head and local_head.number == remote_head.number and local_head.id != remote_head.id:
+        raise ForkError(
+            f"{mirror.url}: its entry {local_head.number} is {remote_head.id}, but {local_head.id} is stored here: "
+            "the two journals have diverged"
+        )
 
 
-def _take(it: Mirror, number: int, known: Origin) -> Entry:
+def _download_entry(mirror: Mirror, number: int, known: Origin) -> Entry:
     """Download an entry and move it into place; one that was downloaded in two tries and fails a check is downloaded once more.
 
     Raises ChainError where the entry fails a check; its file is then in quarantine, and is not downloaded again while the origin
     serves the same one.
     """
-    part, address = it.data / "mirror" / f"{number:09d}{SUFFIX}", f"{it.url}journal/{number}.gz"
+    part, address = mirror.data / "mirror" / f"{number:09d}{SUFFIX}", f"{mirror.url}journal/{number}.gz"
     try:
-        if (refused := known.refused) and refused.number == number and _is_still_refused(it, refused, address):
+        if (refused := known.refused) and refused.number == number and _is_still_refused(mirror, refused, address):
             raise ChainError(refused.reason)
-        resumed = download_resumable(it.client, address, part, it.max_entry_bytes)
+        resumed = download_resumable(mirror.client, address, part, mirror.max_entry_bytes)
         try:
-            entry = it.journal.append_verified(part, it.max_entry_bytes)
+            entry = mirror.journal.append_verified(part, mirror.max_entry_bytes)
         except ForkError:
             raise
         except ChainError:
             if not resumed:
                 raise
             discard(part)
-            download_resumable(it.client, address, part, it.max_entry_bytes)
-            entry = it.journal.append_verified(part, it.max_entry_bytes)
+            download_resumable(mirror.client, address, part, mirror.max_entry_bytes)
+            entry = mirror.journal.append_verified(part, mirror.max_entry_bytes)
     except NotFoundError as error:
         raise MirrorError(f"{address}: is missing, though later entries are there: its journal has a gap") from error
     except ChainError as error:
         if not part.exists():
             raise
-        raise type(error)(_quarantine(it, number, part, error, known)) from error
+        raise type(error)(_quarantine(mirror, number, part, error, known)) from error
     discard(part)
     return entry
 
 
-def _is_still_refused(it: Mirror, refused: RefusedEntry, address: str) -> bool:
-    return bool((it.data / refused.file).exists() and refused.etag and is_unchanged(it.client, address, refused.etag))
+def _is_still_refused(mirror: Mirror, refused: RefusedEntry, address: str) -> bool:
+    return bool((mirror.data / refused.file).exists() and refused.etag and is_unchanged(mirror.client, address, refused.etag))
 
 
-def _quarantine(it: Mirror, number: int, part: Path, error: ChainError, known: Origin) -> str:
-    """Move a refused entry's file aside and note it; return the reason."""
+def _quarantine(mirror: Mirror, number: int, part: Path, error: ChainError, known: Origin) -> str:
+    """Move a refused entry's file into quarantine and record it; return the reason."""
     etag, file = stored_etag(part), Path("mirror") / REFUSED / part.name
-    reason = f"{it.url}: {error}; it is refused and kept as {file}, and what came before it is served on"
-    (it.data / file).parent.mkdir(exist_ok=True)
-    part.replace(it.data / file)
+    reason = f"{mirror.url}: {error}; it is refused and kept as {file}, and what came before it is served on"
+    (mirror.data / file).parent.mkdir(exist_ok=True)
+    part.replace(mirror.data / file)
     discard(part)
-    refused = RefusedEntry(number, reason, _timestamp(it), str(file), etag)
-    mirror_origin.write(it.journal.folder, replace(known, trouble=reason, refused=refused))
-    log.error("journal entry refused", number=number, origin=it.url, file=str(it.data / file), reason=str(error))
+    refused = RefusedEntry(number, reason, _timestamp(mirror), str(file), etag)
+    mirror_origin.write(mirror.journal.folder, replace(known, trouble=reason, refused=refused))
+    log.error("journal entry refused", number=number, origin=mirror.url, file=str(mirror.data / file), reason=str(error))
     return reason
 
 
-def _release(it: Mirror, known: Origin) -> Origin:
-    """Remove a refused entry from quarantine once the journal has that number; return what is then known of the origin."""
-    head = it.journal.head
+def _clear_quarantine(mirror: Mirror, known: Origin) -> Origin:
+    """Delete a refused entry's file once the journal has that number; return the updated origin."""
+    head = mirror.journal.head
     if known.refused is None or head is None or head.number < known.refused.number:
         return known
-    (it.data / known.refused.file).unlink(missing_ok=True)
+    (mirror.data / known.refused.file).unlink(missing_ok=True)
     known = replace(known, trouble="", refused=None)
-    mirror_origin.write(it.journal.folder, known)
+    mirror_origin.write(mirror.journal.folder, known)
     return known
 
 
-def _show_status(it: Mirror, base: str) -> None:
-    """Bring what the origin says of its sources, which is in no entry; where it cannot be had, the last word stays."""
-    graph, file = Iris(base).status, it.data / "status.nq"
+def _download_status(mirror: Mirror, base: str) -> None:
+    """Download the status of the origin's sources, which is in no entry; on failure the last one stays."""
+    graph, file = Iris(base).status, mirror.data / "status.nq"
     try:
-        reply = it.client.get(f"{it.url}status", {"format": "nt"}, accept="application/n-triples")
+        reply = mirror.client.get(f"{mirror.url}status", {"format": "nt"}, accept="application/n-triples")
         for _ in parse_quads(reply.content, RdfFormat.N_TRIPLES, reply.url):  # refuses deep nesting, which crashes the strict parser
             pass
         quads = list(parse(reply.content, RdfFormat.N_TRIPLES))
@@ -265,7 +270,7 @@ def _show_status(it: Mirror, base: str) -> None:
             raise ParseError(f"{reply.url}: has blank nodes")
         _check_status(quads, Iris(base).ns)
     except (HarvestError, SyntaxError, ValueError) as error:
-        log.warning("origin status not fetched", origin=it.url, reason=str(error))
+        log.warning("origin status not fetched", origin=mirror.url, reason=str(error))
         return
     text = "".join(sorted(f"{quad.triple} <{graph}> .\n" for quad in quads)).encode()
     if not file.exists() or file.read_bytes() != text:
@@ -275,7 +280,7 @@ def _show_status(it: Mirror, base: str) -> None:
 
 
 def _check_status(quads: Iterable[Quad], ns: str) -> None:
-    """Raise ValueError where the status of a source holds a time or a number that pages cannot read."""
+    """Raise ValueError if a source's status has a time or a number that pages cannot parse."""
     sources: dict[str, dict[str, str]] = {}
     for quad in quads:
         if quad.predicate.value.startswith(ns) and isinstance(quad.object, Literal):

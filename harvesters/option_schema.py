@@ -1,4 +1,4 @@
-"""Options: what a card may say to its protocol or mapping, declared once, checked when the card is loaded."""
+"""Declare the options that a source definition may set for its protocol or mapping."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harvesters.source import Source
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """An option's *type* (a tuple where it may be one of several), its *default*, and *help*, a sentence for the docs."""
+    """An option's *type* (a tuple if several are allowed), its *default*, and *help*, a sentence for the documentation."""
 
     type: type | tuple[type, ...]
     default: Any = None
@@ -22,19 +22,19 @@ class Option:
 
 
 def option_types(option: Option) -> tuple[type, ...]:
-    """Give the types that an option's value may have."""
+    """Return the types that an option's value may have."""
     return option.type if isinstance(option.type, tuple) else (option.type,)
 
 
 def get_option(source: Source, options: Mapping[str, Option], name: str) -> Any:
-    """Give the card's value of an option, else its default."""
+    """Return the source's value of an option, or its default."""
     return source.options.get(name, options[name].default)
 
 
 def option_names(source: Source, options: Mapping[str, Option], name: str) -> tuple[str, ...]:
-    """Give an option that may be one text or a list of them, as a tuple."""
-    given = get_option(source, options, name)
-    return () if given is None else (given,) if isinstance(given, str) else tuple(str(item) for item in given)
+    """Return an option that may be one text or a list of texts, as a tuple."""
+    names = get_option(source, options, name)
+    return () if names is None else (names,) if isinstance(names, str) else tuple(str(item) for item in names)
 
 
 def get_pattern(source: Source, options: Mapping[str, Option], name: str) -> re.Pattern[str]:

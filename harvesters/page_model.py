@@ -1,4 +1,4 @@
-"""Records: what a protocol brings, page by page, before any mapping reads it."""
+"""Define what a protocol yields: pages of records, before any mapping reads them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ P = TypeVar("P", _Element, Row, Graph)
 
 
 class Payload(Enum):
-    """What a record's payload is."""
+    """The type of a record's payload."""
 
     XML = "an XML element"
     ROW = "a JSON object or a table's row"
@@ -24,7 +24,7 @@ class Payload(Enum):
 
 
 class SourcePosition(NamedTuple):
-    """Where a reply lies in the archive: the WARC file's path below the archive, offset and length in bytes."""
+    """The position of a response in the archive: the WARC file's path below the archive, offset and length in bytes."""
 
     file: str
     offset: int
@@ -33,9 +33,9 @@ class SourcePosition(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Record(Generic[P]):
-    """One record: the source's own *key*, its *payload*, and its *raw* bytes, on which its digest rests.
+    """A record: the source's own *key*, its *payload*, and its *raw* bytes, from which its digest is computed.
 
-    *modified* is the source's word for when it changed, None where it tells none.
+    *modified* is the source's modification time, None if it has none.
     """
 
     key: str
@@ -46,7 +46,7 @@ class Record(Generic[P]):
 
 @dataclass(frozen=True, slots=True)
 class DeletedRecord:
-    """The source says that this record is deleted."""
+    """A record that the source reports as deleted."""
 
     key: str
     modified: str | None = None
@@ -54,7 +54,7 @@ class DeletedRecord:
 
 @dataclass(frozen=True, slots=True)
 class InvalidRecord:
-    """A record that came but could not be read: withheld with its *reason*, never taken for a deletion."""
+    """A record that could not be read: it is withheld with its *reason*, and never counts as deleted."""
 
     key: str | None
     reason: str
@@ -62,14 +62,13 @@ class InvalidRecord:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[P]):
-    """One answer's records.
+    """The records of one response.
 
-    *cursor* asks for the next page (what ``collect`` takes to go on from there), None on the last one; *claimed* is the
-    total that the source declares, None where it declares none; *at* is where the answer lies in the archive;
-    *unchanged*: the source says that nothing changed since the last run (a 304), so there are no items to read; *again*:
-    the page may bring records that this run has had already (after an expired token, or a page read in parts), which are
-    no duplicates; *doubt*: why this run cannot be a complete sweep, whatever else comes, None where nothing speaks against it;
-    *moves*: the list is asked for page by page, and may change between two of them, so that a record comes twice and another never.
+    *cursor* is passed to ``collect`` to continue with the next page, None on the last one; *claimed* is the total that the source
+    reports, None if it reports none; *at* is the position of the response in the archive; *unchanged*: the source reports no
+    change since the last run (304), so there are no items; *again*: the page may repeat records of this run (after an expired
+    token, or a page read in parts), which then are not duplicates; *doubt*: why this run cannot be a full harvest, or None;
+    *moves*: the list is requested page by page and may change between requests, so that records may be repeated or missed.
     """
 
     items: tuple[Record[P] | DeletedRecord | InvalidRecord, ...]

@@ -1,6 +1,6 @@
-"""The one place where exceptions of parsing libraries become ours.
+"""Convert exceptions of parsing libraries to ours.
 
-Every call of a library that reads bytes from a registry stands inside ``parser_errors``, as `tests/harvesters/test_parser_errors.py`
+Every call of a library that reads bytes from a registry is inside ``parser_errors``, as `tests/harvesters/test_parser_errors.py`
 checks.
 """
 
@@ -18,9 +18,10 @@ _LENGTH = 200  # characters of a library's message that are repeated
 
 @contextmanager
 def parser_errors(subject: str) -> Iterator[None]:
-    """Raise ParseError, whose message begins with *subject*, for whatever a parsing library raises inside the block.
+    """Raise ParseError, whose message begins with *subject*, for any exception of a parsing library inside the block.
 
     A HarvestError passes unchanged, and so do KeyboardInterrupt, SystemExit and GeneratorExit.
+
 
     >>> with parser_errors("a.json: not JSON"):
     ...     int("x")
@@ -38,7 +39,7 @@ def parser_errors(subject: str) -> Iterator[None]:
 
 
 def message(error: BaseException) -> str:
-    """Return what *error* says, on one line; the name of its class where it says nothing or the class says more.
+    """Return the message of *error* on one line, with the name of its class if the message alone is not clear.
 
     >>> message(KeyError("a")), message(MemoryError())
     ("KeyError: 'a'", 'MemoryError')
@@ -49,7 +50,7 @@ def message(error: BaseException) -> str:
 
 
 def join_url(base: str, address: str) -> str:
-    """Return *address* resolved against *base*; as it is where it cannot be, such as ``http://[a``.
+    """Return *address* resolved against *base*; unchanged if it cannot be resolved, such as ``http://[a``.
 
     >>> join_url("https://a.example/b", "c"), join_url("https://a.example/b", "http://[c")
     ('https://a.example/c', 'http://[c')
@@ -61,7 +62,7 @@ def join_url(base: str, address: str) -> str:
 
 
 def url_path(address: str) -> str:
-    """Return the path of *address*; empty where it is no address.
+    """Return the path of *address*; empty if it is not a URL.
 
     >>> url_path("https://a.example/b/c.json?d"), url_path("http://[a")
     ('/b/c.json', '')

@@ -1,4 +1,4 @@
-"""Quiet hours: the time of day in which a registry is not to be asked."""
+"""Parse quiet hours, the time of day in which a registry must not be requested."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ _FORM = re.compile(r"\s*(\d\d):(\d\d)\s*-\s*(\d\d):(\d\d)\s*\Z", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class QuietHours:
-    """From *start* to *end* in UTC, every day; the end may lie on the day after."""
+    """Daily quiet hours from *start* to *end* in UTC; *end* may be on the next day."""
 
     start: time
     end: time
 
     def ends_at(self, now: datetime) -> datetime | None:
-        """Tell when the quiet hours in which *now* lies end; None where it lies in none.
+        """Return when the quiet hours that include *now* end; None outside quiet hours.
 
         >>> parse_quiet_hours("22:00-06:00").ends_at(datetime(2026, 1, 1, 23, 30, tzinfo=UTC))
         datetime.datetime(2026, 1, 2, 6, 0, tzinfo=datetime.timezone.utc)
@@ -37,7 +37,7 @@ class QuietHours:
 
 
 def parse_quiet_hours(text: str) -> QuietHours:
-    """Read ``HH:MM-HH:MM``; raises ValueError where it is no time of day, or the whole of it.
+    """Parse ``HH:MM-HH:MM``; raises ValueError if it is invalid or covers the whole day.
 
     >>> str(parse_quiet_hours("22:00-06:00"))
     '22:00-06:00'

@@ -1,4 +1,4 @@
-"""Replay: a run's replies, given again from the archive as if its registry answered."""
+"""Replay a run's responses from the archive as if its registry answered."""
 
 from __future__ import annotations
 
@@ -14,64 +14,64 @@ from harvesters.errors import ArchiveError, RefusedError
 from harvesters.page_model import SourcePosition
 from journal.store import Store
 
-_PASSING = {408, 425, 429, 500, 502, 503, 504}  # answers after which the same was asked again
+_RETRIED_STATUSES = {408, 425, 429, 500, 502, 503, 504}  # answers after which the same was asked again
 
 
 @dataclass(slots=True)
 class Replay(httpx.BaseTransport):
-    """Answer from the archive of one run, *name*, below *folder*, each address with what it answered then, in turn.
+    """Answer requests from the archive *name* below *folder*: each URL with its archived responses, in order.
 
-    It is the keeper of what it gives too, so that each reply lies where it has lain. *whole* tells that the run met no trouble with its
-    network: then an address that is not there raises ArchiveError, else it is one that did not answer then.
+    It also acts as the archive of what it returns, so that each response keeps its position. *is_complete* means that the run had
+    no network failures: then a URL without a response raises ArchiveError, else it counts as one that did not answer.
     """
 
     folder: Path
     name: str
     store: Store | None = None
-    whole: bool = True
-    _kept: dict[str, deque[ArchivedResponse]] = field(default_factory=dict)
+    is_complete: bool = True
+    _responses: dict[str, deque[ArchivedResponse]] = field(default_factory=dict)
     _last: SourcePosition | None = None
 
     def __post_init__(self) -> None:
-        """Look up what there is; raises ArchiveError where there is no such file."""
-        for it in list_responses(self.folder, self.name, self.store):
-            self._kept.setdefault(it.url, deque()).append(it)
+        """Load the list of responses; raises ArchiveError if the file is missing."""
+        for response in list_responses(self.folder, self.name, self.store):
+            self._responses.setdefault(response.url, deque()).append(response)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Give the next reply that came from the request's address."""
-        its = self._kept.get(str(request.url))
-        if not its:
-            if not self.whole:
+        """Return the next response of the request's URL."""
+        responses = self._responses.get(str(request.url))
+        if not responses:
+            if not self.is_complete:
                 raise RefusedError(f"{request.url}: it did not answer when the archive {self.name} was kept")
             cure = "`stocktake harvest --full` asks the registry itself"
             raise ArchiveError(f"{request.url} is not in the archive {self.name}, as when the source or a protocol has changed; {cure}")
-        it = _next(its)
-        self._last = it.position
-        return httpx.Response(it.status, headers=list(it.headers), stream=_Body(self.folder, it.position))
+        response = _next(responses)
+        self._last = response.position
+        return httpx.Response(response.status, headers=list(response.headers), stream=_Body(self.folder, response.position))
 
     def write_response(self, url: str, status: int, headers: list[tuple[str, str]], content: bytes) -> SourcePosition:
-        """Tell where the reply lies that was given last."""
+        """Return the position of the last response."""
         assert self._last is not None
         return self._last
 
     def write_file(self, url: str, status: int, headers: list[tuple[str, str]], path: Path) -> SourcePosition:
-        """Tell where the reply lies that was given last."""
+        """Return the position of the last response."""
         assert self._last is not None
         return self._last
 
 
-def _next(its: deque[ArchivedResponse]) -> ArchivedResponse:
-    """Give the next reply; one after which the same was asked again is passed over, and the last one stays."""
-    while len(its) > 1 and its[0].status in _PASSING:
-        its.popleft()
-    return its.popleft() if len(its) > 1 else its[0]
+def _next(responses: deque[ArchivedResponse]) -> ArchivedResponse:
+    """Return the next response; one after which the request was retried is skipped, and the last one is repeated."""
+    while len(responses) > 1 and responses[0].status in _RETRIED_STATUSES:
+        responses.popleft()
+    return responses.popleft() if len(responses) > 1 else responses[0]
 
 
 class _Body(httpx.SyncByteStream):
-    """A reply's body, piece by piece from the archive."""
+    """A response's body, read from the archive in chunks."""
 
-    def __init__(self, folder: Path, at: SourcePosition) -> None:
-        self._folder, self._at = folder, at
+    def __init__(self, folder: Path, position: SourcePosition) -> None:
+        self._folder, self._at = folder, position
 
     def __iter__(self) -> Iterator[bytes]:
         with open_body(self._folder, self._at) as body:

@@ -1,4 +1,4 @@
-"""Sources: a registry's card, read from TOML and checked, frozen."""
+"""Read source definitions from TOML and validate them."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")  # a path segment of every IRI,
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the guard lets pass, shares from 0 to 1, and how long a vanished record is served.
+    """The guard's limits: shares from 0 to 1, and how long a vanished record stays published.
 
-    *expect* is the fewest records of a full run; *vanished*, *changed* and *reidentified* are the largest shares of the published
-    records, *withheld* that of those that came. A vanished record is gone at a complete sweep that misses it when *sweeps*
-    sweeps after the first have missed it, or when *grace* days have passed, whichever comes first.
+    *expect* is the minimum number of records of a full harvest; *vanished*, *changed* and *reidentified* are the maximum shares of
+    the published records, *withheld* that of the received ones. A vanished record is deleted by a full harvest that does not see it
+    if *sweeps* full harvests after the first did not see it, or if *grace* days have passed, whichever comes first.
     """
 
     expect: float = 1
@@ -41,9 +41,9 @@ SHARES = ("vanished", "changed", "reidentified", "withheld")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A registry's card. *every* is a cron line in UTC, *pause* the seconds between requests to its host.
+    """A source definition. *every* is a cron expression in UTC, *pause* the number of seconds between requests to its host.
 
-    In *quiet* hours nothing is asked; *grant* says who let us in, in writing, where robots.txt does not.
+    No requests are sent during *quiet* hours; *grant* names who permitted access, in writing, against robots.txt.
     """
 
     name: str
@@ -72,7 +72,7 @@ _NEEDED = ("title", "protocol", "mapping", "url", "licence")
 
 
 def load(card: Path) -> Source:
-    """Read a card; the file's stem is the source's name. Raises SourceDefinitionError, which names the file, the key and the cure."""
+    """Read a source definition; the file's stem is the source's name. Raises SourceDefinitionError with file, key and remedy."""
     try:
         table = tomllib.loads(card.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -81,7 +81,7 @@ def load(card: Path) -> Source:
 
 
 def load_all(folder: Path) -> list[Source]:
-    """Read all cards of *folder*, by name; raises SourceDefinitionError at the first wrong one or where the folder is missing."""
+    """Read all source definitions of *folder*, by name; raises SourceDefinitionError at the first invalid one or if *folder* is missing."""
     if not folder.is_dir():
         raise SourceDefinitionError(
             f"{folder}: no such directory; set STOCKTAKE_SOURCES or --sources to the directory of source definitions"
@@ -90,7 +90,7 @@ def load_all(folder: Path) -> list[Source]:
 
 
 def parse(name: str, table: Mapping[str, Any], where: str) -> Source:
-    """Check a card's table; *where* begins every message."""
+    """Validate a source definition's table; *where* begins every message."""
     if not _NAME.match(name):
         raise SourceDefinitionError(f"{where}: the name {name!r} is part of every IRI: use a to z, 0 to 9 and hyphens")
     for key in table:

@@ -1,1 +1,1 @@
-"""The hall: the ordered log of changes, the only thing that the wings share."""
+"""The ordered log of changes, shared by harvesters and publisher."""

@@ -1,4 +1,4 @@
-"""Entry: one committed run as an RDF Patch file, gzip, whose id is the hash of all that follows it.
+"""Read and write entries: one committed run as a gzipped RDF Patch file, whose id is the hash of all that follows it.
 
 The format is that of Apache Jena's RDF Delta (https://afs.github.io/rdf-delta/rdf-patch.html): header rows
 ``H id``, ``H prev``, ``H run``, ``H time``; then ``TX .``, rows ``A`` and ``D`` with a quad each, ``TC .``.
@@ -39,16 +39,16 @@ class Entry:
     path: Path
 
     def rows(self) -> Iterator[str]:
-        """Give the rows ``A <s> <p> <o> <g> .`` and ``D ...`` in their order, without line ends.
+        """Yield the rows ``A <s> <p> <o> <g> .`` and ``D ...`` in order, without line ends.
 
-        Raises ChainError where the file is torn.
+        Raises ChainError if the file is incomplete.
         """
         for line in self.lines():
             if line.startswith(b"A ") or line.startswith(b"D "):
                 yield line[:-1].decode()
 
     def lines(self) -> Iterator[bytes]:
-        """Give all lines of the patch as bytes with their line ends; a torn file raises ChainError."""
+        """Yield all lines of the patch as bytes with their line ends; an incomplete file raises ChainError."""
         try:
             with igzip.open(self.path, "rb") as file:
                 yield from file
@@ -69,9 +69,9 @@ class Entry:
 
 
 def read_header(path: Path, number: int | None = None) -> Entry:
-    """Read an entry's header rows; *number* is the entry's, None where the file's name says it.
+    """Read an entry's header rows; *number* is the entry's, None to take it from the file's name.
 
-    Raises ChainError where the rows are not those of an entry: an id, a run and a time in UTC, each once.
+    Raises ChainError if the rows are not those of an entry: an id, a run and a time in UTC, each once.
     """
     values: dict[str, str] = {}
     try:
@@ -100,11 +100,11 @@ def _parse_time(text: str) -> datetime:
 
 
 def write(path: Path, blocks: Iterable[str], previous: str | None, run: str, time: datetime) -> str:
-    """Write a patch to *path* and give its id; *blocks* are texts of one or more rows without the last line end.
+    """Write a patch to *path* and return its id; *blocks* are texts of one or more rows without the last line end.
 
-    Raises JournalError where *run* is not a name that ``read_header`` takes.
+    Raises JournalError if *run* is not a valid run name.
 
-    The id stands in a gzip member of its own before the body's, since it is known only after the body.
+    The id is in a gzip member of its own before the body's, since it is known only after the body.
     """
     if not _RUN.match(run):
         raise JournalError(f"{run!r} is not the name of a run; use ASCII letters, digits, dots, hyphens and underscores")
@@ -137,7 +137,7 @@ def _lines(blocks: Iterable[str], previous: str | None, run: str, time: datetime
 
 
 def _gathered(texts: Iterable[str]) -> Iterator[bytes]:
-    """Gather texts, each ended by a line end, into blocks worth compressing."""
+    """Join texts, each ended by a line end, into blocks worth compressing."""
     waiting: list[str] = []
     size = 0
     for text in texts:

@@ -1,4 +1,4 @@
-"""The log: a folder of entries, numbered without gaps, each naming the hash of the one before."""
+"""Keep the journal: a folder of entries, numbered without gaps, each with the hash of the previous one."""
 
 from __future__ import annotations
 
@@ -20,39 +20,39 @@ from journal.store import PATIENCE, Store, peek
 from journal.store import read as read_store
 from journal.verification import verify_file
 
-_ROOM = "journal"  # the journal's folder in a store
-_LARGEST = 1 << 40  # bytes of an entry when unpacked: who may write the store is trusted not to fill our disk
-_COMING = "coming"  # where what is fetched lies until it is proved
-_LOOK = 1.0  # seconds between two looks into a store
+_STORE_FOLDER = "journal"  # the journal's folder in a store
+_MAX_ENTRY_BYTES = 1 << 40  # bytes of an entry when unpacked: who may write the store is trusted not to fill our disk
+_INCOMING_FOLDER = "coming"  # where what is fetched lies until it is proved
+_REFRESH_SECONDS = 1.0  # seconds between two looks into a store
 
 
-def _open() -> None:
-    """Let every run pass."""
+def _no_fence() -> None:
+    """Accept every run."""
 
 
 class Journal:
-    """The ordered log of changes in *folder*, which is made when missing; readers and one writer at a time may share it."""
+    """The ordered log of changes in *folder*, which is created if missing; readers and one writer at a time may share it."""
 
     def __init__(self, folder: Path, patience: float = PATIENCE) -> None:
-        """Open the journal in *folder*; a writer waits *patience* seconds for a store that is out of reach."""
+        """Open the journal in *folder*; a writer waits up to *patience* seconds for an unavailable object store."""
         self.folder = folder
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise _unwritten(folder, error) from error
+            raise _write_error(folder, error) from error
         self.store = read_store(folder, patience)
         self.store_error = ""  # why the store could not be looked into last, "" where it could
         self._refreshed_at = -inf
 
     @property
     def head(self) -> Entry | None:
-        """Give the newest entry, None while there is none."""
+        """Return the newest entry, None if there is none."""
         self._pull()
         numbers = self._numbers()
         return read_header(self._path(numbers[-1])) if numbers else None
 
     def entries(self, after: int = 0) -> Iterator[Entry]:
-        """Give the entries numbered above *after*, in order; raise ChainError at a gap."""
+        """Yield the entries with numbers above *after*, in order; raises ChainError at a gap."""
         self._pull()
         for expected, number in enumerate((n for n in self._numbers() if n > after), after + 1):
             if number != expected:
@@ -60,7 +60,7 @@ class Journal:
             yield read_header(self._path(number))
 
     def entry(self, number: int) -> Entry | None:
-        """Give the entry *number*, None where there is none."""
+        """Return the entry *number*, None if there is none."""
         path = self._path(number)
         if not path.exists():
             self._pull()
@@ -68,25 +68,25 @@ class Journal:
 
     @property
     def change_token(self) -> int:
-        """Give a number that changes when an entry comes, for who follows; what is new in a store is fetched first."""
+        """Return a number that changes when an entry is added; new entries of the object store are downloaded first."""
         self._pull()
         return self.folder.stat().st_mtime_ns
 
     def refresh(self) -> None:
-        """Fetch new entries from the store, if there is one; wait for it, and raise JournalWriteError if it does not answer in time."""
+        """Download new entries from the object store, if there is one; waits for it, and raises JournalWriteError on a timeout."""
         if self.store:
             self._fetch(self.store, wait=True)
 
-    def append(self, blocks: Iterable[str], *, run: str, time: datetime, fence: Callable[[], None] = _open) -> Entry:
-        """Commit one run: write its rows beside, then give them the next number; all of it is there or nothing.
+    def append(self, blocks: Iterable[str], *, run: str, time: datetime, fence: Callable[[], None] = _no_fence) -> Entry:
+        """Commit one run: write its rows to a temporary file, then give it the next number; the commit is atomic.
 
         A block is one or more rows ``A <s> <p> <o> <g> .`` or ``D ...``, joined by line ends, without the last. *fence* is called
         before the entry gets its number, and raises if the run must no longer be committed. Raises JournalWriteError if the folder
         cannot be written, ReadOnlyMirrorError if the journal is a mirror, and ChainError if the store's newest entry is not our head.
         """
-        if of := mirror_origin.read(self.folder):
-            told = "harvest into a data folder of its own"
-            raise ReadOnlyMirrorError(f"journal {self.folder} is a mirror of {of.url}, so run {run} is not written to it; {told}")
+        if mirrored := mirror_origin.read(self.folder):
+            message = "harvest into a data folder of its own"
+            raise ReadOnlyMirrorError(f"journal {self.folder} is a mirror of {mirrored.url}, so run {run} is not written to it; {message}")
         with self._locked():
             self.check_store()
             head = self.head
@@ -97,29 +97,29 @@ class Journal:
                 write(part, blocks, head.id if head else None, run, time)
                 fence()
                 if self.store:
-                    self.store.add(f"{_ROOM}/{path.name}", part)
+                    self.store.add(f"{_STORE_FOLDER}/{path.name}", part)
                 _link_durably(part, path)
                 self._mark_verified(path)
             except FileExistsError as error:
                 raise JournalWriteError(f"journal {self.folder}: another writer has taken number {number}; run {run} again") from error
             except OSError as error:
-                told = f"journal {self.folder}: run {run} could not be written: {error.strerror or error}"
-                raise JournalWriteError(f"{told}; make room or mend the folder, then run again") from error
+                message = f"journal {self.folder}: run {run} could not be written: {error.strerror or error}"
+                raise JournalWriteError(f"{message}; make room or mend the folder, then run again") from error
             finally:
                 with suppress(OSError):  # ``mend`` clears what is left
                     part.unlink(missing_ok=True)
                     part.with_suffix(".body").unlink(missing_ok=True)
             return read_header(path)
 
-    def append_verified(self, part: Path, most: int) -> Entry:
+    def append_verified(self, part: Path, max_bytes: int) -> Entry:
         """Move the file *part*, on the same file system, into place as the next entry, after checking it.
 
-        *most* limits its uncompressed bytes. Raises ChainError or ForkError if a check fails, and JournalWriteError; the file then stays.
+        *max_bytes* limits its uncompressed size. Raises ChainError, ForkError or JournalWriteError; the file then stays.
         """
         with self._locked():
             head = self.head
             path = self._path(head.number + 1 if head else 1)
-            verify_file(part, head.number + 1 if head else 1, head.id if head else None, most)
+            verify_file(part, head.number + 1 if head else 1, head.id if head else None, max_bytes)
             try:
                 _rename_durably(part, path)
                 self._mark_verified(path)
@@ -128,30 +128,30 @@ class Journal:
             return read_header(path)
 
     def recover(self) -> Path | None:
-        """Clear what a crash left behind: part files go, and a torn last entry is set aside; give its new path or None.
+        """Clean up after a crash: delete temporary files, and move an incomplete last entry aside; return its new path or None.
 
-        Call it at the start of a writer, before anything reads the head.
+        Call it when a writer starts, before the head is read.
         """
         with self._locked():
-            for left in [*self.folder.glob("*.part"), *self.folder.glob("*.body")]:
-                left.unlink()
+            for leftover in [*self.folder.glob("*.part"), *self.folder.glob("*.body")]:
+                leftover.unlink()
             numbers = self._numbers()
             if not numbers:
                 return None
             last = self._path(numbers[-1])
-            if self._verified_mark() == _mark(last):
+            if self._verified_mark() == _verified_mark_of(last):
                 return None
             try:
                 read_header(last).check()
                 self._mark_verified(last)
             except ChainError:
-                aside = last.with_name(last.name + ".torn")
-                last.replace(aside)
-                return aside
+                torn = last.with_name(last.name + ".torn")
+                last.replace(torn)
+                return torn
         return None
 
     def verify(self) -> int:
-        """Check every entry and the chain; give the number of entries, raise ChainError at the first fault."""
+        """Check every entry and the chain; return the number of entries, raise ChainError at the first fault."""
         previous, count = None, 0
         for entry in self.entries():
             entry.check()
@@ -161,8 +161,8 @@ class Journal:
         return count
 
     def _pull(self) -> None:
-        """Fetch what is new in the store from time to time; while it does not answer, what is here is all that can be told."""
-        if self.store and monotonic() - self._refreshed_at >= _LOOK:
+        """Download new entries from the object store at intervals; if it does not answer, the local entries are used."""
+        if self.store and monotonic() - self._refreshed_at >= _REFRESH_SECONDS:
             try:
                 self._fetch(self.store)
                 self.store_error = ""
@@ -170,24 +170,27 @@ class Journal:
                 self.store_error = str(error)
 
     def check_store(self) -> None:
-        """Fetch what is new in the store, and raise ChainError unless its newest entry is then ours; nothing is done without a store.
+        """Download new entries from the object store, and raise ChainError unless its newest entry is then ours; does nothing without one.
 
-        So nothing is written after another installation's journal, after an entry that is cut short, or into a gap.
+        So nothing is written after another installation's journal, after an incomplete entry, or into a gap.
         """
         self.refresh()
         if self.store:
             self._compare(self.store, self.head)
 
     def _compare(self, store: Store, head: Entry | None) -> None:
-        where, number = f"{store.url}/{_ROOM}", head.number if head else 0
-        names = (name.removesuffix(SUFFIX) for name in store.names(_ROOM, wait=True) if name.endswith(SUFFIX))
+        where, number = f"{store.url}/{_STORE_FOLDER}", head.number if head else 0
+        names = (name.removesuffix(SUFFIX) for name in store.names(_STORE_FOLDER, wait=True) if name.endswith(SUFFIX))
         newest = max((int(name) for name in names if name.isdigit()), default=0)
         if newest > number:
             cure = "restore it from a backup or a mirror, then run again"
             raise ChainError(f"{where} has entry {newest}, but entry {number + 1} is missing or cannot follow entry {number}; {cure}")
         if head is None:
             return
-        there, cure = store.peek(f"{_ROOM}/{head.path.name}"), f"put the entries of {self.folder} back there, or use an empty data folder"
+        there, cure = (
+            store.peek(f"{_STORE_FOLDER}/{head.path.name}"),
+            f"put the entries of {self.folder} back there, or use an empty data folder",
+        )
         if there is None:
             raise ChainError(f"{where} has no entry {number}, which is {head.id} in {self.folder}: it was emptied or replaced; {cure}")
         if there != peek(head.path):
@@ -197,27 +200,27 @@ class Journal:
             )
 
     def _fetch(self, store: Store, *, wait: bool = False) -> None:
-        """Ask the store for the number after our own last one, so that its age costs nothing, and prove what comes."""
+        """Request the number after our last one, so that the cost does not grow with the journal, and verify what is downloaded."""
         self._refreshed_at = monotonic()
         number = max(self._numbers(), default=0)
         last = read_header(self._path(number)).id if number else None
-        room = self.folder / _COMING  # apart, so that a look that finds nothing changes no ``stamp``
-        room.mkdir(exist_ok=True)
-        got = room / f"{os.getpid()}-{get_ident()}"  # others may fetch it at the same time
-        while store.get(f"{_ROOM}/{self._path(number + 1).name}", got, wait=wait):
+        folder = self.folder / _INCOMING_FOLDER  # apart, so that a look that finds nothing changes no ``stamp``
+        folder.mkdir(exist_ok=True)
+        part = folder / f"{os.getpid()}-{get_ident()}"  # others may fetch it at the same time
+        while store.get(f"{_STORE_FOLDER}/{self._path(number + 1).name}", part, wait=wait):
             number += 1
             try:
-                verify_file(got, number, last, _LARGEST)
+                verify_file(part, number, last, _MAX_ENTRY_BYTES)
             except ChainError as error:
                 cure = "restore that entry from a backup or a mirror; if the store is another installation's, use another one"
-                raise type(error)(f"{store.url}/{_ROOM}: {error}; {cure}") from error
-            _rename_durably(got, self._path(number))
+                raise type(error)(f"{store.url}/{_STORE_FOLDER}: {error}; {cure}") from error
+            _rename_durably(part, self._path(number))
             last = read_header(self._path(number)).id
 
     def _mark_verified(self, path: Path) -> None:
-        """Note that an entry is whole, so that the next start need not read it again; a note that is lost costs only time."""
+        """Record that an entry is complete, so that the next start need not read it again; losing the record costs only time."""
         with suppress(OSError):
-            (self.folder / "sound").write_text(_mark(path))
+            (self.folder / "sound").write_text(_verified_mark_of(path))
 
     def _verified_mark(self) -> str | None:
         try:
@@ -237,45 +240,45 @@ class Journal:
         try:
             lock = (self.folder / "lock").open("w")
         except OSError as error:
-            raise _unwritten(self.folder, error) from error
+            raise _write_error(self.folder, error) from error
         with lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
 
-def _unwritten(folder: Path, error: OSError) -> JournalWriteError:
+def _write_error(folder: Path, error: OSError) -> JournalWriteError:
     return JournalWriteError(f"journal {folder} cannot be written: {error.strerror}; make room or mend the folder, then run again")
 
 
 def _id_of(start: bytes) -> str:
-    """Return the id that stands in the first bytes of an entry, or what stands there instead."""
+    """Return the id in the first bytes of an entry, or a description of what is there instead."""
     try:
         return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(start, 200).decode()[len("H id <urn:sha256:") :].partition(">")[0]
     except (zlib.error, UnicodeDecodeError):
         return "no entry of a journal"
 
 
-def _mark(path: Path) -> str:
+def _verified_mark_of(path: Path) -> str:
     return f"{path.name} {path.stat().st_size}"
 
 
 def _link_durably(part: Path, path: Path) -> None:
-    """Give a file its place for good; raises FileExistsError where another has it, whatever lock was thought to be held."""
+    """Link a file to its final path and sync it; raises FileExistsError if the path exists, whatever locks are assumed."""
     with part.open("rb") as file:
         os.fsync(file.fileno())
     os.link(part, path)
-    _settle(path.parent)
+    _sync_directory(path.parent)
 
 
 def _rename_durably(part: Path, path: Path) -> None:
     with part.open("rb") as file:
         os.fsync(file.fileno())
     part.rename(path)
-    _settle(path.parent)
+    _sync_directory(path.parent)
 
 
-def _settle(at: Path) -> None:
-    folder = os.open(at, os.O_RDONLY)
+def _sync_directory(path: Path) -> None:
+    folder = os.open(path, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:

@@ -1,4 +1,4 @@
-"""Origin: whose journal a journal is a copy of; a mirror says so in a file beside its entries, which both wings read."""
+"""Store whose journal a mirror copies, in a file beside its entries."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NAME = "origin.json"
 class RefusedEntry:
     """An entry of the origin that failed a check of the mirror, at *time* (UTC), for *reason*.
 
-    *file* is where it is quarantined, in the data folder; *etag* is what the origin calls it, None where it does not say.
+    *file* is its path in quarantine, in the data folder; *etag* is its ETag at the origin, None if it sent none.
     """
 
     number: int
@@ -30,8 +30,8 @@ class RefusedEntry:
 class Origin:
     """The Stocktake at *url* whose IRIs begin with *base*.
 
-    *head* is the number of its newest entry when it was last asked, at *asked* (UTC, "" before the first answer); *trouble* tells why
-    the mirror could not follow it then, "" where it could. *refused* is the entry that the mirror does not take, None where there is none.
+    *head* is the number of its newest entry at the last request, at *asked* (UTC, "" before the first answer); *trouble* is why
+    the mirror could not follow it then, "" if it could. *refused* is the entry that failed a check, None if there is none.
     """
 
     url: str
@@ -43,7 +43,7 @@ class Origin:
 
 
 def read(folder: Path) -> Origin | None:
-    """Give the origin of the journal in *folder*, None where the journal is no mirror; raises JournalError where that cannot be told."""
+    """Return the origin of the journal in *folder*, None if the journal is not a mirror; raises JournalError if the file is invalid."""
     try:
         values = json.loads((folder / NAME).read_bytes())
         refused = values.pop("refused", None)
@@ -55,7 +55,7 @@ def read(folder: Path) -> Origin | None:
 
 
 def write(folder: Path, origin: Origin) -> None:
-    """Note the origin; the file is replaced whole."""
+    """Store the origin; the file is replaced atomically."""
     part = folder / f"{NAME}.new"
     with part.open("w", encoding="utf-8") as file:
         json.dump(asdict(origin), file)

@@ -1,4 +1,4 @@
-"""Failures that repeat while something is out of reach: logged once, counted, and closed by one line when they are over."""
+"""Log a repeated failure once, count it, and log its end."""
 
 from __future__ import annotations
 

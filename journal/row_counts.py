@@ -1,4 +1,4 @@
-"""Tally: how many rows an entry adds and removes, and how long it is unpacked; counted once, since an entry never changes."""
+"""Count the rows that an entry adds and removes, and its uncompressed size; cached, since an entry never changes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BLOCK = 1 << 20  # bytes unpacked at once
 
 
 class RowCounts(NamedTuple):
-    """*size* is the length of the plain patch in bytes."""
+    """*size* is the length of the uncompressed patch in bytes."""
 
     added: int
     removed: int
@@ -23,7 +23,7 @@ class RowCounts(NamedTuple):
 
 
 def count_rows(entry: Entry) -> RowCounts:
-    """Count an entry's rows, some 500 MB of plain patch a second; raises ChainError where the file is torn."""
+    """Count an entry's rows, some 500 MB of uncompressed patch a second; raises ChainError if the file is incomplete."""
     return _count(entry.path, entry.id)
 
 

@@ -1,7 +1,7 @@
-"""Store: the place that machines share, at any address that fsspec knows, such as ``s3://bucket/stocktake``; folders are copies of it.
+"""Share a journal between machines in an object store, at any URL that fsspec supports, such as ``s3://bucket/stocktake``.
 
-Nothing in it but the status is ever changed: a name is given once, by a conditional put, so that of two writers one is told, and what is
-half written has no name. Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+Nothing in it but the status is ever changed: a name is written once, by a conditional put, so that the second of two writers fails, and
+partial uploads have no name. Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ NAME = "store.json"  # beside the journal's entries: where they lie
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """The store at *url*; every method raises JournalWriteError where it does not answer.
+    """The object store at *url*; every method raises JournalWriteError if it does not answer.
 
-    Whoever writes waits up to *patience* seconds while it is out of reach; readers never wait.
+    Writers wait up to *patience* seconds while it is unavailable; readers never wait.
     """
 
     url: str
     patience: float = PATIENCE
 
     def add(self, name: str, path: Path) -> None:
-        """Put a file under a name that is new. Raises FileExistsError where the name is taken by other content."""
+        """Upload a file under a new name. Raises FileExistsError if the name exists with other content."""
         system, root = _system(self.url)
         tries = 0
 
@@ -49,7 +49,7 @@ class Store:
             if system.async_impl:
                 system.put_file(str(path), f"{root}/{name}", mode="create")
             else:
-                _beside(system, path, f"{root}/{name}")
+                _put_without_condition(system, path, f"{root}/{name}")
 
         try:
             self._retry(put)
@@ -57,12 +57,12 @@ class Store:
             if tries == 1 or self.peek(name) != peek(path):  # a put that succeeded, and whose answer was lost, is no conflict
                 raise
         except Exception as error:
-            if not _theirs(error):
+            if not _is_store_error(error):
                 raise
-            raise self._trouble(name, error) from error
+            raise self._error(name, error) from error
 
     def peek(self, name: str) -> tuple[int, bytes] | None:
-        """Return the length of what lies under a name and its first PEEK bytes, None where there is nothing."""
+        """Return the length of an object and its first PEEK bytes, None if it does not exist."""
         system, root = _system(self.url)
         try:
             size = int(self._retry(lambda: system.size(f"{root}/{name}")))
@@ -70,12 +70,12 @@ class Store:
         except FileNotFoundError:
             return None
         except Exception as error:
-            if not _theirs(error):
+            if not _is_store_error(error):
                 raise
-            raise self._trouble(name, error) from error
+            raise self._error(name, error) from error
 
     def replace(self, name: str, path: Path) -> None:
-        """Put a file in the place of what lies under a name: the status, which alone is ever replaced; readers see the old or the new."""
+        """Replace an object: the status, the only one that is ever replaced; readers see the old or the new one."""
         system, root = _system(self.url)
         try:
             if system.async_impl:
@@ -86,12 +86,12 @@ class Store:
                 system.put_file(str(path), part)
                 system.mv(part, f"{root}/{name}")
         except Exception as error:
-            if not _theirs(error):
+            if not _is_store_error(error):
                 raise
-            raise self._trouble(name, error) from error
+            raise self._error(name, error) from error
 
     def get(self, name: str, path: Path, *, wait: bool = False) -> bool:
-        """Fetch what lies under a name into *path*; False where there is nothing. With *wait* it waits as a writer does."""
+        """Download an object to *path*; return False if it does not exist. With *wait* it waits as a writer does."""
         system, root = _system(self.url)
         try:
             if wait:
@@ -103,13 +103,13 @@ class Store:
             return False
         except Exception as error:
             path.unlink(missing_ok=True)
-            if not _theirs(error):
+            if not _is_store_error(error):
                 raise
-            raise self._trouble(name, error) from error
+            raise self._error(name, error) from error
         return True
 
     def names(self, folder: str, *, wait: bool = False) -> list[str]:
-        """List the names in a folder, sorted. With *wait* it waits as a writer does."""
+        """Return the names in a folder, sorted. With *wait* it waits as a writer does."""
         system, root = _system(self.url)
 
         def listed() -> list[str]:
@@ -121,12 +121,12 @@ class Store:
         except FileNotFoundError:
             return []
         except Exception as error:
-            if not _theirs(error):
+            if not _is_store_error(error):
                 raise
-            raise self._trouble(folder, error) from error
+            raise self._error(folder, error) from error
 
     def _retry(self, call: Callable[[], T]) -> T:
-        """Call again, with growing pauses, while the store is out of reach, up to *patience* seconds; then raise its error."""
+        """Retry, with growing pauses, while the store is unavailable, up to *patience* seconds; then raise its error."""
         outage = Outage("object store does not answer; retrying", "object store answers again")
         end, pause = monotonic() + self.patience, 0.5
         while True:
@@ -142,7 +142,7 @@ class Store:
             sleep(pause)
             pause = min(pause * 2, 5.0)
 
-    def _trouble(self, name: str, error: Exception) -> JournalWriteError:
+    def _error(self, name: str, error: Exception) -> JournalWriteError:
         if isinstance(error, PermissionError):
             cure = "give these keys the permission to list, read and write there"
         elif isinstance(error, FileNotFoundError):
@@ -159,17 +159,17 @@ def peek(path: Path) -> tuple[int, bytes]:
 
 
 def _is_outage(error: Exception) -> bool:
-    """Return whether a store's error may pass by itself: not a missing or taken name, or a missing permission."""
-    return _theirs(error) and not isinstance(error, (FileExistsError, FileNotFoundError, PermissionError, NotADirectoryError))
+    """Return whether a store's error may be temporary: not a missing or existing name, or a missing permission."""
+    return _is_store_error(error) and not isinstance(error, (FileExistsError, FileNotFoundError, PermissionError, NotADirectoryError))
 
 
-def _theirs(error: Exception) -> bool:
-    """Tell a store's own errors, whose classes are known only where its package is installed, from faults of ours."""
+def _is_store_error(error: Exception) -> bool:
+    """Return whether an error is the store's, whose classes are known only if its package is installed, and not a bug of ours."""
     return isinstance(error, OSError) or type(error).__module__.partition(".")[0] in _THEIRS
 
 
-def _beside(system: Any, path: Path, name: str) -> None:
-    """Put a file into a system that has no conditional put: written beside, then linked or moved where the name is free."""
+def _put_without_condition(system: Any, path: Path, name: str) -> None:
+    """Upload a file to a system without conditional put: under a temporary name, then moved if the name is free."""
     system.makedirs(name.rpartition("/")[0], exist_ok=True)
     part = f"{name}.{path.name}.part"
     system.put_file(str(path), part)
@@ -193,7 +193,7 @@ def _system(url: str) -> tuple[Any, str]:
 
 
 def read(folder: Path, patience: float = PATIENCE) -> Store | None:
-    """Give the store of the journal in *folder*, None where the folder itself is the journal."""
+    """Return the object store of the journal in *folder*, None if the folder itself is the journal."""
     try:
         return Store(json.loads((folder / NAME).read_bytes())["url"], patience)
     except (FileNotFoundError, NotADirectoryError):
@@ -203,14 +203,14 @@ def read(folder: Path, patience: float = PATIENCE) -> Store | None:
 
 
 def bind_replica(folder: Path, url: str) -> None:
-    """Note that the journal in *folder* is a copy of the one in the store at *url*; raises JournalError where it is another's."""
+    """Record that the journal in *folder* is a copy of the one in the store at *url*; raises JournalError if it belongs to another one."""
     known = read(folder)
     if known and known.url != url.rstrip("/"):
         raise JournalError(f"{folder} is a copy of the journal in {known.url}, not in {url}; use another data folder")
     if known is None:
         if any(folder.glob("*.gz")):
-            told = f"use an empty data folder, and put its entries into {url}/journal yourself"
-            raise JournalError(f"{folder} holds a journal of its own; {told}")
+            remedy = f"use an empty data folder, and put its entries into {url}/journal yourself"
+            raise JournalError(f"{folder} holds a journal of its own; {remedy}")
         folder.mkdir(parents=True, exist_ok=True)
         part = folder / f"{NAME}.new"
         part.write_text(json.dumps({"url": url.rstrip("/")}))

@@ -1,1 +1,1 @@
-"""The words: ontology, schemes, crosswalks, the one model and the only writer of triples."""
+"""The vocabulary: ontology, schemes, crosswalks, the data model and the only writer of triples."""

@@ -98,7 +98,7 @@ def _first_description(graph_reader: GraphReader) -> list[tuple[str, str | None]
 def _identifiers(graph_reader: GraphReader, key: str) -> tuple[str, ...]:
     identifiers = [*graph_reader.words(iri("dct:identifier"))]
     for term in graph_reader.graph.all(graph_reader.graph.subject, iri("adms:identifier")):
-        identifiers += graph_reader.words(iri("skos:notation"), of=term) or [graph_reader.word(term)]
+        identifiers += graph_reader.words(iri("skos:notation"), node=term) or [graph_reader.word(term)]
     return unique_non_contact(text for text in identifiers if text != key)
 
 
@@ -106,7 +106,7 @@ def _pages(graph_reader: GraphReader) -> tuple[str, ...]:
     """Return the landing pages, else the addresses of the files."""
     pages = graph_reader.links(*_PAGES)
     files = graph_reader.graph.all(graph_reader.graph.subject, iri("dcat:distribution"))
-    return unique_non_contact(pages or [link for file in files for link in graph_reader.links(*_FILES, of=file)])
+    return unique_non_contact(pages or [link for file in files for link in graph_reader.links(*_FILES, node=file)])
 
 
 def _licence(graph_reader: GraphReader) -> str | None:
@@ -115,7 +115,7 @@ def _licence(graph_reader: GraphReader) -> str | None:
     if links:
         return links[0]
     files = graph_reader.graph.all(graph_reader.graph.subject, iri("dcat:distribution"))
-    licences = {tuple(graph_reader.links(iri("dct:license"), of=file)[:1]) for file in files}
+    licences = {tuple(graph_reader.links(iri("dct:license"), node=file)[:1]) for file in files}
     if len(licences) == 1 and (only := licences.pop()):
         return only[0]
     return graph_reader.first(iri("dct:license"))
@@ -142,7 +142,7 @@ def _class_fields(kind: type[Resource], graph_reader: GraphReader) -> dict[str, 
 def _period(graph_reader: GraphReader) -> tuple[str | None, str | None]:
     """Return the first period in dct:temporal (a node with a start or an end, or an interval as text), else the resource's own."""
     for term in graph_reader.graph.all(graph_reader.graph.subject, *_TEMPORAL):
-        start, end = graph_reader.date(*_START, of=term), graph_reader.date(*_END, of=term)
+        start, end = graph_reader.date(*_START, node=term), graph_reader.date(*_END, node=term)
         if start or end:
             return start, end
         if period := parse_interval(graph_reader.word(term)):

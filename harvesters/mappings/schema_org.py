@@ -139,7 +139,7 @@ def _identifiers(graph_reader: GraphReader) -> list[str]:
     """Return the identifiers, also those written as a PropertyValue."""
     identifiers: list[str] = []
     for term in graph_reader.graph.all(graph_reader.graph.subject, *_iris("identifier")):
-        identifiers += graph_reader.words(*_iris("value"), of=term) or [graph_reader.word(term)]
+        identifiers += graph_reader.words(*_iris("value"), node=term) or [graph_reader.word(term)]
     return identifiers
 
 
@@ -188,11 +188,11 @@ def _class_fields(kind: type[Resource], graph_reader: GraphReader, classes: list
 def _venue(graph_reader: GraphReader) -> Any:
     """Return where an event takes place: the place and its town, or its web address."""
     for place in graph_reader.graph.all(graph_reader.graph.subject, *_iris("location")):
-        names = graph_reader.texts(*_iris("name"), of=place) or (
+        names = graph_reader.texts(*_iris("name"), node=place) or (
             [(graph_reader.word(place), graph_reader.tag)] if graph_reader.word(place) else []
         )
         towns = [text for address in graph_reader.graph.all(place, *_iris("address")) for text, _ in _address(graph_reader, address)]
-        links = [(link, None) for link in graph_reader.links(*_iris("url"), of=place)]
+        links = [(link, None) for link in graph_reader.links(*_iris("url"), node=place)]
         if names or towns:
             name, tag = names[0] if names else (towns.pop(0), graph_reader.tag)
             return parse_name(", ".join(dict.fromkeys([name, *towns])), tag)
@@ -202,7 +202,7 @@ def _venue(graph_reader: GraphReader) -> Any:
 
 
 def _address(graph_reader: GraphReader, address: Any) -> list[tuple[str, str | None]]:
-    parts = graph_reader.texts(*_iris("addressLocality"), of=address)
+    parts = graph_reader.texts(*_iris("addressLocality"), node=address)
     return parts or (
         [(graph_reader.word(address), graph_reader.tag)]
         if graph_reader.word(address) and not graph_reader.graph.properties.get(address)

@@ -1,1 +1,1 @@
-"""Network: the one door to registries, and how each answer is judged."""
+"""Send requests to registries and check their responses."""

@@ -1,8 +1,8 @@
-"""Walls: services that turn programs away before a registry itself is asked, told from outages and from plain denials.
+"""Detect bot protection that blocks programs in front of a registry, as opposed to outages and denials of the registry itself.
 
-Their own words: https://developers.cloudflare.com/cloudflare-challenges/challenge-types/challenge-pages/detect-response/,
-https://docs.aws.amazon.com/waf/latest/developerguide/waf-captcha-and-challenge-actions.html, and the marks that
-https://github.com/EnableSecurity/wafw00f knows them by.
+Documentation: https://developers.cloudflare.com/cloudflare-challenges/challenge-types/challenge-pages/detect-response/,
+https://docs.aws.amazon.com/waf/latest/developerguide/waf-captcha-and-challenge-actions.html, and the marks in
+https://github.com/EnableSecurity/wafw00f.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from urllib.parse import urlsplit
 from harvesters.network.html_detection import is_html
 from harvesters.network.robots import USER_AGENT_TOKEN
 
-_LOOK = 64 * 1024  # bytes of a page in which its marks are looked for
-_TURNED_AWAY = frozenset((401, 403, 405, 406))
-_ASKED = frozenset((200, 202, 429, 503, *_TURNED_AWAY))  # a challenge may come with any of these
+_SCANNED_BYTES = 64 * 1024  # bytes of a page in which its marks are looked for
+_DENIED_STATUSES = frozenset((401, 403, 405, 406))
+_CHALLENGE_STATUSES = frozenset((200, 202, 429, 503, *_DENIED_STATUSES))  # a challenge may come with any of these
 
 
 @dataclass(frozen=True, slots=True)
 class Vendor:
-    """A kind of wall: the headers (a pattern for the value) and the words that give it away.
+    """A vendor of bot protection: the headers (name to pattern of the value) and texts that identify it.
 
-    *asks* are marks of a challenge, which no registry's own answer has; *blocks* are words that tell it only where we were
-    turned away. *rule* is how its owner lets us in; it may hold {host} and {path}.
+    *challenge_marks* are marks of a challenge, which no registry's own response has; *block_marks* count only in a response
+    that denies access. *allow_rule* is the configuration with which its owner allows us; it may contain {host} and {path}.
     """
 
     name: str
@@ -64,28 +64,29 @@ VENDORS = (
 
 
 def detect(status: int, headers: Mapping[str, str], content: bytes) -> Vendor | None:
-    """Tell which wall gave this answer; None where it comes from the registry itself."""
-    if status not in _ASKED:
+    """Return the vendor whose bot protection sent this response; None if the registry itself did."""
+    if status not in _CHALLENGE_STATUSES:
         return None
-    away = status in _TURNED_AWAY
-    page = content[:_LOOK].decode("utf-8", "replace").lower() if away or is_html(content) else ""
-    return next((wall for wall in VENDORS if _marked(wall, headers) or _said(wall, page, away)), None)
+    denied = status in _DENIED_STATUSES
+    page = content[:_SCANNED_BYTES].decode("utf-8", "replace").lower() if denied or is_html(content) else ""
+    return next((wall for wall in VENDORS if _has_header(wall, headers) or _has_mark(wall, page, denied)), None)
 
 
-def _marked(wall: Vendor, headers: Mapping[str, str]) -> bool:
+def _has_header(wall: Vendor, headers: Mapping[str, str]) -> bool:
     return any(re.search(pattern, headers[name], re.IGNORECASE) for name, pattern in wall.headers.items() if name in headers)
 
 
-def _said(wall: Vendor, page: str, away: bool) -> bool:
-    return any(mark in page for mark in (wall.challenge_marks + wall.block_marks if away else wall.challenge_marks))
+def _has_mark(wall: Vendor, page: str, denied: bool) -> bool:
+    return any(mark in page for mark in (wall.challenge_marks + wall.block_marks if denied else wall.challenge_marks))
 
 
 def unblock_instructions(wall: Vendor, address: str, agent: str) -> str:
-    """Write what to send to the publisher: who we are, and the lines that let us in at *address*."""
+    """Return what to send to the publisher: our identity, and the rules that allow us at *address*."""
     parts = urlsplit(address)
-    place = {"host": parts.hostname or "", "path": parts.path or "/"}
-    rule = f" In its firewall: {wall.allow_rule.format(**place)}." if wall.allow_rule else ""
+    placeholders = {"host": parts.hostname or "", "path": parts.path or "/"}
+    rule = f" In its firewall: {wall.allow_rule.format(**placeholders)}." if wall.allow_rule else ""
+    page = placeholders["host"] + placeholders["path"]
     return (
-        f'ask its publisher to allow {place["host"]}{place["path"]} to the User-Agent {USER_AGENT_TOKEN}/; we are "{agent}".{rule}'
-        f' In its robots.txt: "User-agent: {USER_AGENT_TOKEN}" and on the next line "Allow: {place["path"]}".'
+        f'ask its publisher to allow {page} to the User-Agent {USER_AGENT_TOKEN}/; we are "{agent}".{rule}'
+        f' In its robots.txt: "User-agent: {USER_AGENT_TOKEN}" and on the next line "Allow: {placeholders["path"]}".'
     )

@@ -1,4 +1,4 @@
-"""Charsets: which names are those of a text encoding that a registry may declare."""
+"""Check names of charsets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Downloads: a file is brought in pieces, so that memory stays flat and what breaks off goes on where it was."""
+"""Download large files in ranges, so that memory stays flat and interrupted downloads resume."""
 
 from __future__ import annotations
 
@@ -19,55 +19,55 @@ _RANGE = re.compile(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15})\Z", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class _PartialDownload:
-    """What its owner calls the file, and its bytes in all."""
+    """A partial download: the file's ETag and total size in bytes."""
 
     etag: str | None
     total: int
 
 
-def download_resumable(door: Fetch, url: str, path: Path, most: int) -> bool:
-    """Bring the file at *url* to *path*, at most *most* bytes; tell whether a part of it was there from an earlier try.
+def download_resumable(client: Fetch, url: str, path: Path, max_bytes: int) -> bool:
+    """Download the file at *url* to *path*, at most *max_bytes*; return whether an earlier download was resumed.
 
-    Raises FetchError, ParseError where pieces do not fit together, and MirrorError where there is no room.
+    Raises FetchError, ParseError if ranges do not fit together, and MirrorError if the disk is full.
     """
-    known = _known(path)
-    have = path.stat().st_size if known and path.exists() else 0
-    resumed = have > 0
-    while known is None or have < known.total:
-        reply = door.get_range(url, range(have, have + PIECE), known.etag if known else None)
-        start, told = _told(reply)
-        if reply.status == 206 and (start != have or not reply.content or (known is not None and told != known)):
+    known = _load_partial(path)
+    received = path.stat().st_size if known and path.exists() else 0
+    resumed = received > 0
+    while known is None or received < known.total:
+        reply = client.get_range(url, range(received, received + PIECE), known.etag if known else None)
+        start, reported = _read_range(reply)
+        if reply.status == 206 and (start != received or not reply.content or (known is not None and reported != known)):
             discard(path)
             raise ParseError(f"{url}: the pieces of it do not fit together; it is asked for anew next time")
-        with _room(path):
+        with _write_errors(path):
             if known is None or reply.status == 200:
-                _check(url, path, told.total, most)
-                _tag(path).write_text(json.dumps(asdict(told)))
+                _check(url, path, reported.total, max_bytes)
+                _state_path(path).write_text(json.dumps(asdict(reported)))
             with path.open("ab" if start else "wb") as file:
                 file.write(reply.content)
-        known, have = told, start + len(reply.content)
+        known, received = reported, start + len(reply.content)
     return resumed
 
 
 def stored_etag(path: Path) -> str | None:
-    """Return the ETag of the file that ``bring`` wrote to *path*, None where its owner sent none."""
-    known = _known(path)
+    """Return the ETag of the file that ``download_resumable`` wrote to *path*, None if the server sent none."""
+    known = _load_partial(path)
     return known.etag if known else None
 
 
-def is_unchanged(door: Fetch, url: str, etag: str) -> bool:
+def is_unchanged(client: Fetch, url: str, etag: str) -> bool:
     """Return whether the file at *url* still has the strong *etag*, by a request for its first byte. Raises FetchError."""
-    return bool(door.get_range(url, range(1), etag).headers.get("etag") == etag)
+    return bool(client.get_range(url, range(1), etag).headers.get("etag") == etag)
 
 
 def discard(path: Path) -> None:
-    """Remove what was brought to *path* and what is known of it."""
+    """Delete the file at *path* and its state."""
     path.unlink(missing_ok=True)
-    _tag(path).unlink(missing_ok=True)
+    _state_path(path).unlink(missing_ok=True)
 
 
-def _told(reply: Reply) -> tuple[int, _PartialDownload]:
-    """Give where the reply's bytes begin in the file, and what it says of the file."""
+def _read_range(reply: Reply) -> tuple[int, _PartialDownload]:
+    """Return where the reply's bytes begin in the file, and the file's ETag and size."""
     etag = reply.headers.get("etag")
     if reply.status == 200:
         return 0, _PartialDownload(etag, len(reply.content))
@@ -77,27 +77,27 @@ def _told(reply: Reply) -> tuple[int, _PartialDownload]:
     return int(match[1]), _PartialDownload(etag, int(match[3]))
 
 
-def _check(url: str, path: Path, total: int, most: int) -> None:
-    if total > most:
-        raise TooLargeError(f"{url}: has {total} bytes, more than the {most} that may come; raise --largest if you trust it")
+def _check(url: str, path: Path, total: int, max_bytes: int) -> None:
+    if total > max_bytes:
+        raise TooLargeError(f"{url}: has {total} bytes, more than the {max_bytes} that may come; raise --largest if you trust it")
     if total > (free := shutil.disk_usage(path.parent).free):
         raise MirrorError(f"{url}: has {total} bytes, but {path.parent} has room for {free} only")
 
 
 @contextmanager
-def _room(path: Path) -> Iterator[None]:
+def _write_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise MirrorError(f"{path} cannot be written: {error}") from error
 
 
-def _tag(path: Path) -> Path:
+def _state_path(path: Path) -> Path:
     return path.with_name(path.name + ".tag")
 
 
-def _known(path: Path) -> _PartialDownload | None:
+def _load_partial(path: Path) -> _PartialDownload | None:
     try:
-        return _PartialDownload(**json.loads(_tag(path).read_text()))
+        return _PartialDownload(**json.loads(_state_path(path).read_text()))
     except (OSError, ValueError, TypeError):
         return None

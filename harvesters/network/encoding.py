@@ -1,4 +1,4 @@
-"""Encodings: a body is decoded piece by piece, so that a small body that unfolds to a huge one is found out in time.
+"""Decode a body by its Content-Encoding in chunks, so that a decompression bomb is detected early.
 
 Source: https://www.rfc-editor.org/rfc/rfc9110#name-content-codings
 """
@@ -11,18 +11,18 @@ from collections.abc import Callable, Iterable, Iterator
 import zstandard
 
 OFFERED = "gzip, deflate, zstd"
-_PIECE = 64 * 1024  # bytes that are unfolded at once
-_SLIVER = 64  # bytes of zstd that are fed at once: 4 can unfold to 128 KiB, so these to 2 MiB
+_OUTPUT_CHUNK = 64 * 1024  # bytes that are unfolded at once
+_ZSTD_INPUT_CHUNK = 64  # bytes of zstd that are fed at once: 4 can unfold to 128 KiB, so these to 2 MiB
 _WINDOW = 8 * 1024 * 1024  # bytes: what RFC 8878 asks every decoder to support, and no more
-_DEEP = 2  # encodings over one another; honest servers use one
+_MAX_ENCODINGS = 2  # encodings over one another; honest servers use one
 
 Parts = Iterable[bytes]
 
 
 def decode_content(parts: Parts, encoding: str) -> Iterator[bytes]:
-    """Decode a body by its Content-Encoding, in pieces of at most 2 MiB; raises ValueError where it is not what that says."""
+    """Decode a body by its Content-Encoding, in chunks of at most 2 MiB; raises ValueError if it is invalid."""
     names = [name for name in (part.strip().lower() for part in encoding.split(",")) if name and name != "identity"]
-    if len(names) > _DEEP:
+    if len(names) > _MAX_ENCODINGS:
         raise ValueError(f"{len(names)} encodings over one another")
     for name in reversed(names):
         if name not in _DECODERS:
@@ -32,40 +32,40 @@ def decode_content(parts: Parts, encoding: str) -> Iterator[bytes]:
 
 
 def _gzip(parts: Parts) -> Iterator[bytes]:
-    """Unfold gzip, several members behind one another too; zeros behind the last are padding."""
-    member, begun = zlib.decompressobj(31), False
+    """Decompress gzip with any number of members; zeros after the last are padding."""
+    member, started = zlib.decompressobj(31), False
     for part in parts:
         while part:
             if member.eof:
                 part = part.lstrip(b"\0")
                 if not part:
                     break
-                member, begun = zlib.decompressobj(31), False
-            begun = True
-            yield from _pieces(member, part)
+                member, started = zlib.decompressobj(31), False
+            started = True
+            yield from _inflate(member, part)
             part = member.unused_data
-    if not member.eof and begun:
+    if not member.eof and started:
         raise ValueError("its gzip ends in the middle")
 
 
 def _deflate(parts: Parts) -> Iterator[bytes]:
-    """Unfold deflate, with zlib's header as the specification says or bare as many servers send it."""
+    """Decompress deflate, with zlib's header as specified or without as many servers send it."""
     stream = None
     for part in parts:
         if stream is None and part:
             stream = zlib.decompressobj(15 if part[0] & 0x0F == 8 else -15)
         if stream is not None:
-            yield from _pieces(stream, part)
+            yield from _inflate(stream, part)
     if stream is not None and not stream.eof:
         raise ValueError("its deflate ends in the middle")
 
 
-def _pieces(stream: zlib._Decompress, part: bytes) -> Iterator[bytes]:
+def _inflate(stream: zlib._Decompress, part: bytes) -> Iterator[bytes]:
     try:
         while part and not stream.eof:  # behind its end, what is left over is told again and again
-            yield stream.decompress(part, _PIECE)
+            yield stream.decompress(part, _OUTPUT_CHUNK)
             part = stream.unconsumed_tail
-        while not stream.eof and (more := stream.decompress(b"", _PIECE)):
+        while not stream.eof and (more := stream.decompress(b"", _OUTPUT_CHUNK)):
             yield more
     except zlib.error as error:
         raise ValueError(str(error)) from error
@@ -73,17 +73,17 @@ def _pieces(stream: zlib._Decompress, part: bytes) -> Iterator[bytes]:
 
 def _zstd(parts: Parts) -> Iterator[bytes]:
     stream = zstandard.ZstdDecompressor(max_window_size=_WINDOW).decompressobj(read_across_frames=False)
-    begun = False
+    started = False
     try:
         for part in parts:
-            for start in range(0, len(part), _SLIVER):
+            for start in range(0, len(part), _ZSTD_INPUT_CHUNK):
                 if stream.eof:
                     raise ValueError("something lies behind its zstd frame")
-                begun = True
-                yield stream.decompress(part[start : start + _SLIVER])
+                started = True
+                yield stream.decompress(part[start : start + _ZSTD_INPUT_CHUNK])
     except zstandard.ZstdError as error:
         raise ValueError(str(error)) from error
-    if begun and not stream.eof:
+    if started and not stream.eof:
         raise ValueError("its zstd ends in the middle")
 
 

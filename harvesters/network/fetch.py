@@ -1,4 +1,4 @@
-"""Fetch: the one door to the network."""
+"""Send requests to registries: the only access to the network."""
 
 from __future__ import annotations
 
@@ -42,25 +42,25 @@ from harvesters.quiet_hours import QuietHours
 AGENT = f"{USER_AGENT_TOKEN}/0.1 (+https://w3id.org/wsis-stocktaking/; {{contact}})"
 log = structlog.get_logger()
 
-_HOPS = 5  # redirects followed, as RFC 9309 asks for robots.txt; no honest registry needs 3
-_AWAY = {301, 302, 303, 307, 308}
+_MAX_REDIRECTS = 5  # redirects followed, as RFC 9309 asks for robots.txt; no honest registry needs 3
+_REDIRECT_STATUSES = {301, 302, 303, 307, 308}
 
 
 class ResponseArchive(Protocol):
-    """What keeps a reply before anyone parses it; harvesters.archive does."""
+    """Stores a reply before anything parses it; harvesters.archive implements it."""
 
     def write_response(self, url: str, status: int, headers: list[tuple[str, str]], content: bytes) -> SourcePosition:
-        """Keep a reply and tell where it lies."""
+        """Store a reply and return its position."""
         ...
 
     def write_file(self, url: str, status: int, headers: list[tuple[str, str]], path: Path) -> SourcePosition:
-        """Keep a reply whose body lies in a file, and tell where it lies."""
+        """Store a reply whose body is a file, and return its position."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Validator:
-    """What a registry gave to ask "changed since?" with: its ETag and Last-Modified, as it wrote them."""
+    """What a registry sent for conditional requests: its ETag and Last-Modified, unchanged."""
 
     etag: str | None
     modified: str | None
@@ -68,9 +68,9 @@ class Validator:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer: *content* is decoded from its transfer, *unchanged* tells a 304, *at* where it lies in the archive.
+    """A response: *content* is decoded, *at* is its position in the archive.
 
-    Of an answer that was brought into a file (*path*), *content* is the beginning, and *digest* that of the whole.
+    If the body was downloaded into a file (*path*), *content* is its beginning, and *file_digest* a digest of the whole.
     """
 
     url: str
@@ -83,17 +83,17 @@ class Reply:
 
     @property
     def not_modified(self) -> bool:
-        """Tell whether the registry said that nothing has changed."""
+        """Return whether the registry reported no change (304)."""
         return self.status == 304
 
     @property
     def digest(self) -> str:
-        """Give what tells the answer from another one: a digest of its bytes."""
+        """Return a digest of the body."""
         return self.file_digest or blake2b(self.content, digest_size=8).hexdigest()
 
     @property
     def media_type(self) -> str:
-        """Give the media type in lower case without parameters, empty where none was sent."""
+        """Return the media type in lower case without parameters, empty if none was sent."""
         return str(self.headers.get("content-type", "")).partition(";")[0].strip().lower()
 
 
@@ -106,13 +106,13 @@ def _now() -> datetime:
 
 @dataclass(slots=True)
 class Fetch(AbstractContextManager["Fetch"]):
-    """Ask registries: politely (*pause* seconds between requests to a host), patiently, and never where we must not go.
+    """An HTTP client that waits *pause* seconds between requests to a host, retries, and refuses private addresses.
 
-    *validators* are the last run's by address; ``seen`` gathers this run's. Redirects are followed and checked at every
+    *validators* are the last run's by address; ``seen`` collects this run's. Redirects are followed and checked at every
     hop, and addresses that are private, loopback or link-local are refused after DNS unless their host is in *allow*.
-    Each host's robots.txt is kept to, its crawl-delay too; a *grant* (who let us in, in writing) sets its Disallow aside. No
-    request is made in *quiet* hours. *pace* is shared by all doors of a process. ``met`` counts how each request ended. *base* is what
-    our own IRIs begin with, by which who asks another Stocktake knows what came from us.
+    Each host's robots.txt is obeyed, its crawl-delay too; a *robots_override* (who permitted access, in writing) sets its Disallow
+    aside. No requests are sent in *quiet_hours*. *rate_limiter* is shared by all clients of a process. ``outcome_counts`` counts how
+    requests ended. *base* is the prefix of our own IRIs.
     """
 
     contact: str = "no contact given"
@@ -130,14 +130,14 @@ class Fetch(AbstractContextManager["Fetch"]):
     now: Callable[[], datetime] = _now
     seen: dict[str, Validator] = field(default_factory=dict)
     outcome_counts: Counter[str] = field(default_factory=Counter)
-    _rules: dict[str, Robots] = field(default_factory=dict)
+    _robots_cache: dict[str, Robots] = field(default_factory=dict)
     _deadline: Deadline = field(default_factory=Deadline)
-    _into: Path | None = None
-    _asked: Mapping[str, str] | bytes | None = None
+    _download_path: Path | None = None
+    _request_body: Mapping[str, str] | bytes | None = None
     _client: httpx.Client = field(init=False)
 
     def __post_init__(self) -> None:
-        """Open the client."""
+        """Open the HTTP client."""
         self._client = httpx.Client(
             transport=self.transport or safe_transport(self.allow, self._deadline),
             headers={"User-Agent": self.agent, "Accept-Encoding": OFFERED},
@@ -146,35 +146,34 @@ class Fetch(AbstractContextManager["Fetch"]):
         )
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Close the client."""
+        """Close the HTTP client."""
         self._client.close()
 
     @property
     def agent(self) -> str:
-        """Give our User-Agent."""
+        """Return our User-Agent."""
         return AGENT.format(contact=" ".join(self.contact.encode("ascii", "replace").decode().split()))
 
-    def post(self, url: str, asked: Mapping[str, str] | bytes, *, accept: str = "*/*") -> Reply:
-        """Put a question, a form or an XML document, that an address takes by POST only; tried again and raising as ``get`` does.
+    def post(self, url: str, body: Mapping[str, str] | bytes, *, accept: str = "*/*") -> Reply:
+        """Send a query, a form or an XML document, to an address that takes it by POST only; retries and raises like ``get``.
 
-        It must be one that changes nothing, since it may be put more than once.
+        It must not change anything on the server, since it may be sent more than once.
         """
-        self._asked = asked
+        self._request_body = body
         try:
-            return self._follow(str(self._parsed(url)), {"Accept": accept}, lambda it: check_response(it, accept, self.agent))
+            return self._follow(str(self._parse_url(url)), {"Accept": accept}, lambda reply: check_response(reply, accept, self.agent))
         finally:
-            self._asked = None
+            self._request_body = None
 
     def get(self, url: str, params: Mapping[str, str] | None = None, *, accept: str = "*/*", conditional: bool = False) -> Reply:
-        """Get an answer with status 200, or 304 where *conditional* and nothing has changed.
+        """Return a reply with status 200, or 304 if *conditional* and nothing has changed.
 
-        Tries again where an outage may pass, after Retry-After where it is given. Raises a FetchError whose class tells what
-        was met (harvesters.errors draws them), WebPageError where *accept* asks for data and a web page comes; each names the
-        address, and the cure where there is one.
+        Retries temporary failures, after Retry-After if given. Raises a FetchError (see harvesters.errors), or WebPageError if
+        *accept* asks for data and a web page is received; each message names the address, and the remedy if there is one.
         """
-        address = str(self._parsed(url, params=params))
-        headers = {"Accept": accept, **(self._conditions(address) if conditional else {})}
-        reply = self._follow(address, headers, lambda it: check_response(it, accept, self.agent))
+        address = str(self._parse_url(url, params=params))
+        headers = {"Accept": accept, **(self._conditional_headers(address) if conditional else {})}
+        reply = self._follow(address, headers, lambda reply: check_response(reply, accept, self.agent))
         if reply.status == 200:
             self.seen[address] = Validator(reply.headers.get("etag"), reply.headers.get("last-modified"))
         elif reply.not_modified and (old := self.validators.get(address)):
@@ -183,138 +182,146 @@ class Fetch(AbstractContextManager["Fetch"]):
 
     @contextmanager
     def download(self, url: str, *, accept: str = "*/*", conditional: bool = False) -> Iterator[Reply]:
-        """Get an answer as ``get`` does, but into a file that lasts as long as the context, so that memory stays flat.
+        """Get a reply like ``get``, but into a file that exists until the end of the context, so that memory stays flat.
 
-        It may be as large, and take as long, as *patience* lets a file.
+        The limits are those for files in *retry_policy*.
         """
         with TemporaryDirectory(prefix="stocktake-") as folder:
-            self._into = Path(folder) / "body"
+            self._download_path = Path(folder) / "body"
             try:
                 reply = self.get(url, accept=accept, conditional=conditional)
             finally:
-                self._into = None
+                self._download_path = None
             yield reply
 
-    def get_range(self, url: str, wanted: range, etag: str | None = None) -> Reply:
-        """Get the bytes *wanted* of a file, with status 206; all of it, with 200, where it is not the one named *etag*, or has no parts.
+    def get_range(self, url: str, byte_range: range, etag: str | None = None) -> Reply:
+        """Return the bytes *byte_range* of a file, with status 206; the whole file, with 200, if its ETag differs from *etag*.
 
-        Raises as ``get`` does. Source: https://www.rfc-editor.org/rfc/rfc9110 section 14.
+        Raises like ``get``. Source: https://www.rfc-editor.org/rfc/rfc9110 section 14.
         """
-        asked = {"Range": f"bytes={wanted.start}-{wanted.stop - 1}", "Accept-Encoding": "identity", **({"If-Range": etag} if etag else {})}
-        return self._follow(url, {"Accept": "*/*", **asked}, lambda it: check_response(it, "*/*", self.agent) if it.status != 206 else None)
+        headers = {
+            "Range": f"bytes={byte_range.start}-{byte_range.stop - 1}",
+            "Accept-Encoding": "identity",
+            **({"If-Range": etag} if etag else {}),
+        }
+        return self._follow(
+            url, {"Accept": "*/*", **headers}, lambda reply: check_response(reply, "*/*", self.agent) if reply.status != 206 else None
+        )
 
-    def _conditions(self, address: str) -> dict[str, str]:
+    def _conditional_headers(self, address: str) -> dict[str, str]:
         known = self.validators.get(address)
         pairs = (("If-None-Match", known.etag), ("If-Modified-Since", known.modified)) if known else ()
         return {name: value for name, value in pairs if value}
 
-    def _follow(self, address: str, headers: Mapping[str, str], judged: ResponseCheck, *, admit: bool = True) -> Reply:
-        """Ask, and go where the answers lead; each hop has its own robots.txt, its own turn and its own tries."""
-        url = self._parsed(address)
-        for _ in range(_HOPS + 1):
+    def _follow(self, address: str, headers: Mapping[str, str], check: ResponseCheck, *, check_robots: bool = True) -> Reply:
+        """Send a request and follow redirects; robots.txt, rate limit and retries apply to each hop."""
+        url = self._parse_url(address)
+        for _ in range(_MAX_REDIRECTS + 1):
             if url.scheme not in {"http", "https"}:
-                raise self._counted(InvalidURLError(f"{address}: redirects to {url}, which is not a web address"))
-            pause = self._admitted(url) if admit and self.robots else self.pause
-            reply = self._patiently(url, headers, judged, pause)
-            if not _leads_on(reply):
+                raise self._count_error(InvalidURLError(f"{address}: redirects to {url}, which is not a web address"))
+            pause = self._check_robots(url) if check_robots and self.robots else self.pause
+            reply = self._send_with_retries(url, headers, check, pause)
+            if not _is_redirect(reply):
                 return reply
-            url = self._parsed(str(url), reply.headers["location"])
-        raise self._counted(TooManyRedirectsError(f"{address}: more than {_HOPS} redirects, the last to {url}; correct the source's url"))
+            url = self._parse_url(str(url), reply.headers["location"])
+        raise self._count_error(
+            TooManyRedirectsError(f"{address}: more than {_MAX_REDIRECTS} redirects, the last to {url}; correct the source's url")
+        )
 
-    def _patiently(self, url: httpx.URL, headers: Mapping[str, str], judged: ResponseCheck, pause: float) -> Reply:
+    def _send_with_retries(self, url: httpx.URL, headers: Mapping[str, str], check: ResponseCheck, pause: float) -> Reply:
         for attempt in self.retry_policy.attempts():
             if attempt.num > 1:
                 self.outcome_counts["retried"] += 1
             with attempt:
-                return self._try(url, headers, judged, pause)
+                return self._attempt(url, headers, check, pause)
         raise AssertionError("the last try gives or raises")
 
-    def _try(self, url: httpx.URL, headers: Mapping[str, str], judged: ResponseCheck, pause: float) -> Reply:
-        """Ask once, and count how it ended: what was asked is the sum of how it ended."""
-        self._wait(url, pause)
+    def _attempt(self, url: httpx.URL, headers: Mapping[str, str], check: ResponseCheck, pause: float) -> Reply:
+        """Send a request once, and count its outcome: the number of requests is the sum of their outcomes."""
+        self._wait_for_turn(url, pause)
         self.outcome_counts["asked"] += 1
         try:
-            reply = self._once(url, headers)
-            if not _leads_on(reply):
-                judged(reply)
+            reply = self._send(url, headers)
+            if not _is_redirect(reply):
+                check(reply)
         except HarvestError as error:
             if isinstance(error, RetryLaterError) and error.after:
                 self.rate_limiter.block_host(url.host, min(error.after, self.retry_policy.max_retry_after))
-            self._counted(error)
+            self._count_error(error)
             raise
-        self.outcome_counts["redirected" if _leads_on(reply) else "unchanged" if reply.not_modified else "answered"] += 1
+        self.outcome_counts["redirected" if _is_redirect(reply) else "unchanged" if reply.not_modified else "answered"] += 1
         return reply
 
-    def _parsed(self, url: str, location: str | None = None, params: Mapping[str, str] | None = None) -> httpx.URL:
+    def _parse_url(self, url: str, location: str | None = None, params: Mapping[str, str] | None = None) -> httpx.URL:
         try:
             parsed = httpx.URL(url) if location is None else httpx.URL(url).join(location)
             return parsed.copy_merge_params(params) if params else parsed
         except (httpx.InvalidURL, UnicodeError) as error:
-            shown = (location or url).encode("utf-8", "backslashreplace").decode()
-            raise self._counted(InvalidURLError(f"{shown}: no address that can be asked: {error}")) from error
+            printable = (location or url).encode("utf-8", "backslashreplace").decode()
+            raise self._count_error(InvalidURLError(f"{printable}: no address that can be asked: {error}")) from error
 
-    def _counted(self, error: HarvestError) -> HarvestError:
+    def _count_error(self, error: HarvestError) -> HarvestError:
         self.outcome_counts[error.outcome] += 1
         return error
 
-    def _admitted(self, url: httpx.URL) -> float:
-        """Give the pause that this host asks for; raises RobotsError where its robots.txt forbids the address."""
-        rules = self._robots(str(url.copy_with(path="/robots.txt", query=None, fragment=None)))
+    def _check_robots(self, url: httpx.URL) -> float:
+        """Return the pause that this host asks for; raises RobotsError if its robots.txt forbids the address."""
+        rules = self._robots_rules(str(url.copy_with(path="/robots.txt", query=None, fragment=None)))
         if not self.robots_override and (line := rules.forbids(str(url))):
             cure = f'ask its publisher for "User-agent: {USER_AGENT_TOKEN}" and "Allow: {url.path}" there, or for a grant'
-            raise self._counted(RobotsError(f"{url}: {rules.url} forbids it in {line}; {cure}"))
+            raise self._count_error(RobotsError(f"{url}: {rules.url} forbids it in {line}; {cure}"))
         return max(self.pause, min(rules.delay, robots.MAX_CRAWL_DELAY))
 
-    def _robots(self, address: str) -> Robots:
-        if address not in self._rules:
-            self._rules[address] = rules = self._ask_robots(address)
+    def _robots_rules(self, address: str) -> Robots:
+        if address not in self._robots_cache:
+            self._robots_cache[address] = rules = self._fetch_robots(address)
             if rules.delay > robots.MAX_CRAWL_DELAY:
-                told = {"asked": rules.delay, "kept": robots.MAX_CRAWL_DELAY, "cure": "agree on a pause with its publisher"}
-                log.warning("crawl-delay reduced to the maximum", robots=address, **told)
-        return self._rules[address]
+                fields = {"asked": rules.delay, "kept": robots.MAX_CRAWL_DELAY, "cure": "agree on a pause with its publisher"}
+                log.warning("crawl-delay reduced to the maximum", robots=address, **fields)
+        return self._robots_cache[address]
 
-    def _ask_robots(self, address: str) -> Robots:
-        """Read a robots.txt: 4xx or redirects without end mean that there is none, 5xx that nothing is allowed for now."""
-        into, self._into, asked, self._asked = self._into, None, self._asked, None
+    def _fetch_robots(self, address: str) -> Robots:
+        """Fetch a robots.txt: 4xx or too many redirects mean that there is none, 5xx that nothing is allowed at present."""
+        download_path, self._download_path, request_body, self._request_body = self._download_path, None, self._request_body, None
         try:
-            reply = self._follow(address, {"Accept": "text/plain"}, check_robots_response, admit=False)
+            reply = self._follow(address, {"Accept": "text/plain"}, check_robots_response, check_robots=False)
         except TooManyRedirectsError:
             return robots.allow_all(address)
         except (RetryLaterError, UnexpectedStatusError) as error:
-            raise self._counted(robots_unavailable_error(address, str(error).partition(": ")[2])) from error
+            raise self._count_error(robots_unavailable_error(address, str(error).partition(": ")[2])) from error
         finally:
-            self._into, self._asked = into, asked
+            self._download_path, self._request_body = download_path, request_body
         return robots.parse_robots(address, reply.content) if reply.status == 200 else robots.allow_all(address)
 
-    def _wait(self, url: httpx.URL, pause: float) -> None:
+    def _wait_for_turn(self, url: httpx.URL, pause: float) -> None:
         self.rate_limiter.acquire(url.host, pause)
         if self.quiet_hours and (end := self.quiet_hours.ends_at(self.now())):
-            told = f"its quiet hours are {self.quiet_hours} UTC; the run goes on after {end:%Y-%m-%d %H:%M} UTC"
-            raise self._counted(QuietHoursError(f"{url.host}: {told}"))
+            reason = f"its quiet hours are {self.quiet_hours} UTC; the run goes on after {end:%Y-%m-%d %H:%M} UTC"
+            raise self._count_error(QuietHoursError(f"{url.host}: {reason}"))
 
-    def _once(self, url: httpx.URL, headers: Mapping[str, str]) -> Reply:
-        self._deadline.start(self.retry_policy.file_timeout if self._into else self.retry_policy.response_timeout)
+    def _send(self, url: httpx.URL, headers: Mapping[str, str]) -> Reply:
+        self._deadline.start(self.retry_policy.file_timeout if self._download_path else self.retry_policy.response_timeout)
         path, digest = None, ""
         try:
-            with self._begun(url, headers) as response:
-                if self._into and response.status_code == 200:
-                    path = self._into
+            with self._open_stream(url, headers) as response:
+                if self._download_path and response.status_code == 200:
+                    path = self._download_path
                     content, digest = read_to_file(response, path, self.retry_policy.max_file_bytes, self._deadline)
                 else:
                     content = read_body(response, self.retry_policy.max_bytes, self._deadline)
         except httpx.TransportError as error:
-            raise _failed(url, error) from error
+            raise _transport_error(url, error) from error
         reply = Reply(str(url), response.status_code, response.headers, content, path=path, file_digest=digest)
-        return replace(reply, at=self._keep(reply)) if self.archive else reply
+        return replace(reply, at=self._archive_reply(reply)) if self.archive else reply
 
-    def _begun(self, url: httpx.URL, headers: Mapping[str, str]) -> AbstractContextManager[httpx.Response]:
-        if self._asked is None:
+    def _open_stream(self, url: httpx.URL, headers: Mapping[str, str]) -> AbstractContextManager[httpx.Response]:
+        if self._request_body is None:
             return self._client.stream("GET", url, headers=headers)
-        if isinstance(self._asked, bytes):
-            return self._client.stream("POST", url, headers={**headers, "Content-Type": "application/xml"}, content=self._asked)
-        return self._client.stream("POST", url, headers=headers, data=self._asked)
+        if isinstance(self._request_body, bytes):
+            return self._client.stream("POST", url, headers={**headers, "Content-Type": "application/xml"}, content=self._request_body)
+        return self._client.stream("POST", url, headers=headers, data=self._request_body)
 
-    def _keep(self, reply: Reply) -> SourcePosition | None:
+    def _archive_reply(self, reply: Reply) -> SourcePosition | None:
         pairs = list(reply.headers.multi_items())
         if self.archive is None:
             return None
@@ -323,8 +330,8 @@ class Fetch(AbstractContextManager["Fetch"]):
         return self.archive.write_response(reply.url, reply.status, pairs, reply.content)
 
 
-def _failed(url: httpx.URL, error: httpx.TransportError) -> HarvestError:
-    """Tell what it means that no answer began."""
+def _transport_error(url: httpx.URL, error: httpx.TransportError) -> HarvestError:
+    """Return the exception for a request without a response."""
     if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout):
         return ReadTimeoutError(f"{url}: no answer in time: {error or type(error).__name__}")
     if isinstance(error, httpx.RemoteProtocolError) and "disconnected" not in str(error):
@@ -332,5 +339,5 @@ def _failed(url: httpx.URL, error: httpx.TransportError) -> HarvestError:
     return UnreachableError(f"{url}: {type(error).__name__}: {error}")
 
 
-def _leads_on(reply: Reply) -> bool:
-    return reply.status in _AWAY and "location" in reply.headers
+def _is_redirect(reply: Reply) -> bool:
+    return reply.status in _REDIRECT_STATUSES and "location" in reply.headers

@@ -1,4 +1,4 @@
-"""Markup: how a web page is known where data was asked for, and what it is called."""
+"""Detect web pages where data was requested."""
 
 from __future__ import annotations
 
@@ -11,30 +11,32 @@ _HTML = re.compile(
     rb"\s*+(?:<\?xml[^>]*+>\s*+)?+(?>(?><!--.*?-->)\s*+)*+<(?:!doctype\s+html|html|head|body|title|meta|div|p)\b", re.IGNORECASE | re.DOTALL
 )
 _TITLE = re.compile(rb"<title[^>]{0,200}>([^<]{0,400})", re.IGNORECASE)
-_LOOK = 4096  # bytes in which an HTML page shows what it is
-_TITLES = 64 * 1024  # bytes in which it tells its title
+_HEAD_BYTES = 4096  # bytes in which an HTML page shows what it is
+_TITLE_BYTES = 64 * 1024  # bytes in which it tells its title
 
 
 def is_html(content: bytes) -> bool:
-    """Tell whether *content* is an HTML page.
+    """Return whether *content* is an HTML page.
+
 
     >>> is_html(b"<!DOCTYPE html><title>Maintenance</title>"), is_html(b"<OAI-PMH>")
     (True, False)
     """
-    return bool(_HTML.match(content[:_LOOK].removeprefix(codecs.BOM_UTF8)))
+    return bool(_HTML.match(content[:_HEAD_BYTES].removeprefix(codecs.BOM_UTF8)))
 
 
 def page_title(content: bytes) -> str:
-    """Give a page's title on one line, empty where it has none.
+    """Return a page's title on one line, empty if it has none.
+
 
     >>> page_title(b"<html><head><title> We are\\nback &amp; soon </title>")
     'We are back & soon'
     """
-    found = _TITLE.search(content[:_TITLES])
-    return " ".join(html.unescape(found.group(1).decode("utf-8", "replace")).split())[:120] if found else ""
+    match = _TITLE.search(content[:_TITLE_BYTES])
+    return " ".join(html.unescape(match.group(1).decode("utf-8", "replace")).split())[:120] if match else ""
 
 
 def describe_page(content: bytes) -> str:
-    """Say which page came, to be read behind "answered with"."""
+    """Return a phrase that names the page, to follow "answered with"."""
     name = page_title(content)
     return f'an HTML page titled "{name}"' if name else "an HTML page"

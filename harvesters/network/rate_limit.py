@@ -1,4 +1,4 @@
-"""Pace: the pause between two requests to a host, which all runs of a process share."""
+"""Space out requests to a host over all runs of a process."""
 
 from __future__ import annotations
 
@@ -10,38 +10,40 @@ from typing import Protocol
 
 
 class RateLimiter(Protocol):
-    """Who may ask a host when; pauses are in seconds."""
+    """Decides when a host may be requested; durations are in seconds."""
 
     def acquire(self, host: str, pause: float) -> None:
-        """Wait for the turn to ask *host*."""
+        """Wait until *host* may be requested."""
 
     def block_host(self, host: str, seconds: float) -> None:
-        """Let nobody ask *host* before so many *seconds* have passed."""
+        """Block requests to *host* for *seconds*."""
 
 
 @dataclass(slots=True)
 class LocalRateLimiter:
-    """When each host may be asked next; *sleep* takes seconds, *clock* gives seconds that never run backwards."""
+    """A rate limiter for the threads of one process; *sleep* takes seconds, *clock* returns monotonic seconds."""
 
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
-    _asked: dict[str, tuple[float, float]] = field(default_factory=dict)  # the newest request's time, and the pause that it asked for
-    _held: dict[str, float] = field(default_factory=dict)
+    _last_requests: dict[str, tuple[float, float]] = field(
+        default_factory=dict
+    )  # the newest request's time, and the pause that it asked for
+    _blocked_until: dict[str, float] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
     def acquire(self, host: str, pause: float) -> None:
-        """Wait for the turn to ask *host*: *pause* seconds after the request before, or longer where that one asked for more."""
+        """Wait until *host* may be requested: *pause* seconds after the last request, or longer if that one asked for more."""
         with self._lock:
             now = self.clock()
-            before, asked = self._asked.get(host, (now, 0.0))
-            due = max(now, self._held.get(host, now))
-            if host in self._asked:
-                due = max(due, before + max(pause, asked))
-            self._asked[host] = (due, pause)
+            last_request, last_pause = self._last_requests.get(host, (now, 0.0))
+            due = max(now, self._blocked_until.get(host, now))
+            if host in self._last_requests:
+                due = max(due, last_request + max(pause, last_pause))
+            self._last_requests[host] = (due, pause)
         if due > now:
             self.sleep(due - now)
 
     def block_host(self, host: str, seconds: float) -> None:
-        """Let nobody ask *host* before so many *seconds* have passed, as its Retry-After says."""
+        """Block requests to *host* for *seconds*, as its Retry-After says."""
         with self._lock:
-            self._held[host] = max(self._held.get(host, 0.0), self.clock() + seconds)
+            self._blocked_until[host] = max(self._blocked_until.get(host, 0.0), self.clock() + seconds)

@@ -1,4 +1,4 @@
-"""Answers: what a reply's body is, read as XML, JSON or text, or refused with a message that says what came instead."""
+"""Parse a response's body as XML, JSON or text; errors describe what was received instead."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BO
 
 
 def parse_xml(reply: Reply) -> _Element:
-    """Parse the body as XML, without comments and processing instructions; nothing is recovered from broken XML.
+    """Parse the body as XML, without comments and processing instructions; broken XML is not repaired.
 
-    A DOCTYPE is refused before anything is expanded: no registry's protocol needs one, and entities are how XML attacks.
+    A DOCTYPE is refused before anything is expanded: no registry's protocol needs one, and XML attacks use entities.
     """
     content = refuse_html(reply, "XML").removeprefix(codecs.BOM_UTF8)
     refuse_doctype(reply)
@@ -42,23 +42,23 @@ def parse_xml(reply: Reply) -> _Element:
 
 
 def refuse_doctype(reply: Reply) -> None:
-    """Refuse XML with a DOCTYPE before anything of it is read; raises ParseError."""
+    """Raise ParseError if the body is XML with a DOCTYPE, before parsing it."""
     if _PROLOGUE.match(reply.content.removeprefix(codecs.BOM_UTF8)):
         raise ParseError(f"{reply.url}: its XML has a DOCTYPE, which is refused: it can hide entities")
 
 
 class InvalidJson:
-    """Stands for NaN, Infinity or an endless number, which are no JSON, so that only the record that holds it is unreadable."""
+    """NaN, Infinity or an overlong number, which are not JSON; only the record that contains it is invalid."""
 
     def __init__(self, word: str) -> None:
-        self.word = word
+        self.description = word
 
 
 def load_json(reply: Reply, charset: str = "utf-8") -> Any:
-    """Parse the body as JSON; a byte order mark is passed over.
+    """Parse the body as JSON; a byte order mark is ignored.
 
-    What JSON forbids but many programs write (NaN, half of a surrogate pair) comes through, to be found by ``dump_json``
-    in the one record that holds it. Integers of any size keep their digits.
+    What JSON forbids but many programs write (NaN, half of a surrogate pair) is accepted here, and rejected by ``dump_json``
+    in the one record that contains it. Integers of any size keep their digits.
     """
     content = refuse_html(reply, "JSON")
     with parser_errors(f"{reply.url}: not JSON that can be read"):
@@ -68,7 +68,9 @@ def load_json(reply: Reply, charset: str = "utf-8") -> Any:
         try:
             return json.loads(decode_text(reply, charset), parse_constant=InvalidJson, parse_int=_integer)
         except json.JSONDecodeError as error:
-            raise ParseError(f"{reply.url}: not JSON: {error.msg} at line {error.lineno}, column {error.colno}{_sent(reply)}") from error
+            raise ParseError(
+                f"{reply.url}: not JSON: {error.msg} at line {error.lineno}, column {error.colno}{_media_type_note(reply)}"
+            ) from error
 
 
 def _integer(digits: str) -> int | InvalidJson:
@@ -76,7 +78,7 @@ def _integer(digits: str) -> int | InvalidJson:
 
 
 def dump_json(value: Any) -> bytes:
-    """Write *value* canonically, with sorted keys; raises ValueError where it holds what is no JSON, or is nested over 254 deep."""
+    """Return *value* as canonical JSON with sorted keys; raises ValueError if it is not valid JSON, or nested more than 254 deep."""
     try:
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     except TypeError as error:
@@ -91,17 +93,19 @@ def dump_json(value: Any) -> bytes:
 
 
 def _refuse(value: object) -> None:
-    raise ValueError(f"{value.word}, which is no JSON" if isinstance(value, InvalidJson) else f"a {type(value).__name__}, which is no JSON")
+    raise ValueError(
+        f"{value.description}, which is no JSON" if isinstance(value, InvalidJson) else f"a {type(value).__name__}, which is no JSON"
+    )
 
 
 def decode_text(reply: Reply, charset: str | None = None) -> str:
-    """Decode the body: by its byte order mark, else by *charset*; None tries UTF-8, then the charset of the reply's header.
+    """Decode the body by its byte order mark, else by *charset*; None tries UTF-8, then the charset of the Content-Type header.
 
-    Raises CharsetError at bytes that are not in that charset: none is guessed.
+    Raises CharsetError at bytes that are invalid in that charset; no charset is guessed.
     """
     content = reply.content
     marked = next((name for mark, name in _BOMS if content.startswith(mark)), None)
-    names = [marked] if marked else [charset] if charset else ["utf-8", *_declared(reply)]
+    names = [marked] if marked else [charset] if charset else ["utf-8", *_other_charsets(reply)]
     faults: list[str] = []
     for name in names:
         if not is_charset(name):
@@ -117,24 +121,24 @@ def decode_text(reply: Reply, charset: str | None = None) -> str:
 
 
 def declared_charset(reply: Reply) -> str | None:
-    """Return the charset that the reply's header names, in lower case; None where it names none."""
-    found = _CHARSET.search(reply.headers.get("content-type", ""))
-    return found.group(1).lower() if found else None
+    """Return the charset of the Content-Type header, in lower case; None if there is none."""
+    match = _CHARSET.search(reply.headers.get("content-type", ""))
+    return match.group(1).lower() if match else None
 
 
-def _declared(reply: Reply) -> list[str]:
+def _other_charsets(reply: Reply) -> list[str]:
     name = declared_charset(reply)
     return [name] if name and name not in {"utf-8", "utf8"} else []
 
 
-def refuse_html(reply: Reply, wanted: str) -> bytes:
-    """Give the body; raises ParseError where it is empty, or a web page where *wanted* was expected."""
+def refuse_html(reply: Reply, expected: str) -> bytes:
+    """Return the body; raises ParseError if it is empty, or a web page where *expected* was expected."""
     if not reply.content.strip():
-        raise ParseError(f"{reply.url}: empty response; expected {wanted}")
+        raise ParseError(f"{reply.url}: empty response; expected {expected}")
     if is_html(reply.content):
-        raise WebPageError(f"{reply.url}: answered with {describe_page(reply.content)} where {wanted} was expected; open it in a browser")
+        raise WebPageError(f"{reply.url}: answered with {describe_page(reply.content)} where {expected} was expected; open it in a browser")
     return reply.content
 
 
-def _sent(reply: Reply) -> str:
+def _media_type_note(reply: Reply) -> str:
     return f"; it was sent as {reply.media_type}" if reply.media_type not in {"", "application/json"} else ""

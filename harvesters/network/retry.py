@@ -1,4 +1,4 @@
-"""Again: when a request that failed is worth another try, and how that is told."""
+"""Decide whether a failed request is retried, and when."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How long and how much.
+    """Timeouts, size limits and retries of requests.
 
-    *read* and *connect* are seconds without a byte, *answer* those of a whole answer with its headers, *size* the bytes of an
-    answer (as it comes, and decoded), *file_answer* and *file_size* those of one that is brought into a file; *tries* those of a
-    request. Between tries lie *first* seconds, doubled each time up to *most*; a registry that asks for more than *longest* is
-    left for this run.
+    *read_timeout* and *connect_timeout* are seconds without a byte, *response_timeout* those of a whole response, headers included,
+    *max_bytes* limits a response (as received, and decoded); *file_timeout* and *max_file_bytes* apply to downloads into a file.
+    *max_attempts* counts a request's attempts. The wait between them starts with *wait_initial* seconds and doubles up to *wait_max*; a
+    Retry-After of more than *max_retry_after* seconds ends the run.
     """
 
     read_timeout: float = 60.0
@@ -38,19 +38,19 @@ class RetryPolicy:
     max_retry_after: float = 300.0
 
     def attempts(self) -> Iterator[stamina.Attempt]:
-        """Give one try after the other, with the wait between them."""
+        """Yield the attempts of a request, with the wait between them."""
         wait = {"wait_initial": self.wait_initial, "wait_max": self.wait_max, "wait_jitter": min(1.0, self.wait_initial)}
         return iter(stamina.retry_context(on=self._again, attempts=self.max_attempts, timeout=None, **wait))
 
     def _again(self, error: Exception) -> bool | float:
-        """Tell stamina whether to try again, and when."""
+        """Return to stamina whether to retry, or after how many seconds."""
         if isinstance(error, RetryLaterError) and error.after is not None:
             return error.after if error.after <= self.max_retry_after else False
         return isinstance(error, TemporaryFetchError) and not isinstance(error, UnexpectedStatusError)
 
 
 def install_retry_logging() -> None:
-    """Log each retry as an event of ours; for the whole program, so its front door calls it."""
+    """Log each retry with structlog, in the whole process."""
     set_on_retry_hooks([_tell])
 
 
@@ -59,9 +59,10 @@ def _tell(details: RetryDetails) -> None:
 
 
 def retry_after(value: str | None, date: str | None, now: datetime) -> float | None:
-    """Read a Retry-After header, seconds or an HTTP date, as seconds; None where there is none to read.
+    """Parse a Retry-After header, seconds or an HTTP date, into seconds; None if there is none.
 
-    A date is counted from the reply's own Date header, since the registry's clock may be wrong, and without one from *now*.
+    A date is relative to the response's Date header, since the registry's clock may be wrong, or else to *now*.
+
 
     Source: https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
 

@@ -1,4 +1,4 @@
-"""Robots: what a host's robots.txt lets us do.
+"""Parse robots.txt and check URLs against it.
 
 Source: https://www.rfc-editor.org/rfc/rfc9309
 """
@@ -16,9 +16,9 @@ _SIZE = 512 * 1024  # bytes that are read: the least that RFC 9309 asks for (500
 
 @dataclass(frozen=True, slots=True)
 class Robots:
-    """The rules of one host; *url* is where they came from, *lines* as they stand there.
+    """The rules of one host; *url* is the address of its robots.txt, *lines* its text.
 
-    *delay* is the seconds between two requests that the host asks for, zero where it does not.
+    *delay* is the requested number of seconds between two requests, zero if none is requested.
     """
 
     url: str
@@ -27,24 +27,24 @@ class Robots:
     delay: float = 0.0
 
     def forbids(self, address: str) -> str | None:
-        """Give the line that forbids *address*, with its number; None where none does."""
+        """Return the line that forbids *address*, with its number; None if it is allowed."""
         if self.rules.can_fetch(address, USER_AGENT_TOKEN):
             return None
-        places = [place for place, line in enumerate(self.lines) if line.strip().lower().startswith("di")]
-        low, high = 0, len(places)  # the first so many Disallow lines must be blank for the address to be allowed
+        indexes = [index for index, line in enumerate(self.lines) if line.strip().lower().startswith("di")]
+        low, high = 0, len(indexes)  # the first so many Disallow lines must be blank for the address to be allowed
         while high - low > 1:
             middle = (low + high) // 2
-            low, high = (low, middle) if self._without(places[:middle]).can_fetch(address, USER_AGENT_TOKEN) else (middle, high)
-        place = places[high - 1]
-        return f'line {place + 1}, "{self.lines[place].strip()[:200]}"'
+            low, high = (low, middle) if self._without(indexes[:middle]).can_fetch(address, USER_AGENT_TOKEN) else (middle, high)
+        index = indexes[high - 1]
+        return f'line {index + 1}, "{self.lines[index].strip()[:200]}"'
 
-    def _without(self, places: list[int]) -> Protego:
-        blank = set(places)
-        return Protego.parse("\n".join("Disallow:" if place in blank else line for place, line in enumerate(self.lines)))
+    def _without(self, indexes: list[int]) -> Protego:
+        blank = set(indexes)
+        return Protego.parse("\n".join("Disallow:" if index in blank else line for index, line in enumerate(self.lines)))
 
 
 def parse_robots(url: str, content: bytes) -> Robots:
-    """Read a robots.txt; lines that are none of its own are passed over, as the specification says."""
+    """Parse a robots.txt; unknown lines are ignored, as the specification says."""
     text = content[:_SIZE].decode("utf-8-sig", "replace")
     rules = Protego.parse(text)
     rate = rules.request_rate(USER_AGENT_TOKEN)
@@ -53,5 +53,5 @@ def parse_robots(url: str, content: bytes) -> Robots:
 
 
 def allow_all(url: str) -> Robots:
-    """Give the rules of a host that has none."""
+    """Return the rules of a host without a robots.txt."""
     return parse_robots(url, b"")

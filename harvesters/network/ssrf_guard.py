@@ -1,4 +1,4 @@
-"""Addresses: where on the network we go, and where we don't, and by when an answer must be there."""
+"""Refuse connections to addresses off the public internet, and end responses at a deadline."""
 
 from __future__ import annotations
 
@@ -21,37 +21,37 @@ Resolve = Callable[[str, int], list[str]]  # IP addresses of a host; raises OSEr
 
 
 def resolve_host(host: str, port: int) -> list[str]:
-    """Ask the system for the addresses of *host*; raises OSError where it has none."""
-    return [str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    """Return the IP addresses of *host*; raises OSError if it has none."""
+    return [str(address[4][0]) for address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
 
 
 @dataclass(slots=True)
 class Deadline:
-    """The moment by which an answer must have come, headers too; *until* is in seconds of the monotonic clock."""
+    """The time by which a response must be complete, headers included; *end* is in seconds of the monotonic clock."""
 
     end: float = math.inf
 
     def start(self, seconds: float) -> None:
-        """Let an answer take so many *seconds* from now."""
+        """Set the deadline to *seconds* from now."""
         self.end = time.monotonic() + seconds
 
     @property
     def is_over(self) -> bool:
-        """Tell whether the time is up."""
+        """Return whether the deadline has passed."""
         return time.monotonic() > self.end
 
     def remaining(self, timeout: float | None, error: type[Exception]) -> float | None:
-        """Shorten *timeout* to what is left; raises *error* where nothing is."""
+        """Return the smaller of *timeout* and the remaining seconds; raises *error* if none remain."""
         if self.end == math.inf:
             return timeout
-        left = self.end - time.monotonic()
-        if left <= 0:
+        seconds = self.end - time.monotonic()
+        if seconds <= 0:
             raise error("it did not come to its end in time")
-        return left if timeout is None else min(timeout, left)
+        return seconds if timeout is None else min(timeout, seconds)
 
 
 class _DeadlineStream(httpcore.NetworkStream):
-    """A connection whose every step ends by the deadline: a server that sends a byte now and then keeps no reader for ever."""
+    """A connection whose every operation ends at the deadline, so that a slow server cannot block a reader forever."""
 
     def __init__(self, stream: httpcore.NetworkStream, deadline: Deadline) -> None:
         self._stream = stream
@@ -77,7 +77,7 @@ class _DeadlineStream(httpcore.NetworkStream):
 
 
 class _Guard(httpcore.SyncBackend):
-    """Connect to the very address that was checked, so that a name cannot turn private between check and use."""
+    """Connect to the very address that was checked, so that a name cannot become private between check and use."""
 
     def __init__(self, allow: frozenset[str], deadline: Deadline, resolve: Resolve, dial: httpcore.NetworkBackend) -> None:
         self.allow = allow
@@ -88,29 +88,29 @@ class _Guard(httpcore.SyncBackend):
     def connect_tcp(
         self, host: str, port: int, timeout: float | None = None, local_address: str | None = None, socket_options: Options = None
     ) -> httpcore.NetworkStream:
-        found = self._checked(host, port)
-        for number, address in enumerate(found, 1):
-            left = self.deadline.remaining(timeout, httpcore.ConnectTimeout)
+        addresses = self._resolve_public(host, port)
+        for number, address in enumerate(addresses, 1):
+            seconds = self.deadline.remaining(timeout, httpcore.ConnectTimeout)
             try:
-                return _DeadlineStream(self.dial.connect_tcp(address, port, left, local_address, socket_options), self.deadline)
+                return _DeadlineStream(self.dial.connect_tcp(address, port, seconds, local_address, socket_options), self.deadline)
             except (httpcore.ConnectError, httpcore.ConnectTimeout):
-                if number == len(found):
+                if number == len(addresses):
                     raise
         raise httpcore.ConnectError(f"{host} has no address")
 
-    def _checked(self, host: str, port: int) -> list[str]:
+    def _resolve_public(self, host: str, port: int) -> list[str]:
         try:
-            found = list(dict.fromkeys(self.resolve(host, port)))
+            addresses = list(dict.fromkeys(self.resolve(host, port)))
         except (OSError, UnicodeError) as error:
             raise httpcore.ConnectError(f"{host} has no address: {error}") from error
-        inside = [address for address in found if not is_public(address)]
-        if inside and host not in self.allow:
-            raise RefusedError(f"{host} has the private address {inside[0]}. To allow it: STOCKTAKE_ALLOW_HOSTS={host}")
-        return found
+        private = [address for address in addresses if not is_public(address)]
+        if private and host not in self.allow:
+            raise RefusedError(f"{host} has the private address {private[0]}. To allow it: STOCKTAKE_ALLOW_HOSTS={host}")
+        return addresses
 
 
 class _Transport(httpx.HTTPTransport):
-    """httpx's own transport over a pool whose connections are checked; httpx has no public way to hand a backend in."""
+    """httpx's transport with a pool of checked connections; httpx has no public parameter for a network backend."""
 
     def __init__(self, guard: _Guard) -> None:
         super().__init__(trust_env=False)
@@ -123,8 +123,8 @@ def safe_transport(
     resolve: Resolve = resolve_host,
     dial: httpcore.NetworkBackend | None = None,
 ) -> httpx.BaseTransport:
-    """Give a transport that refuses addresses off the open internet, except those of the hosts in *allow*.
+    """Return a transport that refuses addresses off the public internet, except those of the hosts in *allow*.
 
-    *resolve* and *dial* stand for the network in tests.
+    *resolve* and *dial* replace the network in tests.
     """
     return _Transport(_Guard(allow, deadline or Deadline(), resolve, dial or httpcore.SyncBackend()))

@@ -1,1 +1,1 @@
-"""Payloads: what protocols bring and mappings read: paths, graphs, texts."""
+"""Parse the payloads that protocols yield and mappings read: expressions, graphs, texts."""

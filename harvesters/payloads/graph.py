@@ -1,4 +1,4 @@
-"""Graphs: a record as RDF: its subject, what is said of it, and of what it points to, as a mapping asks them."""
+"""Hold a record as RDF: its subject, its properties, and those of the nodes it points to."""
 
 from __future__ import annotations
 
@@ -41,12 +41,13 @@ PREFIXES: Mapping[str, str] = {
 }
 
 TYPE = PREFIXES["rdf"] + "type"
-_MOST = 10_000  # triples of a record: real ones have some hundred; a hub that all point to has millions
+_MAX_TRIPLES = 10_000  # triples of a record: real ones have some hundred; a hub that all point to has millions
 _REFUSED = frozenset(' <>"{}|\\^`')  # what no IRI holds (RFC 3987)
 
 
 def iri(name: str) -> str:
-    """Give the IRI of a prefixed name, and any other text as it is.
+    """Expand a prefixed name to an IRI; any other text is returned unchanged.
+
 
     >>> iri("dcat:Dataset"), iri("urn:a:b")
     ('http://www.w3.org/ns/dcat#Dataset', 'urn:a:b')
@@ -63,9 +64,9 @@ MEMBERS = frozenset(map(iri, (
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """What a document says of *subject*: *about* has its properties, and those of the nodes it leads to, by node.
+    """The statements about *subject*: *properties* has its properties, and those of the nodes it leads to, by node.
 
-    *marks* names its blank nodes by what is said of them, so that they have an order that is the same each time.
+    *blank_node_labels* are labels of its blank nodes computed from their statements, so that their order is stable.
     """
 
     subject: Node
@@ -73,26 +74,26 @@ class Graph:
     blank_node_labels: Mapping[Term, str] = field(default_factory=dict)
 
     def all(self, node: Term, *names: str) -> tuple[Term, ...]:
-        """Give all values of the properties *names* (IRIs) of *node*, in the order of the names."""
-        said = self.properties.get(node, {}) if isinstance(node, NamedNode | BlankNode) else {}
-        return tuple([term for name in names if name in said for term in said[name]])
+        """Return all values of the properties *names* (IRIs) of *node*, in the order of the names."""
+        properties = self.properties.get(node, {}) if isinstance(node, NamedNode | BlankNode) else {}
+        return tuple([term for name in names if name in properties for term in properties[name]])
 
     def first(self, node: Term, *names: str) -> tuple[Term, ...]:
-        """Give the values of the first of these properties that *node* has."""
-        said = self.properties.get(node, {}) if isinstance(node, NamedNode | BlankNode) else {}
-        return next((said[name] for name in names if name in said), ())
+        """Return the values of the first of these properties that *node* has."""
+        properties = self.properties.get(node, {}) if isinstance(node, NamedNode | BlankNode) else {}
+        return next((properties[name] for name in names if name in properties), ())
 
     def types(self, node: Term) -> frozenset[str]:
-        """Give the classes of *node*, by their IRIs."""
+        """Return the classes of *node* as IRIs."""
         return frozenset(term.value for term in self.all(node, TYPE) if isinstance(term, NamedNode))
 
     def canonical_text(self) -> bytes:
-        """Write the graph so that it is the same text whatever its blank nodes are called: on it a record's digest rests."""
+        """Return the graph as text that does not depend on the names of blank nodes; a record's digest is computed from it."""
         lines = [
             f"{node} <{name}> {self.blank_node_labels.get(term, term)}"
-            for node, said in self.properties.items()
+            for node, properties in self.properties.items()
             if isinstance(node, NamedNode) or node == self.subject
-            for name, terms in said.items()
+            for name, terms in properties.items()
             for term in terms
         ]
         if isinstance(self.subject, BlankNode):
@@ -101,76 +102,76 @@ class Graph:
 
 
 def bounded_description(store: Store, subject: Node, steps: int) -> Graph:
-    """Take a subject's concise bounded description out of *store*, and those of named nodes up to *steps* away.
+    """Return a subject's concise bounded description from *store*, and those of named nodes up to *steps* away.
 
-    What lists members (a catalogue's datasets) is followed from no node, nor are classes. Raises ValueError where it is too
-    large for a record, or holds what is no IRI. Source: https://www.w3.org/submissions/CBD/
+    Properties that list members (a catalogue's datasets) and classes are not followed. Raises ValueError if the description is
+    too large for a record, or contains an invalid IRI. Source: https://www.w3.org/submissions/CBD/
     """
     about: dict[Node, Properties] = {}
-    ahead: deque[tuple[Node, int]] = deque([(subject, steps)])
+    queue: deque[tuple[Node, int]] = deque([(subject, steps)])
     count = 0
-    while ahead:
-        node, left = ahead.popleft()
+    while queue:
+        node, remaining = queue.popleft()
         if node in about:
             continue
-        said = _said(store, node, whole=node == subject)
-        count += sum(map(len, said.values()))
-        if count > _MOST:
-            raise ValueError(f"more than {_MOST} statements, too many for one record")
-        if said or node == subject:
-            about[node] = said
-        for name, terms in said.items():
+        properties = _properties(store, node, whole=node == subject)
+        count += sum(map(len, properties.values()))
+        if count > _MAX_TRIPLES:
+            raise ValueError(f"more than {_MAX_TRIPLES} statements, too many for one record")
+        if properties or node == subject:
+            about[node] = properties
+        for name, terms in properties.items():
             if name != TYPE and name not in MEMBERS:
-                _go_on(ahead, terms, left)
-    marks = _marks(about)
-    ordered = {node: {name: tuple(sorted(terms, key=lambda it: marks.get(it, str(it)))) for name, terms in said.items()}
-               for node, said in about.items()}  # fmt: skip
+                _enqueue(queue, terms, remaining)
+    marks = _label_blank_nodes(about)
+    ordered = {node: {name: tuple(sorted(terms, key=lambda value: marks.get(value, str(value)))) for name, terms in properties.items()}
+               for node, properties in about.items()}  # fmt: skip
     return Graph(subject, ordered, marks)
 
 
-def _go_on(ahead: deque[tuple[Node, int]], terms: Iterable[Term], left: int) -> None:
-    """Put what a property leads to in line: blank nodes first, as they are a part of what points to them."""
+def _enqueue(queue: deque[tuple[Node, int]], terms: Iterable[Term], remaining: int) -> None:
+    """Enqueue the values of a property: blank nodes first, as they are part of the node that points to them."""
     for term in terms:
         if isinstance(term, BlankNode):
-            ahead.appendleft((term, left))
-        elif isinstance(term, NamedNode) and left:
-            ahead.append((term, left - 1))
+            queue.appendleft((term, remaining))
+        elif isinstance(term, NamedNode) and remaining:
+            queue.append((term, remaining - 1))
 
 
-def _said(store: Store, node: Node, *, whole: bool) -> dict[str, tuple[Term, ...]]:
-    """Give what is said of a node, by its properties; raises ValueError where that is too much, or names what is no IRI."""
-    found: dict[str, list[Term]] = {}
+def _properties(store: Store, node: Node, *, whole: bool) -> dict[str, tuple[Term, ...]]:
+    """Return a node's properties; raises ValueError if they are too many, or contain an invalid IRI."""
+    values: dict[str, list[Term]] = {}
     count = 0
     for quad in store.quads_for_pattern(node, None, None, DefaultGraph()):
         name = quad.predicate.value
         if not whole and name in MEMBERS:
             continue
         count += 1
-        if count > _MOST:
-            raise ValueError(f"more than {_MOST} statements of one node, too many for a record")
+        if count > _MAX_TRIPLES:
+            raise ValueError(f"more than {_MAX_TRIPLES} statements of one node, too many for a record")
         for term in (quad.predicate, quad.object):
             if isinstance(term, NamedNode) and (not term.value.isprintable() or not _REFUSED.isdisjoint(term.value)):
                 raise ValueError(f"<{term.value[:200]}>, which is no IRI")
-        found.setdefault(name, []).append(quad.object)
-    return {name: tuple(terms) for name, terms in sorted(found.items())}
+        values.setdefault(name, []).append(quad.object)
+    return {name: tuple(terms) for name, terms in sorted(values.items())}
 
 
-def _marks(about: Mapping[Node, Properties]) -> dict[Term, str]:
-    """Name each blank node by a digest of what is said of it; one that leads back to itself is marked as such there."""
-    marks: dict[Term, str] = {}
-    for begun in (node for node in about if isinstance(node, BlankNode)):
-        stack, open_ = [begun], {begun}
+def _label_blank_nodes(about: Mapping[Node, Properties]) -> dict[Term, str]:
+    """Label each blank node with a digest of its statements; a reference back to an open node is marked as such."""
+    labels: dict[Term, str] = {}
+    for start in (node for node in about if isinstance(node, BlankNode)):
+        stack, open_ = [start], {start}
         while stack:
             node = stack[-1]
-            below = [term for term in _objects(about, node) if term not in marks and term not in open_]
+            below = [term for term in _objects(about, node) if term not in labels and term not in open_]
             if below:
                 stack.append(below[0])
                 open_.add(below[0])
                 continue
-            told = sorted(f"{name} {marks.get(term, '^' if term in open_ else str(term))}" for name, term in _pairs(about, node))
-            marks[node] = f"_:{blake2b(chr(10).join(told).encode(), digest_size=12).hexdigest()}"
+            statements = sorted(f"{name} {labels.get(term, '^' if term in open_ else str(term))}" for name, term in _pairs(about, node))
+            labels[node] = f"_:{blake2b(chr(10).join(statements).encode(), digest_size=12).hexdigest()}"
             open_.discard(stack.pop())
-    return marks
+    return labels
 
 
 def _pairs(about: Mapping[Node, Properties], node: Node) -> Iterator[tuple[str, Term]]:
@@ -182,18 +183,18 @@ def _objects(about: Mapping[Node, Properties], node: Node) -> Iterator[BlankNode
 
 
 def merge_graphs(quads: Iterable[Quad]) -> Iterator[Quad]:
-    """Put all statements into one graph, and schema.org's into its one namespace, http or https as they came."""
+    """Yield all statements in the default graph, with schema.org's terms in one namespace."""
     return (Quad(quad.subject, quad.predicate, quad.object) for quad in normalize_schema_org(quads))
 
 
 def normalize_schema_org(quads: Iterable[Quad]) -> Iterator[Quad]:
-    """Put schema.org's terms into their one namespace, and leave each statement in its graph."""
+    """Yield statements with schema.org's terms in one namespace (http), each in its own graph."""
     for quad in quads:
-        told = quad.object
-        if isinstance(told, NamedNode) and quad.predicate.value == TYPE:
-            told = _plain(told)
-        yield Quad(quad.subject, _plain(quad.predicate), told, quad.graph_name)
+        value = quad.object
+        if isinstance(value, NamedNode) and quad.predicate.value == TYPE:
+            value = _normalize_namespace(value)
+        yield Quad(quad.subject, _normalize_namespace(quad.predicate), value, quad.graph_name)
 
 
-def _plain(node: NamedNode) -> NamedNode:
+def _normalize_namespace(node: NamedNode) -> NamedNode:
     return NamedNode("http" + node.value[5:]) if node.value.startswith("https://schema.org/") else node

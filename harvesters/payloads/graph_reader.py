@@ -1,4 +1,4 @@
-"""Said: what a graph says of a node, as a mapping asks it: texts by language, words, links, dates, organizations and places."""
+"""Read a graph as mappings need it: texts by language, words, links, dates, organizations and places."""
 
 from __future__ import annotations
 
@@ -27,108 +27,117 @@ _LATITUDE, _LONGITUDE = tuple(map(iri, ("geo:lat", "schema:latitude"))), tuple(m
 
 @dataclass(frozen=True, slots=True)
 class GraphReader:
-    """A graph, and the *tag* of texts that name no language."""
+    """A graph, and the language *tag* of texts without one."""
 
     graph: Graph
     tag: str | None
 
-    def texts(self, *names: str, of: Term | None = None, form: Callable[[str], str] = normalize_inline) -> list[tuple[str, str | None]]:
-        """Give the texts of these properties (IRIs) with their languages; a node's is what it is called."""
-        found: list[tuple[str, str | None]] = []
-        for term in self.graph.all(of or self.graph.subject, *names):
+    def texts(self, *names: str, node: Term | None = None, form: Callable[[str], str] = normalize_inline) -> list[tuple[str, str | None]]:
+        """Return the texts of these properties (IRIs) with their languages; for a node its label."""
+        texts: list[tuple[str, str | None]] = []
+        for term in self.graph.all(node or self.graph.subject, *names):
             if isinstance(term, Literal):
-                found.append((form(term.value), (parse_language(term.language) or term.language) if term.language else self.tag))
+                texts.append((form(term.value), (parse_language(term.language) or term.language) if term.language else self.tag))
             elif not isinstance(term, NamedNode) or self.graph.first(term, *LABELS):
-                found += self.texts(*self._label(term), of=term, form=form)
-        return found
+                texts += self.texts(*self._label_property(term), node=term, form=form)
+        return texts
 
-    def words(self, *names: str, of: Term | None = None) -> list[str]:
-        """Give the words of these properties: texts, what nodes are called, and the IRIs of those that are called nothing."""
-        return list(dict.fromkeys(word for term in self.graph.all(of or self.graph.subject, *names) if (word := self.word(term))))
+    def words(self, *names: str, node: Term | None = None) -> list[str]:
+        """Return the words of these properties: texts, labels of nodes, and the IRIs of nodes without a label."""
+        return list(dict.fromkeys(word for term in self.graph.all(node or self.graph.subject, *names) if (word := self.word(term))))
 
     def word(self, term: Term) -> str:
-        """Give what a value is called; empty where a blank node has no name."""
+        """Return the text or label of a value; empty for a blank node without a label."""
         if isinstance(term, Literal):
             return normalize_inline(term.value)
-        label = next((normalize_inline(it.value) for it in self.graph.first(term, *LABELS) if isinstance(it, Literal)), "")
+        label = next((normalize_inline(name.value) for name in self.graph.first(term, *LABELS) if isinstance(name, Literal)), "")
         return label or (term.value if isinstance(term, NamedNode) else "")
 
     def first(self, *names: str) -> str | None:
-        """Give the first word of the first of these properties that has one."""
+        """Return the first word of the first of these properties that has one."""
         return next((word for name in names for word in self.words(name)), None)
 
-    def links(self, *names: str, of: Term | None = None) -> list[str]:
-        """Give the web addresses of these properties, of whatever kind of value."""
-        terms = self.graph.all(of or self.graph.subject, *names)
-        return [it.value.strip() for it in terms if isinstance(it, NamedNode | Literal) and is_web(it.value.strip())]
+    def links(self, *names: str, node: Term | None = None) -> list[str]:
+        """Return the web addresses of these properties, whatever the kind of value."""
+        terms = self.graph.all(node or self.graph.subject, *names)
+        return [term.value.strip() for term in terms if isinstance(term, NamedNode | Literal) and is_web(term.value.strip())]
 
-    def date(self, *names: str, of: Term | None = None) -> str | None:
-        """Give the date of the first of these properties that has one."""
-        found = (self.graph.all(of or self.graph.subject, name) for name in names)
+    def date(self, *names: str, node: Term | None = None) -> str | None:
+        """Return the date of the first of these properties that has one."""
+        values = (self.graph.all(node or self.graph.subject, name) for name in names)
         return next(
-            (parse_date(normalize_inline(it.value)) for terms in found for it in terms if isinstance(it, Literal) and it.value.strip()),
+            (
+                parse_date(normalize_inline(term.value))
+                for terms in values
+                for term in terms
+                if isinstance(term, Literal) and term.value.strip()
+            ),
             None,
         )
 
     def parties(self, role: Role, *names: str) -> Iterator[Party]:
-        """Give the organizations of these properties; persons are left out, and so is who has no name."""
+        """Yield the organizations of these properties; persons and parties without a name are left out."""
         for term in self.graph.all(self.graph.subject, *names):
             if self.graph.types(term) & _PERSONS:
                 continue
-            name = next(iter(self.texts(*self._label(term), of=term)), None) if not isinstance(term, Literal) else self._own(term)
+            name = (
+                next(iter(self.texts(*self._label_property(term), node=term)), None)
+                if not isinstance(term, Literal)
+                else self._literal_text(term)
+            )
             if name and name[0]:
-                pages = unique_non_contact(self.links(iri("foaf:homepage"), iri("schema:url"), of=term))
+                pages = unique_non_contact(self.links(iri("foaf:homepage"), iri("schema:url"), node=term))
                 yield Party(role, parse_name(*name), page=pages[0] if pages else None)
 
     def places(self, *names: str) -> Iterator[Place]:
-        """Give the points of these properties: WKT, GeoJSON, or a latitude and a longitude."""
+        """Yield the points of these properties: WKT, GeoJSON, or a latitude and a longitude."""
         for term in self.graph.all(self.graph.subject, *names):
-            label = next(iter(self.texts(*self._label(term), of=term)), None) if not isinstance(term, Literal) else None
-            for spot in self._spots(term):
-                yield Place(parse_name(*label) if label else None, *spot)
+            label = next(iter(self.texts(*self._label_property(term), node=term)), None) if not isinstance(term, Literal) else None
+            for point in self._points(term):
+                yield Place(parse_name(*label) if label else None, *point)
 
     def countries(self, lexicon: CrosswalkLookup, *names: str) -> tuple[str, ...]:
-        """Give the countries of these properties: by name, by the code at the end of their IRI, else the word itself."""
-        terms = [term for term in self.graph.all(self.graph.subject, *names) if not self._shaped(term)]
-        return tuple(dict.fromkeys(land for term in terms if (land := self._land(term, lexicon))))
+        """Return the countries of these properties: by name, by the code at the end of their IRI, else the word itself."""
+        terms = [term for term in self.graph.all(self.graph.subject, *names) if not self._is_shape(term)]
+        return tuple(dict.fromkeys(country for term in terms if (country := self._country(term, lexicon))))
 
-    def _land(self, term: Term, lexicon: CrosswalkLookup) -> str:
+    def _country(self, term: Term, lexicon: CrosswalkLookup) -> str:
         word = self.word(term)
         code = term.value.rstrip("/#").rpartition("/")[2] if isinstance(term, NamedNode) else ""
-        found = lexicon.find_country(word) if word else None
-        return found or (lexicon.find_country(code.upper()) if _CODE.match(code) else None) or word
+        country = lexicon.find_country(word) if word else None
+        return country or (lexicon.find_country(code.upper()) if _CODE.match(code) else None) or word
 
-    def _shaped(self, term: Term) -> bool:
-        """Tell whether a place is a shape and nothing else."""
+    def _is_shape(self, term: Term) -> bool:
+        """Return whether a place is a geometry and nothing else."""
         if isinstance(term, Literal):
             return bool(_POINT.match(term.value)) or term.value.lstrip()[:1] in {"{", "<"} or term.value.upper().startswith("POLYGON")
         return isinstance(term, BlankNode) and not self.word(term)
 
-    def _own(self, term: Literal) -> tuple[str, str | None]:
+    def _literal_text(self, term: Literal) -> tuple[str, str | None]:
         return normalize_inline(term.value), (parse_language(term.language) or term.language) if term.language else self.tag
 
-    def _label(self, term: Term) -> tuple[str, ...]:
-        """Give the one property that says what a node is called."""
+    def _label_property(self, term: Term) -> tuple[str, ...]:
+        """Return the one property that has a node's label."""
         return next(((name,) for name in LABELS if self.graph.all(term, name)), ())
 
-    def _spots(self, term: Term) -> Iterator[tuple[float, float]]:
+    def _points(self, term: Term) -> Iterator[tuple[float, float]]:
         latitude, longitude = self.graph.first(term, *_LATITUDE), self.graph.first(term, *_LONGITUDE)
         if latitude and longitude:
-            yield from _pair(getattr(latitude[0], "value", ""), getattr(longitude[0], "value", ""))
+            yield from _point(getattr(latitude[0], "value", ""), getattr(longitude[0], "value", ""))
             return
         if isinstance(term, Literal):
-            yield from _spot(term.value)
+            yield from _parse_point(term.value)
             return
         for shape in self.graph.all(term, *_SHAPES):
-            if found := list(self._spots(shape)):
-                yield found[0]
+            if points := list(self._points(shape)):
+                yield points[0]
                 return
 
 
-def _spot(text: str) -> Iterator[tuple[float, float]]:
-    """Give the point that a WKT or GeoJSON text is; a polygon is none, and is not made one."""
+def _parse_point(text: str) -> Iterator[tuple[float, float]]:
+    """Yield the point of a WKT or GeoJSON text; a polygon has none."""
     if match := _POINT.match(text):
-        yield from _pair(match[2], match[1])
+        yield from _point(match[2], match[1])
     elif text.lstrip().startswith("{"):
         try:
             with parser_errors("GeoJSON"):
@@ -136,10 +145,10 @@ def _spot(text: str) -> Iterator[tuple[float, float]]:
         except ParseError:
             return
         if shape.get("type") == "Point" and isinstance(shape.get("coordinates"), list) and len(shape["coordinates"]) >= 2:
-            yield from _pair(str(shape["coordinates"][1]), str(shape["coordinates"][0]))
+            yield from _point(str(shape["coordinates"][1]), str(shape["coordinates"][0]))
 
 
-def _pair(latitude: str, longitude: str) -> Iterator[tuple[float, float]]:
-    spot = parse_number(latitude), parse_number(longitude)
-    if spot[0] is not None and spot[1] is not None:
-        yield spot[0], spot[1]
+def _point(latitude: str, longitude: str) -> Iterator[tuple[float, float]]:
+    point = parse_number(latitude), parse_number(longitude)
+    if point[0] is not None and point[1] is not None:
+        yield point[0], point[1]

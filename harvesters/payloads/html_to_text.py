@@ -1,4 +1,4 @@
-"""Prose: the text of a piece of HTML, with its paragraphs and without its programs."""
+"""Convert HTML to text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ _LARGEST = 2_000_000  # characters: longer ones are no text for readers
 
 
 def html_to_text(text: str) -> str:
-    r"""Give the text of *text* as its reader sees it; what holds no markup is given as it is.
+    r"""Return the visible text of *text*, with its paragraphs; a text without markup is returned unchanged.
+
 
     >>> html_to_text("<p>One &amp; <b>two</b></p><script>x()</script><p>Three</p>"), html_to_text("a < b")
     ('One & two\n\nThree', 'a < b')

@@ -1,4 +1,4 @@
-"""Paths: JMESPath expressions, compiled to plain functions where they are plain, which is forty times faster.
+"""Compile simple JMESPath expressions to Python functions, which is forty times faster than interpreting them.
 
 Source: https://jmespath.org/specification.html
 """
@@ -19,9 +19,10 @@ _Node: TypeAlias = dict[str, Any]
 
 
 def compile_jmespath(text: str, where: str = "") -> Find:
-    """Compile *text*; raises SourceDefinitionError, begun with *where*, where it is no JMESPath.
+    """Compile *text*; raises SourceDefinitionError, whose message begins with *where*, if it is not JMESPath.
 
-    What is found is given as JMESPath gives it, None where there is nothing.
+    The function returns what JMESPath returns, None if nothing matches.
+
 
     >>> compile_jmespath("a.b[].c")({"a": {"b": [{"c": 1}, {"d": 2}]}})
     [1]
@@ -32,10 +33,10 @@ def compile_jmespath(text: str, where: str = "") -> Find:
         whole = jmespath.compile(text)
     except JMESPathError as error:
         raise SourceDefinitionError(f"{where}: {text!r} is no JMESPath: {' '.join(str(error).split())}") from error
-    return _plain(cast(_Node, whole.parsed)) or _slow(text, where)
+    return _compile_node(cast(_Node, whole.parsed)) or _interpreted(text, where)
 
 
-def _slow(text: str, where: str) -> Find:
+def _interpreted(text: str, where: str) -> Find:
     whole = jmespath.compile(text)
 
     def find(row: Any) -> Any:
@@ -45,9 +46,9 @@ def _slow(text: str, where: str) -> Find:
     return find
 
 
-def _plain(node: _Node) -> Find | None:
-    """Give a function for a node that needs no interpreter, else None."""
-    make = _PLAIN.get(node["type"])
+def _compile_node(node: _Node) -> Find | None:
+    """Return a function for a node that needs no interpreter, else None."""
+    make = _COMPILERS.get(node["type"])
     return make(node) if make else None
 
 
@@ -62,12 +63,12 @@ def _literal(node: _Node) -> Find:
 
 
 def _index(node: _Node) -> Find:
-    at = node["value"]
-    return lambda row: row[at] if isinstance(row, list) and -len(row) <= at < len(row) else None
+    index = node["value"]
+    return lambda row: row[index] if isinstance(row, list) and -len(row) <= index < len(row) else None
 
 
 def _chain(node: _Node) -> Find | None:
-    steps = [_plain(child) for child in node["children"]]
+    steps = [_compile_node(child) for child in node["children"]]
     whole = [step for step in steps if step]
     if len(whole) < len(steps):
         return None
@@ -87,16 +88,16 @@ def _chain(node: _Node) -> Find | None:
 
 
 def _flatten(node: _Node) -> Find | None:
-    base = _plain(node["children"][0])
+    base = _compile_node(node["children"][0])
     if base is None:
         return None
 
     def find(row: Any) -> Any:
-        found = base(row)
-        if not isinstance(found, list):
+        items = base(row)
+        if not isinstance(items, list):
             return None
         flat: list[Any] = []
-        for item in found:
+        for item in items:
             flat.extend(item) if isinstance(item, list) else flat.append(item)
         return flat
 
@@ -104,32 +105,32 @@ def _flatten(node: _Node) -> Find | None:
 
 
 def _projection(node: _Node) -> Find | None:
-    base, each = (_plain(child) for child in node["children"])
+    base, each = (_compile_node(child) for child in node["children"])
     if base is None or each is None:
         return None
 
     def find(row: Any) -> Any:
-        found = base(row)
-        if not isinstance(found, list):
+        items = base(row)
+        if not isinstance(items, list):
             return None
-        return [value for value in map(each, found) if value is not None]
+        return [value for value in map(each, items) if value is not None]
 
     return find
 
 
 def _or(node: _Node) -> Find | None:
-    first, second = (_plain(child) for child in node["children"])
+    first, second = (_compile_node(child) for child in node["children"])
     if first is None or second is None:
         return None
 
     def find(row: Any) -> Any:
-        found = first(row)
-        return second(row) if found in (None, "", [], {}) or found is False else found
+        result = first(row)
+        return second(row) if result in (None, "", [], {}) or result is False else result
 
     return find
 
 
-_PLAIN: dict[str, Callable[[_Node], Find | None]] = {
+_COMPILERS: dict[str, Callable[[_Node], Find | None]] = {
     "field": _field,
     "literal": _literal,
     "identity": lambda node: lambda row: row,

@@ -1,4 +1,4 @@
-"""Tongues: the language of texts that name none, where it shows clearly, and marked as found by us.
+"""Detect the language of texts that declare none, and mark it as detected.
 
 Source: https://github.com/adbar/py3langid (97 languages and more, by Naive Bayes over byte n-grams)
 """
@@ -16,36 +16,36 @@ from py3langid.langid import MODEL_FILE, LanguageIdentifier
 from vocab.initiative import Detection, Event, Post, Resource, Text
 
 MIN_CONFIDENCE = 0.9  # below it a language is not told; short texts rarely reach it
-_SHORT = 80  # letters: a text that has more is looked at by itself, others together with the record's other texts
-_LEAST = 12  # letters of all texts together, in which nothing can show
-_MOST = 4000  # characters that are looked at
-_LOOK = 5  # of the languages that may be it: the others have no share
-_NONE = "zxx"  # no language at all
+_LONG_LETTERS = 80  # letters: a text that has more is looked at by itself, others together with the record's other texts
+_MIN_LETTERS = 12  # letters of all texts together, in which nothing can show
+_MAX_CHARACTERS = 4000  # characters that are looked at
+_CANDIDATES = 5  # of the languages that may be it: the others have no share
+_NO_LANGUAGE = "zxx"  # no language at all
 # Members of a macrolanguage (ISO 639-3) that are hardly told apart where they are written.
-_WHOLE = {"ary": "ar", "arz": "ar", "wuu": "zh", "yue": "zh"}
+_MACROLANGUAGES = {"ary": "ar", "arz": "ar", "wuu": "zh", "yue": "zh"}
 _TEXTS = {"titles": "title", "descriptions": "description", "venue": "venue", "content": "content"}
 
 
 def detect_languages(resource: Resource) -> Resource:
-    """Give each text without a language the one that shows in it, and mark it as detected; what is declared stays.
+    """Return the resource with a detected language for each text without one, if it is clear; declared languages stay.
 
-    Names of organizations and subjects are left alone: a word or two show no language.
+    Names of organizations and subjects are skipped: a word or two are too short to detect.
     """
-    bare = {name: texts for name in _TEXTS if (texts := [text for text in _texts(resource, name) if text.language is None])}
-    if not bare:
+    untagged = {name: texts for name in _TEXTS if (texts := [text for text in _texts(resource, name) if text.language is None])}
+    if not untagged:
         return resource
-    together = " ".join(text.value for texts in bare.values() for text in texts)
+    all_text = " ".join(text.value for texts in untagged.values() for text in texts)
     changed: dict[str, Any] = {}
-    found: dict[tuple[str, str], float] = {}
-    for name, texts in bare.items():
-        spoken = {text: it for text in texts if (it := _tongue(text.value, together))}
-        if spoken:
-            changed[name] = _changed(resource, name, {text: tongue for text, (tongue, _) in spoken.items()})
-            for tongue, confidence in spoken.values():
-                found[_TEXTS[name], tongue] = min(confidence, found.get((_TEXTS[name], tongue), 1.0))
+    detections: dict[tuple[str, str], float] = {}
+    for name, texts in untagged.items():
+        results = {text: result for text in texts if (result := _detect(text.value, all_text))}
+        if results:
+            changed[name] = _with_languages(resource, name, {text: language for text, (language, _) in results.items()})
+            for language, confidence in results.values():
+                detections[_TEXTS[name], language] = min(confidence, detections.get((_TEXTS[name], language), 1.0))
     if not changed:
         return resource
-    return replace(resource, **changed, detected=tuple(Detection(*of, confidence) for of, confidence in found.items()))
+    return replace(resource, **changed, detected=tuple(Detection(*field, confidence) for field, confidence in detections.items()))
 
 
 def _texts(resource: Resource, name: str) -> Iterable[Text]:
@@ -57,28 +57,28 @@ def _texts(resource: Resource, name: str) -> Iterable[Text]:
     return () if single is None else (single,)
 
 
-def _changed(resource: Resource, name: str, tongues: dict[Text, str]) -> Any:
-    texts = tuple(text._replace(language=tongues.get(text, text.language)) for text in _texts(resource, name))
+def _with_languages(resource: Resource, name: str, languages: dict[Text, str]) -> Any:
+    texts = tuple(text._replace(language=languages.get(text, text.language)) for text in _texts(resource, name))
     return texts if name in {"titles", "descriptions"} else texts[0]
 
 
-def _tongue(text: str, together: str) -> tuple[str, float] | None:
-    alone = sum(map(str.isalpha, text[:_MOST])) >= _SHORT
-    return _detected(text[:_MOST] if alone else together[:_MOST])
+def _detect(text: str, all_text: str) -> tuple[str, float] | None:
+    is_long = sum(map(str.isalpha, text[:_MAX_CHARACTERS])) >= _LONG_LETTERS
+    return _rank(text[:_MAX_CHARACTERS] if is_long else all_text[:_MAX_CHARACTERS])
 
 
 @lru_cache(maxsize=256)
-def _detected(text: str) -> tuple[str, float] | None:
-    if sum(map(str.isalpha, text)) < _LEAST:
+def _rank(text: str) -> tuple[str, float] | None:
+    if sum(map(str.isalpha, text)) < _MIN_LETTERS:
         return None
     sums: Counter[str] = Counter()
-    for tongue, confidence in _identifier().rank(text)[:_LOOK]:
-        sums[_WHOLE.get(tongue, str(tongue))] += confidence
-    (tongue, confidence), *_ = sums.most_common(1)
-    return (tongue, min(1.0, round(float(confidence), 3))) if confidence >= MIN_CONFIDENCE and tongue != _NONE else None
+    for language, confidence in _identifier().rank(text)[:_CANDIDATES]:
+        sums[_MACROLANGUAGES.get(language, str(language))] += confidence
+    (language, confidence), *_ = sums.most_common(1)
+    return (language, min(1.0, round(float(confidence), 3))) if confidence >= MIN_CONFIDENCE and language != _NO_LANGUAGE else None
 
 
 @lru_cache(maxsize=1)
 def _identifier() -> Any:
-    """Load the model, when the first text needs it: it takes some seconds and 120 MB."""
+    """Load the model on first use: it takes some seconds and 120 MB."""
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

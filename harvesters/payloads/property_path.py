@@ -1,7 +1,7 @@
-"""Property paths: how a card finds values in an RDF graph, from the record's subject on.
+"""Compile property paths, by which a source definition selects values in an RDF graph, from the record's subject on.
 
-Of SPARQL's paths (https://www.w3.org/TR/sparql11-query/#propertypaths) it knows `/` and `|`; `||` takes the first side that finds
-something, `.` is the node itself, and 'text' in quotes is that text.
+Of SPARQL's paths (https://www.w3.org/TR/sparql11-query/#propertypaths) `/` and `|` are supported; `||` takes the first side with
+a result, `.` is the node itself, and 'text' in quotes is that text.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ from harvesters.payloads.graph import PREFIXES, TYPE, Graph, Term
 
 Find = Callable[[Graph], list[Term]]
 _Step = tuple[str, ...]  # IRIs of properties, any of them; empty for the node itself
-_Way = tuple[_Step, ...]
+_Path = tuple[_Step, ...]
 
 _TOKEN = re.compile(r"\s*(?:'([^']*)'|<([^<>\s]+)>|([A-Za-z][\w.-]*):([\w.%-]+)|(a)\b|(\|\||[|/.()]))\s*")
 
 
 def compile_path(text: str, where: str = "", prefixes: Mapping[str, str] | None = None) -> Find:
-    """Compile *text*; raises SourceDefinitionError, begun with *where*, where it is no path that is known here.
+    """Compile *text*; raises SourceDefinitionError, whose message begins with *where*, if it is not a supported path.
 
-    Blank nodes at its end are left out, since they say nothing by themselves. *prefixes* are those of the card, before our own.
+    Blank nodes at its end are left out, since they have no meaning by themselves. *prefixes* are the source's, before the built-in ones.
+
 
     >>> title = NamedNode("http://purl.org/dc/terms/title")
     >>> found = {NamedNode("urn:a"): {title.value: (Literal("Wells", language="en"),)}}
@@ -32,28 +33,28 @@ def compile_path(text: str, where: str = "", prefixes: Mapping[str, str] | None 
     [<Literal value=Wells language=en>]
     """
     known = {**PREFIXES, **(prefixes or {})}
-    choices = [_choice(part, where, known) for part in _parted(text, where)]
+    choices = [_compile_choice(part, where, known) for part in _tokenize(text, where)]
 
     def find(graph: Graph) -> list[Term]:
         for choice in choices:
-            if found := choice(graph):
-                return found
+            if terms := choice(graph):
+                return terms
         return []
 
     return find
 
 
-def _parted(text: str, where: str) -> list[list[tuple[str, str]]]:
-    """Cut a path at its `||`, each side into tokens: what kind, and its text."""
+def _tokenize(text: str, where: str) -> list[list[tuple[str, str]]]:
+    """Split a path at its `||`, and each side into tokens: kind and text."""
     parts: list[list[tuple[str, str]]] = [[]]
-    at = 0
-    while at < len(text):
-        match = _TOKEN.match(text, at)
+    position = 0
+    while position < len(text):
+        match = _TOKEN.match(text, position)
         if match is None:
             raise SourceDefinitionError(
-                f"{where}: {text!r} is no path at character {at + 1}: write e.g. dct:title, or dct:publisher/foaf:name"
+                f"{where}: {text!r} is no path at character {position + 1}: write e.g. dct:title, or dct:publisher/foaf:name"
             )
-        at = match.end()
+        position = match.end()
         quoted, full, prefix, local, kind, mark = match.groups()
         if mark == "||":
             parts.append([])
@@ -66,26 +67,26 @@ def _parted(text: str, where: str) -> list[list[tuple[str, str]]]:
     return parts
 
 
-def _choice(tokens: Sequence[tuple[str, str]], where: str, prefixes: Mapping[str, str]) -> Find:
+def _compile_choice(tokens: Sequence[tuple[str, str]], where: str, prefixes: Mapping[str, str]) -> Find:
     if [kind for kind, _ in tokens] == ["text"]:
         literal = Literal(tokens[0][1])
         return lambda graph: [literal]
-    ways: list[_Way] = []
+    paths: list[_Path] = []
     rest = list(tokens)
     while True:
-        way, rest = _way(rest, where, prefixes)
-        ways.append(way)
+        path, rest = _parse_path(rest, where, prefixes)
+        paths.append(path)
         if not rest:
             break
         rest = rest[1:]
-    return lambda graph: list(dict.fromkeys(term for way in ways for term in _walked(graph, way)))
+    return lambda graph: list(dict.fromkeys(term for path in paths for term in _evaluate(graph, path)))
 
 
-def _way(tokens: list[tuple[str, str]], where: str, prefixes: Mapping[str, str]) -> tuple[_Way, list[tuple[str, str]]]:
-    """Read steps up to a `|` or the end."""
+def _parse_path(tokens: list[tuple[str, str]], where: str, prefixes: Mapping[str, str]) -> tuple[_Path, list[tuple[str, str]]]:
+    """Parse steps up to a `|` or the end."""
     steps: list[_Step] = []
     while True:
-        step, tokens = _step(tokens, where, prefixes)
+        step, tokens = _parse_step(tokens, where, prefixes)
         steps.append(step)
         if not tokens or tokens[0][0] == "|":
             return tuple(steps), tokens
@@ -94,8 +95,8 @@ def _way(tokens: list[tuple[str, str]], where: str, prefixes: Mapping[str, str])
         tokens = tokens[1:]
 
 
-def _step(tokens: list[tuple[str, str]], where: str, prefixes: Mapping[str, str]) -> tuple[_Step, list[tuple[str, str]]]:
-    """Read one step: a property, the node itself, or several properties in brackets."""
+def _parse_step(tokens: list[tuple[str, str]], where: str, prefixes: Mapping[str, str]) -> tuple[_Step, list[tuple[str, str]]]:
+    """Parse one step: a property, the node itself, or several properties in brackets."""
     kind, text = tokens[0] if tokens else ("", "")
     if kind == "(":
         end = next((number for number, (mark, _) in enumerate(tokens) if mark == ")"), None)
@@ -103,12 +104,12 @@ def _step(tokens: list[tuple[str, str]], where: str, prefixes: Mapping[str, str]
             raise SourceDefinitionError(
                 f"{where}: brackets hold properties with | between them, such as (dct:creator|dct:publisher)/foaf:name"
             )
-        names = tuple(_named(one, where, prefixes) for one in tokens[1:end:2])
+        names = tuple(_resolve_name(one, where, prefixes) for one in tokens[1:end:2])
         return names, tokens[end + 1 :]
-    return (() if kind == "." else (_named((kind, text), where, prefixes),)), tokens[1:]
+    return (() if kind == "." else (_resolve_name((kind, text), where, prefixes),)), tokens[1:]
 
 
-def _named(token: tuple[str, str], where: str, prefixes: Mapping[str, str]) -> str:
+def _resolve_name(token: tuple[str, str], where: str, prefixes: Mapping[str, str]) -> str:
     kind, text = token
     if kind not in {"iri", "a", "name"}:
         raise SourceDefinitionError(f"{where}: a property is missing{f' before {text!r}' if text else ' at the end of the path'}")
@@ -118,9 +119,9 @@ def _named(token: tuple[str, str], where: str, prefixes: Mapping[str, str]) -> s
     return prefixes[prefix] + local if kind == "name" else text
 
 
-def _walked(graph: Graph, way: _Way) -> list[Term]:
+def _evaluate(graph: Graph, path: _Path) -> list[Term]:
     nodes: list[Term] = [graph.subject]
-    for step in way:
+    for step in path:
         if step:
             nodes = list(dict.fromkeys(term for node in nodes for term in graph.all(node, *step)))
     return [node for node in nodes if isinstance(node, NamedNode | Literal)]

@@ -1,4 +1,4 @@
-"""Syntax: an answer in any syntax of RDF, told by its media type, its name or its look, read into a store of its own."""
+"""Detect the RDF format of a response and parse it into a store of its own."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ _XML = re.compile(rb"<[\w.-]++(?::[\w.-]*+)?[\s>][^.]*xmlns")
 
 
 def detect_format(reply: Reply, forced: str | None = None) -> str:
-    """Tell an answer's syntax: *forced*, else by its media type, its address's suffix, or its look.
+    """Return a response's format: *forced*, else by its media type, its address's suffix, or its content.
 
-    A media type or suffix that its look belies is not believed: servers call Turtle XML, and JSON-LD Turtle.
+    A media type or suffix that contradicts the content is ignored: servers label Turtle as XML, and JSON-LD as Turtle.
     """
     look = _look(reply.content)
     if forced:
@@ -75,11 +75,11 @@ def _look(content: bytes) -> str:
 def parse_rdf(
     reply: Reply, find: Find, forced: str | None = None, *, graphs: bool = False, broken: NodeErrors | None = None
 ) -> Iterator[Store]:
-    """Read an answer into a store that lasts as long as the context; a large one lies on disk meanwhile.
+    """Parse a response into a store that exists until the end of the context; a large one is stored on disk.
 
-    All named graphs are read as one, unless *graphs* are to stay apart. JSON-LD takes the contexts that it names from *find*
-    alone. With *broken*, what cannot be read of a node is passed over, and the reason is put there by the node. Raises ParseError at
-    what is no RDF, with its place, at a DOCTYPE, and at an answer that holds no statement at all.
+    All named graphs are merged, unless *graphs* is true. JSON-LD contexts are loaded by *find* only. With *broken*, invalid parts are
+    skipped and recorded there by node. Raises ParseError, with the position, at content that is not RDF, at a DOCTYPE, and at a
+    response without statements.
     """
     with tempfile.TemporaryDirectory(prefix="stocktake-") as folder:
         store = Store(folder) if len(reply.content) > LARGE else Store()
@@ -109,7 +109,7 @@ _NAMED = {"turtle": "Turtle", "n-triples": "N-Triples", "n-quads": "N-Quads", "t
 
 
 def _prepared(reply: Reply, name: str, find: Find) -> bytes:
-    """Give what the parser may see: no DOCTYPE, and no context by its address."""
+    """Return the content for the parser: without a DOCTYPE, and without references to contexts."""
     content = refuse_html(reply, "RDF").removeprefix(codecs.BOM_UTF8)
     if name == "rdf-xml":
         return check_document(content, reply.url)

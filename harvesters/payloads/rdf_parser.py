@@ -1,4 +1,4 @@
-"""The parser of RDF: bounded depth, exceptions of ours, and a broken statement that costs one node instead of the file.
+"""Parse RDF with limited depth and our own exceptions; a broken statement affects one node instead of the whole document.
 
 Source: https://www.w3.org/TR/rdf12-turtle/#sec-grammar-grammar (tokens), https://pyoxigraph.readthedocs.io/en/stable/io.html
 """
@@ -15,9 +15,9 @@ from harvesters.parsing import join_url, message, parser_errors
 
 NodeErrors = dict[str, str]  # why a node cannot be read, by its IRI or blank node as in N-Triples; "" where the node is not known
 
-DEPTH = 100  # of triple terms within each other: pyoxigraph overflows the stack at some 20,000, and data have 2
-_MOST = 100  # broken statements of a document; more are no document in this syntax
-_TERSE = frozenset((RdfFormat.TURTLE, RdfFormat.TRIG, RdfFormat.N_TRIPLES, RdfFormat.N_QUADS))
+MAX_DEPTH = 100  # of triple terms within each other: pyoxigraph overflows the stack at some 20,000, and data have 2
+_MAX_ERRORS = 100  # broken statements of a document; more are no document in this syntax
+_TEXT_FORMATS = frozenset((RdfFormat.TURTLE, RdfFormat.TRIG, RdfFormat.N_TRIPLES, RdfFormat.N_QUADS))
 
 # A token at which depth or statement may change, or one that hides such a token. Nothing is tried twice (*+).
 _TOKEN = re.compile(
@@ -36,16 +36,16 @@ def parse_quads(
 ) -> Iterator[Quad]:
     """Parse *content* and yield its quads; *subject* begins the messages, *rename* gives blank nodes new names.
 
-    With *broken*, statements of Turtle, TriG, N-Triples and N-Quads that cannot be read are passed over, and the nodes that they
-    describe are put there. Raises ParseError at all else that is not *syntax*, and at triple terms nested more than 100 deep.
+    With *broken*, invalid statements of Turtle, TriG, N-Triples and N-Quads are skipped, and their subjects are added to *broken* with
+    the reason. Raises ParseError at any other invalid content, and at triple terms nested more than 100 deep.
     """
-    nested = content.count(b"<<") > DEPTH
-    if nested and syntax in _TERSE:
+    nested = content.count(b"<<") > MAX_DEPTH
+    if nested and syntax in _TEXT_FORMATS:
         _check_depth(content, subject)
     with parser_errors(subject):
         quads = parse(content, syntax, base_iri=base, lenient=True, rename_blank_nodes=rename)
     # Behind a fault, the library's tokens may differ from those whose depth was checked.
-    errors = _Statements(content, broken) if broken is not None and syntax in _TERSE and not nested else None
+    errors = _Statements(content, broken) if broken is not None and syntax in _TEXT_FORMATS and not nested else None
     while True:
         with parser_errors(subject):
             try:
@@ -67,46 +67,46 @@ def _check_depth(content: bytes, subject: str) -> None:
             depth += 1
         elif token.lastgroup == "close" and depth:
             depth -= 1
-        if depth > DEPTH:
-            raise ParseError(f"{subject}: triple terms are nested more than {DEPTH} deep")
+        if depth > MAX_DEPTH:
+            raise ParseError(f"{subject}: triple terms are nested more than {MAX_DEPTH} deep")
 
 
 class _Statements:
-    """The statements of a document, read up to each fault; *broken* receives the subject of each that has one."""
+    """The statements of a document up to each error; *broken* receives the subject of each invalid one."""
 
     def __init__(self, content: bytes, broken: NodeErrors) -> None:
         self._content, self._broken = content, broken
         self._errors: list[SyntaxError] = []
         self._tokens = _TOKEN.finditer(content)
         self._begin = 0  # of the present statement
-        self._ahead = 0  # where the statement after it begins
+        self._next_begin = 0  # where the statement after it begins
         self._line, self._line_begin = 1, 0
 
     def add(self, error: SyntaxError, quads: QuadParser) -> None:
-        """Note the statement in which *error* lies; raises the first one where there are too many of them."""
+        """Record the statement that contains *error*; raises the first error if there are too many."""
         self._errors.append(error)
-        if len(self._errors) > _MOST:
+        if len(self._errors) > _MAX_ERRORS:
             raise self._errors[0]
-        place = self._place(error.lineno or 1, error.offset or 1)
-        while self._ahead <= place:
-            self._begin = self._ahead
-            self._ahead = next((it.end() for it in self._tokens if it.lastgroup == "end"), len(self._content) + 1)
+        offset = self._offset(error.lineno or 1, error.offset or 1)
+        while self._next_begin <= offset:
+            self._begin = self._next_begin
+            self._next_begin = next((token.end() for token in self._tokens if token.lastgroup == "end"), len(self._content) + 1)
         self._broken.setdefault(self._node(quads.prefixes, quads.base_iri), message(error))
 
-    def _place(self, line: int, column: int) -> int:
-        """Return the byte at which *column* of *line* begins, both counted from 1."""
+    def _offset(self, line: int, column: int) -> int:
+        """Return the byte offset of *column* of *line*, both counted from 1."""
         while self._line < line and (end := self._content.find(b"\n", self._line_begin)) >= 0:
             self._line, self._line_begin = self._line + 1, end + 1
         text = self._content[self._line_begin : self._line_begin + 4 * column].decode("utf-8", "replace")
         return self._line_begin + len(text[: column - 1].encode())
 
     def _node(self, prefixes: Mapping[str, str], base: str | None) -> str:
-        found = _SUBJECT.match(self._content, self._begin)
-        if found is None:
+        match = _SUBJECT.match(self._content, self._begin)
+        if match is None:
             return ""
-        if found["blank"]:
-            return found["blank"].decode("utf-8", "replace")
-        if found["iri"] is not None:
-            return str(NamedNode(join_url(base or "", found["iri"].decode("utf-8", "replace"))))
-        prefix, local = found["prefix"].decode("utf-8", "replace"), found["local"].decode("utf-8", "replace")
+        if match["blank"]:
+            return match["blank"].decode("utf-8", "replace")
+        if match["iri"] is not None:
+            return str(NamedNode(join_url(base or "", match["iri"].decode("utf-8", "replace"))))
+        prefix, local = match["prefix"].decode("utf-8", "replace"), match["local"].decode("utf-8", "replace")
         return str(NamedNode(prefixes[prefix] + local)) if prefix in prefixes else ""

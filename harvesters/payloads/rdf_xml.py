@@ -1,4 +1,4 @@
-"""RDF/XML made safe for its parser: no DOCTYPE, bounded depth, and stray text that costs the node in which it stands.
+"""Check and repair RDF/XML before it is parsed: no DOCTYPE, limited depth, and stray text that affects one node only.
 
 Source: https://www.w3.org/TR/rdf12-xml/#section-Grammar-productions
 """
@@ -27,10 +27,10 @@ _AMPERSAND = re.compile(rb"&(?!(?:[A-Za-z]\w{0,30}|#\w{1,10});)")
 
 
 def check_document(content: bytes, url: str) -> bytes:
-    """Return *content* as the parser may read it: the same, or written anew where that is surer.
+    """Return *content* as the parser may read it: unchanged, or serialized again where that is safer.
 
-    Raises ParseError where it has a DOCTYPE, is nested more than 256 deep, or is not well-formed XML. Markup in the value of rdf:about or
-    rdf:resource is escaped, so that only the record that has it is unreadable.
+    Raises ParseError if it has a DOCTYPE, is nested more than 256 deep, or is not well-formed XML. Markup in the value of rdf:about or
+    rdf:resource is escaped, so that only the record that has it is invalid.
     """
     subject = f"{url}: not RDF/XML that can be read"
     if len(content) > LARGE:
@@ -39,7 +39,7 @@ def check_document(content: bytes, url: str) -> bytes:
         with parser_errors(subject):
             root = etree.fromstring(content, _parser())
     except ParseError:
-        escaped = _REFERENCE.sub(lambda it: it[1] + _AMPERSAND.sub(b"&amp;", it[2]).replace(b"<", b"&lt;"), content)
+        escaped = _REFERENCE.sub(lambda match: match[1] + _AMPERSAND.sub(b"&amp;", match[2]).replace(b"<", b"&lt;"), content)
         if escaped == content:
             raise
         with parser_errors(subject):
@@ -53,23 +53,23 @@ def check_document(content: bytes, url: str) -> bytes:
 
 
 def repair(content: bytes, url: str, broken: NodeErrors) -> bytes:
-    """Return a document without the text that stands where RDF/XML has none, and put the nodes that had it into *broken*."""
+    """Return a document without text where RDF/XML allows none, and add the nodes that had it to *broken*."""
     if len(content) > LARGE:
         raise ParseError(f"{url}: its RDF/XML holds text between its elements, and is too large to be repaired")
     with parser_errors(f"{url}: not RDF/XML that can be read"):
         root = etree.fromstring(content, _parser())
     number = count(1)
-    ahead = [(root, url)]
+    queue = [(root, url)]
     if root.tag == _ROOT:
         _strip(root, "", broken)
-        ahead = [(node, join_url(url, root.get(_BASE, ""))) for node in root]
-    while ahead:
-        node, base = ahead.pop()
+        queue = [(node, join_url(url, root.get(_BASE, ""))) for node in root]
+    while queue:
+        node, base = queue.pop()
         base = join_url(base, node.get(_BASE, ""))
         name = _name(node, base, number)
         _strip(node, name, broken)
         for arc in node:
-            ahead += _inner(arc, name, base, broken)
+            queue += _inner(arc, name, base, broken)
     return etree.tostring(root)
 
 
@@ -87,7 +87,7 @@ def _inner(arc: _Element, name: str, base: str, broken: NodeErrors) -> list[tupl
 
 
 def _strip(element: _Element, name: str, broken: NodeErrors) -> None:
-    """Remove the text of an element that has only elements, as *name* is broken by it."""
+    """Remove the text of an element that may only have child elements, and record *name* as broken."""
     texts = [element.text, *(child.tail for child in element)]
     stray = next((text for text in texts if text and text.strip()), None)
     if stray is None:
@@ -99,7 +99,7 @@ def _strip(element: _Element, name: str, broken: NodeErrors) -> None:
 
 
 def _name(node: _Element, base: str, number: Iterator[int]) -> str:
-    """Return the IRI or blank node that a node element describes, as in N-Triples; one without a name is given one."""
+    """Return the IRI or blank node that a node element describes, as in N-Triples; one without a name gets one."""
     if (about := node.get(_ABOUT)) is not None:
         return f"<{join_url(base, about)}>"
     if (fragment := node.get(_ID)) is not None:

@@ -1,4 +1,4 @@
-"""Subjects: which nodes of a document are its records, by which key each is known, and what the document leads on to."""
+"""Find the records of an RDF document, their keys, and the pages it links to."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _TOTAL = NamedNode(iri("hydra:totalItems"))
 
 @dataclass(frozen=True, slots=True)
 class DiscoveredRecords:
-    """What a document holds: *records* by key, *keyless* ones, *elsewhere* members that it only names, *catalogues* that it leads to."""
+    """The records of a document: *records* by key, *keyless* ones, *elsewhere* members only named in it, *catalogues* it links to."""
 
     records: tuple[tuple[str, Node], ...]
     keyless: tuple[Node, ...]
@@ -43,10 +43,10 @@ class DiscoveredRecords:
 
 
 def find_records(store: Store, classes: frozenset[str], page: str | None = None) -> DiscoveredRecords:
-    """Find the records of a document: the instances of *classes*, else what its catalogues list and what is KNOWN as a record.
+    """Return the records of a document: the instances of *classes*, else the members of its catalogues and instances of RECORD_CLASSES.
 
-    Without *classes* a blank node to which something but a catalogue points is a part of that, and no record. A blank
-    node's key is its identifier, else its page, else *page* where the document describes nothing else.
+    Without *classes* a blank node that is the value of a property other than membership is a part of another, and not a record. A
+    blank node's key is its identifier, else its page, else *page* if the document describes nothing else.
     """
     listed = _listed(store)
     if classes:
@@ -57,7 +57,7 @@ def find_records(store: Store, classes: frozenset[str], page: str | None = None)
         chosen = {node for node in whole if is_described(store, node) and not _types(store, node) & _NO_RECORDS}
     named: dict[str, Node] = {}
     keyless: list[Node] = []
-    for node in sorted(chosen, key=lambda it: (isinstance(it, BlankNode), it.value)):
+    for node in sorted(chosen, key=lambda node: (isinstance(node, BlankNode), node.value)):
         key = node.value if isinstance(node, NamedNode) else find_key(store, node) or (page if len(chosen) == 1 else None)
         if key and key not in named:
             named[key] = node
@@ -68,20 +68,21 @@ def find_records(store: Store, classes: frozenset[str], page: str | None = None)
 
 
 def find_key(store: Store, node: Node) -> str | None:
-    """Give the key of a node that has no IRI: what it says to be its identifier, else its page."""
+    """Return the key of a blank node: its identifier, else its page."""
     for name in (*_IDENTIFIERS, *_PAGES):
-        if told := sorted(text for term in _values(store, node, name) if (text := _key(term))):
-            return told[0]
+        if keys := sorted(text for term in _values(store, node, name) if (text := _key(term))):
+            return keys[0]
     return None
 
 
 def find_modified(store: Store, node: Node) -> str | None:
-    """Give when a node says that it changed."""
+    """Return a node's modification time."""
     return next((term.value for name in _MODIFIED for term in _values(store, node, name) if isinstance(term, Literal)), None)
 
 
 def find_next_page(store: Store) -> str | None:
-    """Give the address of the collection's next page, that of a PartialCollectionView or a PagedCollection.
+    """Return the address of the collection's next page, that of a PartialCollectionView or a PagedCollection.
+
 
     Source: https://www.hydra-cg.com/spec/latest/core/#collections
     """
@@ -90,14 +91,14 @@ def find_next_page(store: Store) -> str | None:
 
 
 def find_total(store: Store) -> int | None:
-    """Give the number of members that the document's one collection claims."""
-    told = {quad.object.value for quad in store.quads_for_pattern(None, _TOTAL, None, DefaultGraph()) if isinstance(quad.object, Literal)}
-    number = next(iter(told)) if len(told) == 1 else ""
+    """Return the number of members that the document's only collection reports."""
+    totals = {quad.object.value for quad in store.quads_for_pattern(None, _TOTAL, None, DefaultGraph()) if isinstance(quad.object, Literal)}
+    number = next(iter(totals)) if len(totals) == 1 else ""
     return int(number) if number.isascii() and number.isdigit() else None
 
 
 def frequent_classes(store: Store) -> list[str]:
-    """Give the classes of which the document has instances, the most frequent first, at most eight."""
+    """Return the classes with instances in the document, the most frequent first, at most eight."""
     count: dict[str, int] = {}
     for quad in store.quads_for_pattern(None, NamedNode(TYPE), None, DefaultGraph()):
         if isinstance(quad.object, NamedNode):
@@ -110,7 +111,7 @@ def _listed(store: Store) -> set[Node]:
 
 
 def _catalogues(store: Store) -> Iterator[str]:
-    """Give the catalogues that the document names as parts of another and lists no member of."""
+    """Yield the catalogues that the document names as parts of another and lists no members of."""
     parts = set(_objects(store, iri("dcat:catalog")))
     for name in (*_LISTED, iri("dct:hasPart"), iri("schema:hasPart")):
         parts |= {node for node in _objects(store, name) if _types(store, node) & CATALOGUES}
@@ -142,12 +143,12 @@ def _part(store: Store, node: Node) -> bool:
 
 
 def is_catalogue(store: Store) -> bool:
-    """Tell whether a document describes a catalogue or a collection, be it empty."""
+    """Return whether a document describes a catalogue or a collection, even if empty."""
     return any(True for name in CATALOGUES for _ in _instances(store, name))
 
 
 def is_described(store: Store, node: Node) -> bool:
-    """Tell whether a document says anything of a node."""
+    """Return whether a document has statements about a node."""
     return next(iter(store.quads_for_pattern(node, None, None, DefaultGraph())), None) is not None
 
 

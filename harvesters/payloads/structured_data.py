@@ -1,4 +1,4 @@
-"""Markup: what a web page says in JSON-LD, microdata and RDFa, as RDF in one store.
+"""Parse JSON-LD, microdata and RDFa of a web page into one RDF store.
 
 Source: https://html.spec.whatwg.org/multipage/microdata.html, https://www.w3.org/TR/rdfa-core/, https://www.w3.org/TR/json-ld11/#embedding-json-ld-in-html-documents
 """
@@ -32,8 +32,8 @@ _NAMESPACE = re.compile(r"(https?://.*[/#])[^/#]+\Z")
 
 
 def parse_page(reply: Reply) -> tuple[Store, list[str]]:
-    """Read all that a page says into a store, and tell what of it could not be read."""
-    store, troubles = Store(), list[str]()
+    """Return all structured data of a page as a store, and the errors of what could not be parsed."""
+    store, errors = Store(), list[str]()
     text = _text(reply).encode("utf-8", "replace")
     for kind, extract in (("JSON-LD", _json_ld), ("microdata", _microdata), ("RDFa", _rdfa)):
         try:
@@ -43,8 +43,8 @@ def parse_page(reply: Reply) -> tuple[Store, list[str]]:
                         raise item
                     _put(store, item, reply.url)
         except ParseError as error:
-            troubles.append(str(error))
-    return store, troubles
+            errors.append(str(error))
+    return store, errors
 
 
 def _text(reply: Reply) -> str:
@@ -52,9 +52,9 @@ def _text(reply: Reply) -> str:
     content = reply.content
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return content.decode("utf-16", "replace")
-    told = _TYPE.search(reply.headers.get("content-type", ""))
+    match = _TYPE.search(reply.headers.get("content-type", ""))
     meta = _META.search(content[:4096])
-    for name in (told.group(1) if told else "", meta.group(1).decode("ascii", "replace") if meta else "", "utf-8"):
+    for name in (match.group(1) if match else "", meta.group(1).decode("ascii", "replace") if meta else "", "utf-8"):
         if not is_charset(name):
             continue
         try:
@@ -65,7 +65,7 @@ def _text(reply: Reply) -> str:
 
 
 def _json_ld(text: bytes, url: str) -> Iterator[Any]:
-    """Give the items of each script by itself, so that a broken one spoils no other; what broke comes last."""
+    """Yield the items of each script separately, so that an invalid one does not affect others; an error comes last."""
     broken: Exception | None = None
     for script in parse_html(text, encoding="utf-8").iterfind('.//script[@type="application/ld+json"]'):
         try:
@@ -84,7 +84,7 @@ def _microdata(text: bytes, url: str) -> Iterator[Any]:
 
 
 def _node(item: dict[str, Any], around: str) -> dict[str, Any]:
-    """Write an item of microdata as JSON-LD; a property is of the vocabulary of its item's type, or of the item around it."""
+    """Convert an item of microdata to JSON-LD; a property belongs to the vocabulary of its item's type, or of the enclosing item."""
     types = item.get("type", [])
     types = [name for name in (types if isinstance(types, list) else str(types).split()) if is_web(name)]
     match = _NAMESPACE.match(types[0]) if types else None
@@ -95,7 +95,7 @@ def _node(item: dict[str, Any], around: str) -> dict[str, Any]:
     node |= {"@id": item["id"]} if is_web(item.get("id", "")) else {}
     for name, value in item.get("properties", {}).items():
         if namespace or ":" in name:
-            node[name] = [_value(it, namespace) for it in (value if isinstance(value, list) else [value])]
+            node[name] = [_value(item_value, namespace) for item_value in (value if isinstance(value, list) else [value])]
     return node
 
 
@@ -115,10 +115,10 @@ def _put(store: Store, item: Any, url: str) -> None:
 
 
 def iri_or_text(quads: Iterable[Quad]) -> Iterator[Quad]:
-    """Keep as a text what stands as an address and is none, which authors of pages and of plain JSON write often."""
+    """Convert IRIs that are not valid web addresses to texts; authors of pages and of plain JSON often write texts there."""
     for quad in quads:
-        it = quad.object
-        if isinstance(it, NamedNode) and it.value.startswith("http") and not is_web(it.value):
-            yield Quad(quad.subject, quad.predicate, Literal(it.value))
+        value = quad.object
+        if isinstance(value, NamedNode) and value.value.startswith("http") and not is_web(value.value):
+            yield Quad(quad.subject, quad.predicate, Literal(value.value))
         else:
             yield quad

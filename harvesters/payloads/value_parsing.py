@@ -1,4 +1,4 @@
-"""Reading: what every mapping does with a source's words: texts, dates and languages, and no person's contacts."""
+"""Normalize values of any source: texts, dates, numbers and languages, and remove personal contact data."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ KINDS: Mapping[str, type[Resource]] = {"initiative": Initiative, "event": Event,
 _MAIL = re.compile(r"(?<![\w.%+\-])(?:mailto:)?[\w.%+\-]{1,64}@[\w\-]+(?:\.[\w\-]+)+", re.IGNORECASE)
 _PHONE = re.compile(r"(?:(?:tel|phone|telephone|fax|mobile|tél|тел)[.:]*\s*|(?=\+))\+?\(?\d[\d ()/.\-]{6,}\d", re.IGNORECASE)
 _DIGITS = re.compile(r"\d[\d ()/.\-]{6,}\d")  # looked for first: it is quick to say no
-_LEFT_OUT = "[…]"  # in the place of a contact, in no language
+_REDACTED = "[…]"  # in the place of a contact, in no language
 _DAY_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d(?::\d\d)?)(\.\d+)?\s*(Z|[+-]\d\d:?\d\d)?\Z")
 _SLASHED = re.compile(r"\d{4}/\d\d/\d\d\Z")
 _INTERVAL = re.compile(r"(\d{4}(?:-\d\d){0,2})/(\d{4}(?:-\d\d){0,2})\Z")
 _TAG = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{1,8})*\Z")
 _MIDNIGHT = {"00:00", "00:00:00"}
-_MEMO = 4096  # words: more than there are languages with their spellings
-_NAMES = 16384  # names and values that come again: a registry's vocabulary and organizations, some 4 MB
+_LANGUAGE_CACHE_SIZE = 4096  # words: more than there are languages with their spellings
+_NAME_CACHE_SIZE = 16384  # names and values that come again: a registry's vocabulary and organizations, some 4 MB
 MAX_NAME_LENGTH = 300  # characters of a name; what is longer is a text, and is neither looked up nor remembered
 
 
 def normalize_inline(value: Any) -> str:
-    """Give a text or a number as one line without needless space; empty for anything else.
+    """Return a text or a number as one line without redundant whitespace; empty for anything else.
+
 
     >>> normalize_inline("  A \\n b "), normalize_inline(4), normalize_inline(None), normalize_inline(["a"])
     ('A b', '4', '', '')
@@ -43,25 +44,26 @@ def normalize_inline(value: Any) -> str:
 
 
 def normalize_block(value: Any) -> str:
-    """Give a long text with its paragraphs, without space at its ends; empty for what is no text."""
+    """Return a long text with its paragraphs, stripped; empty for anything but text."""
     return value.strip() if isinstance(value, str) else ""
 
 
 def strip_contacts(text: str) -> str:
-    """Leave out e-mail addresses and telephone numbers, which are persons'.
+    """Replace e-mail addresses and telephone numbers, which are personal data.
+
 
     >>> strip_contacts("Ask jane.doe@example.org or tel. +254 20 555 01 02 in 2024")
     'Ask […] or […] in 2024'
     """
     if "@" in text:
-        text = _MAIL.sub(_LEFT_OUT, text)
-    if _numbered(text):
-        text = _PHONE.sub(_LEFT_OUT, text)
+        text = _MAIL.sub(_REDACTED, text)
+    if _may_have_phone(text):
+        text = _PHONE.sub(_REDACTED, text)
     return text
 
 
-def _numbered(text: str) -> bool:
-    """Tell whether a text may hold a telephone number: what _PHONE begins with is quicker to look for than its digits.
+def _may_have_phone(text: str) -> bool:
+    """Return whether a text may contain a telephone number: its prefixes are faster to search than its digits.
 
     The words lack their i and т, which have more than two cases.
     """
@@ -72,28 +74,29 @@ def _numbered(text: str) -> bool:
     return bool(_DIGITS.search(text))
 
 
-@lru_cache(_NAMES)
-def _named(text: str, tag: str | None) -> Text:
+@lru_cache(_NAME_CACHE_SIZE)
+def _cached_name(text: str, tag: str | None) -> Text:
     return Text(strip_contacts(text), tag)
 
 
 def parse_name(text: str, tag: str | None = None) -> Text:
-    """Give a name or word, which may come often, with its language and without contacts."""
-    return _named(text, tag) if len(text) <= MAX_NAME_LENGTH else Text(strip_contacts(text), tag)
+    """Return a name or word, which may be frequent, with its language and without contacts."""
+    return _cached_name(text, tag) if len(text) <= MAX_NAME_LENGTH else Text(strip_contacts(text), tag)
 
 
 def unique_non_contact(texts: Iterable[str]) -> tuple[str, ...]:
-    """Keep each text once, without the empty ones and those that are an e-mail address."""
+    """Return each text once, without empty ones and e-mail addresses."""
     return tuple(dict.fromkeys([text for text in texts if text and not ("@" in text and _MAIL.fullmatch(text))]))
 
 
 def as_list(value: Any) -> list[Any]:
-    """Give a list as it is, nothing as an empty one, and anything else as a list of one."""
+    """Return a list unchanged, None as an empty list, and anything else as a list of one."""
     return value if isinstance(value, list) else [] if value is None else [value]
 
 
 def split_values(texts: Iterable[str], mark: str | None) -> list[str]:
-    """Split texts at *mark*, where there is one.
+    """Split texts at *mark*, if given.
+
 
     >>> split_values(["a; b;", "c"], ";")
     ['a', 'b', 'c']
@@ -108,25 +111,27 @@ def _split(text: str, mark: str | None) -> tuple[str, ...]:
     return tuple(split_values([whole], mark)) if whole else ()
 
 
-_pieces = lru_cache(_NAMES)(_split)
+_cached_split = lru_cache(_NAME_CACHE_SIZE)(_split)
 
 
 def split_words(value: Any, mark: str | None) -> tuple[str, ...]:
-    """Give the words of a value: those of a list, or of a text, each split at *mark* where there is one.
+    """Return the words of a value: those of a list, or of a text, each split at *mark* if given.
+
 
     >>> split_words("a; b", ";"), split_words(["a", None, 4], None), split_words(None, ";")
     (('a', 'b'), ('a', '4'), ())
     """
     if isinstance(value, str):
-        return (_pieces if len(value) <= MAX_NAME_LENGTH else _split)(value, mark)
-    words = [text for it in as_list(value) if (text := normalize_inline(it))]
+        return (_cached_split if len(value) <= MAX_NAME_LENGTH else _split)(value, mark)
+    words = [text for item in as_list(value) if (text := normalize_inline(item))]
     return tuple(split_values(words, mark))
 
 
 def normalize_date(value: Any, forms: Sequence[str] = ()) -> str | None:
-    """Write a date as ISO 8601 where it can be read without a guess, else as the source wrote it; None for nothing.
+    """Return a date as ISO 8601 if it is unambiguous, else unchanged; None for nothing.
 
-    *forms* (strptime) are the card's. Midnight without a zone, as databases write a day, is that day.
+    *forms* (strptime) are the source's formats. Midnight without a zone, as databases write a day, is that day.
+
 
     >>> normalize_date("2024-09-13 00:00:00.0"), normalize_date("2024/05/01"), normalize_date("3/4/2026"), normalize_date(2015)
     ('2024-09-13', '2024-05-01', '3/4/2026', '2015')
@@ -137,7 +142,7 @@ def normalize_date(value: Any, forms: Sequence[str] = ()) -> str | None:
 
 
 def parse_date(text: str, forms: Sequence[str] = ()) -> str | None:
-    """Write a date that is one line already, as ``normalize_date`` does."""
+    """Normalize a date that is one line already, like ``normalize_date``."""
     if len(text) == 10 and text[4] == text[7] == "-":
         return text
     if match := _DAY_TIME.match(text):
@@ -156,23 +161,24 @@ def parse_date(text: str, forms: Sequence[str] = ()) -> str | None:
 
 
 def parse_interval(text: str) -> tuple[str, str] | None:
-    """Read an interval of ISO 8601, e.g. 2019/2021 or 2019-01-01/2021-12-31; None where there is none."""
+    """Parse an ISO 8601 interval, e.g. 2019/2021 or 2019-01-01/2021-12-31; None if there is none."""
     match = _INTERVAL.match(text) if "/" in text else None
     return (match[1], match[2]) if match else None
 
 
 def parse_number(value: Any) -> float | None:
-    """Read a decimal number; None where there is none."""
+    """Parse a decimal number; None if there is none."""
     try:
-        found = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
+        result = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
     except (ValueError, OverflowError):
         return None
-    return found if math.isfinite(found) and abs(found) < 1e9 else None
+    return result if math.isfinite(result) and abs(result) < 1e9 else None
 
 
-@lru_cache(maxsize=_MEMO)
+@lru_cache(maxsize=_LANGUAGE_CACHE_SIZE)
 def parse_language(word: str) -> str | None:
-    """Give the BCP 47 tag of a language that *word* names by a tag, an ISO 639 code or in English; None for others.
+    """Return the BCP 47 tag of a language given as a tag, an ISO 639 code or in English; None for others.
+
 
     Source: https://www.rfc-editor.org/info/bcp47 and ISO 639 by pycountry.
 
@@ -185,20 +191,22 @@ def parse_language(word: str) -> str | None:
     head, _, rest = text.replace("_", "-").partition("-")
     if _TAG.match(text):
         code = head.lower()
-        found = next((it for kind in ("alpha_2", "alpha_3", "bibliographic") if (it := pycountry.languages.get(**{kind: code}))), None)
+        match = next(
+            (language for kind in ("alpha_2", "alpha_3", "bibliographic") if (language := pycountry.languages.get(**{kind: code}))), None
+        )
     else:
-        found, rest = None, ""
-    found = found or pycountry.languages.get(name=text.capitalize())
-    short = getattr(found, "alpha_2", None) or getattr(found, "alpha_3", None)
+        match, rest = None, ""
+    match = match or pycountry.languages.get(name=text.capitalize())
+    short = getattr(match, "alpha_2", None) or getattr(match, "alpha_3", None)
     return f"{short}-{rest}" if short and rest else short
 
 
 def unique_urls(texts: Iterable[str]) -> tuple[str, ...]:
-    """Keep the web addresses, each once."""
+    """Return the web addresses, each once."""
     return tuple(dict.fromkeys([text for text in texts if is_web(text)]))
 
 
 def parse_titles(texts: Iterable[tuple[str, str | None]]) -> tuple[Text, ...]:
-    """Give texts with their languages, each once, without contacts and empty ones."""
-    found = [Text(strip_contacts(text), tag) for text, tag in texts if text]
-    return tuple(dict.fromkeys(found) if len(found) > 1 else found)
+    """Return texts with their languages, each once, without contacts and empty ones."""
+    titles = [Text(strip_contacts(text), tag) for text, tag in texts if text]
+    return tuple(dict.fromkeys(titles) if len(titles) > 1 else titles)

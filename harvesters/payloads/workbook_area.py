@@ -110,12 +110,12 @@ def _add_addresses(area: Area, text: bytes, end: int) -> int:
     """Add the addresses that begin before *end*; return how many of them are those of cells."""
     count = 0
     rows, columns = set[bytes](), set[bytes]()
-    for found in _ADDRESS.finditer(text):
-        if found.start() >= end:
+    for match in _ADDRESS.finditer(text):
+        if match.start() >= end:
             break
-        count += bool(found[1])
-        rows.add(found[2])
-        columns.add(found[1])
+        count += bool(match[1])
+        rows.add(match[2])
+        columns.add(match[1])
     for row in rows:
         area.add(int(row[:_DIGITS]), None)
     for column in columns - {b""}:
@@ -164,48 +164,48 @@ def _repeated(node: etree._Element, name: str) -> int:
 
 def _xlsb(package: zipfile.ZipFile, name: str) -> Area:
     """Read the records of a binary sheet: row headers (type 0) and cells (types 1 to 11)."""
-    area, data, place = Area(), package.read(name), 0
-    while place < len(data):
-        kind, place = _varint(data, place, 2)
-        length, place = _varint(data, place, 4)
+    area, data, offset = Area(), package.read(name), 0
+    while offset < len(data):
+        kind, offset = _varint(data, offset, 2)
+        length, offset = _varint(data, offset, 4)
         if kind <= 11 and length >= 4:
-            (number,) = struct.unpack_from("<I", data, place)
+            (number,) = struct.unpack_from("<I", data, offset)
             area.add(*((number, None) if kind == 0 else (None, number)))
             area.cells += kind != 0
-        place += length
+        offset += length
     return area
 
 
-def _varint(data: bytes, place: int, most: int) -> tuple[int, int]:
+def _varint(data: bytes, offset: int, max_bytes: int) -> tuple[int, int]:
     number = 0
-    for index in range(most):
-        if place >= len(data):
+    for index in range(max_bytes):
+        if offset >= len(data):
             break
-        byte, place = data[place], place + 1
+        byte, offset = data[offset], offset + 1
         number |= (byte & 0x7F) << (7 * index)
         if byte < 0x80:
             break
-    return number, place
+    return number, offset
 
 
 def _xls(content: bytes) -> Iterator[tuple[str, Area]]:
     """Read the records of the stream that holds the sheets, one area for each substream."""
     for name, data in _streams(content):
-        area, place = Area(), 0
-        while place + 4 <= len(data):
-            kind, length = struct.unpack_from("<HH", data, place)
+        area, offset = Area(), 0
+        while offset + 4 <= len(data):
+            kind, length = struct.unpack_from("<HH", data, offset)
             if kind == _BEGIN_XLS:
                 yield name, area
                 area = Area()
-            elif kind in _CELLS_XLS and length >= 4 and place + 8 <= len(data):
-                row, column = struct.unpack_from("<HH", data, place + 4)
+            elif kind in _CELLS_XLS and length >= 4 and offset + 8 <= len(data):
+                row, column = struct.unpack_from("<HH", data, offset + 4)
                 area.add(row, column)
                 area.cells += 1
-                if kind == 0x00BD and place + 4 + length <= len(data) and length >= 6:  # MULRK ends with its last column
-                    (last,) = struct.unpack_from("<H", data, place + 2 + length)
+                if kind == 0x00BD and offset + 4 + length <= len(data) and length >= 6:  # MULRK ends with its last column
+                    (last,) = struct.unpack_from("<H", data, offset + 2 + length)
                     area.add(row, last)
                     area.cells += max(last - column, 0)
-            place += 4 + length
+            offset += 4 + length
         yield name, area
 
 
@@ -216,21 +216,21 @@ def _streams(content: bytes) -> Iterator[tuple[str, bytes]]:
     (shift,) = struct.unpack_from("<H", content, 30)
     size = 1 << min(shift, 16)
     directory, _, _, small, _, difat, _ = struct.unpack_from("<IIIIIII", content, 48)
-    tables = [it for it in struct.unpack_from("<109I", content, 76) if it < _END_OF_CHAIN]
+    tables = [sector_number for sector_number in struct.unpack_from("<109I", content, 76) if sector_number < _END_OF_CHAIN]
     seen = set[int]()
     while difat < _END_OF_CHAIN and difat not in seen and len(sector := _sector(content, difat, size)) == size:
         seen.add(difat)
         *more, difat = struct.unpack(f"<{size // 4}I", sector)
-        tables += [it for it in more if it < _END_OF_CHAIN]
-    fat = _numbers(b"".join(_sector(content, it, size) for it in tables))
+        tables += [sector_number for sector_number in more if sector_number < _END_OF_CHAIN]
+    fat = _numbers(b"".join(_sector(content, sector_number, size) for sector_number in tables))
     entries = _chain(content, directory, fat, size)
     root = entries[:128]
     if len(root) < 128:
         return
     inner = _chain(content, struct.unpack_from("<I", root, 116)[0], fat, size)
     inner_fat = _numbers(_chain(content, small, fat, size))
-    for place in range(0, len(entries) - 127, 128):
-        entry = entries[place : place + 128]
+    for offset in range(0, len(entries) - 127, 128):
+        entry = entries[offset : offset + 128]
         name = entry[: max(struct.unpack_from("<H", entry, 64)[0] - 2, 0)].decode("utf-16-le", "replace")
         if name.lower() in {"workbook", "book"}:
             begin, length = struct.unpack_from("<II", entry, 116)

@@ -23,7 +23,7 @@ from harvesters.network.fetch import Reply
 from harvesters.network.response_parsing import dump_json, load_json
 from harvesters.page_model import InvalidRecord, Record
 from harvesters.parsing import parser_errors
-from harvesters.payloads.rdf_parser import DEPTH, parse_quads
+from harvesters.payloads.rdf_parser import MAX_DEPTH, parse_quads
 from harvesters.payloads.workbook_area import check_areas
 from harvesters.protocols.ical.event import time_zones
 
@@ -65,11 +65,11 @@ def test_deeply_nested_triple_terms_are_refused(kind, hidden, card):
 
 
 def test_triple_terms_side_by_side_are_no_depth():
-    from_text = "".join(f'<a:s{number}> <a:p> <<( <a:s> <a:p> "<<( <<(" )>> .\n' for number in range(3 * DEPTH)).encode()
+    from_text = "".join(f'<a:s{number}> <a:p> <<( <a:s> <a:p> "<<( <<(" )>> .\n' for number in range(3 * MAX_DEPTH)).encode()
 
     quads = list(parse_quads(from_text, RdfFormat.TRIG, "a.ttl"))
 
-    assert len(quads) == 3 * DEPTH
+    assert len(quads) == 3 * MAX_DEPTH
 
 
 @pytest.mark.parametrize(

@@ -180,7 +180,7 @@ def test_a_fork_at_the_same_length_is_refused(tmp_path: Path, there: Origin) -> 
     held = files(it.journal)
     other = Origin(grown(tmp_path / "other", [quad(1)], [quad(2)], [quad(9)]))
 
-    with pytest.raises(ForkError, match="have parted"):
+    with pytest.raises(ForkError, match="have diverged"):
         sync(mirror(tmp_path, other))
 
     assert files(it.journal) == held
@@ -192,11 +192,11 @@ def test_a_fork_that_has_grown_longer_is_refused(tmp_path: Path, there: Origin) 
     held = files(it.journal)
     other = Origin(grown(tmp_path / "other", [quad(7)], [quad(2)], [quad(3)], [quad(4)]))
 
-    with pytest.raises(ForkError, match=r"entry 4 follows .* have parted"):
+    with pytest.raises(ForkError, match=r"entry 4 follows .* have diverged"):
         sync(mirror(tmp_path, other))
 
     assert files(it.journal) == held
-    assert "have parted" in (known.trouble if (known := mirror_origin.read(it.journal.folder)) else "")
+    assert "have diverged" in (known.trouble if (known := mirror_origin.read(it.journal.folder)) else "")
     assert sorted(path.name for path in (it.data / "mirror").iterdir()) == ["lock", "refused"]
 
 

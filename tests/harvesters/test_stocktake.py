@@ -144,7 +144,7 @@ def test_a_run_that_was_cut_off_goes_on_and_does_not_pass_over_what_came_meanwhi
 def test_an_entry_that_is_not_what_its_id_says_ends_the_run(there, source):
     there.instead["/journal/2.gz"] = lambda _: httpx.Response(200, content=there.journal.entry(3).path.read_bytes())
 
-    with pytest.raises(ParseError, match="two journals have parted"):
+    with pytest.raises(ParseError, match="two journals have diverged"):
         harvest(there, source())
 
 

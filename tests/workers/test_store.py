@@ -117,7 +117,7 @@ def test_what_a_look_and_a_commit_cost_does_not_grow_with_the_journals_age(tmp_p
         last = write(path, [ONE if number % 2 else TWO], last, f"a.{number}", NOW)
         s3_backends[DEFAULT_ACCOUNT_ID]["aws"].put_object(bucket, f"stocktake/journal/{path.name}", path.read_bytes())
 
-    requests = [_asked(caplog, one.look), _asked(caplog, lambda: one.append([ONE], run="b.1", time=NOW))]
+    requests = [_asked(caplog, one.refresh), _asked(caplog, lambda: one.append([ONE], run="b.1", time=NOW))]
 
     assert [(kinds[0], kinds.count("PUT")) for kinds in requests] == [("GET", 0), ("GET", 1)]
     assert len(requests[1]) <= 6  # look, list, length and start of the last entry, put

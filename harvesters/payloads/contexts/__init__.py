@@ -1,6 +1,6 @@
-"""Contexts of JSON-LD that we have at hand, so that no harvested document sends us out into the network.
+"""Hold JSON-LD contexts locally, so that harvested documents cause no requests.
 
-They are written by us, from the properties that each vocabulary's own pages list; they hold what records of registries need.
+They were written for this project from each vocabulary's documentation; they contain what records of registries need.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ def _read(name: str) -> Any:
 
 
 def builtin_context(address: str) -> Any:
-    """Give the context that we have for *address*; raises LookupError where there is none.
+    """Return the built-in context for *address*; raises LookupError if there is none.
+
 
     >>> builtin_context("https://schema.org/")["@vocab"]
     'http://schema.org/'
@@ -41,10 +42,10 @@ def builtin_context(address: str) -> Any:
 
 
 def inline_contexts(value: Any, find: Find) -> Any:
-    """Put contexts in the place of their addresses, wherever they stand in a document.
+    """Replace references to contexts by the contexts, anywhere in a document.
 
-    Raises LookupError, with the address, where *find* has none. The document must not be nested deeper than Python goes
-    (1000), which JSON that was read by orjson is not.
+    Raises LookupError, with the address, if *find* has none. The document must not be nested deeper than Python's recursion limit
+    (1000), which JSON parsed by orjson is not.
     """
     if isinstance(value, list):
         return [inline_contexts(item, find) for item in value]
@@ -62,7 +63,7 @@ def _context(value: Any, find: Find) -> Any:
 
 
 def has_remote_context(value: Any) -> bool:
-    """Tell whether a document names a context by its address."""
+    """Return whether a document references a context by its address."""
     if isinstance(value, list):
         return any(map(has_remote_context, value))
     if not isinstance(value, dict):
