@@ -56,7 +56,7 @@ from publisher.logs import configure_logging
 from publisher.pages.branding import DEMO_NAME, NAME, NO_CONTACT, check_logo
 from publisher.portal.source_preview import MEMORY, PreviewRunner
 from publisher.releases.schedule import trigger
-from publisher.store.external.endpoint import Address, given
+from publisher.store.external.endpoint import StoreURLs, given
 from publisher.store.process import end_with_parent
 from shapes.validate import EngineName
 from vocab.iris import BASE, is_web
@@ -120,7 +120,7 @@ class Settings:
     processes: int = BESIDE
     dask: str = ""
     public_url: str = ""  # without a slash at its end
-    elsewhere: Address | None = None  # the external store, if one is set
+    elsewhere: StoreURLs | None = None  # the external store, if one is set
     based: bool = False  # whether the base was set
     name: str = NAME
     logo: Path | None = None
@@ -184,9 +184,9 @@ def settle(
     processes: Annotated[int, _option("STOCKTAKE_WORKER_PROCESSES", min=0, max=512)] = BESIDE,
     dask: Annotated[str, _option("STOCKTAKE_DASK")] = "",
     limits: Annotated[str, _option("STOCKTAKE_QUERY_LIMITS")] = "",
-    shelf: Annotated[str, _option("STOCKTAKE_SPARQL_URL")] = "",
-    shelf_update: Annotated[str, _option("STOCKTAKE_SPARQL_UPDATE_URL")] = "",
-    shelf_graphs: Annotated[str, _option("STOCKTAKE_GRAPH_STORE_URL")] = "",
+    sparql_url: Annotated[str, _option("STOCKTAKE_SPARQL_URL")] = "",
+    sparql_update_url: Annotated[str, _option("STOCKTAKE_SPARQL_UPDATE_URL")] = "",
+    graph_store_url: Annotated[str, _option("STOCKTAKE_GRAPH_STORE_URL")] = "",
     proxies: Annotated[str, _option("STOCKTAKE_TRUSTED_PROXIES")] = "",
     public_url: Annotated[str, _option("STOCKTAKE_PUBLIC_URL")] = "",
     releases: Annotated[str, _option("STOCKTAKE_RELEASES")] = "",
@@ -222,7 +222,7 @@ def settle(
         releases=_releases(releases),
         hub=_hub(hub),
         store=_store(store, data),
-        elsewhere=_elsewhere(shelf, shelf_update, shelf_graphs),
+        elsewhere=_elsewhere(sparql_url, sparql_update_url, graph_store_url),
         based=_based(context),
         name=_name(name, demo=is_demo(data, sources)),
         logo=_logo(logo),
@@ -336,9 +336,9 @@ def _hub(url: str) -> str:
     return url
 
 
-def _elsewhere(shelf: str, update: str, graphs: str) -> Address | None:
+def _elsewhere(sparql_url: str, update: str, graphs: str) -> StoreURLs | None:
     try:
-        return given(shelf, update, graphs)
+        return given(sparql_url, update, graphs)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
 

@@ -37,7 +37,7 @@ from benchmarks.update_latency import SHOWN, WAIT, changed
 from harvesters.demo.registries import Demo
 from harvesters.demo.source_definitions import write_sources
 from publisher.store.external.engine_quirks import MERGE
-from publisher.store.snapshots import newest
+from publisher.store.snapshots import newest_snapshot
 
 LIMITS = "budget=0, rows=2000000, seconds=60, wait=300"
 LOAD = "first load, s"
@@ -141,8 +141,8 @@ def _virtuoso(open_: ExitStack, folder: Path, journal: Path) -> tuple[Column, Co
     until(lambda: ready(there) and there.get("/health").json().get("lag") == 0, 7200, 1.0)
     found: dict[str, Figure] = {LOAD: time.perf_counter() - since}
     err.print(f"  {told(found[LOAD])} s; waiting until tables and texts have followed")
-    shown = other / "shelf" / engine.address.folder / "generations"
-    until(lambda: (it := newest(shown)) is not None and it.text == it.tables == it.position, 7200, 1.0)
+    shown = other / "store" / engine.address.folder / "snapshots"
+    until(lambda: (it := newest_snapshot(shown)) is not None and it.text == it.tables == it.position, 7200, 1.0)
     return Column("Virtuoso", engine.address.query, [("default-graph-uri", MERGE)]), Column(
         "ours on Virtuoso", f"{theirs}/sparql", (), found=found
     )

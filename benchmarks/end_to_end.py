@@ -37,7 +37,7 @@ _COUNT = "SELECT (COUNT(*) AS ?records) { ?record a <http://www.w3.org/ns/dcat#C
 
 @dataclass(frozen=True, slots=True)
 class Harvest:
-    """One harvest: seconds until it had committed and until the shelf answered; processor seconds and peaks in MB by role."""
+    """One harvest: seconds until it had committed and until the store answered; processor seconds and peaks in MB by role."""
 
     committed: float
     answered: float
@@ -108,13 +108,16 @@ def harvested(data: Path, client: httpx.Client, *options: str) -> Harvest:
 
 
 def settled(data: Path, client: httpx.Client) -> None:
-    """Wait until the shelf has put its files in order after a bulk load, its tables and texts have followed, and it shows them so."""
-    mark, journal = data / "shelf" / "position.json", Journal(data / "journal")
+    """Wait until the store has put its files in order after a bulk load, its tables and texts have followed, and it shows them so."""
+    mark, journal = data / "store" / "position.json", Journal(data / "journal")
     until(lambda: not orjson.loads(mark.read_text()).get("rough"), 600)
-    until(lambda: min(position.read(data / "shelf" / beside / "shown") for beside in ("tables", "text")) == latest(journal), _PATIENCE)
+    until(
+        lambda: min(position.read_position(data / "store" / beside / "shown") for beside in ("tables", "text")) == latest(journal),
+        _PATIENCE,
+    )
     before, since = None, time.monotonic()
-    while time.monotonic() - since < 2:  # seconds without a new generation
-        now = client.get("/health").json().get("generation")
+    while time.monotonic() - since < 2:  # seconds without a new snapshot
+        now = client.get("/health").json().get("snapshot")
         before, since = now, since if now == before else time.monotonic()
         time.sleep(0.2)
 

@@ -66,7 +66,7 @@ def oxigraph(*words: str | Path) -> list[str]:
 
 
 def loaded(dumps: Path, folder: Path) -> Path:
-    """Load our dumps into a store of the peer's: the named graphs, and their merge as the default graph, as our shelf holds them."""
+    """Load our dumps into a store of the peer's: the named graphs, and their merge as the default graph, as our store holds them."""
     files = []
     for packed in sorted([*dumps.glob("*.nq.gz"), *dumps.glob("*.ttl.gz")]):
         files.append(folder / packed.name.removesuffix(".gz"))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx
 
-from publisher.store.external.endpoint import Address
+from publisher.store.external.endpoint import StoreURLs
 
 _READY = 240.0  # seconds
 # As Debian's, but for the files' places and for the room that a test or a benchmark needs. Answers are not cut, sorts are (10,000 rows).
@@ -56,7 +56,7 @@ class Engine:
 
     name: str
     process: subprocess.Popen[bytes]
-    address: Address
+    address: StoreURLs
 
 
 def missing(name: str) -> str:
@@ -121,9 +121,9 @@ def _virtuoso_line(folder: Path, port: int, memory: int) -> list[str]:
 
 
 _LINES: dict[str, Callable[[Path, int, int], list[str]]] = {"oxigraph": _oxigraph_line, "virtuoso": _virtuoso_line}
-_ADDRESSES: dict[str, Callable[[str], Address]] = {
-    "oxigraph": lambda at: Address(f"http://{at}/query", f"http://{at}/update", f"http://{at}/store"),
-    "virtuoso": lambda at: Address(
+_ADDRESSES: dict[str, Callable[[str], StoreURLs]] = {
+    "oxigraph": lambda at: StoreURLs(f"http://{at}/query", f"http://{at}/update", f"http://{at}/store"),
+    "virtuoso": lambda at: StoreURLs(
         f"http://{at}/sparql", f"http://dba:dba@{at}/sparql-auth", f"http://dba:dba@{at}/sparql-graph-crud-auth"
     ),
 }

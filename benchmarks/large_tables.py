@@ -1,4 +1,4 @@
-"""Crowded tables: a shelf of a generated world, whose tables hold many more things than its store, as copies of those in it.
+"""Crowded tables: a store of a generated world, whose tables hold many more things than its store, as copies of those in it.
 
 A copy has its original's marks, dates and parties; its organizations are shared by one copy in KINDRED, so that there are more of them the
 more things there are. Its title and its last change come behind all of the store's.
@@ -23,7 +23,7 @@ from publisher.facets.bitmap_build import build_bitmaps
 from publisher.facets.database import Database
 from publisher.facets.facets import FACETS
 from publisher.store.follower import Follower
-from publisher.store.snapshots import newest
+from publisher.store.snapshots import newest_snapshot
 from vocab.describe import describe, quads
 from vocab.initiative import Claim, Document, Initiative, Post, Prize, Resource, Text
 from vocab.provenance import Provenance, describe_record
@@ -53,14 +53,14 @@ Pages = Mapping[str, Sequence[str]]
 
 def filled(data: Path, stored: int, records: int, tell: Callable[[str], None]) -> tuple[Pages, Pages]:
     """Fill *data*, unless it is; give addresses of pages by kind of thing, and codes by facet, the most frequent first."""
-    if not (data / "shelf" / "crowded").exists():
+    if not (data / "store" / "crowded").exists():
         tell(f"writing {stored:,} things")
         _journal(Journal(data / "journal"), stored)
         tell("loading them into the store, the tables and the index of texts")
         _loaded(data)
         tell(f"filling the tables up to {records:,} things")
         _copied(data, records, tell)
-        (data / "shelf" / "crowded").touch()
+        (data / "store" / "crowded").touch()
     return _known(data)
 
 
@@ -91,17 +91,17 @@ def _others(count: int) -> Iterator[Resource]:
 
 def _loaded(data: Path) -> None:
     journal = Journal(data / "journal")
-    follower, head = Follower(journal, data / "shelf", data / "status.nq", IRIS.status), journal.head
+    follower, head = Follower(journal, data / "store", data / "status.nq", IRIS.status), journal.head
     assert head
     try:
-        while (made := newest(follower.generations)) is None or made.text != head.number or made.tables != head.number:
+        while (made := newest_snapshot(follower.snapshots)) is None or made.text != head.number or made.tables != head.number:
             follower.step()
     finally:
         follower.close()
 
 
 def _copied(data: Path, records: int, tell: Callable[[str], None]) -> None:
-    work = data / "shelf" / "tables" / "work.duckdb"
+    work = data / "store" / "tables" / "work.duckdb"
     with duckdb.connect(str(work), config={"memory_limit": "2GiB", "temp_directory": str(work.with_name("spilled"))}) as held:
         told = held.execute("SELECT max(thing), count(*) FILTER (kind < 5) FROM things").fetchone()
         assert told
@@ -116,9 +116,9 @@ def _copied(data: Path, records: int, tell: Callable[[str], None]) -> None:
     database = Database(work)
     database.begin()
     database.keep(position, entry)
-    made = newest(data / "shelf" / "generations")
+    made = newest_snapshot(data / "store" / "snapshots")
     assert made
-    shown, part = data / "shelf" / "tables" / "shown", work.with_name("part")
+    shown, part = data / "store" / "tables" / "shown", work.with_name("part")
     part.mkdir()
     database.copy(part / "tables.duckdb")
     database.close()
@@ -135,7 +135,7 @@ def _copied(data: Path, records: int, tell: Callable[[str], None]) -> None:
 
 
 def _known(data: Path) -> tuple[Pages, Pages]:
-    with duckdb.connect(str(data / "shelf" / "tables" / "shown" / "tables.duckdb"), read_only=True) as held:
+    with duckdb.connect(str(data / "store" / "tables" / "shown" / "tables.duckdb"), read_only=True) as held:
         ranked = held.execute(
             "SELECT facet, code FROM marks JOIN terms USING (value) WHERE kind < 5 GROUP BY facet, code ORDER BY count(*) DESC, code"
         ).fetchall()

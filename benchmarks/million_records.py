@@ -30,10 +30,10 @@ from benchmarks.result_table import Aim, Json, Line, err, show
 from harvesters.demo.registries import Demo
 from harvesters.demo.source_definitions import write_sources
 from journal.journal import Journal
-from publisher.store.snapshots import newest
+from publisher.store.snapshots import newest_snapshot
 
 MEMORY = 500  # MB, the aim for the greatest process of a harvest
-_DAY = 86_400.0  # seconds: what a single answer may take where the shelf is large
+_DAY = 86_400.0  # seconds: what a single answer may take where the store is large
 _TELL = 30.0  # seconds between two words on how far it is
 _NEED = 30_000  # bytes a record that the disk should have room for: twice what a run leaves, for what is sorted on the way
 
@@ -142,10 +142,10 @@ def served(data: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
 
 def _shelve(it: Course, client: httpx.Client, server: subprocess.Popen[bytes]) -> None:
     folder, head = it.folder, _head(it.folder)
-    with it.stage("shelf: loaded and shown"):
+    with it.stage("store: loaded and shown"):
         _until(lambda: _level(folder, head) and ready(client), server, folder)
-    with it.stage("shelf: put in order"):
-        mark = folder / "shelf" / "position.json"
+    with it.stage("store: put in order"):
+        mark = folder / "store" / "position.json"
         _until(lambda: not orjson.loads(mark.read_text()).get("rough"), server, folder)
     with it.stage("tables and text index"):
         _until(lambda: _level(folder, head, whole=True), server, folder)
@@ -161,8 +161,8 @@ def _head(folder: Path) -> int:
 
 
 def _level(folder: Path, head: int, *, whole: bool = False) -> bool:
-    """Tell whether the newest generation shows the journal up to *head*; *whole*: with tables and text index."""
-    shown = newest(folder / "shelf" / "generations")
+    """Tell whether the newest snapshot shows the journal up to *head*; *whole*: with tables and text index."""
+    shown = newest_snapshot(folder / "store" / "snapshots")
     return shown is not None and shown.position == head and (not whole or (shown.text, shown.tables) == (head, head))
 
 
@@ -174,7 +174,7 @@ def _until(done: Callable[[], bool], server: subprocess.Popen[bytes], folder: Pa
             raise SystemExit(f"the server ended with {server.returncode}")
         if time.monotonic() - told > _TELL:
             told = time.monotonic()
-            err.print(f"  {told - since:,.0f} s; the shelf has {_gigabytes(size(folder / 'shelf'))}", highlight=False)
+            err.print(f"  {told - since:,.0f} s; the store has {_gigabytes(size(folder / 'store'))}", highlight=False)
         time.sleep(0.1)
 
 
@@ -186,7 +186,7 @@ def _command(it: Course, word: str) -> None:
 
 def _measure(it: Course) -> None:
     folders = {
-        "archive": "archive", "journal": "journal", "shelf": "shelf/generations", "tables": "shelf/tables", "text": "shelf/text",
+        "archive": "archive", "journal": "journal", "store": "store/snapshots", "tables": "store/tables", "text": "store/text",
         "dumps": "dumps", "releases": "releases",
     }  # fmt: skip
     it.sizes.update({name: size(it.folder / path) for name, path in folders.items()})

@@ -17,7 +17,7 @@ class Costs:
 
     *read* is the harvest's own processor time until a record is staged (asking, archive, parsing, ledger), *work* that of the
     processes that map, describe and judge it; *plan* and *commit* (the journal's entry, the ledger's settlement) follow; *same* is to
-    read one that is as it was, *entry* what a commit takes whatever it brings. *loaded* is to put a record on the shelf by a bulk load,
+    read one that is as it was, *entry* what a commit takes whatever it brings. *loaded* is to put a record in the store by a bulk load,
     *smoothed* to put the store in order after it, *beside* to bring tables and text index level, *shelved* to do all of that for one
     record that changed; *dumped* and *released* is to write the files. The sizes are bytes on the disk.
     """
@@ -38,7 +38,7 @@ class Costs:
     archive: float
     journal: float
     ledger: float
-    shelf: float
+    store: float
     tables: float
     text: float
     dumps: float
@@ -51,13 +51,13 @@ class Costs:
 
     @property
     def first(self) -> float:
-        """Give the seconds that the shelf's one writer takes for a record that is loaded in bulk."""
+        """Give the seconds that the store's one writer takes for a record that is loaded in bulk."""
         return self.loaded + self.smoothed + self.beside
 
     @property
     def sizes(self) -> Mapping[str, float]:
         """Give the bytes a record by what they lie in."""
-        names = ("archive", "journal", "ledger", "shelf", "tables", "text", "dumps", "releases")
+        names = ("archive", "journal", "ledger", "store", "tables", "text", "dumps", "releases")
         return {name: getattr(self, name) for name in names}
 
 
@@ -79,8 +79,8 @@ def predicted(costs: Costs, records: int) -> Mapping[str, float]:
         "collect": records * max(costs.read, costs.work),
         "plan": records * costs.plan,
         "commit": costs.entry + records * costs.commit,
-        "shelf: loaded and shown": records * costs.loaded,
-        "shelf: put in order": records * costs.smoothed,
+        "store: loaded and shown": records * costs.loaded,
+        "store: put in order": records * costs.smoothed,
         "tables and text index": records * costs.beside,
         "dump": records * costs.dumped,
         "release": records * costs.released,

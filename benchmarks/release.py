@@ -34,7 +34,7 @@ from benchmarks.sparql import queries
 from harvesters.commands.mirror import LARGEST, opened
 from harvesters.mirror import sync
 from journal.journal import Journal
-from publisher.rdf.gzip_files import packed
+from publisher.rdf.gzip_files import gzip_writer
 from publisher.releases.dump import canonical_quads
 from vocab.describe import quads
 from vocab.provenance import Registry, describe_source
@@ -108,7 +108,7 @@ def quads_alone(data: Path, folder: Path) -> None:
     """Write the canonical N-Quads of a journal, packed, and nothing else."""
     journal = Journal(data / "journal")
     head = journal.head
-    with packed(folder / "alone.nq.gz") as out:
+    with gzip_writer(folder / "alone.nq.gz") as out:
         out.writelines(canonical_quads(journal, head.number if head else 0, folder))
 
 
@@ -259,7 +259,7 @@ def main(
         found = releases(data, folder, records)
         if serving:
             with served(data, "seconds=600") as url, httpx.Client(base_url=url, timeout=_PATIENCE) as client:
-                err.print("the shelf is made")
+                err.print("the store is made")
                 until(lambda: ready(client) and shown(client, journal), _PATIENCE)
                 change(journal, 0, 10)
                 until(lambda: shown(client, journal), _PATIENCE)

@@ -1,6 +1,6 @@
 """Simulation: ten thousand registries with a hundred million records, day by day, from costs that were measured here.
 
-Registries fall due, wait for a worker, for their host's turn and for a processor, commit one after the other, and the shelf follows.
+Registries fall due, wait for a worker, for their host's turn and for a processor, commit one after the other, and the store follows.
 Source of the engine: https://simpy.readthedocs.io/. By hand: ``python -m benchmarks.simulate``;
 the costs are those that ``python -m benchmarks.costs`` has measured.
 """
@@ -100,7 +100,7 @@ class Simulation:
         self._cores = simpy.Resource(self._env, world.machines * world.cores)
         self._hosts: dict[int, Any] = {}
         self._journal = simpy.Resource(self._env, 1)
-        self._shelf = simpy.Resource(self._env, 1)
+        self._store = simpy.Resource(self._env, 1)
 
     def run(self) -> Told:
         """Let the days pass."""
@@ -160,10 +160,10 @@ class Simulation:
 
     def _show(self, spent: float) -> Steps:
         since, spent = self._env.now, spent * self._world.stands
-        with self._shelf.request() as turn:
+        with self._store.request() as turn:
             yield turn
             yield self._env.timeout(spent)
-        self.told.work("shelf", spent)
+        self.told.work("store", spent)
         self.told.shown.append(self._env.now - since)
 
 
@@ -171,7 +171,7 @@ def lines(world: World, costs: Costs, told: Told) -> list[Line]:
     """Tell what came of a world."""
     what = f"{world.registries * world.stands:,} registries, {'first harvest' if world.first else 'every day'}: "
     span = world.days * DAY
-    room = {"workers": world.slots, "processors": world.machines * world.cores, "journal": 1, "shelf": 1}
+    room = {"workers": world.slots, "processors": world.machines * world.cores, "journal": 1, "store": 1}
     shares = {station: told.busy.get(station, 0.0) / span / places for station, places in room.items()}
     fullest = max(shares, key=lambda it: shares[it])
     found = [Line(f"{what}{station}", "% busy", 100 * share, note=f"of {room[station]}" + (", the fullest" if station == fullest else ""))
@@ -191,7 +191,7 @@ def lines(world: World, costs: Costs, told: Told) -> list[Line]:
 def saturation(world: World, costs: Costs, told: Told) -> list[Line]:
     """Tell at how many times the first world each station is full, by what it was busy in this one, and what politeness alone takes."""
     span = world.days * DAY
-    places = {"workers": world.slots, "processors": world.machines * world.cores, "journal": 1, "shelf": 1}
+    places = {"workers": world.slots, "processors": world.machines * world.cores, "journal": 1, "store": 1}
     full = {station: world.stands * span * room / told.busy[station] for station, room in places.items() if told.busy.get(station)}
     largest = max(it.records for it in registries(world))
     sweep = ceil(largest / _PAGE) * (world.pause + world.answer) / 3600

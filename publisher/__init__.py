@@ -1,1 +1,1 @@
-"""The right wing, OUT: the journal becomes a shelf, and the shelf answers readers."""
+"""The right wing, OUT: the journal becomes a store, and the store answers readers."""

@@ -32,8 +32,8 @@ from publisher.portal.source_preview import PreviewRunner
 from publisher.releases.object_store import follow_releases
 from publisher.routes import ROUTERS
 from publisher.sparql.rewriting import TEXT_HEADER
-from publisher.store.query_service import Shelf
-from publisher.store.source_status import place
+from publisher.store.query_service import QueryService
+from publisher.store.source_status import data_version
 
 # Response headers that scripts of other sites may read.
 EXPOSED_HEADERS = [
@@ -72,33 +72,34 @@ def no_peer(request: Request) -> bool:
     return False
 
 
-def create_app(shelf: Shelf, permit: Callable[[Request], bool] = no_peer, site: SiteOptions = DEFAULT_OPTIONS) -> FastAPI:
-    """Make the app that answers from *shelf*, which is opened and closed with it; *permit* tells whether an operator asks."""
+def create_app(service: QueryService, permit: Callable[[Request], bool] = no_peer, site: SiteOptions = DEFAULT_OPTIONS) -> FastAPI:
+    """Make the app that answers from *service*, which is opened and closed with it; *permit* tells whether an operator asks."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with shelf, _notifying_hub(shelf, site), follow_releases(shelf.data, site.allow):
+        async with service, _notifying_hub(service, site), follow_releases(service.data, site.allow):
             yield
 
     register_url_convertor("path", AnyPathConvertor())
     app = FastAPI(title=site.branding.name, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.permit, app.state.contact, app.state.hub = permit, site.branding.contact, site.hub
-    app.state.start = start = FirstStart(shelf, release=site.branding.demo)
+    app.state.start = start = FirstStart(service, release=site.branding.demo)
     app.state.preview_runner = site.preview_runner
-    pages = Pages(shelf.iris, lambda: place(shelf), site.branding)
+    pages = Pages(service.iris, lambda: data_version(service), site.branding)
     for router in ROUTERS.values():
-        app.include_router(router(shelf, pages))
+        app.include_router(router(service, pages))
     app.mount("/static", StaticFiles(directory=PACKAGE_FOLDER / "static"))
-    problems = ErrorHandlers(pages, lambda: shelf.awaited, start.steps, lambda: shelf.starting)
+    problems = ErrorHandlers(pages, lambda: service.awaited, start.steps, lambda: service.starting)
     app.add_exception_handler(PublisherError, problems.handle_publisher_error)
     app.add_exception_handler(JournalError, problems.handle_journal_error)
     app.add_exception_handler(HTTPProblem, problems.handle_http_problem)
     app.add_exception_handler(HTTPException, problems.handle_http_exception)
     app.add_middleware(ETagMiddleware)
     app.add_middleware(
-        PageCacheMiddleware, version=lambda: shelf.generation.version if shelf.generation and shelf.settled and not start.active else ""
+        PageCacheMiddleware,
+        version=lambda: service.snapshot.version if service.snapshot and service.is_consistent and not start.active else "",
     )
-    app.add_middleware(FreshnessMiddleware, shelf=shelf)
+    app.add_middleware(FreshnessMiddleware, service=service)
     app.add_middleware(LocaleMiddleware)
     app.add_middleware(
         CORSMiddleware,
@@ -107,18 +108,20 @@ def create_app(shelf: Shelf, permit: Callable[[Request], bool] = no_peer, site: 
         allow_headers=["*"],
         expose_headers=[*EXPOSED_HEADERS, *HEADER_NAMES, RELEASE_HEADER, TEXT_HEADER],
     )
-    app.add_middleware(SecurityMiddleware, budget=shelf.budget, url=site.url)  # the outermost, so that it marks what the others answer
+    app.add_middleware(
+        SecurityMiddleware, budget=service.rate_limiter, url=site.url
+    )  # the outermost, so that it marks what the others answer
     return app
 
 
 @asynccontextmanager
-async def _notifying_hub(shelf: Shelf, site: SiteOptions) -> AsyncIterator[None]:
+async def _notifying_hub(service: QueryService, site: SiteOptions) -> AsyncIterator[None]:
     """Tell the hub, if there is one, of each commit."""
     if not site.hub:
         yield
         return
     async with create_client(site.allow) as client:
-        task = asyncio.create_task(WebSubNotifier(site.hub, shelf, client).run())
+        task = asyncio.create_task(WebSubNotifier(site.hub, service, client).run())
         try:
             yield
         finally:

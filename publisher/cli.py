@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 
 from journal.journal import Journal
 from publisher.app import SiteOptions, create_app, no_peer
-from publisher.errors import NoFormat, PublisherError, SyntaxFault
+from publisher.errors import NoFormat, PublisherError, QuerySyntaxError
 from publisher.formats import GRAPHS, TABLES
 from publisher.http.server import create_config, run
 from publisher.limits import Limits, read
@@ -30,18 +30,18 @@ from publisher.releases.builder import build_release, to_json
 from publisher.releases.dump import write_dumps as write_dumps
 from publisher.sparql.examples.commands import app as examples
 from publisher.sparql.rewriting import TEXT_HEADER, await_indexes, rewrite
-from publisher.store.external.endpoint import Address
-from publisher.store.query_service import Shelf
+from publisher.store.external.endpoint import StoreURLs
+from publisher.store.query_service import QueryService
 from publisher.store.releases import release_stores
-from publisher.store.releases.manifest import Release, listed, newest
-from publisher.store.verification.commands import app as shelf
-from publisher.store.workers.query_request import Question
-from publisher.store.workers.service_detection import asks_elsewhere
+from publisher.store.releases.manifest import Release, list_releases, newest_release
+from publisher.store.verification.commands import app as service
+from publisher.store.workers.query_request import QueryRequest
+from publisher.store.workers.service_detection import uses_service
 from vocab.iris import Iris
 
 app = typer.Typer(no_args_is_help=True)
 app.add_typer(examples, name="examples")
-app.add_typer(shelf, name="store")
+app.add_typer(service, name="store")
 _err = Console(stderr=True)
 
 
@@ -69,7 +69,7 @@ class Settings(Protocol):
     @property
     def allow_hosts(self) -> frozenset[str]: ...  # noqa: D102
     @property
-    def elsewhere(self) -> Address | None: ...  # noqa: D102
+    def elsewhere(self) -> StoreURLs | None: ...  # noqa: D102
 
 
 def build_site(
@@ -79,7 +79,7 @@ def build_site(
     contact = settings.contact if settings.contact != NO_CONTACT else ""
     branding = Branding(settings.name, contact, settings.logo, settings.demo)
     about = SiteOptions(branding, settings.hub, settings.allow_hosts, preview_runner, url)
-    return create_app(Shelf(settings.data, Iris(settings.base), read(settings.limits), elsewhere=settings.elsewhere), permit, about)
+    return create_app(QueryService(settings.data, Iris(settings.base), read(settings.limits), elsewhere=settings.elsewhere), permit, about)
 
 
 def serve(served: ASGIApp, settings: Settings, host: str, port: int) -> None:
@@ -106,7 +106,7 @@ def release(
     settings: Settings = context.obj
     if every:
         _check_cron(every)
-        schedule.follow(every, newest(settings.data / "releases"), lambda: _cut(settings, keep, json))
+        schedule.follow(every, newest_release(settings.data / "releases"), lambda: _cut(settings, keep, json))
         return
     try:
         _cut(settings, keep, json)
@@ -122,14 +122,14 @@ def _check_cron(every: str) -> None:
 
 
 def _cut(settings: Settings, keep: int, json: bool) -> Release:
-    """Cut a release, put it on the shelf, and let go of the files of old ones; print what was done."""
+    """Cut a release, put it in the store, and let go of the files of old ones; print what was done."""
     now, folder, iris = datetime.now(UTC), settings.data / "releases", Iris(settings.base)
     object_store.download(settings.data)
     made = build_release(settings.data, iris, now, lambda step: _err.print(f"{step} ...", style="dim"))
     object_store.upload(settings.data, made.number)
-    release_stores.keep(settings.data, made, iris)
+    release_stores.keep_current(settings.data, made, iris)
     gone = retention.apply_retention(folder, keep, now)
-    release_stores.sweep(settings.data, (it.number for it in listed(folder) if not it.withdrawn))
+    release_stores.remove_stores(settings.data, (it.number for it in list_releases(folder) if not it.withdrawn))
     if json:
         print(to_json(made))
     else:
@@ -186,28 +186,30 @@ def query(
     if form and form not in TABLES and form not in GRAPHS:
         raise typer.BadParameter(f"no format {form!r}; there are {', '.join([*TABLES, *GRAPHS])}")
     text = file.read_text(encoding="utf-8")
-    if asks_elsewhere(text):
+    if uses_service(text):
         _fail("SERVICE is refused: ask the other endpoint yourself and join the answers")
     table, graph = (form if form in TABLES else None, form if form in GRAPHS else None) if form else ("tsv", "ttl")
     try:
-        asyncio.run(_answer(settings, Question(text, table, graph, settings.base), seconds))
+        asyncio.run(_answer(settings, QueryRequest(text, table, graph, settings.base), seconds))
     except NoFormat as error:
         kinds = "a table (SELECT, ASK)", TABLES, "a graph (CONSTRUCT, DESCRIBE)", GRAPHS
         kind, formats, *_ = kinds if table is None else kinds[2:]
         raise typer.BadParameter(f"--format {form}: the query returns {kind}, which has the formats {', '.join(formats)}") from error
-    except SyntaxFault as fault:
+    except QuerySyntaxError as fault:
         _fail(f"{file}:{fault.line}:{fault.column}: {fault}" if fault.line else f"{file}: {fault}")
     except PublisherError as error:
         _fail(str(error))
 
 
-async def _answer(settings: Settings, question: Question, seconds: float) -> None:
-    async with Shelf(settings.data, Iris(settings.base), Limits(seconds=seconds), readers=1, elsewhere=settings.elsewhere) as shelf:
-        await await_indexes(shelf, question)
-        question = await rewrite(shelf, question)
+async def _answer(settings: Settings, question: QueryRequest, seconds: float) -> None:
+    async with QueryService(
+        settings.data, Iris(settings.base), Limits(seconds=seconds), readers=1, elsewhere=settings.elsewhere
+    ) as service:
+        await await_indexes(service, question)
+        question = await rewrite(service, question)
         if question.note:
             _err.print(f"{TEXT_HEADER}: {question.note}", markup=False, highlight=False)
-        answer = await shelf.ask(question)
+        answer = await service.query(question)
         try:
             async for chunk in answer.chunks():
                 sys.stdout.buffer.write(chunk)

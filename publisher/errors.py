@@ -1,28 +1,28 @@
-"""What can go wrong on the way out.
+"""Exceptions of the publisher.
 
 PublisherError
-├── QueryError           the reader's query: SyntaxFault (line, column), FederationRefused, LoadRefused, NoFormat
-├── LimitError           it asked too much: TimeLimit, MemoryLimit, RowLimit; its client did: Spent, Crowded
-├── ReleaseError         a release cannot be cut, or asked: NoRelease, Withdrawn
+├── QueryError           the query is wrong: QuerySyntaxError (line, column), FederationRefused (LoadRefused), NoFormat
+├── LimitError           a limit was reached: TimeLimit, MemoryLimit, RowLimit; by the client: QuotaExceeded, TooManyQueries
+├── ReleaseError         a release cannot be made or read: ReleaseNotFound, Withdrawn
 ├── ReportError          a report cannot be made
-└── ShelfError           the shelf: NotReady, Busy (ScratchFull), Broken
+└── StoreError           the store cannot answer: NotReady, StoreBusy (ScratchFull), StoreFailure
 """
 
 from __future__ import annotations
 
 
 class PublisherError(Exception):
-    """Something is wrong on the way out; *seconds* of evaluation were spent until then."""
+    """Base of all errors here; *seconds* is how long the query was evaluated before the error."""
 
     seconds = 0.0
 
 
 class QueryError(PublisherError):
-    """The query cannot be answered as it is; the one who asked can mend it."""
+    """The query cannot be answered as it is; its author can correct it."""
 
 
-class SyntaxFault(QueryError):
-    """The query breaks the grammar of SPARQL; *line* and *column* count from 1."""
+class QuerySyntaxError(QueryError):
+    """The query does not follow the SPARQL grammar; *line* and *column* count from 1."""
 
     def __init__(self, message: str, line: int | None = None, column: int | None = None) -> None:
         super().__init__(message)
@@ -31,76 +31,76 @@ class SyntaxFault(QueryError):
 
 
 class FederationRefused(QueryError):
-    """The query asks another endpoint (SERVICE); ask that endpoint yourself and join the answers."""
+    """The query contains SERVICE; query that endpoint yourself and join the results."""
 
 
 class LoadRefused(FederationRefused):
-    """The update fetches data from another host (LOAD); fetch it yourself and put it into the update."""
+    """The update contains LOAD; fetch the data yourself and put it into the update."""
 
 
 class NoFormat(QueryError):
-    """No format of the answer's kind is among those that were asked for."""
+    """None of the accepted formats fits the kind of result (table or graph)."""
 
 
 class LimitError(PublisherError):
-    """The query asked more than the endpoint gives."""
+    """The query needs more than a limit of the endpoint allows."""
 
 
 class TimeLimit(LimitError):
-    """The query was stopped at its time limit; narrow it, put it as an export, or take a dump."""
+    """The query was stopped at its time limit; narrow it, run it as an export, or use a dump."""
 
 
 class MemoryLimit(LimitError):
-    """The query was stopped at its memory limit; narrow it, put it as an export, or take a dump."""
+    """The query was stopped at its memory limit; narrow it, run it as an export, or use a dump."""
 
 
 class RowLimit(LimitError):
-    """The answer has more rows than the endpoint gives; add LIMIT, put it as an export, or take a dump."""
+    """The result has more rows than the limit; add LIMIT, run the query as an export, or use a dump."""
 
 
-class Spent(LimitError):
-    """The client has spent its seconds of evaluation; *wait* is in how many seconds it may ask again."""
+class QuotaExceeded(LimitError):
+    """The client has used its quota; it may retry after *wait* seconds."""
 
     def __init__(self, message: str, wait: int) -> None:
         super().__init__(message)
         self.wait = wait
 
 
-class Crowded(LimitError):
-    """The client has too many questions in the line; ask fewer at once."""
+class TooManyQueries(LimitError):
+    """The client has too many queries waiting; send fewer at once."""
 
 
 class ReportError(PublisherError):
-    """A report cannot be made: the message tells why and what to do."""
+    """A report cannot be made; the message says why and what to do."""
 
 
 class ReleaseError(PublisherError):
-    """A release cannot be cut: the message tells why and what to do."""
+    """A release cannot be made or read; the message says why and what to do."""
 
 
-class NoRelease(ReleaseError):
-    """There is no release of this number."""
+class ReleaseNotFound(ReleaseError):
+    """There is no release with this number."""
 
 
 class Withdrawn(ReleaseError):
-    """The release's files are no longer kept; its numbers are."""
+    """The files of the release were removed; its counts remain."""
 
 
-class ShelfError(PublisherError):
-    """The shelf cannot answer now."""
+class StoreError(PublisherError):
+    """The store cannot answer now."""
 
 
-class NotReady(ShelfError):
-    """No generation is up yet; try again in a moment."""
+class NotReady(StoreError):
+    """Nothing is loaded yet; retry in a moment."""
 
 
-class Busy(ShelfError):
-    """All readers are at work and the line is too long; try again in a moment."""
+class StoreBusy(StoreError):
+    """All query workers are busy and the queue is full; retry in a moment."""
 
 
-class ScratchFull(Busy):
-    """There are as many scratch stores as there may be; delete one."""
+class ScratchFull(StoreBusy):
+    """The maximum number of update sandboxes is open; delete one."""
 
 
-class Broken(ShelfError):
-    """A reader or the follower stopped for no known reason; its log tells why."""
+class StoreFailure(StoreError):
+    """A query worker, the follower or the external store failed; the log has the cause."""

@@ -33,9 +33,9 @@ from publisher.portal.routes import (
     vocabulary,
 )
 from publisher.sparql.routes import endpoint, examples, exports, graph_store, update_sandbox
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 
-Router = Callable[[Shelf, Pages], APIRouter]
+Router = Callable[[QueryService, Pages], APIRouter]
 
 ROUTERS: dict[str, Router] = {
     "home": home.router,

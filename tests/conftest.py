@@ -16,7 +16,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 pytest_plugins = ("pytest_processes", "pytest_suites")
 CLIENTS = Path(__file__).parent / "clients"
-STORE = "store"  # the parameter that names what the shelf lies in
+STORE = "store"  # the parameter that names what the store lies in
 ELSEWHERE = ("oxigraph", "virtuoso")
 # Folders and files of tests that take long: whole runs, killed processes, databases, browsers, other programs as clients. All else is fast.
 SLOW = {

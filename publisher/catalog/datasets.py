@@ -14,41 +14,41 @@ from publisher.catalog.dataset import ABOUT, TITLE, Catalog, CatalogSource, Data
 from publisher.catalog.release_datasets import release_datasets
 from publisher.rdf.results import Row
 from publisher.store.queries import query
-from publisher.store.query_service import Shelf
-from publisher.store.source_status import Standing, place, standings
+from publisher.store.query_service import QueryService
+from publisher.store.source_status import SourceStatus, data_version, source_statuses
 from vocab.iris import Iris, is_web
 
 _RESULTS = "application/sparql-results+json"
 _MAIL = re.compile(r"[^@\s<>]+@[^@\s<>]+\.[^@\s<>]+\Z")
 
 
-async def load_catalog(shelf: Shelf, contact: str = "") -> Catalog:
+async def load_catalog(service: QueryService, contact: str = "") -> Catalog:
     """Draw up what can be had now."""
-    sources = await _sources(shelf)
+    sources = await _sources(service)
     licence = _common_licence(sources)
-    first = shelf.journal.entry(1)
-    shown = place(shelf)
+    first = service.journal.entry(1)
+    shown = data_version(service)
     begun = f"{first.time:%Y-%m-%dT%H:%M:%SZ}" if first else "1970-01-01T00:00:00Z"
-    of = mirror_origin.read(shelf.journal.folder)
+    of = mirror_origin.read(service.journal.folder)
     living = _current_dataset(
-        shelf.iris, begun, (shown.time if shown else None) or begun, licence, [it.iri for it in sources] + ([of.url] if of else [])
+        service.iris, begun, (shown.time if shown else None) or begun, licence, [it.iri for it in sources] + ([of.url] if of else [])
     )
-    had = await asyncio.to_thread(release_datasets, shelf.data, shelf.iris, begun, licence)
-    return Catalog(living, had, tuple(_source_dataset(it, shelf.iris, begun) for it in sources), sources, contact)
+    had = await asyncio.to_thread(release_datasets, service.data, service.iris, begun, licence)
+    return Catalog(living, had, tuple(_source_dataset(it, service.iris, begun) for it in sources), sources, contact)
 
 
-async def _sources(shelf: Shelf) -> tuple[CatalogSource, ...]:
-    fare, counts = await standings(shelf), await shelf.rows(query("source-counts"))
+async def _sources(service: QueryService) -> tuple[CatalogSource, ...]:
+    fare, counts = await source_statuses(service), await service.rows(query("source-counts"))
     records = {row["source"].value: int(row["records"].value) for row in counts}
     found: dict[str, CatalogSource] = {}
-    for row in await shelf.rows(query("catalogued")):
+    for row in await service.rows(query("catalogued")):
         iri = row["source"].value
-        name = iri.removeprefix(shelf.iris.source(""))
+        name = iri.removeprefix(service.iris.source(""))
         found.setdefault(iri, _source(row, name, records.get(iri, 0), fare.get(name)))
     return tuple(found.values())
 
 
-def _source(row: Row, name: str, records: int, standing: Standing | None) -> CatalogSource:
+def _source(row: Row, name: str, records: int, standing: SourceStatus | None) -> CatalogSource:
     told = {key: term.value for key, term in row.items()}
     changed = (standing.told.get("lastChange") or standing.told.get("lastSuccess") or "") if standing else ""
     licence = told.get("licence", "")

@@ -9,7 +9,7 @@ from publisher.catalog.dataset import TITLE, Dataset, DatasetKind, Distribution
 from publisher.releases import citation
 from publisher.releases.dump_index import NAME, DumpFile, list_dumps
 from publisher.store.releases.manifest import Release
-from publisher.store.releases.manifest import listed as releases
+from publisher.store.releases.manifest import list_releases as releases
 from vocab.iris import Iris, is_web
 
 _GZIP = "application/gzip"

@@ -13,7 +13,7 @@ import orjson
 
 from publisher.facets.record_rows import Row
 from publisher.facets.schema import TABLES, Column, Kind, Table
-from publisher.rdf.gzip_files import packed
+from publisher.rdf.gzip_files import gzip_writer
 
 MEMORY = "192MiB"  # what DuckDB may hold; more of it waits beside
 _LONGEST = 16 << 20  # bytes of a row that DuckDB reads unless it is told
@@ -39,7 +39,7 @@ class TableWriter:
     def __init__(self, folder: Path, beside: Path, opened: ExitStack) -> None:
         beside.mkdir(parents=True, exist_ok=True)
         self._beside = beside
-        self._csv = {name: csv.writer(_Text(opened.enter_context(packed(folder / f"{name}.csv.gz")))) for name in TABLES}
+        self._csv = {name: csv.writer(_Text(opened.enter_context(gzip_writer(folder / f"{name}.csv.gz")))) for name in TABLES}
         self._lines: dict[str, BinaryIO] = {name: opened.enter_context(rows_path(beside, name).open("wb")) for name in TABLES}
         self.rows = dict.fromkeys(TABLES, 0)
         self.longest = _LONGEST

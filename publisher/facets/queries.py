@@ -1,4 +1,4 @@
-"""Counting: numbers and lists from the tables of one generation; what was counted once is kept while that is shown.
+"""Counting: numbers and lists from the tables of one snapshot; what was counted once is kept while that is shown.
 
 Each has its query in ``wanted``; a test holds both to the same answer.
 """
@@ -269,9 +269,9 @@ def _line(iri: str, kind: int, *others: Any) -> ListItem:
     return ListItem(iri, KINDS[kind - 1], *others)
 
 
-def open_facet_index(generation: str) -> FacetIndex | None:
-    """Open the tables of the generation in the folder *generation*; None where it has none yet."""
-    file = Path(generation) / "tables" / "tables.duckdb"
+def open_facet_index(snapshot: str) -> FacetIndex | None:
+    """Open the tables of the snapshot in the folder *snapshot*; None where it has none yet."""
+    file = Path(snapshot) / "tables" / "tables.duckdb"
     try:
         position = int(file.with_name("position").read_text())
         return _opened(file, file.stat().st_ino, position)
@@ -279,6 +279,6 @@ def open_facet_index(generation: str) -> FacetIndex | None:
         return None
 
 
-@lru_cache(maxsize=2)  # the generation that is shown, and the one before it while they change
+@lru_cache(maxsize=2)  # the snapshot that is shown, and the one before it while they change
 def _opened(file: Path, _inode: int, position: int) -> FacetIndex:
     return FacetIndex(file, position)

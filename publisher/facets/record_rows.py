@@ -11,7 +11,7 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import NamedTuple
 
-from publisher.rdf.ntriples_terms import Value, value
+from publisher.rdf.ntriples_terms import Value, parse_term
 from vocab.iris import KINDS, Iris
 from vocab.terms import ADMS, DCT, FOAF, ORG, PROV, RDF, RDFS, SCHEMA, SKOS, VIVO, WGS
 
@@ -49,7 +49,7 @@ def parse_graph(triples: Iterable[bytes]) -> Graph:
         subject, predicate, term = triple.split(b" ", 2)
         if subject != before:  # as they are sorted, it has not been met
             before, of = subject, said.setdefault(subject[1:-1].decode(), {})
-        of.setdefault(_plain(predicate), []).append(value(term))
+        of.setdefault(_plain(predicate), []).append(parse_term(term))
     digest = sha256(b"".join([triple + b" .\n" for triple in held]))
     return Graph(said, len(held), digest.hexdigest())
 

@@ -96,7 +96,7 @@ class FacetUpdater:
     @property
     def position(self) -> int:
         """Give the entry of the journal at which the tables that are shown stand, -1 where there are none."""
-        return position.read(self.shown)
+        return position.read_position(self.shown)
 
     def close(self) -> None:
         """Let the tables go."""
@@ -167,7 +167,7 @@ class FacetUpdater:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir()
         self._database.copy(part / "tables.duckdb")
-        position.write(part, self.mark)
+        position.write_position(part, self.mark)
         return BitmapBuild(part / "tables.duckdb")
 
     def _show(self, prepared: BitmapBuild) -> None:
@@ -247,7 +247,7 @@ def _lines(store: QuadSource, subject: NamedNode | None, graph: NamedNode | Defa
 
 def link_published(shown: Path, folder: Path) -> int:
     """Link the tables that are shown into *folder*; give their position in the journal, -1 where there are none."""
-    found = position.read(shown)
+    found = position.read_position(shown)
     if found < 0:
         return found
     folder.mkdir(parents=True)

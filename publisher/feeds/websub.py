@@ -17,7 +17,7 @@ import structlog
 
 from publisher.feeds.sets import FEED_FAMILIES, feed_path
 from publisher.history import change_reader
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 
 POLL_SECONDS = 1.0  # seconds between looks
 MAX_RETRY_SECONDS = 600.0  # seconds after which a hub that did not answer is told again, at most
@@ -30,11 +30,11 @@ Sleep = Callable[[float], Awaitable[None]]
 
 
 class WebSubNotifier:
-    """Tell *hub* which feeds of *shelf* have changed; *client* asks it."""
+    """Tell *hub* which feeds of *service* have changed; *client* asks it."""
 
-    def __init__(self, hub: str, shelf: Shelf, client: httpx.AsyncClient, sleep: Sleep = asyncio.sleep) -> None:
-        self._hub, self._shelf, self._client, self._sleep = hub, shelf, client, sleep
-        self._file = shelf.data / FILE_NAME
+    def __init__(self, hub: str, service: QueryService, client: httpx.AsyncClient, sleep: Sleep = asyncio.sleep) -> None:
+        self._hub, self._service, self._client, self._sleep = hub, service, client, sleep
+        self._file = service.data / FILE_NAME
 
     async def run(self) -> None:
         """Go on until it is cancelled."""
@@ -50,8 +50,8 @@ class WebSubNotifier:
 
     async def step(self) -> int:
         """Tell what is new; give the number of feeds. Raises httpx.HTTPError where the hub does not take it."""
-        horizon = await asyncio.to_thread(change_reader.read_watermark, self._shelf.history, time.time())
-        if horizon is None or self._shelf.generation is None or self._shelf.generation.position < horizon.entry:
+        horizon = await asyncio.to_thread(change_reader.read_watermark, self._service.history, time.time())
+        if horizon is None or self._service.snapshot is None or self._service.snapshot.position < horizon.entry:
             return 0
         entry = await asyncio.to_thread(self._told)
         if entry is None:  # it was never told of anything: what is there already is no news
@@ -65,13 +65,13 @@ class WebSubNotifier:
         return len(feeds)
 
     async def _publish(self, feeds: Sequence[str]) -> None:
-        form = [("hub.mode", "publish"), *(("hub.url", f"{self._shelf.iris.base}{feed}") for feed in feeds)]
+        form = [("hub.mode", "publish"), *(("hub.url", f"{self._service.iris.base}{feed}") for feed in feeds)]
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
         (await self._client.post(self._hub, content=urlencode(form), headers=headers)).raise_for_status()
 
     def _changed(self, after: int, upto: int) -> list[str]:
         """Give the paths of the feeds in which anything changed, without the first slash."""
-        with change_reader.open_log(self._shelf.history) as file:
+        with change_reader.open_log(self._service.history) as file:
             found = change_reader.changed_sets(file, after, upto) if file else set[str]()
         return [f"{feed_path(name)[1:]}.atom" for name in sorted(_with_feeds(found))]
 

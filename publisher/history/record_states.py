@@ -21,8 +21,8 @@ from publisher.history.change_reader import Change, Watermark, read_watermark
 from publisher.history.graph_changes import NAME, short, unpacked
 from publisher.rdf.results import Term, iri
 from publisher.store.queries import query
-from publisher.store.query_service import Shelf
-from publisher.store.workers.query_request import Question
+from publisher.store.query_service import QueryService
+from publisher.store.workers.query_request import QueryRequest
 from vocab.terms import DCT, FOAF, XSD, literal
 
 BATCH = 250  # records asked of the store at once: some 2 MB of answer
@@ -84,37 +84,37 @@ def written(it: Term) -> str:
     return literal(it.value, it.language) + (f"^^<{it.datatype}>" if it.datatype and not it.language else "")
 
 
-async def wait_until_current(shelf: Shelf) -> Watermark:
+async def wait_until_current(service: QueryService) -> Watermark:
     """Give what harvesters are told now, once the store shows it; raises NotReady where that takes too long."""
     until = time.monotonic() + PATIENCE
     while True:
-        found = await asyncio.to_thread(read_watermark, shelf.history, time.time())
-        if found and shelf.current.position >= found.entry:
+        found = await asyncio.to_thread(read_watermark, service.history, time.time())
+        if found and service.current.position >= found.entry:
             return found
-        if time.monotonic() > until or (not found and shelf.generation is None):
+        if time.monotonic() > until or (not found and service.snapshot is None):
             raise NotReady("the log of changes is still being made from the journal; ask again in a moment")
         await asyncio.sleep(_PAUSE)
 
 
-async def read_states(shelf: Shelf, wanted: Sequence[Change]) -> list[RecordState]:
+async def read_states(service: QueryService, wanted: Sequence[Change]) -> list[RecordState]:
     """Give what each record held after its change, in the order of *wanted*; raises NotReady."""
     out: list[RecordState] = []
     for start in range(0, len(wanted), BATCH):
-        out += await _some(shelf, wanted[start : start + BATCH])
+        out += await _some(service, wanted[start : start + BATCH])
     return out
 
 
-async def _some(shelf: Shelf, wanted: Sequence[Change]) -> list[RecordState]:
+async def _some(service: QueryService, wanted: Sequence[Change]) -> list[RecordState]:
     until, least = time.monotonic() + PATIENCE, max(it.entry for it in wanted)
     while True:
-        asked = sorted({shelf.iris.base + it.graph for it in wanted})
+        asked = sorted({service.iris.base + it.graph for it in wanted})
         text = query("graphs").replace("GRAPHS", " ".join(map(iri, asked)))
-        answered, by = await shelf.own(Question(text, base=shelf.iris.base))
+        answered, by = await service.query_internal(QueryRequest(text, base=service.iris.base))
         told = by is not None and by.position >= least  # a change is not told of before what it brought
-        later = await asyncio.to_thread(_later, shelf.history, wanted, shelf.reach(by)) if by and told else None
+        later = await asyncio.to_thread(_later, service.history, wanted, service.latest_position(by)) if by and told else None
         if later is not None:
             now = await asyncio.to_thread(_read, answered)
-            return [_state(shelf.iris.base + it.graph, now, later[number]) for number, it in enumerate(wanted)]
+            return [_state(service.iris.base + it.graph, now, later[number]) for number, it in enumerate(wanted)]
         if time.monotonic() > until:
             raise NotReady("store and history are still being brought level with the journal; ask again in a moment")
         await asyncio.sleep(_PAUSE)

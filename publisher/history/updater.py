@@ -23,11 +23,11 @@ from journal.journal import Journal
 from publisher.history.change_writer import RECORD, ChangeWriter
 from publisher.history.graph_changes import FORMAT, NAME, SCHEMA, packed, short, unpacked
 from publisher.logs import configure_logging
-from publisher.store.snapshots import newest
+from publisher.store.snapshots import newest_snapshot
 
 PAUSE = 0.25  # seconds between looks at the journal
 SETTLED = 2_000_000_000  # nanoseconds after which a folder's time of change tells two changes apart on any file system
-LEAD = 2  # seconds from a generation to the moment when harvesters are told of it, within which every reader shows it
+LEAD = 2  # seconds from a snapshot to the moment when harvesters are told of it, within which every reader shows it
 NICENESS = 5  # how much its priority is below that of the others
 
 log = structlog.get_logger(room="history")
@@ -68,13 +68,13 @@ class HistoryUpdater:
         self._listed = changed if time.time_ns() - changed > SETTLED else None
         return done
 
-    def show(self, generations: Path) -> None:
-        """Note when the entries that are noted and in a generation of the store are first told to harvesters (``log.horizon``).
+    def show(self, snapshots: Path) -> None:
+        """Note when the entries that are noted and in a snapshot of the store are first told to harvesters (``log.horizon``).
 
         What was in the journal before this file was made is told with the time when it came into the journal.
         """
         last, before = self._file.execute("SELECT MAX(entry), MAX(time) FROM shown").fetchone()
-        current = newest(generations)
+        current = newest_snapshot(snapshots)
         upto = min(self.position, current.position if current else 0)
         if upto <= (last or 0) or (last is None and self.position < _head(self._journal)):
             return
@@ -166,8 +166,8 @@ def _leave_at_end_of_input() -> None:
 
 
 def main() -> None:
-    """Follow: arguments are the folder of the file, the journal's folder, the base of all IRIs and the folder of generations."""
-    folder, journal, base, generations = sys.argv[1:5]
+    """Follow: arguments are the folder of the file, the journal's folder, the base of all IRIs and the folder of snapshots."""
+    folder, journal, base, snapshots = sys.argv[1:5]
     configure_logging()
     threading.Thread(target=_leave_at_end_of_input, daemon=True).start()
     os.nice(NICENESS)
@@ -175,7 +175,7 @@ def main() -> None:
     while True:
         try:
             following.step()
-            following.show(Path(generations))
+            following.show(Path(snapshots))
         except JournalError as error:
             log.error("cannot read new journal entries", error=str(error))
             time.sleep(10)

@@ -9,25 +9,25 @@ from dataclasses import replace
 from pyoxigraph import Quad, RdfFormat, Store, Triple, parse
 
 from publisher.history.graph_changes import GraphChange, read_graph_changes
-from publisher.store.descriptions import Description, of_graph, told, triples
-from publisher.store.query_service import Shelf
+from publisher.store.descriptions import Description, describe_graph, to_triples, with_triples
+from publisher.store.query_service import QueryService
 
 
-async def read_history(shelf: Shelf, graph: str) -> tuple[GraphChange, ...] | None:
+async def read_history(service: QueryService, graph: str) -> tuple[GraphChange, ...] | None:
     """Give what touched *graph* up to what is shown, the first first; None while that is not known, () where nothing ever did."""
-    position = shelf.current.position
-    return await asyncio.to_thread(read_graph_changes, shelf.history, shelf.iris.base, graph, position)
+    position = service.current.position
+    return await asyncio.to_thread(read_graph_changes, service.history, service.iris.base, graph, position)
 
 
-async def read_version(shelf: Shelf, graph: str, entry: int) -> Description | None:
+async def read_version(service: QueryService, graph: str, entry: int) -> Description | None:
     """Describe *graph* as it was after *entry*; None while that is not known.
 
     What is shown now is taken, and every later change is undone. The names that go with it are those of now.
     """
     shown, now, found = None, None, None
-    while now is None or shown is not shelf.current:
-        shown = shelf.current
-        now, found = await asyncio.gather(of_graph(shelf, graph), read_history(shelf, graph))
+    while now is None or shown is not service.current:
+        shown = service.current
+        now, found = await asyncio.gather(describe_graph(service, graph), read_history(service, graph))
     return undo_changes(now, found, entry) if found is not None else None
 
 
@@ -36,18 +36,18 @@ def undo_changes(now: Description, found: Sequence[GraphChange], entry: int) -> 
     if not found or found[0].entry > entry:
         return replace(now, statements=())
     store = Store()
-    store.extend(Quad(*it) for it in triples(now))
+    store.extend(Quad(*it) for it in to_triples(now))
     for touch in reversed(found):
         if touch.entry > entry:
             for it in _rows(touch, "A"):
                 store.remove(Quad(*it))
             store.extend(Quad(*it) for it in _rows(touch, "D"))
-    return told((it.triple for it in store), now)
+    return with_triples((it.triple for it in store), now)
 
 
 def describe_change(touch: GraphChange, about: Description) -> tuple[Description, Description]:
     """Give what a change added and what it removed, as descriptions; that by which the graph came is not told row by row."""
-    return told(_rows(touch, "A"), about), told(_rows(touch, "D"), about)
+    return with_triples(_rows(touch, "A"), about), with_triples(_rows(touch, "D"), about)
 
 
 def _rows(touch: GraphChange, sign: str) -> Iterable[Triple]:

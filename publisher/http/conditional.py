@@ -15,25 +15,25 @@ from http import HTTPStatus
 
 import pyoxigraph
 
-from publisher.store.snapshots import Generation
+from publisher.store.snapshots import Snapshot
 
 _TAG = re.compile(r'(?:W/)?("[^"]*")')
 _WRITER = pyoxigraph.__version__  # another engine may write the same answer in other bytes
 SAFE_METHODS = ("GET", "HEAD")
 
 
-def entity_tag(generation: Generation, asked: bytes) -> str:
-    """Give the entity tag of the answer to the question *asked*, whole with format and dataset, from *generation*.
+def entity_tag(snapshot: Snapshot, asked: bytes) -> str:
+    """Give the entity tag of the answer to the question *asked*, whole with format and dataset, from *snapshot*.
 
     It is weak: evaluated again, an answer may name its blank nodes otherwise.
     """
-    seed = b"\0".join((_WRITER.encode(), generation.version.encode(), asked))
-    return f'W/"{generation.position}-{blake2b(seed, digest_size=12).hexdigest()}"'
+    seed = b"\0".join((_WRITER.encode(), snapshot.version.encode(), asked))
+    return f'W/"{snapshot.position}-{blake2b(seed, digest_size=12).hexdigest()}"'
 
 
-def last_modified(generation: Generation) -> str | None:
-    """Give when what *generation* shows last changed as an HTTP date; None while that second is not over or not known."""
-    return _http_date(generation.modified) if 0 < generation.modified < time.time() else None
+def last_modified(snapshot: Snapshot) -> str | None:
+    """Give when what *snapshot* shows last changed as an HTTP date; None while that second is not over or not known."""
+    return _http_date(snapshot.modified) if 0 < snapshot.modified < time.time() else None
 
 
 @lru_cache(8)
@@ -47,7 +47,7 @@ def matches_etag(headers: Mapping[str, str], etag: str) -> bool:
     return known.strip() == "*" or etag.removeprefix("W/") in _TAG.findall(known)
 
 
-def evaluate_conditions(method: str, headers: Mapping[str, str], etag: str, generation: Generation) -> HTTPStatus | None:
+def evaluate_conditions(method: str, headers: Mapping[str, str], etag: str, snapshot: Snapshot) -> HTTPStatus | None:
     """Tell the status that *headers* ask for where the client holds the answer already: 304, or 412 to a POST; None: answer in full.
 
     Section 13.2.2: If-Modified-Since counts only without If-None-Match, and only for GET and HEAD.
@@ -57,7 +57,7 @@ def evaluate_conditions(method: str, headers: Mapping[str, str], etag: str, gene
             return None
         return HTTPStatus.NOT_MODIFIED if method in SAFE_METHODS else HTTPStatus.PRECONDITION_FAILED
     since = _parse_http_date(headers.get("if-modified-since")) if method in SAFE_METHODS else None
-    known = since is not None and last_modified(generation) is not None and generation.modified <= since
+    known = since is not None and last_modified(snapshot) is not None and snapshot.modified <= since
     return HTTPStatus.NOT_MODIFIED if known else None
 
 

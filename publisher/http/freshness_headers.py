@@ -8,8 +8,8 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from publisher.errors import PublisherError
-from publisher.store.query_service import Shelf
-from publisher.store.source_status import Standing, clock, place, standings, summary, turns
+from publisher.store.query_service import QueryService
+from publisher.store.source_status import SourceStatus, clock, count_by_state, data_version, next_status_change, source_statuses
 
 APPLYING_HEADER = "Stocktake-Applying-Entry"  # the entry of which an answer may hold a part
 LAG_HEADER = "Stocktake-Lag"  # how many entries that the journal has are not shown yet, where there are such
@@ -27,10 +27,10 @@ class FreshnessMiddleware:
     The position is that of the moment when the question came: what is shown may be newer, never older.
     """
 
-    def __init__(self, app: ASGIApp, shelf: Shelf) -> None:
-        self._app, self._shelf = app, shelf
-        self._of: int | None = None  # the generation of which we know how its sources fare
-        self._found: dict[str, Standing] = {}
+    def __init__(self, app: ASGIApp, service: QueryService) -> None:
+        self._app, self._service = app, service
+        self._of: int | None = None  # the snapshot of which we know how its sources fare
+        self._found: dict[str, SourceStatus] = {}
         self._counts = ""
         self._until: datetime | None = None
 
@@ -48,14 +48,14 @@ class FreshnessMiddleware:
         return await self._app(scope, receive, tell)
 
     async def _told(self, parts: list[str]) -> Headers:
-        shown = place(self._shelf)
+        shown = data_version(self._service)
         if shown is None:
             return {}
         headers = {"Stocktake-Position": str(shown.position)} | ({"Stocktake-Time": shown.time} if shown.time else {})
-        if self._shelf.behind:
-            headers[LAG_HEADER] = str(self._shelf.behind)
-        if not self._shelf.settled and self._shelf.generation:
-            headers[APPLYING_HEADER] = str(self._shelf.generation.taking)
+        if self._service.behind:
+            headers[LAG_HEADER] = str(self._service.behind)
+        if not self._service.is_consistent and self._service.snapshot:
+            headers[APPLYING_HEADER] = str(self._service.snapshot.taking)
         try:
             return headers | await self._freshness(parts)
         except PublisherError:  # the answer itself will tell the trouble
@@ -63,13 +63,15 @@ class FreshnessMiddleware:
 
     async def _freshness(self, parts: list[str]) -> Headers:
         at = clock()
-        number = self._shelf.current.number
+        number = self._service.current.number
         if self._of != number or (self._until is not None and at >= self._until):
-            self._found = await standings(self._shelf)
-            self._counts = ", ".join(f"{state.value}={count}" for state, count in summary(self._found, at).items())
-            self._of, self._until = number, turns(self._found, at)
+            self._found = await source_statuses(self._service)
+            self._counts = ", ".join(f"{state.value}={count}" for state, count in count_by_state(self._found, at).items())
+            self._of, self._until = number, next_status_change(self._found, at)
         where = _SOURCE_SEGMENT.get(parts[0])
         one = self._found.get(parts[where]) if where is not None and len(parts) > where else None
         if one is None:
             return {"Stocktake-Freshness": self._counts} if self._counts else {}
-        return {"Stocktake-Freshness": one.state(at).value} | ({"Stocktake-Confirmed": one.met} if one.met else {})
+        return {"Stocktake-Freshness": one.state(at).value} | (
+            {"Stocktake-Confirmed": one.last_full_harvest} if one.last_full_harvest else {}
+        )

@@ -9,19 +9,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.errors import (
-    Busy,
-    Crowded,
     FederationRefused,
     LimitError,
     LoadRefused,
     NoFormat,
-    NoRelease,
     NotReady,
     PublisherError,
     QueryError,
-    Spent,
-    SyntaxFault,
+    QuerySyntaxError,
+    QuotaExceeded,
+    ReleaseNotFound,
+    StoreBusy,
     TimeLimit,
+    TooManyQueries,
     Withdrawn,
 )
 from publisher.http.negotiation import quality
@@ -30,19 +30,19 @@ MEDIA = "application/problem+json"
 
 # The first row that fits is told; the tree of errors is walked from its leaves.
 _STATUS: tuple[tuple[type[PublisherError], HTTPStatus, str], ...] = (
-    (SyntaxFault, HTTPStatus.BAD_REQUEST, "Syntax error"),
+    (QuerySyntaxError, HTTPStatus.BAD_REQUEST, "Syntax error"),
     (LoadRefused, HTTPStatus.BAD_REQUEST, "LOAD is not supported"),
     (FederationRefused, HTTPStatus.BAD_REQUEST, "SERVICE is not supported"),
     (NoFormat, HTTPStatus.NOT_ACCEPTABLE, "Format not available"),
     (QueryError, HTTPStatus.BAD_REQUEST, "The query failed"),
-    (Spent, HTTPStatus.TOO_MANY_REQUESTS, "Query quota reached"),
-    (Crowded, HTTPStatus.TOO_MANY_REQUESTS, "Too many queries at once"),
+    (QuotaExceeded, HTTPStatus.TOO_MANY_REQUESTS, "Query quota reached"),
+    (TooManyQueries, HTTPStatus.TOO_MANY_REQUESTS, "Too many queries at once"),
     (TimeLimit, HTTPStatus.GATEWAY_TIMEOUT, "Time limit reached"),
     (LimitError, HTTPStatus.UNPROCESSABLE_ENTITY, "Query limit exceeded"),
-    (NoRelease, HTTPStatus.NOT_FOUND, "Release not found"),
+    (ReleaseNotFound, HTTPStatus.NOT_FOUND, "Release not found"),
     (Withdrawn, HTTPStatus.GONE, "Release withdrawn"),
     (NotReady, HTTPStatus.SERVICE_UNAVAILABLE, "Not ready yet"),
-    (Busy, HTTPStatus.SERVICE_UNAVAILABLE, "Server busy"),
+    (StoreBusy, HTTPStatus.SERVICE_UNAVAILABLE, "Server busy"),
     (PublisherError, HTTPStatus.INTERNAL_SERVER_ERROR, "The database is unavailable"),
 )
 
@@ -71,7 +71,7 @@ def describe_error(error: PublisherError) -> tuple[HTTPStatus, str, dict[str, st
     """Give status, title and headers of the problem that *error* is."""
     status, title = next((status, title) for kind, status, title in _STATUS if isinstance(error, kind))
     headers = {COST: f"{error.seconds:.3f}"}
-    if isinstance(error, Spent):
+    if isinstance(error, QuotaExceeded):
         headers["Retry-After"] = str(error.wait)
     elif status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
         headers["Retry-After"] = "2"

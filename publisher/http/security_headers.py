@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from publisher.http.host import own_path, with_public_host
 from publisher.http.problems import COST, problem_response
-from publisher.store.workers.rate_limit import Budget, client_of
+from publisher.store.workers.rate_limit import RateLimiter, client_of
 
 # Nothing is loaded from another host, no script in a page runs, and no other site may frame a page.
 CONTENT_SECURITY_POLICY = (
@@ -48,7 +48,7 @@ class SecurityMiddleware:
     *url* is where the public reaches us, with which absolute links begin; "": where a request says, for callers in this process.
     """
 
-    def __init__(self, app: ASGIApp, budget: Budget, url: str = "") -> None:
+    def __init__(self, app: ASGIApp, budget: RateLimiter, url: str = "") -> None:
         self._app, self._budget, self._url = app, budget, url
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -25,7 +25,7 @@ from publisher.http.links import Link
 from publisher.http.problems import HTTPProblem
 from publisher.rdf.results import Row, Term, iri, literal
 from publisher.store.queries import query
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 from vocab.initiative import Basis
 
 PAGE_SIZE = 50  # things a page
@@ -109,7 +109,7 @@ class ListPage:
         ]
 
 
-async def load_page(request: Request, shelf: Shelf, name: str, about: str = "") -> ListPage:
+async def load_page(request: Request, service: QueryService, name: str, about: str = "") -> ListPage:
     """Give the page of the list *name*, of what *about* has, that *request* asks for by ``sort``, ``after`` and ``before``.
 
     Raises Refused for an order or a cursor that is none.
@@ -122,31 +122,31 @@ async def load_page(request: Request, shelf: Shelf, name: str, about: str = "") 
     cursor = asked.get("before") or asked.get("after")
     upward = (order is not SortOrder.NEWEST) != back
     key, address = _parse_cursor(cursor) if cursor else ("", "") if upward else (LAST, LAST)
-    wish = _as_filter(name, about, shelf)
-    tables = open_facet_index(shelf.current.path) if wish else None
+    wish = _as_filter(name, about, service)
+    tables = open_facet_index(service.current.path) if wish else None
     if wish and tables:
         pairs = await asyncio.to_thread(tables.keyed, wish, order.value, upward, key, address, PAGE_SIZE + 1)
-        found = await _detail_rows(pairs, it, about, shelf)
+        found = await _detail_rows(pairs, it, about, service)
     else:
-        found = await shelf.rows(_query_text(it, order, upward), _bindings(about, key, address))
+        found = await service.rows(_query_text(it, order, upward), _bindings(about, key, address))
     return _build_page(_one_row_each(found, upward), order, it.orders, back, bool(cursor))
 
 
-def _as_filter(name: str, about: str, shelf: Shelf) -> Filter | None:
+def _as_filter(name: str, about: str, service: QueryService) -> Filter | None:
     """Give what a list holds as the tables know it, None of a list that they do not hold."""
     if name == "organization":
         return Filter(party=about)
     if name == "source":
         of_records = tuple(kind for kind in KINDS if kind != "organization")
-        return Filter((("kind", of_records), ("source", (about.removeprefix(f"{shelf.iris.base}source/"),))))
-    at = facet_of_concept(about, shelf.iris) if name == "concept" else None
+        return Filter((("kind", of_records), ("source", (about.removeprefix(f"{service.iris.base}source/"),))))
+    at = facet_of_concept(about, service.iris) if name == "concept" else None
     return Filter(((at[0], (at[1],)),), tuple(Basis)) if at else None
 
 
-async def _detail_rows(pairs: list[tuple[str, str]], it: ListDefinition, about: str, shelf: Shelf) -> list[Row]:
+async def _detail_rows(pairs: list[tuple[str, str]], it: ListDefinition, about: str, service: QueryService) -> list[Row]:
     """Give the rows of things whose keys are known."""
     text = query("listing-of").replace("THINGS", " ".join(iri(thing) for thing, _ in pairs)).replace("DETAILS", it.details)
-    rows = await shelf.rows(text, {"about": iri(about)}) if pairs else []
+    rows = await service.rows(text, {"about": iri(about)}) if pairs else []
     keys = dict(pairs)
     return [row | {"key": Term(keys[row["thing"].value], "literal")} for row in rows]
 

@@ -12,7 +12,7 @@ from publisher.http.paths import path_segments, split_suffix
 from publisher.http.problems import HTTPProblem
 from publisher.http.representation import ResourceURLs
 from publisher.store.descriptions import Description
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 
 
 class Document(NamedTuple):
@@ -28,10 +28,10 @@ class Document(NamedTuple):
         return self.place.stem[1:]
 
 
-Describe = Callable[[Shelf, str], Awaitable[Description]]
+Describe = Callable[[QueryService, str], Awaitable[Description]]
 
 
-async def find_document(request: Request, shelf: Shelf, describe: Describe, depth: int) -> Document:
+async def find_document(request: Request, service: QueryService, describe: Describe, depth: int) -> Document:
     """Find the document at a path of *depth* parts, as it is or else without its suffix; raise Refused (404) where there is none."""
     first = request.url.path.removeprefix(request.scope.get("root_path", "")).strip("/").partition("/")[0]
     parts = [first, *path_segments(request)]
@@ -40,7 +40,7 @@ async def find_document(request: Request, shelf: Shelf, describe: Describe, dept
         raise HTTPProblem(HTTPStatus.NOT_FOUND, "There is no such address")
     stem, suffix = split_suffix(name)
     for tried, end in ((name, None), *([(stem, suffix)] if suffix else [])):
-        it = await describe(shelf, shelf.iris.base + tried)
+        it = await describe(service, service.iris.base + tried)
         if it.statements:
             return Document(it, ResourceURLs(f"/{tried}"), end)
-    raise HTTPProblem(HTTPStatus.NOT_FOUND, f"This record doesn't exist: {shelf.iris.base}{name}")
+    raise HTTPProblem(HTTPStatus.NOT_FOUND, f"This record doesn't exist: {service.iris.base}{name}")

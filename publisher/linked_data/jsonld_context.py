@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import NamedTuple
 
-from publisher.store.descriptions import spaces
+from publisher.store.descriptions import namespaces
 from vocab.iris import Iris
 from vocab.terms import GEO, XSD
 
@@ -224,7 +224,7 @@ FRAMES: dict[str, Frame] = {
 
 def jsonld_context(iris: Iris) -> dict[str, object]:
     """Give the context, to stand under ``@context``; it has no prefixes, so that what has no name of ours is told by its whole address."""
-    known = spaces(iris)
+    known = namespaces(iris)
     told: dict[str, object] = {"@version": 1.1, "id": "@id", "type": "@type", "included": "@included"}
     told |= {name: _whole(property_, known) for name, property_ in CLASSES.items()}
     for it in TERMS:
@@ -239,7 +239,7 @@ def _whole(name: str, known: Mapping[str, str]) -> str:
 
 def jsonld_frame(name: str, iris: Iris) -> Frame:
     """Give the frame of the class *name*, one of FRAMES."""
-    return {"@context": iris.base + CONTEXT_PATH, "@type": name, **_OMITTED, **_addressed(FRAMES[name], spaces(iris))}
+    return {"@context": iris.base + CONTEXT_PATH, "@type": name, **_OMITTED, **_addressed(FRAMES[name], namespaces(iris))}
 
 
 def _addressed(told: Frame, known: Mapping[str, str]) -> Frame:

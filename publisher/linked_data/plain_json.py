@@ -9,7 +9,7 @@ import orjson
 
 from publisher.linked_data.jsonld_context import CLASSES, CONTEXT_PATH, TERMS, TermDefinition, ValueKind
 from publisher.rdf.results import Term
-from publisher.store.descriptions import Description, Statement, spaces
+from publisher.store.descriptions import Description, Statement, namespaces
 from vocab.iris import Iris
 from vocab.terms import RDF
 
@@ -30,7 +30,7 @@ def plain_json(it: Description, iris: Iris) -> bytes:
 def _names(iris: Iris) -> dict[str, list[TermDefinition]]:
     """Give the names of each property, by its IRI."""
     found: dict[str, list[TermDefinition]] = {}
-    known = spaces(iris)
+    known = namespaces(iris)
     for it in TERMS:
         prefix, _, local = it.property.partition(":")
         found.setdefault(known[prefix] + local, []).append(it)
@@ -39,7 +39,7 @@ def _names(iris: Iris) -> dict[str, list[TermDefinition]]:
 
 @lru_cache(maxsize=8)
 def _classes(iris: Iris) -> dict[str, str]:
-    known = spaces(iris)
+    known = namespaces(iris)
     return {known[prefix] + local: name for name, (prefix, _, local) in ((name, text.partition(":")) for name, text in CLASSES.items())}
 
 

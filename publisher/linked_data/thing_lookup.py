@@ -8,9 +8,9 @@ from http import HTTPStatus
 from publisher.http.paths import parse_thing_path, split_suffix
 from publisher.http.problems import HTTPProblem
 from publisher.rdf.results import iri
-from publisher.store.descriptions import Description, of_graph, of_thing
+from publisher.store.descriptions import Description, describe_graph, describe_thing
 from publisher.store.queries import query
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,57 +27,57 @@ class ThingDocument:
         """Give the status with which it is answered."""
         return HTTPStatus.GONE if self.gone else HTTPStatus.OK
 
-    async def describe(self, shelf: Shelf) -> Description:
+    async def describe(self, service: QueryService) -> Description:
         """Describe it."""
-        return await (of_graph(shelf, self.record, self.address) if self.record else of_thing(shelf, self.address))
+        return await (describe_graph(service, self.record, self.address) if self.record else describe_thing(service, self.address))
 
-    async def licence(self, shelf: Shelf) -> str | None:
+    async def licence(self, service: QueryService) -> str | None:
         """Give the licence under which its registry gives what it has, as an IRI; None where it tells none."""
-        return await licence_of(shelf, self.path.split("/")[1])
+        return await licence_of(service, self.path.split("/")[1])
 
 
-async def licence_of(shelf: Shelf, source: str) -> str | None:
+async def licence_of(service: QueryService, source: str) -> str | None:
     """Give the licence of a registry as an IRI, None where it tells none."""
-    rows = await shelf.rows(query("sources"))
-    named = (row["licence"] for row in rows if row["source"].value == shelf.iris.source(source) and "licence" in row)
+    rows = await service.rows(query("sources"))
+    named = (row["licence"] for row in rows if row["source"].value == service.iris.source(source) and "licence" in row)
     return next((term.value for term in named if term.is_iri), None)
 
 
-async def find_thing(shelf: Shelf, parts: list[str]) -> tuple[ThingDocument, str | None]:
+async def find_thing(service: QueryService, parts: list[str]) -> tuple[ThingDocument, str | None]:
     """Find the thing of a path, as it is or else without its suffix; raise Refused (404) where there is none."""
-    if found := await _lookup(shelf, parts):
+    if found := await _lookup(service, parts):
         return found, None
     *before, last = parts
     key, suffix = split_suffix(last)
-    if suffix and (found := await _lookup(shelf, [*before, key])):
+    if suffix and (found := await _lookup(service, [*before, key])):
         return found, suffix
-    raise _not_found(shelf, parts)
+    raise _not_found(service, parts)
 
 
-async def find_thing_by_suffix(shelf: Shelf, parts: list[str]) -> tuple[ThingDocument, str | None]:
+async def find_thing_by_suffix(service: QueryService, parts: list[str]) -> tuple[ThingDocument, str | None]:
     """Find the thing of a path without its suffix, or else as it is; raise Refused (404) where there is none."""
     parse_thing_path(parts)
     *before, last = parts
     key, suffix = split_suffix(last)
-    if suffix and (found := await _lookup(shelf, [*before, key])):
+    if suffix and (found := await _lookup(service, [*before, key])):
         return found, suffix
-    if found := await _lookup(shelf, parts):
+    if found := await _lookup(service, parts):
         return found, None
-    raise _not_found(shelf, parts)
+    raise _not_found(service, parts)
 
 
-def _not_found(shelf: Shelf, parts: list[str]) -> HTTPProblem:
-    return HTTPProblem(HTTPStatus.NOT_FOUND, f"This record doesn't exist: {shelf.iris.base}id/{'/'.join(parts)}")
+def _not_found(service: QueryService, parts: list[str]) -> HTTPProblem:
+    return HTTPProblem(HTTPStatus.NOT_FOUND, f"This record doesn't exist: {service.iris.base}id/{'/'.join(parts)}")
 
 
-async def _lookup(shelf: Shelf, parts: list[str]) -> ThingDocument | None:
+async def _lookup(service: QueryService, parts: list[str]) -> ThingDocument | None:
     kind, source, key = parse_thing_path(parts)
     path = f"{kind}/{source}/{key}"
-    address = f"{shelf.iris.base}id/{path}"
+    address = f"{service.iris.base}id/{path}"
     if kind == "organization":
-        return ThingDocument(address, path, None, False) if await shelf.rows(query("about"), {"subject": iri(address)}) else None
-    record = f"{shelf.iris.base}record/{source}/{key}"
-    state = await shelf.rows(query("state"), {"record": iri(record)})
+        return ThingDocument(address, path, None, False) if await service.rows(query("about"), {"subject": iri(address)}) else None
+    record = f"{service.iris.base}record/{source}/{key}"
+    state = await service.rows(query("state"), {"record": iri(record)})
     if not any("thing" not in row or row["thing"].value == address for row in state):
         return None
-    return ThingDocument(address, path, record, any(row["status"].value == f"{shelf.iris.ns}gone" for row in state))
+    return ThingDocument(address, path, record, any(row["status"].value == f"{service.iris.ns}gone" for row in state))

@@ -20,15 +20,15 @@ from publisher.http.problems import HTTPProblem
 from publisher.http.representation import Representation, build_response
 from publisher.pages.charts.data_table import TABLE_FORMATS, DataTable, serialize_tables
 from publisher.pages.charts.svg import standalone_svg
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 
 HOME = "/home"  # the front page's data need a name
 SVG = Format("svg", "SVG", "image/svg+xml")
 
 
-def require_facet_index(shelf: Shelf) -> FacetIndex:
+def require_facet_index(service: QueryService) -> FacetIndex:
     """Give the tables of what is shown; raise NotReady while there are none."""
-    found = open_facet_index(shelf.current.path)
+    found = open_facet_index(service.current.path)
     if found is None:
         raise NotReady("the tables are being made; try again in a moment")
     return found
@@ -44,7 +44,7 @@ def format_links(request: Request, drawn: bool = False) -> list[tuple[str, str]]
 
 async def dataset_response(
     request: Request,
-    shelf: Shelf,
+    service: QueryService,
     sheets: Sequence[DataTable] | Callable[[], Sequence[DataTable]],
     show: Callable[[], Response],
     drawing: Markup | None = None,
@@ -57,7 +57,7 @@ async def dataset_response(
         body = standalone_svg(drawing)
     else:
         told = await asyncio.to_thread(sheets) if callable(sheets) else sheets
-        body = await asyncio.to_thread(serialize_tables, told, row, origin(request) + _stem(request), shelf.iris)
+        body = await asyncio.to_thread(serialize_tables, told, row, origin(request) + _stem(request), service.iris)
     negotiated = not _has_suffix(request) and "format" not in request.query_params
     links = [
         typed_link("alternate", address, TABLE_FORMATS[address.partition("?")[0].rpartition(".")[2]].media)

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.errors import NotReady, PublisherError, SyntaxFault
+from publisher.errors import NotReady, PublisherError, QuerySyntaxError
 from publisher.http.problems import HTTPProblem, describe_error, problem_response, wants_page
 from publisher.pages.templating import Pages
 
@@ -49,7 +49,7 @@ class ErrorHandlers:
             response = self._pages.page("start.html", status, steps=steps, reason=detail, refresh=REFRESH_SECONDS)
             response.headers.update(headers)
             return response
-        if isinstance(error, SyntaxFault):
+        if isinstance(error, QuerySyntaxError):
             return self._respond(request, status, title, str(error), headers, line=error.line, column=error.column)
         return self._respond(request, status, title, detail, headers)
 

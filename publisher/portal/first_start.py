@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from enum import Enum
 
 from publisher.errors import PublisherError
-from publisher.store.query_service import Shelf
-from publisher.store.releases.manifest import numbers
-from publisher.store.source_status import Standing, standings
+from publisher.store.query_service import QueryService
+from publisher.store.releases.manifest import release_numbers
+from publisher.store.source_status import SourceStatus, source_statuses
 from vocab.freshness import Freshness
 
-_MARK = "first-start"  # below the shelf's folder: the first start is over
+_MARK = "first-start"  # below the store's folder: the first start is over
 _RETIRED = f"#{Freshness.RETIRED.value}"
 
 
@@ -36,14 +36,14 @@ class Step:
 
 
 class FirstStart:
-    """Follow the first start of the installation behind *shelf*; *release* says that a release and its report belong to it.
+    """Follow the first start of the installation behind *service*; *release* says that a release and its report belong to it.
 
     The first start is over once all steps were done, also after the server is started again: a new source does not begin another.
     """
 
-    def __init__(self, shelf: Shelf, *, release: bool = False) -> None:
-        self._shelf, self._release = shelf, release
-        self._mark = shelf.data / "shelf" / _MARK
+    def __init__(self, service: QueryService, *, release: bool = False) -> None:
+        self._service, self._release = service, release
+        self._mark = service.data / "store" / _MARK
         self.active = not self._mark.exists()
 
     async def steps(self) -> list[Step]:
@@ -58,23 +58,23 @@ class FirstStart:
         return steps if self.active else []
 
     async def _steps(self) -> list[Step]:
-        shelf, shown = self._shelf, self._shelf.generation
-        found: Sequence[Standing] = []
+        service, shown = self._service, self._service.snapshot
+        found: Sequence[SourceStatus] = []
         if shown is not None:
             with suppress(PublisherError):  # the store is busy: the page is loaded again in a moment
-                found = list((await standings(shelf)).values())
+                found = list((await source_statuses(service)).values())
         asked = [it for it in found if not it.told.get("freshness", "").endswith(_RETIRED)]
         tried = sum("lastAttempt" in it.told for it in asked)
         position = shown.position if shown else 0
-        level = bool(shown and position and not shelf.behind)
+        level = bool(shown and position and not service.behind)
         prepared = bool(shown and position and shown.text == shown.tables == position)
-        released = numbers(shelf.data / "releases")
-        reported = any((shelf.data / "reports").glob("release-*"))
+        released = release_numbers(service.data / "releases")
+        reported = any((service.data / "reports").glob("release-*"))
         harvested = bool(asked) and tried == len(asked)
         parts = (
             ("server", True, 0, 0),
             ("harvest", harvested, tried, len(asked)),
-            ("store", harvested and level, position, position + shelf.behind),
+            ("store", harvested and level, position, position + service.behind),
             ("search", harvested and level and prepared, 0, 0),
             ("release", bool(released) and reported, len(released[:1]) + reported, 2),
         )

@@ -18,7 +18,7 @@ from publisher.pages.charts.svg import shade, shade_ranges
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.facet_panels import sort_key
 from publisher.store.queries import query
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 from vocab.schemes import concepts
 
@@ -69,12 +69,12 @@ class Matrix:
         return DataTable("matrix", "Things by action line and goal", columns, tuple(rows), self.query)
 
 
-async def official_links(shelf: Shelf) -> dict[tuple[str, str], str]:
+async def official_links(service: QueryService) -> dict[tuple[str, str], str]:
     """Give the official links by line and goal: ``agreed`` or ``disputed``."""
     line, goal = FACETS["line"], FACETS["goal"]
     return {
-        (line.code(row["line"].value, shelf.iris), goal.code(row["goal"].value, shelf.iris)): row["status"].value.rpartition("#")[2]
-        for row in await shelf.rows(query("matrix-links"))
+        (line.code(row["line"].value, service.iris), goal.code(row["goal"].value, service.iris)): row["status"].value.rpartition("#")[2]
+        for row in await service.rows(query("matrix-links"))
     }
 
 

@@ -34,20 +34,20 @@ class ListingPage:
     last: int
 
 
-def listing_page(tables: FacetIndex, generation: str, it: Filter, order: str, number: int) -> ListingPage:
+def listing_page(tables: FacetIndex, snapshot: str, it: Filter, order: str, number: int) -> ListingPage:
     """List a page of what is wanted."""
     total = tables.total(it)
     return ListingPage(
-        listing_items(tables.listed(it, order, PAGE_SIZE, (number - 1) * PAGE_SIZE), generation),
+        listing_items(tables.listed(it, order, PAGE_SIZE, (number - 1) * PAGE_SIZE), snapshot),
         total,
         number,
         max(1, -(-total // PAGE_SIZE)),
     )
 
 
-def listing_items(lines: Sequence[ListItem], generation: str) -> tuple[ListingItem, ...]:
+def listing_items(lines: Sequence[ListItem], snapshot: str) -> tuple[ListingItem, ...]:
     """Give lines with the titles and texts that the index of texts has of them."""
-    search, language, mark = open_searcher(generation), current_locale().language, build_marker("")
+    search, language, mark = open_searcher(snapshot), current_locale().language, build_marker("")
     entries = search.entries(line.iri for line in lines) if search else [None] * len(lines)
     found = []
     for line, entry in zip(lines, entries, strict=True):

@@ -11,7 +11,7 @@ from publisher.facets.filter_query import make_filter
 from publisher.facets.queries import FacetIndex
 from publisher.pages.charts.data_table import Column, DataTable
 from publisher.rdf.results import Row
-from publisher.store.source_status import Standing
+from publisher.store.source_status import SourceStatus
 from vocab.iris import Iris
 from vocab.terms import DCT
 
@@ -25,7 +25,7 @@ class Registry(NamedTuple):
     name: str
     title: str
     row: Row
-    standing: Standing | None
+    standing: SourceStatus | None
     state: str
     things: int
     filled: Mapping[str, int]
@@ -36,7 +36,7 @@ class Registry(NamedTuple):
 
 
 def list_registries(
-    rows: list[Row], standings: Mapping[str, Standing], tables: FacetIndex | None, iris: Iris, at: datetime
+    rows: list[Row], standings: Mapping[str, SourceStatus], tables: FacetIndex | None, iris: Iris, at: datetime
 ) -> list[Registry]:
     """Give all registries, by their titles; without *tables* nothing is counted."""
     every = make_filter(kind="initiative")

@@ -13,7 +13,7 @@ from publisher.formats import GRAPHS, Format, GraphFormat
 from publisher.rdf.results import Term
 from publisher.search.index import SearchEntry
 from publisher.search.snippet import Piece
-from publisher.store.descriptions import Description, Statement, spaces, write
+from publisher.store.descriptions import Description, Statement, namespaces, serialize_description
 from vocab.iris import Iris
 from vocab.terms import DCT, FOAF, ORG, RDF, SCHEMA, SIOC, SKOS
 
@@ -86,7 +86,7 @@ class SearchPage:
 def serialize_results(page: SearchPage, row: Format, iris: Iris) -> bytes:
     """Write *page* in the format *row*."""
     if isinstance(row, GraphFormat):
-        return write(_describe(page, iris), row)
+        return serialize_description(_describe(page, iris), row)
     return _csv(page) if row.suffix == "csv" else _json(page)
 
 
@@ -137,7 +137,7 @@ def _csv(page: SearchPage) -> bytes:
 
 def _describe(page: SearchPage, iris: Iris) -> Description:
     statements = tuple(statement for it in page.results for statement in _statements(it, iris))
-    return Description(iris.base, statements, {}, spaces(iris))
+    return Description(iris.base, statements, {}, namespaces(iris))
 
 
 def _statements(it: SearchResult, iris: Iris) -> Iterator[Statement]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from publisher.errors import Busy, Spent
+from publisher.errors import QuotaExceeded, StoreBusy
 
 SECONDS = 60.0  # after which the process is ended, whatever it does
 MEMORY = 4 << 30  # bytes of addresses: libraries map much more than they use
@@ -53,9 +53,9 @@ class PreviewRunner:
     _had: dict[str, list[float]] = field(default_factory=dict, init=False)
 
     async def run(self, card: str, client: str) -> PreviewOutcome:
-        """Try a card for a client; raises Busy while another is tried, and Spent where the client has had its share."""
+        """Try a card for a client; raises StoreBusy while another is tried, and QuotaExceeded where the client has had its share."""
         if self._busy:
-            raise Busy("Another preview is running; try again in a minute")
+            raise StoreBusy("Another preview is running; try again in a minute")
         self._admit(client)
         self._busy = True
         try:
@@ -69,7 +69,7 @@ class PreviewRunner:
         self._had[client] = times
         if len(times) >= MOST_PREVIEWS:
             wait = int(times[0] + WINDOW - now) + 1
-            raise Spent(f"Your address has run {MOST_PREVIEWS} previews in {WINDOW / 60:g} minutes", wait)
+            raise QuotaExceeded(f"Your address has run {MOST_PREVIEWS} previews in {WINDOW / 60:g} minutes", wait)
         times.append(now)
         if len(self._had) > _CLIENTS:
             self._had.pop(next(iter(self._had)))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from publisher.store.descriptions import english
+from publisher.store.descriptions import prefer_english
 from publisher.store.queries import query
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 
 
-async def source_titles(shelf: Shelf) -> dict[str, str]:
+async def source_titles(service: QueryService) -> dict[str, str]:
     """Give the registries' titles by their names."""
-    found = english(await shelf.rows(query("sources")), "source", "title")
-    start = shelf.iris.source("")
+    found = prefer_english(await service.rows(query("sources")), "source", "title")
+    start = service.iris.source("")
     return {iri.removeprefix(start): title for iri, title in found.items()}

@@ -14,13 +14,13 @@ _BLOCK = 1 << 18  # bytes that are compressed at once
 
 
 @contextmanager
-def packed(path: Path) -> Iterator[BinaryIO]:
+def gzip_writer(path: Path) -> Iterator[BinaryIO]:
     """Write a gzip file."""
     with igzip_threaded.open(path, "wb", compresslevel=_LEVEL, threads=1, block_size=_BLOCK) as file:
         yield file
 
 
-def unpacked(path: Path) -> Iterator[bytes]:
+def gzip_lines(path: Path) -> Iterator[bytes]:
     """Give the lines of a gzip file with their ends."""
     with igzip.open(path, "rb") as file:
         yield from file

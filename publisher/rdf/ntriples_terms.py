@@ -24,13 +24,13 @@ class Value(NamedTuple):
     datatype: str | None = None
 
 
-def split(triple: bytes) -> tuple[bytes, bytes, bytes]:
+def split_triple(triple: bytes) -> tuple[bytes, bytes, bytes]:
     """Part ``<s> <p> o`` into its terms."""
     subject, predicate, value = triple.split(b" ", 2)
     return subject, predicate, value
 
 
-def quoted(term: bytes) -> tuple[bytes, bytes]:
+def split_literal(term: bytes) -> tuple[bytes, bytes]:
     """Part a literal into its text as a JSON string and what follows the text.
 
     The escapes of canonical N-Triples are all JSON's too (https://www.rfc-editor.org/rfc/rfc8259#section-7).
@@ -50,7 +50,7 @@ def _plain(match: re.Match[bytes]) -> bytes:
     return orjson.dumps(chr(int(code, 16)) if code else control.decode())[1:-1]
 
 
-def value(term: bytes) -> Value:
+def parse_term(term: bytes) -> Value:
     """Read a term.
 
     >>> value(b'<https://x.org/>'), value(b'"caf\\\\u0065"@fr').text
@@ -58,7 +58,7 @@ def value(term: bytes) -> Value:
     """
     if term.startswith(b"<"):
         return Value(term[1:-1].decode(), True)
-    text, rest = quoted(term)
+    text, rest = split_literal(term)
     read = orjson.loads(text) if b"\\" in text else text[1:-1].decode()
     if rest.startswith(b"@"):
         return Value(read, False, rest[1:].decode())

@@ -7,7 +7,7 @@ from pathlib import Path
 NAME = "position"
 
 
-def read(folder: Path) -> int:
+def read_position(folder: Path) -> int:
     """Tell at which entry of the journal what *folder* shows stands, -1 where it shows nothing."""
     try:
         return int((folder / NAME).read_text())
@@ -15,6 +15,6 @@ def read(folder: Path) -> int:
         return -1
 
 
-def write(folder: Path, entry: int) -> None:
+def write_position(folder: Path, entry: int) -> None:
     """Tell that what *folder* shows stands at the journal's entry number *entry*."""
     (folder / NAME).write_text(str(entry))

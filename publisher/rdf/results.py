@@ -31,7 +31,7 @@ class Term:
 Row = dict[str, Term]
 
 
-def rows_of(data: bytes) -> list[Row]:
+def parse_rows(data: bytes) -> list[Row]:
     """Read SPARQL results in JSON; a variable without a value is left out of its row.
 
     Source: https://www.w3.org/TR/sparql11-results-json/
@@ -72,4 +72,4 @@ def _escape(char: str) -> str:
     return f"%{ord(char):02X}"
 
 
-__all__ = ["Row", "Term", "iri", "is_iri", "literal", "rows_of"]
+__all__ = ["Row", "Term", "iri", "is_iri", "literal", "parse_rows"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from publisher.errors import SyntaxFault
+from publisher.errors import QuerySyntaxError
 
 _LOCAL = r"(?:[\w:.·-]|%[0-9A-Fa-f]{2}|\\[_~.\-!$&'()*+,;=/?\#@%])"
 _TOKEN = re.compile(
@@ -45,7 +45,7 @@ class Token(NamedTuple):
         return self.text.upper() if self.kind == "word" else ""
 
 
-def tokens(query: str) -> list[Token]:
+def tokenize(query: str) -> list[Token]:
     """Cut *query*; white space and comments are left out."""
     found, place = [], 0
     while match := _TOKEN.match(query, place):
@@ -64,7 +64,7 @@ def _undotted(name: str) -> str:
     return name[: len(bare) + 1] if bare.endswith("\\") and len(bare) < len(name) else bare
 
 
-def value(string: str) -> str:
+def string_value(string: str) -> str:
     """Give what a string token says.
 
     >>> value(r'"a\\tb\\u0041"')
@@ -82,12 +82,12 @@ def _unescaped(match: re.Match[str]) -> str:
     return _CHARS.get(match[3], match[3])
 
 
-def position(query: str, place: int) -> tuple[int, int]:
+def line_and_column(query: str, place: int) -> tuple[int, int]:
     """Give line and column of *place* in *query*; both count from 1."""
     before = query[:place]
     return before.count("\n") + 1, place - (before.rfind("\n") + 1) + 1
 
 
-def fault(query: str, place: int, message: str) -> SyntaxFault:
+def syntax_error(query: str, place: int, message: str) -> QuerySyntaxError:
     """Make the error that points to *place* in *query*."""
-    return SyntaxFault(message, *position(query, place))
+    return QuerySyntaxError(message, *line_and_column(query, place))

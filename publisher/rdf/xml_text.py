@@ -9,7 +9,7 @@ _ILLEGAL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]|\xef\xbf[\xbe\xbf]")
 _INSTEAD = "\ufffd".encode()
 
 
-def xml(text: bytes) -> bytes:
+def replace_invalid_characters(text: bytes) -> bytes:
     """Replace what XML cannot hold in *text*, UTF-8.
 
     >>> xml(b"bell\\x07").decode()

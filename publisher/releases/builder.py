@@ -35,9 +35,9 @@ from publisher.releases.sorting import Sorter
 from publisher.releases.table_metadata import csvw, data_package
 from publisher.releases.void import VoidCounter, void_statements
 from publisher.releases.writers import TEXT_FORMATS
-from publisher.store.descriptions import Description, spaces
-from publisher.store.descriptions import write as write_turtle
-from publisher.store.releases.manifest import MANIFEST, File, Release, newest, write
+from publisher.store.descriptions import Description, namespaces
+from publisher.store.descriptions import serialize_description as write_turtle
+from publisher.store.releases.manifest import MANIFEST, File, Release, newest_release, write_manifest
 from vocab.iris import Iris
 
 SUMS = "SHA256SUMS"
@@ -58,7 +58,7 @@ def build_release(data: Path, iris: Iris, now: datetime, watch: Progress = lambd
             shutil.rmtree(left, ignore_errors=True)
             left.mkdir()
         journal = Journal(data / "journal")
-        before, head = newest(releases), _head(journal, newest(releases))
+        before, head = newest_release(releases), _head(journal, newest_release(releases))
         number = before.number + 1 if before else 1
         issued = f"{now:%Y-%m-%dT%H:%M:%SZ}"
         made = Release(number, iris.release(number), head.number, head.id, issued, before.number if before else None, {}, {})
@@ -106,7 +106,7 @@ def _data(made: Release, journal: Journal, iris: Iris, part: Path, work: Path, w
 
 
 def _void(path: Path, counting: VoidCounter, iris: Iris) -> File:
-    told = Description(iris.base, tuple(void_statements(counting.numbers(), iris, spaces(iris))), {}, spaces(iris))
+    told = Description(iris.base, tuple(void_statements(counting.numbers(), iris, namespaces(iris))), {}, namespaces(iris))
     path.write_bytes(write_turtle(told, GRAPHS["ttl"]))
     return _file(path, "text/turtle", "what there is, in numbers: classes, properties and links, by VoID")
 
@@ -141,7 +141,7 @@ def _signed(made: Release, keys: Path, part: Path, watch: Progress) -> None:
         told = f"timestamp:{int(datetime.fromisoformat(made.issued).timestamp())}"
         made = replace(made, key=public_key_text(secret.get_public_key()))
         (part / SUMS).write_text("".join(f"{file.sha256}  {file.name}\n" for file in made.files))
-        write(part, made)
+        write_manifest(part, made)
         for name in [*(file.name for file in made.files), SUMS, MANIFEST]:
             sign(part / name, secret, told)
 

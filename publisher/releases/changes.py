@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from publisher.rdf.gzip_files import unpacked
+from publisher.rdf.gzip_files import gzip_lines
 
 csv.field_size_limit(sys.maxsize)  # a title may be as long as a registry likes
 
@@ -29,7 +29,7 @@ class ReleasedRecord(NamedTuple):
 
 def read_records(path: Path) -> Iterator[ReleasedRecord]:
     """Read the table of records of a release, in its order."""
-    text = (line.decode() for line in unpacked(path))
+    text = (line.decode() for line in gzip_lines(path))
     for row in csv.DictReader(text):
         bases = (("declared", row["action_lines"]), ("crosswalked", row["action_lines_crosswalked"]))
         lines = tuple((basis, code) for basis, codes in bases for code in codes.split())

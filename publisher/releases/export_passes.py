@@ -12,8 +12,8 @@ from typing import BinaryIO, NamedTuple
 
 from publisher.facets.files import TableWriter
 from publisher.facets.record_rows import organization_row, parse_graph, parse_record, record_rows
-from publisher.rdf.gzip_files import packed
-from publisher.rdf.ntriples_terms import Value, split, value
+from publisher.rdf.gzip_files import gzip_writer
+from publisher.rdf.ntriples_terms import Value, parse_term, split_triple
 from publisher.releases.deletions import deletion_rows
 from publisher.releases.facet_rows import FacetRowWriter
 from publisher.releases.sorting import Sorter
@@ -57,8 +57,10 @@ def export_by_subject(lines: Iterable[bytes], folder: Path, name: str, iris: Iri
     """Write N-Quads, and the triples in every form, into *folder* as *name*, and the organizations; hand all to the sorter."""
     organizations = f"<{iris.base}id/organization/".encode()
     with ExitStack() as opened:
-        quads = opened.enter_context(packed(folder / f"{name}.nq.gz"))
-        texts = [_Text(form, opened.enter_context(packed(folder / f"{name}.{end}.gz")), iris.base) for end, form in TEXT_FORMATS.items()]
+        quads = opened.enter_context(gzip_writer(folder / f"{name}.nq.gz"))
+        texts = [
+            _Text(form, opened.enter_context(gzip_writer(folder / f"{name}.{end}.gz")), iris.base) for end, form in TEXT_FORMATS.items()
+        ]
 
         def take(held: list[bytes]) -> None:
             quads.writelines(held)
@@ -127,7 +129,7 @@ class _Text:
 
 def export_by_graph(gone: Path, iris: Iris, into: ExportWriters, told: ExportCounts) -> None:
     """Write the tables' rows and the list of what is gone, from what ``by_subject`` handed on."""
-    with packed(gone) as departed:
+    with gzip_writer(gone) as departed:
         departed.writelines(islice(deletion_rows([]), 1))
         for graph, triples in group_by_graph(into.sorter.sorted()):
             told.graphs += 1
@@ -159,9 +161,9 @@ def _record(graph: str, triples: list[bytes], iris: Iris, into: ExportWriters, t
 def _source(graph: str, triples: list[bytes], iris: Iris) -> Iterator[Registry]:
     """Give a registry from its catalogue's graph."""
     said: dict[str, Value] = {}
-    for subject, predicate, term in map(split, triples):
+    for subject, predicate, term in map(split_triple, triples):
         if subject[1:-1].decode() == graph:
-            said.setdefault(predicate[1:-1].decode(), value(term))
+            said.setdefault(predicate[1:-1].decode(), parse_term(term))
     if f"{RDF}type" in said and said[f"{RDF}type"].text == f"{DCAT}Catalog":
         title, publisher, licence = (said.get(f"{DCT}{name}", Value("")).text for name in ("title", "publisher", "license"))
         name = graph.removeprefix(f"{iris.base}source/")

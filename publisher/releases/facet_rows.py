@@ -12,7 +12,7 @@ from publisher.facets.database import serialize_row
 from publisher.facets.facets import FACETS
 from publisher.facets.record_rows import Graph, Record
 from publisher.facets.thing_rows import organization_row, thing_row
-from publisher.rdf.gzip_files import packed
+from publisher.rdf.gzip_files import gzip_writer
 from vocab.iris import Iris
 from vocab.terms import SKOS
 
@@ -80,7 +80,7 @@ class FacetRowWriter:
             self._write()
 
     def _write(self) -> None:
-        with packed(self._folder / f"{self._files:06}.ndjson.gz") as file:
+        with gzip_writer(self._folder / f"{self._files:06}.ndjson.gz") as file:
             file.writelines(self._waiting)
         self._files, self._waiting = self._files + 1, []
 

@@ -17,7 +17,7 @@ from journal.errors import ChainError
 from journal.journal import Journal
 from publisher.releases.builder import SUMS, build_lock
 from publisher.releases.signature import PUBLIC, SUFFIX
-from publisher.store.releases.manifest import MANIFEST, Release, newest, read
+from publisher.store.releases.manifest import MANIFEST, Release, newest_release, read_manifest
 
 
 async def fetch(data: Path, url: str, client: httpx.AsyncClient) -> list[int]:
@@ -29,7 +29,7 @@ async def fetch(data: Path, url: str, client: httpx.AsyncClient) -> list[int]:
     releases, found = data / "releases", list[int]()
     releases.mkdir(parents=True, exist_ok=True)
     with build_lock(releases):
-        last = newest(releases)
+        last = newest_release(releases)
         number = last.number + 1 if last else 1
         while await _one(data, f"{url}releases/", number, client):
             found.append(number)
@@ -44,7 +44,7 @@ async def _one(data: Path, url: str, number: int, client: httpx.AsyncClient) -> 
     if not await _bring(client, at + MANIFEST, part / MANIFEST):
         part.rmdir()
         return False
-    made = await asyncio.to_thread(read, part)
+    made = await asyncio.to_thread(read_manifest, part)
     if not await asyncio.to_thread(_follows, Journal(data / "journal"), made):
         return False
     names = [] if made.withdrawn else [*(file.name for file in made.files), SUMS, MANIFEST]

@@ -23,8 +23,8 @@ from publisher.http.outbound_client import create_client
 from publisher.releases import mirror_sync
 from publisher.releases.builder import build_lock
 from publisher.releases.signature import PUBLIC
-from publisher.store.releases.manifest import MANIFEST, newest
-from publisher.store.releases.manifest import read as manifest
+from publisher.store.releases.manifest import MANIFEST, newest_release
+from publisher.store.releases.manifest import read_manifest as manifest
 
 _ROOM = "releases"  # the releases' folder in a store
 _CLAIM = "claim"
@@ -104,7 +104,7 @@ def download(data: Path) -> list[int]:
     releases = data / "releases"
     releases.mkdir(parents=True, exist_ok=True)
     with build_lock(releases):
-        last = newest(releases)
+        last = newest_release(releases)
         number = last.number + 1 if last else 1
         while _one(store, number, releases):
             found.append(number)

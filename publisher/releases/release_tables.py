@@ -16,7 +16,7 @@ from typing import NamedTuple
 from publisher.facets.bitmap_build import build_bitmaps
 from publisher.facets.database import BUILD_VERSION, Database
 from publisher.facets.record_rows import parse_graph, parse_record
-from publisher.rdf.gzip_files import unpacked
+from publisher.rdf.gzip_files import gzip_lines
 from publisher.releases.export_passes import group_by_graph, stream_in_chunks, with_graph_first
 from publisher.releases.facet_rows import FacetRowWriter, read_auxiliary_data, row_files
 from publisher.releases.sorting import Sorter
@@ -36,12 +36,12 @@ class ReleaseTables(NamedTuple):
 
 def rows_folder(data: Path, number: int) -> Path:
     """Give where the rows of a release wait until its tables are made."""
-    return data / "shelf" / "releases" / f"{number}.rows"
+    return data / "store" / "releases" / f"{number}.rows"
 
 
 def tables_folder(data: Path, number: int) -> Path:
     """Give where the tables of a release are kept."""
-    return data / "shelf" / "releases" / f"{number}.tables"
+    return data / "store" / "releases" / f"{number}.tables"
 
 
 def store_rows(held: Path, data: Path, it: Release) -> None:
@@ -84,7 +84,7 @@ def _make(data: Path, it: Release, iris: Iris, folder: Path) -> None:
 def _gather(data: Path, it: Release, iris: Iris, folder: Path) -> None:
     """Gather the rows from the release's own N-Quads."""
     part = _part(folder)
-    lines = unpacked(data / "releases" / str(it.number) / f"stocktake-{it.number}.nq.gz")
+    lines = gzip_lines(data / "releases" / str(it.number) / f"stocktake-{it.number}.nq.gz")
     gathering, sorter = FacetRowWriter(part / "rows", iris), Sorter(part / "work")
     organizations = f"<{iris.base}id/organization/".encode()
     for subject, group in groupby(lines, key=lambda line: line[: line.index(b" ")]):

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from publisher.releases.builder import build_lock
-from publisher.store.releases.manifest import MANIFEST, Release, listed, write
+from publisher.store.releases.manifest import MANIFEST, Release, list_releases, write_manifest
 
 KEEP = 12  # releases: a year of monthly ones
 
@@ -16,11 +16,11 @@ def apply_retention(releases: Path, most: int, now: datetime) -> list[Release]:
     """Remove the files of all but the newest *most* releases; give those that were removed. Done again, it ends what a crash left."""
     removed = []
     with build_lock(releases):
-        for it in listed(releases)[max(1, most) :]:
+        for it in list_releases(releases)[max(1, most) :]:
             folder = releases / str(it.number)
             if it.withdrawn is None:
                 it = replace(it, withdrawn=f"{now:%Y-%m-%dT%H:%M:%SZ}")
-                write(folder, it)  # first told, then done
+                write_manifest(folder, it)  # first told, then done
                 removed.append(it)
             for path in folder.iterdir():
                 if path.name != MANIFEST:

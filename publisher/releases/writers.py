@@ -11,7 +11,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import NamedTuple
 
-from publisher.rdf.ntriples_terms import quoted
+from publisher.rdf.ntriples_terms import split_literal
 from publisher.store.workers.reader import PREFIXES
 from vocab.terms import RDF
 
@@ -81,7 +81,7 @@ def _json_ld(_: Triples, parts: Parts) -> bytes:
 def _json_value(term: bytes) -> bytes:
     if term.startswith(b"<"):
         return b'{"@id":"' + term[1:-1] + b'"}'
-    text, rest = quoted(term)
+    text, rest = split_literal(term)
     if not rest:
         return b'{"@value":' + text + b"}"
     if rest.startswith(b"@"):

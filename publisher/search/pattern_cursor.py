@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from publisher.errors import SyntaxFault
-from publisher.rdf.sparql_tokens import Token, fault, tokens
+from publisher.errors import QuerySyntaxError
+from publisher.rdf.sparql_tokens import Token, syntax_error, tokenize
 
 SPACE = "http://jena.apache.org/text#"
 PROPERTY = f"{SPACE}query"
@@ -31,7 +31,7 @@ class PatternCursor:
     """A place in the tokens of a query."""
 
     def __init__(self, query: str) -> None:
-        self.query, self.all, self.at, self.depth = query, tokens(query), 0, 0
+        self.query, self.all, self.at, self.depth = query, tokenize(query), 0, 0
         self.prefixes: dict[str, str] = {}
         self.found: list[SearchCall] = []
 
@@ -47,15 +47,15 @@ class PatternCursor:
         return token
 
     def opening(self, text: str) -> Token:
-        """Take the bracket or brace *text*; raise SyntaxFault where another token stands."""
+        """Take the bracket or brace *text*; raise QuerySyntaxError where another token stands."""
         token = self.take()
         if token.kind != "other" or token.text != text:
             raise self.refuse(token, f"{text} is expected")
         return token
 
-    def refuse(self, token: Token, why: str) -> SyntaxFault:
+    def refuse(self, token: Token, why: str) -> QuerySyntaxError:
         """Make the error that points to *token*."""
-        return fault(self.query, token.start, why)
+        return syntax_error(self.query, token.start, why)
 
     def deeper(self, token: Token) -> None:
         """Count one more brace or bracket that is open."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from publisher.rdf.sparql_tokens import Token, fault, position, value
+from publisher.rdf.sparql_tokens import Token, line_and_column, string_value, syntax_error
 from publisher.search.analyzer import primary_language
 from publisher.search.pattern_cursor import SPACE, SearchCall
 from publisher.search.query_parser import MAX_LENGTH, SearchRequest
@@ -54,13 +54,13 @@ def has_search(query: str) -> bool:
 
 
 def rewrite(query: str, search: Searcher) -> Rewritten:
-    """Put into *query* what its searches find. Raises SyntaxFault where one is not written as it should be.
+    """Put into *query* what its searches find. Raises QuerySyntaxError where one is not written as it should be.
 
     Lines stay as they are; ``places.original`` leads from a column of what is given back to one of the query.
     """
     found, prefixes = find_search_calls(query)
     if len(found) > MAX_SEARCHES:
-        raise fault(query, found[MAX_SEARCHES].verb.start, f"a query has at most {MAX_SEARCHES} searches")
+        raise syntax_error(query, found[MAX_SEARCHES].verb.start, f"a query has at most {MAX_SEARCHES} searches")
     cut: list[str] = []
     loose: list[str] = []
     insertions: list[tuple[int, str]] = []
@@ -81,21 +81,21 @@ def _asked(query: str, site: SearchCall, prefixes: dict[str, str]) -> _Asked:
     left = list(site.asked[1:-1] if site.asked[0].text == "(" else site.asked)
     field = _field(query, left.pop(0), prefixes) if left and left[0].kind in ("iri", "name") else None
     if not left or left[0].kind != "string":
-        raise fault(query, (left[0] if left else site.verb).start, 'the words stand in quotes: text:query "words"')
+        raise syntax_error(query, (left[0] if left else site.verb).start, 'the words stand in quotes: text:query "words"')
     words = left.pop(0)
-    text = value(words.text)
+    text = string_value(words.text)
     if len(text) > MAX_LENGTH:
-        raise fault(query, words.start, f"a search has at most {MAX_LENGTH} characters")
+        raise syntax_error(query, words.start, f"a search has at most {MAX_LENGTH} characters")
     language = primary_language(left.pop(0).text[1:]) if left and left[0].kind == "tag" else None
     limit = _limit(query, left.pop(0)) if left and left[0].kind == "number" else MAX_RESULTS
     if left and left[0].kind == "string":
         option = left.pop(0)
-        match = _OPTION.match(value(option.text))
+        match = _OPTION.match(string_value(option.text))
         if match is None:
-            raise fault(query, option.start, f"{option.text} is no option; there is 'lang:' with a language tag, as in 'lang:fr'")
+            raise syntax_error(query, option.start, f"{option.text} is no option; there is 'lang:' with a language tag, as in 'lang:fr'")
         language = primary_language(match[1])
     if left:
-        raise fault(query, left[0].start, f"{left[0].text} is not understood; write (property \"words\" limit 'lang:fr')")
+        raise syntax_error(query, left[0].start, f"{left[0].text} is not understood; write (property \"words\" limit 'lang:fr')")
     return _Asked(SearchRequest(text, field, language), limit)
 
 
@@ -103,13 +103,13 @@ def _field(query: str, token: Token, prefixes: dict[str, str]) -> str:
     prefix, _, local = token.text.partition(":")
     iri = token.text[1:-1] if token.kind == "iri" else prefixes.get(prefix, "") + local
     if iri not in _FIELDS:
-        raise fault(query, token.start, f"{token.text} has no index; dct:title, skos:prefLabel, dct:description, sioc:content have")
+        raise syntax_error(query, token.start, f"{token.text} has no index; dct:title, skos:prefLabel, dct:description, sioc:content have")
     return _FIELDS[iri]
 
 
 def _limit(query: str, token: Token) -> int:
     if not token.text.isdecimal() or not 0 < int(token.text[:9]) <= MAX_RESULTS:
-        raise fault(query, token.start, f"a limit is a whole number from 1 to {MAX_RESULTS}")
+        raise syntax_error(query, token.start, f"a limit is a whole number from 1 to {MAX_RESULTS}")
     return int(token.text)
 
 
@@ -119,7 +119,7 @@ def _bindings(query: str, site: SearchCall, scores: tuple[tuple[str, float], ...
     if len(names) == 1 and names[0].kind in ("iri", "name"):
         return f"FILTER({names[0].text} IN ({', '.join(f'<{thing}>' for thing, _ in scores)})) "
     if len({name.text[1:] for name in names if name.kind == "variable"}) != len(names) or not 1 <= len(names) <= 2:
-        raise fault(query, site.subject[0].start, "left of text:query stands ?thing or (?thing ?score)")
+        raise syntax_error(query, site.subject[0].start, "left of text:query stands ?thing or (?thing ?score)")
     if len(names) == 1:
         return f"VALUES {names[0].text} {{ {' '.join(f'<{thing}>' for thing, _ in scores)} }} "
     rows = " ".join(f'(<{thing}> "{score:.6g}"^^<{XSD}float>)' for thing, score in scores)
@@ -135,7 +135,7 @@ def _put(query: str, gaps: list[tuple[int, int]], insertions: list[tuple[int, st
     moved: list[Insertion] = []
     last = 0
     for place, text in sorted(insertions, key=lambda it: it[0]):
-        line, column = position(query, place)
+        line, column = line_and_column(query, place)
         moved.append((line, column, len(text)))
         out += ["".join(chars[last:place]), text]
         last = place

@@ -1,4 +1,4 @@
-"""Search: what the index of one generation finds."""
+"""Search: what the index of one snapshot finds."""
 
 from __future__ import annotations
 
@@ -131,16 +131,16 @@ def _texts(rows: list[list[str | None]]) -> Texts:
     return tuple((text or "", tag) for text, tag in rows)
 
 
-def open_searcher(generation: str) -> Searcher | None:
-    """Open the index of the generation in the folder *generation*; None where it has none yet."""
-    folder = Path(generation) / "text"
+def open_searcher(snapshot: str) -> Searcher | None:
+    """Open the index of the snapshot in the folder *snapshot*; None where it has none yet."""
+    folder = Path(snapshot) / "text"
     try:
         return _opened(folder, (folder / "meta.json").stat().st_ino) if is_current(folder) else None
     except FileNotFoundError:
         return None
 
 
-@lru_cache(maxsize=2)  # the generation that is shown, and the one before it while they change
+@lru_cache(maxsize=2)  # the snapshot that is shown, and the one before it while they change
 def _opened(folder: Path, _inode: int) -> Searcher:
     """Open an index; the file's number tells one that was made anew at the same place from the one that was there."""
     return Searcher(folder)

@@ -29,7 +29,7 @@ class _Statement:
 def find_search_calls(query: str) -> tuple[list[SearchCall], dict[str, str]]:
     """Find the searches in *query*, and give its prefixes.
 
-    Raises SyntaxFault with the place where a search stands that cannot be put in.
+    Raises QuerySyntaxError with the place where a search stands that cannot be put in.
     """
     walk = PatternCursor(query)
     _prologue(walk)

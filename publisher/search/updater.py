@@ -192,19 +192,19 @@ class SearchUpdater:
     def _show(self) -> None:
         part = self._folder / "shown.part"
         self._writer.snapshot(part)
-        position.write(part, self.mark.position)
+        position.write_position(part, self.mark.position)
         shutil.rmtree(self.shown, ignore_errors=True)
         part.rename(self.shown)
 
     @property
     def position(self) -> int:
         """Give the entry of the journal at which the index that is shown stands, -1 where there is none."""
-        return position.read(self.shown)
+        return position.read_position(self.shown)
 
-    def is_shown_in(self, generation: str) -> bool:
-        """Return whether the generation in the folder *generation* has the index as it is shown now, in today's format."""
-        folder = Path(generation) / "text"
-        return position.read(folder) == self.position and (self.position < 0 or is_current(folder))
+    def is_shown_in(self, snapshot: str) -> bool:
+        """Return whether the snapshot in the folder *snapshot* has the index as it is shown now, in today's format."""
+        folder = Path(snapshot) / "text"
+        return position.read_position(folder) == self.position and (self.position < 0 or is_current(folder))
 
     def _open(self) -> Writer:
         try:
@@ -239,10 +239,10 @@ def _batches(found: Iterable[str]) -> Iterator[list[str]]:
 
 def link_published(shown: Path, folder: Path) -> int:
     """Link the index that is shown into *folder*; give its position in the journal, -1 where there is none."""
-    found = position.read(shown)
+    found = position.read_position(shown)
     if found < 0:
         return found
     folder.mkdir(parents=True)
     link_files(shown, folder)
-    position.write(folder, found)
+    position.write_position(folder, found)
     return found

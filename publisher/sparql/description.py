@@ -11,7 +11,7 @@ from publisher.formats import GRAPHS, TABLES, GraphFormat
 from publisher.limits import Limits
 from publisher.sparql.protocol import MAX_QUERY_BYTES
 from publisher.store.queries import query
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 
 _FORMATS = "http://www.w3.org/ns/formats/"
@@ -34,9 +34,9 @@ LATERAL = "https://github.com/w3c/sparql-dev/blob/main/SEP/SEP-0006/sep-0006.md"
 PREFIXES = {"sd": "http://www.w3.org/ns/sparql-service-description#", "void": "http://rdfs.org/ns/void#"}
 
 
-async def service_description(shelf: Shelf, row: GraphFormat) -> bytes:
+async def service_description(service: QueryService, row: GraphFormat) -> bytes:
     """Describe the endpoint in the format *row*; a number that takes longer to count than a query may is left out."""
-    numbers = await _numbers(shelf)
+    numbers = await _numbers(service)
     formats = " , ".join(f"<{_FORMATS}{_NAMES[suffix]}>" for suffix in [*TABLES, *GRAPHS])
     text = f"""
         PREFIX sd: <http://www.w3.org/ns/sparql-service-description#>
@@ -52,7 +52,7 @@ async def service_description(shelf: Shelf, row: GraphFormat) -> bytes:
             sd:resultFormat {formats} ;
             sd:extensionFunction {_list(FUNCTIONS)} ;
             sd:propertyFeature {_list(PROPERTIES)} ;
-            {_limits(shelf.limits)}
+            {_limits(service.limits)}
             rdfs:seeAlso <examples> ;
             sd:defaultDataset <.well-known/void#dataset> .
         <.well-known/void#dataset> a sd:Dataset, void:Dataset ;
@@ -60,7 +60,7 @@ async def service_description(shelf: Shelf, row: GraphFormat) -> bytes:
             sd:defaultGraph <.well-known/void#default-graph> .
         <.well-known/void#default-graph> {_numbers_turtle(numbers, "void:triples")} a sd:Graph, void:Dataset .
         """
-    return write_turtle(text, shelf.iris, row)
+    return write_turtle(text, service.iris, row)
 
 
 def _list(iris: tuple[str, ...]) -> str:
@@ -85,18 +85,18 @@ def _numbers_turtle(numbers: dict[str, int], *names: str) -> str:
     return " ".join(f"{name} {numbers[name]} ;" for name in names if name in numbers)
 
 
-async def _numbers(shelf: Shelf) -> dict[str, int]:
+async def _numbers(service: QueryService) -> dict[str, int]:
     """Count what is shown; the counts are kept until it changes."""
-    return {name: number async for name, number in _count(shelf)}
+    return {name: number async for name, number in _count(service)}
 
 
-async def _count(shelf: Shelf) -> AsyncIterator[tuple[str, int]]:
+async def _count(service: QueryService) -> AsyncIterator[tuple[str, int]]:
     try:
-        properties = await shelf.rows(query("void-properties"))
+        properties = await service.rows(query("void-properties"))
         yield "void:triples", sum(int(row["triples"].value) for row in properties)
         yield "void:properties", len(properties)
-        yield "void:classes", len(await shelf.rows(query("void-classes")))
-        yield "wsis:namedGraphs", int((await shelf.rows(query("named-graphs")))[0]["graphs"].value)
+        yield "void:classes", len(await service.rows(query("void-classes")))
+        yield "wsis:namedGraphs", int((await service.rows(query("named-graphs")))[0]["graphs"].value)
     except LimitError:
         return
 

@@ -14,12 +14,12 @@ from typing import TextIO
 
 import structlog
 
-from publisher.errors import LimitError, PublisherError, ShelfError
+from publisher.errors import LimitError, PublisherError, StoreError
 from publisher.sparql.exports import Export, ExportQueue, ExportState
 from publisher.sparql.rewriting import rewrite
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 from publisher.store.workers.ipc_protocol import Kind
-from publisher.store.workers.query_deadline import Ticket
+from publisher.store.workers.query_deadline import QueryDeadline
 from publisher.store.workers.worker import Answer, Worker
 
 log = structlog.get_logger(room="exporter")
@@ -31,10 +31,10 @@ PROGRESS_SECONDS = 1.0  # seconds after which its progress is told again
 
 
 class Exporter:
-    """Work off *exports* from *shelf*; of several servers over one folder, one does."""
+    """Work off *exports* from *service*; of several servers over one folder, one does."""
 
-    def __init__(self, shelf: Shelf, exports: ExportQueue) -> None:
-        self._shelf, self._exports = shelf, exports
+    def __init__(self, service: QueryService, exports: ExportQueue) -> None:
+        self._service, self._exports = service, exports
         self._current: tuple[str, asyncio.Task[None]] | None = None
 
     async def run(self) -> None:
@@ -45,7 +45,7 @@ class Exporter:
             while True:
                 self._exports.sweep()
                 seen = self._exports.changed()
-                while self._shelf.generation and (export := self._exports.next()):
+                while self._service.snapshot and (export := self._exports.next()):
                     await self._one(export)
                 await self._until_changed(seen)
         finally:
@@ -80,15 +80,15 @@ class Exporter:
             task.result()
 
     async def _work(self, export: Export) -> None:
-        shown = self._shelf.current
+        shown = self._service.current
         begun = replace(export, state=ExportState.RUNNING, tries=export.tries + 1, began=self._exports.stamp(), position=shown.position)
         self._exports.save(begun)
-        worker = await Worker.start(self._shelf.limits.export_memory)
+        worker = await Worker.start(self._service.limits.export_memory)
         try:
             worker.step_back(NICE)
             await worker.open(shown.path)
             await self._answer(begun, worker)
-        except ShelfError as error:
+        except StoreError as error:
             log.error("export failed", error=str(error))
             self._still(begun, lambda: self._exports.fail(begun, "the store could not answer; put it again"))
         except PublisherError as error:
@@ -99,9 +99,9 @@ class Exporter:
             await worker.stop()
 
     async def _answer(self, export: Export, worker: Worker) -> None:
-        limits, loop = self._shelf.limits, asyncio.get_running_loop()
-        await worker.ask(await rewrite(self._shelf, replace(export.asks, rows=limits.export_rows)))
-        ticket = Ticket("", limits.export_seconds, loop.time, lambda _ticket, _whole: None)
+        limits, loop = self._service.limits, asyncio.get_running_loop()
+        await worker.ask(await rewrite(self._service, replace(export.asks, rows=limits.export_rows)))
+        ticket = QueryDeadline("", limits.export_seconds, loop.time, lambda _ticket, _whole: None)
         ticket.timers["end"] = loop.call_later(limits.export_seconds, worker.expire)
         try:
             kind, payload = await worker.frame()
@@ -118,8 +118,8 @@ class Exporter:
             async for chunk in answer.chunks():
                 size += file.write(chunk)
                 digest.update(chunk)
-                if size > self._shelf.limits.export_size:
-                    raise LimitError(f"the result has more than {self._shelf.limits.export_size} bytes; narrow the query, or take a dump")
+                if size > self._service.limits.export_size:
+                    raise LimitError(f"the result has more than {self._service.limits.export_size} bytes; narrow the query, or take a dump")
                 if answer.seconds - told > PROGRESS_SECONDS:
                     told = answer.seconds
                     self._still(export, lambda size=size: self._exports.save(replace(export, size=size)))  # type: ignore[misc]

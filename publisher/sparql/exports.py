@@ -16,9 +16,9 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 from pathlib import Path
 
-from publisher.errors import Busy, Crowded
+from publisher.errors import StoreBusy, TooManyQueries
 from publisher.limits import Limits
-from publisher.store.workers.query_request import Question
+from publisher.store.workers.query_request import QueryRequest
 
 RETENTION = timedelta(days=1)  # how long a result is kept
 MAX_QUEUED = 50  # exports that wait at most, of all clients
@@ -70,9 +70,9 @@ class Export:
         return (datetime.fromisoformat(self.ended) + RETENTION).isoformat() if self.ended else None
 
     @property
-    def asks(self) -> Question:
+    def asks(self) -> QueryRequest:
         """Give its question."""
-        return Question.unpack(self.question.encode())
+        return QueryRequest.unpack(self.question.encode())
 
 
 class ExportQueue:
@@ -81,17 +81,17 @@ class ExportQueue:
     def __init__(self, folder: Path, limits: Limits, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self.folder, self._limits, self.now = folder, limits, now
 
-    def add(self, question: Question, client: str) -> Export:
-        """Put a question into the queue; raise Crowded where *client* has too many open, Busy where all together have."""
+    def add(self, question: QueryRequest, client: str) -> Export:
+        """Put a question into the queue; raise TooManyQueries where *client* has too many open, StoreBusy where all together have."""
         kept = self.all()
         waiting = [export for export in kept if export.open]
         own = [export.open for export in kept if export.client == client]
         if self._limits.exports and sum(own) >= self._limits.exports:
-            raise Crowded(f"{sum(own)} exports of this address are under way already; wait for one, or delete it")
+            raise TooManyQueries(f"{sum(own)} exports of this address are under way already; wait for one, or delete it")
         if self._limits.exports and len(own) >= MAX_PER_CLIENT:
-            raise Crowded(f"{len(own)} exports of this address are kept already; delete those that you have fetched")
+            raise TooManyQueries(f"{len(own)} exports of this address are kept already; delete those that you have fetched")
         if len(waiting) >= MAX_QUEUED or sum(export.size for export in kept) >= MAX_STORED_RESULTS * self._limits.export_size:
-            raise Busy(f"{len(waiting)} exports wait and {len(kept) - len(waiting)} are kept; there is no room for more now")
+            raise StoreBusy(f"{len(waiting)} exports wait and {len(kept) - len(waiting)} are kept; there is no room for more now")
         export = self.save(Export(secrets.token_urlsafe(16), question.pack().decode(), client, self.stamp()))
         os.utime(self.folder)  # whoever answers them looks at this
         return export

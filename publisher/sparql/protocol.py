@@ -15,8 +15,8 @@ from publisher.formats import GRAPHS, TABLES, Format, GraphFormat, TableFormat, 
 from publisher.http.negotiation import best_match
 from publisher.http.problems import HTTPProblem
 from publisher.rdf.results import is_iri
-from publisher.store.workers.query_request import Question
-from publisher.store.workers.service_detection import asks_elsewhere
+from publisher.store.workers.query_request import QueryRequest
+from publisher.store.workers.service_detection import uses_service
 
 MAX_QUERY_BYTES = 256 * 1024  # bytes of a query: the longest that a person wrote was under 20,000
 FORM, QUERY, UPDATE = "application/x-www-form-urlencoded", "application/sparql-query", "application/sparql-update"
@@ -36,7 +36,7 @@ Parameters = dict[str, list[str]]
 class SparqlRequest(NamedTuple):
     """A question, and the seconds that the client wants to wait at most."""
 
-    question: Question
+    question: QueryRequest
     seconds: float | None
 
 
@@ -102,13 +102,13 @@ def parse_request(given: Parameters, accept: str | None, base: str, rows: int | 
         )
     if len(text) > MAX_QUERY_BYTES:
         raise HTTPProblem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A query has at most {MAX_QUERY_BYTES} characters")
-    if asks_elsewhere(text):
+    if uses_service(text):
         raise FederationRefused("SERVICE is refused here: ask the other endpoint yourself and join the answers")
     table, graph = _formats(given.get("format", []), accept)
     default, named = graph_parameters(given, "default-graph-uri"), graph_parameters(given, "named-graph-uri")
     if default is not None or named is not None:  # a dataset that the protocol names takes the place of all that FROM says (2.1.4)
         default, named = default or (), named or ()
-    question = Question(text, table, graph, base, default, named, rows=rows)
+    question = QueryRequest(text, table, graph, base, default, named, rows=rows)
     return SparqlRequest(question, parse_timeout(single_value(given, "timeout")))
 
 

@@ -11,9 +11,9 @@ from publisher.languages.translations import gettext as _
 from publisher.pages.templating import PACKAGE_FOLDER
 from publisher.rdf.results import Row
 from publisher.sparql.examples.example import Example, example, examples
-from publisher.store.descriptions import spaces
+from publisher.store.descriptions import namespaces
 from publisher.store.queries import query
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 
 log = structlog.get_logger(room="editor")
@@ -57,17 +57,17 @@ def is_built(folder: Path = BUNDLE_FOLDER) -> bool:
 def prefixes(iris: Iris) -> dict[str, str]:
     """Give the prefixes that the editor knows."""
     lines = {"line": f"{iris.base}scheme/action-line/"}
-    return dict(sorted({**spaces(iris), **_MORE, **lines}.items()))
+    return dict(sorted({**namespaces(iris), **_MORE, **lines}.items()))
 
 
-async def completions(shelf: Shelf) -> dict[str, object]:
+async def completions(service: QueryService) -> dict[str, object]:
     """Give prefixes, and by kind the addresses that can be completed with their names."""
     found: dict[str, dict[str, str]] = {"classes": {}, "properties": {}, "concepts": {}}
-    for row in await shelf.rows(query("words")):
+    for row in await service.rows(query("words")):
         kind, iri = found[row["kind"].value], row["iri"].value
         kind[iri] = kind.get(iri) or _label(row)
     listed = {kind: [{"iri": iri, "label": label} for iri, label in sorted(them.items())] for kind, them in found.items()}
-    return {"prefixes": prefixes(shelf.iris), **listed}
+    return {"prefixes": prefixes(service.iris), **listed}
 
 
 def _label(row: Row) -> str:
@@ -154,19 +154,19 @@ def initial_view(it: Example) -> str:
     return "map" if "map" in it.keywords else ""
 
 
-def editor_for_example(shelf: Shelf, name: str | None) -> EditorState:
+def editor_for_example(service: QueryService, name: str | None) -> EditorState:
     """Give what the page shows; *name* is the example that the form begins with. Raises KeyError where there is none of that name."""
-    chosen = example(shelf.iris, name or DEFAULT_EXAMPLE)
+    chosen = example(service.iris, name or DEFAULT_EXAMPLE)
     if chosen is None:
         raise KeyError(name)
-    return EditorState(chosen, name is not None, name is not None, examples(shelf.iris), _releases(shelf.data / "releases"))
+    return EditorState(chosen, name is not None, name is not None, examples(service.iris), _releases(service.data / "releases"))
 
 
-def editor_for_query(shelf: Shelf, text: str) -> EditorState:
+def editor_for_query(service: QueryService, text: str) -> EditorState:
     """Give what the page shows where another page has led to it with the query *text*, which is asked by who reads it, not by us."""
     title, about = "The query behind the numbers", "It is that of the page you come from. Ask it as it is, or change it."
     one = Example("shown", "", "select", title, about, (), text, 0)
-    return EditorState(one, True, False, examples(shelf.iris), _releases(shelf.data / "releases"))
+    return EditorState(one, True, False, examples(service.iris), _releases(service.data / "releases"))
 
 
 def _releases(folder: Path) -> tuple[int, ...]:

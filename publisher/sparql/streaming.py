@@ -13,12 +13,12 @@ from starlette.types import Receive, Scope, Send
 
 from publisher.errors import PublisherError
 from publisher.http.problems import COST, EXPORTS
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 from publisher.store.workers.ipc_protocol import SIZE
-from publisher.store.workers.query_request import Question
+from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.rate_limit import client_of
-from publisher.store.workers.response_buffer import Room, Spool
-from publisher.store.workers.truncation import FIELD, Cut
+from publisher.store.workers.response_buffer import DiskQuota, ResponseBuffer
+from publisher.store.workers.truncation import FIELD, Truncation
 from publisher.store.workers.worker import Answer
 
 log = structlog.get_logger(room="streaming")
@@ -41,11 +41,11 @@ class StreamedAnswer(Response):
     the server cuts the connection.
     """
 
-    def __init__(self, rest: AsyncIterator[bytes], closing: Closable, answer: Answer, headers: dict[str, str], room: Room) -> None:
+    def __init__(self, rest: AsyncIterator[bytes], closing: Closable, answer: Answer, headers: dict[str, str], room: DiskQuota) -> None:
         super().__init__(None, headers=headers)
         del self.headers["content-length"]
         self._rest, self._closing, self._answer = rest, closing, answer
-        self._spool = Spool(room)
+        self._spool = ResponseBuffer(room)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it, until it ends or the client is gone; to HEAD no more than how it begins."""
@@ -116,7 +116,7 @@ def client_address(request: Request) -> str:
     return client_of(request.client.host) if request.client else ""
 
 
-def cost_headers(seconds: float, cut: Cut | None = None) -> dict[str, str]:
+def cost_headers(seconds: float, cut: Truncation | None = None) -> dict[str, str]:
     """Give the headers of an answer that is ready before its first byte leaves: what it cost, and where it was cut."""
     return {COST: format_cost(seconds), **({FIELD: cut.field, "Link": EXPORTS} if cut else {})}
 
@@ -126,9 +126,9 @@ async def _wait_for_disconnect(receive: Receive) -> None:
         pass
 
 
-async def run_query(request: Request, shelf: Shelf, question: Question, seconds: float | None = None) -> Answer:
-    """Ask the shelf; where the client leaves before the answer begins, the query is stopped."""
-    return await cancel_on_disconnect(request, shelf.ask(question, seconds, client_address(request)))
+async def run_query(request: Request, service: QueryService, question: QueryRequest, seconds: float | None = None) -> Answer:
+    """Ask the store; where the client leaves before the answer begins, the query is stopped."""
+    return await cancel_on_disconnect(request, service.query(question, seconds, client_address(request)))
 
 
 async def cancel_on_disconnect(request: Request, work: Coroutine[object, object, Result]) -> Result:
@@ -147,7 +147,7 @@ async def cancel_on_disconnect(request: Request, work: Coroutine[object, object,
         asking.cancel()
 
 
-async def send_answer(answer: Answer, headers: dict[str, str], room: Room) -> Response:
+async def send_answer(answer: Answer, headers: dict[str, str], room: DiskQuota) -> Response:
     """Send *answer*: at once where one frame holds it, else in pieces."""
     chunks = answer.marked_chunks()
     try:

@@ -1,4 +1,4 @@
-"""Cache: whole answers of the generation that is shown. It is exact, since what is shown changes only with the generation."""
+"""Cache: whole answers of the snapshot that is shown. It is exact, since what is shown changes only with the snapshot."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from publisher.store.workers.truncation import Cut
+from publisher.store.workers.truncation import Truncation
 
 MOST = 4 << 20  # bytes of an answer that is kept
 ROOM = 128 << 20  # bytes of all of them
@@ -22,7 +22,7 @@ class Entry:
     etag: str
     body: bytes
     seconds: float = 0.0
-    cut: Cut | None = None
+    cut: Truncation | None = None
 
 
 class Cache:
@@ -35,7 +35,7 @@ class Cache:
         self._names: OrderedDict[bytes, bytes] = OrderedDict()
 
     def get(self, version: str, key: bytes) -> Entry | None:
-        """Give the answer to *key* in the generation *version*, None where it is not held."""
+        """Give the answer to *key* in the snapshot *version*, None where it is not held."""
         self._show(version)
         entry = self._entries.get(key)
         if entry:
@@ -43,7 +43,7 @@ class Cache:
         return entry
 
     def put(self, version: str, key: bytes, entry: Entry) -> None:
-        """Keep an answer of the generation *version*; one that is too large or of another generation is not kept."""
+        """Keep an answer of the snapshot *version*; one that is too large or of another snapshot is not kept."""
         if version != self._version or len(entry.body) > MOST:
             return
         self._drop(key)

@@ -12,7 +12,7 @@ from pyoxigraph import Literal, NamedNode, Triple, serialize
 from publisher.formats import GraphFormat
 from publisher.rdf.results import Row, Term, iri
 from publisher.store.queries import query
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 from publisher.store.workers.reader import PREFIXES
 from vocab.iris import Iris
 from vocab.terms import ADMS, DCAT, DCT, DQV, FOAF, GEO, ORG, PROV, RDF, RDFS, SCHEMA, SH, SIOC, SKOS, VIVO, WGS, XSD
@@ -28,7 +28,7 @@ class Statement(NamedTuple):
     object: Term
 
 
-SPACES = {
+NAMESPACES = {
     "adms": ADMS,
     "dcat": DCAT,
     "dct": DCT,
@@ -91,28 +91,28 @@ class Description:
         return text
 
 
-def spaces(iris: Iris) -> dict[str, str]:
+def namespaces(iris: Iris) -> dict[str, str]:
     """Give the namespaces that pages use, our own first."""
-    return {"wsis": iris.ns, **SPACES}
+    return {"wsis": iris.ns, **NAMESPACES}
 
 
-async def of_graph(shelf: Shelf, graph: str, about: str | None = None) -> Description:
+async def describe_graph(service: QueryService, graph: str, about: str | None = None) -> Description:
     """Describe *about*, or the graph itself, by all that the graph holds."""
     bound = {"graph": iri(graph)}
-    found, named = await asyncio.gather(shelf.rows(query("graph"), bound), shelf.rows(query("names-in-graph"), bound))
-    return Description(about or graph, _statements(found), english(named), spaces(shelf.iris))
+    found, named = await asyncio.gather(service.rows(query("graph"), bound), service.rows(query("names-in-graph"), bound))
+    return Description(about or graph, _statements(found), prefer_english(named), namespaces(service.iris))
 
 
-async def of_thing(shelf: Shelf, thing: str) -> Description:
+async def describe_thing(service: QueryService, thing: str) -> Description:
     """Describe *thing* by all that is said of it, in whatever graph."""
     bound = {"subject": iri(thing)}
-    found, named = await asyncio.gather(shelf.rows(query("about"), bound), shelf.rows(query("names-about"), bound))
-    return Description(thing, _statements(found), english(named), spaces(shelf.iris))
+    found, named = await asyncio.gather(service.rows(query("about"), bound), service.rows(query("names-about"), bound))
+    return Description(thing, _statements(found), prefer_english(named), namespaces(service.iris))
 
 
-async def replaced(shelf: Shelf, record: str) -> dict[str, Row]:
+async def replacements(service: QueryService, record: str) -> dict[str, Row]:
     """Give what replaced a record that is gone, by the heir's record: what that is about and its title."""
-    rows = await shelf.rows(query("heir"), {"record": iri(record)})
+    rows = await service.rows(query("heir"), {"record": iri(record)})
     found: dict[str, Row] = {}
     for row in rows:
         if row["heir"].value not in found or ("title" in row and row["title"].language == "en"):
@@ -127,7 +127,7 @@ def _statements(rows: Iterable[Row]) -> tuple[Statement, ...]:
     return tuple(Statement(row["subject"].value, row["predicate"].value, row["object"]) for row in ordered)
 
 
-def english(rows: Iterable[Row], thing: str = "thing", name: str = "name") -> dict[str, str]:
+def prefer_english(rows: Iterable[Row], thing: str = "thing", name: str = "name") -> dict[str, str]:
     """Give each thing one name: the English one, else one of no language, else any."""
     rank = {"en": 0, None: 1}
     ordered = sorted((row for row in rows if name in row), key=lambda row: (rank.get(row[name].language, 2), row[name].value))
@@ -137,20 +137,20 @@ def english(rows: Iterable[Row], thing: str = "thing", name: str = "name") -> di
     return found
 
 
-def triples(it: Description) -> Iterator[Triple]:
+def to_triples(it: Description) -> Iterator[Triple]:
     """Give the statements as the engine's triples."""
     return (Triple(NamedNode(s.subject), NamedNode(s.predicate), _node(s.object)) for s in it.statements)
 
 
-def told(found: Iterable[Triple], about: Description) -> Description:
+def with_triples(found: Iterable[Triple], about: Description) -> Description:
     """Describe the same thing as *about* by other triples; its names stay."""
     rows = ({"subject": _term(it.subject), "predicate": _term(it.predicate), "object": _term(it.object)} for it in found)
     return replace(about, statements=_statements(rows))
 
 
-def write(it: Description, row: GraphFormat) -> bytes:
+def serialize_description(it: Description, row: GraphFormat) -> bytes:
     """Write the statements as RDF in the format *row*."""
-    return serialize(triples(it), format=row.writer, prefixes={**PREFIXES, "wsis": it.spaces["wsis"]}) or b""
+    return serialize(to_triples(it), format=row.writer, prefixes={**PREFIXES, "wsis": it.spaces["wsis"]}) or b""
 
 
 def _node(term: Term) -> NamedNode | Literal:

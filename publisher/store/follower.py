@@ -1,4 +1,4 @@
-"""Follower: the one process that writes the shelf; it applies what the journal brings and shows it by a new generation.
+"""Follower: the one process that writes the store; it applies what the journal brings and shows it by a new snapshot.
 
 Kill it at any point: what it had not finished it does again, and doing it again changes nothing. It ends when its
 standard input is closed.
@@ -26,13 +26,13 @@ from pyoxigraph import NamedNode, Quad, Store
 from journal.entry import Entry
 from journal.errors import JournalError
 from journal.journal import Journal
-from publisher.errors import Busy
+from publisher.errors import StoreBusy
 from publisher.facets.updater import FacetUpdater as Tables
 from publisher.logs import configure_logging
 from publisher.search.updater import SearchUpdater
 from publisher.store.apply import apply, count, digest, remerge, replace_graph, rows_of
-from publisher.store.snapshots import Beside, Generation, make, newest, sweep
-from publisher.store.status_watcher import Tidings
+from publisher.store.snapshots import ProjectionPaths, Snapshot, create_snapshot, newest_snapshot, prune
+from publisher.store.status_watcher import StatusFile
 from publisher.store.thread_priority import step_aside
 from vocab.iris import Iris
 
@@ -64,7 +64,7 @@ class Mark:
 
 
 class Follower:
-    """Keep the store in *shelf* level with *journal* and the *status* file, whose graph is *status_graph*.
+    """Keep the store in *folder* level with *journal* and the *status* file, whose graph is *status_graph*.
 
     How fresh the sources are is told anew when time alone changes it, by the clock *now*. *report* is given the reason while another
     process keeps it waiting, and "" once it goes on.
@@ -73,54 +73,54 @@ class Follower:
     def __init__(
         self,
         journal: Journal,
-        shelf: Path,
+        folder: Path,
         status: Path,
         status_graph: str,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         report: Callable[[str], None] = silent,
     ) -> None:
-        self._journal, self._shelf, self._graph, self._now = journal, shelf, NamedNode(status_graph), now
-        self._tidings = Tidings(status, Iris(status_graph.removesuffix("status")).ns, journal.store)
+        self._journal, self._folder, self._graph, self._now = journal, folder, NamedNode(status_graph), now
+        self._tidings = StatusFile(status, Iris(status_graph.removesuffix("status")).ns, journal.store)
         self._listed: int | None = None  # when the journal's folder was last changed, if that was long enough ago
-        self.generations = shelf / "generations"
-        self.generations.mkdir(parents=True, exist_ok=True)
-        self._lock = alone(shelf / "lock", report)
-        self._mark_file = shelf / "position.json"
+        self.snapshots = folder / "snapshots"
+        self.snapshots.mkdir(parents=True, exist_ok=True)
+        self._lock = alone(folder / "lock", report)
+        self._mark_file = folder / "position.json"
         self.mark = self._read_mark()
         if not self._continues():
             log.warning("journal was replaced; rebuilding the store", position=self.mark.position)
             self._forget()
         self.store = self._open()
         self._aside = ThreadPoolExecutor(1, "aside", step_aside)
-        self._texts = SearchUpdater(shelf / "text", journal, status_graph.removesuffix("status"))
-        self._tables = Tables(shelf / "tables", journal, status_graph.removesuffix("status"))
+        self._texts = SearchUpdater(folder / "text", journal, status_graph.removesuffix("status"))
+        self._tables = Tables(folder / "tables", journal, status_graph.removesuffix("status"))
 
-    def step(self) -> Generation | None:
-        """Apply what is new; give the new generation, None where nothing was new."""
+    def step(self) -> Snapshot | None:
+        """Apply what is new; give the new snapshot, None where nothing was new."""
         changed = self._catch_up()
         changed = self._show_status() or changed
         # Tables and texts wait until what was loaded in bulk is shown and smooth: they take about as long as the load.
         if not self.mark.rough:
             self._aside.submit(self._look_beside, GLANCE if changed else ATTENTION).result()
-        current = newest(self.generations)
+        current = newest_snapshot(self.snapshots)
         if not changed and current and (current.position, current.entry) == (self.mark.position, self.mark.entry):
             if not self.mark.rough and self._texts.is_shown_in(current.path) and current.tables == self._tables.position:
                 return None
             if self.mark.rough:
                 self._smooth()
         at, status = self.mark, digest(self.store, self._graph)
-        generation = make(
-            self.generations, self.store, at.position, at.entry, self._count(), status, Beside(self._texts.shown, self._tables.shown)
+        snapshot = create_snapshot(
+            self.snapshots, self.store, at.position, at.entry, self._count(), status, ProjectionPaths(self._texts.shown, self._tables.shown)
         )
-        sweep(self.generations)
-        return generation
+        prune(self.snapshots)
+        return snapshot
 
     def _look_beside(self, seconds: float) -> None:
         """Let tables and texts follow, in a thread of its own: who reads does not wait for them."""
         self._tables.step(self.store, self.mark.position, self.mark.entry, ATTENTION)
         self._texts.step(self.store, self.mark.position, self.mark.entry, seconds)
 
-    def mend(self, wanted: Mapping[NamedNode, set[Quad]]) -> Generation:
+    def mend(self, wanted: Mapping[NamedNode, set[Quad]]) -> Snapshot:
         """Make graphs what is wanted, and the default graph the merge of all, and show it."""
         self._write_mark(replace(self.mark, quads=None))
         for graph, quads in wanted.items():
@@ -128,11 +128,11 @@ class Follower:
         remerge(self.store)
         self._keep(replace(self.mark, quads=self._measure()))
         at, status = self.mark, digest(self.store, self._graph)
-        beside = Beside(self._texts.shown, self._tables.shown)
-        return make(self.generations, self.store, at.position, at.entry, self._count(), status, beside)
+        beside = ProjectionPaths(self._texts.shown, self._tables.shown)
+        return create_snapshot(self.snapshots, self.store, at.position, at.entry, self._count(), status, beside)
 
     def close(self) -> None:
-        """Let the shelf go."""
+        """Let the store go."""
         self._aside.shutdown()
         self._texts.close()
         self._tables.close()
@@ -191,7 +191,7 @@ class Follower:
         return entry is not None and entry.id == self.mark.entry
 
     def _open(self) -> Store:
-        path = self._shelf / "store"
+        path = self._folder / "store"
         try:
             return Store(path)
         except OSError as error:
@@ -201,14 +201,14 @@ class Follower:
 
     def _forget(self) -> None:
         self._mark_file.unlink(missing_ok=True)
-        shutil.rmtree(self._shelf / "store", ignore_errors=True)
+        shutil.rmtree(self._folder / "store", ignore_errors=True)
         self.mark = Mark()
 
     def _read_mark(self) -> Mark:
         try:
             return Mark(**json.loads(self._mark_file.read_text()))
         except (FileNotFoundError, ValueError, TypeError):
-            shutil.rmtree(self._shelf / "store", ignore_errors=True)
+            shutil.rmtree(self._folder / "store", ignore_errors=True)
             return Mark()
 
     def _write_mark(self, mark: Mark) -> None:
@@ -222,7 +222,7 @@ class Follower:
 
 
 def alone(path: Path, report: Callable[[str], None] = silent) -> TextIO:
-    """Wait until no other process writes this shelf; the file that is given keeps others waiting until it is closed.
+    """Wait until no other process writes this store; the file that is given keeps others waiting until it is closed.
 
     While it waits, *report* is given the reason, with the process that is at work.
     """
@@ -242,14 +242,14 @@ def alone(path: Path, report: Callable[[str], None] = silent) -> TextIO:
 
 
 def require_unlocked(path: Path) -> None:
-    """Raise Busy, which names the process that holds it, where the lock at *path* is taken; a missing file is no lock."""
+    """Raise StoreBusy, which names the process that holds it, where the lock at *path* is taken; a missing file is no lock."""
     try:
         with path.open() as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except FileNotFoundError:
         return
     except BlockingIOError as error:
-        raise Busy(f"a server follows the journal here ({_holder(path)}); end it, then run this again") from error
+        raise StoreBusy(f"a server follows the journal here ({_holder(path)}); end it, then run this again") from error
 
 
 def _holder(path: Path) -> str:
@@ -265,7 +265,7 @@ def _holder(path: Path) -> str:
 
 
 def report(reason: str) -> None:
-    """Tell the server, by standard output, why the shelf does not follow the journal; "" where it does."""
+    """Tell the server, by standard output, why the store does not follow the journal; "" where it does."""
     print(json.dumps({"reason": reason}), flush=True)
 
 
@@ -277,12 +277,12 @@ def leave_at_end_of_input() -> None:
 
 
 def main() -> None:
-    """Run a follower: arguments are the journal's folder, the shelf's, the status file and the status graph's IRI."""
-    journal, shelf, status, graph = sys.argv[1:5]
+    """Run a follower: arguments are the journal's folder, the store's, the status file and the status graph's IRI."""
+    journal, folder, status, graph = sys.argv[1:5]
     configure_logging()
     threading.Thread(target=leave_at_end_of_input, daemon=True).start()
     try:
-        _follow(Follower(Journal(Path(journal)), Path(shelf), Path(status), graph, report=report))
+        _follow(Follower(Journal(Path(journal)), Path(folder), Path(status), graph, report=report))
     except OSError as error:  # a full disk, a folder of another user: nothing to mend here, and started again it goes on
         log.error("store cannot be written", error=str(error), cure="free disk space or fix the directory; updates then resume")
         report(f"the store cannot be written: {error}")

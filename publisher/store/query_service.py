@@ -1,4 +1,4 @@
-"""Shelf: the store that answers now; an index of the journal, thrown away and rebuilt at will."""
+"""Store: the store that answers now; an index of the journal, thrown away and rebuilt at will."""
 
 from __future__ import annotations
 
@@ -20,37 +20,37 @@ from journal import mirror_origin
 from journal.errors import JournalError
 from journal.journal import Journal
 from journal.outage import Outage
-from publisher.errors import NotReady, ShelfError
-from publisher.rdf.results import Row, rows_of
+from publisher.errors import NotReady, StoreError
+from publisher.rdf.results import Row, parse_rows
 from publisher.store.cache import Cache
 from publisher.store.external.client import TABLE
-from publisher.store.external.endpoint import Address, Door, door
+from publisher.store.external.endpoint import Endpoint, StoreURLs, endpoint_of
 from publisher.store.process import command, environment
-from publisher.store.releases.open_releases import Pinned
-from publisher.store.snapshots import Generation, newest
-from publisher.store.update_sandbox import Scratches
+from publisher.store.releases.open_releases import OpenReleases
+from publisher.store.snapshots import Snapshot, newest_snapshot
+from publisher.store.update_sandbox import Sandboxes
 from publisher.store.workers.pool import Limits, Pool
-from publisher.store.workers.query_request import Question
-from publisher.store.workers.rate_limit import Budget
-from publisher.store.workers.request_coalescing import Flights
-from publisher.store.workers.response_buffer import Room
+from publisher.store.workers.query_request import QueryRequest
+from publisher.store.workers.rate_limit import RateLimiter
+from publisher.store.workers.request_coalescing import SharedResponses
+from publisher.store.workers.response_buffer import DiskQuota
 from publisher.store.workers.worker import READER, Answer
 from vocab.iris import Iris
 
-log = structlog.get_logger(room="shelf")
+log = structlog.get_logger(room="store")
 
 REMOTE = "publisher.store.external.reader"
 HISTORY = "publisher.history.updater"
-PAUSE = 0.2  # seconds between looks for a new generation
+PAUSE = 0.2  # seconds between looks for a new snapshot
 LINE = 1_000  # questions of our own that may wait: as many as there may be connections
 RECKONING = 1.0  # seconds between counts of the entries that are not shown
 PROBE = 5.0  # seconds between two probes of an external store
 PROBE_TIMEOUT = 10.0  # seconds of silence after which it counts as down
-CACHED = 2_000  # answers to our own questions that are kept while a generation is shown
+CACHED = 2_000  # answers to our own questions that are kept while a snapshot is shown
 
 
-class Shelf:
-    """Follow the journal under *data* and answer from its newest generation; use it as an asynchronous context.
+class QueryService:
+    """Follow the journal under *data* and answer from its newest snapshot; use it as an asynchronous context.
 
     Readers' queries and our own pages' have their own readers, so that heavy queries do not stop the pages. The store is our own, or the
     one at the address *elsewhere*.
@@ -64,38 +64,38 @@ class Shelf:
         *,
         readers: int | None = None,
         follow: bool = True,
-        elsewhere: Address | None = None,
+        elsewhere: StoreURLs | None = None,
     ) -> None:
         self.data = data
         self.iris = iris
         self.journal = Journal(data / "journal")
         self.limits = limits or Limits()
-        self.history = data / "shelf" / "history"  # the folder where publisher.history keeps what touched each graph
-        self.generation: Generation | None = None
+        self.history = data / "store" / "history"  # the folder where publisher.history keeps what touched each graph
+        self.snapshot: Snapshot | None = None
         self.reason = ""  # why the store does not follow the journal, "" where it does
         self.behind = 0  # how many entries are not shown yet, as it was within the last second
         self.awaited = 0  # how many of these are on their way; none where a mirror refused the next one
-        self.cache, self.flights = Cache(), Flights()
-        self.releases = Pinned(data, iris.base)
-        self.scratches = Scratches(data / "scratch", self.limits)
-        self._folder = data / "shelf" / (elsewhere.folder if elsewhere else "")
-        self._generations = self._folder / "generations"
+        self.cache, self.shared_responses = Cache(), SharedResponses()
+        self.releases = OpenReleases(data, iris.base)
+        self.sandboxes = Sandboxes(data / "scratch", self.limits)
+        self._folder = data / "store" / (elsewhere.folder if elsewhere else "")
+        self._snapshots = self._folder / "snapshots"
         cores = readers or os.cpu_count() or 1
-        self.budget, self.room = Budget(self.limits, time.monotonic), Room()
+        self.rate_limiter, self.disk_quota = RateLimiter(self.limits, time.monotonic), DiskQuota()
         self._elsewhere = elsewhere
         self.store_failure = ""  # why the external store did not answer its last probe, "" where it did
         self._told = elsewhere.environment() if elsewhere else None
         module = REMOTE if elsewhere else READER
-        self._public = Pool(cores, self.limits, 2, self.budget, module, self._told)
+        self._public = Pool(cores, self.limits, 2, self.rate_limiter, module, self._told)
         self._own = Pool(cores, replace(self.limits, queue=max(self.limits.queue, LINE)), 0, None, module, self._told, ours=True)
         self._follow = follow
-        self._known: dict[str, Generation] = {}  # by folder; while generations change, answers come from both
+        self._known: dict[str, Snapshot] = {}  # by folder; while snapshots change, answers come from both
         self._shown, self._looking = asyncio.Event(), asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
         self._answers: dict[tuple[str, tuple[tuple[str, str], ...]], list[Row]] = {}
 
-    async def __aenter__(self) -> Shelf:
-        await self.look()
+    async def __aenter__(self) -> QueryService:
+        await self.refresh()
         works = (self._watch(), self._reckon(), *self._probes(), *(self._followers() if self._follow else []))
         self._tasks = [asyncio.create_task(work) for work in works]
         return self
@@ -105,81 +105,81 @@ class Shelf:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.releases.close()
-        await self.scratches.close()
+        await self.sandboxes.close()
         await self._public.close()
         await self._own.close()
 
-    async def level(self) -> Generation:
-        """Wait until the shelf shows all that the journal holds."""
+    async def wait_until_current(self) -> Snapshot:
+        """Wait until the store shows all that the journal holds."""
         await self._shown.wait()
         while await asyncio.to_thread(lambda: self.lag):
             await asyncio.sleep(PAUSE)
         return self.current
 
     @property
-    def current(self) -> Generation:
-        """Give the generation that answers now; raise NotReady before the first."""
-        if self.generation is None:
+    def current(self) -> Snapshot:
+        """Give the snapshot that answers now; raise NotReady before the first."""
+        if self.snapshot is None:
             raise NotReady(self.starting)
-        return self.generation
+        return self.snapshot
 
-    def made_by(self, answer: Answer) -> Generation | None:
-        """Give the generation that gives *answer*, None where it has long been replaced."""
-        return self._known.get(answer.generation)
+    def snapshot_of(self, answer: Answer) -> Snapshot | None:
+        """Give the snapshot that gives *answer*, None where it has long been replaced."""
+        return self._known.get(answer.snapshot)
 
-    def reach(self, by: Generation) -> int:
-        """Give the number of the last entry of which an answer that was made *by* a generation, and is there now, may hold anything.
+    def latest_position(self, by: Snapshot) -> int:
+        """Give the number of the last entry of which an answer that was made *by* a snapshot, and is there now, may hold anything.
 
-        Our own generations never change; a store elsewhere may have taken in all that the journal holds by now.
+        Our own snapshots never change; a store elsewhere may have taken in all that the journal holds by now.
         """
         head = self.journal.head if self._told else None
         return max(by.position, head.number if head else 0)
 
     @property
-    def settled(self) -> bool:
+    def is_consistent(self) -> bool:
         """Tell whether what is shown is one state; a store elsewhere may show a part of the next while that is taken in."""
-        return self.generation is not None and not self.generation.taking
+        return self.snapshot is not None and not self.snapshot.taking
 
     @property
     def starting(self) -> str:
         """Return why nothing is shown yet; "" once something is."""
-        return "" if self.generation else self.reason or "the journal is being loaded into the store"
+        return "" if self.snapshot else self.reason or "the journal is being loaded into the store"
 
     @property
     def lag(self) -> int:
         """Count the journal entries that are not yet shown; ask in a thread, since a store that machines share is looked into."""
         head = self.journal.head
-        return (head.number if head else 0) - (self.generation.position if self.generation else 0)
+        return (head.number if head else 0) - (self.snapshot.position if self.snapshot else 0)
 
     @property
     def delay(self) -> int:
         """Count, as ``lag`` does, also the entries of which only the origin of a mirror has told."""
         of, lag = mirror_origin.read(self.journal.folder), self.lag
-        return max(lag, of.head - self.generation.position if of and self.generation else 0)
+        return max(lag, of.head - self.snapshot.position if of and self.snapshot else 0)
 
-    async def ask(self, question: Question, seconds: float | None = None, client: str = "") -> Answer:
+    async def query(self, question: QueryRequest, seconds: float | None = None, client: str = "") -> Answer:
         """Put a reader's question, whose cost *client* bears; *seconds* may shorten the time limit. Raises PublisherError."""
         return await self._public.ask(question, seconds, client)
 
-    async def check(self, question: Question) -> None:
+    async def check(self, question: QueryRequest) -> None:
         """Raise QueryError where *question* is none, without answering it."""
         await self._whole(replace(question, check=True))
 
-    async def at(self, release: int, texts: bool = False) -> Generation:
+    async def release(self, release: int, texts: bool = False) -> Snapshot:
         """Give what answers for a release, with its index of texts where *texts* are searched. Raises ReleaseError and NotReady."""
         return await self.releases.at(release, texts)
 
     async def rows(self, query: str, bindings: Mapping[str, str] | None = None) -> list[Row]:
-        """Answer a question of our own as a list of rows; kept until the generation changes.
+        """Answer a question of our own as a list of rows; kept until the snapshot changes.
 
         *bindings* are N-Triples terms by variable, which must stand in the projection.
         """
         key = (query, tuple(sorted((bindings or {}).items())))
         if key not in self._answers:
-            shown = self.generation
-            at = shown.path if shown else ""  # while generations change, all that a page asks is asked of one
-            found = rows_of(await self._whole(Question(query, base=self.iris.base, bindings=dict(bindings or {}), generation=at)))
-            if shown is not self.generation:
+            shown = self.snapshot
+            at = shown.path if shown else ""  # while snapshots change, all that a page asks is asked of one
+            found = parse_rows(await self._whole(QueryRequest(query, base=self.iris.base, bindings=dict(bindings or {}), snapshot=at)))
+            if shown is not self.snapshot:
                 return found
             if len(self._answers) >= CACHED:
                 self._answers.pop(next(iter(self._answers)))
@@ -188,47 +188,47 @@ class Shelf:
 
     async def graph(self, query: str, suffix: str) -> bytes:
         """Answer a question of our own that gives a graph, in the format of *suffix*."""
-        return await self._whole(Question(query, graph=suffix, base=self.iris.base))
+        return await self._whole(QueryRequest(query, graph=suffix, base=self.iris.base))
 
-    async def own(self, question: Question) -> tuple[bytes, Generation | None]:
-        """Answer a large question of our own, whole, and tell which generation did (as ``made_by``); unlike ``rows`` it is not kept."""
+    async def query_internal(self, question: QueryRequest) -> tuple[bytes, Snapshot | None]:
+        """Answer a large question of our own, whole, and tell which snapshot did (as ``snapshot_of``); unlike ``rows`` it is not kept."""
         answer = await self._own.ask(question)
         try:
-            return b"".join([chunk async for chunk in answer.chunks()]), self.made_by(answer)
+            return b"".join([chunk async for chunk in answer.chunks()]), self.snapshot_of(answer)
         finally:
             answer.close()
 
-    async def _whole(self, question: Question) -> bytes:
-        return (await self.own(question))[0]
+    async def _whole(self, question: QueryRequest) -> bytes:
+        return (await self.query_internal(question))[0]
 
-    async def look(self) -> None:
-        """Show the newest generation now, whichever process made it; the shelf does so by itself within a moment."""
+    async def refresh(self) -> None:
+        """Show the newest snapshot now, whichever process made it; the store does so by itself within a moment."""
         async with self._looking:  # who began first would else show an older one last
-            generation = newest(self._generations)
-            if generation is None or generation == self.generation:
+            snapshot = newest_snapshot(self._snapshots)
+            if snapshot is None or snapshot == self.snapshot:
                 return
-            self._known = {it.path: it for it in (self.generation, generation) if it}
-            await asyncio.gather(self._public.show(generation.path), self._own.show(generation.path))
+            self._known = {it.path: it for it in (self.snapshot, snapshot) if it}
+            await asyncio.gather(self._public.show(snapshot.path), self._own.show(snapshot.path))
             self._answers.clear()
-            self.behind = max(0, self.behind - generation.position + (self.generation.position if self.generation else 0))
+            self.behind = max(0, self.behind - snapshot.position + (self.snapshot.position if self.snapshot else 0))
             self.awaited = min(self.awaited, self.behind)
-            self.generation = generation
+            self.snapshot = snapshot
             self._shown.set()
 
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(PAUSE)
             try:
-                await self.look()
-            except (ShelfError, OSError, ValueError) as error:
+                await self.refresh()
+            except (StoreError, OSError, ValueError) as error:
                 log.error("snapshot could not be loaded", error=str(error))
 
     async def _reckon(self) -> None:
         while True:
-            shown = self.generation
+            shown = self.snapshot
             with suppress(JournalError, OSError):
                 missing, refused = await asyncio.to_thread(lambda: (max(0, self.delay), self.lag <= 0 and self._has_refused()))
-                if shown is not self.generation:
+                if shown is not self.snapshot:
                     continue  # what was counted is of the one before
                 self.behind, self.awaited = missing, 0 if refused else missing
             await asyncio.sleep(RECKONING)
@@ -240,9 +240,9 @@ class Shelf:
 
     def _probes(self) -> Iterator[Coroutine[None, None, None]]:
         if self._elsewhere:
-            yield self._probe(door(self._elsewhere.query))
+            yield self._probe(endpoint_of(self._elsewhere.query))
 
-    async def _probe(self, address: Door) -> None:
+    async def _probe(self, address: Endpoint) -> None:
         """Ask the external store again and again whether it answers, so that ``/health`` says so from memory."""
         outage = Outage("SPARQL store does not answer", "SPARQL store answers again")
         auth = (address.user, address.password) if address.user else None
@@ -263,7 +263,7 @@ class Shelf:
         journal = str(self.journal.folder)
         follower = (journal, str(self._folder), str(self.data / "status.nq"), self.iris.status)
         yield self._keep_running(command("publisher.store.external.follower" if self._told else "publisher.store.follower", *follower))
-        history = (str(self.history), journal, self.iris.base, str(self._generations))
+        history = (str(self.history), journal, self.iris.base, str(self._snapshots))
         yield self._keep_running(command(HISTORY, *history))
 
     def _local(self, reason: str) -> str:

@@ -1,4 +1,4 @@
-"""Generations: the finished states of the shelf, each a folder that is never changed once it has its name."""
+"""Snapshots: the finished states of the store, each a folder that is never changed once it has its name."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from publisher.search.updater import link_published
 KEEP = 2  # the newest, and the one before it, which a reader may just be opening
 
 
-class Beside(NamedTuple):
+class ProjectionPaths(NamedTuple):
     """The folders that show the text index and the tables, as they were when they were level last."""
 
     text: Path
@@ -27,7 +27,7 @@ class Beside(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Generation:
+class Snapshot:
     """One state: *position* is the number of the last journal entry in it, *entry* its id, *quads* counts without the status graph.
 
     *status* is a digest of the status graph, which changes without an entry. *modified* are whole seconds since 1970 when what is
@@ -54,47 +54,49 @@ class Generation:
         return f"{told}-{self.number}" if self.taking else told
 
 
-def newest(folder: Path) -> Generation | None:
-    """Give the newest generation in *folder*, None while there is none."""
+def newest_snapshot(folder: Path) -> Snapshot | None:
+    """Give the newest snapshot in *folder*, None while there is none."""
     numbers = _numbers(folder)
     return _read(folder, numbers[-1]) if numbers else None
 
 
-def make(folder: Path, store: Store, position: int, entry: str, quads: int, status: str = "", beside: Beside | None = None) -> Generation:
-    """Make a generation of *store* as it is now, with what *beside* shows: in a folder of another name, then renamed."""
-    return _made(folder, store, Generation(0, position, entry, quads, "", status), beside)
+def create_snapshot(
+    folder: Path, store: Store, position: int, entry: str, quads: int, status: str = "", beside: ProjectionPaths | None = None
+) -> Snapshot:
+    """Make a snapshot of *store* as it is now, with what *beside* shows: in a folder of another name, then renamed."""
+    return _made(folder, store, Snapshot(0, position, entry, quads, "", status), beside)
 
 
-def note(folder: Path, told: Generation, beside: Beside | None = None) -> Generation:
-    """Make a generation without a store, of one that lies elsewhere and is as *told*; number, path and texts are given here."""
+def register_external(folder: Path, told: Snapshot, beside: ProjectionPaths | None = None) -> Snapshot:
+    """Make a snapshot without a store, of one that lies elsewhere and is as *told*; number, path and texts are given here."""
     return _made(folder, None, told, beside)
 
 
-def _made(folder: Path, store: Store | None, told: Generation, beside: Beside | None) -> Generation:
-    before = newest(folder)
+def _made(folder: Path, store: Store | None, told: Snapshot, beside: ProjectionPaths | None) -> Snapshot:
+    before = newest_snapshot(folder)
     number = before.number + 1 if before else 1
     path, part = folder / f"{number:09d}", folder / ".part"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     texts = link_published(beside.text, part / "text") if beside else -1
     counted = tables.link_published(beside.tables, part / "tables") if beside else -1
-    generation = replace(told, number=number, path=str(path), text=texts, tables=counted)
-    generation = replace(generation, modified=_modified(generation, before))
+    snapshot = replace(told, number=number, path=str(path), text=texts, tables=counted)
+    snapshot = replace(snapshot, modified=_modified(snapshot, before))
     if store is not None:
         store.backup(part / "store")
-    (part / "about.json").write_text(json.dumps(asdict(generation)))
+    (part / "about.json").write_text(json.dumps(asdict(snapshot)))
     part.rename(path)
-    return generation
+    return snapshot
 
 
-def _modified(made: Generation, before: Generation | None) -> int:
+def _modified(made: Snapshot, before: Snapshot | None) -> int:
     now = int(time.time())
     if before is None:
         return now
     return before.modified if before.version == made.version else max(now, before.modified + 1)
 
 
-def sweep(folder: Path) -> None:
+def prune(folder: Path) -> None:
     """Remove what is neither among the newest nor open in a reader, and what a crash left behind."""
     for left in folder.glob(".old-*"):
         shutil.rmtree(left, ignore_errors=True)
@@ -109,9 +111,9 @@ def _numbers(folder: Path) -> list[int]:
     return sorted(int(path.name) for path in folder.glob("[0-9]*")) if folder.is_dir() else []
 
 
-def _read(folder: Path, number: int) -> Generation:
+def _read(folder: Path, number: int) -> Snapshot:
     path = folder / f"{number:09d}"
-    return Generation(**{**json.loads((path / "about.json").read_text()), "path": str(path)})
+    return Snapshot(**{**json.loads((path / "about.json").read_text()), "path": str(path)})
 
 
 def _unused(path: Path) -> bool:

@@ -28,7 +28,7 @@ def moment(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
 
-def told_of(statements: Iterable[tuple[str, str, str]], ns: str) -> dict[str, dict[str, str]]:
+def terms_by_subject(statements: Iterable[tuple[str, str, str]], ns: str) -> dict[str, dict[str, str]]:
     """Gather subject, predicate and value of our terms by subject and by the term's name."""
     found: dict[str, dict[str, str]] = {}
     for subject, predicate, value in statements:
@@ -43,7 +43,7 @@ def restated(quads: Iterable[Quad], ns: str, at: datetime) -> tuple[set[Quad], d
     Raises ValueError where a time or a number cannot be read.
     """
     held = list(quads)
-    told = told_of(((_text(quad.subject), quad.predicate.value, _text(quad.object)) for quad in held), ns)
+    told = terms_by_subject(((_text(quad.subject), quad.predicate.value, _text(quad.object)) for quad in held), ns)
     term = NamedNode(f"{ns}freshness")
     for values in told.values():
         check_source_status(values)

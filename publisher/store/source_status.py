@@ -11,15 +11,15 @@ from pathlib import Path
 
 from journal.journal import Journal
 from publisher.rdf.results import iri
-from publisher.store.descriptions import Description, english
+from publisher.store.descriptions import Description, prefer_english
 from publisher.store.queries import query
-from publisher.store.query_service import Shelf
-from publisher.store.source_freshness import marks, told_of
+from publisher.store.query_service import QueryService
+from publisher.store.source_freshness import marks, terms_by_subject
 from vocab.freshness import Freshness, FreshnessInputs, freshness, next_change
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class SourceStatus:
     """How a source fares: *told* are the values of the status graph by the names of our terms, *withheld* is of its last run."""
 
     iri: str
@@ -38,12 +38,12 @@ class Standing:
         return self.told[term].rpartition("/run/")[2] if term in self.told else None
 
     @property
-    def met(self) -> str | None:
+    def last_full_harvest(self) -> str | None:
         """Give when its last complete sweep began, in which all that is published was met."""
         return self.told.get("lastSweep")
 
 
-def confirmed(standing: Standing | None, it: Description, record: str) -> str | None:
+def last_confirmed(standing: SourceStatus | None, it: Description, record: str) -> str | None:
     """Give when a record was last known to be at its source: in a complete sweep, or when a run last wrote it.
 
     None where it has vanished or is gone, or where nothing tells.
@@ -51,7 +51,9 @@ def confirmed(standing: Standing | None, it: Description, record: str) -> str | 
     status, modified = it.one("adms:status", record), it.one("dct:modified", record)
     if status is None or status.value != it.expand("wsis:published"):
         return None
-    return max([time for time in (standing.met if standing else None, modified.value if modified else None) if time], default=None)
+    return max(
+        [time for time in (standing.last_full_harvest if standing else None, modified.value if modified else None) if time], default=None
+    )
 
 
 def clock() -> datetime:
@@ -59,34 +61,34 @@ def clock() -> datetime:
     return datetime.now(UTC).replace(microsecond=0)
 
 
-async def standings(shelf: Shelf) -> dict[str, Standing]:
+async def source_statuses(service: QueryService) -> dict[str, SourceStatus]:
     """Give how each source fares, by its name, in the order of the names."""
-    bound = {"graph": iri(shelf.iris.status)}
-    found = await shelf.rows(query("graph"), bound)
-    told = told_of(((row["subject"].value, row["predicate"].value, row["object"].value) for row in found), shelf.iris.ns)
-    titles = english(await shelf.rows(query("sources")), "source", "title")
-    withheld = {row["source"].value: int(row["withheld"].value) for row in await shelf.rows(query("last-withheld"))}
-    start = shelf.iris.source("")
+    bound = {"graph": iri(service.iris.status)}
+    found = await service.rows(query("graph"), bound)
+    told = terms_by_subject(((row["subject"].value, row["predicate"].value, row["object"].value) for row in found), service.iris.ns)
+    titles = prefer_english(await service.rows(query("sources")), "source", "title")
+    withheld = {row["source"].value: int(row["withheld"].value) for row in await service.rows(query("last-withheld"))}
+    start = service.iris.source("")
     return {
-        (name := source.removeprefix(start)): Standing(source, name, titles.get(source), values, withheld.get(source), marks(values))
+        (name := source.removeprefix(start)): SourceStatus(source, name, titles.get(source), values, withheld.get(source), marks(values))
         for source, values in sorted(told.items())
         if source.startswith(start)
     }
 
 
-def summary(found: Mapping[str, Standing], at: datetime) -> dict[Freshness, int]:
+def count_by_state(found: Mapping[str, SourceStatus], at: datetime) -> dict[Freshness, int]:
     """Count the sources by state."""
     counted = Counter(it.state(at) for it in found.values())
     return {state: counted[state] for state in Freshness if counted[state]}
 
 
-def turns(found: Mapping[str, Standing], at: datetime) -> datetime | None:
+def next_status_change(found: Mapping[str, SourceStatus], at: datetime) -> datetime | None:
     """Give when the state of some source may change next by time alone."""
     return min((turn for it in found.values() if (turn := next_change(it.marks, at))), default=None)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class DataVersion:
     """How far the store is: the number of the last journal entry shown, when its run began, and its run."""
 
     position: int
@@ -94,13 +96,13 @@ class Place:
     run: str | None
 
 
-def place(shelf: Shelf) -> Place | None:
+def data_version(service: QueryService) -> DataVersion | None:
     """Give the newest entry that is shown; None before the first."""
-    shown = shelf.generation
-    return _place(shelf.journal.folder, shown.position) if shown and shown.position else None
+    shown = service.snapshot
+    return _place(service.journal.folder, shown.position) if shown and shown.position else None
 
 
 @lru_cache(maxsize=8)
-def _place(folder: Path, position: int) -> Place:
+def _place(folder: Path, position: int) -> DataVersion:
     entry = next(iter(Journal(folder).entries(after=position - 1)), None)
-    return Place(position, f"{entry.time:%Y-%m-%dT%H:%M:%SZ}" if entry else None, entry.run if entry else None)
+    return DataVersion(position, f"{entry.time:%Y-%m-%dT%H:%M:%SZ}" if entry else None, entry.run if entry else None)

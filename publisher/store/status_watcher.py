@@ -22,7 +22,7 @@ log = structlog.get_logger(room="follower")
 _Look = tuple[int, int, int]  # time of change, size and number of a file: another one where it was replaced
 
 
-class Tidings:
+class StatusFile:
     """The status file *path*, whose terms stand under *ns*."""
 
     def __init__(self, path: Path, ns: str, store: Store | None = None) -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 from publisher.errors import LimitError, QueryError, ScratchFull
 from publisher.limits import Limits
 from publisher.store.workers.ipc_protocol import Kind
-from publisher.store.workers.query_deadline import Ticket
-from publisher.store.workers.query_request import Question
+from publisher.store.workers.query_deadline import QueryDeadline
+from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.update import Update
 from publisher.store.workers.worker import Answer, Worker
 
@@ -22,7 +22,7 @@ LIFE = 3600.0  # seconds until a store is gone, however much it is used
 QUADS = 200_000
 
 
-class Scratch:
+class Sandbox:
     """One store and the scribe that holds it; one question or update at a time."""
 
     def __init__(self, folder: Path, limits: Limits, ends: float) -> None:
@@ -33,7 +33,7 @@ class Scratch:
         self._free = asyncio.Lock()
         self._worker: Worker | None = None
 
-    async def ask(self, question: Question, seconds: float | None = None) -> Answer:
+    async def ask(self, question: QueryRequest, seconds: float | None = None) -> Answer:
         """Put a question; the store is free again when the answer is closed."""
         worker, ticket = await self._take(seconds)
         try:
@@ -65,7 +65,7 @@ class Scratch:
             await self._worker.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    async def _take(self, seconds: float | None) -> tuple[Worker, Ticket]:
+    async def _take(self, seconds: float | None) -> tuple[Worker, QueryDeadline]:
         await self._free.acquire()
         try:
             worker = await self._ready()
@@ -73,7 +73,7 @@ class Scratch:
             self._free.release()
             raise
         loop = asyncio.get_running_loop()
-        ticket = Ticket("", min(seconds or self._limits.seconds, self._limits.seconds), loop.time, self._give_back)
+        ticket = QueryDeadline("", min(seconds or self._limits.seconds, self._limits.seconds), loop.time, self._give_back)
         ticket.timers["end"] = loop.call_later(ticket.limit, worker.expire)
         return worker, ticket
 
@@ -86,21 +86,21 @@ class Scratch:
             await worker.open(str(self._folder))
         return worker
 
-    def _give_back(self, ticket: Ticket, whole: bool) -> None:
+    def _give_back(self, ticket: QueryDeadline, whole: bool) -> None:
         if not whole and self._worker:
             self._worker.expire()
         self._free.release()
 
 
-class Scratches:
+class Sandboxes:
     """The scratch stores under *folder*, by their names; what a process before this one left there is removed."""
 
     def __init__(self, folder: Path, limits: Limits, now: Callable[[], float] = time.time) -> None:
         self._folder, self._limits, self._now = folder, limits, now
-        self._held: dict[str, Scratch] = {}
+        self._held: dict[str, Sandbox] = {}
         self._begun = False
 
-    async def make(self) -> Scratch:
+    async def make(self) -> Sandbox:
         """Make an empty store; raise ScratchFull where there are too many."""
         if not self._begun:
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -110,10 +110,10 @@ class Scratches:
             raise ScratchFull(f"there are {MOST} scratch stores already; delete one, or wait until one is an hour old")
         folder = self._folder / secrets.token_urlsafe(12)
         folder.mkdir(parents=True)
-        made = self._held[folder.name] = Scratch(folder, self._limits, self._now() + LIFE)
+        made = self._held[folder.name] = Sandbox(folder, self._limits, self._now() + LIFE)
         return made
 
-    async def find(self, name: str) -> Scratch | None:
+    async def find(self, name: str) -> Sandbox | None:
         """Give the store *name*; None where there is none, or none any more."""
         await self.expire()
         return self._held.get(name)

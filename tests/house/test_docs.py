@@ -19,7 +19,7 @@ from harvesters.protocols.registry import PROTOCOLS
 from harvesters.source import Limits, Source
 from publisher.app import ROUTERS, create_app
 from publisher.formats import GRAPHS, TABLES
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 from shapes.rules import rules
 from stocktake import Settings, app
 from vocab.iris import Iris
@@ -153,7 +153,7 @@ def test_every_outlet_has_its_heading(name):
 
 
 def test_every_endpoint_has_its_row_or_heading(tmp_path):
-    paths = set(_paths(create_app(Shelf(tmp_path, Iris())).routes))
+    paths = set(_paths(create_app(QueryService(tmp_path, Iris())).routes))
 
     told = set(re.findall(r"`(/[^`\s]*)`", _text("reference/endpoints.md")))
 

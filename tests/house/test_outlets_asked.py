@@ -9,7 +9,7 @@ import pytest
 
 from publisher.app import ROUTERS
 from publisher.pages.templating import Pages
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 
 TESTS = Path(__file__).parents[1] / "publisher"
@@ -17,8 +17,8 @@ TESTS = Path(__file__).parents[1] / "publisher"
 
 @pytest.mark.parametrize("name", ROUTERS)
 def test_every_path_of_an_outlet_is_asked_by_a_test(name, tmp_path):
-    shelf = Shelf(tmp_path, Iris())
-    paths = {route.path.partition("{")[0] for route in ROUTERS[name](shelf, Pages(shelf.iris)).routes}
+    service = QueryService(tmp_path, Iris())
+    paths = {route.path.partition("{")[0] for route in ROUTERS[name](service, Pages(service.iris)).routes}
 
     texts = "\n".join(file.read_text(encoding="utf-8") for file in sorted(TESTS.rglob("*.py")))
 

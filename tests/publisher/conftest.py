@@ -15,7 +15,7 @@ from fastapi import FastAPI
 
 from journal.journal import Journal
 from publisher.app import create_app
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 from publisher.store.workers.pool import Limits
 from vocab.describe import describe, quads
 from vocab.initiative import Basis, Claim, Document, Event, Initiative, Party, Place, Prize, Resource, Role, Text
@@ -177,24 +177,24 @@ def endpoint(world: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-async def shelf(world: Path) -> AsyncIterator[Shelf]:
-    """Give the open shelf of the world."""
-    async with Shelf(world, IRIS, Limits(seconds=240, wait=240), readers=2) as opened:
-        await opened.level()
+async def service(world: Path) -> AsyncIterator[QueryService]:
+    """Give the open store of the world."""
+    async with QueryService(world, IRIS, Limits(seconds=240, wait=240), readers=2) as opened:
+        await opened.wait_until_current()
         # The tables may come a moment after what they count.
         await wait_until_async(lambda: opened.current.tables >= opened.current.position, "tables of the last entry")
         yield opened
 
 
 @pytest.fixture
-def app(shelf: Shelf) -> FastAPI:
-    """Give the app over the open shelf."""
-    return create_app(shelf)
+def app(service: QueryService) -> FastAPI:
+    """Give the app over the open store."""
+    return create_app(service)
 
 
 @pytest.fixture(scope="session", params=STORES)
 def store(request: pytest.FixtureRequest) -> str:
-    """Name the store that the shelf lies in: what depends on this is tried over each."""
+    """Name the store that the store lies in: what depends on this is tried over each."""
     return str(request.param)
 
 

@@ -32,7 +32,7 @@ class Publishers:
     mirror: str
     balancer: str
     data: Path
-    follower: int  # the process that writes the shelf of the one that follows the store
+    follower: int  # the process that writes the store of the one that follows the store
 
     @property
     def each(self) -> tuple[str, str, str]:

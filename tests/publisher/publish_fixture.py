@@ -1,4 +1,4 @@
-"""Published: a publisher as a process of its own, over each store that a shelf may lie in, for tests that only read."""
+"""Published: a publisher as a process of its own, over each store that a store may lie in, for tests that only read."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ HOST = "stocktake.test"
 
 @contextmanager
 def published(store: str, data: Path, folder: Path, settings: dict[str, str] | None = None) -> Iterator[str]:
-    """Serve a copy of *data* in *folder*, its shelf in *store*, which is started empty; give the address when all is level."""
+    """Serve a copy of *data* in *folder*, its store in *store*, which is started empty; give the address when all is level."""
     limits = "budget=0, each=0, seconds=240, wait=240"
     told = {"STOCKTAKE_QUERY_LIMITS": limits, "STOCKTAKE_PUBLIC_URL": f"http://{HOST}"} | (settings or {})
-    copied = shutil.copytree(data, folder / "data", ignore=shutil.ignore_patterns("shelf", "scratch"))
+    copied = shutil.copytree(data, folder / "data", ignore=shutil.ignore_patterns("store", "scratch"))
     if store == "own":
         with served(copied, told) as url:
             settle(url)

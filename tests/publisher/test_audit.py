@@ -1,4 +1,4 @@
-"""The shelf is compared with the journal, graph by graph, and what differs is mended."""
+"""The store is compared with the journal, graph by graph, and what differs is mended."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from journal.journal import Journal
 from publisher.store.follower import Follower
-from publisher.store.snapshots import newest
+from publisher.store.snapshots import newest_snapshot
 from stocktake import app
 from vocab.iris import BASE
 
@@ -23,7 +23,7 @@ RECORD = NamedNode(f"{BASE}record/demo/3")
 
 @pytest.fixture
 def data(world: Path, tmp_path: Path) -> Path:
-    """Give a copy of the world with a shelf that is level."""
+    """Give a copy of the world with a store that is level."""
     shutil.copytree(world / "journal", tmp_path / "journal")
     shutil.copy(world / "status.nq", tmp_path)
     follower = _follower(tmp_path)
@@ -33,7 +33,7 @@ def data(world: Path, tmp_path: Path) -> Path:
 
 
 def _follower(data: Path) -> Follower:
-    return Follower(Journal(data / "journal"), data / "shelf", data / "status.nq", IRIS.status)
+    return Follower(Journal(data / "journal"), data / "store", data / "status.nq", IRIS.status)
 
 
 def _spoil(data: Path) -> None:
@@ -42,8 +42,8 @@ def _spoil(data: Path) -> None:
     quad = next(follower.store.quads_for_pattern(None, None, None, RECORD))
     follower.store.remove(quad)
     follower.store.add(Quad(NamedNode("urn:x"), LABEL, Literal("astray")))
-    shutil.rmtree(follower.generations)
-    follower.generations.mkdir()
+    shutil.rmtree(follower.snapshots)
+    follower.snapshots.mkdir()
     follower.step()
     follower.close()
 
@@ -52,7 +52,7 @@ def _run(data: Path, *words: str) -> Result:
     return CliRunner().invoke(app, ["--data", str(data), "store", *words])
 
 
-def test_a_shelf_that_is_level_is_what_the_journal_says(data: Path) -> None:
+def test_a_store_that_is_level_is_what_the_journal_says(data: Path) -> None:
     done = _run(data, "verify", "--json")
 
     assert (done.exit_code, json.loads(done.stdout)) == (0, {"position": 3, "faults": []})
@@ -77,14 +77,14 @@ def test_what_differs_is_mended_and_shown(data: Path) -> None:
     done = _run(data, "rebuild")
     again = _run(data, "verify")
 
-    shown = newest(data / "shelf" / "generations")
+    shown = newest_snapshot(data / "store" / "snapshots")
     assert (done.exit_code, again.exit_code) == (0, 0)
     assert f"mended: {RECORD.value}: 1 were missing, 0 were too many" in done.stdout
     assert shown is not None
     assert next(Store.read_only(f"{shown.path}/store").quads_for_pattern(NamedNode("urn:x"), None, None, None), None) is None
 
 
-def test_a_shelf_is_made_anew(data: Path) -> None:
+def test_a_store_is_made_anew(data: Path) -> None:
     _spoil(data)
 
     done = _run(data, "rebuild", "--whole", "--json")
@@ -92,7 +92,7 @@ def test_a_shelf_is_made_anew(data: Path) -> None:
     assert (done.exit_code, json.loads(done.stdout)) == (0, {"position": 3, "faults": [], "mended": []})
 
 
-def test_a_shelf_that_a_server_follows_is_not_mended_beside_it(data: Path) -> None:
+def test_a_store_that_a_server_follows_is_not_mended_beside_it(data: Path) -> None:
     _spoil(data)
     follower = _follower(data)
 
@@ -103,7 +103,7 @@ def test_a_shelf_that_a_server_follows_is_not_mended_beside_it(data: Path) -> No
     assert "a server follows the journal here" in done.output
 
 
-def test_without_a_shelf_there_is_nothing_to_compare(world: Path, tmp_path: Path) -> None:
+def test_without_a_store_there_is_nothing_to_compare(world: Path, tmp_path: Path) -> None:
     shutil.copytree(world / "journal", tmp_path / "journal")
 
     done = _run(tmp_path, "verify")

@@ -1,4 +1,4 @@
-"""Validators and the cache that they vouch for, without a shelf."""
+"""Validators and the cache that they vouch for, without a store."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pyoxigraph import Store
 
 from publisher.http.conditional import evaluate_conditions, last_modified
 from publisher.store.cache import Cache, Entry, digest
-from publisher.store.snapshots import Generation, make
+from publisher.store.snapshots import Snapshot, create_snapshot
 
-SHOWN = Generation(3, 7, "ab", 10, "/x", "cd", 1_700_000_000)
+SHOWN = Snapshot(3, 7, "ab", 10, "/x", "cd", 1_700_000_000)
 DATE = "Tue, 14 Nov 2023 22:13:20 GMT"
 
 
 def test_a_date_that_is_not_over_is_not_told() -> None:
-    future = Generation(1, 1, "", 0, "/x", "", int(time.time()) + 60)
+    future = Snapshot(1, 1, "", 0, "/x", "", int(time.time()) + 60)
 
     assert (last_modified(SHOWN), last_modified(future)) == (DATE, None)
 
@@ -42,7 +42,7 @@ def test_conditions_have_their_order(headers: dict[str, str], status: int | None
 def test_two_states_made_in_one_second_have_two_dates(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
 
-    made = [make(tmp_path / "made", store, position, str(position), 0) for position in (1, 2, 3)]
+    made = [create_snapshot(tmp_path / "made", store, position, str(position), 0) for position in (1, 2, 3)]
 
     assert made[0].modified < made[1].modified < made[2].modified
 
@@ -50,7 +50,7 @@ def test_two_states_made_in_one_second_have_two_dates(tmp_path: Path) -> None:
 def test_the_same_state_made_again_keeps_date_and_version(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
 
-    first, again = (make(tmp_path / "made", store, 1, "a", 0, "s") for _ in range(2))
+    first, again = (create_snapshot(tmp_path / "made", store, 1, "a", 0, "s") for _ in range(2))
 
     assert (first.modified, first.version) == (again.modified, again.version)
 

@@ -27,7 +27,7 @@ from journal.mirror_origin import Origin
 from publisher.app import create_app
 from publisher.releases.builder import build_release
 from publisher.releases.dump import write_dumps
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 from publisher.store.workers.pool import Limits
 from vocab.iris import Iris
 
@@ -201,9 +201,9 @@ async def test_the_page_lists_the_same_for_people(client: httpx.AsyncClient) -> 
 async def test_before_the_first_release_the_dumps_are_listed(world: Path, tmp_path: Path) -> None:
     shutil.copytree(world / "journal", tmp_path / "journal")
     write_dumps(Journal(tmp_path / "journal"), tmp_path / "dumps")
-    async with Shelf(tmp_path, IRIS, Limits(seconds=240, wait=240), readers=1) as shelf:
-        await shelf.level()
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(shelf)), base_url="http://stocktake.test") as client:
+    async with QueryService(tmp_path, IRIS, Limits(seconds=240, wait=240), readers=1) as service:
+        await service.wait_until_current()
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(service)), base_url="http://stocktake.test") as client:
             store = await told(client)
 
     rows = found(store, f"SELECT ?url {{ <{BASE}catalog#dump-3> dcat:distribution/dcat:downloadURL ?url }}")
@@ -214,9 +214,9 @@ async def test_before_the_first_release_the_dumps_are_listed(world: Path, tmp_pa
 async def test_a_mirror_names_its_origin(world: Path, tmp_path: Path) -> None:
     shutil.copytree(world / "journal", tmp_path / "journal")
     mirror_origin.write(tmp_path / "journal", Origin("https://other.example/", BASE))
-    async with Shelf(tmp_path, IRIS, Limits(seconds=240, wait=240), readers=1) as shelf:
-        await shelf.level()
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(shelf)), base_url="http://stocktake.test") as client:
+    async with QueryService(tmp_path, IRIS, Limits(seconds=240, wait=240), readers=1) as service:
+        await service.wait_until_current()
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(service)), base_url="http://stocktake.test") as client:
             store = await told(client)
 
     rows = found(store, f"SELECT ?of {{ <{BASE}.well-known/void#dataset> <http://www.w3.org/ns/prov#wasDerivedFrom> ?of }}")

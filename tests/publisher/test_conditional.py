@@ -16,7 +16,7 @@ from waiting import wait_until_async
 
 from journal.journal import Journal
 from publisher.app import create_app
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 from publisher.store.workers.pool import Limits
 from vocab.iris import Iris
 
@@ -34,11 +34,11 @@ async def ask(client: httpx.AsyncClient, query: str = COUNT, method: str = "GET"
 
 @pytest.fixture
 async def own(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    """Give a client of a shelf whose journal a test may lengthen."""
+    """Give a client of a store whose journal a test may lengthen."""
     Journal(tmp_path / "journal").append(['A <https://x.org/s> <https://x.org/p> "1" <https://x.org/g> .'], run="r1", time=WHEN)
-    async with Shelf(tmp_path, Iris(), Limits(), readers=1) as shelf:
-        await shelf.level()
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(shelf)), base_url="http://own.test") as client:
+    async with QueryService(tmp_path, Iris(), Limits(), readers=1) as service:
+        await service.wait_until_current()
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(service)), base_url="http://own.test") as client:
             yield client
 
 

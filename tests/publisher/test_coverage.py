@@ -14,7 +14,7 @@ import pytest
 
 from journal.journal import Journal
 from publisher.app import create_app
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 from publisher.store.workers.pool import Limits
 from vocab.describe import describe, quads
 from vocab.initiative import Claim, Initiative, Text
@@ -58,12 +58,12 @@ async def sparse(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
         ]
         rows += [f"A {quad}" for quad in quads(told, IRIS.record("goods", it.key))]
     journal.append(rows, run="run-2", time=DAY)
-    async with Shelf(tmp_path, IRIS, Limits(seconds=10), readers=1) as shelf:
-        await shelf.level()
+    async with QueryService(tmp_path, IRIS, Limits(seconds=10), readers=1) as service:
+        await service.wait_until_current()
         async with asyncio.timeout(60):
-            while shelf.current.tables < shelf.current.position:
+            while service.current.tables < service.current.position:
                 await asyncio.sleep(0.05)
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(shelf)), base_url="http://stocktake.test") as client:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(service)), base_url="http://stocktake.test") as client:
             yield client
 
 

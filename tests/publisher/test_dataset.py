@@ -7,7 +7,7 @@ import pytest
 from pyoxigraph import QuerySolutions, Store
 
 from publisher.store.workers.dataset import _clauses
-from publisher.store.workers.query_request import Question
+from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.reader import evaluate
 
 DATA = """
@@ -26,7 +26,7 @@ def held() -> Store:
 
 
 def ask(store: Store, text: str, default: tuple[str, ...] | None = None, named: tuple[str, ...] | None = None) -> list[str]:
-    found = evaluate(store, Question(text, base="http://x/", default_graphs=default, named_graphs=named))
+    found = evaluate(store, QueryRequest(text, base="http://x/", default_graphs=default, named_graphs=named))
     assert isinstance(found, QuerySolutions)
     return [row[0].value.removeprefix("http://x/") for row in found]
 

@@ -17,7 +17,7 @@ from publisher.app import create_app
 from publisher.formats import GRAPHS
 from publisher.releases.deletions import COLUMNS
 from publisher.releases.dump import write_dumps
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 from publisher.store.workers.pool import Limits
 from vocab.describe import describe, quads
 from vocab.initiative import Initiative, Text
@@ -59,9 +59,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 async def client(data: Path) -> AsyncIterator[httpx.AsyncClient]:
-    async with Shelf(data, IRIS, Limits(seconds=240, wait=240), readers=1) as shelf:
-        await shelf.level()
-        transport = httpx.ASGITransport(app=create_app(shelf))
+    async with QueryService(data, IRIS, Limits(seconds=240, wait=240), readers=1) as service:
+        await service.wait_until_current()
+        transport = httpx.ASGITransport(app=create_app(service))
         async with httpx.AsyncClient(transport=transport, base_url="http://stocktake.test") as opened:
             yield opened
 

@@ -18,7 +18,7 @@ from publisher.app import create_app
 from publisher.releases import dump as module
 from publisher.releases.dump import canonical_quads, write_dumps
 from publisher.store.apply import apply, rows_of
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 
 WHEN = datetime(2026, 1, 2, tzinfo=UTC)
@@ -98,7 +98,7 @@ def test_the_turtle_holds_each_triple_once(tmp_path: Path) -> None:
 async def _client(world: Path, tmp_path: Path) -> httpx.AsyncClient:
     shutil.copytree(world / "journal", tmp_path / "journal")
     write_dumps(Journal(tmp_path / "journal"), tmp_path / "dumps")
-    app = create_app(Shelf(tmp_path, Iris(), follow=False))
+    app = create_app(QueryService(tmp_path, Iris(), follow=False))
     return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test")
 
 

@@ -22,15 +22,15 @@ from waiting import wait_until
 from benchmarks.engines import Engine, missing, started
 from journal.journal import Journal
 from publisher.app import create_app
-from publisher.errors import Broken
+from publisher.errors import StoreFailure
 from publisher.limits import Limits
 from publisher.sparql.examples.example import examples
 from publisher.store.external.client import Client
 from publisher.store.external.follower import Follower
 from publisher.store.external.writer import Writer
 from publisher.store.external.writer_lease import LEASE
-from publisher.store.query_service import Shelf
-from publisher.store.snapshots import newest
+from publisher.store.query_service import QueryService
+from publisher.store.snapshots import newest_snapshot
 from publisher.store.verification.expected_counts import compare, mend
 from publisher.store.verification.external_store import Elsewhere
 from vocab.iris import BASE
@@ -107,7 +107,7 @@ PATHS = (
     "/health",
 )
 # What tells the time of the answer, or a number of the publisher's own.
-_OWN = re.compile(r"<responseDate>[^<]*<|Stocktake-Cost[^\n]*|\"at\":\"[^\"]*\"|\"(generation|quads)\":\d+")
+_OWN = re.compile(r"<responseDate>[^<]*<|Stocktake-Cost[^\n]*|\"at\":\"[^\"]*\"|\"(snapshot|quads)\":\d+")
 OVER_EACH = pytest.mark.parametrize("store", ENGINES, indirect=True)
 
 
@@ -121,7 +121,7 @@ def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture(scope="module")
 def data(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a copy of the world, without its own shelf."""
+    """Give a copy of the world, without its own store."""
     folder = tmp_path_factory.mktemp("elsewhere")
     shutil.copytree(world / "journal", folder / "journal")
     shutil.copy(world / "status.nq", folder)
@@ -131,7 +131,7 @@ def data(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def followed(engine: Engine, data: Path) -> Iterator[Engine]:
     """Give the engine with all that the journal holds, and its texts looked up."""
-    follower = Follower(engine.address, Journal(data / "journal"), data / "shelf" / engine.address.folder, data / "status.nq", IRIS.status)
+    follower = Follower(engine.address, Journal(data / "journal"), data / "store" / engine.address.folder, data / "status.nq", IRIS.status)
     try:
 
         def is_level() -> bool:
@@ -145,9 +145,9 @@ def followed(engine: Engine, data: Path) -> Iterator[Engine]:
 
 
 @pytest.fixture
-async def elsewhere(followed: Engine, data: Path) -> AsyncIterator[Shelf]:
-    async with Shelf(data, IRIS, Limits(seconds=240, wait=240), readers=2, follow=False, elsewhere=followed.address) as opened:
-        await opened.level()
+async def elsewhere(followed: Engine, data: Path) -> AsyncIterator[QueryService]:
+    async with QueryService(data, IRIS, Limits(seconds=240, wait=240), readers=2, follow=False, elsewhere=followed.address) as opened:
+        await opened.wait_until_current()
         yield opened
 
 
@@ -158,8 +158,8 @@ async def both(store: str, publishers: Callable[[str], str]) -> AsyncIterator[tu
         yield theirs, ours
 
 
-def _client(shelf: Shelf) -> httpx.AsyncClient:
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(shelf)), base_url="http://stocktake.test")
+def _client(service: QueryService) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(service)), base_url="http://stocktake.test")
 
 
 def _heard(answer: httpx.Response) -> object:
@@ -200,7 +200,7 @@ async def test_every_example_answers_as_over_our_own_store(both: tuple[httpx.Asy
     assert different == []
 
 
-async def test_an_answer_that_the_engine_cannot_sort_is_an_error_and_not_short(elsewhere: Shelf, followed: Engine) -> None:
+async def test_an_answer_that_the_engine_cannot_sort_is_an_error_and_not_short(elsewhere: QueryService, followed: Engine) -> None:
     async with _client(elsewhere) as client:
         query = "SELECT ?s ?o { ?s ?p ?o } ORDER BY ?o LIMIT 10005"
         answer = await client.get("/sparql", params={"query": query, "format": "csv"})
@@ -212,7 +212,7 @@ async def test_an_answer_that_the_engine_cannot_sort_is_an_error_and_not_short(e
         assert len(answer.text.splitlines()) == 10_006
 
 
-async def test_a_value_that_is_no_date_stops_the_year_of_others_only_with_a_word(elsewhere: Shelf, followed: Engine) -> None:
+async def test_a_value_that_is_no_date_stops_the_year_of_others_only_with_a_word(elsewhere: QueryService, followed: Engine) -> None:
     async with _client(elsewhere) as client:
         query = """PREFIX xsd: <http://www.w3.org/2001/XMLSchema#>
             SELECT (YEAR(xsd:date(?d)) AS ?year) { VALUES ?d { "2024-01-15" "soon" } }"""
@@ -225,7 +225,7 @@ async def test_a_value_that_is_no_date_stops_the_year_of_others_only_with_a_word
         assert "no date" in answer.text
 
 
-async def test_the_engines_own_language_is_not_let_in(elsewhere: Shelf) -> None:
+async def test_the_engines_own_language_is_not_let_in(elsewhere: QueryService) -> None:
     async with _client(elsewhere) as client:
         texts = ["SELECT (<bif:user>() AS ?u) {}", "define sql:log-enable 3 SELECT * {}", "SELECT (<sql:exec>('x') AS ?u) {}"]
         answers = [await client.get("/sparql", params={"query": text}) for text in texts]
@@ -265,16 +265,16 @@ def test_what_changes_is_taken_in_and_stays_and_who_asks_meanwhile_is_told(
     engine: Engine, followed: Engine, data: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(data / "journal", tmp_path / "journal")
-    journal, shelf = Journal(tmp_path / "journal"), tmp_path / "shelf" / engine.address.folder
+    journal, service = Journal(tmp_path / "journal"), tmp_path / "store" / engine.address.folder
     later = datetime.now(UTC) + timedelta(seconds=12 * LEASE)  # who wrote until now is no longer waited for
     meanwhile: list[tuple[str | None, str | None]] = []
 
     def now() -> datetime:
-        if (shown := newest(shelf / "generations")) and shown.taking:
+        if (shown := newest_snapshot(service / "snapshots")) and shown.taking:
             meanwhile.append(asyncio.run(_marks(tmp_path, engine)))
         return later
 
-    follower = Follower(engine.address, journal, shelf, data / "status.nq", IRIS.status, now=now, wait=lambda _: None)
+    follower = Follower(engine.address, journal, service, data / "status.nq", IRIS.status, now=now, wait=lambda _: None)
     follower.step()
     before = follower.tenure.read(later)
     changed = [row for number in range(500, 520) for row in record_rows("demo", plain(number))]
@@ -299,8 +299,8 @@ def test_what_changes_is_taken_in_and_stays_and_who_asks_meanwhile_is_told(
 
 async def _marks(data: Path, engine: Engine) -> tuple[str | None, str | None]:
     """Ask the endpoint; give what it says of an entry that is being taken in, and the answer's tag."""
-    shelf = Shelf(data, IRIS, Limits(seconds=240, wait=240), readers=1, follow=False, elsewhere=engine.address)
-    async with shelf, _client(shelf) as client:
+    service = QueryService(data, IRIS, Limits(seconds=240, wait=240), readers=1, follow=False, elsewhere=engine.address)
+    async with service, _client(service) as client:
         answer = await client.get("/sparql", params={"query": "ASK { ?s ?p ?o }"})
     assert answer.status_code == 200
     return answer.headers.get("Stocktake-Applying-Entry"), answer.headers.get("ETag")
@@ -316,9 +316,9 @@ def _undone(rows: list[str], journal: Path) -> int:
 
 def test_a_store_that_follows_another_journal_is_left_alone(engine: Engine, followed: Engine, tmp_path: Path) -> None:
     Journal(tmp_path / "journal").append([f"A <{BASE}a> <{BASE}b> <{BASE}c> <{BASE}d> ."], run="other", time=WHEN)
-    follower = Follower(engine.address, Journal(tmp_path / "journal"), tmp_path / "shelf", tmp_path / "none", IRIS.status)
+    follower = Follower(engine.address, Journal(tmp_path / "journal"), tmp_path / "store", tmp_path / "none", IRIS.status)
 
-    with pytest.raises(Broken, match="another journal"):
+    with pytest.raises(StoreFailure, match="another journal"):
         follower.step()
 
     follower.close()
@@ -326,10 +326,13 @@ def test_a_store_that_follows_another_journal_is_left_alone(engine: Engine, foll
 
 async def test_a_reader_that_is_told_of_no_store_says_so(data: Path, tmp_path: Path, followed: Engine) -> None:
     gone = followed.address.__class__("http://127.0.0.1:9/query", "http://127.0.0.1:9/update")
-    shutil.copytree(data / "shelf" / followed.address.folder, tmp_path / "shelf" / gone.folder)
+    shutil.copytree(data / "store" / followed.address.folder, tmp_path / "store" / gone.folder)
     shutil.copytree(data / "journal", tmp_path / "journal")
 
-    async with Shelf(tmp_path, IRIS, Limits(seconds=5), readers=1, follow=False, elsewhere=gone) as opened, _client(opened) as client:
+    async with (
+        QueryService(tmp_path, IRIS, Limits(seconds=5), readers=1, follow=False, elsewhere=gone) as opened,
+        _client(opened) as client,
+    ):
         answer = await client.get("/sparql", params={"query": "ASK {}"})
 
     assert answer.status_code == 503

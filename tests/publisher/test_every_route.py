@@ -22,7 +22,7 @@ from publisher.portal.report import builder as reports
 from publisher.releases.builder import build_release
 from publisher.releases.dump import write_dumps
 from publisher.routes import ROUTERS
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 
 IRIS = Iris()
@@ -172,8 +172,8 @@ def client(server: str) -> Iterator[httpx.Client]:
 
 
 def test_every_route_has_an_address_here() -> None:
-    shelf = Shelf(Path(), IRIS, follow=False)
-    paths = {route.path for router in ROUTERS.values() for route in router(shelf, Pages(IRIS)).routes}
+    service = QueryService(Path(), IRIS, follow=False)
+    paths = {route.path for router in ROUTERS.values() for route in router(service, Pages(IRIS)).routes}
 
     assert paths ^ set(ADDRESSES) == set()
 

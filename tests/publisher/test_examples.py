@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from publisher.sparql.examples.durations import FILE, Duration, read_durations, write_durations
 from publisher.sparql.examples.example import example, examples
 from publisher.sparql.examples.example_runner import ExampleOutcome, run_examples
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 from stocktake import app as commands
 from vocab.iris import Iris
 
@@ -30,8 +30,8 @@ def test_there_are_at_least_25_with_names_and_places_of_their_own():
 
 
 @pytest.mark.parametrize("it", THEM, ids=lambda it: it.name)
-async def test_an_example_answers_something(it, shelf):
-    (outcome,) = [outcome async for outcome in run_examples(shelf, [it])]
+async def test_an_example_answers_something(it, service):
+    (outcome,) = [outcome async for outcome in run_examples(service, [it])]
 
     assert outcome.trouble == ""
     assert outcome.rows > 0
@@ -67,10 +67,10 @@ def test_an_example_asks_of_the_base_that_is_set():
     assert "w3id.org" not in told.text
 
 
-async def test_one_that_fails_or_answers_nothing_is_not_good(shelf: Shelf):
+async def test_one_that_fails_or_answers_nothing_is_not_good(service: QueryService):
     wrong, empty = (THEM[0].__class__(**{**_fields(THEM[0]), "text": text}) for text in ("SELECT", "SELECT * { ?x <urn:none> ?y }"))
 
-    outcomes = [outcome async for outcome in run_examples(shelf, [wrong, empty])]
+    outcomes = [outcome async for outcome in run_examples(service, [wrong, empty])]
 
     assert [it.good for it in outcomes] == [False, False]
     assert outcomes[0].trouble

@@ -29,7 +29,7 @@ from journal.journal import Journal
 from publisher.store.external.client import Client
 from publisher.store.external.writer import Writer
 from publisher.store.external.writer_lease import LEASE, Tenure
-from publisher.store.snapshots import newest
+from publisher.store.snapshots import newest_snapshot
 from publisher.store.verification.expected_counts import compare
 from publisher.store.verification.external_store import Elsewhere
 
@@ -86,7 +86,7 @@ class Site:
 def _site(name: str, world: Path, folder: Path) -> Iterator[Site]:
     if why := missing(name):
         pytest.skip(why)
-    data = shutil.copytree(world, folder / "data", ignore=shutil.ignore_patterns("shelf", "scratch"))
+    data = shutil.copytree(world, folder / "data", ignore=shutil.ignore_patterns("store", "scratch"))
     with ExitStack() as engines:
         port = free_port()
         engine = engines.enter_context(started(name, folder / "store", port=port))
@@ -133,7 +133,7 @@ def test_a_store_that_answers_again_is_reported_before_it_is_loaded(world: Path,
     port = free_port()
     with started("oxigraph", tmp_path / "first", port=port) as engine:
         address = engine.address
-    data = [str(path) for path in (world / "journal", tmp_path / "shelf", world / "status.nq")]
+    data = [str(path) for path in (world / "journal", tmp_path / "store", world / "status.nq")]
     command = [sys.executable, "-m", "publisher.store.external.follower", *data, IRIS.status]
     environment = {**os.environ, **address.environment()}
     follower = Process(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
@@ -192,9 +192,9 @@ def test_a_store_that_is_restarted_empty_is_filled_again(name: str, world: Path,
 @OVER_EACH
 def test_a_store_killed_in_the_middle_of_an_entry_holds_it_whole_in_the_end(name: str, world: Path, tmp_path: Path) -> None:
     with _site(name, world, tmp_path) as site:
-        generations = site.data / "shelf" / site.engine.address.folder / "generations"
+        snapshots = site.data / "store" / site.engine.address.folder / "snapshots"
         position = site.append(400)
-        wait_until(lambda: (shown := newest(generations)) and shown.taking == position, "the entry to be applied", pause=0.005)
+        wait_until(lambda: (shown := newest_snapshot(snapshots)) and shown.taking == position, "the entry to be applied", pause=0.005)
         site.kill_store()
         wait_until(lambda: site.health()[0] == 503, "/health to report the store")
         site.start_store()

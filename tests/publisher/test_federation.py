@@ -7,7 +7,7 @@ import time
 import pytest
 from pyoxigraph import Store
 
-from publisher.store.workers.service_detection import asks_elsewhere
+from publisher.store.workers.service_detection import uses_service
 
 HERE = "<http://127.0.0.1:9/>"  # a port that no client may use: the engine refuses it by itself
 REAL = [
@@ -45,14 +45,14 @@ HARMLESS = [
 
 @pytest.mark.parametrize("query", REAL)
 def test_a_service_clause_is_found(query: str) -> None:
-    assert asks_elsewhere(query)
+    assert uses_service(query)
 
 
 @pytest.mark.parametrize("query", HARMLESS)
 def test_what_only_looks_like_one_is_let_pass(query: str) -> None:
     Store().query(query)  # it is SPARQL
 
-    assert not asks_elsewhere(query)
+    assert not uses_service(query)
 
 
 @pytest.mark.parametrize(
@@ -62,6 +62,6 @@ def test_the_search_takes_time_in_proportion_to_the_query(part: str) -> None:
     query = part * (256 * 1024 // len(part))
     began = time.process_time()
 
-    asks_elsewhere(query)
+    uses_service(query)
 
     assert time.process_time() - began < 2

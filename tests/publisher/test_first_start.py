@@ -16,7 +16,7 @@ from publisher.pages.branding import Branding
 from publisher.portal.first_start import FirstStart
 from publisher.store.follower import alone
 from publisher.store.process import command, environment
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 
 HTML = {"Accept": "text/html"}
@@ -24,19 +24,21 @@ STEPS = ("server", "harvest", "store", "search", "release")
 LANGUAGES = ("en", "ar", "zh", "fr", "ru", "es")
 
 
-def client(shelf: Shelf, branding: Branding) -> httpx.AsyncClient:
-    return httpx.AsyncClient(transport=httpx.ASGITransport(create_app(shelf, site=SiteOptions(branding))), base_url="http://portal.example")
+def client(service: QueryService, branding: Branding) -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(create_app(service, site=SiteOptions(branding))), base_url="http://portal.example"
+    )
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> Shelf:
-    """A shelf that nothing follows, so that it stays without a generation."""
-    return Shelf(tmp_path, Iris(), follow=False)
+def service(tmp_path: Path) -> QueryService:
+    """A store that nothing follows, so that it stays without a snapshot."""
+    return QueryService(tmp_path, Iris(), follow=False)
 
 
 @pytest.mark.parametrize("path", ["/", "/search?q=health", "/map", "/status"])
-async def test_a_page_that_cannot_be_shown_yet_shows_the_five_steps_and_reloads(shelf: Shelf, path: str) -> None:
-    async with client(shelf, Branding()) as site:
+async def test_a_page_that_cannot_be_shown_yet_shows_the_five_steps_and_reloads(service: QueryService, path: str) -> None:
+    async with client(service, Branding()) as site:
         answer = await site.get(path, headers=HTML)
 
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
@@ -46,25 +48,25 @@ async def test_a_page_that_cannot_be_shown_yet_shows_the_five_steps_and_reloads(
     assert "<script" not in answer.text
 
 
-async def test_health_says_why_the_portal_is_starting(shelf: Shelf) -> None:
-    async with client(shelf, Branding()) as site:
+async def test_health_says_why_the_portal_is_starting(service: QueryService) -> None:
+    async with client(service, Branding()) as site:
         plain = (await site.get("/health")).json()
-        shelf.reason = "the shelf cannot be written: [Errno 28] No space left on device"
+        service.reason = "the store cannot be written: [Errno 28] No space left on device"
         full = await site.get("/health")
         page = await site.get("/", headers=HTML)
 
     assert plain["reason"] == "the journal is being loaded into the store"
-    assert (full.status_code, full.json()["status"], full.json()["reason"]) == (503, "starting", shelf.reason)
+    assert (full.status_code, full.json()["status"], full.json()["reason"]) == (503, "starting", service.reason)
     assert "No space left on device" in page.text
 
 
-async def test_a_first_start_that_is_over_stays_over(shelf: Shelf) -> None:
-    first = FirstStart(shelf)
+async def test_a_first_start_that_is_over_stays_over(service: QueryService) -> None:
+    first = FirstStart(service)
     begun = await first.steps()
-    (shelf.data / "shelf").mkdir()
-    (shelf.data / "shelf" / "first-start").touch()
+    (service.data / "store").mkdir()
+    (service.data / "store" / "first-start").touch()
 
-    again = FirstStart(shelf)
+    again = FirstStart(service)
 
     assert tuple(step.name for step in begun) == STEPS
     assert [step.state.value for step in begun] == ["done", "active", "waiting", "waiting", "waiting"]
@@ -72,8 +74,8 @@ async def test_a_first_start_that_is_over_stays_over(shelf: Shelf) -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-async def test_every_page_of_a_demo_says_so_in_its_language(shelf: Shelf, language: str) -> None:
-    async with client(shelf, Branding(name="Stocktake demo", demo=True)) as demo, client(shelf, Branding()) as other:
+async def test_every_page_of_a_demo_says_so_in_its_language(service: QueryService, language: str) -> None:
+    async with client(service, Branding(name="Stocktake demo", demo=True)) as demo, client(service, Branding()) as other:
         pages = [await demo.get(path, params={"lang": language}, headers=HTML) for path in ("/", "/nowhere", "/join")]
         plain = await other.get("/", params={"lang": language}, headers=HTML)
 
@@ -83,12 +85,12 @@ async def test_every_page_of_a_demo_says_so_in_its_language(shelf: Shelf, langua
     assert 'class="demo"' not in plain.text
 
 
-async def test_name_logo_and_contact_of_an_installation_are_on_its_pages(shelf: Shelf, tmp_path: Path) -> None:
+async def test_name_logo_and_contact_of_an_installation_are_on_its_pages(service: QueryService, tmp_path: Path) -> None:
     (tmp_path / "logo.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
-    async with client(shelf, Branding("Stocktaking <of> Kenya", "help@example.org", tmp_path / "logo.svg")) as site:
+    async with client(service, Branding("Stocktaking <of> Kenya", "help@example.org", tmp_path / "logo.svg")) as site:
         page = (await site.get("/nowhere", headers=HTML)).text
         logo = await site.get("/logo")
-    async with client(shelf, Branding()) as plain:
+    async with client(service, Branding()) as plain:
         none = await plain.get("/logo")
 
     assert "<bdi>Stocktaking &lt;of&gt; Kenya</bdi>" in page
@@ -125,10 +127,10 @@ def test_a_follower_that_waits_for_another_one_reports_which(tmp_path: Path) -> 
 
 
 async def test_a_follower_that_cannot_write_tells_its_server_why(tmp_path: Path) -> None:
-    (tmp_path / "shelf").mkdir()
-    (tmp_path / "shelf" / "generations").write_text("a file where a folder should be")
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "snapshots").write_text("a file where a folder should be")
     line = command(
-        "publisher.store.follower", str(tmp_path / "journal"), str(tmp_path / "shelf"), str(tmp_path / "status.nq"), "https://x/status"
+        "publisher.store.follower", str(tmp_path / "journal"), str(tmp_path / "store"), str(tmp_path / "status.nq"), "https://x/status"
     )
 
     process = await asyncio.create_subprocess_exec(
@@ -142,4 +144,4 @@ async def test_a_follower_that_cannot_write_tells_its_server_why(tmp_path: Path)
         await process.wait()
 
     assert "store cannot be written" in json.loads(said)["reason"]
-    assert "generations" in json.loads(said)["reason"]
+    assert "snapshots" in json.loads(said)["reason"]

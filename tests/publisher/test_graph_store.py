@@ -1,6 +1,6 @@
 """The SPARQL 1.1 Graph Store Protocol, for reading: rule by rule, and the W3C suite's exchanges.
 
-What the suite writes the test puts on the shelf itself, since writing is refused; what it then reads is asked of our endpoint.
+What the suite writes the test puts in the store itself, since writing is refused; what it then reads is asked of our endpoint.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from w3c_suite import SUITE, graph
 
 from publisher.app import create_app
 from publisher.limits import Limits
-from publisher.store.query_service import Shelf
-from publisher.store.snapshots import make, sweep
+from publisher.store.query_service import QueryService
+from publisher.store.snapshots import create_snapshot, prune
 from vocab.iris import BASE, Iris
 
 PLACE = "/rdf-graph-store"
@@ -108,9 +108,9 @@ async def test_a_document_is_the_graph_of_its_address(client: httpx.AsyncClient,
 
 @dataclass
 class Written:
-    """A shelf on which the test puts what the suite writes."""
+    """A store on which the test puts what the suite writes."""
 
-    shelf: Shelf
+    service: QueryService
     store: Store
     client: httpx.AsyncClient
     number: int = 0
@@ -126,10 +126,10 @@ class Written:
 
     async def show(self) -> None:
         self.number += 1
-        folder = self.shelf.data / "shelf" / "generations"
-        make(folder, self.store, self.number, "w3c", 0)
-        sweep(folder)
-        await self.shelf.look()
+        folder = self.service.data / "store" / "snapshots"
+        create_snapshot(folder, self.store, self.number, "w3c", 0)
+        prune(folder)
+        await self.service.refresh()
 
 
 def _parts(step: Step) -> list[str]:
@@ -144,9 +144,9 @@ def _parts(step: Step) -> list[str]:
 @pytest.fixture
 async def written(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Written]:
     data = tmp_path_factory.mktemp("gsp")
-    shelf = Shelf(data, Iris(), Limits(), readers=1, follow=False)
-    async with shelf, httpx.AsyncClient(transport=httpx.ASGITransport(create_app(shelf)), base_url="http://www.example") as client:
-        made = Written(shelf, Store(str(data / "store")), client)
+    service = QueryService(data, Iris(), Limits(), readers=1, follow=False)
+    async with service, httpx.AsyncClient(transport=httpx.ASGITransport(create_app(service)), base_url="http://www.example") as client:
+        made = Written(service, Store(str(data / "store")), client)
         await made.show()
         yield made
 

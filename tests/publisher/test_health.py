@@ -1,4 +1,4 @@
-"""Health: 503 until the first generation is up, then what is shown."""
+"""Health: 503 until the first snapshot is up, then what is shown."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from pathlib import Path
 import httpx
 
 from publisher.app import create_app
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 
 
-async def test_health_tells_position_quads_and_lag(client: httpx.AsyncClient, shelf: Shelf) -> None:
+async def test_health_tells_position_quads_and_lag(client: httpx.AsyncClient, service: QueryService) -> None:
     answer = await client.get("/health")
 
     told = answer.json()
 
     assert answer.status_code == 200
-    assert (told["status"], told["position"], told["quads"], told["lag"]) == ("ok", 3, shelf.current.quads, 0)
+    assert (told["status"], told["position"], told["quads"], told["lag"]) == ("ok", 3, service.current.quads, 0)
 
 
-async def test_before_the_first_generation_health_is_unavailable(tmp_path: Path) -> None:
-    app = create_app(Shelf(tmp_path, Iris()))
+async def test_before_the_first_snapshot_health_is_unavailable(tmp_path: Path) -> None:
+    app = create_app(QueryService(tmp_path, Iris()))
 
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test") as client:
         health = await client.get("/health")

@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from publisher.app import SiteOptions, create_app
-from publisher.errors import Busy, Spent
+from publisher.errors import QuotaExceeded, StoreBusy
 from publisher.portal.source_preview import MOST_PREVIEWS, WINDOW, PreviewOutcome, PreviewRunner, RecordPreview, parse_outcome
 from publisher.portal.source_wizard import from_query, source_toml
 from stocktake import Settings, preview_runner
@@ -44,14 +44,14 @@ def bench(answer: object = ANSWER, **more) -> PreviewRunner:
     return PreviewRunner((sys.executable, "-c", ECHO, orjson.dumps(answer).decode()), {}, **more)
 
 
-def visitor(shelf, trial: PreviewRunner | None) -> httpx.AsyncClient:
+def visitor(service, trial: PreviewRunner | None) -> httpx.AsyncClient:
     return httpx.AsyncClient(
-        transport=httpx.ASGITransport(app=create_app(shelf, site=SiteOptions(preview_runner=trial))), base_url="http://stocktake.test"
+        transport=httpx.ASGITransport(app=create_app(service, site=SiteOptions(preview_runner=trial))), base_url="http://stocktake.test"
     )
 
 
-async def test_a_dry_run_shows_the_verdict_on_each_record(shelf):
-    async with visitor(shelf, bench()) as client:
+async def test_a_dry_run_shows_the_verdict_on_each_record(service):
+    async with visitor(service, bench()) as client:
         page = await client.post("/join", data=TOLD, headers={"Accept-Language": "fr"})
 
     assert page.status_code == 200
@@ -63,17 +63,17 @@ async def test_a_dry_run_shows_the_verdict_on_each_record(shelf):
 @pytest.mark.parametrize(
     ("kind", "text"), [("refused", "not on the public internet"), ("late", "too long"), ("card", "has errors"), ("x", "test failed")]
 )
-async def test_trouble_is_told_by_its_kind_and_a_private_address_is_not_told_at_all(shelf, kind, text):
+async def test_trouble_is_told_by_its_kind_and_a_private_address_is_not_told_at_all(service, kind, text):
     trouble = {**ANSWER, "verdicts": [], "kind": kind, "fault": "host is at 10.1.2.3"}
-    async with visitor(shelf, bench(trouble)) as client:
+    async with visitor(service, bench(trouble)) as client:
         page = await client.post("/join", data=TOLD)
 
     assert text in page.text
     assert ("10.1.2.3" in page.text) == (kind != "refused")
 
 
-async def test_a_form_that_is_not_whole_is_shown_again_and_nobody_is_asked(shelf):
-    async with visitor(shelf, PreviewRunner(("/nowhere",), {})) as client:
+async def test_a_form_that_is_not_whole_is_shown_again_and_nobody_is_asked(service):
+    async with visitor(service, PreviewRunner(("/nowhere",), {})) as client:
         page = await client.post("/join", data={**TOLD, "options": "page = [1,"})
 
     assert page.status_code == 200
@@ -85,16 +85,16 @@ async def test_a_form_that_is_not_whole_is_shown_again_and_nobody_is_asked(shelf
     ("headers", "status"),
     [({"Sec-Fetch-Site": "cross-site"}, 403), ({"Content-Type": "text/plain"}, 415), ({"Content-Length": "70000"}, 413)],
 )
-async def test_what_is_no_form_of_ours_is_refused(shelf, headers, status):
-    async with visitor(shelf, bench()) as client:
+async def test_what_is_no_form_of_ours_is_refused(service, headers, status):
+    async with visitor(service, bench()) as client:
         body = b"x=" + b"y" * 69_998 if status == 413 else b"kind=json"
         answer = await client.post("/join", content=body, headers={"Content-Type": "application/x-www-form-urlencoded", **headers})
 
     assert answer.status_code == status
 
 
-async def test_a_host_without_a_bench_writes_the_card_alone(shelf):
-    async with visitor(shelf, None) as client:
+async def test_a_host_without_a_bench_writes_the_card_alone(service):
+    async with visitor(service, None) as client:
         page = await client.post("/join", data=TOLD)
 
     assert "stocktake sources preview" in page.text
@@ -107,7 +107,7 @@ async def test_one_card_is_tried_at_a_time():
     async with asyncio.TaskGroup() as group:
         first = group.create_task(slow.run("", "a"))
         await asyncio.sleep(0)
-        with pytest.raises(Busy):
+        with pytest.raises(StoreBusy):
             await slow.run("", "b")
 
     assert first.result().kind == "broken"
@@ -119,7 +119,7 @@ async def test_a_client_has_so_many_tries_in_a_window_and_then_again():
     for _ in range(MOST_PREVIEWS):
         await it.run("", "a")
 
-    with pytest.raises(Spent) as spent:
+    with pytest.raises(QuotaExceeded) as spent:
         await it.run("", "a")
     assert (await it.run("", "b")).claimed == 1200
     now[0] = WINDOW

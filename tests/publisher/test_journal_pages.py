@@ -15,7 +15,7 @@ from pyoxigraph import RdfFormat, parse
 
 from journal.journal import Journal
 from publisher.releases.dump import canonical_quads
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 
 IRIS = Iris()
@@ -30,14 +30,14 @@ LC_ALL=C sort
 
 
 @pytest.fixture
-def shelf(world: Path) -> Shelf:
-    """Give a shelf that is not opened: the journal needs none."""
-    return Shelf(world, IRIS, follow=False)
+def service(world: Path) -> QueryService:
+    """Give a store that is not opened: the journal needs none."""
+    return QueryService(world, IRIS, follow=False)
 
 
 @pytest.fixture
 def client(inside: httpx.AsyncClient) -> httpx.AsyncClient:
-    """Give a client of the app over that shelf: whatever the store, the journal answers."""
+    """Give a client of the app over that store: whatever the store, the journal answers."""
     return inside
 
 
@@ -212,8 +212,8 @@ async def test_a_page_that_is_none_is_a_bad_request(client: httpx.AsyncClient, p
     assert (await client.get("/journal/", params=params)).status_code == 400
 
 
-async def test_an_empty_journal_has_a_head_too(shelf: Shelf, client: httpx.AsyncClient, tmp_path: Path) -> None:
-    shelf.journal = Journal(tmp_path / "empty")
+async def test_an_empty_journal_has_a_head_too(service: QueryService, client: httpx.AsyncClient, tmp_path: Path) -> None:
+    service.journal = Journal(tmp_path / "empty")
 
     head, listed = await client.get("/journal/head"), await client.get("/journal/")
 

@@ -15,7 +15,7 @@ from waiting import wait_until_async
 
 from journal.journal import Journal
 from publisher.app import create_app
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 from publisher.store.workers.pool import Limits
 from vocab.iris import Iris
 
@@ -39,11 +39,11 @@ async def serving(data: Path, limits: Limits) -> AsyncIterator[httpx.AsyncClient
     """Serve three thousand statements with two readers."""
     rows = (f'A <https://x.org/s{n}> <https://x.org/p> "{n}" <https://x.org/g> .' for n in range(3_000))
     Journal(data / "journal").append(rows, run="r", time=WHEN)
-    shelf = Shelf(data, Iris(), limits, readers=2)
-    running = Quiet(uvicorn.Config(create_app(shelf), port=0, log_level="critical", lifespan="on"))
+    service = QueryService(data, Iris(), limits, readers=2)
+    running = Quiet(uvicorn.Config(create_app(service), port=0, log_level="critical", lifespan="on"))
     task = asyncio.create_task(running.serve())
     await wait_until_async(lambda: running.started or task.done(), "the server to start", pause=0.01)
-    await shelf.level()
+    await service.wait_until_current()
     port = running.servers[0].sockets[0].getsockname()[1]
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=240) as client:
         yield client

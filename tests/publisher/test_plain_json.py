@@ -14,7 +14,7 @@ from publisher.formats import GRAPHS
 from publisher.linked_data.jsonld_context import CLASSES, FRAMES, TERMS, jsonld_context, jsonld_frame
 from publisher.linked_data.plain_json import plain_json
 from publisher.rdf.results import Term
-from publisher.store.descriptions import Description, Statement, spaces, write
+from publisher.store.descriptions import Description, Statement, namespaces, serialize_description
 from vocab.iris import Iris
 from vocab.terms import DCT, RDF, SCHEMA, XSD
 
@@ -55,7 +55,7 @@ def triples(told: object) -> set[str]:
 
 
 def described(*statements: tuple[str, Term]) -> Description:
-    return Description(THING, tuple(Statement(THING, name, value) for name, value in statements), {}, spaces(IRIS))
+    return Description(THING, tuple(Statement(THING, name, value) for name, value in statements), {}, namespaces(IRIS))
 
 
 def typed(value: str, kind: str) -> Term:
@@ -142,12 +142,12 @@ def test_a_value_of_any_kind_keeps_what_it_says(name: str, value: Term) -> None:
 
     told = jsonld.json.loads(plain_json(it, IRIS))
 
-    assert triples(told) == {str(quad.triple) for quad in parse(write(it, GRAPHS["nt"]), RdfFormat.N_TRIPLES)}
+    assert triples(told) == {str(quad.triple) for quad in parse(serialize_description(it, GRAPHS["nt"]), RdfFormat.N_TRIPLES)}
 
 
 def test_what_hangs_on_nothing_is_included() -> None:
     apart = Statement("https://example.org/apart", f"{DCT}title", Term("Apart", "literal", "en"))
-    it = Description(THING, (Statement(THING, f"{DCT}title", Term("Thing", "literal", "en")), apart), {}, spaces(IRIS))
+    it = Description(THING, (Statement(THING, f"{DCT}title", Term("Thing", "literal", "en")), apart), {}, namespaces(IRIS))
 
     told = jsonld.json.loads(plain_json(it, IRIS))
 
@@ -158,7 +158,7 @@ def test_what_hangs_on_nothing_is_included() -> None:
 def test_two_things_that_point_at_each_other_are_told_once_each() -> None:
     other = IRIS.thing("organization", "demo", "o")
     back = Statement(other, f"{DCT}publisher", Term(THING))
-    it = Description(THING, (Statement(THING, f"{DCT}publisher", Term(other)), back), {}, spaces(IRIS))
+    it = Description(THING, (Statement(THING, f"{DCT}publisher", Term(other)), back), {}, namespaces(IRIS))
 
     told = jsonld.json.loads(plain_json(it, IRIS))
 

@@ -1,4 +1,4 @@
-"""The pool: readers come back, are replaced, follow the generation, and do not multiply."""
+"""The pool: readers come back, are replaced, follow the snapshot, and do not multiply."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from processes import children
 from waiting import wait_until_async
 
 from journal.journal import Journal
-from publisher.errors import Broken, MemoryLimit, NotReady, PublisherError, SyntaxFault
+from publisher.errors import MemoryLimit, NotReady, PublisherError, QuerySyntaxError, StoreFailure
 from publisher.store.follower import Follower
 from publisher.store.workers.pool import Limits, Pool
-from publisher.store.workers.query_request import Question
+from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.worker import Worker
 
 WHEN = datetime(2026, 1, 2, tzinfo=UTC)
-COUNT = Question("SELECT (COUNT(*) AS ?n) { ?s ?p ?o }", table="csv")
+COUNT = QueryRequest("SELECT (COUNT(*) AS ?n) { ?s ?p ?o }", table="csv")
 
 
-def generation(data: Path, number: int) -> str:
+def snapshot(data: Path, number: int) -> str:
     Journal(data / "journal").append([f'A <https://x.org/s> <https://x.org/p> "{number}" <https://x.org/g> .'], run="r", time=WHEN)
-    following = Follower(Journal(data / "journal"), data / "shelf", data / "status.nq", "https://x.org/status")
+    following = Follower(Journal(data / "journal"), data / "store", data / "status.nq", "https://x.org/status")
     shown = following.step()
     following.close()
     assert shown is not None
@@ -40,7 +40,7 @@ async def pool() -> AsyncIterator[Pool]:
     await opened.close()
 
 
-async def text(pool: Pool, question: Question = COUNT) -> str:
+async def text(pool: Pool, question: QueryRequest = COUNT) -> str:
     answer = await pool.ask(question)
     try:
         return b"".join([chunk async for chunk in answer.chunks()]).decode()
@@ -86,48 +86,48 @@ async def test_who_gives_up_while_a_reader_is_stopped_leaves_no_process_behind(s
     assert worker.process.returncode is not None
 
 
-async def test_before_the_first_generation_nothing_is_answered(pool: Pool) -> None:
+async def test_before_the_first_snapshot_nothing_is_answered(pool: Pool) -> None:
     with pytest.raises(NotReady):
         await pool.ask(COUNT)
 
 
-async def test_a_new_generation_is_answered_from_at_once(pool: Pool, tmp_path: Path) -> None:
-    await pool.show(generation(tmp_path, 1))
+async def test_a_new_snapshot_is_answered_from_at_once(pool: Pool, tmp_path: Path) -> None:
+    await pool.show(snapshot(tmp_path, 1))
     before = await text(pool)
 
-    await pool.show(generation(tmp_path, 2))
+    await pool.show(snapshot(tmp_path, 2))
     after = await text(pool)
 
     assert (before.split(), after.split()) == (["n", "1"], ["n", "2"])
 
 
-async def test_readers_do_not_multiply_when_generations_change_under_load(pool: Pool, tmp_path: Path) -> None:
-    await pool.show(generation(tmp_path, 1))
+async def test_readers_do_not_multiply_when_snapshots_change_under_load(pool: Pool, tmp_path: Path) -> None:
+    await pool.show(snapshot(tmp_path, 1))
 
     for number in range(2, 6):
-        path = generation(tmp_path, number)
+        path = snapshot(tmp_path, number)
         await asyncio.gather(pool.show(path), *(text(pool) for _ in range(6)))
     await all_settled(pool)
     await text(pool)
     await all_settled(pool)
 
     assert len(readers(pool)) <= 3 + pool.limits.slow
-    assert {worker.generation for worker in pool._idle} == {pool.generation}
+    assert {worker.snapshot for worker in pool._idle} == {pool.snapshot}
 
 
 async def test_a_wrong_query_leaves_its_reader_at_work(pool: Pool, tmp_path: Path) -> None:
-    await pool.show(generation(tmp_path, 1))
+    await pool.show(snapshot(tmp_path, 1))
     before = readers(pool)
 
     for _ in range(5):
-        with pytest.raises(SyntaxFault):
-            await pool.ask(Question("SELECT"))
+        with pytest.raises(QuerySyntaxError):
+            await pool.ask(QueryRequest("SELECT"))
 
     assert readers(pool) == before
 
 
 async def test_a_reader_that_was_killed_is_replaced(pool: Pool, tmp_path: Path) -> None:
-    await pool.show(generation(tmp_path, 1))
+    await pool.show(snapshot(tmp_path, 1))
     for reader in readers(pool):
         os.kill(reader, signal.SIGKILL)
 
@@ -135,7 +135,7 @@ async def test_a_reader_that_was_killed_is_replaced(pool: Pool, tmp_path: Path) 
     for _ in range(6):
         try:
             answers.append(await text(pool))
-        except (MemoryLimit, Broken):
+        except (MemoryLimit, StoreFailure):
             answers.append("lost")  # its end had not been heard of yet
 
     assert answers[-1].split() == ["n", "1"]
@@ -143,7 +143,7 @@ async def test_a_reader_that_was_killed_is_replaced(pool: Pool, tmp_path: Path) 
 
 
 async def test_an_answer_that_is_not_read_to_its_end_ends_its_reader(pool: Pool, tmp_path: Path) -> None:
-    await pool.show(generation(tmp_path, 1))
+    await pool.show(snapshot(tmp_path, 1))
     before = readers(pool)
 
     answer = await pool.ask(COUNT)
@@ -155,15 +155,15 @@ async def test_an_answer_that_is_not_read_to_its_end_ends_its_reader(pool: Pool,
 
 
 async def test_a_reader_opens_no_socket(pool: Pool, tmp_path: Path) -> None:
-    await pool.show(generation(tmp_path, 1))
+    await pool.show(snapshot(tmp_path, 1))
 
     with pytest.raises(PublisherError, match="Permission denied"):
-        await pool.ask(Question("SELECT * { SERVICE <http://127.0.0.1:8099/> { ?s ?p ?o } }"))
+        await pool.ask(QueryRequest("SELECT * { SERVICE <http://127.0.0.1:8099/> { ?s ?p ?o } }"))
 
 
 async def test_askers_that_leave_while_a_reader_starts_leave_nothing_behind(tmp_path: Path) -> None:
     pool = Pool(1, Limits(seconds=240, wait=240), spares=0)
-    pool.generation = generation(tmp_path, 1)
+    pool.snapshot = snapshot(tmp_path, 1)
 
     for _ in range(3):
         asking = asyncio.create_task(pool.ask(COUNT))
@@ -178,7 +178,7 @@ async def test_askers_that_leave_while_a_reader_starts_leave_nothing_behind(tmp_
 
 
 async def test_who_asks_when_all_is_closed_starts_no_reader(pool: Pool, tmp_path: Path) -> None:
-    await pool.show(generation(tmp_path, 1))
+    await pool.show(snapshot(tmp_path, 1))
     await pool.close()
 
     with pytest.raises(NotReady):

@@ -23,7 +23,7 @@ from publisher.releases import retention
 from publisher.releases.builder import build_lock, build_release
 from publisher.releases.dump import canonical_quads
 from publisher.releases.signature import load_key
-from publisher.store.releases.manifest import listed, newest, numbers, read
+from publisher.store.releases.manifest import list_releases, newest_release, read_manifest, release_numbers
 from stocktake import app
 from vocab.iris import Iris
 
@@ -109,7 +109,7 @@ def test_the_status_graph_is_in_no_file(released: Path) -> None:
 
 def test_the_manifest_tells_bytes_and_sums_of_all_files(released: Path) -> None:
     folder = released / "releases/1"
-    release = read(folder)
+    release = read_manifest(folder)
 
     sums = {path.name: (path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest()) for path in folder.iterdir()}
 
@@ -123,7 +123,7 @@ def test_the_sums_are_checked_by_a_tool_of_the_system(released: Path) -> None:
     done = subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=released / "releases/1", capture_output=True, text=True)
 
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count(": OK") == len(read(released / "releases/1").files)
+    assert done.stdout.count(": OK") == len(read_manifest(released / "releases/1").files)
 
 
 def test_a_release_made_twice_has_the_same_bytes(world: Path, released: Path, tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_an_unchanged_journal_is_not_released_again(small: Path) -> None:
     with pytest.raises(ReleaseError, match=r"release 1 of 2026-04-01 is up to date .journal entry 1.: nothing has changed since"):
         build_release(data, IRIS, NOW)
 
-    assert numbers(data / "releases") == [1]
+    assert release_numbers(data / "releases") == [1]
 
 
 def test_an_empty_journal_is_not_released(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_numbers_have_no_gaps_and_each_release_names_the_one_before(small: Path)
         move_on(data, number)
         build_release(data, IRIS, NOW)
 
-    told = [(it.number, it.previous, it.position) for it in listed(data / "releases")]
+    told = [(it.number, it.previous, it.position) for it in list_releases(data / "releases")]
 
     assert told == [(3, 2, 4), (2, 1, 3), (1, None, 2)]
 
@@ -174,7 +174,7 @@ def test_killed_at_any_stage_it_is_not_there_and_the_next_has_its_number(small: 
     line = [sys.executable, "-c", _KILLED, str(small), stage]
 
     killed = subprocess.run(line, check=False, env=os.environ | {"PYTHONPATH": str(ROOT)})
-    there = newest(small / "releases")
+    there = newest_release(small / "releases")
     made = build_release(small, IRIS, NOW)
 
     assert killed.returncode == -signal.SIGKILL
@@ -194,8 +194,8 @@ def test_of_older_releases_the_manifest_stays(small: Path) -> None:
 
     assert [it.number for it in removed] == [1]
     assert [path.name for path in (data / "releases/1").iterdir()] == ["release.json"]
-    assert read(data / "releases/1").withdrawn == "2026-04-01T06:00:00Z"
-    assert [it.withdrawn for it in listed(data / "releases")][:2] == [None, None]
+    assert read_manifest(data / "releases/1").withdrawn == "2026-04-01T06:00:00Z"
+    assert [it.withdrawn for it in list_releases(data / "releases")][:2] == [None, None]
 
 
 def test_a_removal_that_was_broken_off_is_ended_by_the_next(small: Path) -> None:

@@ -17,7 +17,7 @@ from journal.journal import Journal
 from publisher.errors import ReleaseError
 from publisher.releases.builder import build_release
 from publisher.releases.schedule import attempt, overdue
-from publisher.store.releases.manifest import Release, newest, numbers
+from publisher.store.releases.manifest import Release, newest_release, release_numbers
 from stocktake import app
 from vocab.iris import Iris
 
@@ -69,8 +69,8 @@ def test_what_was_due_is_made_up_for_once_and_the_process_ends_when_asked(tmp_pa
     code = process.stop()
 
     assert "release 2 of journal entry 2" in told
-    assert (code, numbers(tmp_path / "releases")) == (0, [1, 2])
-    last = newest(tmp_path / "releases")
+    assert (code, release_numbers(tmp_path / "releases")) == (0, [1, 2])
+    last = newest_release(tmp_path / "releases")
     assert last is not None
     assert before <= datetime.fromisoformat(last.issued) <= datetime.now(UTC)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pyoxigraph import Literal, NamedNode, RdfFormat, Triple, parse
 
-from publisher.rdf.ntriples_terms import split, value
+from publisher.rdf.ntriples_terms import parse_term, split_triple
 from publisher.releases.export_passes import stream_in_chunks
 from publisher.releases.sorting import Sorter
 from publisher.releases.writers import TEXT_FORMATS
@@ -31,7 +31,7 @@ def test_every_term_survives_every_form(form: str) -> None:
     row = TEXT_FORMATS[form]
 
     lines = sorted(str(it).encode() for it in triples)
-    text = row.head("") + row.subject(lines, [split(it) for it in lines]) + row.tail
+    text = row.head("") + row.subject(lines, [split_triple(it) for it in lines]) + row.tail
     read = {quad.triple for quad in parse(text, {"nt": RdfFormat.N_TRIPLES, "ttl": RdfFormat.TURTLE, "jsonld": RdfFormat.JSON_LD}[form])}
 
     assert read == set(triples)
@@ -41,7 +41,7 @@ def test_every_term_survives_every_form(form: str) -> None:
 def test_a_term_is_read_as_the_engine_reads_it(term: bytes) -> None:
     (quad,) = parse(b"<https://x.org/s> <https://x.org/p> " + term + b" .", RdfFormat.N_TRIPLES)
 
-    it = value(split(b"<https://x.org/s> <https://x.org/p> " + term)[2])
+    it = parse_term(split_triple(b"<https://x.org/s> <https://x.org/p> " + term)[2])
 
     known = quad.object
     assert it.text == known.value

@@ -19,9 +19,9 @@ from journal.journal import Journal
 from publisher.app import create_app
 from publisher.releases import retention
 from publisher.releases.builder import build_release
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 from publisher.store.releases import release_stores
-from publisher.store.releases.manifest import listed
+from publisher.store.releases.manifest import list_releases
 from publisher.store.workers.pool import Limits
 from vocab.iris import Iris
 
@@ -53,20 +53,20 @@ def released(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-async def shelf(released: Path) -> AsyncIterator[Shelf]:
-    async with Shelf(released, IRIS, Limits(seconds=240, wait=240), readers=2) as opened:
-        await opened.level()
+async def service(released: Path) -> AsyncIterator[QueryService]:
+    async with QueryService(released, IRIS, Limits(seconds=240, wait=240), readers=2) as opened:
+        await opened.wait_until_current()
         yield opened
 
 
 @pytest.fixture
-async def client(shelf: Shelf) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(shelf)), base_url="http://stocktake.test") as opened:
+async def client(service: QueryService) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(service)), base_url="http://stocktake.test") as opened:
         yield opened
 
 
 async def pinned(client: httpx.AsyncClient, number: int, query: str = ALL, **headers: str) -> httpx.Response:
-    """Ask a release; while it is put on the shelf, ask again."""
+    """Ask a release; while it is loaded for queries, ask again."""
     while True:
         params = {"query": query, "format": "tsv", "release": str(number)}
         if (answer := await client.get("/sparql", params=params, headers=headers)).status_code != 503:
@@ -190,18 +190,18 @@ async def test_a_query_of_a_release_gives_what_was_published_then(client: httpx.
 
 async def test_a_citation_is_answered_in_the_same_bytes_after_the_data_has_moved_on(released: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
-    shutil.copytree(released, data, ignore=shutil.ignore_patterns("shelf"))
+    shutil.copytree(released, data, ignore=shutil.ignore_patterns("store"))
 
     async def answered() -> httpx.Response:
-        async with Shelf(data, IRIS, Limits(seconds=240, wait=240), readers=2) as shelf:
-            await shelf.level()
-            transport = httpx.ASGITransport(app=create_app(shelf))
+        async with QueryService(data, IRIS, Limits(seconds=240, wait=240), readers=2) as service:
+            await service.wait_until_current()
+            transport = httpx.ASGITransport(app=create_app(service))
             async with httpx.AsyncClient(transport=transport, base_url="http://stocktake.test") as client:
                 return await pinned(client, 3)
 
     first = await answered()
     move_on(data, 10)
-    shutil.rmtree(data / "shelf")  # its store is lost, and made again from the release's own file
+    shutil.rmtree(data / "store")  # its store is lost, and made again from the release's own file
     again = await answered()
 
     assert first.content.count(b"\n") > 1000
@@ -217,22 +217,22 @@ async def test_who_holds_a_releases_answer_is_told_that_it_never_changes(client:
     assert (again.status_code, again.content) == (304, b"")
 
 
-async def test_the_store_is_kept_from_the_generation_that_showed_the_release(
-    shelf: Shelf, client: httpx.AsyncClient, released: Path
+async def test_the_store_is_kept_from_the_snapshot_that_showed_the_release(
+    service: QueryService, client: httpx.AsyncClient, released: Path
 ) -> None:
     query = f"SELECT * {{ GRAPH <{IRIS.status}> {{ ?s ?p ?o }} }}"
     made = build_release(released, IRIS, NOW)
 
-    kept = release_stores.keep(released, made, IRIS)
+    kept = release_stores.keep_current(released, made, IRIS)
     there = await pinned(client, made.number, COUNT)
     status = await pinned(client, made.number, query)
 
     assert kept
     assert int(there.text.split()[1]) > 1000
     assert status.text.count("\n") == 1  # the head alone
-    assert json.loads((release_stores.folder_of(released, made.number) / "about.json").read_text())["position"] == made.position
+    assert json.loads((release_stores.store_folder(released, made.number) / "about.json").read_text())["position"] == made.position
     shutil.rmtree(released / "releases" / str(made.number))
-    release_stores.sweep(released, (it.number for it in listed(released / "releases")))
+    release_stores.remove_stores(released, (it.number for it in list_releases(released / "releases")))
 
 
 @pytest.mark.parametrize(("number", "status"), [("99", 404), ("x", 400), ("0", 404), ("-1", 400)])

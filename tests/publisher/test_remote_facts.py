@@ -35,7 +35,7 @@ class Endpoint:
     def ask(self, query: str, accept: str) -> Answer:
         self.asked += 1
         if query.count("<http://graph.example/") > self.most:
-            raise Refused("Broken", "the store gives only a part of the rows")
+            raise Refused("StoreFailure", "the store gives only a part of the rows")
         told = self.store.query(query).serialize(format=QueryResultsFormat.JSON)
         assert told
         return Answer(told)

@@ -13,13 +13,13 @@ from pyoxigraph import QuerySolutions, Store
 from typer.testing import CliRunner
 
 from publisher.app import create_app
-from publisher.errors import NoRelease, ReportError
+from publisher.errors import ReleaseNotFound, ReportError
 from publisher.portal.report.builder import Report, build_report, list_reports
 from publisher.releases import builder
 from publisher.releases.release_tables import rows_folder, tables_folder
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 from publisher.store.releases import release_stores
-from publisher.store.releases.manifest import one
+from publisher.store.releases.manifest import get_release
 from stocktake import app
 from vocab.iris import Iris
 
@@ -42,10 +42,10 @@ def report(data: Path) -> Report:
 
 @pytest.fixture(scope="module")
 def store(data: Path, report: Report) -> Store:
-    it = one(data / "releases", report.release)
+    it = get_release(data / "releases", report.release)
     assert it is not None
-    release_stores.make(data, it)
-    shelved = release_stores.shelved(data, it)
+    release_stores.create_store(data, it)
+    shelved = release_stores.find_store(data, it)
     assert shelved is not None
     return Store.read_only(str(Path(shelved.path) / "store"))
 
@@ -69,7 +69,7 @@ def test_a_report_has_pages_a_print_and_numbers_with_their_sums(data, report):
 
 def test_made_again_of_the_same_release_it_is_the_same_bytes(data, report):
     before = files(data, report.name)
-    shutil.rmtree(data / "shelf", ignore_errors=True)  # so that its tables are made anew, of its N-Quads
+    shutil.rmtree(data / "store", ignore_errors=True)  # so that its tables are made anew, of its N-Quads
 
     build_report(data, IRIS, 1, "en", {})
 
@@ -90,7 +90,7 @@ def test_each_number_is_the_answer_to_its_query(data, report, store, key):
 
 
 def test_the_rows_that_a_cut_gathered_become_tables_that_are_kept(data, report):
-    held = data / "shelf" / "releases"
+    held = data / "store" / "releases"
 
     assert not rows_folder(data, report.release).exists()
     kept = {path.name for path in tables_folder(data, report.release).iterdir()}
@@ -107,7 +107,7 @@ def test_a_release_stands_where_its_report_cannot_be_written(data, tmp_path):
 
     assert done.exit_code == 0
     assert "the report of release 1 was not made" in " ".join(done.stderr.split())
-    assert one(tmp_path / "releases", 1) is not None
+    assert get_release(tmp_path / "releases", 1) is not None
 
 
 def test_a_release_is_followed_by_its_report(data, tmp_path):
@@ -161,7 +161,7 @@ def test_a_narrowed_report_tells_only_of_what_it_is_narrowed_to(data, store, cho
         (1, "fr", {"country": "Atlantis"}, ReportError, "its ISO code or its name, such as 404, KE or Kenya"),
         (1, "en", {"year": "12"}, ReportError, "give a year of four digits"),
         (1, "tlh", {}, ReportError, "choose one of en, ar, zh, fr, ru, es"),
-        (9, "en", {}, NoRelease, "there is no release 9"),
+        (9, "en", {}, ReleaseNotFound, "there is no release 9"),
     ],
 )
 def test_what_cannot_be_made_says_what_can(data, number, language, chosen, kind, message):
@@ -184,7 +184,7 @@ def test_the_command_names_the_files_that_it_wrote(data):
 
 
 async def test_reports_are_listed_and_served(data, report):
-    site = create_app(Shelf(data, IRIS))
+    site = create_app(QueryService(data, IRIS))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(site), base_url="http://x", follow_redirects=True) as client:
         page = await client.get("/reports/", headers={"Accept": "text/html"})
         rows = await client.get("/reports/", headers={"Accept": "application/json"})

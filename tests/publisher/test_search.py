@@ -16,7 +16,7 @@ SCRIPT = '<script src="/static/suggest.js" defer></script>'  # the only one that
 SPACE = "PREFIX text: <http://jena.apache.org/text#> "
 
 
-# One shelf for all: they only read it, and to open it takes longer than to ask.
+# One store for all: they only read it, and to open it takes longer than to ask.
 async def found(client: httpx.AsyncClient, **given: str) -> dict:
     answer = await client.get("/search", params={"format": "json", **given})
     assert answer.status_code == 200, answer.text

@@ -17,7 +17,7 @@ from publisher.limits import Limits
 from publisher.sparql.description import FUNCTIONS, LATERAL, PROPERTIES
 from publisher.sparql.protocol import MAX_QUERY_BYTES
 from publisher.store.apply import apply
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 from vocab.iris import BASE, Iris
 
 SD = "http://www.w3.org/ns/sparql-service-description#"
@@ -31,9 +31,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def client(world: Path) -> AsyncIterator[httpx.AsyncClient]:
-    async with Shelf(world, Iris(), LIMITS, readers=1) as shelf:
-        await shelf.level()
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(shelf)), base_url="http://test") as opened:
+    async with QueryService(world, Iris(), LIMITS, readers=1) as service:
+        await service.wait_until_current()
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(service)), base_url="http://test") as opened:
             yield opened
 
 
@@ -138,9 +138,9 @@ async def test_the_limits_are_those_that_hold(told: Store) -> None:
 
 
 async def test_a_budget_that_is_not_set_is_not_told(world: Path) -> None:
-    async with Shelf(world, Iris(), Limits(budget=0), readers=1) as shelf:
-        await shelf.level()
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(shelf)), base_url="http://test") as client:
+    async with QueryService(world, Iris(), Limits(budget=0), readers=1) as service:
+        await service.wait_until_current()
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(service)), base_url="http://test") as client:
             answer = await client.get("/sparql", headers={"Accept": "application/n-triples"})
 
     assert "queryBudget" not in answer.text

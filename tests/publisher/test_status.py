@@ -16,7 +16,7 @@ from pyoxigraph import NamedNode
 from journal.journal import Journal
 from publisher.app import create_app
 from publisher.store.follower import Follower
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 from publisher.store.workers.pool import Limits
 from vocab.describe import quads
 from vocab.freshness import FreshnessInputs
@@ -67,9 +67,9 @@ def data(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 async def client(data: Path) -> AsyncIterator[httpx.AsyncClient]:
-    async with Shelf(data, IRIS, Limits(seconds=240, wait=240), readers=1) as shelf:
-        await shelf.level()
-        transport = httpx.ASGITransport(app=create_app(shelf))
+    async with QueryService(data, IRIS, Limits(seconds=240, wait=240), readers=1) as service:
+        await service.wait_until_current()
+        transport = httpx.ASGITransport(app=create_app(service))
         async with httpx.AsyncClient(transport=transport, base_url="http://stocktake.test") as opened:
             yield opened
 
@@ -114,9 +114,9 @@ async def test_a_store_that_holds_other_than_its_account_says_is_told(data: Path
     wrong = describe_run(account("demo.5", "committed", quads_after=7), IRIS)
     Journal(tmp_path / "journal").append([f"A {quad}" for quad in quads(wrong, IRIS.run("demo.5"))], run="demo.5", time=NOW)
 
-    async with Shelf(tmp_path, IRIS, Limits(seconds=240, wait=240), readers=1) as shelf:
-        await shelf.level()
-        transport = httpx.ASGITransport(app=create_app(shelf))
+    async with QueryService(tmp_path, IRIS, Limits(seconds=240, wait=240), readers=1) as service:
+        await service.wait_until_current()
+        transport = httpx.ASGITransport(app=create_app(service))
         async with httpx.AsyncClient(transport=transport, base_url="http://stocktake.test") as client:
             store = (await client.get("/status.json")).json()["store"]
             page = await client.get("/status", headers=HTML)
@@ -211,7 +211,7 @@ def follower(tmp_path: Path, clock: Clock) -> Iterator[Follower]:
     marks = FreshnessInputs(success=NOW, late_from=NOW + 2 * DAY)
     lines = quads(describe_source_statuses([SourceStatus("demo", NOW, NOW, "committed", 1, None, marks)], IRIS, NOW), IRIS.status)
     (tmp_path / "status.nq").write_text("".join(f"{line}\n" for line in lines))
-    with closing(Follower(journal, tmp_path / "shelf", tmp_path / "status.nq", IRIS.status, clock)) as opened:
+    with closing(Follower(journal, tmp_path / "store", tmp_path / "status.nq", IRIS.status, clock)) as opened:
         yield opened
 
 
@@ -236,7 +236,7 @@ def test_the_store_turns_a_source_late_at_its_instant_though_no_file_changed(fol
     assert turned is not None
 
 
-def test_a_status_file_that_is_written_anew_with_the_same_makes_no_generation(follower: Follower, tmp_path: Path) -> None:
+def test_a_status_file_that_is_written_anew_with_the_same_makes_no_snapshot(follower: Follower, tmp_path: Path) -> None:
     follower.step()
     text = (tmp_path / "status.nq").read_bytes()
     (tmp_path / "status.part").write_bytes(text)

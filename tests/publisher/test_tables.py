@@ -16,8 +16,8 @@ from publisher.facets.queries import LAST, FacetIndex, open_facet_index
 from publisher.facets.sort_keys import KEYS
 from publisher.limits import Limits
 from publisher.sparql.rewriting import await_indexes
-from publisher.store.query_service import Shelf
-from publisher.store.workers.query_request import Question
+from publisher.store.query_service import QueryService
+from publisher.store.workers.query_request import QueryRequest
 from vocab.initiative import Basis
 from vocab.iris import Iris
 
@@ -44,21 +44,21 @@ WISHES = {
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shelf(world: Path) -> AsyncIterator[Shelf]:
-    async with Shelf(world, IRIS, Limits(seconds=240, wait=240), readers=2) as opened:
-        await await_indexes(opened, Question("PREFIX text: <http://jena.apache.org/text#>"))
+async def service(world: Path) -> AsyncIterator[QueryService]:
+    async with QueryService(world, IRIS, Limits(seconds=240, wait=240), readers=2) as opened:
+        await await_indexes(opened, QueryRequest("PREFIX text: <http://jena.apache.org/text#>"))
         yield opened
 
 
 @pytest.fixture
-def tables(shelf: Shelf) -> FacetIndex:
-    found = open_facet_index(shelf.current.path)
+def tables(service: QueryService) -> FacetIndex:
+    found = open_facet_index(service.current.path)
     assert found is not None
     return found
 
 
-async def told(shelf: Shelf, query: str, *names: str) -> dict:
-    rows = await shelf.rows(query)
+async def told(service: QueryService, query: str, *names: str) -> dict:
+    rows = await service.rows(query)
     return {tuple(code(name, row[name].value) for name in names): int(row["things"].value) for row in rows}
 
 
@@ -67,33 +67,33 @@ def code(name: str, value: str) -> str:
 
 
 @pytest.mark.parametrize("wish", WISHES)
-async def test_a_total_is_that_of_its_query(shelf, tables, wish):
+async def test_a_total_is_that_of_its_query(service, tables, wish):
     it = WISHES[wish]
 
-    assert tables.total(it) == (await told(shelf, asking.total(it, IRIS)))[()]
+    assert tables.total(it) == (await told(service, asking.total(it, IRIS)))[()]
 
 
 @pytest.mark.parametrize("wish", WISHES)
-async def test_the_counts_of_every_facet_are_those_of_their_queries(shelf, tables, wish):
+async def test_the_counts_of_every_facet_are_those_of_their_queries(service, tables, wish):
     it = WISHES[wish]
 
     counted = tables.counts(it)
 
     for facet in FACETS:
-        asked = await told(shelf, asking.counts(it, facet, IRIS), facet)
+        asked = await told(service, asking.counts(it, facet, IRIS), facet)
         assert (facet, {(code,): things for code, things in counted.get(facet, {}).items()}) == (facet, asked)
 
 
 @pytest.mark.parametrize("pair", list(combinations(("line", "goal", "country", "region", "year", "stakeholder"), 2)), ids="-".join)
-async def test_two_facets_at_once_are_counted_as_their_query_counts_them(shelf, tables, pair):
+async def test_two_facets_at_once_are_counted_as_their_query_counts_them(service, tables, pair):
     for it in (make_filter(kind="initiative"), make_filter(*Basis, region="africa")):
-        assert tables.cross(it, *pair) == await told(shelf, asking.cross_tabulate(it, *pair, IRIS), *pair)
+        assert tables.cross(it, *pair) == await told(service, asking.cross_tabulate(it, *pair, IRIS), *pair)
 
 
-async def test_organizations_and_those_that_work_together_are_counted_as_their_queries_count_them(shelf, tables):
+async def test_organizations_and_those_that_work_together_are_counted_as_their_queries_count_them(service, tables):
     for it in (Filter(), make_filter(country="404"), Filter(party=MINISTRY)):
-        asked = await told(shelf, asking.organizations(it, IRIS), "organization")
-        pairs = await told(shelf, asking.partners(it, IRIS), "one", "other")
+        asked = await told(service, asking.organizations(it, IRIS), "organization")
+        pairs = await told(service, asking.partners(it, IRIS), "one", "other")
 
         assert {(who,): things for who, _, things in tables.organizations(it, 100)} == asked
         assert {(one, other): things for one, other, things in tables.partners(it, 100)} == pairs
@@ -101,16 +101,16 @@ async def test_organizations_and_those_that_work_together_are_counted_as_their_q
 
 
 @pytest.mark.parametrize("facet", FACETS)
-async def test_what_is_filled_in_is_counted_as_its_query_counts_it(shelf, tables, facet):
+async def test_what_is_filled_in_is_counted_as_its_query_counts_it(service, tables, facet):
     for it in (make_filter(kind="initiative"), make_filter(*Basis, kind="initiative", country="404")):
         assert {(source,): things for source, things in tables.filled(it, facet).items()} == await told(
-            shelf, asking.coverage_by_source(it, facet, IRIS), "source"
+            service, asking.coverage_by_source(it, facet, IRIS), "source"
         )
 
 
-async def test_a_list_has_the_things_of_its_query(shelf, tables):
+async def test_a_list_has_the_things_of_its_query(service, tables):
     for it in WISHES.values():
-        rows = await shelf.rows(asking.listing(it, IRIS))
+        rows = await service.rows(asking.listing(it, IRIS))
 
         assert sorted(line.iri for line in tables.listed(it, "newest", 1000)) == [row["thing"].value for row in rows]
 

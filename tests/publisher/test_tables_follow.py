@@ -51,12 +51,12 @@ def change(data: Path) -> None:
     Journal(data / "journal").append([*gone, *come], run="run-2", time=CHANGED)
 
 
-def follower(data: Path, shelf: str = "shelf") -> Follower:
-    return Follower(Journal(data / "journal"), data / shelf, data / "status.nq", IRIS.status)
+def follower(data: Path, folder: str = "store") -> Follower:
+    return Follower(Journal(data / "journal"), data / folder, data / "status.nq", IRIS.status)
 
 
 def level(it: Follower) -> str:
-    """Step until nothing is new; give the newest generation's folder."""
+    """Step until nothing is new; give the newest snapshot's folder."""
     made = it.step()
     path = made.path if made else ""
     while (found := it.step()) is not None:
@@ -106,7 +106,7 @@ def test_a_follower_that_was_stopped_at_any_step_goes_on_to_the_same_tables(data
 
 def test_a_file_that_is_spoilt_is_made_anew(data):
     whole = held(level(follower(data)))
-    (data / "shelf" / "tables" / "work.duckdb").write_bytes(b"spoilt")
+    (data / "store" / "tables" / "work.duckdb").write_bytes(b"spoilt")
     change(data)
 
     after = held(level(follower(data)))
@@ -117,8 +117,8 @@ def test_a_file_that_is_spoilt_is_made_anew(data):
 
 def test_a_file_whose_layout_a_kill_cut_off_is_made_anew(data):
     expected = held(level(follower(data, "other")))
-    (data / "shelf" / "tables").mkdir(parents=True)
-    with duckdb.connect(str(data / "shelf" / "tables" / "work.duckdb")) as half:
+    (data / "store" / "tables").mkdir(parents=True)
+    with duckdb.connect(str(data / "store" / "tables" / "work.duckdb")) as half:
         half.execute("CREATE TABLE things (thing UINTEGER)")
 
     actual = held(level(follower(data)))
@@ -126,7 +126,7 @@ def test_a_file_whose_layout_a_kill_cut_off_is_made_anew(data):
     assert actual == expected
 
 
-def test_a_generation_keeps_its_numbers_when_the_next_one_is_made(data):
+def test_a_snapshot_keeps_its_numbers_when_the_next_one_is_made(data):
     before = open_facet_index(level(follower(data)))
     counted = before.counts(Filter())
     change(data)

@@ -1,4 +1,4 @@
-"""The index follows the journal: it finds what is published, at the entry that the shelf shows, whatever happens on the way."""
+"""The index follows the journal: it finds what is published, at the entry that the store shows, whatever happens on the way."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from publisher.search.searcher import open_searcher
 from publisher.sparql.rewriting import await_indexes, rewrite
 from publisher.store.follower import Follower
 from publisher.store.process import command, environment
-from publisher.store.query_service import Shelf
-from publisher.store.snapshots import Generation, newest
-from publisher.store.workers.query_request import Question
+from publisher.store.query_service import QueryService
+from publisher.store.snapshots import Snapshot, newest_snapshot
+from publisher.store.workers.query_request import QueryRequest
 from vocab.describe import describe, quads
 from vocab.initiative import Initiative, Party, Role, Text
 from vocab.iris import Iris
@@ -54,25 +54,25 @@ def follower() -> Iterator[Start]:
     with ExitStack() as opened:
 
         def start(data: Path) -> Follower:
-            following = Follower(Journal(data / "journal"), data / "shelf", data / "status.nq", IRIS.status)
+            following = Follower(Journal(data / "journal"), data / "store", data / "status.nq", IRIS.status)
             opened.callback(following.close)
             return following
 
         yield start
 
 
-def shown(following: Follower) -> Generation:
+def shown(following: Follower) -> Snapshot:
     """Let *following* do all there is to do; give what it shows then."""
     while following.step():
         pass
-    generation = newest(following.generations)
-    assert generation
-    assert generation.text == generation.position
-    return generation
+    snapshot = newest_snapshot(following.snapshots)
+    assert snapshot
+    assert snapshot.text == snapshot.position
+    return snapshot
 
 
-def found(generation: Generation, words: str) -> list[str]:
-    search = open_searcher(generation.path)
+def found(snapshot: Snapshot, words: str) -> list[str]:
+    search = open_searcher(snapshot.path)
     assert search
     return sorted(thing.removeprefix("https://x.org/id/") for thing, _ in search.find(SearchRequest(words), 100_000).scores)
 
@@ -135,10 +135,10 @@ def test_a_change_is_shown_in_store_and_index_at_once(tmp_path: Path, follower: 
     shown(following)
 
     commit(tmp_path, "2", [], told("2", "Two"))
-    generation = following.step()
+    snapshot = following.step()
 
-    assert generation
-    assert (generation.position, generation.text) == (2, 2)
+    assert snapshot
+    assert (snapshot.position, snapshot.text) == (2, 2)
     assert following.step() is None
 
 
@@ -227,24 +227,24 @@ def test_killed_while_an_organization_is_renamed_it_ends_in_the_same_index(tmp_p
     publish(tmp_path, [], scheme("action-line/C3", '"Zebra"@en'))
     rows = [f"A {quad}" for key in range(1_500) for quad in quads(told(str(key), f"Thing {key}"), IRIS.record("demo", str(key)))]
     Journal(tmp_path / "journal").append(rows, run="r", time=FIRST)
-    first = Follower(Journal(tmp_path / "journal"), tmp_path / "shelf", tmp_path / "status.nq", IRIS.status)
+    first = Follower(Journal(tmp_path / "journal"), tmp_path / "store", tmp_path / "status.nq", IRIS.status)
     before = found(shown(first), "santé")
     first.close()
     commit(tmp_path, "new", [], [*told("new", "Thing new"), ALSO])
-    folders = (str(tmp_path / "journal"), str(tmp_path / "shelf"), str(tmp_path / "status.nq"))
-    files = {*(tmp_path / "shelf" / "text" / "index").iterdir()}
+    folders = (str(tmp_path / "journal"), str(tmp_path / "store"), str(tmp_path / "status.nq"))
+    files = {*(tmp_path / "store" / "text" / "index").iterdir()}
 
     def is_reached() -> bool:  # the store shows the entry first, then the index follows
-        at = newest(tmp_path / "shelf" / "generations")
+        at = newest_snapshot(tmp_path / "store" / "snapshots")
         if reached == "index":
-            return bool({*(tmp_path / "shelf" / "text" / "index").iterdir()} - files)
+            return bool({*(tmp_path / "store" / "text" / "index").iterdir()} - files)
         return at is not None and (at.position if reached == "store" else at.text) == 3
 
     process = Process(command("publisher.store.follower", *folders, IRIS.status), stdin=subprocess.PIPE, env=environment())
     wait_until(is_reached, f"the {reached} to reach entry 3", output=process.output, pause=0)
     process.discard()
 
-    second = Follower(Journal(tmp_path / "journal"), tmp_path / "shelf", tmp_path / "status.nq", IRIS.status)
+    second = Follower(Journal(tmp_path / "journal"), tmp_path / "store", tmp_path / "status.nq", IRIS.status)
     try:
         at = shown(second)
     finally:
@@ -257,12 +257,12 @@ def test_killed_while_an_organization_is_renamed_it_ends_in_the_same_index(tmp_p
 
 def test_an_index_of_an_older_format_is_not_searched_but_made_anew(tmp_path: Path, follower: Start) -> None:
     commit(tmp_path, "1", [], told("1", "One"))
-    first = Follower(Journal(tmp_path / "journal"), tmp_path / "shelf", tmp_path / "status.nq", IRIS.status)
+    first = Follower(Journal(tmp_path / "journal"), tmp_path / "store", tmp_path / "status.nq", IRIS.status)
     old = shown(first)
     first.close()
     (Path(old.path) / "text" / "made").unlink()  # as before the format was written down
-    mark = json.loads((tmp_path / "shelf" / "text" / "position.json").read_text())
-    (tmp_path / "shelf" / "text" / "position.json").write_text(json.dumps(mark | {"made": "1 tantivy-0.25.0 stemmer-3.0.0"}))
+    mark = json.loads((tmp_path / "store" / "text" / "position.json").read_text())
+    (tmp_path / "store" / "text" / "position.json").write_text(json.dumps(mark | {"made": "1 tantivy-0.25.0 stemmer-3.0.0"}))
 
     meanwhile = open_searcher(old.path)
     at = shown(follower(tmp_path))
@@ -276,10 +276,10 @@ def test_an_index_of_an_older_format_is_not_searched_but_made_anew(tmp_path: Pat
 def test_what_is_lost_is_made_anew(tmp_path: Path, follower: Start, lost: str) -> None:
     commit(tmp_path, "1", [], told("1", "One"))
     commit(tmp_path, "2", [], told("2", "Two"))
-    first = Follower(Journal(tmp_path / "journal"), tmp_path / "shelf", tmp_path / "status.nq", IRIS.status)
+    first = Follower(Journal(tmp_path / "journal"), tmp_path / "store", tmp_path / "status.nq", IRIS.status)
     before = found(shown(first), "")
     first.close()
-    path = tmp_path / "shelf" / lost
+    path = tmp_path / "store" / lost
 
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     commit(tmp_path, "3", [], told("3", "Three"))
@@ -292,10 +292,10 @@ def test_what_is_spoiled_is_made_anew(tmp_path: Path, spoiled: str) -> None:
     commit(tmp_path, "1", [], told("1", "One"))
     states = []
     for _ in range(2):
-        following = Follower(Journal(tmp_path / "journal"), tmp_path / "shelf", tmp_path / "status.nq", IRIS.status)
+        following = Follower(Journal(tmp_path / "journal"), tmp_path / "store", tmp_path / "status.nq", IRIS.status)
         states.append(found(shown(following), ""))
         following.close()
-        (tmp_path / "shelf" / "text" / spoiled).write_bytes(b"\x00 no JSON {")
+        (tmp_path / "store" / "text" / spoiled).write_bytes(b"\x00 no JSON {")
 
     assert states[0] == states[1] != []
 
@@ -305,12 +305,12 @@ def test_an_index_that_cannot_be_written_stops_nothing(tmp_path: Path, follower:
     following = follower(tmp_path)
     shown(following)
 
-    shutil.rmtree(tmp_path / "shelf" / "text")
+    shutil.rmtree(tmp_path / "store" / "text")
     commit(tmp_path, "2", [], told("2", "Two"))
-    generation = following.step()
+    snapshot = following.step()
 
-    assert generation
-    assert generation.position == 2
+    assert snapshot
+    assert snapshot.position == 2
     assert found(shown(following), "two") == ["initiative/demo/2"]
 
 
@@ -320,9 +320,9 @@ def test_killed_at_any_point_it_ends_in_the_same_index(tmp_path: Path, follower:
     rows = [f"A {quad}" for key, lines in records.items() for quad in quads(lines, IRIS.record("demo", key))]
     for start in range(0, len(rows), 7_000):
         Journal(tmp_path / "journal").append(rows[start : start + 7_000], run="r", time=FIRST)
-    folders = (str(tmp_path / "journal"), str(tmp_path / "shelf"), str(tmp_path / "status.nq"))
+    folders = (str(tmp_path / "journal"), str(tmp_path / "store"), str(tmp_path / "status.nq"))
     process = Process(command("publisher.store.follower", *folders, IRIS.status), stdin=subprocess.PIPE, env=environment())
-    text = tmp_path / "shelf" / "text"
+    text = tmp_path / "store" / "text"
     wait_until(lambda: any(text.glob(reached)), f"the follower to write {reached}", output=process.output, pause=0)
     process.discard()
 
@@ -336,18 +336,20 @@ def test_killed_at_any_point_it_ends_in_the_same_index(tmp_path: Path, follower:
 
 async def test_what_was_rewritten_by_a_state_is_answered_by_that_state(tmp_path: Path) -> None:
     one, changed = told("1", "One"), told("1", "Two")
-    search = Question('SELECT ?title { ?thing <http://jena.apache.org/text#query> "one" ; <http://purl.org/dc/terms/title> ?title }', "csv")
+    search = QueryRequest(
+        'SELECT ?title { ?thing <http://jena.apache.org/text#query> "one" ; <http://purl.org/dc/terms/title> ?title }', "csv"
+    )
     commit(tmp_path, "1", [], one)
-    async with Shelf(tmp_path, IRIS, readers=1) as shelf:
-        await await_indexes(shelf, search)
-        before = await rewrite(shelf, search)
+    async with QueryService(tmp_path, IRIS, readers=1) as service:
+        await await_indexes(service, search)
+        before = await rewrite(service, search)
         commit(tmp_path, "1", one, changed)
-        await await_indexes(shelf, search)
-        after = await rewrite(shelf, search)
+        await await_indexes(service, search)
+        after = await rewrite(service, search)
 
         answers = []
         for question in (before, after):
-            answer = await shelf.ask(question)
+            answer = await service.query(question)
             answers.append(b"".join([chunk async for chunk in answer.chunks()]).split())
             answer.close()
 

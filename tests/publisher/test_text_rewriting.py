@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyoxigraph import QuerySolutions, RdfFormat, Store
 
-from publisher.errors import SyntaxFault
+from publisher.errors import QuerySyntaxError
 from publisher.search.index import SearchEntry, Writer
 from publisher.search.position_mapping import original_column
 from publisher.search.rewriting import MAX_RESULTS, rewrite
@@ -149,7 +149,7 @@ def test_a_query_without_a_search_stays_as_it_is(search, query):
     ids=lambda value: value[:40].replace("\n", "") if isinstance(value, str) else "",
 )  # fmt: skip
 def test_what_cannot_be_put_in_is_told_with_its_place(search, query, at, why):
-    with pytest.raises(SyntaxFault, match=r".") as told:
+    with pytest.raises(QuerySyntaxError, match=r".") as told:
         rewrite(SPACE.strip() + query, search)
 
     assert why in str(told.value)
@@ -198,5 +198,5 @@ PIECES = re.findall(
 @given(st.lists(st.sampled_from(PIECES), max_size=40))
 @settings(max_examples=300, deadline=None)
 def test_no_text_breaks_the_rewriting(search, words):
-    with suppress(SyntaxFault):
+    with suppress(QuerySyntaxError):
         rewrite(SPACE + " ".join(words), search)

@@ -14,9 +14,9 @@ from starlette.requests import Request
 from publisher.app import create_app
 from publisher.errors import RowLimit, ScratchFull
 from publisher.limits import Limits
-from publisher.store.query_service import Shelf
-from publisher.store.update_sandbox import LIFE, MOST, Scratches
-from publisher.store.workers.query_request import Question
+from publisher.store.query_service import QueryService
+from publisher.store.update_sandbox import LIFE, MOST, Sandboxes
+from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.update import Update, using
 from vocab.iris import Iris
 
@@ -34,9 +34,9 @@ def operator(request: Request) -> bool:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def client(world: Path) -> AsyncIterator[httpx.AsyncClient]:
-    shelf = Shelf(world, Iris(), Limits(seconds=240, wait=240), readers=1, follow=False)
-    transport = httpx.ASGITransport(app=create_app(shelf, operator))
-    async with shelf, httpx.AsyncClient(transport=transport, base_url="http://scratch.test") as opened:
+    service = QueryService(world, Iris(), Limits(seconds=240, wait=240), readers=1, follow=False)
+    transport = httpx.ASGITransport(app=create_app(service, operator))
+    async with service, httpx.AsyncClient(transport=transport, base_url="http://scratch.test") as opened:
         yield opened
 
 
@@ -74,7 +74,7 @@ async def test_without_a_key_nothing_is_made_asked_or_removed(
 
 
 async def test_by_default_nobody_is_permitted(world: Path) -> None:
-    app = create_app(Shelf(world, Iris(), follow=False))
+    app = create_app(QueryService(world, Iris(), follow=False))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://scratch.test") as opened:
         answer = await opened.post("/scratch", headers=KEY)
 
@@ -207,14 +207,14 @@ async def test_questions_and_updates_of_one_store_wait_for_each_other(client: ht
 
 
 async def test_a_store_that_would_grow_too_large_is_as_before(tmp_path: Path) -> None:
-    stores = Scratches(tmp_path, Limits())
+    stores = Sandboxes(tmp_path, Limits())
     store = await stores.make()
     await store.write(Update("INSERT DATA { <urn:s> <urn:p> 1, 2 }", "urn:x", 3))
 
     with pytest.raises(RowLimit, match="at most 3 quads"):
         await store.write(Update("INSERT DATA { <urn:s> <urn:p> 3, 4 }", "urn:x", 3))
     await store.write(Update("INSERT DATA { <urn:s> <urn:p> 3 }", "urn:x", 3))
-    answer = await store.ask(Question(COUNT, table="csv"))
+    answer = await store.ask(QueryRequest(COUNT, table="csv"))
     text = b"".join([chunk async for chunk in answer.chunks()])
     await stores.close()
 
@@ -223,7 +223,7 @@ async def test_a_store_that_would_grow_too_large_is_as_before(tmp_path: Path) ->
 
 async def test_there_are_so_many_stores_and_each_for_an_hour(tmp_path: Path) -> None:
     now = 0.0
-    stores = Scratches(tmp_path, Limits(), lambda: now)
+    stores = Sandboxes(tmp_path, Limits(), lambda: now)
     made = [await stores.make() for _ in range(MOST)]
 
     with pytest.raises(ScratchFull):
@@ -239,7 +239,7 @@ async def test_there_are_so_many_stores_and_each_for_an_hour(tmp_path: Path) -> 
 
 async def test_what_an_earlier_process_left_is_removed(tmp_path: Path) -> None:
     (tmp_path / "scratch" / "left").mkdir(parents=True)
-    stores = Scratches(tmp_path / "scratch", Limits())
+    stores = Sandboxes(tmp_path / "scratch", Limits())
 
     made = await stores.make()
 

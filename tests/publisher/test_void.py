@@ -11,7 +11,7 @@ from pyoxigraph import NamedNode, RdfFormat, Store, parse
 
 from publisher.app import create_app
 from publisher.releases.builder import build_release
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 from publisher.store.workers.pool import Limits
 from vocab.iris import Iris
 
@@ -64,9 +64,9 @@ async def test_its_address_tells_the_numbers_of_the_newest_release(world: Path, 
     build_release(tmp_path, IRIS, datetime(2026, 4, 1, tzinfo=UTC))
     store = Store()
 
-    async with Shelf(tmp_path, IRIS, Limits(seconds=240, wait=240), readers=1) as shelf:
-        await shelf.level()
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(shelf)), base_url="http://stocktake.test") as client:
+    async with QueryService(tmp_path, IRIS, Limits(seconds=240, wait=240), readers=1) as service:
+        await service.wait_until_current()
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(service)), base_url="http://stocktake.test") as client:
             answer = await client.get("/.well-known/void")
             again = await client.get("/.well-known/void", headers={"If-None-Match": answer.headers["etag"]})
     store.load(answer.content, RdfFormat.TURTLE)

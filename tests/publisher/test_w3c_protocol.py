@@ -16,8 +16,8 @@ from w3c_suite import SUITE
 
 from publisher.app import create_app
 from publisher.formats import GRAPHS, TABLES, media_types
-from publisher.store.query_service import Shelf
-from publisher.store.snapshots import make
+from publisher.store.query_service import QueryService
+from publisher.store.snapshots import create_snapshot
 from publisher.store.workers.pool import Limits
 from vocab.iris import Iris
 
@@ -36,15 +36,15 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def client(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[httpx.AsyncClient]:
-    """Give a client of a shelf that holds all graphs which the tests name."""
+    """Give a client of a store that holds all graphs which the tests name."""
     data = tmp_path_factory.mktemp("protocol")
     store = Store(str(data / "store"))
     for name, file in {name: file for it in QUERIES for name, file in it.graphs.items()}.items():
         store.load(path=str(file), format=RdfFormat.N_TRIPLES, to_graph=NamedNode(name))
-    make(data / "shelf" / "generations", store, 1, "w3c", len(store))
-    shelf = Shelf(data, Iris(), Limits(), readers=1, follow=False)
-    app = create_app(shelf, permit=lambda request: request.headers.get("authorization") == "Bearer right")
-    async with shelf, httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://www.example") as opened:
+    create_snapshot(data / "store" / "snapshots", store, 1, "w3c", len(store))
+    service = QueryService(data, Iris(), Limits(), readers=1, follow=False)
+    app = create_app(service, permit=lambda request: request.headers.get("authorization") == "Bearer right")
+    async with service, httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://www.example") as opened:
         yield opened
 
 

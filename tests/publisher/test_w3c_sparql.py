@@ -1,4 +1,4 @@
-"""The W3C SPARQL 1.1 query tests and result formats, each asked of our endpoint over a shelf that holds its data.
+"""The W3C SPARQL 1.1 query tests and result formats, each asked of our endpoint over a store that holds its data.
 
 https://www.w3.org/2009/sparql/docs/tests/ ; what is tested is the whole way: protocol, pool, reader process, engine, writer.
 """
@@ -20,8 +20,8 @@ from pyoxigraph import QueryResultsFormat, RdfFormat, Store
 from w3c_suite import SUITE, Case, cases, graph, load, result_set, table
 
 from publisher.app import create_app
-from publisher.store.query_service import Shelf
-from publisher.store.snapshots import make, sweep
+from publisher.store.query_service import QueryService
+from publisher.store.snapshots import create_snapshot, prune
 from publisher.store.workers.pool import Limits
 from vocab.iris import Iris
 
@@ -42,23 +42,23 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @dataclass
 class Endpoint:
-    """A shelf whose store is another for each case, and a client of its endpoint."""
+    """A store whose store is another for each case, and a client of its endpoint."""
 
-    shelf: Shelf
+    service: QueryService
     store: Store
     client: httpx.AsyncClient
     held: tuple[object, ...] = ()
     number: int = 0
 
     async def show(self, case: Case) -> None:
-        """Put the data of *case* on the shelf."""
+        """Put the data of *case* in the store."""
         if (case.default, case.named) != self.held:
             load(self.store, case)
             self.number += 1
-            folder = self.shelf.data / "shelf" / "generations"
-            make(folder, self.store, self.number, case.name, 0)
-            sweep(folder)
-            await self.shelf.look()
+            folder = self.service.data / "store" / "snapshots"
+            create_snapshot(folder, self.store, self.number, case.name, 0)
+            prune(folder)
+            await self.service.refresh()
             self.held = (case.default, case.named)
 
     async def ask(self, case: Case, form: str) -> httpx.Response:
@@ -71,9 +71,9 @@ class Endpoint:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def endpoint(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Endpoint]:
     data = tmp_path_factory.mktemp("w3c")
-    shelf = Shelf(data, Iris(), Limits(), readers=1, follow=False)
-    async with shelf, httpx.AsyncClient(transport=httpx.ASGITransport(create_app(shelf)), base_url="http://w3c.test") as client:
-        yield Endpoint(shelf, Store(str(data / "store")), client)
+    service = QueryService(data, Iris(), Limits(), readers=1, follow=False)
+    async with service, httpx.AsyncClient(transport=httpx.ASGITransport(create_app(service)), base_url="http://w3c.test") as client:
+        yield Endpoint(service, Store(str(data / "store")), client)
 
 
 @pytest.fixture(autouse=True)

@@ -36,7 +36,7 @@ from publisher.releases.builder import build_release
 from publisher.releases.dump import write_dumps
 from publisher.releases.signature import load_key
 from publisher.store.follower import Follower
-from publisher.store.snapshots import Generation, newest
+from publisher.store.snapshots import Snapshot, newest_snapshot
 from vocab.iris import BASE, Iris
 
 PAGE = 8
@@ -91,20 +91,20 @@ def approve(home: Path, deed: str) -> None:
 
 def note(home: Path, deed: str) -> None:
     """Go on as the process does that notes what touched each graph."""
-    history = HistoryUpdater(home / "shelf" / "history", Journal(home / "journal"), BASE)
+    history = HistoryUpdater(home / "store" / "history", Journal(home / "journal"), BASE)
     history.step()
     history.close()
 
 
 def follow(home: Path, deed: str) -> None:
     at = NOON + timedelta(days=ORDER.index(deed))
-    follower = Follower(Journal(home / "journal"), home / "shelf", home / "status.nq", BASE + "status", lambda: at)
-    while follower.step() is not None or not _is_level(newest(follower.generations)):
+    follower = Follower(Journal(home / "journal"), home / "store", home / "status.nq", BASE + "status", lambda: at)
+    while follower.step() is not None or not _is_level(newest_snapshot(follower.snapshots)):
         pass
     follower.close()
 
 
-def _is_level(shown: Generation | None) -> bool:
+def _is_level(shown: Snapshot | None) -> bool:
     """Return whether tables and texts are shown for the same entry as the store: on a busy machine they come later."""
     return shown is not None and shown.text == shown.tables == shown.position
 

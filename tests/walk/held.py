@@ -15,12 +15,12 @@ from harvesters.archive import read_body
 from harvesters.page_model import SourcePosition
 from publisher.search.query_parser import SearchRequest
 from publisher.search.searcher import Searcher
-from publisher.store.snapshots import newest
+from publisher.store.snapshots import newest_snapshot
 
 # What tells how often the network was asked, or where a reply lies in an archive whose records carry random ids.
 _OWN = {"run": {"network", "archived"}, "staged": {"file", "offset", "length"}, "unchanged": {"file", "offset", "length"}, "notice": {"id"}}
 _WORDS = ("water", "project", "wells", "new", "ministry", "p07", "")
-_SHELF = {"store", "index", "shown", "generations"}  # the engines' own files, whose names are theirs
+_ENGINE_FOLDERS = {"store", "index", "shown", "snapshots"}  # the engines' own files, whose names are theirs
 
 
 def held(home: Path) -> dict[str, Any]:
@@ -31,8 +31,8 @@ def held(home: Path) -> dict[str, Any]:
         "releases": digests(home / "releases", "*/*"),
         "ledger": ledger(home),
         "archive": archived(home),
-        "shelf": shelf(home),
-        "history": rows(home / "shelf" / "history" / "touches.db", {}),
+        "store": store(home),
+        "history": rows(home / "store" / "history" / "touches.db", {}),
         "files": names(home),
     }
 
@@ -71,21 +71,21 @@ def archived(home: Path) -> list[str]:
     return sorted(f"{run} {seq} {hashlib.sha256(read_body(home / 'archive', SourcePosition(*at))).hexdigest()}" for run, seq, *at in places)
 
 
-def shelf(home: Path) -> dict[str, Any]:
-    generation = newest(home / "shelf" / "generations")
-    if generation is None:
+def store(home: Path) -> dict[str, Any]:
+    snapshot = newest_snapshot(home / "store" / "snapshots")
+    if snapshot is None:
         return {}
-    folder = Path(generation.path)
+    folder = Path(snapshot.path)
     quads = sorted(map(str, Store.read_only(str(folder / "store"))))
     search = Searcher(folder / "text")
     found = {word: search.find(SearchRequest(word), 100).entries for word in _WORDS}
     answers = {word: sorted((entry.thing, entry.modified, entry.titles) for entry in entries) for word, entries in found.items()}
-    told = {name: getattr(generation, name) for name in ("position", "entry", "quads", "status", "text")}
-    mark = json.loads((home / "shelf" / "position.json").read_text())
+    told = {name: getattr(snapshot, name) for name in ("position", "entry", "quads", "status", "text")}
+    mark = json.loads((home / "store" / "position.json").read_text())
     return {"quads": quads, "answers": answers, "told": told, "mark": mark, "values": search.values("source")}
 
 
 def names(home: Path) -> list[str]:
     """List the files that are ours by name, so that nothing half done is left."""
     found = (path.relative_to(home) for path in home.rglob("*") if path.is_file())
-    return sorted(str(path) for path in found if not _SHELF & set(path.parts))
+    return sorted(str(path) for path in found if not _ENGINE_FOLDERS & set(path.parts[1:]))

@@ -22,7 +22,7 @@ CARDS = {"oai-pmh": "oai_dc", "ckan": "ckan_package", "json": "fields"}
 
 def card(protocol: str) -> Source:
     table = {
-        "title": "Broken",
+        "title": "StoreFailure",
         "protocol": protocol,
         "mapping": CARDS[protocol],
         "url": "https://broken.example/api",

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from harvesters.demo.registries import Demo
 from harvesters.demo.source_definitions import write_sources
-from publisher.store.external.endpoint import Address
+from publisher.store.external.endpoint import StoreURLs
 from stocktake import Settings, app
 
 RUN = CliRunner()
@@ -76,14 +76,14 @@ def test_an_empty_variable_counts_as_not_set(environment: dict[str, str]) -> Non
 def test_settings_reach_a_process_of_ours_as_they_are() -> None:
     hosts = frozenset({"b", "a"})
     whole = (Path("d"), Path("s"), "https://example.org/", "sqlite:///x", hosts, "me", "reference", "rows=9", "::1", "0 4 1 * *")
-    shelf = Address("http://x/query", "http://x/update", "http://x/graphs")
+    store_urls = StoreURLs("http://x/query", "http://x/update", "http://x/graphs")
     settings = Settings(
         *whole,
         hub="https://hub.example/",
         store="s3://bucket/x",
         processes=3,
         dask="tcp://d:1",
-        elsewhere=shelf,
+        elsewhere=store_urls,
         name="Ours",
         logo=Path("/x.png"),
         public_url="https://public.example",

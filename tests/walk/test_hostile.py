@@ -26,7 +26,7 @@ from harvesters.source import parse
 from publisher.app import create_app
 from publisher.portal.report.builder import build_report
 from publisher.releases import builder as release
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 from vocab.iris import BASE, Iris
 
 TITLES = (
@@ -136,9 +136,9 @@ async def site(means: Means, registry) -> AsyncIterator[httpx.AsyncClient]:
     ]
     done = harvest(parse("hostile", CARD, "card"), means)
     assert done.run.state.value == "committed"
-    async with Shelf(means.journal.folder.parent, Iris(), readers=1) as shelf:
-        await shelf.level()
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(shelf)), base_url="http://stocktake.test") as client:
+    async with QueryService(means.journal.folder.parent, Iris(), readers=1) as service:
+        await service.wait_until_current()
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(service)), base_url="http://stocktake.test") as client:
             yield client
 
 
@@ -230,9 +230,9 @@ async def test_a_calendar_holds_no_property_that_a_title_made(means: Means, regi
     fields = {"kind": "event", "key": "id", "title@en": "name", "start": "starts", "end": "ends", "pages": "url"}
     assert harvest(parse("hostile", CARD | {"fields": fields}, "card"), means).run.state.value == "committed"
 
-    async with Shelf(means.journal.folder.parent, Iris(), readers=1) as shelf:
-        await shelf.level()
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(shelf)), base_url="http://stocktake.test") as client:
+    async with QueryService(means.journal.folder.parent, Iris(), readers=1) as service:
+        await service.wait_until_current()
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(service)), base_url="http://stocktake.test") as client:
             answer = await client.get("/feeds/events.ics", follow_redirects=True)
 
     (event,) = Calendar.from_ical(answer.content).walk("VEVENT")

@@ -26,7 +26,7 @@ from journal.store import Store
 from publisher.errors import ReleaseError
 from publisher.releases import object_store
 from publisher.releases.builder import build_release
-from publisher.store.releases.manifest import newest
+from publisher.store.releases.manifest import newest_release
 from vocab.iris import Iris
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -379,7 +379,7 @@ def test_a_release_is_the_same_files_on_every_machine(tmp_path, url):
 
     assert object_store.download(tmp_path / "2") == [1]
     one, other = ({path.name: path.read_bytes() for path in (tmp_path / number / "releases" / "1").iterdir()} for number in "12")
-    assert newest(tmp_path / "2" / "releases") is not None
+    assert newest_release(tmp_path / "2" / "releases") is not None
     assert one == other
 
 

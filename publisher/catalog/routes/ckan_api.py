@@ -15,29 +15,29 @@ from publisher.catalog.data_json import data_json
 from publisher.catalog.datasets import contact_email, load_catalog
 from publisher.http.representation import Representation, build_response
 from publisher.pages.templating import Pages
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 
 _ACTIONS = ("package_list", "package_search", "package_show", "status_show")
 
 
-def router(shelf: Shelf, pages: Pages) -> APIRouter:
+def router(service: QueryService, pages: Pages) -> APIRouter:
     """Give the routes of ``/data.json`` and of CKAN's Action API."""
     routes = APIRouter()
 
     async def pod(request: Request) -> Response:
-        told = data_json(await load_catalog(shelf, contact_email(request)), shelf.iris.base)
+        told = data_json(await load_catalog(service, contact_email(request)), service.iris.base)
         return build_response(request, Representation(orjson.dumps(told, option=orjson.OPT_INDENT_2), "application/json"))
 
     async def action(request: Request) -> Response:
         name = request.path_params["action"]
         try:
             asked = await _asked(request)
-            result = _result(name, asked, packages(await load_catalog(shelf, contact_email(request))))
+            result = _result(name, asked, packages(await load_catalog(service, contact_email(request))))
         except (ValueError, TypeError) as error:
             return _failed(HTTPStatus.CONFLICT, "Validation Error", str(error))
         except LookupError as error:
             return _failed(HTTPStatus.NOT_FOUND, "Not Found Error", str(error.args[0]))
-        help_ = f"{shelf.iris.base}api/3/action/help_show?name={name}"
+        help_ = f"{service.iris.base}api/3/action/help_show?name={name}"
         return build_response(request, Representation(orjson.dumps({"help": help_, "success": True, "result": result}), "application/json"))
 
     routes.add_route("/data.json", pod, methods=["GET", "HEAD"])

@@ -13,13 +13,13 @@ from publisher.http.entity_tags import send_file
 from publisher.http.problems import HTTPProblem
 from publisher.pages.templating import Pages
 from publisher.releases.dump_index import NAME, list_dumps
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 
 
-def router(shelf: Shelf, pages: Pages) -> APIRouter:
+def router(service: QueryService, pages: Pages) -> APIRouter:
     """Give the routes of ``/dumps/``."""
     routes = APIRouter()
-    folder = shelf.data / "dumps"
+    folder = service.data / "dumps"
 
     async def listing(request: Request) -> Response:
         return pages.page("dumps.html", files=list_dumps(folder))

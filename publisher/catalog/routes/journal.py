@@ -23,8 +23,8 @@ from publisher.http.problems import HTTPProblem
 from publisher.pages.templating import Pages
 from publisher.rdf.results import Term
 from publisher.releases.patches import send
-from publisher.store.descriptions import Description, Statement, spaces, write
-from publisher.store.query_service import Shelf
+from publisher.store.descriptions import Description, Statement, namespaces, serialize_description
+from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 from vocab.terms import DCAT, DCT, PROV, RDF, XSD
 
@@ -77,21 +77,21 @@ class EntryPage:
         return f"/journal/?before={min(self.before + self.per, self.total + 1)}&per={self.per}" if self.before <= self.total else None
 
 
-def router(shelf: Shelf, pages: Pages) -> APIRouter:
+def router(service: QueryService, pages: Pages) -> APIRouter:
     """Give the routes of ``/journal/``."""
     routes = APIRouter()
 
     async def listing(request: Request) -> Response:
         row = _wanted(request)
         with _journal_errors():
-            found = await asyncio.to_thread(_entry_page, shelf, request)
-        of = mirror_origin.read(shelf.journal.folder)
+            found = await asyncio.to_thread(_entry_page, service, request)
+        of = mirror_origin.read(service.journal.folder)
         links = [f'<{address}>; rel="{name}"' for name, address in (("next", found.next), ("prev", found.previous)) if address]
         headers = {"Vary": "Accept", "Cache-Control": "no-cache", **({"Link": ", ".join(links)} if links else {})}
         if isinstance(row, GraphFormat):
-            return Response(write(_described(found, shelf.iris), row), headers={"Content-Type": row.media, **headers})
+            return Response(serialize_description(_described(found, service.iris), row), headers={"Content-Type": row.media, **headers})
         if row is not None:
-            return JSONResponse(_json(found, shelf.iris.base, of), headers=headers)
+            return JSONResponse(_json(found, service.iris.base, of), headers=headers)
         response = pages.page("journal.html", sheet=found, origin=of, formats=_FORMATS.values())
         response.headers.update(headers)
         return response
@@ -99,19 +99,19 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     async def head(request: Request) -> Response:
         """Tell the newest entry and the base of the IRIs: all that a mirror asks for before it goes on."""
         with _journal_errors():
-            newest = await asyncio.to_thread(lambda: shelf.journal.head)
+            newest = await asyncio.to_thread(lambda: service.journal.head)
         etag = f'"{newest.id}-head"' if newest else '"empty"'
         headers = {"ETag": etag, "Cache-Control": "no-cache"}
         if etag in request.headers.get("if-none-match", ""):
             return Response(None, HTTPStatus.NOT_MODIFIED, headers)
         told = _head(newest) if newest else {"number": 0, "id": None, "previous": None, "run": None, "time": None}
-        return JSONResponse({"base": shelf.iris.base, **told}, headers=headers)
+        return JSONResponse({"base": service.iris.base, **told}, headers=headers)
 
     async def entry(request: Request) -> Response:
         name = request.path_params["name"]
         match = _NAME.match(name)
         with _journal_errors():
-            found = await asyncio.to_thread(shelf.journal.entry, int(match[1])) if match else None
+            found = await asyncio.to_thread(service.journal.entry, int(match[1])) if match else None
             if match is None or found is None:
                 raise HTTPProblem(HTTPStatus.NOT_FOUND, f"The journal has no entry {name}")
             return await asyncio.to_thread(send, request, found, packed=match[2] is not None)
@@ -140,12 +140,12 @@ def _wanted(request: Request) -> Format | None:
     return row
 
 
-def _entry_page(shelf: Shelf, request: Request) -> EntryPage:
-    newest = shelf.journal.head
+def _entry_page(service: QueryService, request: Request) -> EntryPage:
+    newest = service.journal.head
     total = newest.number if newest else 0
     before, per = _number(request, "before", total + 1), min(_number(request, "per", PAGE_SIZE), MAX_PAGE_SIZE)
     numbers = range(min(before, total + 1) - 1, 0, -1)[:per]
-    entries = [entry for number in numbers if (entry := shelf.journal.entry(number))]
+    entries = [entry for number in numbers if (entry := service.journal.entry(number))]
     return EntryPage(tuple(EntrySummary(it, it.path.stat().st_size, count_rows(it)) for it in entries), before, per, total)
 
 
@@ -168,7 +168,7 @@ def _json(sheet: EntryPage, base: str, of: mirror_origin.Origin | None) -> dict[
 
 def _described(sheet: EntryPage, iris: Iris) -> Description:
     about = f"{iris.base}journal/"
-    return Description(about, tuple(one for line in sheet.lines for one in _statements(line, about, iris)), {}, spaces(iris))
+    return Description(about, tuple(one for line in sheet.lines for one in _statements(line, about, iris)), {}, namespaces(iris))
 
 
 def _statements(line: EntrySummary, about: str, iris: Iris) -> Iterator[Statement]:

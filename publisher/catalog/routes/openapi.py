@@ -15,12 +15,12 @@ from starlette.responses import Response
 from publisher.http.links import origin
 from publisher.http.representation import Representation, build_response
 from publisher.pages.templating import Pages
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 
 MEDIA = "application/json"
 
 
-def router(shelf: Shelf, pages: Pages) -> APIRouter:
+def router(service: QueryService, pages: Pages) -> APIRouter:
     """Give the route of ``/openapi.json``."""
     routes = APIRouter()
 

@@ -12,7 +12,7 @@ from publisher.feeds.record_metadata import RecordMetadata, read_metadata
 from publisher.history.change_reader import Change
 from publisher.history.record_states import RecordState
 from publisher.rdf.results import Term
-from publisher.rdf.xml_text import xml
+from publisher.rdf.xml_text import replace_invalid_characters
 from publisher.store.workers.reader import PREFIXES
 from vocab.iris import Iris
 
@@ -36,7 +36,7 @@ def _rdf(change: Change, state: RecordState, iris: Iris) -> str:
     """Write all that the record's graph holds as RDF/XML."""
     triples = (Triple(NamedNode(s), NamedNode(p), _node(o)) for s, p, o in sorted(state.statements, key=_order))
     told = serialize(triples, format=RdfFormat.RDF_XML, prefixes={**PREFIXES, "wsis": iris.ns}) or b""
-    return xml(told).decode().partition("?>")[2].lstrip()
+    return replace_invalid_characters(told).decode().partition("?>")[2].lstrip()
 
 
 def _order(it: tuple[str, str, Term]) -> tuple[str, str, str, str]:

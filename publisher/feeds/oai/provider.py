@@ -24,7 +24,7 @@ from publisher.history.record_states import RecordState, read_states, wait_until
 from publisher.pages.branding import NAME
 from publisher.rdf.results import Row
 from publisher.store.queries import query
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 
 RECORDS_PER_PAGE = 100  # a page, some 300 kB of oai_dc
 HEADERS_PER_PAGE = 1_000  # a page
@@ -32,9 +32,9 @@ HEADERS_PER_PAGE = 1_000  # a page
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """Answers from *shelf* at the address *url*; *email* is whom to write to, *key* seals the tokens, *name* names the repository."""
+    """Answers from *service* at the address *url*; *email* is whom to write to, *key* seals the tokens, *name* names the repository."""
 
-    shelf: Shelf
+    service: QueryService
     url: str
     email: str
     key: bytes
@@ -54,10 +54,10 @@ class Provider:
         return await self._list(asked)
 
     async def _identify(self) -> str:
-        await wait_until_current(self.shelf)
+        await wait_until_current(self.service)
 
         def earliest() -> int | None:
-            with change_reader.open_log(self.shelf.history) as file:
+            with change_reader.open_log(self.service.history) as file:
                 return change_reader.first_announcement(file) if file else None
 
         since = await asyncio.to_thread(earliest)
@@ -84,21 +84,21 @@ class Provider:
     async def _sets(self, token: str | None) -> str:
         if token is not None:
             tokens.read_token(token, "ListSets", self.key)
-        await wait_until_current(self.shelf)
+        await wait_until_current(self.service)
 
         def names() -> list[str]:
-            with change_reader.open_log(self.shelf.history) as file:
+            with change_reader.open_log(self.service.history) as file:
                 return change_reader.set_names(file) if file else []
 
         found, titles = await asyncio.to_thread(names), await self._registries()
         if not found:
             raise OaiError("noSetHierarchy", "There are no sets before the first record")
-        named = (element("setSpec", name) + element("setName", titles.get(name) or set_title(name, self.shelf.iris)) for name in found)
+        named = (element("setSpec", name) + element("setName", titles.get(name) or set_title(name, self.service.iris)) for name in found)
         return _wrap("ListSets", "set", named)
 
     async def _registries(self) -> dict[str, str]:
-        rows: list[Row] = await self.shelf.rows(query("sources"))
-        before = self.shelf.iris.source("")
+        rows: list[Row] = await self.service.rows(query("sources"))
+        before = self.service.iris.source("")
         return {f"source:{row['source'].value.removeprefix(before)}": f"Registry: {row['title'].value}" for row in rows}
 
     async def _record(self, identifier: str, prefix: str) -> str:
@@ -108,11 +108,11 @@ class Provider:
         return f"<GetRecord>{''.join(told)}</GetRecord>"
 
     async def _change(self, identifier: str) -> change_reader.Change:
-        horizon = await wait_until_current(self.shelf)
-        name = identifier.removeprefix(self.shelf.iris.record("", "")[:-1])
+        horizon = await wait_until_current(self.service)
+        name = identifier.removeprefix(self.service.iris.record("", "")[:-1])
 
         def find() -> change_reader.Change | None:
-            with change_reader.open_log(self.shelf.history) as file:
+            with change_reader.open_log(self.service.history) as file:
                 return change_reader.latest_change(file, name, horizon.place) if file and name != identifier else None
 
         found = await asyncio.to_thread(find)
@@ -126,7 +126,7 @@ class Provider:
         most = RECORDS_PER_PAGE if verb == "ListRecords" else HEADERS_PER_PAGE
 
         def page() -> list[change_reader.Change]:
-            with change_reader.open_log(self.shelf.history) as file:
+            with change_reader.open_log(self.service.history) as file:
                 return change_reader.changes(file, token.of, token.after, token.last, most, token.place) if file else []
 
         found = await asyncio.to_thread(page)
@@ -144,10 +144,10 @@ class Provider:
         _check_prefix(asked["metadataPrefix"])
         since, until = parse_bounds(asked.get("from"), asked.get("until"))
         of = asked.get("set", change_reader.ALL)
-        horizon = await wait_until_current(self.shelf)
+        horizon = await wait_until_current(self.service)
 
         def begin() -> tuple[int, int, int]:
-            with change_reader.open_log(self.shelf.history) as file:
+            with change_reader.open_log(self.service.history) as file:
                 if file is None:
                     return 0, 0, 0
                 after = change_reader.last_number(file, of, change_reader.last_announced_before(file, since)) if since is not None else 0
@@ -165,7 +165,7 @@ class Provider:
     async def _resumed(self, text: str, verb: str) -> tokens.ResumptionToken:
         token = tokens.read_token(text, verb, self.key)
         _check_prefix(token.prefix)
-        horizon = await wait_until_current(self.shelf)
+        horizon = await wait_until_current(self.service)
         if token.entry > horizon.entry:  # another publisher of the journal, which is ahead, has given it
             raise NotReady(f"the list is that of journal entry {token.entry}, this copy is only at {horizon.entry}; ask again in a moment")
         if token.id != await self._id(token.entry):
@@ -173,23 +173,23 @@ class Provider:
         return token
 
     async def _id(self, entry: int) -> str:
-        found = await asyncio.to_thread(self.shelf.journal.entry, entry)
+        found = await asyncio.to_thread(self.service.journal.entry, entry)
         return found.id[:16] if found else ""
 
     async def _told(self, found: Sequence[change_reader.Change], prefix: str) -> list[str]:
         alive = [it for it in found if it.deed is not change_reader.ChangeType.GONE]
-        held = dict(zip((it.place for it in alive), await read_states(self.shelf, alive), strict=True))
+        held = dict(zip((it.place for it in alive), await read_states(self.service, alive), strict=True))
         return await asyncio.to_thread(lambda: list(self._records(found, held, prefix)))
 
     def _records(self, found: Sequence[change_reader.Change], held: dict[int, RecordState], prefix: str) -> Iterator[str]:
         write = FORMATS[prefix].write
         for it in found:
             state = held.get(it.place)
-            metadata = f"<metadata>{write(it, state, self.shelf.iris)}</metadata>" if state else ""
+            metadata = f"<metadata>{write(it, state, self.service.iris)}</metadata>" if state else ""
             yield f"<record>{self._header(it)}{metadata}</record>"
 
     def _header(self, it: change_reader.Change) -> str:
-        return header(it, self.shelf.iris.base)
+        return header(it, self.service.iris.base)
 
 
 def header(it: change_reader.Change, base: str) -> str:

@@ -23,7 +23,7 @@ from publisher.http.links import origin
 from publisher.http.problems import HTTPProblem
 from publisher.http.representation import Representation, build_response
 from publisher.pages.templating import Pages
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 
 PAGE_SIZE = 100  # activities a page
@@ -35,7 +35,7 @@ _DEEDS = {change_reader.ChangeType.NEW: "Create", change_reader.ChangeType.CHANG
 _TYPES = {"initiative": "Article", "event": "Event", "document": "Document", "post": "Note"}
 
 
-def router(shelf: Shelf, pages: Pages) -> APIRouter:
+def router(service: QueryService, pages: Pages) -> APIRouter:
     """Give the routes of ``/activities``."""
     routes = APIRouter()
 
@@ -58,7 +58,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
             raise HTTPProblem(HTTPStatus.NOT_FOUND, f"The collection has no page {text}")
         number, host = int(text), origin(request)
         found = await asyncio.to_thread(_changes, (number - 1) * PAGE_SIZE, min(number * PAGE_SIZE, size))
-        held = await read_states(shelf, found)
+        held = await read_states(service, found)
         full = number * PAGE_SIZE <= size
         told = {
             "@context": _CONTEXT,
@@ -68,21 +68,21 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
             "startIndex": (number - 1) * PAGE_SIZE,
             **({"prev": f"{host}/activities/{number - 1}"} if number > 1 else {}),
             **({"next": f"{host}/activities/{number + 1}"} if full else {}),
-            "orderedItems": activities(found, held, host, shelf.iris),
+            "orderedItems": activities(found, held, host, service.iris),
         }
         return _tell(request, told, _FOR_EVER if full else _SOON)
 
     async def _size() -> int:
-        horizon = await wait_until_current(shelf)
+        horizon = await wait_until_current(service)
 
         def read() -> int:
-            with change_reader.open_log(shelf.history) as file:
+            with change_reader.open_log(service.history) as file:
                 return change_reader.last_number(file, change_reader.ALL, horizon.place) if file else 0
 
         return await asyncio.to_thread(read)
 
     def _changes(after: int, last: int) -> list[change_reader.Change]:
-        with change_reader.open_log(shelf.history) as file:
+        with change_reader.open_log(service.history) as file:
             return change_reader.changes(file, change_reader.ALL, after, last, PAGE_SIZE) if file else []
 
     routes.add_route("/activities", collection, methods=["GET", "HEAD"])

@@ -22,7 +22,7 @@ from publisher.http.links import Link, origin
 from publisher.http.problems import HTTPProblem
 from publisher.http.representation import Representation, build_response
 from publisher.pages.templating import Pages
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 
 _FOR_EVER = "public, max-age=31536000, immutable"
 _SOON = "public, max-age=60"
@@ -30,7 +30,7 @@ _EVENTS = "kind:event"
 _CODED = "/feeds/{family}/{code}.atom"
 
 
-def router(shelf: Shelf, pages: Pages) -> APIRouter:
+def router(service: QueryService, pages: Pages) -> APIRouter:
     """Give the routes of ``/feeds/``."""
     routes = APIRouter()
 
@@ -44,15 +44,15 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         return await _feed(request, ":".join(given[name] for name in ("family", "code", "basis") if name in given))
 
     async def _feed(request: Request, of: str) -> Response:
-        horizon = await wait_until_current(shelf)
+        horizon = await wait_until_current(service)
         size = await asyncio.to_thread(_size, of, horizon.place)
         if not size and of != change_reader.ALL:
             raise HTTPProblem(HTTPStatus.NOT_FOUND, f"No record was ever in {of}; the feeds that there are stand in /oai?verb=ListSets")
         number = _archive(request, size // atom.PAGE_SIZE)
         found = await asyncio.to_thread(_changes, of, number, size)
-        held = await read_states(shelf, found)
+        held = await read_states(service, found)
         it = _described(request, of, number, size, found)
-        body = await asyncio.to_thread(atom.write_feed, it, origin(request), shelf.iris, found, held)
+        body = await asyncio.to_thread(atom.write_feed, it, origin(request), service.iris, found, held)
         hub = request.app.state.hub
         links = [Link("self", it.url), *([Link("hub", hub)] if hub else [])]
         return build_response(
@@ -62,15 +62,15 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     def _described(request: Request, of: str, number: int, size: int, found: list[change_reader.Change]) -> atom.Feed:
         host, hub, where = origin(request), request.app.state.hub, f"{feed_path(of)}.atom"
         # A hub knows a feed by one address, whichever host the feed was got from.
-        current = f"{shelf.iris.base}{where[1:]}" if hub else host + where
+        current = f"{service.iris.base}{where[1:]}" if hub else host + where
         before = number - 1 if number else size // atom.PAGE_SIZE
         links = [("prev-archive", f"{host}{where}?archive={before}")] if before else []
         links += [("hub", hub)] if hub else []
-        about = set_concept(of, shelf.iris)
+        about = set_concept(of, service.iris)
         return atom.Feed(
-            id=f"{shelf.iris.base}{feed_path(of)[1:]}",
+            id=f"{service.iris.base}{feed_path(of)[1:]}",
             author=pages.branding.name,
-            title=pages.branding.name + (f": {set_title(of, shelf.iris)}" if of != change_reader.ALL else ""),
+            title=pages.branding.name + (f": {set_title(of, service.iris)}" if of != change_reader.ALL else ""),
             url=f"{host}{where}?archive={number}" if number else current,
             current=host + where,
             page=host + (pages.path(about) if about else "/"),
@@ -80,12 +80,12 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         )
 
     def _size(of: str, place: int) -> int:
-        with change_reader.open_log(shelf.history) as file:
+        with change_reader.open_log(service.history) as file:
             return change_reader.last_number(file, of, place) if file else 0
 
     def _changes(of: str, number: int, size: int) -> list[change_reader.Change]:
         """Give the changes of an archive in their order, or of the feed itself (0) the newest of each record first."""
-        with change_reader.open_log(shelf.history) as file:
+        with change_reader.open_log(service.history) as file:
             if file is None:
                 return []
             if number:
@@ -94,7 +94,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
             return list({it.name: it for it in reversed(found)}.values())[::-1]
 
     async def events(request: Request) -> Response:
-        horizon = await wait_until_current(shelf)
+        horizon = await wait_until_current(service)
         etag = f'W/"{horizon.entry}-{calendar.FORMAT_VERSION}"'
         headers = {"ETag": etag, "Cache-Control": _SOON, "Content-Disposition": 'inline; filename="events.ics"'}
         if etag in request.headers.get("if-none-match", ""):
@@ -102,17 +102,17 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         return StreamingResponse(_calendar(origin(request), horizon.place), media_type="text/calendar; charset=utf-8", headers=headers)
 
     async def _calendar(host: str, place: int) -> AsyncIterator[bytes]:
-        yield calendar.write_header(f"{shelf.iris.base}feeds/events", pages.branding.name)
+        yield calendar.write_header(f"{service.iris.base}feeds/events", pages.branding.name)
         after = 0
         while found := await asyncio.to_thread(_latest, after, place):
             alive = [it for it in found if it.deed is not change_reader.ChangeType.GONE]
-            for change, state in zip(alive, await read_states(shelf, alive), strict=True):
-                yield calendar.write_event(change, state, host, shelf.iris)
+            for change, state in zip(alive, await read_states(service, alive), strict=True):
+                yield calendar.write_event(change, state, host, service.iris)
             after = found[-1].number
         yield calendar.END
 
     def _latest(after: int, place: int) -> list[change_reader.Change]:
-        with change_reader.open_log(shelf.history) as file:
+        with change_reader.open_log(service.history) as file:
             return change_reader.changes(file, _EVENTS, after, place, BATCH, place) if file else []
 
     for where, endpoint in (

@@ -27,7 +27,7 @@ from publisher.http.paths import path_segments
 from publisher.http.problems import HTTPProblem
 from publisher.http.representation import Representation, build_response
 from publisher.pages.templating import Pages
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 from publisher.store.workers.reader import PREFIXES
 from vocab.terms import SH
 
@@ -43,7 +43,7 @@ _PREFIXES = {**PREFIXES, "ldes": LDES, "tree": TREE, "as": STREAMS, "sh": SH}
 _NUMBER = re.compile(r"[1-9]\d{0,8}\Z", re.ASCII)
 
 
-def router(shelf: Shelf, pages: Pages) -> APIRouter:
+def router(service: QueryService, pages: Pages) -> APIRouter:
     """Give the routes of ``/ldes``."""
     routes = APIRouter()
 
@@ -86,7 +86,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         text = request.path_params.get("after", "")
         if text and not _NUMBER.match(text):
             raise HTTPProblem(HTTPStatus.NOT_FOUND, "A page of the latest versions is /ldes/latest or one that such a page links")
-        horizon, least = await wait_until_current(shelf), request.query_params.get("entry", "")
+        horizon, least = await wait_until_current(service), request.query_params.get("entry", "")
         if _NUMBER.match(least) and int(least) > horizon.entry:  # another publisher, which is ahead, has linked this page
             raise NotReady(f"the page before was of journal entry {least}, this copy is only at {horizon.entry}; ask again in a moment")
         found = await asyncio.to_thread(_changes, int(text or 0), horizon.place, horizon.place)
@@ -96,11 +96,11 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
 
     async def version(request: Request) -> Response:
         _, entry, *record = path_segments(request) + [""] * 2  # of an address that is too short, what is missing is empty
-        horizon = await wait_until_current(shelf)
+        horizon = await wait_until_current(service)
         found = await asyncio.to_thread(_one, "/".join(record[:-2]), entry, horizon.place)
         if found is None:
             raise HTTPProblem(HTTPStatus.NOT_FOUND, "There is no such version; the pages of /ldes name them")
-        (state,) = await read_states(shelf, [found])
+        (state,) = await read_states(service, [found])
         return await _tell(request, _stream(request).member(found, state), _FOR_EVER)
 
     async def _node(
@@ -111,30 +111,30 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         closed: bool = False,
         more: Iterable[str] = (),
     ) -> Response:
-        it, held = _stream(request), await read_states(shelf, found or [])
+        it, held = _stream(request), await read_states(service, found or [])
         members = (line for change, state in zip(found or [], held, strict=True) for line in it.member(change, state))
         told = [*it.described(it.host + path), *it.node(path, relations), *more, *members]
         return await _tell(request, told, _FOR_EVER if closed else _SOON)
 
     async def _days() -> list[Day]:
-        horizon = await wait_until_current(shelf)
+        horizon = await wait_until_current(service)
 
         def read() -> list[tuple[int, int]]:
-            with change_reader.open_log(shelf.history) as file:
+            with change_reader.open_log(service.history) as file:
                 return change_reader.days(file, horizon.entry) if file else []
 
         return days(await asyncio.to_thread(read))
 
     def _changes(after: int, last: int, latest: int | None) -> list[change_reader.Change]:
-        with change_reader.open_log(shelf.history) as file:
+        with change_reader.open_log(service.history) as file:
             return change_reader.changes(file, change_reader.ALL, after, last, PAGE_SIZE, latest) if file else []
 
     def _one(name: str, entry: str, upto: int) -> change_reader.Change | None:
-        with change_reader.open_log(shelf.history) as file:
+        with change_reader.open_log(service.history) as file:
             return change_reader.change_at(file, name, int(entry), upto) if file and _NUMBER.match(entry) else None
 
     def _stream(request: Request) -> Stream:
-        return Stream(shelf.iris.base, origin(request))
+        return Stream(service.iris.base, origin(request))
 
     for path, endpoint in (
         ("/ldes", stream),

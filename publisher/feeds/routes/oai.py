@@ -20,7 +20,7 @@ from publisher.feeds.oai.provider import Provider, admin_email
 from publisher.feeds.xml_writing import element, instant
 from publisher.http.links import origin
 from publisher.pages.templating import Pages
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 
 _HEAD = (
     '<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -30,14 +30,14 @@ _HEAD = (
 _UNECHOED = ("badVerb", "badArgument")  # section 3.6: their request element has no attributes
 
 
-def router(shelf: Shelf, pages: Pages) -> APIRouter:
+def router(service: QueryService, pages: Pages) -> APIRouter:
     """Give the route of ``/oai``."""
     routes = APIRouter()
 
     async def oai(request: Request) -> Response:
         url = origin(request) + "/oai"
-        sealed = await asyncio.to_thread(tokens.signing_key, shelf.journal)
-        provider = Provider(shelf, url, admin_email(request.app.state.contact, shelf.iris.base), sealed, pages.branding.name)
+        sealed = await asyncio.to_thread(tokens.signing_key, service.journal)
+        provider = Provider(service, url, admin_email(request.app.state.contact, service.iris.base), sealed, pages.branding.name)
         at, asked = int(time.time()), dict[str, str]()
         try:
             asked = parse_arguments(await _pairs(request))

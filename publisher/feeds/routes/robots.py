@@ -22,7 +22,7 @@ from publisher.http.links import origin
 from publisher.http.problems import HTTPProblem
 from publisher.http.representation import Representation, build_response
 from publisher.pages.templating import Pages
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 
 _XML, _TEXT = "application/xml", "text/plain; charset=utf-8"
 _NAMESPACE = "http://www.sitemaps.org/schemas/sitemap/0.9"
@@ -32,15 +32,15 @@ _ALONE = ("/sparql", "/exports", "/scratch", "/rdf-graph-store", "/memento/", "/
 _KEPT = timedelta(days=180)  # RFC 9116 wants less than a year
 
 
-def router(shelf: Shelf, pages: Pages) -> APIRouter:
+def router(service: QueryService, pages: Pages) -> APIRouter:
     """Give the routes of ``/sitemap.xml``, ``/robots.txt`` and ``/.well-known/security.txt``."""
     routes = APIRouter()
 
     async def index(request: Request) -> Response:
-        horizon, host = await wait_until_current(shelf), origin(request)
+        horizon, host = await wait_until_current(service), origin(request)
 
         def read() -> list[tuple[int, int]]:
-            with change_reader.open_log(shelf.history) as file:
+            with change_reader.open_log(service.history) as file:
                 return change_reader.slices(file, horizon.place) if file else []
 
         found = await asyncio.to_thread(read)
@@ -48,11 +48,11 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         return _tell(request, "sitemapindex", "sitemap", rows)
 
     async def part(request: Request) -> Response:
-        horizon, text = await wait_until_current(shelf), request.path_params["number"]
+        horizon, text = await wait_until_current(service), request.path_params["number"]
         number = int(text) if text.isascii() and text.isdecimal() and len(text) < 9 else 0
 
         def read() -> list[tuple[str, int]]:
-            with change_reader.open_log(shelf.history) as file:
+            with change_reader.open_log(service.history) as file:
                 return change_reader.slice_records(file, number, horizon.place) if file and number else []
 
         found = await asyncio.to_thread(read)

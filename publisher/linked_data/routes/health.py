@@ -1,4 +1,4 @@
-"""Health: whether the shelf answers, what it shows and how far it is behind the journal."""
+"""Health: whether the store answers, what it shows and how far it is behind the journal."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from starlette.responses import JSONResponse, Response
 from journal import mirror_origin
 from journal.errors import JournalError
 from publisher.pages.templating import Pages
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 
 
-def router(shelf: Shelf, pages: Pages) -> APIRouter:
+def router(service: QueryService, pages: Pages) -> APIRouter:
     """Give the routes of ``/health``."""
     routes = APIRouter()
 
     async def health(request: Request) -> Response:
-        shown, more = shelf.generation, dict[str, object]()
+        shown, more = service.snapshot, dict[str, object]()
         try:
-            of = mirror_origin.read(shelf.journal.folder)
+            of = mirror_origin.read(service.journal.folder)
             # An object store is asked in the background: while it is down, an answer would take as long as its time limits.
-            lag = shelf.behind if shelf.journal.store else await asyncio.to_thread(lambda: shelf.delay)
+            lag = service.behind if service.journal.store else await asyncio.to_thread(lambda: service.delay)
         except JournalError as error:  # what is shown is answered from, whatever the journal is like now
-            of, lag = None, shelf.behind
-            more["journal"] = {"trouble": str(error).replace(f"{shelf.data}/", "")}
+            of, lag = None, service.behind
+            more["journal"] = {"trouble": str(error).replace(f"{service.data}/", "")}
         more |= {"mirror": asdict(of)} if of else {}
-        more |= {"store": {"trouble": shelf.journal.store_error}} if shelf.journal.store else {}
-        more |= {"sparql_store": {"error": shelf.store_failure}} if shelf.store_failure else {}
+        more |= {"store": {"trouble": service.journal.store_error}} if service.journal.store else {}
+        more |= {"sparql_store": {"error": service.store_failure}} if service.store_failure else {}
         headers = {"Cache-Control": "no-store"}
         if shown is None:
-            starting = {"status": "starting", "reason": shelf.starting, "position": 0, "quads": 0, "lag": lag, **more}
+            starting = {"status": "starting", "reason": service.starting, "position": 0, "quads": 0, "lag": lag, **more}
             return JSONResponse(starting, HTTPStatus.SERVICE_UNAVAILABLE, headers)
-        more |= {"reason": shelf.reason} if shelf.reason else {}
+        more |= {"reason": service.reason} if service.reason else {}
         if steps := await request.app.state.start.steps():
             more["start"] = {step.name: step.state.value for step in steps}
         status = "degraded" if "journal" in more or "reason" in more or (of and of.refused) else "ok"
-        answer = {"status": status, "position": shown.position, "quads": shown.quads, "lag": lag, "generation": shown.number, **more}
-        if shelf.store_failure:  # every query fails until it answers again
+        answer = {"status": status, "position": shown.position, "quads": shown.quads, "lag": lag, "snapshot": shown.number, **more}
+        if service.store_failure:  # every query fails until it answers again
             return JSONResponse({**answer, "status": "unavailable"}, HTTPStatus.SERVICE_UNAVAILABLE, headers)
         return JSONResponse(answer, headers=headers)
 

@@ -20,12 +20,12 @@ from publisher.http.representation import Representation, build_response
 from publisher.linked_data.signposting import SignpostedThing, linkset
 from publisher.linked_data.thing_lookup import ThingDocument, find_thing
 from publisher.pages.templating import Pages
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 
 _FORMS = {"json": Format("json", "JSON", LINKSET_JSON, ("application/json",)), "txt": Format("txt", "text", LINKSET_TEXT, ("text/plain",))}
 
 
-def router(shelf: Shelf, pages: Pages) -> APIRouter:
+def router(service: QueryService, pages: Pages) -> APIRouter:
     """Give the route of the sets of links."""
     routes = APIRouter()
 
@@ -38,8 +38,8 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
                 f"There is /linkset/{found.path}.json ({LINKSET_JSON}) and .txt ({LINKSET_TEXT})",
                 {"Vary": "Accept"},
             )
-        it, licence = await found.describe(shelf), await found.licence(shelf)
-        told = linkset(SignpostedThing(it, origin(request), found.path, found.record, shelf.iris.base, licence))
+        it, licence = await found.describe(service), await found.licence(service)
+        told = linkset(SignpostedThing(it, origin(request), found.path, found.record, service.iris.base, licence))
         where = {} if suffix else {"Content-Location": f"/linkset/{found.path}.{row.suffix}"}
         body = linkset_json(told) if row.media == LINKSET_JSON else linkset_text(told)
         return build_response(request, Representation(body, row.media, found.status, negotiated=not suffix, headers=where))
@@ -49,8 +49,8 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         parse_thing_path(parts)
         stem, _, suffix = parts[-1].rpartition(".")
         if stem and suffix in _FORMS:
-            return (await find_thing(shelf, [*parts[:-1], stem]))[0], suffix
-        return (await find_thing(shelf, parts))[0], None
+            return (await find_thing(service, [*parts[:-1], stem]))[0], suffix
+        return (await find_thing(service, parts))[0], None
 
     routes.add_route("/linkset/{rest:path}", links, methods=["GET", "HEAD"])
     return routes

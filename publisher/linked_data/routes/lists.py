@@ -22,13 +22,13 @@ from publisher.http.representation import Representation, build_response
 from publisher.linked_data.cursor_lists import ListPage, load_page
 from publisher.pages.templating import Pages
 from publisher.rdf.results import Row
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 from vocab.iris import is_web
 
 _ABOUT = ("concept", "organization", "source", "gone")  # of a registry: what it has, and what it had
 
 
-def router(shelf: Shelf, pages: Pages) -> APIRouter:
+def router(service: QueryService, pages: Pages) -> APIRouter:
     """Give the routes of the lists."""
     routes = APIRouter()
 
@@ -39,16 +39,16 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
             raise HTTPProblem(
                 HTTPStatus.BAD_REQUEST, f"Missing parameter: give one of {', '.join(_ABOUT)}, with an address or a registry's name"
             )
-        return await _tell(request, "things", {name: about}, await load_page(request, shelf, name, about))
+        return await _tell(request, "things", {name: about}, await load_page(request, service, name, about))
 
     async def organizations(request: Request) -> Response:
-        return await _tell(request, "organizations", {}, await load_page(request, shelf, "organizations"))
+        return await _tell(request, "organizations", {}, await load_page(request, service, "organizations"))
 
     async def sources(request: Request) -> Response:
-        return await _tell(request, "sources", {}, await load_page(request, shelf, "sources"))
+        return await _tell(request, "sources", {}, await load_page(request, service, "sources"))
 
     def _iri(text: str) -> str:
-        return text if ":" in text else f"{shelf.iris.base}source/{text}"
+        return text if ":" in text else f"{service.iris.base}source/{text}"
 
     async def _tell(request: Request, name: str, asked: dict[str, str], found: ListPage) -> Response:
         path = f"/{name}" + (f"?{urlencode(asked)}" if asked else "")

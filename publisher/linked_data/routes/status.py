@@ -18,10 +18,10 @@ from publisher.http.negotiation import best_match, wants_html
 from publisher.http.problems import HTTPProblem
 from publisher.pages.templating import Pages
 from publisher.rdf.results import iri
-from publisher.store.descriptions import of_graph, write
+from publisher.store.descriptions import describe_graph, serialize_description
 from publisher.store.queries import query
-from publisher.store.query_service import Shelf
-from publisher.store.source_status import Place, Standing, clock, place, standings, summary
+from publisher.store.query_service import QueryService
+from publisher.store.source_status import DataVersion, SourceStatus, clock, count_by_state, data_version, source_statuses
 
 _JSON = Format("json", "JSON", "application/json")
 _FORMATS: dict[str, Format] = {"json": _JSON, **GRAPHS}
@@ -40,22 +40,24 @@ class QuadTotals(NamedTuple):
         return None if self.told is None else self.held == self.told
 
 
-def router(shelf: Shelf, pages: Pages) -> APIRouter:
+def router(service: QueryService, pages: Pages) -> APIRouter:
     """Give the routes of ``/status``."""
     routes = APIRouter()
 
     async def status(request: Request) -> Response:
         row = _wanted(request)
         if isinstance(row, GraphFormat):
-            told = await of_graph(shelf, shelf.iris.status)
-            return Response(write(told, row), headers={"Content-Type": row.media, **_FRESH})
-        at, found, shown, quads = clock(), await standings(shelf), place(shelf), await _quad_totals(shelf)
-        of = mirror_origin.read(shelf.journal.folder)
+            told = await describe_graph(service, service.iris.status)
+            return Response(serialize_description(told, row), headers={"Content-Type": row.media, **_FRESH})
+        at, found, shown, quads = clock(), await source_statuses(service), data_version(service), await _quad_totals(service)
+        of = mirror_origin.read(service.journal.folder)
         if row is not None:
-            return JSONResponse(_json(shelf, at, found, shown, quads, of), headers=_FRESH)
+            return JSONResponse(_json(service, at, found, shown, quads, of), headers=_FRESH)
         sources = [(it, it.state(at).value) for it in found.values()]
-        counts, formats = summary(found, at), _FORMATS.values()
-        response = pages.page("status.html", origin=of, at=at, sources=sources, counts=counts, lag=shelf.lag, quads=quads, formats=formats)
+        counts, formats = count_by_state(found, at), _FORMATS.values()
+        response = pages.page(
+            "status.html", origin=of, at=at, sources=sources, counts=counts, lag=service.lag, quads=quads, formats=formats
+        )
         response.headers.update(_FRESH)
         return response
 
@@ -77,29 +79,29 @@ def _wanted(request: Request) -> Format | None:
     return row
 
 
-async def _quad_totals(shelf: Shelf) -> QuadTotals:
-    shown = place(shelf)
-    rows = await shelf.rows(query("quads-told"), {"run": iri(shelf.iris.run(shown.run))}) if shown and shown.run else []
-    return QuadTotals(shelf.current.quads, int(rows[0]["quads"].value) if rows else None)
+async def _quad_totals(service: QueryService) -> QuadTotals:
+    shown = data_version(service)
+    rows = await service.rows(query("quads-told"), {"run": iri(service.iris.run(shown.run))}) if shown and shown.run else []
+    return QuadTotals(service.current.quads, int(rows[0]["quads"].value) if rows else None)
 
 
 def _json(
-    shelf: Shelf, at: datetime, found: dict[str, Standing], shown: Place | None, quads: QuadTotals, of: Origin | None
+    service: QueryService, at: datetime, found: dict[str, SourceStatus], shown: DataVersion | None, quads: QuadTotals, of: Origin | None
 ) -> dict[str, object]:
     store = {
         **(asdict(shown) if shown else {"position": 0, "time": None, "run": None}),
-        "lag": shelf.lag,
+        "lag": service.lag,
         "quads": quads.held,
         "quads_by_account": quads.told,
         "agrees": quads.agrees,
     }
     sources = [_source(it, at) for it in found.values()]
-    counts = {state.value: count for state, count in summary(found, at).items()}
+    counts = {state.value: count for state, count in count_by_state(found, at).items()}
     mirror = asdict(of) if of else None
     return {"at": f"{at:%Y-%m-%dT%H:%M:%SZ}", "mirror": mirror, "store": store, "states": counts, "sources": sources}
 
 
-def _source(it: Standing, at: datetime) -> dict[str, object]:
+def _source(it: SourceStatus, at: datetime) -> dict[str, object]:
     told = it.told
     return {
         "source": it.name,
@@ -112,7 +114,7 @@ def _source(it: Standing, at: datetime) -> dict[str, object]:
         "next_due": told.get("nextDue"),
         "late_from": told.get("lateFrom"),
         "frozen_from": told.get("frozenFrom"),
-        "last_sweep": it.met,
+        "last_sweep": it.last_full_harvest,
         "last_change": told.get("lastChange"),
         "published": int(told.get("publishedRecords", "0")),
         "vanished": int(told.get("missingRecords", "0")),

@@ -16,7 +16,7 @@ import orjson
 from publisher.facets.facets import FACETS
 from publisher.formats import GRAPHS, Format, GraphFormat
 from publisher.rdf.results import Term
-from publisher.store.descriptions import Description, Statement, spaces, write
+from publisher.store.descriptions import Description, Statement, namespaces, serialize_description
 from vocab.iris import Iris
 from vocab.terms import DCT, RDF, RDFS, XSD
 
@@ -63,7 +63,7 @@ def serialize_tables(sheets: Sequence[DataTable], row: Format, page: str, iris: 
     """Write the sheets of the page at the address *page* in the format *row*."""
     if isinstance(row, GraphFormat):
         statements = tuple(it for sheet in sheets for it in _statements(sheet, page, iris))
-        return write(Description(page, statements, {}, spaces(iris)), row)
+        return serialize_description(Description(page, statements, {}, namespaces(iris)), row)
     return _csv(sheets) if row.suffix == "csv" else _json(sheets, page)
 
 

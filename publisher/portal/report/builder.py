@@ -45,7 +45,7 @@ class Report:
 def build_report(data: Path, iris: Iris, number: int | None, language: str, chosen: Mapping[str, str]) -> Report:
     """Make the report of release *number* (None: the newest) in *language*, narrowed to *chosen*; one that is there is replaced.
 
-    Raises ReportError and NoRelease.
+    Raises ReportError and ReleaseNotFound.
     """
     release = find_release(data, number)
     names = FacetLabels(iris, {source.name: source.title for source in release.sources})

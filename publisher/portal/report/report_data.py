@@ -11,11 +11,11 @@ from pathlib import Path
 import duckdb
 
 from journal.journal import Journal
-from publisher.errors import NoRelease, ReportError
+from publisher.errors import ReleaseNotFound, ReportError
 from publisher.facets.queries import FacetIndex
 from publisher.portal.matrix import Links
 from publisher.releases.release_tables import MEMORY, open_release_tables
-from publisher.store.releases.manifest import Release, newest, one
+from publisher.store.releases.manifest import Release, get_release, newest_release
 from vocab.iris import Iris
 
 
@@ -30,10 +30,10 @@ class ReportData:
 
 
 def find_release(data: Path, number: int | None) -> Release:
-    """Give release *number*, the newest where none is named; raises ReportError and NoRelease."""
-    found = one(data / "releases", number) if number else newest(data / "releases")
+    """Give release *number*, the newest where none is named; raises ReportError and ReleaseNotFound."""
+    found = get_release(data / "releases", number) if number else newest_release(data / "releases")
     if found is None and number:
-        raise NoRelease(f"there is no release {number}; `stocktake release` cuts one")
+        raise ReleaseNotFound(f"there is no release {number}; `stocktake release` cuts one")
     if found is None:
         raise ReportError("a report is made of a release, and none was cut yet: `stocktake release` cuts one")
     if found.withdrawn:

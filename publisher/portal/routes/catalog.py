@@ -18,13 +18,13 @@ from publisher.http.problems import HTTPProblem
 from publisher.http.representation import Representation, ResourceURLs, build_response, is_negotiated, negotiate_format
 from publisher.linked_data.content_response import other_formats, serialize
 from publisher.pages.templating import Pages
-from publisher.store.descriptions import Description, spaces
-from publisher.store.query_service import Shelf
+from publisher.store.descriptions import Description, namespaces
+from publisher.store.query_service import QueryService
 
 _PLACE = ResourceURLs("/catalog")
 
 
-def router(shelf: Shelf, pages: Pages) -> APIRouter:
+def router(service: QueryService, pages: Pages) -> APIRouter:
     """Give the routes of ``/catalog``."""
     routes = APIRouter()
 
@@ -33,16 +33,16 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         if suffix is not None and suffix not in FORMATS:
             raise HTTPProblem(HTTPStatus.NOT_FOUND, "There is no such address")
         row = negotiate_format(request, _PLACE, suffix)
-        found, services = await load_catalog(shelf, contact_email(request)), available_services(request.app)
-        body = _page(found, services) if row is HTML else serialize(_described(found, services), row, shelf)
+        found, services = await load_catalog(service, contact_email(request)), available_services(request.app)
+        body = _page(found, services) if row is HTML else serialize(_described(found, services), row, service)
         negotiated = is_negotiated(request, suffix)
         headers = {"Content-Location": _PLACE.form(row)} if negotiated else {}
-        links = (Link("cite-as", f"{shelf.iris.base}catalog"), *_PLACE.alternates(rows=other_formats(row)))
+        links = (Link("cite-as", f"{service.iris.base}catalog"), *_PLACE.alternates(rows=other_formats(row)))
         return build_response(request, Representation(body, row.media, negotiated=negotiated, links=links, headers=headers))
 
     def _described(found: Catalog, services: tuple[Service, ...]) -> Description:
-        base = shelf.iris.base
-        return Description(f"{base}catalog", catalog_statements(found, services, base), {}, spaces(shelf.iris))
+        base = service.iris.base
+        return Description(f"{base}catalog", catalog_statements(found, services, base), {}, namespaces(service.iris))
 
     def _page(found: Catalog, services: tuple[Service, ...]) -> bytes:
         return bytes(pages.page("catalog.html", found=found, services=services, place=_PLACE, graphs=DATA_FORMATS.values()).body)

@@ -30,30 +30,30 @@ from publisher.portal.facet_filters import parse_filters
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.sources import source_titles
 from publisher.rdf.results import iri
-from publisher.store.descriptions import of_graph, of_thing
+from publisher.store.descriptions import describe_graph, describe_thing
 from publisher.store.queries import query
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 from vocab.initiative import Basis
 from vocab.iris import is_web
 from vocab.terms import SCHEMA
 
 
-def router(shelf: Shelf, pages: Pages) -> APIRouter:
+def router(service: QueryService, pages: Pages) -> APIRouter:
     """Give the routes of the schemes and the concepts."""
     routes = APIRouter()
 
     async def scheme(request: Request) -> Response:
         if len(path_segments(request)) > 1:
-            return await _tell(request, await find_document(request, shelf, of_thing, 3))
-        found = await find_document(request, shelf, of_graph, 2)
+            return await _tell(request, await find_document(request, service, describe_thing, 3))
+        found = await find_document(request, service, describe_graph, 2)
         links = (Link("cite-as", found.it.iri), Link("type", f"{SCHEMA}DefinedTermSet"))
         subject = Resource(found.it, found.place, graph=found.it.iri, links=links)
-        return await respond(request, shelf, subject, found.suffix, lambda: _scheme(found))
+        return await respond(request, service, subject, found.suffix, lambda: _scheme(found))
 
     async def concept(request: Request) -> Response:
         """Answer for a concept that others minted: the United Nations' goals, targets and areas."""
         wanted = request.query_params.get("iri", "")
-        it = await of_thing(shelf, wanted) if is_web(wanted) else None
+        it = await describe_thing(service, wanted) if is_web(wanted) else None
         if it is None:
             raise HTTPProblem(HTTPStatus.NOT_FOUND, "The parameter iri names a concept by its web address")
         if not it.statements:
@@ -61,19 +61,19 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         return await _tell(request, Document(it, ResourceURLs("/concept", query=f"?iri={quote(wanted, safe=':/')}"), None))
 
     async def _tell(request: Request, found: Document) -> Response:
-        things = await load_page(request, shelf, "concept", found.it.iri)
+        things = await load_page(request, service, "concept", found.it.iri)
         where = origin(request) + found.place.stem + found.place.query
-        fed = feed_links(origin(request), found.it.iri, shelf.iris) if things.rows else []
+        fed = feed_links(origin(request), found.it.iri, service.iris) if things.rows else []
         links = (Link("cite-as", found.it.iri), Link("type", f"{SCHEMA}DefinedTerm"), *things.links(where), *fed)
         subject = Resource(found.it, found.place, links=links)
-        return await respond(request, shelf, subject, found.suffix, lambda: _concept(request, found, things))
+        return await respond(request, service, subject, found.suffix, lambda: _concept(request, found, things))
 
     async def _scheme(found: Document) -> Response:
         bound = {"scheme": iri(found.it.iri)}
-        concepts, tables = await shelf.rows(query("scheme-concepts"), bound), open_facet_index(shelf.current.path)
+        concepts, tables = await service.rows(query("scheme-concepts"), bound), open_facet_index(service.current.path)
         counts = await asyncio.to_thread(tables.counts, make_filter(*Basis, kind="initiative")) if tables else {}
-        facets = [facet for facet in FACETS.values() if found.it.iri == shelf.iris.scheme(facet.scheme)]
-        things = {facet.iri(code, shelf.iris): number for facet in facets for code, number in counts.get(facet.name, {}).items()}
+        facets = [facet for facet in FACETS.values() if found.it.iri == service.iris.scheme(facet.scheme)]
+        things = {facet.iri(code, service.iris): number for facet in facets for code, number in counts.get(facet.name, {}).items()}
         return pages.page(
             "scheme.html",
             it=found.it,
@@ -85,7 +85,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         )
 
     async def _concept(request: Request, found: Document, things: ListPage) -> Response:
-        matrix = await shelf.rows(query("matrix"), {"concept": iri(found.it.iri)})
+        matrix = await service.rows(query("matrix"), {"concept": iri(found.it.iri)})
         told = jsonld_block(concept_markup(found.it))
         figures = await _figures(request, found.it.iri)
         return pages.page(
@@ -101,7 +101,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
 
     async def _figures(request: Request, concept: str) -> EntityStatistics | None:
         """Draw the figures of a concept by which things are counted; None of any other, or while the tables are made."""
-        at, tables = facet_of_concept(concept, shelf.iris), open_facet_index(shelf.current.path)
+        at, tables = facet_of_concept(concept, service.iris), open_facet_index(service.current.path)
         if at is None or tables is None:
             return None
         facet, code = at
@@ -110,7 +110,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
             entity_statistics,
             tables,
             it,
-            FacetLabels(shelf.iris, await source_titles(shelf)),
+            FacetLabels(service.iris, await source_titles(service)),
             f"/search?{urlencode({facet: code})}",
             (facet,),
         )

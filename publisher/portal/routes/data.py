@@ -20,17 +20,17 @@ from publisher.portal.entity_statistics import PARTY, entity_filter, statistics_
 from publisher.portal.facet_filters import parse_filters
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.sources import source_titles
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 
 
-def router(shelf: Shelf, pages: Pages) -> APIRouter:
+def router(service: QueryService, pages: Pages) -> APIRouter:
     """Give the route of the figures."""
     routes = APIRouter()
 
     async def figures(request: Request) -> Response:
         (facet, *code), suffix = _parted(path_segments(request) or [""])
-        names = FacetLabels(shelf.iris, await source_titles(shelf))
-        it = entity_filter(facet, "/".join(code), parse_filters(request.query_params).bases, shelf.iris)
+        names = FacetLabels(service.iris, await source_titles(service))
+        it = entity_filter(facet, "/".join(code), parse_filters(request.query_params).bases, service.iris)
         if not code or it is None or not _known(it, names):
             told = ", ".join([*(facet.name for facet in FACETS.values() if facet.scheme), "source", PARTY])
             raise HTTPProblem(
@@ -38,12 +38,12 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
             )
         if suffix == "html" or (not suffix and "format" not in request.query_params and _for_people(request)):
             return RedirectResponse(_page(it, names), HTTPStatus.SEE_OTHER, {"Vary": "Accept"})
-        made = statistics_tables(require_facet_index(shelf), it, names)
-        return await dataset_response(request, shelf, made, Response)
+        made = statistics_tables(require_facet_index(service), it, names)
+        return await dataset_response(request, service, made, Response)
 
     def _known(it: Filter, names: FacetLabels) -> bool:
         if it.party:
-            return bool(require_facet_index(shelf).names((it.party,)))
+            return bool(require_facet_index(service).names((it.party,)))
         ((facet, (code,)),) = it.chosen
         return names.name(facet, code) != code or code in names.sources
 

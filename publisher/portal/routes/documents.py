@@ -20,7 +20,7 @@ from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.facet_panels import facet_panels, query_page_url
 from publisher.portal.paged_listing import PAGE_SIZE, listing_page
 from publisher.portal.sources import source_titles
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 
 DATA = 1_000  # things in the data of a page
 _PANELS = {
@@ -29,7 +29,7 @@ _PANELS = {
 }
 
 
-def router(shelf: Shelf, pages: Pages) -> APIRouter:
+def router(service: QueryService, pages: Pages) -> APIRouter:
     """Give the routes of the library."""
     routes = APIRouter()
 
@@ -40,15 +40,15 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         return await _tell(request, "post")
 
     async def _tell(request: Request, kind: str) -> Response:
-        tables, names = require_facet_index(shelf), FacetLabels(shelf.iris, await source_titles(shelf))
+        tables, names = require_facet_index(service), FacetLabels(service.iris, await source_titles(service))
         it, number = parse_filters(request.query_params).having("kind", kind), _number(request)
-        text = listing(it, shelf.iris)
+        text = listing(it, service.iris)
         made = await asyncio.to_thread(facet_panels, tables, it, _PANELS[kind], names)
         newest = await asyncio.to_thread(tables.listed, it, "newest", DATA)
         sheets = [list_table(f"{kind}s", f"{kind.capitalize()}s", newest, text), *(panel.table for panel in made)]
 
         def show() -> Response:
-            page = listing_page(tables, shelf.current.path, it, "newest", number)
+            page = listing_page(tables, service.current.path, it, "newest", number)
             title = _("Documents and good practices") if kind == "document" else _("Posts")
             chosen = [(name, code, names.short(name, code)) for name, codes in it.chosen if name != "kind" for code in codes]
             return pages.page(
@@ -62,7 +62,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
                 query=query_page_url(text),
             )
 
-        return await dataset_response(request, shelf, sheets, show)
+        return await dataset_response(request, service, sheets, show)
 
     for path, endpoint in (("/documents", documents), ("/posts", posts)):
         for end in ("", ".{suffix}"):

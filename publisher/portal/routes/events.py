@@ -18,23 +18,23 @@ from publisher.portal.calendar import Month, parse_month, with_events
 from publisher.portal.data_lists import list_table
 from publisher.portal.facet_filters import parse_filters
 from publisher.portal.facet_panels import query_page_url
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 from publisher.store.source_status import clock
 
 COMING = 20  # events that are listed beside the month
 
 
-def router(shelf: Shelf, pages: Pages) -> APIRouter:
+def router(service: QueryService, pages: Pages) -> APIRouter:
     """Give the route of the events."""
     routes = APIRouter()
 
     async def events(request: Request) -> Response:
-        tables, it = require_facet_index(shelf), parse_filters(request.query_params).having("kind", "event")
+        tables, it = require_facet_index(service), parse_filters(request.query_params).having("kind", "event")
         month, today = _month(request), clock().date()
         lines = await asyncio.to_thread(tables.between, it, month.first, month.last)
         after = await asyncio.to_thread(tables.between, it, f"{today}", "9999", COMING + len(lines))
         coming = [line for line in after if line not in lines][:COMING]
-        text = listing(it, shelf.iris)
+        text = listing(it, service.iris)
         whole = await asyncio.to_thread(tables.between, it, "0000", "9999") if request.query_params.get("all") else lines
 
         def show() -> Response:
@@ -50,7 +50,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
                 query=query_page_url(text),
             )
 
-        return await dataset_response(request, shelf, [list_table("events", "Events", whole, text)], show)
+        return await dataset_response(request, service, [list_table("events", "Events", whole, text)], show)
 
     for path in ("/events", "/events.{suffix}"):
         routes.add_route(path, events, methods=["GET", "HEAD"])

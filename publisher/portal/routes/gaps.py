@@ -16,23 +16,23 @@ from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.facet_panels import query_page_url
 from publisher.portal.gaps import find_gaps, unsupported_links
 from publisher.portal.matrix import count_matrix, official_links
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 
 _LINKS = (Column("line", "line"), Column("goal", "goal"), Column("official"), Column("things"))
 
 
-def router(shelf: Shelf, pages: Pages) -> APIRouter:
+def router(service: QueryService, pages: Pages) -> APIRouter:
     """Give the route of the gaps."""
     routes = APIRouter()
 
     async def missing(request: Request) -> Response:
         tables, names, it = (
-            require_facet_index(shelf),
-            FacetLabels(shelf.iris),
+            require_facet_index(service),
+            FacetLabels(service.iris),
             parse_filters(request.query_params).having("kind", "initiative"),
         )
         found = await asyncio.to_thread(find_gaps, tables, it, names)
-        whole = await asyncio.to_thread(count_matrix, tables, it, names, await official_links(shelf))
+        whole = await asyncio.to_thread(count_matrix, tables, it, names, await official_links(service))
         pairs = unsupported_links(whole)
         sheet = DataTable("links", "Official links that nothing bears out", _LINKS, tuple((*pair, 0) for pair in pairs), whole.query)
 
@@ -41,7 +41,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
                 "gaps.html", gaps=found, pairs=pairs, names=names, query=query_page_url(whole.query), forms=format_links(request)
             )
 
-        return await dataset_response(request, shelf, [*(gap.table for gap in found), sheet], show)
+        return await dataset_response(request, service, [*(gap.table for gap in found), sheet], show)
 
     for path in ("/gaps", "/gaps.{suffix}"):
         routes.add_route(path, missing, methods=["GET", "HEAD"])

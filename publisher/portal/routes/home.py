@@ -22,8 +22,8 @@ from publisher.portal.map import country_map
 from publisher.portal.sources import source_titles
 from publisher.rdf.results import Row
 from publisher.store.queries import query
-from publisher.store.query_service import Shelf
-from publisher.store.source_status import clock, standings, summary
+from publisher.store.query_service import QueryService
+from publisher.store.source_status import clock, count_by_state, source_statuses
 
 NEWEST = 8  # things on the front page
 FACETS = ("kind", "line", "goal", "region", "country")
@@ -31,14 +31,14 @@ SHOWN = ("line", "goal", "region", "stakeholder", "type", "status", "year", "tar
 FIGURES = 3  # beside the map
 
 
-def router(shelf: Shelf, pages: Pages) -> APIRouter:
+def router(service: QueryService, pages: Pages) -> APIRouter:
     """Give the route of the front page."""
     routes = APIRouter()
 
     async def home(request: Request) -> Response:
-        names, sources = FacetLabels(shelf.iris, await source_titles(shelf)), await shelf.rows(query("sources"))
-        schemes, found = await shelf.rows(query("schemes")), await standings(shelf)
-        tables = open_facet_index(shelf.current.path)  # while they are made, the front page stands without them
+        names, sources = FacetLabels(service.iris, await source_titles(service)), await service.rows(query("sources"))
+        schemes, found = await service.rows(query("schemes")), await source_statuses(service)
+        tables = open_facet_index(service.current.path)  # while they are made, the front page stands without them
         made = await asyncio.to_thread(_counted, tables, names) if tables else {}
         every = make_filter(kind="initiative")
         placed = await asyncio.to_thread(coverage, tables, every, "country") if tables else None
@@ -53,7 +53,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
                 "home.html",
                 steps=steps,
                 refresh=REFRESH_SECONDS if steps else 0,
-                shown=shelf.current,
+                shown=service.current,
                 panels=figures,
                 placed=placed,
                 missing=[
@@ -61,7 +61,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
                 ],
                 kinds=tables.counts(Filter()).get("kind", {}) if tables else {},
                 sources=_rows(sources, tables, names),
-                states=summary(found, clock()),
+                states=count_by_state(found, clock()),
                 map=country_map(tables, every, names) if tables and placed and placed.part else None,
                 newest=newest,
                 events=tables.between(make_filter(kind="event"), f"{clock():%Y-%m-%d}", "9999", 4) if tables else [],
@@ -69,7 +69,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
                 forms=format_links(request),
             )
 
-        return await dataset_response(request, shelf, sheets, show)
+        return await dataset_response(request, service, sheets, show)
 
     for path in ("/", "/home.{suffix}"):
         routes.add_route(path, home, methods=["GET", "HEAD"])

@@ -11,10 +11,10 @@ from starlette.responses import FileResponse, Response
 from publisher.http.problems import HTTPProblem
 from publisher.pages.branding import LOGO, LOGO_TYPES
 from publisher.pages.templating import Pages
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 
 
-def router(shelf: Shelf, pages: Pages) -> APIRouter:
+def router(service: QueryService, pages: Pages) -> APIRouter:
     """Return the route of ``/logo``."""
     routes = APIRouter()
 

@@ -16,19 +16,19 @@ from publisher.portal.facet_filters import parse_filters
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.facet_panels import facet_panels, most_complete
 from publisher.portal.map import country_map, unmapped_areas
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 
 INSTEAD = ("goal", "line", "type", "status", "year", "language")  # what is shown where no country is named
 
 
-def router(shelf: Shelf, pages: Pages) -> APIRouter:
+def router(service: QueryService, pages: Pages) -> APIRouter:
     """Give the route of the map."""
     routes = APIRouter()
 
     async def world(request: Request) -> Response:
         tables, names, it = (
-            require_facet_index(shelf),
-            FacetLabels(shelf.iris),
+            require_facet_index(service),
+            FacetLabels(service.iris),
             parse_filters(request.query_params).having("kind", "initiative"),
         )
         made = {panel.facet: panel for panel in await asyncio.to_thread(facet_panels, tables, it, ("country", "region"), names)}
@@ -52,7 +52,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
                 forms=format_links(request, drawn is not None),
             )
 
-        return await dataset_response(request, shelf, [panel.table for panel in made.values()], show, drawn)
+        return await dataset_response(request, service, [panel.table for panel in made.values()], show, drawn)
 
     for path in ("/map", "/map.{suffix}"):
         routes.add_route(path, world, methods=["GET", "HEAD"])

@@ -13,17 +13,19 @@ from publisher.pages.templating import Pages
 from publisher.portal.facet_filters import parse_filters
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.matrix import count_matrix, official_links
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 
 
-def router(shelf: Shelf, pages: Pages) -> APIRouter:
+def router(service: QueryService, pages: Pages) -> APIRouter:
     """Give the route of the counts."""
     routes = APIRouter()
 
     async def counts(request: Request) -> Response:
         wish = parse_filters(request.query_params).having("kind", "initiative")
-        it = await asyncio.to_thread(count_matrix, require_facet_index(shelf), wish, FacetLabels(shelf.iris), await official_links(shelf))
-        return await dataset_response(request, shelf, [it.table()], lambda: RedirectResponse("/matrix", 303), it.chart())
+        it = await asyncio.to_thread(
+            count_matrix, require_facet_index(service), wish, FacetLabels(service.iris), await official_links(service)
+        )
+        return await dataset_response(request, service, [it.table()], lambda: RedirectResponse("/matrix", 303), it.chart())
 
     for path in ("/matrix/counts", "/matrix/counts.{suffix}"):
         routes.add_route(path, counts, methods=["GET", "HEAD"])

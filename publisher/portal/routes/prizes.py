@@ -17,24 +17,24 @@ from publisher.portal.facet_filters import parse_filters
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.facet_panels import facet_panels, query_page_url
 from publisher.portal.prizes import prizes_by_year
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 
 
-def router(shelf: Shelf, pages: Pages) -> APIRouter:
+def router(service: QueryService, pages: Pages) -> APIRouter:
     """Give the route of the prizes."""
     routes = APIRouter()
 
     async def prizes(request: Request) -> Response:
-        tables, names, it = require_facet_index(shelf), FacetLabels(shelf.iris), parse_filters(request.query_params)
+        tables, names, it = require_facet_index(service), FacetLabels(service.iris), parse_filters(request.query_params)
         made = await asyncio.to_thread(facet_panels, tables, it, ("prizeyear", "prize", "stage"), names)
         years = await asyncio.to_thread(tables.awarded, it)
         chosen = request.query_params.get("prizeyear") or next(iter(years), "")
-        text = asking.cross_tabulate(it, "prizeyear", "prize", shelf.iris)
+        text = asking.cross_tabulate(it, "prizeyear", "prize", service.iris)
 
         def sheets() -> list[DataTable]:
             both = [(*pair, things) for pair, things in sorted(tables.cross(it, "prizeyear", "prize").items())]
             return [
-                prize_table("prizes", "Prizes", tables.prizes(it), asking.listing(it, shelf.iris)),
+                prize_table("prizes", "Prizes", tables.prizes(it), asking.listing(it, service.iris)),
                 count_table("by-year-and-category", "Prizes by year and category", ("prizeyear", "prize"), both, text),
                 *(panel.table for panel in made),
             ]
@@ -55,7 +55,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
                 query=query_page_url(text),
             )
 
-        return await dataset_response(request, shelf, sheets, show)
+        return await dataset_response(request, service, sheets, show)
 
     for path in ("/prizes", "/prizes.{suffix}"):
         routes.add_route(path, prizes, methods=["GET", "HEAD"])

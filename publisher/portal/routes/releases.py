@@ -28,9 +28,9 @@ from publisher.rdf.results import Term
 from publisher.releases import citation
 from publisher.releases.builder import SUMS
 from publisher.releases.signature import PUBLIC, SUFFIX
-from publisher.store.descriptions import Description, Statement, spaces
-from publisher.store.query_service import Shelf
-from publisher.store.releases.manifest import MANIFEST, Release, listed, one
+from publisher.store.descriptions import Description, Statement, namespaces
+from publisher.store.query_service import QueryService
+from publisher.store.releases.manifest import MANIFEST, Release, get_release, list_releases
 from vocab.iris import Iris
 from vocab.terms import PROV, SCHEMA, XSD
 
@@ -38,13 +38,13 @@ _FOR_EVER = "public, max-age=31536000, immutable"  # a release is never changed
 _OWN = {MANIFEST: "application/json", SUMS: "text/plain; charset=utf-8"}  # what a manifest does not list
 
 
-def router(shelf: Shelf, pages: Pages) -> APIRouter:
+def router(service: QueryService, pages: Pages) -> APIRouter:
     """Give the routes of ``/releases/`` and ``/release/{n}``."""
     routes = APIRouter()
-    folder = shelf.data / "releases"
+    folder = service.data / "releases"
 
     async def listing(request: Request) -> Response:
-        found = await run_in_threadpool(listed, folder)
+        found = await run_in_threadpool(list_releases, folder)
         accept = request.headers.get("accept")
         if accept and quality(accept, "application/json") > quality(accept, "text/html"):
             return JSONResponse({"releases": [_row(it) for it in found]}, headers={"Vary": "Accept"})
@@ -55,21 +55,21 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         it = await _found(folder, number)
         place = _place(it)
         row, negotiated = negotiate_format(request, place, suffix), is_negotiated(request, suffix)
-        body = _page(pages, it, shelf.iris) if row is HTML else serialize(_described(it, shelf.iris), row, shelf)
+        body = _page(pages, it, service.iris) if row is HTML else serialize(_described(it, service.iris), row, service)
         headers = {"Content-Location": place.form(row)} if negotiated else {}
         return build_response(
-            request, Representation(body, row.media, negotiated=negotiated, links=_links(request, it, shelf.iris), headers=headers)
+            request, Representation(body, row.media, negotiated=negotiated, links=_links(request, it, service.iris), headers=headers)
         )
 
     async def page(request: Request) -> Response:
         it = await _found(folder, request.path_params["number"])
-        return build_response(request, Representation(_page(pages, it, shelf.iris), HTML.media, links=_links(request, it, shelf.iris)))
+        return build_response(request, Representation(_page(pages, it, service.iris), HTML.media, links=_links(request, it, service.iris)))
 
     async def slash(request: Request) -> Response:
         return RedirectResponse(request.scope.get("root_path", "") + request.url.path + "/", HTTPStatus.PERMANENT_REDIRECT)
 
     async def key(request: Request) -> Response:
-        path = shelf.data / "signing" / PUBLIC
+        path = service.data / "signing" / PUBLIC
         if not path.is_file():
             raise HTTPProblem(HTTPStatus.NOT_FOUND, "There is no public key before the first release")
         return await run_in_threadpool(send_file, request, path, "text/plain; charset=utf-8")
@@ -90,7 +90,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
 
 
 async def _found(folder: Path, number: str) -> Release:
-    it = await run_in_threadpool(one, folder, int(number)) if number.isascii() and number.isdigit() and len(number) < 10 else None
+    it = await run_in_threadpool(get_release, folder, int(number)) if number.isascii() and number.isdigit() and len(number) < 10 else None
     if it is None or str(it.number) != number:
         raise HTTPProblem(HTTPStatus.NOT_FOUND, f"There is no release {number}; /releases/ lists them")
     return it
@@ -106,7 +106,7 @@ def _described(it: Release, iris: Iris) -> Description:
     told.append(Statement(it.iri, f"{iris.ns}journalEntry", Term(str(it.position), "literal", None, f"{XSD}integer")))
     if it.withdrawn:
         told.append(Statement(it.iri, f"{PROV}invalidatedAtTime", Term(it.withdrawn, "literal", None, f"{XSD}dateTime")))
-    return Description(it.iri, tuple(told), {}, spaces(iris))
+    return Description(it.iri, tuple(told), {}, namespaces(iris))
 
 
 def _links(request: Request, it: Release, iris: Iris) -> list[Link]:

@@ -15,7 +15,7 @@ from publisher.http.problems import HTTPProblem
 from publisher.languages.request_locale import LANGUAGES
 from publisher.pages.templating import Pages
 from publisher.portal.report.builder import NUMBERS, PRINT, REPORT, STYLE, list_reports
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 
 _MEDIA = {
     REPORT: "text/html; charset=utf-8",
@@ -26,10 +26,10 @@ _MEDIA = {
 }
 
 
-def router(shelf: Shelf, pages: Pages) -> APIRouter:
+def router(service: QueryService, pages: Pages) -> APIRouter:
     """Give the routes of ``/reports/``."""
     routes = APIRouter()
-    folder = shelf.data / "reports"
+    folder = service.data / "reports"
 
     async def listing(request: Request) -> Response:
         found = await run_in_threadpool(list_reports, folder)

@@ -35,7 +35,7 @@ from publisher.search.query_parser import MAX_LENGTH, SearchRequest
 from publisher.search.searcher import Matches, open_searcher
 from publisher.search.snippet import Marker, best_text, build_marker
 from publisher.search.spelling import suggest_spelling
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 from vocab.iris import KINDS
 
 PER = 20  # results of a page, when nothing else is asked for
@@ -56,7 +56,7 @@ class _Asked:
     per: int
 
 
-def router(shelf: Shelf, pages: Pages) -> APIRouter:
+def router(service: QueryService, pages: Pages) -> APIRouter:
     """Give the routes of ``/search``."""
     routes = APIRouter()
 
@@ -64,10 +64,10 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         asked = _asked(request)
         suffix, accept = request.query_params.get("format"), request.headers.get("accept")
         html = not suffix and wants_html(accept, RESULT_FORMATS.values())
-        names = FacetLabels(shelf.iris, await source_titles(shelf))
+        names = FacetLabels(service.iris, await source_titles(service))
         with use_language(current_locale().language if html else "en", current_locale()):  # data are the same in all languages
-            page = await asyncio.to_thread(_found, request, shelf, asked, names)
-        shown = shelf.current
+            page = await asyncio.to_thread(_found, request, service, asked, names)
+        shown = service.current
         headers = {"Vary": "Accept"} | ({"Stocktake-Text": f"position={shown.text}"} if shown.text != shown.position else {})
         if html:
             response = await _show(request, asked, page, names)
@@ -76,7 +76,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         row = RESULT_FORMATS.get(suffix) if suffix else wanted(accept, RESULT_FORMATS.values())
         if row is None:
             raise HTTPProblem(HTTPStatus.NOT_ACCEPTABLE, "Findings are given as " + ", ".join(row.media for row in RESULT_FORMATS.values()))
-        return Response(serialize_results(page, row, shelf.iris), headers={"Content-Type": row.media, **headers})
+        return Response(serialize_results(page, row, service.iris), headers={"Content-Type": row.media, **headers})
 
     async def _show(request: Request, asked: _Asked, page: SearchPage, names: FacetLabels) -> Response:
         choices = await asyncio.to_thread(filter_groups, asked.wanted, page.facets, names)
@@ -150,8 +150,8 @@ def _number(given: dict[str, str], name: str, otherwise: int, most: int) -> int:
     return int(text)
 
 
-def _found(request: Request, shelf: Shelf, asked: _Asked, names: FacetLabels) -> SearchPage:
-    tables, search, it = require_facet_index(shelf), open_searcher(shelf.current.path), asked.wanted
+def _found(request: Request, service: QueryService, asked: _Asked, names: FacetLabels) -> SearchPage:
+    tables, search, it = require_facet_index(service), open_searcher(service.current.path), asked.wanted
     if search is None:
         raise NotReady("the index of texts is being made; try again in a moment")
     reach = search.reach(SearchRequest(asked.words), REACH) if asked.words else Matches(0, {}, False)
@@ -168,7 +168,7 @@ def _found(request: Request, shelf: Shelf, asked: _Asked, names: FacetLabels) ->
     last = max(1, -(-min(total, REACH) // asked.per))
     around = {"previous": asked.page - 1, "next": asked.page + 1}
     links = {name: _link(request, page) if 1 <= page <= last else "" for name, page in around.items()}
-    query, counted = listing(replace(it, among=None), shelf.iris), len(reach.scores) if asked.words else total
+    query, counted = listing(replace(it, among=None), service.iris), len(reach.scores) if asked.words else total
     return SearchPage(
         words=asked.words,
         total=total,

@@ -13,14 +13,14 @@ from publisher.pages.templating import Pages
 from publisher.portal.source_preview import PreviewOutcome, PreviewRunner
 from publisher.portal.source_wizard import SOURCE_FORMATS, WizardState, from_query, source_toml
 from publisher.sparql.protocol import FORM, parse_form, read_body
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 from publisher.store.workers.rate_limit import client_of
 
 _MOST = 64 * 1024  # bytes of a form: its fields have at most 8,500 characters in all
 _OURS = ("same-origin", "none")  # who may send the form; a browser tells (https://www.w3.org/TR/fetch-metadata/)
 
 
-def router(shelf: Shelf, pages: Pages) -> APIRouter:
+def router(service: QueryService, pages: Pages) -> APIRouter:
     """Give the routes of joining: by GET the form and the card, by POST a dry run of the card."""
     routes = APIRouter()
 

@@ -25,32 +25,32 @@ from publisher.portal.facet_labels import FacetLabels, facet_title
 from publisher.portal.facet_panels import query_page_url
 from publisher.portal.registries import COVERED_FACETS, list_registries, registry_table
 from publisher.portal.sources import source_titles
-from publisher.store.descriptions import of_graph
+from publisher.store.descriptions import describe_graph
 from publisher.store.queries import query
-from publisher.store.query_service import Shelf
-from publisher.store.source_status import clock, standings
+from publisher.store.query_service import QueryService
+from publisher.store.source_status import clock, source_statuses
 from vocab.terms import SCHEMA
 
 
-def router(shelf: Shelf, pages: Pages) -> APIRouter:
+def router(service: QueryService, pages: Pages) -> APIRouter:
     """Give the route of the registries."""
     routes = APIRouter()
 
     async def source(request: Request) -> Response:
-        found = await find_document(request, shelf, of_graph, 2)
-        things = await load_page(request, shelf, "source", found.it.iri)
+        found = await find_document(request, service, describe_graph, 2)
+        things = await load_page(request, service, "source", found.it.iri)
         subject = Resource(
             found.it,
             found.place,
             graph=found.it.iri,
-            links=(*_links(request, found, things), *feed_links(origin(request), found.it.iri, shelf.iris)),
+            links=(*_links(request, found, things), *feed_links(origin(request), found.it.iri, service.iris)),
         )
-        return await respond(request, shelf, subject, found.suffix, lambda: _show(request, found, things))
+        return await respond(request, service, subject, found.suffix, lambda: _show(request, found, things))
 
     async def _show(request: Request, found: Document, things: ListPage) -> Response:
         it = found.it
-        standing = (await standings(shelf)).get(found.name.removeprefix("source/"))
-        state, known = (standing.state(clock()).value, standing.met) if standing else (None, None)
+        standing = (await source_statuses(service)).get(found.name.removeprefix("source/"))
+        state, known = (standing.state(clock()).value, standing.last_full_harvest) if standing else (None, None)
         count = int(standing.told.get("publishedRecords", 0)) if standing else None
         return pages.page(
             "source.html",
@@ -67,25 +67,25 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         )
 
     async def _figures(name: str) -> EntityStatistics | None:
-        tables = open_facet_index(shelf.current.path)
+        tables = open_facet_index(service.current.path)
         if tables is None:
             return None
         it = Filter((("source", (name,)),))
         return await asyncio.to_thread(
-            entity_statistics, tables, it, FacetLabels(shelf.iris, await source_titles(shelf)), f"/search?source={name}", ("source",)
+            entity_statistics, tables, it, FacetLabels(service.iris, await source_titles(service)), f"/search?source={name}", ("source",)
         )
 
     async def registers(request: Request) -> Response:
-        tables = open_facet_index(shelf.current.path)
-        rows, fared = await shelf.rows(query("sources")), await standings(shelf)
-        found = await asyncio.to_thread(list_registries, rows, fared, tables, shelf.iris, clock())
-        whole = registry_table(found, shelf.iris)
+        tables = open_facet_index(service.current.path)
+        rows, fared = await service.rows(query("sources")), await source_statuses(service)
+        found = await asyncio.to_thread(list_registries, rows, fared, tables, service.iris, clock())
+        whole = registry_table(found, service.iris)
         shown = [(facet, facet_title(facet)) for facet in COVERED_FACETS]
 
         def show() -> Response:
             return pages.page("registries.html", found=found, filled=shown, forms=format_links(request), query=query_page_url(whole.query))
 
-        return await dataset_response(request, shelf, [whole], show)
+        return await dataset_response(request, service, [whole], show)
 
     for path in ("/registries", "/registries.{suffix}"):
         routes.add_route(path, registers, methods=["GET", "HEAD"])

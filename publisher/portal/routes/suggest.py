@@ -12,7 +12,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.errors import NotReady, Spent
+from publisher.errors import NotReady, QuotaExceeded
 from publisher.formats import HTML, JSON
 from publisher.http.negotiation import choose_format
 from publisher.http.problems import HTTPProblem
@@ -24,8 +24,8 @@ from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.sources import source_titles
 from publisher.portal.suggestions import Suggestion, suggestions
 from publisher.search.searcher import open_searcher
-from publisher.store.query_service import Shelf
-from publisher.store.workers.rate_limit import Budget, client_of
+from publisher.store.query_service import QueryService
+from publisher.store.workers.rate_limit import RateLimiter, client_of
 
 LONGEST = 100  # characters that may be typed
 DEFAULT, MOST = 8, 20  # suggestions
@@ -33,11 +33,11 @@ REQUESTS, WINDOW = 300, 60  # of one client, in so many seconds: five a second, 
 _LANGUAGE = {"Vary": "Accept-Language, Cookie"}  # names are in the language of the reader
 
 
-def router(shelf: Shelf, pages: Pages) -> APIRouter:
+def router(service: QueryService, pages: Pages) -> APIRouter:
     """Return the route of ``/search/suggest``."""
     routes = APIRouter()
     # No budget of queries means none of suggestions either: it is a trusted or private installation.
-    rate = Budget(replace(shelf.limits, budget=REQUESTS if shelf.limits.budget else 0, window=WINDOW), time.monotonic)
+    rate = RateLimiter(replace(service.limits, budget=REQUESTS if service.limits.budget else 0, window=WINDOW), time.monotonic)
 
     async def suggest(request: Request) -> Response:
         _admit(request, rate)
@@ -46,8 +46,8 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         row = {"json": JSON, "html": HTML}.get(suffix) if suffix else choose_format(request.headers.get("accept"), [JSON])
         if row is None:
             raise HTTPProblem(HTTPStatus.NOT_ACCEPTABLE, "Suggestions are given as application/json or text/html", {"Vary": "Accept"})
-        names = FacetLabels(shelf.iris, await source_titles(shelf))
-        found = await asyncio.to_thread(_suggestions, shelf, pages, names, typed, most)
+        names = FacetLabels(service.iris, await source_titles(service))
+        found = await asyncio.to_thread(_suggestions, service, pages, names, typed, most)
         if row is HTML:
             return pages.page("suggest.html", typed=typed, suggestions=found)
         body = {"query": typed, "suggestions": [asdict(it) for it in found]}
@@ -58,12 +58,12 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     return routes
 
 
-def _admit(request: Request, rate: Budget) -> None:
+def _admit(request: Request, rate: RateLimiter) -> None:
     client = client_of(request.client.host) if request.client else ""
     try:
         rate.admit(client)
-    except Spent as spent:
-        raise Spent(
+    except QuotaExceeded as spent:
+        raise QuotaExceeded(
             f"this address has asked for {REQUESTS} suggestions within {WINDOW} seconds; wait, or search without them", spent.wait
         ) from spent
     rate.charge(client, 1)
@@ -78,8 +78,8 @@ def _typed(request: Request) -> tuple[str, int]:
     return typed.lstrip(), int(most)
 
 
-def _suggestions(shelf: Shelf, pages: Pages, names: FacetLabels, typed: str, most: int) -> list[Suggestion]:
-    search = open_searcher(shelf.current.path)
+def _suggestions(service: QueryService, pages: Pages, names: FacetLabels, typed: str, most: int) -> list[Suggestion]:
+    search = open_searcher(service.current.path)
     if search is None:
         raise NotReady("the index of texts is being made; try again in a moment")
-    return suggestions(search, require_facet_index(shelf), pages, names, typed, most)
+    return suggestions(search, require_facet_index(service), pages, names, typed, most)

@@ -37,32 +37,32 @@ from publisher.pages.templating import Pages
 from publisher.portal.entity_statistics import EntityStatistics, entity_statistics
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.sources import source_titles
-from publisher.store.descriptions import Description, replaced
-from publisher.store.query_service import Shelf
-from publisher.store.source_status import clock, confirmed, standings
+from publisher.store.descriptions import Description, replacements
+from publisher.store.query_service import QueryService
+from publisher.store.source_status import clock, last_confirmed, source_statuses
 
 RELATED = 6  # things
 Links = Callable[[SignpostedThing], list[Link]]
 
 
-def router(shelf: Shelf, pages: Pages) -> APIRouter:
+def router(service: QueryService, pages: Pages) -> APIRouter:
     """Give the routes of ``/id``, ``/page`` and ``/data``."""
     routes = APIRouter()
 
     async def identify(request: Request) -> Response:
-        found, suffix = await find_thing(shelf, path_segments(request))
-        signed = SignpostedThing(Description(found.address, (), {}, {}), origin(request), found.path, found.record, shelf.iris.base)
+        found, suffix = await find_thing(service, path_segments(request))
+        signed = SignpostedThing(Description(found.address, (), {}, {}), origin(request), found.path, found.record, service.iris.base)
         return see_other(request, signed.place.form(negotiate_format(request, signed.place, suffix)), vary="" if suffix else "Accept")
 
     async def data(request: Request) -> Response:
-        found, suffix = await find_thing_by_suffix(shelf, path_segments(request))
+        found, suffix = await find_thing_by_suffix(service, path_segments(request))
         place = ResourceURLs(f"/data/{found.path}", f"/page/{found.path}")
         if negotiate_format(request, place, suffix) is HTML:
             return see_other(request, place.page, vary="" if suffix else "Accept")
         return await _tell(request, found, suffix, data_links)
 
     async def page(request: Request) -> Response:
-        found, suffix = await find_thing(shelf, path_segments(request))
+        found, suffix = await find_thing(service, path_segments(request))
         if not suffix and is_negotiated(request, suffix) and quality(request.headers.get("accept"), "text/html"):
             suffix = HTML.suffix
         place = ResourceURLs(f"/data/{found.path}", f"/page/{found.path}")
@@ -71,26 +71,26 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         return await _tell(request, found, HTML.suffix, page_links)
 
     async def _tell(request: Request, found: ThingDocument, suffix: str | None, links: Links) -> Response:
-        it = await found.describe(shelf)
-        signed = SignpostedThing(it, origin(request), found.path, found.record, shelf.iris.base, await found.licence(shelf))
+        it = await found.describe(service)
+        signed = SignpostedThing(it, origin(request), found.path, found.record, service.iris.base, await found.licence(service))
         subject = Resource(it, signed.place, found.status, found.record or "", tuple(links(signed)))
-        return await respond(request, shelf, subject, suffix, lambda: _show(request, found, signed))
+        return await respond(request, service, subject, suffix, lambda: _show(request, found, signed))
 
     async def _show(request: Request, found: ThingDocument, signed: SignpostedThing) -> Response:
         it, graphs = signed.it, DATA_FORMATS.values()
         if found.gone:
-            record, standing = found.record or "", (await standings(shelf)).get(found.path.split("/")[1])
-            past = recent_changes(await read_history(shelf, record) or (), replace(it, iri=record), shelf.iris)
-            heirs = await replaced(shelf, record)
+            record, standing = found.record or "", (await source_statuses(service)).get(found.path.split("/")[1])
+            past = recent_changes(await read_history(service, record) or (), replace(it, iri=record), service.iris)
+            heirs = await replacements(service, record)
             at = clock()
             return pages.page("gone.html", it=it, record=record, heirs=heirs, standing=standing, at=at, graphs=graphs, changes=past)
         told = jsonld_block(thing_markup(it, signed.kind, signed.licence))
         if found.record is None:
-            things = await load_page(request, shelf, "organization", found.address)
+            things = await load_page(request, service, "organization", found.address)
             figures = await _figures(found.address)
             return pages.page("organization.html", it=it, listed=things, graphs=graphs, place=signed.place, block=told, about=figures)
-        standing = (await standings(shelf)).get(found.path.split("/")[1])
-        past = recent_changes(await read_history(shelf, found.record) or (), replace(it, iri=found.record), shelf.iris)
+        standing = (await source_statuses(service)).get(found.path.split("/")[1])
+        past = recent_changes(await read_history(service, found.record) or (), replace(it, iri=found.record), service.iris)
         return pages.page(
             "thing.html",
             it=it,
@@ -102,7 +102,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
             view=build_view(it, found.record),
             standing=standing,
             at=clock(),
-            confirmed=confirmed(standing, it, found.record),
+            confirmed=last_confirmed(standing, it, found.record),
             changes=past,
             related=await _related(found.address, it),
             map=_places(it, build_view(it, found.record)),
@@ -110,21 +110,21 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
 
     async def _related(thing: str, it: Description) -> list[ListItem]:
         """Give what shares most action lines, goals and countries with a thing."""
-        tables = open_facet_index(shelf.current.path)
+        tables = open_facet_index(service.current.path)
         return await asyncio.to_thread(tables.related, thing, RELATED) if tables else []
 
     def _places(it: Description, seen: ThingView) -> Markup | None:
-        areas = frozenset(FACETS["country"].code(term.value, shelf.iris) for term in it.all("dct:spatial") if term.is_iri)
+        areas = frozenset(FACETS["country"].code(term.value, service.iris) for term in it.all("dct:spatial") if term.is_iri)
         points = [(float(place.latitude), float(place.longitude), str(place.name or "")) for place in seen.places if place.latitude]
         return point_map(points, areas, gettext("Where it takes place")) if areas or points else None
 
     async def _figures(organization: str) -> EntityStatistics | None:
-        tables = open_facet_index(shelf.current.path)
+        tables = open_facet_index(service.current.path)
         if tables is None:
             return None
         it, where = Filter(party=organization), f"/things?organization={quote(organization)}"
         return await asyncio.to_thread(
-            entity_statistics, tables, it, FacetLabels(shelf.iris, await source_titles(shelf)), where, ("source",)
+            entity_statistics, tables, it, FacetLabels(service.iris, await source_titles(service)), where, ("source",)
         )
 
     for path, endpoint in (("/id", identify), ("/data", data), ("/page", page)):

@@ -18,14 +18,14 @@ from publisher.portal.facet_labels import FacetLabels, facet_title
 from publisher.portal.facet_panels import facet_panels, most_complete
 from publisher.portal.sources import source_titles
 from publisher.portal.trends import count_trend
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 
 FACETS = ("region", "stakeholder", "status", "goal", "line", "source")
 SHOWN = 3  # figures, of those that have something
 INSTEAD = ("goal", "line", "country", "type", "status", "language")  # what is shown where no year is named
 
 
-def router(shelf: Shelf, pages: Pages) -> APIRouter:
+def router(service: QueryService, pages: Pages) -> APIRouter:
     """Give the route of the trends."""
     routes = APIRouter()
 
@@ -33,14 +33,19 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         by = request.query_params.get("by", "")
         if by and by not in FACETS:
             raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"The parameter by is one of {', '.join(FACETS)}")
-        names, it = FacetLabels(shelf.iris, await source_titles(shelf)), parse_filters(request.query_params).having("kind", "initiative")
-        made = [await asyncio.to_thread(count_trend, require_facet_index(shelf), it, facet, names) for facet in ([by] if by else FACETS)]
+        names, it = (
+            FacetLabels(service.iris, await source_titles(service)),
+            parse_filters(request.query_params).having("kind", "initiative"),
+        )
+        made = [await asyncio.to_thread(count_trend, require_facet_index(service), it, facet, names) for facet in ([by] if by else FACETS)]
         made = made if by else ([it for it in made if it.years] or made[:1])[:SHOWN]
         others = (
-            [] if made[0].years else most_complete(await asyncio.to_thread(facet_panels, require_facet_index(shelf), it, INSTEAD, names), 2)
+            []
+            if made[0].years
+            else most_complete(await asyncio.to_thread(facet_panels, require_facet_index(service), it, INSTEAD, names), 2)
         )
 
-        told = require_facet_index(shelf).counts(it)
+        told = require_facet_index(service).counts(it)
         empty = [] if made[0].years else [empty_chart_hint(name) for name in ("year", by) if name and not told.get(name)]
 
         def show() -> Response:
@@ -55,7 +60,7 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
                 forms=format_links(request, drawn=True),
             )
 
-        return await dataset_response(request, shelf, [it.table for it in made], show, made[0].chart())
+        return await dataset_response(request, service, [it.table for it in made], show, made[0].chart())
 
     for path in ("/trends", "/trends.{suffix}"):
         routes.add_route(path, trends, methods=["GET", "HEAD"])

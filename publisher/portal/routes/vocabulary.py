@@ -24,35 +24,35 @@ from publisher.portal.facet_filters import parse_filters
 from publisher.portal.facet_labels import FacetLabels, basis_title
 from publisher.portal.facet_panels import SPARSE, facet_panels, query_page_url
 from publisher.portal.matrix import count_matrix, official_links
-from publisher.store.descriptions import of_graph, of_thing
-from publisher.store.query_service import Shelf
+from publisher.store.descriptions import describe_graph, describe_thing
+from publisher.store.query_service import QueryService
 from vocab.initiative import Basis
 
 _LD = "application/ld+json"
 _FRAME = '; profile="http://www.w3.org/ns/json-ld#frame"'
 
 
-def router(shelf: Shelf, pages: Pages) -> APIRouter:
+def router(service: QueryService, pages: Pages) -> APIRouter:
     """Give the routes of the vocabulary."""
     routes = APIRouter()
 
     async def whole(request: Request) -> Response:
-        found = await find_document(request, shelf, of_graph, 1)
+        found = await find_document(request, service, describe_graph, 1)
         return await _tell(request, found, found.it.iri)
 
     async def part(request: Request) -> Response:
         """Answer for a link or a version of the matrix."""
         depth = request.url.path.strip("/").count("/") + 1
-        return await _tell(request, await find_document(request, shelf, of_thing, depth), "")
+        return await _tell(request, await find_document(request, service, describe_thing, depth), "")
 
     async def _tell(request: Request, found: Document, graph: str) -> Response:
         subject = Resource(found.it, found.place, graph=graph, links=(Link("cite-as", found.it.iri),))
-        return await respond(request, shelf, subject, found.suffix, lambda: _show(request, found))
+        return await respond(request, service, subject, found.suffix, lambda: _show(request, found))
 
     async def _show(request: Request, found: Document) -> Response:
-        if found.it.iri == f"{shelf.iris.base}matrix" and (tables := open_facet_index(shelf.current.path)):
-            it, names = parse_filters(request.query_params).having("kind", "initiative"), FacetLabels(shelf.iris)
-            whole = await asyncio.to_thread(count_matrix, tables, it, names, await official_links(shelf))
+        if found.it.iri == f"{service.iris.base}matrix" and (tables := open_facet_index(service.current.path)):
+            it, names = parse_filters(request.query_params).having("kind", "initiative"), FacetLabels(service.iris)
+            whole = await asyncio.to_thread(count_matrix, tables, it, names, await official_links(service))
             bases = [(basis.value, basis_title(basis.value), basis in it.bases) for basis in Basis]
             pairs = (("line",), ("goal",), ("line", "goal"))
             covered = {facets: await asyncio.to_thread(coverage, tables, it, *facets) for facets in pairs}
@@ -73,13 +73,13 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
         return pages.page("resource.html", it=found.it, graphs=DATA_FORMATS.values(), place=found.place, changes=[])
 
     async def words(request: Request) -> Response:
-        return build_response(request, Representation(_json({"@context": jsonld_context(shelf.iris)}), _LD))
+        return build_response(request, Representation(_json({"@context": jsonld_context(service.iris)}), _LD))
 
     async def framed(request: Request) -> Response:
         name = request.path_params["name"]
         if name not in FRAMES:
             raise HTTPProblem(HTTPStatus.NOT_FOUND, f"There are frames of {', '.join(FRAMES)}")
-        return build_response(request, Representation(_json(jsonld_frame(name, shelf.iris)), _LD + _FRAME))
+        return build_response(request, Representation(_json(jsonld_frame(name, service.iris)), _LD + _FRAME))
 
     for path, endpoint in (
         ("/ns", whole),

@@ -15,8 +15,8 @@ from publisher.limits import read
 from publisher.sparql.examples.durations import write_durations
 from publisher.sparql.examples.example import Example, examples
 from publisher.sparql.examples.example_runner import ExampleOutcome, run_examples
-from publisher.store.external.endpoint import Address
-from publisher.store.query_service import Shelf
+from publisher.store.external.endpoint import StoreURLs
+from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 
 app = typer.Typer(no_args_is_help=True, help="The example queries.")
@@ -33,7 +33,7 @@ class Settings(Protocol):
     @property
     def limits(self) -> str: ...  # noqa: D102
     @property
-    def elsewhere(self) -> Address | None: ...  # noqa: D102
+    def elsewhere(self) -> StoreURLs | None: ...  # noqa: D102
 
 
 @app.command(name="list")
@@ -73,13 +73,13 @@ def run(
 
 async def _run(settings: Settings, chosen: list[Example], *, quiet: bool) -> list[ExampleOutcome]:
     found = []
-    async with Shelf(settings.data, Iris(settings.base), read(settings.limits), readers=1, elsewhere=settings.elsewhere) as shelf:
-        async for it in run_examples(shelf, chosen):
+    async with QueryService(settings.data, Iris(settings.base), read(settings.limits), readers=1, elsewhere=settings.elsewhere) as service:
+        async for it in run_examples(service, chosen):
             found.append(it)
             if not quiet:
                 mark = "ok  " if it.good else "FAIL"
                 print(f"{mark} {it.rows:>7} rows {it.seconds:>8.3f} s  {it.example.name}  {it.trouble}".rstrip(), flush=True)
-        write_durations(settings.data, found, shelf.current.position)
+        write_durations(settings.data, found, service.current.position)
     return found
 
 

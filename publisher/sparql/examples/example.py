@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pyoxigraph import RdfFormat, Triple, parse
 
-from publisher.store.workers.query_request import Question
+from publisher.store.workers.query_request import QueryRequest
 from vocab.iris import BASE, Iris
 from vocab.terms import RDFS, SCHEMA, SH
 
@@ -29,9 +29,9 @@ class Example:
     text: str
     place: int
 
-    def question(self, base: str, rows: int | None = None) -> Question:
+    def question(self, base: str, rows: int | None = None) -> QueryRequest:
         """Give it as a question: a table in JSON, a graph in N-Triples, whose rows can be counted."""
-        return Question(self.text, "json", "nt", base, rows=rows)
+        return QueryRequest(self.text, "json", "nt", base, rows=rows)
 
 
 @lru_cache(maxsize=4)  # bases in one process

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from publisher.errors import PublisherError
 from publisher.sparql.examples.example import Example
 from publisher.sparql.rewriting import await_indexes, rewrite
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,21 +28,21 @@ class ExampleOutcome:
         return not self.trouble and self.rows > 0
 
 
-async def run_examples(shelf: Shelf, them: Sequence[Example]) -> AsyncIterator[ExampleOutcome]:
+async def run_examples(service: QueryService, them: Sequence[Example]) -> AsyncIterator[ExampleOutcome]:
     """Put the examples one after the other, after all that the journal holds is shown."""
     for it in them:
-        await await_indexes(shelf, it.question(shelf.iris.base))
+        await await_indexes(service, it.question(service.iris.base))
         began = time.perf_counter()
         try:
-            data = await _answered(shelf, it)
+            data = await _answered(service, it)
         except PublisherError as error:
             yield ExampleOutcome(it, 0, time.perf_counter() - began, str(error))
         else:
             yield ExampleOutcome(it, _rows(it, data), time.perf_counter() - began)
 
 
-async def _answered(shelf: Shelf, it: Example) -> bytes:
-    answer = await shelf.ask(await rewrite(shelf, it.question(shelf.iris.base, shelf.limits.rows)))
+async def _answered(service: QueryService, it: Example) -> bytes:
+    answer = await service.query(await rewrite(service, it.question(service.iris.base, service.limits.rows)))
     try:
         return b"".join([chunk async for chunk in answer.chunks()])
     finally:

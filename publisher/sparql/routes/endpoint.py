@@ -24,7 +24,7 @@ from publisher.sparql.query_editor import completions, editor_for_example, edito
 from publisher.sparql.responses import answer_query, cached_response, with_validators
 from publisher.sparql.rewriting import TEXT_HEADER, rewrite
 from publisher.store.cache import digest
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 
 
 class AppHandler:
@@ -39,7 +39,7 @@ class AppHandler:
         await response(scope, receive, send)
 
 
-def router(shelf: Shelf, pages: Pages) -> APIRouter:
+def router(service: QueryService, pages: Pages) -> APIRouter:
     """Give the routes of ``/sparql``."""
     routes = APIRouter()
     scripts = is_built()
@@ -47,23 +47,25 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     async def sparql(request: Request) -> Response:
         data = await read_body(request)
         name = _name(request, data)
-        if response := cached_response(request, shelf, name):
+        if response := cached_response(request, service, name):
             return response
         asked_for = read_parameters(request, data)
         if request.method != "POST" and not asked_for.keys() - {"example", "show", "lang"}:
-            return await _introduction(request, shelf, pages, scripts, single_value(asked_for, "example"), single_value(asked_for, "show"))
-        asked = parse_request(asked_for, request.headers.get("accept"), shelf.iris.base, shelf.limits.rows)
+            return await _introduction(
+                request, service, pages, scripts, single_value(asked_for, "example"), single_value(asked_for, "show")
+            )
+        asked = parse_request(asked_for, request.headers.get("accept"), service.iris.base, service.limits.rows)
         if (number := parse_release(single_value(asked_for, "release"))) is not None:
-            return await _of_release(request, shelf, asked, number)
-        question = await rewrite(shelf, asked.question)
-        response = await answer_query(request, shelf, question, asked.seconds, name if question is asked.question else None)
+            return await _of_release(request, service, asked, number)
+        question = await rewrite(service, asked.question)
+        response = await answer_query(request, service, question, asked.seconds, name if question is asked.question else None)
         if question.note:
             response.headers[TEXT_HEADER] = question.note
         return response
 
     async def completion(request: Request) -> Response:
-        shown = shelf.current
-        body = json.dumps(await completions(shelf), ensure_ascii=False, separators=(",", ":"))
+        shown = service.current
+        body = json.dumps(await completions(service), ensure_ascii=False, separators=(",", ":"))
         return with_validators(request, Response(body, media_type="application/json"), shown, b"words")
 
     routes.add_route("/sparql", AppHandler(sparql), methods=["GET", "HEAD", "POST"])  # type: ignore[arg-type]  # it takes apps too
@@ -71,11 +73,11 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     return routes
 
 
-async def _of_release(request: Request, shelf: Shelf, asked: SparqlRequest, number: int) -> Response:
+async def _of_release(request: Request, service: QueryService, asked: SparqlRequest, number: int) -> Response:
     """Answer from a release as it was answered on the day it was cut."""
-    of = await shelf.at(number, has_search(asked.question.text))
-    question = await rewrite(shelf, replace(asked.question, generation=of.path, release=number), of)
-    response = await answer_query(request, shelf, question, asked.seconds, of=of)
+    of = await service.release(number, has_search(asked.question.text))
+    question = await rewrite(service, replace(asked.question, snapshot=of.path, release=number), of)
+    response = await answer_query(request, service, question, asked.seconds, of=of)
     response.headers.update({RELEASE_HEADER: str(number), "Stocktake-Position": str(of.position)})
     if question.note:
         response.headers[TEXT_HEADER] = question.note
@@ -88,11 +90,13 @@ def _name(request: Request, data: bytes) -> bytes:
     return digest(b"POST" if request.method == "POST" else b"GET", request.scope["query_string"], data, *told)
 
 
-async def _introduction(request: Request, shelf: Shelf, pages: Pages, scripts: bool, example: str | None, text: str | None) -> Response:
+async def _introduction(
+    request: Request, service: QueryService, pages: Pages, scripts: bool, example: str | None, text: str | None
+) -> Response:
     accept = request.headers.get("accept")
     if wants_html(accept, GRAPHS.values()):
         try:
-            told = editor_for_query(shelf, text) if text else editor_for_example(shelf, example)
+            told = editor_for_query(service, text) if text else editor_for_example(service, example)
         except KeyError as error:
             raise HTTPProblem(HTTPStatus.NOT_FOUND, f"There is no example {example}; /examples lists them") from error
         return pages.page(
@@ -101,7 +105,7 @@ async def _introduction(request: Request, shelf: Shelf, pages: Pages, scripts: b
             scripts=scripts,
             texts=script_texts(),
             view=initial_view,
-            limits=shelf.limits,
+            limits=service.limits,
             tables=TABLES.values(),
             graphs=GRAPHS.values(),
         )
@@ -110,7 +114,7 @@ async def _introduction(request: Request, shelf: Shelf, pages: Pages, scripts: b
         raise HTTPProblem(
             HTTPStatus.NOT_ACCEPTABLE, "The service description is given as " + ", ".join(row.media for row in GRAPHS.values())
         )
-    current = shelf.current
-    body = await service_description(shelf, row)
-    seed = f"service {row.suffix} {shelf.limits}".encode()  # the limits are set when the server starts
+    current = service.current
+    body = await service_description(service, row)
+    seed = f"service {row.suffix} {service.limits}".encode()  # the limits are set when the server starts
     return with_validators(request, Response(body, headers={"Content-Type": row.media}), current, seed)

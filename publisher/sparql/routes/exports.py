@@ -19,16 +19,16 @@ from publisher.sparql.exporter import Exporter
 from publisher.sparql.exports import Export, ExportQueue, ExportState
 from publisher.sparql.protocol import parse_request, read_body, read_parameters
 from publisher.sparql.streaming import client_address
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 
 _NEVER_KEPT = {"Cache-Control": "no-store", "Vary": "Accept"}
 _JSON = (TABLES["json"],)  # what a client gets that asks for JSON or for nothing
 
 
-def router(shelf: Shelf, pages: Pages) -> APIRouter:
+def router(service: QueryService, pages: Pages) -> APIRouter:
     """Give the routes of ``/exports``; while they are served, the exports are answered."""
-    exports = ExportQueue(shelf.data / "exports", shelf.limits)
-    exporter = Exporter(shelf, exports)
+    exports = ExportQueue(service.data / "exports", service.limits)
+    exporter = Exporter(service, exports)
 
     @asynccontextmanager
     async def working(app: FastAPI) -> AsyncIterator[None]:
@@ -48,11 +48,11 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
 
     async def start(request: Request) -> Response:
         if request.method == "POST":
-            return await _put(request, shelf, exports)
+            return await _put(request, service, exports)
         if wants_html(request.headers.get("accept"), _JSON):
-            return pages.page("exports.html", limits=shelf.limits, tables=TABLES.values(), graphs=GRAPHS.values())
+            return pages.page("exports.html", limits=service.limits, tables=TABLES.values(), graphs=GRAPHS.values())
         waiting = sum(export.open for export in exports.all())
-        return JSONResponse({"waiting": waiting, "limits": _limits(shelf)}, headers=_NEVER_KEPT)
+        return JSONResponse({"waiting": waiting, "limits": _limits(service)}, headers=_NEVER_KEPT)
 
     async def one(request: Request) -> Response:
         export = found(request)
@@ -84,11 +84,11 @@ def router(shelf: Shelf, pages: Pages) -> APIRouter:
     return routes
 
 
-async def _put(request: Request, shelf: Shelf, exports: ExportQueue) -> Response:
+async def _put(request: Request, service: QueryService, exports: ExportQueue) -> Response:
     given = read_parameters(request, await read_body(request))
     page = wants_html(request.headers.get("accept"), _JSON)
-    asked = parse_request(given, None if page else request.headers.get("accept"), shelf.iris.base, None).question
-    await shelf.check(asked)
+    asked = parse_request(given, None if page else request.headers.get("accept"), service.iris.base, None).question
+    await service.check(asked)
     export = exports.add(asked, client_address(request))
     where = f"/exports/{export.id}"
     if page:
@@ -124,6 +124,6 @@ def _file(export: Export, exports: ExportQueue) -> Response:
     return FileResponse(exports.result(export), media_type=_media(export), headers=headers, filename=name)
 
 
-def _limits(shelf: Shelf) -> dict[str, float]:
-    limits = shelf.limits
+def _limits(service: QueryService) -> dict[str, float]:
+    limits = service.limits
     return {"seconds": limits.export_seconds, "memory": limits.export_memory, "rows": limits.export_rows, "size": limits.export_size}

@@ -15,23 +15,25 @@ from publisher.pages.templating import Pages
 from publisher.rdf.results import iri
 from publisher.sparql.protocol import graph_parameters, parse_form, single_value
 from publisher.sparql.responses import answer_query
-from publisher.store.query_service import Shelf
-from publisher.store.workers.query_request import Question
+from publisher.store.query_service import QueryService
+from publisher.store.workers.query_request import QueryRequest
 
 _ALL = "CONSTRUCT { ?s ?p ?o } { ?s ?p ?o }"
 _HELD = "SELECT ?graph { GRAPH ?graph { ?s ?p ?o } } LIMIT 1"
 
 
-def router(shelf: Shelf, pages: Pages) -> APIRouter:
+def router(service: QueryService, pages: Pages) -> APIRouter:
     """Give the route of ``/rdf-graph-store``."""
     routes = APIRouter()
 
     async def graph_store(request: Request) -> Response:
         named, form = _asked(request)
-        if named and not await shelf.rows(_HELD, {"graph": iri(named)}):
+        if named and not await service.rows(_HELD, {"graph": iri(named)}):
             raise HTTPProblem(HTTPStatus.NOT_FOUND, f"There is no graph {named}")
         default, others = ((named,), ()) if named else (None, None)
-        return await answer_query(request, shelf, Question(_ALL, None, form, shelf.iris.base, default, others, rows=shelf.limits.rows))
+        return await answer_query(
+            request, service, QueryRequest(_ALL, None, form, service.iris.base, default, others, rows=service.limits.rows)
+        )
 
     routes.add_route("/rdf-graph-store", graph_store, methods=["GET", "HEAD"])
     return routes

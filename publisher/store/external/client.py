@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from urllib.parse import urlencode, urlsplit
 
-from publisher.store.external.endpoint import door
+from publisher.store.external.endpoint import endpoint_of
 from publisher.store.external.engine_quirks import TROUBLES, Dialect, of
 
 TABLE, TRIPLES = "application/sparql-results+json", "application/n-triples"
@@ -29,7 +29,7 @@ class Client:
     """Ask the endpoint at *url*, which may hold a user and password (Basic)."""
 
     def __init__(self, url: str) -> None:
-        at = door(url)
+        at = endpoint_of(url)
         parts = urlsplit(at.url)
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self.host = parts.netloc
@@ -96,7 +96,7 @@ def whole(found: http.client.HTTPResponse, dialect: Dialect) -> http.client.HTTP
     """Give an answer of which nothing may be missing; raises Refused where the store has ended it early."""
     most = found.headers.get(dialect.cap) if dialect.cap else None
     if most or (dialect.broken and found.headers.get(dialect.broken)):
-        raise Refused("Broken", f"the store returned only {most or 'some'} of the rows; raise its limits (docs/how-to/external-store.md)")
+        raise Refused("StoreFailure", f"the store returned only {most or 'some'} rows; raise its limits (docs/how-to/external-store.md)")
     return found
 
 
@@ -105,4 +105,4 @@ def _refused(status: int, text: str, host: str) -> Refused:
     for trouble in TROUBLES:
         if trouble.mark.search(text):
             return Refused(trouble.reason, f"{trouble.advice} ({said})" if trouble.advice else said)
-    return Refused("QueryError" if status < 500 else "Broken", f"the store at {host} answers {status}: {said}")
+    return Refused("QueryError" if status < 500 else "StoreFailure", f"the store at {host} answers {status}: {said}")

@@ -12,7 +12,7 @@ QUERY, UPDATE, GRAPHS = "STOCKTAKE_SPARQL_URL", "STOCKTAKE_SPARQL_UPDATE_URL", "
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class Endpoint:
     """An address to ask, without the *user* and *password* that may stand in it."""
 
     url: str
@@ -21,7 +21,7 @@ class Door:
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class StoreURLs:
     """Where the store takes queries and updates (SPARQL 1.1 Protocol), and whole graphs (Graph Store Protocol; "" where it does not)."""
 
     query: str
@@ -31,14 +31,14 @@ class Address:
     @property
     def folder(self) -> str:
         """Name the folder of what is kept here of that store: how far it was, and the index of its texts."""
-        return f"elsewhere-{blake2b(door(self.query).url.encode(), digest_size=4).hexdigest()}"
+        return f"elsewhere-{blake2b(endpoint_of(self.query).url.encode(), digest_size=4).hexdigest()}"
 
     def environment(self) -> dict[str, str]:
         """Give the variables by which a process of ours is told the same."""
         return {QUERY: self.query, UPDATE: self.update, GRAPHS: self.graphs}
 
 
-def given(query: str, update: str = "", graphs: str = "") -> Address | None:
+def given(query: str, update: str = "", graphs: str = "") -> StoreURLs | None:
     """Read the settings; None where the store is our own. Raises ValueError with what is wrong.
 
     >>> given("http://127.0.0.1:7878/query", "http://127.0.0.1:7878/update").update
@@ -51,10 +51,10 @@ def given(query: str, update: str = "", graphs: str = "") -> Address | None:
         if update or graphs:
             raise ValueError(f"{UPDATE} and {GRAPHS} need {QUERY}")
         return None
-    return Address(query, update or query, graphs)
+    return StoreURLs(query, update or query, graphs)
 
 
-def told(environment: Mapping[str, str] = os.environ) -> Address:
+def from_environment(environment: Mapping[str, str] = os.environ) -> StoreURLs:
     """Read what ``Address.environment`` wrote; raises ValueError where there is none."""
     found = given(*(environment.get(name, "") for name in (QUERY, UPDATE, GRAPHS)))
     if found is None:
@@ -62,7 +62,7 @@ def told(environment: Mapping[str, str] = os.environ) -> Address:
     return found
 
 
-def door(url: str) -> Door:
+def endpoint_of(url: str) -> Endpoint:
     """Take user and password out of an address.
 
     >>> door("http://dba:x%40y@host:8890/sparql-auth")
@@ -70,4 +70,4 @@ def door(url: str) -> Door:
     """
     parts = urlsplit(url)
     plain = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-    return Door(plain, unquote(parts.username or ""), unquote(parts.password or ""))
+    return Endpoint(plain, unquote(parts.username or ""), unquote(parts.password or ""))

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 MERGE = "urn:stocktake:merge"  # the graph that holds the merge of all, where the engine's default graph is none
-STATE = "urn:stocktake:shelf"  # the graph that tells how far the store is
+STATE = "urn:stocktake:store"  # the graph that tells how far the store is
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
-"""Follower: the one process that brings a store elsewhere level with the journal, and tells by generations how far it is.
+"""Follower: the one process that brings a store elsewhere level with the journal, and tells by snapshots how far it is.
 
 Kill it at any point: what it had not finished it does again, and doing it again changes nothing. An entry that one update can hold is seen
-wholly or not at all; of a larger one readers may see a part, so a generation that says so is shown before it begins. Several may
+wholly or not at all; of a larger one readers may see a part, so a snapshot that says so is shown before it begins. Several may
 follow one store: who holds its lease writes, the others watch.
 """
 
@@ -27,21 +27,21 @@ from journal.entry import Entry
 from journal.errors import JournalError
 from journal.journal import Journal
 from journal.outage import Outage
-from publisher.errors import Broken, PublisherError
+from publisher.errors import PublisherError, StoreFailure
 from publisher.facets.updater import FacetUpdater as Tables
 from publisher.logs import configure_logging
 from publisher.search.updater import SearchUpdater
 from publisher.store.apply import digest_of, rows_of
 from publisher.store.external import update_batches
 from publisher.store.external.client import Client, Refused
-from publisher.store.external.endpoint import Address, told
+from publisher.store.external.endpoint import StoreURLs, from_environment
 from publisher.store.external.remote_quads import Facts
 from publisher.store.external.state import State
 from publisher.store.external.writer import Writer
 from publisher.store.external.writer_lease import SILENCE, Tenure
 from publisher.store.follower import ATTENTION, GLANCE, alone, leave_at_end_of_input, report, silent
-from publisher.store.snapshots import Beside, Generation, newest, note, sweep
-from publisher.store.status_watcher import Tidings
+from publisher.store.snapshots import ProjectionPaths, Snapshot, newest_snapshot, prune, register_external
+from publisher.store.status_watcher import StatusFile
 from publisher.store.thread_priority import step_aside
 from vocab.iris import Iris
 
@@ -55,14 +55,14 @@ log = structlog.get_logger(room="follower")
 class Follower:
     """Keep the store at *address* level with *journal* and the *status* file, whose graph is *status_graph*.
 
-    Raises NotReady where the store does not answer, Broken where it holds something else.
+    Raises NotReady where the store does not answer, StoreFailure where it holds something else.
     """
 
     def __init__(
         self,
-        address: Address,
+        address: StoreURLs,
         journal: Journal,
-        shelf: Path,
+        folder: Path,
         status: Path,
         status_graph: str,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -70,32 +70,32 @@ class Follower:
         report: Callable[[str], None] = silent,
     ) -> None:
         self._journal, self._graph, self._now, self._wait = journal, NamedNode(status_graph), now, wait
-        self._tidings = Tidings(status, Iris(status_graph.removesuffix("status")).ns, journal.store)
-        self.generations = shelf / "generations"
-        self.generations.mkdir(parents=True, exist_ok=True)
+        self._tidings = StatusFile(status, Iris(status_graph.removesuffix("status")).ns, journal.store)
+        self.snapshots = folder / "snapshots"
+        self.snapshots.mkdir(parents=True, exist_ok=True)
         self._last = State()
         with ExitStack() as opened:  # what was opened is closed where the next step fails, so that a new follower can lock the folder
-            opened.enter_context(alone(shelf / "lock", report))
+            opened.enter_context(alone(folder / "lock", report))
             self._client = opened.enter_context(closing(Client(address.query)))
             dialect = self._client.dialect(SILENCE)
             self.writer = opened.enter_context(closing(Writer(address, dialect)))
-            self.tenure = Tenure(self._client, self.writer, journal, named(shelf))
+            self.tenure = Tenure(self._client, self.writer, journal, named(folder))
             self._facts = Facts(self._client, dialect)
             self._status = set(self._facts.graph(self._graph))
             self._tables = opened.enter_context(
-                closing(Tables(shelf / "tables", journal, status_graph.removesuffix("status"), self._facts.expect))
+                closing(Tables(folder / "tables", journal, status_graph.removesuffix("status"), self._facts.expect))
             )
             self._texts = opened.enter_context(
-                closing(SearchUpdater(shelf / "text", journal, status_graph.removesuffix("status"), self._facts.look_up))
+                closing(SearchUpdater(folder / "text", journal, status_graph.removesuffix("status"), self._facts.look_up))
             )
             self._aside = opened.enter_context(ThreadPoolExecutor(1, "aside", step_aside))
             self._opened = opened.pop_all()
 
-    def step(self) -> Generation | None:
-        """Take in what is new; give the new generation, None where nothing was new."""
+    def step(self) -> Snapshot | None:
+        """Take in what is new; give the new snapshot, None where nothing was new."""
         before = self.tenure.read(self._now())
         if before.position < self._last.position:
-            raise Broken(f"the store went back from entry {self._last.position} to {before.position}; it is loaded again from there")
+            raise StoreFailure(f"the store went back from entry {self._last.position} to {before.position}; it is loaded again from there")
         state = self._last = self._catch_up(before)
         changed = self._show_status() or state.position != before.position
         self._aside.submit(self._look_beside, state, GLANCE if changed else ATTENTION).result()
@@ -114,7 +114,7 @@ class Follower:
         head = self._journal.head
         if head is None or head.number <= state.position or not self.tenure.claim(self._now()):
             return state
-        if newest(self.generations):
+        if newest_snapshot(self.snapshots):
             self._show(replace(state, taking=head.number))
             self._wait(GRACE)
         for entry in self._journal.entries(after=state.position):
@@ -150,10 +150,10 @@ class Follower:
         self._status = new
         return changed
 
-    def _show(self, state: State) -> Generation | None:
+    def _show(self, state: State) -> Snapshot | None:
         status = digest_of(self._status)
-        told = Generation(0, state.position, state.entry, state.quads, "", status, taking=state.taking)
-        current = newest(self.generations)
+        told = Snapshot(0, state.position, state.entry, state.quads, "", status, taking=state.taking)
+        current = newest_snapshot(self.snapshots)
         if (
             current
             and not state.taking
@@ -161,14 +161,14 @@ class Follower:
             and self._texts.is_shown_in(current.path)
         ):
             return None
-        shown = note(self.generations, told, Beside(self._texts.shown, self._tables.shown))
-        sweep(self.generations)
+        shown = register_external(self.snapshots, told, ProjectionPaths(self._texts.shown, self._tables.shown))
+        prune(self.snapshots)
         return shown
 
 
-def named(shelf: Path) -> str:
+def named(folder: Path) -> str:
     """Name who writes: a follower that is started again in the same folder, which its lock keeps for one, goes on at once."""
-    return f"{socket.gethostname()}-{blake2b(str(shelf.resolve()).encode(), digest_size=6).hexdigest()}"
+    return f"{socket.gethostname()}-{blake2b(str(folder.resolve()).encode(), digest_size=6).hexdigest()}"
 
 
 def _lines(quads: set[Quad]) -> list[bytes]:
@@ -176,14 +176,16 @@ def _lines(quads: set[Quad]) -> list[bytes]:
 
 
 def main() -> None:
-    """Run a follower: arguments are the journal's folder, the shelf's, the status file and the status graph's IRI."""
-    journal, shelf, status, graph = sys.argv[1:5]
+    """Run a follower: arguments are the journal's folder, the store's, the status file and the status graph's IRI."""
+    journal, folder, status, graph = sys.argv[1:5]
     configure_logging()
     threading.Thread(target=leave_at_end_of_input, daemon=True).start()
     outage = Outage("SPARQL store cannot be updated; retrying", "SPARQL store is updated again")
     while True:
         try:
-            with closing(Follower(told(), Journal(Path(journal)), Path(shelf), Path(status), graph, report=report)) as follower:
+            with closing(
+                Follower(from_environment(), Journal(Path(journal)), Path(folder), Path(status), graph, report=report)
+            ) as follower:
                 if outage.failures:
                     follower.tenure.read(datetime.now(UTC))  # raises where the store still fails
                     report("the store answers again; the journal is being loaded into it")

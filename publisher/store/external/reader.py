@@ -31,7 +31,7 @@ from pyoxigraph import (
 )
 
 from publisher.store.external.client import TABLE, TRIPLES, Client, Refused
-from publisher.store.external.endpoint import told
+from publisher.store.external.endpoint import from_environment
 from publisher.store.external.engine_quirks import Dialect
 from publisher.store.external.variable_binding import bind, without
 from publisher.store.external.virtuoso_literals import Points
@@ -39,9 +39,9 @@ from publisher.store.process import end_with_parent
 from publisher.store.workers.dataset import form, merged, named_by, names_graphs, patterns
 from publisher.store.workers.ipc_protocol import Kind, pack, read
 from publisher.store.workers.process_limits import limit_memory
-from publisher.store.workers.query_request import Question
+from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.reader import (
-    Generation,
+    OpenSnapshot,
     Outlet,
     Refusal,
     Result,
@@ -69,11 +69,11 @@ class Asking:
         self._client = client
         self._dialect: Dialect | None = None
 
-    def answer(self, question: Question, connection: socket.socket) -> None:
+    def answer(self, question: QueryRequest, connection: socket.socket) -> None:
         """Answer *question*; raises Refusal and Refused."""
         if _OWN.search(_bare(question.text)):
             raise Refusal("QueryError", "functions and pragmas of the store's own are not answered here")
-        evaluate(Store(), Question(question.text, base=question.base, bindings=question.bindings, inserted=question.inserted))
+        evaluate(Store(), QueryRequest(question.text, base=question.base, bindings=question.bindings, inserted=question.inserted))
         if question.check:
             return Outlet(connection, "").end()
         question = replace(question, text=in_written_order(question.text, question.base))
@@ -87,10 +87,10 @@ class Asking:
         most = _capped(found, self._known())
         result: Result = parse_query_results(self._mended(found), QueryResultsFormat.JSON)
         if kind == "ask" and isinstance(result, QuerySolutions):  # Virtuoso answers a number in a table
-            result = evaluate(Store(), Question(YES if any(str(row[0].value) == "1" for row in result) else NO))
+            result = evaluate(Store(), QueryRequest(YES if any(str(row[0].value) == "1" for row in result) else NO))
         answer(result, question if most is None else _fewer(question, most), connection)
 
-    def _asked(self, question: Question, accept: str) -> http.client.HTTPResponse:
+    def _asked(self, question: QueryRequest, accept: str) -> http.client.HTTPResponse:
         dialect = self._known()
         text = bind(question.text, question.bindings)
         if question.named_graphs is None and not names_graphs(text):
@@ -123,7 +123,7 @@ def _bare(text: str) -> str:
     return "".join(" " if token.kind in ("comment", "text") else token.text for token in tokens(text))
 
 
-def _dataset(question: Question, text: str, dialect: Dialect) -> Iterator[tuple[str, str]]:
+def _dataset(question: QueryRequest, text: str, dialect: Dialect) -> Iterator[tuple[str, str]]:
     """Give the parameters that name the graphs."""
     if question.default_graphs is not None or question.named_graphs is not None:
         yield from (("default-graph-uri", graph) for graph in question.default_graphs or (_NOWHERE,))
@@ -149,14 +149,14 @@ def _capped(found: http.client.HTTPResponse, dialect: Dialect) -> int | None:
     return max(0, int(cap) - 1) if cap else None
 
 
-def _fewer(question: Question, most: int) -> Question:
+def _fewer(question: QueryRequest, most: int) -> QueryRequest:
     """One row fewer than there are, so that the answer is cut and says so as every cut answer does."""
     rows = most if question.rows is None else min(most, question.rows)
-    return Question(question.text, question.table, question.graph, question.base, rows=rows)
+    return QueryRequest(question.text, question.table, question.graph, question.base, rows=rows)
 
 
 class _Folder:
-    """The open generation's folder, kept from removal by a shared lock; its store lies elsewhere."""
+    """The open snapshot's folder, kept from removal by a shared lock; its store lies elsewhere."""
 
     def __init__(self, path: str) -> None:
         self._lock = os.open(path, os.O_RDONLY)
@@ -166,15 +166,15 @@ class _Folder:
         os.close(self._lock)
 
 
-def opened(path: str) -> _Folder | Generation:
-    """Open a generation: a release has a store of its own here."""
-    return Generation(path) if (Path(path) / "store").is_dir() else _Folder(path)
+def opened(path: str) -> _Folder | OpenSnapshot:
+    """Open a snapshot: a release has a store of its own here."""
+    return OpenSnapshot(path) if (Path(path) / "store").is_dir() else _Folder(path)
 
 
 def attend(connection: socket.socket) -> None:
     """Answer question after question until the other side closes."""
-    frames, asking = connection.makefile("rb"), Asking(Client(told().query))
-    folder: _Folder | Generation | None = None
+    frames, asking = connection.makefile("rb"), Asking(Client(from_environment().query))
+    folder: _Folder | OpenSnapshot | None = None
     while frame := read(frames):
         kind, payload = frame
         try:
@@ -183,11 +183,11 @@ def attend(connection: socket.socket) -> None:
                     folder.close()
                 folder = opened(payload.decode())
                 connection.sendall(pack(Kind.END))
-            elif isinstance(folder, Generation):
-                question = Question.unpack(payload)
+            elif isinstance(folder, OpenSnapshot):
+                question = QueryRequest.unpack(payload)
                 answer(evaluate(folder.store, question), question, connection)
             else:
-                asking.answer(Question.unpack(payload), connection)
+                asking.answer(QueryRequest.unpack(payload), connection)
         except Refusal as refusal:
             _tell(connection, refusal.payload)
         except Refused as refused:

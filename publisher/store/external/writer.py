@@ -15,12 +15,12 @@ import structlog
 from SPARQLWrapper import BASIC, DIGEST, POST, SPARQLWrapper
 from SPARQLWrapper.SPARQLExceptions import EndPointInternalError, EndPointNotFound, QueryBadFormed, SPARQLWrapperException
 
-from publisher.errors import Broken, NotReady
+from publisher.errors import NotReady, StoreFailure
 from publisher.store.external import update_batches
-from publisher.store.external.endpoint import Address, Door, door
+from publisher.store.external.endpoint import Endpoint, StoreURLs, endpoint_of
 from publisher.store.external.engine_quirks import Dialect
 
-log = structlog.get_logger(room="shelf")
+log = structlog.get_logger(room="store")
 
 SECONDS = 600  # that one update may take
 
@@ -28,10 +28,10 @@ SECONDS = 600  # that one update may take
 class Writer:
     """Change the store at *address*, an engine of *dialect*."""
 
-    def __init__(self, address: Address, dialect: Dialect) -> None:
+    def __init__(self, address: StoreURLs, dialect: Dialect) -> None:
         self._dialect = dialect
-        self._update = door(address.update)
-        self._graphs = door(address.graphs) if address.graphs else None
+        self._update = endpoint_of(address.update)
+        self._graphs = endpoint_of(address.graphs) if address.graphs else None
         self._http = httpx.Client(timeout=SECONDS, trust_env=False)
         self._digest = _wants_digest(self._http, self._update)
         self.left_out = 0  # quads that the store did not take
@@ -41,7 +41,7 @@ class Writer:
         self._http.close()
 
     def update(self, text: str) -> None:
-        """Put an update; raises Broken where the store refuses it, NotReady where it does not answer."""
+        """Put an update; raises StoreFailure where the store refuses it, NotReady where it does not answer."""
         wrapper = SPARQLWrapper(self._update.url, updateEndpoint=self._update.url)
         wrapper.setMethod(POST)
         wrapper.setTimeout(SECONDS)
@@ -52,7 +52,7 @@ class Writer:
         try:
             wrapper.query().response.read()
         except (QueryBadFormed, EndPointInternalError) as error:
-            raise Broken(f"the store does not take an update: {str(error)[:500]}") from error
+            raise StoreFailure(f"the store does not take an update: {str(error)[:500]}") from error
         except (SPARQLWrapperException, EndPointNotFound, URLError, OSError, HTTPException) as error:
             raise NotReady(f"the store at {self._update.url} does not answer an update: {str(error)[:300]}") from error
 
@@ -73,7 +73,7 @@ class Writer:
         """Put a batch; where it is refused, its halves, down to the quad that the store does not take."""
         try:
             return self.update(write(lines, self._dialect.merged))
-        except Broken as error:
+        except StoreFailure as error:
             if len(lines) == 1:
                 self.left_out += 1
                 told = lines[0].decode(errors="replace")[:500]
@@ -105,7 +105,7 @@ class Writer:
         return False
 
 
-def _wants_digest(client: httpx.Client, at: Door) -> bool:
+def _wants_digest(client: httpx.Client, at: Endpoint) -> bool:
     try:
         answer = client.get(at.url, params={"query": "ASK { }"})
     except httpx.TransportError as error:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from journal.journal import Journal
-from publisher.errors import Broken
+from publisher.errors import StoreFailure
 from publisher.store.external.client import Client
 from publisher.store.external.engine_quirks import STATE
 from publisher.store.external.state import ANY, ASK, State, read, update
@@ -29,15 +29,17 @@ class Tenure:
         self._until = 0.0
 
     def read(self, now: datetime) -> State:
-        """Read how far the store is; one that is empty is made ours. Raises Broken where it holds what does not follow this journal."""
+        """Read how far the store is; one that is empty is made ours. Raises StoreFailure if it holds other data."""
         found = self._read()
         if found is None:
             if self._client.rows(without(ANY, self._client.dialect(SILENCE).hidden), SILENCE):
-                raise Broken("the store contains other data; use an empty one, or replace its content: stocktake store rebuild --whole")
+                raise StoreFailure(
+                    "the store contains other data; use an empty one, or replace its content: stocktake store rebuild --whole"
+                )
             found = State()
             self._writer.update(update(found))
         if found.position and not self._continues(found):
-            raise Broken("the external store belongs to another journal; rebuild it with stocktake store rebuild --whole")
+            raise StoreFailure("the external store belongs to another journal; rebuild it with stocktake store rebuild --whole")
         return replace(found, writer="", until=0.0)
 
     def claim(self, now: datetime) -> bool:
@@ -53,12 +55,12 @@ class Tenure:
         return held
 
     def renew(self, now: datetime) -> None:
-        """Hold on; raises Broken where another has taken over meanwhile."""
+        """Hold on; raises StoreFailure where another has taken over meanwhile."""
         if not self.claim(now):
-            raise Broken("another publisher writes to the store now; this one watches")
+            raise StoreFailure("another publisher writes to the store now; this one watches")
 
     def tell(self, state: State, now: datetime) -> None:
-        """Make *state* the one that the store tells. Raises Broken as ``renew``."""
+        """Make *state* the one that the store tells. Raises StoreFailure as ``renew``."""
         self.renew(now)
         self._writer.update(update(replace(state, writer=self._name, until=self._until)))
 

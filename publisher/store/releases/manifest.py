@@ -64,39 +64,39 @@ class Release:
         return next((file for file in self.files if file.name == name), None)
 
 
-def write(folder: Path, it: Release) -> None:
+def write_manifest(folder: Path, it: Release) -> None:
     """Write the manifest into *folder*; it replaces the one that is there at once."""
     part = folder / f"{MANIFEST}.part"
     part.write_text(json.dumps(asdict(it), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     part.replace(folder / MANIFEST)
 
 
-def read(folder: Path) -> Release:
+def read_manifest(folder: Path) -> Release:
     """Read the manifest in *folder*; raise FileNotFoundError where there is none."""
     told = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     made = Release(**told)
     return replace(made, sources=tuple(Registry(**it) for it in told["sources"]), files=tuple(File(**it) for it in told["files"]))
 
 
-def numbers(releases: Path) -> list[int]:
+def release_numbers(releases: Path) -> list[int]:
     """List the numbers of the releases that are there, ascending."""
     return sorted(int(path.name) for path in releases.glob("[0-9]*") if path.name.isdigit()) if releases.is_dir() else []
 
 
-def newest(releases: Path) -> Release | None:
+def newest_release(releases: Path) -> Release | None:
     """Give the newest release, None while there is none."""
-    found = numbers(releases)
-    return read(releases / str(found[-1])) if found else None
+    found = release_numbers(releases)
+    return read_manifest(releases / str(found[-1])) if found else None
 
 
-def listed(releases: Path) -> list[Release]:
+def list_releases(releases: Path) -> list[Release]:
     """Give all releases, the newest first."""
-    return [read(releases / str(number)) for number in reversed(numbers(releases))]
+    return [read_manifest(releases / str(number)) for number in reversed(release_numbers(releases))]
 
 
-def one(releases: Path, number: int) -> Release | None:
+def get_release(releases: Path, number: int) -> Release | None:
     """Give release *number*, None where there is none."""
     try:
-        return read(releases / str(number))
+        return read_manifest(releases / str(number))
     except FileNotFoundError:
         return None

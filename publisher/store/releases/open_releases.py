@@ -1,4 +1,4 @@
-"""Pinned: the releases that can be asked, as generations; one that has no store yet gets it in a process, one release at a time."""
+"""Pinned: the releases that can be asked, as snapshots; one that has no store yet gets it in a process, one release at a time."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from pathlib import Path
 
 import structlog
 
-from publisher.errors import Broken, NoRelease, NotReady, Withdrawn
+from publisher.errors import NotReady, ReleaseNotFound, StoreFailure, Withdrawn
 from publisher.search.index import is_current
 from publisher.store.cache import Cache
 from publisher.store.process import command, environment
-from publisher.store.releases.manifest import Release, one
-from publisher.store.releases.release_stores import folder_of, shelved
-from publisher.store.snapshots import Generation
+from publisher.store.releases.manifest import Release, get_release
+from publisher.store.releases.release_stores import find_store, store_folder
+from publisher.store.snapshots import Snapshot
 
 ROOM = 32 << 20  # bytes of answers of all releases that are kept
-_WAIT = 8.0  # seconds that a question waits for its release to be put on the shelf
+_WAIT = 8.0  # seconds that a question waits for its release to be loaded for queries
 
 log = structlog.get_logger(room="releases")
 
 
-class Pinned:
+class OpenReleases:
     """The releases under *data*; none is held open: a reader opens one for a question and then goes back to the newest state."""
 
     def __init__(self, data: Path, base: str) -> None:
@@ -32,18 +32,18 @@ class Pinned:
         self._turn = asyncio.Semaphore(1)
 
     def release(self, number: int) -> Release:
-        """Give release *number*; raise NoRelease where there is none, Withdrawn where its files are no longer kept."""
-        found = one(self._data / "releases", number)
+        """Give release *number*; raise ReleaseNotFound where there is none, Withdrawn where its files are no longer kept."""
+        found = get_release(self._data / "releases", number)
         if found is None:
-            raise NoRelease(f"there is no release {number}; /releases/ lists them")
+            raise ReleaseNotFound(f"there is no release {number}; /releases/ lists them")
         if found.withdrawn:
             raise Withdrawn(f"release {number} was kept until {found.withdrawn}; /release/{number} has its numbers, /releases/ newer ones")
         return found
 
-    async def at(self, number: int, texts: bool = False) -> Generation:
+    async def at(self, number: int, texts: bool = False) -> Snapshot:
         """Give what answers for release *number*; with *texts* its index of texts is there too.
 
-        Raises NoRelease, Withdrawn, and NotReady while it is put on the shelf.
+        Raises ReleaseNotFound, Withdrawn, and NotReady while it is loaded for queries.
         """
         it = await asyncio.to_thread(self.release, number)
         if found := self._there(it, texts):
@@ -56,12 +56,12 @@ class Pinned:
         if found := self._there(it, texts):
             return found
         if making.done():
-            raise Broken(f"release {number} could not be put on the shelf; the log tells why")
-        raise NotReady(f"release {number} is being put on the shelf; ask again in a moment")
+            raise StoreFailure(f"release {number} could not be loaded for queries; the log tells why")
+        raise NotReady(f"release {number} is being loaded for queries; ask again in a moment")
 
-    def _there(self, it: Release, texts: bool) -> Generation | None:
-        found = shelved(self._data, it)
-        return found if found and (not texts or is_current(folder_of(self._data, it.number) / "text")) else None
+    def _there(self, it: Release, texts: bool) -> Snapshot | None:
+        found = find_store(self._data, it)
+        return found if found and (not texts or is_current(store_folder(self._data, it.number) / "text")) else None
 
     async def _shelve(self, it: Release, texts: bool) -> None:
         more = [str(os.getpid()), *(["texts"] if texts else [])]

@@ -1,4 +1,4 @@
-"""Shelving: a release gets a store that is asked again; kept from the generation that showed it, or made from its N-Quads.
+"""Shelving: a release gets a store that is asked again; kept from the snapshot that showed it, or made from its N-Quads.
 
 Both hold the same quads, without the status graph, and the engine gives them in the order of their own bytes, whatever they came from:
 so the same question has the same answer, byte for byte. It runs as a process: what it makes is there or not.
@@ -21,46 +21,46 @@ import pyoxigraph
 from pyoxigraph import NamedNode, RdfFormat, Store
 
 from journal.journal import Journal
-from publisher.rdf.gzip_files import unpacked
+from publisher.rdf.gzip_files import gzip_lines
 from publisher.search.index import is_current
 from publisher.search.updater import SearchUpdater, link_published
 from publisher.store.apply import BULK, THREADS, replace_graph
 from publisher.store.process import end_with_parent
-from publisher.store.releases.manifest import Release, one
-from publisher.store.snapshots import Generation, newest
+from publisher.store.releases.manifest import Release, get_release
+from publisher.store.snapshots import Snapshot, newest_snapshot
 from vocab.iris import Iris
 
 _ABOUT = "about.json"
 _LOOK = 60.0  # seconds of work on the index of texts at once
 
 
-def folder_of(data: Path, number: int) -> Path:
+def store_folder(data: Path, number: int) -> Path:
     """Give where the store of a release is kept."""
-    return data / "shelf" / "releases" / str(number)
+    return data / "store" / "releases" / str(number)
 
 
-def shelved(data: Path, it: Release) -> Generation | None:
-    """Give the store of a release as a generation; None where it is not there, or was made by another engine or from another journal."""
-    folder = folder_of(data, it.number)
+def find_store(data: Path, it: Release) -> Snapshot | None:
+    """Give the store of a release as a snapshot; None where it is not there, or was made by another engine or from another journal."""
+    folder = store_folder(data, it.number)
     try:
         about = json.loads((folder / _ABOUT).read_text())
     except (FileNotFoundError, ValueError):
         return None
-    return _generation(it, folder) if about == _about(it) else None
+    return _snapshot(it, folder) if about == _about(it) else None
 
 
 def _about(it: Release) -> dict[str, object]:
     return {"entry": it.entry, "position": it.position, "engine": pyoxigraph.__version__}
 
 
-def _generation(it: Release, folder: Path) -> Generation:
+def _snapshot(it: Release, folder: Path) -> Snapshot:
     issued = int(datetime.fromisoformat(it.issued).timestamp())
-    return Generation(0, it.position, it.entry, it.counts.get("statements", 0), str(folder), modified=issued, text=it.position)
+    return Snapshot(0, it.position, it.entry, it.counts.get("statements", 0), str(folder), modified=issued, text=it.position)
 
 
-def keep(data: Path, it: Release, iris: Iris) -> bool:
-    """Keep the newest generation for a release, without its status graph; False where it does not show just that release."""
-    shown = newest(data / "shelf" / "generations")
+def keep_current(data: Path, it: Release, iris: Iris) -> bool:
+    """Keep the newest snapshot for a release, without its status graph; False where it does not show just that release."""
+    shown = newest_snapshot(data / "store" / "snapshots")
     if shown is None or (shown.position, shown.entry) != (it.position, it.entry):
         return False
     part = _part(data, it)
@@ -69,19 +69,19 @@ def keep(data: Path, it: Release, iris: Iris) -> bool:
     replace_graph(store, NamedNode(iris.status), ())
     store.flush()
     del store
-    _name(part, folder_of(data, it.number), it)
+    _name(part, store_folder(data, it.number), it)
     return True
 
 
-def make(data: Path, it: Release) -> None:
+def create_store(data: Path, it: Release) -> None:
     """Make the store of a release from its N-Quads."""
     part = _part(data, it)
     store = Store(str(part / "store"))
-    _load(store, unpacked(data / "releases" / str(it.number) / f"stocktake-{it.number}.nq.gz"))
+    _load(store, gzip_lines(data / "releases" / str(it.number) / f"stocktake-{it.number}.nq.gz"))
     store.optimize()
     store.flush()
     del store
-    _name(part, folder_of(data, it.number), it)
+    _name(part, store_folder(data, it.number), it)
 
 
 def _load(store: Store, lines: Iterable[bytes]) -> None:
@@ -101,9 +101,9 @@ def _load(store: Store, lines: Iterable[bytes]) -> None:
             running.popleft().result()
 
 
-def index(data: Path, it: Release, iris: Iris) -> None:
+def create_text_index(data: Path, it: Release, iris: Iris) -> None:
     """Make the index of a release's texts, from its store alone, so that it is the same whenever it is made."""
-    folder = folder_of(data, it.number)
+    folder = store_folder(data, it.number)
     work = folder.with_name(f".text-{it.number}")
     shutil.rmtree(work, ignore_errors=True)
     store = Store.read_only(str(folder / "store"))
@@ -118,18 +118,18 @@ def index(data: Path, it: Release, iris: Iris) -> None:
     shutil.rmtree(work)
 
 
-def sweep(data: Path, kept: Iterable[int]) -> None:
+def remove_stores(data: Path, kept: Iterable[int]) -> None:
     """Remove the stores and tables of all releases but those *kept*; a reader that has one open reads on."""
     wanted = {str(number) for number in kept}
-    for left in (data / "shelf" / "releases").glob(".old-*"):
+    for left in (data / "store" / "releases").glob(".old-*"):
         shutil.rmtree(left, ignore_errors=True)
-    for folder in (data / "shelf" / "releases").glob("[0-9]*"):
+    for folder in (data / "store" / "releases").glob("[0-9]*"):
         if folder.name.partition(".")[0] not in wanted:
             shutil.rmtree(folder.rename(folder.with_name(f".old-{folder.name}")), ignore_errors=True)
 
 
 def _part(data: Path, it: Release) -> Path:
-    part = folder_of(data, it.number).with_name(f".part-{it.number}-{os.getpid()}")
+    part = store_folder(data, it.number).with_name(f".part-{it.number}-{os.getpid()}")
     part.mkdir(parents=True)
     return part
 
@@ -142,18 +142,18 @@ def _name(part: Path, folder: Path, it: Release) -> None:
 
 
 def main() -> None:
-    """Put a release on the shelf: arguments are the data folder, its number, our base, the parent's number, ``texts`` for an index."""
+    """Put a release in the store: arguments are the data folder, its number, our base, the parent's number, ``texts`` for an index."""
     data, number, base = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     end_with_parent(int(sys.argv[4]))
-    it = one(data / "releases", number)
+    it = get_release(data / "releases", number)
     if it is None or it.withdrawn:
         sys.exit(f"release {number} is not here")
-    for left in (data / "shelf" / "releases").glob(f".part-{number}-*"):
+    for left in (data / "store" / "releases").glob(f".part-{number}-*"):
         shutil.rmtree(left, ignore_errors=True)
-    if shelved(data, it) is None:
-        make(data, it)
-    if sys.argv[5:] == ["texts"] and not is_current(folder_of(data, number) / "text"):
-        index(data, it, Iris(base))
+    if find_store(data, it) is None:
+        create_store(data, it)
+    if sys.argv[5:] == ["texts"] and not is_current(store_folder(data, number) / "text"):
+        create_text_index(data, it, Iris(base))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The commands of the shelf: verify it, rebuild it."""
+"""The commands of the store: verify it, rebuild it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.console import Console
 from journal.journal import Journal
 from publisher.errors import PublisherError
 from publisher.store.external.client import Refused
-from publisher.store.external.endpoint import Address
+from publisher.store.external.endpoint import StoreURLs
 from publisher.store.external.follower import Follower
 from publisher.store.follower import require_unlocked
 from publisher.store.verification.expected_counts import Fault, Held, compare, mend
@@ -36,7 +36,7 @@ class Settings(Protocol):
     @property
     def base(self) -> str: ...  # noqa: D102
     @property
-    def elsewhere(self) -> Address | None: ...  # noqa: D102
+    def elsewhere(self) -> StoreURLs | None: ...  # noqa: D102
 
 
 @app.command()
@@ -60,7 +60,7 @@ def rebuild(
     settings: Settings = context.obj
     journal = Journal(settings.data / "journal")
     with _told():
-        if whole or (settings.elsewhere is None and not (settings.data / "shelf" / "generations").exists()):
+        if whole or (settings.elsewhere is None and not (settings.data / "store" / "snapshots").exists()):
             _anew(settings, journal)
         with _held(settings) as held:
             mend(journal, held, faults) if (faults := compare(journal, held, _progress)) else None
@@ -76,7 +76,7 @@ def _anew(settings: Settings, journal: Journal) -> None:
     if settings.elsewhere is None:
         anew(settings.data, iris)
         return
-    folder = settings.data / "shelf" / settings.elsewhere.folder
+    folder = settings.data / "store" / settings.elsewhere.folder
     require_unlocked(folder / "lock")
     store = Elsewhere(settings.elsewhere, journal, iris)
     store.empty()

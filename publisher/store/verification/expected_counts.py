@@ -42,7 +42,7 @@ class Fault:
 
 
 class Held(Protocol):
-    """A shelf that can be compared and mended."""
+    """A store that can be compared and mended."""
 
     @property
     def position(self) -> int:
@@ -83,7 +83,7 @@ def wanted(journal: Journal, position: int, graphs: Iterable[str]) -> dict[str, 
 
 
 def compare(journal: Journal, held: Held, progress: Callable[[str], None] = lambda _: None) -> list[Fault]:
-    """Compare a shelf with the journal, graph by graph; *progress* receives the name of each step as it begins."""
+    """Compare a store with the journal, graph by graph; *progress* receives the name of each step as it begins."""
     position = held.position
     progress(f"reading the journal up to entry {position:,}")
     ours = told(journal, position)

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from pyoxigraph import NamedNode, Quad
 
 from journal.journal import Journal
-from publisher.errors import Broken
+from publisher.errors import StoreFailure
 from publisher.store.external.client import Client
-from publisher.store.external.endpoint import Address
+from publisher.store.external.endpoint import StoreURLs
 from publisher.store.external.engine_quirks import STATE
 from publisher.store.external.follower import named
 from publisher.store.external.remote_quads import Facts
@@ -24,9 +24,9 @@ _COUNT = "SELECT (COUNT(*) AS ?quads) {{ {found} }}"
 
 
 class Elsewhere:
-    """The store at *address*, which follows *journal*; raises NotReady, Refused, and Broken where it holds something else."""
+    """The store at *address*, which follows *journal*; raises NotReady, Refused, and StoreFailure where it holds something else."""
 
-    def __init__(self, address: Address, journal: Journal, iris: Iris, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(self, address: StoreURLs, journal: Journal, iris: Iris, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._client = Client(address.query)
         self._dialect = self._client.dialect()
         self._facts = Facts(self._client, self._dialect)
@@ -68,9 +68,9 @@ class Elsewhere:
         return Fault("", missing, added) if missing or added else None
 
     def mend(self, wanted: dict[str, set[Quad]]) -> None:
-        """Make each graph what is wanted, and the merge of what they hold. Raises Broken where another publisher writes."""
+        """Make each graph what is wanted, and the merge of what they hold. Raises StoreFailure where another publisher writes."""
         if not self._tenure.claim(self._now()):
-            raise Broken("another publisher writes to the store; end it, then mend the store")
+            raise StoreFailure("another publisher writes to the store; end it, then mend the store")
         for graph, quads in wanted.items():
             held = self.graph(graph)
             self._writer.remove(_lines(held - quads))

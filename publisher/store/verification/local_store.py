@@ -13,17 +13,17 @@ from journal.journal import Journal
 from publisher.errors import NotReady
 from publisher.store.apply import orphans, unmerged
 from publisher.store.follower import Follower, require_unlocked
-from publisher.store.snapshots import newest
+from publisher.store.snapshots import newest_snapshot
 from publisher.store.verification.expected_counts import Fault, Tallies, Tally
 from vocab.iris import Iris
 
 
 class Own:
-    """The newest generation of the shelf under *data*; raises NotReady where there is none."""
+    """The newest snapshot of the store under *data*; raises NotReady where there is none."""
 
     def __init__(self, data: Path, iris: Iris) -> None:
         self._data, self._iris = data, iris
-        shown = newest(data / "shelf" / "generations")
+        shown = newest_snapshot(data / "store" / "snapshots")
         if shown is None:
             raise NotReady("there is no store yet; create it with stocktake serve or stocktake store rebuild")
         self.position = shown.position
@@ -48,18 +48,18 @@ class Own:
         return Fault("", missing, added) if missing or added else None
 
     def mend(self, wanted: dict[str, set[Quad]]) -> None:
-        """Make each graph what is wanted, and the merge too. Raises Busy where a server follows the journal."""
+        """Make each graph what is wanted, and the merge too. Raises StoreBusy where a server follows the journal."""
         with _follower(self._data, self._iris) as follower:
             follower.mend({NamedNode(graph): quads for graph, quads in wanted.items()})
 
 
 def anew(data: Path, iris: Iris) -> int:
-    """Throw the store away and make it anew from the journal; give the entry at which it stands. Raises Busy as ``Own.mend``."""
-    shelf = data / "shelf"
-    shelf.mkdir(parents=True, exist_ok=True)
-    require_unlocked(shelf / "lock")
-    (shelf / "position.json").unlink(missing_ok=True)
-    shutil.rmtree(shelf / "store", ignore_errors=True)
+    """Throw the store away and make it anew from the journal; give the entry at which it stands. Raises StoreBusy as ``Own.mend``."""
+    folder = data / "store"
+    folder.mkdir(parents=True, exist_ok=True)
+    require_unlocked(folder / "lock")
+    (folder / "position.json").unlink(missing_ok=True)
+    shutil.rmtree(folder / "store", ignore_errors=True)
     with _follower(data, iris) as follower:
         follower.step()
         return follower.mark.position
@@ -67,8 +67,8 @@ def anew(data: Path, iris: Iris) -> int:
 
 @contextmanager
 def _follower(data: Path, iris: Iris) -> Iterator[Follower]:
-    require_unlocked(data / "shelf" / "lock")
-    follower = Follower(Journal(data / "journal"), data / "shelf", data / "status.nq", iris.status)
+    require_unlocked(data / "store" / "lock")
+    follower = Follower(Journal(data / "journal"), data / "store", data / "status.nq", iris.status)
     try:
         yield follower
     finally:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
-from publisher.errors import Busy, Crowded
+from publisher.errors import StoreBusy, TooManyQueries
 from publisher.limits import Limits
 
 
-class Line:
+class AdmissionQueue:
     """*size* places to work, and a short line before them; a client of "" is ourselves and has no limit of its own."""
 
     def __init__(self, size: int, limits: Limits) -> None:
@@ -24,7 +24,7 @@ class Line:
         return len(self._waiting)
 
     async def enter(self, client: str) -> None:
-        """Take a place; raise Busy where the line is full or too slow, Crowded where this client fills too much of it."""
+        """Take a place; raise StoreBusy where the line is full or too slow, TooManyQueries where this client fills too much of it."""
         if self.free and self._may(client):
             return self._take(client)
         self._refuse(client)
@@ -40,7 +40,9 @@ class Line:
             else:
                 self._waiting.remove(place)
             if isinstance(error, TimeoutError):
-                raise Busy(f"all {self._size} readers were at work for {self._limits.wait:g} seconds; ask again in a moment") from error
+                raise StoreBusy(
+                    f"all {self._size} readers were at work for {self._limits.wait:g} seconds; ask again in a moment"
+                ) from error
             raise
 
     def leave(self, client: str) -> None:
@@ -70,9 +72,9 @@ class Line:
     def _refuse(self, client: str) -> None:
         own = sum(known == client for known, _ in self._waiting)
         if client and self._limits.share and own >= self._limits.share:
-            raise Crowded(f"{own} queries of this address wait already; ask fewer at once")
+            raise TooManyQueries(f"{own} queries of this address wait already; ask fewer at once")
         if len(self._waiting) >= self._limits.queue:
-            raise Busy(f"all {self._size} readers are at work and {len(self._waiting)} queries wait; ask again in a moment")
+            raise StoreBusy(f"all {self._size} readers are at work and {len(self._waiting)} queries wait; ask again in a moment")
 
     def _call(self) -> None:
         """Give the free places to those in the line."""

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from pyoxigraph import BlankNode, DefaultGraph, NamedNode, Quad, QueryTriples, Store
 
-from publisher.store.workers.query_request import Question
+from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.service_detection import tokens
 
 _SEVERAL = re.compile(r"from.*?from", re.IGNORECASE | re.DOTALL)
@@ -29,7 +29,7 @@ class Dataset(NamedTuple):
     named: list[NamedNode | BlankNode] | None
 
 
-def dataset(store: Store, question: Question) -> Dataset:
+def dataset(store: Store, question: QueryRequest) -> Dataset:
     """Give what *question* is asked of."""
     default, named = named_by(question)
     if default is None or len(default) < 2:
@@ -37,7 +37,7 @@ def dataset(store: Store, question: Question) -> Dataset:
     return merged(lambda graph: store.quads_for_pattern(None, None, None, graph), default, named or [])
 
 
-def named_by(question: Question) -> tuple[list[NamedNode] | None, list[NamedNode] | None]:
+def named_by(question: QueryRequest) -> tuple[list[NamedNode] | None, list[NamedNode] | None]:
     """Give the default graphs and the named ones by protocol or, where the text names several default graphs, by FROM; None: not told."""
     default = None if question.default_graphs is None else [NamedNode(iri) for iri in question.default_graphs]
     named = None if question.named_graphs is None else [NamedNode(iri) for iri in question.named_graphs]
@@ -86,7 +86,7 @@ def names_graphs(text: str) -> bool:
     return found is not None and bool(found[1] or found[2])
 
 
-def _told(question: Question) -> tuple[list[NamedNode], list[NamedNode]] | None:
+def _told(question: QueryRequest) -> tuple[list[NamedNode], list[NamedNode]] | None:
     """Read the clauses FROM and FROM NAMED; None where there are none, or the text cannot be read, which the engine then says better."""
     clauses = _clauses(question.text)
     if clauses is None or not (clauses[1] or clauses[2]):  # a variable may be named ?from

@@ -14,7 +14,7 @@ SIZE = 64 * 1024  # bytes of a data frame: large enough that the crossing costs 
 class Kind(Enum):
     """What a frame is."""
 
-    OPEN = b"O"  # to the reader: open this generation
+    OPEN = b"O"  # to the reader: open this snapshot
     ASK = b"A"  # to the reader: a question
     WRITE = b"W"  # to a scribe: an update
     HEAD = b"H"  # the answer's format begins
@@ -30,15 +30,15 @@ def pack(kind: Kind, payload: bytes = b"") -> bytes:
     >>> pack(Kind.END)
     b'E\\x00\\x00\\x00\\x00'
     """
-    return top(kind, len(payload)) + payload
+    return pack_header(kind, len(payload)) + payload
 
 
-def top(kind: Kind, length: int) -> bytes:
+def pack_header(kind: Kind, length: int) -> bytes:
     """Write what stands before a payload of *length* bytes."""
     return _TOP.pack(kind.value, length)
 
 
-def told(begin: bytes) -> tuple[Kind, int]:
+def read_header(begin: bytes) -> tuple[Kind, int]:
     """Read what stands before a payload: its kind and its length."""
     letter, length = _TOP.unpack(begin)
     return Kind(letter), length
@@ -49,6 +49,6 @@ def read(file: BinaryIO) -> tuple[Kind, bytes] | None:
     begin = file.read(TOP)
     if len(begin) < TOP:
         return None
-    kind, length = told(begin)
+    kind, length = read_header(begin)
     payload = file.read(length)
     return (kind, payload) if len(payload) == length else None

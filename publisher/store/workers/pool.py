@@ -16,11 +16,11 @@ import structlog
 
 from publisher.errors import NotReady, PublisherError, QueryError, RowLimit
 from publisher.limits import Limits
-from publisher.store.workers.admission_queue import Line
+from publisher.store.workers.admission_queue import AdmissionQueue
 from publisher.store.workers.ipc_protocol import Kind
-from publisher.store.workers.query_deadline import Ticket
-from publisher.store.workers.query_request import Question
-from publisher.store.workers.rate_limit import Budget
+from publisher.store.workers.query_deadline import QueryDeadline
+from publisher.store.workers.query_request import QueryRequest
+from publisher.store.workers.rate_limit import RateLimiter
 from publisher.store.workers.worker import READER, Answer, Worker
 
 __all__ = ["Limits", "Pool"]
@@ -45,15 +45,15 @@ class Pool:
         size: int,
         limits: Limits,
         spares: int = 1,
-        budget: Budget | None = None,
+        budget: RateLimiter | None = None,
         module: str = READER,
         told: Mapping[str, str] | None = None,
         *,
         ours: bool = False,
     ) -> None:
-        self.generation = ""
+        self.snapshot = ""
         self.limits = limits
-        self.line = Line(size, limits)
+        self.line = AdmissionQueue(size, limits)
         self._size, self._spares, self._budget = size, spares, budget
         self._module, self._told, self._ours = module, told, ours
         self._idle: deque[Worker] = deque()
@@ -68,32 +68,32 @@ class Pool:
         """Count the readers without those that were set aside."""
         return len(self._all) - len(self._aside)
 
-    async def show(self, generation: str) -> None:
-        """Answer from *generation* from now on; idle readers open it at once."""
-        self.generation = generation
+    async def show(self, snapshot: str) -> None:
+        """Answer from *snapshot* from now on; idle readers open it at once."""
+        self.snapshot = snapshot
         waiting, self._idle = list(self._idle), deque()
         for worker in waiting:
             await self._prepare(worker)
         while self._crew < self._size + self._spares:
             await self._add()
 
-    async def ask(self, question: Question, seconds: float | None = None, client: str = "") -> Answer:
+    async def ask(self, question: QueryRequest, seconds: float | None = None, client: str = "") -> Answer:
         """Put *question* of *client* to a reader; the answer begins or an error is raised. *seconds* may shorten the time limit."""
-        if not self.generation:
-            raise NotReady("no generation is up yet; ask again in a moment")
+        if not self.snapshot:
+            raise NotReady("no snapshot is up yet; ask again in a moment")
         if self._budget:
             self._budget.admit(client)
         await self.line.enter(client)
         return await self._begin(question, min(seconds or self.limits.seconds, self.limits.seconds), client)
 
-    async def _begin(self, question: Question, seconds: float, client: str) -> Answer:
+    async def _begin(self, question: QueryRequest, seconds: float, client: str) -> Answer:
         try:
             worker = self._next() or await self._start()
         except BaseException:
             self.line.leave(client)
             raise
         loop = asyncio.get_running_loop()
-        ticket = Ticket(client, seconds, loop.time, partial(self._give_back, worker))
+        ticket = QueryDeadline(client, seconds, loop.time, partial(self._give_back, worker))
         ticket.timers["end"] = loop.call_later(seconds, worker.expire)
         if not self._ours:
             _step_back_later(worker, ticket, worker.spent(), LONG)
@@ -110,18 +110,18 @@ class Pool:
             raise
         return Answer(payload.decode(), worker, ticket)
 
-    def _state(self, question: Question) -> str:
-        """Give the generation to ask: while it changes, a question that was put together from the one is not asked of the other."""
-        if question.generation and Path(question.generation).is_dir():
-            return question.generation
+    def _state(self, question: QueryRequest) -> str:
+        """Give the snapshot to ask: while it changes, a question that was put together from the one is not asked of the other."""
+        if question.snapshot and Path(question.snapshot).is_dir():
+            return question.snapshot
         if question.release is not None:
-            raise NotReady(f"release {question.release} is no longer on the shelf; ask again in a moment")
-        return self.generation
+            raise NotReady(f"release {question.release} is no longer in the store; ask again in a moment")
+        return self.snapshot
 
-    def _look_later(self, worker: Worker, ticket: Ticket) -> None:
+    def _look_later(self, worker: Worker, ticket: QueryDeadline) -> None:
         ticket.timers["aside"] = asyncio.get_running_loop().call_later(self.limits.quick, self._set_aside, worker, ticket)
 
-    def _set_aside(self, worker: Worker, ticket: Ticket) -> None:
+    def _set_aside(self, worker: Worker, ticket: QueryDeadline) -> None:
         if not self.line.waiting or len(self._aside) >= self.limits.slow:
             return self._look_later(worker, ticket)
         ticket.aside = True
@@ -138,7 +138,7 @@ class Pool:
             self._keep(self._replace(worker))
         return None
 
-    def _give_back(self, worker: Worker, ticket: Ticket, whole: bool) -> None:
+    def _give_back(self, worker: Worker, ticket: QueryDeadline, whole: bool) -> None:
         if self._budget:
             self._budget.charge(ticket.client, ticket.seconds)
         self.line.ended(ticket.client)
@@ -146,14 +146,14 @@ class Pool:
         if not whole or worker.process.returncode is not None or worker.late or worker.slow or len(self._all) > most:
             self._lend(ticket)
             self._retire(worker)
-        elif worker.generation != self.generation:
+        elif worker.snapshot != self.snapshot:
             self._keep(self._refresh(worker, ticket))
         else:
             self._idle.appendleft(worker)  # the warmest first
             self._lend(ticket)
         self._aside.discard(worker)
 
-    def _lend(self, ticket: Ticket) -> None:
+    def _lend(self, ticket: QueryDeadline) -> None:
         """Give the place to another, unless that was done already."""
         if not ticket.aside:
             self.line.lend()
@@ -162,8 +162,8 @@ class Pool:
         worker.kill()
         self._keep(self._replace(worker))
 
-    async def _refresh(self, worker: Worker, ticket: Ticket) -> None:
-        """Let a reader that was at work while the generation changed open the new one, so that the old one can go."""
+    async def _refresh(self, worker: Worker, ticket: QueryDeadline) -> None:
+        """Let a reader that was at work while the snapshot changed open the new one, so that the old one can go."""
         try:
             await self._prepare(worker)
         finally:
@@ -187,7 +187,7 @@ class Pool:
 
     async def _start(self) -> Worker:
         if self._closed:
-            raise NotReady("the shelf is being closed")
+            raise NotReady("the store is being closed")
         starting = asyncio.ensure_future(Worker.start(self.limits.memory, self._module, self._told))
         self._starting.add(starting)
         starting.add_done_callback(self._starting.discard)
@@ -201,10 +201,10 @@ class Pool:
 
     async def _prepare(self, worker: Worker) -> None:
         try:
-            await worker.open(self.generation)
+            await worker.open(self.snapshot)
             self._idle.append(worker)
         except PublisherError as error:
-            log.warning("query worker cannot open the snapshot", generation=self.generation, error=str(error))
+            log.warning("query worker cannot open the snapshot", snapshot=self.snapshot, error=str(error))
             self._forget(worker)
             await worker.stop()
 
@@ -225,11 +225,11 @@ class Pool:
         self._idle.clear()
 
 
-def _step_back_later(worker: Worker, ticket: Ticket, before: float, seconds: float) -> None:
+def _step_back_later(worker: Worker, ticket: QueryDeadline, before: float, seconds: float) -> None:
     ticket.timers["nice"] = asyncio.get_running_loop().call_later(max(AGAIN, seconds), _step_back, worker, ticket, before)
 
 
-def _step_back(worker: Worker, ticket: Ticket, before: float) -> None:
+def _step_back(worker: Worker, ticket: QueryDeadline, before: float) -> None:
     """Let a reader that has worked long go on at low priority; one that has mostly waited for a processor is looked at again."""
     left = LONG - (worker.spent() - before)
     if left > 0:

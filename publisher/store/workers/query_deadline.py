@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(slots=True, eq=False)
-class Ticket:
+class QueryDeadline:
     """*limit* is the seconds it may take, *now* the clock, *at_end* is told whether the answer was read whole.
 
     *aside*: it went on for so long that its place was given to another.
@@ -17,7 +17,7 @@ class Ticket:
     client: str
     limit: float
     now: Callable[[], float]
-    at_end: Callable[[Ticket, bool], None]
+    at_end: Callable[[QueryDeadline, bool], None]
     timers: dict[str, asyncio.TimerHandle] = field(default_factory=dict)
     aside: bool = False
     began: float = 0.0

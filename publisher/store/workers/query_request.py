@@ -12,7 +12,7 @@ _VOLATILE = re.compile(r"(?:now|rand|uuid)(?:\s|#[^\r\n]*)*+\(", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class QueryRequest:
     """A query and how to answer it.
 
     *table* and *graph* are suffixes of formats, None where none of that kind is wanted. *default_graphs* None means
@@ -21,7 +21,7 @@ class Question:
     it is only tried whether it is a query.
 
     Of a text that was rewritten, *inserted* are line, column and width of what was put in, *note* is what the reader is to be told, and
-    *generation* is the folder of the state that it was rewritten by, which answers as long as it is there. Where *release* is a number,
+    *snapshot* is the folder of the state that it was rewritten by, which answers as long as it is there. Where *release* is a number,
     that folder is the release's, and nothing else may answer.
     """
 
@@ -36,7 +36,7 @@ class Question:
     inserted: tuple[tuple[int, int, int], ...] = ()
     note: str = ""
     check: bool = False
-    generation: str = ""
+    snapshot: str = ""
     release: int | None = None
 
     @property
@@ -53,6 +53,6 @@ class Question:
         return json.dumps(asdict(self)).encode()
 
     @classmethod
-    def unpack(cls, data: bytes) -> Question:
+    def unpack(cls, data: bytes) -> QueryRequest:
         """Read what ``pack`` wrote."""
         return cls(**json.loads(data))

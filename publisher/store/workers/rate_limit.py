@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from math import ceil
 
-from publisher.errors import Spent
+from publisher.errors import QuotaExceeded
 from publisher.limits import Limits
 
 _NAME = "query-seconds"
@@ -15,7 +15,7 @@ _MOST = 10_000  # clients that are remembered before those whose bucket is full 
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class RateLimitStatus:
     """What a client has *left* of its budget, in seconds, below 0 when overdrawn, and in how many seconds it is *full* again."""
 
     quota: float
@@ -31,7 +31,7 @@ class Account:
         }
 
 
-class Budget:
+class RateLimiter:
     """The buckets of all clients; *now* gives seconds of a clock that only goes forward.
 
     What a question costs is known when it has ended, so a client may start while anything is left, and may overdraw.
@@ -41,19 +41,19 @@ class Budget:
         self._quota, self._window, self._now = limits.budget, limits.window, now
         self._spent: dict[str, tuple[float, float]] = {}  # by client: seconds spent, and when that was so
 
-    def account(self, client: str) -> Account | None:
+    def account(self, client: str) -> RateLimitStatus | None:
         """Give a client's account; None where there is no budget, or no client (our own questions)."""
         if not self._quota or not client:
             return None
         spent = self._owed(client)
-        return Account(self._quota, self._window, self._quota - spent, spent * self._window / self._quota)
+        return RateLimitStatus(self._quota, self._window, self._quota - spent, spent * self._window / self._quota)
 
     def admit(self, client: str) -> None:
-        """Raise Spent where nothing is left."""
+        """Raise QuotaExceeded where nothing is left."""
         account = self.account(client)
         if account and account.left <= 0:
             wait = max(1, ceil((1 - account.left) * self._window / self._quota))
-            raise Spent(
+            raise QuotaExceeded(
                 f"this address has spent its {self._quota:g} seconds of evaluation; ask again in {wait} seconds, "
                 "ask the same again as it was (a kept answer costs nothing), or put the query as an export",
                 wait,

@@ -1,4 +1,4 @@
-"""Reader: a worker process that opens a generation read-only and answers one question at a time, in frames.
+"""Reader: a worker process that opens a snapshot read-only and answers one question at a time, in frames.
 
 It is started by ``pool`` with one end of a socket and runs until that is closed; ``pool`` kills it at a time limit.
 """
@@ -17,16 +17,16 @@ from pathlib import Path
 from pyoxigraph import Literal, NamedNode, QueryBoolean, QuerySolutions, QueryTriples, RdfFormat, Store, Triple, Variable, parse, serialize
 
 from publisher.formats import GRAPHS, TABLES
-from publisher.rdf.sparql_tokens import tokens
-from publisher.rdf.xml_text import xml
+from publisher.rdf.sparql_tokens import tokenize
+from publisher.rdf.xml_text import replace_invalid_characters
 from publisher.search.position_mapping import original_column
 from publisher.store.process import end_with_parent
 from publisher.store.workers.dataset import Dataset, dataset
-from publisher.store.workers.ipc_protocol import SIZE, Kind, pack, read, top
+from publisher.store.workers.ipc_protocol import SIZE, Kind, pack, pack_header, read
 from publisher.store.workers.process_limits import limit_memory, refuse_sockets
-from publisher.store.workers.query_request import Question
+from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.row_boundaries import ROWS, Rows
-from publisher.store.workers.truncation import Bound, Cut
+from publisher.store.workers.truncation import LimitKind, Truncation
 
 Result = QuerySolutions | QueryBoolean | QueryTriples
 
@@ -47,8 +47,8 @@ class Full(Exception):
     """The answer has its most rows and another would follow."""
 
 
-class Generation:
-    """The open generation, kept from removal by a shared lock on its folder."""
+class OpenSnapshot:
+    """The open snapshot, kept from removal by a shared lock on its folder."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -67,7 +67,7 @@ class Outlet:
 
     def __init__(self, connection: socket.socket, suffix: str, most: int | None = None) -> None:
         self._connection = connection
-        self._written = xml if suffix in ("xml", "rdf") else bytes
+        self._written = replace_invalid_characters if suffix in ("xml", "rdf") else bytes
         self._waiting = [pack(Kind.HEAD, suffix.encode())]
         self._data = bytearray()
         self._rows, self._most, self._marks = ROWS.get(suffix), most, 0
@@ -110,14 +110,14 @@ class Outlet:
     def _push(self, border: int) -> None:
         if border:
             data = self._written(bytes(memoryview(self._data)[:border]))
-            self._waiting += [top(Kind.DATA, len(data)), data]
+            self._waiting += [pack_header(Kind.DATA, len(data)), data]
             del self._data[:border]
 
     def _send(self) -> None:
         self._connection.sendall(b"".join(self._waiting))
         self._waiting = []
 
-    def end(self, rows: int | None = None, cut: Cut | None = None) -> None:
+    def end(self, rows: int | None = None, cut: Truncation | None = None) -> None:
         """Send what waits and the end, together; *rows* where they are not counted here. Raises Full as ``write`` does."""
         if rows is None and cut is None and self._rows:
             marks = self._marks + self._counted(self._rows)[1]
@@ -140,12 +140,12 @@ def term(text: str) -> NamedNode | Literal:
     return value
 
 
-def evaluate(store: Store, question: Question) -> Result:
+def evaluate(store: Store, question: QueryRequest) -> Result:
     """Ask *store*; raise Refusal where the query is no query."""
     return ask(dataset(store, question), question)
 
 
-def ask(asked: Dataset, question: Question) -> Result:
+def ask(asked: Dataset, question: QueryRequest) -> Result:
     """Put *question* to the graphs of a store; raise Refusal where it is none."""
     try:
         return asked.store.query(
@@ -169,7 +169,7 @@ def in_written_order(text: str, base: str | None = None) -> str:
     """
     if "*" not in text:
         return text
-    found = tokens(text)
+    found = tokenize(text)
     head = next((at for at, token in enumerate(found) if token.word() in ("SELECT", "ASK", "CONSTRUCT", "DESCRIBE")), None)
     if head is None or found[head].word() != "SELECT":
         return text
@@ -190,9 +190,9 @@ def fault(message: str, inserted: tuple[tuple[int, int, int], ...] = ()) -> Refu
     """Read the engine's message about the grammar; *inserted* is what was put into the text before."""
     match = _PLACE.match(message)
     if match is None:
-        return Refusal("SyntaxFault", message)
+        return Refusal("QuerySyntaxError", message)
     line, column = int(match[1]), int(match[2])
-    return Refusal("SyntaxFault", _readable(match[3]), line=line, column=original_column(line, column, inserted))
+    return Refusal("QuerySyntaxError", _readable(match[3]), line=line, column=original_column(line, column, inserted))
 
 
 def _readable(expected: str) -> str:
@@ -202,7 +202,7 @@ def _readable(expected: str) -> str:
     return "expected " + " or ".join(word.removeprefix("expected ") for word in kept[:8]) if kept else "not SPARQL"
 
 
-def answer(result: Result, question: Question, connection: socket.socket) -> None:
+def answer(result: Result, question: QueryRequest, connection: socket.socket) -> None:
     """Write *result* in the format that was asked for its kind."""
     if isinstance(result, QueryTriples):
         return answer_graph(result, question, connection)
@@ -215,21 +215,21 @@ def answer(result: Result, question: Question, connection: socket.socket) -> Non
         return out.end(rows=None if bounded else 1)
     except Full:
         most = question.rows or 0
-        return out.end(rows=most, cut=Cut(Bound.ROWS, most))
+        return out.end(rows=most, cut=Truncation(LimitKind.ROWS, most))
 
 
-def answer_graph(result: Iterable[Triple], question: Question, connection: socket.socket) -> None:
+def answer_graph(result: Iterable[Triple], question: QueryRequest, connection: socket.socket) -> None:
     """Write triples in the format of graphs that was asked for."""
     if question.graph is None:
         raise Refusal("NoFormat", "the answer is a graph, and no format of graphs was asked for")
     out, passed = Outlet(connection, question.graph), 0
-    cut: Cut | None = None
+    cut: Truncation | None = None
 
     def limited() -> Iterator[Triple]:
         nonlocal passed, cut
         for triple in result:
             if question.rows is not None and passed >= question.rows:
-                cut = Cut(Bound.ROWS, passed)
+                cut = Truncation(LimitKind.ROWS, passed)
                 return
             passed += 1
             yield triple
@@ -253,22 +253,22 @@ PREFIXES = {
 def attend(connection: socket.socket) -> None:
     """Answer question after question until the other side closes."""
     frames = connection.makefile("rb")
-    generation: Generation | None = None
+    snapshot: OpenSnapshot | None = None
     while frame := read(frames):
         kind, payload = frame
         try:
             if kind is Kind.OPEN:
-                if generation:
-                    generation.close()
-                generation = Generation(payload.decode())
+                if snapshot:
+                    snapshot.close()
+                snapshot = OpenSnapshot(payload.decode())
                 connection.sendall(pack(Kind.END))
-            elif generation:
-                question = Question.unpack(payload)
+            elif snapshot:
+                question = QueryRequest.unpack(payload)
                 if question.check:
                     evaluate(Store(), question)
                     Outlet(connection, "").end()
                 else:
-                    answer(evaluate(generation.store, question), question, connection)
+                    answer(evaluate(snapshot.store, question), question, connection)
         except Refusal as refusal:
             connection.sendall(pack(Kind.FAULT, json.dumps(refusal.payload).encode()))
         except MemoryError:
@@ -279,7 +279,7 @@ def attend(connection: socket.socket) -> None:
 
 def reason(error: Exception) -> str:
     """Name what the engine's *error* is by its name in ``publisher.errors``."""
-    return "QueryError" if str(error).startswith(_UNKNOWN) else "Broken"
+    return "QueryError" if str(error).startswith(_UNKNOWN) else "StoreFailure"
 
 
 def begin(arguments: list[str]) -> socket.socket:

@@ -12,7 +12,7 @@ from publisher.store.workers.worker import Answer
 Land = Callable[[Answer, bytes], Entry]
 
 
-class Flight:
+class SharedResponse:
     """An answer that is read as fast as it comes, whatever its readers do, until it is whole or too large to be kept.
 
     The request that began it may read it as it grows; the others wait until it is ``over``. Then it is whole (``entry``), failed
@@ -91,13 +91,13 @@ class Flight:
         self._step = asyncio.Event()
 
 
-class Flights:
+class SharedResponses:
     """The flights that are under way, by what they answer."""
 
     def __init__(self) -> None:
-        self._flying: dict[Hashable, Flight] = {}
+        self._flying: dict[Hashable, SharedResponse] = {}
 
-    def join(self, key: Hashable, start: Callable[[], Flight]) -> tuple[Flight, bool]:
+    def join(self, key: Hashable, start: Callable[[], SharedResponse]) -> tuple[SharedResponse, bool]:
         """Give the flight of *key*, and whether it was begun for this request."""
         flight = self._flying.get(key)
         if flight and not flight.over:
@@ -107,6 +107,6 @@ class Flights:
         begun.task.add_done_callback(lambda _task: self._land(key, begun))
         return begun, True
 
-    def _land(self, key: Hashable, flight: Flight) -> None:
+    def _land(self, key: Hashable, flight: SharedResponse) -> None:
         if self._flying.get(key) is flight:
             del self._flying[key]

@@ -15,17 +15,17 @@ MEMORY = 1 << 20  # bytes of one answer that wait in memory: a client that reads
 
 
 @dataclass(slots=True)
-class Room:
+class DiskQuota:
     """What the spools of all answers may hold on the disk: *most* bytes, of which *held* are taken."""
 
     most: int = 2 << 30
     held: int = 0
 
 
-class Spool:
+class ResponseBuffer:
     """One producer puts, one consumer gets; close it in every case."""
 
-    def __init__(self, room: Room) -> None:
+    def __init__(self, room: DiskQuota) -> None:
         self._room = room
         self._chunks: deque[bytes] = deque()
         self._lengths: deque[int] = deque()  # of what waits in the file

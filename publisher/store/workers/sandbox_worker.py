@@ -15,7 +15,7 @@ from pathlib import Path
 from pyoxigraph import Store
 
 from publisher.store.workers.ipc_protocol import Kind, pack, read
-from publisher.store.workers.query_request import Question
+from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.reader import Refusal, answer, begin, evaluate, fault
 from publisher.store.workers.update import Update
 
@@ -63,7 +63,7 @@ def attend(connection: socket.socket) -> None:
                 sheet.write(Update.unpack(payload))
                 connection.sendall(pack(Kind.END, str(len(sheet.store)).encode()))
             elif sheet:
-                question = Question.unpack(payload)
+                question = QueryRequest.unpack(payload)
                 answer(evaluate(sheet.store, question), question, connection)
         except Refusal as refusal:
             connection.sendall(pack(Kind.FAULT, json.dumps(refusal.payload).encode()))

@@ -124,7 +124,7 @@ def _harmless(place: int, tokens: list[Token]) -> bool:
     return before is not None and before.kind == "word" and before.text.lower() in _BEFORE_NAME
 
 
-def asks_elsewhere(query: str) -> bool:
+def uses_service(query: str) -> bool:
     """Tell whether *query* may hold a SERVICE clause; in doubt, yes.
 
     >>> asks_elsewhere("SELECT * { SERVICE <http://example.org/> { ?s ?p ?o } }")

@@ -13,7 +13,7 @@ from enum import Enum
 FIELD = "Stocktake-Truncated"
 
 
-class Bound(Enum):
+class LimitKind(Enum):
     """The limit that ended an answer."""
 
     ROWS = "rows"
@@ -22,10 +22,10 @@ class Bound(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class Truncation:
     """An answer's early end: at which limit, and where that stands (rows, seconds or bytes)."""
 
-    bound: Bound
+    bound: LimitKind
     value: float
 
     @property
@@ -42,13 +42,13 @@ class Cut:
         return json.dumps({self.bound.value: self.value}).encode()
 
     @classmethod
-    def unpack(cls, data: bytes) -> Cut:
+    def unpack(cls, data: bytes) -> Truncation:
         """Read what ``pack`` wrote."""
         ((name, value),) = json.loads(data).items()
-        return cls(Bound(name), value)
+        return cls(LimitKind(name), value)
 
 
-def ending(suffix: str, cut: Cut) -> bytes | None:
+def ending(suffix: str, cut: Truncation) -> bytes | None:
     """Give the bytes that close and mark a document of the format *suffix* after a whole row; None where it has no place for a mark.
 
     >>> ending("json", Cut(Bound.ROWS, 2))
@@ -61,6 +61,6 @@ def ending(suffix: str, cut: Cut) -> bytes | None:
         return f"</results><?{mark}?></sparql>".encode()
     if suffix in ("ttl", "nt"):
         return f"# {mark}\n".encode()
-    if suffix == "rdf" and cut.bound is Bound.ROWS:  # the writer has closed it; a stop in the middle leaves it open
+    if suffix == "rdf" and cut.bound is LimitKind.ROWS:  # the writer has closed it; a stop in the middle leaves it open
         return f"<?{mark}?>\n".encode()
     return None

@@ -13,13 +13,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from publisher import errors
-from publisher.errors import Broken, LimitError, MemoryLimit, PublisherError, RowLimit, SyntaxFault, TimeLimit
+from publisher.errors import LimitError, MemoryLimit, PublisherError, QuerySyntaxError, RowLimit, StoreFailure, TimeLimit
 from publisher.store.process import command, environment
 from publisher.store.thread_priority import raise_nice
-from publisher.store.workers.ipc_protocol import TOP, Kind, pack, told
-from publisher.store.workers.query_deadline import Ticket
-from publisher.store.workers.query_request import Question
-from publisher.store.workers.truncation import Bound, Cut, ending
+from publisher.store.workers.ipc_protocol import TOP, Kind, pack, read_header
+from publisher.store.workers.query_deadline import QueryDeadline
+from publisher.store.workers.query_request import QueryRequest
+from publisher.store.workers.truncation import LimitKind, Truncation, ending
 from publisher.store.workers.update import Update
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -35,7 +35,7 @@ class Worker:
     def __init__(self, process: asyncio.subprocess.Process, stream: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.process = process
         self.memory = 0
-        self.generation = ""
+        self.snapshot = ""
         self.late = self.slow = False
         self._stream, self._writer = stream, writer
 
@@ -60,14 +60,14 @@ class Worker:
         worker.memory = memory
         return worker
 
-    async def open(self, generation: str) -> None:
-        """Let it open *generation*, a folder; at once where it is open."""
-        if generation != self.generation:
-            await self._send(Kind.OPEN, generation.encode())
+    async def open(self, snapshot: str) -> None:
+        """Let it open *snapshot*, a folder; at once where it is open."""
+        if snapshot != self.snapshot:
+            await self._send(Kind.OPEN, snapshot.encode())
             await self.frame()
-            self.generation = generation
+            self.snapshot = snapshot
 
-    async def ask(self, question: Question) -> None:
+    async def ask(self, question: QueryRequest) -> None:
         """Put a question; its answer comes by ``frame``."""
         await self._send(Kind.ASK, question.pack())
 
@@ -78,7 +78,7 @@ class Worker:
     async def frame(self) -> tuple[Kind, bytes]:
         """Give the next frame of the answer; raise the error that it tells, or that the reader's end means."""
         try:
-            kind, length = told(await self._stream.readexactly(TOP))
+            kind, length = read_header(await self._stream.readexactly(TOP))
             payload = await self._stream.readexactly(length) if length else b""
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             raise await self._ending() from error
@@ -139,14 +139,14 @@ class Worker:
             return TimeLimit("the query was stopped at its time limit; narrow it, put it as an export, or take a dump")
         if code in _OUT_OF_MEMORY:
             return MemoryLimit(_MEMORY)
-        return Broken(f"a reader ended with code {code}")
+        return StoreFailure(f"a reader ended with code {code}")
 
 
 def fault(payload: bytes) -> PublisherError:
     """Read a fault frame as the error that it names."""
     it = json.loads(payload)
-    if it["reason"] == "SyntaxFault":
-        return SyntaxFault(it["message"], it.get("line"), it.get("column"))
+    if it["reason"] == "QuerySyntaxError":
+        return QuerySyntaxError(it["message"], it.get("line"), it.get("column"))
     if it["reason"] == "MemoryLimit":
         return MemoryLimit(_MEMORY)
     kind: type[PublisherError] = getattr(errors, it["reason"])
@@ -160,11 +160,11 @@ class Answer:
     has cost so far.
     """
 
-    def __init__(self, suffix: str, worker: Worker, ticket: Ticket) -> None:
+    def __init__(self, suffix: str, worker: Worker, ticket: QueryDeadline) -> None:
         self.suffix = suffix
-        self.generation = worker.generation  # the folder of the generation that answers
+        self.snapshot = worker.snapshot  # the folder of the snapshot that answers
         self.rows: int | None = None
-        self.cut: Cut | None = None
+        self.cut: Truncation | None = None
         self.marked = False  # the cut stands in the bytes too
         self._worker, self._ticket = worker, ticket
         self._sent = self._closed = False
@@ -189,7 +189,7 @@ class Answer:
                 if self.cut:
                     raise RowLimit(f"the answer has more than {self.cut.value:.0f} rows; add LIMIT, put it as an export, or take a dump")
             elif kind is Kind.CUT:
-                self.cut = Cut.unpack(payload)
+                self.cut = Truncation.unpack(payload)
             else:
                 self._sent = True
                 yield payload
@@ -211,10 +211,10 @@ class Answer:
             if mark:
                 yield mark
 
-    def _broken_off(self, error: LimitError) -> Cut:
+    def _broken_off(self, error: LimitError) -> Truncation:
         if isinstance(error, TimeLimit):
-            return Cut(Bound.SECONDS, self._ticket.limit)
-        return Cut(Bound.MEMORY, self._worker.memory)
+            return Truncation(LimitKind.SECONDS, self._ticket.limit)
+        return Truncation(LimitKind.MEMORY, self._worker.memory)
 
     def close(self, *, whole: bool = False) -> None:
         """Give the reader back, or end it where the answer was not read to its end."""

@@ -19,7 +19,7 @@ from publisher.app import create_app
 from publisher.http.server import create_config
 from publisher.http.uvicorn_protocol import LimitedConnection
 from publisher.limits import Limits
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 
 WHEN = datetime(2026, 1, 2, tzinfo=UTC)
@@ -54,7 +54,7 @@ class Raw:
 class Served:
     """A running server."""
 
-    shelf: Shelf
+    service: QueryService
     port: int
     client: httpx.AsyncClient
     server: uvicorn.Server
@@ -116,9 +116,9 @@ def statements(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 async def shown(data: Path) -> None:
-    """Make the one generation that all servers show."""
-    async with Shelf(data, Iris(), readers=1) as shelf:
-        await shelf.level()
+    """Make the one snapshot that all servers show."""
+    async with QueryService(data, Iris(), readers=1) as service:
+        await service.wait_until_current()
 
 
 @pytest.fixture
@@ -126,14 +126,14 @@ async def serve(statements: Path) -> AsyncIterator[Serve]:
     ends: list[Callable[[], Awaitable[None]]] = []
 
     async def start(limits: Limits, readers: int = 2, connection: type[LimitedConnection] = Hasty, proxies: str = "") -> Served:
-        shelf = Shelf(statements, Iris(), limits, readers=readers, follow=False)
-        running = Quiet(create_config(create_app(shelf), "127.0.0.1", 0, proxies, connection))
+        service = QueryService(statements, Iris(), limits, readers=readers, follow=False)
+        running = Quiet(create_config(create_app(service), "127.0.0.1", 0, proxies, connection))
         task = asyncio.create_task(running.serve())
         await wait_until_async(lambda: running.started or task.done(), "the server to start", pause=0.01)
-        await shelf.level()
+        await service.wait_until_current()
         port = running.servers[0].sockets[0].getsockname()[1]
         client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=240)
-        served = Served(shelf, port, client, running)
+        served = Served(service, port, client, running)
 
         async def end() -> None:
             for session in served.sessions:

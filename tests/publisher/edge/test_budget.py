@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from publisher.errors import Busy, Crowded, Spent
+from publisher.errors import QuotaExceeded, StoreBusy, TooManyQueries
 from publisher.limits import Limits, read
-from publisher.store.workers.admission_queue import Line
-from publisher.store.workers.rate_limit import Budget, client_of
+from publisher.store.workers.admission_queue import AdmissionQueue
+from publisher.store.workers.rate_limit import RateLimiter, client_of
 
 LIMITS = Limits(budget=60, window=60, queue=3, share=2, each=2, wait=30)
 SMALL = "SELECT * { ?s ?p ?o } LIMIT 1"
@@ -22,11 +22,11 @@ def clock() -> list[float]:
 
 
 @pytest.fixture
-def budget(clock: list[float]) -> Budget:
-    return Budget(LIMITS, lambda: clock[0])
+def budget(clock: list[float]) -> RateLimiter:
+    return RateLimiter(LIMITS, lambda: clock[0])
 
 
-def test_a_bucket_is_spent_and_fills_again(budget: Budget, clock: list[float]) -> None:
+def test_a_bucket_is_spent_and_fills_again(budget: RateLimiter, clock: list[float]) -> None:
     budget.charge("a", 45)
     spent = budget.account("a")
     clock[0] += 30
@@ -38,10 +38,10 @@ def test_a_bucket_is_spent_and_fills_again(budget: Budget, clock: list[float]) -
     assert (later.left, later.full) == (45, 15)
 
 
-def test_who_has_overdrawn_waits_until_a_second_is_there(budget: Budget, clock: list[float]) -> None:
+def test_who_has_overdrawn_waits_until_a_second_is_there(budget: RateLimiter, clock: list[float]) -> None:
     budget.charge("a", 70)
 
-    with pytest.raises(Spent) as refused:
+    with pytest.raises(QuotaExceeded) as refused:
         budget.admit("a")
     budget.admit("b")
     clock[0] += refused.value.wait
@@ -50,7 +50,7 @@ def test_who_has_overdrawn_waits_until_a_second_is_there(budget: Budget, clock: 
     assert refused.value.wait == 11
 
 
-def test_our_own_questions_cost_nothing(budget: Budget) -> None:
+def test_our_own_questions_cost_nothing(budget: RateLimiter) -> None:
     budget.charge("", 1_000)
 
     budget.admit("")
@@ -58,7 +58,7 @@ def test_our_own_questions_cost_nothing(budget: Budget) -> None:
     assert budget.account("") is None
 
 
-def test_clients_whose_bucket_is_full_are_forgotten(budget: Budget, clock: list[float]) -> None:
+def test_clients_whose_bucket_is_full_are_forgotten(budget: RateLimiter, clock: list[float]) -> None:
     for number in range(10_000):
         budget.charge(str(number), 1)
     clock[0] += 2
@@ -74,21 +74,21 @@ def test_an_address_of_ipv6_stands_for_its_network() -> None:
     assert client_of("testclient") == "testclient"
 
 
-async def line_of(line: Line, *clients: str) -> list[asyncio.Task[None]]:
+async def line_of(line: AdmissionQueue, *clients: str) -> list[asyncio.Task[None]]:
     tasks = [asyncio.create_task(line.enter(client)) for client in clients]
     await asyncio.sleep(0)
     return tasks
 
 
 async def test_a_full_line_and_a_greedy_client_are_refused_at_once() -> None:
-    line = Line(1, LIMITS)
+    line = AdmissionQueue(1, LIMITS)
     await line.enter("a")
 
     waiting = await line_of(line, "b", "b")
-    with pytest.raises(Crowded):
+    with pytest.raises(TooManyQueries):
         await line.enter("b")
     waiting += await line_of(line, "c")
-    with pytest.raises(Busy):
+    with pytest.raises(StoreBusy):
         await line.enter("d")
 
     assert line.waiting == 3
@@ -99,7 +99,7 @@ async def test_a_full_line_and_a_greedy_client_are_refused_at_once() -> None:
 
 
 async def test_who_has_the_least_at_work_goes_first() -> None:
-    line = Line(2, LIMITS)
+    line = AdmissionQueue(2, LIMITS)
     await line.enter("a")
     await line.enter("a")
 
@@ -114,7 +114,7 @@ async def test_who_has_the_least_at_work_goes_first() -> None:
 
 
 async def test_a_client_has_no_more_at_work_than_its_share_while_others_pass() -> None:
-    line = Line(3, LIMITS)
+    line = AdmissionQueue(3, LIMITS)
     await line.enter("a")
     await line.enter("a")
 
@@ -127,7 +127,7 @@ async def test_a_client_has_no_more_at_work_than_its_share_while_others_pass() -
 
 
 async def test_who_leaves_in_the_moment_of_being_called_gives_the_place_back() -> None:
-    line = Line(1, LIMITS)
+    line = AdmissionQueue(1, LIMITS)
     await line.enter("a")
 
     (gone,) = await line_of(line, "b")
@@ -140,10 +140,10 @@ async def test_who_leaves_in_the_moment_of_being_called_gives_the_place_back() -
 
 
 async def test_who_waits_too_long_is_told_to_come_back() -> None:
-    line = Line(1, Limits(wait=0.01))
+    line = AdmissionQueue(1, Limits(wait=0.01))
     await line.enter("a")
 
-    with pytest.raises(Busy, match="ask again"):
+    with pytest.raises(StoreBusy, match="ask again"):
         await line.enter("b")
 
     assert line.waiting == 0

@@ -11,14 +11,14 @@ import httpx
 import pytest
 from waiting import wait_until_async
 
-from publisher.errors import Busy, Crowded
+from publisher.errors import StoreBusy, TooManyQueries
 from publisher.limits import Limits
 from publisher.sparql.exports import MAX_ATTEMPTS, MAX_QUEUED, RETENTION, ExportQueue, ExportState
-from publisher.store.workers.query_request import Question
+from publisher.store.workers.query_request import QueryRequest
 
 ALL = "SELECT ?s ?o { ?s ?p ?o }"
 LARGE = "SELECT ?a ?o { ?a ?b ?o . ?d ?e ?f }"
-ASK = Question("ASK { ?s ?p ?o }")
+ASK = QueryRequest("ASK { ?s ?p ?o }")
 LIMITS = Limits(seconds=240, wait=240, rows=100, budget=0, export_seconds=240, export_rows=5_000_000)
 
 
@@ -118,7 +118,7 @@ async def test_a_client_has_so_many_under_way(exports: ExportQueue, clock: list[
     exports.add(ASK, "192.0.2.1")
     exports.add(ASK, "192.0.2.1")
 
-    with pytest.raises(Crowded):
+    with pytest.raises(TooManyQueries):
         exports.add(ASK, "192.0.2.1")
     clock[0] += timedelta(seconds=1)
     other = exports.add(ASK, "192.0.2.2")
@@ -130,7 +130,7 @@ async def test_the_queue_is_bounded_for_all(exports: ExportQueue) -> None:
     for number in range(MAX_QUEUED):
         exports.add(ASK, f"192.0.2.{number}")
 
-    with pytest.raises(Busy):
+    with pytest.raises(StoreBusy):
         exports.add(ASK, "198.51.100.1")
 
 

@@ -10,7 +10,7 @@ from waiting import wait_until_async
 
 from publisher.http.uvicorn_protocol import LimitedConnection
 from publisher.limits import Limits
-from publisher.store.workers.response_buffer import MEMORY, Room, Spool
+from publisher.store.workers.response_buffer import MEMORY, DiskQuota, ResponseBuffer
 
 LARGE = "SELECT ?a ?o { ?a ?b ?o . ?d ?e ?f } LIMIT 150000"
 LIMITS = Limits(seconds=240, wait=240, budget=0)  # a busy machine makes a large answer slowly
@@ -31,15 +31,17 @@ async def unread(served, query: str) -> asyncio.StreamReader:
 
 async def test_a_slow_taker_of_a_large_answer_holds_no_reader(serve) -> None:
     served = await serve(LIMITS, readers=1, connection=Patient)
-    line = served.shelf._public.line
+    line = served.service._public.line
 
     slow = [await unread(served, LARGE + str(number)) for number in range(3)]
     answer = await served.ask("ASK { <https://x.org/s1> ?p ?o }")
 
     def all_stored() -> bool:
-        return line.free == 1 and not line.waiting and served.shelf.room.held > len(slow) * MEMORY
+        return line.free == 1 and not line.waiting and served.service.disk_quota.held > len(slow) * MEMORY
 
-    await wait_until_async(all_stored, "a free reader, and the answers of the three stored for them", output=lambda: f"{served.shelf.room}")
+    await wait_until_async(
+        all_stored, "a free reader, and the answers of the three stored for them", output=lambda: f"{served.service.disk_quota}"
+    )
 
     assert answer.status_code == 200
 
@@ -51,7 +53,7 @@ async def test_a_client_that_takes_nothing_is_left_and_its_answer_let_go(serve) 
     reader = await unread(served, LARGE)
     await wait_until_async(lambda: state.connections, "the client to be connected", pause=0)
     await wait_until_async(lambda: not state.connections, "the client to be left")
-    await wait_until_async(lambda: served.shelf.room.held == 0, "its answer to be let go")
+    await wait_until_async(lambda: served.service.disk_quota.held == 0, "its answer to be let go")
 
     with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
         await reader.readexactly(1 << 30)
@@ -100,8 +102,8 @@ async def test_too_much_is_refused_before_it_is_read(serve) -> None:
 
 
 async def test_a_spool_gives_back_what_it_was_given_in_order() -> None:
-    room = Room()
-    spool = Spool(room)
+    room = DiskQuota()
+    spool = ResponseBuffer(room)
     chunks = [bytes([number]) * (MEMORY // 4) for number in range(20)]
 
     for chunk in chunks[:10]:
@@ -120,7 +122,7 @@ async def test_a_spool_gives_back_what_it_was_given_in_order() -> None:
 
 
 async def test_a_full_room_makes_the_reader_wait_until_the_client_has_taken() -> None:
-    spool = Spool(Room(most=MEMORY))
+    spool = ResponseBuffer(DiskQuota(most=MEMORY))
     await spool.put(b"a" * MEMORY)
     await spool.put(b"b" * MEMORY)
 

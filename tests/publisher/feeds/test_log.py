@@ -14,7 +14,7 @@ from publisher.history import change_reader
 from publisher.history.change_reader import Change, ChangeType
 from publisher.history.graph_changes import NAME
 from publisher.history.updater import LEAD, HistoryUpdater
-from publisher.store.snapshots import Generation
+from publisher.store.snapshots import Snapshot
 
 RECORD = f"{IRIS.base}record/x/1"
 TOPIC = f"<{IRIS.base}id/initiative/x/1>"
@@ -115,10 +115,10 @@ def test_a_list_as_it_was_at_a_place_has_each_record_where_it_last_changed_befor
     assert (len({it.name for it in now}), len(now)) == (407, 407)
 
 
-def generation(folder: Path, number: int, position: int) -> None:
+def snapshot(folder: Path, number: int, position: int) -> None:
     path = folder / f"{number:09d}"
     path.mkdir(parents=True)
-    told = Generation(number, position, "x", 1, str(path))
+    told = Snapshot(number, position, "x", 1, str(path))
     (path / "about.json").write_text(f'{{"number": {number}, "position": {position}, "entry": "x", "quads": 1, "path": "{told.path}"}}')
 
 
@@ -126,17 +126,17 @@ def test_what_was_there_before_the_log_is_told_with_its_time_and_what_comes_late
     append(tmp_path, f"A {ABOUT}")
     old = datetime(2026, 5, 1, tzinfo=UTC).timestamp()
     os.utime(Journal(tmp_path / "journal").head.path, (old, old))
-    generation(tmp_path / "generations", 1, 1)
+    snapshot(tmp_path / "snapshots", 1, 1)
     following = followed(tmp_path)
 
-    following.show(tmp_path / "generations")
+    following.show(tmp_path / "snapshots")
     before = datetime.now(UTC).timestamp()
     append(tmp_path, f"A {GOAL}3>")
     following.step()
-    following.show(tmp_path / "generations")  # the store does not show it yet
+    following.show(tmp_path / "snapshots")  # the store does not show it yet
     hidden = change_reader.read_watermark(tmp_path / "history", before + 100)
-    generation(tmp_path / "generations", 2, 2)
-    following.show(tmp_path / "generations")
+    snapshot(tmp_path / "snapshots", 2, 2)
+    following.show(tmp_path / "snapshots")
     after = datetime.now(UTC).timestamp()
     following.close()
 

@@ -17,7 +17,7 @@ from starlette.routing import Match
 
 from publisher.app import create_app
 from publisher.catalog.routes.openapi import openapi_description
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
@@ -50,7 +50,7 @@ def still(stills: Callable[[str], Still]) -> Still:
 
 @pytest.mark.parametrize("path", sorted({path for _, path in OPERATIONS}))
 def test_every_path_that_is_told_is_a_route(tmp_path: Path, path: str) -> None:
-    app = create_app(Shelf(tmp_path, Iris()))
+    app = create_app(QueryService(tmp_path, Iris()))
     scope = {"type": "http", "method": "GET", "path": re.sub(r"\{\w+\}", "x", path), "root_path": "", "headers": []}
 
     assert any(route.matches(scope)[0] is Match.FULL for route in app.routes)

@@ -15,19 +15,19 @@ from journal.journal import Journal
 from publisher.history import change_reader
 from publisher.history.record_states import read_states
 from publisher.history.updater import HistoryUpdater
-from publisher.store.query_service import Shelf
-from publisher.store.snapshots import Generation
-from publisher.store.workers.query_request import Question
+from publisher.store.query_service import QueryService
+from publisher.store.snapshots import Snapshot
+from publisher.store.workers.query_request import QueryRequest
 
 
 class Answering:
-    """A shelf whose store is at the next of *positions* at each question, and has *taken* in so many rows of the entry behind it."""
+    """A query service whose store is at the next of *positions* at each query; it has applied *taken* rows of the next entry."""
 
     def __init__(self, data: Path, *positions: int, taken: int = 0) -> None:
         self.history, self.iris, self.journal = data / "history", IRIS, Journal(data / "journal")
         self.asked, self._positions, self._taken = 0, positions, taken
 
-    async def own(self, question: Question) -> tuple[bytes, Generation]:
+    async def query_internal(self, question: QueryRequest) -> tuple[bytes, Snapshot]:
         position = self._positions[min(self.asked, len(self._positions) - 1)]
         self.asked += 1
         store = Store()
@@ -35,9 +35,9 @@ class Answering:
             (store.add if sign == "A" else store.remove)(next(iter(parse(quad.encode(), RdfFormat.N_QUADS))))
         found = store.query(question.text)
         assert isinstance(found, QuerySolutions)
-        return found.serialize(format=QueryResultsFormat.JSON) or b"", Generation(position, position, "", 0, "")
+        return found.serialize(format=QueryResultsFormat.JSON) or b"", Snapshot(position, position, "", 0, "")
 
-    def reach(self, by: Generation) -> int:
+    def latest_position(self, by: Snapshot) -> int:
         return by.position + bool(self._taken)
 
     def _rows(self, position: int) -> Iterator[tuple[str, str]]:
@@ -59,20 +59,20 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return data
 
 
-def told(data: Path, shelf: Answering, after: int, last: int) -> dict[str, frozenset[str]]:
+def told(data: Path, service: Answering, after: int, last: int) -> dict[str, frozenset[str]]:
     with change_reader.open_log(data / "history") as file:
         assert file
         wanted = change_reader.changes(file, change_reader.ALL, after, last, 1_000)
-    found = asyncio.run(read_states(cast(Shelf, shelf), wanted))
+    found = asyncio.run(read_states(cast(QueryService, service), wanted))
     return {it.graph: plain(it.lines()) for it in found}
 
 
 def test_a_store_that_is_an_entry_behind_is_asked_again(data: Path) -> None:
-    shelf = Answering(data, 3, 3, 4)
+    service = Answering(data, 3, 3, 4)
 
-    found = told(data, shelf, 380, 466)
+    found = told(data, service, 380, 466)
 
-    assert shelf.asked == 3
+    assert service.asked == 3
     assert found == {record: lines for record, lines in held(data).items() if record in found}
     assert f"{IRIS.base}record/demo/e91" in found
 

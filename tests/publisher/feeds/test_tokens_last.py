@@ -24,7 +24,7 @@ def page(url: str, **arguments: str) -> tuple[list[str], str | None]:
     return [it.text for it in answer.iter(f"{OAI}identifier")], answer.findtext(f".//{OAI}resumptionToken") or None
 
 
-def test_a_token_outlives_a_commit_a_release_a_restart_and_the_loss_of_the_shelf(tmp_path: Path) -> None:
+def test_a_token_outlives_a_commit_a_release_a_restart_and_the_loss_of_the_store(tmp_path: Path) -> None:
     begin(tmp_path)
     before = held(tmp_path)
     with served(tmp_path, SETTINGS) as url:
@@ -33,7 +33,7 @@ def test_a_token_outlives_a_commit_a_release_a_restart_and_the_loss_of_the_shelf
         move(tmp_path)
     line = [sys.executable, "-m", "stocktake", "release"]
     subprocess.run(line, env={**os.environ, "STOCKTAKE_DATA": str(tmp_path)}, cwd=ROOT, check=True, capture_output=True, timeout=120)
-    shutil.rmtree(tmp_path / "shelf")
+    shutil.rmtree(tmp_path / "store")
 
     with served(tmp_path, SETTINGS) as url:
         wait(lambda: told(url) == 466)

@@ -16,7 +16,7 @@ from publisher.app import SiteOptions, create_app
 from publisher.feeds.websub import FILE_NAME, WebSubNotifier
 from publisher.history.record_states import wait_until_current
 from publisher.http.outbound_client import PrivateAddressError, create_client
-from publisher.store.query_service import Shelf
+from publisher.store.query_service import QueryService
 from publisher.store.workers.pool import Limits
 
 HUB = "https://hub.example/publish"
@@ -38,25 +38,25 @@ class Hub:
 
 
 @pytest.fixture
-async def opened(tmp_path: Path) -> AsyncIterator[Shelf]:
+async def opened(tmp_path: Path) -> AsyncIterator[QueryService]:
     begin(tmp_path)
-    async with Shelf(tmp_path, IRIS, Limits(seconds=240, wait=240), readers=1) as shelf:
-        await shelf.level()
-        await wait_until_current(shelf)
-        yield shelf
+    async with QueryService(tmp_path, IRIS, Limits(seconds=240, wait=240), readers=1) as service:
+        await service.wait_until_current()
+        await wait_until_current(service)
+        yield service
 
 
-async def until(shelf: Shelf, entry: int) -> None:
+async def until(service: QueryService, entry: int) -> None:
     """Wait until harvesters are told of *entry*."""
 
     async def reached() -> bool:
-        await shelf.look()
-        return (await wait_until_current(shelf)).entry >= entry
+        await service.refresh()
+        return (await wait_until_current(service)).entry >= entry
 
     await wait_until_async(reached, f"entry {entry}", pause=0)
 
 
-async def test_the_hub_is_told_which_feeds_changed_once_and_again_where_it_was_down(opened: Shelf) -> None:
+async def test_the_hub_is_told_which_feeds_changed_once_and_again_where_it_was_down(opened: QueryService) -> None:
     hub = Hub()
     async with httpx.AsyncClient(transport=httpx.MockTransport(hub)) as client:
         announcer = WebSubNotifier(HUB, opened, client)
@@ -79,7 +79,7 @@ async def test_the_hub_is_told_which_feeds_changed_once_and_again_where_it_was_d
     assert json.loads((opened.data / FILE_NAME).read_text()) == {"entry": 4}
 
 
-async def test_a_feed_names_the_hub_and_the_address_by_which_the_hub_knows_it(opened: Shelf) -> None:
+async def test_a_feed_names_the_hub_and_the_address_by_which_the_hub_knows_it(opened: QueryService) -> None:
     app = create_app(opened, site=SiteOptions(hub=HUB))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test") as client:
         answer = await client.get("/feeds/goal/4.atom")

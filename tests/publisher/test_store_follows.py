@@ -1,4 +1,4 @@
-"""The shelf follows the journal: the same store from the same log, whatever happens on the way."""
+"""The store follows the journal: the same store from the same log, whatever happens on the way."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from journal.journal import Journal
 from publisher.store.apply import BULK, LARGE, apply, rows_of
 from publisher.store.follower import Follower
 from publisher.store.process import command, environment
-from publisher.store.snapshots import newest
+from publisher.store.snapshots import newest_snapshot
 from publisher.store.thread_priority import NICE, threads
 
 WHEN = datetime(2026, 1, 2, tzinfo=UTC)
@@ -41,7 +41,7 @@ def follower() -> Iterator[Callable[[Path], Follower]]:
     with ExitStack() as opened:
 
         def start(data: Path) -> Follower:
-            following = Follower(Journal(data / "journal"), data / "shelf", data / "status.nq", STATUS)
+            following = Follower(Journal(data / "journal"), data / "store", data / "status.nq", STATUS)
             opened.callback(following.close)
             return following
 
@@ -62,14 +62,14 @@ def test_additions_and_deletions_end_in_the_state_that_the_journal_says(tmp_path
     commit(tmp_path, [f"D {quad(3)}", f"A {quad(11)}", f"D {quad(11)}", f"A {quad(12)}"])
 
     following = follower(tmp_path)
-    generation = following.step()
+    snapshot = following.step()
 
-    assert generation is not None
-    assert (generation.position, generation.quads) == (2, 10)
+    assert snapshot is not None
+    assert (snapshot.position, snapshot.quads) == (2, 10)
     assert named(following.store) == {quad(n) for n in (0, 1, 2, 4, 5, 6, 7, 8, 9, 12)}
 
 
-def test_nothing_new_makes_no_generation(tmp_path: Path, follower: Callable[[Path], Follower]) -> None:
+def test_nothing_new_makes_no_snapshot(tmp_path: Path, follower: Callable[[Path], Follower]) -> None:
     commit(tmp_path, [f"A {quad(1)}"])
     following = follower(tmp_path)
     following.step()
@@ -79,11 +79,11 @@ def test_nothing_new_makes_no_generation(tmp_path: Path, follower: Callable[[Pat
     assert again is None
 
 
-def test_an_empty_journal_is_shown_as_an_empty_generation(tmp_path: Path, follower: Callable[[Path], Follower]) -> None:
-    generation = follower(tmp_path).step()
+def test_an_empty_journal_is_shown_as_an_empty_snapshot(tmp_path: Path, follower: Callable[[Path], Follower]) -> None:
+    snapshot = follower(tmp_path).step()
 
-    assert generation is not None
-    assert (generation.position, generation.quads) == (0, 0)
+    assert snapshot is not None
+    assert (snapshot.position, snapshot.quads) == (0, 0)
 
 
 def test_the_merge_of_all_graphs_holds_a_triple_of_two_graphs_once(tmp_path: Path, follower: Callable[[Path], Follower]) -> None:
@@ -125,10 +125,10 @@ def test_a_bulk_load_goes_over_several_batches(tmp_path: Path, follower: Callabl
     commit(tmp_path, (f"A {quad(n, 1)}" for n in range(BULK + 5)))
     following = follower(tmp_path)
 
-    generation = following.step()
+    snapshot = following.step()
 
-    assert generation is not None
-    assert generation.quads == BULK + 5
+    assert snapshot is not None
+    assert snapshot.quads == BULK + 5
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the threads of a process apart")
@@ -168,17 +168,17 @@ def test_rows_applied_in_part_and_then_all_again_give_the_same_store(applied: in
 
 
 def _running(data: Path) -> Process:
-    line = command("publisher.store.follower", str(data / "journal"), str(data / "shelf"), str(data / "status.nq"), STATUS)
+    line = command("publisher.store.follower", str(data / "journal"), str(data / "store"), str(data / "status.nq"), STATUS)
     return Process(line, stdin=subprocess.PIPE, env=environment())
 
 
 def test_a_follower_killed_at_its_work_and_started_again_makes_the_same_store(tmp_path: Path, follower: Callable[[Path], Follower]) -> None:
     commit(tmp_path, (f"A {quad(n, n % 100)}" for n in range(60_000)))
     commit(tmp_path, (f"{op} {quad(n, n % 100)}" for n in range(0, 6_000, 3) for op in ("D", "A", "D")))
-    shelf = tmp_path / "shelf"
-    for reached in ("position.json", "store/CURRENT", "generations"):
+    folder = tmp_path / "store"
+    for reached in ("position.json", "store/CURRENT", "snapshots"):
         process = _running(tmp_path)
-        wait_until(lambda path=shelf / reached: path.exists(), f"the follower to write {reached}", output=process.output, pause=0)
+        wait_until(lambda path=folder / reached: path.exists(), f"the follower to write {reached}", output=process.output, pause=0)
         process.discard()
 
     following = follower(tmp_path)
@@ -187,15 +187,15 @@ def test_a_follower_killed_at_its_work_and_started_again_makes_the_same_store(tm
     undisturbed = Store()
     for entry in Journal(tmp_path / "journal").entries():
         apply(undisturbed, rows_of(entry.lines()))
-    shown = newest(shelf / "generations")
+    shown = newest_snapshot(folder / "snapshots")
     assert set(following.store) == set(undisturbed)
     assert shown is not None
     assert shown.quads == 58_000
 
 
-def test_another_journal_makes_the_shelf_anew(tmp_path: Path, follower: Callable[[Path], Follower]) -> None:
+def test_another_journal_makes_the_store_anew(tmp_path: Path, follower: Callable[[Path], Follower]) -> None:
     commit(tmp_path, [f"A {quad(1)}"])
-    first = Follower(Journal(tmp_path / "journal"), tmp_path / "shelf", tmp_path / "status.nq", STATUS)
+    first = Follower(Journal(tmp_path / "journal"), tmp_path / "store", tmp_path / "status.nq", STATUS)
     first.step()
     first.close()
     for path in (tmp_path / "journal").iterdir():
@@ -213,23 +213,23 @@ def test_the_status_file_is_shown_as_its_graph_and_is_not_counted(tmp_path: Path
     line = f'<https://x.org/source> <https://x.org/outcome> "published" <{STATUS}> .'
     (tmp_path / "status.nq").write_text(line + "\n")
     following = follower(tmp_path)
-    generation = following.step()
+    snapshot = following.step()
     shown = named(following.store)
 
     (tmp_path / "status.nq").write_text(line.replace("published", "held, again") + "\n")
     following.step()
 
-    assert generation is not None
-    assert generation.quads == 1
+    assert snapshot is not None
+    assert snapshot.quads == 1
     assert shown == {quad(1), line}
     assert named(following.store) == {quad(1), line.replace("published", "held, again")}
 
 
-def test_old_generations_go_but_one_that_is_open_stays(tmp_path: Path, follower: Callable[[Path], Follower]) -> None:
+def test_old_snapshots_go_but_one_that_is_open_stays(tmp_path: Path, follower: Callable[[Path], Follower]) -> None:
     commit(tmp_path, [f"A {quad(1)}"])
     following = follower(tmp_path)
     following.step()
-    first = newest(following.generations)
+    first = newest_snapshot(following.snapshots)
     assert first is not None
     handle = os.open(first.path, os.O_RDONLY)
     fcntl.flock(handle, fcntl.LOCK_SH)
@@ -237,10 +237,10 @@ def test_old_generations_go_but_one_that_is_open_stays(tmp_path: Path, follower:
     for number in range(2, 6):
         commit(tmp_path, [f"A {quad(number)}"])
         following.step()
-    with_reader = sorted(path.name for path in following.generations.iterdir())
+    with_reader = sorted(path.name for path in following.snapshots.iterdir())
     os.close(handle)
     commit(tmp_path, [f"A {quad(6)}"])
     following.step()
 
     assert with_reader == ["000000001", "000000004", "000000005"]
-    assert sorted(path.name for path in following.generations.iterdir()) == ["000000005", "000000006"]
+    assert sorted(path.name for path in following.snapshots.iterdir()) == ["000000005", "000000006"]
