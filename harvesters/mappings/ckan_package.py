@@ -34,10 +34,10 @@ from vocab.initiative import Document, Event, Initiative, Party, Place, Resource
 from vocab.iris import is_web
 
 OPTIONS: Mapping[str, Option] = {
-    "kind": Option(str, "initiative", "What the packages are: `initiative`, `event`, `document` or `post`."),
+    "kind": Option(str, "initiative", "The class of the packages: `initiative`, `event`, `document` or `post`."),
 }
 
-# What portals call a field, in the order in which they are asked for.
+# Names of fields in portals, in order of preference.
 _LINES = ("action_lines", "action_line", "wsis_action_lines", "wsis_action_line")
 _GOALS = ("sdgs", "sdg", "sdg_goals", "sdg_goal", "goals", "goal")
 _TARGETS = ("sdg_targets", "sdg_target", "targets", "target")
@@ -59,7 +59,7 @@ _KNOWN_KEYS = frozenset(("publisher", "lead_country", "status", "coverage")).uni
     _KINDS, _LEADS, *(names for _, names in _ROLES), _ACTIVITIES, _SORTS,
 )  # fmt: skip
 _EMPTY: Any = (None, "", [])
-_LIST_SEPARATOR = ";"  # what parts a list that is written as one text
+_LIST_SEPARATOR = ";"  # separates the items of a list in one text
 
 Fields = Mapping[str, Any]
 
@@ -72,12 +72,12 @@ def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Row
     def map_record(record: Record[Row]) -> Resource:
         package = record.payload
         if not ("title" in package or "title_translated" in package or "name" in package):
-            raise ParseError(f"{record.key}: no CKAN package: neither title nor name, only {', '.join(map(str, package))[:200]}")
+            raise ParseError(f"{record.key}: not a CKAN package: neither title nor name, only {', '.join(map(str, package))[:200]}")
         fields = _fields(package)
         tag = _single_language(fields) or source.language
         tags, tagged = _tags(package)
-        said = lexicon.parse_declared(_texts(fields, _LINES), _texts(fields, _GOALS), _texts(fields, _TARGETS))
-        subjects = merge_subjects(said, lexicon.parse_subjects(tags + _groups(package)))
+        declared = lexicon.parse_declared(_texts(fields, _LINES), _texts(fields, _GOALS), _texts(fields, _TARGETS))
+        subjects = merge_subjects(declared, lexicon.parse_subjects(tags + _groups(package)))
         return kind(
             key=record.key,
             titles=parse_titles(_translated(package, "title", tag, normalize_inline)),
@@ -104,7 +104,7 @@ def _fields(package: Row) -> Fields:
     """Return the known fields of the package and its extras, with normalized keys (hyphens, case); own fields win."""
     fields: dict[str, Any] = {}
     for key, item in package.items():
-        if key in _KNOWN_KEYS or not key.islower() or "-" in key:  # as most keys are written that are not asked for
+        if key in _KNOWN_KEYS or not key.islower() or "-" in key:  # skips most unknown keys quickly
             name = _normalize_key(key)
             if name in _KNOWN_KEYS and (item or item not in _EMPTY):
                 fields[name] = item
@@ -152,7 +152,7 @@ def _collect(fields: Fields, names: tuple[str, ...]) -> Iterable[str]:
 def _texts(fields: Fields, names: tuple[str, ...]) -> Iterable[str]:
     """Return the texts of all these fields without duplicates; lists written as one text are split."""
     texts = [split_words(fields[name], _LIST_SEPARATOR) for name in names if name in fields]
-    if not texts or (len(texts) == 1 and len(texts[0]) == 1):  # most often
+    if not texts or (len(texts) == 1 and len(texts[0]) == 1):  # the usual case
         return texts[0] if texts else ()
     return dict.fromkeys([word for texts_of_field in texts for word in texts_of_field])
 

@@ -33,14 +33,14 @@ from vocab.initiative import Document, Event, Initiative, Party, Place, Resource
 from vocab.iris import is_web
 
 OPTIONS: Mapping[str, Option] = {
-    "kind": Option(str, "document", "What the resources are: `initiative`, `event`, `document` or `post`."),
+    "kind": Option(str, "document", "The class of the resources: `initiative`, `event`, `document` or `post`."),
 }
 
 _LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 _ISSUED, _MODIFIED = ("Issued", "Available", "Created", "Submitted"), ("Updated",)
 _PERIOD = ("Coverage", "Collected", "Valid")
-_ORGANIZATION = "Organizational"  # what is not is taken for a person
-# Contributors that are organizations by what they do, even where no one says so.
+_ORGANIZATION = "Organizational"  # others are treated as persons
+# Contributor types that are organizations even if nameType is missing.
 _ROLES = {"HostingInstitution": Role.PARTNER, "Sponsor": Role.FUNDER, "Funder": Role.FUNDER, "RegistrationAuthority": Role.PARTNER}
 _RELATED = {"URL": "", "DOI": "https://doi.org/", "Handle": "https://hdl.handle.net/"}
 
@@ -92,7 +92,7 @@ def _find_resource(record: Record[_Element]) -> _Element:
     root = record.payload
     resource = root if _local_name(root) == "resource" else next(root.iter("{*}resource"), None)
     if resource is None or next(_iterate(resource, "title"), None) is None:
-        raise ParseError(f"{record.key}: no resource of DataCite but <{root.tag}>; set the option 'prefix' to datacite or oai_datacite")
+        raise ParseError(f"{record.key}: not a DataCite resource but <{root.tag}>; set the option 'prefix' to datacite or oai_datacite")
     return resource
 
 

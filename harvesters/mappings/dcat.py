@@ -29,7 +29,7 @@ from vocab.crosswalks import Crosswalks
 from vocab.initiative import Document, Event, Initiative, Party, Resource, Role
 
 OPTIONS: Mapping[str, Option] = {
-    "kind": Option(str, "document", "What the resources are: `initiative`, `event`, `document` or `post`."),
+    "kind": Option(str, "document", "The class of the resources: `initiative`, `event`, `document` or `post`."),
 }
 
 
@@ -60,7 +60,7 @@ def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Gra
         titles, texts = parse_titles(_first_title(graph_reader)), parse_titles(_first_description(graph_reader))
         if not titles and not texts:
             properties = ", ".join(record.payload.properties.get(record.payload.subject, {}))[:200]
-            raise ParseError(f"{record.key}: neither a title nor a description in terms of DCAT, only {properties or 'nothing'}")
+            raise ParseError(f"{record.key}: no DCAT title or description, only {properties or 'nothing'}")
         subjects = lexicon.parse_subjects(graph_reader.words(*_WORDS))
         tags = dict(graph_reader.texts(*_WORDS))
         return kind(

@@ -29,7 +29,7 @@ from vocab.crosswalks import Crosswalks
 from vocab.initiative import Document, Party, Place, Post, Resource, Role
 
 OPTIONS: Mapping[str, Option] = {
-    "kind": Option(str, "post", "What the entries are: `initiative`, `event`, `document` or `post`."),
+    "kind": Option(str, "post", "The class of the entries: `initiative`, `event`, `document` or `post`."),
 }
 
 
@@ -42,7 +42,7 @@ def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Row
         entry = record.payload
         feed = entry.get("feed")
         if not isinstance(feed, dict):
-            raise ParseError(f"{record.key}: no entry of a feed but {', '.join(map(str, entry))[:200]}; use the protocol `feed`")
+            raise ParseError(f"{record.key}: not a feed entry but {', '.join(map(str, entry))[:200]}; use the protocol `feed`")
         tag = _tag(feed.get("language")) or source.language
         summary, content = _text(entry.get("summary"), tag), _text(entry.get("content"), tag)
         title = [(normalize_inline(text), language_tag) for text, language_tag in _text(entry.get("title"), tag)]

@@ -42,13 +42,13 @@ from vocab.initiative import Document, Event, Initiative, Party, Place, Post, Pr
 from vocab.iris import Iris
 
 OPTIONS: Mapping[str, Option] = {
-    "split": Option(str, None, "What parts the values of a field that takes several, e.g. `;`."),
-    "dates": Option((str, list), None, "How the registry writes dates where it is not ISO 8601 (strptime), one form or several."),
-    "initiatives_of": Option(str, None, "The source whose initiatives the field `initiatives` names by their keys; without it this one."),
-    "namespaces": Option(dict, None, "Prefixes of the paths, `prefix = address`; `dc`, `dct`, `xsi`, `xml` are known, in RDF many more."),
+    "split": Option(str, None, "The separator of values in one text, e.g. `;`."),
+    "dates": Option((str, list), None, "The registry's date format or formats, if not ISO 8601 (strptime)."),
+    "initiatives_of": Option(str, None, "The source of the initiatives whose keys are in the field `initiatives`; without it this one."),
+    "namespaces": Option(dict, None, "Prefixes of the paths, `prefix = address`; `dc`, `dct`, `xsi`, `xml` are known, for RDF many more."),
 }
 
-# The fields by the kind that has them, and what they take.
+# The fields of each class.
 TEXTS = ("title", "description", "subjects", "venue", "content")  # a language tag may follow: "title@en"
 LISTS = (
     "countries", "action_lines", "goals", "targets", "subjects", "pages", "partners", "funders", "languages", "identifiers",
@@ -95,7 +95,7 @@ def check(source: Source, payload_type: Payload = Payload.ROW) -> None:
         if match[2] and match[1] not in TEXTS:
             raise SourceDefinitionError(f"{source.name}: field {name!r} takes no language; only {', '.join(TEXTS)} do")
         if name == "key" and payload_type is not Payload.ROW:
-            raise SourceDefinitionError(f"{source.name}: field 'key' is not to be given: the protocol's own identifier is the key")
+            raise SourceDefinitionError(f"{source.name}: field 'key' is not allowed here: the protocol's own identifier is the key")
         if name != "kind":
             _compile_field(source, name, text, payload_type)
 
@@ -104,7 +104,7 @@ def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Any
     """Return the function that maps a row, an XML element or a graph by the source's [fields] table."""
     kind = record_class(source)
     lexicon = CrosswalkLookup(crosswalks)
-    tables: dict[Payload, FieldTable] = {}  # by what comes, which the first record shows
+    tables: dict[Payload, FieldTable] = {}  # by payload type, known from the first record
 
     def map_record(record: Record[Any]) -> Resource:
         payload_type = _payload_type(record.payload)
@@ -128,7 +128,7 @@ def _compile_field(source: Source, name: str, text: str, payload_type: Payload) 
     try:
         path = etree.XPath(text, namespaces={**_PREFIXES, **prefixes}, smart_strings=False)
     except (etree.XPathSyntaxError, ValueError) as error:
-        raise SourceDefinitionError(f"{where}: {text!r} is no XPath: {error}") from error
+        raise SourceDefinitionError(f"{where}: {text!r} is not an XPath:  {error}") from error
 
     def find(node: Any) -> Any:
         with parser_errors(f"{where}: {text!r} does not fit the record"):

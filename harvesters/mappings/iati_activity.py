@@ -30,7 +30,7 @@ from vocab.initiative import Basis, Claim, Initiative, Party, Place, Resource, R
 OPTIONS: Mapping[str, Option] = {}
 
 _LANG = "{http://www.w3.org/XML/1998/namespace}lang"
-_PROJECT = "C01"  # the aid type of projects, as against budget support, experts and the like
+_PROJECT = "C01"  # the aid type of projects, unlike budget support, experts and others
 _WEB_PAGE = "A12"  # the document category "activity web page"
 _FAMILY = frozenset(("1", "2"))  # related activities that are a parent or a child
 # Roles and dates by their codes in 2.0x and their words in 1.0x.
@@ -49,7 +49,7 @@ def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[_El
     def map_record(record: Record[_Element]) -> Resource:
         activity = record.payload
         if activity.tag != "iati-activity":
-            raise ParseError(f"{record.key}: no IATI activity but <{activity.tag}>")
+            raise ParseError(f"{record.key}: not an IATI activity but <{activity.tag}>")
         tag = _tag(activity.get(_LANG)) or source.language
         claims, left = _classify(activity, lexicon, crosswalks, tag)
         dates = _dates(activity)

@@ -36,7 +36,7 @@ def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Row
     def map_record(record: Record[Row]) -> Resource:
         event = record.payload
         if "uid" not in event or "start" not in event:
-            raise ParseError(f"{record.key}: no event of a calendar but {', '.join(map(str, event))[:200]}; use the protocol `ical`")
+            raise ParseError(f"{record.key}: not a calendar event but {', '.join(map(str, event))[:200]}; use the protocol `ical`")
         subjects = lexicon.parse_subjects(normalize_inline(word) for word in as_list(event.get("categories")))
         venues = _text(event.get("location"), source.language)
         return Event(

@@ -31,7 +31,7 @@ from vocab.initiative import Document, Event, Initiative, Party, Resource, Role
 from vocab.iris import is_web
 
 OPTIONS: Mapping[str, Option] = {
-    "kind": Option(str, "document", "What the records are: `initiative`, `event`, `document` or `post`."),
+    "kind": Option(str, "document", "The class of the records: `initiative`, `event`, `document` or `post`."),
 }
 
 _LANG = "{http://www.w3.org/XML/1998/namespace}lang"
@@ -82,7 +82,7 @@ def _find_mods(record: Record[_Element]) -> _Element:
     root = record.payload
     mods = root if str(root.tag).endswith("}mods") else next(root.iter(f"{_M}mods"), None)
     if mods is None:
-        raise ParseError(f"{record.key}: it holds no MODS but <{root.tag}>; set the option 'prefix' to mods")
+        raise ParseError(f"{record.key}: not MODS but <{root.tag}>; set the option 'prefix' to mods")
     return mods
 
 

@@ -35,15 +35,17 @@ from vocab.initiative import Document, Initiative, Party, Resource, Role, Text
 from vocab.iris import is_web
 
 OPTIONS: Mapping[str, Option] = {
-    "kind": Option(str, "initiative", "What the records are: `initiative`, `event`, `document` or `post`."),
-    "contributors": Option(bool, False, "The contributors are organizations, so they are published as partners; else they may be persons."),
+    "kind": Option(str, "initiative", "The class of the records: `initiative`, `event`, `document` or `post`."),
+    "contributors": Option(
+        bool, False, "Contributors are organizations and published as partners; by default they may be persons and are left out."
+    ),
 }
 
 _DC = "{http://purl.org/dc/elements/1.1/}"
 _LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 _ELEMENTS = ("title", "description", "subject", "publisher", "contributor", "date", "type", "identifier", "language",
              "coverage", "rights", "relation")  # fmt: skip
-# What refines an element, by the name of the term (of DCMI or, behind a dot, of DIM), and the element that it is read as.
+# Refinements of an element, by the name of the DCMI or DIM term, and the element that they are mapped as.
 _REFINEMENTS = {
     "abstract": "description", "tableOfContents": "description",
     "issued": "issued", "dateIssued": "issued", "modified": "modified", "updated": "modified",
@@ -58,7 +60,7 @@ _ELEMENT_OF_TAG = {
     **{f"{space}{name}": name for space in (_DC, _TERMS) for name in _ELEMENTS},
     **{f"{_TERMS}{name}": place for name, place in _REFINEMENTS.items()},
 }
-# DIM's own qualifiers: what is about the repository's book-keeping, and who of the contributors is an organization.
+# DIM's own qualifiers: the repository's bookkeeping (left out), and contributors that are organizations.
 _DIM_QUALIFIERS = {
     "accessioned": "", "available": "", "author": "", "advisor": "", "editor": "", "provenance": "", "embargo": "", "lift": "",
     "sponsorship": "funder", "publisher": "publisher", "iso": "language",
@@ -111,7 +113,7 @@ def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[_El
 def _fields(record: Record[_Element], default_language: str | None) -> Fields:
     """Return the texts by element, each with its language; descriptions keep their paragraphs."""
     fields: Fields = {}
-    for node in record.payload.iter() if len(record.payload) == 1 else record.payload:  # some wrap it once more
+    for node in record.payload.iter() if len(record.payload) == 1 else record.payload:  # some have one more wrapper
         name = _dim_element(node) if node.tag == _DIM else _ELEMENT_OF_TAG.get(node.tag)
         if not name or not (text := node.text):
             continue
@@ -120,7 +122,7 @@ def _fields(record: Record[_Element], default_language: str | None) -> Fields:
             tag = node.get(_LANG) or node.get("lang")
             fields.setdefault(name, []).append((text, (parse_language(tag) or tag) if tag else default_language))
     if not fields:
-        raise ParseError(f"{record.key}: it holds no Dublin Core but <{record.payload.tag}>; set the option 'prefix' to oai_dc")
+        raise ParseError(f"{record.key}: not Dublin Core but <{record.payload.tag}>; set the option 'prefix' to oai_dc")
     return fields
 
 

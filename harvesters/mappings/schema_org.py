@@ -33,7 +33,7 @@ from vocab.describe import KIND
 from vocab.initiative import Document, Event, Initiative, Party, Post, Resource, Role
 
 OPTIONS: Mapping[str, Option] = {
-    "kind": Option(str, None, "What all of them are, whatever their class says: `initiative`, `event`, `document` or `post`."),
+    "kind": Option(str, None, "The class of all records, whatever their own class: `initiative`, `event`, `document` or `post`."),
 }
 
 
@@ -41,7 +41,7 @@ def _iris(*names: str) -> tuple[str, ...]:
     return tuple(iri(f"schema:{name}") for name in names)
 
 
-# By what a class's name ends with, the first that fits: ResearchProject, EducationEvent, BlogPosting, ScholarlyArticle.
+# Classes by the ends of their names, first match: ResearchProject, EducationEvent, BlogPosting, ScholarlyArticle.
 _KINDS: tuple[tuple[str, type[Resource]], ...] = (
     ("Project", Initiative), ("FundingScheme", Initiative), ("SoftwareApplication", Initiative), ("SoftwareSourceCode", Initiative),
     ("WebApplication", Initiative), ("MobileApplication", Initiative), ("Course", Initiative),
@@ -132,7 +132,7 @@ def _record_class(key: str, classes: list[str]) -> type[Resource]:
     if kind := _class_of(classes):
         return kind
     description = " and ".join(classes) or "of no class of schema.org"
-    raise ParseError(f"{key}: it is {description}, which is none of the four kinds; set the option `kind`")
+    raise ParseError(f"{key}: it is {description}, which is not a known class; set the option `kind`")
 
 
 def _identifiers(graph_reader: GraphReader) -> list[str]:

@@ -89,7 +89,7 @@ class RecordMapper:
         )
         parts = self.record.rsplit("/", 3)
         if len(parts) != 4 or parts[1] != "record" or not isinstance(graph.subject, NamedNode):
-            raise ParseError(f"{self.key}: no record of a Stocktake is about {graph.subject}")
+            raise ParseError(f"{self.key}: no Stocktake record has the topic {graph.subject}")
         self.remote = RemoteRecord(graph, f"{parts[0]}/", iris)
         self.registry = NamedNode(f"{parts[0]}/source/{parts[2]}")
 

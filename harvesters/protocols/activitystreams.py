@@ -23,8 +23,10 @@ from harvesters.protocols.files.payload import FORMATS, Item, parse_file
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
-    "format": Option(str, "inline", "What a record is: the activity's object (`inline`), or what is at its address: `json`, `xml`, `rdf`."),
-    "also": Option(bool, False, "The record is at the address that the object gives as `seeAlso`."),
+    "format": Option(
+        str, "inline", "Where records are: the activity's object (`inline`), or a file at the object's address: `json`, `xml`, `rdf`."
+    ),
+    "also": Option(bool, False, "The record is at the address in the object's `seeAlso`."),
 }
 
 _ACCEPT = "application/activity+json, application/ld+json;q=0.9, application/json;q=0.8"
@@ -136,7 +138,7 @@ def _check_collection(source: Source, url: str, document: Any) -> Mapping[str, A
     types = _as_list(document.get("type") or document.get("@type")) if isinstance(document, dict) else []
     names = {str(name).rpartition("#")[2].rpartition(":")[2] for name in types}
     if not isinstance(document, dict) or not names & {"Collection", "OrderedCollection", "CollectionPage", "OrderedCollectionPage"}:
-        raise ParseError(f"{source.name}: {url} is no collection of ActivityStreams, nor a page of one")
+        raise ParseError(f"{source.name}: {url} is not an ActivityStreams collection or a page of one")
     return document
 
 
@@ -157,7 +159,7 @@ def _sort_key(stamp: str) -> str:
 
 def _parse_activity(row: Any) -> Activity | InvalidRecord:
     if not isinstance(row, dict):
-        return InvalidRecord(None, f"an activity that is no object but {str(row)[:40]!r}")
+        return InvalidRecord(None, f"an activity that is not an object: {str(row)[:40]!r}")
     kind = str(next(iter(_as_list(row.get("type"))), ""))
     stamp = next((text for name in ("endTime", "updated", "published", "startTime") if isinstance(text := row.get(name), str)), "")
     if kind == "Refresh":
@@ -201,7 +203,7 @@ def _fetch_object(
             return (Record(key, row, dump_json(row), stamp or None),), state
         also = _object_id(next(iter(_as_list(row.get("seeAlso"))), None)) if get_option(source, OPTIONS, "also") else key
         if not also:
-            return (InvalidRecord(key, "its object gives no address as seeAlso"),), state
+            return (InvalidRecord(key, "its object has no address in seeAlso"),), state
         reply = fetch.get(also, accept=FORMATS[kind].accept)
         records = parse_file(source, fetch, key, reply, stamp or None)
         return tuple(replace(item, key=key) for item in records[:1]) if kind == "rdf" and len(records) == 1 else records, replace(

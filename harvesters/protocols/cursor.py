@@ -9,7 +9,7 @@ import orjson
 
 from harvesters.parsing import parser_errors
 
-VERSION = 1  # raise it when a cursor of before can no longer be read: its list is then begun anew
+VERSION = 1  # raise it when old cursors can no longer be read: their lists then start again
 S = TypeVar("S")
 
 
@@ -29,7 +29,7 @@ def write_cursor(state: Any) -> str:
     True
     """
     values = {field.name: getattr(state, field.name) for field in fields(state) if getattr(state, field.name) != field.default}
-    with parser_errors("the place in a list cannot be written down"):  # as a number above 64 bits, or half of a surrogate pair
+    with parser_errors("the cursor cannot be serialized"):  # e.g. a number above 64 bits, or half of a surrogate pair
         return orjson.dumps({"v": VERSION, **values}).decode()
 
 

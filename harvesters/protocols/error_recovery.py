@@ -25,17 +25,17 @@ from harvesters.errors import (
 )
 from harvesters.page_model import DeletedRecord, InvalidRecord, Record
 
-# What a single record can do to the page that holds it; whether it is the whole registry's is asked of the registry then.
+# Errors that a single record can cause in its page. A probe request tells whether the whole registry fails.
 PAGE_ERRORS: tuple[type[HarvestError], ...] = (
     ParseError, TooLargeError, UnavailableError, UnreachableError, ReadTimeoutError, TruncatedError, UndecodableError, InvalidHTTPError,
 )  # fmt: skip
-CURSOR_ERRORS: tuple[type[HarvestError], ...] = (NotFoundError, UnexpectedStatusError)  # how HTTP says that a token or cursor is not known
-# What keeps us from a single record, or shows that more than one page is amiss. A bot wall, a 429, quiet hours and a full disk are
-# none of these: they end the run under their own names.
+CURSOR_ERRORS: tuple[type[HarvestError], ...] = (NotFoundError, UnexpectedStatusError)  # HTTP's ways to reject a token or cursor
+# Errors that can concern a single record; a probe shows whether more is wrong. A bot wall, a 429, quiet hours and a full disk are
+# not among them: they end the run with their own errors.
 RECORD_ERRORS: tuple[type[HarvestError], ...] = (*PAGE_ERRORS, *CURSOR_ERRORS, ForbiddenError)
 
-MAX_UNREADABLE = 300  # answers in a row that cannot be read: a page of 100 broken records needs about 130, a broken registry never ends
-MAX_EMPTY_PAGES = 100  # pages in a row without a record: repositories that filter a page after they have cut it send some
+MAX_UNREADABLE = 300  # unreadable responses in a row: a page of 100 broken records causes about 130
+MAX_EMPTY_PAGES = 100  # empty pages in a row: repositories that filter after paging send some
 
 
 @dataclass(slots=True)
@@ -80,7 +80,7 @@ def count_empty_pages(name: str, url: str, before: int, items: Sequence[object])
 def count_unreadable(name: str, before: int, error: Exception) -> int:
     """Return the number of unreadable responses in a row. Raise ParseError if there are too many for a few broken records."""
     if before >= MAX_UNREADABLE:
-        raise ParseError(f"{name}: {before + 1} answers in a row cannot be read, the last: {error}") from error
+        raise ParseError(f"{name}: {before + 1} responses in a row cannot be read, the last: {error}") from error
     return before + 1
 
 
@@ -88,4 +88,4 @@ def total_changed(before: int | None, now: int | None) -> str | None:
     """Return a message if the declared total differs from *before*, else None."""
     if before is None or now is None or before == now:
         return None
-    return f"the total {'shrank' if now < before else 'grew'} from {before} to {now} during the run, so records may have been passed over"
+    return f"the total {'shrank' if now < before else 'grew'} from {before} to {now} during the run, so records may be missing"

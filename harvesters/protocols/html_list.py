@@ -27,14 +27,14 @@ from vocab.iris import is_web
 
 OPTIONS: Mapping[str, Option] = {
     "records": Option(str, None, "XPath to the elements that are records, e.g. `//table//tr[td]`.", required=True),
-    "key": Option(str, None, "XPath from a record to its key; without it the page that `details` leads to, else a `digest`."),
-    "digest": Option(list, None, "XPaths from a record to the texts of which a key is made where there is none."),
-    "details": Option(str, None, "XPath from a record to the link of its own page, which is then read in the record's place."),
+    "key": Option(str, None, "XPath from a record to its key; without it the address found by `details`, else a `digest`."),
+    "digest": Option(list, None, "XPaths from a record to the texts that are hashed into a key, if records have none."),
+    "details": Option(str, None, "XPath from a record to the link of its own page, which is then read instead."),
     "next": Option(str, None, "XPath to the link of the next page of the list."),
 }
 
-_HIDDEN_ELEMENTS = ("script", "style", "noscript", "template", "iframe", "input", "link")  # of no reader, and often another each time
-_CHECKPOINT_RECORDS = 50  # pages of records that are asked for between two checkpoints
+_HIDDEN_ELEMENTS = ("script", "style", "noscript", "template", "iframe", "input", "link")  # invisible, and often different each time
+_CHECKPOINT_RECORDS = 50  # record pages requested between two checkpoints
 
 Item = Record[_Element] | DeletedRecord | InvalidRecord
 _Paths = Mapping[str, Any]
@@ -53,7 +53,7 @@ def check(source: Source) -> None:
     """Raise SourceDefinitionError for an invalid XPath, or if no option gives records a key."""
     _compile_paths(source)
     if not any(get_option(source, OPTIONS, name) for name in ("key", "digest", "details")):
-        raise SourceDefinitionError(f"{source.name}: nothing tells records apart; give the option 'key', 'digest' or 'details'")
+        raise SourceDefinitionError(f"{source.name}: records have no key; set the option 'key', 'digest' or 'details'")
 
 
 def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[_Element]:
@@ -117,7 +117,7 @@ def _compile_xpath(source: Source, name: str, xpath: str) -> Any:
     try:
         return etree.XPath(xpath, smart_strings=False)
     except etree.XPathSyntaxError as error:
-        raise SourceDefinitionError(f"{source.name}: option {name!r}: {xpath!r} is no XPath: {error}") from error
+        raise SourceDefinitionError(f"{source.name}: option {name!r}: {xpath!r} is not an XPath:  {error}") from error
 
 
 def _parse_page(reply: Reply) -> _Element:
@@ -125,7 +125,7 @@ def _parse_page(reply: Reply) -> _Element:
     if not reply.content.strip():
         raise ParseError(f"{reply.url}: empty response; expected a web page")
     charset = "utf-8" if "charset=utf-8" in reply.headers.get("content-type", "").lower().replace('"', "") else None
-    with parser_errors(f"{reply.url}: no web page that can be read"):
+    with parser_errors(f"{reply.url}: the web page cannot be parsed"):
         root = html.document_fromstring(reply.content, parser=html.HTMLParser(encoding=charset, huge_tree=False))
     etree.strip_elements(root, *_HIDDEN_ELEMENTS, etree.Comment, etree.ProcessingInstruction, with_tail=False)
     return root
@@ -133,7 +133,7 @@ def _parse_page(reply: Reply) -> _Element:
 
 def _parse_record(source: Source, fetch: Fetch, paths: _Paths, reply: Reply, entry: Any) -> Item:
     if not isinstance(entry, _Element):
-        return InvalidRecord(None, f"{entry!r:.80} is no element; let the option 'records' lead to elements")
+        return InvalidRecord(None, f"{entry!r:.80} is not an element; the option 'records' must select elements")
     node, link = entry, _link(entry, paths, "details", reply)
     if "details" in paths:
         if link is None:

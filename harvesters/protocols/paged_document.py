@@ -10,8 +10,8 @@ from harvesters.network.fetch import Reply
 from harvesters.page_model import DeletedRecord, InvalidRecord, P, Page, Pages, Record
 from harvesters.protocols.cursor import read_cursor, write_cursor
 
-MAX_RECORDS = 1000  # records a page: a checkpoint each, at about 5 MB
-MAX_BYTES = 8 * 1024 * 1024  # of a page's records, so that some large ones are not in memory at once
+MAX_RECORDS = 1000  # records per page, each a checkpoint of about 5 MB
+MAX_BYTES = 8 * 1024 * 1024  # bytes of a page's records, to bound memory if records are large
 
 
 @dataclass(frozen=True, slots=True)

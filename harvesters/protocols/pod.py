@@ -25,8 +25,8 @@ from harvesters.source import Source
 from vocab.iris import is_web
 
 OPTIONS: Mapping[str, Option] = {
-    "series": Option(bool, True, "Bring what DCAT-US 3 lists as series of datasets and as services too, not the datasets alone."),
-    "charset": Option(str, "utf-8", "The text's charset, where it is not UTF-8 as JSON demands."),
+    "series": Option(bool, True, "Harvest the dataset series and services of DCAT-US 3 too, not only datasets."),
+    "charset": Option(str, "utf-8", "The text's charset, if it is not UTF-8 as JSON requires."),
 }
 
 Item = Record[Graph] | InvalidRecord
@@ -52,12 +52,12 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
 
 def _parse_catalogue(source: Source, reply: Reply, document: Any) -> Iterator[Item]:
     if isinstance(document, dict) and not any(name in document for name in (*_LISTS, *_NESTED)) and "title" in document:
-        document = [document]  # one dataset by itself
+        document = [document]  # a single dataset
     if isinstance(document, list):
-        document = {"dataset": document}  # as before version 1.1
+        document = {"dataset": document}  # the format before version 1.1
     if not isinstance(document, dict) or not any(isinstance(document.get(name), list) for name in (*_LISTS, *_NESTED)):
         kind = f"an object with {', '.join(map(str, document))[:200]}" if isinstance(document, dict) else type(document).__name__
-        raise ParseError(f"{source.name}: {reply.url} is no data.json with a list 'dataset'; it is {kind}")
+        raise ParseError(f"{source.name}: {reply.url} is not a data.json with a list 'dataset' but {kind}")
     wanted = _LISTS if get_option(source, OPTIONS, "series") else {"dataset": "Dataset"}
     yield from _walk_catalogue(document, reply, wanted)
 
@@ -79,7 +79,7 @@ def _as_list(value: Any) -> Iterable[Any]:
 
 def _parse_dataset(row: Any, kind: str, reply: Reply) -> Item:
     if not isinstance(row, dict):
-        return InvalidRecord(None, f"a dataset that is no object but {str(row)[:40]!r}")
+        return InvalidRecord(None, f"a dataset that is not an object: {str(row)[:40]!r}")
     key = _find_key(row)
     if key is None:
         return InvalidRecord(None, f"a dataset without an identifier, titled {str(row.get('title'))[:80]!r}")
@@ -109,7 +109,7 @@ def _parse_graph(row: Mapping[str, Any], kind: str, base: str) -> Graph:
     subject = NamedNode(node) if isinstance(node, str) and is_web(node) else _SUBJECT
     document = {"@type": kind, **_quote_non_iris(row, context), "@context": context, "@id": str(subject) if subject == _SUBJECT else node}
     store = Store()
-    store.extend(list(iri_or_text(merge_graphs(parse_quads(dump_json(document), RdfFormat.JSON_LD, "what cannot be read", base)))))
+    store.extend(list(iri_or_text(merge_graphs(parse_quads(dump_json(document), RdfFormat.JSON_LD, "the JSON-LD cannot be parsed", base)))))
     return bounded_description(store, subject, 1)
 
 

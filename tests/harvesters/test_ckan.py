@@ -122,7 +122,7 @@ def test_a_package_without_an_id_or_that_is_no_object_is_unreadable(portal, regi
     [
         (b'{"success": false, "error": {"__type": "Authorization Error", "message": "Access denied"}}', "says: Access denied"),
         (b'{"success": false}', "says: None"),
-        (b'{"success": true, "result": []}', "holds no results"),
+        (b'{"success": true, "result": []}', "results are missing"),
         (b"<html>", "HTML page where JSON was expected"),
         (b"oops", "not JSON"),
     ],

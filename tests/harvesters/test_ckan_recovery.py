@@ -97,7 +97,7 @@ def test_a_package_whose_id_cannot_be_told_leaves_the_sweep_in_doubt():
     pages = harvest(there)
 
     assert kinds(pages) == {**{key: kind for key, kind in there.truth().items() if key != "k0017"}, None: InvalidRecord}
-    assert pages[-1].doubt == "the package at 17 of the search cannot be read, and its id cannot be told"
+    assert pages[-1].doubt == "the package at 17 of the search cannot be read, and its id is unknown"
 
 
 def test_a_portal_that_answers_no_search_is_not_read_in_pieces():

@@ -62,7 +62,7 @@ def test_a_charset_that_is_not_told_is_known_by_the_language_that_shows_in_it(ca
 def test_bytes_in_which_no_language_shows_are_refused(card, registry):
     there = registry({"": "id,n\n1,é".encode("cp1252")})
 
-    with pytest.raises(ParseError, match=r"not utf-8 at byte 7 \(e9\); name its charset"):
+    with pytest.raises(ParseError, match=r"not utf-8 at byte 7 \(e9\); set the option 'charset'"):
         harvest(there, table(card))
 
 
@@ -205,7 +205,7 @@ def test_a_table_that_has_not_changed_says_so(card, registry):
     [
         (b"<html></html>", "HTML page where a table was expected"),
         (b"name,b\n1,2\n", "no column 'id', only name, b; set the option 'key'"),
-        (b",,\n", "holds no header line"),
+        (b",,\n", "has no header line"),
         (b"", "empty response"),
     ],
 )
@@ -216,7 +216,7 @@ def test_what_is_no_table_is_told(content, told, card, registry):
 
 @pytest.mark.parametrize(
     ("options", "told"),
-    [({"delimiter": ";;"}, "give one character"), ({"quote": ""}, "give one character"), ({"key": "a", "digest": ["b"]}, "keep one")],
+    [({"delimiter": ";;"}, "write one character"), ({"quote": ""}, "write one character"), ({"key": "a", "digest": ["b"]}, "keep one")],
 )
 def test_options_that_do_not_fit_are_refused(options, told, card):
     with pytest.raises(SourceDefinitionError, match=told):

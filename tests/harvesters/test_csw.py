@@ -161,7 +161,7 @@ def test_a_list_that_ends_too_soon_leaves_the_sweep_in_doubt(source):
     ("content", "why"),
     [
         (EXCEPTION, "says InvalidParameterValue sortby No such field"),
-        (b"<a/>", "no answer to GetRecords but <a>"),
+        (b"<a/>", "not a GetRecords response but <a>"),
         (b"<html>", "HTML page"),
         (b"<a", "not well-formed"),
         (b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', "DOCTYPE"),

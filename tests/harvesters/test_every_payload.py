@@ -44,11 +44,11 @@ PAYLOAD, OTHER = "fault of the payload", "of another kind"
 # All that keeps a payload from being read, mapped or published, and whose fault it is. One that is ours has no row here.
 WHOSE: Mapping[str, str] = {
     "has not been declared": PAYLOAD,  # a prefix of Turtle
-    "neither a title nor a description": PAYLOAD,
-    "says nothing which we know as a record": OTHER,  # music, shops, meters; or markup that is broken on purpose
+    "no DCAT title or description": PAYLOAD,
+    "without a record of a known class": OTHER,  # music, shops, meters; or markup that is broken on purpose
     "begins with <iati-organisations>": OTHER,
     "has no BEGIN:VCALENDAR": PAYLOAD,
-    "no calendar that can be read": PAYLOAD,
+    "the calendar cannot be parsed": PAYLOAD,
     "has no UID": PAYLOAD,
     "No DTSTART": PAYLOAD,
     "INVALID-DATE": PAYLOAD,
@@ -61,7 +61,7 @@ WHOSE: Mapping[str, str] = {
     "not well-formed XML": PAYLOAD,
     "gone": PAYLOAD,  # the repository says that it was deleted
     "no member of a stream": OTHER,
-    "is no page of an event stream": OTHER,
+    "is not a page of an event stream": OTHER,
     "template": OTHER,  # a text in which values are still to be put
     "holds no record": OTHER,
     "no statement of RDF": OTHER,

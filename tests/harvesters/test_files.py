@@ -164,7 +164,7 @@ def test_folders_without_end_are_told(source):
         def __call__(self, request: httpx.Request) -> httpx.Response:
             return httpx.Response(200, content=b'<html><title>Index</title><a href="in/">in/</a></html>')
 
-    with pytest.raises(ParseError, match="its folders do not end"):
+    with pytest.raises(ParseError, match="subfolders do not end"):
         harvest(Endless({}), source())
 
 
@@ -223,16 +223,16 @@ def test_a_code_hosts_contents_are_read_by_their_download(source):
 def test_a_tree_that_is_cut_short_leaves_the_sweep_in_doubt(source):
     there = Folder({"/tree": {**TREE, "truncated": True}, "/raw/n/a.json": {"n": 1}, "/raw/n/b.json": {"n": 2}})
 
-    assert "cut short" in harvest(there, source("/tree", raw=f"{HOST}/raw/"))[-1].doubt
+    assert "truncated" in harvest(there, source("/tree", raw=f"{HOST}/raw/"))[-1].doubt
 
 
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"hello", "no listing of a folder"),
-        (b"<html><p>hello</p></html>", "shows no file and no folder"),
-        (b'{"a": 1}', "no listing of a repository's files"),
-        (b'[{"path": "a.json"}]', "does not tell where 'a.json' is; set the option 'raw'"),
+        (b"hello", "not a directory listing"),
+        (b"<html><p>hello</p></html>", "lists no files and no subfolders"),
+        (b'{"a": 1}', "not a list of a repository's files"),
+        (b'[{"path": "a.json"}]', "has no address for 'a.json'; set the option 'raw'"),
     ],
 )
 def test_what_is_no_listing_is_told(content, why, source):

@@ -108,7 +108,7 @@ def test_a_list_that_cannot_be_read_ends_the_run(answers, told, card):
 
 @pytest.mark.parametrize(
     ("options", "told"),
-    [({"records": "//li["}, "no XPath"), ({"records": "//li"}, "nothing tells records apart"), ({"key": "a"}, "'records' is missing")],
+    [({"records": "//li["}, "not an XPath"), ({"records": "//li"}, "records have no key"), ({"key": "a"}, "'records' is missing")],
 )
 def test_a_card_that_cannot_work_is_refused(options, told, card):
     with pytest.raises(SourceDefinitionError, match=told):

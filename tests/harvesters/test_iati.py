@@ -106,7 +106,7 @@ def test_what_stands_before_a_fault_in_a_file_is_kept(card):
 
 
 def test_a_registry_that_cannot_be_read_ends_the_run(card):
-    with pytest.raises(ParseError, match="no answer of package_search"):
+    with pytest.raises(ParseError, match="not a package_search response"):
         pages(lambda request: httpx.Response(200, text='{"success":true,"result":[]}'), card)
 
 

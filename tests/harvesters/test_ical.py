@@ -143,7 +143,7 @@ def test_what_is_no_calendar_is_told(content, card):
 
 
 def test_a_time_zone_that_is_none_is_refused(card):
-    with pytest.raises(SourceDefinitionError, match="no time zone"):
+    with pytest.raises(SourceDefinitionError, match="not a time zone"):
         check_compatible(card("ical", "ical_event", options={"zone": "Nairobi"}))
 
 

@@ -230,7 +230,7 @@ def test_an_answer_without_records_is_told(content, told, card, registry):
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"page": "p", "offset": "o"}, "two ways to page"),
+        ({"page": "p", "offset": "o"}, "both define paging"),
         ({"cursor": "c"}, "needs 'next'"),
         ({"records": "a["}, "is no JMESPath"),
     ],

@@ -78,7 +78,7 @@ def test_one_poison_record_costs_one_record(way, total, count, size, poison):
 
     assert keys(pages) == truth(there)
     assert (pages[-1].cursor, pages[-1].claimed) == (None, count if total else None)
-    assert "cannot be read, and its key cannot be told" in pages[-1].doubt
+    assert "cannot be read, and its key is unknown" in pages[-1].doubt
 
 
 def test_a_server_that_crashes_at_one_record_is_read_around_it():
@@ -108,8 +108,8 @@ def test_a_registry_that_is_down_is_not_read_in_pieces():
     ("options", "told"),
     [
         ({"page": "page", "limit": None}, "set the option 'limit'"),
-        ({"cursor": "after", "next": "next"}, "told by itself alone"),
-        ({"page": "page", "size": 12}, "not of the size that is asked for"),
+        ({"cursor": "after", "next": "next"}, "only the page itself links to the next one"),
+        ({"page": "page", "size": 12}, "do not have the requested size"),
     ],
 )
 def test_where_no_smaller_page_can_be_asked_for_the_run_ends_and_says_so(options, told):
@@ -129,7 +129,7 @@ def test_an_api_that_does_not_keep_to_smaller_pages_ends_the_run():
         limit = int(request.url.params["limit"])
         return there(httpx.Request("GET", request.url.copy_set_param("limit", "4" if limit == 5 else str(limit))))
 
-    with pytest.raises(ParseError, match="gave 4 records where 5 were asked for"):
+    with pytest.raises(ParseError, match="gave 4 records instead of 5"):
         harvest(stubborn, card(page="page"))
 
 
@@ -149,7 +149,7 @@ def test_without_a_total_that_is_in_doubt():
 
     pages = harvest(there, card(total=False, cursor="after", next="next", since="since", modified="changed"))
 
-    assert "that does not prove it complete" in pages[-1].doubt
+    assert "this does not prove that it is complete" in pages[-1].doubt
 
 
 @pytest.mark.parametrize("options", [{}, {"since": "since", "modified": "changed"}])

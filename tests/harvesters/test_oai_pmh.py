@@ -192,7 +192,10 @@ def test_a_token_that_expires_again_without_progress_is_told(source, registry):
         "verb=ListRecords&resumptionToken=t1": error("badResumptionToken", "expired"),
     })  # fmt: skip
 
-    with there.door() as fetch, pytest.raises(ParseError, match=r"expired \(.* last to 2026-02-01\); its list cannot be read to the end"):
+    with (
+        there.door() as fetch,
+        pytest.raises(ParseError, match=r"expired \(.* valid until 2026-02-01\); its list cannot be read to the end"),
+    ):
         list(collect(source, fetch, None))
 
 
@@ -238,7 +241,7 @@ def test_a_busy_repository_is_asked_again(source, registry, quick):
     ("content", "told"),
     [
         (b"<html><body>Sign in</body></html>", "HTML page where XML was expected"),
-        (b"<rss/>", "is no OAI-PMH answer but <rss>"),
+        (b"<rss/>", "is not an OAI-PMH response but <rss>"),
         (answer("<Identify/>"), "holds no ListRecords"),
         (listed(record("a"))[:-20], r"not well-formed XML: .*line 1, column"),
         (b'<!DOCTYPE x [<!ENTITY e "e">]><OAI-PMH/>', "DOCTYPE, which is refused"),

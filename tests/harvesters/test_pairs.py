@@ -43,9 +43,9 @@ def test_a_good_card_gives_its_protocol_and_mapping(card):
         ({"fields": {"title": "a["}}, "field 'title': 'a[' is no JMESPath"),
         ({"fields": {"kind": "thing"}}, "field 'kind' is 'thing'; it is one of initiative, event, document, post"),
         ({"fields": {"kind": "document", "start": "x"}}, "unknown field 'start'"),
-        ({"protocol": "oai-pmh", "fields": {"title": "//["}}, "field 'title': '//[' is no XPath"),
+        ({"protocol": "oai-pmh", "fields": {"title": "//["}}, "field 'title': '//[' is not an XPath"),
         ({"protocol": "oai-pmh", "fields": {"key": "x"}}, "the protocol's own identifier is the key"),
-        ({"options": {"page": "p", "files": "f"}}, "two ways to page"),
+        ({"options": {"page": "p", "files": "f"}}, "both define paging"),
     ],
 )
 def test_a_card_that_cannot_work_is_refused(given, told, card):

@@ -85,7 +85,7 @@ def test_what_stands_for_an_address_and_is_none_stays_a_text(source, registry):
 @pytest.mark.parametrize(
     ("row", "key", "why"),
     [
-        ("text", None, "no object"),
+        ("text", None, "not an object"),
         ({"title": "A"}, None, "without an identifier, titled 'A'"),
         ({"identifier": "a", "title": "\ud800"}, "a", "surrogate"),
         ({"identifier": "a", "@type": 7}, "a", "a dataset that holds"),
@@ -127,7 +127,7 @@ def test_a_long_inventory_is_cut_into_pages_that_go_on(source, registry):
 
 @pytest.mark.parametrize("content", [b"{}", b"7", b'{"dataset": {}}', b'{"packages": []}'])
 def test_what_is_no_inventory_is_told(content, source, registry):
-    with pytest.raises(ParseError, match=r"no data.json with a list 'dataset'; it is"):
+    with pytest.raises(ParseError, match=r"not a data.json with a list 'dataset' but"):
         harvest(registry({"": content}), source())
 
 

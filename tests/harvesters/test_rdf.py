@@ -290,7 +290,7 @@ def test_only_a_document_that_holds_all_is_asked_for_changes(more, kept, card, r
 def test_a_document_without_known_records_names_its_classes(card, registry):
     there = registry({"": HEAD.encode() + b":a a <https://terms.example/Well> ."})
 
-    with pytest.raises(ParseError, match=r"no record that we know as one but https://terms.example/Well; set the option 'types'"):
+    with pytest.raises(ParseError, match=r"no record of a known class but https://terms.example/Well; set the option 'types'"):
         harvest(there, card("rdf"))
     (record,) = items(harvest(there, card("rdf", options={"types": "https://terms.example/Well"})))
 

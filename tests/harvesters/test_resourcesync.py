@@ -165,10 +165,10 @@ def test_resources_are_what_the_card_says(kind, content, payload, card):
 @pytest.mark.parametrize(
     ("pages", "why"),
     [
-        ({"desc": b"<urlset/>"}, "no document of ResourceSync, <urlset> without a capability"),
+        ({"desc": b"<urlset/>"}, "not a ResourceSync document: <urlset> without a capability"),
         ({"desc": b"<a"}, "not well-formed"),
         ({"desc": b"<html>"}, "HTML page"),
-        ({"cap": document("capabilitylist")}, "leads to no resource list"),
+        ({"cap": document("capabilitylist")}, "leads to neither a resource list"),
         ({"all": document("resourcelist", entry("all", part="sitemap"), index=True)}, "repeats the document"),
     ],
 )
@@ -246,9 +246,9 @@ def test_a_resource_that_swells_is_not_unpacked_and_the_others_come(source):
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"PK\x03\x04 but no more", "no ZIP file that can be read"),
+        (b"PK\x03\x04 but no more", "not a readable ZIP file"),
         (package(b""), "without a manifest.xml"),
-        (package(document("resourcelist")), "not that of a dump's"),
+        (package(document("resourcelist")), "not that of a dump manifest"),
     ],
 )
 def test_what_is_no_package_ends_the_run(content, why, source):

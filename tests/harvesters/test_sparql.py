@@ -150,7 +150,7 @@ def test_what_is_cut_behind_the_subjects_own_statements_is_noticed_by_count(sour
     pages = harvest(there, source())
 
     assert {type(item) for item in items(pages)} == {InvalidRecord}
-    assert "cuts its answers short: it gave 1,200 statements" in items(pages)[0].reason
+    assert "truncates its responses (here to 1,200 statements)" in items(pages)[0].reason
     assert pages[-1].doubt is None
 
 
@@ -208,7 +208,7 @@ def test_an_endpoint_that_does_not_count_leaves_the_sweep_in_doubt(source):
 
 
 def test_an_answer_that_says_to_be_a_part_is_none(source):
-    with pytest.raises(ParseError, match="answered with a part only"):
+    with pytest.raises(ParseError, match="returned a partial result"):
         harvest(Endpoint(projects(5), part=True), source())
 
 
@@ -278,14 +278,14 @@ def test_what_is_no_table_is_told(content, source, registry):
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        ({}, "give the option 'types' or the option 'pattern'"),
-        ({"types": "foaf:Project", "pattern": "?subject a ?b"}, "one of them"),
+        ({}, "set either the option 'types' or the option 'pattern'"),
+        ({"types": "foaf:Project", "pattern": "?subject a ?b"}, "which selects the records"),
         ({"types": "Project"}, "holds 'Project'; write an IRI"),
         ({"pattern": "?s a ?b"}, r"does not bind \?subject"),
         ({"pattern": "SERVICE <https://a.example/> { ?subject a ?b }"}, "asks another endpoint"),
-        ({"pattern": "?subject a"}, "make a query that is no SPARQL"),
-        ({"pattern": "?subject a nope:x"}, "make a query that is no SPARQL"),
-        ({"types": "foaf:Project", "modified": "dct:modified["}, "make a query that is no SPARQL"),
+        ({"pattern": "?subject a"}, "give an invalid SPARQL query"),
+        ({"pattern": "?subject a nope:x"}, "give an invalid SPARQL query"),
+        ({"types": "foaf:Project", "modified": "dct:modified["}, "give an invalid SPARQL query"),
         ({"types": "foaf:Project", "size": 0}, "write a number from 1 up"),
     ],
 )

@@ -140,11 +140,11 @@ def test_a_workbook_that_has_not_changed_says_so(card, registry):
     ("content", "told"),
     [
         (b"<html></html>", "an HTML page"),
-        (b"id,n\n1,x\n", "no spreadsheet that can be read"),
-        (b"PK\x03\x04" + b"x" * 50, "no spreadsheet that can be read"),
-        (xlsx(ROWS)[:-60], "no spreadsheet that can be read"),
+        (b"id,n\n1,x\n", "not a readable spreadsheet"),
+        (b"PK\x03\x04" + b"x" * 50, "not a readable spreadsheet"),
+        (xlsx(ROWS)[:-60], "not a readable spreadsheet"),
         (xlsx([["name"], ["x"]]), "no column 'id', only name"),
-        (xlsx([]), "holds no header line"),
+        (xlsx([]), "has no header line"),
         (packed({"xl/workbook.xml": ""}, 600_000_000), "unfolds to 600000000 bytes"),
     ],
 )
@@ -159,5 +159,5 @@ def test_a_sheet_that_is_not_there_is_told_with_those_that_are(card, registry):
 
 
 def test_sheets_are_numbered_from_one(card):
-    with pytest.raises(SourceDefinitionError, match="numbered from 1"):
+    with pytest.raises(SourceDefinitionError, match="a number from 1"):
         check(card("spreadsheet", options={"sheet": 0}))

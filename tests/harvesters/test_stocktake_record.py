@@ -145,5 +145,5 @@ def test_a_graph_that_no_stocktake_wrote_is_unreadable(read):
     it = brought(things(THEIRS)["post"])
     strange = replace(it, payload=Graph(it.payload.subject, {}))
 
-    with pytest.raises(ParseError, match="no record of a Stocktake is about"):
+    with pytest.raises(ParseError, match="no Stocktake record has the topic"):
         read(strange)

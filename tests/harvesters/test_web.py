@@ -205,10 +205,10 @@ def test_sitemaps_that_hold_each_other_end(source):
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"<rss/>", "is no sitemap but <rss>"),
-        (b"hello", "neither XML nor web addresses"),
+        (b"<rss/>", "not a sitemap but <rss>"),
+        (b"hello", "neither XML nor a list of web addresses"),
         (b"<urlset", "not well-formed"),
-        (b"\x1f\x8bxx", "gzip cannot be unpacked"),
+        (b"\x1f\x8bxx", "gzip file cannot be decompressed"),
         (b'<!DOCTYPE a [<!ENTITY b "c">]><urlset>&b;</urlset>', "DOCTYPE"),
         (sitemap(*(f"/{n}" for n in range(50_001))), "more than the 50000"),
     ],
@@ -276,5 +276,5 @@ def test_the_real_pages_are_read(source):
 
 
 def test_a_page_that_holds_no_record_is_told(source):
-    with pytest.raises(ParseError, match="says nothing which we know as a record"):
+    with pytest.raises(ParseError, match="is a page without a record of a known class"):
         harvest(Site({"/p": "<html><p>Hello</p></html>"}), source("/p"))

@@ -19,12 +19,12 @@ from harvesters.protocols.paged_document import paginate
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
-    "rows": Option(int, 100, "How many packages a page shall hold; portals give at most 1000."),
-    "fq": Option(str, None, "A filter query that keeps the harvest to some packages, e.g. `organization:ict-authority`."),
+    "rows": Option(int, 100, "The number of packages per page; portals return at most 1000."),
+    "fq": Option(str, None, "A filter query that limits the harvest, e.g. `organization:ict-authority`."),
 }
 
 _SEARCH = "/api/3/action/package_search"
-_VOLATILE = frozenset(("tracking_summary",))  # visits: they change daily, and the package does not
+_VOLATILE = frozenset(("tracking_summary",))  # page views change daily although the package does not
 
 
 def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[Row]:
@@ -83,7 +83,7 @@ def _flatten(result: Any) -> list[Any]:
 def _parse_packages(packages: list[Any]) -> Iterator[Item]:
     for package in _flatten(packages):
         if not isinstance(package, dict):
-            yield InvalidRecord(None, f"a package that is no object but {str(package)[:40]!r}")
+            yield InvalidRecord(None, f"a package that is not an object: {str(package)[:40]!r}")
             continue
         key = package.get("id") or package.get("name") or package.get("identifier")
         if not isinstance(key, str) or not key.strip():

@@ -48,7 +48,7 @@ class Search:
         reply = self.fetch.get(self.url, terms, accept="application/json")
         result = unwrap_result(self.source, reply)
         if not isinstance(result, dict) or not isinstance(result.get("results"), list):
-            raise ParseError(f"{self.source.name}: {reply.url} is no answer of package_search: it holds no results")
+            raise ParseError(f"{self.source.name}: {reply.url} is not a package_search response: results are missing")
         count = result.get("count")
         return reply, result["results"], count if isinstance(count, int) and not isinstance(count, bool) else None
 
@@ -161,7 +161,7 @@ def _skip_record(search: Search, state: CkanCursor, error: HarvestError) -> tupl
     except RECORD_ERRORS:
         pass
     if not isinstance(key, str) or not key:
-        state = state.mark_incomplete(f"the package at {state.start} of the search cannot be read, and its id cannot be told")
+        state = state.mark_incomplete(f"the package at {state.start} of the search cannot be read, and its id is unknown")
         key = None
     return (InvalidRecord(key, str(error)),), state.advance(1, 1)
 

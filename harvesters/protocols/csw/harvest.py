@@ -22,17 +22,15 @@ from harvesters.protocols.error_recovery import PAGE_ERRORS, RECORD_ERRORS, Loop
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
-    "types": Option(str, "csw:Record", "The typeNames that are asked for, e.g. `gmd:MD_Metadata`."),
+    "types": Option(str, "csw:Record", "The typeNames to request, e.g. `gmd:MD_Metadata`."),
     "schema": Option(
         str, "http://www.opengis.net/cat/csw/2.0.2", "The outputSchema, e.g. `http://www.isotc211.org/2005/gmd` for ISO 19139."
     ),
-    "constraint": Option(str, None, "A constraint in CQL text that keeps the harvest to some records, e.g. `dc:type = 'dataset'`."),
-    "modified": Option(str, None, "The queryable that tells when a record changed, e.g. `dct:modified` or `apiso:Modified`."),
-    "sort": Option(
-        str, None, "What the service sorts by, e.g. `dc:identifier:A`; without it by what it likes, and a change may move a page."
-    ),
-    "method": Option(str, "get", "How the service is asked: `get`, or `post` where it takes requests in XML only."),
-    "size": Option(int, 50, "How many records an answer shall hold."),
+    "constraint": Option(str, None, "A constraint in CQL text that limits the harvest, e.g. `dc:type = 'dataset'`."),
+    "modified": Option(str, None, "The queryable with the time of change, e.g. `dct:modified` or `apiso:Modified`."),
+    "sort": Option(str, None, "The sort order, e.g. `dc:identifier:A`; without it records may move between pages during a run."),
+    "method": Option(str, "get", "The HTTP method: `get`, or `post` for services that accept XML requests only."),
+    "size": Option(int, 50, "The number of records per page."),
 }
 
 Item = Record[_Element] | InvalidRecord
@@ -107,7 +105,7 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
             if smaller.size < state.size:
                 state = smaller
                 continue
-            why = f"the record at {state.next} of the list cannot be read, and its key cannot be told"
+            why = f"the record at {state.next} of the list cannot be read, and its key is unknown"
             items, state = (InvalidRecord(None, f"the record at {state.next} of the list: {error}"),), smaller.mark_incomplete(why)
             ended = state.total is not None and state.next >= state.total
             state = replace(state, next=state.next + 1, size=_increase_size(source, state))
@@ -173,10 +171,10 @@ def _request(source: Source, fetch: Fetch, base_parameters: Mapping[str, str], s
             " ".join(filter(None, (exception.get("exceptionCode"), exception.get("locator"), *_exception_texts(exception))))
             for exception in root.iterfind("{*}Exception")
         )
-        raise CswException(f"{source.name}: {reply.url} says {message or 'no more than that there is an exception'}")
+        raise CswException(f"{source.name}: {reply.url} says {message or 'an exception without a message'}")
     results = root.find("{*}SearchResults")
     if kind != "GetRecordsResponse" or results is None:
-        raise ParseError(f"{source.name}: {reply.url} is no answer to GetRecords but <{kind}>; correct the source's url")
+        raise ParseError(f"{source.name}: {reply.url} is not a GetRecords response but <{kind}>; correct the source's url")
     following = _number(results.get("nextRecord"))
     return CswResponse(reply, tuple(map(_parse_record, results.iterfind("*"))), _number(results.get("numberOfRecordsMatched")), following)
 

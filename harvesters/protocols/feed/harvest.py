@@ -28,7 +28,7 @@ from harvesters.protocols.feed.entry import entry_row, feed_row
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
-    "archives": Option(bool, True, "Whether to go on to the feed's older pages and archives, where it links them."),
+    "archives": Option(bool, True, "Read the feed's older pages and archives too, if it links to them."),
 }
 
 _DECLARATION = re.compile(rb"\A\s*+<\?xml\b[^>]{0,200}?\bencoding\s*+=\s*+[\"']([^\"'>]{0,60})[\"'][^>]{0,200}>")
@@ -36,7 +36,7 @@ _ACCEPT = "application/atom+xml, application/rss+xml, application/rdf+xml;q=0.9,
 _OLDER = ("prev-archive", "next")  # RFC 5005: sections 4 and 3
 _HISTORY = "http://purl.org/syndication/history/1.0"
 _DELETED = "{http://purl.org/atompub/tombstones/1.0}deleted-entry"  # RFC 6721
-_NEWEST_ONLY = "the feed holds its newest entries only, so nothing that is not in it is known to be gone"
+_NEWEST_ONLY = "the feed has its newest entries only, so missing entries are not known to be deleted"
 
 Item = Record[Row] | DeletedRecord | InvalidRecord
 
@@ -84,7 +84,7 @@ def _parse_feed(reply: Reply) -> Any:
     content = refuse_html(reply, "a feed")
     refuse_doctype(reply)
     headers = {"content-location": reply.url, "content-type": _content_type(reply)}
-    with parser_errors(f"{reply.url}: no feed that can be read"):
+    with parser_errors(f"{reply.url}: the feed cannot be parsed"):
         parsed = feedparser.parse(io.BytesIO(_DECLARATION.sub(_valid_declaration, content)), response_headers=headers)
     if not parsed.get("version") and not parsed.get("entries"):
         why = _format_error(parsed)
@@ -123,7 +123,7 @@ def _older_page(parsed: Any, reply: Reply) -> str | None:
 
 
 def _is_older_than(items: tuple[Item, ...], since: datetime | None) -> bool:
-    """Tell whether a page is wholly older than *since*, so that those behind it are too."""
+    """Return whether all entries of a page are older than *since*, so that later pages are too."""
     if since is None or not items:
         return False
     since = since.replace(tzinfo=UTC) if since.tzinfo is None else since
@@ -132,7 +132,7 @@ def _is_older_than(items: tuple[Item, ...], since: datetime | None) -> bool:
 
 
 def _parse_entries(reply: Reply, parsed: Any) -> Iterator[Item]:
-    with parser_errors(f"{reply.url}: no feed that can be read"):
+    with parser_errors(f"{reply.url}: the feed cannot be parsed"):
         about = feed_row(parsed)
     for entry in parsed.entries:
         key = entry.get("id") or entry.get("link")

@@ -60,7 +60,7 @@ def parse_listing(reply: Reply, root: str, raw: str | None) -> DirectoryListing:
     if not is_html(reply.content) and reply.content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
         return _parse_tree(reply, raw)
     if not is_html(reply.content) and not re.search(rb"<a\s", reply.content[:65536], re.IGNORECASE):
-        raise ParseError(f"{reply.url}: is no listing of a folder, neither a web server's nor a code host's")
+        raise ParseError(f"{reply.url}: not a directory listing of a known web server or code host")
     entries = {entry.address: entry for entry in _parse_links(reply, root)}
     return DirectoryListing(tuple(entries[address] for address in sorted(entries)))
 
@@ -78,7 +78,7 @@ def folder_url(address: str) -> str:
 def _parse_links(reply: Reply, root: str) -> Iterator[FileEntry]:
     """Yield the files and folders directly in the folder; links for sorting, to the parent and elsewhere are ignored."""
     folder = folder_url(reply.url)
-    with parser_errors(f"{reply.url}: is no page that can be read"):
+    with parser_errors(f"{reply.url}: the page cannot be parsed"):
         tree = html.fromstring(reply.content)
     for link in tree.iter("a"):
         address = join_url(folder, link.get("href") or "")
@@ -113,14 +113,14 @@ def _parse_tree(reply: Reply, raw: str | None) -> DirectoryListing:
     document = load_json(reply)
     rows = document.get("tree") if isinstance(document, dict) else document
     if not isinstance(rows, list) or not all(isinstance(row, dict) and isinstance(row.get("path"), str) for row in rows):
-        raise ParseError(f"{reply.url}: is no listing of a repository's files, each with its path")
+        raise ParseError(f"{reply.url}: not a list of a repository's files with their paths")
     files = {row["path"]: row for row in rows if row.get("type") in ("blob", "file", None)}
     entries = []
     for path, row in files.items():
         address = join_url(raw, quote(path)) if raw else row.get("download_url") or row.get("url")
         if not isinstance(address, str) or not _SCHEME.match(address):
-            raise ParseError(f"{reply.url}: does not tell where {path!r} is; set the option 'raw' to the address of the files")
+            raise ParseError(f"{reply.url}: has no address for {path!r}; set the option 'raw' to the address of the files")
         entries.append(FileEntry(address, path))
     is_truncated = isinstance(document, dict) and document.get("truncated") is True
-    doubt = f"{reply.url} says that its list of files is cut short" if is_truncated else None
+    doubt = f"{reply.url} says that its list of files is truncated" if is_truncated else None
     return DirectoryListing(tuple(sorted(entries, key=lambda entry: entry.address)), doubt)

@@ -23,13 +23,13 @@ from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
     **payload.OPTIONS,
-    "only": Option(str, None, "A regular expression that the paths of files must hold; without it the suffixes of `format`."),
-    "deep": Option(bool, True, "Read the folders within too."),
-    "raw": Option(str, None, "The address below which a repository's files lie, where its list does not tell that."),
+    "only": Option(str, None, "A regular expression that file paths must contain; without it the suffixes of `format`."),
+    "deep": Option(bool, True, "Read subfolders too."),
+    "raw": Option(str, None, "The base address of a repository's files, if its list has no addresses."),
 }
 
-_MAX_DEPTH = 16  # folders within each other; more are a loop of links
-_OVERLAP = timedelta(days=2)  # listings tell the server's own time, in no zone
+_MAX_DEPTH = 16  # nested folders; more are a loop of links
+_OVERLAP = timedelta(days=2)  # listings have the server's local time, without a zone
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def _list_files(source: Source, fetch: Fetch, last: str) -> Iterator[tuple[FileE
             root = root or folder_url(reply.url)
             listing = parse_listing(reply, root, get_option(source, OPTIONS, "raw"))
             if not listing.entries and depth == 0:
-                raise ParseError(f"{source.name}: {reply.url} shows no file and no folder within itself; give a folder's listing")
+                raise ParseError(f"{source.name}: {reply.url} lists no files and no subfolders; set url to a directory listing")
             if listing.incomplete_reason:
                 yield None, listing.incomplete_reason
             pending = [*((entry, depth + 1) for entry in listing.entries), *pending]
@@ -91,10 +91,10 @@ def _list_files(source: Source, fetch: Fetch, last: str) -> Iterator[tuple[FileE
                 yield entry, None
         elif get_option(source, OPTIONS, "deep") and (entry.address > last or last.startswith(entry.address)):
             if depth > _MAX_DEPTH:
-                raise ParseError(f"{source.name}: {entry.address} lies more than {_MAX_DEPTH} folders deep; its folders do not end")
+                raise ParseError(f"{source.name}: {entry.address} lies more than {_MAX_DEPTH} folders deep; subfolders do not end")
             folders.append((entry.address, depth))
     if not matching and not last:
-        raise ParseError(f"{source.name}: {source.url} shows {total} files, none of which is wanted; set the options 'format' and 'only'")
+        raise ParseError(f"{source.name}: {source.url} shows {total} files, none of which matches; set the options 'format' and 'only'")
 
 
 def _read_file(
@@ -115,7 +115,7 @@ def _read_file(
         faults = count_unreadable(source.name, state.faults, error)
         if not isinstance(error, ForbiddenError | ParseError):
             _check_reachable(source, fetch, error)
-        why = f"the file {entry.path} cannot be read, and so the keys of its records are not known" if kind == "rdf" else None
+        why = f"the file {entry.path} cannot be read, so the keys of its records are unknown" if kind == "rdf" else None
         return (
             (InvalidRecord(None if kind == "rdf" else key, str(error)),),
             position,

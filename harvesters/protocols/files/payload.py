@@ -22,7 +22,7 @@ from harvesters.payloads.record_discovery import find_records
 from harvesters.protocols.rdf.reader import build_reader, unassigned_errors, unidentified
 from harvesters.source import Source
 
-OPTIONS: Mapping[str, Option] = {"format": Option(str, "json", "What the files hold: `json`, `xml` or `rdf`.")}
+OPTIONS: Mapping[str, Option] = {"format": Option(str, "json", "The format of the files: `json`, `xml` or `rdf`.")}
 Item = Record[Any] | DeletedRecord | InvalidRecord
 
 
@@ -59,9 +59,9 @@ def check(source: Source) -> None:
 
 
 def parse_file(source: Source, fetch: Fetch, key: str, reply: Reply, stamp: str | None) -> tuple[Item, ...]:
-    """Give the record of a file under *key*, changed at *stamp*; of RDF its records under their own keys.
+    """Return the record of a file under *key*, changed at *stamp*; those of an RDF file under their own keys.
 
-    Raises ParseError where the file is not what the card says.
+    Raises ParseError if the file is not what the source definition says.
     """
     kind = get_option(source, OPTIONS, "format")
     if kind == "xml":
@@ -74,7 +74,7 @@ def parse_file(source: Source, fetch: Fetch, key: str, reply: Reply, stamp: str 
             result = find_records(store, reader.classes, reply.url)
             lost = unassigned_errors(result, broken)
             if not (result.records or result.keyless or lost):
-                return (InvalidRecord(key, f"{reply.url}: holds nothing that we know as a record"),)
+                return (InvalidRecord(key, f"{reply.url}: has no record of a known class"),)
             return (
                 *(reader.parse_record(store, name, node, broken) for name, node in result.records),
                 *map(unidentified, result.keyless),
@@ -84,7 +84,7 @@ def parse_file(source: Source, fetch: Fetch, key: str, reply: Reply, stamp: str 
     if isinstance(row, dict) and row.get("encoding") == "base64" and isinstance(row.get("content"), str):
         row = load_json(replace(reply, content=_decode_base64(reply, row["content"])))
     if not isinstance(row, dict):
-        return (InvalidRecord(key, f"{reply.url}: holds no object but a {type(row).__name__}"),)
+        return (InvalidRecord(key, f"{reply.url}: expected a JSON object, not a {type(row).__name__}"),)
     try:
         return (Record(key, row, dump_json(row), stamp),)
     except ValueError as error:
@@ -93,5 +93,5 @@ def parse_file(source: Source, fetch: Fetch, key: str, reply: Reply, stamp: str 
 
 def _decode_base64(reply: Reply, text: str) -> bytes:
     """Decode the content of a file that a code host wraps in a JSON object."""
-    with parser_errors(f"{reply.url}: its content is no base64"):
+    with parser_errors(f"{reply.url}: its content is not base64"):
         return base64.b64decode(text)

@@ -56,9 +56,9 @@ def _iterate(reply: Reply, events: Iterable[tuple[str, _Element]], accepts: Acti
 
 def _check_root(reply: Reply, root: _Element) -> None:
     if root.getroottree().docinfo.internalDTD is not None:
-        raise ParseError(f"{reply.url}: its XML has a DOCTYPE, which is refused: it can hide entities")
+        raise ParseError(f"{reply.url}: its XML has a DOCTYPE, which is refused because it can define entities")
     if root.tag != _ROOT:
-        raise ParseError(f"{reply.url}: no file of IATI activities: it begins with <{root.tag}>, not with <{_ROOT}>")
+        raise ParseError(f"{reply.url}: not an IATI activity file: it begins with <{root.tag}>, not with <{_ROOT}>")
 
 
 def _parse_activity(node: _Element) -> Item:

@@ -28,15 +28,15 @@ from harvesters.source import Source
 from vocab.iris import is_web
 
 OPTIONS: Mapping[str, Option] = {
-    "publishers": Option((str, list), None, "The publishers whose files are read, by their names in the registry; else all."),
-    "fq": Option(str, None, "A filter query that keeps the harvest to some files, e.g. `extras_country:KE`."),
-    "secondary": Option(bool, False, "Whether to read what secondary publishers report of others' activities, too."),
-    "hierarchy": Option(int, 0, "The level of activities that is read, e.g. `1` for parents only; 0 for all."),
-    "file": Option(bool, False, "The url is one file of activities, even if it does not end in `.xml`."),
+    "publishers": Option((str, list), None, "The publishers to read, by their names in the registry; without it all."),
+    "fq": Option(str, None, "A filter query that limits the harvest, e.g. `extras_country:KE`."),
+    "secondary": Option(bool, False, "Read secondary publishers' reports on the activities of others too."),
+    "hierarchy": Option(int, 0, "The hierarchy level to read, e.g. `1` for parents only; 0 for all."),
+    "file": Option(bool, False, "The url is one activity file, even if it does not end in `.xml`."),
 }
 
 _SEARCH = "/api/3/action/package_search"
-_ROWS = 500  # packages a page of the list
+_ROWS = 500  # packages per page of the list
 _YES = frozenset(("1", "true"))
 _SECONDARY = "secondary_source"
 
@@ -117,7 +117,7 @@ def _read_file(source: Source, fetch: Fetch, state: IatiCursor, following: str |
             if faults:
                 raise faults[0]
     except RECORD_ERRORS as error:
-        items = (InvalidRecord(None, f"a file of activities that cannot be read to its end: {error}"),)
+        items = (InvalidRecord(None, f"an activity file that cannot be read to its end: {error}"),)
         state = replace(state, doubt=state.doubt or f"a file cannot be read: {error}")
     after = IatiCursor(following, state.place + 1, doubt=state.doubt) if following else None
     yield Page(items, write_cursor(after) if after else None, doubt=state.doubt), after or state
@@ -167,12 +167,12 @@ def _list_files(source: Source, fetch: Fetch, since: datetime | None) -> list[st
         reply = fetch.get(url, terms, accept="application/json")
         result = unwrap_result(source, reply)
         if not isinstance(result, dict) or not isinstance(result.get("results"), list) or not isinstance(result.get("count"), int):
-            raise ParseError(f"{source.name}: {reply.url} is no answer of package_search: it holds no results with their count")
+            raise ParseError(f"{source.name}: {reply.url} is not a package_search response: results or count are missing")
         if why := total_changed(total, result["count"]):
             raise HarvestError(f"{source.name}: {reply.url}: {why}; run again")
         total = result["count"]
         if not result["results"] and start < total:
-            raise ParseError(f"{source.name}: {reply.url} is an empty page, though {total} packages are told and {start} came")
+            raise ParseError(f"{source.name}: {reply.url} is an empty page after {start} of {total} packages")
         start += len(result["results"])
         addresses.update(dict.fromkeys(address for package in result["results"] for address in _file_urls(source, package)))
     return list(addresses)

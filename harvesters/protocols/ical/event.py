@@ -15,7 +15,7 @@ from harvesters.page_model import Row
 from harvesters.parsing import parser_errors
 from harvesters.payloads.html_to_text import html_to_text
 
-time_zones = cache(available_timezones)  # it walks over a folder of the system, which took 40 ms for each date of a series
+time_zones = cache(available_timezones)  # reading the system's folder took 40 ms per call
 
 
 def parse_calendars(content: bytes, subject: str) -> list[Any]:
@@ -39,7 +39,7 @@ def event_row(calendar: Any, event: icalendar.Event, zone: str | None) -> Row:
     default_zone = _zone(calendar, zone)
     start, end = event.start, event.end
     whole = not isinstance(start, datetime)
-    if whole and end > start:  # the end of whole days is the day after the last one
+    if whole and end > start:  # an end without a time is exclusive
         end -= timedelta(days=1)
     return {
         "uid": str(event.get("UID") or ""),

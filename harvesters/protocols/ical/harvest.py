@@ -23,8 +23,8 @@ from harvesters.protocols.paged_document import paginate
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
-    "ahead": Option(int, 400, "How many days ahead the dates of a series are told, from the day of the run."),
-    "zone": Option(str, None, "The time zone of times that name none, e.g. `Africa/Nairobi`; without it only their day is told."),
+    "ahead": Option(int, 400, "How many days ahead the dates of recurring events are listed, from the day of the run."),
+    "zone": Option(str, None, "The time zone of times without one, e.g. `Africa/Nairobi`; without it they are reduced to their day."),
 }
 
 Item = Record[Row] | DeletedRecord | InvalidRecord
@@ -34,7 +34,7 @@ def check(source: Source) -> None:
     """Raise SourceDefinitionError for an unknown time zone."""
     zone = get_option(source, OPTIONS, "zone")
     if zone is not None and zone not in time_zones():
-        raise SourceDefinitionError(f"{source.name}: option 'zone' is {zone!r}, which is no time zone; write e.g. Africa/Nairobi")
+        raise SourceDefinitionError(f"{source.name}: option 'zone' is {zone!r}, which is not a time zone; write e.g. Africa/Nairobi")
 
 
 def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[Row]:
@@ -52,7 +52,7 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
 
 def _parse_events(source: Source, reply: Reply, until: datetime) -> Iterator[Item]:
     content = refuse_html(reply, "a calendar")
-    parsed = parse_calendars(content, f"{reply.url}: no calendar that can be read")
+    parsed = parse_calendars(content, f"{reply.url}: the calendar cannot be parsed")
     if not parsed:
         raise ParseError(f"{reply.url}: no calendar: it has no BEGIN:VCALENDAR")
     for calendar in parsed:

@@ -19,15 +19,15 @@ import recurring_ical_events
 from harvesters.errors import ParseError
 from harvesters.parsing import parser_errors
 
-_MAX_HISTORY = timedelta(days=20 * 365)  # before the horizon: what lies further back of a series is told no more
-_MAX_PER_DAY = 24  # times a day
+_MAX_HISTORY = timedelta(days=20 * 365)  # before the horizon; earlier dates are left out
+_MAX_PER_DAY = 24  # per day
 _TIMES = ("BYHOUR", "BYMINUTE", "BYSECOND")
-_REFUSED_FREQUENCIES = frozenset(("SECONDLY", "MINUTELY", "HOURLY"))  # no event of people's recurs so; to unfold them takes for ever
+_REFUSED_FREQUENCIES = frozenset(("SECONDLY", "MINUTELY", "HOURLY"))  # no real event recurs so often, and expanding it never ends
 _REPEATS = ("RRULE", "RDATE", "RECURRENCE-ID")
-_MAX_DATES = 10_000  # dates of an event, also those that it lists: each day of 20 years makes 7,300
-_MAX_RULES = 10  # of an event; RFC 5545 advises one
-_DAYS = {2: 29, 4: 30, 6: 30, 9: 30, 11: 30}  # of months that have fewer than 31
-_MAX_CALLS = 2_000_000  # calls of Python functions in which an event's dates are found: 7,300 take 1.2 million, and one or two seconds
+_MAX_DATES = 10_000  # dates per event, listed or expanded: 20 years of daily dates are 7,300
+_MAX_RULES = 10  # per event; RFC 5545 recommends one
+_DAYS = {2: 29, 4: 30, 6: 30, 9: 30, 11: 30}  # in months with fewer than 31
+_MAX_CALLS = 2_000_000  # Python function calls to expand an event: 7,300 dates take 1.2 million, in one or two seconds
 
 
 class RecurrenceLimitError(ParseError):
@@ -44,7 +44,7 @@ def expand_series(calendar: Any, uid: str, events: list[icalendar.Event], until:
     if len(events) == 1 and not any(name in events[0] for name in _REPEATS):
         yield uid, events[0]
         return
-    with parser_errors("a series that cannot be read"), _limit_calls(_MAX_CALLS):
+    with parser_errors("a recurring event that cannot be read"), _limit_calls(_MAX_CALLS):
         if len(events) > _MAX_DATES:
             raise RecurrenceLimitError(f"it has {len(events)} dates, more than {_MAX_DATES}")
         for event in events:
@@ -100,7 +100,7 @@ def _check_rules(rules: list[Any]) -> None:
             raise ValueError("its rule has an INTERVAL below 1")
         months, days = ([abs(int(number)) for number in _many(rule.get(name))] for name in ("BYMONTH", "BYMONTHDAY"))
         if days and min(days) > max((_DAYS.get(number, 31) for number in months), default=31):
-            raise ValueError("its rule names a day that none of its months has")
+            raise ValueError("its rule names a day that does not exist in its months")
         often = _REFUSED_FREQUENCIES & {str(number).upper() for number in rule.get("FREQ", [])}
         if often:
             raise RecurrenceLimitError(f"it recurs {min(often).lower()}")

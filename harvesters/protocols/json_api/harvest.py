@@ -33,7 +33,7 @@ def check(source: Source) -> None:
     """Raise SourceDefinitionError for an invalid JMESPath or for two ways of paging."""
     ways = [name for name in (*PAGING_OPTIONS, "files") if source.options.get(name)]
     if len(ways) > 1:
-        raise SourceDefinitionError(f"{source.name}: options {' and '.join(map(repr, ways))} are two ways to page; keep one")
+        raise SourceDefinitionError(f"{source.name}: options {' and '.join(map(repr, ways))} both define paging; keep one")
     if source.options.get("cursor") and not source.options.get("next"):
         raise SourceDefinitionError(f"{source.name}: option 'cursor' needs 'next', the JMESPath to the next cursor")
     for name in ("records", "key", "modified", "total", "next", "files"):
@@ -99,7 +99,7 @@ def _incomplete_reason(plan: PagingPlan, items: tuple[Item, ...], file: Reply | 
     """Return why a file that cannot be read leaves the sweep incomplete: the keys of its records are unknown."""
     broken = file is None or any(isinstance(item, InvalidRecord) and item.reason.startswith(_BROKEN) for item in items)
     named = not (plan.source.options.get("key") or plan.source.fields.get("key"))
-    return None if named or not broken else f"the file {items[0].key} cannot be read, and so the keys of its records are not known"
+    return None if named or not broken else f"the file {items[0].key} cannot be read, so the keys of its records are unknown"
 
 
 def _read_file(plan: PagingPlan, fetch: Fetch, address: str) -> tuple[tuple[Item, ...], Reply | None]:

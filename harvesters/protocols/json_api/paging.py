@@ -24,7 +24,7 @@ from harvesters.protocols.error_recovery import (
 )
 from harvesters.protocols.json_api.parser import PAGING_OPTIONS, Item, PagingPlan, format_since, parse_records, parse_total
 
-_LINK = re.compile(r"<([^<>]*+)>\s*+;([^<]*+)")  # a link of a Link header, with its parameters (RFC 8288)
+_LINK = re.compile(r"<([^<>]*+)>\s*+;([^<]*+)")  # a link in a Link header, with its parameters (RFC 8288)
 _RELATIONS = re.compile(r"\brel\s*+=\s*+\"?([^\",;]*+)", re.IGNORECASE)
 
 
@@ -177,7 +177,7 @@ def _advance_piece(plan: PagingPlan, state: JsonCursor, answer: JsonResponse, en
     count, size = len(answer.items), state.sizes[0]
     if count > size or (0 < count < size and not enough and answer.total is not None):
         raise ParseError(
-            f"{plan.source.name}: {answer.reply.url} gave {count} records where {size} were asked for, so a page that cannot be read"
+            f"{plan.source.name}: {answer.reply.url} gave {count} records instead of {size}, so a page that cannot be read"
             f" cannot be read in pieces; correct the options 'limit' and 'size'"
         )
     return _skip(plan, state, count), enough or count < size
@@ -225,10 +225,10 @@ def _divide(size: int) -> tuple[int, ...]:
 
 def _cannot_split_reason(plan: PagingPlan) -> str:
     if not (plan.option("page") or plan.option("offset")):
-        return "what comes after it is told by itself alone, so the list cannot be read past it"
+        return "only the page itself links to the next one, so the list cannot continue after it"
     if not plan.option("limit"):
-        return "set the option 'limit', the argument that makes pages smaller, so that it can be read in pieces"
-    return "its pages are not of the size that is asked for, so it cannot be read in pieces; correct the option 'size'"
+        return "set the option 'limit' (the parameter for the page size), so that it can be read in pieces"
+    return "its pages do not have the requested size, so it cannot be read in pieces; correct the option 'size'"
 
 
 def _check_readable(plan: PagingPlan, fetch: Fetch, state: JsonCursor, error: HarvestError) -> int | None:
@@ -243,7 +243,7 @@ def _check_readable(plan: PagingPlan, fetch: Fetch, state: JsonCursor, error: Ha
 
 def _skip_record(plan: PagingPlan, state: JsonCursor, error: HarvestError) -> tuple[tuple[Item, ...], JsonCursor]:
     """Return the one record that cannot be read, whose key is unknown, and the cursor after it."""
-    why = f"the record at {state.came} of the list cannot be read, and its key cannot be told"
+    why = f"the record at {state.came} of the list cannot be read, and its key is unknown"
     return (InvalidRecord(None, f"the record at {state.came} of the list: {error}"),), _skip(plan, state.mark_incomplete(why), 1)
 
 
@@ -257,5 +257,5 @@ def _restart(plan: PagingPlan, state: JsonCursor, error: HarvestError) -> JsonCu
     start = JsonCursor(again=True, total=state.total, doubt=state.doubt)
     if moment is None:
         return replace(start, since=state.since, reach=state.came)
-    why = f"the list was taken up at what changed since {state.newest}, up to which it was in order; that does not prove it complete"
+    why = f"the list was resumed at changes since {state.newest}, up to which it was sorted; this does not prove that it is complete"
     return replace(start.mark_incomplete(None if state.total is not None else why), since=format_since(plan.source, moment))

@@ -16,24 +16,24 @@ from harvesters.payloads.jmespath_compiler import compile_jmespath
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
-    "records": Option(str, "@", "JMESPath to the list of records in an answer; objects keyed by their ids are read as a list."),
+    "records": Option(str, "@", "JMESPath to the list of records in a response; objects keyed by ids are read as a list."),
     "key": Option(str, None, "JMESPath to a record's key; else the field `key`, else `id`, in a folder the file's stem."),
     "modified": Option(str, None, "JMESPath to the time when a record changed."),
-    "total": Option(str, None, "JMESPath to the number of all records, where an answer tells it."),
-    "page": Option(str, None, "The argument that counts pages: the answers are asked for until one is empty or `total` is reached."),
+    "total": Option(str, None, "JMESPath to the total number of records, if responses have it."),
+    "page": Option(str, None, "The parameter for the page number; pages are requested until one is empty or `total` is reached."),
     "first": Option(int, 1, "The number of the first page."),
-    "offset": Option(str, None, "The argument that says how many records to pass over."),
-    "limit": Option(str, None, "The argument that says how many records an answer shall hold, sent with `size`."),
-    "size": Option(int, 100, "How many records an answer shall hold."),
-    "cursor": Option(str, None, "The argument that takes what `next` gives."),
+    "offset": Option(str, None, "The parameter for the number of records to skip."),
+    "limit": Option(str, None, "The parameter for the page size, sent with the value of `size`."),
+    "size": Option(int, 100, "The number of records per page."),
+    "cursor": Option(str, None, "The parameter for the cursor that `next` finds."),
     "next": Option(str, None, "JMESPath to the address of the next page, or with `cursor` to the cursor; `Link` headers are followed too."),
-    "files": Option(str, None, "JMESPath to the list of files in an index, as names, addresses, or objects that hold one."),
-    "since": Option(str, None, "The argument that takes the time since when records changed."),
-    "since_format": Option(str, "%Y-%m-%dT%H:%M:%SZ", "How that time is written, in UTC (strftime)."),
-    "charset": Option(str, "utf-8", "The text's charset, where it is not UTF-8 as JSON demands."),
+    "files": Option(str, None, "JMESPath to the list of files in an index, as names, addresses, or objects with one."),
+    "since": Option(str, None, "The parameter for the time since which records changed."),
+    "since_format": Option(str, "%Y-%m-%dT%H:%M:%SZ", "The format of that time, in UTC (strftime)."),
+    "charset": Option(str, "utf-8", "The text's charset, if it is not UTF-8 as JSON requires."),
 }
 
-PAGING_OPTIONS = ("page", "offset", "cursor")  # the arguments by which answers are paged
+PAGING_OPTIONS = ("page", "offset", "cursor")  # the parameters for paging
 
 Item = Record[Row] | DeletedRecord | InvalidRecord
 
@@ -121,7 +121,7 @@ def _find_rows(plan: PagingPlan, reply: Reply, document: Any) -> Iterable[tuple[
 
 def _parse_record(plan: PagingPlan, name: str | None, row: Any) -> Item:
     if not isinstance(row, dict):
-        return InvalidRecord(name, f"a record that is no object but {str(row)[:40]!r}")
+        return InvalidRecord(name, f"a record that is not an object: {str(row)[:40]!r}")
     key = _text(plan.key(row)) or name
     if not key:
         return InvalidRecord(None, f"a record without a key, which has {', '.join(map(str, row))[:200]}; set the option 'key'")

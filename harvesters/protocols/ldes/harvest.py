@@ -36,12 +36,12 @@ from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
     **{name: reader.OPTIONS[name] for name in ("syntax", "contexts", "steps")},
-    "view": Option(str, None, "The address of the view to read, where the stream names several."),
+    "view": Option(str, None, "The address of the view to read, if the stream names several."),
 }
 check = reader.check
 
 _ACCEPT = "application/trig, application/n-quads, text/turtle;q=0.9, application/n-triples;q=0.8, application/ld+json;q=0.7"
-_MAX_PAGES = 100_000  # pages of a stream: more are none that ends
+_MAX_PAGES = 100_000  # pages per stream; a longer one is treated as endless
 _TABLE = "CREATE TABLE latest (entity TEXT PRIMARY KEY, rank TEXT, stamp TEXT, gone INTEGER, text TEXT, fault TEXT) WITHOUT ROWID"
 _UPSERT = (
     "INSERT INTO latest VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (entity) DO UPDATE SET rank = excluded.rank, stamp = excluded.stamp,"
@@ -112,10 +112,12 @@ def _read_members(rdf_reader: RdfReader, moment: datetime | None, walk: StreamWa
             walk.doubt = walk.doubt or tree.retention_limit(store)
             links = tree.parse_relations(store, urldefrag(reply.url).url, walk.stream)
             members = list(tree.parse_members(store, walk.stream, rdf_reader.steps, broken))
-        if broken and walk.doubt is None:  # a member has its own reason; what else is lost may be a relation to another page
+        if broken and walk.doubt is None:  # members have their own reason; other parts may be relations to pages
             walk.doubt = f"{reply.url} has parts that cannot be read: {next(iter(broken.values()))}"
         if walk.pages == 1 and not links and not members:
-            raise ParseError(f"{rdf_reader.source.name}: {reply.url} is no page of an event stream: it has neither members nor relations")
+            raise ParseError(
+                f"{rdf_reader.source.name}: {reply.url} is not a page of an event stream: it has neither members nor relations"
+            )
         pending += [link.address for link in reversed(links) if _may_hold_changes(link, moment) and link.address not in seen]
         for member in members:
             if isinstance(member, tuple):
@@ -145,9 +147,7 @@ def _root_node(rdf_reader: RdfReader, moment: datetime | None) -> str:
         host = urlsplit(reply.url).hostname
         views = [(view, latest) for view, latest in tree.list_views(store) if urlsplit(view).hostname == host]
     if not views:
-        raise ParseError(
-            f"{rdf_reader.source.name}: {reply.url} is no event stream: it names no view, and has neither members nor relations"
-        )
+        raise ParseError(f"{rdf_reader.source.name}: {reply.url} is not an event stream: it has no view, members or relations")
     return next((view for view, latest in views if latest is (moment is None)), views[0][0])
 
 
@@ -162,8 +162,8 @@ def _parse_entity(rdf_reader: RdfReader, entity: str, rank: str, stamp: str, gon
     try:
         name = next((name for name in (entity, rank.rpartition(" ")[2]) if is_described(store, NamedNode(name))), None)
     except ValueError as error:
-        return InvalidRecord(entity, f"its latest version is called by what is no IRI: {error}")
+        return InvalidRecord(entity, f"the name of its latest version is not an IRI: {error}")
     if name is None:
-        return InvalidRecord(entity, "its latest version says nothing of it")
+        return InvalidRecord(entity, "its latest version has no statements about it")
     item = rdf_reader.parse_record(store, entity, NamedNode(name))
     return item if isinstance(item, InvalidRecord | DeletedRecord) else replace(item, modified=stamp or item.modified)

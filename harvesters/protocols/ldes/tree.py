@@ -17,7 +17,7 @@ from vocab.iris import is_web
 
 LDES, TREE = "https://w3id.org/ldes#", "https://w3id.org/tree#"
 _DELETED = "https://www.w3.org/ns/activitystreams#Delete"
-_VERSION_OF = "http://purl.org/dc/terms/isVersionOf"  # as most streams have it, where they do not say
+_VERSION_OF = "http://purl.org/dc/terms/isVersionOf"  # the usual property, if the stream declares none
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def retention_limit(store: Store) -> str | None:
             _objects(store, policy, f"{LDES}{name}") for name in ("fullLogDuration", "versionDuration", "startingFrom", "value")
         )
         if f"{LDES}LatestVersionSubset" not in types and (limits_time or not limits_amount):
-            return "the stream lets old members go (its retention policy), so what is missing may be there all the same"
+            return "the stream's retention policy drops old members, so missing entities may still exist"
     return None
 
 
@@ -174,7 +174,7 @@ def _objects(store: Store, node: Term | None, name: str) -> list[Term]:
         return []
     try:
         predicate = NamedNode(name)
-    except ValueError:  # the stream names a path that is no IRI
+    except ValueError:  # the stream's path is not an IRI
         return []
     subject = node if isinstance(node, NamedNode | BlankNode) else None
     return [quad.object for quad in store.quads_for_pattern(subject, predicate, None, DefaultGraph())]

@@ -26,17 +26,21 @@ from harvesters.protocols.oai.window import is_minimal
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
-    "prefix": Option(str, "oai_dc", "The metadataPrefix that is asked for."),
-    "set": Option((str, list), None, "The set, or the list of sets, to which the harvest is kept; `project:*` for all that begin so."),
-    "singly": Option(bool, False, "List identifiers and ask for each record by itself, where ListRecords does not work."),
-    "graph": Option(bool, None, "The metadata is RDF/XML, so records are graphs; without it so with the prefix `rdf`."),
+    "prefix": Option(str, "oai_dc", "The metadataPrefix to request."),
+    "set": Option((str, list), None, "The set or sets to harvest; `project:*` for all whose names begin so."),
+    "singly": Option(bool, False, "List identifiers and request records one by one, if ListRecords does not work."),
+    "graph": Option(bool, None, "The metadata is RDF/XML, so records are graphs; by default so with the prefix `rdf`."),
 }
 
 _UNKNOWN_PREFIX = "cannotDisseminateFormat"
-_TOKEN_ERRORS = frozenset({"badResumptionToken", "badArgument"})  # a token is a request's only argument, so no other can be bad
+_TOKEN_ERRORS = frozenset(
+    {"badResumptionToken", "badArgument"}
+)  # a token is the only parameter of its request, so badArgument means the token
 _REJECTED: tuple[type[HarvestError], ...] = (OaiError, *CURSOR_ERRORS)
 
-_Step = tuple[tuple[Item, ...] | None, SourcePosition | None, OaiCursor]  # a page's items, None where none came; and where to go on
+_Step = tuple[
+    tuple[Item, ...] | None, SourcePosition | None, OaiCursor
+]  # a page's items (None: no page), its archive position, and the next cursor
 
 
 def payload_type(source: Source) -> Payload:
@@ -141,7 +145,7 @@ def _prefix_error(repository: Repository, error: OaiError) -> ParseError:
     try:
         available = ", ".join(repository.list_names("ListMetadataFormats", "metadataFormat", "metadataPrefix"))
     except RECORD_ERRORS as probe_error:
-        available = f"what cannot be told: {probe_error}"
+        available = f"unknown prefixes ({probe_error})"
     return ParseError(f"{error}; it has {available}; correct the option 'prefix'")
 
 
@@ -160,7 +164,7 @@ def _advance(state: OaiCursor, part: ListPage, empty: int) -> OaiCursor:
         after = replace(after.mark_incomplete(total_changed(state.total, part.size)), total=state.total if part.size is None else part.size)
     if state.place is not None and part.offset is not None and part.offset > state.place:
         after = after.mark_incomplete(
-            f"the list goes on at its record {part.offset} where {state.place} should come, so records were passed over"
+            f"the list goes on at its record {part.offset} where {state.place} should come, so records are missing"
         )
     return after
 
@@ -171,7 +175,7 @@ def _check_complete(state: OaiCursor, part: ListPage) -> OaiCursor:
     if size is not None and state.came < size:
         return state.mark_incomplete(f"the list ended after {state.came} of {size} records")
     if part.no_match and state.came and size is None:
-        return state.mark_incomplete("the list ended in noRecordsMatch, which is no end that the protocol knows")
+        return state.mark_incomplete("the list ended with noRecordsMatch instead of an empty resumption token")
     return state
 
 

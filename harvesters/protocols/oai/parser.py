@@ -111,7 +111,7 @@ def parse_calendar(source: Source, reply: Reply) -> Calendar:
     root = parse_xml(reply)
     granularity = (root.findtext(f"{_NS}Identify/{_NS}granularity") or "").strip()
     if granularity not in GRANULARITIES:
-        raise ParseError(f"{source.name}: {reply.url} declares the granularity {granularity!r}, which is none of OAI-PMH's two")
+        raise ParseError(f"{source.name}: {reply.url} declares the granularity {granularity!r}, which is not one of OAI-PMH's two")
     earliest = parse_timestamp(root.findtext(f"{_NS}Identify/{_NS}earliestDatestamp") or "")
     return Calendar(*GRANULARITIES[granularity], earliest, parse_timestamp(root.findtext(f"{_NS}responseDate") or ""))
 
@@ -120,7 +120,9 @@ def _check_response(source: Source, reply: Reply, verb: str) -> tuple[_Element, 
     """Return the root element and whether the response is noRecordsMatch."""
     root = parse_xml(reply)
     if root.tag != f"{_NS}OAI-PMH":
-        raise ParseError(f"{source.name}: {reply.url} is no OAI-PMH answer but <{etree.QName(root).localname}>; correct the source's url")
+        raise ParseError(
+            f"{source.name}: {reply.url} is not an OAI-PMH response but <{etree.QName(root).localname}>; correct the source's url"
+        )
     errors = [(node.get("code") or "no code", " ".join((node.text or "").split())) for node in root.iterfind(f"{_NS}error")]
     codes = frozenset(code for code, _ in errors)
     if errors and codes != {"noRecordsMatch"}:

@@ -15,7 +15,7 @@ from harvesters.payloads.structured_data import iri_or_text
 from harvesters.protocols.oai.parser import Item
 
 _RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
-_STEPS = 2  # named nodes away from the resource: all of them came in its own record
+_STEPS = 2  # named nodes away from the resource; all are in the same record
 
 
 def parse_graph(item: Item) -> Record[Any] | DeletedRecord | InvalidRecord:
@@ -25,7 +25,7 @@ def parse_graph(item: Item) -> Record[Any] | DeletedRecord | InvalidRecord:
     first = _first_resource(item.payload)
     about = None if first is None else first.get(f"{_RDF}about")
     if not about:
-        return InvalidRecord(item.key, f"its metadata, <{item.payload.tag}>, is no RDF/XML whose first resource has an IRI (rdf:about)")
+        return InvalidRecord(item.key, f"its metadata, <{item.payload.tag}>, is not RDF/XML whose first resource has an IRI (rdf:about)")
     store = Store()
     try:
         store.extend(list(iri_or_text(merge_graphs(parse_quads(item.raw, RdfFormat.RDF_XML, "its RDF/XML cannot be read", "urn:record:")))))

@@ -16,8 +16,8 @@ from harvesters.protocols.oai.cursor import OaiCursor, Repository
 from harvesters.protocols.oai.parser import Header, Item, ListPage, OaiError
 from harvesters.protocols.oai.window import Calendar, Window, is_minimal, split_by_datestamps, split_by_time
 
-_MAX_SINGLE_REQUESTS = 8  # records that are asked for one by one: cutting their window further would cost as many requests
-_MIN_ASCENDING = 8  # datestamps that rose: records without order do so once in 40,320 times
+_MAX_SINGLE_REQUESTS = 8  # records requested one by one: splitting their window would cost as many requests
+_MIN_ASCENDING = 8  # increasing datestamps: an unsorted list has so many once in 40,320 times
 
 
 @dataclass(slots=True)
@@ -44,7 +44,7 @@ def restart_from(repository: Repository, state: OaiCursor, error: HarvestError) 
             return _split_first_window(repository, state, calendar)
     except RECORD_ERRORS as probe_error:
         if state.restarts:
-            lasting = f" (the token was to last to {state.expires})" if state.expires else ""
+            lasting = f" (the token was valid until {state.expires})" if state.expires else ""
             raise ParseError(f"{error}{lasting}; its list cannot be read to the end") from probe_error
     return state.restart_with(state.todo, restarts=1)
 
@@ -74,7 +74,7 @@ def _remaining_windows(repository: Repository, state: OaiCursor, calendar: Calen
     if count > read if count is not None else state.steps < _MIN_ASCENDING:
         return state.todo, None
     proven = count == read or (state.total is not None and len(repository.groups) == 1)
-    why = f"the list was taken up at the datestamp {newest}, up to which it was in order; that alone does not prove it complete"
+    why = f"the list was resumed at the datestamp {newest}, up to which it was sorted; this alone does not prove that it is complete"
     return ((newest, until), *state.todo[1:]), None if proven else why
 
 
@@ -132,7 +132,7 @@ def fetch_single_record(
     if not progress.remaining:
         progress.remaining = None
         lost = not (state.after or progress.seen_keys or repository.one_by_one)
-        reason = "a page of ListRecords cannot be read, and ListIdentifiers names no record that was on it" if lost else None
+        reason = "a page of ListRecords cannot be read, and ListIdentifiers lists none of its records" if lost else None
         return None, None, state.mark_incomplete(reason).next_window(len(repository.groups))
     head = progress.remaining.pop(0)
     item, position, broken = _get_record(repository, head)

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from harvesters.protocols.datestamps import parse_timestamp
 
-Window: TypeAlias = tuple[str | None, str | None]  # from and until, both within, in the repository's granularity; None is open
+Window: TypeAlias = tuple[str | None, str | None]  # from and until, both inclusive, in the repository's granularity; None is open
 
 GRANULARITIES = {"YYYY-MM-DD": ("%Y-%m-%d", timedelta(days=1)), "YYYY-MM-DDThh:mm:ssZ": ("%Y-%m-%dT%H:%M:%SZ", timedelta(seconds=1))}
 

@@ -28,14 +28,12 @@ from harvesters.protocols.peer.record import Item, RecordName, origin_chain, par
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
-    "sources": Option((str, list), None, "The names of its registries whose records are taken; without it those of all."),
-    "relayed": Option(bool, True, "Take also what it had from other Stocktakes, but never what was here before."),
+    "sources": Option((str, list), None, "The names of its registries to harvest; without it all."),
+    "relayed": Option(bool, True, "Harvest also records that it took from other Stocktakes, but never those that came from here."),
 }
 
-MAX_RECORDS = 500  # records a page: a checkpoint each
-MAX_SINGLE_REQUESTS = (
-    1_000  # records that are asked for one by one; where more have changed the whole journal is read, which then is fewer requests
-)
+MAX_RECORDS = 500  # records per page, each a checkpoint
+MAX_SINGLE_REQUESTS = 1_000  # records requested one by one; for more, reading the whole journal takes fewer requests
 log = structlog.get_logger()
 
 
@@ -106,8 +104,8 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
 
 def _check_base(source: Source, fetch: Fetch, head: RemoteHead) -> None:
     if head.base == fetch.base:
-        problem = f"the IRIs of {head.url} begin with {head.base}, as ours do, so nothing tells whose a record is"
-        cure = "give one of the two a base of its own (STOCKTAKE_BASE), or follow it with `stocktake mirror`"
+        problem = f"the IRIs of {head.url} begin with {head.base}, as ours do, so records of the two cannot be distinguished"
+        cure = "set another base for one of the two (STOCKTAKE_BASE), or follow it with `stocktake mirror`"
         raise ParseError(f"{source.name}: {problem}; {cure}")
 
 
@@ -190,7 +188,7 @@ def _record_from_feed(peer: PeerReader, replay: JournalReplay, graph: str, entry
     version = f"ldes/version/{entry}/{graph.removeprefix(f'{peer.head.base}record/')}"
     quads = _fetch_graph(peer, version, f"{peer.head.base}{version}")
     if not set(changes) <= set(quads):
-        raise OutOfSync(f"{peer.head.url}{version} does not hold what entry {entry} brought")
+        raise OutOfSync(f"{peer.head.url}{version} lacks statements of entry {entry}")
     yield from peer.records(about, graph, quads, lambda registry: _fetch_graph(peer, registry.removeprefix(peer.head.base), registry))
 
 
@@ -200,6 +198,6 @@ def _fetch_graph(peer: PeerReader, path: str, graph: str) -> list[Quad]:
         reply = peer.fetch.get(f"{peer.head.url}{path}", accept="application/n-quads, application/n-triples;q=0.9")
     except NotFoundError as error:
         raise OutOfSync(str(error)) from error
-    quads = list(parse_quads(reply.content, RdfFormat.N_QUADS, f"{reply.url}: no N-Quads that can be read"))
+    quads = list(parse_quads(reply.content, RdfFormat.N_QUADS, f"{reply.url}: the N-Quads cannot be parsed"))
     in_graph = [quad for quad in quads if quad.graph_name == NamedNode(graph)] or quads
     return [Quad(quad.subject, quad.predicate, quad.object) for quad in in_graph]

@@ -23,16 +23,16 @@ from journal.errors import ChainError
 from journal.verification import verify_file
 from vocab.iris import is_web
 
-MAX_ENTRY_BYTES = 64 << 30  # bytes of an entry when unpacked: the first harvest of ten million records has about that
-_LIST_SIZE = 1_000  # entries that are listed at once
+MAX_ENTRY_BYTES = 64 << 30  # bytes of a decompressed entry: about a first harvest of ten million records
+_LIST_SIZE = 1_000  # entries listed per request
 _ID = re.compile(r"[0-9a-f]{64}")
 _TABLES = """
 PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
-CREATE TABLE held (graph TEXT, line TEXT, PRIMARY KEY (graph, line)) WITHOUT ROWID;
-CREATE TABLE touched (graph TEXT PRIMARY KEY, entry INTEGER) WITHOUT ROWID;
+CREATE TABLE statements (graph TEXT, line TEXT, PRIMARY KEY (graph, line)) WITHOUT ROWID;
+CREATE TABLE changed (graph TEXT PRIMARY KEY, entry INTEGER) WITHOUT ROWID;
 """
-Lines = list[str]  # the statements of a graph, in N-Triples without the closing dot
+Lines = list[str]  # statements of a graph, in N-Triples without the final dot
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +56,14 @@ def fetch_head(source: Source, fetch: Fetch) -> RemoteHead | None:
     try:
         reply = fetch.get(address, accept="application/json", conditional=True)
     except NotFoundError as error:
-        raise ParseError(f"{source.name}: {address}: there is no journal; give the address of a Stocktake's front page") from error
+        raise ParseError(f"{source.name}: {address}: there is no journal; set url to the address of a Stocktake's home page") from error
     if reply.not_modified:
         return None
     match load_json(reply):
         case {"base": str(base), "number": int(number), "id": str() | None as name} if is_web(base) and base[-1] in "/#":
             if (number > 0 and _ID.fullmatch(name or "")) or (number == 0 and name is None):
                 return RemoteHead(home_url(source), base, number, name or "")
-    raise ParseError(f"{source.name}: {address}: does not tell base, number and id of a newest entry")
+    raise ParseError(f"{source.name}: {address}: base, number or id of the newest entry are missing")
 
 
 def last_entry_id(source: Source, fetch: Fetch) -> str | None:
@@ -97,7 +97,7 @@ class JournalReplay:
 
     def __init__(self, folder: Path, base: str) -> None:
         self._folder, self._base = folder, base
-        self._file = sqlite3.connect(folder / "held.sqlite")
+        self._file = sqlite3.connect(folder / "replay.sqlite")
         self._file.executescript(_TABLES)
 
     def close(self) -> None:
@@ -114,7 +114,7 @@ class JournalReplay:
             self._apply_entry(entry)
             previous = entry.id
         if previous and previous != head.id:
-            raise ParseError(f"{source.name}: entry {head.number} of {head.url}journal/ is {previous}, but its head was told as {head.id}")
+            raise ParseError(f"{source.name}: entry {head.number} of {head.url}journal/ is {previous}, but the head said {head.id}")
 
     def _verify_entry(self, source: Source, fetch: Fetch, address: str, number: int, previous: str | None) -> Entry:
         path = self._folder / f"{number:09d}{SUFFIX}"
@@ -135,9 +135,11 @@ class JournalReplay:
         rows = self._relevant_rows(entry)
         touched = set[str]()
         for sign, changes in groupby(rows, key=lambda row: row[0]):
-            text = "INSERT OR IGNORE INTO held VALUES (?, ?)" if sign == "A" else "DELETE FROM held WHERE graph = ? AND line = ?"
+            text = (
+                "INSERT OR IGNORE INTO statements VALUES (?, ?)" if sign == "A" else "DELETE FROM statements WHERE graph = ? AND line = ?"
+            )
             self._file.executemany(text, ((graph, line) for _, graph, line in _collect_graphs(changes, touched)))
-        self._file.executemany("INSERT OR REPLACE INTO touched VALUES (?, ?)", ((graph, entry.number) for graph in touched))
+        self._file.executemany("INSERT OR REPLACE INTO changed VALUES (?, ?)", ((graph, entry.number) for graph in touched))
         self._file.commit()
         entry.path.unlink()
 
@@ -152,17 +154,19 @@ class JournalReplay:
 
     def changed_graphs(self, after: str, most: int) -> list[tuple[str, int]]:
         """Return up to *most* record graphs after *after* that were changed, each with the number of the last entry, sorted."""
-        text = "SELECT graph, entry FROM touched WHERE graph > ? AND graph < ? ORDER BY graph LIMIT ?"
-        return self._file.execute(text, (after or f"{self._base}record/", f"{self._base}record0", most)).fetchall()  # 0 comes after /
+        text = "SELECT graph, entry FROM changed WHERE graph > ? AND graph < ? ORDER BY graph LIMIT ?"
+        return self._file.execute(
+            text, (after or f"{self._base}record/", f"{self._base}record0", most)
+        ).fetchall()  # "0" follows "/" in ASCII
 
     def count_changed(self) -> int:
         """Return the number of record graphs that were changed."""
-        text = "SELECT count(*) FROM touched WHERE graph > ? AND graph < ?"
+        text = "SELECT count(*) FROM changed WHERE graph > ? AND graph < ?"
         return int(self._file.execute(text, (f"{self._base}record/", f"{self._base}record0")).fetchone()[0])
 
     def statements(self, graph: str) -> Lines:
         """Return the statements of a graph after the applied entries."""
-        return [row[0] for row in self._file.execute("SELECT line FROM held WHERE graph = ? ORDER BY line", (graph,))]
+        return [row[0] for row in self._file.execute("SELECT line FROM statements WHERE graph = ? ORDER BY line", (graph,))]
 
 
 def _collect_graphs(rows: Iterator[tuple[str, str, str]], touched: set[str]) -> Iterator[tuple[str, str, str]]:

@@ -16,7 +16,7 @@ from vocab.terms import ADMS, DCAT, DCT, FOAF, PROV, SCHEMA
 Item = Record[Graph] | DeletedRecord | InvalidRecord
 TOPIC = f"{FOAF}primaryTopic"
 LINEAGE, PRIMARY, CREDIT = f"{PROV}wasDerivedFrom", f"{PROV}hadPrimarySource", f"{SCHEMA}creditText"
-_OF_RECORD = frozenset((TOPIC, LINEAGE, PRIMARY, CREDIT))  # all else that is said of a record is how the other keeps it
+_OF_RECORD = frozenset((TOPIC, LINEAGE, PRIMARY, CREDIT))  # other statements about a record are the peer's bookkeeping
 _OF_REGISTRY = frozenset((f"{DCT}title", f"{DCT}publisher", f"{DCT}license"))
 _STATUS, _TIMES = f"{ADMS}status", (f"{PROV}invalidatedAtTime", f"{DCT}modified")
 
@@ -47,7 +47,7 @@ def parse_name(graph: str, base: str) -> RecordName | None:
 
 def parse_statements(lines: Iterable[str]) -> list[Quad]:
     """Parse statements ``<s> <p> <o>``. Raise ParseError if one is invalid."""
-    return list(parse_quads("".join(f"{line} .\n" for line in lines).encode(), RdfFormat.N_TRIPLES, "no statement that can be read"))
+    return list(parse_quads("".join(f"{line} .\n" for line in lines).encode(), RdfFormat.N_TRIPLES, "the statement cannot be parsed"))
 
 
 def origin_chain(graph: str, quads: Iterable[Quad]) -> tuple[str, ...]:
@@ -70,7 +70,7 @@ def parse_record(about: RecordName, graph: str, quads: list[Quad], registry: Ite
         return DeletedRecord(about.local_key, modified)
     topic = next((quad.object for quad in quads if _has_property(quad, graph, TOPIC) and isinstance(quad.object, NamedNode)), None)
     if topic is None:
-        return InvalidRecord(about.local_key, f"{graph} does not tell what it is about")
+        return InvalidRecord(about.local_key, f"{graph} has no primary topic")
     payload = Graph(topic, _group_by_subject(_record_statements(graph, quads, registry)))
     return Record(about.local_key, payload, payload.canonical_text(), modified)
 

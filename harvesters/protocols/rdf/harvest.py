@@ -33,12 +33,12 @@ from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
     **reader.OPTIONS,
-    "follow": Option(bool, True, "Read the catalogues that a catalogue holds, and the members that it only names."),
-    "elsewhere": Option(bool, False, "Follow to other hosts too."),
+    "follow": Option(bool, True, "Read nested catalogues, and members that a document only names."),
+    "elsewhere": Option(bool, False, "Follow links to other hosts too."),
 }
 check = reader.check
 
-_MAX_CATALOGUES = 10_000  # catalogues: more are in no catalogue of catalogues that is known
+_MAX_CATALOGUES = 10_000  # more than any known catalogue of catalogues has
 log = structlog.get_logger()
 
 
@@ -113,7 +113,7 @@ def _read_documents(rdf_reader: RdfReader, state: RdfCursor, *, first: bool) -> 
             yield Page((lost,), write_cursor(state) if state.todo else None, again=state.again, doubt=state.doubt)
             continue
         if not is_only:
-            rdf_reader.fetch.seen.pop(address, None)  # what leads on to other documents may be unchanged while they are not
+            rdf_reader.fetch.seen.pop(address, None)  # a document may be unchanged while those it links to are not
         first = False
 
 
@@ -129,8 +129,8 @@ def _check_content(rdf_reader: RdfReader, reply: Reply, store: Store, result: Di
     """Raise ParseError, with the classes found, if a document has no record, catalogue or page of one."""
     if any((result.records, result.keyless, result.elsewhere, result.catalogues)) or record_discovery.is_catalogue(store):
         return
-    classes = ", ".join(record_discovery.frequent_classes(store)) or "nothing with a class"
-    raise ParseError(f"{rdf_reader.source.name}: {reply.url} holds no record that we know as one but {classes}; set the option 'types'")
+    classes = ", ".join(record_discovery.frequent_classes(store)) or "no classes"
+    raise ParseError(f"{rdf_reader.source.name}: {reply.url} has no record of a known class but {classes}; set the option 'types'")
 
 
 def _queue_catalogues(rdf_reader: RdfReader, state: RdfCursor, result: DiscoveredRecords, reply: Reply) -> RdfCursor:
@@ -141,9 +141,7 @@ def _queue_catalogues(rdf_reader: RdfReader, state: RdfCursor, result: Discovere
         mark = _digest(address)
         if mark not in state.seen and mark != _digest(reply.url):
             if len(state.seen) >= _MAX_CATALOGUES:
-                raise ParseError(
-                    f"{rdf_reader.source.name}: {reply.url} leads to more than {_MAX_CATALOGUES} catalogues; its catalogues do not end"
-                )
+                raise ParseError(f"{rdf_reader.source.name}: {reply.url} links to more than {_MAX_CATALOGUES} catalogues; they do not end")
             state = replace(state, todo=(*state.todo, address), seen=(*state.seen, mark))
     return state
 
@@ -242,7 +240,7 @@ def _fetch_member(rdf_reader: RdfReader, address: str) -> tuple[Item, SourcePosi
         position = reply.at
         with rdf_reader.open_store(reply) as store:
             if not record_discovery.is_described(store, NamedNode(address)):
-                return InvalidRecord(address, f"{reply.url} says nothing of it"), position
+                return InvalidRecord(address, f"{reply.url} has no statements about it"), position
             return rdf_reader.parse_record(store, address, NamedNode(address)), position
     except RECORD_ERRORS as error:
         if not isinstance(error, ForbiddenError | ParseError):

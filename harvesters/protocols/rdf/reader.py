@@ -25,11 +25,13 @@ from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
     "types": Option(
-        (str, list), None, "Classes whose instances are records, e.g. `dcat:Dataset`; without it what is listed, and the usual ones."
+        (str, list),
+        None,
+        "Classes whose instances are records, e.g. `dcat:Dataset`; without it the members of catalogues and instances of usual classes.",
     ),
-    "syntax": Option(str, None, "The syntax of documents that tell a wrong one: " + ", ".join(f"`{name}`" for name in SYNTAXES) + "."),
-    "contexts": Option((str, list), None, "Addresses of JSON-LD contexts that may be asked for, beside those that we have at hand."),
-    "steps": Option(int, 2, "How many named nodes away from a record what is said belongs to it."),
+    "syntax": Option(str, None, "The syntax of documents with a wrong Content-Type: " + ", ".join(f"`{name}`" for name in SYNTAXES) + "."),
+    "contexts": Option((str, list), None, "Addresses of JSON-LD contexts that may be fetched, in addition to the bundled ones."),
+    "steps": Option(int, 2, "How many named nodes away from a record statements still belong to it."),
 }
 
 Item = Record[Graph] | DeletedRecord | InvalidRecord
@@ -66,7 +68,7 @@ class RdfReader:
         if address not in self.contexts:
             document = load_json(self.fetch.get(address, accept="application/ld+json, application/json;q=0.9"))
             if not isinstance(document, dict) or "@context" not in document:
-                raise ParseError(f"{self.source.name}: {address} holds no context of JSON-LD")
+                raise ParseError(f"{self.source.name}: {address} is not a JSON-LD context")
             self.contexts[address] = document["@context"]
         return self.contexts[address]
 
@@ -114,4 +116,4 @@ def unassigned_errors(result: DiscoveredRecords, broken: NodeErrors) -> list[Inv
 def unidentified(node: Node) -> InvalidRecord:
     """Return a record without IRI and identifier as unreadable."""
     label = node.value if isinstance(node, NamedNode) else "a node without an IRI"
-    return InvalidRecord(None, f"{label}: it has neither an identifier nor a page of its own, so nothing tells it from others")
+    return InvalidRecord(None, f"{label}: it has neither an identifier nor its own page, so it has no key")

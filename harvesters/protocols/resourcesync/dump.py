@@ -20,7 +20,7 @@ from harvesters.protocols.resourcesync.resource_list import ResourceEntry, parse
 from harvesters.source import Source
 
 _MANIFEST_NAME = "manifest.xml"
-_MAX_MANIFEST_BYTES = 256 << 20  # bytes of a manifest: one of a million resources has about that
+_MAX_MANIFEST_BYTES = 256 << 20  # bytes: about a manifest of a million resources
 
 
 def read_package(source: Source, fetch: Fetch, address: str) -> Iterator[tuple[ResourceEntry, Reply]]:
@@ -29,16 +29,16 @@ def read_package(source: Source, fetch: Fetch, address: str) -> Iterator[tuple[R
     Raises ParseError if it is not a package. The reply is empty for a resource that is missing or
     too large.
     """
-    subject = f"{source.name}: {address} is no ZIP file that can be read"
+    subject = f"{source.name}: {address} is not a readable ZIP file"
     with fetch.download(address, accept="application/zip, application/octet-stream;q=0.9") as reply, ExitStack() as stack:
         with parser_errors(subject):
             package = stack.enter_context(zipfile.ZipFile(reply.path or io.BytesIO(reply.content)))
             content = _read_member(package, _MANIFEST_NAME, _MAX_MANIFEST_BYTES)
         if content is None:
-            raise ParseError(f"{source.name}: {address} is a ZIP file without a {_MANIFEST_NAME}, so nothing tells what it holds")
+            raise ParseError(f"{source.name}: {address} is a ZIP file without a {_MANIFEST_NAME}")
         for entry, path, media in parse_manifest(source, replace(reply, content=content, path=None)):
             member: bytes | None = None
-            with suppress(ParseError), parser_errors(subject):  # one resource that cannot be unpacked stops no other
+            with suppress(ParseError), parser_errors(subject):  # a resource that cannot be decompressed does not stop the others
                 member = _read_member(package, path, fetch.retry_policy.max_bytes) if path else None
             yield entry, Reply(entry.address, 200, httpx.Headers({"content-type": media}), member or b"", reply.at)
 

@@ -24,10 +24,10 @@ from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
     **payload.OPTIONS,
-    "only": Option(str, None, "A regular expression that the addresses of resources must hold."),
+    "only": Option(str, None, "A regular expression that the addresses of resources must contain."),
 }
 
-_OVERLAP = timedelta(days=1)  # a lastmod may be a day
+_OVERLAP = timedelta(days=1)  # a lastmod may be a date without a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
             if (name != state.list or entry.address > state.last) and only.search(entry.address):
                 items, position, state = _read_resource(source, fetch, entry, packaged, replace(state, list=name, last=entry.address))
                 yield Page(items, write_cursor(state), None, position, again=state.again, doubt=state.doubt)
-    if not passed:  # the list in which it stood is no longer there
+    if not passed:  # the cursor's list no longer exists
         yield from collect(source, fetch, since, write_cursor(ResourceSyncCursor(again=True, doubt=state.doubt)))
         return
     yield Page((), None, again=state.again, doubt=state.doubt)
@@ -89,7 +89,7 @@ def _select_entries(
         count += 1
         yield package, ((entry, packaged) for entry, packaged in read_package(source, fetch, package) if _may_have_changed(entry, moment))
     if not count:
-        raise ParseError(f"{source.name}: {source.url} leads to no resource list, and to no resource dump")
+        raise ParseError(f"{source.name}: {source.url} leads to neither a resource list nor a resource dump")
 
 
 def _may_have_changed(entry: ResourceEntry, moment: datetime | None) -> bool:
@@ -127,7 +127,7 @@ def _read_resource(
         reply = packaged or fetch.get(key, accept=FORMATS[kind].accept)
         position = reply.at
         if packaged and not packaged.content:
-            raise ParseError(f"{key}: its package does not hold it, or more of it than may come")
+            raise ParseError(f"{key}: it is missing in its package, or too large")
         items = parse_file(source, fetch, key, reply, entry.stamp or None)
         is_single = kind == "rdf" and len(items) == 1
         return tuple(replace(item, key=key) for item in items) if is_single else items, position, replace(state, faults=0)

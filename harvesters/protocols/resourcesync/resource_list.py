@@ -23,7 +23,7 @@ from vocab.iris import is_web
 
 ACCEPT = "application/xml, text/xml;q=0.9"
 _RS = "{http://www.openarchives.org/rs/terms/}"
-_MAX_DEPTH = 4  # description, capability list, index, list
+_MAX_DEPTH = 4  # source description, capability list, index, list
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +59,8 @@ def fetch_document(source: Source, fetch: Fetch, address: str) -> ResourceDocume
     metadata = _metadata(root)
     kind, capability = etree.QName(root).localname, metadata.get("capability", "")
     if kind not in {"urlset", "sitemapindex"} or not capability:
-        cure = "give the address of its source description, such as /.well-known/resourcesync"
-        raise ParseError(f"{source.name}: {reply.url} is no document of ResourceSync, <{kind}> without a capability; {cure}")
+        cure = "set url to its source description, such as /.well-known/resourcesync"
+        raise ParseError(f"{source.name}: {reply.url} is not a ResourceSync document: <{kind}> without a capability; {cure}")
     entries = tuple(entry for node in root.iterfind("{*}*") if (entry := _parse_entry(node, reply.url, capability)))
     return ResourceDocument(reply.url, capability, kind == "sitemapindex", parse_timestamp(metadata.get("from", "")), entries)
 
@@ -70,7 +70,7 @@ def parse_manifest(source: Source, reply: Reply) -> list[tuple[ResourceEntry, st
     root = parse_xml(reply)
     capability = _metadata(root).get("capability", "")
     if capability not in {"resourcedump-manifest", "changedump-manifest"}:
-        raise ParseError(f"{source.name}: the manifest of {reply.url} has the capability {capability!r}, not that of a dump's")
+        raise ParseError(f"{source.name}: the manifest of {reply.url} has the capability {capability!r}, not that of a dump manifest")
     resources = []
     for node in root.iterfind("{*}url"):
         if entry := _parse_entry(node, reply.url, capability):

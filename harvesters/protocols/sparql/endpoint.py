@@ -22,22 +22,22 @@ from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
     "types": Option((str, list), None, "The classes whose instances are the records, e.g. `eurio:Project`."),
-    "pattern": Option(str, None, "A graph pattern that binds `?subject` to the records, where classes do not tell them."),
-    "graph": Option(str, None, "The named graph that is asked; without it the endpoint's default graph."),
+    "pattern": Option(str, None, "A graph pattern that binds `?subject` to the records, if classes do not select them."),
+    "graph": Option(str, None, "The named graph to query; without it the endpoint's default graph."),
     "modified": Option(
-        str, "dct:modified|schema:dateModified", "The property path to the time when a record changed; empty where none is told."
+        str, "dct:modified|schema:dateModified", "The property path to the time when a record changed; empty if there is none."
     ),
-    "namespaces": Option(dict, None, "Prefixes of the pattern and of paths, `prefix = address`, beside those that are known."),
-    "method": Option(str, "get", "How the endpoint is asked: `get`, or `post` where it takes queries as forms only."),
-    "page": Option(int, 1000, "How many subjects are listed at once."),
-    "size": Option(int, 20, "How many records are asked for at once, as long as the address does not grow too long."),
-    "steps": Option(int, 1, "How many steps away from a record what is said belongs to it."),
+    "namespaces": Option(dict, None, "Prefixes of the pattern and of paths, `prefix = address`, in addition to the known ones."),
+    "method": Option(str, "get", "The HTTP method: `get`, or `post` for endpoints that accept queries as forms only."),
+    "page": Option(int, 1000, "The number of subjects listed per query."),
+    "size": Option(int, 20, "The number of records described per query, fewer if the address would be too long."),
+    "steps": Option(int, 1, "How many steps away from a record statements still belong to it."),
 }
 
 _TABLE = "application/sparql-results+json, application/json;q=0.9"
 _GRAPH = "application/n-triples, text/turtle;q=0.9, application/rdf+xml;q=0.7"
-_MAX_SUBJECT_CHARS = 4000  # characters of the subjects in a query: with all else, below the 8,000 that servers take as an address
-_OTHER_NAMESPACES = {"schema:": "https://schema.org/"}  # the other spelling of a namespace
+_MAX_SUBJECT_CHARS = 4000  # characters of the subjects in a query; keeps addresses below the usual limit of 8,000
+_OTHER_NAMESPACES = {"schema:": "https://schema.org/"}  # alternative spellings of a namespace
 
 
 @cache
@@ -72,7 +72,7 @@ class Endpoint:
         except (KeyError, ValueError) as error:
             raise ParseError(f"{self.source.name}: {self.source.url} lists subjects without their IRI or number: {error}") from error
         if any(later <= earlier for (earlier, _), (later, _) in pairwise([(after, 0), *listed])):
-            raise ParseError(f"{self.source.name}: {self.source.url} lists its subjects in another order than that of their IRIs")
+            raise ParseError(f"{self.source.name}: {self.source.url} does not list its subjects sorted by IRI")
         return listed
 
     def describe(self, subjects: Sequence[str]) -> Reply:
@@ -101,7 +101,7 @@ class Endpoint:
         rows = self._table(name, terms)
         text = rows[0].get("count", "") if len(rows) == 1 else ""
         if not (text.isascii() and text.isdigit()):
-            raise ParseError(f"{self.source.name}: {self.source.url} answered with no number where one was asked for")
+            raise ParseError(f"{self.source.name}: {self.source.url} returned no number for a COUNT query")
         return int(text)
 
     def _table(self, name: str, terms: Mapping[str, str]) -> list[Mapping[str, str]]:
@@ -111,8 +111,8 @@ class Endpoint:
         match document:
             case {"results": {"bindings": list(rows)}} if all(isinstance(row, dict) for row in rows):
                 return [{name: term["value"] for name, term in row.items() if _is_named(term)} for row in rows]
-        kind = "yes or no" if isinstance(document, dict) and "boolean" in document else "no table of SPARQL results"
-        raise ParseError(f"{self.source.name}: {self.source.url} answered with {kind} where a table was asked for")
+        kind = "yes or no" if isinstance(document, dict) and "boolean" in document else "something other than SPARQL results"
+        raise ParseError(f"{self.source.name}: {self.source.url} answered with {kind} for a SELECT query")
 
     def _request(self, name: str, terms: Mapping[str, str], accept: str) -> Reply:
         graph = get_option(self.source, OPTIONS, "graph")
@@ -120,9 +120,9 @@ class Endpoint:
         post = get_option(self.source, OPTIONS, "method") == "post"
         send = self.fetch.post if post else self.fetch.get
         reply = send(self.source.url, parameters, accept=accept)
-        if state := reply.headers.get("x-sql-state"):  # Virtuoso ran out of its time, and gives what it has found
+        if state := reply.headers.get("x-sql-state"):  # Virtuoso reached its time limit and returns a partial result
             raise ParseError(
-                f"{self.source.name}: {self.source.url} answered with a part only ({state}); ask for less at once (`page`, `size`)"
+                f"{self.source.name}: {self.source.url} returned a partial result ({state}); reduce the options `page` and `size`"
             )
         return reply
 
@@ -163,7 +163,7 @@ def _classes(source: Source) -> Iterable[str]:
 def check(source: Source) -> None:
     """Raise SourceDefinitionError if nothing selects the records, or if the queries are invalid."""
     if bool(source.options.get("types")) == bool(source.options.get("pattern")):
-        raise SourceDefinitionError(f"{source.name}: give the option 'types' or the option 'pattern', one of them, which tells the records")
+        raise SourceDefinitionError(f"{source.name}: set either the option 'types' or the option 'pattern', which selects the records")
     pattern = source.options.get("pattern", "?subject")
     if "?subject" not in pattern or re.search(r"\bSERVICE\b", pattern, re.IGNORECASE):
         problem = "asks another endpoint (SERVICE); create a source for that one" if "?subject" in pattern else "does not bind ?subject"
@@ -188,7 +188,7 @@ def check(source: Source) -> None:
     except (SyntaxError, ValueError) as error:
         problem = " ".join(str(getattr(error, "msg", error)).split())
         raise SourceDefinitionError(
-            f"{source.name}: the options 'pattern', 'types' and 'modified' make a query that is no SPARQL: {problem}"
+            f"{source.name}: the options 'pattern', 'types' and 'modified' give an invalid SPARQL query: {problem}"
         ) from error
 
 

@@ -28,10 +28,10 @@ from harvesters.source import Source
 OPTIONS = sparql_endpoint.OPTIONS
 check = sparql_endpoint.check
 
-_MIN_TRUNCATED = 1000  # statements: no endpoint that is known cuts an answer below this, and Virtuoso's public ones at 10,000
+_MIN_TRUNCATED = 1000  # statements: no known endpoint truncates below this; Virtuoso's public ones do at 10,000
 
 Item = Record[Graph] | InvalidRecord
-Batch = Sequence[tuple[str, int]]  # subjects, and how many statements the endpoint says to have of each
+Batch = Sequence[tuple[str, int]]  # subjects with the endpoint's count of statements for each
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +83,8 @@ def _start(endpoint: Endpoint, since: datetime | None, state: SparqlCursor) -> S
     try:
         return replace(state, total=endpoint.count(_pattern(endpoint, state)))
     except RECORD_ERRORS as error:
-        endpoint.list_subjects(_pattern(endpoint, state), "", 1)  # where this fails too, the endpoint is not there
-        return state.mark_incomplete(f"the endpoint does not count its records, so what it leaves out would not be noticed: {error}")
+        endpoint.list_subjects(_pattern(endpoint, state), "", 1)  # if this fails too, the endpoint is down
+        return state.mark_incomplete(f"the endpoint does not count its records, so missing ones would not be noticed: {error}")
 
 
 def _all_dated(endpoint: Endpoint) -> bool:
@@ -107,7 +107,7 @@ def _read_batches(endpoint: Endpoint, state: SparqlCursor) -> Pages[Graph]:
             return
         for batch in make_batches(listed, get_option(endpoint.source, OPTIONS, "size")):
             items, position = _describe(endpoint, [(name, count) for name, count in batch if is_iri(name)])
-            items += [InvalidRecord(name, "the endpoint calls it by what is no IRI") for name, _ in batch if not is_iri(name)]
+            items += [InvalidRecord(name, "the endpoint's name for it is not an IRI") for name, _ in batch if not is_iri(name)]
             state = replace(state, after=batch[-1][0], came=state.came + len(batch))
             yield Page(tuple(items), write_cursor(state), state.total, position, again=state.again, doubt=state.doubt)
 
@@ -144,7 +144,7 @@ def _describe(endpoint: Endpoint, batch: Batch) -> tuple[list[Item], SourcePosit
         with parse_rdf(reply, builtin_context) as store:
             if not _is_truncated(endpoint, store, batch):
                 return [_build_record(endpoint, store, name) for name in names], reply.at
-            error: HarvestError = ParseError(f"{endpoint.source.url}: cuts its answers short: it gave {len(store):,} statements of more")
+            error: HarvestError = ParseError(f"{endpoint.source.url}: truncates its responses (here to {len(store):,} statements)")
     except RECORD_ERRORS as unread:
         error = unread
     if len(batch) > 1:

@@ -20,10 +20,10 @@ from harvesters.parsing import parser_errors
 
 DELIMITERS = (",", ";", "\t", "|", "^", ":")
 QUOTES = ('"', "'")
-SAMPLE = 64 * 1024  # characters in which a table shows its dialect
+SAMPLE = 64 * 1024  # characters from which the dialect is detected
 
 _CHUNK_BYTES = 1 << 20
-_MAX_SAMPLE_BYTES = 256 * 1024  # bytes around what is not ASCII, from which a charset is told
+_MAX_SAMPLE_BYTES = 256 * 1024  # bytes of non-ASCII lines from which a charset is guessed
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:\-]+)", re.IGNORECASE)
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
          (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip
@@ -56,7 +56,7 @@ def detect_charset(reply: Reply, named: str | None) -> str:
         faults.append(fault)
     looks = None if marked or named else _guess_charset(reply.path)
     if looks is None:
-        raise CharsetError(f"{reply.url}: its text is {' and '.join(faults)}; name its charset in the options of the source definition")
+        raise CharsetError(f"{reply.url}: its text is {' and '.join(faults)}; set the option 'charset' in the source definition")
     log.warning("charset guessed from the content", url=reply.url, charset=looks, cure="set the option charset")
     return looks
 
@@ -64,7 +64,7 @@ def detect_charset(reply: Reply, named: str | None) -> str:
 def _decoding_error(path: Path, name: str) -> str | None:
     """Return where a file is not in a charset; None if it is."""
     if not is_charset(name):
-        return f"in {name!r}, which is no charset"
+        return f"in {name!r}, which is not a charset"
     decoder = codecs.getincrementaldecoder(name)()
     passed = 0
     with path.open("rb") as file:
@@ -73,7 +73,7 @@ def _decoding_error(path: Path, name: str) -> str | None:
             try:
                 decoder.decode(part, final=not part)
             except UnicodeDecodeError as error:
-                place = passed + len(part) - len(error.object) + error.start  # it may begin in what the part before left over
+                place = passed + len(part) - len(error.object) + error.start  # the sequence may begin in the previous chunk
                 return f"not {name} at byte {place} ({error.object[error.start : error.start + 1].hex()})"
             except UnicodeError as error:
                 return f"not {name} behind byte {passed} ({error})"
@@ -93,7 +93,7 @@ def _guess_charset(path: Path) -> str | None:
                 size += len(line)
                 if size > _MAX_SAMPLE_BYTES:
                     break
-    with parser_errors(f"{path.name}: no charset is found by its look"):
+    with parser_errors(f"{path.name}: its charset cannot be guessed"):
         best = charset_normalizer.from_bytes(b"".join(lines)).best()
     return best.encoding if best is not None and best.coherence > 0 and best.encoding != "ascii" else None
 

@@ -25,12 +25,10 @@ from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
     **table_rows.OPTIONS,
-    "delimiter": Option(
-        str, None, "What parts cells; without it whichever of comma, semicolon, tab, bar, caret and colon the header needs."
-    ),
-    "quote": Option(str, None, "What stands around cells; without it the quotation mark, or the apostrophe where it is around all names."),
-    "escape": Option(str, None, "What stands before a quotation mark inside a cell, where it is not doubled, e.g. a backslash."),
-    "charset": Option(str, None, "The text's charset; without it UTF-8, else what the Content-Type says, else what the text looks like."),
+    "delimiter": Option(str, None, "The delimiter; without it whichever of comma, semicolon, tab, bar, caret and colon splits the header."),
+    "quote": Option(str, None, "The quotation mark; without it the double one, or the apostrophe if it encloses all column names."),
+    "escape": Option(str, None, "The character before a quotation mark inside a cell, if it is not doubled, e.g. a backslash."),
+    "charset": Option(str, None, "The text's charset; without it UTF-8, else that of the Content-Type, else a guess from the text."),
 }
 
 
@@ -42,7 +40,7 @@ class CsvReader(Protocol):
     def __next__(self) -> list[str]: ...
 
 
-_MAX_CELL = 16 * 1024 * 1024  # characters: Python's own limit of 131,072 would cut long descriptions
+_MAX_CELL = 16 * 1024 * 1024  # characters; Python's default of 131,072 is too small for long descriptions
 
 
 def check(source: Source) -> None:
@@ -50,7 +48,7 @@ def check(source: Source) -> None:
     for name in ("delimiter", "quote", "escape"):
         text = source.options.get(name)
         if text is not None and len(text) != 1:
-            raise SourceDefinitionError(f"{source.name}: option {name!r} is {text!r}; give one character")
+            raise SourceDefinitionError(f"{source.name}: option {name!r} is {text!r}; write one character")
     table_rows.check(source)
 
 
@@ -98,7 +96,7 @@ def _iterate_lines(where: str, lines: CsvReader, skip: int) -> Iterator[Line | I
             return
         except csv.Error as error:
             if "unexpected end" in str(error):
-                raise ParseError(f"{where} is no whole table: {error}, in what begins at line {number}") from error
+                raise ParseError(f"{where} is truncated: {error}, in the row that begins at line {number}") from error
             yield InvalidRecord(None, f"line {number}: {error}")
             continue
         yield Line(number, cells)

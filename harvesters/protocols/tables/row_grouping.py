@@ -22,7 +22,7 @@ def group_rows(items: Iterable[Item]) -> Iterator[Item]:
     A column whose cells differ among the rows of a key becomes a list of them, in order, without
     empty ones.
     """
-    with closing(sqlite3.connect("")) as store:  # "" is a file of its own, which goes with the connection
+    with closing(sqlite3.connect("")) as store:  # "" is a temporary file, deleted with the connection
         store.execute("PRAGMA cache_size = -16000")  # 16 MB
         store.execute("CREATE TABLE rows (key TEXT, raw BLOB, modified TEXT)")
         yield from _store_rows(store, items)

@@ -28,7 +28,7 @@ from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
     **table_rows.OPTIONS,
-    "sheet": Option((str, int), 1, "The sheet that is read, by its name or its number."),
+    "sheet": Option((str, int), 1, "The sheet to read, by its name or its number."),
 }
 
 _ACCEPT = (
@@ -40,9 +40,7 @@ _ACCEPT = (
 def check(source: Source) -> None:
     """Raise SourceDefinitionError for a sheet numbered 0, and for two kinds of key."""
     if get_option(source, OPTIONS, "sheet") in {0, ""}:
-        raise SourceDefinitionError(
-            f"{source.name}: option 'sheet' is {source.options['sheet']!r}; sheets are numbered from 1, or give a name"
-        )
+        raise SourceDefinitionError(f"{source.name}: option 'sheet' is {source.options['sheet']!r}; write a name or a number from 1")
     table_rows.check(source)
 
 
@@ -63,7 +61,7 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
 
 def _read_lines(source: Source, reply: Reply) -> Iterator[Line]:
     skip, wanted = get_option(source, OPTIONS, "skip"), get_option(source, OPTIONS, "sheet")
-    subject = f"{source.name}: {reply.url} is no spreadsheet that can be read"
+    subject = f"{source.name}: {reply.url} is not a readable spreadsheet"
     content = refuse_html(reply, "a spreadsheet")
     with parser_errors(subject):
         check_areas(content, f"{source.name}: {reply.url}")
@@ -74,7 +72,7 @@ def _read_lines(source: Source, reply: Reply) -> Iterator[Line]:
             raise ParseError(f"{source.name}: {reply.url} has no sheet {wanted!r}, only {', '.join(book.sheet_names)[:300]}") from error
         if sheet.height * sheet.width > MAX_CELLS:
             size = f"{sheet.height} rows and {sheet.width} columns"
-            raise ParseError(f"{source.name}: {reply.url} has a sheet of {size}, too many to be read")
+            raise ParseError(f"{source.name}: {reply.url} has a sheet of {size}, which is too large")
         rows = [[_cell_text(cell) for cell in row] for row in sheet.to_python(skip_empty_area=False)]
         for (top, left), (bottom, right) in sheet.merged_cell_ranges or ():
             for row in rows[top : bottom + 1]:

@@ -17,15 +17,15 @@ from harvesters.payloads.jmespath_compiler import compile_jmespath
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
-    "key": Option((str, list), None, "The column of the key, or the columns that make it; else the field `key`, else `id`."),
-    "digest": Option(list, None, "The columns of which a key is made where there is none: a digest of their cells."),
-    "modified": Option(str, None, "The column that tells when a record changed."),
-    "group": Option(bool, False, "Rows with one key are one record: a column that differs among them becomes a list of its values."),
-    "skip": Option(int, 0, "How many lines stand before the header line; it is looked for in the next hundred."),
+    "key": Option((str, list), None, "The column or columns of the key; else the field `key`, else `id`."),
+    "digest": Option(list, None, "The columns whose cells are hashed into a key, if there is no key column."),
+    "modified": Option(str, None, "The column with the time of change."),
+    "group": Option(bool, False, "Merge rows with the same key into one record; a column that differs among them becomes a list."),
+    "skip": Option(int, 0, "The number of lines to skip; the header is searched in the next hundred."),
 }
-MAX_HEADER_LINE = 100  # lines in which the header is looked for: titles, notes and empty lines stand before it in tables made by hand
+MAX_HEADER_LINE = 100  # lines searched for the header: hand-made tables have titles, notes and empty lines before it
 
-_SEPARATOR = "\x1f"  # between cells of a digest: the unit separator, which no cell holds
+_SEPARATOR = "\x1f"  # the unit separator, which no cell contains
 _EMPTY_KEY = "the key is empty"
 
 Item = Record[Row] | DeletedRecord | InvalidRecord
@@ -56,7 +56,7 @@ class TableLayout:
 def check(source: Source) -> None:
     """Raise SourceDefinitionError for two kinds of key."""
     if source.options.get("digest") and (source.options.get("key") or "key" in source.fields):
-        raise SourceDefinitionError(f"{source.name}: option 'digest' makes a key and 'key' names one; keep one")
+        raise SourceDefinitionError(f"{source.name}: options 'digest' and 'key' both define the key; keep one")
 
 
 def incomplete_reason(page: Page[Row]) -> str | None:
@@ -123,13 +123,13 @@ def _header_error(source: Source, url: str, lines: list[Line | InvalidRecord]) -
     first = next((line for line in lines if isinstance(line, Line) and not line.is_empty), None)
     if first is None:
         fault = next((line.reason for line in lines if isinstance(line, InvalidRecord)), "")
-        return ParseError(f"{source.name}: {url} holds no header line{': ' if fault else ''}{fault}")
+        return ParseError(f"{source.name}: {url} has no header line{': ' if fault else ''}{fault}")
     named = name_columns(first.cells)
     missing = next((name for name in _key_columns(source) if name not in named), None) or get_option(source, OPTIONS, "modified")
     missing_column = f"column {missing!r}" if missing else f"column that the field 'key' ({source.fields['key']}) names"
     return ParseError(
         f"{source.name}: {url} has no {missing_column}, only {', '.join(named)[:300]};"
-        " set the option 'key' to the key's column, or 'digest' to columns that tell records apart"
+        " set the option 'key' to the key's column, or 'digest' to columns that identify records"
     )
 
 

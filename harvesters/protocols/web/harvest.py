@@ -28,12 +28,12 @@ from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
     **{name: reader.OPTIONS[name] for name in ("types", "steps")},
-    "only": Option(str, None, "A regular expression that the addresses of pages must hold, e.g. `/projects/`."),
+    "only": Option(str, None, "A regular expression that the addresses of pages must contain, e.g. `/projects/`."),
 }
 
 _PAGE = "text/html, application/xhtml+xml;q=0.9"
-_MAX_DEPTH = 3  # sitemaps below each other: an index may hold sitemaps only, some hold indexes
-_OVERLAP = timedelta(days=1)  # a lastmod is often a day
+_MAX_DEPTH = 3  # nesting: an index should list sitemaps only, some list indexes
+_OVERLAP = timedelta(days=1)  # a lastmod is often a date without a time
 log = structlog.get_logger()
 
 
@@ -67,7 +67,7 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
     if is_html(reply.content):
         items = _parse_page(rdf_reader, reply)
         if not items:
-            raise ParseError(f"{source.name}: {reply.url} is a page that says nothing which we know as a record; set the option 'types'")
+            raise ParseError(f"{source.name}: {reply.url} is a page without a record of a known class; set the option 'types'")
         yield Page(items, None, at=reply.at)
         return
     passed = not state.map
@@ -77,7 +77,7 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
             for entry in [entry for entry in pages if sitemap != state.map or entry.address > state.last]:
                 items, position, state = _read_page(rdf_reader, entry, replace(state, map=sitemap, last=entry.address))
                 yield Page(items, write_cursor(state), None, position, again=state.again, doubt=state.doubt)
-    if not passed:  # the sitemap in which it stood is no longer there
+    if not passed:  # the cursor's sitemap no longer exists
         yield from collect(source, fetch, since, write_cursor(WebCursor(again=True, doubt=state.doubt)))
         return
     yield Page((), None, again=state.again, doubt=state.doubt)
@@ -113,7 +113,7 @@ def _read_page(rdf_reader: RdfReader, entry: SitemapEntry, state: WebCursor) -> 
         faults = count_unreadable(rdf_reader.source.name, state.faults, error)
         if not isinstance(error, ForbiddenError | ParseError):
             _check_reachable(rdf_reader, error)
-        why = f"the page {address} cannot be read, so what it held is not known"
+        why = f"the page {address} cannot be read, so its records are unknown"
         return (InvalidRecord(address, str(error)),), None, replace(state, faults=faults, doubt=state.doubt or why)
     items = _parse_page(rdf_reader, reply, entry)
     broken = any(isinstance(item, InvalidRecord) and item.key == address for item in items)

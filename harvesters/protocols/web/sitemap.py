@@ -21,8 +21,8 @@ from harvesters.protocols.datestamps import parse_timestamp
 from vocab.iris import is_web
 
 ACCEPT = "application/xml, text/xml;q=0.9, text/html;q=0.8, */*;q=0.5"
-_MAX_BYTES = 64 * 1024 * 1024  # bytes of a sitemap when unpacked; the protocol allows 50 MB
-_MAX_ENTRIES = 50_000  # entries: as the protocol says
+_MAX_BYTES = 64 * 1024 * 1024  # bytes of a decompressed sitemap; the protocol allows 50 MB
+_MAX_ENTRIES = 50_000  # entries, the protocol's limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def parse_sitemap(reply: Reply) -> Sitemap:
     root = parse_xml(reply)
     kind = etree.QName(root).localname
     if kind not in {"urlset", "sitemapindex"}:
-        raise ParseError(f"{reply.url}: is no sitemap but <{kind}>; give the address of the sitemap, of robots.txt or of a page")
+        raise ParseError(f"{reply.url}: not a sitemap but <{kind}>; set url to a sitemap, a robots.txt or a page")
     entries = [
         (_text(node, "loc"), _text(node, "lastmod")) for node in root.iterfind("{*}*") if etree.QName(node).localname in {"url", "sitemap"}
     ]
@@ -76,9 +76,9 @@ def _decompress(reply: Reply) -> Reply:
         for part in decode_content([reply.content], "gzip"):
             content += part
             if len(content) > _MAX_BYTES:
-                raise ParseError(f"{reply.url}: its sitemap has more than {_MAX_BYTES} bytes when unpacked")
+                raise ParseError(f"{reply.url}: its sitemap has more than {_MAX_BYTES} bytes when decompressed")
     except ValueError as error:
-        raise ParseError(f"{reply.url}: its gzip cannot be unpacked: {error}") from error
+        raise ParseError(f"{reply.url}: the gzip file cannot be decompressed: {error}") from error
     return replace(reply, content=bytes(content))
 
 
@@ -89,7 +89,7 @@ def _parse_lines(reply: Reply) -> Sitemap:
         return Sitemap((), _sort_entries(reply, ((address, "") for address in maps)))
     pages = _sort_entries(reply, ((line, "") for line in lines))
     if not pages:
-        raise ParseError(f"{reply.url}: is no sitemap: it holds neither XML nor web addresses, one a line")
+        raise ParseError(f"{reply.url}: not a sitemap: neither XML nor a list of web addresses")
     return Sitemap(pages, (), sum(map(bool, lines)) - len(pages))
 
 
