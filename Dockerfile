@@ -21,7 +21,10 @@ COPY shapes shapes
 COPY journal journal
 COPY harvesters harvesters
 COPY publisher publisher
+COPY docs docs
+COPY CHANGELOG.md ./
 COPY --from=scripts /bundle publisher/static/query
+RUN /tools/bin/sphinx-build --fail-on-warning --keep-going --quiet --builder html --doctree-dir /tmp/doctrees docs publisher/static/docs
 RUN /tools/bin/hatchling build --target wheel --directory dist \
     && /tools/bin/pip --python /stocktake/bin/python install --no-cache-dir --no-deps dist/*.whl
 

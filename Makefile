@@ -3,7 +3,7 @@
 # make test     all tests            make lint    the linters and the types
 # make nightly  20,000 mutated payloads through all protocols: six minutes on two cores
 # make bench    the benchmarks       make lock    requirements.lock from pyproject.toml
-# make docs     the documentation site, in build/docs
+# make docs     the documentation site, in publisher/static/docs; the server shows it at /docs/
 # make install  the virtual environment .venv, with all that is locked
 
 PYTHON ?= python3
@@ -17,7 +17,7 @@ INSTALLED := .venv/.installed
 # outlets also run on.
 TEST_PACKAGES := chromium default-jre-headless libapache-jena-java postgresql iproute2 virtuoso-opensource
 
-SITE := build/docs/index.html
+SITE := publisher/static/docs/index.html
 PAGES := CHANGELOG.md $(shell find docs -name "*.md" -o -path "docs/site/*" -type f -o -name conf.py)
 
 # What the query page's scripts are made of.
@@ -27,7 +27,7 @@ COMPILE = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-has
 
 .PHONY: run install check test nightly lint bench docs lock
 
-run: $(INSTALLED)
+run: $(INSTALLED) $(SITE)
 	$(BIN)/stocktake demo --host $(HOST) $(if $(PORT),--port $(PORT))
 
 install: $(INSTALLED)
@@ -53,7 +53,7 @@ docs: $(SITE)
 
 # Strict: a warning is an error, and so is a link that leads nowhere.
 $(SITE): $(PAGES) | $(INSTALLED)
-	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet --builder html --doctree-dir build/doctrees docs build/docs
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet --builder html --doctree-dir build/doctrees docs publisher/static/docs
 	@touch $@
 
 # requirements.lock is for working here; the image is built with requirements-build.lock and runs requirements-run.lock.
@@ -61,7 +61,7 @@ $(SITE): $(PAGES) | $(INSTALLED)
 lock: $(INSTALLED)
 	$(COMPILE) pyproject.toml --all-extras --upgrade --output-file requirements.lock
 	$(COMPILE) pyproject.toml --extra postgresql --extra dask --extra s3 --constraint requirements.lock --no-annotate --output-file requirements-run.lock
-	echo hatchling | $(COMPILE) - --constraint requirements.lock --no-annotate --output-file requirements-build.lock
+	printf '%s\n' hatchling sphinx furo myst-parser | $(COMPILE) - --constraint requirements.lock --no-annotate --output-file requirements-build.lock
 
 # Where npm is missing and cannot be had, the query page is a plain form.
 $(INSTALLED): requirements.lock pyproject.toml hatch_build.py .ci/install $(QUERY_PAGE) | $(BIN)/pip

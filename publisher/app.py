@@ -26,7 +26,7 @@ from publisher.http.security_headers import SecurityMiddleware
 from publisher.languages.request_locale import LocaleMiddleware
 from publisher.pages.branding import PLAIN, Branding
 from publisher.pages.error_handlers import ErrorHandlers
-from publisher.pages.templating import PACKAGE_FOLDER, Pages
+from publisher.pages.templating import DOCUMENTATION, PACKAGE_FOLDER, Pages
 from publisher.portal.first_start import FirstStart
 from publisher.portal.source_preview import PreviewRunner
 from publisher.releases.object_store import follow_releases
@@ -89,6 +89,8 @@ def create_app(service: QueryService, permit: Callable[[Request], bool] = no_pee
     for router in ROUTERS.values():
         app.include_router(router(service, pages))
     app.mount("/static", StaticFiles(directory=PACKAGE_FOLDER / "static"))
+    if DOCUMENTATION.is_dir():
+        app.mount("/docs", StaticFiles(directory=DOCUMENTATION, html=True))
     problems = ErrorHandlers(pages, lambda: service.awaited, start.steps, lambda: service.starting)
     app.add_exception_handler(PublisherError, problems.handle_publisher_error)
     app.add_exception_handler(JournalError, problems.handle_journal_error)

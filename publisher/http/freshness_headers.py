@@ -16,7 +16,7 @@ LAG_HEADER = "Stocktake-Lag"  # how many entries that the journal has are not sh
 HEADER_NAMES = ("Stocktake-Position", "Stocktake-Time", "Stocktake-Freshness", "Stocktake-Confirmed", APPLYING_HEADER, LAG_HEADER)
 RELEASE_HEADER = "Stocktake-Release"  # of an answer that was made from a release, and tells nothing of what is shown now
 _SOURCE_SEGMENT = {"id": 2, "page": 2, "data": 2, "record": 1, "source": 1}  # where in a path the source's name stands
-_EXCLUDED = ("static", "health")  # a file is as it is; health must answer when the store does not
+_EXCLUDED = ("static", "docs", "health")  # a file is as it is; health must answer when the store does not
 
 Headers = dict[str, str]
 

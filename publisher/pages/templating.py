@@ -21,6 +21,7 @@ from vocab.schemes import label
 
 _UNITED_NATIONS = "http://metadata.un.org/sdg/"  # its concepts have pages here too, with all that bears them
 PACKAGE_FOLDER = Path(__file__).parents[1]
+DOCUMENTATION = PACKAGE_FOLDER / "static" / "docs"  # built by `make docs`; without it there is no link to it
 
 
 class Labeled(Protocol):
@@ -48,7 +49,7 @@ class Pages:
         )
         self._templates.install_gettext_callables(gettext, ngettext, newstyle=True)  # type: ignore[attr-defined]  # of the extension
         self._templates.globals.update(plain_host=ascii_host, path=self.path, is_web=is_web, base=iris.base, newest_entry=newest_entry)
-        self._templates.globals.update(branding=branding, refresh=0)
+        self._templates.globals.update(branding=branding, refresh=0, has_documentation=DOCUMENTATION.is_dir())
         self._templates.globals.update(
             languages=LANGUAGES, locale=current_locale, format_number=format_number, format_datetime=format_datetime, label_of=self.label
         )

@@ -17,7 +17,7 @@ EXTRAS = PROJECT["optional-dependencies"]
 WANTED = {
     "requirements.lock": [*PROJECT["dependencies"], *EXTRAS["postgresql"], *EXTRAS["dev"], *BUILD],
     "requirements-run.lock": [*PROJECT["dependencies"], *EXTRAS["postgresql"], *EXTRAS["dask"], *EXTRAS["s3"]],
-    "requirements-build.lock": BUILD,
+    "requirements-build.lock": [*BUILD, *(name for name in EXTRAS["dev"] if name.startswith(("furo", "myst-parser", "sphinx")))],
 }
 _HASHES = r"(?: --hash=sha256:[0-9a-f]{64})+"
 _PIN = re.compile(rf"(?P<name>[a-z0-9._-]+)(?:\[[a-z,]+\])?==(?P<version>[^\s;]+)(?: ; .+?)?{_HASHES}")

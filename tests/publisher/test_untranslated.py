@@ -116,7 +116,7 @@ async def walk(client: httpx.AsyncClient, language: str) -> dict[str, Texts]:
         return met
     while waiting:
         href = waiting.pop(0)
-        if href in met or "lang=" in href or "format=" in href or counts.get(kind(href), 0) >= EACH:
+        if href in met or href.startswith("/docs/") or "lang=" in href or "format=" in href or counts.get(kind(href), 0) >= EACH:
             continue
         headers = {"Accept": "text/html", "Accept-Language": language}
         answer = await client.get(href, headers=headers, follow_redirects=True)

@@ -1,0 +1,135 @@
+"""Count packages, layers, arrows, files and lines: ``python -m benchmarks.structure [FOLDER ...]``, one column for each checkout."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+WINGS = ("harvesters", "publisher")
+CODE = (*WINGS, "vocab", "shapes", "journal", "stocktake.py")
+COLUMNS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """A source file: its dotted name, its lines, and its syntax tree."""
+
+    name: str
+    lines: tuple[str, ...]
+    tree: ast.Module
+
+
+def read_modules(root: Path) -> dict[str, Module]:
+    """Parse every source file below *root*, except migrations, by dotted name."""
+    files = [file for part in CODE for file in (sorted((root / part).rglob("*.py")) if part in CODE[:-1] else [root / part])]
+    modules = {}
+    for file in files:
+        if "migrations" not in file.parts:
+            parts = file.relative_to(root).with_suffix("").parts
+            name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+            text = file.read_text()
+            modules[name] = Module(name, tuple(text.splitlines()), ast.parse(text))
+    return modules
+
+
+def imported_modules(module: Module, known: Iterable[str]) -> set[str]:
+    """Return the names among *known* that *module* imports."""
+    names: set[str] = set()
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    return names & set(known)
+
+
+def package_arrows(modules: dict[str, Module], wing: str) -> dict[str, set[str]]:
+    """Return for each package of *wing* the packages of the same wing that it imports; a module at the top is a package of its own."""
+    arrows: dict[str, set[str]] = {}
+    for module in modules.values():
+        if module.name.startswith(f"{wing}."):
+            package = module.name.split(".")[1]
+            others = {name.split(".")[1] for name in imported_modules(module, modules) if name.startswith(f"{wing}.")}
+            arrows.setdefault(package, set()).update(others - {package})
+    return arrows
+
+
+def components(arrows: dict[str, set[str]]) -> list[set[str]]:
+    """Return the strongly connected components, packages that import each other in a circle, in order of dependency (Tarjan 1972)."""
+    index: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    result: list[set[str]] = []
+
+    def visit(node: str) -> None:
+        index[node] = low[node] = len(index)
+        stack.append(node)
+        for other in arrows.get(node, ()):
+            if other not in index:
+                visit(other)
+            if other in stack:
+                low[node] = min(low[node], low[other])
+        if low[node] == index[node]:
+            cut = stack.index(node)
+            result.append(set(stack[cut:]))
+            del stack[cut:]
+
+    for node in sorted(arrows):
+        if node not in index:
+            visit(node)
+    return result
+
+
+def layer_count(arrows: dict[str, set[str]]) -> int:
+    """Return the length of the longest chain of imports; packages in a circle count as one."""
+    depth: dict[str, int] = {}
+    for group in components(arrows):
+        below = {other for node in group for other in arrows.get(node, ())} - group
+        depth |= dict.fromkeys(group, 1 + max((depth[other] for other in below), default=0))
+    return max(depth.values(), default=0)
+
+
+def _functions(module: Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return (node for node in ast.walk(module.tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def measure(root: Path) -> dict[str, str]:
+    """Return the measures of the checkout at *root*, as text by name."""
+    modules = read_modules(root)
+    table: dict[str, str] = {}
+    for wing in WINGS:
+        arrows = package_arrows(modules, wing)
+        packages = {name for name in arrows if any(other.startswith(f"{wing}.{name}.") for other in modules)}
+        inner = {name: others & packages for name, others in arrows.items() if name in packages}
+        circles = [group for group in components(inner) if len(group) > 1]
+        table[f"{wing}: packages"] = str(len(packages))
+        table[f"{wing}: layers"] = str(layer_count(inner))
+        table[f"{wing}: arrows between packages"] = str(sum(map(len, inner.values())))
+        table[f"{wing}: packages that import each other in a circle"] = str(sum(map(len, circles)))
+    lines = [line for module in modules.values() for line in module.lines]
+    imports = [line for line in lines if line.lstrip().startswith(("import ", "from "))]
+    functions = [(node.end_lineno or 0) - node.lineno + 1 for module in modules.values() for node in _functions(module)]
+    table["source files"] = str(len(modules))
+    table["source lines"] = str(len(lines))
+    table["import lines"] = f"{len(imports) / len(lines):.1%}"
+    table[f"lines over {COLUMNS} columns"] = f"{sum(len(line) > COLUMNS for line in lines) / len(lines):.1%}"
+    table["longest function, lines"] = str(max(functions))
+    return table
+
+
+def main(folders: Annotated[list[Path] | None, typer.Argument(help="Checkouts to compare; this one where none is named.")] = None) -> None:
+    """Print the measures of each checkout in *folders* beside each other."""
+    roots = folders or [Path(__file__).parents[1]]
+    tables = [measure(root) for root in roots]
+    width = max(map(len, tables[0]))
+    for name in tables[0]:
+        print(f"{name:<{width}}", *(f"{table[name]:>10}" for table in tables))
+
+
+if __name__ == "__main__":
+    typer.run(main)

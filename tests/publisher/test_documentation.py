@@ -1,0 +1,25 @@
+"""The documentation site, where it was built: served under the policy of all pages, and linked from each of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from publisher.pages.templating import DOCUMENTATION
+
+built = pytest.mark.skipif(not (DOCUMENTATION / "index.html").exists(), reason="the documentation was not built; run make docs")
+
+
+@built
+async def test_documentation_is_served_with_its_styles_under_our_policy(client):
+    front, style = await client.get("/docs/"), await client.get("/docs/_static/styles/furo.css")
+
+    assert (front.status_code, style.status_code) == (200, 200)
+    assert "Stocktake" in front.text
+    assert "script-src" in front.headers["content-security-policy"] or "default-src" in front.headers["content-security-policy"]
+    assert "<script>" not in front.text
+
+
+async def test_every_page_links_to_the_documentation_where_it_was_built(client):
+    page = (await client.get("/", headers={"Accept": "text/html"})).text
+
+    assert ('href="/docs/"' in page) == DOCUMENTATION.is_dir()
