@@ -29,7 +29,7 @@ def read_modules(root: Path) -> dict[str, Module]:
     files = [file for part in CODE for file in (sorted((root / part).rglob("*.py")) if part in CODE[:-1] else [root / part])]
     modules = {}
     for file in files:
-        if "migrations" not in file.parts:
+        if not {"migrations", "static"} & {*file.parts}:
             parts = file.relative_to(root).with_suffix("").parts
             name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
             text = file.read_text()
