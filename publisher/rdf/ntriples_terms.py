@@ -35,7 +35,7 @@ def split_literal(term: bytes) -> tuple[bytes, bytes]:
 
     The escapes of canonical N-Triples are all JSON's too (https://www.rfc-editor.org/rfc/rfc8259#section-7).
 
-    >>> quoted(b'"a \\\\n b"@en')
+    >>> split_literal(b'"a \\\\n b"@en')
     (b'"a \\\\n b"', b'@en')
     """
     end = term.rindex(b'"') + 1
@@ -53,7 +53,7 @@ def _plain(match: re.Match[bytes]) -> bytes:
 def parse_term(term: bytes) -> Value:
     """Read a term.
 
-    >>> value(b'<https://x.org/>'), value(b'"caf\\\\u0065"@fr').text
+    >>> parse_term(b'<https://x.org/>'), parse_term(b'"caf\\\\u0065"@fr').text
     (Value(text='https://x.org/', iri=True, language=None, datatype=None), 'cafe')
     """
     if term.startswith(b"<"):

@@ -67,7 +67,7 @@ def _undotted(name: str) -> str:
 def string_value(string: str) -> str:
     """Give what a string token says.
 
-    >>> value(r'"a\\tb\\u0041"')
+    >>> string_value(r'"a\\tb\\u0041"')
     'a\\tbA'
     """
     quotes = 3 if string[:3] in ("'''", '"""') and len(string) >= 6 else 1

@@ -12,7 +12,7 @@ _INSTEAD = "\ufffd".encode()
 def replace_invalid_characters(text: bytes) -> bytes:
     """Replace what XML cannot hold in *text*, UTF-8.
 
-    >>> xml(b"bell\\x07").decode()
+    >>> replace_invalid_characters(b"bell\\x07").decode()
     'bell\ufffd'
     """
     if b"\xef\xbf" not in text and len(text.translate(None, _CONTROLS)) == len(text):  # thirty times faster than the expression

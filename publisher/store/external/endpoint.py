@@ -55,7 +55,7 @@ def given(query: str, update: str = "", graphs: str = "") -> StoreURLs | None:
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> StoreURLs:
-    """Read what ``Address.environment`` wrote; raises ValueError where there is none."""
+    """Read what ``StoreURLs.environment`` wrote; raises ValueError where there is none."""
     found = given(*(environment.get(name, "") for name in (QUERY, UPDATE, GRAPHS)))
     if found is None:
         raise ValueError(f"{QUERY} is not set")
@@ -65,8 +65,8 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> StoreURLs:
 def endpoint_of(url: str) -> Endpoint:
     """Take user and password out of an address.
 
-    >>> door("http://dba:x%40y@host:8890/sparql-auth")
-    Door(url='http://host:8890/sparql-auth', user='dba', password='x@y')
+    >>> endpoint_of("http://dba:x%40y@host:8890/sparql-auth")
+    Endpoint(url='http://host:8890/sparql-auth', user='dba', password='x@y')
     """
     parts = urlsplit(url)
     plain = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))

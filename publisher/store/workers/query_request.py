@@ -43,7 +43,7 @@ class QueryRequest:
     def volatile(self) -> bool:
         """Tell whether the answer may differ each time, whatever the store holds; in doubt, yes.
 
-        >>> Question("SELECT (NOW () AS ?now) {}").volatile, Question("SELECT ?now {}").volatile
+        >>> QueryRequest("SELECT (NOW () AS ?now) {}").volatile, QueryRequest("SELECT ?now {}").volatile
         (True, False)
         """
         return _VOLATILE.search(self.text) is not None

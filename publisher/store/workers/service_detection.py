@@ -127,9 +127,9 @@ def _harmless(place: int, tokens: list[Token]) -> bool:
 def uses_service(query: str) -> bool:
     """Tell whether *query* may hold a SERVICE clause; in doubt, yes.
 
-    >>> asks_elsewhere("SELECT * { SERVICE <http://example.org/> { ?s ?p ?o } }")
+    >>> uses_service("SELECT * { SERVICE <http://example.org/> { ?s ?p ?o } }")
     True
-    >>> asks_elsewhere("SELECT * { ?service a <http://example.org/SERVICE> } # SERVICE <x> {")
+    >>> uses_service("SELECT * { ?service a <http://example.org/SERVICE> } # SERVICE <x> {")
     False
     """
     places = _candidates(query)

@@ -32,7 +32,7 @@ class Truncation:
     def field(self) -> str:
         """Write it as the header or trailer field's value, a dictionary by https://www.rfc-editor.org/rfc/rfc9651.
 
-        >>> Cut(Bound.ROWS, 5000).field
+        >>> Truncation(LimitKind.ROWS, 5000).field
         'rows=5000'
         """
         return f"{self.bound.value}={self.value:.10g}"
@@ -51,7 +51,7 @@ class Truncation:
 def ending(suffix: str, cut: Truncation) -> bytes | None:
     """Give the bytes that close and mark a document of the format *suffix* after a whole row; None where it has no place for a mark.
 
-    >>> ending("json", Cut(Bound.ROWS, 2))
+    >>> ending("json", Truncation(LimitKind.ROWS, 2))
     b']},"truncated":{"rows": 2}}'
     """
     mark = f"stocktake-truncated {cut.field}"
