@@ -45,9 +45,9 @@ from harvesters.demo.folder import DemoFolder, FolderInUseError, is_demo, is_fre
 from harvesters.demo.registries import SIZE, Demo
 from harvesters.demo.source_definitions import write_sources
 from harvesters.errors import HarvestError
-from harvesters.mirror import follow, sync
+from harvesters.mirror import LARGEST, follow, sync
 from harvesters.network.retry import install_retry_logging
-from harvesters.pipeline.worker_pool import BESIDE
+from harvesters.pipeline.worker_pool import DEFAULT_WORKERS
 from journal import mirror_origin
 from journal import store as shared
 from journal.errors import JournalError
@@ -63,16 +63,16 @@ from vocab.iris import BASE, is_web
 
 PORT, REGISTRIES_PORT = 8000, 8790  # of the demo; if a port is in use, another is chosen
 _LONGEST_NAME = 80  # characters of the name of an installation; every page title contains it
-_BREATH = 2.0  # seconds before a process that exited is restarted
-_STEADY = 30.0  # seconds after which a restarted process counts as running
-_PATIENCE = 10.0  # seconds for a process to exit by itself
+_RESTART_DELAY = 2.0  # seconds before a process that exited is restarted
+_STABLE_AFTER = 30.0  # seconds after which a restarted process counts as running
+_STOP_TIMEOUT = 10.0  # seconds for a process to exit by itself
 
-_HOST = re.compile(r"[A-Za-z0-9._-]+\Z|[0-9A-Fa-f:.]+\Z")  # a name, IPv4 or IPv6 address
+_HOST_NAME = re.compile(r"[A-Za-z0-9._-]+\Z|[0-9A-Fa-f:.]+\Z")  # a name, IPv4 or IPv6 address
 
-_ANY = ("0.0.0.0", "::")  # all addresses of the machine
-_SITE = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?/?\Z")  # a whole host
+_ALL_ADDRESSES = ("0.0.0.0", "::")  # all addresses of the machine
+_SITE_URL = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?/?\Z")  # a whole host
 
-_SCHEDULER = re.compile(r"(?:tcp|tls)://[^\s/]+:\d{1,5}\Z")
+_SCHEDULER_URL = re.compile(r"(?:tcp|tls)://[^\s/]+:\d{1,5}\Z")
 
 _err = Console(stderr=True)
 log = structlog.get_logger()
@@ -117,11 +117,11 @@ class Settings:
     releases: str = ""
     hub: str = ""
     store: str = ""
-    processes: int = BESIDE
+    processes: int = DEFAULT_WORKERS
     dask: str = ""
     public_url: str = ""  # without a slash at its end
     elsewhere: StoreURLs | None = None  # the external store, if one is set
-    based: bool = False  # whether the base was set
+    is_base_set: bool = False  # whether the base was set
     name: str = NAME
     logo: Path | None = None
     demo: bool = False  # whether the data directory holds demo data
@@ -170,7 +170,7 @@ def _print_version(asked: bool) -> None:
 
 
 @app.callback()
-def settle(
+def configure(
     context: typer.Context,
     data: Annotated[Path, _option("STOCKTAKE_DATA")] = Path("data"),
     sources: Annotated[Path, _option("STOCKTAKE_SOURCES")] = Path("sources"),
@@ -181,7 +181,7 @@ def settle(
     name: Annotated[str, _option("STOCKTAKE_NAME")] = "",
     logo: Annotated[str, _option("STOCKTAKE_LOGO")] = "",
     shapes_engine: Annotated[str, _option("STOCKTAKE_SHAPES_ENGINE")] = "rust",
-    processes: Annotated[int, _option("STOCKTAKE_WORKER_PROCESSES", min=0, max=512)] = BESIDE,
+    processes: Annotated[int, _option("STOCKTAKE_WORKER_PROCESSES", min=0, max=512)] = DEFAULT_WORKERS,
     dask: Annotated[str, _option("STOCKTAKE_DASK")] = "",
     limits: Annotated[str, _option("STOCKTAKE_QUERY_LIMITS")] = "",
     sparql_url: Annotated[str, _option("STOCKTAKE_SPARQL_URL")] = "",
@@ -200,7 +200,7 @@ def settle(
     """Check the settings before any command runs."""
     configure_logging()
     if parent:
-        end_with_parent(parent, _PATIENCE)
+        end_with_parent(parent, _STOP_TIMEOUT)
     for variable in sorted(os.environ):
         if variable.startswith("STOCKTAKE_") and variable not in Settings.VARIABLES:
             raise typer.BadParameter(f"unknown setting {variable}; known settings: {', '.join(Settings.VARIABLES)}")
@@ -209,7 +209,7 @@ def settle(
     context.obj = Settings(
         data=_folder(data),
         sources=sources,
-        base=_base(base, data, given=_based(context)),
+        base=_base(base, data, given=_is_base_set(context)),
         ledger=_ledger(ledger, data),
         allow_hosts=_hosts(allow_hosts),
         contact=_contact(contact),
@@ -222,8 +222,8 @@ def settle(
         releases=_releases(releases),
         hub=_hub(hub),
         store=_store(store, data),
-        elsewhere=_elsewhere(sparql_url, sparql_update_url, graph_store_url),
-        based=_based(context),
+        elsewhere=_external_store(sparql_url, sparql_update_url, graph_store_url),
+        is_base_set=_is_base_set(context),
         name=_name(name, demo=is_demo(data, sources)),
         logo=_logo(logo),
         demo=is_demo(data, sources),
@@ -288,7 +288,7 @@ def _limits(text: str) -> str:
 
 
 def _dask(url: str) -> str:
-    if url and not _SCHEDULER.match(url):
+    if url and not _SCHEDULER_URL.match(url):
         raise typer.BadParameter(f"STOCKTAKE_DASK is {url!r}; use the URL of a Dask scheduler, e.g. tcp://host:8786")
     return url
 
@@ -304,22 +304,22 @@ def _proxies(text: str) -> str:
 
 def _public_url(url: str) -> str:
     """Check the public address; return it without a slash at its end."""
-    if url and not _SITE.match(url):
+    if url and not _SITE_URL.match(url):
         told = "use a URL without a path, e.g. https://stocktaking.example"
         raise typer.BadParameter(f"STOCKTAKE_PUBLIC_URL is {url!r}; {told}")
     return url.rstrip("/")
 
 
-def reached_at(settings: Settings, host: str, port: int) -> str:
+def public_address(settings: Settings, host: str, port: int) -> str:
     """Return where the public reaches a server that listens on *host* and *port*, without a slash at the end.
 
     That is what is set; else the base of the IRIs where that is a whole host's, and not that of a mirror's origin; else the address itself.
     """
     if settings.public_url:
         return settings.public_url
-    if _SITE.match(settings.base) and mirror_origin.read(settings.data / "journal") is None:
+    if _SITE_URL.match(settings.base) and mirror_origin.read(settings.data / "journal") is None:
         return settings.base.rstrip("/")
-    name = "localhost" if host in _ANY else host
+    name = "localhost" if host in _ALL_ADDRESSES else host
     return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
 
 
@@ -336,7 +336,7 @@ def _hub(url: str) -> str:
     return url
 
 
-def _elsewhere(sparql_url: str, update: str, graphs: str) -> StoreURLs | None:
+def _external_store(sparql_url: str, update: str, graphs: str) -> StoreURLs | None:
     try:
         return given(sparql_url, update, graphs)
     except ValueError as error:
@@ -346,12 +346,12 @@ def _elsewhere(sparql_url: str, update: str, graphs: str) -> StoreURLs | None:
 def _hosts(text: str) -> frozenset[str]:
     hosts = frozenset(host.strip() for host in text.split(",") if host.strip())
     for host in sorted(hosts):
-        if not _HOST.match(host):
+        if not _HOST_NAME.match(host):
             raise typer.BadParameter(f"STOCKTAKE_ALLOW_HOSTS contains {host!r}; use host names or IP addresses, without scheme and port")
     return hosts
 
 
-def _based(context: typer.Context) -> bool:
+def _is_base_set(context: typer.Context) -> bool:
     """Return whether the base was set by an option or its variable."""
     source = context.get_parameter_source("base")
     return source is not None and source.name != "DEFAULT"
@@ -400,20 +400,20 @@ def serve(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -
     settings: Settings = context.obj
     _check_port(host, port)
     office = AdminContext(settings.data, settings.sources, settings.ledger, settings.base)
-    url = reached_at(settings, host, port)
-    if host in _ANY and url == f"http://localhost:{port}":
+    url = public_address(settings, host, port)
+    if host in _ALL_ADDRESSES and url == f"http://localhost:{port}":
         log.warning("no public URL is set; absolute links begin with the listening address", url=url, cure="set STOCKTAKE_PUBLIC_URL")
     public = publisher.cli.build_site(settings, url, partial(is_operator, office), preview_runner(settings))
-    publisher.cli.serve(under_one_address(public, create_admin(office)), settings, host, port)
+    publisher.cli.serve(combine_apps(public, create_admin(office)), settings, host, port)
 
 
 def preview_runner(settings: Settings) -> PreviewRunner:
     """Return the runner for previews of new registries. It refuses all private addresses."""
     strict = replace(settings, allow_hosts=frozenset(), ledger="", store="", elsewhere=None)
-    return PreviewRunner((*_command(["sources", "preview", "-", "--json", f"--memory={MEMORY}"]),), strict.environment())
+    return PreviewRunner((*_command_line(["sources", "preview", "-", "--json", f"--memory={MEMORY}"]),), strict.environment())
 
 
-def under_one_address(public: FastAPI, desk: FastAPI) -> Starlette:
+def combine_apps(public: FastAPI, desk: FastAPI) -> Starlette:
     """Combine the public portal and the admin pages in one application. Each handles its own requests and errors."""
 
     @asynccontextmanager
@@ -444,22 +444,22 @@ def mirror(
     url: Annotated[str, typer.Argument(help="URL of the other Stocktake's home page.")],
     once: Annotated[bool, typer.Option("--once/--follow", help="Copy new entries once, or keep copying until Ctrl-C.")] = True,
     serving: Annotated[bool, typer.Option("--serve", help="Keep copying, and serve the copy.")] = False,
-    every: Annotated[float, typer.Option(help="Seconds between checks for new entries.", min=1)] = mirroring.EVERY,
+    every: Annotated[float, typer.Option(help="Seconds between checks for new entries.", min=1)] = mirroring.CHECK_INTERVAL,
     pause: Annotated[float, typer.Option(help="Seconds between requests.", min=0)] = mirroring.PAUSE,
-    largest: Annotated[int, typer.Option(help="Maximum size of an uncompressed entry, in bytes.", min=1)] = mirroring.LARGEST,
+    largest: Annotated[int, typer.Option(help="Maximum size of an uncompressed entry, in bytes.", min=1)] = LARGEST,
     host: Host = "127.0.0.1",
     port: Port = 8000,
 ) -> None:
     """Mirror another Stocktake: copy its journal into this data directory, checking the hash of each entry."""
     settings: Settings = context.obj
     address = mirroring.address(url)
-    with mirroring.opened(settings, address, settings.base if settings.based else None, pause, largest) as it:
+    with mirroring.open_mirror(settings, address, settings.base if settings.is_base_set else None, pause, largest) as it:
         if once and not serving:
-            print(mirroring.told(it, sync(it)))
+            print(mirroring.summary(it, sync(it)))
         elif not serving:
             follow(it, every, threading.Event().wait)
         else:
-            of = mirroring.met(it)
+            of = mirroring.handshake_or_cached(it)
     if serving:
         words = ["mirror", address, "--follow", f"--every={every}", f"--pause={pause}", f"--largest={largest}"]
         processes = {"mirror": words, "serve": ["serve", "--host", host, "--port", str(port)]}
@@ -505,7 +505,7 @@ def demo(
         released = any((data / "releases").glob("[0-9]*"))
         key = f"{sys.argv[0]} --data {data} keys create NAME --scope admin"
         jobs: list[Job] = [begin, ["harvest"], {"schedule": ["schedule"]}, *([] if released else [["release"]]), ["dump"]]
-        jobs += [lambda: _announced(url, data, key), ["examples", "run", "--json"]]
+        jobs += [lambda: _announce_ready(url, data, key), ["examples", "run", "--json"]]
         supervise({"serve": ["serve", "--host", host, "--port", str(port)]}, given, jobs)
 
 
@@ -513,7 +513,7 @@ def _demo_name(settings: Settings) -> str:
     return settings.name if settings.name != NAME else DEMO_NAME
 
 
-def _announced(url: str, data: Path, key: str) -> bool:
+def _announce_ready(url: str, data: Path, key: str) -> bool:
     """Print the URLs of the demo and the next steps once it is complete; return False until then."""
     try:
         with urlopen(f"{url}health", timeout=2) as answer:
@@ -537,7 +537,7 @@ def _announced(url: str, data: Path, key: str) -> bool:
     return True
 
 
-def _command(words: list[str]) -> list[str]:
+def _command_line(words: list[str]) -> list[str]:
     """Return the command line of a process of ours that ends with this one."""
     return [sys.executable, "-m", "stocktake", f"--parent={os.getpid()}", *words]
 
@@ -563,26 +563,28 @@ def supervise(commands: Mapping[str, list[str]], settings: Settings, jobs: Seque
         while not stopping.wait(0.2 if children else 0):
             for name, words in kept.items():
                 if name in children and children[name].poll() is None:
-                    if restarts[name] and time.monotonic() - began[name] > _STEADY:
+                    if restarts[name] and time.monotonic() - began[name] > _STABLE_AFTER:
                         log.info("process recovered", process=name, restarts=restarts.pop(name))
                     continue
                 if name in children:
                     log.error("process exited; restarting", process=name, code=children[name].returncode)
                     restarts[name] += 1
-                    stopping.wait(_BREATH)
+                    stopping.wait(_RESTART_DELAY)
                 began[name] = time.monotonic()
-                children[name] = _started(words, settings)
+                children[name] = _start_process(words, settings)
             if job is not None and (code := job.poll()) is not None:
                 if code:
                     log.error("setup step failed; the portal keeps running", command=str(job.args), code=code)
                 job = None
             if job is None and waiting:
-                job = _next(waiting, kept, settings, stopping)
+                job = _start_next_job(waiting, kept, settings, stopping)
     finally:
-        _end([*children.values(), *([job] if job else [])])
+        _stop_processes([*children.values(), *([job] if job else [])])
 
 
-def _next(waiting: deque[Job], kept: dict[str, list[str]], settings: Settings, stopping: threading.Event) -> subprocess.Popen[bytes] | None:
+def _start_next_job(
+    waiting: deque[Job], kept: dict[str, list[str]], settings: Settings, stopping: threading.Event
+) -> subprocess.Popen[bytes] | None:
     """Start the next job and return its process, if any. A function that returns False is called again later."""
     job = waiting[0]
     if callable(job) and not job():
@@ -591,20 +593,20 @@ def _next(waiting: deque[Job], kept: dict[str, list[str]], settings: Settings, s
     waiting.popleft()
     if isinstance(job, dict):
         kept.update(job)
-    return _started(job, settings, quiet="--json" in job) if isinstance(job, list) else None
+    return _start_process(job, settings, quiet="--json" in job) if isinstance(job, list) else None
 
 
-def _started(words: list[str], settings: Settings, *, quiet: bool = False) -> subprocess.Popen[bytes]:
+def _start_process(words: list[str], settings: Settings, *, quiet: bool = False) -> subprocess.Popen[bytes]:
     out = subprocess.DEVNULL if quiet else None
-    return subprocess.Popen(_command(words), env=settings.environment(), start_new_session=True, stdout=out, stderr=out)
+    return subprocess.Popen(_command_line(words), env=settings.environment(), start_new_session=True, stdout=out, stderr=out)
 
 
-def _end(children: Sequence[subprocess.Popen[bytes]]) -> None:
+def _stop_processes(children: Sequence[subprocess.Popen[bytes]]) -> None:
     for child in children:
         child.terminate()
     for child in children:
         try:
-            child.wait(_PATIENCE)
+            child.wait(_STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()

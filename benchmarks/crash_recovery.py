@@ -18,7 +18,7 @@ from typing import Any
 from benchmarks.harvest_setup import NAME, office
 from harvesters.ledger.models import Run, State
 from harvesters.runs import publish_vocabularies
-from harvesters.runs.context import Means
+from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import harvest
 from harvesters.source import parse
 
@@ -40,7 +40,7 @@ class Work:
             return _ended(means, self.now) or harvest(parse(NAME, dict(self.card), "card"), means, full=True).run
 
 
-def _ended(means: Means, now: datetime) -> Run | None:
+def _ended(means: HarvestContext, now: datetime) -> Run | None:
     last = means.ledger.last_run(NAME, [state for state in State if state not in _OPEN])
     return last if last and last.started >= now else None
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from harvesters.network.retry import RetryPolicy
-from harvesters.runs.context import Means, opened
+from harvesters.runs.context import HarvestContext, open_context
 from vocab.iris import BASE
 
 NAME = "projects"  # of the source
@@ -17,7 +17,7 @@ _HERE = frozenset({"127.0.0.1"})
 
 
 @contextmanager
-def office(home: Path, now: datetime) -> Iterator[Means]:
+def office(home: Path, now: datetime) -> Iterator[HarvestContext]:
     """Open a data folder; registries on loopback may be asked, and are asked twice where they fail."""
-    with opened(home, f"sqlite:///{home}/ledger.sqlite", BASE, "no contact given", _HERE) as means:
-        yield replace(means, now=lambda: now, patience=RetryPolicy(max_attempts=2))
+    with open_context(home, f"sqlite:///{home}/ledger.sqlite", BASE, "no contact given", _HERE) as means:
+        yield replace(means, now=lambda: now, retry_policy=RetryPolicy(max_attempts=2))

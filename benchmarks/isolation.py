@@ -19,7 +19,7 @@ from harvesters.cli import harvest_all
 from harvesters.demo.registries import Demo
 from harvesters.demo.source_definitions import write_sources
 from harvesters.pipeline.isolation import Collectors
-from harvesters.runs.context import opened
+from harvesters.runs.context import open_context
 from harvesters.source import load_all
 from vocab.iris import BASE
 
@@ -32,9 +32,9 @@ def harvested(folder: Path, *, isolated: bool, workers: int) -> None:
     collectors = Collectors(BASE) if isolated else None
     with TemporaryDirectory(dir=folder) as home:
         ledger, hosts = f"sqlite:///{home}/ledger.sqlite", frozenset({"127.0.0.1"})
-        with opened(Path(home), ledger, BASE, "", hosts, workers=workers, collectors=collectors) as means:
+        with open_context(Path(home), ledger, BASE, "", hosts, workers=workers, collectors=collectors) as means:
             plans = harvest_all(load_all(folder / "sources"), means, full=False, dry_run=False, quiet=True)
-    if any(plan is None or plan.held for plan in plans.values()):
+    if any(plan is None or plan.hold_reason for plan in plans.values()):
         raise SystemExit("a harvest failed or was held: the benchmark compares nothing")
 
 

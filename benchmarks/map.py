@@ -18,7 +18,7 @@ from benchmarks.payloads import model, payloads, reader, ready, record, records,
 from benchmarks.result_table import Aim, Json, Line, err, pairs, show, timed
 from benchmarks.rml_comparison import NotThere, environment, made, write
 from harvesters.page_model import Record
-from harvesters.pipeline.gc_tuning import calm
+from harvesters.pipeline.gc_tuning import reduced_gc
 from vocab.initiative import Resource
 
 _TIMES = 5
@@ -37,7 +37,7 @@ def _graphs(found: list[Record[Any]], read: Read) -> list[Line]:
     if not all(same(statements(it), theirs(it)) for it in its[: len(few)]):
         raise SystemExit("rdflib's statements differ from ours: the benchmark compares nothing")
     share, total = len(found) / len(few), sum(len(statements(it)) for it in its[: len(few)]) / len(few)
-    with calm():  # as a harvest has it, for both
+    with reduced_gc():  # as a harvest has it, for both
         alone = pairs(lambda: [statements(it) for it in its], lambda: [theirs(it) for it in its[: len(few)]], _TIMES)
         whole = pairs(lambda: [statements(read(record)) for record in found], lambda: [theirs(read(record)) for record in few], _TIMES)
     told = f"statements equal, {total:.0f} a record; rdflib makes terms, a graph a record, and N-Triples from the same model"
@@ -66,7 +66,7 @@ def _engine(raws: list[bytes], read: Read, cache: Path) -> list[Line]:
 
         try:
             python, config = environment(cache), write(described, folder)
-            with calm():  # as a harvest has it; morph-kgc's process starts with nothing in it
+            with reduced_gc():  # as a harvest has it; morph-kgc's process starts with nothing in it
                 taken = [(*ours(), made(python, config, theirs)) for _ in range(3)]
         except NotThere as error:
             return [Line(_ENGINE, "records/s", len(raws) / ours()[0], note=f"no morph-kgc: {error}")]

@@ -17,9 +17,9 @@ import typer
 from benchmarks.payloads import SOURCE, payloads, records
 from benchmarks.result_table import Aim, Json, Line, err, pairs, show
 from harvesters.ledger.models import Run, StagedRecord, State
-from harvesters.pipeline.gc_tuning import calm
-from harvesters.pipeline.record_processor import Case, Craft, Task, prepared
-from harvesters.pipeline.worker_pool import Bench, Work
+from harvesters.pipeline.gc_tuning import reduced_gc
+from harvesters.pipeline.record_processor import ProcessingTask, RecordInput, RecordProcessor, create_processor
+from harvesters.pipeline.worker_pool import PendingResults, WorkerPool
 from vocab.iris import BASE
 
 SPEED = 1.7  # the aim: how many times faster two processes are than one
@@ -28,15 +28,15 @@ _PAGE, _AHEAD = 100, 8  # records of a page, and pages on their way at once, as 
 _RUN = Run("demo-ckan.1", "demo-ckan", 1, State.RUNNING, True, None, datetime(2026, 1, 1, tzinfo=UTC), "rules")
 
 
-def worked(bench: Bench, craft: Craft, pages: Sequence[Sequence[Case]]) -> Iterator[StagedRecord]:
+def worked(bench: WorkerPool, craft: RecordProcessor, pages: Sequence[Sequence[RecordInput]]) -> Iterator[StagedRecord]:
     """Have pages worked on, some ahead of others; give all drafts, in their order."""
-    waiting = deque[Work]()
+    waiting = deque[PendingResults]()
     for page in pages:
-        waiting.append(bench.work(craft, page))
+        waiting.append(bench.submit(craft, page))
         if len(waiting) > _AHEAD:
-            yield from waiting.popleft().drafts()
+            yield from waiting.popleft().results()
     while waiting:
-        yield from waiting.popleft().drafts()
+        yield from waiting.popleft().results()
 
 
 def digest(drafts: Iterator[StagedRecord]) -> str:
@@ -58,12 +58,12 @@ def main(
     json: Json = False,
 ) -> None:
     """Work on generated CKAN packages with one process and with two, in turn."""
-    craft = prepared(Task(_RUN, SOURCE, BASE, "rust", False))
-    cases = [Case(record, "0" * 32, None, None) for record in records(iter(payloads(count)))]
+    craft = create_processor(ProcessingTask(_RUN, SOURCE, BASE, "rust", False))
+    cases = [RecordInput(record, "0" * 32, None, None) for record in records(iter(payloads(count)))]
     pages = [cases[at : at + _PAGE] for at in range(0, len(cases), _PAGE)]
     err.print(f"working on {len(cases):,} records")
-    with ExitStack() as stack, calm():
-        home, one, many = (stack.enter_context(Bench(BASE, workers=number)) for number in (0, 1, processes))
+    with ExitStack() as stack, reduced_gc():
+        home, one, many = (stack.enter_context(WorkerPool(BASE, workers=number)) for number in (0, 1, processes))
         said = {digest(worked(bench, craft, pages)) for bench in (home, one, many)}  # the processes are warm then
         if len(said) > 1:
             raise SystemExit("the drafts differ by the number of processes: the benchmark compares nothing")

@@ -31,8 +31,8 @@ from benchmarks.payloads import IRIS, SOURCE, payloads, reader, record, statemen
 from benchmarks.processes import Watch, until
 from benchmarks.result_table import Aim, Json, Line, err, pairs, show, timed
 from benchmarks.sparql import queries
-from harvesters.commands.mirror import LARGEST, opened
-from harvesters.mirror import sync
+from harvesters.commands.mirror import open_mirror
+from harvesters.mirror import LARGEST, sync
 from journal.journal import Journal
 from publisher.rdf.gzip_files import gzip_writer
 from publisher.releases.dump import canonical_quads
@@ -216,7 +216,7 @@ def mirrored(data: Path, url: str, folder: Path, changes: int) -> list[Line]:
     mirror, journal, found = folder / "mirror", Journal(data / "journal"), list[Line]()
 
     def bring() -> float:
-        with opened(_Here(mirror), f"{url}/", None, 0.0, LARGEST) as it:
+        with open_mirror(_Here(mirror), f"{url}/", None, 0.0, LARGEST) as it:
             return timed(lambda: sync(it))
 
     plain = sum(1 for entry in journal.entries() for _ in entry.lines())

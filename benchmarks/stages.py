@@ -19,13 +19,13 @@ from benchmarks.processes import fresh_peak, peak_of_own
 from benchmarks.result_table import err
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Run, StagedRecord, State, StateChange, StoredRecord
-from harvesters.pipeline.gc_tuning import calm
+from harvesters.pipeline.gc_tuning import reduced_gc
 from harvesters.pipeline.page_processor import Progress
-from harvesters.pipeline.record_processor import Case, Craft
-from harvesters.pipeline.worker_pool import Bench, Work
+from harvesters.pipeline.record_processor import RecordInput, RecordProcessor
+from harvesters.pipeline.worker_pool import PendingResults, WorkerPool
 from harvesters.runs import publish_vocabularies
-from harvesters.runs.context import opened
-from harvesters.runs.run_logging import attempt
+from harvesters.runs.context import open_context
+from harvesters.runs.run_logging import harvest_and_log
 from harvesters.source import load_all
 from journal.entry import Entry
 from journal.journal import Journal
@@ -115,26 +115,26 @@ class TimedJournal(Journal):
             return super().append(*words, **more)
 
 
-class TimedBench(Bench):
+class TimedPool(WorkerPool):
     """A bench that is timed while records are handed to it, and while they are waited for."""
 
     clock: Clock
 
-    def work(self, craft: Craft, cases: Sequence[Case]) -> Work:
+    def submit(self, processor: RecordProcessor, inputs: Sequence[RecordInput]) -> PendingResults:
         """Hand records over."""
         with self.clock.part("map and judge: packed, or done here"):
-            work = super().work(craft, cases)
-        return TimedWork(self, work.parts)
+            pending = super().submit(processor, inputs)
+        return TimedResults(self, pending.chunks)
 
 
-class TimedWork(Work):
+class TimedResults(PendingResults):
     """Work that is waited for by the clock."""
 
-    def drafts(self) -> list[StagedRecord]:
+    def results(self) -> list[StagedRecord]:
         """Wait for the drafts."""
-        assert isinstance(self.bench, TimedBench)
-        with self.bench.clock.part("map and judge: waited for"):
-            return Work.drafts(self)
+        assert isinstance(self.pool, TimedPool)
+        with self.pool.clock.part("map and judge: waited for"):
+            return PendingResults.results(self)
 
 
 def harvested(data: Path, clock: Clock, *, full: bool) -> Mapping[str, int]:
@@ -149,19 +149,19 @@ def harvested(data: Path, clock: Clock, *, full: bool) -> Mapping[str, int]:
 
     counts: dict[str, int] = {}
     url = f"sqlite:///{data}/ledger.sqlite"
-    bench = TimedBench(BASE)
+    bench = TimedPool(BASE)
     bench.clock = clock
-    with opened(data, url, BASE, "no contact given", _HERE, cards=data / "sources") as plain, bench, calm():
+    with open_context(data, url, BASE, "no contact given", _HERE, cards=data / "sources") as plain, bench, reduced_gc():
         journal = TimedJournal(data / "journal")
         journal.clock = clock
         ledger = TimedLedger(url, clock)
         try:
             publish_vocabularies.publish(plain)
             journal.refresh()
-            means = replace(plain, ledger=ledger, bench=bench, journal=journal)
+            means = replace(plain, ledger=ledger, pool=bench, journal=journal)
             for source in load_all(data / "sources"):
                 clock.begin("collect")
-                counts.update(attempt(source, means, full=full, watch=watch).run.counts)
+                counts.update(harvest_and_log(source, means, full=full, watch=watch).run.counts)
                 clock.begin("")
         finally:
             ledger.close()

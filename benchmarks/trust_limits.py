@@ -33,7 +33,7 @@ from harvesters.demo.source_definitions import write_sources
 from harvesters.errors import HarvestError
 from harvesters.ledger.models import Run, State
 from harvesters.runs import plan_decisions
-from harvesters.runs.context import Means
+from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import harvest
 from harvesters.source import Source, load, parse
 from journal.journal import Journal
@@ -68,7 +68,7 @@ class Story:
     """A source whose runs come a day apart; *means* is the office that it is harvested in."""
 
     source: Source
-    means: Means
+    means: HarvestContext
     days: int = 0
 
     def run(self, trouble: str, due: int, state: State, deed: Callable[[Story], object] | None = None) -> Row:

@@ -15,31 +15,31 @@ import structlog
 import typer
 
 from harvesters.commands import plans, runs, sources
-from harvesters.commands.terminal import Json, Settings, cards_of, chosen, err, means_of, out
+from harvesters.commands.terminal import Json, Settings, err, harvest_context, load_sources, out, select_sources
 from harvesters.errors import HarvestError, PlanError, QuietHoursError
 from harvesters.ledger.database import wait_for_database
 from harvesters.ledger.models import State
 from harvesters.ledger.operator_actions import RunRequest
 from harvesters.optional_dependency import import_optional
-from harvesters.pipeline.gc_tuning import calm
-from harvesters.pipeline.page_processor import Watch
+from harvesters.pipeline.gc_tuning import reduced_gc
+from harvesters.pipeline.page_processor import ProgressCallback
 from harvesters.runs import publish_vocabularies, run_report, run_requests, terminal_output
-from harvesters.runs.context import Means
-from harvesters.runs.harvest import give_up
+from harvesters.runs.context import HarvestContext
+from harvesters.runs.harvest import abort
 from harvesters.runs.plan import Plan
-from harvesters.runs.run_logging import attempt, attempt_remap
+from harvesters.runs.run_logging import harvest_and_log, remap_and_log
 from harvesters.runs.run_report import Row
-from harvesters.runs.scheduler import plan as plan_schedule
-from harvesters.runs.status_file import tell as tell_status
+from harvesters.runs.scheduler import create_scheduler
+from harvesters.runs.status_file import update_status
 from harvesters.source import Source
 from journal.errors import JournalError
 from journal.outage import Outage
 
 
-class ChangeType(Protocol):
+class SourceAction(Protocol):
     """What is done with each source in turn."""
 
-    def __call__(self, source: Source, means: Means, *, watch: Watch | None) -> Plan: ...  # noqa: D102
+    def __call__(self, source: Source, means: HarvestContext, *, watch: ProgressCallback | None) -> Plan: ...  # noqa: D102
 
 
 Supersede = Annotated[
@@ -65,14 +65,14 @@ def harvest(
 ) -> None:
     """Harvest registries and publish the changes. Exit code 1 if a run failed, was held or is incomplete."""
     settings: Settings = context.obj
-    wanted = chosen(cards_of(settings), names or [])
+    wanted = select_sources(load_sources(settings), names or [])
     if not wanted:
         err.print("no source is enabled; set `enabled = true`, or name a source: `stocktake harvest NAME --dry-run`", markup=False)
-    with means_of(settings) as means:
-        means.bench.ask()
-        wanted, refused = (wanted, []) if dry_run else _confirmed(wanted, means, supersede or [], json=json)
+    with harvest_context(settings) as means:
+        means.pool.check_cluster()
+        wanted, refused = (wanted, []) if dry_run else _confirm_superseding(wanted, means, supersede or [], json=json)
         plans = harvest_all(wanted, means, full=full, dry_run=dry_run, quiet=json)
-        exit_code = _report(plans, refused, means, dry_run=dry_run, json=json)
+        exit_code = _report_results(plans, refused, means, dry_run=dry_run, json=json)
     raise typer.Exit(exit_code)
 
 
@@ -86,19 +86,19 @@ def remap_sources(
 ) -> None:
     """Re-map archived data with today's mappings and rules, offline. Exit code 1 if a run failed or was held."""
     settings: Settings = context.obj
-    wanted = chosen(cards_of(settings), names or [])
-    with means_of(settings) as means:
-        means.bench.ask()
+    wanted = select_sources(load_sources(settings), names or [])
+    with harvest_context(settings) as means:
+        means.pool.check_cluster()
         wanted = [source for source in wanted if names or means.ledger.fetched_runs(source.name, [State.COMMITTED, State.UNCHANGED])]
         if not wanted:
             err.print("nothing is archived yet; `stocktake harvest` asks the registries")
-        wanted, refused = (wanted, []) if dry_run else _confirmed(wanted, means, supersede or [], json=json)
-        plans = _all(wanted, means, partial(attempt_remap, dry_run=dry_run), dry_run=dry_run, quiet=json)
-        exit_code = _report(plans, refused, means, dry_run=dry_run, json=json)
+        wanted, refused = (wanted, []) if dry_run else _confirm_superseding(wanted, means, supersede or [], json=json)
+        plans = _run_all(wanted, means, partial(remap_and_log, dry_run=dry_run), dry_run=dry_run, quiet=json)
+        exit_code = _report_results(plans, refused, means, dry_run=dry_run, json=json)
     raise typer.Exit(exit_code)
 
 
-def _report(plans: Mapping[str, Plan | None], refused: Sequence[Row], means: Means, *, dry_run: bool, json: bool) -> int:
+def _report_results(plans: Mapping[str, Plan | None], refused: Sequence[Row], means: HarvestContext, *, dry_run: bool, json: bool) -> int:
     """Print a row for each source as JSON, if asked for; return the exit code."""
     if json:
         ledger = means.ledger
@@ -107,10 +107,12 @@ def _report(plans: Mapping[str, Plan | None], refused: Sequence[Row], means: Mea
             for name, plan in plans.items()
         ]
         print(orjson.dumps([*refused, *rows]).decode())
-    return int(bool(refused) or any(plan is None or plan.held or plan.run.state is State.INCOMPLETE for plan in plans.values()))
+    return int(bool(refused) or any(plan is None or plan.hold_reason or plan.run.state is State.INCOMPLETE for plan in plans.values()))
 
 
-def _confirmed(sources: Sequence[Source], means: Means, supersede: Sequence[str], *, json: bool) -> tuple[list[Source], list[Row]]:
+def _confirm_superseding(
+    sources: Sequence[Source], means: HarvestContext, supersede: Sequence[str], *, json: bool
+) -> tuple[list[Source], list[Row]]:
     """Return the sources that may run, and a row for each whose plan waits for approval and would be superseded unasked.
 
     A person at a terminal is asked; elsewhere the plan must be named in *supersede*.
@@ -138,34 +140,36 @@ def _confirmed(sources: Sequence[Source], means: Means, supersede: Sequence[str]
 def schedule(context: typer.Context) -> None:
     """Harvest each source on its schedule until Ctrl-C."""
     settings: Settings = context.obj
-    cards = cards_of(settings)
+    cards = load_sources(settings)
     _exit_on_sigterm()
     wait_for_database(settings.ledger)
-    with means_of(settings) as means:
-        means.bench.ask()
+    with harvest_context(settings) as means:
+        means.pool.check_cluster()
         _prepare_collectors(means)
         publish_vocabularies.publish(means)
 
         def run(source: Source) -> None:
-            _one(source, means, attempt, None)
+            _run_source(source, means, harvest_and_log, None)
 
         def errand(it: RunRequest) -> None:
-            run_requests.run(it, cards, means, lambda source, full: attempt(source, means, full=full))
+            run_requests.execute_request(it, cards, means, lambda source, full: harvest_and_log(source, means, full=full))
 
         def waits(source: Source) -> bool:
             return means.ledger.open_run(source.name) is not None
 
-        tell_status(means)
+        update_status(means)
         go_on: Callable[[Source], None] = run
         stopping = threading.Event()
         outage = Outage("requested runs cannot be read", "requested runs are read again")
         if means.ledger.is_shared:
             queue = import_optional("harvesters.queue.enqueue", "postgresql").Deferring(means, settings.ledger, stopping)
             queue.prepare()
-            run, errand, go_on = queue.harvest, queue.errand, queue.go_on
+            run, errand, go_on = queue.enqueue_due, queue.enqueue_requested, queue.enqueue_resumed
         else:
-            run_requests.resume(means)
-        scheduler = plan_schedule(cards, run, lambda: tell_status(means), (lambda: run_requests.taken(means, outage), errand), waits, go_on)
+            run_requests.recover_requests(means)
+        scheduler = create_scheduler(
+            cards, run, lambda: update_status(means), (lambda: run_requests.claim_requests(means, outage), errand), waits, go_on
+        )
 
         def stop(_number: int, _frame: FrameType | None) -> None:
             stopping.set()
@@ -185,19 +189,19 @@ def worker(
 ) -> None:
     """Run harvests queued in the PostgreSQL ledger, on any number of machines, until Ctrl-C or SIGTERM."""
     settings: Settings = context.obj
-    cards_of(settings)
+    load_sources(settings)
     _exit_on_sigterm()
     wait_for_database(settings.ledger)
-    with means_of(settings) as means:
+    with harvest_context(settings) as means:
         if not means.ledger.is_shared:
             err.print(
                 "[red]workers share a PostgreSQL ledger[/red]; set STOCKTAKE_LEDGER to one, such as postgresql+psycopg://user@host/name"
             )
             raise typer.Exit(2)
-        means.bench.ask()
+        means.pool.check_cluster()
         _prepare_collectors(means)
         publish_vocabularies.publish(means)
-        with calm():
+        with reduced_gc():
             import_optional("harvesters.queue.worker", "postgresql").work(means, settings.ledger, settings.sources, concurrency, heartbeat)
 
 
@@ -206,27 +210,27 @@ def _exit_on_sigterm() -> None:
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
 
 
-def _prepare_collectors(means: Means) -> None:
+def _prepare_collectors(means: HarvestContext) -> None:
     """Start what collectors are forked from while this process has one thread."""
     if means.collectors:
         means.collectors.prepare()
 
 
-def harvest_all(sources: Sequence[Source], means: Means, *, full: bool, dry_run: bool, quiet: bool) -> dict[str, Plan | None]:
+def harvest_all(sources: Sequence[Source], means: HarvestContext, *, full: bool, dry_run: bool, quiet: bool) -> dict[str, Plan | None]:
     """Harvest sources one after the other; a source whose run failed has None, and stops no other."""
-    return _all(sources, means, partial(attempt, full=full, dry_run=dry_run), dry_run=dry_run, quiet=quiet)
+    return _run_all(sources, means, partial(harvest_and_log, full=full, dry_run=dry_run), dry_run=dry_run, quiet=quiet)
 
 
-def _all(sources: Sequence[Source], means: Means, deed: ChangeType, *, dry_run: bool, quiet: bool) -> dict[str, Plan | None]:
+def _run_all(sources: Sequence[Source], means: HarvestContext, deed: SourceAction, *, dry_run: bool, quiet: bool) -> dict[str, Plan | None]:
     if sources:
         _prepare_collectors(means)
     if not dry_run:
         publish_vocabularies.publish(means)
-        tell_status(means)  # so that pages list the sources that are still to come
+        update_status(means)  # so that pages list the sources that are still to come
     plans: dict[str, Plan | None] = {}
-    with terminal_output.ProgressBar(err, quiet=quiet) as bar, calm():
+    with terminal_output.ProgressBar(err, quiet=quiet) as bar, reduced_gc():
         for source in sources:
-            plans[source.name] = _one(source, means, deed, bar)
+            plans[source.name] = _run_source(source, means, deed, bar)
     if not quiet:
         out.print(terminal_output.results_table(plans, means.ledger, dry_run=dry_run))
         for name, plan in plans.items():
@@ -235,7 +239,7 @@ def _all(sources: Sequence[Source], means: Means, deed: ChangeType, *, dry_run: 
     return plans
 
 
-def _one(source: Source, means: Means, deed: ChangeType, bar: terminal_output.ProgressBar | None) -> Plan | None:
+def _run_source(source: Source, means: HarvestContext, deed: SourceAction, bar: terminal_output.ProgressBar | None) -> Plan | None:
     try:
         return deed(source, means, watch=bar.show if bar else None)
     except QuietHoursError as error:
@@ -244,6 +248,6 @@ def _one(source: Source, means: Means, deed: ChangeType, bar: terminal_output.Pr
         log.error("run failed", source=source.name, reason=str(error))
     except Exception as error:  # the one place: a fault of ours in one source's run must not stop the others
         log.exception("run failed: this is a bug, please report it", source=source.name)
-        give_up(source, means, f"a fault of this program, please report it ({type(error).__name__}: {error})")
-        tell_status(means)
+        abort(source, means, f"a fault of this program, please report it ({type(error).__name__}: {error})")
+        update_status(means)
     return None

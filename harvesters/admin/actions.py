@@ -50,7 +50,7 @@ def hold(context: AdminContext, key: Key, source: str, reason: str) -> None:
     context.source(source)
     with context.writer() as harvest:
         plan_decisions.hold(harvest, source, by=key.display_name, reason=_check_note(reason))
-        status_file.tell(harvest)
+        status_file.update_status(harvest)
     _log_action(key, ActionType.HELD.value, source=source)
 
 
@@ -59,7 +59,7 @@ def release(context: AdminContext, key: Key, source: str) -> None:
     context.source(source)
     with context.writer() as harvest:
         plan_decisions.release(harvest, source, by=key.display_name)
-        status_file.tell(harvest)
+        status_file.update_status(harvest)
     _log_action(key, ActionType.RELEASED.value, source=source)
 
 
@@ -68,7 +68,7 @@ def approve(context: AdminContext, key: Key, run: Run, note: str, override: Over
     source = context.source(run.source)
     with context.writer() as harvest:
         run_after = plan_decisions.approve(harvest, source, run.id, by=key.display_name, override=override, note=_check_note(note))
-        status_file.tell(harvest)
+        status_file.update_status(harvest)
     _log_action(key, ActionType.APPROVED.value, source=run.source, run=run.id)
     return run_after
 
@@ -78,7 +78,7 @@ def reject(context: AdminContext, key: Key, run: Run, reason: str) -> Run:
     source = context.source(run.source)
     with context.writer() as harvest:
         run_after = plan_decisions.reject(harvest, source, run.id, by=key.display_name, reason=_check_note(reason))
-        status_file.tell(harvest)
+        status_file.update_status(harvest)
     _log_action(key, ActionType.REJECTED.value, source=run.source, run=run.id)
     return run_after
 

@@ -17,8 +17,8 @@ from harvesters.admin.sessions import Sessions
 from harvesters.admin.throttle import Throttle
 from harvesters.errors import LedgerError, SourceDefinitionError
 from harvesters.ledger.ledger import Ledger
-from harvesters.pipeline.worker_pool import Bench
-from harvesters.runs.context import Means
+from harvesters.pipeline.worker_pool import WorkerPool
+from harvesters.runs.context import HarvestContext
 from harvesters.source import Source, load
 from journal import mirror_origin
 from journal.journal import Journal
@@ -105,12 +105,12 @@ class AdminContext:
             except SourceDefinitionError as error:
                 yield str(error)
 
-    def reader(self) -> Means:
+    def reader(self) -> HarvestContext:
         """Return a context to read with; if the ledger is locked it fails soon."""
         return self._harvest_context(self.ledger)
 
     @contextmanager
-    def writer(self) -> Iterator[Means]:
+    def writer(self) -> Iterator[HarvestContext]:
         """Yield a context for a decision, which waits for the ledger while a harvest writes."""
         ledger = Ledger(self.url)
         try:
@@ -118,7 +118,9 @@ class AdminContext:
         finally:
             ledger.close()
 
-    def _harvest_context(self, ledger: Ledger) -> Means:
+    def _harvest_context(self, ledger: Ledger) -> HarvestContext:
         """Create a context that neither uses the network nor validates."""
         iris, journal = Iris(self.base), Journal(self.data / "journal")
-        return Means(self.data, ledger, journal, iris, Crosswalks(iris), Bench(self.base, workers=0), now=self.now, cards=self.source_dir)
+        return HarvestContext(
+            self.data, ledger, journal, iris, Crosswalks(iris), WorkerPool(self.base, workers=0), now=self.now, source_dir=self.source_dir
+        )

@@ -15,7 +15,7 @@ from harvesters.admin.pages import Pages
 from harvesters.admin.schemas import key_view
 from harvesters.admin.source_status import source_views
 from harvesters.ledger.models import Outcome, State
-from harvesters.runs.plan_decisions import RAISABLE
+from harvesters.runs.plan_decisions import OVERRIDABLE_LIMITS
 from vocab.iris import Iris
 
 _OVERVIEW_ROWS = 15  # of a list on the overview
@@ -83,7 +83,7 @@ def run(
         if chosen
         else records.Records([], None)
     )
-    values = {"plan": plan, "run": plan.run, "kinds": kinds, "meanings": MEANINGS, "limits": RAISABLE}
+    values = {"plan": plan, "run": plan.run, "kinds": kinds, "meanings": MEANINGS, "limits": OVERRIDABLE_LIMITS}
     return get_pages(request).render("run.html", {"user": user, "chosen": chosen, "records": page, **values})
 
 

@@ -10,7 +10,7 @@ from harvesters.admin.errors import InvalidValue
 from harvesters.admin.schemas import HoldView, RunView, run_view
 from harvesters.ledger.models import Outcome, Run, State
 from harvesters.ledger.operator_actions import Override
-from harvesters.runs.plan_decisions import RAISABLE
+from harvesters.runs.plan_decisions import OVERRIDABLE_LIMITS
 from harvesters.source import SHARES
 
 MAX_OVERRIDE_AGE = timedelta(days=31)  # longest validity; a limit to raise for longer belongs in the source definition
@@ -72,8 +72,8 @@ def plan_view(context: AdminContext, run: Run) -> PlanView:
 
 def parse_override(context: AdminContext, limit: str, value: float, until: datetime) -> Override:
     """Check a requested override; raise InvalidValue."""
-    if limit not in RAISABLE:
-        raise InvalidValue(f"limit: use {', '.join(RAISABLE)}")
+    if limit not in OVERRIDABLE_LIMITS:
+        raise InvalidValue(f"limit: use {', '.join(OVERRIDABLE_LIMITS)}")
     if value < 0 or (limit in SHARES and value > 1):
         raise InvalidValue("value: write a share from 0 to 1, such as 0.6, or a number of records for expect")
     if until.tzinfo is None:

@@ -16,7 +16,7 @@ from harvesters.ledger.compression import decompress
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import UPSERTED, Outcome, RecordState, Run, StagedDiff, StagedRecord, State
 from harvesters.ledger.row_mapping import aware
-from harvesters.runs.commit import becomes
+from harvesters.runs.commit import state_change
 from vocab.iris import Iris
 
 _TITLE = re.compile(r'<http://purl\.org/dc/terms/title> "((?:[^"\\]|\\.)*)"(@en)?')
@@ -71,7 +71,7 @@ def _change(row: Any, stored: Any | None, description: str) -> StagedDiff:
 
 def _difference(change: StagedDiff, run: Run, iris: Iris) -> tuple[list[str], list[str]]:
     """Compare the stored description with the one the plan would store: a new one, a tombstone, or a mark set or removed."""
-    becoming = becomes(run, change, iris)
+    becoming = state_change(run, change, iris)
     after = change.draft.description if change.draft.outcome in UPSERTED else becoming.description if becoming else change.previous
     old, new = ({line for line in text.split("\n") if line} for text in (change.previous, after))
     return sorted(old - new)[:MAX_DIFF_LINES], sorted(new - old)[:MAX_DIFF_LINES]

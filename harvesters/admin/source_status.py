@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harvesters.admin.context import AdminContext
 from harvesters.admin.schemas import HoldView, SourceView
-from harvesters.runs.status_file import standings
+from harvesters.runs.status_file import source_statuses
 from harvesters.source import Source
 from vocab.freshness import freshness
 from vocab.provenance import SourceStatus
@@ -13,7 +13,7 @@ from vocab.provenance import SourceStatus
 def source_views(context: AdminContext) -> list[SourceView]:
     """Return all sources with a valid definition, by name."""
     harvest, now = context.reader(), context.now()
-    statuses = {status.source: status for status in standings(harvest, now)}
+    statuses = {status.source: status for status in source_statuses(harvest, now)}
     holds = {name: HoldView(status.since, status.by, status.reason) for name, status in harvest.ledger.holds().items()}
     known = [source for source in context.sources() if source.name in statuses]
     return [

@@ -12,7 +12,7 @@ import structlog
 import typer
 
 from harvesters.errors import HarvestError, MirrorError
-from harvesters.mirror import LARGEST, Mirror, handshake
+from harvesters.mirror import Mirror, handshake
 from harvesters.network.fetch import Fetch, Validator
 from harvesters.network.retry import RetryPolicy
 from journal import mirror_origin
@@ -20,23 +20,21 @@ from journal.errors import JournalError
 from journal.mirror_origin import Origin
 from vocab.iris import is_web
 
-EVERY = 60.0  # seconds between looks: harvests bring something a few times a day
+CHECK_INTERVAL = 60.0  # seconds between looks: harvests bring something a few times a day
 PAUSE = 0.1  # seconds between requests: an entry is a file, which costs its host next to nothing
-_ANSWER = 64 << 20  # bytes of an answer: four pieces, for hosts that know no parts
+_MAX_ANSWER_BYTES = 64 << 20  # bytes of an answer: four pieces, for hosts that know no parts
 log = structlog.get_logger(room="mirror")
-
-__all__ = ["EVERY", "LARGEST", "PAUSE", "address", "met", "opened", "told"]
 
 
 class Settings(Protocol):
     """What this command needs of the front door's settings."""
 
     @property
-    def data(self) -> Path: ...
+    def data(self) -> Path: ...  # noqa: D102
     @property
-    def contact(self) -> str: ...
+    def contact(self) -> str: ...  # noqa: D102
     @property
-    def allow_hosts(self) -> frozenset[str]: ...
+    def allow_hosts(self) -> frozenset[str]: ...  # noqa: D102
 
 
 def address(url: str) -> str:
@@ -48,15 +46,15 @@ def address(url: str) -> str:
 
 
 @contextmanager
-def opened(settings: Settings, url: str, base: str | None, pause: float, largest: int) -> Iterator[Mirror]:
+def open_mirror(settings: Settings, url: str, base: str | None, pause: float, largest: int) -> Iterator[Mirror]:
     """Open the door to the other Stocktake."""
     validators: dict[str, Validator] = {}
-    patience = RetryPolicy(max_bytes=_ANSWER)
+    patience = RetryPolicy(max_bytes=_MAX_ANSWER_BYTES)
     with Fetch(settings.contact, pause, settings.allow_hosts, validators=validators, retry_policy=patience) as door:
         yield Mirror(settings.data, url, door, base, largest, validators=validators)
 
 
-def met(it: Mirror) -> Origin:
+def handshake_or_cached(it: Mirror) -> Origin:
     """Ask who the origin is before it is served; where it does not answer, the one that was followed before."""
     try:
         return handshake(it)
@@ -68,7 +66,7 @@ def met(it: Mirror) -> Origin:
         return known
 
 
-def told(it: Mirror, brought: int) -> str:
+def summary(it: Mirror, brought: int) -> str:
     """Tell what a mirror holds after it caught up."""
     head = it.journal.head
     held = f"{head.number} entries, the last {head.id}" if head else "no entries"

@@ -9,26 +9,26 @@ import orjson
 import typer
 
 from harvesters.commands.runs import Outcomes
-from harvesters.commands.terminal import Json, Settings, cards_of, chosen, me, means_of, out, show
+from harvesters.commands.terminal import Json, Settings, current_user, harvest_context, load_sources, out, print_rows, select_sources
 from harvesters.errors import PlanError
 from harvesters.ledger.models import Outcome, Run, State
 from harvesters.ledger.operator_actions import Override
 from harvesters.runs import plan_decisions, run_report, terminal_output
-from harvesters.runs.context import Means
-from harvesters.runs.status_file import tell as tell_status
+from harvesters.runs.context import HarvestContext
+from harvesters.runs.status_file import update_status
 
 app = typer.Typer(no_args_is_help=True, help="Plans that await approval.")
 _Id = Annotated[str, typer.Argument(metavar="ID", help="Plan id (the id of its run).")]
-_QUIET = (Outcome.UNCHANGED, Outcome.ABSENT, Outcome.MISSING)  # what a plan leaves as it is
+_UNCHANGING = (Outcome.UNCHANGED, Outcome.ABSENT, Outcome.MISSING)  # what a plan leaves as it is
 
 
 @app.command("list")
 def list_plans(context: typer.Context, json: Json = False) -> None:
     """List plans that await approval, oldest first, with the reasons."""
     settings: Settings = context.obj
-    with means_of(settings) as means:
+    with harvest_context(settings) as means:
         rows = [run_report.run_row(run) for run in means.ledger.awaiting_review()]
-    show(rows, "Plans that wait", json)
+    print_rows(rows, "Plans that wait", json)
 
 
 @app.command("show")
@@ -41,9 +41,9 @@ def show_plan(
 ) -> None:
     """Show the changes of a plan: statistics, and each changed or unpublished record."""
     settings: Settings = context.obj
-    with means_of(settings) as means:
-        run = _held(id, means)
-        outcomes = outcome or [it for it in Outcome if it not in _QUIET]
+    with harvest_context(settings) as means:
+        run = _find_held_plan(id, means)
+        outcomes = outcome or [it for it in Outcome if it not in _UNCHANGING]
         rows = run_report.diff_rows(run, means, outcomes) if diff else run_report.record_rows(run, means.ledger, outcomes)
         if json:
             print(orjson.dumps({**run_report.run_details(run, means.ledger), "records": list(rows)}).decode())
@@ -67,13 +67,13 @@ def approve(
 ) -> None:
     """Approve a plan and publish its changes."""
     settings: Settings = context.obj
-    cards = cards_of(settings)
-    with means_of(settings) as means:
-        (source,) = chosen(cards, [_held(id, means).source])
-        raised = _override(override, until, means.now()) if override else None
-        done = plan_decisions.approve(means, source, id, by=me(), override=raised, note=note)
-        tell_status(means)
-    show([run_report.run_row(done)], "Approved", json)
+    cards = load_sources(settings)
+    with harvest_context(settings) as means:
+        (source,) = select_sources(cards, [_find_held_plan(id, means).source])
+        raised = _parse_override(override, until, means.now()) if override else None
+        done = plan_decisions.approve(means, source, id, by=current_user(), override=raised, note=note)
+        update_status(means)
+    print_rows([run_report.run_row(done)], "Approved", json)
 
 
 @app.command()
@@ -82,32 +82,32 @@ def reject(
 ) -> None:
     """Reject a plan and keep the published data."""
     settings: Settings = context.obj
-    cards = cards_of(settings)
-    with means_of(settings) as means:
-        (source,) = chosen(cards, [_held(id, means).source])
-        done = plan_decisions.reject(means, source, id, by=me(), reason=reason)
-        tell_status(means)
-    show([run_report.run_row(done)], "Rejected", json)
+    cards = load_sources(settings)
+    with harvest_context(settings) as means:
+        (source,) = select_sources(cards, [_find_held_plan(id, means).source])
+        done = plan_decisions.reject(means, source, id, by=current_user(), reason=reason)
+        update_status(means)
+    print_rows([run_report.run_row(done)], "Rejected", json)
 
 
-def _held(id: str, means: Means) -> Run:
+def _find_held_plan(id: str, means: HarvestContext) -> Run:
     run = run_report.get_run(id, means.ledger)
     if run.state is not State.HELD:
         raise PlanError(f"{id}: not awaiting approval (state: {run.state.value}); see: stocktake runs show {id}")
     return run
 
 
-def _override(text: str, until: str, now: datetime) -> Override:
+def _parse_override(text: str, until: str, now: datetime) -> Override:
     """Read an override; wrong use where it is none."""
     limit, _, value = text.partition("=")
     try:
         raised = float(value)
     except ValueError as error:
         raise typer.BadParameter(f"--override is {text!r}; write a limit and its value, such as vanished=0.6") from error
-    return Override(limit, raised, _until(until, now))
+    return Override(limit, raised, _parse_until(until, now))
 
 
-def _until(text: str, now: datetime) -> datetime:
+def _parse_until(text: str, now: datetime) -> datetime:
     """Read a day (to its end), a time, or a number of days from *now*."""
     try:
         if text.isdigit():

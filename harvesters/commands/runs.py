@@ -8,16 +8,16 @@ import orjson
 import typer
 from typer.core import TyperGroup
 
-from harvesters.commands.terminal import Json, Settings, means_of, out, show
+from harvesters.commands.terminal import Json, Settings, harvest_context, out, print_rows
 from harvesters.ledger.finalize import LISTED_RUNS
 from harvesters.ledger.models import Outcome
 from harvesters.runs import run_report, terminal_output
-from harvesters.runs.context import Means
+from harvesters.runs.context import HarvestContext
 
-_FEW = 10  # records shown of each number where none is asked for
+_SAMPLE_SIZE = 10  # records shown of each number where none is asked for
 
 
-class _Listing(TyperGroup):
+class DefaultListGroup(TyperGroup):
     """``stocktake runs [SOURCE]`` is ``stocktake runs list [SOURCE]``."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # click's Context, which typer brings
@@ -26,7 +26,7 @@ class _Listing(TyperGroup):
         return super().parse_args(ctx, args if named else ["list", *args])
 
 
-app = typer.Typer(cls=_Listing, help="Runs and their results. Default command: list.")
+app = typer.Typer(cls=DefaultListGroup, help="Runs and their results. Default command: list.")
 Outcomes = Annotated[list[Outcome] | None, typer.Option("--outcome", help="Only records with this outcome; repeatable.")]
 
 
@@ -39,9 +39,9 @@ def list_runs(
 ) -> None:
     """List runs, newest first, with counts and outcome."""
     settings: Settings = context.obj
-    with means_of(settings) as means:
+    with harvest_context(settings) as means:
         rows = [run_report.run_row(run) for run in means.ledger.runs(source, limit)]
-    show(rows, "Runs", json)
+    print_rows(rows, "Runs", json)
 
 
 @app.command("show")
@@ -53,11 +53,11 @@ def show_run(
 ) -> None:
     """Show the statistics of a run and its records: all with one outcome, or some of each."""
     settings: Settings = context.obj
-    with means_of(settings) as means:
-        shown(means, id, outcome or [], json=json)
+    with harvest_context(settings) as means:
+        print_run(means, id, outcome or [], json=json)
 
 
-def shown(means: Means, id: str, outcomes: list[Outcome], *, json: bool) -> None:
+def print_run(means: HarvestContext, id: str, outcomes: list[Outcome], *, json: bool) -> None:
     """Print a run's account and records."""
     run, ledger = run_report.get_run(id, means.ledger), means.ledger
     records = run_report.record_rows(run, ledger, outcomes or list(Outcome))
@@ -73,7 +73,7 @@ def shown(means: Means, id: str, outcomes: list[Outcome], *, json: bool) -> None
         out.print(terminal_output.make_table(list(records), f"{id}: {', '.join(it.value for it in outcomes)}"))
         return
     for it in Outcome:
-        rows = run_report.sample(run_report.record_rows(run, ledger, [it]), _FEW)
+        rows = run_report.sample(run_report.record_rows(run, ledger, [it]), _SAMPLE_SIZE)
         if rows:
             out.print(terminal_output.make_table(rows, f"{id}: {it.value}"))
         if (left := ledger.outcomes(run)[it] - len(rows)) > 0 and rows:

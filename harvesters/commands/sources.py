@@ -12,12 +12,12 @@ from typing import Annotated
 import orjson
 import typer
 
-from harvesters.commands.terminal import Json, Settings, cards_of, chosen, err, me, means_of, show
+from harvesters.commands.terminal import Json, Settings, current_user, err, harvest_context, load_sources, print_rows, select_sources
 from harvesters.compatibility import check_compatible
 from harvesters.errors import SourceDefinitionError
 from harvesters.runs import plan_decisions, run_report
-from harvesters.runs.source_preview import RECORDS, Trial, trial
-from harvesters.runs.status_file import tell as tell_status
+from harvesters.runs.source_preview import DEFAULT_RECORDS, PreviewResult, preview_source
+from harvesters.runs.status_file import update_status
 from harvesters.source import Source, load, parse
 
 app = typer.Typer(no_args_is_help=True, help="Source definitions: list, check, preview, hold.")
@@ -28,12 +28,12 @@ _Name = Annotated[str, typer.Argument(help="The source.")]
 def list_sources(context: typer.Context, json: Json = False) -> None:
     """List sources: protocol, mapping, schedule, last run and hold."""
     settings: Settings = context.obj
-    with means_of(settings) as means:
-        rows = run_report.source_rows(cards_of(settings), means.ledger)
-    show(rows, "Sources", json)
+    with harvest_context(settings) as means:
+        rows = run_report.source_rows(load_sources(settings), means.ledger)
+    print_rows(rows, "Sources", json)
 
 
-def _card_file(folder: Path, card: str) -> Path:
+def _source_file(folder: Path, card: str) -> Path:
     """Return the file of a card: *card* is a path, or the name of a source as ``harvest`` takes it; exit with 2 where it is neither."""
     named = folder / f"{card}.toml"
     if Path(card).is_file():
@@ -53,9 +53,9 @@ def check_sources(
 ) -> None:
     """Check source definitions offline. Exit code 1 if one is invalid."""
     settings: Settings = context.obj
-    files = [_card_file(settings.sources, card) for card in cards] if cards else sorted(settings.sources.glob("*.toml"))
-    rows = [_checked(file) for file in files]
-    show(rows, "Source definitions", json)
+    files = [_source_file(settings.sources, card) for card in cards] if cards else sorted(settings.sources.glob("*.toml"))
+    rows = [_check_source(file) for file in files]
+    print_rows(rows, "Source definitions", json)
     if not rows:
         err.print(f"no source definitions in {settings.sources}; set --sources or STOCKTAKE_SOURCES")
         raise typer.Exit(2)
@@ -63,10 +63,10 @@ def check_sources(
 
 
 @app.command("preview")
-def try_card(
+def preview(
     context: typer.Context,
     card: Annotated[str, typer.Argument(help="Source name, path of a source definition, or - for standard input.")],
-    records: Annotated[int, typer.Option(help="Number of records to fetch.", min=1, max=1000)] = RECORDS,
+    records: Annotated[int, typer.Option(help="Number of records to fetch.", min=1, max=1000)] = DEFAULT_RECORDS,
     memory: Annotated[int, typer.Option(help="Memory limit in bytes; 0 = no limit.", min=0)] = 0,
     json: Json = False,
 ) -> None:
@@ -74,22 +74,22 @@ def try_card(
     settings: Settings = context.obj
     if memory:
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    file = None if card == "-" else _card_file(settings.sources, card)
+    file = None if card == "-" else _source_file(settings.sources, card)
     try:
-        source = load(file) if file else _read_card()
-        told = trial(source, settings.base, settings.contact, settings.allow_hosts, engine=settings.shapes_engine, records=records)
+        source = load(file) if file else _read_source()
+        told = preview_source(source, settings.base, settings.contact, settings.allow_hosts, engine=settings.shapes_engine, records=records)
     except SourceDefinitionError as error:
-        told = Trial(kind="card", fault=str(error))
+        told = PreviewResult(error_kind="card", error=str(error))
     if json:
         print(orjson.dumps(asdict(told)).decode())
     else:
-        show([{**asdict(it), "remarks": "; ".join(it.remarks)} for it in told.verdicts], "Verdicts", json)
-        if told.fault:
-            err.print(told.fault, style="red", markup=False)
-    raise typer.Exit(int(bool(told.fault)))
+        print_rows([{**asdict(it), "remarks": "; ".join(it.warnings)} for it in told.records], "Verdicts", json)
+        if told.error:
+            err.print(told.error, style="red", markup=False)
+    raise typer.Exit(int(bool(told.error)))
 
 
-def _read_card() -> Source:
+def _read_source() -> Source:
     """Read a card from standard input; the source is called registry."""
     try:
         return parse("registry", tomllib.loads(sys.stdin.read()), "card")
@@ -101,10 +101,10 @@ def _read_card() -> Source:
 def hold(context: typer.Context, name: _Name, reason: Annotated[str, typer.Option(help="Reason, shown to other operators.")] = "") -> None:
     """Put a source on hold: its next plans need approval."""
     settings: Settings = context.obj
-    (source,) = chosen(cards_of(settings), [name])
-    with means_of(settings) as means:
-        plan_decisions.hold(means, source.name, by=me(), reason=reason)
-        tell_status(means)
+    (source,) = select_sources(load_sources(settings), [name])
+    with harvest_context(settings) as means:
+        plan_decisions.hold(means, source.name, by=current_user(), reason=reason)
+        update_status(means)
     err.print(f"{name} is on hold; to end the hold: stocktake sources release {name}", markup=False)
 
 
@@ -112,13 +112,13 @@ def hold(context: typer.Context, name: _Name, reason: Annotated[str, typer.Optio
 def release(context: typer.Context, name: _Name) -> None:
     """End a source's hold. Plans that await approval stay open."""
     settings: Settings = context.obj
-    with means_of(settings) as means:
-        plan_decisions.release(means, name, by=me())
-        tell_status(means)
+    with harvest_context(settings) as means:
+        plan_decisions.release(means, name, by=current_user())
+        update_status(means)
     err.print(f"{name} is released", markup=False)
 
 
-def _checked(card: Path) -> dict[str, object]:
+def _check_source(card: Path) -> dict[str, object]:
     try:
         source = load(card)
         check_compatible(source)

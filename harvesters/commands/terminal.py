@@ -17,7 +17,7 @@ from harvesters.compatibility import check_compatible
 from harvesters.errors import SourceDefinitionError
 from harvesters.pipeline.isolation import Collectors
 from harvesters.runs import terminal_output
-from harvesters.runs.context import Means, opened
+from harvesters.runs.context import HarvestContext, open_context
 from harvesters.source import Source, load_all
 from shapes.validate import EngineName
 
@@ -48,14 +48,14 @@ class Settings(Protocol):
     def dask(self) -> str: ...  # noqa: D102
 
 
-def means_of(it: Settings) -> AbstractContextManager[Means]:
+def harvest_context(it: Settings) -> AbstractContextManager[HarvestContext]:
     """Open what runs work with; answers are read in processes of their own."""
-    return opened(
+    return open_context(
         it.data, it.ledger, it.base, it.contact, it.allow_hosts, it.shapes_engine, it.sources, it.processes, it.dask, Collectors(it.base)
     )
 
 
-def cards_of(settings: Settings) -> list[Source]:
+def load_sources(settings: Settings) -> list[Source]:
     """Read all cards; exit with 2 where one is wrong."""
     try:
         cards = load_all(settings.sources)
@@ -67,7 +67,7 @@ def cards_of(settings: Settings) -> list[Source]:
     return cards
 
 
-def chosen(cards: Sequence[Source], names: Sequence[str]) -> list[Source]:
+def select_sources(cards: Sequence[Source], names: Sequence[str]) -> list[Source]:
     """Give the named sources, or all that are enabled where none is named; exit with 2 where there is no such card."""
     known = {card.name: card for card in cards}
     for name in names:
@@ -77,7 +77,7 @@ def chosen(cards: Sequence[Source], names: Sequence[str]) -> list[Source]:
     return [known[name] for name in names] or [card for card in cards if card.enabled]
 
 
-def me() -> str:
+def current_user() -> str:
     """Name who sits at the terminal, as acts tell it; a container may have users without a name."""
     try:
         return f"{getpass.getuser()} at the terminal"
@@ -85,7 +85,7 @@ def me() -> str:
         return f"user {os.getuid()} at the terminal"
 
 
-def show(rows: Sequence[Mapping[str, object]], title: str, json: bool) -> None:
+def print_rows(rows: Sequence[Mapping[str, object]], title: str, json: bool) -> None:
     """Print rows as a table or as JSON."""
     if json:
         print(orjson.dumps(rows).decode())

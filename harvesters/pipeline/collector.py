@@ -30,41 +30,40 @@ from harvesters.compatibility import check_compatible
 from harvesters.errors import HarvestError
 from harvesters.ledger.models import Outcome, Run, StagedRecord, StoredRecord
 from harvesters.network.fetch import Reply, Validator
-from harvesters.pipeline.gc_tuning import calmed
-from harvesters.pipeline.page_processor import Desk, Refiner, archived_page
+from harvesters.pipeline.gc_tuning import enable_reduced_gc
+from harvesters.pipeline.page_processor import PageProcessor, StagingQueue, archived_page
 from harvesters.pipeline.process_limits import MEMORY_EXIT, Marks, Meter, Phase
-from harvesters.pipeline.record_processor import Case, Craft, Task, prepared
-from harvesters.pipeline.record_processor import words as crosswalks
-from harvesters.pipeline.worker_pool import Bench, Crew, Parcel
+from harvesters.pipeline.record_processor import ProcessingTask, RecordInput, RecordProcessor, create_processor, load_crosswalks
+from harvesters.pipeline.worker_pool import Executor, WorkerPool, WorkUnit
 
-_DRAFT = tuple(field.name for field in fields(StagedRecord))  # begins with key and outcome
+_STAGED_FIELDS = tuple(field.name for field in fields(StagedRecord))  # begins with key and outcome
 NUMBER = struct.Struct("<q")  # the number of a process, or its exit code
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class CollectorJob:
     """A run's collecting, from *cursor* on.
 
     *refused* are the digests of records that are not mapped, with the reasons; with *singly* records are worked on one at a time.
     *had* is how many records the parent has met; *base* and *largest* (bytes of an answer) are those of its network client.
     """
 
-    task: Task
+    task: ProcessingTask
     run: Run
     since: datetime | None
     cursor: str | None
-    refused: Mapping[str, str]
-    singly: bool
-    had: int
+    rejected: Mapping[str, str]
+    one_by_one: bool
+    record_count: int
     base: str
-    largest: int
+    max_answer_size: int
 
 
-class DraftReference(NamedTuple):
+class ResultReference(NamedTuple):
     """A draft that the parent has: the one at *place* of what came of the parcel with this *number*."""
 
     number: int
-    place: int
+    position: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +72,9 @@ class Calls:
 
     connection: Connection
 
-    def ask(self, name: str, *arguments: Any) -> Any:
+    def call(self, name: str, *arguments: Any) -> Any:
         """Call, and wait for the result."""
-        self.tell(name, *arguments)
+        self.notify(name, *arguments)
         try:
             raised, result = self.connection.recv()
         except (EOFError, ConnectionResetError):
@@ -84,7 +83,7 @@ class Calls:
             raise result
         return result
 
-    def tell(self, name: str, *arguments: Any) -> None:
+    def notify(self, name: str, *arguments: Any) -> None:
         """Call, and wait for nothing."""
         try:
             self.connection.send((name, arguments))
@@ -99,7 +98,7 @@ class _Validators(Mapping[str, Validator]):
         self._calls = calls
 
     def __getitem__(self, address: str) -> Validator:
-        found: Validator | None = self._calls.ask("validator", address)
+        found: Validator | None = self._calls.call("validator", address)
         if found is None:
             raise KeyError(address)
         return found
@@ -111,14 +110,14 @@ class _Validators(Mapping[str, Validator]):
         raise NotImplementedError
 
 
-class _Seen:
+class _NewValidators:
     """The validators of this run's answers, which the parent gathers."""
 
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
 
     def pop(self, address: str, default: None) -> None:
-        self._calls.ask("forget", address)
+        self._calls.call("forget", address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,39 +125,39 @@ class _RetryPolicy:
     max_bytes: int
 
 
-class Client:
+class ClientProxy:
     """The network client as protocols use it; each request is made by the parent."""
 
-    def __init__(self, calls: Calls, meter: Meter, job: Job) -> None:
+    def __init__(self, calls: Calls, meter: Meter, job: CollectorJob) -> None:
         self._calls, self._meter = calls, meter
-        self.base, self.retry_policy = job.base, _RetryPolicy(job.largest)
-        self.validators, self.seen = _Validators(calls), _Seen(calls)
+        self.base, self.retry_policy = job.base, _RetryPolicy(job.max_answer_size)
+        self.validators, self.seen = _Validators(calls), _NewValidators(calls)
 
     def now(self) -> datetime:
         """Return the time by the parent's clock."""
-        now: datetime = self._calls.ask("now")
+        now: datetime = self._calls.call("now")
         return now
 
     def get(self, url: str, params: Mapping[str, str] | None = None, *, accept: str = "*/*", conditional: bool = False) -> Reply:
         """Get an answer as ``Fetch.get`` does."""
-        return self._received(self._calls.ask("get", url, None if params is None else dict(params), accept, conditional))
+        return self._received(self._calls.call("get", url, None if params is None else dict(params), accept, conditional))
 
     def post(self, url: str, asked: Mapping[str, str] | bytes, *, accept: str = "*/*") -> Reply:
         """Get an answer as ``Fetch.post`` does."""
-        return self._received(self._calls.ask("post", url, asked if isinstance(asked, bytes) else dict(asked), accept))
+        return self._received(self._calls.call("post", url, asked if isinstance(asked, bytes) else dict(asked), accept))
 
     def get_range(self, url: str, wanted: range, etag: str | None = None) -> Reply:
         """Get a part of a file as ``Fetch.get_range`` does."""
-        return self._received(self._calls.ask("piece", url, wanted, etag))
+        return self._received(self._calls.call("piece", url, wanted, etag))
 
     @contextmanager
     def download(self, url: str, *, accept: str = "*/*", conditional: bool = False) -> Iterator[Reply]:
         """Get an answer as ``Fetch.download`` does; the parent removes the file at the end of the context."""
-        number, reply = self._calls.ask("file", url, accept, conditional)
+        number, reply = self._calls.call("file", url, accept, conditional)
         try:
             yield self._received(reply)
         finally:
-            self._calls.ask("close_file", number)
+            self._calls.call("close_file", number)
 
     def _received(self, reply: Reply) -> Reply:
         self._meter.answer(max(len(reply.content), reply.path.stat().st_size if reply.path else 0))
@@ -166,47 +165,47 @@ class Client:
 
 
 @dataclass(frozen=True, slots=True)
-class _Ledger:
+class _LedgerProxy:
     """What ``Desk`` asks of a ledger."""
 
     calls: Calls
 
     def count_staged(self, run: Run) -> int:
-        count: int = self.calls.ask("count_staged", run)
+        count: int = self.calls.call("count_staged", run)
         return count
 
     def already_staged(self, run: Run, keys: Sequence[str]) -> set[str]:
-        found: set[str] = self.calls.ask("already_staged", run, keys)
+        found: set[str] = self.calls.call("already_staged", run, keys)
         return found
 
     def stored_records(self, source: str, keys: Sequence[str]) -> dict[str, StoredRecord]:
-        found: dict[str, StoredRecord] = self.calls.ask("stored_records", source, keys)
+        found: dict[str, StoredRecord] = self.calls.call("stored_records", source, keys)
         return found
 
     def current_descriptions(self, source: str, keys: Sequence[str]) -> dict[str, bytes]:
-        found: dict[str, bytes] = self.calls.ask("current_descriptions", source, keys)
+        found: dict[str, bytes] = self.calls.call("current_descriptions", source, keys)
         return found
 
     def stage(self, run: Run, drafts: Sequence[StagedRecord], first: int) -> None:
-        self.calls.ask("stage", run, [pack_draft(draft) for draft in drafts], first)
+        self.calls.call("stage", run, [pack_result(draft) for draft in drafts], first)
 
 
 @dataclass(slots=True)
-class _Crew:
+class _ParentExecutor:
     """The parent's processes, or its cluster."""
 
     calls: Calls
     code: str
-    hands: int
+    concurrency: int
 
-    def begin(self, parcel: Parcel) -> Future[list[StagedRecord]]:
+    def submit(self, parcel: WorkUnit) -> Future[list[StagedRecord]]:
         begun: Future[list[StagedRecord]] = Future()
-        begun.number, self.hands = self.calls.ask("begin", parcel)  # type: ignore[attr-defined]
+        begun.number, self.concurrency = self.calls.call("begin", parcel)  # type: ignore[attr-defined]
         return begun
 
-    def end(self, parcel: Parcel, begun: Future[list[StagedRecord]]) -> list[StagedRecord]:
+    def result(self, parcel: WorkUnit, begun: Future[list[StagedRecord]]) -> list[StagedRecord]:
         number: int = begun.number  # type: ignore[attr-defined]
-        references = [DraftReference(number, place) for place in range(self.calls.ask("end", number))]
+        references = [ResultReference(number, place) for place in range(self.calls.call("end", number))]
         return cast(list[StagedRecord], references)  # staging asks no more of them than how many there are
 
     def close(self) -> None:
@@ -221,65 +220,65 @@ class Collector:
     marks: Marks
     meter: Meter
 
-    def collect(self, job: Job) -> None:
+    def collect(self, job: CollectorJob) -> None:
         """Do one job: stage every page, or report what ended the job."""
         task = job.task
-        craft = prepared(task)
-        bench = Bench(task.base, task.engine, local=self._worker(job), bounded=True, connect=self._connect)
-        bench.workers, bench.had = 1, job.had  # one process, where the parent has no others
-        desk = Desk(_Ledger(self.calls), Refiner(craft, bench, job.refused), job.run, lambda _: None)  # type: ignore[arg-type]
+        craft = create_processor(task)
+        bench = WorkerPool(task.base, task.engine, process_locally=self._worker(job), is_isolated=True, connect=self._connect)
+        bench.workers, bench.record_count = 1, job.record_count  # one process, where the parent has no others
+        desk = StagingQueue(_LedgerProxy(self.calls), PageProcessor(craft, bench, job.rejected), job.run, lambda _: None)  # type: ignore[arg-type]
         try:
             self._pages(job, desk)
         except HarvestError as error:
-            self.calls.tell("failed", _portable(error), desk.met)
+            self.calls.notify("failed", _portable(error), desk.irregularities)
             return
-        self.calls.tell("ended", desk.run, desk.met)
+        self.calls.notify("ended", desk.run, desk.irregularities)
 
-    def _pages(self, job: Job, desk: Desk) -> None:
+    def _pages(self, job: CollectorJob, desk: StagingQueue) -> None:
         protocol, _ = check_compatible(job.task.source)
-        client = Client(self.calls, self.meter, job)
+        client = ClientProxy(self.calls, self.meter, job)
         self.marks.set(Phase.READING)
         for page in protocol.collect(job.task.source, client, job.since, job.cursor):
             self.marks.set(Phase.OTHER)
-            desk.take(archived_page(page) if job.task.anew else page, *self.calls.ask("page"))
+            desk.submit_page(archived_page(page) if job.task.is_remap else page, *self.calls.call("page"))
             self.meter.step()
             self.marks.set(Phase.READING)
         self.marks.set(Phase.OTHER)
-        desk.clear()
+        desk.flush()
 
-    def _worker(self, job: Job) -> Any:
-        def local(craft: Craft, cases: Sequence[Case]) -> list[StagedRecord]:
-            batches = [[case] for case in cases] if job.singly else [cases]
-            drafts = [draft for batch in batches for draft in self._work(craft, batch, job.refused)]
+    def _worker(self, job: CollectorJob) -> Any:
+        def local(craft: RecordProcessor, cases: Sequence[RecordInput]) -> list[StagedRecord]:
+            batches = [[case] for case in cases] if job.one_by_one else [cases]
+            drafts = [draft for batch in batches for draft in self._work(craft, batch, job.rejected)]
             self.marks.set(Phase.OTHER)
             return drafts
 
         return local
 
-    def _work(self, craft: Craft, cases: Sequence[Case], refused: Mapping[str, str]) -> list[StagedRecord]:
+    def _work(self, craft: RecordProcessor, cases: Sequence[RecordInput], refused: Mapping[str, str]) -> list[StagedRecord]:
         last = ""
 
-        def begin(case: Case | None) -> None:
+        def begin(case: RecordInput | None) -> None:
             nonlocal last
             last = case.digest if case else last
             self.meter.step()
             self.marks.set(Phase.MAPPING if case else Phase.VALIDATING, last)
 
-        return craft.work(cases, begin)
+        return craft.process(cases, begin)
 
-    def _connect(self) -> Crew | None:
-        there = self.calls.ask("crew")
-        return None if there is None else _Crew(self.calls, *there)
+    def _connect(self) -> Executor | None:
+        there = self.calls.call("crew")
+        return None if there is None else _ParentExecutor(self.calls, *there)
 
 
-def pack_draft(draft: StagedRecord | DraftReference) -> tuple[Any, ...] | DraftReference:
+def pack_result(draft: StagedRecord | ResultReference) -> tuple[Any, ...] | ResultReference:
     """Return a draft as a tuple, which travels in half of the time."""
-    if isinstance(draft, DraftReference):
+    if isinstance(draft, ResultReference):
         return draft
-    return tuple(draft.outcome.value if name == "outcome" else getattr(draft, name) for name in _DRAFT)
+    return tuple(draft.outcome.value if name == "outcome" else getattr(draft, name) for name in _STAGED_FIELDS)
 
 
-def unpack_draft(values: tuple[Any, ...]) -> StagedRecord:
+def unpack_result(values: tuple[Any, ...]) -> StagedRecord:
     """Return the draft that was packed."""
     key, outcome, *rest = values
     return StagedRecord(key, Outcome(outcome), *rest)
@@ -295,13 +294,13 @@ def _forward(calls: Calls) -> None:
     """Send log lines to the parent, which writes them as its own."""
 
     def send(_logger: WrappedLogger, level: str, event: EventDict) -> EventDict:
-        calls.tell("log", level, {name: value if isinstance(value, int | float | None) else str(value) for name, value in event.items()})
+        calls.notify("log", level, {name: value if isinstance(value, int | float | None) else str(value) for name, value in event.items()})
         raise structlog.DropEvent
 
     structlog.configure(processors=[structlog.processors.format_exc_info, send])
 
 
-def work(connection: int, marks: int) -> None:
+def run_job(connection: int, marks: int) -> None:
     """Do one job for the parent at the other end of *connection*, a file descriptor; *marks* is one of shared memory."""
     calls = Calls(Connection(connection))
     _forward(calls)
@@ -315,7 +314,7 @@ def work(connection: int, marks: int) -> None:
             os._exit(MEMORY_EXIT)
         if not isinstance(error, SystemExit | EOFError | ConnectionResetError):
             expected = isinstance(error, Exception) and not isinstance(error, RecursionError)
-            calls.tell("fault", expected, f"{type(error).__name__}: {error}", traceback.format_exc())
+            calls.notify("fault", expected, f"{type(error).__name__}: {error}", traceback.format_exc())
         raise
 
 
@@ -326,8 +325,8 @@ def serve(control: int, base: str) -> None:
     process, once it has exited.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
-    crosswalks(base)
-    calmed()
+    load_crosswalks(base)
+    enable_reduced_gc()
     with socket.socket(fileno=control) as link:
         while True:
             request, descriptors, _, _ = socket.recv_fds(link, NUMBER.size, 2)
@@ -339,7 +338,7 @@ def serve(control: int, base: str) -> None:
             child = os.fork()
             if child == 0:
                 link.close()
-                exit_after(lambda given=descriptors: work(*given))  # type: ignore[misc]
+                exit_after(lambda given=descriptors: run_job(*given))  # type: ignore[misc]
             for descriptor in descriptors:
                 os.close(descriptor)
             link.send(NUMBER.pack(child))

@@ -1,11 +1,11 @@
-"""The cluster: workers on other machines, by Dask. Source: https://distributed.dask.org/en/stable/client.html."""
+"""Process records on a Dask cluster. Source: https://distributed.dask.org/en/stable/client.html."""
 
 from __future__ import annotations
 
 import logging
 import time
 from concurrent.futures import CancelledError, Future
-from concurrent.futures import TimeoutError as Late
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any, cast
 
 from distributed import Client, KilledWorker
@@ -13,99 +13,99 @@ from distributed.comm.core import CommClosedError
 
 from harvesters.errors import ClusterError, ClusterLostError, ValidationCrashError
 from harvesters.ledger.models import StagedRecord
-from harvesters.pipeline.worker_pool import Parcel, code, done, other
+from harvesters.pipeline.worker_pool import WorkUnit, code_fingerprint, describe_code_mismatch, execute
 from journal.outage import root_cause
 
-_PATIENCE = 10.0  # seconds for a scheduler to answer, and for a first worker to be there
-_LOOK = 15.0  # seconds without a parcel's drafts after which we look whether anybody is left to bring them
+_TIMEOUT = 10.0  # seconds to connect to the scheduler, and to wait for a first worker
+_CHECK_INTERVAL = 15.0  # seconds between checks that the cluster still has workers
 
-_LOST = (CancelledError, CommClosedError, OSError)
+_CONNECTION_ERRORS = (CancelledError, CommClosedError, OSError)
 
 
-def connect(address: str) -> Dask:
-    """Join the cluster of the scheduler at *address*.
+def connect(address: str) -> DaskExecutor:
+    """Connect to the cluster of the scheduler at *address*.
 
-    Raises ClusterError where it does not answer, has no workers, or has some whose code is not ours.
+    Raises ClusterError if it does not answer, has no workers, or has workers with other code.
     """
     library = logging.getLogger("distributed")
-    library.handlers.clear()  # what it logs goes through the program's own log, one line for each event
+    library.handlers.clear()  # its messages go through our log, one line each
     library.propagate = True
     try:
-        client: Any = cast(Any, Client)(address, timeout=_PATIENCE, set_as_default=False, name="stocktake")
+        client: Any = cast(Any, Client)(address, timeout=_TIMEOUT, set_as_default=False, name="stocktake")
     except (OSError, ValueError) as error:
-        cure = "start one with `dask scheduler`, or leave STOCKTAKE_DASK away"
-        raise ClusterError(f"no Dask scheduler answers at {address} ({error}); {cure}") from error
+        action = "start one with `dask scheduler`, or unset STOCKTAKE_DASK"
+        raise ClusterError(f"no Dask scheduler answers at {address} ({error}); {action}") from error
     try:
-        _admit(client, address)
+        _check_workers(client, address)
     except ClusterError:
         client.close()
         raise
-    return Dask(client, address)
+    return DaskExecutor(client, address)
 
 
-def _admit(client: Any, address: str) -> None:
-    """Find out whether there are workers, and whether they have our code."""
+def _check_workers(client: Any, address: str) -> None:
+    """Check that there are workers, and that they have our code."""
     try:
-        client.wait_for_workers(1, timeout=_PATIENCE)
-        found = client.run(code, on_error="return")
-    except (TimeoutError, *_LOST) as error:
+        client.wait_for_workers(1, timeout=_TIMEOUT)
+        fingerprints = client.run(code_fingerprint, on_error="return")
+    except (TimeoutError, *_CONNECTION_ERRORS) as error:
         raise ClusterError(f"the Dask scheduler at {address} has no workers; start some with `dask worker {address}`") from error
-    ours = code()
-    for worker, theirs in found.items():
+    ours = code_fingerprint()
+    for worker, theirs in fingerprints.items():
         if isinstance(theirs, BaseException):
-            told = f"stocktake cannot be used there ({type(theirs).__name__}: {theirs}); install it, the same version as here"
-            raise ClusterError(f"the Dask worker at {worker}: {told}")
+            problem = f"stocktake cannot be imported there ({type(theirs).__name__}: {theirs}); install the same version as here"
+            raise ClusterError(f"the Dask worker at {worker}: {problem}")
         if theirs != ours:
-            raise ClusterError(f"the Dask worker at {worker}: {other(theirs, ours)}")
+            raise ClusterError(f"the Dask worker at {worker}: {describe_code_mismatch(theirs, ours)}")
 
 
-class Dask:
-    """A cluster that was joined. It does itself again what a lost worker had; without the scheduler, or any worker, it is lost."""
+class DaskExecutor:
+    """A connected cluster. Dask repeats the work of a lost worker; without the scheduler or any worker the cluster is lost."""
 
     def __init__(self, client: Any, address: str) -> None:
-        self.code = code()
+        self.code = code_fingerprint()
         self._client, self._address = client, address
         self._executor = client.get_executor(pure=False)
-        self._hands, self._counted = 1, -_LOOK
+        self._concurrency, self._counted_at = 1, -_CHECK_INTERVAL
 
     @property
-    def hands(self) -> int:
-        """Give how many parcels are worked on at once: the threads of all workers, counted anew now and then."""
-        if time.monotonic() - self._counted > _LOOK:
-            self._hands, self._counted = max(1, self._threads()), time.monotonic()
-        return self._hands
+    def concurrency(self) -> int:
+        """Return how many work units are processed at once: the threads of all workers, recounted now and then."""
+        if time.monotonic() - self._counted_at > _CHECK_INTERVAL:
+            self._concurrency, self._counted_at = max(1, self._count_threads()), time.monotonic()
+        return self._concurrency
 
-    def begin(self, parcel: Parcel) -> Future[list[StagedRecord]]:
-        """Hand out a parcel; of a scheduler that was lost, one that fails."""
+    def submit(self, unit: WorkUnit) -> Future[list[StagedRecord]]:
+        """Submit a work unit; if the scheduler was lost, return a failed future."""
         try:
-            begun: Future[list[StagedRecord]] = self._executor.submit(done, parcel)
-        except (RuntimeError, *_LOST) as error:
-            begun = Future()
-            begun.set_exception(OSError(str(error)))
-        return begun
+            future: Future[list[StagedRecord]] = self._executor.submit(execute, unit)
+        except (RuntimeError, *_CONNECTION_ERRORS) as error:
+            future = Future()
+            future.set_exception(OSError(str(error)))
+        return future
 
-    def end(self, parcel: Parcel, begun: Future[list[StagedRecord]]) -> list[StagedRecord]:
-        """Return a parcel's drafts; raises ClusterLostError if the cluster is lost, ValidationCrashError if it crashes all workers."""
+    def result(self, unit: WorkUnit, future: Future[list[StagedRecord]]) -> list[StagedRecord]:
+        """Return a unit's drafts; raises ClusterLostError if the cluster is lost, ValidationCrashError if it crashes all workers."""
         while True:
             try:
-                return begun.result(_LOOK)
-            except Late as error:
-                if not self._threads():
+                return future.result(_CHECK_INTERVAL)
+            except FutureTimeoutError as error:
+                if not self._count_threads():
                     raise ClusterLostError(f"no worker is left at {self._address}") from error
             except KilledWorker as error:
-                cure = "give the workers more memory, then run again"
-                raise ValidationCrashError(f"several Dask workers died that judged the same records; {cure} ({error})") from error
+                action = "give the workers more memory, then run again"
+                raise ValidationCrashError(f"several Dask workers that validated the same records died; {action} ({error})") from error
             except ImportError as error:
-                raise ClusterError(f"a worker of {self._address} has not our code ({error}); install the same version there") from error
-            except _LOST as error:
-                raise ClusterLostError(f"the scheduler at {self._address} does not answer any more ({root_cause(error)})") from error
+                raise ClusterError(f"a worker of {self._address} has other code ({error}); install the same version there") from error
+            except _CONNECTION_ERRORS as error:
+                raise ClusterLostError(f"the scheduler at {self._address} no longer answers ({root_cause(error)})") from error
 
-    def _threads(self) -> int:
+    def _count_threads(self) -> int:
         try:
             return sum(self._client.nthreads().values()) if self._client.status == "running" else 0
-        except _LOST:
+        except _CONNECTION_ERRORS:
             return 0
 
     def close(self) -> None:
-        """Leave; what is still under way is dropped."""
+        """Disconnect; pending work is dropped."""
         self._client.close()

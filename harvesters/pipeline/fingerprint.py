@@ -10,11 +10,11 @@ from vocab import properties as p
 from vocab.iris import encode
 from vocab.terms import literal
 
-_SHORT = 3  # characters: numbers of goals and areas end addresses too, so shorter keys are not looked for in addresses
+_MIN_KEY_LENGTH = 3  # characters: numbers of goals and areas end addresses too, so shorter keys are not looked for in addresses
 _PAGE = f"{p.PAGE}<"
 
 
-def likeness(statements: Sequence[str], thing: str, record: str, source: str, key: str) -> int:
+def content_fingerprint(statements: Sequence[str], thing: str, record: str, source: str, key: str) -> int:
     """Give the likeness of a sorted description, a signed number of 64 bits: of what it says of the *thing* itself, its key left out.
 
     *thing* and *record* are their addresses. Sources are alike, and so are http and https.
@@ -29,23 +29,23 @@ def likeness(statements: Sequence[str], thing: str, record: str, source: str, ke
     start = len(its)
     # Bytes, which are searched three times as fast as a text with letters of many scripts.
     text = ("\n" + "\n".join([statement[start:] for statement in own])).encode()
-    for what, instead in _left_out(record, source, key):
+    for what, instead in _exclusions(record, source, key):
         text = text.replace(what, instead)
     return _number(text)
 
 
-def _left_out(record: str, source: str, key: str) -> Iterator[tuple[bytes, bytes]]:
+def _exclusions(record: str, source: str, key: str) -> Iterator[tuple[bytes, bytes]]:
     """Give what does not count of a description, and what is put there instead, in this order."""
     yield f"\n{p.IDENTIFIER}{literal(key)}".encode(), b""
     yield f" <{record}#".encode(), b" <#"
-    if len(segment := encode(key)) > _SHORT:
+    if len(segment := encode(key)) > _MIN_KEY_LENGTH:
         yield f"/{segment}>".encode(), b"/>"
         yield f"={segment}>".encode(), b"=>"
     yield f"/{source}/".encode(), b"//"
     yield b"https://", b"http://"
 
 
-def page(text: str) -> int | None:
+def page_fingerprint(text: str) -> int | None:
     """Give the number of a description's first web address, None where it has none; http and https are the same."""
     found = text.find(_PAGE)
     if found < 0:

@@ -6,14 +6,14 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_OBJECTS = 50_000  # made before it looks: a page's records hold no circles, and to look for some took up to a fifth of the time
+_GC_THRESHOLD = 50_000  # made before it looks: a page's records hold no circles, and to look for some took up to a fifth of the time
 
 
 @contextmanager
-def calm() -> Iterator[None]:
+def reduced_gc() -> Iterator[None]:
     """Have the collector look at every fifty thousandth object, and not at those that are there already."""
     before = gc.get_threshold()
-    calmed()
+    enable_reduced_gc()
     try:
         yield
     finally:
@@ -21,7 +21,7 @@ def calm() -> Iterator[None]:
         gc.unfreeze()
 
 
-def calmed() -> None:
+def enable_reduced_gc() -> None:
     """Begin to have it so, for a process that does nothing else."""
     gc.freeze()
-    gc.set_threshold(_OBJECTS, 20, 20)
+    gc.set_threshold(_GC_THRESHOLD, 20, 20)

@@ -31,26 +31,26 @@ from harvesters.errors import ClusterLostError, CrashingReplyError, CrashLoopErr
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Run, StagedRecord
 from harvesters.network.fetch import Fetch, Reply
-from harvesters.pipeline.collector import NUMBER, DraftReference, Job, exit_after, serve, unpack_draft
-from harvesters.pipeline.page_processor import Progress, Watch
+from harvesters.pipeline.collector import NUMBER, CollectorJob, ResultReference, exit_after, serve, unpack_result
+from harvesters.pipeline.page_processor import Progress, ProgressCallback
 from harvesters.pipeline.process_limits import Limits, Marks, Phase, describe_exit
-from harvesters.pipeline.record_processor import Task
-from harvesters.pipeline.worker_pool import Bench, Crew, Parcel
+from harvesters.pipeline.record_processor import ProcessingTask
+from harvesters.pipeline.worker_pool import Executor, WorkerPool, WorkUnit
 
 _COMMAND = (sys.executable, "-c", "import sys; from harvesters.pipeline.collector import serve; serve(int(sys.argv[1]), sys.argv[2])")
-_LOOK = 0.5  # seconds between two looks at whether a process goes on
-_START = 120.0  # seconds that a process may take until it is ready: about one, longer on a busy machine
-_KEPT = 64 << 20  # bytes of answers that need not be asked for again when a process is started again
+_POLL_INTERVAL = 0.5  # seconds between two looks at whether a process goes on
+_START_TIMEOUT = 120.0  # seconds that a process may take until it is ready: about one, longer on a busy machine
+_MAX_CACHED_BYTES = 64 << 20  # bytes of answers that need not be asked for again when a process is started again
 
-_UNEXPLAINED = 3  # exits in a row with no answer and no record to blame
-_FORWARDED = {"get", "post", "piece", "file", "crew", "begin", "end"}  # calls whose errors are the protocol's to deal with
+_MAX_UNEXPLAINED_EXITS = 3  # exits in a row with no answer and no record to blame
+_FORWARDED_CALLS = {"get", "post", "piece", "file", "crew", "begin", "end"}  # calls whose errors are the protocol's to deal with
 
 log = structlog.get_logger()
 
 Key = tuple[Any, ...]  # what a request asks for
 
 
-class ExitedError(Exception):
+class CollectorExitedError(Exception):
     """A collector process has exited; the message says why, as the end of a sentence. *foreign*: it was killed by somebody else."""
 
     def __init__(self, message: str, *, foreign: bool = False) -> None:
@@ -58,7 +58,7 @@ class ExitedError(Exception):
         self.foreign = foreign
 
 
-class CollectorFault(Exception):
+class CollectorBugError(Exception):
     """A fault of this program in a collector process."""
 
 
@@ -91,18 +91,18 @@ class Process:
         steps, since = self.marks.read().steps, time.monotonic()
         most = self._limits.silence_for(size)
         try:
-            while not self._connection.poll(_LOOK):
+            while not self._connection.poll(_POLL_INTERVAL):
                 now = self.marks.read().steps
                 if now != steps:
                     steps, since = now, time.monotonic()
                 elif time.monotonic() - since > most:
-                    raise ExitedError(f"does not end within {most:.0f} s")
+                    raise CollectorExitedError(f"does not end within {most:.0f} s")
             name, arguments = self._connection.recv()
             return name, arguments
         except (EOFError, ConnectionResetError) as error:
             code = self._fork_server.wait(self.id)
             self.id = 0
-            raise ExitedError(describe_exit(code, self._limits, size), foreign=code == -signal.SIGKILL) from error
+            raise CollectorExitedError(describe_exit(code, self._limits, size), foreign=code == -signal.SIGKILL) from error
 
     def end(self) -> None:
         """Kill the process and remove what it leaves."""
@@ -126,7 +126,7 @@ class ForkServer:
     def __init__(self, command: Sequence[str] | None, base: str) -> None:
         self._lock = threading.Lock()
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._control.settimeout(_START)
+        self._control.settimeout(_START_TIMEOUT)
         try:
             with theirs:
                 if command is None and threading.active_count() == 1:
@@ -144,19 +144,19 @@ class ForkServer:
         serve(link.detach(), base)
 
     @property
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
         """Tell whether it still runs."""
         return self._process.poll() is None
 
     def fork(self, *descriptors: int) -> int:
         """Fork a collector with copies of these file descriptors; return its number."""
-        return self._ask(lambda: socket.send_fds(self._control, [b"fork"], descriptors))
+        return self._request(lambda: socket.send_fds(self._control, [b"fork"], descriptors))
 
     def wait(self, process: int) -> int:
         """Wait for a collector that has exited or was killed; return its exit code, negative for a signal."""
-        return self._ask(lambda: self._control.send(NUMBER.pack(process)))
+        return self._request(lambda: self._control.send(NUMBER.pack(process)))
 
-    def _ask(self, send: Callable[[], int]) -> int:
+    def _request(self, send: Callable[[], int]) -> int:
         try:
             with self._lock:
                 send()
@@ -223,7 +223,7 @@ class Collectors:
     def prepare(self) -> ForkServer:
         """Start what collectors are forked from: at once where this process has no other threads yet, else that takes about a second."""
         with self._lock:
-            if self._fork_server is None or not self._fork_server.alive:
+            if self._fork_server is None or not self._fork_server.is_alive:
                 self._fork_server = ForkServer(self._command, self._base)
             return self._fork_server
 
@@ -240,42 +240,42 @@ class Collectors:
 
 
 @dataclass(slots=True)
-class _Answers:
+class _ReplyCache:
     """The answers since the last page that was staged: a process that is started again gets them once more, and no registry is asked."""
 
-    kept: deque[tuple[int, Key, Reply]] = field(default_factory=deque)
-    again: deque[tuple[int, Key, Reply]] = field(default_factory=deque)
+    cached: deque[tuple[int, Key, Reply]] = field(default_factory=deque)
+    replay: deque[tuple[int, Key, Reply]] = field(default_factory=deque)
     size: int = 0
 
     def find(self, key: Key) -> Reply | None:
         """Take the answer to *key* from those of before the restart."""
-        for number, (_, known, reply) in enumerate(self.again):
+        for number, (_, known, reply) in enumerate(self.replay):
             if known == key:
-                del self.again[number]
+                del self.replay[number]
                 return reply
         return None
 
-    def keep(self, page: int, key: Key, reply: Reply) -> None:
+    def add(self, page: int, key: Key, reply: Reply) -> None:
         """Keep the answer that came after *page* pages."""
-        self.kept.append((page, key, reply))
+        self.cached.append((page, key, reply))
         self.size += len(reply.content)
-        while self.size > _KEPT and len(self.kept) > 1:
+        while self.size > _MAX_CACHED_BYTES and len(self.cached) > 1:
             self._drop()
 
-    def staged(self, pages: int) -> None:
+    def forget_staged(self, pages: int) -> None:
         """Let go of what belongs to the first *pages* pages; the last answer may hold more of them."""
-        while len(self.kept) > 1 and self.kept[0][0] < pages:
+        while len(self.cached) > 1 and self.cached[0][0] < pages:
             self._drop()
 
     def restart(self) -> None:
         """Have all that is kept found once more."""
-        self.again, self.kept, self.size = self.kept, deque(), 0
+        self.replay, self.cached, self.size = self.cached, deque(), 0
 
     def _drop(self) -> None:
-        self.size -= len(self.kept.popleft()[2].content)
+        self.size -= len(self.cached.popleft()[2].content)
 
 
-class IsolatedReader:
+class IsolatedPageReader:
     """Collects one run's pages in a collector process.
 
     *page* is called for each page before it is staged, and returns the archive's length and the counts of requests so far. ``run`` is as
@@ -285,29 +285,29 @@ class IsolatedReader:
     def __init__(
         self,
         collectors: Collectors,
-        bench: Bench,
+        bench: WorkerPool,
         ledger: Ledger,
         client: Fetch,
-        task: Task,
+        task: ProcessingTask,
         page: Callable[[], tuple[int, Mapping[str, int]]],
-        watch: Watch,
+        watch: ProgressCallback,
         since: datetime | None,
     ) -> None:
-        self.run, self.met = task.run, Counter[str]()
-        self._collectors, self._bench, self._ledger, self._client, self._task = collectors, bench, ledger, client, task
-        self._page, self._watch, self._since = page, watch, since
-        self._answers = _Answers()
-        self._pages = self._staged = 0  # pages that were read, and those that were staged
-        self._first = Counter(task.run.network)  # requests before this reader, and those up to the last page and the last stage
+        self.run, self.irregularities = task.run, Counter[str]()
+        self._collectors, self._pool, self._ledger, self._client, self._task = collectors, bench, ledger, client, task
+        self._on_page, self._on_progress, self._since = page, watch, since
+        self._reply_cache = _ReplyCache()
+        self._read_pages = self._staged_pages = 0  # pages that were read, and those that were staged
+        self._earlier_requests = Counter(task.run.network)  # requests before this reader, and those up to the last page and the last stage
         self._requests, self._staged_requests = Counter[str](), Counter[str]()
-        self._last: Reply | None = None
+        self._last_reply: Reply | None = None
         self._files: dict[int, ExitStack] = {}
-        self._begun: dict[int, tuple[Crew, Parcel, Future[list[StagedRecord]]]] = {}
-        self._worked: dict[int, list[StagedRecord]] = {}  # by the number of the parcel, until they are staged
+        self._submitted: dict[int, tuple[Executor, WorkUnit, Future[list[StagedRecord]]]] = {}
+        self._results: dict[int, list[StagedRecord]] = {}  # by the number of the parcel, until they are staged
         self._numbers = count()
-        self._refused: dict[str, str] = {}  # digests of records, with the reasons
-        self._crashing: dict[tuple[str, str], str] = {}  # addresses and marks of answers, with the reasons
-        self._singly = False
+        self._rejected: dict[str, str] = {}  # digests of records, with the reasons
+        self._crashing_replies: dict[tuple[str, str], str] = {}  # addresses and marks of answers, with the reasons
+        self._one_by_one = False
         self._crashes = self._unexplained = 0
         self._suspect: object = None
         self._calls: Mapping[str, Callable[..., Any]] = {
@@ -316,7 +316,7 @@ class IsolatedReader:
             "count_staged": ledger.count_staged, "already_staged": ledger.already_staged,
             "stored_records": ledger.stored_records, "current_descriptions": ledger.current_descriptions,
             "stage": self._stage, "page": self._next_page,
-            "crew": self._crew, "begin": self._begin, "end": self._end,
+            "crew": self._describe_executor, "begin": self._submit, "end": self._result,
         }  # fmt: skip
 
     def collect(self) -> None:
@@ -326,9 +326,9 @@ class IsolatedReader:
             try:
                 self._serve(process)
                 return
-            except ExitedError as reason:
-                self._blame(process, reason)
-                if self._staged and self.run.cursor is None and not self._task.anew:
+            except CollectorExitedError as reason:
+                self._record_exit(process, reason)
+                if self._staged_pages and self.run.cursor is None and not self._task.is_remap:
                     return  # the last page was staged
                 self._restart()
             finally:
@@ -337,108 +337,108 @@ class IsolatedReader:
 
     def _serve(self, process: Process) -> None:
         """Answer the calls of a process until its job ends."""
-        notes = self._notes()
-        network = dict(self._first + notes)
-        job = Job(
-            self._task, replace(self.run, network=network), self._since, self.run.cursor, self._refused, self._singly,
-            self._bench.had, self._client.base, self._client.retry_policy.max_bytes,
+        notes = self._earlier_irregularities()
+        network = dict(self._earlier_requests + notes)
+        job = CollectorJob(
+            self._task, replace(self.run, network=network), self._since, self.run.cursor, self._rejected, self._one_by_one,
+            self._pool.record_count, self._client.base, self._client.retry_policy.max_bytes,
         )  # fmt: skip
         process.send(job)
         while True:
-            name, arguments = process.receive(len(self._last.content) if self._last else 0)
+            name, arguments = process.receive(len(self._last_reply.content) if self._last_reply else 0)
             match name:
                 case "log":
                     level, event = arguments
                     getattr(log, level)(event.pop("event"), **event)
                 case "ended":
                     self.run, met = arguments
-                    self.met = notes + met
+                    self.irregularities = notes + met
                     return
                 case "failed":
                     error, met = arguments
-                    self.met = notes + met
+                    self.irregularities = notes + met
                     raise error
                 case "fault":
                     expected, text, trace = arguments
                     if not expected:
-                        raise ExitedError(f"ends in {text}")
-                    fault = CollectorFault(text)
+                        raise CollectorExitedError(f"ends in {text}")
+                    fault = CollectorBugError(text)
                     fault.add_note(trace)
                     raise fault
                 case _:
-                    process.send(self._answer(name, arguments))
+                    process.send(self._call(name, arguments))
 
-    def _answer(self, name: str, arguments: tuple[Any, ...]) -> tuple[bool, Any]:
+    def _call(self, name: str, arguments: tuple[Any, ...]) -> tuple[bool, Any]:
         """Do what is asked; return what it returns, or what the process is to raise."""
         try:
             return False, self._calls[name](*arguments)
         except HarvestError as error:
-            if name not in _FORWARDED:
+            if name not in _FORWARDED_CALLS:
                 raise
             return True, error
 
-    def _notes(self) -> Counter[str]:
+    def _earlier_irregularities(self) -> Counter[str]:
         """Return what earlier processes of this run counted beside requests."""
-        return Counter(self.run.network) - self._staged_requests - self._first if self._staged else Counter()
+        return Counter(self.run.network) - self._staged_requests - self._earlier_requests if self._staged_pages else Counter()
 
-    def _blame(self, process: Process, reason: ExitedError) -> None:
+    def _record_exit(self, process: Process, reason: CollectorExitedError) -> None:
         """Find out what a process was busy with when it exited, so that the next one leaves it alone."""
         mark = process.marks.read()
         self._crashes += 1
         source, at = self._task.source.name, ""
         suspect: object = None
-        if mark.phase is Phase.READING and self._last is not None:
-            suspect, at = (self._last.url, self._last.digest), f"reading {self._last.url}"
-        elif mark.phase is Phase.MAPPING or (mark.phase is Phase.VALIDATING and self._singly):
+        if mark.phase is Phase.READING and self._last_reply is not None:
+            suspect, at = (self._last_reply.url, self._last_reply.digest), f"reading {self._last_reply.url}"
+        elif mark.phase is Phase.MAPPING or (mark.phase is Phase.VALIDATING and self._one_by_one):
             suspect, at = mark.digest, f"{mark.phase.name.lower()} a record"
         elif mark.phase is Phase.VALIDATING:
             suspect, at = Phase.VALIDATING, "validating a batch of records"
         log.warning("collector exited", source=source, busy=at or "nothing", reason=str(reason), exits=self._crashes)
         self._unexplained = 0 if suspect else self._unexplained + 1
-        if self._crashes > self._collectors.limits.crashes or self._unexplained > _UNEXPLAINED:
+        if self._crashes > self._collectors.limits.crashes or self._unexplained > _MAX_UNEXPLAINED_EXITS:
             told = f"{source}: the process that reads its answers has exited {self._crashes} times in this run"
             raise CrashLoopError(f"{told}; the last time {at or 'its own work'} {reason}; the run is given up, the answers are archived")
         if reason.foreign and suspect != self._suspect:  # perhaps a person killed it, or the system for the sake of another process
             self._suspect = suspect
-        elif mark.phase is Phase.READING and self._last is not None:
-            self._crashing[self._last.url, self._last.digest] = f"{self._last.url}: reading it {reason}"
+        elif mark.phase is Phase.READING and self._last_reply is not None:
+            self._crashing_replies[self._last_reply.url, self._last_reply.digest] = f"{self._last_reply.url}: reading it {reason}"
         elif suspect is Phase.VALIDATING:
-            self._singly = True
+            self._one_by_one = True
         elif suspect:
-            self._refused[mark.digest] = f"{mark.phase.name.lower()} it {reason}"
+            self._rejected[mark.digest] = f"{mark.phase.name.lower()} it {reason}"
 
     def _restart(self) -> None:
-        self._answers.restart()
-        self._last, self._pages = None, self._staged
+        self._reply_cache.restart()
+        self._last_reply, self._read_pages = None, self._staged_pages
 
     def _release(self) -> None:
         """Let go of what a process asked for and can no longer give back."""
         for stack in self._files.values():
             stack.close()
         self._files.clear()
-        self._begun.clear()
-        self._worked.clear()
+        self._submitted.clear()
+        self._results.clear()
 
     def _get(self, url: str, params: Mapping[str, str] | None, accept: str, conditional: bool) -> Reply:
         key = ("get", url, params, accept)
-        return self._kept(key, lambda: self._client.get(url, params, accept=accept, conditional=conditional))
+        return self._cached(key, lambda: self._client.get(url, params, accept=accept, conditional=conditional))
 
     def _post(self, url: str, asked: Mapping[str, str] | bytes, accept: str) -> Reply:
-        return self._kept(("post", url, asked, accept), lambda: self._client.post(url, asked, accept=accept))
+        return self._cached(("post", url, asked, accept), lambda: self._client.post(url, asked, accept=accept))
 
     def _piece(self, url: str, wanted: range, etag: str | None) -> Reply:
-        return self._kept(("piece", url, wanted, etag), lambda: self._client.get_range(url, wanted, etag))
+        return self._cached(("piece", url, wanted, etag), lambda: self._client.get_range(url, wanted, etag))
 
-    def _kept(self, key: Key, ask: Callable[[], Reply]) -> Reply:
-        reply = self._answers.find(key) or ask()
+    def _cached(self, key: Key, ask: Callable[[], Reply]) -> Reply:
+        reply = self._reply_cache.find(key) or ask()
         if not reply.not_modified:
-            self._answers.keep(self._pages, key, reply)
+            self._reply_cache.add(self._read_pages, key, reply)
         return self._readable(reply)
 
     def _readable(self, reply: Reply) -> Reply:
         """Return the answer; raises CrashingReplyError where reading it has ended a process of this run."""
-        self._last = reply
-        if self._crashing and (reason := self._crashing.get((reply.url, reply.digest))):
+        self._last_reply = reply
+        if self._crashing_replies and (reason := self._crashing_replies.get((reply.url, reply.digest))):
             raise CrashingReplyError(reason)
         return reply
 
@@ -453,38 +453,38 @@ class IsolatedReader:
         self._files.pop(number).close()
 
     def _next_page(self) -> tuple[int, Mapping[str, int]]:
-        archived, requests = self._page()
-        self._pages += 1
+        archived, requests = self._on_page()
+        self._read_pages += 1
         self._requests = Counter(requests)
         return archived, dict(requests)
 
-    def _stage(self, run: Run, packed: Sequence[tuple[Any, ...] | DraftReference], first: int) -> None:
-        drafts = [self._worked[it.number][it.place] if isinstance(it, DraftReference) else unpack_draft(it) for it in packed]
-        for number in {it.number for it in packed if isinstance(it, DraftReference)}:
-            del self._worked[number]
+    def _stage(self, run: Run, packed: Sequence[tuple[Any, ...] | ResultReference], first: int) -> None:
+        drafts = [self._results[it.number][it.position] if isinstance(it, ResultReference) else unpack_result(it) for it in packed]
+        for number in {it.number for it in packed if isinstance(it, ResultReference)}:
+            del self._results[number]
         self._ledger.stage(run, drafts, first)
-        self.run, self._staged, self._staged_requests = run, self._staged + 1, self._requests
-        self._answers.staged(self._staged)
-        self._bench.had += sum(1 for draft in drafts if draft.description)
-        self._watch(Progress(run.source, run.pages, first + len(drafts), run.claimed))
+        self.run, self._staged_pages, self._staged_requests = run, self._staged_pages + 1, self._requests
+        self._reply_cache.forget_staged(self._staged_pages)
+        self._pool.record_count += sum(1 for draft in drafts if draft.description)
+        self._on_progress(Progress(run.source, run.pages, first + len(drafts), run.claimed))
 
-    def _crew(self) -> tuple[str, int] | None:
-        crew = self._bench.crew()
-        return None if crew is None else (crew.code, crew.hands)
+    def _describe_executor(self) -> tuple[str, int] | None:
+        crew = self._pool.executor()
+        return None if crew is None else (crew.code, crew.concurrency)
 
-    def _begin(self, parcel: Parcel) -> tuple[int, int]:
-        crew = self._bench.crew()
+    def _submit(self, parcel: WorkUnit) -> tuple[int, int]:
+        crew = self._pool.executor()
         assert crew is not None
         number = next(self._numbers)
-        self._begun[number] = (crew, parcel, crew.begin(parcel))
-        return number, crew.hands
+        self._submitted[number] = (crew, parcel, crew.submit(parcel))
+        return number, crew.concurrency
 
-    def _end(self, number: int) -> int:
+    def _result(self, number: int) -> int:
         """Wait for what comes of a parcel, keep it until it is staged, and return how many drafts it is."""
-        crew, parcel, begun = self._begun.pop(number)
+        crew, parcel, begun = self._submitted.pop(number)
         try:
-            self._worked[number] = crew.end(parcel, begun)
-            return len(self._worked[number])
+            self._results[number] = crew.result(parcel, begun)
+            return len(self._results[number])
         except ClusterLostError as error:
-            self._bench.dismiss(crew, str(error))
+            self._pool.fall_back_to_local(crew, str(error))
             raise

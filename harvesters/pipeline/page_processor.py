@@ -14,105 +14,114 @@ from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Outcome, RecordState, Run, StagedRecord, StoredRecord
 from harvesters.network.fetch import Fetch
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record, SourcePosition
-from harvesters.pipeline.record_processor import DIGEST, SAME, Case, Craft
-from harvesters.pipeline.worker_pool import Bench, Work
+from harvesters.pipeline.record_processor import DIGEST_SIZE, UNCHANGED_OUTCOMES, RecordInput, RecordProcessor
+from harvesters.pipeline.worker_pool import PendingResults, WorkerPool
 from harvesters.protocols.registry import Protocol as SourceProtocol
 
 Item = Record[Any] | DeletedRecord | InvalidRecord
 
 RESUMED = "resumed"  # among a run's counts until it is planned: how often it was resumed since its last page
-TWICE = "twice"  # likewise: how many records came on two pages of a list that moves
+LISTED_TWICE = "twice"  # likewise: how many records were on two pages of a list that changed while it was read
+_MIN_PENDING_PAGES = 4  # pages read ahead of validation at least: enough for one worker, and soon staged
+_PENDING_RECORDS = 400  # records read ahead for each worker beyond that: its current and its next chunk
 
 
 @dataclass(frozen=True, slots=True)
-class Refiner:
-    """What turns one run's pages into drafts: the *craft* for its records, and the *bench* where they are worked on.
+class PageProcessor:
+    """Processes one run's pages: *processor* maps and validates records, *pool* decides where.
 
-    *refused* are the digests of records that are not worked on, each with the reason.
+    *rejected* maps the digests of records that must not be processed to the reasons.
     """
 
-    craft: Craft
-    bench: Bench
-    refused: Mapping[str, str] = field(default_factory=dict)
+    processor: RecordProcessor
+    pool: WorkerPool
+    rejected: Mapping[str, str] = field(default_factory=dict)
 
-    def sift(self, its: Page[Any], known: Mapping[str, StoredRecord], met: set[str], stands: Mapping[str, bytes] | None = None) -> Batch:
-        """Settle what is known at once and send the rest to the bench; *met* are the keys that this run has had, and grows.
+    def submit(
+        self,
+        page: Page[Any],
+        stored: Mapping[str, StoredRecord],
+        seen_keys: set[str],
+        current_descriptions: Mapping[str, bytes] | None = None,
+    ) -> PendingPage:
+        """Decide at once on records that are known, and submit the others to the pool.
 
-        *stands* are the present descriptions of published records, where archived ones are mapped again.
+        The page's keys are added to *seen_keys*, those of the run so far. *current_descriptions* are those of published records, for
+        a re-mapping.
         """
-        drafts: list[StagedRecord | None] = []
-        cases: list[Case] = []
-        twice = 0 if its.again else sum(item.key in met for item in its.items if item.key is not None)
-        repeats = 0 < twice == len(its.items)
-        for item in its.items:
-            if its.again and item.key in met:
+        staged: list[StagedRecord | None] = []
+        inputs: list[RecordInput] = []
+        listed_twice = 0 if page.again else sum(item.key in seen_keys for item in page.items if item.key is not None)
+        is_repeat = 0 < listed_twice == len(page.items)
+        for item in page.items:
+            if page.again and item.key in seen_keys:
                 continue
-            found = self._sift_one(item, known, met, its.at, stands)
-            if isinstance(found, Case):
-                cases.append(found)
-            if found is not None:
-                drafts.append(None if isinstance(found, Case) else found)
+            result = self._classify(item, stored, seen_keys, page.at, current_descriptions)
+            if isinstance(result, RecordInput):
+                inputs.append(result)
+            if result is not None:
+                staged.append(None if isinstance(result, RecordInput) else result)
             if item.key is not None:
-                met.add(item.key)
-        return Batch(its, drafts, self.bench.work(self.craft, cases), repeats, twice if its.moves else 0)
+                seen_keys.add(item.key)
+        return PendingPage(page, staged, self.pool.submit(self.processor, inputs), is_repeat, listed_twice if page.moves else 0)
 
-    def _sift_one(
-        self, item: Item, known: Mapping[str, StoredRecord], met: set[str], at: SourcePosition | None, stands: Mapping[str, bytes] | None
-    ) -> StagedRecord | Case | None:
-        if item.key is not None and item.key in met:
-            return StagedRecord(
-                item.key, Outcome.DUPLICATE, reason=f"the key {item.key!r} came before in this run; the first one counts", position=at
-            )
-        before = known.get(item.key) if item.key is not None else None
-        if self.craft.task.anew and (isinstance(item, DeletedRecord) or (before and before.state is not RecordState.PUBLISHED)):
-            return None  # what is not at its source any more stays as it is
+    def _classify(
+        self,
+        item: Item,
+        stored: Mapping[str, StoredRecord],
+        seen_keys: set[str],
+        position: SourcePosition | None,
+        current_descriptions: Mapping[str, bytes] | None,
+    ) -> StagedRecord | RecordInput | None:
+        """Return the result for an item, or the input of a record that must be processed; None to leave the record as it is."""
+        key, task = item.key, self.processor.task
+        if key is not None and key in seen_keys:
+            reason = f"the key {key!r} occurred before in this run; the first record with it counts"
+            return StagedRecord(key, Outcome.DUPLICATE, reason=reason, position=position)
+        known = stored.get(key) if key is not None else None
+        if task.is_remap and (isinstance(item, DeletedRecord) or (known and known.state is not RecordState.PUBLISHED)):
+            return None
         if isinstance(item, InvalidRecord):
-            return StagedRecord(item.key, Outcome.UNREADABLE, reason=item.reason, position=at)
+            return StagedRecord(key, Outcome.UNREADABLE, reason=item.reason, position=position)
         if isinstance(item, DeletedRecord):
-            there = before is not None and not before.is_deleted
-            return StagedRecord(
-                item.key, Outcome.DELETED if there else Outcome.ABSENT, first_seen=before.first_seen if before else None, position=at
-            )
-        digest = blake2b(item.raw, key=self.craft.task.run.rules.encode()[:64], digest_size=DIGEST).hexdigest()
-        if before and before.digest == digest and not before.is_deleted and not self.craft.task.anew:
-            return StagedRecord(item.key, SAME[before.state], digest, position=at)
-        if digest in self.refused:
-            return StagedRecord(item.key, Outcome.UNREADABLE, digest, reason=self.refused[digest], position=at)
-        return Case(item, digest, before, at, (stands or {}).get(item.key))
+            outcome = Outcome.DELETED if known is not None and not known.is_deleted else Outcome.ABSENT
+            return StagedRecord(key, outcome, first_seen=known.first_seen if known else None, position=position)
+        digest = blake2b(item.raw, key=task.run.rules.encode()[:64], digest_size=DIGEST_SIZE).hexdigest()
+        if known and known.digest == digest and not known.is_deleted and not task.is_remap:
+            return StagedRecord(key, UNCHANGED_OUTCOMES[known.state], digest, position=position)
+        if digest in self.rejected:
+            return StagedRecord(key, Outcome.UNREADABLE, digest, reason=self.rejected[digest], position=position)
+        return RecordInput(item, digest, known, position, (current_descriptions or {}).get(item.key))
 
-    def finish(self, batch: Batch) -> list[StagedRecord]:
-        """Wait for the bench and give the page's drafts in their order.
+    def results(self, pending_page: PendingPage) -> list[StagedRecord]:
+        """Wait for the pool and return the results for the page's records, in order.
 
-        Raises ValidationCrashError where some of its records end every process that works on them.
+        Raises ValidationCrashError if some of its records crash every process that validates them.
         """
         try:
-            worked = iter(batch.work.drafts())
+            processed = iter(pending_page.pending.results())
         except ValidationCrashError as error:
-            raise ValidationCrashError(f"{self.craft.task.source.name}: {error}") from error
-        return [draft or next(worked) for draft in batch.drafts]
+            raise ValidationCrashError(f"{self.processor.task.source.name}: {error}") from error
+        return [record or next(processed) for record in pending_page.staged]
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
-    """A page on its way over the bench, None in the place of each record that is there.
+class PendingPage:
+    """A page whose records are being processed; in *staged*, None stands for a record whose result is pending.
 
-    *repeats* tells that the run had met all its records before; *twice* counts those that it had met on earlier pages of a list that moves.
+    *is_repeat*: the run had seen all its records before. *listed_twice* counts those seen on earlier pages of a list that changes.
     """
 
     page: Page[Any]
-    drafts: list[StagedRecord | None]
-    work: Work
-    repeats: bool = False
-    twice: int = 0
-
-
-_AHEAD = 4  # pages that wait for the bench while the next are read, at least: enough for one worker, and soon kept
-_RECORDS = 400  # records that wait for each worker beyond that: what it has, and what it takes next
+    staged: list[StagedRecord | None]
+    pending: PendingResults
+    is_repeat: bool = False
+    listed_twice: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run has come; *claimed* is what the source says it has, None where it does not say."""
+    """The progress of a run; *claimed* is the total that the source reports, None if it reports none."""
 
     source: str
     pages: int
@@ -120,123 +129,137 @@ class Progress:
     claimed: int | None
 
 
-Watch = Callable[[Progress], None]
+ProgressCallback = Callable[[Progress], None]
 
 
 @dataclass(slots=True)
-class Desk:
-    """Where a run's pages wait for their verdicts; *run* is as its last checkpoint says."""
+class StagingQueue:
+    """Holds a run's pages until they are processed, and stages them in order; *run* is the state at the last checkpoint."""
 
     ledger: Ledger
-    refiner: Refiner
+    processor: PageProcessor
     run: Run
-    watch: Watch
-    _waiting: deque[tuple[Batch, int]] = field(default_factory=deque)
-    _records: int = field(init=False)
-    _before: Counter[str] = field(init=False)
-    met: Counter[str] = field(default_factory=Counter)  # pages that repeat, and totals that shrink, by the names of their outcomes
+    on_progress: ProgressCallback
+    _pending: deque[tuple[PendingPage, int]] = field(default_factory=deque)
+    _staged_count: int = field(init=False)
+    _earlier_requests: Counter[str] = field(init=False)
+    irregularities: Counter[str] = field(default_factory=Counter)  # repeated pages and decreased totals, by outcome
 
     def __post_init__(self) -> None:
-        """Count what a run that was cut off has staged."""
-        self._records = self.ledger.count_staged(self.run)
-        self._before = Counter(self.run.network)
+        """Count what an interrupted run has staged."""
+        self._staged_count = self.ledger.count_staged(self.run)
+        self._earlier_requests = Counter(self.run.network)
 
-    def take(self, page: Page[Any], archived: int, network: Mapping[str, int]) -> None:
-        """Take a page in; *archived* is the archive's length when it came, *network* how the requests ended up to it."""
-        self.run = replace(self.run, network=dict(self._before + Counter(network) + self.met))
-        if page.unchanged:  # the source says that all is as it was: nothing is missing, and nothing is swept
+    def submit_page(self, page: Page[Any], archived: int, network: Mapping[str, int]) -> None:
+        """Process a page, and stage the pages that are ready.
+
+        *archived* is the length of the archive after the page was read, *network* the outcomes of the requests up to it.
+        """
+        self.run = replace(self.run, network=dict(self._earlier_requests + Counter(network) + self.irregularities))
+        if page.unchanged:  # the source reports no change: nothing is missing, and this is not a full harvest
             self.run = replace(self.run, sweep=False)
         keys = [item.key for item in page.items if item.key is not None]
-        met = self.ledger.already_staged(self.run, keys)
-        met.update(item.key for batch, _ in self._waiting for item in batch.page.items if item.key is not None)
-        stands = self.ledger.current_descriptions(self.run.source, keys) if self.refiner.craft.task.anew else None
-        self._waiting.append((self.refiner.sift(page, self.ledger.stored_records(self.run.source, keys), met, stands), archived))
-        while self._waiting and (self._waiting[0][0].work.ready or self._is_far_ahead()):
-            self._keep(*self._waiting.popleft())
+        seen_keys = self.ledger.already_staged(self.run, keys)
+        seen_keys.update(item.key for pending, _ in self._pending for item in pending.page.items if item.key is not None)
+        is_remap = self.processor.processor.task.is_remap
+        current_descriptions = self.ledger.current_descriptions(self.run.source, keys) if is_remap else None
+        stored = self.ledger.stored_records(self.run.source, keys)
+        self._pending.append((self.processor.submit(page, stored, seen_keys, current_descriptions), archived))
+        while self._pending and (self._pending[0][0].pending.is_ready or self._is_full()):
+            self._stage(*self._pending.popleft())
 
-    def _is_far_ahead(self) -> bool:
-        """Return whether so much waits that the first page must be waited for; one that is ready is kept at once, as a checkpoint."""
-        return len(self._waiting) > _AHEAD and sum(len(batch.drafts) for batch, _ in self._waiting) > _RECORDS * self.refiner.bench.hands
+    def _is_full(self) -> bool:
+        """Return whether reading must wait for the first page. A page that is ready is staged at once, as a checkpoint."""
+        records = sum(len(pending.staged) for pending, _ in self._pending)
+        return len(self._pending) > _MIN_PENDING_PAGES and records > _PENDING_RECORDS * self.processor.pool.concurrency
 
-    def clear(self) -> None:
-        """Keep all that still waits."""
-        while self._waiting:
-            self._keep(*self._waiting.popleft())
+    def flush(self) -> None:
+        """Stage all pending pages."""
+        while self._pending:
+            self._stage(*self._pending.popleft())
 
-    def _keep(self, batch: Batch, archived: int) -> None:
-        drafts, page, run = self.refiner.finish(batch), batch.page, self.run
+    def _stage(self, pending: PendingPage, archived: int) -> None:
+        staged, page, run = self.processor.results(pending), pending.page, self.run
         claimed = max((number for number in (page.claimed, run.claimed) if number is not None), default=None)
-        fetched, doubt = run.fetched + len(drafts), run.doubt or _doubt(batch, run)
-        noted = Counter({"repeated": int(batch.repeats), "shrunk": int(_shrunk(page, run))})
-        self.met += noted
-        run = replace(run, network=dict(Counter(run.network) + noted))
-        counts = {**run.counts, TWICE: run.counts.get(TWICE, 0) + batch.twice, RESUMED: 0}
-        run = replace(run, cursor=page.cursor, pages=run.pages + 1, claimed=claimed, archived=archived, counts=counts)
-        self.run = replace(run, fetched=fetched, doubt=doubt)
-        self.ledger.stage(self.run, drafts, self._records)
-        self._records += len(drafts)
-        self.watch(Progress(run.source, self.run.pages, self._records, claimed))
+        doubt = run.doubt or _incompleteness_reason(pending, run)
+        irregularities = Counter({"repeated": int(pending.is_repeat), "shrunk": int(_total_decreased(page, run))})
+        self.irregularities += irregularities
+        counts = {**run.counts, LISTED_TWICE: run.counts.get(LISTED_TWICE, 0) + pending.listed_twice, RESUMED: 0}
+        self.run = replace(
+            run,
+            network=dict(Counter(run.network) + irregularities),
+            cursor=page.cursor,
+            pages=run.pages + 1,
+            claimed=claimed,
+            archived=archived,
+            counts=counts,
+            fetched=run.fetched + len(staged),
+            doubt=doubt,
+        )
+        self.ledger.stage(self.run, staged, self._staged_count)
+        self._staged_count += len(staged)
+        self.on_progress(Progress(run.source, self.run.pages, self._staged_count, claimed))
 
 
 def archived_page(page: Page[Any]) -> Page[Any]:
-    """Return a page that was read from the archive, without what its source said of the list then."""
+    """Return a page read from the archive, without what its source then reported about the whole list."""
     return replace(page, cursor=None, claimed=None, unchanged=False, again=True, doubt=None, moves=False)
 
 
-def _shrunk(page: Page[Any], run: Run) -> bool:
-    """Tell whether a page claims fewer records than the run's earlier ones."""
+def _total_decreased(page: Page[Any], run: Run) -> bool:
+    """Return whether a page reports a smaller total than earlier pages of the run."""
     return page.claimed is not None and run.claimed is not None and page.claimed < run.claimed
 
 
-def _doubt(batch: Batch, run: Run) -> str | None:
-    """Tell why a run with this page cannot be a complete sweep, None where nothing speaks against it."""
-    page, number = batch.page, run.pages + 1
+def _incompleteness_reason(pending: PendingPage, run: Run) -> str | None:
+    """Return why a run with this page cannot be a complete full harvest, or None."""
+    page, number = pending.page, run.pages + 1
     if page.doubt:
         return page.doubt
-    if batch.repeats:
-        return f"page {number} brought only records that had come before"
-    if _shrunk(page, run):
-        return f"the source claimed {run.claimed:,} records, and {page.claimed:,} on page {number}"
+    if pending.is_repeat:
+        return f"page {number} contains only records of earlier pages"
+    if _total_decreased(page, run):
+        return f"the source reported {run.claimed:,} records, but {page.claimed:,} on page {number}"
     return None
 
 
-NextPage = Callable[[], tuple[int, Mapping[str, int]]]
+PageCallback = Callable[[], tuple[int, Mapping[str, int]]]
 
 
-class Reader(Protocol):
-    """Collects one run's pages: ``run`` is as its last checkpoint says, ``met`` counts pages that repeat, and totals that shrink."""
+class PageReader(Protocol):
+    """Collects one run's pages: ``run`` is the state at the last checkpoint, ``irregularities`` as in ``StagingQueue``."""
 
     @property
     def run(self) -> Run: ...  # noqa: D102
     @property
-    def met(self) -> Counter[str]: ...  # noqa: D102
+    def irregularities(self) -> Counter[str]: ...  # noqa: D102
     def collect(self) -> None: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
-class LocalReader:
+class LocalPageReader:
     """Collects one run's pages in this process."""
 
-    desk: Desk
+    queue: StagingQueue
     protocol: SourceProtocol
     client: Fetch
     since: datetime | None
-    page: NextPage
+    on_page: PageCallback
 
     @property
     def run(self) -> Run:
-        """Return the run as its last checkpoint says."""
-        return self.desk.run
+        """Return the state of the run at its last checkpoint."""
+        return self.queue.run
 
     @property
-    def met(self) -> Counter[str]:
-        """Return how many pages repeated, and how often the total shrank."""
-        return self.desk.met
+    def irregularities(self) -> Counter[str]:
+        """Return the counts of repeated pages and decreased totals."""
+        return self.queue.irregularities
 
     def collect(self) -> None:
         """Stage every page; raise HarvestError as the protocol does."""
-        task = self.desk.refiner.craft.task
+        task = self.queue.processor.processor.task
         for page in self.protocol.collect(task.source, self.client, self.since, self.run.cursor):
-            archived, requests = self.page()
-            self.desk.take(archived_page(page) if task.anew else page, archived, requests)
-        self.desk.clear()
+            archived, requests = self.on_page()
+            self.queue.submit_page(archived_page(page) if task.is_remap else page, archived, requests)
+        self.queue.flush()

@@ -1,4 +1,4 @@
-"""Craft: records become drafts: mapped, described, judged; the same wherever it is done and in whatever company."""
+"""Map, serialize and validate records. The result does not depend on the process or on the batch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harvesters.ledger.models import Outcome, RecordState, Run, StagedRecord, St
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.page_model import Record, SourcePosition
 from harvesters.payloads import language_detection
-from harvesters.pipeline.fingerprint import likeness, page
+from harvesters.pipeline.fingerprint import content_fingerprint, page_fingerprint
 from harvesters.source import Source
 from shapes.result import Result, Severity
 from shapes.validate import EngineName, validate_many
@@ -25,133 +25,151 @@ from vocab.initiative import Resource
 from vocab.iris import Iris
 from vocab.provenance import Provenance, ValidationNote, describe_record, describe_results
 
-Read = Callable[[Record[Any]], Resource]
-Begin = Callable[["Case | None"], None]  # called before each record is mapped, and with None before the batch is validated
-# What a mapping of ours raises on a payload that it did not foresee: that record is withheld, the others go on.
-_FAULTS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-SAME = {RecordState.PUBLISHED: Outcome.UNCHANGED, RecordState.VANISHED: Outcome.RETURNED}
-DIGEST = 16  # bytes: 128 bits tell a hundred million records apart with room to spare
+RecordMapper = Callable[[Record[Any]], Resource]
+StepCallback = Callable[["RecordInput | None"], None]  # called before each record is mapped, and with None before the batch is validated
+# What a mapping raises on a payload that it does not handle: that record is withheld, the others are processed.
+_MAPPING_ERRORS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+UNCHANGED_OUTCOMES = {RecordState.PUBLISHED: Outcome.UNCHANGED, RecordState.VANISHED: Outcome.RETURNED}
+DIGEST_SIZE = 16  # bytes: 128 bits distinguish a hundred million records
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
-    """All that must be known of a run to do its work, here or elsewhere.
+class ProcessingTask:
+    """What processing a run's records needs, in this process or another.
 
-    *tried* tells that the last run judged by the same mapping and shapes, so that what says the same as before has the same
-    verdict; *anew* that archived records are mapped again, so that what comes out as it stands is unchanged.
+    *rules_unchanged*: the last run used the same mapping and shapes, so a record with the same content need not be validated again.
+    *is_remap*: archived records are mapped again, and a result equal to the current description is unchanged.
     """
 
     run: Run
     source: Source
     base: str
     engine: EngineName
-    tried: bool
-    anew: bool = False
+    rules_unchanged: bool
+    is_remap: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
-    """A record to be worked on, its *digest*, what is known of it *before*, and *at* which reply it came.
+class RecordInput:
+    """A record to process, its *digest*, its *stored* state (None: new), and its *position* in the archive.
 
-    *stands* is its present description as the ledger packs it, None where it is not asked for.
+    *current_description* is the published description as the ledger compresses it; None if it is not needed.
     """
 
     record: Record[Any]
     digest: str
-    before: StoredRecord | None
-    at: SourcePosition | None
-    stands: bytes | None = None
+    stored: StoredRecord | None
+    position: SourcePosition | None
+    current_description: bytes | None = None
 
 
 @lru_cache(maxsize=4)
-def words(base: str) -> Crosswalks:
-    """Give the crosswalks under *base*, which take a while to read."""
+def load_crosswalks(base: str) -> Crosswalks:
+    """Return the crosswalks for IRIs under *base*, cached because parsing them is slow."""
     return Crosswalks(Iris(base))
 
 
-def prepared(task: Task, known: Crosswalks | None = None) -> Craft:
-    """Make ready to work on *task*, with crosswalks that are *known* already or are read."""
-    return Craft(task, MAPPINGS[task.source.mapping].prepare(task.source, known or words(task.base)), Iris(task.base))
+def create_processor(task: ProcessingTask, crosswalks: Crosswalks | None = None) -> RecordProcessor:
+    """Return the processor for *task*; *crosswalks* are loaded if None."""
+    mapping = MAPPINGS[task.source.mapping].prepare(task.source, crosswalks or load_crosswalks(task.base))
+    return RecordProcessor(task, mapping, Iris(task.base))
 
 
 @dataclass(frozen=True, slots=True)
-class Craft:
-    """What turns a task's records into drafts; *read* is its mapping."""
+class RecordProcessor:
+    """Maps, serializes and validates the records of a task; *map_record* is its mapping."""
 
-    task: Task
-    read: Read
+    task: ProcessingTask
+    map_record: RecordMapper
     iris: Iris
 
-    def work(self, cases: Sequence[Case], begin: Begin = lambda _: None) -> list[StagedRecord]:
-        """Give each record's draft, in their order; the verdicts depend on no other record. *begin* is called before each step."""
-        drafts = []
-        for case in cases:
-            begin(case)
-            drafts.append(self._map(case))
-        begin(None)
-        pending = [draft.judged for draft in drafts if isinstance(draft, _Pending)]
-        verdicts = iter(validate_many(pending, base=self.task.base, name=self.task.engine) if pending else ())
-        return [self._decide(draft, next(verdicts)) if isinstance(draft, _Pending) else draft for draft in drafts]
+    def process(self, inputs: Sequence[RecordInput], on_step: StepCallback = lambda _: None) -> list[StagedRecord]:
+        """Return the result for each record, in order. A result does not depend on the other records of the batch."""
+        mapped = []
+        for item in inputs:
+            on_step(item)
+            mapped.append(self._map(item))
+        on_step(None)
+        descriptions = [item.statements for item in mapped if isinstance(item, _UnvalidatedRecord)]
+        reports = iter(validate_many(descriptions, base=self.task.base, name=self.task.engine) if descriptions else ())
+        return [self._finish(item, next(reports)) if isinstance(item, _UnvalidatedRecord) else item for item in mapped]
 
-    def _map(self, it: Case) -> StagedRecord | _Pending:
-        record, before, run = it.record, it.before, self.task.run
+    def _map(self, item: RecordInput) -> StagedRecord | _UnvalidatedRecord:
+        record, stored, run = item.record, item.stored, self.task.run
         try:
-            resource = language_detection.detect_languages(self.read(record))
+            resource = language_detection.detect_languages(self.map_record(record))
             statements = describe(resource, self.iris, run.source)
         except ParseError as error:
-            return StagedRecord(record.key, Outcome.UNREADABLE, reason=str(error), position=it.at)
-        except _FAULTS as error:
+            return StagedRecord(record.key, Outcome.UNREADABLE, reason=str(error), position=item.position)
+        except _MAPPING_ERRORS as error:
             mapping = self.task.source.mapping
-            why = f"mapping {mapping} failed on this record ({type(error).__name__}: {error}): this is a bug, please report it"
-            return StagedRecord(record.key, Outcome.UNREADABLE, reason=why, position=it.at)
+            reason = f"mapping {mapping} failed on this record ({type(error).__name__}: {error}): this is a bug, please report it"
+            return StagedRecord(record.key, Outcome.UNREADABLE, reason=reason, position=item.position)
         text = "\n".join(statements)
-        content = blake2b(text.encode(), digest_size=DIGEST).hexdigest()
-        if self.task.tried and before and before.content == content and not before.is_deleted:
-            return StagedRecord(record.key, SAME[before.state], it.digest, position=it.at)
-        first = before.first_seen if before else run.started
-        about = Provenance(run.source, run.id, self.task.source.mapping, it.digest, first, run.started)
-        outcome = Outcome.CHANGED if before and not before.is_deleted else Outcome.NEW
-        judged = statements + describe_record(record.key, self.iris, about)
+        content = blake2b(text.encode(), digest_size=DIGEST_SIZE).hexdigest()
+        if self.task.rules_unchanged and stored and stored.content == content and not stored.is_deleted:
+            return StagedRecord(record.key, UNCHANGED_OUTCOMES[stored.state], item.digest, position=item.position)
+        first_seen = stored.first_seen if stored else run.started
         thing = self.iris.thing(KIND[type(resource)], run.source, record.key)
-        like = likeness(statements, thing, self.iris.record(run.source, record.key), run.source, record.key)
-        return _Pending(record.key, outcome, about, content, judged, it.at, like, page(text), it.stands)
-
-    def _decide(self, it: _Pending, results: Sequence[Result]) -> StagedRecord:
-        faults = [result for result in results if result.severity is Severity.VIOLATION]
-        if faults:
-            told = "; ".join(sorted({f"{fault.message} ({_local(fault.path)})" for fault in faults}))
-            return StagedRecord(it.key, Outcome.WITHHELD, it.about.digest, reason=told, position=it.at)
-        remarks = {ValidationNote(result.component, result.severity.value, result.message, result.path) for result in results}
-        ordered = sorted(remarks, key=lambda remark: (remark.path or "", remark.component, remark.message))
-        statements = sorted(it.judged + describe_results(it.key, self.iris, it.about.source, ordered))
-        if it.stands is not None and self._says_the_same(it, statements):
-            return StagedRecord(it.key, Outcome.UNCHANGED, it.about.digest, position=it.at)
-        told = "\n".join(statements)
-        about, like = it.about, it.likeness
-        return StagedRecord(
-            it.key, it.outcome, about.digest, it.content, about.first_seen, told, position=it.at, likeness=like, page=it.page
+        record_iri = self.iris.record(run.source, record.key)
+        provenance = Provenance(run.source, run.id, self.task.source.mapping, item.digest, first_seen, run.started)
+        return _UnvalidatedRecord(
+            key=record.key,
+            outcome=Outcome.CHANGED if stored and not stored.is_deleted else Outcome.NEW,
+            provenance=provenance,
+            content=content,
+            statements=statements + describe_record(record.key, self.iris, provenance),
+            position=item.position,
+            fingerprint=content_fingerprint(statements, thing, record_iri, run.source, record.key),
+            page=page_fingerprint(text),
+            current_description=item.current_description,
         )
 
-    def _says_the_same(self, it: _Pending, statements: Sequence[str]) -> bool:
-        """Tell whether a description is the one that stands, but for which run made it, and when."""
-        its = f"<{self.iris.record(it.about.source, it.key)}> "
-        made = tuple(its + name for name in (p.MODIFIED, p.GENERATED, p.ontology_terms(self.iris.ns).digest))
-        now, stands = ({line for line in lines if not line.startswith(made)} for lines in (statements, decompress(it.stands).split("\n")))
-        return now == stands
+    def _finish(self, item: _UnvalidatedRecord, results: Sequence[Result]) -> StagedRecord:
+        """Withhold a record with violations; else add its warnings to its description."""
+        digest = item.provenance.digest
+        violations = [result for result in results if result.severity is Severity.VIOLATION]
+        if violations:
+            reason = "; ".join(sorted({f"{violation.message} ({_local_name(violation.path)})" for violation in violations}))
+            return StagedRecord(item.key, Outcome.WITHHELD, digest, reason=reason, position=item.position)
+        notes = {ValidationNote(result.component, result.severity.value, result.message, result.path) for result in results}
+        ordered = sorted(notes, key=lambda note: (note.path or "", note.component, note.message))
+        statements = sorted(item.statements + describe_results(item.key, self.iris, item.provenance.source, ordered))
+        if item.current_description is not None and self._equals_current(item, statements):
+            return StagedRecord(item.key, Outcome.UNCHANGED, digest, position=item.position)
+        return StagedRecord(
+            item.key,
+            item.outcome,
+            digest,
+            item.content,
+            item.provenance.first_seen,
+            "\n".join(statements),
+            position=item.position,
+            likeness=item.fingerprint,
+            page=item.page,
+        )
+
+    def _equals_current(self, item: _UnvalidatedRecord, statements: Sequence[str]) -> bool:
+        """Return whether a description equals the current one, apart from the run that made it and its time."""
+        record = f"<{self.iris.record(item.provenance.source, item.key)}> "
+        ignored = tuple(record + name for name in (p.MODIFIED, p.GENERATED, p.ontology_terms(self.iris.ns).digest))
+        current = decompress(item.current_description).split("\n")
+        new_lines, current_lines = ({line for line in lines if not line.startswith(ignored)} for lines in (statements, current))
+        return new_lines == current_lines
 
 
 @dataclass(frozen=True, slots=True)
-class _Pending:
+class _UnvalidatedRecord:
     key: str
     outcome: Outcome
-    about: Provenance
+    provenance: Provenance
     content: str
-    judged: list[str]
-    at: SourcePosition | None
-    likeness: int
+    statements: list[str]
+    position: SourcePosition | None
+    fingerprint: int
     page: int | None
-    stands: bytes | None
+    current_description: bytes | None
 
 
-def _local(path: str | None) -> str:
+def _local_name(path: str | None) -> str:
     return (path or "record").replace("#", "/").rpartition("/")[2]

@@ -30,328 +30,332 @@ from harvesters.errors import ClusterError, ClusterLostError, ValidationCrashErr
 from harvesters.ledger.models import StagedRecord
 from harvesters.optional_dependency import import_optional
 from harvesters.page_model import Record
-from harvesters.pipeline.gc_tuning import calmed
+from harvesters.pipeline.gc_tuning import enable_reduced_gc
 from harvesters.pipeline.process_limits import MEMORY_EXIT, Limits, Meter
-from harvesters.pipeline.record_processor import Begin, Case, Craft, Task, prepared
+from harvesters.pipeline.record_processor import ProcessingTask, RecordInput, RecordProcessor, StepCallback, create_processor
 from shapes.validate import EngineName
 
-BESIDE = max(1, (os.cpu_count() or 1) - 1)  # processes: one core is for this one, which reads and writes
-_LITTLE = 2000  # records worked on at home before a process is started, which takes about a second
-_CHUNK = 200  # records of a parcel: four batches of the judges; sending one takes a hundredth of the time of working on it
-_BYTES = 4 << 20  # of a parcel's records, unless a single one is larger
-_PATIENCE = 10.0  # seconds for a scheduler to take a connection
+DEFAULT_WORKERS = max(1, (os.cpu_count() or 1) - 1)  # one core is left for this process, which reads and writes
+_INLINE_LIMIT = 2000  # records processed in this process before worker processes are started, which takes about a second
+_CHUNK_RECORDS = 200  # records of a work unit: four validation batches; sending a unit takes 1 % of the time of processing it
+_CHUNK_BYTES = 4 << 20  # of a work unit, unless a single record is larger
+_CONNECT_TIMEOUT = 10.0  # seconds to connect to a Dask scheduler
 
 log = structlog.get_logger()
 
 
-class Crew(Protocol):
-    """Those who work elsewhere."""
+class Executor(Protocol):
+    """Processes work units elsewhere: in worker processes or on a Dask cluster."""
 
     @property
-    def code(self) -> str: ...  # noqa: D102 - what they must have, "" where they have it anyway
+    def code(self) -> str: ...  # noqa: D102 - the code that workers must have; "" if it is certain to be the same
     @property
-    def hands(self) -> int: ...  # noqa: D102 - how many parcels they work on at once
-    def begin(self, parcel: Parcel) -> Future[list[StagedRecord]]: ...  # noqa: D102
-    def end(self, parcel: Parcel, begun: Future[list[StagedRecord]]) -> list[StagedRecord]: ...  # noqa: D102 - raises ClusterLostError, ValidationCrashError
+    def concurrency(self) -> int: ...  # noqa: D102 - work units processed at once
+    def submit(self, unit: WorkUnit) -> Future[list[StagedRecord]]: ...  # noqa: D102
+    def result(self, unit: WorkUnit, future: Future[list[StagedRecord]]) -> list[StagedRecord]: ...  # noqa: D102 - raises ClusterLostError, ValidationCrashError
     def close(self) -> None: ...  # noqa: D102
 
 
 @dataclass(slots=True)
-class Bench:
-    """Have records worked on, judged with the engine *name* by our shapes under *base*; use it as a context.
+class WorkerPool:
+    """Processes records with the SHACL engine *name* and IRIs under *base*; use it as a context manager.
 
-    *workers* are the processes beside this one, 0 for none; *dask* is the address of a Dask scheduler, whose workers take their place.
-    What comes is the same, in the same order, wherever it is done. *local* works on records in this process. Where this process is
-    itself *bounded*, it also works on those that end the processes beside it; *connect* then returns who works elsewhere.
+    *workers* is the number of worker processes, 0 for none; *dask* the address of a Dask scheduler, whose workers are used instead.
+    Results and their order do not depend on where records are processed. *process_locally* processes records in this process. If
+    this process is itself isolated (*is_isolated*), it also processes those that crash worker processes; *connect* then returns its
+    parent's executor.
     """
 
     base: str
     name: EngineName = "rust"
-    workers: int = BESIDE
+    workers: int = DEFAULT_WORKERS
     dask: str = ""
-    local: Callable[[Craft, Sequence[Case]], list[StagedRecord]] = Craft.work
-    bounded: bool = False
-    connect: Callable[[], Crew | None] | None = None
-    had: int = 0  # records so far
-    _crew: Crew | None = field(default=None, init=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)  # sources are harvested side by side
+    process_locally: Callable[[RecordProcessor, Sequence[RecordInput]], list[StagedRecord]] = RecordProcessor.process
+    is_isolated: bool = False
+    connect: Callable[[], Executor | None] | None = None
+    record_count: int = 0  # records submitted so far
+    _executor: Executor | None = field(default=None, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)  # sources are harvested concurrently
 
-    def __enter__(self) -> Bench:
-        """Begin; nothing is started yet."""
+    def __enter__(self) -> WorkerPool:
+        """Return the pool. Workers are started when they are needed."""
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """End the processes, or leave the cluster."""
-        if self._crew:
-            self._crew.close()
-            self._crew = None
+        """Stop the worker processes, or disconnect from the cluster."""
+        if self._executor:
+            self._executor.close()
+            self._executor = None
 
     @property
-    def hands(self) -> int:
-        """Give how many parcels are worked on at once."""
-        return max(1, self._crew.hands if self._crew else self.workers)
+    def concurrency(self) -> int:
+        """Return how many work units are processed at once."""
+        return max(1, self._executor.concurrency if self._executor else self.workers)
 
-    def ask(self) -> None:
-        """Raise ClusterError where a Dask scheduler is named and nobody listens there, before any work is begun."""
+    def check_cluster(self) -> None:
+        """Raise ClusterError if the configured Dask scheduler does not accept connections."""
         if not self.dask:
             return
         host, _, port = self.dask.partition("://")[2].rpartition(":")
         try:
-            socket.create_connection((host.strip("[]"), int(port)), _PATIENCE).close()
+            socket.create_connection((host.strip("[]"), int(port)), _CONNECT_TIMEOUT).close()
         except (OSError, OverflowError) as error:
-            raise ClusterError(f"nobody answers at {self.dask} ({error}); start `dask scheduler` there, or unset STOCKTAKE_DASK") from error
+            raise ClusterError(
+                f"no Dask scheduler answers at {self.dask} ({error}); start `dask scheduler` there, or unset STOCKTAKE_DASK"
+            ) from error
 
-    def work(self, craft: Craft, cases: Sequence[Case]) -> Work:
-        """Have *cases* worked on.
+    def submit(self, processor: RecordProcessor, inputs: Sequence[RecordInput]) -> PendingResults:
+        """Submit records for processing.
 
-        Raises ClusterError where no Dask cluster answers at the address that was given, or its workers have other code.
+        Raises ClusterError if the Dask cluster does not answer, or if its workers have other code.
         """
-        self.had += len(cases)
-        if self.had <= _LITTLE or not travels(craft.task) or not (crew := self.crew()):
-            return Work(self, [_Part(craft, cases, self.local(craft, cases))])
-        task = pickle.dumps(craft.task, pickle.HIGHEST_PROTOCOL)
-        return Work(self, [self._sent(craft, chunk, task, crew) for chunk in _chunks(cases)])
+        self.record_count += len(inputs)
+        if self.record_count <= _INLINE_LIMIT or not is_distributable(processor.task) or not (executor := self.executor()):
+            return PendingResults(self, [_Chunk(processor, inputs, self.process_locally(processor, inputs))])
+        task = pickle.dumps(processor.task, pickle.HIGHEST_PROTOCOL)
+        return PendingResults(self, [self._submit_chunk(processor, chunk, task, executor) for chunk in _split_records(inputs)])
 
-    def _sent(self, craft: Craft, cases: Sequence[Case], task: bytes, crew: Crew) -> _Part:
-        parcel = packed(task, cases, crew.code)
-        if parcel is None:
-            return _Part(craft, cases, self.local(craft, cases))
-        return _Part(craft, cases, [], (crew, parcel, crew.begin(parcel)))
+    def _submit_chunk(self, processor: RecordProcessor, inputs: Sequence[RecordInput], task: bytes, executor: Executor) -> _Chunk:
+        unit = serialize(task, inputs, executor.code)
+        if unit is None:
+            return _Chunk(processor, inputs, self.process_locally(processor, inputs))
+        return _Chunk(processor, inputs, [], (executor, unit, executor.submit(unit)))
 
-    def crew(self) -> Crew | None:
-        """Return those who work elsewhere, None where nobody does; raises ClusterError as ``work`` does."""
+    def executor(self) -> Executor | None:
+        """Return the executor, started if necessary; None if all work is done in this process. Raise ClusterError as ``submit`` does."""
         with self._lock:
-            if self._crew is None and self.connect:
-                self._crew = self.connect()
-                return self._crew
-            if self._crew is None and self.dask:
-                self._crew = import_optional("harvesters.pipeline.dask_executor", "dask").connect(self.dask)
-            if self._crew is None and self.workers:
-                self._crew = Processes(self.workers)
-            return self._crew
+            if self._executor is None and self.connect:
+                self._executor = self.connect()
+                return self._executor
+            if self._executor is None and self.dask:
+                self._executor = import_optional("harvesters.pipeline.dask_executor", "dask").connect(self.dask)
+            if self._executor is None and self.workers:
+                self._executor = ProcessExecutor(self.workers)
+            return self._executor
 
-    def dismiss(self, crew: Crew, reason: str) -> None:
-        """Go on without a cluster that was lost, in processes beside this one."""
+    def fall_back_to_local(self, executor: Executor, reason: str) -> None:
+        """Continue with local worker processes after the cluster was lost."""
         with self._lock:
-            if self._crew is crew:
-                if not self.bounded:  # else the parent, which has lost it too, says so
+            if self._executor is executor:
+                if not self.is_isolated:  # else the parent process logs it
                     log.warning("Dask cluster lost; continuing with local worker processes", reason=reason)
-                crew.close()
-                self._crew, self.dask = None, ""
+                executor.close()
+                self._executor, self.dask = None, ""
 
 
 @dataclass(slots=True)
-class Work:
-    """Records on their way; ``drafts`` waits for them."""
+class PendingResults:
+    """Records that are being processed; ``results`` waits for them."""
 
-    bench: Bench
-    parts: Sequence[_Part]
+    pool: WorkerPool
+    chunks: Sequence[_Chunk]
 
     @property
-    def ready(self) -> bool:
-        """Return whether ``drafts`` has nothing to wait for."""
-        return all(part.sent is None or part.sent[2].done() for part in self.parts)
+    def is_ready(self) -> bool:
+        """Return whether ``results`` returns without waiting."""
+        return all(chunk.submitted is None or chunk.submitted[2].done() for chunk in self.chunks)
 
-    def drafts(self) -> list[StagedRecord]:
-        """Give each record's draft, in their order; raises ValidationCrashError where some records end every process that works on them."""
-        return [draft for part in self.parts for draft in self._of(part)]
+    def results(self) -> list[StagedRecord]:
+        """Return the results in order; raise ValidationCrashError if some records crash every process that validates them."""
+        return [record for chunk in self.chunks for record in self._chunk_results(chunk)]
 
-    def _of(self, part: _Part) -> list[StagedRecord]:
-        if part.sent is None:
-            return part.drafts
-        crew, parcel, begun = part.sent
+    def _chunk_results(self, chunk: _Chunk) -> list[StagedRecord]:
+        if chunk.submitted is None:
+            return chunk.results
+        executor, unit, future = chunk.submitted
         try:
-            return crew.end(parcel, begun)
+            return executor.result(unit, future)
         except ClusterLostError as error:
-            self.bench.dismiss(crew, str(error))
-            return self.bench.local(part.craft, part.cases)
+            self.pool.fall_back_to_local(executor, str(error))
+            return self.pool.process_locally(chunk.processor, chunk.records)
         except ValidationCrashError:
-            if not self.bench.bounded:
+            if not self.pool.is_isolated:
                 raise
-            return self.bench.local(part.craft, part.cases)
+            return self.pool.process_locally(chunk.processor, chunk.records)
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
-    """Records that were worked on together: their *drafts*, or to whom they were *sent*."""
+class _Chunk:
+    """Records processed together: their *results*, or where they were *submitted*."""
 
-    craft: Craft
-    cases: Sequence[Case]
-    drafts: list[StagedRecord]
-    sent: tuple[Crew, Parcel, Future[list[StagedRecord]]] | None = None
-
-
-def _chunks(cases: Sequence[Case]) -> Iterator[Sequence[Case]]:
-    """Cut cases into parcels, by their number and their bytes."""
-    begin, size = 0, 0
-    for number, case in enumerate(cases):
-        if number > begin and (number - begin == _CHUNK or size + len(case.record.raw) > _BYTES):
-            yield cases[begin:number]
-            begin, size = number, 0
-        size += len(case.record.raw)
-    if begin < len(cases):
-        yield cases[begin:]
+    processor: RecordProcessor
+    records: Sequence[RecordInput]
+    results: list[StagedRecord]
+    submitted: tuple[Executor, WorkUnit, Future[list[StagedRecord]]] | None = None
 
 
-_ROOMS = ("vocab", "shapes", "journal", "harvesters")
-_ENGINES = ("lxml", "orjson", "py3langid", "pycountry", "pyoxigraph", "pyshacl", "shacl")  # whose other versions may say other things
-# An XPath that may lead out of the record, into the page around it: such records are worked on where the page is.
-_OUTSIDE = re.compile(r"ancestor|parent|preceding|following|\.\.|lang\s*\(|(?:^|[\s(|,=\[])/")
-_UNPACKABLE = (pickle.PicklingError, TypeError, AttributeError, RecursionError)
-_TASKS = 16  # whose mappings are kept ready: runs at once, and then some
+def _split_records(inputs: Sequence[RecordInput]) -> Iterator[Sequence[RecordInput]]:
+    """Split records into chunks by number and size."""
+    start, size = 0, 0
+    for number, item in enumerate(inputs):
+        if number > start and (number - start == _CHUNK_RECORDS or size + len(item.record.raw) > _CHUNK_BYTES):
+            yield inputs[start:number]
+            start, size = number, 0
+        size += len(item.record.raw)
+    if start < len(inputs):
+        yield inputs[start:]
+
+
+_PACKAGES = ("vocab", "shapes", "journal", "harvesters")
+_LIBRARIES = ("lxml", "orjson", "py3langid", "pycountry", "pyoxigraph", "pyshacl", "shacl")  # results may differ between their versions
+# An XPath that can leave the record: such records are processed where their page is.
+_OUTSIDE_RECORD = re.compile(r"ancestor|parent|preceding|following|\.\.|lang\s*\(|(?:^|[\s(|,=\[])/")
+_SERIALIZATION_ERRORS = (pickle.PicklingError, TypeError, AttributeError, RecursionError)
+_MAX_CACHED_TASKS = 16  # tasks whose processor is cached: more than there are concurrent runs
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
-    """Work for another process: the *code* that it was packed by ("" for none in particular), and pickled its task and its cases."""
+class WorkUnit:
+    """Serialized work for another process: the fingerprint of the *code* that made it ("" for any), the task and its records."""
 
     code: str
     task: bytes
-    cases: bytes
+    records: bytes
 
 
-def travels(task: Task) -> bool:
-    """Tell whether the task's records may leave the page that they came on."""
-    return not any(_OUTSIDE.search(path) for path in task.source.fields.values())
+def is_distributable(task: ProcessingTask) -> bool:
+    """Return whether the task's records can be processed without the page that contains them."""
+    return not any(_OUTSIDE_RECORD.search(path) for path in task.source.fields.values())
 
 
-def packed(task: bytes, cases: Sequence[Case], code: str = "") -> Parcel | None:
-    """Pack work on *cases* for another process; None where one of them holds what cannot be packed.
+def serialize(task: bytes, inputs: Sequence[RecordInput], code: str = "") -> WorkUnit | None:
+    """Return a work unit for another process, or None if a record cannot be serialized.
 
-    An XML element goes as its record's raw bytes, which are that element written out; of any other payload these stay here.
+    XML elements are sent as their record's raw bytes, their serialization; of other payloads the raw bytes are not sent.
     """
-    if any(isinstance(case.record.payload, HtmlElement) for case in cases):
-        return None  # what a browser forgives is no XML that can be read again
+    if any(isinstance(item.record.payload, HtmlElement) for item in inputs):
+        return None  # HTML need not be well-formed XML
     try:
-        return Parcel(code, task, pickle.dumps([_bare(case) for case in cases], pickle.HIGHEST_PROTOCOL))
-    except _UNPACKABLE:
+        return WorkUnit(code, task, pickle.dumps([_to_tuple(item) for item in inputs], pickle.HIGHEST_PROTOCOL))
+    except _SERIALIZATION_ERRORS:
         return None
 
 
-def done(parcel: Parcel, begin: Begin = lambda _: None) -> list[StagedRecord]:
-    """Do the work of *parcel*; raises ClusterError where it was packed by other code than ours. *begin* is called before each step."""
-    if parcel.code and parcel.code != code():
-        raise ClusterError(other(code(), parcel.code))
-    return _ready(parcel.task).work([_whole(*bare) for bare in pickle.loads(parcel.cases)], begin)
+def execute(unit: WorkUnit, on_step: StepCallback = lambda _: None) -> list[StagedRecord]:
+    """Process a work unit; raise ClusterError if it was made by other code. *on_step* is called before each step."""
+    if unit.code and unit.code != code_fingerprint():
+        raise ClusterError(describe_code_mismatch(code_fingerprint(), unit.code))
+    return _cached_processor(unit.task).process([_from_tuple(*values) for values in pickle.loads(unit.records)], on_step)
 
 
-def other(theirs: str, ours: str) -> str:
-    """Tell that two processes have not the same code."""
-    cure = "install the same version there, with the same Python and the same packages"
-    return f"a worker has other code ({theirs}) than this process ({ours}), and might say other things; {cure}"
+def describe_code_mismatch(theirs: str, ours: str) -> str:
+    """Return the message that two processes have different code."""
+    action = "install the same version there, with the same Python and the same packages"
+    return f"a worker has other code ({theirs}) than this process ({ours}), so results could differ; {action}"
 
 
-def _bare(it: Case) -> tuple[Any, ...]:
-    record, payload = it.record, it.record.payload
-    what = (None, record.raw) if isinstance(payload, _Element) else (payload, b"")
-    return (record.key, *what, record.modified, it.digest, it.before, it.at, it.stands)  # a tuple is packed twice as fast
+def _to_tuple(item: RecordInput) -> tuple[Any, ...]:
+    record, payload = item.record, item.record.payload
+    content = (None, record.raw) if isinstance(payload, _Element) else (payload, b"")
+    # a tuple is pickled twice as fast as the object
+    return (record.key, *content, record.modified, item.digest, item.stored, item.position, item.current_description)
 
 
-def _whole(key: str, payload: Any, raw: bytes, modified: str | None, *rest: Any) -> Case:
-    return Case(Record(key, _element(raw) if payload is None else payload, raw, modified), *rest)
+def _from_tuple(key: str, payload: Any, raw: bytes, modified: str | None, *rest: Any) -> RecordInput:
+    return RecordInput(Record(key, _parse_element(raw) if payload is None else payload, raw, modified), *rest)
 
 
-def _element(raw: bytes) -> _Element:
+def _parse_element(raw: bytes) -> _Element:
     return etree.fromstring(raw, etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=True))
 
 
-@lru_cache(maxsize=_TASKS)
-def _ready(task: bytes) -> Craft:
-    return prepared(pickle.loads(task))
+@lru_cache(maxsize=_MAX_CACHED_TASKS)
+def _cached_processor(task: bytes) -> RecordProcessor:
+    return create_processor(pickle.loads(task))
 
 
 @lru_cache(maxsize=1)
-def code() -> str:
-    """Give the digest of all that decides what becomes of a record: our code and data, Python, and the packages that we ask."""
-    told = hashlib.sha256(f"{sys.version_info[:2]} {[(name, version(name)) for name in _ENGINES]}".encode())
-    for room in _ROOMS:
-        folder = Path(str(files(room)))
-        for file in sorted(it for it in folder.rglob("*") if it.is_file() and "__pycache__" not in it.parts):
-            told.update(f"{room}/{file.relative_to(folder)}\0".encode())
-            told.update(file.read_bytes())
-    return told.hexdigest()[:16]
+def code_fingerprint() -> str:
+    """Return a digest of everything that results depend on: our code and data, Python, and the libraries."""
+    digest = hashlib.sha256(f"{sys.version_info[:2]} {[(name, version(name)) for name in _LIBRARIES]}".encode())
+    for package in _PACKAGES:
+        folder = Path(str(files(package)))
+        for file in sorted(path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts):
+            digest.update(f"{package}/{file.relative_to(folder)}\0".encode())
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
 
 
-_LIVES = 3  # processes that a parcel may cost: what ends as many would end the next one too
+_MAX_ATTEMPTS = 3  # processes that a work unit may crash before it counts as the cause
 
 
-_meter: Meter | None = None  # of a process of the pool; None in the process that has the pool
+_meter: Meter | None = None  # in a worker process; None in its parent
 
 
-def _start(limits: Limits) -> None:
-    """Prepare a process of the pool, which waits for work for ever: it ends with the process that started it, however that ends."""
+def _init_worker(limits: Limits) -> None:
+    """Prepare a worker process, which exits with its parent, however that ends."""
     global _meter
-    calmed()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    enable_reduced_gc()
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
     _meter = Meter(limits, alarm=True)
 
 
-def _bounded(parcel: Parcel) -> list[StagedRecord]:
-    """Do the work of *parcel* in a process of the pool: the kernel ends it where a record takes more than the limits."""
+def _execute_with_limits(unit: WorkUnit) -> list[StagedRecord]:
+    """Process a work unit in a worker process, which the kernel ends if a record exceeds the limits."""
     assert _meter is not None
     _meter.step()
     try:
-        return done(parcel, _step)
+        return execute(unit, _before_step)
     except MemoryError:
         os._exit(MEMORY_EXIT)
     finally:
         _meter.rest()
 
 
-def _step(_case: Case | None) -> None:
+def _before_step(_item: RecordInput | None) -> None:
     assert _meter is not None
     _meter.step()
 
 
-class Processes:
-    """So many processes, which begin with the first parcel; where one dies, others take their place and do its work again.
+class ProcessExecutor:
+    """Processes work units in worker processes, started with the first unit. If one dies, new ones repeat its work.
 
-    The kernel ends a process that takes more than *limits* for a record.
+    The kernel ends a process that exceeds *limits* for a record.
     """
 
-    code = ""  # they are started from the same folder
+    code = ""  # workers are started from the same directory
 
-    def __init__(self, hands: int, limits: Limits | None = None) -> None:
-        self.hands = hands
+    def __init__(self, concurrency: int, limits: Limits | None = None) -> None:
+        self.concurrency = concurrency
         self._limits = limits or Limits()
         self._pool: ProcessPoolExecutor | None = None
         self._lock = threading.Lock()
 
-    def begin(self, parcel: Parcel) -> Future[list[StagedRecord]]:
-        """Hand out a parcel; where a process died the others take none any more, and new ones come."""
+    def submit(self, unit: WorkUnit) -> Future[list[StagedRecord]]:
+        """Submit a work unit. If a process died, the pool is broken and is replaced."""
         with self._lock:
             try:
-                self._pool = self._pool or self._begun()
-                return self._pool.submit(_bounded, parcel)
+                self._pool = self._pool or self._start_pool()
+                return self._pool.submit(_execute_with_limits, unit)
             except BrokenProcessPool:
-                self._pool = self._begun()
-                return self._pool.submit(_bounded, parcel)
+                self._pool = self._start_pool()
+                return self._pool.submit(_execute_with_limits, unit)
 
-    def end(self, parcel: Parcel, begun: Future[list[StagedRecord]]) -> list[StagedRecord]:
-        """Wait for a parcel's drafts; raises ValidationCrashError where every process dies that works on it."""
-        for _ in range(_LIVES - 1):
+    def result(self, unit: WorkUnit, future: Future[list[StagedRecord]]) -> list[StagedRecord]:
+        """Wait for the results of a work unit; raise ValidationCrashError if it crashes every process."""
+        for _ in range(_MAX_ATTEMPTS - 1):
             try:
-                return begun.result()
+                return future.result()
             except BrokenProcessPool:
                 log.warning("worker process exited; repeating its work")
-                begun = self.begin(parcel)
+                future = self.submit(unit)
         try:
-            return begun.result()
+            return future.result()
         except BrokenProcessPool as error:
-            cure = "run again, with more memory where the system killed them for want of some"
-            raise ValidationCrashError(f"{_LIVES} processes that judge the same records died; {cure}") from error
+            action = "run again, with more memory if the system killed them for lack of it"
+            raise ValidationCrashError(f"{_MAX_ATTEMPTS} processes that validate the same records died; {action}") from error
 
     def close(self) -> None:
-        """End the processes."""
+        """Stop the worker processes."""
         if self._pool:
             self._pool.shutdown(cancel_futures=True)
             self._pool = None
 
-    def _begun(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(self.hands, multiprocessing.get_context("spawn"), _start, (self._limits,))
+    def _start_pool(self) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(self.concurrency, multiprocessing.get_context("spawn"), _init_worker, (self._limits,))
 
 
-def _end_with_parent() -> None:
+def _exit_with_parent() -> None:
     if parent := multiprocessing.parent_process():
         parent.join()
         os._exit(1)

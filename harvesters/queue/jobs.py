@@ -21,17 +21,17 @@ from harvesters.errors import LedgerError, SourceLockedError
 from harvesters.ledger.database import Database
 from harvesters.ledger.locks import keepalive_params
 
-HARVEST, ERRAND = "harvest", "errand"
-_LAYOUT = "layout of the queue"
-_PAUSE, _TRIES = 5, 40  # seconds, and how often, a job waits for a run of its source that was begun elsewhere
+HARVEST, REQUEST = "harvest", "errand"
+_TABLES_LOCK = "layout of the queue"
+_RETRY_SECONDS, _MAX_TRIES = 5, 40  # seconds, and how often, a job waits for a run of its source that was begun elsewhere
 
-Harvest = Callable[[str, bool, int], None]  # a source's name, whether all of it is read, and when it was due (seconds since 1970)
-Errand = Callable[[int, bool], None]  # its number in the ledger, and whether its job was begun before
+HarvestHandler = Callable[[str, bool, int], None]  # a source's name, whether all of it is read, and when it was due (seconds since 1970)
+RequestHandler = Callable[[int, bool], None]  # its number in the ledger, and whether its job was begun before
 
 log = structlog.get_logger()
 
 
-def address(ledger: str) -> str:
+def libpq_url(ledger: str) -> str:
     """Give the ledger's database as libpq knows it. Raises LedgerError where it is no PostgreSQL one."""
     url = make_url(ledger)
     if url.get_backend_name() != "postgresql":
@@ -39,9 +39,9 @@ def address(ledger: str) -> str:
     return url.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
-def queue(ledger: str, harvest: Harvest = lambda *_: None, errand: Errand = lambda *_: None) -> App:
+def create_app(ledger: str, harvest: HarvestHandler = lambda *_: None, errand: RequestHandler = lambda *_: None) -> App:
     """Give the queue in the ledger's database with what is done for each of its jobs."""
-    app = App(connector=PsycopgConnector(conninfo=address(ledger), kwargs=keepalive_params()))
+    app = App(connector=PsycopgConnector(conninfo=libpq_url(ledger), kwargs=keepalive_params()))
 
     @app.task(name=HARVEST)
     def _harvest(source: str, full: bool = False, timestamp: int = 0, tries: int = 0) -> None:
@@ -50,7 +50,7 @@ def queue(ledger: str, harvest: Harvest = lambda *_: None, errand: Errand = lamb
         except SourceLockedError as error:
             _defer_again(app, {"source": source, "full": full, "timestamp": timestamp, "tries": tries + 1}, error)
 
-    @app.task(name=ERRAND, pass_context=True)
+    @app.task(name=REQUEST, pass_context=True)
     def _errand(context: JobContext, number: int) -> None:
         errand(number, context.job.attempts > 0)
 
@@ -62,17 +62,17 @@ def _defer_again(app: App, job: dict[str, Any], error: SourceLockedError) -> Non
 
     Procrastinate's own retry puts the same job back, which fails where the next one is queued, and leaves the job as begun for ever.
     """
-    if job["tries"] > _TRIES:
+    if job["tries"] > _MAX_TRIES:
         log.error("run skipped: previous run still in progress", source=job["source"], reason=str(error))
         return
-    again = app.configure_task(HARVEST, lock=job["source"], queueing_lock=job["source"], schedule_in={"seconds": _PAUSE})
+    again = app.configure_task(HARVEST, lock=job["source"], queueing_lock=job["source"], schedule_in={"seconds": _RETRY_SECONDS})
     with suppress(exceptions.AlreadyEnqueued):
         again.defer(**job)
 
 
-def lay_out(app: App, ledger: Database) -> None:
+def create_tables(app: App, ledger: Database) -> None:
     """Make the queue's tables where they are missing; whoever comes at the same time waits."""
-    with ledger.advisory_lock(_LAYOUT, wait=True), ledger.transaction() as connection:
+    with ledger.advisory_lock(_TABLES_LOCK, wait=True), ledger.transaction() as connection:
         there = connection.scalar(sa.text("SELECT to_regclass('procrastinate_jobs')"))
         if there is None:
             with app.open():
@@ -80,13 +80,13 @@ def lay_out(app: App, ledger: Database) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Deferrer:
+class JobQueue:
     """Puts runs into the queue of *app*, which is open."""
 
     app: App
     _known: dict[str, Any] = field(default_factory=dict)
 
-    async def due(self, source: str, at: int) -> bool:
+    async def enqueue_due(self, source: str, at: int) -> bool:
         """Queue the run of a source that is due *at* (seconds since 1970); False where it waits already, or was queued by another."""
         task = self.app.configure_task(HARVEST, lock=source, queueing_lock=source)
         job = task.make_new_job(source=source, timestamp=at)
@@ -95,9 +95,9 @@ class Deferrer:
         except exceptions.AlreadyEnqueued:
             return False
 
-    async def errand(self, source: str, number: int) -> bool:
+    async def enqueue_requested(self, source: str, number: int) -> bool:
         """Queue a run that a person asked for; False where it waits already."""
-        task = self.app.configure_task(ERRAND, lock=source, queueing_lock=f"errand {number}")
+        task = self.app.configure_task(REQUEST, lock=source, queueing_lock=f"errand {number}")
         try:
             await task.defer_async(number=number)
         except exceptions.AlreadyEnqueued:
@@ -105,17 +105,17 @@ class Deferrer:
         return True
 
 
-async def begun(app: App) -> Sequence[Job]:
+async def started_jobs(app: App) -> Sequence[Job]:
     """List the jobs that workers have begun."""
     return [job for job in await app.job_manager.list_jobs_async(status=Status.DOING.value) if job.lock]
 
 
-async def orphaned(app: App, silence: float) -> set[int]:
+async def orphaned_jobs(app: App, silence: float) -> set[int]:
     """Return the numbers of the jobs whose worker has sent no heartbeat for *silence* seconds."""
     return {job.id for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=silence) if job.id is not None}
 
 
-async def requeue(app: App, job: Job) -> None:
+async def requeue_job(app: App, job: Job) -> None:
     """Put a job that lost its worker back into the queue.
 
     Where the source's next job is queued already the lost one is removed, since the next one goes on with the run that it left.

@@ -16,7 +16,7 @@ from harvesters.ledger.shared_rate_limit import SharedRateLimiter
 from harvesters.network.rate_limit import LocalRateLimiter, RateLimiter
 from harvesters.network.retry import RetryPolicy
 from harvesters.pipeline.isolation import Collectors
-from harvesters.pipeline.worker_pool import BESIDE, Bench
+from harvesters.pipeline.worker_pool import DEFAULT_WORKERS, WorkerPool
 from journal.errors import JournalWriteError
 from journal.journal import Journal
 from shapes.validate import EngineName
@@ -30,12 +30,12 @@ def _now() -> datetime:
     return datetime.now(UTC).replace(microsecond=0)
 
 
-def _unfenced() -> None:
+def _no_lock_check() -> None:
     """Let everything pass: a lock of this machine is not lost while its process lives."""
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
+class HarvestContext:
     """The hall and the ledger, the base of the IRIs, and how the network is met.
 
     *data* holds archive, locks and status file, *cards* the registries' cards (None: not known); *transport* replaces the
@@ -48,20 +48,20 @@ class Means:
     ledger: Ledger
     journal: Journal
     iris: Iris
-    words: Crosswalks
-    bench: Bench
+    crosswalks: Crosswalks
+    pool: WorkerPool
     contact: str = "no contact given"
-    allow: frozenset[str] = frozenset()
-    patience: RetryPolicy = field(default_factory=RetryPolicy)
+    allow_hosts: frozenset[str] = frozenset()
+    retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
     transport: httpx.BaseTransport | None = None
-    pace: RateLimiter = field(default_factory=LocalRateLimiter)
+    rate_limiter: RateLimiter = field(default_factory=LocalRateLimiter)
     now: Callable[[], datetime] = _now
-    cards: Path | None = None
-    fence: Callable[[], None] = _unfenced
+    source_dir: Path | None = None
+    check_lock: Callable[[], None] = _no_lock_check
     collectors: Collectors | None = None
 
 
-def _mend(journal: Journal) -> None:
+def _recover_journal(journal: Journal) -> None:
     """Set right what a crash left; where the journal cannot be written one may look all the same, and who writes is told."""
     try:
         aside = journal.recover()
@@ -73,7 +73,7 @@ def _mend(journal: Journal) -> None:
 
 
 @contextmanager
-def opened(
+def open_context(
     data: Path,
     ledger: str,
     base: str,
@@ -81,23 +81,35 @@ def opened(
     allow: frozenset[str],
     engine: EngineName = "rust",
     cards: Path | None = None,
-    workers: int = BESIDE,
+    workers: int = DEFAULT_WORKERS,
     dask: str = "",
     collectors: Collectors | None = None,
-) -> Iterator[Means]:
+) -> Iterator[HarvestContext]:
     """Open the ledger and the journal under *data*, set right what a crash left, and close them at the end.
 
     *workers* and *dask* tell where records are worked on, as ``Bench`` has it; *collectors* are closed at the end.
     """
     data.mkdir(parents=True, exist_ok=True)
     journal = Journal(data / "journal")
-    _mend(journal)
+    _recover_journal(journal)
     iris = Iris(base)
     book = Ledger(ledger)
     try:
-        with Bench(base, engine, workers, dask) as bench:
+        with WorkerPool(base, engine, workers, dask) as bench:
             pace: RateLimiter = SharedRateLimiter(book) if book.is_shared else LocalRateLimiter()
-            yield Means(data, book, journal, iris, Crosswalks(iris), bench, contact, allow, pace=pace, cards=cards, collectors=collectors)
+            yield HarvestContext(
+                data,
+                book,
+                journal,
+                iris,
+                Crosswalks(iris),
+                bench,
+                contact,
+                allow,
+                rate_limiter=pace,
+                source_dir=cards,
+                collectors=collectors,
+            )
     finally:
         if collectors:
             collectors.close()

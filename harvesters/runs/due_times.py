@@ -7,9 +7,9 @@ from functools import lru_cache
 
 from apscheduler.triggers.cron import CronTrigger
 
-_LONG = timedelta(days=90)  # without a change: many registries are quiet for a season
-_MANY = 6  # due times without a change, where a source is asked less often than twice a month
-_FAR = timedelta(days=366 * 9)  # from one 29 February to the next over a year that is no leap year, such as 2100
+_FROZEN_PERIOD = timedelta(days=90)  # without a change: many registries are quiet for a season
+_FROZEN_DUE_TIMES = 6  # due times without a change, where a source is asked less often than twice a month
+_SEARCH_LIMIT = timedelta(days=366 * 9)  # from one 29 February to the next over a year that is no leap year, such as 2100
 
 
 @lru_cache(maxsize=256)
@@ -31,7 +31,7 @@ def next_due(every: str, after: datetime) -> datetime | None:
 def last_due(every: str, at: datetime) -> datetime | None:
     """Give the last due time of *every* up to *at*, None where there was none in nine years."""
     back = timedelta(minutes=1)
-    while back <= _FAR and next_due(every, at - _FAR):
+    while back <= _SEARCH_LIMIT and next_due(every, at - _SEARCH_LIMIT):
         found = next_due(every, at - back)
         if found is not None and found <= at:
             while (later := next_due(every, found)) is not None and later <= at:
@@ -41,7 +41,7 @@ def last_due(every: str, at: datetime) -> datetime | None:
     return None
 
 
-def late_from(every: str, success: datetime) -> datetime | None:
+def late_after(every: str, success: datetime) -> datetime | None:
     """Tell from when on a source is late whose last run succeeded at *success*: twice its period later.
 
     That is the second due time after it, with the delay that the success had after its own due time, so that a schedule of
@@ -52,9 +52,9 @@ def late_from(every: str, success: datetime) -> datetime | None:
     return second + (success - before if before else timedelta()) if second else None
 
 
-def frozen_from(every: str, change: datetime) -> datetime | None:
+def frozen_after(every: str, change: datetime) -> datetime | None:
     """Tell from when on a source is frozen whose data last changed at *change*: after 90 days and at least six due times."""
     due: datetime | None = change
-    for _ in range(_MANY):
+    for _ in range(_FROZEN_DUE_TIMES):
         due = next_due(every, due) if due else None
-    return max(due, change + _LONG) if due else None
+    return max(due, change + _FROZEN_PERIOD) if due else None

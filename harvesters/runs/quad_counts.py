@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import SEEN, TOMBSTONED, Outcome, Run
-from harvesters.runs.context import Means
+from harvesters.runs.context import HarvestContext
 from journal.entry import Entry
 
 
 @dataclass(slots=True)
-class Tally:
+class QuadCount:
     """The quads of one entry, counted as its rows pass."""
 
     added: int = 0
@@ -33,7 +33,7 @@ class Tally:
             yield block
 
     @classmethod
-    def of(cls, entry: Entry) -> Tally:
+    def from_entry(cls, entry: Entry) -> QuadCount:
         """Count an entry that is written."""
         tally = cls()
         for line in entry.lines():
@@ -42,19 +42,19 @@ class Tally:
         return tally
 
 
-def counted(upto: int, means: Means) -> int:
+def cumulative_quads(upto: int, means: HarvestContext) -> int:
     """Give how many quads a store holds of all entries up to number *upto*; what was not counted yet is counted once."""
     number, after = means.ledger.balance(upto)
     for entry in means.journal.entries(after=number):
         if entry.number > upto:
             break
-        tally = Tally.of(entry)
+        tally = QuadCount.from_entry(entry)
         after += tally.net
         means.ledger.set_balance(entry.number, tally.added, tally.removed, after)
     return after
 
 
-def faults(run: Run, ledger: Ledger) -> list[str]:
+def inconsistencies(run: Run, ledger: Ledger) -> list[str]:
     """Tell which sums of a settled run's account are wrong; none where it closes.
 
     What was counted as it came must be what is listed by outcome, and what is published now must be what was published before

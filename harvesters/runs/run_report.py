@@ -8,8 +8,8 @@ from itertools import islice
 from harvesters.errors import PlanError
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import UPSERTED, Outcome, Run, StagedRecord, State
-from harvesters.runs.commit import becomes, difference, left
-from harvesters.runs.context import Means
+from harvesters.runs.commit import diff_block, is_deferred, state_change
+from harvesters.runs.context import HarvestContext
 from harvesters.runs.plan import Plan
 from harvesters.source import Source
 
@@ -45,13 +45,13 @@ def sample(rows: Iterable[Row], count: int) -> list[Row]:
     return list(islice(rows, count))
 
 
-def diff_rows(run: Run, means: Means, outcomes: Iterable[Outcome]) -> Iterator[Row]:
+def diff_rows(run: Run, means: HarvestContext, outcomes: Iterable[Outcome]) -> Iterator[Row]:
     """Give a row for each of a held run's records with these outcomes, with the statements that it would lose and gain."""
     for change in means.ledger.changes(run, outcomes):
         draft = change.draft
-        it = becomes(run, change, means.iris)
+        it = state_change(run, change, means.iris)
         after = draft.description if draft.outcome in UPSERTED else it.description if it else change.previous
-        block = "\n".join(difference(change.previous, after, ""))
+        block = "\n".join(diff_block(change.previous, after, ""))
         rows = [line.removesuffix(" <> .") for line in block.split("\n") if line]
         lost, gained = ([row[2:] for row in rows if row.startswith(sign)] for sign in ("D ", "A "))
         yield {**_record_row(draft), "removed": lost, "added": gained}
@@ -92,7 +92,13 @@ def run_row(it: Run) -> Row:
 
 def plan_row(it: Plan) -> Row:
     """Give a plan as a row."""
-    return {**run_row(it.run), "counts": it.counts, "published_before": it.before, "complete": it.complete, "held": it.held}
+    return {
+        **run_row(it.run),
+        "counts": it.counts,
+        "published_before": it.published_before,
+        "complete": it.is_complete,
+        "held": it.hold_reason,
+    }
 
 
 def harvest_row(it: Plan, ledger: Ledger, *, dry_run: bool = False) -> Row:
@@ -111,7 +117,7 @@ def failed_row(source: str, ledger: Ledger, *, dry_run: bool) -> Row:
 def _deferred_run(source: str, ledger: Ledger) -> Run | None:
     """Give the run whose commit was refused and waits, None where there is none."""
     opened = ledger.open_run(source)
-    return opened if opened and left(opened) else None
+    return opened if opened and is_deferred(opened) else None
 
 
 def describe_outcome(it: Plan, *, dry_run: bool) -> str:
@@ -121,4 +127,4 @@ def describe_outcome(it: Plan, *, dry_run: bool) -> str:
     """
     if not dry_run:
         return it.run.state.value
-    return "would be held" if it.held else "would commit"
+    return "would be held" if it.hold_reason else "would commit"

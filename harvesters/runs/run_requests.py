@@ -7,30 +7,30 @@ from collections.abc import Callable, Sequence
 from harvesters.errors import HarvestError, SourceLockedError
 from harvesters.ledger.models import Run, State
 from harvesters.ledger.operator_actions import RunRequest
-from harvesters.runs.context import Means
+from harvesters.runs.context import HarvestContext
 from harvesters.runs.plan import Plan
 from harvesters.source import Source
 from journal.errors import JournalError
 from journal.outage import Outage
 
-ENDED = tuple(state for state in State if state not in (State.RUNNING, State.COMMITTING))
+ENDED_STATES = tuple(state for state in State if state not in (State.RUNNING, State.COMMITTING))
 
 
-def resume(means: Means) -> None:
+def recover_requests(means: HarvestContext) -> None:
     """Set right what a crash left, at the start of the one who does errands: what came to nothing waits again, the rest has its run."""
     for it in means.ledger.claimed_requests():
-        if run := came(it, means):
+        if run := find_run(it, means):
             means.ledger.complete_request(it.id, run.id)
     means.ledger.requeue_all()
 
 
-def came(it: RunRequest, means: Means) -> Run | None:
+def find_run(it: RunRequest, means: HarvestContext) -> Run | None:
     """Give the run that came of an errand though no one wrote it down, None where there is none."""
-    last = means.ledger.last_run(it.source, ENDED, full_only=it.full)
+    last = means.ledger.last_run(it.source, ENDED_STATES, full_only=it.full)
     return last if last and it.claimed and last.started >= it.claimed else None
 
 
-def taken(means: Means, outage: Outage | None = None) -> list[RunRequest]:
+def claim_requests(means: HarvestContext, outage: Outage | None = None) -> list[RunRequest]:
     """Claim the errands that wait, each for one caller only; *outage* counts the failures of a caller that asks again and again."""
     outage = outage or Outage("requested runs cannot be read", "requested runs are read again")
     try:
@@ -42,7 +42,7 @@ def taken(means: Means, outage: Outage | None = None) -> list[RunRequest]:
     return claimed
 
 
-def run(it: RunRequest, cards: Sequence[Source], means: Means, harvest: Callable[[Source, bool], Plan]) -> None:
+def execute_request(it: RunRequest, cards: Sequence[Source], means: HarvestContext, harvest: Callable[[Source, bool], Plan]) -> None:
     """Do an errand with *harvest*, which is told whether all is to be read, and write down what came of it.
 
     While another run of the source is under way the errand goes back to wait.

@@ -15,22 +15,22 @@ from apscheduler.triggers.cron import CronTrigger
 from harvesters.ledger.operator_actions import RunRequest
 from harvesters.source import Source
 
-_GRACE = 3600  # seconds after its time that a run is still started, as after a machine's sleep
-_REFRESH = 60  # seconds
-_LOOK = 3  # seconds between two looks for errands: who asks for a run waits for it
-_ERRANDS = 2  # errands at the same time, beside what the cards' times bring
-_AT_ONCE = 4  # sources harvested at the same time: they mostly wait for their hosts
+_MISFIRE_GRACE = 3600  # seconds after its time that a run is still started, as after a machine's sleep
+_REFRESH_INTERVAL = 60  # seconds
+_REQUEST_INTERVAL = 3  # seconds between two looks for errands: who asks for a run waits for it
+_CONCURRENT_REQUESTS = 2  # errands at the same time, beside what the cards' times bring
+_CONCURRENT_RUNS = 4  # sources harvested at the same time: they mostly wait for their hosts
 
 log = structlog.get_logger()
 
-Errands = tuple[Callable[[], Sequence[RunRequest]], Callable[[RunRequest], None]]  # how they are taken up, and done
+RequestHandlers = tuple[Callable[[], Sequence[RunRequest]], Callable[[RunRequest], None]]  # how they are taken up, and done
 
 
-def plan(
+def create_scheduler(
     sources: Sequence[Source],
     harvest: Callable[[Source], None],
     refresh: Callable[[], None] | None = None,
-    errands: Errands | None = None,
+    errands: RequestHandlers | None = None,
     waits: Callable[[Source], bool] = lambda _: False,
     go_on: Callable[[Source], None] | None = None,
 ) -> BlockingScheduler:
@@ -41,38 +41,53 @@ def plan(
     *go_on* where that is not *harvest* itself.
     """
     logging.getLogger("apscheduler").setLevel(logging.ERROR)  # what is below, runs that are missed or left out, is logged by `tell`
-    pools = {"default": ThreadPoolExecutor(_AT_ONCE), "errands": ThreadPoolExecutor(_ERRANDS), "clock": ThreadPoolExecutor(1)}
+    pools = {
+        "default": ThreadPoolExecutor(_CONCURRENT_RUNS),
+        "errands": ThreadPoolExecutor(_CONCURRENT_REQUESTS),
+        "clock": ThreadPoolExecutor(1),
+    }
     scheduler = BlockingScheduler(timezone="UTC", executors=pools)
     for source in sources:
         if source.enabled:
             trigger = CronTrigger.from_crontab(source.every, timezone="UTC")
             scheduler.add_job(
-                harvest, trigger, (source,), id=source.name, name=source.title, coalesce=True, max_instances=1, misfire_grace_time=_GRACE
+                harvest,
+                trigger,
+                (source,),
+                id=source.name,
+                name=source.title,
+                coalesce=True,
+                max_instances=1,
+                misfire_grace_time=_MISFIRE_GRACE,
             )
             if source.quiet:
-                _go_on(scheduler, source, source.quiet.end, lambda it: (go_on or harvest)(it) if waits(it) else None)
+                _add_resume_job(scheduler, source, source.quiet.end, lambda it: (go_on or harvest)(it) if waits(it) else None)
     if refresh is not None:  # under an id that is no source's name
-        scheduler.add_job(refresh, "interval", seconds=_REFRESH, id=":status", coalesce=True, misfire_grace_time=None, executor="clock")
+        scheduler.add_job(
+            refresh, "interval", seconds=_REFRESH_INTERVAL, id=":status", coalesce=True, misfire_grace_time=None, executor="clock"
+        )
     if errands is not None:
-        _run_errands(scheduler, *errands)
-    scheduler.add_listener(tell, EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
+        _add_request_job(scheduler, *errands)
+    scheduler.add_listener(log_missed, EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
     return scheduler
 
 
-def _go_on(scheduler: BlockingScheduler, source: Source, end: time, harvest: Callable[[Source], None]) -> None:
+def _add_resume_job(scheduler: BlockingScheduler, source: Source, end: time, harvest: Callable[[Source], None]) -> None:
     trigger = CronTrigger(hour=end.hour, minute=end.minute, timezone="UTC")
-    scheduler.add_job(harvest, trigger, (source,), id=f":quiet-{source.name}", name=source.title, coalesce=True, misfire_grace_time=_GRACE)
+    scheduler.add_job(
+        harvest, trigger, (source,), id=f":quiet-{source.name}", name=source.title, coalesce=True, misfire_grace_time=_MISFIRE_GRACE
+    )
 
 
-def _run_errands(scheduler: BlockingScheduler, take: Callable[[], Sequence[RunRequest]], run: Callable[[RunRequest], None]) -> None:
+def _add_request_job(scheduler: BlockingScheduler, take: Callable[[], Sequence[RunRequest]], run: Callable[[RunRequest], None]) -> None:
     def look() -> None:
         for it in take():
             scheduler.add_job(run, args=(it,), id=f":errand-{it.id}", misfire_grace_time=None, executor="errands", replace_existing=True)
 
-    scheduler.add_job(look, "interval", seconds=_LOOK, id=":errands", coalesce=True, misfire_grace_time=None, executor="clock")
+    scheduler.add_job(look, "interval", seconds=_REQUEST_INTERVAL, id=":errands", coalesce=True, misfire_grace_time=None, executor="clock")
 
 
-def tell(event: JobExecutionEvent) -> None:
+def log_missed(event: JobExecutionEvent) -> None:
     """Log what was missed, or left out since the last run is still under way; what is no run, and comes again in a moment, is not named."""
     if event.job_id.startswith(":"):
         return

@@ -19,12 +19,12 @@ from harvesters.ledger.models import Outcome, Run, StagedRecord, State
 from harvesters.network.fetch import Fetch
 from harvesters.network.retry import RetryPolicy
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record
-from harvesters.pipeline.record_processor import DIGEST, Case, Task, prepared
+from harvesters.pipeline.record_processor import DIGEST_SIZE, ProcessingTask, RecordInput, create_processor
 from harvesters.source import Source
 from shapes.validate import EngineName
 
-RECORDS, LONGEST = 10, 25.0  # how many are judged, and the seconds after which no further page is asked for
-HASTE = RetryPolicy(
+DEFAULT_RECORDS, TIME_LIMIT = 10, 25.0  # how many are judged, and the seconds after which no further page is asked for
+RETRY_POLICY = RetryPolicy(
     read_timeout=10,
     connect_timeout=5,
     response_timeout=20,
@@ -42,39 +42,39 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class RecordPreview:
     """What became of one record: *outcome* is published, withheld, unreadable or deleted; *reason* why it is not published."""
 
     key: str
     outcome: str
     title: str = ""
     reason: str = ""
-    remarks: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     statements: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class PreviewResult:
     """How a trial ended: *fault* says why it could not go on, by the class of trouble *kind*; *claimed* is the source's own count."""
 
-    verdicts: tuple[Verdict, ...] = ()
-    claimed: int | None = None
+    records: tuple[RecordPreview, ...] = ()
+    reported_total: int | None = None
     more: bool = False
-    kind: str = ""
-    fault: str = ""
+    error_kind: str = ""
+    error: str = ""
 
 
-def trial(
+def preview_source(
     source: Source,
     base: str,
     contact: str,
     allow: frozenset[str] = frozenset(),
     *,
     engine: EngineName = "rust",
-    records: int = RECORDS,
+    records: int = DEFAULT_RECORDS,
     transport: httpx.BaseTransport | None = None,
     clock: Callable[[], float] = time.monotonic,
-) -> Trial:
+) -> PreviewResult:
     """Ask a registry for a few records and judge them; raises SourceDefinitionError where the card is wrong.
 
     What goes wrong on the way is told in the trial, beside the verdicts on what had come. The manners are those of a harvest:
@@ -83,11 +83,13 @@ def trial(
     """
     protocol, _ = check_compatible(source)
     now = datetime.now(UTC).replace(microsecond=0)
-    craft = prepared(Task(Run("trial", source.name, 1, State.RUNNING, True, None, now, ""), source, base, engine, tried=False))
-    verdicts: list[Verdict] = []
-    claimed, until = None, clock() + LONGEST
+    craft = create_processor(
+        ProcessingTask(Run("trial", source.name, 1, State.RUNNING, True, None, now, ""), source, base, engine, rules_unchanged=False)
+    )
+    verdicts: list[RecordPreview] = []
+    claimed, until = None, clock() + TIME_LIMIT
     door = Fetch(
-        contact, source.pause, allow, retry_policy=HASTE, transport=transport, robots_override=source.grant, quiet_hours=source.quiet
+        contact, source.pause, allow, retry_policy=RETRY_POLICY, transport=transport, robots_override=source.grant, quiet_hours=source.quiet
     )
     try:
         with door:
@@ -95,41 +97,41 @@ def trial(
             for page in pages:
                 claimed = page.claimed if page.claimed is not None else claimed
                 wanted = page.items[: records - len(verdicts)]
-                verdicts += _judged(wanted, craft.work)
+                verdicts += _preview_items(wanted, craft.process)
                 if len(verdicts) >= records or clock() > until:
                     rest = len(page.items) > len(wanted) or page.cursor is not None
-                    return Trial(tuple(verdicts), claimed, rest)
+                    return PreviewResult(tuple(verdicts), claimed, rest)
     except HarvestError as error:
-        return Trial(tuple(verdicts), claimed, kind=error.outcome, fault=str(error))
-    return Trial(tuple(verdicts), claimed)
+        return PreviewResult(tuple(verdicts), claimed, error_kind=error.outcome, error=str(error))
+    return PreviewResult(tuple(verdicts), claimed)
 
 
-def _judged(
-    items: tuple[Record[Any] | DeletedRecord | InvalidRecord, ...], work: Callable[[list[Case]], list[StagedRecord]]
-) -> list[Verdict]:
+def _preview_items(
+    items: tuple[Record[Any] | DeletedRecord | InvalidRecord, ...], work: Callable[[list[RecordInput]], list[StagedRecord]]
+) -> list[RecordPreview]:
     """Judge the items of a page, in their order."""
-    drafts = iter(work([Case(item, _digest(item), None, None) for item in items if isinstance(item, Record)]))
+    drafts = iter(work([RecordInput(item, _digest(item), None, None) for item in items if isinstance(item, Record)]))
     found = []
     for item in items:
         if isinstance(item, Record):
-            found.append(_verdict(next(drafts)))
+            found.append(_record_preview(next(drafts)))
         elif isinstance(item, DeletedRecord):
-            found.append(Verdict(item.key, Outcome.DELETED.value))
+            found.append(RecordPreview(item.key, Outcome.DELETED.value))
         else:
-            found.append(Verdict(item.key or "", Outcome.UNREADABLE.value, reason=item.reason))
+            found.append(RecordPreview(item.key or "", Outcome.UNREADABLE.value, reason=item.reason))
     return found
 
 
 def _digest(record: Record[Any]) -> str:
-    return blake2b(record.raw, digest_size=DIGEST).hexdigest()
+    return blake2b(record.raw, digest_size=DIGEST_SIZE).hexdigest()
 
 
-def _verdict(draft: StagedRecord) -> Verdict:
+def _record_preview(draft: StagedRecord) -> RecordPreview:
     if not draft.description:
-        return Verdict(draft.key or "", draft.outcome.value, reason=draft.reason or "")
+        return RecordPreview(draft.key or "", draft.outcome.value, reason=draft.reason or "")
     told = list(parse("".join(f"{line} .\n" for line in draft.description.split("\n")).encode(), format=RdfFormat.N_TRIPLES))
     topic = next((it.object for it in told if it.predicate == NamedNode(_PRIMARY)), None)
     texts = [(it.predicate, it.subject, it.object) for it in told if isinstance(it.object, Literal)]
     title = next((text.value for name, of, text in texts if name == NamedNode(_TITLE) and of == topic), "")
     remarks = tuple(sorted({text.value for name, _, text in texts if name == NamedNode(_MESSAGE)}))
-    return Verdict(draft.key or "", "published", title, remarks=remarks, statements=len(told))
+    return RecordPreview(draft.key or "", "published", title, warnings=remarks, statements=len(told))

@@ -17,10 +17,10 @@ from rich.table import Table
 from harvesters.ledger.ledger import Ledger
 from harvesters.pipeline.page_processor import Progress as Step
 from harvesters.runs import run_report
-from harvesters.runs.commit import left
+from harvesters.runs.commit import is_deferred
 from harvesters.runs.plan import Plan
 
-_REASONS = 5  # told on the terminal for each source
+_MAX_REASONS = 5  # told on the terminal for each source
 
 
 def results_table(plans: Mapping[str, Plan | None], ledger: Ledger, *, dry_run: bool) -> Table:
@@ -36,35 +36,37 @@ def results_table(plans: Mapping[str, Plan | None], ledger: Ledger, *, dry_run: 
     made.add_column("records", footer=_cell(dict(totals)), overflow="fold")
     for source, it in plans.items():
         opened = ledger.open_run(source) if it is None else None
-        if opened and left(opened):
-            made.add_row(source, f"[red]{opened.state.value}[/red]", _why(opened.reason or ""))
+        if opened and is_deferred(opened):
+            made.add_row(source, f"[red]{opened.state.value}[/red]", _reason_cell(opened.reason or ""))
             continue
-        made.add_row(source, "[yellow]put off[/yellow]" if opened and opened.reason else _outcome(it, dry_run=dry_run), _told(it))
+        made.add_row(
+            source, "[yellow]put off[/yellow]" if opened and opened.reason else _outcome_cell(it, dry_run=dry_run), _records_cell(it)
+        )
     return made
 
 
 def failure_lines(source: str, it: Plan | None, ledger: Ledger) -> list[str]:
     """Tell in lines why records of a run were not published, at most five reasons; a dry run keeps none."""
     found = list(ledger.failure_reasons(it.run).items()) if it else []
-    lines = [f"{source}: {count:,} not published: {escape(reason)}" for reason, count in found[:_REASONS]]
-    return lines + ([f"{source}: and {len(found) - _REASONS:,} other reasons; --json tells all"] if len(found) > _REASONS else [])
+    lines = [f"{source}: {count:,} not published: {escape(reason)}" for reason, count in found[:_MAX_REASONS]]
+    return lines + ([f"{source}: and {len(found) - _MAX_REASONS:,} other reasons; --json tells all"] if len(found) > _MAX_REASONS else [])
 
 
-def _outcome(it: Plan | None, *, dry_run: bool) -> str:
+def _outcome_cell(it: Plan | None, *, dry_run: bool) -> str:
     if it is None:
         return "[red]failed[/red]"
     told = run_report.describe_outcome(it, dry_run=dry_run)
-    return f"[yellow]{told}[/yellow]" if it.held or it.run.reason else told
+    return f"[yellow]{told}[/yellow]" if it.hold_reason or it.run.reason else told
 
 
-def _told(it: Plan | None) -> str:
+def _records_cell(it: Plan | None) -> str:
     if it is None:
         return "see above"
-    why = it.run.reason or it.held
-    return escape(_cell(it.counts) or "none came") + (f"\n{_why(why)}" if why else "")
+    why = it.run.reason or it.hold_reason
+    return escape(_cell(it.counts) or "none came") + (f"\n{_reason_cell(why)}" if why else "")
 
 
-def _why(text: str) -> str:
+def _reason_cell(text: str) -> str:
     return f"[yellow]{escape(text)}[/yellow]"
 
 
@@ -85,39 +87,39 @@ def statistics_table(row: Mapping[str, Any]) -> Table:
     for name in ("number", "what", "more"):
         made.add_column(name, justify="right" if name == "number" else "left", overflow="fold")
     counts, quads = row["counts"], row["quads"]
-    for name, told in _SUMS.items():
-        if name in counts and (counts[name] or name in _ALWAYS):
+    for name, told in _STATISTICS.items():
+        if name in counts and (counts[name] or name in _ALWAYS_SHOWN):
             made.add_row(f"{counts[name]:,}", name.replace("_", " "), told)
-    for name, told in _QUADS.items():
+    for name, told in _QUAD_STATISTICS.items():
         if quads[name] is not None:
             made.add_row(f"{quads[name]:,}", f"quads {name}", told)
     for name, count in sorted(row["network"].items()):
         made.add_row(f"{count:,}", f"requests: {name}", "")
-    made.caption, made.caption_justify = escape("\n".join(_said(row))), "left"
+    made.caption, made.caption_justify = escape("\n".join(_caption_lines(row))), "left"
     return made
 
 
-def _said(row: Mapping[str, Any]) -> list[str]:
+def _caption_lines(row: Mapping[str, Any]) -> list[str]:
     """Tell in lines what is no number."""
     took = f", {row['seconds']:,.0f} s" if row["seconds"] is not None else ""
     entry = f", journal entry {row['entry']}" if row["entry"] else ""
     lines = [f"{row['kind']}, begun {row['started']}{took}, {row['pages']:,} pages{entry}"]
     texts = [notice["text"] for notice in row["notices"]]
-    more = [f"and {len(texts) - _REASONS:,} more such; --json tells all"] if len(texts) > _REASONS else []
-    return [*lines, *([row["reason"]] if row["reason"] else []), *texts[:_REASONS], *more]
+    more = [f"and {len(texts) - _MAX_REASONS:,} more such; --json tells all"] if len(texts) > _MAX_REASONS else []
+    return [*lines, *([row["reason"]] if row["reason"] else []), *texts[:_MAX_REASONS], *more]
 
 
 def diff_lines(row: Mapping[str, Any]) -> list[str]:
     """Show a record's row (``accounts.differences``) as lines: what it is, what it loses, what it gains."""
     why = f" ({row['reason']})" if row["reason"] else ""
     other = f" -> {row['other']}" if row["outcome"] == "replaced" else f" <- {row['other']}" if row["other"] else ""
-    lost, gained = ([f"[{colour}]{sign} {escape(line)}[/]" for line in row[name]] for name, sign, colour in _SIDES)
+    lost, gained = ([f"[{colour}]{sign} {escape(line)}[/]" for line in row[name]] for name, sign, colour in _DIFF_SIDES)
     return [f"[bold]{escape(str(row['key']) + other)}[/bold] {row['outcome']}{escape(why)}", *lost, *gained]
 
 
-_SIDES = (("removed", "-", "red"), ("added", "+", "green"))
-_ALWAYS = ("fetched", "published_before", "published_after")
-_SUMS = {
+_DIFF_SIDES = (("removed", "-", "red"), ("added", "+", "green"))
+_ALWAYS_SHOWN = ("fetched", "published_before", "published_after")
+_STATISTICS = {
     "claimed": "the source says it has so many",
     "fetched": "total of the lines below",
     "unreadable": "+ could not be read",
@@ -137,13 +139,17 @@ _SUMS = {
     "published_before": "were published before",
     "published_after": "are published now: before + new + reidentified - deleted - lost - replaced",
 }
-_QUADS = {"added": "in the journal entry", "removed": "in the journal entry", "after": "that a store holds of all entries up to it"}
-_TOLD_APART = ("published_before", "published_after", "gone")  # in the account; a line of the listing tells what a run did
+_QUAD_STATISTICS = {
+    "added": "in the journal entry",
+    "removed": "in the journal entry",
+    "after": "that a store holds of all entries up to it",
+}
+_OMITTED_COUNTS = ("published_before", "published_after", "gone")  # in the account; a line of the listing tells what a run did
 
 
 def _cell(value: object) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name} {count:,}" for name, count in value.items() if count and name not in _TOLD_APART)
+        return ", ".join(f"{name} {count:,}" for name, count in value.items() if count and name not in _OMITTED_COUNTS)
     return "" if value is None else str(value)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harvesters.pipeline.fingerprint import likeness, page
+from harvesters.pipeline.fingerprint import content_fingerprint, page_fingerprint
 from vocab.describe import describe
 from vocab.initiative import Initiative, Party, Role, Text
 from vocab.iris import Iris
@@ -13,7 +13,7 @@ IRIS = Iris()
 def of(key: str, title: str = "A", source: str = "s", **more: object) -> int:
     it = Initiative(key=key, titles=(Text(title, "en"),), parties=(Party(Role.LEAD, Text("Ministry", "en")),), **more)
     told = describe(it, IRIS, source)
-    return likeness(told, IRIS.thing("initiative", source, key), IRIS.record(source, key), source, key)
+    return content_fingerprint(told, IRIS.thing("initiative", source, key), IRIS.record(source, key), source, key)
 
 
 @pytest.mark.parametrize("key", ["q", "another-key", "http://x.example/1", "a b"])
@@ -38,7 +38,9 @@ def test_what_is_said_counts() -> None:
 
 
 def test_the_first_page_is_one_number_with_and_without_tls() -> None:
-    pages = [page(f"<a> <http://xmlns.com/foaf/0.1/page> <{address}>") for address in ("https://x.example/a/", "http://x.example/a")]
+    pages = [
+        page_fingerprint(f"<a> <http://xmlns.com/foaf/0.1/page> <{address}>") for address in ("https://x.example/a/", "http://x.example/a")
+    ]
 
     assert pages[0] == pages[1]
-    assert page("<a> <b> <c>") is None
+    assert page_fingerprint("<a> <b> <c>") is None

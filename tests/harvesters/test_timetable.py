@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from harvesters.runs.due_times import frozen_from, last_due, late_from, next_due
+from harvesters.runs.due_times import frozen_after, last_due, late_after, next_due
 
 
 def at(text: str) -> datetime:
@@ -31,7 +31,7 @@ def at(text: str) -> datetime:
     ],
 )
 def test_a_source_is_late_when_two_due_times_brought_nothing(every: str, success: str, late: str) -> None:
-    assert late_from(every, at(success)) == at(late)
+    assert late_after(every, at(success)) == at(late)
 
 
 @pytest.mark.parametrize("every", ["15 3 * * *", "0 * * * *", "0 4 * * sun"])
@@ -43,13 +43,13 @@ def test_an_even_schedule_is_late_after_exactly_twice_its_period(every: str, del
 
     success = due + timedelta(minutes=delay)
 
-    assert late_from(every, success) == success + 2 * period
+    assert late_after(every, success) == success + 2 * period
 
 
 def test_a_line_that_never_comes_is_never_due_and_never_late() -> None:
     never, now = "0 0 30 2 *", at("2026-03-01 00:00")
 
-    assert (next_due(never, now), last_due(never, now), late_from(never, now), frozen_from(never, now)) == (None, None, None, None)
+    assert (next_due(never, now), last_due(never, now), late_after(never, now), frozen_after(never, now)) == (None, None, None, None)
 
 
 def test_the_next_due_time_is_never_now() -> None:
@@ -73,4 +73,4 @@ def test_the_last_due_time_is_found(every: str, now: str, last: str) -> None:
     ("every", "frozen"), [("0 * * * *", "2026-04-01 00:00"), ("0 0 * * *", "2026-04-01 00:00"), ("0 0 1 * *", "2026-07-01 00:00")]
 )
 def test_no_change_for_ninety_days_and_six_due_times_is_frozen(every: str, frozen: str) -> None:
-    assert frozen_from(every, at("2026-01-01 00:00")) == at(frozen)
+    assert frozen_after(every, at("2026-01-01 00:00")) == at(frozen)

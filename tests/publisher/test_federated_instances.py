@@ -13,7 +13,7 @@ import pytest
 from feed_clients import wait
 from live_server import served
 
-from harvesters.runs.context import Means, opened
+from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.harvest import harvest
 from harvesters.source import Source, parse
 from vocab.terms import DCT, PROV, SCHEMA
@@ -28,7 +28,7 @@ LOOSE = {"vanished": 1, "changed": 1, "withheld": 1}
 class Stocktake:
     """One of the two: its means, its address, and what its registry holds."""
 
-    means: Means
+    means: HarvestContext
     url: str = ""
     rows: list[dict[str, Any]] = field(default_factory=list)
 
@@ -81,7 +81,9 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stocktake, S
         both = []
         for name in ("a", "b"):
             data, base = tmp_path_factory.mktemp(name), f"https://{name}.example/"
-            means = stack.enter_context(opened(data, f"sqlite:///{data}/ledger.sqlite", base, "desk@example.org", frozenset({"127.0.0.1"})))
+            means = stack.enter_context(
+                open_context(data, f"sqlite:///{data}/ledger.sqlite", base, "desk@example.org", frozenset({"127.0.0.1"}))
+            )
             it = Stocktake(means, rows=[project(number, f"{name.upper()} {number}") for number in range(1, 4)])
             it.harvest_own()
             it.url = stack.enter_context(served(data, {"STOCKTAKE_BASE": base}))

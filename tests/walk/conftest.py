@@ -14,7 +14,7 @@ import orjson
 import pytest
 import stamina
 
-from harvesters.runs.context import Means, opened
+from harvesters.runs.context import HarvestContext, open_context
 from harvesters.source import Source, parse
 from vocab.iris import BASE
 
@@ -69,8 +69,8 @@ def source() -> Source:
 
 
 @pytest.fixture
-def means(tmp_path: Path, registry: Registry) -> Iterator[Means]:
+def means(tmp_path: Path, registry: Registry) -> Iterator[HarvestContext]:
     """Means whose clock goes on by a minute whenever it is read."""
     ticks = iter(NOON + timedelta(minutes=number) for number in range(10_000))
-    with opened(tmp_path / "data", f"sqlite:///{tmp_path}/ledger.sqlite", BASE, "desk@example.org", frozenset()) as real:
+    with open_context(tmp_path / "data", f"sqlite:///{tmp_path}/ledger.sqlite", BASE, "desk@example.org", frozenset()) as real:
         yield replace(real, transport=httpx.MockTransport(registry), now=lambda: next(ticks))

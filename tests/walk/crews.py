@@ -15,7 +15,7 @@ import orjson
 import projects
 from projects import NOON
 
-from harvesters.runs.context import Means, opened
+from harvesters.runs.context import HarvestContext, open_context
 from harvesters.source import Source, parse
 from vocab.iris import BASE
 
@@ -54,11 +54,11 @@ class Projects:
 
 
 @contextmanager
-def means(folder: Path, registry: Callable[[httpx.Request], httpx.Response], workers: int = 0, dask: str = "") -> Iterator[Means]:
+def means(folder: Path, registry: Callable[[httpx.Request], httpx.Response], workers: int = 0, dask: str = "") -> Iterator[HarvestContext]:
     """Open means whose bench is warm, so that all goes to the workers, and whose clock goes on by a minute whenever it is read."""
     ticks = iter(NOON + timedelta(minutes=number) for number in range(10_000))
-    with opened(folder, f"sqlite:///{folder}/ledger.sqlite", BASE, "", frozenset(), "rust", None, workers, dask) as it:
-        it.bench.had = 10_000 if workers or dask else 0
+    with open_context(folder, f"sqlite:///{folder}/ledger.sqlite", BASE, "", frozenset(), "rust", None, workers, dask) as it:
+        it.pool.record_count = 10_000 if workers or dask else 0
         yield replace(it, transport=httpx.MockTransport(registry), now=lambda: next(ticks))
 
 

@@ -26,9 +26,9 @@ from projects import CARD, NOON
 from harvesters.ledger.models import State
 from harvesters.ledger.operator_actions import Override
 from harvesters.runs import plan_decisions, publish_vocabularies, run_requests
-from harvesters.runs.context import Means, opened
+from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.harvest import harvest
-from harvesters.runs.status_file import write as write_status
+from harvesters.runs.status_file import write_status as write_status
 from harvesters.source import Source, parse
 from journal.journal import Journal
 from publisher.history.updater import HistoryUpdater
@@ -58,9 +58,9 @@ def registry(feed: dict[str, str]) -> Callable[[httpx.Request], httpx.Response]:
 
 
 @contextmanager
-def means(home: Path, deed: str) -> Iterator[Means]:
+def means(home: Path, deed: str) -> Iterator[HarvestContext]:
     at = NOON + timedelta(days=ORDER.index(deed))
-    with opened(home, f"sqlite:///{home}/ledger.sqlite", BASE, "desk@example.org", frozenset()) as real:
+    with open_context(home, f"sqlite:///{home}/ledger.sqlite", BASE, "desk@example.org", frozenset()) as real:
         yield replace(real, transport=httpx.MockTransport(registry(FEEDS.get(deed, {}))), now=lambda: at)
 
 
@@ -124,9 +124,9 @@ def asked(home: Path, deed: str) -> None:
     """Do what the schedule does when it starts and finds an errand."""
     with means(home, deed) as it:
         publish_vocabularies.publish(it)
-        run_requests.resume(it)
-        for errand in run_requests.taken(it):
-            run_requests.run(errand, [source()], it, lambda card, full: harvest(card, it, full=full))
+        run_requests.recover_requests(it)
+        for errand in run_requests.claim_requests(it):
+            run_requests.execute_request(errand, [source()], it, lambda card, full: harvest(card, it, full=full))
 
 
 DEEDS: dict[str, Callable[[Path, str], Any]] = {

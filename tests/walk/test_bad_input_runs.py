@@ -10,7 +10,7 @@ import pytest
 
 from harvesters.errors import HarvestError
 from harvesters.ledger.models import State
-from harvesters.runs.context import Means
+from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import harvest
 from harvesters.source import Source, parse
 
@@ -35,7 +35,7 @@ def card(protocol: str) -> Source:
 
 @pytest.mark.skipif(not FEEDS.is_dir(), reason=f"no real feeds at {FEEDS}")
 @pytest.mark.parametrize("protocol", CARDS)
-def test_no_bad_answer_changes_what_is_published(protocol: str, source: Source, means: Means) -> None:
+def test_no_bad_answer_changes_what_is_published(protocol: str, source: Source, means: HarvestContext) -> None:
     harvest(source, means)
     published = [path.read_bytes() for path in sorted(means.journal.folder.glob("*.gz"))]
     ended, told = set(), []

@@ -13,8 +13,8 @@ from lxml import etree, html
 from harvesters.errors import ClusterError
 from harvesters.ledger.models import Outcome, Run, State
 from harvesters.page_model import Record
-from harvesters.pipeline.record_processor import Case, Task, prepared
-from harvesters.pipeline.worker_pool import Bench, Parcel, code, done, packed, travels
+from harvesters.pipeline.record_processor import ProcessingTask, RecordInput, create_processor
+from harvesters.pipeline.worker_pool import WorkerPool, WorkUnit, code_fingerprint, execute, is_distributable, serialize
 from harvesters.runs.harvest import harvest
 from harvesters.source import parse
 from vocab.iris import BASE
@@ -56,44 +56,46 @@ def test_a_process_that_is_killed_in_the_middle_costs_time_only(tmp_path):
 
 def test_little_is_worked_on_without_any_process(tmp_path):
     with crews.means(tmp_path, crews.Projects(), 2) as means:
-        means.bench.had = 0
+        means.pool.record_count = 0
         harvest(crews.source(), means)
 
         assert multiprocessing.active_children() == []
 
 
-def task(paths: dict[str, str]) -> Task:
-    return Task(RUN, parse("projects", {**XML, "options": {}, "fields": {"title@en": "string(t)", **paths}}, "card"), BASE, "rust", False)
+def task(paths: dict[str, str]) -> ProcessingTask:
+    return ProcessingTask(
+        RUN, parse("projects", {**XML, "options": {}, "fields": {"title@en": "string(t)", **paths}}, "card"), BASE, "rust", False
+    )
 
 
 def test_an_element_travels_as_its_raw_bytes():
     page = etree.fromstring('<page xml:lang="fr"><r xmlns="" lang="x"><t>Of <b>all</b> &amp; sundry</t><s>SDG 4</s></r> tail</page>')
-    case = Case(Record("a", page[0], etree.tostring(page[0], encoding="utf-8", with_tail=False)), "d", None, None)
+    case = RecordInput(Record("a", page[0], etree.tostring(page[0], encoding="utf-8", with_tail=False)), "d", None, None)
     it = task({"goals": "s/text()"})
 
-    parcel = packed(pickle.dumps(it), [case])
+    parcel = serialize(pickle.dumps(it), [case])
 
     assert parcel is not None
-    assert done(parcel) == prepared(it).work([case])
+    assert execute(parcel) == create_processor(it).process([case])
 
 
 @pytest.mark.parametrize("path", ["ancestor::page/@name", "../h", "/page/h", "t[lang('en')]", "following::t", "string(//h)"])
 def test_a_record_whose_card_looks_around_it_does_not_travel(path):
-    assert (travels(task({"lead": path})), travels(task({"lead": "o/n/text()"}))) == (False, True)
+    assert (is_distributable(task({"lead": path})), is_distributable(task({"lead": "o/n/text()"}))) == (False, True)
 
 
 def test_what_cannot_be_packed_is_worked_on_at_home():
     page = Record("a", html.fromstring("<p>a<br>b"), b"<p>a<br/>b</p>")
     row = Record("a", {"t": lambda: None}, b"{}")
 
-    assert [packed(b"", [Case(record, "d", None, None)]) for record in (page, row)] == [None, None]
+    assert [serialize(b"", [RecordInput(record, "d", None, None)]) for record in (page, row)] == [None, None]
 
 
 def test_other_code_refuses_a_parcel():
-    with pytest.raises(ClusterError, match=f"a worker has other code \\({code()}\\) than this process \\(older\\)"):
-        done(Parcel("older", b"", b""))
+    with pytest.raises(ClusterError, match=f"a worker has other code \\({code_fingerprint()}\\) than this process \\(older\\)"):
+        execute(WorkUnit("older", b"", b""))
 
 
 def test_a_scheduler_that_does_not_answer_is_told_before_anything_begins():
-    with pytest.raises(ClusterError, match=r"nobody answers at tcp://127\.0\.0\.1:1 .*unset STOCKTAKE_DASK"):
-        Bench(BASE, dask="tcp://127.0.0.1:1").ask()
+    with pytest.raises(ClusterError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:1 .*unset STOCKTAKE_DASK"):
+        WorkerPool(BASE, dask="tcp://127.0.0.1:1").ask()

@@ -14,7 +14,7 @@ import pytest
 
 from harvesters.ledger.models import Outcome, State
 from harvesters.pipeline.page_processor import Progress
-from harvesters.runs.context import Means
+from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import harvest
 from harvesters.runs.plan import Plan
 from harvesters.source import Source, parse
@@ -42,7 +42,7 @@ def card() -> Source:
     return parse("repository", table, "card")
 
 
-def behind(means: Means, there: Callable[[httpx.Request], httpx.Response]) -> Means:
+def behind(means: HarvestContext, there: Callable[[httpx.Request], httpx.Response]) -> HarvestContext:
     def answer(request: httpx.Request) -> httpx.Response:
         return httpx.Response(404) if request.url.path == "/robots.txt" else there(request)
 
@@ -65,7 +65,7 @@ def killed_at(page: int) -> Callable[[Progress], None]:
     return watch
 
 
-def test_a_poison_record_is_unreadable_and_all_others_are_published(simulated: ModuleType, means: Means, card: Source) -> None:
+def test_a_poison_record_is_unreadable_and_all_others_are_published(simulated: ModuleType, means: HarvestContext, card: Source) -> None:
     there = simulated.Oai(simulated.records(45), poison={"k0017"})
 
     plan = harvest(card, behind(means, there))
@@ -76,7 +76,7 @@ def test_a_poison_record_is_unreadable_and_all_others_are_published(simulated: M
     assert plan.run.fetched == plan.run.claimed == 45
 
 
-def test_a_record_that_becomes_poison_stays_published(simulated: ModuleType, means: Means, card: Source) -> None:
+def test_a_record_that_becomes_poison_stays_published(simulated: ModuleType, means: HarvestContext, card: Source) -> None:
     held = simulated.records(45)
     harvest(card, behind(means, simulated.Oai(held)))
 
@@ -86,7 +86,7 @@ def test_a_record_that_becomes_poison_stays_published(simulated: ModuleType, mea
     assert means.ledger.count_published(card.name) == 45
 
 
-def test_a_sweep_in_doubt_deletes_nothing_and_says_why(simulated: ModuleType, means: Means, card: Source) -> None:
+def test_a_sweep_in_doubt_deletes_nothing_and_says_why(simulated: ModuleType, means: HarvestContext, card: Source) -> None:
     held = simulated.records(45)
     harvest(card, behind(means, simulated.Oai(held)))
     lame = simulated.Oai(held[:40], poison={"k0017"}, mute={"ListIdentifiers"})
@@ -100,7 +100,7 @@ def test_a_sweep_in_doubt_deletes_nothing_and_says_why(simulated: ModuleType, me
 
 @pytest.mark.parametrize("shuffled", [False, True])
 def test_a_run_that_is_killed_at_any_page_closes_the_same_account(
-    shuffled: bool, simulated: ModuleType, means: Means, card: Source
+    shuffled: bool, simulated: ModuleType, means: HarvestContext, card: Source
 ) -> None:
     held = simulated.records(30, deleted={4})
     held = held[::-1] if shuffled else held

@@ -11,7 +11,7 @@ import pytest
 
 from harvesters.ledger.models import State
 from harvesters.runs import plan_decisions
-from harvesters.runs.context import Means
+from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import harvest
 from harvesters.source import Source
 
@@ -44,7 +44,7 @@ def whole() -> Whole:
 
 
 @pytest.fixture
-def means(means: Means, whole: Whole) -> Means:
+def means(means: HarvestContext, whole: Whole) -> HarvestContext:
     return replace(means, transport=httpx.MockTransport(whole))
 
 
@@ -53,7 +53,7 @@ def source(source: Source) -> Source:
     return replace(source, options={"records": "results", "total": "total", "key": "id"})
 
 
-def test_what_has_not_changed_is_not_asked_for_again(source: Source, means: Means, whole: Whole) -> None:
+def test_what_has_not_changed_is_not_asked_for_again(source: Source, means: HarvestContext, whole: Whole) -> None:
     harvest(source, means)
 
     again = harvest(source, means)
@@ -62,7 +62,7 @@ def test_what_has_not_changed_is_not_asked_for_again(source: Source, means: Mean
     assert whole.statuses == [200, 304]
 
 
-def test_a_run_that_was_incomplete_is_no_success_when_nothing_changes_after_it(source: Source, means: Means, whole: Whole) -> None:
+def test_a_run_that_was_incomplete_is_no_success_when_nothing_changes_after_it(source: Source, means: HarvestContext, whole: Whole) -> None:
     harvest(source, means)
     whole.names = NAMES[:15]
 
@@ -71,7 +71,9 @@ def test_a_run_that_was_incomplete_is_no_success_when_nothing_changes_after_it(s
     assert states == [State.INCOMPLETE] * 3
 
 
-def test_what_an_incomplete_run_changed_is_changed_back_when_the_source_goes_back(source: Source, means: Means, whole: Whole) -> None:
+def test_what_an_incomplete_run_changed_is_changed_back_when_the_source_goes_back(
+    source: Source, means: HarvestContext, whole: Whole
+) -> None:
     harvest(source, means)
     whole.names = [*NAMES[1:], "other", "another"]
     whole.claimed = 99
@@ -84,7 +86,7 @@ def test_what_an_incomplete_run_changed_is_changed_back_when_the_source_goes_bac
     assert back.run.counts["vanished"] == 2
 
 
-def test_after_a_plan_was_approved_the_source_is_read_anew(source: Source, means: Means, whole: Whole) -> None:
+def test_after_a_plan_was_approved_the_source_is_read_anew(source: Source, means: HarvestContext, whole: Whole) -> None:
     harvest(source, means)
     whole.names, whole.claimed = NAMES[:10], 10
     held = harvest(source, means)
@@ -97,7 +99,7 @@ def test_after_a_plan_was_approved_the_source_is_read_anew(source: Source, means
     assert means.ledger.count_missing(source.name) == 0
 
 
-def test_a_record_that_vanished_goes_its_way_though_the_source_changes_no_more(source: Source, means: Means, whole: Whole) -> None:
+def test_a_record_that_vanished_goes_its_way_though_the_source_changes_no_more(source: Source, means: HarvestContext, whole: Whole) -> None:
     harvest(source, means)
     whole.names, whole.claimed = NAMES[:19], 19
 
@@ -107,7 +109,7 @@ def test_a_record_that_vanished_goes_its_way_though_the_source_changes_no_more(s
     assert means.ledger.count_published(source.name) == 19
 
 
-def test_what_has_not_changed_for_a_week_is_read_in_full_all_the_same(source: Source, means: Means, whole: Whole) -> None:
+def test_what_has_not_changed_for_a_week_is_read_in_full_all_the_same(source: Source, means: HarvestContext, whole: Whole) -> None:
     harvest(source, means)
     later = means.now() + timedelta(days=8)
 
@@ -117,5 +119,5 @@ def test_what_has_not_changed_for_a_week_is_read_in_full_all_the_same(source: So
     assert _sweep(means, source).started == later
 
 
-def _sweep(means: Means, source: Source) -> Any:
+def _sweep(means: HarvestContext, source: Source) -> Any:
     return means.ledger.last_run(source.name, [State.COMMITTED, State.UNCHANGED], full_only=True)

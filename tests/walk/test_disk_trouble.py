@@ -20,10 +20,10 @@ from harvesters.cli import harvest_all
 from harvesters.errors import DataDirectoryError, HarvestError, LedgerError, ValidationCrashError
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import StagedRecord, State
-from harvesters.pipeline.record_processor import Case, Craft
-from harvesters.pipeline.worker_pool import Bench, Parcel, Processes, Work
+from harvesters.pipeline.record_processor import RecordInput, RecordProcessor
+from harvesters.pipeline.worker_pool import PendingResults, ProcessExecutor, WorkerPool, WorkUnit
 from harvesters.runs import plan_decisions, publish_vocabularies, run_report, status_file
-from harvesters.runs.context import Means, opened
+from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.harvest import harvest
 from harvesters.source import Source
 from journal.entry import Entry
@@ -45,14 +45,14 @@ class Full(Journal):
         return super().append(filling(), run=run, time=time, **more)
 
 
-def told(source: Source, means: Means) -> list[dict[str, Any]]:
+def told(source: Source, means: HarvestContext) -> list[dict[str, Any]]:
     """Harvest as the command does; give the errors that it logs."""
     with capture_logs() as logs:
         harvest_all([source], means, full=True, dry_run=False, quiet=True)
     return [dict(log) for log in logs if log["log_level"] == "error"]
 
 
-def test_a_journal_that_is_full_fails_the_run_in_one_line_and_the_next_one_ends_it(source: Source, means: Means) -> None:
+def test_a_journal_that_is_full_fails_the_run_in_one_line_and_the_next_one_ends_it(source: Source, means: HarvestContext) -> None:
     harvest_all([], means, full=True, dry_run=False, quiet=True)  # the words
     full = replace(means, journal=Full(means.journal.folder))
 
@@ -79,7 +79,9 @@ class Forgetful(Ledger):
         super().set_balance(entry, added, removed, after)
 
 
-def test_a_run_whose_entry_the_journal_refuses_is_told_with_cause_and_cure_until_it_is_written(source: Source, means: Means) -> None:
+def test_a_run_whose_entry_the_journal_refuses_is_told_with_cause_and_cure_until_it_is_written(
+    source: Source, means: HarvestContext
+) -> None:
     refusing = replace(means, journal=Full(means.journal.folder))
     with pytest.raises(JournalWriteError, match="No space left on device"):
         harvest(source, refusing)
@@ -88,10 +90,10 @@ def test_a_run_whose_entry_the_journal_refuses_is_told_with_cause_and_cure_until
             harvest(source, refusing)
 
     (run,) = means.ledger.runs()
-    waiting = status_file.standings(means, means.now())[0]
+    waiting = status_file.source_statuses(means, means.now())[0]
     row = run_report.run_row(run)
     harvest(source, means)
-    written = status_file.standings(means, means.now())[0]
+    written = status_file.source_statuses(means, means.now())[0]
 
     cure = "make room or mend the folder, then run again; "
     cure += "its plan is kept, and the next `stocktake harvest projects` or the schedule writes it"
@@ -108,7 +110,7 @@ def test_a_run_whose_entry_the_journal_refuses_is_told_with_cause_and_cure_until
 
 
 def test_a_command_that_cannot_write_a_run_says_so_and_names_that_run(
-    source: Source, means: Means, capsys: pytest.CaptureFixture[str]
+    source: Source, means: HarvestContext, capsys: pytest.CaptureFixture[str]
 ) -> None:
     harvest_all([], means, full=True, dry_run=False, quiet=True)  # the words
     refusing = replace(means, journal=Full(means.journal.folder))
@@ -122,7 +124,9 @@ def test_a_command_that_cannot_write_a_run_says_so_and_names_that_run(
     assert (row["run"], row["outcome"]) == ("projects.1", "committing")
 
 
-def test_an_incomplete_run_that_the_journal_refused_is_incomplete_when_it_is_written(source: Source, means: Means, registry: Any) -> None:
+def test_an_incomplete_run_that_the_journal_refused_is_incomplete_when_it_is_written(
+    source: Source, means: HarvestContext, registry: Any
+) -> None:
     registry.total = 12
     with pytest.raises(JournalWriteError):
         harvest(source, replace(means, journal=Full(means.journal.folder)))
@@ -130,16 +134,16 @@ def test_an_incomplete_run_that_the_journal_refused_is_incomplete_when_it_is_wri
     plan = harvest(source, means)
 
     assert (plan.run.id, plan.run.state) == ("projects.1", State.INCOMPLETE)
-    assert plan.run.reason == "the source claims 12 records and brought 10; nothing was taken for deleted"
+    assert plan.run.reason == "the source reported 12 records but returned 10; nothing was taken for deleted"
 
 
-def test_an_approved_plan_that_the_journal_refused_is_written_by_the_next_run(source: Source, means: Means, registry: Any) -> None:
+def test_an_approved_plan_that_the_journal_refused_is_written_by_the_next_run(source: Source, means: HarvestContext, registry: Any) -> None:
     harvest(source, means)
     del registry.projects[3:]
-    assert harvest(source, means).held
+    assert harvest(source, means).hold_reason
     with pytest.raises(JournalWriteError):
         plan_decisions.approve(replace(means, journal=Full(means.journal.folder)), source, "projects.2", by="ann")
-    told = status_file.standings(means, NOON)[0]
+    told = status_file.source_statuses(means, NOON)[0]
 
     plan = harvest(source, means)
 
@@ -147,12 +151,14 @@ def test_an_approved_plan_that_the_journal_refused_is_written_by_the_next_run(so
     assert (plan.run.id, plan.run.state) == ("projects.2", State.COMMITTED)
 
 
-def test_a_ledger_that_fails_after_the_journal_has_taken_the_entry_loses_nothing(source: Source, tmp_path: Path, means: Means) -> None:
+def test_a_ledger_that_fails_after_the_journal_has_taken_the_entry_loses_nothing(
+    source: Source, tmp_path: Path, means: HarvestContext
+) -> None:
     forgetful = Forgetful(f"sqlite:///{tmp_path}/ledger.sqlite")
     with pytest.raises(LedgerError, match="disk is full"):
         harvest(source, replace(means, ledger=forgetful))
     forgetful.close()
-    told = status_file.standings(means, NOON)[0]
+    told = status_file.source_statuses(means, NOON)[0]
 
     plan = harvest(source, means)
 
@@ -161,7 +167,7 @@ def test_a_ledger_that_fails_after_the_journal_has_taken_the_entry_loses_nothing
     assert (plan.run.state, means.ledger.count_published("projects")) == (State.COMMITTED, 10)
 
 
-def test_words_that_the_journal_refuses_are_told_and_written_the_next_time(means: Means) -> None:
+def test_words_that_the_journal_refuses_are_told_and_written_the_next_time(means: HarvestContext) -> None:
     with pytest.raises(JournalWriteError):
         publish_vocabularies.publish(replace(means, journal=Full(means.journal.folder)))
     (waiting,) = means.ledger.runs()
@@ -181,14 +187,14 @@ def test_a_journal_whose_folder_cannot_be_written_is_told_with_the_cure(tmp_path
 
 
 def test_where_the_journal_cannot_be_written_one_may_look_and_a_run_that_changes_something_fails(
-    source: Source, tmp_path: Path, means: Means, registry: Any
+    source: Source, tmp_path: Path, means: HarvestContext, registry: Any
 ) -> None:
     harvest(source, means)
     registry.projects[0]["name"] = "Another name"
     (means.data / "journal" / "lock").unlink()
     (means.data / "journal" / "lock").mkdir()
 
-    with capture_logs() as logs, opened(means.data, f"sqlite:///{tmp_path}/ledger.sqlite", BASE, "", frozenset()) as looking:
+    with capture_logs() as logs, open_context(means.data, f"sqlite:///{tmp_path}/ledger.sqlite", BASE, "", frozenset()) as looking:
         runs = [run.id for run in looking.ledger.runs()]
         with pytest.raises(
             JournalWriteError, match=r"journal .* cannot be written: Is a directory; make room or mend the folder, then run again"
@@ -199,7 +205,7 @@ def test_where_the_journal_cannot_be_written_one_may_look_and_a_run_that_changes
     assert [log["event"] for log in logs] == ["journal not writable; nothing can be published"]
 
 
-def test_a_status_that_cannot_be_written_undoes_no_run(source: Source, means: Means) -> None:
+def test_a_status_that_cannot_be_written_undoes_no_run(source: Source, means: HarvestContext) -> None:
     (means.data / "status.part").mkdir()
 
     errors = told(source, means)
@@ -209,23 +215,25 @@ def test_a_status_that_cannot_be_written_undoes_no_run(source: Source, means: Me
     assert means.ledger.runs("projects")[0].state is State.COMMITTED
 
 
-def test_a_status_that_was_half_written_is_written_whole_and_leaves_nothing(source: Source, means: Means) -> None:
+def test_a_status_that_was_half_written_is_written_whole_and_leaves_nothing(source: Source, means: HarvestContext) -> None:
     harvest(source, means)
     (means.data / "status.part").write_text("half")
 
-    status_file.write(means)
+    status_file.write_status(means)
 
     assert sorted(path.name for path in means.data.glob("status*")) == ["status.nq"]
 
 
-def test_locks_that_cannot_be_made_fail_the_run_with_the_cure(source: Source, means: Means) -> None:
+def test_locks_that_cannot_be_made_fail_the_run_with_the_cure(source: Source, means: HarvestContext) -> None:
     (means.data / "locks").write_text("a file where the folder should be")
 
     with pytest.raises(DataDirectoryError, match=r"locks/projects\.lock: .*; make room or mend the folder, then run again"):
         harvest(source, means)
 
 
-def test_a_ledger_that_another_program_locks_fails_the_step_and_keeps_nothing_of_it(source: Source, tmp_path: Path, means: Means) -> None:
+def test_a_ledger_that_another_program_locks_fails_the_step_and_keeps_nothing_of_it(
+    source: Source, tmp_path: Path, means: HarvestContext
+) -> None:
     harvest(source, means)
     impatient = replace(means, ledger=Ledger(f"sqlite:///{tmp_path}/ledger.sqlite", lock_timeout=0))
     with sqlite3.connect(tmp_path / "ledger.sqlite", isolation_level=None) as other:
@@ -240,7 +248,7 @@ def test_a_ledger_that_another_program_locks_fails_the_step_and_keeps_nothing_of
     assert (plan.run.id, plan.run.state) == ("projects.2", State.UNCHANGED)
 
 
-def test_a_ledger_that_is_not_the_journals_writes_nothing(source: Source, tmp_path: Path, means: Means) -> None:
+def test_a_ledger_that_is_not_the_journals_writes_nothing(source: Source, tmp_path: Path, means: HarvestContext) -> None:
     harvest(source, means)
     other = replace(means, ledger=Ledger(f"sqlite:///{tmp_path}/another.sqlite"))
 
@@ -254,7 +262,7 @@ def test_a_ledger_that_is_not_the_journals_writes_nothing(source: Source, tmp_pa
     assert [entry.run for entry in means.journal.entries()] == ["projects.1"]
 
 
-def test_a_run_is_on_the_disk_before_its_entry_is(tmp_path: Path, means: Means) -> None:
+def test_a_run_is_on_the_disk_before_its_entry_is(tmp_path: Path, means: HarvestContext) -> None:
     if why := tracer.refusal():
         pytest.skip(why)
     run = means.ledger.create_run("projects", NOON, "rules", sweep=True, since=None)
@@ -270,37 +278,37 @@ def test_a_run_is_on_the_disk_before_its_entry_is(tmp_path: Path, means: Means) 
     assert (save(State.RUNNING), save(State.COMMITTING) > 0) == (0, True)
 
 
-class Wrong(Bench):
+class Wrong(WorkerPool):
     """A bench with a fault that no one foresaw."""
 
-    def work(self, craft: Craft, cases: Sequence[Case]) -> Work:
+    def work(self, craft: RecordProcessor, cases: Sequence[RecordInput]) -> PendingResults:
         raise RuntimeError("dictionary changed size during iteration")
 
 
-def test_a_fault_of_ours_ends_the_run_and_is_counted(source: Source, means: Means) -> None:
-    (error,) = told(source, replace(means, bench=Wrong(BASE)))
+def test_a_fault_of_ours_ends_the_run_and_is_counted(source: Source, means: HarvestContext) -> None:
+    (error,) = told(source, replace(means, pool=Wrong(BASE)))
 
     (run,) = means.ledger.runs("projects")
     assert error["event"] == "run failed: this is a bug, please report it"
     assert run.state is State.FAILED
     assert run.reason == "a fault of this program, please report it (RuntimeError: dictionary changed size during iteration)"
-    assert status_file.standings(means, NOON)[0].marks.failures == 1
+    assert status_file.source_statuses(means, NOON)[0].marks.failures == 1
 
 
-class Deadly(Processes):
+class Deadly(ProcessExecutor):
     """Processes of which each is killed as soon as it has work."""
 
-    def begin(self, parcel: Parcel) -> Future[list[StagedRecord]]:
+    def begin(self, parcel: WorkUnit) -> Future[list[StagedRecord]]:
         died: Future[list[StagedRecord]] = Future()
         died.set_exception(BrokenProcessPool("a process was terminated abruptly"))
         return died
 
 
-def test_records_that_end_every_process_fail_the_run_with_the_cure(source: Source, means: Means) -> None:
-    bench = Bench(BASE)
-    bench.had, bench._crew = 10_000, Deadly(1)  # as after a large source: what comes next goes to a process
+def test_records_that_end_every_process_fail_the_run_with_the_cure(source: Source, means: HarvestContext) -> None:
+    bench = WorkerPool(BASE)
+    bench.record_count, bench._executor = 10_000, Deadly(1)  # as after a large source: what comes next goes to a process
 
-    with pytest.raises(ValidationCrashError, match="projects: 3 processes that judge the same records died; run again"):
-        harvest(source, replace(means, bench=bench))
+    with pytest.raises(ValidationCrashError, match="projects: 3 processes that validate the same records died; run again"):
+        harvest(source, replace(means, pool=bench))
 
     assert means.ledger.runs("projects")[0].state is State.FAILED

@@ -25,7 +25,7 @@ from harvesters.network.rate_limit import LocalRateLimiter
 from harvesters.network.retry import RetryPolicy
 from harvesters.network.ssrf_guard import safe_transport
 from harvesters.quiet_hours import parse_quiet_hours
-from harvesters.runs.context import Means, opened
+from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.harvest import harvest
 from harvesters.source import Source, load
 from stocktake import app
@@ -69,7 +69,7 @@ class Registry:
 
     demo: Demo
     source: Source
-    means: Means
+    means: HarvestContext
     slept: list[float]
 
     def strike(self, *faults: Fault, stays: bool = True) -> None:
@@ -79,7 +79,7 @@ class Registry:
     def run(self, patience: RetryPolicy = SOUND) -> Run:
         """Harvest all anew; gives the run as the ledger has it, also where it failed."""
         with suppress(HarvestError):
-            harvest(self.source, replace(self.means, patience=patience), full=True)
+            harvest(self.source, replace(self.means, retry_policy=patience), full=True)
         return self.means.ledger.runs(self.source.name, 1)[0]
 
     def published(self) -> list[bytes]:
@@ -89,8 +89,8 @@ class Registry:
 @pytest.fixture(scope="module")
 def published(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Registry]]:
     home, clock = tmp_path_factory.mktemp("faults"), Clock()
-    with opened(home / "data", f"sqlite:///{home}/ledger.sqlite", BASE, "desk@example.org", frozenset({HOST})) as real:
-        means = replace(real, pace=LocalRateLimiter(clock.sleep, clock.read))
+    with open_context(home / "data", f"sqlite:///{home}/ledger.sqlite", BASE, "desk@example.org", frozenset({HOST})) as real:
+        means = replace(real, rate_limiter=LocalRateLimiter(clock.sleep, clock.read))
         known: dict[str, Registry] = {}
 
         def get(name: str) -> Registry:

@@ -15,7 +15,7 @@ from harvesters.errors import HarvestError, PlanError
 from harvesters.ledger.models import Outcome, State
 from harvesters.ledger.operator_actions import Override
 from harvesters.runs import plan_decisions
-from harvesters.runs.context import Means
+from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import harvest
 from harvesters.runs.run_report import diff_rows, run_details
 from harvesters.source import Limits, Source, parse
@@ -36,11 +36,11 @@ def registry(registry: Any, project: Project) -> Any:
     return registry
 
 
-def entries(means: Means) -> int:
+def entries(means: HarvestContext) -> int:
     return sum(1 for _ in means.journal.entries())
 
 
-def store(means: Means) -> dict[str, set[str]]:
+def store(means: HarvestContext) -> dict[str, set[str]]:
     """Play the journal: each graph's statements as they stand now."""
     played: dict[str, set[str]] = {}
     for entry in means.journal.entries():
@@ -51,11 +51,11 @@ def store(means: Means) -> dict[str, set[str]]:
     return {graph: lines for graph, lines in played.items() if lines}
 
 
-def said(means: Means, key: str) -> set[str]:
+def said(means: HarvestContext, key: str) -> set[str]:
     return store(means)[means.iris.record("projects", key)]
 
 
-def ten_days_on(means: Means) -> Means:
+def ten_days_on(means: HarvestContext) -> HarvestContext:
     return replace(means, now=lambda: means.now() + timedelta(days=10))
 
 
@@ -65,7 +65,7 @@ def flipped(registry: Any) -> None:
 
 
 @pytest.mark.parametrize("kept", [0, 20], ids=["empty feed", "half feed"])
-def test_a_feed_that_is_cut_short_is_held_and_nothing_changes(source: Source, means: Means, registry: Any, kept: int) -> None:
+def test_a_feed_that_is_cut_short_is_held_and_nothing_changes(source: Source, means: HarvestContext, registry: Any, kept: int) -> None:
     harvest(source, means)
     del registry.projects[kept:]
 
@@ -75,7 +75,7 @@ def test_a_feed_that_is_cut_short_is_held_and_nothing_changes(source: Source, me
     assert f"stocktake plans show {plan.run.id}" in (plan.run.reason or "")
 
 
-def test_half_a_feed_that_claims_all_is_incomplete_and_nothing_vanishes(source: Source, means: Means, registry: Any) -> None:
+def test_half_a_feed_that_claims_all_is_incomplete_and_nothing_vanishes(source: Source, means: HarvestContext, registry: Any) -> None:
     harvest(source, means)
     registry.total = 40
     del registry.projects[20:]
@@ -85,7 +85,7 @@ def test_half_a_feed_that_claims_all_is_incomplete_and_nothing_vanishes(source: 
     assert (plan.run.state, plan.vanished, means.ledger.count_missing("projects")) == (State.INCOMPLETE, 0, 0)
 
 
-def test_nine_fold_growth_passes(source: Source, means: Means, registry: Any, project: Project) -> None:
+def test_nine_fold_growth_passes(source: Source, means: HarvestContext, registry: Any, project: Project) -> None:
     harvest(source, means)
     registry.projects += [project(number) for number in range(41, 361)]
 
@@ -94,7 +94,7 @@ def test_nine_fold_growth_passes(source: Source, means: Means, registry: Any, pr
     assert (plan.run.state, means.ledger.count_published("projects")) == (State.COMMITTED, 360)
 
 
-def test_five_percent_that_vanish_are_marked_and_still_served(source: Source, means: Means, registry: Any) -> None:
+def test_five_percent_that_vanish_are_marked_and_still_served(source: Source, means: HarvestContext, registry: Any) -> None:
     harvest(source, means)
     del registry.projects[38:]
 
@@ -107,19 +107,19 @@ def test_five_percent_that_vanish_are_marked_and_still_served(source: Source, me
     assert any('"Project 40"@en' in line for line in said(means, "p40"))
 
 
-def test_half_that_vanish_are_held_until_approved(source: Source, means: Means, registry: Any) -> None:
+def test_half_that_vanish_are_held_until_approved(source: Source, means: HarvestContext, registry: Any) -> None:
     harvest(source, means)
     del registry.projects[20:]
     plan = harvest(source, means)
 
     done = plan_decisions.approve(means, source, plan.run.id, by="ann")
 
-    assert plan.held == "20 of 40 published records are missing (50%); the limit is 10%"
+    assert plan.hold_reason == "20 of 40 published records are missing (50%); the limit is 10%"
     assert (done.state, entries(means), means.ledger.count_missing("projects")) == (State.COMMITTED, 2, 20)
     assert [(act.who, act.what, act.run) for act in means.ledger.audit_entries()] == [("ann", "approved", "projects.2")]
 
 
-def test_what_vanished_and_comes_back_is_as_it_was(source: Source, means: Means, registry: Any) -> None:
+def test_what_vanished_and_comes_back_is_as_it_was(source: Source, means: HarvestContext, registry: Any) -> None:
     harvest(source, means)
     before = said(means, "p40")
     lost = registry.projects.pop()
@@ -132,7 +132,7 @@ def test_what_vanished_and_comes_back_is_as_it_was(source: Source, means: Means,
     assert said(means, "p40") == before
 
 
-def test_what_vanished_and_comes_back_unreadable_is_no_longer_marked(source: Source, means: Means, registry: Any) -> None:
+def test_what_vanished_and_comes_back_unreadable_is_no_longer_marked(source: Source, means: HarvestContext, registry: Any) -> None:
     harvest(source, means)
     before = said(means, "p40")
     lost = registry.projects.pop()
@@ -145,7 +145,9 @@ def test_what_vanished_and_comes_back_unreadable_is_no_longer_marked(source: Sou
     assert said(means, "p40") == before
 
 
-def test_within_the_time_of_grace_a_record_that_stays_away_changes_nothing_more(source: Source, means: Means, registry: Any) -> None:
+def test_within_the_time_of_grace_a_record_that_stays_away_changes_nothing_more(
+    source: Source, means: HarvestContext, registry: Any
+) -> None:
     harvest(source, means)
     registry.projects.pop()
     harvest(source, means)
@@ -155,7 +157,7 @@ def test_within_the_time_of_grace_a_record_that_stays_away_changes_nothing_more(
     assert (plan.run.state, plan.outcomes[Outcome.MISSING], entries(means)) == (State.UNCHANGED, 1, 2)
 
 
-def test_after_the_days_of_grace_one_more_sweep_is_enough(source: Source, means: Means, registry: Any) -> None:
+def test_after_the_days_of_grace_one_more_sweep_is_enough(source: Source, means: HarvestContext, registry: Any) -> None:
     harvest(source, means)
     registry.projects.pop()
     harvest(source, means)
@@ -165,7 +167,7 @@ def test_after_the_days_of_grace_one_more_sweep_is_enough(source: Source, means:
     assert (plan.outcomes[Outcome.LOST], means.ledger.count_published("projects")) == (1, 39)
 
 
-def test_what_is_gone_and_comes_back_has_its_address_again(source: Source, means: Means, registry: Any) -> None:
+def test_what_is_gone_and_comes_back_has_its_address_again(source: Source, means: HarvestContext, registry: Any) -> None:
     harvest(source, means)
     lost = registry.projects.pop()
     for _ in range(3):
@@ -180,7 +182,7 @@ def test_what_is_gone_and_comes_back_has_its_address_again(source: Source, means
     assert not any("wasInvalidatedBy" in line or "gone>" in line for line in said(means, "p40"))
 
 
-def test_keys_that_all_change_are_held_as_the_same_records(source: Source, means: Means, registry: Any) -> None:
+def test_keys_that_all_change_are_held_as_the_same_records(source: Source, means: HarvestContext, registry: Any) -> None:
     harvest(source, means)
     flipped(registry)
 
@@ -188,10 +190,10 @@ def test_keys_that_all_change_are_held_as_the_same_records(source: Source, means
 
     told = {outcome: count for outcome, count in plan.outcomes.items() if count}
     assert told == {Outcome.REIDENTIFIED: 40, Outcome.REPLACED: 40}
-    assert plan.held == "40 of 40 published records came under another key (100%); the limit is 5%"
+    assert plan.hold_reason == "40 of 40 published records came under another key (100%); the limit is 5%"
 
 
-def test_an_approved_change_of_keys_leaves_tombstones_that_name_the_new_ones(source: Source, means: Means, registry: Any) -> None:
+def test_an_approved_change_of_keys_leaves_tombstones_that_name_the_new_ones(source: Source, means: HarvestContext, registry: Any) -> None:
     harvest(source, means)
     flipped(registry)
     plan = harvest(source, means)
@@ -203,7 +205,7 @@ def test_an_approved_change_of_keys_leaves_tombstones_that_name_the_new_ones(sou
     assert means.ledger.count_published("projects") == 40
 
 
-def test_the_plan_tells_the_difference_of_each_record(source: Source, means: Means, registry: Any) -> None:
+def test_the_plan_tells_the_difference_of_each_record(source: Source, means: HarvestContext, registry: Any) -> None:
     harvest(source, means)
     plan_decisions.hold(means, "projects", by="ann", reason="moving house")
     registry.projects[0]["name"] = "Renamed"
@@ -216,10 +218,10 @@ def test_the_plan_tells_the_difference_of_each_record(source: Source, means: Mea
         ("p1", ['"Project 1"@en'])
     ]
     assert [(row["key"], len(row["removed"]), len(row["added"])) for row in vanished] == [("p40", 1, 2)]
-    assert plan.held == "ann holds the source since 2026-03-01 12:03 UTC: moving house"
+    assert plan.hold_reason == "ann holds the source since 2026-03-01 12:03 UTC: moving house"
 
 
-def test_a_source_on_hold_that_brings_nothing_new_does_not_trouble_anyone(source: Source, means: Means) -> None:
+def test_a_source_on_hold_that_brings_nothing_new_does_not_trouble_anyone(source: Source, means: HarvestContext) -> None:
     harvest(source, means)
     plan_decisions.hold(means, "projects", by="ann", reason="")
 
@@ -228,7 +230,7 @@ def test_a_source_on_hold_that_brings_nothing_new_does_not_trouble_anyone(source
     assert plan.run.state is State.UNCHANGED
 
 
-def test_a_released_source_commits_again(source: Source, means: Means, registry: Any) -> None:
+def test_a_released_source_commits_again(source: Source, means: HarvestContext, registry: Any) -> None:
     harvest(source, means)
     plan_decisions.hold(means, "projects", by="ann", reason="")
     plan_decisions.release(means, "projects", by="ann")
@@ -241,7 +243,7 @@ def test_a_released_source_commits_again(source: Source, means: Means, registry:
         plan_decisions.release(means, "projects", by="ann")
 
 
-def test_a_rejected_plan_changes_nothing_and_cannot_be_approved(source: Source, means: Means, registry: Any) -> None:
+def test_a_rejected_plan_changes_nothing_and_cannot_be_approved(source: Source, means: HarvestContext, registry: Any) -> None:
     harvest(source, means)
     registry.projects.clear()
     plan = harvest(source, means)
@@ -253,7 +255,7 @@ def test_a_rejected_plan_changes_nothing_and_cannot_be_approved(source: Source, 
         plan_decisions.approve(means, source, plan.run.id, by="ann")
 
 
-def test_a_plan_that_is_held_again_takes_the_place_of_the_first(source: Source, means: Means, registry: Any) -> None:
+def test_a_plan_that_is_held_again_takes_the_place_of_the_first(source: Source, means: HarvestContext, registry: Any) -> None:
     harvest(source, means)
     del registry.projects[20:]
     first = harvest(source, means)
@@ -268,7 +270,7 @@ def test_a_plan_that_is_held_again_takes_the_place_of_the_first(source: Source, 
         plan_decisions.approve(means, source, first.run.id, by="ann")
 
 
-def test_a_held_plan_outlives_a_run_that_fails(source: Source, means: Means, registry: Any) -> None:
+def test_a_held_plan_outlives_a_run_that_fails(source: Source, means: HarvestContext, registry: Any) -> None:
     harvest(source, means)
     del registry.projects[20:]
     plan = harvest(source, means)
@@ -281,7 +283,7 @@ def test_a_held_plan_outlives_a_run_that_fails(source: Source, means: Means, reg
     assert done.state is State.COMMITTED
 
 
-def test_a_plan_is_not_approved_after_another_commit(source: Source, means: Means, registry: Any) -> None:
+def test_a_plan_is_not_approved_after_another_commit(source: Source, means: HarvestContext, registry: Any) -> None:
     harvest(source, means)
     del registry.projects[20:]
     plan = harvest(source, means)
@@ -294,7 +296,9 @@ def test_a_plan_is_not_approved_after_another_commit(source: Source, means: Mean
     assert entries(means) == 1
 
 
-def test_an_override_is_used_up_by_the_one_run_that_needs_it(source: Source, means: Means, registry: Any, project: Project) -> None:
+def test_an_override_is_used_up_by_the_one_run_that_needs_it(
+    source: Source, means: HarvestContext, registry: Any, project: Project
+) -> None:
     harvest(source, means)
     del registry.projects[30:]
     plan = harvest(source, means)
@@ -312,7 +316,7 @@ def test_an_override_is_used_up_by_the_one_run_that_needs_it(source: Source, mea
     assert given.used == "projects.4"
 
 
-def test_an_override_that_has_expired_lets_nothing_pass(source: Source, means: Means, registry: Any) -> None:
+def test_an_override_that_has_expired_lets_nothing_pass(source: Source, means: HarvestContext, registry: Any) -> None:
     harvest(source, means)
     means.ledger.grant("projects", Override("vanished", 0.6, means.now()), "ann", means.now())
     del registry.projects[30:]
@@ -332,7 +336,7 @@ def test_an_override_that_has_expired_lets_nothing_pass(source: Source, means: M
     ],
 )
 def test_an_override_that_makes_no_sense_is_refused(
-    source: Source, means: Means, registry: Any, limit: str, value: float, days: int, told: str
+    source: Source, means: HarvestContext, registry: Any, limit: str, value: float, days: int, told: str
 ) -> None:
     harvest(source, means)
     registry.projects.clear()
@@ -349,7 +353,7 @@ def test_an_override_that_makes_no_sense_is_refused(
     [("changed", {"name": "Renamed"}), ("withheld", {"name": ""})],
 )
 def test_too_many_that_change_or_cannot_be_published_are_held(
-    source: Source, means: Means, registry: Any, limit: str, spoil: dict[str, str]
+    source: Source, means: HarvestContext, registry: Any, limit: str, spoil: dict[str, str]
 ) -> None:
     harvest(source, means)
     registry.projects = [{**it, **spoil} for it in registry.projects]
@@ -357,10 +361,10 @@ def test_too_many_that_change_or_cannot_be_published_are_held(
     plan = harvest(source, means)
 
     assert (plan.run.state, entries(means)) == (State.HELD, 1)
-    assert "40 of 40" in (plan.held or "")
+    assert "40 of 40" in (plan.hold_reason or "")
 
 
-def test_one_record_alone_never_holds_a_plan(source: Source, means: Means, registry: Any) -> None:
+def test_one_record_alone_never_holds_a_plan(source: Source, means: HarvestContext, registry: Any) -> None:
     del registry.projects[1:]
     harvest(source, means)
     registry.projects[0]["name"] = "Renamed"
@@ -379,7 +383,9 @@ def test_one_record_alone_never_holds_a_plan(source: Source, means: Means, regis
         (Limits(grace=0), State.HELD, 40),
     ],
 )
-def test_a_card_sets_limits_and_grace(source: Source, means: Means, registry: Any, limits: Limits, state: State, published: int) -> None:
+def test_a_card_sets_limits_and_grace(
+    source: Source, means: HarvestContext, registry: Any, limits: Limits, state: State, published: int
+) -> None:
     bold = replace(source, limits=limits)
     harvest(bold, means)
     del registry.projects[20:]
@@ -389,7 +395,7 @@ def test_a_card_sets_limits_and_grace(source: Source, means: Means, registry: An
     assert (plan.run.state, means.ledger.count_published("projects")) == (state, published)
 
 
-def test_a_page_that_repeats_makes_the_sweep_incomplete(source: Source, means: Means, registry: Any) -> None:
+def test_a_page_that_repeats_makes_the_sweep_incomplete(source: Source, means: HarvestContext, registry: Any) -> None:
     plain = replace(source, options={key: value for key, value in source.options.items() if key != "total"})
     harvest(plain, means)
     registry.projects = registry.projects[:6] + registry.projects[0:6:2] + registry.projects[6:38]
@@ -397,11 +403,11 @@ def test_a_page_that_repeats_makes_the_sweep_incomplete(source: Source, means: M
     plan = harvest(plain, means)
 
     assert plan.run.state is State.INCOMPLETE
-    assert plan.run.reason == "page 3 brought only records that had come before; nothing was taken for deleted"
+    assert plan.run.reason == "page 3 contains only records of earlier pages; nothing was taken for deleted"
     assert means.ledger.count_missing("projects") == 0
 
 
-def test_a_total_that_shrinks_makes_the_sweep_incomplete(source: Source, means: Means, registry: Any) -> None:
+def test_a_total_that_shrinks_makes_the_sweep_incomplete(source: Source, means: HarvestContext, registry: Any) -> None:
     harvest(source, means)
     whole = registry.projects[:38]
     registry.answer = lambda page: httpx.Response(200, json={"total": 39 if page == 1 else 38, "results": whole[page * 3 - 3 : page * 3]})
@@ -414,7 +420,7 @@ def test_a_total_that_shrinks_makes_the_sweep_incomplete(source: Source, means: 
 
 @pytest.mark.parametrize("claims", [True, False], ids=["that claims a total", "that claims nothing"])
 def test_a_list_that_moves_while_it_is_read_is_incomplete_and_nothing_vanishes(
-    source: Source, means: Means, registry: Any, *, claims: bool
+    source: Source, means: HarvestContext, registry: Any, *, claims: bool
 ) -> None:
     source = source if claims else replace(source, options={name: it for name, it in source.options.items() if name != "total"})
     harvest(source, means)
@@ -429,7 +435,7 @@ def test_a_list_that_moves_while_it_is_read_is_incomplete_and_nothing_vanishes(
     assert "1 record came on two pages" in (plan.run.reason or "")
 
 
-def test_a_list_that_moves_and_yet_brings_all_is_complete(source: Source, means: Means, registry: Any) -> None:
+def test_a_list_that_moves_and_yet_brings_all_is_complete(source: Source, means: HarvestContext, registry: Any) -> None:
     harvest(source, means)
     whole = registry.projects
     moved = [whole[0], *whole]
@@ -442,7 +448,7 @@ def test_a_list_that_moves_and_yet_brings_all_is_complete(source: Source, means:
     assert (plan.run.state, plan.run.counts["duplicate"]) == (State.UNCHANGED, 1)
 
 
-def test_the_account_closes_and_its_quads_are_those_of_the_store(source: Source, means: Means, registry: Any) -> None:
+def test_the_account_closes_and_its_quads_are_those_of_the_store(source: Source, means: HarvestContext, registry: Any) -> None:
     harvest(source, means)
     registry.projects[0]["name"] = "Renamed"
     del registry.projects[38:]
@@ -456,7 +462,7 @@ def test_the_account_closes_and_its_quads_are_those_of_the_store(source: Source,
     assert f'<{means.iris.run(run.id)}> <{means.iris.ns}quadsAfter> "{held}"' in "\n".join(store(means)[means.iris.run(run.id)])
 
 
-def test_an_account_that_does_not_close_is_never_a_success(source: Source, means: Means) -> None:
+def test_an_account_that_does_not_close_is_never_a_success(source: Source, means: HarvestContext) -> None:
     class Forgetful(type(means.ledger)):  # type: ignore[misc]
         def count_published(self, source: str) -> int:
             return super().count_published(source) and 39
@@ -469,7 +475,7 @@ def test_an_account_that_does_not_close_is_never_a_success(source: Source, means
     assert run.reason == "the account does not close: 40 records published and 39 in the ledger; please report it"
 
 
-def test_a_clock_that_goes_back_is_told_and_the_later_time_counts(source: Source, means: Means, registry: Any) -> None:
+def test_a_clock_that_goes_back_is_told_and_the_later_time_counts(source: Source, means: HarvestContext, registry: Any) -> None:
     first = harvest(source, means).run
     registry.projects[0]["name"] = "Renamed"
 
@@ -479,7 +485,7 @@ def test_a_clock_that_goes_back_is_told_and_the_later_time_counts(source: Source
     assert "the clock says" in str(run_details(plan.run, means.ledger)["notices"])
 
 
-def test_records_of_two_sources_that_are_the_same_are_told_and_both_stay(source: Source, means: Means, registry: Any) -> None:
+def test_records_of_two_sources_that_are_the_same_are_told_and_both_stay(source: Source, means: HarvestContext, registry: Any) -> None:
     harvest(source, means)
     other = replace(source, name="mirror")
 
@@ -497,30 +503,30 @@ def test_limits_that_are_none_are_refused() -> None:
         parse("a", {**card, "limits": {"vanished": 10}}, "card")
 
 
-def test_a_source_on_hold_whose_plan_is_over_a_limit_waits_for_both_reasons(source: Source, means: Means, registry: Any) -> None:
+def test_a_source_on_hold_whose_plan_is_over_a_limit_waits_for_both_reasons(source: Source, means: HarvestContext, registry: Any) -> None:
     harvest(source, means)
     plan_decisions.hold(means, "projects", by="ann", reason="moving house")
     del registry.projects[20:]
 
-    held = harvest(source, means).held
+    held = harvest(source, means).hold_reason
 
     assert held is not None
     assert held.startswith("ann holds the source since 2026-03-01 12:03 UTC: moving house; 20 of 40 published records are missing")
 
 
-def test_an_incomplete_sweep_over_a_limit_waits_for_both_reasons(source: Source, means: Means, registry: Any) -> None:
+def test_an_incomplete_sweep_over_a_limit_waits_for_both_reasons(source: Source, means: HarvestContext, registry: Any) -> None:
     harvest(source, means)
     registry.projects = [{**it, "name": f"Renamed {it['name']}"} for it in registry.projects]
     registry.total = 80
 
-    held = harvest(source, means).held
+    held = harvest(source, means).hold_reason
 
     assert held is not None
     assert "40 of 40 published records changed" in held
-    assert "the source claims 80 records and brought 40" in held
+    assert "the source reported 80 records but returned 40" in held
 
 
-def test_a_scheduled_run_supersedes_a_waiting_plan_and_logs_both_names(source: Source, means: Means, registry: Any) -> None:
+def test_a_scheduled_run_supersedes_a_waiting_plan_and_logs_both_names(source: Source, means: HarvestContext, registry: Any) -> None:
     harvest(source, means)
     kept = registry.projects.copy()
     del registry.projects[3:]

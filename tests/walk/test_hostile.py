@@ -20,7 +20,7 @@ from projects import NOON
 from pyoxigraph import RdfFormat
 from pyoxigraph import parse as read_rdf
 
-from harvesters.runs.context import Means
+from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import harvest
 from harvesters.source import parse
 from publisher.app import create_app
@@ -128,7 +128,7 @@ class Page(HTMLParser):
 
 
 @pytest.fixture
-async def site(means: Means, registry) -> AsyncIterator[httpx.AsyncClient]:
+async def site(means: HarvestContext, registry) -> AsyncIterator[httpx.AsyncClient]:
     """Harvest the corpus, and serve what became of it."""
     registry.projects = [
         {"id": f"h{n}{TITLES[n % len(TITLES)][:9]}", "name": TITLES[n % len(TITLES)], "url": ADDRESSES[n % len(ADDRESSES)], "sdgs": "SDG 4"}
@@ -224,7 +224,7 @@ async def test_activities_hold_titles_as_text_and_no_key_of_another(site: httpx.
     assert "injected" not in {key for item in told["orderedItems"] for key in (*item, *item["object"])}
 
 
-async def test_a_calendar_holds_no_property_that_a_title_made(means: Means, registry) -> None:
+async def test_a_calendar_holds_no_property_that_a_title_made(means: HarvestContext, registry) -> None:
     evil = "Forum\r\nEND:VEVENT\r\nBEGIN:VALARM\r\nACTION:PROCEDURE; , \\n"
     registry.projects = [{"id": "e1", "name": evil, "url": "https://example.org/", "starts": "2026-05-04", "ends": "2026-05-05"}]
     fields = {"kind": "event", "key": "id", "title@en": "name", "start": "starts", "end": "ends", "pages": "url"}
@@ -240,7 +240,7 @@ async def test_a_calendar_holds_no_property_that_a_title_made(means: Means, regi
     assert event.subcomponents == []
 
 
-async def test_a_report_neither_acts_nor_misleads(means: Means, site: httpx.AsyncClient) -> None:
+async def test_a_report_neither_acts_nor_misleads(means: HarvestContext, site: httpx.AsyncClient) -> None:
     data = means.journal.folder.parent
     release.build_release(data, Iris(), NOON)
 

@@ -27,9 +27,9 @@ from harvesters.ledger.models import Outcome, Run, StagedRecord, State
 from harvesters.page_model import Record
 from harvesters.pipeline.isolation import Collectors
 from harvesters.pipeline.process_limits import Limits
-from harvesters.pipeline.record_processor import Case, Craft, Task, prepared
-from harvesters.pipeline.worker_pool import Bench, Processes
-from harvesters.runs.context import Means
+from harvesters.pipeline.record_processor import ProcessingTask, RecordInput, RecordProcessor, create_processor
+from harvesters.pipeline.worker_pool import ProcessExecutor, WorkerPool
+from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import harvest
 from harvesters.runs.plan import Plan
 from harvesters.runs.remap import remap
@@ -68,7 +68,7 @@ def registry() -> Registry:
 
 
 @pytest.fixture
-def isolated(means: Means, request: pytest.FixtureRequest) -> Iterator[Means]:
+def isolated(means: HarvestContext, request: pytest.FixtureRequest) -> Iterator[HarvestContext]:
     """Means with hostile collectors, that suit the parameter *kind* where there is one."""
     kind = request.node.callspec.params.get("kind", "") if hasattr(request.node, "callspec") else ""
     with hostile.collectors(kind) as found:
@@ -83,12 +83,12 @@ def outcomes(plan: Plan) -> dict[Outcome, int]:
     return {outcome: count for outcome, count in plan.outcomes.items() if count}
 
 
-def reasons(means: Means, run: Run) -> list[str]:
+def reasons(means: HarvestContext, run: Run) -> list[str]:
     return [draft.reason or "" for draft in means.ledger.failures(run)]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_record_whose_mapping_kills_or_stalls_is_withheld_with_its_reason(kind: str, isolated: Means, registry: Registry) -> None:
+def test_record_whose_mapping_kills_or_stalls_is_withheld_with_its_reason(kind: str, isolated: HarvestContext, registry: Registry) -> None:
     registry.names[17] = f"{kind} the mapping"
 
     plan = harvest(card(), isolated)
@@ -99,7 +99,7 @@ def test_record_whose_mapping_kills_or_stalls_is_withheld_with_its_reason(kind: 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_page_whose_reading_kills_or_stalls_is_read_in_parts(kind: str, isolated: Means, registry: Registry) -> None:
+def test_page_whose_reading_kills_or_stalls_is_read_in_parts(kind: str, isolated: HarvestContext, registry: Registry) -> None:
     registry.names[17] = f"{kind} the parser"
 
     plan = harvest(card(), isolated)
@@ -111,7 +111,7 @@ def test_page_whose_reading_kills_or_stalls_is_read_in_parts(kind: str, isolated
     assert "reading it" in reasons(isolated, plan.run)[0]
 
 
-def test_no_page_is_asked_for_again_after_a_crash(isolated: Means, registry: Registry) -> None:
+def test_no_page_is_asked_for_again_after_a_crash(isolated: HarvestContext, registry: Registry) -> None:
     registry.names |= {5: "segfault the mapping", 25: "segfault the mapping", 26: "abort the mapping"}
 
     plan = harvest(card(), isolated)
@@ -120,7 +120,7 @@ def test_no_page_is_asked_for_again_after_a_crash(isolated: Means, registry: Reg
     assert plan.run.network == {"asked": 5, "answered": 5}  # robots.txt among them
 
 
-def test_answer_that_cannot_be_read_in_parts_fails_its_run_alone(isolated: Means, registry: Registry) -> None:
+def test_answer_that_cannot_be_read_in_parts_fails_its_run_alone(isolated: HarvestContext, registry: Registry) -> None:
     table = {"protocol": "json", "options": {"records": "results", "key": "id"}}
     bad, good = parse("bad", CARD | table | {"url": "https://registry.example/bad"}, "card"), card("good")
     registry.names[3] = "segfault the parser"
@@ -142,14 +142,14 @@ def test_answer_that_cannot_be_read_in_parts_fails_its_run_alone(isolated: Means
     assert isolated.ledger.open_run("bad") is None
 
 
-def test_failed_answer_is_an_error_of_parsing(isolated: Means, registry: Registry) -> None:
+def test_failed_answer_is_an_error_of_parsing(isolated: HarvestContext, registry: Registry) -> None:
     registry.names[3] = "segfault the parser"
 
     with pytest.raises(CrashingReplyError, match="SIGSEGV"):
         harvest(parse("bad", CARD | {"options": {"records": "results", "key": "id"}}, "card"), isolated)
 
 
-def test_run_whose_process_keeps_exiting_fails_and_is_not_open(means: Means, registry: Registry) -> None:
+def test_run_whose_process_keeps_exiting_fails_and_is_not_open(means: HarvestContext, registry: Registry) -> None:
     registry.names |= {number: f"segfault the mapping {number}" for number in range(SIZE)}
     told = "has exited 4 times in this run; the last time mapping a record ends its process by SIGSEGV"
 
@@ -160,7 +160,7 @@ def test_run_whose_process_keeps_exiting_fails_and_is_not_open(means: Means, reg
     assert means.ledger.open_run("projects") is None
 
 
-def test_process_that_cannot_start_fails_the_run(means: Means) -> None:
+def test_process_that_cannot_start_fails_the_run(means: HarvestContext) -> None:
     broken = Collectors(BASE, command=(sys.executable, "-c", "raise SystemExit(3)"))
 
     with pytest.raises(CrashLoopError, match="the process that starts those that read answers has exited"):
@@ -222,7 +222,7 @@ def test_process_that_somebody_kills_costs_time_only(tmp_path: Path) -> None:
     assert len(set(killed)) == 3
 
 
-def test_no_process_and_no_file_is_left_when_collectors_are_closed(isolated: Means, registry: Registry) -> None:
+def test_no_process_and_no_file_is_left_when_collectors_are_closed(isolated: HarvestContext, registry: Registry) -> None:
     before = {*Path("/tmp").glob("stocktake-*")}, {*children(os.getpid())}
     registry.names[5] = "segfault the mapping"
 
@@ -249,7 +249,7 @@ def test_process_exits_when_its_parent_is_killed(tmp_path: Path) -> None:
         time.sleep(0.05)
 
 
-def test_hostile_record_is_withheld_when_the_archive_is_mapped_again(isolated: Means, registry: Registry) -> None:
+def test_hostile_record_is_withheld_when_the_archive_is_mapped_again(isolated: HarvestContext, registry: Registry) -> None:
     registry.names[17] = "segfault the mapping"
     harvest(card(), isolated)
 
@@ -277,19 +277,21 @@ ALLOCATE = "all = [bytes(64 << 20) for _ in range(1 << 20)]"
 @pytest.mark.parametrize("deed", [LOOP, SLEEP, ALLOCATE])
 def test_records_that_kill_the_pool_are_worked_on_by_the_bounded_process(deed: str) -> None:
     record: Record[Any] = Record("a", Bomb(deed), b"{}")
-    cases = [Case(record, "d" * 32, None, None)]
-    task = Task(Run("projects.1", "projects", 1, State.RUNNING, True, None, crews.NOON, "rules"), card(), BASE, "rust", tried=False)
+    cases = [RecordInput(record, "d" * 32, None, None)]
+    task = ProcessingTask(
+        Run("projects.1", "projects", 1, State.RUNNING, True, None, crews.NOON, "rules"), card(), BASE, "rust", rules_unchanged=False
+    )
     withheld = [StagedRecord("a", Outcome.UNREADABLE)]
 
-    def local(_craft: Craft, _cases: Any) -> list[StagedRecord]:
+    def local(_craft: RecordProcessor, _cases: Any) -> list[StagedRecord]:
         return withheld
 
-    pool = Processes(1, Limits(memory=1 << 30, seconds=1, silence=3))
-    bounded = Bench(BASE, local=local, bounded=True, connect=lambda: pool, had=10_000)
+    pool = ProcessExecutor(1, Limits(memory=1 << 30, seconds=1, silence=3))
+    bounded = WorkerPool(BASE, process_locally=local, is_isolated=True, connect=lambda: pool, record_count=10_000)
     try:
-        assert bounded.work(prepared(task), cases).drafts() == withheld
+        assert bounded.work(create_processor(task), cases).drafts() == withheld
         with pytest.raises(ValidationCrashError):
-            Bench(BASE, connect=lambda: pool, had=10_000).work(prepared(task), cases).drafts()
+            WorkerPool(BASE, connect=lambda: pool, record_count=10_000).submit(create_processor(task), cases).drafts()
     finally:
         pool.close()
 
@@ -345,7 +347,7 @@ class CutOffError(BaseException):
     """Stands for kill -9 of the whole program."""
 
 
-def test_run_that_is_cut_off_again_and_again_without_a_page_fails(means: Means, registry: Registry) -> None:
+def test_run_that_is_cut_off_again_and_again_without_a_page_fails(means: HarvestContext, registry: Registry) -> None:
     def cut_off(page: int) -> None:
         if page == 2:
             raise CutOffError
@@ -362,7 +364,7 @@ def test_run_that_is_cut_off_again_and_again_without_a_page_fails(means: Means, 
     assert means.ledger.open_run("projects") is None
 
 
-def test_run_that_gets_on_between_two_ends_is_resumed(means: Means, registry: Registry) -> None:
+def test_run_that_gets_on_between_two_ends_is_resumed(means: HarvestContext, registry: Registry) -> None:
     for page in range(1, 14):
         with pytest.raises(CutOffError):
             harvest(card(size=3), means, watch=lambda progress, at=page: _cut_off_at(progress.pages, at))

@@ -18,7 +18,7 @@ from waiting import WITHIN
 from harvesters.demo.registries import Demo
 from harvesters.demo.source_definitions import write_sources
 from harvesters.runs import publish_vocabularies
-from harvesters.runs.context import opened
+from harvesters.runs.context import open_context
 from harvesters.runs.harvest import harvest
 from harvesters.source import load
 from journal.entry import Entry
@@ -39,7 +39,7 @@ class Dying(Journal):
 
     def append(self, blocks: Iterable[str], *, run: str, time: datetime, **more: Any) -> Entry:
         entry = super().append(blocks, run=run, time=time, **more)
-        if not run.startswith(publish_vocabularies.SOURCE):
+        if not run.startswith(publish_vocabularies.VOCABULARY):
             die()
         return entry
 
@@ -49,7 +49,7 @@ def work(folder: str, card: str, stage: str = "") -> None:
     if multiprocessing.parent_process():
         end_with_parent()
     home = Path(folder)
-    with opened(home, f"sqlite:///{home}/ledger.sqlite", BASE, "desk@example.org", frozenset({"127.0.0.1"})) as means:
+    with open_context(home, f"sqlite:///{home}/ledger.sqlite", BASE, "desk@example.org", frozenset({"127.0.0.1"})) as means:
         log = Dying(home / "journal") if stage == "written" else means.journal
         still = replace(means, now=lambda: NOON, journal=log)
         publish_vocabularies.publish(still)

@@ -20,7 +20,7 @@ from waiting import WITHIN
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Run, StagedRecord, State, StateChange
 from harvesters.runs import plan_decisions
-from harvesters.runs.context import Means, opened
+from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.harvest import harvest
 from harvesters.source import parse
 from journal.entry import Entry
@@ -83,7 +83,7 @@ class Dying(Journal):
         return entry
 
 
-def step(means: Means, number: int) -> None:
+def step(means: HarvestContext, number: int) -> None:
     source = parse("a", CARD, "card")
     if number < len(FEEDS):
         feed = httpx.MockTransport(lambda request: answer(request, FEEDS[number]))
@@ -102,7 +102,7 @@ def work(folder: str, number: int, stage: str = "") -> None:
     if multiprocessing.parent_process():
         end_with_parent()
     home = Path(folder)
-    with opened(home, f"sqlite:///{home}/ledger.sqlite", BASE, "desk@example.org", frozenset()) as means:
+    with open_context(home, f"sqlite:///{home}/ledger.sqlite", BASE, "desk@example.org", frozenset()) as means:
         means.ledger.__class__ = Mortal
         means.ledger.dies_at = stage  # type: ignore[attr-defined]
         step(replace(means, journal=Dying(home / "journal")) if stage == "written" else means, number)

@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from harvesters.ledger.models import Outcome
-from harvesters.runs.context import Means
+from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import harvest
 from harvesters.source import parse
 from publisher.releases.dump import write_dumps
@@ -33,7 +33,7 @@ ROWS: list[dict[str, Any]] = [
 
 
 @pytest.fixture(params=KINDS)
-def harvested(request: pytest.FixtureRequest, means: Means) -> tuple[str, Means, Any]:
+def harvested(request: pytest.FixtureRequest, means: HarvestContext) -> tuple[str, HarvestContext, Any]:
     def there(asked: httpx.Request) -> httpx.Response:
         return httpx.Response(404) if asked.url.path == "/robots.txt" else httpx.Response(200, content=orjson.dumps(ROWS))
 
@@ -47,7 +47,7 @@ def harvested(request: pytest.FixtureRequest, means: Means) -> tuple[str, Means,
     return request.param, means, harvest(source, means)
 
 
-def test_a_thing_of_each_kind_is_judged_published_and_dumped(harvested: tuple[str, Means, Any], tmp_path: Path) -> None:
+def test_a_thing_of_each_kind_is_judged_published_and_dumped(harvested: tuple[str, HarvestContext, Any], tmp_path: Path) -> None:
     kind, means, plan = harvested
 
     files = write_dumps(means.journal, tmp_path / "dumps")
@@ -66,7 +66,7 @@ def test_a_thing_of_each_kind_is_judged_published_and_dumped(harvested: tuple[st
     assert plan.outcomes[Outcome.WITHHELD] == (2 if kind == "event" else 1)  # without a title; an event without a start has no day either
 
 
-def test_what_is_wanting_is_a_remark_on_the_record(harvested: tuple[str, Means, Any]) -> None:
+def test_what_is_wanting_is_a_remark_on_the_record(harvested: tuple[str, HarvestContext, Any]) -> None:
     kind, means, _ = harvested
     record = means.iris.record("all", "2")
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from harvesters.ledger.models import Outcome, Run, State
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record
-from harvesters.pipeline.page_processor import Refiner
-from harvesters.pipeline.record_processor import Craft, Task
-from harvesters.pipeline.worker_pool import Bench
+from harvesters.pipeline.page_processor import PageProcessor
+from harvesters.pipeline.record_processor import ProcessingTask, RecordProcessor
+from harvesters.pipeline.worker_pool import WorkerPool
 from harvesters.source import parse
 from vocab.initiative import Initiative, Text
 from vocab.iris import BASE, Iris
@@ -25,14 +25,14 @@ def read(record: Record[Any]) -> Initiative:
     return Initiative(key=record.key, titles=(Text(record.payload["title"] + "", "en"),))
 
 
-def refined_by(bench: Bench) -> Refiner:
-    return Refiner(Craft(Task(RUN, SOURCE, BASE, "rust", True), read, Iris()), bench)
+def refined_by(bench: WorkerPool) -> PageProcessor:
+    return PageProcessor(RecordProcessor(ProcessingTask(RUN, SOURCE, BASE, "rust", True), read, Iris()), bench)
 
 
 def outcomes(*items: Any) -> dict[str | None, tuple[Outcome, str | None]]:
-    with Bench(BASE, workers=0) as bench:
+    with WorkerPool(BASE, workers=0) as bench:
         refiner = refined_by(bench)
-        drafts = refiner.finish(refiner.sift(Page(items, None), {}, set()))
+        drafts = refiner.results(refiner.submit(Page(items, None), {}, set()))
     return {draft.key: (draft.outcome, draft.reason) for draft in drafts}
 
 
@@ -54,10 +54,10 @@ def test_deletions_and_unreadable_records_are_told_apart() -> None:
 
 
 def sifted(page: Page[Any], met: set[str]) -> tuple[list[str | None], bool]:
-    with Bench(BASE, workers=0) as bench:
+    with WorkerPool(BASE, workers=0) as bench:
         refiner = refined_by(bench)
-        batch = refiner.sift(page, {}, met)
-        return [draft.key for draft in refiner.finish(batch)], batch.repeats
+        batch = refiner.submit(page, {}, met)
+        return [draft.key for draft in refiner.results(batch)], batch.is_repeat
 
 
 def test_what_a_page_brings_again_by_design_is_dropped_unseen() -> None:

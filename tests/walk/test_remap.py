@@ -100,7 +100,7 @@ def test_the_guard_holds_a_plan_that_would_withhold_too_much(source, means, sile
     plan = remap(card, silent)
 
     assert plan.run.state is State.HELD
-    assert "10 of 10 records could not be published" in (plan.held or "")
+    assert "10 of 10 records could not be published" in (plan.hold_reason or "")
     assert means.ledger.count_published("projects") == 10
 
 
@@ -115,13 +115,13 @@ def test_a_dry_run_shows_the_plan_and_leaves_no_trace(source, means, silent):
 
 def test_the_source_is_no_fresher_for_it_and_is_asked_from_where_it_was(source, means, silent):
     harvest(source, means)
-    before = status_file.standings(means, means.now())[0]
+    before = status_file.source_statuses(means, means.now())[0]
     card = replace(source, fields={**source.fields, "description@en": "owner"})
     first = means.ledger.runs("projects")[0]
 
     run = remap(card, silent).run
 
-    after = status_file.standings(means, means.now())[0]
+    after = status_file.source_statuses(means, means.now())[0]
     assert (after.success, after.attempt, after.change) == (before.success, before.attempt, before.change)
     assert run.heard == first.started
     assert run.started - first.started >= timedelta(minutes=1)
@@ -173,6 +173,6 @@ def test_a_remapping_that_was_cut_off_is_begun_anew_by_whoever_comes(source, mea
 def test_a_journal_of_many_sources_is_mapped_by_processes_too(source, means, silent):
     harvest_all([source], means, full=False, dry_run=False, quiet=True)
     card = replace(source, fields={**source.fields, "description@en": "owner"})
-    silent.bench.workers, silent.bench.had = 1, 10_000
+    silent.pool.workers, silent.pool.record_count = 1, 10_000
 
     assert counted(remap(card, silent)) == {Outcome.CHANGED: 10}

@@ -10,7 +10,7 @@ import pytest
 from harvesters.demo.registries import SHARES, Demo
 from harvesters.demo.source_definitions import write_sources
 from harvesters.ledger.models import SEEN, Outcome, State
-from harvesters.runs.context import opened
+from harvesters.runs.context import open_context
 from harvesters.runs.harvest import harvest
 from harvesters.runs.remap import remap
 from harvesters.source import load_all
@@ -26,7 +26,7 @@ def refuse(request: httpx.Request) -> httpx.Response:
 
 @pytest.mark.parametrize("registry", SHARES)
 def test_what_a_registry_said_in_two_versions_is_mapped_again_as_it_stands(tmp_path, registry):
-    with Demo(size=120, only=(registry,)) as there, opened(tmp_path, f"sqlite:///{tmp_path}/ledger.sqlite", BASE, "", _HERE) as means:
+    with Demo(size=120, only=(registry,)) as there, open_context(tmp_path, f"sqlite:///{tmp_path}/ledger.sqlite", BASE, "", _HERE) as means:
         write_sources(there.url, tmp_path / "sources", (registry,))
         (source,) = load_all(tmp_path / "sources")
         source = replace(source, pause=0)
@@ -34,7 +34,7 @@ def test_what_a_registry_said_in_two_versions_is_mapped_again_as_it_stands(tmp_p
         there.evolve(version=2)
         plans.append(harvest(source, means))
         if State.HELD in {plan.run.state for plan in plans}:
-            pytest.skip(f"the guard holds what {registry} says by design: {plans[-1].held}")
+            pytest.skip(f"the guard holds what {registry} says by design: {plans[-1].hold_reason}")
         before = means.ledger.count_published(source.name) - means.ledger.count_missing(source.name)
 
         plan = remap(source, replace(means, transport=httpx.MockTransport(refuse)))

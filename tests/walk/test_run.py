@@ -10,22 +10,22 @@ from typing import Any
 import httpx
 import pytest
 
-from harvesters.commands.runs import shown
+from harvesters.commands.runs import print_run
 from harvesters.errors import HarvestError, ParseError, PlanError
 from harvesters.ledger.finalize import LISTED_RUNS
 from harvesters.ledger.models import Outcome, State
-from harvesters.runs.context import Means
+from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import harvest
 from harvesters.source import Limits, Source
 
 Project = Callable[..., dict[str, Any]]
 
 
-def rows(means: Means, entry: int) -> list[str]:
+def rows(means: HarvestContext, entry: int) -> list[str]:
     return list(next(means.journal.entries(after=entry - 1)).rows())
 
 
-def graphs(means: Means) -> dict[str, set[str]]:
+def graphs(means: HarvestContext) -> dict[str, set[str]]:
     """Play the journal: each graph's statements as they stand now."""
     played: dict[str, set[str]] = {}
     for entry in means.journal.entries():
@@ -36,7 +36,7 @@ def graphs(means: Means) -> dict[str, set[str]]:
     return {graph: lines for graph, lines in played.items() if lines}
 
 
-def test_a_first_run_publishes_what_came(source: Source, means: Means) -> None:
+def test_a_first_run_publishes_what_came(source: Source, means: HarvestContext) -> None:
     plan = harvest(source, means)
 
     assert (plan.run.state, plan.run.entry) == (State.COMMITTED, 1)
@@ -46,7 +46,7 @@ def test_a_first_run_publishes_what_came(source: Source, means: Means) -> None:
     assert means.ledger.count_published("projects") == 10
 
 
-def test_each_record_is_a_graph_of_its_own_with_its_provenance(source: Source, means: Means) -> None:
+def test_each_record_is_a_graph_of_its_own_with_its_provenance(source: Source, means: HarvestContext) -> None:
     harvest(source, means)
 
     record = means.iris.record("projects", "p1")
@@ -55,7 +55,7 @@ def test_each_record_is_a_graph_of_its_own_with_its_provenance(source: Source, m
     assert f"<{record}> <http://www.w3.org/ns/prov#wasGeneratedBy> <{means.iris.run('projects.1')}>" in told
 
 
-def test_the_entry_holds_source_and_run_too(source: Source, means: Means) -> None:
+def test_the_entry_holds_source_and_run_too(source: Source, means: HarvestContext) -> None:
     harvest(source, means)
 
     told = graphs(means)
@@ -63,7 +63,7 @@ def test_the_entry_holds_source_and_run_too(source: Source, means: Means) -> Non
     assert any(line.endswith('"10"^^<http://www.w3.org/2001/XMLSchema#integer>') for line in told[means.iris.run("projects.1")])
 
 
-def test_an_unchanged_source_writes_no_entry(source: Source, means: Means) -> None:
+def test_an_unchanged_source_writes_no_entry(source: Source, means: HarvestContext) -> None:
     harvest(source, means)
 
     plan = harvest(source, means)
@@ -73,7 +73,7 @@ def test_an_unchanged_source_writes_no_entry(source: Source, means: Means) -> No
     assert [entry.number for entry in means.journal.entries()] == [1]
 
 
-def test_a_changed_record_writes_only_its_difference(source: Source, means: Means, registry: Any) -> None:
+def test_a_changed_record_writes_only_its_difference(source: Source, means: HarvestContext, registry: Any) -> None:
     harvest(source, means)
     registry.projects[0]["name"] = "Renamed"
 
@@ -87,7 +87,7 @@ def test_a_changed_record_writes_only_its_difference(source: Source, means: Mean
     assert not any("primaryTopic" in row for row in changed)
 
 
-def test_a_change_that_means_nothing_to_us_is_no_change(source: Source, means: Means, registry: Any) -> None:
+def test_a_change_that_means_nothing_to_us_is_no_change(source: Source, means: HarvestContext, registry: Any) -> None:
     harvest(source, means)
     registry.projects[0]["internal"] = "new"
 
@@ -96,7 +96,7 @@ def test_a_change_that_means_nothing_to_us_is_no_change(source: Source, means: M
     assert plan.run.state is State.UNCHANGED
 
 
-def test_a_record_without_a_title_is_withheld_with_its_reason(source: Source, means: Means, registry: Any) -> None:
+def test_a_record_without_a_title_is_withheld_with_its_reason(source: Source, means: HarvestContext, registry: Any) -> None:
     registry.projects[0]["name"] = ""
 
     plan = harvest(source, means)
@@ -107,7 +107,7 @@ def test_a_record_without_a_title_is_withheld_with_its_reason(source: Source, me
     assert means.iris.record("projects", "p1") not in graphs(means)
 
 
-def test_a_record_that_turns_bad_keeps_its_last_good_data(source: Source, means: Means, registry: Any) -> None:
+def test_a_record_that_turns_bad_keeps_its_last_good_data(source: Source, means: HarvestContext, registry: Any) -> None:
     harvest(source, means)
     before = graphs(means)
     registry.projects[0]["name"] = ""
@@ -118,7 +118,7 @@ def test_a_record_that_turns_bad_keeps_its_last_good_data(source: Source, means:
     assert graphs(means) == before
 
 
-def test_a_key_that_comes_twice_counts_once(source: Source, means: Means, registry: Any, project: Project) -> None:
+def test_a_key_that_comes_twice_counts_once(source: Source, means: HarvestContext, registry: Any, project: Project) -> None:
     registry.projects[9] = project(1, "Another one")
 
     plan = harvest(source, means)
@@ -127,7 +127,7 @@ def test_a_key_that_comes_twice_counts_once(source: Source, means: Means, regist
     assert any('"Project 1"@en' in line for line in graphs(means)[means.iris.record("projects", "p1")])
 
 
-def test_a_dry_run_that_fails_leaves_no_trace(source: Source, means: Means, registry: Any) -> None:
+def test_a_dry_run_that_fails_leaves_no_trace(source: Source, means: HarvestContext, registry: Any) -> None:
     registry.answer = lambda _: httpx.Response(404)
 
     with pytest.raises(HarvestError):
@@ -136,7 +136,7 @@ def test_a_dry_run_that_fails_leaves_no_trace(source: Source, means: Means, regi
     assert means.ledger.runs() == []
 
 
-def test_a_dry_run_neither_ends_nor_forgets_a_run_that_was_cut_off(source: Source, means: Means, torn: Means) -> None:
+def test_a_dry_run_neither_ends_nor_forgets_a_run_that_was_cut_off(source: Source, means: HarvestContext, torn: HarvestContext) -> None:
     with pytest.raises(Crash):
         harvest(source, torn)
     (before,) = means.ledger.runs()
@@ -147,7 +147,7 @@ def test_a_dry_run_neither_ends_nor_forgets_a_run_that_was_cut_off(source: Sourc
     assert means.ledger.runs() == [before]
 
 
-def test_a_dry_run_changes_nothing(source: Source, means: Means) -> None:
+def test_a_dry_run_changes_nothing(source: Source, means: HarvestContext) -> None:
     plan = harvest(source, means, dry_run=True)
 
     assert plan.outcomes[Outcome.NEW] == 10
@@ -156,7 +156,7 @@ def test_a_dry_run_changes_nothing(source: Source, means: Means) -> None:
 
 
 @pytest.mark.parametrize("kept", [0, 5])
-def test_a_source_that_brings_too_little_is_held(source: Source, means: Means, registry: Any, kept: int) -> None:
+def test_a_source_that_brings_too_little_is_held(source: Source, means: HarvestContext, registry: Any, kept: int) -> None:
     careful = replace(source, limits=Limits(expect=8))
     harvest(careful, means)
     before = graphs(means)
@@ -165,21 +165,21 @@ def test_a_source_that_brings_too_little_is_held(source: Source, means: Means, r
     plan = harvest(careful, means)
 
     assert plan.run.state is State.HELD
-    assert plan.held
+    assert plan.hold_reason
     assert graphs(means) == before
 
 
-def test_too_large_a_vanished_share_is_held(source: Source, means: Means, registry: Any) -> None:
+def test_too_large_a_vanished_share_is_held(source: Source, means: HarvestContext, registry: Any) -> None:
     harvest(source, means)
     del registry.projects[5:]
 
     plan = harvest(source, means)
 
     assert plan.run.state is State.HELD
-    assert plan.held == "5 of 10 published records are missing (50%); the limit is 10%"
+    assert plan.hold_reason == "5 of 10 published records are missing (50%); the limit is 10%"
 
 
-def test_growth_alone_is_not_held(source: Source, means: Means, registry: Any, project: Project) -> None:
+def test_growth_alone_is_not_held(source: Source, means: HarvestContext, registry: Any, project: Project) -> None:
     harvest(source, means)
     registry.projects += [project(number) for number in range(11, 91)]
 
@@ -188,7 +188,7 @@ def test_growth_alone_is_not_held(source: Source, means: Means, registry: Any, p
     assert (plan.run.state, plan.outcomes[Outcome.NEW]) == (State.COMMITTED, 80)
 
 
-def test_less_than_the_source_claims_is_incomplete_and_deletes_nothing(source: Source, means: Means, registry: Any) -> None:
+def test_less_than_the_source_claims_is_incomplete_and_deletes_nothing(source: Source, means: HarvestContext, registry: Any) -> None:
     harvest(source, means)
     registry.total = 10
     registry.projects = registry.projects[:9]
@@ -196,12 +196,12 @@ def test_less_than_the_source_claims_is_incomplete_and_deletes_nothing(source: S
     plan = harvest(source, means)
 
     assert plan.run.state is State.INCOMPLETE
-    assert plan.run.reason == "the source claims 10 records and brought 9; nothing was taken for deleted"
+    assert plan.run.reason == "the source reported 10 records but returned 9; nothing was taken for deleted"
     assert means.ledger.count_published("projects") == 10
 
 
 def test_a_record_that_sweeps_miss_for_its_time_of_grace_is_gone_and_leaves_a_tombstone(
-    source: Source, means: Means, registry: Any
+    source: Source, means: HarvestContext, registry: Any
 ) -> None:
     harvest(source, means)
     del registry.projects[9]
@@ -219,7 +219,7 @@ def test_a_record_that_sweeps_miss_for_its_time_of_grace_is_gone_and_leaves_a_to
     assert not any("#type> " in line and "Initiative>" in line for line in told)
 
 
-def test_a_record_that_was_gone_comes_back_under_its_address(source: Source, means: Means, registry: Any) -> None:
+def test_a_record_that_was_gone_comes_back_under_its_address(source: Source, means: HarvestContext, registry: Any) -> None:
     harvest(source, means)
     lost = registry.projects.pop()
     for _ in range(3):
@@ -245,7 +245,7 @@ def test_a_record_that_was_gone_comes_back_under_its_address(source: Source, mea
     ids=["html", "cut", "503", "404"],
 )
 def test_a_bad_answer_fails_the_run_and_keeps_the_last_good_data(
-    source: Source, means: Means, registry: Any, answer: httpx.Response
+    source: Source, means: HarvestContext, registry: Any, answer: httpx.Response
 ) -> None:
     harvest(source, means)
     before = graphs(means)
@@ -258,7 +258,7 @@ def test_a_bad_answer_fails_the_run_and_keeps_the_last_good_data(
     assert graphs(means) == before
 
 
-def test_pages_that_repeat_are_an_error_not_a_harvest(source: Source, means: Means, registry: Any) -> None:
+def test_pages_that_repeat_are_an_error_not_a_harvest(source: Source, means: HarvestContext, registry: Any) -> None:
     registry.total = 9
     registry.projects = registry.projects[:3] * 3
 
@@ -273,7 +273,7 @@ class Crash(BaseException):
 
 
 @pytest.mark.parametrize("page", [1, 2, 3, 4])
-def test_a_run_that_is_cut_off_goes_on_at_its_last_page(source: Source, means: Means, registry: Any, page: int) -> None:
+def test_a_run_that_is_cut_off_goes_on_at_its_last_page(source: Source, means: HarvestContext, registry: Any, page: int) -> None:
     def crash(asked: int) -> None:
         if asked == page and registry.asked.count(page) == 1:
             raise Crash
@@ -289,7 +289,7 @@ def test_a_run_that_is_cut_off_goes_on_at_its_last_page(source: Source, means: M
 
 
 @pytest.fixture
-def torn(means: Means) -> Means:
+def torn(means: HarvestContext) -> HarvestContext:
     """Means whose journal dies after it has written an entry."""
 
     class Dying(type(means.journal)):  # type: ignore[misc]
@@ -300,18 +300,20 @@ def torn(means: Means) -> Means:
     return replace(means, journal=Dying(means.journal.folder))
 
 
-def test_a_crash_between_journal_and_ledger_is_mended_at_the_next_start(source: Source, means: Means, torn: Means) -> None:
+def test_a_crash_between_journal_and_ledger_is_mended_at_the_next_start(
+    source: Source, means: HarvestContext, torn: HarvestContext
+) -> None:
     with pytest.raises(Crash):
         harvest(source, torn)
 
     plan = harvest(source, means)
 
     assert [entry.run for entry in means.journal.entries()] == ["projects.1"]
-    assert (plan.run.id, plan.run.state, plan.outcomes[Outcome.NEW], plan.before) == ("projects.1", State.COMMITTED, 10, 0)
+    assert (plan.run.id, plan.run.state, plan.outcomes[Outcome.NEW], plan.published_before) == ("projects.1", State.COMMITTED, 10, 0)
     assert means.ledger.count_published("projects") == 10
 
 
-def test_a_source_that_has_been_due_since_a_crash_is_read_anew(source: Source, means: Means, torn: Means) -> None:
+def test_a_source_that_has_been_due_since_a_crash_is_read_anew(source: Source, means: HarvestContext, torn: HarvestContext) -> None:
     with pytest.raises(Crash):
         harvest(source, torn)
     later = means.now() + timedelta(days=1)
@@ -322,7 +324,7 @@ def test_a_source_that_has_been_due_since_a_crash_is_read_anew(source: Source, m
     assert (plan.run.id, plan.run.state) == ("projects.2", State.UNCHANGED)
 
 
-def test_records_are_judged_again_when_what_judges_them_has_changed(source: Source, means: Means) -> None:
+def test_records_are_judged_again_when_what_judges_them_has_changed(source: Source, means: HarvestContext) -> None:
     harvest(source, means)
 
     plan = harvest(replace(source, options={**source.options, "size": 50}), means)
@@ -331,12 +333,12 @@ def test_records_are_judged_again_when_what_judges_them_has_changed(source: Sour
 
 
 def test_a_run_of_long_ago_says_that_its_records_are_no_longer_listed(
-    source: Source, means: Means, capsys: pytest.CaptureFixture[str]
+    source: Source, means: HarvestContext, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for _ in range(LISTED_RUNS + 1):
         harvest(source, means)
 
-    shown(means, "projects.1", [Outcome.NEW], json=False)
+    print_run(means, "projects.1", [Outcome.NEW], json=False)
 
     told = capsys.readouterr().out
     assert "10   fetched" in told

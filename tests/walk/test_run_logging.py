@@ -12,7 +12,7 @@ from stamina.instrumentation import set_on_retry_hooks
 from structlog.testing import capture_logs
 
 from harvesters.network.retry import install_retry_logging
-from harvesters.runs.run_logging import attempt
+from harvesters.runs.run_logging import harvest_and_log
 from publisher.logs import LibraryHandler, configure_logging
 
 
@@ -31,7 +31,7 @@ def test_a_retried_request_names_its_source(log_to_stderr, source, means, regist
     registry.projects = [project(1)]
     registry.answer = lambda _: httpx.Response(503) if len(registry.asked) == 1 else None
 
-    attempt(source, means)
+    harvest_and_log(source, means)
 
     lines = [line for line in capsys.readouterr().err.splitlines() if "retrying request" in line]
     assert len(lines) == 1
@@ -49,11 +49,11 @@ def test_a_run_that_was_cut_off_says_at_which_page_it_resumes(source, means, reg
 
     registry.answer = cut_off
     with pytest.raises(RuntimeError, match="cut off"):
-        attempt(source, means)
+        harvest_and_log(source, means)
     registry.answer = lambda _: None
 
     with capture_logs() as logs:
-        plan = attempt(source, means)
+        plan = harvest_and_log(source, means)
 
     resumed = [(log["run"], log["page"], log["records"]) for log in logs if log["event"] == "run resumed"]
     assert resumed == [(plan.run.id, 3, 6)]

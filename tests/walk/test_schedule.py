@@ -8,7 +8,7 @@ from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobExe
 from structlog.testing import capture_logs
 
 from harvesters.quiet_hours import parse_quiet_hours
-from harvesters.runs.scheduler import plan, tell
+from harvesters.runs.scheduler import create_scheduler, log_missed
 from harvesters.source import Source
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -18,7 +18,7 @@ def test_each_enabled_card_has_one_job_at_its_cron_line(source: Source) -> None:
     quiet = replace(source, name="quiet", enabled=False)
     often = replace(source, name="often", every="*/10 * * * *")
 
-    jobs = {job.id: job for job in plan([source, quiet, often], lambda _: None).get_jobs()}
+    jobs = {job.id: job for job in create_scheduler([source, quiet, often], lambda _: None).get_jobs()}
 
     assert sorted(jobs) == ["often", "projects"]
     assert jobs["projects"].trigger.get_next_fire_time(None, NOON) == datetime(2026, 3, 2, 3, tzinfo=UTC)
@@ -26,20 +26,20 @@ def test_each_enabled_card_has_one_job_at_its_cron_line(source: Source) -> None:
 
 
 def test_the_status_is_told_anew_every_minute(source: Source) -> None:
-    jobs = plan([source], lambda _: None, lambda: None).get_jobs()
+    jobs = create_scheduler([source], lambda _: None, lambda: None).get_jobs()
 
     assert [(job.id, job.trigger.interval) for job in jobs if job.id != source.name] == [(":status", timedelta(minutes=1))]
 
 
 def test_runs_of_one_source_are_coalesced_and_never_overlap(source: Source) -> None:
-    (job,) = plan([source], lambda _: None).get_jobs()
+    (job,) = create_scheduler([source], lambda _: None).get_jobs()
 
     assert (job.coalesce, job.max_instances) == (True, 1)
 
 
 def test_a_run_that_waits_goes_on_when_quiet_hours_end_and_nothing_else_does(source: Source) -> None:
     calm, ran, waiting = replace(source, quiet=parse_quiet_hours("22:00-06:30")), list[str](), set[str]()
-    jobs = {job.id: job for job in plan([calm], lambda it: ran.append(it.name), waits=lambda it: it.name in waiting).get_jobs()}
+    jobs = {job.id: job for job in create_scheduler([calm], lambda it: ran.append(it.name), waits=lambda it: it.name in waiting).get_jobs()}
     job = jobs[":quiet-projects"]
 
     job.func(*job.args)
@@ -56,13 +56,13 @@ def test_a_run_that_waits_goes_on_when_quiet_hours_end_and_nothing_else_does(sou
 )
 def test_what_the_schedule_misses_is_told(code: int, told: str) -> None:
     with capture_logs() as logs:
-        tell(JobExecutionEvent(code, "projects", "default", NOON))
+        log_missed(JobExecutionEvent(code, "projects", "default", NOON))
 
     assert [(log["event"], log["source"], log["log_level"]) for log in logs] == [(told, "projects", "warning")]
 
 
 def test_what_the_schedule_does_for_itself_is_no_missed_run() -> None:
     with capture_logs() as logs:
-        tell(JobExecutionEvent(EVENT_JOB_MAX_INSTANCES, ":errands", "default", NOON))
+        log_missed(JobExecutionEvent(EVENT_JOB_MAX_INSTANCES, ":errands", "default", NOON))
 
     assert logs == []

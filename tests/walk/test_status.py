@@ -15,10 +15,10 @@ import pytest
 
 from harvesters.errors import HarvestError
 from harvesters.ledger.operator_actions import SourceHold
-from harvesters.runs.context import Means
+from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import harvest
 from harvesters.runs.publish_vocabularies import publish
-from harvesters.runs.status_file import write
+from harvesters.runs.status_file import write_status
 from harvesters.source import Limits, Source
 
 CARD = """title = "Projects"
@@ -39,18 +39,18 @@ Told = dict[str, str]
 
 
 @pytest.fixture
-def carded(means: Means, tmp_path: Path) -> Means:
+def carded(means: HarvestContext, tmp_path: Path) -> HarvestContext:
     """Means that know a folder with the source's card."""
     folder = tmp_path / "cards"
     folder.mkdir()
     (folder / "projects.toml").write_text(CARD)
-    return replace(means, cards=folder)
+    return replace(means, source_dir=folder)
 
 
-def told(means: Means, name: str = "projects", after: timedelta = timedelta()) -> Told:
+def told(means: HarvestContext, name: str = "projects", after: timedelta = timedelta()) -> Told:
     """Write the status as it is so much later; give what it says of a source, by the terms' names."""
     now: Callable[[], datetime] = means.now
-    write(replace(means, now=lambda: now() + after))
+    write_status(replace(means, now=lambda: now() + after))
     store = pyoxigraph.Store()
     store.load((means.data / "status.nq").read_bytes(), pyoxigraph.RdfFormat.N_QUADS)
     source = pyoxigraph.NamedNode(means.iris.source(name))
@@ -58,13 +58,13 @@ def told(means: Means, name: str = "projects", after: timedelta = timedelta()) -
     return {quad.predicate.value.rpartition("#")[2]: quad.object.value.removeprefix(means.iris.base) for quad in found}
 
 
-def fail(source: Source, means: Means, registry: Any) -> None:
+def fail(source: Source, means: HarvestContext, registry: Any) -> None:
     registry.answer = lambda _: httpx.Response(404)
     with pytest.raises(HarvestError):
         harvest(source, means)
 
 
-def test_a_source_that_succeeded_is_live_and_tells_when_it_will_be_late(source: Source, carded: Means) -> None:
+def test_a_source_that_succeeded_is_live_and_tells_when_it_will_be_late(source: Source, carded: HarvestContext) -> None:
     harvest(source, carded)
 
     found = told(carded)
@@ -75,13 +75,15 @@ def test_a_source_that_succeeded_is_live_and_tells_when_it_will_be_late(source: 
 
 
 @pytest.mark.parametrize(("after", "state"), [(timedelta(days=1, hours=23), "live"), (timedelta(days=2), "late")])
-def test_the_writer_tells_a_late_source_late_though_nothing_was_run(source: Source, carded: Means, after: timedelta, state: str) -> None:
+def test_the_writer_tells_a_late_source_late_though_nothing_was_run(
+    source: Source, carded: HarvestContext, after: timedelta, state: str
+) -> None:
     harvest(source, carded)
 
     assert told(carded, after=after)["freshness"] == f"ns#{state}"
 
 
-def test_three_failures_are_failing_and_one_success_ends_them(source: Source, carded: Means, registry: Any) -> None:
+def test_three_failures_are_failing_and_one_success_ends_them(source: Source, carded: HarvestContext, registry: Any) -> None:
     harvest(source, carded)
     states = []
     for _ in range(3):
@@ -98,10 +100,10 @@ def test_three_failures_are_failing_and_one_success_ends_them(source: Source, ca
     assert (after["freshness"], after["consecutiveFailures"]) == ("ns#live", "0")
 
 
-def test_a_failed_run_tells_its_account_though_no_entry_does(source: Source, carded: Means, registry: Any) -> None:
+def test_a_failed_run_tells_its_account_though_no_entry_does(source: Source, carded: HarvestContext, registry: Any) -> None:
     fail(source, carded, registry)
 
-    write(carded)
+    write_status(carded)
 
     text = (carded.data / "status.nq").read_text()
     run = f"<{carded.iris.run('projects.1')}>"
@@ -109,15 +111,15 @@ def test_a_failed_run_tells_its_account_though_no_entry_does(source: Source, car
     assert f"{run} <http://www.w3.org/ns/prov#used>" in text
 
 
-def test_a_committed_run_tells_its_account_once_in_the_journal(source: Source, carded: Means) -> None:
+def test_a_committed_run_tells_its_account_once_in_the_journal(source: Source, carded: HarvestContext) -> None:
     harvest(source, carded)
 
-    write(carded)
+    write_status(carded)
 
     assert "prov#Activity" not in (carded.data / "status.nq").read_text()
 
 
-def test_a_held_plan_is_told_with_its_run_and_reason(source: Source, carded: Means, registry: Any) -> None:
+def test_a_held_plan_is_told_with_its_run_and_reason(source: Source, carded: HarvestContext, registry: Any) -> None:
     careful = replace(source, limits=Limits(expect=8))
     harvest(careful, carded)
     del registry.projects[5:]
@@ -130,10 +132,10 @@ def test_a_held_plan_is_told_with_its_run_and_reason(source: Source, carded: Mea
 
 
 @pytest.mark.parametrize("way", ["disabled", "removed"])
-def test_a_card_that_is_disabled_or_removed_retires_its_source(source: Source, carded: Means, way: str) -> None:
+def test_a_card_that_is_disabled_or_removed_retires_its_source(source: Source, carded: HarvestContext, way: str) -> None:
     harvest(source, carded)
-    assert carded.cards is not None
-    card = carded.cards / "projects.toml"
+    assert carded.source_dir is not None
+    card = carded.source_dir / "projects.toml"
     if way == "removed":
         card.unlink()
     else:
@@ -145,23 +147,23 @@ def test_a_card_that_is_disabled_or_removed_retires_its_source(source: Source, c
     assert "nextDue" not in found
 
 
-def test_a_card_that_cannot_be_read_retires_nothing(source: Source, carded: Means) -> None:
+def test_a_card_that_cannot_be_read_retires_nothing(source: Source, carded: HarvestContext) -> None:
     harvest(source, carded)
-    assert carded.cards is not None
-    (carded.cards / "projects.toml").write_text("title = ")
+    assert carded.source_dir is not None
+    (carded.source_dir / "projects.toml").write_text("title = ")
 
     assert told(carded)["freshness"] == "ns#live"
 
 
-def test_a_folder_of_cards_that_is_not_there_retires_nothing(source: Source, carded: Means) -> None:
+def test_a_folder_of_cards_that_is_not_there_retires_nothing(source: Source, carded: HarvestContext) -> None:
     harvest(source, carded)
-    assert carded.cards is not None
-    shutil.rmtree(carded.cards)
+    assert carded.source_dir is not None
+    shutil.rmtree(carded.source_dir)
 
     assert told(carded)["freshness"] == "ns#live"
 
 
-def test_a_vanished_record_is_counted_while_it_is_still_served(source: Source, carded: Means, registry: Any) -> None:
+def test_a_vanished_record_is_counted_while_it_is_still_served(source: Source, carded: HarvestContext, registry: Any) -> None:
     harvest(source, carded)
     del registry.projects[9]
     harvest(source, carded)
@@ -171,13 +173,13 @@ def test_a_vanished_record_is_counted_while_it_is_still_served(source: Source, c
     assert (found["publishedRecords"], found["missingRecords"]) == ("10", "1")
 
 
-def test_the_vocabulary_is_no_source(source: Source, carded: Means) -> None:
+def test_the_vocabulary_is_no_source(source: Source, carded: HarvestContext) -> None:
     publish(carded)
 
     assert told(carded, "vocabulary") == {}
 
 
-def test_a_source_on_hold_is_frozen_with_the_operators_reason(source: Source, carded: Means) -> None:
+def test_a_source_on_hold_is_frozen_with_the_operators_reason(source: Source, carded: HarvestContext) -> None:
     harvest(source, carded)
     carded.ledger.hold(SourceHold("projects", NOON, "amina", "they migrate"))
 
@@ -186,18 +188,18 @@ def test_a_source_on_hold_is_frozen_with_the_operators_reason(source: Source, ca
     assert (found["freshness"], found["hold"]) == ("ns#frozen", "they migrate")
 
 
-def test_a_source_that_was_never_tried_is_told_too(carded: Means) -> None:
+def test_a_source_that_was_never_tried_is_told_too(carded: HarvestContext) -> None:
     found = told(carded)
 
     assert (found["freshness"], found["publishedRecords"]) == ("ns#late", "0")
     assert "lastAttempt" not in found
 
 
-def test_a_status_that_has_not_changed_is_not_written_again(source: Source, carded: Means) -> None:
+def test_a_status_that_has_not_changed_is_not_written_again(source: Source, carded: HarvestContext) -> None:
     harvest(source, carded)
-    write(carded)
+    write_status(carded)
     before = (carded.data / "status.nq").stat().st_ino
 
-    write(carded)
+    write_status(carded)
 
     assert (carded.data / "status.nq").stat().st_ino == before

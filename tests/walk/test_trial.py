@@ -8,19 +8,19 @@ import httpx
 import pytest
 
 from harvesters.errors import SourceDefinitionError
-from harvesters.runs.source_preview import LONGEST, trial
+from harvesters.runs.source_preview import TIME_LIMIT, preview_source
 from vocab.iris import BASE
 
 
 def tried(source, registry, **more):
-    return trial(source, BASE, "us@example.org", transport=httpx.MockTransport(registry), **more)
+    return preview_source(source, BASE, "us@example.org", transport=httpx.MockTransport(registry), **more)
 
 
 def test_a_trial_judges_as_many_records_as_it_is_told_and_asks_for_no_more_pages(source, registry):
     told = tried(source, registry, records=4)
 
-    assert [(it.key, it.outcome, it.title) for it in told.verdicts] == [(f"p{n}", "published", f"Project {n}") for n in (1, 2, 3, 4)]
-    assert (told.claimed, told.more, told.fault) == (10, True, "")
+    assert [(it.key, it.outcome, it.title) for it in told.records] == [(f"p{n}", "published", f"Project {n}") for n in (1, 2, 3, 4)]
+    assert (told.reported_total, told.more, told.error) == (10, True, "")
     assert registry.asked == [1, 2]
 
 
@@ -29,9 +29,9 @@ def test_a_record_that_breaks_a_rule_is_told_with_its_reason_and_the_others_go_o
 
     told = tried(source, registry)
 
-    assert [it.outcome for it in told.verdicts] == ["withheld", "published"]
-    assert "title" in told.verdicts[0].reason
-    assert told.verdicts[1].remarks
+    assert [it.outcome for it in told.records] == ["withheld", "published"]
+    assert "title" in told.records[0].reason
+    assert told.records[1].remarks
 
 
 def test_what_goes_wrong_is_told_beside_what_had_come(source, registry):
@@ -39,24 +39,24 @@ def test_what_goes_wrong_is_told_beside_what_had_come(source, registry):
 
     told = tried(source, registry)
 
-    assert len(told.verdicts) == 3
-    assert told.kind == "missing"
-    assert "registry.example" in told.fault
+    assert len(told.records) == 3
+    assert told.error_kind == "missing"
+    assert "registry.example" in told.error
 
 
 def test_no_page_is_asked_for_once_the_time_is_over(source, registry):
-    times = iter([0.0, LONGEST + 1])
+    times = iter([0.0, TIME_LIMIT + 1])
 
     told = tried(source, registry, clock=lambda: next(times))
 
     assert registry.asked == [1]
-    assert (len(told.verdicts), told.more) == (3, True)
+    assert (len(told.records), told.more) == (3, True)
 
 
 def test_a_private_address_is_refused(source):
-    told = trial(replace(source, url="http://127.0.0.1:9/api"), BASE, "us@example.org")
+    told = preview_source(replace(source, url="http://127.0.0.1:9/api"), BASE, "us@example.org")
 
-    assert (told.verdicts, told.kind) == ((), "refused")
+    assert (told.records, told.error_kind) == ((), "refused")
 
 
 def test_a_wrong_card_is_told_before_anyone_is_asked(source, registry):

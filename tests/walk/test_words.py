@@ -6,26 +6,26 @@ from dataclasses import replace
 
 from harvesters.ledger.models import Run, State
 from harvesters.runs import publish_vocabularies
-from harvesters.runs.context import Means
+from harvesters.runs.context import HarvestContext
 from vocab.iris import Iris
 from vocab.schemes import statements
 
 GONE = "https://w3id.org/wsis-stocktaking/scheme/of-old"
 
 
-def published(means: Means) -> Run:
+def published(means: HarvestContext) -> Run:
     run = publish_vocabularies.publish(means)
     assert run is not None
     return run
 
 
-def rows(means: Means, run: Run) -> list[str]:
+def rows(means: HarvestContext, run: Run) -> list[str]:
     entry = means.journal.entry(run.entry or 0)
     assert entry is not None
     return list(entry.rows())
 
 
-def test_the_vocabulary_is_published_once(means: Means) -> None:
+def test_the_vocabulary_is_published_once(means: HarvestContext) -> None:
     first = published(means)
 
     again = publish_vocabularies.publish(means)
@@ -34,7 +34,7 @@ def test_the_vocabulary_is_published_once(means: Means) -> None:
     assert len(rows(means, first)) == sum(len(lines) for _, lines in statements(means.iris.base))
 
 
-def test_a_vocabulary_from_other_files_is_compared_and_what_it_lacks_now_goes(means: Means) -> None:
+def test_a_vocabulary_from_other_files_is_compared_and_what_it_lacks_now_goes(means: HarvestContext) -> None:
     first = published(means)
     means.ledger.set_graph(GONE, f'<{GONE}> <https://x.org/p> "old"')
     means.ledger.save(replace(first, rules="of other files"))
@@ -45,7 +45,7 @@ def test_a_vocabulary_from_other_files_is_compared_and_what_it_lacks_now_goes(me
     assert publish_vocabularies.publish(means) is None
 
 
-def test_other_files_that_say_the_same_make_no_entry(means: Means) -> None:
+def test_other_files_that_say_the_same_make_no_entry(means: HarvestContext) -> None:
     means.ledger.save(replace(published(means), rules="of other files"))
 
     again = publish_vocabularies.publish(means)
@@ -53,7 +53,7 @@ def test_other_files_that_say_the_same_make_no_entry(means: Means) -> None:
     assert again is None
 
 
-def test_another_base_makes_another_vocabulary(means: Means) -> None:
+def test_another_base_makes_another_vocabulary(means: HarvestContext) -> None:
     first = published(means)
 
     second = publish_vocabularies.publish(replace(means, iris=Iris("https://example.org/")))

@@ -8,7 +8,7 @@ from typing import Any
 
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import State
-from harvesters.queue.jobs import Deferrer, lay_out, queue
+from harvesters.queue.jobs import JobQueue, create_app, create_tables
 from journal.journal import Journal
 
 BEAT = "0.5"  # seconds
@@ -16,12 +16,12 @@ BEAT = "0.5"  # seconds
 
 def put(ledger: str, *sources: str, at: int = 1) -> list[bool]:
     async def all_of_them() -> list[bool]:
-        app = queue(ledger)
+        app = create_app(ledger)
         async with app.open_async():
-            return [await Deferrer(app).due(source, at) for source in sources]
+            return [await JobQueue(app).due(source, at) for source in sources]
 
     book = Ledger(ledger)
-    lay_out(queue(ledger), book)
+    create_tables(create_app(ledger), book)
     book.close()
     return asyncio.run(all_of_them())
 

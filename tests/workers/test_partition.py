@@ -12,7 +12,7 @@ import pytest
 from queued import BEAT, committed, put
 from waiting import WITHIN
 
-from harvesters.queue.worker import FENCED
+from harvesters.queue.worker import LOCK_LOST_EXIT
 from journal.journal import Journal
 
 NAME = f"stocktake{os.getpid() % 10_000}"
@@ -59,7 +59,7 @@ def test_a_worker_that_is_cut_off_commits_nothing_and_another_takes_its_run_up(h
     house.start(*words)
     house.settle("a")
 
-    assert cut_off.wait(WITHIN) == FENCED, house.told(0)
+    assert cut_off.wait(WITHIN) == LOCK_LOST_EXIT, house.told(0)
     assert committed(house)["a"] == 1
     assert Journal(house.data / "journal").verify() == 2  # the vocabulary's entry, and the run's
     assert house.rows("SELECT count(*) FROM run WHERE source = 'a'") == [(1,)]

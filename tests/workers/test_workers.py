@@ -11,8 +11,8 @@ from itertools import pairwise
 from queued import BEAT, committed, put, settled
 from waiting import WITHIN
 
-from harvesters.queue.enqueue import Deferring
-from harvesters.runs.context import opened
+from harvesters.queue.enqueue import RunEnqueuer
+from harvesters.runs.context import open_context
 from harvesters.runs.harvest import harvest
 from harvesters.source import load_all
 from journal.journal import Journal
@@ -31,7 +31,7 @@ def test_a_shared_ledger_gives_the_journal_of_a_ledger_of_its_own(house, tmp_pat
     house.card("a")
     found = []
     for number, url in enumerate((ledger, f"sqlite:///{tmp_path}/own.sqlite")):
-        with opened(tmp_path / f"{number}", url, BASE, "desk@example.org", frozenset({"127.0.0.1"})) as real:
+        with open_context(tmp_path / f"{number}", url, BASE, "desk@example.org", frozenset({"127.0.0.1"})) as real:
             harvest(load_all(house.folder / "cards")[0], replace(real, now=lambda: AT))
         found.append([path.read_bytes() for path in sorted((tmp_path / f"{number}" / "journal").glob("*.gz"))])
 
@@ -42,8 +42,8 @@ def test_a_shared_ledger_gives_the_journal_of_a_ledger_of_its_own(house, tmp_pat
 def test_two_schedules_queue_a_due_run_once(house, ledger, tmp_path):
     house.card("a", every="* * * * *")
     source = load_all(house.folder / "cards")[0]
-    with opened(tmp_path / "data", ledger, BASE, "desk@example.org", frozenset()) as real:
-        schedules = [Deferring(replace(real, now=lambda: AT), ledger) for _ in range(2)]
+    with open_context(tmp_path / "data", ledger, BASE, "desk@example.org", frozenset()) as real:
+        schedules = [RunEnqueuer(replace(real, now=lambda: AT), ledger) for _ in range(2)]
         schedules[0].prepare()
 
         for it in schedules:
@@ -59,9 +59,9 @@ def test_a_worker_does_what_is_due_and_what_a_person_asked_for(house, ledger):
     house.card("a")
     house.card("b")
     put(ledger, "a")
-    with opened(house.data, ledger, BASE, "desk@example.org", frozenset()) as means:
+    with open_context(house.data, ledger, BASE, "desk@example.org", frozenset()) as means:
         number = means.ledger.request_run("b", True, "ann", AT)
-        Deferring(means, ledger).errand(next(it for it in means.ledger.waiting_requests() if it.id == number))
+        RunEnqueuer(means, ledger).errand(next(it for it in means.ledger.waiting_requests() if it.id == number))
     house.start("worker", "--heartbeat", BEAT)
 
     house.settle("a", "b")

@@ -14,7 +14,7 @@ from harvesters.admin.api.paging import Limit, add_next_link
 from harvesters.admin.auth import ContextDep, Operator, Reader
 from harvesters.admin.schemas import RunView, run_view
 from harvesters.ledger.models import Outcome, State
-from harvesters.runs.plan_decisions import RAISABLE
+from harvesters.runs.plan_decisions import OVERRIDABLE_LIMITS
 from vocab.iris import Iris
 
 routes = APIRouter(tags=["plans"])
@@ -24,7 +24,7 @@ routes = APIRouter(tags=["plans"])
 class OverrideRequest:
     """A limit of the source to raise for one later run; it expires at *until*, a time with its zone."""
 
-    limit: Annotated[str, Field(description=", ".join(RAISABLE))]
+    limit: Annotated[str, Field(description=", ".join(OVERRIDABLE_LIMITS))]
     value: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     until: datetime
 
