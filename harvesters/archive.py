@@ -134,7 +134,7 @@ def _assemble(store: Store, name: str, path: Path) -> None:
 
 
 def _unwritten(path: Path, error: OSError) -> ArchiveError:
-    return ArchiveError(f"archive {path}: {error.strerror}; make room or mend the folder, then run again")
+    return ArchiveError(f"archive {path}: {error.strerror}; free space or fix the folder, then run again")
 
 
 def read_body(folder: Path, position: SourcePosition, store: Store | None = None) -> bytes:
@@ -174,7 +174,7 @@ def list_responses(folder: Path, name: str, store: Store | None = None) -> Itera
                 position = SourcePosition(name, records.get_record_offset(), records.get_record_length())
                 yield ArchivedResponse(url, int(http.get_statuscode()), tuple(http.headers), position)
     except OSError as error:
-        raise ArchiveError(f"archive {folder / name}: {error.strerror}; what is not there can only be asked for again") from error
+        raise ArchiveError(f"archive {folder / name}: {error.strerror}; missing responses must be requested again") from error
 
 
 def _fetch(folder: Path, name: str, store: Store | None) -> None:

@@ -112,7 +112,7 @@ def handshake(mirror: Mirror) -> Origin:
 
 def follow(mirror: Mirror, every: float, wait: Callable[[float], bool]) -> None:
     """Run ``sync`` every *every* seconds until *wait* returns True; failures are logged and retried."""
-    outage = Outage("the mirror cannot follow; what it holds stays", "the mirror follows again")
+    outage = Outage("mirror sync failed; stored entries stay available", "mirror sync recovered")
     while True:
         try:
             sync(mirror)
@@ -183,14 +183,14 @@ def _parse_head(document: object, address: str) -> RemoteHead:
         case {"base": str(base), "number": int(number), "id": str(name)} if is_web(base) and base[-1] in "/#" and number > 0:
             if _ID.match(name):
                 return RemoteHead(base, number, name)
-    raise ParseError(f"{address}: does not tell base, number and id of a newest entry")
+    raise ParseError(f"{address}: has no base, number and id of a newest entry")
 
 
 def _check_not_diverged(mirror: Mirror, remote_head: RemoteHead) -> None:
     """Raise ForkError if our newest entry cannot be one of the origin's."""
     local_head = mirror.journal.head
     if local_head and local_head.number > remote_head.number:
-        remedy = "it was set back, or is another one; what is held here stays"
+        remedy = "it was rewound or replaced; stored entries stay"
         raise ForkError(f"{mirror.url}: its journal ends with entry {remote_head.number}, but {local_head.number} came from it; {remedy}")
     if local_head and local_head.number == remote_head.number and local_head.id != remote_head.id:
         raise ForkError(
@@ -221,7 +221,7 @@ def _download_entry(mirror: Mirror, number: int, known: Origin) -> Entry:
             download_resumable(mirror.client, address, part, mirror.max_entry_bytes)
             entry = mirror.journal.append_verified(part, mirror.max_entry_bytes)
     except NotFoundError as error:
-        raise MirrorError(f"{address}: is missing, though later entries are there: its journal has a gap") from error
+        raise MirrorError(f"{address}: is missing, but later entries exist: its journal has a gap") from error
     except ChainError as error:
         if not part.exists():
             raise
@@ -237,7 +237,7 @@ def _is_still_refused(mirror: Mirror, refused: RefusedEntry, address: str) -> bo
 def _quarantine(mirror: Mirror, number: int, part: Path, error: ChainError, known: Origin) -> str:
     """Move a refused entry's file into quarantine and record it; return the reason."""
     etag, file = stored_etag(part), Path("mirror") / REFUSED / part.name
-    reason = f"{mirror.url}: {error}; it is refused and kept as {file}, and what came before it is served on"
+    reason = f"{mirror.url}: {error}; it was refused and moved to {file}, and the entries before it stay available"
     (mirror.data / file).parent.mkdir(exist_ok=True)
     part.replace(mirror.data / file)
     discard(part)

@@ -65,7 +65,7 @@ class Entry:
         if last != b"TC .\n":
             raise ChainError(f"journal entry {self.number}: {self.path} ends before its commit (TC)")
         if digest.hexdigest() != self.id:
-            raise ChainError(f"journal entry {self.number}: {self.path} is not what its id says; restore it from a mirror")
+            raise ChainError(f"journal entry {self.number}: {self.path} does not match its id; restore it from a mirror")
 
 
 def read_header(path: Path, number: int | None = None) -> Entry:

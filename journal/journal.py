@@ -104,7 +104,7 @@ class Journal:
                 raise JournalWriteError(f"journal {self.folder}: another writer has taken number {number}; run {run} again") from error
             except OSError as error:
                 message = f"journal {self.folder}: run {run} could not be written: {error.strerror or error}"
-                raise JournalWriteError(f"{message}; make room or mend the folder, then run again") from error
+                raise JournalWriteError(f"{message}; free space or fix the folder, then run again") from error
             finally:
                 with suppress(OSError):  # ``mend`` clears what is left
                     part.unlink(missing_ok=True)
@@ -247,7 +247,7 @@ class Journal:
 
 
 def _write_error(folder: Path, error: OSError) -> JournalWriteError:
-    return JournalWriteError(f"journal {folder} cannot be written: {error.strerror}; make room or mend the folder, then run again")
+    return JournalWriteError(f"journal {folder} cannot be written: {error.strerror}; free space or fix the folder, then run again")
 
 
 def _id_of(start: bytes) -> str:

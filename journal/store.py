@@ -146,7 +146,7 @@ class Store:
         if isinstance(error, PermissionError):
             cure = "give these keys the permission to list, read and write there"
         elif isinstance(error, FileNotFoundError):
-            cure = "make the bucket first: it is not made here"
+            cure = "create the bucket first"
         else:
             cure = "check that it answers"
         return JournalWriteError(f"object store {self.url}: cannot read or write {name}: {error}; {cure}, then run again")

@@ -38,9 +38,9 @@ def verify_file(path: Path, number: int, previous: str | None, max_bytes: int) -
         with igzip.open(path, "rb") as file:
             header, digest = _read(file, number, max_bytes)
     except (EOFError, OSError, isal_zlib.IsalError) as error:
-        raise ChainError(f"entry {number} cannot be unpacked to its end: {error}") from error
+        raise ChainError(f"entry {number} cannot be decompressed completely: {error}") from error
     if header.get("id") != digest:
-        raise ChainError(f"entry {number} is not what its id says: it calls itself {header.get('id')}, its content has the hash {digest}")
+        raise ChainError(f"entry {number} does not match its id: it declares {header.get('id')}, its content has the hash {digest}")
     read_header(path, number)
     if header.get("prev") != previous:
         follows, expected = header.get("prev") or "nothing", previous or "nothing"

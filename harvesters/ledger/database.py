@@ -35,7 +35,7 @@ class Database:
         try:
             self._engine = sa.create_engine(url, connect_args=_connect_args(url, lock_timeout))
         except (sa.exc.ArgumentError, ImportError) as error:
-            raise LedgerError(f"ledger {url!r}: no database address that can be used: {error}") from error
+            raise LedgerError(f"ledger {url!r}: invalid database URL: {error}") from error
         if self._engine.dialect.name == "sqlite":
             sa.event.listen(self._engine, "connect", _enable_wal)
             sa.event.listen(self._engine, "checkin", _relax_sync)
@@ -85,7 +85,7 @@ class Database:
             with advisory_lock(self._engine, name, wait=wait) as fence:
                 yield fence
         except sa.exc.DBAPIError as error:
-            raise LedgerError(f"ledger: {root_cause(error)}; the lock {name!r} could not be had, run again when it is mended") from error
+            raise LedgerError(f"ledger: {root_cause(error)}; the lock {name!r} could not be had, run again when it is fixed") from error
 
     def locked_names(self, names: Collection[str]) -> set[str]:
         """Return those of *names* that any process has locked; see ``advisory_lock``."""
@@ -107,7 +107,7 @@ class Database:
                     connection.exec_driver_sql("PRAGMA synchronous=FULL")
                 yield connection
         except sa.exc.DBAPIError as error:
-            raise LedgerError(f"ledger: {root_cause(error)}; nothing of this step was kept, run again when it is mended") from error
+            raise LedgerError(f"ledger: {root_cause(error)}; nothing of this step was kept, run again when it is fixed") from error
 
     def _stream(self, query: sa.Select[Any]) -> Iterator[Any]:
         with self._begin() as connection:

@@ -40,7 +40,7 @@ def read_to_file(response: httpx.Response, path: Path, size: int, deadline: Dead
                 digest.update(part)
                 file.write(part)
     except OSError as error:
-        raise ArchiveError(f"{response.url}: cannot be kept in {path.parent}: {error.strerror}; make room, then run again") from error
+        raise ArchiveError(f"{response.url}: cannot be kept in {path.parent}: {error.strerror}; free space, then run again") from error
     return bytes(start), digest.hexdigest()
 
 
@@ -74,4 +74,4 @@ def _check(url: httpx.URL, received: int, size: int, deadline: Deadline) -> None
     if received > size:
         raise TooLargeError(f"{url}: over {size} bytes; ask for smaller pages in the options of the source definition")
     if deadline.is_over:
-        raise ReadTimeoutError(f"{url}: its answer did not end in the time that an answer has")
+        raise ReadTimeoutError(f"{url}: the response exceeded its time limit")

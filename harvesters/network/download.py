@@ -38,7 +38,7 @@ def download_resumable(client: Fetch, url: str, path: Path, max_bytes: int) -> b
         start, reported = _read_range(reply)
         if reply.status == 206 and (start != received or not reply.content or (known is not None and reported != known)):
             discard(path)
-            raise ParseError(f"{url}: the pieces of it do not fit together; it is asked for anew next time")
+            raise ParseError(f"{url}: its ranges do not fit together; the next attempt starts again")
         with _write_errors(path):
             if known is None or reply.status == 200:
                 _check(url, path, reported.total, max_bytes)
@@ -73,7 +73,7 @@ def _read_range(reply: Reply) -> tuple[int, _PartialDownload]:
         return 0, _PartialDownload(etag, len(reply.content))
     match = _RANGE.match(reply.headers.get("content-range", ""))
     if match is None:
-        raise ParseError(f"{reply.url}: answered with a part, but does not tell which")
+        raise ParseError(f"{reply.url}: answered 206 without a valid Content-Range")
     return int(match[1]), _PartialDownload(etag, int(match[3]))
 
 

@@ -14,7 +14,7 @@ OFFERED = "gzip, deflate, zstd"
 _OUTPUT_CHUNK = 64 * 1024  # bytes that are unfolded at once
 _ZSTD_INPUT_CHUNK = 64  # bytes of zstd that are fed at once: 4 can unfold to 128 KiB, so these to 2 MiB
 _WINDOW = 8 * 1024 * 1024  # bytes: what RFC 8878 asks every decoder to support, and no more
-_MAX_ENCODINGS = 2  # encodings over one another; honest servers use one
+_MAX_ENCODINGS = 2  # nested encodings; honest servers use one
 
 Parts = Iterable[bytes]
 
@@ -23,10 +23,10 @@ def decode_content(parts: Parts, encoding: str) -> Iterator[bytes]:
     """Decode a body by its Content-Encoding, in chunks of at most 2 MiB; raises ValueError if it is invalid."""
     names = [name for name in (part.strip().lower() for part in encoding.split(",")) if name and name != "identity"]
     if len(names) > _MAX_ENCODINGS:
-        raise ValueError(f"{len(names)} encodings over one another")
+        raise ValueError(f"{len(names)} nested encodings")
     for name in reversed(names):
         if name not in _DECODERS:
-            raise ValueError(f"encoded as {name[:40]!r}, which was not asked for")
+            raise ValueError(f"encoded as {name[:40]!r}, which was not requested")
         parts = _DECODERS[name](parts)
     yield from parts
 
@@ -78,7 +78,7 @@ def _zstd(parts: Parts) -> Iterator[bytes]:
         for part in parts:
             for start in range(0, len(part), _ZSTD_INPUT_CHUNK):
                 if stream.eof:
-                    raise ValueError("something lies behind its zstd frame")
+                    raise ValueError("there is data after its zstd frame")
                 started = True
                 yield stream.decompress(part[start : start + _ZSTD_INPUT_CHUNK])
     except zstandard.ZstdError as error:

@@ -258,7 +258,7 @@ class Fetch(AbstractContextManager["Fetch"]):
             return parsed.copy_merge_params(params) if params else parsed
         except (httpx.InvalidURL, UnicodeError) as error:
             printable = (location or url).encode("utf-8", "backslashreplace").decode()
-            raise self._count_error(InvalidURLError(f"{printable}: no address that can be asked: {error}")) from error
+            raise self._count_error(InvalidURLError(f"{printable}: invalid URL: {error}")) from error
 
     def _count_error(self, error: HarvestError) -> HarvestError:
         self.outcome_counts[error.outcome] += 1

@@ -59,7 +59,7 @@ def check_response(reply: Response, accept: str, agent: str) -> None:
     if vendor := bot_protection.detect(reply.status, reply.headers, reply.content):
         cure = bot_protection.unblock_instructions(vendor, reply.url, agent)
         raise BotProtectionError(
-            f"{reply.url}: answered {reply.status} by a bot wall ({vendor.name}), so the registry was not reached; {cure}"
+            f"{reply.url}: answered {reply.status} by bot protection ({vendor.name}), so the registry was not reached; {cure}"
         )
     if reply.status != 200:
         raise _status_error(reply)
@@ -81,7 +81,7 @@ def _status_error(reply: Response) -> Exception:
 
 def _retry_later_error(reply: Response, text: str) -> RetryLaterError:
     after = retry_after(reply.headers.get("retry-after"), reply.headers.get("date"), datetime.now(UTC))
-    text += f" and asks us to come again in {after:.0f} seconds" if after else ""
+    text += f" and asks to retry in {after:.0f} seconds" if after else ""
     return LimitedError(text, after) if reply.status == 429 else UnavailableError(text, after)
 
 
@@ -99,4 +99,4 @@ def check_robots_response(reply: Response) -> None:
 
 def robots_unavailable_error(url: str, why: str) -> RobotsError:
     """Return the exception for a host whose robots.txt cannot be fetched."""
-    return RobotsError(f"{url}: {why}; while a host cannot tell its rules, nothing of it may be asked (RFC 9309); try again later")
+    return RobotsError(f"{url}: {why}; without a readable robots.txt no requests are allowed (RFC 9309); try again later")

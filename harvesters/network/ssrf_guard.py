@@ -46,7 +46,7 @@ class Deadline:
             return timeout
         seconds = self.end - time.monotonic()
         if seconds <= 0:
-            raise error("it did not come to its end in time")
+            raise error("deadline exceeded")
         return seconds if timeout is None else min(timeout, seconds)
 
 

@@ -71,7 +71,7 @@ def _json_ld(text: bytes, url: str) -> Iterator[Any]:
         try:
             yield from (inline_contexts(item, builtin_context) for item in JsonLdExtractor().extract_items(script))
         except LookupError as error:
-            broken = ValueError(f"it needs the context {error.args[0]}, which we do not have at hand")
+            broken = ValueError(f"it needs the context {error.args[0]}, which is not built in")
         except (ValueError, TypeError, RecursionError) as error:
             broken = error
     if broken is not None:

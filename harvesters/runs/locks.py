@@ -75,7 +75,7 @@ def _file_lock(data: Path, name: str, busy: str = "") -> Iterator[None]:
         (data / "locks").mkdir(parents=True, exist_ok=True)
         lock = (data / "locks" / name).open("w")
     except OSError as error:
-        raise DataDirectoryError(f"{data / 'locks' / name}: {error.strerror}; make room or mend the folder, then run again") from error
+        raise DataDirectoryError(f"{data / 'locks' / name}: {error.strerror}; free space or fix the folder, then run again") from error
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))

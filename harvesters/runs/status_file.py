@@ -67,7 +67,7 @@ def _replace_file(file: Path, text: bytes, store: Store | None) -> None:
     except JournalWriteError as error:
         raise DataDirectoryError(str(error)) from error
     except OSError as error:
-        raise DataDirectoryError(f"{file}: {error.strerror}; make room or mend the folder, and the next run writes it") from error
+        raise DataDirectoryError(f"{file}: {error.strerror}; free space or fix the folder, and the next run writes it") from error
 
 
 def source_statuses(means: HarvestContext, at: datetime) -> list[SourceStatus]:

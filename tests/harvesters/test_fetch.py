@@ -199,5 +199,5 @@ def test_a_new_try_is_told_with_its_reason() -> None:
         fetch.get(URL)
 
     set_on_retry_hooks(None)
-    why = f"{URL}: answered 503 and asks us to come again in 2 seconds"
+    why = f"{URL}: answered 503 and asks to retry in 2 seconds"
     assert [(log["event"], log["reason"], log["retry"]) for log in logs] == [("retrying request", why, 1)]

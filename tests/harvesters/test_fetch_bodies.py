@@ -182,7 +182,7 @@ def test_without_a_deadline_each_step_has_its_own_limit() -> None:
 
 
 def test_an_answer_that_takes_too_long_in_all_is_stalled() -> None:
-    with pytest.raises(ReadTimeoutError, match="did not end in the time"):
+    with pytest.raises(ReadTimeoutError, match="exceeded its time limit"):
         ask(TEXT, "identity", response_timeout=-1)
 
 
@@ -192,7 +192,7 @@ def test_an_answer_that_takes_too_long_in_all_is_stalled() -> None:
 def test_a_reply_that_cannot_be_kept_ends_the_run(tmp_path) -> None:
     (tmp_path / "a").write_text("a file where a folder must be")
 
-    with pytest.raises(ArchiveError, match="make room or mend the folder, then run again"):
+    with pytest.raises(ArchiveError, match="free space or fix the folder, then run again"):
         Archive(tmp_path, "a", "a.1")
 
 

@@ -115,7 +115,7 @@ def test_a_robots_txt_that_is_not_there_forbids_nothing(status: int) -> None:
 def test_while_robots_txt_cannot_be_told_nothing_is_asked(status: int) -> None:
     host = Host(status)
 
-    with door(host) as fetch, pytest.raises(RobotsError, match="while a host cannot tell its rules, nothing of it may be asked"):
+    with door(host) as fetch, pytest.raises(RobotsError, match=r"without a readable robots\.txt no requests are allowed"):
         fetch.get(URL)
 
     assert set(host.asked) == {"registry.example/robots.txt"}

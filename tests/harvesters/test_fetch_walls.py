@@ -53,7 +53,7 @@ def ask(status: int, headers: dict[str, str], content: bytes, accept: str = "app
     ],
 )
 def test_a_wall_is_known_by_what_it_sends(name: str, status: int, headers: dict[str, str], content: bytes) -> None:
-    with pytest.raises(BotProtectionError, match=rf"answered {status} by a bot wall \({name}\)"):
+    with pytest.raises(BotProtectionError, match=rf"answered {status} by bot protection \({name}\)"):
         ask(status, headers, content)
 
 

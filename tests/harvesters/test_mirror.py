@@ -226,11 +226,11 @@ def _changed(entry: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (_changed, "is not what its id says"),
-        (lambda it: it[:-20], "cannot be unpacked"),
+        (_changed, "does not match its id"),
+        (lambda it: it[:-20], "cannot be decompressed"),
         (lambda it: gzip.compress(gzip.decompress(it)[:-5]), "before its commit"),
         (lambda it: it + gzip.compress(b"A more\n"), "no quad|goes on"),
-        (lambda it: b"<html>", "cannot be unpacked"),
+        (lambda it: b"<html>", "cannot be decompressed"),
         (lambda it: gzip.compress(b"nothing of the kind"), "does not begin as"),
     ],
 )
@@ -523,7 +523,7 @@ def test_two_mirrors_do_not_write_one_folder(tmp_path: Path, there: Origin) -> N
 def test_a_head_that_tells_nonsense_is_refused(tmp_path: Path, there: Origin, told: object) -> None:
     there.instead["/journal/head"] = lambda _: httpx.Response(200, json=told)
 
-    with pytest.raises(ParseError, match="does not tell base, number and id"):
+    with pytest.raises(ParseError, match="has no base, number and id"):
         sync(mirror(tmp_path, there))
 
 

@@ -61,7 +61,7 @@ def test_a_journal_that_is_full_fails_the_run_in_one_line_and_the_next_one_ends_
     plan = harvest(source, means, full=True)
 
     assert error["event"] == "run failed"
-    assert "projects.1 could not be written: No space left on device; make room or mend the folder" in error["reason"]
+    assert "projects.1 could not be written: No space left on device; free space or fix the folder" in error["reason"]
     assert seen == ["vocabulary.1"]
     assert [entry.run for entry in means.journal.entries()] == ["vocabulary.1", "projects.1"]
     assert (plan.run.id, plan.run.state) == ("projects.1", State.COMMITTED)
@@ -75,7 +75,7 @@ class Forgetful(Ledger):
     def set_balance(self, entry: int, added: int, removed: int, after: int) -> None:
         if self.full:
             self.full = False
-            raise LedgerError("ledger: database or disk is full; nothing of this step was kept, run again when it is mended")
+            raise LedgerError("ledger: database or disk is full; nothing of this step was kept, run again when it is fixed")
         super().set_balance(entry, added, removed, after)
 
 
@@ -95,7 +95,7 @@ def test_a_run_whose_entry_the_journal_refuses_is_told_with_cause_and_cure_until
     harvest(source, means)
     written = status_file.source_statuses(means, means.now())[0]
 
-    cure = "make room or mend the folder, then run again; "
+    cure = "free space or fix the folder, then run again; "
     cure += "its plan is kept, and the next `stocktake harvest projects` or the schedule writes it"
     assert (row["run"], row["outcome"], row["entry"]) == ("projects.1", "committing", None)
     assert str(row["reason"]).endswith(f"run projects.1 could not be written: No space left on device; {cure}")
@@ -182,7 +182,7 @@ def test_words_that_the_journal_refuses_are_told_and_written_the_next_time(means
 def test_a_journal_whose_folder_cannot_be_written_is_told_with_the_cure(tmp_path: Path) -> None:
     (tmp_path / "journal").write_text("a file where the folder should be")
 
-    with pytest.raises(JournalWriteError, match=r"journal .*/journal cannot be written: .*; make room or mend the folder, then run again"):
+    with pytest.raises(JournalWriteError, match=r"journal .*/journal cannot be written: .*; free space or fix the folder, then run again"):
         Journal(tmp_path / "journal")
 
 
@@ -197,7 +197,7 @@ def test_where_the_journal_cannot_be_written_one_may_look_and_a_run_that_changes
     with capture_logs() as logs, open_context(means.data, f"sqlite:///{tmp_path}/ledger.sqlite", BASE, "", frozenset()) as looking:
         runs = [run.id for run in looking.ledger.runs()]
         with pytest.raises(
-            JournalWriteError, match=r"journal .* cannot be written: Is a directory; make room or mend the folder, then run again"
+            JournalWriteError, match=r"journal .* cannot be written: Is a directory; free space or fix the folder, then run again"
         ):
             harvest(source, replace(looking, transport=means.transport))
 
@@ -211,7 +211,7 @@ def test_a_status_that_cannot_be_written_undoes_no_run(source: Source, means: Ha
     errors = told(source, means)
 
     assert {error["event"] for error in errors} == {"status file not written"}
-    assert all("status.nq: Is a directory; make room or mend the folder" in error["reason"] for error in errors)
+    assert all("status.nq: Is a directory; free space or fix the folder" in error["reason"] for error in errors)
     assert means.ledger.runs("projects")[0].state is State.COMMITTED
 
 
@@ -227,7 +227,7 @@ def test_a_status_that_was_half_written_is_written_whole_and_leaves_nothing(sour
 def test_locks_that_cannot_be_made_fail_the_run_with_the_cure(source: Source, means: HarvestContext) -> None:
     (means.data / "locks").write_text("a file where the folder should be")
 
-    with pytest.raises(DataDirectoryError, match=r"locks/projects\.lock: .*; make room or mend the folder, then run again"):
+    with pytest.raises(DataDirectoryError, match=r"locks/projects\.lock: .*; free space or fix the folder, then run again"):
         harvest(source, means)
 
 
@@ -238,7 +238,7 @@ def test_a_ledger_that_another_program_locks_fails_the_step_and_keeps_nothing_of
     impatient = replace(means, ledger=Ledger(f"sqlite:///{tmp_path}/ledger.sqlite", lock_timeout=0))
     with sqlite3.connect(tmp_path / "ledger.sqlite", isolation_level=None) as other:
         other.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(HarvestError, match="ledger: database is locked; nothing of this step was kept, run again when it is mended"):
+        with pytest.raises(HarvestError, match="ledger: database is locked; nothing of this step was kept, run again when it is fixed"):
             harvest(source, impatient, full=True)
     other.close()
     impatient.ledger.close()

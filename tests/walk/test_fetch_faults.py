@@ -110,8 +110,8 @@ def there(published: Callable[[str], Registry]) -> Registry:
 
 
 LASTING = [
-    (Fault.LIMITED, "limited", "answered 429 and asks us to come again in 2 seconds"),
-    (Fault.DATED, "unavailable", "answered 503 and asks us to come again in 2 seconds"),
+    (Fault.LIMITED, "limited", "answered 429 and asks to retry in 2 seconds"),
+    (Fault.DATED, "unavailable", "answered 503 and asks to retry in 2 seconds"),
     (Fault.DOWN, "unavailable", "answered 503"),
     (Fault.DENIED, "denied", "answered 403; correct the source's url, or ask the registry to let us in"),
     (Fault.WALL, "bot_protection", 'http.user_agent contains "Stocktake/"'),

@@ -215,9 +215,9 @@ def test_an_entry_that_was_spoiled_in_the_store_is_not_taken_in(tmp_path, url):
     reader = journal(tmp_path / "2", url)
 
     assert [entry.run for entry in reader.entries()] == ["a.1"]
-    assert "entry 2 cannot be unpacked" in reader.store_error
+    assert "entry 2 cannot be decompressed" in reader.store_error
     assert "restore that entry from a backup or a mirror" in reader.store_error
-    with pytest.raises(ChainError, match="entry 2 cannot be unpacked"):
+    with pytest.raises(ChainError, match="entry 2 cannot be decompressed"):
         reader.append([TWO], run="b.1", time=NOW)
 
 
