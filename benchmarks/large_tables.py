@@ -115,7 +115,7 @@ def _copied(data: Path, records: int, tell: Callable[[str], None]) -> None:
         held.execute(f"SELECT count(nextval('ids')) FROM range({-(-records // things) * last})")
     database = Database(work)
     database.begin()
-    database.keep(position, entry)
+    database.commit(position, entry)
     made = newest_snapshot(data / "store" / "snapshots")
     assert made
     shown, part = data / "store" / "tables" / "shown", work.with_name("part")

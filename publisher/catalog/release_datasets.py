@@ -68,7 +68,7 @@ def _dump_datasets(folder: Path, iris: Iris, begun: str, licence: str | None) ->
     files = list_dumps(folder) if folder.is_dir() else []
     for number in dict.fromkeys(match[1] for file in files if (match := NAME.match(file.name))):
         own = [file for file in files if file.name.startswith(f"stocktake-{number}.")]
-        made = max(file.made for file in own)
+        made = max(file.created for file in own)
         yield Dataset(
             DatasetKind.DUMP,
             f"wsis-stocktaking-dump-{number}",

@@ -48,12 +48,12 @@ class BitmapIndex:
         """Give the codes of a facet that some thing has."""
         return self._marks.get(facet, {}).keys()
 
-    def having(self, facet: str, codes: Iterable[str], bases: int) -> BitMap:
+    def ids_with(self, facet: str, codes: Iterable[str], bases: int) -> BitMap:
         """Give the places that have one of *codes* by a link of *bases*, the sum of their bits."""
         found = self._marks.get(facet, {})
         return BitMap.union(BitMap(), *(bits for code in codes for basis, bits in found.get(code, ()) if basis & bases))
 
-    def counted(self, facet: str, within: BitMap | None, bases: int) -> dict[str, int]:
+    def count_codes(self, facet: str, within: BitMap | None, bases: int) -> dict[str, int]:
         """Count the places of each code of a facet, those *within* a set or all; a place has a code by one mark."""
         found = {
             code: sum(len(bits) if within is None else within.intersection_cardinality(bits) for basis, bits in marks if basis & bases)
@@ -61,24 +61,24 @@ class BitmapIndex:
         }
         return {code: things for code, things in sorted(found.items(), key=lambda pair: (-pair[1], pair[0])) if things}
 
-    def crossed(self, one: str, other: str, within: BitMap | None, bases: int) -> dict[tuple[str, str], int]:
+    def cross_tabulate(self, one: str, other: str, within: BitMap | None, bases: int) -> dict[tuple[str, str], int]:
         """Count the places that have a code of each of two facets."""
         found = dict[tuple[str, str], int]()
         for code in self.codes(one):
-            have = self.having(one, (code,), bases)
+            have = self.ids_with(one, (code,), bases)
             have = have if within is None else have & within
-            found |= {(code, second): things for second, things in self.counted(other, have, bases).items()} if have else {}
+            found |= {(code, second): things for second, things in self.count_codes(other, have, bases).items()} if have else {}
         return found
 
-    def first(self, order: str, within: BitMap | None, offset: int, limit: int) -> list[int]:
+    def first_in_order(self, order: str, within: BitMap | None, offset: int, limit: int) -> list[int]:
         """Give the places *within* a set, or of all, that stand at *offset* and behind it in an order, at most *limit*."""
-        return self._after(f"by-{order}", within, 0, limit + offset, down=False)[offset:].tolist()  # type: ignore[no-any-return]
+        return self._next_in_order(f"by-{order}", within, 0, limit + offset, down=False)[offset:].tolist()  # type: ignore[no-any-return]
 
-    def after(self, name: str, within: BitMap | None, start: int, limit: int, down: bool = False) -> list[int]:
+    def next_in_order(self, name: str, within: BitMap | None, start: int, limit: int, down: bool = False) -> list[int]:
         """Give the first *limit* places *within* a set in the order *name*, from the *start*-th on, or *down* from before it."""
-        return self._after(name, within, start, limit, down).tolist()  # type: ignore[no-any-return]  # numpy tells no types of lists
+        return self._next_in_order(name, within, start, limit, down).tolist()  # type: ignore[no-any-return]  # numpy tells no types of lists
 
-    def _after(self, name: str, within: BitMap | None, start: int, limit: int, down: bool) -> Array:
+    def _next_in_order(self, name: str, within: BitMap | None, start: int, limit: int, down: bool) -> Array:
         order = self._file(name)
         order = order[:start][::-1] if down else order[start:]
         if within is None:
@@ -104,11 +104,11 @@ class BitmapIndex:
         """Count the places in the order *name*."""
         return len(self._file(name))
 
-    def at(self, name: str, rank: int) -> int:
+    def id_at(self, name: str, rank: int) -> int:
         """Give the place that is the *rank*-th in the order *name*."""
         return int(self._file(name)[rank])
 
-    def places(self, iris: Sequence[str]) -> list[int | None]:
+    def ids_of(self, iris: Sequence[str]) -> list[int | None]:
         """Find the places of things by their addresses; None of one that is none. Told apart by 64 bits of a digest."""
         wanted = np.array([_digest(iri) for iri in iris], dtype=np.uint64)
         address, addressed = self._file("address"), self._file("addressed")
@@ -117,22 +117,22 @@ class BitmapIndex:
         at = np.minimum(np.searchsorted(address, wanted), len(address) - 1)
         return [place if same else None for place, same in zip(addressed[at].tolist(), (address[at] == wanted).tolist(), strict=True)]
 
-    def parties(self, body: int) -> BitMap:
+    def ids_of_party(self, body: int) -> BitMap:
         """Give the places in which an organization takes part, by its number among organizations."""
         return BitMap(self._file("party")[self._file("body") == body].tolist())
 
-    def busiest(self, within: BitMap | None, limit: int) -> list[tuple[int, int]]:
+    def top_parties(self, within: BitMap | None, limit: int) -> list[tuple[int, int]]:
         """Give the organizations that take part in most places: each one's number among organizations, and how many."""
         bodies = self._file("body")
         return _most(bodies if within is None else bodies[self.mask(within)[self._file("party")]], limit)
 
-    def together(self, within: BitMap | None, limit: int) -> list[tuple[int, int, int]]:
+    def co_participants(self, within: BitMap | None, limit: int) -> list[tuple[int, int, int]]:
         """Give the pairs of organizations that take part in most places together: both numbers, and how many."""
         pairs, one, other = self._file("pair"), self._file("one"), self._file("other")
         found = _most(pairs if within is None else pairs[self.mask(within)[self._file("paired")]], limit)
         return [(int(one[pair]), int(other[pair]), things) for pair, things in found]
 
-    def alike(self, place: int, kind: BitMap, facets: Iterable[str], limit: int) -> Iterator[int]:
+    def similar(self, place: int, kind: BitMap, facets: Iterable[str], limit: int) -> Iterator[int]:
         """Give the places of a *kind* that share most codes of *facets* with a place, at least two of them; not itself."""
         shared = [BitMap()]  # at a number: the places that share at least so many
         every = (marks for facet in facets for marks in self._marks.get(facet, {}).values())

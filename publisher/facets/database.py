@@ -45,9 +45,9 @@ class Database:
     def __init__(self, path: Path, memory: str = MEMORY) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path, self._lines, self._memory = path, path.with_name("coming.ndjson"), memory
-        self._held = self._connect()
+        self._connection = self._connect()
         try:
-            self._lay_out()
+            self._create_tables()
         except duckdb.Error:
             self.close()  # else who opens a new file in its place would share this one
             raise
@@ -56,76 +56,76 @@ class Database:
         spilled = str(self._path.with_name("spilled"))
         return duckdb.connect(str(self._path), config={"memory_limit": self._memory, "threads": 2, "temp_directory": spilled})
 
-    def _lay_out(self) -> None:
+    def _create_tables(self) -> None:
         """Make the tables where there are none: all of them or, where a crash comes, none."""
-        if not self._held.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'mark'").fetchall():
-            self._held.execute(f"BEGIN; {read_sql('schema')} COMMIT")
-        self._held.execute("CREATE TEMP TABLE changed (thing UINTEGER)")
+        if not self._connection.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'mark'").fetchall():
+            self._connection.execute(f"BEGIN; {read_sql('schema')} COMMIT")
+        self._connection.execute("CREATE TEMP TABLE changed (thing UINTEGER)")
 
-    def mark(self) -> tuple[int, str, str]:
+    def checkpoint(self) -> tuple[int, str, str]:
         """Give how far the tables are: the journal entry's number and id, and by which form of ours they were made."""
-        found = self._held.execute("SELECT position, entry, made FROM mark").fetchone()
+        found = self._connection.execute("SELECT position, entry, made FROM mark").fetchone()
         return (found[0], found[1], found[2]) if found else (0, "", "")
 
     @property
-    def begun(self) -> bool:
+    def has_rows(self) -> bool:
         """Tell whether anything was put in, also where it was never kept."""
-        found = self._held.execute("SELECT EXISTS (FROM things) OR EXISTS (FROM mark)").fetchone()
+        found = self._connection.execute("SELECT EXISTS (FROM things) OR EXISTS (FROM mark)").fetchone()
         return bool(found and found[0])
 
     def begin(self) -> None:
         """Begin a change; what is put until it is kept counts together."""
-        self._held.execute("BEGIN")
-        self._held.execute("DELETE FROM changed")
+        self._connection.execute("BEGIN")
+        self._connection.execute("DELETE FROM changed")
 
-    def write(self) -> None:
+    def flush(self) -> None:
         """Let what was put go to the disk, though it counts for nothing until it is kept: it would be held in memory."""
-        self._held.execute("COMMIT; BEGIN")
+        self._connection.execute("COMMIT; BEGIN")
 
-    def put(self, iris: Iterable[str], rows: Iterable[Row]) -> None:
+    def replace(self, iris: Iterable[str], rows: Iterable[Row]) -> None:
         """Put *rows* in the place of what there is of *iris*."""
         self._lines.write_bytes(b"".join(map(serialize_row, rows)))
         if gone := list(iris):
-            self._held.execute("CREATE OR REPLACE TEMP TABLE going AS SELECT unnest($iris) AS iri", {"iris": gone})
-            self._held.execute(read_sql("take-out"))
-        self.fill(self._lines)
+            self._connection.execute("CREATE OR REPLACE TEMP TABLE going AS SELECT unnest($iris) AS iri", {"iris": gone})
+            self._connection.execute(read_sql("take-out"))
+        self.load(self._lines)
 
-    def fill(self, lines: Path, longest: int = _LONGEST) -> None:
+    def load(self, lines: Path, longest: int = _LONGEST) -> None:
         """Put in the rows of a file of lines, plain or packed, of which nothing is there yet; none has more than *longest* bytes."""
-        found = self._held.read_json(str(lines), columns=_COLUMNS, format="newline_delimited", maximum_object_size=longest)
+        found = self._connection.read_json(str(lines), columns=_COLUMNS, format="newline_delimited", maximum_object_size=longest)
         found.create_view("coming", replace=True)
-        self._held.execute(read_sql("put-in"))
-        self._held.execute("INSERT INTO changed SELECT thing FROM numbered")
+        self._connection.execute(read_sql("put-in"))
+        self._connection.execute("INSERT INTO changed SELECT thing FROM numbered")
 
-    def regions(self, found: set[tuple[str, str]]) -> None:
+    def set_regions(self, found: set[tuple[str, str]]) -> None:
         """Tell which area is in which region; where that is new, all things are marked anew."""
-        if found != set(self._held.execute("SELECT area, region FROM regions").fetchall()):
-            self._held.execute("DELETE FROM regions")
+        if found != set(self._connection.execute("SELECT area, region FROM regions").fetchall()):
+            self._connection.execute("DELETE FROM regions")
             areas, regions = [area for area, _ in sorted(found)], [region for _, region in sorted(found)]
-            self._held.execute("INSERT INTO regions SELECT unnest($areas), unnest($regions)", {"areas": areas, "regions": regions})
-            self._held.execute("DELETE FROM changed; INSERT INTO changed SELECT thing FROM things")
+            self._connection.execute("INSERT INTO regions SELECT unnest($areas), unnest($regions)", {"areas": areas, "regions": regions})
+            self._connection.execute("DELETE FROM changed; INSERT INTO changed SELECT thing FROM things")
 
-    def keep(self, position: int, entry: str) -> None:
+    def commit(self, position: int, entry: str) -> None:
         """Keep what was put, as of a journal entry, with what follows from it."""
-        self._held.execute(read_sql("touched"))
-        self._held.execute(read_sql("derive"))
-        self._held.execute("DELETE FROM mark")
-        self._held.execute(
+        self._connection.execute(read_sql("touched"))
+        self._connection.execute(read_sql("derive"))
+        self._connection.execute("DELETE FROM mark")
+        self._connection.execute(
             "INSERT INTO mark VALUES ($position, $entry, $made)", {"position": position, "entry": entry, "made": BUILD_VERSION}
         )
-        self._held.execute("COMMIT")
+        self._connection.execute("COMMIT")
 
     def copy(self, path: Path) -> None:
         """Write the tables as they were kept last into a file of their own; what memory held of them is let go."""
-        self._held.execute("CHECKPOINT")
+        self._connection.execute("CHECKPOINT")
         self.close()
         shutil.copyfile(self._path, path)
-        self._held = self._connect()
-        self._lay_out()
+        self._connection = self._connect()
+        self._create_tables()
 
     def close(self) -> None:
         """Let the file go; what was not kept is lost."""
-        self._held.close()
+        self._connection.close()
 
 
 def serialize_row(row: Row) -> bytes:

@@ -17,7 +17,7 @@ from vocab.terms import FOAF, ORG, SCHEMA, SH, SIOC
 SDG = "http://metadata.un.org/sdg/"
 BITS = {Basis.DECLARED: 1, Basis.CROSSWALKED: 2, Basis.SUGGESTED: 4}
 _PREFIX = {Basis.DECLARED: "", Basis.CROSSWALKED: "crosswalked", Basis.SUGGESTED: "suggested"}
-_CODED = "FILTER(isIRI(?value))"
+_IS_IRI = "FILTER(isIRI(?value))"
 
 
 class Facet(NamedTuple):
@@ -28,9 +28,9 @@ class Facet(NamedTuple):
 
     name: str
     pattern: str
-    stem: str = ""
+    iri_prefix: str = ""
     scheme: str = ""
-    tie: str = ""
+    link_property: str = ""
 
     def code(self, value: str, iris: Iris) -> str:
         """Give the code of a value.
@@ -40,24 +40,24 @@ class Facet(NamedTuple):
         """
         if self.name == "kind":
             return next((kind for kind, iri in class_iris(iris).items() if iri == value), value)
-        return value.removeprefix(self._stem(iris)) if self.stem else value
+        return value.removeprefix(self._full_prefix(iris)) if self.iri_prefix else value
 
     def iri(self, code: str, iris: Iris) -> str:
         """Give the IRI of a code, "" where its values are plain texts."""
         if self.name == "kind":
             return class_iris(iris).get(code, code)
-        return "" if not self.stem else code if ":" in code else self._stem(iris) + code
+        return "" if not self.iri_prefix else code if ":" in code else self._full_prefix(iris) + code
 
-    def _stem(self, iris: Iris) -> str:
-        return self.stem if self.stem.startswith("http") else iris.base + self.stem
+    def _full_prefix(self, iris: Iris) -> str:
+        return self.iri_prefix if self.iri_prefix.startswith("http") else iris.base + self.iri_prefix
 
-    def told(self, bases: Iterable[Basis], variable: str = "") -> str:
+    def to_sparql(self, bases: Iterable[Basis], variable: str = "") -> str:
         """Write its pattern, with ?value under another name, for links that came to be by one of *bases*."""
-        path = "|".join(f"wsis:{_tied(self.tie, basis)}" for basis in bases) if self.tie else ""
+        path = "|".join(f"wsis:{_property_name(self.link_property, basis)}" for basis in bases) if self.link_property else ""
         return self.pattern.replace("?tie", path).replace("?value", f"?{variable or self.name}")
 
 
-def _tied(tie: str, basis: Basis) -> str:
+def _property_name(tie: str, basis: Basis) -> str:
     return tie if basis is Basis.DECLARED else f"{_PREFIX[basis]}{tie[0].upper()}{tie[1:]}"
 
 
@@ -72,12 +72,12 @@ def class_iris(iris: Iris) -> dict[str, str]:
     }
 
 
-def _tie(name: str, tie: str, stem: str, scheme: str) -> Facet:
-    return Facet(name, f"?thing ?tie ?value . {_CODED}", stem, scheme, tie)
+def _link_facet(name: str, tie: str, stem: str, scheme: str) -> Facet:
+    return Facet(name, f"?thing ?tie ?value . {_IS_IRI}", stem, scheme, tie)
 
 
-def _coded(name: str, path: str, scheme: str) -> Facet:
-    return Facet(name, f"?thing {path} ?value . {_CODED}", f"scheme/{scheme}/", scheme)
+def _concept_facet(name: str, path: str, scheme: str) -> Facet:
+    return Facet(name, f"?thing {path} ?value . {_IS_IRI}", f"scheme/{scheme}/", scheme)
 
 
 _YEAR = (
@@ -89,7 +89,7 @@ _LANGUAGE = (
     'BIND(LCASE(STRBEFORE(CONCAT(IF(LANG(?text) = "", "en", LANG(?text)), "-"), "-")) AS ?value)'
 )
 _BASIS = " UNION ".join(
-    f"{{ ?thing {'|'.join(f'wsis:{_tied(tie, basis)}' for tie in ('actionLine', 'goal', 'target'))} ?any . FILTER(isIRI(?any)) "
+    f"{{ ?thing {'|'.join(f'wsis:{_property_name(tie, basis)}' for tie in ('actionLine', 'goal', 'target'))} ?any . FILTER(isIRI(?any)) "
     f'BIND("{basis.value}" AS ?value) }}'
     for basis in Basis
 )
@@ -99,11 +99,11 @@ FACETS: dict[str, Facet] = {
     it.name: it
     for it in (
         Facet("kind", "?thing a ?value ."),
-        _tie("line", "actionLine", "scheme/action-line/", "action-line"),
-        _tie("goal", "goal", SDG, "sdg"),
-        _tie("target", "target", SDG, "sdg"),
+        _link_facet("line", "actionLine", "scheme/action-line/", "action-line"),
+        _link_facet("goal", "goal", SDG, "sdg"),
+        _link_facet("target", "target", SDG, "sdg"),
         Facet("basis", _BASIS),
-        Facet("country", f"?thing dct:spatial ?value . {_CODED}", AREA, "area"),
+        Facet("country", f"?thing dct:spatial ?value . {_IS_IRI}", AREA, "area"),
         Facet(
             "region",
             "?thing dct:spatial ?area . ?area skos:broadMatch ?value . ?value skos:inScheme itu-region:",
@@ -112,19 +112,19 @@ FACETS: dict[str, Facet] = {
         ),
         Facet(
             "stakeholder",
-            f"{{ ?thing ({_PARTY})/org:classification ?value }} UNION {{ ?thing org:classification ?value }} {_CODED}",
+            f"{{ ?thing ({_PARTY})/org:classification ?value }} UNION {{ ?thing org:classification ?value }} {_IS_IRI}",
             "scheme/stakeholder-type/",
             "stakeholder-type",
         ),
-        _coded("coverage", "wsis:coverage", "coverage"),
-        _coded("status", "wsis:status", "status"),
-        _coded("type", "wsis:activityType", "activity-type"),
+        _concept_facet("coverage", "wsis:coverage", "coverage"),
+        _concept_facet("status", "wsis:status", "status"),
+        _concept_facet("type", "wsis:activityType", "activity-type"),
         Facet("year", _YEAR),
         Facet("source", 'BIND(STRBEFORE(STRAFTER(STRAFTER(STR(?thing), "/id/"), "/"), "/") AS ?value)'),
         Facet("language", _LANGUAGE),
         Facet("document", "?thing a foaf:Document ; dct:type ?sort . BIND(STR(?sort) AS ?value)"),
-        _coded("prize", "vivo:relatedBy/wsis:prizeCategory", "prize-category"),
-        _coded("stage", "vivo:relatedBy/wsis:prizeStage", "prize-stage"),
+        _concept_facet("prize", "vivo:relatedBy/wsis:prizeCategory", "prize-category"),
+        _concept_facet("stage", "vivo:relatedBy/wsis:prizeStage", "prize-stage"),
         Facet("remark", "?record foaf:primaryTopic ?thing ; wsis:result/sh:resultSeverity ?value .", SH),
         Facet("prizeyear", "?thing vivo:relatedBy/wsis:prizeYear ?awarded . BIND(STR(?awarded) AS ?value)"),
     )
@@ -138,9 +138,9 @@ def facet_of_concept(iri: str, iris: Iris) -> tuple[str, str] | None:
     >>> facet_of_concept("http://metadata.un.org/sdg/4.4", Iris()), facet_of_concept("http://metadata.un.org/sdg/codes/geoArea/404", Iris())
     (('target', '4.4'), ('country', '404'))
     """
-    ranked = sorted((it for it in FACETS.values() if it.scheme), key=lambda it: -len(it.stem))
+    ranked = sorted((it for it in FACETS.values() if it.scheme), key=lambda it: -len(it.iri_prefix))
     found = next((it for it in ranked if (code := it.code(iri, iris)) != iri and "/" not in code), None)
     if found is None:
         return None
     code = found.code(iri, iris)
-    return ("target" if "." in code else "goal", code) if found.stem == SDG else (found.name, code)
+    return ("target" if "." in code else "goal", code) if found.iri_prefix == SDG else (found.name, code)

@@ -22,7 +22,7 @@ _TYPES = {Kind.NUMBER: "BIGINT", Kind.DECIMAL: "DOUBLE", Kind.IRIS: "VARCHAR[]",
 _NAMES = {name: [column.name for column in table.columns] for name, table in TABLES.items()}
 
 
-class _Text:
+class _TextWriter:
     """A file of bytes that takes texts, as ``csv`` writes them."""
 
     def __init__(self, file: BinaryIO) -> None:
@@ -38,8 +38,8 @@ class TableWriter:
 
     def __init__(self, folder: Path, beside: Path, opened: ExitStack) -> None:
         beside.mkdir(parents=True, exist_ok=True)
-        self._beside = beside
-        self._csv = {name: csv.writer(_Text(opened.enter_context(gzip_writer(folder / f"{name}.csv.gz")))) for name in TABLES}
+        self._work_folder = beside
+        self._csv = {name: csv.writer(_TextWriter(opened.enter_context(gzip_writer(folder / f"{name}.csv.gz")))) for name in TABLES}
         self._lines: dict[str, BinaryIO] = {name: opened.enter_context(rows_path(beside, name).open("wb")) for name in TABLES}
         self.rows = dict.fromkeys(TABLES, 0)
         self.longest = _LONGEST
@@ -76,8 +76,8 @@ def _parquet(table: Table, lines: Path, path: Path, longest: int) -> None:
     with duckdb.connect(config={"memory_limit": MEMORY, "threads": 1, "temp_directory": str(lines.parent / "spilled")}) as held:
         held.execute("SET preserve_insertion_order = true")
         found = held.read_json(str(lines), columns=columns, format="newline_delimited", maximum_object_size=longest)
-        found.select(", ".join(map(_taken, table.columns))).write_parquet(str(path), compression="zstd", row_group_size=_GROUP)
+        found.select(", ".join(map(_select_expression, table.columns))).write_parquet(str(path), compression="zstd", row_group_size=_GROUP)
 
 
-def _taken(column: Column) -> str:
+def _select_expression(column: Column) -> str:
     return f'TRY_CAST("{column.name}" AS TIMESTAMP) AS "{column.name}"' if column.kind is Kind.TIME else f'"{column.name}"'

@@ -38,7 +38,7 @@ class Filter:
     words: str = ""
     among: tuple[str, ...] | None = None
 
-    def having(self, facet: str, *codes: str) -> Filter:
+    def with_codes(self, facet: str, *codes: str) -> Filter:
         """Give what is wanted with other codes of a facet; with none of it where no codes are given."""
         others = tuple(pair for pair in self.chosen if pair[0] != facet)
         return replace(self, chosen=tuple(sorted((*others, (facet, codes)))) if codes else others)
@@ -64,20 +64,20 @@ def total(it: Filter, iris: Iris) -> str:
 
 def counts(it: Filter, facet: str, iris: Iris) -> str:
     """Write the query that counts the things by the values of a facet; what is chosen of that facet itself does not narrow them."""
-    lines = [*_where(it.having(facet), iris), _told(facet, it.bases)]
+    lines = [*_where(it.with_codes(facet), iris), _facet_pattern(facet, it.bases)]
     return _query(iris, f"SELECT ?{facet} (COUNT(DISTINCT ?thing) AS ?things)", lines, f"GROUP BY ?{facet} ORDER BY DESC(?things) ?{facet}")
 
 
 def cross_tabulate(it: Filter, one: str, other: str, iris: Iris) -> str:
     """Write the query that counts the things by the values of two facets at once."""
-    lines = [*_where(it, iris), *(_told(facet, it.bases) for facet in (one, other))]
+    lines = [*_where(it, iris), *(_facet_pattern(facet, it.bases) for facet in (one, other))]
     head = f"SELECT ?{one} ?{other} (COUNT(DISTINCT ?thing) AS ?things)"
     return _query(iris, head, lines, f"GROUP BY ?{one} ?{other} ORDER BY ?{one} ?{other}")
 
 
 def coverage_by_source(it: Filter, facet: str, iris: Iris) -> str:
     """Write the query that counts, by their registries, the things that have any value of a facet."""
-    lines = [*_where(it, iris), *(_told(name, it.bases) for name in dict.fromkeys(("source", facet)))]
+    lines = [*_where(it, iris), *(_facet_pattern(name, it.bases) for name in dict.fromkeys(("source", facet)))]
     return _query(iris, "SELECT ?source (COUNT(DISTINCT ?thing) AS ?things)", lines, "GROUP BY ?source ORDER BY ?source")
 
 
@@ -120,15 +120,15 @@ def _where(it: Filter, iris: Iris) -> list[str]:
         lines.append(f"?thing dct:publisher|wsis:partner|schema:funder {iri(it.party)} .")
     for name, codes in it.chosen:
         if name != "kind":
-            lines.append(f"{{ SELECT DISTINCT ?thing WHERE {{ {_narrowed(FACETS[name], codes, it.bases, iris)} }} }}")
+            lines.append(f"{{ SELECT DISTINCT ?thing WHERE {{ {_facet_filter(FACETS[name], codes, it.bases, iris)} }} }}")
     return lines
 
 
-def _narrowed(facet: Facet, codes: Sequence[str], bases: Iterable[Basis], iris: Iris) -> str:
-    values = " ".join(iri(facet.iri(code, iris)) if facet.stem else literal(code) for code in codes)
+def _facet_filter(facet: Facet, codes: Sequence[str], bases: Iterable[Basis], iris: Iris) -> str:
+    values = " ".join(iri(facet.iri(code, iris)) if facet.iri_prefix else literal(code) for code in codes)
     named = "?thing dct:title|skos:prefLabel|a ?any . " if facet.name == "source" else ""
-    return f"{named}{facet.told(bases, 'chosen')} VALUES ?chosen {{ {values} }}"
+    return f"{named}{facet.to_sparql(bases, 'chosen')} VALUES ?chosen {{ {values} }}"
 
 
-def _told(facet: str, bases: Iterable[Basis]) -> str:
-    return FACETS[facet].told(bases)
+def _facet_pattern(facet: str, bases: Iterable[Basis]) -> str:
+    return FACETS[facet].to_sparql(bases)

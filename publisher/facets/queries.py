@@ -68,144 +68,147 @@ class FacetIndex:
 
     def __init__(self, path: Path, position: int, memory: str = MEMORY) -> None:
         self.position = position  # the journal's entry of which they tell
-        self._held = duckdb.connect(str(path), read_only=True, config={"memory_limit": memory})
-        self._sets = BitmapIndex(path, self._held.execute("SELECT value, facet, code FROM terms").fetchall())
-        self._kept: OrderedDict[object, object] = OrderedDict()
+        self._connection = duckdb.connect(str(path), read_only=True, config={"memory_limit": memory})
+        self._bitmaps = BitmapIndex(path, self._connection.execute("SELECT value, facet, code FROM terms").fetchall())
+        self._cache: OrderedDict[object, object] = OrderedDict()
         self._titles: dict[str, str | None] = {}  # of organizations that were just counted
         self._lock = Lock()
-        self._found = lru_cache(maxsize=CACHED_BITMAPS)(self._narrowed)
+        self._matching_ids = lru_cache(maxsize=CACHED_BITMAPS)(self._find_ids)
 
     def close(self) -> None:
         """Let the file go."""
-        self._held.close()
+        self._connection.close()
 
     def total(self, it: Filter) -> int:
         """Count the things."""
-        found = self._found(it)
-        return len(self._sets.things) if found is None else len(found)
+        found = self._matching_ids(it)
+        return len(self._bitmaps.things) if found is None else len(found)
 
     def counts(self, it: Filter) -> Counts:
         """Count the things by the codes of all facets, the most frequent first; what is chosen of one does not narrow its own."""
-        return self._counts(it) if it.among else self._once(("counts", it), lambda: self._counts(it))
+        return self._counts(it) if it.among else self._cached(("counts", it), lambda: self._counts(it))
 
-    def cross(self, it: Filter, one: str, other: str) -> Pairs:
+    def cross_tabulate(self, it: Filter, one: str, other: str) -> Pairs:
         """Count the things by the codes of two facets at once."""
-        return self._once(("cross", it, one, other), lambda: self._sets.crossed(one, other, self._found(it), _bits(it)))
+        return self._cached(("cross", it, one, other), lambda: self._bitmaps.cross_tabulate(one, other, self._matching_ids(it), _bits(it)))
 
-    def filled(self, it: Filter, facet: str) -> dict[str, int]:
+    def coverage_by_source(self, it: Filter, facet: str) -> dict[str, int]:
         """Count, by their registries, the things that have any value of a facet."""
-        return self._once(("filled", it, facet), lambda: self._filled(it, facet))
+        return self._cached(("filled", it, facet), lambda: self._coverage_by_source(it, facet))
 
-    def listed(self, it: Filter, order: str, limit: int, offset: int = 0) -> list[ListItem]:
+    def list_things(self, it: Filter, order: str, limit: int, offset: int = 0) -> list[ListItem]:
         """List things in one of ORDERS, or by ``relevance``: as *among* has them."""
         if it.among:
-            return self._listed(it, order, limit, offset)
-        return self._once(("listed", it, order, limit, offset), lambda: self._listed(it, order, limit, offset))
+            return self._list_things(it, order, limit, offset)
+        return self._cached(("listed", it, order, limit, offset), lambda: self._list_things(it, order, limit, offset))
 
-    def keyed(self, it: Filter, key: str, upward: bool, since: str, after: str, limit: int) -> list[tuple[str, str]]:
+    def list_after(self, it: Filter, key: str, upward: bool, since: str, after: str, limit: int) -> list[tuple[str, str]]:
         """List the things behind the key *since* and the address *after*, by one of KEYS: IRI and key of each."""
-        return self._once(("keyed", it, key, upward, since, after, limit), lambda: self._keyed(it, key, upward, (since, after), limit))
+        return self._cached(
+            ("keyed", it, key, upward, since, after, limit), lambda: self._list_after(it, key, upward, (since, after), limit)
+        )
 
-    def between(self, it: Filter, first: str, last: str, limit: int = UNLIMITED) -> list[ListItem]:
+    def events_between(self, it: Filter, first: str, last: str, limit: int = UNLIMITED) -> list[ListItem]:
         """List what begins or goes on from the day *first* to the day *last*, by its beginning."""
         kinds = [kind_number(kind) for kind in it.codes("kind") or KINDS if kind in KINDS]
         asked = {"kinds": kinds, "first": first, "last": last, "limit": limit}
-        of_kinds = it.having("kind")
-        return self._once(
+        of_kinds = it.with_codes("kind")
+        return self._cached(
             ("between", it, first, last, limit), lambda: self._lines([place for (place,) in self._rows("between", of_kinds, **asked)])
         )
 
     def related(self, thing: str, limit: int) -> list[ListItem]:
         """List what shares most with a thing: action lines, goals, targets, countries and types of activity, at least two of them."""
-        return self._once(("related", thing, limit), lambda: self._related(thing, limit))
+        return self._cached(("related", thing, limit), lambda: self._related(thing, limit))
 
     def prizes(self, it: Filter, year: str | None = None) -> list[Prize]:
         """List the prizes, the newest first; those of a *year* where one is named, "" for those that tell none."""
-        return self._once(("prizes", it, year), lambda: [Prize(*row) for row in self._rows("prizes", it, year=year)])
+        return self._cached(("prizes", it, year), lambda: [Prize(*row) for row in self._rows("prizes", it, year=year)])
 
-    def awarded(self, it: Filter) -> list[str]:
+    def prize_years(self, it: Filter) -> list[str]:
         """List the years of the prizes, the newest first, and "" last where some tell none."""
-        return self._once(("awarded", it), lambda: [year for (year,) in self._rows("awarded", it)])
+        return self._cached(("awarded", it), lambda: [year for (year,) in self._rows("awarded", it)])
 
     def organizations(self, it: Filter, limit: int) -> list[tuple[str, str | None, int]]:
         """List the organizations that take part in most things: IRI, name and number of things."""
-        return self._once(("organizations", it, limit), lambda: self._organizations(it, limit))
+        return self._cached(("organizations", it, limit), lambda: self._organizations(it, limit))
 
     def partners(self, it: Filter, limit: int) -> list[tuple[str, str, int]]:
         """List the pairs of organizations that take part in most things together."""
-        return self._once(("partners", it, limit), lambda: self._partners(it, limit))
+        return self._cached(("partners", it, limit), lambda: self._partners(it, limit))
 
-    def names(self, organizations: tuple[str, ...]) -> dict[str, str]:
+    def organization_names(self, organizations: tuple[str, ...]) -> dict[str, str]:
         """Give the names of organizations."""
-        return self._once(("names", organizations), lambda: self._names(organizations))
+        return self._cached(("names", organizations), lambda: self._names(organizations))
 
-    def _narrowed(self, it: Filter) -> BitMap | None:
+    def _find_ids(self, it: Filter) -> BitMap | None:
         """Give the places of what is wanted, None where that is all."""
-        parts = [self._sets.having(facet, codes, _bits(it)) for facet, codes in it.chosen]
+        parts = [self._bitmaps.ids_with(facet, codes, _bits(it)) for facet, codes in it.chosen]
         if it.party:
-            rows = self._asked("SELECT body FROM bodies WHERE iri = $iri", iri=it.party)
-            parts.append(self._sets.parties(rows[0][0]) if rows else BitMap())
+            rows = self._query("SELECT body FROM bodies WHERE iri = $iri", iri=it.party)
+            parts.append(self._bitmaps.ids_of_party(rows[0][0]) if rows else BitMap())
         if it.among is not None:
-            parts.append(BitMap([place for place in self._sets.places(it.among) if place is not None]))
+            parts.append(BitMap([place for place in self._bitmaps.ids_of(it.among) if place is not None]))
         return intersect(parts)
 
     def _counts(self, it: Filter) -> Counts:
-        chosen, within = dict(it.chosen), self._found(it)
+        chosen, within = dict(it.chosen), self._matching_ids(it)
         found = {
-            facet: self._sets.counted(facet, self._narrowed(it.having(facet)) if facet in chosen else within, _bits(it)) for facet in FACETS
+            facet: self._bitmaps.count_codes(facet, self._find_ids(it.with_codes(facet)) if facet in chosen else within, _bits(it))
+            for facet in FACETS
         }
         return {facet: counts for facet, counts in found.items() if counts or facet in chosen}
 
-    def _filled(self, it: Filter, facet: str) -> dict[str, int]:
-        any_ = self._sets.having(facet, self._sets.codes(facet), _bits(it))
-        within = self._found(it)
-        return self._sets.counted("source", any_ if within is None else any_ & within, _bits(it))
+    def _coverage_by_source(self, it: Filter, facet: str) -> dict[str, int]:
+        any_ = self._bitmaps.ids_with(facet, self._bitmaps.codes(facet), _bits(it))
+        within = self._matching_ids(it)
+        return self._bitmaps.count_codes("source", any_ if within is None else any_ & within, _bits(it))
 
-    def _listed(self, it: Filter, order: str, limit: int, offset: int) -> list[ListItem]:
-        within = self._found(it)
+    def _list_things(self, it: Filter, order: str, limit: int, offset: int) -> list[ListItem]:
+        within = self._matching_ids(it)
         if order == "relevance" and it.among is not None:
-            ranked = [place for place in self._sets.places(it.among) if place is not None and within is not None and place in within]
+            ranked = [place for place in self._bitmaps.ids_of(it.among) if place is not None and within is not None and place in within]
             return self._lines(ranked[offset : offset + limit])
-        return self._lines(self._sets.first(order if order in ORDERS else "newest", within, offset, limit))
+        return self._lines(self._bitmaps.first_in_order(order if order in ORDERS else "newest", within, offset, limit))
 
-    def _keyed(self, it: Filter, key: str, upward: bool, cursor: tuple[str, str], limit: int) -> list[tuple[str, str]]:
+    def _list_after(self, it: Filter, key: str, upward: bool, cursor: tuple[str, str], limit: int) -> list[tuple[str, str]]:
         name, text = f"key-{key}", f"SELECT thing, {KEYS[key]}, iri FROM things WHERE thing IN "
 
         def at(rank: int) -> tuple[str, str]:
-            [(_, told, iri)] = self._asked(text + self._things([self._sets.at(name, rank)]))
+            [(_, told, iri)] = self._query(text + self._things([self._bitmaps.id_at(name, rank)]))
             return told, iri
 
-        last = self._sets.length(name)
+        last = self._bitmaps.length(name)
         if cursor == ("", "") or cursor[0] == LAST:
             start = 0 if upward else last
         elif upward:
             start = bisect_right(range(last), cursor, key=at)
         else:
             start = bisect_left(range(last), cursor, key=at)
-        places = self._sets.after(name, self._found(it), start, limit, down=not upward)
-        rows = {thing: (iri, told) for thing, told, iri in self._asked(text + self._things(places))} if places else {}
-        return [rows[int(self._sets.things[place])] for place in places]
+        places = self._bitmaps.next_in_order(name, self._matching_ids(it), start, limit, down=not upward)
+        rows = {thing: (iri, told) for thing, told, iri in self._query(text + self._things(places))} if places else {}
+        return [rows[int(self._bitmaps.things[place])] for place in places]
 
     def _related(self, thing: str, limit: int) -> list[ListItem]:
-        [place] = self._sets.places((thing,))
+        [place] = self._bitmaps.ids_of((thing,))
         if place is None:
             return []
-        kind = self._sets.having("kind", (_kind(thing),), _ALL)
-        return self._lines(list(self._sets.alike(place, kind, _SHARED, limit)))
+        kind = self._bitmaps.ids_with("kind", (_kind(thing),), _ALL)
+        return self._lines(list(self._bitmaps.similar(place, kind, _SHARED, limit)))
 
     def _organizations(self, it: Filter, limit: int) -> list[tuple[str, str | None, int]]:
-        ranked = self._sets.busiest(self._found(it), limit)
-        told = self._bodies(body for body, _ in ranked)
+        ranked = self._bitmaps.top_parties(self._matching_ids(it), limit)
+        told = self._organization_titles(body for body, _ in ranked)
         return [(*told[body], things) for body, things in ranked]
 
     def _partners(self, it: Filter, limit: int) -> list[tuple[str, str, int]]:
-        ranked = self._sets.together(self._found(it), limit)
-        told = self._bodies(body for pair in ranked for body in pair[:2])
+        ranked = self._bitmaps.co_participants(self._matching_ids(it), limit)
+        told = self._organization_titles(body for pair in ranked for body in pair[:2])
         return [(told[one][0], told[other][0], things) for one, other, things in ranked]
 
-    def _bodies(self, bodies: Iterable[int]) -> dict[int, tuple[str, str | None]]:
+    def _organization_titles(self, bodies: Iterable[int]) -> dict[int, tuple[str, str | None]]:
         named = ",".join(map(str, sorted(set(bodies))))
-        rows = self._asked(f"SELECT body, iri, title FROM bodies WHERE body IN ({named})") if named else []
+        rows = self._query(f"SELECT body, iri, title FROM bodies WHERE body IN ({named})") if named else []
         if len(self._titles) > CACHED_RESULTS:
             self._titles.clear()
         self._titles.update((iri, title) for _, iri, title in rows)  # their names are what is asked for next
@@ -214,7 +217,7 @@ class FacetIndex:
     def _names(self, organizations: tuple[str, ...]) -> dict[str, str]:
         known = dict(self._titles)
         found = {iri: known[iri] for iri in organizations if iri in known}
-        places = [place for place in self._sets.places([iri for iri in organizations if iri not in found]) if place is not None]
+        places = [place for place in self._bitmaps.ids_of([iri for iri in organizations if iri not in found]) if place is not None]
         found |= {line.iri: line.title for line in self._lines(places)}
         return {iri: title or iri.rpartition("/")[2] for iri, title in found.items()}
 
@@ -222,38 +225,38 @@ class FacetIndex:
         """Give the lines of places, in their order."""
         if not places:
             return []
-        rows = self._asked(read_sql("lines") + self._things(places))
+        rows = self._query(read_sql("lines") + self._things(places))
         told = {thing: _line(*row) for thing, *row in rows}
-        return [told[int(self._sets.things[place])] for place in places]
+        return [told[int(self._bitmaps.things[place])] for place in places]
 
     def _things(self, places: Sequence[int]) -> str:
         """Write the numbers of the things at *places*; as a list of numbers it tells where in the file they lie."""
-        return "(" + ",".join(str(int(self._sets.things[place])) for place in places) + ")"
+        return "(" + ",".join(str(int(self._bitmaps.things[place])) for place in places) + ")"
 
     def _rows(self, name: str, it: Filter, **bound: Any) -> list[tuple[Any, ...]]:
         """Answer one of our queries about the things that are wanted."""
-        within, text = self._found(it), read_sql(name)
+        within, text = self._matching_ids(it), read_sql(name)
         if within is None:
-            return self._asked(text.replace("-- narrowed", ""), **bound)
-        things = self._sets.things[np.frombuffer(within.to_array(), dtype=np.uint32)]
-        with self._held.cursor() as cursor:
+            return self._query(text.replace("-- narrowed", ""), **bound)
+        things = self._bitmaps.things[np.frombuffer(within.to_array(), dtype=np.uint32)]
+        with self._connection.cursor() as cursor:
             cursor.register("wanted", {"thing": np.sort(things)})
             return cursor.execute(text.replace("-- narrowed", "AND thing IN (SELECT thing FROM wanted)"), bound).fetchall()
 
-    def _asked(self, text: str, **bound: Any) -> list[tuple[Any, ...]]:
-        with self._held.cursor() as cursor:
+    def _query(self, text: str, **bound: Any) -> list[tuple[Any, ...]]:
+        with self._connection.cursor() as cursor:
             return cursor.execute(text, bound).fetchall()
 
-    def _once(self, key: object, made: Callable[[], Kept]) -> Kept:
+    def _cached(self, key: object, made: Callable[[], Kept]) -> Kept:
         with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]  # type: ignore[return-value]  # each key has its own type
+            if key in self._cache:
+                self._cache.move_to_end(key)
+                return self._cache[key]  # type: ignore[return-value]  # each key has its own type
         value = made()
         with self._lock:
-            self._kept[key] = value
-            if len(self._kept) > CACHED_RESULTS:
-                self._kept.popitem(last=False)
+            self._cache[key] = value
+            if len(self._cache) > CACHED_RESULTS:
+                self._cache.popitem(last=False)
         return value
 
 

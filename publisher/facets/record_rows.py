@@ -17,23 +17,23 @@ from vocab.terms import ADMS, DCT, FOAF, ORG, PROV, RDF, RDFS, SCHEMA, SKOS, VIV
 
 Row = Mapping[str, object]  # by column; None where nothing is known
 Rows = Iterator[tuple[str, Row]]  # each with its table's name
-_Said = dict[str, list[Value]]  # of one subject, by property
+_Properties = dict[str, list[Value]]  # of one subject, by property
 
 _SCHEMES = {"action-line": "actionLine", "goal": "goal", "target": "target"}
 _BASES = ("declared", "crosswalked", "suggested")
-_GOVERNED = {f"{DCT}publisher": "lead", "partner": "partner", f"{SCHEMA}funder": "funder"}
+_ROLES = {f"{DCT}publisher": "lead", "partner": "partner", f"{SCHEMA}funder": "funder"}
 
 
 class Graph(NamedTuple):
     """What a graph says, by subject and property."""
 
-    said: Mapping[str, _Said]
+    properties: Mapping[str, _Properties]
     statements: int
     digest: str
 
     def all(self, subject: str, predicate: str) -> Sequence[Value]:
         """Give the values of a property."""
-        return self.said.get(subject, {}).get(predicate, ())
+        return self.properties.get(subject, {}).get(predicate, ())
 
     def one(self, subject: str, predicate: str) -> str | None:
         """Give the text of a property's first value."""
@@ -43,7 +43,7 @@ class Graph(NamedTuple):
 def parse_graph(triples: Iterable[bytes]) -> Graph:
     """Read sorted statements ``<s> <p> o``, without their dots."""
     held = list(triples)
-    said: dict[str, _Said] = {}
+    said: dict[str, _Properties] = {}
     before, of = b"", dict[str, list[Value]]()
     for triple in held:
         subject, predicate, term = triple.split(b" ", 2)
@@ -91,7 +91,7 @@ class Record(NamedTuple):
     kind: str
     source: str
 
-    def of_thing(self, predicate: str) -> Sequence[Value]:
+    def thing_values(self, predicate: str) -> Sequence[Value]:
         """Give what is said of the thing."""
         return self.graph.all(self.thing, predicate)
 
@@ -103,7 +103,7 @@ class Record(NamedTuple):
     def claims(self, scheme: str, basis: str = "declared") -> Sequence[Value]:
         """Give the concepts that the thing is linked to on this basis."""
         name = _SCHEMES[scheme]
-        return self.of_thing(self.iris.ns + (name if basis == "declared" else f"{basis}{name[0].upper()}{name[1:]}"))
+        return self.thing_values(self.iris.ns + (name if basis == "declared" else f"{basis}{name[0].upper()}{name[1:]}"))
 
 
 def parse_record(graph: str, triples: Iterable[bytes], iris: Iris) -> Record:
@@ -129,7 +129,7 @@ def record_rows(it: Record) -> Rows:
 
 def _record(it: Record) -> Row:
     graph, record = it.graph, it.record
-    title = preferred_text([*it.of_thing(f"{DCT}title"), *graph.all(record, f"{DCT}title")])
+    title = preferred_text([*it.thing_values(f"{DCT}title"), *graph.all(record, f"{DCT}title")])
     return {
         "record": record,
         "thing": it.thing or None,
@@ -151,7 +151,7 @@ def _record(it: Record) -> Row:
 
 
 def _initiative(it: Record) -> Row:
-    ns, of = it.iris.ns, it.of_thing
+    ns, of = it.iris.ns, it.thing_values
     title, description = preferred_text(of(f"{DCT}title")), preferred_text(of(f"{DCT}description"))
     start, end = (it.graph.one(it.thing, SCHEMA + name) for name in ("startDate", "endDate"))
     texts = [*of(f"{DCT}title"), *of(f"{DCT}description")]
@@ -197,8 +197,8 @@ def _prize(it: Record, prize: str) -> str:
 
 
 def _parties(it: Record) -> Iterator[Row]:
-    for predicate, role in _GOVERNED.items():
-        for party in it.of_thing(predicate if "/" in predicate else it.iris.ns + predicate):
+    for predicate, role in _ROLES.items():
+        for party in it.thing_values(predicate if "/" in predicate else it.iris.ns + predicate):
             if party.iri:
                 yield {"organization": party.text, "role": role}
 
@@ -206,7 +206,7 @@ def _parties(it: Record) -> Iterator[Row]:
 def _links(it: Record) -> Iterator[Row]:
     told = {
         (it.graph.one(part, f"{it.iris.ns}concept"), basis.rpartition("#")[2]): part
-        for part in it.graph.said
+        for part in it.graph.properties
         if (basis := it.graph.one(part, f"{it.iris.ns}basis"))
     }
     for scheme in _SCHEMES:
@@ -226,9 +226,9 @@ def _links(it: Record) -> Iterator[Row]:
 
 def _places(it: Record) -> Iterator[Row]:
     nowhere = {"area": None, "code": None, "name": None, "latitude": None, "longitude": None}
-    for area in it.of_thing(f"{DCT}spatial"):
+    for area in it.thing_values(f"{DCT}spatial"):
         yield nowhere | ({"area": area.text, "code": concept_code(area)} if area.iri else {"name": area.text})
-    for place in it.of_thing(f"{SCHEMA}location"):
+    for place in it.thing_values(f"{SCHEMA}location"):
         name = preferred_text(it.graph.all(place.text, f"{RDFS}label"))
         latitude, longitude = (it.graph.one(place.text, WGS + axis) for axis in ("lat", "long"))
         if latitude and longitude:
@@ -237,7 +237,7 @@ def _places(it: Record) -> Iterator[Row]:
 
 def organization_row(held: Graph, iris: Iris) -> Row | None:
     """Give the row of an organization from all that is said of it, in whatever graph; None where it is none."""
-    subject = next(iter(held.said))
+    subject = next(iter(held.properties))
     own = subject.removeprefix(f"{iris.base}id/organization/")
     if own == subject or not any(it.text == f"{ORG}Organization" for it in held.all(subject, f"{RDF}type")):
         return None

@@ -28,8 +28,8 @@ class Column(NamedTuple):
 
     name: str
     kind: Kind
-    says: str
-    needed: bool = False
+    description: str
+    required: bool = False
 
 
 class Reference(NamedTuple):
@@ -37,14 +37,14 @@ class Reference(NamedTuple):
 
     column: str
     table: str
-    of: str
+    target: str
 
 
 class Table(NamedTuple):
     """A table: *one* tells what a row is; *key* are the columns that name a row, none where rows have no name."""
 
     name: str
-    one: str
+    row_description: str
     columns: tuple[Column, ...]
     key: tuple[str, ...] = ()
     references: tuple[Reference, ...] = ()
@@ -52,25 +52,25 @@ class Table(NamedTuple):
 
 def _thing(word: str = "thing") -> tuple[Column, ...]:
     return (
-        Column(word, Kind.IRI, f"address of the {word}", needed=True),
-        Column("kind", Kind.TEXT, "initiative, event, document or post", needed=True),
-        Column("source", Kind.TEXT, "name of the registry", needed=True),
+        Column(word, Kind.IRI, f"address of the {word}", required=True),
+        Column("kind", Kind.TEXT, "initiative, event, document or post", required=True),
+        Column("source", Kind.TEXT, "name of the registry", required=True),
     )
 
 
-_OF_RECORD = (Reference("thing", "records", "thing"),)
+_RECORD_REFERENCE = (Reference("thing", "records", "thing"),)
 
 RECORDS = Table(
     "records",
     "a record of a registry, also one that is gone",
     (
-        Column("record", Kind.IRI, "address of the record, which names its graph", needed=True),
+        Column("record", Kind.IRI, "address of the record, which names its graph", required=True),
         Column("thing", Kind.IRI, "address of what it is about"),
         Column("kind", Kind.TEXT, "initiative, event, document or post"),
-        Column("source", Kind.TEXT, "name of the registry", needed=True),
+        Column("source", Kind.TEXT, "name of the registry", required=True),
         Column("identifier", Kind.TEXT, "the registry's own identifier"),
         Column("title", Kind.TEXT, "title: the English one, else one of no language, else any"),
-        Column("state", Kind.TEXT, "published, vanished or gone", needed=True),
+        Column("state", Kind.TEXT, "published, vanished or gone", required=True),
         Column("first_seen", Kind.TIME, "when it was first met"),
         Column("changed", Kind.TIME, "when what is said of it last changed here"),
         Column("gone", Kind.TIME, "since when it is gone"),
@@ -78,8 +78,8 @@ RECORDS = Table(
         Column("mapping", Kind.TEXT, "by which mapping it was read"),
         Column("action_lines", Kind.WORDS, "codes of the action lines that its source declares"),
         Column("action_lines_crosswalked", Kind.WORDS, "codes of the action lines that its source's own codes were translated to"),
-        Column("statements", Kind.NUMBER, "how many statements its graph holds", needed=True),
-        Column("sha256", Kind.TEXT, "SHA-256 of its graph's sorted N-Triples", needed=True),
+        Column("statements", Kind.NUMBER, "how many statements its graph holds", required=True),
+        Column("sha256", Kind.TEXT, "SHA-256 of its graph's sorted N-Triples", required=True),
     ),
     ("record",),
 )
@@ -88,11 +88,11 @@ INITIATIVES = Table(
     "initiatives",
     "an initiative that is published",
     (
-        Column("initiative", Kind.IRI, "address of the initiative", needed=True),
-        Column("record", Kind.IRI, "address of its record", needed=True),
-        Column("source", Kind.TEXT, "name of the registry", needed=True),
+        Column("initiative", Kind.IRI, "address of the initiative", required=True),
+        Column("record", Kind.IRI, "address of its record", required=True),
+        Column("source", Kind.TEXT, "name of the registry", required=True),
         Column("identifier", Kind.TEXT, "the registry's own identifier"),
-        Column("state", Kind.TEXT, "published or vanished", needed=True),
+        Column("state", Kind.TEXT, "published or vanished", required=True),
         Column("title", Kind.TEXT, "title: the English one, else one of no language, else any"),
         Column("title_language", Kind.TEXT, "tag of the title's language"),
         Column("description", Kind.TEXT, "description, chosen as the title is"),
@@ -129,8 +129,8 @@ ORGANIZATIONS = Table(
     "organizations",
     "an organization, as one registry names it",
     (
-        Column("organization", Kind.IRI, "address of the organization", needed=True),
-        Column("source", Kind.TEXT, "name of the registry", needed=True),
+        Column("organization", Kind.IRI, "address of the organization", required=True),
+        Column("source", Kind.TEXT, "name of the registry", required=True),
         Column("name", Kind.TEXT, "name: the English one, else one of no language, else any"),
         Column("name_language", Kind.TEXT, "tag of the name's language"),
         Column("classification", Kind.TEXT, "code of its type of stakeholder"),
@@ -145,11 +145,11 @@ PARTIES = Table(
     "the part of an organization in a thing",
     (
         *_thing(),
-        Column("organization", Kind.IRI, "address of the organization", needed=True),
-        Column("role", Kind.TEXT, "lead, partner or funder", needed=True),
+        Column("organization", Kind.IRI, "address of the organization", required=True),
+        Column("role", Kind.TEXT, "lead, partner or funder", required=True),
     ),
     ("thing", "organization", "role"),
-    (*_OF_RECORD, Reference("organization", "organizations", "organization")),
+    (*_RECORD_REFERENCE, Reference("organization", "organizations", "organization")),
 )
 
 LINKS = Table(
@@ -157,15 +157,15 @@ LINKS = Table(
     "the link of a thing to an action line, a goal or a target",
     (
         *_thing(),
-        Column("scheme", Kind.TEXT, "action-line, goal or target", needed=True),
-        Column("concept", Kind.TEXT, "address of the action line, goal or target, or the source's word where none is known", needed=True),
+        Column("scheme", Kind.TEXT, "action-line, goal or target", required=True),
+        Column("concept", Kind.TEXT, "address of the action line, goal or target, or the source's word where none is known", required=True),
         Column("code", Kind.TEXT, "its code, such as C7-ehea, 4 or 4.4"),
-        Column("basis", Kind.TEXT, "how the link came to be: declared, crosswalked or suggested", needed=True),
+        Column("basis", Kind.TEXT, "how the link came to be: declared, crosswalked or suggested", required=True),
         Column("word", Kind.TEXT, "what the source wrote, of a link that was not declared"),
         Column("confidence", Kind.DECIMAL, "0 to 1, of a suggestion"),
     ),
     ("thing", "scheme", "concept", "basis"),
-    _OF_RECORD,
+    _RECORD_REFERENCE,
 )
 
 PLACES = Table(
@@ -180,7 +180,7 @@ PLACES = Table(
         Column("longitude", Kind.DECIMAL, "degrees, WGS 84, of a point"),
     ),
     (),
-    _OF_RECORD,
+    _RECORD_REFERENCE,
 )
 
 TABLES = {table.name: table for table in (INITIATIVES, ORGANIZATIONS, PARTIES, LINKS, PLACES, RECORDS)}

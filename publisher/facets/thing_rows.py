@@ -29,7 +29,7 @@ def kind_number(kind: str) -> int:
 
 def thing_row(it: Record) -> Row:
     """Give the row of a published thing, with its marks ``[facet, code, bases]`` and its parties ``[organization, roles]``."""
-    title = preferred_text(it.of_thing(f"{DCT}title"))
+    title = preferred_text(it.thing_values(f"{DCT}title"))
     start, end, issued = (it.graph.one(it.thing, name) for name in (f"{SCHEMA}startDate", f"{SCHEMA}endDate", f"{DCT}issued"))
     status = it.graph.one(it.thing, f"{SCHEMA}eventStatus") or ""
     return {
@@ -48,7 +48,7 @@ def thing_row(it: Record) -> Row:
         "cancelled": status.endswith("Cancelled"),
         "marks": sorted(_marks(it)),
         "parties": sorted(_parties(it).items()),
-        "prizes": [_prize(it, prize.text) for prize in it.of_thing(f"{VIVO}relatedBy")],
+        "prizes": [_prize(it, prize.text) for prize in it.thing_values(f"{VIVO}relatedBy")],
     }
 
 
@@ -84,7 +84,7 @@ Mark = tuple[str, str, int]
 
 
 def _marks(it: Record) -> set[Mark]:
-    ns, of = it.iris.ns, it.of_thing
+    ns, of = it.iris.ns, it.thing_values
     found: set[Mark] = {("kind", it.kind, _ALL), ("source", it.source, _ALL), *_languages(it.graph, it.thing), *_ties(it)}
     for name, predicate in (
         ("country", f"{DCT}spatial"),
@@ -134,7 +134,7 @@ def _ties(it: Record) -> Iterator[Mark]:
 def _parties(it: Record) -> dict[str, int]:
     found: dict[str, int] = {}
     for predicate, bit in _ROLES.items():
-        for party in it.of_thing(predicate if "/" in predicate else it.iris.ns + predicate):
+        for party in it.thing_values(predicate if "/" in predicate else it.iris.ns + predicate):
             if party.iri:
                 found[party.text] = found.get(party.text, 0) | bit
     return found

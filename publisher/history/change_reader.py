@@ -46,7 +46,7 @@ class Watermark:
     entry: int
     place: int
     stamp: int
-    since: int
+    announced_at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +61,11 @@ class Change:
     place: int
     name: str
     entry: int
-    deed: ChangeType
+    change_type: ChangeType
     kind: str
     leaves: tuple[str, ...]
     stamp: int
-    told: int | None
+    announced_at: int | None
 
     @property
     def graph(self) -> str:
@@ -132,24 +132,24 @@ def count(file: sqlite3.Connection, of: str, after: int, last: int, latest: int)
 
 def latest_change(file: sqlite3.Connection, name: str, upto: int) -> Change | None:
     """Give the latest change of a record at the place *upto*; None where it was not known then. Its number is that in the set of all."""
-    return _back(file, name, lambda place, entry: place <= upto)
+    return _find_earlier(file, name, lambda place, entry: place <= upto)
 
 
 def change_at(file: sqlite3.Connection, name: str, entry: int, upto: int) -> Change | None:
     """Give what *entry* did with a record, where that is at most at the place *upto*; None where it did nothing."""
-    found = _back(file, name, lambda place, those: place <= upto and those <= entry)
+    found = _find_earlier(file, name, lambda place, those: place <= upto and those <= entry)
     return found if found and found.entry == entry else None
 
 
-def _back(file: sqlite3.Connection, name: str, good: Callable[[int, int], bool]) -> Change | None:
+def _find_earlier(file: sqlite3.Connection, name: str, good: Callable[[int, int], bool]) -> Change | None:
     """Go back over the changes of a record to the first that is good."""
     found = file.execute("SELECT place, entry, before FROM record JOIN log ON place = last WHERE name = ?", (name,)).fetchone()
     while found and not good(found[0], found[1]):
         found = file.execute("SELECT place, entry, before FROM log WHERE place = ?", (found[2],)).fetchone()
-    return _placed(file, found[0]) if found else None
+    return _load(file, found[0]) if found else None
 
 
-def _placed(file: sqlite3.Connection, place: int) -> Change | None:
+def _load(file: sqlite3.Connection, place: int) -> Change | None:
     row = file.execute(_ONE, (last_number(file, ALL, place), place)).fetchone()
     return _change(row) if row else None
 

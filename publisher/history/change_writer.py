@@ -34,7 +34,7 @@ _SAFE = re.compile(r"[A-Za-z0-9_.!~*'()-]+\Z")  # of which a set's name may be m
 class ChangeType(IntEnum):
     """What an entry did with a record. HALF is no deed: the entry's rows of the record stand in two places, and this is the first."""
 
-    HALF = 0
+    PARTIAL = 0
     NEW = 1
     CHANGED = 2
     GONE = 3
@@ -48,7 +48,7 @@ class _Known:
     size: int = 0
     place: int = 0
     entry: int = 0
-    deed: ChangeType = ChangeType.GONE
+    change_type: ChangeType = ChangeType.GONE
     kind: str = ""
     leaves: frozenset[str] = frozenset()
 
@@ -68,12 +68,12 @@ class ChangeWriter:
     _places: int = 0
     _records: int = 0
     _sets: dict[str, _Set] = field(default_factory=dict)
-    _own: dict[bytes, str] = field(init=False)  # what is read, by the property
+    _properties: dict[bytes, str] = field(init=False)  # what is read, by the property
 
     def __post_init__(self) -> None:
         ours = {f"{self.base}ns#{name}": name for name in ("actionLine", "crosswalkedActionLine", "goal", "crosswalkedGoal")}
         told = {**ours, f"{DCT}spatial": _SPATIAL, f"{ADMS}status": _STATUS, f"{FOAF}primaryTopic": _TOPIC}
-        self._own = {f"<{iri}>".encode(): name for iri, name in told.items()}
+        self._properties = {f"<{iri}>".encode(): name for iri, name in told.items()}
 
     def begin(self) -> None:
         """Read how far the log is; call it before the first record of an entry."""
@@ -81,15 +81,15 @@ class ChangeWriter:
         self._records = self.file.execute("SELECT MAX(id) FROM record").fetchone()[0] or 0
         self._sets = {name: _Set(number, size) for number, name, size in self.file.execute("SELECT id, name, size FROM named")}
 
-    def note(self, name: str, entry: int, rows: list[bytes]) -> None:
+    def record_change(self, name: str, entry: int, rows: list[bytes]) -> None:
         """Note what *entry* did with the record *name* by *rows*, ``A <s> <p> <o>`` or ``D ...`` each."""
         known = self._known(name)
         added = sum(row.startswith(b"A") for row in rows)
         size = known.size + 2 * added - len(rows)
         kind, leaves, gone = self._read(rows, known)
-        deed = ChangeType.GONE if gone or size <= 0 else ChangeType.NEW if known.deed is ChangeType.GONE else ChangeType.CHANGED
+        deed = ChangeType.GONE if gone or size <= 0 else ChangeType.NEW if known.change_type is ChangeType.GONE else ChangeType.CHANGED
         if known.entry == entry:
-            deed = self._join(known, deed)
+            deed = self._merge_with_previous(known, deed)
         self._places += 1
         self._write(_Known(known.id, size, self._places, entry, deed, kind, leaves), name, known.place)
 
@@ -111,11 +111,11 @@ class ChangeWriter:
 
     def _read(self, rows: list[bytes], known: _Known) -> tuple[str, frozenset[str], bool]:
         """Give kind and sets of the record after *rows*, and whether it is gone then."""
-        kind, gone = known.kind, known.deed is ChangeType.GONE and known.size > 0
+        kind, gone = known.kind, known.change_type is ChangeType.GONE and known.size > 0
         came, went = set[str](), set[str]()
         for row in rows:
             sign, subject, predicate, value = row.split(b" ", 3)
-            own = self._own.get(predicate)
+            own = self._properties.get(predicate)
             if own is None or not value.startswith(b"<"):
                 continue
             if own == _STATUS:
@@ -126,7 +126,7 @@ class ChangeWriter:
                 (came if sign == b"A" else went).add(leaf)
         if gone:  # it keeps the sets that it was in
             return kind, known.leaves | went, True
-        before = frozenset[str]() if known.deed is ChangeType.GONE else known.leaves
+        before = frozenset[str]() if known.change_type is ChangeType.GONE else known.leaves
         return kind, before - (went - came) | came, False
 
     def _iri(self, path: str) -> bytes:
@@ -147,11 +147,11 @@ class ChangeWriter:
             return None
         return f"{'line' if line else 'goal'}:{code}:{'crosswalked' if own.startswith('cross') else 'declared'}"
 
-    def _join(self, known: _Known, deed: ChangeType) -> ChangeType:
+    def _merge_with_previous(self, known: _Known, deed: ChangeType) -> ChangeType:
         """Let what the same entry did before be a half of what it does now; give the deed of both."""
         found = "SELECT deed FROM log WHERE place = (SELECT before FROM log WHERE place = ?)"
         before = self.file.execute(found, (known.place,)).fetchone()
-        self.file.execute("UPDATE log SET deed = ? WHERE place = ?", (ChangeType.HALF, known.place))
+        self.file.execute("UPDATE log SET deed = ? WHERE place = ?", (ChangeType.PARTIAL, known.place))
         fresh = before is None or before[0] == ChangeType.GONE
         return deed if deed is ChangeType.GONE else ChangeType.NEW if fresh else ChangeType.CHANGED
 
@@ -159,12 +159,12 @@ class ChangeWriter:
         put = self.file.execute
         put("UPDATE log SET next = ? WHERE place = ?", (it.place, before))
         sets = " ".join(sorted(it.leaves))
-        put("INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?, NULL)", (it.place, it.id, it.entry, it.deed, it.kind, sets, before))
+        put("INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?, NULL)", (it.place, it.id, it.entry, it.change_type, it.kind, sets, before))
         put("INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?)", (it.id, name, it.size, it.place))
-        rows = [(found.id, found.size, it.place) for found in map(self._grown, sorted(all_sets(name, it.kind, it.leaves)))]
+        rows = [(found.id, found.size, it.place) for found in map(self._increment, sorted(all_sets(name, it.kind, it.leaves)))]
         self.file.executemany("INSERT INTO placed VALUES (?, ?, ?)", rows)
 
-    def _grown(self, name: str) -> _Set:
+    def _increment(self, name: str) -> _Set:
         found = self._sets.setdefault(name, _Set(len(self._sets) + 1, 0))
         found.size += 1
         return found

@@ -24,8 +24,8 @@ class GraphChangeView:
     run: str
     time: str
     memento: str | None  # the path of the state after it, None where a later one fell in the same second
-    came: int
-    went: int
+    added_count: int
+    removed_count: int
     added: tuple[Statement, ...]
     removed: tuple[Statement, ...]
     first: bool

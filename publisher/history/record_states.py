@@ -100,18 +100,18 @@ async def read_states(service: QueryService, wanted: Sequence[Change]) -> list[R
     """Give what each record held after its change, in the order of *wanted*; raises NotReady."""
     out: list[RecordState] = []
     for start in range(0, len(wanted), BATCH):
-        out += await _some(service, wanted[start : start + BATCH])
+        out += await _read_batch(service, wanted[start : start + BATCH])
     return out
 
 
-async def _some(service: QueryService, wanted: Sequence[Change]) -> list[RecordState]:
+async def _read_batch(service: QueryService, wanted: Sequence[Change]) -> list[RecordState]:
     until, least = time.monotonic() + PATIENCE, max(it.entry for it in wanted)
     while True:
         asked = sorted({service.iris.base + it.graph for it in wanted})
         text = query("graphs").replace("GRAPHS", " ".join(map(iri, asked)))
         answered, by = await service.query_internal(QueryRequest(text, base=service.iris.base))
         told = by is not None and by.position >= least  # a change is not told of before what it brought
-        later = await asyncio.to_thread(_later, service.history, wanted, service.latest_position(by)) if by and told else None
+        later = await asyncio.to_thread(_later_rows, service.history, wanted, service.latest_position(by)) if by and told else None
         if later is not None:
             now = await asyncio.to_thread(_read, answered)
             return [_state(service.iris.base + it.graph, now, later[number]) for number, it in enumerate(wanted)]
@@ -120,7 +120,7 @@ async def _some(service: QueryService, wanted: Sequence[Change]) -> list[RecordS
         await asyncio.sleep(_PAUSE)
 
 
-def _later(folder: Path, wanted: Sequence[Change], position: int) -> list[list[str]] | None:
+def _later_rows(folder: Path, wanted: Sequence[Change], position: int) -> list[list[str]] | None:
     """Give the rows of all changes after those *wanted* up to *position*, the last first; None where the history is not so far.
 
     A change of which the store shows nothing yet may be among them: to undo it changes nothing that an earlier one does not set right.
@@ -150,10 +150,10 @@ def _term(cell: Mapping[str, str]) -> Term:
 
 def _state(graph: str, now: Mapping[str, list[tuple[str, str, Term]]], later: Sequence[str]) -> RecordState:
     held = now.get(graph, [])
-    return RecordState(graph, tuple(_undone(held, later) if later else held))
+    return RecordState(graph, tuple(_undo(held, later) if later else held))
 
 
-def _undone(held: Iterable[tuple[str, str, Term]], later: Sequence[str]) -> Iterator[tuple[str, str, Term]]:
+def _undo(held: Iterable[tuple[str, str, Term]], later: Sequence[str]) -> Iterator[tuple[str, str, Term]]:
     """Undo *later*, the rows of changes, the last change first."""
     store = Store()
     store.extend(Quad(NamedNode(s), NamedNode(p), _node(o)) for s, p, o in held)
@@ -163,7 +163,7 @@ def _undone(held: Iterable[tuple[str, str, Term]], later: Sequence[str]) -> Iter
         store.extend(_rows(rows, "D"))
     for quad in store:
         assert isinstance(quad.subject, NamedNode)
-        yield quad.subject.value, quad.predicate.value, _told(quad.object)
+        yield quad.subject.value, quad.predicate.value, _to_term(quad.object)
 
 
 def _rows(rows: str, sign: str) -> Iterator[Quad]:
@@ -177,7 +177,7 @@ def _node(term: Term) -> NamedNode | Literal:
     return Literal(term.value, language=term.language, datatype=NamedNode(term.datatype) if term.datatype and not term.language else None)
 
 
-def _told(node: object) -> Term:
+def _to_term(node: object) -> Term:
     if isinstance(node, Literal):
         typed = node.datatype.value if not node.language and node.datatype.value != _STRING else None
         return Term(node.value, "literal", node.language, typed)

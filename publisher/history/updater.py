@@ -47,7 +47,7 @@ class HistoryUpdater:
         self._file = self._open()
         if not self._continues():
             self._file.close()
-            self._forget()
+            self._reset()
             self._file = self._open()
 
     @property
@@ -63,12 +63,12 @@ class HistoryUpdater:
             return 0
         for entry in self._journal.entries(after=self.position):
             with self._file:
-                self._note(entry)
+                self._record_entry(entry)
             done += 1
         self._listed = changed if time.time_ns() - changed > SETTLED else None
         return done
 
-    def show(self, snapshots: Path) -> None:
+    def announce(self, snapshots: Path) -> None:
         """Note when the entries that are noted and in a snapshot of the store are first told to harvesters (``log.horizon``).
 
         What was in the journal before this file was made is told with the time when it came into the journal.
@@ -91,21 +91,21 @@ class HistoryUpdater:
         self._file.close()
         self._lock.close()
 
-    def _note(self, entry: Entry) -> None:
+    def _record_entry(self, entry: Entry) -> None:
         book = ChangeWriter(self._file, self._base)
         book.begin()
         for graph, rows in rows_by_graph(entry.lines()):
             name = short(graph, self._base)
-            self._touch(name, entry.number, rows)
+            self._record_graph_change(name, entry.number, rows)
             if name.startswith(RECORD):
-                book.note(name.removeprefix(RECORD), entry.number, rows)
+                book.record_change(name.removeprefix(RECORD), entry.number, rows)
         time, before = int(entry.time.timestamp()), self._file.execute("SELECT MAX(stamp) FROM entry").fetchone()[0] or 0
         row = (entry.number, entry.run, time, max(time, before), *book.end())
         self._file.execute("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?)", row)
         self._file.execute("DELETE FROM mark")
         self._file.execute("INSERT INTO mark VALUES (?, ?, ?)", (entry.number, entry.id, FORMAT))
 
-    def _touch(self, graph: str, entry: int, rows: Rows) -> None:
+    def _record_graph_change(self, graph: str, entry: int, rows: Rows) -> None:
         added = sum(row.startswith(b"A") for row in rows)
         last = self._file.execute("SELECT entry, rows FROM touch WHERE graph = ? ORDER BY entry DESC LIMIT 1", (graph,)).fetchone()
         if last is None or last[0] != entry:
@@ -122,7 +122,7 @@ class HistoryUpdater:
             file.executescript(SCHEMA)
         except sqlite3.DatabaseError as error:
             log.warning("change history cannot be opened; rebuilding", error=str(error))
-            self._forget()
+            self._reset()
             file = sqlite3.connect(self._path)
             file.executescript(SCHEMA)
         return file
@@ -135,7 +135,7 @@ class HistoryUpdater:
         at = next(iter(self._journal.entries(after=found[0] - 1)), None)
         return at is not None and at.id == found[1] and found[2] == FORMAT
 
-    def _forget(self) -> None:
+    def _reset(self) -> None:
         for end in ("", "-wal", "-shm"):
             self._path.with_name(NAME + end).unlink(missing_ok=True)
 
@@ -175,7 +175,7 @@ def main() -> None:
     while True:
         try:
             following.step()
-            following.show(Path(snapshots))
+            following.announce(Path(snapshots))
         except JournalError as error:
             log.error("cannot read new journal entries", error=str(error))
             time.sleep(10)

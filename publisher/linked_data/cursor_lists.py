@@ -125,7 +125,7 @@ async def load_page(request: Request, service: QueryService, name: str, about: s
     wish = _as_filter(name, about, service)
     tables = open_facet_index(service.current.path) if wish else None
     if wish and tables:
-        pairs = await asyncio.to_thread(tables.keyed, wish, order.value, upward, key, address, PAGE_SIZE + 1)
+        pairs = await asyncio.to_thread(tables.list_after, wish, order.value, upward, key, address, PAGE_SIZE + 1)
         found = await _detail_rows(pairs, it, about, service)
     else:
         found = await service.rows(_query_text(it, order, upward), _bindings(about, key, address))

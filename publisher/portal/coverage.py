@@ -24,14 +24,14 @@ class Coverage(NamedTuple):
 def coverage(tables: FacetIndex, it: Filter, *facets: str) -> Coverage:
     """Count the things of *it* that have a value of each of *facets*; what is chosen of the last facet itself does not narrow them."""
     *others, last = facets
-    within = it.having(last)
+    within = it.with_codes(last)
     whole = tables.total(within)
     for facet in others:
         codes = tuple(tables.counts(within).get(facet, {}))
         if not codes:
             return Coverage(0, whole, coverage_text(facets, 0, whole))
-        within = within.having(facet, *codes)
-    part = sum(tables.filled(within, last).values())
+        within = within.with_codes(facet, *codes)
+    part = sum(tables.coverage_by_source(within, last).values())
     return Coverage(part, whole, coverage_text(facets, part, whole))
 
 

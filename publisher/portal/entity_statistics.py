@@ -49,12 +49,12 @@ class EntityStatistics:
 
 def entity_statistics(tables: FacetIndex, it: Filter, names: FacetLabels, search: str, but: Iterable[str] = ()) -> EntityStatistics:
     """Draw the figures of what is wanted; *but* are the facets that say nothing here."""
-    it, shown = it.having("kind", "initiative"), [name for name in FIGURES if name not in but]
-    chosen = [(facet, codes) for facet, codes in it.chosen if FACETS[facet].tie]
+    it, shown = it.with_codes("kind", "initiative"), [name for name in FIGURES if name not in but]
+    chosen = [(facet, codes) for facet, codes in it.chosen if FACETS[facet].link_property]
     bases = tuple((basis_title(basis.value), tables.total(replace(it, bases=(basis,)))) for basis in Basis) if chosen else ()
     pairs, who = tables.partners(it, PAIRS), tables.organizations(it, 10)
     met = tuple(sorted({name for pair in pairs for name in pair[:2]}))
-    known = tables.names(met) if met else {}
+    known = tables.organization_names(met) if met else {}
     place = next((codes[0] for facet, codes in it.chosen if facet == "country"), None)
     return EntityStatistics(
         total=tables.total(it),
@@ -73,7 +73,7 @@ def entity_statistics(tables: FacetIndex, it: Filter, names: FacetLabels, search
 def entity_filter(facet: str, code: str, bases: tuple[Basis, ...], iris: Iris) -> Filter | None:
     """Give the initiatives of what has figures: of the organization SOURCE/KEY, of a registry or a concept; None of anything else."""
     if facet == PARTY:
-        return Filter(party=f"{iris.base}id/{PARTY}/{code}", bases=bases).having("kind", "initiative")
+        return Filter(party=f"{iris.base}id/{PARTY}/{code}", bases=bases).with_codes("kind", "initiative")
     if facet == "source" or (facet in FACETS and FACETS[facet].scheme):
         return Filter(((facet, (code,)),), bases)
     return None
@@ -89,7 +89,7 @@ def data_links(it: Filter, iris: Iris) -> tuple[tuple[str, str], ...]:
 
 def statistics_tables(tables: FacetIndex, it: Filter, names: FacetLabels) -> list[DataTable]:
     """Give the numbers of ``about`` as rows with their queries; names tell the bases of the links where not the declared ones count."""
-    it, iris = it.having("kind", "initiative"), names.iris
+    it, iris = it.with_codes("kind", "initiative"), names.iris
     but = {facet for facet, _ in it.chosen} | ({"source"} if it.party else set())
     whole = count_table("initiatives", _("Initiatives"), (), [(tables.total(it),)], asking.total(it, iris))
     found = [whole, *(panel.table for panel in facet_panels(tables, it, [name for name in FIGURES if name not in but], names))]

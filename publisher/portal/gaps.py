@@ -47,7 +47,7 @@ def find_gaps(tables: FacetIndex, it: Filter, names: FacetLabels) -> list[Gap]:
 
 
 def _gap(tables: FacetIndex, it: Filter, facet: str, title: str, names: FacetLabels) -> Gap:
-    there = tables.counts(it.having(facet)).get(facet, {})
+    there = tables.counts(it.with_codes(facet)).get(facet, {})
     every = list(_all_codes(facet, names))
     missing = sorted((code for code in every if not there.get(code)), key=lambda code: sort_key(facet, code, 0))
     told = tuple(MissingCode(code, names.short(facet, code), names.page(facet, code)) for code in missing)

@@ -13,7 +13,7 @@ from publisher.portal.facet_labels import FacetLabels
 
 def country_map(tables: FacetIndex, it: Filter, names: FacetLabels) -> Markup | None:
     """Draw what is wanted by country, each leading to its page; None where the outlines were not built."""
-    counts = tables.counts(it.having("country")).get("country", {})
+    counts = tables.counts(it.with_codes("country")).get("country", {})
     return map.world_map(
         {code.zfill(3): things for code, things in counts.items()},
         lambda code: names.name("country", code),

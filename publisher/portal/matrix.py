@@ -80,7 +80,7 @@ async def official_links(service: QueryService) -> dict[tuple[str, str], str]:
 
 def count_matrix(tables: FacetIndex, it: Filter, names: FacetLabels, official: Links) -> Matrix:
     """Count what is wanted by line and goal."""
-    counts = tables.cross(it, "line", "goal")
+    counts = tables.cross_tabulate(it, "line", "goal")
     text = asking.cross_tabulate(it, "line", "goal", names.iris)
     return Matrix(_labels("line", "action-line", names), _labels("goal", "sdg", names), counts, official, text)
 

@@ -38,7 +38,7 @@ def listing_page(tables: FacetIndex, snapshot: str, it: Filter, order: str, numb
     """List a page of what is wanted."""
     total = tables.total(it)
     return ListingPage(
-        listing_items(tables.listed(it, order, PAGE_SIZE, (number - 1) * PAGE_SIZE), snapshot),
+        listing_items(tables.list_things(it, order, PAGE_SIZE, (number - 1) * PAGE_SIZE), snapshot),
         total,
         number,
         max(1, -(-total // PAGE_SIZE)),

@@ -41,7 +41,7 @@ def list_registries(
     """Give all registries, by their titles; without *tables* nothing is counted."""
     every = make_filter(kind="initiative")
     counts = tables.counts(every).get("source", {}) if tables else {}
-    full = {facet: tables.filled(every, facet) for facet in COVERED_FACETS} if tables else {}
+    full = {facet: tables.coverage_by_source(every, facet) for facet in COVERED_FACETS} if tables else {}
     start, found = iris.source(""), dict[str, Registry]()
     for row in rows:
         name = row["source"].value.removeprefix(start)

@@ -31,7 +31,7 @@ def topic_cards(
     """Return the cards of what *words* name and initiatives have, the best first; *loose* accepts similar words."""
     if not parse_clauses(words):
         return []
-    counts = tables.counts(Filter().having("kind", "initiative"))
+    counts = tables.counts(Filter().with_codes("kind", "initiative"))
     found = [
         *_concepts(search, counts, names, words, loose),
         *_registries(counts, names, words),
@@ -42,7 +42,7 @@ def topic_cards(
 
 def common_topics(search: Searcher, tables: FacetIndex, names: FacetLabels, most: int) -> list[TopicCard]:
     """Return the action lines, goals and regions that most initiatives have."""
-    counts = tables.counts(Filter().having("kind", "initiative"))
+    counts = tables.counts(Filter().with_codes("kind", "initiative"))
     iris = [
         iri for iri in (search.topics.topics if search.topics else ()) if (it := facet_of_concept(iri, names.iris)) and it[0] != "target"
     ]
@@ -51,7 +51,7 @@ def common_topics(search: Searcher, tables: FacetIndex, names: FacetLabels, most
 
 
 def _concepts(search: Searcher, counts: Mapping[str, Mapping[str, int]], names: FacetLabels, words: str, loose: bool) -> list[TopicCard]:
-    hits = search.topics.search(words, loose=loose) if search.topics else []
+    hits = search.topics.search(words, fuzzy=loose) if search.topics else []
     ranked = [(card, hit.score * _WEIGHT.get(card.facet, 1.0)) for hit in hits if (card := _concept(hit.topic.iri, counts, names))]
     cards = [card for card, _score in sorted(ranked, key=lambda pair: -pair[1])]
     targets = [card for card in cards if card.facet == "target"][:_TARGETS]
@@ -67,7 +67,11 @@ def _concept(iri: str, counts: Mapping[str, Mapping[str, int]], names: FacetLabe
 
 def _registries(counts: Mapping[str, Mapping[str, int]], names: FacetLabels, words: str) -> Iterator[TopicCard]:
     asked = [
-        (fold(word), clause.begin) for group in parse_clauses(words) for clause in group if not clause.no for word, _run in clause.words
+        (fold(word), clause.is_prefix)
+        for group in parse_clauses(words)
+        for clause in group
+        if not clause.is_negated
+        for word, _run in clause.words
     ]
     for code, title in sorted(names.sources.items()):
         known = {fold(word) for word, _run in tokens(f"{title} {code}")}
@@ -83,7 +87,7 @@ def _organizations(search: Searcher, tables: FacetIndex, names: FacetLabels, wor
     found: dict[str, TopicCard] = {}
     for entry in search.find(SearchRequest(words, "title", kind=_ORGANIZATION), _LOOKED_AT, similar=False).entries:
         title = best_text(entry.titles, mark, current_locale().language)
-        initiatives = tables.total(Filter(party=entry.thing).having("kind", "initiative"))
+        initiatives = tables.total(Filter(party=entry.thing).with_codes("kind", "initiative"))
         if title and initiatives and (title[0] not in found or initiatives > found[title[0]].initiatives):
             page = f"/page/{PARTY}/" + entry.thing.removeprefix(stem)
             found[title[0]] = TopicCard(_ORGANIZATION, entry.thing, entry.thing, title[0], _("Organization"), initiatives, page)

@@ -43,7 +43,7 @@ class Trend:
 
 def count_trend(tables: FacetIndex, it: Filter, facet: str, names: FacetLabels) -> Trend:
     """Count what is wanted by year and by a facet."""
-    counts = tables.cross(it, "year", facet)
+    counts = tables.cross_tabulate(it, "year", facet)
     years = sorted({year for year, _code in counts})
     drawn = [year for year in years if EARLIEST <= int(year) <= LATEST]
     whole: dict[str, int] = {}

@@ -62,12 +62,12 @@ def build_release(data: Path, iris: Iris, now: datetime, watch: Progress = lambd
         number = before.number + 1 if before else 1
         issued = f"{now:%Y-%m-%dT%H:%M:%SZ}"
         made = Release(number, iris.release(number), head.number, head.id, issued, before.number if before else None, {}, {})
-        made = _data(made, journal, iris, part, work, watch)
-        made = _told(made, before, releases, part, watch)
-        _signed(made, data / "signing", part, watch)
+        made = _export_data(made, journal, iris, part, work, watch)
+        made = _add_metadata(made, before, releases, part, watch)
+        _sign(made, data / "signing", part, watch)
         store_rows(work / "things", data, made)  # of no use without the release, and replaced by the next that gets its number
         shutil.rmtree(work)
-        _name(part, releases / str(number), watch)
+        _publish(part, releases / str(number), watch)
         return made
 
 
@@ -82,7 +82,7 @@ def _head(journal: Journal, before: Release | None) -> Entry:
     return head
 
 
-def _data(made: Release, journal: Journal, iris: Iris, part: Path, work: Path, watch: Progress) -> Release:
+def _export_data(made: Release, journal: Journal, iris: Iris, part: Path, work: Path, watch: Progress) -> Release:
     """Write all that is drawn from the journal."""
     told, name = ExportCounts(VoidCounter(iris.base)), f"stocktake-{made.number}"
     watch("texts")
@@ -91,7 +91,7 @@ def _data(made: Release, journal: Journal, iris: Iris, part: Path, work: Path, w
         export_by_subject(canonical_quads(journal, made.position, work), part, name, iris, into, told)
         watch("tables")
         export_by_graph(part / "gone.csv.gz", iris, into, told)
-        into.things.keep()
+        into.things.close()
         shutil.rmtree(work / "graphs")
         watch("parquet")
     files = [_file(part / f"{name}.nq.gz", "application/n-quads", "all statements with their graphs, sorted by their bytes, each once")]
@@ -99,7 +99,7 @@ def _data(made: Release, journal: Journal, iris: Iris, part: Path, work: Path, w
     files += [_file(part / f"{name}.{end}.gz", form.media, said) for end, form in TEXT_FORMATS.items()]
     for table in TABLES.values():
         for end, media in (("csv.gz", "text/csv"), ("parquet", "application/vnd.apache.parquet")):
-            files.append(_file(part / f"{table.name}.{end}", media, f"a row is {table.one}", tables.rows[table.name]))
+            files.append(_file(part / f"{table.name}.{end}", media, f"a row is {table.row_description}", tables.rows[table.name]))
     files.append(_file(part / "gone.csv.gz", "text/csv", "removed records: delete these from your copy", told.records["gone"]))
     files.append(_void(part / "void.ttl", told.counting, iris))
     return replace(made, counts=told.counts(), sources=tuple(told.sources), files=tuple(files))
@@ -111,7 +111,7 @@ def _void(path: Path, counting: VoidCounter, iris: Iris) -> File:
     return _file(path, "text/turtle", "what there is, in numbers: classes, properties and links, by VoID")
 
 
-def _told(made: Release, before: Release | None, releases: Path, part: Path, watch: Progress) -> Release:
+def _add_metadata(made: Release, before: Release | None, releases: Path, part: Path, watch: Progress) -> Release:
     """Write what is told about it: what has changed, how its tables read, how it is cited."""
     watch("changes")
     old = read_records(releases / str(before.number) / "records.csv.gz") if before else iter(())
@@ -134,7 +134,7 @@ def _told(made: Release, before: Release | None, releases: Path, part: Path, wat
     return replace(made, files=tuple(files))
 
 
-def _signed(made: Release, keys: Path, part: Path, watch: Progress) -> None:
+def _sign(made: Release, keys: Path, part: Path, watch: Progress) -> None:
     """Write sums and manifest, and sign every file."""
     watch("signatures")
     with load_key(keys) as secret:
@@ -146,16 +146,16 @@ def _signed(made: Release, keys: Path, part: Path, watch: Progress) -> None:
             sign(part / name, secret, told)
 
 
-def _name(part: Path, folder: Path, watch: Progress) -> None:
+def _publish(part: Path, folder: Path, watch: Progress) -> None:
     """Give a release its name once all of it is on the disk."""
     for path in [*part.iterdir(), part]:
-        _keep(path)
+        _fsync(path)
     watch("name")
     part.rename(folder)
-    _keep(folder.parent)
+    _fsync(folder.parent)
 
 
-def _keep(path: Path) -> None:
+def _fsync(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

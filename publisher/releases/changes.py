@@ -42,26 +42,26 @@ def count_changes(before: Iterator[ReleasedRecord], now: Iterator[ReleasedRecord
     Action lines are counted apart for what sources declare and for what was crosswalked.
     """
     counted: Counter[tuple[str, str, str]] = Counter()
-    for old, new in _paired(before, now):
-        act = _act(old, new)
+    for old, new in _merge_join(before, now):
+        act = _change_type(old, new)
         it = new if new and new.state != "gone" else old
         if act and it:
             told = [("all", ""), ("kind", it.kind), ("source", it.source), *((f"line {basis}", code) for basis, code in it.lines)]
             counted.update((group, name, act) for group, name in told)
     return {
         **{act: counted["all", "", act] for act in CHANGE_TYPES},
-        "kinds": _by(counted, "kind"),
-        "sources": _by(counted, "source"),
-        "action_lines": {basis: _by(counted, f"line {basis}") for basis in ("declared", "crosswalked")},
+        "kinds": _by_name(counted, "kind"),
+        "sources": _by_name(counted, "source"),
+        "action_lines": {basis: _by_name(counted, f"line {basis}") for basis in ("declared", "crosswalked")},
     }
 
 
-def _by(counted: Counter[tuple[str, str, str]], group: str) -> dict[str, dict[str, int]]:
+def _by_name(counted: Counter[tuple[str, str, str]], group: str) -> dict[str, dict[str, int]]:
     names = sorted({name for kind, name, _ in counted if kind == group})
     return {name: {act: counted[group, name, act] for act in CHANGE_TYPES} for name in names}
 
 
-def _act(old: ReleasedRecord | None, new: ReleasedRecord | None) -> str | None:
+def _change_type(old: ReleasedRecord | None, new: ReleasedRecord | None) -> str | None:
     was, is_ = old is not None and old.state != "gone", new is not None and new.state != "gone"
     if was and not is_:
         return "gone"
@@ -72,19 +72,19 @@ def _act(old: ReleasedRecord | None, new: ReleasedRecord | None) -> str | None:
     return "vanished" if (old.state, new.state) == ("published", "vanished") else "changed"
 
 
-def _paired(
+def _merge_join(
     before: Iterator[ReleasedRecord], now: Iterator[ReleasedRecord]
 ) -> Iterator[tuple[ReleasedRecord | None, ReleasedRecord | None]]:
     old, new = next(before, None), next(now, None)
     while old or new:
-        first = min(_place(it) for it in (old, new) if it)
-        yield (old if old and _place(old) == first else None), (new if new and _place(new) == first else None)
-        if old and _place(old) == first:
+        first = min(_sort_key(it) for it in (old, new) if it)
+        yield (old if old and _sort_key(old) == first else None), (new if new and _sort_key(new) == first else None)
+        if old and _sort_key(old) == first:
             old = next(before, None)
-        if new and _place(new) == first:
+        if new and _sort_key(new) == first:
             new = next(now, None)
 
 
-def _place(it: ReleasedRecord) -> bytes:
+def _sort_key(it: ReleasedRecord) -> bytes:
     """Give what the table is sorted by: the address as it is written in N-Quads."""
     return f"{it.record}>".encode()

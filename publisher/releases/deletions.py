@@ -37,10 +37,10 @@ def deletion_rows(lines: Iterable[bytes]) -> Iterator[bytes]:
     for _, group in groupby(records, key=lambda line: line[: line.find(b" ")]):
         held = list(group)
         if any(_STATUS in line and _GONE in line for line in held):
-            yield _departed(b"".join(held))
+            yield _deletion_row(b"".join(held))
 
 
-def _departed(text: bytes) -> bytes:
+def _deletion_row(text: bytes) -> bytes:
     told: dict[str, list[tuple[int, str]]] = {}
     subject = ""
     for quad in parse(text, RdfFormat.N_QUADS, lenient=True):

@@ -38,15 +38,15 @@ def write_dumps(journal: Journal, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     quads, turtle, gone = (folder / f"stocktake-{position}.{suffix}.gz" for suffix in ("nq", "ttl", "gone.csv"))
     if not quads.exists():
-        with _beside(quads) as out:
+        with _write_atomically(quads) as out:
             out.writelines(canonical_quads(journal, position))
     if not turtle.exists():
-        with gzip.open(quads) as text, _beside(turtle) as out:
+        with gzip.open(quads) as text, _write_atomically(turtle) as out:
             serialize(_triples(text), out, RdfFormat.TURTLE, prefixes=PREFIXES)  # type: ignore[arg-type]  # it needs only write
     if not gone.exists():
-        with gzip.open(quads) as text, _beside(gone) as out:
+        with gzip.open(quads) as text, _write_atomically(gone) as out:
             out.writelines(deletion_rows(text))
-    return [file for path in (quads, turtle, gone) for file in (path, _sum(path))]
+    return [file for path in (quads, turtle, gone) for file in (path, _checksum_path(path))]
 
 
 def canonical_quads(journal: Journal, position: int, beside: Path | None = None) -> Iterator[bytes]:
@@ -83,23 +83,23 @@ def _triples(text: BinaryIO | gzip.GzipFile) -> Iterator[Triple]:
 
 
 @contextmanager
-def _beside(path: Path) -> Iterator[gzip.GzipFile]:
+def _write_atomically(path: Path) -> Iterator[gzip.GzipFile]:
     """Write a gzip file beside *path*; it gets its name when it is whole, and its bytes depend on its content alone."""
     part = path.with_name(path.name + ".part")
     with part.open("wb") as raw, gzip.GzipFile(filename="", fileobj=raw, mode="wb", compresslevel=LEVEL, mtime=0) as file:
         yield file
     with part.open("rb") as whole:
         digest = hashlib.file_digest(whole, "sha256").hexdigest()
-    told = _sum(path).with_name(_sum(path).name + ".part")
+    told = _checksum_path(path).with_name(_checksum_path(path).name + ".part")
     told.write_text(f"{digest}  {path.name}\n")
-    told.rename(_sum(path))
+    told.rename(_checksum_path(path))
     part.rename(path)
 
 
-def _sum(path: Path) -> Path:
+def _checksum_path(path: Path) -> Path:
     return path.with_name(path.name + ".sha256")
 
 
 def read_checksums(paths: Iterable[Path]) -> dict[str, str]:
     """Give the SHA-256 of each dump by its name, from the file beside it."""
-    return {path.name: _sum(path).read_text().split()[0] for path in paths if _sum(path).exists()}
+    return {path.name: _checksum_path(path).read_text().split()[0] for path in paths if _checksum_path(path).exists()}

@@ -17,7 +17,7 @@ class DumpFile(NamedTuple):
 
     name: str
     size: int
-    made: str
+    created: str
     digest: str
 
 
@@ -26,8 +26,8 @@ def list_dumps(folder: Path) -> list[DumpFile]:
     paths = [path for path in folder.glob("stocktake-*.gz") if NAME.match(path.name)]
     digests = read_checksums(paths)
     paths.sort(key=lambda path: (-int(path.name.split("-")[1].split(".")[0]), path.name))
-    return [DumpFile(path.name, path.stat().st_size, _made(path), digests.get(path.name, "")) for path in paths]
+    return [DumpFile(path.name, path.stat().st_size, _created(path), digests.get(path.name, "")) for path in paths]
 
 
-def _made(path: Path) -> str:
+def _created(path: Path) -> str:
     return f"{datetime.fromtimestamp(path.stat().st_mtime, UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -23,7 +23,7 @@ from publisher.store.releases.manifest import Registry
 from vocab.iris import Iris
 from vocab.terms import DCAT, DCT, RDF
 
-_HELD = 5_000  # triples of one subject held at once: only registries have more
+_CHUNK = 5_000  # triples of one subject held at once: only registries have more
 
 
 @dataclass(slots=True)
@@ -59,7 +59,8 @@ def export_by_subject(lines: Iterable[bytes], folder: Path, name: str, iris: Iri
     with ExitStack() as opened:
         quads = opened.enter_context(gzip_writer(folder / f"{name}.nq.gz"))
         texts = [
-            _Text(form, opened.enter_context(gzip_writer(folder / f"{name}.{end}.gz")), iris.base) for end, form in TEXT_FORMATS.items()
+            _FormatWriter(form, opened.enter_context(gzip_writer(folder / f"{name}.{end}.gz")), iris.base)
+            for end, form in TEXT_FORMATS.items()
         ]
 
         def take(held: list[bytes]) -> None:
@@ -85,7 +86,7 @@ def export_by_subject(lines: Iterable[bytes], folder: Path, name: str, iris: Iri
             text.end()
 
 
-def stream_in_chunks(lines: Iterable[bytes], take: Callable[[list[bytes]], None], most: int = _HELD) -> Iterator[list[bytes]]:
+def stream_in_chunks(lines: Iterable[bytes], take: Callable[[list[bytes]], None], most: int = _CHUNK) -> Iterator[list[bytes]]:
     """Hand the quads of one subject to *take*, some at a time; give its triples, each once, at most about *most* at a time.
 
     All triples of most subjects come at once, also where thousands of graphs repeat them; but a registry points to all of its records.
@@ -109,7 +110,7 @@ def with_graph_first(line: bytes) -> bytes:
     return line[place + 1 : -3] + b"\t" + line[:place] + b"\n"
 
 
-class _Text:
+class _FormatWriter:
     """A form of RDF while it is written."""
 
     def __init__(self, form: TextFormat, file: BinaryIO, base: str) -> None:

@@ -39,8 +39,8 @@ class FacetRowWriter:
         self._folder, self._iris = folder, iris
         self._waiting: list[bytes] = []
         self._files = 0
-        self._beside = AuxiliaryData([], [])
-        self._longest = self._beside.longest
+        self._auxiliary = AuxiliaryData([], [])
+        self._longest = self._auxiliary.longest
         self._ours = tuple(f"<{iris.base}{name}/".encode() for name in ("id", "record", "run"))
         self._match, region = f"<{SKOS}broadMatch>".encode(), iris.scheme("itu-region")
         self._region = f"<{region}/".encode()
@@ -48,7 +48,7 @@ class FacetRowWriter:
 
     def organization(self, held: Graph) -> None:
         """Take an organization: all that is said of it."""
-        if row := organization_row(held, next(iter(held.said)), self._iris):
+        if row := organization_row(held, next(iter(held.properties)), self._iris):
             self._put(serialize_row(row))
 
     def concept(self, subject: bytes, parts: Sequence[Sequence[bytes]]) -> None:
@@ -60,10 +60,10 @@ class FacetRowWriter:
             said.setdefault(predicate, []).append(term)
         for region in said.get(self._match, ()):
             if region.startswith(self._region):
-                self._beside.regions.append((self._code("country", subject), self._code("region", region)))
+                self._auxiliary.regions.append((self._code("country", subject), self._code("region", region)))
         for action_line, goal, status in product(*(said.get(name, ()) for name in self._link)):
             told = status[1:-1].decode().rpartition("#")[2]
-            self._beside.links.append((self._code("line", action_line), self._code("goal", goal), told))
+            self._auxiliary.links.append((self._code("line", action_line), self._code("goal", goal), told))
 
     def _code(self, facet: str, term: bytes) -> str:
         return FACETS[facet].code(term[1:-1].decode(), self._iris)
@@ -84,11 +84,11 @@ class FacetRowWriter:
             file.writelines(self._waiting)
         self._files, self._waiting = self._files + 1, []
 
-    def keep(self) -> None:
+    def close(self) -> None:
         """Write what is left."""
         if self._waiting:
             self._write()
-        (self._folder / _BESIDE).write_text(json.dumps(self._beside._replace(longest=self._longest)))
+        (self._folder / _BESIDE).write_text(json.dumps(self._auxiliary._replace(longest=self._longest)))
 
 
 def row_files(folder: Path) -> list[Path]:

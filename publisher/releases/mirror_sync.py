@@ -31,34 +31,34 @@ async def fetch(data: Path, url: str, client: httpx.AsyncClient) -> list[int]:
     with build_lock(releases):
         last = newest_release(releases)
         number = last.number + 1 if last else 1
-        while await _one(data, f"{url}releases/", number, client):
+        while await _fetch_release(data, f"{url}releases/", number, client):
             found.append(number)
             number += 1
     return found
 
 
-async def _one(data: Path, url: str, number: int, client: httpx.AsyncClient) -> bool:
+async def _fetch_release(data: Path, url: str, number: int, client: httpx.AsyncClient) -> bool:
     part, at = data / "releases" / ".got", f"{url}{number}/"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
-    if not await _bring(client, at + MANIFEST, part / MANIFEST):
+    if not await _download(client, at + MANIFEST, part / MANIFEST):
         part.rmdir()
         return False
     made = await asyncio.to_thread(read_manifest, part)
-    if not await asyncio.to_thread(_follows, Journal(data / "journal"), made):
+    if not await asyncio.to_thread(_is_compatible, Journal(data / "journal"), made):
         return False
     names = [] if made.withdrawn else [*(file.name for file in made.files), SUMS, MANIFEST]
     for name in [*names, *(name + SUFFIX for name in names)]:
-        if "/" in name or not await _bring(client, at + name, part / name):
+        if "/" in name or not await _download(client, at + name, part / name):
             raise ChainError(f"release {number} of {url} lacks {name}; it is not taken over")
-    await asyncio.to_thread(_prove, part, made)
+    await asyncio.to_thread(_verify, part, made)
     (data / "signing").mkdir(exist_ok=True)
-    await _bring(client, url + PUBLIC, data / "signing" / PUBLIC)
+    await _download(client, url + PUBLIC, data / "signing" / PUBLIC)
     part.rename(data / "releases" / str(number))
     return True
 
 
-def _follows(journal: Journal, made: Release) -> bool:
+def _is_compatible(journal: Journal, made: Release) -> bool:
     """Tell whether the entry that a release holds is here; raise ChainError where it is another one."""
     entry = journal.entry(made.position)
     if entry and entry.id != made.entry:
@@ -66,14 +66,14 @@ def _follows(journal: Journal, made: Release) -> bool:
     return entry is not None
 
 
-def _prove(part: Path, made: Release) -> None:
+def _verify(part: Path, made: Release) -> None:
     for file in () if made.withdrawn else made.files:
         with (part / file.name).open("rb") as opened:
             if hashlib.file_digest(opened, "sha256").hexdigest() != file.sha256:
                 raise ChainError(f"release {made.number}: {file.name} is not what its manifest says; it is not taken over")
 
 
-async def _bring(client: httpx.AsyncClient, url: str, path: Path) -> bool:
+async def _download(client: httpx.AsyncClient, url: str, path: Path) -> bool:
     """Bring a file in pieces; False where there is none."""
     async with client.stream("GET", url, headers={"Accept-Encoding": "identity"}) as answer:
         if answer.status_code == HTTPStatus.NOT_FOUND:

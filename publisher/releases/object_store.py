@@ -26,9 +26,9 @@ from publisher.releases.signature import PUBLIC
 from publisher.store.releases.manifest import MANIFEST, newest_release
 from publisher.store.releases.manifest import read_manifest as manifest
 
-_ROOM = "releases"  # the releases' folder in a store
+_PREFIX = "releases"  # the releases' folder in a store
 _CLAIM = "claim"
-_EVERY = 20.0  # seconds between two looks for releases
+_POLL_INTERVAL = 20.0  # seconds between two looks for releases
 
 log = structlog.get_logger(room="releases")
 
@@ -45,18 +45,18 @@ def upload(data: Path, number: int) -> None:
     _claim(store, number, folder, data / "releases" / ".claim")
     if (public := data / "signing" / PUBLIC).exists():
         with suppress(FileExistsError):
-            store.add(f"{_ROOM}/{PUBLIC}", public)
+            store.add(f"{_PREFIX}/{PUBLIC}", public)
     names = sorted(path.name for path in folder.iterdir() if path.name != MANIFEST)
     for name in [*names, MANIFEST]:
         try:
-            store.add(f"{_ROOM}/{number}/{name}", folder / name)
+            store.add(f"{_PREFIX}/{number}/{name}", folder / name)
         except FileExistsError:
             continue
 
 
 def _claim(store: Store, number: int, folder: Path, claim: Path) -> None:
     """Say whose release this is, by the hash of its manifest, before any of its files is there."""
-    ours, name = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest(), f"{_ROOM}/{number}/{_CLAIM}"
+    ours, name = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest(), f"{_PREFIX}/{number}/{_CLAIM}"
     claim.write_text(ours)
     try:
         store.add(name, claim)
@@ -75,7 +75,7 @@ async def follow_releases(data: Path, allow: frozenset[str] = frozenset()) -> As
 
     *allow* are hosts that may lie on a private network.
     """
-    task = asyncio.create_task(_follow(data, allow)) if read(data / "journal") or mirror_origin.read(data / "journal") else None
+    task = asyncio.create_task(_poll(data, allow)) if read(data / "journal") or mirror_origin.read(data / "journal") else None
     try:
         yield
     finally:
@@ -84,7 +84,7 @@ async def follow_releases(data: Path, allow: frozenset[str] = frozenset()) -> As
             await asyncio.gather(task, return_exceptions=True)
 
 
-async def _follow(data: Path, allow: frozenset[str]) -> None:
+async def _poll(data: Path, allow: frozenset[str]) -> None:
     async with create_client(allow) as client:
         while True:
             try:
@@ -93,7 +93,7 @@ async def _follow(data: Path, allow: frozenset[str]) -> None:
                     log.info("release fetched", release=number)
             except (ReleaseError, JournalError, httpx.HTTPError) as error:
                 log.warning("releases not fetched", reason=str(error))
-            await asyncio.sleep(_EVERY)
+            await asyncio.sleep(_POLL_INTERVAL)
 
 
 def download(data: Path) -> list[int]:
@@ -106,25 +106,25 @@ def download(data: Path) -> list[int]:
     with build_lock(releases):
         last = newest_release(releases)
         number = last.number + 1 if last else 1
-        while _one(store, number, releases):
+        while _download_release(store, number, releases):
             found.append(number)
             number += 1
     if found and not (public := data / "signing" / PUBLIC).exists():
         public.parent.mkdir(exist_ok=True)
-        store.get(f"{_ROOM}/{PUBLIC}", public)
+        store.get(f"{_PREFIX}/{PUBLIC}", public)
     return found
 
 
-def _one(store: Store, number: int, releases: Path) -> bool:
+def _download_release(store: Store, number: int, releases: Path) -> bool:
     part = releases / ".got"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
-    if not store.get(f"{_ROOM}/{number}/{MANIFEST}", part / MANIFEST):
+    if not store.get(f"{_PREFIX}/{number}/{MANIFEST}", part / MANIFEST):
         part.rmdir()
         return False
-    for name in store.names(f"{_ROOM}/{number}"):
+    for name in store.names(f"{_PREFIX}/{number}"):
         if name not in (MANIFEST, _CLAIM):
-            store.get(f"{_ROOM}/{number}/{name}", part / name)
+            store.get(f"{_PREFIX}/{number}/{name}", part / name)
     missing = [file.name for file in manifest(part).files if not (part / file.name).exists()]
     if missing:
         raise ChainError(f"release {number} in {store.url} lacks {', '.join(missing)}; cut it again")

@@ -46,44 +46,44 @@ def tables_folder(data: Path, number: int) -> Path:
 
 def store_rows(held: Path, data: Path, it: Release) -> None:
     """Take rows that were gathered in the folder *held* while release *it* was cut."""
-    (held / _ABOUT).write_text(json.dumps(_about(it)))
-    _name(held, rows_folder(data, it.number))
+    (held / _ABOUT).write_text(json.dumps(_metadata(it)))
+    _publish(held, rows_folder(data, it.number))
 
 
 def open_release_tables(data: Path, it: Release, iris: Iris) -> ReleaseTables:
     """Give the tables of a release; made where they are not there yet, or were made of another journal or by another form of ours."""
     folder = tables_folder(data, it.number)
-    if not _is_of(folder, it):
-        _make(data, it, iris, folder)
+    if not _is_current(folder, it):
+        _build(data, it, iris, folder)
     links = {(line, goal): status for line, goal, status in read_auxiliary_data(folder).links}
     return ReleaseTables(folder / "tables.duckdb", links)
 
 
-def _make(data: Path, it: Release, iris: Iris, folder: Path) -> None:
+def _build(data: Path, it: Release, iris: Iris, folder: Path) -> None:
     waiting = rows_folder(data, it.number)
-    if not _is_of(waiting, it):
-        _gather(data, it, iris, waiting)
-    part = _part(folder)
+    if not _is_current(waiting, it):
+        _extract_rows(data, it, iris, waiting)
+    part = _part_folder(folder)
     told = read_auxiliary_data(waiting)
     database = Database(part / "tables.duckdb", MEMORY)
     try:
         database.begin()
         for file in row_files(waiting):
-            database.fill(file, told.longest)
-        database.regions(set(told.regions))
-        database.keep(it.position, it.entry)
+            database.load(file, told.longest)
+        database.set_regions(set(told.regions))
+        database.commit(it.position, it.entry)
     finally:
         database.close()
     build_bitmaps(part / "tables.duckdb", MEMORY)
     (part / "beside.json").write_text(json.dumps(told))
-    (part / _ABOUT).write_text(json.dumps(_about(it)))
-    _name(part, folder)
+    (part / _ABOUT).write_text(json.dumps(_metadata(it)))
+    _publish(part, folder)
     shutil.rmtree(waiting, ignore_errors=True)
 
 
-def _gather(data: Path, it: Release, iris: Iris, folder: Path) -> None:
+def _extract_rows(data: Path, it: Release, iris: Iris, folder: Path) -> None:
     """Gather the rows from the release's own N-Quads."""
-    part = _part(folder)
+    part = _part_folder(folder)
     lines = gzip_lines(data / "releases" / str(it.number) / f"stocktake-{it.number}.nq.gz")
     gathering, sorter = FacetRowWriter(part / "rows", iris), Sorter(part / "work")
     organizations = f"<{iris.base}id/organization/".encode()
@@ -96,23 +96,23 @@ def _gather(data: Path, it: Release, iris: Iris, folder: Path) -> None:
     for graph, held in group_by_graph(sorter.sorted()):
         if graph.startswith(f"{iris.base}record/"):
             gathering.record(parse_record(graph, held, iris))
-    gathering.keep()
+    gathering.close()
     store_rows(part / "rows", data, it)
     shutil.rmtree(part)
 
 
-def _about(it: Release) -> dict[str, object]:
+def _metadata(it: Release) -> dict[str, object]:
     return {"entry": it.entry, "position": it.position, "made": BUILD_VERSION}
 
 
-def _is_of(folder: Path, it: Release) -> bool:
+def _is_current(folder: Path, it: Release) -> bool:
     try:
-        return bool(json.loads((folder / _ABOUT).read_text()) == _about(it))
+        return bool(json.loads((folder / _ABOUT).read_text()) == _metadata(it))
     except (FileNotFoundError, ValueError):
         return False
 
 
-def _part(folder: Path) -> Path:
+def _part_folder(folder: Path) -> Path:
     """Make a folder beside, and remove those that a crash left."""
     for left in folder.parent.glob(f".part-{folder.name}-*"):
         shutil.rmtree(left, ignore_errors=True)
@@ -121,7 +121,7 @@ def _part(folder: Path) -> Path:
     return part
 
 
-def _name(part: Path, folder: Path) -> None:
+def _publish(part: Path, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     if folder.exists():
         shutil.rmtree(folder)

@@ -39,15 +39,20 @@ def _csvw_table(table: Table) -> dict[str, object]:
         schema["primaryKey"] = list(table.key)
     if table.references:
         schema["foreignKeys"] = [_csvw_reference(it) for it in table.references]
-    return {"url": f"{table.name}.csv.gz", "dc:description": f"A row is {table.one}.", "tableSchema": schema}
+    return {"url": f"{table.name}.csv.gz", "dc:description": f"A row is {table.row_description}.", "tableSchema": schema}
 
 
 def _csvw_reference(it: Reference) -> dict[str, object]:
-    return {"columnReference": it.column, "reference": {"resource": f"{it.table}.csv.gz", "columnReference": it.of}}
+    return {"columnReference": it.column, "reference": {"resource": f"{it.table}.csv.gz", "columnReference": it.target}}
 
 
 def _csvw_column(column: Column) -> dict[str, object]:
-    told: dict[str, object] = {"name": column.name, "titles": column.name, "dc:description": column.says, "required": column.needed}
+    told: dict[str, object] = {
+        "name": column.name,
+        "titles": column.name,
+        "dc:description": column.description,
+        "required": column.required,
+    }
     told["datatype"] = _CSVW.get(column.kind, "string")
     return told | ({"separator": " "} if column.kind.is_list else {})
 
@@ -89,5 +94,5 @@ def _resource(file: File) -> dict[str, object]:
 
 
 def _field(column: Column) -> dict[str, object]:
-    told: dict[str, object] = {"name": column.name, "description": column.says, **_FRICTIONLESS.get(column.kind, {"type": "string"})}
-    return told | ({"constraints": {"required": True}} if column.needed else {})
+    told: dict[str, object] = {"name": column.name, "description": column.description, **_FRICTIONLESS.get(column.kind, {"type": "string"})}
+    return told | ({"constraints": {"required": True}} if column.required else {})

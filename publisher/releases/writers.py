@@ -89,12 +89,12 @@ def _json_value(term: bytes) -> bytes:
     return b'{"@value":' + text + b',"@type":"' + rest[3:-1] + b'"}'
 
 
-def _nothing(_: str) -> bytes:
+def _no_header(_: str) -> bytes:
     return b""
 
 
 TEXT_FORMATS = {
-    "nt": TextFormat("application/n-triples", _nothing, _n_triples),
+    "nt": TextFormat("application/n-triples", _no_header, _n_triples),
     "ttl": TextFormat("text/turtle", _prefixes, _turtle),
     # Expanded, a subject a line: no context needs to be fetched, and it can be read line by line.
     "jsonld": TextFormat("application/ld+json", lambda _: b"[\n", _json_ld, b",\n", b"\n]\n"),

@@ -131,12 +131,12 @@ def tokenize(text: str, language: str) -> tuple[str, str]:
     >>> tokenize("Cliniques isolées", "fr")
     ('cliniques isolees', 'fr:cliniqu fr:isol')
     """
-    found = [_looked_up(piece, language) for piece in _pieces(text)]
+    found = [_analyze(piece, language) for piece in _pieces(text)]
     return " ".join([words for words, _ in found]), " ".join([stems for _, stems in found if stems])
 
 
 @lru_cache(_MEMO)
-def _looked_up(piece: str, language: str) -> tuple[str, str]:
+def _analyze(piece: str, language: str) -> tuple[str, str]:
     words: list[str] = []
     stems: list[str] = []
     for word, run in _parts(piece):

@@ -20,7 +20,7 @@ _TEXTS = frozenset({NamedNode(f"{DCT}description"), NamedNode(f"{SIOC}content")}
 _SPATIAL, _CLASS = NamedNode(f"{DCT}spatial"), NamedNode(f"{ORG}classification")
 _LINKS = ("actionLine", "goal", "target", "activityType")  # of the ontology; action lines, goals and targets as registries declare them
 _TYPE, _MODIFIED, _TOPIC = NamedNode(f"{RDF}type"), NamedNode(f"{DCT}modified"), NamedNode(f"{FOAF}primaryTopic")
-_MERGED = DefaultGraph()
+_DEFAULT_GRAPH = DefaultGraph()
 
 
 class QuadSource(Protocol):
@@ -42,7 +42,7 @@ class QuadSource(Protocol):
 
 def thing_iris(store: QuadSource, base: str) -> Iterator[str]:
     """Give all things of the kinds that are looked up, some twice."""
-    for quad in store.quads_for_pattern(None, _TYPE, None, _MERGED):
+    for quad in store.quads_for_pattern(None, _TYPE, None, _DEFAULT_GRAPH):
         if isinstance(quad.subject, NamedNode) and parse_thing_iri(quad.subject.value, base):
             yield quad.subject.value
 
@@ -80,7 +80,7 @@ def read_entry(store: QuadSource, thing: str, base: str, organizations: dict[str
     links: set[str] = set()
     typed = False
     linking, taking_part = _link_properties(base), _party_properties(base)
-    for quad in store.quads_for_pattern(NamedNode(thing), None, None, _MERGED):
+    for quad in store.quads_for_pattern(NamedNode(thing), None, None, _DEFAULT_GRAPH):
         predicate, value = quad.predicate, quad.object
         if isinstance(value, Literal):
             if predicate in _TITLES:
@@ -104,14 +104,14 @@ def read_entry(store: QuadSource, thing: str, base: str, organizations: dict[str
 def linked_things(store: QuadSource, organization: str, base: str) -> Iterator[str]:
     """Yield the things in which *organization* takes part; a thing is repeated for each role."""
     for predicate in _party_properties(base):
-        for quad in store.quads_for_pattern(None, predicate, NamedNode(organization), _MERGED):
+        for quad in store.quads_for_pattern(None, predicate, NamedNode(organization), _DEFAULT_GRAPH):
             if isinstance(quad.subject, NamedNode) and parse_thing_iri(quad.subject.value, base):
                 yield quad.subject.value
 
 
 def organizations_of(store: QuadSource, things: Iterable[str], base: str) -> set[str]:
     """Return the organizations that take part in *things*."""
-    quads = (quad for thing in things for quad in store.quads_for_pattern(NamedNode(thing), None, None, _MERGED))
+    quads = (quad for thing in things for quad in store.quads_for_pattern(NamedNode(thing), None, None, _DEFAULT_GRAPH))
     return {quad.object.value for quad in quads if quad.predicate in _party_properties(base) and isinstance(quad.object, NamedNode)}
 
 
@@ -128,7 +128,7 @@ def _party_properties(base: str) -> frozenset[NamedNode]:
 def _organization(store: QuadSource, organization: NamedNode) -> Organization:
     names: list[tuple[str, str | None]] = []
     classes: set[str] = set()
-    for quad in store.quads_for_pattern(organization, None, None, _MERGED):
+    for quad in store.quads_for_pattern(organization, None, None, _DEFAULT_GRAPH):
         if quad.predicate == _NAME and isinstance(quad.object, Literal):
             names.append((quad.object.value, quad.object.language))
         elif quad.predicate == _CLASS and isinstance(quad.object, NamedNode):
@@ -148,7 +148,7 @@ def record_iris(things: Iterable[str], base: str) -> Iterator[str]:
 
 
 def _modified(store: QuadSource, record: str) -> int:
-    for quad in store.quads_for_pattern(NamedNode(record), _MODIFIED, None, _MERGED):
+    for quad in store.quads_for_pattern(NamedNode(record), _MODIFIED, None, _DEFAULT_GRAPH):
         if isinstance(quad.object, Literal):
             with suppress(ValueError, OverflowError):
                 return int(datetime.fromisoformat(quad.object.value).astimezone(UTC).timestamp())
@@ -175,6 +175,6 @@ def described_things(store: QuadSource, found: Iterable[str], base: str) -> set[
         if iri.startswith(f"{base}id/"):
             given.add(iri)
         elif "#" not in iri:
-            objects = (quad.object for quad in store.quads_for_pattern(NamedNode(iri), _TOPIC, None, _MERGED))
+            objects = (quad.object for quad in store.quads_for_pattern(NamedNode(iri), _TOPIC, None, _DEFAULT_GRAPH))
             given.update(it.value for it in objects if isinstance(it, NamedNode))
     return given

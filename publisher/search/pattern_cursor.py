@@ -21,49 +21,49 @@ class SearchCall:
     """
 
     subject: tuple[Token, ...]
-    asked: tuple[Token, ...]
+    argument: tuple[Token, ...]
     verb: Token
-    place: int
-    gaps: tuple[tuple[int, int], ...]
+    offset: int
+    removals: tuple[tuple[int, int], ...]
 
 
 class PatternCursor:
     """A place in the tokens of a query."""
 
     def __init__(self, query: str) -> None:
-        self.query, self.all, self.at, self.depth = query, tokenize(query), 0, 0
+        self.query, self.tokens, self.index, self.depth = query, tokenize(query), 0, 0
         self.prefixes: dict[str, str] = {}
-        self.found: list[SearchCall] = []
+        self.calls: list[SearchCall] = []
 
     @property
-    def here(self) -> Token:
+    def current(self) -> Token:
         """Give the next token; behind the last there is one of the kind ``end``."""
-        return self.all[self.at] if self.at < len(self.all) else Token("end", "", len(self.query))
+        return self.tokens[self.index] if self.index < len(self.tokens) else Token("end", "", len(self.query))
 
-    def take(self) -> Token:
+    def advance(self) -> Token:
         """Give the next token and go on."""
-        token = self.here
-        self.at += 1
+        token = self.current
+        self.index += 1
         return token
 
-    def opening(self, text: str) -> Token:
+    def expect(self, text: str) -> Token:
         """Take the bracket or brace *text*; raise QuerySyntaxError where another token stands."""
-        token = self.take()
+        token = self.advance()
         if token.kind != "other" or token.text != text:
-            raise self.refuse(token, f"{text} is expected")
+            raise self.error(token, f"{text} is expected")
         return token
 
-    def refuse(self, token: Token, why: str) -> QuerySyntaxError:
+    def error(self, token: Token, why: str) -> QuerySyntaxError:
         """Make the error that points to *token*."""
         return syntax_error(self.query, token.start, why)
 
-    def deeper(self, token: Token) -> None:
+    def enter_nesting(self, token: Token) -> None:
         """Count one more brace or bracket that is open."""
         self.depth += 1
         if self.depth > DEEPEST:
-            raise self.refuse(token, f"a query that asks for texts nests at most {DEEPEST} deep")
+            raise self.error(token, f"a query that asks for texts nests at most {DEEPEST} deep")
 
-    def searches(self, token: Token) -> bool:
+    def is_search_property(self, token: Token) -> bool:
         """Tell whether *token* names the property that searches."""
         if token.kind == "iri":
             return token.text == f"<{PROPERTY}>"

@@ -58,10 +58,10 @@ class NamedTopics(NamedTuple):
 class Topics(Protocol):
     """The concepts of the vocabulary, as ``topic_index.TopicIndex`` searches them."""
 
-    def named_by(self, word: str, run: bool, begin: bool, loose: bool) -> NamedTopics:
+    def named_by(self, word: str, run: bool, is_prefix: bool, fuzzy: bool) -> NamedTopics:
         """Return the concepts that *word* names."""
 
-    def named_whole(self, words: str, *, loose: bool) -> tuple[str, ...]:
+    def named_whole(self, words: str, *, fuzzy: bool) -> tuple[str, ...]:
         """Return the concepts that all *words* name together."""
 
 
@@ -69,9 +69,9 @@ class Clause(NamedTuple):
     """A part of a search: *row* means in a row, *begin* that the last word may go on, *no* that it must not be found."""
 
     words: tuple[tuple[str, bool], ...]
-    row: bool
-    begin: bool
-    no: bool
+    is_phrase: bool
+    is_prefix: bool
+    is_negated: bool
 
 
 def parse_clauses(text: str) -> list[list[Clause]]:
@@ -100,26 +100,26 @@ def parse_clauses(text: str) -> list[list[Clause]]:
     return found
 
 
-def build_query(wish: SearchRequest, spoken: Iterable[str], *, loose: bool = False, topics: Topics | None = None) -> Query:
+def build_query(request: SearchRequest, index_languages: Iterable[str], *, fuzzy: bool = False, topics: Topics | None = None) -> Query:
     """Write *wish* as a query of an index of texts in the languages *spoken*; *loose* takes words for one another that are nearly alike.
 
     With *topics*, words are found in labels and in the names of organizations too, unless *wish* names a field.
     """
-    fields = (wish.field,) if wish.field else FIELDS
-    languages = [language for language in spoken if language in STEMMERS and wish.language in (language, None)]
-    topics = None if wish.field else topics
+    fields = (request.field,) if request.field else FIELDS
+    languages = [language for language in index_languages if language in STEMMERS and request.language in (language, None)]
+    topics = None if request.field else topics
     parts: list[tuple[Occur, Query]] = []
-    for group in parse_clauses(wish.words):
-        asked = [(clause, _clause(clause, fields, languages, loose and not clause.no, topics)) for clause in group]
-        if len(asked) == 1:
-            parts.append((Occur.MustNot if asked[0][0].no else Occur.Must, asked[0][1]))
+    for group in parse_clauses(request.words):
+        queries = [(clause, _clause(clause, fields, languages, fuzzy and not clause.is_negated, topics)) for clause in group]
+        if len(queries) == 1:
+            parts.append((Occur.MustNot if queries[0][0].is_negated else Occur.Must, queries[0][1]))
         else:
-            parts.append((Occur.Must, _any(_without(query) if clause.no else query for clause, query in asked)))
+            parts.append((Occur.Must, _any(_without(query) if clause.is_negated else query for clause, query in queries)))
     if not any(occur == Occur.Must for occur, _ in parts):
         parts.append((Occur.Must, Query.all_query()))
-    if topics and parts and (whole := topics.named_whole(wish.words, loose=loose)):
+    if topics and parts and (whole := topics.named_whole(request.words, fuzzy=fuzzy)):
         parts.append((Occur.Should, _linked(whole, _WHOLE_TOPIC)))
-    for name, value in (("language", wish.language), ("kind", wish.kind), ("source", wish.source)):
+    for name, value in (("language", request.language), ("kind", request.kind), ("source", request.source)):
         if value is not None:
             parts.append((Occur.Must, Query.const_score_query(Query.term_query(schema(), name, value, "basic"), 0.0)))
     return Query.boolean_query(parts)
@@ -134,20 +134,20 @@ def _any(queries: Iterable[Query]) -> Query:
 
 
 def _clause(clause: Clause, fields: Iterable[str], languages: list[str], loose: bool, topics: Topics | None) -> Query:
-    if clause.row:
-        return _any([*(_row(clause, field) for field in fields), *_labelled_row(clause, topics)])
+    if clause.is_phrase:
+        return _any([*(_phrase_in_field(clause, field) for field in fields), *_phrase_in_labels(clause, topics)])
     last = len(clause.words) - 1
     words = [
-        _any(_anywhere(word, run, clause.begin and place == last, loose, fields, languages, topics))
+        _any(_word_in_any_field(word, run, clause.is_prefix and place == last, loose, fields, languages, topics))
         for place, (word, run) in enumerate(clause.words)
     ]
     return words[0] if len(words) == 1 else Query.boolean_query([(Occur.Must, word) for word in words])
 
 
-def _anywhere(
+def _word_in_any_field(
     word: str, run: bool, begin: bool, loose: bool, fields: Iterable[str], languages: list[str], topics: Topics | None
 ) -> list[Query]:
-    found = [_weighed(word_query(word, run, begin, loose, field, languages), field) for field in fields]
+    found = [_boosted(word_query(word, run, begin, loose, field, languages), field) for field in fields]
     if topics:
         found.append(Query.const_score_query(word_query(word, run, begin, loose, "party", languages), _PARTY))
         near, far = topics.named_by(word, run, begin, loose)
@@ -155,12 +155,12 @@ def _anywhere(
     return found
 
 
-def _labelled_row(clause: Clause, topics: Topics | None) -> list[Query]:
+def _phrase_in_labels(clause: Clause, topics: Topics | None) -> list[Query]:
     """Return where words in a row are found beside texts: in a name of an organization, and in a label that has them in a row."""
     if not topics:
         return []
-    whole = topics.named_whole('"' + " ".join(word for word, _ in clause.words) + '"', loose=False)
-    return [Query.const_score_query(_row(clause, "party"), _PARTY), *([_linked(whole, _NEAR_TOPIC)] if whole else [])]
+    whole = topics.named_whole('"' + " ".join(word for word, _ in clause.words) + '"', fuzzy=False)
+    return [Query.const_score_query(_phrase_in_field(clause, "party"), _PARTY), *([_linked(whole, _NEAR_TOPIC)] if whole else [])]
 
 
 def _linked(iris: Sequence[str], score: float) -> Query:
@@ -169,12 +169,12 @@ def _linked(iris: Sequence[str], score: float) -> Query:
     return _any(Query.const_score_query(Query.term_query(schema(), "link", iri, "basic"), score) for iri in iris)
 
 
-def _row(clause: Clause, field: str) -> Query:
-    terms = [term for word, run in clause.words for term in (_inner(word) if run else [fold(word)])]
-    return _weighed(_phrase(terms, field), field)
+def _phrase_in_field(clause: Clause, field: str) -> Query:
+    terms = [term for word, run in clause.words for term in (_searchable_pairs(word) if run else [fold(word)])]
+    return _boosted(_phrase(terms, field), field)
 
 
-def _inner(run: str) -> list[str]:
+def _searchable_pairs(run: str) -> list[str]:
     """Give the pairs of a run; its last character alone is known only where a text's own run ends."""
     folded = fold(run)
     return character_pairs(folded)[: max(1, len(folded) - 1)]
@@ -192,24 +192,24 @@ def _term(term: str, field: str) -> Query:
     return Query.term_query(schema(), field, term, "freq")
 
 
-def word_query(word: str, run: bool, begin: bool, loose: bool, field: str, spoken: Iterable[str]) -> Query:
+def word_query(word: str, run: bool, is_prefix: bool, fuzzy: bool, field: str, index_languages: Iterable[str]) -> Query:
     """Write one word, or a *run* of a script without spaces, as a query of a field; *begin* means that the word may go on."""
     if run:
-        return _phrase(_inner(word), field)
-    languages = [language for language in spoken if language in STEMMERS]
+        return _phrase(_searchable_pairs(word), field)
+    languages = [language for language in index_languages if language in STEMMERS]
     folded = fold(word)
-    found = [_term(folded, field)]
+    queries = [_term(folded, field)]
     stems = [Query.term_query(schema(), f"{field}_stems", stem(word, language), "freq") for language in languages]
     if stems:
-        found.append(Query.boost_query(Query.disjunction_max_query(stems), _STEM))
-    if begin:
-        found.append(Query.regex_query(schema(), field, f"{folded}.*"))
-    if loose and len(folded) >= _NEAR:
-        found.append(Query.boost_query(Query.fuzzy_term_query(schema(), field, folded, 2 if len(folded) >= _FAR else 1), 0.5))
-    if loose and len(folded) >= _INSIDE:
-        found.append(Query.regex_query(schema(), field, f".*{folded}.*"))
-    return _any(found)
+        queries.append(Query.boost_query(Query.disjunction_max_query(stems), _STEM))
+    if is_prefix:
+        queries.append(Query.regex_query(schema(), field, f"{folded}.*"))
+    if fuzzy and len(folded) >= _NEAR:
+        queries.append(Query.boost_query(Query.fuzzy_term_query(schema(), field, folded, 2 if len(folded) >= _FAR else 1), 0.5))
+    if fuzzy and len(folded) >= _INSIDE:
+        queries.append(Query.regex_query(schema(), field, f".*{folded}.*"))
+    return _any(queries)
 
 
-def _weighed(query: Query, field: str) -> Query:
+def _boosted(query: Query, field: str) -> Query:
     return Query.boost_query(query, _WEIGHT.get(field, 1.0))

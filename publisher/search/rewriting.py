@@ -38,13 +38,13 @@ class Rewritten:
 
     text: str
     inserted: tuple[Insertion, ...] = ()
-    cut: tuple[str, ...] = ()
-    loose: tuple[str, ...] = ()
+    truncated: tuple[str, ...] = ()
+    fuzzy: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    wish: SearchRequest
+class _Arguments:
+    request: SearchRequest
     limit: int
 
 
@@ -65,20 +65,20 @@ def rewrite(query: str, search: Searcher) -> Rewritten:
     loose: list[str] = []
     insertions: list[tuple[int, str]] = []
     for site in found:
-        asked = _asked(query, site, prefixes)
-        hits = search.find(asked.wish, asked.limit + _MARGIN, told=False)
-        if hits.loose:
-            loose.append(asked.wish.words)
+        asked = _parse_arguments(query, site, prefixes)
+        hits = search.find(asked.request, asked.limit + _MARGIN, with_entries=False)
+        if hits.is_fuzzy:
+            loose.append(asked.request.words)
         if hits.total > asked.limit == MAX_RESULTS:
-            cut.append(asked.wish.words)
-        insertions.append((site.place, _bindings(query, site, hits.scores[: asked.limit])))
-    text, inserted = _put(query, [gap for site in found for gap in site.gaps], insertions)
+            cut.append(asked.request.words)
+        insertions.append((site.offset, _bindings(query, site, hits.scores[: asked.limit])))
+    text, inserted = _insert(query, [gap for site in found for gap in site.removals], insertions)
     return Rewritten(text, inserted, tuple(cut), tuple(loose))
 
 
-def _asked(query: str, site: SearchCall, prefixes: dict[str, str]) -> _Asked:
+def _parse_arguments(query: str, site: SearchCall, prefixes: dict[str, str]) -> _Arguments:
     """Read what stands right of the property."""
-    left = list(site.asked[1:-1] if site.asked[0].text == "(" else site.asked)
+    left = list(site.argument[1:-1] if site.argument[0].text == "(" else site.argument)
     field = _field(query, left.pop(0), prefixes) if left and left[0].kind in ("iri", "name") else None
     if not left or left[0].kind != "string":
         raise syntax_error(query, (left[0] if left else site.verb).start, 'the words stand in quotes: text:query "words"')
@@ -96,7 +96,7 @@ def _asked(query: str, site: SearchCall, prefixes: dict[str, str]) -> _Asked:
         language = primary_language(match[1])
     if left:
         raise syntax_error(query, left[0].start, f"{left[0].text} is not understood; write (property \"words\" limit 'lang:fr')")
-    return _Asked(SearchRequest(text, field, language), limit)
+    return _Arguments(SearchRequest(text, field, language), limit)
 
 
 def _field(query: str, token: Token, prefixes: dict[str, str]) -> str:
@@ -126,7 +126,7 @@ def _bindings(query: str, site: SearchCall, scores: tuple[tuple[str, float], ...
     return f"VALUES ({names[0].text} {names[1].text}) {{ {rows} }} "
 
 
-def _put(query: str, gaps: list[tuple[int, int]], insertions: list[tuple[int, str]]) -> tuple[str, tuple[Insertion, ...]]:
+def _insert(query: str, gaps: list[tuple[int, int]], insertions: list[tuple[int, str]]) -> tuple[str, tuple[Insertion, ...]]:
     """Blank out *gaps* and put in what is to stand before places, without moving any line."""
     chars = list(query)
     for start, end in gaps:

@@ -26,7 +26,7 @@ class Hits:
     total: int
     scores: tuple[tuple[str, float], ...]
     entries: tuple[SearchEntry, ...]
-    loose: bool
+    is_fuzzy: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Matches:
 
     total: int
     scores: dict[str, float]
-    loose: bool
+    is_fuzzy: bool
 
 
 class Searcher:
@@ -45,8 +45,8 @@ class Searcher:
         index = open_index(folder)
         index.config_reader("manual")
         index.reload()
-        self._found = index.searcher()
-        self._reached: dict[tuple[SearchRequest, int], Matches] = {}
+        self._searcher = index.searcher()
+        self._matches: dict[tuple[SearchRequest, int], Matches] = {}
         self._values: dict[str, list[tuple[str, int]]] = {}
         self._folder = folder
 
@@ -56,64 +56,64 @@ class Searcher:
         return open_topics(self._folder)
 
     def find(
-        self, wish: SearchRequest, limit: int, offset: int = 0, *, newest: bool = False, told: bool = True, similar: bool = True
+        self, request: SearchRequest, limit: int, offset: int = 0, *, newest: bool = False, with_entries: bool = True, similar: bool = True
     ) -> Hits:
         """Find *limit* things from the place *offset* on; *told* gives what they are, not their IRIs and scores alone.
 
         Where nothing has the words, similar ones are taken for them, unless *similar* is False.
         """
-        spoken = [language for language, _ in self.values("language")]
-        topics = self.topics if wish.words else None
-        exact = self._page(build_query(wish, spoken, topics=topics), limit, offset, newest)
-        loose = similar and _count(exact) == 0 and bool(parse_clauses(wish.words))
-        page = self._page(build_query(wish, spoken, loose=True, topics=topics), limit, offset, newest) if loose else exact
-        found = [(self._found.doc(address), 0.0 if newest else float(score)) for score, address in page.hits]
+        languages = [language for language, _ in self.values("language")]
+        topics = self.topics if request.words else None
+        exact = self._page(build_query(request, languages, topics=topics), limit, offset, newest)
+        is_fuzzy = similar and _count(exact) == 0 and bool(parse_clauses(request.words))
+        page = self._page(build_query(request, languages, fuzzy=True, topics=topics), limit, offset, newest) if is_fuzzy else exact
+        found = [(self._searcher.doc(address), 0.0 if newest else float(score)) for score, address in page.hits]
         scores = tuple((str(document.get_first("thing")), score) for document, score in found)
-        entries = tuple(_entry(document) for document, _ in found) if told else ()
-        return Hits(_count(page), scores, entries, loose and _count(page) > 0)
+        entries = tuple(_entry(document) for document, _ in found) if with_entries else ()
+        return Hits(_count(page), scores, entries, is_fuzzy and _count(page) > 0)
 
-    def reach(self, wish: SearchRequest, most: int) -> Matches:
+    def matches(self, wish: SearchRequest, most: int) -> Matches:
         """Find the IRIs of the *most* things that fit best, with their scores; kept for the next who asks the same."""
         key = (wish, most)
-        if key not in self._reached:
-            hits = self.find(wish, most, told=False)
-            if len(self._reached) >= CACHED_MATCHES:
-                self._reached.pop(next(iter(self._reached)))
-            self._reached[key] = Matches(hits.total, dict(hits.scores), hits.loose)
-        return self._reached[key]
+        if key not in self._matches:
+            hits = self.find(wish, most, with_entries=False)
+            if len(self._matches) >= CACHED_MATCHES:
+                self._matches.pop(next(iter(self._matches)))
+            self._matches[key] = Matches(hits.total, dict(hits.scores), hits.is_fuzzy)
+        return self._matches[key]
 
-    def named_links(self, words: str, *, loose: bool = False) -> frozenset[str]:
+    def named_links(self, words: str, *, fuzzy: bool = False) -> frozenset[str]:
         """Return the IRIs of the concepts that any of *words* names; things that have one of them are found by it."""
         if self.topics is None:
             return frozenset()
         parts = [
-            self.topics.named_by(word, run, clause.begin and word == clause.words[-1][0], loose)
+            self.topics.named_by(word, run, clause.is_prefix and word == clause.words[-1][0], fuzzy)
             for group in parse_clauses(words)
             for clause in group
             for word, run in clause.words
-            if not clause.no
+            if not clause.is_negated
         ]
         return frozenset(iri for named in parts for iri in (*named.near, *named.far))
 
     def entries(self, things: Iterable[str]) -> list[SearchEntry | None]:
         """Give the entries of things by their IRIs, None of one that the index does not know."""
-        asked = (self._found.search(Query.term_query(schema(), "thing", thing, "basic"), 1).hits for thing in things)
-        return [_entry(self._found.doc(hits[0][1])) if hits else None for hits in asked]
+        asked = (self._searcher.search(Query.term_query(schema(), "thing", thing, "basic"), 1).hits for thing in things)
+        return [_entry(self._searcher.doc(hits[0][1])) if hits else None for hits in asked]
 
     def values(self, name: str) -> list[tuple[str, int]]:
         """Give the values of ``language``, ``kind`` or ``source`` with the number of things, the most frequent first."""
         if name not in self._values:
-            self._values[name] = self._counted(name)
+            self._values[name] = self._count_values(name)
         return self._values[name]
 
-    def _counted(self, name: str) -> list[tuple[str, int]]:
-        told = self._found.aggregate(Query.all_query(), {"all": {"terms": {"field": name, "size": ENTRIES}}})
+    def _count_values(self, name: str) -> list[tuple[str, int]]:
+        told = self._searcher.aggregate(Query.all_query(), {"all": {"terms": {"field": name, "size": ENTRIES}}})
         return [(bucket["key"], bucket["doc_count"]) for bucket in told["all"]["buckets"]]
 
     def _page(self, query: Query, limit: int, offset: int, newest: bool) -> tantivy.SearchResult:
         if newest:
-            return self._found.search(query, limit, offset=offset, order_by_field="modified", order=Order.Desc)
-        return self._found.search(query, limit, offset=offset)
+            return self._searcher.search(query, limit, offset=offset, order_by_field="modified", order=Order.Desc)
+        return self._searcher.search(query, limit, offset=offset)
 
 
 def _count(page: tantivy.SearchResult) -> int:

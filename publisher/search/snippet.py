@@ -20,7 +20,7 @@ class Piece(NamedTuple):
     """A piece of a text; *found* tells whether it was looked for."""
 
     text: str
-    found: bool
+    is_match: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +78,9 @@ class Marker:
 
 def build_marker(search: str, *, similar: bool = False) -> Marker:
     """Read from what was typed what is to be marked; *similar* marks words inside others too."""
-    wanted = [clause for group in parse_clauses(search) for clause in group if not clause.no]
+    wanted = [clause for group in parse_clauses(search) for clause in group if not clause.is_negated]
     words = frozenset(part for clause in wanted for word, run in clause.words if not run for part in (word, fold(word)))
-    begins = tuple(fold(clause.words[-1][0]) for clause in wanted if clause.begin and not clause.words[-1][1])
+    begins = tuple(fold(clause.words[-1][0]) for clause in wanted if clause.is_prefix and not clause.words[-1][1])
     return Marker(words, begins, tuple(word for clause in wanted for word, run in clause.words if run), similar)
 
 
@@ -90,7 +90,7 @@ def best_text(texts: Texts, mark: Marker, language: str | None) -> tuple[str, st
         return None
 
     def rank(it: tuple[str, str | None]) -> tuple[bool, bool, bool]:
-        found = any(piece.found for piece in mark.pieces(*it))
+        found = any(piece.is_match for piece in mark.pieces(*it))
         return (not found, primary_language(it[1]) != language, primary_language(it[1]) != "en")
 
     return min(texts, key=rank)

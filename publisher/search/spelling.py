@@ -33,13 +33,13 @@ def suggest_spelling(words: str, search: Searcher) -> str | None:
     if not pieces:
         return None
     meant = "".join([*pieces, words[last:]])
-    return meant if search.find(SearchRequest(meant), 1, told=False, similar=False).total else None
+    return meant if search.find(SearchRequest(meant), 1, with_entries=False, similar=False).total else None
 
 
 def _similar(word: str, search: Searcher) -> str | None:
     """Return the word most like *word* that is found, None where *word* itself is found or none is like it."""
     parts = tokens(word)
-    if len(parts) != 1 or parts[0][1] or search.find(SearchRequest(word), 1, told=False, similar=False).total:
+    if len(parts) != 1 or parts[0][1] or search.find(SearchRequest(word), 1, with_entries=False, similar=False).total:
         return None
     candidates: dict[str, str] = {}
     for text in _texts(word, search):
@@ -52,7 +52,7 @@ def _similar(word: str, search: Searcher) -> str | None:
 
 def _texts(word: str, search: Searcher) -> Iterator[str]:
     """Yield the texts that may have a word like *word*: names of topics, then titles, organizations and descriptions of things."""
-    for hit in search.topics.search(word, loose=True)[:_HITS] if search.topics else ():
+    for hit in search.topics.search(word, fuzzy=True)[:_HITS] if search.topics else ():
         yield from search.topics.names(hit.topic) if search.topics else ()
     entries = search.find(SearchRequest(word), _HITS).entries
     for entry in entries:

@@ -65,16 +65,16 @@ class TopicIndex:
         writer.wait_merging_threads()
         index.config_reader("manual")
         index.reload()
-        self._found = index.searcher()
+        self._searcher = index.searcher()
         self._cached: dict[tuple[str, bool, bool, bool], NamedTopics] = {}
 
-    def named_by(self, word: str, run: bool, begin: bool, loose: bool) -> NamedTopics:
+    def named_by(self, word: str, run: bool, is_prefix: bool, fuzzy: bool) -> NamedTopics:
         """Return the IRIs of the concepts that *word* names, countries of regions among them."""
-        key = (word, run, begin, loose)
+        key = (word, run, is_prefix, fuzzy)
         if key not in self._cached:
             if len(self._cached) >= _CACHED:
                 self._cached.clear()
-            near, far = (self._first([word_query(*key, field, spoken) for spoken in _SPOKEN]) for field in ("title", "text"))
+            near, far = (self._first([word_query(*key, field, languages) for languages in _SPOKEN]) for field in ("title", "text"))
             if len(near) + len(far) > _COMMON:
                 near, far = {}, {}
             self._cached[key] = NamedTopics(
@@ -82,16 +82,16 @@ class TopicIndex:
             )
         return self._cached[key]
 
-    def named_whole(self, words: str, *, loose: bool) -> tuple[str, ...]:
+    def named_whole(self, words: str, *, fuzzy: bool) -> tuple[str, ...]:
         """Return the IRIs of the concepts that all *words* name together, countries of regions among them."""
-        return tuple(self._with_members(self._all(words, loose)))
+        return tuple(self._with_members(self._all(words, fuzzy)))
 
-    def search(self, words: str, *, loose: bool = False) -> list[TopicHit]:
+    def search(self, words: str, *, fuzzy: bool = False) -> list[TopicHit]:
         """Return the topics whose labels have all *words*, and those whose name stands whole in *words*; the best first.
 
         *loose* accepts similar words, as the search does.
         """
-        scores = self._all(words, loose)
+        scores = self._all(words, fuzzy)
         if len(scores) > _COMMON:
             return []
         for iri in self._whole_in(words):
@@ -103,25 +103,27 @@ class TopicIndex:
         """Return the names of *topic* in all languages, synonyms among them."""
         return [text for text, _ in self._names[topic.iri]]
 
-    def _all(self, words: str, loose: bool) -> dict[str, float]:
-        return self._first([build_query(SearchRequest(words), spoken, loose=loose) for spoken in _SPOKEN])
+    def _all(self, words: str, fuzzy: bool) -> dict[str, float]:
+        return self._first([build_query(SearchRequest(words), languages, fuzzy=fuzzy) for languages in _SPOKEN])
 
     def _first(self, queries: Iterable[tantivy.Query]) -> dict[str, float]:
         """Return what the first of *queries* finds that finds anything."""
         return next((found for found in map(self._search, queries) if found), {})
 
     def _search(self, query: tantivy.Query) -> dict[str, float]:
-        return {str(self._found.doc(address).get_first("thing")): float(score) for score, address in self._found.search(query, _MOST).hits}
+        return {
+            str(self._searcher.doc(address).get_first("thing")): float(score) for score, address in self._searcher.search(query, _MOST).hits
+        }
 
     def _with_members(self, iris: Iterable[str]) -> dict[str, None]:
         return dict.fromkeys(one for iri in iris for one in (iri, *self.topics[iri].members))
 
     def _whole_in(self, words: str) -> set[str]:
         """Return the topics of which a name stands whole in *words*; the last word of it may be begun, as in ``health ken*``."""
-        asked = [clause for group in parse_clauses(words) for clause in group if not clause.no]
+        asked = [clause for group in parse_clauses(words) for clause in group if not clause.is_negated]
         known = {fold(word) for clause in asked for word, run in clause.words if not run}
         runs = [fold(word) for clause in asked for word, run in clause.words if run]
-        begun = tuple(fold(clause.words[-1][0]) for clause in asked if clause.begin)
+        begun = tuple(fold(clause.words[-1][0]) for clause in asked if clause.is_prefix)
         if begun:
             known.update(word for word in self._whole if word.startswith(begun))
         found = {iri for word in known for name, iri in self._whole.get(word, ()) if name <= known}

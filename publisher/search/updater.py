@@ -62,10 +62,10 @@ class SearchUpdater:
     def __init__(self, folder: Path, journal: Journal, base: str, ahead: Callable[[Iterable[str]], None] | None = None) -> None:
         self.shown = folder / "shown"
         self._folder, self._journal, self._base, self._ahead = folder, journal, base, ahead
-        self._index, self._mark_file = folder / "index", folder / "position.json"
-        self.mark = self._read_mark()
-        if not self.mark.position:
-            self._forget()
+        self._index, self._checkpoint_file = folder / "index", folder / "position.json"
+        self.checkpoint = self._read_checkpoint()
+        if not self.checkpoint.position:
+            self._reset()
         self._writer = self._open()
         self._work: Iterator[None] | None = None
         self._scheme_graphs = graph_endings(base)
@@ -80,33 +80,33 @@ class SearchUpdater:
             return self._step(store, position, entry, seconds)
         except (ValueError, OSError) as error:
             log.error("search index cannot be written; rebuilding", error=str(error))
-            self._work, self.mark, self._labels_changed = None, Checkpoint(), False
+            self._work, self.checkpoint, self._labels_changed = None, Checkpoint(), False
             self._writer.abandon()
-            self._forget()
+            self._reset()
             self._writer = self._open()
             return False
 
     def _step(self, store: QuadSource, position: int, entry: str, seconds: float) -> bool:
-        until, before = time.monotonic() + seconds, self.mark.position
-        while self.mark.position < position:
+        until, before = time.monotonic() + seconds, self.checkpoint.position
+        while self.checkpoint.position < position:
             if self._work is None:
-                self._work = self._change(store, position) if self.mark.position else self._make(store, position, entry)
+                self._work = self._change(store, position) if self.checkpoint.position else self._build(store, position, entry)
             if next(self._work, self) is self:
                 self._work = None
-                if self.mark.position == before:
+                if self.checkpoint.position == before:
                     return False
             elif time.monotonic() > until:
                 return False
-        if self.mark.position == position and self.position != position:
+        if self.checkpoint.position == position and self.position != position:
             self._show()
-        return self.mark.position == position
+        return self.checkpoint.position == position
 
     def close(self) -> None:
         """Let the index go."""
         self._work = None
         self._writer.close()
 
-    def _make(self, store: QuadSource, position: int, entry_id: str) -> Iterator[None]:
+    def _build(self, store: QuadSource, position: int, entry_id: str) -> Iterator[None]:
         """Make the index from all that the store holds; what changes meanwhile is touched by later entries."""
         log.info("search index ready", position=position)
         self._writer.clear()
@@ -115,36 +115,36 @@ class SearchUpdater:
             self._put_all(store, found)
             yield
         write_topics(self._index, read_topics(store, self._base))
-        self._keep(Checkpoint(position, entry_id, BUILD_VERSION))
+        self._commit(Checkpoint(position, entry_id, BUILD_VERSION))
 
     def _change(self, store: QuadSource, position: int) -> Iterator[None]:
-        since, mark = time.monotonic(), self.mark
+        since, mark = time.monotonic(), self.checkpoint
         before = Searcher(self._index)
         for it in self._journal.entries(after=mark.position):
             if it.number > position:
                 break
-            for found in changed_subjects(self._watched(it.lines()), self._base, BATCH):
-                self._expect(found)
+            for found in changed_subjects(self._watch_vocabulary(it.lines()), self._base, BATCH):
+                self._prefetch(found)
                 changed = described_things(store, found, self._base)
                 self._put_all(store, changed)
                 yield
-                for batch in _batches(self._renamed(store, before, changed)):
+                for batch in _batches(self._things_of_renamed(store, before, changed)):
                     self._put_all(store, batch)
                     yield
             mark = Checkpoint(it.number, it.id, BUILD_VERSION)
             if time.monotonic() - since > COMMIT_INTERVAL:
-                self._keep_all(store, mark)
+                self._commit_all(store, mark)
                 since, before = time.monotonic(), Searcher(self._index)
-        self._keep_all(store, mark)
+        self._commit_all(store, mark)
 
-    def _watched(self, lines: Iterable[bytes]) -> Iterator[bytes]:
+    def _watch_vocabulary(self, lines: Iterable[bytes]) -> Iterator[bytes]:
         """Yield *lines*, and note whether one of them changes the vocabulary."""
         for line in lines:
             if line.endswith(self._scheme_graphs):
                 self._labels_changed = True
             yield line
 
-    def _renamed(self, store: QuadSource, before: Searcher, changed: Iterable[str]) -> set[str]:
+    def _things_of_renamed(self, store: QuadSource, before: Searcher, changed: Iterable[str]) -> set[str]:
         """Return the things that are to be read again, since an organization among *changed* has another name or class than *before*.
 
         *before* is what was committed last. So an entry that is done again after a crash finds the same difference, or none where the
@@ -159,9 +159,9 @@ class SearchUpdater:
         return renamed
 
     def _put_all(self, store: QuadSource, batch: Collection[str]) -> None:
-        self._expect([*batch, *record_iris(batch, self._base)])
+        self._prefetch([*batch, *record_iris(batch, self._base)])
         if self._ahead:
-            self._expect(organizations_of(store, batch, self._base))
+            self._prefetch(organizations_of(store, batch, self._base))
         organizations: dict[str, Organization] = {}
         for thing in batch:
             if found := read_entry(store, thing, self._base, organizations):
@@ -169,30 +169,30 @@ class SearchUpdater:
             else:
                 self._writer.drop(thing)
 
-    def _expect(self, subjects: Iterable[str]) -> None:
+    def _prefetch(self, subjects: Iterable[str]) -> None:
         if self._ahead:
             self._ahead(subjects)
 
-    def _keep_all(self, store: QuadSource, mark: Checkpoint) -> None:
+    def _commit_all(self, store: QuadSource, mark: Checkpoint) -> None:
         if self._labels_changed:
             write_topics(self._index, read_topics(store, self._base))
-        self._keep(mark)
+        self._commit(mark)
         self._labels_changed = False
 
-    def _keep(self, mark: Checkpoint) -> None:
+    def _commit(self, mark: Checkpoint) -> None:
         self._writer.commit()
-        part = self._mark_file.with_suffix(".part")
+        part = self._checkpoint_file.with_suffix(".part")
         with part.open("w") as file:
             json.dump(asdict(mark), file)
             file.flush()
             os.fsync(file.fileno())
-        part.replace(self._mark_file)
-        self.mark = mark
+        part.replace(self._checkpoint_file)
+        self.checkpoint = mark
 
     def _show(self) -> None:
         part = self._folder / "shown.part"
         self._writer.snapshot(part)
-        position.write_position(part, self.mark.position)
+        position.write_position(part, self.checkpoint.position)
         shutil.rmtree(self.shown, ignore_errors=True)
         part.rename(self.shown)
 
@@ -211,13 +211,13 @@ class SearchUpdater:
             return Writer(self._index)
         except (ValueError, OSError) as error:
             log.warning("search index cannot be opened; rebuilding", error=str(error))
-            self.mark = Checkpoint()
-            self._forget()
+            self.checkpoint = Checkpoint()
+            self._reset()
             return Writer(self._index)
 
-    def _read_mark(self) -> Checkpoint:
+    def _read_checkpoint(self) -> Checkpoint:
         try:
-            mark = Checkpoint(**json.loads(self._mark_file.read_text()))
+            mark = Checkpoint(**json.loads(self._checkpoint_file.read_text()))
         except (FileNotFoundError, ValueError, TypeError):
             return Checkpoint()
         if not (self._index / "meta.json").exists():
@@ -225,8 +225,8 @@ class SearchUpdater:
         at = next(iter(self._journal.entries(after=mark.position - 1)), None) if mark.position else None
         return mark if at is not None and at.id == mark.entry and mark.made == BUILD_VERSION else Checkpoint()
 
-    def _forget(self) -> None:
-        self._mark_file.unlink(missing_ok=True)
+    def _reset(self) -> None:
+        self._checkpoint_file.unlink(missing_ok=True)
         for name in ("index", "shown", "shown.part"):
             shutil.rmtree(self._folder / name, ignore_errors=True)
 

@@ -46,7 +46,7 @@ def _rewritten(text: str, shown: Snapshot) -> texts.Rewritten:
 
 def _note(done: texts.Rewritten, shown: Snapshot) -> str:
     """Write the header field that tells what a search did not do, a dictionary by https://www.rfc-editor.org/rfc/rfc9651."""
-    told = [f"cut={texts.MAX_RESULTS}"] if done.cut else []
-    told += ["similar"] if done.loose else []
+    told = [f"cut={texts.MAX_RESULTS}"] if done.truncated else []
+    told += ["similar"] if done.fuzzy else []
     told += [f"position={shown.text}"] if shown.text != shown.position else []
     return ", ".join(told)

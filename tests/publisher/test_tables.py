@@ -30,7 +30,7 @@ WISHES = {
     "all": Filter(),
     "initiatives": make_filter(kind="initiative"),
     "a goal": make_filter(goal="3"),
-    "two lines, one goal": make_filter(goal="3", kind="initiative").having("line", "C2", "C7-ehea"),
+    "two lines, one goal": make_filter(goal="3", kind="initiative").with_codes("line", "C2", "C7-ehea"),
     "a translated goal": make_filter(Basis.CROSSWALKED, goal="9"),
     "every basis": make_filter(*Basis, line="C2"),
     "a country and a year": make_filter(country="404", year="2023"),
@@ -87,7 +87,7 @@ async def test_the_counts_of_every_facet_are_those_of_their_queries(service, tab
 @pytest.mark.parametrize("pair", list(combinations(("line", "goal", "country", "region", "year", "stakeholder"), 2)), ids="-".join)
 async def test_two_facets_at_once_are_counted_as_their_query_counts_them(service, tables, pair):
     for it in (make_filter(kind="initiative"), make_filter(*Basis, region="africa")):
-        assert tables.cross(it, *pair) == await told(service, asking.cross_tabulate(it, *pair, IRIS), *pair)
+        assert tables.cross_tabulate(it, *pair) == await told(service, asking.cross_tabulate(it, *pair, IRIS), *pair)
 
 
 async def test_organizations_and_those_that_work_together_are_counted_as_their_queries_count_them(service, tables):
@@ -103,7 +103,7 @@ async def test_organizations_and_those_that_work_together_are_counted_as_their_q
 @pytest.mark.parametrize("facet", FACETS)
 async def test_what_is_filled_in_is_counted_as_its_query_counts_it(service, tables, facet):
     for it in (make_filter(kind="initiative"), make_filter(*Basis, kind="initiative", country="404")):
-        assert {(source,): things for source, things in tables.filled(it, facet).items()} == await told(
+        assert {(source,): things for source, things in tables.coverage_by_source(it, facet).items()} == await told(
             service, asking.coverage_by_source(it, facet, IRIS), "source"
         )
 
@@ -112,7 +112,7 @@ async def test_a_list_has_the_things_of_its_query(service, tables):
     for it in WISHES.values():
         rows = await service.rows(asking.listing(it, IRIS))
 
-        assert sorted(line.iri for line in tables.listed(it, "newest", 1000)) == [row["thing"].value for row in rows]
+        assert sorted(line.iri for line in tables.list_things(it, "newest", 1000)) == [row["thing"].value for row in rows]
 
 
 @pytest.mark.parametrize("wish", ["initiatives", "a goal", "every basis", "a party", "nothing"])
@@ -120,15 +120,15 @@ async def test_a_list_has_the_things_of_its_query(service, tables):
 async def test_a_list_that_goes_on_after_each_page_gives_each_thing_once_in_order_and_back_again(tables, wish, key):
     it, (since, after), down = WISHES[wish], ("", ""), list[tuple[str, str]]()
     up = list[tuple[str, str]]()
-    while page := tables.keyed(it, key, True, since, after, 7):
+    while page := tables.list_after(it, key, True, since, after, 7):
         up += page
         after, since = page[-1]
     since, after = LAST, LAST
-    while page := tables.keyed(it, key, False, since, after, 7):
+    while page := tables.list_after(it, key, False, since, after, 7):
         down += page
         after, since = page[-1]
 
-    assert sorted(iri for iri, _ in up) == sorted(line.iri for line in tables.listed(it, "newest", 1000))
+    assert sorted(iri for iri, _ in up) == sorted(line.iri for line in tables.list_things(it, "newest", 1000))
     assert up == sorted(up, key=lambda pair: (pair[1], pair[0])) == down[::-1]
 
 
@@ -136,8 +136,8 @@ async def test_a_list_that_goes_on_after_each_page_gives_each_thing_once_in_orde
 async def test_a_page_of_a_list_is_a_part_of_the_whole_list_and_that_is_sorted(tables, order):
     by = {"newest": "changed", "title": "title", "begins": "begins", "ends": "begins"}[order]
 
-    whole = tables.listed(make_filter(kind="initiative"), order, 1000)
-    parts = [line for offset in range(0, len(whole), 30) for line in tables.listed(make_filter(kind="initiative"), order, 30, offset)]
+    whole = tables.list_things(make_filter(kind="initiative"), order, 1000)
+    parts = [line for offset in range(0, len(whole), 30) for line in tables.list_things(make_filter(kind="initiative"), order, 30, offset)]
 
     told = [(getattr(line, by) or "").lower() for line in whole if getattr(line, by)]
     assert parts == whole
@@ -162,12 +162,12 @@ def marks(tables: FacetIndex, thing: str, facet: str) -> list[str]:
 
 
 async def test_what_begins_or_goes_on_in_a_time_is_listed_by_its_beginning(tables):
-    every = tables.listed(make_filter(kind="initiative"), "begins", 1000)
+    every = tables.list_things(make_filter(kind="initiative"), "begins", 1000)
 
-    found = tables.between(make_filter(kind="initiative"), "2024-06-01", "2024-06-30")
+    found = tables.events_between(make_filter(kind="initiative"), "2024-06-01", "2024-06-30")
 
     assert found == [it for it in every if it.begins and it.begins[:10] <= "2024-06-30" and (it.ends or it.begins)[:10] >= "2024-06-01"]
     assert found
-    assert tables.between(make_filter(kind="initiative", goal="17"), "2023-01-01", "2023-01-01", 3) == tables.listed(
+    assert tables.events_between(make_filter(kind="initiative", goal="17"), "2023-01-01", "2023-01-01", 3) == tables.list_things(
         make_filter(kind="initiative", goal="17"), "begins", 3
     )

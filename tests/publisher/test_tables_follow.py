@@ -87,7 +87,7 @@ def test_a_type_that_another_record_tells_of_an_organization_counts_for_all_that
     tables = open_facet_index(level(follower(data)))
 
     rich = IRIS.thing("initiative", "demo", "a/1")
-    assert rich in [line.iri for line in tables.listed(make_filter(stakeholder="civil-society"), "newest", 10)]
+    assert rich in [line.iri for line in tables.list_things(make_filter(stakeholder="civil-society"), "newest", 10)]
 
 
 @pytest.mark.parametrize("batches", [1, 10], ids=["written", "held in memory"])
@@ -96,7 +96,7 @@ def test_a_follower_that_was_stopped_at_any_step_goes_on_to_the_same_tables(data
     monkeypatch.setattr(updater, "WRITTEN", batches)
     stopped = follower(data, "stopped")
     stopped._catch_up()
-    stopped._tables._make(stopped.store, 1, stopped.mark.entry).__next__()  # put, and never kept
+    stopped._tables._build(stopped.store, 1, stopped.mark.entry).__next__()  # put, and never kept
     stopped.close()
 
     again = held(level(follower(data, "stopped")))

@@ -165,7 +165,7 @@ def test_no_search_is_an_error(search, words):
 def test_what_was_found_is_marked_and_nothing_is_lost(words, text, tag, marked):
     pieces = build_marker(words).pieces(text, tag)
 
-    assert [piece.text for piece in pieces if piece.found] == marked
+    assert [piece.text for piece in pieces if piece.is_match] == marked
     assert "".join(piece.text for piece in pieces) == text
 
 
@@ -174,7 +174,7 @@ def test_a_passage_shows_where_something_was_found():
 
     passage = build_marker("clinics").passage(text, "en")
 
-    assert [piece.text for piece in passage if piece.found] == ["clinic"]
+    assert [piece.text for piece in passage if piece.is_match] == ["clinic"]
     assert passage[0].text == "… "
     assert passage[-1].text == " …"
     assert len("".join(piece.text for piece in passage)) < 280

@@ -184,8 +184,8 @@ def test_what_is_cut_is_told(tmp_path):
 
     all_, few = (rewrite(f"{SPACE} SELECT * {{ ?s text:query {words} }}", many) for words in ('"one"', '("one" 5)'))
 
-    assert (all_.cut, all_.text.count("<https://x.org/id/event/a/")) == (("one",), MAX_RESULTS + 1)
-    assert (few.cut, few.text.count("<https://x.org/id/event/a/")) == ((), 6)
+    assert (all_.truncated, all_.text.count("<https://x.org/id/event/a/")) == (("one",), MAX_RESULTS + 1)
+    assert (few.truncated, few.text.count("<https://x.org/id/event/a/")) == ((), 6)
 
 
 PIECES = re.findall(

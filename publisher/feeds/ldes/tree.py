@@ -75,7 +75,7 @@ class Stream:
         """Write a member."""
         version = f"<{self.base}{path(it)}>"
         yield f"<{self.iri}> <{TREE}member> {version} ."
-        yield f"{version} {_A} <{_DEEDS[it.deed]}> ."
+        yield f"{version} {_A} <{_DEEDS[it.change_type]}> ."
         yield f"{version} <{DCT}isVersionOf> <{self.base}{it.graph}> ."
         yield f'{version} {_TIME} "{instant(it.stamp)}"^^<{XSD}dateTime> .'
         yield f'{version} <{SCHEMA}position> "{it.number}"^^<{XSD}integer> .'

@@ -177,7 +177,7 @@ class Provider:
         return found.id[:16] if found else ""
 
     async def _told(self, found: Sequence[change_reader.Change], prefix: str) -> list[str]:
-        alive = [it for it in found if it.deed is not change_reader.ChangeType.GONE]
+        alive = [it for it in found if it.change_type is not change_reader.ChangeType.GONE]
         held = dict(zip((it.place for it in alive), await read_states(self.service, alive), strict=True))
         return await asyncio.to_thread(lambda: list(self._records(found, held, prefix)))
 
@@ -194,9 +194,9 @@ class Provider:
 
 def header(it: change_reader.Change, base: str) -> str:
     """Write a record's header."""
-    status = ' status="deleted"' if it.deed is change_reader.ChangeType.GONE else ""
+    status = ' status="deleted"' if it.change_type is change_reader.ChangeType.GONE else ""
     sets = "".join(element("setSpec", name) for name in it.sets if ":" in name)
-    return f"<header{status}>{element('identifier', base + it.graph)}{element('datestamp', instant(it.told or 0))}{sets}</header>"
+    return f"<header{status}>{element('identifier', base + it.graph)}{element('datestamp', instant(it.announced_at or 0))}{sets}</header>"
 
 
 def admin_email(contact: str, base: str) -> str:

@@ -102,13 +102,13 @@ def _activity(change: change_reader.Change, state: RecordState, host: str, iris:
     names = {text.language or "und": text.value for text in it.titles}
     return {
         "id": f"{iris.base}ldes/version/{change.entry}/{change.name}",
-        "type": _DEEDS[change.deed],
+        "type": _DEEDS[change.change_type],
         "actor": {"id": iris.source(it.source), "type": "Organization", "name": it.source},
         "published": when,
         "endTime": when,
         "object": {
             "id": it.topic,
-            **(gone if change.deed is change_reader.ChangeType.GONE else {"type": kind}),
+            **(gone if change.change_type is change_reader.ChangeType.GONE else {"type": kind}),
             **({"nameMap": names} if names else {}),
             "url": f"{host}/page/{change.thing}",
         },

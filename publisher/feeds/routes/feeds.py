@@ -105,7 +105,7 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
         yield calendar.write_header(f"{service.iris.base}feeds/events", pages.branding.name)
         after = 0
         while found := await asyncio.to_thread(_latest, after, place):
-            alive = [it for it in found if it.deed is not change_reader.ChangeType.GONE]
+            alive = [it for it in found if it.change_type is not change_reader.ChangeType.GONE]
             for change, state in zip(alive, await read_states(service, alive), strict=True):
                 yield calendar.write_event(change, state, host, service.iris)
             after = found[-1].number

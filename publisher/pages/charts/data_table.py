@@ -114,4 +114,4 @@ def _predicate_and_value(column: Column, cell: Cell, iris: Iris) -> tuple[str, T
     facet = FACETS.get(column.facet)
     address = facet.iri(str(cell), iris) if facet else str(cell) if column.linked else ""
     value = Term(address) if address else Term(str(cell), "literal")
-    return (f"{iris.ns}{facet.tie}" if facet and facet.tie else column.property or f"{DCT}subject"), value
+    return (f"{iris.ns}{facet.link_property}" if facet and facet.link_property else column.property or f"{DCT}subject"), value

@@ -56,7 +56,7 @@ def build_report(data: Path, iris: Iris, number: int | None, language: str, chos
         files, title = _files(release, of, names, parts, method, iris), _title(of, names)
     sizes = {file: len(content) for file, content in files.items()}
     told = Report(of.name, title, release.number, language, release.issued, dict(of.chosen), sizes)
-    files[NUMBERS] = _numbers(told, parts)
+    files[NUMBERS] = _report_json(told, parts)
     _write(data / "reports", of.name, files)
     return told
 
@@ -93,14 +93,14 @@ def _lead(release: Release) -> str:
     return _("Based on data release {release} ({day})").format(release=release.number, day=format_date(date.fromisoformat(release.day)))
 
 
-def _numbers(told: Report, parts: list[Section]) -> bytes:
+def _report_json(told: Report, parts: list[Section]) -> bytes:
     empty = Grid((), ())
     grids = [(it, it.grid or empty) for it in parts]
     figures = [{"key": it.key, "title": it.title, "query": it.query or None, "heads": grid.heads, "rows": grid.rows} for it, grid in grids]
-    return orjson.dumps({**_plain(told), "figures": figures}, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    return orjson.dumps({**_as_dict(told), "figures": figures}, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
-def _plain(told: Report) -> dict[str, object]:
+def _as_dict(told: Report) -> dict[str, object]:
     return {name: getattr(told, name) for name in Report.__slots__}
 
 

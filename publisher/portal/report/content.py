@@ -50,7 +50,7 @@ class Section:
 
 def sections(it: ReportData, of: Scope, names: FacetLabels) -> Iterator[Section]:
     """Draw up a report in the language of the visit."""
-    wanted = of.wanted
+    wanted = of.filter
     counts = it.tables.counts(wanted)
     chosen = {facet for facet, _ in of.chosen}  # their own counts would be of all, not of what the report is narrowed to
     yield _glance(it, of, names)
@@ -101,7 +101,7 @@ def _matrix(it: ReportData, wanted: Filter, names: FacetLabels) -> Section:
 
 
 def _map(it: ReportData, wanted: Filter, names: FacetLabels) -> Section:
-    counts = it.tables.counts(wanted.having("country")).get("country", {})
+    counts = it.tables.counts(wanted.with_codes("country")).get("country", {})
     ranked = sorted(counts.items(), key=lambda pair: sort_key("", *pair))[:_ROWS]
     grid = Grid(
         (facet_title("country"), _("Initiatives")), tuple((names.name("country", code), format_number(things)) for code, things in ranked)

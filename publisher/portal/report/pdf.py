@@ -20,7 +20,7 @@ from publisher.portal.report.content import Section
 _TEMPLATE = Path(__file__).parent / "report.typ"
 _COLOURS = re.compile(r"\.s\d \{ fill: (#[0-9a-f]{6})")
 # Languages that Typst's own fonts have no letters for, and words in the names of fonts that have them.
-_FOREIGN = {"ar": ("Naskh", "Arabic", "DejaVu Sans"), "zh": ("CJK",)}
+_FONT_HINTS = {"ar": ("Naskh", "Arabic", "DejaVu Sans"), "zh": ("CJK",)}
 
 log = structlog.get_logger(room="report")
 
@@ -37,15 +37,15 @@ def render_pdf(
         told = [_part(section, work) for section in parts]
         whole = {"title": title, "lead": lead, "parts": told, "methods": list(method), "language": language, "words": words}
         whole["colours"] = _COLOURS.findall(stylesheet())
-        (work / "report.json").write_text(json.dumps(_shown(whole), ensure_ascii=False), encoding="utf-8")
+        (work / "report.json").write_text(json.dumps(_make_visible(whole), ensure_ascii=False), encoding="utf-8")
         (work / "report.typ").write_bytes(_TEMPLATE.read_bytes())
-        _look_for_letters(language)
+        _warn_if_font_missing(language)
         try:
             made = typst.compile(
                 work / "report.typ",
                 root=work,
                 format="pdf",
-                ignore_system_fonts=language not in _FOREIGN,
+                ignore_system_fonts=language not in _FONT_HINTS,
                 timestamp=int(datetime.fromisoformat(issued).timestamp()),
             )
         except typst.TypstError as error:
@@ -54,18 +54,18 @@ def render_pdf(
     return made
 
 
-def _shown(told: object) -> object:
+def _make_visible(told: object) -> object:
     """Make visible what a text would hide or turn, as pages do."""
     if isinstance(told, dict):
-        return {name: _shown(value) for name, value in told.items()}
+        return {name: _make_visible(value) for name, value in told.items()}
     if isinstance(told, list | tuple):
-        return [_shown(value) for value in told]
+        return [_make_visible(value) for value in told]
     return escape_unsafe_text(told) if isinstance(told, str) else told
 
 
-def _look_for_letters(language: str) -> None:
+def _warn_if_font_missing(language: str) -> None:
     """Warn where no font of the machine has the letters of a language: its print would show none."""
-    marks = _FOREIGN.get(language, ())
+    marks = _FONT_HINTS.get(language, ())
     if marks and not any(mark in family for family in typst.Fonts().families() for mark in marks):
         log.warning("no font for the language of the PDF", language=language, cure="install fonts-noto-core and fonts-noto-cjk")
 

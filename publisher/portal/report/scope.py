@@ -33,7 +33,7 @@ class Scope:
         return ".".join([f"release-{self.release}", *(f"{facet}-{code}" for facet, code in self.chosen), self.language])
 
     @property
-    def wanted(self) -> Filter:
+    def filter(self) -> Filter:
         """Give the initiatives that it tells of."""
         return asking.make_filter(kind="initiative", **dict(self.chosen))
 
@@ -46,7 +46,7 @@ def parse_scope(release: int, language: str, chosen: Mapping[str, str], names: F
     for facet, code in chosen.items():
         known = code.isdigit() and len(code) == 4 if facet == "year" else names.name(facet, code) != code
         if not known:
-            raise ReportError(f"{_OPTION.get(facet, facet)} {code!r} is not known; give {_HOW[facet]}")
+            raise ReportError(f"{_OPTION.get(facet, facet)} {code!r} is not known; give {_HINT[facet]}")
     return Scope(release, language, tuple(sorted(chosen.items())))
 
 
@@ -57,7 +57,7 @@ def _code(facet: str, text: str) -> str:
 
 
 _OPTION = {"line": "action line"}  # what the reader calls it, where that is another word
-_HOW = {
+_HINT = {
     "year": "a year of four digits",
     "region": "a code of /scheme/itu-region, such as africa",
     "line": "a code of /scheme/action-line, such as C7-ehea",

@@ -43,7 +43,7 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
 
     def _known(it: Filter, names: FacetLabels) -> bool:
         if it.party:
-            return bool(require_facet_index(service).names((it.party,)))
+            return bool(require_facet_index(service).organization_names((it.party,)))
         ((facet, (code,)),) = it.chosen
         return names.name(facet, code) != code or code in names.sources
 

@@ -41,10 +41,10 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
 
     async def _tell(request: Request, kind: str) -> Response:
         tables, names = require_facet_index(service), FacetLabels(service.iris, await source_titles(service))
-        it, number = parse_filters(request.query_params).having("kind", kind), _number(request)
+        it, number = parse_filters(request.query_params).with_codes("kind", kind), _number(request)
         text = listing(it, service.iris)
         made = await asyncio.to_thread(facet_panels, tables, it, _PANELS[kind], names)
-        newest = await asyncio.to_thread(tables.listed, it, "newest", DATA)
+        newest = await asyncio.to_thread(tables.list_things, it, "newest", DATA)
         sheets = [list_table(f"{kind}s", f"{kind.capitalize()}s", newest, text), *(panel.table for panel in made)]
 
         def show() -> Response:

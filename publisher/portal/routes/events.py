@@ -29,13 +29,13 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
     routes = APIRouter()
 
     async def events(request: Request) -> Response:
-        tables, it = require_facet_index(service), parse_filters(request.query_params).having("kind", "event")
+        tables, it = require_facet_index(service), parse_filters(request.query_params).with_codes("kind", "event")
         month, today = _month(request), clock().date()
-        lines = await asyncio.to_thread(tables.between, it, month.first, month.last)
-        after = await asyncio.to_thread(tables.between, it, f"{today}", "9999", COMING + len(lines))
+        lines = await asyncio.to_thread(tables.events_between, it, month.first, month.last)
+        after = await asyncio.to_thread(tables.events_between, it, f"{today}", "9999", COMING + len(lines))
         coming = [line for line in after if line not in lines][:COMING]
         text = listing(it, service.iris)
-        whole = await asyncio.to_thread(tables.between, it, "0000", "9999") if request.query_params.get("all") else lines
+        whole = await asyncio.to_thread(tables.events_between, it, "0000", "9999") if request.query_params.get("all") else lines
 
         def show() -> Response:
             return pages.page(
@@ -44,7 +44,7 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
                 name=month_names()[month.number],
                 lines=lines,
                 coming=coming,
-                last=tables.listed(it, "ends", COMING),
+                last=tables.list_things(it, "ends", COMING),
                 today=today,
                 forms=format_links(request),
                 query=query_page_url(text),

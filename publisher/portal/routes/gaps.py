@@ -29,7 +29,7 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
         tables, names, it = (
             require_facet_index(service),
             FacetLabels(service.iris),
-            parse_filters(request.query_params).having("kind", "initiative"),
+            parse_filters(request.query_params).with_codes("kind", "initiative"),
         )
         found = await asyncio.to_thread(find_gaps, tables, it, names)
         whole = await asyncio.to_thread(count_matrix, tables, it, names, await official_links(service))

@@ -43,7 +43,7 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
         every = make_filter(kind="initiative")
         placed = await asyncio.to_thread(coverage, tables, every, "country") if tables else None
         figures = await asyncio.to_thread(_figures, tables, names) if tables else []
-        newest = await asyncio.to_thread(tables.listed, Filter(), "newest", NEWEST) if tables else []
+        newest = await asyncio.to_thread(tables.list_things, Filter(), "newest", NEWEST) if tables else []
         sheets = [*(panel.table for panel in made.values()), _newest(newest, names)]
 
         steps = await request.app.state.start.steps()
@@ -64,7 +64,7 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
                 states=count_by_state(found, clock()),
                 map=country_map(tables, every, names) if tables and placed and placed.part else None,
                 newest=newest,
-                events=tables.between(make_filter(kind="event"), f"{clock():%Y-%m-%d}", "9999", 4) if tables else [],
+                events=tables.events_between(make_filter(kind="event"), f"{clock():%Y-%m-%d}", "9999", 4) if tables else [],
                 schemes=schemes,
                 forms=format_links(request),
             )

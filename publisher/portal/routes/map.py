@@ -29,7 +29,7 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
         tables, names, it = (
             require_facet_index(service),
             FacetLabels(service.iris),
-            parse_filters(request.query_params).having("kind", "initiative"),
+            parse_filters(request.query_params).with_codes("kind", "initiative"),
         )
         made = {panel.facet: panel for panel in await asyncio.to_thread(facet_panels, tables, it, ("country", "region"), names)}
         drawn = await asyncio.to_thread(country_map, tables, it, names)

@@ -21,7 +21,7 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
     routes = APIRouter()
 
     async def counts(request: Request) -> Response:
-        wish = parse_filters(request.query_params).having("kind", "initiative")
+        wish = parse_filters(request.query_params).with_codes("kind", "initiative")
         it = await asyncio.to_thread(
             count_matrix, require_facet_index(service), wish, FacetLabels(service.iris), await official_links(service)
         )

@@ -27,12 +27,12 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
     async def prizes(request: Request) -> Response:
         tables, names, it = require_facet_index(service), FacetLabels(service.iris), parse_filters(request.query_params)
         made = await asyncio.to_thread(facet_panels, tables, it, ("prizeyear", "prize", "stage"), names)
-        years = await asyncio.to_thread(tables.awarded, it)
+        years = await asyncio.to_thread(tables.prize_years, it)
         chosen = request.query_params.get("prizeyear") or next(iter(years), "")
         text = asking.cross_tabulate(it, "prizeyear", "prize", service.iris)
 
         def sheets() -> list[DataTable]:
-            both = [(*pair, things) for pair, things in sorted(tables.cross(it, "prizeyear", "prize").items())]
+            both = [(*pair, things) for pair, things in sorted(tables.cross_tabulate(it, "prizeyear", "prize").items())]
             return [
                 prize_table("prizes", "Prizes", tables.prizes(it), asking.listing(it, service.iris)),
                 count_table("by-year-and-category", "Prizes by year and category", ("prizeyear", "prize"), both, text),

@@ -154,13 +154,15 @@ def _found(request: Request, service: QueryService, asked: _Asked, names: FacetL
     tables, search, it = require_facet_index(service), open_searcher(service.current.path), asked.wanted
     if search is None:
         raise NotReady("the index of texts is being made; try again in a moment")
-    reach = search.reach(SearchRequest(asked.words), REACH) if asked.words else Matches(0, {}, False)
+    reach = search.matches(SearchRequest(asked.words), REACH) if asked.words else Matches(0, {}, False)
     if asked.words:
         it = replace(it, words=asked.words, among=tuple(reach.scores))
     total = reach.total if asked.words and not it.chosen else tables.total(it)
-    lines = tables.listed(it, asked.sort if asked.words or asked.sort != "relevance" else "newest", asked.per, (asked.page - 1) * asked.per)
-    mark = build_marker(asked.words, similar=reach.loose)
-    named = search.named_links(asked.words, loose=reach.loose)
+    lines = tables.list_things(
+        it, asked.sort if asked.words or asked.sort != "relevance" else "newest", asked.per, (asked.page - 1) * asked.per
+    )
+    mark = build_marker(asked.words, similar=reach.is_fuzzy)
+    named = search.named_links(asked.words, fuzzy=reach.is_fuzzy)
     findings = tuple(
         _finding(entry or _entry(line), mark, reach.scores.get(line.iri, 0.0), line.changed, _tongue(it), named)
         for line, entry in zip(lines, search.entries(line.iri for line in lines), strict=True)
@@ -175,14 +177,14 @@ def _found(request: Request, service: QueryService, asked: _Asked, names: FacetL
         number=asked.page,
         last=last,
         per=asked.per,
-        similar=reach.loose,
+        similar=reach.is_fuzzy,
         results=findings,
         links=links,
         facets=tables.counts(it),
         counted=counted,
         query=query,
-        topics=tuple(topic_cards(search, tables, names, asked.words, loose=reach.loose)) if asked.page == 1 else (),
-        suggestion=suggest_spelling(asked.words, search) or "" if asked.words and (reach.loose or not reach.total) else "",
+        topics=tuple(topic_cards(search, tables, names, asked.words, loose=reach.is_fuzzy)) if asked.page == 1 else (),
+        suggestion=suggest_spelling(asked.words, search) or "" if asked.words and (reach.is_fuzzy or not reach.total) else "",
     )
 
 
@@ -211,7 +213,7 @@ def _finding(
         text[1] if text else None,
         tuple(mark.passage(*text)) if text else (),
         tuple(link for link in entry.links if link in named),
-        tuple((pieces, tag) for pieces, tag in parties if any(piece.found for piece in pieces)),
+        tuple((pieces, tag) for pieces, tag in parties if any(piece.is_match for piece in pieces)),
     )
 
 

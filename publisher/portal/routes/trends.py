@@ -35,7 +35,7 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
             raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"The parameter by is one of {', '.join(FACETS)}")
         names, it = (
             FacetLabels(service.iris, await source_titles(service)),
-            parse_filters(request.query_params).having("kind", "initiative"),
+            parse_filters(request.query_params).with_codes("kind", "initiative"),
         )
         made = [await asyncio.to_thread(count_trend, require_facet_index(service), it, facet, names) for facet in ([by] if by else FACETS)]
         made = made if by else ([it for it in made if it.years] or made[:1])[:SHOWN]

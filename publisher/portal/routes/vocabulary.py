@@ -51,7 +51,7 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
 
     async def _show(request: Request, found: Document) -> Response:
         if found.it.iri == f"{service.iris.base}matrix" and (tables := open_facet_index(service.current.path)):
-            it, names = parse_filters(request.query_params).having("kind", "initiative"), FacetLabels(service.iris)
+            it, names = parse_filters(request.query_params).with_codes("kind", "initiative"), FacetLabels(service.iris)
             whole = await asyncio.to_thread(count_matrix, tables, it, names, await official_links(service))
             bases = [(basis.value, basis_title(basis.value), basis in it.bases) for basis in Basis]
             pairs = (("line",), ("goal",), ("line", "goal"))

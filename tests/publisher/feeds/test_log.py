@@ -51,7 +51,7 @@ def test_a_record_that_comes_changes_goes_and_comes_again_is_told_so(tmp_path: P
 
     found = changes(tmp_path)
 
-    assert [(it.entry, it.deed.name, it.leaves) for it in found] == [
+    assert [(it.entry, it.change_type.name, it.leaves) for it in found] == [
         (1, "NEW", ("goal:3:declared",)),
         (2, "CHANGED", ("goal:3:declared", "line:C2:crosswalked")),
         (3, "GONE", ("goal:3:declared", "line:C2:crosswalked")),  # so that who harvests these sets hears that it went
@@ -64,7 +64,7 @@ def test_a_graph_that_is_emptied_without_a_tombstone_is_gone(tmp_path: Path) -> 
     append(tmp_path, f"A {ABOUT}")
     append(tmp_path, f"D {ABOUT}")
 
-    assert [it.deed for it in changes(tmp_path)] == [ChangeType.NEW, ChangeType.GONE]
+    assert [it.change_type for it in changes(tmp_path)] == [ChangeType.NEW, ChangeType.GONE]
 
 
 def test_rows_of_one_record_that_stand_apart_in_an_entry_are_one_change(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_rows_of_one_record_that_stand_apart_in_an_entry_are_one_change(tmp_path
 
     found = changes(tmp_path)
 
-    assert [(it.name, it.deed) for it in found] == [("x/2", ChangeType.NEW), ("x/1", ChangeType.NEW)]
+    assert [(it.name, it.change_type) for it in found] == [("x/2", ChangeType.NEW), ("x/1", ChangeType.NEW)]
     assert found[1].leaves == ("goal:3:declared",)
 
 
@@ -129,23 +129,23 @@ def test_what_was_there_before_the_log_is_told_with_its_time_and_what_comes_late
     snapshot(tmp_path / "snapshots", 1, 1)
     following = followed(tmp_path)
 
-    following.show(tmp_path / "snapshots")
+    following.announce(tmp_path / "snapshots")
     before = datetime.now(UTC).timestamp()
     append(tmp_path, f"A {GOAL}3>")
     following.step()
-    following.show(tmp_path / "snapshots")  # the store does not show it yet
+    following.announce(tmp_path / "snapshots")  # the store does not show it yet
     hidden = change_reader.read_watermark(tmp_path / "history", before + 100)
     snapshot(tmp_path / "snapshots", 2, 2)
-    following.show(tmp_path / "snapshots")
+    following.announce(tmp_path / "snapshots")
     after = datetime.now(UTC).timestamp()
     following.close()
 
     now, soon = (change_reader.read_watermark(tmp_path / "history", time) for time in (before, after + LEAD))
     assert hidden is not None
-    assert (hidden.entry, hidden.since) == (1, int(old))
+    assert (hidden.entry, hidden.announced_at) == (1, int(old))
     assert now == hidden
     assert soon is not None
-    assert (soon.entry, int(before) + LEAD <= soon.since <= int(after) + LEAD) == (2, True)
+    assert (soon.entry, int(before) + LEAD <= soon.announced_at <= int(after) + LEAD) == (2, True)
 
 
 def test_before_the_log_is_made_there_is_no_horizon(tmp_path: Path) -> None:
