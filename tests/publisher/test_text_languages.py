@@ -119,7 +119,7 @@ def test_where_nothing_has_the_words_similar_ones_are_taken_and_that_is_told(sea
     hits = search.find(SearchRequest(words), 50)
 
     assert {thing.rpartition("/")[2] for thing, _ in hits.scores} == languages
-    assert hits.loose == bool(languages)
+    assert hits.is_fuzzy == bool(languages)
 
 
 def test_a_search_is_narrowed_by_language_kind_and_source(search):
