@@ -27,6 +27,7 @@ from waiting import WITHIN, wait_until
 from benchmarks.engines import Engine, free_port, missing, started
 from journal.journal import Journal
 from publisher.store.external.client import Client
+from publisher.store.external.state import ASK, read
 from publisher.store.external.writer import Writer
 from publisher.store.external.writer_lease import LEASE, Tenure
 from publisher.store.snapshots import newest_snapshot
@@ -70,6 +71,15 @@ class Site:
     def is_level(self, position: int) -> bool:
         status, answer = self.health()
         return (status, answer["status"], answer["position"], answer["lag"]) == (200, "ok", position, 0)
+
+    def stored_position(self) -> int:
+        """Return the number of the entry that the store itself says it holds, 0 where it is empty."""
+        client = Client(self.engine.address.query)
+        try:
+            state = read([(row["name"], row["value"]) for row in client.rows(ASK)])
+        finally:
+            client.close()
+        return state.position if state else 0
 
     def differences(self) -> list[Any]:
         """Compare the store with the journal, graph by graph."""
@@ -184,8 +194,10 @@ def test_a_store_that_is_restarted_empty_is_filled_again(name: str, world: Path,
         site.kill_store()
         shutil.rmtree(site.folder)
         site.start_store()
-        wait_until(lambda: site.is_level(position) and site.health()[1]["quads"] == quads, "the store to hold all entries")
+        wait_until(lambda: site.stored_position() == position, "the store to hold all entries")
+        wait_until(lambda: site.is_level(position), "/health to report it")
 
+        assert site.health()[1]["quads"] == quads
         assert site.differences() == []
 
 
