@@ -1,1 +1,1 @@
-"""Languages: in which of the six languages of the United Nations a reader is answered, and the words of the pages in each."""
+"""In which of the six languages of the United Nations a reader is answered, and the words of the pages in each."""

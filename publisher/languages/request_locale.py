@@ -1,4 +1,4 @@
-"""Visits: who reads now, in which language, and at which address; the middleware tells, the pages read it.
+"""Who reads now, in which language, and at which address; the middleware tells, the pages read it.
 
 Sources: https://www.rfc-editor.org/rfc/rfc9110#section-12.5.4 (Accept-Language),
 https://www.rfc-editor.org/rfc/rfc4647#section-3.4 (lookup).
@@ -32,11 +32,11 @@ class RequestLocale:
 
     @property
     def direction(self) -> str:
-        """Give the direction in which its script is written."""
+        """Return the direction in which its script is written."""
         return "rtl" if self.language == "ar" else "ltr"
 
     def url_with(self, **changed: str) -> str:
-        """Give the address of this page with other parameters; "" takes one away."""
+        """Return the address of this page with other parameters; "" takes one away."""
         told = [(name, value) for name, value in parse_qsl(self.query) if name not in changed]
         told += [(name, value) for name, value in changed.items() if value]
         return self.path + (f"?{urlencode(told)}" if told else "")
@@ -46,7 +46,7 @@ _current: ContextVar[RequestLocale] = ContextVar("visit", default=RequestLocale(
 
 
 def current_locale() -> RequestLocale:
-    """Give the visit that is being answered."""
+    """Return the visit that is being answered."""
     return _current.get()
 
 
@@ -63,8 +63,12 @@ def use_language(language: str, within: RequestLocale | None = None) -> Iterator
 def negotiate_language(query: str, cookies: str, accept: str) -> str:
     """Choose the language: by the address, else by what was chosen before, else by what the browser asks for, else English.
 
-    >>> chosen("lang=ar", "language=fr", "es"), chosen("", "language=fr", "es"), chosen("", "", "pt;q=0.9, es-MX;q=0.8, fr;q=0.1")
-    ('ar', 'fr', 'es')
+    >>> negotiate_language("lang=ar", "language=fr", "es")
+    'ar'
+    >>> negotiate_language("", "language=fr", "es")
+    'fr'
+    >>> negotiate_language("", "", "pt;q=0.9, es-MX;q=0.8, fr;q=0.1")
+    'es'
     """
     asked = dict(parse_qsl(query)).get(PARAMETER, "")
     if asked in LANGUAGES:

@@ -1,4 +1,4 @@
-"""Catalogues: the words of the pages in each language, from the files that translators edit (gettext, by Babel)."""
+"""The words of the pages in each language, from the files that translators edit (gettext, by Babel)."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def load_translations(language: str) -> Translations:
 
 
 def gettext(text: str) -> str:
-    """Give a text of the pages in the language of the visit, in English where nobody has translated it."""
+    """Return a text of the pages in the language of the visit, in English where nobody has translated it."""
     found: str = load_translations(current_locale().language).gettext(text)
     return found
 
 
 def ngettext(one: str, many: str, number: int) -> str:
-    """Give one of two texts by a number, in the language of the visit."""
+    """Return one of two texts by a number, in the language of the visit."""
     found: str = load_translations(current_locale().language).ngettext(one, many, number)
     return found
 
@@ -66,7 +66,7 @@ def format_date(value: object) -> str:
 def format_datetime(text: str) -> str:
     """Write a date or time of ISO 8601 as the language of the visit does, to the minute; in English, and where it is none, as it stands.
 
-    >>> moment("2026-03-01T08:00:59Z"), moment("2024")
+    >>> format_datetime("2026-03-01T08:00:59Z"), format_datetime("2024")
     ('2026-03-01 08:00', '2024')
     """
     plain = text[:16].replace("T", " ")
@@ -80,7 +80,7 @@ def format_datetime(text: str) -> str:
 
 
 def month_names() -> dict[int, str]:
-    """Give the months' names."""
+    """Return the months' names."""
     return {
         int(key): str(name)
         for key, name in dates.get_month_names("wide", context="stand-alone", locale=_babel_locale(current_locale().language)).items()

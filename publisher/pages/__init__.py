@@ -1,1 +1,1 @@
-"""Pages: what people see, and the descriptions that pages and data are both drawn from."""
+"""What people see, and the descriptions that pages and data are both drawn from."""

@@ -1,4 +1,4 @@
-"""Figured: a page of numbers in the form that a request wants: the page, its rows as JSON, CSV or RDF, or its drawing."""
+"""A page of numbers in the form that a request wants: the page, its rows as JSON, CSV or RDF, or its drawing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SVG = Format("svg", "SVG", "image/svg+xml")
 
 
 def require_facet_index(service: QueryService) -> FacetIndex:
-    """Give the tables of what is shown; raise NotReady while there are none."""
+    """Return the tables of what is shown; raise NotReady while there are none."""
     found = open_facet_index(service.current.path)
     if found is None:
         raise NotReady("the tables are being made; try again in a moment")
@@ -35,7 +35,7 @@ def require_facet_index(service: QueryService) -> FacetIndex:
 
 
 def format_links(request: Request, drawn: bool = False) -> list[tuple[str, str]]:
-    """Give the other forms of a page: label and address."""
+    """Return the other forms of a page: label and address."""
     stem = _stem(request)
     told = {name: value for name, value in request.query_params.items() if name not in ("format", "lang") and value}
     tail = f"?{urlencode(told)}" if told else ""
@@ -74,7 +74,7 @@ def _stem(request: Request) -> str:
 
 
 def _path(request: Request) -> str:
-    """Give the path as it was asked, since a percent-encoded slash is no other part of it."""
+    """Return the path as it was asked, since a percent-encoded slash is no other part of it."""
     return quote(request.scope.get("raw_path", b"").partition(b"?")[0] or request.url.path, safe="/%:@!$&'()*+,;=~-._")
 
 
@@ -89,7 +89,7 @@ def _choose_format(request: Request, drawn: bool) -> Format:
     accept = request.headers.get("accept")
     row = rows.get(suffix) if suffix else HTML if wants_html(accept, TABLE_FORMATS.values()) else best_match(accept, TABLE_FORMATS.values())
     if row is None:
-        told = ", ".join(f"{_stem(request)}.{it.suffix} ({it.media.partition(';')[0]})" for it in rows.values())
+        told = ", ".join(f"{_stem(request)}.{item.suffix} ({item.media.partition(';')[0]})" for item in rows.values())
         raise HTTPProblem(
             HTTPStatus.NOT_ACCEPTABLE, f"None of the formats you asked for is available. Available: {told}", {"Vary": "Accept"}
         )

@@ -1,4 +1,4 @@
-"""Visible: what harvested text may not do to a page that shows it: hide, or turn the order of what stands around it.
+"""What harvested text may not do to a page that shows it: hide, or turn the order of what stands around it.
 
 Sources: https://www.unicode.org/reports/tr36/ (bidirectional text spoofing), https://www.unicode.org/reports/tr9/ (2.1 to 2.4).
 """
@@ -17,9 +17,9 @@ _CLOSERS = frozenset(_OPENERS.values())
 def escape_unsafe_text(text: str) -> str:
     """Write control characters of *text* as their code points; embeddings and isolates that are closed again stay, overrides never do.
 
-    >>> visible("photo\\u202egpj.exe")
+    >>> escape_unsafe_text("photo\\u202egpj.exe")
     'photo⟨U+202E⟩gpj.exe'
-    >>> visible("a \\u2067b\\u2069") == "a \\u2067b\\u2069"
+    >>> escape_unsafe_text("a \\u2067b\\u2069") == "a \\u2067b\\u2069"
     True
     """
     if not _SUSPECT.search(text):
@@ -30,7 +30,7 @@ def escape_unsafe_text(text: str) -> str:
 
 
 def _closed_isolates(text: str) -> set[int]:
-    """Give the places of the openers that are closed, in order, and of their closers."""
+    """Return the places of the openers that are closed, in order, and of their closers."""
     kept: set[int] = set()
     open_: list[int] = []
     for match in _SUSPECT.finditer(text):
@@ -51,9 +51,9 @@ def _is_text_like(value: object) -> bool:
 
 
 def ascii_host(address: str) -> str:
-    """Give the host of a web address in its ASCII form where letters of other scripts stand in it, which may look alike; else "".
+    """Return the host of a web address in its ASCII form where letters of other scripts stand in it, which may look alike; else "".
 
-    >>> plain_host("https://аррӏе.example/"), plain_host("https://example.org/é")
+    >>> ascii_host("https://аррӏе.example/"), ascii_host("https://example.org/é")
     ('xn--80ak6aa92e.example', '')
     """
     host = urlsplit(address).netloc.rpartition("@")[2].partition(":")[0]

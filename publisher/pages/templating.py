@@ -1,4 +1,4 @@
-"""Pages: the Jinja templates and what they may use; everything is escaped, and only http and https become links."""
+"""The Jinja templates and what they may use; everything is escaped, and only http and https become links."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ class Pages:
         text = self._templates.get_template(template).render(values)
         return HTMLResponse(text, code, {"Vary": "Accept"})
 
-    def label(self, it: Labeled, term: str | Term) -> str:
-        """Give the name of what *term* names: the vocabulary's in the language of the visit, else the one that *it* knows."""
+    def label(self, named: Labeled, term: str | Term) -> str:
+        """Return the name of what *term* names: the vocabulary's in the language of the visit, else the one that *it* knows."""
         known = label(str(term), current_locale().language, self.iris.base)
-        return gettext(known) if known else it.name(term)
+        return gettext(known) if known else named.name(term)
 
     def path(self, iri: str) -> str:
-        """Give where an IRI of ours, or a concept of the United Nations, is shown on this host; any other IRI as it is.
+        """Return where an IRI of ours, or a concept of the United Nations, is shown on this host; any other IRI as it is.
 
         >>> Pages(Iris()).path("https://w3id.org/wsis-stocktaking/source/demo")
         '/source/demo'

@@ -1,1 +1,1 @@
-"""The portal: what people come for, drawn from the tables and told in their language."""
+"""What people come for, drawn from the tables and told in their language."""

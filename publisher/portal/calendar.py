@@ -1,4 +1,4 @@
-"""Months: a month as weeks of days, with what happens on each."""
+"""A month as weeks of days, with what happens on each."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ class Month:
 
     @property
     def first(self) -> str:
-        """Give its first day."""
+        """Return its first day."""
         return f"{self.year:04d}-{self.number:02d}-01"
 
     @property
     def last(self) -> str:
-        """Give its last day."""
+        """Return its last day."""
         return f"{self.year:04d}-{self.number:02d}-{calendar.monthrange(self.year, self.number)[1]:02d}"
 
     def shifted(self, step: int) -> str:
-        """Give the month *step* months on.
+        """Return the month *step* months on.
 
-        >>> month_of("2025-12").beside(1), month_of("2025-01").beside(-1)
+        >>> parse_month("2025-12").shifted(1), parse_month("2025-01").shifted(-1)
         ('2026-01', '2024-12')
         """
         whole = self.year * 12 + self.number - 1 + step
@@ -42,7 +42,7 @@ class Month:
 def parse_month(text: str) -> Month:
     """Read a month as YYYY-MM; raise ValueError where it is none.
 
-    >>> month_of("2025-02").last
+    >>> parse_month("2025-02").last
     '2025-02-28'
     """
     first = date.fromisoformat(f"{text}-01")
@@ -53,21 +53,21 @@ def parse_month(text: str) -> Month:
     return Month(first.year, first.month, weeks, {})
 
 
-def with_events(it: Month, lines: Iterable[ListItem]) -> Month:
-    """Give the month with what happens on each of its days; what has no full date stands on none."""
+def with_events(month: Month, lines: Iterable[ListItem]) -> Month:
+    """Return the month with what happens on each of its days; what has no full date stands on none."""
     for line in lines:
         begins, ends = parse_day(line.begins), parse_day(line.ends) or parse_day(line.begins)
-        for week in it.weeks:
+        for week in month.weeks:
             for day in week:
                 if day and begins and ends and begins <= day <= ends:
-                    it.lines_by_day.setdefault(day, []).append(line)
-    return it
+                    month.lines_by_day.setdefault(day, []).append(line)
+    return month
 
 
 def parse_day(text: str | None) -> date | None:
-    """Give the day of a date or a time, None where the text tells none.
+    """Return the day of a date or a time, None where the text tells none.
 
-    >>> day_of("2025-05-01T12:00:00Z"), day_of("2025") is None
+    >>> parse_day("2025-05-01T12:00:00Z"), parse_day("2025") is None
     (datetime.date(2025, 5, 1), True)
     """
     try:

@@ -1,4 +1,4 @@
-"""Coverage: of how many things a figure speaks, in words, and what would fill one that has nothing."""
+"""Of how many things a figure speaks, in words, and what would fill one that has nothing."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Coverage(NamedTuple):
     text: str
 
 
-def coverage(tables: FacetIndex, it: Filter, *facets: str) -> Coverage:
+def coverage(tables: FacetIndex, filters: Filter, *facets: str) -> Coverage:
     """Count the things of *it* that have a value of each of *facets*; what is chosen of the last facet itself does not narrow them."""
     *others, last = facets
-    within = it.with_codes(last)
+    within = filters.with_codes(last)
     whole = tables.total(within)
     for facet in others:
         codes = tuple(tables.counts(within).get(facet, {}))
@@ -35,9 +35,9 @@ def coverage(tables: FacetIndex, it: Filter, *facets: str) -> Coverage:
     return Coverage(part, whole, coverage_text(facets, part, whole))
 
 
-def facet_coverage(tables: FacetIndex, it: Filter, facet: str) -> Coverage | None:
+def facet_coverage(tables: FacetIndex, filters: Filter, facet: str) -> Coverage | None:
     """Return the coverage of a figure by *facet*, None where it says nothing."""
-    return None if facet in _ALWAYS else coverage(tables, it, facet)
+    return None if facet in _ALWAYS else coverage(tables, filters, facet)
 
 
 def coverage_text(facets: tuple[str, ...], part: int, whole: int) -> str:

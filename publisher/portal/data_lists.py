@@ -29,11 +29,11 @@ _PRIZE = (
 
 def list_table(name: str, title: str, lines: Iterable[ListItem], query: str) -> DataTable:
     """Make a sheet of things."""
-    rows = tuple((it.iri, it.title, it.kind, it.source, it.begins, it.ends, it.issued, it.changed) for it in lines)
+    rows = tuple((item.iri, item.title, item.kind, item.source, item.begins, item.ends, item.issued, item.changed) for item in lines)
     return DataTable(name, title, _LINE, rows, query, is_observation=False)
 
 
 def prize_table(name: str, title: str, prizes: Iterable[Prize], query: str) -> DataTable:
     """Make a sheet of prizes."""
-    rows = tuple((it.iri, it.title, it.category, it.stage, it.year) for it in prizes)
+    rows = tuple((item.iri, item.title, item.category, item.stage, item.year) for item in prizes)
     return DataTable(name, title, _PRIZE, rows, query, is_observation=False)

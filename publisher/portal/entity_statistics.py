@@ -1,4 +1,4 @@
-"""About: the figures of one concept, organization or registry: panels, a map, its partners and how links came to be."""
+"""The figures of one concept, organization or registry: panels, a map, its partners and how links came to be."""
 
 from __future__ import annotations
 
@@ -47,31 +47,31 @@ class EntityStatistics:
     forms: tuple[tuple[str, str], ...]
 
 
-def entity_statistics(tables: FacetIndex, it: Filter, names: FacetLabels, search: str, but: Iterable[str] = ()) -> EntityStatistics:
+def entity_statistics(tables: FacetIndex, filters: Filter, names: FacetLabels, search: str, but: Iterable[str] = ()) -> EntityStatistics:
     """Draw the figures of what is wanted; *but* are the facets that say nothing here."""
-    it, shown = it.with_codes("kind", "initiative"), [name for name in FIGURES if name not in but]
-    chosen = [(facet, codes) for facet, codes in it.chosen if FACETS[facet].link_property]
-    bases = tuple((basis_title(basis.value), tables.total(replace(it, bases=(basis,)))) for basis in Basis) if chosen else ()
-    pairs, who = tables.partners(it, PAIRS), tables.organizations(it, 10)
+    filters, shown = filters.with_codes("kind", "initiative"), [name for name in FIGURES if name not in but]
+    chosen = [(facet, codes) for facet, codes in filters.chosen if FACETS[facet].link_property]
+    bases = tuple((basis_title(basis.value), tables.total(replace(filters, bases=(basis,)))) for basis in Basis) if chosen else ()
+    pairs, who = tables.partners(filters, PAIRS), tables.organizations(filters, 10)
     met = tuple(sorted({name for pair in pairs for name in pair[:2]}))
     known = tables.organization_names(met) if met else {}
-    place = next((codes[0] for facet, codes in it.chosen if facet == "country"), None)
+    place = next((codes[0] for facet, codes in filters.chosen if facet == "country"), None)
     return EntityStatistics(
-        total=tables.total(it),
+        total=tables.total(filters),
         bases=bases,
-        panels=tuple(facet_panels(tables, it, shown, names)),
-        map=point_map([], frozenset({place}), names.name("country", place)) if place else country_map(tables, it, names),
-        network=partner_network(pairs, known, names, it.party),
-        organizations=tuple((one, name or one.rpartition("/")[2], things) for one, name, things in who if one != it.party),
+        panels=tuple(facet_panels(tables, filters, shown, names)),
+        map=point_map([], frozenset({place}), names.name("country", place)) if place else country_map(tables, filters, names),
+        network=partner_network(pairs, known, names, filters.party),
+        organizations=tuple((one, name or one.rpartition("/")[2], things) for one, name, things in who if one != filters.party),
         search=search,
-        query=query_page_url(asking.listing(it, names.iris)),
-        partners=query_page_url(asking.partners(it, names.iris)),
-        forms=data_links(it, names.iris),
+        query=query_page_url(asking.listing(filters, names.iris)),
+        partners=query_page_url(asking.partners(filters, names.iris)),
+        forms=data_links(filters, names.iris),
     )
 
 
 def entity_filter(facet: str, code: str, bases: tuple[Basis, ...], iris: Iris) -> Filter | None:
-    """Give the initiatives of what has figures: of the organization SOURCE/KEY, of a registry or a concept; None of anything else."""
+    """Return the initiatives of what has figures: of the organization SOURCE/KEY, of a registry or a concept; None of anything else."""
     if facet == PARTY:
         return Filter(party=f"{iris.base}id/{PARTY}/{code}", bases=bases).with_codes("kind", "initiative")
     if facet == "source" or (facet in FACETS and FACETS[facet].scheme):
@@ -79,41 +79,41 @@ def entity_filter(facet: str, code: str, bases: tuple[Basis, ...], iris: Iris) -
     return None
 
 
-def data_links(it: Filter, iris: Iris) -> tuple[tuple[str, str], ...]:
-    """Give where the figures of one concept, organization or registry are data: label and address."""
-    chosen = [f"{facet}/{quote(codes[0], safe='')}" for facet, codes in it.chosen if facet != "kind"]
-    stem = it.party.removeprefix(f"{iris.base}id/") if it.party else chosen[0]
-    tail = "?" + urlencode([("basis", basis.value) for basis in it.bases]) if it.bases != (Basis.DECLARED,) else ""
+def data_links(filters: Filter, iris: Iris) -> tuple[tuple[str, str], ...]:
+    """Return where the figures of one concept, organization or registry are data: label and address."""
+    chosen = [f"{facet}/{quote(codes[0], safe='')}" for facet, codes in filters.chosen if facet != "kind"]
+    stem = filters.party.removeprefix(f"{iris.base}id/") if filters.party else chosen[0]
+    tail = "?" + urlencode([("basis", basis.value) for basis in filters.bases]) if filters.bases != (Basis.DECLARED,) else ""
     return tuple((row.label, f"/figures/{stem}.{row.suffix}{tail}") for row in TABLE_FORMATS.values())
 
 
-def statistics_tables(tables: FacetIndex, it: Filter, names: FacetLabels) -> list[DataTable]:
-    """Give the numbers of ``about`` as rows with their queries; names tell the bases of the links where not the declared ones count."""
-    it, iris = it.with_codes("kind", "initiative"), names.iris
-    but = {facet for facet, _ in it.chosen} | ({"source"} if it.party else set())
-    whole = count_table("initiatives", _("Initiatives"), (), [(tables.total(it),)], asking.total(it, iris))
-    found = [whole, *(panel.table for panel in facet_panels(tables, it, [name for name in FIGURES if name not in but], names))]
-    who = tuple((one, things) for one, _name, things in tables.organizations(it, PAIRS))
-    pairs = tuple(tables.partners(it, PAIRS))
+def statistics_tables(tables: FacetIndex, filters: Filter, names: FacetLabels) -> list[DataTable]:
+    """Return the numbers of ``about`` as rows with their queries; names tell the bases of the links where not the declared ones count."""
+    filters, iris = filters.with_codes("kind", "initiative"), names.iris
+    but = {facet for facet, _ in filters.chosen} | ({"source"} if filters.party else set())
+    whole = count_table("initiatives", _("Initiatives"), (), [(tables.total(filters),)], asking.total(filters, iris))
+    found = [whole, *(panel.table for panel in facet_panels(tables, filters, [name for name in FIGURES if name not in but], names))]
+    who = tuple((one, things) for one, _name, things in tables.organizations(filters, PAIRS))
+    pairs = tuple(tables.partners(filters, PAIRS))
     found += [
         DataTable(
             "organizations",
             _("Most active organizations"),
             (_organization_column("organization"), _THINGS),
             who,
-            asking.organizations(it, iris),
+            asking.organizations(filters, iris),
         ),
         DataTable(
             "partners",
             _("Partnerships"),
             (_organization_column("one"), _organization_column("other"), _THINGS),
             pairs,
-            asking.partners(it, iris),
+            asking.partners(filters, iris),
         ),
     ]
-    if it.bases == (Basis.DECLARED,):
+    if filters.bases == (Basis.DECLARED,):
         return found
-    bases = "-".join(basis.value for basis in it.bases)
+    bases = "-".join(basis.value for basis in filters.bases)
     return [replace(sheet, name=f"{sheet.name}-{bases}") for sheet in found]
 
 

@@ -1,4 +1,4 @@
-"""Choices: the facets of a search, each value with its count and the address of the search that adds it or takes it away."""
+"""The facets of a search, each value with its count and the address of the search that adds it or takes it away."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ class FilterGroup(NamedTuple):
 
     @property
     def is_filtered(self) -> bool:
-        """Tell whether any value is chosen."""
-        return any(it.chosen for it in (*self.first, *self.rest))
+        """Return whether any value is chosen."""
+        return any(item.chosen for item in (*self.first, *self.rest))
 
 
 def parse_filters(params: QueryParams) -> Filter:
@@ -76,14 +76,14 @@ def parse_filters(params: QueryParams) -> Filter:
     return Filter(tuple(sorted((name, codes) for name, codes in chosen.items() if codes)), bases or (Basis.DECLARED,))
 
 
-def filter_groups(it: Filter, counts: Mapping[str, Mapping[str, int]], names: FacetLabels) -> list[FilterGroup]:
-    """Give the facets that have something to choose."""
-    found = (_group(name, it, counts.get(name, {}), names) for name in FILTER_FACETS)
+def filter_groups(filters: Filter, counts: Mapping[str, Mapping[str, int]], names: FacetLabels) -> list[FilterGroup]:
+    """Return the facets that have something to choose."""
+    found = (_group(name, filters, counts.get(name, {}), names) for name in FILTER_FACETS)
     return [group for group in found if group.first]
 
 
-def _group(facet: str, it: Filter, counts: Mapping[str, int], names: FacetLabels) -> FilterGroup:
-    picked = it.codes(facet)
+def _group(facet: str, filters: Filter, counts: Mapping[str, int], names: FacetLabels) -> FilterGroup:
+    picked = filters.codes(facet)
     ranked = sorted(counts.items(), key=lambda pair: (pair[0] not in picked, *sort_key("year" if facet == "year" else "", *pair)))
     if facet == "year":
         ranked = [*(pair for pair in ranked if pair[0] in picked), *(pair for pair in reversed(ranked) if pair[0] not in picked)]
@@ -95,12 +95,12 @@ def _group(facet: str, it: Filter, counts: Mapping[str, int], names: FacetLabels
         for code, things in ranked[:MOST]
     ]
     shown = len(found) if facet in ("line", "goal") and len(found) <= 20 else max(SHOWN, len(picked))
-    query = query_page_url(asking.counts(replace(it, among=None), facet, names.iris))
+    query = query_page_url(asking.counts(replace(filters, among=None), facet, names.iris))
     return FilterGroup(facet, facet_title(facet), tuple(found[:shown]), tuple(found[shown:]), query)
 
 
 def _toggle_url(facet: str, code: str, picked: tuple[str, ...]) -> str:
-    """Give the address of the same search with *code* or without it, from its first page."""
+    """Return the address of the same search with *code* or without it, from its first page."""
     now = current_locale()
     params = [(name, value) for name, value in QueryParams(now.query).multi_items() if value and name not in ("page", "format", "lang")]
     kept = [(name, value) for name, value in params if (name, value) != (facet, code)]

@@ -1,4 +1,4 @@
-"""Names: what facets and their codes are called, in the language of the visit."""
+"""What facets and their codes are called, in the language of the visit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SHORT = ("goal",)  # whose preferred name is a whole sentence, and whose first 
 
 
 def facet_title(name: str) -> str:
-    """Give the title of a facet."""
+    """Return the title of a facet."""
     return {
         "kind": _("Type"),
         "line": _("Action line"),
@@ -74,7 +74,7 @@ def trend_title(name: str) -> str:
 
 
 def kind_title(kind: str) -> str:
-    """Give the name of a kind of thing, of many."""
+    """Return the name of a kind of thing, of many."""
     return {
         "initiative": _("Initiatives"),
         "event": _("Events"),
@@ -85,7 +85,7 @@ def kind_title(kind: str) -> str:
 
 
 def basis_title(basis: str) -> str:
-    """Give in words how a link came to be."""
+    """Return in words how a link came to be."""
     return {
         Basis.DECLARED.value: _("stated by the registry"),
         Basis.CROSSWALKED.value: _("mapped from the registry's code"),
@@ -101,7 +101,7 @@ class FacetLabels:
     sources: Mapping[str, str] = field(default_factory=dict)
 
     def name(self, facet: str, code: str) -> str:
-        """Give the name of a code of a facet; the code itself where it has none."""
+        """Return the name of a code of a facet; the code itself where it has none."""
         if facet == "kind":
             return kind_title(code)
         if facet == "basis":
@@ -115,7 +115,7 @@ class FacetLabels:
         return _(found) if found else code
 
     def short(self, facet: str, code: str) -> str:
-        """Give a name with its code before it where the code says something to people."""
+        """Return a name with its code before it where the code says something to people."""
         name = self.name(facet, code)
         return (
             f"{code} {name}"
@@ -126,7 +126,7 @@ class FacetLabels:
         )
 
     def page(self, facet: str, code: str) -> str:
-        """Give the address of what a code names, where it has a page; else that of a search for it."""
+        """Return the address of what a code names, where it has a page; else that of a search for it."""
         address = FACETS[facet].iri(code, self.iris)
         if facet == "source":
             return f"/source/{code}"
@@ -149,8 +149,8 @@ def _concept(facet: str, address: str, language: str, base: str) -> str | None:
 
 
 def _alternative_labels(address: str, base: str) -> tuple[Label, ...]:
-    it = concepts("sdg", base).get(address)
-    return it.labels if it else ()
+    concept = concepts("sdg", base).get(address)
+    return concept.labels if concept else ()
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Panels: how many things there are by each facet, as bars that lead on, and as sheets with their queries."""
+"""How many things there are by each facet, as bars that lead on, and as sheets with their queries."""
 
 from __future__ import annotations
 
@@ -43,15 +43,15 @@ class FacetPanel(NamedTuple):
 
     @property
     def largest(self) -> int:
-        """Give the greatest number."""
+        """Return the greatest number."""
         return max((bar.value for bar in self.bars), default=1)
 
 
-def facet_panels(tables: FacetIndex, it: Filter, facets: Iterable[str], names: FacetLabels) -> list[FacetPanel]:
+def facet_panels(tables: FacetIndex, filters: Filter, facets: Iterable[str], names: FacetLabels) -> list[FacetPanel]:
     """Count what is wanted by each of *facets*; those that have nothing are left out."""
-    counts = tables.counts(it)
+    counts = tables.counts(filters)
     return [
-        facet_panel(name, counts[name], it, names)._replace(coverage=facet_coverage(tables, it, name))
+        facet_panel(name, counts[name], filters, names)._replace(coverage=facet_coverage(tables, filters, name))
         for name in facets
         if counts.get(name)
     ]
@@ -60,25 +60,25 @@ def facet_panels(tables: FacetIndex, it: Filter, facets: Iterable[str], names: F
 def most_complete(found: Iterable[FacetPanel], most: int) -> list[FacetPanel]:
     """Return the first *most* panels; one with a single bar, or of few things, comes behind the others."""
     ranked = list(found)
-    full = [it for it in ranked if len(it.bars) > 1 and (it.coverage is None or it.coverage.part * SPARSE >= it.coverage.all)]
-    return [*full, *(it for it in ranked if it not in full)][:most]
+    full = [item for item in ranked if len(item.bars) > 1 and (item.coverage is None or item.coverage.part * SPARSE >= item.coverage.all)]
+    return [*full, *(item for item in ranked if item not in full)][:most]
 
 
-def facet_panel(facet: str, counts: Mapping[str, int], it: Filter, names: FacetLabels) -> FacetPanel:
+def facet_panel(facet: str, counts: Mapping[str, int], filters: Filter, names: FacetLabels) -> FacetPanel:
     """Make the panel of one facet."""
     ranked = sorted(counts.items(), key=lambda pair: sort_key(facet, *pair))
     shown = ranked if facet in _NUMBERED else ranked[:MOST]
     bars = tuple(FacetBar(code, names.short(facet, code), things, names.page(facet, code)) for code, things in shown)
-    text = asking.counts(it, facet, names.iris)
-    initiatives = it.codes("kind") == ("initiative",)
+    text = asking.counts(filters, facet, names.iris)
+    initiatives = filters.codes("kind") == ("initiative",)
     title = figure_title(facet) if initiatives else facet_title(facet)
     return FacetPanel(facet, title, bars, len(ranked), query_page_url(text), count_table(facet, title, (facet,), ranked, text))
 
 
 def sort_key(facet: str, code: str, things: int) -> tuple[object, ...]:
-    """Give by what a code is sorted: numbers by their value, others by how many things they have.
+    """Return by what a code is sorted: numbers by their value, others by how many things they have.
 
-    >>> sorted(["C10", "C7-ehea", "C2"], key=lambda code: order("line", code, 1))
+    >>> sorted(["C10", "C7-ehea", "C2"], key=lambda code: sort_key("line", code, 1))
     ['C2', 'C7-ehea', 'C10']
     """
     if facet not in _NUMBERED:
@@ -89,5 +89,5 @@ def sort_key(facet: str, code: str, things: int) -> tuple[object, ...]:
 
 
 def query_page_url(text: str) -> str:
-    """Give the address of the query page with *text* in its editor."""
+    """Return the address of the query page with *text* in its editor."""
     return "/sparql?show=" + quote(text)

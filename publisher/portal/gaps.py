@@ -1,4 +1,4 @@
-"""Gaps: what the data say nothing of: countries, action lines, goals, targets, and official links that no initiative bears out."""
+"""What the data say nothing of: countries, action lines, goals, targets, and official links that no initiative bears out."""
 
 from __future__ import annotations
 
@@ -40,24 +40,31 @@ class Gap(NamedTuple):
     text: str
 
 
-def find_gaps(tables: FacetIndex, it: Filter, names: FacetLabels) -> list[Gap]:
+def find_gaps(tables: FacetIndex, filters: Filter, names: FacetLabels) -> list[Gap]:
     """Find what nothing is reported of."""
     titles = {"country": _("Countries"), "line": _("Action lines"), "goal": _("SDGs"), "target": _("Targets")}
-    return [_gap(tables, it, facet, title, names) for facet, title in titles.items()]
+    return [_gap(tables, filters, facet, title, names) for facet, title in titles.items()]
 
 
-def _gap(tables: FacetIndex, it: Filter, facet: str, title: str, names: FacetLabels) -> Gap:
-    there = tables.counts(it.with_codes(facet)).get(facet, {})
+def _gap(tables: FacetIndex, filters: Filter, facet: str, title: str, names: FacetLabels) -> Gap:
+    there = tables.counts(filters.with_codes(facet)).get(facet, {})
     every = list(_all_codes(facet, names))
     missing = sorted((code for code in every if not there.get(code)), key=lambda code: sort_key(facet, code, 0))
     told = tuple(MissingCode(code, names.short(facet, code), names.page(facet, code)) for code in missing)
     if facet == "country":
         told = tuple(sorted(told, key=lambda one: one.name))
-    text = asking.counts(it, facet, names.iris)
+    text = asking.counts(filters, facet, names.iris)
     rows = tuple((one.code, one.name, 0) for one in told)
     sheet = DataTable(facet, title, (Column(facet, facet), Column("name"), Column("things")), rows, text)
     return Gap(
-        facet, title, told, len(every), query_page_url(text), sheet, coverage(tables, it, facet), _gap_text(facet, len(told), len(every))
+        facet,
+        title,
+        told,
+        len(every),
+        query_page_url(text),
+        sheet,
+        coverage(tables, filters, facet),
+        _gap_text(facet, len(told), len(every)),
     )
 
 
@@ -74,13 +81,13 @@ def _gap_text(facet: str, missing: int, every: int) -> str:
 def _all_codes(facet: str, names: FacetLabels) -> Iterable[str]:
     if facet == "country":
         found = concepts("area", names.iris.base)
-        return [iri.removeprefix(AREA) for iri, it in found.items() if f"{AREA}co" in it.types]
+        return [iri.removeprefix(AREA) for iri, item in found.items() if f"{AREA}co" in item.types]
     if facet == "target":
         return [code for code in leaf_codes("target", "sdg", names.iris) if code.count(".") == 1 and not code.startswith("C")]
     return leaf_codes(facet, {"line": "action-line", "goal": "sdg"}[facet], names.iris)
 
 
-def unsupported_links(it: Matrix) -> list[tuple[str, str, str]]:
-    """Give the official links that nothing bears out: line, goal and status."""
-    return [(line.code, goal.code, it.links[line.code, goal.code]) for line in it.lines for goal in it.goals
-            if (line.code, goal.code) in it.links and not it.counts.get((line.code, goal.code))]  # fmt: skip
+def unsupported_links(matrix: Matrix) -> list[tuple[str, str, str]]:
+    """Return the official links that nothing bears out: line, goal and status."""
+    return [(line.code, goal.code, matrix.links[line.code, goal.code]) for line in matrix.lines for goal in matrix.goals
+            if (line.code, goal.code) in matrix.links and not matrix.counts.get((line.code, goal.code))]  # fmt: skip

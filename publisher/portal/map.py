@@ -1,4 +1,4 @@
-"""Maps: things by country, and the places of one thing."""
+"""Things by country, and the places of one thing."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from publisher.pages.charts import map
 from publisher.portal.facet_labels import FacetLabels
 
 
-def country_map(tables: FacetIndex, it: Filter, names: FacetLabels) -> Markup | None:
+def country_map(tables: FacetIndex, filters: Filter, names: FacetLabels) -> Markup | None:
     """Draw what is wanted by country, each leading to its page; None where the outlines were not built."""
-    counts = tables.counts(it.with_codes("country")).get("country", {})
+    counts = tables.counts(filters.with_codes("country")).get("country", {})
     return map.world_map(
         {code.zfill(3): things for code, things in counts.items()},
         lambda code: names.name("country", code),
@@ -23,6 +23,6 @@ def country_map(tables: FacetIndex, it: Filter, names: FacetLabels) -> Markup | 
 
 
 def unmapped_areas(counts: dict[str, int]) -> dict[str, int]:
-    """Give the counts of areas that no outline shows, such as regions and continents."""
+    """Return the counts of areas that no outline shows, such as regions and continents."""
     drawn = map.outlined_areas()
     return {code: things for code, things in counts.items() if code.zfill(3) not in drawn}

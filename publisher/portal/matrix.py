@@ -1,4 +1,4 @@
-"""The matrix: how many things stand at each meeting of an action line and a goal, against the official links."""
+"""How many things stand at each meeting of an action line and a goal, against the official links."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Matrix:
     query: str
 
     def shade(self, line: str, goal: str) -> int:
-        """Give the shade of a cell."""
+        """Return the shade of a cell."""
         return shade(self.counts.get((line, goal), 0), max(self.counts.values(), default=0))
 
     @property
@@ -59,7 +59,7 @@ class Matrix:
         return heatmap(self.lines, self.goals, self.counts, self.links, _("Initiatives by action line and SDG, with the official links"))
 
     def table(self) -> DataTable:
-        """Give it as rows: each meeting with its number and the official link's status."""
+        """Return it as rows: each meeting with its number and the official link's status."""
         rows = [
             (line.code, goal.code, self.links.get((line.code, goal.code), "none"), self.counts.get((line.code, goal.code), 0))
             for line in self.lines
@@ -70,7 +70,7 @@ class Matrix:
 
 
 async def official_links(service: QueryService) -> dict[tuple[str, str], str]:
-    """Give the official links by line and goal: ``agreed`` or ``disputed``."""
+    """Return the official links by line and goal: ``agreed`` or ``disputed``."""
     line, goal = FACETS["line"], FACETS["goal"]
     return {
         (line.code(row["line"].value, service.iris), goal.code(row["goal"].value, service.iris)): row["status"].value.rpartition("#")[2]
@@ -78,10 +78,10 @@ async def official_links(service: QueryService) -> dict[tuple[str, str], str]:
     }
 
 
-def count_matrix(tables: FacetIndex, it: Filter, names: FacetLabels, official: Links) -> Matrix:
+def count_matrix(tables: FacetIndex, filters: Filter, names: FacetLabels, official: Links) -> Matrix:
     """Count what is wanted by line and goal."""
-    counts = tables.cross_tabulate(it, "line", "goal")
-    text = asking.cross_tabulate(it, "line", "goal", names.iris)
+    counts = tables.cross_tabulate(filters, "line", "goal")
+    text = asking.cross_tabulate(filters, "line", "goal", names.iris)
     return Matrix(_labels("line", "action-line", names), _labels("goal", "sdg", names), counts, official, text)
 
 
@@ -91,8 +91,8 @@ def _labels(facet: str, scheme: str, names: FacetLabels) -> tuple[HeatmapLabel, 
 
 
 def leaf_codes(facet: str, scheme: str, iris: Iris) -> list[str]:
-    """Give the codes of a scheme's action lines that have none below them, of its goals, or of all its other concepts."""
+    """Return the codes of a scheme's action lines that have none below them, of its goals, or of all its other concepts."""
     found = concepts(scheme, iris.base)
-    above = {broader for it in found.values() for broader in it.broader}
+    above = {broader for item in found.values() for broader in item.broader}
     codes = [FACETS[facet].code(iri, iris) for iri in found if facet != "line" or iri not in above]
     return [code for code in codes if facet != "goal" or code.isdigit()]

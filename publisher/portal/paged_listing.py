@@ -1,4 +1,4 @@
-"""Shelves: things of one kind a page at a time, with a passage of each and how many there are of what."""
+"""Things of one kind a page at a time, with a passage of each and how many there are of what."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class ListingPage:
     last: int
 
 
-def listing_page(tables: FacetIndex, snapshot: str, it: Filter, order: str, number: int) -> ListingPage:
+def listing_page(tables: FacetIndex, snapshot: str, filters: Filter, order: str, number: int) -> ListingPage:
     """List a page of what is wanted."""
-    total = tables.total(it)
+    total = tables.total(filters)
     return ListingPage(
-        listing_items(tables.list_things(it, order, PAGE_SIZE, (number - 1) * PAGE_SIZE), snapshot),
+        listing_items(tables.list_things(filters, order, PAGE_SIZE, (number - 1) * PAGE_SIZE), snapshot),
         total,
         number,
         max(1, -(-total // PAGE_SIZE)),
@@ -46,7 +46,7 @@ def listing_page(tables: FacetIndex, snapshot: str, it: Filter, order: str, numb
 
 
 def listing_items(lines: Sequence[ListItem], snapshot: str) -> tuple[ListingItem, ...]:
-    """Give lines with the titles and texts that the index of texts has of them."""
+    """Return lines with the titles and texts that the index of texts has of them."""
     search, language, mark = open_searcher(snapshot), current_locale().language, build_marker("")
     entries = search.entries(line.iri for line in lines) if search else [None] * len(lines)
     found = []
@@ -64,5 +64,5 @@ def _excerpt(text: tuple[str, str | None] | None) -> tuple[str, str | None]:
 
 
 def by_year(counts: Mapping[str, int]) -> list[tuple[str, int]]:
-    """Give years with their numbers, the newest first."""
+    """Return years with their numbers, the newest first."""
     return sorted(counts.items(), reverse=True)

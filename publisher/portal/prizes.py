@@ -1,4 +1,4 @@
-"""Prizes: success stories by year and category, the highest stage first."""
+"""Success stories by year and category, the highest stage first."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class PrizeYear(NamedTuple):
 def prizes_by_year(prizes: Iterable[Prize], names: FacetLabels) -> list[PrizeYear]:
     """Sort prizes into years, the newest first, and categories in the order of their codes."""
     found: dict[str, dict[str, list[Prize]]] = {}
-    for it in prizes:
-        found.setdefault(it.year or "", {}).setdefault(it.category or "", []).append(it)
+    for item in prizes:
+        found.setdefault(item.year or "", {}).setdefault(item.category or "", []).append(item)
     return [
         PrizeYear(year, tuple(_category(code, them, names) for code, them in _sorted_categories(found[year])))
         for year in sorted(found, reverse=True)
@@ -43,7 +43,11 @@ def _sorted_categories(found: dict[str, list[Prize]]) -> list[tuple[str, list[Pr
 
 
 def _category(code: str, prizes: list[Prize], names: FacetLabels) -> PrizeCategory:
-    ranked = sorted(prizes, key=lambda it: (_STAGES.index(it.stage) if it.stage in _STAGES else len(_STAGES), it.title or "", it.iri))
+    ranked = sorted(
+        prizes, key=lambda item: (_STAGES.index(item.stage) if item.stage in _STAGES else len(_STAGES), item.title or "", item.iri)
+    )
     return PrizeCategory(
-        code, names.name("prize", code) if code else "", tuple((it, names.name("stage", it.stage) if it.stage else "") for it in ranked)
+        code,
+        names.name("prize", code) if code else "",
+        tuple((item, names.name("stage", item.stage) if item.stage else "") for item in ranked),
     )

@@ -31,33 +31,33 @@ class Registry(NamedTuple):
     filled: Mapping[str, int]
 
     def share(self, facet: str) -> int | None:
-        """Give the share of its things that have a value of a facet, in percent; None where it has no things."""
+        """Return the share of its things that have a value of a facet, in percent; None where it has no things."""
         return round(100 * self.filled.get(facet, 0) / self.things) if self.things else None
 
 
 def list_registries(
     rows: list[Row], standings: Mapping[str, SourceStatus], tables: FacetIndex | None, iris: Iris, at: datetime
 ) -> list[Registry]:
-    """Give all registries, by their titles; without *tables* nothing is counted."""
+    """Return all registries, by their titles; without *tables* nothing is counted."""
     every = make_filter(kind="initiative")
     counts = tables.counts(every).get("source", {}) if tables else {}
     full = {facet: tables.coverage_by_source(every, facet) for facet in COVERED_FACETS} if tables else {}
     start, found = iris.source(""), dict[str, Registry]()
     for row in rows:
         name = row["source"].value.removeprefix(start)
-        it = standings.get(name)
-        state = it.state(at).value if it else ""
+        standing = standings.get(name)
+        state = standing.state(at).value if standing else ""
         told = {facet: numbers.get(name, 0) for facet, numbers in full.items()}
         if name not in found or row["title"].language == "en":
-            found[name] = Registry(name, row["title"].value, row, it, state, counts.get(name, 0), told)
-    return sorted(found.values(), key=lambda it: it.title.lower())
+            found[name] = Registry(name, row["title"].value, row, standing, state, counts.get(name, 0), told)
+    return sorted(found.values(), key=lambda standing: standing.title.lower())
 
 
 def registry_table(found: list[Registry], iris: Iris) -> DataTable:
-    """Give registries as rows."""
+    """Return registries as rows."""
     rows = tuple(
-        (iris.source(it.name), it.title, it.state or None, it.things, *(it.filled.get(facet, 0) for facet in COVERED_FACETS))
-        for it in found
+        (iris.source(item.name), item.title, item.state or None, item.things, *(item.filled.get(facet, 0) for facet in COVERED_FACETS))
+        for item in found
     )
     columns = (
         Column("source"),

@@ -1,4 +1,4 @@
-"""Findings: a page of what was searched for, and how it is written as JSON, CSV and RDF."""
+"""A page of what was searched for, and how it is written as JSON, CSV and RDF."""
 
 from __future__ import annotations
 
@@ -99,28 +99,28 @@ def _json(page: SearchPage) -> bytes:
         "per": page.per,
         "similar": page.similar,
         "suggestion": page.suggestion or None,
-        "topics": [asdict(it) for it in page.topics],
+        "topics": [asdict(item) for item in page.topics],
         "previous": page.links["previous"] or None,
         "next": page.links["next"] or None,
         "sparql": page.query or None,
         "facets": page.facets,
-        "results": [_row(it) for it in page.results],
+        "results": [_row(item) for item in page.results],
     }
     return orjson.dumps(told, option=orjson.OPT_INDENT_2)
 
 
-def _row(it: SearchResult) -> dict[str, object]:
+def _row(result: SearchResult) -> dict[str, object]:
     return {
-        "thing": it.entry.thing,
-        "kind": it.entry.kind,
-        "source": it.entry.source,
-        "modified": it.modified,
-        "score": round(it.score, 4),
-        "titles": [{"text": text, "language": tag} for text, tag in it.entry.titles],
-        "passage": "".join(piece.text for piece in it.passage),
-        "languages": it.entry.languages,
-        "links": it.links,
-        "organizations": ["".join(piece.text for piece in pieces) for pieces, _tag in it.parties],
+        "thing": result.entry.thing,
+        "kind": result.entry.kind,
+        "source": result.entry.source,
+        "modified": result.modified,
+        "score": round(result.score, 4),
+        "titles": [{"text": text, "language": tag} for text, tag in result.entry.titles],
+        "passage": "".join(piece.text for piece in result.passage),
+        "languages": result.entry.languages,
+        "links": result.links,
+        "organizations": ["".join(piece.text for piece in pieces) for pieces, _tag in result.parties],
     }
 
 
@@ -128,23 +128,25 @@ def _csv(page: SearchPage) -> bytes:
     out = io.StringIO()
     lines = csv.writer(out)  # of RFC 4180: lines end with CR LF
     lines.writerow(("thing", "kind", "source", "modified", "score", "title", "language", "passage"))
-    for it in page.results:
-        title, tag = it.title or ("", None)
-        passage = "".join(piece.text for piece in it.passage)
-        lines.writerow((it.entry.thing, it.entry.kind, it.entry.source, it.modified or "", f"{it.score:.4f}", title, tag or "", passage))
+    for item in page.results:
+        title, tag = item.title or ("", None)
+        passage = "".join(piece.text for piece in item.passage)
+        lines.writerow(
+            (item.entry.thing, item.entry.kind, item.entry.source, item.modified or "", f"{item.score:.4f}", title, tag or "", passage)
+        )
     return out.getvalue().encode()
 
 
 def _describe(page: SearchPage, iris: Iris) -> Description:
-    statements = tuple(statement for it in page.results for statement in _statements(it, iris))
+    statements = tuple(statement for item in page.results for statement in _statements(item, iris))
     return Description(iris.base, statements, {}, namespaces(iris))
 
 
-def _statements(it: SearchResult, iris: Iris) -> Iterator[Statement]:
-    thing = it.entry.thing
-    yield Statement(thing, f"{RDF}type", Term(_CLASS.get(it.entry.kind, f"{iris.ns}Initiative")))
-    title = f"{SKOS}prefLabel" if it.entry.kind == "organization" else f"{DCT}title"
-    text = f"{SIOC}content" if it.entry.kind == "post" else f"{DCT}description"
-    for name, texts in ((title, it.entry.titles), (text, it.entry.texts)):
+def _statements(result: SearchResult, iris: Iris) -> Iterator[Statement]:
+    thing = result.entry.thing
+    yield Statement(thing, f"{RDF}type", Term(_CLASS.get(result.entry.kind, f"{iris.ns}Initiative")))
+    title = f"{SKOS}prefLabel" if result.entry.kind == "organization" else f"{DCT}title"
+    text = f"{SIOC}content" if result.entry.kind == "post" else f"{DCT}description"
+    for name, texts in ((title, result.entry.titles), (text, result.entry.texts)):
         for value, tag in texts:
             yield Statement(thing, name, Term(value, "literal", tag))

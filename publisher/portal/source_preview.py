@@ -1,4 +1,4 @@
-"""Trials: a card that a visitor wrote is tried by a process apart, one at a time, in bounds of time and memory; nothing is kept."""
+"""Test a source definition of a visitor in a process of its own: one at a time, limited in time and memory; nothing is stored."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ _LARGEST = 1 << 20  # bytes of an answer that is read
 
 @dataclass(frozen=True, slots=True)
 class RecordPreview:
-    """What became of one record, as the harvesters judge it."""
+    """The result for one record: *outcome* is published, withheld, unreadable or deleted."""
 
     key: str
     outcome: str
     title: str
     reason: str
-    remarks: tuple[str, ...]
+    warnings: tuple[str, ...]
     statements: int
 
 
 @dataclass(frozen=True, slots=True)
 class PreviewOutcome:
-    """How a trial ended; *kind* names the trouble where there was one, *fault* tells it in English."""
+    """The result of a preview: *error_kind* is the class of the error, "" for none, and *error* describes it in English."""
 
-    verdicts: tuple[RecordPreview, ...] = ()
-    claimed: int | None = None
+    records: tuple[RecordPreview, ...] = ()
+    reported_total: int | None = None
     more: bool = False
-    kind: str = ""
-    fault: str = ""
+    error_kind: str = ""
+    error: str = ""
 
 
 @dataclass(slots=True)
@@ -81,7 +81,7 @@ class PreviewRunner:
             async with asyncio.timeout(self.seconds):
                 answer, _ = await process.communicate(card.encode())
         except TimeoutError:
-            return PreviewOutcome(kind="late", fault=f"No end was come to in {self.seconds:g} seconds")
+            return PreviewOutcome(error_kind="late", error=f"The test did not end within {self.seconds:g} seconds")
         finally:
             if process.returncode is None:
                 process.kill()
@@ -90,10 +90,10 @@ class PreviewRunner:
 
 
 def parse_outcome(answer: bytes) -> PreviewOutcome:
-    """Read what the command answered; what is no answer means that it was ended by its bounds."""
+    """Parse the output of the command. Output that cannot be parsed means that the process was ended at its limits."""
     try:
-        told = orjson.loads(answer[:_LARGEST])
-        verdicts = tuple(RecordPreview(**{**it, "remarks": tuple(it["remarks"])}) for it in told.pop("verdicts"))
-        return PreviewOutcome(verdicts, **told)
+        output = orjson.loads(answer[:_LARGEST])
+        records = tuple(RecordPreview(**{**item, "warnings": tuple(item["warnings"])}) for item in output.pop("records"))
+        return PreviewOutcome(records, **output)
     except (orjson.JSONDecodeError, TypeError, KeyError, AttributeError):
-        return PreviewOutcome(kind="broken", fault="The trial came to no answer: it asked for more memory than it is given")
+        return PreviewOutcome(error_kind="broken", error="The test ended without a result: it needed more memory than its limit")

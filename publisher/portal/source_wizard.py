@@ -27,8 +27,8 @@ class SourceFormat(NamedTuple):
 
 
 SOURCE_FORMATS: dict[str, SourceFormat] = {
-    it.name: it
-    for it in (
+    item.name: item
+    for item in (
         SourceFormat("oai-pmh", "OAI-PMH 2.0", "https://registry.example/oai", "oai-pmh", "oai_dc"),
         SourceFormat("ckan", "CKAN", "https://registry.example", "ckan", "ckan_package"),
         SourceFormat("json", "JSON", "https://registry.example/api/projects", "json", "fields", records=True, fields=True),
@@ -60,9 +60,9 @@ class WizardState:
 
     @property
     def name(self) -> str:
-        """Give the source's name, made of the title: a to z, 0 to 9 and hyphens.
+        """Return the source's name, made of the title: a to z, 0 to 9 and hyphens.
 
-        >>> Answers(None, {"title": "Ministère des TIC: projets"}).name
+        >>> WizardState(None, {"title": "Ministère des TIC: projets"}).name
         'ministere-des-tic-projets'
         """
         plain = unicodedata.normalize("NFKD", self.values.get("title", "")).encode("ascii", "ignore").decode().lower()
@@ -70,7 +70,7 @@ class WizardState:
 
     @property
     def options(self) -> dict[str, Any]:
-        """Give the options that were written down, with where the records are; {} where they cannot be read."""
+        """Return the options that were written down, with where the records are; {} where they cannot be read."""
         written = {} if self.fault else tomllib.loads(self.values.get("options", ""))
         return {
             **({"records": self.values["records"]} if self.kind and self.kind.records and self.values.get("records") else {}),
@@ -88,7 +88,7 @@ class WizardState:
 
     @property
     def step(self) -> int:
-        """Give the step that comes next: 1 how it is read, 2 who and where, 3 where the fields are, 4 the card is whole."""
+        """Return the step that comes next: 1 how it is read, 2 who and where, 3 where the fields are, 4 the card is whole."""
         if self.kind is None:
             return 1
         if self.fault or not all(self.values.get(name) for name in ("title", "url", "licence")):
@@ -102,19 +102,19 @@ def from_query(params: Mapping[str, str]) -> WizardState:
     return WizardState(SOURCE_FORMATS.get(params.get("kind", "")), told)
 
 
-def source_toml(it: WizardState) -> str:
+def source_toml(state: WizardState) -> str:
     """Write the card as TOML; "" before the first step."""
-    if it.kind is None:
+    if state.kind is None:
         return ""
-    told = it.values
-    lines = [f"# sources/{it.name}.toml", _line("title", told["title"])]
+    told = state.values
+    lines = [f"# sources/{state.name}.toml", _line("title", told["title"])]
     lines += [_line("publisher", told["publisher"])] if told["publisher"] else []
-    lines += [_line("protocol", it.kind.protocol), _line("mapping", it.kind.mapping), _line("url", told["url"])]
+    lines += [_line("protocol", state.kind.protocol), _line("mapping", state.kind.mapping), _line("url", told["url"])]
     lines += [_line("every", "15 3 * * *") + "  # cron, UTC", _line("licence", told["licence"])]
     lines += [_line("language", told["language"])] if told["language"] else []
-    if it.options:
-        lines += ["", "[options]", *_table(it.options)]
-    if it.kind.fields:
+    if state.options:
+        lines += ["", "[options]", *_table(state.options)]
+    if state.kind.fields:
         language = f"@{told['language']}" if told["language"] else ""
         lines += ["", "[fields]"]
         for name, field in _FIELDS.items():
@@ -132,12 +132,12 @@ def _table(table: Mapping[str, Any]) -> list[str]:
     return [f"{key if _BARE.match(key) else _value(key)} = {_value(value)}" for key, value in table.items()]
 
 
-def _value(it: object) -> str:
+def _value(value: object) -> str:
     """Write a value; JSON's strings are TOML's basic strings too (https://toml.io/en/v1.0.0#string), but for DEL."""
-    if isinstance(it, dict):
-        return "{ " + ", ".join(_table(it)) + " }"
-    if isinstance(it, list):
-        return "[" + ", ".join(_value(one) for one in it) + "]"
-    if not isinstance(it, str | bool | int | float):
-        raise TypeError(f"{it!r} is no value of an option; write text, a number, true, false, a list or a table")
-    return json.dumps(it, ensure_ascii=True).replace("\x7f", "\\u007f")
+    if isinstance(value, dict):
+        return "{ " + ", ".join(_table(value)) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(_value(one) for one in value) + "]"
+    if not isinstance(value, str | bool | int | float):
+        raise TypeError(f"{value!r} is no value of an option; write text, a number, true, false, a list or a table")
+    return json.dumps(value, ensure_ascii=True).replace("\x7f", "\\u007f")

@@ -1,4 +1,4 @@
-"""Registries: their titles, as pages name them."""
+"""The titles of the registries, as pages show them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from publisher.store.query_service import QueryService
 
 
 async def source_titles(service: QueryService) -> dict[str, str]:
-    """Give the registries' titles by their names."""
+    """Return the registries' titles by their names."""
     found = prefer_english(await service.rows(query("sources")), "source", "title")
     start = service.iris.source("")
     return {iri.removeprefix(start): title for iri, title in found.items()}

@@ -1,4 +1,4 @@
-"""Suggestions: what a search may be meant to find, by the beginning of its last word: topics first, then titles."""
+"""What a search may be meant to find, by the beginning of its last word: topics first, then titles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Topic cards: the concepts, registries and organizations that the words of a search name, with how many initiatives each has."""
+"""The concepts, registries and organizations that the words of a search name, with how many initiatives each has."""
 
 from __future__ import annotations
 
@@ -44,7 +44,9 @@ def common_topics(search: Searcher, tables: FacetIndex, names: FacetLabels, most
     """Return the action lines, goals and regions that most initiatives have."""
     counts = tables.counts(Filter().with_codes("kind", "initiative"))
     iris = [
-        iri for iri in (search.topics.topics if search.topics else ()) if (it := facet_of_concept(iri, names.iris)) and it[0] != "target"
+        iri
+        for iri in (search.topics.topics if search.topics else ())
+        if (item := facet_of_concept(iri, names.iris)) and item[0] != "target"
     ]
     cards = [card for iri in iris if (card := _concept(iri, counts, names)) and card.facet in ("line", "goal", "region")]
     return sorted(cards, key=lambda card: (-card.initiatives, card.iri))[:most]
@@ -75,7 +77,7 @@ def _registries(counts: Mapping[str, Mapping[str, int]], names: FacetLabels, wor
     ]
     for code, title in sorted(names.sources.items()):
         known = {fold(word) for word, _run in tokens(f"{title} {code}")}
-        if all(word in known or (begin and any(it.startswith(word) for it in known)) for word, begin in asked):
+        if all(word in known or (begin and any(item.startswith(word) for item in known)) for word, begin in asked):
             things = counts.get("source", {}).get(code, 0)
             if asked and things:
                 yield TopicCard("source", code, names.iris.source(code), title, facet_title("source"), things, names.page("source", code))

@@ -1,4 +1,4 @@
-"""Trends: how many things begin in each year, cut by another facet."""
+"""How many things begin in each year, cut by another facet."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ class Trend:
         return column_chart(self.years, self.series, self.title)
 
 
-def count_trend(tables: FacetIndex, it: Filter, facet: str, names: FacetLabels) -> Trend:
+def count_trend(tables: FacetIndex, filters: Filter, facet: str, names: FacetLabels) -> Trend:
     """Count what is wanted by year and by a facet."""
-    counts = tables.cross_tabulate(it, "year", facet)
+    counts = tables.cross_tabulate(filters, "year", facet)
     years = sorted({year for year, _code in counts})
     drawn = [year for year in years if EARLIEST <= int(year) <= LATEST]
     whole: dict[str, int] = {}
@@ -55,11 +55,11 @@ def count_trend(tables: FacetIndex, it: Filter, facet: str, names: FacetLabels) 
     if rest := ranked[len(own) :]:
         series[_("All others")] = {year: sum(counts.get((year, code), 0) for code in rest) for year in drawn}
     hrefs = {names.short(facet, code): names.page(facet, code) for code in own}
-    text = asking.cross_tabulate(it, "year", facet, names.iris)
+    text = asking.cross_tabulate(filters, "year", facet, names.iris)
     title = trend_title(facet)
     rows = [(*pair, things) for pair, things in sorted(counts.items())]
     between = _between(drawn)
-    outside = sum(things for year, things in tables.counts(it).get("year", {}).items() if year not in drawn)
+    outside = sum(things for year, things in tables.counts(filters).get("year", {}).items() if year not in drawn)
     return Trend(
         facet,
         title,
@@ -69,10 +69,10 @@ def count_trend(tables: FacetIndex, it: Filter, facet: str, names: FacetLabels) 
         outside,
         query_page_url(text),
         count_table(facet, title, ("year", facet), rows, text),
-        coverage(tables, it, facet, "year"),
+        coverage(tables, filters, facet, "year"),
     )
 
 
 def _between(years: list[str]) -> tuple[str, ...]:
-    """Give all years from the first to the last, so that a year without anything is seen."""
+    """Return all years from the first to the last, so that a year without anything is seen."""
     return tuple(str(year) for year in range(int(years[0]), int(years[-1]) + 1)) if years else ()

@@ -28,14 +28,14 @@ TOLD = {
     "options": 'page = "page"',
 }
 ANSWER = {
-    "verdicts": [
-        {"key": "<p1>", "outcome": "published", "title": "One & all", "reason": "", "remarks": ["No goal."], "statements": 30},
-        {"key": "p2", "outcome": "withheld", "title": "", "reason": "No title (title)", "remarks": [], "statements": 0},
+    "records": [
+        {"key": "<p1>", "outcome": "published", "title": "One & all", "reason": "", "warnings": ["No goal."], "statements": 30},
+        {"key": "p2", "outcome": "withheld", "title": "", "reason": "No title (title)", "warnings": [], "statements": 0},
     ],
-    "claimed": 1200,
+    "reported_total": 1200,
     "more": True,
-    "kind": "",
-    "fault": "",
+    "error_kind": "",
+    "error": "",
 }
 ECHO = "import sys; sys.stdin.read(); print(sys.argv[1])"
 
@@ -64,7 +64,7 @@ async def test_a_dry_run_shows_the_verdict_on_each_record(service):
     ("kind", "text"), [("refused", "not on the public internet"), ("late", "too long"), ("card", "has errors"), ("x", "test failed")]
 )
 async def test_trouble_is_told_by_its_kind_and_a_private_address_is_not_told_at_all(service, kind, text):
-    trouble = {**ANSWER, "verdicts": [], "kind": kind, "fault": "host is at 10.1.2.3"}
+    trouble = {**ANSWER, "records": [], "error_kind": kind, "error": "host is at 10.1.2.3"}
     async with visitor(service, bench(trouble)) as client:
         page = await client.post("/join", data=TOLD)
 
@@ -110,7 +110,7 @@ async def test_one_card_is_tried_at_a_time():
         with pytest.raises(StoreBusy):
             await slow.run("", "b")
 
-    assert first.result().kind == "broken"
+    assert first.result().error_kind == "broken"
 
 
 async def test_a_client_has_so_many_tries_in_a_window_and_then_again():
@@ -121,9 +121,9 @@ async def test_a_client_has_so_many_tries_in_a_window_and_then_again():
 
     with pytest.raises(QuotaExceeded) as spent:
         await it.run("", "a")
-    assert (await it.run("", "b")).claimed == 1200
+    assert (await it.run("", "b")).reported_total == 1200
     now[0] = WINDOW
-    assert (await it.run("", "a")).claimed == 1200
+    assert (await it.run("", "a")).reported_total == 1200
     assert spent.value.wait == int(WINDOW) + 1
 
 
@@ -132,13 +132,13 @@ async def test_a_trial_that_does_not_end_is_killed():
 
     told = await endless.run("", "a")
 
-    assert (told.kind, told.verdicts) == ("late", ())
+    assert (told.error_kind, told.records) == ("late", ())
 
 
 def test_an_answer_that_is_none_is_told_as_broken():
-    assert parse_outcome(b"").kind == parse_outcome(b"[1]").kind == parse_outcome(b'{"verdicts": [{}]}').kind == "broken"
-    assert parse_outcome(orjson.dumps({**ANSWER, "verdicts": []})) == PreviewOutcome((), 1200, True)
-    assert parse_outcome(orjson.dumps(ANSWER)).verdicts[0] == RecordPreview("<p1>", "published", "One & all", "", ("No goal.",), 30)
+    assert parse_outcome(b"").error_kind == parse_outcome(b"[1]").error_kind == parse_outcome(b'{"records": [{}]}').error_kind == "broken"
+    assert parse_outcome(orjson.dumps({**ANSWER, "records": []})) == PreviewOutcome((), 1200, True)
+    assert parse_outcome(orjson.dumps(ANSWER)).records[0] == RecordPreview("<p1>", "published", "One & all", "", ("No goal.",), 30)
 
 
 def test_options_are_written_as_the_card_has_them_and_bring_no_other_table():
@@ -158,5 +158,5 @@ async def test_the_real_command_goes_to_no_private_address_even_where_our_own_ca
 
     told = await it.run(source_toml(from_query({**TOLD, "url": "http://127.0.0.1:1/api"})), "a")
 
-    assert (told.kind, told.verdicts) == ("refused", ())
+    assert (told.error_kind, told.records) == ("refused", ())
     assert not list(data.rglob("*"))

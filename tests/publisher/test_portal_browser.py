@@ -201,7 +201,7 @@ def test_a_reader_without_scripts_and_mouse_searches_and_writes_a_card(host, bro
 
         browser.run("document.querySelector('form[method=post] button').focus()")
         _enter(browser)
-        assert "not on the public internet" in browser.run("document.querySelector('#verdicts').textContent")
+        assert "not on the public internet" in browser.run("document.querySelector('#results').textContent")
     finally:
         browser.tell("Emulation.setScriptExecutionDisabled", value=False)
 

@@ -67,9 +67,9 @@ def _grid_line(value: int, left: float, y: float, width: float) -> Markup:
 
 
 def _round_steps(most: int) -> list[int]:
-    """Give round numbers up to *most*.
+    """Return round numbers up to *most*.
 
-    >>> _round(37), _round(3)
+    >>> _round_steps(37), _round_steps(3)
     ([10, 20, 30], [1, 2, 3])
     """
     size = 10 ** (len(str(most)) - 1)

@@ -1,4 +1,4 @@
-"""Sheets: the numbers of a page as rows, with the query that gives the same, as JSON, CSV and RDF.
+"""The numbers of a page as rows, with the query that gives the same, as JSON, CSV and RDF.
 
 Counts are told as observations of the RDF Data Cube vocabulary (https://www.w3.org/TR/vocab-data-cube/).
 """
@@ -62,7 +62,7 @@ def count_table(name: str, title: str, facets: Sequence[str], rows: Sequence[tup
 def serialize_tables(sheets: Sequence[DataTable], row: Format, page: str, iris: Iris) -> bytes:
     """Write the sheets of the page at the address *page* in the format *row*."""
     if isinstance(row, GraphFormat):
-        statements = tuple(it for sheet in sheets for it in _statements(sheet, page, iris))
+        statements = tuple(item for sheet in sheets for item in _statements(sheet, page, iris))
         return serialize_description(Description(page, statements, {}, namespaces(iris)), row)
     return _csv(sheets) if row.suffix == "csv" else _json(sheets, page)
 
@@ -70,12 +70,12 @@ def serialize_tables(sheets: Sequence[DataTable], row: Format, page: str, iris: 
 def _json(sheets: Sequence[DataTable], page: str) -> bytes:
     told = [
         {
-            "name": it.name,
-            "title": it.title,
-            "query": it.query or None,
-            "rows": [{column.name: cell for column, cell in zip(it.columns, cells, strict=True)} for cells in it.rows],
+            "name": item.name,
+            "title": item.title,
+            "query": item.query or None,
+            "rows": [{column.name: cell for column, cell in zip(item.columns, cells, strict=True)} for cells in item.rows],
         }
-        for it in sheets
+        for item in sheets
     ]
     return orjson.dumps({"page": page, "figures": told}, option=orjson.OPT_INDENT_2)
 
@@ -83,27 +83,27 @@ def _json(sheets: Sequence[DataTable], page: str) -> bytes:
 def _csv(sheets: Sequence[DataTable]) -> bytes:
     out = io.StringIO()
     lines = csv.writer(out)
-    names = list(dict.fromkeys(column.name for it in sheets for column in it.columns))
+    names = list(dict.fromkeys(column.name for item in sheets for column in item.columns))
     lines.writerow(["figure", *names] if len(sheets) > 1 else names)
-    for it in sheets:
-        for cells in it.rows:
-            known = {column.name: cell for column, cell in zip(it.columns, cells, strict=True)}
+    for item in sheets:
+        for cells in item.rows:
+            known = {column.name: cell for column, cell in zip(item.columns, cells, strict=True)}
             told = [known.get(name) for name in names]
-            lines.writerow([it.name, *told] if len(sheets) > 1 else told)
+            lines.writerow([item.name, *told] if len(sheets) > 1 else told)
     return out.getvalue().encode()
 
 
-def _statements(it: DataTable, page: str, iris: Iris) -> Iterator[Statement]:
-    whole = f"{page}#{it.name}"
-    if it.is_observation:
+def _statements(table: DataTable, page: str, iris: Iris) -> Iterator[Statement]:
+    whole = f"{page}#{table.name}"
+    if table.is_observation:
         yield Statement(whole, f"{RDF}type", Term(f"{QB}DataSet"))
-        yield Statement(whole, f"{RDFS}label", Term(it.title, "literal", "en"))
-    for number, cells in enumerate(it.rows, 1):
-        subject = f"{whole}-{number}" if it.is_observation else str(cells[0])
-        if it.is_observation:
+        yield Statement(whole, f"{RDFS}label", Term(table.title, "literal", "en"))
+    for number, cells in enumerate(table.rows, 1):
+        subject = f"{whole}-{number}" if table.is_observation else str(cells[0])
+        if table.is_observation:
             yield Statement(subject, f"{RDF}type", Term(f"{QB}Observation"))
             yield Statement(subject, f"{QB}dataSet", Term(whole))
-        for column, cell in zip(it.columns, cells, strict=True):
+        for column, cell in zip(table.columns, cells, strict=True):
             if cell is not None and (column.facet or column.property):
                 yield Statement(subject, *_predicate_and_value(column, cell, iris))
 

@@ -1,4 +1,4 @@
-"""Heat: numbers of two kinds at once as shades, with a mark where another table says that the two belong together."""
+"""Numbers of two kinds at once as shades, with a mark where another table says that the two belong together."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def heatmap(
 ) -> Markup:
     """Draw a cell a pair of codes; *marks* tells by pair the class of a ring around it, such as ``agreed`` or ``disputed``."""
     most, left, top = max(values.values(), default=0), 90, 26
-    drawn = [element("text", it.code, x=left + SIDE * (at + 0.5), y=top - 9, text_anchor="middle") for at, it in enumerate(columns)]
+    drawn = [element("text", item.code, x=left + SIDE * (at + 0.5), y=top - 9, text_anchor="middle") for at, item in enumerate(columns)]
     for down, row in enumerate(rows):
         y = top + SIDE * down
         drawn.append(

@@ -1,4 +1,4 @@
-"""World: countries shaded by a number, in the Equal Earth projection; what is too small for a shade has a dot as well.
+"""Countries shaded by a number, in the Equal Earth projection; what is too small for a shade has a dot as well.
 
 The outlines (Natural Earth, by the package world-atlas) are drawn when the program is built: publisher/web/atlas.mjs.
 """
@@ -22,7 +22,7 @@ DOT = 9  # units across the drawing's 2000: seen on a telephone, and not over th
 
 @cache
 def load_outlines(file: Path = FILE) -> Mapping[str, Any] | None:
-    """Give the outlines by M49 code; None where they were not built, for which npm is needed."""
+    """Return the outlines by M49 code; None where they were not built, for which npm is needed."""
     try:
         found: Mapping[str, Any] = orjson.loads(file.read_bytes())
     except FileNotFoundError:
@@ -31,20 +31,20 @@ def load_outlines(file: Path = FILE) -> Mapping[str, Any] | None:
 
 
 def outlined_areas() -> frozenset[str]:
-    """Give the M49 codes that have an outline."""
-    it = load_outlines()
-    return frozenset(it["countries"]) if it else frozenset()
+    """Return the M49 codes that have an outline."""
+    outlines = load_outlines()
+    return frozenset(outlines["countries"]) if outlines else frozenset()
 
 
 def world_map(values: Mapping[str, int], name: Callable[[str], str], href: Callable[[str], str], label: str) -> Markup | None:
     """Draw the world; *values* are by M49 code of three digits. None where there are no outlines."""
-    it = load_outlines()
-    if it is None:
+    outlines = load_outlines()
+    if outlines is None:
         return None
     most = max(values.values(), default=0)
-    drawn = [element("path", d=it["sphere"], class_="sea")]
+    drawn = [element("path", d=outlines["sphere"], class_="sea")]
     dots: list[Markup] = []
-    for code, country in sorted(it["countries"].items()):
+    for code, country in sorted(outlines["countries"].items()):
         value = values.get(code, 0)
         told = element("title", f"{name(code)}: {value:,}".replace(",", " ")) if code.isdigit() else Markup("")
         path = element("path", told, d=country["d"], class_=f"country h{shade(value, most)}")
@@ -54,24 +54,24 @@ def world_map(values: Mapping[str, int], name: Callable[[str], str], href: Calla
             dots.append(
                 linked(href(code) if value else "", element("circle", told, cx=x, cy=y, r=DOT, class_=f"dot h{shade(value, most)}"))
             )
-    return svg(it["width"], it["height"], label, *drawn, *dots, class_="world")
+    return svg(outlines["width"], outlines["height"], label, *drawn, *dots, class_="world")
 
 
 def point_map(points: list[tuple[float, float, str]], areas: frozenset[str], label: str) -> Markup | None:
     """Draw the world with some *areas* shaded and *points* (latitude, longitude, name) as dots."""
-    it = load_outlines()
-    if it is None:
+    outlines = load_outlines()
+    if outlines is None:
         return None
-    drawn = [element("path", d=it["sphere"], class_="sea")]
+    drawn = [element("path", d=outlines["sphere"], class_="sea")]
     drawn += [
-        element("path", d=told["d"], class_=f"country h{3 if code in areas else 0}") for code, told in sorted(it["countries"].items())
+        element("path", d=told["d"], class_=f"country h{3 if code in areas else 0}") for code, told in sorted(outlines["countries"].items())
     ]
-    small = [told["at"] for code, told in sorted(it["countries"].items()) if code in areas and told["dot"]]
+    small = [told["at"] for code, told in sorted(outlines["countries"].items()) if code in areas and told["dot"]]
     drawn += [element("circle", cx=x, cy=y, r=DOT, class_="dot h3") for x, y in small]
     for latitude, longitude, name in points:
-        x, y = project(latitude, longitude, it["width"], it["height"])
+        x, y = project(latitude, longitude, outlines["width"], outlines["height"])
         drawn.append(element("circle", element("title", name), cx=x, cy=y, r=14, class_="s2"))
-    return svg(it["width"], it["height"], label, *drawn, class_="world")
+    return svg(outlines["width"], outlines["height"], label, *drawn, class_="world")
 
 
 _A = (1.340264, -0.081106, 0.000893, 0.003796)
@@ -80,7 +80,7 @@ _A = (1.340264, -0.081106, 0.000893, 0.003796)
 def project(latitude: float, longitude: float, width: float, height: float) -> tuple[float, float]:
     """Place a point as the outlines are placed: Equal Earth (https://doi.org/10.1080/13658816.2018.1504949), the globe whole.
 
-    >>> placed(0, 0, 2000, 974)
+    >>> project(0, 0, 2000, 974)
     (1000.0, 487.0)
     """
     across, _ = _equal_earth(0, 180)

@@ -1,4 +1,4 @@
-"""Network: who works with whom, on a circle, so that no line hides a name and the same data are drawn alike each time."""
+"""Who works with whom, on a circle, so that no line hides a name and the same data are drawn alike each time."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ def network_diagram(
 def _strongest_pairs(pairs: Sequence[tuple[str, str, int]], own: str) -> list[tuple[str, str, int]]:
     """Keep the pairs among the first MOST organizations that are met, those of *own* first."""
     met: dict[str, None] = {own: None} if own else {}
-    for one, other, _ in sorted(pairs, key=lambda it: (own not in it[:2], -it[2], it[:2])):
+    for one, other, _ in sorted(pairs, key=lambda item: (own not in item[:2], -item[2], item[:2])):
         for who in (one, other):
             if len(met) < MOST:
                 met.setdefault(who)
-    return [it for it in pairs if it[0] in met and it[1] in met]
+    return [item for item in pairs if item[0] in met and item[1] in met]
 
 
 def _edge(one: tuple[float, float], other: tuple[float, float], things: int, most: int, told: str) -> Markup:

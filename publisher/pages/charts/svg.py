@@ -1,4 +1,4 @@
-"""Drawing: SVG elements as text; colours are classes, since a page's policy allows no style in an attribute.
+"""SVG elements as text; colours are classes, since a page's policy allows no style in an attribute.
 
 Source: https://www.w3.org/TR/SVG2/ (role, title and links: https://www.w3.org/TR/svg-aam-1.0/).
 """
@@ -19,7 +19,7 @@ STEPS = 6  # shades of a heat map, beside none at all
 def element(name: str, *children: Markup | str, **attributes: Value) -> Markup:
     """Write an element; ``class_`` is class, an underscore within a name a hyphen, None leaves an attribute out.
 
-    >>> tag("text", "a < b", class_="quiet", text_anchor="end")
+    >>> element("text", "a < b", class_="quiet", text_anchor="end")
     Markup('<text class="quiet" text-anchor="end">a &lt; b</text>')
     """
     told = "".join(f' {_attribute_name(key)}="{escape(_format_value(value))}"' for key, value in attributes.items() if value is not None)
@@ -48,14 +48,14 @@ def svg(width: float, height: float, label: str, *children: Markup, class_: str 
 
 @cache
 def stylesheet() -> str:
-    """Give the style of all drawings."""
+    """Return the style of all drawings."""
     return (Path(__file__).parents[2] / "static" / "figures.css").read_text()
 
 
-def standalone_svg(it: Markup) -> bytes:
-    """Give a drawing as a file of its own, with its style inside."""
+def standalone_svg(drawing: Markup) -> bytes:
+    """Return a drawing as a file of its own, with its style inside."""
     head = '<svg xmlns="http://www.w3.org/2000/svg"'
-    opening, _, rest = it.partition(">")
+    opening, _, rest = drawing.partition(">")
     box = opening.partition('viewBox="')[2].partition('"')[0].split()
     sized = f' width="{box[2]}" height="{box[3]}"' if len(box) == 4 else ""
     return escape_unsafe_text(f"{head}{opening.removeprefix('<svg')}{sized}><style>{stylesheet()}</style>{rest}").encode()
@@ -64,7 +64,7 @@ def standalone_svg(it: Markup) -> bytes:
 def shade_ranges(most: int) -> list[tuple[int, int, int]]:
     """Return the shades that numbers up to *most* have, each with its lowest and highest number, for a legend.
 
-    >>> ranges(100)
+    >>> shade_ranges(100)
     [(0, 0, 0), (1, 1, 2), (2, 3, 11), (3, 12, 25), (4, 26, 44), (5, 45, 69), (6, 70, 100)]
     """
     found, low = [(0, 0, 0)], 1
@@ -77,7 +77,7 @@ def shade_ranges(most: int) -> list[tuple[int, int, int]]:
 
 
 def shade(value: int, most: int) -> int:
-    """Give the shade of a number among others, 0 of none, else 1 to STEPS: by its root, since few are many times the others.
+    """Return the shade of a number among others, 0 of none, else 1 to STEPS: by its root, since few are many times the others.
 
     >>> [shade(value, 100) for value in (0, 1, 25, 100)]
     [0, 1, 3, 6]

@@ -25,7 +25,7 @@ _PLACE = ResourceURLs("/catalog")
 
 
 def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Give the routes of ``/catalog``."""
+    """Return the routes of ``/catalog``."""
     routes = APIRouter()
 
     async def catalog(request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""Concepts: the schemes (action lines, goals and targets, places, kinds), each concept in them, and what bears it."""
+"""The schemes (action lines, goals and targets, places, kinds), each concept in them, and what bears it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from vocab.terms import SCHEMA
 
 
 def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Give the routes of the schemes and the concepts."""
+    """Return the routes of the schemes and the concepts."""
     routes = APIRouter()
 
     async def scheme(request: Request) -> Response:
@@ -53,12 +53,12 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
     async def concept(request: Request) -> Response:
         """Answer for a concept that others minted: the United Nations' goals, targets and areas."""
         wanted = request.query_params.get("iri", "")
-        it = await describe_thing(service, wanted) if is_web(wanted) else None
-        if it is None:
+        description = await describe_thing(service, wanted) if is_web(wanted) else None
+        if description is None:
             raise HTTPProblem(HTTPStatus.NOT_FOUND, "The parameter iri names a concept by its web address")
-        if not it.statements:
+        if not description.statements:
             raise HTTPProblem(HTTPStatus.NOT_FOUND, f"This concept doesn't exist: {wanted}")
-        return await _tell(request, Document(it, ResourceURLs("/concept", query=f"?iri={quote(wanted, safe=':/')}"), None))
+        return await _tell(request, Document(description, ResourceURLs("/concept", query=f"?iri={quote(wanted, safe=':/')}"), None))
 
     async def _tell(request: Request, found: Document) -> Response:
         things = await load_page(request, service, "concept", found.it.iri)
@@ -105,11 +105,11 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
         if at is None or tables is None:
             return None
         facet, code = at
-        it = Filter(((facet, (code,)),), parse_filters(request.query_params).bases)
+        filters = Filter(((facet, (code,)),), parse_filters(request.query_params).bases)
         return await asyncio.to_thread(
             entity_statistics,
             tables,
-            it,
+            filters,
             FacetLabels(service.iris, await source_titles(service)),
             f"/search?{urlencode({facet: code})}",
             (facet,),

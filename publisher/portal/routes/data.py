@@ -1,4 +1,4 @@
-"""Figures: the numbers of one concept, organization or registry as data, each sheet with its query; the page of it shows them drawn."""
+"""The numbers of one concept, organization or registry as data, each sheet with its query; the page of it shows them drawn."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ from publisher.store.query_service import QueryService
 
 
 def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Give the route of the figures."""
+    """Return the route of the figures."""
     routes = APIRouter()
 
     async def figures(request: Request) -> Response:
         (facet, *code), suffix = _parted(path_segments(request) or [""])
         names = FacetLabels(service.iris, await source_titles(service))
-        it = entity_filter(facet, "/".join(code), parse_filters(request.query_params).bases, service.iris)
-        if not code or it is None or not _known(it, names):
+        filters = entity_filter(facet, "/".join(code), parse_filters(request.query_params).bases, service.iris)
+        if not code or filters is None or not _known(filters, names):
             told = ", ".join([*(facet.name for facet in FACETS.values() if facet.scheme), "source", PARTY])
             raise HTTPProblem(
                 HTTPStatus.NOT_FOUND, f"Nothing is counted here: an address is /figures/FACET/CODE, and a facet is one of {told}"
             )
         if suffix == "html" or (not suffix and "format" not in request.query_params and _for_people(request)):
-            return RedirectResponse(_page(it, names), HTTPStatus.SEE_OTHER, {"Vary": "Accept"})
-        made = statistics_tables(require_facet_index(service), it, names)
+            return RedirectResponse(_page(filters, names), HTTPStatus.SEE_OTHER, {"Vary": "Accept"})
+        made = statistics_tables(require_facet_index(service), filters, names)
         return await dataset_response(request, service, made, Response)
 
-    def _known(it: Filter, names: FacetLabels) -> bool:
-        if it.party:
-            return bool(require_facet_index(service).organization_names((it.party,)))
-        ((facet, (code,)),) = it.chosen
+    def _known(filters: Filter, names: FacetLabels) -> bool:
+        if filters.party:
+            return bool(require_facet_index(service).organization_names((filters.party,)))
+        ((facet, (code,)),) = filters.chosen
         return names.name(facet, code) != code or code in names.sources
 
     routes.add_route("/figures/{rest:path}", figures, methods=["GET", "HEAD"])
@@ -61,8 +61,8 @@ def _for_people(request: Request) -> bool:
     return wants_html(request.headers.get("accept"), TABLE_FORMATS.values())
 
 
-def _page(it: Filter, names: FacetLabels) -> str:
-    if it.party:
-        return "/page/" + it.party.removeprefix(f"{names.iris.base}id/")
-    ((facet, (code,)),) = it.chosen
+def _page(filters: Filter, names: FacetLabels) -> str:
+    if filters.party:
+        return "/page/" + filters.party.removeprefix(f"{names.iris.base}id/")
+    ((facet, (code,)),) = filters.chosen
     return names.page(facet, code)

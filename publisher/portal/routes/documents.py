@@ -1,4 +1,4 @@
-"""Library: documents with the good practices among them, and posts; newest first, by type, country and language."""
+"""Documents with the good practices among them, and posts; newest first, by type, country and language."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _PANELS = {
 
 
 def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Give the routes of the library."""
+    """Return the routes of the library."""
     routes = APIRouter()
 
     async def documents(request: Request) -> Response:
@@ -41,16 +41,16 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
 
     async def _tell(request: Request, kind: str) -> Response:
         tables, names = require_facet_index(service), FacetLabels(service.iris, await source_titles(service))
-        it, number = parse_filters(request.query_params).with_codes("kind", kind), _number(request)
-        text = listing(it, service.iris)
-        made = await asyncio.to_thread(facet_panels, tables, it, _PANELS[kind], names)
-        newest = await asyncio.to_thread(tables.list_things, it, "newest", DATA)
+        filters, number = parse_filters(request.query_params).with_codes("kind", kind), _number(request)
+        text = listing(filters, service.iris)
+        made = await asyncio.to_thread(facet_panels, tables, filters, _PANELS[kind], names)
+        newest = await asyncio.to_thread(tables.list_things, filters, "newest", DATA)
         sheets = [list_table(f"{kind}s", f"{kind.capitalize()}s", newest, text), *(panel.table for panel in made)]
 
         def show() -> Response:
-            page = listing_page(tables, service.current.path, it, "newest", number)
+            page = listing_page(tables, service.current.path, filters, "newest", number)
             title = _("Documents and good practices") if kind == "document" else _("Posts")
-            chosen = [(name, code, names.short(name, code)) for name, codes in it.chosen if name != "kind" for code in codes]
+            chosen = [(name, code, names.short(name, code)) for name, codes in filters.chosen if name != "kind" for code in codes]
             return pages.page(
                 "documents.html",
                 kind=kind,

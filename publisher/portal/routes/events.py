@@ -1,4 +1,4 @@
-"""Events: a month as a calendar and as a list; the calendar that programs subscribe to is a feed."""
+"""A month as a calendar and as a list; the calendar that programs subscribe to is a feed."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ COMING = 20  # events that are listed beside the month
 
 
 def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Give the route of the events."""
+    """Return the route of the events."""
     routes = APIRouter()
 
     async def events(request: Request) -> Response:
-        tables, it = require_facet_index(service), parse_filters(request.query_params).with_codes("kind", "event")
+        tables, filters = require_facet_index(service), parse_filters(request.query_params).with_codes("kind", "event")
         month, today = _month(request), clock().date()
-        lines = await asyncio.to_thread(tables.events_between, it, month.first, month.last)
-        after = await asyncio.to_thread(tables.events_between, it, f"{today}", "9999", COMING + len(lines))
+        lines = await asyncio.to_thread(tables.events_between, filters, month.first, month.last)
+        after = await asyncio.to_thread(tables.events_between, filters, f"{today}", "9999", COMING + len(lines))
         coming = [line for line in after if line not in lines][:COMING]
-        text = listing(it, service.iris)
-        whole = await asyncio.to_thread(tables.events_between, it, "0000", "9999") if request.query_params.get("all") else lines
+        text = listing(filters, service.iris)
+        whole = await asyncio.to_thread(tables.events_between, filters, "0000", "9999") if request.query_params.get("all") else lines
 
         def show() -> Response:
             return pages.page(
@@ -44,7 +44,7 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
                 name=month_names()[month.number],
                 lines=lines,
                 coming=coming,
-                last=tables.list_things(it, "ends", COMING),
+                last=tables.list_things(filters, "ends", COMING),
                 today=today,
                 forms=format_links(request),
                 query=query_page_url(text),

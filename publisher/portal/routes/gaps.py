@@ -1,4 +1,4 @@
-"""Gaps: where nothing is reported."""
+"""Where nothing is reported."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _LINKS = (Column("line", "line"), Column("goal", "goal"), Column("official"), Co
 
 
 def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Give the route of the gaps."""
+    """Return the route of the gaps."""
     routes = APIRouter()
 
     async def missing(request: Request) -> Response:
-        tables, names, it = (
+        tables, names, filters = (
             require_facet_index(service),
             FacetLabels(service.iris),
             parse_filters(request.query_params).with_codes("kind", "initiative"),
         )
-        found = await asyncio.to_thread(find_gaps, tables, it, names)
-        whole = await asyncio.to_thread(count_matrix, tables, it, names, await official_links(service))
+        found = await asyncio.to_thread(find_gaps, tables, filters, names)
+        whole = await asyncio.to_thread(count_matrix, tables, filters, names, await official_links(service))
         pairs = unsupported_links(whole)
         sheet = DataTable("links", "Official links that nothing bears out", _LINKS, tuple((*pair, 0) for pair in pairs), whole.query)
 

@@ -1,4 +1,4 @@
-"""Home: what there is, how fresh it is, what is new, and where to go on."""
+"""What there is, how fresh it is, what is new, and where to go on."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FIGURES = 3  # beside the map
 
 
 def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Give the route of the front page."""
+    """Return the route of the front page."""
     routes = APIRouter()
 
     async def home(request: Request) -> Response:
@@ -94,7 +94,7 @@ def _newest(lines: list[ListItem], names: FacetLabels) -> DataTable:
 
 
 def _rows(rows: list[Row], tables: FacetIndex | None, names: FacetLabels) -> list[tuple[str, Row, int]]:
-    """Give the registries: name, what is told of each, and how many things it has here."""
+    """Return the registries: name, what is told of each, and how many things it has here."""
     counts = tables.counts(Filter()).get("source", {}) if tables else {}
     start = names.iris.source("")
     found = {row["source"].value.removeprefix(start): row for row in rows}

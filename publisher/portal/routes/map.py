@@ -1,4 +1,4 @@
-"""Atlas: the world by how many things each country has."""
+"""The world by how many things each country has."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ INSTEAD = ("goal", "line", "type", "status", "year", "language")  # what is show
 
 
 def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Give the route of the map."""
+    """Return the route of the map."""
     routes = APIRouter()
 
     async def world(request: Request) -> Response:
-        tables, names, it = (
+        tables, names, filters = (
             require_facet_index(service),
             FacetLabels(service.iris),
             parse_filters(request.query_params).with_codes("kind", "initiative"),
         )
-        made = {panel.facet: panel for panel in await asyncio.to_thread(facet_panels, tables, it, ("country", "region"), names)}
-        drawn = await asyncio.to_thread(country_map, tables, it, names)
-        counts = tables.counts(it).get("country", {})
-        placed = await asyncio.to_thread(coverage, tables, it, "country")
-        others = [] if counts else most_complete(await asyncio.to_thread(facet_panels, tables, it, INSTEAD, names), 2)
+        made = {panel.facet: panel for panel in await asyncio.to_thread(facet_panels, tables, filters, ("country", "region"), names)}
+        drawn = await asyncio.to_thread(country_map, tables, filters, names)
+        counts = tables.counts(filters).get("country", {})
+        placed = await asyncio.to_thread(coverage, tables, filters, "country")
+        others = [] if counts else most_complete(await asyncio.to_thread(facet_panels, tables, filters, INSTEAD, names), 2)
 
         def show() -> Response:
             return pages.page(

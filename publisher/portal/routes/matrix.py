@@ -1,4 +1,4 @@
-"""Matrix: the counts of the heat map as data and as a drawing; the page itself stands with the matrix that it is held against."""
+"""The counts of the heat map as data and as a drawing; the page itself stands with the matrix that it is held against."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from publisher.store.query_service import QueryService
 
 
 def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Give the route of the counts."""
+    """Return the route of the counts."""
     routes = APIRouter()
 
     async def counts(request: Request) -> Response:
         wish = parse_filters(request.query_params).with_codes("kind", "initiative")
-        it = await asyncio.to_thread(
+        matrix = await asyncio.to_thread(
             count_matrix, require_facet_index(service), wish, FacetLabels(service.iris), await official_links(service)
         )
-        return await dataset_response(request, service, [it.table()], lambda: RedirectResponse("/matrix", 303), it.chart())
+        return await dataset_response(request, service, [matrix.table()], lambda: RedirectResponse("/matrix", 303), matrix.chart())
 
     for path in ("/matrix/counts", "/matrix/counts.{suffix}"):
         routes.add_route(path, counts, methods=["GET", "HEAD"])

@@ -1,4 +1,4 @@
-"""Prizes: success stories, by the year and the category of the WSIS Prizes that they had."""
+"""Success stories, by the year and the category of the WSIS Prizes that they had."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from publisher.store.query_service import QueryService
 
 
 def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Give the route of the prizes."""
+    """Return the route of the prizes."""
     routes = APIRouter()
 
     async def prizes(request: Request) -> Response:
-        tables, names, it = require_facet_index(service), FacetLabels(service.iris), parse_filters(request.query_params)
-        made = await asyncio.to_thread(facet_panels, tables, it, ("prizeyear", "prize", "stage"), names)
-        years = await asyncio.to_thread(tables.prize_years, it)
+        tables, names, filters = require_facet_index(service), FacetLabels(service.iris), parse_filters(request.query_params)
+        made = await asyncio.to_thread(facet_panels, tables, filters, ("prizeyear", "prize", "stage"), names)
+        years = await asyncio.to_thread(tables.prize_years, filters)
         chosen = request.query_params.get("prizeyear") or next(iter(years), "")
-        text = asking.cross_tabulate(it, "prizeyear", "prize", service.iris)
+        text = asking.cross_tabulate(filters, "prizeyear", "prize", service.iris)
 
         def sheets() -> list[DataTable]:
-            both = [(*pair, things) for pair, things in sorted(tables.cross_tabulate(it, "prizeyear", "prize").items())]
+            both = [(*pair, things) for pair, things in sorted(tables.cross_tabulate(filters, "prizeyear", "prize").items())]
             return [
-                prize_table("prizes", "Prizes", tables.prizes(it), asking.listing(it, service.iris)),
+                prize_table("prizes", "Prizes", tables.prizes(filters), asking.listing(filters, service.iris)),
                 count_table("by-year-and-category", "Prizes by year and category", ("prizeyear", "prize"), both, text),
                 *(panel.table for panel in made),
             ]
@@ -42,8 +42,8 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
         def show() -> Response:
             shown = [
                 prize
-                for prize in tables.prizes(it, chosen)
-                if _fits(prize.category, it.codes("prize")) and _fits(prize.stage, it.codes("stage"))
+                for prize in tables.prizes(filters, chosen)
+                if _fits(prize.category, filters.codes("prize")) and _fits(prize.stage, filters.codes("stage"))
             ]
             return pages.page(
                 "prizes.html",

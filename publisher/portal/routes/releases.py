@@ -39,7 +39,7 @@ _OWN = {MANIFEST: "application/json", SUMS: "text/plain; charset=utf-8"}  # what
 
 
 def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Give the routes of ``/releases/`` and ``/release/{n}``."""
+    """Return the routes of ``/releases/`` and ``/release/{n}``."""
     routes = APIRouter()
     folder = service.data / "releases"
 
@@ -47,23 +47,25 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
         found = await run_in_threadpool(list_releases, folder)
         accept = request.headers.get("accept")
         if accept and quality(accept, "application/json") > quality(accept, "text/html"):
-            return JSONResponse({"releases": [_row(it) for it in found]}, headers={"Vary": "Accept"})
+            return JSONResponse({"releases": [_row(found_release) for found_release in found]}, headers={"Vary": "Accept"})
         return pages.page("releases.html", releases=found)
 
     async def release(request: Request) -> Response:
         number, suffix = split_suffix(request.path_params["number"])
-        it = await _found(folder, number)
-        place = _place(it)
+        release = await _found(folder, number)
+        place = _place(release)
         row, negotiated = negotiate_format(request, place, suffix), is_negotiated(request, suffix)
-        body = _page(pages, it, service.iris) if row is HTML else serialize(_described(it, service.iris), row, service)
+        body = _page(pages, release, service.iris) if row is HTML else serialize(_described(release, service.iris), row, service)
         headers = {"Content-Location": place.form(row)} if negotiated else {}
         return build_response(
-            request, Representation(body, row.media, negotiated=negotiated, links=_links(request, it, service.iris), headers=headers)
+            request, Representation(body, row.media, negotiated=negotiated, links=_links(request, release, service.iris), headers=headers)
         )
 
     async def page(request: Request) -> Response:
-        it = await _found(folder, request.path_params["number"])
-        return build_response(request, Representation(_page(pages, it, service.iris), HTML.media, links=_links(request, it, service.iris)))
+        release = await _found(folder, request.path_params["number"])
+        return build_response(
+            request, Representation(_page(pages, release, service.iris), HTML.media, links=_links(request, release, service.iris))
+        )
 
     async def slash(request: Request) -> Response:
         return RedirectResponse(request.scope.get("root_path", "") + request.url.path + "/", HTTPStatus.PERMANENT_REDIRECT)
@@ -75,8 +77,8 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
         return await run_in_threadpool(send_file, request, path, "text/plain; charset=utf-8")
 
     async def file(request: Request) -> Response:
-        it = await _found(folder, request.path_params["number"])
-        return await run_in_threadpool(_file, request, folder / str(it.number), it, request.path_params["name"])
+        release = await _found(folder, request.path_params["number"])
+        return await run_in_threadpool(_file, request, folder / str(release.number), release, request.path_params["name"])
 
     reading = ["GET", "HEAD"]
     routes.add_route("/releases", slash, methods=reading)
@@ -90,58 +92,62 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
 
 
 async def _found(folder: Path, number: str) -> Release:
-    it = await run_in_threadpool(get_release, folder, int(number)) if number.isascii() and number.isdigit() and len(number) < 10 else None
-    if it is None or str(it.number) != number:
+    release = (
+        await run_in_threadpool(get_release, folder, int(number)) if number.isascii() and number.isdigit() and len(number) < 10 else None
+    )
+    if release is None or str(release.number) != number:
         raise HTTPProblem(HTTPStatus.NOT_FOUND, f"There is no release {number}; /releases/ lists them")
-    return it
+    return release
 
 
-def _place(it: Release) -> ResourceURLs:
-    return ResourceURLs(f"/release/{it.number}")
+def _place(release: Release) -> ResourceURLs:
+    return ResourceURLs(f"/release/{release.number}")
 
 
-def _described(it: Release, iris: Iris) -> Description:
+def _described(release: Release, iris: Iris) -> Description:
     """Describe a release as a data set, with its place in the journal, and since when its files are no longer kept."""
-    told = list(dataset_statements(release_dataset(it, iris), iris.base))
-    told.append(Statement(it.iri, f"{iris.ns}journalEntry", Term(str(it.position), "literal", None, f"{XSD}integer")))
-    if it.withdrawn:
-        told.append(Statement(it.iri, f"{PROV}invalidatedAtTime", Term(it.withdrawn, "literal", None, f"{XSD}dateTime")))
-    return Description(it.iri, tuple(told), {}, namespaces(iris))
+    told = list(dataset_statements(release_dataset(release, iris), iris.base))
+    told.append(Statement(release.iri, f"{iris.ns}journalEntry", Term(str(release.position), "literal", None, f"{XSD}integer")))
+    if release.withdrawn:
+        told.append(Statement(release.iri, f"{PROV}invalidatedAtTime", Term(release.withdrawn, "literal", None, f"{XSD}dateTime")))
+    return Description(release.iri, tuple(told), {}, namespaces(iris))
 
 
-def _links(request: Request, it: Release, iris: Iris) -> list[Link]:
-    """Give the signposts of a release: what to cite, what it is, its data, its licence and its files."""
-    host, holding = origin(request), release_dataset(it, iris)
+def _links(request: Request, release: Release, iris: Iris) -> list[Link]:
+    """Return the signposts of a release: what to cite, what it is, its data, its licence and its files."""
+    host, holding = origin(request), release_dataset(release, iris)
     return [
-        Link("cite-as", it.iri),
+        Link("cite-as", release.iri),
         Link("type", f"{SCHEMA}Dataset"),
-        *_place(it).alternates("describedby", DATA_FORMATS.values()),
+        *_place(release).alternates("describedby", DATA_FORMATS.values()),
         *([Link("license", holding.licence)] if holding.licence else []),
         *(typed_link("item", f"{host}/{copy.url.removeprefix(iris.base)}", copy.packed or copy.media) for copy in holding.copies),
         Link("collection", f"{host}/releases/"),
     ]
 
 
-def _row(it: Release) -> dict[str, object]:
-    told = {"number": it.number, "iri": it.iri, "issued": it.issued, "position": it.position, "entry": it.entry}
-    return {**told, "kept": not it.withdrawn}
+def _row(release: Release) -> dict[str, object]:
+    told = {"number": release.number, "iri": release.iri, "issued": release.issued, "position": release.position, "entry": release.entry}
+    return {**told, "kept": not release.withdrawn}
 
 
-def _page(pages: Pages, it: Release, iris: Iris) -> bytes:
-    told = jsonld_block(dataset_markup(release_dataset(it, iris)))
-    title, place, licences = citation.title(it), _place(it), citation.licences(it)
-    shown = pages.page("release.html", it=it, title=title, licences=licences, place=place, graphs=DATA_FORMATS.values(), block=told)
+def _page(pages: Pages, release: Release, iris: Iris) -> bytes:
+    told = jsonld_block(dataset_markup(release_dataset(release, iris)))
+    title, place, licences = citation.title(release), _place(release), citation.licences(release)
+    shown = pages.page("release.html", it=release, title=title, licences=licences, place=place, graphs=DATA_FORMATS.values(), block=told)
     return bytes(shown.body)
 
 
-def _file(request: Request, folder: Path, it: Release, name: str) -> Response:
+def _file(request: Request, folder: Path, release: Release, name: str) -> Response:
     """Answer with a file of a release; what a client holds already is not sent again."""
     stem = name.removesuffix(SUFFIX)
-    known = it.file(stem)
+    known = release.file(stem)
     if known is None and stem not in _OWN:
-        raise HTTPProblem(HTTPStatus.NOT_FOUND, f"Release {it.number} has no file {name}")
-    if it.withdrawn and name != MANIFEST:
-        raise HTTPProblem(HTTPStatus.GONE, f"The files of release {it.number} were kept until {it.withdrawn}; /releases/ lists newer ones")
+        raise HTTPProblem(HTTPStatus.NOT_FOUND, f"Release {release.number} has no file {name}")
+    if release.withdrawn and name != MANIFEST:
+        raise HTTPProblem(
+            HTTPStatus.GONE, f"The files of release {release.number} were kept until {release.withdrawn}; /releases/ lists newer ones"
+        )
     headers = {"Cache-Control": "no-cache" if name == MANIFEST else _FOR_EVER}
     if known is None or stem != name:
         return send_file(request, folder / name, _OWN.get(name, "text/plain; charset=utf-8"), headers)

@@ -27,7 +27,7 @@ _MEDIA = {
 
 
 def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Give the routes of ``/reports/``."""
+    """Return the routes of ``/reports/``."""
     routes = APIRouter()
     folder = service.data / "reports"
 
@@ -35,7 +35,10 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
         found = await run_in_threadpool(list_reports, folder)
         accept = request.headers.get("accept")
         if accept and quality(accept, "application/json") > quality(accept, "text/html"):
-            told = [{"name": it.name, "title": it.title, "release": it.release, "language": it.language, "files": it.files} for it in found]
+            told = [
+                {"name": item.name, "title": item.title, "release": item.release, "language": item.language, "files": item.files}
+                for item in found
+            ]
             return JSONResponse({"reports": told}, headers={"Vary": "Accept"})
         return pages.page("reports.html", reports=found, languages=LANGUAGES)
 
@@ -53,7 +56,7 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
     async def _name(request: Request) -> str:
         """Return the name of the report that the path names; raise Refused (404) where there is none."""
         name: str = request.path_params["name"]
-        if name not in {it.name for it in await run_in_threadpool(list_reports, folder)}:
+        if name not in {item.name for item in await run_in_threadpool(list_reports, folder)}:
             raise HTTPProblem(HTTPStatus.NOT_FOUND, "There is no such report; /reports/ lists them")
         return name
 

@@ -1,4 +1,4 @@
-"""Search: what is published, by its words in any language and by facets; each search is an address of its own."""
+"""What is published, by its words in any language and by facets; each search is an address of its own."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class _Asked:
 
 
 def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Give the routes of ``/search``."""
+    """Return the routes of ``/search``."""
     routes = APIRouter()
 
     async def search(request: Request) -> Response:
@@ -103,14 +103,14 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
 
 
 def sorts(words: bool) -> dict[str, str]:
-    """Give the orders of a list and their names."""
+    """Return the orders of a list and their names."""
     told = {"relevance": _("Most relevant"), "newest": _("Newest first"), "title": _("By title"), "begins": _("By start date")}
     return told if words else {name: title for name, title in told.items() if name != "relevance"}
 
 
-def _feeds(it: Filter) -> list[tuple[str, str]]:
-    """Give the feeds of what is chosen: facet and address; of all where nothing is."""
-    found = [(name, f"/feeds/{name}/{code}.atom") for name in ("line", "goal", "country", "source") for code in it.codes(name)]
+def _feeds(filters: Filter) -> list[tuple[str, str]]:
+    """Return the feeds of what is chosen: facet and address; of all where nothing is."""
+    found = [(name, f"/feeds/{name}/{code}.atom") for name in ("line", "goal", "country", "source") for code in filters.codes(name)]
     return found or [("", "/feeds/all.atom")]
 
 
@@ -122,8 +122,8 @@ def _meant(request: Request, words: str) -> str:
 
 def _linked(links: Iterable[str], names: FacetLabels) -> list[tuple[str, str]]:
     """Return the names of concepts and the addresses of their pages, targets last."""
-    found = [it for iri in links if (it := facet_of_concept(iri, names.iris))]
-    ranked = sorted(found, key=lambda it: it[0] == "target")[:LINKED]
+    found = [item for iri in links if (item := facet_of_concept(iri, names.iris))]
+    ranked = sorted(found, key=lambda item: item[0] == "target")[:LINKED]
     return [(names.short(facet, code), names.page(facet, code)) for facet, code in ranked]
 
 
@@ -134,13 +134,13 @@ def _asked(request: Request) -> _Asked:
         raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"A search has at most {MAX_LENGTH} characters")
     if sort not in (every := sorts(words=True)):
         raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"The parameter sort is one of {', '.join(every)}")
-    it = narrowed(request.query_params)
-    if wrong := [kind for kind in it.codes("kind") if kind not in KINDS]:
+    item = narrowed(request.query_params)
+    if wrong := [kind for kind in item.codes("kind") if kind not in KINDS]:
         raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"The parameter kind is one of {', '.join(KINDS)}, not {wrong[0][:40]}")
     page, per = _number(given, "page", 1, REACH), _number(given, "per", PER, MOST)
     if page * per > REACH + per:
         raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"The first {REACH} results can be paged through; narrow the search, or ask by SPARQL")
-    return _Asked(words, it, sort, page, per)
+    return _Asked(words, item, sort, page, per)
 
 
 def _number(given: dict[str, str], name: str, otherwise: int, most: int) -> int:
@@ -151,26 +151,26 @@ def _number(given: dict[str, str], name: str, otherwise: int, most: int) -> int:
 
 
 def _found(request: Request, service: QueryService, asked: _Asked, names: FacetLabels) -> SearchPage:
-    tables, search, it = require_facet_index(service), open_searcher(service.current.path), asked.wanted
+    tables, search, item = require_facet_index(service), open_searcher(service.current.path), asked.wanted
     if search is None:
         raise NotReady("the index of texts is being made; try again in a moment")
     reach = search.matches(SearchRequest(asked.words), REACH) if asked.words else Matches(0, {}, False)
     if asked.words:
-        it = replace(it, words=asked.words, among=tuple(reach.scores))
-    total = reach.total if asked.words and not it.chosen else tables.total(it)
+        item = replace(item, words=asked.words, among=tuple(reach.scores))
+    total = reach.total if asked.words and not item.chosen else tables.total(item)
     lines = tables.list_things(
-        it, asked.sort if asked.words or asked.sort != "relevance" else "newest", asked.per, (asked.page - 1) * asked.per
+        item, asked.sort if asked.words or asked.sort != "relevance" else "newest", asked.per, (asked.page - 1) * asked.per
     )
     mark = build_marker(asked.words, similar=reach.is_fuzzy)
     named = search.named_links(asked.words, fuzzy=reach.is_fuzzy)
     findings = tuple(
-        _finding(entry or _entry(line), mark, reach.scores.get(line.iri, 0.0), line.changed, _tongue(it), named)
+        _finding(entry or _entry(line), mark, reach.scores.get(line.iri, 0.0), line.changed, _tongue(item), named)
         for line, entry in zip(lines, search.entries(line.iri for line in lines), strict=True)
     )
     last = max(1, -(-min(total, REACH) // asked.per))
     around = {"previous": asked.page - 1, "next": asked.page + 1}
     links = {name: _link(request, page) if 1 <= page <= last else "" for name, page in around.items()}
-    query, counted = listing(replace(it, among=None), service.iris), len(reach.scores) if asked.words else total
+    query, counted = listing(replace(item, among=None), service.iris), len(reach.scores) if asked.words else total
     return SearchPage(
         words=asked.words,
         total=total,
@@ -180,7 +180,7 @@ def _found(request: Request, service: QueryService, asked: _Asked, names: FacetL
         similar=reach.is_fuzzy,
         results=findings,
         links=links,
-        facets=tables.counts(it),
+        facets=tables.counts(item),
         counted=counted,
         query=query,
         topics=tuple(topic_cards(search, tables, names, asked.words, loose=reach.is_fuzzy)) if asked.page == 1 else (),
@@ -189,13 +189,13 @@ def _found(request: Request, service: QueryService, asked: _Asked, names: FacetL
 
 
 def _entry(line: ListItem) -> SearchEntry:
-    """Give what the tables know of a thing that the index of texts does not know yet."""
+    """Return what the tables know of a thing that the index of texts does not know yet."""
     return SearchEntry(line.iri, line.kind, line.source, 0, ((line.title, line.language),) if line.title else (), ())
 
 
-def _tongue(it: Filter) -> str | None:
-    """Give the language in which titles are shown where there are several: the chosen one, else the visit's, else what fits."""
-    codes, now = it.codes("language"), current_locale().language
+def _tongue(filters: Filter) -> str | None:
+    """Return the language in which titles are shown where there are several: the chosen one, else the visit's, else what fits."""
+    codes, now = filters.codes("language"), current_locale().language
     return codes[0] if len(codes) == 1 else now if now != "en" else None
 
 

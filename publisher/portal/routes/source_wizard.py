@@ -1,4 +1,4 @@
-"""Join: how a registry comes in: what is read, a card written step by step, and a dry run of it with its verdicts."""
+"""How a registry comes in: what is read, a card written step by step, and a dry run of it with its verdicts."""
 
 from __future__ import annotations
 
@@ -21,27 +21,34 @@ _OURS = ("same-origin", "none")  # who may send the form; a browser tells (https
 
 
 def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Give the routes of joining: by GET the form and the card, by POST a dry run of the card."""
+    """Return the routes of joining: by GET the form and the card, by POST a dry run of the card."""
     routes = APIRouter()
 
-    def page(request: Request, it: WizardState, tried: PreviewOutcome | None = None) -> Response:
-        bench: PreviewRunner | None = request.app.state.preview_runner
-        response = pages.page("source_wizard.html", it=it, card=source_toml(it), kinds=SOURCE_FORMATS, tried=tried, may=bench is not None)
+    def page(request: Request, state: WizardState, outcome: PreviewOutcome | None = None) -> Response:
+        runner: PreviewRunner | None = request.app.state.preview_runner
+        response = pages.page(
+            "source_wizard.html",
+            state=state,
+            source_toml=source_toml(state),
+            source_formats=SOURCE_FORMATS,
+            outcome=outcome,
+            can_test=runner is not None,
+        )
         response.headers["Cache-Control"] = "no-store"
         return response
 
-    async def join(request: Request) -> Response:
+    async def form(request: Request) -> Response:
         return page(request, from_query(request.query_params))
 
     async def dry_run(request: Request) -> Response:
-        it = from_query({name: values[0] for name, values in (await _form(request)).items()})
-        bench: PreviewRunner | None = request.app.state.preview_runner
-        if bench is None or it.step < 4:
-            return page(request, it)
+        state = from_query({name: values[0] for name, values in (await _form(request)).items()})
+        runner: PreviewRunner | None = request.app.state.preview_runner
+        if runner is None or state.step < 4:
+            return page(request, state)
         client = client_of(request.client.host) if request.client else ""
-        return page(request, it, await bench.run(source_toml(it), client))
+        return page(request, state, await runner.run(source_toml(state), client))
 
-    routes.add_route("/join", join, methods=["GET", "HEAD"])
+    routes.add_route("/join", form, methods=["GET", "HEAD"])
     routes.add_route("/join", dry_run, methods=["POST"])
     return routes
 

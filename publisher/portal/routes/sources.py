@@ -1,4 +1,4 @@
-"""Sources: each registry, how it fares, and what it has."""
+"""Each registry, how it fares, and what it has."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from vocab.terms import SCHEMA
 
 
 def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Give the route of the registries."""
+    """Return the routes of the registries."""
     routes = APIRouter()
 
     async def source(request: Request) -> Response:
@@ -48,20 +48,20 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
         return await respond(request, service, subject, found.suffix, lambda: _show(request, found, things))
 
     async def _show(request: Request, found: Document, things: ListPage) -> Response:
-        it = found.it
+        description = found.it
         standing = (await source_statuses(service)).get(found.name.removeprefix("source/"))
         state, known = (standing.state(clock()).value, standing.last_full_harvest) if standing else (None, None)
         count = int(standing.told.get("publishedRecords", 0)) if standing else None
         return pages.page(
             "source.html",
-            it=it,
+            it=description,
             standing=standing,
             state=state,
             confirmed=known,
             listed=things,
             graphs=DATA_FORMATS.values(),
             place=found.place,
-            block=jsonld_block(source_markup(it, count, origin(request))),
+            block=jsonld_block(source_markup(description, count, origin(request))),
             about=await _figures(found.name.removeprefix("source/")),
             name=found.name.removeprefix("source/"),
         )
@@ -70,9 +70,14 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
         tables = open_facet_index(service.current.path)
         if tables is None:
             return None
-        it = Filter((("source", (name,)),))
+        filters = Filter((("source", (name,)),))
         return await asyncio.to_thread(
-            entity_statistics, tables, it, FacetLabels(service.iris, await source_titles(service)), f"/search?source={name}", ("source",)
+            entity_statistics,
+            tables,
+            filters,
+            FacetLabels(service.iris, await source_titles(service)),
+            f"/search?source={name}",
+            ("source",),
         )
 
     async def registers(request: Request) -> Response:
@@ -94,11 +99,11 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
 
 
 def _links(request: Request, found: Document, things: ListPage) -> list[Link]:
-    host, it = origin(request), found.it
-    licence = next((term.value for term in it.all("dct:license") if term.is_iri), None)
+    host, description = origin(request), found.it
+    licence = next((term.value for term in description.all("dct:license") if term.is_iri), None)
     items = [f"{host}/page/{row['thing'].value.partition('/id/')[2]}" for row in things.rows]
     return [
-        Link("cite-as", it.iri),
+        Link("cite-as", description.iri),
         Link("type", f"{SCHEMA}Dataset"),
         *([Link("license", licence)] if licence else []),
         *(Link("item", item) for item in items),

@@ -50,7 +50,7 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
         found = await asyncio.to_thread(_suggestions, service, pages, names, typed, most)
         if row is HTML:
             return pages.page("suggest.html", typed=typed, suggestions=found)
-        body = {"query": typed, "suggestions": [asdict(it) for it in found]}
+        body = {"query": typed, "suggestions": [asdict(item) for item in found]}
         headers = {**_LANGUAGE, "Content-Language": current_locale().language}
         return build_response(request, Representation(orjson.dumps(body), JSON.media, negotiated=not suffix, headers=headers))
 

@@ -46,7 +46,7 @@ Links = Callable[[SignpostedThing], list[Link]]
 
 
 def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Give the routes of ``/id``, ``/page`` and ``/data``."""
+    """Return the routes of ``/id``, ``/page`` and ``/data``."""
     routes = APIRouter()
 
     async def identify(request: Request) -> Response:
@@ -71,50 +71,54 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
         return await _tell(request, found, HTML.suffix, page_links)
 
     async def _tell(request: Request, found: ThingDocument, suffix: str | None, links: Links) -> Response:
-        it = await found.describe(service)
-        signed = SignpostedThing(it, origin(request), found.path, found.record, service.iris.base, await found.licence(service))
-        subject = Resource(it, signed.place, found.status, found.record or "", tuple(links(signed)))
+        description = await found.describe(service)
+        signed = SignpostedThing(description, origin(request), found.path, found.record, service.iris.base, await found.licence(service))
+        subject = Resource(description, signed.place, found.status, found.record or "", tuple(links(signed)))
         return await respond(request, service, subject, suffix, lambda: _show(request, found, signed))
 
     async def _show(request: Request, found: ThingDocument, signed: SignpostedThing) -> Response:
-        it, graphs = signed.it, DATA_FORMATS.values()
+        description, graphs = signed.it, DATA_FORMATS.values()
         if found.gone:
             record, standing = found.record or "", (await source_statuses(service)).get(found.path.split("/")[1])
-            past = recent_changes(await read_history(service, record) or (), replace(it, iri=record), service.iris)
+            past = recent_changes(await read_history(service, record) or (), replace(description, iri=record), service.iris)
             heirs = await replacements(service, record)
             at = clock()
-            return pages.page("gone.html", it=it, record=record, heirs=heirs, standing=standing, at=at, graphs=graphs, changes=past)
-        told = jsonld_block(thing_markup(it, signed.kind, signed.licence))
+            return pages.page(
+                "gone.html", it=description, record=record, heirs=heirs, standing=standing, at=at, graphs=graphs, changes=past
+            )
+        told = jsonld_block(thing_markup(description, signed.kind, signed.licence))
         if found.record is None:
             things = await load_page(request, service, "organization", found.address)
             figures = await _figures(found.address)
-            return pages.page("organization.html", it=it, listed=things, graphs=graphs, place=signed.place, block=told, about=figures)
+            return pages.page(
+                "organization.html", it=description, listed=things, graphs=graphs, place=signed.place, block=told, about=figures
+            )
         standing = (await source_statuses(service)).get(found.path.split("/")[1])
-        past = recent_changes(await read_history(service, found.record) or (), replace(it, iri=found.record), service.iris)
+        past = recent_changes(await read_history(service, found.record) or (), replace(description, iri=found.record), service.iris)
         return pages.page(
             "thing.html",
-            it=it,
+            it=description,
             kind=signed.kind,
             record=found.record,
             graphs=graphs,
             place=signed.place,
             block=told,
-            view=build_view(it, found.record),
+            view=build_view(description, found.record),
             standing=standing,
             at=clock(),
-            confirmed=last_confirmed(standing, it, found.record),
+            confirmed=last_confirmed(standing, description, found.record),
             changes=past,
-            related=await _related(found.address, it),
-            map=_places(it, build_view(it, found.record)),
+            related=await _related(found.address, description),
+            map=_places(description, build_view(description, found.record)),
         )
 
-    async def _related(thing: str, it: Description) -> list[ListItem]:
-        """Give what shares most action lines, goals and countries with a thing."""
+    async def _related(thing: str, description: Description) -> list[ListItem]:
+        """Return what shares most action lines, goals and countries with a thing."""
         tables = open_facet_index(service.current.path)
         return await asyncio.to_thread(tables.related, thing, RELATED) if tables else []
 
-    def _places(it: Description, seen: ThingView) -> Markup | None:
-        areas = frozenset(FACETS["country"].code(term.value, service.iris) for term in it.all("dct:spatial") if term.is_iri)
+    def _places(description: Description, seen: ThingView) -> Markup | None:
+        areas = frozenset(FACETS["country"].code(term.value, service.iris) for term in description.all("dct:spatial") if term.is_iri)
         points = [(float(place.latitude), float(place.longitude), str(place.name or "")) for place in seen.places if place.latitude]
         return point_map(points, areas, gettext("Where it takes place")) if areas or points else None
 
@@ -122,9 +126,9 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
         tables = open_facet_index(service.current.path)
         if tables is None:
             return None
-        it, where = Filter(party=organization), f"/things?organization={quote(organization)}"
+        filters, where = Filter(party=organization), f"/things?organization={quote(organization)}"
         return await asyncio.to_thread(
-            entity_statistics, tables, it, FacetLabels(service.iris, await source_titles(service)), where, ("source",)
+            entity_statistics, tables, filters, FacetLabels(service.iris, await source_titles(service)), where, ("source",)
         )
 
     for path, endpoint in (("/id", identify), ("/data", data), ("/page", page)):

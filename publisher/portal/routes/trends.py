@@ -1,4 +1,4 @@
-"""Trends: how many initiatives begin in each year, by region, by stakeholder, by status and by goal."""
+"""How many initiatives begin in each year, by region, by stakeholder, by status and by goal."""
 
 from __future__ import annotations
 
@@ -26,26 +26,28 @@ INSTEAD = ("goal", "line", "country", "type", "status", "language")  # what is s
 
 
 def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Give the route of the trends."""
+    """Return the route of the trends."""
     routes = APIRouter()
 
     async def trends(request: Request) -> Response:
         by = request.query_params.get("by", "")
         if by and by not in FACETS:
             raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"The parameter by is one of {', '.join(FACETS)}")
-        names, it = (
+        names, filters = (
             FacetLabels(service.iris, await source_titles(service)),
             parse_filters(request.query_params).with_codes("kind", "initiative"),
         )
-        made = [await asyncio.to_thread(count_trend, require_facet_index(service), it, facet, names) for facet in ([by] if by else FACETS)]
-        made = made if by else ([it for it in made if it.years] or made[:1])[:SHOWN]
+        made = [
+            await asyncio.to_thread(count_trend, require_facet_index(service), filters, facet, names) for facet in ([by] if by else FACETS)
+        ]
+        made = made if by else ([filters for filters in made if filters.years] or made[:1])[:SHOWN]
         others = (
             []
             if made[0].years
-            else most_complete(await asyncio.to_thread(facet_panels, require_facet_index(service), it, INSTEAD, names), 2)
+            else most_complete(await asyncio.to_thread(facet_panels, require_facet_index(service), filters, INSTEAD, names), 2)
         )
 
-        told = require_facet_index(service).counts(it)
+        told = require_facet_index(service).counts(filters)
         empty = [] if made[0].years else [empty_chart_hint(name) for name in ("year", by) if name and not told.get(name)]
 
         def show() -> Response:
@@ -60,7 +62,7 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
                 forms=format_links(request, drawn=True),
             )
 
-        return await dataset_response(request, service, [it.table for it in made], show, made[0].chart())
+        return await dataset_response(request, service, [filters.table for filters in made], show, made[0].chart())
 
     for path in ("/trends", "/trends.{suffix}"):
         routes.add_route(path, trends, methods=["GET", "HEAD"])

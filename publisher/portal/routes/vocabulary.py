@@ -1,4 +1,4 @@
-"""Vocabulary: the ontology, the matrix and its links, and the JSON-LD context and frames of our JSON."""
+"""The ontology, the matrix and its links, and the JSON-LD context and frames of our JSON."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _FRAME = '; profile="http://www.w3.org/ns/json-ld#frame"'
 
 
 def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Give the routes of the vocabulary."""
+    """Return the routes of the vocabulary."""
     routes = APIRouter()
 
     async def whole(request: Request) -> Response:
@@ -51,11 +51,11 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
 
     async def _show(request: Request, found: Document) -> Response:
         if found.it.iri == f"{service.iris.base}matrix" and (tables := open_facet_index(service.current.path)):
-            it, names = parse_filters(request.query_params).with_codes("kind", "initiative"), FacetLabels(service.iris)
-            whole = await asyncio.to_thread(count_matrix, tables, it, names, await official_links(service))
-            bases = [(basis.value, basis_title(basis.value), basis in it.bases) for basis in Basis]
+            filters, names = parse_filters(request.query_params).with_codes("kind", "initiative"), FacetLabels(service.iris)
+            whole = await asyncio.to_thread(count_matrix, tables, filters, names, await official_links(service))
+            bases = [(basis.value, basis_title(basis.value), basis in filters.bases) for basis in Basis]
             pairs = (("line",), ("goal",), ("line", "goal"))
-            covered = {facets: await asyncio.to_thread(coverage, tables, it, *facets) for facets in pairs}
+            covered = {facets: await asyncio.to_thread(coverage, tables, filters, *facets) for facets in pairs}
             both = covered["line", "goal"]
             sparse = both.part * SPARSE < both.all  # then the sides of the matrix say more than it does
             return pages.page(
@@ -68,7 +68,7 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
                 place=found.place,
                 coverage=[one.text for one in covered.values()],
                 missing=[empty_chart_hint(facet) for facet in ("line", "goal") if not covered[facet,].part] if both.all else [],
-                sides=await asyncio.to_thread(facet_panels, tables, it, ("line", "goal"), names) if sparse else [],
+                sides=await asyncio.to_thread(facet_panels, tables, filters, ("line", "goal"), names) if sparse else [],
             )
         return pages.page("resource.html", it=found.it, graphs=DATA_FORMATS.values(), place=found.place, changes=[])
 
