@@ -93,8 +93,8 @@ class _Client:
         return reply
 
     @contextmanager
-    def file(self, *arguments: Any, **more: Any) -> Iterator[Any]:
-        with self.real.file(*arguments, **more) as reply:
+    def download(self, *arguments: Any, **more: Any) -> Iterator[Any]:
+        with self.real.download(*arguments, **more) as reply:
             _act(reply.content, "parser")
             yield reply
 

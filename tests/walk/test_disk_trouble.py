@@ -281,7 +281,7 @@ def test_a_run_is_on_the_disk_before_its_entry_is(tmp_path: Path, means: Harvest
 class Wrong(WorkerPool):
     """A bench with a fault that no one foresaw."""
 
-    def work(self, craft: RecordProcessor, cases: Sequence[RecordInput]) -> PendingResults:
+    def submit(self, processor: RecordProcessor, inputs: Sequence[RecordInput]) -> PendingResults:
         raise RuntimeError("dictionary changed size during iteration")
 
 
@@ -298,7 +298,7 @@ def test_a_fault_of_ours_ends_the_run_and_is_counted(source: Source, means: Harv
 class Deadly(ProcessExecutor):
     """Processes of which each is killed as soon as it has work."""
 
-    def begin(self, parcel: WorkUnit) -> Future[list[StagedRecord]]:
+    def submit(self, unit: WorkUnit) -> Future[list[StagedRecord]]:
         died: Future[list[StagedRecord]] = Future()
         died.set_exception(BrokenProcessPool("a process was terminated abruptly"))
         return died

@@ -124,7 +124,7 @@ LASTING = [
     (Fault.ALIEN, "malformed", "127.0.0.1"),
     (Fault.HTML, "web_page", 'an HTML page titled "Maintenance" where JSON was expected'),
     (Fault.FORBIDS, "robots", 'forbids it in line 5, "Disallow: /"'),
-    (Fault.MUTE, "robots", "while a host cannot tell its rules"),
+    (Fault.MUTE, "robots", "without a readable robots.txt"),
 ]
 CONTENT = {"charset", "repeated", "shrunk", "endless"}
 BESIDE = {"asked", "retried", "robots", "quiet_hours", "redirect_loop", "invalid_url", *CONTENT}  # not how a request that was sent ended
